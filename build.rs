@@ -1,0 +1,127 @@
+//! Turns `proto/` into Rust: messages, clients, servers, and the descriptor set that the server reads its schema from.
+//!
+//! The descriptor set is written as protox encodes it and never passes through `prost_types` on its way to the file: those types
+//! know no extensions, so they would drop the options that make the contract a schema.
+//!
+//! A message that carries a secret must not print it. Fields say so with protobuf's own `debug_redact`; from there
+//! [`redacted_messages`] finds every message that contains one, at any depth, and each of them gets a `Debug` that shows its name only.
+
+use std::collections::BTreeSet;
+use std::error::Error;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+use prost_reflect::{DescriptorPool, Kind, MessageDescriptor, Value};
+
+const PROTO_ROOT: &str = "proto";
+const PACKAGE: &str = "fieldseal.v1";
+
+fn main() -> Result<(), Box<dyn Error>> {
+    println!("cargo::rerun-if-changed={PROTO_ROOT}");
+    let out_dir = PathBuf::from(env::var("OUT_DIR")?);
+
+    let mut compiler = protox::Compiler::new([PROTO_ROOT])?;
+    compiler
+        .include_imports(true)
+        .include_source_info(true)
+        .open_files(proto_files(Path::new(PROTO_ROOT).join(PACKAGE.replace('.', "/")).as_path())?)?;
+    fs::write(out_dir.join("fieldseal.v1.descriptors.bin"), compiler.encode_file_descriptor_set())?;
+
+    let redacted = redacted_messages(&compiler.descriptor_pool());
+    fs::write(out_dir.join("fieldseal.v1.debug.rs"), debug_implementations(&redacted)?)?;
+
+    tonic_prost_build::configure()
+        .skip_debug(redacted.iter().map(|message| format!(".{}", message.full_name())))
+        .compile_fds(compiler.file_descriptor_set())?;
+    Ok(())
+}
+
+/// The `.proto` files of one folder, sorted, so that the descriptor set doesn't depend on the order a file system lists them in.
+fn proto_files(folder: &Path) -> Result<BTreeSet<PathBuf>, Box<dyn Error>> {
+    let mut files = BTreeSet::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "proto") {
+            files.insert(path);
+        }
+    }
+    Ok(files)
+}
+
+/// Every top-level message of ours that has a redacted field, or contains a message that has one.
+fn redacted_messages(pool: &DescriptorPool) -> Vec<MessageDescriptor> {
+    pool.all_messages()
+        .filter(|message| message.package_name() == PACKAGE && message.parent_message().is_none())
+        .filter(|message| holds_a_secret(message, &mut BTreeSet::new()))
+        .collect()
+}
+
+fn holds_a_secret(message: &MessageDescriptor, visited: &mut BTreeSet<String>) -> bool {
+    if !visited.insert(message.full_name().to_owned()) {
+        return false;
+    }
+    message.fields().any(|field| {
+        let redacted =
+            field.options().get_field_by_name("debug_redact").is_some_and(|value| *value == Value::Bool(true));
+        redacted || matches!(field.kind(), Kind::Message(inner) if holds_a_secret(&inner, visited))
+    })
+}
+
+/// `Debug` for the messages that `skip_debug` names. prost lets it reach into what is nested in them too, so the same is done here.
+fn debug_implementations(messages: &[MessageDescriptor]) -> Result<String, Box<dyn Error>> {
+    let mut code = String::new();
+    for message in messages {
+        let name = message.name();
+        if let Some(nested) = message.child_messages().find(|nested| !nested.is_map_entry()) {
+            return Err(format!(
+                "{}: a message nested in one that carries a secret; move it to the top level",
+                nested.full_name()
+            )
+            .into());
+        }
+        write_debug(&mut code, name, &format!("f.debug_struct({name:?}).finish_non_exhaustive()"))?;
+
+        let module = snake_case(name);
+        for nested in message.child_enums() {
+            write_debug(&mut code, &format!("{module}::{}", nested.name()), "f.write_str(self.as_str_name())")?;
+        }
+        for oneof in message.oneofs().filter(|oneof| !oneof.is_synthetic()) {
+            let oneof_name = upper_camel_case(oneof.name());
+            let body = format!("f.debug_struct({oneof_name:?}).finish_non_exhaustive()");
+            write_debug(&mut code, &format!("{module}::{oneof_name}"), &body)?;
+        }
+    }
+    Ok(code)
+}
+
+fn write_debug(code: &mut String, rust_type: &str, body: &str) -> std::fmt::Result {
+    writeln!(
+        code,
+        "impl ::core::fmt::Debug for {rust_type} {{\n    \
+             fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {{\n        \
+                 {body}\n    \
+             }}\n\
+         }}"
+    )
+}
+
+fn snake_case(name: &str) -> String {
+    let mut snake = String::new();
+    for character in name.chars() {
+        if character.is_ascii_uppercase() && !snake.is_empty() {
+            snake.push('_');
+        }
+        snake.push(character.to_ascii_lowercase());
+    }
+    snake
+}
+
+fn upper_camel_case(name: &str) -> String {
+    name.split('_')
+        .filter_map(|word| {
+            let (first, rest) = word.split_at_checked(1)?;
+            Some(first.to_ascii_uppercase() + rest)
+        })
+        .collect()
+}

@@ -1,0 +1,44 @@
+//! What turns a value into a cell and a text into keys; knows no records, no storage, no clock and no callers.
+//!
+//! From the text an administrator keeps to the cell in a table, one file a step:
+//!
+//! | file | from | to |
+//! |---|---|---|
+//! | [`key_text`] | what an administrator types, or nothing | a text that may become an encryption key |
+//! | [`kek`] | key text and KDF parameters | KEK, key-check value, fingerprint |
+//! | [`ring`] | a row set of the organization's database, and the KEK | the data keys, by version; the changes of a ring |
+//! | [`cell`] | data key, [`context`], value | a sealed cell, and back |
+//! | [`root_key`] | the deployment's own key | sealed key texts, and MACs that need no organization's key |
+//!
+//! Under them: [`secret`] has one type per secret, `encoding` the one injective encoding of what is authenticated,
+//! `padding` hides lengths, and `primitive` is the only file that names an algorithm's implementation.
+
+pub mod cell;
+pub mod context;
+mod encoding;
+pub mod kek;
+pub mod key_text;
+mod padding;
+mod primitive;
+pub mod ring;
+pub mod root_key;
+pub mod secret;
+
+/// Hexadecimal for the vectors in tests.
+#[cfg(test)]
+pub(crate) mod testing {
+    use std::fmt::Write;
+
+    pub(crate) fn hex(bytes: &[u8]) -> String {
+        bytes.iter().fold(String::new(), |mut text, byte| {
+            write!(text, "{byte:02x}").unwrap();
+            text
+        })
+    }
+
+    /// Spaces may part the digits.
+    pub(crate) fn unhex(text: &str) -> Vec<u8> {
+        let digits: Vec<u32> = text.chars().filter(|c| !c.is_whitespace()).map(|c| c.to_digit(16).unwrap()).collect();
+        digits.chunks_exact(2).map(|pair| u8::try_from(pair[0] * 16 + pair[1]).unwrap()).collect()
+    }
+}

@@ -1,0 +1,87 @@
+//! Where a cell belongs, bound into its seal: a cell copied to another organization, entity, record, attribute or key
+//! version does not open.
+//!
+//! The associated data of a cell are these parts, each preceded by its length in bytes (4 bytes, big endian):
+//!
+//! | part | bytes |
+//! |---|---|
+//! | label | `fieldseal cell v1` |
+//! | organization | UUID, 16 bytes |
+//! | entity | storage name, UTF-8 |
+//! | record | UUID, 16 bytes |
+//! | attribute | storage name, UTF-8 |
+//! | header of the cell | format and key version, 5 bytes |
+//!
+//! No id of a deployment, a host or a database is among them: a database moved elsewhere has to open. Cells live as
+//! long as their database, so this never changes; another encoding would be another cell format.
+
+use super::{cell::HEADER_BYTES, encoding::Encoding};
+use crate::id::{OrganizationId, RecordId};
+
+const LABEL: &str = "fieldseal cell v1";
+
+/// The place of one cell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CellContext<'a> {
+    /// The organization whose record it is.
+    pub organization: OrganizationId,
+    /// Storage name of the entity, which outlives a rename.
+    pub entity: &'a str,
+    /// The record.
+    pub record: RecordId,
+    /// Storage name of the attribute, which outlives a rename.
+    pub attribute: &'a str,
+}
+
+impl CellContext<'_> {
+    /// The associated data of a cell with this header at this place.
+    pub(super) fn associated_data(&self, header: &[u8; HEADER_BYTES]) -> Vec<u8> {
+        Encoding::new(LABEL)
+            .part(self.organization.as_bytes())
+            .part(self.entity.as_bytes())
+            .part(self.record.as_bytes())
+            .part(self.attribute.as_bytes())
+            .part(header)
+            .into_bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::testing::unhex;
+
+    /// Frozen: what is stored was sealed with these bytes.
+    #[test]
+    fn the_encoding_never_changes() {
+        let context = CellContext {
+            organization: OrganizationId::from_bytes([0xA1; 16]),
+            entity: "Mailbox",
+            record: RecordId::from_bytes([0xB2; 16]),
+            attribute: "password",
+        };
+        assert_eq!(
+            context.associated_data(&[1, 0, 0, 0, 7]),
+            unhex(
+                "00000011 6669656c647365616c2063656c6c207631
+                 00000010 a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1
+                 00000007 4d61696c626f78
+                 00000010 b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2
+                 00000008 70617373776f7264
+                 00000005 0100000007"
+            )
+        );
+    }
+
+    #[test]
+    fn a_letter_that_moves_from_one_name_to_the_next_is_seen() {
+        let context = |entity, attribute| CellContext {
+            organization: OrganizationId::from_bytes([0; 16]),
+            entity,
+            record: RecordId::from_bytes([0; 16]),
+            attribute,
+        };
+        let header = [1, 0, 0, 0, 1];
+        assert_ne!(context("ab", "c").associated_data(&header), context("a", "bc").associated_data(&header));
+    }
+}

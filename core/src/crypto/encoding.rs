@@ -1,0 +1,53 @@
+//! The one encoding of everything that is authenticated but not encrypted: associated data, and messages under a MAC.
+//!
+//! Each part is preceded by its length in bytes (4 bytes, big endian); the first part is a label that no other use has.
+//! So two different lists of parts never give the same bytes, whatever the parts hold, and no use can be taken for
+//! another.
+
+/// Bytes made of length-prefixed parts.
+pub(crate) struct Encoding(Vec<u8>);
+
+impl Encoding {
+    /// Begins with the label of this use.
+    pub(crate) fn new(label: &str) -> Self {
+        Self(Vec::with_capacity(160)).part(label.as_bytes())
+    }
+
+    /// Adds a part: an id, a name or a number, so never a long one.
+    pub(crate) fn part(mut self, part: &[u8]) -> Self {
+        let length = u32::try_from(part.len()).expect("a part is an id, a name or a number, far below 4 GiB");
+        self.0.extend_from_slice(&length.to_be_bytes());
+        self.0.extend_from_slice(part);
+        self
+    }
+
+    pub(crate) fn into_bytes(self) -> Vec<u8> {
+        self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::Encoding;
+
+    fn encode(parts: &[Vec<u8>]) -> Vec<u8> {
+        parts.iter().fold(Encoding::new("label"), |encoding, part| encoding.part(part)).into_bytes()
+    }
+
+    #[test]
+    fn lengths_precede_the_parts() {
+        assert_eq!(Encoding::new("ab").part(b"").part(b"c").into_bytes(), b"\0\0\0\x02ab\0\0\0\0\0\0\0\x01c");
+    }
+
+    proptest! {
+        #[test]
+        fn different_parts_never_give_the_same_bytes(
+            a in prop::collection::vec(prop::collection::vec(0u8..3, 0..4), 0..4),
+            b in prop::collection::vec(prop::collection::vec(0u8..3, 0..4), 0..4),
+        ) {
+            prop_assert_eq!(a == b, encode(&a) == encode(&b));
+        }
+    }
+}

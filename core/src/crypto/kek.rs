@@ -1,0 +1,287 @@
+//! From an encryption key's text to the keys that open a ring, and to what may be told about it: key-check value and
+//! fingerprint.
+//!
+//! ```text
+//! KEK = PBKDF2-HMAC-SHA-256(UTF-8 of the text as given, salt, iterations), 32 bytes
+//! wrap key, check key, ring key = HKDF-SHA-256(KEK, no salt, info = label), 32 bytes each
+//! key-check value = HMAC-SHA-256(check key, label, organization UUID, KDF name, iterations, salt)
+//! fingerprint = first 8 bytes of the key-check value
+//! ```
+//!
+//! The message under the HMAC is length-prefixed as in [`context`](super::context); iterations are 4 bytes, big endian.
+//! No secret of the deployment goes in: a copy of a database and its text are enough to restore it anywhere, and so the
+//! text's entropy is all that protects a stolen copy.
+
+use std::{
+    fmt,
+    hash::{Hash, Hasher},
+    ops::RangeInclusive,
+    str::FromStr,
+};
+
+use super::{
+    encoding::Encoding,
+    primitive,
+    secret::{CheckKey, Kek, KeyText, RingKey, WrapKey},
+};
+use crate::{
+    id::OrganizationId,
+    random::{self, Random},
+};
+
+/// The iterations of new keys: what OWASP recommends for PBKDF2-HMAC-SHA-256.
+pub const ITERATIONS_DEFAULT: u32 = 600_000;
+
+/// The iterations a ring may ask for. Fewer would make guessing cheap; more would let a damaged or forged ring stop the
+/// server.
+pub const ITERATIONS: RangeInclusive<u32> = 100_000..=10_000_000;
+
+/// The name of the key derivation function in everything that is authenticated.
+pub(super) const KDF_NAME: &str = "PBKDF2-HMAC-SHA-256";
+
+const WRAP_KEY_LABEL: &str = "fieldseal wrap key v1";
+const CHECK_KEY_LABEL: &str = "fieldseal check key v1";
+const RING_KEY_LABEL: &str = "fieldseal ring key v1";
+const KEY_CHECK_VALUE_LABEL: &str = "fieldseal key check v1";
+
+/// How a KEK is derived from its text. Public; stored in the key ring.
+///
+/// May hold any number read from a database: [`derive()`] and [`KeyRing::open`](super::ring::KeyRing::open) check it
+/// before use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KdfParameters {
+    /// Iterations of PBKDF2.
+    pub iterations: u32,
+    /// Drawn anew for every key text.
+    pub salt: [u8; 16],
+}
+
+impl KdfParameters {
+    /// Parameters for a new key text: a new salt and [`ITERATIONS_DEFAULT`].
+    pub fn draw(random: &dyn Random) -> Self {
+        Self { iterations: ITERATIONS_DEFAULT, salt: random::bytes(random) }
+    }
+
+    /// Checks the bounds.
+    ///
+    /// # Errors
+    /// If the iterations are outside of [`ITERATIONS`].
+    pub fn check(&self) -> Result<(), KdfOutOfBounds> {
+        if ITERATIONS.contains(&self.iterations) { Ok(()) } else { Err(KdfOutOfBounds { iterations: self.iterations }) }
+    }
+}
+
+/// KDF parameters that are never used, because they are too weak or too slow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{iterations} iterations are outside of {} to {}", ITERATIONS.start(), ITERATIONS.end())]
+pub struct KdfOutOfBounds {
+    /// The iterations asked for.
+    pub iterations: u32,
+}
+
+/// Derives the KEK. Keeps a processor busy for tens to hundreds of milliseconds: call it on a thread that may block.
+///
+/// # Errors
+/// If the parameters are out of bounds, in which case nothing is computed.
+pub fn derive(text: &KeyText, parameters: &KdfParameters) -> Result<Kek, KdfOutOfBounds> {
+    parameters.check()?;
+    Ok(Kek::filled(|kek| primitive::pbkdf2(text.expose().as_bytes(), &parameters.salt, parameters.iterations, kek)))
+}
+
+/// Proves which encryption key a ring is locked with, without telling anything else about the key. Public; stored in
+/// the key ring.
+///
+/// `==` takes the same time whatever differs.
+#[derive(Clone, Copy, Debug, Eq)]
+pub struct KeyCheckValue([u8; 32]);
+
+impl KeyCheckValue {
+    /// The key-check value of a KEK that was derived with these parameters for this organization.
+    pub fn new(kek: &Kek, organization: OrganizationId, kdf: &KdfParameters) -> Self {
+        let message = Encoding::new(KEY_CHECK_VALUE_LABEL)
+            .part(organization.as_bytes())
+            .part(KDF_NAME.as_bytes())
+            .part(&kdf.iterations.to_be_bytes())
+            .part(&kdf.salt)
+            .into_bytes();
+        Self(primitive::hmac(check_key(kek).expose(), &message))
+    }
+
+    /// Takes a stored value.
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The value as stored.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// What an operator sees of it.
+    pub fn fingerprint(&self) -> Fingerprint {
+        let [a, b, c, d, e, f, g, h, ..] = self.0;
+        Fingerprint([a, b, c, d, e, f, g, h])
+    }
+}
+
+impl PartialEq for KeyCheckValue {
+    fn eq(&self, other: &Self) -> bool {
+        primitive::equal(&self.0, &other.0)
+    }
+}
+
+impl Hash for KeyCheckValue {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
+    }
+}
+
+/// The public id of an encryption key, printed `7f3a-19c2-04de-b8a5`: tells an operator which key a database needs.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Fingerprint([u8; 8]);
+
+impl Fingerprint {
+    /// Takes a stored fingerprint.
+    pub const fn from_bytes(bytes: [u8; 8]) -> Self {
+        Self(bytes)
+    }
+
+    /// The fingerprint as stored.
+    pub const fn as_bytes(&self) -> &[u8; 8] {
+        &self.0
+    }
+}
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b, c, d, e, f2, g, h] = self.0;
+        write!(f, "{a:02x}{b:02x}-{c:02x}{d:02x}-{e:02x}{f2:02x}-{g:02x}{h:02x}")
+    }
+}
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Fingerprint({self})")
+    }
+}
+
+/// Accepts what is printed and nothing else.
+impl FromStr for Fingerprint {
+    type Err = InvalidFingerprint;
+
+    fn from_str(text: &str) -> Result<Self, InvalidFingerprint> {
+        let digits: String = text.split('-').collect();
+        let number = u64::from_str_radix(&digits, 16).map_err(|_| InvalidFingerprint)?;
+        let fingerprint = Self(number.to_be_bytes());
+        if fingerprint.to_string() == text { Ok(fingerprint) } else { Err(InvalidFingerprint) }
+    }
+}
+
+/// A text that isn't a fingerprint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a fingerprint (four groups of four lower-case hexadecimal digits, joined by hyphens)")]
+pub struct InvalidFingerprint;
+
+/// The key that wraps data keys.
+pub(super) fn wrap_key(kek: &Kek) -> WrapKey {
+    WrapKey::filled(|key| primitive::hkdf(kek.expose(), WRAP_KEY_LABEL, key))
+}
+
+/// The key that authenticates a stored ring.
+pub(super) fn ring_key(kek: &Kek) -> RingKey {
+    RingKey::filled(|key| primitive::hkdf(kek.expose(), RING_KEY_LABEL, key))
+}
+
+fn check_key(kek: &Kek) -> CheckKey {
+    CheckKey::filled(|key| primitive::hkdf(kek.expose(), CHECK_KEY_LABEL, key))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        crypto::testing::{hex, unhex},
+        random::testing::SeededRandom,
+    };
+
+    const ORGANIZATION: OrganizationId = OrganizationId::from_bytes([0xA1; 16]);
+    const KDF: KdfParameters = KdfParameters { iterations: 100_000, salt: *b"0123456789abcdef" };
+
+    fn derived(text: &str, kdf: &KdfParameters) -> Kek {
+        derive(&KeyText::new(text.to_owned()), kdf).unwrap()
+    }
+
+    /// Frozen, and computed by another implementation too: every text ever set has to give the same keys for ever.
+    #[test]
+    fn the_derivation_never_changes() {
+        let kdf = KdfParameters { iterations: ITERATIONS_DEFAULT, ..KDF };
+        let kek = derived("Tr0ub4dor & 3 \u{e9}", &kdf);
+        assert_eq!(hex(kek.expose()), "a8808ebd264eb8ace47f73e049f8b22deb5957ea32936d53a2733655e297ba12");
+        assert_eq!(hex(wrap_key(&kek).expose()), "1953ec10f065420b16096289fd54081be353bbbb59838f5aa8cb686c42b21368");
+        assert_eq!(hex(check_key(&kek).expose()), "dc041e82c3cf3fe277a01168c33679b723513f47c136c0565004a292851693c5");
+        assert_eq!(hex(ring_key(&kek).expose()), "216c1815a2bcb1c76909ac1dfc554ddc1efce9a09b572d4f200466336ffc761a");
+        let check = KeyCheckValue::new(&kek, ORGANIZATION, &kdf);
+        assert_eq!(hex(check.as_bytes()), "b33371311d5f8868e1e700e527827f8fadcf33ff849dc4f8b13902e07868e109");
+        assert_eq!(check.fingerprint().to_string(), "b333-7131-1d5f-8868");
+    }
+
+    #[test]
+    fn a_text_counts_byte_for_byte() {
+        let kek = derived("pass word 1", &KDF);
+        assert_ne!(kek.expose(), derived("pass word 1 ", &KDF).expose());
+        assert_eq!(kek.expose(), derived("pass word 1", &KDF).expose());
+    }
+
+    #[test]
+    fn a_key_check_value_is_of_one_organization_and_one_derivation() {
+        let kek = Kek::from_bytes(&[1; 32]);
+        let check = KeyCheckValue::new(&kek, ORGANIZATION, &KDF);
+        assert_eq!(check, KeyCheckValue::new(&Kek::from_bytes(&[1; 32]), ORGANIZATION, &KDF));
+        assert_ne!(check, KeyCheckValue::new(&Kek::from_bytes(&[2; 32]), ORGANIZATION, &KDF));
+        assert_ne!(check, KeyCheckValue::new(&kek, OrganizationId::from_bytes([0xA2; 16]), &KDF));
+        assert_ne!(check, KeyCheckValue::new(&kek, ORGANIZATION, &KdfParameters { iterations: 100_001, ..KDF }));
+        assert_ne!(check, KeyCheckValue::new(&kek, ORGANIZATION, &KdfParameters { salt: [0; 16], ..KDF }));
+    }
+
+    #[test]
+    fn iterations_out_of_bounds_are_refused_before_anything_is_computed() {
+        let text = KeyText::new("text".to_owned());
+        for iterations in [0, 99_999, 10_000_001, u32::MAX] {
+            let refused = derive(&text, &KdfParameters { iterations, ..KDF }).err();
+            assert_eq!(refused, Some(KdfOutOfBounds { iterations }));
+        }
+        assert_eq!(KdfParameters { iterations: 100_000, ..KDF }.check(), Ok(()));
+        assert_eq!(KdfParameters { iterations: 10_000_000, ..KDF }.check(), Ok(()));
+        assert_eq!(KdfOutOfBounds { iterations: 1 }.to_string(), "1 iterations are outside of 100000 to 10000000");
+    }
+
+    #[test]
+    fn every_text_gets_a_salt_of_its_own() {
+        let random = SeededRandom::new(1);
+        let (first, second) = (KdfParameters::draw(&random), KdfParameters::draw(&random));
+        assert_eq!(first.iterations, 600_000);
+        assert_ne!(first.salt, second.salt);
+    }
+
+    #[test]
+    fn a_fingerprint_has_one_spelling() {
+        let bytes: [u8; 8] = unhex("7f3a19c2000db8a5").try_into().unwrap();
+        let fingerprint = Fingerprint::from_bytes(bytes);
+        assert_eq!(fingerprint.to_string(), "7f3a-19c2-000d-b8a5");
+        assert_eq!("7f3a-19c2-000d-b8a5".parse(), Ok(fingerprint));
+        assert_eq!("0000-0000-0000-0000".parse(), Ok(Fingerprint::from_bytes([0; 8])));
+        for other in [
+            "",
+            "7f3a-19c2-000d-b8a",
+            "7f3a-19c2-000d-b8a50",
+            "7F3A-19C2-000D-B8A5",
+            "7f3a19c2000db8a5",
+            "7f3a-19c2-0-00d-b8a5",
+            "+f3a-19c2-000d-b8a5",
+            "7f3a-19c2-000d-b8g5",
+            " 7f3a-19c2-000d-b8a5",
+        ] {
+            assert_eq!(other.parse::<Fingerprint>(), Err(InvalidFingerprint), "{other}");
+        }
+    }
+}

@@ -1,0 +1,280 @@
+//! The rules for an encryption key's text: what a change asks for, what a restore takes, and how a good one is
+//! generated.
+//!
+//! A change holds a text to the rule of the original: 10 to 100 characters, among them a letter, a numeral and a
+//! symbol. A restore takes any text that a database may ever have been given. Nobody trims, folds or normalizes a text.
+//! Nothing here knows about keys.
+
+use zeroize::Zeroizing;
+
+use super::secret::KeyText;
+use crate::random::Random;
+
+/// The characters (Unicode scalar values) that a new text may have.
+pub const LENGTH_MIN: usize = 10;
+/// See [`LENGTH_MIN`].
+pub const LENGTH_MAX: usize = 100;
+
+/// The bytes that a text given to a restore may have at most: ten times what any rule ever allowed.
+pub const RESTORABLE_BYTES_MAX: usize = 1_024;
+
+/// Holds a new text to the rule. Asked by a change only: a restore takes what [`check_restorable`] takes.
+///
+/// # Errors
+/// All that is wrong with it, in the order of [`KeyTextViolation`].
+pub fn check_rule(text: &KeyText) -> Result<(), Vec<KeyTextViolation>> {
+    let text = text.expose();
+    let given_length = text.chars().count();
+    let rules = [
+        (given_length >= LENGTH_MIN, KeyTextViolation::TooShort { given_length }),
+        (given_length <= LENGTH_MAX, KeyTextViolation::TooLong { given_length }),
+        (text.chars().any(char::is_alphabetic), KeyTextViolation::NoLetter),
+        (text.chars().any(char::is_numeric), KeyTextViolation::NoNumeral),
+        (text.chars().any(is_symbol), KeyTextViolation::NoSymbol),
+        (!text.chars().any(char::is_control), KeyTextViolation::ControlCharacter),
+    ];
+    let violations: Vec<_> =
+        rules.into_iter().filter(|(is_kept, _)| !is_kept).map(|(_, violation)| violation).collect();
+    if violations.is_empty() { Ok(()) } else { Err(violations) }
+}
+
+/// One thing that is wrong with a new text. Tells lengths, never the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KeyTextViolation {
+    /// Fewer than [`LENGTH_MIN`] characters.
+    #[error("the encryption key has {given_length} characters and needs at least {LENGTH_MIN}")]
+    TooShort {
+        /// Characters (Unicode scalar values) that were given.
+        given_length: usize,
+    },
+    /// More than [`LENGTH_MAX`] characters.
+    #[error("the encryption key has {given_length} characters and may have at most {LENGTH_MAX}")]
+    TooLong {
+        /// Characters (Unicode scalar values) that were given.
+        given_length: usize,
+    },
+    /// No character is a letter (Unicode: Alphabetic).
+    #[error("the encryption key needs at least one letter")]
+    NoLetter,
+    /// No character is a numeral (Unicode: categories Nd, Nl and No).
+    #[error("the encryption key needs at least one numeral")]
+    NoNumeral,
+    /// No character is something other than a letter, a numeral, whitespace or a control character.
+    #[error("the encryption key needs at least one character that is neither a letter nor a numeral nor whitespace")]
+    NoSymbol,
+    /// A control character (Unicode: category Cc), a tab or a line break among them.
+    #[error("the encryption key may not have control characters")]
+    ControlCharacter,
+}
+
+/// Checks that a text could be one that some database was once given.
+///
+/// # Errors
+/// If it is empty, too long, or has a character that no text could have been stored with.
+pub fn check_restorable(text: &KeyText) -> Result<(), NotRestorable> {
+    let text = text.expose();
+    if text.is_empty() {
+        return Err(NotRestorable::Empty);
+    }
+    if text.len() > RESTORABLE_BYTES_MAX {
+        return Err(NotRestorable::TooLong { given_length_bytes: text.len() });
+    }
+    if text.contains('\0') {
+        return Err(NotRestorable::Nul);
+    }
+    Ok(())
+}
+
+/// Why a text can't be the key of any database. Tells lengths, never the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotRestorable {
+    /// There is no text.
+    #[error("the encryption key is empty")]
+    Empty,
+    /// More than [`RESTORABLE_BYTES_MAX`] bytes.
+    #[error("the encryption key has {given_length_bytes} bytes and may have at most {RESTORABLE_BYTES_MAX}")]
+    TooLong {
+        /// Bytes of UTF-8 that were given.
+        given_length_bytes: usize,
+    },
+    /// It has the character U+0000.
+    #[error("the encryption key may not have the character U+0000")]
+    Nul,
+}
+
+/// Draws a new text: seven groups of five characters, joined by hyphens, `8FQ2M-…`. 175 random bits, and the rule is
+/// met.
+///
+/// The characters are those of Crockford's Base32, printable ASCII without look-alikes, so that the text survives
+/// paper, telephone and clipboard.
+pub fn generate(random: &dyn Random) -> KeyText {
+    // A draw without a letter or without a numeral, once in 500,000, is thrown away whole: what is left is uniform over
+    // what the rule allows, which costs less than a thousandth of a bit.
+    loop {
+        let text = draw(random);
+        if check_rule(&text).is_ok() {
+            return text;
+        }
+    }
+}
+
+fn draw(random: &dyn Random) -> KeyText {
+    let mut drawn = Zeroizing::new([0; GROUPS * GROUP_CHARACTERS]);
+    random.fill(drawn.as_mut_slice());
+    // The exact capacity: growing would leave copies behind.
+    let mut text = String::with_capacity(GROUPS * (GROUP_CHARACTERS + 1) - 1);
+    for (position, byte) in drawn.iter().enumerate() {
+        if position > 0 && position % GROUP_CHARACTERS == 0 {
+            text.push('-');
+        }
+        // 256 is a multiple of 32, so every character is equally likely.
+        let character = ALPHABET.get(usize::from(*byte) % ALPHABET.len());
+        text.push(char::from(*character.expect("a remainder is within the alphabet")));
+    }
+    KeyText::new(text)
+}
+
+fn is_symbol(character: char) -> bool {
+    !(character.is_alphanumeric() || character.is_whitespace() || character.is_control())
+}
+
+const GROUPS: usize = 7;
+const GROUP_CHARACTERS: usize = 5;
+
+/// Crockford's Base32: no I, L, O and U.
+const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        collections::BTreeSet,
+        sync::atomic::{AtomicUsize, Ordering},
+    };
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::random::testing::SeededRandom;
+
+    fn rule(text: &str) -> Vec<KeyTextViolation> {
+        check_rule(&KeyText::new(text.to_owned())).err().unwrap_or_default()
+    }
+
+    fn restorable(text: &str) -> Result<(), NotRestorable> {
+        check_restorable(&KeyText::new(text.to_owned()))
+    }
+
+    #[test]
+    fn lengths_are_counted_in_characters_and_both_ends_are_allowed() {
+        assert_eq!(rule("abcdefg1!"), [KeyTextViolation::TooShort { given_length: 9 }]);
+        assert_eq!(rule("abcdefgh1!"), []);
+        assert_eq!(rule(&format!("{}1!", "a".repeat(98))), []);
+        assert_eq!(rule(&format!("{}1!", "a".repeat(99))), [KeyTextViolation::TooLong { given_length: 101 }]);
+        // 100 characters of two and four bytes each.
+        assert_eq!(rule(&format!("{}1\u{1f511}", "\u{e9}".repeat(98))), []);
+        // A family of four is one picture and seven characters.
+        assert_eq!(
+            rule("a1\u{1f468}\u{200d}\u{1f469}\u{200d}\u{1f467}\u{200d}\u{1f466}"),
+            [KeyTextViolation::TooShort { given_length: 9 }]
+        );
+    }
+
+    #[test]
+    fn each_kind_of_character_is_asked_for() {
+        assert_eq!(rule("1234567890!"), [KeyTextViolation::NoLetter]);
+        assert_eq!(rule("abcdefghij!"), [KeyTextViolation::NoNumeral]);
+        assert_eq!(rule("abcdefghij1"), [KeyTextViolation::NoSymbol]);
+        // Whitespace is allowed, and is no symbol.
+        assert_eq!(rule("abc def ghi 1"), [KeyTextViolation::NoSymbol]);
+        assert_eq!(rule("abc def ghi 1 !"), []);
+        // Letters, numerals and symbols of any script.
+        assert_eq!(rule("\u{5bc6}\u{94a5}\u{5bc6}\u{94a5}\u{5bc6}\u{94a5}\u{5bc6}\u{94a5}\u{0663}\u{3002}"), []);
+    }
+
+    #[test]
+    fn control_characters_are_refused_and_are_no_symbols() {
+        assert_eq!(rule("abcdefgh1!\t"), [KeyTextViolation::ControlCharacter]);
+        assert_eq!(rule("abcdefghij1\n"), [KeyTextViolation::NoSymbol, KeyTextViolation::ControlCharacter]);
+        assert_eq!(rule("abcdefgh1!\u{85}"), [KeyTextViolation::ControlCharacter]);
+    }
+
+    #[test]
+    fn all_violations_are_told_at_once_and_none_tells_the_text() {
+        let violations = rule("\u{1}");
+        assert_eq!(
+            violations,
+            [
+                KeyTextViolation::TooShort { given_length: 1 },
+                KeyTextViolation::NoLetter,
+                KeyTextViolation::NoNumeral,
+                KeyTextViolation::NoSymbol,
+                KeyTextViolation::ControlCharacter,
+            ]
+        );
+        for violation in rule("XYZZY") {
+            assert!(!format!("{violation} {violation:?}").contains("XYZZY"));
+        }
+    }
+
+    #[test]
+    fn a_restore_takes_any_text_that_could_have_been_set() {
+        for text in ["a", " ", "short", "line\nbreak\t", "\u{e9}", &"\u{e9}".repeat(512)] {
+            assert_eq!(restorable(text), Ok(()));
+        }
+        assert_eq!(restorable(""), Err(NotRestorable::Empty));
+        assert_eq!(restorable(&"a".repeat(1_024)), Ok(()));
+        assert_eq!(restorable(&"a".repeat(1_025)), Err(NotRestorable::TooLong { given_length_bytes: 1_025 }));
+        assert_eq!(restorable("abcdefgh1!\0"), Err(NotRestorable::Nul));
+    }
+
+    #[test]
+    fn generated_texts_have_one_shape_and_never_repeat() {
+        let random = SeededRandom::new(1);
+        let texts: BTreeSet<String> = (0..1_000).map(|_| generate(&random).expose().to_owned()).collect();
+        assert_eq!(texts.len(), 1_000);
+        for text in &texts {
+            assert_eq!(text.len(), 41);
+            assert!(
+                text.split('-').all(|group| group.len() == 5 && group.bytes().all(|byte| ALPHABET.contains(&byte)))
+            );
+        }
+        // Every character of the alphabet is drawn.
+        let drawn: BTreeSet<u8> = texts.iter().flat_map(|text| text.bytes()).collect();
+        assert_eq!(drawn.len(), ALPHABET.len() + 1);
+    }
+
+    #[test]
+    fn a_draw_that_breaks_the_rule_is_drawn_again() {
+        /// Draws numerals only, then letters only, then both.
+        struct Unlucky(AtomicUsize);
+        impl Random for Unlucky {
+            fn fill(&self, bytes: &mut [u8]) {
+                match self.0.fetch_add(1, Ordering::Relaxed) {
+                    0 => bytes.fill(9),
+                    1 => bytes.fill(10),
+                    _ => bytes.iter_mut().enumerate().for_each(|(i, byte)| *byte = u8::try_from(i).unwrap()),
+                }
+            }
+        }
+        let random = Unlucky(AtomicUsize::new(0));
+        assert_eq!(generate(&random).expose(), "01234-56789-ABCDE-FGHJK-MNPQR-STVWX-YZ012");
+        assert_eq!(random.0.into_inner(), 3);
+    }
+
+    proptest! {
+        #[test]
+        fn generated_texts_meet_the_rule(seed: u64) {
+            let text = generate(&SeededRandom::new(seed));
+            prop_assert!(check_rule(&text).is_ok());
+            prop_assert!(check_restorable(&text).is_ok());
+        }
+
+        #[test]
+        fn what_may_be_set_may_be_restored(text in any::<String>()) {
+            let text = KeyText::new(text);
+            if check_rule(&text).is_ok() {
+                prop_assert_eq!(check_restorable(&text), Ok(()));
+            }
+        }
+    }
+}

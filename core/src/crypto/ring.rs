@@ -1,0 +1,719 @@
+//! An open key ring: an organization's data keys, and the changes a ring can go through.
+//!
+//! ```text
+//! create ─> idle ──change──> running ──finish──> finishing ──settle──> idle
+//! start over ──────────────> clearing ──settle───────────────────────> idle
+//! ```
+//!
+//! A change never alters a ring, it gives another one with a revision of its own, whose [`StoredRing`] the caller
+//! commits before it seals anything with it. Only the highest version seals; highest versions only ever grow, so none
+//! is used twice. [`stored`] has the bytes that are stored; this file knows no storage, no texts and no cells but
+//! the one it is given.
+
+pub mod stored;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use stored::{FORMAT, Reencryption, ReencryptionState, RingDamage, StoredRing, WrappedKey, wrap_associated_data};
+
+use super::{
+    cell::{Cell, CellError, CellKey},
+    context::CellContext,
+    kek::{self, Fingerprint, KdfOutOfBounds, KdfParameters, KeyCheckValue},
+    primitive::{self, Aead, Sealed},
+    secret::{DataKey, Kek, Plaintext, RingKey, WrapKey},
+};
+use crate::{
+    id::{KeyVersion, OrganizationId, RingRevision, Timestamp},
+    random::{self, Random},
+};
+
+/// An organization's data keys, proven to be the ones that its stored ring holds. Shared by [`Arc`]; wiped when the
+/// last one lets go.
+pub struct KeyRing {
+    stored: StoredRing,
+    ring_key: Arc<RingKey>,
+    sealing: Arc<LiveKey>,
+    /// Every key that opened, the sealing one among them.
+    live: BTreeMap<KeyVersion, Arc<LiveKey>>,
+}
+
+/// A data key, and the cipher made of it.
+struct LiveKey {
+    data_key: DataKey,
+    cell_key: CellKey,
+}
+
+impl KeyRing {
+    /// Makes the first ring of a new organization, with data key 1. `kdf` is what `kek` was derived with.
+    ///
+    /// # Errors
+    /// See [`RingWriteError`].
+    pub fn create(
+        organization: OrganizationId,
+        kek: &Kek,
+        kdf: KdfParameters,
+        now: Timestamp,
+        random: &dyn Random,
+    ) -> Result<Self, RingWriteError> {
+        let data_keys = BTreeMap::from([(KeyVersion::FIRST, Arc::new(LiveKey::draw(KeyVersion::FIRST, random)))]);
+        write(organization, data_keys, vec![], Reencryption::IDLE, Lock { kek, kdf, now }, random)
+    }
+
+    /// Makes a ring in place of one that is lost: with this data key only, and cells of former versions to be cleared.
+    /// `version` has to be above every version that the organization ever used.
+    ///
+    /// # Errors
+    /// See [`RingWriteError`].
+    pub fn start_over(
+        organization: OrganizationId,
+        version: KeyVersion,
+        kek: &Kek,
+        kdf: KdfParameters,
+        now: Timestamp,
+        random: &dyn Random,
+    ) -> Result<Self, RingWriteError> {
+        let data_keys = BTreeMap::from([(version, Arc::new(LiveKey::draw(version, random)))]);
+        let reencryption = Reencryption { state: ReencryptionState::Clearing, target: Some(version) };
+        write(organization, data_keys, vec![], reencryption, Lock { kek, kdf, now }, random)
+    }
+
+    /// Opens a stored ring, in this order: its shape and organization, the key-check value, the mac, the highest data
+    /// key, the others.
+    ///
+    /// An older data key that doesn't open is left aside: its version is unknown to this ring, and its wrap is carried
+    /// along as it is.
+    ///
+    /// # Errors
+    /// [`RingError::KeyMismatch`] only if the KEK isn't the one the key-check value was made with;
+    /// [`RingError::Damaged`] for all else.
+    pub fn open(stored: &StoredRing, organization: OrganizationId, kek: &Kek) -> Result<Self, RingError> {
+        stored.check_shape()?;
+        if stored.organization != organization {
+            return Err(RingDamage::OtherOrganization { found: stored.organization }.into());
+        }
+        if stored.check != KeyCheckValue::new(kek, organization, &stored.kdf) {
+            return Err(RingError::KeyMismatch);
+        }
+        let ring_key = kek::ring_key(kek);
+        if !primitive::equal(&stored.mac, &stored.computed_mac(&ring_key)) {
+            return Err(RingDamage::Mac.into());
+        }
+        let (highest, older) = stored.keys.split_last().ok_or(RingDamage::NoKeys)?;
+        let wraps = Wraps::new(&kek::wrap_key(kek), organization);
+        let sealing = Arc::new(wraps.open(highest).ok_or(RingDamage::HighestKey { version: highest.version })?);
+        let mut live = BTreeMap::from([(highest.version, Arc::clone(&sealing))]);
+        live.extend(older.iter().filter_map(|key| Some((key.version, Arc::new(wraps.open(key)?)))));
+        Ok(Self { stored: stored.clone(), ring_key: Arc::new(ring_key), sealing, live })
+    }
+
+    /// Changes the encryption key: adds the next data key, wraps every live one under the new KEK, and leaves the
+    /// former versions' cells to be sealed again. `kdf` is what `kek` was derived with.
+    ///
+    /// # Errors
+    /// [`RingWriteError::Unfinished`] unless the ring is idle; else see [`RingWriteError`].
+    pub fn change(
+        &self,
+        kek: &Kek,
+        kdf: KdfParameters,
+        now: Timestamp,
+        random: &dyn Random,
+    ) -> Result<Self, RingWriteError> {
+        self.expect_state(&[ReencryptionState::Idle])?;
+        let version = self.version().next().ok_or(RingWriteError::VersionsExhausted)?;
+        let mut data_keys = self.live.clone();
+        data_keys.insert(version, Arc::new(LiveKey::draw(version, random)));
+        let unopened = self.stored.keys.iter().filter(|key| !self.live.contains_key(&key.version)).cloned().collect();
+        let reencryption = Reencryption { state: ReencryptionState::Running, target: Some(version) };
+        write(self.stored.organization, data_keys, unopened, reencryption, Lock { kek, kdf, now }, random)
+    }
+
+    /// Destroys every data key but the target's and those in `keep`, which cells set aside as unreadable may yet need.
+    ///
+    /// # Errors
+    /// [`RingWriteError::Unfinished`] unless a re-encryption is running.
+    pub fn finish(&self, keep: &BTreeSet<KeyVersion>, random: &dyn Random) -> Result<Self, RingWriteError> {
+        self.expect_state(&[ReencryptionState::Running])?;
+        let is_kept = |version: &KeyVersion| *version == self.version() || keep.contains(version);
+        let reencryption = Reencryption { state: ReencryptionState::Finishing, ..self.stored.reencryption };
+        Ok(self.rewritten(is_kept, reencryption, random))
+    }
+
+    /// Ends a change, once former texts are deleted, or cells of a lost key are cleared.
+    ///
+    /// # Errors
+    /// [`RingWriteError::Unfinished`] unless the ring is finishing or clearing.
+    pub fn settle(&self, random: &dyn Random) -> Result<Self, RingWriteError> {
+        self.expect_state(&[ReencryptionState::Finishing, ReencryptionState::Clearing])?;
+        Ok(self.rewritten(|_| true, Reencryption::IDLE, random))
+    }
+
+    /// Seals a value for its place with the highest data key.
+    pub fn seal(&self, context: &CellContext<'_>, plaintext: &Plaintext, random: &dyn Random) -> Vec<u8> {
+        debug_assert_eq!(
+            context.organization, self.stored.organization,
+            "a cell is sealed with its own organization's ring"
+        );
+        self.sealing.cell_key.seal(context, plaintext, random)
+    }
+
+    /// Opens a cell at its place with the data key that it names.
+    ///
+    /// # Errors
+    /// [`CellError::UnknownKeyVersion`] may mean that this ring is older than the cell; see [`CellError`] for the rest.
+    pub fn open_cell(&self, context: &CellContext<'_>, cell: &[u8]) -> Result<Plaintext, CellError> {
+        let cell = Cell::parse(cell)?;
+        let key = self.live.get(&cell.version()).ok_or(CellError::UnknownKeyVersion(cell.version()))?;
+        key.cell_key.open(context, &cell)
+    }
+
+    /// What is to be stored, or was.
+    pub fn stored(&self) -> &StoredRing {
+        &self.stored
+    }
+
+    /// Which write of the ring this is. Every write of a cell names the revision it was sealed under.
+    pub fn revision(&self) -> RingRevision {
+        self.stored.revision
+    }
+
+    /// The highest version, the one that seals.
+    pub fn version(&self) -> KeyVersion {
+        self.sealing.cell_key.version()
+    }
+
+    /// Whether the data key of this version is at hand.
+    pub fn opens(&self, version: KeyVersion) -> bool {
+        self.live.contains_key(&version)
+    }
+
+    /// The public id of the encryption key.
+    pub fn fingerprint(&self) -> Fingerprint {
+        self.stored.fingerprint()
+    }
+
+    /// Where the re-encryption stands.
+    pub fn reencryption(&self) -> Reencryption {
+        self.stored.reencryption
+    }
+
+    /// The same keys under the same KEK, less those that aren't kept: wraps stay as they are, only the revision and the
+    /// mac are new.
+    fn rewritten(
+        &self,
+        is_kept: impl Fn(&KeyVersion) -> bool,
+        reencryption: Reencryption,
+        random: &dyn Random,
+    ) -> Self {
+        let mut stored = StoredRing { revision: RingRevision::draw(random), reencryption, ..self.stored.clone() };
+        stored.keys.retain(|key| is_kept(&key.version));
+        stored.mac = stored.computed_mac(&self.ring_key);
+        let mut live = self.live.clone();
+        live.retain(|version, _| is_kept(version));
+        Self { stored, ring_key: Arc::clone(&self.ring_key), sealing: Arc::clone(&self.sealing), live }
+    }
+
+    fn expect_state(&self, expected: &[ReencryptionState]) -> Result<(), RingWriteError> {
+        let state = self.stored.reencryption.state;
+        if expected.contains(&state) { Ok(()) } else { Err(RingWriteError::Unfinished { state }) }
+    }
+}
+
+/// Why a stored ring doesn't open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RingError {
+    /// It is locked with another encryption key: the caller's to mend.
+    #[error("the encryption key is not the one this key ring is locked with")]
+    KeyMismatch,
+    /// No encryption key opens it any more.
+    #[error("the key ring is damaged")]
+    Damaged(#[source] RingDamage),
+}
+
+impl From<RingDamage> for RingError {
+    fn from(damage: RingDamage) -> Self {
+        Self::Damaged(damage)
+    }
+}
+
+/// Why a new ring can't be made. Nothing has changed then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RingWriteError {
+    /// The ring isn't in a state that this may follow on.
+    #[error("the key ring's re-encryption is {}", state.code())]
+    Unfinished {
+        /// The state it is in.
+        state: ReencryptionState,
+    },
+    /// There is no version above the highest.
+    #[error("the key versions are used up")]
+    VersionsExhausted,
+    /// The key derivation would be too weak or too slow.
+    #[error("the key derivation is out of bounds")]
+    Kdf(#[from] KdfOutOfBounds),
+    /// What was written was opened again before it is handed out, and did not open: the machine is faulty.
+    #[error("the new key ring does not open")]
+    DoesNotReopen(#[from] RingError),
+    /// As before: it opened, but to another data key.
+    #[error("data key {version} came back changed from its wrap")]
+    KeyChanged {
+        /// The data key.
+        version: KeyVersion,
+    },
+}
+
+/// What a new ring is locked with, and when.
+struct Lock<'a> {
+    kek: &'a Kek,
+    kdf: KdfParameters,
+    now: Timestamp,
+}
+
+/// Locks these data keys into a new stored ring, and opens it again from what will be stored.
+fn write(
+    organization: OrganizationId,
+    data_keys: BTreeMap<KeyVersion, Arc<LiveKey>>,
+    unopened: Vec<WrappedKey>,
+    reencryption: Reencryption,
+    Lock { kek, kdf, now }: Lock<'_>,
+    random: &dyn Random,
+) -> Result<KeyRing, RingWriteError> {
+    kdf.check()?;
+    let wraps = Wraps::new(&kek::wrap_key(kek), organization);
+    let mut keys = unopened;
+    keys.extend(data_keys.iter().map(|(version, key)| wraps.seal(*version, &key.data_key, random)));
+    keys.sort_by_key(|key| key.version);
+    let mut stored = StoredRing {
+        format: FORMAT,
+        organization,
+        revision: RingRevision::draw(random),
+        kdf,
+        check: KeyCheckValue::new(kek, organization, &kdf),
+        key_change_time: now,
+        keys,
+        reencryption,
+        mac: [0; 32],
+    };
+    stored.mac = stored.computed_mac(&kek::ring_key(kek));
+
+    let reopened = KeyRing::open(&stored, organization, kek)?;
+    for (version, key) in &data_keys {
+        let is_same = reopened.live.get(version).is_some_and(|reopened| reopened.data_key.matches(&key.data_key));
+        if !is_same {
+            return Err(RingWriteError::KeyChanged { version: *version });
+        }
+    }
+    Ok(reopened)
+}
+
+/// Wraps data keys of one organization under one KEK.
+struct Wraps {
+    aead: Aead,
+    organization: OrganizationId,
+}
+
+impl Wraps {
+    fn new(wrap_key: &WrapKey, organization: OrganizationId) -> Self {
+        Self { aead: Aead::new(wrap_key.expose()), organization }
+    }
+
+    fn seal(&self, version: KeyVersion, data_key: &DataKey, random: &dyn Random) -> WrappedKey {
+        let associated_data = wrap_associated_data(self.organization, version);
+        let wrapped = self.aead.seal(&[], &random::bytes(random), &associated_data, &[data_key.expose()]);
+        WrappedKey { version, wrapped }
+    }
+
+    fn open(&self, key: &WrappedKey) -> Option<LiveKey> {
+        let associated_data = wrap_associated_data(self.organization, key.version);
+        let opened = self.aead.open(&Sealed::split(&key.wrapped)?, &associated_data)?;
+        let bytes: &[u8; 32] = opened.as_slice().try_into().ok()?;
+        Some(LiveKey::new(key.version, DataKey::filled(|data_key| data_key.copy_from_slice(bytes))))
+    }
+}
+
+impl LiveKey {
+    fn new(version: KeyVersion, data_key: DataKey) -> Self {
+        Self { cell_key: CellKey::new(version, &data_key), data_key }
+    }
+
+    fn draw(version: KeyVersion, random: &dyn Random) -> Self {
+        Self::new(version, DataKey::draw(random))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{
+        crypto::{kek::derive, ring::stored::RingRow, secret::KeyText, testing::unhex},
+        id::RecordId,
+        random::testing::SeededRandom,
+    };
+
+    const ORGANIZATION: OrganizationId = OrganizationId::from_bytes([0xA1; 16]);
+    const CONTEXT: CellContext<'static> = CellContext {
+        organization: ORGANIZATION,
+        entity: "Mailbox",
+        record: RecordId::from_bytes([0xB2; 16]),
+        attribute: "password",
+    };
+    const NOW: Timestamp = Timestamp::from_unix_micros(1_700_000_000_000_000);
+
+    fn version(number: u32) -> KeyVersion {
+        KeyVersion::new(number).unwrap()
+    }
+
+    fn kek(number: u8) -> Kek {
+        Kek::from_bytes(&[number; 32])
+    }
+
+    fn kdf(number: u8) -> KdfParameters {
+        KdfParameters { iterations: 100_000, salt: [number; 16] }
+    }
+
+    fn created(random: &dyn Random) -> KeyRing {
+        KeyRing::create(ORGANIZATION, &kek(1), kdf(1), NOW, random).unwrap()
+    }
+
+    /// Versions 1 and 2, under KEK 2, running.
+    fn changed(random: &dyn Random) -> KeyRing {
+        created(random).change(&kek(2), kdf(2), NOW, random).unwrap()
+    }
+
+    fn seal(ring: &KeyRing, value: &str, random: &dyn Random) -> Vec<u8> {
+        ring.seal(&CONTEXT, &Plaintext::from(value.to_owned()), random)
+    }
+
+    fn open_cell(ring: &KeyRing, cell: &[u8]) -> Result<Vec<u8>, CellError> {
+        ring.open_cell(&CONTEXT, cell).map(|value| value.expose().to_vec())
+    }
+
+    fn versions(ring: &KeyRing) -> Vec<u32> {
+        ring.stored().keys.iter().map(|key| key.version.get()).collect()
+    }
+
+    fn reopened(ring: &KeyRing, kek: &Kek) -> Result<KeyRing, RingError> {
+        KeyRing::open(ring.stored(), ORGANIZATION, kek)
+    }
+
+    #[test]
+    fn a_stored_ring_opens_with_its_key_and_with_no_other() {
+        let random = SeededRandom::new(1);
+        let ring = created(&random);
+        assert_eq!((ring.version(), ring.reencryption()), (KeyVersion::FIRST, Reencryption::IDLE));
+        assert_eq!(ring.stored().key_change_time, NOW);
+        let cell = seal(&ring, "secret", &random);
+        let again = reopened(&ring, &kek(1)).ok().unwrap();
+        assert_eq!(open_cell(&again, &cell), Ok(b"secret".to_vec()));
+        assert_eq!(again.stored(), ring.stored());
+        assert_eq!(reopened(&ring, &kek(2)).err(), Some(RingError::KeyMismatch));
+    }
+
+    #[test]
+    fn a_ring_opens_with_its_text_alone() {
+        let random = SeededRandom::new(1);
+        let text = |text: &str| KeyText::new(text.to_owned());
+        let ring =
+            KeyRing::create(ORGANIZATION, &derive(&text("right 1!"), &kdf(1)).unwrap(), kdf(1), NOW, &random).unwrap();
+        let stored = StoredRing::try_from(RingRow::from(ring.stored())).unwrap();
+        let open_with =
+            |given: &str| KeyRing::open(&stored, ORGANIZATION, &derive(&text(given), &stored.kdf).unwrap()).map(|_| ());
+        assert_eq!(open_with("right 1!"), Ok(()));
+        assert_eq!(open_with("right 1! "), Err(RingError::KeyMismatch));
+    }
+
+    #[test]
+    fn every_changed_part_of_a_stored_ring_is_noticed() {
+        let ring = changed(&SeededRandom::new(1));
+        let opened_after = |change: fn(&mut StoredRing)| {
+            let mut stored = ring.stored().clone();
+            change(&mut stored);
+            KeyRing::open(&stored, ORGANIZATION, &kek(2)).map(|_| ())
+        };
+        let damaged = |damage| Err(RingError::Damaged(damage));
+        assert_eq!(opened_after(|_| ()), Ok(()));
+        assert_eq!(opened_after(|ring| ring.format = 2), damaged(RingDamage::UnknownFormat { format: 2 }));
+        let other = OrganizationId::from_bytes([0xA2; 16]);
+        assert_eq!(
+            opened_after(|ring| ring.organization = OrganizationId::from_bytes([0xA2; 16])),
+            damaged(RingDamage::OtherOrganization { found: other })
+        );
+        assert_eq!(
+            opened_after(|ring| ring.kdf.iterations = 99_999),
+            damaged(RingDamage::Kdf(KdfOutOfBounds { iterations: 99_999 }))
+        );
+        // What the KEK is derived from, or proven by, makes it another key's ring.
+        assert_eq!(opened_after(|ring| ring.kdf.iterations += 1), Err(RingError::KeyMismatch));
+        assert_eq!(opened_after(|ring| ring.kdf.salt[0] ^= 1), Err(RingError::KeyMismatch));
+        assert_eq!(opened_after(|ring| ring.check = KeyCheckValue::from_bytes([0; 32])), Err(RingError::KeyMismatch));
+        let under_the_mac: [fn(&mut StoredRing); 7] = [
+            |ring| ring.revision = RingRevision::from_bytes([0; 16]),
+            |ring| ring.key_change_time = Timestamp::from_unix_micros(0),
+            |ring| drop(ring.keys.remove(0)),
+            |ring| ring.reencryption.state = ReencryptionState::Finishing,
+            |ring| ring.reencryption.state = ReencryptionState::Clearing,
+            |ring| ring.reencryption = Reencryption::IDLE,
+            |ring| ring.mac[31] ^= 1,
+        ];
+        for change in under_the_mac {
+            assert_eq!(opened_after(change), damaged(RingDamage::Mac));
+        }
+        assert_eq!(opened_after(|ring| ring.keys[0].version = version(2)), damaged(RingDamage::VersionsOutOfOrder));
+        assert_eq!(opened_after(|ring| ring.keys.swap(0, 1)), damaged(RingDamage::VersionsOutOfOrder));
+        // Without the highest data key, the target is no longer the highest; with another number for it, the mac fails.
+        assert_eq!(opened_after(|ring| drop(ring.keys.pop())), damaged(RingDamage::ReencryptionTarget));
+        assert_eq!(
+            opened_after(|ring| {
+                ring.keys[1].version = version(3);
+                ring.reencryption.target = Some(version(3));
+            }),
+            damaged(RingDamage::Mac)
+        );
+        assert_eq!(opened_after(|ring| ring.keys.clear()), damaged(RingDamage::NoKeys));
+    }
+
+    #[test]
+    fn a_ring_of_another_organization_does_not_open() {
+        let ring = created(&SeededRandom::new(1));
+        let other = OrganizationId::from_bytes([0xA2; 16]);
+        let damage = RingDamage::OtherOrganization { found: ORGANIZATION };
+        assert_eq!(KeyRing::open(ring.stored(), other, &kek(1)).err(), Some(RingError::Damaged(damage)));
+    }
+
+    #[test]
+    fn without_its_highest_data_key_a_ring_is_damaged() {
+        let ring = changed(&SeededRandom::new(1));
+        let damages: [fn(&mut Vec<u8>); 4] =
+            [|wrap| wrap[30] ^= 1, |wrap| wrap.clear(), |wrap| wrap.truncate(71), |wrap| wrap.push(0)];
+        for damage in damages {
+            let mut stored = ring.stored().clone();
+            damage(&mut stored.keys[1].wrapped);
+            let outcome = KeyRing::open(&stored, ORGANIZATION, &kek(2)).err();
+            assert_eq!(outcome, Some(RingError::Damaged(RingDamage::HighestKey { version: version(2) })));
+        }
+        // A wrap is of one version: the older one doesn't stand in for it.
+        let mut stored = ring.stored().clone();
+        stored.keys[1].wrapped = stored.keys[0].wrapped.clone();
+        assert!(KeyRing::open(&stored, ORGANIZATION, &kek(2)).is_err());
+    }
+
+    #[test]
+    fn a_damaged_older_data_key_is_an_unknown_version_and_is_carried_along() {
+        let random = SeededRandom::new(1);
+        let first = created(&random);
+        let old_cell = seal(&first, "old", &random);
+        let second = first.change(&kek(2), kdf(2), NOW, &random).unwrap();
+        let new_cell = seal(&second, "new", &random);
+
+        let mut stored = second.stored().clone();
+        stored.keys[0].wrapped[30] ^= 1;
+        let damaged_wrap = stored.keys[0].clone();
+        let damaged = KeyRing::open(&stored, ORGANIZATION, &kek(2)).ok().unwrap();
+        assert_eq!(open_cell(&damaged, &old_cell), Err(CellError::UnknownKeyVersion(version(1))));
+        assert_eq!(open_cell(&damaged, &new_cell), Ok(b"new".to_vec()));
+        assert!(!damaged.opens(version(1)) && damaged.opens(version(2)));
+
+        // It stays while it is kept, through a change of the encryption key too, and goes when it isn't.
+        let kept = damaged.finish(&BTreeSet::from([version(1)]), &random).unwrap().settle(&random).unwrap();
+        assert_eq!(kept.stored().keys[0], damaged_wrap);
+        let changed = kept.change(&kek(3), kdf(3), NOW, &random).unwrap();
+        assert_eq!(versions(&changed), [1, 2, 3]);
+        assert_eq!(changed.stored().keys[0], damaged_wrap);
+        assert_eq!(open_cell(&changed, &old_cell), Err(CellError::UnknownKeyVersion(version(1))));
+        assert_eq!(open_cell(&changed, &new_cell), Ok(b"new".to_vec()));
+        assert_eq!(versions(&changed.finish(&BTreeSet::new(), &random).unwrap()), [3]);
+    }
+
+    #[test]
+    fn a_change_seals_with_the_next_version_and_opens_all() {
+        let random = SeededRandom::new(1);
+        let first = created(&random);
+        let old_cell = seal(&first, "old", &random);
+        let second = first.change(&kek(2), kdf(2), Timestamp::from_unix_micros(2), &random).unwrap();
+        let new_cell = seal(&second, "new", &random);
+
+        assert_eq!(second.version(), version(2));
+        assert_eq!(second.reencryption(), Reencryption { state: ReencryptionState::Running, target: Some(version(2)) });
+        assert_eq!(second.stored().key_change_time, Timestamp::from_unix_micros(2));
+        assert_ne!(second.revision(), first.revision());
+        assert_ne!(second.fingerprint(), first.fingerprint());
+        assert_eq!(open_cell(&second, &old_cell), Ok(b"old".to_vec()));
+        assert_eq!(open_cell(&second, &new_cell), Ok(b"new".to_vec()));
+        assert_eq!(open_cell(&first, &new_cell), Err(CellError::UnknownKeyVersion(version(2))));
+        // Stored, it opens with the new key only; the former ring, as a copy has it, with the former key only.
+        let again = reopened(&second, &kek(2)).ok().unwrap();
+        assert_eq!(open_cell(&again, &old_cell), Ok(b"old".to_vec()));
+        assert_eq!(reopened(&second, &kek(1)).err(), Some(RingError::KeyMismatch));
+        assert_eq!(reopened(&first, &kek(2)).err(), Some(RingError::KeyMismatch));
+    }
+
+    #[test]
+    fn finishing_destroys_former_data_keys_but_those_kept() {
+        let random = SeededRandom::new(1);
+        let first = created(&random);
+        let old_cell = seal(&first, "old", &random);
+        let second = first.change(&kek(2), kdf(2), NOW, &random).unwrap();
+
+        let finished = second.finish(&BTreeSet::new(), &random).unwrap();
+        assert_eq!(versions(&finished), [2]);
+        assert_eq!(
+            finished.reencryption(),
+            Reencryption { state: ReencryptionState::Finishing, target: Some(version(2)) }
+        );
+        for ring in [&finished, &reopened(&finished, &kek(2)).ok().unwrap()] {
+            assert_eq!(open_cell(ring, &old_cell), Err(CellError::UnknownKeyVersion(version(1))));
+        }
+        let keeping = second.finish(&BTreeSet::from([version(1), version(77)]), &random).unwrap();
+        assert_eq!(versions(&keeping), [1, 2]);
+        assert_eq!(open_cell(&keeping, &old_cell), Ok(b"old".to_vec()));
+
+        let settled = finished.settle(&random).unwrap();
+        assert_eq!((settled.reencryption(), settled.version()), (Reencryption::IDLE, version(2)));
+        assert!(reopened(&settled, &kek(2)).is_ok());
+        let revisions: BTreeSet<_> =
+            [&first, &second, &finished, &settled].into_iter().map(KeyRing::revision).collect();
+        assert_eq!(revisions.len(), 4);
+    }
+
+    #[test]
+    fn versions_are_never_used_twice() {
+        let random = SeededRandom::new(1);
+        let mut ring = created(&random);
+        for number in 2..6 {
+            ring = ring.change(&kek(number), kdf(number), NOW, &random).unwrap();
+            ring = ring.finish(&BTreeSet::new(), &random).unwrap().settle(&random).unwrap();
+            assert_eq!(ring.version(), version(number.into()));
+        }
+        let last = KeyRing::start_over(ORGANIZATION, version(u32::MAX), &kek(1), kdf(1), NOW, &random)
+            .unwrap()
+            .settle(&random)
+            .unwrap();
+        assert_eq!(last.change(&kek(2), kdf(2), NOW, &random).err(), Some(RingWriteError::VersionsExhausted));
+    }
+
+    #[test]
+    fn starting_over_clears_and_settles() {
+        let random = SeededRandom::new(1);
+        let lost = seal(&created(&random), "lost", &random);
+        let ring = KeyRing::start_over(ORGANIZATION, version(2), &kek(9), kdf(9), NOW, &random).unwrap();
+        assert_eq!(versions(&ring), [2]);
+        assert_eq!(ring.reencryption(), Reencryption { state: ReencryptionState::Clearing, target: Some(version(2)) });
+        assert_eq!(open_cell(&ring, &lost), Err(CellError::UnknownKeyVersion(version(1))));
+        assert_eq!(ring.settle(&random).unwrap().reencryption(), Reencryption::IDLE);
+    }
+
+    #[test]
+    fn no_step_is_taken_out_of_turn() {
+        let random = SeededRandom::new(1);
+        let none = BTreeSet::new();
+        let idle = created(&random);
+        let running = idle.change(&kek(2), kdf(2), NOW, &random).unwrap();
+        let finishing = running.finish(&none, &random).unwrap();
+        let clearing = KeyRing::start_over(ORGANIZATION, version(2), &kek(9), kdf(9), NOW, &random).unwrap();
+        let steps = |ring: &KeyRing| {
+            [
+                ring.change(&kek(3), kdf(3), NOW, &random).is_ok(),
+                ring.finish(&none, &random).is_ok(),
+                ring.settle(&random).is_ok(),
+            ]
+        };
+        assert_eq!(steps(&idle), [true, false, false]);
+        assert_eq!(steps(&running), [false, true, false]);
+        assert_eq!(steps(&finishing), [false, false, true]);
+        assert_eq!(steps(&clearing), [false, false, true]);
+        let refused = running.change(&kek(3), kdf(3), NOW, &random).err().unwrap();
+        assert_eq!(refused.to_string(), "the key ring's re-encryption is running");
+    }
+
+    #[test]
+    fn a_ring_that_could_not_be_opened_is_never_made() {
+        let random = SeededRandom::new(1);
+        let weak = KdfParameters { iterations: 1, salt: [0; 16] };
+        let refused = RingWriteError::Kdf(KdfOutOfBounds { iterations: 1 });
+        assert_eq!(KeyRing::create(ORGANIZATION, &kek(1), weak, NOW, &random).err(), Some(refused));
+        assert_eq!(created(&random).change(&kek(1), weak, NOW, &random).err(), Some(refused));
+    }
+
+    /// Frozen, and opened by another implementation too: a ring of format 1 opens for ever, and so do the cells of its
+    /// versions.
+    #[test]
+    fn a_ring_of_format_1_opens_for_ever() {
+        let golden = golden_row();
+        let ring = KeyRing::open(&StoredRing::try_from(golden.clone()).unwrap(), ORGANIZATION, &kek(2)).ok().unwrap();
+        assert_eq!(ring.fingerprint().to_string(), "db05-e902-7764-0875");
+        assert_eq!(open_cell(&ring, &unhex(GOLDEN_CELL_1)), Ok(b"sealed under version 1".to_vec()));
+        assert_eq!(open_cell(&ring, &unhex(GOLDEN_CELL_2)), Ok(b"sealed under version 2".to_vec()));
+        // It is also what we still write, given the same random values.
+        let random = SeededRandom::new(20_240_501);
+        let first = created(&random);
+        let cell_1 = seal(&first, "sealed under version 1", &random);
+        let second = first.change(&kek(2), kdf(2), NOW, &random).unwrap();
+        let cell_2 = seal(&second, "sealed under version 2", &random);
+        assert_eq!(RingRow::from(second.stored()), golden);
+        assert_eq!([cell_1, cell_2], [GOLDEN_CELL_1, GOLDEN_CELL_2].map(unhex));
+    }
+
+    const GOLDEN_CELL_1: &str =
+        "0100000001c718a85e8a04bf40e083b5dc4ca35cff78ccbe3e5e8a66ab66d0f817caab2eca62472dd3153710b3929e80
+         034d91fe0e9a2bd79797c13727e9ba66c4f4ae3f0e02a9d1fcaa8e7a0e";
+    const GOLDEN_CELL_2: &str =
+        "01000000022b48524ef5a8b7989cf5853766c7f4c4e3227a6162474592908c7e771a555d8235702119c1a80e2a23ef5f
+         529cca0dbd0723afc9782885c13190ac3d999548335ad3c5a27c722e1c";
+
+    const GOLDEN_WRAP_1: &str =
+        "87c26f88de3e227dbdde67169d0bdaa09a2d8d647c7240e1d854a371aee6d4f28212e1d1f52a6a80c3cac6a4b525e429
+         408af2eb18dad0f07a9a8f6c192718639a3ad10976253b54";
+    const GOLDEN_WRAP_2: &str =
+        "efd213f3ce8d5f0f3385282e25747e0277f0db9a8a36933ba088d290ba30b38a8c747b8632979dcb9750afe289d4fc3a
+         d35dad4d5e917a656e571f283f11e55976e9bf0f1127b129";
+
+    fn golden_row() -> RingRow {
+        RingRow {
+            format: 1,
+            organization: vec![0xA1; 16],
+            revision: unhex("1f4b6a63931a3c42b41f088a1ccde025"),
+            kdf_iterations: 100_000,
+            kdf_salt: vec![2; 16],
+            check: unhex("db05e90277640875d20ce98c6731decb504832557e4a6ed03dd3c21d155e853d"),
+            key_change_time_us: 1_700_000_000_000_000,
+            keys: vec![(1, unhex(GOLDEN_WRAP_1)), (2, unhex(GOLDEN_WRAP_2))],
+            reencryption_state: "running".to_owned(),
+            reencryption_target: Some(2),
+            mac: unhex("8e82a6ba73176d6f83f11ccd5d0325fc0df0a5036ff27ba2e367af5477ecb1f2"),
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        /// Whatever is done with a ring, what is stored opens again, and a cell opens exactly while its data key is
+        /// there.
+        #[test]
+        fn any_history_of_changes_reopens(
+            keeps in prop::collection::vec(prop::collection::btree_set(1u32..8, 0..4), 1..6),
+            seed: u64,
+        ) {
+            let random = SeededRandom::new(seed);
+            let mut ring = created(&random);
+            let mut cells = vec![(ring.version(), seal(&ring, "1", &random))];
+            for (change, keep) in keeps.into_iter().enumerate() {
+                let number = u8::try_from(change).unwrap() + 2;
+                let keep = keep.into_iter().map(version).collect();
+                ring = ring.change(&kek(number), kdf(number), NOW, &random).unwrap();
+                cells.push((ring.version(), seal(&ring, &number.to_string(), &random)));
+                ring = ring.finish(&keep, &random).unwrap().settle(&random).unwrap();
+                let again = reopened(&ring, &kek(number)).ok().unwrap();
+                for (version, cell) in &cells {
+                    let is_there = ring.stored().keys.iter().any(|key| key.version == *version);
+                    prop_assert_eq!(open_cell(&again, cell).is_ok(), is_there);
+                    prop_assert_eq!(again.opens(*version), is_there);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,468 @@
+//! The root key: the deployment's own key, which seals key texts in the configuration database and makes MACs that need
+//! no organization's key.
+//!
+//! It is never used directly: each use has a key of its own, derived by HKDF-SHA-256 without salt, with the use's label
+//! as info. A sealed value is
+//!
+//! ```text
+//! format 0x01 | root key id (8) | nonce (24) | ciphertext | tag (16)
+//! ```
+//!
+//! XAES-256-GCM; the associated data are these parts, each preceded by its length in bytes (4 bytes, big endian): label
+//! of what is sealed, organization UUID, key-check value, and the first 9 bytes of the sealed value. A sealed
+//! encryption key (label `fieldseal sealed key v1`) holds the length of the text in bytes (4 bytes, big endian), the
+//! text, the KEK (32 bytes) and padding (ISO/IEC 7816-4) to a multiple of 32 bytes, so that it tells the text's length
+//! only roughly.
+//!
+//! [`RootKey`] is the port, so that a KMS or an HSM can take the place of [`RootKeySet`], which holds its keys in
+//! memory. Neither knows where root keys come from nor where sealed values go.
+
+use std::{error::Error, fmt};
+
+use zeroize::Zeroizing;
+
+use super::{
+    encoding::Encoding,
+    kek::KeyCheckValue,
+    padding::{padding, unpadded_length},
+    primitive::{self, Aead, Sealed},
+    secret::{Kek, KeyText, RootKeyBytes},
+};
+use crate::{
+    id::OrganizationId,
+    random::{self, Random},
+};
+
+/// What a deployment's root key does.
+pub trait RootKey: Send + Sync {
+    /// Seals a key text and its KEK, bound to the organization and key-check value they are kept for.
+    ///
+    /// # Errors
+    /// [`RootKeyError::Unavailable`].
+    fn seal_key(
+        &self,
+        text: &KeyText,
+        kek: &Kek,
+        organization: OrganizationId,
+        check: &KeyCheckValue,
+        random: &dyn Random,
+    ) -> Result<Vec<u8>, RootKeyError>;
+
+    /// Opens what [`seal_key`](Self::seal_key) sealed for this organization and key-check value.
+    ///
+    /// # Errors
+    /// See [`RootKeyError`].
+    fn open_key(
+        &self,
+        sealed: &[u8],
+        organization: OrganizationId,
+        check: &KeyCheckValue,
+    ) -> Result<(KeyText, Kek), RootKeyError>;
+
+    /// Whether a value is sealed as [`seal_key`](Self::seal_key) would now; if not, and it opens, it is to be sealed
+    /// again.
+    fn is_current(&self, sealed: &[u8]) -> bool;
+
+    /// The check value of the root key that seals. Kept by the configuration database, so that a deployment that was
+    /// given another root key is noticed before it does anything. Public.
+    ///
+    /// # Errors
+    /// [`RootKeyError::Unavailable`].
+    fn check_value(&self) -> Result<[u8; 32], RootKeyError>;
+
+    /// Whether a kept check value is that of any root key at hand.
+    ///
+    /// # Errors
+    /// [`RootKeyError::Unavailable`].
+    fn recognizes(&self, check_value: &[u8]) -> Result<bool, RootKeyError>;
+
+    /// The MAC of a message, for one purpose.
+    ///
+    /// # Errors
+    /// [`RootKeyError::Unavailable`].
+    fn mac(&self, purpose: MacPurpose, message: &[u8]) -> Result<[u8; 32], RootKeyError>;
+
+    /// Whether `mac` is the MAC of this message for this purpose, under any root key at hand. Compares in constant time.
+    ///
+    /// # Errors
+    /// [`RootKeyError::Unavailable`].
+    fn verify_mac(&self, purpose: MacPurpose, message: &[u8], mac: &[u8]) -> Result<bool, RootKeyError>;
+}
+
+/// What a MAC is for. Each purpose has a key of its own, so that none can be taken for another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MacPurpose {
+    /// Page tokens, which a caller hands back unchanged or not at all.
+    PageToken,
+    /// What is remembered of a request with a `request_id`: nothing that can be guessed at without the root key.
+    RequestDigest,
+    /// Checkpoints of an audit trail.
+    AuditSignature,
+}
+
+impl MacPurpose {
+    const fn label(self) -> &'static str {
+        match self {
+            Self::PageToken => "fieldseal root page token v1",
+            Self::RequestDigest => "fieldseal root request digest v1",
+            Self::AuditSignature => "fieldseal root audit signature v1",
+        }
+    }
+}
+
+/// The public id of a root key, named by everything sealed under it. Printed as 16 hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RootKeyId([u8; 8]);
+
+impl fmt::Display for RootKeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", u64::from_be_bytes(self.0))
+    }
+}
+
+impl fmt::Debug for RootKeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RootKeyId({self})")
+    }
+}
+
+/// Why the root key didn't do its work.
+#[derive(Debug, thiserror::Error)]
+pub enum RootKeyError {
+    /// The value isn't of a known format.
+    #[error("the sealed value is malformed")]
+    Malformed,
+    /// The value is sealed under a root key that isn't configured.
+    #[error("the value is sealed under root key {id}, which is not configured")]
+    UnknownRootKey {
+        /// The root key it names.
+        id: RootKeyId,
+    },
+    /// The value was changed, or belongs to another organization or key-check value.
+    #[error("the sealed value does not verify")]
+    DoesNotVerify,
+    /// The root key is kept elsewhere and can't be used now: try again later.
+    #[error("the root key is not available")]
+    Unavailable(#[source] Box<dyn Error + Send + Sync>),
+}
+
+/// Root keys held in memory: the first seals, all open. Wiped on drop.
+pub struct RootKeySet {
+    first: DerivedKeys,
+    others: Vec<DerivedKeys>,
+}
+
+/// What is derived from one root key.
+struct DerivedKeys {
+    id: RootKeyId,
+    check_value: [u8; 32],
+    seal: Aead,
+    root: RootKeyBytes,
+}
+
+impl RootKeySet {
+    /// Takes the root key that seals, and former ones whose seals still have to open.
+    pub fn new(first: RootKeyBytes, others: Vec<RootKeyBytes>) -> Self {
+        Self { first: DerivedKeys::new(first), others: others.into_iter().map(DerivedKeys::new).collect() }
+    }
+
+    /// The id of the root key that seals.
+    pub fn id(&self) -> RootKeyId {
+        self.first.id
+    }
+
+    fn all(&self) -> impl Iterator<Item = &DerivedKeys> {
+        std::iter::once(&self.first).chain(&self.others)
+    }
+
+    fn seal(
+        &self,
+        label: &str,
+        organization: OrganizationId,
+        check: &KeyCheckValue,
+        plaintext_parts: &[&[u8]],
+        random: &dyn Random,
+    ) -> Vec<u8> {
+        let header = header(self.first.id);
+        let associated_data = associated_data(label, organization, check, &header);
+        self.first.seal.seal(&header, &random::bytes(random), &associated_data, plaintext_parts)
+    }
+
+    fn open(
+        &self,
+        label: &str,
+        organization: OrganizationId,
+        check: &KeyCheckValue,
+        sealed: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, RootKeyError> {
+        let (id, rest) = parse_header(sealed).ok_or(RootKeyError::Malformed)?;
+        let parts = Sealed::split(rest).ok_or(RootKeyError::Malformed)?;
+        let key = self.all().find(|key| key.id == id).ok_or(RootKeyError::UnknownRootKey { id })?;
+        let associated_data = associated_data(label, organization, check, &header(id));
+        key.seal.open(&parts, &associated_data).ok_or(RootKeyError::DoesNotVerify)
+    }
+}
+
+impl RootKey for RootKeySet {
+    fn seal_key(
+        &self,
+        text: &KeyText,
+        kek: &Kek,
+        organization: OrganizationId,
+        check: &KeyCheckValue,
+        random: &dyn Random,
+    ) -> Result<Vec<u8>, RootKeyError> {
+        let text = text.expose().as_bytes();
+        let length = u32::try_from(text.len()).expect("a key text is far below 4 GiB").to_be_bytes();
+        let padding = padding(length.len() + text.len() + kek.expose().len());
+        Ok(self.seal(SEALED_KEY_LABEL, organization, check, &[&length, text, kek.expose(), padding], random))
+    }
+
+    fn open_key(
+        &self,
+        sealed: &[u8],
+        organization: OrganizationId,
+        check: &KeyCheckValue,
+    ) -> Result<(KeyText, Kek), RootKeyError> {
+        let payload = self.open(SEALED_KEY_LABEL, organization, check, sealed)?;
+        parse_key(&payload).ok_or(RootKeyError::Malformed)
+    }
+
+    fn is_current(&self, sealed: &[u8]) -> bool {
+        parse_header(sealed).is_some_and(|(id, _)| id == self.first.id)
+    }
+
+    fn check_value(&self) -> Result<[u8; 32], RootKeyError> {
+        Ok(self.first.check_value)
+    }
+
+    fn recognizes(&self, check_value: &[u8]) -> Result<bool, RootKeyError> {
+        Ok(self.all().any(|key| primitive::equal(&key.check_value, check_value)))
+    }
+
+    fn mac(&self, purpose: MacPurpose, message: &[u8]) -> Result<[u8; 32], RootKeyError> {
+        Ok(self.first.mac(purpose, message))
+    }
+
+    fn verify_mac(&self, purpose: MacPurpose, message: &[u8], mac: &[u8]) -> Result<bool, RootKeyError> {
+        Ok(self.all().any(|key| primitive::equal(&key.mac(purpose, message), mac)))
+    }
+}
+
+impl DerivedKeys {
+    fn new(root: RootKeyBytes) -> Self {
+        let derive = |label| {
+            let mut derived = Zeroizing::new([0; 32]);
+            primitive::hkdf(root.expose(), label, &mut derived);
+            derived
+        };
+        let [a, b, c, d, e, f, g, h, ..] = *derive(ID_LABEL);
+        Self {
+            id: RootKeyId([a, b, c, d, e, f, g, h]),
+            check_value: *derive(CHECK_VALUE_LABEL),
+            seal: Aead::new(&derive(SEAL_LABEL)),
+            root,
+        }
+    }
+
+    fn mac(&self, purpose: MacPurpose, message: &[u8]) -> [u8; 32] {
+        let mut key = Zeroizing::new([0; 32]);
+        primitive::hkdf(self.root.expose(), purpose.label(), &mut key);
+        primitive::hmac(&key, message)
+    }
+}
+
+/// The text and the KEK in an opened value; `None` if it isn't what [`RootKeySet::seal_key`] puts there.
+fn parse_key(payload: &[u8]) -> Option<(KeyText, Kek)> {
+    let (payload, _) = payload.split_at_checked(unpadded_length(payload)?)?;
+    let (length, rest) = payload.split_first_chunk()?;
+    let (text, kek) = rest.split_at_checked(usize::try_from(u32::from_be_bytes(*length)).ok()?)?;
+    let text = str::from_utf8(text).ok()?;
+    Some((KeyText::new(text.to_owned()), Kek::from_bytes(kek.try_into().ok()?)))
+}
+
+fn header(id: RootKeyId) -> [u8; 9] {
+    let [a, b, c, d, e, f, g, h] = id.0;
+    [FORMAT, a, b, c, d, e, f, g, h]
+}
+
+fn parse_header(sealed: &[u8]) -> Option<(RootKeyId, &[u8])> {
+    let (&format, rest) = sealed.split_first()?;
+    let (id, rest) = rest.split_first_chunk()?;
+    (format == FORMAT).then_some((RootKeyId(*id), rest))
+}
+
+fn associated_data(label: &str, organization: OrganizationId, check: &KeyCheckValue, header: &[u8; 9]) -> Vec<u8> {
+    Encoding::new(label).part(organization.as_bytes()).part(check.as_bytes()).part(header).into_bytes()
+}
+
+const FORMAT: u8 = 0x01;
+const SEALED_KEY_LABEL: &str = "fieldseal sealed key v1";
+const SEAL_LABEL: &str = "fieldseal root seal v1";
+const ID_LABEL: &str = "fieldseal root key id v1";
+const CHECK_VALUE_LABEL: &str = "fieldseal root check v1";
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{
+        crypto::testing::{hex, unhex},
+        random::testing::SeededRandom,
+    };
+
+    const ORGANIZATION: OrganizationId = OrganizationId::from_bytes([0xA1; 16]);
+    const CHECK: KeyCheckValue = KeyCheckValue::from_bytes([0xC4; 32]);
+    const TEXT: &str = "correct horse 1 \u{e9}";
+
+    fn root(byte: u8) -> RootKeyBytes {
+        RootKeyBytes::from_slice(&[byte; 32]).unwrap()
+    }
+
+    fn set(first: u8, others: &[u8]) -> RootKeySet {
+        RootKeySet::new(root(first), others.iter().copied().map(root).collect())
+    }
+
+    fn sealed_by(set: &RootKeySet, text: &str) -> Vec<u8> {
+        set.seal_key(
+            &KeyText::new(text.to_owned()),
+            &Kek::from_bytes(&[7; 32]),
+            ORGANIZATION,
+            &CHECK,
+            &SeededRandom::new(1),
+        )
+        .unwrap()
+    }
+
+    fn opened_by(set: &RootKeySet, sealed: &[u8]) -> Result<(String, [u8; 32]), String> {
+        set.open_key(sealed, ORGANIZATION, &CHECK)
+            .map(|(text, kek)| (text.expose().to_owned(), *kek.expose()))
+            .map_err(|error| error.to_string())
+    }
+
+    const GOLDEN: &str =
+        "01c17dca95a130bfa8783825822a6f9e62da2190e828e4c9d2576e5977e3a0b362a14db84cb19b31d9ee0ea8ba521f30
+         cd11a2b9c800ce7b9e331b925036fee602fa1c93817d352111b2883afc1210d017d39152b206cd2a6c3088afb993a64b
+         b68f09d370ce82078199a682fd2ae5dba5";
+
+    /// Frozen, and computed by another implementation too.
+    #[test]
+    fn a_key_sealed_in_format_1_opens_for_ever() {
+        let set = set(1, &[]);
+        assert_eq!(set.id().to_string(), "c17dca95a130bfa8");
+        assert_eq!(
+            hex(&set.check_value().unwrap()),
+            "f6993221b707903e97bbe69a94a8dfd43d15c252efa495cc529b15cbb576a995"
+        );
+        assert_eq!(
+            hex(&set.mac(MacPurpose::PageToken, b"message").unwrap()),
+            "1ed8dd0fde98e51ab20815ead48ecd16c199bd767f6057f515fbae820dbf311b"
+        );
+        assert_eq!(
+            hex(&set.mac(MacPurpose::RequestDigest, b"message").unwrap()),
+            "029265a5abfb41881ace580b42c1702e8c611a3623f2b9fd2c5c4b7114d41c12"
+        );
+        assert_eq!(
+            hex(&set.mac(MacPurpose::AuditSignature, b"message").unwrap()),
+            "f4c85614f70828c7d13cdd0622ecc7b3204f9d05f79104263af5b9b71781a028"
+        );
+        let golden = unhex(GOLDEN);
+        assert_eq!(opened_by(&set, &golden), Ok((TEXT.to_owned(), [7; 32])));
+        assert_eq!(sealed_by(&set, TEXT), golden);
+    }
+
+    #[test]
+    fn the_first_root_key_seals_and_all_open() {
+        let old = sealed_by(&set(1, &[]), TEXT);
+        let rotated = set(2, &[1]);
+        assert!(opened_by(&rotated, &old).is_ok());
+        assert!(!rotated.is_current(&old));
+        let new = sealed_by(&rotated, TEXT);
+        assert!(rotated.is_current(&new));
+        assert!(opened_by(&set(2, &[]), &new).is_ok());
+        let unknown = set(1, &[]).open_key(&new, ORGANIZATION, &CHECK).err().unwrap();
+        assert!(matches!(unknown, RootKeyError::UnknownRootKey { id } if id == rotated.id()));
+    }
+
+    #[test]
+    fn another_root_key_is_noticed() {
+        let check_value = set(1, &[]).check_value().unwrap();
+        assert!(set(1, &[]).recognizes(&check_value).unwrap());
+        assert!(set(2, &[1]).recognizes(&check_value).unwrap());
+        assert!(!set(2, &[]).recognizes(&check_value).unwrap());
+        assert!(!set(1, &[]).recognizes(&check_value[..31]).unwrap());
+    }
+
+    #[test]
+    fn a_mac_is_of_one_purpose_and_one_message_and_outlives_a_rotation() {
+        let old = set(1, &[]);
+        let mac = old.mac(MacPurpose::PageToken, b"message").unwrap();
+        assert!(old.verify_mac(MacPurpose::PageToken, b"message", &mac).unwrap());
+        assert!(set(2, &[1]).verify_mac(MacPurpose::PageToken, b"message", &mac).unwrap());
+        assert!(!set(2, &[]).verify_mac(MacPurpose::PageToken, b"message", &mac).unwrap());
+        assert!(!old.verify_mac(MacPurpose::RequestDigest, b"message", &mac).unwrap());
+        assert!(!old.verify_mac(MacPurpose::PageToken, b"massage", &mac).unwrap());
+        assert!(!old.verify_mac(MacPurpose::PageToken, b"message", &mac[..31]).unwrap());
+        assert!(!old.verify_mac(MacPurpose::PageToken, b"message", &[]).unwrap());
+    }
+
+    #[test]
+    fn a_sealed_key_opens_only_for_its_organization_and_key_check_value() {
+        let set = set(1, &[]);
+        let sealed = sealed_by(&set, TEXT);
+        let other_organization = set.open_key(&sealed, OrganizationId::from_bytes([0xA2; 16]), &CHECK).err().unwrap();
+        assert!(matches!(other_organization, RootKeyError::DoesNotVerify));
+        let other_check = set.open_key(&sealed, ORGANIZATION, &KeyCheckValue::from_bytes([0xC5; 32])).err().unwrap();
+        assert!(matches!(other_check, RootKeyError::DoesNotVerify));
+        assert!(set.open("another label", ORGANIZATION, &CHECK, &sealed).is_err());
+    }
+
+    #[test]
+    fn a_sealed_key_changed_in_any_byte_or_cut_anywhere_does_not_open() {
+        let set = set(1, &[]);
+        let sealed = sealed_by(&set, TEXT);
+        for position in 0..sealed.len() {
+            let mut changed = sealed.clone();
+            changed[position] ^= 1;
+            assert!(opened_by(&set, &changed).is_err(), "byte {position}");
+            assert!(opened_by(&set, &sealed[..position]).is_err(), "cut to {position}");
+        }
+    }
+
+    #[test]
+    fn a_sealed_key_tells_the_texts_length_only_roughly() {
+        let set = set(1, &[]);
+        assert_eq!(sealed_by(&set, "ten chars!").len(), sealed_by(&set, "twenty-five characters 1!").len());
+    }
+
+    #[test]
+    fn what_verifies_but_holds_no_key_is_malformed() {
+        let set = set(1, &[]);
+        let random = SeededRandom::new(1);
+        let too_long = [[0, 0, 0, 99].as_slice(), &[7; 40]].concat();
+        let no_utf_8 = [[0, 0, 0, 1, 0xFF].as_slice(), &[7; 32]].concat();
+        let short_kek = [[0, 0, 0, 1, b'a'].as_slice(), &[7; 31]].concat();
+        for payload in [[].as_slice(), &[0, 0, 0], &too_long, &no_utf_8, &short_kek] {
+            let sealed = set.seal(SEALED_KEY_LABEL, ORGANIZATION, &CHECK, &[payload, padding(payload.len())], &random);
+            assert!(matches!(set.open_key(&sealed, ORGANIZATION, &CHECK), Err(RootKeyError::Malformed)));
+        }
+        let unpadded = set.seal(SEALED_KEY_LABEL, ORGANIZATION, &CHECK, &[&[0, 0, 0, 1, b'a'], &[7; 32]], &random);
+        assert!(matches!(set.open_key(&unpadded, ORGANIZATION, &CHECK), Err(RootKeyError::Malformed)));
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_comes_back(text in any::<String>()) {
+            let set = set(1, &[]);
+            prop_assert_eq!(opened_by(&set, &sealed_by(&set, &text)), Ok((text, [7; 32])));
+        }
+
+        #[test]
+        fn any_bytes_are_refused_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let set = set(1, &[]);
+            prop_assert!(opened_by(&set, &bytes).is_err());
+            prop_assert!(opened_by(&set, &[header(set.id()).as_slice(), &bytes].concat()).is_err());
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! One type for each secret, and one door: `expose`. A search for it lists every place where a secret is touched.
+//!
+//! None of them can be printed, cloned, serialized or compared with `==`; all are wiped when dropped. Their bytes live
+//! on the heap, so that moving a secret moves a pointer and leaves no copy behind.
+
+use zeroize::{Zeroize as _, ZeroizeOnDrop};
+
+use super::primitive;
+use crate::random::Random;
+
+/// The value of a cell in clear: any bytes, text being its UTF-8.
+#[derive(ZeroizeOnDrop)]
+pub struct Plaintext(Vec<u8>);
+
+impl Plaintext {
+    /// Takes the bytes over without a copy. Whoever held copies before has to wipe them.
+    pub fn new(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes, in clear.
+    pub fn expose(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// How many bytes; all that an error may tell.
+    pub fn length_bytes(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Compares in a time that depends on the lengths only.
+    pub fn matches(&self, other: &Self) -> bool {
+        primitive::equal(&self.0, &other.0)
+    }
+}
+
+impl From<String> for Plaintext {
+    fn from(text: String) -> Self {
+        Self(text.into_bytes())
+    }
+}
+
+/// The text of an encryption key, character for character as it was given: not trimmed, not normalized, and not yet
+/// held against any rule (see [`key_text`](super::key_text)).
+#[derive(ZeroizeOnDrop)]
+pub struct KeyText(String);
+
+impl KeyText {
+    /// Takes the text over without a copy. Whoever held copies before has to wipe them.
+    pub fn new(text: String) -> Self {
+        Self(text)
+    }
+
+    /// The text, in clear.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// Compares in a time that depends on the lengths only.
+    pub fn matches(&self, other: &Self) -> bool {
+        primitive::equal(self.0.as_bytes(), other.0.as_bytes())
+    }
+}
+
+/// Secrets of 32 bytes.
+macro_rules! secret_32 {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        pub struct $name(Box<[u8; 32]>);
+
+        impl $name {
+            /// Lets `fill` write the bytes to where they stay.
+            pub(crate) fn filled(fill: impl FnOnce(&mut [u8; 32])) -> Self {
+                let mut secret = Self(Box::new([0; 32]));
+                fill(&mut secret.0);
+                secret
+            }
+
+            /// The bytes, in clear.
+            pub fn expose(&self) -> &[u8; 32] {
+                &self.0
+            }
+        }
+
+        impl Drop for $name {
+            fn drop(&mut self) {
+                self.0.as_mut_slice().zeroize();
+            }
+        }
+
+        impl ZeroizeOnDrop for $name {}
+    };
+}
+
+secret_32! {
+    /// The key-encryption key, derived from a key text. Stored only beside that text, sealed under the root key.
+    Kek
+}
+
+secret_32! {
+    /// Seals the cells of one key version. Stored only wrapped, in the key ring.
+    DataKey
+}
+
+secret_32! {
+    /// Wraps data keys in the key ring. Derived from the KEK, never stored.
+    WrapKey
+}
+
+secret_32! {
+    /// Makes the key-check value of an encryption key. Derived from the KEK, never stored.
+    CheckKey
+}
+
+secret_32! {
+    /// Authenticates what is stored of a key ring. Derived from the KEK, never stored.
+    RingKey
+}
+
+secret_32! {
+    /// The deployment's own key, as it comes from its file. Never used directly: see [`root_key`](super::root_key).
+    RootKeyBytes
+}
+
+impl Kek {
+    /// Copies a KEK that was unsealed.
+    pub(crate) fn from_bytes(bytes: &[u8; 32]) -> Self {
+        Self::filled(|kek| kek.copy_from_slice(bytes))
+    }
+}
+
+impl DataKey {
+    /// Draws a new data key.
+    pub fn draw(random: &dyn Random) -> Self {
+        Self::filled(|key| random.fill(key))
+    }
+
+    /// Compares in constant time.
+    pub(crate) fn matches(&self, other: &Self) -> bool {
+        primitive::equal(self.expose(), other.expose())
+    }
+}
+
+impl RootKeyBytes {
+    /// Copies a root key as read from its file; `None` unless there are exactly 32 bytes. The caller wipes what it
+    /// read.
+    pub fn from_slice(bytes: &[u8]) -> Option<Self> {
+        let bytes: &[u8; 32] = bytes.try_into().ok()?;
+        Some(Self::filled(|key| key.copy_from_slice(bytes)))
+    }
+
+    /// Draws a new root key.
+    pub fn draw(random: &dyn Random) -> Self {
+        Self::filled(|key| random.fill(key))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::testing::SeededRandom;
+
+    /// Compiles only if the type has none of the traits: with one of them, which `probe` is meant would be ambiguous.
+    macro_rules! has_none_of {
+        ($secret:ty: $($forbidden:path),+) => {{
+            trait Probe<A> {
+                fn probe() {}
+            }
+            impl<T: ?Sized> Probe<()> for T {}
+            $({
+                #[allow(dead_code, reason = "exists only to make `probe` ambiguous")]
+                struct Has;
+                impl<T: ?Sized + $forbidden> Probe<Has> for T {}
+            })+
+            <$secret as Probe<_>>::probe();
+        }};
+    }
+
+    fn is_wiped<T: ZeroizeOnDrop>() {}
+
+    #[test]
+    fn no_secret_can_be_printed_copied_or_compared_and_every_one_is_wiped() {
+        macro_rules! is_a_secret {
+            ($secret:ty) => {{
+                has_none_of!($secret: std::fmt::Debug, std::fmt::Display, Clone, PartialEq, PartialOrd);
+                has_none_of!($secret: std::hash::Hash, AsRef<[u8]>, AsRef<str>, std::ops::Deref);
+                is_wiped::<$secret>();
+            }};
+        }
+        is_a_secret!(Plaintext);
+        is_a_secret!(KeyText);
+        is_a_secret!(Kek);
+        is_a_secret!(DataKey);
+        is_a_secret!(WrapKey);
+        is_a_secret!(CheckKey);
+        is_a_secret!(RingKey);
+        is_a_secret!(RootKeyBytes);
+    }
+
+    #[test]
+    fn the_ciphers_under_our_keys_are_wiped_too() {
+        is_wiped::<xaes_256_gcm::Xaes256Gcm>();
+        is_wiped::<aes_gcm::Aes256Gcm>();
+        // An Hmac is made of Sha256 states and has no marker of its own.
+        is_wiped::<sha2::Sha256>();
+    }
+
+    #[test]
+    fn texts_match_only_character_for_character() {
+        let text = |text: &str| KeyText::new(text.to_owned());
+        assert!(text("pass 1").matches(&text("pass 1")));
+        assert!(!text("pass 1").matches(&text("pass 1 ")));
+        assert!(!text("pass 1").matches(&text("Pass 1")));
+        // The same letter, composed and decomposed.
+        assert!(!text("\u{e9}").matches(&text("e\u{301}")));
+    }
+
+    #[test]
+    fn a_root_key_has_exactly_32_bytes() {
+        assert!(RootKeyBytes::from_slice(&[1; 31]).is_none());
+        assert!(RootKeyBytes::from_slice(&[1; 33]).is_none());
+        assert!(RootKeyBytes::from_slice(&[1; 32]).is_some_and(|key| key.expose() == &[1; 32]));
+    }
+
+    #[test]
+    fn drawn_keys_differ() {
+        let random = SeededRandom::new(1);
+        assert!(!DataKey::draw(&random).matches(&DataKey::draw(&random)));
+    }
+}

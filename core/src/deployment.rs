@@ -1,0 +1,259 @@
+//! The deployment: the ports and settings that every use case works with, and the organizations that are open.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use uuid::Uuid;
+
+use crate::{
+    audit::AuditEntry,
+    crypto::root_key::RootKey,
+    id::{OrganizationId, Timestamp},
+    layout::{CATALOG, DEPLOYMENT, Layout},
+    organization::Organization,
+    port::{Clock, KeyDerivation, OrganizationDatabases},
+    random::Random,
+    schema::Schema,
+    store::{Cause, Commit, CommitError, Condition, Datum, Name, Row, Select, Step, Store, Unavailable},
+};
+
+/// Everything outside that use cases need.
+pub struct Ports {
+    /// The configuration database.
+    pub configuration: Arc<dyn Store>,
+    /// The organizations' databases.
+    pub databases: Arc<dyn OrganizationDatabases>,
+    /// The root key.
+    pub root_key: Arc<dyn RootKey>,
+    /// Key derivation.
+    pub key_derivation: Arc<dyn KeyDerivation>,
+    /// The time of day.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub random: Arc<dyn Random>,
+}
+
+/// Limits of the life of keys.
+#[derive(Clone, Copy, Debug)]
+pub struct KeyLimits {
+    /// Changes of one organization's key in an hour; 0 lifts the limit.
+    pub changes_per_hour: u32,
+    /// Attempts to restore one organization's key in 15 minutes; 0 lifts the limit.
+    pub restores_per_quarter_hour: u32,
+    /// After how many days a change of the key is due.
+    pub change_due_days: u32,
+    /// How many cells a step of a re-encryption seals again, in one transaction.
+    pub reencryption_batch_cells: u32,
+}
+
+/// One deployment of the service.
+pub struct Deployment {
+    /// The ports.
+    pub ports: Ports,
+    /// The schema of its records.
+    pub schema: Arc<Schema>,
+    /// The limits of the life of keys.
+    pub key_limits: KeyLimits,
+    organizations: RwLock<BTreeMap<String, Arc<Organization>>>,
+}
+
+impl Deployment {
+    /// A deployment with no organization open.
+    #[must_use]
+    pub fn new(ports: Ports, schema: Arc<Schema>, key_limits: KeyLimits) -> Self {
+        Deployment { ports, schema, key_limits, organizations: RwLock::default() }
+    }
+
+    /// Now.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.ports.clock.now()
+    }
+
+    /// The open organization of this name.
+    #[must_use]
+    pub fn organization(&self, name: &str) -> Option<Arc<Organization>> {
+        self.organizations.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+
+    /// The open organizations, by name.
+    #[must_use]
+    pub fn organizations(&self) -> Vec<Arc<Organization>> {
+        self.organizations.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// Serves an organization from now on.
+    pub fn admit(&self, organization: Arc<Organization>) {
+        let mut open = self.organizations.write().unwrap_or_else(PoisonError::into_inner);
+        open.insert(organization.name.clone(), organization);
+    }
+
+    /// Records something in the deployment's own trail, for what belongs to no organization.
+    ///
+    /// # Errors
+    /// Why it was not, or may not have been, recorded.
+    pub async fn record(&self, entry: AuditEntry) -> Result<(), CommitError> {
+        self.ports.configuration.commit(Commit::of(vec![Step::Audit(entry)])).await
+    }
+}
+
+/// Makes the content of a new configuration database: its tables, and the id of the deployment, which is the writer of its chains.
+#[must_use]
+pub fn first_configuration(id: Uuid, now: Timestamp) -> Commit {
+    let mut commit = crate::catalog::first(&crate::layout::configuration(), now);
+    commit.steps.push(Step::Insert {
+        table: DEPLOYMENT.into(),
+        row: vec![
+            ("slot".into(), Datum::Integer(1)),
+            ("id".into(), Datum::Uuid(id)),
+            ("create_time".into(), Datum::Time(now)),
+        ],
+    });
+    commit
+}
+
+/// Why a deployment can't start on its configuration database.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigurationError {
+    /// It doesn't answer, or is none.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+    /// It can't be brought to this version's tables.
+    #[error("the configuration database can't be migrated")]
+    Catalog(#[from] crate::catalog::CatalogError),
+    /// A commit failed.
+    #[error("the configuration database can't be written")]
+    Commit(#[from] CommitError),
+    /// It was sealed under a root key that isn't at hand.
+    #[error("the root key is not the one this deployment was set up with")]
+    OtherRootKey,
+    /// The root key can't be used.
+    #[error("the root key can't be used")]
+    RootKey(#[from] crate::crypto::root_key::RootKeyError),
+}
+
+/// Brings the configuration database to this version's tables, and holds the root key against the one it was sealed under.
+///
+/// # Errors
+/// See [`ConfigurationError`].
+pub async fn prepare_configuration(
+    store: &dyn Store,
+    root_key: &dyn RootKey,
+    now: Timestamp,
+) -> Result<(), ConfigurationError> {
+    migrate(store, &crate::layout::configuration(), now).await?;
+    let known = rows(store, crate::layout::ROOT_KEY, &["check_value"], Condition::EVERYTHING).await?;
+    let mut current_known = false;
+    let current = root_key.check_value()?;
+    for row in known {
+        let [Datum::Bytes(check)] = &row[..] else {
+            return Err(Unavailable("a root key's check value is no bytes".into()).into());
+        };
+        if !root_key.recognizes(check)? {
+            return Err(ConfigurationError::OtherRootKey);
+        }
+        current_known |= check[..] == current[..];
+    }
+    if !current_known {
+        let row =
+            vec![("check_value".into(), Datum::Bytes(current.to_vec())), ("create_time".into(), Datum::Time(now))];
+        store.commit(Commit::of(vec![Step::Insert { table: crate::layout::ROOT_KEY.into(), row }])).await?;
+    }
+    Ok(())
+}
+
+/// Why a database can't be brought to the tables it should have.
+#[derive(Debug, thiserror::Error)]
+pub enum MigrateError {
+    /// It doesn't answer.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+    /// What it has can't become what it should have.
+    #[error(transparent)]
+    Catalog(#[from] crate::catalog::CatalogError),
+    /// The migration failed.
+    #[error("the migration failed")]
+    Commit(#[from] CommitError),
+}
+
+impl From<MigrateError> for ConfigurationError {
+    fn from(error: MigrateError) -> Self {
+        match error {
+            MigrateError::Unavailable(error) => error.into(),
+            MigrateError::Catalog(error) => error.into(),
+            MigrateError::Commit(error) => error.into(),
+        }
+    }
+}
+
+/// Adds to a database the tables and columns it lacks.
+///
+/// # Errors
+/// See [`MigrateError`]; nothing is changed then.
+pub async fn migrate(store: &dyn Store, layout: &Layout, now: Timestamp) -> Result<(), MigrateError> {
+    let (catalog, version) = crate::catalog::read(store).await?;
+    match crate::catalog::migration(&catalog, version, layout, now)? {
+        Some(commit) => Ok(store.commit(commit).await?),
+        None => Ok(()),
+    }
+}
+
+/// The id of the deployment that a configuration database belongs to.
+///
+/// # Errors
+/// If the store doesn't answer or holds none.
+pub async fn deployment_id(store: &dyn Store) -> Result<Uuid, Unavailable> {
+    match rows(store, DEPLOYMENT, &["id"], Condition::EVERYTHING).await?.first().map(Vec::as_slice) {
+        Some([Datum::Uuid(id)]) => Ok(*id),
+        Some(_) | None => Err(Unavailable("the configuration database names no deployment".into())),
+    }
+}
+
+/// Whether a database has cells that no schema of this server accounts for is the catalog's to say: these are its cell columns, in the
+/// order in which a re-encryption visits them.
+///
+/// # Errors
+/// If the store doesn't answer.
+pub async fn cell_columns(store: &dyn Store) -> Result<Vec<(String, String)>, Unavailable> {
+    let condition = Condition::equal("cell", Datum::Boolean(true));
+    let mut columns = rows(store, CATALOG, &["table_name", "column_name"], condition)
+        .await?
+        .into_iter()
+        .map(|row| match <[Datum; 2]>::try_from(row) {
+            Ok([Datum::Text(table), Datum::Text(column)]) => Ok((table, column)),
+            Ok(_) | Err(_) => Err(Unavailable("the catalog holds a row that is none".into())),
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    columns.sort();
+    Ok(columns)
+}
+
+/// All rows of a small table that meet a condition, in no order.
+pub(crate) async fn rows(
+    store: &dyn Store,
+    table: &'static str,
+    columns: &[&'static str],
+    condition: Condition,
+) -> Result<Vec<Row>, Unavailable> {
+    store
+        .select(Select {
+            table: table.into(),
+            columns: columns.iter().map(|&name| Name::from(name)).collect(),
+            rows: condition,
+            order: Vec::new(),
+            limit: u32::MAX,
+        })
+        .await
+}
+
+/// The condition that a row belongs to this organization.
+pub(crate) fn of_organization(id: OrganizationId) -> Condition {
+    Condition::equal("organization", Datum::Uuid(id.uuid()))
+}
+
+/// An [`Unavailable`] of something the root key could not do.
+pub(crate) fn root_key_failed(error: crate::crypto::root_key::RootKeyError) -> Unavailable {
+    Unavailable(Cause(Box::new(error)))
+}

@@ -1,0 +1,149 @@
+//! Check an organization's encryption: whether it is active, under which key, and how far a re-encryption is.
+
+use crate::{
+    crypto::{kek::Fingerprint, ring::stored::ReencryptionState as RingState},
+    deployment::Deployment,
+    id::{KeyVersion, Timestamp},
+    key::{KeyError, reencrypt::Cursor},
+    layout::UNREADABLE_CELL,
+    organization::{Keys, Organization},
+    policy::{self, Permit},
+    store::Condition,
+};
+
+/// What is known of an organization's encryption.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// Whether the key is present and proven to open the ring.
+    pub is_active: bool,
+    /// The key that is current or, while inactive, wanted; `None` if the ring is damaged.
+    pub key: Option<KeyStatus>,
+    /// The last re-encryption.
+    pub reencryption: ReencryptionStatus,
+}
+
+/// Which key it is, and since when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyStatus {
+    /// Its public id.
+    pub fingerprint: Fingerprint,
+    /// The version of the data key that seals.
+    pub key_version: KeyVersion,
+    /// When it became current.
+    pub change_time: Timestamp,
+    /// When it should be changed.
+    pub change_due_time: Timestamp,
+}
+
+/// How a re-encryption stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// There was none.
+    None,
+    /// It is unfinished, and waits for the key to be restored.
+    Waiting,
+    /// It is sealing cells again.
+    Running,
+    /// It has destroyed the old data keys and is forgetting the old texts.
+    Finishing,
+    /// It is done: every cell is sealed under the current version, but for those that no key opens.
+    Done,
+}
+
+/// How far a re-encryption is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReencryptionStatus {
+    /// How it stands.
+    pub state: State,
+    /// The version it seals under.
+    pub key_version: Option<KeyVersion>,
+    /// How many cells there were to seal again; 0 until they are counted.
+    pub cells_total: u64,
+    /// How many of them are done.
+    pub cells_done: u64,
+    /// How many could not be opened.
+    pub cells_unreadable: u64,
+    /// Cells a second, since it began.
+    pub cells_per_second: u64,
+    /// When it began.
+    pub start_time: Option<Timestamp>,
+    /// When it ended.
+    pub end_time: Option<Timestamp>,
+}
+
+impl ReencryptionStatus {
+    /// Whether it goes on by itself.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        matches!(self.state, State::Running | State::Finishing)
+    }
+}
+
+/// The organization's status.
+///
+/// # Errors
+/// [`KeyError::Unavailable`] if a database doesn't answer.
+pub async fn check(
+    deployment: &Deployment,
+    organization: &Organization,
+    _permit: &Permit<policy::ReadKeyStatus>,
+) -> Result<Status, KeyError> {
+    let keys = organization.load_keys(deployment).await?;
+    let (stored, is_active) = match &keys {
+        Keys::Active(ring) => (Some(ring.stored()), true),
+        Keys::Inactive(stored) => (Some(&**stored), false),
+        Keys::Damaged => (None, false),
+    };
+    let due = i64::from(deployment.key_limits.change_due_days).saturating_mul(86_400_000_000);
+    let key = stored.and_then(|stored| {
+        let change_time = stored.key_change_time;
+        Some(KeyStatus {
+            fingerprint: stored.fingerprint(),
+            key_version: stored.version()?,
+            change_time,
+            change_due_time: Timestamp::from_unix_micros(change_time.unix_micros().saturating_add(due)),
+        })
+    });
+    let state = stored.map(|stored| stored.reencryption.state);
+    let reencryption = reencryption(deployment, organization, state, is_active).await?;
+    Ok(Status { is_active, key, reencryption })
+}
+
+async fn reencryption(
+    deployment: &Deployment,
+    organization: &Organization,
+    ring_state: Option<RingState>,
+    is_active: bool,
+) -> Result<ReencryptionStatus, KeyError> {
+    let Some(cursor) = Cursor::read(&*organization.store).await? else {
+        return Ok(ReencryptionStatus {
+            state: State::None,
+            key_version: None,
+            cells_total: 0,
+            cells_done: 0,
+            cells_unreadable: 0,
+            cells_per_second: 0,
+            start_time: None,
+            end_time: None,
+        });
+    };
+    let unreadable = organization.store.count(UNREADABLE_CELL.into(), Condition::EVERYTHING).await?;
+    let state = match ring_state {
+        Some(RingState::Idle) | None => State::Done,
+        Some(_) if !is_active => State::Waiting,
+        Some(RingState::Running | RingState::Clearing) => State::Running,
+        Some(RingState::Finishing) => State::Finishing,
+    };
+    let until = cursor.end_time.unwrap_or_else(|| deployment.now());
+    let elapsed_us = until.unix_micros().saturating_sub(cursor.start_time.unix_micros()).max(1).unsigned_abs();
+    Ok(ReencryptionStatus {
+        state,
+        key_version: Some(cursor.target),
+        cells_total: cursor.cells_total.unwrap_or(0),
+        cells_done: cursor.cells_done,
+        cells_unreadable: unreadable,
+        cells_per_second: cursor.cells_done.saturating_mul(1_000_000) / elapsed_us,
+        start_time: Some(cursor.start_time),
+        end_time: cursor.end_time,
+    })
+}

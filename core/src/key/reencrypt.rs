@@ -1,0 +1,395 @@
+//! Re-encrypt: after a change, seal every cell again under the new data key, prove that none is left, destroy the old keys.
+//!
+//! The work is cut into steps, each of which commits and can be the last before a crash: [`advance`] takes one. Where it was is in the
+//! database alone. It goes by the database's own catalog of cell columns, in primary-key order, and each write compares the old cell, so
+//! that a concurrent update wins. Nothing else of a record moves: not its revision, its time or its trail.
+//!
+//! Old data keys are destroyed only after a full scan of the stored headers, begun when the last cell was done, found none of another
+//! version left but those set aside as unreadable.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use crate::{
+    audit::AuditAction,
+    crypto::{
+        cell::{self, CellError},
+        context::CellContext,
+        ring::KeyRing,
+    },
+    deployment::{Deployment, cell_columns, of_organization, rows},
+    id::{KeyVersion, RecordId, Timestamp},
+    key::{CurrentKey, KeyError, KeyWork, entry, step},
+    key_change::NextStep,
+    layout::{KEY_TEXT, REENCRYPTION, UNREADABLE_CELL},
+    organization::{Keys, Organization, ring_rows},
+    store::{
+        Assignment, Commit, Comparison, Condition, Datum, Direction, Expect, Name, Select, Step, Store, Unavailable,
+    },
+};
+
+/// What is to be expected after a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Advance {
+    /// There is more to do.
+    More,
+    /// There is nothing to do, or nothing before the key is restored.
+    Rest,
+}
+
+/// Takes the next step of the organization's re-encryption, if one is under way.
+///
+/// # Errors
+/// [`KeyError::Unavailable`] or [`KeyError::Unknown`]: the step can be taken again.
+pub async fn advance(deployment: &Deployment, work: &KeyWork) -> Result<Advance, KeyError> {
+    let organization = &**work.organization();
+    let keys = organization.load_keys(deployment).await?;
+    match (step(&keys), keys) {
+        (NextStep::Reseal(target), Keys::Active(ring)) => reseal(deployment, organization, &ring, target).await,
+        (NextStep::ForgetTexts, Keys::Active(ring)) => forget_texts(deployment, organization, &ring).await,
+        (NextStep::Rest | NextStep::AwaitRestore { .. } | NextStep::ReportDamage, _)
+        | (_, Keys::Inactive(_) | Keys::Damaged) => Ok(Advance::Rest),
+    }
+}
+
+async fn reseal(
+    deployment: &Deployment,
+    organization: &Organization,
+    ring: &KeyRing,
+    target: KeyVersion,
+) -> Result<Advance, KeyError> {
+    let store = &*organization.store;
+    let cursor = match Cursor::read(store).await? {
+        Some(cursor) if cursor.target == target => cursor,
+        Some(_) | None => Cursor::first(target, deployment.now()),
+    };
+    let columns = cell_columns(store).await?;
+    if cursor.cells_total.is_none() {
+        let mut total = 0;
+        for (table, column) in &columns {
+            total += store.count(table.clone().into(), others(column, target)).await?;
+        }
+        let counted = Cursor { cells_total: Some(total), ..cursor };
+        organization.commit(guarded(ring, counted.replace())).await?;
+        return Ok(Advance::More);
+    }
+    let place = (cursor.table.clone(), cursor.column.clone());
+    match columns.into_iter().find(|column| cursor.column.is_empty() || *column >= place) {
+        Some((table, column)) => {
+            let batch = Batch { deployment, organization, ring, target };
+            batch.run(cursor, &table, &column).await?;
+            Ok(Advance::More)
+        }
+        None => finish(deployment, organization, ring, target, cursor).await,
+    }
+}
+
+/// One batch of one column.
+struct Batch<'a> {
+    deployment: &'a Deployment,
+    organization: &'a Organization,
+    ring: &'a KeyRing,
+    target: KeyVersion,
+}
+
+impl Batch<'_> {
+    async fn run(&self, cursor: Cursor, table: &str, column: &str) -> Result<(), KeyError> {
+        let limit = self.deployment.key_limits.reencryption_batch_cells;
+        let after = cursor.after.filter(|_| cursor.table == table && cursor.column == column);
+        let cells = select_cells(&*self.organization.store, table, column, self.target, after, limit).await?;
+        let last = cells.last().map(|(id, _)| *id);
+        let count = u64::try_from(cells.len()).unwrap_or(u64::MAX);
+        let mut steps = Vec::with_capacity(cells.len() + 3);
+        for (id, cell) in cells {
+            steps.extend(self.reseal_cell(table, column, id, cell));
+        }
+        let more_in_column = count >= u64::from(limit);
+        let moved = Cursor {
+            table: table.to_owned(),
+            // A column that is done is left behind by naming the one that would follow it.
+            column: if more_in_column { column.to_owned() } else { format!("{column}\u{1}") },
+            after: last.filter(|_| more_in_column),
+            cells_done: cursor.cells_done.saturating_add(count),
+            ..cursor
+        };
+        steps.extend(moved.replace());
+        Ok(self.organization.commit(guarded(self.ring, steps)).await?)
+    }
+
+    fn reseal_cell(&self, table: &str, column: &str, id: RecordId, cell: Vec<u8>) -> Vec<Step> {
+        let context = CellContext { organization: self.organization.id, entity: table, record: id, attribute: column };
+        match self.ring.open_cell(&context, &cell) {
+            Ok(plaintext) => {
+                let resealed = self.ring.seal(&context, &plaintext, &*self.deployment.ports.random);
+                let unchanged = Condition::equal("id", Datum::Uuid(id.uuid()))
+                    .and(Condition::equal(column.to_owned(), Datum::Bytes(cell)));
+                vec![Step::Update {
+                    table: table.to_owned().into(),
+                    rows: unchanged,
+                    set: vec![Assignment::Set(column.to_owned().into(), Datum::Bytes(resealed))],
+                    expect: Expect::Any,
+                }]
+            }
+            Err(error) => set_aside(table, column, id, &cell, &error),
+        }
+    }
+}
+
+/// The stored word for a cell that merely doesn't verify: a key that the ring still holds may yet be needed for it.
+const DOES_NOT_VERIFY: &str = "does-not-verify";
+
+fn set_aside(table: &str, column: &str, id: RecordId, cell: &[u8], error: &CellError) -> Vec<Step> {
+    let reason = match error {
+        CellError::Malformed(_) => "malformed",
+        CellError::UnknownKeyVersion(_) => "unknown-key-version",
+        CellError::DoesNotVerify => DOES_NOT_VERIFY,
+    };
+    let version = cell::version_of(cell).ok().map_or(Datum::Null, |version| Datum::Integer(version.get().into()));
+    let place = [
+        ("table_name", Datum::Text(table.to_owned())),
+        ("column_name", Datum::Text(column.to_owned())),
+        ("id", Datum::Uuid(id.uuid())),
+    ];
+    let same = Condition::All(place.iter().map(|(name, datum)| Condition::equal(*name, datum.clone())).collect());
+    let mut row: Vec<(Name, Datum)> = place.into_iter().map(|(name, datum)| (name.into(), datum)).collect();
+    row.push(("reason".into(), Datum::Text(reason.to_owned())));
+    row.push(("key_version".into(), version));
+    row.push(("sha256".into(), Datum::Bytes(Sha256::digest(cell).to_vec())));
+    vec![
+        Step::Delete { table: UNREADABLE_CELL.into(), rows: same, expect: Expect::Any },
+        Step::Insert { table: UNREADABLE_CELL.into(), row },
+    ]
+}
+
+/// The full scan and, if it finds nothing left, the destruction of the old data keys.
+async fn finish(
+    deployment: &Deployment,
+    organization: &Organization,
+    ring: &KeyRing,
+    target: KeyVersion,
+    cursor: Cursor,
+) -> Result<Advance, KeyError> {
+    let store = &*organization.store;
+    let aside = Aside::read(store).await?;
+    for (table, column) in cell_columns(store).await? {
+        let mut after = None;
+        loop {
+            let page = select_cells(store, &table, &column, target, after, SCAN_PAGE_CELLS).await?;
+            let Some((last, _)) = page.last() else { break };
+            after = Some(*last);
+            if page.iter().any(|(id, cell)| !aside.holds(&table, &column, *id, cell)) {
+                // Something is left that this walk has not seen: walk once more.
+                let again = Cursor { table: String::new(), column: String::new(), after: None, ..cursor };
+                organization.commit(guarded(ring, again.replace())).await?;
+                return Ok(Advance::More);
+            }
+        }
+    }
+    let finished = ring.finish(&aside.keep, &*deployment.ports.random).map_err(KeyError::internal)?;
+    organization.commit(ring_rows::replace(ring.revision(), finished.stored())).await?;
+    organization.set_keys(Keys::Active(Arc::new(finished)));
+    Ok(Advance::More)
+}
+
+const SCAN_PAGE_CELLS: u32 = 1_024;
+
+/// Forgets the texts that the ring no longer carries, and ends the change.
+async fn forget_texts(
+    deployment: &Deployment,
+    organization: &Organization,
+    ring: &KeyRing,
+) -> Result<Advance, KeyError> {
+    let current = Datum::Bytes(ring.stored().check.as_bytes().to_vec());
+    let other =
+        |comparison| Condition::Compare { column: "key_check_value".into(), comparison, value: current.clone() };
+    let others = Condition::Any(vec![other(Comparison::Less), other(Comparison::Greater)]);
+    let configuration = &deployment.ports.configuration;
+    configuration
+        .commit(Commit::of(vec![Step::Delete {
+            table: KEY_TEXT.into(),
+            rows: of_organization(organization.id).and(others),
+            expect: Expect::Any,
+        }]))
+        .await?;
+    configuration.scrub().await?;
+    organization.store.scrub().await?;
+
+    let settled = ring.settle(&*deployment.ports.random).map_err(KeyError::internal)?;
+    let key = CurrentKey { fingerprint: settled.fingerprint(), key_version: settled.version() };
+    let mut steps = ring_rows::replace(ring.revision(), settled.stored());
+    steps.push(Step::Update {
+        table: REENCRYPTION.into(),
+        rows: Condition::EVERYTHING,
+        set: vec![Assignment::Set("end_time".into(), Datum::Time(deployment.now()))],
+        expect: Expect::Any,
+    });
+    steps.push(Step::Audit(entry(deployment, organization, None, AuditAction::CompleteReencryption, Ok(key))));
+    organization.commit(steps).await?;
+    organization.set_keys(Keys::Active(Arc::new(settled)));
+    Ok(Advance::Rest)
+}
+
+/// Cells of another version than `target`, in the order of their records' ids.
+async fn select_cells(
+    store: &dyn Store,
+    table: &str,
+    column: &str,
+    target: KeyVersion,
+    after: Option<RecordId>,
+    limit: u32,
+) -> Result<Vec<(RecordId, Vec<u8>)>, Unavailable> {
+    let mut condition = others(column, target);
+    if let Some(after) = after {
+        condition = Condition::greater("id", Datum::Uuid(after.uuid())).and(condition);
+    }
+    let select = Select {
+        table: table.to_owned().into(),
+        columns: vec!["id".into(), column.to_owned().into()],
+        rows: condition,
+        order: vec![("id".into(), Direction::Ascending)],
+        limit,
+    };
+    store
+        .select(select)
+        .await?
+        .into_iter()
+        .map(|row| match <[Datum; 2]>::try_from(row) {
+            Ok([Datum::Uuid(id), Datum::Bytes(cell)]) => Ok((RecordId::from_uuid(id), cell)),
+            Ok(_) | Err(_) => Err(Unavailable("a column of cells holds something that is none".into())),
+        })
+        .collect()
+}
+
+fn others(column: &str, target: KeyVersion) -> Condition {
+    Condition::HeaderDiffers { column: column.to_owned().into(), header: cell::header(target).to_vec() }
+}
+
+/// Every write of a re-encryption stands behind the ring it was made with.
+fn guarded(ring: &KeyRing, steps: impl IntoIterator<Item = Step>) -> Vec<Step> {
+    std::iter::once(ring_rows::require(ring.revision())).chain(steps).collect()
+}
+
+/// Cells that were set aside as unreadable, and the key versions they may yet need.
+struct Aside {
+    cells: BTreeSet<(String, String, Uuid, Vec<u8>)>,
+    keep: BTreeSet<KeyVersion>,
+}
+
+impl Aside {
+    async fn read(store: &dyn Store) -> Result<Aside, Unavailable> {
+        let columns = ["table_name", "column_name", "id", "sha256", "reason", "key_version"];
+        let mut aside = Aside { cells: BTreeSet::new(), keep: BTreeSet::new() };
+        for row in rows(store, UNREADABLE_CELL, &columns, Condition::EVERYTHING).await? {
+            let Ok(
+                [
+                    Datum::Text(table),
+                    Datum::Text(column),
+                    Datum::Uuid(id),
+                    Datum::Bytes(hash),
+                    Datum::Text(reason),
+                    version,
+                ],
+            ) = <[Datum; 6]>::try_from(row)
+            else {
+                return Err(Unavailable("the table of unreadable cells holds a row that is none".into()));
+            };
+            if let (DOES_NOT_VERIFY, Datum::Integer(version)) = (reason.as_str(), &version) {
+                aside.keep.extend(u32::try_from(*version).ok().and_then(KeyVersion::new));
+            }
+            aside.cells.insert((table, column, id, hash));
+        }
+        Ok(aside)
+    }
+
+    fn holds(&self, table: &str, column: &str, id: RecordId, cell: &[u8]) -> bool {
+        let hash = Sha256::digest(cell).to_vec();
+        self.cells.contains(&(table.to_owned(), column.to_owned(), id.uuid(), hash))
+    }
+}
+
+/// How far the last re-encryption came: the row that survives a restart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Cursor {
+    pub(crate) target: KeyVersion,
+    /// The table it is in; empty before the first.
+    table: String,
+    /// The column it is in; empty before the first.
+    column: String,
+    /// The last record of that column that is done.
+    after: Option<RecordId>,
+    /// `None` until the cells are counted.
+    pub(crate) cells_total: Option<u64>,
+    pub(crate) cells_done: u64,
+    pub(crate) start_time: Timestamp,
+    pub(crate) end_time: Option<Timestamp>,
+}
+
+impl Cursor {
+    pub(crate) fn first(target: KeyVersion, now: Timestamp) -> Cursor {
+        Cursor {
+            target,
+            table: String::new(),
+            column: String::new(),
+            after: None,
+            cells_total: None,
+            cells_done: 0,
+            start_time: now,
+            end_time: None,
+        }
+    }
+
+    pub(crate) async fn read(store: &dyn Store) -> Result<Option<Cursor>, Unavailable> {
+        let columns = [
+            "target_version",
+            "table_name",
+            "column_name",
+            "after_id",
+            "cells_total",
+            "cells_done",
+            "start_time",
+            "end_time",
+        ];
+        let found = rows(store, REENCRYPTION, &columns, Condition::EVERYTHING).await?;
+        let Some(row) = found.into_iter().next() else { return Ok(None) };
+        let wrong = || Unavailable("the re-encryption's row is none".into());
+        let Ok(
+            [Datum::Integer(target), table, column, after, total, Datum::Integer(done), Datum::Time(start_time), end],
+        ) = <[Datum; 8]>::try_from(row)
+        else {
+            return Err(wrong());
+        };
+        let text = |datum| if let Datum::Text(text) = datum { text } else { String::new() };
+        Ok(Some(Cursor {
+            target: u32::try_from(target).ok().and_then(KeyVersion::new).ok_or_else(wrong)?,
+            table: text(table),
+            column: text(column),
+            after: if let Datum::Uuid(id) = after { Some(RecordId::from_uuid(id)) } else { None },
+            cells_total: if let Datum::Integer(total) = total { u64::try_from(total).ok() } else { None },
+            cells_done: u64::try_from(done).unwrap_or(0),
+            start_time,
+            end_time: if let Datum::Time(end) = end { Some(end) } else { None },
+        }))
+    }
+
+    /// The steps that put this in the place of whatever was there.
+    pub(crate) fn replace(&self) -> [Step; 2] {
+        let count = |number: u64| Datum::Integer(i64::try_from(number).unwrap_or(i64::MAX));
+        let row = vec![
+            ("slot".into(), Datum::Integer(1)),
+            ("target_version".into(), Datum::Integer(self.target.get().into())),
+            ("table_name".into(), Datum::Text(self.table.clone())),
+            ("column_name".into(), Datum::Text(self.column.clone())),
+            ("after_id".into(), self.after.map_or(Datum::Null, |id| Datum::Uuid(id.uuid()))),
+            ("cells_total".into(), self.cells_total.map_or(Datum::Null, count)),
+            ("cells_done".into(), count(self.cells_done)),
+            ("start_time".into(), Datum::Time(self.start_time)),
+            ("end_time".into(), self.end_time.map_or(Datum::Null, Datum::Time)),
+        ];
+        [
+            Step::Delete { table: REENCRYPTION.into(), rows: Condition::EVERYTHING, expect: Expect::Any },
+            Step::Insert { table: REENCRYPTION.into(), row },
+        ]
+    }
+}

@@ -1,0 +1,109 @@
+//! Restore the key: give an organization that has none the text that opens its database.
+//!
+//! An attempt is counted durably before anything is derived, so that guessing is bounded by the quota whatever a guesser does. Nothing
+//! derived from a refused text is kept. The rule for new texts does not apply: a key once accepted is never locked out by a later rule.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use crate::{
+    audit::AuditAction,
+    crypto::{
+        key_text,
+        ring::{KeyRing, RingError, stored::StoredRing},
+        secret::KeyText,
+    },
+    deployment::{Deployment, rows},
+    id::Timestamp,
+    identity::Caller,
+    key::{CurrentKey, KeyError, KeyWork, entry, quota, refuse},
+    layout::RESTORE_ATTEMPT,
+    organization::{Keys, Organization, write_text},
+    policy::{self, Permit},
+    random,
+    store::{Commit, Condition, Datum, Expect, Step, Unavailable},
+};
+
+const QUOTA_INTERVAL_SECONDS: u64 = 900;
+
+/// Restores the key. With `validate_only` it is answered whether the text is the right one, and nothing is restored; that counts as an
+/// attempt too.
+///
+/// # Errors
+/// See [`KeyError`]; each refusal is in the trail.
+pub async fn restore(
+    deployment: &Deployment,
+    work: &KeyWork,
+    _permit: Permit<policy::RestoreKey>,
+    caller: &Caller,
+    text: KeyText,
+    validate_only: bool,
+) -> Result<CurrentKey, KeyError> {
+    let organization = &**work.organization();
+    match attempt(deployment, organization, caller, text, validate_only).await {
+        Ok(current) => Ok(current),
+        Err(error @ (KeyError::AuditUnavailable(_) | KeyError::Unavailable(_) | KeyError::Unknown(_))) => Err(error),
+        Err(error) => refuse(deployment, organization, caller, AuditAction::RestoreKey, error).await,
+    }
+}
+
+async fn attempt(
+    deployment: &Deployment,
+    organization: &Organization,
+    caller: &Caller,
+    text: KeyText,
+    validate_only: bool,
+) -> Result<CurrentKey, KeyError> {
+    let stored: Arc<StoredRing> = match organization.load_keys(deployment).await? {
+        Keys::Active(_) => return Err(KeyError::AlreadyActive),
+        Keys::Damaged => return Err(KeyError::RingDamaged),
+        Keys::Inactive(stored) => stored,
+    };
+    let limit = deployment.key_limits.restores_per_quarter_hour;
+    let now = deployment.now();
+    quota(&attempt_times(organization).await?, now, limit, QUOTA_INTERVAL_SECONDS)
+        .map_err(|retry_after_seconds| KeyError::RestoreQuota { limit, retry_after_seconds })?;
+    key_text::check_restorable(&text).map_err(KeyError::TextNotRestorable)?;
+    organization.commit(vec![count_attempt(deployment, now)]).await?;
+
+    let (text, kek) = deployment.ports.key_derivation.derive(text, stored.kdf).await;
+    let kek = kek.map_err(|_| KeyError::RingDamaged)?;
+    let ring = KeyRing::open(&stored, organization.id, &kek).map_err(|error| match error {
+        RingError::KeyMismatch => KeyError::Mismatch { wanted: stored.fingerprint() },
+        RingError::Damaged(_) => KeyError::RingDamaged,
+    })?;
+    let current = CurrentKey { fingerprint: ring.fingerprint(), key_version: ring.version() };
+    let mut steps =
+        vec![Step::Audit(entry(deployment, organization, Some(caller), AuditAction::RestoreKey, Ok(current)))];
+    if !validate_only {
+        steps.push(Step::Delete { table: RESTORE_ATTEMPT.into(), rows: Condition::EVERYTHING, expect: Expect::Any });
+    }
+    organization.commit(steps).await.map_err(KeyError::unaudited)?;
+    if validate_only {
+        return Ok(current);
+    }
+    let text_steps = write_text(deployment, organization.id, &stored.check, &text, &kek)?;
+    deployment.ports.configuration.commit(Commit::of(text_steps)).await?;
+    organization.set_keys(Keys::Active(Arc::new(ring)));
+    Ok(current)
+}
+
+fn count_attempt(deployment: &Deployment, now: Timestamp) -> Step {
+    let id = Uuid::from_bytes(random::bytes(&*deployment.ports.random));
+    Step::Insert {
+        table: RESTORE_ATTEMPT.into(),
+        row: vec![("id".into(), Datum::Uuid(id)), ("time".into(), Datum::Time(now))],
+    }
+}
+
+async fn attempt_times(organization: &Organization) -> Result<Vec<Timestamp>, Unavailable> {
+    let attempts = rows(&*organization.store, RESTORE_ATTEMPT, &["time"], Condition::EVERYTHING).await?;
+    Ok(attempts
+        .into_iter()
+        .filter_map(|row| match row.first() {
+            Some(Datum::Time(time)) => Some(*time),
+            Some(_) | None => None,
+        })
+        .collect())
+}

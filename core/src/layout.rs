@@ -1,0 +1,225 @@
+//! The tables: which ones an organization's database and the configuration database have, and what stands in them.
+//!
+//! An entity has a table of its storage name, with a column per attribute; encrypted attributes have columns of cells. The tables
+//! that are not an entity's begin with `fieldseal_`, and no entity may take such a name.
+//!
+//! Nothing here reads or writes; see [`crate::catalog`] for how a database comes to have these tables.
+
+use crate::{
+    audit,
+    schema::{Entity, Kind, Schema},
+    store::{Column, ColumnType, Name, Table},
+};
+
+/// The columns that every entity's table has beside those of its attributes.
+pub const SYSTEM_COLUMNS: [&str; 4] = ["id", "revision", "create_time", "update_time"];
+
+/// The organization's own name and id, and nothing else: one row.
+pub const ORGANIZATION: &str = "fieldseal_organization";
+/// The key ring, without its keys: one row.
+pub const KEY_RING: &str = "fieldseal_key_ring";
+/// The wrapped data keys.
+pub const DATA_KEY: &str = "fieldseal_data_key";
+/// Each change of the key, with the time it was made; the quota counts them.
+pub const KEY_CHANGE: &str = "fieldseal_key_change";
+/// Each attempt to restore the key since the last that succeeded.
+pub const RESTORE_ATTEMPT: &str = "fieldseal_restore_attempt";
+/// How far the last re-encryption came: one row.
+pub const REENCRYPTION: &str = "fieldseal_reencryption";
+/// Cells that the last re-encryption could not open.
+pub const UNREADABLE_CELL: &str = "fieldseal_unreadable_cell";
+/// Every column of the database; see [`crate::catalog`].
+pub const CATALOG: &str = "fieldseal_catalog";
+/// Each migration that was made.
+pub const MIGRATION: &str = "fieldseal_migration";
+
+/// Configuration database: what this deployment is. One row.
+pub const DEPLOYMENT: &str = "fieldseal_deployment";
+/// Configuration database: a check value of each root key that ever sealed here.
+pub const ROOT_KEY: &str = "fieldseal_root_key";
+/// Configuration database: the organizations of this deployment.
+pub const ORGANIZATIONS: &str = "fieldseal_organizations";
+/// Configuration database: sealed key texts, by organization and key-check value.
+pub const KEY_TEXT: &str = "fieldseal_key_text";
+/// Configuration database: the fingerprints an organization has had here.
+pub const FINGERPRINT: &str = "fieldseal_fingerprint";
+
+/// The tables a database should have, and which of their columns hold cells.
+#[derive(Clone, Debug, Default)]
+pub struct Layout {
+    /// The tables.
+    pub tables: Vec<LaidOut>,
+}
+
+/// A table with its cell columns.
+#[derive(Clone, Debug)]
+pub struct LaidOut {
+    /// The table.
+    pub table: Table,
+    /// Which of its columns hold cells.
+    pub cells: Vec<Name>,
+}
+
+/// What an organization's database has.
+#[must_use]
+pub fn organization(schema: &Schema) -> Layout {
+    let system = [
+        table(ORGANIZATION, &["id"], &[("id", Uuid), ("name", Text), ("create_time", Time)]),
+        table(
+            KEY_RING,
+            &["slot"],
+            &[
+                ("slot", Integer),
+                ("format", Integer),
+                ("organization", Uuid),
+                ("revision", Bytes),
+                ("kdf_iterations", Integer),
+                ("salt", Bytes),
+                ("key_check_value", Bytes),
+                ("reencryption_state", Text),
+                ("reencryption_target", IntegerOrNull),
+                ("key_change_time", Time),
+                ("mac", Bytes),
+            ],
+        ),
+        table(DATA_KEY, &["version"], &[("version", Integer), ("wrapped", Bytes)]),
+        table(KEY_CHANGE, &["key_version"], &[("key_version", Integer), ("time", Time), ("fingerprint", Text)]),
+        table(RESTORE_ATTEMPT, &["id"], &[("id", Uuid), ("time", Time)]),
+        table(
+            REENCRYPTION,
+            &["slot"],
+            &[
+                ("slot", Integer),
+                ("target_version", Integer),
+                ("table_name", TextOrNull),
+                ("column_name", TextOrNull),
+                ("after_id", UuidOrNull),
+                ("cells_total", IntegerOrNull),
+                ("cells_done", Integer),
+                ("start_time", Time),
+                ("end_time", TimeOrNull),
+            ],
+        ),
+        table(
+            UNREADABLE_CELL,
+            &["table_name", "column_name", "id"],
+            &[
+                ("table_name", Text),
+                ("column_name", Text),
+                ("id", Uuid),
+                ("reason", Text),
+                ("key_version", IntegerOrNull),
+                ("sha256", Bytes),
+            ],
+        ),
+        table(
+            CATALOG,
+            &["table_name", "column_name"],
+            &[("table_name", Text), ("column_name", Text), ("type", Text), ("cell", Boolean)],
+        ),
+        table(MIGRATION, &["version"], &[("version", Integer), ("time", Time), ("columns_added", Integer)]),
+        LaidOut { table: audit::table(), cells: Vec::new() },
+    ];
+    Layout { tables: system.into_iter().chain(schema.entities().iter().map(|entity| of_entity(entity))).collect() }
+}
+
+/// What the configuration database has.
+#[must_use]
+pub fn configuration() -> Layout {
+    Layout {
+        tables: vec![
+            table(DEPLOYMENT, &["slot"], &[("slot", Integer), ("id", Uuid), ("create_time", Time)]),
+            table(ROOT_KEY, &["check_value"], &[("check_value", Bytes), ("create_time", Time)]),
+            table(ORGANIZATIONS, &["name"], &[("name", Text), ("id", Uuid), ("state", Text), ("create_time", Time)]),
+            table(
+                KEY_TEXT,
+                &["organization", "key_check_value"],
+                &[("organization", Uuid), ("key_check_value", Bytes), ("sealed", Bytes), ("create_time", Time)],
+            ),
+            table(
+                FINGERPRINT,
+                &["organization", "fingerprint"],
+                &[("organization", Uuid), ("fingerprint", Text), ("time", Time)],
+            ),
+            table(
+                CATALOG,
+                &["table_name", "column_name"],
+                &[("table_name", Text), ("column_name", Text), ("type", Text), ("cell", Boolean)],
+            ),
+            table(MIGRATION, &["version"], &[("version", Integer), ("time", Time), ("columns_added", Integer)]),
+            LaidOut { table: audit::table(), cells: Vec::new() },
+        ],
+    }
+}
+
+fn of_entity(entity: &Entity) -> LaidOut {
+    let mut laid_out =
+        table("", &["id"], &[("id", Uuid), ("revision", Integer), ("create_time", Time), ("update_time", Time)]);
+    laid_out.table.name = entity.storage_name.clone().into();
+    for attribute in entity.attributes.iter().filter(|attribute| attribute.stored()) {
+        let name = Name::from(attribute.storage_name.clone());
+        if attribute.encrypted {
+            laid_out.cells.push(name.clone());
+        }
+        // Nullable even where the attribute is required: the attribute may have come later than some of the records.
+        laid_out.table.columns.push(Column {
+            name,
+            kind: if attribute.encrypted { ColumnType::Bytes } else { column_type(&attribute.kind) },
+            nullable: true,
+        });
+    }
+    laid_out
+}
+
+fn column_type(kind: &Kind) -> ColumnType {
+    match kind {
+        Kind::Boolean | Kind::ReportsSet { .. } => ColumnType::Boolean,
+        Kind::Integer32 | Kind::Integer64 | Kind::Choice(_) => ColumnType::Integer,
+        Kind::Text => ColumnType::Text,
+        Kind::Bytes => ColumnType::Bytes,
+        Kind::Time => ColumnType::Time,
+        Kind::Reference { .. } => ColumnType::Uuid,
+    }
+}
+
+/// A column's type in the tables written out above.
+#[derive(Clone, Copy)]
+enum Written {
+    Boolean,
+    Integer,
+    IntegerOrNull,
+    Text,
+    TextOrNull,
+    Bytes,
+    Uuid,
+    UuidOrNull,
+    Time,
+    TimeOrNull,
+}
+use Written::{Boolean, Bytes, Integer, IntegerOrNull, Text, TextOrNull, Time, TimeOrNull, Uuid, UuidOrNull};
+
+fn table(name: &'static str, key: &[&'static str], columns: &[(&'static str, Written)]) -> LaidOut {
+    let column = |&(name, written): &(&'static str, Written)| {
+        let (kind, nullable) = match written {
+            Boolean => (ColumnType::Boolean, false),
+            Integer => (ColumnType::Integer, false),
+            IntegerOrNull => (ColumnType::Integer, true),
+            Text => (ColumnType::Text, false),
+            TextOrNull => (ColumnType::Text, true),
+            Bytes => (ColumnType::Bytes, false),
+            Uuid => (ColumnType::Uuid, false),
+            UuidOrNull => (ColumnType::Uuid, true),
+            Time => (ColumnType::Time, false),
+            TimeOrNull => (ColumnType::Time, true),
+        };
+        Column { name: name.into(), kind, nullable }
+    };
+    LaidOut {
+        table: Table {
+            name: name.into(),
+            columns: columns.iter().map(column).collect(),
+            key: key.iter().map(|&name| name.into()).collect(),
+        },
+        cells: Vec::new(),
+    }
+}

@@ -1,0 +1,24 @@
+//! Fieldseal's heart: cryptography, domain rules and use cases.
+//!
+//! This crate decides, and awaits ports only. It knows no wire format, no runtime, no database and no clock of its own; what
+//! spawns, sleeps, blocks or watches lives in the server. Its manifest keeps that promise, and a test reads the manifest.
+#![warn(missing_docs)]
+
+pub mod audit;
+pub mod catalog;
+pub mod crypto;
+pub mod deployment;
+pub mod id;
+pub mod identity;
+pub mod key;
+pub mod key_change;
+pub mod layout;
+pub mod organization;
+pub mod page;
+pub mod policy;
+pub mod port;
+pub mod random;
+pub mod record;
+pub mod records;
+pub mod schema;
+pub mod store;

@@ -1,0 +1,164 @@
+//! An organization that is open: its database, and what is known of its keys.
+//!
+//! What is in memory is a copy of what the databases say, and may be old: every write of a cell names the ring revision it was sealed
+//! under, a reader looks again when its ring lacks a version, and every use case of the key's life begins with [`Organization::load_keys`].
+
+pub mod create;
+pub mod open;
+pub(crate) mod ring_rows;
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use crate::{
+    audit::AuditEntry,
+    crypto::{
+        kek::{Fingerprint, KeyCheckValue},
+        ring::KeyRing,
+        ring::stored::StoredRing,
+        secret::{Kek, KeyText},
+    },
+    deployment::{Deployment, of_organization, root_key_failed, rows},
+    id::{OrganizationId, Timestamp},
+    layout::{FINGERPRINT, KEY_TEXT},
+    store::{Commit, CommitError, Condition, Datum, Expect, Step, Store, Unavailable},
+};
+
+/// An open organization.
+pub struct Organization {
+    /// Its id, which never changes and travels with its database.
+    pub id: OrganizationId,
+    /// Its name in this deployment.
+    pub name: String,
+    /// When it was created.
+    pub create_time: Timestamp,
+    /// Its database.
+    pub store: Arc<dyn Store>,
+    keys: RwLock<Keys>,
+}
+
+/// What is known of an organization's keys.
+#[derive(Clone)]
+pub enum Keys {
+    /// The key is present and proven: it opened the ring.
+    Active(Arc<KeyRing>),
+    /// The key is missing.
+    Inactive(Arc<StoredRing>),
+    /// The ring is missing or damaged, and no key opens it.
+    Damaged,
+}
+
+impl Organization {
+    /// An organization whose keys are not known yet.
+    pub(crate) fn new(id: OrganizationId, name: String, create_time: Timestamp, store: Arc<dyn Store>) -> Self {
+        Organization { id, name, create_time, store, keys: RwLock::new(Keys::Damaged) }
+    }
+
+    /// Its resource name.
+    #[must_use]
+    pub fn resource_name(&self) -> String {
+        format!("organizations/{}", self.name)
+    }
+
+    /// What was known of the keys when they were last looked at.
+    #[must_use]
+    pub fn keys(&self) -> Keys {
+        self.keys.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_keys(&self, keys: Keys) -> Keys {
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys.clone();
+        keys
+    }
+
+    /// Reads the ring anew and opens it with the text that the configuration database holds for it.
+    ///
+    /// # Errors
+    /// If one of the databases doesn't answer: that is never taken for a missing key.
+    pub async fn load_keys(&self, deployment: &Deployment) -> Result<Keys, Unavailable> {
+        let Ok(stored) = ring_rows::read(&*self.store).await? else {
+            return Ok(self.set_keys(Keys::Damaged));
+        };
+        if let Keys::Active(ring) = self.keys()
+            && ring.revision() == stored.revision
+        {
+            return Ok(Keys::Active(ring));
+        }
+        let keys = match read_text(deployment, self.id, &stored.check).await? {
+            None => Keys::Inactive(Arc::new(stored)),
+            Some((_, kek)) => match KeyRing::open(&stored, self.id, &kek) {
+                Ok(ring) => Keys::Active(Arc::new(ring)),
+                // The text was sealed for this very key-check value, so a mismatch is damage as well.
+                Err(_) => Keys::Damaged,
+            },
+        };
+        Ok(self.set_keys(keys))
+    }
+
+    /// Commits to the organization's database. A commit whose outcome is unknown makes the keys known in memory worthless: they are
+    /// read anew when they are needed next.
+    pub(crate) async fn commit(&self, steps: Vec<Step>) -> Result<(), CommitError> {
+        self.store.commit(Commit::of(steps)).await
+    }
+
+    /// Records something in the organization's trail, by itself.
+    pub(crate) async fn record(&self, entry: AuditEntry) -> Result<(), CommitError> {
+        self.commit(vec![Step::Audit(entry)]).await
+    }
+}
+
+/// The key text, and its KEK, that the configuration database holds for this key-check value. One that the root key doesn't open
+/// counts as missing: a restore puts it back.
+pub(crate) async fn read_text(
+    deployment: &Deployment,
+    organization: OrganizationId,
+    check: &KeyCheckValue,
+) -> Result<Option<(KeyText, Kek)>, Unavailable> {
+    let condition =
+        of_organization(organization).and(Condition::equal("key_check_value", Datum::Bytes(check.as_bytes().to_vec())));
+    let found = rows(&*deployment.ports.configuration, KEY_TEXT, &["sealed"], condition).await?;
+    let Some([Datum::Bytes(sealed)]) = found.first().map(Vec::as_slice) else { return Ok(None) };
+    match deployment.ports.root_key.open_key(sealed, organization, check) {
+        Ok(opened) => Ok(Some(opened)),
+        Err(error @ crate::crypto::root_key::RootKeyError::Unavailable(_)) => Err(root_key_failed(error)),
+        Err(_) => Ok(None),
+    }
+}
+
+/// The steps that put a text into the configuration database, sealed, and remember its fingerprint.
+pub(crate) fn write_text(
+    deployment: &Deployment,
+    organization: OrganizationId,
+    check: &KeyCheckValue,
+    text: &KeyText,
+    kek: &Kek,
+) -> Result<Vec<Step>, Unavailable> {
+    let now = Datum::Time(deployment.now());
+    let ports = &deployment.ports;
+    let sealed = ports.root_key.seal_key(text, kek, organization, check, &*ports.random).map_err(root_key_failed)?;
+    let check_bytes = Datum::Bytes(check.as_bytes().to_vec());
+    let fingerprint = Datum::Text(check.fingerprint().to_string());
+    let replace = |table: &'static str, key: (&'static str, Datum), rest: Option<(&'static str, Datum)>| {
+        let mut row = vec![("organization".into(), Datum::Uuid(organization.uuid())), (key.0.into(), key.1.clone())];
+        row.extend(rest.map(|(column, datum)| (column.into(), datum)));
+        row.push((if table == KEY_TEXT { "create_time".into() } else { "time".into() }, now.clone()));
+        let same = of_organization(organization).and(Condition::equal(key.0, key.1));
+        [
+            Step::Delete { table: table.into(), rows: same, expect: Expect::Any },
+            Step::Insert { table: table.into(), row },
+        ]
+    };
+    let mut steps =
+        Vec::from(replace(KEY_TEXT, ("key_check_value", check_bytes), Some(("sealed", Datum::Bytes(sealed)))));
+    steps.extend(replace(FINGERPRINT, ("fingerprint", fingerprint), None));
+    Ok(steps)
+}
+
+/// The fingerprint of the key that keys want, where there is one.
+#[must_use]
+pub fn wanted_fingerprint(keys: &Keys) -> Option<Fingerprint> {
+    match keys {
+        Keys::Active(ring) => Some(ring.fingerprint()),
+        Keys::Inactive(stored) => Some(stored.fingerprint()),
+        Keys::Damaged => None,
+    }
+}

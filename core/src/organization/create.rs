@@ -1,0 +1,192 @@
+//! Create an organization: active from the start, with a key that the service makes.
+//!
+//! The order of writes lets a start finish or undo what a crash left half-way: a configuration row *creating* with the sealed text, the
+//! database, which appears whole, the row *ready*.
+
+use std::sync::Arc;
+
+use super::{Keys, Organization, ring_rows, write_text};
+use crate::{
+    audit::{AuditAction, AuditEntry, OUTCOME_DONE},
+    catalog,
+    crypto::{
+        kek::{KdfParameters, KeyCheckValue},
+        key_text,
+        ring::KeyRing,
+    },
+    deployment::Deployment,
+    id::OrganizationId,
+    identity::Caller,
+    layout::{self, KEY_CHANGE, ORGANIZATION, ORGANIZATIONS},
+    policy::{self, Permit},
+    port::OrganizationLock,
+    record::{Problem, Violation},
+    store::{Assignment, Cause, Commit, CommitError, Condition, Datum, Expect, OpenError, Step, Unavailable},
+};
+
+/// A row of the configuration database whose database may not exist yet.
+pub(super) const STATE_CREATING: &str = "creating";
+/// A row whose database exists.
+pub(super) const STATE_READY: &str = "ready";
+
+/// Why an organization was not created.
+#[derive(Debug, thiserror::Error)]
+pub enum CreateOrganizationError {
+    /// The id isn't 1 to 63 lower-case letters, digits and hyphens.
+    #[error("the request is invalid")]
+    Invalid(Vec<Violation>),
+    /// There is one of this name.
+    #[error("the organization exists")]
+    AlreadyExists,
+    /// A database did not answer; nothing is left of it, or the next start undoes it.
+    #[error("a database is unavailable")]
+    Unavailable(#[source] Cause),
+    /// A commit's outcome is unknown; the next start finishes or undoes it.
+    #[error("the outcome is unknown")]
+    Unknown(#[source] Cause),
+}
+
+impl From<Unavailable> for CreateOrganizationError {
+    fn from(Unavailable(cause): Unavailable) -> Self {
+        CreateOrganizationError::Unavailable(cause)
+    }
+}
+
+impl From<CommitError> for CreateOrganizationError {
+    fn from(error: CommitError) -> Self {
+        match error {
+            CommitError::Refused { .. } => CreateOrganizationError::AlreadyExists,
+            CommitError::Unavailable(cause) => CreateOrganizationError::Unavailable(cause),
+            CommitError::Unknown(cause) => CreateOrganizationError::Unknown(cause),
+        }
+    }
+}
+
+/// Creates an organization and serves it.
+///
+/// # Errors
+/// See [`CreateOrganizationError`].
+pub async fn create(
+    deployment: &Deployment,
+    _permit: Permit<policy::CreateOrganization>,
+    caller: Option<&Caller>,
+    name: &str,
+) -> Result<Arc<Organization>, CreateOrganizationError> {
+    create_unasked(deployment, caller, name).await
+}
+
+/// Creates the organization that the deployment begins with, before anybody can call.
+///
+/// # Errors
+/// See [`CreateOrganizationError`].
+pub async fn create_first(deployment: &Deployment, name: &str) -> Result<Arc<Organization>, CreateOrganizationError> {
+    create_unasked(deployment, None, name).await
+}
+
+async fn create_unasked(
+    deployment: &Deployment,
+    caller: Option<&Caller>,
+    name: &str,
+) -> Result<Arc<Organization>, CreateOrganizationError> {
+    if !is_organization_name(name) {
+        let form = "1 to 63 of a-z, 0-9 and -, neither beginning nor ending with -".to_owned();
+        return Err(CreateOrganizationError::Invalid(vec![Violation::new(
+            "organization_id",
+            Problem::NotAName { form },
+        )]));
+    }
+    if deployment.organization(name).is_some() {
+        return Err(CreateOrganizationError::AlreadyExists);
+    }
+    let ports = &deployment.ports;
+    let random = &*ports.random;
+    let id = OrganizationId::new_v4(random);
+    let _lock: Box<dyn OrganizationLock> =
+        ports.databases.try_lock(id).await?.ok_or(CreateOrganizationError::AlreadyExists)?;
+
+    let kdf = KdfParameters::draw(random);
+    let (text, kek) = ports.key_derivation.derive(key_text::generate(random), kdf).await;
+    let kek = kek.map_err(|error| CreateOrganizationError::Unavailable(Cause(Box::new(error))))?;
+    let now = deployment.now();
+    let ring = KeyRing::create(id, &kek, kdf, now, random)
+        .map_err(|error| CreateOrganizationError::Unavailable(Cause(Box::new(error))))?;
+    let check: KeyCheckValue = ring.stored().check;
+    let entry = AuditEntry {
+        time: now,
+        caller: caller.cloned(),
+        action: AuditAction::CreateOrganization,
+        outcome: OUTCOME_DONE,
+        subject: format!("organizations/{name}"),
+        attributes: None,
+        purpose: None,
+        fingerprint: Some(ring.fingerprint().to_string()),
+        key_version: Some(ring.version().get()),
+    };
+
+    let mut steps = vec![Step::Insert {
+        table: ORGANIZATIONS.into(),
+        row: vec![
+            ("name".into(), Datum::Text(name.to_owned())),
+            ("id".into(), Datum::Uuid(id.uuid())),
+            ("state".into(), Datum::Text(STATE_CREATING.to_owned())),
+            ("create_time".into(), Datum::Time(now)),
+        ],
+    }];
+    steps.extend(write_text(deployment, id, &check, &text, &kek)?);
+    steps.push(Step::Audit(entry.clone()));
+    ports.configuration.commit(Commit::of(steps)).await?;
+
+    let mut first = catalog::first(&layout::organization(&deployment.schema), now);
+    first.steps.push(Step::Insert {
+        table: ORGANIZATION.into(),
+        row: vec![
+            ("id".into(), Datum::Uuid(id.uuid())),
+            ("name".into(), Datum::Text(name.to_owned())),
+            ("create_time".into(), Datum::Time(now)),
+        ],
+    });
+    first.steps.extend(ring_rows::insert(ring.stored()));
+    first.steps.push(key_change_row(&ring));
+    first.steps.push(Step::Audit(entry));
+    ports.databases.create(id, first).await?;
+    ports.configuration.commit(Commit::of(vec![become_ready(name)])).await?;
+
+    let store = ports.databases.open(id).await.map_err(|error| match error {
+        OpenError::Missing => CreateOrganizationError::Unavailable("the database just made is missing".into()),
+        OpenError::Unavailable(cause) => CreateOrganizationError::Unavailable(cause),
+    })?;
+    let organization = Arc::new(Organization::new(id, name.to_owned(), now, store));
+    organization.set_keys(Keys::Active(Arc::new(ring)));
+    deployment.admit(Arc::clone(&organization));
+    Ok(organization)
+}
+
+/// The row that remembers a change of the key; version 1 is the key an organization begins with.
+pub(crate) fn key_change_row(ring: &KeyRing) -> Step {
+    Step::Insert {
+        table: KEY_CHANGE.into(),
+        row: vec![
+            ("key_version".into(), Datum::Integer(ring.version().get().into())),
+            ("time".into(), Datum::Time(ring.stored().key_change_time)),
+            ("fingerprint".into(), Datum::Text(ring.fingerprint().to_string())),
+        ],
+    }
+}
+
+pub(super) fn become_ready(name: &str) -> Step {
+    Step::Update {
+        table: ORGANIZATIONS.into(),
+        rows: Condition::equal("name", Datum::Text(name.to_owned())),
+        set: vec![Assignment::Set("state".into(), Datum::Text(STATE_READY.to_owned()))],
+        expect: Expect::One,
+    }
+}
+
+/// Whether a text can name an organization: 1 to 63 lower-case letters, digits and hyphens, no hyphen first or last.
+#[must_use]
+pub fn is_organization_name(text: &str) -> bool {
+    (1..=63).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+        && !text.starts_with('-')
+        && !text.ends_with('-')
+}

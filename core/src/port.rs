@@ -1,0 +1,46 @@
+//! The ports beside the store: what core asks of the world outside, as object-safe traits.
+//!
+//! Nothing here knows a runtime: an asynchronous port answers with a boxed future that any executor may drive.
+
+use std::{future::Future, pin::Pin, sync::Arc};
+
+use crate::{
+    crypto::{
+        kek::{KdfOutOfBounds, KdfParameters},
+        secret::{Kek, KeyText},
+    },
+    id::{OrganizationId, Timestamp},
+    store::{Commit, CommitError, OpenError, Store, Unavailable},
+};
+/// What an asynchronous port answers with.
+pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// The time of day.
+pub trait Clock: Send + Sync {
+    /// Now, in UTC.
+    fn now(&self) -> Timestamp;
+}
+
+/// Key derivation, which costs a tenth of a second of processor time: the server runs it on a thread made for that.
+pub trait KeyDerivation: Send + Sync {
+    /// The key-encryption key of `text` under `parameters`, with the text given back; see [`crate::crypto::kek::derive`].
+    fn derive(&self, text: KeyText, parameters: KdfParameters) -> Pending<'_, (KeyText, Result<Kek, KdfOutOfBounds>)>;
+}
+
+/// The one lock of an organization. Dropping it gives it back.
+pub trait OrganizationLock: Send + Sync {}
+
+/// Where organization databases are kept. Each is named by its organization's id, and carries that id inside too.
+pub trait OrganizationDatabases: Send + Sync {
+    /// Makes a database whose content is `first`. It appears whole or not at all.
+    fn create(&self, id: OrganizationId, first: Commit) -> Pending<'_, Result<(), CommitError>>;
+
+    /// Opens a database that exists.
+    fn open(&self, id: OrganizationId) -> Pending<'_, Result<Arc<dyn Store>, OpenError>>;
+
+    /// The databases that exist.
+    fn list(&self) -> Pending<'_, Result<Vec<OrganizationId>, Unavailable>>;
+
+    /// Takes the lock of an organization, or answers `None` at once if somebody has it. Needs no database to exist.
+    fn try_lock(&self, id: OrganizationId) -> Pending<'_, Result<Option<Box<dyn OrganizationLock>>, Unavailable>>;
+}

@@ -1,0 +1,259 @@
+//! Records: what a caller gives, what it gets back, and the rules between.
+//!
+//! A draft holds what was given, with what couldn't be read of it; [`check_create`] and [`check_update`] find everything wrong with it
+//! at once. Problems with encrypted attributes tell lengths, never values.
+
+use std::{collections::BTreeMap, fmt};
+
+use crate::{
+    crypto::secret::Plaintext,
+    id::{RecordId, Timestamp},
+    schema::{Attribute, Entity, Kind, Value},
+};
+
+/// A record as callers see it: every attribute that isn't encrypted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Its id.
+    pub id: RecordId,
+    /// Grows by one with each change; its etag.
+    pub revision: i64,
+    /// When it was created.
+    pub create_time: Timestamp,
+    /// When it was last changed.
+    pub update_time: Timestamp,
+    /// By index of the entity's attributes. Always `None` at an encrypted one; there is no way to put a value there that reaches a
+    /// caller.
+    pub values: Vec<Option<Value>>,
+}
+
+/// What a caller gave for one attribute.
+pub enum Given {
+    /// A value.
+    Clear(Value),
+    /// The value of an encrypted attribute.
+    Secret(Plaintext),
+    /// Something that is no value of this attribute.
+    Wrong(Problem),
+}
+
+/// What a caller gave for a record.
+#[derive(Default)]
+pub struct Draft {
+    /// By index of the entity's attributes; what is absent was not given.
+    pub given: BTreeMap<usize, Given>,
+}
+
+/// Which attributes an update touches, by index. One that is touched and not given becomes null.
+pub type Touched = std::collections::BTreeSet<usize>;
+
+/// What is wrong with a field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Problem {
+    /// It must have a value.
+    Required,
+    /// The text, or the bytes, are too long.
+    TooLong {
+        /// How long: Unicode scalar values, or bytes.
+        given: usize,
+        /// How long it may be.
+        limit: u32,
+    },
+    /// The number is outside its range.
+    OutOfRange {
+        /// The smallest.
+        minimum: i64,
+        /// The largest.
+        maximum: i64,
+    },
+    /// The number is none of the choices.
+    NotAChoice,
+    /// The text has a U+0000.
+    HasNul,
+    /// The text has a control character.
+    HasControl,
+    /// The timestamp is outside the years 1 to 9999, or its nanoseconds are.
+    NotATime,
+    /// The text is not the name of a record of this collection in the same organization.
+    NotAReference {
+        /// The collection.
+        collection: String,
+    },
+    /// There is no such record.
+    ReferenceMissing,
+    /// It can't be given when a record is created.
+    NotValidForCreate,
+    /// It can't be given when a record is updated.
+    NotValidForUpdate,
+    /// It can't change once the record exists.
+    Immutable,
+    /// The service sets it.
+    OutputOnly,
+    /// The mask names no attribute.
+    NoSuchField,
+    /// It isn't encrypted, and what isn't can't be revealed.
+    NotEncrypted,
+    /// It stands there more than once.
+    Repeated,
+    /// It isn't a UUID in its canonical form, in lower case.
+    NotAUuid,
+    /// It isn't a name of the form asked for.
+    NotAName {
+        /// The form.
+        form: String,
+    },
+    /// There are too many.
+    TooMany {
+        /// How many there may be.
+        limit: usize,
+    },
+    /// It isn't an etag that this service gave.
+    NotAnEtag,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Problem::Required => f.write_str("must have a value"),
+            Problem::TooLong { given, limit } => write!(f, "has length {given}; at most {limit} is allowed"),
+            Problem::OutOfRange { minimum, maximum } => write!(f, "must be from {minimum} to {maximum}"),
+            Problem::NotAChoice => f.write_str("is none of the enum's values"),
+            Problem::HasNul => f.write_str("must not contain U+0000"),
+            Problem::HasControl => f.write_str("must not contain control characters"),
+            Problem::NotATime => f.write_str("is not a time from year 1 to year 9999"),
+            Problem::NotAReference { collection } => {
+                write!(f, "must be the name of a record in `{collection}` of the same organization")
+            }
+            Problem::ReferenceMissing => f.write_str("names a record that does not exist"),
+            Problem::NotValidForCreate => f.write_str("can't be given when a record is created"),
+            Problem::NotValidForUpdate => f.write_str("can't be updated"),
+            Problem::Immutable => f.write_str("can't change once the record exists"),
+            Problem::OutputOnly => f.write_str("is set by the service and can't be in an update mask"),
+            Problem::NoSuchField => f.write_str("is no field of the resource"),
+            Problem::NotEncrypted => f.write_str("is not an encrypted attribute; read it with Get"),
+            Problem::Repeated => f.write_str("stands there more than once"),
+            Problem::NotAUuid => f.write_str("must be a UUID in lower case with hyphens"),
+            Problem::NotAName { form } => write!(f, "must be of the form `{form}`"),
+            Problem::TooMany { limit } => write!(f, "has too many elements; at most {limit} are allowed"),
+            Problem::NotAnEtag => f.write_str("is not an etag of this service"),
+        }
+    }
+}
+
+/// A field and what is wrong with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Its path in the request: `mailbox.email_address`.
+    pub field: String,
+    /// What is wrong.
+    pub problem: Problem,
+}
+
+impl Violation {
+    /// A violation.
+    pub fn new(field: impl Into<String>, problem: Problem) -> Self {
+        Violation { field: field.into(), problem }
+    }
+}
+
+/// Finds everything wrong with a new record, and puts defaults in. Attributes that only the service sets are taken out.
+pub fn check_create(entity: &Entity, draft: &mut Draft) -> Vec<Violation> {
+    let mut violations = Vec::new();
+    for (index, attribute) in entity.attributes.iter().enumerate() {
+        if attribute.output_only || !attribute.stored() {
+            draft.given.remove(&index);
+        } else if draft.given.contains_key(&index) && !attribute.valid_for_create {
+            violations.push(field_violation(entity, attribute, Problem::NotValidForCreate));
+        }
+        match draft.given.get(&index) {
+            Some(given) => {
+                violations
+                    .extend(given_problem(attribute, given).map(|problem| field_violation(entity, attribute, problem)));
+            }
+            None => match &attribute.default {
+                Some(default) => {
+                    draft.given.insert(index, Given::Clear(default.clone()));
+                }
+                None if attribute.required => violations.push(field_violation(entity, attribute, Problem::Required)),
+                None => {}
+            },
+        }
+    }
+    violations
+}
+
+/// Finds everything wrong with an update of these attributes.
+#[must_use]
+pub fn check_update(entity: &Entity, draft: &Draft, touched: &Touched) -> Vec<Violation> {
+    let mut violations = Vec::new();
+    for (index, attribute) in touched.iter().filter_map(|index| Some((index, entity.attributes.get(*index)?))) {
+        let problem = if attribute.output_only || !attribute.stored() {
+            Some(Problem::OutputOnly)
+        } else if attribute.immutable {
+            Some(Problem::Immutable)
+        } else if !attribute.valid_for_update {
+            Some(Problem::NotValidForUpdate)
+        } else {
+            match draft.given.get(index) {
+                Some(given) => given_problem(attribute, given),
+                None if attribute.required => Some(Problem::Required),
+                None => None,
+            }
+        };
+        violations.extend(problem.map(|problem| field_violation(entity, attribute, problem)));
+    }
+    violations
+}
+
+/// The path of an attribute in a request, with what is wrong with it.
+#[must_use]
+pub fn field_violation(entity: &Entity, attribute: &Attribute, problem: Problem) -> Violation {
+    Violation { field: format!("{}.{}", entity.singular, attribute.name), problem }
+}
+
+fn given_problem(attribute: &Attribute, given: &Given) -> Option<Problem> {
+    match given {
+        Given::Wrong(problem) => Some(problem.clone()),
+        Given::Clear(value) => check_value(attribute, value),
+        Given::Secret(plaintext) => {
+            let bytes = plaintext.expose();
+            match std::str::from_utf8(bytes) {
+                Ok(text) if attribute.kind == Kind::Text => text_problem(attribute, text),
+                Ok(_) | Err(_) => length_problem(attribute, bytes.len()),
+            }
+        }
+    }
+}
+
+/// What is wrong with a value, as far as the attribute alone can tell.
+#[must_use]
+pub fn check_value(attribute: &Attribute, value: &Value) -> Option<Problem> {
+    match (value, &attribute.kind) {
+        (Value::Text(text), _) => text_problem(attribute, text),
+        (Value::Bytes(bytes), _) => length_problem(attribute, bytes.len()),
+        (Value::Integer(number), Kind::Choice(choices)) => {
+            let known = choices.iter().any(|choice| i64::from(*choice) == *number);
+            (!known).then_some(Problem::NotAChoice)
+        }
+        (Value::Integer(number), _) => {
+            let minimum = attribute.minimum.unwrap_or(i64::MIN);
+            let maximum = attribute.maximum.unwrap_or(i64::MAX);
+            let outside = *number < minimum || *number > maximum;
+            outside.then_some(Problem::OutOfRange { minimum, maximum })
+        }
+        (Value::Boolean(_) | Value::Time(_) | Value::Reference(_), _) => None,
+    }
+}
+
+fn text_problem(attribute: &Attribute, text: &str) -> Option<Problem> {
+    if text.contains('\0') {
+        return Some(Problem::HasNul);
+    }
+    length_problem(attribute, text.chars().count())
+}
+
+fn length_problem(attribute: &Attribute, given: usize) -> Option<Problem> {
+    let limit = attribute.max_length?;
+    let too_long = usize::try_from(limit).is_ok_and(|limit| given > limit);
+    too_long.then_some(Problem::TooLong { given, limit })
+}

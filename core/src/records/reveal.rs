@@ -1,0 +1,178 @@
+//! Reveal encrypted attributes: the narrow path to plaintext.
+//!
+//! Who, what and why is in the organization's trail, durably, before a value leaves; if it can't be recorded, nothing is revealed.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    audit::{AuditAction, AuditEntry, OUTCOME_DONE},
+    crypto::{cell::CellError, ring::KeyRing, secret::Plaintext},
+    deployment::Deployment,
+    identity::Caller,
+    organization::{Keys, Organization},
+    policy::{self, Permit},
+    record::{Problem, Violation},
+    records::{Place, RecordError, context, is_record, sealing_ring, table_of},
+    schema::{Attribute, Kind},
+    store::{CommitError, Datum, Name, Select},
+};
+
+/// How long a purpose may be, in Unicode scalar values: a line in a trail.
+pub const PURPOSE_MAX: u32 = 200;
+
+/// A revealed value.
+pub struct Revealed {
+    /// The value, in clear.
+    pub plaintext: Plaintext,
+    /// Whether it is text; else it is bytes.
+    pub is_text: bool,
+}
+
+/// The values of these encrypted attributes, by name. One that is null is absent.
+///
+/// # Errors
+/// See [`RecordError`]; a refusal after permission is in the trail too.
+pub async fn reveal(
+    deployment: &Deployment,
+    _permit: Permit<policy::Reveal>,
+    caller: &Caller,
+    place: &Place,
+    attributes: &[String],
+    purpose: &str,
+) -> Result<BTreeMap<String, Revealed>, RecordError> {
+    let wanted = check(place, attributes, purpose)?;
+    let outcome = read_and_open(deployment, place, &wanted).await;
+    let reason = match &outcome {
+        Ok(_) => OUTCOME_DONE,
+        Err(error) => refusal_word(error),
+    };
+    let entry = AuditEntry {
+        time: deployment.now(),
+        caller: Some(caller.clone()),
+        action: AuditAction::RevealAttributes,
+        outcome: reason,
+        subject: place.resource_name(),
+        attributes: Some(attributes.join(",")),
+        purpose: Some(purpose.to_owned()),
+        fingerprint: None,
+        key_version: None,
+    };
+    place.organization.record(entry).await.map_err(|error| match error {
+        CommitError::Refused { .. } => RecordError::AuditUnavailable("an audit record was refused".into()),
+        CommitError::Unavailable(cause) | CommitError::Unknown(cause) => RecordError::AuditUnavailable(cause),
+    })?;
+    outcome
+}
+
+fn refusal_word(error: &RecordError) -> &'static str {
+    match error {
+        RecordError::NotFound => "NOT_FOUND",
+        RecordError::Inactive { .. } => "DATA_ENCRYPTION_INACTIVE",
+        RecordError::RingDamaged => "KEY_RING_DAMAGED",
+        RecordError::CellUnreadable { .. } => "CELL_UNREADABLE",
+        RecordError::Invalid(_)
+        | RecordError::PageToken
+        | RecordError::AlreadyExists
+        | RecordError::EtagMismatch
+        | RecordError::ReferenceInUse { .. }
+        | RecordError::AuditUnavailable(_)
+        | RecordError::Unavailable(_)
+        | RecordError::Unknown(_) => "STORE_UNAVAILABLE",
+    }
+}
+
+fn check<'a>(place: &'a Place, names: &[String], purpose: &str) -> Result<Vec<&'a Attribute>, RecordError> {
+    let mut violations = Vec::new();
+    let mut wanted: Vec<&Attribute> = Vec::new();
+    if names.is_empty() {
+        violations.push(Violation::new("attributes", Problem::Required));
+    }
+    for (position, name) in names.iter().enumerate() {
+        let problem = match place.entity.attribute(name) {
+            None => Some(Problem::NoSuchField),
+            Some(attribute) if !attribute.encrypted => Some(Problem::NotEncrypted),
+            Some(attribute) if wanted.iter().any(|other| other.name == attribute.name) => Some(Problem::Repeated),
+            Some(attribute) => {
+                wanted.push(attribute);
+                None
+            }
+        };
+        violations.extend(problem.map(|problem| Violation::new(format!("attributes[{position}]"), problem)));
+    }
+    let length = purpose.chars().count();
+    if purpose.trim().is_empty() {
+        violations.push(Violation::new("purpose", Problem::Required));
+    } else if u32::try_from(length).map_or(true, |length| length > PURPOSE_MAX) {
+        violations.push(Violation::new("purpose", Problem::TooLong { given: length, limit: PURPOSE_MAX }));
+    } else if purpose.chars().any(char::is_control) {
+        violations.push(Violation::new("purpose", Problem::HasControl));
+    }
+    if violations.is_empty() { Ok(wanted) } else { Err(RecordError::Invalid(violations)) }
+}
+
+async fn read_and_open(
+    deployment: &Deployment,
+    place: &Place,
+    wanted: &[&Attribute],
+) -> Result<BTreeMap<String, Revealed>, RecordError> {
+    // The ring before the cell. A version that it doesn't hold means that one of them is old: look at both again, once.
+    let ring = sealing_ring(deployment, &place.organization).await?;
+    let cells = read_cells(place, wanted).await?;
+    match open(place, wanted, &cells, &ring) {
+        Err(Unopened { error: CellError::UnknownKeyVersion(_), .. }) => {
+            let ring = reload(deployment, &place.organization).await?;
+            let cells = read_cells(place, wanted).await?;
+            open(place, wanted, &cells, &ring).map_err(|unopened| unopened.answer(place))
+        }
+        Err(unopened) => Err(unopened.answer(place)),
+        Ok(values) => Ok(values),
+    }
+}
+
+async fn reload(deployment: &Deployment, organization: &Organization) -> Result<std::sync::Arc<KeyRing>, RecordError> {
+    match organization.load_keys(deployment).await? {
+        Keys::Active(ring) => Ok(ring),
+        Keys::Inactive(stored) => Err(RecordError::Inactive { wanted: stored.fingerprint() }),
+        Keys::Damaged => Err(RecordError::RingDamaged),
+    }
+}
+
+async fn read_cells(place: &Place, wanted: &[&Attribute]) -> Result<Vec<Datum>, RecordError> {
+    let select = Select {
+        table: table_of(&place.entity),
+        columns: wanted.iter().map(|attribute| Name::from(attribute.storage_name.clone())).collect(),
+        rows: is_record(place.id),
+        order: Vec::new(),
+        limit: 1,
+    };
+    place.organization.store.select(select).await?.into_iter().next().ok_or(RecordError::NotFound)
+}
+
+struct Unopened {
+    attribute: String,
+    error: CellError,
+}
+
+impl Unopened {
+    fn answer(self, place: &Place) -> RecordError {
+        RecordError::CellUnreadable { entity: place.entity.name.clone(), attribute: self.attribute }
+    }
+}
+
+fn open(
+    place: &Place,
+    wanted: &[&Attribute],
+    cells: &[Datum],
+    ring: &KeyRing,
+) -> Result<BTreeMap<String, Revealed>, Unopened> {
+    let mut values = BTreeMap::new();
+    for (attribute, cell) in wanted.iter().zip(cells) {
+        if let Datum::Bytes(cell) = cell {
+            let plaintext = ring
+                .open_cell(&context(place, attribute), cell)
+                .map_err(|error| Unopened { attribute: attribute.name.clone(), error })?;
+            values.insert(attribute.name.clone(), Revealed { plaintext, is_text: attribute.kind == Kind::Text });
+        }
+    }
+    Ok(values)
+}

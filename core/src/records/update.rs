@@ -1,0 +1,91 @@
+//! Update a record: what the mask touches changes, everything else stays as it is.
+//!
+//! The record is read, changed and written back on the condition that its revision is still the one read; so the answer is exactly what
+//! was stored. Without an etag a write that came in between is built upon; with one it is refused.
+
+use crate::{
+    deployment::Deployment,
+    policy::{self, Permit},
+    record::{Draft, Given, Record, Touched, check_update},
+    records::{
+        ATTEMPTS, Place, Plan, RecordError, Refusal, exhausted, invalid_unless_empty, is_record, read_record,
+        require_references, require_ring, sealing_ring, stored_datum, table_of,
+    },
+    schema::{Kind, Value},
+    store::{Assignment, Condition, Datum, Expect, Step},
+};
+
+/// Updates the touched attributes: one that is not given becomes null. `etag_revision` is the revision the caller has seen.
+///
+/// # Errors
+/// See [`RecordError`].
+pub async fn update(
+    deployment: &Deployment,
+    _permit: Permit<policy::WriteRecords>,
+    place: &Place,
+    draft: &Draft,
+    touched: &Touched,
+    etag_revision: Option<i64>,
+) -> Result<Record, RecordError> {
+    invalid_unless_empty(check_update(&place.entity, draft, touched))?;
+    let secret = |index: &usize| matches!(draft.given.get(index), Some(Given::Secret(_)));
+    let seals = touched.iter().any(secret);
+    for _ in 0..ATTEMPTS {
+        let ring = if seals { Some(sealing_ring(deployment, &place.organization).await?) } else { None };
+        let mut record = read_record(place).await?.ok_or(RecordError::NotFound)?;
+        if etag_revision.is_some_and(|revision| revision != record.revision) {
+            return Err(RecordError::EtagMismatch);
+        }
+        let unmoved = is_record(place.id).and(Condition::equal("revision", Datum::Integer(record.revision)));
+        record.revision = record.revision.saturating_add(1);
+        record.update_time = deployment.now().max(record.update_time);
+        let mut set = vec![
+            Assignment::Set("revision".into(), Datum::Integer(record.revision)),
+            Assignment::Set("update_time".into(), Datum::Time(record.update_time)),
+        ];
+        for index in touched {
+            let Some(attribute) = place.entity.attributes.get(*index) else { continue };
+            let given = draft.given.get(index);
+            let datum = stored_datum(deployment, place, attribute, given, ring.as_deref())?;
+            set.push(Assignment::Set(attribute.storage_name.clone().into(), datum));
+            apply(place, &mut record, *index, given);
+        }
+        let mut plan = Plan::default();
+        require_ring(&mut plan, ring.as_ref());
+        require_references(&mut plan, deployment, place, touched_values(draft, touched));
+        let update = Step::Update { table: table_of(&place.entity), rows: unmoved, set, expect: Expect::One };
+        plan.step(update, Refusal::Moved);
+        match plan.commit(&place.organization).await? {
+            None => return Ok(record),
+            Some(Refusal::StaleRing) => {
+                place.organization.load_keys(deployment).await?;
+            }
+            Some(Refusal::Moved) => {}
+            Some(Refusal::Answer(error)) => return Err(error),
+        }
+    }
+    Err(exhausted())
+}
+
+fn apply(place: &Place, record: &mut Record, index: usize, given: Option<&Given>) {
+    let Some(attribute) = place.entity.attributes.get(index) else { return };
+    if attribute.encrypted {
+        for (other, value) in place.entity.attributes.iter().zip(&mut record.values) {
+            if matches!(&other.kind, Kind::ReportsSet { attribute: reported } if *reported == attribute.name) {
+                *value = Some(Value::Boolean(given.is_some()));
+            }
+        }
+    } else if let Some(slot) = record.values.get_mut(index) {
+        *slot = match given {
+            Some(Given::Clear(value)) => Some(value.clone()),
+            Some(Given::Secret(_) | Given::Wrong(_)) | None => None,
+        };
+    }
+}
+
+fn touched_values<'a>(draft: &'a Draft, touched: &'a Touched) -> impl Iterator<Item = (usize, Value)> + 'a {
+    touched.iter().filter_map(|index| match draft.given.get(index) {
+        Some(Given::Clear(value)) => Some((*index, value.clone())),
+        Some(Given::Secret(_) | Given::Wrong(_)) | None => None,
+    })
+}

@@ -1,0 +1,327 @@
+//! The schema: entities and their attributes, as the service understands them.
+//!
+//! A schema is data that was checked once, when it was made: see [`Schema::new`]. Nothing here knows where it comes from (the server
+//! reads it from protobuf descriptors) or how records travel.
+
+use std::{collections::HashSet, sync::Arc};
+
+use crate::{
+    id::{RecordId, Timestamp},
+    layout::SYSTEM_COLUMNS,
+};
+
+/// All entities of a deployment.
+#[derive(Clone, Debug)]
+pub struct Schema {
+    entities: Vec<Arc<Entity>>,
+}
+
+/// A type of record.
+#[derive(Clone, Debug)]
+pub struct Entity {
+    /// Its name: `Mailbox`.
+    pub name: String,
+    /// Its segment in resource names: `mailboxes`.
+    pub collection: String,
+    /// Its name for one record, as fields and commands spell it: `mailbox`.
+    pub singular: String,
+    /// The name of its table and its part in the associated data of cells. Never changes.
+    pub storage_name: String,
+    /// Whether the caller must give the id of a new record.
+    pub id_required: bool,
+    /// Its attributes.
+    pub attributes: Vec<Attribute>,
+}
+
+/// A field of an entity.
+#[derive(Clone, Debug)]
+pub struct Attribute {
+    /// Its name: `email_address`.
+    pub name: String,
+    /// Its column and its part in the associated data of cells. Never changes.
+    pub storage_name: String,
+    /// What it holds.
+    pub kind: Kind,
+    /// Write-only, and sealed at rest.
+    pub encrypted: bool,
+    /// Never null, once defaults are in.
+    pub required: bool,
+    /// What a new record has where the caller gives nothing.
+    pub default: Option<Value>,
+    /// The longest text in Unicode scalar values, or the longest bytes.
+    pub max_length: Option<u32>,
+    /// The smallest integer.
+    pub minimum: Option<i64>,
+    /// The largest integer.
+    pub maximum: Option<i64>,
+    /// Set by the service alone; what a caller gives is ignored.
+    pub output_only: bool,
+    /// Set when the record is created and never after.
+    pub immutable: bool,
+    /// Whether a create may give it.
+    pub valid_for_create: bool,
+    /// Whether an update may give it.
+    pub valid_for_update: bool,
+    /// What to use in its stead, if it is obsolete: `Mailbox.password`.
+    pub deprecated_for: Option<String>,
+}
+
+/// What an attribute holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// true or false
+    Boolean,
+    /// A whole number of 32 bits, signed.
+    Integer32,
+    /// A whole number of 64 bits, signed.
+    Integer64,
+    /// One of these numbers.
+    Choice(Vec<i32>),
+    /// Unicode without U+0000.
+    Text,
+    /// Any bytes.
+    Bytes,
+    /// A point in time.
+    Time,
+    /// A link to a record of another entity.
+    Reference {
+        /// The entity's collection.
+        collection: String,
+        /// What happens to the link when that record is deleted.
+        on_delete: OnDelete,
+    },
+    /// Whether the encrypted attribute of this name has a value. Derived at each read, never stored.
+    ReportsSet {
+        /// Its name.
+        attribute: String,
+    },
+}
+
+/// What becomes of a link when the record it points to is deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnDelete {
+    /// The link becomes null.
+    Clear,
+    /// The delete is refused.
+    Refuse,
+}
+
+/// The value of an attribute that isn't encrypted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Value {
+    /// Of a boolean attribute.
+    Boolean(bool),
+    /// Of an integer or a choice.
+    Integer(i64),
+    /// Of a text.
+    Text(String),
+    /// Of bytes.
+    Bytes(Vec<u8>),
+    /// Of a time.
+    Time(Timestamp),
+    /// Of a reference.
+    Reference(RecordId),
+}
+
+impl Attribute {
+    /// Whether it has a column of its own.
+    #[must_use]
+    pub fn stored(&self) -> bool {
+        !matches!(self.kind, Kind::ReportsSet { .. })
+    }
+}
+
+impl Entity {
+    /// The attribute of this name.
+    #[must_use]
+    pub fn attribute(&self, name: &str) -> Option<&Attribute> {
+        self.attributes.iter().find(|attribute| attribute.name == name)
+    }
+
+    /// The encrypted attributes.
+    pub fn encrypted(&self) -> impl Iterator<Item = &Attribute> {
+        self.attributes.iter().filter(|attribute| attribute.encrypted)
+    }
+}
+
+/// Why a schema can't be served.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SchemaError {
+    /// Two entities share a name that must be unique.
+    #[error("two entities have the {what} `{name}`")]
+    EntitiesCollide {
+        /// Which of their names.
+        what: &'static str,
+        /// The name.
+        name: String,
+    },
+    /// An attribute can't be as it is declared.
+    #[error("{entity}.{attribute}: {problem}")]
+    Attribute {
+        /// The entity's name.
+        entity: String,
+        /// The attribute's name.
+        attribute: String,
+        /// What is wrong.
+        problem: &'static str,
+    },
+    /// A name can't be stored or spelled in a resource name.
+    #[error(
+        "{entity}: `{name}` can't be a {what}: use ASCII letters, digits and `_`, beginning with a letter, at most 63, and not beginning with `fieldseal_`"
+    )]
+    Name {
+        /// The entity's name.
+        entity: String,
+        /// The name refused.
+        name: String,
+        /// Of what.
+        what: &'static str,
+    },
+}
+
+impl Schema {
+    /// A schema of these entities, checked.
+    ///
+    /// # Errors
+    /// The first [`SchemaError`] found.
+    pub fn new(entities: Vec<Entity>) -> Result<Schema, SchemaError> {
+        unique(&entities, "name", |entity| &entity.name)?;
+        unique(&entities, "collection", |entity| &entity.collection)?;
+        unique(&entities, "singular", |entity| &entity.singular)?;
+        // Tables are told apart without regard to case by some databases.
+        unique(&entities, "storage name", |entity| &entity.storage_name)?;
+        for entity in &entities {
+            check_entity(entity, &entities)?;
+        }
+        Ok(Schema { entities: entities.into_iter().map(Arc::new).collect() })
+    }
+
+    /// All entities.
+    #[must_use]
+    pub fn entities(&self) -> &[Arc<Entity>] {
+        &self.entities
+    }
+
+    /// The entity whose resource names have this segment.
+    #[must_use]
+    pub fn by_collection(&self, collection: &str) -> Option<&Arc<Entity>> {
+        self.entities.iter().find(|entity| entity.collection == collection)
+    }
+
+    /// Every attribute, of any entity, that refers to records of `collection`.
+    pub fn references_to<'a>(
+        &'a self,
+        collection: &'a str,
+    ) -> impl Iterator<Item = (&'a Arc<Entity>, &'a Attribute, OnDelete)> {
+        self.entities.iter().flat_map(move |entity| {
+            entity.attributes.iter().filter_map(move |attribute| match &attribute.kind {
+                Kind::Reference { collection: target, on_delete } if target == collection => {
+                    Some((entity, attribute, *on_delete))
+                }
+                Kind::Reference { .. }
+                | Kind::Boolean
+                | Kind::Integer32
+                | Kind::Integer64
+                | Kind::Choice(_)
+                | Kind::Text
+                | Kind::Bytes
+                | Kind::Time
+                | Kind::ReportsSet { .. } => None,
+            })
+        })
+    }
+}
+
+fn unique(entities: &[Entity], what: &'static str, name: impl Fn(&Entity) -> &String) -> Result<(), SchemaError> {
+    let mut seen = HashSet::new();
+    match entities.iter().map(name).find(|name| !seen.insert(name.to_ascii_lowercase())) {
+        Some(name) => Err(SchemaError::EntitiesCollide { what, name: name.clone() }),
+        None => Ok(()),
+    }
+}
+
+fn check_entity(entity: &Entity, entities: &[Entity]) -> Result<(), SchemaError> {
+    for (what, name) in [
+        ("name", &entity.name),
+        ("collection", &entity.collection),
+        ("singular", &entity.singular),
+        ("storage name", &entity.storage_name),
+    ] {
+        check_name(entity, what, name)?;
+    }
+    let mut columns: HashSet<String> = SYSTEM_COLUMNS.iter().map(|&name| name.to_owned()).collect();
+    for attribute in &entity.attributes {
+        check_name(entity, "storage name", &attribute.storage_name)?;
+        let problem = attribute_problem(attribute, entity, entities).or_else(|| {
+            let taken = attribute.stored() && !columns.insert(attribute.storage_name.to_ascii_lowercase());
+            taken.then_some("its storage name is taken")
+        });
+        if let Some(problem) = problem {
+            return Err(SchemaError::Attribute {
+                entity: entity.name.clone(),
+                attribute: attribute.name.clone(),
+                problem,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// How the service's own tables begin.
+const RESERVED_PREFIX: &str = "fieldseal_";
+
+fn check_name(entity: &Entity, what: &'static str, name: &str) -> Result<(), SchemaError> {
+    let fits = name.len() <= 63
+        && !name.starts_with(RESERVED_PREFIX)
+        && name.starts_with(|c: char| c.is_ascii_alphabetic())
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    if fits { Ok(()) } else { Err(SchemaError::Name { entity: entity.name.clone(), name: name.to_owned(), what }) }
+}
+
+fn attribute_problem(attribute: &Attribute, entity: &Entity, entities: &[Entity]) -> Option<&'static str> {
+    if attribute.encrypted {
+        if !matches!(attribute.kind, Kind::Text | Kind::Bytes) {
+            return Some("only a string or bytes can be encrypted");
+        }
+        if attribute.default.is_some() {
+            return Some("an encrypted attribute can't have a default, which would be in clear in the schema");
+        }
+        if attribute.output_only {
+            return Some("an encrypted attribute that nobody can write is of no use");
+        }
+    }
+    match &attribute.kind {
+        Kind::Reference { collection, .. } if !entities.iter().any(|entity| entity.collection == *collection) => {
+            return Some("it refers to a collection that no entity has");
+        }
+        Kind::ReportsSet { attribute } if !entity.attribute(attribute).is_some_and(|target| target.encrypted) => {
+            return Some("`reports_set` must name an encrypted attribute of the same entity");
+        }
+        Kind::Reference { .. }
+        | Kind::ReportsSet { .. }
+        | Kind::Boolean
+        | Kind::Integer32
+        | Kind::Integer64
+        | Kind::Choice(_)
+        | Kind::Text
+        | Kind::Bytes
+        | Kind::Time => {}
+    }
+    if attribute.required && matches!(attribute.kind, Kind::ReportsSet { .. }) {
+        return Some("a derived attribute can't be required");
+    }
+    if attribute.required && attribute.default.is_none() && (attribute.output_only || !attribute.valid_for_create) {
+        return Some("it is required, has no default and can't be given to a create");
+    }
+    if let (Some(minimum), Some(maximum)) = (attribute.minimum, attribute.maximum)
+        && minimum > maximum
+    {
+        return Some("its minimum is above its maximum");
+    }
+    match &attribute.default {
+        Some(default) if crate::record::check_value(attribute, default).is_some() => {
+            Some("its default breaks its own limits")
+        }
+        Some(_) | None => None,
+    }
+}

@@ -1,0 +1,354 @@
+//! The store port: what a database must be able to do, as values.
+//!
+//! Writes are [`Commit`]s: lists of steps with expectations, applied whole or refused with the index of the first step that failed.
+//! Reads are [`Select`]s. There is no closure, no connection and no SQL in this contract, so that one conformance suite serves every
+//! store. What dialects decide silently is decided here: text compares by code point and case-sensitively, nulls come first in an
+//! ascending order, no text holds U+0000, and times are microseconds.
+//!
+//! Nothing here knows records, keys or audit trails, but that an [`AuditEntry`] is chained by whoever commits it.
+
+use std::{borrow::Cow, error::Error, fmt};
+
+use uuid::Uuid;
+
+use crate::{audit::AuditEntry, id::Timestamp, port::Pending};
+
+/// The name of a table or a column.
+pub type Name = Cow<'static, str>;
+
+/// The type of a column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ColumnType {
+    /// true or false
+    Boolean,
+    /// 64 bits, signed
+    Integer,
+    /// UTF-8 without U+0000
+    Text,
+    /// any bytes
+    Bytes,
+    /// 16 bytes, ordered as such
+    Uuid,
+    /// microseconds since the Unix epoch
+    Time,
+}
+
+impl ColumnType {
+    /// Every type.
+    pub const ALL: [ColumnType; 6] = [
+        ColumnType::Boolean,
+        ColumnType::Integer,
+        ColumnType::Text,
+        ColumnType::Bytes,
+        ColumnType::Uuid,
+        ColumnType::Time,
+    ];
+
+    /// The name that the catalog of columns stores.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            ColumnType::Boolean => "boolean",
+            ColumnType::Integer => "integer",
+            ColumnType::Text => "text",
+            ColumnType::Bytes => "bytes",
+            ColumnType::Uuid => "uuid",
+            ColumnType::Time => "time",
+        }
+    }
+}
+
+/// A column of a table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Column {
+    /// Its name, unique in the table.
+    pub name: Name,
+    /// What it holds.
+    pub kind: ColumnType,
+    /// Whether null is allowed. A column added to a table that exists is nullable.
+    pub nullable: bool,
+}
+
+/// A table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Table {
+    /// Its name, unique in the database.
+    pub name: Name,
+    /// Its columns, in order.
+    pub columns: Vec<Column>,
+    /// The columns of its primary key: the order of a full scan.
+    pub key: Vec<Name>,
+}
+
+/// One stored value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Datum {
+    /// Nothing.
+    Null,
+    /// In a boolean column.
+    Boolean(bool),
+    /// In an integer column.
+    Integer(i64),
+    /// In a text column.
+    Text(String),
+    /// In a bytes column.
+    Bytes(Vec<u8>),
+    /// In a UUID column.
+    Uuid(Uuid),
+    /// In a time column.
+    Time(Timestamp),
+}
+
+/// How two values compare.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Comparison {
+    /// `=`
+    Equal,
+    /// `<`
+    Less,
+    /// `>`
+    Greater,
+}
+
+/// Which rows. A comparison with a null column is false, as is its negation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// The column's value compares so with this one, which is not null.
+    Compare {
+        /// The column.
+        column: Name,
+        /// How.
+        comparison: Comparison,
+        /// With what; of the column's type.
+        value: Datum,
+    },
+    /// The column is null.
+    IsNull(Name),
+    /// The column, of bytes, is not null and doesn't begin with these bytes. A shorter value doesn't begin with them.
+    HeaderDiffers {
+        /// The column.
+        column: Name,
+        /// The bytes, at most 16.
+        header: Vec<u8>,
+    },
+    /// All of these; every row if there are none.
+    All(Vec<Condition>),
+    /// At least one of these; no row if there are none.
+    Any(Vec<Condition>),
+}
+
+impl Condition {
+    /// Every row.
+    pub const EVERYTHING: Condition = Condition::All(Vec::new());
+
+    /// The column has this value, which is not null.
+    pub fn equal(column: impl Into<Name>, value: Datum) -> Condition {
+        Condition::Compare { column: column.into(), comparison: Comparison::Equal, value }
+    }
+
+    /// The column is greater than this value.
+    pub fn greater(column: impl Into<Name>, value: Datum) -> Condition {
+        Condition::Compare { column: column.into(), comparison: Comparison::Greater, value }
+    }
+
+    /// Both.
+    #[must_use]
+    pub fn and(self, other: Condition) -> Condition {
+        match self {
+            Condition::All(mut conditions) => {
+                conditions.push(other);
+                Condition::All(conditions)
+            }
+            Condition::Compare { .. } | Condition::IsNull(_) | Condition::HeaderDiffers { .. } | Condition::Any(_) => {
+                Condition::All(vec![self, other])
+            }
+        }
+    }
+}
+
+/// What an update does to a column.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Assignment {
+    /// The column becomes this.
+    Set(Name, Datum),
+    /// The column, an integer, grows by this much.
+    Add(Name, i64),
+}
+
+/// How many rows an update or a delete must touch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expect {
+    /// Exactly one, or the commit is refused.
+    One,
+    /// As many as there are.
+    Any,
+}
+
+/// One step of a commit.
+#[derive(Debug)]
+pub enum Step {
+    /// At least one row meets the condition, and will still do so when the commit takes effect.
+    Require {
+        /// In this table.
+        table: Name,
+        /// Which rows.
+        rows: Condition,
+    },
+    /// No row meets the condition.
+    Forbid {
+        /// In this table.
+        table: Name,
+        /// Which rows.
+        rows: Condition,
+    },
+    /// A new row; refused if its key, or another value that must be unique, exists.
+    Insert {
+        /// Into this table.
+        table: Name,
+        /// Column by column; those left out are null.
+        row: Vec<(Name, Datum)>,
+    },
+    /// A change of rows.
+    Update {
+        /// In this table.
+        table: Name,
+        /// Which rows.
+        rows: Condition,
+        /// What changes.
+        set: Vec<Assignment>,
+        /// How many.
+        expect: Expect,
+    },
+    /// Rows go.
+    Delete {
+        /// From this table.
+        table: Name,
+        /// Which rows.
+        rows: Condition,
+        /// How many.
+        expect: Expect,
+    },
+    /// A new table; refused if it exists.
+    CreateTable(Table),
+    /// A new, nullable column of a table that exists.
+    AddColumn {
+        /// The table.
+        table: Name,
+        /// The column.
+        column: Column,
+    },
+    /// The next record of the audit trail's chain of this writer.
+    Audit(AuditEntry),
+}
+
+/// A write: all of these steps in this order, or none.
+#[derive(Debug, Default)]
+pub struct Commit {
+    /// The steps.
+    pub steps: Vec<Step>,
+}
+
+impl Commit {
+    /// A commit of these steps.
+    #[must_use]
+    pub fn of(steps: Vec<Step>) -> Self {
+        Commit { steps }
+    }
+}
+
+/// A read of one table.
+#[derive(Clone, Debug)]
+pub struct Select {
+    /// The table.
+    pub table: Name,
+    /// The columns wanted, in this order.
+    pub columns: Vec<Name>,
+    /// Which rows.
+    pub rows: Condition,
+    /// By what they are ordered; without it in no order.
+    pub order: Vec<(Name, Direction)>,
+    /// At most this many.
+    pub limit: u32,
+}
+
+/// A direction of ordering.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// Smallest first, nulls before all.
+    Ascending,
+    /// Largest first, nulls after all.
+    Descending,
+}
+
+/// One row of an answer, in the order of the columns asked for.
+pub type Row = Vec<Datum>;
+
+/// Why a store could not answer; the text is for the log, never for a caller.
+#[derive(Debug)]
+pub struct Cause(pub Box<dyn Error + Send + Sync>);
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Error for Cause {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.0.source()
+    }
+}
+
+impl From<&'static str> for Cause {
+    fn from(text: &'static str) -> Self {
+        Cause(text.into())
+    }
+}
+
+/// The database did not answer a read, or holds something that can't be read.
+#[derive(Debug, thiserror::Error)]
+#[error("the store is unavailable")]
+pub struct Unavailable(#[source] pub Cause);
+
+/// Why a commit did not take effect, or may not have.
+#[derive(Debug, thiserror::Error)]
+pub enum CommitError {
+    /// A step's expectation was not met. Nothing changed.
+    #[error("step {step} of the commit was refused")]
+    Refused {
+        /// The first step that failed, from 0.
+        step: usize,
+    },
+    /// The store could not do it. Nothing changed.
+    #[error("the store is unavailable")]
+    Unavailable(#[source] Cause),
+    /// The commit was sent and its outcome is not known: it may have taken effect, whole.
+    #[error("the outcome of the commit is unknown")]
+    Unknown(#[source] Cause),
+}
+
+/// Why an organization's database could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// There is none.
+    #[error("the organization has no database")]
+    Missing,
+    /// It is there, and can't be read.
+    #[error("the organization's database can't be opened")]
+    Unavailable(#[source] Cause),
+}
+
+/// A database.
+pub trait Store: Send + Sync {
+    /// Applies a commit, and answers once it is durable.
+    fn commit(&self, commit: Commit) -> Pending<'_, Result<(), CommitError>>;
+
+    /// Reads what was committed last, or later.
+    fn select(&self, select: Select) -> Pending<'_, Result<Vec<Row>, Unavailable>>;
+
+    /// How many rows of `table` meet the condition.
+    fn count(&self, table: Name, rows: Condition) -> Pending<'_, Result<u64, Unavailable>>;
+
+    /// Makes what was deleted or overwritten before disappear from the database's files, as far as the store can say.
+    fn scrub(&self) -> Pending<'_, Result<(), Unavailable>>;
+}

@@ -1,0 +1,74 @@
+//! What core may depend on. It knows no wire, no runtime, no database and no clock, and its manifest is where that is kept or lost.
+
+use std::{collections::BTreeSet, process::Command};
+
+/// The dependencies that somebody has looked at and found to be core's business: cryptography, ids, error types. Nothing else.
+const REVIEWED: &[&str] =
+    &["aes-gcm", "hkdf", "hmac", "pbkdf2", "sha2", "subtle", "thiserror", "uuid", "xaes-256-gcm", "zeroize"];
+
+/// Crates, and families of crates (`tonic` stands for `tonic-prost` too), that must not even come in through another.
+const FOREIGN: &[&str] = &[
+    "async-std",
+    "axum",
+    "chrono",
+    "diesel",
+    "futures-executor",
+    "h2",
+    "http",
+    "hyper",
+    "libsqlite3-sys",
+    "mio",
+    "postgres",
+    "prost",
+    "protox",
+    "rusqlite",
+    "rustls",
+    "smol",
+    "socket2",
+    "sqlx",
+    "time",
+    "tokio",
+    "tonic",
+    "tower",
+];
+
+#[test]
+fn core_depends_directly_on_the_reviewed_crates_only() {
+    let direct = dependencies(&["--depth", "1"]);
+    let reviewed: BTreeSet<String> = REVIEWED.iter().map(ToString::to_string).collect();
+    assert_eq!(direct, reviewed, "a new dependency of core is looked at first, then added to REVIEWED");
+}
+
+#[test]
+fn core_knows_no_wire_no_runtime_no_database_and_no_clock() {
+    let foreign: Vec<String> = dependencies(&[]).into_iter().filter(|name| is_foreign(name)).collect();
+    assert!(
+        foreign.is_empty(),
+        "core comes to depend on {foreign:?}; `cargo tree -p fieldseal-core -i NAME` tells how"
+    );
+}
+
+fn is_foreign(name: &str) -> bool {
+    FOREIGN.iter().any(|crate_name| {
+        name.strip_prefix(crate_name).is_some_and(|rest| rest.is_empty() || rest.starts_with(['-', '_']))
+    })
+}
+
+/// The names of core's dependencies in a build that isn't a test. Reads what is on disk, asks no registry.
+fn dependencies(options: &[&str]) -> BTreeSet<String> {
+    let output = Command::new(env!("CARGO"))
+        .args(["tree", "--package", "fieldseal-core", "--edges", "normal", "--prefix", "none", "--locked", "--offline"])
+        .args(options)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .expect("cargo runs this test, so it is there");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+
+    let names = String::from_utf8_lossy(&output.stdout).lines().filter_map(first_word).collect::<BTreeSet<_>>();
+    assert!(names.contains("fieldseal-core"), "cargo tree answered with something else: {names:?}");
+    names.into_iter().filter(|name| name != "fieldseal-core").collect()
+}
+
+fn first_word(line: &str) -> Option<String> {
+    line.split_whitespace().next().map(str::to_owned)
+}

@@ -1,0 +1,198 @@
+//! The API of Fieldseal as Rust: messages, clients and servers generated from `proto/fieldseal/v1`, and the descriptor set that
+//! also is the schema of the built-in entities.
+//!
+//! Messages that carry a secret print as their name only. Nothing here knows what the messages mean.
+
+/// Everything in the package `fieldseal.v1`.
+#[allow(missing_docs, clippy::disallowed_methods, reason = "generated; the comments of the contract document it")]
+pub mod v1 {
+    tonic::include_proto!("fieldseal.v1");
+    include!(concat!(env!("OUT_DIR"), "/fieldseal.v1.debug.rs"));
+}
+
+/// The encoded `google.protobuf.FileDescriptorSet` of the contract: imports, comments and Fieldseal's own options included.
+pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/fieldseal.v1.descriptors.bin"));
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+
+    use std::collections::BTreeSet;
+
+    use prost_reflect::{
+        DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, ReflectMessage, Value,
+    };
+
+    use super::*;
+
+    fn pool() -> DescriptorPool {
+        DescriptorPool::decode(FILE_DESCRIPTOR_SET).unwrap()
+    }
+
+    /// The value of one of our options, if it is given.
+    fn option(options: &DynamicMessage, name: &str) -> Option<Value> {
+        let extension =
+            options.descriptor().parent_pool().get_extension_by_name(&format!("fieldseal.v1.{name}")).unwrap();
+        options.has_extension(&extension).then(|| options.get_extension(&extension).into_owned())
+    }
+
+    fn attribute(field: &FieldDescriptor) -> Option<DynamicMessage> {
+        option(&field.options(), "attribute").map(|value| value.as_message().unwrap().clone())
+    }
+
+    fn flag(attribute: &DynamicMessage, name: &str) -> bool {
+        attribute.get_field_by_name(name).unwrap().as_bool().unwrap()
+    }
+
+    fn text(attribute: &DynamicMessage, name: &str) -> String {
+        attribute.get_field_by_name(name).unwrap().as_str().unwrap().to_owned()
+    }
+
+    fn entities(pool: &DescriptorPool) -> Vec<MessageDescriptor> {
+        pool.all_messages().filter(|message| option(&message.options(), "entity").is_some()).collect()
+    }
+
+    /// Every attribute of every entity, with its options, under a name such as `Mailbox.password`.
+    fn attributes(pool: &DescriptorPool) -> Vec<(String, FieldDescriptor, DynamicMessage)> {
+        let fields = entities(pool).into_iter().flat_map(|entity| entity.fields().collect::<Vec<_>>());
+        fields
+            .filter_map(|field| {
+                let name = format!("{}.{}", field.parent_message().name(), field.name());
+                attribute(&field).map(|attribute| (name, field, attribute))
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_entities_and_the_services_that_serve_them_are_in_the_descriptor_set() {
+        let pool = pool();
+        let names: BTreeSet<_> = entities(&pool).iter().map(|entity| entity.full_name().to_owned()).collect();
+        let served: BTreeSet<_> = pool
+            .services()
+            .filter_map(|service| option(&service.options(), "entity_service"))
+            .map(|entity| entity.as_str().unwrap().to_owned())
+            .collect();
+        assert_eq!(
+            names,
+            ["EmailServerProfile", "Mailbox", "Queue", "UserSettings"]
+                .map(|name| format!("fieldseal.v1.{name}"))
+                .into()
+        );
+        assert_eq!(served, names);
+    }
+
+    #[test]
+    fn every_service_of_an_entity_has_the_five_standard_methods() {
+        for service in pool().services() {
+            let Some(entity) = option(&service.options(), "entity_service") else { continue };
+            let entity = pool().get_message_by_name(entity.as_str().unwrap()).unwrap();
+            let options = option(&entity.options(), "entity").unwrap();
+            let collection = text(options.as_message().unwrap(), "collection");
+            let (first, rest) = collection.split_at(1);
+            let name = entity.name();
+            let expected = [
+                format!("Create{name}"),
+                format!("Get{name}"),
+                format!("List{}{rest}", first.to_uppercase()),
+                format!("Update{name}"),
+                format!("Delete{name}"),
+            ];
+            let methods: Vec<_> = service.methods().map(|method| method.name().to_owned()).collect();
+            assert_eq!(methods, expected);
+        }
+    }
+
+    #[test]
+    fn the_five_encrypted_attributes_are_redacted_and_each_has_its_report() {
+        let pool = pool();
+        let all = attributes(&pool);
+        let encrypted: BTreeSet<_> = all
+            .iter()
+            .filter(|(_, _, attribute)| flag(attribute, "encrypted"))
+            .map(|(name, _, _)| name.as_str())
+            .collect();
+        assert_eq!(
+            encrypted,
+            BTreeSet::from([
+                "EmailServerProfile.incoming_password",
+                "EmailServerProfile.outgoing_password",
+                "Mailbox.password",
+                "Queue.email_password",
+                "UserSettings.email_password",
+            ])
+        );
+        let reported: BTreeSet<_> = all
+            .iter()
+            .filter(|(_, _, attribute)| !text(attribute, "reports_set").is_empty())
+            .map(|(_, field, attribute)| {
+                assert_eq!(field.name(), format!("is_{}_set", text(attribute, "reports_set")));
+                assert!(flag(attribute, "output_only") && field.kind() == Kind::Bool, "{}", field.full_name());
+                format!("{}.{}", field.parent_message().name(), text(attribute, "reports_set"))
+            })
+            .collect();
+        assert_eq!(reported, encrypted.iter().map(|name| (*name).to_owned()).collect());
+        for (name, field, attribute) in &all {
+            let redacted = field.options().get_field_by_name("debug_redact").unwrap().as_bool().unwrap();
+            assert_eq!(redacted, flag(attribute, "encrypted"), "{name}");
+        }
+    }
+
+    #[test]
+    fn every_attribute_has_presence_and_every_other_field_is_one_every_entity_has() {
+        for entity in entities(&pool()) {
+            let mut others = Vec::new();
+            for field in entity.fields() {
+                match attribute(&field) {
+                    Some(_) => assert!(field.supports_presence(), "{}", field.full_name()),
+                    None => others.push(field.name().to_owned()),
+                }
+            }
+            assert_eq!(others, ["name", "etag", "create_time", "update_time"], "{}", entity.full_name());
+        }
+    }
+
+    #[test]
+    fn what_an_attribute_names_exists() {
+        let pool = pool();
+        let all = attributes(&pool);
+        let names: BTreeSet<_> = all.iter().map(|(name, _, _)| name.clone()).collect();
+        for (name, field, attribute) in &all {
+            let successor = text(attribute, "deprecated_for");
+            assert!(successor.is_empty() || names.contains(&successor), "{name}: {successor}");
+            let default = attribute.get_field_by_name("default").unwrap();
+            if let (Kind::Enum(kind), true) = (field.kind(), attribute.has_field_by_name("default")) {
+                let value = text(default.as_message().unwrap(), "enum_value");
+                assert!(kind.get_value_by_name(&value).is_some(), "{name}: {value}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_value_of_an_option_set_but_the_first_has_the_number_of_the_original() {
+        let pool = pool();
+        for (name, field, _) in attributes(&pool) {
+            let Kind::Enum(kind) = field.kind() else { continue };
+            let mut numbers = BTreeSet::new();
+            for value in kind.values() {
+                match option(&value.options(), "option") {
+                    Some(number) => assert!(numbers.insert(number.as_i32().unwrap()), "{name}: {} twice", value.name()),
+                    None => assert_eq!(value.number(), 0, "{name}: {} has no number", value.name()),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn debug_of_a_message_with_a_secret_shows_its_name_only() {
+        let secret = || Some("canary-1".to_owned());
+        let mailbox = v1::Mailbox { password: secret(), ..Default::default() };
+        let request = v1::CreateMailboxRequest { mailbox: Some(mailbox.clone()), ..Default::default() };
+        let set = v1::SetDataEncryptionKeyRequest { encryption_key: "canary-1".to_owned(), ..Default::default() };
+        let value = v1::SecretValue { value: Some(v1::secret_value::Value::Text("canary-1".to_owned())) };
+        assert_eq!(format!("{mailbox:?}"), "Mailbox { .. }");
+        assert_eq!(format!("{request:?}"), "CreateMailboxRequest { .. }");
+        assert_eq!(format!("{set:?}"), "SetDataEncryptionKeyRequest { .. }");
+        assert_eq!(format!("{value:?} {:?}", value.value), "SecretValue { .. } Some(Value { .. })");
+        assert_eq!(format!("{:?}", v1::mailbox::StateCode::Active), "STATE_CODE_ACTIVE");
+    }
+}
