@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// What is known of an organization's encryption.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Status {
     /// Whether the key is present and proven to open the ring.
     pub is_active: bool,
@@ -51,7 +51,7 @@ pub enum State {
 }
 
 /// How far a re-encryption is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ReencryptionStatus {
     /// How it stands.
     pub state: State,
@@ -64,7 +64,7 @@ pub struct ReencryptionStatus {
     /// How many could not be opened.
     pub cells_unreadable: u64,
     /// Cells a second, since it began.
-    pub cells_per_second: u64,
+    pub cells_per_second: f64,
     /// When it began.
     pub start_time: Option<Timestamp>,
     /// When it ended.
@@ -109,6 +109,12 @@ pub async fn check(
     Ok(Status { is_active, key, reencryption })
 }
 
+/// How many cells of how many the last re-encryption has done; `None` if there was none, or the store doesn't answer.
+pub async fn progress(organization: &Organization) -> Option<(u64, u64)> {
+    let cursor = Cursor::read(&*organization.store).await.ok().flatten()?;
+    Some((cursor.cells_done, cursor.cells_total.unwrap_or(0)))
+}
+
 async fn reencryption(
     deployment: &Deployment,
     organization: &Organization,
@@ -122,7 +128,7 @@ async fn reencryption(
             cells_total: 0,
             cells_done: 0,
             cells_unreadable: 0,
-            cells_per_second: 0,
+            cells_per_second: 0.0,
             start_time: None,
             end_time: None,
         });
@@ -142,7 +148,7 @@ async fn reencryption(
         cells_total: cursor.cells_total.unwrap_or(0),
         cells_done: cursor.cells_done,
         cells_unreadable: unreadable,
-        cells_per_second: cursor.cells_done.saturating_mul(1_000_000) / elapsed_us,
+        cells_per_second: cursor.cells_done as f64 * 1e6 / elapsed_us as f64,
         start_time: Some(cursor.start_time),
         end_time: cursor.end_time,
     })

@@ -1,0 +1,69 @@
+//! What `--help` says about the attributes of an entity, in the contract's own words.
+
+use fieldseal_client::{AttributeType, EntityType};
+use prost_reflect::Kind;
+
+use super::record::{Purpose, enum_names};
+
+/// The attributes that a caller can give, one after the other, with their form and what the contract says.
+pub(super) fn attributes(entity: &EntityType, purpose: Purpose) -> String {
+    let writable = entity.attributes.iter().filter(|attribute| {
+        let options = &attribute.options;
+        let is_valid = match purpose {
+            Purpose::Create => !options.not_valid_for_create,
+            Purpose::Update => !options.not_valid_for_update && !options.immutable,
+        };
+        is_valid && !options.output_only && options.reports_set.is_empty()
+    });
+    let lines: Vec<String> = writable
+        .map(|attribute| format!("  {}: {}\n      {}", attribute.name(), form(attribute), attribute.description))
+        .collect();
+    format!("Attributes:\n{}", lines.join("\n"))
+}
+
+fn form(attribute: &AttributeType) -> String {
+    let options = &attribute.options;
+    let mut form = match attribute.field.kind() {
+        Kind::String => "text".to_owned(),
+        Kind::Bytes => "bytes, in base64".to_owned(),
+        Kind::Bool => "true or false".to_owned(),
+        Kind::Enum(kind) => format!("one of {}", enum_names(&kind).join(", ")),
+        Kind::Message(_) => "a time, as in 2026-01-31T12:00:00Z".to_owned(),
+        Kind::Double
+        | Kind::Float
+        | Kind::Int32
+        | Kind::Int64
+        | Kind::Uint32
+        | Kind::Uint64
+        | Kind::Sint32
+        | Kind::Sint64
+        | Kind::Fixed32
+        | Kind::Fixed64
+        | Kind::Sfixed32
+        | Kind::Sfixed64 => "a number".to_owned(),
+    };
+    if options.encrypted {
+        form = format!("{form}; encrypted, so given with --secret");
+    }
+    if !options.deprecated_for.is_empty() {
+        form = format!("{form}; {} has taken its place", options.deprecated_for);
+    }
+    form
+}
+
+#[cfg(test)]
+mod tests {
+    use fieldseal_client::built_in_pool;
+
+    use super::*;
+
+    #[test]
+    fn what_can_be_given_is_listed_and_what_cannot_is_not() {
+        let mailbox = &EntityType::all(&built_in_pool()).unwrap()[1];
+        let create = attributes(mailbox, Purpose::Create);
+        assert!(create.contains("  password: text; encrypted, so given with --secret\n      The password"), "{create}");
+        assert!(create.contains("  status_code: one of active, inactive\n"), "{create}");
+        assert!(!create.contains("is_password_set:") && !create.contains("enabled_for_act:"), "{create}");
+        assert!(attributes(mailbox, Purpose::Update).contains("enabled_for_act:"));
+    }
+}

@@ -1,0 +1,154 @@
+//! Where secrets come from: a prompt that shows nothing, a file, or standard input. Never an argument.
+//!
+//! Of a file and of standard input exactly one line break at the end is left out, since editors and `echo` put one there; everything
+//! else is taken as it is.
+
+use std::{
+    fs::File,
+    io::{self, IsTerminal as _, Read},
+    path::PathBuf,
+};
+
+use fieldseal_client::SecretString;
+use zeroize::Zeroizing;
+
+use super::failure::Failure;
+
+/// Where a secret comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// It is asked for once.
+    Prompt,
+    /// It is asked for twice, and both have to be the same.
+    PromptTwice,
+    /// It is in a file.
+    File(PathBuf),
+    /// It is on standard input.
+    Stdin,
+}
+
+/// Gets secrets. A trait, so that tests need no terminal.
+pub(super) trait Secrets {
+    /// The secret called `what`.
+    fn read(&mut self, what: &str, source: &Source) -> Result<Zeroizing<Vec<u8>>, Failure>;
+
+    /// Standard input as it is, for a document that may contain secrets.
+    fn read_document(&mut self, what: &str) -> Result<Zeroizing<Vec<u8>>, Failure>;
+}
+
+/// The text of a secret.
+pub(super) fn into_text(what: &str, mut secret: Zeroizing<Vec<u8>>) -> Result<SecretString, Failure> {
+    match String::from_utf8(std::mem::take(&mut *secret)) {
+        Ok(text) => Ok(SecretString::from(text)),
+        Err(error) => {
+            drop(Zeroizing::new(error.into_bytes()));
+            Err(Failure::usage(format!("{what} isn't text in UTF-8")))
+        }
+    }
+}
+
+/// Reads all of a file, up to the bound.
+pub(super) fn read_file(what: &str, path: &PathBuf) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    let unreadable =
+        |error: io::Error| Failure::usage(format!("{what} can't be read from {}: {error}", path.display()));
+    let mut file = File::open(path).map_err(unreadable)?;
+    read_bounded(what, &mut file).map_err(unreadable)?
+}
+
+/// The real thing.
+#[derive(Default)]
+pub(super) struct Terminal {
+    is_stdin_taken: bool,
+}
+
+impl Secrets for Terminal {
+    fn read(&mut self, what: &str, source: &Source) -> Result<Zeroizing<Vec<u8>>, Failure> {
+        match source {
+            Source::Prompt => prompt(&format!("{what}: ")),
+            Source::PromptTwice => {
+                let first = prompt(&format!("{what}: "))?;
+                let second = prompt(&format!("{what}, again: "))?;
+                if first == second {
+                    Ok(first)
+                } else {
+                    Err(Failure::usage("the two aren't the same; nothing was done"))
+                }
+            }
+            Source::File(path) => read_file(what, path).map(without_line_break),
+            Source::Stdin if io::stdin().is_terminal() => Err(Failure::usage(format!(
+                "{what} was to come from stdin, which is a terminal and would show it; let it be asked for"
+            ))),
+            Source::Stdin => self.read_document(what).map(without_line_break),
+        }
+    }
+
+    fn read_document(&mut self, what: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
+        if std::mem::replace(&mut self.is_stdin_taken, true) {
+            return Err(Failure::usage("only one thing can come from stdin"));
+        }
+        let unreadable = |error: io::Error| Failure::usage(format!("{what} can't be read from stdin: {error}"));
+        read_bounded(what, &mut io::stdin().lock()).map_err(unreadable)?
+    }
+}
+
+fn prompt(label: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    let typed = rpassword::prompt_password(label)
+        .map_err(|error| Failure::usage(format!("there is no terminal to ask at ({error}); give a file or stdin")))?;
+    Ok(Zeroizing::new(typed.into_bytes()))
+}
+
+fn read_bounded(what: &str, reader: &mut dyn Read) -> io::Result<Result<Zeroizing<Vec<u8>>, Failure>> {
+    // Room for all of it from the start where that is cheap: growing would leave copies behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(4_096));
+    let length = reader.take(LENGTH_MAX_BYTES + 1).read_to_end(&mut bytes)?;
+    let is_too_long = u64::try_from(length).is_ok_and(|length| length > LENGTH_MAX_BYTES);
+    Ok(if is_too_long {
+        Err(Failure::usage(format!("{what} is longer than {LENGTH_MAX_BYTES} bytes")))
+    } else {
+        Ok(bytes)
+    })
+}
+
+fn without_line_break(mut secret: Zeroizing<Vec<u8>>) -> Zeroizing<Vec<u8>> {
+    let length = secret.strip_suffix(b"\n").map_or(secret.len(), |rest| rest.strip_suffix(b"\r").unwrap_or(rest).len());
+    secret.truncate(length);
+    secret
+}
+
+/// The largest message that a server takes unless configured otherwise; nothing longer could be sent.
+const LENGTH_MAX_BYTES: u64 = 4 * 1024 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use fieldseal_client::ExposeSecret as _;
+
+    use super::*;
+
+    #[test]
+    fn exactly_one_line_break_at_the_end_is_left_out() {
+        let cut = |text: &str| {
+            let cut = without_line_break(Zeroizing::new(text.as_bytes().to_vec()));
+            String::from_utf8(cut.to_vec()).unwrap()
+        };
+        assert_eq!(cut("secret\n"), "secret");
+        assert_eq!(cut("secret\r\n"), "secret");
+        assert_eq!(cut("secret\n\n"), "secret\n");
+        assert_eq!(cut(" secret "), " secret ");
+        assert_eq!(cut("secret\r"), "secret\r");
+        assert_eq!(cut(""), "");
+    }
+
+    #[test]
+    fn what_is_not_text_is_refused_without_showing_it() {
+        assert_eq!(into_text("key", Zeroizing::new(b"abc".to_vec())).ok().unwrap().expose_secret(), "abc");
+        let refused = into_text("key", Zeroizing::new(b"canary\xff".to_vec())).unwrap_err();
+        assert!(matches!(refused, Failure::Usage(text) if text == "key isn't text in UTF-8"));
+    }
+
+    #[test]
+    fn what_is_too_long_is_refused_and_the_limit_is_not() {
+        let length = |bytes: u64| read_bounded("it", &mut io::repeat(b'a').take(bytes)).unwrap().map(|read| read.len());
+        assert_eq!(length(LENGTH_MAX_BYTES).unwrap(), 4 * 1024 * 1024);
+        assert!(length(LENGTH_MAX_BYTES + 1).is_err());
+    }
+}

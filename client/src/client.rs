@@ -1,0 +1,151 @@
+//! One call, from an encoded request to an answer: deadline, limits, repetition and errors, the same for every method.
+//!
+//! What is called and what the bytes mean is for the files beside this one.
+
+use std::{fmt, time::Duration};
+
+use http::uri::PathAndQuery;
+use prost::Message;
+use tokio::time::{Instant, timeout_at};
+use tonic::{Request, Streaming, client::Grpc, transport::Channel};
+
+use crate::{
+    builder::ClientBuilder,
+    codec::{Answer, BytesCodec, Encoded},
+    error::{CallError, Error},
+    method::Method,
+    random,
+    retry::RetryPolicy,
+};
+
+/// A client of one server. Cheap to clone; clones share a connection, which is made anew when it breaks.
+#[derive(Clone)]
+pub struct Client {
+    channel: Channel,
+    timeout: Option<Duration>,
+    retry: RetryPolicy,
+    message_size_max_bytes: usize,
+}
+
+impl Client {
+    /// Begins to set up a client for a server: `https://127.0.0.1:7443`.
+    #[must_use]
+    pub fn builder(endpoint: impl Into<String>) -> ClientBuilder {
+        ClientBuilder::new(endpoint.into())
+    }
+
+    /// The same client with another longest time of a call; see [`ClientBuilder::timeout`].
+    #[must_use]
+    pub fn with_timeout(&self, timeout: impl Into<Option<Duration>>) -> Self {
+        Self { timeout: timeout.into(), ..self.clone() }
+    }
+
+    /// The connection, for a generated client of your own. Timeouts, limits and retries are the caller's then.
+    #[must_use]
+    pub fn channel(&self) -> Channel {
+        self.channel.clone()
+    }
+
+    pub(crate) fn new(
+        channel: Channel,
+        timeout: Option<Duration>,
+        retry: RetryPolicy,
+        message_size_max_bytes: usize,
+    ) -> Self {
+        Self { channel, timeout, retry, message_size_max_bytes }
+    }
+
+    /// Makes a call, again if that is safe and promising.
+    pub(crate) async fn unary(&self, method: &Method, request: Encoded) -> Result<Answer, Error> {
+        let deadline = self.deadline();
+        let mut attempts = 1;
+        loop {
+            let error = match self.attempt(method, request.clone(), deadline).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            let Some(pause) = self.retry.pause(attempts, &error, random::fraction()) else { return Err(error.into()) };
+            if deadline.is_some_and(|deadline| Instant::now() + pause >= deadline) {
+                return Err(error.into());
+            }
+            rest(pause).await;
+            attempts += 1;
+        }
+    }
+
+    /// Opens a stream. The timeout covers the opening only.
+    pub(crate) async fn server_stream(&self, method: &Method, request: Encoded) -> Result<Streaming<Answer>, Error> {
+        let open = async {
+            let mut grpc = self.grpc();
+            grpc.ready().await.map_err(|error| CallError::not_connected(method.only_reads, error))?;
+            let answered = grpc.server_streaming(Request::new(request), path(method), BytesCodec).await;
+            answered.map_err(|status| CallError::from_status(method, status))
+        };
+        Ok(within(self.deadline(), method, open).await?.into_inner())
+    }
+
+    async fn attempt(
+        &self,
+        method: &Method,
+        request: Encoded,
+        deadline: Option<Instant>,
+    ) -> Result<Answer, Box<CallError>> {
+        let call = async {
+            let mut grpc = self.grpc();
+            grpc.ready().await.map_err(|error| CallError::not_connected(method.only_reads, error))?;
+            let mut request = Request::new(request);
+            if let Some(deadline) = deadline {
+                request.set_timeout(deadline.saturating_duration_since(Instant::now()));
+            }
+            let answered = grpc.unary(request, path(method), BytesCodec).await;
+            answered.map_err(|status| CallError::from_status(method, status))
+        };
+        Ok(within(deadline, method, call).await?.into_inner())
+    }
+
+    fn grpc(&self) -> Grpc<Channel> {
+        Grpc::new(self.channel.clone())
+            .max_encoding_message_size(self.message_size_max_bytes)
+            .max_decoding_message_size(self.message_size_max_bytes)
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.timeout.and_then(|timeout| Instant::now().checked_add(timeout))
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("timeout", &self.timeout)
+            .field("retry", &self.retry)
+            .field("message_size_max_bytes", &self.message_size_max_bytes)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Reads an answer as the message that the method gives.
+pub(crate) fn decode<M: Message + Default>(answer: &Answer) -> Result<M, Error> {
+    M::decode(answer.as_slice()).map_err(|error| CallError::unreadable(error).into())
+}
+
+/// tonic watches the deadline until the headers come; this also covers connecting, and the answer after them.
+async fn within<T>(
+    deadline: Option<Instant>,
+    method: &Method,
+    call: impl Future<Output = Result<T, Box<CallError>>>,
+) -> Result<T, Box<CallError>> {
+    match deadline {
+        Some(deadline) => timeout_at(deadline, call).await.unwrap_or_else(|_| Err(CallError::timed_out(method))),
+        None => call.await,
+    }
+}
+
+fn path(method: &Method) -> PathAndQuery {
+    PathAndQuery::try_from(method.path.as_ref()).expect("identifiers of a descriptor make a path")
+}
+
+#[expect(clippy::disallowed_methods, reason = "there is no event to wait for: the pause itself is the purpose")]
+async fn rest(pause: Duration) {
+    tokio::time::sleep(pause).await;
+}

@@ -1,0 +1,133 @@
+//! DataEncryptionService: an organization's encryption key.
+
+use secrecy::{ExposeSecret as _, SecretString};
+use tonic::Streaming;
+use zeroize::Zeroize as _;
+
+use crate::{
+    client::{Client, decode},
+    codec::{Answer, Encoded},
+    error::{CallError, Error},
+    method,
+    v1::{
+        IsDataEncryptionActiveRequest, IsDataEncryptionActiveResponse, Reencryption, RetrieveDataEncryptionKeyRequest,
+        RetrieveDataEncryptionKeyResponse, SetDataEncryptionKeyRequest, SetDataEncryptionKeyResponse,
+        WatchReencryptionRequest,
+    },
+};
+
+/// What a SetDataEncryptionKey does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyOperation {
+    /// Gives the organization a new key; everything is encrypted anew, in the background.
+    Change,
+    /// Proves the key that the data is encrypted with, which makes encryption active again.
+    Restore,
+}
+
+/// An organization's encryption key. Debug shows the fingerprint only.
+#[derive(Debug)]
+pub struct RetrievedKey {
+    /// The text, character for character.
+    pub encryption_key: SecretString,
+    /// The key's public id. Keep it beside the text.
+    pub fingerprint: String,
+}
+
+impl Client {
+    /// Tells whether data encryption is active in `organizations/contoso`, with which key, and how far a re-encryption is.
+    ///
+    /// # Errors
+    /// See the contract.
+    pub async fn is_data_encryption_active(
+        &self,
+        organization: impl Into<String>,
+    ) -> Result<IsDataEncryptionActiveResponse, Error> {
+        let request = IsDataEncryptionActiveRequest { organization: organization.into() };
+        decode(&self.unary(&method::IS_ACTIVE, Encoded::of(&request)).await?)
+    }
+
+    /// Answers with the encryption key, so that it can be kept somewhere safe.
+    ///
+    /// # Errors
+    /// See the contract.
+    pub async fn retrieve_data_encryption_key(&self, organization: impl Into<String>) -> Result<RetrievedKey, Error> {
+        let request = RetrieveDataEncryptionKeyRequest { organization: organization.into() };
+        let answer = self.unary(&method::RETRIEVE_KEY, Encoded::of(&request)).await?;
+        let response: RetrieveDataEncryptionKeyResponse = decode(&answer)?;
+        Ok(RetrievedKey { encryption_key: response.encryption_key.into(), fingerprint: response.fingerprint })
+    }
+
+    /// Changes the encryption key. Never repeated by itself, though repeating it with the same text is safe.
+    ///
+    /// # Errors
+    /// See the contract.
+    pub async fn change_key(
+        &self,
+        organization: impl Into<String>,
+        encryption_key: &SecretString,
+    ) -> Result<SetDataEncryptionKeyResponse, Error> {
+        self.set_data_encryption_key(organization, encryption_key, KeyOperation::Change, false).await
+    }
+
+    /// Restores the encryption key of an organization that is inactive.
+    ///
+    /// # Errors
+    /// See the contract.
+    pub async fn restore_key(
+        &self,
+        organization: impl Into<String>,
+        encryption_key: &SecretString,
+    ) -> Result<SetDataEncryptionKeyResponse, Error> {
+        self.set_data_encryption_key(organization, encryption_key, KeyOperation::Restore, false).await
+    }
+
+    /// Changes or restores the encryption key, or with `validate_only` finds out whether that would be possible.
+    ///
+    /// # Errors
+    /// See the contract.
+    pub async fn set_data_encryption_key(
+        &self,
+        organization: impl Into<String>,
+        encryption_key: &SecretString,
+        operation: KeyOperation,
+        validate_only: bool,
+    ) -> Result<SetDataEncryptionKeyResponse, Error> {
+        let mut request = SetDataEncryptionKeyRequest {
+            organization: organization.into(),
+            encryption_key: encryption_key.expose_secret().to_owned(),
+            change_encryption_key: operation == KeyOperation::Change,
+            validate_only,
+        };
+        let encoded = Encoded::of(&request);
+        request.encryption_key.zeroize();
+        decode(&self.unary(&method::SET_KEY, encoded).await?)
+    }
+
+    /// Follows the re-encryption that a change began.
+    ///
+    /// # Errors
+    /// See the contract. Opening the stream isn't repeated, and neither is a stream that breaks.
+    pub async fn watch_reencryption(&self, organization: impl Into<String>) -> Result<ReencryptionStream, Error> {
+        let request = WatchReencryptionRequest { organization: organization.into() };
+        let stream = self.server_stream(&method::WATCH_REENCRYPTION, Encoded::of(&request)).await?;
+        Ok(ReencryptionStream { stream })
+    }
+}
+
+/// The progress of a re-encryption.
+pub struct ReencryptionStream {
+    stream: Streaming<Answer>,
+}
+
+impl ReencryptionStream {
+    /// Waits for the next message: at least one a second while the re-encryption runs. `None`: it has ended, or none runs.
+    ///
+    /// # Errors
+    /// If the stream breaks, or the server shuts down. The re-encryption goes on without it.
+    pub async fn next(&mut self) -> Result<Option<Reencryption>, Error> {
+        let answer = self.stream.message().await;
+        let answer = answer.map_err(|status| CallError::from_status(&method::WATCH_REENCRYPTION, status))?;
+        answer.as_ref().map(decode).transpose()
+    }
+}

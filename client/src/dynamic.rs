@@ -1,0 +1,201 @@
+//! Records of any entity, by its descriptors: the same five methods for every one, with messages that are made at run time.
+//!
+//! What is in a record is the caller's matter; here only the standard fields of requests are known by name.
+
+use prost_reflect::{
+    DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, MethodDescriptor, ReflectMessage as _, Value,
+};
+use zeroize::Zeroize as _;
+
+use crate::{
+    client::Client,
+    codec::{Answer, Encoded},
+    error::{CallError, Error},
+    records::Page,
+    schema::{self, EntityType, SchemaError, fault},
+};
+
+/// The records of one entity, by its [`EntityType`].
+#[derive(Clone, Copy, Debug)]
+pub struct DynamicRecords<'a> {
+    client: &'a Client,
+    entity: &'a EntityType,
+}
+
+impl Client {
+    /// The records of an entity that is known by its descriptors.
+    #[must_use]
+    pub fn records<'a>(&'a self, entity: &'a EntityType) -> DynamicRecords<'a> {
+        DynamicRecords { client: self, entity }
+    }
+}
+
+impl DynamicRecords<'_> {
+    /// Creates a record in the organization `parent` and answers with it as it is stored. `id`: its UUID; `None` lets the server draw
+    /// one. The record's text is wiped once it is encoded.
+    ///
+    /// # Errors
+    /// See the contract.
+    pub async fn create(
+        &self,
+        parent: &str,
+        record: DynamicMessage,
+        id: Option<&str>,
+    ) -> Result<DynamicMessage, Error> {
+        let method = &self.entity.create;
+        let singular = &self.entity.options.singular;
+        let mut request = DynamicMessage::new(method.input());
+        set(&mut request, "parent", Value::String(parent.to_owned()))?;
+        set(&mut request, singular, Value::Message(record))?;
+        if let Some(id) = id {
+            set(&mut request, &format!("{singular}_id"), Value::String(id.to_owned()))?;
+        }
+        self.call(method, false, request).await
+    }
+
+    /// Answers with one record, by its resource name.
+    ///
+    /// # Errors
+    /// See the contract.
+    pub async fn get(&self, name: &str) -> Result<DynamicMessage, Error> {
+        let method = &self.entity.get;
+        let mut request = DynamicMessage::new(method.input());
+        set(&mut request, "name", Value::String(name.to_owned()))?;
+        self.call(method, true, request).await
+    }
+
+    /// Lists the records of the organization `parent`. `page_size` 0 and `page_token` "" are the contract's defaults.
+    ///
+    /// # Errors
+    /// See the contract.
+    pub async fn list(&self, parent: &str, page_size: i32, page_token: &str) -> Result<Page<DynamicMessage>, Error> {
+        let method = &self.entity.list;
+        let mut request = DynamicMessage::new(method.input());
+        set(&mut request, "parent", Value::String(parent.to_owned()))?;
+        set(&mut request, "page_size", Value::I32(page_size))?;
+        set(&mut request, "page_token", Value::String(page_token.to_owned()))?;
+        self.page(&mut self.call(method, true, request).await?)
+    }
+
+    /// Writes the attributes that `update_mask` names, of the record that the field `name` of `record` names, and answers with it as it
+    /// is now. An attribute of the mask without a value becomes null. The record's text is wiped once it is encoded.
+    ///
+    /// # Errors
+    /// See the contract.
+    pub async fn update(&self, record: DynamicMessage, update_mask: &[String]) -> Result<DynamicMessage, Error> {
+        let method = &self.entity.update;
+        let mut request = DynamicMessage::new(method.input());
+        let mut mask = DynamicMessage::new(message_of_field(&request, "update_mask")?);
+        let paths = update_mask.iter().cloned().map(Value::String).collect();
+        set(&mut mask, "paths", Value::List(paths))?;
+        set(&mut request, &self.entity.options.singular, Value::Message(record))?;
+        set(&mut request, "update_mask", Value::Message(mask))?;
+        self.call(method, false, request).await
+    }
+
+    /// Deletes a record. `etag` "" deletes it whatever its state.
+    ///
+    /// # Errors
+    /// See the contract.
+    pub async fn delete(&self, name: &str, etag: &str) -> Result<(), Error> {
+        let method = &self.entity.delete;
+        let mut request = DynamicMessage::new(method.input());
+        set(&mut request, "name", Value::String(name.to_owned()))?;
+        set(&mut request, "etag", Value::String(etag.to_owned()))?;
+        self.call(method, false, request).await.map(drop)
+    }
+
+    async fn call(
+        &self,
+        method: &MethodDescriptor,
+        only_reads: bool,
+        mut request: DynamicMessage,
+    ) -> Result<DynamicMessage, Error> {
+        let encoded = Encoded::of(&request);
+        wipe_message(&mut request);
+        let answer = self.client.unary(&schema::method(method, only_reads), encoded).await?;
+        decode(method.output(), &answer)
+    }
+
+    fn page(&self, response: &mut DynamicMessage) -> Result<Page<DynamicMessage>, Error> {
+        let wrong = || fault(self.entity.list.full_name(), "its answer isn't that of a standard List");
+        let is_of_records = |field: &FieldDescriptor| {
+            field.is_list() && field.kind().as_message().is_some_and(|message| *message == self.entity.message)
+        };
+        let field = response.descriptor().fields().find(is_of_records).ok_or_else(wrong)?;
+        let token = response.get_field_by_name("next_page_token").ok_or_else(wrong)?;
+        let next_page_token = token.as_str().ok_or_else(wrong)?.to_owned();
+        let records = response.get_field_mut(&field).as_list_mut().ok_or_else(wrong)?;
+        let records = std::mem::take(records).into_iter().map(|record| record.as_message().cloned().ok_or_else(wrong));
+        Ok(Page { records: records.collect::<Result<_, _>>()?, next_page_token })
+    }
+}
+
+fn set(message: &mut DynamicMessage, field: &str, value: Value) -> Result<(), SchemaError> {
+    let element = message.descriptor().full_name().to_owned();
+    message.try_set_field_by_name(field, value).map_err(|error| fault(&element, error.to_string()))
+}
+
+fn message_of_field(message: &DynamicMessage, field: &str) -> Result<MessageDescriptor, SchemaError> {
+    let descriptor = message.descriptor();
+    let kind = descriptor.get_field_by_name(field).map(|field| field.kind());
+    let inner = kind.as_ref().and_then(Kind::as_message).cloned();
+    inner.ok_or_else(|| fault(descriptor.full_name(), format!("it has no message {field}")))
+}
+
+fn decode(descriptor: MessageDescriptor, answer: &Answer) -> Result<DynamicMessage, Error> {
+    DynamicMessage::decode(descriptor, answer.as_slice()).map_err(|error| CallError::unreadable(error).into())
+}
+
+/// Wipes every text in a message, and every run of bytes that nobody else holds.
+fn wipe_message(message: &mut DynamicMessage) {
+    message.fields_mut().for_each(|(_, value)| wipe(value));
+}
+
+fn wipe(value: &mut Value) {
+    match value {
+        Value::String(text) => text.zeroize(),
+        Value::Bytes(bytes) => {
+            if let Ok(mut bytes) = std::mem::take(bytes).try_into_mut() {
+                bytes.as_mut().zeroize();
+            }
+        }
+        Value::Message(message) => wipe_message(message),
+        Value::List(values) => values.iter_mut().for_each(wipe),
+        Value::Map(values) => values.values_mut().for_each(wipe),
+        Value::Bool(_)
+        | Value::I32(_)
+        | Value::I64(_)
+        | Value::U32(_)
+        | Value::U64(_)
+        | Value::F32(_)
+        | Value::F64(_)
+        | Value::EnumNumber(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::built_in_pool;
+
+    #[test]
+    fn a_request_is_wiped_at_any_depth() {
+        let descriptor = built_in_pool().get_message_by_name("fieldseal.v1.CreateMailboxRequest").unwrap();
+        let mut mailbox =
+            DynamicMessage::new(message_of_field(&DynamicMessage::new(descriptor.clone()), "mailbox").unwrap());
+        set(&mut mailbox, "password", Value::String("canary-1".to_owned())).unwrap();
+        let mut request = DynamicMessage::new(descriptor);
+        set(&mut request, "mailbox", Value::Message(mailbox)).unwrap();
+        assert!(format!("{request:?}").contains("canary-1"));
+        wipe_message(&mut request);
+        assert!(!format!("{request:?}").contains("canary-1"));
+    }
+
+    #[test]
+    fn a_field_that_a_request_does_not_have_is_named() {
+        let descriptor = built_in_pool().get_message_by_name("fieldseal.v1.GetMailboxRequest").unwrap();
+        let error = set(&mut DynamicMessage::new(descriptor), "parent", Value::String(String::new())).unwrap_err();
+        assert!(error.to_string().contains("fieldseal.v1.GetMailboxRequest"), "{error}");
+    }
+}

@@ -1,0 +1,59 @@
+//! A client for Fieldseal: every method of the service as a Rust method, with secrets as secret types and errors that say what to do.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), fieldseal_client::Error> {
+//! use fieldseal_client::{Client, v1::Mailbox};
+//!
+//! let client = Client::builder("https://127.0.0.1:7443")
+//!     .ca_file("fieldseal-dev/tls/ca.pem")
+//!     .identity_files("fieldseal-dev/tls/writer.pem", "fieldseal-dev/tls/writer.key")
+//!     .connect()
+//!     .await?;
+//!
+//! let sales = Mailbox { display_name: Some("Sales".into()), password: Some("hunter2".into()), ..Mailbox::default() };
+//! let stored = client.mailboxes().create("organizations/default", sales, None).await?;
+//! assert_eq!((stored.password, stored.is_password_set), (None, Some(true)));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! * **Secrets.** Key texts and revealed values are [`SecretString`] and [`SecretSlice`], wiped when they are dropped. A request that
+//!   carries one is encoded once and wiped. What can't be wiped from here are the buffers of HTTP/2 and TLS.
+//! * **Errors.** [`Error::action`] says what to do: correct the call, wait, look whether it took effect, or give up.
+//! * **Retries.** Only methods that read are repeated, only after failures that pass, and never for longer than the call's timeout: see
+//!   [`RetryPolicy`].
+//!
+//! What a method does, who may call it and which errors it answers with stands in the contract, `proto/fieldseal/v1`. Nothing here
+//! knows how the server does it.
+#![warn(missing_docs)]
+
+mod builder;
+mod client;
+mod codec;
+mod data_encryption;
+mod dynamic;
+mod entities;
+mod error;
+mod key_text;
+mod method;
+mod organization;
+mod random;
+mod records;
+mod retry;
+mod schema;
+mod secret_access;
+
+pub use builder::{ClientBuilder, SetupError};
+pub use client::Client;
+pub use data_encryption::{KeyOperation, ReencryptionStream, RetrievedKey};
+pub use dynamic::DynamicRecords;
+pub use error::{Action, CallError, Error, FieldViolation, code_name, reason_name};
+pub use fieldseal::v1;
+pub use key_text::{GENERATED_KEY_BITS, generate_key_text};
+pub use records::{Page, Records};
+pub use retry::RetryPolicy;
+pub use schema::{AttributeType, EntityType, SchemaError, built_in_pool};
+pub use secrecy::{ExposeSecret, SecretSlice, SecretString};
+pub use secret_access::SecretValue;
+pub use tonic::Code;
+pub use v1::ErrorReason;

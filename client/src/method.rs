@@ -1,0 +1,80 @@
+//! Every method that isn't an entity's: its path, and whether the client may repeat it unasked.
+//!
+//! The methods of entities stand with [`entities`](crate::entities), and those found in descriptors with [`schema`](crate::schema).
+
+use std::borrow::Cow;
+
+/// A method of the service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Method {
+    /// `/fieldseal.v1.MailboxService/GetMailbox`.
+    pub(crate) path: Cow<'static, str>,
+    /// Whether it only reads, so that a failed call can be made again without asking anyone.
+    pub(crate) only_reads: bool,
+}
+
+impl Method {
+    /// A method that only reads.
+    pub(crate) const fn read(path: &'static str) -> Self {
+        Self { path: Cow::Borrowed(path), only_reads: true }
+    }
+
+    /// A method that changes something, or whose every call has to be somebody's decision.
+    pub(crate) const fn write(path: &'static str) -> Self {
+        Self { path: Cow::Borrowed(path), only_reads: false }
+    }
+}
+
+pub(crate) const IS_ACTIVE: Method = Method::read("/fieldseal.v1.DataEncryptionService/IsDataEncryptionActive");
+pub(crate) const RETRIEVE_KEY: Method = Method::read("/fieldseal.v1.DataEncryptionService/RetrieveDataEncryptionKey");
+/// The contract calls it safe to repeat; whether to is an administrator's decision all the same.
+pub(crate) const SET_KEY: Method = Method::write("/fieldseal.v1.DataEncryptionService/SetDataEncryptionKey");
+pub(crate) const WATCH_REENCRYPTION: Method = Method::read("/fieldseal.v1.DataEncryptionService/WatchReencryption");
+
+pub(crate) const CREATE_ORGANIZATION: Method = Method::write("/fieldseal.v1.OrganizationService/CreateOrganization");
+pub(crate) const GET_ORGANIZATION: Method = Method::read("/fieldseal.v1.OrganizationService/GetOrganization");
+pub(crate) const LIST_ORGANIZATIONS: Method = Method::read("/fieldseal.v1.OrganizationService/ListOrganizations");
+
+/// It reads, but each call leaves an audit record, and the purpose was given for one.
+pub(crate) const REVEAL_ATTRIBUTES: Method = Method::write("/fieldseal.v1.SecretAccessService/RevealAttributes");
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::{entities, schema::built_in_pool};
+
+    #[test]
+    fn every_method_of_the_contract_is_wrapped() {
+        let wrapped = [
+            IS_ACTIVE,
+            RETRIEVE_KEY,
+            SET_KEY,
+            WATCH_REENCRYPTION,
+            CREATE_ORGANIZATION,
+            GET_ORGANIZATION,
+            LIST_ORGANIZATIONS,
+            REVEAL_ATTRIBUTES,
+        ];
+        let wrapped: BTreeSet<String> =
+            wrapped.iter().chain(entities::METHODS).map(|method| method.path.clone().into_owned()).collect();
+        let contract: BTreeSet<String> = built_in_pool()
+            .services()
+            .filter(|service| service.package_name() == "fieldseal.v1")
+            .flat_map(|service| {
+                let full_name = service.full_name().to_owned();
+                service.methods().map(move |method| format!("/{full_name}/{}", method.name())).collect::<Vec<_>>()
+            })
+            .collect();
+        assert_eq!(wrapped, contract);
+    }
+
+    #[test]
+    fn only_methods_that_read_are_repeated() {
+        for method in entities::METHODS {
+            let name = method.path.rsplit('/').next().unwrap();
+            assert_eq!(method.only_reads, name.starts_with("Get") || name.starts_with("List"), "{name}");
+        }
+    }
+}

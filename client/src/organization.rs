@@ -1,0 +1,48 @@
+//! OrganizationService: the tenants of a deployment.
+
+use crate::{
+    client::{Client, decode},
+    codec::Encoded,
+    error::Error,
+    method,
+    records::Page,
+    v1::{
+        CreateOrganizationRequest, GetOrganizationRequest, ListOrganizationsRequest, ListOrganizationsResponse,
+        Organization,
+    },
+};
+
+impl Client {
+    /// Creates `organizations/<organization_id>`, with data encryption active under a generated key.
+    ///
+    /// # Errors
+    /// See the contract.
+    pub async fn create_organization(&self, organization_id: impl Into<String>) -> Result<Organization, Error> {
+        let request = CreateOrganizationRequest { organization_id: organization_id.into() };
+        decode(&self.unary(&method::CREATE_ORGANIZATION, Encoded::of(&request)).await?)
+    }
+
+    /// Answers with one organization, `organizations/contoso`.
+    ///
+    /// # Errors
+    /// See the contract.
+    pub async fn get_organization(&self, name: impl Into<String>) -> Result<Organization, Error> {
+        let request = GetOrganizationRequest { name: name.into() };
+        decode(&self.unary(&method::GET_ORGANIZATION, Encoded::of(&request)).await?)
+    }
+
+    /// Lists the organizations that the caller may see. `page_size` 0 and `page_token` "" are the contract's defaults.
+    ///
+    /// # Errors
+    /// See the contract.
+    pub async fn list_organizations(
+        &self,
+        page_size: i32,
+        page_token: impl Into<String>,
+    ) -> Result<Page<Organization>, Error> {
+        let request = ListOrganizationsRequest { page_size, page_token: page_token.into() };
+        let answer = self.unary(&method::LIST_ORGANIZATIONS, Encoded::of(&request)).await?;
+        let response: ListOrganizationsResponse = decode(&answer)?;
+        Ok(Page { records: response.organizations, next_page_token: response.next_page_token })
+    }
+}

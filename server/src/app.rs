@@ -1,0 +1,269 @@
+//! The server as a whole: the one place where rpcs, stores, root key and listener meet.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use fieldseal_core::{
+    crypto::root_key::{RootKey, RootKeySet},
+    deployment::{
+        ConfigurationError, Deployment, KeyLimits, Ports, deployment_id, first_configuration, prepare_configuration,
+    },
+    id::RecordId,
+    organization::{
+        create::{CreateOrganizationError, create_first},
+        open::open_all,
+    },
+    port::Clock,
+    random::{self, Random},
+    store::{OpenError, Store, Unavailable},
+};
+use tokio::{sync::watch, task::JoinHandle};
+use uuid::Uuid;
+
+use crate::{
+    clock::SystemClock,
+    config::{Config, limits::Limits},
+    drain::{Drain, Drained},
+    key_derivation::BlockingKeyDerivation,
+    layer::{self, Layers, deadline::Deadlines},
+    listener::{self, BindError, Listener},
+    random::SystemRandom,
+    reencryption,
+    root_key::{self, RootKeyFileError},
+    rpc::{self, Health, dispatcher::Dispatcher, permission::rpc_table},
+    schema,
+    store::sqlite::{DataFolder, DataFolderError, SqliteDatabases, SqliteOptions, SqliteStore},
+    tls,
+};
+
+/// Starts servers.
+pub struct App;
+
+/// A server that runs.
+pub struct Running {
+    address: SocketAddr,
+    plaintext_address: Option<SocketAddr>,
+    deployment: Arc<Deployment>,
+    limits: Limits,
+    drain: Drain,
+    health: Health,
+    serving: JoinHandle<()>,
+}
+
+/// Why a server doesn't start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A root key can't be taken from its file.
+    #[error(transparent)]
+    RootKeyFile(#[from] RootKeyFileError),
+    /// No root key is configured.
+    #[error("root_key.files names no file")]
+    NoRootKey,
+    /// TLS can't be set up.
+    #[error(transparent)]
+    Tls(#[from] tls::TlsError),
+    /// The data folder can't be used.
+    #[error(transparent)]
+    DataFolder(#[from] DataFolderError),
+    /// The folder of the organizations' databases can't be used.
+    #[error("the folder of the organizations' databases can't be used")]
+    Organizations(#[source] std::io::Error),
+    /// The configuration database can't be opened.
+    #[error("the configuration database can't be opened")]
+    Configuration(#[source] OpenError),
+    /// The configuration database can't be used.
+    #[error("the configuration database can't be used")]
+    Prepare(#[from] ConfigurationError),
+    /// A database doesn't answer.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+    /// The schema can't be served.
+    #[error("the schema can't be served")]
+    Schema(#[from] schema::DescriptorError),
+    /// An address can't be listened on.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The contract can't be reflected.
+    #[error("the contract can't be reflected")]
+    Reflection(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl App {
+    /// Starts a server: databases first, then what a former process left unfinished, then the listener.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing listens then.
+    pub async fn start(config: Config) -> Result<Running, StartError> {
+        let root_key = load_root_keys(&config)?;
+        let tls = tls::server_config(&config.tls)?;
+        let served = schema::read(fieldseal::FILE_DESCRIPTOR_SET)?;
+        let listener = Listener::bind(&config.listen).await?;
+
+        let ports = open_ports(&config, root_key).await?;
+        let deployment = Arc::new(Deployment::new(ports, Arc::clone(&served.schema), key_limits(&config.limits)));
+        let drain = Drain::new();
+        for missing in open_all(&deployment).await? {
+            tracing::error!(organization = missing.name, error = chain(&missing.error), "an organization is not served");
+        }
+        for organization in deployment.organizations() {
+            log_keys(&organization);
+            reencryption::take_up(&deployment, config.limits, &drain, organization);
+        }
+
+        let health = Health::new(served.methods.iter().filter_map(|method| {
+            method.path.split('/').nth(1).map(str::to_owned)
+        }));
+        health.look(&deployment).await;
+        tokio::spawn(health.clone().keep_looking(Arc::clone(&deployment), drain.clone()));
+
+        let dispatcher =
+            Arc::new(Dispatcher { deployment: Arc::clone(&deployment), limits: config.limits, drain: drain.clone() });
+        let routes = rpc::routes(dispatcher, &served, health.clone())
+            .map_err(|error| StartError::Reflection(Box::new(error)))?;
+        let (policy_sender, policy) = watch::channel(Arc::new(config.policy()));
+        let (tls_sender, tls) = watch::channel(tls);
+        let layers = Layers {
+            clock: Arc::new(SystemClock),
+            random: Arc::new(SystemRandom),
+            deadlines: Deadlines {
+                default: config.limits.deadline_default(),
+                max: config.limits.deadline_max(),
+            },
+            rpcs: Arc::new(rpc_table(&served)),
+            policy,
+        };
+        let (address, plaintext_address) = (listener.address(), listener.plaintext_address());
+        let incoming = listener.accept(tls, &config.limits);
+        let begun = drain.begun();
+        let server = listener::server(&config.limits).layer(layer::stack(layers)).add_routes(routes);
+        let serving = tokio::spawn(async move {
+            // What can be exchanged while the server runs is held as long as it does.
+            let _senders = (policy_sender, tls_sender);
+            if let Err(error) = server.serve_with_incoming_shutdown(incoming, begun).await {
+                tracing::error!(%error, "serving ended");
+            }
+        });
+        Ok(Running { address, plaintext_address, deployment, limits: config.limits, drain, health, serving })
+    }
+}
+
+impl Running {
+    /// Where TLS is taken.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Where plaintext is taken, if it is.
+    #[must_use]
+    pub fn plaintext_address(&self) -> Option<SocketAddr> {
+        self.plaintext_address
+    }
+
+    /// How the server is told to end.
+    #[must_use]
+    pub fn drain(&self) -> &Drain {
+        &self.drain
+    }
+
+    /// An id as the server would give a new record; for examples.
+    #[must_use]
+    pub fn new_record_id(&self) -> String {
+        let ports = &self.deployment.ports;
+        RecordId::new_v7(ports.clock.now(), &*ports.random).to_string()
+    }
+
+    /// Creates the organization unless there is one of this name, here or in a database that is not served.
+    ///
+    /// # Errors
+    /// [`CreateOrganizationError`], but not that it exists.
+    pub async fn ensure_organization(&self, name: &str) -> Result<(), CreateOrganizationError> {
+        match create_first(&self.deployment, name).await {
+            Ok(_) | Err(CreateOrganizationError::AlreadyExists) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Waits until the server was told to end and has ended.
+    pub async fn wait(self) -> Drained {
+        let health = self.health;
+        let not_serving = async move { health.set(tonic_health::ServingStatus::NotServing).await };
+        let serving = async move {
+            if let Err(error) = self.serving.await {
+                tracing::error!(%error, "serving broke");
+            }
+        };
+        self.drain.finish(not_serving, serving, self.limits.drain_timeout()).await
+    }
+}
+
+fn load_root_keys(config: &Config) -> Result<Arc<dyn RootKey>, StartError> {
+    let mut keys = config.root_key.files.iter().map(|path| root_key::load(path)).collect::<Result<Vec<_>, _>>()?.into_iter();
+    let first = keys.next().ok_or(StartError::NoRootKey)?;
+    Ok(Arc::new(RootKeySet::new(first, keys.collect())))
+}
+
+async fn open_ports(config: &Config, root_key: Arc<dyn RootKey>) -> Result<Ports, StartError> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let random: Arc<dyn Random> = Arc::new(SystemRandom);
+    let options = SqliteOptions::default();
+    let folder = Arc::new(DataFolder::open(&config.data_dir)?);
+    let now = clock.now();
+    let new_id = Uuid::from_bytes(random::bytes(&*random));
+    // Opened twice: whose chain of audit records this is stands inside.
+    let id = {
+        let open = SqliteStore::open_or_create(folder.configuration(), new_id, options, move || {
+            first_configuration(new_id, now)
+        });
+        let first = open.await.map_err(StartError::Configuration)?;
+        let id = deployment_id(&*first).await?;
+        drop(first);
+        id
+    };
+    let open = SqliteStore::open_or_create(folder.configuration(), id, options, move || first_configuration(id, now));
+    let configuration: Arc<dyn Store> = open.await.map_err(StartError::Configuration)?;
+    prepare_configuration(&*configuration, &*root_key, now).await?;
+    let databases = SqliteDatabases::new(folder, id, options).map_err(StartError::Organizations)?;
+    Ok(Ports {
+        configuration,
+        databases: Arc::new(databases),
+        root_key,
+        key_derivation: Arc::new(BlockingKeyDerivation),
+        clock,
+        random,
+    })
+}
+
+fn key_limits(limits: &Limits) -> KeyLimits {
+    KeyLimits {
+        changes_per_hour: limits.key_changes_per_hour,
+        restores_per_quarter_hour: limits.wrong_key_restores_per_15_minutes,
+        change_due_days: limits.key_change_due_days,
+        reencryption_batch_cells: limits.reencryption_batch_cells,
+    }
+}
+
+fn log_keys(organization: &fieldseal_core::organization::Organization) {
+    use fieldseal_core::organization::Keys;
+    match organization.keys() {
+        Keys::Active(ring) => {
+            tracing::info!(organization = organization.name, fingerprint = %ring.fingerprint(), "data encryption is active");
+        }
+        Keys::Inactive(stored) => tracing::warn!(
+            organization = organization.name,
+            wanted_fingerprint = %stored.fingerprint(),
+            "data encryption is inactive: restore the key with this fingerprint"
+        ),
+        Keys::Damaged => tracing::error!(organization = organization.name, "the key ring is missing or damaged"),
+    }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
+}

@@ -1,0 +1,196 @@
+//! `dev`: a server to try things out, and the commands to try it with.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+};
+
+use clap::Args;
+use fieldseal_server::development::{Development, ORGANIZATION, Person};
+
+use super::Failure;
+
+/// What `dev` takes.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  fieldseal-server dev
+  fieldseal-server dev --data-dir /tmp/fieldseal --listen 127.0.0.1:0
+
+The first run writes a CA, a certificate for each role, a root key and a commented configuration,
+DIR/fieldseal.toml. Later runs start from what is there: edit the configuration to try a setting,
+remove the folder to begin anew.")]
+pub(super) struct DevArguments {
+    /// The folder for data, keys and configuration.
+    #[arg(long, value_name = "DIR", default_value = "./fieldseal-dev")]
+    data_dir: PathBuf,
+
+    /// Listen here instead of where the configuration says; port 0 takes a free one.
+    #[arg(long, value_name = "IP:PORT")]
+    listen: Option<SocketAddr>,
+}
+
+pub(super) async fn run(arguments: &DevArguments) -> Result<(), Failure> {
+    let development = Development::prepare(&super::absolute(arguments.data_dir.clone()))?;
+    let mut config = development.config()?;
+    if let Some(address) = arguments.listen {
+        config.listen.address = address;
+    }
+    let running = super::start(config).await?;
+    running.ensure_organization(ORGANIZATION).await?;
+    super::say(&message(&development, running.address(), running.plaintext_address(), &running.new_record_id()));
+    super::wait(running).await
+}
+
+/// What the server says when it is ready. Each command works as it stands, from any folder.
+fn message(
+    development: &Development,
+    address: SocketAddr,
+    plaintext_address: Option<SocketAddr>,
+    mailbox_id: &str,
+) -> String {
+    let commands = Commands { development, address: reachable(address) };
+    let organization = format!("organizations/{ORGANIZATION}");
+    let mailbox = format!("{organization}/mailboxes/{mailbox_id}");
+    let folder = development.folder().display();
+
+    let create = commands.grpcurl(
+        Person::Writer,
+        "MailboxService/CreateMailbox",
+        &format!(
+            r#"{{"parent": "{organization}", "mailbox_id": "{mailbox_id}", "mailbox": {{"display_name": "Sales", "username": "sales@example.com", "password": "correct horse battery staple"}}}}"#
+        ),
+    );
+    let get = commands.grpcurl(Person::Writer, "MailboxService/GetMailbox", &format!(r#"{{"name": "{mailbox}"}}"#));
+    let reveal = commands.grpcurl(
+        Person::Connector,
+        "SecretAccessService/RevealAttributes",
+        &format!(r#"{{"name": "{mailbox}", "attributes": ["password"], "purpose": "a first look"}}"#),
+    );
+    let status = commands.grpcurl(
+        Person::Admin,
+        "DataEncryptionService/IsDataEncryptionActive",
+        &format!(r#"{{"organization": "{organization}"}}"#),
+    );
+    let fieldseal_get = commands.fieldseal(Person::Writer, &format!("mailbox get {mailbox}"));
+    let fieldseal_reveal =
+        commands.fieldseal(Person::Connector, &format!("reveal {mailbox} password --purpose 'a first look'"));
+    let fieldseal_status = commands.fieldseal(Person::Admin, &format!("key status {organization}"));
+    let plaintext =
+        plaintext_address.map(|address| format!("  without TLS    {address}, for health checks\n")).unwrap_or_default();
+
+    format!(
+        "\
+Fieldseal runs, for development.
+
+  address        {address}
+{plaintext}  organization   {organization}
+  configuration  {folder}/fieldseal.toml
+  certificates   {folder}/tls: admin, writer, reader, connector, auditor
+
+With grpcurl: store a mailbox with a password, read it without, reveal the password as the connector, see the state of the key.
+
+{create}
+
+{get}
+
+{reveal}
+
+{status}
+
+The same with fieldseal (cargo install --path client):
+
+{fieldseal_get}
+
+{fieldseal_reveal}
+
+{fieldseal_status}
+
+Ctrl-C ends the server; the folder keeps everything.
+"
+    )
+}
+
+/// Commands against this server.
+struct Commands<'a> {
+    development: &'a Development,
+    address: String,
+}
+
+impl Commands<'_> {
+    fn grpcurl(&self, person: Person, method: &str, body: &str) -> String {
+        let Self { development, address } = self;
+        format!(
+            "grpcurl -cacert {} -cert {} -key {} \\\n  -d {} \\\n  {address} fieldseal.v1.{method}",
+            quoted_path(&development.ca()),
+            quoted_path(&development.certificate(person)),
+            quoted_path(&development.key(person)),
+            quoted(body),
+        )
+    }
+
+    fn fieldseal(&self, person: Person, arguments: &str) -> String {
+        let Self { development, address } = self;
+        format!(
+            "fieldseal --address https://{address} --ca {} --cert {} --key {} \\\n  {arguments}",
+            quoted_path(&development.ca()),
+            quoted_path(&development.certificate(person)),
+            quoted_path(&development.key(person)),
+        )
+    }
+}
+
+/// An address that a client on this machine can use, and that the server's certificate names.
+fn reachable(address: SocketAddr) -> String {
+    match address.ip() {
+        IpAddr::V4(Ipv4Addr::LOCALHOST) => address.to_string(),
+        IpAddr::V4(_) | IpAddr::V6(_) => format!("localhost:{}", address.port()),
+    }
+}
+
+fn quoted_path(path: &Path) -> String {
+    quoted(&path.to_string_lossy())
+}
+
+/// One word of a POSIX shell, whatever is in it.
+fn quoted(text: &str) -> String {
+    let needs_no_quotes = |character: char| character.is_ascii_alphanumeric() || "/._-:@".contains(character);
+    if !text.is_empty() && text.chars().all(needs_no_quotes) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_stays_a_word() {
+        assert_eq!(quoted("/srv/field-seal.d/ca.pem"), "/srv/field-seal.d/ca.pem");
+        assert_eq!(quoted("/home/ada lovelace"), "'/home/ada lovelace'");
+        assert_eq!(quoted("it's"), r"'it'\''s'");
+        assert_eq!(quoted(""), "''");
+    }
+
+    #[test]
+    fn the_address_printed_is_one_that_the_certificate_names() {
+        let reachable = |text: &str| reachable(text.parse().unwrap());
+        assert_eq!(reachable("127.0.0.1:7443"), "127.0.0.1:7443");
+        assert_eq!(reachable("0.0.0.0:7443"), "localhost:7443");
+        assert_eq!(reachable("[::]:7443"), "localhost:7443");
+        assert_eq!(reachable("192.0.2.7:7443"), "localhost:7443");
+    }
+
+    #[test]
+    fn every_command_is_one_that_can_be_pasted() {
+        let folder = tempfile::tempdir().unwrap();
+        let development = Development::prepare(folder.path()).unwrap();
+        let text =
+            message(&development, "127.0.0.1:7443".parse().unwrap(), None, "0191e2a4-5b6c-7d8e-9fa0-b1c2d3e4f506");
+        assert_eq!(text.matches("\ngrpcurl ").count(), 4);
+        assert_eq!(text.matches("\nfieldseal ").count(), 3);
+        assert!(text.contains("127.0.0.1:7443 fieldseal.v1.MailboxService/CreateMailbox\n"));
+        assert!(!text.contains('{') || text.contains(r#""parent": "organizations/default""#));
+    }
+}

@@ -1,0 +1,32 @@
+//! `serve`: a server with a configuration of your own.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use fieldseal_server::config::Config;
+
+use super::Failure;
+
+/// What `serve` takes.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  fieldseal-server serve --config /etc/fieldseal/fieldseal.toml
+
+SIGTERM or SIGINT ends the server when the calls that run are answered; a second one ends it at once.
+A commented configuration to start from: run `fieldseal-server dev` once and look at fieldseal-dev/fieldseal.toml.")]
+pub(super) struct ServeArguments {
+    /// The configuration, a TOML file.
+    #[arg(long, value_name = "FILE", env = "FIELDSEAL_CONFIG")]
+    config: PathBuf,
+}
+
+pub(super) async fn run(arguments: &ServeArguments) -> Result<(), Failure> {
+    let running = super::start(Config::load(&arguments.config)?).await?;
+    let mut message = format!("fieldseal-server listens on {} (TLS)\n", running.address());
+    if let Some(address) = running.plaintext_address() {
+        message.push_str(&format!("and on {address} without TLS, for health checks\n"));
+    }
+    super::say(&message);
+    super::wait(running).await
+}

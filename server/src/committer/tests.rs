@@ -1,0 +1,394 @@
+//! The committer before a database that fails on demand.
+
+use std::{
+    collections::VecDeque,
+    future::{Future, poll_fn},
+    pin::Pin,
+    sync::{Mutex, MutexGuard, mpsc as channel},
+    task::Poll,
+};
+
+use fieldseal_core::{
+    audit::{AUDIT_TABLE, AuditAction, AuditEntry, OUTCOME_DONE},
+    id::Timestamp,
+    store::Datum,
+};
+
+use super::*;
+
+/// What is on the double's disk, and what is to go wrong.
+#[derive(Default)]
+struct Disk {
+    rows: Vec<String>,
+    /// The sequence numbers and hashes of the audit trail.
+    trail: Vec<(i64, [u8; 32])>,
+    /// How many rows each transaction wrote.
+    transactions: Vec<usize>,
+    reopened: usize,
+    scrubbed_at: Vec<usize>,
+    /// How the next commits end; well, if nothing is said.
+    ends: VecDeque<End>,
+    reopening_fails: usize,
+}
+
+enum End {
+    /// With an error, and nothing written.
+    Undone,
+    /// With an error, and everything written.
+    Done,
+}
+
+/// A backend whose steps are inserts into tables named after what they do: `refuse`, `fail`, `lose`, `panic`; all others are rows.
+struct Double {
+    disk: Arc<Mutex<Disk>>,
+    rows: Vec<String>,
+    trail: Vec<(i64, [u8; 32])>,
+    /// Told of each commit, which then waits to be let through.
+    gate: Option<(channel::Sender<()>, channel::Receiver<()>)>,
+}
+
+impl Double {
+    fn disk(&self) -> MutexGuard<'_, Disk> {
+        self.disk.lock().unwrap()
+    }
+}
+
+fn broken() -> Cause {
+    "broken on demand".into()
+}
+
+impl Backend for Double {
+    fn begin(&mut self) -> Result<(), Cause> {
+        assert!(self.rows.is_empty() && self.trail.is_empty(), "a transaction is open already");
+        Ok(())
+    }
+
+    fn apply(&mut self, steps: &[Step]) -> Result<(), Failure> {
+        let before = (self.rows.len(), self.trail.len());
+        for (index, step) in steps.iter().enumerate() {
+            let Step::Insert { table, row } = step else { panic!("only inserts, and chained audit records") };
+            let failure = match &**table {
+                "refuse" => Failure::Refused { step: index },
+                "fail" => Failure::Failed(broken()),
+                "lose" => Failure::Lost(broken()),
+                "panic" => panic!("on demand"),
+                AUDIT_TABLE => {
+                    let [sequence, hash] =
+                        ["sequence", "hash"].map(|name| row.iter().find(|(column, _)| column == name));
+                    let (Some((_, Datum::Integer(sequence))), Some((_, Datum::Bytes(hash)))) = (sequence, hash) else {
+                        panic!("an audit record has both")
+                    };
+                    if !self.disk().trail.iter().any(|(taken, _)| taken == sequence) {
+                        self.trail.push((*sequence, hash.as_slice().try_into().unwrap()));
+                        continue;
+                    }
+                    Failure::Refused { step: index }
+                }
+                row => {
+                    self.rows.push(row.to_owned());
+                    continue;
+                }
+            };
+            self.rows.truncate(before.0);
+            self.trail.truncate(before.1);
+            return Err(failure);
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self) -> Result<(), Cause> {
+        if let Some((arrived, go)) = &self.gate {
+            arrived.send(()).unwrap();
+            go.recv().unwrap();
+        }
+        let end = self.disk().ends.pop_front();
+        if let Some(End::Undone) = end {
+            return Err(broken());
+        }
+        let (rows, trail) = (std::mem::take(&mut self.rows), std::mem::take(&mut self.trail));
+        let mut disk = self.disk.lock().unwrap();
+        disk.transactions.push(rows.len());
+        disk.rows.extend(rows);
+        disk.trail.extend(trail);
+        if end.is_some() { Err(broken()) } else { Ok(()) }
+    }
+
+    fn reopen(&mut self) -> Result<(), Cause> {
+        self.rows.clear();
+        self.trail.clear();
+        let mut disk = self.disk.lock().unwrap();
+        disk.reopened += 1;
+        if disk.reopening_fails > 0 {
+            disk.reopening_fails -= 1;
+            return Err(broken());
+        }
+        Ok(())
+    }
+
+    fn chain_head(&mut self, writer: Uuid) -> Result<ChainHead, Cause> {
+        let last = self.disk().trail.last().copied();
+        Ok(last.map_or(ChainHead::empty(writer), |(sequence, hash)| ChainHead::at(writer, sequence, hash)))
+    }
+
+    fn scrub(&mut self) -> Result<(), Cause> {
+        assert!(self.rows.is_empty(), "a transaction is open");
+        let mut disk = self.disk.lock().unwrap();
+        let rows = disk.rows.len();
+        disk.scrubbed_at.push(rows);
+        Ok(())
+    }
+}
+
+fn started(disk: Disk) -> (Committer, Arc<Mutex<Disk>>) {
+    let disk = Arc::new(Mutex::new(disk));
+    let double = Double { disk: Arc::clone(&disk), rows: Vec::new(), trail: Vec::new(), gate: None };
+    (Committer::start("test".to_owned(), double, Uuid::nil()).unwrap(), disk)
+}
+
+/// A committer whose transactions stop before their end.
+struct Gated {
+    committer: Committer,
+    disk: Arc<Mutex<Disk>>,
+    arrived: channel::Receiver<()>,
+    go: channel::Sender<()>,
+}
+
+fn gated(disk: Disk) -> Gated {
+    let disk = Arc::new(Mutex::new(disk));
+    let (arrive, arrived) = channel::channel();
+    let (go, wait) = channel::channel();
+    let double = Double { disk: Arc::clone(&disk), rows: Vec::new(), trail: Vec::new(), gate: Some((arrive, wait)) };
+    Gated { committer: Committer::start("test".to_owned(), double, Uuid::nil()).unwrap(), disk, arrived, go }
+}
+
+fn commit(rows: &[&str]) -> Commit {
+    let step = |row: &&str| match *row {
+        "audit" => Step::Audit(AuditEntry {
+            time: Timestamp::from_unix_micros(0),
+            caller: None,
+            action: AuditAction::RetrieveKey,
+            outcome: OUTCOME_DONE,
+            subject: "organizations/test".to_owned(),
+            attributes: None,
+            purpose: None,
+            fingerprint: None,
+            key_version: None,
+        }),
+        row => Step::Insert { table: row.to_owned().into(), row: Vec::new() },
+    };
+    Commit::of(rows.iter().map(step).collect())
+}
+
+type Answer<'a> = Pin<Box<dyn Future<Output = Verdict> + Send + 'a>>;
+
+impl Gated {
+    /// Hands a commit over without waiting for the answer.
+    async fn hand_over(&self, rows: &[&str]) -> Answer<'_> {
+        // Unconstrained, because otherwise tokio makes a test that hands over many at once wait for its next turn.
+        let mut answer: Answer<'_> = Box::pin(tokio::task::unconstrained(self.committer.commit(commit(rows))));
+        assert!(is_waiting(&mut answer).await);
+        answer
+    }
+
+    fn let_through(&self, transactions: usize) {
+        for _ in 0..transactions {
+            self.go.send(()).unwrap();
+        }
+    }
+}
+
+async fn is_waiting(answer: &mut Answer<'_>) -> bool {
+    poll_fn(|context| Poll::Ready(answer.as_mut().poll(context).is_pending())).await
+}
+
+fn sequences(disk: &Mutex<Disk>) -> Vec<i64> {
+    disk.lock().unwrap().trail.iter().map(|(sequence, _)| *sequence).collect()
+}
+
+#[tokio::test]
+async fn nobody_is_answered_before_the_transaction_has_ended() {
+    let gated = gated(Disk::default());
+    let mut applied = gated.hand_over(&["a"]).await;
+    gated.arrived.recv().unwrap();
+    assert!(is_waiting(&mut applied).await);
+    let mut refused = gated.hand_over(&["refuse"]).await;
+    gated.let_through(1);
+    assert!(applied.await.is_ok());
+    gated.arrived.recv().unwrap();
+    assert!(is_waiting(&mut refused).await);
+    gated.let_through(1);
+    assert!(matches!(refused.await, Err(CommitError::Refused { step: 0 })));
+}
+
+#[tokio::test]
+async fn what_waits_shares_a_transaction_and_one_that_fails_leaves_its_neighbours_alone() {
+    let gated = gated(Disk::default());
+    let first = gated.hand_over(&["first"]).await;
+    gated.arrived.recv().unwrap();
+    let a = gated.hand_over(&["audit", "a"]).await;
+    let refused = gated.hand_over(&["audit", "x", "refuse"]).await;
+    let b = gated.hand_over(&["b"]).await;
+    let failed = gated.hand_over(&["y", "audit", "fail"]).await;
+    let c = gated.hand_over(&["c", "audit"]).await;
+    gated.let_through(2);
+    assert!(first.await.is_ok() && a.await.is_ok() && b.await.is_ok() && c.await.is_ok());
+    assert!(matches!(refused.await, Err(CommitError::Refused { step: 2 })));
+    assert!(matches!(failed.await, Err(CommitError::Unavailable(_))));
+    let disk = gated.disk.lock().unwrap();
+    assert_eq!(disk.rows, ["first", "a", "b", "c"]);
+    assert_eq!(disk.transactions, [1, 3]);
+    assert_eq!(disk.reopened, 0);
+    drop(disk);
+    assert_eq!(sequences(&gated.disk), [1, 2]);
+}
+
+#[tokio::test]
+async fn a_transaction_takes_no_more_than_a_batch() {
+    let gated = gated(Disk::default());
+    let first = gated.hand_over(&["row"]).await;
+    gated.arrived.recv().unwrap();
+    let mut answers = Vec::new();
+    for _ in 0..BATCH_MAX + 1 {
+        answers.push(gated.hand_over(&["row"]).await);
+    }
+    gated.let_through(3);
+    first.await.unwrap();
+    for answer in answers {
+        answer.await.unwrap();
+    }
+    assert_eq!(gated.disk.lock().unwrap().transactions, [1, BATCH_MAX, 1]);
+}
+
+#[tokio::test]
+async fn a_full_queue_makes_callers_wait_and_loses_none() {
+    let gated = gated(Disk::default());
+    let first = gated.hand_over(&["row"]).await;
+    gated.arrived.recv().unwrap();
+    let mut answers = Vec::new();
+    for _ in 0..WAITING_MAX + 10 {
+        answers.push(gated.hand_over(&["row"]).await);
+    }
+    assert_eq!(gated.committer.jobs.capacity(), 0);
+    gated.let_through(WAITING_MAX);
+    first.await.unwrap();
+    for answer in answers {
+        answer.await.unwrap();
+    }
+    assert_eq!(gated.disk.lock().unwrap().rows.len(), WAITING_MAX + 11);
+}
+
+#[tokio::test]
+async fn after_a_commit_that_failed_the_outcome_is_unknown_and_the_head_is_read_anew() {
+    for (end, durable) in [(End::Undone, false), (End::Done, true)] {
+        let gated = gated(Disk::default());
+        let first = gated.hand_over(&["audit"]).await;
+        gated.arrived.recv().unwrap();
+        gated.disk.lock().unwrap().ends.push_back(end);
+        let applied = gated.hand_over(&["audit", "a", "audit"]).await;
+        let refused = gated.hand_over(&["refuse"]).await;
+        let failed = gated.hand_over(&["fail"]).await;
+        gated.let_through(2);
+        assert!(matches!(first.await, Err(CommitError::Unknown(_))));
+        assert!(applied.await.is_ok());
+        assert!(matches!(refused.await, Err(CommitError::Refused { step: 0 })));
+        assert!(matches!(failed.await, Err(CommitError::Unavailable(_))));
+        assert_eq!(gated.disk.lock().unwrap().reopened, 1);
+        let expected: &[i64] = if durable { &[1, 2, 3] } else { &[1, 2] };
+        assert_eq!(sequences(&gated.disk), expected);
+    }
+}
+
+#[tokio::test]
+async fn what_was_refused_beside_a_commit_that_failed_is_unavailable() {
+    let gated = gated(Disk::default());
+    let first = gated.hand_over(&["row"]).await;
+    gated.arrived.recv().unwrap();
+    let applied = gated.hand_over(&["a"]).await;
+    let refused = gated.hand_over(&["refuse"]).await;
+    let failed = gated.hand_over(&["fail"]).await;
+    gated.let_through(1);
+    first.await.unwrap();
+    gated.arrived.recv().unwrap();
+    gated.disk.lock().unwrap().ends.push_back(End::Undone);
+    gated.let_through(1);
+    assert!(matches!(applied.await, Err(CommitError::Unknown(_))));
+    assert!(matches!(refused.await, Err(CommitError::Unavailable(_))));
+    assert!(matches!(failed.await, Err(CommitError::Unavailable(_))));
+}
+
+#[tokio::test]
+async fn a_database_that_can_not_be_opened_anew_is_tried_again_with_the_next_write() {
+    let (committer, disk) = started(Disk { ends: [End::Done].into(), reopening_fails: 2, ..Disk::default() });
+    assert!(matches!(committer.commit(commit(&["audit"])).await, Err(CommitError::Unknown(_))));
+    assert!(matches!(committer.commit(commit(&["audit"])).await, Err(CommitError::Unavailable(_))));
+    assert!(committer.commit(commit(&["audit"])).await.is_ok());
+    assert_eq!(sequences(&disk), [1, 2]);
+    assert_eq!(disk.lock().unwrap().reopened, 3);
+}
+
+#[tokio::test]
+async fn a_transaction_that_is_lost_changed_nothing_for_anybody() {
+    let gated = gated(Disk::default());
+    let first = gated.hand_over(&["first"]).await;
+    gated.arrived.recv().unwrap();
+    let before = gated.hand_over(&["audit", "a"]).await;
+    let lost = gated.hand_over(&["lose"]).await;
+    let after = gated.hand_over(&["b"]).await;
+    gated.let_through(1);
+    assert!(first.await.is_ok());
+    for answer in [before, lost, after] {
+        assert!(matches!(answer.await, Err(CommitError::Unavailable(_))));
+    }
+    gated.let_through(1);
+    gated.hand_over(&["audit", "c"]).await.await.unwrap();
+    assert_eq!(gated.disk.lock().unwrap().rows, ["first", "c"]);
+    assert_eq!(sequences(&gated.disk), [1]);
+}
+
+#[tokio::test]
+async fn a_panic_leaves_the_outcome_unknown_and_the_next_commit_works() {
+    let (committer, disk) = started(Disk::default());
+    assert!(matches!(committer.commit(commit(&["a", "panic"])).await, Err(CommitError::Unknown(_))));
+    assert!(committer.commit(commit(&["b"])).await.is_ok());
+    assert_eq!(disk.lock().unwrap().rows, ["b"]);
+    assert_eq!(disk.lock().unwrap().reopened, 1);
+}
+
+#[tokio::test]
+async fn a_chain_that_somebody_else_continued_is_no_refusal_and_is_read_anew() {
+    let (committer, disk) = started(Disk::default());
+    committer.commit(commit(&["audit"])).await.unwrap();
+    disk.lock().unwrap().trail.push((2, [7; 32]));
+    assert!(matches!(committer.commit(commit(&["audit"])).await, Err(CommitError::Unavailable(_))));
+    committer.commit(commit(&["audit"])).await.unwrap();
+    assert_eq!(sequences(&disk), [1, 2, 3]);
+}
+
+#[tokio::test]
+async fn a_scrub_comes_after_the_commits_before_it_and_before_those_after_it() {
+    let gated = gated(Disk::default());
+    let first = gated.hand_over(&["first"]).await;
+    gated.arrived.recv().unwrap();
+    let a = gated.hand_over(&["a"]).await;
+    let mut scrub = Box::pin(gated.committer.scrub());
+    assert!(poll_fn(|context| Poll::Ready(scrub.as_mut().poll(context).is_pending())).await);
+    let b = gated.hand_over(&["b"]).await;
+    gated.let_through(3);
+    assert!(first.await.is_ok() && a.await.is_ok() && scrub.await.is_ok() && b.await.is_ok());
+    let disk = gated.disk.lock().unwrap();
+    assert_eq!((&disk.scrubbed_at[..], &disk.transactions[..]), (&[2][..], &[1, 1, 1][..]));
+}
+
+#[tokio::test]
+async fn a_handle_that_is_dropped_lets_the_queue_finish() {
+    let gated = gated(Disk::default());
+    drop(gated.hand_over(&["a"]).await);
+    gated.arrived.recv().unwrap();
+    drop(gated.hand_over(&["b"]).await);
+    gated.let_through(2);
+    let Gated { committer, disk, .. } = gated;
+    let mut ended = committer.ended();
+    drop(committer);
+    ended.wait().await;
+    assert_eq!(disk.lock().unwrap().rows, ["a", "b"]);
+}

@@ -1,0 +1,340 @@
+//! The configuration of a deployment, checked: whoever holds a [`Config`] has nothing left to check.
+//!
+//! One TOML file. Syntax, unknown settings and values of the wrong type are refused by the parser, with line and column; whatever is
+//! wrong with what the values say is reported all at once. Whether the files that it names exist and are any good is found out by
+//! those who read them. Each setting is described where it is declared: here, and for numbers in [`limits`].
+
+mod check;
+mod file;
+pub mod limits;
+pub mod template;
+
+use std::{
+    fmt, fs, io,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+};
+
+use fieldseal_core::policy::{Binding, Policy};
+use tracing::level_filters::LevelFilter;
+
+use self::limits::Limits;
+
+/// Where the server listens unless told otherwise: on this machine only.
+pub const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7443);
+
+/// A deployment's configuration. Paths are as they are to be used: relative ones were resolved against the file's folder.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The folder of `configuration.db` and `organizations/`. Required.
+    pub data_dir: PathBuf,
+    /// Where the server listens.
+    pub listen: Listen,
+    /// How TLS is spoken, and whose client certificates are believed.
+    pub tls: Tls,
+    /// The deployment's own key.
+    pub root_key: RootKey,
+    /// Every bound.
+    pub limits: Limits,
+    /// Who has which role where; none by default, so that nobody may do anything.
+    pub bindings: Vec<Binding>,
+    /// What is logged.
+    pub log: Log,
+}
+
+/// `[listen]`: addresses as IP:port. Port 0 takes a free one, which the start message names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listen {
+    /// The TLS listener; [`DEFAULT_ADDRESS`] by default.
+    pub address: SocketAddr,
+    /// A listener without TLS, for probes; none by default. It answers health, and every other call with HTTPS_REQUIRED.
+    pub plaintext_address: Option<SocketAddr>,
+}
+
+/// `[tls]`: PEM files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tls {
+    /// The server's certificate, followed by those between it and its CA. Required.
+    pub certificate: PathBuf,
+    /// The private key of the certificate, unencrypted. Required.
+    pub key: PathBuf,
+    /// The CAs whose client certificates are believed. Required.
+    pub client_ca: PathBuf,
+    /// The oldest version spoken; 1.3 by default.
+    pub minimum_version: TlsVersion,
+}
+
+/// A version of TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsVersion {
+    /// TLS 1.2 (RFC 5246), for clients that can't do better.
+    V1_2,
+    /// TLS 1.3 (RFC 8446).
+    V1_3,
+}
+
+/// `[root_key]`: where the root key comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RootKey {
+    /// Files of 32 bytes with mode 0600, at least one, none twice. The first seals, all open.
+    pub files: Vec<PathBuf>,
+}
+
+/// `[log]`: what goes to stderr.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// `off`, `error`, `warn`, `info` (default), `debug` or `trace`; for Fieldseal's own events. Those of the libraries under it never
+    /// go below `warn`, since what they say in detail may hold what a caller sent.
+    pub level: LevelFilter,
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file is missing, or the system refuses it.
+    #[error("the configuration {path} can't be read")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// It isn't TOML, has a setting that nobody knows, or a value of the wrong type.
+    #[error("{path} isn't a configuration of this server")]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What, and where.
+        source: Box<toml::de::Error>,
+    },
+    /// Values are missing or wrong.
+    #[error("{path} has {count} to correct:{faults}", count = count(faults.0.len()))]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// All of them.
+        faults: Faults,
+    },
+}
+
+/// Everything that is wrong with the values of a configuration, in the order of the settings.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Faults(pub Vec<Fault>);
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// The setting: `limits.page_size_max`.
+    pub setting: String,
+    /// What is wrong, and what would be right.
+    pub problem: String,
+}
+
+impl Config {
+    /// Reads and checks a configuration file.
+    ///
+    /// # Errors
+    /// [`ConfigError`]
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text =
+            fs::read_to_string(path).map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+        Self::parse(&text, path)
+    }
+
+    /// Checks the text of a configuration file. `path` is what errors name, and relative paths are resolved against its folder.
+    ///
+    /// # Errors
+    /// [`ConfigError::Malformed`], [`ConfigError::Invalid`]
+    pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        let file = toml::from_str(text)
+            .map_err(|source| ConfigError::Malformed { path: path.to_owned(), source: Box::new(source) })?;
+        check::check(file, path.parent().unwrap_or(Path::new("")))
+            .map_err(|faults| ConfigError::Invalid { path: path.to_owned(), faults })
+    }
+
+    /// What the bindings grant.
+    #[must_use]
+    pub fn policy(&self) -> Policy {
+        Policy::new(self.bindings.clone())
+    }
+}
+
+impl fmt::Display for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|fault| write!(f, "\n  {}: {}", fault.setting, fault.problem))
+    }
+}
+
+fn count(faults: usize) -> String {
+    if faults == 1 { "one setting".to_owned() } else { format!("{faults} settings") }
+}
+
+#[cfg(test)]
+mod tests {
+    use fieldseal_core::{
+        identity::Identity,
+        policy::{Role, Scope},
+    };
+
+    use super::*;
+
+    const SMALLEST: &str = r#"
+        data_dir = "data"
+        [tls]
+        certificate = "tls/server.pem"
+        key = "tls/server.key"
+        client_ca = "/etc/ca.pem"
+        [root_key]
+        files = ["root.key"]
+    "#;
+
+    fn parse(text: &str) -> Result<Config, ConfigError> {
+        Config::parse(text, Path::new("/srv/fieldseal.toml"))
+    }
+
+    fn faults(text: &str) -> Vec<String> {
+        match parse(text) {
+            Err(ConfigError::Invalid { faults, .. }) => faults.0.into_iter().map(|fault| fault.setting).collect(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_is_not_said_has_its_default() {
+        let config = parse(SMALLEST).unwrap();
+        assert_eq!(config.listen, Listen { address: DEFAULT_ADDRESS, plaintext_address: None });
+        assert_eq!(config.tls.minimum_version, TlsVersion::V1_3);
+        assert_eq!(config.limits, Limits::default());
+        assert_eq!(config.limits.key_changes_per_hour, 5);
+        assert!(config.bindings.is_empty());
+        assert_eq!(config.log.level, LevelFilter::INFO);
+    }
+
+    #[test]
+    fn relative_paths_start_at_the_folder_of_the_file() {
+        let config = parse(SMALLEST).unwrap();
+        assert_eq!(config.data_dir, Path::new("/srv/data"));
+        assert_eq!(config.tls.key, Path::new("/srv/tls/server.key"));
+        assert_eq!(config.tls.client_ca, Path::new("/etc/ca.pem"));
+        assert_eq!(config.root_key.files, [Path::new("/srv/root.key")]);
+    }
+
+    #[test]
+    fn bindings_become_a_policy() {
+        let text = format!(
+            "{SMALLEST}
+            [[bindings]]
+            identity = \"dns:Mail.Example\"
+            role = \"mail-connector\"
+            organizations = [\"contoso\", \"fabrikam\"]
+            [[bindings]]
+            identity = \"cn:admin\"
+            role = \"system-administrator\"
+            organizations = [\"*\"]"
+        );
+        let bindings = parse(&text).unwrap().bindings;
+        assert_eq!(
+            bindings,
+            [
+                Binding {
+                    identity: Identity::Dns("mail.example".to_owned()),
+                    role: Role::MailConnector,
+                    scope: Scope::Organizations(["contoso".to_owned(), "fabrikam".to_owned()].into()),
+                },
+                Binding {
+                    identity: Identity::CommonName("admin".to_owned()),
+                    role: Role::SystemAdministrator,
+                    scope: Scope::All
+                },
+            ]
+        );
+    }
+
+    #[test]
+    fn everything_that_is_wrong_is_said_at_once() {
+        let text = r#"
+            [listen]
+            address = "localhost"
+            plaintext_address = "127.0.0.1"
+            [tls]
+            key = "server.key"
+            client_ca = ""
+            minimum_version = "1.1"
+            [root_key]
+            files = []
+            [limits]
+            connections_max = 0
+            page_size_max = 1001
+            deadline_default_ms = 99999999999
+            [[bindings]]
+            identity = "admin"
+            role = "root"
+            organizations = []
+            [[bindings]]
+            identity = "cn:admin"
+            role = "auditor"
+            organizations = ["*", "contoso"]
+            [log]
+            level = "loud"
+        "#;
+        assert_eq!(
+            faults(text),
+            [
+                "data_dir",
+                "listen.address",
+                "listen.plaintext_address",
+                "tls.certificate",
+                "tls.client_ca",
+                "tls.minimum_version",
+                "root_key.files",
+                "limits.connections_max",
+                "limits.deadline_default_ms",
+                "limits.page_size_max",
+                "bindings[0].identity",
+                "bindings[0].role",
+                "bindings[0].organizations",
+                "bindings[1].organizations",
+                "log.level",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_fault_says_what_would_be_right() {
+        let error = parse(&format!(
+            "{SMALLEST}[limits]\nconnections_max = 0\n[[bindings]]\nidentity = \"cn:a\"\nrole = \"root\"\norganizations = [\"*\"]"
+        ));
+        let text = error.unwrap_err().to_string();
+        assert!(text.starts_with("/srv/fieldseal.toml has 2 settings to correct:"), "{text}");
+        assert!(text.contains("limits.connections_max: 0 is not within 1 to 100000 connections"), "{text}");
+        assert!(text.contains("bindings[0].role: `root` is no role; there are: system-administrator, "), "{text}");
+    }
+
+    #[test]
+    fn a_setting_that_nobody_knows_is_refused_with_its_line() {
+        for text in ["[limits]\nkey_changes = 3", "[tsl]", "speed = 9", "[listen]\naddress = 7443"] {
+            let error = parse(text).unwrap_err();
+            let ConfigError::Malformed { source, .. } = &error else { panic!("{error:?}") };
+            assert!(source.to_string().contains("line "), "{source}");
+        }
+    }
+
+    #[test]
+    fn both_ends_of_a_range_are_within_it() {
+        for limit in limits::LIMITS.iter().filter(|limit| !limit.name.starts_with("deadline")) {
+            for value in [limit.minimum, limit.maximum] {
+                assert!(
+                    parse(&format!("{SMALLEST}[limits]\n{} = {value}", limit.name)).is_ok(),
+                    "{} = {value}",
+                    limit.name
+                );
+            }
+            for value in [i64::from(limit.minimum) - 1, i64::from(limit.maximum) + 1] {
+                assert_eq!(
+                    faults(&format!("{SMALLEST}[limits]\n{} = {value}", limit.name)),
+                    [format!("limits.{}", limit.name)]
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! `[limits]`: every bound of a deployment, with its unit, its default, its range and the reason for it.
+//!
+//! Each is declared once, in the list below; the typed [`Limits`], the section of the file, the check and the text of the commented
+//! configuration all come from that list. Nothing here knows who applies a limit.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::Faults;
+
+macro_rules! limits {
+    ($($(#[doc = $doc:literal])+ $name:ident: $default:literal within $minimum:literal to $maximum:literal, $unit:literal;)+) => {
+        /// The limits of a deployment, each within its range.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub struct Limits {
+            $($(#[doc = $doc])+ pub $name: u32,)+
+        }
+
+        impl Default for Limits {
+            fn default() -> Self {
+                Self { $($name: $default,)+ }
+            }
+        }
+
+        /// `[limits]` as written: whatever numbers TOML holds.
+        #[derive(Debug, Default, Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        pub(super) struct LimitsSection {
+            $($name: Option<i64>,)+
+        }
+
+        impl LimitsSection {
+            pub(super) fn check(self, faults: &mut Faults) -> Limits {
+                let limits = Limits {
+                    $($name: in_range(
+                        &Limit {
+                            name: stringify!($name), unit: $unit, default: $default, minimum: $minimum, maximum: $maximum, doc: &[],
+                        },
+                        self.$name,
+                        faults,
+                    ),)+
+                };
+                check_pairs(&limits, faults);
+                limits
+            }
+        }
+
+        /// Every limit, in the order of the file.
+        pub const LIMITS: &[Limit] = &[
+            $(Limit {
+                name: stringify!($name),
+                unit: $unit,
+                default: $default,
+                minimum: $minimum,
+                maximum: $maximum,
+                doc: &[$($doc),+],
+            },)+
+        ];
+    };
+}
+
+limits! {
+    /// Changes of an organization's encryption key within an hour; 0 lifts the quota.
+    /// Each one re-encrypts every cell. Five leave room for a slip and its repair.
+    key_changes_per_hour: 5 within 0 to 1_000, "changes";
+
+    /// Restores of an organization's key with a wrong text within 15 minutes; 0 lifts the quota.
+    /// Each one costs a key derivation, and is a guess at the key.
+    wrong_key_restores_per_15_minutes: 5 within 0 to 1_000, "restores";
+
+    /// After how many days a change of the key is reported as due.
+    key_change_due_days: 365 within 1 to 3_650, "days";
+
+    /// The largest message taken or given.
+    /// A record with every attribute at its longest is far below it; gRPC clients refuse more than 4 MiB unless told otherwise.
+    message_size_max_bytes: 4_194_304 within 65_536 to 67_108_864, "bytes";
+
+    /// Connections open at once, on each listener. One more waits in the system's queue.
+    /// Each costs about 50 KB and a file descriptor: mind `ulimit -n`.
+    connections_max: 1_000 within 1 to 100_000, "connections";
+
+    /// The longest time from a connection's first packet to its first HTTP/2 frame, TLS included.
+    /// A slow link needs a second; who needs more than ten only holds a place.
+    handshake_timeout_ms: 10_000 within 100 to 60_000, "milliseconds";
+
+    /// Calls running at once on one connection. A client opens more connections if it needs more.
+    concurrent_streams_max: 200 within 1 to 10_000, "calls";
+
+    /// The largest set of headers taken with a call. Ours are small; bearer tokens may take some KB.
+    header_list_size_max_bytes: 16_384 within 4_096 to 262_144, "bytes";
+
+    /// The age at which a connection takes no more calls and closes, so that clients spread over replicas and present certificates anew.
+    connection_age_max_seconds: 3_600 within 1 to 86_400, "seconds";
+
+    /// The pause after which a silent connection is asked for a sign of life (HTTP/2 PING).
+    keepalive_interval_seconds: 60 within 1 to 3_600, "seconds";
+
+    /// How long that sign may take before the connection is given up.
+    keepalive_timeout_seconds: 20 within 1 to 300, "seconds";
+
+    /// The time a call has if it doesn't say (`grpc-timeout`). Calls that answer with a stream have no time limit then.
+    /// Ten times what the slowest unary call, a key change, takes on a slow machine.
+    deadline_default_ms: 30_000 within 1 to 3_600_000, "milliseconds";
+
+    /// The longest time a unary call gets, whatever it asks for.
+    deadline_max_ms: 300_000 within 1 to 3_600_000, "milliseconds";
+
+    /// How long a server that was told to end waits for calls and key work that still run. What is cut short is taken up at the next start.
+    /// Orchestrators kill after 30 seconds unless told otherwise.
+    drain_timeout_seconds: 25 within 1 to 600, "seconds";
+
+    /// The most records in a page of a list, whatever it asks for. The contract promises no more than 1000.
+    /// A page is held in memory whole.
+    page_size_max: 1_000 within 1 to 1_000, "records";
+
+    /// Cells that a re-encryption rewrites in one transaction. Writes of others wait for no more than one.
+    reencryption_batch_cells: 256 within 1 to 10_000, "cells";
+
+    /// How long a re-encryption rests after each transaction, to leave the disk to others.
+    reencryption_pause_ms: 0 within 0 to 60_000, "milliseconds";
+}
+
+/// One limit as it is described to people.
+#[derive(Clone, Copy, Debug)]
+pub struct Limit {
+    /// Its name in `[limits]`.
+    pub name: &'static str,
+    /// What it counts.
+    pub unit: &'static str,
+    /// What holds when nothing is said.
+    pub default: u32,
+    /// The smallest value taken.
+    pub minimum: u32,
+    /// The largest value taken.
+    pub maximum: u32,
+    /// What it is, and why it is what it is: a sentence or two a line.
+    pub doc: &'static [&'static str],
+}
+
+impl Limits {
+    /// See [`Limits::handshake_timeout_ms`].
+    #[must_use]
+    pub fn handshake_timeout(&self) -> Duration {
+        Duration::from_millis(self.handshake_timeout_ms.into())
+    }
+
+    /// See [`Limits::connection_age_max_seconds`].
+    #[must_use]
+    pub fn connection_age_max(&self) -> Duration {
+        Duration::from_secs(self.connection_age_max_seconds.into())
+    }
+
+    /// See [`Limits::keepalive_interval_seconds`].
+    #[must_use]
+    pub fn keepalive_interval(&self) -> Duration {
+        Duration::from_secs(self.keepalive_interval_seconds.into())
+    }
+
+    /// See [`Limits::keepalive_timeout_seconds`].
+    #[must_use]
+    pub fn keepalive_timeout(&self) -> Duration {
+        Duration::from_secs(self.keepalive_timeout_seconds.into())
+    }
+
+    /// See [`Limits::deadline_default_ms`].
+    #[must_use]
+    pub fn deadline_default(&self) -> Duration {
+        Duration::from_millis(self.deadline_default_ms.into())
+    }
+
+    /// See [`Limits::deadline_max_ms`].
+    #[must_use]
+    pub fn deadline_max(&self) -> Duration {
+        Duration::from_millis(self.deadline_max_ms.into())
+    }
+
+    /// See [`Limits::drain_timeout_seconds`].
+    #[must_use]
+    pub fn drain_timeout(&self) -> Duration {
+        Duration::from_secs(self.drain_timeout_seconds.into())
+    }
+
+    /// See [`Limits::reencryption_pause_ms`].
+    #[must_use]
+    pub fn reencryption_pause(&self) -> Duration {
+        Duration::from_millis(self.reencryption_pause_ms.into())
+    }
+}
+
+fn in_range(limit: &Limit, given: Option<i64>, faults: &mut Faults) -> u32 {
+    let Some(given) = given else { return limit.default };
+    match u32::try_from(given) {
+        Ok(value) if (limit.minimum..=limit.maximum).contains(&value) => value,
+        Ok(_) | Err(_) => {
+            let Limit { name, unit, minimum, maximum, .. } = limit;
+            faults.add(format!("limits.{name}"), format!("{given} is not within {minimum} to {maximum} {unit}"));
+            limit.default
+        }
+    }
+}
+
+/// A default beyond its own maximum would promise what is never given.
+fn check_pairs(limits: &Limits, faults: &mut Faults) {
+    if limits.deadline_default_ms > limits.deadline_max_ms {
+        faults.add(
+            "limits.deadline_default_ms",
+            format!("is more than limits.deadline_max_ms, {}", limits.deadline_max_ms),
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_default_is_within_its_range() {
+        let mut faults = Faults::default();
+        assert_eq!(LimitsSection::default().check(&mut faults), Limits::default());
+        assert_eq!(faults, Faults::default());
+        for limit in LIMITS {
+            assert!((limit.minimum..=limit.maximum).contains(&limit.default), "{}", limit.name);
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! Client certificates to identities: SPIFFE id, else DNS name, else common name.
+//!
+//! The certificate's chain, signature and dates were verified in the handshake; here it is only read, once a connection. What an
+//! identity may do is the policy's matter.
+
+use fieldseal_core::{id::Timestamp, identity::Identity};
+use x509_parser::{
+    certificate::X509Certificate,
+    extensions::GeneralName,
+    prelude::{FromDer, X509Error},
+};
+
+const SPIFFE_SCHEME: &str = "spiffe://";
+
+/// What is kept of a verified client certificate for as long as its connection lives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ClientCertificate {
+    /// Whom it names.
+    pub(crate) identity: Identity,
+    /// The last moment at which it is valid. A connection may outlive it, a call may not.
+    pub(crate) not_after: Timestamp,
+}
+
+/// Why a certificate names nobody. Its text isn't repeated: a stranger's CA may have let anything into it.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CertificateError {
+    /// It isn't X.509.
+    #[error("the client certificate can't be read")]
+    Malformed(#[source] x509_parser::nom::Err<X509Error>),
+    /// Its alternative names can't be read, so they can't be ruled out either.
+    #[error("the client certificate's alternative names can't be read")]
+    AlternativeNames(#[source] X509Error),
+    /// One of its alternative names can't be read.
+    #[error("the client certificate has an alternative name that can't be read")]
+    AlternativeName,
+    /// It has several names of the kind that counts, and nothing says which.
+    #[error("the client certificate has several {0}s")]
+    Ambiguous(&'static str),
+    /// It has none of the three.
+    #[error("the client certificate has no SPIFFE id, DNS name or common name")]
+    Nameless,
+    /// The name is empty or has a control character, which could forge a line of a log.
+    #[error("the client certificate's {0} is empty or has a control character")]
+    Unprintable(&'static str),
+}
+
+impl ClientCertificate {
+    /// Reads a certificate in DER.
+    ///
+    /// # Errors
+    /// [`CertificateError`]: it names nobody, or not clearly.
+    pub(crate) fn from_der(der: &[u8]) -> Result<Self, CertificateError> {
+        let (_, certificate) = X509Certificate::from_der(der).map_err(CertificateError::Malformed)?;
+        Ok(Self { identity: identity(&certificate)?, not_after: not_after(&certificate) })
+    }
+
+    /// Whether the certificate's time has passed.
+    #[must_use]
+    pub(crate) fn has_expired(&self, now: Timestamp) -> bool {
+        now > self.not_after
+    }
+}
+
+fn identity(certificate: &X509Certificate<'_>) -> Result<Identity, CertificateError> {
+    let names = alternative_names(certificate)?;
+    if let Some(id) = spiffe_id(&names)? {
+        return printable(id, "SPIFFE id").map(Identity::Spiffe);
+    }
+    if let Some(name) = first_dns_name(&names) {
+        // DNS names are the same in any case; bindings are compared by text.
+        return printable(name, "DNS name").map(|name| Identity::Dns(name.to_ascii_lowercase()));
+    }
+    match common_name(certificate)? {
+        Some(name) => printable(name, "common name").map(Identity::CommonName),
+        None => Err(CertificateError::Nameless),
+    }
+}
+
+fn alternative_names<'a>(certificate: &'a X509Certificate<'_>) -> Result<Vec<&'a GeneralName<'a>>, CertificateError> {
+    let extension = certificate.subject_alternative_name().map_err(CertificateError::AlternativeNames)?;
+    let names: Vec<_> = extension.into_iter().flat_map(|extension| &extension.value.general_names).collect();
+    if names.iter().any(|name| matches!(name, GeneralName::Invalid(..))) {
+        return Err(CertificateError::AlternativeName);
+    }
+    Ok(names)
+}
+
+/// X.509-SVID, section 2: a certificate has at most one SPIFFE id.
+fn spiffe_id<'a>(names: &[&'a GeneralName<'a>]) -> Result<Option<&'a str>, CertificateError> {
+    let mut ids =
+        names.iter().filter_map(|name| if let GeneralName::URI(uri) = name { spiffe_path(uri) } else { None });
+    let first = ids.next();
+    if ids.next().is_some() { Err(CertificateError::Ambiguous("SPIFFE id")) } else { Ok(first) }
+}
+
+/// What follows `spiffe://`. The scheme is the same in any case (RFC 3986, section 3.1).
+fn spiffe_path(uri: &str) -> Option<&str> {
+    let (scheme, path) = uri.split_at_checked(SPIFFE_SCHEME.len())?;
+    scheme.eq_ignore_ascii_case(SPIFFE_SCHEME).then_some(path)
+}
+
+fn first_dns_name<'a>(names: &[&'a GeneralName<'a>]) -> Option<&'a str> {
+    names.iter().find_map(|name| if let GeneralName::DNSName(name) = name { Some(*name) } else { None })
+}
+
+fn common_name<'a>(certificate: &'a X509Certificate<'_>) -> Result<Option<&'a str>, CertificateError> {
+    let mut names = certificate.subject().iter_common_name();
+    match (names.next(), names.next()) {
+        (None, _) => Ok(None),
+        (Some(name), None) => name.as_str().map(Some).map_err(|_| CertificateError::Unprintable("common name")),
+        (Some(_), Some(_)) => Err(CertificateError::Ambiguous("common name")),
+    }
+}
+
+fn printable(name: &str, kind: &'static str) -> Result<String, CertificateError> {
+    if name.is_empty() || name.chars().any(char::is_control) {
+        return Err(CertificateError::Unprintable(kind));
+    }
+    Ok(name.to_owned())
+}
+
+/// Valid to the end of the second it names (RFC 5280, section 4.1.2.5).
+fn not_after(certificate: &X509Certificate<'_>) -> Timestamp {
+    const MICROS_A_SECOND: i64 = 1_000_000;
+    let seconds = certificate.validity().not_after.timestamp();
+    Timestamp::from_unix_micros(seconds.saturating_mul(MICROS_A_SECOND).saturating_add(MICROS_A_SECOND - 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, SanType, date_time_ymd};
+
+    use super::*;
+
+    fn der(common_names: &[&str], alternative_names: Vec<SanType>) -> Vec<u8> {
+        let mut params = CertificateParams::default();
+        params.distinguished_name = DistinguishedName::new();
+        for name in common_names {
+            params.distinguished_name.push(DnType::CommonName, *name);
+        }
+        params.subject_alt_names = alternative_names;
+        params.not_after = date_time_ymd(2030, 1, 2);
+        params.self_signed(&KeyPair::generate().unwrap()).unwrap().der().to_vec()
+    }
+
+    fn uri(text: &str) -> SanType {
+        SanType::URI(text.try_into().unwrap())
+    }
+
+    fn dns(text: &str) -> SanType {
+        SanType::DnsName(text.try_into().unwrap())
+    }
+
+    fn named(common_names: &[&str], alternative_names: Vec<SanType>) -> Result<String, CertificateError> {
+        ClientCertificate::from_der(&der(common_names, alternative_names))
+            .map(|certificate| certificate.identity.to_string())
+    }
+
+    #[test]
+    fn a_spiffe_id_comes_before_a_dns_name_and_that_before_the_common_name() {
+        let spiffe = || uri("spiffe://example.org/ns/mail");
+        assert_eq!(named(&["admin"], vec![dns("Mail.Example"), spiffe()]).unwrap(), "spiffe:example.org/ns/mail");
+        assert_eq!(
+            named(&["admin"], vec![uri("https://example.org"), dns("Mail.Example"), dns("b")]).unwrap(),
+            "dns:mail.example"
+        );
+        assert_eq!(named(&["admin"], vec![uri("https://example.org")]).unwrap(), "cn:admin");
+        assert_eq!(named(&["admin"], vec![]).unwrap(), "cn:admin");
+    }
+
+    #[test]
+    fn a_certificate_that_names_nobody_clearly_is_refused() {
+        assert!(matches!(named(&[], vec![]), Err(CertificateError::Nameless)));
+        assert!(matches!(
+            named(&[], vec![uri("spiffe://a/1"), uri("SPIFFE://a/2")]),
+            Err(CertificateError::Ambiguous("SPIFFE id"))
+        ));
+        assert!(matches!(named(&["admin"], vec![uri("spiffe://")]), Err(CertificateError::Unprintable("SPIFFE id"))));
+        assert!(matches!(named(&["admin\nadmin"], vec![]), Err(CertificateError::Unprintable("common name"))));
+        assert!(matches!(named(&[""], vec![]), Err(CertificateError::Unprintable("common name"))));
+        assert!(matches!(ClientCertificate::from_der(b"no certificate"), Err(CertificateError::Malformed(_))));
+    }
+
+    #[test]
+    fn a_certificate_is_valid_through_its_last_second() {
+        const LAST_SECOND: i64 = 1_893_542_400;
+        let certificate = ClientCertificate::from_der(&der(&["admin"], vec![])).unwrap();
+        assert!(!certificate.has_expired(Timestamp::from_unix_micros(LAST_SECOND * 1_000_000 + 999_999)));
+        assert!(certificate.has_expired(Timestamp::from_unix_micros((LAST_SECOND + 1) * 1_000_000)));
+    }
+}

@@ -1,0 +1,225 @@
+//! What every call passes before a handler sees it, and what every answer passes on its way out.
+//!
+//! These layers see headers only. What needs the message, above all permission in an organization, comes after them.
+
+pub(crate) mod complete;
+pub(crate) mod deadline;
+pub(crate) mod gate;
+pub(crate) mod identity;
+pub(crate) mod permission;
+pub(crate) mod tls_required;
+pub(crate) mod trace;
+
+use std::{convert::Infallible, sync::Arc};
+
+use fieldseal_core::{policy::Policy, port::Clock, random::Random};
+use http::{Request, Response};
+use tokio::sync::watch;
+use tonic::{body::Body, service::Routes};
+use tower::{Layer, Service, ServiceBuilder};
+
+use self::{
+    complete::CompleteLayer,
+    deadline::{DeadlineLayer, Deadlines},
+    gate::GateLayer,
+    identity::IdentityRequired,
+    permission::{PermissionRequired, RpcTable},
+    tls_required::TlsRequired,
+    trace::TraceLayer,
+};
+
+/// What the layers need to know.
+#[derive(Clone)]
+pub(crate) struct Layers {
+    /// Tells whether a certificate has expired, and dates call ids.
+    pub(crate) clock: Arc<dyn Clock>,
+    /// Makes call ids.
+    pub(crate) random: Arc<dyn Random>,
+    /// The time a call has.
+    pub(crate) deadlines: Deadlines,
+    /// Every rpc that is served.
+    pub(crate) rpcs: Arc<RpcTable>,
+    /// Who may do what, as of now.
+    pub(crate) policy: watch::Receiver<Arc<Policy>>,
+}
+
+/// The stack, outside in. For [`tonic::transport::Server::layer`].
+pub(crate) fn stack(
+    layers: Layers,
+) -> impl Layer<
+    Routes,
+    Service: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send>
+                 + Clone
+                 + Send
+                 + 'static,
+> + Clone {
+    let Layers { clock, random, deadlines, rpcs, policy } = layers;
+    ServiceBuilder::new()
+        // Outermost, so that whatever happens has a call id and ends in the log, with the code that the caller saw.
+        .layer(TraceLayer::new(Arc::clone(&clock), random))
+        // Around all that can fail, so that every error leaves with a reason and the call id: those of the layers below and tonic's.
+        .layer(CompleteLayer)
+        // Before anything can wait, so that the caller's time counts from the first byte; tonic's own timer starts later and loses.
+        .layer(DeadlineLayer::new(deadlines, Arc::clone(&rpcs)))
+        // Before identity: a caller without TLS has to learn that, whoever it is, and nothing of its body may be read.
+        .layer(GateLayer(TlsRequired))
+        // Before permission, which is somebody's.
+        .layer(GateLayer(IdentityRequired::new(clock)))
+        // Innermost: who may not call the rpc anywhere doesn't get to send a message.
+        .layer(GateLayer(PermissionRequired::new(rpcs, policy)))
+        .into_inner()
+}
+
+/// Health is for probes: without TLS, without identity, without permission.
+fn is_health(path: &str) -> bool {
+    path.starts_with("/grpc.health.v1.Health/")
+}
+
+#[cfg(test)]
+mod tests {
+    //! The stack as a whole, without a network: what is put into a request's extensions is what the listener would put there.
+
+    use std::{collections::HashMap, net::SocketAddr, pin::Pin, task::Context, task::Poll, time::Duration};
+
+    use fieldseal_core::{
+        id::Timestamp,
+        identity::{Caller, Identity},
+        policy::{Binding, Privilege, Role, Scope},
+    };
+    use tonic::{Code, Status};
+    use tonic_types::StatusExt;
+    use tower::ServiceExt;
+
+    use super::{permission::Rpc, trace::CallId, *};
+    use crate::{
+        clock::SystemClock,
+        identity::ClientCertificate,
+        listener::{Connection, TlsFacts},
+        random::SystemRandom,
+    };
+
+    const GET: &str = "/fieldseal.v1.MailboxService/GetMailbox";
+    const CREATE: &str = "/fieldseal.v1.MailboxService/CreateMailbox";
+    const FORGOTTEN: &str = "/fieldseal.v1.MailboxService/ForgottenMailbox";
+    const HEALTH: &str = "/grpc.health.v1.Health/Check";
+    const NEVER: Timestamp = Timestamp::from_unix_micros(i64::MAX);
+
+    /// A body that must not be read.
+    struct Untouchable;
+
+    impl http_body::Body for Untouchable {
+        type Data = bytes::Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<http_body::Frame<Self::Data>, Self::Error>>> {
+            panic!("the body was read");
+        }
+    }
+
+    fn peer() -> SocketAddr {
+        "192.0.2.1:4711".parse().unwrap()
+    }
+
+    fn request(path: &str, connection: Option<Connection>) -> Request<Body> {
+        let mut request =
+            Request::builder().uri(format!("http://localhost{path}")).body(Body::new(Untouchable)).unwrap();
+        if let Some(connection) = connection {
+            request.extensions_mut().insert(connection);
+        }
+        request
+    }
+
+    fn tls(certificate: Option<(&str, Timestamp)>) -> Option<Connection> {
+        let certificate = certificate.map(|(name, not_after)| {
+            Arc::new(ClientCertificate { identity: Identity::CommonName(name.to_owned()), not_after })
+        });
+        Some(Connection { peer: peer(), tls: Some(TlsFacts { certificate }) })
+    }
+
+    /// A stack whose `reader` may read records, over routes that don't exist: what gets through is tonic's UNIMPLEMENTED.
+    async fn call(request: Request<Body>) -> Response<Body> {
+        let binding = Binding {
+            identity: Identity::CommonName("reader".to_owned()),
+            role: Role::RecordReader,
+            scope: Scope::All,
+        };
+        let rpcs = HashMap::from([
+            (GET.to_owned(), Rpc { privileges: &[Privilege::ReadRecords], answers_with_stream: false }),
+            (CREATE.to_owned(), Rpc { privileges: &[Privilege::WriteRecords], answers_with_stream: false }),
+            (FORGOTTEN.to_owned(), Rpc { privileges: &[], answers_with_stream: false }),
+        ]);
+        let layers = Layers {
+            clock: Arc::new(SystemClock),
+            random: Arc::new(SystemRandom),
+            deadlines: Deadlines { default: Duration::from_secs(60), max: Duration::from_secs(60) },
+            rpcs: Arc::new(RpcTable::new(rpcs)),
+            policy: watch::channel(Arc::new(Policy::new(vec![binding]))).1,
+        };
+        stack(layers).layer(Routes::default()).oneshot(request).await.unwrap()
+    }
+
+    async fn status(request: Request<Body>) -> (Code, String) {
+        let response = call(request).await;
+        let status = Status::from_header_map(response.headers()).unwrap();
+        assert!(!status.get_details_request_info().unwrap().request_id.is_empty());
+        (status.code(), status.get_details_error_info().unwrap().reason)
+    }
+
+    #[tokio::test]
+    async fn without_tls_only_health_is_answered_and_no_body_is_read() {
+        let plaintext = || Some(Connection { peer: peer(), tls: None });
+        let refused = (Code::FailedPrecondition, "HTTPS_REQUIRED".to_owned());
+        assert_eq!(status(request(GET, plaintext())).await, refused);
+        assert_eq!(status(request("/nothing/There", plaintext())).await, refused);
+        assert_eq!(status(request("/grpc.health.v1.HealthX/Check", plaintext())).await, refused);
+        // A connection of which nothing is known counts as plaintext.
+        assert_eq!(status(request(GET, None)).await, refused);
+        // These routes serve no health; what counts is that the call got to them.
+        assert_eq!(status(request(HEALTH, plaintext())).await, (Code::Unimplemented, "METHOD_UNKNOWN".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn a_caller_without_a_valid_certificate_is_nobody() {
+        let refused = (Code::Unauthenticated, "IDENTITY_REQUIRED".to_owned());
+        assert_eq!(status(request(GET, tls(None))).await, refused);
+        assert_eq!(status(request(GET, tls(Some(("reader", Timestamp::from_unix_micros(0)))))).await, refused);
+        let mut forwarded = request(GET, tls(None));
+        forwarded.headers_mut().insert("x-forwarded-client-cert", "Subject=\"CN=reader\"".parse().unwrap());
+        assert_eq!(status(forwarded).await, refused);
+    }
+
+    #[tokio::test]
+    async fn an_rpc_is_open_to_those_who_hold_its_privilege_somewhere() {
+        let as_caller = |name, path| request(path, tls(Some((name, NEVER))));
+        let refused = (Code::PermissionDenied, "PRIVILEGE_MISSING".to_owned());
+        let passed = (Code::Unimplemented, "METHOD_UNKNOWN".to_owned());
+        assert_eq!(status(as_caller("reader", GET)).await, passed);
+        assert_eq!(status(as_caller("reader", CREATE)).await, refused);
+        assert_eq!(status(as_caller("stranger", GET)).await, refused);
+        assert_eq!(status(as_caller("reader", FORGOTTEN)).await, refused);
+        assert_eq!(status(as_caller("reader", "/fieldseal.v1.MailboxService/Nothing")).await, passed);
+        // Permission is asked of somebody: nobody learns nothing of what is served.
+        assert_eq!(status(request("/nothing/There", tls(None))).await.0, Code::Unauthenticated);
+    }
+
+    #[tokio::test]
+    async fn a_handler_gets_the_caller_the_call_and_the_policy() {
+        let gates = ServiceBuilder::new()
+            .layer(TraceLayer::new(Arc::new(SystemClock), Arc::new(SystemRandom)))
+            .layer(GateLayer(IdentityRequired::new(Arc::new(SystemClock))))
+            .service_fn(|request: Request<Body>| async move {
+                let caller = request.extensions().get::<Caller>().unwrap();
+                assert_eq!(caller.identity.to_string(), "cn:reader");
+                assert_eq!(caller.peer, Some(peer()));
+                assert_eq!(caller.call_id, request.extensions().get::<CallId>().unwrap().as_str());
+                assert!(request.headers().is_empty());
+                Ok::<_, Infallible>(Response::new(Body::empty()))
+            });
+        let mut request = request(GET, tls(Some(("reader", NEVER))));
+        request.headers_mut().insert("X-Forwarded-User", "admin".parse().unwrap());
+        gates.oneshot(request).await.unwrap();
+    }
+}

@@ -1,0 +1,75 @@
+//! May the caller call this rpc at all? In which organizations is asked later, when the message is known.
+//!
+//! The table names every rpc that is served. What isn't in it is never passed on, so that an rpc nobody thought about is closed.
+
+use std::{collections::HashMap, sync::Arc};
+
+use fieldseal_core::{
+    identity::Caller,
+    policy::{Policy, Privilege},
+};
+use http::request::Parts;
+use tokio::sync::watch;
+
+use super::{gate::Gate, is_health};
+use crate::status::Refusal;
+
+/// One rpc, as the layers see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Rpc {
+    /// What calling it needs: one of these. Empty where nobody has said: then nobody may.
+    pub(crate) privileges: &'static [Privilege],
+    /// Whether it answers with a stream, which may go on for hours.
+    pub(crate) answers_with_stream: bool,
+}
+
+/// Every rpc that is served, by path: `/fieldseal.v1.MailboxService/GetMailbox`.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct RpcTable(HashMap<String, Rpc>);
+
+impl RpcTable {
+    /// A table of these rpcs. Health isn't among them: it is open to all.
+    pub(crate) fn new(rpcs: HashMap<String, Rpc>) -> Self {
+        Self(rpcs)
+    }
+
+    /// What is known of the rpc of this path.
+    pub(crate) fn get(&self, path: &str) -> Option<Rpc> {
+        self.0.get(path).copied()
+    }
+}
+
+/// The gate.
+#[derive(Clone)]
+pub(crate) struct PermissionRequired {
+    rpcs: Arc<RpcTable>,
+    policy: watch::Receiver<Arc<Policy>>,
+}
+
+impl PermissionRequired {
+    /// The policy is looked up at each call, so that a change of it counts from the next call on.
+    pub(crate) fn new(rpcs: Arc<RpcTable>, policy: watch::Receiver<Arc<Policy>>) -> Self {
+        Self { rpcs, policy }
+    }
+}
+
+impl Gate for PermissionRequired {
+    fn admit(&self, head: &mut Parts) -> Result<(), Refusal> {
+        let path = head.uri.path();
+        if is_health(path) {
+            return Ok(());
+        }
+        let caller = head.extensions.get::<Caller>().ok_or(Refusal::IdentityRequired)?;
+        let rpc = self.rpcs.get(path).ok_or(Refusal::MethodUnknown)?;
+        let first = *rpc.privileges.first().ok_or(Refusal::NotPermitted)?;
+
+        let policy = Arc::clone(&self.policy.borrow());
+        let held = |privilege: &Privilege| policy.check_anywhere(&caller.identity, *privilege).is_ok();
+        if !rpc.privileges.iter().any(held) {
+            return Err(Refusal::PrivilegeMissing(first));
+        }
+        // The one policy by which the whole call is decided, so that a change in between can't split it.
+        head.extensions.insert(policy);
+        Ok(())
+    }
+}

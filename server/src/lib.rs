@@ -1,0 +1,25 @@
+//! The Fieldseal server: how calls come in, who may make them, and where records and keys are kept.
+//!
+//! What is done with them is decided in `fieldseal-core`. rpc and store meet in one module only.
+
+pub mod app;
+mod clock;
+mod committer;
+pub mod config;
+pub mod development;
+pub mod drain;
+mod identity;
+mod key_derivation;
+mod layer;
+mod listener;
+mod one_at_a_time;
+mod pem;
+mod private_file;
+mod random;
+mod reencryption;
+mod root_key;
+mod rpc;
+pub mod schema;
+mod status;
+mod store;
+mod tls;

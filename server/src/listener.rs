@@ -1,0 +1,470 @@
+//! Where connections come in: own accept loops for TLS and for plaintext, handshakes within bounds, one stream of finished connections.
+//!
+//! What is known of a connection, its peer and what TLS established, is worked out once and goes with every request as [`Connection`].
+//! Nothing here decides what a connection may be used for.
+
+use std::{
+    convert::Infallible,
+    future::Future,
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use rustls::{ServerConfig, pki_types::CertificateDer};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch},
+    time::{Instant, Sleep, timeout, timeout_at},
+};
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tokio_stream::{Stream, StreamExt, wrappers::ReceiverStream};
+use tonic::transport::{Server, server::Connected};
+
+use crate::{
+    config::{Listen, limits::Limits},
+    identity::ClientCertificate,
+};
+
+/// Finished connections that wait to be taken up; taking one up costs microseconds, so this is never the bound.
+const FINISHED_MAX: usize = 64;
+
+/// How long accepting rests when the system can't give a connection now: out of file descriptors or memory.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// The first bytes of HTTP/2 (RFC 9113, section 3.4): `PRI * HTTP/2.0`, and so on.
+const PREFACE_LENGTH: usize = 24;
+
+/// What is known of the connection that a request came over; in every request's extensions.
+#[derive(Clone, Debug)]
+pub(crate) struct Connection {
+    /// The other end.
+    pub(crate) peer: SocketAddr,
+    /// What TLS established; `None` on the plaintext listener.
+    pub(crate) tls: Option<TlsFacts>,
+}
+
+/// What TLS established.
+#[derive(Clone, Debug)]
+pub(crate) struct TlsFacts {
+    /// The client's verified certificate, if it showed one that names somebody.
+    pub(crate) certificate: Option<Arc<ClientCertificate>>,
+}
+
+/// Sockets that are bound and not yet accepting.
+pub(crate) struct Listener {
+    tls: TcpListener,
+    address: SocketAddr,
+    plaintext: Option<(TcpListener, SocketAddr)>,
+}
+
+/// An address that can't be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error("can't listen on {address}")]
+pub struct BindError {
+    /// The address as configured.
+    pub address: SocketAddr,
+    source: io::Error,
+}
+
+impl Listener {
+    /// Binds the configured addresses. From here on the system queues connections.
+    ///
+    /// # Errors
+    /// [`BindError`]
+    pub(crate) async fn bind(listen: &Listen) -> Result<Self, BindError> {
+        let (tls, address) = bind(listen.address).await?;
+        let plaintext = match listen.plaintext_address {
+            Some(address) => Some(bind(address).await?),
+            None => None,
+        };
+        Ok(Self { tls, address, plaintext })
+    }
+
+    /// Where TLS is spoken; the real port, if 0 was asked for.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Where plaintext is taken, if it is.
+    pub(crate) fn plaintext_address(&self) -> Option<SocketAddr> {
+        self.plaintext.as_ref().map(|(_, address)| *address)
+    }
+
+    /// Begins to accept. Dropping the stream closes the sockets. Each connection is made with the TLS configuration that the watch
+    /// holds then, so that certificates can be exchanged while everything runs.
+    pub(crate) fn accept(
+        self,
+        tls: watch::Receiver<Arc<ServerConfig>>,
+        limits: &Limits,
+    ) -> impl Stream<Item = Result<ConnectionStream, Infallible>> + Send + use<> {
+        let (finished, connections) = mpsc::channel(FINISHED_MAX);
+        if let Some((listener, _)) = self.plaintext {
+            tokio::spawn(AcceptLoop::new(limits, None, finished.clone()).run(listener));
+        }
+        tokio::spawn(AcceptLoop::new(limits, Some(tls), finished).run(self.tls));
+        ReceiverStream::new(connections).map(Ok)
+    }
+}
+
+/// tonic's server with the HTTP/2 bounds of the configuration.
+pub(crate) fn server(limits: &Limits) -> Server {
+    Server::builder()
+        .max_concurrent_streams(limits.concurrent_streams_max)
+        .http2_max_header_list_size(limits.header_list_size_max_bytes)
+        .http2_keepalive_interval(Some(limits.keepalive_interval()))
+        .http2_keepalive_timeout(Some(limits.keepalive_timeout()))
+        // Without a grace: with one, tonic 0.14 cuts the connection off without having said GOAWAY.
+        .max_connection_age(limits.connection_age_max())
+}
+
+async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), BindError> {
+    let bound = async {
+        let listener = TcpListener::bind(address).await?;
+        let address = listener.local_addr()?;
+        Ok((listener, address))
+    };
+    bound.await.map_err(|source| BindError { address, source })
+}
+
+/// Accepts on one socket until nobody takes connections any more.
+struct AcceptLoop {
+    /// How to speak TLS; `None` to speak none.
+    tls: Option<watch::Receiver<Arc<ServerConfig>>>,
+    /// One permit for each connection, handshakes included. Each listener has its own, so that callers can't keep probes out.
+    permits: Arc<Semaphore>,
+    handshake_timeout: Duration,
+    finished: mpsc::Sender<ConnectionStream>,
+}
+
+impl AcceptLoop {
+    fn new(
+        limits: &Limits,
+        tls: Option<watch::Receiver<Arc<ServerConfig>>>,
+        finished: mpsc::Sender<ConnectionStream>,
+    ) -> Self {
+        Self {
+            tls,
+            permits: Arc::new(Semaphore::new(
+                usize::try_from(limits.connections_max).unwrap_or(Semaphore::MAX_PERMITS),
+            )),
+            handshake_timeout: limits.handshake_timeout(),
+            finished,
+        }
+    }
+
+    async fn run(self, listener: TcpListener) {
+        let taken = self.finished.clone();
+        tokio::select! {
+            () = self.accept_all(listener) => {}
+            // The server drains. The socket closes with this task, and what knocks from now on is refused by the system.
+            () = taken.closed() => {}
+        }
+    }
+
+    async fn accept_all(&self, listener: TcpListener) {
+        let mut refused_before = false;
+        // The permit comes first: a connection too many waits in the system's queue and costs this process nothing.
+        while let Ok(permit) = Arc::clone(&self.permits).acquire_owned().await {
+            match listener.accept().await {
+                Ok((stream, peer)) => {
+                    refused_before = false;
+                    self.spawn_handshake(stream, peer, permit);
+                }
+                // The connection was given up before it was accepted. The next one has nothing to do with it.
+                Err(error) if belongs_to_one_connection(&error) => {}
+                Err(error) => {
+                    if !std::mem::replace(&mut refused_before, true) {
+                        tracing::warn!(%error, "no connection can be accepted now; trying again every {ACCEPT_PAUSE:?}");
+                    }
+                    let _either_way_try_again = timeout(ACCEPT_PAUSE, self.finished.closed()).await;
+                }
+            }
+        }
+    }
+
+    /// In a task of its own, so that a slow client holds up nobody.
+    fn spawn_handshake(&self, stream: TcpStream, peer: SocketAddr, permit: OwnedSemaphorePermit) {
+        let deadline = Instant::now() + self.handshake_timeout;
+        let tls = self.tls.as_ref().map(|tls| Arc::clone(&tls.borrow()));
+        let finished = self.finished.clone();
+        tokio::spawn(async move {
+            let transport = match timeout_at(deadline, handshake(stream, tls)).await {
+                Ok(Ok(transport)) => transport,
+                Ok(Err(error)) => return tracing::debug!(%peer, %error, "a handshake failed"),
+                Err(_) => return tracing::debug!(%peer, "a handshake took too long"),
+            };
+            let connection = Connection { peer, tls: transport.tls_facts(peer) };
+            // Fails when the server drains; the connection closes then.
+            let _drained = finished.send(ConnectionStream::new(transport, connection, deadline, permit)).await;
+        });
+    }
+}
+
+async fn handshake(stream: TcpStream, tls: Option<Arc<ServerConfig>>) -> io::Result<Transport> {
+    // Answers are small and written whole; waiting for more to send only adds to their time.
+    stream.set_nodelay(true)?;
+    match tls {
+        Some(config) => TlsAcceptor::from(config).accept(stream).await.map(Box::new).map(Transport::Tls),
+        None => Ok(Transport::Plaintext(stream)),
+    }
+}
+
+fn belongs_to_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::Interrupted
+    )
+}
+
+enum Transport {
+    Tls(Box<TlsStream<TcpStream>>),
+    Plaintext(TcpStream),
+}
+
+impl Transport {
+    fn tls_facts(&self, peer: SocketAddr) -> Option<TlsFacts> {
+        match self {
+            Transport::Tls(stream) => {
+                let (_, session) = stream.get_ref();
+                let shown = session.peer_certificates().and_then(<[_]>::first);
+                Some(TlsFacts { certificate: shown.and_then(|certificate| read(certificate, peer)).map(Arc::new) })
+            }
+            Transport::Plaintext(_) => None,
+        }
+    }
+
+    fn io(&mut self) -> Pin<&mut dyn Io> {
+        match self {
+            Transport::Tls(stream) => Pin::new(stream),
+            Transport::Plaintext(stream) => Pin::new(stream),
+        }
+    }
+}
+
+/// A certificate that names nobody is as good as none: the connection stays, its calls have no identity.
+fn read(certificate: &CertificateDer<'_>, peer: SocketAddr) -> Option<ClientCertificate> {
+    ClientCertificate::from_der(certificate)
+        .inspect_err(|error| tracing::warn!(%peer, error = error as &dyn std::error::Error, "a verified client certificate names nobody"))
+        .ok()
+}
+
+trait Io: AsyncRead + AsyncWrite + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Unpin> Io for T {}
+
+/// A finished connection: its bytes, its facts, and its place among the connections.
+pub(crate) struct ConnectionStream {
+    transport: Transport,
+    connection: Connection,
+    preface: Preface,
+    _permit: OwnedSemaphorePermit,
+}
+
+/// What a connection has yet to say to be taken for HTTP/2, and until when. Nobody else bounds that time.
+struct Preface {
+    missing: usize,
+    deadline: Pin<Box<Sleep>>,
+}
+
+impl ConnectionStream {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a timer that is polled beside the bytes; timeout_at takes one future only"
+    )]
+    fn new(transport: Transport, connection: Connection, deadline: Instant, permit: OwnedSemaphorePermit) -> Self {
+        let preface = Preface { missing: PREFACE_LENGTH, deadline: Box::pin(tokio::time::sleep_until(deadline)) };
+        Self { transport, connection, preface, _permit: permit }
+    }
+}
+
+impl Connected for ConnectionStream {
+    type ConnectInfo = Connection;
+
+    fn connect_info(&self) -> Connection {
+        self.connection.clone()
+    }
+}
+
+impl AsyncRead for ConnectionStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let read = self.transport.io().poll_read(context, buffer);
+        if self.preface.missing > 0 {
+            self.preface.missing = self.preface.missing.saturating_sub(buffer.filled().len().saturating_sub(before));
+            if read.is_pending() && self.preface.deadline.as_mut().poll(context).is_ready() {
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+        }
+        read
+    }
+}
+
+impl AsyncWrite for ConnectionStream {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
+        self.transport.io().poll_write(context, buffer)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffers: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.transport.io().poll_write_vectored(context, buffers)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match &self.transport {
+            Transport::Tls(stream) => stream.is_write_vectored(),
+            Transport::Plaintext(stream) => stream.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.transport.io().poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.transport.io().poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs, pki_types::ServerName, version::TLS12};
+    use tokio::io::AsyncReadExt;
+    use tokio_rustls::{TlsConnector, client};
+
+    use super::*;
+    use crate::{
+        development::{Development, Person},
+        pem, tls,
+    };
+
+    /// Listeners on free ports, with the development certificates.
+    struct Fixture {
+        _folder: tempfile::TempDir,
+        development: Development,
+        address: SocketAddr,
+        plaintext_address: SocketAddr,
+    }
+
+    type Connections = Pin<Box<dyn Stream<Item = Result<ConnectionStream, Infallible>> + Send>>;
+
+    async fn listen(limits: Limits) -> (Fixture, Connections) {
+        let folder = tempfile::tempdir().unwrap();
+        let development = Development::prepare(folder.path()).unwrap();
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let listener = Listener::bind(&Listen { address: any, plaintext_address: Some(any) }).await.unwrap();
+        let (address, plaintext_address) = (listener.address(), listener.plaintext_address().unwrap());
+        let tls = watch::channel(tls::server_config(&development.config().unwrap().tls).unwrap()).1;
+        let connections = Box::pin(listener.accept(tls, &limits));
+        (Fixture { _folder: folder, development, address, plaintext_address }, connections)
+    }
+
+    impl Fixture {
+        fn client(&self, person: Option<Person>) -> ClientConfig {
+            let mut roots = RootCertStore::empty();
+            roots.add(pem::certificates(&self.development.ca()).unwrap().remove(0)).unwrap();
+            let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+                .with_safe_default_protocol_versions()
+                .unwrap()
+                .with_root_certificates(roots);
+            let mut config = match person {
+                Some(person) => {
+                    let certificates = pem::certificates(&self.development.certificate(person)).unwrap();
+                    let key = pem::private_key(&self.development.key(person)).unwrap();
+                    builder.with_client_auth_cert(certificates, key).unwrap()
+                }
+                None => builder.with_no_client_auth(),
+            };
+            config.alpn_protocols = vec![b"h2".to_vec()];
+            config
+        }
+
+        async fn connect(&self, config: ClientConfig) -> io::Result<client::TlsStream<TcpStream>> {
+            let stream = TcpStream::connect(self.address).await.unwrap();
+            TlsConnector::from(Arc::new(config)).connect(ServerName::try_from("localhost").unwrap(), stream).await
+        }
+    }
+
+    async fn next(connections: &mut Connections) -> ConnectionStream {
+        connections.next().await.unwrap().unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_connection_knows_its_peer_and_whom_its_certificate_names() {
+        let (fixture, mut connections) = listen(Limits::default()).await;
+
+        let client = fixture.connect(fixture.client(Some(Person::Admin))).await.unwrap();
+        let connection = next(&mut connections).await.connect_info();
+        assert_eq!(connection.peer, client.get_ref().0.local_addr().unwrap());
+        assert_eq!(connection.tls.unwrap().certificate.unwrap().identity.to_string(), "cn:admin");
+
+        let _client = fixture.connect(fixture.client(None)).await.unwrap();
+        assert!(next(&mut connections).await.connect_info().tls.unwrap().certificate.is_none());
+
+        let client = TcpStream::connect(fixture.plaintext_address).await.unwrap();
+        let connection = next(&mut connections).await.connect_info();
+        assert_eq!(connection.peer, client.local_addr().unwrap());
+        assert!(connection.tls.is_none());
+    }
+
+    #[tokio::test]
+    async fn other_protocols_and_older_versions_are_refused_in_the_handshake() {
+        let (fixture, _connections) = listen(Limits::default()).await;
+        let mut http_1 = fixture.client(None);
+        http_1.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let refused = fixture.connect(http_1).await.unwrap_err().to_string();
+        assert!(refused.contains("NoApplicationProtocol"), "{refused}");
+
+        let tls_1_2 = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_protocol_versions(&[&TLS12])
+            .unwrap()
+            .with_root_certificates(RootCertStore::empty())
+            .with_no_client_auth();
+        let refused = fixture.connect(tls_1_2).await.unwrap_err().to_string();
+        assert!(refused.contains("ProtocolVersion"), "{refused}");
+    }
+
+    #[tokio::test]
+    async fn a_silent_connection_is_given_up() {
+        let (fixture, mut connections) = listen(Limits { handshake_timeout_ms: 100, ..Limits::default() }).await;
+        let mut silent_in_tls = TcpStream::connect(fixture.address).await.unwrap();
+        assert_eq!(silent_in_tls.read(&mut [0]).await.unwrap(), 0);
+
+        let _silent_after_it = fixture.connect(fixture.client(None)).await.unwrap();
+        let error = next(&mut connections).await.read(&mut [0]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test]
+    async fn who_stops_taking_connections_closes_the_sockets() {
+        let (fixture, connections) = listen(Limits::default()).await;
+        drop(connections);
+        for address in [fixture.address, fixture.plaintext_address] {
+            let refused = async { while TcpStream::connect(address).await.is_ok() {} };
+            timeout(Duration::from_secs(10), refused).await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn an_address_that_is_taken_is_named() {
+        let (fixture, _connections) = listen(Limits::default()).await;
+        let taken = Listen { address: fixture.address, plaintext_address: None };
+        assert_eq!(
+            Listener::bind(&taken).await.err().unwrap().to_string(),
+            format!("can't listen on {}", fixture.address)
+        );
+    }
+}

@@ -1,0 +1,18 @@
+//! The one place that asks the operating system for randomness. Everything else is handed a [`Random`].
+
+use fieldseal_core::random::Random;
+
+/// The operating system's generator.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct SystemRandom;
+
+impl Random for SystemRandom {
+    /// Ends the process if the operating system has no randomness to give: there is no safe way on, and no caller can cause it.
+    #[expect(clippy::disallowed_methods, reason = "this is the generator that everything else is handed")]
+    fn fill(&self, bytes: &mut [u8]) {
+        if let Err(error) = getrandom::fill(bytes) {
+            tracing::error!(%error, "the operating system gives no randomness; the process ends here");
+            std::process::abort();
+        }
+    }
+}

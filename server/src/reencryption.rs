@@ -1,0 +1,73 @@
+//! The worker: takes the steps of a re-encryption one after the other until there is none, the server drains or the key is gone.
+//!
+//! It decides nothing: see `fieldseal_core::key::reencrypt`. What a crash or a drain cuts short is taken up at the next start.
+
+use std::{sync::Arc, time::Duration};
+
+use fieldseal_core::{
+    deployment::Deployment,
+    key::{
+        KeyWork,
+        reencrypt::{Advance, advance},
+    },
+    organization::Organization,
+};
+use tracing::Instrument as _;
+
+use crate::{config::limits::Limits, drain::Drain};
+
+/// How long to wait before a step that failed is taken again.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Takes steps until there are none.
+pub(crate) async fn run(deployment: &Deployment, limits: &Limits, drain: &Drain, work: KeyWork) {
+    let organization = work.organization().name.clone();
+    let mut steps = 0_u64;
+    while !drain.has_begun() {
+        match advance(deployment, &work).await {
+            Ok(Advance::More) => {
+                steps += 1;
+                rest(drain, limits.reencryption_pause()).await;
+            }
+            Ok(Advance::Rest) => {
+                if steps > 0 {
+                    tracing::info!(organization, "re-encryption done");
+                }
+                return;
+            }
+            Err(error) => {
+                let cause = std::error::Error::source(&error).map(ToString::to_string);
+                tracing::warn!(organization, %error, cause, "a step of the re-encryption failed and will be taken again");
+                rest(drain, RETRY_AFTER).await;
+            }
+        }
+    }
+    tracing::info!(organization, "re-encryption interrupted by the drain; the next start goes on with it");
+}
+
+/// Takes up what a former process left unfinished.
+pub(crate) fn take_up(deployment: &Arc<Deployment>, limits: Limits, drain: &Drain, organization: Arc<Organization>) {
+    let deployment = Arc::clone(deployment);
+    let tracker = drain.tasks().clone();
+    let drain = drain.clone();
+    let span = tracing::info_span!("take_up", organization = organization.name);
+    let work = async move {
+        match KeyWork::begin(&deployment, organization).await {
+            Ok(work) => run(&deployment, &limits, &drain, work).await,
+            Err(error) => tracing::warn!(%error, "what was left of a re-encryption was not taken up"),
+        }
+    };
+    tracker.spawn(work.instrument(span));
+}
+
+#[expect(clippy::disallowed_methods, reason = "a pause between steps, which the drain cuts short")]
+async fn rest(drain: &Drain, pause: Duration) {
+    if pause.is_zero() {
+        tokio::task::yield_now().await;
+        return;
+    }
+    tokio::select! {
+        () = tokio::time::sleep(pause) => {}
+        () = drain.begun() => {}
+    }
+}

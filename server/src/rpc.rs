@@ -1,0 +1,55 @@
+//! The rpcs: from a decoded message, through the dispatcher, to one use case and back. No cryptography and no SQL here.
+
+pub(crate) mod codec;
+mod data_encryption;
+pub(crate) mod dispatcher;
+mod entity;
+mod health;
+mod name;
+mod organization;
+pub(crate) mod permission;
+mod reflection;
+mod secret_access;
+
+use std::sync::Arc;
+
+use fieldseal::v1::{
+    data_encryption_service_server::DataEncryptionServiceServer, organization_service_server::OrganizationServiceServer,
+    secret_access_service_server::SecretAccessServiceServer,
+};
+use tonic::service::Routes;
+
+use self::{
+    data_encryption::DataEncryption, dispatcher::Dispatcher, organization::Organizations, secret_access::SecretAccess,
+};
+pub(crate) use self::health::Health;
+use crate::schema::ServedSchema;
+
+/// All services, as one router: the generated ones, and a route for each method of the entity services.
+pub(crate) fn routes(dispatcher: Arc<Dispatcher>, served: &ServedSchema, health: Health) -> Result<Routes, reflection::ReflectionError> {
+    let max = dispatcher.message_size_max_bytes();
+    let mut routes = Routes::builder();
+    routes
+        .add_service(
+            DataEncryptionServiceServer::new(DataEncryption::new(Arc::clone(&dispatcher)))
+                .max_decoding_message_size(max)
+                .max_encoding_message_size(max),
+        )
+        .add_service(
+            OrganizationServiceServer::new(Organizations::new(Arc::clone(&dispatcher)))
+                .max_decoding_message_size(max)
+                .max_encoding_message_size(max),
+        )
+        .add_service(
+            SecretAccessServiceServer::new(SecretAccess::new(Arc::clone(&dispatcher)))
+                .max_decoding_message_size(max)
+                .max_encoding_message_size(max),
+        )
+        .add_service(health.service());
+    reflection::add(&mut routes)?;
+    let mut router = routes.routes().into_axum_router();
+    for method in &served.methods {
+        router = entity::route(router, Arc::clone(&dispatcher), method.clone());
+    }
+    Ok(Routes::from(router).prepare())
+}

@@ -1,0 +1,283 @@
+//! The codec of the entity services: wire bytes to drafts of records, and records to wire bytes, by descriptor.
+//!
+//! What handlers see is a request type of our own, so that how bytes become one can change without touching a handler. The value of an
+//! encrypted attribute moves out of the message into a secret type and has one owner from then on.
+
+use std::sync::Arc;
+
+use fieldseal_core::{
+    crypto::secret::Plaintext,
+    record::{Draft, Given, Problem, Record, Touched, Violation},
+    schema::{Attribute, Entity, Kind, Value},
+};
+use prost::Message as _;
+use prost_reflect::{DynamicMessage, FieldDescriptor, ReflectMessage as _, Value as ProtoValue};
+use tonic::{
+    Status,
+    codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
+};
+
+use super::name;
+use crate::{
+    schema::{EntityMethod, ResourceMessage, list_field, timestamp_from_proto, timestamp_to_proto},
+    status,
+};
+
+/// A request to any of the five standard methods; what a method doesn't have is empty.
+#[derive(Default)]
+pub(crate) struct EntityRequest {
+    /// The record's name, or the parent's.
+    pub(crate) name: String,
+    /// The id that a create gives.
+    pub(crate) id: String,
+    /// The etag that an update or a delete gives.
+    pub(crate) etag: String,
+    /// The attributes given.
+    pub(crate) draft: Draft,
+    /// What an update touches, resolved: the mask's fields or, without a mask, those given.
+    pub(crate) touched: Touched,
+    /// How many records a list should have.
+    pub(crate) page_size: i32,
+    /// Where a list should begin.
+    pub(crate) page_token: String,
+    /// What is wrong with the request so far.
+    pub(crate) violations: Vec<Violation>,
+}
+
+/// An answer.
+pub(crate) enum EntityReply {
+    /// A record, in the organization of this name.
+    Record(String, Record),
+    /// A page of records, in the organization of this name, and the token of the next.
+    List(String, Vec<Record>, String),
+    /// Nothing.
+    Empty,
+}
+
+/// The codec of one method.
+#[derive(Clone)]
+pub(crate) struct EntityCodec {
+    method: Arc<EntityMethod>,
+}
+
+impl EntityCodec {
+    pub(crate) fn new(method: Arc<EntityMethod>) -> Self {
+        EntityCodec { method }
+    }
+}
+
+impl Codec for EntityCodec {
+    type Encode = EntityReply;
+    type Decode = EntityRequest;
+    type Encoder = EntityCodec;
+    type Decoder = EntityCodec;
+
+    fn encoder(&mut self) -> Self::Encoder {
+        self.clone()
+    }
+
+    fn decoder(&mut self) -> Self::Decoder {
+        self.clone()
+    }
+}
+
+impl Decoder for EntityCodec {
+    type Item = EntityRequest;
+    type Error = Status;
+
+    fn decode(&mut self, source: &mut DecodeBuf<'_>) -> Result<Option<Self::Item>, Self::Error> {
+        let message = DynamicMessage::decode(self.method.input.clone(), source).map_err(|_| status::message_invalid())?;
+        Ok(Some(read_request(&self.method, message)))
+    }
+}
+
+impl Encoder for EntityCodec {
+    type Item = EntityReply;
+    type Error = Status;
+
+    fn encode(&mut self, item: Self::Item, destination: &mut EncodeBuf<'_>) -> Result<(), Self::Error> {
+        let method = &self.method;
+        let message = match item {
+            EntityReply::Record(organization, record) => {
+                write_record(&method.entity, &method.resource, &organization, record)
+            }
+            EntityReply::List(organization, records, next_page_token) => {
+                let mut message = DynamicMessage::new(method.output.clone());
+                let records = records
+                    .into_iter()
+                    .map(|record| {
+                        ProtoValue::Message(write_record(&method.entity, &method.resource, &organization, record))
+                    })
+                    .collect();
+                if let Some(field) = list_field(&method.output, &method.resource.message) {
+                    message.set_field(&field, ProtoValue::List(records));
+                }
+                message.set_field_by_name("next_page_token", ProtoValue::String(next_page_token));
+                message
+            }
+            EntityReply::Empty => DynamicMessage::new(method.output.clone()),
+        };
+        message.encode(destination).map_err(status::internal)
+    }
+}
+
+fn read_request(method: &EntityMethod, mut message: DynamicMessage) -> EntityRequest {
+    let entity = &method.entity;
+    let name_field = if method.input.get_field_by_name("parent").is_some() { "parent" } else { "name" };
+    let mut request = EntityRequest {
+        page_size: match take(&mut message, "page_size") {
+            Some(ProtoValue::I32(size)) => size,
+            Some(_) | None => 0,
+        },
+        page_token: take_text(&mut message, "page_token"),
+        id: take_text(&mut message, &format!("{}_id", entity.singular)),
+        etag: take_text(&mut message, "etag"),
+        name: take_text(&mut message, name_field),
+        ..EntityRequest::default()
+    };
+    let resource = take(&mut message, &entity.singular);
+    if let Some(ProtoValue::Message(mut resource)) = resource {
+        if request.name.is_empty() {
+            request.name = take_text(&mut resource, "name");
+            request.etag = take_text(&mut resource, "etag");
+        }
+        let organization = name::organization_of(&request.name).unwrap_or_default().to_owned();
+        request.draft = read_draft(entity, &method.resource, resource, &organization);
+    }
+    let mask = match take(&mut message, "update_mask") {
+        Some(ProtoValue::Message(mut mask)) => take(&mut mask, "paths"),
+        Some(_) | None => None,
+    };
+    let paths = match mask {
+        Some(ProtoValue::List(paths)) => paths,
+        Some(_) | None => Vec::new(),
+    };
+    if paths.is_empty() {
+        // Without a mask, an update touches what it gives; what only the service sets comes back from a read and is let pass.
+        let settable = |index: &&usize| {
+            entity.attributes.get(**index).is_some_and(|attribute| !attribute.output_only && attribute.stored())
+        };
+        request.touched = request.draft.given.keys().filter(settable).copied().collect();
+    }
+    for path in paths {
+        let path = if let ProtoValue::String(path) = path { path } else { String::new() };
+        match entity.attributes.iter().position(|attribute| attribute.name == path) {
+            Some(index) => {
+                request.touched.insert(index);
+            }
+            None => {
+                // The path is the caller's text and may be anything: it isn't repeated.
+                request.violations.push(Violation::new("update_mask", Problem::NoSuchField));
+            }
+        }
+    }
+    request
+}
+
+fn take(message: &mut DynamicMessage, name: &str) -> Option<ProtoValue> {
+    let field = message.descriptor().get_field_by_name(name)?;
+    message.take_field(&field)
+}
+
+fn take_text(message: &mut DynamicMessage, name: &str) -> String {
+    match take(message, name) {
+        Some(ProtoValue::String(text)) => text,
+        Some(_) | None => String::new(),
+    }
+}
+
+fn read_draft(entity: &Entity, resource: &ResourceMessage, mut message: DynamicMessage, organization: &str) -> Draft {
+    let mut draft = Draft::default();
+    for (index, (attribute, field)) in entity.attributes.iter().zip(resource.fields.iter()).enumerate() {
+        if let Some(value) = message.take_field(field) {
+            draft.given.insert(index, read_value(attribute, value, organization));
+        }
+    }
+    draft
+}
+
+fn read_value(attribute: &Attribute, value: ProtoValue, organization: &str) -> Given {
+    match (&attribute.kind, value) {
+        (_, ProtoValue::String(text)) if attribute.encrypted => Given::Secret(Plaintext::from(text)),
+        (_, ProtoValue::Bytes(bytes)) if attribute.encrypted => Given::Secret(Plaintext::new(bytes.to_vec())),
+        (Kind::Reference { collection, .. }, ProtoValue::String(text)) => {
+            match name::reference(&text, organization, collection) {
+                Some(id) => Given::Clear(Value::Reference(id)),
+                None => Given::Wrong(Problem::NotAReference { collection: collection.clone() }),
+            }
+        }
+        (Kind::Time, ProtoValue::Message(time)) => match read_time(&time) {
+            Some(time) => Given::Clear(Value::Time(time)),
+            None => Given::Wrong(Problem::NotATime),
+        },
+        (_, ProtoValue::Bool(value)) => Given::Clear(Value::Boolean(value)),
+        (_, ProtoValue::I32(value) | ProtoValue::EnumNumber(value)) => Given::Clear(Value::Integer(value.into())),
+        (_, ProtoValue::I64(value)) => Given::Clear(Value::Integer(value)),
+        (_, ProtoValue::String(value)) => Given::Clear(Value::Text(value)),
+        (_, ProtoValue::Bytes(value)) => Given::Clear(Value::Bytes(value.to_vec())),
+        // No other type passes the schema's own check at the start.
+        _ => Given::Wrong(Problem::NoSuchField),
+    }
+}
+
+fn read_time(time: &DynamicMessage) -> Option<fieldseal_core::id::Timestamp> {
+    let seconds = match time.get_field_by_name("seconds").as_deref() {
+        Some(ProtoValue::I64(seconds)) => *seconds,
+        Some(_) | None => return None,
+    };
+    let nanos = match time.get_field_by_name("nanos").as_deref() {
+        Some(ProtoValue::I32(nanos)) => *nanos,
+        Some(_) | None => return None,
+    };
+    timestamp_from_proto(seconds, nanos)
+}
+
+fn write_record(entity: &Entity, resource: &ResourceMessage, organization: &str, record: Record) -> DynamicMessage {
+    let mut message = DynamicMessage::new(resource.message.clone());
+    let name = format!("organizations/{organization}/{}/{}", entity.collection, record.id);
+    message.set_field_by_name("name", ProtoValue::String(name));
+    message.set_field_by_name("etag", ProtoValue::String(record.revision.to_string()));
+    for (field, time) in [("create_time", record.create_time), ("update_time", record.update_time)] {
+        if let Some(field) = resource.message.get_field_by_name(field) {
+            set_time(&mut message, &field, time);
+        }
+    }
+    for (field, value) in resource.fields.iter().zip(record.values) {
+        let Some(value) = value else { continue };
+        match value {
+            Value::Boolean(value) => message.set_field(field, ProtoValue::Bool(value)),
+            Value::Text(value) => message.set_field(field, ProtoValue::String(value)),
+            Value::Bytes(value) => message.set_field(field, ProtoValue::Bytes(value.into())),
+            Value::Time(value) => set_time(&mut message, field, value),
+            Value::Integer(value) => set_integer(&mut message, field, value),
+            Value::Reference(id) => {
+                let attribute = entity.attributes.iter().find(|attribute| attribute.name == field.name());
+                if let Some(Kind::Reference { collection, .. }) = attribute.map(|attribute| &attribute.kind) {
+                    let name = format!("organizations/{organization}/{collection}/{id}");
+                    message.set_field(field, ProtoValue::String(name));
+                }
+            }
+        }
+    }
+    message
+}
+
+fn set_integer(message: &mut DynamicMessage, field: &FieldDescriptor, value: i64) {
+    let narrow = i32::try_from(value).unwrap_or_default();
+    let value = match field.kind() {
+        prost_reflect::Kind::Enum(_) => ProtoValue::EnumNumber(narrow),
+        prost_reflect::Kind::Int32 => ProtoValue::I32(narrow),
+        _ => ProtoValue::I64(value),
+    };
+    message.set_field(field, value);
+}
+
+fn set_time(message: &mut DynamicMessage, field: &FieldDescriptor, time: fieldseal_core::id::Timestamp) {
+    if let prost_reflect::Kind::Message(descriptor) = field.kind() {
+        let proto = timestamp_to_proto(time);
+        let mut value = DynamicMessage::new(descriptor);
+        value.set_field_by_name("seconds", ProtoValue::I64(proto.seconds));
+        value.set_field_by_name("nanos", ProtoValue::I32(proto.nanos));
+        message.set_field(field, ProtoValue::Message(value));
+    }
+}

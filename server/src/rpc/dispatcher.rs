@@ -1,0 +1,130 @@
+//! The dispatcher: what every call passes once its message is decoded, because only there the organization is known.
+//!
+//! Organization, by name → permission in it → existence → handler. Permission is decided before existence, so that who may not see an
+//! organization gets the same answer whether it is there or not. The permit that comes out is what a use case asks for.
+
+use std::sync::Arc;
+
+use fieldseal_core::{
+    audit::{AuditAction, AuditEntry},
+    deployment::Deployment,
+    identity::Caller,
+    organization::Organization,
+    policy::{Action, Permit, Policy},
+    record::{Problem, Violation},
+};
+use http::Extensions;
+use tonic::Status;
+
+use super::name;
+use crate::{
+    config::limits::Limits,
+    drain::Drain,
+    status::{self, Refusal},
+};
+
+/// What handlers share.
+pub(crate) struct Dispatcher {
+    pub(crate) deployment: Arc<Deployment>,
+    pub(crate) limits: Limits,
+    pub(crate) drain: Drain,
+}
+
+/// A call that may go on.
+pub(crate) struct Entered<A> {
+    pub(crate) organization: Arc<Organization>,
+    pub(crate) permit: Permit<A>,
+    pub(crate) caller: Caller,
+}
+
+impl Dispatcher {
+    /// How large a message may be, in either direction.
+    pub(crate) fn message_size_max_bytes(&self) -> usize {
+        usize::try_from(self.limits.message_size_max_bytes).unwrap_or(usize::MAX)
+    }
+
+    /// How many records a page gets for what the caller asked: 50 if it asked for none, no more than the limit.
+    pub(crate) fn page_size(&self, asked: i32) -> Result<u32, Violation> {
+        const DEFAULT: u32 = 50;
+        let max = self.limits.page_size_max;
+        match u32::try_from(asked) {
+            Ok(0) => Ok(DEFAULT.min(max)),
+            Ok(size) => Ok(size.min(max)),
+            Err(_) => {
+                let problem = Problem::OutOfRange { minimum: 0, maximum: max.into() };
+                Err(Violation::new("page_size", problem))
+            }
+        }
+    }
+
+    /// Lets a call into the organization that `name` lies in. `field` is where the request has the name; `audited` is the action whose
+    /// refusal is recorded in the deployment's own trail.
+    pub(crate) async fn enter<A: Action>(
+        &self,
+        extensions: &Extensions,
+        field: &str,
+        name: &str,
+        audited: Option<AuditAction>,
+    ) -> Result<Entered<A>, Status> {
+        let (caller, policy) = self.caller(extensions)?;
+        let Some(organization) = name::organization_of(name) else {
+            let form = "organizations/{organization}…".to_owned();
+            return Err(status::invalid(vec![Violation::new(field, Problem::NotAName { form })]));
+        };
+        let permit = match policy.check::<A>(&caller.identity, organization) {
+            Ok(permit) => permit,
+            Err(missing) => {
+                self.record_denial(&caller, organization, audited).await?;
+                return Err(Refusal::PrivilegeMissing(missing.privilege).into());
+            }
+        };
+        let organization = self.deployment.organization(organization).ok_or_else(status::organization_not_found)?;
+        Ok(Entered { organization, permit, caller })
+    }
+
+    /// Lets in a call that belongs to no organization.
+    pub(crate) async fn enter_deployment<A: Action>(
+        &self,
+        extensions: &Extensions,
+        audited: Option<AuditAction>,
+    ) -> Result<(Permit<A>, Caller), Status> {
+        let (caller, policy) = self.caller(extensions)?;
+        match policy.check_deployment::<A>(&caller.identity) {
+            Ok(permit) => Ok((permit, caller)),
+            Err(missing) => {
+                self.record_denial(&caller, "", audited).await?;
+                Err(Refusal::PrivilegeMissing(missing.privilege).into())
+            }
+        }
+    }
+
+    /// Who calls, and the policy that the layers already asked.
+    pub(crate) fn caller(&self, extensions: &Extensions) -> Result<(Caller, Arc<Policy>), Status> {
+        let caller = extensions.get::<Caller>().cloned().ok_or(Refusal::IdentityRequired)?;
+        let policy = extensions.get::<Arc<Policy>>().cloned().ok_or(Refusal::IdentityRequired)?;
+        Ok((caller, policy))
+    }
+
+    /// A refusal before permission in an organization is established belongs to the deployment's trail, whether the organization
+    /// exists or not.
+    async fn record_denial(
+        &self,
+        caller: &Caller,
+        organization: &str,
+        audited: Option<AuditAction>,
+    ) -> Result<(), Status> {
+        let Some(action) = audited else { return Ok(()) };
+        let entry = AuditEntry {
+            time: self.deployment.now(),
+            caller: Some(caller.clone()),
+            action,
+            outcome: "PRIVILEGE_MISSING",
+            subject: format!("organizations/{organization}"),
+            attributes: None,
+            purpose: None,
+            fingerprint: None,
+            key_version: None,
+        };
+        self.deployment.record(entry).await.map_err(status::audit_unavailable)
+    }
+}

@@ -1,0 +1,192 @@
+//! The five standard methods, for every entity alike.
+
+use std::sync::Arc;
+
+use axum::Router;
+use fieldseal_core::{
+    id::RecordId,
+    policy::{ReadRecords, WriteRecords},
+    record::{Problem, Violation},
+    records::{Place, create, delete, get, list, update},
+    schema::Entity,
+};
+use http::Extensions;
+use tonic::{
+    Request, Response, Status,
+    body::Body,
+    server::{Grpc, UnaryService},
+};
+use tower::service_fn;
+
+use super::{
+    codec::{EntityCodec, EntityReply, EntityRequest},
+    dispatcher::{Dispatcher, Entered},
+    name,
+};
+use crate::{
+    schema::{EntityMethod, StandardMethod},
+    status,
+};
+
+/// Adds the route of one method.
+pub(crate) fn route(router: Router, dispatcher: Arc<Dispatcher>, method: EntityMethod) -> Router {
+    let path = method.path.clone();
+    let handler = Handler { dispatcher, method: Arc::new(method) };
+    let service = service_fn(move |request: http::Request<axum::body::Body>| {
+        let handler = handler.clone();
+        async move {
+            let max = handler.dispatcher.message_size_max_bytes();
+            let mut grpc = Grpc::new(EntityCodec::new(Arc::clone(&handler.method)))
+                .apply_max_message_size_config(Some(max), Some(max));
+            let response = grpc.unary(handler, request.map(Body::new)).await;
+            Ok::<_, std::convert::Infallible>(response.map(axum::body::Body::new))
+        }
+    });
+    router.route_service(&path, service)
+}
+
+#[derive(Clone)]
+struct Handler {
+    dispatcher: Arc<Dispatcher>,
+    method: Arc<EntityMethod>,
+}
+
+impl UnaryService<EntityRequest> for Handler {
+    type Response = EntityReply;
+    type Future = std::pin::Pin<Box<dyn Future<Output = Result<Response<EntityReply>, Status>> + Send>>;
+
+    fn call(&mut self, request: Request<EntityRequest>) -> Self::Future {
+        let handler = self.clone();
+        Box::pin(async move {
+            let (_, extensions, request) = request.into_parts();
+            let reply = match handler.method.standard {
+                StandardMethod::Create => handler.create(&extensions, request).await,
+                StandardMethod::Get => handler.get(&extensions, request).await,
+                StandardMethod::List => handler.list(&extensions, request).await,
+                StandardMethod::Update => handler.update(&extensions, request).await,
+                StandardMethod::Delete => handler.delete(&extensions, request).await,
+            };
+            reply.map(Response::new)
+        })
+    }
+}
+
+impl Handler {
+    async fn create(&self, extensions: &Extensions, request: EntityRequest) -> Result<EntityReply, Status> {
+        let entered: Entered<WriteRecords> = self.dispatcher.enter(extensions, "parent", &request.name, None).await?;
+        let deployment = &self.dispatcher.deployment;
+        let mut violations = request.violations;
+        violations.extend(name::organization("parent", &request.name).err());
+        let id = self.new_id(&request.id).unwrap_or_else(|violation| {
+            violations.push(violation);
+            RecordId::from_bytes([0; 16])
+        });
+        let mut draft = request.draft;
+        if !violations.is_empty() {
+            // What is wrong with the record is told in the same answer.
+            violations.extend(fieldseal_core::record::check_create(self.entity(), &mut draft));
+            return Err(status::invalid(violations));
+        }
+        let place = self.place(&entered, id);
+        let record = create::create(deployment, entered.permit, &place, draft).await.map_err(|error| status::record(error, &place))?;
+        Ok(EntityReply::Record(place.organization.name.clone(), record))
+    }
+
+    async fn get(&self, extensions: &Extensions, request: EntityRequest) -> Result<EntityReply, Status> {
+        let entered: Entered<ReadRecords> = self.dispatcher.enter(extensions, "name", &request.name, None).await?;
+        let id = name::record("name", &request.name, &entered.organization.name, self.entity()).map_err(invalid)?;
+        let place = self.place(&entered, id);
+        let record = get::get(entered.permit, &place).await.map_err(|error| status::record(error, &place))?;
+        Ok(EntityReply::Record(place.organization.name.clone(), record))
+    }
+
+    async fn list(&self, extensions: &Extensions, request: EntityRequest) -> Result<EntityReply, Status> {
+        let entered: Entered<ReadRecords> = self.dispatcher.enter(extensions, "parent", &request.name, None).await?;
+        name::organization("parent", &request.name).map_err(invalid)?;
+        let wanted = list::Page {
+            size: self.dispatcher.page_size(request.page_size).map_err(invalid)?,
+            token: &request.page_token,
+            method: &self.method.path,
+            identity: &entered.caller.identity,
+        };
+        let organization = &entered.organization;
+        let listed = list::list(&self.dispatcher.deployment, entered.permit, organization, &self.method.entity, wanted)
+            .await
+            .map_err(|error| status::record(error, &self.place_of(organization, RecordId::from_bytes([0; 16]))))?;
+        Ok(EntityReply::List(organization.name.clone(), listed.records, listed.next_page_token))
+    }
+
+    async fn update(&self, extensions: &Extensions, request: EntityRequest) -> Result<EntityReply, Status> {
+        let field = format!("{}.name", self.entity().singular);
+        let entered: Entered<WriteRecords> = self.dispatcher.enter(extensions, &field, &request.name, None).await?;
+        let mut violations = request.violations;
+        let id = name::record(&field, &request.name, &entered.organization.name, self.entity());
+        let etag = revision(&format!("{}.etag", self.entity().singular), &request.etag);
+        let (id, etag) = match (id, etag) {
+            (Ok(id), Ok(etag)) if violations.is_empty() => (id, etag),
+            (id, etag) => {
+                violations.extend(id.err());
+                violations.extend(etag.err());
+                violations.extend(fieldseal_core::record::check_update(self.entity(), &request.draft, &request.touched));
+                return Err(status::invalid(violations));
+            }
+        };
+        let place = self.place(&entered, id);
+        let deployment = &self.dispatcher.deployment;
+        let record = update::update(deployment, entered.permit, &place, &request.draft, &request.touched, etag)
+            .await
+            .map_err(|error| status::record(error, &place))?;
+        Ok(EntityReply::Record(place.organization.name.clone(), record))
+    }
+
+    async fn delete(&self, extensions: &Extensions, request: EntityRequest) -> Result<EntityReply, Status> {
+        let entered: Entered<WriteRecords> = self.dispatcher.enter(extensions, "name", &request.name, None).await?;
+        let id = name::record("name", &request.name, &entered.organization.name, self.entity()).map_err(invalid)?;
+        let etag = revision("etag", &request.etag).map_err(invalid)?;
+        let place = self.place(&entered, id);
+        delete::delete(&self.dispatcher.deployment, entered.permit, &place, etag)
+            .await
+            .map_err(|error| status::record(error, &place))?;
+        Ok(EntityReply::Empty)
+    }
+
+    fn entity(&self) -> &Entity {
+        &self.method.entity
+    }
+
+    fn place<A>(&self, entered: &Entered<A>, id: RecordId) -> Place {
+        self.place_of(&entered.organization, id)
+    }
+
+    fn place_of(&self, organization: &Arc<fieldseal_core::organization::Organization>, id: RecordId) -> Place {
+        Place { organization: Arc::clone(organization), entity: Arc::clone(&self.method.entity), id }
+    }
+
+    /// The id given, or a new one where the entity allows none to be given.
+    fn new_id(&self, given: &str) -> Result<RecordId, Violation> {
+        let field = || format!("{}_id", self.entity().singular);
+        if !given.is_empty() {
+            return given.parse().map_err(|_| Violation::new(field(), Problem::NotAUuid));
+        }
+        if self.entity().id_required {
+            return Err(Violation::new(field(), Problem::Required));
+        }
+        let ports = &self.dispatcher.deployment.ports;
+        Ok(RecordId::new_v7(ports.clock.now(), &*ports.random))
+    }
+}
+
+fn invalid(violation: Violation) -> Status {
+    status::invalid(vec![violation])
+}
+
+/// The revision that an etag names; none if there is no etag.
+fn revision(field: &str, etag: &str) -> Result<Option<i64>, Violation> {
+    if etag.is_empty() {
+        return Ok(None);
+    }
+    match etag.parse::<i64>() {
+        Ok(revision) if revision > 0 && revision.to_string() == etag => Ok(Some(revision)),
+        Ok(_) | Err(_) => Err(Violation::new(field, Problem::NotAnEtag)),
+    }
+}

@@ -1,0 +1,72 @@
+//! The permission table: every rpc, with the privilege that calling it needs. One that isn't in it is denied.
+
+use std::collections::HashMap;
+
+use fieldseal_core::policy::Privilege;
+
+use crate::{
+    layer::permission::{Rpc, RpcTable},
+    schema::{ServedSchema, StandardMethod},
+};
+
+/// The rpcs that are not an entity's, and whether they answer with a stream. `SetDataEncryptionKey` needs one of two privileges, by what
+/// it is asked to do: any of them gets it looked at, and the dispatcher asks for the one.
+const RPCS: &[(&str, &[Privilege], bool)] = &[
+    ("/fieldseal.v1.DataEncryptionService/IsDataEncryptionActive", &[Privilege::ReadEncryptionKey], false),
+    ("/fieldseal.v1.DataEncryptionService/RetrieveDataEncryptionKey", &[Privilege::ReadEncryptionKey], false),
+    (
+        "/fieldseal.v1.DataEncryptionService/SetDataEncryptionKey",
+        &[Privilege::ChangeEncryptionKey, Privilege::RestoreEncryptionKey],
+        false,
+    ),
+    ("/fieldseal.v1.DataEncryptionService/WatchReencryption", &[Privilege::ReadEncryptionKey], true),
+    ("/fieldseal.v1.OrganizationService/CreateOrganization", &[Privilege::CreateOrganizations], false),
+    ("/fieldseal.v1.OrganizationService/GetOrganization", &[Privilege::ReadOrganizations], false),
+    ("/fieldseal.v1.OrganizationService/ListOrganizations", &[Privilege::ReadOrganizations], false),
+    ("/fieldseal.v1.SecretAccessService/RevealAttributes", &[Privilege::RevealAttributes], false),
+    ("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", &[Privilege::ReadContract], true),
+    ("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", &[Privilege::ReadContract], true),
+];
+
+/// The privilege that a standard method needs.
+fn standard_privilege(method: StandardMethod) -> Privilege {
+    match method {
+        StandardMethod::Get | StandardMethod::List => Privilege::ReadRecords,
+        StandardMethod::Create | StandardMethod::Update | StandardMethod::Delete => Privilege::WriteRecords,
+    }
+}
+
+/// The table of everything that is served.
+pub(crate) fn rpc_table(served: &ServedSchema) -> RpcTable {
+    let named = RPCS.iter().map(|(path, privileges, answers_with_stream)| {
+        ((*path).to_owned(), Rpc { privileges, answers_with_stream: *answers_with_stream })
+    });
+    let entities = served.methods.iter().map(|method| {
+        let privileges = match standard_privilege(method.standard) {
+            Privilege::ReadRecords => &[Privilege::ReadRecords][..],
+            _ => &[Privilege::WriteRecords][..],
+        };
+        (method.path.clone(), Rpc { privileges, answers_with_stream: false })
+    });
+    RpcTable::new(named.chain(entities).collect::<HashMap<_, _>>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_rpc_of_the_contract_is_named() {
+        let pool = prost_reflect::DescriptorPool::decode(fieldseal::FILE_DESCRIPTOR_SET).unwrap();
+        let table = rpc_table(&crate::schema::read(fieldseal::FILE_DESCRIPTOR_SET).unwrap());
+        let mut rpcs = 0;
+        for method in pool.services().flat_map(|service| service.methods().collect::<Vec<_>>()) {
+            let path = format!("/{}/{}", method.parent_service().full_name(), method.name());
+            let rpc = table.get(&path).unwrap_or_else(|| panic!("{path} is not in the table"));
+            assert!(!rpc.privileges.is_empty(), "{path}");
+            assert_eq!(rpc.answers_with_stream, method.is_server_streaming(), "{path}");
+            rpcs += 1;
+        }
+        assert_eq!(rpcs, 28);
+    }
+}

@@ -1,0 +1,20 @@
+//! Server reflection, v1 and v1alpha: the contract, the health service, and the types of error details, so that a tool can show them.
+
+use tonic::service::RoutesBuilder;
+
+/// Why the contract can't be reflected.
+#[derive(Debug, thiserror::Error)]
+#[error("the descriptor set can't be reflected")]
+pub(crate) struct ReflectionError(#[from] tonic_reflection::server::Error);
+
+/// Adds both versions of the service.
+pub(super) fn add(routes: &mut RoutesBuilder) -> Result<(), ReflectionError> {
+    let sets = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(fieldseal::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
+    };
+    routes.add_service(sets().build_v1()?).add_service(sets().build_v1alpha()?);
+    Ok(())
+}

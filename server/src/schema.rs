@@ -1,0 +1,446 @@
+//! From descriptors to the schema: reads Fieldseal's options off messages and services, once, at a start.
+//!
+//! Every message with the option `entity` becomes an entity; every service with the option `entity_service` serves one, by the five
+//! standard methods, recognised by name and shape. A wrong schema is an error that names the place. This file and the codec are the only
+//! ones that know prost-reflect.
+
+use std::sync::Arc;
+
+use fieldseal_core::{
+    id::Timestamp,
+    schema::{Attribute, Entity, Kind, OnDelete, Schema, SchemaError, Value},
+};
+use prost_reflect::{
+    Cardinality, DescriptorPool, DynamicMessage, EnumDescriptor, FieldDescriptor, Kind as ProtoKind, MessageDescriptor,
+    MethodDescriptor, ServiceDescriptor, Value as ProtoValue,
+};
+
+/// The fields that every entity has and that are no attributes.
+const SYSTEM_FIELDS: [&str; 4] = ["name", "etag", "create_time", "update_time"];
+
+/// A schema together with what the wire needs to serve it.
+pub struct ServedSchema {
+    /// The schema.
+    pub schema: Arc<Schema>,
+    /// The methods of all entity services.
+    pub methods: Vec<EntityMethod>,
+}
+
+/// One rpc of an entity service.
+#[derive(Clone)]
+pub struct EntityMethod {
+    /// `/fieldseal.v1.MailboxService/CreateMailbox`
+    pub path: String,
+    /// Which of the five it is.
+    pub standard: StandardMethod,
+    /// The entity it serves.
+    pub entity: Arc<Entity>,
+    /// The entity's message.
+    pub resource: ResourceMessage,
+    /// The request's message.
+    pub input: MessageDescriptor,
+    /// The response's message.
+    pub output: MessageDescriptor,
+}
+
+/// The five standard methods of an entity service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StandardMethod {
+    /// `CreateX`
+    Create,
+    /// `GetX`
+    Get,
+    /// `ListXs`
+    List,
+    /// `UpdateX`
+    Update,
+    /// `DeleteX`
+    Delete,
+}
+
+/// An entity's message, with the field of each attribute by the attribute's index.
+#[derive(Clone)]
+pub struct ResourceMessage {
+    /// The message.
+    pub message: MessageDescriptor,
+    /// The fields.
+    pub fields: Arc<Vec<FieldDescriptor>>,
+}
+
+/// Why descriptors can't be served.
+#[derive(Debug, thiserror::Error)]
+pub enum DescriptorError {
+    /// The bytes are no descriptor set.
+    #[error("the descriptor set can't be read")]
+    Unreadable(#[source] prost_reflect::DescriptorError),
+    /// The set lacks Fieldseal's own options.
+    #[error("the descriptor set lacks `{0}`: it was made without fieldseal/v1/annotations.proto")]
+    OptionMissing(String),
+    /// Something is declared in a way that can't be served.
+    #[error("{place}: {problem}")]
+    Wrong {
+        /// The full name of the message, field, service or method.
+        place: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// The schema as a whole is wrong.
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
+}
+
+fn wrong(place: &str, problem: impl Into<String>) -> DescriptorError {
+    DescriptorError::Wrong { place: place.to_owned(), problem: problem.into() }
+}
+
+/// Reads an encoded descriptor set.
+///
+/// # Errors
+/// See [`DescriptorError`].
+pub fn read(encoded: &[u8]) -> Result<ServedSchema, DescriptorError> {
+    let pool = DescriptorPool::decode(encoded).map_err(DescriptorError::Unreadable)?;
+    let options = Options::new(&pool)?;
+    let mut entities = Vec::new();
+    for message in pool.all_messages() {
+        if let Some(entity) = options.entity(&message)? {
+            entities.push(entity);
+        }
+    }
+    let schema = Arc::new(Schema::new(entities)?);
+    let mut methods = Vec::new();
+    for service in pool.services() {
+        if let Some(entity) = options.served_entity(&pool, &service)? {
+            methods.extend(entity_methods(&service, &entity, &schema)?);
+        }
+    }
+    Ok(ServedSchema { schema, methods })
+}
+
+/// Fieldseal's options, as extensions of the pool.
+struct Options {
+    entity: prost_reflect::ExtensionDescriptor,
+    attribute: prost_reflect::ExtensionDescriptor,
+    entity_service: prost_reflect::ExtensionDescriptor,
+}
+
+impl Options {
+    fn new(pool: &DescriptorPool) -> Result<Options, DescriptorError> {
+        let extension = |name: &str| {
+            let full_name = format!("fieldseal.v1.{name}");
+            pool.get_extension_by_name(&full_name).ok_or(DescriptorError::OptionMissing(full_name))
+        };
+        Ok(Options {
+            entity: extension("entity")?,
+            attribute: extension("attribute")?,
+            entity_service: extension("entity_service")?,
+        })
+    }
+
+    fn entity(&self, message: &MessageDescriptor) -> Result<Option<Entity>, DescriptorError> {
+        let options = message.options();
+        if !options.has_extension(&self.entity) {
+            return Ok(None);
+        }
+        let ProtoValue::Message(option) = options.get_extension(&self.entity).into_owned() else {
+            return Err(wrong(message.full_name(), "its option `entity` is no message"));
+        };
+        for name in SYSTEM_FIELDS {
+            if message.get_field_by_name(name).is_none() {
+                return Err(wrong(message.full_name(), format!("an entity needs the field `{name}`")));
+            }
+        }
+        let attributes = attribute_fields(message).map(|field| self.attribute(&field)).collect::<Result<_, _>>()?;
+        let storage_name = text(&option, "storage_name");
+        Ok(Some(Entity {
+            name: message.name().to_owned(),
+            collection: text(&option, "collection"),
+            singular: text(&option, "singular"),
+            storage_name: if storage_name.is_empty() { message.name().to_owned() } else { storage_name },
+            id_required: flag(&option, "id_required"),
+            attributes,
+        }))
+    }
+
+    fn attribute(&self, field: &FieldDescriptor) -> Result<Attribute, DescriptorError> {
+        let options = field.options();
+        let option = match options.get_extension(&self.attribute).into_owned() {
+            ProtoValue::Message(option) => option,
+            _ => return Err(wrong(field.full_name(), "its option `attribute` is no message")),
+        };
+        if field.cardinality() != Cardinality::Optional || field.containing_oneof().is_some_and(|oneof| !oneof.is_synthetic()) {
+            return Err(wrong(field.full_name(), "an attribute can be neither repeated nor in a oneof"));
+        }
+        if !field.supports_presence() {
+            return Err(wrong(field.full_name(), "an attribute must be `optional`, so that null and empty are told apart"));
+        }
+        let kind = kind(field, &option)?;
+        let storage_name = text(&option, "storage_name");
+        let deprecated_for = text(&option, "deprecated_for");
+        Ok(Attribute {
+            name: field.name().to_owned(),
+            storage_name: if storage_name.is_empty() { field.name().to_owned() } else { storage_name },
+            default: default(field, &option)?,
+            encrypted: flag(&option, "encrypted"),
+            required: flag(&option, "required"),
+            max_length: integer(&option, "max_length").map(u32::try_from).transpose().map_err(|_| {
+                wrong(field.full_name(), "its `max_length` is no length")
+            })?,
+            minimum: integer(&option, "minimum"),
+            maximum: integer(&option, "maximum"),
+            output_only: flag(&option, "output_only"),
+            immutable: flag(&option, "immutable"),
+            valid_for_create: !flag(&option, "not_valid_for_create"),
+            valid_for_update: !flag(&option, "not_valid_for_update"),
+            deprecated_for: (!deprecated_for.is_empty()).then_some(deprecated_for),
+            kind,
+        })
+    }
+
+    fn served_entity(
+        &self,
+        pool: &DescriptorPool,
+        service: &ServiceDescriptor,
+    ) -> Result<Option<MessageDescriptor>, DescriptorError> {
+        let options = service.options();
+        if !options.has_extension(&self.entity_service) {
+            return Ok(None);
+        }
+        let name = match options.get_extension(&self.entity_service).into_owned() {
+            ProtoValue::String(name) => name,
+            _ => return Err(wrong(service.full_name(), "its option `entity_service` is no text")),
+        };
+        match pool.get_message_by_name(&name).filter(|message| message.options().has_extension(&self.entity)) {
+            Some(message) => Ok(Some(message)),
+            None => Err(wrong(service.full_name(), format!("it serves `{name}`, which is no entity"))),
+        }
+    }
+}
+
+fn attribute_fields(message: &MessageDescriptor) -> impl Iterator<Item = FieldDescriptor> + use<> {
+    let mut fields: Vec<_> = message.fields().filter(|field| !SYSTEM_FIELDS.contains(&field.name())).collect();
+    fields.sort_by_key(FieldDescriptor::number);
+    fields.into_iter()
+}
+
+fn kind(field: &FieldDescriptor, option: &DynamicMessage) -> Result<Kind, DescriptorError> {
+    let reports_set = text(option, "reports_set");
+    let reference = message(option, "reference");
+    match (field.kind(), reference) {
+        (ProtoKind::Bool, None) if !reports_set.is_empty() => Ok(Kind::ReportsSet { attribute: reports_set }),
+        (_, _) if !reports_set.is_empty() => Err(wrong(field.full_name(), "`reports_set` is for a bool")),
+        (ProtoKind::String, Some(reference)) => {
+            let on_delete = match integer(&reference, "on_delete") {
+                Some(1) => OnDelete::Clear,
+                Some(2) => OnDelete::Refuse,
+                Some(_) | None => return Err(wrong(field.full_name(), "its reference must say what `on_delete` does")),
+            };
+            Ok(Kind::Reference { collection: text(&reference, "collection"), on_delete })
+        }
+        (_, Some(_)) => Err(wrong(field.full_name(), "a reference is a string")),
+        (ProtoKind::Bool, None) => Ok(Kind::Boolean),
+        (ProtoKind::Int32, None) => Ok(Kind::Integer32),
+        (ProtoKind::Int64, None) => Ok(Kind::Integer64),
+        (ProtoKind::String, None) => Ok(Kind::Text),
+        (ProtoKind::Bytes, None) => Ok(Kind::Bytes),
+        (ProtoKind::Enum(choices), None) => Ok(Kind::Choice(choices_of(&choices))),
+        (ProtoKind::Message(message), None) if message.full_name() == "google.protobuf.Timestamp" => Ok(Kind::Time),
+        (_, None) => Err(wrong(
+            field.full_name(),
+            "an attribute is a bool, int32, int64, string, bytes, an enum or a google.protobuf.Timestamp",
+        )),
+    }
+}
+
+/// The numbers that mean something: all but that of `_UNSPECIFIED`.
+fn choices_of(choices: &EnumDescriptor) -> Vec<i32> {
+    choices.values().map(|value| value.number()).filter(|number| *number != 0).collect()
+}
+
+fn default(field: &FieldDescriptor, option: &DynamicMessage) -> Result<Option<Value>, DescriptorError> {
+    let Some(default) = message(option, "default") else { return Ok(None) };
+    let refused = || wrong(field.full_name(), "its default is of another type");
+    let set = default.fields().next().map(|(which, value)| (which.name().to_owned(), value.clone()));
+    match (set, field.kind()) {
+        (Some((_, ProtoValue::String(text))), ProtoKind::String) => Ok(Some(Value::Text(text))),
+        (Some((_, ProtoValue::Bool(value))), ProtoKind::Bool) => Ok(Some(Value::Boolean(value))),
+        (Some((_, ProtoValue::I64(number))), ProtoKind::Int32 | ProtoKind::Int64) => Ok(Some(Value::Integer(number))),
+        (Some((_, ProtoValue::String(name))), ProtoKind::Enum(choices)) => {
+            let value = choices.get_value_by_name(&name).ok_or_else(refused)?;
+            Ok(Some(Value::Integer(value.number().into())))
+        }
+        _ => Err(refused()),
+    }
+}
+
+fn entity_methods(
+    service: &ServiceDescriptor,
+    message: &MessageDescriptor,
+    schema: &Schema,
+) -> Result<Vec<EntityMethod>, DescriptorError> {
+    let entity = schema
+        .entities()
+        .iter()
+        .find(|entity| entity.name == message.name())
+        .ok_or_else(|| wrong(service.full_name(), "it serves an entity that the schema lacks"))?;
+    let resource = ResourceMessage { message: message.clone(), fields: Arc::new(attribute_fields(message).collect()) };
+    service
+        .methods()
+        .map(|method| {
+            let standard = standard_method(&method, entity)
+                .ok_or_else(|| wrong(method.full_name(), "an entity service has the five standard methods only"))?;
+            check_shape(&method, standard, entity, message)?;
+            Ok(EntityMethod {
+                path: format!("/{}/{}", service.full_name(), method.name()),
+                standard,
+                entity: Arc::clone(entity),
+                resource: resource.clone(),
+                input: method.input(),
+                output: method.output(),
+            })
+        })
+        .collect()
+}
+
+fn standard_method(method: &MethodDescriptor, entity: &Entity) -> Option<StandardMethod> {
+    let plural = upper_first(&entity.collection);
+    match method.name() {
+        name if name == format!("Create{}", entity.name) => Some(StandardMethod::Create),
+        name if name == format!("Get{}", entity.name) => Some(StandardMethod::Get),
+        name if name == format!("List{plural}") => Some(StandardMethod::List),
+        name if name == format!("Update{}", entity.name) => Some(StandardMethod::Update),
+        name if name == format!("Delete{}", entity.name) => Some(StandardMethod::Delete),
+        _ => None,
+    }
+}
+
+fn check_shape(
+    method: &MethodDescriptor,
+    standard: StandardMethod,
+    entity: &Entity,
+    message: &MessageDescriptor,
+) -> Result<(), DescriptorError> {
+    let id_field = format!("{}_id", entity.singular);
+    let inputs: &[&str] = match standard {
+        StandardMethod::Create => &["parent", &entity.singular, &id_field],
+        StandardMethod::Get => &["name"],
+        StandardMethod::List => &["parent", "page_size", "page_token"],
+        StandardMethod::Update => &[&entity.singular, "update_mask"],
+        StandardMethod::Delete => &["name", "etag"],
+    };
+    if let Some(missing) = inputs.iter().find(|name| method.input().get_field_by_name(name).is_none()) {
+        return Err(wrong(method.input().full_name(), format!("it lacks the field `{missing}`")));
+    }
+    let output = method.output();
+    let fits = match standard {
+        StandardMethod::Create | StandardMethod::Get | StandardMethod::Update => output == *message,
+        StandardMethod::List => {
+            output.get_field_by_name("next_page_token").is_some() && list_field(&output, message).is_some()
+        }
+        StandardMethod::Delete => output.full_name() == "google.protobuf.Empty",
+    };
+    if method.is_client_streaming() || method.is_server_streaming() || !fits {
+        return Err(wrong(method.full_name(), "it doesn't answer as the standard method of its name does"));
+    }
+    Ok(())
+}
+
+/// The field of a list's answer that holds the records.
+#[must_use]
+pub fn list_field(output: &MessageDescriptor, message: &MessageDescriptor) -> Option<FieldDescriptor> {
+    output.fields().find(|field| field.is_list() && matches!(field.kind(), ProtoKind::Message(of) if of == *message))
+}
+
+fn upper_first(text: &str) -> String {
+    let mut characters = text.chars();
+    characters.next().map(|first| first.to_ascii_uppercase()).into_iter().chain(characters).collect()
+}
+
+fn text(option: &DynamicMessage, name: &str) -> String {
+    match option.get_field_by_name(name).map(std::borrow::Cow::into_owned) {
+        Some(ProtoValue::String(text)) => text,
+        Some(_) | None => String::new(),
+    }
+}
+
+fn flag(option: &DynamicMessage, name: &str) -> bool {
+    matches!(option.get_field_by_name(name).as_deref(), Some(ProtoValue::Bool(true)))
+}
+
+fn integer(option: &DynamicMessage, name: &str) -> Option<i64> {
+    if !option.has_field_by_name(name) {
+        return None;
+    }
+    match option.get_field_by_name(name).as_deref() {
+        Some(ProtoValue::I32(number) | ProtoValue::EnumNumber(number)) => Some((*number).into()),
+        Some(ProtoValue::I64(number)) => Some(*number),
+        Some(_) | None => None,
+    }
+}
+
+fn message(option: &DynamicMessage, name: &str) -> Option<DynamicMessage> {
+    if !option.has_field_by_name(name) {
+        return None;
+    }
+    match option.get_field_by_name(name).map(std::borrow::Cow::into_owned) {
+        Some(ProtoValue::Message(message)) => Some(message),
+        Some(_) | None => None,
+    }
+}
+
+/// Microseconds of a protobuf timestamp; `None` outside the years 1 to 9999. What is finer than a microsecond is cut off.
+#[must_use]
+pub fn timestamp_from_proto(seconds: i64, nanos: i32) -> Option<Timestamp> {
+    // 0001-01-01T00:00:00Z and 9999-12-31T23:59:59Z, the range that google/protobuf/timestamp.proto gives.
+    let in_range = (-62_135_596_800..=253_402_300_799).contains(&seconds) && (0..1_000_000_000).contains(&nanos);
+    in_range.then(|| Timestamp::from_unix_micros(seconds * 1_000_000 + i64::from(nanos / 1_000)))
+}
+
+/// Seconds and nanoseconds of a protobuf timestamp.
+#[must_use]
+pub fn timestamp_to_proto(time: Timestamp) -> prost_types::Timestamp {
+    let micros = time.unix_micros();
+    prost_types::Timestamp {
+        seconds: micros.div_euclid(1_000_000),
+        nanos: i32::try_from(micros.rem_euclid(1_000_000) * 1_000).unwrap_or(0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_built_in_schema_is_served_whole() {
+        let served = read(fieldseal::FILE_DESCRIPTOR_SET).unwrap();
+        let names: Vec<_> = served.schema.entities().iter().map(|entity| entity.name.as_str()).collect();
+        assert_eq!(names.len(), 4, "{names:?}");
+        assert_eq!(served.methods.len(), 20);
+        let encrypted: Vec<String> = served
+            .schema
+            .entities()
+            .iter()
+            .flat_map(|entity| entity.encrypted().map(|attribute| format!("{}.{}", entity.name, attribute.name)))
+            .collect();
+        for wanted in [
+            "EmailServerProfile.incoming_password",
+            "EmailServerProfile.outgoing_password",
+            "Mailbox.password",
+            "Queue.email_password",
+            "UserSettings.email_password",
+        ] {
+            assert!(encrypted.iter().any(|name| name == wanted), "{wanted} of {encrypted:?}");
+        }
+        assert_eq!(encrypted.len(), 5);
+    }
+
+    #[test]
+    fn a_time_goes_there_and_back_to_the_microsecond() {
+        for micros in [0, -1, 1, 1_700_000_000_123_456, -62_135_596_800_000_000] {
+            let time = Timestamp::from_unix_micros(micros);
+            let proto = timestamp_to_proto(time);
+            assert_eq!(timestamp_from_proto(proto.seconds, proto.nanos), Some(time));
+        }
+        assert_eq!(timestamp_from_proto(253_402_300_800, 0), None);
+        assert_eq!(timestamp_from_proto(0, -1), None);
+    }
+}

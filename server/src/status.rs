@@ -1,0 +1,523 @@
+//! The only maker of `tonic::Status`: every error that leaves the server gets its code, its reason and its words here.
+//!
+//! A status carries `google.rpc.ErrorInfo` with the domain `fieldseal` and a reason of the contract. What is wrong inside goes into
+//! its source, which the trace layer logs and no caller sees. The id of the call isn't known here: [`complete`] adds it on the way
+//! out, and details for the errors that the gRPC framework makes.
+
+use std::{collections::HashMap, error::Error, fmt::Display, sync::Arc, time::Duration};
+
+use fieldseal::v1::ErrorReason;
+use fieldseal_core::{
+    crypto::{kek::Fingerprint, key_text::KeyTextViolation},
+    key::KeyError,
+    organization::create::CreateOrganizationError,
+    policy::Privilege,
+    record::Violation,
+    records::{Place, RecordError},
+    store::{Cause, CommitError},
+};
+use http::HeaderMap;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+
+/// The domain of every reason.
+pub(crate) const DOMAIN: &str = "fieldseal";
+
+/// How soon a call that a server refused because it ends may be tried elsewhere.
+const RETRY_ELSEWHERE: Duration = Duration::from_secs(1);
+
+/// What the transport refuses by itself, before a message was read or after the time for it has passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// The call came over a connection without TLS.
+    HttpsRequired,
+    /// The caller showed no certificate that names somebody.
+    IdentityRequired,
+    /// The certificate's time has passed since the connection was made.
+    CertificateExpired,
+    /// The caller may not call this rpc anywhere.
+    PrivilegeMissing(Privilege),
+    /// The rpc is served and stands in no permission table: nobody may call it.
+    NotPermitted,
+    /// There is no such rpc.
+    MethodUnknown,
+    /// The time of the call has passed.
+    DeadlineExceeded,
+    /// The server ends: the call was cut short, or not begun.
+    ShuttingDown,
+}
+
+impl From<Refusal> for Status {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::HttpsRequired => StatusBuilder::new(
+                Code::FailedPrecondition,
+                ErrorReason::HttpsRequired,
+                "connect with TLS: this service isn't given without",
+            )
+            .dynamics_code("8004852C")
+            .build(),
+            Refusal::IdentityRequired => StatusBuilder::new(
+                Code::Unauthenticated,
+                ErrorReason::IdentityRequired,
+                "show a client certificate that names you",
+            )
+            .build(),
+            Refusal::CertificateExpired => StatusBuilder::new(
+                Code::Unauthenticated,
+                ErrorReason::IdentityRequired,
+                "your client certificate has expired",
+            )
+            .build(),
+            Refusal::PrivilegeMissing(privilege) => StatusBuilder::new(
+                Code::PermissionDenied,
+                ErrorReason::PrivilegeMissing,
+                format!("you lack the privilege {privilege}"),
+            )
+            .with("privilege", privilege)
+            .build(),
+            Refusal::NotPermitted => {
+                StatusBuilder::new(Code::PermissionDenied, ErrorReason::PrivilegeMissing, "nobody may call this method")
+                    .build()
+            }
+            Refusal::MethodUnknown => {
+                StatusBuilder::new(Code::Unimplemented, ErrorReason::MethodUnknown, "there is no such method").build()
+            }
+            Refusal::DeadlineExceeded => StatusBuilder::new(
+                Code::DeadlineExceeded,
+                ErrorReason::DeadlineExceeded,
+                "the time for this call has passed",
+            )
+            .build(),
+            Refusal::ShuttingDown => {
+                StatusBuilder::new(Code::Unavailable, ErrorReason::ShuttingDown, "the server is shutting down")
+                    .retry_after(RETRY_ELSEWHERE)
+                    .build()
+            }
+        }
+    }
+}
+
+/// A status in the making.
+pub(crate) struct StatusBuilder {
+    code: Code,
+    reason: ErrorReason,
+    message: String,
+    metadata: HashMap<String, String>,
+    details: ErrorDetails,
+    source: Option<Arc<dyn Error + Send + Sync>>,
+}
+
+impl StatusBuilder {
+    /// Begins with what every error has. The message is for the caller's developer: nothing internal, no value of an attribute.
+    pub(crate) fn new(code: Code, reason: ErrorReason, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            reason,
+            message: message.into(),
+            metadata: HashMap::new(),
+            details: ErrorDetails::new(),
+            source: None,
+        }
+    }
+
+    /// Adds a value to the ErrorInfo's metadata. Keys are lower_snake, and part of the contract.
+    pub(crate) fn with(mut self, key: &'static str, value: impl Display) -> Self {
+        self.metadata.insert(key.to_owned(), value.to_string());
+        self
+    }
+
+    /// Adds the number that the original uses for the situation: eight hexadecimal digits.
+    pub(crate) fn dynamics_code(self, code: &'static str) -> Self {
+        self.with("dynamics_code", code)
+    }
+
+    /// Adds a violation to the BadRequest.
+    pub(crate) fn violation(mut self, field: impl Into<String>, description: impl Into<String>) -> Self {
+        self.details.add_bad_request_violation(field, description);
+        self
+    }
+
+    /// Adds a RetryInfo: waiting helps.
+    pub(crate) fn retry_after(mut self, delay: Duration) -> Self {
+        self.details.set_retry_info(Some(delay));
+        self
+    }
+
+    /// Keeps the cause, for the log only.
+    pub(crate) fn caused_by(mut self, source: impl Error + Send + Sync + 'static) -> Self {
+        self.source = Some(Arc::new(source));
+        self
+    }
+
+    /// The status.
+    pub(crate) fn build(mut self) -> Status {
+        self.details.set_error_info(reason_name(self.reason), DOMAIN, self.metadata);
+        let mut status = Status::with_error_details(self.code, self.message, self.details);
+        if let Some(source) = self.source {
+            status.set_source(source);
+        }
+        status
+    }
+}
+
+/// Fields of a request are wrong; all of them are listed.
+pub(crate) fn invalid(violations: Vec<Violation>) -> Status {
+    let builder = StatusBuilder::new(Code::InvalidArgument, ErrorReason::FieldInvalid, "the request has invalid fields");
+    violations
+        .into_iter()
+        .fold(builder, |builder, Violation { field, problem }| builder.violation(field, problem.to_string()))
+        .build()
+}
+
+/// A page token that was not made for this list and this caller.
+pub(crate) fn page_token_invalid() -> Status {
+    StatusBuilder::new(
+        Code::InvalidArgument,
+        ErrorReason::PageTokenInvalid,
+        "the page token was not given for this list and this caller",
+    )
+    .violation("page_token", "is not a token that this list gave")
+    .build()
+}
+
+/// The message can't be decoded. What is wrong with it isn't repeated: it may hold anything.
+pub(crate) fn message_invalid() -> Status {
+    StatusBuilder::new(Code::InvalidArgument, ErrorReason::MessageInvalid, "the message can't be decoded").build()
+}
+
+/// There is no organization of this name; said only to who may do what was asked there.
+pub(crate) fn organization_not_found() -> Status {
+    not_found("there is no such organization")
+}
+
+fn not_found(message: &str) -> Status {
+    StatusBuilder::new(Code::NotFound, ErrorReason::NotFound, message).dynamics_code("80040217").build()
+}
+
+fn already_exists(message: &str) -> Status {
+    StatusBuilder::new(Code::AlreadyExists, ErrorReason::AlreadyExists, message).dynamics_code("80040237").build()
+}
+
+/// Something failed that no input explains.
+pub(crate) fn internal(error: impl Error + Send + Sync + 'static) -> Status {
+    StatusBuilder::new(Code::Internal, ErrorReason::Internal, INTERNAL_WORDS).caused_by(error).build()
+}
+
+/// A task of the server ended without an outcome.
+pub(crate) fn broken() -> Status {
+    StatusBuilder::new(Code::Internal, ErrorReason::Internal, INTERNAL_WORDS).build()
+}
+
+const INTERNAL_WORDS: &str = "the server failed; its log has the reason under the id of this call";
+
+/// A refusal could not be recorded.
+pub(crate) fn audit_unavailable(error: CommitError) -> Status {
+    audit(error)
+}
+
+fn audit(cause: impl Error + Send + Sync + 'static) -> Status {
+    StatusBuilder::new(
+        Code::Unavailable,
+        ErrorReason::AuditUnavailable,
+        "the audit record can't be written, so nothing was given or done",
+    )
+    .retry_after(RETRY_STORE)
+    .caused_by(cause)
+    .build()
+}
+
+fn store_unavailable(cause: Cause) -> Status {
+    StatusBuilder::new(Code::Unavailable, ErrorReason::StoreUnavailable, "the store is unavailable; nothing changed")
+        .retry_after(RETRY_STORE)
+        .caused_by(cause)
+        .build()
+}
+
+fn outcome_unknown(cause: Cause) -> Status {
+    StatusBuilder::new(
+        Code::Unavailable,
+        ErrorReason::OutcomeUnknown,
+        "whether the change took effect is not known: read before you repeat it",
+    )
+    .caused_by(cause)
+    .build()
+}
+
+/// How soon a store that did not answer may be asked again.
+const RETRY_STORE: Duration = Duration::from_secs(1);
+
+/// How soon a SetDataEncryptionKey that found another one running may be tried again.
+const RETRY_SET_KEY: Duration = Duration::from_secs(5);
+
+fn ring_damaged(organization: &str) -> Status {
+    StatusBuilder::new(Code::DataLoss, ErrorReason::KeyRingDamaged, "the organization's key ring is missing or damaged")
+        .with("organization", organization)
+        .dynamics_code("8004852F")
+        .build()
+}
+
+fn inactive(organization: &str, wanted: Fingerprint) -> Status {
+    StatusBuilder::new(
+        Code::FailedPrecondition,
+        ErrorReason::DataEncryptionInactive,
+        format!("data encryption is inactive: restore the key with the fingerprint {wanted}"),
+    )
+    .with("organization", organization)
+    .with("wanted_fingerprint", wanted)
+    .dynamics_code("80048524")
+    .build()
+}
+
+/// Why a record was not handled as asked.
+pub(crate) fn record(error: RecordError, place: &Place) -> Status {
+    let organization = &place.organization.name;
+    match error {
+        RecordError::Invalid(violations) => invalid(violations),
+        RecordError::PageToken => page_token_invalid(),
+        RecordError::NotFound => not_found("there is no such record"),
+        RecordError::AlreadyExists => already_exists("a record with this id exists"),
+        RecordError::EtagMismatch => StatusBuilder::new(
+            Code::Aborted,
+            ErrorReason::EtagMismatch,
+            "the record has changed since the etag was given: read it again",
+        )
+        .dynamics_code("80060882")
+        .build(),
+        RecordError::ReferenceInUse { collection } => StatusBuilder::new(
+            Code::FailedPrecondition,
+            ErrorReason::ReferenceInUse,
+            format!("a record in {collection} refers to this one"),
+        )
+        .with("collection", collection)
+        .build(),
+        RecordError::Inactive { wanted } => inactive(organization, wanted),
+        RecordError::RingDamaged => ring_damaged(organization),
+        RecordError::CellUnreadable { entity, attribute } => {
+            StatusBuilder::new(Code::DataLoss, ErrorReason::CellUnreadable, "the stored value can't be opened")
+                .with("entity", entity)
+                .with("attribute", attribute)
+                .dynamics_code("80048524")
+                .build()
+        }
+        RecordError::AuditUnavailable(cause) => audit(cause),
+        RecordError::Unavailable(cause) => store_unavailable(cause),
+        RecordError::Unknown(cause) => outcome_unknown(cause),
+    }
+}
+
+/// Why an organization was not created.
+pub(crate) fn create_organization(error: CreateOrganizationError) -> Status {
+    match error {
+        CreateOrganizationError::Invalid(violations) => invalid(violations),
+        CreateOrganizationError::AlreadyExists => already_exists("an organization of this name exists"),
+        CreateOrganizationError::Unavailable(cause) => store_unavailable(cause),
+        CreateOrganizationError::Unknown(cause) => outcome_unknown(cause),
+    }
+}
+
+/// Why a key was not checked, retrieved, changed or restored. `progress` is how many cells of how many a re-encryption has done.
+pub(crate) fn key(error: KeyError, organization: &str, progress: Option<(u64, u64)>) -> Status {
+    use Code::{Aborted, FailedPrecondition, InvalidArgument, ResourceExhausted};
+    let with_organization = |code, reason, message: String| StatusBuilder::new(code, reason, message).with("organization", organization);
+    match error {
+        KeyError::AlreadyRunning => {
+            let message = "a SetDataEncryptionKey, or the re-encryption after one, is running".to_owned();
+            let (done, total) = progress.unwrap_or_default();
+            with_organization(Aborted, ErrorReason::SetKeyAlreadyRunning, message)
+                .with("cells_done", done)
+                .with("cells_total", total)
+                .dynamics_code("8004852A")
+                .retry_after(RETRY_SET_KEY)
+                .build()
+        }
+        KeyError::Inactive { wanted } => {
+            let message = format!("the key is missing: restore the one with the fingerprint {wanted}, then change it");
+            with_organization(FailedPrecondition, ErrorReason::KeyInactive, message)
+                .with("wanted_fingerprint", wanted)
+                .dynamics_code("80048527")
+                .build()
+        }
+        KeyError::NotPresent { wanted } => inactive(organization, wanted),
+        KeyError::AlreadyActive => {
+            let message = "the key is present and working: to set another, set change_encryption_key".to_owned();
+            with_organization(FailedPrecondition, ErrorReason::KeyAlreadyActive, message).dynamics_code("80048525").build()
+        }
+        KeyError::RingDamaged => ring_damaged(organization),
+        KeyError::Mismatch { wanted } => {
+            let message = format!("this key does not open the data; the one with the fingerprint {wanted} does");
+            with_organization(FailedPrecondition, ErrorReason::KeyMismatch, message)
+                .with("wanted_fingerprint", wanted)
+                .dynamics_code("8004852B")
+                .build()
+        }
+        KeyError::ChangeQuota { limit, retry_after_seconds } => {
+            let message = format!("the key was changed {limit} times within an hour; wait {retry_after_seconds} seconds");
+            with_organization(ResourceExhausted, ErrorReason::KeyChangeQuota, message)
+                .with("limit", limit)
+                .with("interval_seconds", 3_600)
+                .dynamics_code("80048529")
+                .retry_after(Duration::from_secs(retry_after_seconds))
+                .build()
+        }
+        KeyError::RestoreQuota { limit, retry_after_seconds } => {
+            let message =
+                format!("a restore was attempted {limit} times within 15 minutes; wait {retry_after_seconds} seconds");
+            with_organization(ResourceExhausted, ErrorReason::KeyRestoreQuota, message)
+                .with("limit", limit)
+                .with("interval_seconds", 900)
+                .dynamics_code("80048529")
+                .retry_after(Duration::from_secs(retry_after_seconds))
+                .build()
+        }
+        KeyError::TextRule(violations) => {
+            let message = "the key text breaks the rule".to_owned();
+            let builder = with_organization(InvalidArgument, ErrorReason::KeyValidation, message).dynamics_code("80048528");
+            violations.into_iter().fold(builder, rule_violation).build()
+        }
+        KeyError::TextNotRestorable(violation) => {
+            with_organization(InvalidArgument, ErrorReason::KeyValidation, "this can't be the text of a key".to_owned())
+                .dynamics_code("80048528")
+                .violation("encryption_key", violation.to_string())
+                .build()
+        }
+        KeyError::AuditUnavailable(cause) => audit(cause),
+        KeyError::Unavailable(cause) => store_unavailable(cause),
+        KeyError::Unknown(cause) => outcome_unknown(cause),
+    }
+}
+
+fn rule_violation(builder: StatusBuilder, violation: KeyTextViolation) -> StatusBuilder {
+    let builder = match violation {
+        KeyTextViolation::TooShort { given_length } | KeyTextViolation::TooLong { given_length } => {
+            builder.with("given_length", given_length)
+        }
+        KeyTextViolation::NoLetter
+        | KeyTextViolation::NoNumeral
+        | KeyTextViolation::NoSymbol
+        | KeyTextViolation::ControlCharacter => builder,
+    };
+    builder.violation("encryption_key", violation.to_string())
+}
+
+/// A reason as the contract writes it: without the prefix that buf asks for.
+pub(crate) fn reason_name(reason: ErrorReason) -> &'static str {
+    let name = reason.as_str_name();
+    name.strip_prefix("ERROR_REASON_").unwrap_or(name)
+}
+
+/// Completes the status in `headers` (of a response without a body, or trailers): the id of the call, and an ErrorInfo where there is
+/// none, which is where the framework made the error. Headers that say OK, or nothing, stay as they are.
+pub(crate) fn complete(headers: &mut HeaderMap, call_id: &str) {
+    // Status reads the details with an `expect`; what a header of the framework's holds is never anything but base64.
+    let Some(status) = Status::from_header_map(headers).filter(|status| status.code() != Code::Ok) else { return };
+    let mut details = status.get_error_details();
+    let mut message = status.message();
+    if details.error_info().is_none() {
+        let (reason, words) = framework_error(status.code());
+        details.set_error_info(reason_name(reason), DOMAIN, HashMap::new());
+        message = words.unwrap_or(message);
+    }
+    details.set_request_info(call_id, "");
+    // Adding fails for a text that no header can hold; the incomplete status stands then.
+    let _incomplete = Status::with_error_details(status.code(), message, details).add_header(headers);
+}
+
+/// The reason for an error that the framework made, and words to put in place of its own where those may be internal.
+fn framework_error(code: Code) -> (ErrorReason, Option<&'static str>) {
+    match code {
+        Code::Unimplemented => (ErrorReason::MethodUnknown, None),
+        // tonic answers a message that can't be decoded, or is missing, with INTERNAL.
+        Code::InvalidArgument | Code::Internal => (ErrorReason::MessageInvalid, None),
+        Code::OutOfRange | Code::ResourceExhausted => (ErrorReason::MessageTooLarge, None),
+        Code::DeadlineExceeded => (ErrorReason::DeadlineExceeded, None),
+        Code::Cancelled => (ErrorReason::Cancelled, None),
+        Code::NotFound => (ErrorReason::NotFound, None),
+        Code::PermissionDenied => (ErrorReason::PrivilegeMissing, None),
+        Code::Unauthenticated => (ErrorReason::IdentityRequired, None),
+        Code::Ok
+        | Code::Unknown
+        | Code::AlreadyExists
+        | Code::FailedPrecondition
+        | Code::Aborted
+        | Code::Unavailable
+        | Code::DataLoss => {
+            (ErrorReason::Internal, Some("the server failed; its log has the reason under the id of this call"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers_of(status: &Status) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        status.add_header(&mut headers).unwrap();
+        headers
+    }
+
+    fn completed(status: &Status) -> Status {
+        let mut headers = headers_of(status);
+        complete(&mut headers, "the-call");
+        Status::from_header_map(&headers).unwrap()
+    }
+
+    #[test]
+    fn a_refusal_carries_reason_domain_and_the_originals_number() {
+        let status = Status::from(Refusal::HttpsRequired);
+        assert_eq!(status.code(), Code::FailedPrecondition);
+        let info = status.get_details_error_info().unwrap();
+        assert_eq!((info.reason.as_str(), info.domain.as_str()), ("HTTPS_REQUIRED", "fieldseal"));
+        assert_eq!(info.metadata.get("dynamics_code").map(String::as_str), Some("8004852C"));
+    }
+
+    #[test]
+    fn completing_adds_the_call_and_keeps_the_rest() {
+        let status = StatusBuilder::new(Code::ResourceExhausted, ErrorReason::KeyChangeQuota, "wait")
+            .with("limit", 5)
+            .violation("encryption_key", "too short")
+            .retry_after(Duration::from_secs(7))
+            .build();
+        let completed = completed(&status);
+        assert_eq!((completed.code(), completed.message()), (status.code(), status.message()));
+        let details = completed.get_error_details();
+        assert_eq!(details.request_info().unwrap().request_id, "the-call");
+        let info = details.error_info().unwrap();
+        assert_eq!(
+            (info.reason.as_str(), info.metadata.get("limit").map(String::as_str)),
+            ("KEY_CHANGE_QUOTA", Some("5"))
+        );
+        assert_eq!(details.retry_info().unwrap().retry_delay, Some(Duration::from_secs(7)));
+        assert_eq!(details.bad_request().unwrap().field_violations.len(), 1);
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "what the framework does")]
+    fn the_frameworks_errors_get_a_reason() {
+        for (status, reason) in [
+            (Status::unimplemented(""), "METHOD_UNKNOWN"),
+            (Status::out_of_range("too large"), "MESSAGE_TOO_LARGE"),
+            (Status::internal("failed to decode"), "MESSAGE_INVALID"),
+            (Status::cancelled("Timeout expired"), "CANCELLED"),
+        ] {
+            let completed = completed(&status);
+            assert_eq!((completed.code(), completed.message()), (status.code(), status.message()));
+            assert_eq!(completed.get_details_error_info().unwrap().reason, reason);
+            assert_eq!(completed.get_details_request_info().unwrap().request_id, "the-call");
+        }
+        let unknown = completed(&Status::unknown("the path /secret is missing"));
+        assert_eq!(unknown.get_details_error_info().unwrap().reason, "INTERNAL");
+        assert!(!unknown.message().contains("secret"));
+    }
+
+    #[test]
+    fn an_answer_without_an_error_stays_as_it_is() {
+        let mut headers = HeaderMap::new();
+        complete(&mut headers, "the-call");
+        assert!(headers.is_empty());
+        headers.insert(Status::GRPC_STATUS, i32::from(Code::Ok).into());
+        complete(&mut headers, "the-call");
+        assert_eq!(headers.len(), 1);
+    }
+}

@@ -1,0 +1,236 @@
+//! The contract suite: what every store does alike, one named check for each promise.
+//!
+//! A store passes it by giving a [`Subject`] to [`contract_tests`]. The checks know the store port only; what else a store promises
+//! (its files, its locks, its plans) is tested beside it.
+use std::sync::Arc;
+
+use fieldseal_core::{
+    audit::{self, AUDIT_TABLE, AuditAction, AuditEntry, OUTCOME_DONE},
+    id::Timestamp,
+    port::Pending,
+    store::{
+        Column, ColumnType, Commit, CommitError, Comparison, Condition, Datum, Direction, Name, Row, Select, Step,
+        Store, Table,
+    },
+};
+use uuid::Uuid;
+
+pub(crate) mod callers;
+pub(crate) mod reads;
+pub(crate) mod steps;
+pub(crate) mod values;
+
+/// A database that a check opens, lets go and opens again.
+pub(crate) trait Subject: Send + Sync {
+    /// Opens the database, which is empty the first time. Whoever opened it before has let it go.
+    fn open(&self) -> Pending<'_, Arc<dyn Store>>;
+}
+
+/// Makes a test of every check. The expression makes a subject of its own for each.
+macro_rules! contract_tests {
+    ($subject:expr) => {
+        $crate::store::contract::contract_tests! { $subject;
+            steps:
+                a_commit_without_steps_is_applied
+                a_commit_is_applied_whole_or_not_at_all
+                a_refusal_names_the_first_step_that_failed
+                a_step_sees_what_the_steps_before_it_did
+                a_key_that_exists_is_not_inserted_again
+                a_column_that_is_left_out_is_null
+                a_key_is_never_null
+                an_update_touches_one_row_if_one_is_expected
+                an_update_reads_the_values_from_before_it
+                an_update_to_a_key_that_exists_is_refused
+                an_integer_grows_and_does_not_overflow
+                a_delete_takes_one_row_if_one_is_expected
+                a_required_row_must_be_there
+                a_forbidden_row_must_not_be_there
+                a_table_that_exists_is_not_made_again
+                a_table_made_in_vain_can_be_made_again
+                a_table_may_have_a_key_of_several_columns
+                a_column_is_added_to_the_rows_there_are
+                a_column_that_exists_or_has_no_table_is_not_added;
+            values:
+                every_value_is_read_as_it_was_written
+                a_large_value_is_read_as_it_was_written
+                a_text_with_u_0000_is_stored_nowhere
+                a_value_of_another_type_is_stored_nowhere
+                a_name_that_is_none_is_refused;
+            reads:
+                columns_come_in_the_order_asked_for
+                text_is_ordered_by_code_point
+                text_is_compared_case_sensitively
+                numbers_and_times_are_ordered_by_value
+                bytes_and_uuids_are_ordered_by_their_bytes
+                nulls_come_first_and_in_reverse_last
+                a_null_compares_with_nothing
+                all_of_none_is_everything_and_any_of_none_is_nothing
+                a_header_differs_from_shorter_values_and_not_from_null
+                pages_follow_each_other_without_gap_or_repetition
+                a_limit_is_kept
+                rows_are_counted
+                what_is_not_there_is_unavailable;
+            callers:
+                what_was_committed_is_read_next
+                what_was_committed_is_there_after_reopening
+                of_many_commits_that_compare_exactly_one_wins
+                a_refused_commit_leaves_its_neighbours_alone
+                a_caller_that_leaves_does_not_stop_its_commit
+                an_audit_chain_has_no_gap_under_a_thousand_callers
+                an_audit_chain_goes_on_after_reopening
+                a_commit_has_as_many_audit_records_as_it_names
+                a_scrub_changes_nothing_that_is_there;
+        }
+    };
+    ($subject:expr; $($part:ident: $($check:ident)+;)+) => {
+        $($(
+            #[tokio::test(flavor = "multi_thread")]
+            async fn $check() {
+                $crate::store::contract::$part::$check(&$subject).await;
+            }
+        )+)+
+    };
+}
+pub(crate) use contract_tests;
+
+const THING: &str = "Thing";
+
+/// A table with a column of each type.
+fn thing() -> Table {
+    let column = |name: &'static str, kind| Column { name: name.into(), kind, nullable: name != "id" };
+    Table {
+        name: THING.into(),
+        columns: vec![
+            column("id", ColumnType::Uuid),
+            column("flag", ColumnType::Boolean),
+            column("number", ColumnType::Integer),
+            column("name", ColumnType::Text),
+            column("data", ColumnType::Bytes),
+            column("link", ColumnType::Uuid),
+            column("time", ColumnType::Time),
+        ],
+        key: vec!["id".into()],
+    }
+}
+
+/// The database, with a table of things and one for an audit trail.
+async fn opened(subject: &dyn Subject) -> Arc<dyn Store> {
+    let store = subject.open().await;
+    apply(&*store, vec![Step::CreateTable(thing()), Step::CreateTable(audit::table())]).await;
+    store
+}
+
+async fn commit(store: &dyn Store, steps: Vec<Step>) -> Result<(), CommitError> {
+    store.commit(Commit::of(steps)).await
+}
+
+async fn apply(store: &dyn Store, steps: Vec<Step>) {
+    commit(store, steps).await.unwrap();
+}
+
+/// The step that was refused.
+async fn refused(store: &dyn Store, steps: Vec<Step>) -> usize {
+    match commit(store, steps).await {
+        Err(CommitError::Refused { step }) => step,
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+/// The commit could not be made, and did nothing.
+async fn impossible(store: &dyn Store, steps: Vec<Step>) {
+    let before = everything(store).await;
+    match commit(store, steps).await {
+        Err(CommitError::Unavailable(_)) => assert_eq!(everything(store).await, before),
+        other => panic!("not unavailable: {other:?}"),
+    }
+}
+
+fn id(number: u128) -> Datum {
+    Datum::Uuid(Uuid::from_u128(number))
+}
+
+fn text(text: &str) -> Datum {
+    Datum::Text(text.to_owned())
+}
+
+fn insert(number: u128, values: impl IntoIterator<Item = (&'static str, Datum)>) -> Step {
+    let mut row: Vec<(Name, Datum)> = vec![("id".into(), id(number))];
+    row.extend(values.into_iter().map(|(column, datum)| (column.into(), datum)));
+    Step::Insert { table: THING.into(), row }
+}
+
+fn with_id(number: u128) -> Condition {
+    Condition::equal("id", id(number))
+}
+
+fn compare(column: &'static str, comparison: Comparison, value: Datum) -> Condition {
+    Condition::Compare { column: column.into(), comparison, value }
+}
+
+fn things(columns: &[&'static str], rows: Condition, order: &[(&'static str, Direction)]) -> Select {
+    Select {
+        table: THING.into(),
+        columns: columns.iter().map(|&name| name.into()).collect(),
+        rows,
+        order: order.iter().map(|&(name, direction)| (name.into(), direction)).collect(),
+        limit: 1_000,
+    }
+}
+
+/// One column of the things that meet a condition, by id.
+async fn column(store: &dyn Store, name: &'static str, rows: Condition) -> Vec<Datum> {
+    let rows = store.select(things(&[name], rows, &[("id", Direction::Ascending)])).await.unwrap();
+    rows.into_iter().flatten().collect()
+}
+
+/// The ids of the things that meet a condition, as numbers and in order.
+async fn ids(store: &dyn Store, rows: Condition) -> Vec<u128> {
+    column(store, "id", rows).await.into_iter().map(number).collect()
+}
+
+fn number(datum: Datum) -> u128 {
+    let Datum::Uuid(uuid) = datum else { panic!("no id: {datum:?}") };
+    uuid.as_u128()
+}
+
+async fn everything(store: &dyn Store) -> Vec<Row> {
+    let all = ["id", "flag", "number", "name", "data", "link", "time"];
+    store.select(things(&all, Condition::EVERYTHING, &[("id", Direction::Ascending)])).await.unwrap()
+}
+
+fn entry(subject: &str) -> AuditEntry {
+    AuditEntry {
+        time: Timestamp::from_unix_micros(1),
+        caller: None,
+        action: AuditAction::RevealAttributes,
+        outcome: OUTCOME_DONE,
+        subject: subject.to_owned(),
+        attributes: None,
+        purpose: None,
+        fingerprint: None,
+        key_version: None,
+    }
+}
+
+/// The number of audit records, having checked that each follows the one before.
+async fn chain_length(store: &dyn Store) -> i64 {
+    let rows = store
+        .select(Select {
+            table: AUDIT_TABLE.into(),
+            columns: ["sequence", "previous_hash", "hash"].map(Name::from).to_vec(),
+            rows: Condition::EVERYTHING,
+            order: vec![("sequence".into(), Direction::Ascending)],
+            limit: u32::MAX,
+        })
+        .await
+        .unwrap();
+    let mut length = 0;
+    let mut last = Datum::Bytes(vec![0; 32]);
+    for row in rows {
+        length += 1;
+        assert_eq!(row[0], Datum::Integer(length));
+        assert_eq!(row[1], last, "record {length} doesn't follow the one before");
+        last = row[2].clone();
+    }
+    length
+}

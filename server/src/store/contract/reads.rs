@@ -1,0 +1,178 @@
+//! What a read answers, and in which order.
+
+use Direction::{Ascending, Descending};
+use fieldseal_core::store::Expect;
+
+use super::*;
+
+/// Inserts things 1, 2, 3 … with these values in a column.
+async fn fill(store: &dyn Store, name: &'static str, values: impl IntoIterator<Item = Datum>) {
+    let steps = (1..).zip(values).map(|(number, value)| insert(number, [(name, value)])).collect();
+    apply(store, steps).await;
+}
+
+async fn empty(store: &dyn Store) {
+    apply(store, vec![Step::Delete { table: THING.into(), rows: Condition::EVERYTHING, expect: Expect::Any }]).await;
+}
+
+/// The numbers of all things, by this column and then by id.
+async fn ordered(store: &dyn Store, name: &'static str, direction: Direction) -> Vec<u128> {
+    let select = things(&["id"], Condition::EVERYTHING, &[(name, direction), ("id", Ascending)]);
+    store.select(select).await.unwrap().into_iter().flatten().map(number).collect()
+}
+
+/// These values, which are in order, are stored in another and then read in order, and each is greater than those before it.
+async fn is_order(store: &dyn Store, name: &'static str, values: Vec<Datum>) {
+    fill(store, name, values.iter().rev().cloned()).await;
+    let count = values.len() as u128;
+    assert_eq!(ordered(store, name, Ascending).await, (1..=count).rev().collect::<Vec<_>>());
+    assert_eq!(ordered(store, name, Descending).await, (1..=count).collect::<Vec<_>>());
+    for (index, value) in values.into_iter().enumerate() {
+        let greater = compare(name, Comparison::Greater, value.clone());
+        let less = compare(name, Comparison::Less, value.clone());
+        assert_eq!(ids(store, greater).await.len(), count as usize - index - 1, "{value:?}");
+        assert_eq!(ids(store, less).await.len(), index, "{value:?}");
+        assert_eq!(ids(store, Condition::equal(name, value.clone())).await, [count - index as u128], "{value:?}");
+    }
+}
+
+pub(crate) async fn columns_come_in_the_order_asked_for(subject: &dyn Subject) {
+    let store = opened(subject).await;
+    apply(&*store, vec![insert(1, [("name", text("a")), ("number", Datum::Integer(2))])]).await;
+    let rows = store.select(things(&["name", "id", "number", "name"], Condition::EVERYTHING, &[])).await.unwrap();
+    assert_eq!(rows, [[text("a"), id(1), Datum::Integer(2), text("a")]]);
+}
+
+pub(crate) async fn text_is_ordered_by_code_point(subject: &dyn Subject) {
+    let store = opened(subject).await;
+    // Not as a dictionary has it (a, A, ä, Z), nor by UTF-16 units, where U+1F600 comes before U+FF5E.
+    let texts =
+        ["", " ", "A", "Z", "_", "a", "a ", "a b", "aB", "aa", "z", "\u{7f}", "ä", "\u{FF5E}", "\u{FFFD}", "\u{1F600}"];
+    is_order(&*store, "name", texts.map(text).to_vec()).await;
+}
+
+pub(crate) async fn text_is_compared_case_sensitively(subject: &dyn Subject) {
+    let store = opened(subject).await;
+    fill(&*store, "name", ["abc", "ABC", "Abc", "abc "].map(text)).await;
+    assert_eq!(ids(&*store, Condition::equal("name", text("Abc"))).await, [3]);
+    // A prefix match is a range.
+    let prefix = compare("name", Comparison::Greater, text("ab")).and(compare("name", Comparison::Less, text("ac")));
+    assert_eq!(ids(&*store, prefix).await, [1, 4]);
+}
+
+pub(crate) async fn numbers_and_times_are_ordered_by_value(subject: &dyn Subject) {
+    let store = opened(subject).await;
+    let numbers = [i64::MIN, -10, -9, 0, 9, 10, 1 << 53, (1 << 53) + 1, i64::MAX];
+    is_order(&*store, "number", numbers.map(Datum::Integer).to_vec()).await;
+    empty(&*store).await;
+    is_order(&*store, "time", numbers.map(|micros| Datum::Time(Timestamp::from_unix_micros(micros))).to_vec()).await;
+    empty(&*store).await;
+    is_order(&*store, "flag", vec![Datum::Boolean(false), Datum::Boolean(true)]).await;
+}
+
+pub(crate) async fn bytes_and_uuids_are_ordered_by_their_bytes(subject: &dyn Subject) {
+    let store = opened(subject).await;
+    let bytes: [&[u8]; 7] = [&[], &[0], &[0, 0], &[1], &[0x7F, 0xFF], &[0x80], &[0xFF]];
+    is_order(&*store, "data", bytes.map(|bytes| Datum::Bytes(bytes.to_vec())).to_vec()).await;
+    empty(&*store).await;
+    is_order(&*store, "link", [0, 1, 1 << 64, 0x7F << 120, 0x80 << 120, u128::MAX].map(id).to_vec()).await;
+}
+
+pub(crate) async fn nulls_come_first_and_in_reverse_last(subject: &dyn Subject) {
+    let store = opened(subject).await;
+    fill(&*store, "name", [text("b"), Datum::Null, text(""), Datum::Null]).await;
+    assert_eq!(ordered(&*store, "name", Ascending).await, [2, 4, 3, 1]);
+    assert_eq!(ordered(&*store, "name", Descending).await, [1, 3, 2, 4]);
+}
+
+pub(crate) async fn a_null_compares_with_nothing(subject: &dyn Subject) {
+    let store = opened(subject).await;
+    fill(&*store, "number", [Datum::Null, Datum::Integer(0)]).await;
+    for comparison in [Comparison::Equal, Comparison::Less, Comparison::Greater] {
+        let found = ids(&*store, compare("number", comparison, Datum::Integer(5))).await;
+        assert!(!found.contains(&1), "{comparison:?}");
+    }
+    assert_eq!(ids(&*store, Condition::IsNull("number".into())).await, [1]);
+    let by_null = things(&["id"], Condition::equal("number", Datum::Null), &[]);
+    assert!(store.select(by_null).await.is_err());
+}
+
+pub(crate) async fn all_of_none_is_everything_and_any_of_none_is_nothing(subject: &dyn Subject) {
+    let store = opened(subject).await;
+    apply(&*store, vec![insert(1, []), insert(2, [])]).await;
+    assert_eq!(ids(&*store, Condition::EVERYTHING).await, [1, 2]);
+    assert_eq!(ids(&*store, Condition::Any(Vec::new())).await, []);
+    assert_eq!(ids(&*store, Condition::Any(vec![Condition::Any(Vec::new()), with_id(2)])).await, [2]);
+    assert_eq!(ids(&*store, Condition::All(vec![Condition::EVERYTHING, with_id(1)])).await, [1]);
+}
+
+pub(crate) async fn a_header_differs_from_shorter_values_and_not_from_null(subject: &dyn Subject) {
+    let store = opened(subject).await;
+    let bytes: [Option<&[u8]>; 7] =
+        [None, Some(&[]), Some(&[1, 0]), Some(&[1, 0, 2]), Some(&[1, 0, 2, 9]), Some(&[1, 0, 3]), Some(&[0xFF; 20])];
+    fill(&*store, "data", bytes.map(|bytes| bytes.map_or(Datum::Null, |bytes| Datum::Bytes(bytes.to_vec())))).await;
+    let differs = |header: &[u8]| Condition::HeaderDiffers { column: "data".into(), header: header.to_vec() };
+    assert_eq!(ids(&*store, differs(&[1, 0, 2])).await, [2, 3, 6, 7]);
+    assert_eq!(ids(&*store, differs(&[0xFF; 16])).await, [2, 3, 4, 5, 6]);
+    assert_eq!(ids(&*store, differs(&[])).await, []);
+}
+
+pub(crate) async fn pages_follow_each_other_without_gap_or_repetition(subject: &dyn Subject) {
+    let store = opened(subject).await;
+    // Names repeat, so that pages end between equal names.
+    let names = (0..100_usize).map(|index| text(["c", "a", "b"][index % 3]));
+    fill(&*store, "name", names).await;
+    let mut seen: Vec<(String, u128)> = Vec::new();
+    loop {
+        let after = match seen.last() {
+            None => Condition::EVERYTHING,
+            Some((name, number)) => Condition::Any(vec![
+                Condition::greater("name", text(name)),
+                Condition::equal("name", text(name)).and(Condition::greater("id", id(*number))),
+            ]),
+        };
+        let mut page = things(&["name", "id"], after, &[("name", Ascending), ("id", Ascending)]);
+        page.limit = 7;
+        let rows = store.select(page).await.unwrap();
+        if rows.is_empty() {
+            break;
+        }
+        for row in rows {
+            let [Datum::Text(name), link] = <[Datum; 2]>::try_from(row).unwrap() else { panic!("no text") };
+            seen.push((name, number(link)));
+        }
+    }
+    assert_eq!(seen.len(), 100);
+    assert!(seen.is_sorted_by(|a, b| a < b));
+}
+
+pub(crate) async fn a_limit_is_kept(subject: &dyn Subject) {
+    let store = opened(subject).await;
+    apply(&*store, (1..=5).map(|number| insert(number, [])).collect()).await;
+    for (limit, found) in [(0, 0), (1, 1), (5, 5), (u32::MAX, 5)] {
+        let select = Select { limit, ..things(&["id"], Condition::EVERYTHING, &[]) };
+        assert_eq!(store.select(select).await.unwrap().len(), found);
+    }
+}
+
+pub(crate) async fn rows_are_counted(subject: &dyn Subject) {
+    let store = opened(subject).await;
+    assert_eq!(store.count(THING.into(), Condition::EVERYTHING).await.unwrap(), 0);
+    fill(&*store, "name", [text("a"), Datum::Null, text("a")]).await;
+    assert_eq!(store.count(THING.into(), Condition::EVERYTHING).await.unwrap(), 3);
+    assert_eq!(store.count(THING.into(), Condition::equal("name", text("a"))).await.unwrap(), 2);
+}
+
+pub(crate) async fn what_is_not_there_is_unavailable(subject: &dyn Subject) {
+    let store = opened(subject).await;
+    apply(&*store, vec![insert(1, [])]).await;
+    let nowhere = |column: &'static str| Condition::IsNull(column.into());
+    assert!(store.select(things(&["nowhere"], Condition::EVERYTHING, &[])).await.is_err());
+    assert!(store.select(things(&["id"], nowhere("nowhere"), &[])).await.is_err());
+    assert!(store.select(things(&["id"], Condition::EVERYTHING, &[("nowhere", Ascending)])).await.is_err());
+    assert!(store.count("Nothing".into(), Condition::EVERYTHING).await.is_err());
+    impossible(&*store, vec![insert(2, [("nowhere", text("a"))])]).await;
+    impossible(&*store, vec![Step::Require { table: "Nothing".into(), rows: Condition::EVERYTHING }]).await;
+    // And what is there is still read.
+    assert_eq!(ids(&*store, Condition::EVERYTHING).await, [1]);
+}

@@ -1,0 +1,259 @@
+//! What each step does, and when it refuses.
+
+use fieldseal_core::store::{Assignment, Expect};
+
+use super::*;
+
+fn set(column: &'static str, datum: Datum) -> Assignment {
+    Assignment::Set(column.into(), datum)
+}
+
+fn add(column: &'static str, by: i64) -> Assignment {
+    Assignment::Add(column.into(), by)
+}
+
+fn update(rows: Condition, set: Vec<Assignment>, expect: Expect) -> Step {
+    Step::Update { table: THING.into(), rows, set, expect }
+}
+
+fn delete(rows: Condition, expect: Expect) -> Step {
+    Step::Delete { table: THING.into(), rows, expect }
+}
+
+fn require(rows: Condition) -> Step {
+    Step::Require { table: THING.into(), rows }
+}
+
+fn forbid(rows: Condition) -> Step {
+    Step::Forbid { table: THING.into(), rows }
+}
+
+pub(crate) async fn a_commit_without_steps_is_applied(subject: &dyn Subject) {
+    let store = opened(subject).await;
+    apply(&*store, Vec::new()).await;
+}
+
+pub(crate) async fn a_commit_is_applied_whole_or_not_at_all(subject: &dyn Subject) {
+    let store = opened(subject).await;
+    apply(&*store, vec![insert(1, [("number", Datum::Integer(1))])]).await;
+    let before = everything(&*store).await;
+    let steps = vec![
+        insert(2, []),
+        update(with_id(1), vec![add("number", 1)], Expect::One),
+        Step::Audit(entry("in vain")),
+        require(with_id(3)),
+    ];
+    assert_eq!(refused(&*store, steps).await, 3);
+    assert_eq!(everything(&*store).await, before);
+    assert_eq!(chain_length(&*store).await, 0);
+}
+
+pub(crate) async fn a_refusal_names_the_first_step_that_failed(subject: &dyn Subject) {
+    let store = opened(subject).await;
+    let steps = vec![insert(1, []), forbid(with_id(2)), require(with_id(2)), require(with_id(3)), insert(1, [])];
+    assert_eq!(refused(&*store, steps).await, 2);
+    assert_eq!(refused(&*store, vec![require(with_id(3))]).await, 0);
+}
+
+pub(crate) async fn a_step_sees_what_the_steps_before_it_did(subject: &dyn Subject) {
+    let store = opened(subject).await;
+    apply(
+        &*store,
+        vec![
+            insert(1, [("number", Datum::Integer(1))]),
+            require(with_id(1)),
+            update(with_id(1), vec![add("number", 1)], Expect::One),
+            require(with_id(1).and(Condition::equal("number", Datum::Integer(2)))),
+            delete(with_id(1), Expect::One),
+            forbid(with_id(1)),
+            insert(1, [("number", Datum::Integer(3))]),
+        ],
+    )
+    .await;
+    assert_eq!(column(&*store, "number", with_id(1)).await, [Datum::Integer(3)]);
+}
+
+pub(crate) async fn a_key_that_exists_is_not_inserted_again(subject: &dyn Subject) {
+    let store = opened(subject).await;
+    apply(&*store, vec![insert(1, [("name", text("first"))])]).await;
+    assert_eq!(refused(&*store, vec![insert(2, []), insert(1, [("name", text("second"))])]).await, 1);
+    assert_eq!(column(&*store, "name", Condition::EVERYTHING).await, [text("first")]);
+}
+
+pub(crate) async fn a_column_that_is_left_out_is_null(subject: &dyn Subject) {
+    let store = opened(subject).await;
+    apply(&*store, vec![insert(1, [])]).await;
+    let [row] = &everything(&*store).await[..] else { panic!("one row") };
+    assert_eq!(row[0], id(1));
+    assert!(row[1..].iter().all(|datum| *datum == Datum::Null));
+}
+
+pub(crate) async fn a_key_is_never_null(subject: &dyn Subject) {
+    let store = opened(subject).await;
+    impossible(&*store, vec![Step::Insert { table: THING.into(), row: vec![("number".into(), Datum::Integer(1))] }])
+        .await;
+    let counter = Table {
+        name: "Counter".into(),
+        columns: vec![
+            Column { name: "slot".into(), kind: ColumnType::Integer, nullable: true },
+            Column { name: "value".into(), kind: ColumnType::Integer, nullable: true },
+        ],
+        key: vec!["slot".into()],
+    };
+    apply(&*store, vec![Step::CreateTable(counter)]).await;
+    impossible(&*store, vec![Step::Insert { table: "Counter".into(), row: vec![("value".into(), Datum::Integer(1))] }])
+        .await;
+}
+
+pub(crate) async fn an_update_touches_one_row_if_one_is_expected(subject: &dyn Subject) {
+    let store = opened(subject).await;
+    apply(&*store, (1..=3).map(|number| insert(number, [("flag", Datum::Boolean(number < 3))])).collect()).await;
+    let flagged = || Condition::equal("flag", Datum::Boolean(true));
+    let rename = |rows, expect| vec![update(rows, vec![set("name", text("new"))], expect)];
+    assert_eq!(refused(&*store, rename(with_id(9), Expect::One)).await, 0);
+    assert_eq!(refused(&*store, rename(flagged(), Expect::One)).await, 0);
+    assert_eq!(ids(&*store, Condition::equal("name", text("new"))).await, []);
+    apply(&*store, rename(with_id(9), Expect::Any)).await;
+    apply(&*store, rename(flagged(), Expect::Any)).await;
+    assert_eq!(ids(&*store, Condition::equal("name", text("new"))).await, [1, 2]);
+    // A row counts as touched even if it had these values already.
+    apply(&*store, rename(with_id(1), Expect::One)).await;
+}
+
+pub(crate) async fn an_update_reads_the_values_from_before_it(subject: &dyn Subject) {
+    let store = opened(subject).await;
+    apply(&*store, vec![insert(1, [("number", Datum::Integer(7)), ("name", text("old"))])]).await;
+    let rows = Condition::equal("name", text("old")).and(Condition::equal("number", Datum::Integer(7)));
+    let changes =
+        vec![set("name", Datum::Null), add("number", -10), set("time", Datum::Time(Timestamp::from_unix_micros(5)))];
+    apply(&*store, vec![update(rows, changes, Expect::One)]).await;
+    let row = &everything(&*store).await[0];
+    assert_eq!(row[2..4], [Datum::Integer(-3), Datum::Null]);
+    assert_eq!(row[6], Datum::Time(Timestamp::from_unix_micros(5)));
+}
+
+pub(crate) async fn an_update_to_a_key_that_exists_is_refused(subject: &dyn Subject) {
+    let store = opened(subject).await;
+    apply(&*store, vec![insert(1, []), insert(2, [])]).await;
+    assert_eq!(refused(&*store, vec![update(with_id(1), vec![set("id", id(2))], Expect::One)]).await, 0);
+    assert_eq!(ids(&*store, Condition::EVERYTHING).await, [1, 2]);
+}
+
+pub(crate) async fn an_integer_grows_and_does_not_overflow(subject: &dyn Subject) {
+    let store = opened(subject).await;
+    apply(
+        &*store,
+        vec![
+            insert(1, [("number", Datum::Integer(i64::MAX - 1))]),
+            insert(2, [("number", Datum::Integer(i64::MIN + 1))]),
+            insert(3, []),
+        ],
+    )
+    .await;
+    let grow = |number, by| vec![update(with_id(number), vec![add("number", by)], Expect::One)];
+    apply(&*store, grow(1, 1)).await;
+    apply(&*store, grow(2, -1)).await;
+    apply(&*store, grow(3, 1)).await;
+    for (number, by) in [(1, 1), (1, i64::MAX), (2, -1), (2, i64::MIN)] {
+        impossible(&*store, grow(number, by)).await;
+    }
+    let numbers = [Datum::Integer(i64::MAX), Datum::Integer(i64::MIN), Datum::Null];
+    assert_eq!(column(&*store, "number", Condition::EVERYTHING).await, numbers);
+}
+
+pub(crate) async fn a_delete_takes_one_row_if_one_is_expected(subject: &dyn Subject) {
+    let store = opened(subject).await;
+    apply(&*store, (1..=4).map(|number| insert(number, [])).collect()).await;
+    assert_eq!(refused(&*store, vec![delete(with_id(9), Expect::One)]).await, 0);
+    assert_eq!(refused(&*store, vec![delete(Condition::greater("id", id(2)), Expect::One)]).await, 0);
+    assert_eq!(ids(&*store, Condition::EVERYTHING).await, [1, 2, 3, 4]);
+    apply(&*store, vec![delete(with_id(9), Expect::Any), delete(with_id(1), Expect::One)]).await;
+    assert_eq!(ids(&*store, Condition::EVERYTHING).await, [2, 3, 4]);
+    apply(&*store, vec![delete(Condition::EVERYTHING, Expect::Any)]).await;
+    assert_eq!(ids(&*store, Condition::EVERYTHING).await, []);
+}
+
+pub(crate) async fn a_required_row_must_be_there(subject: &dyn Subject) {
+    let store = opened(subject).await;
+    assert_eq!(refused(&*store, vec![require(Condition::EVERYTHING)]).await, 0);
+    apply(&*store, vec![insert(1, [("name", text("a"))]), insert(2, [("name", text("a"))])]).await;
+    apply(&*store, vec![require(Condition::EVERYTHING), require(Condition::equal("name", text("a")))]).await;
+    assert_eq!(refused(&*store, vec![require(Condition::equal("name", text("b")))]).await, 0);
+}
+
+pub(crate) async fn a_forbidden_row_must_not_be_there(subject: &dyn Subject) {
+    let store = opened(subject).await;
+    apply(&*store, vec![forbid(Condition::EVERYTHING), insert(1, [])]).await;
+    apply(&*store, vec![forbid(with_id(2))]).await;
+    assert_eq!(refused(&*store, vec![forbid(Condition::IsNull("name".into()))]).await, 0);
+}
+
+pub(crate) async fn a_table_that_exists_is_not_made_again(subject: &dyn Subject) {
+    let store = opened(subject).await;
+    apply(&*store, vec![insert(1, [])]).await;
+    assert_eq!(refused(&*store, vec![insert(2, []), Step::CreateTable(thing())]).await, 1);
+    assert_eq!(ids(&*store, Condition::EVERYTHING).await, [1]);
+}
+
+pub(crate) async fn a_table_made_in_vain_can_be_made_again(subject: &dyn Subject) {
+    let store = subject.open().await;
+    let in_vain = vec![Step::CreateTable(thing()), insert(1, []), require(with_id(2))];
+    assert_eq!(refused(&*store, in_vain).await, 2);
+    assert!(store.count(THING.into(), Condition::EVERYTHING).await.is_err());
+    // With other columns this time: nothing of the first is remembered.
+    let mut other = thing();
+    other.columns.retain(|column| column.name != "time");
+    other.columns.push(Column { name: "other".into(), kind: ColumnType::Text, nullable: true });
+    apply(&*store, vec![Step::CreateTable(other), insert(1, [("other", text("x"))])]).await;
+    assert_eq!(column(&*store, "other", Condition::EVERYTHING).await, [text("x")]);
+    assert!(store.select(things(&["time"], Condition::EVERYTHING, &[])).await.is_err());
+}
+
+pub(crate) async fn a_table_may_have_a_key_of_several_columns(subject: &dyn Subject) {
+    let store = opened(subject).await;
+    let column = |name: &'static str, kind| Column { name: name.into(), kind, nullable: false };
+    let table = Table {
+        name: "Pair".into(),
+        columns: vec![column("name", ColumnType::Text), column("number", ColumnType::Integer)],
+        key: vec!["name".into(), "number".into()],
+    };
+    let pair = |name, number| Step::Insert {
+        table: "Pair".into(),
+        row: vec![("name".into(), text(name)), ("number".into(), Datum::Integer(number))],
+    };
+    apply(&*store, vec![Step::CreateTable(table), pair("a", 1), pair("a", 2), pair("b", 1)]).await;
+    assert_eq!(refused(&*store, vec![pair("a", 2)]).await, 0);
+}
+
+pub(crate) async fn a_column_is_added_to_the_rows_there_are(subject: &dyn Subject) {
+    let store = opened(subject).await;
+    apply(&*store, vec![insert(1, [])]).await;
+    // A reader that has met the table without the column reads it with it.
+    assert_eq!(ids(&*store, Condition::EVERYTHING).await, [1]);
+    let added = Column { name: "added".into(), kind: ColumnType::Time, nullable: true };
+    let time = Datum::Time(Timestamp::from_unix_micros(3));
+    let steps = vec![
+        Step::AddColumn { table: THING.into(), column: added },
+        insert(2, [("added", time.clone())]),
+        require(Condition::equal("added", time.clone())),
+    ];
+    apply(&*store, steps).await;
+    assert_eq!(column(&*store, "added", Condition::EVERYTHING).await, [Datum::Null, time]);
+}
+
+pub(crate) async fn a_column_that_exists_or_has_no_table_is_not_added(subject: &dyn Subject) {
+    let store = opened(subject).await;
+    let add = |table: &'static str, name: &'static str, nullable| {
+        vec![Step::AddColumn {
+            table: table.into(),
+            column: Column { name: name.into(), kind: ColumnType::Text, nullable },
+        }]
+    };
+    assert_eq!(refused(&*store, add(THING, "name", true)).await, 0);
+    assert_eq!(refused(&*store, add("Nothing", "name", true)).await, 0);
+    impossible(&*store, add(THING, "added", false)).await;
+    let in_vain = add(THING, "added", true).into_iter().chain([require(with_id(1))]).collect();
+    assert_eq!(refused(&*store, in_vain).await, 1);
+    impossible(&*store, vec![insert(1, [("added", text("x"))])]).await;
+    apply(&*store, add(THING, "added", true)).await;
+}

@@ -1,0 +1,191 @@
+//! The embedded store: one SQLite file for a database, in WAL mode, with one writer and a few readers.
+//!
+//! [`SqliteStore`] is one database, [`SqliteDatabases`] the organizations' databases of a [`DataFolder`]. All writes go through the
+//! [`Committer`]'s thread, all reads through connections of their own on threads that may block; the runtime never waits for a disk.
+//! Nothing here knows what the tables are for.
+
+use std::{
+    ffi::OsString,
+    fs::{self, File, OpenOptions},
+    io,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use fieldseal_core::{
+    port::Pending,
+    store::{Cause, Commit, CommitError, Condition, Name, OpenError, Row, Select, Store, Unavailable},
+};
+use uuid::Uuid;
+
+use self::{connection::Connection, readers::Readers, writer::SqliteWriter};
+use crate::committer::{self, Committer, Ended};
+
+mod connection;
+mod databases;
+mod folder;
+mod readers;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+pub use self::{
+    databases::SqliteDatabases,
+    folder::{DataFolder, DataFolderError},
+};
+
+/// The bounds of a database.
+#[derive(Clone, Copy, Debug)]
+pub struct SqliteOptions {
+    /// The most reads at a time, each on a connection of its own.
+    pub readers_max: usize,
+    /// How long to wait for somebody else's lock: a backup's, or a shell's.
+    pub busy_timeout: Duration,
+}
+
+impl Default for SqliteOptions {
+    /// 4 readers: a read by key takes some 10 µs, so that more would only share the processors. 5 s, as SQLite's own shell waits.
+    fn default() -> Self {
+        SqliteOptions { readers_max: 4, busy_timeout: Duration::from_secs(5) }
+    }
+}
+
+/// A database in a file. Dropped, it finishes what was handed over and closes.
+#[derive(Debug)]
+pub struct SqliteStore {
+    // In this order, so that the writer closes last and leaves no write-ahead log behind.
+    readers: Readers,
+    committer: Committer,
+}
+
+impl SqliteStore {
+    /// Opens the database at `path`, having made it of `first` if there is none. It appears whole or not at all.
+    ///
+    /// `writer` names the audit chain that this process writes, and no other may.
+    ///
+    /// # Errors
+    /// [`OpenError::Unavailable`] if it can't be made, or isn't a database of ours.
+    pub async fn open_or_create(
+        path: PathBuf,
+        writer: Uuid,
+        options: SqliteOptions,
+        first: impl FnOnce() -> Commit + Send + 'static,
+    ) -> Result<Arc<Self>, OpenError> {
+        blocking(move || {
+            match SqliteStore::open(&path, writer, options) {
+                Err(OpenError::Missing) => {}
+                opened => return opened.map(Arc::new),
+            }
+            SqliteStore::create(&path, writer, options, first())
+                .map_err(|error| OpenError::Unavailable(Cause(error.into())))?;
+            SqliteStore::open(&path, writer, options).map(Arc::new)
+        })
+        .await
+        .map_err(OpenError::Unavailable)?
+    }
+
+    /// Opens a database that exists. Blocks.
+    fn open(path: &Path, writer: Uuid, options: SqliteOptions) -> Result<Self, OpenError> {
+        if !fs::exists(path).map_err(|error| OpenError::Unavailable(Cause(error.into())))? {
+            return Err(OpenError::Missing);
+        }
+        let backend = SqliteWriter::open(path, options).map_err(OpenError::Unavailable)?;
+        let committer =
+            Committer::start(path.display().to_string(), backend, writer).map_err(OpenError::Unavailable)?;
+        Ok(SqliteStore { readers: Readers::new(path, options), committer })
+    }
+
+    /// Makes a database whose content is `first`: under another name, and renamed when it is whole and on disk. Blocks.
+    ///
+    /// # Errors
+    /// [`CommitError::Refused`] at step 0 if there is one already, as if a step before all others had forbidden it.
+    fn create(path: &Path, writer: Uuid, options: SqliteOptions, first: Commit) -> Result<(), CommitError> {
+        if fs::exists(path).map_err(unavailable)? {
+            return Err(CommitError::Refused { step: 0 });
+        }
+        let folder = path.parent().ok_or_else(|| CommitError::Unavailable("a database needs a folder".into()))?;
+        let creating = creating_path(path);
+        remove(&creating).map_err(unavailable)?;
+        // A log that outlived its database would be replayed into this one.
+        remove(path).map_err(unavailable)?;
+        let made = make(&creating, writer, options, first);
+        if made.is_err() {
+            let _ = remove(&creating);
+        }
+        made?;
+        fs::rename(&creating, path).map_err(unavailable)?;
+        File::open(folder)
+            .and_then(|folder| folder.sync_all())
+            .map_err(|error| CommitError::Unknown(Cause(error.into())))
+    }
+
+    /// Tells when the database is closed, after this was dropped.
+    fn ended(&self) -> Ended {
+        self.committer.ended()
+    }
+}
+
+impl Store for SqliteStore {
+    fn commit(&self, commit: Commit) -> Pending<'_, Result<(), CommitError>> {
+        Box::pin(self.committer.commit(commit))
+    }
+
+    fn select(&self, select: Select) -> Pending<'_, Result<Vec<Row>, Unavailable>> {
+        Box::pin(self.readers.read(move |connection| connection.select(&select)))
+    }
+
+    fn count(&self, table: Name, rows: Condition) -> Pending<'_, Result<u64, Unavailable>> {
+        Box::pin(self.readers.read(move |connection| connection.count(&table, &rows)))
+    }
+
+    fn scrub(&self) -> Pending<'_, Result<(), Unavailable>> {
+        Box::pin(self.committer.scrub())
+    }
+}
+
+fn make(path: &Path, writer: Uuid, options: SqliteOptions, first: Commit) -> Result<(), CommitError> {
+    // Made here and not by SQLite, whose files the whole group may read; the logs beside it take its mode.
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(unavailable)?;
+    Connection::create(path, options).map_err(|error| CommitError::Unavailable(error.into()))?;
+    let backend = SqliteWriter::open_unlogged(path, options).map_err(CommitError::Unavailable)?;
+    committer::commit_alone(backend, writer, first)?;
+    File::open(path).and_then(|file| file.sync_all()).map_err(unavailable)
+}
+
+/// Removes a database that isn't open, or what is left of one.
+fn remove(path: &Path) -> io::Result<()> {
+    for suffix in ["-journal", "-wal", "-shm", ""] {
+        match fs::remove_file(suffixed(path, suffix)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+    }
+    Ok(())
+}
+
+fn suffixed(path: &Path, suffix: &str) -> PathBuf {
+    let mut path = path.as_os_str().to_owned();
+    path.push(suffix);
+    path.into()
+}
+
+/// `organizations/<uuid>.db` is made as `organizations/.<uuid>.creating`.
+fn creating_path(path: &Path) -> PathBuf {
+    let mut name = OsString::from(".");
+    name.push(path.file_stem().unwrap_or_default());
+    name.push(CREATING_SUFFIX);
+    path.with_file_name(name)
+}
+
+const CREATING_SUFFIX: &str = ".creating";
+
+fn unavailable(error: io::Error) -> CommitError {
+    CommitError::Unavailable(Cause(error.into()))
+}
+
+/// Runs what may block on a thread made for that. It runs to its end even if nobody waits for it any more.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Cause> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| Cause(error.into()))
+}

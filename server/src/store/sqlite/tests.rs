@@ -1,0 +1,136 @@
+//! What SQLite promises beyond the contract: its files, its locks, its plans, and what a failed commit leaves.
+
+use std::{
+    fs::Permissions,
+    os::unix::fs::PermissionsExt,
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use fieldseal_core::{
+    audit::{self, AUDIT_TABLE, AuditAction, AuditEntry, ChainHead, OUTCOME_DONE},
+    id::{OrganizationId, Timestamp},
+    port::OrganizationDatabases,
+    store::{Assignment, Column, ColumnType, Comparison, Datum, Direction, Expect, Step, Table},
+};
+use tempfile::TempDir;
+
+use super::*;
+use crate::{
+    committer::{Backend, Failure},
+    store::{
+        contract::{Subject, contract_tests},
+        sql,
+    },
+};
+
+mod failures;
+mod files;
+mod locks;
+mod plans;
+
+const ID: OrganizationId = OrganizationId::from_bytes([7; 16]);
+const WRITER: Uuid = Uuid::from_bytes([1; 16]);
+
+/// Organizations' databases in a folder of their own.
+struct Fixture {
+    databases: SqliteDatabases,
+    folder: Arc<DataFolder>,
+    _temporary: TempDir,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        let temporary = TempDir::new().unwrap();
+        let folder = Arc::new(DataFolder::open(temporary.path().join("data")).unwrap());
+        let databases = SqliteDatabases::new(Arc::clone(&folder), WRITER, SqliteOptions::default()).unwrap();
+        Fixture { databases, folder, _temporary: temporary }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.organizations().join(name)
+    }
+
+    fn database(&self) -> PathBuf {
+        self.path(&format!("{ID}.db"))
+    }
+
+    /// A database with one table, of keys and values.
+    async fn created(&self) -> Arc<dyn Store> {
+        self.databases.create(ID, first()).await.unwrap();
+        self.databases.open(ID).await.unwrap()
+    }
+
+    /// Lets a store go, and waits until its database is closed.
+    async fn close(&self, store: Arc<dyn Store>) {
+        drop(store);
+        self.databases.closed(ID).await;
+    }
+
+    fn names(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.folder.organizations()).unwrap();
+        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+}
+
+fn table() -> Table {
+    let column = |name: &'static str, kind| Column { name: name.into(), kind, nullable: true };
+    Table {
+        name: "Entry".into(),
+        columns: vec![
+            column("id", ColumnType::Uuid),
+            column("name", ColumnType::Text),
+            column("data", ColumnType::Bytes),
+        ],
+        key: vec!["id".into()],
+    }
+}
+
+fn first() -> Commit {
+    Commit::of(vec![Step::CreateTable(table()), Step::CreateTable(audit::table())])
+}
+
+fn insert(id: u128, data: &[u8]) -> Step {
+    let row = vec![("id".into(), Datum::Uuid(Uuid::from_u128(id))), ("data".into(), Datum::Bytes(data.to_vec()))];
+    Step::Insert { table: "Entry".into(), row }
+}
+
+fn delete(rows: Condition) -> Step {
+    Step::Delete { table: "Entry".into(), rows, expect: Expect::Any }
+}
+
+fn reveal() -> Step {
+    Step::Audit(AuditEntry {
+        time: Timestamp::from_unix_micros(1),
+        caller: None,
+        action: AuditAction::RevealAttributes,
+        outcome: OUTCOME_DONE,
+        subject: "organizations/test/mailboxes/1".to_owned(),
+        attributes: None,
+        purpose: None,
+        fingerprint: None,
+        key_version: None,
+    })
+}
+
+async fn count(store: &dyn Store, table: &'static str) -> u64 {
+    store.count(table.into(), Condition::EVERYTHING).await.unwrap()
+}
+
+mod contract {
+    use super::*;
+
+    impl Subject for Fixture {
+        fn open(&self) -> Pending<'_, Arc<dyn Store>> {
+            Box::pin(async {
+                if !fs::exists(self.database()).unwrap() {
+                    self.databases.create(ID, Commit::default()).await.unwrap();
+                }
+                self.databases.open(ID).await.unwrap()
+            })
+        }
+    }
+
+    contract_tests!(Fixture::new());
+}

@@ -1,0 +1,115 @@
+//! What a commit that failed leaves.
+
+use super::*;
+
+/// A writer whose commits can be made to fail, with or without effect.
+struct Faulty {
+    writer: SqliteWriter,
+    fails: Arc<AtomicBool>,
+    takes_effect: bool,
+}
+
+impl Backend for Faulty {
+    fn begin(&mut self) -> Result<(), Cause> {
+        self.writer.begin()
+    }
+
+    fn apply(&mut self, steps: &[Step]) -> Result<(), Failure> {
+        self.writer.apply(steps)
+    }
+
+    fn commit(&mut self) -> Result<(), Cause> {
+        if !self.fails.swap(false, Ordering::SeqCst) {
+            return self.writer.commit();
+        }
+        if self.takes_effect {
+            self.writer.commit()?;
+        }
+        Err("the disk is gone".into())
+    }
+
+    fn reopen(&mut self) -> Result<(), Cause> {
+        self.writer.reopen()
+    }
+
+    fn chain_head(&mut self, writer: Uuid) -> Result<ChainHead, Cause> {
+        self.writer.chain_head(writer)
+    }
+
+    fn scrub(&mut self) -> Result<(), Cause> {
+        self.writer.scrub()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_an_unknown_outcome_a_read_tells_it_and_the_chain_goes_on_from_there() {
+    for takes_effect in [false, true] {
+        let fixture = Fixture::new();
+        fixture.databases.create(ID, first()).await.unwrap();
+        let fails = Arc::new(AtomicBool::new(false));
+        let options = SqliteOptions::default();
+        let writer = SqliteWriter::open(&fixture.database(), options).unwrap();
+        let committer =
+            Committer::start("test".to_owned(), Faulty { writer, fails: Arc::clone(&fails), takes_effect }, WRITER)
+                .unwrap();
+        let store = SqliteStore { readers: Readers::new(&fixture.database(), options), committer };
+        store.commit(Commit::of(vec![insert(1, b""), reveal()])).await.unwrap();
+        assert_eq!(count(&store, "Entry").await, 1);
+        fails.store(true, Ordering::SeqCst);
+        let outcome = store.commit(Commit::of(vec![insert(2, b""), reveal()])).await;
+        assert!(matches!(outcome, Err(CommitError::Unknown(_))));
+        let now = if takes_effect { 2 } else { 1 };
+        assert_eq!((count(&store, "Entry").await, count(&store, AUDIT_TABLE).await), (now, now));
+        store.commit(Commit::of(vec![insert(3, b""), reveal()])).await.unwrap();
+        assert_eq!(count(&store, AUDIT_TABLE).await, now + 1);
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_makes_a_commit_unavailable_and_nothing_more() {
+    let fixture = Fixture::new();
+    fixture.databases.create(ID, first()).await.unwrap();
+    let options = SqliteOptions::default();
+    let mut writer = SqliteWriter::open(&fixture.database(), options).unwrap();
+    writer.limit_pages(50);
+    let committer = Committer::start("test".to_owned(), writer, WRITER).unwrap();
+    let store = SqliteStore { readers: Readers::new(&fixture.database(), options), committer };
+    store.commit(Commit::of(vec![insert(1, b"small"), reveal()])).await.unwrap();
+    let outcome = store.commit(Commit::of(vec![reveal(), insert(2, &[7; 1_000_000])])).await;
+    assert!(matches!(outcome, Err(CommitError::Unavailable(_))));
+    assert_eq!((count(&store, "Entry").await, count(&store, AUDIT_TABLE).await), (1, 1));
+    store.commit(Commit::of(vec![insert(2, b"small"), reveal()])).await.unwrap();
+    assert_eq!((count(&store, "Entry").await, count(&store, AUDIT_TABLE).await), (2, 2));
+}
+
+#[tokio::test]
+async fn somebody_elses_lock_makes_a_commit_unavailable_and_nothing_more() {
+    let fixture = Fixture::new();
+    let options = SqliteOptions { busy_timeout: Duration::ZERO, ..SqliteOptions::default() };
+    fixture.databases.create(ID, first()).await.unwrap();
+    let store = SqliteStore::open(&fixture.database(), WRITER, options).unwrap();
+    let shell = rusqlite::Connection::open(fixture.database()).unwrap();
+    shell.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let outcome = store.commit(Commit::of(vec![insert(1, b"")])).await;
+    assert!(matches!(outcome, Err(CommitError::Unavailable(_))));
+    assert_eq!(count(&store, "Entry").await, 0);
+    shell.execute_batch("COMMIT").unwrap();
+    drop(shell);
+    store.commit(Commit::of(vec![insert(1, b"")])).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_value_that_no_column_can_have_is_not_read() {
+    let fixture = Fixture::new();
+    let store = fixture.created().await;
+    let shell = rusqlite::Connection::open(fixture.database()).unwrap();
+    shell.execute_batch("INSERT INTO Entry (id) VALUES (x'0102')").unwrap();
+    let read = Select {
+        table: "Entry".into(),
+        columns: vec!["id".into()],
+        rows: Condition::EVERYTHING,
+        order: Vec::new(),
+        limit: 1,
+    };
+    assert!(store.select(read).await.is_err());
+}

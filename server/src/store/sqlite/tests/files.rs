@@ -1,0 +1,175 @@
+//! Which files there are, whose they are, and what is in them.
+
+use super::*;
+
+#[tokio::test]
+async fn a_database_appears_whole_and_for_its_owner_alone() {
+    let fixture = Fixture::new();
+    let store = fixture.created().await;
+    store.commit(Commit::of(vec![insert(1, b"x")])).await.unwrap();
+    assert_eq!(fixture.names(), [format!("{ID}.db"), format!("{ID}.db-shm"), format!("{ID}.db-wal")]);
+    for name in fixture.names() {
+        assert_eq!(fs::metadata(fixture.path(&name)).unwrap().permissions().mode() & 0o777, 0o600, "{name}");
+    }
+    for folder in [fixture.folder.path().to_owned(), fixture.folder.organizations()] {
+        assert_eq!(fs::metadata(folder).unwrap().permissions().mode() & 0o777, 0o700);
+    }
+    fixture.close(store).await;
+    assert_eq!(fixture.names(), [format!("{ID}.db")]);
+}
+
+#[tokio::test]
+async fn a_database_that_exists_is_not_made_again() {
+    let fixture = Fixture::new();
+    let store = fixture.created().await;
+    store.commit(Commit::of(vec![insert(1, b"x")])).await.unwrap();
+    assert!(matches!(fixture.databases.create(ID, first()).await, Err(CommitError::Refused { step: 0 })));
+    assert_eq!(count(&*store, "Entry").await, 1);
+}
+
+#[tokio::test]
+async fn a_database_whose_content_is_refused_does_not_appear() {
+    let fixture = Fixture::new();
+    let in_vain = Commit::of(vec![Step::CreateTable(table()), insert(1, b""), insert(1, b"")]);
+    assert!(matches!(fixture.databases.create(ID, in_vain).await, Err(CommitError::Refused { step: 2 })));
+    assert_eq!(fixture.names(), Vec::<String>::new());
+    assert!(matches!(fixture.databases.open(ID).await, Err(OpenError::Missing)));
+}
+
+#[tokio::test]
+async fn what_is_left_of_other_databases_does_not_get_into_a_new_one() {
+    let fixture = Fixture::new();
+    let store = fixture.created().await;
+    store.commit(Commit::of(vec![insert(1, b"x")])).await.unwrap();
+    let log = fs::read(suffixed(&fixture.database(), "-wal")).unwrap();
+    fixture.close(store).await;
+    fs::remove_file(fixture.database()).unwrap();
+    fs::write(suffixed(&fixture.database(), "-wal"), log).unwrap();
+    fs::write(fixture.path(&format!(".{ID}.creating")), b"half made").unwrap();
+    let store = fixture.created().await;
+    assert_eq!(count(&*store, "Entry").await, 0);
+    assert!(!fixture.names().iter().any(|name| name.starts_with('.')));
+}
+
+#[tokio::test]
+async fn what_is_half_made_is_not_listed_and_goes_at_the_next_start() {
+    let fixture = Fixture::new();
+    let store = fixture.created().await;
+    fixture.close(store).await;
+    let other = format!("{}", OrganizationId::from_bytes([8; 16]));
+    let upper = format!("{}.db", OrganizationId::from_bytes([0xAB; 16])).to_uppercase().replace(".DB", ".db");
+    let half = [format!(".{other}.creating"), format!(".{other}.creating-journal")];
+    for name in [&half[0], &half[1], &upper, "notes.db", &format!("{other}.lock"), &format!("{other}.db-wal")] {
+        fs::write(fixture.path(name), b"").unwrap();
+    }
+    assert_eq!(fixture.databases.list().await.unwrap(), [ID]);
+    let again = SqliteDatabases::new(Arc::clone(&fixture.folder), WRITER, SqliteOptions::default()).unwrap();
+    assert_eq!(again.list().await.unwrap(), [ID]);
+    assert!(!fixture.names().iter().any(|name| half.contains(name)));
+    assert!(fixture.names().contains(&upper));
+}
+
+#[tokio::test]
+async fn a_file_that_is_not_ours_is_not_opened() {
+    let fixture = Fixture::new();
+    rusqlite::Connection::open(fixture.database()).unwrap().execute_batch("CREATE TABLE t (a)").unwrap();
+    assert!(matches!(fixture.databases.open(ID).await, Err(OpenError::Unavailable(_))));
+    fs::write(fixture.database(), b"no database at all, but long enough to look for a header").unwrap();
+    assert!(matches!(fixture.databases.open(ID).await, Err(OpenError::Unavailable(_))));
+}
+
+#[tokio::test]
+async fn a_database_of_a_later_format_is_not_opened() {
+    let fixture = Fixture::new();
+    fixture.databases.create(ID, first()).await.unwrap();
+    rusqlite::Connection::open(fixture.database()).unwrap().pragma_update(None, "user_version", 2).unwrap();
+    let Err(OpenError::Unavailable(cause)) = fixture.databases.open(ID).await else { panic!("opened") };
+    assert!(cause.to_string().contains("store format 2"), "{cause}");
+}
+
+#[tokio::test]
+async fn a_configuration_is_made_once_and_then_opened() {
+    let fixture = Fixture::new();
+    let open = |first: fn() -> Commit| {
+        SqliteStore::open_or_create(fixture.folder.configuration(), WRITER, SqliteOptions::default(), first)
+    };
+    let store = open(first).await.unwrap();
+    store.commit(Commit::of(vec![insert(1, b"x")])).await.unwrap();
+    let mut ended = store.ended();
+    drop(store);
+    ended.wait().await;
+    let store = open(|| panic!("it exists")).await.unwrap();
+    assert_eq!(count(&*store, "Entry").await, 1);
+}
+
+#[tokio::test]
+async fn what_was_deleted_is_gone_from_the_files_after_a_scrub() {
+    let fixture = Fixture::new();
+    let store = fixture.created().await;
+    let canary = b"a wrapped key that has to be destroyed".as_slice();
+    // In a small row, in one that spills into pages of its own, and as an old value of a row that stays.
+    let large: Vec<u8> = canary.iter().copied().cycle().take(20_000).collect();
+    store
+        .commit(Commit::of(vec![insert(1, canary), insert(2, &large), insert(3, canary), insert(4, b"stays")]))
+        .await
+        .unwrap();
+    let found = || {
+        let files = ["", "-wal"].map(|suffix| fs::read(suffixed(&fixture.database(), suffix)).unwrap());
+        files.iter().any(|file| file.windows(canary.len()).any(|window| window == canary))
+    };
+    assert!(found());
+    let overwrite = Step::Update {
+        table: "Entry".into(),
+        rows: Condition::equal("id", Datum::Uuid(Uuid::from_u128(3))),
+        set: vec![Assignment::Set("data".into(), Datum::Bytes(b"new".to_vec()))],
+        expect: Expect::One,
+    };
+    let below = Condition::Compare {
+        column: "id".into(),
+        comparison: Comparison::Less,
+        value: Datum::Uuid(Uuid::from_u128(3)),
+    };
+    store.commit(Commit::of(vec![delete(below), overwrite])).await.unwrap();
+    assert!(found());
+    store.scrub().await.unwrap();
+    assert!(!found());
+    assert_eq!(fs::metadata(suffixed(&fixture.database(), "-wal")).unwrap().len(), 0);
+    assert_eq!(count(&*store, "Entry").await, 2);
+}
+
+/// Rows move between pages as others come between them, and must leave nothing behind where they were.
+#[tokio::test]
+async fn what_was_deleted_is_gone_from_the_pages_it_was_moved_from() {
+    let fixture = Fixture::new();
+    let store = fixture.created().await;
+    let mut wide = table();
+    wide.name = "Wide".into();
+    wide.key.push("name".into());
+    // Keys far apart, in no order; the number of a row is in its value.
+    let key = |number: u32| Datum::Uuid(Uuid::from_u128(u128::from(number.wrapping_mul(0x9E37_79B9)) << 96));
+    let canary = |number: u32| format!("canary {number:06}, and what makes it longer").into_bytes();
+    let row = |number| {
+        let row = vec![
+            ("id".into(), key(number)),
+            ("name".into(), Datum::Text("n".to_owned())),
+            ("data".into(), Datum::Bytes(canary(number))),
+        ];
+        Step::Insert { table: "Wide".into(), row }
+    };
+    store.commit(Commit::of(vec![Step::CreateTable(wide)])).await.unwrap();
+    for start in (1..1_000).step_by(50) {
+        store.commit(Commit::of((start..start + 50).map(row).collect())).await.unwrap();
+    }
+    let gone = |number: &u32| number.is_multiple_of(3);
+    let delete =
+        |number| Step::Delete { table: "Wide".into(), rows: Condition::equal("id", key(number)), expect: Expect::One };
+    store.commit(Commit::of((1..=1_000).filter(gone).map(delete).collect())).await.unwrap();
+    store.scrub().await.unwrap();
+    let file = fs::read(fixture.database()).unwrap();
+    let found = |number: u32| {
+        let canary = canary(number);
+        file.windows(canary.len()).any(|window| window == canary)
+    };
+    assert!(!(1..=1_000).filter(gone).any(found));
+    assert!(found(1) && found(1_000));
+}

@@ -1,0 +1,60 @@
+//! Who may have what open, and when.
+
+use super::*;
+
+#[tokio::test]
+async fn an_organization_is_open_once_whoever_asks() {
+    let fixture = Fixture::new();
+    let store = fixture.created().await;
+    let again = fixture.databases.open(ID).await.unwrap();
+    assert!(Arc::ptr_eq(&store, &again));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_organization_that_is_let_go_and_opened_again_and_again_has_one_chain() {
+    let fixture = Fixture::new();
+    drop(fixture.created().await);
+    for round in 0..50 {
+        let store = fixture.databases.open(ID).await.unwrap();
+        assert_eq!(count(&*store, AUDIT_TABLE).await, round);
+        store.commit(Commit::of(vec![reveal()])).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_lock_is_held_by_one_and_given_back() {
+    let fixture = Fixture::new();
+    let lock = fixture.databases.try_lock(ID).await.unwrap();
+    assert!(lock.is_some());
+    assert!(fixture.databases.try_lock(ID).await.unwrap().is_none());
+    assert!(fixture.databases.try_lock(OrganizationId::from_bytes([8; 16])).await.unwrap().is_some());
+    drop(lock);
+    assert!(fixture.databases.try_lock(ID).await.unwrap().is_some());
+}
+
+#[test]
+fn a_second_server_on_a_folder_is_refused() {
+    let temporary = TempDir::new().unwrap();
+    let path = temporary.path().join("data");
+    let folder = DataFolder::open(&path).unwrap();
+    let error = DataFolder::open(&path).unwrap_err();
+    assert!(matches!(error, DataFolderError::InUse { .. }));
+    assert!(error.to_string().starts_with("another server is running on the data folder /"), "{error}");
+    drop(folder);
+    DataFolder::open(&path).unwrap();
+}
+
+#[test]
+fn a_folder_that_others_can_enter_is_refused() {
+    let temporary = TempDir::new().unwrap();
+    let path = temporary.path().join("data");
+    drop(DataFolder::open(&path).unwrap());
+    for mode in [0o750, 0o701, 0o755] {
+        fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+        assert!(matches!(DataFolder::open(&path), Err(DataFolderError::OpenToOthers { .. })));
+    }
+    fs::set_permissions(&path, Permissions::from_mode(0o700)).unwrap();
+    DataFolder::open(&path).unwrap();
+    fs::write(temporary.path().join("file"), b"").unwrap();
+    assert!(matches!(DataFolder::open(temporary.path().join("file")), Err(DataFolderError::NotAFolder { .. })));
+}

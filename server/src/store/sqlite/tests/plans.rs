@@ -1,0 +1,38 @@
+//! How SQLite goes about a read.
+
+use super::*;
+
+fn plan(fixture: &Fixture, read: &Select) -> String {
+    let sql = sql::select(read).unwrap();
+    let connection = rusqlite::Connection::open(fixture.database()).unwrap();
+    let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {}", sql.text)).unwrap();
+    let steps = statement.raw_query().mapped(|row| row.get::<_, String>("detail")).collect::<Result<Vec<_>, _>>();
+    steps.unwrap().join("; ")
+}
+
+fn read(table: &'static str, rows: Condition, order: &[&'static str]) -> Select {
+    let order = order.iter().map(|&column| (column.into(), Direction::Ascending)).collect();
+    Select { table: table.into(), columns: vec![table_key(table).into()], rows, order, limit: 100 }
+}
+
+fn table_key(table: &'static str) -> &'static str {
+    if table == AUDIT_TABLE { "hash" } else { "data" }
+}
+
+#[tokio::test]
+async fn reads_by_key_and_pages_in_key_order_use_the_key_and_sort_nothing() {
+    let fixture = Fixture::new();
+    fixture.databases.create(ID, first()).await.unwrap();
+    let id = || Datum::Uuid(Uuid::from_u128(1));
+    let by_key = read("Entry", Condition::equal("id", id()), &[]);
+    assert_eq!(plan(&fixture, &by_key), "SEARCH Entry USING INDEX sqlite_autoindex_Entry_1 (id=?)");
+    let after = "SEARCH Entry USING INDEX sqlite_autoindex_Entry_1 (id>?)";
+    let page = read("Entry", Condition::greater("id", id()), &["id"]);
+    assert_eq!(plan(&fixture, &page), after);
+    let differs = Condition::HeaderDiffers { column: "data".into(), header: vec![1; 5] };
+    let scan = read("Entry", Condition::greater("id", id()).and(differs), &["id"]);
+    assert_eq!(plan(&fixture, &scan), after);
+    let records = Condition::equal("writer", id()).and(Condition::greater("sequence", Datum::Integer(1)));
+    let trail = read(AUDIT_TABLE, records, &["writer", "sequence"]);
+    assert_eq!(plan(&fixture, &trail), "SEARCH fieldseal_audit USING PRIMARY KEY (writer=? AND sequence>?)");
+}

@@ -1,0 +1,183 @@
+//! The writer's connection: steps to statements, in transactions and savepoints.
+//!
+//! Nothing here knows who waits for a commit, or what an audit record is but a row.
+
+use std::path::{Path, PathBuf};
+
+use fieldseal_core::{
+    audit::{AUDIT_TABLE, ChainHead},
+    store::{Cause, Condition, Datum, Direction, Expect, Select, Step},
+};
+use uuid::Uuid;
+
+use super::{
+    SqliteOptions,
+    connection::{Connection, SqliteError},
+};
+use crate::{
+    committer::{Backend, Failure},
+    store::sql::{self, Dialect},
+};
+
+/// The one connection that writes to a database.
+#[derive(Debug)]
+pub(super) struct SqliteWriter {
+    path: PathBuf,
+    options: SqliteOptions,
+    /// None after it was closed and could not be opened anew.
+    connection: Option<Connection>,
+}
+
+impl SqliteWriter {
+    pub(super) fn open(path: &Path, options: SqliteOptions) -> Result<Self, Cause> {
+        let connection = Connection::open_writer(path, options)?;
+        Ok(SqliteWriter { path: path.to_owned(), options, connection: Some(connection) })
+    }
+
+    /// For a database that is being made, which has no readers and needs no log.
+    pub(super) fn open_unlogged(path: &Path, options: SqliteOptions) -> Result<Self, Cause> {
+        let connection = Connection::open_unlogged(path, options)?;
+        Ok(SqliteWriter { path: path.to_owned(), options, connection: Some(connection) })
+    }
+
+    #[cfg(test)]
+    pub(super) fn limit_pages(&mut self, pages: u32) {
+        self.connection().unwrap().limit_pages(pages);
+    }
+
+    fn connection(&mut self) -> Result<&mut Connection, Cause> {
+        self.connection.as_mut().ok_or("the database is closed".into())
+    }
+}
+
+impl Backend for SqliteWriter {
+    fn begin(&mut self) -> Result<(), Cause> {
+        Ok(self.connection()?.control("BEGIN IMMEDIATE")?)
+    }
+
+    fn apply(&mut self, steps: &[Step]) -> Result<(), Failure> {
+        let connection = self.connection().map_err(Failure::Lost)?;
+        let lost = |error: SqliteError| Failure::Lost(error.into());
+        connection.control("SAVEPOINT \"commit\"").map_err(lost)?;
+        let failure = match apply_each(connection, steps) {
+            Ok(None) => return connection.control("RELEASE \"commit\"").map_err(lost),
+            Ok(Some(step)) => Failure::Refused { step },
+            Err(error) => Failure::Failed(error.into()),
+        };
+        // Some errors, a full disk among them, end the whole transaction.
+        if !connection.in_transaction() {
+            return Err(match failure {
+                Failure::Failed(cause) | Failure::Lost(cause) => Failure::Lost(cause),
+                Failure::Refused { .. } => Failure::Lost("the transaction ended before its commit".into()),
+            });
+        }
+        connection.control("ROLLBACK TO \"commit\"").map_err(lost)?;
+        connection.control("RELEASE \"commit\"").map_err(lost)?;
+        if steps.iter().any(makes_columns) {
+            connection.forget_tables();
+        }
+        Err(failure)
+    }
+
+    fn commit(&mut self) -> Result<(), Cause> {
+        Ok(self.connection()?.control("COMMIT")?)
+    }
+
+    fn reopen(&mut self) -> Result<(), Cause> {
+        // Closed before it is opened anew, so that nothing of the old connection's state stays.
+        self.connection = None;
+        let connection = Connection::open_writer(&self.path, self.options)?;
+        // What the log holds of a commit that failed is either moved to the database here or cut off, and can't come back.
+        connection.checkpoint()?;
+        self.connection = Some(connection);
+        Ok(())
+    }
+
+    fn chain_head(&mut self, writer: Uuid) -> Result<ChainHead, Cause> {
+        let connection = self.connection()?;
+        if !connection.has_table(AUDIT_TABLE)? {
+            return Ok(ChainHead::empty(writer));
+        }
+        let last = connection.select(&Select {
+            table: AUDIT_TABLE.into(),
+            columns: vec!["sequence".into(), "hash".into()],
+            rows: Condition::equal("writer", Datum::Uuid(writer)),
+            order: vec![("sequence".into(), Direction::Descending)],
+            limit: 1,
+        })?;
+        match last.first().map(Vec::as_slice) {
+            None => Ok(ChainHead::empty(writer)),
+            Some([Datum::Integer(sequence), Datum::Bytes(hash)]) => match <[u8; 32]>::try_from(hash.as_slice()) {
+                Ok(hash) => Ok(ChainHead::at(writer, *sequence, hash)),
+                Err(_) => Err("the last audit record has no hash".into()),
+            },
+            Some(_) => Err("the last audit record has no hash".into()),
+        }
+    }
+
+    fn scrub(&mut self) -> Result<(), Cause> {
+        Ok(self.connection()?.checkpoint()?)
+    }
+}
+
+/// Applies steps until one is refused: which.
+fn apply_each(connection: &mut Connection, steps: &[Step]) -> Result<Option<usize>, SqliteError> {
+    for (index, step) in steps.iter().enumerate() {
+        if !apply_one(connection, step)? {
+            return Ok(Some(index));
+        }
+    }
+    Ok(None)
+}
+
+/// Applies a step, or says that its expectation is not met.
+fn apply_one(connection: &mut Connection, step: &Step) -> Result<bool, SqliteError> {
+    let changed = match step {
+        Step::Require { table, rows } => return connection.exists(table, &DIALECT.exists(table, rows)?),
+        Step::Forbid { table, rows } => return Ok(!connection.exists(table, &DIALECT.exists(table, rows)?)?),
+        Step::Insert { table, row } => connection.execute(table, &sql::insert(table, row)?).map(|_| true),
+        Step::Update { table, rows, set, expect } => {
+            connection.execute(table, &sql::update(table, rows, set)?).map(|count| meets(count, *expect))
+        }
+        Step::Delete { table, rows, expect } => {
+            connection.execute(table, &sql::delete(table, rows)?).map(|count| meets(count, *expect))
+        }
+        Step::CreateTable(table) => {
+            if connection.has_table(&table.name)? {
+                return Ok(false);
+            }
+            connection.execute(&table.name, &DIALECT.create_table(table)?)?;
+            for column in &table.columns {
+                connection.declare(&table.name, column)?;
+            }
+            Ok(true)
+        }
+        Step::AddColumn { table, column } => {
+            let sql = DIALECT.add_column(table, column)?;
+            if !connection.has_table(table)? || connection.has_column(table, &column.name)? {
+                return Ok(false);
+            }
+            connection.execute(table, &sql)?;
+            connection.declare(table, column)?;
+            Ok(true)
+        }
+        Step::Audit(_) => Err(SqliteError::Unchained),
+    };
+    match changed {
+        Err(error) if error.is_duplicate() => Ok(false),
+        changed => changed,
+    }
+}
+
+fn meets(count: usize, expect: Expect) -> bool {
+    match expect {
+        Expect::One => count == 1,
+        Expect::Any => true,
+    }
+}
+
+fn makes_columns(step: &Step) -> bool {
+    matches!(step, Step::CreateTable(_) | Step::AddColumn { .. })
+}
+
+const DIALECT: Dialect = Dialect::Sqlite;

@@ -1,0 +1,37 @@
+//! Fieldseal's own tasks, run as `cargo xtask TASK`. Each is a module of its own and a line in [`TASKS`].
+
+use std::process::ExitCode;
+
+mod test;
+mod tools;
+
+/// A task: its name, what it does in one line, and the function that does it with the arguments after the name.
+type Task = (&'static str, &'static str, fn(&[String]) -> ExitCode);
+
+const TASKS: &[Task] = &[("test", test::SUMMARY, test::run)];
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    let name = arguments.next().unwrap_or_default();
+    let rest: Vec<String> = arguments.collect();
+
+    match TASKS.iter().find(|(task, ..)| *task == name) {
+        Some((_, _, run)) => run(&rest),
+        None if matches!(name.as_str(), "" | "help" | "-h" | "--help") => {
+            println!("{}", help());
+            ExitCode::SUCCESS
+        }
+        None => {
+            eprintln!("There is no task `{name}`.\n\n{}", help());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn help() -> String {
+    let tasks: Vec<String> = TASKS.iter().map(|(name, summary, _)| format!("  {name:<10}{summary}")).collect();
+    format!(
+        "Usage: cargo xtask TASK [ARGUMENTS]\n\n{}\n\n`cargo xtask TASK --help` says more about one of them.",
+        tasks.join("\n")
+    )
+}

@@ -1,0 +1,197 @@
+//! The tools that the tests need beyond Cargo: found, or else installed under `target/tools` in the version pinned here.
+//!
+//! Everything comes from a package registry: crates.io, npm, the Go module proxy, Debian. Nothing here knows what a tool is needed for.
+
+use std::{
+    cell::OnceCell,
+    env,
+    ffi::OsString,
+    fmt, fs,
+    io::ErrorKind,
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+};
+
+/// A tool could not be had; says why, for the person who has to install it by hand.
+#[derive(Debug)]
+pub(crate) struct Missing(String);
+
+impl fmt::Display for Missing {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+/// Runs commands in the repository's root, with the tools of `target/tools/bin` before all others.
+pub(crate) struct Tools {
+    root: PathBuf,
+    path: OsString,
+    apt_lists_updated: OnceCell<()>,
+}
+
+impl Tools {
+    pub(crate) fn new() -> Self {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new(".")).to_owned();
+        let mut path = OsString::from(root.join(BIN));
+        if let Some(rest) = env::var_os("PATH") {
+            path.push(":");
+            path.push(rest);
+        }
+        Self { root, path, apt_lists_updated: OnceCell::new() }
+    }
+
+    /// `program`, to be run in the repository's root; what it starts finds the tools too.
+    pub(crate) fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command.current_dir(&self.root).env("PATH", &self.path);
+        command
+    }
+
+    /// The Cargo that runs this task.
+    pub(crate) fn cargo(&self) -> Command {
+        self.command(&env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()))
+    }
+
+    /// cargo-deny, built without optimization: it works for a second, and its release profile would take minutes to build.
+    pub(crate) fn cargo_deny(&self) -> Result<(), Missing> {
+        if self.says("cargo-deny", "--version", CARGO_DENY_VERSION) {
+            return Ok(());
+        }
+        let package = format!("cargo-deny@{CARGO_DENY_VERSION}");
+        announce(&package);
+        let mut install = self.cargo();
+        install.args(["install", "--quiet", "--locked", "--debug", "--force", "--root"]);
+        install.arg(self.root.join(TOOLS)).arg(package);
+        install.env("CARGO_PROFILE_DEV_DEBUG", "0").env("CARGO_PROFILE_DEV_OPT_LEVEL", "0");
+        done(&mut install)
+    }
+
+    /// buf, whose npm package holds the program itself.
+    pub(crate) fn buf(&self) -> Result<(), Missing> {
+        if self.says("buf", "--version", BUF_VERSION) {
+            return Ok(());
+        }
+        self.debian("npm", "npm")?;
+        let package = format!("@bufbuild/buf@{BUF_VERSION}");
+        announce(&package);
+        let mut install = self.command("npm");
+        install.args([
+            "install",
+            "--no-audit",
+            "--no-fund",
+            "--no-package-lock",
+            "--ignore-scripts",
+            "--loglevel=error",
+        ]);
+        install.arg("--prefix").arg(self.root.join(TOOLS)).arg(package);
+        done(&mut install)?;
+        self.link("../node_modules/.bin/buf", "buf")
+    }
+
+    /// grpcurl, built with any Go since 1.18.
+    pub(crate) fn grpcurl(&self) -> Result<(), Missing> {
+        if self.says("grpcurl", "-version", GRPCURL_VERSION) {
+            return Ok(());
+        }
+        self.debian("go", "golang-go")?;
+        let package = format!("github.com/fullstorydev/grpcurl/cmd/grpcurl@v{GRPCURL_VERSION}");
+        announce(&package);
+        let mut install = self.command("go");
+        install.arg("install").arg(format!("-ldflags=-s -w -X main.version=v{GRPCURL_VERSION}")).arg(package);
+        install.env("GOBIN", self.root.join(BIN)).env("CGO_ENABLED", "0");
+        done(&mut install)
+    }
+
+    /// The shell of SQLite, in whatever version Debian has.
+    pub(crate) fn sqlite3(&self) -> Result<(), Missing> {
+        self.debian("sqlite3", "sqlite3")
+    }
+
+    /// Makes sure that `program` is there, from Debian's `package` if it must be.
+    fn debian(&self, program: &str, package: &str) -> Result<(), Missing> {
+        if self.is_there(program) {
+            return Ok(());
+        }
+        if !self.is_there("apt-get") {
+            return Err(Missing(format!("{program} is not installed, and there is no apt-get to install it with")));
+        }
+        announce(package);
+        if self.apt_lists_updated.set(()).is_ok() {
+            done(self.command("apt-get").args(["update", "-qq"]))?;
+        }
+        let mut install = self.command("apt-get");
+        install.args(["install", "-qq", "--yes", "--no-install-recommends", package]);
+        done(install.env("DEBIAN_FRONTEND", "noninteractive"))
+    }
+
+    fn is_there(&self, program: &str) -> bool {
+        let started = self.command(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+        !matches!(started, Err(error) if error.kind() == ErrorKind::NotFound)
+    }
+
+    /// Whether the tool is there and, asked for its version, names this one.
+    fn says(&self, program: &str, question: &str, version: &str) -> bool {
+        let Ok(Output { stdout, stderr, .. }) = self.command(program).arg(question).output() else { return false };
+        [stdout, stderr].iter().any(|answer| names_version(&String::from_utf8_lossy(answer), version))
+    }
+
+    /// Makes `target/tools/bin/NAME` lead to `target`, which is relative to that folder.
+    fn link(&self, target: &str, name: &str) -> Result<(), Missing> {
+        let link = self.root.join(BIN).join(name);
+        let linked = fs::create_dir_all(self.root.join(BIN)).and_then(|()| match fs::remove_file(&link) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+            _ => std::os::unix::fs::symlink(target, &link),
+        });
+        linked.map_err(|error| Missing(format!("{} could not be made: {error}", link.display())))
+    }
+}
+
+/// `answer` has `version` as a whole word, with or without a `v` before it.
+fn names_version(answer: &str, version: &str) -> bool {
+    answer.split_whitespace().any(|word| word.strip_prefix('v').unwrap_or(word) == version)
+}
+
+fn announce(package: &str) {
+    println!("   installing {package}");
+}
+
+/// Runs an installation to its end. Its output is shown only if it fails.
+fn done(install: &mut Command) -> Result<(), Missing> {
+    let Output { status, stdout, stderr } = install
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| Missing(format!("{} could not be started: {error}", shown(install))))?;
+    if status.success() {
+        return Ok(());
+    }
+    print!("{}{}", String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
+    Err(Missing(format!("`{}` failed ({status})", shown(install))))
+}
+
+/// The command as somebody would type it.
+pub(crate) fn shown(command: &Command) -> String {
+    let program = Path::new(command.get_program()).file_name().unwrap_or_default();
+    let words: Vec<_> = [program].into_iter().chain(command.get_args()).map(|word| word.to_string_lossy()).collect();
+    words.join(" ")
+}
+
+const TOOLS: &str = "target/tools";
+const BIN: &str = "target/tools/bin";
+
+const BUF_VERSION: &str = "1.75.0";
+const CARGO_DENY_VERSION: &str = "0.20.2";
+/// The newest that the Go of Debian 12 can build (later ones need Go 1.21, then 1.25). The commands we print work with all of them.
+const GRPCURL_VERSION: &str = "1.8.9";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tool_of_another_version_is_not_taken_for_ours() {
+        assert!(names_version("cargo-deny 0.20.2\n", "0.20.2"));
+        assert!(names_version("grpcurl v1.8.9", "1.8.9"));
+        assert!(!names_version("grpcurl v1.8.90", "1.8.9"));
+        assert!(!names_version("11.75.0", "1.75.0"));
+    }
+}
