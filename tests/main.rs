@@ -1,1 +1,12 @@
-fn main() {}
+//! Black-box tests: the real server, in this process or as one of its own, through the client and over TLS on a port of its own.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test may stop at the first surprise"
+)]
+
+mod harness;
+
+mod story;

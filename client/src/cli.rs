@@ -57,7 +57,6 @@ async fn execute(entities: &[EntityType], matches: &ArgMatches) -> Result<(), Fa
 
 fn command(entities: &[EntityType]) -> Command {
     let command = Command::new("fieldseal")
-        .about("Keeps records with encrypted attributes in a Fieldseal server")
         .version(env!("CARGO_PKG_VERSION"))
         .subcommand_required(true)
         .arg_required_else_help(true)
@@ -69,7 +68,8 @@ fn command(entities: &[EntityType]) -> Command {
         )
         .subcommand(reveal::command(Command::new(REVEAL), None))
         .subcommands(entities.iter().map(|entity| group(entity::command(entity))));
-    ConnectionOptions::augment_args(command)
+    // The options bring the words above them along.
+    ConnectionOptions::augment_args(command).about("Keeps records with encrypted attributes in a Fieldseal server")
 }
 
 /// A command that has others under it and does nothing by itself.
@@ -83,12 +83,15 @@ const REVEAL: &str = "reveal";
 
 const EXAMPLES: &str = "\
 Examples, with the certificates that `fieldseal-server dev` has written:
-  fieldseal --dev ./fieldseal-dev --as writer mailbox create --set display_name=Sales --secret password
-  fieldseal --dev ./fieldseal-dev --as reader mailbox list
-  fieldseal --dev ./fieldseal-dev --as connector mailbox reveal ID --attribute password --purpose 'incoming mail'
-  fieldseal --dev ./fieldseal-dev --as admin key change --wait
+  export FIELDSEAL_DEV=./fieldseal-dev
+  fieldseal --as writer mailbox create --set display_name=Sales --secret password
+  fieldseal --as reader mailbox list
+  fieldseal --as connector mailbox reveal ID --attribute password --purpose 'incoming mail'
+  fieldseal --as admin key change --wait
 
-Answers are JSON on stdout; everything else is on stderr. Exit codes: 0 done, 1 the call failed, 2 the command was wrong.";
+Elsewhere: --endpoint, --ca, --cert and --key, or their variables; --help lists them.
+Answers are JSON on stdout, words are on stderr.
+Exit codes: 0 done, 1 the call failed, 2 the command was wrong.";
 
 #[cfg(test)]
 mod tests {

@@ -8,4 +8,4 @@
 #[cfg(test)]
 mod contract;
 pub(crate) mod sql;
-pub mod sqlite;
+pub(crate) mod sqlite;

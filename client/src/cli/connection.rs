@@ -22,19 +22,21 @@ pub(super) struct ConnectionOptions {
     endpoint: String,
 
     /// The CA that the server's certificate comes from, in PEM.
-    #[arg(long, global = true, env = "FIELDSEAL_CA", value_name = "FILE")]
+    #[arg(long, global = true, hide_short_help = true, env = "FIELDSEAL_CA", value_name = "FILE")]
     ca: Option<PathBuf>,
 
     /// Your certificate, in PEM.
-    #[arg(long, global = true, env = "FIELDSEAL_CERT", value_name = "FILE")]
+    #[arg(long, global = true, hide_short_help = true, env = "FIELDSEAL_CERT", value_name = "FILE")]
     cert: Option<PathBuf>,
 
     /// The private key of your certificate, in PEM.
-    #[arg(long, global = true, env = "FIELDSEAL_KEY", value_name = "FILE")]
+    #[arg(long, global = true, hide_short_help = true, env = "FIELDSEAL_KEY", value_name = "FILE")]
     key: Option<PathBuf>,
 
-    /// The folder of `fieldseal-server dev`, to take CA, certificate and key from DIR/tls. Of the three, what is given on the command
-    /// line goes before it, and what is in the environment after it.
+    /// The folder of `fieldseal-server dev`, with the certificates to use.
+    ///
+    /// CA, certificate and key are taken from DIR/tls. Of the three, what is given on the command line goes before it, and what is in the
+    /// environment after it.
     #[arg(long, global = true, env = "FIELDSEAL_DEV", value_name = "DIR")]
     dev: Option<PathBuf>,
 
@@ -43,7 +45,7 @@ pub(super) struct ConnectionOptions {
     role: Option<String>,
 
     /// The name that the server's certificate has to carry, if it isn't the endpoint's host.
-    #[arg(long, global = true, value_name = "NAME")]
+    #[arg(long, global = true, hide_short_help = true, value_name = "NAME")]
     domain_name: Option<String>,
 
     /// The organization, by its id or as organizations/ID.
@@ -57,18 +59,19 @@ pub(super) struct ConnectionOptions {
     )]
     organization: String,
 
-    /// The longest time of a call.
+    /// The longest time of a call, its repetitions included.
     #[arg(
         long,
         global = true,
+        hide_short_help = true,
         value_name = "SECONDS",
         default_value_t = 30,
         value_parser = clap::value_parser!(u64).range(1..=3_600)
     )]
     timeout: u64,
 
-    /// Connect without TLS, to http://… Only to find out what is wrong: the server refuses every data call.
-    #[arg(long, global = true)]
+    /// Connect without TLS, to http://…, to find out what is wrong: the server refuses every data call.
+    #[arg(long, global = true, hide_short_help = true)]
     plaintext: bool,
 }
 

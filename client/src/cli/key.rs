@@ -29,8 +29,8 @@ pub(super) enum KeyCommand {
     },
     /// Change the encryption key; stored values are encrypted anew in the background.
     #[command(after_help = "\
-Unless told otherwise, a key is generated and shown once. Keep it safe, apart from the database: without it a copy of the database
-is of no use, and whoever has both can read everything.
+Unless told otherwise, a key is generated and shown once. Keep it safe, apart from the database:
+without it a copy of the database is of no use, and whoever has both can read everything.
 
 Examples:
   fieldseal key change --wait

@@ -31,18 +31,18 @@ mod readers;
 mod tests;
 mod writer;
 
-pub use self::{
+pub(crate) use self::{
     databases::SqliteDatabases,
     folder::{DataFolder, DataFolderError},
 };
 
 /// The bounds of a database.
 #[derive(Clone, Copy, Debug)]
-pub struct SqliteOptions {
+pub(crate) struct SqliteOptions {
     /// The most reads at a time, each on a connection of its own.
-    pub readers_max: usize,
+    pub(crate) readers_max: usize,
     /// How long to wait for somebody else's lock: a backup's, or a shell's.
-    pub busy_timeout: Duration,
+    pub(crate) busy_timeout: Duration,
 }
 
 impl Default for SqliteOptions {
@@ -54,7 +54,7 @@ impl Default for SqliteOptions {
 
 /// A database in a file. Dropped, it finishes what was handed over and closes.
 #[derive(Debug)]
-pub struct SqliteStore {
+pub(crate) struct SqliteStore {
     // In this order, so that the writer closes last and leaves no write-ahead log behind.
     readers: Readers,
     committer: Committer,
@@ -67,7 +67,7 @@ impl SqliteStore {
     ///
     /// # Errors
     /// [`OpenError::Unavailable`] if it can't be made, or isn't a database of ours.
-    pub async fn open_or_create(
+    pub(crate) async fn open_or_create(
         path: PathBuf,
         writer: Uuid,
         options: SqliteOptions,

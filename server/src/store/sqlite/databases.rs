@@ -27,7 +27,7 @@ use crate::committer::Ended;
 
 /// The organizations' databases of a data folder. Whoever opens one holds it; here it is known for as long as somebody does.
 #[derive(Debug)]
-pub struct SqliteDatabases {
+pub(crate) struct SqliteDatabases {
     folder: Arc<DataFolder>,
     writer: Uuid,
     options: SqliteOptions,
@@ -49,7 +49,7 @@ impl SqliteDatabases {
     ///
     /// # Errors
     /// What the operating system says.
-    pub fn new(folder: Arc<DataFolder>, writer: Uuid, options: SqliteOptions) -> io::Result<Self> {
+    pub(crate) fn new(folder: Arc<DataFolder>, writer: Uuid, options: SqliteOptions) -> io::Result<Self> {
         let organizations = folder.organizations();
         make_private(&organizations)?;
         for entry in fs::read_dir(&organizations)? {
@@ -64,7 +64,8 @@ impl SqliteDatabases {
     }
 
     /// Waits until an organization's database is closed, which it is soon after everybody has let it go.
-    pub async fn closed(&self, id: OrganizationId) {
+    #[cfg(test)]
+    pub(crate) async fn closed(&self, id: OrganizationId) {
         let ended = self.slot(id).await.ended.clone();
         if let Some(mut ended) = ended {
             ended.wait().await;

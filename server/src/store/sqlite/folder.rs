@@ -11,7 +11,7 @@ use std::{
 
 /// A folder that this process has to itself, for as long as the value lives.
 #[derive(Debug)]
-pub struct DataFolder {
+pub(crate) struct DataFolder {
     path: PathBuf,
     // The operating system gives the lock back when the file is closed, however this process ends.
     _lock: File,
@@ -55,7 +55,7 @@ impl DataFolder {
     ///
     /// # Errors
     /// See [`DataFolderError`].
-    pub fn open(path: impl AsRef<Path>) -> Result<Self, DataFolderError> {
+    pub(crate) fn open(path: impl AsRef<Path>) -> Result<Self, DataFolderError> {
         let path = path.as_ref();
         let failed = |source| DataFolderError::Io { path: path.to_owned(), source };
         make_private(path).map_err(failed)?;
@@ -77,21 +77,15 @@ impl DataFolder {
         }
     }
 
-    /// Where it is: an absolute path.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// The configuration database.
     #[must_use]
-    pub fn configuration(&self) -> PathBuf {
+    pub(crate) fn configuration(&self) -> PathBuf {
         self.path.join("configuration.db")
     }
 
     /// The folder of the organizations' databases.
     #[must_use]
-    pub fn organizations(&self) -> PathBuf {
+    pub(crate) fn organizations(&self) -> PathBuf {
         self.path.join("organizations")
     }
 }

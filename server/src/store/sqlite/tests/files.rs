@@ -11,7 +11,7 @@ async fn a_database_appears_whole_and_for_its_owner_alone() {
     for name in fixture.names() {
         assert_eq!(fs::metadata(fixture.path(&name)).unwrap().permissions().mode() & 0o777, 0o600, "{name}");
     }
-    for folder in [fixture.folder.path().to_owned(), fixture.folder.organizations()] {
+    for folder in [fixture.folder.configuration().parent().unwrap().to_owned(), fixture.folder.organizations()] {
         assert_eq!(fs::metadata(folder).unwrap().permissions().mode() & 0o777, 0o700);
     }
     fixture.close(store).await;

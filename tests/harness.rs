@@ -1,0 +1,168 @@
+//! Servers to test against. Each has a folder and a port of its own, so that all tests run side by side.
+
+pub mod process;
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use fieldseal_client::{Client, ClientBuilder, Error, ErrorReason, RetryPolicy, v1};
+use fieldseal_server::{
+    app::{App, Running},
+    config::Config,
+    development::{Development, Person},
+    drain::Drained,
+};
+use tempfile::TempDir;
+
+/// The organization that every server begins with.
+pub const DEFAULT: &str = "organizations/default";
+
+/// How long a test waits for an event before it fails. Far above what any takes.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A server in this process.
+pub struct Server {
+    folder: Folder,
+    running: Option<Running>,
+    address: String,
+    pub plaintext_address: Option<String>,
+}
+
+/// A data folder with certificates, as `dev` makes it. Goes with the test.
+pub struct Folder {
+    root: TempDir,
+}
+
+impl Folder {
+    pub fn new() -> Self {
+        let root = TempDir::new().unwrap();
+        let folder = Folder { root };
+        folder.development();
+        folder
+    }
+
+    /// Where everything is.
+    pub fn path(&self) -> PathBuf {
+        self.root.path().join("dev")
+    }
+
+    pub fn development(&self) -> Development {
+        Development::prepare(&self.path()).unwrap()
+    }
+
+    /// The one organization database.
+    pub fn organization_database(&self) -> PathBuf {
+        let mut found = std::fs::read_dir(self.path().join("organizations")).unwrap().map(|entry| entry.unwrap().path());
+        found.find(|path| path.extension().is_some_and(|extension| extension == "db")).unwrap()
+    }
+
+    /// A client as this person, for a server at this address.
+    pub fn client(&self, address: &str, person: Person) -> Client {
+        self.client_builder(address)
+            .identity_files(self.development().certificate(person), self.development().key(person))
+            .connect_lazy()
+            .unwrap()
+    }
+
+    /// A client that shows no certificate, and never repeats a call by itself.
+    pub fn client_builder(&self, address: &str) -> ClientBuilder {
+        Client::builder(format!("https://{address}"))
+            .ca_file(self.development().ca())
+            .retry(RetryPolicy::never())
+            .timeout(PATIENCE)
+    }
+}
+
+impl Server {
+    /// A server as `dev` runs it, without the quotas, with plaintext taken beside TLS.
+    pub async fn start() -> Self {
+        Self::start_with(|_| {}).await
+    }
+
+    /// A server whose configuration is changed before it starts.
+    pub async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
+        Self::start_in(Folder::new(), change).await
+    }
+
+    /// A server on a folder that may have been used before.
+    pub async fn start_in(folder: Folder, change: impl FnOnce(&mut Config)) -> Self {
+        let mut config = folder.development().config().unwrap();
+        config.listen.address = "127.0.0.1:0".parse().unwrap();
+        config.listen.plaintext_address = Some("127.0.0.1:0".parse().unwrap());
+        config.limits.key_changes_per_hour = 0;
+        config.limits.wrong_key_restores_per_15_minutes = 0;
+        change(&mut config);
+        let running = App::start(config).await.unwrap();
+        running.ensure_organization("default").await.unwrap();
+        let address = running.address().to_string();
+        let plaintext_address = running.plaintext_address().map(|address| address.to_string());
+        Server { folder, running: Some(running), address, plaintext_address }
+    }
+
+    /// Drains the server and gives its folder back.
+    pub async fn stop(mut self) -> Folder {
+        let running = self.running.take().unwrap();
+        running.drain().begin();
+        assert_eq!(running.wait().await, Drained::Whole);
+        self.folder
+    }
+
+    /// Drains, does something to the folder, and starts again.
+    pub async fn restart(self, between: impl FnOnce(&Path), change: impl FnOnce(&mut Config)) -> Self {
+        let folder = self.stop().await;
+        between(&folder.path());
+        Self::start_in(folder, change).await
+    }
+
+    pub fn folder(&self) -> &Folder {
+        &self.folder
+    }
+
+    /// `IP:PORT`
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    pub fn client(&self, person: Person) -> Client {
+        self.folder.client(&self.address, person)
+    }
+}
+
+/// A mailbox with this password, and nothing else that isn't required.
+pub fn mailbox(password: &str) -> v1::Mailbox {
+    v1::Mailbox {
+        display_name: Some("Sales".to_owned()),
+        password: Some(password.to_owned()),
+        ..v1::Mailbox::default()
+    }
+}
+
+/// The password of a mailbox, as the connector gets it; `None` where it is null.
+pub async fn reveal(connector: &Client, name: &str) -> Result<Option<String>, Error> {
+    let values = connector.reveal_attributes(name, ["password"], "a test").await?;
+    Ok(values.get("password").map(|value| value.expose_text().unwrap().to_owned()))
+}
+
+/// Waits until no re-encryption runs, and gives its last state.
+pub async fn settled(admin: &Client) -> v1::Reencryption {
+    let watching = async {
+        let mut watch = admin.watch_reencryption(DEFAULT).await.unwrap();
+        let mut last = None;
+        while let Some(state) = watch.next().await.unwrap() {
+            last = Some(state);
+        }
+        last.unwrap()
+    };
+    tokio::time::timeout(PATIENCE, watching).await.unwrap()
+}
+
+/// The reason of an answer that must be an error.
+#[track_caller]
+pub fn reason<T>(outcome: Result<T, Error>) -> ErrorReason {
+    match outcome {
+        Ok(_) => panic!("the call should have been refused"),
+        Err(error) => error.reason(),
+    }
+}
