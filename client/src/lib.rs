@@ -47,7 +47,7 @@ pub use builder::{ClientBuilder, SetupError};
 pub use client::Client;
 pub use data_encryption::{KeyOperation, ReencryptionStream, RetrievedKey};
 pub use dynamic::DynamicRecords;
-pub use error::{Action, CallError, Error, FieldViolation, code_name, reason_name};
+pub use error::{Action, CallError, Error, FieldViolation, Origin, code_name, reason_name};
 pub use fieldseal::v1;
 pub use key_text::{GENERATED_KEY_BITS, generate_key_text};
 pub use records::{Page, Records};

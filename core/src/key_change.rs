@@ -109,7 +109,9 @@ mod tests {
                 state = match next_step(PRESENT, whole(state)) {
                     NextStep::Reseal(_) => Finishing,
                     NextStep::ForgetTexts => Idle,
-                    other => panic!("{other:?}"),
+                    stuck @ (NextStep::ReportDamage | NextStep::AwaitRestore { .. } | NextStep::Rest) => {
+                        panic!("{stuck:?}")
+                    }
                 };
                 steps += 1;
             }

@@ -102,16 +102,19 @@ impl App {
         let deployment = Arc::new(Deployment::new(ports, Arc::clone(&served.schema), key_limits(&config.limits)));
         let drain = Drain::new();
         for missing in open_all(&deployment).await? {
-            tracing::error!(organization = missing.name, error = chain(&missing.error), "an organization is not served");
+            tracing::error!(
+                organization = missing.name,
+                error = chain(&missing.error),
+                "an organization is not served"
+            );
         }
         for organization in deployment.organizations() {
             log_keys(&organization);
             reencryption::take_up(&deployment, config.limits, &drain, organization);
         }
 
-        let health = Health::new(served.methods.iter().filter_map(|method| {
-            method.path.split('/').nth(1).map(str::to_owned)
-        }));
+        let health =
+            Health::new(served.methods.iter().filter_map(|method| method.path.split('/').nth(1).map(str::to_owned)));
         health.look(&deployment).await;
         tokio::spawn(health.clone().keep_looking(Arc::clone(&deployment), drain.clone()));
 
@@ -124,10 +127,7 @@ impl App {
         let layers = Layers {
             clock: Arc::new(SystemClock),
             random: Arc::new(SystemRandom),
-            deadlines: Deadlines {
-                default: config.limits.deadline_default(),
-                max: config.limits.deadline_max(),
-            },
+            deadlines: Deadlines { default: config.limits.deadline_default(), max: config.limits.deadline_max() },
             rpcs: Arc::new(rpc_table(&served)),
             policy,
         };
@@ -197,7 +197,8 @@ impl Running {
 }
 
 fn load_root_keys(config: &Config) -> Result<Arc<dyn RootKey>, StartError> {
-    let mut keys = config.root_key.files.iter().map(|path| root_key::load(path)).collect::<Result<Vec<_>, _>>()?.into_iter();
+    let mut keys =
+        config.root_key.files.iter().map(|path| root_key::load(path)).collect::<Result<Vec<_>, _>>()?.into_iter();
     let first = keys.next().ok_or(StartError::NoRootKey)?;
     Ok(Arc::new(RootKeySet::new(first, keys.collect())))
 }
@@ -216,7 +217,9 @@ async fn open_ports(config: &Config, root_key: Arc<dyn RootKey>) -> Result<Ports
         });
         let first = open.await.map_err(StartError::Configuration)?;
         let id = deployment_id(&*first).await?;
+        let mut ended = first.ended();
         drop(first);
+        ended.wait().await;
         id
     };
     let open = SqliteStore::open_or_create(folder.configuration(), id, options, move || first_configuration(id, now));

@@ -7,7 +7,7 @@ mod serve;
 
 use std::{
     error::Error,
-    io::{self, Write},
+    io::{self, IsTerminal, Write},
     path::PathBuf,
     process::ExitCode,
 };
@@ -89,7 +89,7 @@ async fn wait(running: Running) -> Result<(), Failure> {
 /// caller sent.
 fn log_to_stderr(log: Log) {
     let targets = Targets::new().with_default(log.level.min(LevelFilter::WARN)).with_target("fieldseal", log.level);
-    let to_stderr = tracing_subscriber::fmt::layer().with_writer(io::stderr);
+    let to_stderr = tracing_subscriber::fmt::layer().with_ansi(io::stderr().is_terminal()).with_writer(io::stderr);
     // Fails if there is one already, which then stays.
     let _there_is_one = tracing_subscriber::registry().with(to_stderr).with(targets).try_init();
 }

@@ -14,19 +14,23 @@ mod secret_access;
 use std::sync::Arc;
 
 use fieldseal::v1::{
-    data_encryption_service_server::DataEncryptionServiceServer, organization_service_server::OrganizationServiceServer,
-    secret_access_service_server::SecretAccessServiceServer,
+    data_encryption_service_server::DataEncryptionServiceServer,
+    organization_service_server::OrganizationServiceServer, secret_access_service_server::SecretAccessServiceServer,
 };
 use tonic::service::Routes;
 
+pub(crate) use self::health::Health;
 use self::{
     data_encryption::DataEncryption, dispatcher::Dispatcher, organization::Organizations, secret_access::SecretAccess,
 };
-pub(crate) use self::health::Health;
 use crate::schema::ServedSchema;
 
 /// All services, as one router: the generated ones, and a route for each method of the entity services.
-pub(crate) fn routes(dispatcher: Arc<Dispatcher>, served: &ServedSchema, health: Health) -> Result<Routes, reflection::ReflectionError> {
+pub(crate) fn routes(
+    dispatcher: Arc<Dispatcher>,
+    served: &ServedSchema,
+    health: Health,
+) -> Result<Routes, reflection::ReflectionError> {
     let max = dispatcher.message_size_max_bytes();
     let mut routes = Routes::builder();
     routes

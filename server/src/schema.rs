@@ -163,15 +163,19 @@ impl Options {
 
     fn attribute(&self, field: &FieldDescriptor) -> Result<Attribute, DescriptorError> {
         let options = field.options();
-        let option = match options.get_extension(&self.attribute).into_owned() {
-            ProtoValue::Message(option) => option,
-            _ => return Err(wrong(field.full_name(), "its option `attribute` is no message")),
+        let ProtoValue::Message(option) = options.get_extension(&self.attribute).into_owned() else {
+            return Err(wrong(field.full_name(), "its option `attribute` is no message"));
         };
-        if field.cardinality() != Cardinality::Optional || field.containing_oneof().is_some_and(|oneof| !oneof.is_synthetic()) {
+        if field.cardinality() != Cardinality::Optional
+            || field.containing_oneof().is_some_and(|oneof| !oneof.is_synthetic())
+        {
             return Err(wrong(field.full_name(), "an attribute can be neither repeated nor in a oneof"));
         }
         if !field.supports_presence() {
-            return Err(wrong(field.full_name(), "an attribute must be `optional`, so that null and empty are told apart"));
+            return Err(wrong(
+                field.full_name(),
+                "an attribute must be `optional`, so that null and empty are told apart",
+            ));
         }
         let kind = kind(field, &option)?;
         let storage_name = text(&option, "storage_name");
@@ -182,9 +186,10 @@ impl Options {
             default: default(field, &option)?,
             encrypted: flag(&option, "encrypted"),
             required: flag(&option, "required"),
-            max_length: integer(&option, "max_length").map(u32::try_from).transpose().map_err(|_| {
-                wrong(field.full_name(), "its `max_length` is no length")
-            })?,
+            max_length: integer(&option, "max_length")
+                .map(u32::try_from)
+                .transpose()
+                .map_err(|_| wrong(field.full_name(), "its `max_length` is no length"))?,
             minimum: integer(&option, "minimum"),
             maximum: integer(&option, "maximum"),
             output_only: flag(&option, "output_only"),
@@ -205,9 +210,8 @@ impl Options {
         if !options.has_extension(&self.entity_service) {
             return Ok(None);
         }
-        let name = match options.get_extension(&self.entity_service).into_owned() {
-            ProtoValue::String(name) => name,
-            _ => return Err(wrong(service.full_name(), "its option `entity_service` is no text")),
+        let ProtoValue::String(name) = options.get_extension(&self.entity_service).into_owned() else {
+            return Err(wrong(service.full_name(), "its option `entity_service` is no text"));
         };
         match pool.get_message_by_name(&name).filter(|message| message.options().has_extension(&self.entity)) {
             Some(message) => Ok(Some(message)),

@@ -163,7 +163,8 @@ impl StatusBuilder {
 
 /// Fields of a request are wrong; all of them are listed.
 pub(crate) fn invalid(violations: Vec<Violation>) -> Status {
-    let builder = StatusBuilder::new(Code::InvalidArgument, ErrorReason::FieldInvalid, "the request has invalid fields");
+    let builder =
+        StatusBuilder::new(Code::InvalidArgument, ErrorReason::FieldInvalid, "the request has invalid fields");
     violations
         .into_iter()
         .fold(builder, |builder, Violation { field, problem }| builder.violation(field, problem.to_string()))
@@ -319,7 +320,8 @@ pub(crate) fn create_organization(error: CreateOrganizationError) -> Status {
 /// Why a key was not checked, retrieved, changed or restored. `progress` is how many cells of how many a re-encryption has done.
 pub(crate) fn key(error: KeyError, organization: &str, progress: Option<(u64, u64)>) -> Status {
     use Code::{Aborted, FailedPrecondition, InvalidArgument, ResourceExhausted};
-    let with_organization = |code, reason, message: String| StatusBuilder::new(code, reason, message).with("organization", organization);
+    let with_organization =
+        |code, reason, message: String| StatusBuilder::new(code, reason, message).with("organization", organization);
     match error {
         KeyError::AlreadyRunning => {
             let message = "a SetDataEncryptionKey, or the re-encryption after one, is running".to_owned();
@@ -341,7 +343,9 @@ pub(crate) fn key(error: KeyError, organization: &str, progress: Option<(u64, u6
         KeyError::NotPresent { wanted } => inactive(organization, wanted),
         KeyError::AlreadyActive => {
             let message = "the key is present and working: to set another, set change_encryption_key".to_owned();
-            with_organization(FailedPrecondition, ErrorReason::KeyAlreadyActive, message).dynamics_code("80048525").build()
+            with_organization(FailedPrecondition, ErrorReason::KeyAlreadyActive, message)
+                .dynamics_code("80048525")
+                .build()
         }
         KeyError::RingDamaged => ring_damaged(organization),
         KeyError::Mismatch { wanted } => {
@@ -352,7 +356,8 @@ pub(crate) fn key(error: KeyError, organization: &str, progress: Option<(u64, u6
                 .build()
         }
         KeyError::ChangeQuota { limit, retry_after_seconds } => {
-            let message = format!("the key was changed {limit} times within an hour; wait {retry_after_seconds} seconds");
+            let message =
+                format!("the key was changed {limit} times within an hour; wait {retry_after_seconds} seconds");
             with_organization(ResourceExhausted, ErrorReason::KeyChangeQuota, message)
                 .with("limit", limit)
                 .with("interval_seconds", 3_600)
@@ -372,7 +377,8 @@ pub(crate) fn key(error: KeyError, organization: &str, progress: Option<(u64, u6
         }
         KeyError::TextRule(violations) => {
             let message = "the key text breaks the rule".to_owned();
-            let builder = with_organization(InvalidArgument, ErrorReason::KeyValidation, message).dynamics_code("80048528");
+            let builder =
+                with_organization(InvalidArgument, ErrorReason::KeyValidation, message).dynamics_code("80048528");
             violations.into_iter().fold(builder, rule_violation).build()
         }
         KeyError::TextNotRestorable(violation) => {

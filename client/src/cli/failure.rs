@@ -2,7 +2,7 @@
 
 use std::{error::Error as _, io, process::ExitCode};
 
-use fieldseal_client::{Action, CallError, Error, ErrorReason};
+use fieldseal_client::{Action, CallError, Error, ErrorReason, Origin};
 
 /// Why a run failed.
 #[derive(Debug)]
@@ -87,6 +87,20 @@ fn with_causes(error: &Error) -> String {
 
 /// What to do next.
 fn advice(error: &CallError) -> String {
+    let general = general_advice(error.action());
+    match error.origin() {
+        Origin::Server => advice_by_reason(error),
+        Origin::NotConnected => "is the server there? --endpoint says where it is looked for".to_owned(),
+        Origin::TlsRefused => {
+            "check --ca, --cert and --key; --domain-name, if the server goes by another name".to_owned()
+        }
+        Origin::Broken => format!("{general}; if this goes on, the server may not accept your certificate"),
+        Origin::TimedOut => format!("{general}; --timeout gives it longer"),
+        Origin::Unreadable => "compare the versions of this client and the server".to_owned(),
+    }
+}
+
+fn advice_by_reason(error: &CallError) -> String {
     let value = |key| error.metadata().get(key).map_or("?", String::as_str);
     match error.reason() {
         ErrorReason::HttpsRequired => {
@@ -172,6 +186,6 @@ mod tests {
         let lines = describe(&error);
         assert!(lines[0].starts_with("fieldseal: the server can't be reached: "), "{lines:?}");
         assert!(lines[0].contains("refused"), "{lines:?}");
-        assert_eq!(lines[1], "  nothing was changed; try again later");
+        assert!(lines[1].contains("--endpoint"), "{lines:?}");
     }
 }

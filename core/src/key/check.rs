@@ -1,7 +1,10 @@
 //! Check an organization's encryption: whether it is active, under which key, and how far a re-encryption is.
 
 use crate::{
-    crypto::{kek::Fingerprint, ring::stored::ReencryptionState as RingState},
+    crypto::{
+        kek::Fingerprint,
+        ring::stored::{ReencryptionState as RingState, StoredRing},
+    },
     deployment::Deployment,
     id::{KeyVersion, Timestamp},
     key::{KeyError, reencrypt::Cursor},
@@ -94,19 +97,24 @@ pub async fn check(
         Keys::Inactive(stored) => (Some(&**stored), false),
         Keys::Damaged => (None, false),
     };
-    let due = i64::from(deployment.key_limits.change_due_days).saturating_mul(86_400_000_000);
-    let key = stored.and_then(|stored| {
-        let change_time = stored.key_change_time;
-        Some(KeyStatus {
-            fingerprint: stored.fingerprint(),
-            key_version: stored.version()?,
-            change_time,
-            change_due_time: Timestamp::from_unix_micros(change_time.unix_micros().saturating_add(due)),
-        })
-    });
+    let key = stored.and_then(|stored| key_status(deployment, stored));
     let state = stored.map(|stored| stored.reencryption.state);
     let reencryption = reencryption(deployment, organization, state, is_active).await?;
     Ok(Status { is_active, key, reencryption })
+}
+
+fn key_status(deployment: &Deployment, stored: &StoredRing) -> Option<KeyStatus> {
+    let key_version = stored.version()?;
+    let change_time = stored.key_change_time;
+    // The first key is the one that the service made, which nobody has put away yet: its change is due at once.
+    let days = if key_version == KeyVersion::FIRST { 0 } else { deployment.key_limits.change_due_days };
+    let due_us = i64::from(days).saturating_mul(86_400_000_000);
+    Some(KeyStatus {
+        fingerprint: stored.fingerprint(),
+        key_version,
+        change_time,
+        change_due_time: Timestamp::from_unix_micros(change_time.unix_micros().saturating_add(due_us)),
+    })
 }
 
 /// How many cells of how many the last re-encryption has done; `None` if there was none, or the store doesn't answer.

@@ -27,6 +27,9 @@ use crate::{
 
 const QUOTA_INTERVAL_SECONDS: u64 = 900;
 
+/// What the trail says a text was tried for, where nothing was to be restored.
+const VALIDATE_ONLY: &str = "validate only";
+
 /// Restores the key. With `validate_only` it is answered whether the text is the right one, and nothing is restored; that counts as an
 /// attempt too.
 ///
@@ -74,8 +77,9 @@ async fn attempt(
         RingError::Damaged(_) => KeyError::RingDamaged,
     })?;
     let current = CurrentKey { fingerprint: ring.fingerprint(), key_version: ring.version() };
-    let mut steps =
-        vec![Step::Audit(entry(deployment, organization, Some(caller), AuditAction::RestoreKey, Ok(current)))];
+    let mut record = entry(deployment, organization, Some(caller), AuditAction::RestoreKey, Ok(current));
+    record.purpose = validate_only.then(|| VALIDATE_ONLY.to_owned());
+    let mut steps = vec![Step::Audit(record)];
     if !validate_only {
         steps.push(Step::Delete { table: RESTORE_ATTEMPT.into(), rows: Condition::EVERYTHING, expect: Expect::Any });
     }

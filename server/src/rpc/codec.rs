@@ -86,7 +86,8 @@ impl Decoder for EntityCodec {
     type Error = Status;
 
     fn decode(&mut self, source: &mut DecodeBuf<'_>) -> Result<Option<Self::Item>, Self::Error> {
-        let message = DynamicMessage::decode(self.method.input.clone(), source).map_err(|_| status::message_invalid())?;
+        let message =
+            DynamicMessage::decode(self.method.input.clone(), source).map_err(|_| status::message_invalid())?;
         Ok(Some(read_request(&self.method, message)))
     }
 }
@@ -263,11 +264,15 @@ fn write_record(entity: &Entity, resource: &ResourceMessage, organization: &str,
 }
 
 fn set_integer(message: &mut DynamicMessage, field: &FieldDescriptor, value: i64) {
+    // Only an int64 can hold what doesn't fit: the schema gives the others no such value.
     let narrow = i32::try_from(value).unwrap_or_default();
-    let value = match field.kind() {
-        prost_reflect::Kind::Enum(_) => ProtoValue::EnumNumber(narrow),
-        prost_reflect::Kind::Int32 => ProtoValue::I32(narrow),
-        _ => ProtoValue::I64(value),
+    let kind = field.kind();
+    let value = if matches!(kind, prost_reflect::Kind::Enum(_)) {
+        ProtoValue::EnumNumber(narrow)
+    } else if kind == prost_reflect::Kind::Int32 {
+        ProtoValue::I32(narrow)
+    } else {
+        ProtoValue::I64(value)
     };
     message.set_field(field, value);
 }

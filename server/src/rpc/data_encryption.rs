@@ -13,7 +13,8 @@ use fieldseal_core::{
     key::{
         KeyError,
         check::{ReencryptionStatus, State, check, progress},
-        refuse, retrieve::retrieve,
+        refuse,
+        retrieve::retrieve,
     },
     organization::Organization,
     policy::{ChangeKey, Permit, ReadKeyStatus, RestoreKey, RetrieveKey},
@@ -50,19 +51,23 @@ impl DataEncryption {
     /// Lets the call in under the privilege that what it asks for needs, and runs it if no other runs.
     async fn set(&self, request: Request<SetDataEncryptionKeyRequest>) -> Result<SetDataEncryptionKeyResponse, Status> {
         let (_, extensions, request) = request.into_parts();
-        let SetDataEncryptionKeyRequest { organization: name, encryption_key, change_encryption_key, validate_only } = request;
+        let SetDataEncryptionKeyRequest { organization: name, encryption_key, change_encryption_key, validate_only } =
+            request;
         let text = KeyText::new(encryption_key);
         let (organization, caller, action, mode) = if change_encryption_key {
             let action = AuditAction::ChangeKey;
-            let entered: Entered<ChangeKey> = self.dispatcher.enter(&extensions, "organization", &name, Some(action)).await?;
+            let entered: Entered<ChangeKey> =
+                self.dispatcher.enter(&extensions, "organization", &name, Some(action)).await?;
             (entered.organization, entered.caller, action, Mode::Change(entered.permit))
         } else {
             let action = AuditAction::RestoreKey;
-            let entered: Entered<RestoreKey> = self.dispatcher.enter(&extensions, "organization", &name, Some(action)).await?;
+            let entered: Entered<RestoreKey> =
+                self.dispatcher.enter(&extensions, "organization", &name, Some(action)).await?;
             (entered.organization, entered.caller, action, Mode::Restore(entered.permit))
         };
         whole_name(&name)?;
-        let setting = KeySetting { organization: Arc::clone(&organization), caller: caller.clone(), text, mode, validate_only };
+        let setting =
+            KeySetting { organization: Arc::clone(&organization), caller: caller.clone(), text, mode, validate_only };
         let outcome = match self.one_at_a_time.run(setting).await {
             Ok(outcome) => outcome,
             Err(NotRun::AnotherRuns) => {
@@ -176,10 +181,7 @@ async fn watch(
 
 /// The status of an error, with how far a re-encryption is where that is what stands in the way.
 async fn key_status(error: KeyError, organization: &Organization) -> Status {
-    let progress = match error {
-        KeyError::AlreadyRunning => progress(organization).await,
-        _ => None,
-    };
+    let progress = if matches!(error, KeyError::AlreadyRunning) { progress(organization).await } else { None };
     status::key(error, &organization.name, progress)
 }
 

@@ -88,7 +88,9 @@ impl Handler {
             return Err(status::invalid(violations));
         }
         let place = self.place(&entered, id);
-        let record = create::create(deployment, entered.permit, &place, draft).await.map_err(|error| status::record(error, &place))?;
+        let record = create::create(deployment, entered.permit, &place, draft)
+            .await
+            .map_err(|error| status::record(error, &place))?;
         Ok(EntityReply::Record(place.organization.name.clone(), record))
     }
 
@@ -127,7 +129,11 @@ impl Handler {
             (id, etag) => {
                 violations.extend(id.err());
                 violations.extend(etag.err());
-                violations.extend(fieldseal_core::record::check_update(self.entity(), &request.draft, &request.touched));
+                violations.extend(fieldseal_core::record::check_update(
+                    self.entity(),
+                    &request.draft,
+                    &request.touched,
+                ));
                 return Err(status::invalid(violations));
             }
         };

@@ -5,9 +5,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use fieldseal_core::{deployment::{Deployment, deployment_id}};
+use fieldseal_core::deployment::{Deployment, deployment_id};
 use tokio::time::MissedTickBehavior;
-use tonic_health::{ServingStatus, pb::health_server::HealthServer, server::{HealthReporter, HealthService}};
+use tonic_health::{
+    ServingStatus,
+    pb::health_server::HealthServer,
+    server::{HealthReporter, HealthService},
+};
 
 use crate::drain::Drain;
 
@@ -15,12 +19,8 @@ use crate::drain::Drain;
 const INTERVAL: Duration = Duration::from_secs(5);
 
 /// The services whose health is the server's.
-const SERVICES: [&str; 4] = [
-    "",
-    "fieldseal.v1.DataEncryptionService",
-    "fieldseal.v1.OrganizationService",
-    "fieldseal.v1.SecretAccessService",
-];
+const SERVICES: [&str; 4] =
+    ["", "fieldseal.v1.DataEncryptionService", "fieldseal.v1.OrganizationService", "fieldseal.v1.SecretAccessService"];
 
 /// The health of the server.
 #[derive(Clone)]

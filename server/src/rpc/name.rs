@@ -17,9 +17,9 @@ pub(crate) fn organization_of(name: &str) -> Option<&str> {
 
 /// Reads `organizations/{organization}`, from the request's field of this name.
 pub(crate) fn organization<'a>(field: &str, name: &'a str) -> Result<&'a str, Violation> {
-    organization_of(name).filter(|organization| name == format!("organizations/{organization}")).ok_or_else(|| {
-        Violation::new(field, Problem::NotAName { form: "organizations/{organization}".to_owned() })
-    })
+    organization_of(name)
+        .filter(|organization| name == format!("organizations/{organization}"))
+        .ok_or_else(|| Violation::new(field, Problem::NotAName { form: "organizations/{organization}".to_owned() }))
 }
 
 /// Reads the id out of `organizations/{organization}/{collection}/{id}`.

@@ -35,24 +35,32 @@ impl Organizations {
 
 #[tonic::async_trait]
 impl OrganizationService for Organizations {
-    async fn create_organization(&self, request: Request<CreateOrganizationRequest>) -> Result<Response<Resource>, Status> {
+    async fn create_organization(
+        &self,
+        request: Request<CreateOrganizationRequest>,
+    ) -> Result<Response<Resource>, Status> {
         let (_, extensions, request) = request.into_parts();
         let audited = Some(AuditAction::CreateOrganization);
         let (permit, caller) = self.dispatcher.enter_deployment::<CreateOrganization>(&extensions, audited).await?;
         let deployment = Arc::clone(&self.dispatcher.deployment);
         // In a task of its own: a caller that leaves must not stop it half-way.
-        let task = self.dispatcher.drain.tasks().spawn(async move {
-            create(&deployment, permit, Some(&caller), &request.organization_id).await
-        });
+        let task = self
+            .dispatcher
+            .drain
+            .tasks()
+            .spawn(async move { create(&deployment, permit, Some(&caller), &request.organization_id).await });
         match task.await {
-            Ok(created) => created.map(|organization| Response::new(resource(&organization))).map_err(status::create_organization),
+            Ok(created) => {
+                created.map(|organization| Response::new(resource(&organization))).map_err(status::create_organization)
+            }
             Err(_) => Err(status::broken()),
         }
     }
 
     async fn get_organization(&self, request: Request<GetOrganizationRequest>) -> Result<Response<Resource>, Status> {
         let (_, extensions, request) = request.into_parts();
-        let entered: Entered<ReadOrganization> = self.dispatcher.enter(&extensions, "name", &request.name, None).await?;
+        let entered: Entered<ReadOrganization> =
+            self.dispatcher.enter(&extensions, "name", &request.name, None).await?;
         name::organization("name", &request.name).map_err(|violation| status::invalid(vec![violation]))?;
         Ok(Response::new(resource(&entered.organization)))
     }
@@ -63,7 +71,8 @@ impl OrganizationService for Organizations {
     ) -> Result<Response<ListOrganizationsResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
         let (caller, policy) = self.dispatcher.caller(&extensions)?;
-        let size = self.dispatcher.page_size(request.page_size).map_err(|violation| status::invalid(vec![violation]))?;
+        let size =
+            self.dispatcher.page_size(request.page_size).map_err(|violation| status::invalid(vec![violation]))?;
         let deployment = &self.dispatcher.deployment;
         let visible: Vec<_> = deployment
             .organizations()

@@ -29,10 +29,10 @@ const RPCS: &[(&str, &[Privilege], bool)] = &[
 ];
 
 /// The privilege that a standard method needs.
-fn standard_privilege(method: StandardMethod) -> Privilege {
+fn standard_privileges(method: StandardMethod) -> &'static [Privilege] {
     match method {
-        StandardMethod::Get | StandardMethod::List => Privilege::ReadRecords,
-        StandardMethod::Create | StandardMethod::Update | StandardMethod::Delete => Privilege::WriteRecords,
+        StandardMethod::Get | StandardMethod::List => &[Privilege::ReadRecords],
+        StandardMethod::Create | StandardMethod::Update | StandardMethod::Delete => &[Privilege::WriteRecords],
     }
 }
 
@@ -42,11 +42,7 @@ pub(crate) fn rpc_table(served: &ServedSchema) -> RpcTable {
         ((*path).to_owned(), Rpc { privileges, answers_with_stream: *answers_with_stream })
     });
     let entities = served.methods.iter().map(|method| {
-        let privileges = match standard_privilege(method.standard) {
-            Privilege::ReadRecords => &[Privilege::ReadRecords][..],
-            _ => &[Privilege::WriteRecords][..],
-        };
-        (method.path.clone(), Rpc { privileges, answers_with_stream: false })
+        (method.path.clone(), Rpc { privileges: standard_privileges(method.standard), answers_with_stream: false })
     });
     RpcTable::new(named.chain(entities).collect::<HashMap<_, _>>())
 }

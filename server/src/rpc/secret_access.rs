@@ -17,7 +17,10 @@ use fieldseal_core::{
 };
 use tonic::{Request, Response, Status};
 
-use super::{dispatcher::{Dispatcher, Entered}, name};
+use super::{
+    dispatcher::{Dispatcher, Entered},
+    name,
+};
 use crate::status;
 
 pub(crate) struct SecretAccess {
@@ -48,9 +51,10 @@ impl SecretAccessService for SecretAccess {
         let id = name::record("name", &request.name, &entered.organization.name, entity)
             .map_err(|violation| status::invalid(vec![violation]))?;
         let place = Place { organization: entered.organization, entity: Arc::clone(entity), id };
-        let revealed = reveal(deployment, entered.permit, &entered.caller, &place, &request.attributes, &request.purpose)
-            .await
-            .map_err(|error| status::record(error, &place))?;
+        let revealed =
+            reveal(deployment, entered.permit, &entered.caller, &place, &request.attributes, &request.purpose)
+                .await
+                .map_err(|error| status::record(error, &place))?;
         let values = revealed.into_iter().map(|(name, value)| (name, secret_value(&value))).collect();
         Ok(Response::new(RevealAttributesResponse { values }))
     }

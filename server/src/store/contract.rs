@@ -2,6 +2,7 @@
 //!
 //! A store passes it by giving a [`Subject`] to [`contract_tests`]. The checks know the store port only; what else a store promises
 //! (its files, its locks, its plans) is tested beside it.
+
 use std::sync::Arc;
 
 use fieldseal_core::{

@@ -122,7 +122,7 @@ impl SqliteStore {
     }
 
     /// Tells when the database is closed, after this was dropped.
-    fn ended(&self) -> Ended {
+    pub(crate) fn ended(&self) -> Ended {
         self.committer.ended()
     }
 }

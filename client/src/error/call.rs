@@ -1,0 +1,386 @@
+//! A call that failed: where, how, and with all that the server told about it.
+
+use std::{collections::BTreeMap, error::Error as StdError, fmt, io, time::Duration};
+
+use tonic::{Code, ConnectError, Status, TimeoutExpired};
+
+use super::{
+    Action, code_name,
+    details::{Details, FieldViolation},
+    reason_name,
+};
+use crate::{method::Method, v1::ErrorReason};
+
+/// A call that failed, with all that is known about it. Never carries a secret: the contract keeps them out of errors.
+#[derive(Debug)]
+pub struct CallError {
+    origin: Origin,
+    code: Code,
+    message: String,
+    details: Details,
+    only_reads: bool,
+    cause: Cause,
+}
+
+/// Where a failure arose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The server, or something between that speaks for it, answered with an error.
+    Server,
+    /// There was no connection; the call was never sent.
+    NotConnected,
+    /// The two sides don't accept each other's certificates.
+    TlsRefused,
+    /// The connection broke after the call was sent, or may have been. A server that doesn't accept the client's certificate looks like
+    /// this too, if it is quick to hang up.
+    Broken,
+    /// The time ran out.
+    TimedOut,
+    /// An answer came, and it isn't a message of the contract.
+    Unreadable,
+}
+
+#[derive(Debug)]
+enum Cause {
+    None,
+    Status(Status),
+    Transport(tonic::transport::Error),
+    Decode(prost::DecodeError),
+}
+
+impl CallError {
+    /// The gRPC code.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        self.code
+    }
+
+    /// Why it failed, for programs. [`ErrorReason::Unspecified`] if nobody said, or said one that this client doesn't know.
+    #[must_use]
+    pub fn reason(&self) -> ErrorReason {
+        self.details.reason
+    }
+
+    /// What the server says, for people. Empty if it said nothing.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// The values that go with the reason, by the names that the contract gives them: `wanted_fingerprint`, `limit` …
+    #[must_use]
+    pub fn metadata(&self) -> &BTreeMap<String, String> {
+        &self.details.metadata
+    }
+
+    /// What is wrong with which field of the request.
+    #[must_use]
+    pub fn field_violations(&self) -> &[FieldViolation] {
+        &self.details.field_violations
+    }
+
+    /// How long the server says to wait.
+    #[must_use]
+    pub fn retry_delay(&self) -> Option<Duration> {
+        self.details.retry_delay
+    }
+
+    /// The id under which the server's log has the call.
+    #[must_use]
+    pub fn call_id(&self) -> Option<&str> {
+        self.details.call_id.as_deref()
+    }
+
+    /// Where it arose.
+    #[must_use]
+    pub fn origin(&self) -> Origin {
+        self.origin
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub fn action(&self) -> Action {
+        let wait = Action::Wait { delay: self.retry_delay() };
+        match self.origin {
+            Origin::Server => self.action_by_reason(),
+            Origin::NotConnected => wait,
+            Origin::TlsRefused => Action::FixCall,
+            Origin::Broken | Origin::TimedOut => self.wait_or_check(),
+            Origin::Unreadable => Action::GiveUp,
+        }
+    }
+
+    fn action_by_reason(&self) -> Action {
+        use ErrorReason as Reason;
+        match self.details.reason {
+            Reason::HttpsRequired
+            | Reason::KeyMismatch
+            | Reason::KeyValidation
+            | Reason::KeyInactive
+            | Reason::KeyAlreadyActive
+            | Reason::DataEncryptionInactive
+            | Reason::EncryptedAttribute
+            | Reason::EtagMismatch
+            | Reason::FieldInvalid
+            | Reason::PageTokenInvalid
+            | Reason::NotFound
+            | Reason::AlreadyExists
+            | Reason::PrivilegeMissing
+            | Reason::IdentityRequired
+            | Reason::ReferenceInUse
+            | Reason::MessageInvalid
+            | Reason::MessageTooLarge => Action::FixCall,
+            Reason::SetKeyAlreadyRunning
+            | Reason::KeyChangeQuota
+            | Reason::KeyRestoreQuota
+            | Reason::AuditUnavailable
+            | Reason::StoreUnavailable
+            | Reason::ShuttingDown => Action::Wait { delay: self.retry_delay() },
+            Reason::OutcomeUnknown | Reason::DeadlineExceeded | Reason::Cancelled => self.wait_or_check(),
+            Reason::KeyRingDamaged | Reason::CellUnreadable | Reason::MethodUnknown | Reason::Internal => {
+                Action::GiveUp
+            }
+            Reason::Unspecified => self.action_by_code(),
+        }
+    }
+
+    /// For errors without a reason: those of a proxy, of gRPC itself, or of a newer server.
+    fn action_by_code(&self) -> Action {
+        match self.code {
+            Code::InvalidArgument
+            | Code::NotFound
+            | Code::AlreadyExists
+            | Code::PermissionDenied
+            | Code::FailedPrecondition
+            | Code::OutOfRange
+            | Code::Unauthenticated => Action::FixCall,
+            Code::ResourceExhausted | Code::Aborted => Action::Wait { delay: self.retry_delay() },
+            Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled | Code::Unknown => self.wait_or_check(),
+            Code::Ok | Code::Unimplemented | Code::Internal | Code::DataLoss => Action::GiveUp,
+        }
+    }
+
+    /// Whether a call that only reads took effect doesn't matter.
+    fn wait_or_check(&self) -> Action {
+        if self.only_reads { Action::Wait { delay: self.retry_delay() } } else { Action::CheckOutcome }
+    }
+
+    pub(crate) fn only_reads(&self) -> bool {
+        self.only_reads
+    }
+
+    pub(crate) fn from_status(method: &Method, status: Status) -> Box<Self> {
+        let origin = origin_of(&status);
+        let code = match origin {
+            Origin::Server | Origin::Unreadable => status.code(),
+            Origin::NotConnected | Origin::TlsRefused | Origin::Broken => Code::Unavailable,
+            Origin::TimedOut => Code::DeadlineExceeded,
+        };
+        let (message, details) = match origin {
+            Origin::Server | Origin::Unreadable => (status.message().to_owned(), Details::of(&status)),
+            Origin::NotConnected | Origin::TlsRefused | Origin::Broken => (String::new(), Details::default()),
+            Origin::TimedOut => (String::new(), Details::timed_out()),
+        };
+        Box::new(Self { origin, code, message, details, only_reads: method.only_reads, cause: Cause::Status(status) })
+    }
+
+    /// The connection can't be made, or used.
+    pub(crate) fn not_connected(only_reads: bool, error: tonic::transport::Error) -> Box<Self> {
+        let origin = if is_tls_refusal(&error) { Origin::TlsRefused } else { Origin::NotConnected };
+        Box::new(Self {
+            origin,
+            code: Code::Unavailable,
+            message: String::new(),
+            details: Details::default(),
+            only_reads,
+            cause: Cause::Transport(error),
+        })
+    }
+
+    /// The client's own timeout has passed.
+    pub(crate) fn timed_out(method: &Method) -> Box<Self> {
+        Box::new(Self {
+            origin: Origin::TimedOut,
+            code: Code::DeadlineExceeded,
+            message: String::new(),
+            details: Details::timed_out(),
+            only_reads: method.only_reads,
+            cause: Cause::None,
+        })
+    }
+
+    /// The answer isn't a message of the contract.
+    pub(crate) fn unreadable(error: prost::DecodeError) -> Box<Self> {
+        Box::new(Self {
+            origin: Origin::Unreadable,
+            code: Code::Internal,
+            message: String::new(),
+            details: Details::default(),
+            only_reads: false,
+            cause: Cause::Decode(error),
+        })
+    }
+}
+
+impl fmt::Display for CallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.origin {
+            Origin::NotConnected => f.write_str("the server can't be reached"),
+            Origin::TlsRefused => f.write_str("the server and this client don't accept each other's certificates"),
+            Origin::Broken => f.write_str("the connection broke before the answer came"),
+            Origin::TimedOut => f.write_str("no answer came in time"),
+            Origin::Unreadable => f.write_str("the answer isn't a message that this client knows"),
+            Origin::Server => {
+                let reason = self.details.reason;
+                let has_reason = reason != ErrorReason::Unspecified;
+                let what = if has_reason { reason_name(reason) } else { code_name(self.code) };
+                if self.message.is_empty() { f.write_str(what) } else { write!(f, "{what}: {}", self.message) }
+            }
+        }
+    }
+}
+
+impl StdError for CallError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match &self.cause {
+            Cause::None => None,
+            // What the status itself says is told already.
+            Cause::Status(status) => status.source(),
+            Cause::Transport(error) => Some(error),
+            Cause::Decode(error) => Some(error),
+        }
+    }
+}
+
+/// A status that was made on this side has a source; one that came from the other side has none.
+fn origin_of(status: &Status) -> Origin {
+    let Some(source) = status.source() else { return Origin::Server };
+    if is_tls_refusal(source) {
+        Origin::TlsRefused
+    } else if chain(source).any(|error| error.is::<ConnectError>()) {
+        Origin::NotConnected
+    } else if chain(source).any(|error| error.is::<TimeoutExpired>()) {
+        Origin::TimedOut
+    } else {
+        Origin::Broken
+    }
+}
+
+/// rustls tells what it doesn't accept, and what the other side didn't, as an I/O error of this kind.
+fn is_tls_refusal(error: &(dyn StdError + 'static)) -> bool {
+    chain(error)
+        .filter_map(|error| error.downcast_ref::<io::Error>())
+        .any(|error| error.kind() == io::ErrorKind::InvalidData)
+}
+
+fn chain<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    std::iter::successors(Some(error), |error: &&'a (dyn StdError + 'static)| (*error).source())
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test makes the statuses that a server would")]
+mod tests {
+    use std::{collections::HashMap, sync::Arc};
+
+    use tonic_types::{ErrorDetails, StatusExt as _};
+
+    use super::*;
+    use crate::{
+        error::Error,
+        method::{IS_ACTIVE, SET_KEY},
+    };
+
+    fn with_reason(code: Code, reason: &str, domain: &str) -> Status {
+        let mut details = ErrorDetails::new();
+        details.set_error_info(reason, domain, HashMap::new());
+        Status::with_error_details(code, "words", details)
+    }
+
+    fn with_source(source: impl StdError + Send + Sync + 'static) -> Status {
+        let mut status = Status::new(Code::Unknown, "transport error");
+        status.set_source(Arc::new(source));
+        status
+    }
+
+    #[test]
+    fn everything_a_server_tells_is_decoded() {
+        let mut details = ErrorDetails::new();
+        details
+            .set_error_info("KEY_VALIDATION", "fieldseal", HashMap::from([("given_length".to_owned(), "3".to_owned())]))
+            .add_bad_request_violation("encryption_key", "too short")
+            .add_bad_request_violation("encryption_key", "needs a numeral")
+            .set_retry_info(Some(Duration::from_secs(7)))
+            .set_request_info("call-1", "");
+        let status = Status::with_error_details(Code::InvalidArgument, "no key", details);
+        let error = Error::from(CallError::from_status(&SET_KEY, status));
+
+        assert_eq!(error.code(), Code::InvalidArgument);
+        assert_eq!(error.reason(), ErrorReason::KeyValidation);
+        assert_eq!(error.metadata("given_length"), Some("3"));
+        assert_eq!(
+            error.field_violations().iter().map(|violation| violation.description.as_str()).collect::<Vec<_>>(),
+            ["too short", "needs a numeral"]
+        );
+        assert_eq!(error.retry_delay(), Some(Duration::from_secs(7)));
+        assert_eq!(error.call_id(), Some("call-1"));
+        assert_eq!(error.action(), Action::FixCall);
+        assert_eq!(error.to_string(), "KEY_VALIDATION: no key");
+        assert!(error.source().is_none());
+    }
+
+    #[test]
+    fn a_reason_that_is_not_known_or_not_ours_reads_as_none() {
+        for (reason, domain) in [("KEY_MISMATCH", "example.com"), ("OF_A_NEWER_SERVER", "fieldseal")] {
+            let error = CallError::from_status(&IS_ACTIVE, with_reason(Code::FailedPrecondition, reason, domain));
+            assert_eq!(error.reason(), ErrorReason::Unspecified);
+            assert_eq!(error.action(), Action::FixCall);
+            assert_eq!(error.to_string(), "FAILED_PRECONDITION: words");
+        }
+    }
+
+    #[test]
+    fn every_reason_has_an_action_and_survives_the_wire() {
+        for number in 1.. {
+            let Ok(reason) = ErrorReason::try_from(number) else { break };
+            let status = with_reason(Code::Unknown, reason_name(reason), "fieldseal");
+            let error = CallError::from_status(&SET_KEY, status);
+            assert_eq!(error.reason(), reason);
+            let _has_one = error.action();
+        }
+    }
+
+    #[test]
+    fn an_unknown_outcome_is_to_be_looked_at_after_a_write_only() {
+        for (code, reason) in [
+            (Code::Unavailable, "OUTCOME_UNKNOWN"),
+            (Code::DeadlineExceeded, "DEADLINE_EXCEEDED"),
+            (Code::Unavailable, ""),
+        ] {
+            let action =
+                |method: Method| CallError::from_status(&method, with_reason(code, reason, "fieldseal")).action();
+            assert_eq!(action(SET_KEY), Action::CheckOutcome);
+            assert_eq!(action(IS_ACTIVE), Action::Wait { delay: None });
+        }
+        let shutting_down = with_reason(Code::Unavailable, "SHUTTING_DOWN", "fieldseal");
+        assert_eq!(CallError::from_status(&SET_KEY, shutting_down).action(), Action::Wait { delay: None });
+    }
+
+    #[test]
+    fn failures_on_this_side_are_told_apart() {
+        let refused = || io::Error::new(io::ErrorKind::ConnectionRefused, "refused");
+        let untrusted = || io::Error::new(io::ErrorKind::InvalidData, "UnknownIssuer");
+        let cases = [
+            (with_source(ConnectError(Box::new(refused()))), Code::Unavailable, Action::Wait { delay: None }),
+            (with_source(ConnectError(Box::new(untrusted()))), Code::Unavailable, Action::FixCall),
+            (with_source(refused()), Code::Unavailable, Action::CheckOutcome),
+            (with_source(TimeoutExpired(())), Code::DeadlineExceeded, Action::CheckOutcome),
+        ];
+        for (status, code, action) in cases {
+            let error = CallError::from_status(&SET_KEY, status);
+            assert_eq!((error.code(), error.action()), (code, action), "{error:?}");
+            assert!(error.source().is_some());
+            assert!(!error.to_string().contains("transport error"));
+        }
+        assert_eq!(CallError::timed_out(&IS_ACTIVE).reason(), ErrorReason::DeadlineExceeded);
+    }
+}
