@@ -59,7 +59,9 @@ async fn main() {
         }
     }
     let [echo_get, get, echo_create, create, create_sealed] = rates.map(median);
-    println!("calls a second over TLS, {CONNECTIONS} connections, {CALLS_AT_ONCE} calls at once, median of {ROUNDS} rounds");
+    println!(
+        "calls a second over TLS, {CONNECTIONS} connections, {CALLS_AT_ONCE} calls at once, median of {ROUNDS} rounds"
+    );
     println!("  bare tonic Get                        {echo_get:>9.0}");
     println!("  Get                                   {get:>9.0}   {:.2} of bare tonic", get / echo_get);
     println!("  bare tonic Create                     {echo_create:>9.0}");

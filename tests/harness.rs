@@ -1,6 +1,8 @@
 //! Servers to test against. Each has a folder and a port of its own, so that all tests run side by side.
 
+pub mod inside;
 pub mod process;
+pub mod raw;
 
 use std::{
     path::{Path, PathBuf},
@@ -15,6 +17,7 @@ use fieldseal_server::{
     drain::Drained,
 };
 use tempfile::TempDir;
+use tonic::Code;
 
 /// The organization that every server begins with.
 pub const DEFAULT: &str = "organizations/default";
@@ -54,7 +57,8 @@ impl Folder {
 
     /// The one organization database.
     pub fn organization_database(&self) -> PathBuf {
-        let mut found = std::fs::read_dir(self.path().join("organizations")).unwrap().map(|entry| entry.unwrap().path());
+        let mut found =
+            std::fs::read_dir(self.path().join("organizations")).unwrap().map(|entry| entry.unwrap().path());
         found.find(|path| path.extension().is_some_and(|extension| extension == "db")).unwrap()
     }
 
@@ -165,4 +169,18 @@ pub fn reason<T>(outcome: Result<T, Error>) -> ErrorReason {
         Ok(_) => panic!("the call should have been refused"),
         Err(error) => error.reason(),
     }
+}
+
+/// The error of an answer that must be one, with a call id, this code and reason, and this metadata and no other.
+#[track_caller]
+pub fn refused<T>(outcome: Result<T, Error>, code: Code, reason: ErrorReason, metadata: &[(&str, &str)]) -> Error {
+    let Err(error) = outcome else { panic!("the call should have been refused with {reason:?}") };
+    assert_eq!((error.code(), error.reason()), (code, reason), "{error:?}");
+    let given = error.call().unwrap().metadata();
+    let given: Vec<_> = given.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    let mut wanted = metadata.to_vec();
+    wanted.sort_unstable();
+    assert_eq!(given, wanted, "{error:?}");
+    assert!(!error.call_id().unwrap().is_empty());
+    error
 }

@@ -9,4 +9,13 @@
 
 mod harness;
 
+mod audit;
+mod cli;
+mod crash;
+mod key_life;
+mod one_at_a_time;
+mod permission;
+mod records;
+mod secrets;
 mod story;
+mod transport;

@@ -37,6 +37,8 @@ pub enum AuditAction {
     CompleteReencryption,
     /// Encrypted attributes were revealed.
     RevealAttributes,
+    /// A call was refused because its caller may not make it; the subject is the rpc.
+    Call,
 }
 
 impl AuditAction {
@@ -51,6 +53,7 @@ impl AuditAction {
             AuditAction::RestoreKey => "restore-key",
             AuditAction::CompleteReencryption => "complete-reencryption",
             AuditAction::RevealAttributes => "reveal-attributes",
+            AuditAction::Call => "call",
         }
     }
 }

@@ -27,6 +27,9 @@ use crate::{
     store::{Cause, CommitError, Unavailable},
 };
 
+/// What the trail says that a text was given for, where nothing was to be changed or restored.
+const VALIDATE_ONLY: &str = "validate only";
+
 /// Which key is current after a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CurrentKey {
@@ -38,8 +41,27 @@ pub struct CurrentKey {
 
 /// The right to work on an organization's keys: its one lock. Tried, never waited for.
 pub struct KeyWork {
-    organization: Arc<Organization>,
+    // Given back before the organization is said to be at rest.
     _lock: Box<dyn OrganizationLock>,
+    at_work: AtWork,
+}
+
+/// Says that an organization's keys are worked on, as long as it is there.
+struct AtWork {
+    organization: Arc<Organization>,
+}
+
+impl AtWork {
+    fn begin(organization: Arc<Organization>) -> AtWork {
+        organization.set_at_work(true);
+        AtWork { organization }
+    }
+}
+
+impl Drop for AtWork {
+    fn drop(&mut self) {
+        self.organization.set_at_work(false);
+    }
 }
 
 impl KeyWork {
@@ -49,7 +71,7 @@ impl KeyWork {
     /// [`KeyError::AlreadyRunning`], or that the lock's keeper doesn't answer.
     pub async fn begin(deployment: &Deployment, organization: Arc<Organization>) -> Result<KeyWork, KeyError> {
         match deployment.ports.databases.try_lock(organization.id).await? {
-            Some(lock) => Ok(KeyWork { organization, _lock: lock }),
+            Some(lock) => Ok(KeyWork { _lock: lock, at_work: AtWork::begin(organization) }),
             None => Err(KeyError::AlreadyRunning),
         }
     }
@@ -57,7 +79,7 @@ impl KeyWork {
     /// The organization it is for.
     #[must_use]
     pub fn organization(&self) -> &Arc<Organization> {
-        &self.organization
+        &self.at_work.organization
     }
 }
 
@@ -90,6 +112,8 @@ pub enum KeyError {
     Mismatch {
         /// The key that does.
         wanted: Fingerprint,
+        /// How many characters (Unicode scalar values) were given.
+        given_length: usize,
     },
     /// Too many changes in an hour.
     #[error("the key was changed too often")]
@@ -109,10 +133,20 @@ pub enum KeyError {
     },
     /// The text breaks the rule for new texts.
     #[error("the key text breaks the rule")]
-    TextRule(Vec<KeyTextViolation>),
+    TextRule {
+        /// All that is wrong with it.
+        violations: Vec<KeyTextViolation>,
+        /// How many characters (Unicode scalar values) were given.
+        given_length: usize,
+    },
     /// The text can't be the text of any key.
     #[error("the key text can't be restored")]
-    TextNotRestorable(NotRestorable),
+    TextNotRestorable {
+        /// Why.
+        violation: NotRestorable,
+        /// How many characters (Unicode scalar values) were given.
+        given_length: usize,
+    },
     /// The audit record can't be written; nothing was given or done.
     #[error("the audit record can't be written")]
     AuditUnavailable(#[source] Cause),
@@ -137,7 +171,7 @@ impl KeyError {
             KeyError::Mismatch { .. } => "KEY_MISMATCH",
             KeyError::ChangeQuota { .. } => "KEY_CHANGE_QUOTA",
             KeyError::RestoreQuota { .. } => "KEY_RESTORE_QUOTA",
-            KeyError::TextRule(_) | KeyError::TextNotRestorable(_) => "KEY_VALIDATION",
+            KeyError::TextRule { .. } | KeyError::TextNotRestorable { .. } => "KEY_VALIDATION",
             KeyError::AuditUnavailable(_) => "AUDIT_UNAVAILABLE",
             KeyError::Unavailable(_) => "STORE_UNAVAILABLE",
             KeyError::Unknown(_) => "OUTCOME_UNKNOWN",

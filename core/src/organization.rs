@@ -7,7 +7,10 @@ pub mod create;
 pub mod open;
 pub(crate) mod ring_rows;
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{
+    Arc, PoisonError, RwLock,
+    atomic::{AtomicBool, Ordering},
+};
 
 use crate::{
     audit::AuditEntry,
@@ -34,6 +37,7 @@ pub struct Organization {
     /// Its database.
     pub store: Arc<dyn Store>,
     keys: RwLock<Keys>,
+    at_work: AtomicBool,
 }
 
 /// What is known of an organization's keys.
@@ -50,13 +54,23 @@ pub enum Keys {
 impl Organization {
     /// An organization whose keys are not known yet.
     pub(crate) fn new(id: OrganizationId, name: String, create_time: Timestamp, store: Arc<dyn Store>) -> Self {
-        Organization { id, name, create_time, store, keys: RwLock::new(Keys::Damaged) }
+        Organization { id, name, create_time, store, keys: RwLock::new(Keys::Damaged), at_work: AtomicBool::new(false) }
     }
 
     /// Its resource name.
     #[must_use]
     pub fn resource_name(&self) -> String {
         format!("organizations/{}", self.name)
+    }
+
+    /// Whether somebody in this process works on its keys, and would be in the way of whoever wants to.
+    #[must_use]
+    pub fn is_at_work(&self) -> bool {
+        self.at_work.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_at_work(&self, at_work: bool) {
+        self.at_work.store(at_work, Ordering::Release);
     }
 
     /// What was known of the keys when they were last looked at.

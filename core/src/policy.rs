@@ -77,7 +77,7 @@ pub enum Role {
     RecordReader,
     /// Reveals encrypted attributes, and nothing else.
     MailConnector,
-    /// Reads the audit trail, the state of encryption and organizations; no key text, no records.
+    /// Sees organizations; reads the audit trail, once there is a call for it. No state of the key, no records.
     Auditor,
     /// One of the original's key privileges, granted alone.
     Key(KeyPrivilege),

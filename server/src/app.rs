@@ -22,6 +22,7 @@ use uuid::Uuid;
 use crate::{
     clock::SystemClock,
     config::{Config, limits::Limits},
+    denials::Denials,
     drain::{Drain, Drained},
     key_derivation::BlockingKeyDerivation,
     layer::{self, Layers, deadline::Deadlines},
@@ -44,6 +45,8 @@ pub struct Running {
     plaintext_address: Option<SocketAddr>,
     deployment: Arc<Deployment>,
     limits: Limits,
+    /// Whether the data folder has databases of organizations, served or not.
+    has_organizations: bool,
     drain: Drain,
     health: Health,
     serving: JoinHandle<()>,
@@ -101,7 +104,9 @@ impl App {
         let ports = open_ports(&config, root_key).await?;
         let deployment = Arc::new(Deployment::new(ports, Arc::clone(&served.schema), key_limits(&config.limits)));
         let drain = Drain::new();
-        for missing in open_all(&deployment).await? {
+        let not_opened = open_all(&deployment).await?;
+        let has_organizations = !not_opened.is_empty() || !deployment.organizations().is_empty();
+        for missing in not_opened {
             tracing::error!(
                 organization = missing.name,
                 error = chain(&missing.error),
@@ -118,8 +123,13 @@ impl App {
         health.look(&deployment).await;
         tokio::spawn(health.clone().keep_looking(Arc::clone(&deployment), drain.clone()));
 
-        let dispatcher =
-            Arc::new(Dispatcher { deployment: Arc::clone(&deployment), limits: config.limits, drain: drain.clone() });
+        let denials = Denials::start(Arc::clone(&deployment), &drain);
+        let dispatcher = Arc::new(Dispatcher {
+            deployment: Arc::clone(&deployment),
+            limits: config.limits,
+            drain: drain.clone(),
+            denials: denials.clone(),
+        });
         let routes = rpc::routes(dispatcher, &served, health.clone())
             .map_err(|error| StartError::Reflection(Box::new(error)))?;
         let (policy_sender, policy) = watch::channel(Arc::new(config.policy()));
@@ -130,6 +140,7 @@ impl App {
             deadlines: Deadlines { default: config.limits.deadline_default(), max: config.limits.deadline_max() },
             rpcs: Arc::new(rpc_table(&served)),
             policy,
+            denials,
         };
         let (address, plaintext_address) = (listener.address(), listener.plaintext_address());
         let incoming = listener.accept(tls, &config.limits);
@@ -142,7 +153,16 @@ impl App {
                 tracing::error!(%error, "serving ended");
             }
         });
-        Ok(Running { address, plaintext_address, deployment, limits: config.limits, drain, health, serving })
+        Ok(Running {
+            address,
+            plaintext_address,
+            deployment,
+            limits: config.limits,
+            has_organizations,
+            drain,
+            health,
+            serving,
+        })
     }
 }
 
@@ -172,11 +192,14 @@ impl Running {
         RecordId::new_v7(ports.clock.now(), &*ports.random).to_string()
     }
 
-    /// Creates the organization unless there is one of this name, here or in a database that is not served.
+    /// Creates the first organization of a deployment; does nothing where there are any, served or not.
     ///
     /// # Errors
     /// [`CreateOrganizationError`], but not that it exists.
     pub async fn ensure_organization(&self, name: &str) -> Result<(), CreateOrganizationError> {
+        if self.has_organizations {
+            return Ok(());
+        }
         match create_first(&self.deployment, name).await {
             Ok(_) | Err(CreateOrganizationError::AlreadyExists) => Ok(()),
             Err(error) => Err(error),

@@ -98,6 +98,16 @@ pub enum DevelopmentError {
         /// What the system said.
         source: io::Error,
     },
+    /// The root key is gone, and what it sealed is there.
+    #[error(
+        "{root_key} is missing, and {sealed} was sealed with it; put it back, or remove {sealed} and restore the keys"
+    )]
+    RootKeyMissing {
+        /// The root key.
+        root_key: PathBuf,
+        /// What it sealed.
+        sealed: PathBuf,
+    },
     /// The root key can't be made.
     #[error(transparent)]
     RootKey(#[from] RootKeyFileError),
@@ -133,6 +143,11 @@ impl Development {
         ca.provide(&development.tls(), "server", server_params())?;
         for person in Person::ALL {
             ca.provide(&development.tls(), person.name(), client_params(person))?;
+        }
+        // Another root key would open nothing of what the configuration database has.
+        let sealed = development.folder.join("configuration.db");
+        if sealed.exists() && !development.root_key().exists() {
+            return Err(DevelopmentError::RootKeyMissing { root_key: development.root_key(), sealed });
         }
         root_key::create(&development.root_key(), &SystemRandom)?;
         create(&development.config_file(), &configuration(), PUBLIC)?;

@@ -12,6 +12,7 @@ pub(crate) mod trace;
 
 use std::{convert::Infallible, sync::Arc};
 
+use crate::denials::Denials;
 use fieldseal_core::{policy::Policy, port::Clock, random::Random};
 use http::{Request, Response};
 use tokio::sync::watch;
@@ -41,6 +42,8 @@ pub(crate) struct Layers {
     pub(crate) rpcs: Arc<RpcTable>,
     /// Who may do what, as of now.
     pub(crate) policy: watch::Receiver<Arc<Policy>>,
+    /// Where those are recorded who may not.
+    pub(crate) denials: Denials,
 }
 
 /// The stack, outside in. For [`tonic::transport::Server::layer`].
@@ -53,7 +56,7 @@ pub(crate) fn stack(
                  + Send
                  + 'static,
 > + Clone {
-    let Layers { clock, random, deadlines, rpcs, policy } = layers;
+    let Layers { clock, random, deadlines, rpcs, policy, denials } = layers;
     ServiceBuilder::new()
         // Outermost, so that whatever happens has a call id and ends in the log, with the code that the caller saw.
         .layer(TraceLayer::new(Arc::clone(&clock), random))
@@ -66,7 +69,7 @@ pub(crate) fn stack(
         // Before permission, which is somebody's.
         .layer(GateLayer(IdentityRequired::new(clock)))
         // Innermost: who may not call the rpc anywhere doesn't get to send a message.
-        .layer(GateLayer(PermissionRequired::new(rpcs, policy)))
+        .layer(GateLayer(PermissionRequired::new(rpcs, policy, denials)))
         .into_inner()
 }
 
@@ -157,6 +160,7 @@ mod tests {
             deadlines: Deadlines { default: Duration::from_secs(60), max: Duration::from_secs(60) },
             rpcs: Arc::new(RpcTable::new(rpcs)),
             policy: watch::channel(Arc::new(Policy::new(vec![binding]))).1,
+            denials: Denials::nowhere(),
         };
         stack(layers).layer(Routes::default()).oneshot(request).await.unwrap()
     }

@@ -6,6 +6,7 @@ pub mod app;
 mod clock;
 mod committer;
 pub mod config;
+mod denials;
 pub mod development;
 pub mod drain;
 mod identity;

@@ -14,7 +14,7 @@ use fieldseal_core::{
     deployment::Deployment,
     id::OrganizationId,
     identity::Caller,
-    key::{CurrentKey, KeyError, KeyWork, change::change, refuse, restore::restore},
+    key::{CurrentKey, KeyError, KeyWork, change::change, reencrypt::is_under_way, refuse, restore::restore},
     organization::Organization,
     policy::{ChangeKey, Permit, RestoreKey},
 };
@@ -53,10 +53,12 @@ pub(crate) enum NotRun {
 
 struct Command {
     setting: KeySetting,
+    /// Where the outcome goes if a re-encryption follows, which nobody should wait for.
     outcome: oneshot::Sender<Outcome>,
 }
 
-type Stack = BoxCloneSyncService<Command, (), BoxError>;
+/// Answers with the outcome unless it was sent before the end.
+type Stack = BoxCloneSyncService<Command, Option<Outcome>, BoxError>;
 
 /// The stacks, one for each organization that ever had a setting.
 pub(crate) struct OneAtATime {
@@ -80,7 +82,9 @@ impl OneAtATime {
         let task = self.drain.tasks().spawn(work);
         match receiver.await {
             Ok(outcome) => Ok(outcome),
+            // The task is over, and with it permit and lock: whoever has this answer and calls again finds nobody in the way.
             Err(_) => match task.await {
+                Ok(Ok(Some(outcome))) => Ok(outcome),
                 Ok(Err(error)) if error.is::<Overloaded>() => Err(NotRun::AnotherRuns),
                 Ok(_) | Err(_) => Err(NotRun::Broken),
             },
@@ -107,7 +111,12 @@ where
     ServiceBuilder::new().load_shed().concurrency_limit(1).service(service)
 }
 
-async fn run(deployment: Arc<Deployment>, limits: Limits, drain: Drain, command: Command) -> Result<(), BoxError> {
+async fn run(
+    deployment: Arc<Deployment>,
+    limits: Limits,
+    drain: Drain,
+    command: Command,
+) -> Result<Option<Outcome>, BoxError> {
     let Command { setting, outcome } = command;
     let KeySetting { organization, caller, text, mode, validate_only } = setting;
     let work = match KeyWork::begin(&deployment, Arc::clone(&organization)).await {
@@ -117,21 +126,21 @@ async fn run(deployment: Arc<Deployment>, limits: Limits, drain: Drain, command:
                 Mode::Change(_) => fieldseal_core::audit::AuditAction::ChangeKey,
                 Mode::Restore(_) => fieldseal_core::audit::AuditAction::RestoreKey,
             };
-            // The caller may be gone; the record of the refusal is what stays.
-            let _gone = outcome.send(refuse(&deployment, &organization, &caller, action, error).await);
-            return Ok(());
+            return Ok(Some(refuse(&deployment, &organization, &caller, action, error).await));
         }
     };
     let result = match mode {
         Mode::Change(permit) => change(&deployment, &work, permit, &caller, text, validate_only).await,
         Mode::Restore(permit) => restore(&deployment, &work, permit, &caller, text, validate_only).await,
     };
-    let go_on = matches!(result, Ok(_) | Err(KeyError::Unknown(_)));
-    let _gone = outcome.send(result);
-    if go_on {
-        reencryption::run(&deployment, &limits, &drain, work).await;
+    // After an unknown outcome the ring tells whether there is something to do.
+    if !matches!(result, Err(KeyError::Unknown(_))) && !is_under_way(&organization) {
+        return Ok(Some(result));
     }
-    Ok(())
+    // The caller may be gone.
+    let _gone = outcome.send(result);
+    reencryption::run(&deployment, &limits, &drain, work).await;
+    Ok(None)
 }
 
 #[cfg(test)]

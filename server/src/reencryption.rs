@@ -8,7 +8,7 @@ use fieldseal_core::{
     deployment::Deployment,
     key::{
         KeyWork,
-        reencrypt::{Advance, advance},
+        reencrypt::{Advance, advance, is_under_way},
     },
     organization::Organization,
 };
@@ -45,8 +45,11 @@ pub(crate) async fn run(deployment: &Deployment, limits: &Limits, drain: &Drain,
     tracing::info!(organization, "re-encryption interrupted by the drain; the next start goes on with it");
 }
 
-/// Takes up what a former process left unfinished.
+/// Takes up what a former process left unfinished, if it did: the lock of an organization at rest is nobody's.
 pub(crate) fn take_up(deployment: &Arc<Deployment>, limits: Limits, drain: &Drain, organization: Arc<Organization>) {
+    if !is_under_way(&organization) {
+        return;
+    }
     let deployment = Arc::clone(deployment);
     let tracker = drain.tasks().clone();
     let drain = drain.clone();

@@ -14,7 +14,7 @@ use fieldseal_core::{
     policy::Privilege,
     record::Violation,
     records::{Place, RecordError},
-    store::{Cause, CommitError},
+    store::Cause,
 };
 use http::HeaderMap;
 use tonic::{Code, Status};
@@ -189,15 +189,15 @@ pub(crate) fn message_invalid() -> Status {
 
 /// There is no organization of this name; said only to who may do what was asked there.
 pub(crate) fn organization_not_found() -> Status {
-    not_found("there is no such organization")
+    not_found("there is no such organization").build()
 }
 
-fn not_found(message: &str) -> Status {
-    StatusBuilder::new(Code::NotFound, ErrorReason::NotFound, message).dynamics_code("80040217").build()
+fn not_found(message: &str) -> StatusBuilder {
+    StatusBuilder::new(Code::NotFound, ErrorReason::NotFound, message).dynamics_code("80040217")
 }
 
-fn already_exists(message: &str) -> Status {
-    StatusBuilder::new(Code::AlreadyExists, ErrorReason::AlreadyExists, message).dynamics_code("80040237").build()
+fn already_exists(message: &str) -> StatusBuilder {
+    StatusBuilder::new(Code::AlreadyExists, ErrorReason::AlreadyExists, message).dynamics_code("80040237")
 }
 
 /// Something failed that no input explains.
@@ -212,12 +212,7 @@ pub(crate) fn broken() -> Status {
 
 const INTERNAL_WORDS: &str = "the server failed; its log has the reason under the id of this call";
 
-/// A refusal could not be recorded.
-pub(crate) fn audit_unavailable(error: CommitError) -> Status {
-    audit(error)
-}
-
-fn audit(cause: impl Error + Send + Sync + 'static) -> Status {
+fn audit(cause: impl Error + Send + Sync + 'static) -> StatusBuilder {
     StatusBuilder::new(
         Code::Unavailable,
         ErrorReason::AuditUnavailable,
@@ -225,24 +220,21 @@ fn audit(cause: impl Error + Send + Sync + 'static) -> Status {
     )
     .retry_after(RETRY_STORE)
     .caused_by(cause)
-    .build()
 }
 
-fn store_unavailable(cause: Cause) -> Status {
+fn store_unavailable(cause: Cause) -> StatusBuilder {
     StatusBuilder::new(Code::Unavailable, ErrorReason::StoreUnavailable, "the store is unavailable; nothing changed")
         .retry_after(RETRY_STORE)
         .caused_by(cause)
-        .build()
 }
 
-fn outcome_unknown(cause: Cause) -> Status {
+fn outcome_unknown(cause: Cause) -> StatusBuilder {
     StatusBuilder::new(
         Code::Unavailable,
         ErrorReason::OutcomeUnknown,
         "whether the change took effect is not known: read before you repeat it",
     )
     .caused_by(cause)
-    .build()
 }
 
 /// How soon a store that did not answer may be asked again.
@@ -272,17 +264,24 @@ fn inactive(organization: &str, wanted: Fingerprint) -> Status {
 
 /// Why a record was not handled as asked.
 pub(crate) fn record(error: RecordError, place: &Place) -> Status {
-    let organization = &place.organization.name;
+    let (organization, entity) = (&place.organization.name, &place.entity.name);
     match error {
         RecordError::Invalid(violations) => invalid(violations),
         RecordError::PageToken => page_token_invalid(),
-        RecordError::NotFound => not_found("there is no such record"),
-        RecordError::AlreadyExists => already_exists("a record with this id exists"),
+        RecordError::NotFound => {
+            not_found("there is no such record").with("organization", organization).with("entity", entity).build()
+        }
+        RecordError::AlreadyExists => already_exists("a record with this id exists")
+            .with("organization", organization)
+            .with("entity", entity)
+            .build(),
         RecordError::EtagMismatch => StatusBuilder::new(
             Code::Aborted,
             ErrorReason::EtagMismatch,
             "the record has changed since the etag was given: read it again",
         )
+        .with("organization", organization)
+        .with("entity", entity)
         .dynamics_code("80060882")
         .build(),
         RecordError::ReferenceInUse { collection } => StatusBuilder::new(
@@ -296,14 +295,15 @@ pub(crate) fn record(error: RecordError, place: &Place) -> Status {
         RecordError::RingDamaged => ring_damaged(organization),
         RecordError::CellUnreadable { entity, attribute } => {
             StatusBuilder::new(Code::DataLoss, ErrorReason::CellUnreadable, "the stored value can't be opened")
+                .with("organization", organization)
                 .with("entity", entity)
                 .with("attribute", attribute)
                 .dynamics_code("80048524")
                 .build()
         }
-        RecordError::AuditUnavailable(cause) => audit(cause),
-        RecordError::Unavailable(cause) => store_unavailable(cause),
-        RecordError::Unknown(cause) => outcome_unknown(cause),
+        RecordError::AuditUnavailable(cause) => audit(cause).with("organization", organization).build(),
+        RecordError::Unavailable(cause) => store_unavailable(cause).with("organization", organization).build(),
+        RecordError::Unknown(cause) => outcome_unknown(cause).with("organization", organization).build(),
     }
 }
 
@@ -311,9 +311,9 @@ pub(crate) fn record(error: RecordError, place: &Place) -> Status {
 pub(crate) fn create_organization(error: CreateOrganizationError) -> Status {
     match error {
         CreateOrganizationError::Invalid(violations) => invalid(violations),
-        CreateOrganizationError::AlreadyExists => already_exists("an organization of this name exists"),
-        CreateOrganizationError::Unavailable(cause) => store_unavailable(cause),
-        CreateOrganizationError::Unknown(cause) => outcome_unknown(cause),
+        CreateOrganizationError::AlreadyExists => already_exists("an organization of this name exists").build(),
+        CreateOrganizationError::Unavailable(cause) => store_unavailable(cause).build(),
+        CreateOrganizationError::Unknown(cause) => outcome_unknown(cause).build(),
     }
 }
 
@@ -348,10 +348,11 @@ pub(crate) fn key(error: KeyError, organization: &str, progress: Option<(u64, u6
                 .build()
         }
         KeyError::RingDamaged => ring_damaged(organization),
-        KeyError::Mismatch { wanted } => {
+        KeyError::Mismatch { wanted, given_length } => {
             let message = format!("this key does not open the data; the one with the fingerprint {wanted} does");
             with_organization(FailedPrecondition, ErrorReason::KeyMismatch, message)
                 .with("wanted_fingerprint", wanted)
+                .with("given_length", given_length)
                 .dynamics_code("8004852B")
                 .build()
         }
@@ -375,35 +376,27 @@ pub(crate) fn key(error: KeyError, organization: &str, progress: Option<(u64, u6
                 .retry_after(Duration::from_secs(retry_after_seconds))
                 .build()
         }
-        KeyError::TextRule(violations) => {
+        KeyError::TextRule { violations, given_length } => {
             let message = "the key text breaks the rule".to_owned();
-            let builder =
-                with_organization(InvalidArgument, ErrorReason::KeyValidation, message).dynamics_code("80048528");
-            violations.into_iter().fold(builder, rule_violation).build()
+            let builder = with_organization(InvalidArgument, ErrorReason::KeyValidation, message)
+                .with("given_length", given_length)
+                .dynamics_code("80048528");
+            let add = |builder: StatusBuilder, violation: KeyTextViolation| {
+                builder.violation("encryption_key", violation.to_string())
+            };
+            violations.into_iter().fold(builder, add).build()
         }
-        KeyError::TextNotRestorable(violation) => {
+        KeyError::TextNotRestorable { violation, given_length } => {
             with_organization(InvalidArgument, ErrorReason::KeyValidation, "this can't be the text of a key".to_owned())
+                .with("given_length", given_length)
                 .dynamics_code("80048528")
                 .violation("encryption_key", violation.to_string())
                 .build()
         }
-        KeyError::AuditUnavailable(cause) => audit(cause),
-        KeyError::Unavailable(cause) => store_unavailable(cause),
-        KeyError::Unknown(cause) => outcome_unknown(cause),
+        KeyError::AuditUnavailable(cause) => audit(cause).with("organization", organization).build(),
+        KeyError::Unavailable(cause) => store_unavailable(cause).with("organization", organization).build(),
+        KeyError::Unknown(cause) => outcome_unknown(cause).with("organization", organization).build(),
     }
-}
-
-fn rule_violation(builder: StatusBuilder, violation: KeyTextViolation) -> StatusBuilder {
-    let builder = match violation {
-        KeyTextViolation::TooShort { given_length } | KeyTextViolation::TooLong { given_length } => {
-            builder.with("given_length", given_length)
-        }
-        KeyTextViolation::NoLetter
-        | KeyTextViolation::NoNumeral
-        | KeyTextViolation::NoSymbol
-        | KeyTextViolation::ControlCharacter => builder,
-    };
-    builder.violation("encryption_key", violation.to_string())
 }
 
 /// A reason as the contract writes it: without the prefix that buf asks for.

@@ -3,7 +3,7 @@
 use std::{
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     sync::OnceLock,
 };
 
@@ -11,34 +11,53 @@ use std::{
 pub struct Process {
     child: Child,
     pub address: String,
+    /// What it said on stdout before it was ready.
+    pub message: String,
 }
 
 impl Process {
     /// `fieldseal-server dev` on this folder, once it says that it is ready.
     pub fn start(folder: &Path) -> Self {
+        Self::start_logging(folder, Stdio::null())
+    }
+
+    /// As [`start`](Self::start), with its log going there.
+    pub fn start_logging(folder: &Path, log: impl Into<Stdio>) -> Self {
         let mut child = Command::new(binary("fieldseal-server"))
             .args(["dev", "--listen", "127.0.0.1:0", "--data-dir"])
             .arg(folder)
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(log)
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let address = loop {
-            let line = lines.next().expect("the server ended before it was ready").unwrap();
-            if let Some(address) = line.trim().strip_prefix("address") {
-                break address.trim().to_owned();
-            }
-        };
+        let mut message = String::new();
+        // The last line of what it says.
+        while !message.contains("\nCtrl-C ") {
+            message.push_str(&lines.next().expect("the server ended before it was ready").unwrap());
+            message.push('\n');
+        }
+        let address = message.lines().find_map(|line| line.trim().strip_prefix("address")).unwrap().trim().to_owned();
         // The pipe is read to its end, so that the server never waits for it.
         std::thread::spawn(move || lines.for_each(drop));
-        Process { child, address }
+        Process { child, address, message }
     }
 
     /// SIGKILL, as a power cut would be to the process.
     pub fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+    }
+
+    /// SIGTERM. The process goes on until it has drained.
+    pub fn terminate(&self) {
+        let told = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
+        assert!(told.success());
+    }
+
+    /// Waits until the process has ended by itself.
+    pub fn wait(mut self) -> ExitStatus {
+        self.child.wait().unwrap()
     }
 }
 
@@ -67,4 +86,17 @@ pub fn binary(name: &str) -> PathBuf {
         folder
     });
     folder.join(name)
+}
+
+/// Where `cargo xtask test` puts the tools that it installs.
+pub fn tools() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/bin")
+}
+
+/// grpcurl, from the PATH or from where `cargo xtask test` puts it.
+pub fn grpcurl() -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::env::split_paths(&path).chain([tools()]);
+    let found = folders.map(|folder| folder.join("grpcurl")).find(|file| file.is_file());
+    found.expect("grpcurl is missing: run the tests with `cargo xtask test`, which installs it")
 }

@@ -10,7 +10,8 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
         println!("Usage: cargo xtask bench\n\n{SUMMARY}, on loopback, in about a minute after the build.");
         return ExitCode::SUCCESS;
     }
-    let ran = Command::new(env!("CARGO")).args(["bench", "--package", "fieldseal", "--bench", "rates", "--locked"]).status();
+    let ran =
+        Command::new(env!("CARGO")).args(["bench", "--package", "fieldseal", "--bench", "rates", "--locked"]).status();
     match ran {
         Ok(status) if status.success() => ExitCode::SUCCESS,
         Ok(_) => ExitCode::FAILURE,

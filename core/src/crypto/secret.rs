@@ -56,6 +56,11 @@ impl KeyText {
         &self.0
     }
 
+    /// How many characters (Unicode scalar values) it has.
+    pub fn length(&self) -> usize {
+        self.0.chars().count()
+    }
+
     /// Compares in a time that depends on the lengths only.
     pub fn matches(&self, other: &Self) -> bool {
         primitive::equal(self.0.as_bytes(), other.0.as_bytes())

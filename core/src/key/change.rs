@@ -11,7 +11,7 @@ use crate::{
     deployment::{Deployment, rows},
     id::Timestamp,
     identity::Caller,
-    key::{CurrentKey, KeyError, KeyWork, entry, quota, reencrypt, refuse, step},
+    key::{CurrentKey, KeyError, KeyWork, VALIDATE_ONLY, entry, quota, reencrypt, refuse, step},
     key_change::NextStep,
     layout::{KEY_CHANGE, UNREADABLE_CELL},
     organization::{Keys, Organization, create::key_change_row, read_text, ring_rows, write_text},
@@ -61,18 +61,30 @@ async fn attempt(
     if let Some((now_current, _)) = read_text(deployment, organization.id, &ring.stored().check).await?
         && now_current.matches(&text)
     {
-        let entry = entry(deployment, organization, Some(caller), AuditAction::ChangeKey, Ok(current));
-        organization.record(entry).await.map_err(KeyError::unaudited)?;
-        return Ok(current);
+        return unchanged(deployment, organization, caller, current, "already current").await;
     }
     let limit = deployment.key_limits.changes_per_hour;
     quota(&change_times(organization).await?, deployment.now(), limit, QUOTA_INTERVAL_SECONDS)
         .map_err(|retry_after_seconds| KeyError::ChangeQuota { limit, retry_after_seconds })?;
-    key_text::check_rule(&text).map_err(KeyError::TextRule)?;
+    key_text::check_rule(&text).map_err(|violations| KeyError::TextRule { violations, given_length: text.length() })?;
     if validate_only {
-        return Ok(current);
+        return unchanged(deployment, organization, caller, current, VALIDATE_ONLY).await;
     }
     commit(deployment, organization, caller, &ring, text).await
+}
+
+/// Records a call that changed nothing, with why it didn't.
+async fn unchanged(
+    deployment: &Deployment,
+    organization: &Organization,
+    caller: &Caller,
+    current: CurrentKey,
+    why: &str,
+) -> Result<CurrentKey, KeyError> {
+    let mut entry = entry(deployment, organization, Some(caller), AuditAction::ChangeKey, Ok(current));
+    entry.purpose = Some(why.to_owned());
+    organization.record(entry).await.map_err(KeyError::unaudited)?;
+    Ok(current)
 }
 
 async fn commit(

@@ -39,6 +39,12 @@ pub enum Advance {
     Rest,
 }
 
+/// Whether a re-encryption is unfinished and the key for it present, as far as is known without looking again.
+#[must_use]
+pub fn is_under_way(organization: &Organization) -> bool {
+    matches!(step(&organization.keys()), NextStep::Reseal(_) | NextStep::ForgetTexts)
+}
+
 /// Takes the next step of the organization's re-encryption, if one is under way.
 ///
 /// # Errors

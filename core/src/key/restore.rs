@@ -17,7 +17,7 @@ use crate::{
     deployment::{Deployment, rows},
     id::Timestamp,
     identity::Caller,
-    key::{CurrentKey, KeyError, KeyWork, entry, quota, refuse},
+    key::{CurrentKey, KeyError, KeyWork, VALIDATE_ONLY, entry, quota, refuse},
     layout::RESTORE_ATTEMPT,
     organization::{Keys, Organization, write_text},
     policy::{self, Permit},
@@ -26,9 +26,6 @@ use crate::{
 };
 
 const QUOTA_INTERVAL_SECONDS: u64 = 900;
-
-/// What the trail says a text was tried for, where nothing was to be restored.
-const VALIDATE_ONLY: &str = "validate only";
 
 /// Restores the key. With `validate_only` it is answered whether the text is the right one, and nothing is restored; that counts as an
 /// attempt too.
@@ -67,13 +64,14 @@ async fn attempt(
     let now = deployment.now();
     quota(&attempt_times(organization).await?, now, limit, QUOTA_INTERVAL_SECONDS)
         .map_err(|retry_after_seconds| KeyError::RestoreQuota { limit, retry_after_seconds })?;
-    key_text::check_restorable(&text).map_err(KeyError::TextNotRestorable)?;
+    let given_length = text.length();
+    key_text::check_restorable(&text).map_err(|violation| KeyError::TextNotRestorable { violation, given_length })?;
     organization.commit(vec![count_attempt(deployment, now)]).await?;
 
     let (text, kek) = deployment.ports.key_derivation.derive(text, stored.kdf).await;
     let kek = kek.map_err(|_| KeyError::RingDamaged)?;
     let ring = KeyRing::open(&stored, organization.id, &kek).map_err(|error| match error {
-        RingError::KeyMismatch => KeyError::Mismatch { wanted: stored.fingerprint() },
+        RingError::KeyMismatch => KeyError::Mismatch { wanted: stored.fingerprint(), given_length },
         RingError::Damaged(_) => KeyError::RingDamaged,
     })?;
     let current = CurrentKey { fingerprint: ring.fingerprint(), key_version: ring.version() };

@@ -31,7 +31,7 @@ pub struct Revealed {
 /// The values of these encrypted attributes, by name. One that is null is absent.
 ///
 /// # Errors
-/// See [`RecordError`]; a refusal after permission is in the trail too.
+/// See [`RecordError`]; the refusal of a call that is well formed is in the trail too.
 pub async fn reveal(
     deployment: &Deployment,
     _permit: Permit<policy::Reveal>,

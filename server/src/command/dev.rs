@@ -72,10 +72,12 @@ fn message(
         "DataEncryptionService/IsDataEncryptionActive",
         &format!(r#"{{"organization": "{organization}"}}"#),
     );
-    let fieldseal_get = commands.fieldseal(Person::Writer, &format!("mailbox get {mailbox}"));
-    let fieldseal_reveal =
-        commands.fieldseal(Person::Connector, &format!("reveal {mailbox} password --purpose 'a first look'"));
-    let fieldseal_status = commands.fieldseal(Person::Admin, &format!("key status {organization}"));
+    let fieldseal_get = commands.fieldseal(Person::Writer, &format!("mailbox get {mailbox_id}"));
+    let fieldseal_reveal = commands.fieldseal(
+        Person::Connector,
+        &format!("mailbox reveal {mailbox_id} --attribute password --purpose 'a first look'"),
+    );
+    let fieldseal_status = commands.fieldseal(Person::Admin, "key status");
     let plaintext =
         plaintext_address.map(|address| format!("  without TLS    {address}, for health checks\n")).unwrap_or_default();
 
@@ -98,7 +100,8 @@ With grpcurl: store a mailbox with a password, read it without, reveal the passw
 
 {status}
 
-The same with fieldseal (cargo install --path client):
+The same with fieldseal. Where it isn't on the PATH, this stands for it in a clone of the source:
+cargo run --release -q -p fieldseal-client --bin fieldseal --
 
 {fieldseal_get}
 
@@ -131,12 +134,8 @@ impl Commands<'_> {
 
     fn fieldseal(&self, person: Person, arguments: &str) -> String {
         let Self { development, address } = self;
-        format!(
-            "fieldseal --address https://{address} --ca {} --cert {} --key {} \\\n  {arguments}",
-            quoted_path(&development.ca()),
-            quoted_path(&development.certificate(person)),
-            quoted_path(&development.key(person)),
-        )
+        let folder = quoted_path(development.folder());
+        format!("fieldseal --endpoint https://{address} --dev {folder} --as {} \\\n  {arguments}", person.name())
     }
 }
 

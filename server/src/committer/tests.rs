@@ -340,7 +340,7 @@ async fn a_transaction_that_is_lost_changed_nothing_for_anybody() {
         assert!(matches!(answer.await, Err(CommitError::Unavailable(_))));
     }
     gated.let_through(1);
-    gated.hand_over(&["audit", "c"]).await.await.unwrap();
+    gated.committer.commit(commit(&["audit", "c"])).await.unwrap();
     assert_eq!(gated.disk.lock().unwrap().rows, ["first", "c"]);
     assert_eq!(sequences(&gated.disk), [1]);
 }

@@ -5,6 +5,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use fieldseal_core::{
+    audit::AuditAction,
     identity::Caller,
     policy::{Policy, Privilege},
 };
@@ -12,7 +13,7 @@ use http::request::Parts;
 use tokio::sync::watch;
 
 use super::{gate::Gate, is_health};
-use crate::status::Refusal;
+use crate::{denials::Denials, status::Refusal};
 
 /// One rpc, as the layers see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,12 +45,13 @@ impl RpcTable {
 pub(crate) struct PermissionRequired {
     rpcs: Arc<RpcTable>,
     policy: watch::Receiver<Arc<Policy>>,
+    denials: Denials,
 }
 
 impl PermissionRequired {
     /// The policy is looked up at each call, so that a change of it counts from the next call on.
-    pub(crate) fn new(rpcs: Arc<RpcTable>, policy: watch::Receiver<Arc<Policy>>) -> Self {
-        Self { rpcs, policy }
+    pub(crate) fn new(rpcs: Arc<RpcTable>, policy: watch::Receiver<Arc<Policy>>, denials: Denials) -> Self {
+        Self { rpcs, policy, denials }
     }
 }
 
@@ -66,6 +68,7 @@ impl Gate for PermissionRequired {
         let policy = Arc::clone(&self.policy.borrow());
         let held = |privilege: &Privilege| policy.check_anywhere(&caller.identity, *privilege).is_ok();
         if !rpc.privileges.iter().any(held) {
+            self.denials.record(caller, AuditAction::Call, path.to_owned());
             return Err(Refusal::PrivilegeMissing(first));
         }
         // The one policy by which the whole call is decided, so that a change in between can't split it.

@@ -57,12 +57,12 @@ impl DataEncryption {
         let (organization, caller, action, mode) = if change_encryption_key {
             let action = AuditAction::ChangeKey;
             let entered: Entered<ChangeKey> =
-                self.dispatcher.enter(&extensions, "organization", &name, Some(action)).await?;
+                self.dispatcher.enter(&extensions, "organization", &name, Some(action))?;
             (entered.organization, entered.caller, action, Mode::Change(entered.permit))
         } else {
             let action = AuditAction::RestoreKey;
             let entered: Entered<RestoreKey> =
-                self.dispatcher.enter(&extensions, "organization", &name, Some(action)).await?;
+                self.dispatcher.enter(&extensions, "organization", &name, Some(action))?;
             (entered.organization, entered.caller, action, Mode::Restore(entered.permit))
         };
         whole_name(&name)?;
@@ -95,7 +95,7 @@ impl DataEncryptionService for DataEncryption {
     ) -> Result<Response<IsDataEncryptionActiveResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
         let entered: Entered<ReadKeyStatus> =
-            self.dispatcher.enter(&extensions, "organization", &request.organization, None).await?;
+            self.dispatcher.enter(&extensions, "organization", &request.organization, None)?;
         whole_name(&request.organization)?;
         let organization = entered.organization;
         match check(&self.dispatcher.deployment, &organization, &entered.permit).await {
@@ -118,7 +118,7 @@ impl DataEncryptionService for DataEncryption {
         let (_, extensions, request) = request.into_parts();
         let audited = Some(AuditAction::RetrieveKey);
         let entered: Entered<RetrieveKey> =
-            self.dispatcher.enter(&extensions, "organization", &request.organization, audited).await?;
+            self.dispatcher.enter(&extensions, "organization", &request.organization, audited)?;
         whole_name(&request.organization)?;
         let organization = entered.organization;
         match retrieve(&self.dispatcher.deployment, &organization, entered.permit, &entered.caller).await {
@@ -143,7 +143,7 @@ impl DataEncryptionService for DataEncryption {
     ) -> Result<Response<Self::WatchReencryptionStream>, Status> {
         let (_, extensions, request) = request.into_parts();
         let entered: Entered<ReadKeyStatus> =
-            self.dispatcher.enter(&extensions, "organization", &request.organization, None).await?;
+            self.dispatcher.enter(&extensions, "organization", &request.organization, None)?;
         whole_name(&request.organization)?;
         let (sender, receiver) = mpsc::channel(1);
         tokio::spawn(watch(Arc::clone(&self.dispatcher), entered.organization, entered.permit, sender));
@@ -170,7 +170,10 @@ async fn watch(
             }
         }
         let (message, more) = match check(&dispatcher.deployment, &organization, &permit).await {
-            Ok(status) => (Ok(reencryption(&status.reencryption)), status.reencryption.is_running()),
+            // Whoever waits for the end wants to change the key after it: it has come when nobody is in the way any more.
+            Ok(status) => {
+                (Ok(reencryption(&status.reencryption)), status.reencryption.is_running() || organization.is_at_work())
+            }
             Err(error) => (Err(key_status(error, &organization).await), false),
         };
         if sender.send(message).await.is_err() || !more {

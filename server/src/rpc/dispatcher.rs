@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use fieldseal_core::{
-    audit::{AuditAction, AuditEntry},
+    audit::AuditAction,
     deployment::Deployment,
     identity::Caller,
     organization::Organization,
@@ -19,6 +19,7 @@ use tonic::Status;
 use super::name;
 use crate::{
     config::limits::Limits,
+    denials::Denials,
     drain::Drain,
     status::{self, Refusal},
 };
@@ -28,6 +29,7 @@ pub(crate) struct Dispatcher {
     pub(crate) deployment: Arc<Deployment>,
     pub(crate) limits: Limits,
     pub(crate) drain: Drain,
+    pub(crate) denials: Denials,
 }
 
 /// A call that may go on.
@@ -59,7 +61,7 @@ impl Dispatcher {
 
     /// Lets a call into the organization that `name` lies in. `field` is where the request has the name; `audited` is the action whose
     /// refusal is recorded in the deployment's own trail.
-    pub(crate) async fn enter<A: Action>(
+    pub(crate) fn enter<A: Action>(
         &self,
         extensions: &Extensions,
         field: &str,
@@ -74,7 +76,7 @@ impl Dispatcher {
         let permit = match policy.check::<A>(&caller.identity, organization) {
             Ok(permit) => permit,
             Err(missing) => {
-                self.record_denial(&caller, organization, audited).await?;
+                self.denied(&caller, &format!("organizations/{organization}"), audited);
                 return Err(Refusal::PrivilegeMissing(missing.privilege).into());
             }
         };
@@ -83,7 +85,7 @@ impl Dispatcher {
     }
 
     /// Lets in a call that belongs to no organization.
-    pub(crate) async fn enter_deployment<A: Action>(
+    pub(crate) fn enter_deployment<A: Action>(
         &self,
         extensions: &Extensions,
         audited: Option<AuditAction>,
@@ -92,9 +94,17 @@ impl Dispatcher {
         match policy.check_deployment::<A>(&caller.identity) {
             Ok(permit) => Ok((permit, caller)),
             Err(missing) => {
-                self.record_denial(&caller, "", audited).await?;
+                self.denied(&caller, "organizations", audited);
                 Err(Refusal::PrivilegeMissing(missing.privilege).into())
             }
+        }
+    }
+
+    /// A refusal before permission in an organization is established belongs to the deployment's trail, whether the organization
+    /// exists or not.
+    fn denied(&self, caller: &Caller, subject: &str, audited: Option<AuditAction>) {
+        if let Some(action) = audited {
+            self.denials.record(caller, action, subject.to_owned());
         }
     }
 
@@ -103,28 +113,5 @@ impl Dispatcher {
         let caller = extensions.get::<Caller>().cloned().ok_or(Refusal::IdentityRequired)?;
         let policy = extensions.get::<Arc<Policy>>().cloned().ok_or(Refusal::IdentityRequired)?;
         Ok((caller, policy))
-    }
-
-    /// A refusal before permission in an organization is established belongs to the deployment's trail, whether the organization
-    /// exists or not.
-    async fn record_denial(
-        &self,
-        caller: &Caller,
-        organization: &str,
-        audited: Option<AuditAction>,
-    ) -> Result<(), Status> {
-        let Some(action) = audited else { return Ok(()) };
-        let entry = AuditEntry {
-            time: self.deployment.now(),
-            caller: Some(caller.clone()),
-            action,
-            outcome: "PRIVILEGE_MISSING",
-            subject: format!("organizations/{organization}"),
-            attributes: None,
-            purpose: None,
-            fingerprint: None,
-            key_version: None,
-        };
-        self.deployment.record(entry).await.map_err(status::audit_unavailable)
     }
 }

@@ -73,7 +73,7 @@ impl UnaryService<EntityRequest> for Handler {
 
 impl Handler {
     async fn create(&self, extensions: &Extensions, request: EntityRequest) -> Result<EntityReply, Status> {
-        let entered: Entered<WriteRecords> = self.dispatcher.enter(extensions, "parent", &request.name, None).await?;
+        let entered: Entered<WriteRecords> = self.dispatcher.enter(extensions, "parent", &request.name, None)?;
         let deployment = &self.dispatcher.deployment;
         let mut violations = request.violations;
         violations.extend(name::organization("parent", &request.name).err());
@@ -95,7 +95,7 @@ impl Handler {
     }
 
     async fn get(&self, extensions: &Extensions, request: EntityRequest) -> Result<EntityReply, Status> {
-        let entered: Entered<ReadRecords> = self.dispatcher.enter(extensions, "name", &request.name, None).await?;
+        let entered: Entered<ReadRecords> = self.dispatcher.enter(extensions, "name", &request.name, None)?;
         let id = name::record("name", &request.name, &entered.organization.name, self.entity()).map_err(invalid)?;
         let place = self.place(&entered, id);
         let record = get::get(entered.permit, &place).await.map_err(|error| status::record(error, &place))?;
@@ -103,7 +103,7 @@ impl Handler {
     }
 
     async fn list(&self, extensions: &Extensions, request: EntityRequest) -> Result<EntityReply, Status> {
-        let entered: Entered<ReadRecords> = self.dispatcher.enter(extensions, "parent", &request.name, None).await?;
+        let entered: Entered<ReadRecords> = self.dispatcher.enter(extensions, "parent", &request.name, None)?;
         name::organization("parent", &request.name).map_err(invalid)?;
         let wanted = list::Page {
             size: self.dispatcher.page_size(request.page_size).map_err(invalid)?,
@@ -120,7 +120,7 @@ impl Handler {
 
     async fn update(&self, extensions: &Extensions, request: EntityRequest) -> Result<EntityReply, Status> {
         let field = format!("{}.name", self.entity().singular);
-        let entered: Entered<WriteRecords> = self.dispatcher.enter(extensions, &field, &request.name, None).await?;
+        let entered: Entered<WriteRecords> = self.dispatcher.enter(extensions, &field, &request.name, None)?;
         let mut violations = request.violations;
         let id = name::record(&field, &request.name, &entered.organization.name, self.entity());
         let etag = revision(&format!("{}.etag", self.entity().singular), &request.etag);
@@ -146,7 +146,7 @@ impl Handler {
     }
 
     async fn delete(&self, extensions: &Extensions, request: EntityRequest) -> Result<EntityReply, Status> {
-        let entered: Entered<WriteRecords> = self.dispatcher.enter(extensions, "name", &request.name, None).await?;
+        let entered: Entered<WriteRecords> = self.dispatcher.enter(extensions, "name", &request.name, None)?;
         let id = name::record("name", &request.name, &entered.organization.name, self.entity()).map_err(invalid)?;
         let etag = revision("etag", &request.etag).map_err(invalid)?;
         let place = self.place(&entered, id);

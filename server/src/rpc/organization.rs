@@ -41,7 +41,7 @@ impl OrganizationService for Organizations {
     ) -> Result<Response<Resource>, Status> {
         let (_, extensions, request) = request.into_parts();
         let audited = Some(AuditAction::CreateOrganization);
-        let (permit, caller) = self.dispatcher.enter_deployment::<CreateOrganization>(&extensions, audited).await?;
+        let (permit, caller) = self.dispatcher.enter_deployment::<CreateOrganization>(&extensions, audited)?;
         let deployment = Arc::clone(&self.dispatcher.deployment);
         // In a task of its own: a caller that leaves must not stop it half-way.
         let task = self
@@ -59,8 +59,7 @@ impl OrganizationService for Organizations {
 
     async fn get_organization(&self, request: Request<GetOrganizationRequest>) -> Result<Response<Resource>, Status> {
         let (_, extensions, request) = request.into_parts();
-        let entered: Entered<ReadOrganization> =
-            self.dispatcher.enter(&extensions, "name", &request.name, None).await?;
+        let entered: Entered<ReadOrganization> = self.dispatcher.enter(&extensions, "name", &request.name, None)?;
         name::organization("name", &request.name).map_err(|violation| status::invalid(vec![violation]))?;
         Ok(Response::new(resource(&entered.organization)))
     }

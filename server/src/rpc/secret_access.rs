@@ -41,7 +41,7 @@ impl SecretAccessService for SecretAccess {
     ) -> Result<Response<RevealAttributesResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
         let audited = Some(AuditAction::RevealAttributes);
-        let entered: Entered<Reveal> = self.dispatcher.enter(&extensions, "name", &request.name, audited).await?;
+        let entered: Entered<Reveal> = self.dispatcher.enter(&extensions, "name", &request.name, audited)?;
         let deployment = &self.dispatcher.deployment;
         let entity = request.name.split('/').nth(2).and_then(|collection| deployment.schema.by_collection(collection));
         let Some(entity) = entity else {

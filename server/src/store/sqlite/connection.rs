@@ -120,6 +120,8 @@ impl Connection {
         sqlite.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, false)?;
         sqlite.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DDL, false)?;
         sqlite.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY, false)?;
+        // Plans don't depend on the values bound; else SQLite compiles a statement anew each time that it is run with others.
+        sqlite.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         sqlite.execute_batch(
             // Each commit is on disk before it is answered, on macOS too.
             "PRAGMA synchronous = FULL;

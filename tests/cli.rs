@@ -1,0 +1,343 @@
+//! The command line `fieldseal`, run as a person would: JSON on stdout, words on stderr, an exit code; and what `dev` says to paste.
+
+use std::{
+    io::Write,
+    path::Path,
+    process::{Command, Output, Stdio},
+};
+
+use fieldseal_server::development::Person;
+use serde_json::{Value, json};
+
+use crate::harness::{
+    Folder, Server,
+    process::{Process, binary, grpcurl, tools},
+};
+
+/// What a run ended with.
+#[derive(Debug)]
+struct Run {
+    code: i32,
+    stdout: String,
+    stderr: String,
+}
+
+impl Run {
+    fn of(output: Output) -> Self {
+        Run {
+            code: output.status.code().unwrap(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    /// The answer of a run that succeeded.
+    #[track_caller]
+    fn json(&self) -> Value {
+        assert_eq!(self.code, 0, "{self:?}");
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    /// What was said about a run that failed with this code.
+    #[track_caller]
+    fn failure(&self, code: i32) -> &str {
+        assert_eq!((self.code, self.stdout.as_str()), (code, ""), "{self:?}");
+        &self.stderr
+    }
+}
+
+/// `fieldseal` with these words, and nothing of it in the environment.
+fn fieldseal(words: &[&str], stdin: &str) -> Run {
+    let mut command = Command::new(binary("fieldseal"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("FIELDSEAL_")) {
+        command.env_remove(name);
+    }
+    let mut child =
+        command.args(words).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // One that doesn't read it, and has ended, is none the worse.
+    let _unread = child.stdin.take().unwrap().write_all(stdin.as_bytes());
+    Run::of(child.wait_with_output().unwrap())
+}
+
+/// The command line against a server.
+struct Terminal {
+    endpoint: String,
+    folder: String,
+}
+
+impl Terminal {
+    fn at(server: &Server) -> Self {
+        let folder = server.folder().path().to_str().unwrap().to_owned();
+        Terminal { endpoint: format!("https://{}", server.address()), folder }
+    }
+
+    fn run(&self, person: Person, words: &str) -> Run {
+        self.run_with(person, words, "")
+    }
+
+    /// Words have no spaces in them.
+    fn run_with(&self, person: Person, words: &str, stdin: &str) -> Run {
+        let connection = ["--endpoint", &self.endpoint, "--dev", &self.folder, "--as", person.name()];
+        let words: Vec<&str> = connection.into_iter().chain(words.split_whitespace()).collect();
+        fieldseal(&words, stdin)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mailbox_is_created_shown_changed_revealed_and_deleted() {
+    let server = Server::start().await;
+    let terminal = Terminal::at(&server);
+    let created = terminal
+        .run_with(Person::Writer, "mailbox create --set display_name=Sales --secret password=-", "hunter2\n")
+        .json();
+    assert_eq!((&created["password"], &created["is_password_set"]), (&Value::Null, &json!(true)));
+    let name = created["name"].as_str().unwrap();
+    let id = name.rsplit('/').next().unwrap();
+    assert_eq!(terminal.run(Person::Reader, &format!("mailbox get {id}")).json(), created);
+    assert_eq!(terminal.run(Person::Reader, &format!("mailbox get {name}")).json(), created);
+    assert_eq!(terminal.run(Person::Reader, "mailbox list").json(), json!({ "mailboxes": [created] }));
+
+    let reveal = format!("mailbox reveal {id} --attribute password --purpose incoming-mail");
+    assert_eq!(terminal.run(Person::Connector, &reveal).json(), json!({ "password": "hunter2" }));
+    let raw = terminal.run(Person::Connector, &format!("reveal {name} --attribute password --purpose x --raw"));
+    assert_eq!((raw.code, raw.stdout.as_str()), (0, "hunter2"));
+
+    // From a file, and with JSON from stdin; a record that was read can be sent back.
+    let secret = server.folder().path().join("secret");
+    std::fs::write(&secret, "from a file\n").unwrap();
+    let update = format!("mailbox update {id} --set username=sales --secret password=@{}", secret.display());
+    assert_eq!(terminal.run(Person::Writer, &update).json()["username"], "sales");
+    assert_eq!(terminal.run(Person::Connector, &reveal).json(), json!({ "password": "from a file" }));
+    let read = terminal.run(Person::Writer, &format!("mailbox get {id}")).stdout;
+    let edited = read.replace("\"Sales\"", "\"Support\"");
+    let sent_back = terminal.run_with(Person::Writer, &format!("mailbox update {id} --json -"), &edited).json();
+    assert_eq!((&sent_back["display_name"], &sent_back["is_password_set"]), (&json!("Support"), &json!(true)));
+    let stale = terminal.run_with(Person::Writer, &format!("mailbox update {id} --json -"), &edited);
+    assert!(stale.failure(1).contains("ETAG_MISMATCH"), "{stale:?}");
+
+    let cleared = terminal.run(Person::Writer, &format!("mailbox update {id} --clear password")).json();
+    assert_eq!((&cleared["password"], &cleared["is_password_set"]), (&Value::Null, &json!(false)));
+    assert_eq!(cleared["display_name"], "Support");
+    assert_eq!(terminal.run(Person::Connector, &reveal).json(), json!({ "password": null }));
+    let nothing = terminal.run(Person::Connector, &format!("{reveal} --raw"));
+    assert!(nothing.failure(1).contains("null"), "{nothing:?}");
+
+    let deleted = terminal.run(Person::Writer, &format!("mailbox delete {id}"));
+    assert_eq!((deleted.code, deleted.stdout.as_str()), (0, ""), "{deleted:?}");
+    let missing = terminal.run(Person::Reader, &format!("mailbox get {id}"));
+    assert!(missing.failure(1).contains("NOT_FOUND"), "{missing:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_entity_has_its_commands() {
+    let server = Server::start().await;
+    let terminal = Terminal::at(&server);
+    let id = "0191e2a4-5b6c-7d8e-9fa0-b1c2d3e4f506";
+    for (entity, collection, given, secret) in [
+        (
+            "email-server-profile",
+            "email_server_profiles",
+            "--set display_name=x --set server_type=other",
+            "incoming_password",
+        ),
+        ("mailbox", "mailboxes", "--set display_name=x", "password"),
+        ("queue", "queues", "--set display_name=x", "email_password"),
+        (
+            "user-settings",
+            "user_settings",
+            "--set business_unit_id=x --set time_zone_code=110 --set locale_id=1031 --set ui_language_id=1031 \
+             --set help_language_id=1031",
+            "email_password",
+        ),
+    ] {
+        let create = format!("{entity} create --id {id} {given} --secret {secret}=-");
+        let created = terminal.run_with(Person::Writer, &create, "hunter2").json();
+        assert_eq!((&created[secret], &created[format!("is_{secret}_set")]), (&Value::Null, &json!(true)));
+        assert_eq!(terminal.run(Person::Reader, &format!("{entity} get {id}")).json(), created);
+        let listed = terminal.run(Person::Reader, &format!("{entity} list --all --page-size 1")).json();
+        assert_eq!(listed, json!({ collection: [created] }));
+        let reveal = format!("{entity} reveal {id} --attribute {secret} --purpose x");
+        assert_eq!(terminal.run(Person::Connector, &reveal).json(), json!({ secret: "hunter2" }));
+        let cleared = terminal.run(Person::Writer, &format!("{entity} update {id} --clear {secret}")).json();
+        assert_eq!(cleared[format!("is_{secret}_set")], json!(false));
+        assert_eq!(terminal.run(Person::Writer, &format!("{entity} delete {id}")).code, 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_is_looked_at_changed_followed_and_restored() {
+    let server = Server::start().await;
+    let terminal = Terminal::at(&server);
+    let first = terminal.run(Person::Admin, "key status").json();
+    assert_eq!((&first["is_active"], &first["key_version"]), (&json!(true), &json!(1)));
+    let shown = terminal.run(Person::Admin, "key show").json();
+    assert_eq!(shown["fingerprint"], first["fingerprint"]);
+    let raw = terminal.run(Person::Admin, "key show --raw");
+    assert_eq!((raw.code, json!(raw.stdout)), (0, shown["encryption_key"].clone()));
+
+    let checked = terminal.run_with(Person::Admin, "key change --stdin --check", "a new key, number 1");
+    assert_eq!(checked.json()["key_version"], json!(1));
+    let changed = terminal.run_with(Person::Admin, "key change --stdin", "a new key, number 1\n");
+    let set = changed.json();
+    assert_eq!((&set["key_version"], &set["encryption_key"]), (&json!(2), &Value::Null));
+    assert!(!changed.stderr.contains("a new key"), "{changed:?}");
+    let watched = terminal.run(Person::Admin, "key watch").json();
+    assert_eq!((&watched["state"], &watched["key_version"]), (&json!("STATE_DONE"), &json!(2)));
+    assert_eq!(terminal.run(Person::Admin, "key show").json()["encryption_key"], "a new key, number 1");
+
+    // A generated one is shown once, and waited for; it is the key from then on.
+    let generated = terminal.run(Person::Admin, "key change --wait");
+    assert_eq!(generated.code, 0, "{generated:?}");
+    let mut documents = serde_json::Deserializer::from_str(&generated.stdout).into_iter::<Value>();
+    let (set, watched) = (documents.next().unwrap().unwrap(), documents.next().unwrap().unwrap());
+    assert_eq!(watched["state"], "STATE_DONE");
+    assert_eq!(terminal.run(Person::Admin, "key show").json()["encryption_key"], set["encryption_key"]);
+
+    let short = terminal.run_with(Person::Admin, "key change --stdin", "short");
+    let said = short.failure(1);
+    assert!(said.contains("KEY_VALIDATION") && said.contains("  encryption_key: "), "{said}");
+    let active = terminal.run_with(Person::Admin, "key restore --stdin", "a new key, number 1");
+    assert!(active.failure(1).contains("fieldseal key change"), "{active:?}");
+
+    let lose = |folder: &Path| {
+        for suffix in ["", "-wal", "-shm"] {
+            let _absent = std::fs::remove_file(folder.join(format!("configuration.db{suffix}")));
+        }
+    };
+    // `ensure_organization` would refuse: the organization is there, inactive.
+    let server = server.restart(lose, |_| {}).await;
+    let terminal = Terminal::at(&server);
+    let inactive = terminal.run(Person::Admin, "key status");
+    assert_eq!(inactive.json()["is_active"], json!(false));
+    let wanted = set["fingerprint"].as_str().unwrap();
+    assert!(inactive.stderr.contains(wanted) && inactive.stderr.contains("fieldseal key restore"), "{inactive:?}");
+    let refused = terminal.run(Person::Admin, "key show");
+    assert!(refused.failure(1).contains(wanted), "{refused:?}");
+    let wrong = terminal.run_with(Person::Admin, "key restore --stdin", "a new key, number 1");
+    assert!(wrong.failure(1).contains("KEY_MISMATCH"), "{wrong:?}");
+    let file = server.folder().path().join("kept.key");
+    std::fs::write(&file, set["encryption_key"].as_str().unwrap()).unwrap();
+    let restored = terminal.run(Person::Admin, &format!("key restore --file {}", file.display())).json();
+    assert_eq!(restored["fingerprint"], set["fingerprint"]);
+    assert_eq!(terminal.run(Person::Admin, "key status").json()["is_active"], json!(true));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn organizations_are_created_shown_and_listed_and_chosen() {
+    let server = Server::start().await;
+    let terminal = Terminal::at(&server);
+    let created = terminal.run(Person::Admin, "org create contoso").json();
+    assert_eq!(created["name"], "organizations/contoso");
+    assert_eq!(terminal.run(Person::Auditor, "org get contoso").json(), created);
+    assert_eq!(terminal.run(Person::Auditor, "org get organizations/contoso").json(), created);
+    assert_eq!(terminal.run(Person::Auditor, "org get -o contoso").json(), created);
+    let listed = terminal.run(Person::Auditor, "org list --all --page-size 1").json();
+    let names: Vec<_> = listed["organizations"].as_array().unwrap().iter().map(|one| one["name"].clone()).collect();
+    assert_eq!(names, ["organizations/contoso", "organizations/default"]);
+    let again = terminal.run(Person::Admin, "org create contoso");
+    assert!(again.failure(1).contains("ALREADY_EXISTS"), "{again:?}");
+
+    terminal.run(Person::Writer, "-o contoso mailbox create --set display_name=Sales").json();
+    assert_eq!(
+        terminal.run(Person::Reader, "mailbox list -o contoso").json()["mailboxes"].as_array().unwrap().len(),
+        1
+    );
+    assert_eq!(terminal.run(Person::Reader, "mailbox list").json(), json!({ "mailboxes": [] }));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_fails_is_said_on_stderr_with_what_to_do() {
+    let server = Server::start().await;
+    let terminal = Terminal::at(&server);
+
+    // 1: the call failed.
+    let long = "x".repeat(201);
+    let invalid = terminal.run_with(
+        Person::Writer,
+        &format!("mailbox create --set username={long} --secret password=-"),
+        &"canary".repeat(40),
+    );
+    let said = invalid.failure(1);
+    for expected in [
+        "fieldseal: FIELD_INVALID: ",
+        "\n  mailbox.display_name: ",
+        "\n  mailbox.username: ",
+        "\n  mailbox.password: ",
+        "\n  call id: ",
+    ] {
+        assert!(said.contains(expected), "{said}");
+    }
+    assert!(!said.contains("canary"), "{said}");
+    let forbidden = terminal.run(Person::Reader, "mailbox create --set display_name=x");
+    assert!(forbidden.failure(1).contains("prvWriteRecords"), "{forbidden:?}");
+    let endpoint = "https://127.0.0.1:1";
+    let folder = server.folder().path();
+    let dev = ["--dev", folder.to_str().unwrap(), "--as", "reader"];
+    let nobody_there = fieldseal(&[&["--endpoint", endpoint], &dev[..], &["mailbox", "list"]].concat(), "");
+    assert!(nobody_there.failure(1).contains("--endpoint"), "{nobody_there:?}");
+    let http = format!("http://{}", server.plaintext_address.as_ref().unwrap());
+    let plaintext = fieldseal(&["--endpoint", &http, "--plaintext", "mailbox", "list"], "");
+    assert!(plaintext.failure(1).contains("HTTPS_REQUIRED"), "{plaintext:?}");
+
+    // 2: the command was wrong, and no call was made.
+    for (words, expected) in [
+        ("mailbox create --set display_name=x --set password=canary", "--secret password"),
+        ("mailbox create --set display_name=x --secret password=canary", "takes no value"),
+        ("mailbox create --set nothing=x", "no attribute"),
+        ("mailbox create --set display_name=x --set status_code=nothing", "one of active, inactive"),
+        ("mailbox create --set is_password_set=true", "set by the server"),
+        ("mailbox update x", "nothing to write"),
+        ("mailbox reveal x --attribute password", "--purpose"),
+        ("mailbox reveal x --attribute display_name --purpose x", "possible values: password"),
+        ("mailbox nothing", "unrecognized subcommand"),
+        ("key change canary", "unexpected argument"),
+        ("nothing", "unrecognized subcommand"),
+    ] {
+        let wrong = terminal.run(Person::Writer, words);
+        let said = wrong.failure(2);
+        assert!(said.contains(expected), "{words}: {said}");
+        assert!(words.starts_with("key") || !said.contains("canary"), "{words}: {said}");
+    }
+    let nobody = fieldseal(&["--endpoint", &terminal.endpoint, "mailbox", "list"], "");
+    assert!(nobody.failure(2).contains("--ca"), "{nobody:?}");
+    let no_file = fieldseal(&["--endpoint", &terminal.endpoint, "--ca", "/nowhere/ca.pem", "mailbox", "list"], "");
+    assert!(no_file.failure(2).contains("/nowhere/ca.pem"), "{no_file:?}");
+    assert_eq!(terminal.run(Person::Reader, "mailbox list").json(), json!({ "mailboxes": [] }));
+
+    // 0: help is no failure.
+    let help = fieldseal(&["mailbox", "create", "--help"], "");
+    assert!(help.code == 0 && help.stdout.contains("display_name"), "{help:?}");
+}
+
+#[test]
+fn every_command_that_dev_prints_works_when_pasted() {
+    let folder = Folder::new();
+    let server = Process::start(&folder.path());
+    let commands: Vec<&str> = server
+        .message
+        .split("\n\n")
+        .filter(|paragraph| paragraph.starts_with("grpcurl ") || paragraph.starts_with("fieldseal "))
+        .collect();
+    assert_eq!(commands.len(), 7, "{}", server.message);
+
+    let mut path = vec![binary("fieldseal").parent().unwrap().to_owned(), tools()];
+    path.extend(grpcurl().parent().map(Path::to_owned));
+    path.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap()));
+    let elsewhere = tempfile::tempdir().unwrap();
+    let mut revealed = 0;
+    for command in commands {
+        let output = Command::new("sh")
+            .args(["-c", command])
+            .env("PATH", std::env::join_paths(&path).unwrap())
+            // As it stands, from any folder.
+            .current_dir(elsewhere.path())
+            .output()
+            .unwrap();
+        let run = Run::of(output);
+        assert_eq!(run.code, 0, "{command}\n{run:?}");
+        serde_json::from_str::<Value>(&run.stdout).unwrap();
+        revealed += usize::from(run.stdout.contains("correct horse battery staple"));
+    }
+    // By the two commands that reveal it, and no other.
+    assert_eq!(revealed, 2);
+}

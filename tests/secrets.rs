@@ -1,0 +1,211 @@
+//! Canaries: texts that are nowhere else are used as passwords and keys, in calls that succeed and calls that fail, and are then looked
+//! for wherever a secret must not be.
+
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+};
+
+use fieldseal_client::{Client, Error, ErrorReason, ExposeSecret, KeyOperation, SecretString, v1};
+use fieldseal_server::development::Person;
+
+use crate::harness::{DEFAULT, Folder, mailbox, process::Process, reveal, settled};
+
+/// The core of every canary: what is searched for, since a part of a secret is one too.
+const MARK: &str = "kQ7vZr2Xw9";
+
+/// A canary that is a good password, and a good key.
+fn canary(number: u32) -> String {
+    format!("{MARK}-{number}-{MARK}")
+}
+
+/// Every file below a folder.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { found.extend(files(&path)) } else { found.push(path) }
+    }
+    found
+}
+
+#[track_caller]
+fn assert_clean(what: &str, bytes: &[u8]) {
+    let wide: Vec<u8> = MARK.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    // In base64 the mark begins at one of three offsets; these are the parts that don't depend on what stands beside it.
+    let base64 = [&b"a1E3dlpyMlh3O"[..], b"tRN3ZacjJYdz", b"rUTd2WnIyWHc5"];
+    let hex: String = MARK.bytes().map(|byte| format!("{byte:02x}")).collect();
+    for form in base64.into_iter().chain([MARK.as_bytes(), &wide, hex.as_bytes()]) {
+        let position = bytes.windows(form.len()).position(|window| window == form);
+        assert_eq!(position, None, "a canary is in {what}");
+    }
+}
+
+/// Everything that a failed call tells: the error, and whatever lies under it.
+#[track_caller]
+fn told<T>(outcome: Result<T, Error>, reason: ErrorReason) -> String {
+    let Err(error) = outcome else { panic!("the call should have been refused") };
+    assert_eq!(error.reason(), reason, "{error}");
+    let mut told = format!("{error} {error:?}");
+    let mut cause = std::error::Error::source(&error);
+    while let Some(inner) = cause {
+        told.push_str(&format!("{inner} {inner:?}"));
+        cause = inner.source();
+    }
+    let call = error.call().unwrap();
+    told.push_str(&format!("{:?} {:?}", call.metadata(), call.field_violations()));
+    told
+}
+
+/// Calls of every kind that carry canaries, and what the failed ones told.
+async fn use_canaries(admin: &Client) -> Vec<String> {
+    let mailboxes = admin.mailboxes();
+    let stored = mailboxes.create(DEFAULT, mailbox(&canary(1)), None).await.unwrap();
+    let mut told_all = vec![format!("{stored:?}")];
+    let profile = v1::EmailServerProfile {
+        display_name: Some("Exchange".to_owned()),
+        server_type: Some(1),
+        incoming_password: Some(canary(2)),
+        outgoing_password: Some(canary(3)),
+        ..v1::EmailServerProfile::default()
+    };
+    told_all.push(format!("{:?}", admin.email_server_profiles().create(DEFAULT, profile, None).await.unwrap()));
+    let update = v1::Mailbox { name: stored.name.clone(), ..mailbox(&canary(4)) };
+    told_all.push(format!("{:?}", mailboxes.update(update.clone(), ["password"]).await.unwrap()));
+    assert_eq!(reveal(admin, &stored.name).await.unwrap(), Some(canary(4)));
+
+    let too_long = canary(5).repeat(20);
+    let with_nul = format!("{}\0", canary(6));
+    let in_both = v1::Mailbox { username: Some("u".repeat(201)), ..mailbox(&with_nul) };
+    let stale = v1::Mailbox { etag: "1".to_owned(), ..update.clone() };
+    let missing =
+        v1::Mailbox { name: format!("{DEFAULT}/mailboxes/0191e2a4-5b6c-7d8e-9fa0-b1c2d3e4f506"), ..update.clone() };
+    let id = stored.name.rsplit('/').next().map(str::to_owned);
+    told_all.extend([
+        told(mailboxes.create(DEFAULT, mailbox(&too_long), None).await, ErrorReason::FieldInvalid),
+        told(mailboxes.create(DEFAULT, in_both, None).await, ErrorReason::FieldInvalid),
+        told(mailboxes.create(DEFAULT, mailbox(&canary(7)), Some(canary(7))).await, ErrorReason::FieldInvalid),
+        told(mailboxes.create(DEFAULT, mailbox(&canary(7)), id).await, ErrorReason::AlreadyExists),
+        told(mailboxes.create("organizations/nowhere", mailbox(&canary(7)), None).await, ErrorReason::NotFound),
+        told(mailboxes.update(stale, ["password"]).await, ErrorReason::EtagMismatch),
+        told(mailboxes.update(missing, ["password"]).await, ErrorReason::NotFound),
+        told(mailboxes.update(update, [canary(8)]).await, ErrorReason::FieldInvalid),
+        told(admin.reveal_attributes(&stored.name, [canary(9)], "a test").await, ErrorReason::FieldInvalid),
+        told(mailboxes.get(format!("{DEFAULT}/mailboxes/{}", canary(9))).await, ErrorReason::FieldInvalid),
+        told(mailboxes.list(DEFAULT, 0, canary(9)).await, ErrorReason::PageTokenInvalid),
+    ]);
+    told_all
+}
+
+/// Key texts that become the key, or fail to. The last one that did is returned.
+async fn use_key_canaries(admin: &Client, told_all: &mut Vec<String>) -> SecretString {
+    let text = SecretString::from(canary(20));
+    told_all.push(format!("{:?}", admin.change_key(DEFAULT, &text).await.unwrap()));
+    settled(admin).await;
+    let retrieved = admin.retrieve_data_encryption_key(DEFAULT).await.unwrap();
+    assert_eq!(retrieved.encryption_key.expose_secret(), text.expose_secret());
+    told_all.push(format!("{retrieved:?}"));
+
+    let too_long = SecretString::from(canary(21).repeat(5));
+    let without_numeral = SecretString::from(MARK.replace(|character: char| character.is_numeric(), ""));
+    let with_nul = SecretString::from(format!("{}\0", canary(22)));
+    let other = SecretString::from(canary(23));
+    let check = admin.set_data_encryption_key(DEFAULT, &other, KeyOperation::Change, true).await.unwrap();
+    told_all.push(format!("{check:?}"));
+    told_all.extend([
+        told(admin.change_key(DEFAULT, &too_long).await, ErrorReason::KeyValidation),
+        told(admin.change_key(DEFAULT, &without_numeral).await, ErrorReason::KeyValidation),
+        told(admin.change_key(DEFAULT, &with_nul).await, ErrorReason::KeyValidation),
+        told(admin.restore_key(DEFAULT, &other).await, ErrorReason::KeyAlreadyActive),
+        told(admin.change_key("organizations/nowhere", &other).await, ErrorReason::NotFound),
+        told(admin.change_key(canary(24), &other).await, ErrorReason::FieldInvalid),
+    ]);
+    text
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_is_in_no_log_no_error_and_no_file() {
+    let folder = Folder::new();
+    let configuration = folder.development().config_file();
+    let verbose = fs::read_to_string(&configuration).unwrap().replace("# level = \"info\"", "level = \"trace\"");
+    assert!(verbose.contains("\nlevel = \"trace\""));
+    fs::write(&configuration, verbose).unwrap();
+    let logs = [folder.path().join("first.log"), folder.path().join("second.log")];
+
+    let server = Process::start_logging(&folder.path(), File::create(&logs[0]).unwrap());
+    let admin = folder.client(&server.address, Person::Admin);
+    let mut told_all = use_canaries(&admin).await;
+    let key = use_key_canaries(&admin, &mut told_all).await;
+    // Those who may not do it carry secrets too.
+    let reader = folder.client(&server.address, Person::Reader);
+    told_all.extend([
+        told(reader.mailboxes().create(DEFAULT, mailbox(&canary(30)), None).await, ErrorReason::PrivilegeMissing),
+        told(reader.change_key(DEFAULT, &canary(31).into()).await, ErrorReason::PrivilegeMissing),
+        told(reader.restore_key(DEFAULT, &key).await, ErrorReason::PrivilegeMissing),
+    ]);
+
+    // With the log of write-ahead still there, as a thief would find it.
+    for file in files(&folder.path()) {
+        assert_clean(&file.display().to_string(), &fs::read(&file).unwrap());
+    }
+    server.kill();
+
+    // Without the configuration database the key has to be restored, and isn't with a wrong one.
+    for suffix in ["", "-wal", "-shm"] {
+        let _absent = fs::remove_file(folder.path().join(format!("configuration.db{suffix}")));
+    }
+    let server = Process::start_logging(&folder.path(), File::create(&logs[1]).unwrap());
+    let admin = folder.client(&server.address, Person::Admin);
+    told_all.extend([
+        told(admin.restore_key(DEFAULT, &canary(40).into()).await, ErrorReason::KeyMismatch),
+        told(admin.restore_key(DEFAULT, &canary(41).repeat(60).into()).await, ErrorReason::KeyValidation),
+        told(admin.change_key(DEFAULT, &canary(42).into()).await, ErrorReason::KeyInactive),
+        told(admin.mailboxes().create(DEFAULT, mailbox(&canary(43)), None).await, ErrorReason::DataEncryptionInactive),
+    ]);
+    admin.restore_key(DEFAULT, &key).await.unwrap();
+    let mailboxes = admin.mailboxes().list(DEFAULT, 0, "").await.unwrap();
+    told_all.push(format!("{mailboxes:?}"));
+    assert_eq!(reveal(&admin, &mailboxes.records[0].name).await.unwrap(), Some(canary(4)));
+    server.terminate();
+    assert!(tokio::task::spawn_blocking(|| server.wait()).await.unwrap().success());
+
+    for (number, told) in told_all.iter().enumerate() {
+        assert_clean(&format!("what answer {number} told"), told.as_bytes());
+    }
+    let everything = files(&folder.path());
+    for file in &everything {
+        assert_clean(&file.display().to_string(), &fs::read(file).unwrap());
+    }
+    // The search looked at something: at logs, and at databases.
+    for log in &logs {
+        let text = fs::read_to_string(log).unwrap();
+        assert!(text.contains("SetDataEncryptionKey"), "{text}");
+    }
+    assert!(everything.iter().filter(|file| file.extension().is_some_and(|extension| extension == "db")).count() >= 2);
+}
+
+#[tokio::test]
+async fn debug_shows_no_secret_of_a_request_or_an_answer() {
+    let request =
+        v1::CreateMailboxRequest { mailbox: Some(mailbox(&canary(1))), ..v1::CreateMailboxRequest::default() };
+    assert_clean("a request", format!("{request:?}").as_bytes());
+    let request =
+        v1::SetDataEncryptionKeyRequest { encryption_key: canary(2), ..v1::SetDataEncryptionKeyRequest::default() };
+    assert_clean("a request", format!("{request:?}").as_bytes());
+    let answer = v1::RetrieveDataEncryptionKeyResponse {
+        encryption_key: canary(3),
+        ..v1::RetrieveDataEncryptionKeyResponse::default()
+    };
+    assert_clean("an answer", format!("{answer:?}").as_bytes());
+    let value = v1::SecretValue { value: Some(v1::secret_value::Value::Text(canary(4))) };
+    let answer = v1::RevealAttributesResponse { values: [("password".to_owned(), value)].into() };
+    assert_clean("an answer", format!("{answer:?}").as_bytes());
+
+    let folder = Folder::new();
+    // Where nobody listens, and a client that can't even be set up.
+    let client = folder.client("127.0.0.1:1", Person::Admin);
+    let error = client.mailboxes().create(DEFAULT, mailbox(&canary(5)), None).await.unwrap_err();
+    assert_clean("an error", format!("{error} {error:?}").as_bytes());
+    let error = client.change_key(DEFAULT, &canary(6).into()).await.unwrap_err();
+    assert_clean("an error", format!("{error} {error:?}").as_bytes());
+}
