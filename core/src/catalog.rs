@@ -9,7 +9,9 @@ use std::collections::HashMap;
 use crate::{
     id::Timestamp,
     layout::{CATALOG, LaidOut, Layout, MIGRATION},
-    store::{Column, Commit, Condition, Datum, Direction, Name, Row, Select, Step, Store, Unavailable},
+    store::{
+        Column, Commit, CommitError, Condition, Datum, Direction, Name, Row, Select, Step, Store, Unavailable, rows,
+    },
 };
 
 /// One row of the catalog.
@@ -214,6 +216,51 @@ fn cataloged(row: Row) -> Option<Cataloged> {
         }
         _ => None,
     }
+}
+
+/// Why a database can't be brought to the tables it should have.
+#[derive(Debug, thiserror::Error)]
+pub enum MigrateError {
+    /// It doesn't answer.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+    /// What it has can't become what it should have.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// The migration failed.
+    #[error("the migration failed")]
+    Commit(#[from] CommitError),
+}
+
+/// Adds to a database the tables and columns it lacks.
+///
+/// # Errors
+/// See [`MigrateError`]; nothing is changed then.
+pub async fn migrate(store: &dyn Store, layout: &Layout, now: Timestamp) -> Result<(), MigrateError> {
+    let (catalog, version) = read(store).await?;
+    match migration(&catalog, version, layout, now)? {
+        Some(commit) => Ok(store.commit(commit).await?),
+        None => Ok(()),
+    }
+}
+
+/// Whether a database has cells that no schema of this server accounts for is the catalog's to say: these are its cell columns, in the
+/// order in which a re-encryption visits them.
+///
+/// # Errors
+/// If the store doesn't answer.
+pub async fn cell_columns(store: &dyn Store) -> Result<Vec<(String, String)>, Unavailable> {
+    let condition = Condition::equal("cell", Datum::Boolean(true));
+    let mut columns = rows(store, CATALOG, &["table_name", "column_name"], condition)
+        .await?
+        .into_iter()
+        .map(|row| match <[Datum; 2]>::try_from(row) {
+            Ok([Datum::Text(table), Datum::Text(column)]) => Ok((table, column)),
+            Ok(_) | Err(_) => Err(Unavailable("the catalog holds a row that is none".into())),
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    columns.sort();
+    Ok(columns)
 }
 
 #[cfg(test)]

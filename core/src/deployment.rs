@@ -9,14 +9,15 @@ use uuid::Uuid;
 
 use crate::{
     audit::AuditEntry,
+    catalog::{MigrateError, migrate},
     crypto::root_key::RootKey,
     id::{OrganizationId, Timestamp},
-    layout::{CATALOG, DEPLOYMENT, Layout},
+    layout::DEPLOYMENT,
     organization::Organization,
     port::{Clock, KeyDerivation, OrganizationDatabases},
     random::Random,
     schema::Schema,
-    store::{Cause, Commit, CommitError, Condition, Datum, Name, Row, Select, Step, Store, Unavailable},
+    store::{Cause, Commit, CommitError, Condition, Datum, Step, Store, Unavailable, rows},
 };
 
 /// Everything outside that use cases need.
@@ -164,20 +165,6 @@ pub async fn prepare_configuration(
     Ok(())
 }
 
-/// Why a database can't be brought to the tables it should have.
-#[derive(Debug, thiserror::Error)]
-pub enum MigrateError {
-    /// It doesn't answer.
-    #[error(transparent)]
-    Unavailable(#[from] Unavailable),
-    /// What it has can't become what it should have.
-    #[error(transparent)]
-    Catalog(#[from] crate::catalog::CatalogError),
-    /// The migration failed.
-    #[error("the migration failed")]
-    Commit(#[from] CommitError),
-}
-
 impl From<MigrateError> for ConfigurationError {
     fn from(error: MigrateError) -> Self {
         match error {
@@ -185,18 +172,6 @@ impl From<MigrateError> for ConfigurationError {
             MigrateError::Catalog(error) => error.into(),
             MigrateError::Commit(error) => error.into(),
         }
-    }
-}
-
-/// Adds to a database the tables and columns it lacks.
-///
-/// # Errors
-/// See [`MigrateError`]; nothing is changed then.
-pub async fn migrate(store: &dyn Store, layout: &Layout, now: Timestamp) -> Result<(), MigrateError> {
-    let (catalog, version) = crate::catalog::read(store).await?;
-    match crate::catalog::migration(&catalog, version, layout, now)? {
-        Some(commit) => Ok(store.commit(commit).await?),
-        None => Ok(()),
     }
 }
 
@@ -209,43 +184,6 @@ pub async fn deployment_id(store: &dyn Store) -> Result<Uuid, Unavailable> {
         Some([Datum::Uuid(id)]) => Ok(*id),
         Some(_) | None => Err(Unavailable("the configuration database names no deployment".into())),
     }
-}
-
-/// Whether a database has cells that no schema of this server accounts for is the catalog's to say: these are its cell columns, in the
-/// order in which a re-encryption visits them.
-///
-/// # Errors
-/// If the store doesn't answer.
-pub async fn cell_columns(store: &dyn Store) -> Result<Vec<(String, String)>, Unavailable> {
-    let condition = Condition::equal("cell", Datum::Boolean(true));
-    let mut columns = rows(store, CATALOG, &["table_name", "column_name"], condition)
-        .await?
-        .into_iter()
-        .map(|row| match <[Datum; 2]>::try_from(row) {
-            Ok([Datum::Text(table), Datum::Text(column)]) => Ok((table, column)),
-            Ok(_) | Err(_) => Err(Unavailable("the catalog holds a row that is none".into())),
-        })
-        .collect::<Result<Vec<_>, _>>()?;
-    columns.sort();
-    Ok(columns)
-}
-
-/// All rows of a small table that meet a condition, in no order.
-pub(crate) async fn rows(
-    store: &dyn Store,
-    table: &'static str,
-    columns: &[&'static str],
-    condition: Condition,
-) -> Result<Vec<Row>, Unavailable> {
-    store
-        .select(Select {
-            table: table.into(),
-            columns: columns.iter().map(|&name| Name::from(name)).collect(),
-            rows: condition,
-            order: Vec::new(),
-            limit: u32::MAX,
-        })
-        .await
 }
 
 /// The condition that a row belongs to this organization.

@@ -11,9 +11,6 @@ use crate::{
     store::{Column, ColumnType, Name, Table},
 };
 
-/// The columns that every entity's table has beside those of its attributes.
-pub const SYSTEM_COLUMNS: [&str; 4] = ["id", "revision", "create_time", "update_time"];
-
 /// The organization's own name and id, and nothing else: one row.
 pub const ORGANIZATION: &str = "fieldseal_organization";
 /// The key ring, without its keys: one row.

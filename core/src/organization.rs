@@ -20,10 +20,10 @@ use crate::{
         ring::stored::StoredRing,
         secret::{Kek, KeyText},
     },
-    deployment::{Deployment, of_organization, root_key_failed, rows},
+    deployment::{Deployment, of_organization, root_key_failed},
     id::{OrganizationId, Timestamp},
     layout::{FINGERPRINT, KEY_TEXT},
-    store::{Commit, CommitError, Condition, Datum, Expect, Step, Store, Unavailable},
+    store::{Commit, CommitError, Condition, Datum, Expect, Step, Store, Unavailable, rows},
 };
 
 /// An open organization.

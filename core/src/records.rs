@@ -59,11 +59,13 @@ pub enum RecordError {
     /// The record changed since the etag was given.
     #[error("the record has changed")]
     EtagMismatch,
-    /// A record of this collection refers to it and does not let it go.
+    /// Another record refers to it and does not let it go.
     #[error("the record is referred to")]
     ReferenceInUse {
-        /// The collection.
-        collection: String,
+        /// The entity of that record.
+        entity: String,
+        /// The attribute that refers.
+        attribute: String,
     },
     /// An encrypted attribute can't be written or revealed while the key is missing.
     #[error("data encryption is inactive")]

@@ -5,10 +5,10 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use crate::{
-    id::{RecordId, Timestamp},
-    layout::SYSTEM_COLUMNS,
-};
+use crate::id::{RecordId, Timestamp};
+
+/// The columns that every entity's table has beside those of its attributes.
+pub const SYSTEM_COLUMNS: [&str; 4] = ["id", "revision", "create_time", "update_time"];
 
 /// All entities of a deployment.
 #[derive(Clone, Debug)]

@@ -352,3 +352,21 @@ pub trait Store: Send + Sync {
     /// Makes what was deleted or overwritten before disappear from the database's files, as far as the store can say.
     fn scrub(&self) -> Pending<'_, Result<(), Unavailable>>;
 }
+
+/// All rows of a small table that meet a condition, in no order.
+pub(crate) async fn rows(
+    store: &dyn Store,
+    table: &'static str,
+    columns: &[&'static str],
+    condition: Condition,
+) -> Result<Vec<Row>, Unavailable> {
+    store
+        .select(Select {
+            table: table.into(),
+            columns: columns.iter().map(|&name| Name::from(name)).collect(),
+            rows: condition,
+            order: Vec::new(),
+            limit: u32::MAX,
+        })
+        .await
+}

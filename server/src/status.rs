@@ -188,8 +188,8 @@ pub(crate) fn message_invalid() -> Status {
 }
 
 /// There is no organization of this name; said only to who may do what was asked there.
-pub(crate) fn organization_not_found() -> Status {
-    not_found("there is no such organization").build()
+pub(crate) fn organization_not_found(organization: &str) -> Status {
+    not_found("there is no such organization").with("organization", organization).build()
 }
 
 fn not_found(message: &str) -> StatusBuilder {
@@ -284,12 +284,14 @@ pub(crate) fn record(error: RecordError, place: &Place) -> Status {
         .with("entity", entity)
         .dynamics_code("80060882")
         .build(),
-        RecordError::ReferenceInUse { collection } => StatusBuilder::new(
+        RecordError::ReferenceInUse { entity, attribute } => StatusBuilder::new(
             Code::FailedPrecondition,
             ErrorReason::ReferenceInUse,
-            format!("a record in {collection} refers to this one"),
+            format!("{entity}.{attribute} of another record refers to this one"),
         )
-        .with("collection", collection)
+        .with("organization", organization)
+        .with("entity", entity)
+        .with("attribute", attribute)
         .build(),
         RecordError::Inactive { wanted } => inactive(organization, wanted),
         RecordError::RingDamaged => ring_damaged(organization),
@@ -308,10 +310,12 @@ pub(crate) fn record(error: RecordError, place: &Place) -> Status {
 }
 
 /// Why an organization was not created.
-pub(crate) fn create_organization(error: CreateOrganizationError) -> Status {
+pub(crate) fn create_organization(error: CreateOrganizationError, organization: &str) -> Status {
     match error {
         CreateOrganizationError::Invalid(violations) => invalid(violations),
-        CreateOrganizationError::AlreadyExists => already_exists("an organization of this name exists").build(),
+        CreateOrganizationError::AlreadyExists => {
+            already_exists("an organization of this name exists").with("organization", organization).build()
+        }
         CreateOrganizationError::Unavailable(cause) => store_unavailable(cause).build(),
         CreateOrganizationError::Unknown(cause) => outcome_unknown(cause).build(),
     }

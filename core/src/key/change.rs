@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::{
     audit::AuditAction,
     crypto::{kek::KdfParameters, key_text, ring::KeyRing, secret::KeyText},
-    deployment::{Deployment, rows},
+    deployment::Deployment,
     id::Timestamp,
     identity::Caller,
     key::{CurrentKey, KeyError, KeyWork, VALIDATE_ONLY, entry, quota, reencrypt, refuse, step},
@@ -16,7 +16,7 @@ use crate::{
     layout::{KEY_CHANGE, UNREADABLE_CELL},
     organization::{Keys, Organization, create::key_change_row, read_text, ring_rows, write_text},
     policy::{self, Permit},
-    store::{Commit, CommitError, Condition, Datum, Expect, Step, Unavailable},
+    store::{Commit, CommitError, Condition, Datum, Expect, Step, Unavailable, rows},
 };
 
 const QUOTA_INTERVAL_SECONDS: u64 = 3_600;

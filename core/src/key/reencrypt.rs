@@ -14,12 +14,13 @@ use uuid::Uuid;
 
 use crate::{
     audit::AuditAction,
+    catalog::cell_columns,
     crypto::{
         cell::{self, CellError},
         context::CellContext,
         ring::KeyRing,
     },
-    deployment::{Deployment, cell_columns, of_organization, rows},
+    deployment::{Deployment, of_organization},
     id::{KeyVersion, RecordId, Timestamp},
     key::{CurrentKey, KeyError, KeyWork, entry, step},
     key_change::NextStep,
@@ -27,6 +28,7 @@ use crate::{
     organization::{Keys, Organization, ring_rows},
     store::{
         Assignment, Commit, Comparison, Condition, Datum, Direction, Expect, Name, Select, Step, Store, Unavailable,
+        rows,
     },
 };
 

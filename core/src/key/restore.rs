@@ -14,7 +14,7 @@ use crate::{
         ring::{KeyRing, RingError, stored::StoredRing},
         secret::KeyText,
     },
-    deployment::{Deployment, rows},
+    deployment::Deployment,
     id::Timestamp,
     identity::Caller,
     key::{CurrentKey, KeyError, KeyWork, VALIDATE_ONLY, entry, quota, refuse},
@@ -22,7 +22,7 @@ use crate::{
     organization::{Keys, Organization, write_text},
     policy::{self, Permit},
     random,
-    store::{Commit, Condition, Datum, Expect, Step, Unavailable},
+    store::{Commit, Condition, Datum, Expect, Step, Unavailable, rows},
 };
 
 const QUOTA_INTERVAL_SECONDS: u64 = 900;

@@ -10,10 +10,11 @@ use super::{
 };
 use crate::{
     audit::{AuditAction, AuditEntry, OUTCOME_DONE},
-    deployment::{Deployment, MigrateError, migrate, of_organization, rows},
+    catalog::{MigrateError, migrate},
+    deployment::{Deployment, of_organization},
     id::{OrganizationId, Timestamp},
     layout::{self, KEY_TEXT, ORGANIZATION, ORGANIZATIONS},
-    store::{Commit, CommitError, Condition, Datum, Expect, OpenError, Step, Store, Unavailable},
+    store::{Commit, CommitError, Condition, Datum, Expect, OpenError, Step, Store, Unavailable, rows},
 };
 
 /// An organization that could not be opened, and why. The others are served.

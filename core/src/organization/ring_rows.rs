@@ -2,10 +2,9 @@
 
 use crate::{
     crypto::ring::stored::{RingDamage, RingRow, StoredRing},
-    deployment::rows,
     id::RingRevision,
     layout::{DATA_KEY, KEY_RING},
-    store::{Assignment, Condition, Datum, Expect, Name, Step, Store, Unavailable},
+    store::{Assignment, Condition, Datum, Expect, Name, Step, Store, Unavailable, rows},
 };
 
 const COLUMNS: [&str; 10] = [

@@ -49,7 +49,10 @@ pub async fn delete(
             ),
             OnDelete::Refuse => plan.step(
                 Step::Forbid { table: table_of(entity), rows: linked },
-                Refusal::Answer(RecordError::ReferenceInUse { collection: entity.collection.clone() }),
+                Refusal::Answer(RecordError::ReferenceInUse {
+                    entity: entity.name.clone(),
+                    attribute: attribute.name.clone(),
+                }),
             ),
         }
     }

@@ -71,7 +71,11 @@ impl DataEncryption {
         let outcome = match self.one_at_a_time.run(setting).await {
             Ok(outcome) => outcome,
             Err(NotRun::AnotherRuns) => {
-                refuse(&self.dispatcher.deployment, &organization, &caller, action, KeyError::AlreadyRunning).await
+                // In a task of its own: the refusal is recorded even if the caller has left.
+                let (deployment, organization) = (Arc::clone(&self.dispatcher.deployment), Arc::clone(&organization));
+                let refusal =
+                    async move { refuse(&deployment, &organization, &caller, action, KeyError::AlreadyRunning).await };
+                self.dispatcher.drain.tasks().spawn(refusal).await.map_err(|_| status::broken())?
             }
             Err(NotRun::Broken) => return Err(status::broken()),
         };

@@ -80,7 +80,8 @@ impl Dispatcher {
                 return Err(Refusal::PrivilegeMissing(missing.privilege).into());
             }
         };
-        let organization = self.deployment.organization(organization).ok_or_else(status::organization_not_found)?;
+        let found = self.deployment.organization(organization);
+        let organization = found.ok_or_else(|| status::organization_not_found(organization))?;
         Ok(Entered { organization, permit, caller })
     }
 

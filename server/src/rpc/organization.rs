@@ -43,6 +43,7 @@ impl OrganizationService for Organizations {
         let audited = Some(AuditAction::CreateOrganization);
         let (permit, caller) = self.dispatcher.enter_deployment::<CreateOrganization>(&extensions, audited)?;
         let deployment = Arc::clone(&self.dispatcher.deployment);
+        let name = request.organization_id.clone();
         // In a task of its own: a caller that leaves must not stop it half-way.
         let task = self
             .dispatcher
@@ -50,9 +51,8 @@ impl OrganizationService for Organizations {
             .tasks()
             .spawn(async move { create(&deployment, permit, Some(&caller), &request.organization_id).await });
         match task.await {
-            Ok(created) => {
-                created.map(|organization| Response::new(resource(&organization))).map_err(status::create_organization)
-            }
+            Ok(Ok(organization)) => Ok(Response::new(resource(&organization))),
+            Ok(Err(error)) => Err(status::create_organization(error, &name)),
             Err(_) => Err(status::broken()),
         }
     }
