@@ -21,7 +21,7 @@ pub struct Cataloged {
     pub table: String,
     /// The column.
     pub column: String,
-    /// Its type, as [`ColumnType::name`] spells it.
+    /// Its type, as [`crate::store::ColumnType::name`] spells it.
     pub kind: String,
     /// Whether it holds cells.
     pub cell: bool,
