@@ -42,7 +42,7 @@ async fn main() {
     let fieldseal = connect(&development, &running.address().to_string());
     let echo = connect(&development, &echo);
     let stored = client(&fieldseal, 0).create_mailbox(create(Some("hunter2"))).await.unwrap().into_inner().name;
-    let get = Arc::new(v1::GetMailboxRequest { name: stored });
+    let get = Arc::new(v1::GetMailboxRequest { name: stored, ..Default::default() });
 
     let mut rates = [const { Vec::new() }; 5];
     for round in 0..=ROUNDS {
@@ -90,6 +90,7 @@ fn create(password: Option<&str>) -> v1::CreateMailboxRequest {
         parent: "organizations/default".to_owned(),
         mailbox: Some(mailbox),
         mailbox_id: String::new(),
+        ..Default::default()
     }
 }
 

@@ -49,6 +49,7 @@ macro_rules! entities {
                     parent: parent.into(),
                     $singular: Some(record),
                     $id: id.unwrap_or_default(),
+                    ..Default::default()
                 };
                 let encoded = Encoded::of(&request);
                 if let Some(record) = &mut request.$singular {
@@ -62,7 +63,7 @@ macro_rules! entities {
             /// # Errors
             /// See the contract.
             pub async fn get(&self, name: impl Into<String>) -> Result<v1::$Entity, Error> {
-                let request = v1::$GetRequest { name: name.into() };
+                let request = v1::$GetRequest { name: name.into(), ..Default::default() };
                 decode(&self.client.unary(&method!($service, $Get, read), Encoded::of(&request)).await?)
             }
 
@@ -76,7 +77,12 @@ macro_rules! entities {
                 page_size: i32,
                 page_token: impl Into<String>,
             ) -> Result<Page<v1::$Entity>, Error> {
-                let request = v1::$ListRequest { parent: parent.into(), page_size, page_token: page_token.into() };
+                let request = v1::$ListRequest {
+                    parent: parent.into(),
+                    page_size,
+                    page_token: page_token.into(),
+                    ..Default::default()
+                };
                 let answer = self.client.unary(&method!($service, $List, read), Encoded::of(&request)).await?;
                 let response: v1::$ListResponse = decode(&answer)?;
                 Ok(Page { records: response.$plural, next_page_token: response.next_page_token })
@@ -94,8 +100,11 @@ macro_rules! entities {
                 update_mask: impl IntoIterator<Item = impl Into<String>>,
             ) -> Result<v1::$Entity, Error> {
                 let paths = update_mask.into_iter().map(Into::into).collect();
-                let mut request =
-                    v1::$UpdateRequest { $singular: Some(record), update_mask: Some(FieldMask { paths }) };
+                let mut request = v1::$UpdateRequest {
+                    $singular: Some(record),
+                    update_mask: Some(FieldMask { paths }),
+                    ..Default::default()
+                };
                 let encoded = Encoded::of(&request);
                 if let Some(record) = &mut request.$singular {
                     $(record.$encrypted.zeroize();)+
@@ -108,7 +117,7 @@ macro_rules! entities {
             /// # Errors
             /// See the contract.
             pub async fn delete(&self, name: impl Into<String>, etag: impl Into<String>) -> Result<(), Error> {
-                let request = v1::$DeleteRequest { name: name.into(), etag: etag.into() };
+                let request = v1::$DeleteRequest { name: name.into(), etag: etag.into(), ..Default::default() };
                 decode(&self.client.unary(&method!($service, $Delete, write), Encoded::of(&request)).await?)
             }
         })+

@@ -123,6 +123,8 @@ impl CallError {
             | Reason::EtagMismatch
             | Reason::FieldInvalid
             | Reason::PageTokenInvalid
+            | Reason::FilterInvalid
+            | Reason::RequestIdReused
             | Reason::NotFound
             | Reason::AlreadyExists
             | Reason::PrivilegeMissing
