@@ -120,6 +120,8 @@ fn advice_by_reason(error: &CallError) -> String {
         ErrorReason::CellUnreadable => format!("set {} anew", value("attribute")),
         ErrorReason::EtagMismatch => "read the record again, then decide again".to_owned(),
         ErrorReason::PageTokenInvalid => "start from the first page".to_owned(),
+        ErrorReason::FilterInvalid => format!("look at character {} of the filter, counted from 0", value("position")),
+        ErrorReason::RequestIdReused => "draw a new request id for each request that isn't a repetition".to_owned(),
         ErrorReason::PrivilegeMissing => {
             format!("ask for {} in the server's role bindings, or come as somebody else", value("privilege"))
         }
