@@ -17,23 +17,27 @@ use fieldseal_core::{
     store::{OpenError, Store, Unavailable},
 };
 use tokio::{sync::watch, task::JoinHandle};
+use tower::Layer;
 use uuid::Uuid;
 
 use crate::{
     clock::SystemClock,
-    config::{Config, limits::Limits},
+    config::{Config, Log, limits::Limits},
     denials::Denials,
     drain::{Drain, Drained},
+    error_chain,
+    http2::Http2,
     key_derivation::BlockingKeyDerivation,
     layer::{self, Layers, deadline::Deadlines},
-    listener::{self, BindError, Listener},
+    listener::{BindError, Listener},
     random::SystemRandom,
     reencryption,
+    reload::{InForce, Reloader},
     root_key::{self, RootKeyFileError},
     rpc::{self, Health, dispatcher::Dispatcher, permission::rpc_table},
     schema,
     store::sqlite::{DataFolder, DataFolderError, SqliteDatabases, SqliteOptions, SqliteStore},
-    tls,
+    tls::{self, ServerCertificate, Terms, Trust},
 };
 
 /// Starts servers.
@@ -48,6 +52,8 @@ pub struct Running {
     /// Whether the data folder has databases of organizations, served or not.
     has_organizations: bool,
     drain: Drain,
+    reloader: Reloader,
+    log: watch::Receiver<Log>,
     health: Health,
     serving: JoinHandle<()>,
 }
@@ -97,7 +103,9 @@ impl App {
     /// [`StartError`]; nothing listens then.
     pub async fn start(config: Config) -> Result<Running, StartError> {
         let root_key = load_root_keys(&config)?;
-        let tls = tls::server_config(&config.tls)?;
+        let certificate = Arc::new(ServerCertificate::load(&config.tls)?);
+        let trust = Arc::new(Trust::load(&config.tls)?);
+        let terms = Terms::new(config.tls.minimum_version, &certificate, &trust)?;
         let served = schema::read(fieldseal::FILE_DESCRIPTOR_SET)?;
         let listener = Listener::bind(&config.listen).await?;
 
@@ -109,7 +117,7 @@ impl App {
         for missing in not_opened {
             tracing::error!(
                 organization = missing.name,
-                error = chain(&missing.error),
+                error = error_chain::text(&missing.error),
                 "an organization is not served"
             );
         }
@@ -132,27 +140,25 @@ impl App {
         });
         let routes = rpc::routes(dispatcher, &served, health.clone())
             .map_err(|error| StartError::Reflection(Box::new(error)))?;
+        let (terms_sender, terms) = watch::channel(Arc::new(terms));
         let (policy_sender, policy) = watch::channel(Arc::new(config.policy()));
-        let (tls_sender, tls) = watch::channel(tls);
+        let (log_sender, log) = watch::channel(config.log);
         let layers = Layers {
             clock: Arc::new(SystemClock),
             random: Arc::new(SystemRandom),
             deadlines: Deadlines { default: config.limits.deadline_default(), max: config.limits.deadline_max() },
             rpcs: Arc::new(rpc_table(&served)),
+            terms: terms.clone(),
             policy,
             denials,
         };
         let (address, plaintext_address) = (listener.address(), listener.plaintext_address());
-        let incoming = listener.accept(tls, &config.limits);
-        let begun = drain.begun();
-        let server = listener::server(&config.limits).layer(layer::stack(layers)).add_routes(routes);
-        let serving = tokio::spawn(async move {
-            // What can be exchanged while the server runs is held as long as it does.
-            let _senders = (policy_sender, tls_sender);
-            if let Err(error) = server.serve_with_incoming_shutdown(incoming, begun).await {
-                tracing::error!(%error, "serving ended");
-            }
-        });
+        let connections = listener.accept(terms.clone(), &config.limits);
+        let http2 = Http2::new(&config.limits, terms, Arc::new(SystemRandom), drain.clone());
+        let service = layer::stack(layers).layer(routes.prepare());
+        let serving = tokio::spawn(http2.serve(connections, service));
+        let in_force = InForce { terms: terms_sender, policy: policy_sender, log: log_sender };
+        let reloader = Reloader::start(&config, certificate, trust, in_force, Arc::new(SystemClock), &drain);
         Ok(Running {
             address,
             plaintext_address,
@@ -160,6 +166,8 @@ impl App {
             limits: config.limits,
             has_organizations,
             drain,
+            reloader,
+            log,
             health,
             serving,
         })
@@ -183,6 +191,18 @@ impl Running {
     #[must_use]
     pub fn drain(&self) -> &Drain {
         &self.drain
+    }
+
+    /// How the server is told to look at its files.
+    #[must_use]
+    pub fn reloader(&self) -> &Reloader {
+        &self.reloader
+    }
+
+    /// What is to be logged, as of now: the configuration may change while the server runs.
+    #[must_use]
+    pub fn log(&self) -> watch::Receiver<Log> {
+        self.log.clone()
     }
 
     /// An id as the server would give a new record; for examples.
@@ -281,15 +301,4 @@ fn log_keys(organization: &fieldseal_core::organization::Organization) {
         ),
         Keys::Damaged => tracing::error!(organization = organization.name, "the key ring is missing or damaged"),
     }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        source = error.source();
-    }
-    text
 }

@@ -20,7 +20,7 @@ use fieldseal_server::{
 };
 use tokio::runtime::Runtime;
 use tracing::level_filters::LevelFilter;
-use tracing_subscriber::{filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing_subscriber::{filter::Targets, layer::SubscriberExt, reload, util::SubscriberInitExt};
 
 use self::{dev::DevArguments, serve::ServeArguments};
 
@@ -68,9 +68,16 @@ pub(crate) fn run() -> ExitCode {
 
 /// Starts a server that ends at SIGTERM or SIGINT.
 async fn start(config: Config) -> Result<Running, Failure> {
-    log_to_stderr(config.log);
+    let exchange_level = log_to_stderr(config.log);
     let running = App::start(config).await?;
     running.drain().on_signals()?;
+    running.reloader().on_signals()?;
+    let mut log = running.log();
+    tokio::spawn(async move {
+        while log.changed().await.is_ok() {
+            exchange_level(*log.borrow_and_update());
+        }
+    });
     Ok(running)
 }
 
@@ -85,13 +92,22 @@ async fn wait(running: Running) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Fieldseal's own events as configured; those of the libraries under it only from `warn` up, since in detail they may tell what a
-/// caller sent.
-fn log_to_stderr(log: Log) {
-    let targets = Targets::new().with_default(log.level.min(LevelFilter::WARN)).with_target("fieldseal", log.level);
+/// Begins to log; what it answers with exchanges the level.
+fn log_to_stderr(log: Log) -> impl Fn(Log) {
+    let (targets, handle) = reload::Layer::new(targets(log));
     let to_stderr = tracing_subscriber::fmt::layer().with_ansi(io::stderr().is_terminal()).with_writer(io::stderr);
     // Fails if there is one already, which then stays.
     let _there_is_one = tracing_subscriber::registry().with(to_stderr).with(targets).try_init();
+    move |log| {
+        // Fails if the log is gone.
+        let _nobody_logs = handle.reload(self::targets(log));
+    }
+}
+
+/// Fieldseal's own events as configured; those of the libraries under it only from `warn` up, since in detail they may tell what a
+/// caller sent.
+fn targets(log: Log) -> Targets {
+    Targets::new().with_default(log.level.min(LevelFilter::WARN)).with_target("fieldseal", log.level)
 }
 
 /// Tells whoever started the server something. That nobody listens is no reason to end.

@@ -24,8 +24,10 @@ use self::limits::Limits;
 pub const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7443);
 
 /// A deployment's configuration. Paths are as they are to be used: relative ones were resolved against the file's folder.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
+    /// The file as it was read.
+    pub source: Source,
     /// The folder of `configuration.db` and `organizations/`. Required.
     pub data_dir: PathBuf,
     /// Where the server listens.
@@ -40,6 +42,15 @@ pub struct Config {
     pub bindings: Vec<Binding>,
     /// What is logged.
     pub log: Log,
+}
+
+/// The file that a configuration was read from, to tell whether it has changed since.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Source {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What it said.
+    pub text: String,
 }
 
 /// `[listen]`: addresses as IP:port. Port 0 takes a free one, which the start message names.
@@ -60,6 +71,9 @@ pub struct Tls {
     pub key: PathBuf,
     /// The CAs whose client certificates are believed. Required.
     pub client_ca: PathBuf,
+    /// Certificate revocation lists of those CAs; none by default. With it, every CA that issued one of a client's certificates needs a
+    /// list, or the client is refused. A list past its time goes on being used, and the log warns.
+    pub client_crl: Option<PathBuf>,
     /// The oldest version spoken; 1.3 by default.
     pub minimum_version: TlsVersion,
 }
@@ -148,14 +162,36 @@ impl Config {
     pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
         let file = toml::from_str(text)
             .map_err(|source| ConfigError::Malformed { path: path.to_owned(), source: Box::new(source) })?;
-        check::check(file, path.parent().unwrap_or(Path::new("")))
+        let source = Source { path: path.to_owned(), text: text.to_owned() };
+        check::check(file, source, path.parent().unwrap_or(Path::new("")))
             .map_err(|faults| ConfigError::Invalid { path: path.to_owned(), faults })
+    }
+
+    /// The settings that differ from another configuration's and that only a start can change. All others are exchanged while the
+    /// server runs.
+    #[must_use]
+    pub fn differences_for_a_start(&self, other: &Self) -> Vec<String> {
+        let differs = [
+            ("data_dir", self.data_dir != other.data_dir),
+            ("listen.address", self.listen.address != other.listen.address),
+            ("listen.plaintext_address", self.listen.plaintext_address != other.listen.plaintext_address),
+            ("root_key.files", self.root_key != other.root_key),
+        ];
+        let names = differs.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name.to_owned());
+        names.chain(self.limits.differences(&other.limits).map(|name| format!("limits.{name}"))).collect()
     }
 
     /// What the bindings grant.
     #[must_use]
     pub fn policy(&self) -> Policy {
         Policy::new(self.bindings.clone())
+    }
+}
+
+/// Without the text, which would fill a log.
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.path.fmt(f)
     }
 }
 
@@ -317,6 +353,19 @@ mod tests {
             let ConfigError::Malformed { source, .. } = &error else { panic!("{error:?}") };
             assert!(source.to_string().contains("line "), "{source}");
         }
+    }
+
+    #[test]
+    fn what_only_a_start_can_change_is_told_from_what_is_exchanged() {
+        let before = parse(SMALLEST).unwrap();
+        let exchanged = SMALLEST.replace("server.pem", "other.pem") + "[log]\nlevel = \"debug\"";
+        assert_eq!(parse(&exchanged).unwrap().differences_for_a_start(&before), [""; 0]);
+        let text = SMALLEST.replace("\"data\"", "\"elsewhere\"").replace("root.key", "other.key")
+            + "[limits]\npage_size_max = 7\n[listen]\naddress = \"127.0.0.1:1\"\nplaintext_address = \"127.0.0.1:2\"";
+        assert_eq!(
+            parse(&text).unwrap().differences_for_a_start(&before),
+            ["data_dir", "listen.address", "listen.plaintext_address", "root_key.files", "limits.page_size_max"]
+        );
     }
 
     #[test]

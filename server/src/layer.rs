@@ -12,7 +12,7 @@ pub(crate) mod trace;
 
 use std::{convert::Infallible, sync::Arc};
 
-use crate::denials::Denials;
+use crate::{denials::Denials, tls::Terms};
 use fieldseal_core::{policy::Policy, port::Clock, random::Random};
 use http::{Request, Response};
 use tokio::sync::watch;
@@ -40,13 +40,15 @@ pub(crate) struct Layers {
     pub(crate) deadlines: Deadlines,
     /// Every rpc that is served.
     pub(crate) rpcs: Arc<RpcTable>,
+    /// Whose certificates are believed, as of now.
+    pub(crate) terms: watch::Receiver<Arc<Terms>>,
     /// Who may do what, as of now.
     pub(crate) policy: watch::Receiver<Arc<Policy>>,
     /// Where those are recorded who may not.
     pub(crate) denials: Denials,
 }
 
-/// The stack, outside in. For [`tonic::transport::Server::layer`].
+/// The stack, outside in.
 pub(crate) fn stack(
     layers: Layers,
 ) -> impl Layer<
@@ -56,18 +58,18 @@ pub(crate) fn stack(
                  + Send
                  + 'static,
 > + Clone {
-    let Layers { clock, random, deadlines, rpcs, policy, denials } = layers;
+    let Layers { clock, random, deadlines, rpcs, terms, policy, denials } = layers;
     ServiceBuilder::new()
         // Outermost, so that whatever happens has a call id and ends in the log, with the code that the caller saw.
         .layer(TraceLayer::new(Arc::clone(&clock), random))
         // Around all that can fail, so that every error leaves with a reason and the call id: those of the layers below and tonic's.
         .layer(CompleteLayer)
-        // Before anything can wait, so that the caller's time counts from the first byte; tonic's own timer starts later and loses.
+        // Before anything can wait, so that the caller's time counts from the first byte.
         .layer(DeadlineLayer::new(deadlines, Arc::clone(&rpcs)))
         // Before identity: a caller without TLS has to learn that, whoever it is, and nothing of its body may be read.
         .layer(GateLayer(TlsRequired))
         // Before permission, which is somebody's.
-        .layer(GateLayer(IdentityRequired::new(clock)))
+        .layer(GateLayer(IdentityRequired::new(clock, terms)))
         // Innermost: who may not call the rpc anywhere doesn't get to send a message.
         .layer(GateLayer(PermissionRequired::new(rpcs, policy, denials)))
         .into_inner()
@@ -82,7 +84,9 @@ fn is_health(path: &str) -> bool {
 mod tests {
     //! The stack as a whole, without a network: what is put into a request's extensions is what the listener would put there.
 
-    use std::{collections::HashMap, net::SocketAddr, pin::Pin, task::Context, task::Poll, time::Duration};
+    use std::{
+        collections::HashMap, net::SocketAddr, pin::Pin, sync::LazyLock, task::Context, task::Poll, time::Duration,
+    };
 
     use fieldseal_core::{
         id::Timestamp,
@@ -99,6 +103,7 @@ mod tests {
         identity::ClientCertificate,
         listener::{Connection, TlsFacts},
         random::SystemRandom,
+        tls,
     };
 
     const GET: &str = "/fieldseal.v1.MailboxService/GetMailbox";
@@ -135,11 +140,18 @@ mod tests {
         request
     }
 
-    fn tls(certificate: Option<(&str, Timestamp)>) -> Option<Connection> {
+    fn over_tls(certificate: Option<(&str, Timestamp)>) -> Option<Connection> {
         let certificate = certificate.map(|(name, not_after)| {
             Arc::new(ClientCertificate { identity: Identity::CommonName(name.to_owned()), not_after })
         });
-        Some(Connection { peer: peer(), tls: Some(TlsFacts { certificate }) })
+        let (chain, trust) = (Arc::from([]), Arc::clone(&terms().trust));
+        Some(Connection { peer: peer(), tls: Some(TlsFacts { certificate, chain, trust }) })
+    }
+
+    /// The same for all, as if nothing had been exchanged.
+    fn terms() -> Arc<Terms> {
+        static TERMS: LazyLock<Arc<Terms>> = LazyLock::new(tls::tests::terms);
+        Arc::clone(&TERMS)
     }
 
     /// A stack whose `reader` may read records, over routes that don't exist: what gets through is tonic's UNIMPLEMENTED.
@@ -159,6 +171,7 @@ mod tests {
             random: Arc::new(SystemRandom),
             deadlines: Deadlines { default: Duration::from_secs(60), max: Duration::from_secs(60) },
             rpcs: Arc::new(RpcTable::new(rpcs)),
+            terms: watch::channel(terms()).1,
             policy: watch::channel(Arc::new(Policy::new(vec![binding]))).1,
             denials: Denials::nowhere(),
         };
@@ -188,16 +201,16 @@ mod tests {
     #[tokio::test]
     async fn a_caller_without_a_valid_certificate_is_nobody() {
         let refused = (Code::Unauthenticated, "IDENTITY_REQUIRED".to_owned());
-        assert_eq!(status(request(GET, tls(None))).await, refused);
-        assert_eq!(status(request(GET, tls(Some(("reader", Timestamp::from_unix_micros(0)))))).await, refused);
-        let mut forwarded = request(GET, tls(None));
+        assert_eq!(status(request(GET, over_tls(None))).await, refused);
+        assert_eq!(status(request(GET, over_tls(Some(("reader", Timestamp::from_unix_micros(0)))))).await, refused);
+        let mut forwarded = request(GET, over_tls(None));
         forwarded.headers_mut().insert("x-forwarded-client-cert", "Subject=\"CN=reader\"".parse().unwrap());
         assert_eq!(status(forwarded).await, refused);
     }
 
     #[tokio::test]
     async fn an_rpc_is_open_to_those_who_hold_its_privilege_somewhere() {
-        let as_caller = |name, path| request(path, tls(Some((name, NEVER))));
+        let as_caller = |name, path| request(path, over_tls(Some((name, NEVER))));
         let refused = (Code::PermissionDenied, "PRIVILEGE_MISSING".to_owned());
         let passed = (Code::Unimplemented, "METHOD_UNKNOWN".to_owned());
         assert_eq!(status(as_caller("reader", GET)).await, passed);
@@ -206,14 +219,14 @@ mod tests {
         assert_eq!(status(as_caller("reader", FORGOTTEN)).await, refused);
         assert_eq!(status(as_caller("reader", "/fieldseal.v1.MailboxService/Nothing")).await, passed);
         // Permission is asked of somebody: nobody learns nothing of what is served.
-        assert_eq!(status(request("/nothing/There", tls(None))).await.0, Code::Unauthenticated);
+        assert_eq!(status(request("/nothing/There", over_tls(None))).await.0, Code::Unauthenticated);
     }
 
     #[tokio::test]
     async fn a_handler_gets_the_caller_the_call_and_the_policy() {
         let gates = ServiceBuilder::new()
             .layer(TraceLayer::new(Arc::new(SystemClock), Arc::new(SystemRandom)))
-            .layer(GateLayer(IdentityRequired::new(Arc::new(SystemClock))))
+            .layer(GateLayer(IdentityRequired::new(Arc::new(SystemClock), watch::channel(terms()).1)))
             .service_fn(|request: Request<Body>| async move {
                 let caller = request.extensions().get::<Caller>().unwrap();
                 assert_eq!(caller.identity.to_string(), "cn:reader");
@@ -222,7 +235,7 @@ mod tests {
                 assert!(request.headers().is_empty());
                 Ok::<_, Infallible>(Response::new(Body::empty()))
             });
-        let mut request = request(GET, tls(Some(("reader", NEVER))));
+        let mut request = request(GET, over_tls(Some(("reader", NEVER))));
         request.headers_mut().insert("X-Forwarded-User", "admin".parse().unwrap());
         gates.oneshot(request).await.unwrap();
     }

@@ -1,10 +1,9 @@
-//! Where connections come in: own accept loops for TLS and for plaintext, handshakes within bounds, one stream of finished connections.
+//! Where connections come in: own accept loops for TLS and for plaintext, handshakes within bounds, one queue of finished connections.
 //!
 //! What is known of a connection, its peer and what TLS established, is worked out once and goes with every request as [`Connection`].
 //! Nothing here decides what a connection may be used for.
 
 use std::{
-    convert::Infallible,
     future::Future,
     io,
     net::SocketAddr,
@@ -14,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use rustls::{ServerConfig, pki_types::CertificateDer};
+use rustls::pki_types::CertificateDer;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
@@ -22,12 +21,11 @@ use tokio::{
     time::{Instant, Sleep, timeout, timeout_at},
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
-use tokio_stream::{Stream, StreamExt, wrappers::ReceiverStream};
-use tonic::transport::{Server, server::Connected};
 
 use crate::{
     config::{Listen, limits::Limits},
     identity::ClientCertificate,
+    tls::{Terms, Trust},
 };
 
 /// Finished connections that wait to be taken up; taking one up costs microseconds, so this is never the bound.
@@ -53,6 +51,10 @@ pub(crate) struct Connection {
 pub(crate) struct TlsFacts {
     /// The client's verified certificate, if it showed one that names somebody.
     pub(crate) certificate: Option<Arc<ClientCertificate>>,
+    /// All that the client showed: its certificate, and those between it and its CA.
+    pub(crate) chain: Arc<[CertificateDer<'static>]>,
+    /// What that was verified by. Where another trust counts now, it has to be verified again.
+    pub(crate) trust: Arc<Trust>,
 }
 
 /// Sockets that are bound and not yet accepting.
@@ -95,31 +97,20 @@ impl Listener {
         self.plaintext.as_ref().map(|(_, address)| *address)
     }
 
-    /// Begins to accept. Dropping the stream closes the sockets. Each connection is made with the TLS configuration that the watch
-    /// holds then, so that certificates can be exchanged while everything runs.
+    /// Begins to accept. Dropping the receiver closes the sockets. Each connection is made on the terms that the watch holds then, so
+    /// that certificates can be exchanged while everything runs.
     pub(crate) fn accept(
         self,
-        tls: watch::Receiver<Arc<ServerConfig>>,
+        terms: watch::Receiver<Arc<Terms>>,
         limits: &Limits,
-    ) -> impl Stream<Item = Result<ConnectionStream, Infallible>> + Send + use<> {
+    ) -> mpsc::Receiver<ConnectionStream> {
         let (finished, connections) = mpsc::channel(FINISHED_MAX);
         if let Some((listener, _)) = self.plaintext {
             tokio::spawn(AcceptLoop::new(limits, None, finished.clone()).run(listener));
         }
-        tokio::spawn(AcceptLoop::new(limits, Some(tls), finished).run(self.tls));
-        ReceiverStream::new(connections).map(Ok)
+        tokio::spawn(AcceptLoop::new(limits, Some(terms), finished).run(self.tls));
+        connections
     }
-}
-
-/// tonic's server with the HTTP/2 bounds of the configuration.
-pub(crate) fn server(limits: &Limits) -> Server {
-    Server::builder()
-        .max_concurrent_streams(limits.concurrent_streams_max)
-        .http2_max_header_list_size(limits.header_list_size_max_bytes)
-        .http2_keepalive_interval(Some(limits.keepalive_interval()))
-        .http2_keepalive_timeout(Some(limits.keepalive_timeout()))
-        // Without a grace: with one, tonic 0.14 cuts the connection off without having said GOAWAY.
-        .max_connection_age(limits.connection_age_max())
 }
 
 async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), BindError> {
@@ -134,7 +125,7 @@ async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), BindErro
 /// Accepts on one socket until nobody takes connections any more.
 struct AcceptLoop {
     /// How to speak TLS; `None` to speak none.
-    tls: Option<watch::Receiver<Arc<ServerConfig>>>,
+    terms: Option<watch::Receiver<Arc<Terms>>>,
     /// One permit for each connection, handshakes included. Each listener has its own, so that callers can't keep probes out.
     permits: Arc<Semaphore>,
     handshake_timeout: Duration,
@@ -144,11 +135,11 @@ struct AcceptLoop {
 impl AcceptLoop {
     fn new(
         limits: &Limits,
-        tls: Option<watch::Receiver<Arc<ServerConfig>>>,
+        terms: Option<watch::Receiver<Arc<Terms>>>,
         finished: mpsc::Sender<ConnectionStream>,
     ) -> Self {
         Self {
-            tls,
+            terms,
             permits: Arc::new(Semaphore::new(
                 usize::try_from(limits.connections_max).unwrap_or(Semaphore::MAX_PERMITS),
             )),
@@ -190,10 +181,10 @@ impl AcceptLoop {
     /// In a task of its own, so that a slow client holds up nobody.
     fn spawn_handshake(&self, stream: TcpStream, peer: SocketAddr, permit: OwnedSemaphorePermit) {
         let deadline = Instant::now() + self.handshake_timeout;
-        let tls = self.tls.as_ref().map(|tls| Arc::clone(&tls.borrow()));
+        let terms = self.terms.as_ref().map(|terms| Arc::clone(&terms.borrow()));
         let finished = self.finished.clone();
         tokio::spawn(async move {
-            let transport = match timeout_at(deadline, handshake(stream, tls)).await {
+            let transport = match timeout_at(deadline, handshake(stream, terms)).await {
                 Ok(Ok(transport)) => transport,
                 Ok(Err(error)) => return tracing::debug!(%peer, %error, "a handshake failed"),
                 Err(_) => return tracing::debug!(%peer, "a handshake took too long"),
@@ -205,13 +196,12 @@ impl AcceptLoop {
     }
 }
 
-async fn handshake(stream: TcpStream, tls: Option<Arc<ServerConfig>>) -> io::Result<Transport> {
+async fn handshake(stream: TcpStream, terms: Option<Arc<Terms>>) -> io::Result<Transport> {
     // Answers are small and written whole; waiting for more to send only adds to their time.
     stream.set_nodelay(true)?;
-    match tls {
-        Some(config) => TlsAcceptor::from(config).accept(stream).await.map(Box::new).map(Transport::Tls),
-        None => Ok(Transport::Plaintext(stream)),
-    }
+    let Some(terms) = terms else { return Ok(Transport::Plaintext(stream)) };
+    let stream = TlsAcceptor::from(Arc::clone(&terms.server_config)).accept(stream).await?;
+    Ok(Transport::Tls(Box::new(stream), Arc::clone(&terms.trust)))
 }
 
 fn belongs_to_one_connection(error: &io::Error) -> bool {
@@ -225,17 +215,18 @@ fn belongs_to_one_connection(error: &io::Error) -> bool {
 }
 
 enum Transport {
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<TlsStream<TcpStream>>, Arc<Trust>),
     Plaintext(TcpStream),
 }
 
 impl Transport {
     fn tls_facts(&self, peer: SocketAddr) -> Option<TlsFacts> {
         match self {
-            Transport::Tls(stream) => {
+            Transport::Tls(stream, trust) => {
                 let (_, session) = stream.get_ref();
-                let shown = session.peer_certificates().and_then(<[_]>::first);
-                Some(TlsFacts { certificate: shown.and_then(|certificate| read(certificate, peer)).map(Arc::new) })
+                let chain: Arc<[_]> = session.peer_certificates().unwrap_or_default().into();
+                let certificate = chain.first().and_then(|certificate| read(certificate, peer)).map(Arc::new);
+                Some(TlsFacts { certificate, chain, trust: Arc::clone(trust) })
             }
             Transport::Plaintext(_) => None,
         }
@@ -243,7 +234,7 @@ impl Transport {
 
     fn io(&mut self) -> Pin<&mut dyn Io> {
         match self {
-            Transport::Tls(stream) => Pin::new(stream),
+            Transport::Tls(stream, _) => Pin::new(stream),
             Transport::Plaintext(stream) => Pin::new(stream),
         }
     }
@@ -282,13 +273,10 @@ impl ConnectionStream {
         let preface = Preface { missing: PREFACE_LENGTH, deadline: Box::pin(tokio::time::sleep_until(deadline)) };
         Self { transport, connection, preface, _permit: permit }
     }
-}
 
-impl Connected for ConnectionStream {
-    type ConnectInfo = Connection;
-
-    fn connect_info(&self) -> Connection {
-        self.connection.clone()
+    /// What is known of it.
+    pub(crate) fn connection(&self) -> &Connection {
+        &self.connection
     }
 }
 
@@ -325,7 +313,7 @@ impl AsyncWrite for ConnectionStream {
 
     fn is_write_vectored(&self) -> bool {
         match &self.transport {
-            Transport::Tls(stream) => stream.is_write_vectored(),
+            Transport::Tls(stream, _) => stream.is_write_vectored(),
             Transport::Plaintext(stream) => stream.is_write_vectored(),
         }
     }
@@ -359,16 +347,14 @@ mod tests {
         plaintext_address: SocketAddr,
     }
 
-    type Connections = Pin<Box<dyn Stream<Item = Result<ConnectionStream, Infallible>> + Send>>;
-
-    async fn listen(limits: Limits) -> (Fixture, Connections) {
+    async fn listen(limits: Limits) -> (Fixture, mpsc::Receiver<ConnectionStream>) {
         let folder = tempfile::tempdir().unwrap();
         let development = Development::prepare(folder.path()).unwrap();
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let listener = Listener::bind(&Listen { address: any, plaintext_address: Some(any) }).await.unwrap();
         let (address, plaintext_address) = (listener.address(), listener.plaintext_address().unwrap());
-        let tls = watch::channel(tls::server_config(&development.config().unwrap().tls).unwrap()).1;
-        let connections = Box::pin(listener.accept(tls, &limits));
+        let terms = watch::channel(Arc::new(tls::tests::load(&development.config().unwrap().tls).unwrap())).1;
+        let connections = listener.accept(terms, &limits);
         (Fixture { _folder: folder, development, address, plaintext_address }, connections)
     }
 
@@ -398,24 +384,20 @@ mod tests {
         }
     }
 
-    async fn next(connections: &mut Connections) -> ConnectionStream {
-        connections.next().await.unwrap().unwrap()
-    }
-
     #[tokio::test]
     async fn a_connection_knows_its_peer_and_whom_its_certificate_names() {
         let (fixture, mut connections) = listen(Limits::default()).await;
 
         let client = fixture.connect(fixture.client(Some(Person::Admin))).await.unwrap();
-        let connection = next(&mut connections).await.connect_info();
+        let connection = connections.recv().await.unwrap().connection().clone();
         assert_eq!(connection.peer, client.get_ref().0.local_addr().unwrap());
         assert_eq!(connection.tls.unwrap().certificate.unwrap().identity.to_string(), "cn:admin");
 
         let _client = fixture.connect(fixture.client(None)).await.unwrap();
-        assert!(next(&mut connections).await.connect_info().tls.unwrap().certificate.is_none());
+        assert!(connections.recv().await.unwrap().connection().clone().tls.unwrap().certificate.is_none());
 
         let client = TcpStream::connect(fixture.plaintext_address).await.unwrap();
-        let connection = next(&mut connections).await.connect_info();
+        let connection = connections.recv().await.unwrap().connection().clone();
         assert_eq!(connection.peer, client.local_addr().unwrap());
         assert!(connection.tls.is_none());
     }
@@ -444,7 +426,7 @@ mod tests {
         assert_eq!(silent_in_tls.read(&mut [0]).await.unwrap(), 0);
 
         let _silent_after_it = fixture.connect(fixture.client(None)).await.unwrap();
-        let error = next(&mut connections).await.read(&mut [0]).await.unwrap_err();
+        let error = connections.recv().await.unwrap().read(&mut [0]).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
 

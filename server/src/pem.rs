@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 
 /// Why a PEM file gives nothing.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +58,21 @@ pub(crate) fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, PemErro
         .ok_or_else(|| PemError::Missing { path: path.to_owned(), wanted: "unencrypted private key" })
 }
 
+/// Every certificate revocation list of a file, in its order: at least one.
+///
+/// # Errors
+/// [`PemError`]
+#[expect(clippy::disallowed_methods, reason = "this is the module that reads PEM files")]
+pub(crate) fn revocation_lists(path: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, PemError> {
+    let mut reader = open(path)?;
+    let lists: Vec<_> =
+        rustls_pemfile::crls(&mut reader).collect::<Result<_, _>>().map_err(|source| unreadable(path, source))?;
+    if lists.is_empty() {
+        return Err(PemError::Missing { path: path.to_owned(), wanted: "certificate revocation list" });
+    }
+    Ok(lists)
+}
+
 fn open(path: &Path) -> Result<BufReader<File>, PemError> {
     File::open(path).map(BufReader::new).map_err(|source| unreadable(path, source))
 }
@@ -89,6 +104,7 @@ mod tests {
         let empty = file("just text\n");
         assert!(matches!(certificates(empty.path()), Err(PemError::Missing { wanted: "certificate", .. })));
         assert!(matches!(private_key(empty.path()), Err(PemError::Missing { .. })));
+        assert!(matches!(revocation_lists(empty.path()), Err(PemError::Missing { .. })));
         let broken = file("-----BEGIN CERTIFICATE-----\n!!!\n-----END CERTIFICATE-----\n");
         assert!(matches!(certificates(broken.path()), Err(PemError::Unreadable { .. })));
         assert!(matches!(certificates(Path::new("/nowhere")), Err(PemError::Unreadable { .. })));

@@ -35,6 +35,8 @@ pub(crate) enum Refusal {
     IdentityRequired,
     /// The certificate's time has passed since the connection was made.
     CertificateExpired,
+    /// The certificate was believed when the connection was made and isn't any more: it was revoked, or its CA was removed.
+    CertificateNotBelieved,
     /// The caller may not call this rpc anywhere.
     PrivilegeMissing(Privilege),
     /// The rpc is served and stands in no permission table: nobody may call it.
@@ -67,6 +69,12 @@ impl From<Refusal> for Status {
                 Code::Unauthenticated,
                 ErrorReason::IdentityRequired,
                 "your client certificate has expired",
+            )
+            .build(),
+            Refusal::CertificateNotBelieved => StatusBuilder::new(
+                Code::Unauthenticated,
+                ErrorReason::IdentityRequired,
+                "your client certificate is no longer accepted: it was revoked, or its CA was removed",
             )
             .build(),
             Refusal::PrivilegeMissing(privilege) => StatusBuilder::new(

@@ -14,6 +14,7 @@ Examples:
   fieldseal-server serve --config /etc/fieldseal/fieldseal.toml
 
 SIGTERM or SIGINT ends the server when the calls that run are answered; a second one ends it at once.
+SIGHUP makes it look at its configuration, certificates and revocation lists; it does so by itself every few seconds.
 A commented configuration to start from: run `fieldseal-server dev` once and look at fieldseal-dev/fieldseal.toml.")]
 pub(super) struct ServeArguments {
     /// The configuration, a TOML file.

@@ -16,16 +16,17 @@ use fieldseal_core::{
 use tracing::level_filters::LevelFilter;
 
 use super::{
-    Config, DEFAULT_ADDRESS, Fault, Faults, Listen, Log, RootKey, Tls, TlsVersion,
+    Config, DEFAULT_ADDRESS, Fault, Faults, Listen, Log, RootKey, Source, Tls, TlsVersion,
     file::{BindingSection, ConfigFile, ListenSection, LogSection, RootKeySection, TlsSection},
 };
 
 /// In a binding's `organizations`: all of them.
 const ALL_ORGANIZATIONS: &str = "*";
 
-pub(super) fn check(file: ConfigFile, folder: &Path) -> Result<Config, Faults> {
+pub(super) fn check(file: ConfigFile, source: Source, folder: &Path) -> Result<Config, Faults> {
     let mut check = Check { folder, faults: Faults::default() };
     let config = Config {
+        source,
         data_dir: check.path("data_dir", file.data_dir),
         listen: check.listen(file.listen),
         tls: check.tls(file.tls),
@@ -80,6 +81,7 @@ impl Check<'_> {
             certificate: self.path("tls.certificate", section.certificate),
             key: self.path("tls.key", section.key),
             client_ca: self.path("tls.client_ca", section.client_ca),
+            client_crl: section.client_crl.map(|file| self.path("tls.client_crl", Some(file))),
             minimum_version: self.tls_version(section.minimum_version.as_deref()),
         }
     }

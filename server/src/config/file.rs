@@ -33,6 +33,7 @@ pub(super) struct TlsSection {
     pub(super) certificate: Option<PathBuf>,
     pub(super) key: Option<PathBuf>,
     pub(super) client_ca: Option<PathBuf>,
+    pub(super) client_crl: Option<PathBuf>,
     pub(super) minimum_version: Option<String>,
 }
 

@@ -17,6 +17,16 @@ macro_rules! limits {
             $($(#[doc = $doc])+ pub $name: u32,)+
         }
 
+        impl Limits {
+            /// The names of those that differ.
+            pub(super) fn differences(&self, other: &Self) -> impl Iterator<Item = &'static str> {
+                [$((stringify!($name), self.$name != other.$name)),+]
+                    .into_iter()
+                    .filter(|(_, differs)| *differs)
+                    .map(|(name, _)| name)
+            }
+        }
+
         impl Default for Limits {
             fn default() -> Self {
                 Self { $($name: $default,)+ }
@@ -91,7 +101,12 @@ limits! {
     header_list_size_max_bytes: 16_384 within 4_096 to 262_144, "bytes";
 
     /// The age at which a connection takes no more calls and closes, so that clients spread over replicas and present certificates anew.
+    /// Each connection has up to a tenth less, so that they don't all come back at once.
     connection_age_max_seconds: 3_600 within 1 to 86_400, "seconds";
+
+    /// How long a connection that takes no more calls may go on with those it has; then it is cut off.
+    /// As long as the longest unary call may take. A stream that goes on for longer has to be begun again.
+    connection_grace_seconds: 300 within 1 to 86_400, "seconds";
 
     /// The pause after which a silent connection is asked for a sign of life (HTTP/2 PING).
     keepalive_interval_seconds: 60 within 1 to 3_600, "seconds";
@@ -109,6 +124,10 @@ limits! {
     /// How long a server that was told to end waits for calls and key work that still run. What is cut short is taken up at the next start.
     /// Orchestrators kill after 30 seconds unless told otherwise.
     drain_timeout_seconds: 25 within 1 to 600, "seconds";
+
+    /// How often the files that are exchanged while the server runs are looked at. What has changed counts once two looks found the same,
+    /// so that a file that is being written isn't taken half; at SIGHUP it counts at once.
+    reload_check_interval_seconds: 10 within 1 to 3_600, "seconds";
 
     /// The most records in a page of a list, whatever it asks for. The contract promises no more than 1000.
     /// A page is held in memory whole.
@@ -149,6 +168,18 @@ impl Limits {
     #[must_use]
     pub fn connection_age_max(&self) -> Duration {
         Duration::from_secs(self.connection_age_max_seconds.into())
+    }
+
+    /// See [`Limits::connection_grace_seconds`].
+    #[must_use]
+    pub fn connection_grace(&self) -> Duration {
+        Duration::from_secs(self.connection_grace_seconds.into())
+    }
+
+    /// See [`Limits::reload_check_interval_seconds`].
+    #[must_use]
+    pub fn reload_check_interval(&self) -> Duration {
+        Duration::from_secs(self.reload_check_interval_seconds.into())
     }
 
     /// See [`Limits::keepalive_interval_seconds`].

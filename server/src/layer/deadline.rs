@@ -83,7 +83,7 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        // Made here and not in the future's first poll: tonic has a timer for the same header, which answers CANCELLED. Ours is older.
+        // Counted from here and not from the future's first poll, which may come late.
         let deadline = self.layer.time_for(&request).and_then(|time| Instant::now().checked_add(time));
         DeadlineFuture { timer: deadline.map(timer), answer: self.inner.call(request) }
     }

@@ -6,9 +6,14 @@ use std::sync::Arc;
 
 use fieldseal_core::{identity::Caller, port::Clock};
 use http::{HeaderMap, HeaderName, request::Parts};
+use tokio::sync::watch;
 
 use super::{gate::Gate, is_health, trace::CallId};
-use crate::{listener::Connection, status::Refusal};
+use crate::{
+    listener::{Connection, TlsFacts},
+    status::Refusal,
+    tls::Terms,
+};
 
 /// Headers by which proxies tell what they know of a caller. No proxy is trusted, so nobody below may read one.
 const FORWARDED_IDENTITY: [&str; 9] = [
@@ -27,12 +32,13 @@ const FORWARDED_IDENTITY: [&str; 9] = [
 #[derive(Clone)]
 pub(crate) struct IdentityRequired {
     clock: Arc<dyn Clock>,
+    terms: watch::Receiver<Arc<Terms>>,
 }
 
 impl IdentityRequired {
-    /// The clock tells whether a certificate has expired since the handshake.
-    pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock }
+    /// The clock tells whether a certificate has expired since the handshake, the watch whether it is believed at all now.
+    pub(crate) fn new(clock: Arc<dyn Clock>, terms: watch::Receiver<Arc<Terms>>) -> Self {
+        Self { clock, terms }
     }
 
     fn caller(&self, head: &Parts) -> Result<Caller, Refusal> {
@@ -42,8 +48,22 @@ impl IdentityRequired {
         if certificate.has_expired(self.clock.now()) {
             return Err(Refusal::CertificateExpired);
         }
+        self.still_believed(tls)?;
         let call_id = head.extensions.get::<CallId>().map(|id| id.as_str().to_owned()).unwrap_or_default();
         Ok(Caller { identity: certificate.identity.clone(), peer: Some(connection.peer), call_id })
+    }
+
+    /// A connection older than the trust that counts now was told to leave, and may not have heard it yet. Whoever would be let in
+    /// again is served meanwhile, all others are refused from the first call on.
+    fn still_believed(&self, tls: &TlsFacts) -> Result<(), Refusal> {
+        let trust = Arc::clone(&self.terms.borrow().trust);
+        if Arc::ptr_eq(&trust, &tls.trust) {
+            return Ok(());
+        }
+        trust.verify(&tls.chain, self.clock.now()).map_err(|error| {
+            tracing::debug!(%error, "a certificate that was believed is refused");
+            Refusal::CertificateNotBelieved
+        })
     }
 }
 

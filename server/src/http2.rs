@@ -1,0 +1,344 @@
+//! HTTP/2 on each connection: its bounds, and how a connection ends.
+//!
+//! A connection has to leave when it is old, when the server believes other client CAs or revocation lists than when it was made, and
+//! when the server ends. It is told so (GOAWAY), finishes the calls it has, and is cut off after a grace. Clients make another one and
+//! see no error. What the calls are is the service's matter.
+
+use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
+
+use fieldseal_core::random::{self, Random};
+use http::{Request, Response};
+use hyper::{body::Incoming, server::conn::http2::Builder};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
+use tokio::{
+    sync::{mpsc, watch},
+    time::timeout,
+};
+use tokio_util::task::TaskTracker;
+use tonic::body::Body;
+use tower::{Service, ServiceExt};
+
+use crate::{
+    config::limits::Limits,
+    drain::Drain,
+    listener::{Connection, ConnectionStream},
+    tls::Terms,
+};
+
+/// Serves connections.
+#[derive(Clone)]
+pub(crate) struct Http2 {
+    protocol: Builder<TokioExecutor>,
+    age_max: Duration,
+    grace: Duration,
+    terms: watch::Receiver<Arc<Terms>>,
+    random: Arc<dyn Random>,
+    drain: Drain,
+}
+
+impl Http2 {
+    /// With the bounds of the configuration. The watch tells what the server believes now, randomness spreads the ends of connections.
+    pub(crate) fn new(
+        limits: &Limits,
+        terms: watch::Receiver<Arc<Terms>>,
+        random: Arc<dyn Random>,
+        drain: Drain,
+    ) -> Self {
+        let mut protocol = Builder::new(TokioExecutor::new());
+        protocol
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(limits.concurrent_streams_max)
+            .max_header_list_size(limits.header_list_size_max_bytes)
+            .keep_alive_interval(limits.keepalive_interval())
+            .keep_alive_timeout(limits.keepalive_timeout());
+        Self { protocol, age_max: limits.connection_age_max(), grace: limits.connection_grace(), terms, random, drain }
+    }
+
+    /// Serves every connection until the server is told to end and the last one has ended. Each request carries the [`Connection`] it
+    /// came over.
+    pub(crate) async fn serve<S>(self, mut connections: mpsc::Receiver<ConnectionStream>, service: S)
+    where
+        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send> + Clone + Send + 'static,
+    {
+        let tasks = TaskTracker::new();
+        let mut begun = pin!(self.drain.begun());
+        loop {
+            let stream = tokio::select! {
+                () = &mut begun => break,
+                stream = connections.recv() => stream,
+            };
+            let Some(stream) = stream else { break };
+            tasks.spawn(self.clone().serve_one(stream, service.clone()));
+        }
+        // Closes the sockets, so that nobody waits for a server that takes no more.
+        drop(connections);
+        tasks.close();
+        tasks.wait().await;
+    }
+
+    async fn serve_one<S>(self, stream: ConnectionStream, service: S)
+    where
+        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send> + Clone + Send + 'static,
+    {
+        let facts = stream.connection().clone();
+        let peer = facts.peer;
+        let carried = facts.clone();
+        let service = service.map_request(move |request: Request<Incoming>| {
+            let mut request = request.map(Body::new);
+            request.extensions_mut().insert(carried.clone());
+            request
+        });
+        let mut connection =
+            pin!(self.protocol.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)));
+        let ended = tokio::select! {
+            ended = connection.as_mut() => Ok(ended),
+            reason = self.has_to_leave(&facts) => {
+                tracing::debug!(%peer, reason, "a connection is told to leave");
+                connection.as_mut().graceful_shutdown();
+                timeout(self.grace, connection).await
+            }
+        };
+        match ended {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::debug!(%peer, error = &error as &dyn std::error::Error, "a connection broke");
+            }
+            Err(_) => tracing::debug!(%peer, "a connection is cut off: its calls took longer than the grace"),
+        }
+    }
+
+    /// Resolves when this connection has to leave, with the reason.
+    async fn has_to_leave(&self, connection: &Connection) -> &'static str {
+        let earlier = async {
+            tokio::select! {
+                () = self.drain.begun() => "the server ends",
+                () = self.distrusts(connection) => "other client CAs or revocation lists count now",
+            }
+        };
+        timeout(less_a_part(self.age_max, &*self.random), earlier).await.unwrap_or("it is old")
+    }
+
+    /// Resolves when the server believes others than when this connection was made.
+    async fn distrusts(&self, connection: &Connection) {
+        let changed = match &connection.tls {
+            Some(tls) => {
+                let mut terms = self.terms.clone();
+                let other = |terms: &Arc<Terms>| !Arc::ptr_eq(&terms.trust, &tls.trust);
+                terms.wait_for(other).await.is_ok()
+            }
+            None => false,
+        };
+        if !changed {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// From nine tenths of the duration to all of it.
+fn less_a_part(duration: Duration, random: &dyn Random) -> Duration {
+    let part = f64::from(u16::from_le_bytes(random::bytes(random))) / f64::from(u16::MAX);
+    duration - duration.mul_f64(part / 10.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        net::SocketAddr,
+        sync::atomic::{AtomicUsize, Ordering},
+    };
+
+    use bytes::Bytes;
+    use http_body_util::Empty;
+    use hyper::client::conn::http2::{self as client, SendRequest};
+    use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs, pki_types::ServerName};
+    use tokio::{net::TcpStream, sync::Semaphore, task::JoinHandle};
+    use tokio_rustls::TlsConnector;
+    use tower::service_fn;
+
+    use super::*;
+    use crate::{
+        config::{Config, Listen},
+        development::Development,
+        listener::Listener,
+        pem,
+        random::SystemRandom,
+        tls,
+    };
+
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    /// A server whose calls are answered when a permit is there.
+    struct Fixture {
+        _folder: tempfile::TempDir,
+        config: Config,
+        development: Development,
+        address: SocketAddr,
+        terms: watch::Sender<Arc<Terms>>,
+        drain: Drain,
+        begun: Arc<AtomicUsize>,
+        permits: Arc<Semaphore>,
+        serving: JoinHandle<()>,
+    }
+
+    /// A client's connection, and its driver, which ends with it.
+    struct Client {
+        sender: SendRequest<Empty<Bytes>>,
+        driver: JoinHandle<hyper::Result<()>>,
+    }
+
+    impl Fixture {
+        async fn start(limits: Limits) -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let development = Development::prepare(folder.path()).unwrap();
+            let config = development.config().unwrap();
+            let any = Listen { address: SocketAddr::from(([127, 0, 0, 1], 0)), plaintext_address: None };
+            let listener = Listener::bind(&any).await.unwrap();
+            let address = listener.address();
+            let (terms, believed) = watch::channel(Arc::new(tls::tests::load(&config.tls).unwrap()));
+            let drain = Drain::new();
+            let (begun, permits) = (Arc::new(AtomicUsize::new(0)), Arc::new(Semaphore::new(0)));
+            let (counted, awaited) = (Arc::clone(&begun), Arc::clone(&permits));
+            let service = service_fn(move |request: Request<Body>| {
+                assert!(request.extensions().get::<Connection>().is_some());
+                counted.fetch_add(1, Ordering::SeqCst);
+                let awaited = Arc::clone(&awaited);
+                async move {
+                    awaited.acquire().await.unwrap().forget();
+                    Ok(Response::new(Body::empty()))
+                }
+            });
+            let connections = listener.accept(believed.clone(), &limits);
+            let http2 = Http2::new(&limits, believed, Arc::new(SystemRandom), drain.clone());
+            let serving = tokio::spawn(http2.serve(connections, service));
+            Self { _folder: folder, config, development, address, terms, drain, begun, permits, serving }
+        }
+
+        async fn connect(&self) -> Client {
+            let mut roots = RootCertStore::empty();
+            roots.add(pem::certificates(&self.development.ca()).unwrap().remove(0)).unwrap();
+            let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+                .with_safe_default_protocol_versions()
+                .unwrap()
+                .with_root_certificates(roots)
+                .with_no_client_auth();
+            config.alpn_protocols = vec![b"h2".to_vec()];
+            let stream = TcpStream::connect(self.address).await.unwrap();
+            let name = ServerName::try_from("localhost").unwrap();
+            let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap();
+            let (sender, connection) = client::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+            Client { sender, driver: tokio::spawn(connection) }
+        }
+
+        /// Other terms: the same server certificate, a trust of its own.
+        fn exchange_trust(&self) {
+            self.terms.send_replace(Arc::new(tls::tests::load(&self.config.tls).unwrap()));
+        }
+    }
+
+    impl Client {
+        /// A call under way.
+        async fn begin(&mut self, fixture: &Fixture) -> JoinHandle<hyper::Result<Response<Incoming>>> {
+            let before = fixture.begun.load(Ordering::SeqCst);
+            let request = Request::builder().uri("https://localhost/").body(Empty::new()).unwrap();
+            let call = tokio::spawn(self.sender.send_request(request));
+            while fixture.begun.load(Ordering::SeqCst) == before {
+                tokio::task::yield_now().await;
+            }
+            call
+        }
+
+        /// Waits until the connection takes no more calls.
+        async fn told_to_leave(&mut self) {
+            let told = async {
+                while self.sender.ready().await.is_ok() {
+                    tokio::task::yield_now().await;
+                }
+            };
+            timeout(PATIENCE, told).await.unwrap();
+        }
+
+        async fn ended(self) {
+            let _broken_or_not = timeout(PATIENCE, self.driver).await.unwrap().unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn another_trust_tells_older_connections_to_leave_when_their_calls_are_done() {
+        let fixture = Fixture::start(Limits::default()).await;
+        let mut client = fixture.connect().await;
+        let call = client.begin(&fixture).await;
+        fixture.exchange_trust();
+        client.told_to_leave().await;
+        assert!(!client.driver.is_finished());
+
+        let mut younger = fixture.connect().await;
+        let next = younger.begin(&fixture).await;
+        fixture.permits.add_permits(2);
+        assert_eq!(call.await.unwrap().unwrap().status(), 200);
+        client.ended().await;
+        assert_eq!(next.await.unwrap().unwrap().status(), 200);
+        assert!(younger.sender.ready().await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn another_server_certificate_leaves_connections_as_they_are() {
+        let fixture = Fixture::start(Limits::default()).await;
+        let mut client = fixture.connect().await;
+        let other = {
+            let terms = fixture.terms.borrow();
+            Terms { server_config: Arc::clone(&terms.server_config), trust: Arc::clone(&terms.trust) }
+        };
+        fixture.terms.send_replace(Arc::new(other));
+        let call = client.begin(&fixture).await;
+        fixture.permits.add_permits(1);
+        assert_eq!(call.await.unwrap().unwrap().status(), 200);
+        assert!(client.sender.ready().await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn an_old_connection_is_told_to_leave() {
+        let fixture = Fixture::start(Limits { connection_age_max_seconds: 1, ..Limits::default() }).await;
+        fixture.connect().await.ended().await;
+    }
+
+    #[tokio::test]
+    async fn calls_longer_than_the_grace_are_cut_off() {
+        let limits = Limits { connection_grace_seconds: 1, ..Limits::default() };
+        let fixture = Fixture::start(limits).await;
+        let mut client = fixture.connect().await;
+        let call = client.begin(&fixture).await;
+        fixture.exchange_trust();
+        assert!(timeout(PATIENCE, call).await.unwrap().unwrap().is_err());
+        client.ended().await;
+    }
+
+    #[tokio::test]
+    async fn a_drain_waits_for_the_calls_of_every_connection() {
+        let fixture = Fixture::start(Limits::default()).await;
+        let (mut client, idle) = (fixture.connect().await, fixture.connect().await);
+        let call = client.begin(&fixture).await;
+        fixture.drain.begin();
+        idle.ended().await;
+        client.told_to_leave().await;
+        assert!(!fixture.serving.is_finished());
+        fixture.permits.add_permits(1);
+        assert_eq!(call.await.unwrap().unwrap().status(), 200);
+        timeout(PATIENCE, fixture.serving).await.unwrap().unwrap();
+    }
+
+    #[test]
+    fn connections_of_one_moment_end_within_the_last_tenth_of_their_age() {
+        struct All(u8);
+        impl Random for All {
+            fn fill(&self, bytes: &mut [u8]) {
+                bytes.fill(self.0);
+            }
+        }
+        let age = Duration::from_secs(100);
+        assert_eq!(less_a_part(age, &All(0)), age);
+        assert_eq!(less_a_part(age, &All(255)), Duration::from_secs(90));
+    }
+}

@@ -1,0 +1,365 @@
+//! What is exchanged while the server runs: the server's certificate, client CAs and revocation lists, bindings and the log level.
+//!
+//! The files are looked at in an interval and at SIGHUP. Each of three parts is taken whole or not at all, and what can't be used
+//! leaves in force what was read before: the configuration, the server's certificate with its key, and the trust in clients. At a look
+//! of the interval a change counts once the look before found the same, so that a file that is just being written isn't taken half;
+//! whoever asks for a look says that the files are ready. They are read, not watched: a mount that swaps links shows its files only
+//! that way.
+//!
+//! Nothing here knows connections or calls. They follow the watches that this module sends to.
+
+use std::{error::Error, io, sync::Arc};
+
+use fieldseal_core::{policy::Policy, port::Clock};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::{mpsc, oneshot, watch},
+    task::spawn_blocking,
+    time::MissedTickBehavior,
+};
+
+use crate::{
+    config::{Config, Log, Tls},
+    drain::Drain,
+    error_chain,
+    tls::{ServerCertificate, Terms, Trust},
+};
+
+/// Looks that may be asked for before the first is done. One that finds the queue full waits its turn.
+const ASKED_MAX: usize = 8;
+
+/// Asks for looks at the files.
+#[derive(Clone, Debug)]
+pub struct Reloader {
+    asked: mpsc::Sender<oneshot::Sender<Reloaded>>,
+}
+
+/// What came out of a look at the files that was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reloaded {
+    /// The configuration file: bindings, log level, and where the files of `[tls]` are.
+    pub configuration: Outcome,
+    /// The server's certificate and its key.
+    pub certificate: Outcome,
+    /// Client CAs and revocation lists.
+    pub trust: Outcome,
+}
+
+/// What came out for one part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The files say what they said before.
+    Unchanged,
+    /// What the files say now is in force.
+    Taken,
+    /// The files can't be used, for this reason; what was read before stays in force.
+    Refused(String),
+}
+
+/// What a reload exchanges.
+pub(crate) struct InForce {
+    /// On what terms connections are made.
+    pub(crate) terms: watch::Sender<Arc<Terms>>,
+    /// Who may do what.
+    pub(crate) policy: watch::Sender<Arc<Policy>>,
+    /// What is logged.
+    pub(crate) log: watch::Sender<Log>,
+}
+
+impl Reloader {
+    /// Looks at the files now, whatever the interval, and takes what has changed. `None` if the server ends meanwhile.
+    pub async fn reload(&self) -> Option<Reloaded> {
+        let (answer, answered) = oneshot::channel();
+        self.asked.send(answer).await.ok()?;
+        answered.await.ok()
+    }
+
+    /// Looks at the files at each SIGHUP.
+    ///
+    /// # Errors
+    /// The system lets no signal handler be set.
+    pub fn on_signals(&self) -> io::Result<()> {
+        let mut signals = signal(SignalKind::hangup())?;
+        let reloader = self.clone();
+        tokio::spawn(async move {
+            while signals.recv().await.is_some() {
+                tracing::info!("told to look at the files");
+                if reloader.reload().await.is_none() {
+                    return;
+                }
+            }
+        });
+        Ok(())
+    }
+
+    /// Begins to look, until the server drains. `config` is what the server was started with, `certificate` and `trust` what is in
+    /// force.
+    pub(crate) fn start(
+        config: &Config,
+        certificate: Arc<ServerCertificate>,
+        trust: Arc<Trust>,
+        in_force: InForce,
+        clock: Arc<dyn Clock>,
+        drain: &Drain,
+    ) -> Self {
+        let (asked, orders) = mpsc::channel(ASKED_MAX);
+        let mut interval = tokio::time::interval(config.limits.reload_check_interval());
+        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let files = Files {
+            configuration: Part::new("configuration", as_written(config)),
+            certificate: Part::new("server certificate", certificate),
+            trust: Part::new("client CAs and revocation lists", trust),
+            tls: config.tls.clone(),
+            in_force,
+            clock,
+            warned: Vec::new(),
+        };
+        let drain_begun = drain.begun();
+        tokio::spawn(async move {
+            tokio::select! {
+                () = drain_begun => {}
+                () = files.keep_looking(interval, orders) => {}
+            }
+        });
+        Self { asked }
+    }
+}
+
+/// What the file said that a configuration was made from. The one that runs may differ: `dev` listens where it is told.
+fn as_written(config: &Config) -> Config {
+    Config::parse(&config.source.text, &config.source.path).unwrap_or_else(|_| config.clone())
+}
+
+/// The files, and what of them is in force.
+struct Files {
+    configuration: Part<Config>,
+    certificate: Part<Arc<ServerCertificate>>,
+    trust: Part<Arc<Trust>>,
+    /// Where the files of `[tls]` are.
+    tls: Tls,
+    in_force: InForce,
+    clock: Arc<dyn Clock>,
+    /// What was last warned about.
+    warned: Vec<String>,
+}
+
+impl Files {
+    async fn keep_looking(
+        mut self,
+        mut interval: tokio::time::Interval,
+        mut orders: mpsc::Receiver<oneshot::Sender<Reloaded>>,
+    ) {
+        loop {
+            self.warn();
+            tokio::select! {
+                _ = interval.tick() => {
+                    self.look(Ask::Settled).await;
+                }
+                Some(answer) = orders.recv() => {
+                    // Whoever asked may have left.
+                    let _left = answer.send(self.look(Ask::Now).await);
+                }
+            }
+        }
+    }
+
+    /// The configuration comes first, since it says where the other files are.
+    async fn look(&mut self, ask: Ask) -> Reloaded {
+        let version_before = self.tls.minimum_version;
+        let configuration = self.look_at_configuration(ask).await;
+        let certificate = self.look_at_certificate(ask).await;
+        let trust = self.look_at_trust(ask).await;
+        if certificate == Outcome::Taken || trust == Outcome::Taken || self.tls.minimum_version != version_before {
+            self.exchange_terms();
+        }
+        Reloaded { configuration, certificate, trust }
+    }
+
+    async fn look_at_configuration(&mut self, ask: Ask) -> Outcome {
+        let before = self.configuration.in_force.clone();
+        let path = before.source.path.clone();
+        let seen = read(move || Config::load(&path)).await;
+        let outcome = self.configuration.look(seen, ask);
+        if outcome == Outcome::Taken {
+            self.configuration_taken(&before);
+        }
+        outcome
+    }
+
+    fn configuration_taken(&mut self, before: &Config) {
+        let now = &self.configuration.in_force;
+        if now.bindings != before.bindings {
+            self.in_force.policy.send_replace(Arc::new(now.policy()));
+            tracing::info!(bindings = now.bindings.len(), "other bindings count from the next call on");
+        }
+        if now.log != before.log {
+            self.in_force.log.send_replace(now.log);
+            tracing::info!(level = %now.log.level, "the log has another level");
+        }
+        self.tls = now.tls.clone();
+        for setting in now.differences_for_a_start(before) {
+            tracing::warn!(setting, "a setting was changed that only counts from the next start on");
+        }
+    }
+
+    async fn look_at_certificate(&mut self, ask: Ask) -> Outcome {
+        let tls = self.tls.clone();
+        let seen = read(move || ServerCertificate::load(&tls).map(Arc::new)).await;
+        let outcome = self.certificate.look(seen, ask);
+        if outcome == Outcome::Taken {
+            let certificate = &self.certificate.in_force;
+            let (subject, not_after) = certificate.describe().unzip();
+            tracing::info!(
+                subject,
+                not_after = not_after.map(|time| time.to_string()),
+                fingerprint = certificate.fingerprint(),
+                "new connections are shown another server certificate"
+            );
+        }
+        outcome
+    }
+
+    async fn look_at_trust(&mut self, ask: Ask) -> Outcome {
+        let (tls, before) = (self.tls.clone(), Arc::clone(&self.trust.in_force));
+        let outcome = self.trust.look(read(move || Trust::load_unless_same(&tls, &before)).await, ask);
+        if outcome == Outcome::Taken {
+            let trust = &self.trust.in_force;
+            tracing::info!(
+                client_cas = trust.client_cas(),
+                revocation_lists = trust.revocation_lists(),
+                "other client CAs or revocation lists count; older connections are told to leave"
+            );
+        }
+        outcome
+    }
+
+    fn exchange_terms(&self) {
+        match Terms::new(self.tls.minimum_version, &self.certificate.in_force, &self.trust.in_force) {
+            Ok(terms) => drop(self.in_force.terms.send_replace(Arc::new(terms))),
+            Err(error) => tracing::error!(error = error_chain::text(&error), "connections are made as before"),
+        }
+    }
+
+    /// Warns of what the files lack, once until it changes. Time alone may change it.
+    fn warn(&mut self) {
+        let trust = &self.trust.in_force;
+        let unlisted = trust.cas_without_list().into_iter().map(|ca| {
+            format!("tls.client_crl has no list of the client CA {ca}: nobody with its certificates gets in")
+        });
+        let late = trust.late_lists(self.clock.now()).into_iter().map(|issuer| {
+            format!("the revocation list of {issuer} is past its time: what was revoked since isn't known")
+        });
+        let warnings: Vec<_> = unlisted.chain(late).collect();
+        for warning in warnings.iter().filter(|warning| !self.warned.contains(warning)) {
+            tracing::warn!("{warning}");
+        }
+        self.warned = warnings;
+    }
+}
+
+/// When a change counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ask {
+    /// Once two looks in a row found the same.
+    Settled,
+    /// At once: somebody says that the files are ready.
+    Now,
+}
+
+/// One part: what of it is in force, and what the last look found.
+struct Part<T> {
+    name: &'static str,
+    in_force: T,
+    last_seen: Option<Result<T, String>>,
+    /// The failure that the log has already.
+    reported: Option<String>,
+}
+
+impl<T: Clone + PartialEq> Part<T> {
+    fn new(name: &'static str, in_force: T) -> Self {
+        Self { name, in_force, last_seen: None, reported: None }
+    }
+
+    /// Takes what a look found into force, if it is another thing and counts. A failure is logged once, until another one or a success.
+    fn look(&mut self, seen: Result<T, String>, ask: Ask) -> Outcome {
+        let settled = ask == Ask::Now || self.last_seen.as_ref() == Some(&seen);
+        self.last_seen = Some(seen.clone());
+        match seen {
+            Ok(same) if same == self.in_force => {
+                self.reported = None;
+                Outcome::Unchanged
+            }
+            Ok(_) | Err(_) if !settled => Outcome::Unchanged,
+            Ok(other) => {
+                self.in_force = other;
+                self.reported = None;
+                Outcome::Taken
+            }
+            Err(failure) => {
+                if ask == Ask::Now || self.reported.as_ref() != Some(&failure) {
+                    let part = self.name;
+                    tracing::error!(part, error = failure, "can't be exchanged; what was read before stays in force");
+                }
+                self.reported = Some(failure.clone());
+                Outcome::Refused(failure)
+            }
+        }
+    }
+}
+
+/// Reads files where that may take its time. Errors become text, to be compared and logged.
+async fn read<T, E>(load: impl FnOnce() -> Result<T, E> + Send + 'static) -> Result<T, String>
+where
+    T: Send + 'static,
+    E: Error + Send + 'static,
+{
+    match spawn_blocking(load).await {
+        Ok(read) => read.map_err(|error| error_chain::text(&error)),
+        Err(ended) => Err(ended.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(text: &str) -> Outcome {
+        Outcome::Refused(text.to_owned())
+    }
+
+    #[test]
+    fn a_change_counts_once_two_looks_in_a_row_found_the_same() {
+        let mut part = Part::new("test", 1);
+        assert_eq!(part.look(Ok(1), Ask::Settled), Outcome::Unchanged);
+        // Half a file, then more of it, then all of it.
+        assert_eq!(part.look(Err("half".to_owned()), Ask::Settled), Outcome::Unchanged);
+        assert_eq!(part.look(Ok(2), Ask::Settled), Outcome::Unchanged);
+        assert_eq!(part.look(Ok(3), Ask::Settled), Outcome::Unchanged);
+        assert_eq!(part.in_force, 1);
+        assert_eq!(part.look(Ok(3), Ask::Settled), Outcome::Taken);
+        assert_eq!(part.in_force, 3);
+        assert_eq!(part.look(Ok(3), Ask::Settled), Outcome::Unchanged);
+    }
+
+    #[test]
+    fn a_change_counts_at_once_for_whoever_asks() {
+        let mut part = Part::new("test", 1);
+        assert_eq!(part.look(Ok(2), Ask::Now), Outcome::Taken);
+        assert_eq!(part.look(Err("broken".to_owned()), Ask::Now), refused("broken"));
+        assert_eq!(part.in_force, 2);
+    }
+
+    #[test]
+    fn what_can_not_be_used_is_tried_again_and_reported_once() {
+        let mut part = Part::new("test", 1);
+        let broken = || Err("broken".to_owned());
+        part.look(broken(), Ask::Settled);
+        assert_eq!(part.reported, None);
+        for _ in 0..3 {
+            assert_eq!(part.look(broken(), Ask::Settled), refused("broken"));
+            assert_eq!((part.in_force, part.reported.as_deref()), (1, Some("broken")));
+        }
+        part.look(Ok(1), Ask::Settled);
+        assert_eq!(part.reported, None);
+    }
+}
