@@ -15,6 +15,7 @@ use fieldseal_server::{
     config::Config,
     development::{Development, Person},
     drain::Drained,
+    reload::Reloaded,
 };
 use tempfile::TempDir;
 use tonic::Code;
@@ -122,6 +123,11 @@ impl Server {
 
     pub fn folder(&self) -> &Folder {
         &self.folder
+    }
+
+    /// Has the server look at its files, and tells what came of it.
+    pub async fn reload(&self) -> Reloaded {
+        self.running.as_ref().unwrap().reloader().reload().await.unwrap()
     }
 
     /// `IP:PORT`
