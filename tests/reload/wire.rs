@@ -1,6 +1,7 @@
 //! A client whose connections can be looked at, and made deaf for a while.
 
 use std::{
+    error::Error,
     io,
     pin::Pin,
     sync::{Arc, Mutex},
@@ -104,10 +105,25 @@ impl Caller {
     }
 }
 
+/// How often a call is begun that a connection on its way out didn't take any more.
+const ATTEMPTS_MAX: usize = 3;
+
 /// A call that every role but the connector's may make.
 pub async fn call(channel: &Channel) -> Result<(), Status> {
     let mut organizations = OrganizationServiceClient::new(channel.clone());
-    organizations.list_organizations(ListOrganizationsRequest::default()).await.map(drop)
+    let mut attempts = 1;
+    loop {
+        match organizations.list_organizations(ListOrganizationsRequest::default()).await {
+            // As gRPC has it, what was never sent is begun again by the client itself; tonic leaves that to its user.
+            Err(status) if attempts < ATTEMPTS_MAX && was_never_sent(&status) => attempts += 1,
+            outcome => return outcome.map(drop),
+        }
+    }
+}
+
+fn was_never_sent(status: &Status) -> bool {
+    let causes = std::iter::successors(status.source(), |error: &&(dyn Error + 'static)| (*error).source());
+    causes.filter_map(|error| error.downcast_ref::<hyper::Error>()).any(hyper::Error::is_canceled)
 }
 
 impl Valve {
