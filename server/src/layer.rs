@@ -97,12 +97,13 @@ mod tests {
     use tonic_types::StatusExt;
     use tower::ServiceExt;
 
-    use super::{permission::Rpc, trace::CallId, *};
+    use super::{gate::Gate, permission::Rpc, trace::CallId, *};
     use crate::{
         clock::SystemClock,
         identity::ClientCertificate,
         listener::{Connection, TlsFacts},
         random::SystemRandom,
+        status::Refusal,
         tls,
     };
 
@@ -206,6 +207,39 @@ mod tests {
         let mut forwarded = request(GET, over_tls(None));
         forwarded.headers_mut().insert("x-forwarded-client-cert", "Subject=\"CN=reader\"".parse().unwrap());
         assert_eq!(status(forwarded).await, refused);
+    }
+
+    #[test]
+    fn a_certificate_counts_through_its_last_moment_and_not_after_it() {
+        struct At(i64);
+        impl Clock for At {
+            fn now(&self) -> Timestamp {
+                Timestamp::from_unix_micros(self.0)
+            }
+        }
+        let admitted = |now| {
+            let gate = IdentityRequired::new(Arc::new(At(now)), watch::channel(terms()).1);
+            let not_after = Timestamp::from_unix_micros(1_000);
+            let (mut head, _) = request(GET, over_tls(Some(("reader", not_after)))).into_parts();
+            gate.admit(&mut head)
+        };
+        assert_eq!(admitted(1_000), Ok(()));
+        assert_eq!(admitted(1_001), Err(Refusal::CertificateExpired));
+        assert!(Status::from(Refusal::CertificateExpired).message().contains("expired"));
+    }
+
+    #[test]
+    fn a_certificate_is_verified_again_where_another_trust_counts() {
+        let (sender, watched) = watch::channel(terms());
+        let gate = IdentityRequired::new(Arc::new(SystemClock), watched);
+        let admitted = || {
+            // Its chain is empty, which nobody verifies.
+            let (mut head, _) = request(GET, over_tls(Some(("reader", NEVER)))).into_parts();
+            gate.admit(&mut head)
+        };
+        assert_eq!(admitted(), Ok(()));
+        sender.send_replace(tls::tests::terms());
+        assert_eq!(admitted(), Err(Refusal::CertificateNotBelieved));
     }
 
     #[tokio::test]
