@@ -8,6 +8,7 @@ pub mod audit;
 pub mod catalog;
 pub mod crypto;
 pub mod deployment;
+pub mod filter;
 pub mod id;
 pub mod identity;
 pub mod key;

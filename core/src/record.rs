@@ -232,7 +232,7 @@ pub fn check_value(attribute: &Attribute, value: &Value) -> Option<Problem> {
         (Value::Text(text), _) => text_problem(attribute, text),
         (Value::Bytes(bytes), _) => length_problem(attribute, bytes.len()),
         (Value::Integer(number), Kind::Choice(choices)) => {
-            let known = choices.iter().any(|choice| i64::from(*choice) == *number);
+            let known = choices.iter().any(|choice| i64::from(choice.number) == *number);
             (!known).then_some(Problem::NotAChoice)
         }
         (Value::Integer(number), _) => {

@@ -205,7 +205,7 @@ fn context<'a>(place: &'a Place, attribute: &'a Attribute) -> CellContext<'a> {
     }
 }
 
-fn datum_of(value: &Value) -> Datum {
+pub(crate) fn datum_of(value: &Value) -> Datum {
     match value {
         Value::Boolean(value) => Datum::Boolean(*value),
         Value::Integer(value) => Datum::Integer(*value),

@@ -75,8 +75,8 @@ pub enum Kind {
     Integer32,
     /// A whole number of 64 bits, signed.
     Integer64,
-    /// One of these numbers.
-    Choice(Vec<i32>),
+    /// One of these.
+    Choice(Vec<Choice>),
     /// Unicode without U+0000.
     Text,
     /// Any bytes.
@@ -95,6 +95,15 @@ pub enum Kind {
         /// Its name.
         attribute: String,
     },
+}
+
+/// A value that an attribute of choices can have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Choice {
+    /// Its number, which is what is stored.
+    pub number: i32,
+    /// Its name: `SERVER_TYPE_OTHER`.
+    pub name: String,
 }
 
 /// What becomes of a link when the record it points to is deleted.

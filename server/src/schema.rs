@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use fieldseal_core::{
     id::Timestamp,
-    schema::{Attribute, Entity, Kind, OnDelete, Schema, SchemaError, Value},
+    schema::{Attribute, Choice, Entity, Kind, OnDelete, Schema, SchemaError, Value},
 };
 use prost_reflect::{
     Cardinality, DescriptorPool, DynamicMessage, EnumDescriptor, FieldDescriptor, Kind as ProtoKind, MessageDescriptor,
@@ -255,9 +255,13 @@ fn kind(field: &FieldDescriptor, option: &DynamicMessage) -> Result<Kind, Descri
     }
 }
 
-/// The numbers that mean something: all but that of `_UNSPECIFIED`.
-fn choices_of(choices: &EnumDescriptor) -> Vec<i32> {
-    choices.values().map(|value| value.number()).filter(|number| *number != 0).collect()
+/// The values that mean something: all but `_UNSPECIFIED`.
+fn choices_of(choices: &EnumDescriptor) -> Vec<Choice> {
+    choices
+        .values()
+        .filter(|value| value.number() != 0)
+        .map(|value| Choice { number: value.number(), name: value.name().to_owned() })
+        .collect()
 }
 
 fn default(field: &FieldDescriptor, option: &DynamicMessage) -> Result<Option<Value>, DescriptorError> {
