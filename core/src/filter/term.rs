@@ -85,6 +85,45 @@ fn shape(kind: &Kind) -> Shape<'_> {
     }
 }
 
+/// A value as it is written.
+enum Literal<'a> {
+    Word(&'a str),
+    Quoted(Pattern),
+}
+
+impl<'a> Literal<'a> {
+    /// The token as a value; `None` if it can't be one.
+    fn of(token: Token<'a>) -> Option<Literal<'a>> {
+        match token {
+            Token::Word(word) if !is_keyword(word) => Some(Literal::Word(word)),
+            Token::Quoted(pattern) => Some(Literal::Quoted(pattern)),
+            Token::Word(_) | Token::Open | Token::Close | Token::Operator(_) | Token::Has => None,
+        }
+    }
+
+    fn word(&self) -> Option<&str> {
+        match self {
+            Literal::Word(word) => Some(word),
+            Literal::Quoted(_) => None,
+        }
+    }
+
+    /// What stands between quotes and is no pattern.
+    fn string(&self) -> Option<&str> {
+        match self {
+            Literal::Quoted(Pattern { text, prefix: false }) => Some(text),
+            Literal::Quoted(_) | Literal::Word(_) => None,
+        }
+    }
+
+    fn into_pattern(self, position: usize) -> Result<Pattern, FilterError> {
+        match self {
+            Literal::Word(word) => word_pattern(position, word),
+            Literal::Quoted(pattern) => Ok(pattern),
+        }
+    }
+}
+
 impl Subject<'_> {
     /// The test that `:` and a value make of the field.
     pub(super) fn presence(self, (position, value): Located<'_>) -> Result<Term, FilterError> {
@@ -130,70 +169,57 @@ impl Subject<'_> {
         (position, value): Located<'_>,
         organization: &str,
     ) -> Result<Test, FilterError> {
-        let (word, quoted) = match &value {
-            Token::Word("null") => return self.wrong(position, |name| FilterProblem::Null { name }),
-            Token::Word(word) if !is_keyword(word) => (Some(*word), None),
-            Token::Quoted(pattern) => (None, Some(pattern)),
-            Token::Word(_) | Token::Open | Token::Close | Token::Operator(_) | Token::Has => {
-                return Err(FilterError { position, problem: FilterProblem::ValueExpected });
-            }
+        let Some(literal) = Literal::of(value) else {
+            return Err(FilterError { position, problem: FilterProblem::ValueExpected });
         };
-        let value = match self.shape {
-            Shape::Text => {
-                let pattern = match (word, quoted) {
-                    (Some(word), _) => word_pattern(position, word)?,
-                    (None, quoted) => quoted.cloned().unwrap_or(Pattern { text: String::new(), prefix: false }),
-                };
-                return text_test(operator, position, pattern);
-            }
-            Shape::Boolean => match word {
-                Some("true") => Value::Boolean(true),
-                Some("false") => Value::Boolean(false),
-                Some(_) | None => return self.wrong_type(position, "`true` or `false`"),
-            },
-            Shape::Integer(minimum, maximum) => match word.filter(|word| is_number(word)) {
-                Some(digits) => match digits.parse().ok().filter(|number| (minimum..=maximum).contains(number)) {
-                    Some(number) => Value::Integer(number),
-                    None => {
-                        return self.wrong(position, |name| FilterProblem::OutOfRange { name, minimum, maximum });
-                    }
-                },
-                None => return self.wrong_type(position, "a whole number, without quotes"),
-            },
-            Shape::Choice(choices) => match word.map(|word| choices.iter().find(|choice| choice.name == word)) {
-                Some(Some(choice)) => Value::Integer(choice.number.into()),
-                Some(None) => {
-                    let names: Vec<&str> = choices.iter().map(|choice| choice.name.as_str()).collect();
-                    let choices = names.join(", ");
-                    return self.wrong(position, |name| FilterProblem::NotAChoice { name, choices });
-                }
-                None => return self.wrong_type(position, "the name of a value of its enum, without quotes"),
-            },
-            Shape::Time => match quoted.and_then(plain).and_then(time::parse) {
-                Some(time) => Value::Time(time),
-                None => {
-                    let wanted =
-                        "a time between quotes, to the microsecond at most, such as `\"2026-01-31T12:00:00Z\"`";
-                    return self.wrong_type(position, wanted);
-                }
-            },
-            Shape::Reference(collection) => {
-                let text = word.or_else(|| quoted.and_then(plain));
-                match text.and_then(|text| reference(text, organization, collection)) {
-                    Some(id) => Value::Reference(id),
-                    None => {
-                        let collection = collection.to_owned();
-                        return self.wrong(position, |name| FilterProblem::NotAReference { name, collection });
-                    }
-                }
-            }
-            Shape::Bytes => return self.wrong_type(position, "nothing"),
-        };
-        Ok(Test::Compare(operator, value))
+        if literal.word() == Some("null") {
+            return self.wrong(position, |name| FilterProblem::Null { name });
+        }
+        if let Shape::Text = self.shape {
+            return text_test(operator, position, literal.into_pattern(position)?);
+        }
+        match self.value(&literal, organization) {
+            Ok(value) => Ok(Test::Compare(operator, value)),
+            Err(problem) => Err(FilterError { position, problem }),
+        }
     }
 
-    fn wrong_type<T>(&self, position: usize, wanted: &'static str) -> Result<T, FilterError> {
-        self.wrong(position, |name| FilterProblem::WrongType { name, wanted })
+    /// A value of the field, whose shape isn't text.
+    fn value(&self, literal: &Literal<'_>, organization: &str) -> Result<Value, FilterProblem> {
+        let name = || self.name.to_owned();
+        let wrong_type = |wanted| FilterProblem::WrongType { name: name(), wanted };
+        match self.shape {
+            Shape::Boolean => match literal.word() {
+                Some("true") => Ok(Value::Boolean(true)),
+                Some("false") => Ok(Value::Boolean(false)),
+                Some(_) | None => Err(wrong_type("`true` or `false`")),
+            },
+            Shape::Integer(minimum, maximum) => {
+                let digits = literal.word().filter(|word| is_number(word)).ok_or_else(|| wrong_type(A_NUMBER))?;
+                let number = digits.parse().ok().filter(|number| (minimum..=maximum).contains(number));
+                number.map(Value::Integer).ok_or_else(|| FilterProblem::OutOfRange { name: name(), minimum, maximum })
+            }
+            Shape::Choice(choices) => {
+                let word = literal.word().ok_or_else(|| wrong_type(A_CHOICE))?;
+                let choice = choices.iter().find(|choice| choice.name == word);
+                let choice =
+                    choice.ok_or_else(|| FilterProblem::NotAChoice { name: name(), choices: names(choices) })?;
+                Ok(Value::Integer(choice.number.into()))
+            }
+            Shape::Time => {
+                let time = literal.string().and_then(time::parse);
+                time.map(Value::Time).ok_or_else(|| wrong_type(A_TIME))
+            }
+            Shape::Reference(collection) => {
+                let text = literal.word().or_else(|| literal.string());
+                let id = text.and_then(|text| reference(text, organization, collection));
+                let collection = || collection.to_owned();
+                id.map(Value::Reference)
+                    .ok_or_else(|| FilterProblem::NotAReference { name: name(), collection: collection() })
+            }
+            // Text is compared by patterns, bytes by nothing.
+            Shape::Text | Shape::Bytes => Err(wrong_type("nothing")),
+        }
     }
 
     fn wrong<T>(&self, position: usize, problem: impl FnOnce(String) -> FilterProblem) -> Result<T, FilterError> {
@@ -215,8 +241,13 @@ fn text_test(operator: Operator, position: usize, pattern: Pattern) -> Result<Te
     }
 }
 
-fn plain(pattern: &Pattern) -> Option<&str> {
-    (!pattern.prefix).then_some(pattern.text.as_str())
+const A_NUMBER: &str = "a whole number, without quotes";
+const A_CHOICE: &str = "the name of a value of its enum, without quotes";
+const A_TIME: &str = "a time between quotes, to the microsecond at most, such as `\"2026-01-31T12:00:00Z\"`";
+
+fn names(choices: &[Choice]) -> String {
+    let names: Vec<&str> = choices.iter().map(|choice| choice.name.as_str()).collect();
+    names.join(", ")
 }
 
 fn is_number(word: &str) -> bool {
