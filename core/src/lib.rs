@@ -21,5 +21,6 @@ pub mod port;
 pub mod random;
 pub mod record;
 pub mod records;
+pub mod rule;
 pub mod schema;
 pub mod store;

@@ -294,7 +294,7 @@ fn parse_row(entity: &Entity, row: Row) -> Result<Record, Unavailable> {
 }
 
 /// Fills in the attributes that tell whether an encrypted one has a value.
-fn report_set(entity: &Entity, values: &mut [Option<Value>], is_set: impl Fn(&str) -> bool) {
+pub(crate) fn report_set(entity: &Entity, values: &mut [Option<Value>], is_set: impl Fn(&str) -> bool) {
     for (attribute, value) in entity.attributes.iter().zip(values) {
         if let Kind::ReportsSet { attribute } = &attribute.kind {
             *value = Some(Value::Boolean(is_set(attribute)));

@@ -5,7 +5,10 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use crate::id::{RecordId, Timestamp};
+use crate::{
+    id::{RecordId, Timestamp},
+    rule::{Rule, RuleError},
+};
 
 /// The columns that every entity's table has beside those of its attributes.
 pub const SYSTEM_COLUMNS: [&str; 4] = ["id", "revision", "create_time", "update_time"];
@@ -31,6 +34,8 @@ pub struct Entity {
     pub id_required: bool,
     /// Its attributes.
     pub attributes: Vec<Attribute>,
+    /// What its records must not be, across attributes.
+    pub rules: Vec<Rule>,
 }
 
 /// A field of an entity.
@@ -186,6 +191,24 @@ pub enum SchemaError {
         /// Of what.
         what: &'static str,
     },
+    /// A rule can't be as it is declared.
+    #[error("{entity}, rule `{reason}`: {problem}")]
+    Rule {
+        /// The entity's name.
+        entity: String,
+        /// The rule's reason.
+        reason: String,
+        /// What is wrong.
+        problem: RuleError,
+    },
+    /// Two rules of an entity can't be told apart.
+    #[error("{entity} has two rules with the reason `{reason}`")]
+    RulesCollide {
+        /// The entity's name.
+        entity: String,
+        /// The reason.
+        reason: String,
+    },
 }
 
 impl Schema {
@@ -273,7 +296,11 @@ fn check_entity(entity: &Entity, entities: &[Entity]) -> Result<(), SchemaError>
             });
         }
     }
-    Ok(())
+    let mut reasons = HashSet::new();
+    match entity.rules.iter().find(|rule| !reasons.insert(&rule.reason)) {
+        Some(rule) => Err(SchemaError::RulesCollide { entity: entity.name.clone(), reason: rule.reason.clone() }),
+        None => Ok(()),
+    }
 }
 
 /// How the service's own tables begin.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use fieldseal_core::{
     id::Timestamp,
+    rule::{Rule, RuleText},
     schema::{Attribute, Choice, Entity, Kind, OnDelete, Schema, SchemaError, Value},
 };
 use prost_reflect::{
@@ -151,14 +152,17 @@ impl Options {
         }
         let attributes = attribute_fields(message).map(|field| self.attribute(&field)).collect::<Result<_, _>>()?;
         let storage_name = text(&option, "storage_name");
-        Ok(Some(Entity {
+        let mut entity = Entity {
             name: message.name().to_owned(),
             collection: text(&option, "collection"),
             singular: text(&option, "singular"),
             storage_name: if storage_name.is_empty() { message.name().to_owned() } else { storage_name },
             id_required: flag(&option, "id_required"),
             attributes,
-        }))
+            rules: Vec::new(),
+        };
+        entity.rules = rules(&entity, &option)?;
+        Ok(Some(entity))
     }
 
     fn attribute(&self, field: &FieldDescriptor) -> Result<Attribute, DescriptorError> {
@@ -218,6 +222,33 @@ impl Options {
             None => Err(wrong(service.full_name(), format!("it serves `{name}`, which is no entity"))),
         }
     }
+}
+
+fn rules(entity: &Entity, option: &DynamicMessage) -> Result<Vec<Rule>, SchemaError> {
+    let declared = match option.get_field_by_name("rules").map(std::borrow::Cow::into_owned) {
+        Some(ProtoValue::List(declared)) => declared,
+        Some(_) | None => Vec::new(),
+    };
+    let messages = declared.iter().filter_map(ProtoValue::as_message);
+    messages.map(|declared| rule(entity, declared)).collect()
+}
+
+fn rule(entity: &Entity, declared: &DynamicMessage) -> Result<Rule, SchemaError> {
+    let text = |name| text(declared, name);
+    let (reason, attribute, refuse_when) = (text("reason"), text("attribute"), text("refuse_when"));
+    let (description, dynamics_code) = (text("description"), text("dynamics_code"));
+    let text = RuleText {
+        reason: &reason,
+        attribute: &attribute,
+        refuse_when: &refuse_when,
+        description: &description,
+        dynamics_code: &dynamics_code,
+    };
+    Rule::read(&text, entity).map_err(|problem| SchemaError::Rule {
+        entity: entity.name.clone(),
+        reason: reason.clone(),
+        problem,
+    })
 }
 
 fn attribute_fields(message: &MessageDescriptor) -> impl Iterator<Item = FieldDescriptor> + use<> {

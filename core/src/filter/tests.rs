@@ -45,6 +45,7 @@ fn entity() -> Entity {
             secret,
             attribute("is_secret_set", Kind::ReportsSet { attribute: "secret".to_owned() }),
         ],
+        rules: Vec::new(),
     }
 }
 
