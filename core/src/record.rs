@@ -8,6 +8,7 @@ use std::{collections::BTreeMap, fmt};
 use crate::{
     crypto::secret::Plaintext,
     id::{RecordId, Timestamp},
+    order::OrderFault,
     schema::{Attribute, Entity, Kind, Value},
 };
 
@@ -109,6 +110,33 @@ pub enum Problem {
     },
     /// It isn't an etag that this service gave.
     NotAnEtag,
+    /// It names an encrypted attribute, by which nothing is read, filtered or ordered.
+    Encrypted {
+        /// The entity's name.
+        entity: String,
+        /// The attribute's name.
+        attribute: String,
+    },
+    /// A field can't be ordered by.
+    Order {
+        /// Which one, from 1.
+        position: usize,
+        /// What is wrong with it.
+        fault: OrderFault,
+    },
+    /// The texts that are to be ordered by may together be longer than this many Unicode scalar values.
+    OrderTooLong {
+        /// How long they may be.
+        limit: u32,
+    },
+}
+
+impl Problem {
+    /// An encrypted attribute was named where none can be.
+    #[must_use]
+    pub fn encrypted(entity: &Entity, attribute: &Attribute) -> Problem {
+        Problem::Encrypted { entity: entity.name.clone(), attribute: attribute.name.clone() }
+    }
 }
 
 impl fmt::Display for Problem {
@@ -136,6 +164,13 @@ impl fmt::Display for Problem {
             Problem::NotAName { form } => write!(f, "must be of the form `{form}`"),
             Problem::TooMany { limit } => write!(f, "has too many elements; at most {limit} are allowed"),
             Problem::NotAnEtag => f.write_str("is not an etag of this service"),
+            Problem::Encrypted { attribute, .. } => {
+                write!(f, "names `{attribute}`, which is encrypted: it can't be read, filtered or ordered by")
+            }
+            Problem::Order { position, fault } => write!(f, "has in place {position} what {fault}"),
+            Problem::OrderTooLong { limit } => {
+                write!(f, "has texts that may together be longer than the {limit} characters that can be ordered by")
+            }
         }
     }
 }

@@ -12,7 +12,7 @@ use fieldseal_core::{
     key::KeyError,
     organization::create::CreateOrganizationError,
     policy::Privilege,
-    record::Violation,
+    record::{Problem, Violation},
     records::{Place, RecordError},
     store::Cause,
 };
@@ -161,10 +161,18 @@ impl StatusBuilder {
     }
 }
 
-/// Fields of a request are wrong; all of them are listed.
+/// Fields of a request are wrong; all of them are listed. What has a reason of its own goes before what is merely wrong.
 pub(crate) fn invalid(violations: Vec<Violation>) -> Status {
-    let builder =
-        StatusBuilder::new(Code::InvalidArgument, ErrorReason::FieldInvalid, "the request has invalid fields");
+    let encrypted = |violation: &&Violation| matches!(violation.problem, Problem::Encrypted { .. });
+    let first = violations.iter().find(encrypted).map(|violation| &violation.problem);
+    let builder = if let Some(Problem::Encrypted { entity, attribute }) = first {
+        let message = format!("{entity}.{attribute} is encrypted: it can't be read, filtered or ordered by");
+        StatusBuilder::new(Code::InvalidArgument, ErrorReason::EncryptedAttribute, message)
+            .with("entity", entity)
+            .with("attribute", attribute)
+    } else {
+        StatusBuilder::new(Code::InvalidArgument, ErrorReason::FieldInvalid, "the request has invalid fields")
+    };
     violations
         .into_iter()
         .fold(builder, |builder, Violation { field, problem }| builder.violation(field, problem.to_string()))
@@ -176,7 +184,7 @@ pub(crate) fn page_token_invalid() -> Status {
     StatusBuilder::new(
         Code::InvalidArgument,
         ErrorReason::PageTokenInvalid,
-        "the page token was not given for this list and this caller",
+        "the page token was not given for this list, as it is filtered and ordered, and this caller",
     )
     .violation("page_token", "is not a token that this list gave")
     .build()
