@@ -212,8 +212,7 @@ impl Key {
     /// The conditions of which a record meets one if it comes after this value, by this key alone.
     fn beyond(&self, value: &Datum) -> Vec<Condition> {
         let is_null = Condition::IsNull(self.column.clone());
-        let compare =
-            |comparison| Condition::Compare { column: self.column.clone(), comparison, value: value.clone() };
+        let compare = |comparison| Condition::Compare { column: self.column.clone(), comparison, value: value.clone() };
         match (self.direction, value) {
             (Direction::Ascending, Datum::Null) => vec![is_null.negated()],
             (Direction::Ascending, _) => vec![compare(Comparison::Greater)],
@@ -254,12 +253,7 @@ fn read_term<'a>(term: &str, entity: &'a Entity) -> Result<(Key, u32), TermError
         Kind::Bytes => return Err(TermError::Fault(OrderFault::Bytes)),
         Kind::ReportsSet { .. } => return Err(TermError::Fault(OrderFault::Derived)),
         Kind::Text => attribute.max_length.unwrap_or(u32::MAX),
-        Kind::Boolean
-        | Kind::Integer32
-        | Kind::Integer64
-        | Kind::Choice(_)
-        | Kind::Time
-        | Kind::Reference { .. } => 0,
+        Kind::Boolean | Kind::Integer32 | Kind::Integer64 | Kind::Choice(_) | Kind::Time | Kind::Reference { .. } => 0,
     };
     let column = attribute.storage_name.clone().into();
     Ok((Key { column, kind: column_type(&attribute.kind), nullable: true, direction }, chars))

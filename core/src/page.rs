@@ -49,11 +49,7 @@ pub fn token(root_key: &dyn RootKey, context: &PageContext<'_>, cursor: &[u8]) -
 ///
 /// # Errors
 /// If the root key is unavailable.
-pub fn cursor(
-    root_key: &dyn RootKey,
-    context: &PageContext<'_>,
-    token: &str,
-) -> Result<Option<Vec<u8>>, RootKeyError> {
+pub fn cursor(root_key: &dyn RootKey, context: &PageContext<'_>, token: &str) -> Result<Option<Vec<u8>>, RootKeyError> {
     let Some(mut bytes) = unhex(token) else { return Ok(None) };
     let Some((cursor, mac)) = bytes.split_last_chunk::<32>() else { return Ok(None) };
     let length = cursor.len();

@@ -86,19 +86,15 @@ pub async fn list(
     let root_key = &*deployment.ports.root_key;
     let Query { rows, order, filter, order_by } = query;
     let parent = format!("{}/{}", organization.resource_name(), entity.collection);
-    let context =
-        PageContext { method: wanted.method, parent: &parent, filter, order_by, identity: wanted.identity };
+    let context = PageContext { method: wanted.method, parent: &parent, filter, order_by, identity: wanted.identity };
     let after = if wanted.token.is_empty() {
         None
     } else {
         let cursor = page::cursor(root_key, &context, wanted.token)?.ok_or(RecordError::PageToken)?;
         Some(order.after(&cursor).ok_or(RecordError::PageToken)?)
     };
-    let total_size = if wanted.count {
-        Some(organization.store.count(table_of(entity), rows.clone()).await?)
-    } else {
-        None
-    };
+    let total_size =
+        if wanted.count { Some(organization.store.count(table_of(entity), rows.clone()).await?) } else { None };
 
     let mut columns = record_columns(entity, wanted.mask);
     columns.extend(order.columns());

@@ -77,13 +77,8 @@ impl OrganizationService for Organizations {
             .into_iter()
             .filter(|organization| policy.holds(&caller.identity, Privilege::ReadOrganizations, &organization.name))
             .collect();
-        let context = PageContext {
-            method: LIST,
-            parent: "organizations",
-            filter: "",
-            order_by: "",
-            identity: &caller.identity,
-        };
+        let context =
+            PageContext { method: LIST, parent: "organizations", filter: "", order_by: "", identity: &caller.identity };
         let root_key = &*deployment.ports.root_key;
         let start = if request.page_token.is_empty() {
             0
