@@ -206,7 +206,7 @@ fn context<'a>(place: &'a Place, attribute: &'a Attribute) -> CellContext<'a> {
     }
 }
 
-fn datum_of(value: &Value) -> Datum {
+pub(crate) fn datum_of(value: &Value) -> Datum {
     match value {
         Value::Boolean(value) => Datum::Boolean(*value),
         Value::Integer(value) => Datum::Integer(*value),
@@ -304,7 +304,7 @@ fn parse_row(entity: &Entity, mask: &ReadMask, row: Row) -> Result<Record, Unava
 }
 
 /// Fills in the attributes that tell whether an encrypted one has a value.
-fn report_set(entity: &Entity, values: &mut [Option<Value>], is_set: impl Fn(&str) -> bool) {
+pub(crate) fn report_set(entity: &Entity, values: &mut [Option<Value>], is_set: impl Fn(&str) -> bool) {
     for (attribute, value) in entity.attributes.iter().zip(values) {
         if let Kind::ReportsSet { attribute } = &attribute.kind {
             *value = Some(Value::Boolean(is_set(attribute)));

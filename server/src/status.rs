@@ -163,13 +163,17 @@ impl StatusBuilder {
 
 /// Fields of a request are wrong; all of them are listed. What has a reason of its own goes before what is merely wrong.
 pub(crate) fn invalid(violations: Vec<Violation>) -> Status {
-    let encrypted = |violation: &&Violation| matches!(violation.problem, Problem::Encrypted { .. });
-    let first = violations.iter().find(encrypted).map(|violation| &violation.problem);
-    let builder = if let Some(Problem::Encrypted { entity, attribute }) = first {
+    let problems = || violations.iter().map(|violation| &violation.problem);
+    let encrypted = problems().find(|problem| matches!(problem, Problem::Encrypted { .. }));
+    let filter = problems().find(|problem| matches!(problem, Problem::Filter(_)));
+    let builder = if let Some(Problem::Encrypted { entity, attribute }) = encrypted {
         let message = format!("{entity}.{attribute} is encrypted: it can't be read, filtered or ordered by");
         StatusBuilder::new(Code::InvalidArgument, ErrorReason::EncryptedAttribute, message)
             .with("entity", entity)
             .with("attribute", attribute)
+    } else if let Some(Problem::Filter(error)) = filter {
+        let message = format!("the filter is wrong {error}");
+        StatusBuilder::new(Code::InvalidArgument, ErrorReason::FilterInvalid, message).with("position", error.position)
     } else {
         StatusBuilder::new(Code::InvalidArgument, ErrorReason::FieldInvalid, "the request has invalid fields")
     };

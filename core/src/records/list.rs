@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use crate::{
     deployment::Deployment,
+    filter::{Filter, FilterError, FilterProblem},
     identity::Identity,
     mask::ReadMask,
     order::Order,
     organization::Organization,
     page::{self, PageContext},
     policy::{self, Permit},
-    record::{Record, Violation},
+    record::{Problem, Record, Violation},
     records::{RecordError, parse_row, record_columns, table_of},
     schema::Entity,
     store::{Condition, Row, Select},
@@ -36,10 +37,21 @@ impl<'a> Query<'a> {
         entity: &Entity,
         organization: &str,
     ) -> Result<Query<'a>, Vec<Violation>> {
-        let _ = organization;
-        let order = Order::parse(order_by, entity)?;
-        Ok(Query { rows: Condition::EVERYTHING, order, filter, order_by })
+        let rows = Filter::parse(filter, entity, organization).map_err(|error| filter_violation(entity, error));
+        match (rows, Order::parse(order_by, entity)) {
+            (Ok(rows), Ok(order)) => Ok(Query { rows: rows.condition(), order, filter, order_by }),
+            (rows, order) => Err(rows.err().into_iter().chain(order.err().into_iter().flatten()).collect()),
+        }
     }
+}
+
+fn filter_violation(entity: &Entity, error: FilterError) -> Violation {
+    let problem = if let FilterProblem::Encrypted { attribute } = error.problem {
+        Problem::Encrypted { entity: entity.name.clone(), attribute }
+    } else {
+        Problem::Filter(error)
+    };
+    Violation::new("filter", problem)
 }
 
 /// A page wanted.
