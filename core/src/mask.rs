@@ -115,3 +115,73 @@ fn note(violations: &mut Vec<Violation>, problem: Problem) {
 }
 
 const FIELD: &str = "read_mask";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        id::{RecordId, Timestamp},
+        schema::{Value, testing::thing},
+    };
+
+    fn parse(paths: &[&str]) -> Result<ReadMask, Vec<Problem>> {
+        let parsed = ReadMask::parse(paths.iter().copied(), &thing());
+        parsed.map_err(|violations| violations.into_iter().map(|violation| violation.problem).collect())
+    }
+
+    /// The attributes whose columns are read, and those that have a value afterwards.
+    fn attributes(mask: &ReadMask) -> [Vec<String>; 2] {
+        let entity = thing();
+        let names = |is: &dyn Fn(usize) -> bool| {
+            let indexes = (0..entity.attributes.len()).filter(|index| is(*index));
+            indexes.map(|index| entity.attributes[index].name.clone()).collect()
+        };
+        let time = Timestamp::from_unix_micros(0);
+        let mut record = Record {
+            id: RecordId::from_bytes([0; 16]),
+            revision: 1,
+            create_time: time,
+            update_time: time,
+            values: vec![Some(Value::Boolean(true)); entity.attributes.len()],
+        };
+        mask.apply(&mut record);
+        [names(&|index| mask.reads(index)), names(&|index| record.values[index].is_some())]
+    }
+
+    #[test]
+    fn no_path_and_the_star_are_everything() {
+        for paths in [&[][..], &["*"], &["name_1", "*"]] {
+            let mask = parse(paths).unwrap();
+            let [read, shown] = attributes(&mask);
+            assert_eq!((read.len(), shown.len()), (thing().attributes.len(), thing().attributes.len()));
+            assert!(mask.has_etag() && mask.has_create_time() && mask.has_update_time());
+        }
+    }
+
+    #[test]
+    fn a_mask_has_what_it_names_and_reads_no_more() {
+        let mask = parse(&["name", "etag", "name_1", "name_1"]).unwrap();
+        assert_eq!(attributes(&mask), [["name_1"], ["name_1"]]);
+        assert!(mask.has_etag() && !mask.has_create_time() && !mask.has_update_time());
+        assert_eq!(attributes(&parse(&["name"]).unwrap()), [[""; 0], [""; 0]]);
+    }
+
+    #[test]
+    fn whether_a_secret_is_set_is_told_without_telling_it() {
+        let mask = parse(&["is_secret_set"]).unwrap();
+        assert_eq!(attributes(&mask), [["secret", "is_secret_set"].as_slice(), &["is_secret_set"]]);
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_mask_is_told_once_each() {
+        let encrypted = Problem::Encrypted { entity: "Thing".to_owned(), attribute: "secret".to_owned() };
+        let wrong = parse(&["secret", "nothing", "", "secret", "thing.name_1", "name1", "*"]).unwrap_err();
+        assert_eq!(wrong, [encrypted, Problem::NoSuchField]);
+    }
+
+    #[test]
+    fn a_mask_has_at_most_256_paths() {
+        assert!(parse(&["name"; 256]).is_ok());
+        assert_eq!(parse(&["name"; 257]).unwrap_err(), [Problem::TooMany { limit: 256 }]);
+    }
+}

@@ -279,3 +279,168 @@ const NULL: u8 = 0;
 const VALUE: u8 = 1;
 
 const FIELD: &str = "order_by";
+
+#[cfg(test)]
+mod tests {
+    use Direction::{Ascending, Descending};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::schema::testing::thing;
+
+    fn keys(text: &str) -> Vec<(String, Direction)> {
+        let order = Order::parse(text, &thing()).expect(text);
+        order.to_store().into_iter().map(|(column, direction)| (column.into_owned(), direction)).collect()
+    }
+
+    fn problems(text: &str) -> Vec<Problem> {
+        let violations = Order::parse(text, &thing()).expect_err(text);
+        assert!(violations.iter().all(|violation| violation.field == "order_by"));
+        violations.into_iter().map(|violation| violation.problem).collect()
+    }
+
+    fn expected<const N: usize>(keys: [(&str, Direction); N]) -> Vec<(String, Direction)> {
+        keys.map(|(column, direction)| (column.to_owned(), direction)).into()
+    }
+
+    #[test]
+    fn an_order_ends_with_the_id() {
+        assert_eq!(keys(""), expected([("id", Ascending)]));
+        assert_eq!(keys(" \t"), expected([("id", Ascending)]));
+        assert_eq!(keys("big"), expected([("stored_big", Ascending), ("id", Ascending)]));
+        assert_eq!(
+            keys("  name_1   desc ,update_time asc,link,color desc  "),
+            expected([
+                ("stored_name_1", Descending),
+                ("update_time", Ascending),
+                ("stored_link", Ascending),
+                ("stored_color", Descending),
+                ("id", Ascending),
+            ])
+        );
+        // Nothing is left to decide after it.
+        assert_eq!(keys("name desc"), expected([("id", Descending)]));
+        assert_eq!(keys("flag, name desc, seen"), expected([("stored_flag", Ascending), ("id", Descending)]));
+    }
+
+    #[test]
+    fn everything_that_is_wrong_with_an_order_is_told() {
+        let at = |position, fault| Problem::Order { position, fault };
+        assert_eq!(
+            problems("nothing, data desc, is_secret_set, big, secret, big desc, big up, "),
+            [
+                at(1, OrderFault::NoSuchField),
+                at(2, OrderFault::Bytes),
+                at(3, OrderFault::Derived),
+                Problem::Encrypted { entity: "Thing".to_owned(), attribute: "secret".to_owned() },
+                at(6, OrderFault::Repeated),
+                at(7, OrderFault::NotATerm),
+                at(8, OrderFault::NotATerm),
+            ]
+        );
+        for wrong in [",", "big,,small", "big DESC", "big desc desc", "big; small"] {
+            assert!(problems(wrong).iter().all(|problem| matches!(problem, Problem::Order { .. })), "{wrong}");
+        }
+        for wrong in ["id", "etag", "revision", "stored_big", "Big", "thing.big", "-big"] {
+            assert_eq!(problems(wrong), [at(1, OrderFault::NoSuchField)], "{wrong}");
+        }
+        assert_eq!(problems("create_time, create_time"), [at(2, OrderFault::Repeated)]);
+    }
+
+    #[test]
+    fn an_order_has_at_most_eight_fields_500_characters_of_texts_and_1024_bytes() {
+        assert_eq!(keys("flag, small, big, color, letter, seen, link, update_time").len(), 9);
+        let nine = "flag, small, big, color, letter, seen, link, update_time, create_time";
+        assert_eq!(problems(nine), [Problem::TooMany { limit: 8 }]);
+
+        assert_eq!(keys("name_1, name_2").len(), 3);
+        for texts in ["name_1, name_2, letter", "endless", "endless, endless"] {
+            assert!(problems(texts).contains(&Problem::OrderTooLong { limit: 500 }), "{texts}");
+        }
+
+        assert_eq!(keys(&format!("{:1024}", "big")).len(), 2);
+        assert_eq!(problems(&format!("{:1025}", "big")), [Problem::TooLong { given: 1_025, limit: 1_024 }]);
+    }
+
+    #[test]
+    fn the_page_goes_on_beyond_the_last_record_or_among_its_likes() {
+        let order = Order::parse("big desc, seen", &thing()).unwrap();
+        let id = Datum::Uuid(Uuid::from_u128(7));
+        let after_id = Condition::greater("id", id.clone());
+        let seen = Condition::IsNull("stored_seen".into());
+        let among = seen.clone().and(after_id.clone());
+        let after_seen = Condition::Any(vec![seen.negated(), among]);
+        let cursor = Order::cursor(&[Datum::Integer(5), Datum::Null, id.clone()]);
+        let big = |comparison| Condition::Compare { column: "stored_big".into(), comparison, value: Datum::Integer(5) };
+        assert_eq!(
+            order.after(&cursor),
+            Some(Condition::Any(vec![
+                big(Comparison::Less),
+                Condition::IsNull("stored_big".into()),
+                big(Comparison::Equal).and(after_seen.clone()),
+            ]))
+        );
+        // Nothing comes after null in a descending order but other nulls.
+        let cursor = Order::cursor(&[Datum::Null, Datum::Null, id.clone()]);
+        assert_eq!(order.after(&cursor), Some(Condition::IsNull("stored_big".into()).and(after_seen)));
+        // By id alone: one comparison.
+        let plain = Order::parse("", &thing()).unwrap();
+        assert_eq!(plain.after(&Order::cursor(&[id])), Some(after_id));
+    }
+
+    const EVERY_KIND: &str = "flag, small desc, color, name_1, seen desc, link";
+
+    fn values() -> impl Strategy<Value = Vec<Datum>> {
+        let or_null = |strategy: BoxedStrategy<Datum>| prop_oneof![1 => Just(Datum::Null), 3 => strategy];
+        let id = || any::<u128>().prop_map(|id| Datum::Uuid(Uuid::from_u128(id))).boxed();
+        let text = any::<String>().prop_map(|text| Datum::Text(text.chars().take(250).collect()));
+        (
+            or_null(any::<bool>().prop_map(Datum::Boolean).boxed()),
+            or_null(any::<i64>().prop_map(Datum::Integer).boxed()),
+            or_null(any::<i64>().prop_map(Datum::Integer).boxed()),
+            or_null(text.boxed()),
+            or_null(any::<i64>().prop_map(|micros| Datum::Time(Timestamp::from_unix_micros(micros))).boxed()),
+            or_null(id()),
+            id(),
+        )
+            .prop_map(|values| vec![values.0, values.1, values.2, values.3, values.4, values.5, values.6])
+    }
+
+    #[test]
+    fn the_longest_cursor_is_within_its_bound() {
+        let longest = Order::parse("name_1, name_2, small, big, color, seen, link, create_time", &thing()).unwrap();
+        let text = Datum::Text("\u{10FFFF}".repeat(250));
+        let mut values = vec![text.clone(), text];
+        values.resize(longest.columns().len(), Datum::Uuid(Uuid::nil()));
+        assert!(Order::cursor(&values).len() <= 2_200);
+    }
+
+    proptest! {
+        #[test]
+        fn a_cursor_is_read_whole_or_not_at_all(values in values(), cut in any::<prop::sample::Index>(), more: u8) {
+            let order = Order::parse(EVERY_KIND, &thing()).unwrap();
+            let cursor = Order::cursor(&values);
+            let mut rest = &cursor[..];
+            let read: Vec<Datum> = order.keys.iter().map(|key| key.read(&mut rest).unwrap()).collect();
+            prop_assert_eq!(read, values);
+            prop_assert!(order.after(&cursor).is_some());
+            prop_assert!(order.after(&cursor[..cut.index(cursor.len())]).is_none());
+            prop_assert!(order.after(&[&cursor[..], &[more]].concat()).is_none());
+        }
+
+        #[test]
+        fn any_bytes_are_a_cursor_or_none_and_each_cursor_has_one_spelling(bytes: Vec<u8>, text: String) {
+            for order in [EVERY_KIND, "", "flag", "name desc", "create_time"] {
+                let order = Order::parse(order, &thing()).unwrap();
+                let mut rest = &bytes[..];
+                let read: Option<Vec<Datum>> = order.keys.iter().map(|key| key.read(&mut rest)).collect();
+                let read = read.filter(|_| rest.is_empty());
+                prop_assert_eq!(read.is_some(), order.after(&bytes).is_some());
+                if let Some(values) = read {
+                    prop_assert_eq!(Order::cursor(&values), &bytes[..]);
+                }
+            }
+            let _total = Order::parse(&text, &thing());
+        }
+    }
+}

@@ -79,3 +79,70 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
     let (pairs, []) = text.as_bytes().as_chunks::<2>() else { return None };
     pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::{root_key::RootKeySet, secret::RootKeyBytes};
+
+    fn root_key(byte: u8) -> RootKeySet {
+        RootKeySet::new(RootKeyBytes::from_slice(&[byte; 32]).unwrap(), Vec::new())
+    }
+
+    /// What a page depends on: method, parent, filter, order and caller.
+    type Parts = [&'static str; 5];
+
+    const PARTS: Parts = ["/List", "organizations/contoso/mailboxes", "a = 1", "a desc", "writer"];
+
+    fn opened(root_key: &RootKeySet, parts: Parts, token: &str) -> Option<Vec<u8>> {
+        with(parts, |context| cursor(root_key, context, token)).unwrap()
+    }
+
+    fn sealed(root_key: &RootKeySet, parts: Parts, cursor: &[u8]) -> String {
+        with(parts, |context| token(root_key, context, cursor)).unwrap()
+    }
+
+    fn with<T>([method, parent, filter, order_by, name]: Parts, call: impl FnOnce(&PageContext<'_>) -> T) -> T {
+        let identity = Identity::Dns(name.to_owned());
+        call(&PageContext { method, parent, filter, order_by, identity: &identity })
+    }
+
+    #[test]
+    fn a_token_is_for_one_list_filter_order_and_caller() {
+        let key = root_key(1);
+        let token = sealed(&key, PARTS, b"cursor");
+        assert_eq!(opened(&key, PARTS, &token), Some(b"cursor".to_vec()));
+        for part in 0..PARTS.len() {
+            for other in ["", "other"] {
+                let mut parts = PARTS;
+                parts[part] = other;
+                assert_eq!(opened(&key, parts, &token), None, "{parts:?}");
+            }
+        }
+        // What moves from one part into the next is something else.
+        let moved = ["/List", "organizations/contoso/mailboxes", "a = 1a", " desc", "writer"];
+        assert_eq!(opened(&key, moved, &token), None);
+        assert_eq!(opened(&root_key(2), PARTS, &token), None);
+    }
+
+    #[test]
+    fn a_token_has_one_spelling_and_none_is_forged() {
+        let key = root_key(1);
+        let token = sealed(&key, PARTS, &[0xAB; 16]);
+        assert_eq!(token.len(), 96);
+        for position in 0..token.len() {
+            for digit in "0123456789abcdefABCDEFgé ".chars() {
+                let mut digits: Vec<char> = token.chars().collect();
+                let before = std::mem::replace(&mut digits[position], digit);
+                let changed: String = digits.into_iter().collect();
+                assert_eq!(opened(&key, PARTS, &changed).is_some(), before == digit, "{position} {digit}");
+            }
+        }
+        let wrong = [&token[1..], &token[2..], &token[..94], &format!("{token}00"), "", "x", &"0".repeat(64)];
+        for wrong in wrong {
+            assert_eq!(opened(&key, PARTS, wrong), None, "{wrong}");
+        }
+        // The empty cursor is one like any other.
+        assert_eq!(opened(&key, PARTS, &sealed(&key, PARTS, b"")), Some(Vec::new()));
+    }
+}
