@@ -14,6 +14,8 @@ pub mod identity;
 pub mod key;
 pub mod key_change;
 pub mod layout;
+pub mod mask;
+pub mod order;
 pub mod organization;
 pub mod page;
 pub mod policy;

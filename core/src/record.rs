@@ -10,7 +10,9 @@ use std::{
 
 use crate::{
     crypto::secret::Plaintext,
+    filter::FilterError,
     id::{RecordId, Timestamp},
+    order::OrderFault,
     records::report_set,
     rule,
     schema::{Attribute, Entity, Kind, Value},
@@ -114,6 +116,27 @@ pub enum Problem {
     },
     /// It isn't an etag that this service gave.
     NotAnEtag,
+    /// It names an encrypted attribute, by which nothing is read, filtered or ordered.
+    Encrypted {
+        /// The entity's name.
+        entity: String,
+        /// The attribute's name.
+        attribute: String,
+    },
+    /// A field can't be ordered by.
+    Order {
+        /// Which one, from 1.
+        position: usize,
+        /// What is wrong with it.
+        fault: OrderFault,
+    },
+    /// The texts that are to be ordered by may together be longer than this many Unicode scalar values.
+    OrderTooLong {
+        /// How long they may be.
+        limit: u32,
+    },
+    /// The text is no filter of the entity.
+    Filter(FilterError),
     /// The record breaks a rule of its entity.
     Rule {
         /// The rule's name for programs.
@@ -126,6 +149,12 @@ pub enum Problem {
 }
 
 impl Problem {
+    /// An encrypted attribute was named where none can be.
+    #[must_use]
+    pub fn encrypted(entity: &Entity, attribute: &Attribute) -> Problem {
+        Problem::Encrypted { entity: entity.name.clone(), attribute: attribute.name.clone() }
+    }
+
     /// Its name for programs; part of the contract.
     #[must_use]
     pub fn reason(&self) -> &str {
@@ -150,6 +179,10 @@ impl Problem {
             Problem::NotAName { .. } => "NOT_A_NAME",
             Problem::TooMany { .. } => "TOO_MANY",
             Problem::NotAnEtag => "NOT_AN_ETAG",
+            Problem::Encrypted { .. } => "ENCRYPTED",
+            Problem::Order { .. } => "NOT_ORDERABLE",
+            Problem::OrderTooLong { .. } => "ORDER_TOO_LONG",
+            Problem::Filter(_) => "NOT_A_FILTER",
             Problem::Rule { reason, .. } => reason,
         }
     }
@@ -180,6 +213,14 @@ impl fmt::Display for Problem {
             Problem::NotAName { form } => write!(f, "must be of the form `{form}`"),
             Problem::TooMany { limit } => write!(f, "has too many elements; at most {limit} are allowed"),
             Problem::NotAnEtag => f.write_str("is not an etag of this service"),
+            Problem::Encrypted { attribute, .. } => {
+                write!(f, "names `{attribute}`, which is encrypted: it can't be read, filtered or ordered by")
+            }
+            Problem::Order { position, fault } => write!(f, "has in place {position} what {fault}"),
+            Problem::OrderTooLong { limit } => {
+                write!(f, "has texts that may together be longer than the {limit} characters that can be ordered by")
+            }
+            Problem::Filter(error) => write!(f, "is wrong {error}"),
             Problem::Rule { description, .. } => f.write_str(description),
         }
     }

@@ -361,3 +361,6 @@ fn attribute_problem(attribute: &Attribute, entity: &Entity, entities: &[Entity]
         Some(_) | None => None,
     }
 }
+
+#[cfg(test)]
+pub(crate) mod testing;

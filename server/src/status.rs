@@ -174,12 +174,24 @@ impl StatusBuilder {
     }
 }
 
-/// Fields of a request are wrong; all of them are listed.
+/// Fields of a request are wrong; all of them are listed. What has a reason of its own goes before what is merely wrong.
 pub(crate) fn invalid(violations: Vec<Violation>) -> Status {
-    let code = violations.iter().find_map(|violation| own_dynamics_code(&violation.problem)).unwrap_or("80040203");
-    let builder =
+    let problems = || violations.iter().map(|violation| &violation.problem);
+    let encrypted = problems().find(|problem| matches!(problem, Problem::Encrypted { .. }));
+    let filter = problems().find(|problem| matches!(problem, Problem::Filter(_)));
+    let builder = if let Some(Problem::Encrypted { entity, attribute }) = encrypted {
+        let message = format!("{entity}.{attribute} is encrypted: it can't be read, filtered or ordered by");
+        StatusBuilder::new(Code::InvalidArgument, ErrorReason::EncryptedAttribute, message)
+            .with("entity", entity)
+            .with("attribute", attribute)
+    } else if let Some(Problem::Filter(error)) = filter {
+        let message = format!("the filter is wrong {error}");
+        StatusBuilder::new(Code::InvalidArgument, ErrorReason::FilterInvalid, message).with("position", error.position)
+    } else {
+        let code = problems().find_map(own_dynamics_code).unwrap_or("80040203");
         StatusBuilder::new(Code::InvalidArgument, ErrorReason::FieldInvalid, "the request has invalid fields")
-            .dynamics_code(code);
+            .dynamics_code(code)
+    };
     violations.into_iter().fold(builder, StatusBuilder::reasoned_violation).build()
 }
 
@@ -206,7 +218,11 @@ fn own_dynamics_code(problem: &Problem) -> Option<&str> {
         | Problem::NotAUuid
         | Problem::NotAName { .. }
         | Problem::TooMany { .. }
-        | Problem::NotAnEtag => None,
+        | Problem::NotAnEtag
+        | Problem::Encrypted { .. }
+        | Problem::Filter(_)
+        | Problem::Order { .. }
+        | Problem::OrderTooLong { .. } => None,
     }
 }
 
@@ -215,7 +231,7 @@ pub(crate) fn page_token_invalid() -> Status {
     StatusBuilder::new(
         Code::InvalidArgument,
         ErrorReason::PageTokenInvalid,
-        "the page token was not given for this list and this caller",
+        "the page token was not given for this list, as it is filtered and ordered, and this caller",
     )
     .violation("page_token", "is not a token that this list gave")
     .build()
