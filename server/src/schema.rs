@@ -472,6 +472,62 @@ mod tests {
         assert_eq!(encrypted.len(), 5);
     }
 
+    /// The built-in descriptors with one text in the place of another, which is as long and stands there.
+    fn read_with(text: &str, other: &str) -> Result<ServedSchema, DescriptorError> {
+        assert_eq!(text.len(), other.len());
+        let mut encoded = fieldseal::FILE_DESCRIPTOR_SET.to_vec();
+        let at = encoded.windows(text.len()).position(|window| window == text.as_bytes()).unwrap();
+        encoded.splice(at..at + text.len(), other.bytes());
+        read(&encoded)
+    }
+
+    #[test]
+    fn a_choice_has_its_name_and_no_choice_is_none() {
+        let served = read(fieldseal::FILE_DESCRIPTOR_SET).unwrap();
+        let profiles = served.schema.by_collection("emailServerProfiles").unwrap();
+        let Kind::Choice(choices) = &profiles.attribute("server_type").unwrap().kind else { panic!("no choice") };
+        let found: Vec<_> = choices.iter().map(|choice| (choice.number, choice.name.as_str())).collect();
+        assert_eq!(found.len(), 5, "{found:?}");
+        assert!(found.contains(&(2, "SERVER_TYPE_OTHER")), "{found:?}");
+    }
+
+    #[test]
+    fn a_rule_that_can_not_be_read_is_an_error_that_names_it() {
+        for (text, other, words) in [
+            (
+                "use_auto_discover = true AND incoming_server_location",
+                "use_auto_discover = true AND incoming_server_lacation",
+                "EmailServerProfile, rule `INCOMING_LOCATION_NOT_REQUIRED`: its `refuse_when` can't be read: at position 29: \
+                 there is no field `incoming_server_lacation` in EmailServerProfile",
+            ),
+            (
+                "incoming_use_ssl = false AND",
+                "incoming_use_ssl = falso AND",
+                "EmailServerProfile, rule `INCOMING_SSL_REQUIRED_FOR_ONLINE`: its `refuse_when` can't be read: at position 19: \
+                 `incoming_use_ssl` is compared with `true` or `false`",
+            ),
+            (
+                "8005E233",
+                "8005e233",
+                "Mailbox, rule `EMAILS_NOT_DELETABLE`: its `dynamics_code` must be 8 hexadecimal digits, letters in upper case",
+            ),
+            (
+                "EMAILS_NOT_DELETABLE",
+                "EMAILS_NOT-DELETABLE",
+                "Mailbox, rule `EMAILS_NOT-DELETABLE`: its `reason` must be 2 to 63 upper-case ASCII letters, digits and `_`, \
+                 beginning with a letter",
+            ),
+            (
+                "OUTGOING_LOCATION_NOT_REQUIRED",
+                "INCOMING_LOCATION_NOT_REQUIRED",
+                "EmailServerProfile has two rules with the reason `INCOMING_LOCATION_NOT_REQUIRED`",
+            ),
+        ] {
+            let error = read_with(text, other).err().expect(words);
+            assert_eq!(error.to_string(), words);
+        }
+    }
+
     #[test]
     fn a_time_goes_there_and_back_to_the_microsecond() {
         for micros in [0, -1, 1, 1_700_000_000_123_456, -62_135_596_800_000_000] {
