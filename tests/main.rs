@@ -16,6 +16,7 @@ mod filter_language;
 mod key_life;
 mod one_at_a_time;
 mod permission;
+mod queries;
 mod records;
 mod rules;
 mod secrets;

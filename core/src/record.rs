@@ -180,8 +180,8 @@ impl Problem {
             Problem::TooMany { .. } => "TOO_MANY",
             Problem::NotAnEtag => "NOT_AN_ETAG",
             Problem::Encrypted { .. } => "ENCRYPTED",
-            Problem::Order { .. } => "NOT_ORDERABLE",
-            Problem::OrderTooLong { .. } => "ORDER_TOO_LONG",
+            Problem::Order { fault, .. } => fault.reason(),
+            Problem::OrderTooLong { .. } => "NOT_ORDERABLE",
             Problem::Filter(_) => "NOT_A_FILTER",
             Problem::Rule { reason, .. } => reason,
         }

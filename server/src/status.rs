@@ -220,9 +220,9 @@ fn own_dynamics_code(problem: &Problem) -> Option<&str> {
         | Problem::TooMany { .. }
         | Problem::NotAnEtag
         | Problem::Encrypted { .. }
-        | Problem::Filter(_)
         | Problem::Order { .. }
-        | Problem::OrderTooLong { .. } => None,
+        | Problem::OrderTooLong { .. }
+        | Problem::Filter(_) => None,
     }
 }
 

@@ -482,7 +482,7 @@ fn shown(thing: &Thing, mask: &BTreeSet<usize>) -> Record {
 fn run<S: Strategy>(strategy: S, test: impl AsyncFn(&Lists, S::Value) -> Result<(), TestCaseError>) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let lists = runtime.block_on(Lists::new());
-    let config = Config { cases: 150, failure_persistence: None, ..Config::default() };
+    let config = Config { failure_persistence: None, ..Config::default() };
     let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
     match runner.run(&strategy, |case| runtime.block_on(test(&lists, case))) {
         Ok(()) => {}
