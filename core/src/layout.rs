@@ -216,6 +216,7 @@ fn table(name: &'static str, key: &[&'static str], columns: &[(&'static str, Wri
             name: name.into(),
             columns: columns.iter().map(column).collect(),
             key: key.iter().map(|&name| name.into()).collect(),
+            indexes: Vec::new(),
         },
         cells: Vec::new(),
     }
