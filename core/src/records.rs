@@ -1,4 +1,5 @@
-//! Records and what can be done with them: create, get, list, update, delete, and reveal.
+//! Records and what can be done with them: create, get, list, update, delete, and reveal; how often a write is made is for
+//! [`repetition`].
 //!
 //! No use case knows an entity: all go by the schema. Encrypted attributes come in as [`Given::Secret`], are sealed before they reach a
 //! store, and leave only through [`reveal`].
@@ -7,6 +8,7 @@ pub mod create;
 pub mod delete;
 pub mod get;
 pub mod list;
+pub mod repetition;
 pub mod reveal;
 pub mod update;
 
@@ -18,8 +20,9 @@ use crate::{
     id::RecordId,
     organization::{Keys, Organization, ring_rows},
     record::{Given, Problem, Record, Violation, field_violation},
+    records::repetition::Mode,
     schema::{Attribute, Entity, Kind, Value},
-    store::{Cause, CommitError, Condition, Datum, Name, Row, Select, Step, Unavailable},
+    store::{Cause, CommitError, Condition, Datum, Expect, Name, Row, Select, Step, Unavailable},
 };
 
 /// Where a record is: its organization, its entity, its id.
@@ -59,6 +62,9 @@ pub enum RecordError {
     /// The record changed since the etag was given.
     #[error("the record has changed")]
     EtagMismatch,
+    /// Another request of this caller had the same id.
+    #[error("the request id belongs to another request")]
+    RequestIdReused,
     /// Another record refers to it and does not let it go.
     #[error("the record is referred to")]
     ReferenceInUse {
@@ -133,9 +139,12 @@ impl Plan {
         self.refusals.push(refusal);
     }
 
-    /// Commits; `Ok(None)` if it took effect, `Ok(Some(refusal))` if it did not.
-    async fn commit(self, organization: &Organization) -> Result<Option<Refusal>, RecordError> {
-        let Plan { steps, refusals } = self;
+    /// Commits; `Ok(None)` if it took effect, or would have, `Ok(Some(refusal))` if it did not.
+    async fn commit(self, organization: &Organization, mode: Mode<'_>) -> Result<Option<Refusal>, RecordError> {
+        let Plan { steps, refusals } = match mode {
+            Mode::Make | Mode::MakeOnce(_) => self,
+            Mode::ValidateOnly => self.without_effects(),
+        };
         match organization.commit(steps).await {
             Ok(()) => Ok(None),
             Err(CommitError::Refused { step }) => match refusals.into_iter().nth(step) {
@@ -145,6 +154,39 @@ impl Plan {
             Err(CommitError::Unavailable(cause)) => Err(RecordError::Unavailable(cause)),
             Err(CommitError::Unknown(cause)) => Err(RecordError::Unknown(cause)),
         }
+    }
+}
+
+impl Plan {
+    /// What the steps expect, without what they do.
+    fn without_effects(self) -> Plan {
+        let mut plan = Plan::default();
+        for (step, refusal) in self.steps.into_iter().zip(self.refusals) {
+            if let Some(step) = expectation(step) {
+                plan.step(step, refusal);
+            }
+        }
+        plan
+    }
+}
+
+/// What a step expects of the rows that are there; `None` if it takes them as they come.
+fn expectation(step: Step) -> Option<Step> {
+    match step {
+        Step::Require { .. } | Step::Forbid { .. } => Some(step),
+        Step::Insert { table, row } => {
+            let id = row.into_iter().find(|(column, _)| column == "id");
+            id.map(|(column, id)| Step::Forbid { table, rows: Condition::equal(column, id) })
+        }
+        Step::Update { table, rows, expect: Expect::One, .. } | Step::Delete { table, rows, expect: Expect::One } => {
+            Some(Step::Require { table, rows })
+        }
+        Step::Update { expect: Expect::Any, .. }
+        | Step::Delete { expect: Expect::Any, .. }
+        | Step::Prune { .. }
+        | Step::CreateTable(_)
+        | Step::AddColumn { .. }
+        | Step::Audit(_) => None,
     }
 }
 

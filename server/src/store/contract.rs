@@ -10,8 +10,8 @@ use fieldseal_core::{
     id::Timestamp,
     port::Pending,
     store::{
-        Column, ColumnType, Commit, CommitError, Comparison, Condition, Datum, Direction, Index, Name, Row, Select, Step,
-        Store, Table,
+        Column, ColumnType, Commit, CommitError, Comparison, Condition, Datum, Direction, Index, Name, Row, Select,
+        Step, Store, Table,
     },
 };
 use uuid::Uuid;

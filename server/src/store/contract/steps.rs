@@ -179,11 +179,8 @@ pub(crate) async fn a_prune_takes_no_more_than_it_may(subject: &dyn Subject) {
     apply(&*store, (1..=5).map(|number| insert(number, [("number", Datum::Integer(1))])).collect()).await;
     apply(&*store, vec![insert(6, [("number", Datum::Integer(2))]), insert(7, [])]).await;
     let prune = |at_most| {
-        let rows = Condition::Compare {
-            column: "number".into(),
-            comparison: Comparison::Less,
-            value: Datum::Integer(2),
-        };
+        let rows =
+            Condition::Compare { column: "number".into(), comparison: Comparison::Less, value: Datum::Integer(2) };
         vec![Step::Prune { table: THING.into(), key: vec!["id".into()], rows, at_most }]
     };
     for left in [5, 3, 1, 0] {
