@@ -16,6 +16,7 @@ mod key_life;
 mod one_at_a_time;
 mod permission;
 mod records;
+mod repetition;
 mod secrets;
 mod story;
 mod transport;

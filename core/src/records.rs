@@ -369,3 +369,46 @@ async fn read_record(place: &Place) -> Result<Option<Record>, Unavailable> {
     let found = place.organization.store.select(select).await?;
     found.into_iter().next().map(|row| parse_row(&place.entity, row)).transpose()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Assignment;
+
+    #[test]
+    fn a_plan_without_effects_expects_the_same_and_refuses_alike() {
+        let id = || Datum::Uuid(uuid::Uuid::from_u128(7));
+        let table = || Name::from("Mailbox");
+        let rows = || Condition::equal("id", id());
+        let steps = vec![
+            Step::Prune { table: table(), key: vec!["id".into()], rows: rows(), at_most: 1 },
+            Step::Require { table: table(), rows: rows() },
+            Step::Insert { table: table(), row: vec![("name".into(), Datum::Null), ("id".into(), id())] },
+            Step::Update { table: table(), rows: rows(), set: Vec::new(), expect: Expect::One },
+            Step::Update {
+                table: table(),
+                rows: rows(),
+                set: vec![Assignment::Add("revision".into(), 1)],
+                expect: Expect::Any,
+            },
+            Step::Delete { table: table(), rows: rows(), expect: Expect::One },
+            Step::Forbid { table: table(), rows: rows() },
+        ];
+        let mut plan = Plan::default();
+        for (index, step) in steps.into_iter().enumerate() {
+            let attribute = index.to_string();
+            let answer = RecordError::ReferenceInUse { entity: String::new(), attribute };
+            plan.step(step, Refusal::Answer(answer));
+        }
+        let Plan { steps, refusals } = plan.without_effects();
+        let steps: Vec<_> = steps.iter().map(|step| format!("{step:?}")).collect();
+        let require = format!("{:?}", Step::Require { table: table(), rows: rows() });
+        let forbid = format!("{:?}", Step::Forbid { table: table(), rows: rows() });
+        assert_eq!(steps, [&require, &forbid, &require, &require, &forbid].map(String::as_str));
+        let answers = refusals.iter().map(|refusal| match refusal {
+            Refusal::Answer(RecordError::ReferenceInUse { attribute, .. }) => attribute.as_str(),
+            Refusal::Answer(_) | Refusal::Moved | Refusal::StaleRing => "",
+        });
+        assert_eq!(answers.collect::<Vec<_>>(), ["1", "2", "3", "5", "6"]);
+    }
+}

@@ -216,3 +216,135 @@ fn value(given: Option<&Given>) -> (&'static str, Cow<'_, [u8]>) {
 }
 
 const LABEL: &str = "fieldseal request v1";
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+    use crate::{crypto::secret::Plaintext, schema::Kind};
+
+    const ORGANIZATION: OrganizationId = OrganizationId::from_bytes([1; 16]);
+    const ID: RequestId = RequestId::from_bytes([2; 16]);
+    const RECORD: RecordId = RecordId::from_bytes([3; 16]);
+
+    fn attribute(name: &str, kind: Kind) -> Attribute {
+        Attribute {
+            name: name.to_owned(),
+            storage_name: name.to_owned(),
+            kind,
+            encrypted: false,
+            required: false,
+            default: None,
+            max_length: None,
+            minimum: None,
+            maximum: None,
+            output_only: false,
+            immutable: false,
+            valid_for_create: true,
+            valid_for_update: true,
+            deprecated_for: None,
+        }
+    }
+
+    fn entity(storage_name: &str) -> Entity {
+        let attributes = vec![attribute("a", Kind::Text), attribute("b", Kind::Text)];
+        Entity {
+            name: storage_name.to_owned(),
+            collection: storage_name.to_owned(),
+            singular: storage_name.to_owned(),
+            storage_name: storage_name.to_owned(),
+            id_required: false,
+            attributes,
+        }
+    }
+
+    fn asked<'a>(entity: &'a Entity, given: &'a [(usize, Option<Given>)]) -> Asked<'a> {
+        Asked {
+            verb: Verb::Update,
+            organization: ORGANIZATION,
+            entity,
+            named: Some(RECORD),
+            etag_revision: Some(7),
+            attributes: given.iter().map(|(index, given)| (&entity.attributes[*index], given.as_ref())).collect(),
+        }
+    }
+
+    #[test]
+    fn requests_that_ask_for_something_else_are_told_apart() {
+        let (mailbox, queue) = (entity("Mailbox"), entity("Queue"));
+        let values = || {
+            [
+                None,
+                Some(Given::Secret(Plaintext::from("x".to_owned()))),
+                Some(Given::Secret(Plaintext::from(String::new()))),
+                Some(Given::Clear(Value::Text("x".to_owned()))),
+                Some(Given::Clear(Value::Text(String::new()))),
+                Some(Given::Clear(Value::Bytes(b"x".to_vec()))),
+                Some(Given::Clear(Value::Boolean(false))),
+                Some(Given::Clear(Value::Boolean(true))),
+                Some(Given::Clear(Value::Integer(0))),
+                Some(Given::Clear(Value::Time(Timestamp::from_unix_micros(0)))),
+                Some(Given::Clear(Value::Reference(RecordId::from_bytes([0; 16])))),
+            ]
+        };
+        let mut messages = Vec::new();
+        for attribute in [0, 1] {
+            for value in values() {
+                messages.push(message("cn:a", ID, &asked(&mailbox, &[(attribute, value)])).to_vec());
+            }
+        }
+        let both = || [(0, None), (1, Some(Given::Clear(Value::Text("x".to_owned()))))];
+        messages.push(message("cn:a", ID, &asked(&mailbox, &[])).to_vec());
+        messages.push(message("cn:a", ID, &asked(&mailbox, &both())).to_vec());
+        messages.push(message("cn:a", ID, &asked(&queue, &both())).to_vec());
+        messages.push(message("cn:b", ID, &asked(&mailbox, &both())).to_vec());
+        messages.push(message("cn:a", RequestId::from_bytes([9; 16]), &asked(&mailbox, &both())).to_vec());
+        let changes: [fn(&mut Asked<'_>); 7] = [
+            |asked| asked.verb = Verb::Create,
+            |asked| asked.verb = Verb::Delete,
+            |asked| asked.organization = OrganizationId::from_bytes([9; 16]),
+            |asked| asked.named = None,
+            |asked| asked.named = Some(RecordId::from_bytes([9; 16])),
+            |asked| asked.etag_revision = None,
+            |asked| asked.etag_revision = Some(8),
+        ];
+        for change in changes {
+            let given = both();
+            let mut asked = asked(&mailbox, &given);
+            change(&mut asked);
+            messages.push(message("cn:a", ID, &asked).to_vec());
+        }
+        let count = messages.len();
+        assert_eq!(messages.into_iter().collect::<HashSet<_>>().len(), count);
+    }
+
+    #[test]
+    fn the_message_of_a_request_never_changes() {
+        let mailbox = entity("M");
+        let given = [(0, Some(Given::Secret(Plaintext::from("s".to_owned())))), (1, None)];
+        let message = message("cn:a", ID, &asked(&mailbox, &given));
+        let mut expected = Vec::new();
+        let parts: [&[u8]; 14] = [
+            b"fieldseal request v1",
+            b"cn:a",
+            &[2; 16],
+            &[1; 16],
+            b"update",
+            b"M",
+            &[3; 16],
+            &[0, 0, 0, 0, 0, 0, 0, 7],
+            b"a",
+            b"secret",
+            b"s",
+            b"b",
+            b"null",
+            b"",
+        ];
+        for part in parts {
+            expected.extend(u32::try_from(part.len()).unwrap().to_be_bytes());
+            expected.extend(part);
+        }
+        assert_eq!(*message, expected);
+    }
+}
