@@ -18,6 +18,7 @@ mod one_at_a_time;
 mod permission;
 mod queries;
 mod records;
+mod repetition;
 mod rules;
 mod secrets;
 mod story;

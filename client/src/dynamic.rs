@@ -11,8 +11,10 @@ use crate::{
     client::Client,
     codec::{Answer, Encoded},
     error::{CallError, Error},
+    method::Repetition,
     records::{ListOptions, Page, Pages},
     schema::{self, EntityType, SchemaError, fault},
+    write::{Write, WriteOptions},
 };
 
 /// The records of one entity, by its [`EntityType`].
@@ -32,7 +34,7 @@ impl Client {
 
 impl<'a> DynamicRecords<'a> {
     /// Creates a record in the organization `parent` and answers with it as it is stored. `id`: its UUID; `None` lets the server draw
-    /// one. The record's text is wiped once it is encoded.
+    /// one. The record's text is wiped once it is encoded. Made once, however often it is repeated.
     ///
     /// # Errors
     /// See the contract.
@@ -42,6 +44,20 @@ impl<'a> DynamicRecords<'a> {
         record: DynamicMessage,
         id: Option<&str>,
     ) -> Result<DynamicMessage, Error> {
+        self.create_with(parent, record, id, WriteOptions::default()).await
+    }
+
+    /// As [`create`](Self::create), only to check it or with a request id of the caller's own.
+    ///
+    /// # Errors
+    /// See the contract.
+    pub async fn create_with(
+        &self,
+        parent: &str,
+        record: DynamicMessage,
+        id: Option<&str>,
+        options: WriteOptions,
+    ) -> Result<DynamicMessage, Error> {
         let method = &self.entity.create;
         let singular = &self.entity.options.singular;
         let mut request = DynamicMessage::new(method.input());
@@ -50,7 +66,7 @@ impl<'a> DynamicRecords<'a> {
         if let Some(id) = id {
             set(&mut request, &format!("{singular}_id"), Value::String(id.to_owned()))?;
         }
-        self.call(method, false, request).await
+        self.write(method, request, options).await
     }
 
     /// Answers with one record, by its resource name.
@@ -70,7 +86,7 @@ impl<'a> DynamicRecords<'a> {
         let mut request = DynamicMessage::new(method.input());
         set(&mut request, "name", Value::String(name.to_owned()))?;
         set_mask(&mut request, "read_mask", read_mask)?;
-        self.call(method, true, request).await
+        self.call(method, Repetition::Read, request).await
     }
 
     /// Lists the records of the organization `parent`: one page of them.
@@ -93,15 +109,29 @@ impl<'a> DynamicRecords<'a> {
             set(&mut request, "return_total_size", Value::Bool(true))?;
         }
         set_mask(&mut request, "read_mask", &options.read_mask)?;
-        self.page(&mut self.call(method, true, request).await?)
+        self.page(&mut self.call(method, Repetition::Read, request).await?)
     }
 
     /// Writes the attributes that `update_mask` names, of the record that the field `name` of `record` names, and answers with it as it
-    /// is now. An attribute of the mask without a value becomes null. The record's text is wiped once it is encoded.
+    /// is now. An attribute of the mask without a value becomes null. The record's text is wiped once it is encoded. Made once, however
+    /// often it is repeated.
     ///
     /// # Errors
     /// See the contract.
     pub async fn update(&self, record: DynamicMessage, update_mask: &[String]) -> Result<DynamicMessage, Error> {
+        self.update_with(record, update_mask, WriteOptions::default()).await
+    }
+
+    /// As [`update`](Self::update), only to check it or with a request id of the caller's own.
+    ///
+    /// # Errors
+    /// See the contract.
+    pub async fn update_with(
+        &self,
+        record: DynamicMessage,
+        update_mask: &[String],
+        options: WriteOptions,
+    ) -> Result<DynamicMessage, Error> {
         let method = &self.entity.update;
         let mut request = DynamicMessage::new(method.input());
         let mut mask = DynamicMessage::new(message_of_field(&request, "update_mask")?);
@@ -109,19 +139,47 @@ impl<'a> DynamicRecords<'a> {
         set(&mut mask, "paths", Value::List(paths))?;
         set(&mut request, &self.entity.options.singular, Value::Message(record))?;
         set(&mut request, "update_mask", Value::Message(mask))?;
-        self.call(method, false, request).await
+        self.write(method, request, options).await
     }
 
-    /// Deletes a record. `etag` "" deletes it whatever its state.
+    /// Deletes a record. `etag` "" deletes it whatever its state. Made once, however often it is repeated.
     ///
     /// # Errors
     /// See the contract.
     pub async fn delete(&self, name: &str, etag: &str) -> Result<(), Error> {
+        self.delete_with(name, etag, WriteOptions::default()).await
+    }
+
+    /// As [`delete`](Self::delete), only to check it or with a request id of the caller's own.
+    ///
+    /// # Errors
+    /// See the contract.
+    pub async fn delete_with(&self, name: &str, etag: &str, options: WriteOptions) -> Result<(), Error> {
         let method = &self.entity.delete;
         let mut request = DynamicMessage::new(method.input());
         set(&mut request, "name", Value::String(name.to_owned()))?;
         set(&mut request, "etag", Value::String(etag.to_owned()))?;
-        self.call(method, false, request).await.map(drop)
+        self.write(method, request, options).await.map(drop)
+    }
+
+    /// A service of a schema of its own may know no request ids: then none is drawn, and the call isn't repeated.
+    async fn write(
+        &self,
+        method: &MethodDescriptor,
+        mut request: DynamicMessage,
+        mut options: WriteOptions,
+    ) -> Result<DynamicMessage, Error> {
+        if options.request_id.is_none() && method.input().get_field_by_name(REQUEST_ID).is_none() {
+            options.request_id = Some(String::new());
+        }
+        let Write { validate_only, request_id, repetition } = self.client.write(options);
+        if validate_only {
+            set(&mut request, "validate_only", Value::Bool(true))?;
+        }
+        if !request_id.is_empty() {
+            set(&mut request, REQUEST_ID, Value::String(request_id))?;
+        }
+        self.call(method, repetition, request).await
     }
 
     /// Lists the records of the organization `parent`, page after page.
@@ -137,12 +195,12 @@ impl<'a> DynamicRecords<'a> {
     async fn call(
         &self,
         method: &MethodDescriptor,
-        only_reads: bool,
+        repetition: Repetition,
         mut request: DynamicMessage,
     ) -> Result<DynamicMessage, Error> {
         let encoded = Encoded::of(&request);
         wipe_message(&mut request);
-        let answer = self.client.unary(&schema::method(method, only_reads), encoded).await?;
+        let answer = self.client.unary(&schema::method(method, repetition), encoded).await?;
         decode(method.output(), &answer)
     }
 
@@ -189,6 +247,8 @@ fn message_of_field(message: &DynamicMessage, field: &str) -> Result<MessageDesc
 fn decode(descriptor: MessageDescriptor, answer: &Answer) -> Result<DynamicMessage, Error> {
     DynamicMessage::decode(descriptor, answer.as_slice()).map_err(|error| CallError::unreadable(error).into())
 }
+
+const REQUEST_ID: &str = "request_id";
 
 /// Wipes every text in a message, and every run of bytes that nobody else holds.
 fn wipe_message(message: &mut DynamicMessage) {

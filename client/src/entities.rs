@@ -12,6 +12,7 @@ use crate::{
     method::Method,
     records::{ListOptions, Page, Pages, Records},
     v1,
+    write::{Write, WriteOptions},
 };
 
 macro_rules! entities {
@@ -35,7 +36,7 @@ macro_rules! entities {
 
         $(impl<'a> Records<'a, v1::$Entity> {
             /// Creates a record in the organization `parent` and answers with it as it is stored. `id`: its UUID; `None` lets the
-            /// server draw one. Never repeated by itself.
+            /// server draw one. Made once, however often it is repeated.
             ///
             /// # Errors
             /// See the contract.
@@ -45,17 +46,33 @@ macro_rules! entities {
                 record: v1::$Entity,
                 id: Option<String>,
             ) -> Result<v1::$Entity, Error> {
+                self.create_with(parent, record, id, WriteOptions::default()).await
+            }
+
+            /// As [`create`](Self::create), only to check it or with a request id of the caller's own.
+            ///
+            /// # Errors
+            /// See the contract.
+            pub async fn create_with(
+                &self,
+                parent: impl Into<String>,
+                record: v1::$Entity,
+                id: Option<String>,
+                options: WriteOptions,
+            ) -> Result<v1::$Entity, Error> {
+                let Write { validate_only, request_id, repetition } = self.client.write(options);
                 let mut request = v1::$CreateRequest {
                     parent: parent.into(),
                     $singular: Some(record),
                     $id: id.unwrap_or_default(),
-                    ..Default::default()
+                    validate_only,
+                    request_id,
                 };
                 let encoded = Encoded::of(&request);
                 if let Some(record) = &mut request.$singular {
                     $(record.$encrypted.zeroize();)+
                 }
-                decode(&self.client.unary(&method!($service, $Create, write), encoded).await?)
+                decode(&self.client.unary(&method!($service, $Create, write).repeated(repetition), encoded).await?)
             }
 
             /// Answers with one record, by its resource name.
@@ -118,8 +135,8 @@ macro_rules! entities {
             }
 
             /// Writes the attributes that `update_mask` names, of the record that `record.name` names, and answers with it as it
-            /// is now. An attribute of the mask without a value becomes null; an empty mask means every attribute that has one. Never
-            /// repeated by itself.
+            /// is now. An attribute of the mask without a value becomes null; an empty mask means every attribute that has one. Made
+            /// once, however often it is repeated.
             ///
             /// # Errors
             /// See the contract.
@@ -128,26 +145,56 @@ macro_rules! entities {
                 record: v1::$Entity,
                 update_mask: impl IntoIterator<Item = impl Into<String>>,
             ) -> Result<v1::$Entity, Error> {
+                self.update_with(record, update_mask, WriteOptions::default()).await
+            }
+
+            /// As [`update`](Self::update), only to check it or with a request id of the caller's own.
+            ///
+            /// # Errors
+            /// See the contract.
+            pub async fn update_with(
+                &self,
+                record: v1::$Entity,
+                update_mask: impl IntoIterator<Item = impl Into<String>>,
+                options: WriteOptions,
+            ) -> Result<v1::$Entity, Error> {
+                let Write { validate_only, request_id, repetition } = self.client.write(options);
                 let paths = update_mask.into_iter().map(Into::into).collect();
                 let mut request = v1::$UpdateRequest {
                     $singular: Some(record),
                     update_mask: Some(FieldMask { paths }),
-                    ..Default::default()
+                    validate_only,
+                    request_id,
                 };
                 let encoded = Encoded::of(&request);
                 if let Some(record) = &mut request.$singular {
                     $(record.$encrypted.zeroize();)+
                 }
-                decode(&self.client.unary(&method!($service, $Update, write), encoded).await?)
+                decode(&self.client.unary(&method!($service, $Update, write).repeated(repetition), encoded).await?)
             }
 
-            /// Deletes a record. `etag` "" deletes it whatever its state. Never repeated by itself.
+            /// Deletes a record. `etag` "" deletes it whatever its state. Made once, however often it is repeated.
             ///
             /// # Errors
             /// See the contract.
             pub async fn delete(&self, name: impl Into<String>, etag: impl Into<String>) -> Result<(), Error> {
-                let request = v1::$DeleteRequest { name: name.into(), etag: etag.into(), ..Default::default() };
-                decode(&self.client.unary(&method!($service, $Delete, write), Encoded::of(&request)).await?)
+                self.delete_with(name, etag, WriteOptions::default()).await
+            }
+
+            /// As [`delete`](Self::delete), only to check it or with a request id of the caller's own.
+            ///
+            /// # Errors
+            /// See the contract.
+            pub async fn delete_with(
+                &self,
+                name: impl Into<String>,
+                etag: impl Into<String>,
+                options: WriteOptions,
+            ) -> Result<(), Error> {
+                let Write { validate_only, request_id, repetition } = self.client.write(options);
+                let request = v1::$DeleteRequest { name: name.into(), etag: etag.into(), validate_only, request_id };
+                let method = method!($service, $Delete, write).repeated(repetition);
+                decode(&self.client.unary(&method, Encoded::of(&request)).await?)
             }
         })+
 

@@ -20,8 +20,9 @@
 //! * **Secrets.** Key texts and revealed values are [`SecretString`] and [`SecretSlice`], wiped when they are dropped. A request that
 //!   carries one is encoded once and wiped. What can't be wiped from here are the buffers of HTTP/2 and TLS.
 //! * **Errors.** [`Error::action`] says what to do: correct the call, wait, look whether it took effect, or give up.
-//! * **Retries.** Only methods that read are repeated, only after failures that pass, and never for longer than the call's timeout: see
-//!   [`RetryPolicy`].
+//! * **Retries.** What reads, and what writes records, is repeated after failures that pass, and never for longer than the call's timeout:
+//!   see [`RetryPolicy`]. A write carries an id by which the server tells a repetition, so that it is made once: see [`WriteOptions`],
+//!   which also only check a write.
 //!
 //! * **Lists.** [`ListOptions`] filters, orders and masks; `pages` walks over all pages:
 //!
@@ -57,6 +58,7 @@ mod records;
 mod retry;
 mod schema;
 mod secret_access;
+mod write;
 
 pub use builder::{ClientBuilder, SetupError};
 pub use client::Client;
@@ -72,3 +74,4 @@ pub use secrecy::{ExposeSecret, SecretSlice, SecretString};
 pub use secret_access::SecretValue;
 pub use tonic::Code;
 pub use v1::ErrorReason;
+pub use write::{WriteOptions, new_request_id};

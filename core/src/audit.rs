@@ -188,6 +188,7 @@ pub fn table() -> Table {
             column("hash", ColumnType::Bytes, false),
         ],
         key: vec!["writer".into(), "sequence".into()],
+        indexes: Vec::new(),
     }
 }
 

@@ -8,7 +8,7 @@
 use crate::{
     audit,
     schema::{Entity, Kind, Schema},
-    store::{Column, ColumnType, Name, Table},
+    store::{Column, ColumnType, Index, Name, Table},
 };
 
 /// The organization's own name and id, and nothing else: one row.
@@ -25,6 +25,9 @@ pub const RESTORE_ATTEMPT: &str = "fieldseal_restore_attempt";
 pub const REENCRYPTION: &str = "fieldseal_reencryption";
 /// Cells that the last re-encryption could not open.
 pub const UNREADABLE_CELL: &str = "fieldseal_unreadable_cell";
+/// Each write of the last 24 hours that had a request id, for as long as a repetition of it may come; see
+/// [`crate::records::repetition`].
+pub const REQUEST: &str = "fieldseal_request";
 /// Every column of the database; see [`crate::catalog`].
 pub const CATALOG: &str = "fieldseal_catalog";
 /// Each migration that was made.
@@ -40,6 +43,9 @@ pub const ORGANIZATIONS: &str = "fieldseal_organizations";
 pub const KEY_TEXT: &str = "fieldseal_key_text";
 /// Configuration database: the fingerprints an organization has had here.
 pub const FINGERPRINT: &str = "fieldseal_fingerprint";
+
+/// The key of [`REQUEST`].
+pub const REQUEST_KEY: [&str; 2] = ["id", "identity"];
 
 /// The tables a database should have, and which of their columns hold cells.
 #[derive(Clone, Debug, Default)]
@@ -108,6 +114,15 @@ pub fn organization(schema: &Schema) -> Layout {
                 ("key_version", IntegerOrNull),
                 ("sha256", Bytes),
             ],
+        ),
+        indexed(
+            table(
+                REQUEST,
+                &REQUEST_KEY,
+                &[("id", Uuid), ("identity", Text), ("record_id", Uuid), ("mac", Bytes), ("time", Time)],
+            ),
+            "fieldseal_request_by_time",
+            &["time"],
         ),
         table(
             CATALOG,
@@ -217,7 +232,15 @@ fn table(name: &'static str, key: &[&'static str], columns: &[(&'static str, Wri
             name: name.into(),
             columns: columns.iter().map(column).collect(),
             key: key.iter().map(|&name| name.into()).collect(),
+            indexes: Vec::new(),
         },
         cells: Vec::new(),
     }
+}
+
+/// The table with an index of these columns.
+fn indexed(mut laid_out: LaidOut, name: &'static str, columns: &[&'static str]) -> LaidOut {
+    let columns = columns.iter().map(|&column| column.into()).collect();
+    laid_out.table.indexes.push(Index { name: name.into(), columns });
+    laid_out
 }

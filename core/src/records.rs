@@ -1,4 +1,5 @@
-//! Records and what can be done with them: create, get, list, update, delete, and reveal.
+//! Records and what can be done with them: create, get, list, update, delete, and reveal; how often a write is made is for
+//! [`repetition`].
 //!
 //! No use case knows an entity: all go by the schema. Encrypted attributes come in as [`Given::Secret`], are sealed before they reach a
 //! store, and leave only through [`reveal`].
@@ -7,6 +8,7 @@ pub mod create;
 pub mod delete;
 pub mod get;
 pub mod list;
+pub mod repetition;
 pub mod reveal;
 pub mod update;
 
@@ -19,8 +21,9 @@ use crate::{
     mask::ReadMask,
     organization::{Keys, Organization, ring_rows},
     record::{Given, Problem, Record, Violation, field_violation},
+    records::repetition::Mode,
     schema::{Attribute, Entity, Kind, SYSTEM_COLUMNS, Value},
-    store::{Cause, CommitError, Condition, Datum, Name, Row, Select, Step, Unavailable},
+    store::{Cause, CommitError, Condition, Datum, Expect, Name, Row, Select, Step, Unavailable},
 };
 
 /// Where a record is: its organization, its entity, its id.
@@ -60,6 +63,9 @@ pub enum RecordError {
     /// The record changed since the etag was given.
     #[error("the record has changed")]
     EtagMismatch,
+    /// Another request of this caller had the same id.
+    #[error("the request id belongs to another request")]
+    RequestIdReused,
     /// Another record refers to it and does not let it go.
     #[error("the record is referred to")]
     ReferenceInUse {
@@ -134,9 +140,12 @@ impl Plan {
         self.refusals.push(refusal);
     }
 
-    /// Commits; `Ok(None)` if it took effect, `Ok(Some(refusal))` if it did not.
-    async fn commit(self, organization: &Organization) -> Result<Option<Refusal>, RecordError> {
-        let Plan { steps, refusals } = self;
+    /// Commits; `Ok(None)` if it took effect, or would have, `Ok(Some(refusal))` if it did not.
+    async fn commit(self, organization: &Organization, mode: Mode<'_>) -> Result<Option<Refusal>, RecordError> {
+        let Plan { steps, refusals } = match mode {
+            Mode::Make | Mode::MakeOnce(_) => self,
+            Mode::ValidateOnly => self.without_effects(),
+        };
         match organization.commit(steps).await {
             Ok(()) => Ok(None),
             Err(CommitError::Refused { step }) => match refusals.into_iter().nth(step) {
@@ -146,6 +155,39 @@ impl Plan {
             Err(CommitError::Unavailable(cause)) => Err(RecordError::Unavailable(cause)),
             Err(CommitError::Unknown(cause)) => Err(RecordError::Unknown(cause)),
         }
+    }
+}
+
+impl Plan {
+    /// What the steps expect, without what they do.
+    fn without_effects(self) -> Plan {
+        let mut plan = Plan::default();
+        for (step, refusal) in self.steps.into_iter().zip(self.refusals) {
+            if let Some(step) = expectation(step) {
+                plan.step(step, refusal);
+            }
+        }
+        plan
+    }
+}
+
+/// What a step expects of the rows that are there; `None` if it takes them as they come.
+fn expectation(step: Step) -> Option<Step> {
+    match step {
+        Step::Require { .. } | Step::Forbid { .. } => Some(step),
+        Step::Insert { table, row } => {
+            let id = row.into_iter().find(|(column, _)| column == "id");
+            id.map(|(column, id)| Step::Forbid { table, rows: Condition::equal(column, id) })
+        }
+        Step::Update { table, rows, expect: Expect::One, .. } | Step::Delete { table, rows, expect: Expect::One } => {
+            Some(Step::Require { table, rows })
+        }
+        Step::Update { expect: Expect::Any, .. }
+        | Step::Delete { expect: Expect::Any, .. }
+        | Step::Prune { .. }
+        | Step::CreateTable(_)
+        | Step::AddColumn { .. }
+        | Step::Audit(_) => None,
     }
 }
 
@@ -342,4 +384,47 @@ async fn read_fields(place: &Place, mask: &ReadMask) -> Result<Option<Record>, U
     };
     let found = place.organization.store.select(select).await?;
     found.into_iter().next().map(|row| parse_row(&place.entity, mask, row)).transpose()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Assignment;
+
+    #[test]
+    fn a_plan_without_effects_expects_the_same_and_refuses_alike() {
+        let id = || Datum::Uuid(uuid::Uuid::from_u128(7));
+        let table = || Name::from("Mailbox");
+        let rows = || Condition::equal("id", id());
+        let steps = vec![
+            Step::Prune { table: table(), key: vec!["id".into()], rows: rows(), at_most: 1 },
+            Step::Require { table: table(), rows: rows() },
+            Step::Insert { table: table(), row: vec![("name".into(), Datum::Null), ("id".into(), id())] },
+            Step::Update { table: table(), rows: rows(), set: Vec::new(), expect: Expect::One },
+            Step::Update {
+                table: table(),
+                rows: rows(),
+                set: vec![Assignment::Add("revision".into(), 1)],
+                expect: Expect::Any,
+            },
+            Step::Delete { table: table(), rows: rows(), expect: Expect::One },
+            Step::Forbid { table: table(), rows: rows() },
+        ];
+        let mut plan = Plan::default();
+        for (index, step) in steps.into_iter().enumerate() {
+            let attribute = index.to_string();
+            let answer = RecordError::ReferenceInUse { entity: String::new(), attribute };
+            plan.step(step, Refusal::Answer(answer));
+        }
+        let Plan { steps, refusals } = plan.without_effects();
+        let steps: Vec<_> = steps.iter().map(|step| format!("{step:?}")).collect();
+        let require = format!("{:?}", Step::Require { table: table(), rows: rows() });
+        let forbid = format!("{:?}", Step::Forbid { table: table(), rows: rows() });
+        assert_eq!(steps, [&require, &forbid, &require, &require, &forbid].map(String::as_str));
+        let answers = refusals.iter().map(|refusal| match refusal {
+            Refusal::Answer(RecordError::ReferenceInUse { attribute, .. }) => attribute.as_str(),
+            Refusal::Answer(_) | Refusal::Moved | Refusal::StaleRing => "",
+        });
+        assert_eq!(answers.collect::<Vec<_>>(), ["1", "2", "3", "5", "6"]);
+    }
 }

@@ -78,6 +78,17 @@ pub struct Table {
     pub columns: Vec<Column>,
     /// The columns of its primary key: the order of a full scan.
     pub key: Vec<Name>,
+    /// What else rows are looked for by. They come with the table; a migration adds none to a table that exists.
+    pub indexes: Vec<Index>,
+}
+
+/// An index of a table: reads and steps whose condition bears on its first columns look at no other rows. Changes no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Index {
+    /// Its name, unique in the database among tables and indexes.
+    pub name: Name,
+    /// Its columns, in order.
+    pub columns: Vec<Name>,
 }
 
 /// One stored value.
@@ -256,7 +267,18 @@ pub enum Step {
         /// How many.
         expect: Expect,
     },
-    /// A new table; refused if it exists.
+    /// Rows go, some of them if there are many, so that no commit has to wait for long; which ones is the store's choice.
+    Prune {
+        /// From this table.
+        table: Name,
+        /// The columns of its key.
+        key: Vec<Name>,
+        /// Which rows.
+        rows: Condition,
+        /// No more than this many.
+        at_most: u32,
+    },
+    /// A new table, with its indexes; refused if it exists.
     CreateTable(Table),
     /// A new, nullable column of a table that exists.
     AddColumn {

@@ -339,6 +339,14 @@ pub(crate) fn record(error: RecordError, place: &Place) -> Status {
         .with("entity", entity)
         .dynamics_code("80060882")
         .build(),
+        RecordError::RequestIdReused => StatusBuilder::new(
+            Code::InvalidArgument,
+            ErrorReason::RequestIdReused,
+            "this request id belongs to another request of yours; nothing was changed by this one",
+        )
+        .with("organization", organization)
+        .violation("request_id", "was given with another request in the last 24 hours")
+        .build(),
         RecordError::ReferenceInUse { entity, attribute } => StatusBuilder::new(
             Code::FailedPrecondition,
             ErrorReason::ReferenceInUse,

@@ -50,6 +50,10 @@ pub(crate) struct EntityRequest {
     pub(crate) read_mask: ReadMask,
     /// Whether a list should count the records of all pages.
     pub(crate) return_total_size: bool,
+    /// Whether a write is only to be checked.
+    pub(crate) validate_only: bool,
+    /// What tells a repetition of a write from another request; empty if nothing is to be remembered.
+    pub(crate) request_id: String,
     /// What is wrong with the request so far.
     pub(crate) violations: Vec<Violation>,
 }
@@ -148,6 +152,8 @@ fn read_request(method: &EntityMethod, mut message: DynamicMessage) -> EntityReq
             Some(_) | None => 0,
         },
         page_token: take_text(&mut message, "page_token"),
+        validate_only: matches!(take(&mut message, "validate_only"), Some(ProtoValue::Bool(true))),
+        request_id: take_text(&mut message, "request_id"),
         id: take_text(&mut message, &format!("{}_id", entity.singular)),
         etag: take_text(&mut message, "etag"),
         name: take_text(&mut message, name_field),

@@ -10,8 +10,8 @@ use fieldseal_core::{
     id::Timestamp,
     port::Pending,
     store::{
-        Column, ColumnType, Commit, CommitError, Comparison, Condition, Datum, Direction, Name, Row, Select, Step,
-        Store, Table,
+        Column, ColumnType, Commit, CommitError, Comparison, Condition, Datum, Direction, Index, Name, Row, Select,
+        Step, Store, Table,
     },
 };
 use uuid::Uuid;
@@ -44,11 +44,14 @@ macro_rules! contract_tests {
                 an_update_to_a_key_that_exists_is_refused
                 an_integer_grows_and_does_not_overflow
                 a_delete_takes_one_row_if_one_is_expected
+                a_prune_takes_no_more_than_it_may
                 a_required_row_must_be_there
                 a_forbidden_row_must_not_be_there
+                a_commit_that_only_asks_changes_nothing
                 a_table_that_exists_is_not_made_again
                 a_table_made_in_vain_can_be_made_again
                 a_table_may_have_a_key_of_several_columns
+                an_index_makes_nothing_unique_and_changes_no_answer
                 a_column_is_added_to_the_rows_there_are
                 a_column_that_exists_or_has_no_table_is_not_added;
             values:
@@ -113,6 +116,7 @@ fn thing() -> Table {
             column("time", ColumnType::Time),
         ],
         key: vec!["id".into()],
+        indexes: vec![Index { name: "Thing_by_number".into(), columns: vec!["number".into(), "name".into()] }],
     }
 }
 

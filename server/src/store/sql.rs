@@ -7,7 +7,7 @@
 use std::{borrow::Cow, fmt::Write as _};
 
 use fieldseal_core::store::{
-    Assignment, Column, ColumnType, Comparison, Condition, Datum, Direction, Name, Select, Table,
+    Assignment, Column, ColumnType, Comparison, Condition, Datum, Direction, Index, Name, Select, Table,
 };
 
 /// A statement: its text, and what its placeholders stand for, in order.
@@ -136,6 +136,18 @@ impl Dialect {
         Ok(sql.finish())
     }
 
+    /// A new index of a table that was just made.
+    pub(crate) fn create_index<'a>(self, table: &'a Name, index: &'a Index) -> Result<Sql<'a>, Malformed> {
+        let mut sql = Builder::new("CREATE INDEX ");
+        sql.name(&index.name)?;
+        sql.text(" ON ");
+        sql.name(table)?;
+        sql.text(" (");
+        sql.list(&index.columns, ", ", |sql, name| sql.name(name))?;
+        sql.text(")");
+        Ok(sql.finish())
+    }
+
     /// A new column of a table that exists.
     pub(crate) fn add_column<'a>(self, table: &'a Name, column: &'a Column) -> Result<Sql<'a>, Malformed> {
         if !column.nullable {
@@ -201,6 +213,28 @@ pub(crate) fn delete<'a>(table: &'a Name, rows: &'a Condition) -> Result<Sql<'a>
     let mut sql = Builder::new("DELETE FROM ");
     sql.name(table)?;
     sql.filter(rows)?;
+    Ok(sql.finish())
+}
+
+/// Some rows go. Neither dialect has a limit in a DELETE itself.
+pub(crate) fn prune<'a>(
+    table: &'a Name,
+    key: &'a [Name],
+    rows: &'a Condition,
+    at_most: u32,
+) -> Result<Sql<'a>, Malformed> {
+    let mut sql = Builder::new("DELETE FROM ");
+    sql.name(table)?;
+    sql.text(" WHERE (");
+    sql.list(key, ", ", |sql, name| sql.name(name))?;
+    sql.text(") IN (SELECT ");
+    sql.list(key, ", ", |sql, name| sql.name(name))?;
+    sql.text(" FROM ");
+    sql.name(table)?;
+    sql.filter(rows)?;
+    sql.text(" LIMIT ");
+    sql.value(Value::Limit(at_most))?;
+    sql.text(")");
     Ok(sql.finish())
 }
 
@@ -479,7 +513,12 @@ mod tests {
     #[test]
     fn only_tables_of_records_have_a_rowid() {
         let column = |name: &'static str, kind| Column { name: name.into(), kind, nullable: true };
-        let table = |kind| Table { name: "t".into(), columns: vec![column("id", kind)], key: vec!["id".into()] };
+        let table = |kind| Table {
+            name: "t".into(),
+            columns: vec![column("id", kind)],
+            key: vec!["id".into()],
+            indexes: Vec::new(),
+        };
         let text = |table: &Table| Dialect::Sqlite.create_table(table).unwrap().text;
         assert_eq!(
             text(&table(ColumnType::Uuid)),

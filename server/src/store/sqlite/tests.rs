@@ -10,7 +10,7 @@ use fieldseal_core::{
     audit::{self, AUDIT_TABLE, AuditAction, AuditEntry, ChainHead, OUTCOME_DONE},
     id::{OrganizationId, Timestamp},
     port::OrganizationDatabases,
-    store::{Assignment, Column, ColumnType, Comparison, Datum, Direction, Expect, Step, Table},
+    store::{Assignment, Column, ColumnType, Comparison, Datum, Direction, Expect, Index, Step, Table},
 };
 use tempfile::TempDir;
 
@@ -85,6 +85,7 @@ fn table() -> Table {
             column("data", ColumnType::Bytes),
         ],
         key: vec!["id".into()],
+        indexes: vec![Index { name: "Entry_by_name".into(), columns: vec!["name".into()] }],
     }
 }
 
