@@ -13,6 +13,7 @@ mod audit;
 mod cli;
 mod crash;
 mod demo;
+mod getting_started;
 mod key_life;
 mod one_at_a_time;
 mod permission;
