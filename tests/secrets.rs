@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use fieldseal_client::{Client, Error, ErrorReason, ExposeSecret, KeyOperation, SecretString, v1};
+use fieldseal_client::{Client, Error, ErrorReason, ExposeSecret, KeyOperation, ListOptions, SecretString, v1};
 use fieldseal_server::development::Person;
 
 use crate::harness::{DEFAULT, Folder, mailbox, process::Process, reveal, settled};
@@ -92,7 +92,10 @@ async fn use_canaries(admin: &Client) -> Vec<String> {
         told(mailboxes.update(update, [canary(8)]).await, ErrorReason::FieldInvalid),
         told(admin.reveal_attributes(&stored.name, [canary(9)], "a test").await, ErrorReason::FieldInvalid),
         told(mailboxes.get(format!("{DEFAULT}/mailboxes/{}", canary(9))).await, ErrorReason::FieldInvalid),
-        told(mailboxes.list(DEFAULT, 0, canary(9)).await, ErrorReason::PageTokenInvalid),
+        told(
+            mailboxes.list(DEFAULT, ListOptions::default().page_token(canary(9))).await,
+            ErrorReason::PageTokenInvalid,
+        ),
     ]);
     told_all
 }
@@ -163,7 +166,7 @@ async fn a_secret_is_in_no_log_no_error_and_no_file() {
         told(admin.mailboxes().create(DEFAULT, mailbox(&canary(43)), None).await, ErrorReason::DataEncryptionInactive),
     ]);
     admin.restore_key(DEFAULT, &key).await.unwrap();
-    let mailboxes = admin.mailboxes().list(DEFAULT, 0, "").await.unwrap();
+    let mailboxes = admin.mailboxes().list(DEFAULT, ListOptions::default()).await.unwrap();
     told_all.push(format!("{mailboxes:?}"));
     assert_eq!(reveal(&admin, &mailboxes.records[0].name).await.unwrap(), Some(canary(4)));
     server.terminate();

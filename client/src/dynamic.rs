@@ -11,7 +11,7 @@ use crate::{
     client::Client,
     codec::{Answer, Encoded},
     error::{CallError, Error},
-    records::Page,
+    records::{ListOptions, Page, Pages},
     schema::{self, EntityType, SchemaError, fault},
 };
 
@@ -30,7 +30,7 @@ impl Client {
     }
 }
 
-impl DynamicRecords<'_> {
+impl<'a> DynamicRecords<'a> {
     /// Creates a record in the organization `parent` and answers with it as it is stored. `id`: its UUID; `None` lets the server draw
     /// one. The record's text is wiped once it is encoded.
     ///
@@ -58,22 +58,41 @@ impl DynamicRecords<'_> {
     /// # Errors
     /// See the contract.
     pub async fn get(&self, name: &str) -> Result<DynamicMessage, Error> {
-        let method = &self.entity.get;
-        let mut request = DynamicMessage::new(method.input());
-        set(&mut request, "name", Value::String(name.to_owned()))?;
-        self.call(method, true, request).await
+        self.get_fields(name, &[]).await
     }
 
-    /// Lists the records of the organization `parent`. `page_size` 0 and `page_token` "" are the contract's defaults.
+    /// Answers with these fields of one record; `name` always comes. None means all.
     ///
     /// # Errors
     /// See the contract.
-    pub async fn list(&self, parent: &str, page_size: i32, page_token: &str) -> Result<Page<DynamicMessage>, Error> {
+    pub async fn get_fields(&self, name: &str, read_mask: &[String]) -> Result<DynamicMessage, Error> {
+        let method = &self.entity.get;
+        let mut request = DynamicMessage::new(method.input());
+        set(&mut request, "name", Value::String(name.to_owned()))?;
+        set_mask(&mut request, "read_mask", read_mask)?;
+        self.call(method, true, request).await
+    }
+
+    /// Lists the records of the organization `parent`: one page of them.
+    ///
+    /// # Errors
+    /// See the contract. Options that the entity's service doesn't know are a [`SchemaError`].
+    pub async fn list(&self, parent: &str, options: ListOptions) -> Result<Page<DynamicMessage>, Error> {
         let method = &self.entity.list;
         let mut request = DynamicMessage::new(method.input());
         set(&mut request, "parent", Value::String(parent.to_owned()))?;
-        set(&mut request, "page_size", Value::I32(page_size))?;
-        set(&mut request, "page_token", Value::String(page_token.to_owned()))?;
+        set(&mut request, "page_size", Value::I32(options.page_size))?;
+        set(&mut request, "page_token", Value::String(options.page_token))?;
+        // Said only where it says something: a service of somebody's own need not have it.
+        for (field, text) in [("filter", options.filter), ("order_by", options.order_by)] {
+            if !text.is_empty() {
+                set(&mut request, field, Value::String(text))?;
+            }
+        }
+        if options.total_size {
+            set(&mut request, "return_total_size", Value::Bool(true))?;
+        }
+        set_mask(&mut request, "read_mask", &options.read_mask)?;
         self.page(&mut self.call(method, true, request).await?)
     }
 
@@ -105,6 +124,16 @@ impl DynamicRecords<'_> {
         self.call(method, false, request).await.map(drop)
     }
 
+    /// Lists the records of the organization `parent`, page after page.
+    #[must_use]
+    pub fn pages(&self, parent: &str, options: ListOptions) -> Pages<'a, DynamicMessage> {
+        let (records, parent) = (*self, parent.to_owned());
+        Pages::new(options, move |options| {
+            let parent = parent.clone();
+            Box::pin(async move { records.list(&parent, options).await })
+        })
+    }
+
     async fn call(
         &self,
         method: &MethodDescriptor,
@@ -127,13 +156,27 @@ impl DynamicRecords<'_> {
         let next_page_token = token.as_str().ok_or_else(wrong)?.to_owned();
         let records = response.get_field_mut(&field).as_list_mut().ok_or_else(wrong)?;
         let records = std::mem::take(records).into_iter().map(|record| record.as_message().cloned().ok_or_else(wrong));
-        Ok(Page { records: records.collect::<Result<_, _>>()?, next_page_token })
+        let records = records.collect::<Result<_, _>>()?;
+        let total_size =
+            response.descriptor().get_field_by_name("total_size").filter(|field| response.has_field(field));
+        let total_size = total_size.and_then(|field| response.get_field(&field).as_i64());
+        Ok(Page { records, next_page_token, total_size })
     }
 }
 
 fn set(message: &mut DynamicMessage, field: &str, value: Value) -> Result<(), SchemaError> {
     let element = message.descriptor().full_name().to_owned();
     message.try_set_field_by_name(field, value).map_err(|error| fault(&element, error.to_string()))
+}
+
+/// A mask of no paths is as good as none.
+fn set_mask(message: &mut DynamicMessage, field: &str, paths: &[String]) -> Result<(), SchemaError> {
+    if paths.is_empty() {
+        return Ok(());
+    }
+    let mut mask = DynamicMessage::new(message_of_field(message, field)?);
+    set(&mut mask, "paths", Value::List(paths.iter().cloned().map(Value::String).collect()))?;
+    set(message, field, Value::Message(mask))
 }
 
 fn message_of_field(message: &DynamicMessage, field: &str) -> Result<MessageDescriptor, SchemaError> {

@@ -10,7 +10,7 @@ use crate::{
     codec::Encoded,
     error::Error,
     method::Method,
-    records::{Page, Records},
+    records::{ListOptions, Page, Pages, Records},
     v1,
 };
 
@@ -33,7 +33,7 @@ macro_rules! entities {
             )+
         }
 
-        $(impl Records<'_, v1::$Entity> {
+        $(impl<'a> Records<'a, v1::$Entity> {
             /// Creates a record in the organization `parent` and answers with it as it is stored. `id`: its UUID; `None` lets the
             /// server draw one. Never repeated by itself.
             ///
@@ -63,29 +63,58 @@ macro_rules! entities {
             /// # Errors
             /// See the contract.
             pub async fn get(&self, name: impl Into<String>) -> Result<v1::$Entity, Error> {
-                let request = v1::$GetRequest { name: name.into(), ..Default::default() };
+                self.get_fields(name, [""; 0]).await
+            }
+
+            /// Answers with these fields of one record; `name` always comes. None means all.
+            ///
+            /// # Errors
+            /// See the contract.
+            pub async fn get_fields(
+                &self,
+                name: impl Into<String>,
+                read_mask: impl IntoIterator<Item = impl Into<String>>,
+            ) -> Result<v1::$Entity, Error> {
+                let paths = read_mask.into_iter().map(Into::into).collect();
+                let request = v1::$GetRequest { name: name.into(), read_mask: field_mask(paths) };
                 decode(&self.client.unary(&method!($service, $Get, read), Encoded::of(&request)).await?)
             }
 
-            /// Lists the records of the organization `parent`. `page_size` 0 and `page_token` "" are the contract's defaults.
+            /// Lists the records of the organization `parent`: one page of them.
             ///
             /// # Errors
             /// See the contract.
             pub async fn list(
                 &self,
                 parent: impl Into<String>,
-                page_size: i32,
-                page_token: impl Into<String>,
+                options: ListOptions,
             ) -> Result<Page<v1::$Entity>, Error> {
                 let request = v1::$ListRequest {
                     parent: parent.into(),
-                    page_size,
-                    page_token: page_token.into(),
-                    ..Default::default()
+                    page_size: options.page_size,
+                    page_token: options.page_token,
+                    filter: options.filter,
+                    order_by: options.order_by,
+                    read_mask: field_mask(options.read_mask),
+                    return_total_size: options.total_size,
                 };
                 let answer = self.client.unary(&method!($service, $List, read), Encoded::of(&request)).await?;
                 let response: v1::$ListResponse = decode(&answer)?;
-                Ok(Page { records: response.$plural, next_page_token: response.next_page_token })
+                Ok(Page {
+                    records: response.$plural,
+                    next_page_token: response.next_page_token,
+                    total_size: response.total_size,
+                })
+            }
+
+            /// Lists the records of the organization `parent`, page after page.
+            #[must_use]
+            pub fn pages(&self, parent: impl Into<String>, options: ListOptions) -> Pages<'a, v1::$Entity> {
+                let (client, parent) = (self.client, parent.into());
+                Pages::new(options, move |options| {
+                    let parent = parent.clone();
+                    Box::pin(async move { Self::new(client).list(parent, options).await })
+                })
             }
 
             /// Writes the attributes that `update_mask` names, of the record that `record.name` names, and answers with it as it
@@ -142,6 +171,11 @@ macro_rules! method {
     ($service:literal, $name:ident, $kind:ident) => {
         Method::$kind(concat!("/fieldseal.v1.", $service, "/", stringify!($name)))
     };
+}
+
+/// No paths mean all fields, which is said by no mask.
+fn field_mask(paths: Vec<String>) -> Option<FieldMask> {
+    (!paths.is_empty()).then_some(FieldMask { paths })
 }
 
 entities! {

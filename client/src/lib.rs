@@ -23,6 +23,21 @@
 //! * **Retries.** Only methods that read are repeated, only after failures that pass, and never for longer than the call's timeout: see
 //!   [`RetryPolicy`].
 //!
+//! * **Lists.** [`ListOptions`] filters, orders and masks; `pages` walks over all pages:
+//!
+//! ```no_run
+//! # async fn example(client: fieldseal_client::Client) -> Result<(), fieldseal_client::Error> {
+//! use fieldseal_client::ListOptions;
+//!
+//! let without_password = ListOptions::default().filter("is_password_set = false").order_by("display_name");
+//! let mut pages = client.mailboxes().pages("organizations/default", without_password);
+//! while let Some(page) = pages.next().await? {
+//!     page.records.iter().for_each(|mailbox| println!("{}", mailbox.display_name()));
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! What a method does, who may call it and which errors it answers with stands in the contract, `proto/fieldseal/v1`. Nothing here
 //! knows how the server does it.
 #![warn(missing_docs)]
@@ -50,7 +65,7 @@ pub use dynamic::DynamicRecords;
 pub use error::{Action, CallError, Error, FieldViolation, Origin, code_name, reason_name};
 pub use fieldseal::v1;
 pub use key_text::{GENERATED_KEY_BITS, generate_key_text};
-pub use records::{Page, Records};
+pub use records::{ListOptions, Page, Pages, Records};
 pub use retry::RetryPolicy;
 pub use schema::{AttributeType, EntityType, SchemaError, built_in_pool};
 pub use secrecy::{ExposeSecret, SecretSlice, SecretString};

@@ -168,7 +168,8 @@ fn of_entity(entity: &Entity) -> LaidOut {
     laid_out
 }
 
-fn column_type(kind: &Kind) -> ColumnType {
+/// What the column of an attribute of this kind holds, unless it holds cells.
+pub(crate) fn column_type(kind: &Kind) -> ColumnType {
     match kind {
         Kind::Boolean | Kind::ReportsSet { .. } => ColumnType::Boolean,
         Kind::Integer32 | Kind::Integer64 | Kind::Choice(_) => ColumnType::Integer,

@@ -16,9 +16,10 @@ use crate::{
     crypto::{context::CellContext, kek::Fingerprint, ring::KeyRing, root_key::RootKeyError, secret::Plaintext},
     deployment::Deployment,
     id::RecordId,
+    mask::ReadMask,
     organization::{Keys, Organization, ring_rows},
     record::{Given, Problem, Record, Violation, field_violation},
-    schema::{Attribute, Entity, Kind, Value},
+    schema::{Attribute, Entity, Kind, SYSTEM_COLUMNS, Value},
     store::{Cause, CommitError, Condition, Datum, Name, Row, Select, Step, Unavailable},
 };
 
@@ -205,7 +206,7 @@ fn context<'a>(place: &'a Place, attribute: &'a Attribute) -> CellContext<'a> {
     }
 }
 
-fn datum_of(value: &Value) -> Datum {
+pub(crate) fn datum_of(value: &Value) -> Datum {
     match value {
         Value::Boolean(value) => Datum::Boolean(*value),
         Value::Integer(value) => Datum::Integer(*value),
@@ -254,15 +255,22 @@ fn invalid_unless_empty(violations: Vec<Violation>) -> Result<(), RecordError> {
     if violations.is_empty() { Ok(()) } else { Err(RecordError::Invalid(violations)) }
 }
 
-/// The columns of a record, in the order [`parse_row`] expects.
-fn record_columns(entity: &Entity) -> Vec<Name> {
-    let system = ["id", "revision", "create_time", "update_time"].into_iter().map(Name::from);
-    let attributes = entity.attributes.iter().filter(|attribute| attribute.stored());
-    system.chain(attributes.map(|attribute| Name::from(attribute.storage_name.clone()))).collect()
+/// The columns of a record's wanted fields, in the order [`parse_row`] expects.
+fn record_columns(entity: &Entity, mask: &ReadMask) -> Vec<Name> {
+    let mut columns = Vec::with_capacity(SYSTEM_COLUMNS.len().saturating_add(entity.attributes.len()));
+    columns.extend(SYSTEM_COLUMNS.map(Name::from));
+    let read = entity.attributes.iter().enumerate().filter(|(index, attribute)| is_read(*index, attribute, mask));
+    columns.extend(read.map(|(_, attribute)| Name::from(attribute.storage_name.clone())));
+    columns
 }
 
-/// Makes a record of a row. Cells are looked at only for whether they are there.
-fn parse_row(entity: &Entity, row: Row) -> Result<Record, Unavailable> {
+fn is_read(index: usize, attribute: &Attribute, mask: &ReadMask) -> bool {
+    attribute.stored() && mask.reads(index)
+}
+
+/// Makes a record, as far as it is wanted, of a row that begins with its [`record_columns`]. Cells are looked at only for whether they
+/// are there.
+fn parse_row(entity: &Entity, mask: &ReadMask, row: Row) -> Result<Record, Unavailable> {
     let wrong = || Unavailable("a row is not what the schema says".into());
     let mut data = row.into_iter();
     let (
@@ -276,8 +284,8 @@ fn parse_row(entity: &Entity, row: Row) -> Result<Record, Unavailable> {
     };
     let mut values = Vec::with_capacity(entity.attributes.len());
     let mut cells = Vec::new();
-    for attribute in &entity.attributes {
-        let value = match attribute.stored().then(|| data.next()).flatten() {
+    for (index, attribute) in entity.attributes.iter().enumerate() {
+        let value = match is_read(index, attribute, mask).then(|| data.next()).flatten() {
             Some(datum) if attribute.encrypted => {
                 if datum != Datum::Null {
                     cells.push(attribute.name.as_str());
@@ -290,11 +298,13 @@ fn parse_row(entity: &Entity, row: Row) -> Result<Record, Unavailable> {
         values.push(value);
     }
     report_set(entity, &mut values, |name| cells.contains(&name));
-    Ok(Record { id: RecordId::from_uuid(id), revision, create_time, update_time, values })
+    let mut record = Record { id: RecordId::from_uuid(id), revision, create_time, update_time, values };
+    mask.apply(&mut record);
+    Ok(record)
 }
 
 /// Fills in the attributes that tell whether an encrypted one has a value.
-fn report_set(entity: &Entity, values: &mut [Option<Value>], is_set: impl Fn(&str) -> bool) {
+pub(crate) fn report_set(entity: &Entity, values: &mut [Option<Value>], is_set: impl Fn(&str) -> bool) {
     for (attribute, value) in entity.attributes.iter().zip(values) {
         if let Kind::ReportsSet { attribute } = &attribute.kind {
             *value = Some(Value::Boolean(is_set(attribute)));
@@ -316,14 +326,20 @@ fn value_of(kind: &Kind, datum: Datum) -> Option<Option<Value>> {
     }))
 }
 
+/// The whole record.
 async fn read_record(place: &Place) -> Result<Option<Record>, Unavailable> {
+    read_fields(place, &ReadMask::default()).await
+}
+
+/// The record, as far as it is wanted.
+async fn read_fields(place: &Place, mask: &ReadMask) -> Result<Option<Record>, Unavailable> {
     let select = Select {
         table: table_of(&place.entity),
-        columns: record_columns(&place.entity),
+        columns: record_columns(&place.entity, mask),
         rows: is_record(place.id),
         order: Vec::new(),
         limit: 1,
     };
     let found = place.organization.store.select(select).await?;
-    found.into_iter().next().map(|row| parse_row(&place.entity, row)).transpose()
+    found.into_iter().next().map(|row| parse_row(&place.entity, mask, row)).transpose()
 }

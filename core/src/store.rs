@@ -106,11 +106,21 @@ pub enum Comparison {
     Equal,
     /// `<`
     Less,
+    /// `<=`
+    LessOrEqual,
     /// `>`
     Greater,
+    /// `>=`
+    GreaterOrEqual,
 }
 
-/// Which rows. A comparison with a null column is false, as is its negation.
+/// Which rows. A row meets a condition or it doesn't, there is no third answer: a row whose column is null meets no [`Compare`],
+/// [`BeginsWith`] or [`HeaderDiffers`] of it, and therefore every [`Not`] of one.
+///
+/// [`Compare`]: Condition::Compare
+/// [`BeginsWith`]: Condition::BeginsWith
+/// [`HeaderDiffers`]: Condition::HeaderDiffers
+/// [`Not`]: Condition::Not
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Condition {
     /// The column's value compares so with this one, which is not null.
@@ -121,6 +131,13 @@ pub enum Condition {
         comparison: Comparison,
         /// With what; of the column's type.
         value: Datum,
+    },
+    /// The column, of text, is not null and begins with this text: case-sensitive, code point by code point. Every text begins with "".
+    BeginsWith {
+        /// The column.
+        column: Name,
+        /// The text.
+        prefix: String,
     },
     /// The column is null.
     IsNull(Name),
@@ -135,6 +152,8 @@ pub enum Condition {
     All(Vec<Condition>),
     /// At least one of these; no row if there are none.
     Any(Vec<Condition>),
+    /// Every row that doesn't meet this one.
+    Not(Box<Condition>),
 }
 
 impl Condition {
@@ -151,6 +170,12 @@ impl Condition {
         Condition::Compare { column: column.into(), comparison: Comparison::Greater, value }
     }
 
+    /// Every row that doesn't meet this condition.
+    #[must_use]
+    pub fn negated(self) -> Condition {
+        Condition::Not(Box::new(self))
+    }
+
     /// Both.
     #[must_use]
     pub fn and(self, other: Condition) -> Condition {
@@ -159,9 +184,12 @@ impl Condition {
                 conditions.push(other);
                 Condition::All(conditions)
             }
-            Condition::Compare { .. } | Condition::IsNull(_) | Condition::HeaderDiffers { .. } | Condition::Any(_) => {
-                Condition::All(vec![self, other])
-            }
+            Condition::Compare { .. }
+            | Condition::BeginsWith { .. }
+            | Condition::IsNull(_)
+            | Condition::HeaderDiffers { .. }
+            | Condition::Any(_)
+            | Condition::Not(_) => Condition::All(vec![self, other]),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The commands of an entity, made from its descriptors: create, get, list, update, delete and reveal, the same for every one.
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
-use fieldseal_client::EntityType;
+use fieldseal_client::{EntityType, ListOptions};
 use prost_reflect::Value;
 use serde_json::{Map, Value as Json};
 
@@ -205,14 +205,16 @@ async fn run_update(
 
 async fn run_list(entity: &EntityType, matches: &ArgMatches, connection: &Connection) -> Result<(), Failure> {
     let client = connection.connect().await?;
-    let page_size = matches.get_one::<i32>(PAGE_SIZE).copied().unwrap_or_default();
-    let mut page_token = text(matches, PAGE_TOKEN).unwrap_or_default().to_owned();
+    let options = ListOptions::default()
+        .page_size(matches.get_one::<i32>(PAGE_SIZE).copied().unwrap_or_default())
+        .page_token(text(matches, PAGE_TOKEN).unwrap_or_default());
+    let mut pages = client.records(entity).pages(&connection.organization(), options);
     let mut records = Vec::new();
-    loop {
-        let page = client.records(entity).list(&connection.organization(), page_size, &page_token).await?;
+    let mut page_token = String::new();
+    while let Some(page) = pages.next().await? {
         records.extend(page.records.iter().map(|record| output::record(entity, record)));
         page_token = page.next_page_token;
-        if !matches.get_flag(ALL) || page_token.is_empty() {
+        if !matches.get_flag(ALL) {
             break;
         }
     }

@@ -11,6 +11,7 @@ use crate::{
         ATTEMPTS, Place, Plan, RecordError, Refusal, exhausted, invalid_unless_empty, is_record, read_record,
         require_references, require_ring, sealing_ring, stored_datum, table_of,
     },
+    rule,
     schema::{Kind, Value},
     store::{Assignment, Condition, Datum, Expect, Step},
 };
@@ -50,6 +51,7 @@ pub async fn update(
             set.push(Assignment::Set(attribute.storage_name.clone().into(), datum));
             apply(place, &mut record, *index, given);
         }
+        invalid_unless_empty(rule::check_update(&place.entity, &record, touched))?;
         let mut plan = Plan::default();
         require_ring(&mut plan, ring.as_ref());
         require_references(&mut plan, deployment, place, touched_values(draft, touched));

@@ -96,26 +96,48 @@ impl Handler {
 
     async fn get(&self, extensions: &Extensions, request: EntityRequest) -> Result<EntityReply, Status> {
         let entered: Entered<ReadRecords> = self.dispatcher.enter(extensions, "name", &request.name, None)?;
-        let id = name::record("name", &request.name, &entered.organization.name, self.entity()).map_err(invalid)?;
+        let mut violations = request.violations;
+        let id = match name::record("name", &request.name, &entered.organization.name, self.entity()) {
+            Ok(id) if violations.is_empty() => id,
+            id => {
+                violations.extend(id.err());
+                return Err(status::invalid(violations));
+            }
+        };
         let place = self.place(&entered, id);
-        let record = get::get(entered.permit, &place).await.map_err(|error| status::record(error, &place))?;
-        Ok(EntityReply::Record(place.organization.name.clone(), record))
+        let mask = request.read_mask;
+        let record = get::get(entered.permit, &place, &mask).await.map_err(|error| status::record(error, &place))?;
+        Ok(EntityReply::Read(place.organization.name.clone(), record, mask))
     }
 
     async fn list(&self, extensions: &Extensions, request: EntityRequest) -> Result<EntityReply, Status> {
         let entered: Entered<ReadRecords> = self.dispatcher.enter(extensions, "parent", &request.name, None)?;
-        name::organization("parent", &request.name).map_err(invalid)?;
+        let organization = &entered.organization;
+        let mut violations = request.violations;
+        violations.extend(name::organization("parent", &request.name).err());
+        let size = self.dispatcher.page_size(request.page_size);
+        let query = list::Query::parse(&request.filter, &request.order_by, self.entity(), &organization.name);
+        let (size, query) = match (size, query) {
+            (Ok(size), Ok(query)) if violations.is_empty() => (size, query),
+            (size, query) => {
+                violations.extend(size.err());
+                violations.extend(query.err().into_iter().flatten());
+                return Err(status::invalid(violations));
+            }
+        };
         let wanted = list::Page {
-            size: self.dispatcher.page_size(request.page_size).map_err(invalid)?,
+            size,
             token: &request.page_token,
+            mask: &request.read_mask,
+            count: request.return_total_size,
             method: &self.method.path,
             identity: &entered.caller.identity,
         };
-        let organization = &entered.organization;
-        let listed = list::list(&self.dispatcher.deployment, entered.permit, organization, &self.method.entity, wanted)
+        let (deployment, entity) = (&self.dispatcher.deployment, &self.method.entity);
+        let listed = list::list(deployment, entered.permit, organization, entity, query, wanted)
             .await
             .map_err(|error| status::record(error, &self.place_of(organization, RecordId::from_bytes([0; 16]))))?;
-        Ok(EntityReply::List(organization.name.clone(), listed.records, listed.next_page_token))
+        Ok(EntityReply::List(organization.name.clone(), listed, request.read_mask))
     }
 
     async fn update(&self, extensions: &Extensions, request: EntityRequest) -> Result<EntityReply, Status> {

@@ -61,10 +61,12 @@ macro_rules! contract_tests {
                 columns_come_in_the_order_asked_for
                 text_is_ordered_by_code_point
                 text_is_compared_case_sensitively
+                a_prefix_matches_code_point_by_code_point
                 numbers_and_times_are_ordered_by_value
                 bytes_and_uuids_are_ordered_by_their_bytes
                 nulls_come_first_and_in_reverse_last
                 a_null_compares_with_nothing
+                a_row_meets_a_condition_or_its_negation
                 all_of_none_is_everything_and_any_of_none_is_nothing
                 a_header_differs_from_shorter_values_and_not_from_null
                 pages_follow_each_other_without_gap_or_repetition

@@ -260,21 +260,21 @@ impl Connection {
 
     /// A statement with its values, each checked to be of its column's type.
     fn bound(&mut self, table: &str, sql: &Sql<'_>) -> Result<CachedStatement<'_>, SqliteError> {
-        let claims = || sql.values.iter().filter_map(|value| value.claim());
+        let claims = || sql.values.iter().filter_map(Value::claim);
         let columns = self.columns(table, claims().map(|(column, _)| column))?;
         if let Some((column, _)) = claims().find(|(column, kind)| columns.get(*column) != Some(kind)) {
             return Err(SqliteError::WrongType { table: table.to_owned(), column: column.to_owned() });
         }
         let mut statement = self.sqlite.prepare_cached(&sql.text)?;
         for (index, value) in (1..).zip(&sql.values) {
-            statement.raw_bind_parameter::<usize, _>(index, Bound(*value))?;
+            statement.raw_bind_parameter::<usize, _>(index, Bound(value))?;
         }
         Ok(statement)
     }
 }
 
 /// A value as SQLite stores it.
-struct Bound<'a>(Value<'a>);
+struct Bound<'a>(&'a Value<'a>);
 
 impl ToSql for Bound<'_> {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
@@ -288,9 +288,10 @@ impl ToSql for Bound<'_> {
                 Datum::Uuid(value) => Ok(ToSqlOutput::Borrowed(ValueRef::Blob(value.as_bytes()))),
                 Datum::Time(value) => Ok(value.unix_micros().into()),
             },
-            Value::Increment(_, by) => Ok(by.into()),
+            Value::Increment(_, by) => Ok((*by).into()),
+            Value::Bound(_, text) => text.to_sql(),
             Value::Header(_, bytes) => bytes.to_sql(),
-            Value::Limit(rows) => Ok(rows.into()),
+            Value::Limit(rows) => Ok((*rows).into()),
         }
     }
 }

@@ -25,6 +25,7 @@ use crate::{
 
 mod failures;
 mod files;
+mod lists;
 mod locks;
 mod plans;
 
