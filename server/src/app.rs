@@ -179,6 +179,12 @@ impl Running {
         self.plaintext_address
     }
 
+    /// What is served, for whoever works in the server's own process: a measurement, for instance. No permission is asked for here.
+    #[must_use]
+    pub fn deployment(&self) -> &Arc<Deployment> {
+        &self.deployment
+    }
+
     /// How the server is told to end.
     #[must_use]
     pub fn drain(&self) -> &Drain {
