@@ -9,6 +9,7 @@ pub mod config;
 mod denials;
 pub mod development;
 pub mod drain;
+mod idle;
 mod identity;
 mod key_derivation;
 mod layer;
