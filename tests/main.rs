@@ -12,6 +12,7 @@ mod harness;
 mod audit;
 mod cli;
 mod crash;
+mod idle;
 mod key_life;
 mod one_at_a_time;
 mod permission;

@@ -186,3 +186,48 @@ pub fn wanted_fingerprint(keys: &Keys) -> Option<Fingerprint> {
         Keys::Damaged => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        port::Pending,
+        store::{Name, Row, Select},
+    };
+
+    /// A database that can't be reached: nothing here needs it.
+    struct Unreachable;
+
+    impl Store for Unreachable {
+        fn commit(&self, _: Commit) -> Pending<'_, Result<(), CommitError>> {
+            Box::pin(async { Err(CommitError::Unavailable("unreachable".into())) })
+        }
+
+        fn select(&self, _: Select) -> Pending<'_, Result<Vec<Row>, Unavailable>> {
+            Box::pin(async { Err(Unavailable("unreachable".into())) })
+        }
+
+        fn count(&self, _: Name, _: Condition) -> Pending<'_, Result<u64, Unavailable>> {
+            Box::pin(async { Err(Unavailable("unreachable".into())) })
+        }
+
+        fn scrub(&self) -> Pending<'_, Result<(), Unavailable>> {
+            Box::pin(async { Err(Unavailable("unreachable".into())) })
+        }
+    }
+
+    #[test]
+    fn keys_are_forgotten_but_not_while_somebody_works_on_them() {
+        let id = OrganizationId::from_bytes([7; 16]);
+        let time = Timestamp::from_unix_micros(1);
+        let organization = Organization::new(id, "test".to_owned(), time, Arc::new(Unreachable));
+        assert!(organization.keys().is_none());
+        organization.set_keys(Keys::Damaged);
+        organization.set_at_work(true);
+        organization.forget_keys();
+        assert!(organization.keys().is_some());
+        organization.set_at_work(false);
+        organization.forget_keys();
+        assert!(organization.keys().is_none());
+    }
+}

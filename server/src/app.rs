@@ -229,10 +229,7 @@ fn load_root_keys(config: &Config) -> Result<Arc<dyn RootKey>, StartError> {
 }
 
 /// The ports, and the databases behind one of them, which are closed when they are idle.
-async fn open_ports(
-    config: &Config,
-    root_key: Arc<dyn RootKey>,
-) -> Result<(Ports, Arc<SqliteDatabases>), StartError> {
+async fn open_ports(config: &Config, root_key: Arc<dyn RootKey>) -> Result<(Ports, Arc<SqliteDatabases>), StartError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let random: Arc<dyn Random> = Arc::new(SystemRandom);
     let options = SqliteOptions::default();

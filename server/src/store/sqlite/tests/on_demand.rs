@@ -17,7 +17,8 @@ impl Fixture {
 
     /// The files in the folder that this process has open.
     fn open_files(&self) -> usize {
-        let links = fs::read_dir("/proc/self/fd").unwrap().filter_map(|entry| fs::read_link(entry.unwrap().path()).ok());
+        let links =
+            fs::read_dir("/proc/self/fd").unwrap().filter_map(|entry| fs::read_link(entry.unwrap().path()).ok());
         links.filter(|file| file.starts_with(self.folder.organizations())).count()
     }
 
