@@ -1,4 +1,5 @@
-//! The life of an organization's encryption key: check, retrieve, change, restore, and the re-encryption that follows a change.
+//! The life of an organization's encryption key: check, retrieve, change, restore, the re-encryption that follows a change, and the
+//! re-sealing of key texts under another root key.
 //!
 //! Everything that writes works under the organization's one lock: a [`KeyWork`] holds it from the first check to the last step of the
 //! re-encryption, whoever asked for it and whether that caller is still there or not.
@@ -6,6 +7,7 @@
 pub mod change;
 pub mod check;
 pub mod reencrypt;
+pub mod reseal;
 pub mod restore;
 pub mod retrieve;
 

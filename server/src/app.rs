@@ -8,6 +8,7 @@ use fieldseal_core::{
         ConfigurationError, Deployment, KeyLimits, Ports, deployment_id, first_configuration, prepare_configuration,
     },
     id::RecordId,
+    key::reseal::{Resealed, reseal},
     organization::{
         create::{CreateOrganizationError, create_first},
         open::open_all,
@@ -114,6 +115,7 @@ impl App {
                 "an organization is not served"
             );
         }
+        log_resealed(reseal(&deployment).await?);
         for organization in deployment.organizations() {
             log_keys(&organization);
             reencryption::take_up(&deployment, config.limits, &drain, organization);
@@ -274,6 +276,39 @@ fn key_limits(limits: &Limits) -> KeyLimits {
         restores_per_quarter_hour: limits.wrong_key_restores_per_15_minutes,
         change_due_days: limits.key_change_due_days,
         reencryption_batch_cells: limits.reencryption_batch_cells,
+    }
+}
+
+fn log_resealed(resealed: Resealed) {
+    for organization in resealed.organizations {
+        let name = organization.name;
+        match organization.texts {
+            Ok(0) => {}
+            Ok(texts) => {
+                tracing::info!(organization = name, texts, "key texts were sealed again under the first root key")
+            }
+            Err(error) => tracing::warn!(
+                organization = name,
+                error = chain(&error),
+                "key texts are still sealed under a former root key, which is needed until a start seals them again"
+            ),
+        }
+        for text in organization.unopened {
+            tracing::error!(
+                organization = name,
+                wanted_fingerprint = %text.wanted,
+                error = chain(&text.error),
+                "a key text can't be opened by any root key given"
+            );
+        }
+    }
+    match resealed.root_keys_retired {
+        Ok(0) => {}
+        Ok(root_keys) => tracing::info!(
+            root_keys,
+            "nothing is sealed under former root keys any more: they can be taken out of root_key.files"
+        ),
+        Err(error) => tracing::warn!(error = chain(&error), "former root keys are needed until the next start"),
     }
 }
 
