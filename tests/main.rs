@@ -17,6 +17,7 @@ mod key_life;
 mod one_at_a_time;
 mod permission;
 mod records;
+mod root_key;
 mod secrets;
 mod story;
 mod transport;
