@@ -54,7 +54,7 @@ async fn what_is_left_of_other_databases_does_not_get_into_a_new_one() {
 #[tokio::test]
 async fn what_is_half_made_is_not_listed_and_goes_at_the_next_start() {
     let fixture = Fixture::new();
-    let store = fixture.created().await;
+    fixture.created().await;
     fixture.close().await;
     let other = format!("{}", OrganizationId::from_bytes([8; 16]));
     let upper = format!("{}.db", OrganizationId::from_bytes([0xAB; 16])).to_uppercase().replace(".DB", ".db");

@@ -163,7 +163,7 @@ async fn a_commit_whose_caller_left_is_done_before_its_database_closes() {
     {
         let mut commit = pin!(store.commit(Commit::of(vec![insert(1, b"x"), reveal()])));
         // Handed over, and left.
-        poll_fn(|context| Poll::Ready(drop(commit.as_mut().poll(context)))).await;
+        assert!(poll_fn(|context| Poll::Ready(commit.as_mut().poll(context).is_pending())).await);
     }
     fixture.databases.close_idle(Instant::now() + IDLE_MAX);
     assert_eq!((count(&*store, "Entry").await, chain_length(&*store).await), (1, 1));
@@ -176,7 +176,7 @@ async fn a_database_whose_opener_left_is_open_once() {
     fixture.close().await;
     {
         let mut opening = pin!(store.commit(Commit::of(vec![insert(1, b"x")])));
-        poll_fn(|context| Poll::Ready(drop(opening.as_mut().poll(context)))).await;
+        assert!(poll_fn(|context| Poll::Ready(opening.as_mut().poll(context).is_pending())).await);
     }
     store.commit(Commit::of(vec![insert(2, b"y"), reveal()])).await.unwrap();
     assert_eq!((count(&*store, "Entry").await, chain_length(&*store).await), (1, 1));
