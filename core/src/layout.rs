@@ -35,7 +35,7 @@ pub const MIGRATION: &str = "fieldseal_migration";
 
 /// Configuration database: what this deployment is. One row.
 pub const DEPLOYMENT: &str = "fieldseal_deployment";
-/// Configuration database: a check value of each root key that ever sealed here.
+/// Configuration database: a check value of each root key that something may be sealed under.
 pub const ROOT_KEY: &str = "fieldseal_root_key";
 /// Configuration database: the organizations of this deployment.
 pub const ORGANIZATIONS: &str = "fieldseal_organizations";

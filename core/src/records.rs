@@ -195,9 +195,9 @@ fn exhausted() -> RecordError {
     RecordError::Unavailable("the record or its key ring kept changing".into())
 }
 
-/// The ring to seal with. An organization held for inactive is looked at again before it is refused.
+/// The ring to seal with, loaded if it isn't in memory. An organization held for inactive is looked at again before it is refused.
 async fn sealing_ring(deployment: &Deployment, organization: &Organization) -> Result<Arc<KeyRing>, RecordError> {
-    if let Keys::Active(ring) = organization.keys() {
+    if let Some(Keys::Active(ring)) = organization.keys() {
         return Ok(ring);
     }
     match organization.load_keys(deployment).await? {

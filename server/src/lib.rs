@@ -10,6 +10,7 @@ mod denials;
 pub mod development;
 pub mod drain;
 mod identity;
+mod idle;
 mod key_derivation;
 mod layer;
 mod listener;

@@ -220,7 +220,7 @@ fn entry(subject: &str) -> AuditEntry {
 }
 
 /// The number of audit records, having checked that each follows the one before.
-async fn chain_length(store: &dyn Store) -> i64 {
+pub(crate) async fn chain_length(store: &dyn Store) -> i64 {
     let rows = store
         .select(Select {
             table: AUDIT_TABLE.into(),

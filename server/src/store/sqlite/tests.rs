@@ -4,6 +4,7 @@ use std::{
     fs::Permissions,
     os::unix::fs::PermissionsExt,
     sync::atomic::{AtomicBool, Ordering},
+    time::Instant,
 };
 
 use fieldseal_core::{
@@ -18,7 +19,7 @@ use super::*;
 use crate::{
     committer::{Backend, Failure},
     store::{
-        contract::{Subject, contract_tests},
+        contract::{Subject, chain_length, contract_tests},
         sql,
     },
 };
@@ -27,10 +28,13 @@ mod failures;
 mod files;
 mod lists;
 mod locks;
+mod on_demand;
 mod plans;
 
 const ID: OrganizationId = OrganizationId::from_bytes([7; 16]);
 const WRITER: Uuid = Uuid::from_bytes([1; 16]);
+const OPEN_MAX: usize = 3;
+const IDLE_MAX: Duration = Duration::from_secs(300);
 
 /// Organizations' databases in a folder of their own.
 struct Fixture {
@@ -43,7 +47,7 @@ impl Fixture {
     fn new() -> Self {
         let temporary = TempDir::new().unwrap();
         let folder = Arc::new(DataFolder::open(temporary.path().join("data")).unwrap());
-        let databases = SqliteDatabases::new(Arc::clone(&folder), WRITER, SqliteOptions::default()).unwrap();
+        let databases = open_databases(&folder);
         Fixture { databases, folder, _temporary: temporary }
     }
 
@@ -61,9 +65,9 @@ impl Fixture {
         self.databases.open(ID).await.unwrap()
     }
 
-    /// Lets a store go, and waits until its database is closed.
-    async fn close(&self, store: Arc<dyn Store>) {
-        drop(store);
+    /// Closes what is open and not in use, and waits until the database is closed.
+    async fn close(&self) {
+        self.databases.close_idle(Instant::now() + IDLE_MAX);
         self.databases.closed(ID).await;
     }
 
@@ -73,6 +77,12 @@ impl Fixture {
         names.sort();
         names
     }
+}
+
+/// The databases of a folder. None is closed by itself: nothing here waits for so long.
+fn open_databases(folder: &Arc<DataFolder>) -> SqliteDatabases {
+    let limits = OpenLimits { open_max: OPEN_MAX, idle_max: IDLE_MAX };
+    SqliteDatabases::new(Arc::clone(folder), WRITER, SqliteOptions::default(), limits).unwrap()
 }
 
 fn table() -> Table {
@@ -126,7 +136,9 @@ mod contract {
     impl Subject for Fixture {
         fn open(&self) -> Pending<'_, Arc<dyn Store>> {
             Box::pin(async {
-                if !fs::exists(self.database()).unwrap() {
+                if fs::exists(self.database()).unwrap() {
+                    self.close().await;
+                } else {
                     self.databases.create(ID, Commit::default()).await.unwrap();
                 }
                 self.databases.open(ID).await.unwrap()

@@ -14,7 +14,7 @@ async fn a_database_appears_whole_and_for_its_owner_alone() {
     for folder in [fixture.folder.configuration().parent().unwrap().to_owned(), fixture.folder.organizations()] {
         assert_eq!(fs::metadata(folder).unwrap().permissions().mode() & 0o777, 0o700);
     }
-    fixture.close(store).await;
+    fixture.close().await;
     assert_eq!(fixture.names(), [format!("{ID}.db")]);
 }
 
@@ -42,7 +42,7 @@ async fn what_is_left_of_other_databases_does_not_get_into_a_new_one() {
     let store = fixture.created().await;
     store.commit(Commit::of(vec![insert(1, b"x")])).await.unwrap();
     let log = fs::read(suffixed(&fixture.database(), "-wal")).unwrap();
-    fixture.close(store).await;
+    fixture.close().await;
     fs::remove_file(fixture.database()).unwrap();
     fs::write(suffixed(&fixture.database(), "-wal"), log).unwrap();
     fs::write(fixture.path(&format!(".{ID}.creating")), b"half made").unwrap();
@@ -54,8 +54,8 @@ async fn what_is_left_of_other_databases_does_not_get_into_a_new_one() {
 #[tokio::test]
 async fn what_is_half_made_is_not_listed_and_goes_at_the_next_start() {
     let fixture = Fixture::new();
-    let store = fixture.created().await;
-    fixture.close(store).await;
+    fixture.created().await;
+    fixture.close().await;
     let other = format!("{}", OrganizationId::from_bytes([8; 16]));
     let upper = format!("{}.db", OrganizationId::from_bytes([0xAB; 16])).to_uppercase().replace(".DB", ".db");
     let half = [format!(".{other}.creating"), format!(".{other}.creating-journal")];
@@ -63,7 +63,7 @@ async fn what_is_half_made_is_not_listed_and_goes_at_the_next_start() {
         fs::write(fixture.path(name), b"").unwrap();
     }
     assert_eq!(fixture.databases.list().await.unwrap(), [ID]);
-    let again = SqliteDatabases::new(Arc::clone(&fixture.folder), WRITER, SqliteOptions::default()).unwrap();
+    let again = open_databases(&fixture.folder);
     assert_eq!(again.list().await.unwrap(), [ID]);
     assert!(!fixture.names().iter().any(|name| half.contains(name)));
     assert!(fixture.names().contains(&upper));
