@@ -256,6 +256,7 @@ mod tests {
             storage_name: storage_name.to_owned(),
             id_required: false,
             attributes,
+            rules: Vec::new(),
         }
     }
 
@@ -266,7 +267,6 @@ mod tests {
             entity,
             named: Some(RECORD),
             etag_revision: Some(7),
-            rules: Vec::new(),
             attributes: given.iter().map(|(index, given)| (&entity.attributes[*index], given.as_ref())).collect(),
         }
     }
