@@ -11,6 +11,7 @@ const MEASUREMENTS: &[(&str, &str)] = &[
     ("rates", "Get and durable Create, 64 at once, beside a bare tonic server"),
     ("call", "get, list, create and reveal, one at a time over TLS"),
     ("seal", "seal and open a cell, open a key ring, derive a KEK"),
+    ("filter", "read a filter, compile it, hold a record against it"),
     ("commit", "a durable commit, by one caller and by 64"),
 ];
 

@@ -22,13 +22,22 @@ pub(crate) fn files(pool: &DescriptorPool) -> Vec<FileDescriptor> {
     with_services
 }
 
-/// The paragraphs of the comment before a declaration, each as one line.
+/// The paragraphs of the comment before a declaration, each as one line; so is each item of a list, which begins with `* `.
 pub(crate) fn comment(file: &FileDescriptor, path: &[i32]) -> Vec<String> {
     let locations = file.file_descriptor_proto().source_code_info.iter().flat_map(|info| &info.location);
-    let mut comments =
-        locations.filter(|location| location.path == path).filter_map(|one| one.leading_comments.as_deref());
-    let lines: Vec<&str> = comments.next().unwrap_or_default().lines().map(str::trim).collect();
-    lines.split(|line| line.is_empty()).map(|lines| lines.join(" ")).filter(|paragraph| !paragraph.is_empty()).collect()
+    let mut comments = locations.filter(|one| one.path == path).filter_map(|one| one.leading_comments.as_deref());
+    let mut paragraphs = vec![String::new()];
+    for line in comments.next().unwrap_or_default().lines().map(str::trim) {
+        match paragraphs.last_mut() {
+            Some(paragraph) if !line.is_empty() && !line.starts_with("* ") && !paragraph.is_empty() => {
+                paragraph.push(' ');
+                paragraph.push_str(line);
+            }
+            Some(_) | None => paragraphs.push(line.to_owned()),
+        }
+    }
+    paragraphs.retain(|paragraph| !paragraph.is_empty());
+    paragraphs
 }
 
 /// What makes a message an entity, if it is one.

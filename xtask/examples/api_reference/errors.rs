@@ -1,6 +1,7 @@
 //! The reasons of errors: what `errors.proto` says about each, taken apart into code, metadata and number.
 //!
-//! The comment of a reason begins with its code and ends, where they exist, with its metadata and the number of the original.
+//! The comment of a reason begins with its code. Metadata and the number of the original, where they exist, end it: `Metadata: a, b.
+//! dynamics_code 8004852B.` A number that isn't always the same has a paragraph of its own, `dynamics_code: that of …`.
 
 use prost_reflect::EnumDescriptor;
 
@@ -12,11 +13,11 @@ pub(crate) struct Reason {
     pub(crate) name: String,
     /// `ABORTED, with RetryInfo`. Empty: no error carries it.
     pub(crate) code: String,
-    /// What happened and what to do.
-    pub(crate) text: String,
+    /// What happened and what to do, by paragraphs.
+    pub(crate) text: Vec<String>,
     /// The keys, with what there is to say about them. Empty: none.
     pub(crate) metadata: String,
-    /// Eight hexadecimal digits. Empty: the original has none.
+    /// Eight hexadecimal digits, or [`DEPENDS`]. Empty: the original has none.
     pub(crate) dynamics_code: String,
 }
 
@@ -29,23 +30,36 @@ pub(crate) fn reasons(reasons: &EnumDescriptor) -> Vec<Reason> {
     values
         .map(|value| {
             let name = value.name().strip_prefix(PREFIX).unwrap_or(value.name()).to_owned();
-            Reason::read(name, &comment(&reasons.parent_file(), value.path()).join(" "), value.number() != 0)
+            Reason::read(name, comment(&reasons.parent_file(), value.path()), value.number() != 0)
         })
         .collect()
 }
 
+/// What stands for a number that isn't always the same.
+pub(crate) const DEPENDS: &str = "depends";
+
 impl Reason {
-    fn read(name: String, comment: &str, has_code: bool) -> Self {
-        let (rest, dynamics_code) = comment.split_once("dynamics_code ").unwrap_or((comment, ""));
-        let (rest, metadata) = rest.split_once("Metadata: ").unwrap_or((rest, ""));
-        let (code, text) = if has_code { rest.split_once(". ").unwrap_or((rest, "")) } else { ("", rest) };
+    fn read(name: String, mut text: Vec<String>, has_code: bool) -> Self {
         let sentence = |text: &str| text.trim().trim_end_matches('.').to_owned();
-        Reason {
-            name,
-            code: sentence(code),
-            text: text.trim().to_owned(),
-            metadata: sentence(metadata),
-            dynamics_code: sentence(dynamics_code),
+        let mut cut = |marker: &str| {
+            let last = text.last_mut()?;
+            let (before, after) = last.split_once(marker)?;
+            let after = sentence(after);
+            *last = before.trim().to_owned();
+            Some(after)
+        };
+        let mut dynamics_code = cut("dynamics_code ").unwrap_or_default();
+        let metadata = cut("Metadata: ").unwrap_or_default();
+        let mut code = String::new();
+        if let Some(first) = text.first_mut().filter(|_| has_code) {
+            let (before, after) = first.split_once(". ").unwrap_or((first, ""));
+            code = sentence(before);
+            *first = after.to_owned();
         }
+        if text.iter().any(|paragraph| paragraph.starts_with("dynamics_code: ")) {
+            dynamics_code = DEPENDS.to_owned();
+        }
+        text.retain(|paragraph| !paragraph.is_empty());
+        Reason { name, code, text, metadata, dynamics_code }
     }
 }

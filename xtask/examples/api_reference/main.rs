@@ -19,7 +19,7 @@ use prost_reflect::{
 };
 
 use contract::{PACKAGE, comment};
-use errors::{Reason, reasons};
+use errors::{DEPENDS, Reason, reasons};
 use markdown::{Prose, link, table};
 
 const INTRODUCTION: &str = "\
@@ -143,13 +143,13 @@ impl Reference {
         if let Some(entity) = &entity {
             text.push_str(&entity_facts(message, entity));
         }
-        match (message.fields().len(), entity) {
+        match (message.fields().len(), &entity) {
             (0, _) => text.push_str("No fields.\n"),
             (_, None) => {
                 let rows = message.fields().map(|field| self.field(&field));
                 text.push_str(&table(&["Field", "No.", "Type", "Meaning"], rows));
             }
-            (_, Some(_)) => {
+            (_, Some(entity)) => {
                 let rows = message.fields().map(|field| {
                     let mut row = self.field(&field);
                     let rules = contract::attribute(&field).map(|attribute| rules(&field, attribute));
@@ -157,10 +157,31 @@ impl Reference {
                     row
                 });
                 text.push_str(&table(&["Field", "No.", "Type", "Rules", "Meaning"], rows));
+                self.rules_across(text, &entity.rules);
             }
         }
         message.child_messages().for_each(|inner| self.message(text, &inner));
         message.child_enums().for_each(|inner| self.option_set(text, &inner));
+    }
+
+    /// What records of an entity must not be, across fields.
+    fn rules_across(&self, text: &mut String, rules: &[v1::Rule]) {
+        if rules.is_empty() {
+            return;
+        }
+        let _infallible = writeln!(
+            text,
+            "\nRules across fields. A record that meets a condition is refused with [FIELD_INVALID](#field_invalid); the violation \
+             carries the reason.\n"
+        );
+        let rows = rules.iter().map(|rule| {
+            let v1::Rule { reason, attribute, refuse_when, description, dynamics_code } = rule;
+            let code =
+                |text: &str| if text.is_empty() { String::new() } else { format!("`{}`", text.replace('|', r"\|")) };
+            let must = format!("{} {}", code(attribute), self.prose.paragraph(description));
+            vec![code(reason), must, code(refuse_when), code(dynamics_code)]
+        });
+        text.push_str(&table(&["Reason", "What must be", "Refused when", "dynamics_code"], rows));
     }
 
     fn field(&self, field: &FieldDescriptor) -> Vec<String> {
@@ -189,7 +210,10 @@ impl Reference {
         heading(text, 3, &local_name(found.full_name()));
         self.comment(text, &found.parent_file(), found.path());
         let carried = || self.reasons.iter().filter(|reason| !reason.code.is_empty());
-        let code = |number: &str| if number.is_empty() { String::new() } else { format!("`{number}`") };
+        let code = |number: &str| match number {
+            "" | DEPENDS => number.to_owned(),
+            _ => format!("`{number}`"),
+        };
         let rows = carried().map(|reason| {
             let metadata = reason.metadata.split_once(" (").map_or(reason.metadata.as_str(), |(keys, _)| keys);
             vec![link(&reason.name), reason.code.clone(), metadata.to_owned(), code(&reason.dynamics_code)]
@@ -197,9 +221,12 @@ impl Reference {
         text.push_str(&table(&["Reason", "Code", "Metadata", "dynamics_code"], rows));
         for reason in carried() {
             heading(text, 4, &reason.name);
-            let _infallible = writeln!(text, "{}. {}", reason.code, self.prose.paragraph(&reason.text));
+            let _infallible = write!(text, "{}. ", reason.code);
+            for paragraph in &reason.text {
+                let _infallible = writeln!(text, "{}\n", self.prose.paragraph(paragraph));
+            }
             if !reason.metadata.is_empty() {
-                let _infallible = writeln!(text, "\nMetadata: {}.", self.prose.paragraph(&reason.metadata));
+                let _infallible = writeln!(text, "Metadata: {}.", self.prose.paragraph(&reason.metadata));
             }
         }
     }
@@ -256,7 +283,7 @@ fn links(names: impl Iterator<Item = String>) -> String {
 }
 
 fn entity_facts(message: &MessageDescriptor, entity: &v1::Entity) -> String {
-    let v1::Entity { collection, singular, storage_name, id_required, display_name } = entity;
+    let v1::Entity { collection, singular, storage_name, id_required, display_name, rules: _ } = entity;
     let storage_name = if storage_name.is_empty() { message.name() } else { storage_name };
     let id = if *id_required { "must be given" } else { "drawn by the server unless given" };
     let called = if display_name.is_empty() { message.name() } else { display_name };
@@ -473,13 +500,11 @@ mod tests {
         for reason in reasons(&found).iter().skip(1) {
             let code = reason.code.split([' ', ',']).next().unwrap();
             assert!(grpc_codes().contains(&code), "{}: {}", reason.name, reason.code);
-            assert!(!reason.text.is_empty() && !reason.text.contains("dynamics_code"), "{}", reason.name);
-            let number = &reason.dynamics_code;
-            assert!(
-                number.is_empty() || u32::from_str_radix(number, 16).is_ok() && number.len() == 8,
-                "{}",
-                reason.name
-            );
+            assert!(reason.text.iter().all(|text| !text.contains("dynamics_code ")), "{}", reason.name);
+            assert!(!reason.text.is_empty(), "{}", reason.name);
+            let number = reason.dynamics_code.as_str();
+            let is_number = number.len() == 8 && u32::from_str_radix(number, 16).is_ok();
+            assert!(is_number || ["", DEPENDS].contains(&number), "{}: {number}", reason.name);
         }
     }
 

@@ -36,8 +36,11 @@ impl Prose {
         }
     }
 
-    /// A paragraph. What stands between backticks stays as it is.
+    /// A paragraph, or an item of a list. What stands between backticks stays as it is.
     pub(crate) fn paragraph(&self, text: &str) -> String {
+        if let Some(item) = text.strip_prefix(ITEM) {
+            return format!("{ITEM}{}", self.paragraph(item));
+        }
         let parts = text.split('`').enumerate();
         let shown = parts.map(|(index, part)| if index % 2 == 0 { self.words(part) } else { part.replace('|', r"\|") });
         shown.collect::<Vec<_>>().join("`")
@@ -45,7 +48,11 @@ impl Prose {
 
     /// Paragraphs within one cell of a table.
     pub(crate) fn cell(&self, paragraphs: &[String]) -> String {
-        paragraphs.iter().map(|text| self.paragraph(text)).collect::<Vec<_>>().join("<br><br>")
+        let shown = paragraphs.iter().map(|text| match text.strip_prefix(ITEM) {
+            Some(item) => format!("• {}", self.paragraph(item)),
+            None => self.paragraph(text),
+        });
+        shown.collect::<Vec<_>>().join("<br><br>")
     }
 
     fn words(&self, text: &str) -> String {
@@ -65,6 +72,9 @@ impl Prose {
         shown
     }
 }
+
+/// How an item of a list begins.
+const ITEM: &str = "* ";
 
 #[cfg(test)]
 mod tests {
@@ -86,5 +96,12 @@ mod tests {
             prose.paragraph("Queue: KEY_MISMATCH, `KEY_MISMATCH|x`, a|b, <id>."),
             r"Queue: [KEY_MISMATCH](#key_mismatch), `KEY_MISMATCH\|x`, a\|b, &lt;id>."
         );
+    }
+
+    #[test]
+    fn an_item_of_a_list_stays_one_in_prose_and_gets_a_bullet_in_a_table() {
+        let prose = Prose::default();
+        assert_eq!(prose.paragraph("* A*B: c."), r"* A\*B: c.");
+        assert_eq!(prose.cell(&["One.".to_owned(), "* Two.".to_owned()]), "One.<br><br>• Two.");
     }
 }
