@@ -5,7 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a measurement may stop at the first surprise")]
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use fieldseal_client::{Client, RetryPolicy, v1::Mailbox};
+use fieldseal_client::{Client, ListOptions, RetryPolicy, v1::Mailbox};
 use fieldseal_server::{
     app::App,
     development::{Development, Person},
@@ -59,7 +59,8 @@ fn calls(criterion: &mut Criterion) {
     });
     group.bench_function(format!("list {PAGE_SIZE}"), |bencher| {
         bencher.to_async(&runtime).iter(|| async {
-            let page = writer.mailboxes().list(ORGANIZATION, PAGE_SIZE, "").await.unwrap();
+            let page =
+                writer.mailboxes().list(ORGANIZATION, ListOptions::default().page_size(PAGE_SIZE)).await.unwrap();
             assert_eq!(page.records.len(), PAGE_SIZE.unsigned_abs() as usize);
         });
     });
