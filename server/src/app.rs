@@ -14,6 +14,7 @@ use fieldseal_core::{
     },
     port::Clock,
     random::{self, Random},
+    schema::Schema,
     store::{OpenError, Store, Unavailable},
 };
 use tokio::{sync::watch, task::JoinHandle};
@@ -34,6 +35,7 @@ use crate::{
     schema,
     store::sqlite::{DataFolder, DataFolderError, SqliteDatabases, SqliteOptions, SqliteStore},
     tls,
+    version::VERSION,
 };
 
 /// Starts servers.
@@ -153,6 +155,14 @@ impl App {
                 tracing::error!(%error, "serving ended");
             }
         });
+        tracing::info!(
+            version = VERSION,
+            %address,
+            plaintext_address = plaintext_address.map(tracing::field::display),
+            schema = entity_names(&served.schema),
+            organizations = deployment.organizations().len(),
+            "serving"
+        );
         Ok(Running {
             address,
             plaintext_address,
@@ -257,6 +267,10 @@ async fn open_ports(config: &Config, root_key: Arc<dyn RootKey>) -> Result<Ports
         clock,
         random,
     })
+}
+
+fn entity_names(schema: &Schema) -> String {
+    schema.entities().iter().map(|entity| entity.name.as_str()).collect::<Vec<_>>().join(" ")
 }
 
 fn key_limits(limits: &Limits) -> KeyLimits {

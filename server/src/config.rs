@@ -22,6 +22,7 @@ use serde::Deserialize;
 use toml::de::DeTable;
 use tracing::level_filters::LevelFilter;
 
+pub(crate) use self::check::CREDENTIAL;
 pub use self::file::sections;
 use self::{file::ConfigFile, limits::Limits};
 
@@ -147,34 +148,43 @@ pub struct Fault {
 }
 
 impl Config {
-    /// Reads and checks a configuration file.
+    /// Reads and checks a configuration file. Relative paths in it are resolved against its folder, `"credential:NAME"` against
+    /// `$CREDENTIALS_DIRECTORY`.
     ///
     /// # Errors
     /// [`ConfigError`]
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text =
-            fs::read_to_string(path).map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
-        Self::parse(&text, path)
+        Self::parse(&read(path)?, path)
     }
 
-    /// Checks the text of a configuration file. `path` is what errors name, and relative paths are resolved against its folder;
-    /// `"credential:NAME"` against `$CREDENTIALS_DIRECTORY`.
+    /// Checks the text of a configuration file. `path` is what errors name, and relative paths are resolved against its folder.
     ///
     /// # Errors
     /// [`ConfigError::Malformed`], [`ConfigError::Invalid`]
     pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
-        Self::parse_beside(text, path, credentials_folder().as_deref())
+        match Self::parse_beside(text, path, credentials_folder().as_deref())? {
+            (config, Faults(faults)) if faults.is_empty() => Ok(config),
+            (_, faults) => Err(ConfigError::Invalid { path: path.to_owned(), faults }),
+        }
     }
 
-    fn parse_beside(text: &str, path: &Path, credentials: Option<&Path>) -> Result<Self, ConfigError> {
+    /// Reads a configuration file for whoever wants to look at the rest of it too when something is wrong. What a fault names has a
+    /// default in its place, or an empty path.
+    ///
+    /// # Errors
+    /// [`ConfigError::Unreadable`], [`ConfigError::Malformed`]
+    pub(crate) fn load_with_faults(path: &Path) -> Result<(Self, Faults), ConfigError> {
+        Self::parse_beside(&read(path)?, path, credentials_folder().as_deref())
+    }
+
+    fn parse_beside(text: &str, path: &Path, credentials: Option<&Path>) -> Result<(Self, Faults), ConfigError> {
         let malformed = |source| ConfigError::Malformed { path: path.to_owned(), source: Box::new(source) };
         let mut faults = Faults::default();
         let mut table = DeTable::parse(text).map_err(malformed)?;
         sift::sift(text, table.get_mut(), &mut faults);
         let file = ConfigFile::deserialize(toml::de::Deserializer::from(table)).map_err(malformed)?;
         let folder = path.parent().unwrap_or(Path::new(""));
-        check::check(file, folder, credentials, faults)
-            .map_err(|faults| ConfigError::Invalid { path: path.to_owned(), faults })
+        Ok(check::check(file, folder, credentials, faults))
     }
 
     /// What the bindings grant.
@@ -193,6 +203,10 @@ impl fmt::Display for Faults {
 /// Where systemd puts the credentials that a unit loads, if it runs this process.
 pub(crate) fn credentials_folder() -> Option<PathBuf> {
     env::var_os("CREDENTIALS_DIRECTORY").filter(|folder| !folder.is_empty()).map(PathBuf::from)
+}
+
+fn read(path: &Path) -> Result<String, ConfigError> {
+    fs::read_to_string(path).map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })
 }
 
 fn count(faults: usize) -> String {
@@ -246,15 +260,13 @@ mod tests {
             .replace("tls/server.key", "credential:server.key")
             .replace("\"root.key\"", "\"credential:root.key\", \"credential:old.key\"");
         let parse = |text: &str, folder| Config::parse_beside(text, Path::new("/srv/fieldseal.toml"), folder);
-        let config = parse(&text, Some(Path::new("/run/credentials/fieldseal.service"))).unwrap();
+        let (config, faults) = parse(&text, Some(Path::new("/run/credentials/fieldseal.service"))).unwrap();
+        assert_eq!(faults, Faults::default());
         assert_eq!(config.tls.key, Path::new("/run/credentials/fieldseal.service/server.key"));
         assert_eq!(config.root_key.files[1], Path::new("/run/credentials/fieldseal.service/old.key"));
         assert_eq!(config.tls.certificate, Path::new("/srv/tls/server.pem"));
 
-        let faults = |text: &str, folder| match parse(text, folder) {
-            Err(ConfigError::Invalid { faults, .. }) => faults.to_string(),
-            other => panic!("{other:?}"),
-        };
+        let faults = |text: &str, folder| parse(text, folder).unwrap().1.to_string();
         let without = faults(&text, None);
         assert!(without.contains("tls.key: systemd loaded no credentials"), "{without}");
         assert!(without.contains("LoadCredential=server.key:"), "{without}");

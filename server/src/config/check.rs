@@ -1,4 +1,4 @@
-//! From the file as written to a configuration that needs no more checking, or to everything that is wrong with it.
+//! From the file as written to a configuration, and to everything that is wrong with it: nothing, if it needs no more checking.
 //!
 //! Touches no file and no network.
 
@@ -27,12 +27,7 @@ pub(crate) const CREDENTIAL: &str = "credential:";
 const ALL_ORGANIZATIONS: &str = "*";
 
 /// `folder` is where relative paths start, `credentials` where systemd put what it loaded, and `faults` what was found before.
-pub(super) fn check(
-    file: ConfigFile,
-    folder: &Path,
-    credentials: Option<&Path>,
-    faults: Faults,
-) -> Result<Config, Faults> {
+pub(super) fn check(file: ConfigFile, folder: &Path, credentials: Option<&Path>, faults: Faults) -> (Config, Faults) {
     let mut check = Check { folder, credentials, faults };
     let config = Config {
         data_dir: check.path("data_dir", file.data_dir),
@@ -48,7 +43,7 @@ pub(super) fn check(
             .collect(),
         log: check.log(file.log),
     };
-    if check.faults.0.is_empty() { Ok(config) } else { Err(check.faults) }
+    (config, check.faults)
 }
 
 impl Faults {
@@ -58,7 +53,7 @@ impl Faults {
     }
 }
 
-/// Every method notes what is wrong and answers with something that will not be used then.
+/// Every method notes what is wrong, and answers then with a default or an empty path.
 struct Check<'a> {
     folder: &'a Path,
     credentials: Option<&'a Path>,

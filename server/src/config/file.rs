@@ -55,9 +55,15 @@ macro_rules! field {
 }
 
 macro_rules! otherwise {
-    (Required) => { Otherwise::Required };
-    (Nothing $value:literal) => { Otherwise::Nothing($value) };
-    (Is $value:literal) => { Otherwise::Is(Cow::Borrowed($value)) };
+    (Required) => {
+        Otherwise::Required
+    };
+    (Nothing $value:literal) => {
+        Otherwise::Nothing($value)
+    };
+    (Is $value:literal) => {
+        Otherwise::Is(Cow::Borrowed($value))
+    };
 }
 
 /// What stands before all sections.
@@ -93,16 +99,16 @@ section! {
     /// How TLS is spoken, and whose client certificates are believed. Files are PEM; "credential:NAME" is one that systemd loaded.
     TlsSection {
         /// The server's certificate, followed by those between it and its CA.
-        certificate: Path, "a PEM file, or \"credential:NAME\"", Required, AtStart;
+        certificate: Path, "a PEM file, or \"credential:NAME\"", Required, AtReload;
 
         /// The private key of the certificate, unencrypted.
-        key: Path, "a PEM file, or \"credential:NAME\"", Required, AtStart;
+        key: Path, "a PEM file, or \"credential:NAME\"", Required, AtReload;
 
         /// The CAs whose client certificates are believed.
-        client_ca: Path, "a PEM file, or \"credential:NAME\"", Required, AtStart;
+        client_ca: Path, "a PEM file, or \"credential:NAME\"", Required, AtReload;
 
         /// The oldest version of TLS spoken: "1.3" or "1.2".
-        minimum_version: Text, "\"1.3\" or \"1.2\"", Is(r#""1.3""#), AtStart;
+        minimum_version: Text, "\"1.3\" or \"1.2\"", Is(r#""1.3""#), AtReload;
     }
 }
 
@@ -120,13 +126,13 @@ section! {
     /// Who has which role where. Nobody else may do anything.
     BindingSection {
         /// From a client certificate its SPIFFE id, else its first DNS name, else its common name.
-        identity: Text, "\"spiffe:…\", \"dns:…\" or \"cn:…\"", Required, AtStart;
+        identity: Text, "\"spiffe:…\", \"dns:…\" or \"cn:…\"", Required, AtReload;
 
         /// What they may do, or one of the key privileges by itself.
-        role: Text, "\"system-administrator\", \"record-writer\", \"record-reader\", \"mail-connector\", \"auditor\", \"prvReadSqlEncryptionKey\", \"prvChangeSqlEncryptionKey\" or \"prvRestoreSqlEncryptionKey\"", Required, AtStart;
+        role: Text, "\"system-administrator\", \"record-writer\", \"record-reader\", \"mail-connector\", \"auditor\", \"prvReadSqlEncryptionKey\", \"prvChangeSqlEncryptionKey\" or \"prvRestoreSqlEncryptionKey\"", Required, AtReload;
 
         /// Where: names of organizations, or ["*"] for all, those to come included.
-        organizations: Texts, "names, or [\"*\"]", Required, AtStart;
+        organizations: Texts, "names, or [\"*\"]", Required, AtReload;
     }
 }
 
@@ -135,7 +141,7 @@ section! {
     LogSection {
         /// "off", "error", "warn", "info", "debug" or "trace", for Fieldseal's own events. "info" has a line for each call, "debug" also
         /// one for each health check. The libraries under it never go below "warn", since in detail they may tell what a caller sent.
-        level: Text, "\"off\", \"error\", \"warn\", \"info\", \"debug\" or \"trace\"", Is(r#""info""#), AtStart;
+        level: Text, "\"off\", \"error\", \"warn\", \"info\", \"debug\" or \"trace\"", Is(r#""info""#), AtReload;
 
         /// "text" for people, or "json" for programs: an object a line.
         format: Text, "\"text\" or \"json\"", Is(r#""text""#), AtStart;
@@ -144,7 +150,8 @@ section! {
 
 /// Every section with every setting, in the order of the file.
 pub fn sections() -> Vec<Section> {
-    let section = |name, about, settings: &[Setting]| Section { name, repeated: false, about, settings: settings.to_vec() };
+    let section =
+        |name, about, settings: &[Setting]| Section { name, repeated: false, about, settings: settings.to_vec() };
     vec![
         section("", &[], BEFORE_SECTIONS),
         section("listen", ListenSection::ABOUT, ListenSection::SETTINGS),

@@ -67,7 +67,7 @@ pub enum Otherwise {
 pub enum TakenUp {
     /// When the server starts.
     AtStart,
-    /// When a running server is told to reload (SIGHUP), too.
+    /// While the server runs, too: when it is told to reload (SIGHUP), or by itself soon after.
     AtReload,
 }
 

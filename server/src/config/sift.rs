@@ -13,6 +13,9 @@ use super::{
 /// How alike two names are, from 0 to 1, if one may be a slip for the other.
 const ALIKE: f64 = 0.85;
 
+/// How alike two names count that are one slip apart: a letter too many, too few, another, or two exchanged.
+const ONE_SLIP: f64 = 0.95;
+
 /// Takes everything out of `file` that can't stand there, and notes it. `text` is what the file was read from.
 pub(super) fn sift(text: &str, file: &mut DeTable<'_>, faults: &mut Faults) {
     let sections = sections();
@@ -88,7 +91,8 @@ impl Sift<'_> {
                 true
             }
             other => {
-                let form = if section.repeated { format!("[[{}]]", section.name) } else { format!("[{}]", section.name) };
+                let form =
+                    if section.repeated { format!("[[{}]]", section.name) } else { format!("[{}]", section.name) };
                 let problem = format!("line {line}: is {}; write it as a section, {form}", article(other));
                 self.faults.add(section.name, problem);
                 false
@@ -117,12 +121,13 @@ impl Sift<'_> {
 
     /// What may have been meant: a name that looks alike, or the same name in another section.
     fn instead(&self, name: &str, entries: &[Entry<'_>]) -> String {
-        let alike = entries.iter().map(|entry| (strsim::jaro_winkler(name, entry.name()), entry.name()));
+        let alike = entries.iter().map(|entry| (alike(name, entry.name()), entry.name()));
         let closest = alike.filter(|(alike, _)| *alike >= ALIKE).max_by(|(a, _), (b, _)| a.total_cmp(b));
         if let Some((_, closest)) = closest {
             return format!("; did you mean {closest}?");
         }
-        let elsewhere = self.sections.iter().find(|section| section.settings.iter().any(|setting| setting.name == name));
+        let elsewhere =
+            self.sections.iter().find(|section| section.settings.iter().any(|setting| setting.name == name));
         match elsewhere.map(|section| section.name) {
             Some("") => "; it stands before all sections".to_owned(),
             Some(section) => format!("; it stands in [{section}]"),
@@ -133,6 +138,11 @@ impl Sift<'_> {
     fn line(&self, offset: usize) -> usize {
         self.text.bytes().take(offset).filter(|&byte| byte == b'\n').count() + 1
     }
+}
+
+fn alike(name: &str, other: &str) -> f64 {
+    let by_beginning = strsim::jaro_winkler(name, other);
+    if strsim::damerau_levenshtein(name, other) == 1 { by_beginning.max(ONE_SLIP) } else { by_beginning }
 }
 
 fn article(value: &DeValue<'_>) -> String {
@@ -174,7 +184,10 @@ mod tests {
 
     #[test]
     fn a_setting_in_the_wrong_place_is_told_its_own() {
-        assert_eq!(fault("page_size_max = 3"), "page_size_max: line 1: there is no such setting; it stands in [limits]");
+        assert_eq!(
+            fault("page_size_max = 3"),
+            "page_size_max: line 1: there is no such setting; it stands in [limits]"
+        );
         assert_eq!(
             fault("[tls]\ndata_dir = \"x\""),
             "tls.data_dir: line 2: there is no such setting; it stands before all sections"

@@ -8,7 +8,7 @@ use toml::Value;
 
 use super::{
     file::sections,
-    setting::{Kind, Otherwise, Section, Setting, TakenUp},
+    setting::{Kind, Otherwise, Section, Setting},
 };
 
 /// What a new configuration says. Paths are relative to its folder.
@@ -29,11 +29,16 @@ impl Template<'_> {
         let mut text = format!(
             "# {}\n#\n\
              # Every setting is here; one that is commented out shows its default. Relative paths start at this file's folder.\n\
-             # A change takes effect at the next start.\n\n",
+             # A change of [tls], with what is in its files, of log.level and of the bindings takes effect while the server runs: at\n\
+             # SIGHUP, or by itself some seconds later. All else waits for the next start.\n\n",
             self.title
         );
         for section in sections() {
-            if section.repeated { self.write_bindings(&mut text, &section) } else { self.write_section(&mut text, &section) }
+            if section.repeated {
+                self.write_bindings(&mut text, &section)
+            } else {
+                self.write_section(&mut text, &section)
+            }
         }
         text
     }
@@ -61,9 +66,6 @@ impl Template<'_> {
                 push(text, &format!("# {} {}, {value} by default.", setting.range, setting.unit));
             }
             (Otherwise::Is(_) | Otherwise::Required, _) => {}
-        }
-        if setting.taken_up == TakenUp::AtReload {
-            push(text, "# A reload takes it up.");
         }
         let full = if section.is_empty() { setting.name.to_owned() } else { format!("{section}.{}", setting.name) };
         match self.given.iter().find(|(given, _)| *given == full) {

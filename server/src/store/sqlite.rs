@@ -29,11 +29,14 @@ mod folder;
 mod readers;
 #[cfg(test)]
 mod tests;
+mod view;
 mod writer;
 
 pub(crate) use self::{
+    connection::FORMAT,
     databases::SqliteDatabases,
     folder::{DataFolder, DataFolderError},
+    view::SqliteView,
 };
 
 /// The bounds of a database.
