@@ -14,6 +14,7 @@ mod cli;
 mod crash;
 mod key_life;
 mod one_at_a_time;
+mod operate;
 mod permission;
 mod records;
 mod secrets;
