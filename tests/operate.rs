@@ -43,7 +43,8 @@ struct Serving {
 
 impl Serving {
     fn start(command: &mut Command, config: &Path) -> Self {
-        let mut child = command.args(["serve", "--config"]).arg(config).stdout(Stdio::piped()).spawn().unwrap();
+        command.args(["serve", "--config"]).arg(config).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let line = lines.next().expect("the server ended before it was ready").unwrap();
         let address = line.strip_prefix("fieldseal-server listens on ").unwrap().strip_suffix(" (TLS)").unwrap();
@@ -85,7 +86,8 @@ fn findings(report: &Value) -> Vec<(String, String, String)> {
 #[track_caller]
 fn assert_found(found: &[(String, String, String)], wanted: &[(&str, &str, &str)]) {
     for (severity, subject, part) in wanted {
-        let is_it = |(a, b, problem): &&(String, String, String)| a == severity && b == subject && problem.contains(part);
+        let is_it =
+            |(a, b, problem): &&(String, String, String)| a == severity && b == subject && problem.contains(part);
         assert_eq!(found.iter().filter(is_it).count(), 1, "{severity} {subject}: {part}: {found:#?}");
     }
     assert_eq!(found.len(), wanted.len(), "{found:#?}");
@@ -305,7 +307,7 @@ async fn everything_that_is_wrong_with_databases_is_told_at_once() {
     // A bit of its ring has turned over.
     Inside::open(&database(&folder, "fabrikam")).change(1, "UPDATE fieldseal_key_ring SET mac = zeroblob(32)");
     set_mode(&database(&folder, "fabrikam"), 0o644);
-    // A newer release has encrypted an attribute that this one doesn't know, and an older one lacks a column.
+    // A newer release has encrypted an attribute that this one doesn't know.
     let catalog = Inside::open(&database(&folder, "northwind"));
     catalog.change(1, "INSERT INTO fieldseal_catalog VALUES ('Mailbox', 'token', 'bytes', 1)");
     // Something else lies among them.
@@ -336,7 +338,10 @@ async fn everything_that_is_wrong_with_databases_is_told_at_once() {
     let (_, report) = checked(&mut program(), &config);
     let sealed = ("error", "root_key.files", "sealed under a root key that is not among these files");
     let found = findings(&report);
-    assert!(found.iter().any(|(a, b, c)| (a.as_str(), b.as_str()) == (sealed.0, sealed.1) && c.contains(sealed.2)), "{found:#?}");
+    assert!(
+        found.iter().any(|(a, b, c)| (a.as_str(), b.as_str()) == (sealed.0, sealed.1) && c.contains(sealed.2)),
+        "{found:#?}"
+    );
 }
 
 #[tokio::test]

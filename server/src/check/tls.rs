@@ -37,10 +37,11 @@ pub(super) fn check(settings: &Tls, now: Timestamp, report: &mut Report) {
     client_cas(cas.as_deref().unwrap_or_default(), now, report);
     // Whatever else a start would find: last, and only if nothing above says it already.
     let is_told = report.findings.iter().any(|finding| finding.subject.starts_with("tls."));
-    if all_read && !is_told {
-        if let Err(error) = tls::server_config(settings) {
-            report.error("tls", error_chain::text(&error), "exchange the file that is named");
-        }
+    if all_read
+        && !is_told
+        && let Err(error) = tls::server_config(settings)
+    {
+        report.error("tls", error_chain::text(&error), "exchange the file that is named");
     }
 }
 

@@ -90,10 +90,16 @@ impl Sift<'_> {
                 }
                 true
             }
-            other => {
+            DeValue::String(_)
+            | DeValue::Integer(_)
+            | DeValue::Float(_)
+            | DeValue::Boolean(_)
+            | DeValue::Datetime(_)
+            | DeValue::Array(_)
+            | DeValue::Table(_) => {
                 let form =
                     if section.repeated { format!("[[{}]]", section.name) } else { format!("[{}]", section.name) };
-                let problem = format!("line {line}: is {}; write it as a section, {form}", article(other));
+                let problem = format!("line {line}: is {}; write it as a section, {form}", article(value));
                 self.faults.add(section.name, problem);
                 false
             }

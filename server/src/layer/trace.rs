@@ -216,7 +216,7 @@ impl CallLog {
     fn end(&mut self, outcome: &Outcome, cause: Option<&(dyn Error + 'static)>) {
         self.ended = true;
         let duration_us = u64::try_from(self.begun.elapsed().as_micros()).unwrap_or(u64::MAX);
-        let cause = cause.map(|cause| error_chain::text(cause));
+        let cause = cause.map(error_chain::text);
         let cause = cause.as_deref();
         let (code, reason) = (outcome.code, outcome.reason.as_deref());
         match code {
