@@ -59,7 +59,11 @@ fn calls(criterion: &mut Criterion) {
     });
     group.bench_function(format!("list {PAGE_SIZE}"), |bencher| {
         bencher.to_async(&runtime).iter(|| async {
-            let page = writer.mailboxes().list(ORGANIZATION, PAGE_SIZE, "").await.unwrap();
+            let page = writer
+                .mailboxes()
+                .list(ORGANIZATION, fieldseal_client::ListOptions { page_size: PAGE_SIZE, ..Default::default() })
+                .await
+                .unwrap();
             assert_eq!(page.records.len(), PAGE_SIZE.unsigned_abs() as usize);
         });
     });
