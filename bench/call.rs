@@ -61,7 +61,7 @@ fn calls(criterion: &mut Criterion) {
         bencher.to_async(&runtime).iter(|| async {
             let page = writer
                 .mailboxes()
-                .list(ORGANIZATION, fieldseal_client::ListOptions { page_size: PAGE_SIZE, ..Default::default() })
+                .list(ORGANIZATION, fieldseal_client::ListOptions::default().page_size(PAGE_SIZE))
                 .await
                 .unwrap();
             assert_eq!(page.records.len(), PAGE_SIZE.unsigned_abs() as usize);

@@ -40,10 +40,26 @@ async fn the_demo_fills_an_organization_with_records_that_are_linked_and_sealed(
     assert!(said.contains("fieldseal mailbox reveal "), "{said}");
 
     let reader = server.client(Person::Reader);
-    let profiles = reader.email_server_profiles().list(DEFAULT, 100, "").await.unwrap().records;
-    let mailboxes = reader.mailboxes().list(DEFAULT, 100, "").await.unwrap().records;
-    let queues = reader.queues().list(DEFAULT, 100, "").await.unwrap().records;
-    let settings = reader.user_settings().list(DEFAULT, 100, "").await.unwrap().records;
+    let profiles = reader
+        .email_server_profiles()
+        .list(DEFAULT, fieldseal_client::ListOptions::default().page_size(100))
+        .await
+        .unwrap()
+        .records;
+    let mailboxes = reader
+        .mailboxes()
+        .list(DEFAULT, fieldseal_client::ListOptions::default().page_size(100))
+        .await
+        .unwrap()
+        .records;
+    let queues =
+        reader.queues().list(DEFAULT, fieldseal_client::ListOptions::default().page_size(100)).await.unwrap().records;
+    let settings = reader
+        .user_settings()
+        .list(DEFAULT, fieldseal_client::ListOptions::default().page_size(100))
+        .await
+        .unwrap()
+        .records;
     assert!(mailboxes.iter().all(|one| one.email_server_profile.is_some() && one.is_password_set == Some(true)));
     assert!(queues.iter().all(|one| one.default_mailbox.is_some()));
     assert!(profiles.iter().any(|one| one.is_incoming_password_set == Some(true)));

@@ -371,7 +371,7 @@ async fn a_json_log_tells_of_each_call_who_what_where_and_how_it_ended() {
     let error = reader.mailboxes().get(missing).await.unwrap_err();
     assert_eq!(error.reason(), ErrorReason::NotFound);
     let refused = reader.mailboxes().create(DEFAULT, v1::Mailbox::default(), None).await.unwrap_err();
-    reader.mailboxes().list(DEFAULT, 0, "").await.unwrap();
+    reader.mailboxes().list(DEFAULT, fieldseal_client::ListOptions::default().page_size(0)).await.unwrap();
     let mut health = HealthClient::new(reader.channel());
     health.check(HealthCheckRequest::default()).await.unwrap();
     assert_eq!(reason(reader.mailboxes().get("nonsense").await), ErrorReason::FieldInvalid);
@@ -415,7 +415,12 @@ async fn a_text_log_in_a_file_has_times_and_no_colours() {
     let folder = Folder::new();
     let log = folder.path().join("log");
     let server = Process::start_logging(&folder.path(), File::create(&log).unwrap());
-    folder.client(&server.address, Person::Reader).mailboxes().list(DEFAULT, 0, "").await.unwrap();
+    folder
+        .client(&server.address, Person::Reader)
+        .mailboxes()
+        .list(DEFAULT, fieldseal_client::ListOptions::default().page_size(0))
+        .await
+        .unwrap();
     server.terminate();
     assert!(tokio::task::spawn_blocking(|| server.wait()).await.unwrap().success());
     let text = fs::read_to_string(&log).unwrap();

@@ -101,30 +101,15 @@ enum Stored {
 }
 
 async fn has_records(client: &Client, organization: &str) -> Result<bool, Error> {
-    Ok(!client
-        .mailboxes()
-        .list(organization, ListOptions { page_size: 1, ..ListOptions::default() })
-        .await?
-        .records
-        .is_empty()
+    Ok(!client.mailboxes().list(organization, ListOptions::default().page_size(1)).await?.records.is_empty()
         || !client
             .email_server_profiles()
-            .list(organization, ListOptions { page_size: 1, ..ListOptions::default() })
+            .list(organization, ListOptions::default().page_size(1))
             .await?
             .records
             .is_empty()
-        || !client
-            .queues()
-            .list(organization, ListOptions { page_size: 1, ..ListOptions::default() })
-            .await?
-            .records
-            .is_empty()
-        || !client
-            .user_settings()
-            .list(organization, ListOptions { page_size: 1, ..ListOptions::default() })
-            .await?
-            .records
-            .is_empty())
+        || !client.queues().list(organization, ListOptions::default().page_size(1)).await?.records.is_empty()
+        || !client.user_settings().list(organization, ListOptions::default().page_size(1)).await?.records.is_empty())
 }
 
 /// Stores records that don't refer to one another. The first that fails ends it; those that were on their way may be there all the same.

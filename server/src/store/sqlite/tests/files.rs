@@ -180,7 +180,8 @@ async fn a_look_at_a_database_at_rest_leaves_no_trace() {
     let fixture = Fixture::new();
     let store = fixture.created().await;
     store.commit(Commit::of(vec![insert(1, b"x")])).await.unwrap();
-    fixture.close(store).await;
+    drop(store);
+    fixture.close().await;
     let before = fs::read(fixture.database()).unwrap();
     let view = SqliteView::open(&fixture.database(), SqliteOptions::default()).unwrap();
     assert_eq!(count(&view, "Entry").await, 1);
