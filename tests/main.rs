@@ -18,6 +18,7 @@ mod getting_started;
 mod idle;
 mod key_life;
 mod one_at_a_time;
+mod operate;
 mod permission;
 mod queries;
 mod records;

@@ -42,7 +42,7 @@ fn missing_beside(name: &str) -> String {
 }
 
 async fn mailboxes(client: &Client) -> Vec<v1::Mailbox> {
-    client.mailboxes().list(DEFAULT, 1_000, "").await.unwrap().records
+    client.mailboxes().list(DEFAULT, fieldseal_client::ListOptions::default().page_size(1_000)).await.unwrap().records
 }
 
 /// An id that is another request's already.
@@ -179,11 +179,14 @@ async fn an_entity_that_is_known_by_its_descriptors_repeats_alike() {
     let mask = ["display_name".to_owned()];
     let updated = records.update_with(record(&name), &mask, request(&update)).await.unwrap();
     assert_eq!(records.update_with(record(&name), &mask, request(&update)).await.unwrap(), updated);
-    assert_eq!(records.list(DEFAULT, 0, "").await.unwrap().records, [updated]);
+    assert_eq!(
+        records.list(DEFAULT, fieldseal_client::ListOptions::default().page_size(0)).await.unwrap().records,
+        [updated]
+    );
     records.delete_with(&name, "", WriteOptions::validate_only()).await.unwrap();
     records.delete_with(&name, "", request(&delete)).await.unwrap();
     records.delete_with(&name, "", request(&delete)).await.unwrap();
-    assert_eq!(records.list(DEFAULT, 0, "").await.unwrap().records, []);
+    assert_eq!(records.list(DEFAULT, fieldseal_client::ListOptions::default().page_size(0)).await.unwrap().records, []);
 }
 
 #[tokio::test]

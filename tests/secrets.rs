@@ -132,7 +132,10 @@ async fn a_secret_is_in_no_log_no_error_and_no_file() {
     let configuration = folder.development().config_file();
     let verbose = fs::read_to_string(&configuration).unwrap().replace("# level = \"info\"", "level = \"trace\"");
     assert!(verbose.contains("\nlevel = \"trace\""));
-    fs::write(&configuration, verbose).unwrap();
+    // The first log is for programs, the second for people.
+    let json = verbose.replace("# format = \"text\"", "format = \"json\"");
+    assert_ne!(json, verbose);
+    fs::write(&configuration, json).unwrap();
     let logs = [folder.path().join("first.log"), folder.path().join("second.log")];
 
     let server = Process::start_logging(&folder.path(), File::create(&logs[0]).unwrap());
@@ -157,6 +160,7 @@ async fn a_secret_is_in_no_log_no_error_and_no_file() {
     for suffix in ["", "-wal", "-shm"] {
         let _absent = fs::remove_file(folder.path().join(format!("configuration.db{suffix}")));
     }
+    fs::write(&configuration, verbose).unwrap();
     let server = Process::start_logging(&folder.path(), File::create(&logs[1]).unwrap());
     let admin = folder.client(&server.address, Person::Admin);
     told_all.extend([
@@ -184,6 +188,8 @@ async fn a_secret_is_in_no_log_no_error_and_no_file() {
         let text = fs::read_to_string(log).unwrap();
         assert!(text.contains("SetDataEncryptionKey"), "{text}");
     }
+    let json = fs::read_to_string(&logs[0]).unwrap();
+    assert!(json.lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()), "{json}");
     assert!(everything.iter().filter(|file| file.extension().is_some_and(|extension| extension == "db")).count() >= 2);
 }
 

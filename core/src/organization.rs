@@ -5,7 +5,7 @@
 
 pub mod create;
 pub mod open;
-pub(crate) mod ring_rows;
+pub mod ring_rows;
 
 use std::sync::{
     Arc, PoisonError, RwLock,

@@ -15,6 +15,7 @@ use fieldseal_core::{
     },
     port::{Clock, OrganizationDatabases},
     random::{self, Random},
+    schema::Schema,
     store::{OpenError, Store, Unavailable},
 };
 use tokio::{sync::watch, task::JoinHandle};
@@ -36,6 +37,7 @@ use crate::{
     schema,
     store::sqlite::{DataFolder, DataFolderError, OpenLimits, SqliteDatabases, SqliteOptions, SqliteStore},
     tls,
+    version::VERSION,
 };
 
 /// Starts servers.
@@ -157,6 +159,14 @@ impl App {
                 tracing::error!(%error, "serving ended");
             }
         });
+        tracing::info!(
+            version = VERSION,
+            %address,
+            plaintext_address = plaintext_address.map(tracing::field::display),
+            schema = entity_names(&served.schema),
+            organizations = deployment.organizations().len(),
+            "serving"
+        );
         Ok(Running {
             address,
             plaintext_address,
@@ -274,6 +284,10 @@ async fn open_ports(config: &Config, root_key: Arc<dyn RootKey>) -> Result<(Port
         random,
     };
     Ok((ports, databases))
+}
+
+fn entity_names(schema: &Schema) -> String {
+    schema.entities().iter().map(|entity| entity.name.as_str()).collect::<Vec<_>>().join(" ")
 }
 
 fn key_limits(limits: &Limits) -> KeyLimits {

@@ -3,14 +3,17 @@
 //! What is done with them is decided in `fieldseal-core`. rpc and store meet in one module only.
 
 pub mod app;
+pub mod check;
 mod clock;
 mod committer;
 pub mod config;
 mod denials;
 pub mod development;
 pub mod drain;
+mod error_chain;
 mod identity;
 mod idle;
+pub mod init;
 mod key_derivation;
 mod layer;
 mod listener;
@@ -19,9 +22,11 @@ mod pem;
 mod private_file;
 mod random;
 mod reencryption;
+pub mod reference;
 mod root_key;
 mod rpc;
 pub mod schema;
 mod status;
 mod store;
 mod tls;
+pub mod version;

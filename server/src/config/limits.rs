@@ -7,7 +7,10 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::Faults;
+use super::{
+    Faults,
+    setting::{Kind, Otherwise, Setting, TakenUp},
+};
 
 macro_rules! limits {
     ($($(#[doc = $doc:literal])+ $name:ident: $default:literal within $minimum:literal to $maximum:literal, $unit:literal;)+) => {
@@ -199,6 +202,20 @@ impl Limits {
     pub fn database_idle_max(&self) -> Duration {
         Duration::from_secs(self.database_idle_max_seconds.into())
     }
+}
+
+/// The limits as settings.
+pub(super) fn settings() -> Vec<Setting> {
+    let setting = |limit: &Limit| Setting {
+        name: limit.name,
+        kind: Kind::Integer,
+        range: format!("{} to {}", limit.minimum, limit.maximum).into(),
+        unit: limit.unit,
+        otherwise: Otherwise::Is(limit.default.to_string().into()),
+        taken_up: TakenUp::AtStart,
+        doc: limit.doc,
+    };
+    LIMITS.iter().map(setting).collect()
 }
 
 fn in_range(limit: &Limit, given: Option<i64>, faults: &mut Faults) -> u32 {

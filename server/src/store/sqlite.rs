@@ -31,12 +31,15 @@ mod on_demand;
 mod readers;
 #[cfg(test)]
 mod tests;
+mod view;
 mod writer;
 
 pub(crate) use self::{
+    connection::FORMAT,
     databases::SqliteDatabases,
     folder::{DataFolder, DataFolderError},
     on_demand::OpenLimits,
+    view::SqliteView,
 };
 
 /// The bounds of a database.

@@ -174,3 +174,45 @@ async fn what_was_deleted_is_gone_from_the_pages_it_was_moved_from() {
     assert!(!(1..=1_000).filter(gone).any(found));
     assert!(found(1) && found(1_000));
 }
+
+#[tokio::test]
+async fn a_look_at_a_database_at_rest_leaves_no_trace() {
+    let fixture = Fixture::new();
+    let store = fixture.created().await;
+    store.commit(Commit::of(vec![insert(1, b"x")])).await.unwrap();
+    drop(store);
+    fixture.close().await;
+    let before = fs::read(fixture.database()).unwrap();
+    let view = SqliteView::open(&fixture.database(), SqliteOptions::default()).unwrap();
+    assert_eq!(count(&view, "Entry").await, 1);
+    assert!(matches!(view.commit(Commit::of(vec![insert(2, b"x")])).await, Err(CommitError::Unavailable(_))));
+    drop(view);
+    assert_eq!(fixture.names(), [format!("{ID}.db")]);
+    assert_eq!(fs::read(fixture.database()).unwrap(), before);
+}
+
+#[tokio::test]
+async fn a_look_at_an_open_database_sees_what_is_committed_and_stops_nobody() {
+    let fixture = Fixture::new();
+    let store = fixture.created().await;
+    store.commit(Commit::of(vec![insert(1, b"x")])).await.unwrap();
+    let view = SqliteView::open(&fixture.database(), SqliteOptions::default()).unwrap();
+    assert_eq!(count(&view, "Entry").await, 1);
+    store.commit(Commit::of(vec![insert(2, b"y")])).await.unwrap();
+    assert_eq!(count(&view, "Entry").await, 2);
+    drop(view);
+    store.commit(Commit::of(vec![insert(3, b"z")])).await.unwrap();
+    assert_eq!(count(&*store, "Entry").await, 3);
+}
+
+#[tokio::test]
+async fn a_look_at_what_is_no_database_of_ours_is_an_error() {
+    let fixture = Fixture::new();
+    let path = fixture.path("a b%c?d#.db");
+    assert!(matches!(SqliteView::open(&path, SqliteOptions::default()), Err(OpenError::Missing)));
+    fs::write(&path, b"something else, and long enough for a header to be looked for").unwrap();
+    assert!(matches!(SqliteView::open(&path, SqliteOptions::default()), Err(OpenError::Unavailable(_))));
+    SqliteStore::create(&fixture.database(), WRITER, SqliteOptions::default(), first()).unwrap();
+    fs::rename(fixture.database(), &path).unwrap();
+    assert_eq!(count(&SqliteView::open(&path, SqliteOptions::default()).unwrap(), "Entry").await, 0);
+}

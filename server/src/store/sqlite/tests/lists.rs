@@ -403,7 +403,9 @@ impl Lists {
             SqliteStore::open_or_create(path, WRITER, SqliteOptions::default(), first).await.unwrap();
         let root_key = Arc::new(RootKeySet::new(RootKeyBytes::from_slice(&[7; 32]).unwrap(), Vec::new()));
         prepare_configuration(&*configuration, &*root_key, now).await.unwrap();
-        let databases = SqliteDatabases::new(Arc::clone(&fixture.folder), WRITER, SqliteOptions::default()).unwrap();
+        let limits = OpenLimits { open_max: OPEN_MAX, idle_max: IDLE_MAX };
+        let databases =
+            SqliteDatabases::new(Arc::clone(&fixture.folder), WRITER, SqliteOptions::default(), limits).unwrap();
         let ports = Ports {
             configuration,
             databases: Arc::new(databases),
