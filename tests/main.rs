@@ -13,6 +13,7 @@ mod audit;
 mod cli;
 mod crash;
 mod demo;
+mod documents;
 mod filter_language;
 mod getting_started;
 mod idle;
