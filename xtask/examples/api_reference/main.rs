@@ -256,14 +256,22 @@ fn links(names: impl Iterator<Item = String>) -> String {
 }
 
 fn entity_facts(message: &MessageDescriptor, entity: &v1::Entity) -> String {
-    let v1::Entity { collection, singular, storage_name, id_required, display_name } = entity;
+    let v1::Entity { collection, singular, storage_name, id_required, display_name, rules } = entity;
     let storage_name = if storage_name.is_empty() { message.name() } else { storage_name };
     let id = if *id_required { "must be given" } else { "drawn by the server unless given" };
     let called = if display_name.is_empty() { message.name() } else { display_name };
+    let rules: String = rules.iter().map(rule_fact).collect();
     format!(
         "* An entity: *{called}*, in requests `{singular}`, in databases `{storage_name}`\n\
-         * Resource name: `organizations/{{organization}}/{collection}/{{id}}`, the id {id}\n\n"
+         * Resource name: `organizations/{{organization}}/{collection}/{{id}}`, the id {id}\n{rules}\n"
     )
+}
+
+/// What the server refuses across attributes.
+fn rule_fact(rule: &v1::Rule) -> String {
+    let v1::Rule { reason, attribute, refuse_when, description, dynamics_code } = rule;
+    let code = if dynamics_code.is_empty() { String::new() } else { format!(", dynamics_code {dynamics_code}") };
+    format!("* Rule `{reason}` on `{attribute}`{code}: {description}. Refused when `{refuse_when}`.\n")
 }
 
 /// What the server does about an attribute.
