@@ -38,7 +38,8 @@ fn least(entity: &EntityType) -> DynamicMessage {
         if options.required && options.default.is_none() && !options.output_only {
             let value = match attribute.field.kind() {
                 Kind::String => Value::String("x".to_owned()),
-                Kind::Enum(_) => Value::EnumNumber(1),
+                // The second leaves the others free: of a profile it is a server by POP3, which fewest rules speak of.
+                Kind::Enum(_) => Value::EnumNumber(2),
                 Kind::Int32 => Value::I32(1),
                 kind => panic!("no example of {kind:?}"),
             };
@@ -269,16 +270,13 @@ async fn an_enum_takes_its_values_and_nothing_else() {
             assert_eq!(refused_fields(records.create(DEFAULT, record, id_for(entity).as_deref()).await), all);
         }
 
-        let most = enums.iter().map(|(_, kind)| kind.values().len()).max().unwrap_or_default();
-        for position in 1..most {
-            let mut record = least(entity);
-            for (attribute, kind) in &enums {
-                let value = kind.values().nth(position).or_else(|| kind.values().last()).unwrap();
+        // One at a time: rules across fields may keep two values apart.
+        for (attribute, kind) in &enums {
+            for value in kind.values().filter(|value| value.number() != 0) {
+                let mut record = least(entity);
                 record.set_field(&attribute.field, Value::EnumNumber(value.number()));
-            }
-            let created = records.create(DEFAULT, record.clone(), id_for(entity).as_deref()).await.unwrap();
-            for (attribute, _) in &enums {
-                assert_eq!(created.get_field(&attribute.field), record.get_field(&attribute.field));
+                let created = records.create(DEFAULT, record, id_for(entity).as_deref()).await.unwrap();
+                assert_eq!(*created.get_field(&attribute.field), Value::EnumNumber(value.number()));
             }
         }
     }

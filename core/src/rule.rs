@@ -276,17 +276,17 @@ mod tests {
     #[test]
     fn a_new_record_is_held_against_every_rule_with_its_defaults() {
         let limit = |number| (LIMIT, Given::Clear(Value::Integer(number)));
-        let open_with_limit = pair("door.open", "OPEN_WITH_LIMIT");
-        let user_missing = pair("door.user", "USER_MISSING");
+        let open_with_limit = || pair("door.open", "OPEN_WITH_LIMIT");
+        let user_missing = || pair("door.user", "USER_MISSING");
         assert_eq!(created([]), []);
         assert_eq!(created([limit(10)]), []);
-        assert_eq!(created([limit(11)]), [open_with_limit.clone()]);
+        assert_eq!(created([limit(11)]), [open_with_limit()]);
         assert_eq!(created([limit(11), (OPEN, Given::Clear(Value::Boolean(false)))]), []);
-        assert_eq!(created([(SECRET, secret())]), [user_missing.clone()]);
+        assert_eq!(created([(SECRET, secret())]), [user_missing()]);
         assert_eq!(created([(SECRET, secret()), (USER, Given::Clear(Value::Text(String::new())))]), []);
-        assert_eq!(created([limit(11), (SECRET, secret())]), [open_with_limit, user_missing.clone()]);
+        assert_eq!(created([limit(11), (SECRET, secret())]), [open_with_limit(), user_missing()]);
         // A rule says nothing about a value that is wrong by itself, and is named beside what is wrong elsewhere.
-        assert_eq!(created([limit(101), (SECRET, secret())]), [pair("door.limit", "OUT_OF_RANGE"), user_missing]);
+        assert_eq!(created([limit(101), (SECRET, secret())]), [pair("door.limit", "OUT_OF_RANGE"), user_missing()]);
         let unread = (USER, Given::Wrong(Problem::HasNul));
         assert_eq!(created([unread, (SECRET, secret())]), [pair("door.user", "HAS_NUL")]);
     }

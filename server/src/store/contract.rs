@@ -17,6 +17,7 @@ use fieldseal_core::{
 use uuid::Uuid;
 
 pub(crate) mod callers;
+pub(crate) mod filters;
 pub(crate) mod reads;
 pub(crate) mod steps;
 pub(crate) mod values;
@@ -76,6 +77,8 @@ macro_rules! contract_tests {
                 a_limit_is_kept
                 rows_are_counted
                 what_is_not_there_is_unavailable;
+            filters:
+                a_filter_finds_what_it_means_in_memory;
             callers:
                 what_was_committed_is_read_next
                 what_was_committed_is_there_after_reopening
