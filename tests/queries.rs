@@ -121,7 +121,9 @@ async fn a_walk_has_every_record_once_in_order_whatever_the_size_of_pages() {
     let mut names = Vec::new();
     for number in 0..11 {
         let username = ["b", "a"].get(number % 3).copied();
-        names.push(create(&writer, mailbox(&format!("{number:02}"), username, None)).await.name);
+        let mailbox = mailbox(&format!("{number:02}"), username, None);
+        let id = format!("00000000-0000-7000-8000-{number:012}");
+        names.push(writer.mailboxes().create(DEFAULT, mailbox, Some(id)).await.unwrap().name);
     }
     for (order, expected) in [
         ("", [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10]),

@@ -298,7 +298,8 @@ async fn what_is_invalid_or_refused_is_not_remembered() {
             records.delete_with(&created.name, "", request(wrong)).await,
         ];
         for outcome in outcomes {
-            let error = refused(outcome, Code::InvalidArgument, ErrorReason::FieldInvalid, &[]);
+            let error =
+                refused(outcome, Code::InvalidArgument, ErrorReason::FieldInvalid, &[("dynamics_code", "80040203")]);
             let fields: Vec<_> = error.field_violations().iter().map(|violation| violation.field.as_str()).collect();
             assert_eq!(fields, ["request_id"], "{wrong}");
         }

@@ -214,10 +214,10 @@ impl Key {
     }
 
     fn equal(&self, value: Datum) -> Condition {
-        match value {
-            Datum::Null => Condition::IsNull(self.column.clone()),
-            value => Condition::equal(self.column.clone(), value),
+        if value == Datum::Null {
+            return Condition::IsNull(self.column.clone());
         }
+        Condition::equal(self.column.clone(), value)
     }
 
     /// The conditions of which a record meets one if it comes after this value, by this key alone.

@@ -3,6 +3,8 @@
 //! What is expected is worked out here from the words of the contract, with nothing of what is tested: a filter is a tree that is
 //! written out for the service and evaluated for the test; records are sorted whole and compared.
 
+#![expect(clippy::wildcard_enum_match_arm, reason = "a plain evaluation says what it takes, and refuses the rest")]
+
 use std::{cmp::Ordering, collections::BTreeSet};
 
 use fieldseal_core::{
@@ -200,8 +202,11 @@ impl Field {
             Field::Name | Field::Attribute(LINK) => {
                 let id = pick as u128 % IDS;
                 let uuid = Uuid::from_u128(id);
-                let text =
-                    if pick % 2 == 0 { uuid.to_string() } else { format!("\"organizations/default/things/{uuid}\"") };
+                let text = if pick.is_multiple_of(2) {
+                    uuid.to_string()
+                } else {
+                    format!("\"organizations/default/things/{uuid}\"")
+                };
                 (reference(id), text)
             }
             Field::Attribute(SMALL) => integer(SMALLS[pick % SMALLS.len()]),
@@ -214,7 +219,9 @@ impl Field {
                 let text = TEXTS[pick % TEXTS.len()];
                 (Value::Text(text.to_owned()), quoted(text, ""))
             }
-            Field::Attribute(FLAG | IS_SECRET_SET) => (Value::Boolean(pick % 2 == 0), (pick % 2 == 0).to_string()),
+            Field::Attribute(FLAG | IS_SECRET_SET) => {
+                (Value::Boolean(pick.is_multiple_of(2)), (pick.is_multiple_of(2)).to_string())
+            }
             Field::Attribute(_) => (Value::Bytes(vec![0; pick % 3]), String::new()),
         }
     }
