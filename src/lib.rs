@@ -183,6 +183,44 @@ mod tests {
     }
 
     #[test]
+    fn every_method_says_who_may_call_it_how_it_fails_and_whether_it_is_safe_to_repeat() {
+        let mut methods = 0;
+        for method in pool().services().flat_map(|service| service.methods().collect::<Vec<_>>()) {
+            let file = method.parent_file();
+            let locations = file.file_descriptor_proto().source_code_info.iter().flat_map(|info| &info.location);
+            let comment = locations.filter(|location| location.path == method.path()).find_map(|location| {
+                location
+                    .leading_comments
+                    .as_ref()
+                    .map(|text| text.lines().map(str::trim).collect::<Vec<_>>().join("\n"))
+            });
+            let comment = comment.unwrap_or_default();
+            for begins in
+                [&["Callers: "][..], &["Errors: ", "Errors beside "], &["Safe to repeat", "Not safe to repeat"]]
+            {
+                let paragraphs =
+                    comment.split("\n\n").filter(|text| begins.iter().any(|begin| text.starts_with(begin)));
+                assert_eq!(paragraphs.count(), 1, "{}: {begins:?}", method.full_name());
+            }
+            methods += 1;
+        }
+        assert!(methods > 20);
+    }
+
+    #[test]
+    fn every_write_of_a_record_can_be_checked_and_repeated() {
+        for service in pool().services().filter(|service| option(&service.options(), "entity_service").is_some()) {
+            for method in service.methods() {
+                let is_write = ["Create", "Update", "Delete"].iter().any(|verb| method.name().starts_with(verb));
+                let kind = |field| method.input().get_field_by_name(field).map(|field| field.kind());
+                let kinds = (kind("validate_only"), kind("request_id"));
+                let expected = if is_write { (Some(Kind::Bool), Some(Kind::String)) } else { (None, None) };
+                assert_eq!(kinds, expected, "{}", method.full_name());
+            }
+        }
+    }
+
+    #[test]
     fn debug_of_a_message_with_a_secret_shows_its_name_only() {
         let secret = || Some("canary-1".to_owned());
         let mailbox = v1::Mailbox { password: secret(), ..Default::default() };

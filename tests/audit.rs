@@ -42,13 +42,14 @@ fn record_of<'a>(trail: &'a [Trail], error: &Error) -> &'a Trail {
 
 /// The hash that a record must have, made anew from what stands in it.
 fn rehashed(record: &Trail) -> Vec<u8> {
-    const ACTIONS: [AuditAction; 8] = [
+    const ACTIONS: [AuditAction; 9] = [
         AuditAction::CreateOrganization,
         AuditAction::RegisterOrganization,
         AuditAction::RetrieveKey,
         AuditAction::ChangeKey,
         AuditAction::RestoreKey,
         AuditAction::CompleteReencryption,
+        AuditAction::ResealKeyTexts,
         AuditAction::RevealAttributes,
         AuditAction::Call,
     ];

@@ -246,6 +246,34 @@ async fn organizations_are_created_shown_and_listed_and_chosen() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_write_can_be_checked_and_is_made_once_for_its_request_id() {
+    let server = Server::start().await;
+    let terminal = Terminal::at(&server);
+    let nothing = json!({ "mailboxes": [] });
+
+    let checked = terminal.run(Person::Writer, "mailbox create --set display_name=Sales --check");
+    assert_eq!(checked.json()["etag"], "1");
+    assert!(checked.stderr.contains("Nothing was changed"), "{checked:?}");
+    assert_eq!(terminal.run(Person::Reader, "mailbox list").json(), nothing);
+    let id = "0191e2a4-5b6c-4d8e-9fa0-b1c2d3e4f506";
+    let create = format!("mailbox create --set display_name=Sales --request-id {id}");
+    let created = terminal.run(Person::Writer, &create).json();
+    assert_eq!(terminal.run(Person::Writer, &create).json(), created);
+    let name = created["name"].as_str().unwrap();
+
+    let update = format!("mailbox update {name} --set display_name=Support");
+    let checked = terminal.run(Person::Writer, &format!("{update} --check"));
+    assert_eq!(checked.json()["etag"], "2");
+    let other = terminal.run(Person::Writer, &format!("{update} --request-id {id}"));
+    assert!(other.failure(1).contains("REQUEST_ID_REUSED"), "{other:?}");
+    let deleted = terminal.run(Person::Writer, &format!("mailbox delete {name} --check"));
+    assert_eq!((deleted.code, deleted.stderr.contains("Deleted")), (0, false), "{deleted:?}");
+    assert_eq!(terminal.run(Person::Reader, &format!("mailbox get {name}")).json(), created);
+    let both = terminal.run(Person::Writer, &format!("{update} --check --request-id {id}"));
+    assert!(both.failure(2).contains("cannot be used with"), "{both:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_fails_is_said_on_stderr_with_what_to_do() {
     let server = Server::start().await;
     let terminal = Terminal::at(&server);

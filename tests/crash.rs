@@ -26,7 +26,7 @@ use crate::harness::{
 };
 
 /// Sets limits in the configuration of a folder, whatever they were.
-fn set_limits(folder: &Path, limits: &[(&str, u32)]) {
+pub(crate) fn set_limits(folder: &Path, limits: &[(&str, u32)]) {
     let path = folder.join("fieldseal.toml");
     let mut lines: Vec<String> = fs::read_to_string(&path).unwrap().lines().map(str::to_owned).collect();
     for (name, value) in limits {

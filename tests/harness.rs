@@ -2,6 +2,7 @@
 
 pub mod inside;
 pub mod process;
+pub mod proxy;
 pub mod raw;
 
 use std::{

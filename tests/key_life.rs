@@ -7,7 +7,7 @@ use std::{
 };
 
 use fieldseal_client::{
-    Client, Error, ErrorReason, ExposeSecret, KeyOperation, SecretString,
+    Client, Error, ErrorReason, ExposeSecret, KeyOperation, ListOptions, SecretString,
     v1::{self, reencryption::State},
 };
 use fieldseal_core::deployment::ConfigurationError;
@@ -60,7 +60,7 @@ async fn ordinary_attributes_work(writer: &Client, stored: &str) {
     mailboxes.delete(&updated.name, "").await.unwrap();
     let read = mailboxes.get(stored).await.unwrap();
     assert_eq!((read.password, read.is_password_set), (None, Some(true)));
-    assert_eq!(mailboxes.list(DEFAULT, 0, "").await.unwrap().records.len(), 1);
+    assert_eq!(mailboxes.list(DEFAULT, ListOptions::default()).await.unwrap().records.len(), 1);
 }
 
 /// Every way to write or reveal a password, all of which must be refused alike.

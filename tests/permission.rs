@@ -2,7 +2,7 @@
 
 use std::{fmt::Write as _, path::Path};
 
-use fieldseal_client::{Client, Code, Error, ErrorReason, SecretString};
+use fieldseal_client::{Client, Code, Error, ErrorReason, ListOptions, SecretString};
 use fieldseal_core::{
     identity::Identity,
     policy::{Binding, KeyPrivilege, Role, Scope},
@@ -104,7 +104,7 @@ async fn a_writer_of_one_organization_learns_nothing_about_others() {
         refusals.push([
             refusal(writer.mailboxes().create(organization, mailbox("hunter2"), None).await),
             refusal(writer.mailboxes().get(&name).await),
-            refusal(writer.mailboxes().list(organization, 0, "").await),
+            refusal(writer.mailboxes().list(organization, ListOptions::default()).await),
             refusal(writer.mailboxes().update(record, ["password"]).await),
             refusal(writer.mailboxes().delete(&name, "").await),
             refusal(writer.get_organization(organization).await),
@@ -194,7 +194,10 @@ async fn a_key_privilege_granted_alone_is_no_other() {
             }
         }
         // And no role beside it.
-        assert_eq!(reason(client.mailboxes().list(DEFAULT, 0, "").await), ErrorReason::PrivilegeMissing);
+        assert_eq!(
+            reason(client.mailboxes().list(DEFAULT, ListOptions::default()).await),
+            ErrorReason::PrivilegeMissing
+        );
         assert_eq!(reason(client.create_organization("contoso").await), ErrorReason::PrivilegeMissing);
         assert_eq!(reason(reveal(&client, DEFAULT).await), ErrorReason::PrivilegeMissing);
     }
@@ -208,7 +211,7 @@ async fn who_is_bound_to_nothing_may_do_nothing() {
     let server = Server::start_with(|config| config.bindings.clear()).await;
     let admin = server.client(Person::Admin);
     let outcomes = [
-        admin.mailboxes().list(DEFAULT, 0, "").await.map(drop),
+        admin.mailboxes().list(DEFAULT, ListOptions::default()).await.map(drop),
         admin.list_organizations(0, "").await.map(drop),
         admin.retrieve_data_encryption_key(DEFAULT).await.map(drop),
         admin.create_organization("contoso").await.map(drop),

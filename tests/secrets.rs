@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use fieldseal_client::{Client, Error, ErrorReason, ExposeSecret, KeyOperation, SecretString, v1};
+use fieldseal_client::{Client, Error, ErrorReason, ExposeSecret, KeyOperation, ListOptions, SecretString, v1};
 use fieldseal_server::development::Person;
 
 use crate::harness::{DEFAULT, Folder, mailbox, process::Process, reveal, settled};
@@ -92,7 +92,10 @@ async fn use_canaries(admin: &Client) -> Vec<String> {
         told(mailboxes.update(update, [canary(8)]).await, ErrorReason::FieldInvalid),
         told(admin.reveal_attributes(&stored.name, [canary(9)], "a test").await, ErrorReason::FieldInvalid),
         told(mailboxes.get(format!("{DEFAULT}/mailboxes/{}", canary(9))).await, ErrorReason::FieldInvalid),
-        told(mailboxes.list(DEFAULT, 0, canary(9)).await, ErrorReason::PageTokenInvalid),
+        told(
+            mailboxes.list(DEFAULT, ListOptions::default().page_token(canary(9))).await,
+            ErrorReason::PageTokenInvalid,
+        ),
     ]);
     told_all
 }
@@ -129,7 +132,10 @@ async fn a_secret_is_in_no_log_no_error_and_no_file() {
     let configuration = folder.development().config_file();
     let verbose = fs::read_to_string(&configuration).unwrap().replace("# level = \"info\"", "level = \"trace\"");
     assert!(verbose.contains("\nlevel = \"trace\""));
-    fs::write(&configuration, verbose).unwrap();
+    // The first log is for programs, the second for people.
+    let json = verbose.replace("# format = \"text\"", "format = \"json\"");
+    assert_ne!(json, verbose);
+    fs::write(&configuration, json).unwrap();
     let logs = [folder.path().join("first.log"), folder.path().join("second.log")];
 
     let server = Process::start_logging(&folder.path(), File::create(&logs[0]).unwrap());
@@ -154,6 +160,7 @@ async fn a_secret_is_in_no_log_no_error_and_no_file() {
     for suffix in ["", "-wal", "-shm"] {
         let _absent = fs::remove_file(folder.path().join(format!("configuration.db{suffix}")));
     }
+    fs::write(&configuration, verbose).unwrap();
     let server = Process::start_logging(&folder.path(), File::create(&logs[1]).unwrap());
     let admin = folder.client(&server.address, Person::Admin);
     told_all.extend([
@@ -163,7 +170,7 @@ async fn a_secret_is_in_no_log_no_error_and_no_file() {
         told(admin.mailboxes().create(DEFAULT, mailbox(&canary(43)), None).await, ErrorReason::DataEncryptionInactive),
     ]);
     admin.restore_key(DEFAULT, &key).await.unwrap();
-    let mailboxes = admin.mailboxes().list(DEFAULT, 0, "").await.unwrap();
+    let mailboxes = admin.mailboxes().list(DEFAULT, ListOptions::default()).await.unwrap();
     told_all.push(format!("{mailboxes:?}"));
     assert_eq!(reveal(&admin, &mailboxes.records[0].name).await.unwrap(), Some(canary(4)));
     server.terminate();
@@ -181,6 +188,8 @@ async fn a_secret_is_in_no_log_no_error_and_no_file() {
         let text = fs::read_to_string(log).unwrap();
         assert!(text.contains("SetDataEncryptionKey"), "{text}");
     }
+    let json = fs::read_to_string(&logs[0]).unwrap();
+    assert!(json.lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()), "{json}");
     assert!(everything.iter().filter(|file| file.extension().is_some_and(|extension| extension == "db")).count() >= 2);
 }
 

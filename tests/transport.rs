@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use fieldseal_client::{Action, Client, Code, ErrorReason, Origin, RetryPolicy, SecretString, v1};
+use fieldseal_client::{Action, Client, Code, ErrorReason, ListOptions, Origin, RetryPolicy, SecretString, v1};
 use fieldseal_server::development::Person;
 use prost::Message;
 use tonic::Status;
@@ -179,7 +179,7 @@ async fn a_call_ends_with_its_time() {
     }
     // Whoever notices first, the caller's own time reads the same.
     let hurried = server.client(Person::Admin).with_timeout(std::time::Duration::from_nanos(1));
-    let error = hurried.mailboxes().list(DEFAULT, 0, "").await.unwrap_err();
+    let error = hurried.mailboxes().list(DEFAULT, ListOptions::default()).await.unwrap_err();
     assert_eq!((error.code(), error.reason()), (Code::DeadlineExceeded, ErrorReason::DeadlineExceeded));
 }
 
@@ -212,8 +212,8 @@ async fn every_error_of_the_handlers_has_its_call_id() {
     let missing = format!("{DEFAULT}/mailboxes/0191e2a4-5b6c-7d8e-9fa0-b1c2d3e4f506");
     let outcomes = [
         admin.mailboxes().get(&missing).await.map(drop),
-        admin.mailboxes().list(DEFAULT, -1, "").await.map(drop),
-        admin.mailboxes().list(DEFAULT, 0, "x").await.map(drop),
+        admin.mailboxes().list(DEFAULT, ListOptions::default().page_size(-1)).await.map(drop),
+        admin.mailboxes().list(DEFAULT, ListOptions::default().page_token("x")).await.map(drop),
         reveal(&admin, &missing).await.map(drop),
         admin.create_organization("default").await.map(drop),
         admin.change_key(DEFAULT, &"short".into()).await.map(drop),

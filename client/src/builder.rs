@@ -16,6 +16,7 @@ use zeroize::Zeroizing;
 use crate::{
     client::Client,
     error::{CallError, Error},
+    method::Repetition,
     retry::RetryPolicy,
 };
 
@@ -183,7 +184,7 @@ impl ClientBuilder {
     /// first call only: that is how TLS 1.3 is.
     pub async fn connect(self) -> Result<Client, Error> {
         let endpoint = self.endpoint()?;
-        let channel = endpoint.connect().await.map_err(|error| CallError::not_connected(true, error))?;
+        let channel = endpoint.connect().await.map_err(|error| CallError::not_connected(Repetition::Read, error))?;
         Ok(Client::new(channel, self.timeout, self.retry, self.message_size_max_bytes))
     }
 

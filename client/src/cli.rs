@@ -5,6 +5,7 @@
 
 mod attribute_help;
 mod connection;
+mod demo;
 mod entity;
 mod failure;
 mod key;
@@ -20,6 +21,7 @@ use clap::{ArgMatches, Args as _, Command, FromArgMatches as _, Subcommand as _,
 use fieldseal_client::{EntityType, built_in_pool};
 
 use connection::{Connection, ConnectionOptions};
+use demo::DemoArguments;
 use failure::Failure;
 use key::KeyCommand;
 use organization::OrganizationCommand;
@@ -47,6 +49,7 @@ async fn execute(entities: &[EntityType], matches: &ArgMatches) -> Result<(), Fa
             organization::run(OrganizationCommand::from_arg_matches(matches)?, &connection).await
         }
         Some((REVEAL, matches)) => reveal::run(None, matches, &connection).await,
+        Some((DEMO, matches)) => demo::run(&DemoArguments::from_arg_matches(matches)?, &connection).await,
         Some((name, matches)) => match entities.iter().find(|entity| entity::command_name(entity) == name) {
             Some(entity) => entity::run(entity, matches, &connection, &mut secrets).await,
             None => Err(Failure::usage(format!("there is no command {name}"))),
@@ -67,6 +70,7 @@ fn command(entities: &[EntityType]) -> Command {
                 .about("The organizations of a deployment"),
         )
         .subcommand(reveal::command(Command::new(REVEAL), None))
+        .subcommand(demo::command(Command::new(DEMO)))
         .subcommands(entities.iter().map(|entity| group(entity::command(entity))));
     // The options bring the words above them along.
     ConnectionOptions::augment_args(command).about("Keeps records with encrypted attributes in a Fieldseal server")
@@ -80,6 +84,7 @@ fn group(command: Command) -> Command {
 const KEY: &str = "key";
 const ORGANIZATION: &str = "org";
 const REVEAL: &str = "reveal";
+const DEMO: &str = "demo";
 
 const EXAMPLES: &str = "\
 Examples, with the certificates that `fieldseal-server dev` has written:
@@ -117,7 +122,10 @@ mod tests {
         let command = command(&entities());
         command.clone().debug_assert();
         let names: Vec<&str> = command.get_subcommands().map(Command::get_name).collect();
-        assert_eq!(names, ["key", "org", "reveal", "email-server-profile", "mailbox", "queue", "user-settings"]);
+        assert_eq!(
+            names,
+            ["key", "org", "reveal", "demo", "email-server-profile", "mailbox", "queue", "user-settings"]
+        );
         for name in ["mailbox", "user-settings"] {
             let names: Vec<&str> =
                 command.find_subcommand(name).unwrap().get_subcommands().map(Command::get_name).collect();

@@ -16,6 +16,7 @@ use crate::{
     method::Method,
     random,
     retry::RetryPolicy,
+    write::{Write, WriteOptions},
 };
 
 /// A client of one server. Cheap to clone; clones share a connection, which is made anew when it breaks.
@@ -55,15 +56,22 @@ impl Client {
         Self { channel, timeout, retry, message_size_max_bytes }
     }
 
+    /// What a write of this client sends for these options.
+    pub(crate) fn write(&self, options: WriteOptions) -> Write {
+        options.resolve(&self.retry)
+    }
+
     /// Makes a call, again if that is safe and promising.
     pub(crate) async fn unary(&self, method: &Method, request: Encoded) -> Result<Answer, Error> {
         let deadline = self.deadline();
         let mut attempts = 1;
+        let mut in_doubt = false;
         loop {
-            let error = match self.attempt(method, request.clone(), deadline).await {
+            let mut error = match self.attempt(method, request.clone(), deadline).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
+            error.follows(&mut in_doubt);
             let Some(pause) = self.retry.pause(attempts, &error, random::fraction()) else { return Err(error.into()) };
             if deadline.is_some_and(|deadline| Instant::now() + pause >= deadline) {
                 return Err(error.into());
@@ -77,7 +85,7 @@ impl Client {
     pub(crate) async fn server_stream(&self, method: &Method, request: Encoded) -> Result<Streaming<Answer>, Error> {
         let open = async {
             let mut grpc = self.grpc();
-            grpc.ready().await.map_err(|error| CallError::not_connected(method.only_reads, error))?;
+            grpc.ready().await.map_err(|error| CallError::not_connected(method.repetition, error))?;
             let answered = grpc.server_streaming(Request::new(request), path(method), BytesCodec).await;
             answered.map_err(|status| CallError::from_status(method, status))
         };
@@ -92,7 +100,7 @@ impl Client {
     ) -> Result<Answer, Box<CallError>> {
         let call = async {
             let mut grpc = self.grpc();
-            grpc.ready().await.map_err(|error| CallError::not_connected(method.only_reads, error))?;
+            grpc.ready().await.map_err(|error| CallError::not_connected(method.repetition, error))?;
             let mut request = Request::new(request);
             if let Some(deadline) = deadline {
                 request.set_timeout(deadline.saturating_duration_since(Instant::now()));

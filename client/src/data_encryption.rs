@@ -8,7 +8,7 @@ use crate::{
     client::{Client, decode},
     codec::{Answer, Encoded},
     error::{CallError, Error},
-    method,
+    method::{self, Repetition},
     v1::{
         IsDataEncryptionActiveRequest, IsDataEncryptionActiveResponse, Reencryption, RetrieveDataEncryptionKeyRequest,
         RetrieveDataEncryptionKeyResponse, SetDataEncryptionKeyRequest, SetDataEncryptionKeyResponse,
@@ -58,7 +58,7 @@ impl Client {
         Ok(RetrievedKey { encryption_key: response.encryption_key.into(), fingerprint: response.fingerprint })
     }
 
-    /// Changes the encryption key. Never repeated by itself, though repeating it with the same text is safe.
+    /// Changes the encryption key. Repeated with the same text after failures that pass; one that was made is answered the same.
     ///
     /// # Errors
     /// See the contract.
@@ -70,7 +70,7 @@ impl Client {
         self.set_data_encryption_key(organization, encryption_key, KeyOperation::Change, false).await
     }
 
-    /// Restores the encryption key of an organization that is inactive.
+    /// Restores the encryption key of an organization that is inactive. Never repeated by itself: each wrong try counts.
     ///
     /// # Errors
     /// See the contract.
@@ -101,7 +101,11 @@ impl Client {
         };
         let encoded = Encoded::of(&request);
         request.encryption_key.zeroize();
-        decode(&self.unary(&method::SET_KEY, encoded).await?)
+        let method = match operation {
+            KeyOperation::Change => method::SET_KEY.repeated(Repetition::Recognised),
+            KeyOperation::Restore => method::SET_KEY,
+        };
+        decode(&self.unary(&method, encoded).await?)
     }
 
     /// Follows the re-encryption that a change began.

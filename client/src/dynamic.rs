@@ -11,8 +11,10 @@ use crate::{
     client::Client,
     codec::{Answer, Encoded},
     error::{CallError, Error},
-    records::Page,
+    method::Repetition,
+    records::{ListOptions, Page, Pages},
     schema::{self, EntityType, SchemaError, fault},
+    write::{Write, WriteOptions},
 };
 
 /// The records of one entity, by its [`EntityType`].
@@ -30,9 +32,9 @@ impl Client {
     }
 }
 
-impl DynamicRecords<'_> {
+impl<'a> DynamicRecords<'a> {
     /// Creates a record in the organization `parent` and answers with it as it is stored. `id`: its UUID; `None` lets the server draw
-    /// one. The record's text is wiped once it is encoded.
+    /// one. The record's text is wiped once it is encoded. Made once, however often it is repeated.
     ///
     /// # Errors
     /// See the contract.
@@ -42,6 +44,20 @@ impl DynamicRecords<'_> {
         record: DynamicMessage,
         id: Option<&str>,
     ) -> Result<DynamicMessage, Error> {
+        self.create_with(parent, record, id, WriteOptions::default()).await
+    }
+
+    /// As [`create`](Self::create), only to check it or with a request id of the caller's own.
+    ///
+    /// # Errors
+    /// See the contract.
+    pub async fn create_with(
+        &self,
+        parent: &str,
+        record: DynamicMessage,
+        id: Option<&str>,
+        options: WriteOptions,
+    ) -> Result<DynamicMessage, Error> {
         let method = &self.entity.create;
         let singular = &self.entity.options.singular;
         let mut request = DynamicMessage::new(method.input());
@@ -50,7 +66,7 @@ impl DynamicRecords<'_> {
         if let Some(id) = id {
             set(&mut request, &format!("{singular}_id"), Value::String(id.to_owned()))?;
         }
-        self.call(method, false, request).await
+        self.write(method, request, options).await
     }
 
     /// Answers with one record, by its resource name.
@@ -58,31 +74,64 @@ impl DynamicRecords<'_> {
     /// # Errors
     /// See the contract.
     pub async fn get(&self, name: &str) -> Result<DynamicMessage, Error> {
-        let method = &self.entity.get;
-        let mut request = DynamicMessage::new(method.input());
-        set(&mut request, "name", Value::String(name.to_owned()))?;
-        self.call(method, true, request).await
+        self.get_fields(name, &[]).await
     }
 
-    /// Lists the records of the organization `parent`. `page_size` 0 and `page_token` "" are the contract's defaults.
+    /// Answers with these fields of one record; `name` always comes. None means all.
     ///
     /// # Errors
     /// See the contract.
-    pub async fn list(&self, parent: &str, page_size: i32, page_token: &str) -> Result<Page<DynamicMessage>, Error> {
+    pub async fn get_fields(&self, name: &str, read_mask: &[String]) -> Result<DynamicMessage, Error> {
+        let method = &self.entity.get;
+        let mut request = DynamicMessage::new(method.input());
+        set(&mut request, "name", Value::String(name.to_owned()))?;
+        set_mask(&mut request, "read_mask", read_mask)?;
+        self.call(method, Repetition::Read, request).await
+    }
+
+    /// Lists the records of the organization `parent`: one page of them.
+    ///
+    /// # Errors
+    /// See the contract. Options that the entity's service doesn't know are a [`SchemaError`].
+    pub async fn list(&self, parent: &str, options: ListOptions) -> Result<Page<DynamicMessage>, Error> {
         let method = &self.entity.list;
         let mut request = DynamicMessage::new(method.input());
         set(&mut request, "parent", Value::String(parent.to_owned()))?;
-        set(&mut request, "page_size", Value::I32(page_size))?;
-        set(&mut request, "page_token", Value::String(page_token.to_owned()))?;
-        self.page(&mut self.call(method, true, request).await?)
+        set(&mut request, "page_size", Value::I32(options.page_size))?;
+        set(&mut request, "page_token", Value::String(options.page_token))?;
+        // Said only where it says something: a service of somebody's own need not have it.
+        for (field, text) in [("filter", options.filter), ("order_by", options.order_by)] {
+            if !text.is_empty() {
+                set(&mut request, field, Value::String(text))?;
+            }
+        }
+        if options.total_size {
+            set(&mut request, "return_total_size", Value::Bool(true))?;
+        }
+        set_mask(&mut request, "read_mask", &options.read_mask)?;
+        self.page(&mut self.call(method, Repetition::Read, request).await?)
     }
 
     /// Writes the attributes that `update_mask` names, of the record that the field `name` of `record` names, and answers with it as it
-    /// is now. An attribute of the mask without a value becomes null. The record's text is wiped once it is encoded.
+    /// is now. An attribute of the mask without a value becomes null. The record's text is wiped once it is encoded. Made once, however
+    /// often it is repeated.
     ///
     /// # Errors
     /// See the contract.
     pub async fn update(&self, record: DynamicMessage, update_mask: &[String]) -> Result<DynamicMessage, Error> {
+        self.update_with(record, update_mask, WriteOptions::default()).await
+    }
+
+    /// As [`update`](Self::update), only to check it or with a request id of the caller's own.
+    ///
+    /// # Errors
+    /// See the contract.
+    pub async fn update_with(
+        &self,
+        record: DynamicMessage,
+        update_mask: &[String],
+        options: WriteOptions,
+    ) -> Result<DynamicMessage, Error> {
         let method = &self.entity.update;
         let mut request = DynamicMessage::new(method.input());
         let mut mask = DynamicMessage::new(message_of_field(&request, "update_mask")?);
@@ -90,30 +139,68 @@ impl DynamicRecords<'_> {
         set(&mut mask, "paths", Value::List(paths))?;
         set(&mut request, &self.entity.options.singular, Value::Message(record))?;
         set(&mut request, "update_mask", Value::Message(mask))?;
-        self.call(method, false, request).await
+        self.write(method, request, options).await
     }
 
-    /// Deletes a record. `etag` "" deletes it whatever its state.
+    /// Deletes a record. `etag` "" deletes it whatever its state. Made once, however often it is repeated.
     ///
     /// # Errors
     /// See the contract.
     pub async fn delete(&self, name: &str, etag: &str) -> Result<(), Error> {
+        self.delete_with(name, etag, WriteOptions::default()).await
+    }
+
+    /// As [`delete`](Self::delete), only to check it or with a request id of the caller's own.
+    ///
+    /// # Errors
+    /// See the contract.
+    pub async fn delete_with(&self, name: &str, etag: &str, options: WriteOptions) -> Result<(), Error> {
         let method = &self.entity.delete;
         let mut request = DynamicMessage::new(method.input());
         set(&mut request, "name", Value::String(name.to_owned()))?;
         set(&mut request, "etag", Value::String(etag.to_owned()))?;
-        self.call(method, false, request).await.map(drop)
+        self.write(method, request, options).await.map(drop)
+    }
+
+    /// A service of a schema of its own may know no request ids: then none is drawn, and the call isn't repeated.
+    async fn write(
+        &self,
+        method: &MethodDescriptor,
+        mut request: DynamicMessage,
+        mut options: WriteOptions,
+    ) -> Result<DynamicMessage, Error> {
+        if options.request_id.is_none() && method.input().get_field_by_name(REQUEST_ID).is_none() {
+            options.request_id = Some(String::new());
+        }
+        let Write { validate_only, request_id, repetition } = self.client.write(options);
+        if validate_only {
+            set(&mut request, "validate_only", Value::Bool(true))?;
+        }
+        if !request_id.is_empty() {
+            set(&mut request, REQUEST_ID, Value::String(request_id))?;
+        }
+        self.call(method, repetition, request).await
+    }
+
+    /// Lists the records of the organization `parent`, page after page.
+    #[must_use]
+    pub fn pages(&self, parent: &str, options: ListOptions) -> Pages<'a, DynamicMessage> {
+        let (records, parent) = (*self, parent.to_owned());
+        Pages::new(options, move |options| {
+            let parent = parent.clone();
+            Box::pin(async move { records.list(&parent, options).await })
+        })
     }
 
     async fn call(
         &self,
         method: &MethodDescriptor,
-        only_reads: bool,
+        repetition: Repetition,
         mut request: DynamicMessage,
     ) -> Result<DynamicMessage, Error> {
         let encoded = Encoded::of(&request);
         wipe_message(&mut request);
-        let answer = self.client.unary(&schema::method(method, only_reads), encoded).await?;
+        let answer = self.client.unary(&schema::method(method, repetition), encoded).await?;
         decode(method.output(), &answer)
     }
 
@@ -127,13 +214,27 @@ impl DynamicRecords<'_> {
         let next_page_token = token.as_str().ok_or_else(wrong)?.to_owned();
         let records = response.get_field_mut(&field).as_list_mut().ok_or_else(wrong)?;
         let records = std::mem::take(records).into_iter().map(|record| record.as_message().cloned().ok_or_else(wrong));
-        Ok(Page { records: records.collect::<Result<_, _>>()?, next_page_token })
+        let records = records.collect::<Result<_, _>>()?;
+        let total_size =
+            response.descriptor().get_field_by_name("total_size").filter(|field| response.has_field(field));
+        let total_size = total_size.and_then(|field| response.get_field(&field).as_i64());
+        Ok(Page { records, next_page_token, total_size })
     }
 }
 
 fn set(message: &mut DynamicMessage, field: &str, value: Value) -> Result<(), SchemaError> {
     let element = message.descriptor().full_name().to_owned();
     message.try_set_field_by_name(field, value).map_err(|error| fault(&element, error.to_string()))
+}
+
+/// A mask of no paths is as good as none.
+fn set_mask(message: &mut DynamicMessage, field: &str, paths: &[String]) -> Result<(), SchemaError> {
+    if paths.is_empty() {
+        return Ok(());
+    }
+    let mut mask = DynamicMessage::new(message_of_field(message, field)?);
+    set(&mut mask, "paths", Value::List(paths.iter().cloned().map(Value::String).collect()))?;
+    set(message, field, Value::Message(mask))
 }
 
 fn message_of_field(message: &DynamicMessage, field: &str) -> Result<MessageDescriptor, SchemaError> {
@@ -146,6 +247,8 @@ fn message_of_field(message: &DynamicMessage, field: &str) -> Result<MessageDesc
 fn decode(descriptor: MessageDescriptor, answer: &Answer) -> Result<DynamicMessage, Error> {
     DynamicMessage::decode(descriptor, answer.as_slice()).map_err(|error| CallError::unreadable(error).into())
 }
+
+const REQUEST_ID: &str = "request_id";
 
 /// Wipes every text in a message, and every run of bytes that nobody else holds.
 fn wipe_message(message: &mut DynamicMessage) {

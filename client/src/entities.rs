@@ -10,8 +10,9 @@ use crate::{
     codec::Encoded,
     error::Error,
     method::Method,
-    records::{Page, Records},
+    records::{ListOptions, Page, Pages, Records},
     v1,
+    write::{Write, WriteOptions},
 };
 
 macro_rules! entities {
@@ -33,9 +34,9 @@ macro_rules! entities {
             )+
         }
 
-        $(impl Records<'_, v1::$Entity> {
+        $(impl<'a> Records<'a, v1::$Entity> {
             /// Creates a record in the organization `parent` and answers with it as it is stored. `id`: its UUID; `None` lets the
-            /// server draw one. Never repeated by itself.
+            /// server draw one. Made once, however often it is repeated.
             ///
             /// # Errors
             /// See the contract.
@@ -45,17 +46,33 @@ macro_rules! entities {
                 record: v1::$Entity,
                 id: Option<String>,
             ) -> Result<v1::$Entity, Error> {
+                self.create_with(parent, record, id, WriteOptions::default()).await
+            }
+
+            /// As [`create`](Self::create), only to check it or with a request id of the caller's own.
+            ///
+            /// # Errors
+            /// See the contract.
+            pub async fn create_with(
+                &self,
+                parent: impl Into<String>,
+                record: v1::$Entity,
+                id: Option<String>,
+                options: WriteOptions,
+            ) -> Result<v1::$Entity, Error> {
+                let Write { validate_only, request_id, repetition } = self.client.write(options);
                 let mut request = v1::$CreateRequest {
                     parent: parent.into(),
                     $singular: Some(record),
                     $id: id.unwrap_or_default(),
-                    ..Default::default()
+                    validate_only,
+                    request_id,
                 };
                 let encoded = Encoded::of(&request);
                 if let Some(record) = &mut request.$singular {
                     $(record.$encrypted.zeroize();)+
                 }
-                decode(&self.client.unary(&method!($service, $Create, write), encoded).await?)
+                decode(&self.client.unary(&method!($service, $Create, write).repeated(repetition), encoded).await?)
             }
 
             /// Answers with one record, by its resource name.
@@ -63,34 +80,63 @@ macro_rules! entities {
             /// # Errors
             /// See the contract.
             pub async fn get(&self, name: impl Into<String>) -> Result<v1::$Entity, Error> {
-                let request = v1::$GetRequest { name: name.into(), ..Default::default() };
+                self.get_fields(name, [""; 0]).await
+            }
+
+            /// Answers with these fields of one record; `name` always comes. None means all.
+            ///
+            /// # Errors
+            /// See the contract.
+            pub async fn get_fields(
+                &self,
+                name: impl Into<String>,
+                read_mask: impl IntoIterator<Item = impl Into<String>>,
+            ) -> Result<v1::$Entity, Error> {
+                let paths = read_mask.into_iter().map(Into::into).collect();
+                let request = v1::$GetRequest { name: name.into(), read_mask: field_mask(paths) };
                 decode(&self.client.unary(&method!($service, $Get, read), Encoded::of(&request)).await?)
             }
 
-            /// Lists the records of the organization `parent`. `page_size` 0 and `page_token` "" are the contract's defaults.
+            /// Lists the records of the organization `parent`: one page of them.
             ///
             /// # Errors
             /// See the contract.
             pub async fn list(
                 &self,
                 parent: impl Into<String>,
-                page_size: i32,
-                page_token: impl Into<String>,
+                options: ListOptions,
             ) -> Result<Page<v1::$Entity>, Error> {
                 let request = v1::$ListRequest {
                     parent: parent.into(),
-                    page_size,
-                    page_token: page_token.into(),
-                    ..Default::default()
+                    page_size: options.page_size,
+                    page_token: options.page_token,
+                    filter: options.filter,
+                    order_by: options.order_by,
+                    read_mask: field_mask(options.read_mask),
+                    return_total_size: options.total_size,
                 };
                 let answer = self.client.unary(&method!($service, $List, read), Encoded::of(&request)).await?;
                 let response: v1::$ListResponse = decode(&answer)?;
-                Ok(Page { records: response.$plural, next_page_token: response.next_page_token })
+                Ok(Page {
+                    records: response.$plural,
+                    next_page_token: response.next_page_token,
+                    total_size: response.total_size,
+                })
+            }
+
+            /// Lists the records of the organization `parent`, page after page.
+            #[must_use]
+            pub fn pages(&self, parent: impl Into<String>, options: ListOptions) -> Pages<'a, v1::$Entity> {
+                let (client, parent) = (self.client, parent.into());
+                Pages::new(options, move |options| {
+                    let parent = parent.clone();
+                    Box::pin(async move { Self::new(client).list(parent, options).await })
+                })
             }
 
             /// Writes the attributes that `update_mask` names, of the record that `record.name` names, and answers with it as it
-            /// is now. An attribute of the mask without a value becomes null; an empty mask means every attribute that has one. Never
-            /// repeated by itself.
+            /// is now. An attribute of the mask without a value becomes null; an empty mask means every attribute that has one. Made
+            /// once, however often it is repeated.
             ///
             /// # Errors
             /// See the contract.
@@ -99,26 +145,56 @@ macro_rules! entities {
                 record: v1::$Entity,
                 update_mask: impl IntoIterator<Item = impl Into<String>>,
             ) -> Result<v1::$Entity, Error> {
+                self.update_with(record, update_mask, WriteOptions::default()).await
+            }
+
+            /// As [`update`](Self::update), only to check it or with a request id of the caller's own.
+            ///
+            /// # Errors
+            /// See the contract.
+            pub async fn update_with(
+                &self,
+                record: v1::$Entity,
+                update_mask: impl IntoIterator<Item = impl Into<String>>,
+                options: WriteOptions,
+            ) -> Result<v1::$Entity, Error> {
+                let Write { validate_only, request_id, repetition } = self.client.write(options);
                 let paths = update_mask.into_iter().map(Into::into).collect();
                 let mut request = v1::$UpdateRequest {
                     $singular: Some(record),
                     update_mask: Some(FieldMask { paths }),
-                    ..Default::default()
+                    validate_only,
+                    request_id,
                 };
                 let encoded = Encoded::of(&request);
                 if let Some(record) = &mut request.$singular {
                     $(record.$encrypted.zeroize();)+
                 }
-                decode(&self.client.unary(&method!($service, $Update, write), encoded).await?)
+                decode(&self.client.unary(&method!($service, $Update, write).repeated(repetition), encoded).await?)
             }
 
-            /// Deletes a record. `etag` "" deletes it whatever its state. Never repeated by itself.
+            /// Deletes a record. `etag` "" deletes it whatever its state. Made once, however often it is repeated.
             ///
             /// # Errors
             /// See the contract.
             pub async fn delete(&self, name: impl Into<String>, etag: impl Into<String>) -> Result<(), Error> {
-                let request = v1::$DeleteRequest { name: name.into(), etag: etag.into(), ..Default::default() };
-                decode(&self.client.unary(&method!($service, $Delete, write), Encoded::of(&request)).await?)
+                self.delete_with(name, etag, WriteOptions::default()).await
+            }
+
+            /// As [`delete`](Self::delete), only to check it or with a request id of the caller's own.
+            ///
+            /// # Errors
+            /// See the contract.
+            pub async fn delete_with(
+                &self,
+                name: impl Into<String>,
+                etag: impl Into<String>,
+                options: WriteOptions,
+            ) -> Result<(), Error> {
+                let Write { validate_only, request_id, repetition } = self.client.write(options);
+                let request = v1::$DeleteRequest { name: name.into(), etag: etag.into(), validate_only, request_id };
+                let method = method!($service, $Delete, write).repeated(repetition);
+                decode(&self.client.unary(&method, Encoded::of(&request)).await?)
             }
         })+
 
@@ -142,6 +218,11 @@ macro_rules! method {
     ($service:literal, $name:ident, $kind:ident) => {
         Method::$kind(concat!("/fieldseal.v1.", $service, "/", stringify!($name)))
     };
+}
+
+/// No paths mean all fields, which is said by no mask.
+fn field_mask(paths: Vec<String>) -> Option<FieldMask> {
+    (!paths.is_empty()).then_some(FieldMask { paths })
 }
 
 entities! {

@@ -20,8 +20,24 @@
 //! * **Secrets.** Key texts and revealed values are [`SecretString`] and [`SecretSlice`], wiped when they are dropped. A request that
 //!   carries one is encoded once and wiped. What can't be wiped from here are the buffers of HTTP/2 and TLS.
 //! * **Errors.** [`Error::action`] says what to do: correct the call, wait, look whether it took effect, or give up.
-//! * **Retries.** Only methods that read are repeated, only after failures that pass, and never for longer than the call's timeout: see
-//!   [`RetryPolicy`].
+//! * **Retries.** What reads, and what writes records, is repeated after failures that pass, and never for longer than the call's timeout:
+//!   see [`RetryPolicy`]. A write carries an id by which the server tells a repetition, so that it is made once: see [`WriteOptions`],
+//!   which also only check a write.
+//!
+//! * **Lists.** [`ListOptions`] filters, orders and masks; `pages` walks over all pages:
+//!
+//! ```no_run
+//! # async fn example(client: fieldseal_client::Client) -> Result<(), fieldseal_client::Error> {
+//! use fieldseal_client::ListOptions;
+//!
+//! let without_password = ListOptions::default().filter("is_password_set = false").order_by("display_name");
+//! let mut pages = client.mailboxes().pages("organizations/default", without_password);
+//! while let Some(page) = pages.next().await? {
+//!     page.records.iter().for_each(|mailbox| println!("{}", mailbox.display_name()));
+//! }
+//! # Ok(())
+//! # }
+//! ```
 //!
 //! What a method does, who may call it and which errors it answers with stands in the contract, `proto/fieldseal/v1`. Nothing here
 //! knows how the server does it.
@@ -42,6 +58,7 @@ mod records;
 mod retry;
 mod schema;
 mod secret_access;
+mod write;
 
 pub use builder::{ClientBuilder, SetupError};
 pub use client::Client;
@@ -50,10 +67,11 @@ pub use dynamic::DynamicRecords;
 pub use error::{Action, CallError, Error, FieldViolation, Origin, code_name, reason_name};
 pub use fieldseal::v1;
 pub use key_text::{GENERATED_KEY_BITS, generate_key_text};
-pub use records::{Page, Records};
+pub use records::{ListOptions, Page, Pages, Records};
 pub use retry::RetryPolicy;
 pub use schema::{AttributeType, EntityType, SchemaError, built_in_pool};
 pub use secrecy::{ExposeSecret, SecretSlice, SecretString};
 pub use secret_access::SecretValue;
 pub use tonic::Code;
 pub use v1::ErrorReason;
+pub use write::{WriteOptions, new_request_id};

@@ -1,4 +1,5 @@
-//! Every method that isn't an entity's: its path, and whether the client may repeat it unasked.
+//! Every method that isn't an entity's: its path, and whether the client may repeat it unasked; what follows from that is for
+//! [`retry`](crate::retry).
 //!
 //! The methods of entities stand with [`entities`](crate::entities), and those found in descriptors with [`schema`](crate::schema).
 
@@ -9,28 +10,46 @@ use std::borrow::Cow;
 pub(crate) struct Method {
     /// `/fieldseal.v1.MailboxService/GetMailbox`.
     pub(crate) path: Cow<'static, str>,
-    /// Whether it only reads, so that a failed call can be made again without asking anyone.
-    pub(crate) only_reads: bool,
+    /// Whether a call of it can be made again without asking anyone.
+    pub(crate) repetition: Repetition,
+}
+
+/// What becomes of a call that is made again although it may have been made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Repetition {
+    /// Nothing: it changes nothing.
+    Read,
+    /// The service recognises it, by its request id or because there is nothing left to do, and answers as if it were the first.
+    Recognised,
+    /// Something else than the first time: whether to is somebody's decision.
+    Decided,
 }
 
 impl Method {
     /// A method that only reads.
     pub(crate) const fn read(path: &'static str) -> Self {
-        Self { path: Cow::Borrowed(path), only_reads: true }
+        Self { path: Cow::Borrowed(path), repetition: Repetition::Read }
     }
 
     /// A method that changes something, or whose every call has to be somebody's decision.
     pub(crate) const fn write(path: &'static str) -> Self {
-        Self { path: Cow::Borrowed(path), only_reads: false }
+        Self { path: Cow::Borrowed(path), repetition: Repetition::Decided }
+    }
+
+    /// The same method, for a call that is repeated otherwise.
+    pub(crate) fn repeated(self, repetition: Repetition) -> Self {
+        Self { repetition, ..self }
     }
 }
 
 pub(crate) const IS_ACTIVE: Method = Method::read("/fieldseal.v1.DataEncryptionService/IsDataEncryptionActive");
 pub(crate) const RETRIEVE_KEY: Method = Method::read("/fieldseal.v1.DataEncryptionService/RetrieveDataEncryptionKey");
-/// The contract calls it safe to repeat; whether to is an administrator's decision all the same.
+/// A change is recognised by its text, which then is the key already. A restore is not: a wrong try counts each time, and the right one
+/// is an error the second time.
 pub(crate) const SET_KEY: Method = Method::write("/fieldseal.v1.DataEncryptionService/SetDataEncryptionKey");
 pub(crate) const WATCH_REENCRYPTION: Method = Method::read("/fieldseal.v1.DataEncryptionService/WatchReencryption");
 
+/// A repetition of one that was made says that the organization exists, which may be somebody else's.
 pub(crate) const CREATE_ORGANIZATION: Method = Method::write("/fieldseal.v1.OrganizationService/CreateOrganization");
 pub(crate) const GET_ORGANIZATION: Method = Method::read("/fieldseal.v1.OrganizationService/GetOrganization");
 pub(crate) const LIST_ORGANIZATIONS: Method = Method::read("/fieldseal.v1.OrganizationService/ListOrganizations");
@@ -71,10 +90,12 @@ mod tests {
     }
 
     #[test]
-    fn only_methods_that_read_are_repeated() {
+    fn only_methods_that_read_are_repeated_whatever_is_in_the_request() {
         for method in entities::METHODS {
             let name = method.path.rsplit('/').next().unwrap();
-            assert_eq!(method.only_reads, name.starts_with("Get") || name.starts_with("List"), "{name}");
+            let only_reads = name.starts_with("Get") || name.starts_with("List");
+            let repetition = if only_reads { Repetition::Read } else { Repetition::Decided };
+            assert_eq!(method.repetition, repetition, "{name}");
         }
     }
 }

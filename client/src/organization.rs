@@ -43,6 +43,6 @@ impl Client {
         let request = ListOrganizationsRequest { page_size, page_token: page_token.into() };
         let answer = self.unary(&method::LIST_ORGANIZATIONS, Encoded::of(&request)).await?;
         let response: ListOrganizationsResponse = decode(&answer)?;
-        Ok(Page { records: response.organizations, next_page_token: response.next_page_token })
+        Ok(Page { records: response.organizations, next_page_token: response.next_page_token, total_size: None })
     }
 }

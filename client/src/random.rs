@@ -1,7 +1,7 @@
 //! The client's one door to the system's randomness.
 //!
-//! It isn't passed in, as the server does it: what is drawn here is a key text for an administrator and the jitter of a pause, and both
-//! have a pure part that takes bytes and is tested with them.
+//! It isn't passed in, as the server does it: what is drawn here is a key text for an administrator, the id of a request and the jitter
+//! of a pause; what is more than bytes has a pure part that takes them and is tested with them.
 
 /// Fills `bytes` from the operating system.
 ///
@@ -13,6 +13,13 @@
 )]
 pub(crate) fn fill(bytes: &mut [u8]) {
     getrandom::fill(bytes).expect("the operating system gives randomness");
+}
+
+/// A UUID of version 4 (RFC 9562).
+pub(crate) fn uuid_v4() -> uuid::Uuid {
+    let mut bytes = [0; 16];
+    fill(&mut bytes);
+    uuid::Builder::from_random_bytes(bytes).into_uuid()
 }
 
 /// A number from 0 to 1, for jitter.

@@ -1,7 +1,21 @@
 //! Which failed calls are made again, and after how long: a decision without a clock.
 //!
-//! Only methods that read are repeated. A write whose answer got lost may have taken effect, so repeating it is for somebody who has
-//! looked.
+//! A call whose answer got lost may have taken effect. Whether it is made again unasked depends on what a repetition does, which the
+//! contract says of each method:
+//!
+//! | call | a repetition | not connected | UNAVAILABLE, nothing changed | waiting was advised | lost answer, OUTCOME_UNKNOWN |
+//! |---|---|---|---|---|---|
+//! | get, list and what else reads; a write with `validate_only` | reads again | again | again | again | again |
+//! | create, update, delete with a request id, which the client draws unless it is told one | is recognised by the id | again | again | again | again |
+//! | change of the key | finds that the text is the key already | again | again | again, but for SET_KEY_ALREADY_RUNNING | again |
+//! | restore of the key | is KEY_ALREADY_ACTIVE, or another wrong try | | | | |
+//! | creation of an organization | is ALREADY_EXISTS | | | | |
+//! | reveal | is another audit record | | | | |
+//! | create, update, delete without a request id | may be made twice | | | | |
+//!
+//! SET_KEY_ALREADY_RUNNING is for somebody who has looked: what runs may be the change that was asked for, or somebody else's, which this
+//! one would replace. "Again" is always within the call's timeout and the policy's bounds. What is still unknown after that is
+//! [`Action::CheckOutcome`], also where the last attempt alone surely changed nothing.
 
 use std::time::Duration;
 
@@ -9,11 +23,13 @@ use tonic::Code;
 
 use crate::{
     error::{Action, CallError},
+    method::Repetition,
     v1::ErrorReason,
 };
 
-/// How often and how patiently failed calls are repeated. Applies to methods that read, after failures that pass: UNAVAILABLE, or what
-/// the server says to wait for. The call's timeout spans all of its attempts.
+/// How often and how patiently failed calls are repeated. Applies to what reads, to writes that carry a request id, and to changes of the
+/// key, after failures that pass: UNAVAILABLE, a connection that broke, or what the server says to wait for. The call's timeout
+/// spans all of its attempts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RetryPolicy {
     /// How often a call is made at most, the first time included. 1: never again. Default: 4.
@@ -33,10 +49,15 @@ impl RetryPolicy {
         Self { attempts_max: 1, pause_first: Duration::ZERO, pause_max: Duration::ZERO }
     }
 
+    /// Whether it ever makes a call again.
+    pub(crate) fn repeats(&self) -> bool {
+        self.attempts_max > 1
+    }
+
     /// How long to wait before making the call again, after `attempts` attempts of which the last one failed so; `None` gives the
     /// error to the caller. `chance` is between 0 and 1.
     pub(crate) fn pause(&self, attempts: u32, error: &CallError, chance: f64) -> Option<Duration> {
-        if attempts >= self.attempts_max || !error.only_reads() || !passes(error) {
+        if attempts >= self.attempts_max || !passes(error) {
             return None;
         }
         let doubled = self.pause_first.saturating_mul(1_u32.checked_shl(attempts - 1).unwrap_or(u32::MAX));
@@ -55,10 +76,19 @@ impl Default for RetryPolicy {
     }
 }
 
-/// Whether the failure is of a kind that goes away by itself.
+/// Whether the failure is of a kind that goes away by itself, and the call one that can be made again.
 fn passes(error: &CallError) -> bool {
-    let is_unavailable = error.code() == Code::Unavailable && error.reason() != ErrorReason::OutcomeUnknown;
-    matches!(error.action(), Action::Wait { .. }) && (is_unavailable || error.retry_delay().is_some())
+    let is_unavailable = error.code() == Code::Unavailable;
+    match (error.repetition(), error.action_of_attempt()) {
+        (Repetition::Decided, _) | (_, Action::FixCall | Action::GiveUp) => false,
+        (Repetition::Read, Action::CheckOutcome) => false,
+        (Repetition::Recognised, Action::CheckOutcome) => is_unavailable,
+        (Repetition::Read | Repetition::Recognised, Action::Wait { delay }) => {
+            let needs_a_look =
+                matches!(error.reason(), ErrorReason::SetKeyAlreadyRunning | ErrorReason::OutcomeUnknown);
+            !needs_a_look && (is_unavailable || delay.is_some())
+        }
+    }
 }
 
 #[cfg(test)]
@@ -83,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_are_repeated_after_failures_that_pass_and_writes_never() {
+    fn reads_are_repeated_after_failures_that_pass_and_what_is_decided_never() {
         let first = Some(Duration::from_millis(100));
         let unavailable =
             [("STORE_UNAVAILABLE", None), ("AUDIT_UNAVAILABLE", None), ("SHUTTING_DOWN", first), ("", None)];
@@ -95,6 +125,26 @@ mod tests {
         assert_eq!(pause(&GET_ORGANIZATION, Code::NotFound, "NOT_FOUND", None), None);
         assert_eq!(pause(&GET_ORGANIZATION, Code::DeadlineExceeded, "DEADLINE_EXCEEDED", None), None);
         assert_eq!(pause(&GET_ORGANIZATION, Code::Internal, "INTERNAL", None), None);
+    }
+
+    #[test]
+    fn what_is_recognised_is_repeated_even_if_it_may_have_been_made() {
+        let first = Some(Duration::from_millis(100));
+        let method = SET_KEY.repeated(Repetition::Recognised);
+        for reason in ["STORE_UNAVAILABLE", "AUDIT_UNAVAILABLE", "SHUTTING_DOWN", "OUTCOME_UNKNOWN", ""] {
+            assert_eq!(pause(&method, Code::Unavailable, reason, None), first, "{reason}");
+        }
+        let advised = Some(Duration::from_secs(5));
+        assert_eq!(pause(&method, Code::ResourceExhausted, "KEY_CHANGE_QUOTA", advised), advised);
+        for (code, reason) in [
+            (Code::Aborted, "SET_KEY_ALREADY_RUNNING"),
+            (Code::Aborted, "ETAG_MISMATCH"),
+            (Code::DeadlineExceeded, "DEADLINE_EXCEEDED"),
+            (Code::Cancelled, "CANCELLED"),
+            (Code::Internal, "INTERNAL"),
+        ] {
+            assert_eq!(pause(&method, code, reason, advised), None, "{reason}");
+        }
     }
 
     #[test]

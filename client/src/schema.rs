@@ -10,7 +10,10 @@ use prost_reflect::{
     DescriptorPool, DynamicMessage, FieldDescriptor, MessageDescriptor, MethodDescriptor, ServiceDescriptor,
 };
 
-use crate::{method::Method, v1};
+use crate::{
+    method::{Method, Repetition},
+    v1,
+};
 
 /// The descriptors of the contract, the four built-in entities among them.
 ///
@@ -120,9 +123,9 @@ impl AttributeType {
 }
 
 /// What a standard method is to the client.
-pub(crate) fn method(descriptor: &MethodDescriptor, only_reads: bool) -> Method {
+pub(crate) fn method(descriptor: &MethodDescriptor, repetition: Repetition) -> Method {
     let path = format!("/{}/{}", descriptor.parent_service().full_name(), descriptor.name());
-    Method { path: path.into(), only_reads }
+    Method { path: path.into(), repetition }
 }
 
 pub(crate) fn fault(element: &str, fault: impl Into<String>) -> SchemaError {
@@ -192,6 +195,6 @@ mod tests {
         assert!(mailbox.attribute("etag").is_none());
         assert!(mailbox.attribute("email_address").unwrap().description.starts_with("The e-mail address."));
         assert!(mailbox.description.starts_with("An address"));
-        assert_eq!(method(&mailbox.list, true).path, "/fieldseal.v1.MailboxService/ListMailboxes");
+        assert_eq!(method(&mailbox.list, Repetition::Read).path, "/fieldseal.v1.MailboxService/ListMailboxes");
     }
 }

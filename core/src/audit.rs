@@ -35,6 +35,8 @@ pub enum AuditAction {
     RestoreKey,
     /// Every cell was sealed again under the new data key, and the old data keys were destroyed.
     CompleteReencryption,
+    /// The organization's key texts were sealed again under the first root key.
+    ResealKeyTexts,
     /// Encrypted attributes were revealed.
     RevealAttributes,
     /// A call was refused because its caller may not make it; the subject is the rpc.
@@ -52,6 +54,7 @@ impl AuditAction {
             AuditAction::ChangeKey => "change-key",
             AuditAction::RestoreKey => "restore-key",
             AuditAction::CompleteReencryption => "complete-reencryption",
+            AuditAction::ResealKeyTexts => "reseal-key-texts",
             AuditAction::RevealAttributes => "reveal-attributes",
             AuditAction::Call => "call",
         }
@@ -188,6 +191,7 @@ pub fn table() -> Table {
             column("hash", ColumnType::Bytes, false),
         ],
         key: vec!["writer".into(), "sequence".into()],
+        indexes: Vec::new(),
     }
 }
 

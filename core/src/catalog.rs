@@ -273,7 +273,7 @@ mod tests {
     }
 
     fn layout(columns: Vec<Column>, cells: &[&'static str]) -> Layout {
-        let table = Table { name: "Mailbox".into(), columns, key: vec!["id".into()] };
+        let table = Table { name: "Mailbox".into(), columns, key: vec!["id".into()], indexes: Vec::new() };
         Layout { tables: vec![LaidOut { table, cells: cells.iter().map(|&name| name.into()).collect() }] }
     }
 

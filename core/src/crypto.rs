@@ -15,7 +15,7 @@
 
 pub mod cell;
 pub mod context;
-mod encoding;
+pub(crate) mod encoding;
 pub mod kek;
 pub mod key_text;
 mod padding;

@@ -127,15 +127,16 @@ pub enum ConfigurationError {
     /// A commit failed.
     #[error("the configuration database can't be written")]
     Commit(#[from] CommitError),
-    /// It was sealed under a root key that isn't at hand.
-    #[error("the root key is not the one this deployment was set up with")]
+    /// Something in it is sealed under a root key that isn't at hand.
+    #[error("key texts are sealed under a root key that is not given: give it too, after the one that is to seal")]
     OtherRootKey,
     /// The root key can't be used.
     #[error("the root key can't be used")]
     RootKey(#[from] crate::crypto::root_key::RootKeyError),
 }
 
-/// Brings the configuration database to this version's tables, and holds the root key against the one it was sealed under.
+/// Brings the configuration database to this version's tables, and holds the root keys against those that seal there: each must be at
+/// hand. A first root key that is new is remembered before it seals anything; see [`crate::key::reseal`] for when one is forgotten.
 ///
 /// # Errors
 /// See [`ConfigurationError`].

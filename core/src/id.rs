@@ -72,6 +72,11 @@ uuid_id! {
     RecordId
 }
 
+uuid_id! {
+    /// A request that its caller may repeat: drawn by the caller, and its own.
+    RequestId
+}
+
 impl OrganizationId {
     /// Draws a new id: a UUIDv4 (RFC 9562, section 5.4).
     pub fn new_v4(random: &dyn Random) -> Self {

@@ -1,4 +1,5 @@
-//! The life of an organization's encryption key: check, retrieve, change, restore, and the re-encryption that follows a change.
+//! The life of an organization's encryption key: check, retrieve, change, restore, the re-encryption that follows a change, and the
+//! re-sealing of key texts under another root key.
 //!
 //! Everything that writes works under the organization's one lock: a [`KeyWork`] holds it from the first check to the last step of the
 //! re-encryption, whoever asked for it and whether that caller is still there or not.
@@ -6,6 +7,7 @@
 pub mod change;
 pub mod check;
 pub mod reencrypt;
+pub mod reseal;
 pub mod restore;
 pub mod retrieve;
 
@@ -24,7 +26,7 @@ use crate::{
     key_change::{ConfigurationFacts, NextStep, RingFacts, next_step},
     organization::{Keys, Organization},
     port::OrganizationLock,
-    store::{Cause, CommitError, Unavailable},
+    store::{Cause, CommitError, Condition, Datum, Unavailable, rows},
 };
 
 /// What the trail says that a text was given for, where nothing was to be changed or restored.
@@ -225,6 +227,22 @@ pub async fn refuse<T>(
     Err(error)
 }
 
+/// The outcome of a call, once a refusal of it is in the organization's trail.
+async fn audited<T>(
+    deployment: &Deployment,
+    organization: &Organization,
+    caller: &Caller,
+    action: AuditAction,
+    outcome: Result<T, KeyError>,
+) -> Result<T, KeyError> {
+    match outcome {
+        Ok(answer) => Ok(answer),
+        // What failed for want of a record can't be recorded either; what may have happened is read from the ring.
+        Err(error @ (KeyError::AuditUnavailable(_) | KeyError::Unavailable(_) | KeyError::Unknown(_))) => Err(error),
+        Err(error) => refuse(deployment, organization, caller, action, error).await,
+    }
+}
+
 fn entry(
     deployment: &Deployment,
     organization: &Organization,
@@ -262,6 +280,22 @@ pub(crate) fn step(keys: &Keys) -> NextStep {
         }
         Keys::Damaged => next_step(ConfigurationFacts { has_current_text: false }, RingFacts::Damaged),
     }
+}
+
+/// The times in a table of them, which a quota counts.
+async fn times(
+    organization: &Organization,
+    table: &'static str,
+    condition: Condition,
+) -> Result<Vec<Timestamp>, Unavailable> {
+    let found = rows(&*organization.store, table, &["time"], condition).await?;
+    Ok(found
+        .into_iter()
+        .filter_map(|row| match row.first() {
+            Some(Datum::Time(time)) => Some(*time),
+            Some(_) | None => None,
+        })
+        .collect())
 }
 
 /// Whether one more of something is allowed, given when the others were; if not, in how many seconds.

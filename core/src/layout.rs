@@ -8,7 +8,7 @@
 use crate::{
     audit,
     schema::{Entity, Kind, Schema},
-    store::{Column, ColumnType, Name, Table},
+    store::{Column, ColumnType, Index, Name, Table},
 };
 
 /// The organization's own name and id, and nothing else: one row.
@@ -25,6 +25,9 @@ pub const RESTORE_ATTEMPT: &str = "fieldseal_restore_attempt";
 pub const REENCRYPTION: &str = "fieldseal_reencryption";
 /// Cells that the last re-encryption could not open.
 pub const UNREADABLE_CELL: &str = "fieldseal_unreadable_cell";
+/// Each write of the last 24 hours that had a request id, for as long as a repetition of it may come; see
+/// [`crate::records::repetition`].
+pub const REQUEST: &str = "fieldseal_request";
 /// Every column of the database; see [`crate::catalog`].
 pub const CATALOG: &str = "fieldseal_catalog";
 /// Each migration that was made.
@@ -32,7 +35,7 @@ pub const MIGRATION: &str = "fieldseal_migration";
 
 /// Configuration database: what this deployment is. One row.
 pub const DEPLOYMENT: &str = "fieldseal_deployment";
-/// Configuration database: a check value of each root key that ever sealed here.
+/// Configuration database: a check value of each root key that something may be sealed under.
 pub const ROOT_KEY: &str = "fieldseal_root_key";
 /// Configuration database: the organizations of this deployment.
 pub const ORGANIZATIONS: &str = "fieldseal_organizations";
@@ -40,6 +43,9 @@ pub const ORGANIZATIONS: &str = "fieldseal_organizations";
 pub const KEY_TEXT: &str = "fieldseal_key_text";
 /// Configuration database: the fingerprints an organization has had here.
 pub const FINGERPRINT: &str = "fieldseal_fingerprint";
+
+/// The key of [`REQUEST`].
+pub const REQUEST_KEY: [&str; 2] = ["id", "identity"];
 
 /// The tables a database should have, and which of their columns hold cells.
 #[derive(Clone, Debug, Default)]
@@ -109,6 +115,15 @@ pub fn organization(schema: &Schema) -> Layout {
                 ("sha256", Bytes),
             ],
         ),
+        indexed(
+            table(
+                REQUEST,
+                &REQUEST_KEY,
+                &[("id", Uuid), ("identity", Text), ("record_id", Uuid), ("mac", Bytes), ("time", Time)],
+            ),
+            "fieldseal_request_by_time",
+            &["time"],
+        ),
         table(
             CATALOG,
             &["table_name", "column_name"],
@@ -168,7 +183,8 @@ fn of_entity(entity: &Entity) -> LaidOut {
     laid_out
 }
 
-fn column_type(kind: &Kind) -> ColumnType {
+/// What the column of an attribute of this kind holds, unless it holds cells.
+pub(crate) fn column_type(kind: &Kind) -> ColumnType {
     match kind {
         Kind::Boolean | Kind::ReportsSet { .. } => ColumnType::Boolean,
         Kind::Integer32 | Kind::Integer64 | Kind::Choice(_) => ColumnType::Integer,
@@ -216,7 +232,15 @@ fn table(name: &'static str, key: &[&'static str], columns: &[(&'static str, Wri
             name: name.into(),
             columns: columns.iter().map(column).collect(),
             key: key.iter().map(|&name| name.into()).collect(),
+            indexes: Vec::new(),
         },
         cells: Vec::new(),
     }
+}
+
+/// The table with an index of these columns.
+fn indexed(mut laid_out: LaidOut, name: &'static str, columns: &[&'static str]) -> LaidOut {
+    let columns = columns.iter().map(|&column| column.into()).collect();
+    laid_out.table.indexes.push(Index { name: name.into(), columns });
+    laid_out
 }

@@ -1,11 +1,11 @@
 //! An organization that is open: its database, and what is known of its keys.
 //!
-//! What is in memory is a copy of what the databases say, and may be old: every write of a cell names the ring revision it was sealed
+//! What is in memory is a copy of what the databases say, and may be old or forgotten: every write of a cell names the ring revision it was sealed
 //! under, a reader looks again when its ring lacks a version, and every use case of the key's life begins with [`Organization::load_keys`].
 
 pub mod create;
 pub mod open;
-pub(crate) mod ring_rows;
+pub mod ring_rows;
 
 use std::sync::{
     Arc, PoisonError, RwLock,
@@ -36,7 +36,7 @@ pub struct Organization {
     pub create_time: Timestamp,
     /// Its database.
     pub store: Arc<dyn Store>,
-    keys: RwLock<Keys>,
+    keys: RwLock<Option<Keys>>,
     at_work: AtomicBool,
 }
 
@@ -54,7 +54,7 @@ pub enum Keys {
 impl Organization {
     /// An organization whose keys are not known yet.
     pub(crate) fn new(id: OrganizationId, name: String, create_time: Timestamp, store: Arc<dyn Store>) -> Self {
-        Organization { id, name, create_time, store, keys: RwLock::new(Keys::Damaged), at_work: AtomicBool::new(false) }
+        Organization { id, name, create_time, store, keys: RwLock::new(None), at_work: AtomicBool::new(false) }
     }
 
     /// Its resource name.
@@ -73,15 +73,25 @@ impl Organization {
         self.at_work.store(at_work, Ordering::Release);
     }
 
-    /// What was known of the keys when they were last looked at.
+    /// What was known of the keys when they were last looked at; `None` if that was not yet, or was forgotten.
     #[must_use]
-    pub fn keys(&self) -> Keys {
+    pub fn keys(&self) -> Option<Keys> {
         self.keys.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(crate) fn set_keys(&self, keys: Keys) -> Keys {
-        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys.clone();
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Some(keys.clone());
         keys
+    }
+
+    /// Forgets the keys, so that those of an idle organization are not in memory: whoever needs them next loads them. Does nothing
+    /// while somebody works on them.
+    pub fn forget_keys(&self) {
+        let mut keys = self.keys.write().unwrap_or_else(PoisonError::into_inner);
+        // Asked under the lock. Whoever begins to work says so before he loads keys, and so either is seen here or comes after this.
+        if !self.is_at_work() {
+            *keys = None;
+        }
     }
 
     /// Reads the ring anew and opens it with the text that the configuration database holds for it.
@@ -92,7 +102,7 @@ impl Organization {
         let Ok(stored) = ring_rows::read(&*self.store).await? else {
             return Ok(self.set_keys(Keys::Damaged));
         };
-        if let Keys::Active(ring) = self.keys()
+        if let Some(Keys::Active(ring)) = self.keys()
             && ring.revision() == stored.revision
         {
             return Ok(Keys::Active(ring));
@@ -174,5 +184,50 @@ pub fn wanted_fingerprint(keys: &Keys) -> Option<Fingerprint> {
         Keys::Active(ring) => Some(ring.fingerprint()),
         Keys::Inactive(stored) => Some(stored.fingerprint()),
         Keys::Damaged => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        port::Pending,
+        store::{Name, Row, Select},
+    };
+
+    /// A database that can't be reached: nothing here needs it.
+    struct Unreachable;
+
+    impl Store for Unreachable {
+        fn commit(&self, _: Commit) -> Pending<'_, Result<(), CommitError>> {
+            Box::pin(async { Err(CommitError::Unavailable("unreachable".into())) })
+        }
+
+        fn select(&self, _: Select) -> Pending<'_, Result<Vec<Row>, Unavailable>> {
+            Box::pin(async { Err(Unavailable("unreachable".into())) })
+        }
+
+        fn count(&self, _: Name, _: Condition) -> Pending<'_, Result<u64, Unavailable>> {
+            Box::pin(async { Err(Unavailable("unreachable".into())) })
+        }
+
+        fn scrub(&self) -> Pending<'_, Result<(), Unavailable>> {
+            Box::pin(async { Err(Unavailable("unreachable".into())) })
+        }
+    }
+
+    #[test]
+    fn keys_are_forgotten_but_not_while_somebody_works_on_them() {
+        let id = OrganizationId::from_bytes([7; 16]);
+        let time = Timestamp::from_unix_micros(1);
+        let organization = Organization::new(id, "test".to_owned(), time, Arc::new(Unreachable));
+        assert!(organization.keys().is_none());
+        organization.set_keys(Keys::Damaged);
+        organization.set_at_work(true);
+        organization.forget_keys();
+        assert!(organization.keys().is_some());
+        organization.set_at_work(false);
+        organization.forget_keys();
+        assert!(organization.keys().is_none());
     }
 }

@@ -1,16 +1,19 @@
-//! Pages of a list: how many records, and after which one.
+//! Page tokens: where the next page of a list begins, in words that only this service writes.
 //!
-//! A page token names the last record seen and is sealed with a MAC over everything that decides what a page holds, so that it can be
-//! neither forged nor moved to another list or another caller. The key comes from the root key: a token works on every replica, and
-//! while an organization is inactive.
+//! A token carries a cursor, which says after what the page begins, and is sealed with a MAC over everything else that decides what a
+//! page holds. So it can be neither forged nor moved to another list, filter, order or caller. What only says how a page is shown (its
+//! size, its fields, the count) isn't among that and may change from page to page. The key comes from the root key: a token works on
+//! every replica, and while an organization is inactive.
 //!
-//! `token = hex( record id (16) | MAC (32) )`
+//! `token = hex( cursor (n) | MAC (32) )`, in lower case: one spelling only.
+//!
+//! Nothing here knows what a cursor says. A list of records has [`Order`](crate::order::Order)'s, of at most 2,200 bytes: a token of
+//! theirs has at most 4,500 characters.
 
 use std::fmt::Write;
 
 use crate::{
     crypto::root_key::{MacPurpose, RootKey, RootKeyError},
-    id::RecordId,
     identity::Identity,
 };
 
@@ -20,39 +23,47 @@ pub struct PageContext<'a> {
     pub method: &'a str,
     /// The collection listed: `organizations/contoso/mailboxes`.
     pub parent: &'a str,
+    /// The text of the filter; empty without one.
+    pub filter: &'a str,
+    /// The text of the order; empty without one.
+    pub order_by: &'a str,
     /// Who lists.
     pub identity: &'a Identity,
 }
 
-/// The token of the page after `last`.
+/// The token of the page that begins where this cursor says.
 ///
 /// # Errors
 /// If the root key is unavailable.
-pub fn token(root_key: &dyn RootKey, context: &PageContext<'_>, last: RecordId) -> Result<String, RootKeyError> {
-    let mac = root_key.mac(MacPurpose::PageToken, &encoding(context, last))?;
-    let mut text = String::with_capacity(96);
-    for byte in last.as_bytes().iter().chain(&mac) {
+pub fn token(root_key: &dyn RootKey, context: &PageContext<'_>, cursor: &[u8]) -> Result<String, RootKeyError> {
+    let mac = root_key.mac(MacPurpose::PageToken, &encoding(context, cursor))?;
+    let mut text = String::with_capacity(cursor.len().saturating_add(mac.len()).saturating_mul(2));
+    for byte in cursor.iter().chain(&mac) {
         // Writing to a string doesn't fail.
         let _ = write!(text, "{byte:02x}");
     }
     Ok(text)
 }
 
-/// Where the page of this token begins: after the record it names. `None` for a token that wasn't made for this list and this caller.
+/// The cursor in a token. `None` for a token that wasn't made for this list and this caller.
 ///
 /// # Errors
 /// If the root key is unavailable.
-pub fn after(root_key: &dyn RootKey, context: &PageContext<'_>, token: &str) -> Result<Option<RecordId>, RootKeyError> {
-    let Some(bytes) = unhex(token) else { return Ok(None) };
-    let Some((id, mac)) = bytes.split_first_chunk::<16>() else { return Ok(None) };
-    let id = RecordId::from_bytes(*id);
-    Ok(root_key.verify_mac(MacPurpose::PageToken, &encoding(context, id), mac)?.then_some(id))
+pub fn cursor(root_key: &dyn RootKey, context: &PageContext<'_>, token: &str) -> Result<Option<Vec<u8>>, RootKeyError> {
+    let Some(mut bytes) = unhex(token) else { return Ok(None) };
+    let Some((cursor, mac)) = bytes.split_last_chunk::<32>() else { return Ok(None) };
+    let length = cursor.len();
+    let is_ours = root_key.verify_mac(MacPurpose::PageToken, &encoding(context, cursor), mac)?;
+    bytes.truncate(length);
+    Ok(is_ours.then_some(bytes))
 }
 
-fn encoding(context: &PageContext<'_>, last: RecordId) -> Vec<u8> {
+/// Injective: each part goes after its length.
+fn encoding(context: &PageContext<'_>, cursor: &[u8]) -> Vec<u8> {
     let identity = context.identity.to_string();
+    let texts = [context.method, context.parent, context.filter, context.order_by, &identity];
     let mut bytes = Vec::new();
-    for part in [context.method.as_bytes(), context.parent.as_bytes(), identity.as_bytes(), last.as_bytes()] {
+    for part in texts.map(str::as_bytes).into_iter().chain([cursor]) {
         bytes.extend_from_slice(&(part.len() as u64).to_be_bytes());
         bytes.extend_from_slice(part);
     }
@@ -60,16 +71,78 @@ fn encoding(context: &PageContext<'_>, last: RecordId) -> Vec<u8> {
 }
 
 fn unhex(text: &str) -> Option<Vec<u8>> {
-    let digits = text.as_bytes();
-    if digits.len() != 96 {
-        return None;
+    let digit = |byte: u8| match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        _ => None,
+    };
+    let (pairs, []) = text.as_bytes().as_chunks::<2>() else { return None };
+    pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::{root_key::RootKeySet, secret::RootKeyBytes};
+
+    fn root_key(byte: u8) -> RootKeySet {
+        RootKeySet::new(RootKeyBytes::from_slice(&[byte; 32]).unwrap(), Vec::new())
     }
-    digits
-        .chunks_exact(2)
-        .map(|pair| {
-            let pair =
-                std::str::from_utf8(pair).ok().filter(|pair| pair.bytes().all(|byte| byte.is_ascii_hexdigit()))?;
-            u8::from_str_radix(pair, 16).ok()
-        })
-        .collect()
+
+    /// What a page depends on: method, parent, filter, order and caller.
+    type Parts = [&'static str; 5];
+
+    const PARTS: Parts = ["/List", "organizations/contoso/mailboxes", "a = 1", "a desc", "writer"];
+
+    fn opened(root_key: &RootKeySet, parts: Parts, token: &str) -> Option<Vec<u8>> {
+        with(parts, |context| cursor(root_key, context, token)).unwrap()
+    }
+
+    fn sealed(root_key: &RootKeySet, parts: Parts, cursor: &[u8]) -> String {
+        with(parts, |context| token(root_key, context, cursor)).unwrap()
+    }
+
+    fn with<T>([method, parent, filter, order_by, name]: Parts, call: impl FnOnce(&PageContext<'_>) -> T) -> T {
+        let identity = Identity::Dns(name.to_owned());
+        call(&PageContext { method, parent, filter, order_by, identity: &identity })
+    }
+
+    #[test]
+    fn a_token_is_for_one_list_filter_order_and_caller() {
+        let key = root_key(1);
+        let token = sealed(&key, PARTS, b"cursor");
+        assert_eq!(opened(&key, PARTS, &token), Some(b"cursor".to_vec()));
+        for part in 0..PARTS.len() {
+            for other in ["", "other"] {
+                let mut parts = PARTS;
+                parts[part] = other;
+                assert_eq!(opened(&key, parts, &token), None, "{parts:?}");
+            }
+        }
+        // What moves from one part into the next is something else.
+        let moved = ["/List", "organizations/contoso/mailboxes", "a = 1a", " desc", "writer"];
+        assert_eq!(opened(&key, moved, &token), None);
+        assert_eq!(opened(&root_key(2), PARTS, &token), None);
+    }
+
+    #[test]
+    fn a_token_has_one_spelling_and_none_is_forged() {
+        let key = root_key(1);
+        let token = sealed(&key, PARTS, &[0xAB; 16]);
+        assert_eq!(token.len(), 96);
+        for position in 0..token.len() {
+            for digit in "0123456789abcdefABCDEFgé ".chars() {
+                let mut digits: Vec<char> = token.chars().collect();
+                let before = std::mem::replace(&mut digits[position], digit);
+                let changed: String = digits.into_iter().collect();
+                assert_eq!(opened(&key, PARTS, &changed).is_some(), before == digit, "{position} {digit}");
+            }
+        }
+        let wrong = [&token[1..], &token[2..], &token[..94], &format!("{token}00"), "", "x", &"0".repeat(64)];
+        for wrong in wrong {
+            assert_eq!(opened(&key, PARTS, wrong), None, "{wrong}");
+        }
+        // The empty cursor is one like any other.
+        assert_eq!(opened(&key, PARTS, &sealed(&key, PARTS, b"")), Some(Vec::new()));
+    }
 }

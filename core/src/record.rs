@@ -3,11 +3,18 @@
 //! A draft holds what was given, with what couldn't be read of it; [`check_create`] and [`check_update`] find everything wrong with it
 //! at once. Problems with encrypted attributes tell lengths, never values.
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use crate::{
     crypto::secret::Plaintext,
+    filter::FilterError,
     id::{RecordId, Timestamp},
+    order::OrderFault,
+    records::report_set,
+    rule,
     schema::{Attribute, Entity, Kind, Value},
 };
 
@@ -45,7 +52,7 @@ pub struct Draft {
 }
 
 /// Which attributes an update touches, by index. One that is touched and not given becomes null.
-pub type Touched = std::collections::BTreeSet<usize>;
+pub type Touched = BTreeSet<usize>;
 
 /// What is wrong with a field.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,6 +116,76 @@ pub enum Problem {
     },
     /// It isn't an etag that this service gave.
     NotAnEtag,
+    /// It names an encrypted attribute, by which nothing is read, filtered or ordered.
+    Encrypted {
+        /// The entity's name.
+        entity: String,
+        /// The attribute's name.
+        attribute: String,
+    },
+    /// A field can't be ordered by.
+    Order {
+        /// Which one, from 1.
+        position: usize,
+        /// What is wrong with it.
+        fault: OrderFault,
+    },
+    /// The texts that are to be ordered by may together be longer than this many Unicode scalar values.
+    OrderTooLong {
+        /// How long they may be.
+        limit: u32,
+    },
+    /// The text is no filter of the entity.
+    Filter(FilterError),
+    /// The record breaks a rule of its entity.
+    Rule {
+        /// The rule's name for programs.
+        reason: String,
+        /// What must be the case.
+        description: String,
+        /// The original's number.
+        dynamics_code: Option<String>,
+    },
+}
+
+impl Problem {
+    /// An encrypted attribute was named where none can be.
+    #[must_use]
+    pub fn encrypted(entity: &Entity, attribute: &Attribute) -> Problem {
+        Problem::Encrypted { entity: entity.name.clone(), attribute: attribute.name.clone() }
+    }
+
+    /// Its name for programs; part of the contract.
+    #[must_use]
+    pub fn reason(&self) -> &str {
+        match self {
+            Problem::Required => "REQUIRED",
+            Problem::TooLong { .. } => "TOO_LONG",
+            Problem::OutOfRange { .. } => "OUT_OF_RANGE",
+            Problem::NotAChoice => "NOT_A_CHOICE",
+            Problem::HasNul => "HAS_NUL",
+            Problem::HasControl => "HAS_CONTROL",
+            Problem::NotATime => "NOT_A_TIME",
+            Problem::NotAReference { .. } => "NOT_A_REFERENCE",
+            Problem::ReferenceMissing => "REFERENCE_MISSING",
+            Problem::NotValidForCreate => "NOT_VALID_FOR_CREATE",
+            Problem::NotValidForUpdate => "NOT_VALID_FOR_UPDATE",
+            Problem::Immutable => "IMMUTABLE",
+            Problem::OutputOnly => "OUTPUT_ONLY",
+            Problem::NoSuchField => "NO_SUCH_FIELD",
+            Problem::NotEncrypted => "NOT_ENCRYPTED",
+            Problem::Repeated => "REPEATED",
+            Problem::NotAUuid => "NOT_A_UUID",
+            Problem::NotAName { .. } => "NOT_A_NAME",
+            Problem::TooMany { .. } => "TOO_MANY",
+            Problem::NotAnEtag => "NOT_AN_ETAG",
+            Problem::Encrypted { .. } => "ENCRYPTED",
+            Problem::Order { fault, .. } => fault.reason(),
+            Problem::OrderTooLong { .. } => "NOT_ORDERABLE",
+            Problem::Filter(_) => "NOT_A_FILTER",
+            Problem::Rule { reason, .. } => reason,
+        }
+    }
 }
 
 impl fmt::Display for Problem {
@@ -136,6 +213,15 @@ impl fmt::Display for Problem {
             Problem::NotAName { form } => write!(f, "must be of the form `{form}`"),
             Problem::TooMany { limit } => write!(f, "has too many elements; at most {limit} are allowed"),
             Problem::NotAnEtag => f.write_str("is not an etag of this service"),
+            Problem::Encrypted { attribute, .. } => {
+                write!(f, "names `{attribute}`, which is encrypted: it can't be read, filtered or ordered by")
+            }
+            Problem::Order { position, fault } => write!(f, "has in place {position} what {fault}"),
+            Problem::OrderTooLong { limit } => {
+                write!(f, "has texts that may together be longer than the {limit} characters that can be ordered by")
+            }
+            Problem::Filter(error) => write!(f, "is wrong {error}"),
+            Problem::Rule { description, .. } => f.write_str(description),
         }
     }
 }
@@ -159,7 +245,9 @@ impl Violation {
 /// Finds everything wrong with a new record, and puts defaults in. Attributes that only the service sets are taken out.
 pub fn check_create(entity: &Entity, draft: &mut Draft) -> Vec<Violation> {
     let mut violations = Vec::new();
+    let mut wrong = BTreeSet::new();
     for (index, attribute) in entity.attributes.iter().enumerate() {
+        let found_before = violations.len();
         if attribute.output_only || !attribute.stored() {
             draft.given.remove(&index);
         } else if draft.given.contains_key(&index) && !attribute.valid_for_create {
@@ -178,8 +266,26 @@ pub fn check_create(entity: &Entity, draft: &mut Draft) -> Vec<Violation> {
                 None => {}
             },
         }
+        if violations.len() > found_before {
+            wrong.insert(index);
+        }
     }
+    violations.extend(rule::check_create(entity, &values(entity, draft), &wrong));
     violations
+}
+
+/// The values that a draft becomes, those included that report whether a secret is set.
+fn values(entity: &Entity, draft: &Draft) -> Vec<Option<Value>> {
+    let given = |index| match draft.given.get(&index) {
+        Some(Given::Clear(value)) => Some(value.clone()),
+        Some(Given::Secret(_) | Given::Wrong(_)) | None => None,
+    };
+    let mut values: Vec<_> = (0..entity.attributes.len()).map(given).collect();
+    report_set(entity, &mut values, |name| {
+        let index = entity.attributes.iter().position(|attribute| attribute.name == name);
+        index.is_some_and(|index| draft.given.contains_key(&index))
+    });
+    values
 }
 
 /// Finds everything wrong with an update of these attributes.
@@ -232,7 +338,7 @@ pub fn check_value(attribute: &Attribute, value: &Value) -> Option<Problem> {
         (Value::Text(text), _) => text_problem(attribute, text),
         (Value::Bytes(bytes), _) => length_problem(attribute, bytes.len()),
         (Value::Integer(number), Kind::Choice(choices)) => {
-            let known = choices.iter().any(|choice| i64::from(*choice) == *number);
+            let known = choices.iter().any(|choice| i64::from(choice.number) == *number);
             (!known).then_some(Problem::NotAChoice)
         }
         (Value::Integer(number), _) => {

@@ -1,4 +1,5 @@
-//! Records and what can be done with them: create, get, list, update, delete, and reveal.
+//! Records and what can be done with them: create, get, list, update, delete, and reveal; how often a write is made is for
+//! [`repetition`].
 //!
 //! No use case knows an entity: all go by the schema. Encrypted attributes come in as [`Given::Secret`], are sealed before they reach a
 //! store, and leave only through [`reveal`].
@@ -7,6 +8,7 @@ pub mod create;
 pub mod delete;
 pub mod get;
 pub mod list;
+pub mod repetition;
 pub mod reveal;
 pub mod update;
 
@@ -16,10 +18,12 @@ use crate::{
     crypto::{context::CellContext, kek::Fingerprint, ring::KeyRing, root_key::RootKeyError, secret::Plaintext},
     deployment::Deployment,
     id::RecordId,
+    mask::ReadMask,
     organization::{Keys, Organization, ring_rows},
     record::{Given, Problem, Record, Violation, field_violation},
-    schema::{Attribute, Entity, Kind, Value},
-    store::{Cause, CommitError, Condition, Datum, Name, Row, Select, Step, Unavailable},
+    records::repetition::Mode,
+    schema::{Attribute, Entity, Kind, SYSTEM_COLUMNS, Value},
+    store::{Cause, CommitError, Condition, Datum, Expect, Name, Row, Select, Step, Unavailable},
 };
 
 /// Where a record is: its organization, its entity, its id.
@@ -59,6 +63,9 @@ pub enum RecordError {
     /// The record changed since the etag was given.
     #[error("the record has changed")]
     EtagMismatch,
+    /// Another request of this caller had the same id.
+    #[error("the request id belongs to another request")]
+    RequestIdReused,
     /// Another record refers to it and does not let it go.
     #[error("the record is referred to")]
     ReferenceInUse {
@@ -133,9 +140,12 @@ impl Plan {
         self.refusals.push(refusal);
     }
 
-    /// Commits; `Ok(None)` if it took effect, `Ok(Some(refusal))` if it did not.
-    async fn commit(self, organization: &Organization) -> Result<Option<Refusal>, RecordError> {
-        let Plan { steps, refusals } = self;
+    /// Commits; `Ok(None)` if it took effect, or would have, `Ok(Some(refusal))` if it did not.
+    async fn commit(self, organization: &Organization, mode: Mode<'_>) -> Result<Option<Refusal>, RecordError> {
+        let Plan { steps, refusals } = match mode {
+            Mode::Make | Mode::MakeOnce(_) => self,
+            Mode::ValidateOnly => self.without_effects(),
+        };
         match organization.commit(steps).await {
             Ok(()) => Ok(None),
             Err(CommitError::Refused { step }) => match refusals.into_iter().nth(step) {
@@ -148,13 +158,46 @@ impl Plan {
     }
 }
 
+impl Plan {
+    /// What the steps expect, without what they do.
+    fn without_effects(self) -> Plan {
+        let mut plan = Plan::default();
+        for (step, refusal) in self.steps.into_iter().zip(self.refusals) {
+            if let Some(step) = expectation(step) {
+                plan.step(step, refusal);
+            }
+        }
+        plan
+    }
+}
+
+/// What a step expects of the rows that are there; `None` if it takes them as they come.
+fn expectation(step: Step) -> Option<Step> {
+    match step {
+        Step::Require { .. } | Step::Forbid { .. } => Some(step),
+        Step::Insert { table, row } => {
+            let id = row.into_iter().find(|(column, _)| column == "id");
+            id.map(|(column, id)| Step::Forbid { table, rows: Condition::equal(column, id) })
+        }
+        Step::Update { table, rows, expect: Expect::One, .. } | Step::Delete { table, rows, expect: Expect::One } => {
+            Some(Step::Require { table, rows })
+        }
+        Step::Update { expect: Expect::Any, .. }
+        | Step::Delete { expect: Expect::Any, .. }
+        | Step::Prune { .. }
+        | Step::CreateTable(_)
+        | Step::AddColumn { .. }
+        | Step::Audit(_) => None,
+    }
+}
+
 fn exhausted() -> RecordError {
     RecordError::Unavailable("the record or its key ring kept changing".into())
 }
 
-/// The ring to seal with. An organization held for inactive is looked at again before it is refused.
+/// The ring to seal with, loaded if it isn't in memory. An organization held for inactive is looked at again before it is refused.
 async fn sealing_ring(deployment: &Deployment, organization: &Organization) -> Result<Arc<KeyRing>, RecordError> {
-    if let Keys::Active(ring) = organization.keys() {
+    if let Some(Keys::Active(ring)) = organization.keys() {
         return Ok(ring);
     }
     match organization.load_keys(deployment).await? {
@@ -205,7 +248,7 @@ fn context<'a>(place: &'a Place, attribute: &'a Attribute) -> CellContext<'a> {
     }
 }
 
-fn datum_of(value: &Value) -> Datum {
+pub(crate) fn datum_of(value: &Value) -> Datum {
     match value {
         Value::Boolean(value) => Datum::Boolean(*value),
         Value::Integer(value) => Datum::Integer(*value),
@@ -254,15 +297,22 @@ fn invalid_unless_empty(violations: Vec<Violation>) -> Result<(), RecordError> {
     if violations.is_empty() { Ok(()) } else { Err(RecordError::Invalid(violations)) }
 }
 
-/// The columns of a record, in the order [`parse_row`] expects.
-fn record_columns(entity: &Entity) -> Vec<Name> {
-    let system = ["id", "revision", "create_time", "update_time"].into_iter().map(Name::from);
-    let attributes = entity.attributes.iter().filter(|attribute| attribute.stored());
-    system.chain(attributes.map(|attribute| Name::from(attribute.storage_name.clone()))).collect()
+/// The columns of a record's wanted fields, in the order [`parse_row`] expects.
+fn record_columns(entity: &Entity, mask: &ReadMask) -> Vec<Name> {
+    let mut columns = Vec::with_capacity(SYSTEM_COLUMNS.len().saturating_add(entity.attributes.len()));
+    columns.extend(SYSTEM_COLUMNS.map(Name::from));
+    let read = entity.attributes.iter().enumerate().filter(|(index, attribute)| is_read(*index, attribute, mask));
+    columns.extend(read.map(|(_, attribute)| Name::from(attribute.storage_name.clone())));
+    columns
 }
 
-/// Makes a record of a row. Cells are looked at only for whether they are there.
-fn parse_row(entity: &Entity, row: Row) -> Result<Record, Unavailable> {
+fn is_read(index: usize, attribute: &Attribute, mask: &ReadMask) -> bool {
+    attribute.stored() && mask.reads(index)
+}
+
+/// Makes a record, as far as it is wanted, of a row that begins with its [`record_columns`]. Cells are looked at only for whether they
+/// are there.
+fn parse_row(entity: &Entity, mask: &ReadMask, row: Row) -> Result<Record, Unavailable> {
     let wrong = || Unavailable("a row is not what the schema says".into());
     let mut data = row.into_iter();
     let (
@@ -276,8 +326,8 @@ fn parse_row(entity: &Entity, row: Row) -> Result<Record, Unavailable> {
     };
     let mut values = Vec::with_capacity(entity.attributes.len());
     let mut cells = Vec::new();
-    for attribute in &entity.attributes {
-        let value = match attribute.stored().then(|| data.next()).flatten() {
+    for (index, attribute) in entity.attributes.iter().enumerate() {
+        let value = match is_read(index, attribute, mask).then(|| data.next()).flatten() {
             Some(datum) if attribute.encrypted => {
                 if datum != Datum::Null {
                     cells.push(attribute.name.as_str());
@@ -290,11 +340,13 @@ fn parse_row(entity: &Entity, row: Row) -> Result<Record, Unavailable> {
         values.push(value);
     }
     report_set(entity, &mut values, |name| cells.contains(&name));
-    Ok(Record { id: RecordId::from_uuid(id), revision, create_time, update_time, values })
+    let mut record = Record { id: RecordId::from_uuid(id), revision, create_time, update_time, values };
+    mask.apply(&mut record);
+    Ok(record)
 }
 
 /// Fills in the attributes that tell whether an encrypted one has a value.
-fn report_set(entity: &Entity, values: &mut [Option<Value>], is_set: impl Fn(&str) -> bool) {
+pub(crate) fn report_set(entity: &Entity, values: &mut [Option<Value>], is_set: impl Fn(&str) -> bool) {
     for (attribute, value) in entity.attributes.iter().zip(values) {
         if let Kind::ReportsSet { attribute } = &attribute.kind {
             *value = Some(Value::Boolean(is_set(attribute)));
@@ -316,14 +368,63 @@ fn value_of(kind: &Kind, datum: Datum) -> Option<Option<Value>> {
     }))
 }
 
+/// The whole record.
 async fn read_record(place: &Place) -> Result<Option<Record>, Unavailable> {
+    read_fields(place, &ReadMask::default()).await
+}
+
+/// The record, as far as it is wanted.
+async fn read_fields(place: &Place, mask: &ReadMask) -> Result<Option<Record>, Unavailable> {
     let select = Select {
         table: table_of(&place.entity),
-        columns: record_columns(&place.entity),
+        columns: record_columns(&place.entity, mask),
         rows: is_record(place.id),
         order: Vec::new(),
         limit: 1,
     };
     let found = place.organization.store.select(select).await?;
-    found.into_iter().next().map(|row| parse_row(&place.entity, row)).transpose()
+    found.into_iter().next().map(|row| parse_row(&place.entity, mask, row)).transpose()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Assignment;
+
+    #[test]
+    fn a_plan_without_effects_expects_the_same_and_refuses_alike() {
+        let id = || Datum::Uuid(uuid::Uuid::from_u128(7));
+        let table = || Name::from("Mailbox");
+        let rows = || Condition::equal("id", id());
+        let steps = vec![
+            Step::Prune { table: table(), key: vec!["id".into()], rows: rows(), at_most: 1 },
+            Step::Require { table: table(), rows: rows() },
+            Step::Insert { table: table(), row: vec![("name".into(), Datum::Null), ("id".into(), id())] },
+            Step::Update { table: table(), rows: rows(), set: Vec::new(), expect: Expect::One },
+            Step::Update {
+                table: table(),
+                rows: rows(),
+                set: vec![Assignment::Add("revision".into(), 1)],
+                expect: Expect::Any,
+            },
+            Step::Delete { table: table(), rows: rows(), expect: Expect::One },
+            Step::Forbid { table: table(), rows: rows() },
+        ];
+        let mut plan = Plan::default();
+        for (index, step) in steps.into_iter().enumerate() {
+            let attribute = index.to_string();
+            let answer = RecordError::ReferenceInUse { entity: String::new(), attribute };
+            plan.step(step, Refusal::Answer(answer));
+        }
+        let Plan { steps, refusals } = plan.without_effects();
+        let steps: Vec<_> = steps.iter().map(|step| format!("{step:?}")).collect();
+        let require = format!("{:?}", Step::Require { table: table(), rows: rows() });
+        let forbid = format!("{:?}", Step::Forbid { table: table(), rows: rows() });
+        assert_eq!(steps, [&require, &forbid, &require, &require, &forbid].map(String::as_str));
+        let answers = refusals.iter().map(|refusal| match refusal {
+            Refusal::Answer(RecordError::ReferenceInUse { attribute, .. }) => attribute.as_str(),
+            Refusal::Answer(_) | Refusal::Moved | Refusal::StaleRing => "",
+        });
+        assert_eq!(answers.collect::<Vec<_>>(), ["1", "2", "3", "5", "6"]);
+    }
 }

@@ -5,7 +5,10 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use crate::id::{RecordId, Timestamp};
+use crate::{
+    id::{RecordId, Timestamp},
+    rule::{Rule, RuleError},
+};
 
 /// The columns that every entity's table has beside those of its attributes.
 pub const SYSTEM_COLUMNS: [&str; 4] = ["id", "revision", "create_time", "update_time"];
@@ -31,6 +34,8 @@ pub struct Entity {
     pub id_required: bool,
     /// Its attributes.
     pub attributes: Vec<Attribute>,
+    /// What its records must not be, across attributes.
+    pub rules: Vec<Rule>,
 }
 
 /// A field of an entity.
@@ -75,8 +80,8 @@ pub enum Kind {
     Integer32,
     /// A whole number of 64 bits, signed.
     Integer64,
-    /// One of these numbers.
-    Choice(Vec<i32>),
+    /// One of these.
+    Choice(Vec<Choice>),
     /// Unicode without U+0000.
     Text,
     /// Any bytes.
@@ -95,6 +100,15 @@ pub enum Kind {
         /// Its name.
         attribute: String,
     },
+}
+
+/// A value that an attribute of choices can have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Choice {
+    /// Its number, which is what is stored.
+    pub number: i32,
+    /// Its name: `SERVER_TYPE_OTHER`.
+    pub name: String,
 }
 
 /// What becomes of a link when the record it points to is deleted.
@@ -176,6 +190,24 @@ pub enum SchemaError {
         name: String,
         /// Of what.
         what: &'static str,
+    },
+    /// A rule can't be as it is declared.
+    #[error("{entity}, rule `{reason}`: {problem}")]
+    Rule {
+        /// The entity's name.
+        entity: String,
+        /// The rule's reason.
+        reason: String,
+        /// What is wrong.
+        problem: RuleError,
+    },
+    /// Two rules of an entity can't be told apart.
+    #[error("{entity} has two rules with the reason `{reason}`")]
+    RulesCollide {
+        /// The entity's name.
+        entity: String,
+        /// The reason.
+        reason: String,
     },
 }
 
@@ -264,7 +296,11 @@ fn check_entity(entity: &Entity, entities: &[Entity]) -> Result<(), SchemaError>
             });
         }
     }
-    Ok(())
+    let mut reasons = HashSet::new();
+    match entity.rules.iter().find(|rule| !reasons.insert(&rule.reason)) {
+        Some(rule) => Err(SchemaError::RulesCollide { entity: entity.name.clone(), reason: rule.reason.clone() }),
+        None => Ok(()),
+    }
 }
 
 /// How the service's own tables begin.
@@ -325,3 +361,6 @@ fn attribute_problem(attribute: &Attribute, entity: &Entity, entities: &[Entity]
         Some(_) | None => None,
     }
 }
+
+#[cfg(test)]
+pub(crate) mod testing;

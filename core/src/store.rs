@@ -78,6 +78,17 @@ pub struct Table {
     pub columns: Vec<Column>,
     /// The columns of its primary key: the order of a full scan.
     pub key: Vec<Name>,
+    /// What else rows are looked for by. They come with the table; a migration adds none to a table that exists.
+    pub indexes: Vec<Index>,
+}
+
+/// An index of a table: reads and steps whose condition bears on its first columns look at no other rows. Changes no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Index {
+    /// Its name, unique in the database among tables and indexes.
+    pub name: Name,
+    /// Its columns, in order.
+    pub columns: Vec<Name>,
 }
 
 /// One stored value.
@@ -106,11 +117,21 @@ pub enum Comparison {
     Equal,
     /// `<`
     Less,
+    /// `<=`
+    LessOrEqual,
     /// `>`
     Greater,
+    /// `>=`
+    GreaterOrEqual,
 }
 
-/// Which rows. A comparison with a null column is false, as is its negation.
+/// Which rows. A row meets a condition or it doesn't, there is no third answer: a row whose column is null meets no [`Compare`],
+/// [`BeginsWith`] or [`HeaderDiffers`] of it, and therefore every [`Not`] of one.
+///
+/// [`Compare`]: Condition::Compare
+/// [`BeginsWith`]: Condition::BeginsWith
+/// [`HeaderDiffers`]: Condition::HeaderDiffers
+/// [`Not`]: Condition::Not
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Condition {
     /// The column's value compares so with this one, which is not null.
@@ -121,6 +142,13 @@ pub enum Condition {
         comparison: Comparison,
         /// With what; of the column's type.
         value: Datum,
+    },
+    /// The column, of text, is not null and begins with this text: case-sensitive, code point by code point. Every text begins with "".
+    BeginsWith {
+        /// The column.
+        column: Name,
+        /// The text.
+        prefix: String,
     },
     /// The column is null.
     IsNull(Name),
@@ -135,6 +163,8 @@ pub enum Condition {
     All(Vec<Condition>),
     /// At least one of these; no row if there are none.
     Any(Vec<Condition>),
+    /// Every row that doesn't meet this one.
+    Not(Box<Condition>),
 }
 
 impl Condition {
@@ -151,6 +181,12 @@ impl Condition {
         Condition::Compare { column: column.into(), comparison: Comparison::Greater, value }
     }
 
+    /// Every row that doesn't meet this condition.
+    #[must_use]
+    pub fn negated(self) -> Condition {
+        Condition::Not(Box::new(self))
+    }
+
     /// Both.
     #[must_use]
     pub fn and(self, other: Condition) -> Condition {
@@ -159,9 +195,12 @@ impl Condition {
                 conditions.push(other);
                 Condition::All(conditions)
             }
-            Condition::Compare { .. } | Condition::IsNull(_) | Condition::HeaderDiffers { .. } | Condition::Any(_) => {
-                Condition::All(vec![self, other])
-            }
+            Condition::Compare { .. }
+            | Condition::BeginsWith { .. }
+            | Condition::IsNull(_)
+            | Condition::HeaderDiffers { .. }
+            | Condition::Any(_)
+            | Condition::Not(_) => Condition::All(vec![self, other]),
         }
     }
 }
@@ -228,7 +267,18 @@ pub enum Step {
         /// How many.
         expect: Expect,
     },
-    /// A new table; refused if it exists.
+    /// Rows go, some of them if there are many, so that no commit has to wait for long; which ones is the store's choice.
+    Prune {
+        /// From this table.
+        table: Name,
+        /// The columns of its key.
+        key: Vec<Name>,
+        /// Which rows.
+        rows: Condition,
+        /// No more than this many.
+        at_most: u32,
+    },
+    /// A new table, with its indexes; refused if it exists.
     CreateTable(Table),
     /// A new, nullable column of a table that exists.
     AddColumn {

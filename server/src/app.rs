@@ -8,12 +8,14 @@ use fieldseal_core::{
         ConfigurationError, Deployment, KeyLimits, Ports, deployment_id, first_configuration, prepare_configuration,
     },
     id::RecordId,
+    key::reseal::{Resealed, reseal},
     organization::{
         create::{CreateOrganizationError, create_first},
         open::open_all,
     },
-    port::Clock,
+    port::{Clock, OrganizationDatabases},
     random::{self, Random},
+    schema::Schema,
     store::{OpenError, Store, Unavailable},
 };
 use tokio::{sync::watch, task::JoinHandle};
@@ -27,6 +29,7 @@ use crate::{
     drain::{Drain, Drained},
     error_chain,
     http2::Http2,
+    idle,
     key_derivation::BlockingKeyDerivation,
     layer::{self, Layers, deadline::Deadlines},
     listener::{BindError, Listener},
@@ -36,8 +39,9 @@ use crate::{
     root_key::{self, RootKeyFileError},
     rpc::{self, Health, dispatcher::Dispatcher, permission::rpc_table},
     schema,
-    store::sqlite::{DataFolder, DataFolderError, SqliteDatabases, SqliteOptions, SqliteStore},
+    store::sqlite::{DataFolder, DataFolderError, OpenLimits, SqliteDatabases, SqliteOptions, SqliteStore},
     tls::{self, ServerCertificate, Terms, Trust},
+    version::VERSION,
 };
 
 /// Starts servers.
@@ -109,7 +113,7 @@ impl App {
         let served = schema::read(fieldseal::FILE_DESCRIPTOR_SET)?;
         let listener = Listener::bind(&config.listen).await?;
 
-        let ports = open_ports(&config, root_key).await?;
+        let (ports, databases) = open_ports(&config, root_key).await?;
         let deployment = Arc::new(Deployment::new(ports, Arc::clone(&served.schema), key_limits(&config.limits)));
         let drain = Drain::new();
         let not_opened = open_all(&deployment).await?;
@@ -121,10 +125,12 @@ impl App {
                 "an organization is not served"
             );
         }
+        log_resealed(reseal(&deployment).await?);
         for organization in deployment.organizations() {
             log_keys(&organization);
             reencryption::take_up(&deployment, config.limits, &drain, organization);
         }
+        drain.tasks().spawn(idle::keep_closing(Arc::clone(&deployment), databases, config.limits, drain.clone()));
 
         let health =
             Health::new(served.methods.iter().filter_map(|method| method.path.split('/').nth(1).map(str::to_owned)));
@@ -159,6 +165,14 @@ impl App {
         let serving = tokio::spawn(http2.serve(connections, service));
         let in_force = InForce { terms: terms_sender, policy: policy_sender, log: log_sender };
         let reloader = Reloader::start(&config, certificate, trust, in_force, Arc::new(SystemClock), &drain);
+        tracing::info!(
+            version = VERSION,
+            %address,
+            plaintext_address = plaintext_address.map(tracing::field::display),
+            schema = entity_names(&served.schema),
+            organizations = deployment.organizations().len(),
+            "serving"
+        );
         Ok(Running {
             address,
             plaintext_address,
@@ -185,6 +199,12 @@ impl Running {
     #[must_use]
     pub fn plaintext_address(&self) -> Option<SocketAddr> {
         self.plaintext_address
+    }
+
+    /// What is served, for whoever works in the server's own process: a measurement, for instance. No permission is asked for here.
+    #[must_use]
+    pub fn deployment(&self) -> &Arc<Deployment> {
+        &self.deployment
     }
 
     /// How the server is told to end.
@@ -246,7 +266,8 @@ fn load_root_keys(config: &Config) -> Result<Arc<dyn RootKey>, StartError> {
     Ok(Arc::new(RootKeySet::new(first, keys.collect())))
 }
 
-async fn open_ports(config: &Config, root_key: Arc<dyn RootKey>) -> Result<Ports, StartError> {
+/// The ports, and the databases behind one of them, which are closed when they are idle.
+async fn open_ports(config: &Config, root_key: Arc<dyn RootKey>) -> Result<(Ports, Arc<SqliteDatabases>), StartError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let random: Arc<dyn Random> = Arc::new(SystemRandom);
     let options = SqliteOptions::default();
@@ -268,15 +289,25 @@ async fn open_ports(config: &Config, root_key: Arc<dyn RootKey>) -> Result<Ports
     let open = SqliteStore::open_or_create(folder.configuration(), id, options, move || first_configuration(id, now));
     let configuration: Arc<dyn Store> = open.await.map_err(StartError::Configuration)?;
     prepare_configuration(&*configuration, &*root_key, now).await?;
-    let databases = SqliteDatabases::new(folder, id, options).map_err(StartError::Organizations)?;
-    Ok(Ports {
+    let limits = OpenLimits {
+        open_max: usize::try_from(config.limits.databases_open_max).unwrap_or(usize::MAX),
+        idle_max: config.limits.database_idle_max(),
+    };
+    let databases = SqliteDatabases::new(folder, id, options, limits).map_err(StartError::Organizations)?;
+    let databases = Arc::new(databases);
+    let ports = Ports {
         configuration,
-        databases: Arc::new(databases),
+        databases: Arc::clone(&databases) as Arc<dyn OrganizationDatabases>,
         root_key,
         key_derivation: Arc::new(BlockingKeyDerivation),
         clock,
         random,
-    })
+    };
+    Ok((ports, databases))
+}
+
+fn entity_names(schema: &Schema) -> String {
+    schema.entities().iter().map(|entity| entity.name.as_str()).collect::<Vec<_>>().join(" ")
 }
 
 fn key_limits(limits: &Limits) -> KeyLimits {
@@ -288,17 +319,53 @@ fn key_limits(limits: &Limits) -> KeyLimits {
     }
 }
 
+fn log_resealed(resealed: Resealed) {
+    for organization in resealed.organizations {
+        let name = organization.name;
+        match organization.texts {
+            Ok(0) => {}
+            Ok(texts) => {
+                tracing::info!(organization = name, texts, "key texts were sealed again under the first root key")
+            }
+            Err(error) => tracing::warn!(
+                organization = name,
+                error = error_chain::text(&error),
+                "key texts are still sealed under a former root key, which is needed until a start seals them again"
+            ),
+        }
+        for text in organization.unopened {
+            tracing::error!(
+                organization = name,
+                wanted_fingerprint = %text.wanted,
+                error = error_chain::text(&text.error),
+                "a key text can't be opened by any root key given"
+            );
+        }
+    }
+    match resealed.root_keys_retired {
+        Ok(0) => {}
+        Ok(root_keys) => tracing::info!(
+            root_keys,
+            "nothing is sealed under former root keys any more: they can be taken out of root_key.files"
+        ),
+        Err(error) => {
+            tracing::warn!(error = error_chain::text(&error), "former root keys are needed until the next start")
+        }
+    }
+}
+
 fn log_keys(organization: &fieldseal_core::organization::Organization) {
     use fieldseal_core::organization::Keys;
     match organization.keys() {
-        Keys::Active(ring) => {
+        Some(Keys::Active(ring)) => {
             tracing::info!(organization = organization.name, fingerprint = %ring.fingerprint(), "data encryption is active");
         }
-        Keys::Inactive(stored) => tracing::warn!(
+        Some(Keys::Inactive(stored)) => tracing::warn!(
             organization = organization.name,
             wanted_fingerprint = %stored.fingerprint(),
             "data encryption is inactive: restore the key with this fingerprint"
         ),
-        Keys::Damaged => tracing::error!(organization = organization.name, "the key ring is missing or damaged"),
+        Some(Keys::Damaged) => tracing::error!(organization = organization.name, "the key ring is missing or damaged"),
+        None => {}
     }
 }

@@ -2,31 +2,52 @@
 //!
 //! stdout has the message for whoever started the server, and nothing else; the log and errors go to stderr.
 
+mod check_config;
 mod dev;
+mod init;
+mod log;
+mod reference;
 mod serve;
+mod supervisor;
 
 use std::{
     error::Error,
-    io::{self, IsTerminal, Write},
-    path::PathBuf,
+    io::{self, Write},
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
 use clap::{Parser, Subcommand};
 use fieldseal_server::{
     app::{App, Running},
-    config::{Config, Log},
+    config::Config,
     drain::Drained,
+    version,
 };
 use tokio::runtime::Runtime;
-use tracing::level_filters::LevelFilter;
-use tracing_subscriber::{filter::Targets, layer::SubscriberExt, reload, util::SubscriberInitExt};
 
-use self::{dev::DevArguments, serve::ServeArguments};
+use self::{
+    check_config::CheckConfigArguments, dev::DevArguments, init::InitArguments, reference::Reference,
+    serve::ServeArguments,
+};
 
 /// Stores records whose sensitive fields are encrypted, one field at a time.
 #[derive(Debug, Parser)]
-#[command(name = "fieldseal-server", version, arg_required_else_help = true)]
+#[command(
+    name = "fieldseal-server",
+    version,
+    long_version = version::details(),
+    arg_required_else_help = true,
+    after_help = "\
+Examples:
+  fieldseal-server dev                                    a server to try things out
+  fieldseal-server init /etc/fieldseal --admin cn:ada     what a production server needs
+  fieldseal-server check-config --config /etc/fieldseal/fieldseal.toml
+  fieldseal-server serve --config /etc/fieldseal/fieldseal.toml
+
+The message for whoever started it is on stdout, the log and errors are on stderr.
+Exit codes: 0 done, 1 failed, 2 the command line makes no sense."
+)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -36,8 +57,15 @@ struct Arguments {
 enum Command {
     /// Run a server to try things out; needs no preparation.
     Dev(DevArguments),
+    /// Make what a production server needs: a commented configuration, a root key, a data folder.
+    Init(InitArguments),
+    /// Tell all that is wrong with a configuration and with the files and databases that it names.
+    CheckConfig(CheckConfigArguments),
     /// Run a server with a configuration of your own.
     Serve(ServeArguments),
+    /// Print documentation that is made of the code.
+    #[command(subcommand, hide = true)]
+    Reference(Reference),
 }
 
 /// What a command can fail with: the error says what, its sources say why.
@@ -49,16 +77,20 @@ pub(crate) fn run() -> ExitCode {
     let ended = Runtime::new().map_err(Failure::from).and_then(|runtime| {
         let ended = runtime.block_on(async {
             match arguments.command {
-                Command::Dev(arguments) => dev::run(&arguments).await,
-                Command::Serve(arguments) => serve::run(&arguments).await,
+                Command::Dev(arguments) => dev::run(&arguments).await?,
+                Command::Init(arguments) => init::run(arguments)?,
+                Command::CheckConfig(arguments) => return check_config::run(arguments).await,
+                Command::Serve(arguments) => serve::run(&arguments).await?,
+                Command::Reference(which) => reference::run(&which),
             }
+            Ok(ExitCode::SUCCESS)
         });
         // What a drain didn't wait for isn't waited for here either.
         runtime.shutdown_background();
         ended
     });
     match ended {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(failure) => {
             report(failure.as_ref());
             ExitCode::FAILURE
@@ -68,46 +100,35 @@ pub(crate) fn run() -> ExitCode {
 
 /// Starts a server that ends at SIGTERM or SIGINT.
 async fn start(config: Config) -> Result<Running, Failure> {
-    let exchange_level = log_to_stderr(config.log);
+    let exchange_level = log::to_stderr(config.log);
     let running = App::start(config).await?;
     running.drain().on_signals()?;
     running.reloader().on_signals()?;
     let mut log = running.log();
     tokio::spawn(async move {
         while log.changed().await.is_ok() {
-            exchange_level(*log.borrow_and_update());
+            exchange_level(log.borrow_and_update().level);
         }
     });
     Ok(running)
 }
 
-/// Waits until the server has ended.
+/// Tells the supervisor that the server is ready, and waits until it has ended.
 async fn wait(running: Running) -> Result<(), Failure> {
-    match running.wait().await {
+    supervisor::ready(&format!("listens on {}", running.address()));
+    let begun = running.drain().begun();
+    let told = async {
+        begun.await;
+        supervisor::stopping();
+    };
+    let (drained, ()) = tokio::join!(running.wait(), told);
+    match drained {
         Drained::Whole => tracing::info!("ended"),
         Drained::CutShort => {
             tracing::warn!("ended with calls or tasks unfinished; the next start takes up what has to be")
         }
     }
     Ok(())
-}
-
-/// Begins to log; what it answers with exchanges the level.
-fn log_to_stderr(log: Log) -> impl Fn(Log) {
-    let (targets, handle) = reload::Layer::new(targets(log));
-    let to_stderr = tracing_subscriber::fmt::layer().with_ansi(io::stderr().is_terminal()).with_writer(io::stderr);
-    // Fails if there is one already, which then stays.
-    let _there_is_one = tracing_subscriber::registry().with(to_stderr).with(targets).try_init();
-    move |log| {
-        // Fails if the log is gone.
-        let _nobody_logs = handle.reload(self::targets(log));
-    }
-}
-
-/// Fieldseal's own events as configured; those of the libraries under it only from `warn` up, since in detail they may tell what a
-/// caller sent.
-fn targets(log: Log) -> Targets {
-    Targets::new().with_default(log.level.min(LevelFilter::WARN)).with_target("fieldseal", log.level)
 }
 
 /// Tells whoever started the server something. That nobody listens is no reason to end.
@@ -132,6 +153,19 @@ fn absolute(path: PathBuf) -> PathBuf {
     std::path::absolute(&path).unwrap_or(path)
 }
 
+fn quoted_path(path: &Path) -> String {
+    quoted(&path.to_string_lossy())
+}
+
+/// One word of a POSIX shell, whatever is in it.
+fn quoted(text: &str) -> String {
+    let needs_no_quotes = |character: char| character.is_ascii_alphanumeric() || "/._-:@".contains(character);
+    if !text.is_empty() && text.chars().all(needs_no_quotes) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -139,7 +173,51 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_command_line_is_consistent() {
-        Arguments::command().debug_assert();
+    fn a_word_stays_a_word() {
+        assert_eq!(quoted("/srv/field-seal.d/ca.pem"), "/srv/field-seal.d/ca.pem");
+        assert_eq!(quoted("/home/ada lovelace"), "'/home/ada lovelace'");
+        assert_eq!(quoted("it's"), r"'it'\''s'");
+        assert_eq!(quoted(""), "''");
+    }
+
+    #[test]
+    fn every_command_says_what_it_does_and_shows_an_example() {
+        let command = Arguments::command();
+        command.clone().debug_assert();
+        for command in command.get_subcommands().filter(|command| !command.is_hide_set()).chain([&command]) {
+            let name = command.get_name();
+            assert!(command.get_about().is_some_and(|about| !about.to_string().is_empty()), "{name}");
+            let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let examples = after.lines().filter(|line| line.trim_start().contains("fieldseal-server "));
+            let mut count = 0;
+            for example in examples.filter(|line| line.starts_with("  ")) {
+                let line = example.split("     ").next().unwrap_or_default();
+                let words = line.split_whitespace().skip_while(|word| *word != "fieldseal-server");
+                let is_given_by_environment = example.contains("FIELDSEAL_CONFIG=");
+                let parsed = Arguments::try_parse_from(words.map(str::to_owned));
+                assert!(parsed.is_ok() || is_given_by_environment, "{example}: {:?}", parsed.err());
+                count += 1;
+            }
+            assert!(count > 0, "{name}");
+        }
+    }
+
+    /// The unit is for people to copy, so it has to be right without being run here.
+    #[test]
+    fn the_unit_runs_commands_that_there_are_and_loads_what_init_names() {
+        let unit = include_str!("../../deploy/fieldseal.service");
+        let values = |name: &str| -> Vec<&str> {
+            unit.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix('=')).collect()
+        };
+        for name in ["ExecStart", "ExecStartPre"] {
+            let [command] = values(name)[..] else { panic!("{name}") };
+            let parsed = Arguments::try_parse_from(command.split_whitespace());
+            assert!(parsed.is_ok(), "{command}: {:?}", parsed.err());
+        }
+        let credentials = values("LoadCredential");
+        for name in ["server.pem", "server.key", "client-ca.pem", "root.key"] {
+            assert!(credentials.contains(&format!("{name}:/etc/fieldseal/{name}").as_str()), "{name}: {credentials:?}");
+        }
+        assert_eq!(values("Type"), ["notify"]);
     }
 }

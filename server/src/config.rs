@@ -1,24 +1,30 @@
 //! The configuration of a deployment, checked: whoever holds a [`Config`] has nothing left to check.
 //!
-//! One TOML file. Syntax, unknown settings and values of the wrong type are refused by the parser, with line and column; whatever is
-//! wrong with what the values say is reported all at once. Whether the files that it names exist and are any good is found out by
-//! those who read them. Each setting is described where it is declared: here, and for numbers in [`limits`].
+//! One TOML file. What isn't TOML is refused by the parser, with line and column; unknown settings, values of the wrong type and
+//! whatever is wrong with what the values say are reported all at once. Whether the files that it names exist and are any good is found
+//! out by those who read them, or by [`crate::check`]. Each setting is declared once: in `file`, or as a number in [`limits`].
 
 mod check;
 mod file;
 pub mod limits;
+pub mod setting;
+mod sift;
 pub mod template;
 
 use std::{
-    fmt, fs, io,
+    env, fmt, fs, io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
 };
 
 use fieldseal_core::policy::{Binding, Policy};
+use serde::Deserialize;
+use toml::de::DeTable;
 use tracing::level_filters::LevelFilter;
 
-use self::limits::Limits;
+pub(crate) use self::check::CREDENTIAL;
+pub use self::file::sections;
+use self::{file::ConfigFile, limits::Limits};
 
 /// Where the server listens unless told otherwise: on this machine only.
 pub const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7443);
@@ -90,7 +96,7 @@ pub enum TlsVersion {
 /// `[root_key]`: where the root key comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RootKey {
-    /// Files of 32 bytes with mode 0600, at least one, none twice. The first seals, all open.
+    /// Files of 32 bytes that only their owner may read, at least one, none twice. The first seals, all open.
     pub files: Vec<PathBuf>,
 }
 
@@ -100,6 +106,17 @@ pub struct Log {
     /// `off`, `error`, `warn`, `info` (default), `debug` or `trace`; for Fieldseal's own events. Those of the libraries under it never
     /// go below `warn`, since what they say in detail may hold what a caller sent.
     pub level: LevelFilter,
+    /// How it is written.
+    pub format: LogFormat,
+}
+
+/// How the log is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people: a line of text for each event. The default.
+    Text,
+    /// For programs: a JSON object in a line for each event.
+    Json,
 }
 
 /// Why there is no configuration.
@@ -113,7 +130,7 @@ pub enum ConfigError {
         /// What the system said.
         source: io::Error,
     },
-    /// It isn't TOML, has a setting that nobody knows, or a value of the wrong type.
+    /// It isn't TOML.
     #[error("{path} isn't a configuration of this server")]
     Malformed {
         /// The file.
@@ -121,7 +138,7 @@ pub enum ConfigError {
         /// What, and where.
         source: Box<toml::de::Error>,
     },
-    /// Values are missing or wrong.
+    /// Settings are unknown, missing or wrong.
     #[error("{path} has {count} to correct:{faults}", count = count(faults.0.len()))]
     Invalid {
         /// The file.
@@ -131,7 +148,7 @@ pub enum ConfigError {
     },
 }
 
-/// Everything that is wrong with the values of a configuration, in the order of the settings.
+/// Everything that is wrong with a configuration: names and types first, then what values say, in the order of the settings.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Faults(pub Vec<Fault>);
 
@@ -145,14 +162,13 @@ pub struct Fault {
 }
 
 impl Config {
-    /// Reads and checks a configuration file.
+    /// Reads and checks a configuration file. Relative paths in it are resolved against its folder, `"credential:NAME"` against
+    /// `$CREDENTIALS_DIRECTORY`.
     ///
     /// # Errors
     /// [`ConfigError`]
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text =
-            fs::read_to_string(path).map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
-        Self::parse(&text, path)
+        Self::parse(&read(path)?, path)
     }
 
     /// Checks the text of a configuration file. `path` is what errors name, and relative paths are resolved against its folder.
@@ -160,11 +176,30 @@ impl Config {
     /// # Errors
     /// [`ConfigError::Malformed`], [`ConfigError::Invalid`]
     pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
-        let file = toml::from_str(text)
-            .map_err(|source| ConfigError::Malformed { path: path.to_owned(), source: Box::new(source) })?;
+        match Self::parse_beside(text, path, credentials_folder().as_deref())? {
+            (config, Faults(faults)) if faults.is_empty() => Ok(config),
+            (_, faults) => Err(ConfigError::Invalid { path: path.to_owned(), faults }),
+        }
+    }
+
+    /// Reads a configuration file for whoever wants to look at the rest of it too when something is wrong. What a fault names has a
+    /// default in its place, or an empty path.
+    ///
+    /// # Errors
+    /// [`ConfigError::Unreadable`], [`ConfigError::Malformed`]
+    pub(crate) fn load_with_faults(path: &Path) -> Result<(Self, Faults), ConfigError> {
+        Self::parse_beside(&read(path)?, path, credentials_folder().as_deref())
+    }
+
+    fn parse_beside(text: &str, path: &Path, credentials: Option<&Path>) -> Result<(Self, Faults), ConfigError> {
+        let malformed = |source| ConfigError::Malformed { path: path.to_owned(), source: Box::new(source) };
+        let mut faults = Faults::default();
+        let mut table = DeTable::parse(text).map_err(malformed)?;
+        sift::sift(text, table.get_mut(), &mut faults);
+        let file = ConfigFile::deserialize(toml::de::Deserializer::from(table)).map_err(malformed)?;
+        let folder = path.parent().unwrap_or(Path::new(""));
         let source = Source { path: path.to_owned(), text: text.to_owned() };
-        check::check(file, source, path.parent().unwrap_or(Path::new("")))
-            .map_err(|faults| ConfigError::Invalid { path: path.to_owned(), faults })
+        Ok(check::check(file, source, folder, credentials, faults))
     }
 
     /// The settings that differ from another configuration's and that only a start can change. All others are exchanged while the
@@ -176,6 +211,7 @@ impl Config {
             ("listen.address", self.listen.address != other.listen.address),
             ("listen.plaintext_address", self.listen.plaintext_address != other.listen.plaintext_address),
             ("root_key.files", self.root_key != other.root_key),
+            ("log.format", self.log.format != other.log.format),
         ];
         let names = differs.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name.to_owned());
         names.chain(self.limits.differences(&other.limits).map(|name| format!("limits.{name}"))).collect()
@@ -199,6 +235,15 @@ impl fmt::Display for Faults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|fault| write!(f, "\n  {}: {}", fault.setting, fault.problem))
     }
+}
+
+/// Where systemd puts the credentials that a unit loads, if it runs this process.
+pub(crate) fn credentials_folder() -> Option<PathBuf> {
+    env::var_os("CREDENTIALS_DIRECTORY").filter(|folder| !folder.is_empty()).map(PathBuf::from)
+}
+
+fn read(path: &Path) -> Result<String, ConfigError> {
+    fs::read_to_string(path).map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })
 }
 
 fn count(faults: usize) -> String {
@@ -243,7 +288,30 @@ mod tests {
         assert_eq!(config.limits, Limits::default());
         assert_eq!(config.limits.key_changes_per_hour, 5);
         assert!(config.bindings.is_empty());
-        assert_eq!(config.log.level, LevelFilter::INFO);
+        assert_eq!(config.log, Log { level: LevelFilter::INFO, format: LogFormat::Text });
+    }
+
+    #[test]
+    fn a_credential_lies_in_the_folder_that_systemd_names() {
+        let text = SMALLEST
+            .replace("tls/server.key", "credential:server.key")
+            .replace("\"root.key\"", "\"credential:root.key\", \"credential:old.key\"");
+        let parse = |text: &str, folder| Config::parse_beside(text, Path::new("/srv/fieldseal.toml"), folder);
+        let (config, faults) = parse(&text, Some(Path::new("/run/credentials/fieldseal.service"))).unwrap();
+        assert_eq!(faults, Faults::default());
+        assert_eq!(config.tls.key, Path::new("/run/credentials/fieldseal.service/server.key"));
+        assert_eq!(config.root_key.files[1], Path::new("/run/credentials/fieldseal.service/old.key"));
+        assert_eq!(config.tls.certificate, Path::new("/srv/tls/server.pem"));
+
+        let faults = |text: &str, folder| parse(text, folder).unwrap().1.to_string();
+        let without = faults(&text, None);
+        assert!(without.contains("tls.key: systemd loaded no credentials"), "{without}");
+        assert!(without.contains("LoadCredential=server.key:"), "{without}");
+        for name in ["", "..", "a/b", "/etc/passwd"] {
+            let text = SMALLEST.replace("tls/server.key", &format!("credential:{name}"));
+            let text = faults(&text, Some(Path::new("/run/credentials/x")));
+            assert!(text.contains("tls.key: what follows `credential:` must be a name"), "{name}: {text}");
+        }
     }
 
     #[test]
@@ -312,10 +380,13 @@ mod tests {
             organizations = ["*", "contoso"]
             [log]
             level = "loud"
+            format = "xml"
+            colour = true
         "#;
         assert_eq!(
             faults(text),
             [
+                "log.colour",
                 "data_dir",
                 "listen.address",
                 "listen.plaintext_address",
@@ -331,6 +402,7 @@ mod tests {
                 "bindings[0].organizations",
                 "bindings[1].organizations",
                 "log.level",
+                "log.format",
             ]
         );
     }
@@ -348,11 +420,14 @@ mod tests {
 
     #[test]
     fn a_setting_that_nobody_knows_is_refused_with_its_line() {
-        for text in ["[limits]\nkey_changes = 3", "[tsl]", "speed = 9", "[listen]\naddress = 7443"] {
-            let error = parse(text).unwrap_err();
-            let ConfigError::Malformed { source, .. } = &error else { panic!("{error:?}") };
-            assert!(source.to_string().contains("line "), "{source}");
+        for text in ["[limits]\nkey_changes = 3", "[tsl]", "[listen]\nspeed = 9"] {
+            let error = parse(&format!("{}{text}", SMALLEST.trim_start())).unwrap_err();
+            assert!(matches!(error, ConfigError::Invalid { .. }), "{error:?}");
+            assert!(error.to_string().contains(": line "), "{error}");
         }
+        let error = parse("data_dir = ").unwrap_err();
+        let ConfigError::Malformed { source, .. } = &error else { panic!("{error:?}") };
+        assert!(source.to_string().contains("line 1"), "{source}");
     }
 
     #[test]
@@ -360,12 +435,22 @@ mod tests {
         let before = parse(SMALLEST).unwrap();
         let exchanged = SMALLEST.replace("server.pem", "other.pem") + "[log]\nlevel = \"debug\"";
         assert_eq!(parse(&exchanged).unwrap().differences_for_a_start(&before), [""; 0]);
-        let text = SMALLEST.replace("\"data\"", "\"elsewhere\"").replace("root.key", "other.key")
-            + "[limits]\npage_size_max = 7\n[listen]\naddress = \"127.0.0.1:1\"\nplaintext_address = \"127.0.0.1:2\"";
-        assert_eq!(
-            parse(&text).unwrap().differences_for_a_start(&before),
-            ["data_dir", "listen.address", "listen.plaintext_address", "root_key.files", "limits.page_size_max"]
-        );
+
+        let mut after = parse(SMALLEST).unwrap();
+        after.data_dir = "elsewhere".into();
+        after.listen = Listen { address: ([127, 0, 0, 1], 1).into(), plaintext_address: Some(DEFAULT_ADDRESS) };
+        after.root_key.files = vec!["other.key".into()];
+        after.log.format = LogFormat::Json;
+        after.limits.page_size_max = 7;
+        let told = after.differences_for_a_start(&before);
+        assert!(told.iter().any(|name| name == "limits.page_size_max"));
+        let is_at_start = |setting: &&setting::Setting| setting.taken_up == setting::TakenUp::AtStart;
+        for section in sections().into_iter().filter(|section| section.name != "limits") {
+            for setting in section.settings.iter().filter(is_at_start) {
+                let name = [section.name, setting.name].join(".");
+                assert!(told.iter().any(|told| told == name.trim_start_matches('.')), "{name}");
+            }
+        }
     }
 
     #[test]

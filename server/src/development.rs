@@ -207,11 +207,13 @@ fn configuration() -> String {
     let bindings = Person::ALL.map(|person| (format!("cn:{}", person.name()), person.role().name()));
     Template {
         title: "The configuration of a Fieldseal development server, written by `fieldseal-server dev`.",
-        data_dir: ".",
-        certificate: "tls/server.pem",
-        key: "tls/server.key",
-        client_ca: "tls/ca.pem",
-        root_key: "root.key",
+        given: &[
+            ("data_dir", ".".into()),
+            ("tls.certificate", "tls/server.pem".into()),
+            ("tls.key", "tls/server.key".into()),
+            ("tls.client_ca", "tls/ca.pem".into()),
+            ("root_key.files", vec!["root.key"].into()),
+        ],
         bindings: &bindings,
     }
     .render()
@@ -377,7 +379,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let development = Development::prepare(folder.path()).unwrap();
         let config = development.config().unwrap();
-        tls::tests::load(&config.tls).unwrap();
+        tls::Terms::load(&config.tls).unwrap();
         for person in Person::ALL {
             assert!(is_believed(&development, person));
             let certificate = pem::certificates(&development.certificate(person)).unwrap().remove(0);

@@ -165,7 +165,6 @@ mod tests {
         listener::Listener,
         pem,
         random::SystemRandom,
-        tls,
     };
 
     const PATIENCE: Duration = Duration::from_secs(60);
@@ -197,7 +196,7 @@ mod tests {
             let any = Listen { address: SocketAddr::from(([127, 0, 0, 1], 0)), plaintext_address: None };
             let listener = Listener::bind(&any).await.unwrap();
             let address = listener.address();
-            let (terms, believed) = watch::channel(Arc::new(tls::tests::load(&config.tls).unwrap()));
+            let (terms, believed) = watch::channel(Arc::new(Terms::load(&config.tls).unwrap()));
             let drain = Drain::new();
             let (begun, permits) = (Arc::new(AtomicUsize::new(0)), Arc::new(Semaphore::new(0)));
             let (counted, awaited) = (Arc::clone(&begun), Arc::clone(&permits));
@@ -237,7 +236,7 @@ mod tests {
 
         /// Other terms: the same server certificate, a trust of its own.
         fn exchange_trust(&self) {
-            self.terms.send_replace(Arc::new(tls::tests::load(&self.config.tls).unwrap()));
+            self.terms.send_replace(Arc::new(Terms::load(&self.config.tls).unwrap()));
         }
     }
 

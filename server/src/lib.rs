@@ -3,6 +3,7 @@
 //! What is done with them is decided in `fieldseal-core`. rpc and store meet in one module only.
 
 pub mod app;
+pub mod check;
 mod clock;
 mod committer;
 pub mod config;
@@ -12,6 +13,8 @@ pub mod drain;
 mod error_chain;
 mod http2;
 mod identity;
+mod idle;
+pub mod init;
 mod key_derivation;
 mod layer;
 mod listener;
@@ -20,6 +23,7 @@ mod pem;
 mod private_file;
 mod random;
 mod reencryption;
+pub mod reference;
 pub mod reload;
 mod root_key;
 mod rpc;
@@ -27,3 +31,4 @@ pub mod schema;
 mod status;
 mod store;
 mod tls;
+pub mod version;

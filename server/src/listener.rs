@@ -336,7 +336,7 @@ mod tests {
     use super::*;
     use crate::{
         development::{Development, Person},
-        pem, tls,
+        pem,
     };
 
     /// Listeners on free ports, with the development certificates.
@@ -353,7 +353,7 @@ mod tests {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let listener = Listener::bind(&Listen { address: any, plaintext_address: Some(any) }).await.unwrap();
         let (address, plaintext_address) = (listener.address(), listener.plaintext_address().unwrap());
-        let terms = watch::channel(Arc::new(tls::tests::load(&development.config().unwrap().tls).unwrap())).1;
+        let terms = watch::channel(Arc::new(Terms::load(&development.config().unwrap().tls).unwrap())).1;
         let connections = listener.accept(terms, &limits);
         (Fixture { _folder: folder, development, address, plaintext_address }, connections)
     }

@@ -3,7 +3,6 @@
 //! Knows files, modes and lengths; what is derived from the bytes is core's matter.
 
 use std::{
-    env,
     fs::File,
     io::{self, Read},
     os::unix::fs::MetadataExt,
@@ -13,7 +12,7 @@ use std::{
 use fieldseal_core::{crypto::secret::RootKeyBytes, random::Random};
 use zeroize::Zeroizing;
 
-use crate::private_file;
+use crate::{config::credentials_folder, private_file};
 
 /// How many bytes a root key has.
 pub(crate) const ROOT_KEY_LENGTH: usize = 32;
@@ -69,15 +68,34 @@ pub enum RootKeyFileError {
     },
 }
 
+impl RootKeyFileError {
+    /// What an operator does about it.
+    #[must_use]
+    pub(crate) fn remedy(&self) -> &'static str {
+        match self {
+            Self::Unreadable { .. } => {
+                "name the file that `fieldseal-server init` made, and let the server's user read it"
+            }
+            Self::Unwritable { .. } => "let this user write to the folder",
+            Self::NotAFile { .. } => "name a file of 32 random bytes",
+            Self::Exposed { .. } => "chmod 600 the file; a systemd credential may also be readable by its group",
+            Self::FolderExposed { .. } => "chmod 700 the folder",
+            Self::WrongLength { .. } => {
+                "put the right file back; only a deployment that has no databases yet may get a new one"
+            }
+        }
+    }
+}
+
 /// Reads a root key.
 ///
-/// A file in systemd's credentials folder (`$CREDENTIALS_DIRECTORY`) is taken as it is: systemd guards it with an access list,
-/// which shows as a group bit.
+/// A file in systemd's credentials folder (`$CREDENTIALS_DIRECTORY`) may have mode 0440 too, and may be root's: systemd lets the
+/// service's user in by an access list, which shows as the group's bit. Nobody may write to it, and others may not read it.
 ///
 /// # Errors
 /// [`RootKeyFileError`]: not a private file of 32 bytes.
 pub(crate) fn load(path: &Path) -> Result<RootKeyBytes, RootKeyFileError> {
-    load_beside(path, env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from).as_deref())
+    load_beside(path, credentials_folder().as_deref())
 }
 
 /// Makes a root key of fresh randomness unless the file exists; answers whether it did. Its folder is made with mode 0700.
@@ -100,8 +118,10 @@ fn load_beside(path: &Path, credentials_folder: Option<&Path>) -> Result<RootKey
     if !metadata.is_file() {
         return Err(RootKeyFileError::NotAFile { path: path.to_owned() });
     }
-    if !credentials_folder.is_some_and(|folder| path.starts_with(folder)) {
-        check_modes(path, metadata.mode())?;
+    let is_credential = credentials_folder.is_some_and(|folder| path.starts_with(folder));
+    check_mode(path, metadata.mode(), if is_credential { NOT_A_CREDENTIALS } else { NOT_THE_OWNERS })?;
+    if !is_credential {
+        check_folder(path)?;
     }
 
     // One byte more than it may have, so that a longer file is noticed. Never grown, so that nothing is left behind.
@@ -110,19 +130,26 @@ fn load_beside(path: &Path, credentials_folder: Option<&Path>) -> Result<RootKey
     RootKeyBytes::from_slice(&bytes).ok_or_else(|| RootKeyFileError::WrongLength { path: path.to_owned() })
 }
 
-fn check_modes(path: &Path, mode: u32) -> Result<(), RootKeyFileError> {
-    const NOT_THE_OWNERS: u32 = 0o077;
-    const OTHERS_WRITE: u32 = 0o022;
-    const PERMISSIONS: u32 = 0o7777;
+/// What only a file's owner may do.
+const NOT_THE_OWNERS: u32 = 0o077;
+/// What nobody may do with a credential but its owner: all but the group's reading.
+const NOT_A_CREDENTIALS: u32 = 0o037;
+const OTHERS_WRITE: u32 = 0o022;
+const PERMISSIONS: u32 = 0o7777;
 
-    if mode & NOT_THE_OWNERS != 0 {
+fn check_mode(path: &Path, mode: u32, refused: u32) -> Result<(), RootKeyFileError> {
+    if mode & refused != 0 {
         return Err(RootKeyFileError::Exposed { path: path.to_owned(), mode: mode & PERMISSIONS });
     }
+    Ok(())
+}
+
+fn check_folder(path: &Path) -> Result<(), RootKeyFileError> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let folder_mode =
+    let mode =
         folder.metadata().map_err(|source| RootKeyFileError::Unreadable { path: path.to_owned(), source })?.mode();
-    if folder_mode & OTHERS_WRITE != 0 {
-        return Err(RootKeyFileError::FolderExposed { path: path.to_owned(), mode: folder_mode & PERMISSIONS });
+    if mode & OTHERS_WRITE != 0 {
+        return Err(RootKeyFileError::FolderExposed { path: path.to_owned(), mode: mode & PERMISSIONS });
     }
     Ok(())
 }
@@ -163,13 +190,20 @@ mod tests {
     }
 
     #[test]
-    fn a_systemd_credential_is_taken_as_it_is() {
+    fn a_systemd_credential_may_be_read_by_its_group_and_by_nobody_else() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("root-key");
         create(&path, &SystemRandom).unwrap();
         set_mode(&path, 0o440);
         assert!(load_beside(&path, Some(folder.path())).is_ok());
         assert!(load_beside(&path, Some(Path::new("/run/credentials/other"))).is_err());
+        for mode in [0o460, 0o404, 0o444] {
+            set_mode(&path, mode);
+            assert!(
+                matches!(load_beside(&path, Some(folder.path())), Err(RootKeyFileError::Exposed { .. })),
+                "{mode:o}"
+            );
+        }
     }
 
     #[test]

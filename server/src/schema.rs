@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use fieldseal_core::{
     id::Timestamp,
-    schema::{Attribute, Entity, Kind, OnDelete, Schema, SchemaError, Value},
+    rule::{Rule, RuleText},
+    schema::{Attribute, Choice, Entity, Kind, OnDelete, Schema, SchemaError, Value},
 };
 use prost_reflect::{
     Cardinality, DescriptorPool, DynamicMessage, EnumDescriptor, FieldDescriptor, Kind as ProtoKind, MessageDescriptor,
@@ -151,14 +152,17 @@ impl Options {
         }
         let attributes = attribute_fields(message).map(|field| self.attribute(&field)).collect::<Result<_, _>>()?;
         let storage_name = text(&option, "storage_name");
-        Ok(Some(Entity {
+        let mut entity = Entity {
             name: message.name().to_owned(),
             collection: text(&option, "collection"),
             singular: text(&option, "singular"),
             storage_name: if storage_name.is_empty() { message.name().to_owned() } else { storage_name },
             id_required: flag(&option, "id_required"),
             attributes,
-        }))
+            rules: Vec::new(),
+        };
+        entity.rules = rules(&entity, &option)?;
+        Ok(Some(entity))
     }
 
     fn attribute(&self, field: &FieldDescriptor) -> Result<Attribute, DescriptorError> {
@@ -220,6 +224,33 @@ impl Options {
     }
 }
 
+fn rules(entity: &Entity, option: &DynamicMessage) -> Result<Vec<Rule>, SchemaError> {
+    let declared = match option.get_field_by_name("rules").map(std::borrow::Cow::into_owned) {
+        Some(ProtoValue::List(declared)) => declared,
+        Some(_) | None => Vec::new(),
+    };
+    let messages = declared.iter().filter_map(ProtoValue::as_message);
+    messages.map(|declared| rule(entity, declared)).collect()
+}
+
+fn rule(entity: &Entity, declared: &DynamicMessage) -> Result<Rule, SchemaError> {
+    let text = |name| text(declared, name);
+    let (reason, attribute, refuse_when) = (text("reason"), text("attribute"), text("refuse_when"));
+    let (description, dynamics_code) = (text("description"), text("dynamics_code"));
+    let text = RuleText {
+        reason: &reason,
+        attribute: &attribute,
+        refuse_when: &refuse_when,
+        description: &description,
+        dynamics_code: &dynamics_code,
+    };
+    Rule::read(&text, entity).map_err(|problem| SchemaError::Rule {
+        entity: entity.name.clone(),
+        reason: reason.clone(),
+        problem,
+    })
+}
+
 fn attribute_fields(message: &MessageDescriptor) -> impl Iterator<Item = FieldDescriptor> + use<> {
     let mut fields: Vec<_> = message.fields().filter(|field| !SYSTEM_FIELDS.contains(&field.name())).collect();
     fields.sort_by_key(FieldDescriptor::number);
@@ -255,9 +286,13 @@ fn kind(field: &FieldDescriptor, option: &DynamicMessage) -> Result<Kind, Descri
     }
 }
 
-/// The numbers that mean something: all but that of `_UNSPECIFIED`.
-fn choices_of(choices: &EnumDescriptor) -> Vec<i32> {
-    choices.values().map(|value| value.number()).filter(|number| *number != 0).collect()
+/// The values that mean something: all but `_UNSPECIFIED`.
+fn choices_of(choices: &EnumDescriptor) -> Vec<Choice> {
+    choices
+        .values()
+        .filter(|value| value.number() != 0)
+        .map(|value| Choice { number: value.number(), name: value.name().to_owned() })
+        .collect()
 }
 
 fn default(field: &FieldDescriptor, option: &DynamicMessage) -> Result<Option<Value>, DescriptorError> {
@@ -435,6 +470,62 @@ mod tests {
             assert!(encrypted.iter().any(|name| name == wanted), "{wanted} of {encrypted:?}");
         }
         assert_eq!(encrypted.len(), 5);
+    }
+
+    /// The built-in descriptors with one text in the place of another, which is as long and stands there.
+    fn read_with(text: &str, other: &str) -> Result<ServedSchema, DescriptorError> {
+        assert_eq!(text.len(), other.len());
+        let mut encoded = fieldseal::FILE_DESCRIPTOR_SET.to_vec();
+        let at = encoded.windows(text.len()).position(|window| window == text.as_bytes()).unwrap();
+        encoded.splice(at..at + text.len(), other.bytes());
+        read(&encoded)
+    }
+
+    #[test]
+    fn a_choice_has_its_name_and_no_choice_is_none() {
+        let served = read(fieldseal::FILE_DESCRIPTOR_SET).unwrap();
+        let profiles = served.schema.by_collection("emailServerProfiles").unwrap();
+        let Kind::Choice(choices) = &profiles.attribute("server_type").unwrap().kind else { panic!("no choice") };
+        let found: Vec<_> = choices.iter().map(|choice| (choice.number, choice.name.as_str())).collect();
+        assert_eq!(found.len(), 5, "{found:?}");
+        assert!(found.contains(&(2, "SERVER_TYPE_OTHER")), "{found:?}");
+    }
+
+    #[test]
+    fn a_rule_that_can_not_be_read_is_an_error_that_names_it() {
+        for (text, other, words) in [
+            (
+                "use_auto_discover = true AND incoming_server_location",
+                "use_auto_discover = true AND incoming_server_lacation",
+                "EmailServerProfile, rule `INCOMING_LOCATION_NOT_REQUIRED`: its `refuse_when` can't be read: at position 29: \
+                 there is no field `incoming_server_lacation` in EmailServerProfile",
+            ),
+            (
+                "incoming_use_ssl = false AND",
+                "incoming_use_ssl = falso AND",
+                "EmailServerProfile, rule `INCOMING_SSL_REQUIRED_FOR_ONLINE`: its `refuse_when` can't be read: at position 19: \
+                 `incoming_use_ssl` is compared with `true` or `false`",
+            ),
+            (
+                "8005E233",
+                "8005e233",
+                "Mailbox, rule `EMAILS_NOT_DELETABLE`: its `dynamics_code` must be 8 hexadecimal digits, letters in upper case",
+            ),
+            (
+                "EMAILS_NOT_DELETABLE",
+                "EMAILS_NOT-DELETABLE",
+                "Mailbox, rule `EMAILS_NOT-DELETABLE`: its `reason` must be 2 to 63 upper-case ASCII letters, digits and `_`, \
+                 beginning with a letter",
+            ),
+            (
+                "OUTGOING_LOCATION_NOT_REQUIRED",
+                "INCOMING_LOCATION_NOT_REQUIRED",
+                "EmailServerProfile has two rules with the reason `INCOMING_LOCATION_NOT_REQUIRED`",
+            ),
+        ] {
+            let error = read_with(text, other).err().expect(words);
+            assert_eq!(error.to_string(), words);
+        }
     }
 
     #[test]

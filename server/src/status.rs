@@ -12,13 +12,13 @@ use fieldseal_core::{
     key::KeyError,
     organization::create::CreateOrganizationError,
     policy::Privilege,
-    record::Violation,
+    record::{Problem, Violation},
     records::{Place, RecordError},
     store::Cause,
 };
 use http::HeaderMap;
 use tonic::{Code, Status};
-use tonic_types::{ErrorDetails, StatusExt};
+use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
 /// The domain of every reason.
 pub(crate) const DOMAIN: &str = "fieldseal";
@@ -112,6 +112,7 @@ pub(crate) struct StatusBuilder {
     reason: ErrorReason,
     message: String,
     metadata: HashMap<String, String>,
+    violations: Vec<FieldViolation>,
     details: ErrorDetails,
     source: Option<Arc<dyn Error + Send + Sync>>,
 }
@@ -124,6 +125,7 @@ impl StatusBuilder {
             reason,
             message: message.into(),
             metadata: HashMap::new(),
+            violations: Vec::new(),
             details: ErrorDetails::new(),
             source: None,
         }
@@ -136,13 +138,21 @@ impl StatusBuilder {
     }
 
     /// Adds the number that the original uses for the situation: eight hexadecimal digits.
-    pub(crate) fn dynamics_code(self, code: &'static str) -> Self {
+    pub(crate) fn dynamics_code(self, code: &str) -> Self {
         self.with("dynamics_code", code)
     }
 
     /// Adds a violation to the BadRequest.
     pub(crate) fn violation(mut self, field: impl Into<String>, description: impl Into<String>) -> Self {
-        self.details.add_bad_request_violation(field, description);
+        self.violations.push(FieldViolation::new(field, description));
+        self
+    }
+
+    /// Adds a violation with a name for programs to the BadRequest.
+    fn reasoned_violation(mut self, Violation { field, problem }: Violation) -> Self {
+        let mut violation = FieldViolation::new(field, problem.to_string());
+        problem.reason().clone_into(&mut violation.reason);
+        self.violations.push(violation);
         self
     }
 
@@ -161,6 +171,9 @@ impl StatusBuilder {
     /// The status.
     pub(crate) fn build(mut self) -> Status {
         self.details.set_error_info(reason_name(self.reason), DOMAIN, self.metadata);
+        if !self.violations.is_empty() {
+            self.details.set_bad_request(self.violations);
+        }
         let mut status = Status::with_error_details(self.code, self.message, self.details);
         if let Some(source) = self.source {
             status.set_source(source);
@@ -169,14 +182,56 @@ impl StatusBuilder {
     }
 }
 
-/// Fields of a request are wrong; all of them are listed.
+/// Fields of a request are wrong; all of them are listed. What has a reason of its own goes before what is merely wrong.
 pub(crate) fn invalid(violations: Vec<Violation>) -> Status {
-    let builder =
-        StatusBuilder::new(Code::InvalidArgument, ErrorReason::FieldInvalid, "the request has invalid fields");
-    violations
-        .into_iter()
-        .fold(builder, |builder, Violation { field, problem }| builder.violation(field, problem.to_string()))
-        .build()
+    let problems = || violations.iter().map(|violation| &violation.problem);
+    let encrypted = problems().find(|problem| matches!(problem, Problem::Encrypted { .. }));
+    let filter = problems().find(|problem| matches!(problem, Problem::Filter(_)));
+    let builder = if let Some(Problem::Encrypted { entity, attribute }) = encrypted {
+        let message = format!("{entity}.{attribute} is encrypted: it can't be read, filtered or ordered by");
+        StatusBuilder::new(Code::InvalidArgument, ErrorReason::EncryptedAttribute, message)
+            .with("entity", entity)
+            .with("attribute", attribute)
+    } else if let Some(Problem::Filter(error)) = filter {
+        let message = format!("the filter is wrong {error}");
+        StatusBuilder::new(Code::InvalidArgument, ErrorReason::FilterInvalid, message).with("position", error.position)
+    } else {
+        let code = problems().find_map(own_dynamics_code).unwrap_or("80040203");
+        StatusBuilder::new(Code::InvalidArgument, ErrorReason::FieldInvalid, "the request has invalid fields")
+            .dynamics_code(code)
+    };
+    violations.into_iter().fold(builder, StatusBuilder::reasoned_violation).build()
+}
+
+/// The number that the original has for just this problem, if it has one.
+fn own_dynamics_code(problem: &Problem) -> Option<&str> {
+    match problem {
+        Problem::Rule { dynamics_code, .. } => dynamics_code.as_deref(),
+        Problem::TooLong { .. } => Some("80044331"),
+        Problem::OutOfRange { .. } => Some("80061004"),
+        Problem::Required
+        | Problem::NotAChoice
+        | Problem::HasNul
+        | Problem::HasControl
+        | Problem::NotATime
+        | Problem::NotAReference { .. }
+        | Problem::ReferenceMissing
+        | Problem::NotValidForCreate
+        | Problem::NotValidForUpdate
+        | Problem::Immutable
+        | Problem::OutputOnly
+        | Problem::NoSuchField
+        | Problem::NotEncrypted
+        | Problem::Repeated
+        | Problem::NotAUuid
+        | Problem::NotAName { .. }
+        | Problem::TooMany { .. }
+        | Problem::NotAnEtag
+        | Problem::Encrypted { .. }
+        | Problem::Order { .. }
+        | Problem::OrderTooLong { .. }
+        | Problem::Filter(_) => None,
+    }
 }
 
 /// A page token that was not made for this list and this caller.
@@ -184,7 +239,7 @@ pub(crate) fn page_token_invalid() -> Status {
     StatusBuilder::new(
         Code::InvalidArgument,
         ErrorReason::PageTokenInvalid,
-        "the page token was not given for this list and this caller",
+        "the page token was not given for this list, as it is filtered and ordered, and this caller",
     )
     .violation("page_token", "is not a token that this list gave")
     .build()
@@ -291,6 +346,14 @@ pub(crate) fn record(error: RecordError, place: &Place) -> Status {
         .with("organization", organization)
         .with("entity", entity)
         .dynamics_code("80060882")
+        .build(),
+        RecordError::RequestIdReused => StatusBuilder::new(
+            Code::InvalidArgument,
+            ErrorReason::RequestIdReused,
+            "this request id belongs to another request of yours; nothing was changed by this one",
+        )
+        .with("organization", organization)
+        .violation("request_id", "was given with another request in the last 24 hours")
         .build(),
         RecordError::ReferenceInUse { entity, attribute } => StatusBuilder::new(
             Code::FailedPrecondition,

@@ -60,6 +60,14 @@ pub(crate) struct Terms {
 }
 
 impl Terms {
+    /// Reads the files and makes the terms that a start would make.
+    ///
+    /// # Errors
+    /// [`TlsError`]
+    pub(crate) fn load(tls: &Tls) -> Result<Self, TlsError> {
+        Self::new(tls.minimum_version, &ServerCertificate::load(tls)?, &Arc::new(Trust::load(tls)?))
+    }
+
     /// Terms of these parts. Sessions belong to the trust: they outlive another server certificate and end with another trust.
     ///
     /// # Errors
@@ -269,12 +277,7 @@ pub(crate) mod tests {
     /// The terms of a development server, whose folder isn't needed any more.
     pub(crate) fn terms() -> Arc<Terms> {
         let (_folder, tls) = settings();
-        Arc::new(load(&tls).unwrap())
-    }
-
-    /// The terms that a server with these settings starts with.
-    pub(crate) fn load(tls: &Tls) -> Result<Terms, TlsError> {
-        Terms::new(tls.minimum_version, &ServerCertificate::load(tls)?, &Arc::new(Trust::load(tls)?))
+        Arc::new(Terms::load(&tls).unwrap())
     }
 
     fn settings() -> (tempfile::TempDir, Tls) {
@@ -353,7 +356,7 @@ pub(crate) mod tests {
     fn a_key_of_another_certificate_is_refused() {
         let (folder, mut tls) = settings();
         tls.key = folder.path().join("tls/admin.key");
-        assert!(matches!(load(&tls), Err(TlsError::Certificate(_))));
+        assert!(matches!(Terms::load(&tls), Err(TlsError::Certificate(_))));
     }
 
     #[test]

@@ -3,13 +3,18 @@
 use std::process::ExitCode;
 
 mod bench;
+mod generate;
 mod test;
 mod tools;
 
 /// A task: its name, what it does in one line, and the function that does it with the arguments after the name.
 type Task = (&'static str, &'static str, fn(&[String]) -> ExitCode);
 
-const TASKS: &[Task] = &[("test", test::SUMMARY, test::run), ("bench", bench::SUMMARY, bench::run)];
+const TASKS: &[Task] = &[
+    ("test", test::SUMMARY, test::run),
+    ("generate", generate::SUMMARY, generate::run),
+    ("bench", bench::SUMMARY, bench::run),
+];
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);

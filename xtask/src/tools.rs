@@ -40,6 +40,11 @@ impl Tools {
         Self { root, path, apt_lists_updated: OnceCell::new() }
     }
 
+    /// The repository's root.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// `program`, to be run in the repository's root; what it starts finds the tools too.
     pub(crate) fn command(&self, program: &str) -> Command {
         let mut command = Command::new(program);

@@ -1,7 +1,7 @@
 //! The commands of an entity, made from its descriptors: create, get, list, update, delete and reveal, the same for every one.
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
-use fieldseal_client::EntityType;
+use fieldseal_client::{EntityType, ListOptions, WriteOptions};
 use prost_reflect::Value;
 use serde_json::{Map, Value as Json};
 
@@ -29,12 +29,12 @@ pub(super) fn command(entity: &EntityType) -> Command {
         .subcommand(Command::new(GET).about(format!("Show one record ({words})")).arg(record_argument()))
         .subcommand(list(&words))
         .subcommand(update(entity, &name, &words))
-        .subcommand(
+        .subcommand(with_write_options(
             Command::new(DELETE)
                 .about(format!("Delete one record ({words}), its encrypted attributes included"))
                 .arg(record_argument())
                 .arg(etag_argument("Delete it only if this still is its etag")),
-        )
+        ))
         .subcommand(reveal::command(Command::new(REVEAL), Some(entity)))
 }
 
@@ -54,8 +54,12 @@ pub(super) async fn run(
         Some((UPDATE, matches)) => run_update(entity, matches, connection, secrets).await,
         Some((DELETE, matches)) => {
             let name = name(entity, matches, connection);
-            connection.connect().await?.records(entity).delete(&name, text(matches, ETAG).unwrap_or_default()).await?;
-            output::notice(&format!("Deleted {name}"));
+            let etag = text(matches, ETAG).unwrap_or_default();
+            connection.connect().await?.records(entity).delete_with(&name, etag, write_options(matches)).await?;
+            if !matches.get_flag(CHECK) {
+                output::notice(&format!("Deleted {name}"));
+            }
+            tell_of_check(matches);
             Ok(())
         }
         Some((REVEAL, matches)) => reveal::run(Some(entity), matches, connection).await,
@@ -135,7 +139,7 @@ fn list(words: &str) -> Command {
 fn with_attributes(command: Command) -> Command {
     let many =
         |name: &'static str, value: &'static str| Arg::new(name).long(name).value_name(value).action(ArgAction::Append);
-    command
+    with_write_options(command)
         .arg(Arg::new(JSON).long(JSON).value_name("FILE|-").help(
             "Take attributes from JSON, in a file or on stdin; it may have encrypted ones. A null counts as not given",
         ))
@@ -145,6 +149,15 @@ fn with_attributes(command: Command) -> Command {
         .arg(many(SECRET, "ATTRIBUTE[=@FILE|=-]").help(
             "Set an encrypted attribute: asked for without showing it, or from a file or stdin, of which one line break at the \
              end is left out",
+        ))
+}
+
+/// How a record is written, the same for create, update and delete.
+fn with_write_options(command: Command) -> Command {
+    command
+        .arg(Arg::new(CHECK).long(CHECK).action(ArgAction::SetTrue).help("Only find out whether it would be possible"))
+        .arg(Arg::new(REQUEST_ID).long(REQUEST_ID).value_name("UUID").conflicts_with(CHECK).help(
+            "Do it once only, however often it is run with this id within 24 hours; one is drawn if none is given",
         ))
 }
 
@@ -171,8 +184,11 @@ async fn run_create(
 ) -> Result<(), Failure> {
     let record = given(matches).record(entity, Purpose::Create, secrets)?;
     let client = connection.connect().await?;
-    let created = client.records(entity).create(&connection.organization(), record.message, text(matches, ID)).await?;
-    output::print(&output::record(entity, &created))
+    let (organization, id) = (connection.organization(), text(matches, ID));
+    let created = client.records(entity).create_with(&organization, record.message, id, write_options(matches)).await?;
+    output::print(&output::record(entity, &created))?;
+    tell_of_check(matches);
+    Ok(())
 }
 
 async fn run_update(
@@ -199,20 +215,25 @@ async fn run_update(
         record.message.set_field_by_name("etag", Value::String(etag));
     }
     let mask: Vec<String> = record.mask.into_iter().collect();
-    let updated = connection.connect().await?.records(entity).update(record.message, &mask).await?;
-    output::print(&output::record(entity, &updated))
+    let client = connection.connect().await?;
+    let updated = client.records(entity).update_with(record.message, &mask, write_options(matches)).await?;
+    output::print(&output::record(entity, &updated))?;
+    tell_of_check(matches);
+    Ok(())
 }
 
 async fn run_list(entity: &EntityType, matches: &ArgMatches, connection: &Connection) -> Result<(), Failure> {
     let client = connection.connect().await?;
-    let page_size = matches.get_one::<i32>(PAGE_SIZE).copied().unwrap_or_default();
-    let mut page_token = text(matches, PAGE_TOKEN).unwrap_or_default().to_owned();
+    let options = ListOptions::default()
+        .page_size(matches.get_one::<i32>(PAGE_SIZE).copied().unwrap_or_default())
+        .page_token(text(matches, PAGE_TOKEN).unwrap_or_default());
+    let mut pages = client.records(entity).pages(&connection.organization(), options);
     let mut records = Vec::new();
-    loop {
-        let page = client.records(entity).list(&connection.organization(), page_size, &page_token).await?;
+    let mut page_token = String::new();
+    while let Some(page) = pages.next().await? {
         records.extend(page.records.iter().map(|record| output::record(entity, record)));
         page_token = page.next_page_token;
-        if !matches.get_flag(ALL) || page_token.is_empty() {
+        if !matches.get_flag(ALL) {
             break;
         }
     }
@@ -225,6 +246,16 @@ async fn run_list(entity: &EntityType, matches: &ArgMatches, connection: &Connec
 
 fn given(matches: &ArgMatches) -> Given<'_> {
     Given { json: text(matches, JSON), set: many(matches, SET), secret: many(matches, SECRET), clear: Vec::new() }
+}
+
+fn write_options(matches: &ArgMatches) -> WriteOptions {
+    WriteOptions { validate_only: matches.get_flag(CHECK), request_id: text(matches, REQUEST_ID).map(str::to_owned) }
+}
+
+fn tell_of_check(matches: &ArgMatches) {
+    if matches.get_flag(CHECK) {
+        output::notice("It is possible. Nothing was changed.");
+    }
 }
 
 fn name(entity: &EntityType, matches: &ArgMatches, connection: &Connection) -> String {
@@ -279,6 +310,8 @@ const JSON: &str = "json";
 const SET: &str = "set";
 const SECRET: &str = "secret";
 const CLEAR: &str = "clear";
+const CHECK: &str = "check";
+const REQUEST_ID: &str = "request-id";
 const PAGE_SIZE: &str = "page-size";
 const PAGE_TOKEN: &str = "page-token";
 const ALL: &str = "all";

@@ -2,7 +2,7 @@
 
 use std::{error::Error as _, io, process::ExitCode};
 
-use fieldseal_client::{Action, CallError, Error, ErrorReason, Origin};
+use fieldseal_client::{Action, CallError, Error, ErrorReason, FieldViolation, Origin};
 
 /// Why a run failed.
 #[derive(Debug)]
@@ -58,15 +58,19 @@ impl From<clap::Error> for Failure {
 /// One line for what happened, one for each violation, one for what to do, one for the call's id.
 fn describe(error: &Error) -> Vec<String> {
     let mut lines = vec![format!("fieldseal: {}", with_causes(error))];
-    lines.extend(error.field_violations().iter().map(|violation| match violation.field.as_str() {
-        "" => format!("  {}", violation.description),
-        field => format!("  {field}: {}", violation.description),
-    }));
+    lines.extend(error.field_violations().iter().map(violation_line));
     if let Some(call) = error.call() {
         lines.push(format!("  {}", advice(call)));
         lines.extend(call.call_id().map(|id| format!("  call id: {id}")));
     }
     lines
+}
+
+/// What is wrong, with its name for programs at the end: that is what one can search for.
+fn violation_line(violation: &FieldViolation) -> String {
+    let field = if violation.field.is_empty() { String::new() } else { format!("{}: ", violation.field) };
+    let reason = if violation.reason.is_empty() { String::new() } else { format!(" ({})", violation.reason) };
+    format!("  {field}{}{reason}", violation.description)
 }
 
 /// The error and what is under it, without what is said twice.

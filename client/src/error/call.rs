@@ -9,7 +9,10 @@ use super::{
     details::{Details, FieldViolation},
     reason_name,
 };
-use crate::{method::Method, v1::ErrorReason};
+use crate::{
+    method::{Method, Repetition},
+    v1::ErrorReason,
+};
 
 /// A call that failed, with all that is known about it. Never carries a secret: the contract keeps them out of errors.
 #[derive(Debug)]
@@ -18,7 +21,8 @@ pub struct CallError {
     code: Code,
     message: String,
     details: Details,
-    only_reads: bool,
+    repetition: Repetition,
+    in_doubt: bool,
     cause: Cause,
 }
 
@@ -97,9 +101,16 @@ impl CallError {
         self.origin
     }
 
-    /// What to do about it.
+    /// What to do about it. Where the call was made several times, this is about all of them: if one may have taken effect, that the
+    /// last one didn't is no news.
     #[must_use]
     pub fn action(&self) -> Action {
+        let action = self.action_of_attempt();
+        if self.in_doubt && matches!(action, Action::Wait { .. }) { Action::CheckOutcome } else { action }
+    }
+
+    /// What to do about the last attempt, as if there had been no other.
+    pub(crate) fn action_of_attempt(&self) -> Action {
         let wait = Action::Wait { delay: self.retry_delay() };
         match self.origin {
             Origin::Server => self.action_by_reason(),
@@ -164,11 +175,20 @@ impl CallError {
 
     /// Whether a call that only reads took effect doesn't matter.
     fn wait_or_check(&self) -> Action {
-        if self.only_reads { Action::Wait { delay: self.retry_delay() } } else { Action::CheckOutcome }
+        match self.repetition {
+            Repetition::Read => Action::Wait { delay: self.retry_delay() },
+            Repetition::Recognised | Repetition::Decided => Action::CheckOutcome,
+        }
     }
 
-    pub(crate) fn only_reads(&self) -> bool {
-        self.only_reads
+    pub(crate) fn repetition(&self) -> Repetition {
+        self.repetition
+    }
+
+    /// Takes over whether an earlier attempt of the same call may have taken effect, and hands on whether one may have by now.
+    pub(crate) fn follows(&mut self, in_doubt: &mut bool) {
+        self.in_doubt = *in_doubt;
+        *in_doubt |= self.action_of_attempt() == Action::CheckOutcome;
     }
 
     pub(crate) fn from_status(method: &Method, status: Status) -> Box<Self> {
@@ -183,18 +203,27 @@ impl CallError {
             Origin::NotConnected | Origin::TlsRefused | Origin::Broken => (String::new(), Details::default()),
             Origin::TimedOut => (String::new(), Details::timed_out()),
         };
-        Box::new(Self { origin, code, message, details, only_reads: method.only_reads, cause: Cause::Status(status) })
+        Box::new(Self {
+            origin,
+            code,
+            message,
+            details,
+            repetition: method.repetition,
+            in_doubt: false,
+            cause: Cause::Status(status),
+        })
     }
 
     /// The connection can't be made, or used.
-    pub(crate) fn not_connected(only_reads: bool, error: tonic::transport::Error) -> Box<Self> {
+    pub(crate) fn not_connected(repetition: Repetition, error: tonic::transport::Error) -> Box<Self> {
         let origin = if is_tls_refusal(&error) { Origin::TlsRefused } else { Origin::NotConnected };
         Box::new(Self {
             origin,
             code: Code::Unavailable,
             message: String::new(),
             details: Details::default(),
-            only_reads,
+            repetition,
+            in_doubt: false,
             cause: Cause::Transport(error),
         })
     }
@@ -206,7 +235,8 @@ impl CallError {
             code: Code::DeadlineExceeded,
             message: String::new(),
             details: Details::timed_out(),
-            only_reads: method.only_reads,
+            repetition: method.repetition,
+            in_doubt: false,
             cause: Cause::None,
         })
     }
@@ -218,7 +248,8 @@ impl CallError {
             code: Code::Internal,
             message: String::new(),
             details: Details::default(),
-            only_reads: false,
+            repetition: Repetition::Decided,
+            in_doubt: false,
             cause: Cause::Decode(error),
         })
     }
@@ -365,6 +396,31 @@ mod tests {
         }
         let shutting_down = with_reason(Code::Unavailable, "SHUTTING_DOWN", "fieldseal");
         assert_eq!(CallError::from_status(&SET_KEY, shutting_down).action(), Action::Wait { delay: None });
+    }
+
+    #[test]
+    fn an_outcome_that_was_unknown_once_stays_so_until_the_server_says_more() {
+        let recognised = || SET_KEY.repeated(Repetition::Recognised);
+        let broken = || CallError::from_status(&recognised(), with_source(io::Error::other("reset")));
+        let answered = |code, reason| CallError::from_status(&recognised(), with_reason(code, reason, "fieldseal"));
+        let after = |first: Option<Box<CallError>>, mut last: Box<CallError>| {
+            let mut in_doubt = false;
+            if let Some(mut first) = first {
+                first.follows(&mut in_doubt);
+            }
+            last.follows(&mut in_doubt);
+            last.action()
+        };
+        let not_connected = || {
+            let error = ConnectError(Box::new(io::Error::new(io::ErrorKind::ConnectionRefused, "refused")));
+            CallError::from_status(&recognised(), with_source(error))
+        };
+        assert_eq!(after(None, not_connected()), Action::Wait { delay: None });
+        assert_eq!(after(Some(not_connected()), not_connected()), Action::Wait { delay: None });
+        assert_eq!(after(Some(broken()), not_connected()), Action::CheckOutcome);
+        assert_eq!(after(Some(broken()), answered(Code::Unavailable, "SHUTTING_DOWN")), Action::CheckOutcome);
+        // What was refused to a repetition had not been made.
+        assert_eq!(after(Some(broken()), answered(Code::Aborted, "ETAG_MISMATCH")), Action::FixCall);
     }
 
     #[test]

@@ -14,6 +14,8 @@ pub struct FieldViolation {
     pub field: String,
     /// What is wrong with it, for people.
     pub description: String,
+    /// What is wrong with it, for programs: `TOO_LONG`, or the reason of a rule of the entity. Empty where nothing was said.
+    pub reason: String,
 }
 
 #[derive(Debug)]
@@ -41,6 +43,7 @@ impl Details {
                 .map(|violation| FieldViolation {
                     field: violation.field.clone(),
                     description: violation.description.clone(),
+                    reason: violation.reason.clone(),
                 })
                 .collect();
         }

@@ -4,8 +4,25 @@
 //! So two different lists of parts never give the same bytes, whatever the parts hold, and no use can be taken for
 //! another.
 
+use std::borrow::Cow;
+
+use zeroize::Zeroizing;
+
 /// Bytes made of length-prefixed parts.
 pub(crate) struct Encoding(Vec<u8>);
+
+/// The encoding of parts that may be secret and as long as a request. In memory that is wiped, and that was never moved: growing would
+/// leave copies behind.
+pub(crate) fn wiped(label: &str, parts: &[Cow<'_, [u8]>]) -> Zeroizing<Vec<u8>> {
+    let all = || std::iter::once(label.as_bytes()).chain(parts.iter().map(|part| &**part));
+    let mut bytes = Zeroizing::new(Vec::with_capacity(all().map(|part| size_of::<u32>() + part.len()).sum()));
+    for part in all() {
+        let length = u32::try_from(part.len()).expect("a message on the wire is shorter than 4 GiB");
+        bytes.extend_from_slice(&length.to_be_bytes());
+        bytes.extend_from_slice(part);
+    }
+    bytes
+}
 
 impl Encoding {
     /// Begins with the label of this use.
@@ -30,7 +47,7 @@ impl Encoding {
 mod tests {
     use proptest::prelude::*;
 
-    use super::Encoding;
+    use super::{Encoding, wiped};
 
     fn encode(parts: &[Vec<u8>]) -> Vec<u8> {
         parts.iter().fold(Encoding::new("label"), |encoding, part| encoding.part(part)).into_bytes()
@@ -39,6 +56,14 @@ mod tests {
     #[test]
     fn lengths_precede_the_parts() {
         assert_eq!(Encoding::new("ab").part(b"").part(b"c").into_bytes(), b"\0\0\0\x02ab\0\0\0\0\0\0\0\x01c");
+    }
+
+    #[test]
+    fn what_is_wiped_is_encoded_alike_into_memory_that_never_grew() {
+        let parts: [Vec<u8>; 3] = [b"secret".to_vec(), Vec::new(), vec![7; 1_000]];
+        let encoded = wiped("label", &parts.clone().map(Into::into));
+        assert_eq!(*encoded, encode(&parts));
+        assert_eq!(encoded.capacity(), encoded.len());
     }
 
     proptest! {

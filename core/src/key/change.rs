@@ -9,14 +9,13 @@ use crate::{
     audit::AuditAction,
     crypto::{kek::KdfParameters, key_text, ring::KeyRing, secret::KeyText},
     deployment::Deployment,
-    id::Timestamp,
     identity::Caller,
-    key::{CurrentKey, KeyError, KeyWork, VALIDATE_ONLY, entry, quota, reencrypt, refuse, step},
+    key::{CurrentKey, KeyError, KeyWork, VALIDATE_ONLY, audited, entry, quota, reencrypt, step, times},
     key_change::NextStep,
     layout::{KEY_CHANGE, UNREADABLE_CELL},
     organization::{Keys, Organization, create::key_change_row, read_text, ring_rows, write_text},
     policy::{self, Permit},
-    store::{Commit, CommitError, Condition, Datum, Expect, Step, Unavailable, rows},
+    store::{Commit, CommitError, Condition, Datum, Expect, Step},
 };
 
 const QUOTA_INTERVAL_SECONDS: u64 = 3_600;
@@ -35,12 +34,8 @@ pub async fn change(
     validate_only: bool,
 ) -> Result<CurrentKey, KeyError> {
     let organization = &**work.organization();
-    match attempt(deployment, organization, caller, text, validate_only).await {
-        Ok(current) => Ok(current),
-        // What already failed for want of a record can't be recorded; what may have happened is read from the ring.
-        Err(error @ (KeyError::AuditUnavailable(_) | KeyError::Unavailable(_) | KeyError::Unknown(_))) => Err(error),
-        Err(error) => refuse(deployment, organization, caller, AuditAction::ChangeKey, error).await,
-    }
+    let outcome = attempt(deployment, organization, caller, text, validate_only).await;
+    audited(deployment, organization, caller, AuditAction::ChangeKey, outcome).await
 }
 
 async fn attempt(
@@ -64,7 +59,9 @@ async fn attempt(
         return unchanged(deployment, organization, caller, current, "already current").await;
     }
     let limit = deployment.key_limits.changes_per_hour;
-    quota(&change_times(organization).await?, deployment.now(), limit, QUOTA_INTERVAL_SECONDS)
+    // The first key, which the service made, is no change.
+    let changes = times(organization, KEY_CHANGE, Condition::greater("key_version", Datum::Integer(1))).await?;
+    quota(&changes, deployment.now(), limit, QUOTA_INTERVAL_SECONDS)
         .map_err(|retry_after_seconds| KeyError::ChangeQuota { limit, retry_after_seconds })?;
     key_text::check_rule(&text).map_err(|violations| KeyError::TextRule { violations, given_length: text.length() })?;
     if validate_only {
@@ -122,18 +119,4 @@ async fn commit(
         }
         Err(error) => Err(error.into()),
     }
-}
-
-/// When the key was changed; the first key, which the service made, is no change.
-async fn change_times(organization: &Organization) -> Result<Vec<Timestamp>, Unavailable> {
-    let changes =
-        rows(&*organization.store, KEY_CHANGE, &["time"], Condition::greater("key_version", Datum::Integer(1)));
-    Ok(changes
-        .await?
-        .into_iter()
-        .filter_map(|row| match row.first() {
-            Some(Datum::Time(time)) => Some(*time),
-            Some(_) | None => None,
-        })
-        .collect())
 }

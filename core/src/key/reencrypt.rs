@@ -44,7 +44,7 @@ pub enum Advance {
 /// Whether a re-encryption is unfinished and the key for it present, as far as is known without looking again.
 #[must_use]
 pub fn is_under_way(organization: &Organization) -> bool {
-    matches!(step(&organization.keys()), NextStep::Reseal(_) | NextStep::ForgetTexts)
+    organization.keys().is_some_and(|keys| matches!(step(&keys), NextStep::Reseal(_) | NextStep::ForgetTexts))
 }
 
 /// Takes the next step of the organization's re-encryption, if one is under way.

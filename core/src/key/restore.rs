@@ -17,12 +17,12 @@ use crate::{
     deployment::Deployment,
     id::Timestamp,
     identity::Caller,
-    key::{CurrentKey, KeyError, KeyWork, VALIDATE_ONLY, entry, quota, refuse},
+    key::{CurrentKey, KeyError, KeyWork, VALIDATE_ONLY, audited, entry, quota, times},
     layout::RESTORE_ATTEMPT,
     organization::{Keys, Organization, write_text},
     policy::{self, Permit},
     random,
-    store::{Commit, Condition, Datum, Expect, Step, Unavailable, rows},
+    store::{Commit, Condition, Datum, Expect, Step},
 };
 
 const QUOTA_INTERVAL_SECONDS: u64 = 900;
@@ -41,11 +41,8 @@ pub async fn restore(
     validate_only: bool,
 ) -> Result<CurrentKey, KeyError> {
     let organization = &**work.organization();
-    match attempt(deployment, organization, caller, text, validate_only).await {
-        Ok(current) => Ok(current),
-        Err(error @ (KeyError::AuditUnavailable(_) | KeyError::Unavailable(_) | KeyError::Unknown(_))) => Err(error),
-        Err(error) => refuse(deployment, organization, caller, AuditAction::RestoreKey, error).await,
-    }
+    let outcome = attempt(deployment, organization, caller, text, validate_only).await;
+    audited(deployment, organization, caller, AuditAction::RestoreKey, outcome).await
 }
 
 async fn attempt(
@@ -62,7 +59,8 @@ async fn attempt(
     };
     let limit = deployment.key_limits.restores_per_quarter_hour;
     let now = deployment.now();
-    quota(&attempt_times(organization).await?, now, limit, QUOTA_INTERVAL_SECONDS)
+    let attempts = times(organization, RESTORE_ATTEMPT, Condition::EVERYTHING).await?;
+    quota(&attempts, now, limit, QUOTA_INTERVAL_SECONDS)
         .map_err(|retry_after_seconds| KeyError::RestoreQuota { limit, retry_after_seconds })?;
     let given_length = text.length();
     key_text::check_restorable(&text).map_err(|violation| KeyError::TextNotRestorable { violation, given_length })?;
@@ -97,15 +95,4 @@ fn count_attempt(deployment: &Deployment, now: Timestamp) -> Step {
         table: RESTORE_ATTEMPT.into(),
         row: vec![("id".into(), Datum::Uuid(id)), ("time".into(), Datum::Time(now))],
     }
-}
-
-async fn attempt_times(organization: &Organization) -> Result<Vec<Timestamp>, Unavailable> {
-    let attempts = rows(&*organization.store, RESTORE_ATTEMPT, &["time"], Condition::EVERYTHING).await?;
-    Ok(attempts
-        .into_iter()
-        .filter_map(|row| match row.first() {
-            Some(Datum::Time(time)) => Some(*time),
-            Some(_) | None => None,
-        })
-        .collect())
 }

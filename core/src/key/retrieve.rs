@@ -5,7 +5,7 @@ use crate::{
     crypto::secret::KeyText,
     deployment::Deployment,
     identity::Caller,
-    key::{CurrentKey, KeyError, entry, refuse},
+    key::{CurrentKey, KeyError, audited, entry},
     organization::{Keys, Organization, read_text},
     policy::{self, Permit},
 };
@@ -20,21 +20,25 @@ pub async fn retrieve(
     _permit: Permit<policy::RetrieveKey>,
     caller: &Caller,
 ) -> Result<(KeyText, CurrentKey), KeyError> {
-    let action = AuditAction::RetrieveKey;
+    let outcome = attempt(deployment, organization, caller).await;
+    audited(deployment, organization, caller, AuditAction::RetrieveKey, outcome).await
+}
+
+async fn attempt(
+    deployment: &Deployment,
+    organization: &Organization,
+    caller: &Caller,
+) -> Result<(KeyText, CurrentKey), KeyError> {
     let ring = match organization.load_keys(deployment).await? {
         Keys::Active(ring) => ring,
-        Keys::Inactive(stored) => {
-            let wanted = stored.fingerprint();
-            return refuse(deployment, organization, caller, action, KeyError::NotPresent { wanted }).await;
-        }
-        Keys::Damaged => return refuse(deployment, organization, caller, action, KeyError::RingDamaged).await,
+        Keys::Inactive(stored) => return Err(KeyError::NotPresent { wanted: stored.fingerprint() }),
+        Keys::Damaged => return Err(KeyError::RingDamaged),
     };
     let Some((text, _)) = read_text(deployment, organization.id, &ring.stored().check).await? else {
-        let wanted = ring.fingerprint();
-        return refuse(deployment, organization, caller, action, KeyError::NotPresent { wanted }).await;
+        return Err(KeyError::NotPresent { wanted: ring.fingerprint() });
     };
     let current = CurrentKey { fingerprint: ring.fingerprint(), key_version: ring.version() };
-    let entry = entry(deployment, organization, Some(caller), action, Ok(current));
+    let entry = entry(deployment, organization, Some(caller), AuditAction::RetrieveKey, Ok(current));
     organization.record(entry).await.map_err(KeyError::unaudited)?;
     Ok((text, current))
 }

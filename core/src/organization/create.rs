@@ -27,7 +27,7 @@ use crate::{
 /// A row of the configuration database whose database may not exist yet.
 pub(super) const STATE_CREATING: &str = "creating";
 /// A row whose database exists.
-pub(super) const STATE_READY: &str = "ready";
+pub const STATE_READY: &str = "ready";
 
 /// Why an organization was not created.
 #[derive(Debug, thiserror::Error)]

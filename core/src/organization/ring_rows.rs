@@ -21,7 +21,10 @@ const COLUMNS: [&str; 10] = [
 ];
 
 /// Reads the ring: the outer error is the store's, the inner one says what is damaged.
-pub(crate) async fn read(store: &dyn Store) -> Result<Result<StoredRing, RingDamage>, Unavailable> {
+///
+/// # Errors
+/// If the store doesn't answer.
+pub async fn read(store: &dyn Store) -> Result<Result<StoredRing, RingDamage>, Unavailable> {
     // The ring row before the keys, and once more after them: a ring written in between is read again.
     loop {
         let before = rows(store, KEY_RING, &COLUMNS, Condition::EVERYTHING).await?;

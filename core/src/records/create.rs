@@ -1,18 +1,21 @@
 //! Create a record: defaults in, everything checked, encrypted attributes sealed.
+//!
+//! A repetition of a create is answered with the record of the first, also where the service drew its id.
 
 use crate::{
     deployment::Deployment,
     policy::{self, Permit},
     record::{Draft, Given, Record, check_create},
     records::{
-        ATTEMPTS, Place, Plan, RecordError, Refusal, exhausted, invalid_unless_empty, report_set, require_references,
-        require_ring, sealing_ring, stored_datum, table_of,
+        ATTEMPTS, Place, Plan, RecordError, Refusal, exhausted, invalid_unless_empty,
+        repetition::{self, Asked, Mode, Once, Verb},
+        report_set, require_references, require_ring, sealing_ring, stored_datum, table_of,
     },
     schema::Value,
     store::{Datum, Name, Step},
 };
 
-/// Creates the record at `place`, and answers with it.
+/// Creates the record at `place`, and answers with it. `id_origin` tells whose choice the place's id was.
 ///
 /// # Errors
 /// See [`RecordError`].
@@ -20,9 +23,46 @@ pub async fn create(
     deployment: &Deployment,
     _permit: Permit<policy::WriteRecords>,
     place: &Place,
+    id_origin: IdOrigin,
     mut draft: Draft,
+    mode: Mode<'_>,
 ) -> Result<Record, RecordError> {
+    let given: Vec<usize> = draft.given.keys().copied().collect();
     invalid_unless_empty(check_create(&place.entity, &mut draft))?;
+    let once = Once::of(deployment, mode, &asked(place, id_origin, &draft, &given))?;
+    let outcome = make(deployment, place, &draft, mode, once.as_ref()).await;
+    repetition::answer(deployment, place, once, outcome).await
+}
+
+/// Whose choice the id of a new record was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IdOrigin {
+    /// The caller's, who asks for this record and no other.
+    Caller,
+    /// The service's, which draws another for each call.
+    Service,
+}
+
+/// Defaults are left out, which the next version of a schema may have otherwise.
+fn asked<'a>(place: &'a Place, id_origin: IdOrigin, draft: &'a Draft, given: &[usize]) -> Asked<'a> {
+    let attribute = |index: &usize| Some((place.entity.attributes.get(*index)?, Some(draft.given.get(index)?)));
+    Asked {
+        verb: Verb::Create,
+        organization: place.organization.id,
+        entity: &place.entity,
+        named: (id_origin == IdOrigin::Caller).then_some(place.id),
+        etag_revision: None,
+        attributes: given.iter().filter_map(attribute).collect(),
+    }
+}
+
+async fn make(
+    deployment: &Deployment,
+    place: &Place,
+    draft: &Draft,
+    mode: Mode<'_>,
+    once: Option<&Once>,
+) -> Result<Record, RecordError> {
     let seals = draft.given.values().any(|given| matches!(given, Given::Secret(_)));
     for _ in 0..ATTEMPTS {
         let ring = if seals { Some(sealing_ring(deployment, &place.organization).await?) } else { None };
@@ -40,11 +80,14 @@ pub async fn create(
             }
         }
         let mut plan = Plan::default();
+        if let Some(once) = once {
+            once.remember(&mut plan, place.id);
+        }
         require_ring(&mut plan, ring.as_ref());
-        require_references(&mut plan, deployment, place, clear_values(&draft));
+        require_references(&mut plan, deployment, place, clear_values(draft));
         let insert = Step::Insert { table: table_of(&place.entity), row };
         plan.step(insert, Refusal::Answer(RecordError::AlreadyExists));
-        match plan.commit(&place.organization).await? {
+        match plan.commit(&place.organization, mode).await? {
             None => {
                 let mut record = Record {
                     id: place.id,
@@ -53,12 +96,12 @@ pub async fn create(
                     update_time: now,
                     values: vec![None; place.entity.attributes.len()],
                 };
-                for (index, value) in clear_values(&draft) {
+                for (index, value) in clear_values(draft) {
                     if let Some(slot) = record.values.get_mut(index) {
                         *slot = Some(value);
                     }
                 }
-                report_set(&place.entity, &mut record.values, |name| is_given(place, &draft, name));
+                report_set(&place.entity, &mut record.values, |name| is_given(place, draft, name));
                 return Ok(record);
             }
             Some(Refusal::StaleRing) => {

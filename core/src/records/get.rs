@@ -1,15 +1,16 @@
 //! Get a record.
 
 use crate::{
+    mask::ReadMask,
     policy::{self, Permit},
     record::Record,
-    records::{Place, RecordError, read_record},
+    records::{Place, RecordError, read_fields},
 };
 
-/// The record, without its encrypted attributes.
+/// The record without its encrypted attributes, as far as the mask wants it.
 ///
 /// # Errors
 /// [`RecordError::NotFound`], [`RecordError::Unavailable`].
-pub async fn get(_permit: Permit<policy::ReadRecords>, place: &Place) -> Result<Record, RecordError> {
-    read_record(place).await?.ok_or(RecordError::NotFound)
+pub async fn get(_permit: Permit<policy::ReadRecords>, place: &Place, mask: &ReadMask) -> Result<Record, RecordError> {
+    read_fields(place, mask).await?.ok_or(RecordError::NotFound)
 }

@@ -1,19 +1,58 @@
-//! List records, page by page, in the order of their ids.
+//! List records, page by page: those that a filter selects, in an order, as far as a mask wants them.
 
 use std::sync::Arc;
 
 use crate::{
     deployment::Deployment,
-    id::RecordId,
+    filter::{Filter, FilterError, FilterProblem},
     identity::Identity,
+    mask::ReadMask,
+    order::Order,
     organization::Organization,
     page::{self, PageContext},
     policy::{self, Permit},
-    record::Record,
+    record::{Problem, Record, Violation},
     records::{RecordError, parse_row, record_columns, table_of},
     schema::Entity,
-    store::{Condition, Datum, Direction, Select},
+    store::{Condition, Row, Select},
 };
+
+/// Which records a list has, and in which order.
+pub struct Query<'a> {
+    rows: Condition,
+    order: Order,
+    /// As they were written, for the page token.
+    filter: &'a str,
+    order_by: &'a str,
+}
+
+impl<'a> Query<'a> {
+    /// Reads a filter and an order of this entity; empty ones stand for every record, and for the order of ids.
+    ///
+    /// # Errors
+    /// Everything that is wrong with both.
+    pub fn parse(
+        filter: &'a str,
+        order_by: &'a str,
+        entity: &Entity,
+        organization: &str,
+    ) -> Result<Query<'a>, Vec<Violation>> {
+        let rows = Filter::parse(filter, entity, organization).map_err(|error| filter_violation(entity, error));
+        match (rows, Order::parse(order_by, entity)) {
+            (Ok(rows), Ok(order)) => Ok(Query { rows: rows.condition(), order, filter, order_by }),
+            (rows, order) => Err(rows.err().into_iter().chain(order.err().into_iter().flatten()).collect()),
+        }
+    }
+}
+
+fn filter_violation(entity: &Entity, error: FilterError) -> Violation {
+    let problem = if let FilterProblem::Encrypted { attribute } = error.problem {
+        Problem::Encrypted { entity: entity.name.clone(), attribute }
+    } else {
+        Problem::Filter(error)
+    };
+    Violation::new("filter", problem)
+}
 
 /// A page wanted.
 pub struct Page<'a> {
@@ -21,6 +60,10 @@ pub struct Page<'a> {
     pub size: u32,
     /// The token that the page before came with; empty for the first page.
     pub token: &'a str,
+    /// Which fields of the records.
+    pub mask: &'a ReadMask,
+    /// Whether to count the records of all pages.
+    pub count: bool,
     /// The rpc, which the token is bound to.
     pub method: &'a str,
     /// The caller, whom the token is bound to.
@@ -33,9 +76,14 @@ pub struct Listed {
     pub records: Vec<Record>,
     /// Empty on the last page.
     pub next_page_token: String,
+    /// How many records all pages have, at the time of this one, if that was asked for.
+    pub total_size: Option<u64>,
 }
 
 /// One page of an entity's records.
+///
+/// The next page begins after the last record's keys, wherever that record is by then. So what stays as it is, is on exactly one page,
+/// whatever is created, deleted or moved by an update between two of them.
 ///
 /// # Errors
 /// [`RecordError::PageToken`], [`RecordError::Unavailable`].
@@ -44,32 +92,55 @@ pub async fn list(
     _permit: Permit<policy::ReadRecords>,
     organization: &Organization,
     entity: &Arc<Entity>,
+    query: Query<'_>,
     wanted: Page<'_>,
 ) -> Result<Listed, RecordError> {
     let root_key = &*deployment.ports.root_key;
+    let Query { rows, order, filter, order_by } = query;
     let parent = format!("{}/{}", organization.resource_name(), entity.collection);
-    let context = PageContext { method: wanted.method, parent: &parent, identity: wanted.identity };
-    let rows = if wanted.token.is_empty() {
-        Condition::EVERYTHING
+    let context = PageContext { method: wanted.method, parent: &parent, filter, order_by, identity: wanted.identity };
+    let after = if wanted.token.is_empty() {
+        None
     } else {
-        let after: RecordId = page::after(root_key, &context, wanted.token)?.ok_or(RecordError::PageToken)?;
-        Condition::greater("id", Datum::Uuid(after.uuid()))
+        let cursor = page::cursor(root_key, &context, wanted.token)?.ok_or(RecordError::PageToken)?;
+        Some(order.after(&cursor).ok_or(RecordError::PageToken)?)
     };
-    // One more than wanted tells whether there is a next page.
+    let total_size =
+        if wanted.count { Some(organization.store.count(table_of(entity), rows.clone()).await?) } else { None };
+
+    let mut columns = record_columns(entity, wanted.mask);
+    columns.extend(order.columns());
     let select = Select {
         table: table_of(entity),
-        columns: record_columns(entity),
-        rows,
-        order: vec![("id".into(), Direction::Ascending)],
+        columns,
+        rows: both(rows, after),
+        order: order.to_store(),
+        // One more than wanted tells whether there is a next page.
         limit: wanted.size.saturating_add(1),
     };
-    let found = organization.store.select(select).await?;
+    let mut found = organization.store.select(select).await?;
     let size = usize::try_from(wanted.size).unwrap_or(usize::MAX);
     let more = found.len() > size;
-    let records = found.into_iter().take(size).map(|row| parse_row(entity, row)).collect::<Result<Vec<_>, _>>()?;
-    let next_page_token = match records.last() {
-        Some(last) if more => page::token(root_key, &context, last.id)?,
+    found.truncate(size);
+    let next_page_token = match found.last() {
+        Some(last) if more => page::token(root_key, &context, &cursor(&order, last))?,
         Some(_) | None => String::new(),
     };
-    Ok(Listed { records, next_page_token })
+    let records = found.into_iter().map(|row| parse_row(entity, wanted.mask, row)).collect::<Result<Vec<_>, _>>()?;
+    Ok(Listed { records, next_page_token, total_size })
+}
+
+/// Conditions without a word too much: a plain list stays a plain comparison of ids.
+fn both(rows: Condition, after: Option<Condition>) -> Condition {
+    match after {
+        None => rows,
+        Some(after) if rows == Condition::EVERYTHING => after,
+        Some(after) => rows.and(after),
+    }
+}
+
+/// The cursor of a row, which ends with the columns of the order.
+fn cursor(order: &Order, row: &Row) -> Vec<u8> {
+    let start = row.len().saturating_sub(order.columns().len());
+    Order::cursor(row.get(start..).unwrap_or_default())
 }

@@ -74,6 +74,7 @@ fn refusal_word(error: &RecordError) -> &'static str {
         | RecordError::PageToken
         | RecordError::AlreadyExists
         | RecordError::EtagMismatch
+        | RecordError::RequestIdReused
         | RecordError::ReferenceInUse { .. }
         | RecordError::AuditUnavailable(_)
         | RecordError::Unavailable(_)

@@ -1,7 +1,8 @@
 //! Update a record: what the mask touches changes, everything else stays as it is.
 //!
 //! The record is read, changed and written back on the condition that its revision is still the one read; so the answer is exactly what
-//! was stored. Without an etag a write that came in between is built upon; with one it is refused.
+//! was stored. Without an etag a write that came in between is built upon; with one it is refused. A repetition of an update is answered
+//! with the record as it is now, whatever the etag of the first.
 
 use crate::{
     deployment::Deployment,
@@ -9,8 +10,10 @@ use crate::{
     record::{Draft, Given, Record, Touched, check_update},
     records::{
         ATTEMPTS, Place, Plan, RecordError, Refusal, exhausted, invalid_unless_empty, is_record, read_record,
+        repetition::{self, Asked, Mode, Once, Verb},
         require_references, require_ring, sealing_ring, stored_datum, table_of,
     },
+    rule,
     schema::{Kind, Value},
     store::{Assignment, Condition, Datum, Expect, Step},
 };
@@ -26,8 +29,37 @@ pub async fn update(
     draft: &Draft,
     touched: &Touched,
     etag_revision: Option<i64>,
+    mode: Mode<'_>,
 ) -> Result<Record, RecordError> {
     invalid_unless_empty(check_update(&place.entity, draft, touched))?;
+    let attribute = |index: &usize| Some((place.entity.attributes.get(*index)?, draft.given.get(index)));
+    let asked = Asked {
+        verb: Verb::Update,
+        organization: place.organization.id,
+        entity: &place.entity,
+        named: Some(place.id),
+        etag_revision,
+        attributes: touched.iter().filter_map(attribute).collect(),
+    };
+    let once = Once::of(deployment, mode, &asked)?;
+    let change = Change { draft, touched, etag_revision };
+    let outcome = make(deployment, place, &change, mode, once.as_ref()).await;
+    repetition::answer(deployment, place, once, outcome).await
+}
+
+struct Change<'a> {
+    draft: &'a Draft,
+    touched: &'a Touched,
+    etag_revision: Option<i64>,
+}
+
+async fn make(
+    deployment: &Deployment,
+    place: &Place,
+    &Change { draft, touched, etag_revision }: &Change<'_>,
+    mode: Mode<'_>,
+    once: Option<&Once>,
+) -> Result<Record, RecordError> {
     let secret = |index: &usize| matches!(draft.given.get(index), Some(Given::Secret(_)));
     let seals = touched.iter().any(secret);
     for _ in 0..ATTEMPTS {
@@ -50,12 +82,16 @@ pub async fn update(
             set.push(Assignment::Set(attribute.storage_name.clone().into(), datum));
             apply(place, &mut record, *index, given);
         }
+        invalid_unless_empty(rule::check_update(&place.entity, &record, touched))?;
         let mut plan = Plan::default();
+        if let Some(once) = once {
+            once.remember(&mut plan, place.id);
+        }
         require_ring(&mut plan, ring.as_ref());
         require_references(&mut plan, deployment, place, touched_values(draft, touched));
         let update = Step::Update { table: table_of(&place.entity), rows: unmoved, set, expect: Expect::One };
         plan.step(update, Refusal::Moved);
-        match plan.commit(&place.organization).await? {
+        match plan.commit(&place.organization, mode).await? {
             None => return Ok(record),
             Some(Refusal::StaleRing) => {
                 place.organization.load_keys(deployment).await?;

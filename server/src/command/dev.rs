@@ -2,13 +2,13 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    path::{Path, PathBuf},
+    path::PathBuf,
 };
 
 use clap::Args;
 use fieldseal_server::development::{Development, ORGANIZATION, Person};
 
-use super::Failure;
+use super::{Failure, quoted, quoted_path};
 
 /// What `dev` takes.
 #[derive(Debug, Args)]
@@ -147,30 +147,9 @@ fn reachable(address: SocketAddr) -> String {
     }
 }
 
-fn quoted_path(path: &Path) -> String {
-    quoted(&path.to_string_lossy())
-}
-
-/// One word of a POSIX shell, whatever is in it.
-fn quoted(text: &str) -> String {
-    let needs_no_quotes = |character: char| character.is_ascii_alphanumeric() || "/._-:@".contains(character);
-    if !text.is_empty() && text.chars().all(needs_no_quotes) {
-        return text.to_owned();
-    }
-    format!("'{}'", text.replace('\'', r"'\''"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_word_stays_a_word() {
-        assert_eq!(quoted("/srv/field-seal.d/ca.pem"), "/srv/field-seal.d/ca.pem");
-        assert_eq!(quoted("/home/ada lovelace"), "'/home/ada lovelace'");
-        assert_eq!(quoted("it's"), r"'it'\''s'");
-        assert_eq!(quoted(""), "''");
-    }
 
     #[test]
     fn the_address_printed_is_one_that_the_certificate_names() {

@@ -12,10 +12,11 @@ use super::Failure;
 #[command(after_help = "\
 Examples:
   fieldseal-server serve --config /etc/fieldseal/fieldseal.toml
+  FIELDSEAL_CONFIG=/etc/fieldseal/fieldseal.toml fieldseal-server serve
 
-SIGTERM or SIGINT ends the server when the calls that run are answered; a second one ends it at once.
-SIGHUP makes it look at its configuration, certificates and revocation lists; it does so by itself every few seconds.
-A commented configuration to start from: run `fieldseal-server dev` once and look at fieldseal-dev/fieldseal.toml.")]
+SIGTERM or SIGINT ends the server when the calls that run are answered; a second one ends it at once. Where systemd runs it, it says when
+it is ready and when it ends (Type=notify). SIGHUP makes it look at its configuration, certificates and revocation lists, which it also
+does by itself every few seconds. A commented configuration to start from: fieldseal-server init.")]
 pub(super) struct ServeArguments {
     /// The configuration, a TOML file.
     #[arg(long, value_name = "FILE", env = "FIELDSEAL_CONFIG")]

@@ -1,4 +1,4 @@
-//! From the file as written to a configuration that needs no more checking, or to everything that is wrong with it.
+//! From the file as written to a configuration, and to everything that is wrong with it: nothing, if it needs no more checking.
 //!
 //! Touches no file and no network.
 
@@ -6,7 +6,7 @@ use std::{
     collections::BTreeSet,
     fmt::Display,
     net::SocketAddr,
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
 };
 
 use fieldseal_core::{
@@ -16,15 +16,25 @@ use fieldseal_core::{
 use tracing::level_filters::LevelFilter;
 
 use super::{
-    Config, DEFAULT_ADDRESS, Fault, Faults, Listen, Log, RootKey, Source, Tls, TlsVersion,
+    Config, DEFAULT_ADDRESS, Fault, Faults, Listen, Log, LogFormat, RootKey, Source, Tls, TlsVersion,
     file::{BindingSection, ConfigFile, ListenSection, LogSection, RootKeySection, TlsSection},
 };
+
+/// What a path begins with if systemd loads it: what follows is the credential's name.
+pub(crate) const CREDENTIAL: &str = "credential:";
 
 /// In a binding's `organizations`: all of them.
 const ALL_ORGANIZATIONS: &str = "*";
 
-pub(super) fn check(file: ConfigFile, source: Source, folder: &Path) -> Result<Config, Faults> {
-    let mut check = Check { folder, faults: Faults::default() };
+/// `folder` is where relative paths start, `credentials` where systemd put what it loaded, and `faults` what was found before.
+pub(super) fn check(
+    file: ConfigFile,
+    source: Source,
+    folder: &Path,
+    credentials: Option<&Path>,
+    faults: Faults,
+) -> (Config, Faults) {
+    let mut check = Check { folder, credentials, faults };
     let config = Config {
         source,
         data_dir: check.path("data_dir", file.data_dir),
@@ -40,7 +50,7 @@ pub(super) fn check(file: ConfigFile, source: Source, folder: &Path) -> Result<C
             .collect(),
         log: check.log(file.log),
     };
-    if check.faults.0.is_empty() { Ok(config) } else { Err(check.faults) }
+    (config, check.faults)
 }
 
 impl Faults {
@@ -50,9 +60,10 @@ impl Faults {
     }
 }
 
-/// Every method notes what is wrong and answers with something that will not be used then.
+/// Every method notes what is wrong, and answers then with a default or an empty path.
 struct Check<'a> {
     folder: &'a Path,
+    credentials: Option<&'a Path>,
     faults: Faults,
 }
 
@@ -153,11 +164,22 @@ impl Check<'_> {
                 LevelFilter::INFO
             }),
         };
-        Log { level }
+        let format = match section.format.as_deref() {
+            None | Some("text") => LogFormat::Text,
+            Some("json") => LogFormat::Json,
+            Some(other) => {
+                self.faults.add("log.format", format!("`{other}` is neither \"text\" nor \"json\""));
+                LogFormat::Text
+            }
+        };
+        Log { level, format }
     }
 
     fn path(&mut self, setting: &str, path: Option<PathBuf>) -> PathBuf {
         match path {
+            Some(path) if path.to_str().is_some_and(|path| path.starts_with(CREDENTIAL)) => {
+                self.credential(setting, &path).unwrap_or_default()
+            }
             // Collecting the components drops a `.` in the middle or at the end.
             Some(path) if !path.as_os_str().is_empty() => self.folder.join(path).components().collect(),
             Some(_) => {
@@ -169,6 +191,23 @@ impl Check<'_> {
                 PathBuf::new()
             }
         }
+    }
+
+    /// The file that systemd made of a credential.
+    fn credential(&mut self, setting: &str, path: &Path) -> Option<PathBuf> {
+        let name = path.to_str()?.strip_prefix(CREDENTIAL)?;
+        if !matches!(Path::new(name).components().collect::<Vec<_>>()[..], [Component::Normal(part)] if part == name) {
+            self.faults.add(setting, format!("what follows `{CREDENTIAL}` must be a name, without a folder"));
+            return None;
+        }
+        let Some(folder) = self.credentials else {
+            let problem = format!(
+                "systemd loaded no credentials ($CREDENTIALS_DIRECTORY isn't set): run this as a unit with LoadCredential={name}:/path/to/file"
+            );
+            self.faults.add(setting, problem);
+            return None;
+        };
+        Some(folder.join(name))
     }
 }
 

@@ -1,12 +1,76 @@
-//! The configuration file as it is written: what may stand where. What it means, and whether it makes sense, is `check`'s matter.
+//! The configuration file as it is written: every setting but the limits, each declared once.
 //!
-//! Values that aren't plain numbers or paths stay text here, so that one that is wrong doesn't hide the next.
+//! From a declaration come the field that the value is read into, what the commented configuration and the reference say, and what
+//! names and types are checked by. What a value means, and whether it makes sense, is `check`'s matter: values that aren't plain
+//! numbers or paths stay text here, so that one that is wrong doesn't hide the next.
 
-use std::path::PathBuf;
+use std::{borrow::Cow, path::PathBuf};
 
 use serde::Deserialize;
 
-use super::limits::LimitsSection;
+use super::{
+    limits::{self, LimitsSection},
+    setting::{Kind, Otherwise, Section, Setting, TakenUp},
+};
+
+/// The settings of a section: `name: Kind, which values, what holds otherwise, when a change is taken up;`
+macro_rules! settings {
+    ($($(#[doc = $doc:literal])+ $name:ident: $kind:ident, $range:literal, $otherwise:ident$(($value:literal))?, $taken_up:ident;)+) => {
+        &[$(Setting {
+            name: stringify!($name),
+            kind: Kind::$kind,
+            range: Cow::Borrowed($range),
+            unit: "",
+            otherwise: otherwise!($otherwise $($value)?),
+            taken_up: TakenUp::$taken_up,
+            doc: &[$($doc),+],
+        },)+]
+    };
+}
+
+/// A section: the struct that it is read into, and what is told about it.
+macro_rules! section {
+    ($(#[doc = $about:literal])+ $section:ident { $($(#[doc = $doc:literal])+ $name:ident: $kind:ident, $range:literal, $otherwise:ident$(($value:literal))?, $taken_up:ident;)+ }) => {
+        $(#[doc = $about])+
+        #[derive(Debug, Default, Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        pub(super) struct $section {
+            $(pub(super) $name: field!($kind),)+
+        }
+
+        impl $section {
+            const ABOUT: &[&str] = &[$($about),+];
+            const SETTINGS: &[Setting] = settings! {
+                $($(#[doc = $doc])+ $name: $kind, $range, $otherwise$(($value))?, $taken_up;)+
+            };
+        }
+    };
+}
+
+macro_rules! field {
+    (Path) => { Option<PathBuf> };
+    (Paths) => { Vec<PathBuf> };
+    (Text) => { Option<String> };
+    (Texts) => { Vec<String> };
+}
+
+macro_rules! otherwise {
+    (Required) => {
+        Otherwise::Required
+    };
+    (Nothing $value:literal) => {
+        Otherwise::Nothing($value)
+    };
+    (Is $value:literal) => {
+        Otherwise::Is(Cow::Borrowed($value))
+    };
+}
+
+/// What stands before all sections.
+const BEFORE_SECTIONS: &[Setting] = settings! {
+    /// The folder of configuration.db and organizations/. Only the server's own user needs to get in.
+    data_dir: Path, "a folder of mode 0700, made if there is none", Required, AtStart;
+};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -20,39 +84,85 @@ pub(super) struct ConfigFile {
     pub(super) log: LogSection,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(super) struct ListenSection {
-    pub(super) address: Option<String>,
-    pub(super) plaintext_address: Option<String>,
+section! {
+    /// Where calls come in.
+    ListenSection {
+        /// Where calls are taken, with TLS: IP:port. Port 0 takes a free one and prints it.
+        address: Text, "IP:port", Is(r#""127.0.0.1:7443""#), AtStart;
+
+        /// A second listener without TLS, for probes. It answers grpc.health.v1.Health, and everything else with HTTPS_REQUIRED.
+        plaintext_address: Text, "IP:port", Nothing(r#""127.0.0.1:7080""#), AtStart;
+    }
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(super) struct TlsSection {
-    pub(super) certificate: Option<PathBuf>,
-    pub(super) key: Option<PathBuf>,
-    pub(super) client_ca: Option<PathBuf>,
-    pub(super) client_crl: Option<PathBuf>,
-    pub(super) minimum_version: Option<String>,
+section! {
+    /// How TLS is spoken, and whose client certificates are believed. Files are PEM; "credential:NAME" is one that systemd loaded.
+    TlsSection {
+        /// The server's certificate, followed by those between it and its CA.
+        certificate: Path, "a PEM file, or \"credential:NAME\"", Required, AtReload;
+
+        /// The private key of the certificate, unencrypted.
+        key: Path, "a PEM file, or \"credential:NAME\"", Required, AtReload;
+
+        /// The CAs whose client certificates are believed.
+        client_ca: Path, "a PEM file, or \"credential:NAME\"", Required, AtReload;
+
+        /// Certificate revocation lists of those CAs. With them, every CA that issued one of a client's certificates needs a list here, or
+        /// the client is refused. A list past its time goes on being used, and the log warns.
+        client_crl: Path, "a PEM file, or \"credential:NAME\"", Nothing(r#""crl.pem""#), AtReload;
+
+        /// The oldest version of TLS spoken: "1.3" or "1.2".
+        minimum_version: Text, "\"1.3\" or \"1.2\"", Is(r#""1.3""#), AtReload;
+    }
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(super) struct RootKeySection {
-    pub(super) files: Vec<PathBuf>,
+section! {
+    /// The deployment's own key, which seals the encryption keys' texts in configuration.db.
+    RootKeySection {
+        /// Files of 32 random bytes that only their owner may read (mode 0600 or 0400), in folders that nobody else may write to.
+        /// "credential:NAME" is one that systemd loaded. The first seals, all open.
+        /// Without them the keys have to be restored by hand: keep a copy elsewhere.
+        files: Paths, "at least one file, none twice", Required, AtStart;
+    }
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(super) struct BindingSection {
-    pub(super) identity: Option<String>,
-    pub(super) role: Option<String>,
-    pub(super) organizations: Vec<String>,
+section! {
+    /// Who has which role where. Nobody else may do anything.
+    BindingSection {
+        /// From a client certificate its SPIFFE id, else its first DNS name, else its common name.
+        identity: Text, "\"spiffe:…\", \"dns:…\" or \"cn:…\"", Required, AtReload;
+
+        /// What they may do, or one of the key privileges by itself.
+        role: Text, "\"system-administrator\", \"record-writer\", \"record-reader\", \"mail-connector\", \"auditor\", \"prvReadSqlEncryptionKey\", \"prvChangeSqlEncryptionKey\" or \"prvRestoreSqlEncryptionKey\"", Required, AtReload;
+
+        /// Where: names of organizations, or ["*"] for all, those to come included.
+        organizations: Texts, "names, or [\"*\"]", Required, AtReload;
+    }
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(super) struct LogSection {
-    pub(super) level: Option<String>,
+section! {
+    /// What goes to stderr.
+    LogSection {
+        /// "off", "error", "warn", "info", "debug" or "trace", for Fieldseal's own events. "info" has a line for each call, "debug" also
+        /// one for each health check. The libraries under it never go below "warn", since in detail they may tell what a caller sent.
+        level: Text, "\"off\", \"error\", \"warn\", \"info\", \"debug\" or \"trace\"", Is(r#""info""#), AtReload;
+
+        /// "text" for people, or "json" for programs: an object a line.
+        format: Text, "\"text\" or \"json\"", Is(r#""text""#), AtStart;
+    }
+}
+
+/// Every section with every setting, in the order of the file.
+pub fn sections() -> Vec<Section> {
+    let section =
+        |name, about, settings: &[Setting]| Section { name, repeated: false, about, settings: settings.to_vec() };
+    vec![
+        section("", &[], BEFORE_SECTIONS),
+        section("listen", ListenSection::ABOUT, ListenSection::SETTINGS),
+        section("tls", TlsSection::ABOUT, TlsSection::SETTINGS),
+        section("root_key", RootKeySection::ABOUT, RootKeySection::SETTINGS),
+        section("limits", &[" Every bound."], &limits::settings()),
+        section("log", LogSection::ABOUT, LogSection::SETTINGS),
+        Section { repeated: true, ..section("bindings", BindingSection::ABOUT, BindingSection::SETTINGS) },
+    ]
 }

@@ -7,7 +7,10 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::Faults;
+use super::{
+    Faults,
+    setting::{Kind, Otherwise, Setting, TakenUp},
+};
 
 macro_rules! limits {
     ($($(#[doc = $doc:literal])+ $name:ident: $default:literal within $minimum:literal to $maximum:literal, $unit:literal;)+) => {
@@ -138,6 +141,13 @@ limits! {
 
     /// How long a re-encryption rests after each transaction, to leave the disk to others.
     reencryption_pause_ms: 0 within 0 to 60_000, "milliseconds";
+
+    /// Organizations' databases open at once. Of more, those that were not used for the longest time are closed until they are needed.
+    /// Each takes a thread, some MB of memory and up to 12 file descriptors: mind `ulimit -n`.
+    databases_open_max: 64 within 1 to 10_000, "databases";
+
+    /// After how long without a call an organization's database is closed and its keys leave memory. The next call opens it within milliseconds.
+    database_idle_max_seconds: 300 within 1 to 86_400, "seconds";
 }
 
 /// One limit as it is described to people.
@@ -217,6 +227,26 @@ impl Limits {
     pub fn reencryption_pause(&self) -> Duration {
         Duration::from_millis(self.reencryption_pause_ms.into())
     }
+
+    /// See [`Limits::database_idle_max_seconds`].
+    #[must_use]
+    pub fn database_idle_max(&self) -> Duration {
+        Duration::from_secs(self.database_idle_max_seconds.into())
+    }
+}
+
+/// The limits as settings.
+pub(super) fn settings() -> Vec<Setting> {
+    let setting = |limit: &Limit| Setting {
+        name: limit.name,
+        kind: Kind::Integer,
+        range: format!("{} to {}", limit.minimum, limit.maximum).into(),
+        unit: limit.unit,
+        otherwise: Otherwise::Is(limit.default.to_string().into()),
+        taken_up: TakenUp::AtStart,
+        doc: limit.doc,
+    };
+    LIMITS.iter().map(setting).collect()
 }
 
 fn in_range(limit: &Limit, given: Option<i64>, faults: &mut Faults) -> u32 {

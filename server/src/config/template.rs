@@ -4,9 +4,11 @@
 
 use std::fmt::Write;
 
+use toml::Value;
+
 use super::{
-    DEFAULT_ADDRESS,
-    limits::{LIMITS, Limit},
+    file::sections,
+    setting::{Kind, Otherwise, Section, Setting},
 };
 
 /// What a new configuration says. Paths are relative to its folder.
@@ -14,16 +16,8 @@ use super::{
 pub struct Template<'a> {
     /// The first line: what this file is.
     pub title: &'a str,
-    /// See [`super::Config::data_dir`].
-    pub data_dir: &'a str,
-    /// See [`super::Tls::certificate`].
-    pub certificate: &'a str,
-    /// See [`super::Tls::key`].
-    pub key: &'a str,
-    /// See [`super::Tls::client_ca`].
-    pub client_ca: &'a str,
-    /// See [`super::RootKey::files`].
-    pub root_key: &'a str,
+    /// Settings with their values, `tls.key` for example. Those that are required are among them.
+    pub given: &'a [(&'a str, Value)],
     /// Identities and their roles, in all organizations.
     pub bindings: &'a [(String, &'a str)],
 }
@@ -32,73 +26,93 @@ impl Template<'_> {
     /// The text of the file.
     #[must_use]
     pub fn render(&self) -> String {
-        let Self { title, data_dir, certificate, key, client_ca, root_key, bindings } = self;
-        let bindings: String = bindings.iter().map(|(identity, role)| binding(identity, role)).collect();
-        let limits: String = LIMITS.iter().map(limit).collect();
-        format!(
-            r#"# {title}
-#
-# Every setting is here; one that is commented out shows its default. Relative paths start at this file's folder.
-# A change of [tls], with what is in its files, of [log] and of the bindings takes effect while the server runs: at SIGHUP, or by itself
-# some seconds later. All else waits for the next start, and the log says so. What can't be used is reported there and changes nothing.
-
-# The folder of configuration.db and organizations/. Only the server's own user needs to get in.
-data_dir = "{data_dir}"
-
-[listen]
-# Where calls are taken, with TLS: IP:port. Port 0 takes a free one and prints it.
-# address = "{DEFAULT_ADDRESS}"
-
-# A second listener without TLS, for probes. It answers grpc.health.v1.Health, and everything else with HTTPS_REQUIRED. Default: none.
-# plaintext_address = "127.0.0.1:7080"
-
-[tls]
-# The server's certificate in PEM, followed by those between it and its CA, and the private key of it.
-certificate = "{certificate}"
-key = "{key}"
-
-# The CAs, in PEM, whose client certificates are believed.
-client_ca = "{client_ca}"
-
-# Certificate revocation lists in PEM. With them, every CA that issued one of a client's certificates needs a list here, or the client is
-# refused. A list past its time goes on being used, and the log warns. Default: none, and nothing is revoked.
-# client_crl = "crl.pem"
-
-# The oldest version of TLS spoken: "1.3" or "1.2".
-# minimum_version = "1.3"
-
-[root_key]
-# Files of 32 random bytes, mode 0600, that seal the encryption keys' texts in configuration.db. The first seals, all open.
-# Without them the keys have to be restored by hand: keep a copy elsewhere.
-files = ["{root_key}"]
-
-[limits]
-{limits}[log]
-# What goes to stderr: "off", "error", "warn", "info", "debug" or "trace".
-# level = "info"
-
-# Who has which role where. Nobody else may do anything.
-#   identity        "spiffe:…", "dns:…" or "cn:…": from a client certificate its SPIFFE id, else its first DNS name, else its common name
-#   role            "system-administrator", "record-writer", "record-reader", "mail-connector" or "auditor", or one of the key privileges:
-#                   "prvReadSqlEncryptionKey", "prvChangeSqlEncryptionKey", "prvRestoreSqlEncryptionKey"
-#   organizations   their names, or ["*"] for all, those to come included
-{bindings}"#
-        )
+        let mut text = format!(
+            "# {}\n#\n\
+             # Every setting is here; one that is commented out shows its default. Relative paths start at this file's folder.\n\
+             # A change of [tls], with what is in its files, of log.level and of the bindings takes effect while the server runs: at\n\
+             # SIGHUP, or by itself some seconds later. All else waits for the next start.\n\n",
+            self.title
+        );
+        for section in sections() {
+            if section.repeated {
+                self.write_bindings(&mut text, &section)
+            } else {
+                self.write_section(&mut text, &section)
+            }
+        }
+        text
     }
-}
 
-fn limit(limit: &Limit) -> String {
-    let Limit { name, unit, default, minimum, maximum, doc } = limit;
-    let mut text = String::new();
-    for line in *doc {
-        let _infallible = writeln!(text, "#{line}");
+    fn write_section(&self, text: &mut String, section: &Section) {
+        if !section.name.is_empty() {
+            comment(text, section.about);
+            push(text, &format!("[{}]", section.name));
+        }
+        for setting in &section.settings {
+            self.write_setting(text, section.name, setting);
+        }
     }
-    let _infallible = writeln!(text, "# {minimum} to {maximum} {unit}, {default} by default.\n# {name} = {default}\n");
-    text
+
+    fn write_setting(&self, text: &mut String, section: &str, setting: &Setting) {
+        comment(text, setting.doc);
+        let otherwise = match &setting.otherwise {
+            Otherwise::Is(value) => Some(value.as_ref()),
+            Otherwise::Nothing(value) => Some(*value),
+            Otherwise::Required => None,
+        };
+        match (&setting.otherwise, setting.kind) {
+            (Otherwise::Nothing(_), _) => push(text, "# Default: none."),
+            (Otherwise::Is(value), Kind::Integer) => {
+                push(text, &format!("# {} {}, {value} by default.", setting.range, setting.unit));
+            }
+            (Otherwise::Is(_) | Otherwise::Required, _) => {}
+        }
+        let full = if section.is_empty() { setting.name.to_owned() } else { format!("{section}.{}", setting.name) };
+        match self.given.iter().find(|(given, _)| *given == full) {
+            Some((_, value)) => push(text, &format!("{} = {value}", setting.name)),
+            None => push(text, &format!("# {} = {}", setting.name, otherwise.unwrap_or("…"))),
+        }
+        text.push('\n');
+    }
+
+    fn write_bindings(&self, text: &mut String, section: &Section) {
+        comment(text, section.about);
+        for setting in &section.settings {
+            push(text, &format!("#   {}: {}", setting.name, setting.range));
+            for line in setting.doc {
+                push(text, &format!("#    {line}"));
+            }
+        }
+        if self.bindings.is_empty() {
+            text.push_str(&commented(&binding("cn:admin", "system-administrator")));
+        }
+        for (identity, role) in self.bindings {
+            text.push_str(&binding(identity, role));
+        }
+    }
 }
 
 fn binding(identity: &str, role: &str) -> String {
-    format!("\n[[bindings]]\nidentity = \"{identity}\"\nrole = \"{role}\"\norganizations = [\"*\"]\n")
+    let identity = Value::from(identity);
+    format!("\n[[bindings]]\nidentity = {identity}\nrole = \"{role}\"\norganizations = [\"*\"]\n")
+}
+
+fn commented(text: &str) -> String {
+    text.lines().fold(String::new(), |mut commented, line| {
+        push(&mut commented, &if line.is_empty() { String::new() } else { format!("# {line}") });
+        commented
+    })
+}
+
+/// Lines of documentation, each of which begins with a space.
+fn comment(text: &mut String, lines: &[&str]) {
+    for line in lines {
+        push(text, &format!("#{line}"));
+    }
+}
+
+fn push(text: &mut String, line: &str) {
+    let _infallible = writeln!(text, "{line}");
 }
 
 #[cfg(test)]
@@ -108,31 +122,47 @@ mod tests {
     use super::*;
     use crate::config::{Config, limits::Limits};
 
-    fn rendered() -> String {
-        Template {
-            title: "Test.",
-            data_dir: ".",
-            certificate: "server.pem",
-            key: "server.key",
-            client_ca: "ca.pem",
-            root_key: "root.key",
-            bindings: &[("cn:admin".to_owned(), "system-administrator")],
-        }
-        .render()
+    fn rendered(bindings: &[(String, &str)]) -> String {
+        let given = [
+            ("data_dir", ".".into()),
+            ("tls.certificate", "server.pem".into()),
+            ("tls.key", "it's \"quoted\".key".into()),
+            ("tls.client_ca", "ca.pem".into()),
+            ("root_key.files", vec!["root.key"].into()),
+        ];
+        Template { title: "Test.", given: &given, bindings }.render()
+    }
+
+    fn with_admin() -> String {
+        rendered(&[("cn:admin".to_owned(), "system-administrator")])
     }
 
     #[test]
     fn the_template_is_a_configuration() {
-        let config = Config::parse(&rendered(), Path::new("/srv/fieldseal.toml")).unwrap();
+        let config = Config::parse(&with_admin(), Path::new("/srv/fieldseal.toml")).unwrap();
         assert_eq!(config.data_dir, Path::new("/srv"));
+        assert_eq!(config.tls.key, Path::new("/srv/it's \"quoted\".key"));
         assert_eq!(config.limits, Limits::default());
         assert_eq!(config.bindings.len(), 1);
+        let nobody = Config::parse(&rendered(&[]), Path::new("/srv/fieldseal.toml")).unwrap();
+        assert!(nobody.bindings.is_empty());
+    }
+
+    #[test]
+    fn every_setting_is_in_the_template() {
+        let text = with_admin();
+        for section in sections() {
+            for setting in &section.settings {
+                assert!(text.contains(&format!("{} = ", setting.name)), "{}.{}", section.name, setting.name);
+            }
+        }
+        assert!(!text.contains("= …"));
     }
 
     #[test]
     fn every_default_shown_in_a_comment_is_the_default() {
         let without_default = ["# plaintext_address", "# client_crl"];
-        let uncommented: String = rendered()
+        let uncommented: String = with_admin()
             .lines()
             .filter(|line| !without_default.iter().any(|setting| line.starts_with(setting)))
             .map(|line| match line.strip_prefix("# ") {
@@ -145,7 +175,15 @@ mod tests {
         assert!(uncommented.contains("\nkey_changes_per_hour = 5\n"));
         assert!(uncommented.contains("\nlevel = \"info\"\n"));
         let written_out = Config::parse(&uncommented, Path::new("fieldseal.toml")).unwrap();
-        let by_default = Config::parse(&rendered(), Path::new("fieldseal.toml")).unwrap();
+        let by_default = Config::parse(&with_admin(), Path::new("fieldseal.toml")).unwrap();
         assert_eq!(format!("{written_out:?}"), format!("{by_default:?}"));
+    }
+
+    #[test]
+    fn the_binding_shown_in_a_comment_is_one() {
+        let text: String = rendered(&[]);
+        let shown = text.split_once("\n# [[bindings]]").unwrap().1.replace("\n# ", "\n");
+        let config = format!("{}\n[[bindings]]{shown}", rendered(&[]));
+        assert_eq!(Config::parse(&config, Path::new("fieldseal.toml")).unwrap().bindings.len(), 1);
     }
 }

@@ -1,11 +1,12 @@
-//! Every call has an id and a span, and ends as one line in the log, with the code that its caller saw.
+//! Every call has an id and a span, and ends as one line in the log, with the code and the reason that its caller saw.
 //!
-//! Logged are method, peer, identity, code and duration: never a header's value and nothing of a message. What lies under an error is
-//! logged here too, from the status's source; the caller gets only the id to ask for it.
+//! Logged are rpc, peer, identity, organization, code, reason and duration: never a header's value and nothing of a message but the name
+//! of an organization that exists. What lies under an error is logged here too, from the status's source; the caller gets only the id
+//! to ask for it. A call is a line at `info`, one that failed on our side at `warn`, and a health check at `debug`.
 
 use std::{
     error::Error,
-    fmt::{self, Write},
+    fmt,
     future::Future,
     net::SocketAddr,
     pin::Pin,
@@ -23,11 +24,12 @@ use http_body::{Frame, SizeHint};
 use pin_project_lite::pin_project;
 use tokio::time::Instant;
 use tonic::{Code, Status, body::Body};
+use tonic_types::StatusExt;
 use tower::{Layer, Service};
 use tracing::{Span, field::Empty};
 
 use super::is_health;
-use crate::listener::Connection;
+use crate::{error_chain, listener::Connection};
 
 /// As much of a path as is logged. Ours are shorter; others may be as long as headers can be.
 const PATH_LENGTH_MAX: usize = 128;
@@ -108,9 +110,10 @@ where
         let span = tracing::info_span!(
             "call",
             call_id = call_id.as_str(),
-            method = path.get(..PATH_LENGTH_MAX).unwrap_or(path),
+            rpc = path.get(..PATH_LENGTH_MAX).unwrap_or(path),
             peer = peer(&request).map(tracing::field::display),
             identity = Empty,
+            organization = Empty,
         );
         let log = CallLog { span, begun: Instant::now(), is_probe: is_health(path), ended: false };
         request.extensions_mut().insert(call_id);
@@ -145,8 +148,8 @@ where
         let response = ready!(this.answer.poll(context))?;
         drop(entered);
         let Some(mut log) = this.log.take() else { return Poll::Ready(Ok(response)) };
-        if let Some(code) = code(response.headers()) {
-            log.end(code, response.extensions().get::<Status>().and_then(Error::source));
+        if let Some(outcome) = Outcome::of(response.headers()) {
+            log.end(&outcome, response.extensions().get::<Status>().and_then(Error::source));
             return Poll::Ready(Ok(response));
         }
         Poll::Ready(Ok(response.map(|inner| Body::new(TraceBody { inner, log }))))
@@ -168,9 +171,9 @@ impl http_body::Body for TraceBody {
         let polled = ready!(Pin::new(&mut this.inner).poll_frame(context));
         drop(entered);
         if let Some(Ok(frame)) = &polled
-            && let Some(code) = frame.trailers_ref().and_then(code)
+            && let Some(outcome) = frame.trailers_ref().and_then(Outcome::of)
         {
-            this.log.end(code, None);
+            this.log.end(&outcome, None);
         }
         Poll::Ready(polled)
     }
@@ -184,8 +187,21 @@ impl http_body::Body for TraceBody {
     }
 }
 
-fn code(headers: &HeaderMap) -> Option<Code> {
-    headers.get(Status::GRPC_STATUS).map(|value| Code::from_bytes(value.as_bytes()))
+/// How a call came out, as its caller saw it.
+struct Outcome {
+    code: Code,
+    /// The reason of an error, in the contract's words.
+    reason: Option<String>,
+}
+
+impl Outcome {
+    /// Reads headers or trailers; `None` if they don't end the call.
+    fn of(headers: &HeaderMap) -> Option<Self> {
+        let code = Code::from_bytes(headers.get(Status::GRPC_STATUS)?.as_bytes());
+        let status = if code == Code::Ok { None } else { Status::from_header_map(headers) };
+        let reason = status.and_then(|status| Some(status.get_details_error_info()?.reason));
+        Some(Self { code, reason })
+    }
 }
 
 /// Writes one line about a call, when it ends or when nobody waits for its end any more.
@@ -197,14 +213,15 @@ struct CallLog {
 }
 
 impl CallLog {
-    fn end(&mut self, code: Code, cause: Option<&(dyn Error + 'static)>) {
+    fn end(&mut self, outcome: &Outcome, cause: Option<&(dyn Error + 'static)>) {
         self.ended = true;
-        let duration_us = self.begun.elapsed().as_micros();
-        let cause = cause.map(chain);
+        let duration_us = u64::try_from(self.begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let cause = cause.map(error_chain::text);
         let cause = cause.as_deref();
+        let (code, reason) = (outcome.code, outcome.reason.as_deref());
         match code {
             Code::Unknown | Code::Internal | Code::DataLoss | Code::Unavailable => {
-                tracing::warn!(parent: &self.span, ?code, duration_us, cause, "answered");
+                tracing::warn!(parent: &self.span, ?code, reason, duration_us, cause, "answered");
             }
             Code::Ok if self.is_probe => tracing::debug!(parent: &self.span, ?code, duration_us, "answered"),
             Code::Ok
@@ -219,7 +236,9 @@ impl CallLog {
             | Code::Aborted
             | Code::OutOfRange
             | Code::Unimplemented
-            | Code::Unauthenticated => tracing::info!(parent: &self.span, ?code, duration_us, cause, "answered"),
+            | Code::Unauthenticated => {
+                tracing::info!(parent: &self.span, ?code, reason, duration_us, cause, "answered")
+            }
         }
     }
 }
@@ -227,20 +246,9 @@ impl CallLog {
 impl Drop for CallLog {
     fn drop(&mut self) {
         if !self.ended {
-            self.end(Code::Cancelled, None);
+            self.end(&Outcome { code: Code::Cancelled, reason: None }, None);
         }
     }
-}
-
-/// An error and all under it, in one line.
-fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(error) = next {
-        let _infallible = write!(text, ": {error}");
-        next = error.source();
-    }
-    text
 }
 
 #[cfg(test)]
@@ -255,15 +263,4 @@ mod tests {
         assert_eq!(id.get_version_num(), 7);
         assert_ne!(draw(), draw());
     }
-
-    #[test]
-    fn a_chain_is_one_line() {
-        let inner = std::io::Error::other("disk full");
-        let outer = std::io::Error::other(Wrapper(inner));
-        assert_eq!(chain(&outer), "can't commit: disk full");
-    }
-
-    #[derive(Debug, thiserror::Error)]
-    #[error("can't commit")]
-    struct Wrapper(#[source] std::io::Error);
 }

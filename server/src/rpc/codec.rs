@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use fieldseal_core::{
     crypto::secret::Plaintext,
+    mask::ReadMask,
     record::{Draft, Given, Problem, Record, Touched, Violation},
+    records::list::Listed,
     schema::{Attribute, Entity, Kind, Value},
 };
 use prost::Message as _;
@@ -19,7 +21,7 @@ use tonic::{
 
 use super::name;
 use crate::{
-    schema::{EntityMethod, ResourceMessage, list_field, timestamp_from_proto, timestamp_to_proto},
+    schema::{EntityMethod, ResourceMessage, StandardMethod, list_field, timestamp_from_proto, timestamp_to_proto},
     status,
 };
 
@@ -40,6 +42,18 @@ pub(crate) struct EntityRequest {
     pub(crate) page_size: i32,
     /// Where a list should begin.
     pub(crate) page_token: String,
+    /// Which records a list should have.
+    pub(crate) filter: String,
+    /// In which order a list should have them.
+    pub(crate) order_by: String,
+    /// Which fields a get or a list should answer with.
+    pub(crate) read_mask: ReadMask,
+    /// Whether a list should count the records of all pages.
+    pub(crate) return_total_size: bool,
+    /// Whether a write is only to be checked.
+    pub(crate) validate_only: bool,
+    /// What tells a repetition of a write from another request; empty if nothing is to be remembered.
+    pub(crate) request_id: String,
     /// What is wrong with the request so far.
     pub(crate) violations: Vec<Violation>,
 }
@@ -48,8 +62,10 @@ pub(crate) struct EntityRequest {
 pub(crate) enum EntityReply {
     /// A record, in the organization of this name.
     Record(String, Record),
-    /// A page of records, in the organization of this name, and the token of the next.
-    List(String, Vec<Record>, String),
+    /// The fields of a record that a read wanted, in the organization of this name.
+    Read(String, Record, ReadMask),
+    /// A page of records with the fields wanted, in the organization of this name.
+    List(String, Listed, ReadMask),
     /// Nothing.
     Empty,
 }
@@ -100,26 +116,31 @@ impl Encoder for EntityCodec {
         let method = &self.method;
         let message = match item {
             EntityReply::Record(organization, record) => {
-                write_record(&method.entity, &method.resource, &organization, record)
+                write_record(&method.entity, &method.resource, &organization, record, &ReadMask::default())
             }
-            EntityReply::List(organization, records, next_page_token) => {
-                let mut message = DynamicMessage::new(method.output.clone());
-                let records = records
-                    .into_iter()
-                    .map(|record| {
-                        ProtoValue::Message(write_record(&method.entity, &method.resource, &organization, record))
-                    })
-                    .collect();
-                if let Some(field) = list_field(&method.output, &method.resource.message) {
-                    message.set_field(&field, ProtoValue::List(records));
-                }
-                message.set_field_by_name("next_page_token", ProtoValue::String(next_page_token));
-                message
+            EntityReply::Read(organization, record, mask) => {
+                write_record(&method.entity, &method.resource, &organization, record, &mask)
             }
+            EntityReply::List(organization, listed, mask) => write_list(method, &organization, listed, &mask),
             EntityReply::Empty => DynamicMessage::new(method.output.clone()),
         };
         message.encode(destination).map_err(status::internal)
     }
+}
+
+fn write_list(method: &EntityMethod, organization: &str, listed: Listed, mask: &ReadMask) -> DynamicMessage {
+    let mut message = DynamicMessage::new(method.output.clone());
+    let write = |record| write_record(&method.entity, &method.resource, organization, record, mask);
+    let records = listed.records.into_iter().map(|record| ProtoValue::Message(write(record))).collect();
+    if let Some(field) = list_field(&method.output, &method.resource.message) {
+        message.set_field(&field, ProtoValue::List(records));
+    }
+    message.set_field_by_name("next_page_token", ProtoValue::String(listed.next_page_token));
+    if let Some(total_size) = listed.total_size {
+        let total_size = i64::try_from(total_size).unwrap_or(i64::MAX);
+        message.set_field_by_name("total_size", ProtoValue::I64(total_size));
+    }
+    message
 }
 
 fn read_request(method: &EntityMethod, mut message: DynamicMessage) -> EntityRequest {
@@ -131,6 +152,8 @@ fn read_request(method: &EntityMethod, mut message: DynamicMessage) -> EntityReq
             Some(_) | None => 0,
         },
         page_token: take_text(&mut message, "page_token"),
+        validate_only: matches!(take(&mut message, "validate_only"), Some(ProtoValue::Bool(true))),
+        request_id: take_text(&mut message, "request_id"),
         id: take_text(&mut message, &format!("{}_id", entity.singular)),
         etag: take_text(&mut message, "etag"),
         name: take_text(&mut message, name_field),
@@ -145,14 +168,17 @@ fn read_request(method: &EntityMethod, mut message: DynamicMessage) -> EntityReq
         let organization = name::organization_of(&request.name).unwrap_or_default().to_owned();
         request.draft = read_draft(entity, &method.resource, resource, &organization);
     }
-    let mask = match take(&mut message, "update_mask") {
-        Some(ProtoValue::Message(mut mask)) => take(&mut mask, "paths"),
-        Some(_) | None => None,
-    };
-    let paths = match mask {
-        Some(ProtoValue::List(paths)) => paths,
-        Some(_) | None => Vec::new(),
-    };
+    match method.standard {
+        StandardMethod::Get => read_mask(&mut request, entity, &mut message),
+        StandardMethod::List => {
+            request.filter = take_text(&mut message, "filter");
+            request.order_by = take_text(&mut message, "order_by");
+            request.return_total_size = matches!(take(&mut message, "return_total_size"), Some(ProtoValue::Bool(true)));
+            read_mask(&mut request, entity, &mut message);
+        }
+        StandardMethod::Create | StandardMethod::Update | StandardMethod::Delete => {}
+    }
+    let paths = take_paths(&mut message, "update_mask");
     if paths.is_empty() {
         // Without a mask, an update touches what it gives; what only the service sets comes back from a read and is let pass.
         let settable = |index: &&usize| {
@@ -184,6 +210,26 @@ fn take_text(message: &mut DynamicMessage, name: &str) -> String {
     match take(message, name) {
         Some(ProtoValue::String(text)) => text,
         Some(_) | None => String::new(),
+    }
+}
+
+/// The paths of a field mask; none if it is absent.
+fn take_paths(message: &mut DynamicMessage, name: &str) -> Vec<ProtoValue> {
+    let paths = match take(message, name) {
+        Some(ProtoValue::Message(mut mask)) => take(&mut mask, "paths"),
+        Some(_) | None => None,
+    };
+    match paths {
+        Some(ProtoValue::List(paths)) => paths,
+        Some(_) | None => Vec::new(),
+    }
+}
+
+fn read_mask(request: &mut EntityRequest, entity: &Entity, message: &mut DynamicMessage) {
+    let paths = take_paths(message, "read_mask");
+    match ReadMask::parse(paths.iter().map(|path| path.as_str().unwrap_or_default()), entity) {
+        Ok(mask) => request.read_mask = mask,
+        Err(violations) => request.violations.extend(violations),
     }
 }
 
@@ -233,13 +279,25 @@ fn read_time(time: &DynamicMessage) -> Option<fieldseal_core::id::Timestamp> {
     timestamp_from_proto(seconds, nanos)
 }
 
-fn write_record(entity: &Entity, resource: &ResourceMessage, organization: &str, record: Record) -> DynamicMessage {
+/// A record's wanted fields; what isn't wanted of its attributes has no value in it.
+fn write_record(
+    entity: &Entity,
+    resource: &ResourceMessage,
+    organization: &str,
+    record: Record,
+    mask: &ReadMask,
+) -> DynamicMessage {
     let mut message = DynamicMessage::new(resource.message.clone());
     let name = format!("organizations/{organization}/{}/{}", entity.collection, record.id);
     message.set_field_by_name("name", ProtoValue::String(name));
-    message.set_field_by_name("etag", ProtoValue::String(record.revision.to_string()));
-    for (field, time) in [("create_time", record.create_time), ("update_time", record.update_time)] {
-        if let Some(field) = resource.message.get_field_by_name(field) {
+    if mask.has_etag() {
+        message.set_field_by_name("etag", ProtoValue::String(record.revision.to_string()));
+    }
+    for (field, time, wanted) in [
+        ("create_time", record.create_time, mask.has_create_time()),
+        ("update_time", record.update_time, mask.has_update_time()),
+    ] {
+        if let Some(field) = resource.message.get_field_by_name(field).filter(|_| wanted) {
             set_time(&mut message, &field, time);
         }
     }

@@ -82,6 +82,7 @@ impl Dispatcher {
         };
         let found = self.deployment.organization(organization);
         let organization = found.ok_or_else(|| status::organization_not_found(organization))?;
+        tracing::Span::current().record("organization", organization.name.as_str());
         Ok(Entered { organization, permit, caller })
     }
 

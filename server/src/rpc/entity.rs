@@ -5,9 +5,16 @@ use std::sync::Arc;
 use axum::Router;
 use fieldseal_core::{
     id::RecordId,
+    identity::Caller,
     policy::{ReadRecords, WriteRecords},
     record::{Problem, Violation},
-    records::{Place, create, delete, get, list, update},
+    records::{
+        Place,
+        create::{self, IdOrigin},
+        delete, get, list,
+        repetition::{self, Mode},
+        update,
+    },
     schema::Entity,
 };
 use http::Extensions;
@@ -81,6 +88,10 @@ impl Handler {
             violations.push(violation);
             RecordId::from_bytes([0; 16])
         });
+        let mode = mode(&entered.caller, request.validate_only, &request.request_id).unwrap_or_else(|violation| {
+            violations.push(violation);
+            Mode::ValidateOnly
+        });
         let mut draft = request.draft;
         if !violations.is_empty() {
             // What is wrong with the record is told in the same answer.
@@ -88,7 +99,8 @@ impl Handler {
             return Err(status::invalid(violations));
         }
         let place = self.place(&entered, id);
-        let record = create::create(deployment, entered.permit, &place, draft)
+        let id_origin = if request.id.is_empty() { IdOrigin::Service } else { IdOrigin::Caller };
+        let record = create::create(deployment, entered.permit, &place, id_origin, draft, mode)
             .await
             .map_err(|error| status::record(error, &place))?;
         Ok(EntityReply::Record(place.organization.name.clone(), record))
@@ -96,26 +108,48 @@ impl Handler {
 
     async fn get(&self, extensions: &Extensions, request: EntityRequest) -> Result<EntityReply, Status> {
         let entered: Entered<ReadRecords> = self.dispatcher.enter(extensions, "name", &request.name, None)?;
-        let id = name::record("name", &request.name, &entered.organization.name, self.entity()).map_err(invalid)?;
+        let mut violations = request.violations;
+        let id = match name::record("name", &request.name, &entered.organization.name, self.entity()) {
+            Ok(id) if violations.is_empty() => id,
+            id => {
+                violations.extend(id.err());
+                return Err(status::invalid(violations));
+            }
+        };
         let place = self.place(&entered, id);
-        let record = get::get(entered.permit, &place).await.map_err(|error| status::record(error, &place))?;
-        Ok(EntityReply::Record(place.organization.name.clone(), record))
+        let mask = request.read_mask;
+        let record = get::get(entered.permit, &place, &mask).await.map_err(|error| status::record(error, &place))?;
+        Ok(EntityReply::Read(place.organization.name.clone(), record, mask))
     }
 
     async fn list(&self, extensions: &Extensions, request: EntityRequest) -> Result<EntityReply, Status> {
         let entered: Entered<ReadRecords> = self.dispatcher.enter(extensions, "parent", &request.name, None)?;
-        name::organization("parent", &request.name).map_err(invalid)?;
+        let organization = &entered.organization;
+        let mut violations = request.violations;
+        violations.extend(name::organization("parent", &request.name).err());
+        let size = self.dispatcher.page_size(request.page_size);
+        let query = list::Query::parse(&request.filter, &request.order_by, self.entity(), &organization.name);
+        let (size, query) = match (size, query) {
+            (Ok(size), Ok(query)) if violations.is_empty() => (size, query),
+            (size, query) => {
+                violations.extend(size.err());
+                violations.extend(query.err().into_iter().flatten());
+                return Err(status::invalid(violations));
+            }
+        };
         let wanted = list::Page {
-            size: self.dispatcher.page_size(request.page_size).map_err(invalid)?,
+            size,
             token: &request.page_token,
+            mask: &request.read_mask,
+            count: request.return_total_size,
             method: &self.method.path,
             identity: &entered.caller.identity,
         };
-        let organization = &entered.organization;
-        let listed = list::list(&self.dispatcher.deployment, entered.permit, organization, &self.method.entity, wanted)
+        let (deployment, entity) = (&self.dispatcher.deployment, &self.method.entity);
+        let listed = list::list(deployment, entered.permit, organization, entity, query, wanted)
             .await
             .map_err(|error| status::record(error, &self.place_of(organization, RecordId::from_bytes([0; 16]))))?;
-        Ok(EntityReply::List(organization.name.clone(), listed.records, listed.next_page_token))
+        Ok(EntityReply::List(organization.name.clone(), listed, request.read_mask))
     }
 
     async fn update(&self, extensions: &Extensions, request: EntityRequest) -> Result<EntityReply, Status> {
@@ -124,11 +158,13 @@ impl Handler {
         let mut violations = request.violations;
         let id = name::record(&field, &request.name, &entered.organization.name, self.entity());
         let etag = revision(&format!("{}.etag", self.entity().singular), &request.etag);
-        let (id, etag) = match (id, etag) {
-            (Ok(id), Ok(etag)) if violations.is_empty() => (id, etag),
-            (id, etag) => {
+        let mode = mode(&entered.caller, request.validate_only, &request.request_id);
+        let (id, etag, mode) = match (id, etag, mode) {
+            (Ok(id), Ok(etag), Ok(mode)) if violations.is_empty() => (id, etag, mode),
+            (id, etag, mode) => {
                 violations.extend(id.err());
                 violations.extend(etag.err());
+                violations.extend(mode.err());
                 violations.extend(fieldseal_core::record::check_update(
                     self.entity(),
                     &request.draft,
@@ -139,7 +175,7 @@ impl Handler {
         };
         let place = self.place(&entered, id);
         let deployment = &self.dispatcher.deployment;
-        let record = update::update(deployment, entered.permit, &place, &request.draft, &request.touched, etag)
+        let record = update::update(deployment, entered.permit, &place, &request.draft, &request.touched, etag, mode)
             .await
             .map_err(|error| status::record(error, &place))?;
         Ok(EntityReply::Record(place.organization.name.clone(), record))
@@ -149,8 +185,9 @@ impl Handler {
         let entered: Entered<WriteRecords> = self.dispatcher.enter(extensions, "name", &request.name, None)?;
         let id = name::record("name", &request.name, &entered.organization.name, self.entity()).map_err(invalid)?;
         let etag = revision("etag", &request.etag).map_err(invalid)?;
+        let mode = mode(&entered.caller, request.validate_only, &request.request_id).map_err(invalid)?;
         let place = self.place(&entered, id);
-        delete::delete(&self.dispatcher.deployment, entered.permit, &place, etag)
+        delete::delete(&self.dispatcher.deployment, entered.permit, &place, etag, mode)
             .await
             .map_err(|error| status::record(error, &place))?;
         Ok(EntityReply::Empty)
@@ -184,6 +221,18 @@ impl Handler {
 
 fn invalid(violation: Violation) -> Status {
     status::invalid(vec![violation])
+}
+
+/// How a write is to be carried out. Where it is only checked, its request id is nobody's business.
+fn mode<'a>(caller: &'a Caller, validate_only: bool, request_id: &str) -> Result<Mode<'a>, Violation> {
+    if validate_only {
+        return Ok(Mode::ValidateOnly);
+    }
+    if request_id.is_empty() {
+        return Ok(Mode::Make);
+    }
+    let id = request_id.parse().map_err(|_| Violation::new("request_id", Problem::NotAUuid))?;
+    Ok(Mode::MakeOnce(repetition::Request { caller: &caller.identity, id }))
 }
 
 /// The revision that an etag names; none if there is no etag.

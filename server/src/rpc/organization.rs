@@ -8,7 +8,6 @@ use fieldseal::v1::{
 };
 use fieldseal_core::{
     audit::AuditAction,
-    id::RecordId,
     organization::{Organization, create::create},
     page::{self, PageContext},
     policy::{CreateOrganization, Privilege, ReadOrganization},
@@ -78,20 +77,22 @@ impl OrganizationService for Organizations {
             .into_iter()
             .filter(|organization| policy.holds(&caller.identity, Privilege::ReadOrganizations, &organization.name))
             .collect();
-        let context = PageContext { method: LIST, parent: "organizations", identity: &caller.identity };
+        let context =
+            PageContext { method: LIST, parent: "organizations", filter: "", order_by: "", identity: &caller.identity };
         let root_key = &*deployment.ports.root_key;
         let start = if request.page_token.is_empty() {
             0
         } else {
-            let after = page::after(root_key, &context, &request.page_token).map_err(status::internal)?;
-            let position = after.and_then(|last| visible.iter().position(|organization| page_id(organization) == last));
+            let after = page::cursor(root_key, &context, &request.page_token).map_err(status::internal)?;
+            let position =
+                after.and_then(|last| visible.iter().position(|organization| cursor(organization)[..] == last[..]));
             position.ok_or_else(status::page_token_invalid)?.saturating_add(1)
         };
         let size = usize::try_from(size).unwrap_or(usize::MAX);
         let shown: Vec<_> = visible.iter().skip(start).take(size).collect();
         let more = start.saturating_add(shown.len()) < visible.len();
         let next_page_token = match shown.last() {
-            Some(last) if more => page::token(root_key, &context, page_id(last)).map_err(status::internal)?,
+            Some(last) if more => page::token(root_key, &context, cursor(last)).map_err(status::internal)?,
             Some(_) | None => String::new(),
         };
         let organizations = shown.into_iter().map(|organization| resource(organization)).collect();
@@ -99,9 +100,9 @@ impl OrganizationService for Organizations {
     }
 }
 
-/// Page tokens name organizations by their id, as they name records.
-fn page_id(organization: &Organization) -> RecordId {
-    RecordId::from_uuid(organization.id.uuid())
+/// Page tokens name organizations by their id.
+fn cursor(organization: &Organization) -> &[u8; 16] {
+    organization.id.as_bytes()
 }
 
 fn resource(organization: &Organization) -> Resource {

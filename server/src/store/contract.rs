@@ -10,13 +10,14 @@ use fieldseal_core::{
     id::Timestamp,
     port::Pending,
     store::{
-        Column, ColumnType, Commit, CommitError, Comparison, Condition, Datum, Direction, Name, Row, Select, Step,
-        Store, Table,
+        Column, ColumnType, Commit, CommitError, Comparison, Condition, Datum, Direction, Index, Name, Row, Select,
+        Step, Store, Table,
     },
 };
 use uuid::Uuid;
 
 pub(crate) mod callers;
+pub(crate) mod filters;
 pub(crate) mod reads;
 pub(crate) mod steps;
 pub(crate) mod values;
@@ -44,11 +45,14 @@ macro_rules! contract_tests {
                 an_update_to_a_key_that_exists_is_refused
                 an_integer_grows_and_does_not_overflow
                 a_delete_takes_one_row_if_one_is_expected
+                a_prune_takes_no_more_than_it_may
                 a_required_row_must_be_there
                 a_forbidden_row_must_not_be_there
+                a_commit_that_only_asks_changes_nothing
                 a_table_that_exists_is_not_made_again
                 a_table_made_in_vain_can_be_made_again
                 a_table_may_have_a_key_of_several_columns
+                an_index_makes_nothing_unique_and_changes_no_answer
                 a_column_is_added_to_the_rows_there_are
                 a_column_that_exists_or_has_no_table_is_not_added;
             values:
@@ -61,16 +65,20 @@ macro_rules! contract_tests {
                 columns_come_in_the_order_asked_for
                 text_is_ordered_by_code_point
                 text_is_compared_case_sensitively
+                a_prefix_matches_code_point_by_code_point
                 numbers_and_times_are_ordered_by_value
                 bytes_and_uuids_are_ordered_by_their_bytes
                 nulls_come_first_and_in_reverse_last
                 a_null_compares_with_nothing
+                a_row_meets_a_condition_or_its_negation
                 all_of_none_is_everything_and_any_of_none_is_nothing
                 a_header_differs_from_shorter_values_and_not_from_null
                 pages_follow_each_other_without_gap_or_repetition
                 a_limit_is_kept
                 rows_are_counted
                 what_is_not_there_is_unavailable;
+            filters:
+                a_filter_finds_what_it_means_in_memory;
             callers:
                 what_was_committed_is_read_next
                 what_was_committed_is_there_after_reopening
@@ -111,6 +119,7 @@ fn thing() -> Table {
             column("time", ColumnType::Time),
         ],
         key: vec!["id".into()],
+        indexes: vec![Index { name: "Thing_by_number".into(), columns: vec!["number".into(), "name".into()] }],
     }
 }
 
@@ -214,7 +223,7 @@ fn entry(subject: &str) -> AuditEntry {
 }
 
 /// The number of audit records, having checked that each follows the one before.
-async fn chain_length(store: &dyn Store) -> i64 {
+pub(crate) async fn chain_length(store: &dyn Store) -> i64 {
     let rows = store
         .select(Select {
             table: AUDIT_TABLE.into(),

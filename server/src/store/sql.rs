@@ -4,10 +4,10 @@
 //! names. Every value is bound, never spelled; every name is checked and quoted. Nothing here knows a connection, or which tables
 //! exist.
 
-use std::fmt::Write as _;
+use std::{borrow::Cow, fmt::Write as _};
 
 use fieldseal_core::store::{
-    Assignment, Column, ColumnType, Comparison, Condition, Datum, Direction, Name, Select, Table,
+    Assignment, Column, ColumnType, Comparison, Condition, Datum, Direction, Index, Name, Select, Table,
 };
 
 /// A statement: its text, and what its placeholders stand for, in order.
@@ -18,10 +18,12 @@ pub(crate) struct Sql<'a> {
 }
 
 /// What a placeholder stands for. A column's name is there so that the value can be checked against the column's type.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(crate) enum Value<'a> {
     /// A datum that is stored in, or compared with, this column.
     Datum(&'a str, &'a Datum),
+    /// A bound on the text of this column.
+    Bound(&'a str, Cow<'a, str>),
     /// What an integer column grows by.
     Increment(&'a str, i64),
     /// What the bytes of this column begin with.
@@ -32,9 +34,10 @@ pub(crate) enum Value<'a> {
 
 impl<'a> Value<'a> {
     /// The column this value belongs to and the type that column has to have; `None` where every column will do.
-    pub(crate) fn claim(self) -> Option<(&'a str, ColumnType)> {
-        match self {
+    pub(crate) fn claim(&self) -> Option<(&'a str, ColumnType)> {
+        match *self {
             Value::Datum(column, datum) => kind(datum).map(|kind| (column, kind)),
+            Value::Bound(column, _) => Some((column, ColumnType::Text)),
             Value::Increment(column, _) => Some((column, ColumnType::Integer)),
             Value::Header(column, _) => Some((column, ColumnType::Bytes)),
             Value::Limit(_) => None,
@@ -133,6 +136,18 @@ impl Dialect {
         Ok(sql.finish())
     }
 
+    /// A new index of a table that was just made.
+    pub(crate) fn create_index<'a>(self, table: &'a Name, index: &'a Index) -> Result<Sql<'a>, Malformed> {
+        let mut sql = Builder::new("CREATE INDEX ");
+        sql.name(&index.name)?;
+        sql.text(" ON ");
+        sql.name(table)?;
+        sql.text(" (");
+        sql.list(&index.columns, ", ", |sql, name| sql.name(name))?;
+        sql.text(")");
+        Ok(sql.finish())
+    }
+
     /// A new column of a table that exists.
     pub(crate) fn add_column<'a>(self, table: &'a Name, column: &'a Column) -> Result<Sql<'a>, Malformed> {
         if !column.nullable {
@@ -201,6 +216,28 @@ pub(crate) fn delete<'a>(table: &'a Name, rows: &'a Condition) -> Result<Sql<'a>
     Ok(sql.finish())
 }
 
+/// Some rows go. Neither dialect has a limit in a DELETE itself.
+pub(crate) fn prune<'a>(
+    table: &'a Name,
+    key: &'a [Name],
+    rows: &'a Condition,
+    at_most: u32,
+) -> Result<Sql<'a>, Malformed> {
+    let mut sql = Builder::new("DELETE FROM ");
+    sql.name(table)?;
+    sql.text(" WHERE (");
+    sql.list(key, ", ", |sql, name| sql.name(name))?;
+    sql.text(") IN (SELECT ");
+    sql.list(key, ", ", |sql, name| sql.name(name))?;
+    sql.text(" FROM ");
+    sql.name(table)?;
+    sql.filter(rows)?;
+    sql.text(" LIMIT ");
+    sql.value(Value::Limit(at_most))?;
+    sql.text(")");
+    Ok(sql.finish())
+}
+
 /// A read.
 pub(crate) fn select(select: &Select) -> Result<Sql<'_>, Malformed> {
     let mut sql = Builder::new("SELECT ");
@@ -263,9 +300,12 @@ impl<'a> Builder<'a> {
     }
 
     fn value(&mut self, value: Value<'a>) -> Result<(), Malformed> {
-        if let Value::Datum(_, Datum::Text(text)) = value
-            && text.contains('\0')
-        {
+        let text = match &value {
+            Value::Datum(_, Datum::Text(text)) => text,
+            Value::Bound(_, text) => text.as_ref(),
+            Value::Datum(..) | Value::Increment(..) | Value::Header(..) | Value::Limit(_) => "",
+        };
+        if text.contains('\0') {
             return Err(Malformed::NulCharacter);
         }
         self.0.values.push(value);
@@ -304,9 +344,26 @@ impl<'a> Builder<'a> {
                 self.text(match comparison {
                     Comparison::Equal => " = ",
                     Comparison::Less => " < ",
+                    Comparison::LessOrEqual => " <= ",
                     Comparison::Greater => " > ",
+                    Comparison::GreaterOrEqual => " >= ",
                 });
                 self.value(Value::Datum(column, value))
+            }
+            // A range, which an index can serve, and not LIKE, which takes no regard of case in one dialect and does in another.
+            Condition::BeginsWith { column, prefix } => {
+                self.text("(");
+                self.name(column)?;
+                self.text(" >= ");
+                self.value(Value::Bound(column, prefix.into()))?;
+                if let Some(end) = after_prefix(prefix) {
+                    self.text(" AND ");
+                    self.name(column)?;
+                    self.text(" < ");
+                    self.value(Value::Bound(column, end.into()))?;
+                }
+                self.text(")");
+                Ok(())
             }
             Condition::IsNull(column) => {
                 self.name(column)?;
@@ -326,6 +383,13 @@ impl<'a> Builder<'a> {
             }
             Condition::All(conditions) => self.joined(conditions, " AND ", "TRUE"),
             Condition::Any(conditions) => self.joined(conditions, " OR ", "FALSE"),
+            // NOT of null would be null; what is not true is false.
+            Condition::Not(condition) => {
+                self.text("((");
+                self.condition(condition)?;
+                self.text(") IS NOT TRUE)");
+                Ok(())
+            }
         }
     }
 
@@ -339,6 +403,17 @@ impl<'a> Builder<'a> {
         self.text(")");
         Ok(())
     }
+}
+
+/// The smallest text after all that begin with this prefix, by code point; `None` if there is none, because the prefix is empty or has
+/// nothing but the last code point.
+fn after_prefix(prefix: &str) -> Option<String> {
+    let kept = prefix.trim_end_matches(char::MAX);
+    let last = kept.chars().next_back()?;
+    let mut end = kept.strip_suffix(last)?.to_owned();
+    // A range of characters steps over the surrogates, which are none.
+    end.extend((last..=char::MAX).nth(1));
+    Some(end)
 }
 
 #[cfg(test)]
@@ -401,9 +476,49 @@ mod tests {
     }
 
     #[test]
+    fn a_negation_is_true_of_null() {
+        let mut read = named("id");
+        read.rows = Condition::equal("a", Datum::Integer(1)).negated();
+        assert_eq!(
+            select(&read).unwrap().text,
+            r#"SELECT "id" FROM "Mailbox" WHERE (("a" = $1) IS NOT TRUE) LIMIT $2"#
+        );
+    }
+
+    #[test]
+    fn a_prefix_is_a_range_of_code_points() {
+        for (prefix, end) in [
+            ("", None),
+            ("a", Some("b")),
+            ("ab", Some("ac")),
+            ("a\u{10FFFF}\u{10FFFF}", Some("b")),
+            ("\u{10FFFF}", None),
+            ("\u{D7FF}", Some("\u{E000}")),
+            ("\u{7F}", Some("\u{80}")),
+            ("\u{FFFF}", Some("\u{10000}")),
+            ("*%_", Some("*%`")),
+        ] {
+            assert_eq!(after_prefix(prefix).as_deref(), end, "{prefix:?}");
+        }
+        let mut read = named("id");
+        read.rows = Condition::BeginsWith { column: "a".into(), prefix: "x".to_owned() };
+        assert_eq!(
+            select(&read).unwrap().text,
+            r#"SELECT "id" FROM "Mailbox" WHERE ("a" >= $1 AND "a" < $2) LIMIT $3"#
+        );
+        read.rows = Condition::BeginsWith { column: "a".into(), prefix: "x\0".to_owned() };
+        assert_eq!(select(&read).unwrap_err(), Malformed::NulCharacter);
+    }
+
+    #[test]
     fn only_tables_of_records_have_a_rowid() {
         let column = |name: &'static str, kind| Column { name: name.into(), kind, nullable: true };
-        let table = |kind| Table { name: "t".into(), columns: vec![column("id", kind)], key: vec!["id".into()] };
+        let table = |kind| Table {
+            name: "t".into(),
+            columns: vec![column("id", kind)],
+            key: vec!["id".into()],
+            indexes: Vec::new(),
+        };
         let text = |table: &Table| Dialect::Sqlite.create_table(table).unwrap().text;
         assert_eq!(
             text(&table(ColumnType::Uuid)),

@@ -1,7 +1,8 @@
 //! The embedded store: one SQLite file for a database, in WAL mode, with one writer and a few readers.
 //!
-//! [`SqliteStore`] is one database, [`SqliteDatabases`] the organizations' databases of a [`DataFolder`]. All writes go through the
-//! [`Committer`]'s thread, all reads through connections of their own on threads that may block; the runtime never waits for a disk.
+//! [`SqliteStore`] is one database, [`SqliteDatabases`] the organizations' databases of a [`DataFolder`], each open while it is used. All
+//! writes go through the [`Committer`]'s thread, all reads through connections of their own on threads that may block; the runtime never
+//! waits for a disk.
 //! Nothing here knows what the tables are for.
 
 use std::{
@@ -26,14 +27,19 @@ use crate::committer::{self, Committer, Ended};
 mod connection;
 mod databases;
 mod folder;
+mod on_demand;
 mod readers;
 #[cfg(test)]
 mod tests;
+mod view;
 mod writer;
 
 pub(crate) use self::{
+    connection::FORMAT,
     databases::SqliteDatabases,
     folder::{DataFolder, DataFolderError},
+    on_demand::OpenLimits,
+    view::SqliteView,
 };
 
 /// The bounds of a database.

@@ -28,10 +28,11 @@ async fn is_order(store: &dyn Store, name: &'static str, values: Vec<Datum>) {
     assert_eq!(ordered(store, name, Ascending).await, (1..=count).rev().collect::<Vec<_>>());
     assert_eq!(ordered(store, name, Descending).await, (1..=count).collect::<Vec<_>>());
     for (index, value) in values.into_iter().enumerate() {
-        let greater = compare(name, Comparison::Greater, value.clone());
-        let less = compare(name, Comparison::Less, value.clone());
-        assert_eq!(ids(store, greater).await.len(), count as usize - index - 1, "{value:?}");
-        assert_eq!(ids(store, less).await.len(), index, "{value:?}");
+        let found = async |comparison| ids(store, compare(name, comparison, value.clone())).await.len();
+        assert_eq!(found(Comparison::Less).await, index, "{value:?}");
+        assert_eq!(found(Comparison::LessOrEqual).await, index + 1, "{value:?}");
+        assert_eq!(found(Comparison::Greater).await, count as usize - index - 1, "{value:?}");
+        assert_eq!(found(Comparison::GreaterOrEqual).await, count as usize - index, "{value:?}");
         assert_eq!(ids(store, Condition::equal(name, value.clone())).await, [count - index as u128], "{value:?}");
     }
 }
@@ -55,9 +56,43 @@ pub(crate) async fn text_is_compared_case_sensitively(subject: &dyn Subject) {
     let store = opened(subject).await;
     fill(&*store, "name", ["abc", "ABC", "Abc", "abc "].map(text)).await;
     assert_eq!(ids(&*store, Condition::equal("name", text("Abc"))).await, [3]);
-    // A prefix match is a range.
-    let prefix = compare("name", Comparison::Greater, text("ab")).and(compare("name", Comparison::Less, text("ac")));
-    assert_eq!(ids(&*store, prefix).await, [1, 4]);
+    assert_eq!(ids(&*store, begins_with("ab")).await, [1, 4]);
+}
+
+pub(crate) async fn a_prefix_matches_code_point_by_code_point(subject: &dyn Subject) {
+    let store = opened(subject).await;
+    let texts = [
+        Some(""),
+        None,
+        Some("a"),
+        Some("a%"),
+        Some("a%b"),
+        Some("ab"),
+        Some("A%b"),
+        Some("b"),
+        Some("\u{D7FF}x"),
+        Some("\u{E000}"),
+        Some("\u{10FFFF}"),
+        Some("\u{10FFFF}\u{10FFFF}z"),
+        Some("a\u{10FFFF}"),
+        Some("a\u{10FFFF}z"),
+    ];
+    fill(&*store, "name", texts.map(|name| name.map_or(Datum::Null, text))).await;
+    for prefix in ["", "a", "a%", "a_", "ab", "abc", "A", "\u{D7FF}", "\u{E000}", "\u{10FFFF}", "a\u{10FFFF}"] {
+        let begins = |name: &Option<&str>| name.is_some_and(|name| name.starts_with(prefix));
+        let wanted: Vec<u128> = (1..).zip(&texts).filter(|(_, name)| begins(name)).map(|(number, _)| number).collect();
+        assert_eq!(ids(&*store, begins_with(prefix)).await, wanted, "{prefix:?}");
+        let others: Vec<u128> = (1..=texts.len() as u128).filter(|number| !wanted.contains(number)).collect();
+        assert_eq!(ids(&*store, begins_with(prefix).negated()).await, others, "not {prefix:?}");
+    }
+    let nul = things(&["id"], begins_with("a\0"), &[]);
+    assert!(store.select(nul).await.is_err());
+    let number = Condition::BeginsWith { column: "number".into(), prefix: "1".to_owned() };
+    assert!(store.select(things(&["id"], number, &[])).await.is_err());
+}
+
+fn begins_with(prefix: &str) -> Condition {
+    Condition::BeginsWith { column: "name".into(), prefix: prefix.to_owned() }
 }
 
 pub(crate) async fn numbers_and_times_are_ordered_by_value(subject: &dyn Subject) {
@@ -88,12 +123,39 @@ pub(crate) async fn nulls_come_first_and_in_reverse_last(subject: &dyn Subject) 
 pub(crate) async fn a_null_compares_with_nothing(subject: &dyn Subject) {
     let store = opened(subject).await;
     fill(&*store, "number", [Datum::Null, Datum::Integer(0)]).await;
-    for comparison in [Comparison::Equal, Comparison::Less, Comparison::Greater] {
+    for comparison in
+        [Comparison::Equal, Comparison::Less, Comparison::LessOrEqual, Comparison::Greater, Comparison::GreaterOrEqual]
+    {
         let found = ids(&*store, compare("number", comparison, Datum::Integer(5))).await;
         assert!(!found.contains(&1), "{comparison:?}");
     }
     assert_eq!(ids(&*store, Condition::IsNull("number".into())).await, [1]);
     let by_null = things(&["id"], Condition::equal("number", Datum::Null), &[]);
+    assert!(store.select(by_null).await.is_err());
+}
+
+pub(crate) async fn a_row_meets_a_condition_or_its_negation(subject: &dyn Subject) {
+    let store = opened(subject).await;
+    fill(&*store, "number", [Datum::Null, Datum::Integer(0), Datum::Integer(1)]).await;
+    let zero = || Condition::equal("number", Datum::Integer(0));
+    let null = || Condition::IsNull("number".into());
+    let unknown = || Condition::equal("name", text("a"));
+    for (condition, wanted) in [
+        (zero().negated(), vec![1, 3]),
+        (zero().negated().negated(), vec![2]),
+        (null().negated(), vec![2, 3]),
+        (zero().negated().and(null().negated()), vec![3]),
+        // The name is null everywhere: what depends on it alone is false, and its negation is true.
+        (unknown().and(zero()).negated(), vec![1, 2, 3]),
+        (Condition::Any(vec![unknown(), zero()]).negated(), vec![1, 3]),
+        (Condition::Any(vec![unknown().negated(), zero()]), vec![1, 2, 3]),
+        (Condition::EVERYTHING.negated(), vec![]),
+        (Condition::Any(Vec::new()).negated(), vec![1, 2, 3]),
+        (Condition::HeaderDiffers { column: "data".into(), header: vec![1] }.negated(), vec![1, 2, 3]),
+    ] {
+        assert_eq!(ids(&*store, condition.clone()).await, wanted, "{condition:?}");
+    }
+    let by_null = things(&["id"], Condition::equal("number", Datum::Null).negated(), &[]);
     assert!(store.select(by_null).await.is_err());
 }
 

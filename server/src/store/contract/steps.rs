@@ -99,6 +99,7 @@ pub(crate) async fn a_key_is_never_null(subject: &dyn Subject) {
             Column { name: "value".into(), kind: ColumnType::Integer, nullable: true },
         ],
         key: vec!["slot".into()],
+        indexes: Vec::new(),
     };
     apply(&*store, vec![Step::CreateTable(counter)]).await;
     impossible(&*store, vec![Step::Insert { table: "Counter".into(), row: vec![("value".into(), Datum::Integer(1))] }])
@@ -173,6 +174,41 @@ pub(crate) async fn a_delete_takes_one_row_if_one_is_expected(subject: &dyn Subj
     assert_eq!(ids(&*store, Condition::EVERYTHING).await, []);
 }
 
+pub(crate) async fn a_prune_takes_no_more_than_it_may(subject: &dyn Subject) {
+    let store = opened(subject).await;
+    apply(&*store, (1..=5).map(|number| insert(number, [("number", Datum::Integer(1))])).collect()).await;
+    apply(&*store, vec![insert(6, [("number", Datum::Integer(2))]), insert(7, [])]).await;
+    let prune = |at_most| {
+        let rows =
+            Condition::Compare { column: "number".into(), comparison: Comparison::Less, value: Datum::Integer(2) };
+        vec![Step::Prune { table: THING.into(), key: vec!["id".into()], rows, at_most }]
+    };
+    for left in [5, 3, 1, 0] {
+        let old = store.count(THING.into(), Condition::equal("number", Datum::Integer(1))).await.unwrap();
+        assert_eq!(old, left);
+        apply(&*store, prune(2)).await;
+    }
+    assert_eq!(ids(&*store, Condition::EVERYTHING).await, [6, 7]);
+
+    let column = |name: &'static str, kind| Column { name: name.into(), kind, nullable: false };
+    let pairs = Table {
+        name: "Pair".into(),
+        columns: vec![column("name", ColumnType::Text), column("number", ColumnType::Integer)],
+        key: vec!["name".into(), "number".into()],
+        indexes: Vec::new(),
+    };
+    let pair = |name, number| Step::Insert {
+        table: "Pair".into(),
+        row: vec![("name".into(), text(name)), ("number".into(), Datum::Integer(number))],
+    };
+    let rows = Condition::equal("number", Datum::Integer(1));
+    let key = vec!["name".into(), "number".into()];
+    let prune = Step::Prune { table: "Pair".into(), key, rows, at_most: 9 };
+    apply(&*store, vec![Step::CreateTable(pairs), pair("a", 1), pair("a", 2), pair("b", 1), prune]).await;
+    assert_eq!(store.count("Pair".into(), Condition::EVERYTHING).await.unwrap(), 1);
+    assert_eq!(store.count("Pair".into(), Condition::equal("number", Datum::Integer(2))).await.unwrap(), 1);
+}
+
 pub(crate) async fn a_required_row_must_be_there(subject: &dyn Subject) {
     let store = opened(subject).await;
     assert_eq!(refused(&*store, vec![require(Condition::EVERYTHING)]).await, 0);
@@ -186,6 +222,15 @@ pub(crate) async fn a_forbidden_row_must_not_be_there(subject: &dyn Subject) {
     apply(&*store, vec![forbid(Condition::EVERYTHING), insert(1, [])]).await;
     apply(&*store, vec![forbid(with_id(2))]).await;
     assert_eq!(refused(&*store, vec![forbid(Condition::IsNull("name".into()))]).await, 0);
+}
+
+pub(crate) async fn a_commit_that_only_asks_changes_nothing(subject: &dyn Subject) {
+    let store = opened(subject).await;
+    apply(&*store, vec![insert(1, [("number", Datum::Integer(1))])]).await;
+    let before = everything(&*store).await;
+    apply(&*store, vec![require(with_id(1)), forbid(with_id(2))]).await;
+    assert_eq!(refused(&*store, vec![require(with_id(1)), forbid(with_id(1))]).await, 1);
+    assert_eq!(everything(&*store).await, before);
 }
 
 pub(crate) async fn a_table_that_exists_is_not_made_again(subject: &dyn Subject) {
@@ -216,6 +261,7 @@ pub(crate) async fn a_table_may_have_a_key_of_several_columns(subject: &dyn Subj
         name: "Pair".into(),
         columns: vec![column("name", ColumnType::Text), column("number", ColumnType::Integer)],
         key: vec!["name".into(), "number".into()],
+        indexes: Vec::new(),
     };
     let pair = |name, number| Step::Insert {
         table: "Pair".into(),
@@ -223,6 +269,26 @@ pub(crate) async fn a_table_may_have_a_key_of_several_columns(subject: &dyn Subj
     };
     apply(&*store, vec![Step::CreateTable(table), pair("a", 1), pair("a", 2), pair("b", 1)]).await;
     assert_eq!(refused(&*store, vec![pair("a", 2)]).await, 0);
+}
+
+pub(crate) async fn an_index_makes_nothing_unique_and_changes_no_answer(subject: &dyn Subject) {
+    let store = opened(subject).await;
+    let same = || [("number", Datum::Integer(1)), ("name", text("a"))];
+    apply(&*store, vec![insert(1, same()), insert(2, same()), insert(3, [])]).await;
+    let numbered = || Condition::equal("number", Datum::Integer(1)).and(Condition::equal("name", text("a")));
+    assert_eq!(ids(&*store, numbered()).await, [1, 2]);
+    apply(&*store, vec![update(with_id(1), vec![set("number", Datum::Null)], Expect::One)]).await;
+    assert_eq!(ids(&*store, numbered()).await, [2]);
+    assert_eq!(ids(&*store, Condition::IsNull("number".into())).await, [1, 3]);
+
+    // Its name is taken, and what it is of must be there.
+    let other = |index: &'static str, column: &'static str| {
+        let indexes = vec![Index { name: index.into(), columns: vec![column.into()] }];
+        vec![Step::CreateTable(Table { name: "Other".into(), indexes, ..thing() })]
+    };
+    impossible(&*store, other("Thing_by_number", "number")).await;
+    impossible(&*store, other("Other_by_nothing", "nothing")).await;
+    apply(&*store, other("Other_by_number", "number")).await;
 }
 
 pub(crate) async fn a_column_is_added_to_the_rows_there_are(subject: &dyn Subject) {

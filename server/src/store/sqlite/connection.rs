@@ -4,7 +4,7 @@
 //! written when tables and columns are made. With it every value is checked before it goes in, because SQLite would turn the text
 //! `7` into the number without a word. Nothing here knows transactions.
 
-use std::{collections::HashMap, path::Path, sync::Arc};
+use std::{collections::HashMap, os::unix::ffi::OsStrExt, path::Path, sync::Arc};
 
 use fieldseal_core::{
     id::Timestamp,
@@ -104,6 +104,15 @@ impl Connection {
     /// Opens a database to read it, while it is open to be written to.
     pub(super) fn open_reader(path: &Path, options: SqliteOptions) -> Result<Self, SqliteError> {
         let connection = Connection::connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY, options)?;
+        connection.recognize()?;
+        Ok(connection)
+    }
+
+    /// Opens a database that nobody has open, to read it: no lock is taken, and no log is made beside it.
+    pub(super) fn open_at_rest(path: &Path, options: SqliteOptions) -> Result<Self, SqliteError> {
+        let address = format!("file:{}?immutable=1", percent_encoded(path));
+        let access = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+        let connection = Connection::connect(Path::new(&address), access, options)?;
         connection.recognize()?;
         Ok(connection)
     }
@@ -260,21 +269,28 @@ impl Connection {
 
     /// A statement with its values, each checked to be of its column's type.
     fn bound(&mut self, table: &str, sql: &Sql<'_>) -> Result<CachedStatement<'_>, SqliteError> {
-        let claims = || sql.values.iter().filter_map(|value| value.claim());
+        let claims = || sql.values.iter().filter_map(Value::claim);
         let columns = self.columns(table, claims().map(|(column, _)| column))?;
         if let Some((column, _)) = claims().find(|(column, kind)| columns.get(*column) != Some(kind)) {
             return Err(SqliteError::WrongType { table: table.to_owned(), column: column.to_owned() });
         }
         let mut statement = self.sqlite.prepare_cached(&sql.text)?;
         for (index, value) in (1..).zip(&sql.values) {
-            statement.raw_bind_parameter::<usize, _>(index, Bound(*value))?;
+            statement.raw_bind_parameter::<usize, _>(index, Bound(value))?;
         }
         Ok(statement)
     }
 }
 
+/// A path as it stands in an address (RFC 3986, section 2.1): all but letters, digits and what separates folders and extensions.
+fn percent_encoded(path: &Path) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte);
+    let bytes = path.as_os_str().as_bytes();
+    bytes.iter().map(|&byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+}
+
 /// A value as SQLite stores it.
-struct Bound<'a>(Value<'a>);
+struct Bound<'a>(&'a Value<'a>);
 
 impl ToSql for Bound<'_> {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
@@ -288,9 +304,10 @@ impl ToSql for Bound<'_> {
                 Datum::Uuid(value) => Ok(ToSqlOutput::Borrowed(ValueRef::Blob(value.as_bytes()))),
                 Datum::Time(value) => Ok(value.unix_micros().into()),
             },
-            Value::Increment(_, by) => Ok(by.into()),
+            Value::Increment(_, by) => Ok((*by).into()),
+            Value::Bound(_, text) => text.to_sql(),
             Value::Header(_, bytes) => bytes.to_sql(),
-            Value::Limit(rows) => Ok(rows.into()),
+            Value::Limit(rows) => Ok((*rows).into()),
         }
     }
 }
@@ -317,7 +334,7 @@ const COLUMN_TYPE: &str = "fieldseal_column_type";
 const APPLICATION_ID: i32 = i32::from_be_bytes(*b"FSEA");
 
 /// The format of the store, which is not that of what is stored in it.
-const FORMAT: i32 = 1;
+pub(crate) const FORMAT: i32 = 1;
 
 /// Prepared statements kept by a connection: those of some dozen tables.
 const STATEMENTS_MAX: usize = 128;

@@ -1,14 +1,15 @@
 //! The organizations' databases in a data folder: made, opened, listed and locked by the organization's id.
 //!
-//! An organization's database is open once at most, whoever asks for it: two writers would continue one audit chain. One that was let
-//! go is opened again only after it is closed. Nothing here knows which organizations there ought to be.
+//! An organization's database is known once, whoever asks for it, and open once at most: two writers would continue one audit chain.
+//! It is open while it is used; see [`OnDemandStore`]. Nothing here knows which organizations there ought to be.
 
 use std::{
     collections::HashMap,
     fs::{self, File, TryLockError},
     io,
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
 };
 
 use fieldseal_core::{
@@ -16,30 +17,21 @@ use fieldseal_core::{
     port::{OrganizationDatabases, OrganizationLock, Pending},
     store::{Cause, Commit, CommitError, OpenError, Store, Unavailable},
 };
-use tokio::sync::OwnedMutexGuard;
 use uuid::Uuid;
 
 use super::{
     CREATING_SUFFIX, DataFolder, SqliteOptions, SqliteStore, blocking,
     folder::{make_private, open_lock},
+    on_demand::{OnDemandStore, OpenDatabases, OpenLimits},
 };
-use crate::committer::Ended;
 
-/// The organizations' databases of a data folder. Whoever opens one holds it; here it is known for as long as somebody does.
-#[derive(Debug)]
+/// The organizations' databases of a data folder.
 pub(crate) struct SqliteDatabases {
     folder: Arc<DataFolder>,
     writer: Uuid,
     options: SqliteOptions,
-    slots: Mutex<HashMap<OrganizationId, Arc<tokio::sync::Mutex<Slot>>>>,
-}
-
-/// The place of one organization. Held while its database is made or opened.
-#[derive(Debug, Default)]
-struct Slot {
-    open: Weak<SqliteStore>,
-    /// When the database that was opened last is closed.
-    ended: Option<Ended>,
+    open: Arc<OpenDatabases>,
+    databases: Mutex<HashMap<OrganizationId, Arc<OnDemandStore>>>,
 }
 
 impl SqliteDatabases {
@@ -49,7 +41,12 @@ impl SqliteDatabases {
     ///
     /// # Errors
     /// What the operating system says.
-    pub(crate) fn new(folder: Arc<DataFolder>, writer: Uuid, options: SqliteOptions) -> io::Result<Self> {
+    pub(crate) fn new(
+        folder: Arc<DataFolder>,
+        writer: Uuid,
+        options: SqliteOptions,
+        limits: OpenLimits,
+    ) -> io::Result<Self> {
         let organizations = folder.organizations();
         make_private(&organizations)?;
         for entry in fs::read_dir(&organizations)? {
@@ -60,25 +57,33 @@ impl SqliteDatabases {
                 fs::remove_file(entry.path())?;
             }
         }
-        Ok(SqliteDatabases { folder, writer, options, slots: Mutex::default() })
+        Ok(SqliteDatabases { folder, writer, options, open: OpenDatabases::new(limits), databases: Mutex::default() })
     }
 
-    /// Waits until an organization's database is closed, which it is soon after everybody has let it go.
+    /// Closes the databases that are idle at this time, and those that are too many. Blocks.
+    pub(crate) fn close_idle(&self, now: Instant) {
+        self.open.close_idle(now);
+    }
+
+    /// Whether an organization's database is open. One that is not is opened by the next call that needs it.
+    pub(crate) fn is_open(&self, id: OrganizationId) -> bool {
+        self.database(id).is_open()
+    }
+
+    /// Resolves when an organization's database, which was given up, is closed.
     #[cfg(test)]
     pub(crate) async fn closed(&self, id: OrganizationId) {
-        let ended = self.slot(id).await.ended.clone();
-        if let Some(mut ended) = ended {
-            ended.wait().await;
-        }
+        self.database(id).closed().await;
     }
 
     fn path(&self, id: OrganizationId, extension: &str) -> PathBuf {
         self.folder.organizations().join(format!("{id}.{extension}"))
     }
 
-    async fn slot(&self, id: OrganizationId) -> OwnedMutexGuard<Slot> {
-        let slot = Arc::clone(self.slots.lock().unwrap_or_else(PoisonError::into_inner).entry(id).or_default());
-        slot.lock_owned().await
+    pub(super) fn database(&self, id: OrganizationId) -> Arc<OnDemandStore> {
+        let mut databases = self.databases.lock().unwrap_or_else(PoisonError::into_inner);
+        let closed = || OnDemandStore::new(self.path(id, DATABASE), self.writer, self.options, Arc::clone(&self.open));
+        Arc::clone(databases.entry(id).or_insert_with(|| Arc::new(closed())))
     }
 }
 
@@ -86,10 +91,10 @@ impl OrganizationDatabases for SqliteDatabases {
     fn create(&self, id: OrganizationId, first: Commit) -> Pending<'_, Result<(), CommitError>> {
         Box::pin(async move {
             let (path, writer, options) = (self.path(id, DATABASE), self.writer, self.options);
-            let slot = self.slot(id).await;
-            // The slot goes along, so that it stays taken until the work is done, even if the caller leaves.
+            let turn = self.database(id).turn().await;
+            // The turn goes along, so that nobody else has it until the work is done, even if the caller leaves.
             blocking(move || {
-                let _slot = slot;
+                let _turn = turn;
                 SqliteStore::create(&path, writer, options, first)
             })
             .await
@@ -99,22 +104,10 @@ impl OrganizationDatabases for SqliteDatabases {
 
     fn open(&self, id: OrganizationId) -> Pending<'_, Result<Arc<dyn Store>, OpenError>> {
         Box::pin(async move {
-            let mut slot = self.slot(id).await;
-            if let Some(store) = slot.open.upgrade() {
-                return Ok(store as Arc<dyn Store>);
-            }
-            if let Some(ended) = &mut slot.ended {
-                ended.wait().await;
-            }
-            let (path, writer, options) = (self.path(id, DATABASE), self.writer, self.options);
-            blocking(move || {
-                let store = Arc::new(SqliteStore::open(&path, writer, options)?);
-                slot.open = Arc::downgrade(&store);
-                slot.ended = Some(store.ended());
-                Ok(store as Arc<dyn Store>)
-            })
-            .await
-            .map_err(OpenError::Unavailable)?
+            let database = self.database(id);
+            // Opened once, so that the caller learns now if it can't be.
+            drop(database.get().await?);
+            Ok(database as Arc<dyn Store>)
         })
     }
 

@@ -4,13 +4,14 @@ use std::{
     fs::Permissions,
     os::unix::fs::PermissionsExt,
     sync::atomic::{AtomicBool, Ordering},
+    time::Instant,
 };
 
 use fieldseal_core::{
     audit::{self, AUDIT_TABLE, AuditAction, AuditEntry, ChainHead, OUTCOME_DONE},
     id::{OrganizationId, Timestamp},
     port::OrganizationDatabases,
-    store::{Assignment, Column, ColumnType, Comparison, Datum, Direction, Expect, Step, Table},
+    store::{Assignment, Column, ColumnType, Comparison, Datum, Direction, Expect, Index, Step, Table},
 };
 use tempfile::TempDir;
 
@@ -18,18 +19,22 @@ use super::*;
 use crate::{
     committer::{Backend, Failure},
     store::{
-        contract::{Subject, contract_tests},
+        contract::{Subject, chain_length, contract_tests},
         sql,
     },
 };
 
 mod failures;
 mod files;
+mod lists;
 mod locks;
+mod on_demand;
 mod plans;
 
 const ID: OrganizationId = OrganizationId::from_bytes([7; 16]);
 const WRITER: Uuid = Uuid::from_bytes([1; 16]);
+const OPEN_MAX: usize = 3;
+const IDLE_MAX: Duration = Duration::from_secs(300);
 
 /// Organizations' databases in a folder of their own.
 struct Fixture {
@@ -42,7 +47,7 @@ impl Fixture {
     fn new() -> Self {
         let temporary = TempDir::new().unwrap();
         let folder = Arc::new(DataFolder::open(temporary.path().join("data")).unwrap());
-        let databases = SqliteDatabases::new(Arc::clone(&folder), WRITER, SqliteOptions::default()).unwrap();
+        let databases = open_databases(&folder);
         Fixture { databases, folder, _temporary: temporary }
     }
 
@@ -60,9 +65,9 @@ impl Fixture {
         self.databases.open(ID).await.unwrap()
     }
 
-    /// Lets a store go, and waits until its database is closed.
-    async fn close(&self, store: Arc<dyn Store>) {
-        drop(store);
+    /// Closes what is open and not in use, and waits until the database is closed.
+    async fn close(&self) {
+        self.databases.close_idle(Instant::now() + IDLE_MAX);
         self.databases.closed(ID).await;
     }
 
@@ -72,6 +77,12 @@ impl Fixture {
         names.sort();
         names
     }
+}
+
+/// The databases of a folder. None is closed by itself: nothing here waits for so long.
+fn open_databases(folder: &Arc<DataFolder>) -> SqliteDatabases {
+    let limits = OpenLimits { open_max: OPEN_MAX, idle_max: IDLE_MAX };
+    SqliteDatabases::new(Arc::clone(folder), WRITER, SqliteOptions::default(), limits).unwrap()
 }
 
 fn table() -> Table {
@@ -84,6 +95,7 @@ fn table() -> Table {
             column("data", ColumnType::Bytes),
         ],
         key: vec!["id".into()],
+        indexes: vec![Index { name: "Entry_by_name".into(), columns: vec!["name".into()] }],
     }
 }
 
@@ -124,7 +136,9 @@ mod contract {
     impl Subject for Fixture {
         fn open(&self) -> Pending<'_, Arc<dyn Store>> {
             Box::pin(async {
-                if !fs::exists(self.database()).unwrap() {
+                if fs::exists(self.database()).unwrap() {
+                    self.close().await;
+                } else {
                     self.databases.create(ID, Commit::default()).await.unwrap();
                 }
                 self.databases.open(ID).await.unwrap()

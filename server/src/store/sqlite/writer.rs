@@ -142,11 +142,17 @@ fn apply_one(connection: &mut Connection, step: &Step) -> Result<bool, SqliteErr
         Step::Delete { table, rows, expect } => {
             connection.execute(table, &sql::delete(table, rows)?).map(|count| meets(count, *expect))
         }
+        Step::Prune { table, key, rows, at_most } => {
+            connection.execute(table, &sql::prune(table, key, rows, *at_most)?).map(|_| true)
+        }
         Step::CreateTable(table) => {
             if connection.has_table(&table.name)? {
                 return Ok(false);
             }
             connection.execute(&table.name, &DIALECT.create_table(table)?)?;
+            for index in &table.indexes {
+                connection.execute(&table.name, &DIALECT.create_index(&table.name, index)?)?;
+            }
             for column in &table.columns {
                 connection.declare(&table.name, column)?;
             }

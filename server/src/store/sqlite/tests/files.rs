@@ -14,7 +14,7 @@ async fn a_database_appears_whole_and_for_its_owner_alone() {
     for folder in [fixture.folder.configuration().parent().unwrap().to_owned(), fixture.folder.organizations()] {
         assert_eq!(fs::metadata(folder).unwrap().permissions().mode() & 0o777, 0o700);
     }
-    fixture.close(store).await;
+    fixture.close().await;
     assert_eq!(fixture.names(), [format!("{ID}.db")]);
 }
 
@@ -42,7 +42,7 @@ async fn what_is_left_of_other_databases_does_not_get_into_a_new_one() {
     let store = fixture.created().await;
     store.commit(Commit::of(vec![insert(1, b"x")])).await.unwrap();
     let log = fs::read(suffixed(&fixture.database(), "-wal")).unwrap();
-    fixture.close(store).await;
+    fixture.close().await;
     fs::remove_file(fixture.database()).unwrap();
     fs::write(suffixed(&fixture.database(), "-wal"), log).unwrap();
     fs::write(fixture.path(&format!(".{ID}.creating")), b"half made").unwrap();
@@ -54,8 +54,8 @@ async fn what_is_left_of_other_databases_does_not_get_into_a_new_one() {
 #[tokio::test]
 async fn what_is_half_made_is_not_listed_and_goes_at_the_next_start() {
     let fixture = Fixture::new();
-    let store = fixture.created().await;
-    fixture.close(store).await;
+    fixture.created().await;
+    fixture.close().await;
     let other = format!("{}", OrganizationId::from_bytes([8; 16]));
     let upper = format!("{}.db", OrganizationId::from_bytes([0xAB; 16])).to_uppercase().replace(".DB", ".db");
     let half = [format!(".{other}.creating"), format!(".{other}.creating-journal")];
@@ -63,7 +63,7 @@ async fn what_is_half_made_is_not_listed_and_goes_at_the_next_start() {
         fs::write(fixture.path(name), b"").unwrap();
     }
     assert_eq!(fixture.databases.list().await.unwrap(), [ID]);
-    let again = SqliteDatabases::new(Arc::clone(&fixture.folder), WRITER, SqliteOptions::default()).unwrap();
+    let again = open_databases(&fixture.folder);
     assert_eq!(again.list().await.unwrap(), [ID]);
     assert!(!fixture.names().iter().any(|name| half.contains(name)));
     assert!(fixture.names().contains(&upper));
@@ -145,6 +145,7 @@ async fn what_was_deleted_is_gone_from_the_pages_it_was_moved_from() {
     let mut wide = table();
     wide.name = "Wide".into();
     wide.key.push("name".into());
+    wide.indexes.clear();
     // Keys far apart, in no order; the number of a row is in its value.
     let key = |number: u32| Datum::Uuid(Uuid::from_u128(u128::from(number.wrapping_mul(0x9E37_79B9)) << 96));
     let canary = |number: u32| format!("canary {number:06}, and what makes it longer").into_bytes();
@@ -172,4 +173,46 @@ async fn what_was_deleted_is_gone_from_the_pages_it_was_moved_from() {
     };
     assert!(!(1..=1_000).filter(gone).any(found));
     assert!(found(1) && found(1_000));
+}
+
+#[tokio::test]
+async fn a_look_at_a_database_at_rest_leaves_no_trace() {
+    let fixture = Fixture::new();
+    let store = fixture.created().await;
+    store.commit(Commit::of(vec![insert(1, b"x")])).await.unwrap();
+    drop(store);
+    fixture.close().await;
+    let before = fs::read(fixture.database()).unwrap();
+    let view = SqliteView::open(&fixture.database(), SqliteOptions::default()).unwrap();
+    assert_eq!(count(&view, "Entry").await, 1);
+    assert!(matches!(view.commit(Commit::of(vec![insert(2, b"x")])).await, Err(CommitError::Unavailable(_))));
+    drop(view);
+    assert_eq!(fixture.names(), [format!("{ID}.db")]);
+    assert_eq!(fs::read(fixture.database()).unwrap(), before);
+}
+
+#[tokio::test]
+async fn a_look_at_an_open_database_sees_what_is_committed_and_stops_nobody() {
+    let fixture = Fixture::new();
+    let store = fixture.created().await;
+    store.commit(Commit::of(vec![insert(1, b"x")])).await.unwrap();
+    let view = SqliteView::open(&fixture.database(), SqliteOptions::default()).unwrap();
+    assert_eq!(count(&view, "Entry").await, 1);
+    store.commit(Commit::of(vec![insert(2, b"y")])).await.unwrap();
+    assert_eq!(count(&view, "Entry").await, 2);
+    drop(view);
+    store.commit(Commit::of(vec![insert(3, b"z")])).await.unwrap();
+    assert_eq!(count(&*store, "Entry").await, 3);
+}
+
+#[tokio::test]
+async fn a_look_at_what_is_no_database_of_ours_is_an_error() {
+    let fixture = Fixture::new();
+    let path = fixture.path("a b%c?d#.db");
+    assert!(matches!(SqliteView::open(&path, SqliteOptions::default()), Err(OpenError::Missing)));
+    fs::write(&path, b"something else, and long enough for a header to be looked for").unwrap();
+    assert!(matches!(SqliteView::open(&path, SqliteOptions::default()), Err(OpenError::Unavailable(_))));
+    SqliteStore::create(&fixture.database(), WRITER, SqliteOptions::default(), first()).unwrap();
+    fs::rename(fixture.database(), &path).unwrap();
+    assert_eq!(count(&SqliteView::open(&path, SqliteOptions::default()).unwrap(), "Entry").await, 0);
 }

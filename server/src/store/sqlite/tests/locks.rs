@@ -10,17 +10,6 @@ async fn an_organization_is_open_once_whoever_asks() {
     assert!(Arc::ptr_eq(&store, &again));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_organization_that_is_let_go_and_opened_again_and_again_has_one_chain() {
-    let fixture = Fixture::new();
-    drop(fixture.created().await);
-    for round in 0..50 {
-        let store = fixture.databases.open(ID).await.unwrap();
-        assert_eq!(count(&*store, AUDIT_TABLE).await, round);
-        store.commit(Commit::of(vec![reveal()])).await.unwrap();
-    }
-}
-
 #[tokio::test]
 async fn a_lock_is_held_by_one_and_given_back() {
     let fixture = Fixture::new();

@@ -4,8 +4,12 @@ use super::*;
 
 fn plan(fixture: &Fixture, read: &Select) -> String {
     let sql = sql::select(read).unwrap();
+    explain(fixture, &sql.text)
+}
+
+fn explain(fixture: &Fixture, text: &str) -> String {
     let connection = rusqlite::Connection::open(fixture.database()).unwrap();
-    let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {}", sql.text)).unwrap();
+    let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {text}")).unwrap();
     let steps = statement.raw_query().mapped(|row| row.get::<_, String>("detail")).collect::<Result<Vec<_>, _>>();
     steps.unwrap().join("; ")
 }
@@ -35,4 +39,21 @@ async fn reads_by_key_and_pages_in_key_order_use_the_key_and_sort_nothing() {
     let records = Condition::equal("writer", id()).and(Condition::greater("sequence", Datum::Integer(1)));
     let trail = read(AUDIT_TABLE, records, &["writer", "sequence"]);
     assert_eq!(plan(&fixture, &trail), "SEARCH fieldseal_audit USING PRIMARY KEY (writer=? AND sequence>?)");
+}
+
+#[tokio::test]
+async fn rows_are_read_and_pruned_by_an_index() {
+    let fixture = Fixture::new();
+    fixture.databases.create(ID, first()).await.unwrap();
+    let named = || Condition::Compare {
+        column: "name".into(),
+        comparison: Comparison::Less,
+        value: Datum::Text("b".to_owned()),
+    };
+    let by_name = "SEARCH Entry USING INDEX Entry_by_name (name<?)";
+    assert_eq!(plan(&fixture, &read("Entry", named(), &["name"])), by_name);
+    let (table, key, rows) = ("Entry".into(), ["id".into()], named());
+    let prune = sql::prune(&table, &key, &rows, 1).unwrap();
+    let planned = explain(&fixture, &prune.text);
+    assert!(planned.contains("Entry_1 (id=?)") && planned.ends_with(by_name), "{planned}");
 }

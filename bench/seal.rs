@@ -1,0 +1,125 @@
+//! What sealing and opening cost: one cell, by the length of its value and the number of data keys in the ring, and a whole ring.
+//!
+//! Randomness is the operating system's, as in the server. Nothing is stored.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a measurement may stop at the first surprise")]
+
+use std::{collections::BTreeSet, hint::black_box};
+
+use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
+use fieldseal_core::{
+    crypto::{
+        context::CellContext,
+        kek::{self, ITERATIONS_DEFAULT, KdfParameters},
+        ring::KeyRing,
+        secret::{Kek, KeyText, Plaintext},
+    },
+    id::{KeyVersion, OrganizationId, RecordId, Timestamp},
+    random::Random,
+};
+
+/// Nothing, the longest value in one block of padding, a long password, more than any built-in attribute takes.
+const LENGTHS_BYTES: [usize; 4] = [0, 32, 200, 1_024];
+
+/// The data keys of a ring after its creation, and at most that a change in the middle of unreadable cells leaves.
+const VERSIONS: [u32; 2] = [1, 3];
+
+const ORGANIZATION: OrganizationId = OrganizationId::from_bytes([1; 16]);
+const NOW: Timestamp = Timestamp::from_unix_micros(0);
+
+struct SystemRandom;
+
+impl Random for SystemRandom {
+    fn fill(&self, bytes: &mut [u8]) {
+        getrandom::fill(bytes).unwrap();
+    }
+}
+
+/// A ring, and what opens it.
+struct Locked {
+    ring: KeyRing,
+    kek: Kek,
+}
+
+impl Locked {
+    /// A ring that opens cells of this many versions. Each change keeps what came before, as for cells that can't be read.
+    fn of(versions: u32) -> Self {
+        let (mut kek, kdf) = derive();
+        let mut ring = KeyRing::create(ORGANIZATION, &kek, kdf, NOW, &SystemRandom).unwrap();
+        let mut keep = BTreeSet::from([KeyVersion::FIRST]);
+        for _ in 1..versions {
+            let (next, kdf) = derive();
+            ring = ring.change(&next, kdf, NOW, &SystemRandom).unwrap();
+            keep.insert(ring.version());
+            ring = ring.finish(&keep, &SystemRandom).unwrap().settle(&SystemRandom).unwrap();
+            kek = next;
+        }
+        assert!(keep.iter().all(|version| ring.opens(*version)));
+        Locked { ring, kek }
+    }
+}
+
+fn derive() -> (Kek, KdfParameters) {
+    let kdf = KdfParameters::draw(&SystemRandom);
+    (kek::derive(&KeyText::new("a key text, number 1".to_owned()), &kdf).unwrap(), kdf)
+}
+
+fn context() -> CellContext<'static> {
+    CellContext {
+        organization: ORGANIZATION,
+        entity: "Mailbox",
+        record: RecordId::from_bytes([2; 16]),
+        attribute: "password",
+    }
+}
+
+fn value(length_bytes: usize) -> Plaintext {
+    Plaintext::new(vec![b'x'; length_bytes])
+}
+
+fn cells(criterion: &mut Criterion) {
+    for versions in VERSIONS {
+        let Locked { ring, .. } = Locked::of(versions);
+        let mut group = criterion.benchmark_group("seal");
+        for length_bytes in LENGTHS_BYTES {
+            let id = BenchmarkId::new(format!("{length_bytes} bytes"), format!("{versions} in the ring"));
+            group.bench_with_input(id, &length_bytes, |bencher, length_bytes| {
+                let value = value(*length_bytes);
+                bencher.iter(|| ring.seal(&context(), black_box(&value), &SystemRandom));
+            });
+        }
+        group.finish();
+
+        let mut group = criterion.benchmark_group("open");
+        for length_bytes in LENGTHS_BYTES {
+            let id = BenchmarkId::new(format!("{length_bytes} bytes"), format!("{versions} in the ring"));
+            group.bench_with_input(id, &length_bytes, |bencher, length_bytes| {
+                let cell = ring.seal(&context(), &value(*length_bytes), &SystemRandom);
+                bencher.iter(|| ring.open_cell(&context(), black_box(&cell)).unwrap());
+            });
+        }
+        group.finish();
+    }
+}
+
+fn rings(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("ring");
+    for versions in VERSIONS {
+        let Locked { ring, kek } = Locked::of(versions);
+        group.bench_function(BenchmarkId::new("open", format!("{versions} in the ring")), |bencher| {
+            bencher.iter(|| KeyRing::open(black_box(ring.stored()), ORGANIZATION, &kek).unwrap());
+        });
+    }
+    // What a change and a restore wait for, and what a guess at a key text costs.
+    group.sample_size(10).bench_function(format!("derive a KEK, {ITERATIONS_DEFAULT} iterations"), |bencher| {
+        let text = KeyText::new("a key text, number 1".to_owned());
+        bencher.iter_batched(
+            || KdfParameters::draw(&SystemRandom),
+            |kdf| kek::derive(&text, &kdf).unwrap(),
+            BatchSize::SmallInput,
+        );
+    });
+    group.finish();
+}
+
+criterion_group!(benches, cells, rings);
+criterion_main!(benches);

@@ -1,0 +1,163 @@
+//! `demo`: fills an organization with invented records, so that there is something to look at.
+//!
+//! What the records are is in [`records`]; here they are stored, a bounded number at a time, what is referred to before what refers to it.
+
+mod records;
+
+use clap::{Args, Command, value_parser};
+use fieldseal_client::{Client, Error, ErrorReason, ListOptions};
+use serde_json::json;
+use tokio::task::JoinSet;
+
+use super::{connection::Connection, failure::Failure, output};
+use records::{DemoRecord, Plan};
+
+/// What `demo` takes.
+#[derive(Args)]
+pub(super) struct DemoArguments {
+    /// How many records to make: 1 to 10000.
+    #[arg(long, value_name = "NUMBER", default_value_t = 100, value_parser = value_parser!(u32).range(1..=10_000))]
+    records: u32,
+    /// What names, ids and links follow from: the same number gives the same records, whose passwords differ each time.
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    seed: u64,
+    /// Go on though the organization has records already.
+    #[arg(long)]
+    yes: bool,
+}
+
+/// The command, with its words for people.
+pub(super) fn command(command: Command) -> Command {
+    // The arguments bring the words above them along.
+    DemoArguments::augment_args(command)
+        .about("Fill an organization with invented records to try things out with")
+        .after_help(EXAMPLES)
+}
+
+pub(super) async fn run(arguments: &DemoArguments, connection: &Connection) -> Result<(), Failure> {
+    let client = connection.connect().await?;
+    let organization = connection.organization();
+    if !arguments.yes && has_records(&client, &organization).await? {
+        return Err(Failure::usage(format!(
+            "{organization} has records already; --yes adds those of the demo to them"
+        )));
+    }
+    let plan = Plan::new(&organization, arguments.seed, arguments.records);
+    let first_mailbox = plan.first_mailbox();
+    let mut made = Made::default();
+    for records in plan.stages {
+        store_all(&client, &organization, records, &mut made).await?;
+    }
+
+    output::print(&json!({
+        "organization": organization,
+        "email_server_profiles": made.email_server_profiles,
+        "mailboxes": made.mailboxes,
+        "queues": made.queues,
+        "user_settings": made.user_settings,
+        "existing": made.existing,
+    }))?;
+    output::notice("The passwords were drawn at random, and nobody has seen them. To try next:");
+    output::notice("  fieldseal mailbox list");
+    if let Some(id) = first_mailbox {
+        output::notice(&format!("  fieldseal mailbox get {id}"));
+        output::notice(&format!("  fieldseal mailbox reveal {id} --attribute password --purpose 'a first look'"));
+    }
+    output::notice("  fieldseal key change --wait");
+    Ok(())
+}
+
+/// How many records were made, and how many were there already.
+#[derive(Default)]
+struct Made {
+    email_server_profiles: usize,
+    mailboxes: usize,
+    queues: usize,
+    user_settings: usize,
+    existing: usize,
+}
+
+impl Made {
+    fn count(&mut self, stored: Stored) {
+        let counter = match stored {
+            Stored::EmailServerProfile => &mut self.email_server_profiles,
+            Stored::Mailbox => &mut self.mailboxes,
+            Stored::Queue => &mut self.queues,
+            Stored::UserSettings => &mut self.user_settings,
+            Stored::Existing => &mut self.existing,
+        };
+        *counter += 1;
+    }
+}
+
+/// What became of one record.
+enum Stored {
+    EmailServerProfile,
+    Mailbox,
+    Queue,
+    UserSettings,
+    /// A former run with the same seed has made it; it stays as it is.
+    Existing,
+}
+
+async fn has_records(client: &Client, organization: &str) -> Result<bool, Error> {
+    let first = || ListOptions::default().page_size(1);
+    Ok(!client.mailboxes().list(organization, first()).await?.records.is_empty()
+        || !client.email_server_profiles().list(organization, first()).await?.records.is_empty()
+        || !client.queues().list(organization, first()).await?.records.is_empty()
+        || !client.user_settings().list(organization, first()).await?.records.is_empty())
+}
+
+/// Stores records that don't refer to one another. The first that fails ends it; those that were on their way may be there all the same.
+async fn store_all(
+    client: &Client,
+    organization: &str,
+    records: Vec<DemoRecord>,
+    made: &mut Made,
+) -> Result<(), Failure> {
+    let mut waiting = records.into_iter();
+    let mut on_their_way = JoinSet::new();
+    loop {
+        for record in waiting.by_ref().take(CALLS_AT_ONCE - on_their_way.len()) {
+            on_their_way.spawn(store(client.clone(), organization.to_owned(), record));
+        }
+        match on_their_way.join_next().await {
+            Some(stored) => made.count(stored.expect("storing a record doesn't panic")?),
+            None => return Ok(()),
+        }
+    }
+}
+
+async fn store(client: Client, organization: String, record: DemoRecord) -> Result<Stored, Error> {
+    let (stored, outcome) = match record {
+        DemoRecord::EmailServerProfile(id, record) => (
+            Stored::EmailServerProfile,
+            client.email_server_profiles().create(organization, *record, Some(id)).await.map(drop),
+        ),
+        DemoRecord::Mailbox(id, record) => {
+            (Stored::Mailbox, client.mailboxes().create(organization, *record, Some(id)).await.map(drop))
+        }
+        DemoRecord::Queue(id, record) => {
+            (Stored::Queue, client.queues().create(organization, *record, Some(id)).await.map(drop))
+        }
+        DemoRecord::UserSettings(id, record) => {
+            (Stored::UserSettings, client.user_settings().create(organization, *record, Some(id)).await.map(drop))
+        }
+    };
+    match outcome {
+        Ok(()) => Ok(stored),
+        Err(error) if error.reason() == ErrorReason::AlreadyExists => Ok(Stored::Existing),
+        Err(error) => Err(error),
+    }
+}
+
+/// Enough to share the server's waits for its disk, and no burden to it.
+const CALLS_AT_ONCE: usize = 16;
+
+const EXAMPLES: &str = "\
+It needs the role record-writer or system-administrator. All addresses are under .test, which no mail reaches.
+The same seed in the same organization makes what is missing and leaves what is there.
+
+Examples:
+  fieldseal --as writer demo
+  fieldseal --as writer demo --records 5000 --seed 7 -o contoso";

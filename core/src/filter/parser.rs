@@ -1,0 +1,161 @@
+//! The grammar of filters, in AIP-160's precedence: NOT binds tightest, then OR, then AND.
+//!
+//! ```text
+//! filter     = [ expression ]
+//! expression = factor { "AND" factor }
+//! factor     = part { "OR" part }
+//! part       = [ "NOT" | "-" ] ( comparison | "(" expression ")" )
+//! comparison = name ( operator value | ":" "*" )
+//! ```
+//!
+//! Recursion goes through parentheses only, and ends at their limit.
+
+use std::iter::Peekable;
+
+use super::{
+    COMPARISONS_MAX, DEPTH_MAX, Expression, FilterError, FilterProblem, LENGTH_MAX, term,
+    token::{self, Located, Token},
+};
+use crate::schema::Entity;
+
+/// Reads a whole filter.
+pub(super) fn parse(text: &str, entity: &Entity, organization: &str) -> Result<Expression, FilterError> {
+    if text.len() > LENGTH_MAX {
+        let position = text.char_indices().take_while(|(index, _)| *index < LENGTH_MAX).count();
+        return Err(FilterError { position, problem: FilterProblem::TooLong });
+    }
+    let (tokens, end) = token::tokens(text)?;
+    if tokens.is_empty() {
+        return Ok(Expression::All(Vec::new()));
+    }
+    let mut parser = Parser { tokens: tokens.into_iter().peekable(), end, entity, organization, comparisons: 0 };
+    let expression = parser.expression(0)?;
+    match parser.tokens.next() {
+        None => Ok(expression),
+        Some((position, Token::Close)) => Err(FilterError { position, problem: FilterProblem::UnopenedParenthesis }),
+        Some((position, _)) => Err(FilterError { position, problem: FilterProblem::Juxtaposed }),
+    }
+}
+
+struct Parser<'a, T: Iterator<Item = Located<'a>>> {
+    tokens: Peekable<T>,
+    end: usize,
+    entity: &'a Entity,
+    organization: &'a str,
+    comparisons: usize,
+}
+
+impl<'a, T: Iterator<Item = Located<'a>>> Parser<'a, T> {
+    /// `depth` parentheses are open.
+    fn expression(&mut self, depth: usize) -> Result<Expression, FilterError> {
+        let mut factors = vec![self.factor(depth)?];
+        while self.keyword("AND") {
+            factors.push(self.factor(depth)?);
+        }
+        Ok(one_or(factors, Expression::All))
+    }
+
+    fn factor(&mut self, depth: usize) -> Result<Expression, FilterError> {
+        let mut parts = vec![self.part(depth)?];
+        while self.keyword("OR") {
+            parts.push(self.part(depth)?);
+        }
+        Ok(one_or(parts, Expression::Any))
+    }
+
+    fn part(&mut self, depth: usize) -> Result<Expression, FilterError> {
+        let (position, token) = self.next(FilterProblem::ComparisonExpected)?;
+        // `-` is part of the word that it negates, and a word of its own before a parenthesis.
+        let (negated, (position, token)) = match token {
+            Token::Word("NOT" | "-") => (true, self.next(FilterProblem::ComparisonExpected)?),
+            Token::Word(word) => match word.strip_prefix('-') {
+                Some(rest) => (true, (position + 1, Token::Word(rest))),
+                None => (false, (position, token)),
+            },
+            Token::Open | Token::Close | Token::Operator(_) | Token::Has | Token::Quoted(_) => {
+                (false, (position, token))
+            }
+        };
+        let expression = match token {
+            Token::Open => self.parenthesized(position, depth + 1)?,
+            Token::Word(name) => self.comparison(position, name)?,
+            Token::Close | Token::Operator(_) | Token::Has | Token::Quoted(_) => {
+                return Err(FilterError { position, problem: FilterProblem::ComparisonExpected });
+            }
+        };
+        Ok(if negated { Expression::Not(Box::new(expression)) } else { expression })
+    }
+
+    /// What follows the parenthesis at `position`, which is the `depth`th.
+    fn parenthesized(&mut self, position: usize, depth: usize) -> Result<Expression, FilterError> {
+        if depth > DEPTH_MAX {
+            return Err(FilterError { position, problem: FilterProblem::TooDeep });
+        }
+        let expression = self.expression(depth)?;
+        match self.tokens.next() {
+            Some((_, Token::Close)) => Ok(expression),
+            Some((position, _)) => Err(FilterError { position, problem: FilterProblem::Juxtaposed }),
+            None => Err(FilterError { position, problem: FilterProblem::UnclosedParenthesis }),
+        }
+    }
+
+    /// What follows the name at `position`.
+    fn comparison(&mut self, position: usize, name: &'a str) -> Result<Expression, FilterError> {
+        if !looks_like_a_name(name) {
+            return Err(FilterError { position, problem: FilterProblem::ComparisonExpected });
+        }
+        if self.comparisons == COMPARISONS_MAX {
+            return Err(FilterError { position, problem: FilterProblem::TooManyComparisons });
+        }
+        self.comparisons += 1;
+        let (operator_position, operator) = self.next(FilterProblem::OperatorExpected)?;
+        let term = match operator {
+            Token::Has => {
+                let subject = term::subject(self.entity, position, name)?;
+                subject.presence(self.next(FilterProblem::ValueExpected)?)?
+            }
+            Token::Operator(operator) => {
+                let subject = term::subject(self.entity, position, name)?;
+                subject.check_operator(operator_position, operator)?;
+                subject.comparison(operator, self.next(FilterProblem::ValueExpected)?, self.organization)?
+            }
+            Token::Open | Token::Close | Token::Word(_) | Token::Quoted(_) => {
+                return Err(FilterError { position: operator_position, problem: FilterProblem::OperatorExpected });
+            }
+        };
+        Ok(Expression::Term(term))
+    }
+
+    fn keyword(&mut self, keyword: &str) -> bool {
+        self.tokens.next_if(|(_, token)| *token == Token::Word(keyword)).is_some()
+    }
+
+    /// The next token, or this problem at the end.
+    fn next(&mut self, problem: FilterProblem) -> Result<Located<'a>, FilterError> {
+        self.tokens.next().ok_or(FilterError { position: self.end, problem })
+    }
+}
+
+/// Whether a word is a keyword, which no value is without quotes.
+pub(super) fn is_keyword(word: &str) -> bool {
+    matches!(word, "AND" | "OR" | "NOT")
+}
+
+/// Names are short and plain; what isn't is rather a value at the wrong place, and is not repeated in errors.
+fn looks_like_a_name(word: &str) -> bool {
+    !is_keyword(word)
+        && word.len() <= 63
+        && word.starts_with(|character: char| character.is_ascii_alphabetic())
+        && word.chars().all(|character| character.is_ascii_alphanumeric() || matches!(character, '_' | '.'))
+}
+
+fn one_or(mut parts: Vec<Expression>, many: fn(Vec<Expression>) -> Expression) -> Expression {
+    match parts.pop() {
+        Some(only) if parts.is_empty() => only,
+        Some(last) => {
+            parts.push(last);
+            many(parts)
+        }
+        None => many(parts),
+    }
+}

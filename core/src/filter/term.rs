@@ -1,0 +1,267 @@
+//! One comparison of a filter: which field it names, which operators that has, and the value in the field's type.
+
+use super::{
+    Field, FilterError, FilterProblem, Operator, Stored, Term, Test,
+    parser::is_keyword,
+    time,
+    token::{Located, Pattern, Token, word_pattern},
+};
+use crate::{
+    id::RecordId,
+    schema::{Choice, Entity, Kind, Value},
+};
+
+/// A field that a filter names.
+pub(super) struct Subject<'a> {
+    name: &'a str,
+    field: Field,
+    stored: Stored,
+    shape: Shape<'a>,
+}
+
+/// What a field can be compared with.
+enum Shape<'a> {
+    Boolean,
+    Integer(i64, i64),
+    Choice(&'a [Choice]),
+    Text,
+    Bytes,
+    Time,
+    /// A record of this collection.
+    Reference(&'a str),
+}
+
+/// The field of this name, which stands at `position`.
+pub(super) fn subject<'a>(entity: &'a Entity, position: usize, name: &'a str) -> Result<Subject<'a>, FilterError> {
+    let wrong = |problem| Err(FilterError { position, problem });
+    let column = |column: &'static str| Stored::Column(column.into());
+    let (field, stored, shape) = match name {
+        "name" => (Field::Name, column("id"), Shape::Reference(&entity.collection)),
+        "create_time" => (Field::CreateTime, column("create_time"), Shape::Time),
+        "update_time" => (Field::UpdateTime, column("update_time"), Shape::Time),
+        "etag" => return wrong(FilterProblem::NotFilterable { name: name.to_owned() }),
+        _ if name.contains('.') => return wrong(FilterProblem::Traversal),
+        _ => {
+            let found = entity.attributes.iter().enumerate().find(|(_, attribute)| attribute.name == name);
+            let Some((index, attribute)) = found else {
+                let (name, entity) = (name.to_owned(), entity.name.clone());
+                return wrong(FilterProblem::UnknownField { name, entity });
+            };
+            if attribute.encrypted {
+                return wrong(FilterProblem::Encrypted { attribute: name.to_owned() });
+            }
+            let stored = match &attribute.kind {
+                Kind::ReportsSet { attribute } => Stored::Presence(cell_of(entity, attribute).into()),
+                Kind::Boolean
+                | Kind::Integer32
+                | Kind::Integer64
+                | Kind::Choice(_)
+                | Kind::Text
+                | Kind::Bytes
+                | Kind::Time
+                | Kind::Reference { .. } => Stored::Column(attribute.storage_name.clone().into()),
+            };
+            (Field::Attribute(index), stored, shape(&attribute.kind))
+        }
+    };
+    Ok(Subject { name, field, stored, shape })
+}
+
+/// The column of an encrypted attribute. A schema that was checked has it.
+fn cell_of(entity: &Entity, attribute: &str) -> String {
+    entity.attribute(attribute).map(|attribute| attribute.storage_name.clone()).unwrap_or_default()
+}
+
+fn shape(kind: &Kind) -> Shape<'_> {
+    match kind {
+        Kind::Boolean | Kind::ReportsSet { .. } => Shape::Boolean,
+        Kind::Integer32 => Shape::Integer(i32::MIN.into(), i32::MAX.into()),
+        Kind::Integer64 => Shape::Integer(i64::MIN, i64::MAX),
+        Kind::Choice(choices) => Shape::Choice(choices),
+        Kind::Text => Shape::Text,
+        Kind::Bytes => Shape::Bytes,
+        Kind::Time => Shape::Time,
+        Kind::Reference { collection, .. } => Shape::Reference(collection),
+    }
+}
+
+/// A value as it is written.
+enum Literal<'a> {
+    Word(&'a str),
+    Quoted(Pattern),
+}
+
+impl<'a> Literal<'a> {
+    /// The token as a value; `None` if it can't be one.
+    fn of(token: Token<'a>) -> Option<Literal<'a>> {
+        match token {
+            Token::Word(word) if !is_keyword(word) => Some(Literal::Word(word)),
+            Token::Quoted(pattern) => Some(Literal::Quoted(pattern)),
+            Token::Word(_) | Token::Open | Token::Close | Token::Operator(_) | Token::Has => None,
+        }
+    }
+
+    fn word(&self) -> Option<&str> {
+        match self {
+            Literal::Word(word) => Some(word),
+            Literal::Quoted(_) => None,
+        }
+    }
+
+    /// What stands between quotes and is no pattern.
+    fn string(&self) -> Option<&str> {
+        match self {
+            Literal::Quoted(Pattern { text, prefix: false }) => Some(text),
+            Literal::Quoted(_) | Literal::Word(_) => None,
+        }
+    }
+
+    fn into_pattern(self, position: usize) -> Result<Pattern, FilterError> {
+        match self {
+            Literal::Word(word) => word_pattern(position, word),
+            Literal::Quoted(pattern) => Ok(pattern),
+        }
+    }
+}
+
+impl Subject<'_> {
+    /// The test that `:` and a value make of the field.
+    pub(super) fn presence(self, (position, value): Located<'_>) -> Result<Term, FilterError> {
+        match value {
+            Token::Word("*") => Ok(Term { field: self.field, stored: self.stored, test: Test::Present }),
+            Token::Word(_) | Token::Quoted(_) | Token::Open | Token::Close | Token::Operator(_) | Token::Has => {
+                self.wrong(position, |name| FilterProblem::PresenceOnly { name })
+            }
+        }
+    }
+
+    /// The test that an operator, which was checked, and a value make of the field.
+    pub(super) fn comparison(
+        self,
+        operator: Operator,
+        value: Located<'_>,
+        organization: &str,
+    ) -> Result<Term, FilterError> {
+        let test = self.test(operator, value, organization)?;
+        Ok(Term { field: self.field, stored: self.stored, test })
+    }
+
+    /// Whether the field has the operator, which stands at `position`.
+    pub(super) fn check_operator(&self, position: usize, operator: Operator) -> Result<(), FilterError> {
+        let ordered = !matches!(operator, Operator::Equal | Operator::NotEqual);
+        match self.shape {
+            Shape::Bytes => self.wrong(position, |name| FilterProblem::Operator { name, operators: "`:*`" }),
+            Shape::Boolean | Shape::Choice(_) | Shape::Reference(_) if ordered => {
+                self.wrong(position, |name| FilterProblem::Operator { name, operators: "`=`, `!=` and `:*`" })
+            }
+            Shape::Boolean
+            | Shape::Choice(_)
+            | Shape::Reference(_)
+            | Shape::Integer(..)
+            | Shape::Text
+            | Shape::Time => Ok(()),
+        }
+    }
+
+    fn test(
+        &self,
+        operator: Operator,
+        (position, value): Located<'_>,
+        organization: &str,
+    ) -> Result<Test, FilterError> {
+        let Some(literal) = Literal::of(value) else {
+            return Err(FilterError { position, problem: FilterProblem::ValueExpected });
+        };
+        if literal.word() == Some("null") {
+            return self.wrong(position, |name| FilterProblem::Null { name });
+        }
+        if let Shape::Text = self.shape {
+            return text_test(operator, position, literal.into_pattern(position)?);
+        }
+        match self.value(&literal, organization) {
+            Ok(value) => Ok(Test::Compare(operator, value)),
+            Err(problem) => Err(FilterError { position, problem }),
+        }
+    }
+
+    /// A value of the field, whose shape isn't text.
+    fn value(&self, literal: &Literal<'_>, organization: &str) -> Result<Value, FilterProblem> {
+        let name = || self.name.to_owned();
+        let wrong_type = |wanted| FilterProblem::WrongType { name: name(), wanted };
+        match self.shape {
+            Shape::Boolean => match literal.word() {
+                Some("true") => Ok(Value::Boolean(true)),
+                Some("false") => Ok(Value::Boolean(false)),
+                Some(_) | None => Err(wrong_type("`true` or `false`")),
+            },
+            Shape::Integer(minimum, maximum) => {
+                let digits = literal.word().filter(|word| is_number(word)).ok_or_else(|| wrong_type(A_NUMBER))?;
+                let number = digits.parse().ok().filter(|number| (minimum..=maximum).contains(number));
+                number.map(Value::Integer).ok_or_else(|| FilterProblem::OutOfRange { name: name(), minimum, maximum })
+            }
+            Shape::Choice(choices) => {
+                let word = literal.word().ok_or_else(|| wrong_type(A_CHOICE))?;
+                let choice = choices.iter().find(|choice| choice.name == word);
+                let choice =
+                    choice.ok_or_else(|| FilterProblem::NotAChoice { name: name(), choices: names(choices) })?;
+                Ok(Value::Integer(choice.number.into()))
+            }
+            Shape::Time => {
+                let time = literal.string().and_then(time::parse);
+                time.map(Value::Time).ok_or_else(|| wrong_type(A_TIME))
+            }
+            Shape::Reference(collection) => {
+                let text = literal.word().or_else(|| literal.string());
+                let id = text.and_then(|text| reference(text, organization, collection));
+                let collection = || collection.to_owned();
+                id.map(Value::Reference)
+                    .ok_or_else(|| FilterProblem::NotAReference { name: name(), collection: collection() })
+            }
+            // Text is compared by patterns, bytes by nothing.
+            Shape::Text | Shape::Bytes => Err(wrong_type("nothing")),
+        }
+    }
+
+    fn wrong<T>(&self, position: usize, problem: impl FnOnce(String) -> FilterProblem) -> Result<T, FilterError> {
+        Err(FilterError { position, problem: problem(self.name.to_owned()) })
+    }
+}
+
+fn text_test(operator: Operator, position: usize, pattern: Pattern) -> Result<Test, FilterError> {
+    let Pattern { text, prefix } = pattern;
+    if !prefix {
+        return Ok(Test::Compare(operator, Value::Text(text)));
+    }
+    match operator {
+        Operator::Equal => Ok(Test::Begins(text)),
+        Operator::NotEqual => Ok(Test::BeginsNot(text)),
+        Operator::Less | Operator::LessOrEqual | Operator::Greater | Operator::GreaterOrEqual => {
+            Err(FilterError { position, problem: FilterProblem::StarInOrder })
+        }
+    }
+}
+
+const A_NUMBER: &str = "a whole number, without quotes";
+const A_CHOICE: &str = "the name of a value of its enum, without quotes";
+const A_TIME: &str = "a time between quotes, to the microsecond at most, such as `\"2026-01-31T12:00:00Z\"`";
+
+fn names(choices: &[Choice]) -> String {
+    let names: Vec<&str> = choices.iter().map(|choice| choice.name.as_str()).collect();
+    names.join(", ")
+}
+
+fn is_number(word: &str) -> bool {
+    let digits = word.strip_prefix('-').unwrap_or(word);
+    !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+fn reference(text: &str, organization: &str, collection: &str) -> Option<RecordId> {
+    let id = match text.split_once('/') {
+        None => text,
+        Some(("organizations", rest)) => {
+            rest.strip_prefix(organization)?.strip_prefix('/')?.strip_prefix(collection)?.strip_prefix('/')?
+        }
+        Some(_) => return None,
+    };
+    id.parse().ok()
+}

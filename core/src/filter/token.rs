@@ -1,0 +1,138 @@
+//! The words of a filter: text to tokens, each with its position. Knows no grammar and no field.
+
+use super::{FilterError, FilterProblem, Operator};
+
+/// A token and where it begins.
+pub(super) type Located<'a> = (usize, Token<'a>);
+
+/// One word of a filter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Token<'a> {
+    /// `(`
+    Open,
+    /// `)`
+    Close,
+    /// An operator between a field and a value.
+    Operator(Operator),
+    /// `:`
+    Has,
+    /// Anything without quotes: a name, a keyword, a value. May begin with `-`.
+    Word(&'a str),
+    /// A string.
+    Quoted(Pattern),
+}
+
+/// A text to compare with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Pattern {
+    /// The text, without a `*` at its end that stood for any continuation.
+    pub(super) text: String,
+    /// Whether there was one.
+    pub(super) prefix: bool,
+}
+
+/// All tokens of a text, and the position of its end.
+pub(super) fn tokens(text: &str) -> Result<(Vec<Located<'_>>, usize), FilterError> {
+    let mut reader = Reader { rest: text, position: 0 };
+    let mut tokens = Vec::new();
+    loop {
+        reader.skip(char::is_whitespace);
+        let position = reader.position;
+        match reader.token()? {
+            Some(token) => tokens.push((position, token)),
+            None => return Ok((tokens, position)),
+        }
+    }
+}
+
+/// A word as a text to compare with: a `*` at its end stands for any continuation.
+pub(super) fn word_pattern(position: usize, word: &str) -> Result<Pattern, FilterError> {
+    let (text, prefix) = match word.strip_suffix('*') {
+        Some(text) => (text, true),
+        None => (word, false),
+    };
+    match text.chars().position(|character| character == '*') {
+        Some(index) => Err(FilterError { position: position + index, problem: FilterProblem::StarInside }),
+        None => Ok(Pattern { text: text.to_owned(), prefix }),
+    }
+}
+
+struct Reader<'a> {
+    rest: &'a str,
+    /// How many characters came before `rest`.
+    position: usize,
+}
+
+impl<'a> Reader<'a> {
+    /// The next token, which begins here; `None` at the end.
+    fn token(&mut self) -> Result<Option<Token<'a>>, FilterError> {
+        let Some(first) = self.rest.chars().next() else { return Ok(None) };
+        let (token, length) = match first {
+            '"' => return self.string().map(|pattern| Some(Token::Quoted(pattern))),
+            '(' => (Token::Open, 1),
+            ')' => (Token::Close, 1),
+            ':' => (Token::Has, 1),
+            '=' => (Token::Operator(Operator::Equal), 1),
+            '<' if self.rest.starts_with("<=") => (Token::Operator(Operator::LessOrEqual), 2),
+            '>' if self.rest.starts_with(">=") => (Token::Operator(Operator::GreaterOrEqual), 2),
+            '<' => (Token::Operator(Operator::Less), 1),
+            '>' => (Token::Operator(Operator::Greater), 1),
+            '!' if self.rest.starts_with("!=") => (Token::Operator(Operator::NotEqual), 2),
+            _ => match self.skip(in_word) {
+                "" => return Err(self.wrong(FilterProblem::UnexpectedCharacter)),
+                word => return Ok(Some(Token::Word(word))),
+            },
+        };
+        for _ in 0..length {
+            self.next();
+        }
+        Ok(Some(token))
+    }
+
+    /// A string, from its opening quote to after its closing one.
+    fn string(&mut self) -> Result<Pattern, FilterError> {
+        let unclosed = self.wrong(FilterProblem::UnclosedString);
+        self.next();
+        let mut pattern = Pattern { text: String::new(), prefix: false };
+        loop {
+            let position = self.position;
+            match self.next().ok_or_else(|| unclosed.clone())? {
+                '"' => return Ok(pattern),
+                '*' if self.rest.starts_with('"') => pattern.prefix = true,
+                '*' if self.rest.is_empty() => return Err(unclosed),
+                '*' => return Err(FilterError { position, problem: FilterProblem::StarInside }),
+                '\\' => match self.next().ok_or_else(|| unclosed.clone())? {
+                    escaped @ ('"' | '\\' | '*') => pattern.text.push(escaped),
+                    _ => return Err(FilterError { position, problem: FilterProblem::UnknownEscape }),
+                },
+                '\0' => return Err(FilterError { position, problem: FilterProblem::Nul }),
+                other => pattern.text.push(other),
+            }
+        }
+    }
+
+    fn next(&mut self) -> Option<char> {
+        let mut characters = self.rest.chars();
+        let next = characters.next()?;
+        self.rest = characters.as_str();
+        self.position += 1;
+        Some(next)
+    }
+
+    /// What there is here of such characters, which are then behind.
+    fn skip(&mut self, these: fn(char) -> bool) -> &'a str {
+        let end = self.rest.find(|character| !these(character)).unwrap_or(self.rest.len());
+        let (skipped, rest) = self.rest.split_at(end);
+        self.rest = rest;
+        self.position += skipped.chars().count();
+        skipped
+    }
+
+    fn wrong(&self, problem: FilterProblem) -> FilterError {
+        FilterError { position: self.position, problem }
+    }
+}
+
+fn in_word(character: char) -> bool {
+    !(character.is_whitespace() || character.is_control() || r#"()"'=!<>:,;\"#.contains(character))
+}

@@ -1,0 +1,250 @@
+//! Re-seal: once another root key is the first, seal every key text again under it, so that the former one can be given up.
+//!
+//! Done at a start, for every organization that the configuration database holds texts of, whether it is served or not. A crash leaves
+//! texts sealed under both, which both root keys at hand open; the next start goes on. A former root key's check value is forgotten
+//! last: until then no server starts without that root key.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    audit::{AuditAction, AuditEntry, OUTCOME_DONE},
+    crypto::{
+        kek::{Fingerprint, KeyCheckValue},
+        root_key::{RootKey, RootKeyError},
+    },
+    deployment::{Deployment, of_organization, root_key_failed},
+    id::OrganizationId,
+    layout::{KEY_TEXT, ORGANIZATIONS, ROOT_KEY},
+    random::Random,
+    store::{
+        Assignment, Cause, Commit, CommitError, Comparison, Condition, Datum, Expect, Step, Store, Unavailable, rows,
+    },
+};
+
+/// What was done to seal every key text under the first root key.
+#[derive(Debug)]
+pub struct Resealed {
+    /// The organizations that had a text sealed otherwise.
+    pub organizations: Vec<ResealedOrganization>,
+    /// How many former root keys were found to be of no use any more, and can be given up; or why they are still wanted.
+    pub root_keys_retired: Result<usize, Unavailable>,
+}
+
+/// What was done with the texts of one organization.
+#[derive(Debug)]
+pub struct ResealedOrganization {
+    /// Its name or, if none is known, its id.
+    pub name: String,
+    /// How many texts were sealed again, or why none was.
+    pub texts: Result<usize, ResealError>,
+    /// The texts that no root key at hand opens. They count as missing.
+    pub unopened: Vec<UnopenedText>,
+}
+
+/// A text that no root key at hand opens.
+#[derive(Debug)]
+pub struct UnopenedText {
+    /// Which key it is the text of: that one would have to be restored.
+    pub wanted: Fingerprint,
+    /// Why it doesn't open.
+    pub error: RootKeyError,
+}
+
+/// Why an organization's texts are sealed as before. The next start tries again.
+#[derive(Debug, thiserror::Error)]
+pub enum ResealError {
+    /// Somebody holds the organization's lock.
+    #[error("its lock is held by somebody else")]
+    Locked,
+    /// The configuration database, the root key or the lock's keeper doesn't answer.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+    /// The commit failed.
+    #[error("its texts can't be written")]
+    Commit(#[from] CommitError),
+}
+
+/// Seals every key text again that is not sealed under the first root key.
+///
+/// # Errors
+/// If the configuration database doesn't answer.
+pub async fn reseal(deployment: &Deployment) -> Result<Resealed, Unavailable> {
+    let configuration = &*deployment.ports.configuration;
+    let names = read_names(configuration).await?;
+    let stale: BTreeSet<OrganizationId> = read_texts(configuration, Condition::EVERYTHING)
+        .await?
+        .into_iter()
+        .filter(|text| !deployment.ports.root_key.is_current(&text.sealed))
+        .map(|text| text.organization)
+        .collect();
+    let mut organizations = Vec::new();
+    for id in stale {
+        let name = names.get(&id).cloned().unwrap_or_else(|| id.to_string());
+        let mut unopened = Vec::new();
+        let texts = reseal_organization(deployment, id, &name, &mut unopened).await;
+        organizations.push(ResealedOrganization { name, texts, unopened });
+    }
+    // A text that doesn't open keeps no root key: none at hand is of use to it.
+    let all_done = organizations.iter().all(|organization| organization.texts.is_ok());
+    let root_keys_retired = if all_done { retire(deployment).await } else { Ok(0) };
+    Ok(Resealed { organizations, root_keys_retired })
+}
+
+async fn reseal_organization(
+    deployment: &Deployment,
+    id: OrganizationId,
+    name: &str,
+    unopened: &mut Vec<UnopenedText>,
+) -> Result<usize, ResealError> {
+    let ports = &deployment.ports;
+    let _lock = ports.databases.try_lock(id).await?.ok_or(ResealError::Locked)?;
+    let mut steps = Vec::new();
+    for text in read_texts(&*ports.configuration, of_organization(id)).await? {
+        match text.resealed(&*ports.root_key, &*ports.random) {
+            Ok(step) => steps.extend(step),
+            Err(error @ RootKeyError::Unavailable(_)) => return Err(root_key_failed(error).into()),
+            Err(error) => unopened.push(UnopenedText { wanted: text.check.fingerprint(), error }),
+        }
+    }
+    let count = steps.len();
+    if count > 0 {
+        steps.push(Step::Audit(AuditEntry {
+            time: deployment.now(),
+            caller: None,
+            action: AuditAction::ResealKeyTexts,
+            outcome: OUTCOME_DONE,
+            subject: format!("organizations/{name}"),
+            attributes: None,
+            purpose: None,
+            fingerprint: None,
+            key_version: None,
+        }));
+        ports.configuration.commit(Commit::of(steps)).await?;
+    }
+    Ok(count)
+}
+
+/// Forgets the check values of all root keys but the first: how many.
+async fn retire(deployment: &Deployment) -> Result<usize, Unavailable> {
+    let ports = &deployment.ports;
+    let current = Datum::Bytes(ports.root_key.check_value().map_err(root_key_failed)?.to_vec());
+    let known = rows(&*ports.configuration, ROOT_KEY, &["check_value"], Condition::EVERYTHING).await?;
+    let retired = known.iter().filter(|row| row.first() != Some(&current)).count();
+    if retired > 0 {
+        // Nothing that they open stays in the files.
+        ports.configuration.scrub().await?;
+        let other =
+            |comparison| Condition::Compare { column: "check_value".into(), comparison, value: current.clone() };
+        let forget = Step::Delete {
+            table: ROOT_KEY.into(),
+            rows: Condition::Any(vec![other(Comparison::Less), other(Comparison::Greater)]),
+            expect: Expect::Any,
+        };
+        ports.configuration.commit(Commit::of(vec![forget])).await.map_err(|error| Unavailable(Cause(error.into())))?;
+    }
+    Ok(retired)
+}
+
+/// A key text as the configuration database holds it.
+struct SealedText {
+    organization: OrganizationId,
+    check: KeyCheckValue,
+    sealed: Vec<u8>,
+}
+
+impl SealedText {
+    /// The step that puts the text, sealed under the first root key, in the place of this; `None` if it is sealed so already.
+    fn resealed(&self, root_key: &dyn RootKey, random: &dyn Random) -> Result<Option<Step>, RootKeyError> {
+        if root_key.is_current(&self.sealed) {
+            return Ok(None);
+        }
+        let (text, kek) = root_key.open_key(&self.sealed, self.organization, &self.check)?;
+        let sealed = root_key.seal_key(&text, &kek, self.organization, &self.check, random)?;
+        Ok(Some(Step::Update {
+            table: KEY_TEXT.into(),
+            rows: of_organization(self.organization)
+                .and(Condition::equal("key_check_value", Datum::Bytes(self.check.as_bytes().to_vec())))
+                .and(Condition::equal("sealed", Datum::Bytes(self.sealed.clone()))),
+            set: vec![Assignment::Set("sealed".into(), Datum::Bytes(sealed))],
+            expect: Expect::One,
+        }))
+    }
+}
+
+async fn read_texts(configuration: &dyn Store, condition: Condition) -> Result<Vec<SealedText>, Unavailable> {
+    let found = rows(configuration, KEY_TEXT, &["organization", "key_check_value", "sealed"], condition).await?;
+    // What is none of ours is found by no ring either.
+    let parse = |row: Vec<Datum>| match <[Datum; 3]>::try_from(row) {
+        Ok([Datum::Uuid(organization), Datum::Bytes(check), Datum::Bytes(sealed)]) => Some(SealedText {
+            organization: OrganizationId::from_uuid(organization),
+            check: KeyCheckValue::from_bytes(check.try_into().ok()?),
+            sealed,
+        }),
+        Ok(_) | Err(_) => None,
+    };
+    Ok(found.into_iter().filter_map(parse).collect())
+}
+
+async fn read_names(configuration: &dyn Store) -> Result<BTreeMap<OrganizationId, String>, Unavailable> {
+    let found = rows(configuration, ORGANIZATIONS, &["id", "name"], Condition::EVERYTHING).await?;
+    let parse = |row: Vec<Datum>| match <[Datum; 2]>::try_from(row) {
+        Ok([Datum::Uuid(id), Datum::Text(name)]) => Some((OrganizationId::from_uuid(id), name)),
+        Ok(_) | Err(_) => None,
+    };
+    Ok(found.into_iter().filter_map(parse).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        crypto::{
+            root_key::RootKeySet,
+            secret::{Kek, KeyText, RootKeyBytes},
+        },
+        random::testing::SeededRandom,
+    };
+
+    const ORGANIZATION: OrganizationId = OrganizationId::from_bytes([0xA1; 16]);
+    const CHECK: KeyCheckValue = KeyCheckValue::from_bytes([0xC4; 32]);
+
+    fn set(first: u8, others: &[u8]) -> RootKeySet {
+        let root = |byte: u8| RootKeyBytes::from_slice(&[byte; 32]).unwrap();
+        RootKeySet::new(root(first), others.iter().copied().map(root).collect())
+    }
+
+    fn sealed_by(root_key: &RootKeySet) -> SealedText {
+        let (text, kek) = (KeyText::new("a key text".to_owned()), Kek::from_bytes(&[7; 32]));
+        let sealed = root_key.seal_key(&text, &kek, ORGANIZATION, &CHECK, &SeededRandom::new(1)).unwrap();
+        SealedText { organization: ORGANIZATION, check: CHECK, sealed }
+    }
+
+    #[test]
+    fn a_text_sealed_under_a_former_root_key_is_sealed_under_the_first_in_its_place() {
+        let old = sealed_by(&set(1, &[]));
+        let step = old.resealed(&set(2, &[1]), &SeededRandom::new(2)).unwrap().unwrap();
+        let Step::Update { rows, set: assignments, expect: Expect::One, .. } = step else { panic!("no update") };
+        let Condition::All(conditions) = rows else { panic!("{rows:?}") };
+        assert!(conditions.contains(&Condition::equal("sealed", Datum::Bytes(old.sealed))));
+        let [Assignment::Set(_, Datum::Bytes(sealed))] = &assignments[..] else { panic!("{assignments:?}") };
+        let (text, kek) = set(2, &[]).open_key(sealed, ORGANIZATION, &CHECK).unwrap();
+        assert_eq!((text.expose(), kek.expose()), ("a key text", &[7; 32]));
+    }
+
+    #[test]
+    fn a_text_sealed_under_the_first_root_key_stays_as_it_is() {
+        let root_key = set(2, &[1]);
+        assert!(sealed_by(&root_key).resealed(&root_key, &SeededRandom::new(2)).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_text_that_no_root_key_opens_stays_as_it_is() {
+        let resealed = |text: SealedText| text.resealed(&set(2, &[1]), &SeededRandom::new(2)).unwrap_err();
+        assert!(matches!(resealed(sealed_by(&set(3, &[]))), RootKeyError::UnknownRootKey { .. }));
+        let mut changed = sealed_by(&set(1, &[]));
+        *changed.sealed.last_mut().unwrap() ^= 1;
+        assert!(matches!(resealed(changed), RootKeyError::DoesNotVerify));
+        let cut = SealedText { organization: ORGANIZATION, check: CHECK, sealed: Vec::new() };
+        assert!(matches!(resealed(cut), RootKeyError::Malformed));
+    }
+}

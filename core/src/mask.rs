@@ -1,0 +1,187 @@
+//! Read masks: which fields of a record an answer has.
+//!
+//! A mask names fields as the contract does: attributes, `etag`, `create_time`, `update_time`, and `name`, which every answer has. The
+//! mask of everything costs nothing to make, to ask and to copy.
+
+use std::sync::Arc;
+
+use crate::{
+    record::{Problem, Record, Violation},
+    schema::{Attribute, Entity, Kind},
+};
+
+/// How many paths a mask may have: many times what the largest entity has fields.
+pub const PATHS_MAX: usize = 256;
+
+/// Which fields of a record are wanted. The default is all of them.
+#[derive(Clone, Debug, Default)]
+pub struct ReadMask(Option<Arc<Fields>>);
+
+#[derive(Debug, Default)]
+struct Fields {
+    etag: bool,
+    create_time: bool,
+    update_time: bool,
+    /// By index of the entity's attributes: whether it is wanted.
+    wanted: Vec<bool>,
+    /// By index of the entity's attributes: whether its column has to be read, for itself or for the attribute that reports on it.
+    read: Vec<bool>,
+}
+
+impl ReadMask {
+    /// The mask of these paths; of none, or of `*`, all fields.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the paths. A path that names nothing is the caller's text and isn't repeated.
+    pub fn parse<'a>(
+        paths: impl ExactSizeIterator<Item = &'a str>,
+        entity: &Entity,
+    ) -> Result<ReadMask, Vec<Violation>> {
+        if paths.len() > PATHS_MAX {
+            return Err(vec![Violation::new(FIELD, Problem::TooMany { limit: PATHS_MAX })]);
+        }
+        let mut everything = paths.len() == 0;
+        let mut violations = Vec::new();
+        let mut fields = Fields { wanted: vec![false; entity.attributes.len()], ..Fields::default() };
+        for path in paths {
+            let attribute = entity.attributes.iter().zip(&mut fields.wanted).find(|(known, _)| known.name == path);
+            match (path, attribute) {
+                ("*", _) => everything = true,
+                ("name", _) => {}
+                ("etag", _) => fields.etag = true,
+                ("create_time", _) => fields.create_time = true,
+                ("update_time", _) => fields.update_time = true,
+                (_, Some((attribute, wanted))) if !attribute.encrypted => *wanted = true,
+                (_, Some((attribute, _))) => {
+                    note(&mut violations, Problem::encrypted(entity, attribute));
+                }
+                (_, None) => note(&mut violations, Problem::NoSuchField),
+            }
+        }
+        if !violations.is_empty() {
+            return Err(violations);
+        }
+        if everything {
+            return Ok(ReadMask::default());
+        }
+        let is_wanted = |other: &Attribute| {
+            entity.attributes.iter().zip(&fields.wanted).any(|(attribute, wanted)| {
+                let reports = matches!(&attribute.kind, Kind::ReportsSet { attribute } if *attribute == other.name);
+                *wanted && (reports || attribute.name == other.name)
+            })
+        };
+        fields.read = entity.attributes.iter().map(is_wanted).collect();
+        Ok(ReadMask(Some(Arc::new(fields))))
+    }
+
+    /// Whether the etag is wanted.
+    #[must_use]
+    pub fn has_etag(&self) -> bool {
+        self.0.as_ref().is_none_or(|fields| fields.etag)
+    }
+
+    /// Whether the time of the creation is wanted.
+    #[must_use]
+    pub fn has_create_time(&self) -> bool {
+        self.0.as_ref().is_none_or(|fields| fields.create_time)
+    }
+
+    /// Whether the time of the last change is wanted.
+    #[must_use]
+    pub fn has_update_time(&self) -> bool {
+        self.0.as_ref().is_none_or(|fields| fields.update_time)
+    }
+
+    /// Whether the column of the attribute with this index has to be read.
+    pub(crate) fn reads(&self, index: usize) -> bool {
+        self.0.as_ref().is_none_or(|fields| fields.read.get(index).copied().unwrap_or_default())
+    }
+
+    /// Takes the values out of a record that are not wanted.
+    pub(crate) fn apply(&self, record: &mut Record) {
+        if let Some(fields) = &self.0 {
+            for (value, _) in record.values.iter_mut().zip(&fields.wanted).filter(|(_, wanted)| !**wanted) {
+                *value = None;
+            }
+        }
+    }
+}
+
+/// Each problem once, so that the answer to a mask is no longer than the schema.
+fn note(violations: &mut Vec<Violation>, problem: Problem) {
+    if violations.iter().all(|violation| violation.problem != problem) {
+        violations.push(Violation::new(FIELD, problem));
+    }
+}
+
+const FIELD: &str = "read_mask";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        id::{RecordId, Timestamp},
+        schema::{Value, testing::thing},
+    };
+
+    fn parse(paths: &[&str]) -> Result<ReadMask, Vec<Problem>> {
+        let parsed = ReadMask::parse(paths.iter().copied(), &thing());
+        parsed.map_err(|violations| violations.into_iter().map(|violation| violation.problem).collect())
+    }
+
+    /// The attributes whose columns are read, and those that have a value afterwards.
+    fn attributes(mask: &ReadMask) -> [Vec<String>; 2] {
+        let entity = thing();
+        let names = |is: &dyn Fn(usize) -> bool| {
+            let indexes = (0..entity.attributes.len()).filter(|index| is(*index));
+            indexes.map(|index| entity.attributes[index].name.clone()).collect()
+        };
+        let time = Timestamp::from_unix_micros(0);
+        let mut record = Record {
+            id: RecordId::from_bytes([0; 16]),
+            revision: 1,
+            create_time: time,
+            update_time: time,
+            values: vec![Some(Value::Boolean(true)); entity.attributes.len()],
+        };
+        mask.apply(&mut record);
+        [names(&|index| mask.reads(index)), names(&|index| record.values[index].is_some())]
+    }
+
+    #[test]
+    fn no_path_and_the_star_are_everything() {
+        for paths in [&[][..], &["*"], &["name_1", "*"]] {
+            let mask = parse(paths).unwrap();
+            let [read, shown] = attributes(&mask);
+            assert_eq!((read.len(), shown.len()), (thing().attributes.len(), thing().attributes.len()));
+            assert!(mask.has_etag() && mask.has_create_time() && mask.has_update_time());
+        }
+    }
+
+    #[test]
+    fn a_mask_has_what_it_names_and_reads_no_more() {
+        let mask = parse(&["name", "etag", "name_1", "name_1"]).unwrap();
+        assert_eq!(attributes(&mask), [["name_1"], ["name_1"]]);
+        assert!(mask.has_etag() && !mask.has_create_time() && !mask.has_update_time());
+        assert_eq!(attributes(&parse(&["name"]).unwrap()), [[""; 0], [""; 0]]);
+    }
+
+    #[test]
+    fn whether_a_secret_is_set_is_told_without_telling_it() {
+        let mask = parse(&["is_secret_set"]).unwrap();
+        assert_eq!(attributes(&mask), [["secret", "is_secret_set"].as_slice(), &["is_secret_set"]]);
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_mask_is_told_once_each() {
+        let encrypted = Problem::Encrypted { entity: "Thing".to_owned(), attribute: "secret".to_owned() };
+        let wrong = parse(&["secret", "nothing", "", "secret", "thing.name_1", "name1", "*"]).unwrap_err();
+        assert_eq!(wrong, [encrypted, Problem::NoSuchField]);
+    }
+
+    #[test]
+    fn a_mask_has_at_most_256_paths() {
+        assert!(parse(&["name"; 256]).is_ok());
+        assert_eq!(parse(&["name"; 257]).unwrap_err(), [Problem::TooMany { limit: 256 }]);
+    }
+}

@@ -1,0 +1,457 @@
+//! Orders of a list: what `order_by` says, and where a page goes on.
+//!
+//! `field [asc|desc], …` (AIP-132). The id is the last key of every order, so that every order is total: two records never are alike in
+//! all keys, and *after this record* means the same whatever comes and goes between two pages. Null comes before every value.
+//!
+//! A [cursor](Order::cursor) holds the keys of a record, in the order's own sequence and types:
+//!
+//! `key = 0 | 1 value`, `value = boolean (1) | integer, time (8, big endian) | uuid (16) | length (4, big endian) UTF-8`
+//!
+//! Parsing a cursor is total. Who may have made it is the business of [`page`](crate::page).
+
+use std::fmt;
+
+use uuid::Uuid;
+
+use crate::{
+    id::Timestamp,
+    layout::column_type,
+    record::{Problem, Violation},
+    schema::{Attribute, Entity, Kind},
+    store::{ColumnType, Comparison, Condition, Datum, Direction, Name},
+};
+
+/// How many fields an order may have.
+pub const FIELDS_MAX: usize = 8;
+
+/// How long the text of an order may be, in bytes: far more than eight names, directions and spaces.
+pub const TEXT_MAX_BYTES: u32 = 1_024;
+
+/// How long the texts of one record that are ordered by may be together, in Unicode scalar values and by their `max_length`. They stand in
+/// the page token: with this, a cursor is at most 2,200 bytes.
+pub const KEYS_MAX_CHARS: u32 = 500;
+
+/// An order of an entity's records.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Order {
+    /// The last one is the id.
+    keys: Vec<Key>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Key {
+    column: Name,
+    kind: ColumnType,
+    nullable: bool,
+    direction: Direction,
+}
+
+/// What is wrong with an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OrderFault {
+    /// It isn't a field, alone or followed by a direction.
+    NotATerm,
+    /// It names no field of the entity.
+    NoSuchField,
+    /// Bytes have no order that would mean something.
+    Bytes,
+    /// It is derived at each read, and stored nowhere.
+    Derived,
+    /// The order has it already.
+    Repeated,
+}
+
+impl OrderFault {
+    /// Its name for programs; part of the contract.
+    pub(crate) fn reason(self) -> &'static str {
+        match self {
+            OrderFault::NoSuchField => "NO_SUCH_FIELD",
+            OrderFault::Repeated => "REPEATED",
+            OrderFault::NotATerm | OrderFault::Bytes | OrderFault::Derived => "NOT_ORDERABLE",
+        }
+    }
+}
+
+impl fmt::Display for OrderFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            OrderFault::NotATerm => "isn't a field, alone or followed by `asc` or `desc`",
+            OrderFault::NoSuchField => "is no field of the resource",
+            OrderFault::Bytes => "is of bytes, which can't be ordered by",
+            OrderFault::Derived => "is derived from an encrypted attribute and can't be ordered by",
+            OrderFault::Repeated => "stands there more than once",
+        })
+    }
+}
+
+impl Order {
+    /// The order that a text says; by id if it says nothing.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn parse(text: &str, entity: &Entity) -> Result<Order, Vec<Violation>> {
+        let refused = |problem| Err(vec![Violation::new(FIELD, problem)]);
+        if u32::try_from(text.len()).map_or(true, |length| length > TEXT_MAX_BYTES) {
+            return refused(Problem::TooLong { given: text.len(), limit: TEXT_MAX_BYTES });
+        }
+        if text.trim_ascii().is_empty() {
+            return Ok(Order { keys: vec![Key::of_id(Direction::Ascending)] });
+        }
+        if text.split(',').count() > FIELDS_MAX {
+            return refused(Problem::TooMany { limit: FIELDS_MAX });
+        }
+        let mut problems = Vec::new();
+        let mut keys: Vec<Key> = Vec::new();
+        let mut length = 0_u32;
+        for (position, term) in (1..).zip(text.split(',')) {
+            match read_term(term, entity) {
+                Ok((key, _)) if keys.iter().any(|other| other.column == key.column) => {
+                    problems.push(Problem::Order { position, fault: OrderFault::Repeated });
+                }
+                Ok((key, chars)) => {
+                    length = length.saturating_add(chars);
+                    keys.push(key);
+                }
+                Err(TermError::Encrypted(attribute)) => problems.push(Problem::encrypted(entity, attribute)),
+                Err(TermError::Fault(fault)) => problems.push(Problem::Order { position, fault }),
+            }
+        }
+        if length > KEYS_MAX_CHARS {
+            problems.push(Problem::OrderTooLong { limit: KEYS_MAX_CHARS });
+        }
+        if !problems.is_empty() {
+            return Err(problems.into_iter().map(|problem| Violation::new(FIELD, problem)).collect());
+        }
+        // What follows the id decides nothing.
+        match keys.iter().position(|key| key.column == ID) {
+            Some(position) => keys.truncate(position.saturating_add(1)),
+            None => keys.push(Key::of_id(Direction::Ascending)),
+        }
+        Ok(Order { keys })
+    }
+
+    /// The columns that a [cursor](Order::cursor) is made from.
+    pub(crate) fn columns(&self) -> impl ExactSizeIterator<Item = Name> {
+        self.keys.iter().map(|key| key.column.clone())
+    }
+
+    /// As a store takes it.
+    pub(crate) fn to_store(&self) -> Vec<(Name, Direction)> {
+        self.keys.iter().map(|key| (key.column.clone(), key.direction)).collect()
+    }
+
+    /// What [`Order::after`] needs to know of the record with these values in these [columns](Order::columns).
+    pub(crate) fn cursor(values: &[Datum]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for value in values {
+            if *value == Datum::Null {
+                bytes.push(NULL);
+                continue;
+            }
+            bytes.push(VALUE);
+            match value {
+                Datum::Null => {}
+                Datum::Boolean(value) => bytes.push(u8::from(*value)),
+                Datum::Integer(value) => bytes.extend_from_slice(&value.to_be_bytes()),
+                Datum::Time(value) => bytes.extend_from_slice(&value.unix_micros().to_be_bytes()),
+                Datum::Uuid(value) => bytes.extend_from_slice(value.as_bytes()),
+                Datum::Text(value) => put(&mut bytes, value.as_bytes()),
+                Datum::Bytes(value) => put(&mut bytes, value),
+            }
+        }
+        bytes
+    }
+
+    /// Which records come after the one that a cursor was made of. `None` if it isn't a cursor of this order.
+    ///
+    /// With the keys `a, b` those are the ones beyond it in `a`, or alike in `a` and beyond it in `b`.
+    pub(crate) fn after(&self, cursor: &[u8]) -> Option<Condition> {
+        let mut rest = cursor;
+        let values = self.keys.iter().map(|key| key.read(&mut rest)).collect::<Option<Vec<_>>>()?;
+        if !rest.is_empty() {
+            return None;
+        }
+        let mut after = None;
+        for (key, value) in self.keys.iter().zip(values).rev() {
+            let mut alternatives = key.beyond(&value);
+            alternatives.extend(after.map(|after| key.equal(value).and(after)));
+            // One alternative stands by itself, so that a plain order is one comparison that the key's own index answers.
+            after = Some(if alternatives.len() == 1 { alternatives.pop()? } else { Condition::Any(alternatives) });
+        }
+        after
+    }
+}
+
+impl Key {
+    fn of_id(direction: Direction) -> Key {
+        Key { column: ID.into(), kind: ColumnType::Uuid, nullable: false, direction }
+    }
+
+    /// Takes this key's value off a cursor.
+    fn read(&self, rest: &mut &[u8]) -> Option<Datum> {
+        match take::<1>(rest)? {
+            [NULL] if self.nullable => return Some(Datum::Null),
+            [VALUE] => {}
+            _ => return None,
+        }
+        Some(match self.kind {
+            ColumnType::Boolean => Datum::Boolean(match take(rest)? {
+                [0] => false,
+                [1] => true,
+                _ => return None,
+            }),
+            ColumnType::Integer => Datum::Integer(i64::from_be_bytes(take(rest)?)),
+            ColumnType::Time => Datum::Time(Timestamp::from_unix_micros(i64::from_be_bytes(take(rest)?))),
+            ColumnType::Uuid => Datum::Uuid(Uuid::from_bytes(take(rest)?)),
+            ColumnType::Text => {
+                let length = usize::try_from(u32::from_be_bytes(take(rest)?)).ok()?;
+                let (text, after) = rest.split_at_checked(length)?;
+                *rest = after;
+                Datum::Text(str::from_utf8(text).ok()?.to_owned())
+            }
+            ColumnType::Bytes => return None,
+        })
+    }
+
+    fn equal(&self, value: Datum) -> Condition {
+        if value == Datum::Null {
+            return Condition::IsNull(self.column.clone());
+        }
+        Condition::equal(self.column.clone(), value)
+    }
+
+    /// The conditions of which a record meets one if it comes after this value, by this key alone.
+    fn beyond(&self, value: &Datum) -> Vec<Condition> {
+        let is_null = Condition::IsNull(self.column.clone());
+        let compare = |comparison| Condition::Compare { column: self.column.clone(), comparison, value: value.clone() };
+        match (self.direction, value) {
+            (Direction::Ascending, Datum::Null) => vec![is_null.negated()],
+            (Direction::Ascending, _) => vec![compare(Comparison::Greater)],
+            (Direction::Descending, Datum::Null) => Vec::new(),
+            (Direction::Descending, _) if self.nullable => vec![compare(Comparison::Less), is_null],
+            (Direction::Descending, _) => vec![compare(Comparison::Less)],
+        }
+    }
+}
+
+enum TermError<'a> {
+    Encrypted(&'a Attribute),
+    Fault(OrderFault),
+}
+
+/// A key, and how many characters its values may have, if they are texts.
+fn read_term<'a>(term: &str, entity: &'a Entity) -> Result<(Key, u32), TermError<'a>> {
+    let mut words = term.split_ascii_whitespace();
+    let (field, direction) = match (words.next(), words.next(), words.next()) {
+        (Some(field), None | Some("asc"), None) => (field, Direction::Ascending),
+        (Some(field), Some("desc"), None) => (field, Direction::Descending),
+        _ => return Err(TermError::Fault(OrderFault::NotATerm)),
+    };
+    let of_time = |column: &'static str| {
+        Ok((Key { column: column.into(), kind: ColumnType::Time, nullable: false, direction }, 0))
+    };
+    match field {
+        "name" => return Ok((Key::of_id(direction), 0)),
+        "create_time" => return of_time("create_time"),
+        "update_time" => return of_time("update_time"),
+        _ => {}
+    }
+    let attribute = entity.attribute(field).ok_or(TermError::Fault(OrderFault::NoSuchField))?;
+    if attribute.encrypted {
+        return Err(TermError::Encrypted(attribute));
+    }
+    let chars = match &attribute.kind {
+        Kind::Bytes => return Err(TermError::Fault(OrderFault::Bytes)),
+        Kind::ReportsSet { .. } => return Err(TermError::Fault(OrderFault::Derived)),
+        Kind::Text => attribute.max_length.unwrap_or(u32::MAX),
+        Kind::Boolean | Kind::Integer32 | Kind::Integer64 | Kind::Choice(_) | Kind::Time | Kind::Reference { .. } => 0,
+    };
+    let column = attribute.storage_name.clone().into();
+    Ok((Key { column, kind: column_type(&attribute.kind), nullable: true, direction }, chars))
+}
+
+fn put(bytes: &mut Vec<u8>, value: &[u8]) {
+    // No store takes a value of 4 GiB.
+    let length = u32::try_from(value.len()).unwrap_or(u32::MAX);
+    bytes.extend_from_slice(&length.to_be_bytes());
+    bytes.extend_from_slice(value);
+}
+
+fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
+    let (first, after) = rest.split_first_chunk::<N>()?;
+    *rest = after;
+    Some(*first)
+}
+
+/// The column of the id.
+const ID: &str = "id";
+
+const NULL: u8 = 0;
+const VALUE: u8 = 1;
+
+const FIELD: &str = "order_by";
+
+#[cfg(test)]
+mod tests {
+    use Direction::{Ascending, Descending};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::schema::testing::thing;
+
+    fn keys(text: &str) -> Vec<(String, Direction)> {
+        let order = Order::parse(text, &thing()).expect(text);
+        order.to_store().into_iter().map(|(column, direction)| (column.into_owned(), direction)).collect()
+    }
+
+    fn problems(text: &str) -> Vec<Problem> {
+        let violations = Order::parse(text, &thing()).expect_err(text);
+        assert!(violations.iter().all(|violation| violation.field == "order_by"));
+        violations.into_iter().map(|violation| violation.problem).collect()
+    }
+
+    fn expected<const N: usize>(keys: [(&str, Direction); N]) -> Vec<(String, Direction)> {
+        keys.map(|(column, direction)| (column.to_owned(), direction)).into()
+    }
+
+    #[test]
+    fn an_order_ends_with_the_id() {
+        assert_eq!(keys(""), expected([("id", Ascending)]));
+        assert_eq!(keys(" \t"), expected([("id", Ascending)]));
+        assert_eq!(keys("big"), expected([("stored_big", Ascending), ("id", Ascending)]));
+        assert_eq!(
+            keys("  name_1   desc ,update_time asc,link,color desc  "),
+            expected([
+                ("stored_name_1", Descending),
+                ("update_time", Ascending),
+                ("stored_link", Ascending),
+                ("stored_color", Descending),
+                ("id", Ascending),
+            ])
+        );
+        // Nothing is left to decide after it.
+        assert_eq!(keys("name desc"), expected([("id", Descending)]));
+        assert_eq!(keys("flag, name desc, seen"), expected([("stored_flag", Ascending), ("id", Descending)]));
+    }
+
+    #[test]
+    fn everything_that_is_wrong_with_an_order_is_told() {
+        let at = |position, fault| Problem::Order { position, fault };
+        assert_eq!(
+            problems("nothing, data desc, is_secret_set, big, secret, big desc, big up, "),
+            [
+                at(1, OrderFault::NoSuchField),
+                at(2, OrderFault::Bytes),
+                at(3, OrderFault::Derived),
+                Problem::Encrypted { entity: "Thing".to_owned(), attribute: "secret".to_owned() },
+                at(6, OrderFault::Repeated),
+                at(7, OrderFault::NotATerm),
+                at(8, OrderFault::NotATerm),
+            ]
+        );
+        for wrong in [",", "big,,small", "big DESC", "big desc desc", "big; small"] {
+            assert!(problems(wrong).iter().all(|problem| matches!(problem, Problem::Order { .. })), "{wrong}");
+        }
+        for wrong in ["id", "etag", "revision", "stored_big", "Big", "thing.big", "-big"] {
+            assert_eq!(problems(wrong), [at(1, OrderFault::NoSuchField)], "{wrong}");
+        }
+        assert_eq!(problems("create_time, create_time"), [at(2, OrderFault::Repeated)]);
+    }
+
+    #[test]
+    fn an_order_has_at_most_eight_fields_500_characters_of_texts_and_1024_bytes() {
+        assert_eq!(keys("flag, small, big, color, letter, seen, link, update_time").len(), 9);
+        let nine = "flag, small, big, color, letter, seen, link, update_time, create_time";
+        assert_eq!(problems(nine), [Problem::TooMany { limit: 8 }]);
+
+        assert_eq!(keys("name_1, name_2").len(), 3);
+        for texts in ["name_1, name_2, letter", "endless", "endless, endless"] {
+            assert!(problems(texts).contains(&Problem::OrderTooLong { limit: 500 }), "{texts}");
+        }
+
+        assert_eq!(keys(&format!("{:1024}", "big")).len(), 2);
+        assert_eq!(problems(&format!("{:1025}", "big")), [Problem::TooLong { given: 1_025, limit: 1_024 }]);
+    }
+
+    #[test]
+    fn the_page_goes_on_beyond_the_last_record_or_among_its_likes() {
+        let order = Order::parse("big desc, seen", &thing()).unwrap();
+        let id = Datum::Uuid(Uuid::from_u128(7));
+        let after_id = Condition::greater("id", id.clone());
+        let seen = Condition::IsNull("stored_seen".into());
+        let among = seen.clone().and(after_id.clone());
+        let after_seen = Condition::Any(vec![seen.negated(), among]);
+        let cursor = Order::cursor(&[Datum::Integer(5), Datum::Null, id.clone()]);
+        let big = |comparison| Condition::Compare { column: "stored_big".into(), comparison, value: Datum::Integer(5) };
+        assert_eq!(
+            order.after(&cursor),
+            Some(Condition::Any(vec![
+                big(Comparison::Less),
+                Condition::IsNull("stored_big".into()),
+                big(Comparison::Equal).and(after_seen.clone()),
+            ]))
+        );
+        // Nothing comes after null in a descending order but other nulls.
+        let cursor = Order::cursor(&[Datum::Null, Datum::Null, id.clone()]);
+        assert_eq!(order.after(&cursor), Some(Condition::IsNull("stored_big".into()).and(after_seen)));
+        // By id alone: one comparison.
+        let plain = Order::parse("", &thing()).unwrap();
+        assert_eq!(plain.after(&Order::cursor(&[id])), Some(after_id));
+    }
+
+    const EVERY_KIND: &str = "flag, small desc, color, name_1, seen desc, link";
+
+    fn values() -> impl Strategy<Value = Vec<Datum>> {
+        let or_null = |strategy: BoxedStrategy<Datum>| prop_oneof![1 => Just(Datum::Null), 3 => strategy];
+        let id = || any::<u128>().prop_map(|id| Datum::Uuid(Uuid::from_u128(id))).boxed();
+        let text = any::<String>().prop_map(|text| Datum::Text(text.chars().take(250).collect()));
+        (
+            or_null(any::<bool>().prop_map(Datum::Boolean).boxed()),
+            or_null(any::<i64>().prop_map(Datum::Integer).boxed()),
+            or_null(any::<i64>().prop_map(Datum::Integer).boxed()),
+            or_null(text.boxed()),
+            or_null(any::<i64>().prop_map(|micros| Datum::Time(Timestamp::from_unix_micros(micros))).boxed()),
+            or_null(id()),
+            id(),
+        )
+            .prop_map(|values| vec![values.0, values.1, values.2, values.3, values.4, values.5, values.6])
+    }
+
+    #[test]
+    fn the_longest_cursor_is_within_its_bound() {
+        let longest = Order::parse("name_1, name_2, small, big, color, seen, link, create_time", &thing()).unwrap();
+        let text = Datum::Text("\u{10FFFF}".repeat(250));
+        let mut values = vec![text.clone(), text];
+        values.resize(longest.columns().len(), Datum::Uuid(Uuid::nil()));
+        assert!(Order::cursor(&values).len() <= 2_200);
+    }
+
+    proptest! {
+        #[test]
+        fn a_cursor_is_read_whole_or_not_at_all(values in values(), cut in any::<prop::sample::Index>(), more: u8) {
+            let order = Order::parse(EVERY_KIND, &thing()).unwrap();
+            let cursor = Order::cursor(&values);
+            let mut rest = &cursor[..];
+            let read: Vec<Datum> = order.keys.iter().map(|key| key.read(&mut rest).unwrap()).collect();
+            prop_assert_eq!(read, values);
+            prop_assert!(order.after(&cursor).is_some());
+            prop_assert!(order.after(&cursor[..cut.index(cursor.len())]).is_none());
+            prop_assert!(order.after(&[&cursor[..], &[more]].concat()).is_none());
+        }
+
+        #[test]
+        fn any_bytes_are_a_cursor_or_none_and_each_cursor_has_one_spelling(bytes: Vec<u8>, text: String) {
+            for order in [EVERY_KIND, "", "flag", "name desc", "create_time"] {
+                let order = Order::parse(order, &thing()).unwrap();
+                let mut rest = &bytes[..];
+                let read: Option<Vec<Datum>> = order.keys.iter().map(|key| key.read(&mut rest)).collect();
+                let read = read.filter(|_| rest.is_empty());
+                prop_assert_eq!(read.is_some(), order.after(&bytes).is_some());
+                if let Some(values) = read {
+                    prop_assert_eq!(Order::cursor(&values), &bytes[..]);
+                }
+            }
+            let _total = Order::parse(&text, &thing());
+        }
+    }
+}

@@ -1,0 +1,359 @@
+//! Rules across fields: what a record must not be, said in the language of filters.
+//!
+//! A rule belongs to its entity's schema. It is looked at whenever a write touches something that it looks at, and with the record as
+//! it will be stored: so a record from before a rule can still be changed elsewhere. Encrypted attributes take part through the
+//! attributes that report whether they are set. Nothing here knows any single rule.
+
+use std::collections::BTreeSet;
+
+use crate::{
+    filter::{Field, Filter, FilterError},
+    record::{Problem, Record, Touched, Violation, field_violation},
+    schema::{Entity, Kind, Value},
+};
+
+/// A rule across fields.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// Its name for programs, unique in its entity: `AUTO_DISCOVER_NOT_ALLOWED`.
+    pub reason: String,
+    /// The index of the attribute that a violation is reported on.
+    pub attribute: usize,
+    /// The records that break it.
+    pub refuse_when: Filter,
+    /// What must be the case, for people; follows the attribute's name.
+    pub description: String,
+    /// The error number of the original: eight hexadecimal digits.
+    pub dynamics_code: Option<String>,
+    looks_at: BTreeSet<usize>,
+}
+
+/// A rule as a schema writes it.
+#[derive(Clone, Copy, Debug)]
+pub struct RuleText<'a> {
+    /// See [`Rule::reason`].
+    pub reason: &'a str,
+    /// The name of the attribute.
+    pub attribute: &'a str,
+    /// The filter's text.
+    pub refuse_when: &'a str,
+    /// See [`Rule::description`].
+    pub description: &'a str,
+    /// See [`Rule::dynamics_code`]; empty for none.
+    pub dynamics_code: &'a str,
+}
+
+/// Why a rule can't be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RuleError {
+    /// The reason isn't spelled as one.
+    #[error("its `reason` must be 2 to 63 upper-case ASCII letters, digits and `_`, beginning with a letter")]
+    Reason,
+    /// There is no such attribute.
+    #[error("its `attribute` names none of the entity's")]
+    Attribute,
+    /// The filter can't be read.
+    #[error("its `refuse_when` can't be read: {0}")]
+    RefuseWhen(FilterError),
+    /// The filter looks at what every record has, or at nothing.
+    #[error("its `refuse_when` must look at attributes, and at nothing but attributes")]
+    NotOfAttributes,
+    /// Nobody is told what must be the case.
+    #[error("its `description` is missing")]
+    Description,
+    /// The number isn't spelled as one.
+    #[error("its `dynamics_code` must be 8 hexadecimal digits, letters in upper case")]
+    DynamicsCode,
+}
+
+impl Rule {
+    /// Reads a rule of an entity.
+    ///
+    /// # Errors
+    /// The first [`RuleError`] found.
+    pub fn read(text: &RuleText<'_>, entity: &Entity) -> Result<Rule, RuleError> {
+        if !is_reason(text.reason) {
+            return Err(RuleError::Reason);
+        }
+        let named = |name: &str| entity.attributes.iter().position(|attribute| attribute.name == name);
+        let attribute = named(text.attribute).ok_or(RuleError::Attribute)?;
+        // No organization has an empty name, so no reference by name is read: a schema knows none.
+        let refuse_when = Filter::parse(text.refuse_when, entity, "").map_err(RuleError::RefuseWhen)?;
+        let mut looks_at = refuse_when.attributes();
+        if looks_at.is_empty() || looks_at.len() != refuse_when.fields().len() {
+            return Err(RuleError::NotOfAttributes);
+        }
+        let reported: Vec<usize> = looks_at.iter().filter_map(|index| reported_by(entity, *index)).collect();
+        looks_at.extend(reported);
+        if text.description.is_empty() {
+            return Err(RuleError::Description);
+        }
+        if !(text.dynamics_code.is_empty() || is_dynamics_code(text.dynamics_code)) {
+            return Err(RuleError::DynamicsCode);
+        }
+        Ok(Rule {
+            reason: text.reason.to_owned(),
+            attribute,
+            refuse_when,
+            description: text.description.to_owned(),
+            dynamics_code: (!text.dynamics_code.is_empty()).then(|| text.dynamics_code.to_owned()),
+            looks_at,
+        })
+    }
+
+    /// The indexes of the attributes that decide it, an encrypted one beside the one that reports it.
+    #[must_use]
+    pub fn looks_at(&self) -> &BTreeSet<usize> {
+        &self.looks_at
+    }
+
+    fn is_broken_by(&self, values: &[Option<Value>]) -> bool {
+        self.refuse_when.holds(&|field| match field {
+            Field::Attribute(index) => values.get(index)?.as_ref(),
+            // No rule looks at these.
+            Field::Name | Field::CreateTime | Field::UpdateTime => None,
+        })
+    }
+}
+
+/// The encrypted attribute that the attribute of this index reports, if it reports one.
+fn reported_by(entity: &Entity, index: usize) -> Option<usize> {
+    match &entity.attributes.get(index)?.kind {
+        Kind::ReportsSet { attribute } => entity.attributes.iter().position(|other| other.name == *attribute),
+        Kind::Boolean
+        | Kind::Integer32
+        | Kind::Integer64
+        | Kind::Choice(_)
+        | Kind::Text
+        | Kind::Bytes
+        | Kind::Time
+        | Kind::Reference { .. } => None,
+    }
+}
+
+fn is_reason(text: &str) -> bool {
+    (2..=63).contains(&text.len())
+        && text.starts_with(|first: char| first.is_ascii_uppercase())
+        && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
+}
+
+fn is_dynamics_code(text: &str) -> bool {
+    text.len() == 8 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'A'..=b'F'))
+}
+
+/// The rules that a new record with these values breaks. Those that look at an attribute which is wrong by itself are left out: what
+/// it should have been isn't known.
+#[must_use]
+pub fn check_create(entity: &Entity, values: &[Option<Value>], wrong: &BTreeSet<usize>) -> Vec<Violation> {
+    broken(entity, values, |rule| rule.looks_at.is_disjoint(wrong))
+}
+
+/// The rules that a record breaks after an update that touched these attributes, among those that look at one of them.
+#[must_use]
+pub fn check_update(entity: &Entity, record: &Record, touched: &Touched) -> Vec<Violation> {
+    broken(entity, &record.values, |rule| !rule.looks_at.is_disjoint(touched))
+}
+
+fn broken(entity: &Entity, values: &[Option<Value>], concerned: impl Fn(&Rule) -> bool) -> Vec<Violation> {
+    let broken = entity.rules.iter().filter(|rule| concerned(rule) && rule.is_broken_by(values));
+    broken
+        .filter_map(|rule| {
+            let attribute = entity.attributes.get(rule.attribute)?;
+            let problem = Problem::Rule {
+                reason: rule.reason.clone(),
+                description: rule.description.clone(),
+                dynamics_code: rule.dynamics_code.clone(),
+            };
+            Some(field_violation(entity, attribute, problem))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        crypto::secret::Plaintext,
+        id::{RecordId, Timestamp},
+        record::{Draft, Given, check_create as check_draft},
+        schema::{Attribute, Schema, SchemaError},
+    };
+
+    const LIMIT: usize = 0;
+    const OPEN: usize = 1;
+    const SECRET: usize = 2;
+    const USER: usize = 4;
+
+    fn attribute(name: &str, kind: Kind) -> Attribute {
+        Attribute {
+            name: name.to_owned(),
+            storage_name: name.to_owned(),
+            kind,
+            encrypted: false,
+            required: false,
+            default: None,
+            max_length: None,
+            minimum: None,
+            maximum: None,
+            output_only: false,
+            immutable: false,
+            valid_for_create: true,
+            valid_for_update: true,
+            deprecated_for: None,
+        }
+    }
+
+    fn without_rules() -> Entity {
+        let mut secret = attribute("secret", Kind::Text);
+        secret.encrypted = true;
+        let mut open = attribute("open", Kind::Boolean);
+        open.default = Some(Value::Boolean(true));
+        let mut limit = attribute("limit", Kind::Integer32);
+        limit.maximum = Some(100);
+        let is_secret_set = attribute("is_secret_set", Kind::ReportsSet { attribute: "secret".to_owned() });
+        Entity {
+            name: "Door".to_owned(),
+            collection: "doors".to_owned(),
+            singular: "door".to_owned(),
+            storage_name: "Door".to_owned(),
+            id_required: false,
+            attributes: vec![limit, open, secret, is_secret_set, attribute("user", Kind::Text)],
+            rules: Vec::new(),
+        }
+    }
+
+    const OPEN_WITH_LIMIT: RuleText<'_> = RuleText {
+        reason: "OPEN_WITH_LIMIT",
+        attribute: "open",
+        refuse_when: "open = true AND limit > 10",
+        description: "must be false above a limit of 10",
+        dynamics_code: "8005E2AB",
+    };
+
+    const USER_MISSING: RuleText<'_> = RuleText {
+        reason: "USER_MISSING",
+        attribute: "user",
+        refuse_when: "is_secret_set = true AND NOT user:*",
+        description: "must have a value where there is a secret",
+        dynamics_code: "",
+    };
+
+    fn entity() -> Entity {
+        let mut entity = without_rules();
+        entity.rules = [OPEN_WITH_LIMIT, USER_MISSING].map(|text| Rule::read(&text, &entity).unwrap()).to_vec();
+        entity
+    }
+
+    fn secret() -> Given {
+        Given::Secret(Plaintext::new(b"hunter2".to_vec()))
+    }
+
+    /// What is wrong with a new record, as field and reason.
+    fn created<const N: usize>(given: [(usize, Given); N]) -> Vec<(String, String)> {
+        named(check_draft(&entity(), &mut Draft { given: given.into() }))
+    }
+
+    fn updated<const N: usize>(values: [Option<Value>; 5], touched: [usize; N]) -> Vec<(String, String)> {
+        let now = Timestamp::from_unix_micros(0);
+        let record = Record {
+            id: RecordId::from_bytes([7; 16]),
+            revision: 2,
+            create_time: now,
+            update_time: now,
+            values: values.to_vec(),
+        };
+        named(check_update(&entity(), &record, &touched.into()))
+    }
+
+    fn named(violations: Vec<Violation>) -> Vec<(String, String)> {
+        violations.into_iter().map(|violation| (violation.field, violation.problem.reason().to_owned())).collect()
+    }
+
+    fn pair(field: &str, reason: &str) -> (String, String) {
+        (field.to_owned(), reason.to_owned())
+    }
+
+    #[test]
+    fn a_new_record_is_held_against_every_rule_with_its_defaults() {
+        let limit = |number| (LIMIT, Given::Clear(Value::Integer(number)));
+        let open_with_limit = || pair("door.open", "OPEN_WITH_LIMIT");
+        let user_missing = || pair("door.user", "USER_MISSING");
+        assert_eq!(created([]), []);
+        assert_eq!(created([limit(10)]), []);
+        assert_eq!(created([limit(11)]), [open_with_limit()]);
+        assert_eq!(created([limit(11), (OPEN, Given::Clear(Value::Boolean(false)))]), []);
+        assert_eq!(created([(SECRET, secret())]), [user_missing()]);
+        assert_eq!(created([(SECRET, secret()), (USER, Given::Clear(Value::Text(String::new())))]), []);
+        assert_eq!(created([limit(11), (SECRET, secret())]), [open_with_limit(), user_missing()]);
+        // A rule says nothing about a value that is wrong by itself, and is named beside what is wrong elsewhere.
+        assert_eq!(created([limit(101), (SECRET, secret())]), [pair("door.limit", "OUT_OF_RANGE"), user_missing()]);
+        let unread = (USER, Given::Wrong(Problem::HasNul));
+        assert_eq!(created([unread, (SECRET, secret())]), [pair("door.user", "HAS_NUL")]);
+    }
+
+    #[test]
+    fn an_update_is_held_against_the_rules_that_look_at_what_it_touches() {
+        let set = || Some(Value::Boolean(true));
+        let both_broken = [Some(Value::Integer(11)), set(), None, set(), None];
+        let open_with_limit = || pair("door.open", "OPEN_WITH_LIMIT");
+        let user_missing = || pair("door.user", "USER_MISSING");
+        assert_eq!(updated(both_broken.clone(), []), []);
+        assert_eq!(updated(both_broken.clone(), [LIMIT]), [open_with_limit()]);
+        assert_eq!(updated(both_broken.clone(), [OPEN]), [open_with_limit()]);
+        assert_eq!(updated(both_broken.clone(), [USER]), [user_missing()]);
+        assert_eq!(updated(both_broken.clone(), [SECRET]), [user_missing()]);
+        assert_eq!(updated(both_broken, [LIMIT, SECRET]), [open_with_limit(), user_missing()]);
+        let cleared = [Some(Value::Integer(10)), set(), None, Some(Value::Boolean(false)), None];
+        assert_eq!(updated(cleared, [LIMIT, SECRET]), []);
+    }
+
+    #[test]
+    fn a_violation_of_a_rule_says_what_the_rule_says() {
+        let mut draft = Draft { given: [(LIMIT, Given::Clear(Value::Integer(11)))].into() };
+        let violations = check_draft(&entity(), &mut draft);
+        let problem = Problem::Rule {
+            reason: "OPEN_WITH_LIMIT".to_owned(),
+            description: "must be false above a limit of 10".to_owned(),
+            dynamics_code: Some("8005E2AB".to_owned()),
+        };
+        assert_eq!(problem.to_string(), "must be false above a limit of 10");
+        assert_eq!(violations, [Violation::new("door.open", problem)]);
+    }
+
+    #[test]
+    fn a_rule_that_makes_no_sense_is_refused() {
+        let entity = without_rules();
+        let refused = |text: RuleText<'_>| Rule::read(&text, &entity).unwrap_err();
+        let right = OPEN_WITH_LIMIT;
+        for reason in ["", "A", "open", "1A", "A-B", "_A", &"A".repeat(64)] {
+            assert_eq!(refused(RuleText { reason, ..right }), RuleError::Reason, "{reason}");
+        }
+        assert_eq!(refused(RuleText { attribute: "window", ..right }), RuleError::Attribute);
+        assert_eq!(refused(RuleText { description: "", ..right }), RuleError::Description);
+        for refuse_when in ["", "name:*", "open = true AND create_time:*"] {
+            assert_eq!(refused(RuleText { refuse_when, ..right }), RuleError::NotOfAttributes, "{refuse_when}");
+        }
+        for dynamics_code in ["8005E2A", "8005E2ABC", "8005e2ab", "0x8005E2"] {
+            assert_eq!(refused(RuleText { dynamics_code, ..right }), RuleError::DynamicsCode, "{dynamics_code}");
+        }
+        for (refuse_when, words) in [
+            ("window = 1", "its `refuse_when` can't be read: at position 0: there is no field `window` in Door"),
+            (
+                "open = true AND secret:*",
+                "its `refuse_when` can't be read: at position 16: `secret` is encrypted and can't be filtered by; leave it out",
+            ),
+        ] {
+            assert_eq!(refused(RuleText { refuse_when, ..right }).to_string(), words);
+        }
+    }
+
+    #[test]
+    fn an_entity_has_no_two_rules_of_one_reason() {
+        let mut entity = entity();
+        let again = RuleText { refuse_when: "open = false", ..OPEN_WITH_LIMIT };
+        entity.rules.push(Rule::read(&again, &entity).unwrap());
+        let error = Schema::new(vec![entity]).unwrap_err();
+        let wanted = SchemaError::RulesCollide { entity: "Door".to_owned(), reason: "OPEN_WITH_LIMIT".to_owned() };
+        assert_eq!(error, wanted);
+    }
+}

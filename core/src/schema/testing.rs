@@ -1,0 +1,53 @@
+//! An entity for tests: an attribute of each kind.
+
+use super::{Attribute, Choice, Entity, Kind, OnDelete};
+
+/// An entity with these attributes: `flag`, `small`, `big`, `color`, `name_1` and `name_2` (250 characters each), `letter` (1),
+/// `endless` (of any length), `data`, `seen`, `link`, the encrypted `secret` and `is_secret_set`. Columns are named otherwise.
+pub(crate) fn thing() -> Entity {
+    let choice = |number, name: &str| Choice { number, name: name.to_owned() };
+    let link = Kind::Reference { collection: "things".to_owned(), on_delete: OnDelete::Clear };
+    let text = |name, max_length| Attribute { max_length, ..attribute(name, Kind::Text) };
+    Entity {
+        name: "Thing".to_owned(),
+        collection: "things".to_owned(),
+        singular: "thing".to_owned(),
+        storage_name: "Thing".to_owned(),
+        id_required: false,
+        attributes: vec![
+            attribute("flag", Kind::Boolean),
+            attribute("small", Kind::Integer32),
+            attribute("big", Kind::Integer64),
+            attribute("color", Kind::Choice(vec![choice(1, "COLOR_RED"), choice(2, "COLOR_BLUE")])),
+            text("name_1", Some(250)),
+            text("name_2", Some(250)),
+            text("letter", Some(1)),
+            text("endless", None),
+            attribute("data", Kind::Bytes),
+            attribute("seen", Kind::Time),
+            attribute("link", link),
+            Attribute { encrypted: true, ..text("secret", Some(100)) },
+            attribute("is_secret_set", Kind::ReportsSet { attribute: "secret".to_owned() }),
+        ],
+        rules: Vec::new(),
+    }
+}
+
+fn attribute(name: &str, kind: Kind) -> Attribute {
+    Attribute {
+        name: name.to_owned(),
+        storage_name: format!("stored_{name}"),
+        kind,
+        encrypted: false,
+        required: false,
+        default: None,
+        max_length: None,
+        minimum: None,
+        maximum: None,
+        output_only: false,
+        immutable: false,
+        valid_for_create: true,
+        valid_for_update: true,
+        deprecated_for: None,
+    }
+}

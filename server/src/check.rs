@@ -1,0 +1,183 @@
+//! A check of a deployment: its configuration, and everything that the configuration names, as a server would find it at a start.
+//!
+//! All that is wrong is told at once, each with what to do. Nothing is written, no lock is taken that a server needs, and a server may
+//! run meanwhile. What is wrong with settings alone is `config`'s matter; here it only joins the rest.
+
+mod databases;
+mod files;
+mod tls;
+
+use std::path::{Path, PathBuf};
+
+use fieldseal_core::{
+    crypto::root_key::{RootKey, RootKeySet},
+    policy::Role,
+    port::Clock,
+};
+use serde::Serialize;
+
+use crate::{
+    clock::SystemClock,
+    config::{Config, ConfigError, Faults, credentials_folder},
+    error_chain, root_key,
+};
+
+/// What a check found.
+#[derive(Debug, Default, Serialize)]
+pub struct Report {
+    /// What is wrong, in the order of the settings.
+    pub findings: Vec<Finding>,
+    /// What is there, for people to compare with what ought to be.
+    pub facts: Vec<Fact>,
+    /// The organizations of the data folder.
+    pub organizations: Vec<OrganizationFacts>,
+}
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// A server doesn't start, or doesn't serve somebody whom it ought to.
+    Error,
+    /// It starts and serves, for now or with less safety than it could.
+    Warning,
+}
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// How bad it is.
+    pub severity: Severity,
+    /// The setting or the organization that it is about.
+    pub subject: String,
+    /// What is wrong.
+    pub problem: String,
+    /// What to do.
+    pub remedy: String,
+}
+
+/// One thing that is there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Fact {
+    /// The setting that it is about.
+    pub subject: String,
+    /// What is there.
+    pub text: String,
+}
+
+/// An organization in the data folder.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct OrganizationFacts {
+    /// Its name.
+    pub name: String,
+    /// Its UUID, which its database is named after.
+    pub id: String,
+    /// The columns that the next start will add to its database; null if that can't be told.
+    pub columns_to_add: Option<usize>,
+    /// The fingerprint of the key that its database needs; null if its ring can't be read.
+    pub fingerprint: Option<String>,
+    /// Whether that key is in the configuration database and opens the ring.
+    pub is_key_present: bool,
+}
+
+impl Report {
+    /// How many findings are as bad as this.
+    #[must_use]
+    pub fn count(&self, severity: Severity) -> usize {
+        self.findings.iter().filter(|finding| finding.severity == severity).count()
+    }
+
+    fn error(&mut self, subject: impl Into<String>, problem: impl Into<String>, remedy: impl Into<String>) {
+        self.find(Severity::Error, subject.into(), problem.into(), remedy.into());
+    }
+
+    fn warning(&mut self, subject: impl Into<String>, problem: impl Into<String>, remedy: impl Into<String>) {
+        self.find(Severity::Warning, subject.into(), problem.into(), remedy.into());
+    }
+
+    fn find(&mut self, severity: Severity, subject: String, problem: String, remedy: String) {
+        self.findings.push(Finding { severity, subject, problem, remedy });
+    }
+
+    fn fact(&mut self, subject: impl Into<String>, text: impl Into<String>) {
+        self.facts.push(Fact { subject: subject.into(), text: text.into() });
+    }
+}
+
+/// Checks the deployment of a configuration file.
+pub async fn check(path: &Path) -> Report {
+    let mut report = Report::default();
+    let (config, faults) = match Config::load_with_faults(path) {
+        Ok(loaded) => loaded,
+        Err(error) => {
+            unusable(path, &error, &mut report);
+            return report;
+        }
+    };
+    settings(&faults, &mut report);
+    files::configuration(path, &mut report);
+    bindings(&config, &faults, &mut report);
+    tls::check(&config.tls, SystemClock.now(), &mut report);
+    let root_key = root_keys(&config, &mut report);
+    if is_given(&config.data_dir) {
+        files::data_folder(&config.data_dir, &mut report);
+        databases::check(&config, root_key.as_ref().map(|keys| keys as &dyn RootKey), &mut report).await;
+    }
+    report
+}
+
+fn unusable(path: &Path, error: &ConfigError, report: &mut Report) {
+    let remedy = match error {
+        ConfigError::Unreadable { .. } => "name the file that `fieldseal-server init` wrote, and let this user read it",
+        ConfigError::Malformed { .. } | ConfigError::Invalid { .. } => {
+            "mend the line; docs/configuration.md has every setting"
+        }
+    };
+    report.error(path.display().to_string(), error_chain::text(error).trim_end(), remedy);
+}
+
+fn settings(faults: &Faults, report: &mut Report) {
+    for fault in &faults.0 {
+        report.error(&fault.setting, &fault.problem, "mend the setting; docs/configuration.md has every one");
+    }
+}
+
+fn bindings(config: &Config, faults: &Faults, report: &mut Report) {
+    let is_sound = !faults.0.iter().any(|fault| fault.setting.starts_with("bindings"));
+    if is_sound && !config.bindings.iter().any(|binding| binding.role == Role::SystemAdministrator) {
+        report.warning(
+            "bindings",
+            "nobody is system-administrator, so that nobody can create organizations or restore a key",
+            "bind an administrator's identity to system-administrator, with organizations = [\"*\"]",
+        );
+    }
+}
+
+/// Each root key by itself, and whether all can be used.
+fn root_keys(config: &Config, report: &mut Report) -> Option<RootKeySet> {
+    let mut keys = Vec::new();
+    for path in config.root_key.files.iter().filter(|path| is_given(path)) {
+        match root_key::load(path) {
+            Ok(key) => {
+                report.fact("root_key.files", format!("{} is a root key", path.display()));
+                keys.push(key);
+            }
+            Err(error) => report.error("root_key.files", error_chain::text(&error), error.remedy()),
+        }
+        let is_credential = credentials_folder().is_some_and(|folder| path.starts_with(folder));
+        if is_given(&config.data_dir) && path.starts_with(&config.data_dir) && !is_credential {
+            let problem = format!("{} lies in the data folder: a copy of the folder opens everything", path.display());
+            report.warning("root_key.files", problem, "move it elsewhere, and name it there");
+        }
+    }
+    if keys.len() < config.root_key.files.len() {
+        return None;
+    }
+    let mut keys = keys.into_iter();
+    keys.next().map(|first| RootKeySet::new(first, keys.collect()))
+}
+
+/// Whether a setting that is a path says something. One that doesn't is among the faults.
+fn is_given(path: &Path) -> bool {
+    *path != PathBuf::new()
+}

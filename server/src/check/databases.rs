@@ -1,0 +1,286 @@
+//! The databases: whether this server can serve them, and with which keys.
+//!
+//! They are only looked at, so that a server that has them open goes on undisturbed. What stands in a row is core's to say.
+
+use std::{collections::HashSet, path::Path, sync::Arc};
+
+use fieldseal_core::{
+    catalog,
+    crypto::{
+        ring::{KeyRing, stored::StoredRing},
+        root_key::RootKey,
+    },
+    id::OrganizationId,
+    layout::{self, KEY_TEXT, Layout, ORGANIZATION, ORGANIZATIONS, ROOT_KEY},
+    organization::{create::STATE_READY, ring_rows},
+    policy::Scope,
+    port::Clock,
+    schema::Schema,
+    store::{Condition, Datum, Name, OpenError, Row, Select, Step, Store, Unavailable},
+};
+
+use super::{OrganizationFacts, Report, files};
+use crate::{
+    clock::SystemClock,
+    config::Config,
+    error_chain, schema,
+    store::sqlite::{SqliteOptions, SqliteView},
+};
+
+const DATA_DIR: &str = "data_dir";
+const ROOT_KEY_FILES: &str = "root_key.files";
+const FROM_BACKUP: &str = "put it back from a backup";
+
+/// Looks at everything below the data folder. `root_key` is `None` if a root key can't be used.
+pub(super) async fn check(config: &Config, root_key: Option<&dyn RootKey>, report: &mut Report) {
+    let schema = match schema::read(fieldseal::FILE_DESCRIPTOR_SET) {
+        Ok(served) => served.schema,
+        Err(error) => return report.error("schema", error_chain::text(&error), "install this release anew"),
+    };
+    let path = config.data_dir.join("configuration.db");
+    let found = databases_in(&config.data_dir);
+    let configuration = match look(&path) {
+        Ok(store) => store,
+        Err(OpenError::Missing) => return without_configuration(&path, &found, report),
+        Err(error) => return unopened(DATA_DIR, &path, &error, report),
+    };
+    files::database(DATA_DIR, &path, report);
+    let look = Look { configuration, root_key, schema, data_dir: &config.data_dir };
+    if let Err(error) = look.everything(config, found, report).await {
+        let problem = format!("{} can't be read: {}", path.display(), error_chain::text(&error));
+        report.error(DATA_DIR, problem, FROM_BACKUP);
+    }
+}
+
+/// Opens a database that somebody else may have open.
+fn look(path: &Path) -> Result<SqliteView, OpenError> {
+    SqliteView::open(path, SqliteOptions::default())
+}
+
+fn unopened(subject: &str, path: &Path, error: &OpenError, report: &mut Report) {
+    report.error(subject, format!("{}: {}", path.display(), error_chain::text(error)), FROM_BACKUP);
+}
+
+fn without_configuration(path: &Path, found: &HashSet<OrganizationId>, report: &mut Report) {
+    if found.is_empty() {
+        return report.fact(DATA_DIR, "there are no databases yet; the first start makes configuration.db");
+    }
+    let problem = format!(
+        "{} is missing, and {} organizations' databases are there: a start registers them without their keys",
+        path.display(),
+        found.len()
+    );
+    report.warning(DATA_DIR, problem, format!("{FROM_BACKUP}, or start and restore each key: fieldseal key restore"));
+}
+
+/// The ids that files in the folder of organizations are named after.
+fn databases_in(data_dir: &Path) -> HashSet<OrganizationId> {
+    let entries = std::fs::read_dir(data_dir.join("organizations")).into_iter().flatten();
+    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    names.filter_map(|name| name.strip_suffix(".db")?.parse().ok()).collect()
+}
+
+/// What every look needs.
+struct Look<'a> {
+    configuration: SqliteView,
+    root_key: Option<&'a dyn RootKey>,
+    schema: Arc<Schema>,
+    data_dir: &'a Path,
+}
+
+impl Look<'_> {
+    async fn everything(
+        &self,
+        config: &Config,
+        mut found: HashSet<OrganizationId>,
+        report: &mut Report,
+    ) -> Result<(), Unavailable> {
+        self.migration("configuration.db", &self.configuration, &layout::configuration(), report).await;
+        self.root_key(report).await?;
+        let mut names = HashSet::new();
+        for row in rows(&self.configuration, ORGANIZATIONS, &["name", "id", "state"], Condition::EVERYTHING).await? {
+            let Ok([Datum::Text(name), Datum::Uuid(id), Datum::Text(state)]) = <[Datum; 3]>::try_from(row) else {
+                return Err(Unavailable("it lists something that is no organization".into()));
+            };
+            let id = OrganizationId::from_uuid(id);
+            if found.remove(&id) {
+                self.organization(&name, id, report).await;
+            } else if state == STATE_READY {
+                let problem = format!("its database, {}, is missing", self.path(id).display());
+                report.error(format!("organizations/{name}"), problem, FROM_BACKUP);
+            }
+            names.insert(name);
+        }
+        let mut unknown: Vec<_> = found.into_iter().collect();
+        unknown.sort();
+        for id in unknown {
+            names.extend(self.unknown(id, &names, report).await);
+        }
+        bound_names(config, &names, report);
+        Ok(())
+    }
+
+    fn path(&self, id: OrganizationId) -> std::path::PathBuf {
+        self.data_dir.join("organizations").join(format!("{id}.db"))
+    }
+
+    /// Whether the root keys at hand are all that ever sealed here.
+    async fn root_key(&self, report: &mut Report) -> Result<(), Unavailable> {
+        let Some(root_key) = self.root_key else { return Ok(()) };
+        for row in rows(&self.configuration, ROOT_KEY, &["check_value"], Condition::EVERYTHING).await? {
+            let [Datum::Bytes(check)] = &row[..] else {
+                return Err(Unavailable("a root key's check value is no bytes".into()));
+            };
+            if !matches!(root_key.recognizes(check), Ok(true)) {
+                report.error(
+                    ROOT_KEY_FILES,
+                    "configuration.db was sealed under a root key that is not among these files",
+                    "name that root key's file too; if it is lost, remove configuration.db and restore each key by its text",
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// How many columns a start would add; `None` if it can't bring the database to this release's tables, or can't tell.
+    async fn migration(&self, subject: &str, store: &dyn Store, layout: &Layout, report: &mut Report) -> Option<usize> {
+        let (catalog, version) = match catalog::read(store).await {
+            Ok(read) => read,
+            Err(error) => {
+                report.error(subject, format!("its catalog can't be read: {}", error_chain::text(&error)), FROM_BACKUP);
+                return None;
+            }
+        };
+        match catalog::migration(&catalog, version, layout, SystemClock.now()) {
+            Ok(None) => Some(0),
+            Ok(Some(commit)) => Some(commit.steps.iter().filter(|step| is_catalog_row(step)).count()),
+            Err(error) => {
+                let remedy = "serve it with the release and schema that wrote it, or a newer one";
+                report.error(subject, error_chain::text(&error), remedy);
+                None
+            }
+        }
+    }
+
+    async fn organization(&self, name: &str, id: OrganizationId, report: &mut Report) {
+        let subject = format!("organizations/{name}");
+        let path = self.path(id);
+        files::database(&subject, &path, report);
+        let store = match look(&path) {
+            Ok(store) => store,
+            Err(error) => return unopened(&subject, &path, &error, report),
+        };
+        let columns_to_add = self.migration(&subject, &store, &layout::organization(&self.schema), report).await;
+        let (fingerprint, is_key_present) = self.key(&subject, id, &store, report).await;
+        let (name, id) = (name.to_owned(), id.to_string());
+        report.organizations.push(OrganizationFacts { name, id, columns_to_add, fingerprint, is_key_present });
+    }
+
+    /// The fingerprint of the key that a database needs, and whether it is at hand and opens the ring.
+    async fn key(
+        &self,
+        subject: &str,
+        id: OrganizationId,
+        store: &dyn Store,
+        report: &mut Report,
+    ) -> (Option<String>, bool) {
+        let damaged = |why: String, report: &mut Report| {
+            report.error(subject, format!("its key ring is missing or damaged: {why}"), FROM_BACKUP);
+            (None, false)
+        };
+        let ring = match ring_rows::read(store).await {
+            Ok(Ok(ring)) => ring,
+            Ok(Err(damage)) => return damaged(error_chain::text(&damage), report),
+            Err(error) => return damaged(error_chain::text(&error), report),
+        };
+        if let Err(damage) = ring.check_shape() {
+            return damaged(error_chain::text(&damage), report);
+        }
+        let fingerprint = ring.fingerprint().to_string();
+        let is_present = match self.opens(id, &ring).await {
+            Ok(is_present) => is_present,
+            Err(why) => return damaged(why, report),
+        };
+        if !is_present && self.root_key.is_some() {
+            report.warning(
+                subject,
+                format!("data encryption is inactive: the key with the fingerprint {fingerprint} is missing"),
+                "restore it once the server runs: fieldseal key restore",
+            );
+        }
+        (Some(fingerprint), is_present)
+    }
+
+    /// Whether the configuration database has the ring's text; an error if it has and the ring doesn't open.
+    async fn opens(&self, id: OrganizationId, ring: &StoredRing) -> Result<bool, String> {
+        let Some(root_key) = self.root_key else { return Ok(false) };
+        let of_ring = Condition::equal("organization", Datum::Uuid(id.uuid()))
+            .and(Condition::equal("key_check_value", Datum::Bytes(ring.check.as_bytes().to_vec())));
+        let texts = rows(&self.configuration, KEY_TEXT, &["sealed"], of_ring).await;
+        let texts = texts.map_err(|error| error_chain::text(&error))?;
+        let Some([Datum::Bytes(sealed)]) = texts.first().map(Vec::as_slice) else { return Ok(false) };
+        let Ok((_, kek)) = root_key.open_key(sealed, id, &ring.check) else { return Ok(false) };
+        KeyRing::open(ring, id, &kek).map(|_| true).map_err(|error| error_chain::text(&error))
+    }
+
+    /// A database that the configuration database doesn't know: its name, if a start would register it.
+    async fn unknown(&self, id: OrganizationId, names: &HashSet<String>, report: &mut Report) -> Option<String> {
+        let path = self.path(id);
+        let store = match look(&path) {
+            Ok(store) => store,
+            Err(error) => {
+                unopened(DATA_DIR, &path, &error, report);
+                return None;
+            }
+        };
+        let inside = rows(&store, ORGANIZATION, &["id", "name"], Condition::EVERYTHING).await.unwrap_or_default();
+        let shown = path.display();
+        match inside.first().map(Vec::as_slice) {
+            Some([Datum::Uuid(inner), Datum::Text(name)]) if *inner == id.uuid() => {
+                if names.contains(name) {
+                    let problem = format!("{shown} has the name of another organization, {name}: it is not served");
+                    report.warning(DATA_DIR, problem, "move it out of the folder");
+                    return None;
+                }
+                self.organization(name, id, report).await;
+                Some(name.clone())
+            }
+            Some(_) | None => {
+                let problem =
+                    format!("{shown} is named after another organization than the one inside: it is not served");
+                report.warning(DATA_DIR, problem, "give it the name of the UUID inside, or move it out of the folder");
+                None
+            }
+        }
+    }
+}
+
+fn is_catalog_row(step: &Step) -> bool {
+    matches!(step, Step::Insert { table, .. } if *table == layout::CATALOG)
+}
+
+/// A binding to an organization that isn't there is a slip, or comes too early.
+fn bound_names(config: &Config, names: &HashSet<String>, report: &mut Report) {
+    for (index, binding) in config.bindings.iter().enumerate() {
+        let Scope::Organizations(bound) = &binding.scope else { continue };
+        for name in bound.iter().filter(|name| !names.contains(*name)) {
+            let problem = format!("there is no organization {name}");
+            report.warning(
+                format!("bindings[{index}].organizations"),
+                problem,
+                "mend the name, or create the organization",
+            );
+        }
+    }
+}
+
+/// All rows of a small table that meet a condition.
+async fn rows(
+    store: &dyn Store,
+    table: &'static str,
+    columns: &[&'static str],
+    rows: Condition,
+) -> Result<Vec<Row>, Unavailable> {
+    let columns = columns.iter().map(|&name| Name::from(name)).collect();
+    store.select(Select { table: table.into(), columns, rows, order: Vec::new(), limit: u32::MAX }).await
+}

@@ -1,0 +1,452 @@
+//! Certificates and keys: whether they fit, in which order they stand, whom they name and how long they are valid.
+//!
+//! Whether clients believe the server's certificate can't be told here: they have their own CAs.
+
+use std::path::Path;
+
+use fieldseal_core::id::Timestamp;
+use rustls::{
+    Error, InconsistentKeys,
+    crypto::aws_lc_rs,
+    pki_types::{CertificateDer, PrivateKeyDer},
+    sign::CertifiedKey,
+};
+use x509_parser::{certificate::X509Certificate, extensions::GeneralName, prelude::FromDer, time::ASN1Time};
+
+use super::{Report, files, is_given};
+use crate::{
+    config::Tls,
+    error_chain, pem,
+    tls::{Terms, Trust},
+};
+
+/// A certificate that ends sooner is worth a warning.
+const SOON_DAYS: i64 = 30;
+
+const CERTIFICATE: &str = "tls.certificate";
+const KEY: &str = "tls.key";
+const CLIENT_CA: &str = "tls.client_ca";
+const CLIENT_CRL: &str = "tls.client_crl";
+
+pub(super) fn check(settings: &Tls, now: Timestamp, report: &mut Report) {
+    let chain = certificates(CERTIFICATE, &settings.certificate, report);
+    let key = private_key(&settings.key, report);
+    let cas = certificates(CLIENT_CA, &settings.client_ca, report);
+    let chain_der = chain.as_deref().unwrap_or_default();
+    let parsed = parsed(CERTIFICATE, chain_der, report);
+    server_chain(&parsed, now, report);
+    let all_read = chain.is_some() && key.is_some() && cas.is_some();
+    if let (Some(chain), Some(key)) = (&chain, key) {
+        fits(chain.clone(), key, report);
+    }
+    client_cas(cas.as_deref().unwrap_or_default(), now, report);
+    if let Some(path) = settings.client_crl.as_deref().filter(|path| is_given(path))
+        && let Err(error) = pem::revocation_lists(path)
+    {
+        report.error(CLIENT_CRL, error_chain::text(&error), "put certificate revocation lists there, in PEM");
+    }
+    // Whatever else a start would find: last, and only if nothing above says it already.
+    let is_told = report.findings.iter().any(|finding| finding.subject.starts_with("tls."));
+    if all_read && !is_told {
+        match Terms::load(settings) {
+            Ok(terms) => revocation_lists(&terms.trust, now, report),
+            Err(error) => report.error("tls", error_chain::text(&error), "exchange the file that is named"),
+        }
+    }
+}
+
+fn certificates(setting: &str, path: &Path, report: &mut Report) -> Option<Vec<CertificateDer<'static>>> {
+    if !is_given(path) {
+        return None;
+    }
+    pem::certificates(path)
+        .map_err(|error| report.error(setting, error_chain::text(&error), "put certificates there, in PEM"))
+        .ok()
+}
+
+fn private_key(path: &Path, report: &mut Report) -> Option<PrivateKeyDer<'static>> {
+    if !is_given(path) {
+        return None;
+    }
+    files::private(KEY, path, report);
+    pem::private_key(path)
+        .map_err(|error| {
+            report.error(
+                KEY,
+                error_chain::text(&error),
+                "put the certificate's private key there, in PEM and not encrypted",
+            );
+        })
+        .ok()
+}
+
+fn parsed<'a>(setting: &str, chain: &'a [CertificateDer<'_>], report: &mut Report) -> Vec<X509Certificate<'a>> {
+    let mut parsed = Vec::new();
+    for (number, der) in (1..).zip(chain) {
+        match X509Certificate::from_der(der) {
+            Ok((_, certificate)) => parsed.push(certificate),
+            Err(error) => {
+                let problem = format!("certificate {number} of the file can't be read: {error}");
+                report.error(setting, problem, "exchange it");
+            }
+        }
+    }
+    parsed
+}
+
+fn server_chain(chain: &[X509Certificate<'_>], now: Timestamp, report: &mut Report) {
+    let Some(own) = chain.first() else { return };
+    let names = names(own);
+    let shown = if names.is_empty() { "no names".to_owned() } else { names.join(", ") };
+    report.fact(CERTIFICATE, format!("{}, for {shown}, valid until {}", own.subject(), day(own.validity().not_after)));
+    if names.is_empty() {
+        report.warning(
+            CERTIFICATE,
+            "the server's certificate has no alternative names, and clients look for names nowhere else",
+            "have one issued with the DNS names or IP addresses that clients connect to",
+        );
+    }
+    if own.is_ca() {
+        report.error(
+            CERTIFICATE,
+            "the first certificate is a CA's",
+            "put the server's own certificate first, then the one that issued it, and so on",
+        );
+    }
+    if let Ok(Some(purposes)) = own.extended_key_usage()
+        && !(purposes.value.server_auth || purposes.value.any)
+    {
+        report.error(CERTIFICATE, "the certificate is not for servers", "have one issued for server authentication");
+    }
+    for (number, certificate) in (1..).zip(chain) {
+        validity(CERTIFICATE, &format!("certificate {number}, {},", certificate.subject()), certificate, now, report);
+    }
+    for (number, pair) in (1..).zip(chain.windows(2)) {
+        if let [issued, issuer] = pair
+            && issued.issuer().as_raw() != issuer.subject().as_raw()
+        {
+            let problem = format!(
+                "certificate {} is not the issuer of certificate {number}, which is {}",
+                number + 1,
+                issued.issuer()
+            );
+            report.error(CERTIFICATE, problem, "put each certificate after the one that it issued");
+        }
+    }
+}
+
+fn fits(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>, report: &mut Report) {
+    let signing = match aws_lc_rs::default_provider().key_provider.load_private_key(key) {
+        Ok(signing) => signing,
+        Err(error) => {
+            return report.error(KEY, format!("the key can't be used: {error}"), "take a key of RSA, ECDSA or Ed25519");
+        }
+    };
+    match CertifiedKey::new(chain, signing).keys_match() {
+        Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => {}
+        Err(Error::InconsistentKeys(_)) => report.error(
+            KEY,
+            "the key is not the one of the first certificate in tls.certificate",
+            "name the key that the server's certificate was issued for",
+        ),
+        Err(error) => report.error(CERTIFICATE, format!("the certificate can't be used: {error}"), "exchange it"),
+    }
+}
+
+fn client_cas(cas: &[CertificateDer<'_>], now: Timestamp, report: &mut Report) {
+    for (number, ca) in (1..).zip(&parsed(CLIENT_CA, cas, report)) {
+        let which = format!("certificate {number}, {},", ca.subject());
+        report.fact(CLIENT_CA, format!("{}, valid until {}", ca.subject(), day(ca.validity().not_after)));
+        let signs = !matches!(ca.key_usage(), Ok(Some(usage)) if !usage.value.key_cert_sign());
+        if !ca.is_ca() || !signs {
+            report.error(
+                CLIENT_CA,
+                format!("{which} is no CA's: nobody can have been issued a certificate by it"),
+                "put the CA's own certificate there, not one that it issued",
+            );
+        }
+        validity(CLIENT_CA, &which, ca, now, report);
+    }
+}
+
+fn validity(setting: &str, which: &str, certificate: &X509Certificate<'_>, now: Timestamp, report: &mut Report) {
+    const DAY_SECONDS: i64 = 86_400;
+
+    let now = now.unix_micros().div_euclid(1_000_000);
+    let (begins, ends) = (certificate.validity().not_before, certificate.validity().not_after);
+    let renew = "have it issued anew";
+    if now > ends.timestamp() {
+        report.error(setting, format!("{which} expired on {}", day(ends)), renew);
+    } else if now < begins.timestamp() {
+        let remedy = "set this machine's clock, or wait";
+        report.error(setting, format!("{which} is not valid before {}", day(begins)), remedy);
+    } else if ends.timestamp() - now < SOON_DAYS * DAY_SECONDS {
+        let days = (ends.timestamp() - now) / DAY_SECONDS;
+        report.warning(setting, format!("{which} expires on {}, in {days} days", day(ends)), renew);
+    }
+}
+
+fn names(certificate: &X509Certificate<'_>) -> Vec<String> {
+    let Ok(Some(extension)) = certificate.subject_alternative_name() else { return Vec::new() };
+    let name = |name: &GeneralName<'_>| match name {
+        GeneralName::DNSName(name) | GeneralName::URI(name) => Some((*name).to_owned()),
+        GeneralName::IPAddress(bytes) => Some(address(bytes)),
+        GeneralName::OtherName(..)
+        | GeneralName::RFC822Name(_)
+        | GeneralName::X400Address(_)
+        | GeneralName::DirectoryName(_)
+        | GeneralName::EDIPartyName(_)
+        | GeneralName::RegisteredID(_)
+        | GeneralName::Invalid(..) => None,
+    };
+    extension.value.general_names.iter().filter_map(name).collect()
+}
+
+fn address(bytes: &[u8]) -> String {
+    match (<[u8; 4]>::try_from(bytes), <[u8; 16]>::try_from(bytes)) {
+        (Ok(v4), _) => std::net::Ipv4Addr::from(v4).to_string(),
+        (_, Ok(v6)) => std::net::Ipv6Addr::from(v6).to_string(),
+        (Err(_), Err(_)) => "an address that is none".to_owned(),
+    }
+}
+
+/// As in `2027-11-23`.
+fn day(time: ASN1Time) -> String {
+    time.to_datetime().date().to_string()
+}
+
+fn revocation_lists(trust: &Trust, now: Timestamp, report: &mut Report) {
+    for ca in trust.cas_without_list() {
+        report.warning(
+            CLIENT_CRL,
+            format!("has no list of the client CA {ca}: nobody with its certificates gets in"),
+            "add the CA's list, or remove the CA",
+        );
+    }
+    for issuer in trust.late_lists(now) {
+        report.warning(
+            CLIENT_CRL,
+            format!("the list of {issuer} is past its time: what was revoked since isn't known"),
+            "exchange it for the CA's latest",
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::PathBuf};
+
+    use rcgen::{
+        BasicConstraints, Certificate, CertificateParams, CertificateRevocationListParams, DnType,
+        ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, SerialNumber, date_time_ymd,
+    };
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::{check::Severity, config::TlsVersion};
+
+    /// 2026-01-01
+    const NOW: Timestamp = Timestamp::from_unix_micros(1_767_225_600_000_000);
+
+    /// Certificates of a made-up deployment. What a test asks for is changed before they are made.
+    struct Made {
+        folder: TempDir,
+        ca_key: KeyPair,
+        server_key: KeyPair,
+    }
+
+    fn ca_params() -> CertificateParams {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, "Test CA");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        (params.not_before, params.not_after) = (date_time_ymd(2025, 1, 1), date_time_ymd(2035, 1, 1));
+        params
+    }
+
+    fn server_params() -> CertificateParams {
+        let mut params = CertificateParams::new(vec!["fieldseal.example".to_owned()]).unwrap();
+        params.distinguished_name.push(DnType::CommonName, "server");
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        (params.not_before, params.not_after) = (date_time_ymd(2025, 6, 1), date_time_ymd(2026, 6, 1));
+        params
+    }
+
+    impl Made {
+        fn new() -> Self {
+            let pair = || KeyPair::generate().unwrap();
+            let made = Made { folder: TempDir::new().unwrap(), ca_key: pair(), server_key: pair() };
+            let ca = ca_params().self_signed(&made.ca_key).unwrap();
+            made.write("client-ca.pem", &ca.pem());
+            made.write("server.key", &made.server_key.serialize_pem());
+            made.write("server.pem", &made.server(server_params()).pem());
+            made
+        }
+
+        fn server(&self, params: CertificateParams) -> Certificate {
+            params.signed_by(&self.server_key, &Issuer::new(ca_params(), &self.ca_key)).unwrap()
+        }
+
+        fn ca(&self, params: CertificateParams) -> String {
+            params.self_signed(&self.ca_key).unwrap().pem()
+        }
+
+        /// An empty list of this CA, whose next one is due in this year.
+        fn list(&self, ca: CertificateParams, due: i32) -> String {
+            let params = CertificateRevocationListParams {
+                this_update: date_time_ymd(2024, 1, 1),
+                next_update: date_time_ymd(due, 1, 1),
+                crl_number: SerialNumber::from(1),
+                issuing_distribution_point: None,
+                revoked_certs: Vec::new(),
+                key_identifier_method: KeyIdMethod::Sha256,
+            };
+            params.signed_by(&Issuer::new(ca, &self.ca_key)).unwrap().pem().unwrap()
+        }
+
+        fn write(&self, name: &str, content: &str) {
+            use std::os::unix::fs::PermissionsExt;
+            fs::write(self.path(name), content).unwrap();
+            fs::set_permissions(self.path(name), fs::Permissions::from_mode(0o600)).unwrap();
+        }
+
+        fn path(&self, name: &str) -> PathBuf {
+            self.folder.path().join(name)
+        }
+
+        fn report(&self) -> Report {
+            let lists = self.path("client-crl.pem");
+            let settings = Tls {
+                client_crl: lists.exists().then_some(lists),
+                certificate: self.path("server.pem"),
+                key: self.path("server.key"),
+                client_ca: self.path("client-ca.pem"),
+                minimum_version: TlsVersion::V1_3,
+            };
+            let mut report = Report::default();
+            check(&settings, NOW, &mut report);
+            report
+        }
+
+        /// The one finding there is.
+        #[track_caller]
+        fn finding(&self) -> (Severity, String) {
+            let mut report = self.report();
+            assert_eq!(report.findings.len(), 1, "{:?}", report.findings);
+            let finding = report.findings.remove(0);
+            (finding.severity, format!("{}: {}", finding.subject, finding.problem))
+        }
+    }
+
+    #[track_caller]
+    fn assert_says((severity, text): (Severity, String), wanted: Severity, part: &str) {
+        assert_eq!(severity, wanted, "{text}");
+        assert!(text.contains(part), "{text}");
+    }
+
+    #[test]
+    fn what_is_right_is_told_as_facts() {
+        let report = Made::new().report();
+        assert_eq!(report.findings, []);
+        let facts: Vec<_> = report.facts.iter().map(|fact| fact.text.as_str()).collect();
+        assert!(facts[0].ends_with("CN=server, for fieldseal.example, valid until 2026-06-01"), "{facts:?}");
+        assert!(facts[1].ends_with("CN=Test CA, valid until 2035-01-01"), "{facts:?}");
+    }
+
+    #[test]
+    fn a_certificate_out_of_its_time_is_an_error_and_one_soon_out_of_it_a_warning() {
+        let made = Made::new();
+        let with = |begin, end| {
+            let mut params = server_params();
+            (params.not_before, params.not_after) = (begin, end);
+            made.write("server.pem", &made.server(params).pem());
+            made.finding()
+        };
+        let expired = with(date_time_ymd(2025, 1, 1), date_time_ymd(2025, 12, 31));
+        assert_says(expired, Severity::Error, "expired on 2025-12-31");
+        let early = with(date_time_ymd(2026, 2, 1), date_time_ymd(2027, 1, 1));
+        assert_says(early, Severity::Error, "is not valid before 2026-02-01");
+        let soon = with(date_time_ymd(2025, 1, 1), date_time_ymd(2026, 1, 11));
+        assert_says(soon, Severity::Warning, "expires on 2026-01-11, in 10 days");
+
+        let made = Made::new();
+        let mut params = ca_params();
+        params.not_after = date_time_ymd(2025, 12, 31);
+        made.write("client-ca.pem", &made.ca(params));
+        assert_says(made.finding(), Severity::Error, "tls.client_ca: certificate 1");
+    }
+
+    #[test]
+    fn a_key_of_another_certificate_is_an_error() {
+        let made = Made::new();
+        made.write("server.key", &made.ca_key.serialize_pem());
+        assert_says(made.finding(), Severity::Error, "tls.key: the key is not the one of the first certificate");
+    }
+
+    #[test]
+    fn the_order_of_a_chain_is_looked_at() {
+        let made = Made::new();
+        let (server, ca) = (made.server(server_params()).pem(), made.ca(ca_params()));
+        made.write("server.pem", &format!("{server}{ca}"));
+        assert_eq!(made.report().findings, []);
+        made.write("server.pem", &format!("{server}{server}"));
+        assert_says(made.finding(), Severity::Error, "certificate 2 is not the issuer of certificate 1");
+        made.write("server.pem", &format!("{ca}{server}"));
+        let problems: Vec<_> = made.report().findings.into_iter().map(|finding| finding.problem).collect();
+        assert!(problems.contains(&"the first certificate is a CA's".to_owned()), "{problems:?}");
+        assert!(
+            problems.iter().any(|problem| problem.contains("is not the one of the first certificate")),
+            "{problems:?}"
+        );
+    }
+
+    #[test]
+    fn a_certificate_that_clients_will_not_believe_is_found() {
+        let made = Made::new();
+        let mut params = server_params();
+        params.subject_alt_names.clear();
+        made.write("server.pem", &made.server(params).pem());
+        assert_says(made.finding(), Severity::Warning, "no alternative names");
+        let mut params = server_params();
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        made.write("server.pem", &made.server(params).pem());
+        assert_says(made.finding(), Severity::Error, "not for servers");
+    }
+
+    #[test]
+    fn a_client_ca_has_to_be_one() {
+        let made = Made::new();
+        made.write("client-ca.pem", &made.server(server_params()).pem());
+        assert_says(made.finding(), Severity::Error, "tls.client_ca: certificate 1, CN=server, is no CA's");
+    }
+
+    #[test]
+    fn files_that_are_missing_or_something_else_are_all_named() {
+        let made = Made::new();
+        fs::remove_file(made.path("server.pem")).unwrap();
+        made.write("server.key", "no key");
+        made.write("client-ca.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
+        let subjects: Vec<_> = made.report().findings.into_iter().map(|finding| finding.subject).collect();
+        assert_eq!(subjects, ["tls.certificate", "tls.key", "tls.client_ca"]);
+    }
+
+    #[test]
+    fn a_key_that_everybody_may_read_is_a_warning() {
+        use std::os::unix::fs::PermissionsExt;
+        let made = Made::new();
+        fs::set_permissions(made.path("server.key"), fs::Permissions::from_mode(0o644)).unwrap();
+        assert_says(made.finding(), Severity::Warning, "everybody may read");
+    }
+
+    #[test]
+    fn revocation_lists_that_are_missing_late_or_none_are_told() {
+        let made = Made::new();
+        made.write("client-crl.pem", &made.list(ca_params(), 2030));
+        assert_eq!(made.report().findings.len(), 0);
+        made.write("client-crl.pem", &made.list(server_params(), 2030));
+        assert_says(made.finding(), Severity::Warning, "tls.client_crl: has no list of the client CA CN=Test CA");
+        made.write("client-crl.pem", &made.list(ca_params(), 2025));
+        assert_says(made.finding(), Severity::Warning, "tls.client_crl: the list of CN=Test CA is past its time");
+        made.write("client-crl.pem", "no lists");
+        assert_says(made.finding(), Severity::Error, "tls.client_crl: ");
+    }
+}

@@ -1,0 +1,98 @@
+//! `check-config`: all that is wrong with a configuration and with what it names, at once.
+
+use std::{
+    io::{self, IsTerminal},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use clap::Args;
+use fieldseal_server::check::{self, OrganizationFacts, Report, Severity};
+use serde_json::json;
+
+use super::Failure;
+
+/// What `check-config` takes.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  fieldseal-server check-config --config /etc/fieldseal/fieldseal.toml
+  fieldseal-server check-config --config /etc/fieldseal/fieldseal.toml --json
+
+Run it as the user that the server runs as. It writes nothing, and a server may run on the same data folder meanwhile. A configuration
+that names systemd's credentials is checked with CREDENTIALS_DIRECTORY set to the folder that has files of those names.
+
+Exit codes: 0 no errors (there may be warnings), 1 errors, 2 the command line makes no sense.")]
+pub(super) struct CheckConfigArguments {
+    /// The configuration, a TOML file.
+    #[arg(long, value_name = "FILE", env = "FIELDSEAL_CONFIG")]
+    config: PathBuf,
+
+    /// Tell it to programs: one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn run(arguments: CheckConfigArguments) -> Result<ExitCode, Failure> {
+    let path = super::absolute(arguments.config);
+    let report = check::check(&path).await;
+    let (errors, warnings) = (report.count(Severity::Error), report.count(Severity::Warning));
+    if arguments.json {
+        let Report { findings, facts, organizations } = &report;
+        let object = json!({
+            "configuration": path,
+            "errors": errors,
+            "warnings": warnings,
+            "findings": findings,
+            "facts": facts,
+            "organizations": organizations,
+        });
+        super::say(&format!("{object:#}\n"));
+    } else {
+        super::say(&text(&report, io::stdout().is_terminal()));
+        super::say(&format!("{}, {}\n", counted(errors, "error"), counted(warnings, "warning")));
+    }
+    Ok(if errors == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The report for people; in colour where it is looked at.
+fn text(report: &Report, in_colour: bool) -> String {
+    let mut text = String::new();
+    for fact in &report.facts {
+        text.push_str(&format!("{}: {}\n", fact.subject, fact.text));
+    }
+    for organization in &report.organizations {
+        text.push_str(&organization_line(organization));
+    }
+    if !text.is_empty() {
+        text.push('\n');
+    }
+    for finding in &report.findings {
+        let (word, colour) = match finding.severity {
+            Severity::Error => ("error", "\x1b[31m"),
+            Severity::Warning => ("warning", "\x1b[33m"),
+        };
+        let (begin, end) = if in_colour { (colour, "\x1b[0m") } else { ("", "") };
+        text.push_str(&format!("{begin}{word}{end}: {}: {}\n  {}\n", finding.subject, finding.problem, finding.remedy));
+    }
+    text
+}
+
+fn organization_line(organization: &OrganizationFacts) -> String {
+    let OrganizationFacts { name, columns_to_add, fingerprint, is_key_present, .. } = organization;
+    let schema = match columns_to_add {
+        Some(0) => "schema up to date".to_owned(),
+        Some(columns) => format!("the next start adds {columns} columns"),
+        None => "schema doesn't fit".to_owned(),
+    };
+    let key = match (fingerprint, is_key_present) {
+        (Some(fingerprint), true) => format!("key {fingerprint} is there"),
+        (Some(fingerprint), false) => format!("key {fingerprint} is wanted"),
+        (None, _) => "no usable key ring".to_owned(),
+    };
+    format!("organizations/{name}: {schema}, {key}\n")
+}
+
+fn counted(count: usize, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}

@@ -1,0 +1,135 @@
+//! `init`: the folder of a production server, and what to do next.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::Args;
+use fieldseal_core::identity::Identity;
+use fieldseal_server::init::{Plan, Wishes};
+
+use super::Failure;
+
+/// What `init` takes.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  fieldseal-server init /etc/fieldseal --admin cn:ada
+  fieldseal-server init /etc/fieldseal --data-dir /srv/fieldseal --listen 0.0.0.0:7443
+  fieldseal-server init /etc/fieldseal --systemd --admin spiffe:example.org/ops
+  fieldseal-server init /etc/fieldseal --print
+
+Nothing that exists is written over. Paths given here are taken from the folder that this is run in; DIR's own are relative to DIR.")]
+pub(super) struct InitArguments {
+    /// The folder for configuration and root key.
+    #[arg(value_name = "DIR")]
+    folder: PathBuf,
+
+    /// The data folder. Default: DIR/data, or /var/lib/fieldseal with --systemd.
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+
+    /// Where calls are taken. Default: 127.0.0.1:7443.
+    #[arg(long, value_name = "IP:PORT")]
+    listen: Option<SocketAddr>,
+
+    /// The server's certificate, in PEM. Default: DIR/tls/server.pem.
+    #[arg(long, value_name = "FILE")]
+    certificate: Option<PathBuf>,
+
+    /// The certificate's private key, in PEM. Default: DIR/tls/server.key.
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
+
+    /// The CAs whose client certificates are believed, in PEM. Default: DIR/tls/client-ca.pem.
+    #[arg(long, value_name = "FILE")]
+    client_ca: Option<PathBuf>,
+
+    /// Who becomes system administrator, as named by a client certificate: cn:NAME, dns:NAME or spiffe:ID.
+    #[arg(long, value_name = "IDENTITY")]
+    admin: Option<Identity>,
+
+    /// For deploy/fieldseal.service: certificates, keys and root key are named as systemd's credentials, which the unit loads from DIR.
+    #[arg(long)]
+    systemd: bool,
+
+    /// Write nothing but the configuration, and that to stdout.
+    #[arg(long)]
+    print: bool,
+}
+
+pub(super) fn run(arguments: InitArguments) -> Result<(), Failure> {
+    let InitArguments { folder, data_dir, listen, certificate, key, client_ca, admin, systemd, print } = arguments;
+    let absolute = |path: Option<PathBuf>| path.map(super::absolute);
+    let wishes = Wishes {
+        listen,
+        data_dir: absolute(data_dir),
+        certificate: absolute(certificate),
+        key: absolute(key),
+        client_ca: absolute(client_ca),
+        admin,
+        systemd,
+    };
+    let plan = Plan::new(&super::absolute(folder), wishes.clone());
+    if print {
+        super::say(&plan.configuration());
+        return Ok(());
+    }
+    plan.carry_out()?;
+    super::say(&message(&plan, &wishes));
+    Ok(())
+}
+
+/// What was made, and what is to be done next, in order.
+fn message(plan: &Plan, wishes: &Wishes) -> String {
+    let config = plan.config_file();
+    let mut text = format!(
+        "\
+Made:
+  {config}    the configuration: every setting with what it means
+  {root_key}    the root key. Copy it to a safe place, apart from backups of the data:
+      without it every encryption key has to be restored by its text
+",
+        config = config.display(),
+        root_key = plan.root_key().display(),
+    );
+    let data_dir = plan.data_dir();
+    if wishes.systemd {
+        text.push_str(&format!("systemd makes the data folder, {}.\n", data_dir.display()));
+    } else {
+        text.push_str(&format!("  {}    the data folder\n", data_dir.display()));
+    }
+    text.push_str("\nNext:\n");
+    for (number, step) in (1..).zip(steps(plan, wishes)) {
+        text.push_str(&format!("{number}. {step}\n"));
+    }
+    text
+}
+
+fn steps(plan: &Plan, wishes: &Wishes) -> Vec<String> {
+    let config = super::quoted_path(&plan.config_file());
+    let provided = plan.provided().map(|provided| format!("\n     {}    {}", provided.path.display(), provided.what));
+    let mut steps = vec![format!("Put your certificates there, in PEM:{}", provided.concat())];
+    match &wishes.admin {
+        Some(identity) => {
+            steps.push(format!("Give {identity} a certificate from one of these CAs: it is system administrator."))
+        }
+        None => steps.push(format!(
+            "Bind your first administrator, at the end of {config}. What a certificate names:\n     \
+             openssl x509 -in admin.pem -noout -subject -ext subjectAltName"
+        )),
+    }
+    if wishes.systemd {
+        let folder = plan.config_file().parent().map(super::quoted_path).unwrap_or_default();
+        steps.push(format!(
+            "Check everything:\n     CREDENTIALS_DIRECTORY={folder} fieldseal-server check-config --config {config}"
+        ));
+        steps.push(format!(
+            "Copy deploy/fieldseal.service to /etc/systemd/system; where DIR isn't /etc/fieldseal, mend its paths to {folder}. Then:\n     \
+             systemctl daemon-reload && systemctl enable --now fieldseal"
+        ));
+    } else {
+        steps.push(format!("Check everything:\n     fieldseal-server check-config --config {config}"));
+        steps.push(format!("Serve:\n     fieldseal-server serve --config {config}"));
+    }
+    steps.push("Create an organization, as the administrator:\n     fieldseal org create NAME".to_owned());
+    steps
+}

@@ -1,0 +1,343 @@
+//! What a production server needs before its first start: a folder with a configuration and a root key, and a data folder.
+//!
+//! Nothing that exists is written over or changed: a root key made anew would open nothing of what the old one sealed. Certificates are
+//! the operator's; the configuration says where they are expected.
+
+use std::{
+    fs::{self, DirBuilder},
+    io,
+    net::SocketAddr,
+    os::unix::fs::{DirBuilderExt, PermissionsExt},
+    path::{Path, PathBuf},
+};
+
+use fieldseal_core::{identity::Identity, policy::Role};
+use toml::Value;
+
+use crate::{
+    config::template::Template,
+    private_file::{self, PUBLIC},
+    random::SystemRandom,
+    root_key::{self, RootKeyFileError},
+};
+
+/// What a new deployment is like. What isn't said has the place that [`Plan`] tells.
+#[derive(Clone, Debug, Default)]
+pub struct Wishes {
+    /// Where calls are taken.
+    pub listen: Option<SocketAddr>,
+    /// The data folder.
+    pub data_dir: Option<PathBuf>,
+    /// The server's certificate.
+    pub certificate: Option<PathBuf>,
+    /// Its private key.
+    pub key: Option<PathBuf>,
+    /// The CAs whose client certificates are believed.
+    pub client_ca: Option<PathBuf>,
+    /// The first administrator.
+    pub admin: Option<Identity>,
+    /// Whether `deploy/fieldseal.service` is to run the server: files come as credentials, and systemd makes the data folder.
+    pub systemd: bool,
+}
+
+/// A deployment as it will be, before anything is written.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    folder: PathBuf,
+    wishes: Wishes,
+}
+
+/// A file that the operator provides.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Provided {
+    /// What it is.
+    pub what: &'static str,
+    /// Where it has to be.
+    pub path: PathBuf,
+}
+
+/// Why nothing was made.
+#[derive(Debug, thiserror::Error)]
+pub enum InitError {
+    /// There is a configuration already.
+    #[error("{path} exists and is not written over: edit it, or name another folder")]
+    ConfigurationExists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// There is a root key already.
+    #[error(
+        "{path} exists and is not written over, since whatever it sealed could be opened no more: keep it and take the \
+         configuration from `init --print`, or name another folder"
+    )]
+    RootKeyExists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The data folder holds what another root key sealed.
+    #[error(
+        "{path} exists: a new root key would not open it; take the configuration from `init --print` and name the root key of that \
+         deployment in it, or name another data folder with --data-dir"
+    )]
+    Sealed {
+        /// The configuration database.
+        path: PathBuf,
+    },
+    /// The data folder is one that others can look into.
+    #[error(
+        "{path} is open to others (mode {mode:04o}): make it the server's alone with `chmod 700`, or name another data folder"
+    )]
+    OpenToOthers {
+        /// The data folder.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// The root key can't be made.
+    #[error(transparent)]
+    RootKey(#[from] RootKeyFileError),
+    /// A file or folder can't be made.
+    #[error("{path} can't be made: let this user write to the folder, or name another")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl Plan {
+    /// A deployment whose configuration and root key lie in `folder`.
+    #[must_use]
+    pub fn new(folder: &Path, wishes: Wishes) -> Self {
+        Self { folder: folder.to_owned(), wishes }
+    }
+
+    /// `fieldseal.toml`
+    #[must_use]
+    pub fn config_file(&self) -> PathBuf {
+        self.folder.join("fieldseal.toml")
+    }
+
+    /// `root.key`
+    #[must_use]
+    pub fn root_key(&self) -> PathBuf {
+        self.folder.join(ROOT_KEY)
+    }
+
+    /// The data folder.
+    #[must_use]
+    pub fn data_dir(&self) -> PathBuf {
+        self.folder.join(self.written_data_dir())
+    }
+
+    /// The files that the operator provides, by the setting that names each.
+    #[must_use]
+    pub fn provided(&self) -> [Provided; 3] {
+        let Wishes { certificate, key, client_ca, .. } = &self.wishes;
+        let place = |wish: &Option<PathBuf>, name: &str| {
+            self.folder.join(wish.clone().unwrap_or_else(|| self.tls_folder().join(name)))
+        };
+        [
+            Provided {
+                what: "the server's certificate, with those between it and its CA",
+                path: place(certificate, SERVER),
+            },
+            Provided { what: "its private key (chmod 600)", path: place(key, SERVER_KEY) },
+            Provided { what: "the CAs of your clients' certificates", path: place(client_ca, CLIENT_CA) },
+        ]
+    }
+
+    /// The text of the configuration.
+    #[must_use]
+    pub fn configuration(&self) -> String {
+        let Wishes { listen, certificate, key, client_ca, admin, .. } = &self.wishes;
+        let mut given = vec![
+            ("data_dir", text(&self.written_data_dir())),
+            ("tls.certificate", self.written(certificate.as_deref(), SERVER)),
+            ("tls.key", self.written(key.as_deref(), SERVER_KEY)),
+            ("tls.client_ca", self.written(client_ca.as_deref(), CLIENT_CA)),
+            ("root_key.files", vec![if self.wishes.systemd { credential(ROOT_KEY) } else { ROOT_KEY.into() }].into()),
+        ];
+        given.extend(listen.map(|address| ("listen.address", address.to_string().into())));
+        let admin = admin.as_ref().map(|identity| (identity.to_string(), Role::SystemAdministrator.name()));
+        let title = "The configuration of a Fieldseal server, written by `fieldseal-server init`.";
+        Template { title, given: &given, bindings: admin.as_slice() }.render()
+    }
+
+    /// Makes what there is to make: folders, root key, configuration. Files appear whole, and the configuration last.
+    ///
+    /// # Errors
+    /// [`InitError`]; no file was made then.
+    pub fn carry_out(&self) -> Result<(), InitError> {
+        self.refuse_what_exists()?;
+        let folder_mode = if self.wishes.systemd { OPEN_FOLDER } else { PRIVATE_FOLDER };
+        create_folder(&self.folder, folder_mode)?;
+        if !self.wishes.systemd {
+            create_folder(&self.folder.join(self.tls_folder()), PRIVATE_FOLDER)?;
+            create_folder(&self.data_dir(), PRIVATE_FOLDER)?;
+        }
+        if !root_key::create(&self.root_key(), &SystemRandom)? {
+            return Err(InitError::RootKeyExists { path: self.root_key() });
+        }
+        self.write_configuration().inspect_err(|_| {
+            // Made a moment ago, and nothing is sealed under it: the next attempt may begin anew.
+            let _stays = fs::remove_file(self.root_key());
+        })
+    }
+
+    fn write_configuration(&self) -> Result<(), InitError> {
+        let path = self.config_file();
+        match private_file::create(&path, self.configuration().as_bytes(), PUBLIC) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(InitError::ConfigurationExists { path }),
+            Err(source) => Err(InitError::File { path, source }),
+        }
+    }
+
+    fn refuse_what_exists(&self) -> Result<(), InitError> {
+        let exists = |path: &Path| path.symlink_metadata().is_ok();
+        if exists(&self.config_file()) {
+            return Err(InitError::ConfigurationExists { path: self.config_file() });
+        }
+        if exists(&self.root_key()) {
+            return Err(InitError::RootKeyExists { path: self.root_key() });
+        }
+        let sealed = self.data_dir().join("configuration.db");
+        if exists(&sealed) {
+            return Err(InitError::Sealed { path: sealed });
+        }
+        match fs::metadata(self.data_dir()).map(|found| found.permissions().mode() & 0o7777) {
+            Ok(mode) if mode & 0o077 != 0 => Err(InitError::OpenToOthers { path: self.data_dir(), mode }),
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
+    fn written_data_dir(&self) -> PathBuf {
+        let usual = if self.wishes.systemd { STATE_DIRECTORY } else { "data" };
+        self.wishes.data_dir.clone().unwrap_or_else(|| usual.into())
+    }
+
+    /// Where the operator's files are expected, relative to the folder. With systemd beside the root key, as the unit loads them.
+    fn tls_folder(&self) -> &'static Path {
+        Path::new(if self.wishes.systemd { "" } else { "tls" })
+    }
+
+    fn written(&self, wish: Option<&Path>, name: &str) -> Value {
+        match wish {
+            Some(path) => text(path),
+            None if self.wishes.systemd => credential(name),
+            None => text(&self.tls_folder().join(name)),
+        }
+    }
+}
+
+fn text(path: &Path) -> Value {
+    path.to_string_lossy().into_owned().into()
+}
+
+fn credential(name: &str) -> Value {
+    format!("{}{name}", crate::config::CREDENTIAL).into()
+}
+
+fn create_folder(path: &Path, mode: u32) -> Result<(), InitError> {
+    let made = DirBuilder::new().recursive(true).mode(mode).create(path);
+    made.map_err(|source| InitError::File { path: path.to_owned(), source })
+}
+
+const SERVER: &str = "server.pem";
+const SERVER_KEY: &str = "server.key";
+const CLIENT_CA: &str = "client-ca.pem";
+const ROOT_KEY: &str = "root.key";
+
+/// `StateDirectory=fieldseal` of the unit.
+const STATE_DIRECTORY: &str = "/var/lib/fieldseal";
+
+const PRIVATE_FOLDER: u32 = 0o700;
+/// The service's user reads the configuration there; the files beside it keep themselves.
+const OPEN_FOLDER: u32 = 0o755;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    fn wishes(folder: &Path) -> Wishes {
+        Wishes { data_dir: Some(folder.join("state")), ..Wishes::default() }
+    }
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn what_is_made_is_private_and_its_configuration_loads() {
+        let folder = tempfile::tempdir().unwrap();
+        let plan = Plan::new(&folder.path().join("etc"), Wishes::default());
+        plan.carry_out().unwrap();
+        assert_eq!(mode(&plan.root_key()), 0o600);
+        for private in [folder.path().join("etc"), folder.path().join("etc/tls"), plan.data_dir()] {
+            assert_eq!(mode(&private), 0o700, "{}", private.display());
+        }
+        let config = Config::load(&plan.config_file()).unwrap();
+        assert_eq!(config.data_dir, plan.data_dir());
+        assert_eq!(config.root_key.files, [plan.root_key()]);
+        let [certificate, key, client_ca] = plan.provided().map(|provided| provided.path);
+        assert_eq!((config.tls.certificate, config.tls.key, config.tls.client_ca), (certificate, key, client_ca));
+        assert!(config.bindings.is_empty());
+        root_key::load(&plan.root_key()).unwrap();
+    }
+
+    #[test]
+    fn wishes_are_in_the_configuration() {
+        let folder = tempfile::tempdir().unwrap();
+        let wishes = Wishes {
+            listen: Some("192.0.2.1:443".parse().unwrap()),
+            certificate: Some("/etc/ssl/server.pem".into()),
+            admin: Some("cn:Ada \"the admin\"".parse().unwrap()),
+            ..wishes(folder.path())
+        };
+        let plan = Plan::new(folder.path(), wishes);
+        let config = Config::parse(&plan.configuration(), &plan.config_file()).unwrap();
+        assert_eq!(config.listen.address.to_string(), "192.0.2.1:443");
+        assert_eq!(config.tls.certificate, Path::new("/etc/ssl/server.pem"));
+        assert_eq!(config.data_dir, folder.path().join("state"));
+        assert_eq!(config.bindings[0].identity.to_string(), "cn:Ada \"the admin\"");
+        assert_eq!(config.bindings[0].role, Role::SystemAdministrator);
+    }
+
+    #[test]
+    fn nothing_that_exists_is_touched() {
+        let folder = tempfile::tempdir().unwrap();
+        let plan = Plan::new(folder.path(), wishes(folder.path()));
+        plan.carry_out().unwrap();
+        let (config, key) = (fs::read(plan.config_file()).unwrap(), fs::read(plan.root_key()).unwrap());
+        assert!(matches!(plan.carry_out(), Err(InitError::ConfigurationExists { .. })));
+        fs::remove_file(plan.config_file()).unwrap();
+        assert!(matches!(plan.carry_out(), Err(InitError::RootKeyExists { .. })));
+        assert!(!plan.config_file().exists());
+        assert_eq!(fs::read(plan.root_key()).unwrap(), key);
+
+        fs::remove_file(plan.root_key()).unwrap();
+        fs::write(plan.data_dir().join("configuration.db"), config).unwrap();
+        assert!(matches!(plan.carry_out(), Err(InitError::Sealed { .. })));
+        fs::remove_file(plan.data_dir().join("configuration.db")).unwrap();
+        fs::set_permissions(plan.data_dir(), fs::Permissions::from_mode(0o750)).unwrap();
+        assert!(matches!(plan.carry_out(), Err(InitError::OpenToOthers { mode: 0o750, .. })));
+        assert!(!plan.root_key().exists());
+    }
+
+    #[test]
+    fn for_systemd_files_come_as_credentials() {
+        let folder = tempfile::tempdir().unwrap();
+        let plan = Plan::new(&folder.path().join("etc"), Wishes { systemd: true, ..wishes(folder.path()) });
+        plan.carry_out().unwrap();
+        assert_eq!(mode(&folder.path().join("etc")), 0o755);
+        assert_eq!(mode(&plan.root_key()), 0o600);
+        assert!(!plan.data_dir().exists());
+        let text = fs::read_to_string(plan.config_file()).unwrap();
+        for name in ["server.pem", "server.key", "client-ca.pem", "root.key"] {
+            assert!(text.contains(&format!("\"credential:{name}\"")), "{text}");
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! Databases on demand: opened at their first use, closed when nobody used them for a while or when too many are open.
+//!
+//! An [`OnDemandStore`] is a database whether it is open or not: a call that finds it closed opens it, and one that comes while it closes
+//! waits for that, so that an audit chain never has two writers. What is acknowledged is on disk before it closes, and whoever opens it
+//! again believes nothing that was known before. Only a database that no call uses is closed.
+//!
+//! Nothing here knows whose databases these are, or when to look for idle ones.
+
+use std::{
+    mem,
+    path::PathBuf,
+    sync::{
+        Arc, Mutex, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use fieldseal_core::{
+    port::Pending,
+    store::{Cause, Commit, CommitError, Condition, Name, OpenError, Row, Select, Store, Unavailable},
+};
+use tokio::sync::OwnedMutexGuard;
+use uuid::Uuid;
+
+use super::{SqliteOptions, SqliteStore, blocking};
+use crate::committer::Ended;
+
+/// How many databases are open, and for how long.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OpenLimits {
+    /// How many may be open before those that were not used for the longest time are closed. Those in use are not closed, so that
+    /// there are more if more are in use at once.
+    pub(crate) open_max: usize,
+    /// After how long without a use a database is idle.
+    pub(crate) idle_max: Duration,
+}
+
+/// The databases that are open.
+#[derive(Debug)]
+pub(super) struct OpenDatabases {
+    limits: OpenLimits,
+    open: Mutex<Vec<Arc<Current>>>,
+}
+
+impl OpenDatabases {
+    pub(super) fn new(limits: OpenLimits) -> Arc<Self> {
+        Arc::new(OpenDatabases { limits, open: Mutex::default() })
+    }
+
+    /// Closes the databases that are idle at this time, and those that are too many. Blocks.
+    pub(super) fn close_idle(&self, now: Instant) {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut closing = Vec::new();
+        if let Some(limit) = now.checked_sub(self.limits.idle_max) {
+            open.retain(|current| !current.give_up(limit, &mut closing));
+        }
+        self.trim(&mut open, &mut closing);
+        // Closed when nobody waits for the list any more.
+        drop(open);
+    }
+
+    /// Counts one more. It is in use, or it may be closed at once.
+    fn admit(&self, current: Arc<Current>) {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut closing = Vec::new();
+        open.push(current);
+        self.trim(&mut open, &mut closing);
+        drop(open);
+    }
+
+    /// Takes out those that are too many, and were not used for the longest time.
+    fn trim(&self, open: &mut Vec<Arc<Current>>, closing: &mut Vec<Arc<SqliteStore>>) {
+        let mut excess = open.len().saturating_sub(self.limits.open_max);
+        if excess == 0 {
+            return;
+        }
+        open.sort_by_cached_key(|current| current.last_used());
+        open.retain(|current| {
+            let closes = excess > 0 && current.give_up(current.last_used(), closing);
+            excess -= usize::from(closes);
+            !closes
+        });
+    }
+}
+
+/// A database of which it doesn't show whether it is open.
+pub(super) struct OnDemandStore {
+    path: PathBuf,
+    writer: Uuid,
+    options: SqliteOptions,
+    current: Arc<Current>,
+    open: Arc<OpenDatabases>,
+    turn: Arc<tokio::sync::Mutex<Turn>>,
+}
+
+/// The turn to open or to make a database: one at a time has it.
+#[derive(Debug, Default)]
+pub(super) struct Turn {
+    /// When the database that was opened last is closed.
+    ended: Option<Ended>,
+    /// Whether the log has it that the database can't be opened again.
+    reported: bool,
+}
+
+impl OnDemandStore {
+    /// A database that is closed.
+    pub(super) fn new(path: PathBuf, writer: Uuid, options: SqliteOptions, open: Arc<OpenDatabases>) -> Self {
+        OnDemandStore { path, writer, options, current: Arc::new(Current::new()), open, turn: Arc::default() }
+    }
+
+    /// Waits for the turn. Whoever has it is the only one to open the database.
+    pub(super) async fn turn(&self) -> OwnedMutexGuard<Turn> {
+        Arc::clone(&self.turn).lock_owned().await
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.current.is_open()
+    }
+
+    /// Resolves when the database that was opened last is closed.
+    #[cfg(test)]
+    pub(super) async fn closed(&self) {
+        let ended = self.turn().await.ended.clone();
+        if let Some(mut ended) = ended {
+            ended.wait().await;
+        }
+    }
+
+    /// The database, opened if it is not. It stays open as long as this is held.
+    pub(super) async fn get(&self) -> Result<Arc<SqliteStore>, OpenError> {
+        if let Some(store) = self.current.get() {
+            return Ok(store);
+        }
+        let mut turn = self.turn().await;
+        if let Some(store) = self.current.get() {
+            return Ok(store);
+        }
+        if let Some(ended) = &mut turn.ended {
+            ended.wait().await;
+        }
+        let (path, writer, options) = (self.path.clone(), self.writer, self.options);
+        let (current, open) = (Arc::clone(&self.current), Arc::clone(&self.open));
+        // The turn goes along: what is opened is known before anybody else can open it, even if this caller leaves.
+        blocking(move || {
+            let opened = SqliteStore::open(&path, writer, options).map(Arc::new);
+            match &opened {
+                Ok(store) => {
+                    turn.ended = Some(store.ended());
+                    turn.reported = false;
+                    current.set(Arc::clone(store));
+                    open.admit(current);
+                }
+                // Who opens a database for the first time says himself that it can't be opened.
+                Err(error) => {
+                    if turn.ended.is_some() && !mem::replace(&mut turn.reported, true) {
+                        tracing::error!(
+                            database = %path.display(),
+                            error = error as &dyn std::error::Error,
+                            "a database that was closed while idle can't be opened again; each call tries it"
+                        );
+                    }
+                }
+            }
+            opened
+        })
+        .await
+        .map_err(OpenError::Unavailable)?
+    }
+}
+
+impl Store for OnDemandStore {
+    fn commit(&self, commit: Commit) -> Pending<'_, Result<(), CommitError>> {
+        Box::pin(async move {
+            let store = self.get().await.map_err(|error| CommitError::Unavailable(cause(error)))?;
+            store.commit(commit).await
+        })
+    }
+
+    fn select(&self, select: Select) -> Pending<'_, Result<Vec<Row>, Unavailable>> {
+        Box::pin(async move { self.get().await.map_err(unavailable)?.select(select).await })
+    }
+
+    fn count(&self, table: Name, rows: Condition) -> Pending<'_, Result<u64, Unavailable>> {
+        Box::pin(async move { self.get().await.map_err(unavailable)?.count(table, rows).await })
+    }
+
+    fn scrub(&self) -> Pending<'_, Result<(), Unavailable>> {
+        Box::pin(async move { self.get().await.map_err(unavailable)?.scrub().await })
+    }
+}
+
+fn unavailable(error: OpenError) -> Unavailable {
+    Unavailable(cause(error))
+}
+
+fn cause(error: OpenError) -> Cause {
+    Cause(error.into())
+}
+
+/// What is open of a database, and when it was used.
+#[derive(Debug)]
+struct Current {
+    /// Cloned for each use, under the lock: as long as this is the only one, nobody uses the database.
+    store: RwLock<Option<Arc<SqliteStore>>>,
+    since: Instant,
+    /// When the last use began, in nanoseconds after `since`.
+    last_used_ns: AtomicU64,
+}
+
+impl Current {
+    fn new() -> Self {
+        Current { store: RwLock::new(None), since: Instant::now(), last_used_ns: AtomicU64::new(0) }
+    }
+
+    /// The database, to be used; `None` if it is closed.
+    fn get(&self) -> Option<Arc<SqliteStore>> {
+        let store = self.store.read().unwrap_or_else(PoisonError::into_inner);
+        self.touch();
+        store.clone()
+    }
+
+    fn set(&self, store: Arc<SqliteStore>) {
+        self.touch();
+        *self.store.write().unwrap_or_else(PoisonError::into_inner) = Some(store);
+    }
+
+    fn is_open(&self) -> bool {
+        self.store.read().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    fn touch(&self) {
+        let age_ns = u64::try_from(self.since.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.last_used_ns.store(age_ns, Ordering::Relaxed);
+    }
+
+    fn last_used(&self) -> Instant {
+        self.since + Duration::from_nanos(self.last_used_ns.load(Ordering::Relaxed))
+    }
+
+    /// Gives the database up to be closed, if nobody uses it and no use began after `limit`: whether it did.
+    fn give_up(&self, limit: Instant, closing: &mut Vec<Arc<SqliteStore>>) -> bool {
+        let mut store = self.store.write().unwrap_or_else(PoisonError::into_inner);
+        let unused = self.last_used() <= limit && store.as_ref().is_some_and(|store| Arc::strong_count(store) == 1);
+        if unused {
+            closing.extend(store.take());
+        }
+        unused
+    }
+}

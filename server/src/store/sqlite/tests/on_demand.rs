@@ -1,0 +1,207 @@
+//! Databases that open when they are used and close when they are not.
+
+use std::{
+    future::{Future as _, poll_fn},
+    pin::pin,
+    task::Poll,
+};
+
+use tokio::task::JoinSet;
+
+use super::*;
+
+impl Fixture {
+    fn is_open(&self) -> bool {
+        self.databases.is_open(ID)
+    }
+
+    /// The files in the folder that this process has open.
+    fn open_files(&self) -> usize {
+        let links =
+            fs::read_dir("/proc/self/fd").unwrap().filter_map(|entry| fs::read_link(entry.unwrap().path()).ok());
+        links.filter(|file| file.starts_with(self.folder.organizations())).count()
+    }
+
+    /// Databases with one table each, none of them open.
+    async fn created_many(&self, count: u8) -> Vec<Arc<dyn Store>> {
+        let mut stores = Vec::new();
+        for number in 1..=count {
+            let id = numbered(number);
+            self.databases.create(id, first()).await.unwrap();
+            stores.push(self.databases.database(id) as Arc<dyn Store>);
+        }
+        stores
+    }
+
+    fn open_numbers(&self, count: u8) -> Vec<u8> {
+        (1..=count).filter(|number| self.databases.is_open(numbered(*number))).collect()
+    }
+}
+
+fn numbered(number: u8) -> OrganizationId {
+    OrganizationId::from_bytes([number; 16])
+}
+
+#[tokio::test]
+async fn a_database_that_nobody_used_for_the_bound_is_closed_and_the_next_call_opens_it() {
+    let fixture = Fixture::new();
+    let store = fixture.created().await;
+    let before = Instant::now();
+    store.commit(Commit::of(vec![insert(1, b"x"), reveal()])).await.unwrap();
+    fixture.databases.close_idle(before + IDLE_MAX);
+    assert!(fixture.is_open());
+    fixture.databases.close_idle(Instant::now() + IDLE_MAX);
+    assert!(!fixture.is_open());
+    fixture.databases.closed(ID).await;
+    assert_eq!(fixture.names(), [format!("{ID}.db")]);
+    assert_eq!(fixture.open_files(), 0);
+
+    store.commit(Commit::of(vec![insert(2, b"y"), reveal()])).await.unwrap();
+    assert!(fixture.is_open());
+    assert_eq!((count(&*store, "Entry").await, chain_length(&*store).await), (2, 2));
+}
+
+#[tokio::test]
+async fn every_call_opens_a_database_that_is_closed() {
+    let fixture = Fixture::new();
+    let store = fixture.created().await;
+    let select = || Select {
+        table: "Entry".into(),
+        columns: vec!["id".into()],
+        rows: Condition::EVERYTHING,
+        order: Vec::new(),
+        limit: 1,
+    };
+    fixture.close().await;
+    assert_eq!(store.select(select()).await.unwrap(), Vec::<Row>::new());
+    fixture.close().await;
+    assert_eq!(count(&*store, "Entry").await, 0);
+    fixture.close().await;
+    store.scrub().await.unwrap();
+    fixture.close().await;
+    store.commit(Commit::of(vec![insert(1, b"")])).await.unwrap();
+    fixture.close().await;
+    assert!(fixture.databases.try_lock(ID).await.unwrap().is_some());
+    assert!(!fixture.is_open());
+}
+
+#[tokio::test]
+async fn of_too_many_databases_those_not_used_for_the_longest_time_are_closed() {
+    let fixture = Fixture::new();
+    let stores = fixture.created_many(5).await;
+    for store in &stores[..3] {
+        count(&**store, "Entry").await;
+    }
+    assert_eq!(fixture.open_numbers(5), [1, 2, 3]);
+    count(&*stores[0], "Entry").await;
+    count(&*stores[3], "Entry").await;
+    assert_eq!(fixture.open_numbers(5), [1, 3, 4]);
+    count(&*stores[4], "Entry").await;
+    assert_eq!(fixture.open_numbers(5), [1, 4, 5]);
+}
+
+#[tokio::test]
+async fn a_database_in_use_is_not_closed_and_one_that_is_too_many_is_when_it_is_not_used_any_more() {
+    let fixture = Fixture::new();
+    let stores = fixture.created_many(4).await;
+    let mut uses = Vec::new();
+    for number in 1..=4 {
+        uses.push(fixture.databases.database(numbered(number)).get().await.unwrap());
+    }
+    fixture.databases.close_idle(Instant::now() + IDLE_MAX);
+    assert_eq!(fixture.open_numbers(4), [1, 2, 3, 4]);
+    drop(uses);
+    fixture.databases.close_idle(Instant::now());
+    assert_eq!(fixture.open_numbers(4), [2, 3, 4]);
+    count(&*stores[0], "Entry").await;
+    assert_eq!(fixture.open_numbers(4), [1, 3, 4]);
+}
+
+/// Callers of more databases than may be open, while whatever nobody uses is closed again and again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn nothing_acknowledged_is_lost_and_no_chain_breaks_while_databases_close_under_their_callers() {
+    const CALLERS: u128 = 20;
+    const COMMITS: u128 = 20;
+    let fixture = Arc::new(Fixture::new());
+    let stores = fixture.created_many(5).await;
+    let mut callers = JoinSet::new();
+    for store in &stores {
+        for caller in 0..CALLERS {
+            let (fixture, store) = (Arc::clone(&fixture), Arc::clone(store));
+            callers.spawn(async move {
+                for number in 0..COMMITS {
+                    store.commit(Commit::of(vec![insert(caller * COMMITS + number, b""), reveal()])).await.unwrap();
+                    fixture.databases.close_idle(Instant::now() + IDLE_MAX);
+                }
+            });
+        }
+    }
+    callers.join_all().await;
+    for store in &stores {
+        let total = CALLERS * COMMITS;
+        assert_eq!(u128::from(count(&**store, "Entry").await), total);
+        assert_eq!(u128::try_from(chain_length(&**store).await).unwrap(), total);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_closes_and_opens_again_and_again_has_one_chain() {
+    let fixture = Fixture::new();
+    let store = fixture.created().await;
+    for round in 0..50 {
+        // Not waited for: whoever opens it again waits.
+        fixture.databases.close_idle(Instant::now() + IDLE_MAX);
+        assert_eq!(chain_length(&*store).await, round);
+        store.commit(Commit::of(vec![reveal()])).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_commit_whose_caller_left_is_done_before_its_database_closes() {
+    let fixture = Fixture::new();
+    let store = fixture.created().await;
+    {
+        let mut commit = pin!(store.commit(Commit::of(vec![insert(1, b"x"), reveal()])));
+        // Handed over, and left.
+        assert!(poll_fn(|context| Poll::Ready(commit.as_mut().poll(context).is_pending())).await);
+    }
+    fixture.databases.close_idle(Instant::now() + IDLE_MAX);
+    assert_eq!((count(&*store, "Entry").await, chain_length(&*store).await), (1, 1));
+}
+
+#[tokio::test]
+async fn a_database_whose_opener_left_is_open_once() {
+    let fixture = Fixture::new();
+    let store = fixture.created().await;
+    fixture.close().await;
+    {
+        let mut opening = pin!(store.commit(Commit::of(vec![insert(1, b"x")])));
+        assert!(poll_fn(|context| Poll::Ready(opening.as_mut().poll(context).is_pending())).await);
+    }
+    store.commit(Commit::of(vec![insert(2, b"y"), reveal()])).await.unwrap();
+    assert_eq!((count(&*store, "Entry").await, chain_length(&*store).await), (1, 1));
+    fixture.close().await;
+    assert_eq!(fixture.open_files(), 0);
+}
+
+#[tokio::test]
+async fn a_database_that_is_gone_or_damaged_when_it_is_needed_again_is_unavailable_until_it_is_back() {
+    let fixture = Fixture::new();
+    let store = fixture.created().await;
+    store.commit(Commit::of(vec![insert(1, b"x"), reveal()])).await.unwrap();
+    fixture.close().await;
+    let content = fs::read(fixture.database()).unwrap();
+    let closed = || async {
+        assert!(store.count("Entry".into(), Condition::EVERYTHING).await.is_err());
+        assert!(store.scrub().await.is_err());
+        let outcome = store.commit(Commit::of(vec![insert(2, b"")])).await;
+        assert!(matches!(outcome, Err(CommitError::Unavailable(_))), "{outcome:?}");
+        assert!(!fixture.is_open());
+    };
+    fs::remove_file(fixture.database()).unwrap();
+    closed().await;
+    fs::write(fixture.database(), b"no database at all, but long enough to look for a header").unwrap();
+    closed().await;
+    fs::write(fixture.database(), content).unwrap();
+    assert_eq!((count(&*store, "Entry").await, chain_length(&*store).await), (1, 1));
+}

@@ -1,0 +1,35 @@
+//! What an operator wants to know of a build.
+
+use std::env::consts::{ARCH, OS};
+
+/// This release.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// What follows the name for `--version`: the release, and what it speaks and stores.
+#[must_use]
+pub fn details() -> String {
+    let sqlite = rusqlite::version();
+    format!(
+        "{VERSION}
+API      fieldseal.v1
+TLS      1.3, 1.2 by configuration (rustls, aws-lc-rs)
+storage  format {STORE_FORMAT}, SQLite {sqlite}
+system   {OS} {ARCH}"
+    )
+}
+
+/// Cells, key rings and sealed keys name their own formats; this is the store's.
+const STORE_FORMAT: i32 = crate::store::sqlite::FORMAT;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_tells_what_is_spoken_and_stored() {
+        let text = details();
+        assert!(text.starts_with(VERSION));
+        assert!(text.contains("\nAPI      fieldseal.v1\n"));
+        assert!(text.contains("storage  format 1, SQLite 3."));
+    }
+}

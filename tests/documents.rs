@@ -1,0 +1,59 @@
+//! The documents: what they link to is there.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+fn documents() -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let files = [root.to_owned(), root.join("docs")].into_iter().flat_map(|folder| fs::read_dir(folder).unwrap());
+    let is_markdown = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "md");
+    files.map(|entry| entry.unwrap().path()).filter(is_markdown).collect()
+}
+
+/// The lines of a document that are no code.
+fn prose(document: &Path) -> Vec<String> {
+    let text = fs::read_to_string(document).unwrap();
+    let mut is_code = false;
+    let lines = text.lines().filter(|line| {
+        let is_fence = line.trim_start().starts_with("```");
+        is_code ^= is_fence;
+        !is_code && !is_fence
+    });
+    lines.map(str::to_owned).collect()
+}
+
+/// What code hosts make of the headings of a document.
+fn anchors(document: &Path) -> BTreeSet<String> {
+    let prose = prose(document);
+    let headings = prose.iter().filter(|line| line.starts_with('#'));
+    let anchor = |line: &String| {
+        let words = line.trim_start_matches('#').trim().to_lowercase();
+        let kept = words.chars().filter(|character| character.is_alphanumeric() || " -_".contains(*character));
+        kept.map(|character| if character == ' ' { '-' } else { character }).collect()
+    };
+    headings.map(anchor).collect()
+}
+
+#[test]
+fn every_link_in_the_documents_leads_somewhere() {
+    let documents = documents();
+    assert!(documents.len() > 5);
+    let mut broken = Vec::new();
+    for document in &documents {
+        for line in prose(document) {
+            let targets = line.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+            for target in targets.filter(|target| !target.starts_with("http")) {
+                let (file, anchor) = target.split_once('#').unwrap_or((target, ""));
+                let linked = if file.is_empty() { document.clone() } else { document.parent().unwrap().join(file) };
+                let is_there = linked.exists() && (anchor.is_empty() || anchors(&linked).contains(anchor));
+                if !is_there {
+                    broken.push(format!("{}: {target}", document.display()));
+                }
+            }
+        }
+    }
+    assert_eq!(broken, Vec::<String>::new());
+}

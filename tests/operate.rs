@@ -1,0 +1,464 @@
+//! Operating a server: preparing it, checking it, and what it tells its supervisor and its log. With the real program throughout.
+
+use std::{
+    fs::{self, File, Permissions},
+    io::{BufRead, BufReader},
+    os::unix::{fs::PermissionsExt, net::UnixDatagram},
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+};
+
+use fieldseal_client::{ErrorReason, v1};
+use fieldseal_server::development::Person;
+use serde_json::Value;
+use tempfile::TempDir;
+use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+
+use crate::harness::{
+    DEFAULT, Folder, PATIENCE, Server,
+    inside::Inside,
+    mailbox,
+    process::{Process, binary},
+    reason,
+};
+
+fn program() -> Command {
+    let mut command = Command::new(binary("fieldseal-server"));
+    command.env_remove("CREDENTIALS_DIRECTORY").env_remove("FIELDSEAL_CONFIG").env_remove("NOTIFY_SOCKET");
+    command
+}
+
+/// What a command that ends by itself came to: its exit code, stdout and stderr.
+fn run(command: &mut Command) -> (i32, String, String) {
+    let output = command.output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+/// `serve`, once it listens. Killed with the test.
+struct Serving {
+    child: Child,
+    address: String,
+}
+
+impl Serving {
+    fn start(command: &mut Command, config: &Path) -> Self {
+        command.args(["serve", "--config"]).arg(config).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let line = lines.next().expect("the server ended before it was ready").unwrap();
+        let address = line.strip_prefix("fieldseal-server listens on ").unwrap().strip_suffix(" (TLS)").unwrap();
+        Serving { child, address: address.to_owned() }
+    }
+
+    /// SIGTERM, and what comes of it.
+    fn end(mut self) -> ExitStatus {
+        assert!(Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap().success());
+        self.child.wait().unwrap()
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _gone = self.child.kill();
+        let _status = self.child.wait();
+    }
+}
+
+/// The report of `check-config --json`, and the exit code.
+fn checked(command: &mut Command, config: &Path) -> (i32, Value) {
+    let (code, report, errors) = run(command.args(["check-config", "--json", "--config"]).arg(config));
+    assert_eq!(errors, "");
+    (code, serde_json::from_str(&report).unwrap())
+}
+
+/// Severity, subject and problem of every finding. Each says what to do.
+fn findings(report: &Value) -> Vec<(String, String, String)> {
+    let text = |finding: &Value, name: &str| finding[name].as_str().unwrap().to_owned();
+    let findings = report["findings"].as_array().unwrap();
+    for finding in findings {
+        assert!(!text(finding, "remedy").is_empty(), "{finding}");
+    }
+    let findings = findings.iter();
+    findings.map(|finding| (text(finding, "severity"), text(finding, "subject"), text(finding, "problem"))).collect()
+}
+
+#[track_caller]
+fn assert_found(found: &[(String, String, String)], wanted: &[(&str, &str, &str)]) {
+    for (severity, subject, part) in wanted {
+        let is_it =
+            |(a, b, problem): &&(String, String, String)| a == severity && b == subject && problem.contains(part);
+        assert_eq!(found.iter().filter(is_it).count(), 1, "{severity} {subject}: {part}: {found:#?}");
+    }
+    assert_eq!(found.len(), wanted.len(), "{found:#?}");
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+}
+
+fn replace(path: &Path, from: &str, to: &str) {
+    let text = fs::read_to_string(path).unwrap();
+    assert!(text.contains(from), "{from}");
+    fs::write(path, text.replace(from, to)).unwrap();
+}
+
+/// `init` in a folder of its own, with the certificates of `dev` in their places.
+struct Prepared {
+    root: TempDir,
+    certificates: Folder,
+}
+
+impl Prepared {
+    fn new() -> Self {
+        Prepared { root: TempDir::new().unwrap(), certificates: Folder::new() }
+    }
+
+    fn folder(&self) -> PathBuf {
+        self.root.path().join("etc/fieldseal")
+    }
+
+    fn config(&self) -> PathBuf {
+        self.folder().join("fieldseal.toml")
+    }
+
+    fn init(&self) -> Command {
+        let mut command = program();
+        command.arg("init").arg(self.folder()).args(["--listen", "127.0.0.1:0"]);
+        command
+    }
+
+    fn put_certificates(&self, folder: &Path) {
+        let tls = self.certificates.path().join("tls");
+        for (from, to) in [("server.pem", "server.pem"), ("server.key", "server.key"), ("ca.pem", "client-ca.pem")] {
+            fs::copy(tls.join(from), folder.join(to)).unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_server_is_prepared_checked_and_served() {
+    let prepared = Prepared::new();
+    let (code, message, _) = run(&mut prepared.init());
+    assert_eq!(code, 0);
+    assert!(message.contains("Bind your first administrator"), "{message}");
+    assert!(message.contains(&format!("check-config --config {}", prepared.config().display())), "{message}");
+    assert_eq!(fs::metadata(prepared.folder().join("root.key")).unwrap().permissions().mode() & 0o777, 0o600);
+
+    // A second time nothing is touched, and the refusal says what to do.
+    let before = fs::read(prepared.config()).unwrap();
+    let (code, _, error) = run(&mut prepared.init());
+    assert_eq!(code, 1);
+    assert!(error.contains("is not written over: edit it, or name another folder"), "{error}");
+    assert_eq!(fs::read(prepared.config()).unwrap(), before);
+    let (code, printed, _) = run(prepared.init().arg("--print"));
+    assert_eq!((code, printed.into_bytes()), (0, before));
+
+    // As the message says: certificates, administrator, check, serve.
+    prepared.put_certificates(&prepared.folder().join("tls"));
+    let (code, report) = checked(&mut program(), &prepared.config());
+    assert_eq!(code, 0, "{report:#}");
+    assert_found(&findings(&report), &[("warning", "bindings", "nobody is system-administrator")]);
+    replace(&prepared.config(), "# [[bindings]]\n# identity", "[[bindings]]\nidentity");
+    replace(&prepared.config(), "# role = ", "role = ");
+    replace(&prepared.config(), "# organizations = [", "organizations = [");
+    let (code, report) = checked(&mut program(), &prepared.config());
+    assert_eq!((code, findings(&report)), (0, vec![]));
+
+    let server = Serving::start(&mut program(), &prepared.config());
+    let admin = prepared.certificates.client(&server.address, Person::Admin);
+    admin.create_organization("contoso").await.unwrap();
+    admin.mailboxes().create("organizations/contoso", mailbox("a password"), None).await.unwrap();
+
+    // A look at everything disturbs nobody, and tells what is there.
+    let (code, report) = checked(&mut program(), &prepared.config());
+    assert_eq!((code, findings(&report)), (0, vec![]));
+    let state = admin.is_data_encryption_active("organizations/contoso").await.unwrap();
+    let [organization] = &report["organizations"].as_array().unwrap()[..] else { panic!("{report:#}") };
+    assert_eq!(organization["name"], "contoso");
+    assert_eq!(organization["columns_to_add"], 0);
+    assert_eq!(organization["fingerprint"], state.fingerprint);
+    assert_eq!(organization["is_key_present"], true);
+    admin.mailboxes().create("organizations/contoso", mailbox("another password"), None).await.unwrap();
+    assert!(tokio::task::spawn_blocking(|| server.end()).await.unwrap().success());
+    let (code, text, _) = run(program().args(["check-config", "--config"]).arg(prepared.config()));
+    assert_eq!(code, 0, "{text}");
+    assert!(text.contains(&format!("contoso: schema up to date, key {} is there\n", state.fingerprint)), "{text}");
+    assert!(text.ends_with("0 errors, 0 warnings\n"), "{text}");
+}
+
+#[tokio::test]
+async fn a_server_lives_on_credentials() {
+    let prepared = Prepared::new();
+    let data_dir = prepared.root.path().join("state");
+    let mut init = prepared.init();
+    let (code, message, error) = run(init.args(["--systemd", "--admin", "cn:admin", "--data-dir"]).arg(&data_dir));
+    assert_eq!(code, 0, "{error}");
+    assert!(message.contains("fieldseal.service"), "{message}");
+    prepared.put_certificates(&prepared.folder());
+
+    // Without systemd each credential is missed, by name.
+    let (code, report) = checked(&mut program(), &prepared.config());
+    assert_eq!(code, 1);
+    let missed = |setting| ("error", setting, "systemd loaded no credentials");
+    let wanted = ["tls.certificate", "tls.key", "tls.client_ca", "root_key.files"].map(missed);
+    assert_found(&findings(&report), &wanted);
+
+    // As systemd leaves a root key whose service has a user of its own.
+    set_mode(&prepared.folder().join("root.key"), 0o440);
+    let with_credentials = || {
+        let mut command = program();
+        command.env("CREDENTIALS_DIRECTORY", prepared.folder());
+        command
+    };
+    let (code, report) = checked(&mut with_credentials(), &prepared.config());
+    assert_eq!((code, findings(&report)), (0, vec![]));
+    let server = Serving::start(&mut with_credentials(), &prepared.config());
+    let admin = prepared.certificates.client(&server.address, Person::Admin);
+    admin.create_organization("contoso").await.unwrap();
+}
+
+#[test]
+fn everything_that_is_wrong_before_a_first_start_is_told_at_once() {
+    let prepared = Prepared::new();
+    assert_eq!(run(prepared.init().args(["--admin", "cn:admin"])).0, 0);
+    let folder = prepared.folder();
+    prepared.put_certificates(&folder.join("tls"));
+    let tls = prepared.certificates.path().join("tls");
+    fs::copy(tls.join("admin.key"), folder.join("tls/server.key")).unwrap();
+    fs::copy(tls.join("reader.pem"), folder.join("tls/client-ca.pem")).unwrap();
+    set_mode(&folder.join("root.key"), 0o640);
+    set_mode(&folder.join("data"), 0o750);
+    let slip = "[limits]\nconections_max = 5\npage_size_max = 2000\nkeepalive_timeout_seconds = \"long\"";
+    replace(&prepared.config(), "[limits]", slip);
+    replace(&prepared.config(), "# level = \"info\"", "level = \"loud\"");
+    set_mode(&prepared.config(), 0o666);
+
+    let (code, report) = checked(&mut program(), &prepared.config());
+    assert_eq!(code, 1);
+    assert_found(
+        &findings(&report),
+        &[
+            ("error", "limits.conections_max", "did you mean connections_max?"),
+            ("error", "limits.keepalive_timeout_seconds", "is a string"),
+            ("error", "limits.page_size_max", "2000 is not within 1 to 1000 records"),
+            ("error", "log.level", "`loud` is none of"),
+            ("error", prepared.config().to_str().unwrap(), "everybody may write to it"),
+            ("error", "tls.key", "not the one of the first certificate"),
+            ("error", "tls.client_ca", "is no CA's"),
+            ("error", "root_key.files", "mode 0640"),
+            ("error", "data_dir", "open to others (mode 0750)"),
+        ],
+    );
+    assert_eq!((&report["errors"], &report["warnings"]), (&Value::from(9), &Value::from(0)));
+
+    // For people it is a list, each with what to do, without colours in a file.
+    let (code, text, _) = run(program().args(["check-config", "--config"]).arg(prepared.config()));
+    assert_eq!(code, 1);
+    assert!(text.contains("error: root_key.files: the root key "), "{text}");
+    assert!(text.contains("\n  chmod 600 the file"), "{text}");
+    assert!(!text.contains('\x1b'), "{text}");
+    assert!(text.ends_with("9 errors, 0 warnings\n"), "{text}");
+
+    // What can't be read at all is told too.
+    fs::write(prepared.config(), "data_dir = ").unwrap();
+    let (code, report) = checked(&mut program(), &prepared.config());
+    assert_eq!(code, 1);
+    assert_found(&findings(&report), &[("error", prepared.config().to_str().unwrap(), "line 1")]);
+    fs::remove_file(prepared.config()).unwrap();
+    let (code, report) = checked(&mut program(), &prepared.config());
+    assert_eq!(code, 1);
+    assert_found(&findings(&report), &[("error", prepared.config().to_str().unwrap(), "can't be read")]);
+}
+
+/// The folder of a server that has ended, with three organizations beside the first.
+async fn four_organizations() -> Folder {
+    let server = Server::start().await;
+    let admin = server.client(Person::Admin);
+    for name in ["contoso", "fabrikam", "northwind"] {
+        admin.create_organization(name).await.unwrap();
+    }
+    server.stop().await
+}
+
+fn database(folder: &Folder, name: &str) -> PathBuf {
+    let configuration = Inside::configuration(folder);
+    let sql = "SELECT id FROM fieldseal_organizations WHERE name = ?1";
+    let id: [u8; 16] = configuration.sqlite().query_row(sql, [name], |row| row.get(0)).unwrap();
+    folder.path().join(format!("organizations/{}.db", uuid::Uuid::from_bytes(id)))
+}
+
+#[tokio::test]
+async fn everything_that_is_wrong_with_databases_is_told_at_once() {
+    let folder = four_organizations().await;
+    let config = folder.development().config_file();
+    let in_data_folder = ("warning", "root_key.files", "lies in the data folder");
+    let (code, report) = checked(&mut program(), &config);
+    assert_eq!(code, 0, "{report:#}");
+    assert_found(&findings(&report), &[in_data_folder]);
+
+    // Its key's text is gone.
+    let forgotten = database(&folder, "default");
+    let default_id = uuid::Uuid::parse_str(forgotten.file_stem().unwrap().to_str().unwrap()).unwrap();
+    let forget = "DELETE FROM fieldseal_key_text WHERE organization = ?1";
+    assert_eq!(Inside::configuration(&folder).sqlite().execute(forget, [&default_id.as_bytes()[..]]).unwrap(), 1);
+    // Its database is gone.
+    fs::remove_file(database(&folder, "contoso")).unwrap();
+    // A bit of its ring has turned over.
+    Inside::open(&database(&folder, "fabrikam")).change(1, "UPDATE fieldseal_key_ring SET mac = zeroblob(32)");
+    set_mode(&database(&folder, "fabrikam"), 0o644);
+    // A newer release has encrypted an attribute that this one doesn't know.
+    let catalog = Inside::open(&database(&folder, "northwind"));
+    catalog.change(1, "INSERT INTO fieldseal_catalog VALUES ('Mailbox', 'token', 'bytes', 1)");
+    // Something else lies among them.
+    let stranger = folder.path().join("organizations/0191e2a4-5b6c-7d8e-9fa0-b1c2d3e4f506.db");
+    fs::write(&stranger, b"something that is no database of this service, and long enough for a header").unwrap();
+    replace(&config, "organizations = [\"*\"]", "organizations = [\"contosso\"]");
+
+    let (code, report) = checked(&mut program(), &config);
+    assert_eq!(code, 1);
+    let bound_to_nobody = |index: usize| format!("bindings[{index}].organizations");
+    let bindings: Vec<String> = (0..Person::ALL.len()).map(bound_to_nobody).collect();
+    let mut wanted = vec![
+        in_data_folder,
+        ("warning", "organizations/default", "data encryption is inactive: the key with the fingerprint"),
+        ("error", "organizations/contoso", "is missing"),
+        ("error", "organizations/fabrikam", "its key ring is missing or damaged"),
+        ("warning", "organizations/fabrikam", "is open to others (mode 0644)"),
+        ("error", "organizations/northwind", "Mailbox"),
+        ("error", "data_dir", "0191e2a4-5b6c-7d8e-9fa0-b1c2d3e4f506.db"),
+    ];
+    wanted.extend(bindings.iter().map(|setting| ("warning", setting.as_str(), "there is no organization contosso")));
+    assert_found(&findings(&report), &wanted);
+
+    // Another root key opens nothing.
+    fs::remove_file(folder.path().join("root.key")).unwrap();
+    File::create(folder.path().join("root.key")).unwrap().set_len(32).unwrap();
+    set_mode(&folder.path().join("root.key"), 0o600);
+    let (_, report) = checked(&mut program(), &config);
+    let sealed = ("error", "root_key.files", "sealed under a root key that is not among these files");
+    let found = findings(&report);
+    assert!(
+        found.iter().any(|(a, b, c)| (a.as_str(), b.as_str()) == (sealed.0, sealed.1) && c.contains(sealed.2)),
+        "{found:#?}"
+    );
+}
+
+#[tokio::test]
+async fn databases_without_a_configuration_database_are_a_warning() {
+    let folder = Server::start().await.stop().await;
+    crate::harness::inside::lose_configuration(&folder.path());
+    let (code, report) = checked(&mut program(), &folder.development().config_file());
+    assert_eq!(code, 0, "{report:#}");
+    let found = findings(&report);
+    let lost = "1 organizations' databases are there: a start registers them without their keys";
+    assert!(found.iter().any(|(severity, _, problem)| severity == "warning" && problem.contains(lost)), "{found:#?}");
+}
+
+/// The lines of a JSON log.
+fn events(log: &Path) -> Vec<Value> {
+    fs::read_to_string(log).unwrap().lines().map(|line| serde_json::from_str(line).expect(line)).collect()
+}
+
+#[tokio::test]
+async fn a_json_log_tells_of_each_call_who_what_where_and_how_it_ended() {
+    let folder = Folder::new();
+    replace(&folder.development().config_file(), "# format = \"text\"", "format = \"json\"");
+    let log = folder.path().join("log");
+    let server = Process::start_logging(&folder.path(), File::create(&log).unwrap());
+    let reader = folder.client(&server.address, Person::Reader);
+    let missing = format!("{DEFAULT}/mailboxes/0191e2a4-5b6c-7d8e-9fa0-b1c2d3e4f506");
+    let error = reader.mailboxes().get(missing).await.unwrap_err();
+    assert_eq!(error.reason(), ErrorReason::NotFound);
+    let refused = reader.mailboxes().create(DEFAULT, v1::Mailbox::default(), None).await.unwrap_err();
+    reader.mailboxes().list(DEFAULT, fieldseal_client::ListOptions::default().page_size(0)).await.unwrap();
+    let mut health = HealthClient::new(reader.channel());
+    health.check(HealthCheckRequest::default()).await.unwrap();
+    assert_eq!(reason(reader.mailboxes().get("nonsense").await), ErrorReason::FieldInvalid);
+    server.terminate();
+    assert!(tokio::task::spawn_blocking(|| server.wait()).await.unwrap().success());
+
+    let events = events(&log);
+    for event in &events {
+        for name in ["timestamp", "level", "target", "message"] {
+            assert!(event[name].is_string(), "{name}: {event}");
+        }
+    }
+    let serving = events.iter().find(|event| event["message"] == "serving").unwrap();
+    assert_eq!(serving["version"], env!("CARGO_PKG_VERSION"));
+    assert!(serving["address"].as_str().unwrap().starts_with("127.0.0.1:"), "{serving}");
+    assert_eq!(serving["schema"], "EmailServerProfile Mailbox Queue UserSettings");
+    assert_eq!(serving["organizations"], 0);
+
+    // A line for each call, and none for a health check.
+    let answered: Vec<_> = events.iter().filter(|event| event["message"] == "answered").collect();
+    assert_eq!(answered.len(), 4, "{answered:#?}");
+    let of = |id: &str| *answered.iter().find(|event| event["span"]["call_id"] == id).unwrap();
+    let event = of(error.call_id().unwrap());
+    assert_eq!(event["level"], "INFO");
+    assert_eq!((&event["code"], &event["reason"]), (&Value::from("NotFound"), &Value::from("NOT_FOUND")));
+    assert!(event["duration_us"].is_u64(), "{event}");
+    assert_eq!(event["span"]["rpc"], "/fieldseal.v1.MailboxService/GetMailbox");
+    assert_eq!(event["span"]["organization"], "default");
+    assert_eq!(event["span"]["identity"], "cn:reader");
+    assert!(event["span"]["peer"].as_str().unwrap().starts_with("127.0.0.1:"), "{event}");
+    // Refused before its message was read, so nobody knows the organization.
+    let event = of(refused.call_id().unwrap());
+    assert_eq!(event["reason"], "PRIVILEGE_MISSING");
+    assert!(event["span"].get("organization").is_none(), "{event}");
+    let event = answered.iter().find(|event| event["code"] == "Ok").unwrap();
+    assert!(event.get("reason").is_none(), "{event}");
+}
+
+#[tokio::test]
+async fn a_text_log_in_a_file_has_times_and_no_colours() {
+    let folder = Folder::new();
+    let log = folder.path().join("log");
+    let server = Process::start_logging(&folder.path(), File::create(&log).unwrap());
+    folder
+        .client(&server.address, Person::Reader)
+        .mailboxes()
+        .list(DEFAULT, fieldseal_client::ListOptions::default().page_size(0))
+        .await
+        .unwrap();
+    server.terminate();
+    assert!(tokio::task::spawn_blocking(|| server.wait()).await.unwrap().success());
+    let text = fs::read_to_string(&log).unwrap();
+    assert!(!text.contains('\x1b'), "{text}");
+    assert!(text.lines().all(|line| line.starts_with("20")), "{text}");
+    let answered = text.lines().find(|line| line.contains("answered")).unwrap();
+    assert!(answered.contains("organization=\"default\"") && answered.contains("identity=cn:reader"), "{answered}");
+}
+
+#[test]
+fn a_supervisor_is_told_when_the_server_is_ready_and_when_it_ends() {
+    let prepared = Prepared::new();
+    assert_eq!(run(prepared.init().args(["--admin", "cn:admin"])).0, 0);
+    prepared.put_certificates(&prepared.folder().join("tls"));
+    let path = prepared.root.path().join("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let told = || {
+        let mut message = [0; 1_024];
+        let length = socket.recv(&mut message).unwrap();
+        String::from_utf8_lossy(&message[..length]).into_owned()
+    };
+    let server = Serving::start(program().env("NOTIFY_SOCKET", &path), &prepared.config());
+    let ready = told();
+    assert!(ready.starts_with("READY=1\n"), "{ready}");
+    assert!(ready.contains(&format!("STATUS=listens on {}", server.address)), "{ready}");
+    assert!(server.end().success());
+    assert_eq!(told(), "STOPPING=1\n");
+}
+
+#[test]
+fn the_version_tells_an_operator_what_is_spoken_and_stored() {
+    let (code, text, _) = run(program().arg("--version"));
+    assert_eq!(code, 0);
+    assert!(text.starts_with(&format!("fieldseal-server {}\n", env!("CARGO_PKG_VERSION"))), "{text}");
+    for part in ["fieldseal.v1", "TLS", "SQLite", std::env::consts::ARCH] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let (_, short, _) = run(program().arg("-V"));
+    assert_eq!(short, format!("fieldseal-server {}\n", env!("CARGO_PKG_VERSION")));
+}

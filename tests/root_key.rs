@@ -1,0 +1,218 @@
+//! Another root key: put first in the configuration, it takes over at a start, and the former one can be given up.
+
+use std::{
+    fs::{self, File},
+    path::Path,
+    process::{Command, Stdio},
+    time::Instant,
+};
+
+use fieldseal_client::{Client, ErrorReason};
+use fieldseal_core::deployment::ConfigurationError;
+use fieldseal_server::{
+    app::{App, StartError},
+    development::Person,
+};
+
+use crate::harness::{
+    DEFAULT, Folder, PATIENCE, Server,
+    inside::{Inside, flipped},
+    mailbox,
+    process::{Process, binary},
+    reason, reveal,
+};
+
+/// Puts a new root key in the place of the one there is, which stays beside it.
+fn renew(folder: &Path) {
+    fs::rename(folder.join("root.key"), folder.join("former.key")).unwrap();
+    // With the mode that a root key must have.
+    let other = Folder::new();
+    fs::copy(other.development().root_key(), folder.join("root.key")).unwrap();
+    list(folder, r#"["root.key", "former.key"]"#);
+}
+
+/// Lists these root keys in the configuration.
+fn list(folder: &Path, files: &str) {
+    let path = folder.join("fieldseal.toml");
+    let text = fs::read_to_string(&path).unwrap();
+    let listed = |line: &str| if line.starts_with("files = ") { format!("files = {files}") } else { line.to_owned() };
+    fs::write(path, text.lines().map(listed).collect::<Vec<_>>().join("\n")).unwrap();
+}
+
+/// Takes the former root key out of the configuration and away.
+fn give_up_former(folder: &Path) {
+    list(folder, r#"["root.key"]"#);
+    fs::remove_file(folder.join("former.key")).unwrap();
+}
+
+async fn start_error(folder: &Folder) -> StartError {
+    let mut config = folder.development().config().unwrap();
+    config.listen.address = "127.0.0.1:0".parse().unwrap();
+    App::start(config).await.err().unwrap()
+}
+
+/// The ids of the root keys that the key texts are sealed under.
+fn sealed_under(folder: &Folder) -> Vec<Vec<u8>> {
+    let mut ids: Vec<_> =
+        Inside::configuration(folder).key_texts().into_iter().map(|sealed| sealed[1..9].to_vec()).collect();
+    ids.sort();
+    ids
+}
+
+fn root_keys_known(folder: &Folder) -> u32 {
+    let configuration = Inside::configuration(folder);
+    configuration.sqlite().query_row("SELECT count(*) FROM fieldseal_root_key", [], |row| row.get(0)).unwrap()
+}
+
+/// A mailbox in each of some organizations besides the first, with its password.
+async fn fill(server: &Server, organizations: usize) -> Vec<(String, String)> {
+    let admin = server.client(Person::Admin);
+    let mut mailboxes = Vec::new();
+    for number in 0..=organizations {
+        let organization = match number {
+            0 => DEFAULT.to_owned(),
+            _ => admin.create_organization(format!("contoso-{number}")).await.unwrap().name,
+        };
+        let password = format!("password {number}");
+        let created = admin.mailboxes().create(&organization, mailbox(&password), None).await.unwrap();
+        mailboxes.push((created.name, password));
+    }
+    mailboxes
+}
+
+async fn all_reveal(connector: &Client, mailboxes: &[(String, String)]) {
+    for (name, password) in mailboxes {
+        assert_eq!(reveal(connector, name).await.unwrap().as_ref(), Some(password), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_root_key_put_first_seals_everything_at_the_next_start_and_the_former_one_can_be_given_up() {
+    let server = Server::start().await;
+    let mailboxes = fill(&server, 1).await;
+    let admin = server.client(Person::Admin);
+    let second_page = admin.list_organizations(1, "").await.unwrap().next_page_token;
+    let folder = server.stop().await;
+    let before = sealed_under(&folder);
+    assert_eq!(before[0], before[1]);
+
+    renew(&folder.path());
+    list(&folder.path(), r#"["root.key"]"#);
+    let error = start_error(&folder).await;
+    assert!(matches!(error, StartError::Prepare(ConfigurationError::OtherRootKey)), "{error:?}");
+    list(&folder.path(), r#"["root.key", "former.key"]"#);
+    let server = Server::start_in(folder, |_| {}).await;
+    all_reveal(&server.client(Person::Connector), &mailboxes).await;
+    server.client(Person::Admin).list_organizations(1, &second_page).await.unwrap();
+    let folder = server.stop().await;
+    let after = sealed_under(&folder);
+    assert_eq!(after[0], after[1]);
+    assert_ne!(after[0], before[0]);
+    assert_eq!(root_keys_known(&folder), 1);
+    let trail = Inside::configuration(&folder).trail();
+    let recorded: Vec<_> = trail.iter().filter(|record| record.action == "reseal-key-texts").collect();
+    let mut subjects: Vec<_> = recorded.iter().map(|record| &*record.subject).collect();
+    subjects.sort_unstable();
+    assert_eq!(subjects, ["organizations/contoso-1", DEFAULT]);
+    assert!(recorded.iter().all(|record| record.outcome == "done" && record.identity.is_none()));
+
+    // Nothing is left to do, and nothing is recorded.
+    let server = Server::start_in(folder, |_| {}).await;
+    let server = server.restart(give_up_former, |_| {}).await;
+    all_reveal(&server.client(Person::Connector), &mailboxes).await;
+    let admin = server.client(Person::Admin);
+    admin.retrieve_data_encryption_key(DEFAULT).await.unwrap();
+    assert_eq!(reason(admin.list_organizations(1, &second_page).await), ErrorReason::PageTokenInvalid);
+    let folder = server.stop().await;
+    assert_eq!(sealed_under(&folder), after);
+    let again = Inside::configuration(&folder).trail();
+    assert_eq!(again.iter().filter(|record| record.action == "reseal-key-texts").count(), 2);
+}
+
+#[tokio::test]
+async fn a_server_killed_while_it_seals_under_another_root_key_goes_on_at_its_next_start() {
+    let server = Server::start().await;
+    let mailboxes = fill(&server, 6).await;
+    let folder = server.stop().await;
+    let former = sealed_under(&folder);
+    renew(&folder.path());
+
+    // Killed as soon as a text is sealed anew.
+    let mut child = Command::new(binary("fieldseal-server"))
+        .args(["dev", "--listen", "127.0.0.1:0", "--data-dir"])
+        .arg(folder.path())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let begun = Instant::now();
+    while sealed_under(&folder) == former && begun.elapsed() < PATIENCE {}
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_ne!(sealed_under(&folder), former);
+
+    let server = Server::start_in(folder, |_| {}).await;
+    all_reveal(&server.client(Person::Connector), &mailboxes).await;
+    let server = server.restart(give_up_former, |_| {}).await;
+    all_reveal(&server.client(Person::Connector), &mailboxes).await;
+    let folder = server.stop().await;
+    let now = sealed_under(&folder);
+    assert!(now.iter().all(|id| *id == now[0] && *id != former[0]));
+    // However often it was begun, each organization was sealed anew once.
+    let trail = Inside::configuration(&folder).trail();
+    assert_eq!(trail.iter().filter(|record| record.action == "reseal-key-texts").count(), mailboxes.len());
+}
+
+#[tokio::test]
+async fn texts_of_an_organization_whose_lock_is_held_keep_the_former_root_key_until_the_next_start() {
+    let server = Server::start().await;
+    let mailboxes = fill(&server, 1).await;
+    let folder = server.stop().await;
+    renew(&folder.path());
+    let lock = File::create(folder.organization_database().with_extension("lock")).unwrap();
+    lock.lock().unwrap();
+    let folder = Server::start_in(folder, |_| {}).await.stop().await;
+    let ids = sealed_under(&folder);
+    assert_ne!(ids[0], ids[1]);
+    assert_eq!(root_keys_known(&folder), 2);
+    drop(lock);
+
+    list(&folder.path(), r#"["root.key"]"#);
+    let error = start_error(&folder).await;
+    assert!(matches!(error, StartError::Prepare(ConfigurationError::OtherRootKey)), "{error:?}");
+    list(&folder.path(), r#"["root.key", "former.key"]"#);
+    let server = Server::start_in(folder, |_| {}).await;
+    let server = server.restart(give_up_former, |_| {}).await;
+    all_reveal(&server.client(Person::Connector), &mailboxes).await;
+}
+
+// On threads of its own, so that the connection closes while this one waits for the process to end.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_text_that_no_root_key_opens_is_in_the_log_and_keeps_no_root_key() {
+    let server = Server::start().await;
+    let mailboxes = fill(&server, 0).await;
+    let key = server.client(Person::Admin).retrieve_data_encryption_key(DEFAULT).await.unwrap();
+    let folder = server.stop().await;
+    renew(&folder.path());
+    {
+        let configuration = Inside::configuration(&folder);
+        let damaged = flipped(&configuration.key_texts()[0]);
+        configuration.sqlite().execute("UPDATE fieldseal_key_text SET sealed = ?1", [damaged]).unwrap();
+    }
+
+    let log = folder.path().join("log");
+    let process = Process::start_logging(&folder.path(), File::create(&log).unwrap());
+    let admin = folder.client(&process.address, Person::Admin);
+    let status = admin.is_data_encryption_active(DEFAULT).await.unwrap();
+    assert_eq!((status.is_active, &status.fingerprint), (false, &key.fingerprint));
+    admin.restore_key(DEFAULT, &key.encryption_key).await.unwrap();
+    process.terminate();
+    assert!(process.wait().success());
+    let log = fs::read_to_string(log).unwrap();
+    let line = log.lines().find(|line| line.contains("can't be opened by any root key given")).unwrap();
+    assert!(line.contains("default") && line.contains(&key.fingerprint), "{line}");
+
+    give_up_former(&folder.path());
+    let server = Server::start_in(folder, |_| {}).await;
+    all_reveal(&server.client(Person::Connector), &mailboxes).await;
+}

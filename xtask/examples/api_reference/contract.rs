@@ -1,0 +1,71 @@
+//! What the descriptors say beyond names and types: the comments of the contract, and Fieldseal's own options.
+
+use fieldseal::v1;
+use prost::Message;
+use prost_reflect::{
+    DescriptorPool, DynamicMessage, EnumValueDescriptor, FieldDescriptor, FileDescriptor, MessageDescriptor, Value,
+};
+
+/// The package that the reference is about.
+pub(crate) const PACKAGE: &str = "fieldseal.v1";
+
+/// The contract with its comments.
+pub(crate) fn pool() -> DescriptorPool {
+    DescriptorPool::decode(fieldseal::FILE_DESCRIPTOR_SET).expect("the compiled-in descriptor set is whole")
+}
+
+/// The files of the package: those with services first, each group by name.
+pub(crate) fn files(pool: &DescriptorPool) -> Vec<FileDescriptor> {
+    let ours = pool.files().filter(|file| file.package_name() == PACKAGE);
+    let (mut with_services, without): (Vec<_>, Vec<_>) = ours.partition(|file| file.services().len() > 0);
+    with_services.extend(without);
+    with_services
+}
+
+/// The paragraphs of the comment before a declaration, each as one line; so is each item of a list, which begins with `* `.
+pub(crate) fn comment(file: &FileDescriptor, path: &[i32]) -> Vec<String> {
+    let locations = file.file_descriptor_proto().source_code_info.iter().flat_map(|info| &info.location);
+    let mut comments = locations.filter(|one| one.path == path).filter_map(|one| one.leading_comments.as_deref());
+    let mut paragraphs = vec![String::new()];
+    for line in comments.next().unwrap_or_default().lines().map(str::trim) {
+        match paragraphs.last_mut() {
+            Some(paragraph) if !line.is_empty() && !line.starts_with("* ") && !paragraph.is_empty() => {
+                paragraph.push(' ');
+                paragraph.push_str(line);
+            }
+            Some(_) | None => paragraphs.push(line.to_owned()),
+        }
+    }
+    paragraphs.retain(|paragraph| !paragraph.is_empty());
+    paragraphs
+}
+
+/// What makes a message an entity, if it is one.
+pub(crate) fn entity(message: &MessageDescriptor) -> Option<v1::Entity> {
+    message_option(message.parent_pool(), &message.options(), "entity")
+}
+
+/// What makes a field an attribute, if it is one.
+pub(crate) fn attribute(field: &FieldDescriptor) -> Option<v1::Attribute> {
+    message_option(field.parent_pool(), &field.options(), "attribute")
+}
+
+/// The number that the original gives to this value of an enum.
+pub(crate) fn option_number(value: &EnumValueDescriptor) -> Option<i32> {
+    option(value.parent_pool(), &value.options(), "option")?.as_i32()
+}
+
+/// Whether a field carries a secret, by protobuf's own option.
+pub(crate) fn is_secret(field: &FieldDescriptor) -> bool {
+    field.options().get_field_by_name("debug_redact").is_some_and(|value| *value == Value::Bool(true))
+}
+
+fn message_option<M: Message + Default>(pool: &DescriptorPool, options: &DynamicMessage, name: &str) -> Option<M> {
+    let value = option(pool, options, name)?;
+    Some(value.as_message()?.transcode_to().expect("the option is of the contract it is read with"))
+}
+
+fn option(pool: &DescriptorPool, options: &DynamicMessage, name: &str) -> Option<Value> {
+    let extension = pool.get_extension_by_name(&format!("{PACKAGE}.{name}"))?;
+    options.has_extension(&extension).then(|| options.get_extension(&extension).into_owned())
+}
