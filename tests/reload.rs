@@ -328,7 +328,7 @@ async fn a_binding_that_is_taken_away_counts_from_the_next_call_on() {
     // What can't be used changes nothing.
     fs::write(development.config_file(), "data_dir = 7\n").unwrap();
     let Outcome::Refused(why) = server.reload().await.configuration else { panic!("a broken file was taken") };
-    assert!(why.contains("isn't a configuration"), "{why}");
+    assert!(why.contains("data_dir"), "{why}");
     assert_eq!(call(&channel).await.unwrap_err().code(), Code::PermissionDenied);
     fs::remove_file(development.config_file()).unwrap();
     assert!(matches!(server.reload().await.configuration, Outcome::Refused(_)));
