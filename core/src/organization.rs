@@ -118,6 +118,17 @@ impl Organization {
         Ok(self.set_keys(keys))
     }
 
+    /// As [`load_keys`](Self::load_keys), but believes the ring in memory if the database has its revision still: for whoever looks
+    /// again and again.
+    pub(crate) async fn follow_keys(&self, deployment: &Deployment) -> Result<Keys, Unavailable> {
+        if let Some(Keys::Active(ring)) = self.keys()
+            && ring_rows::has(&*self.store, ring.revision()).await?
+        {
+            return Ok(Keys::Active(ring));
+        }
+        self.load_keys(deployment).await
+    }
+
     /// Commits to the organization's database. A commit whose outcome is unknown makes the keys known in memory worthless: they are
     /// read anew when they are needed next.
     pub(crate) async fn commit(&self, steps: Vec<Step>) -> Result<(), CommitError> {

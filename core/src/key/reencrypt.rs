@@ -53,7 +53,7 @@ pub fn is_under_way(organization: &Organization) -> bool {
 /// [`KeyError::Unavailable`] or [`KeyError::Unknown`]: the step can be taken again.
 pub async fn advance(deployment: &Deployment, work: &KeyWork) -> Result<Advance, KeyError> {
     let organization = &**work.organization();
-    let keys = organization.load_keys(deployment).await?;
+    let keys = organization.follow_keys(deployment).await?;
     match (step(&keys), keys) {
         (NextStep::Reseal(target), Keys::Active(ring)) => reseal(deployment, organization, &ring, target).await,
         (NextStep::ForgetTexts, Keys::Active(ring)) => forget_texts(deployment, organization, &ring).await,

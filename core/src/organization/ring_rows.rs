@@ -40,6 +40,11 @@ pub async fn read(store: &dyn Store) -> Result<Result<StoredRing, RingDamage>, U
     }
 }
 
+/// Whether the ring that is stored has this revision.
+pub(crate) async fn has(store: &dyn Store, revision: RingRevision) -> Result<bool, Unavailable> {
+    Ok(store.count(KEY_RING.into(), is(revision)).await? == 1)
+}
+
 fn parse(row: Vec<Datum>, keys: Vec<Vec<Datum>>) -> Option<RingRow> {
     let [
         Datum::Integer(format),
