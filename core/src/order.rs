@@ -3,7 +3,7 @@
 //! `field [asc|desc], …` (AIP-132). The id is the last key of every order, so that every order is total: two records never are alike in
 //! all keys, and *after this record* means the same whatever comes and goes between two pages. Null comes before every value.
 //!
-//! A [cursor](Order::cursor) holds the keys of a record, in the order's own sequence and types:
+//! A cursor holds the keys of a record, in the order's own sequence and types:
 //!
 //! `key = 0 | 1 value`, `value = boolean (1) | integer, time (8, big endian) | uuid (16) | length (4, big endian) UTF-8`
 //!
@@ -130,7 +130,7 @@ impl Order {
         Ok(Order { keys })
     }
 
-    /// The columns that a [cursor](Order::cursor) is made from.
+    /// The columns that a cursor is made from.
     pub(crate) fn columns(&self) -> impl ExactSizeIterator<Item = Name> {
         self.keys.iter().map(|key| key.column.clone())
     }
