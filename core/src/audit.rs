@@ -87,6 +87,23 @@ pub struct AuditEntry {
     pub key_version: Option<u32>,
 }
 
+impl AuditEntry {
+    /// What the service did by itself, with nothing more to say of it.
+    pub fn done(time: Timestamp, action: AuditAction, subject: impl Into<String>) -> Self {
+        AuditEntry {
+            time,
+            caller: None,
+            action,
+            outcome: OUTCOME_DONE,
+            subject: subject.into(),
+            attributes: None,
+            purpose: None,
+            fingerprint: None,
+            key_version: None,
+        }
+    }
+}
+
 /// The last record of a chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChainHead {
@@ -201,15 +218,8 @@ mod tests {
 
     fn entry(subject: &str) -> AuditEntry {
         AuditEntry {
-            time: Timestamp::from_unix_micros(1),
-            caller: None,
-            action: AuditAction::RevealAttributes,
-            outcome: OUTCOME_DONE,
-            subject: subject.to_owned(),
             attributes: Some("password".to_owned()),
-            purpose: None,
-            fingerprint: None,
-            key_version: None,
+            ..AuditEntry::done(Timestamp::from_unix_micros(1), AuditAction::RevealAttributes, subject)
         }
     }
 

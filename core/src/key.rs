@@ -251,15 +251,11 @@ fn entry(
     outcome: Result<CurrentKey, &'static str>,
 ) -> AuditEntry {
     AuditEntry {
-        time: deployment.now(),
         caller: caller.cloned(),
-        action,
         outcome: outcome.err().unwrap_or(OUTCOME_DONE),
-        subject: organization.resource_name(),
-        attributes: None,
-        purpose: None,
         fingerprint: outcome.ok().map(|key| key.fingerprint.to_string()),
         key_version: outcome.ok().map(|key| key.key_version.get()),
+        ..AuditEntry::done(deployment.now(), action, organization.resource_name())
     }
 }
 

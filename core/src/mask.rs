@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::{
     record::{Problem, Record, Violation},
-    schema::{Attribute, Entity, Kind},
+    schema::{Attribute, Entity},
 };
 
 /// How many paths a mask may have: many times what the largest entity has fields.
@@ -66,8 +66,7 @@ impl ReadMask {
         }
         let is_wanted = |other: &Attribute| {
             entity.attributes.iter().zip(&fields.wanted).any(|(attribute, wanted)| {
-                let reports = matches!(&attribute.kind, Kind::ReportsSet { attribute } if *attribute == other.name);
-                *wanted && (reports || attribute.name == other.name)
+                *wanted && (attribute.name == other.name || attribute.reports_set() == Some(&other.name))
             })
         };
         fields.read = entity.attributes.iter().map(is_wanted).collect();

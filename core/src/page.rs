@@ -13,7 +13,10 @@
 use std::fmt::Write;
 
 use crate::{
-    crypto::root_key::{MacPurpose, RootKey, RootKeyError},
+    crypto::{
+        encoding::Encoding,
+        root_key::{MacPurpose, RootKey, RootKeyError},
+    },
     identity::Identity,
 };
 
@@ -58,16 +61,11 @@ pub fn cursor(root_key: &dyn RootKey, context: &PageContext<'_>, token: &str) ->
     Ok(is_ours.then_some(bytes))
 }
 
-/// Injective: each part goes after its length.
 fn encoding(context: &PageContext<'_>, cursor: &[u8]) -> Vec<u8> {
     let identity = context.identity.to_string();
     let texts = [context.method, context.parent, context.filter, context.order_by, &identity];
-    let mut bytes = Vec::new();
-    for part in texts.map(str::as_bytes).into_iter().chain([cursor]) {
-        bytes.extend_from_slice(&(part.len() as u64).to_be_bytes());
-        bytes.extend_from_slice(part);
-    }
-    bytes
+    let encoding = Encoding::new("fieldseal page token v1");
+    texts.into_iter().fold(encoding, |encoding, text| encoding.part(text.as_bytes())).part(cursor).into_bytes()
 }
 
 fn unhex(text: &str) -> Option<Vec<u8>> {

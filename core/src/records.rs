@@ -348,7 +348,7 @@ fn parse_row(entity: &Entity, mask: &ReadMask, row: Row) -> Result<Record, Unava
 /// Fills in the attributes that tell whether an encrypted one has a value.
 pub(crate) fn report_set(entity: &Entity, values: &mut [Option<Value>], is_set: impl Fn(&str) -> bool) {
     for (attribute, value) in entity.attributes.iter().zip(values) {
-        if let Kind::ReportsSet { attribute } = &attribute.kind {
+        if let Some(attribute) = attribute.reports_set() {
             *value = Some(Value::Boolean(is_set(attribute)));
         }
     }

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use crate::{
     filter::{Field, Filter, FilterError},
     record::{Problem, Record, Touched, Violation, field_violation},
-    schema::{Entity, Kind, Value},
+    schema::{Entity, Value},
 };
 
 /// A rule across fields.
@@ -118,17 +118,8 @@ impl Rule {
 
 /// The encrypted attribute that the attribute of this index reports, if it reports one.
 fn reported_by(entity: &Entity, index: usize) -> Option<usize> {
-    match &entity.attributes.get(index)?.kind {
-        Kind::ReportsSet { attribute } => entity.attributes.iter().position(|other| other.name == *attribute),
-        Kind::Boolean
-        | Kind::Integer32
-        | Kind::Integer64
-        | Kind::Choice(_)
-        | Kind::Text
-        | Kind::Bytes
-        | Kind::Time
-        | Kind::Reference { .. } => None,
-    }
+    let reported = entity.attributes.get(index)?.reports_set()?;
+    entity.attributes.iter().position(|other| other.name == reported)
 }
 
 fn is_reason(text: &str) -> bool {
@@ -176,7 +167,7 @@ mod tests {
         crypto::secret::Plaintext,
         id::{RecordId, Timestamp},
         record::{Draft, Given, check_create as check_draft},
-        schema::{Attribute, Schema, SchemaError},
+        schema::{Attribute, Kind, Schema, SchemaError},
     };
 
     const LIMIT: usize = 0;
@@ -184,40 +175,21 @@ mod tests {
     const SECRET: usize = 2;
     const USER: usize = 4;
 
-    fn attribute(name: &str, kind: Kind) -> Attribute {
-        Attribute {
-            name: name.to_owned(),
-            storage_name: name.to_owned(),
-            kind,
-            encrypted: false,
-            required: false,
-            default: None,
-            max_length: None,
-            minimum: None,
-            maximum: None,
-            output_only: false,
-            immutable: false,
-            valid_for_create: true,
-            valid_for_update: true,
-            deprecated_for: None,
-        }
-    }
-
     fn without_rules() -> Entity {
-        let mut secret = attribute("secret", Kind::Text);
+        let mut secret = Attribute::new("secret", Kind::Text);
         secret.encrypted = true;
-        let mut open = attribute("open", Kind::Boolean);
+        let mut open = Attribute::new("open", Kind::Boolean);
         open.default = Some(Value::Boolean(true));
-        let mut limit = attribute("limit", Kind::Integer32);
+        let mut limit = Attribute::new("limit", Kind::Integer32);
         limit.maximum = Some(100);
-        let is_secret_set = attribute("is_secret_set", Kind::ReportsSet { attribute: "secret".to_owned() });
+        let is_secret_set = Attribute::new("is_secret_set", Kind::ReportsSet { attribute: "secret".to_owned() });
         Entity {
             name: "Door".to_owned(),
             collection: "doors".to_owned(),
             singular: "door".to_owned(),
             storage_name: "Door".to_owned(),
             id_required: false,
-            attributes: vec![limit, open, secret, is_secret_set, attribute("user", Kind::Text)],
+            attributes: vec![limit, open, secret, is_secret_set, Attribute::new("user", Kind::Text)],
             rules: Vec::new(),
         }
     }

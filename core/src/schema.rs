@@ -138,10 +138,37 @@ pub enum Value {
 }
 
 impl Attribute {
+    /// A nullable attribute without limits of its own, stored under its own name, that callers may give whenever they write.
+    pub fn new(name: impl Into<String>, kind: Kind) -> Attribute {
+        let name = name.into();
+        Attribute {
+            storage_name: name.clone(),
+            name,
+            kind,
+            encrypted: false,
+            required: false,
+            default: None,
+            max_length: None,
+            minimum: None,
+            maximum: None,
+            output_only: false,
+            immutable: false,
+            valid_for_create: true,
+            valid_for_update: true,
+            deprecated_for: None,
+        }
+    }
+
+    /// The name of the encrypted attribute that it tells about, if it tells whether one has a value.
+    #[must_use]
+    pub fn reports_set(&self) -> Option<&str> {
+        if let Kind::ReportsSet { attribute } = &self.kind { Some(attribute) } else { None }
+    }
+
     /// Whether it has a column of its own.
     #[must_use]
     pub fn stored(&self) -> bool {
-        !matches!(self.kind, Kind::ReportsSet { .. })
+        self.reports_set().is_none()
     }
 }
 
@@ -343,7 +370,7 @@ fn attribute_problem(attribute: &Attribute, entity: &Entity, entities: &[Entity]
         | Kind::Bytes
         | Kind::Time => {}
     }
-    if attribute.required && matches!(attribute.kind, Kind::ReportsSet { .. }) {
+    if attribute.required && !attribute.stored() {
         return Some("a derived attribute can't be required");
     }
     if attribute.required && attribute.default.is_none() && (attribute.output_only || !attribute.valid_for_create) {

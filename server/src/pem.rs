@@ -37,13 +37,7 @@ pub enum PemError {
 /// [`PemError`]
 #[expect(clippy::disallowed_methods, reason = "this is the module that reads PEM files")]
 pub(crate) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, PemError> {
-    let mut reader = open(path)?;
-    let certificates: Vec<_> =
-        rustls_pemfile::certs(&mut reader).collect::<Result<_, _>>().map_err(|source| unreadable(path, source))?;
-    if certificates.is_empty() {
-        return Err(PemError::Missing { path: path.to_owned(), wanted: "certificate" });
-    }
-    Ok(certificates)
+    at_least_one(path, "certificate", |reader| rustls_pemfile::certs(reader).collect())
 }
 
 /// The first private key of a file: PKCS #8, PKCS #1 or SEC 1, unencrypted.
@@ -64,13 +58,16 @@ pub(crate) fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, PemErro
 /// [`PemError`]
 #[expect(clippy::disallowed_methods, reason = "this is the module that reads PEM files")]
 pub(crate) fn revocation_lists(path: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, PemError> {
-    let mut reader = open(path)?;
-    let lists: Vec<_> =
-        rustls_pemfile::crls(&mut reader).collect::<Result<_, _>>().map_err(|source| unreadable(path, source))?;
-    if lists.is_empty() {
-        return Err(PemError::Missing { path: path.to_owned(), wanted: "certificate revocation list" });
-    }
-    Ok(lists)
+    at_least_one(path, "certificate revocation list", |reader| rustls_pemfile::crls(reader).collect())
+}
+
+fn at_least_one<T>(
+    path: &Path,
+    wanted: &'static str,
+    read: impl FnOnce(&mut BufReader<File>) -> io::Result<Vec<T>>,
+) -> Result<Vec<T>, PemError> {
+    let found = read(&mut open(path)?).map_err(|source| unreadable(path, source))?;
+    if found.is_empty() { Err(PemError::Missing { path: path.to_owned(), wanted }) } else { Ok(found) }
 }
 
 fn open(path: &Path) -> Result<BufReader<File>, PemError> {

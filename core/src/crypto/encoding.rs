@@ -16,12 +16,14 @@ pub(crate) struct Encoding(Vec<u8>);
 pub(crate) fn wiped(label: &str, parts: &[Cow<'_, [u8]>]) -> Zeroizing<Vec<u8>> {
     let all = || std::iter::once(label.as_bytes()).chain(parts.iter().map(|part| &**part));
     let mut bytes = Zeroizing::new(Vec::with_capacity(all().map(|part| size_of::<u32>() + part.len()).sum()));
-    for part in all() {
-        let length = u32::try_from(part.len()).expect("a message on the wire is shorter than 4 GiB");
-        bytes.extend_from_slice(&length.to_be_bytes());
-        bytes.extend_from_slice(part);
-    }
+    all().for_each(|part| push(&mut bytes, part));
     bytes
+}
+
+fn push(bytes: &mut Vec<u8>, part: &[u8]) {
+    let length = u32::try_from(part.len()).expect("what came over the wire, or is shorter, is far below 4 GiB");
+    bytes.extend_from_slice(&length.to_be_bytes());
+    bytes.extend_from_slice(part);
 }
 
 impl Encoding {
@@ -30,11 +32,9 @@ impl Encoding {
         Self(Vec::with_capacity(160)).part(label.as_bytes())
     }
 
-    /// Adds a part: an id, a name or a number, so never a long one.
+    /// Adds a part: an id, a name or a number, nothing secret and seldom long.
     pub(crate) fn part(mut self, part: &[u8]) -> Self {
-        let length = u32::try_from(part.len()).expect("a part is an id, a name or a number, far below 4 GiB");
-        self.0.extend_from_slice(&length.to_be_bytes());
-        self.0.extend_from_slice(part);
+        push(&mut self.0, part);
         self
     }
 

@@ -50,16 +50,9 @@ pub(super) fn subject<'a>(entity: &'a Entity, position: usize, name: &'a str) ->
             if attribute.encrypted {
                 return wrong(FilterProblem::Encrypted { attribute: name.to_owned() });
             }
-            let stored = match &attribute.kind {
-                Kind::ReportsSet { attribute } => Stored::Presence(cell_of(entity, attribute).into()),
-                Kind::Boolean
-                | Kind::Integer32
-                | Kind::Integer64
-                | Kind::Choice(_)
-                | Kind::Text
-                | Kind::Bytes
-                | Kind::Time
-                | Kind::Reference { .. } => Stored::Column(attribute.storage_name.clone().into()),
+            let stored = match attribute.reports_set() {
+                Some(reported) => Stored::Presence(cell_of(entity, reported).into()),
+                None => Stored::Column(attribute.storage_name.clone().into()),
             };
             (Field::Attribute(index), stored, shape(&attribute.kind))
         }

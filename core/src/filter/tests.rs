@@ -24,7 +24,7 @@ const IS_SECRET_SET: usize = 9;
 fn entity() -> Entity {
     let choice = |number, name: &str| Choice { number, name: name.to_owned() };
     let link = Kind::Reference { collection: "things".to_owned(), on_delete: OnDelete::Clear };
-    let mut secret = attribute("secret", Kind::Text);
+    let mut secret = Attribute::new("secret", Kind::Text);
     secret.encrypted = true;
     secret.storage_name = "secret_cell".to_owned();
     Entity {
@@ -34,37 +34,18 @@ fn entity() -> Entity {
         storage_name: "Thing".to_owned(),
         id_required: false,
         attributes: vec![
-            attribute("flag", Kind::Boolean),
-            attribute("small", Kind::Integer32),
-            attribute("big", Kind::Integer64),
-            attribute("color", Kind::Choice(vec![choice(1, "COLOR_RED"), choice(2, "COLOR_BLUE")])),
-            attribute("text", Kind::Text),
-            attribute("data", Kind::Bytes),
-            attribute("seen", Kind::Time),
-            attribute("link", link),
+            Attribute::new("flag", Kind::Boolean),
+            Attribute::new("small", Kind::Integer32),
+            Attribute::new("big", Kind::Integer64),
+            Attribute::new("color", Kind::Choice(vec![choice(1, "COLOR_RED"), choice(2, "COLOR_BLUE")])),
+            Attribute::new("text", Kind::Text),
+            Attribute::new("data", Kind::Bytes),
+            Attribute::new("seen", Kind::Time),
+            Attribute::new("link", link),
             secret,
-            attribute("is_secret_set", Kind::ReportsSet { attribute: "secret".to_owned() }),
+            Attribute::new("is_secret_set", Kind::ReportsSet { attribute: "secret".to_owned() }),
         ],
         rules: Vec::new(),
-    }
-}
-
-fn attribute(name: &str, kind: Kind) -> Attribute {
-    Attribute {
-        name: name.to_owned(),
-        storage_name: name.to_owned(),
-        kind,
-        encrypted: false,
-        required: false,
-        default: None,
-        max_length: None,
-        minimum: None,
-        maximum: None,
-        output_only: false,
-        immutable: false,
-        valid_for_create: true,
-        valid_for_update: true,
-        deprecated_for: None,
     }
 }
 

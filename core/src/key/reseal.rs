@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    audit::{AuditAction, AuditEntry, OUTCOME_DONE},
+    audit::{AuditAction, AuditEntry},
     crypto::{
         kek::{Fingerprint, KeyCheckValue},
         root_key::{RootKey, RootKeyError},
@@ -108,17 +108,8 @@ async fn reseal_organization(
     }
     let count = steps.len();
     if count > 0 {
-        steps.push(Step::Audit(AuditEntry {
-            time: deployment.now(),
-            caller: None,
-            action: AuditAction::ResealKeyTexts,
-            outcome: OUTCOME_DONE,
-            subject: format!("organizations/{name}"),
-            attributes: None,
-            purpose: None,
-            fingerprint: None,
-            key_version: None,
-        }));
+        let subject = format!("organizations/{name}");
+        steps.push(Step::Audit(AuditEntry::done(deployment.now(), AuditAction::ResealKeyTexts, subject)));
         ports.configuration.commit(Commit::of(steps)).await?;
     }
     Ok(count)

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::{Keys, Organization, ring_rows, write_text};
 use crate::{
-    audit::{AuditAction, AuditEntry, OUTCOME_DONE},
+    audit::{AuditAction, AuditEntry},
     catalog,
     crypto::{
         kek::{KdfParameters, KeyCheckValue},
@@ -112,15 +112,10 @@ async fn create_unasked(
         .map_err(|error| CreateOrganizationError::Unavailable(Cause(Box::new(error))))?;
     let check: KeyCheckValue = ring.stored().check;
     let entry = AuditEntry {
-        time: now,
         caller: caller.cloned(),
-        action: AuditAction::CreateOrganization,
-        outcome: OUTCOME_DONE,
-        subject: format!("organizations/{name}"),
-        attributes: None,
-        purpose: None,
         fingerprint: Some(ring.fingerprint().to_string()),
         key_version: Some(ring.version().get()),
+        ..AuditEntry::done(now, AuditAction::CreateOrganization, format!("organizations/{name}"))
     };
 
     let mut steps = vec![Step::Insert {

@@ -9,7 +9,7 @@ use super::{
     create::{STATE_CREATING, STATE_READY, become_ready, is_organization_name},
 };
 use crate::{
-    audit::{AuditAction, AuditEntry, OUTCOME_DONE},
+    audit::{AuditAction, AuditEntry},
     catalog::{MigrateError, migrate},
     deployment::{Deployment, of_organization},
     id::{OrganizationId, Timestamp},
@@ -123,17 +123,8 @@ async fn register(
         return Err(OpenOrganizationError::NameTaken);
     }
     let row = Row { name: name.clone(), id, state: STATE_READY.to_owned(), create_time: *create_time };
-    let entry = AuditEntry {
-        time: deployment.now(),
-        caller: None,
-        action: AuditAction::RegisterOrganization,
-        outcome: OUTCOME_DONE,
-        subject: format!("organizations/{name}"),
-        attributes: None,
-        purpose: None,
-        fingerprint: None,
-        key_version: None,
-    };
+    let subject = format!("organizations/{name}");
+    let entry = AuditEntry::done(deployment.now(), AuditAction::RegisterOrganization, subject);
     let insert = Step::Insert {
         table: ORGANIZATIONS.into(),
         row: vec![

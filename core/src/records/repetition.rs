@@ -228,27 +228,8 @@ mod tests {
     const ID: RequestId = RequestId::from_bytes([2; 16]);
     const RECORD: RecordId = RecordId::from_bytes([3; 16]);
 
-    fn attribute(name: &str, kind: Kind) -> Attribute {
-        Attribute {
-            name: name.to_owned(),
-            storage_name: name.to_owned(),
-            kind,
-            encrypted: false,
-            required: false,
-            default: None,
-            max_length: None,
-            minimum: None,
-            maximum: None,
-            output_only: false,
-            immutable: false,
-            valid_for_create: true,
-            valid_for_update: true,
-            deprecated_for: None,
-        }
-    }
-
     fn entity(storage_name: &str) -> Entity {
-        let attributes = vec![attribute("a", Kind::Text), attribute("b", Kind::Text)];
+        let attributes = vec![Attribute::new("a", Kind::Text), Attribute::new("b", Kind::Text)];
         Entity {
             name: storage_name.to_owned(),
             collection: storage_name.to_owned(),

@@ -47,15 +47,11 @@ pub async fn reveal(
         Err(error) => refusal_word(error),
     };
     let entry = AuditEntry {
-        time: deployment.now(),
         caller: Some(caller.clone()),
-        action: AuditAction::RevealAttributes,
         outcome: reason,
-        subject: place.resource_name(),
         attributes: Some(attributes.join(",")),
         purpose: Some(purpose.to_owned()),
-        fingerprint: None,
-        key_version: None,
+        ..AuditEntry::done(deployment.now(), AuditAction::RevealAttributes, place.resource_name())
     };
     place.organization.record(entry).await.map_err(|error| match error {
         CommitError::Refused { .. } => RecordError::AuditUnavailable("an audit record was refused".into()),

@@ -14,7 +14,7 @@ use crate::{
         require_references, require_ring, sealing_ring, stored_datum, table_of,
     },
     rule,
-    schema::{Kind, Value},
+    schema::Value,
     store::{Assignment, Condition, Datum, Expect, Step},
 };
 
@@ -107,7 +107,7 @@ fn apply(place: &Place, record: &mut Record, index: usize, given: Option<&Given>
     let Some(attribute) = place.entity.attributes.get(index) else { return };
     if attribute.encrypted {
         for (other, value) in place.entity.attributes.iter().zip(&mut record.values) {
-            if matches!(&other.kind, Kind::ReportsSet { attribute: reported } if *reported == attribute.name) {
+            if other.reports_set() == Some(&attribute.name) {
                 *value = Some(Value::Boolean(given.is_some()));
             }
         }

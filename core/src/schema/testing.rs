@@ -34,20 +34,5 @@ pub(crate) fn thing() -> Entity {
 }
 
 fn attribute(name: &str, kind: Kind) -> Attribute {
-    Attribute {
-        name: name.to_owned(),
-        storage_name: format!("stored_{name}"),
-        kind,
-        encrypted: false,
-        required: false,
-        default: None,
-        max_length: None,
-        minimum: None,
-        maximum: None,
-        output_only: false,
-        immutable: false,
-        valid_for_create: true,
-        valid_for_update: true,
-        deprecated_for: None,
-    }
+    Attribute { storage_name: format!("stored_{name}"), ..Attribute::new(name, kind) }
 }

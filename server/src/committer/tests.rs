@@ -9,7 +9,7 @@ use std::{
 };
 
 use fieldseal_core::{
-    audit::{AUDIT_TABLE, AuditAction, AuditEntry, OUTCOME_DONE},
+    audit::{AUDIT_TABLE, AuditAction, AuditEntry},
     id::Timestamp,
     store::Datum,
 };
@@ -163,17 +163,11 @@ fn gated(disk: Disk) -> Gated {
 
 fn commit(rows: &[&str]) -> Commit {
     let step = |row: &&str| match *row {
-        "audit" => Step::Audit(AuditEntry {
-            time: Timestamp::from_unix_micros(0),
-            caller: None,
-            action: AuditAction::RetrieveKey,
-            outcome: OUTCOME_DONE,
-            subject: "organizations/test".to_owned(),
-            attributes: None,
-            purpose: None,
-            fingerprint: None,
-            key_version: None,
-        }),
+        "audit" => Step::Audit(AuditEntry::done(
+            Timestamp::from_unix_micros(0),
+            AuditAction::RetrieveKey,
+            "organizations/test",
+        )),
         row => Step::Insert { table: row.to_owned().into(), row: Vec::new() },
     };
     Commit::of(rows.iter().map(step).collect())

@@ -11,20 +11,9 @@ use super::*;
 /// Things as an entity.
 fn entity() -> Entity {
     let attribute = |name: &str, storage_name: &str, kind, encrypted| Attribute {
-        name: name.to_owned(),
         storage_name: storage_name.to_owned(),
-        kind,
         encrypted,
-        required: false,
-        default: None,
-        max_length: None,
-        minimum: None,
-        maximum: None,
-        output_only: false,
-        immutable: false,
-        valid_for_create: true,
-        valid_for_update: true,
-        deprecated_for: None,
+        ..Attribute::new(name, kind)
     };
     let choice = |number, name: &str| Choice { number, name: name.to_owned() };
     let link = Kind::Reference { collection: "things".to_owned(), on_delete: OnDelete::Clear };

@@ -190,21 +190,10 @@ pub(crate) async fn a_prune_takes_no_more_than_it_may(subject: &dyn Subject) {
     }
     assert_eq!(ids(&*store, Condition::EVERYTHING).await, [6, 7]);
 
-    let column = |name: &'static str, kind| Column { name: name.into(), kind, nullable: false };
-    let pairs = Table {
-        name: "Pair".into(),
-        columns: vec![column("name", ColumnType::Text), column("number", ColumnType::Integer)],
-        key: vec!["name".into(), "number".into()],
-        indexes: Vec::new(),
-    };
-    let pair = |name, number| Step::Insert {
-        table: "Pair".into(),
-        row: vec![("name".into(), text(name)), ("number".into(), Datum::Integer(number))],
-    };
     let rows = Condition::equal("number", Datum::Integer(1));
     let key = vec!["name".into(), "number".into()];
     let prune = Step::Prune { table: "Pair".into(), key, rows, at_most: 9 };
-    apply(&*store, vec![Step::CreateTable(pairs), pair("a", 1), pair("a", 2), pair("b", 1), prune]).await;
+    apply(&*store, vec![Step::CreateTable(pairs()), pair("a", 1), pair("a", 2), pair("b", 1), prune]).await;
     assert_eq!(store.count("Pair".into(), Condition::EVERYTHING).await.unwrap(), 1);
     assert_eq!(store.count("Pair".into(), Condition::equal("number", Datum::Integer(2))).await.unwrap(), 1);
 }
@@ -256,18 +245,7 @@ pub(crate) async fn a_table_made_in_vain_can_be_made_again(subject: &dyn Subject
 
 pub(crate) async fn a_table_may_have_a_key_of_several_columns(subject: &dyn Subject) {
     let store = opened(subject).await;
-    let column = |name: &'static str, kind| Column { name: name.into(), kind, nullable: false };
-    let table = Table {
-        name: "Pair".into(),
-        columns: vec![column("name", ColumnType::Text), column("number", ColumnType::Integer)],
-        key: vec!["name".into(), "number".into()],
-        indexes: Vec::new(),
-    };
-    let pair = |name, number| Step::Insert {
-        table: "Pair".into(),
-        row: vec![("name".into(), text(name)), ("number".into(), Datum::Integer(number))],
-    };
-    apply(&*store, vec![Step::CreateTable(table), pair("a", 1), pair("a", 2), pair("b", 1)]).await;
+    apply(&*store, vec![Step::CreateTable(pairs()), pair("a", 1), pair("a", 2), pair("b", 1)]).await;
     assert_eq!(refused(&*store, vec![pair("a", 2)]).await, 0);
 }
 
@@ -322,4 +300,20 @@ pub(crate) async fn a_column_that_exists_or_has_no_table_is_not_added(subject: &
     assert_eq!(refused(&*store, in_vain).await, 1);
     impossible(&*store, vec![insert(1, [("added", text("x"))])]).await;
     apply(&*store, add(THING, "added", true)).await;
+}
+
+/// A table with a key of two columns.
+fn pairs() -> Table {
+    let column = |name: &'static str, kind| Column { name: name.into(), kind, nullable: false };
+    Table {
+        name: "Pair".into(),
+        columns: vec![column("name", ColumnType::Text), column("number", ColumnType::Integer)],
+        key: vec!["name".into(), "number".into()],
+        indexes: Vec::new(),
+    }
+}
+
+fn pair(name: &str, number: i64) -> Step {
+    let row = vec![("name".into(), text(name)), ("number".into(), Datum::Integer(number))];
+    Step::Insert { table: "Pair".into(), row }
 }

@@ -48,20 +48,10 @@ const NAMES: [&str; 11] =
 fn entity() -> Entity {
     let choice = |number, name: &str| Choice { number, name: name.to_owned() };
     let attribute = |index: usize, kind: Kind| Attribute {
-        name: NAMES[index].to_owned(),
         storage_name: format!("stored_{}", NAMES[index]),
         max_length: (kind == Kind::Text).then_some(100),
-        kind,
         encrypted: index == SECRET,
-        required: false,
-        default: None,
-        minimum: None,
-        maximum: None,
-        output_only: false,
-        immutable: false,
-        valid_for_create: true,
-        valid_for_update: true,
-        deprecated_for: None,
+        ..Attribute::new(NAMES[index], kind)
     };
     Entity {
         name: "Thing".to_owned(),
