@@ -113,7 +113,10 @@ pub async fn list(
     let select = Select {
         table: table_of(entity),
         columns,
-        rows: both(rows, after),
+        rows: match after {
+            Some(after) => rows.and(after),
+            None => rows,
+        },
         order: order.to_store(),
         // One more than wanted tells whether there is a next page.
         limit: wanted.size.saturating_add(1),
@@ -128,15 +131,6 @@ pub async fn list(
     };
     let records = found.into_iter().map(|row| parse_row(entity, wanted.mask, row)).collect::<Result<Vec<_>, _>>()?;
     Ok(Listed { records, next_page_token, total_size })
-}
-
-/// Conditions without a word too much: a plain list stays a plain comparison of ids.
-fn both(rows: Condition, after: Option<Condition>) -> Condition {
-    match after {
-        None => rows,
-        Some(after) if rows == Condition::EVERYTHING => after,
-        Some(after) => rows.and(after),
-    }
 }
 
 /// The cursor of a row, which ends with the columns of the order.
