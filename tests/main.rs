@@ -18,4 +18,5 @@ mod permission;
 mod records;
 mod secrets;
 mod story;
+mod terminal;
 mod transport;

@@ -108,7 +108,8 @@ fn get(name: &str, words: &str) -> Command {
 }
 
 fn list(name: &str, words: &str) -> Command {
-    let command = Command::new(LIST)
+    // The options come first: they bring words of their own, which the command's replace.
+    PageOptions::augment_args(Command::new(LIST))
         .about(format!("List the records ({words}) of the organization, a page at a time"))
         .arg(
             Arg::new(COLUMNS)
@@ -120,20 +121,18 @@ fn list(name: &str, words: &str) -> Command {
         .after_help(format!(
             "Examples:\n  fieldseal {name} list\n  fieldseal {name} list --all --columns id,update_time\n  \
              fieldseal {name} list --all --output name"
-        ));
-    PageOptions::augment_args(command)
+        ))
 }
 
 fn delete(name: &str, words: &str) -> Command {
-    let command = Command::new(DELETE)
+    Confirmation::augment_args(Command::new(DELETE))
         .about(format!("Delete one record ({words}), its encrypted attributes included"))
         .arg(record_argument())
         .arg(etag_argument("Delete it only if this still is its etag"))
         .after_help(format!(
             "Examples:\n  fieldseal {name} delete ID\n  fieldseal {name} delete ID --etag 3 --yes\n\n\
              A terminal is asked before anything is done; elsewhere it takes --yes."
-        ));
-    Confirmation::augment_args(command)
+        ))
 }
 
 /// The ways to give attributes, the same for create and update.

@@ -21,12 +21,14 @@ pub(super) async fn follow(client: &Client, organization: &str) -> Result<Option
     let mut last = None;
     loop {
         let next = tokio::select! {
-            next = stream.next() => next,
+            // Ctrl-C first, so that it is waited for before anything is shown.
+            biased;
             () = &mut interrupt => {
                 display.end();
                 output::notice(&detached(organization));
                 return Err(Failure::Detached);
             }
+            next = stream.next() => next,
         };
         match next {
             Ok(Some(progress)) => {
