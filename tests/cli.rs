@@ -1,4 +1,5 @@
-//! The command line `fieldseal`, run as a person would: JSON on stdout, words on stderr, an exit code; and what `dev` says to paste.
+//! The command line `fieldseal`, run as a program would: JSON on stdout, words on stderr, an exit code; and what `dev` says to paste.
+//! What a person sees is in [`terminal`](super::terminal).
 
 use std::{
     io::Write,
@@ -48,10 +49,17 @@ impl Run {
 
 /// `fieldseal` with these words, and nothing of it in the environment.
 fn fieldseal(words: &[&str], stdin: &str) -> Run {
+    fieldseal_with(words, stdin, &[])
+}
+
+/// As [`fieldseal`], with these variables.
+fn fieldseal_with(words: &[&str], stdin: &str, variables: &[(&str, &str)]) -> Run {
     let mut command = Command::new(binary("fieldseal"));
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("FIELDSEAL_")) {
         command.env_remove(name);
     }
+    // Nor are there profiles.
+    command.env("XDG_CONFIG_HOME", "/nonexistent").envs(variables.iter().copied());
     let mut child =
         command.args(words).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     // One that doesn't read it, and has ended, is none the worse.
@@ -77,9 +85,12 @@ impl Terminal {
 
     /// Words have no spaces in them.
     fn run_with(&self, person: Person, words: &str, stdin: &str) -> Run {
+        self.run_words(person, &words.split_whitespace().collect::<Vec<_>>(), stdin)
+    }
+
+    fn run_words(&self, person: Person, words: &[&str], stdin: &str) -> Run {
         let connection = ["--endpoint", &self.endpoint, "--dev", &self.folder, "--as", person.name()];
-        let words: Vec<&str> = connection.into_iter().chain(words.split_whitespace()).collect();
-        fieldseal(&words, stdin)
+        fieldseal(&[&connection, words].concat(), stdin)
     }
 }
 
@@ -122,7 +133,11 @@ async fn a_mailbox_is_created_shown_changed_revealed_and_deleted() {
     let nothing = terminal.run(Person::Connector, &format!("{reveal} --raw"));
     assert!(nothing.failure(1).contains("null"), "{nothing:?}");
 
-    let deleted = terminal.run(Person::Writer, &format!("mailbox delete {id}"));
+    // Nobody can be asked here, so it has to be said.
+    let unasked = terminal.run(Person::Writer, &format!("mailbox delete {id}"));
+    assert!(unasked.failure(2).contains("--yes"), "{unasked:?}");
+    assert_eq!(terminal.run(Person::Reader, &format!("mailbox get {id}")).code, 0);
+    let deleted = terminal.run(Person::Writer, &format!("mailbox delete {id} --yes"));
     assert_eq!((deleted.code, deleted.stdout.as_str()), (0, ""), "{deleted:?}");
     let missing = terminal.run(Person::Reader, &format!("mailbox get {id}"));
     assert!(missing.failure(1).contains("NOT_FOUND"), "{missing:?}");
@@ -160,7 +175,7 @@ async fn every_entity_has_its_commands() {
         assert_eq!(terminal.run(Person::Connector, &reveal).json(), json!({ secret: "hunter2" }));
         let cleared = terminal.run(Person::Writer, &format!("{entity} update {id} --clear {secret}")).json();
         assert_eq!(cleared[format!("is_{secret}_set")], json!(false));
-        assert_eq!(terminal.run(Person::Writer, &format!("{entity} delete {id}")).code, 0);
+        assert_eq!(terminal.run(Person::Writer, &format!("{entity} delete {id} --yes")).code, 0);
     }
 }
 
@@ -271,6 +286,127 @@ async fn a_write_can_be_checked_and_is_made_once_for_its_request_id() {
     assert_eq!(terminal.run(Person::Reader, &format!("mailbox get {name}")).json(), created);
     let both = terminal.run(Person::Writer, &format!("{update} --check --request-id {id}"));
     assert!(both.failure(2).contains("cannot be used with"), "{both:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn several_records_are_got_and_listed_in_every_form() {
+    let server = Server::start().await;
+    let terminal = Terminal::at(&server);
+    let create = |name: &str| {
+        let words = format!("mailbox create --output name --set display_name={name} --secret password=-");
+        let run = terminal.run_with(Person::Writer, &words, "hunter2");
+        assert_eq!(run.code, 0, "{run:?}");
+        run.stdout.trim_end().to_owned()
+    };
+    let names = ["Sales", "Support", "Billing"].map(create);
+
+    let get = format!("mailbox get {} {}", names[2], names[0].rsplit('/').next().unwrap());
+    let got = terminal.run(Person::Reader, &get).json();
+    assert_eq!((&got["mailboxes"][0]["name"], &got["mailboxes"][1]["name"]), (&json!(names[2]), &json!(names[0])));
+
+    let listed = terminal.run(Person::Reader, "mailbox list --all --output name");
+    let mut sorted = names.to_vec();
+    sorted.sort();
+    assert_eq!(listed.stdout.lines().collect::<Vec<_>>(), sorted);
+    let limited = terminal.run(Person::Reader, "mailbox list --limit 2 --page-size 1").json();
+    assert_eq!(limited["mailboxes"].as_array().unwrap().len(), 2);
+    let token = limited["next_page_token"].as_str().unwrap();
+    let rest = terminal.run(Person::Reader, &format!("mailbox list --page-token {token}")).json();
+    assert_eq!((rest["mailboxes"].as_array().unwrap().len(), &rest["next_page_token"]), (1, &Value::Null));
+
+    let table =
+        terminal.run(Person::Reader, "mailbox list --all --output table --fields display_name,password,username");
+    assert_eq!(table.code, 0, "{table:?}");
+    let mut lines: Vec<&str> = table.stdout.lines().collect();
+    assert_eq!(lines.remove(0).split_whitespace().collect::<Vec<_>>(), ["display_name", "password", "username"]);
+    lines.sort_unstable();
+    assert_eq!(lines, ["Billing       set", "Sales         set", "Support       set"]);
+    let unknown = terminal.run(Person::Reader, "mailbox list --fields colour");
+    assert!(unknown.failure(2).contains("display_name"), "{unknown:?}");
+    let with_words = |words: &[&str]| {
+        let words = [&["--output", "json", "mailbox", "list"], words].concat();
+        terminal.run_words(Person::Reader, &words, "").json()
+    };
+    let picked = with_words(&[
+        "--filter",
+        "display_name = \"S*\"",
+        "--order-by",
+        "display_name desc",
+        "--fields",
+        "id,display_name,password",
+    ]);
+    let expected = |index: usize, display_name: &str| json!({ "name": names[index], "display_name": display_name, "password": null, "is_password_set": true });
+    assert_eq!(picked, json!({ "mailboxes": [expected(1, "Support"), expected(0, "Sales")] }));
+    let counted = with_words(&["--total", "--page-size", "1", "--limit", "2", "--fields", "etag"]);
+    assert_eq!((&counted["total_size"], counted["mailboxes"].as_array().unwrap().len()), (&json!("3"), 2));
+    let refused = terminal.run_words(Person::Reader, &["mailbox", "list", "--filter", "password = \"hunter2\""], "");
+    assert!(refused.failure(1).contains("ENCRYPTED_ATTRIBUTE") && !refused.stderr.contains("hunter2"), "{refused:?}");
+    let cut = terminal.run(Person::Reader, "mailbox list --output table --page-size 1");
+    assert!(cut.stderr.contains("--all"), "{cut:?}");
+    // Neither a terminal's colours nor its width reach a file.
+    assert!(!cut.stdout.contains('\u{1b}') && !cut.stdout.contains('…'), "{cut:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn profiles_keep_settings_and_give_way_to_what_is_said() {
+    let server = Server::start().await;
+    let folder = server.folder().path();
+    let file = folder.join("profiles/config.toml");
+    let config = ["--config", file.to_str().unwrap()];
+    let run = |words: &str| fieldseal(&[&config[..], &words.split_whitespace().collect::<Vec<_>>()].concat(), "");
+    let endpoint = format!("https://{}", server.address());
+    let dev = folder.to_str().unwrap();
+
+    let set = run(&format!("profile set reader --endpoint {endpoint} --dev {dev} --as reader --use"));
+    assert_eq!(set.code, 0, "{set:?}");
+    let set = run(&format!("profile set admin --endpoint {endpoint} --dev {dev} --as admin -o contoso"));
+    assert_eq!(set.code, 0, "{set:?}");
+    assert_eq!(run("mailbox list").json(), json!({ "mailboxes": [] }));
+    assert_eq!(run("--profile admin org create contoso").json()["name"], "organizations/contoso");
+    assert_eq!(run("--profile admin org get").json()["name"], "organizations/contoso");
+    assert_eq!(run("--profile admin org get -o default").json()["name"], "organizations/default");
+    let from_environment = [("FIELDSEAL_PROFILE", "admin"), ("FIELDSEAL_ORGANIZATION", "default")];
+    let got = fieldseal_with(&[&config[..], &["org", "get"]].concat(), "", &from_environment);
+    assert_eq!(got.json()["name"], "organizations/default");
+
+    let listed = run("profile list").json();
+    let names: Vec<_> = listed["profiles"].as_array().unwrap().iter().map(|one| one["name"].clone()).collect();
+    assert_eq!((names, &listed["default_profile"]), (vec![json!("admin"), json!("reader")], &json!("reader")));
+    let shown = run("profile show admin").json();
+    assert_eq!((&shown["organization"], &shown["endpoint"]), (&json!("contoso"), &json!(endpoint)));
+    assert!(shown["key"].as_str().unwrap().ends_with("tls/admin.key"));
+    assert_eq!(run("profile use admin").code, 0);
+    assert_eq!(run("org get").json()["name"], "organizations/contoso");
+    assert_eq!(run("profile remove admin").code, 0);
+    let missing = run("--profile admin org get");
+    assert!(missing.failure(2).contains("reader"), "{missing:?}");
+    let no_file = run("profile set other --ca /nowhere/ca.pem");
+    assert!(no_file.failure(2).contains("/nowhere/ca.pem"), "{no_file:?}");
+
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o660)).unwrap();
+        let refused = run("--profile reader mailbox list");
+        assert!(refused.failure(2).contains("chmod go-w"), "{refused:?}");
+    }
+}
+
+#[test]
+fn what_needs_no_server_works_without_one() {
+    let version = fieldseal(&["version"], "");
+    assert_eq!((version.code, version.stdout.as_str()), (0, concat!("fieldseal ", env!("CARGO_PKG_VERSION"), "\n")));
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let script = fieldseal(&["completions", shell], "");
+        assert!(script.code == 0 && script.stdout.contains("user-settings"), "{shell}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let pages = fieldseal(&["man", "--dir", folder.path().to_str().unwrap()], "");
+    assert_eq!(pages.code, 0, "{pages:?}");
+    assert!(std::fs::read_to_string(folder.path().join("fieldseal-key-change.1")).unwrap().contains("generated"));
+    let help = fieldseal(&["help", "key", "change"], "");
+    assert!(help.code == 0 && help.stdout.contains("Examples:"), "{help:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -29,4 +29,5 @@ mod root_key;
 mod rules;
 mod secrets;
 mod story;
+mod terminal;
 mod transport;

@@ -1,23 +1,33 @@
-//! The tree of commands, and what ends a run: JSON on stdout, words for people on stderr, an exit code.
+//! The tree of commands, and what ends a run: an answer on stdout, words for people on stderr, an exit code.
 //!
 //! The commands of entities are made from the descriptors, so there is no code for any single one. No command takes a secret from
 //! an argument.
 
 mod attribute_help;
+mod color;
+mod confirmation;
 mod connection;
 mod demo;
 mod entity;
 mod failure;
 mod key;
+mod man;
 mod organization;
 mod output;
+mod pages;
+mod profile;
+mod progress;
 mod record;
+mod reference;
 mod reveal;
 mod secret_input;
+mod strength;
+mod table;
 
-use std::{ffi::OsString, process::ExitCode};
+use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
-use clap::{ArgMatches, Args as _, Command, FromArgMatches as _, Subcommand as _, error::ErrorKind};
+use clap::{ArgMatches, Args as _, Command, FromArgMatches as _, Subcommand};
+use clap_complete::Shell;
 use fieldseal_client::{EntityType, built_in_pool};
 
 use connection::{Connection, ConnectionOptions};
@@ -25,13 +35,17 @@ use demo::DemoArguments;
 use failure::Failure;
 use key::KeyCommand;
 use organization::OrganizationCommand;
+use output::{Output, OutputOptions};
+use profile::ProfileCommand;
 use secret_input::Terminal;
 
-/// Runs one command line to its exit code: 0 done, 1 the call failed, 2 the command was wrong.
+/// Runs one command line to its exit code: 0 done, 1 the call failed, 2 the command was wrong, 130 a person left.
 pub(crate) async fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let color = color::choose(&arguments);
     let outcome = async {
         let entities = EntityType::all(&built_in_pool()).map_err(fieldseal_client::Error::from)?;
-        let matches = command(&entities).try_get_matches_from(arguments)?;
+        let matches = command(&entities).color(color).try_get_matches_from(arguments)?;
         execute(&entities, &matches).await
     };
     match outcome.await {
@@ -40,40 +54,115 @@ pub(crate) async fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCo
     }
 }
 
+/// The commands that are no entity's.
+#[derive(Subcommand)]
+enum OtherCommand {
+    /// An organization's encryption key.
+    #[command(subcommand, arg_required_else_help = true)]
+    Key(KeyCommand),
+    /// The organizations of a deployment.
+    #[command(subcommand, arg_required_else_help = true)]
+    Org(OrganizationCommand),
+    /// Connection settings with a name, kept in a file.
+    #[command(subcommand, arg_required_else_help = true)]
+    Profile(ProfileCommand),
+    /// Fill an organization with invented records to try things out with.
+    #[command(after_help = demo::EXAMPLES)]
+    Demo(DemoArguments),
+    /// Print a script that makes a shell complete commands and options.
+    #[command(after_help = "\
+Examples:
+  fieldseal completions bash >~/.local/share/bash-completion/completions/fieldseal
+  fieldseal completions zsh >~/.zfunc/_fieldseal
+  fieldseal completions fish >~/.config/fish/completions/fieldseal.fish")]
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+    /// Print the manual page, or write those of all commands.
+    #[command(after_help = "\
+Examples:
+  fieldseal man | man -l -
+  fieldseal man --dir ~/.local/share/man/man1")]
+    Man {
+        /// Write a page for each command into this folder.
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
+    },
+    /// Show the version of this client.
+    #[command(after_help = "Example:\n  fieldseal version")]
+    Version,
+    /// Print the reference of all commands, in Markdown.
+    #[command(hide = true, after_help = "Example:\n  fieldseal reference >docs/cli.md")]
+    Reference,
+}
+
 async fn execute(entities: &[EntityType], matches: &ArgMatches) -> Result<(), Failure> {
-    let connection = Connection::from_matches(matches)?;
-    let mut secrets = Terminal::default();
+    let entity = |name: &str| entities.iter().find(|entity| entity::command_name(entity) == name);
     match matches.subcommand() {
-        Some((KEY, matches)) => key::run(KeyCommand::from_arg_matches(matches)?, &connection, &mut secrets).await,
-        Some((ORGANIZATION, matches)) => {
-            organization::run(OrganizationCommand::from_arg_matches(matches)?, &connection).await
+        Some((REVEAL, inner)) => {
+            let (connection, output) = connection(matches)?;
+            reveal::run(None, inner, &connection, &output).await
         }
-        Some((REVEAL, matches)) => reveal::run(None, matches, &connection).await,
-        Some((DEMO, matches)) => demo::run(&DemoArguments::from_arg_matches(matches)?, &connection).await,
-        Some((name, matches)) => match entities.iter().find(|entity| entity::command_name(entity) == name) {
-            Some(entity) => entity::run(entity, matches, &connection, &mut secrets).await,
-            None => Err(Failure::usage(format!("there is no command {name}"))),
-        },
-        None => Err(clap::Error::new(ErrorKind::MissingSubcommand).into()),
+        Some((name, inner)) if let Some(entity) = entity(name) => {
+            let (connection, output) = connection(matches)?;
+            entity::run(entity, inner, &connection, &output, &mut Terminal::default()).await
+        }
+        Some(_) | None => execute_other(OtherCommand::from_arg_matches(matches)?, entities, matches).await,
     }
 }
 
+async fn execute_other(other: OtherCommand, entities: &[EntityType], matches: &ArgMatches) -> Result<(), Failure> {
+    match other {
+        OtherCommand::Key(command) => {
+            let (connection, output) = connection(matches)?;
+            key::run(command, &connection, &output, &mut Terminal::default()).await
+        }
+        OtherCommand::Org(command) => {
+            let (connection, output) = connection(matches)?;
+            organization::run(command, &connection, &output).await
+        }
+        OtherCommand::Profile(command) => profile::run(command, matches),
+        OtherCommand::Demo(arguments) => {
+            let (connection, output) = connection(matches)?;
+            demo::run(&arguments, &connection, &output).await
+        }
+        OtherCommand::Completions { shell } => output::print_bytes(&completions(entities, shell)),
+        OtherCommand::Man { dir } => man::run(command(entities), dir.as_deref()),
+        OtherCommand::Version => output::print_bytes(command(entities).render_version().as_bytes()),
+        OtherCommand::Reference => output::print_bytes(reference::markdown(command(entities)).as_bytes()),
+    }
+}
+
+/// How to reach the server and how to show what it answers, from the options, the environment and the profile.
+fn connection(matches: &ArgMatches) -> Result<(Connection, Output), Failure> {
+    let options = ConnectionOptions::from_arg_matches(matches)?;
+    let asked = OutputOptions::from_arg_matches(matches)?.output;
+    let profile = options.profile()?;
+    let output = Output::new(asked.or(profile.as_ref().and_then(|profile| profile.output)));
+    Ok((Connection::new(options, matches, profile)?, output))
+}
+
+fn completions(entities: &[EntityType], shell: Shell) -> Vec<u8> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut command(entities), NAME, &mut script);
+    script
+}
+
 fn command(entities: &[EntityType]) -> Command {
-    let command = Command::new("fieldseal")
+    let command = Command::new(NAME)
         .version(env!("CARGO_PKG_VERSION"))
         .subcommand_required(true)
         .arg_required_else_help(true)
         .after_help(EXAMPLES)
-        .subcommand(group(KeyCommand::augment_subcommands(Command::new(KEY))).about("An organization's encryption key"))
-        .subcommand(
-            group(OrganizationCommand::augment_subcommands(Command::new(ORGANIZATION)))
-                .about("The organizations of a deployment"),
-        )
-        .subcommand(reveal::command(Command::new(REVEAL), None))
-        .subcommand(demo::command(Command::new(DEMO)))
-        .subcommands(entities.iter().map(|entity| group(entity::command(entity))));
+        .arg(color::argument())
+        .subcommands(entities.iter().map(|entity| group(entity::command(entity))))
+        .subcommand(reveal::command(Command::new(REVEAL), None));
+    let command = OtherCommand::augment_subcommands(command);
     // The options bring the words above them along.
-    ConnectionOptions::augment_args(command).about("Keeps records with encrypted attributes in a Fieldseal server")
+    OutputOptions::augment_args(ConnectionOptions::augment_args(command))
+        .about("Keeps records with encrypted attributes in a Fieldseal server")
+        .long_about(None)
 }
 
 /// A command that has others under it and does nothing by itself.
@@ -81,10 +170,8 @@ fn group(command: Command) -> Command {
     command.subcommand_required(true).arg_required_else_help(true)
 }
 
-const KEY: &str = "key";
-const ORGANIZATION: &str = "org";
+const NAME: &str = "fieldseal";
 const REVEAL: &str = "reveal";
-const DEMO: &str = "demo";
 
 const EXAMPLES: &str = "\
 Examples, with the certificates that `fieldseal-server dev` has written:
@@ -92,11 +179,14 @@ Examples, with the certificates that `fieldseal-server dev` has written:
   fieldseal --as writer mailbox create --set display_name=Sales --secret password
   fieldseal --as reader mailbox list
   fieldseal --as connector mailbox reveal ID --attribute password --purpose 'incoming mail'
-  fieldseal --as admin key change --wait
+  fieldseal --as admin key change
 
-Elsewhere: --endpoint, --ca, --cert and --key, or their variables; --help lists them.
-Answers are JSON on stdout, words are on stderr.
-Exit codes: 0 done, 1 the call failed, 2 the command was wrong.";
+Elsewhere: --endpoint, --ca, --cert and --key, or their variables, or a profile that keeps them:
+  fieldseal profile set production --endpoint https://… --ca ca.pem --cert me.pem --key me.key --use
+
+What stands on the command line goes before the environment, and that before the profile.
+Answers are on stdout, as tables on a terminal and as JSON elsewhere; words are on stderr.
+Exit codes: 0 done, 1 it failed or you said no, 2 the command was wrong, 130 Ctrl-C.";
 
 #[cfg(test)]
 mod tests {
@@ -117,15 +207,30 @@ mod tests {
         command.get_subcommands().for_each(|inner| walk(inner, &path, visit));
     }
 
+    /// The words of a shell's line up to where another command or a file comes; `'` is the only quote.
+    fn words(line: &str) -> Vec<String> {
+        let mut words = Vec::new();
+        for (index, part) in line.split('\'').enumerate() {
+            if index % 2 == 1 {
+                words.push(part.to_owned());
+                continue;
+            }
+            let end = part.find([';', '>', '|']).unwrap_or(part.len());
+            words.extend(part[..end].split_whitespace().map(str::to_owned));
+            if end < part.len() {
+                break;
+            }
+        }
+        words
+    }
+
     #[test]
     fn the_tree_is_sound_and_every_entity_has_its_commands() {
         let command = command(&entities());
         command.clone().debug_assert();
         let names: Vec<&str> = command.get_subcommands().map(Command::get_name).collect();
-        assert_eq!(
-            names,
-            ["key", "org", "reveal", "demo", "email-server-profile", "mailbox", "queue", "user-settings"]
-        );
+        assert_eq!(names[..5], ["email-server-profile", "mailbox", "queue", "user-settings", "reveal"]);
+        assert_eq!(names[5..9], ["key", "org", "profile", "demo"]);
         for name in ["mailbox", "user-settings"] {
             let names: Vec<&str> =
                 command.find_subcommand(name).unwrap().get_subcommands().map(Command::get_name).collect();
@@ -136,7 +241,8 @@ mod tests {
     #[test]
     fn every_command_has_help_for_people() {
         walk(&command(&entities()), "", &mut |path, command| {
-            assert!(command.get_about().is_some(), "{path}");
+            let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+            assert!(!about.is_empty() && !about.contains("every command that"), "{path}: {about}");
             for argument in command.get_arguments() {
                 assert!(argument.get_help().is_some(), "{path} {}", argument.get_id());
             }
@@ -144,16 +250,43 @@ mod tests {
     }
 
     #[test]
+    fn every_command_shows_an_example_that_parses() {
+        let tree = command(&entities());
+        walk(&tree, "", &mut |path, command| {
+            if command.has_subcommands() {
+                return;
+            }
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains("Example"), "{path}");
+            for line in help.lines().filter_map(|line| line.strip_prefix("  fieldseal ")) {
+                let parsed = tree.clone().try_get_matches_from(words(&format!("fieldseal {line}")));
+                assert!(parsed.is_ok(), "{path}: {line}: {}", parsed.unwrap_err());
+            }
+        });
+    }
+
+    #[test]
+    fn every_shell_gets_its_completions() {
+        use clap::ValueEnum as _;
+        for shell in Shell::value_variants() {
+            let script = String::from_utf8(completions(&entities(), *shell)).unwrap();
+            assert!(script.contains("email-server-profile") && script.contains("purpose"), "{shell}");
+        }
+    }
+
+    #[test]
     fn the_connection_is_told_before_or_after_the_command() {
         for line in ["fieldseal --ca c -o contoso mailbox list", "fieldseal mailbox list -o contoso --ca c"] {
-            let connection = Connection::from_matches(&parse(line).unwrap()).unwrap();
+            let matches = parse(line).unwrap();
+            let options = ConnectionOptions::from_arg_matches(&matches).unwrap();
+            let connection = Connection::new(options, &matches, None).ok().unwrap();
             assert_eq!(connection.organization(), "organizations/contoso");
         }
     }
 
     #[test]
     fn a_key_is_never_an_argument() {
-        walk(&command(&entities()).find_subcommand(KEY).unwrap().clone(), "", &mut |path, command| {
+        walk(&command(&entities()).find_subcommand("key").unwrap().clone(), "", &mut |path, command| {
             assert_eq!(command.get_positionals().count(), 0, "{path}");
         });
         for line in ["fieldseal key change abcdefgh1!", "fieldseal key change --key-text abcdefgh1!"] {

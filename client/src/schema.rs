@@ -80,6 +80,12 @@ impl EntityType {
         self.attributes.iter().find(|attribute| attribute.name() == name || attribute.field.json_name() == name)
     }
 
+    /// The attribute that tells whether the encrypted one of this name has a value: `is_password_set` for `password`.
+    #[must_use]
+    pub fn reporter(&self, encrypted: &str) -> Option<&AttributeType> {
+        self.attributes.iter().find(|attribute| attribute.options.reports_set == encrypted)
+    }
+
     /// The names of the encrypted attributes.
     pub fn encrypted(&self) -> impl Iterator<Item = &str> {
         self.attributes.iter().filter(|attribute| attribute.options.encrypted).map(AttributeType::name)

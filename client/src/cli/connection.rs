@@ -2,15 +2,26 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use clap::{ArgMatches, Args, FromArgMatches as _, parser::ValueSource};
+use clap::{ArgMatches, Args, parser::ValueSource};
 use fieldseal_client::Client;
 
-use super::failure::Failure;
+use super::{
+    failure::Failure,
+    profile::{Profile, ProfileFile},
+};
 
 /// The options that say how to reach the server.
-#[derive(Args)]
+#[derive(Args, Clone)]
 #[command(next_help_heading = "Connection")]
 pub(super) struct ConnectionOptions {
+    /// The profile to take settings from that are given neither here nor in the environment. Default: the default profile.
+    #[arg(long, global = true, env = "FIELDSEAL_PROFILE", value_name = "PROFILE")]
+    profile: Option<String>,
+
+    /// The file with the profiles. Default: fieldseal/config.toml under $XDG_CONFIG_HOME or ~/.config.
+    #[arg(long, global = true, hide_short_help = true, env = "FIELDSEAL_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+
     /// The server.
     #[arg(
         long,
@@ -75,33 +86,117 @@ pub(super) struct ConnectionOptions {
     plaintext: bool,
 }
 
-/// The options, with what follows from one another worked out.
+impl ConnectionOptions {
+    /// The profiles. A file that was asked for need not be there before the first profile is made.
+    pub(super) fn profile_file(&self) -> Result<ProfileFile, Failure> {
+        ProfileFile::read(self.config.clone().map_or_else(ProfileFile::usual_path, Ok)?)
+    }
+
+    pub(super) fn profile_name(&self) -> Option<&str> {
+        self.profile.as_deref()
+    }
+
+    /// The profile that was asked for, or else the default one, if there is one.
+    pub(super) fn profile(&self) -> Result<Option<Profile>, Failure> {
+        let file = match self.profile_file() {
+            // A run that says all by itself can do without a home folder.
+            Err(_) if self.config.is_none() && self.profile.is_none() && ProfileFile::usual_path().is_err() => {
+                return Ok(None);
+            }
+            file => file?,
+        };
+        self.profile_name().or(file.default_name()).map(|name| file.get(name)).transpose()
+    }
+
+    /// What stands on the command line, as a profile keeps it: of a development folder, the three files.
+    pub(super) fn given(&self, matches: &ArgMatches) -> Result<Profile, Failure> {
+        let mut options = self.clone();
+        if is_given(matches, "role") || is_given(matches, "dev") {
+            options.take_development_files(matches, false)?;
+        } else {
+            for (option, name) in [(&mut options.ca, "ca"), (&mut options.cert, "cert"), (&mut options.key, "key")] {
+                option.take_if(|_| !is_given(matches, name));
+            }
+        }
+        let Self { endpoint, ca, cert, key, domain_name, organization, timeout, .. } = options;
+        Ok(Profile {
+            endpoint: is_given(matches, "endpoint").then_some(endpoint),
+            ca,
+            cert,
+            key,
+            domain_name,
+            organization: is_given(matches, "organization").then_some(organization),
+            timeout_seconds: is_given(matches, "timeout").then_some(timeout),
+            output: matches.get_one("output").copied().filter(|_| is_given(matches, "output")),
+        })
+    }
+
+    /// Of a development folder, what isn't on the command line. A folder in the environment without a role says nothing where there is a
+    /// profile.
+    fn take_development_files(&mut self, matches: &ArgMatches, has_profile: bool) -> Result<(), Failure> {
+        let (dev, role) = match (&self.dev, &self.role) {
+            (Some(dev), Some(role)) => (dev, role),
+            (Some(_), None) if has_profile && !is_given(matches, "dev") => return Ok(()),
+            (Some(_), None) => {
+                return Err(Failure::usage("--dev needs --as: admin, writer, reader, connector or auditor"));
+            }
+            (None, Some(_)) => return Err(Failure::usage("--as needs --dev, the folder of `fieldseal-server dev`")),
+            (None, None) => return Ok(()),
+        };
+        let tls = dev.join("tls");
+        let files = [
+            (&mut self.ca, "ca", tls.join("ca.pem")),
+            (&mut self.cert, "cert", tls.join(format!("{role}.pem"))),
+            (&mut self.key, "key", tls.join(format!("{role}.key"))),
+        ];
+        for (option, name, file) in files {
+            if !is_given(matches, name) {
+                *option = Some(file);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whatever nobody has said. A certificate and a key belong together, so they come from one place.
+    fn take_profile(&mut self, matches: &ArgMatches, profile: Profile) {
+        let is_unsaid = |name| matches.value_source(name).is_none_or(|source| source == ValueSource::DefaultValue);
+        let Profile { endpoint, ca, cert, key, domain_name, organization, timeout_seconds, output: _ } = profile;
+        if let Some(endpoint) = endpoint.filter(|_| is_unsaid("endpoint")) {
+            self.endpoint = endpoint;
+        }
+        if let Some(organization) = organization.filter(|_| is_unsaid("organization")) {
+            self.organization = organization;
+        }
+        if let Some(timeout) = timeout_seconds.filter(|_| is_unsaid("timeout")) {
+            self.timeout = timeout;
+        }
+        self.ca = self.ca.take().or(ca);
+        self.domain_name = self.domain_name.take().or(domain_name);
+        if self.cert.is_none() && self.key.is_none() {
+            (self.cert, self.key) = (cert, key);
+        }
+    }
+}
+
+fn is_given(matches: &ArgMatches, name: &str) -> bool {
+    matches.value_source(name) == Some(ValueSource::CommandLine)
+}
+
+/// The options, with what the environment and the profile say and what follows from one another worked out.
 pub(super) struct Connection {
     options: ConnectionOptions,
 }
 
 impl Connection {
-    pub(super) fn from_matches(matches: &ArgMatches) -> Result<Self, Failure> {
-        let mut options = ConnectionOptions::from_arg_matches(matches)?;
-        match (&options.dev, &options.role) {
-            (Some(dev), Some(role)) => {
-                let tls = dev.join("tls");
-                let files = [
-                    (&mut options.ca, "ca", tls.join("ca.pem")),
-                    (&mut options.cert, "cert", tls.join(format!("{role}.pem"))),
-                    (&mut options.key, "key", tls.join(format!("{role}.key"))),
-                ];
-                for (option, name, file) in files {
-                    if matches.value_source(name) != Some(ValueSource::CommandLine) {
-                        *option = Some(file);
-                    }
-                }
-            }
-            (Some(_), None) => {
-                return Err(Failure::usage("--dev needs --as: admin, writer, reader, connector or auditor"));
-            }
-            (None, Some(_)) => return Err(Failure::usage("--as needs --dev, the folder of `fieldseal-server dev`")),
-            (None, None) => {}
+    /// What stands on the command line goes before the environment, and that before the profile.
+    pub(super) fn new(
+        mut options: ConnectionOptions,
+        matches: &ArgMatches,
+        profile: Option<Profile>,
+    ) -> Result<Self, Failure> {
+        options.take_development_files(matches, profile.is_some())?;
+        if let Some(profile) = profile {
+            options.take_profile(matches, profile);
         }
         if options.cert.is_some() != options.key.is_some() {
             return Err(Failure::usage("--cert and --key go together: the certificate and its private key"));
@@ -109,7 +204,8 @@ impl Connection {
         if options.ca.is_none() && !options.plaintext {
             return Err(Failure::usage(
                 "say whose certificate the server has with --ca FILE (or FIELDSEAL_CA), and who you are with --cert and --key;\n\
-                 with a server started by `fieldseal-server dev`, --dev ./fieldseal-dev --as ROLE says it all",
+                 with a server started by `fieldseal-server dev`, --dev ./fieldseal-dev --as ROLE says it all;\n\
+                 `fieldseal profile set` keeps it, so that it needs to be said once only",
             ));
         }
         Ok(Self { options })
@@ -140,7 +236,7 @@ impl Connection {
         if let Some(name) = &options.domain_name {
             builder = builder.domain_name(name);
         }
-        Ok(builder.connect().await?)
+        builder.connect().await.map_err(|error| Failure::connecting(&options.endpoint, error))
     }
 }
 
@@ -153,22 +249,28 @@ pub(super) fn organization_name(name: &str) -> String {
 mod tests {
     use std::path::Path;
 
-    use clap::Command;
+    use clap::{Command, FromArgMatches as _};
 
     use super::*;
 
-    fn connection(arguments: &str) -> Result<Connection, Failure> {
+    fn with_profile(arguments: &str, profile: Option<Profile>) -> Result<ConnectionOptions, Failure> {
         let command = ConnectionOptions::augment_args(Command::new("fieldseal").no_binary_name(true));
-        Connection::from_matches(&command.try_get_matches_from(arguments.split_whitespace()).unwrap())
+        let matches = command.try_get_matches_from(arguments.split_whitespace()).unwrap();
+        let options = ConnectionOptions::from_arg_matches(&matches).unwrap();
+        Connection::new(options, &matches, profile).map(|connection| connection.options)
+    }
+
+    fn connection(arguments: &str) -> Result<ConnectionOptions, Failure> {
+        with_profile(arguments, None)
     }
 
     #[test]
     fn a_development_folder_stands_for_three_files() {
-        let options = connection("--dev d --as writer").ok().unwrap().options;
+        let options = connection("--dev d --as writer").ok().unwrap();
         assert_eq!(options.ca.as_deref(), Some(Path::new("d/tls/ca.pem")));
         assert_eq!(options.cert.as_deref(), Some(Path::new("d/tls/writer.pem")));
         assert_eq!(options.key.as_deref(), Some(Path::new("d/tls/writer.key")));
-        let options = connection("--dev d --as writer --ca other.pem").ok().unwrap().options;
+        let options = connection("--dev d --as writer --ca other.pem").ok().unwrap();
         assert_eq!(options.ca.as_deref(), Some(Path::new("other.pem")));
     }
 
@@ -181,8 +283,34 @@ mod tests {
     }
 
     #[test]
+    fn a_profile_says_what_nobody_else_does() {
+        let profile = Profile {
+            endpoint: Some("https://p".to_owned()),
+            ca: Some("p/ca".into()),
+            cert: Some("p/cert".into()),
+            key: Some("p/key".into()),
+            organization: Some("contoso".to_owned()),
+            timeout_seconds: Some(5),
+            ..Profile::default()
+        };
+        let options = with_profile("", Some(profile.clone())).ok().unwrap();
+        assert_eq!(
+            (options.endpoint.as_str(), options.organization.as_str(), options.timeout),
+            ("https://p", "contoso", 5)
+        );
+        assert_eq!(options.key.as_deref(), Some(Path::new("p/key")));
+        let options = with_profile("--endpoint https://f -o f --cert f --key f", Some(profile.clone())).ok().unwrap();
+        assert_eq!((options.endpoint.as_str(), options.organization.as_str()), ("https://f", "f"));
+        assert_eq!((options.ca.as_deref(), options.cert.as_deref()), (Some(Path::new("p/ca")), Some(Path::new("f"))));
+        // A certificate never goes with the key of another.
+        assert!(with_profile("--cert f", Some(profile.clone())).is_err());
+        let options = with_profile("--dev d --as writer", Some(profile)).ok().unwrap();
+        assert_eq!(options.cert.as_deref(), Some(Path::new("d/tls/writer.pem")));
+    }
+
+    #[test]
     fn names_are_taken_in_full_or_by_id() {
-        let connection = connection("--ca c -o contoso").ok().unwrap();
+        let connection = Connection { options: connection("--ca c -o contoso").ok().unwrap() };
         assert_eq!(connection.record_name("mailboxes", "1"), "organizations/contoso/mailboxes/1");
         assert_eq!(connection.record_name("mailboxes", "organizations/o/mailboxes/1"), "organizations/o/mailboxes/1");
         assert_eq!(organization_name("organizations/o"), "organizations/o");

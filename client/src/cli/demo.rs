@@ -4,12 +4,17 @@
 
 mod records;
 
-use clap::{Args, Command, value_parser};
+use clap::{Args, value_parser};
 use fieldseal_client::{Client, Error, ErrorReason, ListOptions};
 use serde_json::json;
 use tokio::task::JoinSet;
 
-use super::{connection::Connection, failure::Failure, output};
+use super::{
+    confirmation::Confirmation,
+    connection::Connection,
+    failure::Failure,
+    output::{self, Output},
+};
 use records::{DemoRecord, Plan};
 
 /// What `demo` takes.
@@ -21,26 +26,15 @@ pub(super) struct DemoArguments {
     /// What names, ids and links follow from: the same number gives the same records, whose passwords differ each time.
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     seed: u64,
-    /// Go on though the organization has records already.
-    #[arg(long)]
-    yes: bool,
+    #[command(flatten)]
+    confirmation: Confirmation,
 }
 
-/// The command, with its words for people.
-pub(super) fn command(command: Command) -> Command {
-    // The arguments bring the words above them along.
-    DemoArguments::augment_args(command)
-        .about("Fill an organization with invented records to try things out with")
-        .after_help(EXAMPLES)
-}
-
-pub(super) async fn run(arguments: &DemoArguments, connection: &Connection) -> Result<(), Failure> {
+pub(super) async fn run(arguments: &DemoArguments, connection: &Connection, output: &Output) -> Result<(), Failure> {
     let client = connection.connect().await?;
     let organization = connection.organization();
-    if !arguments.yes && has_records(&client, &organization).await? {
-        return Err(Failure::usage(format!(
-            "{organization} has records already; --yes adds those of the demo to them"
-        )));
+    if has_records(&client, &organization).await? {
+        arguments.confirmation.ask(&format!("{organization} has records already: this adds invented ones to them."))?;
     }
     let plan = Plan::new(&organization, arguments.seed, arguments.records);
     let first_mailbox = plan.first_mailbox();
@@ -49,7 +43,7 @@ pub(super) async fn run(arguments: &DemoArguments, connection: &Connection) -> R
         store_all(&client, &organization, records, &mut made).await?;
     }
 
-    output::print(&json!({
+    output.answer(&json!({
         "organization": organization,
         "email_server_profiles": made.email_server_profiles,
         "mailboxes": made.mailboxes,
@@ -154,7 +148,7 @@ async fn store(client: Client, organization: String, record: DemoRecord) -> Resu
 /// Enough to share the server's waits for its disk, and no burden to it.
 const CALLS_AT_ONCE: usize = 16;
 
-const EXAMPLES: &str = "\
+pub(super) const EXAMPLES: &str = "\
 It needs the role record-writer or system-administrator. All addresses are under .test, which no mail reaches.
 The same seed in the same organization makes what is missing and leaves what is there.
 

@@ -1,15 +1,17 @@
 //! The commands of an entity, made from its descriptors: create, get, list, update, delete and reveal, the same for every one.
 
-use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use clap::{Arg, ArgAction, ArgMatches, Args as _, Command, FromArgMatches as _};
 use fieldseal_client::{EntityType, ListOptions, WriteOptions};
 use prost_reflect::Value;
-use serde_json::{Map, Value as Json};
+use serde_json::Map;
 
 use super::{
     attribute_help::attributes,
+    confirmation::Confirmation,
     connection::Connection,
     failure::Failure,
-    output,
+    output::{self, Listed, Output},
+    pages::PageOptions,
     record::{Given, Purpose},
     reveal,
     secret_input::Secrets,
@@ -26,15 +28,10 @@ pub(super) fn command(entity: &EntityType) -> Command {
     Command::new(name.clone())
         .about(first_sentence(&entity.description))
         .subcommand(create(entity, &name, &words))
-        .subcommand(Command::new(GET).about(format!("Show one record ({words})")).arg(record_argument()))
-        .subcommand(list(&words))
+        .subcommand(get(&name, &words))
+        .subcommand(list(&name, &words))
         .subcommand(update(entity, &name, &words))
-        .subcommand(with_write_options(
-            Command::new(DELETE)
-                .about(format!("Delete one record ({words}), its encrypted attributes included"))
-                .arg(record_argument())
-                .arg(etag_argument("Delete it only if this still is its etag")),
-        ))
+        .subcommand(delete(&name, &words))
         .subcommand(reveal::command(Command::new(REVEAL), Some(entity)))
 }
 
@@ -42,27 +39,16 @@ pub(super) async fn run(
     entity: &EntityType,
     matches: &ArgMatches,
     connection: &Connection,
+    output: &Output,
     secrets: &mut dyn Secrets,
 ) -> Result<(), Failure> {
     match matches.subcommand() {
-        Some((CREATE, matches)) => run_create(entity, matches, connection, secrets).await,
-        Some((GET, matches)) => {
-            let record = connection.connect().await?.records(entity).get(&name(entity, matches, connection)).await?;
-            output::print(&output::record(entity, &record))
-        }
-        Some((LIST, matches)) => run_list(entity, matches, connection).await,
-        Some((UPDATE, matches)) => run_update(entity, matches, connection, secrets).await,
-        Some((DELETE, matches)) => {
-            let name = name(entity, matches, connection);
-            let etag = text(matches, ETAG).unwrap_or_default();
-            connection.connect().await?.records(entity).delete_with(&name, etag, write_options(matches)).await?;
-            if !matches.get_flag(CHECK) {
-                output::notice(&format!("Deleted {name}"));
-            }
-            tell_of_check(matches);
-            Ok(())
-        }
-        Some((REVEAL, matches)) => reveal::run(Some(entity), matches, connection).await,
+        Some((CREATE, matches)) => run_create(entity, matches, connection, output, secrets).await,
+        Some((GET, matches)) => run_get(entity, matches, connection, output).await,
+        Some((LIST, matches)) => run_list(entity, matches, connection, output).await,
+        Some((UPDATE, matches)) => run_update(entity, matches, connection, output, secrets).await,
+        Some((DELETE, matches)) => run_delete(entity, matches, connection).await,
+        Some((REVEAL, matches)) => reveal::run(Some(entity), matches, connection, output).await,
         Some(_) | None => Err(Failure::usage("say what to do with it")),
     }
 }
@@ -74,22 +60,20 @@ fn create(entity: &EntityType, name: &str, words: &str) -> Command {
     } else {
         id.help("Its id; the server draws one if none is given")
     };
-    let mut example = format!("  fieldseal {name} create");
+    let mut command = format!("  fieldseal {name} create");
     if entity.options.id_required {
-        example.push_str(" --id 0191e2a4-5b6c-7d8e-9fa0-b1c2d3e4f506");
+        command.push_str(" --id 0191e2a4-5b6c-7d8e-9fa0-b1c2d3e4f506");
     }
+    let mut example = command.clone();
     if let Some(attribute) = example_attribute(entity) {
         example.push_str(&format!(" --set {attribute}=TEXT"));
     }
     if let Some(secret) = entity.encrypted().next() {
         example.push_str(&format!(" --secret {secret}"));
     }
-    let command = Command::new(CREATE).about(format!("Create a record ({words}) and show it as it is stored")).arg(id);
-    with_examples(
-        with_attributes(command),
-        &format!("{example}\n  fieldseal {name} create --json {name}.json"),
-        &attributes(entity, Purpose::Create),
-    )
+    example.push_str(&format!("\n{command} --json {name}.json"));
+    let create = Command::new(CREATE).about(format!("Create a record ({words}) and show it as it is stored")).arg(id);
+    with_examples(with_attributes(create), &example, &attributes(entity, Purpose::Create))
 }
 
 fn update(entity: &EntityType, name: &str, words: &str) -> Command {
@@ -108,6 +92,7 @@ fn update(entity: &EntityType, name: &str, words: &str) -> Command {
         .arg(
             Arg::new(CLEAR)
                 .long(CLEAR)
+                .visible_alias("unset")
                 .value_name("ATTRIBUTE")
                 .action(ArgAction::Append)
                 .help("Make the attribute null; can be given several times"),
@@ -115,24 +100,46 @@ fn update(entity: &EntityType, name: &str, words: &str) -> Command {
     with_examples(with_attributes(command), &examples, &attributes(entity, Purpose::Update))
 }
 
-fn list(words: &str) -> Command {
-    Command::new(LIST)
+fn get(name: &str, words: &str) -> Command {
+    Command::new(GET)
+        .about(format!("Show one record ({words}), or several"))
+        .arg(record_argument().num_args(1..).help("The record, by its id or its full name; several give a list"))
+        .after_help(format!("Examples:\n  fieldseal {name} get ID\n  fieldseal {name} get ID1 ID2 --output json"))
+}
+
+fn list(name: &str, words: &str) -> Command {
+    // The options come first: they bring words of their own, which the command's replace.
+    PageOptions::augment_args(Command::new(LIST))
         .about(format!("List the records ({words}) of the organization, a page at a time"))
+        .arg(Arg::new(FILTER).long(FILTER).value_name("FILTER").help(
+            "Only records that meet this, such as 'state_code = STATE_CODE_ACTIVE AND update_time > \"2026-01-31T00:00:00Z\"'",
+        ))
+        .arg(Arg::new(ORDER_BY).long(ORDER_BY).value_name("FIELDS").help("In this order, such as 'update_time desc, name'"))
         .arg(
-            Arg::new(PAGE_SIZE)
-                .long(PAGE_SIZE)
-                .value_name("NUMBER")
-                .value_parser(value_parser!(i32))
-                .help("How many at most; the server decides if it isn't said"),
+            Arg::new(FIELDS)
+                .long(FIELDS)
+                .visible_alias("columns")
+                .value_name("FIELD,…")
+                .value_delimiter(',')
+                .help("Only these of each: id, name, etag, create_time, update_time and any attribute"),
         )
-        .arg(
-            Arg::new(PAGE_TOKEN)
-                .long(PAGE_TOKEN)
-                .value_name("TOKEN")
-                .conflicts_with(ALL)
-                .help("The next_page_token of the page before"),
-        )
-        .arg(Arg::new(ALL).long(ALL).action(ArgAction::SetTrue).help("All pages"))
+        .arg(Arg::new(TOTAL).long(TOTAL).action(ArgAction::SetTrue).help("Count the records of all pages too"))
+        .after_help(format!(
+            "Examples:\n  fieldseal {name} list\n  fieldseal {name} list --all --fields id,update_time --order-by 'update_time desc'\n  \
+             fieldseal {name} list --filter 'update_time > \"2026-01-31T00:00:00Z\"' --total\n  \
+             fieldseal {name} list --all --output name"
+        ))
+}
+
+fn delete(name: &str, words: &str) -> Command {
+    with_write_options(Confirmation::augment_args(Command::new(DELETE)))
+        .about(format!("Delete one record ({words}), its encrypted attributes included"))
+        .arg(record_argument())
+        .arg(etag_argument("Delete it only if this still is its etag"))
+        .after_help(format!(
+            "Examples:\n  fieldseal {name} delete ID\n  fieldseal {name} delete ID --etag 3 --yes\n\n\
+             A terminal is asked before anything is done; elsewhere it takes --yes."
+        ))
 }
 
 /// The ways to give attributes, the same for create and update.
@@ -140,13 +147,13 @@ fn with_attributes(command: Command) -> Command {
     let many =
         |name: &'static str, value: &'static str| Arg::new(name).long(name).value_name(value).action(ArgAction::Append);
     with_write_options(command)
-        .arg(Arg::new(JSON).long(JSON).value_name("FILE|-").help(
+        .arg(Arg::new(JSON).long(JSON).visible_alias("from-file").value_name("FILE|-").help(
             "Take attributes from JSON, in a file or on stdin; it may have encrypted ones. A null counts as not given",
         ))
         .arg(many(SET, "ATTRIBUTE=VALUE").help(
             "Set an attribute that isn't encrypted; can be given several times and goes before JSON",
         ))
-        .arg(many(SECRET, "ATTRIBUTE[=@FILE|=-]").help(
+        .arg(many(SECRET, "ATTRIBUTE[=prompt|=@FILE|=-]").help(
             "Set an encrypted attribute: asked for without showing it, or from a file or stdin, of which one line break at the \
              end is left out",
         ))
@@ -180,21 +187,46 @@ async fn run_create(
     entity: &EntityType,
     matches: &ArgMatches,
     connection: &Connection,
+    output: &Output,
     secrets: &mut dyn Secrets,
 ) -> Result<(), Failure> {
     let record = given(matches).record(entity, Purpose::Create, secrets)?;
     let client = connection.connect().await?;
     let (organization, id) = (connection.organization(), text(matches, ID));
     let created = client.records(entity).create_with(&organization, record.message, id, write_options(matches)).await?;
-    output::print(&output::record(entity, &created))?;
+    output.record(entity, &created)?;
     tell_of_check(matches);
     Ok(())
+}
+
+async fn run_get(
+    entity: &EntityType,
+    matches: &ArgMatches,
+    connection: &Connection,
+    output: &Output,
+) -> Result<(), Failure> {
+    let names = many(matches, NAME);
+    let client = connection.connect().await?;
+    let mut records = Vec::new();
+    for name in &names {
+        records.push(client.records(entity).get(&full_name(entity, name, connection)).await?);
+    }
+    if let [record] = records.as_slice() {
+        return output.record(entity, record);
+    }
+    output.list(Listed {
+        collection: &snake_case(&entity.options.collection),
+        records: records.iter().map(|record| output::record(entity, record)).collect(),
+        columns: output::usual_columns(entity),
+        more: Map::new(),
+    })
 }
 
 async fn run_update(
     entity: &EntityType,
     matches: &ArgMatches,
     connection: &Connection,
+    output: &Output,
     secrets: &mut dyn Secrets,
 ) -> Result<(), Failure> {
     let name = name(entity, matches, connection);
@@ -217,31 +249,51 @@ async fn run_update(
     let mask: Vec<String> = record.mask.into_iter().collect();
     let client = connection.connect().await?;
     let updated = client.records(entity).update_with(record.message, &mask, write_options(matches)).await?;
-    output::print(&output::record(entity, &updated))?;
+    output.record(entity, &updated)?;
     tell_of_check(matches);
     Ok(())
 }
 
-async fn run_list(entity: &EntityType, matches: &ArgMatches, connection: &Connection) -> Result<(), Failure> {
+async fn run_list(
+    entity: &EntityType,
+    matches: &ArgMatches,
+    connection: &Connection,
+    output: &Output,
+) -> Result<(), Failure> {
+    let fields = many(matches, FIELDS);
+    let columns = if fields.is_empty() { output::usual_columns(entity) } else { output::columns(entity, &fields)? };
+    let wanted = ListOptions::default()
+        .filter(text(matches, FILTER).unwrap_or_default())
+        .order_by(text(matches, ORDER_BY).unwrap_or_default())
+        .read_mask(output::read_mask(entity, &fields));
     let client = connection.connect().await?;
-    let options = ListOptions::default()
-        .page_size(matches.get_one::<i32>(PAGE_SIZE).copied().unwrap_or_default())
-        .page_token(text(matches, PAGE_TOKEN).unwrap_or_default());
-    let mut pages = client.records(entity).pages(&connection.organization(), options);
-    let mut records = Vec::new();
-    let mut page_token = String::new();
-    while let Some(page) = pages.next().await? {
-        records.extend(page.records.iter().map(|record| output::record(entity, record)));
-        page_token = page.next_page_token;
-        if !matches.get_flag(ALL) {
-            break;
+    let mut pages = PageOptions::from_arg_matches(matches)?.begin();
+    while let Some(next) = pages.next() {
+        let mut options = wanted.clone().page_size(next.size).page_token(next.token);
+        if matches.get_flag(TOTAL) && !pages.has_total() {
+            options = options.with_total_size();
         }
+        let page = client.records(entity).list(&connection.organization(), options).await?;
+        let records = page.records.iter().map(|record| output::record_with(entity, record, &fields));
+        pages.take(records.collect(), page.next_page_token, page.total_size);
     }
-    let mut shown = Map::from_iter([(snake_case(&entity.options.collection), Json::Array(records))]);
-    if !page_token.is_empty() {
-        shown.insert("next_page_token".to_owned(), Json::String(page_token));
+    pages.show(&snake_case(&entity.options.collection), columns, output)
+}
+
+async fn run_delete(entity: &EntityType, matches: &ArgMatches, connection: &Connection) -> Result<(), Failure> {
+    let name = name(entity, matches, connection);
+    let consequence = format!("This deletes {name}, its encrypted attributes included, for good.");
+    let is_check = matches.get_flag(CHECK);
+    if !is_check {
+        Confirmation::from_arg_matches(matches)?.ask(&consequence)?;
     }
-    output::print(&Json::Object(shown))
+    let etag = text(matches, ETAG).unwrap_or_default();
+    connection.connect().await?.records(entity).delete_with(&name, etag, write_options(matches)).await?;
+    if !is_check {
+        output::notice(&format!("Deleted {name}"));
+    }
+    tell_of_check(matches);
+    Ok(())
 }
 
 fn given(matches: &ArgMatches) -> Given<'_> {
@@ -259,7 +311,11 @@ fn tell_of_check(matches: &ArgMatches) {
 }
 
 fn name(entity: &EntityType, matches: &ArgMatches, connection: &Connection) -> String {
-    connection.record_name(&entity.options.collection, text(matches, NAME).unwrap_or_default())
+    full_name(entity, text(matches, NAME).unwrap_or_default(), connection)
+}
+
+fn full_name(entity: &EntityType, name: &str, connection: &Connection) -> String {
+    connection.record_name(&entity.options.collection, name)
 }
 
 fn text<'a>(matches: &'a ArgMatches, id: &str) -> Option<&'a str> {
@@ -312,6 +368,7 @@ const SECRET: &str = "secret";
 const CLEAR: &str = "clear";
 const CHECK: &str = "check";
 const REQUEST_ID: &str = "request-id";
-const PAGE_SIZE: &str = "page-size";
-const PAGE_TOKEN: &str = "page-token";
-const ALL: &str = "all";
+const FILTER: &str = "filter";
+const ORDER_BY: &str = "order-by";
+const FIELDS: &str = "fields";
+const TOTAL: &str = "total";

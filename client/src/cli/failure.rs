@@ -2,7 +2,9 @@
 
 use std::{error::Error as _, io, process::ExitCode};
 
-use fieldseal_client::{Action, CallError, Error, ErrorReason, FieldViolation, Origin};
+use fieldseal_client::{Action, CallError, Error, ErrorReason, FieldViolation, Origin, SetupError};
+
+use super::output;
 
 /// Why a run failed.
 #[derive(Debug)]
@@ -11,17 +13,27 @@ pub(super) enum Failure {
     CommandLine(clap::Error),
     /// The command, or a file that it names, is wrong.
     Usage(String),
+    /// There is no connection to the server at `endpoint`.
+    Connecting { endpoint: String, error: Error },
     /// The call failed.
     Call(Error),
     /// The call succeeded, and what was wanted isn't in the answer.
     NoValue(String),
     /// The answer can't be written.
     Output(io::Error),
+    /// The person was asked, and doesn't want it.
+    Declined,
+    /// The person doesn't want to watch any longer. It was said already that the server goes on.
+    Detached,
 }
 
 impl Failure {
     pub(super) fn usage(text: impl Into<String>) -> Self {
         Self::Usage(text.into())
+    }
+
+    pub(super) fn connecting(endpoint: &str, error: Error) -> Self {
+        Self::Connecting { endpoint: endpoint.to_owned(), error }
     }
 
     /// Writes it to stderr and says what the run ends with.
@@ -32,13 +44,20 @@ impl Failure {
                 let _written = error.print();
                 return if error.use_stderr() { USAGE.into() } else { ExitCode::SUCCESS };
             }
-            Self::Usage(text) | Self::NoValue(text) => eprintln!("fieldseal: {text}"),
-            Self::Call(error) => describe(error).iter().for_each(|line| eprintln!("{line}")),
-            Self::Output(error) => eprintln!("fieldseal: the answer can't be written: {error}"),
+            Self::Usage(text) | Self::NoValue(text) => output::error(text),
+            Self::Connecting { endpoint, error } => output::error(&describe(error, Some(endpoint)).join("\n")),
+            Self::Call(error) => output::error(&describe(error, None).join("\n")),
+            Self::Output(error) => output::error(&format!("the answer can't be written: {error}")),
+            Self::Declined => output::error("nothing was done"),
+            Self::Detached => {}
         }
         match self {
-            Self::CommandLine(_) | Self::Usage(_) | Self::Call(Error::Setup(_)) => USAGE.into(),
-            Self::Call(_) | Self::NoValue(_) | Self::Output(_) => ExitCode::FAILURE,
+            Self::CommandLine(_) | Self::Usage(_) => USAGE.into(),
+            Self::Call(Error::Setup(_)) | Self::Connecting { error: Error::Setup(_), .. } => USAGE.into(),
+            Self::Connecting { .. } | Self::Call(_) | Self::NoValue(_) | Self::Output(_) | Self::Declined => {
+                ExitCode::FAILURE
+            }
+            Self::Detached => INTERRUPTED.into(),
         }
     }
 }
@@ -56,12 +75,19 @@ impl From<clap::Error> for Failure {
 }
 
 /// One line for what happened, one for each violation, one for what to do, one for the call's id.
-fn describe(error: &Error) -> Vec<String> {
-    let mut lines = vec![format!("fieldseal: {}", with_causes(error))];
+fn describe(error: &Error, endpoint: Option<&str>) -> Vec<String> {
+    let what = with_causes(error);
+    let mut lines = vec![what.clone()];
     lines.extend(error.field_violations().iter().map(violation_line));
-    if let Some(call) = error.call() {
-        lines.push(format!("  {}", advice(call)));
-        lines.extend(call.call_id().map(|id| format!("  call id: {id}")));
+    match error {
+        Error::Setup(setup) => lines.extend(setup_advice(setup).map(|advice| format!("  {advice}"))),
+        Error::Call(call) => {
+            lines.extend(endpoint.map(|endpoint| format!("  it was looked for at {endpoint}")));
+            lines.push(format!("  {}", advice(call, &what)));
+            lines.extend(call.call_id().map(|id| format!("  call id: {id}")));
+        }
+        // And whatever later versions add.
+        Error::Schema(_) | _ => {}
     }
     lines
 }
@@ -89,23 +115,96 @@ fn with_causes(error: &Error) -> String {
     text
 }
 
-/// What to do next.
-fn advice(error: &CallError) -> String {
+/// What to do next. `what`: what is said about the error and what is under it.
+fn advice(error: &CallError, what: &str) -> String {
     let general = general_advice(error.action());
     match error.origin() {
         Origin::Server => advice_by_reason(error),
-        Origin::NotConnected => "is the server there? --endpoint says where it is looked for".to_owned(),
-        Origin::TlsRefused => {
-            "check --ca, --cert and --key; --domain-name, if the server goes by another name".to_owned()
-        }
-        Origin::Broken => format!("{general}; if this goes on, the server may not accept your certificate"),
+        Origin::NotConnected => connection_advice(what).to_owned(),
+        Origin::TlsRefused => tls_advice(what).to_owned(),
+        Origin::Broken => format!("{general}; if this goes on, the server may not accept your certificate (--cert)"),
         Origin::TimedOut => format!("{general}; --timeout gives it longer"),
         Origin::Unreadable => "compare the versions of this client and the server".to_owned(),
     }
 }
 
+fn connection_advice(what: &str) -> &'static str {
+    let known: [(&[&str], &str); 3] = [
+        (&["dns error", "failed to lookup"], "nobody knows that name: check the host in --endpoint"),
+        (
+            &["eof", "reset by peer", "broken pipe"],
+            "something is there and hangs up: is it the right port in --endpoint?",
+        ),
+        (
+            &["timed out", "deadline has elapsed"],
+            "nothing answers there: check host and port in --endpoint, and the firewall",
+        ),
+    ];
+    let otherwise = "is the server running, and is this its port? --endpoint says where it is looked for; \
+                     `fieldseal-server dev` starts one to try";
+    advice_by_words(what, &known).unwrap_or(otherwise)
+}
+
+/// By the words of rustls, which no contract fixes; where none is found, all that it can be is listed.
+fn tls_advice(what: &str) -> &'static str {
+    let known: [(&[&str], &str); 7] = [
+        (
+            &["unknownissuer"],
+            "the server's certificate isn't from the CA in --ca: use the CA of this server, or another server",
+        ),
+        (
+            &["peer certificate: expired", "certificate expired: verification"],
+            "the server's certificate has expired, or this machine's clock is wrong: whoever runs the server has to renew it",
+        ),
+        (
+            &["notvalidforname", "not valid for name", "not valid for"],
+            "the server goes by another name: use that in --endpoint, or say it with --domain-name",
+        ),
+        (&["certificaterequired"], "the server wants to know who you are: --cert and --key, or --dev and --as"),
+        (&["alert: certificateexpired"], "your certificate has expired: ask for a new one, and give it with --cert"),
+        (
+            &["alert: unknownca", "alert: decrypterror", "alert: badcertificate", "alert: certificate"],
+            "the server doesn't accept your certificate: give one from a CA that it trusts with --cert and --key",
+        ),
+        (
+            &["invalidcontenttype", "corrupt message"],
+            "what answers there doesn't speak TLS: is it the right port in --endpoint?",
+        ),
+    ];
+    advice_by_words(what, &known)
+        .unwrap_or("check --ca, --cert and --key; --domain-name, if the server goes by another name")
+}
+
+fn advice_by_words(what: &str, known: &[(&[&str], &'static str)]) -> Option<&'static str> {
+    let what = what.to_lowercase();
+    known.iter().find(|(words, _)| words.iter().any(|word| what.contains(word))).map(|(_, advice)| *advice)
+}
+
+fn setup_advice(error: &SetupError) -> Option<&'static str> {
+    match error {
+        SetupError::FileUnreadable { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+            Some("check --ca, --cert and --key, or --dev and --as; `fieldseal profile show` tells what a profile says")
+        }
+        SetupError::FileUnreadable { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+            Some("you may not read it on this machine: ask its owner, or come with a certificate of your own")
+        }
+        SetupError::PemMissing { .. } => {
+            Some("PEM begins with -----BEGIN …; are --cert and --key the wrong way round?")
+        }
+        SetupError::Tls { .. } => Some("are --cert and --key of one another?"),
+        // These say what to do themselves.
+        SetupError::EndpointInvalid { .. }
+        | SetupError::PlaintextNotAllowed { .. }
+        | SetupError::PlaintextOverTls { .. }
+        | SetupError::CaMissing
+        | SetupError::FileUnreadable { .. }
+        | _ => None,
+    }
+}
+
 fn advice_by_reason(error: &CallError) -> String {
     let value = |key| error.metadata().get(key).map_or("?", String::as_str);
+    let general = || general_advice(error.action());
     match error.reason() {
         ErrorReason::HttpsRequired => {
             "use an https:// endpoint; think of what was sent in the clear as known".to_owned()
@@ -119,36 +218,47 @@ fn advice_by_reason(error: &CallError) -> String {
         ErrorReason::KeyAlreadyActive => {
             "there is nothing to restore; for another key: fieldseal key change".to_owned()
         }
+        ErrorReason::KeyValidation => "to have a key generated: fieldseal key change, without a key".to_owned(),
+        ErrorReason::KeyRestoreQuota => {
+            format!("{}; until then, look for the right key: `fieldseal key status` has its fingerprint", general())
+        }
         ErrorReason::SetKeyAlreadyRunning => "follow what runs: fieldseal key watch".to_owned(),
         ErrorReason::KeyRingDamaged => "restore the organization's database from a backup".to_owned(),
         ErrorReason::CellUnreadable => format!("set {} anew", value("attribute")),
+        ErrorReason::EncryptedAttribute => {
+            "an encrypted attribute can't be filtered or sorted by, nor customized: leave it out".to_owned()
+        }
         ErrorReason::EtagMismatch => "read the record again, then decide again".to_owned(),
         ErrorReason::PageTokenInvalid => "start from the first page".to_owned(),
         ErrorReason::FilterInvalid => format!("look at character {} of the filter, counted from 0", value("position")),
         ErrorReason::RequestIdReused => "draw a new request id for each request that isn't a repetition".to_owned(),
+        ErrorReason::NotFound => "check the name, and the organization (-o): `list` shows what there is".to_owned(),
+        ErrorReason::AlreadyExists => "choose another id, or change what is there: update".to_owned(),
+        ErrorReason::ReferenceInUse => "other records refer to it: change or delete those first".to_owned(),
         ErrorReason::PrivilegeMissing => {
             format!("ask for {} in the server's role bindings, or come as somebody else", value("privilege"))
         }
-        ErrorReason::IdentityRequired => "come with a valid certificate: --cert and --key".to_owned(),
-        ErrorReason::MethodUnknown => "compare the versions of this client and the server".to_owned(),
+        ErrorReason::IdentityRequired => {
+            "come with a valid certificate: --cert and --key, or --dev and --as".to_owned()
+        }
+        ErrorReason::MethodUnknown | ErrorReason::MessageInvalid => {
+            "compare the versions of this client and the server: fieldseal version".to_owned()
+        }
+        ErrorReason::MessageTooLarge => "give shorter values, or a smaller --page-size".to_owned(),
+        ErrorReason::AuditUnavailable | ErrorReason::StoreUnavailable => {
+            format!(
+                "{}; if this goes on, whoever runs the server finds the cause in its log, under the call id",
+                general()
+            )
+        }
+        ErrorReason::DeadlineExceeded => format!("{}; --timeout gives it longer", general()),
         ErrorReason::Internal => "report it, with the call id".to_owned(),
         ErrorReason::Unspecified
         | ErrorReason::KeyChangeQuota
-        | ErrorReason::KeyRestoreQuota
-        | ErrorReason::KeyValidation
-        | ErrorReason::AuditUnavailable
-        | ErrorReason::EncryptedAttribute
         | ErrorReason::FieldInvalid
-        | ErrorReason::NotFound
-        | ErrorReason::AlreadyExists
-        | ErrorReason::ReferenceInUse
-        | ErrorReason::StoreUnavailable
         | ErrorReason::OutcomeUnknown
-        | ErrorReason::MessageInvalid
-        | ErrorReason::MessageTooLarge
-        | ErrorReason::DeadlineExceeded
         | ErrorReason::Cancelled
-        | ErrorReason::ShuttingDown => general_advice(error.action()),
+        | ErrorReason::ShuttingDown => general(),
     }
 }
 
@@ -167,31 +277,51 @@ fn general_advice(action: Action) -> String {
 /// The exit code of a command that was wrong; clap's own.
 const USAGE: u8 = 2;
 
+/// What shells say about a program that Ctrl-C ended.
+const INTERRUPTED: u8 = 130;
+
 #[cfg(test)]
 mod tests {
     use fieldseal_client::Client;
 
     use super::*;
 
+    fn connecting(setup: fieldseal_client::ClientBuilder, endpoint: &str) -> Vec<String> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        describe(&runtime.block_on(setup.connect()).unwrap_err(), Some(endpoint))
+    }
+
     #[test]
     fn an_error_says_what_happened_once_and_what_is_under_it() {
-        let setup = Client::builder("https://127.0.0.1").ca_file("/nowhere/ca.pem");
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let error = runtime.block_on(setup.connect()).unwrap_err();
-        assert_eq!(
-            describe(&error),
-            ["fieldseal: the CA file /nowhere/ca.pem can't be read: No such file or directory (os error 2)"]
-        );
+        let endpoint = "https://127.0.0.1";
+        let lines = connecting(Client::builder(endpoint).ca_file("/nowhere/ca.pem"), endpoint);
+        assert_eq!(lines[0], "the CA file /nowhere/ca.pem can't be read: No such file or directory (os error 2)");
+        assert!(lines[1].contains("--ca"), "{lines:?}");
     }
 
     #[test]
     fn a_server_that_is_not_there_reads_well() {
-        let setup = Client::builder("http://127.0.0.1:1").plaintext();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let error = runtime.block_on(setup.connect()).unwrap_err();
-        let lines = describe(&error);
-        assert!(lines[0].starts_with("fieldseal: the server can't be reached: "), "{lines:?}");
+        let endpoint = "http://127.0.0.1:1";
+        let lines = connecting(Client::builder(endpoint).plaintext(), endpoint);
+        assert!(lines[0].starts_with("the server can't be reached: "), "{lines:?}");
         assert!(lines[0].contains("refused"), "{lines:?}");
-        assert!(lines[1].contains("--endpoint"), "{lines:?}");
+        assert_eq!(lines[1], "  it was looked for at http://127.0.0.1:1");
+        assert!(lines[2].contains("--endpoint"), "{lines:?}");
+    }
+
+    #[test]
+    fn what_tls_says_is_told_in_words_of_ours() {
+        for (what, advice) in [
+            ("invalid peer certificate: UnknownIssuer", "--ca"),
+            ("invalid peer certificate: Expired", "renew"),
+            ("invalid peer certificate: NotValidForName", "--domain-name"),
+            ("received fatal alert: CertificateRequired", "--dev and --as"),
+            ("received fatal alert: CertificateExpired", "your certificate has expired"),
+            ("received fatal alert: UnknownCA", "doesn't accept your certificate"),
+            ("received corrupt message of type InvalidContentType", "doesn't speak TLS"),
+            ("something new", "check --ca, --cert and --key"),
+        ] {
+            assert!(tls_advice(what).contains(advice), "{what}: {}", tls_advice(what));
+        }
     }
 }

@@ -3,25 +3,33 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use fieldseal_client::{
-    Action, Client, ExposeSecret as _, GENERATED_KEY_BITS, KeyOperation, SecretString, generate_key_text,
-    v1::Reencryption, v1::reencryption::State,
-};
+use fieldseal_client::{Action, Client, ExposeSecret as _, KeyOperation, generate_key_text, v1::Reencryption};
 use serde_json::{Value, json};
 
 use super::{
+    confirmation::{Confirmation, is_interactive},
     connection::Connection,
     failure::Failure,
-    output,
+    output::{self, Format, Output},
+    progress,
     secret_input::{Secrets, Source, into_text},
+    strength::Strength,
 };
 
 /// The commands under `key`.
 #[derive(Subcommand)]
 pub(super) enum KeyCommand {
     /// Show whether data encryption is active, with which key, and how far a re-encryption is.
+    #[command(after_help = "\
+Examples:
+  fieldseal key status
+  fieldseal key status -o contoso --output json")]
     Status,
     /// Show the encryption key, to keep it somewhere safe. The audit trail records it.
+    #[command(after_help = "\
+Examples:
+  fieldseal key show
+  fieldseal key show --raw | pass insert --multiline fieldseal/default")]
     Show {
         /// Print the text of the key only, without a line break, for a program.
         #[arg(long)]
@@ -33,9 +41,13 @@ Unless told otherwise, a key is generated and shown once. Keep it safe, apart fr
 without it a copy of the database is of no use, and whoever has both can read everything.
 
 Examples:
-  fieldseal key change --wait
-  fieldseal key change --prompt
+  fieldseal key change
+  fieldseal key change --prompt --no-wait
+  fieldseal key change --output json >new-key.json
   pass show fieldseal/contoso | fieldseal key change --stdin -o contoso
+
+At a terminal it asks before it changes anything, and follows the re-encryption; Ctrl-C ends the watching only.
+Elsewhere it does neither, unless --wait says so.
 
 Of a file and of stdin, exactly one line break at the end is left out; everything else is the key.")]
     Change(ChangeArguments),
@@ -50,6 +62,12 @@ Examples:
 Of a file and of stdin, exactly one line break at the end is left out; everything else is the key.")]
     Restore(RestoreArguments),
     /// Follow a re-encryption until it ends.
+    ///
+    /// Ctrl-C ends the watching, with exit code 130; the server goes on.
+    #[command(after_help = "\
+Examples:
+  fieldseal key watch
+  fieldseal key watch --output json >last.json")]
     Watch,
 }
 
@@ -68,9 +86,14 @@ pub(super) struct ChangeArguments {
     /// Only find out whether it would be possible.
     #[arg(long)]
     check: bool,
-    /// Follow the re-encryption until it ends.
+    /// Follow the re-encryption until it ends; a terminal has that anyway.
     #[arg(long, conflicts_with = "check")]
     wait: bool,
+    /// Don't follow the re-encryption.
+    #[arg(long, conflicts_with = "wait")]
+    no_wait: bool,
+    #[command(flatten)]
+    confirmation: Confirmation,
 }
 
 /// What `key restore` takes.
@@ -93,20 +116,21 @@ pub(super) struct RestoreArguments {
 pub(super) async fn run(
     command: KeyCommand,
     connection: &Connection,
+    output: &Output,
     secrets: &mut dyn Secrets,
 ) -> Result<(), Failure> {
     match command {
-        KeyCommand::Status => status(connection).await,
-        KeyCommand::Show { raw } => show(connection, raw).await,
-        KeyCommand::Change(arguments) => change(&arguments, connection, secrets).await,
-        KeyCommand::Restore(arguments) => restore(&arguments, connection, secrets).await,
-        KeyCommand::Watch => watch(&connection.connect().await?, connection).await,
+        KeyCommand::Status => status(connection, output).await,
+        KeyCommand::Show { raw } => show(connection, output, raw).await,
+        KeyCommand::Change(arguments) => change(&arguments, connection, output, secrets).await,
+        KeyCommand::Restore(arguments) => restore(&arguments, connection, output, secrets).await,
+        KeyCommand::Watch => watch(&connection.connect().await?, connection, output).await,
     }
 }
 
-async fn status(connection: &Connection) -> Result<(), Failure> {
+async fn status(connection: &Connection, output: &Output) -> Result<(), Failure> {
     let status = connection.connect().await?.is_data_encryption_active(connection.organization()).await?;
-    output::print(&output::message("IsDataEncryptionActiveResponse", &status))?;
+    output.answer(&output::message("IsDataEncryptionActiveResponse", &status))?;
     if !status.is_active {
         output::notice(&match status.fingerprint.as_str() {
             "" => "Data encryption is inactive: the key ring is missing or damaged.".to_owned(),
@@ -116,18 +140,19 @@ async fn status(connection: &Connection) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn show(connection: &Connection, is_raw: bool) -> Result<(), Failure> {
+async fn show(connection: &Connection, output: &Output, is_raw: bool) -> Result<(), Failure> {
     let key = connection.connect().await?.retrieve_data_encryption_key(connection.organization()).await?;
     let text = key.encryption_key.expose_secret();
     if is_raw {
         return output::print_bytes(text.as_bytes());
     }
-    output::print(&json!({ "encryption_key": text, "fingerprint": key.fingerprint }))
+    output.answer(&json!({ "encryption_key": text, "fingerprint": key.fingerprint }))
 }
 
 async fn change(
     arguments: &ChangeArguments,
     connection: &Connection,
+    output: &Output,
     secrets: &mut dyn Secrets,
 ) -> Result<(), Failure> {
     let source = match (&arguments.file, arguments.stdin, arguments.prompt) {
@@ -141,7 +166,12 @@ async fn change(
         None => generate_key_text(),
     };
     if source.is_some() {
-        output::notice(&strength(&key));
+        let strength = Strength::of(&key);
+        if strength.is_weak() { output::warning(&strength.describe()) } else { output::notice(&strength.describe()) }
+    }
+    if !arguments.check {
+        // Where nobody can be asked it goes on: nothing is lost, since a generated key is shown and the former one is known.
+        arguments.confirmation.ask_if_possible(&consequence(&connection.organization(), source.is_none()))?;
     }
 
     let client = connection.connect().await?;
@@ -155,28 +185,37 @@ async fn change(
         })?;
     let mut answer = output::message("SetDataEncryptionKeyResponse", &set);
     if arguments.check {
-        output::print(&answer)?;
+        output.answer(&answer)?;
         output::notice("The change is possible. Nothing was changed.");
         return Ok(());
     }
     if let (None, Some(answer)) = (&source, answer.as_object_mut()) {
         answer.insert("encryption_key".to_owned(), Value::String(key.expose_secret().to_owned()));
     }
-    output::print(&answer)?;
+    output.answer(&answer)?;
     output::notice(
         "The key is changed. Keep it safe, apart from the database: a copy of the database is of no use without it.\n\
          Keep the former key for as long as you keep older copies.",
     );
-    if arguments.wait {
-        return watch(&client, connection).await;
+    if arguments.wait || (is_interactive() && !arguments.no_wait) {
+        return watch(&client, connection, output).await;
     }
     output::notice("Stored values are encrypted anew in the background: fieldseal key watch");
     Ok(())
 }
 
+fn consequence(organization: &str, is_generated: bool) -> String {
+    let key = if is_generated { "a new key, which is generated and shown once" } else { "the key given" };
+    format!(
+        "This changes the encryption key of {organization} to {key}.\n\
+         All stored values are encrypted anew in the background. From then on, the former key opens older copies only."
+    )
+}
+
 async fn restore(
     arguments: &RestoreArguments,
     connection: &Connection,
+    output: &Output,
     secrets: &mut dyn Secrets,
 ) -> Result<(), Failure> {
     let source = match (&arguments.file, arguments.stdin) {
@@ -188,61 +227,22 @@ async fn restore(
     let client = connection.connect().await?;
     let set =
         client.set_data_encryption_key(connection.organization(), &key, KeyOperation::Restore, arguments.check).await?;
-    output::print(&output::message("SetDataEncryptionKeyResponse", &set))?;
+    output.answer(&output::message("SetDataEncryptionKeyResponse", &set))?;
     if arguments.check {
         output::notice("The key is the right one. Nothing was changed.");
         return Ok(());
     }
     output::notice("Data encryption is active.");
-    if arguments.wait { watch(&client, connection).await } else { Ok(()) }
+    if arguments.wait { watch(&client, connection, output).await } else { Ok(()) }
 }
 
-/// A line a message on stderr, and the last message on stdout.
-async fn watch(client: &Client, connection: &Connection) -> Result<(), Failure> {
-    let mut stream = client.watch_reencryption(connection.organization()).await?;
-    let mut last = None;
-    while let Some(progress) = stream.next().await? {
-        output::notice(&describe(&progress));
-        last = Some(progress);
+/// Progress on stderr, and for programs the last message on stdout. People have read it already.
+async fn watch(client: &Client, connection: &Connection, output: &Output) -> Result<(), Failure> {
+    let last: Option<Reencryption> = progress::follow(client, &connection.organization()).await?;
+    match (last, output.format()) {
+        (Some(last), Format::Json | Format::Name) => output.answer(&output::message("Reencryption", &last)),
+        (Some(_) | None, _) => Ok(()),
     }
-    last.map_or(Ok(()), |last| output::print(&output::message("Reencryption", &last)))
-}
-
-fn describe(progress: &Reencryption) -> String {
-    let Reencryption { cells_total, cells_done, cells_unreadable, cells_per_second, .. } = progress;
-    let cells = format!("{cells_done} of {cells_total} cells");
-    match progress.state() {
-        State::None => "There has been no re-encryption: the key was never changed.".to_owned(),
-        State::Waiting => format!("Waiting for the key to be restored: {cells}"),
-        State::Running => format!("Running: {cells}, {cells_per_second:.0} a second"),
-        State::Finishing => format!("Finishing: {cells}"),
-        State::Done => format!("Done: {cells}"),
-        State::DoneWithUnreadableCells => format!("Done: {cells}, and {cells_unreadable} that no key here opens"),
-        State::Unspecified => format!("In a state that this client doesn't know: {cells}"),
-    }
-}
-
-/// What a typed key is worth at best: as if each of its characters had been drawn at random from the kinds it uses.
-fn strength(key: &SecretString) -> String {
-    let bits = strength_bits_max(key.expose_secret());
-    format!(
-        "This key is worth {bits} bits at the very most, and far fewer if it is words or a pattern; a generated one has \
-         {GENERATED_KEY_BITS}."
-    )
-}
-
-fn strength_bits_max(text: &str) -> u32 {
-    type Kind = (fn(char) -> bool, f64);
-    let kinds: [Kind; 5] = [
-        (|character| character.is_ascii_lowercase(), 26.0),
-        (|character| character.is_ascii_uppercase(), 26.0),
-        (|character| character.is_ascii_digit(), 10.0),
-        (|character| character == ' ' || character.is_ascii_punctuation(), 33.0),
-        // Whoever types other letters mostly draws them from one script.
-        (|character| !character.is_ascii(), 100.0),
-    ];
-    let alphabet: f64 = kinds.iter().filter(|(is_kind, _)| text.chars().any(is_kind)).map(|(_, size)| size).sum();
-    text.chars().map(|_| alphabet.log2()).sum::<f64>().floor() as u32
 }
 
 #[cfg(test)]
@@ -250,20 +250,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_strength_of_a_typed_key_is_never_flattered() {
-        assert_eq!(strength_bits_max(""), 0);
-        assert_eq!(strength_bits_max("abcdefgh1!"), 61);
-        assert_eq!(strength_bits_max("aaaaaaaaaa"), 47);
-        assert!(!strength(&"canary-1234".into()).contains("canary"));
-        let generated = generate_key_text();
-        assert!(strength_bits_max(generated.expose_secret()) as usize > GENERATED_KEY_BITS);
-    }
-
-    #[test]
-    fn progress_reads_as_a_line() {
-        let mut progress =
-            Reencryption { cells_total: 5_000, cells_done: 1_200, cells_per_second: 799.6, ..Default::default() };
-        progress.set_state(State::Running);
-        assert_eq!(describe(&progress), "Running: 1200 of 5000 cells, 800 a second");
+    fn a_person_is_told_what_a_change_does() {
+        let generated = consequence("organizations/contoso", true);
+        assert!(generated.contains("organizations/contoso") && generated.contains("generated"), "{generated}");
+        assert!(consequence("organizations/contoso", false).contains("the key given"));
     }
 }

@@ -1,12 +1,12 @@
 //! `org`: the organizations of a deployment.
 
 use clap::Subcommand;
-use serde_json::{Value, json};
 
 use super::{
     connection::{Connection, organization_name},
     failure::Failure,
-    output,
+    output::{self, Column, Output},
+    pages::PageOptions,
 };
 
 /// The commands under `org`.
@@ -23,53 +23,44 @@ Example:
         id: String,
     },
     /// Show one organization.
+    #[command(after_help = "Examples:\n  fieldseal org get\n  fieldseal org get contoso")]
     Get {
         /// Which one. Default: that of --organization.
         #[arg(value_name = "NAME")]
         name: Option<String>,
     },
     /// List the organizations that you may see.
+    #[command(after_help = "\
+Examples:
+  fieldseal org list --all
+  fieldseal org list --all --output name")]
     List {
-        /// How many at most; the server decides if it isn't said.
-        #[arg(long, value_name = "NUMBER", default_value_t = 0, hide_default_value = true)]
-        page_size: i32,
-        /// The next_page_token of the page before.
-        #[arg(long, value_name = "TOKEN", default_value = "", hide_default_value = true, conflicts_with = "all")]
-        page_token: String,
-        /// All pages.
-        #[arg(long)]
-        all: bool,
+        #[command(flatten)]
+        page: PageOptions,
     },
 }
 
-pub(super) async fn run(command: OrganizationCommand, connection: &Connection) -> Result<(), Failure> {
+pub(super) async fn run(command: OrganizationCommand, connection: &Connection, output: &Output) -> Result<(), Failure> {
     let client = connection.connect().await?;
     match command {
         OrganizationCommand::Create { id } => {
             let created = client.create_organization(id).await?;
-            output::print(&output::message("Organization", &created))?;
+            output.named(&output::message("Organization", &created))?;
             output::notice("Its encryption key was generated: fetch it with `fieldseal key show` and keep it safe.");
             Ok(())
         }
         OrganizationCommand::Get { name } => {
             let name = name.map_or_else(|| connection.organization(), |name| organization_name(&name));
-            output::print(&output::message("Organization", &client.get_organization(name).await?))
+            output.named(&output::message("Organization", &client.get_organization(name).await?))
         }
-        OrganizationCommand::List { page_size, mut page_token, all } => {
-            let mut organizations = Vec::new();
-            loop {
-                let page = client.list_organizations(page_size, page_token).await?;
-                organizations.extend(page.records.iter().map(|record| output::message("Organization", record)));
-                page_token = page.next_page_token;
-                if !all || page_token.is_empty() {
-                    break;
-                }
+        OrganizationCommand::List { page } => {
+            let mut pages = page.begin();
+            while let Some(next) = pages.next() {
+                let page = client.list_organizations(next.size, next.token).await?;
+                let records = page.records.iter().map(|record| output::message("Organization", record));
+                pages.take(records.collect(), page.next_page_token, None);
             }
-            let mut shown = json!({ "organizations": organizations });
-            if let (false, Some(shown)) = (page_token.is_empty(), shown.as_object_mut()) {
-                shown.insert("next_page_token".to_owned(), Value::String(page_token));
-            }
-            output::print(&shown)
+            pages.show("organizations", ["name", "create_time"].map(Column::of).into(), output)
         }
     }
 }

@@ -1,30 +1,176 @@
-//! Answers as JSON, in the mapping of proto3 with the contract's own field names.
+//! How answers are shown: tables for people, JSON for programs, bare names for scripts.
 //!
-//! In records an encrypted attribute is there and null, so that nobody wonders where it is; any other attribute without a value is
-//! left out, as proto3 has it.
+//! JSON is the mapping of proto3 with the contract's own field names. In records an encrypted attribute is there and null, so that nobody
+//! wonders where it is; any other attribute without a value is left out, as proto3 has it. Answers go to stdout, words to stderr.
 
-use std::io::{self, Write as _};
+use std::{
+    io::{self, IsTerminal as _, Write as _},
+    iter,
+};
 
+use clap::{Args, ValueEnum};
 use fieldseal_client::{EntityType, built_in_pool};
 use prost::Message;
-use prost_reflect::{DynamicMessage, SerializeOptions};
+use prost_reflect::{DynamicMessage, Kind, SerializeOptions};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use terminal_size::{Width, terminal_size_of};
 use zeroize::Zeroizing;
 
-use super::failure::Failure;
+use super::{
+    color::{ERROR, WARNING},
+    failure::Failure,
+    record::short_enum_name,
+    table,
+};
 
-/// Prints a value to stdout.
-pub(super) fn print(value: &Value) -> Result<(), Failure> {
+/// The option that says how answers are shown.
+#[derive(Args)]
+#[command(next_help_heading = "Output")]
+pub(super) struct OutputOptions {
+    /// How to show the answer. Default: the profile's; else a table on a terminal, and JSON elsewhere.
+    #[arg(long, global = true, env = "FIELDSEAL_OUTPUT", value_name = "FORMAT", value_enum)]
+    pub(super) output: Option<Format>,
+}
+
+/// The ways to show an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Format {
+    /// For people: a table of records, a list of one record's attributes.
+    Table,
+    /// For programs: the contract's own JSON.
+    Json,
+    /// For scripts: the name of each record, a line each. Answers that aren't records are shown as JSON.
+    Name,
+}
+
+/// Shows answers, in the one way that was decided for this run.
+pub(super) struct Output {
+    format: Format,
+    /// Of the terminal, in columns.
+    width: Option<u16>,
+}
+
+/// A page of records to show, or several in a row.
+pub(super) struct Listed<'a> {
+    /// What the contract calls them in answers: `email_server_profiles`.
+    pub(super) collection: &'a str,
+    /// In JSON.
+    pub(super) records: Vec<Value>,
+    /// What a table shows of each.
+    pub(super) columns: Vec<Column>,
+    /// Whatever else the answer has, for JSON.
+    pub(super) more: Map<String, Value>,
+}
+
+/// A column of a table of records.
+pub(super) struct Column {
+    pub(super) heading: String,
+    pub(super) value: Box<dyn Fn(&Value) -> String>,
+}
+
+impl Column {
+    /// A field that is shown as it is.
+    pub(super) fn of(name: &'static str) -> Self {
+        let value = move |record: &Value| table::text(name, record.get(name).unwrap_or(&Value::Null));
+        Self { heading: name.to_owned(), value: Box::new(value) }
+    }
+}
+
+impl Output {
+    /// `asked`: what the option, or the profile, says.
+    pub(super) fn new(asked: Option<Format>) -> Self {
+        let stdout = io::stdout();
+        let usual = if stdout.is_terminal() { Format::Table } else { Format::Json };
+        Self { format: asked.unwrap_or(usual), width: terminal_size_of(&stdout).map(|(Width(columns), _)| columns) }
+    }
+
+    pub(super) fn format(&self) -> Format {
+        self.format
+    }
+
+    /// Shows an answer that isn't a record.
+    pub(super) fn answer(&self, answer: &Value) -> Result<(), Failure> {
+        match self.format {
+            Format::Table => print_lines(&table::fields(&table::flat(answer), self.width)),
+            Format::Json | Format::Name => print_json(answer),
+        }
+    }
+
+    /// Shows values by their names, exactly, in the same order.
+    pub(super) fn values(&self, values: Map<String, Value>) -> Result<(), Failure> {
+        if self.format != Format::Table {
+            return print_json(&Value::Object(values));
+        }
+        let shown = |value: &Value| value.as_str().unwrap_or("(not set)").to_owned();
+        let fields: Vec<(String, String)> = values.iter().map(|(name, value)| (name.clone(), shown(value))).collect();
+        print_lines(&table::fields(&fields, self.width))
+    }
+
+    /// Shows a message that has a name, and isn't a record of an entity.
+    pub(super) fn named(&self, message: &Value) -> Result<(), Failure> {
+        match self.format {
+            Format::Name => print_lines(text_of(message, "name")),
+            Format::Table | Format::Json => self.answer(message),
+        }
+    }
+
+    /// Shows a record of an entity.
+    pub(super) fn record(&self, entity: &EntityType, record: &DynamicMessage) -> Result<(), Failure> {
+        let record = self::record(entity, record);
+        match self.format {
+            Format::Table => print_lines(&table::fields(&fields(entity, &record), self.width)),
+            Format::Json | Format::Name => self.named(&record),
+        }
+    }
+
+    /// Shows several records.
+    pub(super) fn list(&self, listed: Listed<'_>) -> Result<(), Failure> {
+        let Listed { collection, records, columns, more } = listed;
+        match self.format {
+            Format::Table if records.is_empty() => {
+                notice(&format!("There are no {} here.", collection.replace('_', " ")));
+                Ok(())
+            }
+            Format::Table => {
+                let headings: Vec<&str> = columns.iter().map(|column| column.heading.as_str()).collect();
+                let row = |record| columns.iter().map(|column| (column.value)(record)).collect();
+                let rows: Vec<Vec<String>> = records.iter().map(row).collect();
+                print_lines(&table::rows(&headings, &rows, self.width))
+            }
+            Format::Name => records.iter().try_for_each(|record| print_lines(text_of(record, "name"))),
+            Format::Json => {
+                let records = (collection.to_owned(), Value::Array(records));
+                print_json(&Value::Object(iter::once(records).chain(more).collect()))
+            }
+        }
+    }
+}
+
+/// Prints a value to stdout, as JSON.
+fn print_json(value: &Value) -> Result<(), Failure> {
     // Wiped, because a value may be an encryption key.
     let mut text = Zeroizing::new(serde_json::to_vec_pretty(value).map_err(|error| Failure::Output(error.into()))?);
     text.push(b'\n');
     print_bytes(&text)
 }
 
-/// Prints bytes to stdout as they are. A reader that has left, such as `head`, is no failure.
+/// Prints lines to stdout, with colours where they belong.
+fn print_lines(text: &str) -> Result<(), Failure> {
+    let mut stdout = anstream::stdout().lock();
+    unless_nobody_reads(writeln!(stdout, "{text}").and_then(|()| stdout.flush()))
+}
+
+/// Prints bytes to stdout as they are.
 pub(super) fn print_bytes(bytes: &[u8]) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
-    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+    unless_nobody_reads(stdout.write_all(bytes).and_then(|()| stdout.flush()))
+}
+
+/// A reader that has left, such as `head`, is no failure.
+fn unless_nobody_reads(written: io::Result<()>) -> Result<(), Failure> {
+    match written {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::Output(error)),
         Ok(()) | Err(_) => Ok(()),
     }
@@ -32,7 +178,22 @@ pub(super) fn print_bytes(bytes: &[u8]) -> Result<(), Failure> {
 
 /// Says something to the person, on stderr.
 pub(super) fn notice(text: &str) {
-    eprintln!("{text}");
+    anstream::eprintln!("{text}");
+}
+
+/// Says something that the person should think about, on stderr.
+pub(super) fn warning(text: &str) {
+    anstream::eprintln!("{WARNING}Careful:{WARNING:#} {text}");
+}
+
+/// Says what went wrong, on stderr.
+pub(super) fn error(text: &str) {
+    anstream::eprintln!("{ERROR}fieldseal:{ERROR:#} {text}");
+}
+
+/// Asks, on stderr; the answer is awaited on the same line.
+pub(super) fn question(text: &str) {
+    anstream::eprint!("{text}");
 }
 
 /// A generated message of the contract, its false and zero fields included.
@@ -57,10 +218,107 @@ pub(super) fn record(entity: &EntityType, record: &DynamicMessage) -> Value {
     Value::Object(fields.collect())
 }
 
+/// The same with these fields only, and its name. None: all of them.
+pub(super) fn record_with(entity: &EntityType, record: &DynamicMessage, fields: &[&str]) -> Value {
+    let mut shown = self::record(entity, record);
+    if let (false, Some(values)) = (fields.is_empty(), shown.as_object_mut()) {
+        let reports = |name: &str| {
+            entity.attribute(name).is_some_and(|attribute| fields.contains(&attribute.options.reports_set.as_str()))
+        };
+        values.retain(|name, _| name == NAME || fields.contains(&name.as_str()) || reports(name));
+    }
+    shown
+}
+
+/// What to ask for to show these fields: of an encrypted one, whether it is set.
+pub(super) fn read_mask(entity: &EntityType, fields: &[&str]) -> Vec<String> {
+    let asked = |field: &&str| match entity.attribute(field) {
+        Some(attribute) if attribute.options.encrypted => {
+            entity.reporter(field).map_or_else(|| NAME.to_owned(), |reporter| reporter.name().to_owned())
+        }
+        _ if *field == ID => NAME.to_owned(),
+        _ => (*field).to_owned(),
+    };
+    let mut paths: Vec<String> = fields.iter().map(asked).collect();
+    paths.sort_unstable();
+    paths.dedup();
+    paths
+}
+
+/// What a table shows of a record unless told otherwise: its id, the first attributes, and which secrets it has.
+pub(super) fn usual_columns(entity: &EntityType) -> Vec<Column> {
+    let plain = entity.attributes.iter().filter(|attribute| {
+        let options = &attribute.options;
+        !options.encrypted && !options.output_only && options.reports_set.is_empty() && options.reference.is_none()
+    });
+    let plain = plain.take(PLAIN_COLUMNS).map(|attribute| attribute.name());
+    let names: Vec<&str> = iter::once(ID).chain(plain).chain(entity.encrypted()).collect();
+    names.into_iter().map(|name| entity_column(entity, name)).collect()
+}
+
+/// The columns of these names: of attributes, and of the fields that every record has.
+pub(super) fn columns(entity: &EntityType, names: &[&str]) -> Result<Vec<Column>, Failure> {
+    let is_known = |name: &str| name == ID || entity.message.get_field_by_name(name).is_some();
+    if let Some(unknown) = names.iter().find(|name| !is_known(name)) {
+        let known: Vec<String> = entity.message.fields().map(|field| field.name().to_owned()).collect();
+        return Err(Failure::usage(format!("there is no field {unknown:?}; there are id, {}", known.join(", "))));
+    }
+    Ok(names.iter().map(|name| entity_column(entity, name)).collect())
+}
+
+fn entity_column(entity: &EntityType, name: &str) -> Column {
+    let heading = name.to_owned();
+    if name == ID {
+        return Column { heading, value: Box::new(|record| id_of(record).to_owned()) };
+    }
+    let (entity, name) = (entity.clone(), name.to_owned());
+    Column { heading, value: Box::new(move |record| shown(&entity, record, &name)) }
+}
+
+/// The attributes of a record that have a value, and the encrypted ones with whether they have.
+fn fields(entity: &EntityType, record: &Value) -> Vec<(String, String)> {
+    let Value::Object(values) = record else { return Vec::new() };
+    let reports_set =
+        |name: &str| entity.attribute(name).is_some_and(|attribute| !attribute.options.reports_set.is_empty());
+    let names = values.keys().filter(|name| !reports_set(name));
+    names.map(|name| (name.clone(), shown(entity, record, name))).collect()
+}
+
+/// A value as a person reads it: of an encrypted attribute, whether it is set.
+fn shown(entity: &EntityType, record: &Value, name: &str) -> String {
+    let value = record.get(name).unwrap_or(&Value::Null);
+    let Some(attribute) = entity.attribute(name) else { return table::text(name, value) };
+    if attribute.options.encrypted {
+        let is_set = entity.reporter(name).and_then(|reports| record.get(reports.name())).and_then(Value::as_bool);
+        return is_set.map_or("", |is_set| if is_set { "set" } else { "not set" }).to_owned();
+    }
+    match (attribute.field.kind(), value.as_str()) {
+        (Kind::Enum(kind), Some(full)) => short_enum_name(&kind, full),
+        (Kind::Message(_), Some(time)) => table::time(time),
+        _ => table::text(name, value),
+    }
+}
+
+/// The last part of a record's name.
+fn id_of(record: &Value) -> &str {
+    let name = text_of(record, "name");
+    name.rsplit_once('/').map_or(name, |(_, id)| id)
+}
+
+fn text_of<'a>(value: &'a Value, field: &str) -> &'a str {
+    value.get(field).and_then(Value::as_str).unwrap_or_default()
+}
+
 fn json(message: &DynamicMessage, skip_default_fields: bool) -> Value {
     let options = SerializeOptions::new().use_proto_field_name(true).skip_default_fields(skip_default_fields);
     message.serialize_with_options(serde_json::value::Serializer, &options).expect("every message has a JSON form")
 }
+
+const ID: &str = "id";
+const NAME: &str = "name";
+
+/// How many attributes fit beside an id.
+const PLAIN_COLUMNS: usize = 3;
 
 #[cfg(test)]
 mod tests {

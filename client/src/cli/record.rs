@@ -215,6 +215,7 @@ fn secret_source<'a>(entity: &'a EntityType, given: &str) -> Result<(&'a Attribu
         None => Source::PromptTwice,
         Some((_, Some(file))) if !file.is_empty() => Source::File(PathBuf::from(file)),
         Some(("-", None)) => Source::Stdin,
+        Some(("prompt", None)) => Source::PromptTwice,
         Some(_) => {
             return Err(Failure::usage(format!(
                 "--secret {name} takes no value: a command line is the wrong place for it. It is asked for, or comes from \
@@ -256,7 +257,12 @@ fn no_attribute(entity: &EntityType, name: &str) -> Failure {
 /// The values of an option set, as short as they are unambiguous: `server_side_sync`.
 pub(super) fn enum_names(kind: &EnumDescriptor) -> Vec<String> {
     let chosen = kind.values().filter(|value| value.number() != 0);
-    chosen.map(|value| value.name().trim_start_matches(&enum_prefix(kind)).to_ascii_lowercase()).collect()
+    chosen.map(|value| short_enum_name(kind, value.name())).collect()
+}
+
+/// A value's full name as short as it is unambiguous.
+pub(super) fn short_enum_name(kind: &EnumDescriptor, full: &str) -> String {
+    full.strip_prefix(&enum_prefix(kind)).unwrap_or(full).to_ascii_lowercase()
 }
 
 /// The full name of a value that was given in full or short.
@@ -381,6 +387,7 @@ mod tests {
         let entity = mailbox();
         let source = |given| secret_source(&entity, given).map(|(_, source)| source);
         assert_eq!(source("password").ok(), Some(Source::PromptTwice));
+        assert_eq!(source("password=prompt").ok(), Some(Source::PromptTwice));
         assert_eq!(source("password=@p.txt").ok(), Some(Source::File("p.txt".into())));
         assert_eq!(source("password=-").ok(), Some(Source::Stdin));
         assert!(source("password=").is_err() && source("password=@").is_err());

@@ -6,7 +6,11 @@ use clap::{Arg, ArgAction, ArgMatches, Command, builder::PossibleValuesParser};
 use fieldseal_client::{EntityType, SecretValue, v1};
 use serde_json::{Map, Value};
 
-use super::{connection::Connection, failure::Failure, output};
+use super::{
+    connection::Connection,
+    failure::Failure,
+    output::{self, Output},
+};
 
 /// The command, for the records of one entity or, with full names, of any.
 pub(super) fn command(command: Command, entity: Option<&EntityType>) -> Command {
@@ -16,15 +20,28 @@ pub(super) fn command(command: Command, entity: Option<&EntityType>) -> Command 
         .action(ArgAction::Append)
         .required(true)
         .help("An encrypted attribute; can be given several times");
-    let (attribute, name) = match entity {
+    let (attribute, name, example) = match entity {
         Some(entity) => {
             let encrypted: Vec<String> = entity.encrypted().map(str::to_owned).collect();
-            (attribute.value_parser(PossibleValuesParser::new(encrypted)), "The record, by its id or its full name")
+            let example = format!(
+                "{} reveal ID --attribute {}",
+                super::entity::command_name(entity),
+                encrypted.first().map_or("ATTRIBUTE", String::as_str)
+            );
+            let attribute = attribute.value_parser(PossibleValuesParser::new(encrypted));
+            (attribute, "The record, by its id or its full name", example)
         }
-        None => (attribute, "The record, by its full name: organizations/default/mailboxes/ID"),
+        None => (
+            attribute,
+            "The record, by its full name: organizations/default/mailboxes/ID",
+            "reveal organizations/default/mailboxes/ID --attribute password".to_owned(),
+        ),
     };
     command
         .about("Reveal the values of encrypted attributes; the audit trail has who, what and why")
+        .after_help(format!(
+            "Examples:\n  fieldseal {example} --purpose 'incoming mail'\n  fieldseal {example} --purpose 'incoming mail' --raw"
+        ))
         .arg(Arg::new(NAME).value_name("NAME").required(true).help(name))
         .arg(attribute)
         .arg(
@@ -43,6 +60,7 @@ pub(super) async fn run(
     entity: Option<&EntityType>,
     matches: &ArgMatches,
     connection: &Connection,
+    output: &Output,
 ) -> Result<(), Failure> {
     let text = |id| matches.get_one::<String>(id).cloned().unwrap_or_default();
     let attributes: Vec<String> = matches.get_many::<String>(ATTRIBUTE).unwrap_or_default().cloned().collect();
@@ -69,7 +87,7 @@ pub(super) async fn run(
         .into_iter()
         .map(|attribute| (attribute.clone(), values.get(&attribute).map_or(Value::Null, shown)))
         .collect();
-    output::print(&Value::Object(shown))
+    output.values(shown)
 }
 
 /// Text as it is, bytes in base64.

@@ -64,8 +64,14 @@ pub(super) struct Terminal {
 impl Secrets for Terminal {
     fn read(&mut self, what: &str, source: &Source) -> Result<Zeroizing<Vec<u8>>, Failure> {
         match source {
-            Source::Prompt => prompt(&format!("{what}: ")),
+            Source::Prompt => {
+                #[cfg(unix)]
+                let _silence = silence::Silence::begin();
+                prompt(&format!("{what}: "))
+            }
             Source::PromptTwice => {
+                #[cfg(unix)]
+                let _silence = silence::Silence::begin();
                 let first = prompt(&format!("{what}: "))?;
                 let second = prompt(&format!("{what}, again: "))?;
                 if first == second {
@@ -113,6 +119,40 @@ fn without_line_break(mut secret: Zeroizing<Vec<u8>>) -> Zeroizing<Vec<u8>> {
     let length = secret.strip_suffix(b"\n").map_or(secret.len(), |rest| rest.strip_suffix(b"\r").unwrap_or(rest).len());
     secret.truncate(length);
     secret
+}
+
+#[cfg(unix)]
+mod silence {
+    use std::fs::File;
+
+    use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+
+    /// A terminal that doesn't show what is typed, until this is dropped. rpassword silences it only once it reads, and would show what
+    /// is typed between the question and that.
+    pub(super) struct Silence {
+        terminal: File,
+        before: Termios,
+    }
+
+    impl Silence {
+        /// `None`: there is no terminal, which whoever reads from it finds out too.
+        pub(super) fn begin() -> Option<Self> {
+            let terminal = File::options().read(true).write(true).open("/dev/tty").ok()?;
+            let before = tcgetattr(&terminal).ok()?;
+            let mut silent = before.clone();
+            // Ctrl-C comes as a character too: a signal would end the program and leave the terminal silent.
+            silent.local_modes &= !(LocalModes::ECHO | LocalModes::ECHONL | LocalModes::ISIG);
+            tcsetattr(&terminal, OptionalActions::Now, &silent).ok()?;
+            Some(Self { terminal, before })
+        }
+    }
+
+    impl Drop for Silence {
+        fn drop(&mut self) {
+            // Nothing is left to do if the terminal is gone.
+            let _restored = tcsetattr(&self.terminal, OptionalActions::Now, &self.before);
+        }
+    }
 }
 
 /// The largest message that a server takes unless configured otherwise; nothing longer could be sent.

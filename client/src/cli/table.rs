@@ -1,0 +1,203 @@
+//! Answers as a person likes to read them: several records as a table, one as a list of its attributes.
+//!
+//! Made from the same JSON that programs get, so both show the same. Nothing that is shown can steer the terminal: control characters,
+//! and those that turn the direction of writing, are shown as escapes.
+
+use comfy_table::{Cell, ColumnConstraint, ContentArrangement, Row, Table, presets};
+use serde_json::Value;
+
+use super::color::HEADING;
+
+/// Rows under headings, a line each. What doesn't fit into `width` is cut, except the first column, which is there to be copied.
+pub(super) fn rows(headings: &[&str], rows: &[Vec<String>], width: Option<u16>) -> String {
+    let mut table = table(width);
+    table.set_header(one_line(headings.iter().copied()));
+    for row in rows {
+        table.add_row(one_line(row.iter().map(|value| in_one_line(value))));
+    }
+    if let Some(first) = table.column_mut(0) {
+        first.set_constraint(ColumnConstraint::ContentWidth);
+    }
+    let mut lines = lines(&table);
+    if let Some(heading) = lines.first_mut() {
+        *heading = format!("{HEADING}{heading}{HEADING:#}");
+    }
+    lines.join("\n")
+}
+
+/// A name and its value on a line, longer values on several.
+pub(super) fn fields(fields: &[(String, String)], width: Option<u16>) -> String {
+    let mut table = table(width);
+    for (name, value) in fields {
+        table.add_row([name.clone(), harmless(value)]);
+    }
+    if let Some(first) = table.column_mut(0) {
+        first.set_constraint(ColumnConstraint::ContentWidth);
+    }
+    // Names are those of the contract: a byte is a column.
+    let name_width = fields.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
+    let coloured = |line: String| match line.split_at_checked(name_width) {
+        Some((name, value)) if !name.trim().is_empty() => format!("{HEADING}{name}{HEADING:#}{value}"),
+        Some(_) | None => line,
+    };
+    lines(&table).into_iter().map(coloured).collect::<Vec<_>>().join("\n")
+}
+
+/// The fields of an answer, those of messages in it under their names, those without a value left out.
+pub(super) fn flat(answer: &Value) -> Vec<(String, String)> {
+    let mut fields = Vec::new();
+    flatten("", answer, &mut fields);
+    fields
+}
+
+fn flatten(path: &str, value: &Value, fields: &mut Vec<(String, String)>) {
+    let Value::Object(inner) = value else {
+        return match text(path, value) {
+            text if text.is_empty() => {}
+            text => fields.push((path.to_owned(), text)),
+        };
+    };
+    for (name, value) in inner {
+        let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+        flatten(&path, value, fields);
+    }
+}
+
+/// A value as text: times to be read, states as words.
+pub(super) fn text(name: &str, value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::Bool(true) => "yes".to_owned(),
+        Value::Bool(false) => "no".to_owned(),
+        Value::String(text) if name.ends_with("_time") => time(text),
+        Value::String(text) if name.ends_with("state") && text.starts_with("STATE_") => {
+            text.trim_start_matches("STATE_").to_ascii_lowercase().replace('_', " ")
+        }
+        Value::String(text) => text.clone(),
+        Value::Number(_) | Value::Array(_) | Value::Object(_) => value.to_string(),
+    }
+}
+
+/// `2026-01-31T12:00:00.123Z` as `2026-01-31 12:00:00 UTC`; anything else as it is.
+pub(super) fn time(given: &str) -> String {
+    let readable = || {
+        let (date, time) = given.strip_suffix('Z')?.split_once('T')?;
+        let (seconds, _fraction) = time.split_once('.').unwrap_or((time, ""));
+        Some(format!("{date} {seconds} UTC"))
+    };
+    readable().unwrap_or_else(|| given.to_owned())
+}
+
+fn table(width: Option<u16>) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_truncation_indicator("…");
+    if let Some(width) = width {
+        table.set_width(width).set_content_arrangement(ContentArrangement::Dynamic);
+    }
+    table
+}
+
+fn one_line(cells: impl Iterator<Item = impl ToString>) -> Row {
+    let mut row = Row::from(cells.map(Cell::new).collect::<Vec<_>>());
+    row.max_height(1);
+    row
+}
+
+/// Without the padding at both ends.
+fn lines(table: &Table) -> Vec<String> {
+    table.lines().map(|line| line.strip_prefix(' ').unwrap_or(&line).trim_end().to_owned()).collect()
+}
+
+fn in_one_line(text: &str) -> String {
+    harmless(text).replace('\n', "\\n")
+}
+
+/// Text that shows what would steer a terminal or turn its writing round, and keeps line breaks.
+fn harmless(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        let is_harmful = character.is_control()
+            || matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        if is_harmful && character != '\n' {
+            shown.extend(character.escape_default());
+        } else {
+            shown.push(character);
+        }
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use unicode_width::UnicodeWidthStr as _;
+
+    use super::*;
+
+    fn plain(text: &str) -> String {
+        anstream::adapter::strip_str(text).to_string()
+    }
+
+    fn three(width: Option<u16>) -> String {
+        let shown = [["0191e2a4", "Sales", "set"], ["0191e2a5", "営業 and more words", "not set"]];
+        let shown: Vec<Vec<String>> = shown.iter().map(|row| row.iter().map(ToString::to_string).collect()).collect();
+        plain(&rows(&["id", "display_name", "password"], &shown, width))
+    }
+
+    #[test]
+    fn columns_stand_under_their_headings_and_wide_letters_count_as_two() {
+        assert_eq!(
+            three(None),
+            "id        display_name         password\n\
+             0191e2a4  Sales                set\n\
+             0191e2a5  営業 and more words  not set"
+        );
+    }
+
+    #[test]
+    fn a_narrow_terminal_gets_a_line_each_and_whole_ids() {
+        let narrow = three(Some(32));
+        assert_eq!(narrow.lines().count(), 3, "{narrow}");
+        for line in narrow.lines() {
+            assert!(line.width() <= 32, "{narrow}");
+        }
+        assert!(narrow.contains("0191e2a5") && narrow.contains('…'), "{narrow}");
+    }
+
+    #[test]
+    fn long_values_of_one_record_are_wrapped_beside_its_names() {
+        let shown = fields(
+            &[("name".to_owned(), "n".to_owned()), ("description".to_owned(), "many words that take lines".to_owned())],
+            Some(30),
+        );
+        let shown = plain(&shown);
+        assert!(shown.starts_with("name         n\ndescription  many words"), "{shown}");
+        assert!(shown.lines().all(|line| line.width() <= 30), "{shown}");
+    }
+
+    #[test]
+    fn what_would_steer_the_terminal_is_shown_instead() {
+        assert_eq!(harmless("a\u{1b}[2Jb\u{202e}c\u{7}"), "a\\u{1b}[2Jb\\u{202e}c\\u{7}");
+        assert_eq!(in_one_line("two\nlines"), "two\\nlines");
+        assert!(!rows(&["id"], &[vec!["\u{1b}]0;x".to_owned()]], None).contains("\u{1b}]"));
+    }
+
+    #[test]
+    fn answers_are_flat_with_readable_times_and_states() {
+        let answer = json!({
+            "is_active": true, "fingerprint": "", "key_change_time": "2026-01-31T12:00:00.123Z",
+            "reencryption": {"state": "STATE_DONE_WITH_UNREADABLE_CELLS", "cells_total": "5"},
+        });
+        let fields: Vec<String> = flat(&answer).into_iter().map(|(name, value)| format!("{name}={value}")).collect();
+        assert_eq!(
+            fields,
+            [
+                "is_active=yes",
+                "key_change_time=2026-01-31 12:00:00 UTC",
+                "reencryption.state=done with unreadable cells",
+                "reencryption.cells_total=5"
+            ]
+        );
+        assert_eq!(time("yesterday"), "yesterday");
+    }
+}

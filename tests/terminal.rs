@@ -1,0 +1,200 @@
+//! The command line `fieldseal` as a person sees it: at a terminal, where answers are tables, what can't be undone is asked about, and
+//! progress can be left.
+#![cfg(unix)]
+
+use std::{
+    io::{Read as _, Write as _},
+    process::Child,
+    sync::mpsc::{Receiver, channel},
+};
+
+use fieldseal_server::{config::Config, development::Person};
+use pty_process::{
+    Size,
+    blocking::{Command, Pty},
+};
+
+use crate::harness::{DEFAULT, PATIENCE, Server, mailbox, process::binary, reveal, settled};
+
+/// A person at a terminal of 100 columns, with one command running.
+struct Seat {
+    keyboard: Pty,
+    screen: Receiver<String>,
+    seen: String,
+    /// Up to where it was looked at.
+    read: usize,
+    child: Child,
+}
+
+impl Seat {
+    fn run(server: &Server, person: Person, words: &[&str]) -> Self {
+        Self::run_with(server, person, words, &[])
+    }
+
+    fn run_with(server: &Server, person: Person, words: &[&str], variables: &[(&str, &str)]) -> Self {
+        let endpoint = format!("https://{}", server.address());
+        let folder = server.folder().path();
+        let (keyboard, terminal) = pty_process::blocking::open().unwrap();
+        keyboard.resize(Size::new(30, 100)).unwrap();
+        let child = Command::new(binary("fieldseal"))
+            .args(["--endpoint", &endpoint, "--dev", folder.to_str().unwrap(), "--as", person.name()])
+            .args(words)
+            .env_clear()
+            .env("TERM", "xterm-256color")
+            .env("XDG_CONFIG_HOME", folder.join("no-profiles"))
+            .envs(variables.iter().copied())
+            .spawn(terminal)
+            .unwrap();
+        let mut output = std::os::fd::AsFd::as_fd(&keyboard).try_clone_to_owned().map(std::fs::File::from).unwrap();
+        let (shown, screen) = channel();
+        std::thread::spawn(move || {
+            let mut bytes = [0; 4_096];
+            // The end of a terminal is an error.
+            while let Ok(length @ 1..) = output.read(&mut bytes) {
+                let _nobody_looks = shown.send(String::from_utf8_lossy(&bytes[..length]).into_owned());
+            }
+        });
+        Seat { keyboard, screen, seen: String::new(), read: 0, child }
+    }
+
+    /// Waits until the screen shows this, after what was waited for before.
+    #[track_caller]
+    fn sees(&mut self, text: &str) {
+        while !self.seen[self.read..].contains(text) {
+            let shown = self.screen.recv_timeout(PATIENCE);
+            self.seen.push_str(&shown.unwrap_or_else(|_| panic!("{text:?} isn't in {}", self.seen)));
+        }
+        self.read += self.seen[self.read..].find(text).unwrap() + text.len();
+    }
+
+    fn types(&mut self, text: &str) {
+        self.keyboard.write_all(text.as_bytes()).unwrap();
+    }
+
+    /// The exit code, and all that was shown.
+    fn ends(mut self) -> (i32, String) {
+        while let Ok(shown) = self.screen.recv_timeout(PATIENCE) {
+            self.seen.push_str(&shown);
+        }
+        (self.child.wait().unwrap().code().unwrap(), self.seen)
+    }
+}
+
+/// Without colours, and with the line breaks of files.
+fn plain(shown: &str) -> String {
+    let mut plain = String::new();
+    let mut rest = shown;
+    while let Some((before, sequence)) = rest.split_once("\u{1b}[") {
+        plain.push_str(before);
+        rest = sequence.split_once(|character: char| character.is_ascii_alphabetic()).map_or("", |(_, after)| after);
+    }
+    (plain + rest).replace("\r\n", "\n")
+}
+
+/// Re-encrypts a cell, then rests for longer than any test takes.
+fn slow(config: &mut Config) {
+    config.limits.reencryption_batch_cells = 1;
+    config.limits.reencryption_pause_ms = 60_000;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_are_tables_with_colours_unless_nobody_wants_them() {
+    let server = Server::start().await;
+    let stored = server.client(Person::Writer).mailboxes().create(DEFAULT, mailbox("hunter2"), None).await.unwrap();
+    let id = stored.name.rsplit('/').next().unwrap();
+
+    let (code, shown) = Seat::run(&server, Person::Reader, &["mailbox", "list"]).ends();
+    assert_eq!(code, 0, "{shown}");
+    assert!(shown.contains("\u{1b}[1m"), "{shown:?}");
+    let text = plain(&shown);
+    let mut lines = text.lines();
+    assert!(lines.next().unwrap().starts_with("id "), "{text}");
+    let row = lines.next().unwrap();
+    assert!(row.starts_with(id) && row.contains("Sales") && row.ends_with("set"), "{text}");
+
+    let (_, shown) = Seat::run_with(&server, Person::Reader, &["mailbox", "get", id], &[("NO_COLOR", "1")]).ends();
+    assert!(!shown.contains('\u{1b}'), "{shown:?}");
+    let lines: Vec<Vec<&str>> = shown.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert!(lines.contains(&vec!["display_name", "Sales"]) && shown.contains(" UTC\r\n"), "{shown}");
+    assert!(lines.contains(&vec!["password", "set"]) && !shown.contains("is_password_set"), "{shown}");
+
+    let words = ["--color", "never", "--output", "json", "mailbox", "get", id];
+    let (_, shown) = Seat::run(&server, Person::Reader, &words).ends();
+    assert!(serde_json::from_str::<serde_json::Value>(&shown).is_ok(), "{shown}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deletion_is_asked_about_and_only_a_yes_is_one() {
+    let server = Server::start().await;
+    let client = server.client(Person::Writer);
+    let stored = client.mailboxes().create(DEFAULT, mailbox("hunter2"), None).await.unwrap();
+    for (answer, expected) in [("n\r", 1), ("\r", 1), ("y\r", 0)] {
+        assert!(client.mailboxes().get(&stored.name).await.is_ok());
+        let mut seat = Seat::run(&server, Person::Writer, &["mailbox", "delete", &stored.name]);
+        seat.sees(&stored.name);
+        seat.sees("[y/N] ");
+        seat.types(answer);
+        let (code, shown) = seat.ends();
+        assert_eq!(code, expected, "{shown}");
+    }
+    assert!(client.mailboxes().get(&stored.name).await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_typed_secret_is_never_on_the_screen() {
+    let server = Server::start().await;
+    let words = ["mailbox", "create", "--output", "name", "--set", "display_name=Sales", "--secret", "password"];
+    let mut seat = Seat::run(&server, Person::Writer, &words);
+    seat.sees("password: ");
+    seat.types("hunter2\r");
+    seat.sees("password, again: ");
+    seat.types("hunter2\r");
+    let (code, shown) = seat.ends();
+    assert_eq!(code, 0, "{shown}");
+    assert!(!shown.contains("hunter2"), "{shown}");
+    let name = shown.lines().last().unwrap();
+    assert_eq!(reveal(&server.client(Person::Connector), name).await.unwrap().as_deref(), Some("hunter2"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_change_is_asked_about_and_followed_and_a_weak_key_is_called_so() {
+    let server = Server::start().await;
+    server.client(Person::Writer).mailboxes().create(DEFAULT, mailbox("hunter2"), None).await.unwrap();
+    let mut seat = Seat::run(&server, Person::Admin, &["key", "change", "--prompt"]);
+    seat.sees("new encryption key: ");
+    seat.types("Password1!\r");
+    seat.sees("new encryption key, again: ");
+    seat.types("Password1!\r");
+    seat.sees("Careful:");
+    seat.sees("1,000 large GPUs");
+    seat.sees("[y/N] ");
+    seat.types("n\r");
+    let (code, shown) = seat.ends();
+    assert_eq!(code, 1, "{shown}");
+    assert!(!shown.contains("Password1!") && shown.contains("nothing was done"), "{shown}");
+
+    let mut seat = Seat::run(&server, Person::Admin, &["key", "change"]);
+    seat.sees("[y/N] ");
+    seat.types("y\r");
+    let (code, shown) = seat.ends();
+    let text = plain(&shown);
+    assert_eq!(code, 0, "{text}");
+    assert!(text.contains("encryption_key  ") && text.contains("Done: 1 of 1 cells"), "{text}");
+    let settled = settled(&server.client(Person::Admin)).await;
+    assert_eq!(settled.key_version, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_stops_watching_is_told_that_the_server_goes_on() {
+    let server = Server::start_with(slow).await;
+    let writer = server.client(Person::Writer);
+    for _ in 0..3 {
+        writer.mailboxes().create(DEFAULT, mailbox("hunter2"), None).await.unwrap();
+    }
+    let mut seat = Seat::run(&server, Person::Admin, &["key", "change", "--yes"]);
+    seat.sees("of 3 cells");
+    seat.types("\u{3}");
+    let (code, shown) = seat.ends();
+    assert_eq!(code, 130, "{shown}");
+    assert!(shown.contains("The server goes on by itself.") && shown.contains("fieldseal key watch"), "{shown}");
+}
