@@ -14,9 +14,9 @@ use super::{
 pub(super) enum OrganizationCommand {
     /// Create an organization, with data encryption active under a generated key.
     #[command(after_help = "\
-Example:
+Examples:
   fieldseal org create contoso
-  fieldseal key show -o contoso     then keep the key safe, or change it to one of your own")]
+  fieldseal key show -o contoso | pass insert --multiline fieldseal/contoso")]
     Create {
         /// What it is called: lower-case letters, digits and hyphens.
         #[arg(value_name = "ID")]
