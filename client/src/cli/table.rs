@@ -74,6 +74,7 @@ pub(super) fn text(name: &str, value: &Value) -> String {
             text.trim_start_matches("STATE_").to_ascii_lowercase().replace('_', " ")
         }
         Value::String(text) => text.clone(),
+        Value::Number(number) if number.is_f64() => format!("{:.1}", number.as_f64().unwrap_or_default()),
         Value::Number(_) | Value::Array(_) | Value::Object(_) => value.to_string(),
     }
 }
@@ -186,7 +187,7 @@ mod tests {
     fn answers_are_flat_with_readable_times_and_states() {
         let answer = json!({
             "is_active": true, "fingerprint": "", "key_change_time": "2026-01-31T12:00:00.123Z",
-            "reencryption": {"state": "STATE_DONE_WITH_UNREADABLE_CELLS", "cells_total": "5"},
+            "reencryption": {"state": "STATE_DONE_WITH_UNREADABLE_CELLS", "cells_total": "5", "cells_per_second": 708.1767},
         });
         let fields: Vec<String> = flat(&answer).into_iter().map(|(name, value)| format!("{name}={value}")).collect();
         assert_eq!(
@@ -195,7 +196,8 @@ mod tests {
                 "is_active=yes",
                 "key_change_time=2026-01-31 12:00:00 UTC",
                 "reencryption.state=done with unreadable cells",
-                "reencryption.cells_total=5"
+                "reencryption.cells_total=5",
+                "reencryption.cells_per_second=708.2"
             ]
         );
         assert_eq!(time("yesterday"), "yesterday");
