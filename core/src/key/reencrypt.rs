@@ -26,10 +26,7 @@ use crate::{
     key_change::NextStep,
     layout::{KEY_TEXT, REENCRYPTION, UNREADABLE_CELL},
     organization::{Keys, Organization, ring_rows},
-    store::{
-        Assignment, Commit, Comparison, Condition, Datum, Direction, Expect, Name, Select, Step, Store, Unavailable,
-        rows,
-    },
+    store::{Assignment, Commit, Condition, Datum, Direction, Expect, Name, Select, Step, Store, Unavailable, rows},
 };
 
 /// What is to be expected after a step.
@@ -71,7 +68,11 @@ async fn reseal(
     let store = &*organization.store;
     let cursor = match Cursor::read(store).await? {
         Some(cursor) if cursor.target == target => cursor,
-        Some(_) | None => Cursor::first(target, deployment.now()),
+        Some(_) | None => {
+            let first = Cursor::first(target, deployment.now());
+            organization.commit(guarded(ring, first.replace())).await?;
+            return Ok(Advance::More);
+        }
     };
     let columns = cell_columns(store).await?;
     if cursor.cells_total.is_none() {
@@ -79,8 +80,8 @@ async fn reseal(
         for (table, column) in &columns {
             total += store.count(table.clone().into(), others(column, target)).await?;
         }
-        let counted = Cursor { cells_total: Some(total), ..cursor };
-        organization.commit(guarded(ring, counted.replace())).await?;
+        let counted = Cursor { cells_total: Some(total), ..cursor.clone() };
+        organization.commit(guarded(ring, cursor.moved(&counted))).await?;
         return Ok(Advance::More);
     }
     let place = (cursor.table.clone(), cursor.column.clone());
@@ -109,7 +110,7 @@ impl Batch<'_> {
         let cells = select_cells(&*self.organization.store, table, column, self.target, after, limit).await?;
         let last = cells.last().map(|(id, _)| *id);
         let count = u64::try_from(cells.len()).unwrap_or(u64::MAX);
-        let mut steps = Vec::with_capacity(cells.len() + 3);
+        let mut steps = Vec::with_capacity(cells.len() + 4);
         for (id, cell) in cells {
             steps.extend(self.reseal_cell(table, column, id, cell));
         }
@@ -120,9 +121,9 @@ impl Batch<'_> {
             column: if more_in_column { column.to_owned() } else { format!("{column}\u{1}") },
             after: last.filter(|_| more_in_column),
             cells_done: cursor.cells_done.saturating_add(count),
-            ..cursor
+            ..cursor.clone()
         };
-        steps.extend(moved.replace());
+        steps.extend(cursor.moved(&moved));
         Ok(self.organization.commit(guarded(self.ring, steps)).await?)
     }
 
@@ -189,14 +190,16 @@ async fn finish(
             after = Some(*last);
             if page.iter().any(|(id, cell)| !aside.holds(&table, &column, *id, cell)) {
                 // Something is left that this walk has not seen: walk once more.
-                let again = Cursor { table: String::new(), column: String::new(), after: None, ..cursor };
-                organization.commit(guarded(ring, again.replace())).await?;
+                let again = Cursor { table: String::new(), column: String::new(), after: None, ..cursor.clone() };
+                organization.commit(guarded(ring, cursor.moved(&again))).await?;
                 return Ok(Advance::More);
             }
         }
     }
     let finished = ring.finish(&aside.keep, &*deployment.ports.random).map_err(KeyError::internal)?;
-    organization.commit(ring_rows::replace(ring.revision(), finished.stored())).await?;
+    let mut steps = ring_rows::replace(ring.revision(), finished.stored());
+    steps.push(cursor.require());
+    organization.commit(steps).await?;
     organization.set_keys(Keys::Active(Arc::new(finished)));
     Ok(Advance::More)
 }
@@ -209,15 +212,16 @@ async fn forget_texts(
     organization: &Organization,
     ring: &KeyRing,
 ) -> Result<Advance, KeyError> {
-    let current = Datum::Bytes(ring.stored().check.as_bytes().to_vec());
-    let other =
-        |comparison| Condition::Compare { column: "key_check_value".into(), comparison, value: current.clone() };
-    let others = Condition::Any(vec![other(Comparison::Less), other(Comparison::Greater)]);
+    // Those that are there now, by name: a text that comes later belongs to a later change.
     let configuration = &deployment.ports.configuration;
+    let held = rows(&**configuration, KEY_TEXT, &["key_check_value"], of_organization(organization.id)).await?;
+    let current = Datum::Bytes(ring.stored().check.as_bytes().to_vec());
+    let former = held.into_iter().flatten().filter(|check| *check != current);
+    let former = former.map(|check| Condition::equal("key_check_value", check)).collect();
     configuration
         .commit(Commit::of(vec![Step::Delete {
             table: KEY_TEXT.into(),
-            rows: of_organization(organization.id).and(others),
+            rows: of_organization(organization.id).and(Condition::Any(former)),
             expect: Expect::Any,
         }]))
         .await?;
@@ -379,6 +383,30 @@ impl Cursor {
             start_time,
             end_time: if let Datum::Time(end) = end { Some(end) } else { None },
         }))
+    }
+
+    /// The step that holds a commit against this being where the re-encryption is. With the ring's revision it tells this walk from any
+    /// other, that of a copy put back included.
+    fn require(&self) -> Step {
+        let count = |number: u64| Datum::Integer(i64::try_from(number).unwrap_or(i64::MAX));
+        let after = self
+            .after
+            .map_or(Condition::IsNull("after_id".into()), |id| Condition::equal("after_id", Datum::Uuid(id.uuid())));
+        let total = self
+            .cells_total
+            .map_or(Condition::IsNull("cells_total".into()), |total| Condition::equal("cells_total", count(total)));
+        let rows = Condition::equal("target_version", Datum::Integer(self.target.get().into()))
+            .and(Condition::equal("table_name", Datum::Text(self.table.clone())))
+            .and(Condition::equal("column_name", Datum::Text(self.column.clone())))
+            .and(after)
+            .and(total)
+            .and(Condition::equal("cells_done", count(self.cells_done)));
+        Step::Require { table: REENCRYPTION.into(), rows }
+    }
+
+    /// The steps that move the re-encryption from here to there.
+    fn moved(&self, there: &Cursor) -> Vec<Step> {
+        std::iter::once(self.require()).chain(there.replace()).collect()
     }
 
     /// The steps that put this in the place of whatever was there.

@@ -6,13 +6,13 @@ use std::collections::BTreeMap;
 
 use crate::{
     audit::{AuditAction, AuditEntry, OUTCOME_DONE},
-    crypto::{cell::CellError, ring::KeyRing, secret::Plaintext},
+    crypto::{ring::KeyRing, secret::Plaintext},
     deployment::Deployment,
     identity::Caller,
     organization::{Keys, Organization},
     policy::{self, Permit},
     record::{Problem, Violation},
-    records::{Place, RecordError, context, is_record, sealing_ring, table_of},
+    records::{ATTEMPTS, Place, RecordError, context, exhausted, is_record, sealing_ring, table_of},
     schema::{Attribute, Kind},
     store::{CommitError, Datum, Name, Select},
 };
@@ -112,18 +112,25 @@ async fn read_and_open(
     place: &Place,
     wanted: &[&Attribute],
 ) -> Result<BTreeMap<String, Revealed>, RecordError> {
-    // The ring before the cell. A version that it doesn't hold means that one of them is old: look at both again, once.
-    let ring = sealing_ring(deployment, &place.organization).await?;
-    let cells = read_cells(place, wanted).await?;
-    match open(place, wanted, &cells, &ring) {
-        Err(Unopened { error: CellError::UnknownKeyVersion(_), .. }) => {
-            let ring = reload(deployment, &place.organization).await?;
-            let cells = read_cells(place, wanted).await?;
-            open(place, wanted, &cells, &ring).map_err(|unopened| unopened.answer(place))
+    // The ring before the cell. A cell that doesn't open may be newer than the ring, or the ring newer than the cell: both are taken
+    // again until they are the ones that failed before.
+    let mut ring = sealing_ring(deployment, &place.organization).await?;
+    let mut failed = None;
+    for _ in 0..ATTEMPTS {
+        let cells = read_cells(place, wanted).await?;
+        match open(place, wanted, &cells, &ring) {
+            Ok(values) => return Ok(values),
+            Err(unopened) => {
+                let now = Some((ring.revision(), cells));
+                if failed == now {
+                    return Err(unopened.answer(place));
+                }
+                failed = now;
+                ring = reload(deployment, &place.organization).await?;
+            }
         }
-        Err(unopened) => Err(unopened.answer(place)),
-        Ok(values) => Ok(values),
     }
+    Err(exhausted())
 }
 
 async fn reload(deployment: &Deployment, organization: &Organization) -> Result<std::sync::Arc<KeyRing>, RecordError> {
@@ -145,9 +152,9 @@ async fn read_cells(place: &Place, wanted: &[&Attribute]) -> Result<Vec<Datum>, 
     place.organization.store.select(select).await?.into_iter().next().ok_or(RecordError::NotFound)
 }
 
+/// The attribute whose cell doesn't open.
 struct Unopened {
     attribute: String,
-    error: CellError,
 }
 
 impl Unopened {
@@ -167,7 +174,7 @@ fn open(
         if let Datum::Bytes(cell) = cell {
             let plaintext = ring
                 .open_cell(&context(place, attribute), cell)
-                .map_err(|error| Unopened { attribute: attribute.name.clone(), error })?;
+                .map_err(|_| Unopened { attribute: attribute.name.clone() })?;
             values.insert(attribute.name.clone(), Revealed { plaintext, is_text: attribute.kind == Kind::Text });
         }
     }
