@@ -218,14 +218,12 @@ pub(super) fn record(entity: &EntityType, record: &DynamicMessage) -> Value {
     Value::Object(fields.collect())
 }
 
-/// The same with these fields only, and its name. None: all of them.
+/// A record that was asked for with the [`read_mask`] of these fields: of encrypted attributes it has those alone. None: all of them.
 pub(super) fn record_with(entity: &EntityType, record: &DynamicMessage, fields: &[&str]) -> Value {
     let mut shown = self::record(entity, record);
     if let (false, Some(values)) = (fields.is_empty(), shown.as_object_mut()) {
-        let reports = |name: &str| {
-            entity.attribute(name).is_some_and(|attribute| fields.contains(&attribute.options.reports_set.as_str()))
-        };
-        values.retain(|name, _| name == NAME || fields.contains(&name.as_str()) || reports(name));
+        let is_encrypted = |name: &str| entity.attribute(name).is_some_and(|attribute| attribute.options.encrypted);
+        values.retain(|name, _| fields.contains(&name.as_str()) || !is_encrypted(name));
     }
     shown
 }

@@ -97,7 +97,7 @@ impl Display {
 }
 
 /// All of it on a line.
-pub(super) fn describe(progress: &Reencryption) -> String {
+fn describe(progress: &Reencryption) -> String {
     let Reencryption { cells_total, cells_done, cells_unreadable, cells_per_second, .. } = progress;
     let cells = format!("{cells_done} of {cells_total} cells");
     let state = state_in_words(progress);

@@ -64,14 +64,8 @@ pub(super) struct Terminal {
 impl Secrets for Terminal {
     fn read(&mut self, what: &str, source: &Source) -> Result<Zeroizing<Vec<u8>>, Failure> {
         match source {
-            Source::Prompt => {
-                #[cfg(unix)]
-                let _silence = silence::Silence::begin();
-                prompt(&format!("{what}: "))
-            }
-            Source::PromptTwice => {
-                #[cfg(unix)]
-                let _silence = silence::Silence::begin();
+            Source::Prompt => silently(|| prompt(&format!("{what}: "))),
+            Source::PromptTwice => silently(|| {
                 let first = prompt(&format!("{what}: "))?;
                 let second = prompt(&format!("{what}, again: "))?;
                 if first == second {
@@ -79,7 +73,7 @@ impl Secrets for Terminal {
                 } else {
                     Err(Failure::usage("the two aren't the same; nothing was done"))
                 }
-            }
+            }),
             Source::File(path) => read_file(what, path).map(without_line_break),
             Source::Stdin if io::stdin().is_terminal() => Err(Failure::usage(format!(
                 "{what} was to come from stdin, which is a terminal and would show it; let it be asked for"
@@ -95,6 +89,13 @@ impl Secrets for Terminal {
         let unreadable = |error: io::Error| Failure::usage(format!("{what} can't be read from stdin: {error}"));
         read_bounded(what, &mut io::stdin().lock()).map_err(unreadable)?
     }
+}
+
+/// Asks without showing what is typed meanwhile, if there is a terminal.
+fn silently<T>(ask: impl FnOnce() -> T) -> T {
+    #[cfg(unix)]
+    let _silence = silence::Silence::begin();
+    ask()
 }
 
 fn prompt(label: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {

@@ -385,23 +385,25 @@ impl Cursor {
         }))
     }
 
-    /// The step that holds a commit against this being where the re-encryption is. With the ring's revision it tells this walk from any
-    /// other, that of a copy put back included.
-    fn require(&self) -> Step {
+    /// Where it is, column by column. With the ring's revision it tells this walk from any other, that of a copy put back included.
+    fn place(&self) -> [(&'static str, Datum); 6] {
         let count = |number: u64| Datum::Integer(i64::try_from(number).unwrap_or(i64::MAX));
-        let after = self
-            .after
-            .map_or(Condition::IsNull("after_id".into()), |id| Condition::equal("after_id", Datum::Uuid(id.uuid())));
-        let total = self
-            .cells_total
-            .map_or(Condition::IsNull("cells_total".into()), |total| Condition::equal("cells_total", count(total)));
-        let rows = Condition::equal("target_version", Datum::Integer(self.target.get().into()))
-            .and(Condition::equal("table_name", Datum::Text(self.table.clone())))
-            .and(Condition::equal("column_name", Datum::Text(self.column.clone())))
-            .and(after)
-            .and(total)
-            .and(Condition::equal("cells_done", count(self.cells_done)));
-        Step::Require { table: REENCRYPTION.into(), rows }
+        [
+            ("target_version", Datum::Integer(self.target.get().into())),
+            ("table_name", Datum::Text(self.table.clone())),
+            ("column_name", Datum::Text(self.column.clone())),
+            ("after_id", self.after.map_or(Datum::Null, |id| Datum::Uuid(id.uuid()))),
+            ("cells_total", self.cells_total.map_or(Datum::Null, count)),
+            ("cells_done", count(self.cells_done)),
+        ]
+    }
+
+    /// The step that holds a commit against this being where the re-encryption is.
+    fn require(&self) -> Step {
+        let is_there = |(column, datum)| {
+            if datum == Datum::Null { Condition::IsNull(Name::from(column)) } else { Condition::equal(column, datum) }
+        };
+        Step::Require { table: REENCRYPTION.into(), rows: Condition::All(self.place().map(is_there).into()) }
     }
 
     /// The steps that move the re-encryption from here to there.
@@ -411,18 +413,10 @@ impl Cursor {
 
     /// The steps that put this in the place of whatever was there.
     pub(crate) fn replace(&self) -> [Step; 2] {
-        let count = |number: u64| Datum::Integer(i64::try_from(number).unwrap_or(i64::MAX));
-        let row = vec![
-            ("slot".into(), Datum::Integer(1)),
-            ("target_version".into(), Datum::Integer(self.target.get().into())),
-            ("table_name".into(), Datum::Text(self.table.clone())),
-            ("column_name".into(), Datum::Text(self.column.clone())),
-            ("after_id".into(), self.after.map_or(Datum::Null, |id| Datum::Uuid(id.uuid()))),
-            ("cells_total".into(), self.cells_total.map_or(Datum::Null, count)),
-            ("cells_done".into(), count(self.cells_done)),
-            ("start_time".into(), Datum::Time(self.start_time)),
-            ("end_time".into(), self.end_time.map_or(Datum::Null, Datum::Time)),
-        ];
+        let mut row: Vec<(Name, Datum)> = vec![("slot".into(), Datum::Integer(1))];
+        row.extend(self.place().map(|(column, datum)| (column.into(), datum)));
+        row.push(("start_time".into(), Datum::Time(self.start_time)));
+        row.push(("end_time".into(), self.end_time.map_or(Datum::Null, Datum::Time)));
         [
             Step::Delete { table: REENCRYPTION.into(), rows: Condition::EVERYTHING, expect: Expect::Any },
             Step::Insert { table: REENCRYPTION.into(), row },
