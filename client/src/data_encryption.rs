@@ -9,9 +9,12 @@ use crate::{
     codec::{Answer, Encoded},
     error::{CallError, Error},
     method::{self, Repetition},
+    records::Page,
     v1::{
-        IsDataEncryptionActiveRequest, IsDataEncryptionActiveResponse, Reencryption, RetrieveDataEncryptionKeyRequest,
-        RetrieveDataEncryptionKeyResponse, SetDataEncryptionKeyRequest, SetDataEncryptionKeyResponse,
+        AbandonEncryptedDataRequest, AbandonEncryptedDataResponse, IsDataEncryptionActiveRequest,
+        IsDataEncryptionActiveResponse, KeyChange, ListKeyChangesRequest, ListKeyChangesResponse,
+        ListUnreadableCellsRequest, ListUnreadableCellsResponse, Reencryption, RetrieveDataEncryptionKeyRequest,
+        RetrieveDataEncryptionKeyResponse, SetDataEncryptionKeyRequest, SetDataEncryptionKeyResponse, UnreadableCell,
         WatchReencryptionRequest,
     },
 };
@@ -106,6 +109,63 @@ impl Client {
             KeyOperation::Restore => method::SET_KEY,
         };
         decode(&self.unary(&method, encoded).await?)
+    }
+
+    /// Lists the cells that the last re-encryption could not open. `page_size` 0 and `page_token` "" are the contract's defaults.
+    ///
+    /// # Errors
+    /// See the contract.
+    pub async fn list_unreadable_cells(
+        &self,
+        organization: impl Into<String>,
+        page_size: i32,
+        page_token: impl Into<String>,
+    ) -> Result<Page<UnreadableCell>, Error> {
+        let request =
+            ListUnreadableCellsRequest { organization: organization.into(), page_size, page_token: page_token.into() };
+        let answer = self.unary(&method::LIST_UNREADABLE_CELLS, Encoded::of(&request)).await?;
+        let response: ListUnreadableCellsResponse = decode(&answer)?;
+        Ok(Page { records: response.unreadable_cells, next_page_token: response.next_page_token, total_size: None })
+    }
+
+    /// Lists the keys that an organization has had, the youngest first. `page_size` 0 and `page_token` "" are the contract's defaults.
+    ///
+    /// # Errors
+    /// See the contract.
+    pub async fn list_key_changes(
+        &self,
+        organization: impl Into<String>,
+        page_size: i32,
+        page_token: impl Into<String>,
+    ) -> Result<Page<KeyChange>, Error> {
+        let request =
+            ListKeyChangesRequest { organization: organization.into(), page_size, page_token: page_token.into() };
+        let answer = self.unary(&method::LIST_KEY_CHANGES, Encoded::of(&request)).await?;
+        let response: ListKeyChangesResponse = decode(&answer)?;
+        Ok(Page { records: response.key_changes, next_page_token: response.next_page_token, total_size: None })
+    }
+
+    /// Gives up what the key of this fingerprint has sealed, because it is lost, and begins anew under another key; with `validate_only`
+    /// finds out whether that would be possible.
+    ///
+    /// # Errors
+    /// See the contract.
+    pub async fn abandon_encrypted_data(
+        &self,
+        organization: impl Into<String>,
+        confirm_fingerprint: impl Into<String>,
+        encryption_key: &SecretString,
+        validate_only: bool,
+    ) -> Result<AbandonEncryptedDataResponse, Error> {
+        let mut request = AbandonEncryptedDataRequest {
+            organization: organization.into(),
+            confirm_fingerprint: confirm_fingerprint.into(),
+            encryption_key: encryption_key.expose_secret().to_owned(),
+            validate_only,
+        };
+        let encoded = Encoded::of(&request);
+        request.encryption_key.zeroize();
+        decode(&self.unary(&method::ABANDON, encoded).await?)
     }
 
     /// Follows the re-encryption that a change began.

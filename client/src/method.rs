@@ -48,11 +48,18 @@ pub(crate) const RETRIEVE_KEY: Method = Method::read("/fieldseal.v1.DataEncrypti
 /// is an error the second time.
 pub(crate) const SET_KEY: Method = Method::write("/fieldseal.v1.DataEncryptionService/SetDataEncryptionKey");
 pub(crate) const WATCH_REENCRYPTION: Method = Method::read("/fieldseal.v1.DataEncryptionService/WatchReencryption");
+pub(crate) const LIST_UNREADABLE_CELLS: Method =
+    Method::read("/fieldseal.v1.DataEncryptionService/ListUnreadableCells");
+pub(crate) const LIST_KEY_CHANGES: Method = Method::read("/fieldseal.v1.DataEncryptionService/ListKeyChanges");
+/// The second time it is an error.
+pub(crate) const ABANDON: Method = Method::write("/fieldseal.v1.DataEncryptionService/AbandonEncryptedData");
 
 /// A repetition of one that was made says that the organization exists, which may be somebody else's.
 pub(crate) const CREATE_ORGANIZATION: Method = Method::write("/fieldseal.v1.OrganizationService/CreateOrganization");
 pub(crate) const GET_ORGANIZATION: Method = Method::read("/fieldseal.v1.OrganizationService/GetOrganization");
 pub(crate) const LIST_ORGANIZATIONS: Method = Method::read("/fieldseal.v1.OrganizationService/ListOrganizations");
+/// Between the first and a repetition somebody may have created another one of that name.
+pub(crate) const DELETE_ORGANIZATION: Method = Method::write("/fieldseal.v1.OrganizationService/DeleteOrganization");
 
 /// It reads, but each call leaves an audit record, and the purpose was given for one.
 pub(crate) const REVEAL_ATTRIBUTES: Method = Method::write("/fieldseal.v1.SecretAccessService/RevealAttributes");
@@ -71,9 +78,13 @@ mod tests {
             RETRIEVE_KEY,
             SET_KEY,
             WATCH_REENCRYPTION,
+            LIST_UNREADABLE_CELLS,
+            LIST_KEY_CHANGES,
+            ABANDON,
             CREATE_ORGANIZATION,
             GET_ORGANIZATION,
             LIST_ORGANIZATIONS,
+            DELETE_ORGANIZATION,
             REVEAL_ATTRIBUTES,
         ];
         let wrapped: BTreeSet<String> =

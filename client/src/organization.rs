@@ -7,8 +7,8 @@ use crate::{
     method,
     records::Page,
     v1::{
-        CreateOrganizationRequest, GetOrganizationRequest, ListOrganizationsRequest, ListOrganizationsResponse,
-        Organization,
+        CreateOrganizationRequest, DeleteOrganizationRequest, GetOrganizationRequest, ListOrganizationsRequest,
+        ListOrganizationsResponse, Organization,
     },
 };
 
@@ -44,5 +44,15 @@ impl Client {
         let answer = self.unary(&method::LIST_ORGANIZATIONS, Encoded::of(&request)).await?;
         let response: ListOrganizationsResponse = decode(&answer)?;
         Ok(Page { records: response.organizations, next_page_token: response.next_page_token, total_size: None })
+    }
+
+    /// Deletes an organization, `organizations/contoso`, with everything in it. The caller has made sure that it is meant.
+    ///
+    /// # Errors
+    /// See the contract.
+    pub async fn delete_organization(&self, name: impl Into<String>) -> Result<(), Error> {
+        let name = name.into();
+        let request = DeleteOrganizationRequest { confirm_name: name.clone(), name };
+        self.unary(&method::DELETE_ORGANIZATION, Encoded::of(&request)).await.map(drop)
     }
 }

@@ -25,6 +25,8 @@ const LABEL: &[u8] = b"fieldseal audit v1";
 pub enum AuditAction {
     /// An organization was created.
     CreateOrganization,
+    /// An organization was deleted.
+    DeleteOrganization,
     /// A database found without its configuration was registered.
     RegisterOrganization,
     /// The key text was retrieved.
@@ -33,8 +35,12 @@ pub enum AuditAction {
     ChangeKey,
     /// The key was restored.
     RestoreKey,
+    /// What a lost key had sealed was given up, and a new key set.
+    AbandonEncryptedData,
     /// Every cell was sealed again under the new data key, and the old data keys were destroyed.
     CompleteReencryption,
+    /// Data keys that were kept for unreadable cells were destroyed, because none of those is left.
+    DestroyDataKeys,
     /// The organization's key texts were sealed again under the first root key.
     ResealKeyTexts,
     /// Encrypted attributes were revealed.
@@ -49,11 +55,14 @@ impl AuditAction {
     pub fn name(self) -> &'static str {
         match self {
             AuditAction::CreateOrganization => "create-organization",
+            AuditAction::DeleteOrganization => "delete-organization",
             AuditAction::RegisterOrganization => "register-organization",
             AuditAction::RetrieveKey => "retrieve-key",
             AuditAction::ChangeKey => "change-key",
             AuditAction::RestoreKey => "restore-key",
+            AuditAction::AbandonEncryptedData => "abandon-encrypted-data",
             AuditAction::CompleteReencryption => "complete-reencryption",
+            AuditAction::DestroyDataKeys => "destroy-data-keys",
             AuditAction::ResealKeyTexts => "reseal-key-texts",
             AuditAction::RevealAttributes => "reveal-attributes",
             AuditAction::Call => "call",

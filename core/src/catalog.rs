@@ -232,14 +232,22 @@ pub enum MigrateError {
     Commit(#[from] CommitError),
 }
 
-/// Adds to a database the tables and columns it lacks.
+/// Adds to a database the tables and columns it lacks; `filling` are the steps that put into new tables what belongs there.
 ///
 /// # Errors
 /// See [`MigrateError`]; nothing is changed then.
-pub async fn migrate(store: &dyn Store, layout: &Layout, now: Timestamp) -> Result<(), MigrateError> {
+pub async fn migrate(
+    store: &dyn Store,
+    layout: &Layout,
+    filling: Vec<Step>,
+    now: Timestamp,
+) -> Result<(), MigrateError> {
     let (catalog, version) = read(store).await?;
     match migration(&catalog, version, layout, now)? {
-        Some(commit) => Ok(store.commit(commit).await?),
+        Some(mut commit) => {
+            commit.steps.extend(filling);
+            Ok(store.commit(commit).await?)
+        }
         None => Ok(()),
     }
 }

@@ -91,6 +91,11 @@ impl Deployment {
         open.insert(organization.name.clone(), organization);
     }
 
+    /// Serves an organization no more. Calls that have it go on with what is left of it.
+    pub(crate) fn dismiss(&self, name: &str) {
+        self.organizations.write().unwrap_or_else(PoisonError::into_inner).remove(name);
+    }
+
     /// Records something in the deployment's own trail, for what belongs to no organization.
     ///
     /// # Errors
@@ -145,7 +150,7 @@ pub async fn prepare_configuration(
     root_key: &dyn RootKey,
     now: Timestamp,
 ) -> Result<(), ConfigurationError> {
-    migrate(store, &crate::layout::configuration(), now).await?;
+    migrate(store, &crate::layout::configuration(), Vec::new(), now).await?;
     let known = rows(store, crate::layout::ROOT_KEY, &["check_value"], Condition::EVERYTHING).await?;
     let mut current_known = false;
     let current = root_key.check_value()?;

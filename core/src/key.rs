@@ -4,12 +4,15 @@
 //! Everything that writes works under the organization's one lock: a [`KeyWork`] holds it from the first check to the last step of the
 //! re-encryption, whoever asked for it and whether that caller is still there or not.
 
+pub mod abandon;
 pub mod change;
 pub mod check;
+pub mod history;
 pub mod reencrypt;
 pub mod reseal;
 pub mod restore;
 pub mod retrieve;
+pub mod unreadable;
 
 use std::sync::Arc;
 
@@ -18,15 +21,16 @@ use crate::{
     crypto::{
         kek::Fingerprint,
         key_text::{KeyTextViolation, NotRestorable},
-        ring::stored::ReencryptionState,
+        ring::{KeyRing, stored::ReencryptionState},
+        secret::{Kek, KeyText},
     },
     deployment::Deployment,
     id::{KeyVersion, Timestamp},
     identity::Caller,
     key_change::{ConfigurationFacts, NextStep, RingFacts, next_step},
-    organization::{Keys, Organization},
+    organization::{Keys, Organization, create::key_change_row, write_text},
     port::OrganizationLock,
-    store::{Cause, CommitError, Condition, Datum, Unavailable, rows},
+    store::{Cause, Commit, CommitError, Condition, Datum, Step, Unavailable, rows},
 };
 
 /// What the trail says that a text was given for, where nothing was to be changed or restored.
@@ -133,6 +137,12 @@ pub enum KeyError {
         /// In how many seconds one more will be.
         retry_after_seconds: u64,
     },
+    /// The caller did not name the key that he gives up.
+    #[error("the fingerprint is not the one of the key that would be given up")]
+    NotConfirmed {
+        /// The fingerprint that says so; empty if no key is known.
+        expected: String,
+    },
     /// The text breaks the rule for new texts.
     #[error("the key text breaks the rule")]
     TextRule {
@@ -173,6 +183,7 @@ impl KeyError {
             KeyError::Mismatch { .. } => "KEY_MISMATCH",
             KeyError::ChangeQuota { .. } => "KEY_CHANGE_QUOTA",
             KeyError::RestoreQuota { .. } => "KEY_RESTORE_QUOTA",
+            KeyError::NotConfirmed { .. } => "FIELD_INVALID",
             KeyError::TextRule { .. } | KeyError::TextNotRestorable { .. } => "KEY_VALIDATION",
             KeyError::AuditUnavailable(_) => "AUDIT_UNAVAILABLE",
             KeyError::Unavailable(_) => "STORE_UNAVAILABLE",
@@ -240,6 +251,60 @@ async fn audited<T>(
         // What failed for want of a record can't be recorded either; what may have happened is read from the ring.
         Err(error @ (KeyError::AuditUnavailable(_) | KeyError::Unavailable(_) | KeyError::Unknown(_))) => Err(error),
         Err(error) => refuse(deployment, organization, caller, action, error).await,
+    }
+}
+
+/// Records a call that changed nothing, with why it didn't.
+async fn unchanged(
+    deployment: &Deployment,
+    organization: &Organization,
+    caller: &Caller,
+    action: AuditAction,
+    current: CurrentKey,
+    why: &str,
+) -> Result<CurrentKey, KeyError> {
+    let mut entry = entry(deployment, organization, Some(caller), action, Ok(current));
+    entry.purpose = Some(why.to_owned());
+    organization.record(entry).await.map_err(KeyError::unaudited)?;
+    Ok(current)
+}
+
+/// A ring that is about to be put in place, with the key that it is locked with.
+struct Setting {
+    action: AuditAction,
+    ring: KeyRing,
+    text: KeyText,
+    kek: Kek,
+}
+
+/// Puts a ring in place whose cells are to be walked: its text first, then, in one transaction, the steps that take the place of the
+/// former ring and everything that belongs to the new one.
+async fn install(
+    deployment: &Deployment,
+    organization: &Organization,
+    caller: &Caller,
+    Setting { action, ring, text, kek }: Setting,
+    mut steps: Vec<Step>,
+) -> Result<CurrentKey, KeyError> {
+    let current = CurrentKey { fingerprint: ring.fingerprint(), key_version: ring.version() };
+    let text_steps = write_text(deployment, organization.id, &ring.stored().check, &text, &kek)?;
+    deployment.ports.configuration.commit(Commit::of(text_steps)).await?;
+
+    steps.push(key_change_row(&ring));
+    steps.extend(reencrypt::Cursor::first(ring.version(), deployment.now()).replace());
+    steps.push(unreadable::forget_all());
+    steps.push(Step::Audit(entry(deployment, organization, Some(caller), action, Ok(current))));
+    match organization.commit(steps).await {
+        Ok(()) => {
+            organization.set_keys(Keys::Active(Arc::new(ring)));
+            Ok(current)
+        }
+        Err(CommitError::Unknown(cause)) => {
+            // Which ring is in place now is read from the database, here for whoever comes next and by the re-encryption after this.
+            organization.load_keys(deployment).await?;
+            Err(KeyError::Unknown(cause))
+        }
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -38,6 +38,8 @@ pub enum NextStep {
     },
     /// Seal again every cell of another version than this one; when a full scan finds none left, destroy the other data keys.
     Reseal(KeyVersion),
+    /// Clear every cell of another version than this one, whose key is lost; then forget the texts that the ring no longer carries.
+    Clear(KeyVersion),
     /// Forget the texts that the ring no longer carries; then the change is done.
     ForgetTexts,
     /// Nothing: no change is under way, and one may begin.
@@ -55,8 +57,8 @@ pub fn next_step(configuration: ConfigurationFacts, ring: RingFacts) -> NextStep
     }
     match reencryption {
         ReencryptionState::Idle => NextStep::Rest,
-        // Clearing is a re-encryption that has lost its keys: it walks the same way and clears what it can't open.
-        ReencryptionState::Running | ReencryptionState::Clearing => NextStep::Reseal(version),
+        ReencryptionState::Running => NextStep::Reseal(version),
+        ReencryptionState::Clearing => NextStep::Clear(version),
         ReencryptionState::Finishing => NextStep::ForgetTexts,
     }
 }
@@ -94,6 +96,7 @@ mod tests {
     fn with_the_text_a_change_goes_on_where_the_ring_says_it_was() {
         assert_eq!(next_step(PRESENT, whole(ReencryptionState::Idle)), NextStep::Rest);
         assert_eq!(next_step(PRESENT, whole(ReencryptionState::Running)), NextStep::Reseal(KeyVersion::FIRST));
+        assert_eq!(next_step(PRESENT, whole(ReencryptionState::Clearing)), NextStep::Clear(KeyVersion::FIRST));
         assert_eq!(next_step(PRESENT, whole(ReencryptionState::Finishing)), NextStep::ForgetTexts);
     }
 
@@ -109,7 +112,10 @@ mod tests {
                 state = match next_step(PRESENT, whole(state)) {
                     NextStep::Reseal(_) => Finishing,
                     NextStep::ForgetTexts => Idle,
-                    stuck @ (NextStep::ReportDamage | NextStep::AwaitRestore { .. } | NextStep::Rest) => {
+                    stuck @ (NextStep::ReportDamage
+                    | NextStep::AwaitRestore { .. }
+                    | NextStep::Clear(_)
+                    | NextStep::Rest) => {
                         panic!("{stuck:?}")
                     }
                 };

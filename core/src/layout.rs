@@ -23,6 +23,8 @@ pub const KEY_CHANGE: &str = "fieldseal_key_change";
 pub const RESTORE_ATTEMPT: &str = "fieldseal_restore_attempt";
 /// How far the last re-encryption came: one row.
 pub const REENCRYPTION: &str = "fieldseal_reencryption";
+/// How many cells there are, by column and key version; see [`crate::census`].
+pub const CENSUS: &str = "fieldseal_census";
 /// Cells that the last re-encryption could not open.
 pub const UNREADABLE_CELL: &str = "fieldseal_unreadable_cell";
 /// Each write of the last 24 hours that had a request id, for as long as a repetition of it may come; see
@@ -43,6 +45,11 @@ pub const ORGANIZATIONS: &str = "fieldseal_organizations";
 pub const KEY_TEXT: &str = "fieldseal_key_text";
 /// Configuration database: the fingerprints an organization has had here.
 pub const FINGERPRINT: &str = "fieldseal_fingerprint";
+
+/// Configuration database: what was seen last of each organization's database; see [`crate::organization::seen`].
+pub const SEEN: &str = "fieldseal_seen";
+/// Configuration database: organizations that were deleted here.
+pub const TOMBSTONE: &str = "fieldseal_tombstone";
 
 /// The key of [`REQUEST`].
 pub const REQUEST_KEY: [&str; 2] = ["id", "identity"];
@@ -104,6 +111,11 @@ pub fn organization(schema: &Schema) -> Layout {
             ],
         ),
         table(
+            CENSUS,
+            &["table_name", "column_name", "key_version"],
+            &[("table_name", Text), ("column_name", Text), ("key_version", Integer), ("cells", Integer)],
+        ),
+        table(
             UNREADABLE_CELL,
             &["table_name", "column_name", "id"],
             &[
@@ -153,6 +165,18 @@ pub fn configuration() -> Layout {
                 &["organization", "fingerprint"],
                 &[("organization", Uuid), ("fingerprint", Text), ("time", Time)],
             ),
+            table(
+                SEEN,
+                &["organization"],
+                &[
+                    ("organization", Uuid),
+                    ("key_version", Integer),
+                    ("audit_sequence", Integer),
+                    ("audit_hash", Bytes),
+                    ("rolled_back_time", TimeOrNull),
+                ],
+            ),
+            table(TOMBSTONE, &["organization"], &[("organization", Uuid), ("name", Text), ("time", Time)]),
             table(
                 CATALOG,
                 &["table_name", "column_name"],

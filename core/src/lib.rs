@@ -6,6 +6,7 @@
 
 pub mod audit;
 pub mod catalog;
+pub mod census;
 pub mod crypto;
 pub mod deployment;
 pub mod filter;

@@ -4,8 +4,10 @@
 //! under, a reader looks again when its ring lacks a version, and every use case of the key's life begins with [`Organization::load_keys`].
 
 pub mod create;
+pub mod delete;
 pub mod open;
 pub mod ring_rows;
+pub mod seen;
 
 use std::sync::{
     Arc, PoisonError, RwLock,

@@ -15,6 +15,8 @@ pub enum Privilege {
     ChangeEncryptionKey,
     /// Restore the key.
     RestoreEncryptionKey,
+    /// Give up what a lost key has sealed.
+    AbandonEncryptedData,
     /// Get and list records.
     ReadRecords,
     /// Create, update and delete records.
@@ -25,21 +27,25 @@ pub enum Privilege {
     ReadOrganizations,
     /// Create organizations.
     CreateOrganizations,
+    /// Delete organizations.
+    DeleteOrganizations,
     /// Read the contract itself: server reflection.
     ReadContract,
 }
 
 impl Privilege {
     /// Every privilege.
-    pub const ALL: [Privilege; 9] = [
+    pub const ALL: [Privilege; 11] = [
         Privilege::ReadEncryptionKey,
         Privilege::ChangeEncryptionKey,
         Privilege::RestoreEncryptionKey,
+        Privilege::AbandonEncryptedData,
         Privilege::ReadRecords,
         Privilege::WriteRecords,
         Privilege::RevealAttributes,
         Privilege::ReadOrganizations,
         Privilege::CreateOrganizations,
+        Privilege::DeleteOrganizations,
         Privilege::ReadContract,
     ];
 
@@ -50,11 +56,13 @@ impl Privilege {
             Privilege::ReadEncryptionKey => "prvReadSqlEncryptionKey",
             Privilege::ChangeEncryptionKey => "prvChangeSqlEncryptionKey",
             Privilege::RestoreEncryptionKey => "prvRestoreSqlEncryptionKey",
+            Privilege::AbandonEncryptedData => "prvAbandonEncryptedData",
             Privilege::ReadRecords => "prvReadRecords",
             Privilege::WriteRecords => "prvWriteRecords",
             Privilege::RevealAttributes => "prvRevealAttributes",
             Privilege::ReadOrganizations => "prvReadOrganizations",
             Privilege::CreateOrganizations => "prvCreateOrganizations",
+            Privilege::DeleteOrganizations => "prvDeleteOrganizations",
             Privilege::ReadContract => "prvReadContract",
         }
     }
@@ -268,7 +276,7 @@ macro_rules! actions {
 }
 
 actions! {
-    /// Ask whether encryption is active, or watch a re-encryption.
+    /// Ask how an organization's encryption stands: its status, its history, its unreadable cells.
     ReadKeyStatus => ReadEncryptionKey;
     /// Retrieve the key text.
     RetrieveKey => ReadEncryptionKey;
@@ -276,6 +284,8 @@ actions! {
     ChangeKey => ChangeEncryptionKey;
     /// Restore the key.
     RestoreKey => RestoreEncryptionKey;
+    /// Give up what a lost key has sealed.
+    AbandonEncryptedData => AbandonEncryptedData;
     /// Get or list records.
     ReadRecords => ReadRecords;
     /// Create, update or delete records.
@@ -286,6 +296,8 @@ actions! {
     ReadOrganization => ReadOrganizations;
     /// Create an organization.
     CreateOrganization => CreateOrganizations;
+    /// Delete an organization.
+    DeleteOrganization => DeleteOrganizations;
 }
 
 #[cfg(test)]

@@ -41,6 +41,9 @@ pub trait OrganizationDatabases: Send + Sync {
     /// The databases that exist.
     fn list(&self) -> Pending<'_, Result<Vec<OrganizationId>, Unavailable>>;
 
+    /// Closes a database, once nobody uses it any more, and removes it; one that doesn't exist is removed already.
+    fn remove(&self, id: OrganizationId) -> Pending<'_, Result<(), Unavailable>>;
+
     /// Takes the lock of an organization, or answers `None` at once if somebody has it. Needs no database to exist.
     fn try_lock(&self, id: OrganizationId) -> Pending<'_, Result<Option<Box<dyn OrganizationLock>>, Unavailable>>;
 }

@@ -116,6 +116,11 @@ pub enum Problem {
     },
     /// It isn't an etag that this service gave.
     NotAnEtag,
+    /// It doesn't repeat what would say that the call is meant.
+    NotConfirmed {
+        /// What would.
+        expected: String,
+    },
     /// It names an encrypted attribute, by which nothing is read, filtered or ordered.
     Encrypted {
         /// The entity's name.
@@ -179,6 +184,7 @@ impl Problem {
             Problem::NotAName { .. } => "NOT_A_NAME",
             Problem::TooMany { .. } => "TOO_MANY",
             Problem::NotAnEtag => "NOT_AN_ETAG",
+            Problem::NotConfirmed { .. } => "NOT_CONFIRMED",
             Problem::Encrypted { .. } => "ENCRYPTED",
             Problem::Order { fault, .. } => fault.reason(),
             Problem::OrderTooLong { .. } => "NOT_ORDERABLE",
@@ -213,6 +219,7 @@ impl fmt::Display for Problem {
             Problem::NotAName { form } => write!(f, "must be of the form `{form}`"),
             Problem::TooMany { limit } => write!(f, "has too many elements; at most {limit} are allowed"),
             Problem::NotAnEtag => f.write_str("is not an etag of this service"),
+            Problem::NotConfirmed { expected } => write!(f, "must be `{expected}`, to say that this is meant"),
             Problem::Encrypted { attribute, .. } => {
                 write!(f, "names `{attribute}`, which is encrypted: it can't be read, filtered or ordered by")
             }

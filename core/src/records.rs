@@ -12,12 +12,14 @@ pub mod repetition;
 pub mod reveal;
 pub mod update;
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
+    census::CellKind,
     crypto::{context::CellContext, kek::Fingerprint, ring::KeyRing, root_key::RootKeyError, secret::Plaintext},
     deployment::Deployment,
     id::RecordId,
+    key::unreadable,
     mask::ReadMask,
     organization::{Keys, Organization, ring_rows},
     record::{Given, Problem, Record, Violation, field_violation},
@@ -185,6 +187,7 @@ fn expectation(step: Step) -> Option<Step> {
         Step::Update { expect: Expect::Any, .. }
         | Step::Delete { expect: Expect::Any, .. }
         | Step::Prune { .. }
+        | Step::Tally(_)
         | Step::CreateTable(_)
         | Step::AddColumn { .. }
         | Step::Audit(_) => None,
@@ -285,6 +288,31 @@ fn require_ring(plan: &mut Plan, ring: Option<&Arc<KeyRing>>) {
     }
 }
 
+/// The column holds this cell, or none.
+fn holds(column: &str, cell: Option<&Vec<u8>>) -> Condition {
+    let column = Name::from(column.to_owned());
+    match cell {
+        Some(cell) => Condition::equal(column, Datum::Bytes(cell.clone())),
+        None => Condition::IsNull(column),
+    }
+}
+
+/// Counts what the step before did to a record's column: it put `new` in the place of `old`.
+fn count_cells(plan: &mut Plan, place: &Place, column: &str, old: Option<&Vec<u8>>, new: Option<&[u8]>) {
+    let table = &place.entity.storage_name;
+    for (cell, by) in [(old.map(Vec::as_slice), -1), (new, 1)] {
+        if let Some(cell) = cell {
+            plan.step(CellKind::of(table, column, cell).counted(by), Refusal::Moved);
+        }
+    }
+}
+
+/// The step that forgets about the unreadable cell in a record's column, if there was one.
+fn healed(plan: &mut Plan, place: &Place, column: &str) {
+    let step = unreadable::forget(&place.entity.storage_name, column, place.id);
+    plan.step(step, Refusal::Moved);
+}
+
 fn is_record(id: RecordId) -> Condition {
     Condition::equal("id", Datum::Uuid(id.uuid()))
 }
@@ -310,9 +338,12 @@ fn is_read(index: usize, attribute: &Attribute, mask: &ReadMask) -> bool {
     attribute.stored() && mask.reads(index)
 }
 
-/// Makes a record, as far as it is wanted, of a row that begins with its [`record_columns`]. Cells are looked at only for whether they
-/// are there.
-fn parse_row(entity: &Entity, mask: &ReadMask, row: Row) -> Result<Record, Unavailable> {
+/// The cells of a record, by the position of their attributes.
+type Cells = BTreeMap<usize, Vec<u8>>;
+
+/// Makes a record, as far as it is wanted, of a row that begins with its [`record_columns`]. Of its cells the record tells only whether
+/// they are there.
+fn parse_row(entity: &Entity, mask: &ReadMask, row: Row) -> Result<(Record, Cells), Unavailable> {
     let wrong = || Unavailable("a row is not what the schema says".into());
     let mut data = row.into_iter();
     let (
@@ -325,13 +356,11 @@ fn parse_row(entity: &Entity, mask: &ReadMask, row: Row) -> Result<Record, Unava
         return Err(wrong());
     };
     let mut values = Vec::with_capacity(entity.attributes.len());
-    let mut cells = Vec::new();
+    let mut cells = Cells::new();
     for (index, attribute) in entity.attributes.iter().enumerate() {
         let value = match is_read(index, attribute, mask).then(|| data.next()).flatten() {
-            Some(datum) if attribute.encrypted => {
-                if datum != Datum::Null {
-                    cells.push(attribute.name.as_str());
-                }
+            Some(Datum::Bytes(cell)) if attribute.encrypted => {
+                cells.insert(index, cell);
                 None
             }
             Some(datum) => value_of(&attribute.kind, datum).ok_or_else(wrong)?,
@@ -339,10 +368,13 @@ fn parse_row(entity: &Entity, mask: &ReadMask, row: Row) -> Result<Record, Unava
         };
         values.push(value);
     }
-    report_set(entity, &mut values, |name| cells.contains(&name));
+    let has_cell = |name: &str| {
+        cells.keys().any(|index| entity.attributes.get(*index).is_some_and(|attribute| attribute.name == name))
+    };
+    report_set(entity, &mut values, has_cell);
     let mut record = Record { id: RecordId::from_uuid(id), revision, create_time, update_time, values };
     mask.apply(&mut record);
-    Ok(record)
+    Ok((record, cells))
 }
 
 /// Fills in the attributes that tell whether an encrypted one has a value.
@@ -368,13 +400,25 @@ fn value_of(kind: &Kind, datum: Datum) -> Option<Option<Value>> {
     }))
 }
 
-/// The whole record.
-async fn read_record(place: &Place) -> Result<Option<Record>, Unavailable> {
+/// The whole record, with its cells.
+async fn read_record(place: &Place) -> Result<Option<(Record, Cells)>, Unavailable> {
     read_fields(place, &ReadMask::default()).await
 }
 
+/// The cells of these encrypted attributes of the record.
+async fn read_cells(place: &Place, wanted: &[&Attribute]) -> Result<Option<Vec<Datum>>, Unavailable> {
+    let select = Select {
+        table: table_of(&place.entity),
+        columns: wanted.iter().map(|attribute| Name::from(attribute.storage_name.clone())).collect(),
+        rows: is_record(place.id),
+        order: Vec::new(),
+        limit: 1,
+    };
+    Ok(place.organization.store.select(select).await?.into_iter().next())
+}
+
 /// The record, as far as it is wanted.
-async fn read_fields(place: &Place, mask: &ReadMask) -> Result<Option<Record>, Unavailable> {
+async fn read_fields(place: &Place, mask: &ReadMask) -> Result<Option<(Record, Cells)>, Unavailable> {
     let select = Select {
         table: table_of(&place.entity),
         columns: record_columns(&place.entity, mask),
@@ -398,6 +442,7 @@ mod tests {
         let rows = || Condition::equal("id", id());
         let steps = vec![
             Step::Prune { table: table(), key: vec!["id".into()], rows: rows(), at_most: 1 },
+            CellKind::of("Mailbox", "password", &[]).counted(1),
             Step::Require { table: table(), rows: rows() },
             Step::Insert { table: table(), row: vec![("name".into(), Datum::Null), ("id".into(), id())] },
             Step::Update { table: table(), rows: rows(), set: Vec::new(), expect: Expect::One },
@@ -425,6 +470,6 @@ mod tests {
             Refusal::Answer(RecordError::ReferenceInUse { attribute, .. }) => attribute.as_str(),
             Refusal::Answer(_) | Refusal::Moved | Refusal::StaleRing => "",
         });
-        assert_eq!(answers.collect::<Vec<_>>(), ["1", "2", "3", "5", "6"]);
+        assert_eq!(answers.collect::<Vec<_>>(), ["2", "3", "4", "6", "7"]);
     }
 }

@@ -223,6 +223,19 @@ pub enum Expect {
     Any,
 }
 
+/// How far a counter moves: an integer column in the row of this key, which is made if it isn't there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tally {
+    /// The table, whose key is that of `key`.
+    pub table: Name,
+    /// The row, column by column.
+    pub key: Vec<(Name, Datum)>,
+    /// The column that counts; the only one beside the key.
+    pub counter: Name,
+    /// How far.
+    pub by: i64,
+}
+
 /// One step of a commit.
 #[derive(Debug)]
 pub enum Step {
@@ -278,6 +291,9 @@ pub enum Step {
         /// No more than this many.
         at_most: u32,
     },
+    /// A counter moves for each row that the last step before it which is no tally has inserted, changed or taken away. It has moved when
+    /// the commit is made, whichever steps follow; none of them should look at it.
+    Tally(Tally),
     /// A new table, with its indexes; refused if it exists.
     CreateTable(Table),
     /// A new, nullable column of a table that exists.

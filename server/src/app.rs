@@ -128,6 +128,7 @@ impl App {
         log_resealed(reseal(&deployment).await?);
         for organization in deployment.organizations() {
             log_keys(&organization);
+            reencryption::retire_healed(&deployment, &drain, &organization);
             reencryption::take_up(&deployment, config.limits, &drain, organization);
         }
         drain.tasks().spawn(idle::keep_closing(Arc::clone(&deployment), databases, config.limits, drain.clone()));

@@ -10,13 +10,21 @@ use std::{
 };
 
 use fieldseal_core::{
+    audit::AuditAction,
     crypto::secret::KeyText,
     deployment::Deployment,
     id::OrganizationId,
     identity::Caller,
-    key::{CurrentKey, KeyError, KeyWork, change::change, reencrypt::is_under_way, refuse, restore::restore},
+    key::{
+        CurrentKey, KeyError, KeyWork,
+        abandon::{Abandonment, abandon},
+        change::change,
+        reencrypt::is_under_way,
+        refuse,
+        restore::restore,
+    },
     organization::Organization,
-    policy::{ChangeKey, Permit, RestoreKey},
+    policy::{AbandonEncryptedData, ChangeKey, Permit, RestoreKey},
 };
 use tokio::sync::oneshot;
 use tower::{BoxError, Service, ServiceBuilder, ServiceExt, load_shed::error::Overloaded, util::BoxCloneSyncService};
@@ -40,6 +48,19 @@ pub(crate) struct KeySetting {
 pub(crate) enum Mode {
     Change(Permit<ChangeKey>),
     Restore(Permit<RestoreKey>),
+    /// Of the key with this fingerprint.
+    Abandon(Permit<AbandonEncryptedData>, String),
+}
+
+impl Mode {
+    /// What the trail calls it.
+    pub(crate) fn action(&self) -> AuditAction {
+        match self {
+            Mode::Change(_) => AuditAction::ChangeKey,
+            Mode::Restore(_) => AuditAction::RestoreKey,
+            Mode::Abandon(..) => AuditAction::AbandonEncryptedData,
+        }
+    }
 }
 
 /// Why a setting was not run.
@@ -122,16 +143,16 @@ async fn run(
     let work = match KeyWork::begin(&deployment, Arc::clone(&organization)).await {
         Ok(work) => work,
         Err(error) => {
-            let action = match mode {
-                Mode::Change(_) => fieldseal_core::audit::AuditAction::ChangeKey,
-                Mode::Restore(_) => fieldseal_core::audit::AuditAction::RestoreKey,
-            };
-            return Ok(Some(refuse(&deployment, &organization, &caller, action, error).await));
+            return Ok(Some(refuse(&deployment, &organization, &caller, mode.action(), error).await));
         }
     };
     let result = match mode {
         Mode::Change(permit) => change(&deployment, &work, permit, &caller, text, validate_only).await,
         Mode::Restore(permit) => restore(&deployment, &work, permit, &caller, text, validate_only).await,
+        Mode::Abandon(permit, confirm_fingerprint) => {
+            let abandonment = Abandonment { confirm_fingerprint, text, validate_only };
+            abandon(&deployment, &work, permit, &caller, abandonment).await
+        }
     };
     // After an unknown outcome the ring tells whether there is something to do.
     if !matches!(result, Err(KeyError::Unknown(_))) && !is_under_way(&organization) {

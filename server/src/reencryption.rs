@@ -7,10 +7,11 @@ use std::{sync::Arc, time::Duration};
 use fieldseal_core::{
     deployment::Deployment,
     key::{
-        KeyWork,
+        KeyError, KeyWork,
         reencrypt::{Advance, advance, is_under_way},
+        unreadable::{is_healed, keeps_former_keys, retire},
     },
-    organization::Organization,
+    organization::{Organization, seen::look},
 };
 use tracing::Instrument as _;
 
@@ -32,6 +33,9 @@ pub(crate) async fn run(deployment: &Deployment, limits: &Limits, drain: &Drain,
             Ok(Advance::Rest) => {
                 if steps > 0 {
                     tracing::info!(organization, "re-encryption done");
+                }
+                if let Err(error) = look(deployment, work.organization()).await {
+                    tracing::warn!(organization, %error, "what the database is now could not be remembered");
                 }
                 return;
             }
@@ -58,6 +62,39 @@ pub(crate) fn take_up(deployment: &Arc<Deployment>, limits: Limits, drain: &Drai
         match KeyWork::begin(&deployment, organization).await {
             Ok(work) => run(&deployment, &limits, &drain, work).await,
             Err(error) => tracing::warn!(%error, "what was left of a re-encryption was not taken up"),
+        }
+    };
+    tracker.spawn(work.instrument(span));
+}
+
+/// After a write that may have healed the last unreadable cell of a data key: destroys what was kept for it.
+pub(crate) fn retire_healed(deployment: &Arc<Deployment>, drain: &Drain, organization: &Arc<Organization>) {
+    if !keeps_former_keys(organization) {
+        return;
+    }
+    let (deployment, organization) = (Arc::clone(deployment), Arc::clone(organization));
+    let tracker = drain.tasks().clone();
+    let drain = drain.clone();
+    let span = tracing::info_span!("retire_healed", organization = organization.name);
+    let work = async move {
+        while !drain.has_begun() {
+            let retired = match is_healed(&organization).await {
+                Ok(false) => return,
+                Ok(true) => match KeyWork::begin(&deployment, Arc::clone(&organization)).await {
+                    Ok(work) => retire(&deployment, &work).await,
+                    // Whoever works there may have looked before this write was made.
+                    Err(error) => Err(error),
+                },
+                Err(error) => Err(error),
+            };
+            match retired {
+                Ok(()) => {}
+                Err(KeyError::AlreadyRunning) => rest(&drain, RETRY_AFTER).await,
+                Err(error) => {
+                    tracing::warn!(%error, "a data key that nothing needs any more could not be destroyed; the next start tries again");
+                    return;
+                }
+            }
         }
     };
     tracker.spawn(work.instrument(span));

@@ -7,6 +7,7 @@ mod entity;
 mod health;
 mod name;
 mod organization;
+mod paged_list;
 pub(crate) mod permission;
 mod reflection;
 mod secret_access;

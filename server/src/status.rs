@@ -227,6 +227,7 @@ fn own_dynamics_code(problem: &Problem) -> Option<&str> {
         | Problem::NotAName { .. }
         | Problem::TooMany { .. }
         | Problem::NotAnEtag
+        | Problem::NotConfirmed { .. }
         | Problem::Encrypted { .. }
         | Problem::Order { .. }
         | Problem::OrderTooLong { .. }
@@ -450,6 +451,9 @@ pub(crate) fn key(error: KeyError, organization: &str, progress: Option<(u64, u6
                 .dynamics_code("80048529")
                 .retry_after(Duration::from_secs(retry_after_seconds))
                 .build()
+        }
+        KeyError::NotConfirmed { expected } => {
+            invalid(vec![Violation::new("confirm_fingerprint", Problem::NotConfirmed { expected })])
         }
         KeyError::TextRule { violations, given_length } => {
             let message = "the key text breaks the rule".to_owned();

@@ -3,14 +3,18 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use fieldseal_client::{Action, Client, ExposeSecret as _, KeyOperation, generate_key_text, v1::Reencryption};
+use fieldseal_client::{
+    Action, Client, ExposeSecret as _, KeyOperation, generate_key_text,
+    v1::{IsDataEncryptionActiveResponse, Reencryption},
+};
 use serde_json::{Value, json};
 
 use super::{
     confirmation::{Confirmation, is_interactive},
     connection::Connection,
     failure::Failure,
-    output::{self, Format, Output},
+    output::{self, Column, Format, Output},
+    pages::PageOptions,
     progress,
     secret_input::{Secrets, Source, into_text},
     strength::Strength,
@@ -61,6 +65,40 @@ Examples:
 
 Of a file and of stdin, exactly one line break at the end is left out; everything else is the key.")]
     Restore(RestoreArguments),
+    /// List the keys that the organization has had, the youngest first, to find the one that an older copy needs.
+    #[command(after_help = "\
+Of a key without a version, this database knows nothing: it was set in a later state of it, in place of which an older copy
+was put back, or by a change that did not come through.
+
+Examples:
+  fieldseal key history
+  fieldseal key history --all --output json")]
+    History {
+        #[command(flatten)]
+        page: PageOptions,
+    },
+    /// List the stored values that no key opens, which the last re-encryption has left as they are.
+    #[command(after_help = "\
+Set such an attribute anew, clear it or delete its record to be rid of it.
+
+Examples:
+  fieldseal key unreadable
+  fieldseal key unreadable --all --output json")]
+    Unreadable {
+        #[command(flatten)]
+        page: PageOptions,
+    },
+    /// Give up all encrypted attributes, because their key is lost for good, and begin anew under another key.
+    #[command(after_help = "\
+Only while data encryption is inactive, or the key ring is missing or damaged. All encrypted attributes are cleared; everything
+else stays. There is no way back, but for a copy of the database and its key. Look everywhere first: `fieldseal key history`.
+
+Unless told otherwise, the new key is generated and shown once. It must then be kept safe, better than the last one.
+
+Examples:
+  fieldseal key abandon --confirm 7f3a-19c2-5d04-88be
+  fieldseal key abandon --confirm 7f3a-19c2-5d04-88be --check")]
+    Abandon(AbandonArguments),
     /// Follow a re-encryption until it ends.
     ///
     /// Ctrl-C ends the watching, with exit code 130; the server goes on.
@@ -113,6 +151,25 @@ pub(super) struct RestoreArguments {
     wait: bool,
 }
 
+/// What `key abandon` takes.
+#[derive(Args)]
+pub(super) struct AbandonArguments {
+    /// The fingerprint of the key that is given up, as `fieldseal key status` shows it.
+    #[arg(long, value_name = "FINGERPRINT")]
+    confirm: String,
+    /// Take the new key from a file.
+    #[arg(long, value_name = "FILE", group = "abandon_source")]
+    file: Option<PathBuf>,
+    /// Take the new key from stdin.
+    #[arg(long, group = "abandon_source")]
+    stdin: bool,
+    /// Only find out whether it would be possible.
+    #[arg(long)]
+    check: bool,
+    #[command(flatten)]
+    confirmation: Confirmation,
+}
+
 pub(super) async fn run(
     command: KeyCommand,
     connection: &Connection,
@@ -124,6 +181,9 @@ pub(super) async fn run(
         KeyCommand::Show { raw } => show(connection, output, raw).await,
         KeyCommand::Change(arguments) => change(&arguments, connection, output, secrets).await,
         KeyCommand::Restore(arguments) => restore(&arguments, connection, output, secrets).await,
+        KeyCommand::History { page } => history(page, connection, output).await,
+        KeyCommand::Unreadable { page } => unreadable(page, connection, output).await,
+        KeyCommand::Abandon(arguments) => abandon(&arguments, connection, output, secrets).await,
         KeyCommand::Watch => watch(&connection.connect().await?, connection, output).await,
     }
 }
@@ -131,12 +191,97 @@ pub(super) async fn run(
 async fn status(connection: &Connection, output: &Output) -> Result<(), Failure> {
     let status = connection.connect().await?.is_data_encryption_active(connection.organization()).await?;
     output.answer(&output::message("IsDataEncryptionActiveResponse", &status))?;
+    if let Some(due) = due(&status) {
+        output::warning(due);
+    }
+    if status.rolled_back_time.is_some() {
+        output::warning(
+            "The organization's database is older than it was: somebody put back a copy. What was written between is gone.\n\
+             The key is that of the copy; `fieldseal key history` has them all. A change of the key ends this report.",
+        );
+    }
     if !status.is_active {
         output::notice(&match status.fingerprint.as_str() {
             "" => "Data encryption is inactive: the key ring is missing or damaged.".to_owned(),
             wanted => format!("Data encryption is inactive. Restore the key {wanted}: fieldseal key restore"),
         });
     }
+    Ok(())
+}
+
+/// Why the key should be changed, if it should be.
+fn due(status: &IsDataEncryptionActiveResponse) -> Option<&'static str> {
+    match (status.is_key_change_due, status.key_version) {
+        (false, _) => None,
+        (true, 1) => {
+            Some("The key is the one that was generated with the organization: change it (fieldseal key change).")
+        }
+        (true, _) => Some("The key is older than it should be: change it (fieldseal key change)."),
+    }
+}
+
+async fn history(page: PageOptions, connection: &Connection, output: &Output) -> Result<(), Failure> {
+    let client = connection.connect().await?;
+    let mut pages = page.begin();
+    while let Some(next) = pages.next() {
+        let page = client.list_key_changes(connection.organization(), next.size, next.token).await?;
+        let changes = page.records.iter().map(|change| output::message("KeyChange", change));
+        pages.take(changes.collect(), page.next_page_token, None);
+    }
+    pages.show("key_changes", ["fingerprint", "change_time", "key_version"].map(Column::of).into(), output)
+}
+
+async fn unreadable(page: PageOptions, connection: &Connection, output: &Output) -> Result<(), Failure> {
+    let client = connection.connect().await?;
+    let mut pages = page.begin();
+    while let Some(next) = pages.next() {
+        let page = client.list_unreadable_cells(connection.organization(), next.size, next.token).await?;
+        let cells = page.records.iter().map(|cell| output::message("UnreadableCell", cell));
+        pages.take(cells.collect(), page.next_page_token, None);
+    }
+    let columns = ["name", "attribute", "reason", "key_version"].map(Column::of).into();
+    pages.show("unreadable_cells", columns, output)
+}
+
+async fn abandon(
+    arguments: &AbandonArguments,
+    connection: &Connection,
+    output: &Output,
+    secrets: &mut dyn Secrets,
+) -> Result<(), Failure> {
+    let source = match (&arguments.file, arguments.stdin) {
+        (Some(file), _) => Some(Source::File(file.clone())),
+        (None, true) => Some(Source::Stdin),
+        (None, false) => None,
+    };
+    let key = match &source {
+        Some(source) => into_text("new encryption key", secrets.read("new encryption key", source)?)?,
+        None => generate_key_text(),
+    };
+    let organization = connection.organization();
+    if !arguments.check {
+        arguments.confirmation.ask(&format!(
+            "This clears all encrypted attributes of {organization}, for good: nobody can bring them back without the lost key.\n\
+             Everything else stays. The organization gets a new key."
+        ))?;
+    }
+    let client = connection.connect().await?;
+    let abandoned =
+        client.abandon_encrypted_data(organization, arguments.confirm.as_str(), &key, arguments.check).await?;
+    let mut answer = output::message("AbandonEncryptedDataResponse", &abandoned);
+    if arguments.check {
+        output.answer(&answer)?;
+        output::notice("It is possible. Nothing was changed.");
+        return Ok(());
+    }
+    if let (None, Some(answer)) = (&source, answer.as_object_mut()) {
+        answer.insert("encryption_key".to_owned(), Value::String(key.expose_secret().to_owned()));
+    }
+    output.answer(&answer)?;
+    output::notice(
+        "What the lost key had sealed is being cleared: fieldseal key watch\n\
+         Keep the new key safe, apart from the database, and where it will be found.",
+    );
     Ok(())
 }
 
@@ -248,6 +393,18 @@ async fn watch(client: &Client, connection: &Connection, output: &Output) -> Res
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_due_change_is_told_with_its_reason() {
+        let status = |is_key_change_due, key_version| IsDataEncryptionActiveResponse {
+            is_key_change_due,
+            key_version,
+            ..Default::default()
+        };
+        assert_eq!(due(&status(false, 1)), None);
+        assert!(due(&status(true, 1)).unwrap().contains("generated"));
+        assert!(due(&status(true, 2)).unwrap().contains("older"));
+    }
 
     #[test]
     fn a_person_is_told_what_a_change_does() {

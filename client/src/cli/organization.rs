@@ -3,6 +3,7 @@
 use clap::Subcommand;
 
 use super::{
+    confirmation::Confirmation,
     connection::{Connection, organization_name},
     failure::Failure,
     output::{self, Column, Output},
@@ -29,6 +30,20 @@ Examples:
         #[arg(value_name = "NAME")]
         name: Option<String>,
     },
+    /// Delete an organization with everything in it: keys, records and audit trail.
+    #[command(after_help = "\
+There is no way back, but for an export or a copy of its database, and its key.
+
+Examples:
+  fieldseal org delete contoso
+  fieldseal org delete contoso --yes")]
+    Delete {
+        /// Which one.
+        #[arg(value_name = "NAME")]
+        name: String,
+        #[command(flatten)]
+        confirmation: Confirmation,
+    },
     /// List the organizations that you may see.
     #[command(after_help = "\
 Examples:
@@ -52,6 +67,13 @@ pub(super) async fn run(command: OrganizationCommand, connection: &Connection, o
         OrganizationCommand::Get { name } => {
             let name = name.map_or_else(|| connection.organization(), |name| organization_name(&name));
             output.named(&output::message("Organization", &client.get_organization(name).await?))
+        }
+        OrganizationCommand::Delete { name, confirmation } => {
+            let name = organization_name(&name);
+            confirmation.ask(&format!("This deletes {name} for good: its keys, its records and its audit trail."))?;
+            client.delete_organization(name.as_str()).await?;
+            output::notice(&format!("{name} is deleted."));
+            Ok(())
         }
         OrganizationCommand::List { page } => {
             let mut pages = page.begin();

@@ -103,7 +103,7 @@ fn describe(progress: &Reencryption) -> String {
     let state = state_in_words(progress);
     match progress.state() {
         State::None => state.to_owned(),
-        State::Running => format!("{state}: {cells}, {cells_per_second:.0} a second"),
+        State::Running | State::Clearing => format!("{state}: {cells}, {cells_per_second:.0} a second"),
         State::DoneWithUnreadableCells => format!("{state}: {cells}, and {cells_unreadable} that no key here opens"),
         State::Waiting | State::Finishing | State::Done | State::Unspecified => format!("{state}: {cells}"),
     }
@@ -114,6 +114,7 @@ fn state_in_words(progress: &Reencryption) -> &'static str {
         State::None => "There has been no re-encryption: the key was never changed.",
         State::Waiting => "Waiting for the key to be restored",
         State::Running => "Running",
+        State::Clearing => "Clearing",
         State::Finishing => "Finishing",
         State::Done | State::DoneWithUnreadableCells => "Done",
         State::Unspecified => "In a state that this client doesn't know",
@@ -125,7 +126,7 @@ fn pace(progress: &Reencryption) -> String {
     let rate = progress.cells_per_second;
     let left = progress.cells_total.saturating_sub(progress.cells_done);
     match progress.state() {
-        State::Running if rate > 0.0 => {
+        State::Running | State::Clearing if rate > 0.0 => {
             let seconds = (left as f64 / rate).ceil() as u64;
             let time = match (seconds / 3_600, seconds / 60 % 60, seconds % 60) {
                 (0, 0, seconds) => format!("{seconds} s"),
@@ -138,6 +139,7 @@ fn pace(progress: &Reencryption) -> String {
         State::None
         | State::Waiting
         | State::Running
+        | State::Clearing
         | State::Done
         | State::DoneWithUnreadableCells
         | State::Unspecified => String::new(),
@@ -147,7 +149,7 @@ fn pace(progress: &Reencryption) -> String {
 fn is_last(progress: &Reencryption) -> bool {
     match progress.state() {
         State::None | State::Done | State::DoneWithUnreadableCells => true,
-        State::Waiting | State::Running | State::Finishing | State::Unspecified => false,
+        State::Waiting | State::Running | State::Clearing | State::Finishing | State::Unspecified => false,
     }
 }
 

@@ -1,7 +1,7 @@
 //! An open key ring: an organization's data keys, and the changes a ring can go through.
 //!
 //! ```text
-//! create ─> idle ──change──> running ──finish──> finishing ──settle──> idle
+//! create ─> idle ──change──> running ──finish──> finishing ──settle──> idle ──retire──> idle
 //! start over ──────────────> clearing ──settle───────────────────────> idle
 //! ```
 //!
@@ -140,6 +140,16 @@ impl KeyRing {
         let is_kept = |version: &KeyVersion| *version == self.version() || keep.contains(version);
         let reencryption = Reencryption { state: ReencryptionState::Finishing, ..self.stored.reencryption };
         Ok(self.rewritten(is_kept, reencryption, random))
+    }
+
+    /// Destroys every data key but the highest and those in `keep`: others were kept for cells that are healed since.
+    ///
+    /// # Errors
+    /// [`RingWriteError::Unfinished`] unless the ring is idle.
+    pub fn retire(&self, keep: &BTreeSet<KeyVersion>, random: &dyn Random) -> Result<Self, RingWriteError> {
+        self.expect_state(&[ReencryptionState::Idle])?;
+        let is_kept = |version: &KeyVersion| *version == self.version() || keep.contains(version);
+        Ok(self.rewritten(is_kept, Reencryption::IDLE, random))
     }
 
     /// Ends a change, once former texts are deleted, or cells of a lost key are cleared.

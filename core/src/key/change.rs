@@ -3,19 +3,17 @@
 //! First the new text goes into the configuration database, sealed; then one transaction of the organization's database puts the new
 //! ring in place, and that is the point of no return. Whatever breaks between the two leaves a text that nobody uses.
 
-use std::sync::Arc;
-
 use crate::{
     audit::AuditAction,
     crypto::{kek::KdfParameters, key_text, ring::KeyRing, secret::KeyText},
     deployment::Deployment,
     identity::Caller,
-    key::{CurrentKey, KeyError, KeyWork, VALIDATE_ONLY, audited, entry, quota, reencrypt, step, times},
+    key::{CurrentKey, KeyError, KeyWork, Setting, VALIDATE_ONLY, audited, install, quota, step, times, unchanged},
     key_change::NextStep,
-    layout::{KEY_CHANGE, UNREADABLE_CELL},
-    organization::{Keys, Organization, create::key_change_row, read_text, ring_rows, write_text},
+    layout::KEY_CHANGE,
+    organization::{Keys, Organization, read_text, ring_rows},
     policy::{self, Permit},
-    store::{Commit, CommitError, Condition, Datum, Expect, Step},
+    store::{Condition, Datum},
 };
 
 const QUOTA_INTERVAL_SECONDS: u64 = 3_600;
@@ -56,7 +54,7 @@ async fn attempt(
     if let Some((now_current, _)) = read_text(deployment, organization.id, &ring.stored().check).await?
         && now_current.matches(&text)
     {
-        return unchanged(deployment, organization, caller, current, "already current").await;
+        return unchanged(deployment, organization, caller, AuditAction::ChangeKey, current, "already current").await;
     }
     let limit = deployment.key_limits.changes_per_hour;
     // The first key, which the service made, is no change.
@@ -65,23 +63,9 @@ async fn attempt(
         .map_err(|retry_after_seconds| KeyError::ChangeQuota { limit, retry_after_seconds })?;
     key_text::check_rule(&text).map_err(|violations| KeyError::TextRule { violations, given_length: text.length() })?;
     if validate_only {
-        return unchanged(deployment, organization, caller, current, VALIDATE_ONLY).await;
+        return unchanged(deployment, organization, caller, AuditAction::ChangeKey, current, VALIDATE_ONLY).await;
     }
     commit(deployment, organization, caller, &ring, text).await
-}
-
-/// Records a call that changed nothing, with why it didn't.
-async fn unchanged(
-    deployment: &Deployment,
-    organization: &Organization,
-    caller: &Caller,
-    current: CurrentKey,
-    why: &str,
-) -> Result<CurrentKey, KeyError> {
-    let mut entry = entry(deployment, organization, Some(caller), AuditAction::ChangeKey, Ok(current));
-    entry.purpose = Some(why.to_owned());
-    organization.record(entry).await.map_err(KeyError::unaudited)?;
-    Ok(current)
 }
 
 async fn commit(
@@ -96,27 +80,13 @@ async fn commit(
     let (text, kek) = deployment.ports.key_derivation.derive(text, kdf).await;
     let kek = kek.map_err(KeyError::internal)?;
     let changed = ring.change(&kek, kdf, deployment.now(), random).map_err(KeyError::internal)?;
-    let check = changed.stored().check;
-    let current = CurrentKey { fingerprint: changed.fingerprint(), key_version: changed.version() };
-
-    let text_steps = write_text(deployment, organization.id, &check, &text, &kek)?;
-    deployment.ports.configuration.commit(Commit::of(text_steps)).await?;
-
-    let mut steps = ring_rows::replace(ring.revision(), changed.stored());
-    steps.push(key_change_row(&changed));
-    steps.extend(reencrypt::Cursor::first(changed.version(), deployment.now()).replace());
-    steps.push(Step::Delete { table: UNREADABLE_CELL.into(), rows: Condition::EVERYTHING, expect: Expect::Any });
-    steps.push(Step::Audit(entry(deployment, organization, Some(caller), AuditAction::ChangeKey, Ok(current))));
-    match organization.commit(steps).await {
-        Ok(()) => {
-            organization.set_keys(Keys::Active(Arc::new(changed)));
-            Ok(current)
-        }
-        Err(CommitError::Unknown(cause)) => {
-            // Which ring is in place now is read from the database, here for whoever comes next and by the re-encryption after this.
-            organization.load_keys(deployment).await?;
-            Err(KeyError::Unknown(cause))
-        }
-        Err(error) => Err(error.into()),
-    }
+    let steps = ring_rows::replace(ring.revision(), changed.stored());
+    install(
+        deployment,
+        organization,
+        caller,
+        Setting { action: AuditAction::ChangeKey, ring: changed, text, kek },
+        steps,
+    )
+    .await
 }

@@ -1,6 +1,7 @@
 //! Check an organization's encryption: whether it is active, under which key, and how far a re-encryption is.
 
 use crate::{
+    census,
     crypto::{
         kek::Fingerprint,
         ring::stored::{ReencryptionState as RingState, StoredRing},
@@ -9,9 +10,10 @@ use crate::{
     id::{KeyVersion, Timestamp},
     key::{KeyError, reencrypt::Cursor},
     layout::UNREADABLE_CELL,
-    organization::{Keys, Organization},
+    organization::{Keys, Organization, seen},
     policy::{self, Permit},
-    store::Condition,
+    schema::Schema,
+    store::{Condition, Unavailable},
 };
 
 /// What is known of an organization's encryption.
@@ -23,6 +25,23 @@ pub struct Status {
     pub key: Option<KeyStatus>,
     /// The last re-encryption.
     pub reencryption: ReencryptionStatus,
+    /// How many cells there are, by the names of their entity and attribute.
+    pub census: Vec<CellCount>,
+    /// Since when the database is known to be older than what was seen of it before; `None` if it isn't.
+    pub rolled_back_time: Option<Timestamp>,
+}
+
+/// How many cells of an attribute there are under one key version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CellCount {
+    /// The entity's name.
+    pub entity: String,
+    /// The attribute's name.
+    pub attribute: String,
+    /// The version; `None` where the bytes are no cell's.
+    pub key_version: Option<KeyVersion>,
+    /// How many.
+    pub cells: u64,
 }
 
 /// Which key it is, and since when.
@@ -36,6 +55,8 @@ pub struct KeyStatus {
     pub change_time: Timestamp,
     /// When it should be changed.
     pub change_due_time: Timestamp,
+    /// Whether it should have been by now.
+    pub is_change_due: bool,
 }
 
 /// How a re-encryption stands.
@@ -47,6 +68,8 @@ pub enum State {
     Waiting,
     /// It is sealing cells again.
     Running,
+    /// It clears what a lost key has sealed.
+    Clearing,
     /// It has destroyed the old data keys and is forgetting the old texts.
     Finishing,
     /// It is done: every cell is sealed under the current version, but for those that no key opens.
@@ -78,7 +101,7 @@ impl ReencryptionStatus {
     /// Whether it goes on by itself.
     #[must_use]
     pub fn is_running(&self) -> bool {
-        matches!(self.state, State::Running | State::Finishing)
+        matches!(self.state, State::Running | State::Clearing | State::Finishing)
     }
 }
 
@@ -100,7 +123,30 @@ pub async fn check(
     let key = stored.and_then(|stored| key_status(deployment, stored));
     let state = stored.map(|stored| stored.reencryption.state);
     let reencryption = reencryption(deployment, organization, state, is_active).await?;
-    Ok(Status { is_active, key, reencryption })
+    let census = census(deployment, organization).await?;
+    let rolled_back_time = seen::rolled_back(deployment, organization).await?;
+    Ok(Status { is_active, key, reencryption, census, rolled_back_time })
+}
+
+async fn census(deployment: &Deployment, organization: &Organization) -> Result<Vec<CellCount>, Unavailable> {
+    let kinds = census::kept(&*organization.store).await?.into_iter();
+    Ok(kinds
+        .map(|(kind, cells)| {
+            let (entity, attribute) = names(&deployment.schema, &kind.table, &kind.column);
+            CellCount { entity, attribute, key_version: kind.version, cells: u64::try_from(cells).unwrap_or(0) }
+        })
+        .collect())
+}
+
+/// What an entity and an attribute with these storage names are called.
+#[must_use]
+pub fn names(schema: &Schema, table: &str, column: &str) -> (String, String) {
+    let entity = schema.entities().iter().find(|entity| entity.storage_name == table);
+    let attribute = entity.and_then(|entity| entity.attributes.iter().find(|other| other.storage_name == column));
+    (
+        entity.map_or(table, |entity| &entity.name).to_owned(),
+        attribute.map_or(column, |attribute| &attribute.name).to_owned(),
+    )
 }
 
 fn key_status(deployment: &Deployment, stored: &StoredRing) -> Option<KeyStatus> {
@@ -109,11 +155,13 @@ fn key_status(deployment: &Deployment, stored: &StoredRing) -> Option<KeyStatus>
     // The first key is the one that the service made, which nobody has put away yet: its change is due at once.
     let days = if key_version == KeyVersion::FIRST { 0 } else { deployment.key_limits.change_due_days };
     let due_us = i64::from(days).saturating_mul(86_400_000_000);
+    let change_due_time = Timestamp::from_unix_micros(change_time.unix_micros().saturating_add(due_us));
     Some(KeyStatus {
         fingerprint: stored.fingerprint(),
         key_version,
         change_time,
-        change_due_time: Timestamp::from_unix_micros(change_time.unix_micros().saturating_add(due_us)),
+        change_due_time,
+        is_change_due: change_due_time <= deployment.now(),
     })
 }
 
@@ -145,7 +193,8 @@ async fn reencryption(
     let state = match ring_state {
         Some(RingState::Idle) | None => State::Done,
         Some(_) if !is_active => State::Waiting,
-        Some(RingState::Running | RingState::Clearing) => State::Running,
+        Some(RingState::Running) => State::Running,
+        Some(RingState::Clearing) => State::Clearing,
         Some(RingState::Finishing) => State::Finishing,
     };
     let until = cursor.end_time.unwrap_or_else(|| deployment.now());

@@ -7,26 +7,30 @@
 //! Old data keys are destroyed only after a full scan of the stored headers, begun when the last cell was done, found none of another
 //! version left but those set aside as unreadable.
 
-use std::{collections::BTreeSet, sync::Arc};
-
-use sha2::{Digest, Sha256};
-use uuid::Uuid;
+use std::sync::Arc;
 
 use crate::{
     audit::AuditAction,
     catalog::cell_columns,
+    census::CellKind,
     crypto::{
-        cell::{self, CellError},
+        cell,
         context::CellContext,
-        ring::KeyRing,
+        ring::{KeyRing, stored::ReencryptionState},
     },
     deployment::{Deployment, of_organization},
     id::{KeyVersion, RecordId, Timestamp},
-    key::{CurrentKey, KeyError, KeyWork, entry, step},
+    key::{
+        CurrentKey, KeyError, KeyWork, entry, step,
+        unreadable::{Aside, UnreadableCell},
+    },
     key_change::NextStep,
-    layout::{KEY_TEXT, REENCRYPTION, UNREADABLE_CELL},
+    layout::{KEY_TEXT, REENCRYPTION},
     organization::{Keys, Organization, ring_rows},
-    store::{Assignment, Commit, Condition, Datum, Direction, Expect, Name, Select, Step, Store, Unavailable, rows},
+    store::{
+        Assignment, Commit, CommitError, Condition, Datum, Direction, Expect, Name, Select, Step, Store, Unavailable,
+        rows,
+    },
 };
 
 /// What is to be expected after a step.
@@ -41,7 +45,9 @@ pub enum Advance {
 /// Whether a re-encryption is unfinished and the key for it present, as far as is known without looking again.
 #[must_use]
 pub fn is_under_way(organization: &Organization) -> bool {
-    organization.keys().is_some_and(|keys| matches!(step(&keys), NextStep::Reseal(_) | NextStep::ForgetTexts))
+    organization
+        .keys()
+        .is_some_and(|keys| matches!(step(&keys), NextStep::Reseal(_) | NextStep::Clear(_) | NextStep::ForgetTexts))
 }
 
 /// Takes the next step of the organization's re-encryption, if one is under way.
@@ -52,7 +58,9 @@ pub async fn advance(deployment: &Deployment, work: &KeyWork) -> Result<Advance,
     let organization = &**work.organization();
     let keys = organization.follow_keys(deployment).await?;
     match (step(&keys), keys) {
-        (NextStep::Reseal(target), Keys::Active(ring)) => reseal(deployment, organization, &ring, target).await,
+        (NextStep::Reseal(target) | NextStep::Clear(target), Keys::Active(ring)) => {
+            reseal(deployment, organization, &ring, target).await
+        }
         (NextStep::ForgetTexts, Keys::Active(ring)) => forget_texts(deployment, organization, &ring).await,
         (NextStep::Rest | NextStep::AwaitRestore { .. } | NextStep::ReportDamage, _)
         | (_, Keys::Inactive(_) | Keys::Damaged) => Ok(Advance::Rest),
@@ -110,7 +118,7 @@ impl Batch<'_> {
         let cells = select_cells(&*self.organization.store, table, column, self.target, after, limit).await?;
         let last = cells.last().map(|(id, _)| *id);
         let count = u64::try_from(cells.len()).unwrap_or(u64::MAX);
-        let mut steps = Vec::with_capacity(cells.len() + 4);
+        let mut steps = Vec::with_capacity(cells.len() * 3 + 4);
         for (id, cell) in cells {
             steps.extend(self.reseal_cell(table, column, id, cell));
         }
@@ -124,55 +132,50 @@ impl Batch<'_> {
             ..cursor.clone()
         };
         steps.extend(cursor.moved(&moved));
-        Ok(self.organization.commit(guarded(self.ring, steps)).await?)
+        match self.organization.commit(guarded(self.ring, steps)).await {
+            // A cell that was to be set aside is another one by now, or this walk isn't where it was: look again.
+            Ok(()) | Err(CommitError::Refused { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn reseal_cell(&self, table: &str, column: &str, id: RecordId, cell: Vec<u8>) -> Vec<Step> {
         let context = CellContext { organization: self.organization.id, entity: table, record: id, attribute: column };
+        let former = CellKind::of(table, column, &cell);
+        let replace = |set| Step::Update {
+            table: table.to_owned().into(),
+            rows: Condition::equal("id", Datum::Uuid(id.uuid()))
+                .and(Condition::equal(column.to_owned(), Datum::Bytes(cell.clone()))),
+            set,
+            expect: Expect::Any,
+        };
+        let into = |datum| Assignment::Set(column.to_owned().into(), datum);
+        if is_clearing(self.ring) {
+            // Readers see it: that there was a value is no secret.
+            let set = vec![
+                into(Datum::Null),
+                Assignment::Add("revision".into(), 1),
+                Assignment::Set("update_time".into(), Datum::Time(self.deployment.now())),
+            ];
+            return vec![replace(set), former.counted(-1)];
+        }
         match self.ring.open_cell(&context, &cell) {
             Ok(plaintext) => {
                 let resealed = self.ring.seal(&context, &plaintext, &*self.deployment.ports.random);
-                let unchanged = Condition::equal("id", Datum::Uuid(id.uuid()))
-                    .and(Condition::equal(column.to_owned(), Datum::Bytes(cell)));
-                vec![Step::Update {
-                    table: table.to_owned().into(),
-                    rows: unchanged,
-                    set: vec![Assignment::Set(column.to_owned().into(), Datum::Bytes(resealed))],
-                    expect: Expect::Any,
-                }]
+                let now = CellKind { version: Some(self.target), ..former.clone() };
+                vec![replace(vec![into(Datum::Bytes(resealed))]), now.counted(1), former.counted(-1)]
             }
-            Err(error) => set_aside(table, column, id, &cell, &error),
+            Err(error) => UnreadableCell::new(table, column, id, &cell, &error).set_aside(&cell),
         }
     }
 }
 
-/// The stored word for a cell that merely doesn't verify: a key that the ring still holds may yet be needed for it.
-const DOES_NOT_VERIFY: &str = "does-not-verify";
-
-fn set_aside(table: &str, column: &str, id: RecordId, cell: &[u8], error: &CellError) -> Vec<Step> {
-    let reason = match error {
-        CellError::Malformed(_) => "malformed",
-        CellError::UnknownKeyVersion(_) => "unknown-key-version",
-        CellError::DoesNotVerify => DOES_NOT_VERIFY,
-    };
-    let version = cell::version_of(cell).ok().map_or(Datum::Null, |version| Datum::Integer(version.get().into()));
-    let place = [
-        ("table_name", Datum::Text(table.to_owned())),
-        ("column_name", Datum::Text(column.to_owned())),
-        ("id", Datum::Uuid(id.uuid())),
-    ];
-    let same = Condition::All(place.iter().map(|(name, datum)| Condition::equal(*name, datum.clone())).collect());
-    let mut row: Vec<(Name, Datum)> = place.into_iter().map(|(name, datum)| (name.into(), datum)).collect();
-    row.push(("reason".into(), Datum::Text(reason.to_owned())));
-    row.push(("key_version".into(), version));
-    row.push(("sha256".into(), Datum::Bytes(Sha256::digest(cell).to_vec())));
-    vec![
-        Step::Delete { table: UNREADABLE_CELL.into(), rows: same, expect: Expect::Any },
-        Step::Insert { table: UNREADABLE_CELL.into(), row },
-    ]
+/// Whether the walk clears cells, whose key is lost, and doesn't seal them again.
+fn is_clearing(ring: &KeyRing) -> bool {
+    ring.reencryption().state == ReencryptionState::Clearing
 }
 
-/// The full scan and, if it finds nothing left, the destruction of the old data keys.
+/// The full scan and, if it finds nothing left, the destruction of the old data keys. A ring that was started over has none.
 async fn finish(
     deployment: &Deployment,
     organization: &Organization,
@@ -182,6 +185,25 @@ async fn finish(
 ) -> Result<Advance, KeyError> {
     let store = &*organization.store;
     let aside = Aside::read(store).await?;
+    if !all_aside(store, target, &aside).await? {
+        // Something is left that this walk has not seen: walk once more.
+        let again = Cursor { table: String::new(), column: String::new(), after: None, ..cursor.clone() };
+        organization.commit(guarded(ring, cursor.moved(&again))).await?;
+        return Ok(Advance::More);
+    }
+    if is_clearing(ring) {
+        return forget_texts(deployment, organization, ring).await;
+    }
+    let finished = ring.finish(&aside.needed(), &*deployment.ports.random).map_err(KeyError::internal)?;
+    let mut steps = ring_rows::replace(ring.revision(), finished.stored());
+    steps.push(cursor.require());
+    organization.commit(steps).await?;
+    organization.set_keys(Keys::Active(Arc::new(finished)));
+    Ok(Advance::More)
+}
+
+/// The full scan of the stored headers: whether every cell of another version than `target` is one of those that are set aside.
+pub(super) async fn all_aside(store: &dyn Store, target: KeyVersion, aside: &Aside) -> Result<bool, Unavailable> {
     for (table, column) in cell_columns(store).await? {
         let mut after = None;
         loop {
@@ -189,19 +211,11 @@ async fn finish(
             let Some((last, _)) = page.last() else { break };
             after = Some(*last);
             if page.iter().any(|(id, cell)| !aside.holds(&table, &column, *id, cell)) {
-                // Something is left that this walk has not seen: walk once more.
-                let again = Cursor { table: String::new(), column: String::new(), after: None, ..cursor.clone() };
-                organization.commit(guarded(ring, cursor.moved(&again))).await?;
-                return Ok(Advance::More);
+                return Ok(false);
             }
         }
     }
-    let finished = ring.finish(&aside.keep, &*deployment.ports.random).map_err(KeyError::internal)?;
-    let mut steps = ring_rows::replace(ring.revision(), finished.stored());
-    steps.push(cursor.require());
-    organization.commit(steps).await?;
-    organization.set_keys(Keys::Active(Arc::new(finished)));
-    Ok(Advance::More)
+    Ok(true)
 }
 
 const SCAN_PAGE_CELLS: u32 = 1_024;
@@ -281,44 +295,6 @@ fn others(column: &str, target: KeyVersion) -> Condition {
 /// Every write of a re-encryption stands behind the ring it was made with.
 fn guarded(ring: &KeyRing, steps: impl IntoIterator<Item = Step>) -> Vec<Step> {
     std::iter::once(ring_rows::require(ring.revision())).chain(steps).collect()
-}
-
-/// Cells that were set aside as unreadable, and the key versions they may yet need.
-struct Aside {
-    cells: BTreeSet<(String, String, Uuid, Vec<u8>)>,
-    keep: BTreeSet<KeyVersion>,
-}
-
-impl Aside {
-    async fn read(store: &dyn Store) -> Result<Aside, Unavailable> {
-        let columns = ["table_name", "column_name", "id", "sha256", "reason", "key_version"];
-        let mut aside = Aside { cells: BTreeSet::new(), keep: BTreeSet::new() };
-        for row in rows(store, UNREADABLE_CELL, &columns, Condition::EVERYTHING).await? {
-            let Ok(
-                [
-                    Datum::Text(table),
-                    Datum::Text(column),
-                    Datum::Uuid(id),
-                    Datum::Bytes(hash),
-                    Datum::Text(reason),
-                    version,
-                ],
-            ) = <[Datum; 6]>::try_from(row)
-            else {
-                return Err(Unavailable("the table of unreadable cells holds a row that is none".into()));
-            };
-            if let (DOES_NOT_VERIFY, Datum::Integer(version)) = (reason.as_str(), &version) {
-                aside.keep.extend(u32::try_from(*version).ok().and_then(KeyVersion::new));
-            }
-            aside.cells.insert((table, column, id, hash));
-        }
-        Ok(aside)
-    }
-
-    fn holds(&self, table: &str, column: &str, id: RecordId, cell: &[u8]) -> bool {
-        let hash = Sha256::digest(cell).to_vec();
-        self.cells.contains(&(table.to_owned(), column.to_owned(), id.uuid(), hash))
-    }
 }
 
 /// How far the last re-encryption came: the row that survives a restart.

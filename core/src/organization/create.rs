@@ -26,6 +26,8 @@ use crate::{
 
 /// A row of the configuration database whose database may not exist yet.
 pub(super) const STATE_CREATING: &str = "creating";
+/// A row whose organization is going, and isn't served any more.
+pub(super) const STATE_DELETING: &str = "deleting";
 /// A row whose database exists.
 pub const STATE_READY: &str = "ready";
 

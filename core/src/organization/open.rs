@@ -6,14 +6,16 @@ use std::{collections::HashSet, sync::Arc};
 
 use super::{
     Organization,
-    create::{STATE_CREATING, STATE_READY, become_ready, is_organization_name},
+    create::{STATE_CREATING, STATE_DELETING, STATE_READY, become_ready, is_organization_name},
+    delete, seen,
 };
 use crate::{
     audit::{AuditAction, AuditEntry},
     catalog::{MigrateError, migrate},
+    census,
     deployment::{Deployment, of_organization},
     id::{OrganizationId, Timestamp},
-    layout::{self, KEY_TEXT, ORGANIZATION, ORGANIZATIONS},
+    layout::{self, KEY_TEXT, ORGANIZATION, ORGANIZATIONS, TOMBSTONE},
     store::{Commit, CommitError, Condition, Datum, Expect, OpenError, Step, Store, Unavailable, rows},
 };
 
@@ -47,6 +49,11 @@ pub enum OpenOrganizationError {
     /// A database found in the folder has a name that is taken.
     #[error("the database found there has the name of another organization")]
     NameTaken,
+    /// A database found in the folder is that of an organization which was deleted here.
+    #[error(
+        "the database found there is that of an organization that was deleted here; remove it, or import an export of it"
+    )]
+    Deleted,
     /// Somebody holds the organization's lock.
     #[error("its lock is held by somebody else")]
     Locked,
@@ -85,6 +92,10 @@ pub async fn open_all(deployment: &Deployment) -> Result<Vec<NotOpened>, Unavail
 
 async fn open_listed(deployment: &Deployment, row: &Row, found: bool) -> Result<(), OpenOrganizationError> {
     let configuration = &deployment.ports.configuration;
+    if row.state == STATE_DELETING {
+        let _lock = deployment.ports.databases.try_lock(row.id).await?.ok_or(OpenOrganizationError::Locked)?;
+        return Ok(delete::finish(deployment, row.id, &row.name).await?);
+    }
     if row.state == STATE_CREATING {
         if !found {
             let steps = vec![
@@ -119,6 +130,9 @@ async fn register(
     if *inner != id.uuid() || !is_organization_name(name) {
         return Err(OpenOrganizationError::OtherInside);
     }
+    if ports.configuration.count(TOMBSTONE.into(), of_organization(id)).await? > 0 {
+        return Err(OpenOrganizationError::Deleted);
+    }
     if names.contains(name) || deployment.organization(name).is_some() {
         return Err(OpenOrganizationError::NameTaken);
     }
@@ -140,10 +154,12 @@ async fn register(
 
 async fn serve(deployment: &Deployment, row: &Row, store: Arc<dyn Store>) -> Result<(), OpenOrganizationError> {
     let lock = deployment.ports.databases.try_lock(row.id).await?.ok_or(OpenOrganizationError::Locked)?;
-    migrate(&*store, &layout::organization(&deployment.schema), deployment.now()).await?;
+    let census = census::first(&*store).await?;
+    migrate(&*store, &layout::organization(&deployment.schema), census, deployment.now()).await?;
     drop(lock);
     let organization = Arc::new(Organization::new(row.id, row.name.clone(), row.create_time, store));
     organization.load_keys(deployment).await?;
+    seen::look(deployment, &organization).await?;
     deployment.admit(organization);
     Ok(())
 }

@@ -7,7 +7,7 @@ use crate::{
     policy::{self, Permit},
     record::{Draft, Given, Record, check_create},
     records::{
-        ATTEMPTS, Place, Plan, RecordError, Refusal, exhausted, invalid_unless_empty,
+        ATTEMPTS, Place, Plan, RecordError, Refusal, count_cells, exhausted, invalid_unless_empty,
         repetition::{self, Asked, Mode, Once, Verb},
         report_set, require_references, require_ring, sealing_ring, stored_datum, table_of,
     },
@@ -73,9 +73,15 @@ async fn make(
             ("create_time".into(), Datum::Time(now)),
             ("update_time".into(), Datum::Time(now)),
         ];
+        let mut cells = Vec::new();
         for (index, given) in &draft.given {
             if let Some(attribute) = place.entity.attributes.get(*index) {
                 let datum = stored_datum(deployment, place, attribute, Some(given), ring.as_deref())?;
+                if attribute.encrypted
+                    && let Datum::Bytes(cell) = &datum
+                {
+                    cells.push((attribute, cell.clone()));
+                }
                 row.push((attribute.storage_name.clone().into(), datum));
             }
         }
@@ -87,6 +93,9 @@ async fn make(
         require_references(&mut plan, deployment, place, clear_values(draft));
         let insert = Step::Insert { table: table_of(&place.entity), row };
         plan.step(insert, Refusal::Answer(RecordError::AlreadyExists));
+        for (attribute, cell) in cells {
+            count_cells(&mut plan, place, &attribute.storage_name, None, Some(&cell));
+        }
         match plan.commit(&place.organization, mode).await? {
             None => {
                 let mut record = Record {

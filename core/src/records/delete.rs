@@ -5,7 +5,7 @@ use crate::{
     id::RecordId,
     policy::{self, Permit},
     records::{
-        Place, Plan, RecordError, Refusal, exhausted, is_record,
+        ATTEMPTS, Place, Plan, RecordError, Refusal, count_cells, exhausted, healed, holds, is_record, read_cells,
         repetition::{Asked, Mode, Once, Verb},
         table_of,
     },
@@ -46,21 +46,54 @@ async fn make(
     mode: Mode<'_>,
     once: Option<&Once>,
 ) -> Result<(), RecordError> {
-    let table = table_of(&place.entity);
-    let mut plan = Plan::default();
-    if let Some(once) = once {
-        once.remember(&mut plan, place.id);
+    let encrypted: Vec<_> = place.entity.attributes.iter().filter(|attribute| attribute.encrypted).collect();
+    for _ in 0..ATTEMPTS {
+        // Read only to be counted: the delete takes away the cells that were read, or is tried again.
+        let cells = if encrypted.is_empty() { None } else { read_cells(place, &encrypted).await? };
+        let cells = cells.unwrap_or_else(|| vec![Datum::Null; encrypted.len()]);
+        let cells: Vec<_> = encrypted.iter().zip(cells).map(|(attribute, cell)| (attribute, bytes(cell))).collect();
+        let mut plan = Plan::default();
+        if let Some(once) = once {
+            once.remember(&mut plan, place.id);
+        }
+        expect_record(&mut plan, place, etag_revision);
+        let unmoved = cells.iter().fold(is_record(place.id), |rows, (attribute, cell)| {
+            rows.and(holds(&attribute.storage_name, cell.as_ref()))
+        });
+        // Before the links are touched, so that what moved is found first.
+        plan.step(Step::Delete { table: table_of(&place.entity), rows: unmoved, expect: Expect::One }, Refusal::Moved);
+        for (attribute, cell) in &cells {
+            count_cells(&mut plan, place, &attribute.storage_name, cell.as_ref(), None);
+        }
+        for (attribute, _) in cells.iter().filter(|(_, cell)| cell.is_some()) {
+            healed(&mut plan, place, &attribute.storage_name);
+        }
+        let_links_go(&mut plan, deployment, place);
+        match plan.commit(&place.organization, mode).await? {
+            None => return Ok(()),
+            Some(Refusal::Answer(error)) => return Err(error),
+            Some(Refusal::StaleRing | Refusal::Moved) => {}
+        }
     }
-    plan.step(
-        Step::Require { table: table.clone(), rows: is_record(place.id) },
-        Refusal::Answer(RecordError::NotFound),
-    );
-    let mut rows = is_record(place.id);
+    Err(exhausted())
+}
+
+fn bytes(datum: Datum) -> Option<Vec<u8>> {
+    if let Datum::Bytes(cell) = datum { Some(cell) } else { None }
+}
+
+/// The steps that hold a delete against the record being there, and being the one that the caller has seen.
+fn expect_record(plan: &mut Plan, place: &Place, etag_revision: Option<i64>) {
+    let require = |rows| Step::Require { table: table_of(&place.entity), rows };
+    plan.step(require(is_record(place.id)), Refusal::Answer(RecordError::NotFound));
     if let Some(revision) = etag_revision {
-        rows = rows.and(Condition::equal("revision", Datum::Integer(revision)));
+        let seen = is_record(place.id).and(Condition::equal("revision", Datum::Integer(revision)));
+        plan.step(require(seen), Refusal::Answer(RecordError::EtagMismatch));
     }
-    // Before the links are touched, so that a stale etag is refused as such and not for a link.
-    plan.step(Step::Delete { table, rows, expect: Expect::One }, Refusal::Answer(RecordError::EtagMismatch));
+}
+
+/// The steps that clear the links to a record that goes, or hold it back for them.
+fn let_links_go(plan: &mut Plan, deployment: &Deployment, place: &Place) {
     for (entity, attribute, on_delete) in deployment.schema.references_to(&place.entity.collection) {
         let column = attribute.storage_name.clone();
         let mut linked = Condition::equal(column.clone(), Datum::Uuid(place.id.uuid()));
@@ -90,11 +123,6 @@ async fn make(
                 }),
             ),
         }
-    }
-    match plan.commit(&place.organization, mode).await? {
-        None => Ok(()),
-        Some(Refusal::Answer(error)) => Err(error),
-        Some(Refusal::StaleRing | Refusal::Moved) => Err(exhausted()),
     }
 }
 

@@ -12,5 +12,6 @@ use crate::{
 /// # Errors
 /// [`RecordError::NotFound`], [`RecordError::Unavailable`].
 pub async fn get(_permit: Permit<policy::ReadRecords>, place: &Place, mask: &ReadMask) -> Result<Record, RecordError> {
-    read_fields(place, mask).await?.ok_or(RecordError::NotFound)
+    let (record, _) = read_fields(place, mask).await?.ok_or(RecordError::NotFound)?;
+    Ok(record)
 }

@@ -129,7 +129,8 @@ pub async fn list(
         Some(last) if more => page::token(root_key, &context, &cursor(&order, last))?,
         Some(_) | None => String::new(),
     };
-    let records = found.into_iter().map(|row| parse_row(entity, wanted.mask, row)).collect::<Result<Vec<_>, _>>()?;
+    let parsed = found.into_iter().map(|row| parse_row(entity, wanted.mask, row).map(|(record, _)| record));
+    let records = parsed.collect::<Result<Vec<_>, _>>()?;
     Ok(Listed { records, next_page_token, total_size })
 }
 

@@ -168,7 +168,8 @@ pub(super) async fn answer(
     match (outcome, once) {
         (Err(refusal), Some(once)) => {
             let id = once.earlier(deployment, place, refusal).await?;
-            read_record(&Place { id, ..place.clone() }).await?.ok_or(RecordError::NotFound)
+            let (record, _) = read_record(&Place { id, ..place.clone() }).await?.ok_or(RecordError::NotFound)?;
+            Ok(record)
         }
         (outcome, _) => outcome,
     }

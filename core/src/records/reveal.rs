@@ -12,9 +12,9 @@ use crate::{
     organization::{Keys, Organization},
     policy::{self, Permit},
     record::{Problem, Violation},
-    records::{ATTEMPTS, Place, RecordError, context, exhausted, is_record, sealing_ring, table_of},
+    records::{ATTEMPTS, Place, RecordError, context, exhausted, read_cells, sealing_ring},
     schema::{Attribute, Kind},
-    store::{CommitError, Datum, Name, Select},
+    store::{CommitError, Datum},
 };
 
 /// How long a purpose may be, in Unicode scalar values: a line in a trail.
@@ -117,7 +117,7 @@ async fn read_and_open(
     let mut ring = sealing_ring(deployment, &place.organization).await?;
     let mut failed = None;
     for _ in 0..ATTEMPTS {
-        let cells = read_cells(place, wanted).await?;
+        let cells = read_cells(place, wanted).await?.ok_or(RecordError::NotFound)?;
         match open(place, wanted, &cells, &ring) {
             Ok(values) => return Ok(values),
             Err(unopened) => {
@@ -139,17 +139,6 @@ async fn reload(deployment: &Deployment, organization: &Organization) -> Result<
         Keys::Inactive(stored) => Err(RecordError::Inactive { wanted: stored.fingerprint() }),
         Keys::Damaged => Err(RecordError::RingDamaged),
     }
-}
-
-async fn read_cells(place: &Place, wanted: &[&Attribute]) -> Result<Vec<Datum>, RecordError> {
-    let select = Select {
-        table: table_of(&place.entity),
-        columns: wanted.iter().map(|attribute| Name::from(attribute.storage_name.clone())).collect(),
-        rows: is_record(place.id),
-        order: Vec::new(),
-        limit: 1,
-    };
-    place.organization.store.select(select).await?.into_iter().next().ok_or(RecordError::NotFound)
 }
 
 /// The attribute whose cell doesn't open.

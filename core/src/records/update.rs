@@ -9,7 +9,8 @@ use crate::{
     policy::{self, Permit},
     record::{Draft, Given, Record, Touched, check_update},
     records::{
-        ATTEMPTS, Place, Plan, RecordError, Refusal, exhausted, invalid_unless_empty, is_record, read_record,
+        ATTEMPTS, Place, Plan, RecordError, Refusal, count_cells, exhausted, healed, holds, invalid_unless_empty,
+        is_record, read_record,
         repetition::{self, Asked, Mode, Once, Verb},
         require_references, require_ring, sealing_ring, stored_datum, table_of,
     },
@@ -64,21 +65,27 @@ async fn make(
     let seals = touched.iter().any(secret);
     for _ in 0..ATTEMPTS {
         let ring = if seals { Some(sealing_ring(deployment, &place.organization).await?) } else { None };
-        let mut record = read_record(place).await?.ok_or(RecordError::NotFound)?;
+        let (mut record, cells) = read_record(place).await?.ok_or(RecordError::NotFound)?;
         if etag_revision.is_some_and(|revision| revision != record.revision) {
             return Err(RecordError::EtagMismatch);
         }
-        let unmoved = is_record(place.id).and(Condition::equal("revision", Datum::Integer(record.revision)));
+        let mut unmoved = is_record(place.id).and(Condition::equal("revision", Datum::Integer(record.revision)));
         record.revision = record.revision.saturating_add(1);
         record.update_time = deployment.now().max(record.update_time);
         let mut set = vec![
             Assignment::Set("revision".into(), Datum::Integer(record.revision)),
             Assignment::Set("update_time".into(), Datum::Time(record.update_time)),
         ];
+        let mut replaced = Vec::new();
         for index in touched {
             let Some(attribute) = place.entity.attributes.get(*index) else { continue };
             let given = draft.given.get(index);
             let datum = stored_datum(deployment, place, attribute, given, ring.as_deref())?;
+            if attribute.encrypted {
+                // A re-encryption moves a cell and not the record: what is replaced is the cell that was read.
+                unmoved = unmoved.and(holds(&attribute.storage_name, cells.get(index)));
+                replaced.push((attribute, cells.get(index), datum.clone()));
+            }
             set.push(Assignment::Set(attribute.storage_name.clone().into(), datum));
             apply(place, &mut record, *index, given);
         }
@@ -91,6 +98,13 @@ async fn make(
         require_references(&mut plan, deployment, place, touched_values(draft, touched));
         let update = Step::Update { table: table_of(&place.entity), rows: unmoved, set, expect: Expect::One };
         plan.step(update, Refusal::Moved);
+        for (attribute, old, new) in &replaced {
+            let new = if let Datum::Bytes(cell) = new { Some(cell.as_slice()) } else { None };
+            count_cells(&mut plan, place, &attribute.storage_name, *old, new);
+        }
+        for (attribute, ..) in replaced.iter().filter(|(_, old, _)| old.is_some()) {
+            healed(&mut plan, place, &attribute.storage_name);
+        }
         match plan.commit(&place.organization, mode).await? {
             None => return Ok(record),
             Some(Refusal::StaleRing) => {

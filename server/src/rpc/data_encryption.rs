@@ -3,22 +3,28 @@
 use std::{pin::Pin, sync::Arc, time::Duration};
 
 use fieldseal::v1::{
-    IsDataEncryptionActiveRequest, IsDataEncryptionActiveResponse, Reencryption, RetrieveDataEncryptionKeyRequest,
-    RetrieveDataEncryptionKeyResponse, SetDataEncryptionKeyRequest, SetDataEncryptionKeyResponse,
-    WatchReencryptionRequest, data_encryption_service_server::DataEncryptionService, reencryption,
+    self, AbandonEncryptedDataRequest, AbandonEncryptedDataResponse, IsDataEncryptionActiveRequest,
+    IsDataEncryptionActiveResponse, ListKeyChangesRequest, ListKeyChangesResponse, ListUnreadableCellsRequest,
+    ListUnreadableCellsResponse, Reencryption, RetrieveDataEncryptionKeyRequest, RetrieveDataEncryptionKeyResponse,
+    SetDataEncryptionKeyRequest, SetDataEncryptionKeyResponse, WatchReencryptionRequest,
+    data_encryption_service_server::DataEncryptionService, reencryption,
 };
 use fieldseal_core::{
     audit::AuditAction,
     crypto::secret::KeyText,
     key::{
-        KeyError,
-        check::{ReencryptionStatus, State, check, progress},
+        CurrentKey, KeyError,
+        check::{CellCount, ReencryptionStatus, State, check, names, progress},
+        history::{KeyChange, history},
         refuse,
         retrieve::retrieve,
+        unreadable::{self, Reason, UnreadableCell},
     },
     organization::Organization,
-    policy::{ChangeKey, Permit, ReadKeyStatus, RestoreKey, RetrieveKey},
+    policy::{Action, Permit, ReadKeyStatus, RetrieveKey},
+    schema::Schema,
 };
+use http::Extensions;
 use tokio::{sync::mpsc, time::MissedTickBehavior};
 use tokio_stream::{Stream, wrappers::ReceiverStream};
 use tonic::{Request, Response, Status};
@@ -26,6 +32,7 @@ use tonic::{Request, Response, Status};
 use super::{
     dispatcher::{Dispatcher, Entered},
     name,
+    paged_list::PagedList,
 };
 use crate::{
     one_at_a_time::{KeySetting, Mode, NotRun, OneAtATime},
@@ -54,20 +61,36 @@ impl DataEncryption {
         let SetDataEncryptionKeyRequest { organization: name, encryption_key, change_encryption_key, validate_only } =
             request;
         let text = KeyText::new(encryption_key);
-        let (organization, caller, action, mode) = if change_encryption_key {
-            let action = AuditAction::ChangeKey;
-            let entered: Entered<ChangeKey> =
-                self.dispatcher.enter(&extensions, "organization", &name, Some(action))?;
-            (entered.organization, entered.caller, action, Mode::Change(entered.permit))
+        let setting = if change_encryption_key {
+            self.setting(&extensions, &name, AuditAction::ChangeKey, text, validate_only, Mode::Change)
         } else {
-            let action = AuditAction::RestoreKey;
-            let entered: Entered<RestoreKey> =
-                self.dispatcher.enter(&extensions, "organization", &name, Some(action))?;
-            (entered.organization, entered.caller, action, Mode::Restore(entered.permit))
+            self.setting(&extensions, &name, AuditAction::RestoreKey, text, validate_only, Mode::Restore)
         };
-        whole_name(&name)?;
-        let setting =
-            KeySetting { organization: Arc::clone(&organization), caller: caller.clone(), text, mode, validate_only };
+        let current = self.run(setting?).await?;
+        Ok(SetDataEncryptionKeyResponse {
+            fingerprint: current.fingerprint.to_string(),
+            key_version: current.key_version.get(),
+        })
+    }
+
+    fn setting<A: Action>(
+        &self,
+        extensions: &Extensions,
+        name: &str,
+        action: AuditAction,
+        text: KeyText,
+        validate_only: bool,
+        mode: impl FnOnce(Permit<A>) -> Mode,
+    ) -> Result<KeySetting, Status> {
+        let entered: Entered<A> = self.dispatcher.enter(extensions, "organization", name, Some(action))?;
+        whole_name(name)?;
+        let Entered { organization, permit, caller } = entered;
+        Ok(KeySetting { organization, caller, text, mode: mode(permit), validate_only })
+    }
+
+    async fn run(&self, setting: KeySetting) -> Result<CurrentKey, Status> {
+        let (organization, caller) = (Arc::clone(&setting.organization), setting.caller.clone());
+        let action = setting.mode.action();
         let outcome = match self.one_at_a_time.run(setting).await {
             Ok(outcome) => outcome,
             Err(NotRun::AnotherRuns) => {
@@ -80,11 +103,23 @@ impl DataEncryption {
             Err(NotRun::Broken) => return Err(status::broken()),
         };
         match outcome {
-            Ok(current) => Ok(SetDataEncryptionKeyResponse {
-                fingerprint: current.fingerprint.to_string(),
-                key_version: current.key_version.get(),
-            }),
+            Ok(current) => Ok(current),
             Err(error) => Err(key_status(error, &organization).await),
+        }
+    }
+
+    /// Lets in a call that asks for a page of something, and with it the size of the page.
+    fn enter_list(
+        &self,
+        extensions: &Extensions,
+        organization: &str,
+        page_size: i32,
+    ) -> Result<(Entered<ReadKeyStatus>, u32), Status> {
+        let entered = self.dispatcher.enter(extensions, "organization", organization, None)?;
+        let name = name::organization("organization", organization);
+        match (name, self.dispatcher.page_size(page_size)) {
+            (Ok(_), Ok(size)) => Ok((entered, size)),
+            (name, size) => Err(status::invalid(name.err().into_iter().chain(size.err()).collect())),
         }
     }
 }
@@ -110,6 +145,9 @@ impl DataEncryptionService for DataEncryption {
                 key_change_time: status.key.map(|key| timestamp_to_proto(key.change_time)),
                 key_change_due_time: status.key.map(|key| timestamp_to_proto(key.change_due_time)),
                 reencryption: Some(reencryption(&status.reencryption)),
+                cell_counts: status.census.into_iter().map(cell_count).collect(),
+                is_key_change_due: status.key.is_some_and(|key| key.is_change_due),
+                rolled_back_time: status.rolled_back_time.map(timestamp_to_proto),
             })),
             Err(error) => Err(key_status(error, &organization).await),
         }
@@ -152,6 +190,105 @@ impl DataEncryptionService for DataEncryption {
         let (sender, receiver) = mpsc::channel(1);
         tokio::spawn(watch(Arc::clone(&self.dispatcher), entered.organization, entered.permit, sender));
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+    }
+
+    async fn list_unreadable_cells(
+        &self,
+        request: Request<ListUnreadableCellsRequest>,
+    ) -> Result<Response<ListUnreadableCellsResponse>, Status> {
+        let (_, extensions, request) = request.into_parts();
+        let (entered, size) = self.enter_list(&extensions, &request.organization, request.page_size)?;
+        let Entered { organization, permit, caller } = entered;
+        let deployment = &self.dispatcher.deployment;
+        let (method, token) = ("ListUnreadableCells", request.page_token.as_str());
+        match unreadable::list(deployment, &organization, permit, &caller.identity, method, size, token).await {
+            Ok(Some(listed)) => Ok(Response::new(ListUnreadableCellsResponse {
+                unreadable_cells: listed
+                    .cells
+                    .iter()
+                    .map(|cell| unreadable_cell(&deployment.schema, &organization, cell))
+                    .collect(),
+                next_page_token: listed.next_page_token,
+            })),
+            Ok(None) => Err(status::page_token_invalid()),
+            Err(error) => Err(key_status(error, &organization).await),
+        }
+    }
+
+    async fn list_key_changes(
+        &self,
+        request: Request<ListKeyChangesRequest>,
+    ) -> Result<Response<ListKeyChangesResponse>, Status> {
+        let (_, extensions, request) = request.into_parts();
+        let (entered, size) = self.enter_list(&extensions, &request.organization, request.page_size)?;
+        let Entered { organization, permit, caller } = entered;
+        let deployment = &self.dispatcher.deployment;
+        let changes = match history(deployment, &organization, &permit).await {
+            Ok(changes) => changes,
+            Err(error) => return Err(key_status(error, &organization).await),
+        };
+        let list = PagedList {
+            root_key: &*deployment.ports.root_key,
+            method: "ListKeyChanges",
+            parent: &organization.resource_name(),
+            identity: &caller.identity,
+        };
+        let (shown, next_page_token) =
+            list.page(&changes, size, &request.page_token, |change| change.fingerprint.as_bytes())?;
+        Ok(Response::new(ListKeyChangesResponse {
+            key_changes: shown.iter().map(key_change).collect(),
+            next_page_token,
+        }))
+    }
+
+    async fn abandon_encrypted_data(
+        &self,
+        request: Request<AbandonEncryptedDataRequest>,
+    ) -> Result<Response<AbandonEncryptedDataResponse>, Status> {
+        let (_, extensions, request) = request.into_parts();
+        let AbandonEncryptedDataRequest { organization: name, confirm_fingerprint, encryption_key, validate_only } =
+            request;
+        let text = KeyText::new(encryption_key);
+        let action = AuditAction::AbandonEncryptedData;
+        let mode = |permit| Mode::Abandon(permit, confirm_fingerprint);
+        let current = self.run(self.setting(&extensions, &name, action, text, validate_only, mode)?).await?;
+        let fingerprint = if validate_only { String::new() } else { current.fingerprint.to_string() };
+        Ok(Response::new(AbandonEncryptedDataResponse { fingerprint, key_version: current.key_version.get() }))
+    }
+}
+
+fn cell_count(count: CellCount) -> v1::CellCount {
+    v1::CellCount {
+        entity: count.entity,
+        attribute: count.attribute,
+        key_version: count.key_version.map(|version| version.get()).unwrap_or_default(),
+        cells: i64::try_from(count.cells).unwrap_or(i64::MAX),
+    }
+}
+
+fn unreadable_cell(schema: &Schema, organization: &Organization, cell: &UnreadableCell) -> v1::UnreadableCell {
+    let entity = schema.entities().iter().find(|entity| entity.storage_name == cell.table);
+    let collection = entity.map_or(cell.table.as_str(), |entity| &entity.collection);
+    let (_, attribute) = names(schema, &cell.table, &cell.column);
+    let reason = match cell.reason {
+        Reason::UnknownKeyVersion => v1::unreadable_cell::Reason::UnknownKeyVersion,
+        Reason::DoesNotVerify => v1::unreadable_cell::Reason::DoesNotVerify,
+        Reason::Malformed => v1::unreadable_cell::Reason::Malformed,
+    };
+    v1::UnreadableCell {
+        name: format!("{}/{collection}/{}", organization.resource_name(), cell.record),
+        attribute,
+        reason: reason.into(),
+        key_version: cell.key_version.map(|version| version.get()).unwrap_or_default(),
+        sha256: cell.sha256.to_vec(),
+    }
+}
+
+fn key_change(change: &KeyChange) -> v1::KeyChange {
+    v1::KeyChange {
+        fingerprint: change.fingerprint.clone(),
+        change_time: Some(timestamp_to_proto(change.time)),
+        key_version: change.key_version.map(|version| version.get()).unwrap_or_default(),
     }
 }
 
@@ -201,6 +338,7 @@ fn reencryption(status: &ReencryptionStatus) -> Reencryption {
         State::None => reencryption::State::None,
         State::Waiting => reencryption::State::Waiting,
         State::Running => reencryption::State::Running,
+        State::Clearing => reencryption::State::Clearing,
         State::Finishing => reencryption::State::Finishing,
         State::Done if status.cells_unreadable > 0 => reencryption::State::DoneWithUnreadableCells,
         State::Done => reencryption::State::Done,

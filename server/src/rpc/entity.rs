@@ -31,6 +31,7 @@ use super::{
     name,
 };
 use crate::{
+    reencryption,
     schema::{EntityMethod, StandardMethod},
     status,
 };
@@ -178,6 +179,7 @@ impl Handler {
         let record = update::update(deployment, entered.permit, &place, &request.draft, &request.touched, etag, mode)
             .await
             .map_err(|error| status::record(error, &place))?;
+        self.retire_healed(&place);
         Ok(EntityReply::Record(place.organization.name.clone(), record))
     }
 
@@ -190,7 +192,12 @@ impl Handler {
         delete::delete(&self.dispatcher.deployment, entered.permit, &place, etag, mode)
             .await
             .map_err(|error| status::record(error, &place))?;
+        self.retire_healed(&place);
         Ok(EntityReply::Empty)
+    }
+
+    fn retire_healed(&self, place: &Place) {
+        reencryption::retire_healed(&self.dispatcher.deployment, &self.dispatcher.drain, &place.organization);
     }
 
     fn entity(&self) -> &Entity {

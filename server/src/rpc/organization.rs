@@ -1,22 +1,24 @@
-//! OrganizationService: create, get and list organizations.
+//! OrganizationService: create, get, list and delete organizations.
 
 use std::sync::Arc;
 
 use fieldseal::v1::{
-    CreateOrganizationRequest, GetOrganizationRequest, ListOrganizationsRequest, ListOrganizationsResponse,
-    Organization as Resource, organization_service_server::OrganizationService,
+    CreateOrganizationRequest, DeleteOrganizationRequest, GetOrganizationRequest, ListOrganizationsRequest,
+    ListOrganizationsResponse, Organization as Resource, organization_service_server::OrganizationService,
 };
 use fieldseal_core::{
     audit::AuditAction,
-    organization::{Organization, create::create},
-    page::{self, PageContext},
-    policy::{CreateOrganization, Privilege, ReadOrganization},
+    key::KeyWork,
+    organization::{Organization, create::create, delete::delete},
+    policy::{CreateOrganization, DeleteOrganization, Privilege, ReadOrganization},
+    record::{Problem, Violation},
 };
 use tonic::{Request, Response, Status};
 
 use super::{
     dispatcher::{Dispatcher, Entered},
     name,
+    paged_list::PagedList,
 };
 use crate::{schema::timestamp_to_proto, status};
 
@@ -77,32 +79,42 @@ impl OrganizationService for Organizations {
             .into_iter()
             .filter(|organization| policy.holds(&caller.identity, Privilege::ReadOrganizations, &organization.name))
             .collect();
-        let context =
-            PageContext { method: LIST, parent: "organizations", filter: "", order_by: "", identity: &caller.identity };
-        let root_key = &*deployment.ports.root_key;
-        let start = if request.page_token.is_empty() {
-            0
-        } else {
-            let after = page::cursor(root_key, &context, &request.page_token).map_err(status::internal)?;
-            let position =
-                after.and_then(|last| visible.iter().position(|organization| cursor(organization)[..] == last[..]));
-            position.ok_or_else(status::page_token_invalid)?.saturating_add(1)
+        let list = PagedList {
+            root_key: &*deployment.ports.root_key,
+            method: LIST,
+            parent: "organizations",
+            identity: &caller.identity,
         };
-        let size = usize::try_from(size).unwrap_or(usize::MAX);
-        let shown: Vec<_> = visible.iter().skip(start).take(size).collect();
-        let more = start.saturating_add(shown.len()) < visible.len();
-        let next_page_token = match shown.last() {
-            Some(last) if more => page::token(root_key, &context, cursor(last)).map_err(status::internal)?,
-            Some(_) | None => String::new(),
-        };
-        let organizations = shown.into_iter().map(|organization| resource(organization)).collect();
+        // Organizations are named by their ids.
+        let (shown, next_page_token) =
+            list.page(&visible, size, &request.page_token, |organization| organization.id.as_bytes())?;
+        let organizations = shown.iter().map(|organization| resource(organization)).collect();
         Ok(Response::new(ListOrganizationsResponse { organizations, next_page_token }))
     }
-}
 
-/// Page tokens name organizations by their id.
-fn cursor(organization: &Organization) -> &[u8; 16] {
-    organization.id.as_bytes()
+    async fn delete_organization(&self, request: Request<DeleteOrganizationRequest>) -> Result<Response<()>, Status> {
+        let (_, extensions, request) = request.into_parts();
+        let audited = Some(AuditAction::DeleteOrganization);
+        let (permit, caller) = self.dispatcher.enter_deployment::<DeleteOrganization>(&extensions, audited)?;
+        let id = name::organization("name", &request.name).map_err(|violation| status::invalid(vec![violation]))?;
+        if request.confirm_name != request.name {
+            let problem = Problem::NotConfirmed { expected: request.name };
+            return Err(status::invalid(vec![Violation::new("confirm_name", problem)]));
+        }
+        let deployment = Arc::clone(&self.dispatcher.deployment);
+        let organization = deployment.organization(id).ok_or_else(|| status::organization_not_found(id))?;
+        let name = organization.name.clone();
+        // In a task of its own: a caller that leaves must not stop it half-way.
+        let task = self.dispatcher.drain.tasks().spawn(async move {
+            let work = KeyWork::begin(&deployment, organization).await?;
+            delete(&deployment, work, permit, &caller).await
+        });
+        match task.await {
+            Ok(Ok(())) => Ok(Response::new(())),
+            Ok(Err(error)) => Err(status::key(error, &name, None)),
+            Err(_) => Err(status::broken()),
+        }
+    }
 }
 
 fn resource(organization: &Organization) -> Resource {

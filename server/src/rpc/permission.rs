@@ -20,9 +20,13 @@ const RPCS: &[(&str, &[Privilege], bool)] = &[
         false,
     ),
     ("/fieldseal.v1.DataEncryptionService/WatchReencryption", &[Privilege::ReadEncryptionKey], true),
+    ("/fieldseal.v1.DataEncryptionService/ListUnreadableCells", &[Privilege::ReadEncryptionKey], false),
+    ("/fieldseal.v1.DataEncryptionService/ListKeyChanges", &[Privilege::ReadEncryptionKey], false),
+    ("/fieldseal.v1.DataEncryptionService/AbandonEncryptedData", &[Privilege::AbandonEncryptedData], false),
     ("/fieldseal.v1.OrganizationService/CreateOrganization", &[Privilege::CreateOrganizations], false),
     ("/fieldseal.v1.OrganizationService/GetOrganization", &[Privilege::ReadOrganizations], false),
     ("/fieldseal.v1.OrganizationService/ListOrganizations", &[Privilege::ReadOrganizations], false),
+    ("/fieldseal.v1.OrganizationService/DeleteOrganization", &[Privilege::DeleteOrganizations], false),
     ("/fieldseal.v1.SecretAccessService/RevealAttributes", &[Privilege::RevealAttributes], false),
     ("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", &[Privilege::ReadContract], true),
     ("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", &[Privilege::ReadContract], true),
@@ -63,6 +67,6 @@ mod tests {
             assert_eq!(rpc.answers_with_stream, method.is_server_streaming(), "{path}");
             rpcs += 1;
         }
-        assert_eq!(rpcs, 28);
+        assert_eq!(rpcs, 32);
     }
 }

@@ -11,7 +11,7 @@ use fieldseal_core::{
     port::Pending,
     store::{
         Column, ColumnType, Commit, CommitError, Comparison, Condition, Datum, Direction, Index, Name, Row, Select,
-        Step, Store, Table,
+        Step, Store, Table, Tally,
     },
 };
 use uuid::Uuid;
@@ -46,6 +46,8 @@ macro_rules! contract_tests {
                 an_integer_grows_and_does_not_overflow
                 a_delete_takes_one_row_if_one_is_expected
                 a_prune_takes_no_more_than_it_may
+                a_tally_moves_a_counter_for_each_row_that_was_touched
+                a_refused_commit_moves_no_counter
                 a_required_row_must_be_there
                 a_forbidden_row_must_not_be_there
                 a_commit_that_only_asks_changes_nothing

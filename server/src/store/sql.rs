@@ -7,7 +7,7 @@
 use std::{borrow::Cow, fmt::Write as _};
 
 use fieldseal_core::store::{
-    Assignment, Column, ColumnType, Comparison, Condition, Datum, Direction, Index, Name, Select, Table,
+    Assignment, Column, ColumnType, Comparison, Condition, Datum, Direction, Index, Name, Select, Table, Tally,
 };
 
 /// A statement: its text, and what its placeholders stand for, in order.
@@ -235,6 +235,32 @@ pub(crate) fn prune<'a>(
     sql.text(" LIMIT ");
     sql.value(Value::Limit(at_most))?;
     sql.text(")");
+    Ok(sql.finish())
+}
+
+/// A counter moves.
+pub(crate) fn tally(tally: &Tally) -> Result<Sql<'_>, Malformed> {
+    let Tally { table, key, counter, by } = tally;
+    let mut sql = Builder::new("INSERT INTO ");
+    sql.name(table)?;
+    sql.text(" (");
+    sql.list(key, ", ", |sql, (column, _)| sql.name(column))?;
+    sql.text(", ");
+    sql.name(counter)?;
+    sql.text(") VALUES (");
+    sql.list(key, ", ", |sql, (column, datum)| sql.value(Value::Datum(column, datum)))?;
+    sql.text(", ");
+    sql.value(Value::Increment(counter, *by))?;
+    sql.text(") ON CONFLICT (");
+    sql.list(key, ", ", |sql, (column, _)| sql.name(column))?;
+    sql.text(") DO UPDATE SET ");
+    sql.name(counter)?;
+    sql.text(" = ");
+    sql.name(table)?;
+    sql.text(".");
+    sql.name(counter)?;
+    sql.text(" + excluded.");
+    sql.name(counter)?;
     Ok(sql.finish())
 }
 

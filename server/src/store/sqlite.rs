@@ -111,7 +111,6 @@ impl SqliteStore {
         if fs::exists(path).map_err(unavailable)? {
             return Err(CommitError::Refused { step: 0 });
         }
-        let folder = path.parent().ok_or_else(|| CommitError::Unavailable("a database needs a folder".into()))?;
         let creating = creating_path(path);
         remove(&creating).map_err(unavailable)?;
         // A log that outlived its database would be replayed into this one.
@@ -122,9 +121,7 @@ impl SqliteStore {
         }
         made?;
         fs::rename(&creating, path).map_err(unavailable)?;
-        File::open(folder)
-            .and_then(|folder| folder.sync_all())
-            .map_err(|error| CommitError::Unknown(Cause(error.into())))
+        sync_folder(path).map_err(|error| CommitError::Unknown(Cause(error.into())))
     }
 
     /// Tells when the database is closed, after this was dropped.
@@ -169,6 +166,12 @@ fn remove(path: &Path) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Puts on disk which files there are beside this one.
+fn sync_folder(path: &Path) -> io::Result<()> {
+    let folder = path.parent().ok_or(io::ErrorKind::NotADirectory)?;
+    File::open(folder)?.sync_all()
 }
 
 fn suffixed(path: &Path, suffix: &str) -> PathBuf {

@@ -302,6 +302,63 @@ pub(crate) async fn a_column_that_exists_or_has_no_table_is_not_added(subject: &
     apply(&*store, add(THING, "added", true)).await;
 }
 
+pub(crate) async fn a_tally_moves_a_counter_for_each_row_that_was_touched(subject: &dyn Subject) {
+    let store = opened(subject).await;
+    apply(&*store, vec![Step::CreateTable(counters())]).await;
+    apply(&*store, vec![insert(1, []), counted("a", 1), insert(2, []), counted("a", 1), counted("b", 1)]).await;
+    assert_eq!(counts(&*store).await, [("a".to_owned(), 2), ("b".to_owned(), 1)]);
+    let steps = vec![
+        update(Condition::EVERYTHING, vec![set("number", Datum::Integer(7))], Expect::Any),
+        counted("a", -1),
+        counted("b", 5),
+        update(with_id(9), vec![set("number", Datum::Integer(7))], Expect::Any),
+        counted("a", 100),
+        delete(with_id(1), Expect::One),
+        counted("c", -1),
+    ];
+    apply(&*store, steps).await;
+    assert_eq!(counts(&*store).await, [("a".to_owned(), 0), ("b".to_owned(), 11), ("c".to_owned(), -1)]);
+}
+
+pub(crate) async fn a_refused_commit_moves_no_counter(subject: &dyn Subject) {
+    let store = opened(subject).await;
+    apply(&*store, vec![Step::CreateTable(counters())]).await;
+    assert_eq!(refused(&*store, vec![insert(1, []), counted("a", 1), require(with_id(2))]).await, 2);
+    apply(&*store, vec![insert(2, []), counted("a", 1)]).await;
+    assert_eq!(counts(&*store).await, [("a".to_owned(), 1)]);
+}
+
+/// A table of counters with a name each.
+fn counters() -> Table {
+    let column = |name: &'static str, kind| Column { name: name.into(), kind, nullable: false };
+    Table {
+        name: "Counter".into(),
+        columns: vec![column("name", ColumnType::Text), column("number", ColumnType::Integer)],
+        key: vec!["name".into()],
+        indexes: Vec::new(),
+    }
+}
+
+fn counted(name: &str, by: i64) -> Step {
+    Step::Tally(Tally { table: "Counter".into(), key: vec![("name".into(), text(name))], counter: "number".into(), by })
+}
+
+async fn counts(store: &dyn Store) -> Vec<(String, i64)> {
+    let select = Select {
+        table: "Counter".into(),
+        columns: vec!["name".into(), "number".into()],
+        rows: Condition::EVERYTHING,
+        order: vec![("name".into(), Direction::Ascending)],
+        limit: 9,
+    };
+    let rows = store.select(select).await.unwrap().into_iter();
+    rows.map(|row| match &row[..] {
+        [Datum::Text(name), Datum::Integer(number)] => (name.clone(), *number),
+        row => panic!("{row:?}"),
+    })
+    .collect()
+}
+
 /// A table with a key of two columns.
 fn pairs() -> Table {
     let column = |name: &'static str, kind| Column { name: name.into(), kind, nullable: false };

@@ -128,6 +128,14 @@ impl OrganizationDatabases for SqliteDatabases {
         })
     }
 
+    fn remove(&self, id: OrganizationId) -> Pending<'_, Result<(), Unavailable>> {
+        Box::pin(async move {
+            self.database(id).remove().await.map_err(Unavailable)?;
+            self.databases.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+            Ok(())
+        })
+    }
+
     fn try_lock(&self, id: OrganizationId) -> Pending<'_, Result<Option<Box<dyn OrganizationLock>>, Unavailable>> {
         let path = self.path(id, LOCK);
         Box::pin(async move {

@@ -23,7 +23,7 @@ use fieldseal_core::{
 use tokio::sync::OwnedMutexGuard;
 use uuid::Uuid;
 
-use super::{SqliteOptions, SqliteStore, blocking};
+use super::{SqliteOptions, SqliteStore, blocking, remove, sync_folder};
 use crate::committer::Ended;
 
 /// How many databases are open, and for how long.
@@ -67,6 +67,11 @@ impl OpenDatabases {
         open.push(current);
         self.trim(&mut open, &mut closing);
         drop(open);
+    }
+
+    /// Counts one less.
+    fn forget(&self, current: &Arc<Current>) {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).retain(|other| !Arc::ptr_eq(other, current));
     }
 
     /// Takes out those that are too many, and were not used for the longest time.
@@ -125,6 +130,24 @@ impl OnDemandStore {
         if let Some(mut ended) = ended {
             ended.wait().await;
         }
+    }
+
+    /// Closes the database, once no call uses it any more, and removes its files. A call that comes later finds none.
+    pub(super) async fn remove(&self) -> Result<(), Cause> {
+        let mut turn = self.turn().await;
+        self.open.forget(&self.current);
+        drop(self.current.take());
+        if let Some(mut ended) = turn.ended.take() {
+            ended.wait().await;
+        }
+        let path = self.path.clone();
+        // The turn goes along: nobody opens what is being removed.
+        let removed = blocking(move || {
+            let removed = remove(&path).and_then(|()| sync_folder(&path));
+            drop(turn);
+            removed
+        });
+        removed.await?.map_err(|error| Cause(error.into()))
     }
 
     /// The database, opened if it is not. It stays open as long as this is held.
@@ -223,6 +246,10 @@ impl Current {
     fn set(&self, store: Arc<SqliteStore>) {
         self.touch();
         *self.store.write().unwrap_or_else(PoisonError::into_inner) = Some(store);
+    }
+
+    fn take(&self) -> Option<Arc<SqliteStore>> {
+        self.store.write().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     fn is_open(&self) -> bool {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use fieldseal_core::{
     audit::{AUDIT_TABLE, ChainHead},
-    store::{Cause, Condition, Datum, Direction, Expect, Select, Step},
+    store::{Cause, Condition, Datum, Direction, Expect, Select, Step, Tally},
 };
 use uuid::Uuid;
 
@@ -26,18 +26,20 @@ pub(super) struct SqliteWriter {
     options: SqliteOptions,
     /// None after it was closed and could not be opened anew.
     connection: Option<Connection>,
+    /// How far the transaction's commits move counters: many move the same few, which are written once, at its end.
+    tallies: Vec<Tally>,
 }
 
 impl SqliteWriter {
     pub(super) fn open(path: &Path, options: SqliteOptions) -> Result<Self, Cause> {
         let connection = Connection::open_writer(path, options)?;
-        Ok(SqliteWriter { path: path.to_owned(), options, connection: Some(connection) })
+        Ok(SqliteWriter { path: path.to_owned(), options, connection: Some(connection), tallies: Vec::new() })
     }
 
     /// For a database that is being made, which has no readers and needs no log.
     pub(super) fn open_unlogged(path: &Path, options: SqliteOptions) -> Result<Self, Cause> {
         let connection = Connection::open_unlogged(path, options)?;
-        Ok(SqliteWriter { path: path.to_owned(), options, connection: Some(connection) })
+        Ok(SqliteWriter { path: path.to_owned(), options, connection: Some(connection), tallies: Vec::new() })
     }
 
     #[cfg(test)]
@@ -46,22 +48,29 @@ impl SqliteWriter {
     }
 
     fn connection(&mut self) -> Result<&mut Connection, Cause> {
-        self.connection.as_mut().ok_or("the database is closed".into())
+        self.connection.as_mut().ok_or(CLOSED.into())
     }
 }
 
+const CLOSED: &str = "the database is closed";
+
 impl Backend for SqliteWriter {
     fn begin(&mut self) -> Result<(), Cause> {
+        self.tallies.clear();
         Ok(self.connection()?.control("BEGIN IMMEDIATE")?)
     }
 
     fn apply(&mut self, steps: &[Step]) -> Result<(), Failure> {
-        let connection = self.connection().map_err(Failure::Lost)?;
+        let connection = self.connection.as_mut().ok_or(Failure::Lost(CLOSED.into()))?;
         let lost = |error: SqliteError| Failure::Lost(error.into());
         connection.control("SAVEPOINT \"commit\"").map_err(lost)?;
         let failure = match apply_each(connection, steps) {
-            Ok(None) => return connection.control("RELEASE \"commit\"").map_err(lost),
-            Ok(Some(step)) => Failure::Refused { step },
+            Ok(Applied::Whole(tallies)) => {
+                connection.control("RELEASE \"commit\"").map_err(lost)?;
+                tallies.into_iter().for_each(|tally| add(&mut self.tallies, tally));
+                return Ok(());
+            }
+            Ok(Applied::Refused { step }) => Failure::Refused { step },
             Err(error) => Failure::Failed(error.into()),
         };
         // Some errors, a full disk among them, end the whole transaction.
@@ -80,7 +89,12 @@ impl Backend for SqliteWriter {
     }
 
     fn commit(&mut self) -> Result<(), Cause> {
-        Ok(self.connection()?.control("COMMIT")?)
+        let tallies = std::mem::take(&mut self.tallies);
+        let connection = self.connection()?;
+        for tally in tallies.iter().filter(|tally| tally.by != 0) {
+            connection.execute(&tally.table, &sql::tally(tally).map_err(SqliteError::from)?)?;
+        }
+        Ok(connection.control("COMMIT")?)
     }
 
     fn reopen(&mut self) -> Result<(), Cause> {
@@ -120,34 +134,60 @@ impl Backend for SqliteWriter {
     }
 }
 
-/// Applies steps until one is refused: which.
-fn apply_each(connection: &mut Connection, steps: &[Step]) -> Result<Option<usize>, SqliteError> {
-    for (index, step) in steps.iter().enumerate() {
-        if !apply_one(connection, step)? {
-            return Ok(Some(index));
-        }
-    }
-    Ok(None)
+/// What became of steps.
+enum Applied {
+    /// They were applied, and move these counters.
+    Whole(Vec<Tally>),
+    /// They were not, because the expectation of this one is not met.
+    Refused { step: usize },
 }
 
-/// Applies a step, or says that its expectation is not met.
-fn apply_one(connection: &mut Connection, step: &Step) -> Result<bool, SqliteError> {
+/// Applies steps until one is refused.
+fn apply_each(connection: &mut Connection, steps: &[Step]) -> Result<Applied, SqliteError> {
+    let mut tallies = Vec::new();
+    let mut touched = 0;
+    for (step, each) in steps.iter().enumerate() {
+        if let Step::Tally(tally) = each {
+            add(&mut tallies, Tally { by: tally.by.saturating_mul(touched), ..tally.clone() });
+            continue;
+        }
+        match apply_one(connection, each)? {
+            Some(rows) => touched = i64::try_from(rows).unwrap_or(i64::MAX),
+            None => return Ok(Applied::Refused { step }),
+        }
+    }
+    Ok(Applied::Whole(tallies))
+}
+
+/// Adds to the counters of a transaction, of which there are few.
+fn add(tallies: &mut Vec<Tally>, tally: Tally) {
+    let is_same =
+        |other: &&mut Tally| (&other.table, &other.key, &other.counter) == (&tally.table, &tally.key, &tally.counter);
+    match tallies.iter_mut().find(is_same) {
+        Some(other) => other.by = other.by.saturating_add(tally.by),
+        None => tallies.push(tally),
+    }
+}
+
+/// Applies a step: how many rows it touched. `None` if its expectation is not met.
+fn apply_one(connection: &mut Connection, step: &Step) -> Result<Option<usize>, SqliteError> {
+    let met = |is_met: bool| is_met.then_some(0);
     let changed = match step {
-        Step::Require { table, rows } => return connection.exists(table, &DIALECT.exists(table, rows)?),
-        Step::Forbid { table, rows } => return Ok(!connection.exists(table, &DIALECT.exists(table, rows)?)?),
-        Step::Insert { table, row } => connection.execute(table, &sql::insert(table, row)?).map(|_| true),
+        Step::Require { table, rows } => return Ok(met(connection.exists(table, &DIALECT.exists(table, rows)?)?)),
+        Step::Forbid { table, rows } => return Ok(met(!connection.exists(table, &DIALECT.exists(table, rows)?)?)),
+        Step::Insert { table, row } => connection.execute(table, &sql::insert(table, row)?).map(Some),
         Step::Update { table, rows, set, expect } => {
-            connection.execute(table, &sql::update(table, rows, set)?).map(|count| meets(count, *expect))
+            connection.execute(table, &sql::update(table, rows, set)?).map(|count| meeting(count, *expect))
         }
         Step::Delete { table, rows, expect } => {
-            connection.execute(table, &sql::delete(table, rows)?).map(|count| meets(count, *expect))
+            connection.execute(table, &sql::delete(table, rows)?).map(|count| meeting(count, *expect))
         }
         Step::Prune { table, key, rows, at_most } => {
-            connection.execute(table, &sql::prune(table, key, rows, *at_most)?).map(|_| true)
+            connection.execute(table, &sql::prune(table, key, rows, *at_most)?).map(Some)
         }
         Step::CreateTable(table) => {
             if connection.has_table(&table.name)? {
-                return Ok(false);
+                return Ok(None);
             }
             connection.execute(&table.name, &DIALECT.create_table(table)?)?;
             for index in &table.indexes {
@@ -156,29 +196,30 @@ fn apply_one(connection: &mut Connection, step: &Step) -> Result<bool, SqliteErr
             for column in &table.columns {
                 connection.declare(&table.name, column)?;
             }
-            Ok(true)
+            Ok(Some(0))
         }
         Step::AddColumn { table, column } => {
             let sql = DIALECT.add_column(table, column)?;
             if !connection.has_table(table)? || connection.has_column(table, &column.name)? {
-                return Ok(false);
+                return Ok(None);
             }
             connection.execute(table, &sql)?;
             connection.declare(table, column)?;
-            Ok(true)
+            Ok(Some(0))
         }
+        Step::Tally(_) => Ok(Some(0)),
         Step::Audit(_) => Err(SqliteError::Unchained),
     };
     match changed {
-        Err(error) if error.is_duplicate() => Ok(false),
+        Err(error) if error.is_duplicate() => Ok(None),
         changed => changed,
     }
 }
 
-fn meets(count: usize, expect: Expect) -> bool {
+fn meeting(count: usize, expect: Expect) -> Option<usize> {
     match expect {
-        Expect::One => count == 1,
-        Expect::Any => true,
+        Expect::One => (count == 1).then_some(count),
+        Expect::Any => Some(count),
     }
 }
 

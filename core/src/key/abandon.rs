@@ -1,0 +1,124 @@
+//! Abandon encrypted data: for a key that is lost for good, or a ring that no key opens any more.
+//!
+//! The organization gets a fresh ring under a new key, with one data key of a version that was never used, and the re-encryption's walk
+//! clears every cell instead of sealing it again. Everything that is not encrypted stays. Whoever asks says which key he gives up.
+
+use crate::{
+    audit::AuditAction,
+    crypto::{kek::KdfParameters, key_text, ring::KeyRing, secret::KeyText},
+    deployment::Deployment,
+    id::KeyVersion,
+    identity::Caller,
+    key::{CurrentKey, KeyError, KeyWork, Setting, VALIDATE_ONLY, audited, install, unchanged},
+    layout::{CENSUS, DATA_KEY, KEY_CHANGE, KEY_RING, REENCRYPTION, RESTORE_ATTEMPT},
+    organization::{Keys, Organization, ring_rows},
+    policy::{self, Permit},
+    store::{Condition, Datum, Direction, Expect, Name, Select, Step, Unavailable},
+};
+
+/// What is asked for.
+pub struct Abandonment {
+    /// The fingerprint of the key that is given up, as the caller repeats it.
+    pub confirm_fingerprint: String,
+    /// The text of the new key.
+    pub text: KeyText,
+    /// Whether only to check.
+    pub validate_only: bool,
+}
+
+/// Gives up what the lost key has sealed, and makes `text` the organization's key.
+///
+/// # Errors
+/// See [`KeyError`]: [`KeyError::AlreadyActive`] while the key is there, [`KeyError::NotConfirmed`]; each refusal is in the trail.
+pub async fn abandon(
+    deployment: &Deployment,
+    work: &KeyWork,
+    _permit: Permit<policy::AbandonEncryptedData>,
+    caller: &Caller,
+    abandonment: Abandonment,
+) -> Result<CurrentKey, KeyError> {
+    let organization = &**work.organization();
+    let outcome = attempt(deployment, organization, caller, abandonment).await;
+    audited(deployment, organization, caller, AuditAction::AbandonEncryptedData, outcome).await
+}
+
+async fn attempt(
+    deployment: &Deployment,
+    organization: &Organization,
+    caller: &Caller,
+    Abandonment { confirm_fingerprint, text, validate_only }: Abandonment,
+) -> Result<CurrentKey, KeyError> {
+    // Exactly the ring that was looked at goes; of one that doesn't read, whatever there is.
+    let (lost, mut steps) = match organization.load_keys(deployment).await? {
+        Keys::Active(_) => return Err(KeyError::AlreadyActive),
+        Keys::Inactive(stored) => (Some(stored.fingerprint().to_string()), vec![ring_rows::require(stored.revision)]),
+        Keys::Damaged => (last_fingerprint(organization).await?, Vec::new()),
+    };
+    let lost = lost.unwrap_or_default();
+    if confirm_fingerprint != lost {
+        return Err(KeyError::NotConfirmed { expected: lost });
+    }
+    key_text::check_rule(&text).map_err(|violations| KeyError::TextRule { violations, given_length: text.length() })?;
+    let version = next_version(organization).await?;
+
+    let random = &*deployment.ports.random;
+    let kdf = KdfParameters::draw(random);
+    let (text, kek) = deployment.ports.key_derivation.derive(text, kdf).await;
+    let kek = kek.map_err(KeyError::internal)?;
+    let ring = KeyRing::start_over(organization.id, version, &kek, kdf, deployment.now(), random)
+        .map_err(KeyError::internal)?;
+    if validate_only {
+        let current = CurrentKey { fingerprint: ring.fingerprint(), key_version: version };
+        return unchanged(deployment, organization, caller, AuditAction::AbandonEncryptedData, current, VALIDATE_ONLY)
+            .await;
+    }
+    let all =
+        |table: &'static str| Step::Delete { table: table.into(), rows: Condition::EVERYTHING, expect: Expect::Any };
+    steps.extend([all(KEY_RING), all(DATA_KEY), all(RESTORE_ATTEMPT)]);
+    steps.extend(ring_rows::insert(ring.stored()));
+    let setting = Setting { action: AuditAction::AbandonEncryptedData, ring, text, kek };
+    install(deployment, organization, caller, setting, steps).await
+}
+
+/// The fingerprint of the key that was set last, as the organization's history has it.
+async fn last_fingerprint(organization: &Organization) -> Result<Option<String>, Unavailable> {
+    match highest(organization, KEY_CHANGE, "key_version", "fingerprint").await? {
+        Some((_, Datum::Text(fingerprint))) => Ok(Some(fingerprint)),
+        Some(_) | None => Ok(None),
+    }
+}
+
+/// A version above all that were ever used: in the ring, in the history, by a re-encryption or in a cell's header.
+async fn next_version(organization: &Organization) -> Result<KeyVersion, KeyError> {
+    let mut last = 0;
+    for (table, column) in
+        [(DATA_KEY, "version"), (KEY_CHANGE, "key_version"), (REENCRYPTION, "target_version"), (CENSUS, "key_version")]
+    {
+        if let Some((version, _)) = highest(organization, table, column, column).await? {
+            last = last.max(version);
+        }
+    }
+    let next = u32::try_from(last.saturating_add(1)).ok().and_then(KeyVersion::new);
+    next.ok_or(KeyError::Unavailable("the key versions are used up".into()))
+}
+
+/// The row with the highest number in `column`: that number, and what `other` holds.
+async fn highest(
+    organization: &Organization,
+    table: &'static str,
+    column: &'static str,
+    other: &'static str,
+) -> Result<Option<(i64, Datum)>, Unavailable> {
+    let select = Select {
+        table: table.into(),
+        columns: [column, other].map(Name::from).into(),
+        rows: Condition::EVERYTHING,
+        order: vec![(column.into(), Direction::Descending)],
+        limit: 1,
+    };
+    let row = organization.store.select(select).await?.into_iter().next();
+    Ok(row.and_then(|row| match <[Datum; 2]>::try_from(row) {
+        Ok([Datum::Integer(number), other]) => Some((number, other)),
+        Ok(_) | Err(_) => None,
+    }))
+}

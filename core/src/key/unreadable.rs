@@ -1,0 +1,337 @@
+//! Unreadable cells: those that a re-encryption could not open and has set aside as they are.
+//!
+//! One that merely doesn't verify may yet be mended, by putting back the bytes that were there; the data key that it names is kept in the
+//! ring for that. Overwriting, clearing or deleting it heals it: the write itself forgets it, and once nothing needs a kept data key any
+//! more, [`retire`] destroys it, by the same full scan as a re-encryption.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use crate::{
+    audit::AuditAction,
+    crypto::{
+        cell::{self, CellError},
+        ring::{KeyRing, stored::ReencryptionState},
+    },
+    deployment::Deployment,
+    id::{KeyVersion, RecordId},
+    identity::Identity,
+    key::{CurrentKey, KeyError, KeyWork, entry, reencrypt::all_aside},
+    layout::UNREADABLE_CELL,
+    organization::{Keys, Organization, ring_rows},
+    page::{self, PageContext},
+    policy::{self, Permit},
+    store::{Comparison, Condition, Datum, Direction, Expect, Name, Select, Step, Store, Unavailable, rows},
+};
+
+/// Why a cell doesn't open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// It names a data key that the ring doesn't hold.
+    UnknownKeyVersion,
+    /// It was changed, or belongs elsewhere, or its data key is another one.
+    DoesNotVerify,
+    /// The bytes are no cell's.
+    Malformed,
+}
+
+impl Reason {
+    /// Every reason.
+    const ALL: [Reason; 3] = [Reason::UnknownKeyVersion, Reason::DoesNotVerify, Reason::Malformed];
+
+    /// The word that is stored.
+    fn code(self) -> &'static str {
+        match self {
+            Reason::UnknownKeyVersion => "unknown-key-version",
+            Reason::DoesNotVerify => "does-not-verify",
+            Reason::Malformed => "malformed",
+        }
+    }
+}
+
+impl From<&CellError> for Reason {
+    fn from(error: &CellError) -> Self {
+        match error {
+            CellError::Malformed(_) => Reason::Malformed,
+            CellError::UnknownKeyVersion(_) => Reason::UnknownKeyVersion,
+            CellError::DoesNotVerify => Reason::DoesNotVerify,
+        }
+    }
+}
+
+/// A cell that doesn't open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnreadableCell {
+    /// The table of its entity.
+    pub table: String,
+    /// The column of its attribute.
+    pub column: String,
+    /// Its record.
+    pub record: RecordId,
+    /// Why it doesn't open.
+    pub reason: Reason,
+    /// The version in its header; `None` if it has none.
+    pub key_version: Option<KeyVersion>,
+    /// The hash of the cell as it is stored.
+    pub sha256: [u8; 32],
+}
+
+impl UnreadableCell {
+    /// This cell, which didn't open for this error.
+    pub(crate) fn new(table: &str, column: &str, record: RecordId, cell: &[u8], error: &CellError) -> Self {
+        UnreadableCell {
+            table: table.to_owned(),
+            column: column.to_owned(),
+            record,
+            reason: error.into(),
+            key_version: cell::version_of(cell).ok(),
+            sha256: Sha256::digest(cell).into(),
+        }
+    }
+
+    /// The steps that set the cell aside: as it was read, or not at all.
+    pub(crate) fn set_aside(&self, cell: &[u8]) -> Vec<Step> {
+        let is_there = Condition::equal("id", Datum::Uuid(self.record.uuid()))
+            .and(Condition::equal(self.column.clone(), Datum::Bytes(cell.to_vec())));
+        let row: Vec<(Name, Datum)> = vec![
+            ("table_name".into(), Datum::Text(self.table.clone())),
+            ("column_name".into(), Datum::Text(self.column.clone())),
+            ("id".into(), Datum::Uuid(self.record.uuid())),
+            ("reason".into(), Datum::Text(self.reason.code().to_owned())),
+            (
+                "key_version".into(),
+                self.key_version.map_or(Datum::Null, |version| Datum::Integer(version.get().into())),
+            ),
+            ("sha256".into(), Datum::Bytes(self.sha256.to_vec())),
+        ];
+        vec![
+            Step::Require { table: self.table.clone().into(), rows: is_there },
+            forget(&self.table, &self.column, self.record),
+            Step::Insert { table: UNREADABLE_CELL.into(), row },
+        ]
+    }
+
+    fn place(&self) -> (String, String, Uuid) {
+        (self.table.clone(), self.column.clone(), self.record.uuid())
+    }
+}
+
+/// The step that forgets about a cell that was set aside.
+pub(crate) fn forget(table: &str, column: &str, record: RecordId) -> Step {
+    let rows = Condition::equal("table_name", Datum::Text(table.to_owned()))
+        .and(Condition::equal("column_name", Datum::Text(column.to_owned())))
+        .and(Condition::equal("id", Datum::Uuid(record.uuid())));
+    Step::Delete { table: UNREADABLE_CELL.into(), rows, expect: Expect::Any }
+}
+
+/// The step that forgets about all of them.
+pub(crate) fn forget_all() -> Step {
+    Step::Delete { table: UNREADABLE_CELL.into(), rows: Condition::EVERYTHING, expect: Expect::Any }
+}
+
+const COLUMNS: [&str; 6] = ["table_name", "column_name", "id", "reason", "key_version", "sha256"];
+
+fn parse(row: Vec<Datum>) -> Result<UnreadableCell, Unavailable> {
+    let wrong = || Unavailable("the table of unreadable cells holds a row that is none".into());
+    let Ok(
+        [Datum::Text(table), Datum::Text(column), Datum::Uuid(id), Datum::Text(reason), version, Datum::Bytes(hash)],
+    ) = <[Datum; 6]>::try_from(row)
+    else {
+        return Err(wrong());
+    };
+    let version = if let Datum::Integer(version) = version { u32::try_from(version).ok() } else { None };
+    Ok(UnreadableCell {
+        table,
+        column,
+        record: RecordId::from_uuid(id),
+        reason: Reason::ALL.into_iter().find(|known| known.code() == reason).ok_or_else(wrong)?,
+        key_version: version.and_then(KeyVersion::new),
+        sha256: hash.try_into().map_err(|_| wrong())?,
+    })
+}
+
+/// The cells that are set aside.
+pub(crate) struct Aside(BTreeMap<(String, String, Uuid), UnreadableCell>);
+
+impl Aside {
+    pub(crate) async fn read(store: &dyn Store) -> Result<Aside, Unavailable> {
+        let found = rows(store, UNREADABLE_CELL, &COLUMNS, Condition::EVERYTHING).await?;
+        let cells = found.into_iter().map(parse).collect::<Result<Vec<_>, _>>()?;
+        Ok(Aside(cells.into_iter().map(|cell| (cell.place(), cell)).collect()))
+    }
+
+    /// Whether this very cell is among them.
+    pub(crate) fn holds(&self, table: &str, column: &str, id: RecordId, cell: &[u8]) -> bool {
+        let place = (table.to_owned(), column.to_owned(), id.uuid());
+        self.0.get(&place).is_some_and(|aside| aside.sha256[..] == Sha256::digest(cell)[..])
+    }
+
+    /// The data keys that one of them may yet need.
+    pub(crate) fn needed(&self) -> BTreeSet<KeyVersion> {
+        let unverified = self.0.values().filter(|cell| cell.reason == Reason::DoesNotVerify);
+        unverified.filter_map(|cell| cell.key_version).collect()
+    }
+}
+
+/// A page of the cells that are set aside.
+pub struct Listed {
+    /// The cells, by table, column and record.
+    pub cells: Vec<UnreadableCell>,
+    /// Where the next page begins; empty if there is none.
+    pub next_page_token: String,
+}
+
+/// Lists the cells that the last re-encryption could not open and that nobody has overwritten since. `None` if the page token is none of
+/// this list.
+///
+/// # Errors
+/// [`KeyError::Unavailable`] if a database doesn't answer.
+pub async fn list(
+    deployment: &Deployment,
+    organization: &Organization,
+    _permit: Permit<policy::ReadKeyStatus>,
+    identity: &Identity,
+    method: &str,
+    size: u32,
+    token: &str,
+) -> Result<Option<Listed>, KeyError> {
+    let root_key = &*deployment.ports.root_key;
+    let parent = organization.resource_name();
+    let context = PageContext { method, parent: &parent, filter: "", order_by: "", identity };
+    let rows = if token.is_empty() {
+        Condition::EVERYTHING
+    } else {
+        match page::cursor(root_key, &context, token).map_err(KeyError::internal)?.as_deref().and_then(after) {
+            Some(rows) => rows,
+            None => return Ok(None),
+        }
+    };
+    let select = Select {
+        table: UNREADABLE_CELL.into(),
+        columns: COLUMNS.map(Name::from).into(),
+        rows,
+        order: PLACE.map(|name| (name.into(), Direction::Ascending)).into(),
+        limit: size.saturating_add(1),
+    };
+    let found = organization.store.select(select).await?;
+    let mut cells = found.into_iter().map(parse).collect::<Result<Vec<_>, _>>()?;
+    let size = usize::try_from(size).unwrap_or(usize::MAX);
+    let has_more = cells.len() > size;
+    cells.truncate(size);
+    let next_page_token = match cells.last() {
+        Some(last) if has_more => page::token(root_key, &context, &cursor(last)).map_err(KeyError::internal)?,
+        Some(_) | None => String::new(),
+    };
+    Ok(Some(Listed { cells, next_page_token }))
+}
+
+const PLACE: [&str; 3] = ["table_name", "column_name", "id"];
+
+/// A cell's place in bytes: the id, the table, a zero, the column.
+fn cursor(cell: &UnreadableCell) -> Vec<u8> {
+    [&cell.record.uuid().as_bytes()[..], cell.table.as_bytes(), b"\0", cell.column.as_bytes()].concat()
+}
+
+/// The rows after the cell of this cursor.
+fn after(cursor: &[u8]) -> Option<Condition> {
+    let (id, names) = cursor.split_first_chunk::<16>()?;
+    let (table, column) = std::str::from_utf8(names).ok()?.split_once('\0')?;
+    let data = [Datum::Text(table.to_owned()), Datum::Text(column.to_owned()), Datum::Uuid(Uuid::from_bytes(*id))];
+    let mut same = Vec::new();
+    let mut later = Vec::new();
+    for (name, datum) in PLACE.into_iter().zip(data) {
+        let greater = Condition::Compare { column: name.into(), comparison: Comparison::Greater, value: datum.clone() };
+        later.push(Condition::All(same.iter().cloned().chain([greater]).collect()));
+        same.push(Condition::equal(name, datum));
+    }
+    Some(Condition::Any(later))
+}
+
+/// Whether the ring, as far as is known without looking again, keeps data keys for nothing but unreadable cells.
+#[must_use]
+pub fn keeps_former_keys(organization: &Organization) -> bool {
+    matches!(organization.keys(), Some(Keys::Active(ring)) if keeps(&ring))
+}
+
+fn keeps(ring: &KeyRing) -> bool {
+    ring.reencryption().state == ReencryptionState::Idle && ring.stored().keys.len() > 1
+}
+
+/// Whether a data key is kept that no unreadable cell needs any more, as far as is known without looking again.
+///
+/// # Errors
+/// [`KeyError::Unavailable`] if the database doesn't answer.
+pub async fn is_healed(organization: &Organization) -> Result<bool, KeyError> {
+    match organization.keys() {
+        Some(Keys::Active(ring)) if keeps(&ring) => {
+            let needed = Aside::read(&*organization.store).await?.needed();
+            Ok(unneeded(&ring, &needed))
+        }
+        Some(Keys::Active(_) | Keys::Inactive(_) | Keys::Damaged) | None => Ok(false),
+    }
+}
+
+fn unneeded(ring: &KeyRing, needed: &BTreeSet<KeyVersion>) -> bool {
+    ring.stored().keys.iter().any(|key| key.version != ring.version() && !needed.contains(&key.version))
+}
+
+/// Destroys the data keys that were kept for unreadable cells and that none needs any more. A full scan makes sure of it.
+///
+/// # Errors
+/// [`KeyError::Unavailable`] or [`KeyError::Unknown`]: it can be done again.
+pub async fn retire(deployment: &Deployment, work: &KeyWork) -> Result<(), KeyError> {
+    let organization = &**work.organization();
+    let Keys::Active(ring) = organization.load_keys(deployment).await? else { return Ok(()) };
+    let store = &*organization.store;
+    let aside = Aside::read(store).await?;
+    let needed = aside.needed();
+    if !keeps(&ring) || !unneeded(&ring, &needed) || !all_aside(store, ring.version(), &aside).await? {
+        return Ok(());
+    }
+    let retired = ring.retire(&needed, &*deployment.ports.random).map_err(KeyError::internal)?;
+    let key = CurrentKey { fingerprint: retired.fingerprint(), key_version: retired.version() };
+    let mut steps = ring_rows::replace(ring.revision(), retired.stored());
+    steps.push(Step::Audit(entry(deployment, organization, None, AuditAction::DestroyDataKeys, Ok(key))));
+    organization.commit(steps).await?;
+    organization.set_keys(Keys::Active(Arc::new(retired)));
+    Ok(store.scrub().await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cells_after_a_cursor_are_those_of_later_places() {
+        let cell = UnreadableCell {
+            table: "Mailbox".to_owned(),
+            column: "password".to_owned(),
+            record: RecordId::from_bytes([7; 16]),
+            reason: Reason::Malformed,
+            key_version: None,
+            sha256: [0; 32],
+        };
+        let Some(Condition::Any(later)) = after(&cursor(&cell)) else { panic!() };
+        assert_eq!(later.len(), 3);
+        assert_eq!(
+            later[1],
+            Condition::All(vec![
+                Condition::equal("table_name", Datum::Text("Mailbox".to_owned())),
+                Condition::greater("column_name", Datum::Text("password".to_owned())),
+            ])
+        );
+        assert_eq!(after(b"too short"), None);
+    }
+
+    #[test]
+    fn every_reason_reads_back_from_its_word() {
+        for reason in Reason::ALL {
+            assert_eq!(Reason::ALL.into_iter().find(|known| known.code() == reason.code()), Some(reason));
+        }
+    }
+}
