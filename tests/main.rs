@@ -10,6 +10,7 @@
 mod harness;
 
 mod audit;
+mod census;
 mod cli;
 mod crash;
 mod demo;
@@ -18,8 +19,10 @@ mod filter_language;
 mod getting_started;
 mod idle;
 mod key_life;
+mod lost_key;
 mod one_at_a_time;
 mod operate;
+mod organizations;
 mod permission;
 mod queries;
 mod records;

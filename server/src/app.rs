@@ -12,6 +12,7 @@ use fieldseal_core::{
     organization::{
         create::{CreateOrganizationError, create_first},
         open::open_all,
+        seen::look,
     },
     port::{Clock, OrganizationDatabases},
     random::{self, Random},
@@ -52,6 +53,7 @@ pub struct Running {
     address: SocketAddr,
     plaintext_address: Option<SocketAddr>,
     deployment: Arc<Deployment>,
+    databases: Arc<SqliteDatabases>,
     limits: Limits,
     /// Whether the data folder has databases of organizations, served or not.
     has_organizations: bool,
@@ -131,7 +133,8 @@ impl App {
             reencryption::retire_healed(&deployment, &drain, &organization);
             reencryption::take_up(&deployment, config.limits, &drain, organization);
         }
-        drain.tasks().spawn(idle::keep_closing(Arc::clone(&deployment), databases, config.limits, drain.clone()));
+        let closing = idle::keep_closing(Arc::clone(&deployment), Arc::clone(&databases), config.limits, drain.clone());
+        drain.tasks().spawn(closing);
 
         let health =
             Health::new(served.methods.iter().filter_map(|method| method.path.split('/').nth(1).map(str::to_owned)));
@@ -178,6 +181,7 @@ impl App {
             address,
             plaintext_address,
             deployment,
+            databases,
             limits: config.limits,
             has_organizations,
             drain,
@@ -256,7 +260,32 @@ impl Running {
                 tracing::error!(%error, "serving broke");
             }
         };
-        self.drain.finish(not_serving, serving, self.limits.drain_timeout()).await
+        let drained = self.drain.finish(not_serving, serving, self.limits.drain_timeout()).await;
+        if drained == Drained::Whole {
+            leave_whole_files(&self.deployment, &self.databases).await;
+        }
+        drained
+    }
+}
+
+/// Remembers what the open databases are now, and moves their logs into them: a file is whole by itself when the server has ended.
+async fn leave_whole_files(deployment: &Deployment, databases: &SqliteDatabases) {
+    for organization in deployment.organizations().into_iter().filter(|organization| databases.is_open(organization.id))
+    {
+        let left = async {
+            look(deployment, &organization).await?;
+            organization.store.scrub().await
+        };
+        if let Err(error) = left.await {
+            let (organization, error) = (&organization.name, error_chain::text(&error));
+            tracing::warn!(organization, error, "its log is left for the next start to take in");
+        }
+    }
+    if let Err(error) = deployment.ports.configuration.scrub().await {
+        tracing::warn!(
+            error = error_chain::text(&error),
+            "the configuration's log is left for the next start to take in"
+        );
     }
 }
 

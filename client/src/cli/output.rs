@@ -345,6 +345,9 @@ mod tests {
     fn what_is_false_or_zero_in_an_answer_is_shown() {
         let status = v1::IsDataEncryptionActiveResponse::default();
         let shown = message("IsDataEncryptionActiveResponse", &status).to_string();
-        assert_eq!(shown, r#"{"is_active":false,"fingerprint":"","key_version":0}"#);
+        assert_eq!(
+            shown,
+            r#"{"is_active":false,"fingerprint":"","key_version":0,"cell_counts":[],"is_key_change_due":false}"#
+        );
     }
 }

@@ -1,0 +1,182 @@
+//! How many cells there are, and those that no key opens: counted, listed and healed.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use fieldseal_client::{
+    Client, ErrorReason, SecretString,
+    v1::{self, reencryption::State, unreadable_cell::Reason},
+};
+use fieldseal_server::development::Person;
+use sha2::{Digest as _, Sha256};
+use tokio::time::timeout;
+
+use crate::harness::{
+    DEFAULT, Folder, PATIENCE, Server,
+    inside::{Inside, files_with, flipped},
+    mailbox, reason, settled,
+};
+
+/// Cells by entity, attribute and version, as the service counts them.
+async fn counted(admin: &Client) -> BTreeMap<(String, String, u32), i64> {
+    let counts = admin.is_data_encryption_active(DEFAULT).await.unwrap().cell_counts;
+    counts.into_iter().map(|count| ((count.entity, count.attribute, count.key_version), count.cells)).collect()
+}
+
+/// The same, as a look at every stored cell finds it. In the built-in schema storage names are names.
+fn found(folder: &Folder) -> BTreeMap<(String, String, u32), i64> {
+    let inside = Inside::organization(folder);
+    let mut found = BTreeMap::new();
+    for (table, column) in inside.cell_columns() {
+        let sql = format!("SELECT \"{column}\" FROM \"{table}\" WHERE \"{column}\" IS NOT NULL");
+        let mut statement = inside.sqlite().prepare(&sql).unwrap();
+        for cell in statement.query_map([], |row| row.get::<_, Vec<u8>>(0)).unwrap() {
+            let version = u32::from_be_bytes(cell.unwrap()[1..5].try_into().unwrap());
+            *found.entry((table.clone(), column.clone(), version)).or_default() += 1;
+        }
+    }
+    found
+}
+
+/// Creates, overwrites, clears and deletes mailboxes, over and over.
+async fn keep_writing(writer: Client, stop: Arc<AtomicBool>) {
+    let mailboxes = writer.mailboxes();
+    while !stop.load(Ordering::Relaxed) {
+        let plain = v1::Mailbox { password: None, ..mailbox("") };
+        let mut one = mailboxes.create(DEFAULT, mailbox("first"), None).await.unwrap();
+        let other = mailboxes.create(DEFAULT, plain, None).await.unwrap();
+        one.password = Some("second".to_owned());
+        let one = mailboxes.update(one, ["password"]).await.unwrap();
+        let mut set = other.clone();
+        set.password = Some("third".to_owned());
+        mailboxes.update(set, ["password"]).await.unwrap();
+        mailboxes.update(v1::Mailbox { password: None, ..one.clone() }, ["password"]).await.unwrap();
+        mailboxes.delete(&one.name, "").await.unwrap();
+        let kept = mailboxes.create(DEFAULT, mailbox("kept"), None).await.unwrap();
+        mailboxes.delete(&mailboxes.create(DEFAULT, mailbox("gone"), None).await.unwrap().name, "").await.unwrap();
+        let renamed = v1::Mailbox { display_name: Some("Renamed".to_owned()), ..kept };
+        mailboxes.update(renamed, ["display_name"]).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn every_cell_is_counted_whatever_is_written_during_a_change() {
+    let server = Server::start_with(|config| config.limits.reencryption_batch_cells = 3).await;
+    let admin = server.client(Person::Admin);
+    let stop = Arc::new(AtomicBool::new(false));
+    let writers: Vec<_> =
+        (0..3).map(|_| tokio::spawn(keep_writing(server.client(Person::Writer), Arc::clone(&stop)))).collect();
+    for version in 2..=4 {
+        let key = SecretString::from(format!("the key of version {version}!"));
+        admin.change_key(DEFAULT, &key).await.unwrap();
+        assert_eq!(settled(&admin).await.state(), State::Done);
+    }
+    stop.store(true, Ordering::Relaxed);
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    let counts = counted(&admin).await;
+    let folder = server.stop().await;
+    assert_eq!(counts, found(&folder));
+    assert!(counts.keys().all(|(_, _, version)| *version == 4), "{counts:?}");
+    assert!(counts.values().sum::<i64>() > 3);
+}
+
+#[tokio::test]
+async fn a_database_without_a_census_gets_one_at_the_start() {
+    let server = Server::start().await;
+    let writer = server.client(Person::Writer);
+    for number in 0..5 {
+        writer.mailboxes().create(DEFAULT, mailbox(&number.to_string()), None).await.unwrap();
+    }
+    let folder = server.stop().await;
+    let inside = Inside::organization(&folder);
+    inside.sqlite().execute_batch("DROP TABLE fieldseal_census").unwrap();
+    for table in ["fieldseal_catalog", "fieldseal_column_type"] {
+        inside.change(4, &format!("DELETE FROM {table} WHERE table_name = 'fieldseal_census'"));
+    }
+    drop(inside);
+    let server = Server::start_in(folder, |_| {}).await;
+    let counts = counted(&server.client(Person::Admin)).await;
+    assert_eq!(counts, BTreeMap::from([(("Mailbox".to_owned(), "password".to_owned(), 1), 5)]));
+}
+
+async fn unreadable(admin: &Client, size: i32) -> Vec<v1::UnreadableCell> {
+    let mut cells = Vec::new();
+    let mut token = String::new();
+    loop {
+        let page = admin.list_unreadable_cells(DEFAULT, size, token).await.unwrap();
+        cells.extend(page.records);
+        token = page.next_page_token;
+        if token.is_empty() {
+            return cells;
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_unreadable_cell_is_listed_until_it_is_healed_and_the_key_kept_for_it_goes_then() {
+    let server = Server::start().await;
+    let writer = server.client(Person::Writer);
+    let mut names = Vec::new();
+    for password in ["changed", "cut off", "of no version", "whole"] {
+        names.push(writer.mailboxes().create(DEFAULT, mailbox(password), None).await.unwrap().name);
+    }
+    let folder = server.stop().await;
+    let inside = Inside::organization(&folder);
+    let cell = |name: &String| inside.password_cell(name);
+    let damaged = [
+        flipped(&cell(&names[0])),
+        cell(&names[1])[..20].to_vec(),
+        [&[1, 0, 0, 0, 9][..], &cell(&names[2])[5..]].concat(),
+    ];
+    for (name, cell) in names.iter().zip(&damaged) {
+        inside.set_password_cell(name, cell);
+    }
+    let former_key = inside.wrapped_keys().remove(0);
+    drop(inside);
+
+    let server = Server::start_in(folder, |_| {}).await;
+    let (admin, writer) = (server.client(Person::Admin), server.client(Person::Writer));
+    assert_eq!(unreadable(&admin, 0).await, []);
+    admin.change_key(DEFAULT, &"a new key, number 2".into()).await.unwrap();
+    assert_eq!(settled(&admin).await.state(), State::DoneWithUnreadableCells);
+    let listed = unreadable(&admin, 1).await;
+    assert_eq!(listed, unreadable(&admin, 0).await);
+    let reasons = [(Reason::DoesNotVerify, 1), (Reason::Malformed, 1), (Reason::UnknownKeyVersion, 9)];
+    for ((name, cell), (reason, version)) in names.iter().zip(&damaged).zip(reasons) {
+        let listed = listed.iter().find(|cell| cell.name == *name).unwrap();
+        assert_eq!((listed.attribute.as_str(), listed.reason(), listed.key_version), ("password", reason, version));
+        assert_eq!(listed.sha256, Sha256::digest(cell).to_vec());
+    }
+    assert_eq!(listed.len(), 3);
+    let token = admin.list_unreadable_cells(DEFAULT, 1, "").await.unwrap().next_page_token;
+    assert_eq!(reason(writer.list_unreadable_cells(DEFAULT, 1, token.as_str()).await), ErrorReason::PrivilegeMissing);
+    assert_eq!(reason(admin.list_unreadable_cells(DEFAULT, 1, "00").await), ErrorReason::PageTokenInvalid);
+
+    // What needs no data key heals without a trace of it; the kept one stays until the last that needs it is overwritten.
+    writer.mailboxes().delete(&names[1], "").await.unwrap();
+    let cleared = v1::Mailbox { name: names[2].clone(), password: None, ..mailbox("") };
+    writer.mailboxes().update(cleared, ["password"]).await.unwrap();
+    assert_eq!(unreadable(&admin, 0).await.len(), 1);
+    assert_eq!(Inside::organization(server.folder()).data_key_versions(), [1, 2]);
+    let overwritten = v1::Mailbox { name: names[0].clone(), ..mailbox("healed") };
+    writer.mailboxes().update(overwritten, ["password"]).await.unwrap();
+    assert_eq!(unreadable(&admin, 0).await, []);
+    assert_eq!(settled(&admin).await.state(), State::Done);
+    let gone = async {
+        while Inside::organization(server.folder()).data_key_versions() != [2] {
+            admin.is_data_encryption_active(DEFAULT).await.unwrap();
+        }
+    };
+    timeout(PATIENCE, gone).await.unwrap();
+    let folder = server.stop().await;
+    assert_eq!(files_with(&folder.path(), &former_key), Vec::<std::path::PathBuf>::new());
+    let trail = Inside::organization(&folder).trail();
+    assert_eq!(trail.iter().filter(|record| record.action == "destroy-data-keys").count(), 1);
+}
