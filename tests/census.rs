@@ -72,8 +72,12 @@ async fn every_cell_is_counted_whatever_is_written_during_a_change() {
     let writers: Vec<_> =
         (0..3).map(|_| tokio::spawn(keep_writing(server.client(Person::Writer), Arc::clone(&stop)))).collect();
     for version in 2..=4 {
+        assert_eq!(verified(&admin).await.1, []);
         let key = SecretString::from(format!("the key of version {version}!"));
         admin.change_key(DEFAULT, &key).await.unwrap();
+        // In the middle of it too, everything opens and is counted.
+        let (_, unreadable, miscounts) = verified(&admin).await;
+        assert_eq!((unreadable, miscounts), (Vec::new(), Vec::new()));
         assert_eq!(settled(&admin).await.state(), State::Done);
     }
     stop.store(true, Ordering::Relaxed);
@@ -104,6 +108,52 @@ async fn a_database_without_a_census_gets_one_at_the_start() {
     let server = Server::start_in(folder, |_| {}).await;
     let counts = counted(&server.client(Person::Admin)).await;
     assert_eq!(counts, BTreeMap::from([(("Mailbox".to_owned(), "password".to_owned(), 1), 5)]));
+}
+
+/// Checks every cell: how many, those that don't open, and what is counted wrong.
+async fn verified(admin: &Client) -> (i64, Vec<v1::UnreadableCell>, Vec<v1::CensusMiscount>) {
+    let mut stream = admin.verify_cells(DEFAULT).await.unwrap();
+    let mut unreadable = Vec::new();
+    while let Some(message) = stream.next().await.unwrap() {
+        unreadable.extend(message.unreadable_cells);
+        if message.is_complete {
+            assert_eq!(message.cells_checked, message.cells_total);
+            assert!(stream.next().await.unwrap().is_none());
+            return (message.cells_checked, unreadable, message.census_miscounts);
+        }
+    }
+    panic!("the check was cut off");
+}
+
+#[tokio::test]
+async fn a_check_finds_cells_that_do_not_open_and_kinds_that_are_miscounted() {
+    let server = Server::start().await;
+    let writer = server.client(Person::Writer);
+    let broken = writer.mailboxes().create(DEFAULT, mailbox("broken"), None).await.unwrap().name;
+    writer.mailboxes().create(DEFAULT, mailbox("whole"), None).await.unwrap();
+    assert_eq!(verified(&server.client(Person::Admin)).await, (2, Vec::new(), Vec::new()));
+    let folder = server.stop().await;
+    let inside = Inside::organization(&folder);
+    inside.set_password_cell(&broken, &flipped(&inside.password_cell(&broken)));
+    inside.change(1, "UPDATE fieldseal_census SET cells = 7");
+    drop(inside);
+    let server = Server::start_in(folder, |_| {}).await;
+    let (checked, unreadable, miscounts) = verified(&server.client(Person::Admin)).await;
+    assert_eq!(checked, 2);
+    let found: Vec<_> = unreadable.iter().map(|cell| (cell.name.as_str(), cell.reason())).collect();
+    assert_eq!(found, [(broken.as_str(), Reason::DoesNotVerify)]);
+    let miscount = v1::CensusMiscount {
+        entity: "Mailbox".to_owned(),
+        attribute: "password".to_owned(),
+        key_version: 1,
+        cells_counted: 7,
+        cells_found: 2,
+    };
+    assert_eq!(miscounts, [miscount]);
+
+    let server = server.restart(crate::harness::inside::lose_configuration, |_| {}).await;
+    let refused = server.client(Person::Admin).verify_cells(DEFAULT).await.err().unwrap();
+    assert_eq!(refused.reason(), ErrorReason::DataEncryptionInactive);
 }
 
 async fn unreadable(admin: &Client, size: i32) -> Vec<v1::UnreadableCell> {

@@ -1,21 +1,21 @@
 //! DataEncryptionService: an organization's encryption key.
 
 use secrecy::{ExposeSecret as _, SecretString};
-use tonic::Streaming;
 use zeroize::Zeroize as _;
 
 use crate::{
     client::{Client, decode},
-    codec::{Answer, Encoded},
-    error::{CallError, Error},
+    codec::Encoded,
+    error::Error,
     method::{self, Repetition},
     records::Page,
+    stream::MessageStream,
     v1::{
         AbandonEncryptedDataRequest, AbandonEncryptedDataResponse, IsDataEncryptionActiveRequest,
         IsDataEncryptionActiveResponse, KeyChange, ListKeyChangesRequest, ListKeyChangesResponse,
         ListUnreadableCellsRequest, ListUnreadableCellsResponse, Reencryption, RetrieveDataEncryptionKeyRequest,
         RetrieveDataEncryptionKeyResponse, SetDataEncryptionKeyRequest, SetDataEncryptionKeyResponse, UnreadableCell,
-        WatchReencryptionRequest,
+        VerifyCellsRequest, VerifyCellsResponse, WatchReencryptionRequest,
     },
 };
 
@@ -175,23 +175,22 @@ impl Client {
     pub async fn watch_reencryption(&self, organization: impl Into<String>) -> Result<ReencryptionStream, Error> {
         let request = WatchReencryptionRequest { organization: organization.into() };
         let stream = self.server_stream(&method::WATCH_REENCRYPTION, Encoded::of(&request)).await?;
-        Ok(ReencryptionStream { stream })
+        Ok(MessageStream::new(method::WATCH_REENCRYPTION, stream))
     }
-}
 
-/// The progress of a re-encryption.
-pub struct ReencryptionStream {
-    stream: Streaming<Answer>,
-}
-
-impl ReencryptionStream {
-    /// Waits for the next message: at least one a second while the re-encryption runs. `None`: it has ended, or none runs.
+    /// Opens every cell of an organization and tells of those that don't open.
     ///
     /// # Errors
-    /// If the stream breaks, or the server shuts down. The re-encryption goes on without it.
-    pub async fn next(&mut self) -> Result<Option<Reencryption>, Error> {
-        let answer = self.stream.message().await;
-        let answer = answer.map_err(|status| CallError::from_status(&method::WATCH_REENCRYPTION, status))?;
-        answer.as_ref().map(decode).transpose()
+    /// See the contract. Opening the stream isn't repeated, and neither is a stream that breaks.
+    pub async fn verify_cells(
+        &self,
+        organization: impl Into<String>,
+    ) -> Result<MessageStream<VerifyCellsResponse>, Error> {
+        let request = VerifyCellsRequest { organization: organization.into() };
+        let stream = self.server_stream(&method::VERIFY_CELLS, Encoded::of(&request)).await?;
+        Ok(MessageStream::new(method::VERIFY_CELLS, stream))
     }
 }
+
+/// The progress of a re-encryption: at least one message a second while it runs. It goes on whatever becomes of the stream.
+pub type ReencryptionStream = MessageStream<Reencryption>;

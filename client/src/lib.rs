@@ -58,6 +58,7 @@ mod records;
 mod retry;
 mod schema;
 mod secret_access;
+mod stream;
 mod write;
 
 pub use builder::{ClientBuilder, SetupError};
@@ -72,6 +73,7 @@ pub use retry::RetryPolicy;
 pub use schema::{AttributeType, EntityType, SchemaError, built_in_pool};
 pub use secrecy::{ExposeSecret, SecretSlice, SecretString};
 pub use secret_access::SecretValue;
+pub use stream::MessageStream;
 pub use tonic::Code;
 pub use v1::ErrorReason;
 pub use write::{WriteOptions, new_request_id};

@@ -50,6 +50,7 @@ pub(crate) const SET_KEY: Method = Method::write("/fieldseal.v1.DataEncryptionSe
 pub(crate) const WATCH_REENCRYPTION: Method = Method::read("/fieldseal.v1.DataEncryptionService/WatchReencryption");
 pub(crate) const LIST_UNREADABLE_CELLS: Method =
     Method::read("/fieldseal.v1.DataEncryptionService/ListUnreadableCells");
+pub(crate) const VERIFY_CELLS: Method = Method::read("/fieldseal.v1.DataEncryptionService/VerifyCells");
 pub(crate) const LIST_KEY_CHANGES: Method = Method::read("/fieldseal.v1.DataEncryptionService/ListKeyChanges");
 /// The second time it is an error.
 pub(crate) const ABANDON: Method = Method::write("/fieldseal.v1.DataEncryptionService/AbandonEncryptedData");
@@ -79,6 +80,7 @@ mod tests {
             SET_KEY,
             WATCH_REENCRYPTION,
             LIST_UNREADABLE_CELLS,
+            VERIFY_CELLS,
             LIST_KEY_CHANGES,
             ABANDON,
             CREATE_ORGANIZATION,

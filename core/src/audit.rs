@@ -39,6 +39,8 @@ pub enum AuditAction {
     AbandonEncryptedData,
     /// Every cell was sealed again under the new data key, and the old data keys were destroyed.
     CompleteReencryption,
+    /// Every cell was opened, to see whether it does.
+    VerifyCells,
     /// Data keys that were kept for unreadable cells were destroyed, because none of those is left.
     DestroyDataKeys,
     /// The organization's key texts were sealed again under the first root key.
@@ -62,6 +64,7 @@ impl AuditAction {
             AuditAction::RestoreKey => "restore-key",
             AuditAction::AbandonEncryptedData => "abandon-encrypted-data",
             AuditAction::CompleteReencryption => "complete-reencryption",
+            AuditAction::VerifyCells => "verify-cells",
             AuditAction::DestroyDataKeys => "destroy-data-keys",
             AuditAction::ResealKeyTexts => "reseal-key-texts",
             AuditAction::RevealAttributes => "reveal-attributes",

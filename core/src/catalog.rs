@@ -10,7 +10,8 @@ use crate::{
     id::Timestamp,
     layout::{CATALOG, LaidOut, Layout, MIGRATION},
     store::{
-        Column, Commit, CommitError, Condition, Datum, Direction, Name, Row, Select, Step, Store, Unavailable, rows,
+        Column, Commit, CommitError, Condition, Datum, Direction, Name, Reader, Row, Select, Step, Store, Unavailable,
+        rows,
     },
 };
 
@@ -182,7 +183,7 @@ fn migration_row(version: i64, added: usize, now: Timestamp) -> Step {
 ///
 /// # Errors
 /// [`Unavailable`] if the store doesn't answer, or holds no catalog.
-pub async fn read(store: &dyn Store) -> Result<(Vec<Cataloged>, i64), Unavailable> {
+pub async fn read(store: &dyn Reader) -> Result<(Vec<Cataloged>, i64), Unavailable> {
     let rows = store
         .select(Select {
             table: CATALOG.into(),
@@ -257,7 +258,7 @@ pub async fn migrate(
 ///
 /// # Errors
 /// If the store doesn't answer.
-pub async fn cell_columns(store: &dyn Store) -> Result<Vec<(String, String)>, Unavailable> {
+pub async fn cell_columns(store: &dyn Reader) -> Result<Vec<(String, String)>, Unavailable> {
     let condition = Condition::equal("cell", Datum::Boolean(true));
     let mut columns = rows(store, CATALOG, &["table_name", "column_name"], condition)
         .await?

@@ -5,12 +5,14 @@
 
 use std::collections::BTreeMap;
 
+use uuid::Uuid;
+
 use crate::{
     catalog::cell_columns,
     crypto::cell,
     id::{KeyVersion, RecordId},
     layout::{CATALOG, CENSUS},
-    store::{Condition, Datum, Direction, Name, Select, Step, Store, Tally, Unavailable, rows},
+    store::{Condition, Datum, Direction, Name, Reader, Select, Step, Tally, Unavailable, rows},
 };
 
 /// Cells of one column under one key version.
@@ -54,7 +56,7 @@ pub type Census = BTreeMap<CellKind, i64>;
 ///
 /// # Errors
 /// If the store doesn't answer.
-pub async fn kept(store: &dyn Store) -> Result<Census, Unavailable> {
+pub async fn kept(store: &dyn Reader) -> Result<Census, Unavailable> {
     let columns = ["table_name", "column_name", "key_version", CELLS];
     let found = rows(store, CENSUS, &columns, Condition::EVERYTHING).await?;
     let parsed = found.into_iter().map(|row| match <[Datum; 4]>::try_from(row) {
@@ -67,62 +69,77 @@ pub async fn kept(store: &dyn Store) -> Result<Census, Unavailable> {
     parsed.filter(|row| !matches!(row, Ok((_, 0)))).collect()
 }
 
-/// Has `look` see every cell, in the order of columns and records.
-///
-/// # Errors
-/// If the store doesn't answer, or `look` has had enough.
-pub(crate) async fn walk(
-    store: &dyn Store,
-    mut look: impl FnMut(&str, &str, RecordId, &[u8]) -> Result<(), Unavailable>,
-) -> Result<(), Unavailable> {
-    for (table, column) in cell_columns(store).await? {
-        let mut after = None;
-        loop {
-            let mut condition = Condition::IsNull(column.clone().into()).negated();
-            if let Some(after) = after {
-                condition = Condition::greater("id", Datum::Uuid(after)).and(condition);
-            }
-            let page = Select {
-                table: table.clone().into(),
-                columns: vec!["id".into(), column.clone().into()],
-                rows: condition,
-                order: vec![("id".into(), Direction::Ascending)],
-                limit: PAGE_CELLS,
-            };
-            let cells = store.select(page).await?;
-            for cell in &cells {
-                let [Datum::Uuid(id), Datum::Bytes(cell)] = &cell[..] else {
-                    return Err(Unavailable("a column of cells holds something that is none".into()));
-                };
-                after = Some(*id);
-                look(&table, &column, RecordId::from_uuid(*id), cell)?;
-            }
-            if cells.len() < PAGE_CELLS as usize {
-                break;
-            }
-        }
+/// A walk over every cell, in the order of columns and records: page by page, the last of which may be empty.
+pub(crate) struct Walk {
+    /// The columns that are left, the present one last.
+    columns: Vec<(String, String)>,
+    /// The last record of the present column that was seen.
+    after: Option<Uuid>,
+}
+
+/// Some cells of one column.
+pub(crate) struct Page {
+    pub(crate) table: String,
+    pub(crate) column: String,
+    pub(crate) cells: Vec<(RecordId, Vec<u8>)>,
+}
+
+impl Walk {
+    /// Over these columns.
+    pub(crate) fn of(mut columns: Vec<(String, String)>) -> Walk {
+        columns.reverse();
+        Walk { columns, after: None }
     }
-    Ok(())
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.columns.is_empty()
+    }
+
+    /// The next page.
+    pub(crate) async fn next(&mut self, store: &dyn Reader) -> Result<Option<Page>, Unavailable> {
+        let Some((table, column)) = self.columns.last().cloned() else { return Ok(None) };
+        let mut condition = Condition::IsNull(column.clone().into()).negated();
+        if let Some(after) = self.after {
+            condition = Condition::greater("id", Datum::Uuid(after)).and(condition);
+        }
+        let select = Select {
+            table: table.clone().into(),
+            columns: vec!["id".into(), column.clone().into()],
+            rows: condition,
+            order: vec![("id".into(), Direction::Ascending)],
+            limit: PAGE_CELLS,
+        };
+        let rows = store.select(select).await?.into_iter();
+        let cells = rows.map(|row| match <[Datum; 2]>::try_from(row) {
+            Ok([Datum::Uuid(id), Datum::Bytes(cell)]) => Ok((RecordId::from_uuid(id), cell)),
+            Ok(_) | Err(_) => Err(Unavailable("a column of cells holds something that is none".into())),
+        });
+        let cells = cells.collect::<Result<Vec<_>, _>>()?;
+        self.after = cells.last().map(|(id, _)| id.uuid());
+        if cells.len() < PAGE_CELLS as usize {
+            self.columns.pop();
+            self.after = None;
+        }
+        Ok(Some(Page { table, column, cells }))
+    }
 }
 
 const PAGE_CELLS: u32 = 1_024;
 
 /// The census as a look at every cell finds it.
-///
-/// # Errors
-/// If the store doesn't answer.
-pub async fn taken(store: &dyn Store) -> Result<Census, Unavailable> {
+async fn taken(store: &dyn Reader) -> Result<Census, Unavailable> {
     let mut census = Census::new();
-    let count = |table: &str, column: &str, _: RecordId, cell: &[u8]| {
-        *census.entry(CellKind::of(table, column, cell)).or_default() += 1;
-        Ok(())
-    };
-    walk(store, count).await?;
+    let mut walk = Walk::of(cell_columns(store).await?);
+    while let Some(page) = walk.next(store).await? {
+        for (_, cell) in &page.cells {
+            *census.entry(CellKind::of(&page.table, &page.column, cell)).or_default() += 1;
+        }
+    }
     Ok(census)
 }
 
 /// The rows of a census, for a database that is about to keep one: none if it keeps one already. Nobody writes to it meanwhile.
-pub(crate) async fn first(store: &dyn Store) -> Result<Vec<Step>, Unavailable> {
+pub(crate) async fn first(store: &dyn Reader) -> Result<Vec<Step>, Unavailable> {
     let named = Condition::equal("table_name", Datum::Text(CENSUS.to_owned()));
     if store.count(CATALOG.into(), named).await? > 0 {
         return Ok(Vec::new());

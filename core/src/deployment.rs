@@ -17,7 +17,7 @@ use crate::{
     port::{Clock, KeyDerivation, OrganizationDatabases},
     random::Random,
     schema::Schema,
-    store::{Cause, Commit, CommitError, Condition, Datum, Step, Store, Unavailable, rows},
+    store::{Cause, Commit, CommitError, Condition, Datum, Reader, Step, Store, Unavailable, rows},
 };
 
 /// Everything outside that use cases need.
@@ -185,7 +185,7 @@ impl From<MigrateError> for ConfigurationError {
 ///
 /// # Errors
 /// If the store doesn't answer or holds none.
-pub async fn deployment_id(store: &dyn Store) -> Result<Uuid, Unavailable> {
+pub async fn deployment_id(store: &dyn Reader) -> Result<Uuid, Unavailable> {
     match rows(store, DEPLOYMENT, &["id"], Condition::EVERYTHING).await?.first().map(Vec::as_slice) {
         Some([Datum::Uuid(id)]) => Ok(*id),
         Some(_) | None => Err(Unavailable("the configuration database names no deployment".into())),

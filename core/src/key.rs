@@ -13,6 +13,7 @@ pub mod reseal;
 pub mod restore;
 pub mod retrieve;
 pub mod unreadable;
+pub mod verify;
 
 use std::sync::Arc;
 

@@ -205,22 +205,28 @@ mod tests {
     use super::*;
     use crate::{
         port::Pending,
-        store::{Name, Row, Select},
+        store::{Name, Reader, Row, Select},
     };
 
     /// A database that can't be reached: nothing here needs it.
     struct Unreachable;
+
+    impl Reader for Unreachable {
+        fn select(&self, _: Select) -> Pending<'_, Result<Vec<Row>, Unavailable>> {
+            Box::pin(async { Err(Unavailable("unreachable".into())) })
+        }
+
+        fn count(&self, _: Name, _: Condition) -> Pending<'_, Result<u64, Unavailable>> {
+            Box::pin(async { Err(Unavailable("unreachable".into())) })
+        }
+    }
 
     impl Store for Unreachable {
         fn commit(&self, _: Commit) -> Pending<'_, Result<(), CommitError>> {
             Box::pin(async { Err(CommitError::Unavailable("unreachable".into())) })
         }
 
-        fn select(&self, _: Select) -> Pending<'_, Result<Vec<Row>, Unavailable>> {
-            Box::pin(async { Err(Unavailable("unreachable".into())) })
-        }
-
-        fn count(&self, _: Name, _: Condition) -> Pending<'_, Result<u64, Unavailable>> {
+        fn snapshot(&self) -> Pending<'_, Result<Arc<dyn Reader>, Unavailable>> {
             Box::pin(async { Err(Unavailable("unreachable".into())) })
         }
 

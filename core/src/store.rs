@@ -7,7 +7,7 @@
 //!
 //! Nothing here knows records, keys or audit trails, but that an [`AuditEntry`] is chained by whoever commits it.
 
-use std::{borrow::Cow, error::Error, fmt};
+use std::{borrow::Cow, error::Error, fmt, sync::Arc};
 
 use uuid::Uuid;
 
@@ -404,16 +404,23 @@ pub enum OpenError {
     Unavailable(#[source] Cause),
 }
 
-/// A database.
-pub trait Store: Send + Sync {
-    /// Applies a commit, and answers once it is durable.
-    fn commit(&self, commit: Commit) -> Pending<'_, Result<(), CommitError>>;
-
-    /// Reads what was committed last, or later.
+/// What can be read: a database, or a snapshot of one.
+pub trait Reader: Send + Sync {
+    /// Reads rows.
     fn select(&self, select: Select) -> Pending<'_, Result<Vec<Row>, Unavailable>>;
 
     /// How many rows of `table` meet the condition.
     fn count(&self, table: Name, rows: Condition) -> Pending<'_, Result<u64, Unavailable>>;
+}
+
+/// A database. It reads what was committed last, or later.
+pub trait Store: Reader {
+    /// Applies a commit, and answers once it is durable.
+    fn commit(&self, commit: Commit) -> Pending<'_, Result<(), CommitError>>;
+
+    /// The database as it is now, for as long as the snapshot is held: whatever is committed meanwhile doesn't show in it. Writes go on,
+    /// but a [`scrub`](Store::scrub) can't be done before the snapshot is dropped: don't hold one for long.
+    fn snapshot(&self) -> Pending<'_, Result<Arc<dyn Reader>, Unavailable>>;
 
     /// Makes what was deleted or overwritten before disappear from the database's files, as far as the store can say.
     fn scrub(&self) -> Pending<'_, Result<(), Unavailable>>;
@@ -421,7 +428,7 @@ pub trait Store: Send + Sync {
 
 /// All rows of a small table that meet a condition, in no order.
 pub(crate) async fn rows(
-    store: &dyn Store,
+    store: &dyn Reader,
     table: &'static str,
     columns: &[&'static str],
     condition: Condition,

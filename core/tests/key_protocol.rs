@@ -267,7 +267,8 @@ impl Protocol {
                     Work::Forget { base, texts }
                 })
             }
-            NextStep::Rest | NextStep::AwaitRestore { .. } | NextStep::ReportDamage => None,
+            // No key is given up here.
+            NextStep::Rest | NextStep::AwaitRestore { .. } | NextStep::ReportDamage | NextStep::Clear(_) => None,
         }
     }
 
@@ -452,7 +453,7 @@ impl Model for Protocol {
                     NextStep::Rest if left.changes > 0 => actions.push(Action::Change(server)),
                     NextStep::Reseal(_) | NextStep::ForgetTexts => actions.push(Action::TakeUp(server)),
                     NextStep::AwaitRestore { .. } => actions.push(Action::Restore(server)),
-                    NextStep::Rest | NextStep::ReportDamage => {}
+                    NextStep::Rest | NextStep::ReportDamage | NextStep::Clear(_) => {}
                 },
                 None => {}
                 Some(Work::Look) => actions.push(Action::Step(server, Outcome::Known)),

@@ -77,6 +77,14 @@ Examples:
         #[command(flatten)]
         page: PageOptions,
     },
+    /// Open every stored value, and tell of those that don't open. Nothing is shown or changed.
+    #[command(after_help = "\
+It is a look at one moment: writes go on. Ends with exit code 1 if a value doesn't open, or the census is wrong.
+
+Examples:
+  fieldseal key verify
+  fieldseal key verify --output json >found.json")]
+    Verify,
     /// List the stored values that no key opens, which the last re-encryption has left as they are.
     #[command(after_help = "\
 Set such an attribute anew, clear it or delete its record to be rid of it.
@@ -182,6 +190,7 @@ pub(super) async fn run(
         KeyCommand::Change(arguments) => change(&arguments, connection, output, secrets).await,
         KeyCommand::Restore(arguments) => restore(&arguments, connection, output, secrets).await,
         KeyCommand::History { page } => history(page, connection, output).await,
+        KeyCommand::Verify => verify(connection, output).await,
         KeyCommand::Unreadable { page } => unreadable(page, connection, output).await,
         KeyCommand::Abandon(arguments) => abandon(&arguments, connection, output, secrets).await,
         KeyCommand::Watch => watch(&connection.connect().await?, connection, output).await,
@@ -229,6 +238,40 @@ async fn history(page: PageOptions, connection: &Connection, output: &Output) ->
         pages.take(changes.collect(), page.next_page_token, None);
     }
     pages.show("key_changes", ["fingerprint", "change_time", "key_version"].map(Column::of).into(), output)
+}
+
+async fn verify(connection: &Connection, output: &Output) -> Result<(), Failure> {
+    let client = connection.connect().await?;
+    let mut stream = client.verify_cells(connection.organization()).await?;
+    let mut display = progress::Display::for_stderr();
+    let (mut unreadable, mut miscounts) = (Vec::new(), Vec::new());
+    let last = loop {
+        let next = stream.next().await.inspect_err(|_| display.end())?;
+        let Some(message) = next else { break None };
+        display.count("Checking", message.cells_checked, message.cells_total);
+        unreadable.extend(message.unreadable_cells.iter().map(|cell| output::message("UnreadableCell", cell)));
+        miscounts.extend(message.census_miscounts.iter().map(|kind| output::message("CensusMiscount", kind)));
+        if message.is_complete {
+            break Some(message.cells_checked);
+        }
+    };
+    display.end();
+    let checked =
+        last.ok_or_else(|| Failure::NoValue("the check was cut off: not every value was opened".to_owned()))?;
+    let (unopened, wrong) = (unreadable.len(), miscounts.len());
+    output.answer(&json!({
+        "cells_checked": checked,
+        "unreadable_cells": unreadable,
+        "census_miscounts": miscounts,
+    }))?;
+    match (unopened, wrong) {
+        (0, 0) => {
+            output::notice("Every value opens, and the census is right.");
+            Ok(())
+        }
+        (0, _) => Err(Failure::NoValue(format!("every value opens; the census miscounts {wrong} kinds of them"))),
+        (_, _) => Err(Failure::NoValue(format!("{unopened} of {checked} values don't open"))),
+    }
 }
 
 async fn unreadable(page: PageOptions, connection: &Connection, output: &Output) -> Result<(), Failure> {

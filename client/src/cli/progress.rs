@@ -55,13 +55,13 @@ async fn interrupt() {
 }
 
 /// Where progress is shown.
-enum Display {
+pub(super) enum Display {
     Bar(ProgressBar),
     Lines,
 }
 
 impl Display {
-    fn for_stderr() -> Self {
+    pub(super) fn for_stderr() -> Self {
         if io::stderr().is_terminal() {
             let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
             Self::Bar(bar.with_style(ProgressStyle::with_template(TEMPLATE).expect("the template is a constant")))
@@ -88,8 +88,18 @@ impl Display {
         }
     }
 
+    /// Shows how many of how many are done, where somebody is watching.
+    pub(super) fn count(&mut self, what: &'static str, done: i64, total: i64) {
+        if let Self::Bar(bar) = self {
+            bar.set_length(u64::try_from(total).unwrap_or_default());
+            bar.set_position(u64::try_from(done).unwrap_or_default());
+            bar.set_prefix(what);
+            bar.tick();
+        }
+    }
+
     /// Leaves the terminal clean.
-    fn end(&mut self) {
+    pub(super) fn end(&mut self) {
         if let Self::Bar(bar) = self {
             bar.finish_and_clear();
         }

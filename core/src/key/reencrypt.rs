@@ -28,7 +28,7 @@ use crate::{
     layout::{KEY_TEXT, REENCRYPTION},
     organization::{Keys, Organization, ring_rows},
     store::{
-        Assignment, Commit, CommitError, Condition, Datum, Direction, Expect, Name, Select, Step, Store, Unavailable,
+        Assignment, Commit, CommitError, Condition, Datum, Direction, Expect, Name, Reader, Select, Step, Unavailable,
         rows,
     },
 };
@@ -203,7 +203,7 @@ async fn finish(
 }
 
 /// The full scan of the stored headers: whether every cell of another version than `target` is one of those that are set aside.
-pub(super) async fn all_aside(store: &dyn Store, target: KeyVersion, aside: &Aside) -> Result<bool, Unavailable> {
+pub(super) async fn all_aside(store: &dyn Reader, target: KeyVersion, aside: &Aside) -> Result<bool, Unavailable> {
     for (table, column) in cell_columns(store).await? {
         let mut after = None;
         loop {
@@ -259,7 +259,7 @@ async fn forget_texts(
 
 /// Cells of another version than `target`, in the order of their records' ids.
 async fn select_cells(
-    store: &dyn Store,
+    store: &dyn Reader,
     table: &str,
     column: &str,
     target: KeyVersion,
@@ -328,7 +328,7 @@ impl Cursor {
         }
     }
 
-    pub(crate) async fn read(store: &dyn Store) -> Result<Option<Cursor>, Unavailable> {
+    pub(crate) async fn read(store: &dyn Reader) -> Result<Option<Cursor>, Unavailable> {
         let columns = [
             "target_version",
             "table_name",

@@ -17,7 +17,7 @@ use crate::{
     layout::{KEY_TEXT, ORGANIZATIONS, ROOT_KEY},
     random::Random,
     store::{
-        Assignment, Cause, Commit, CommitError, Comparison, Condition, Datum, Expect, Step, Store, Unavailable, rows,
+        Assignment, Cause, Commit, CommitError, Comparison, Condition, Datum, Expect, Reader, Step, Unavailable, rows,
     },
 };
 
@@ -162,7 +162,7 @@ impl SealedText {
     }
 }
 
-async fn read_texts(configuration: &dyn Store, condition: Condition) -> Result<Vec<SealedText>, Unavailable> {
+async fn read_texts(configuration: &dyn Reader, condition: Condition) -> Result<Vec<SealedText>, Unavailable> {
     let found = rows(configuration, KEY_TEXT, &["organization", "key_check_value", "sealed"], condition).await?;
     // What is none of ours is found by no ring either.
     let parse = |row: Vec<Datum>| match <[Datum; 3]>::try_from(row) {
@@ -176,7 +176,7 @@ async fn read_texts(configuration: &dyn Store, condition: Condition) -> Result<V
     Ok(found.into_iter().filter_map(parse).collect())
 }
 
-async fn read_names(configuration: &dyn Store) -> Result<BTreeMap<OrganizationId, String>, Unavailable> {
+async fn read_names(configuration: &dyn Reader) -> Result<BTreeMap<OrganizationId, String>, Unavailable> {
     let found = rows(configuration, ORGANIZATIONS, &["id", "name"], Condition::EVERYTHING).await?;
     let parse = |row: Vec<Datum>| match <[Datum; 2]>::try_from(row) {
         Ok([Datum::Uuid(id), Datum::Text(name)]) => Some((OrganizationId::from_uuid(id), name)),

@@ -26,7 +26,7 @@ use crate::{
     organization::{Keys, Organization, ring_rows},
     page::{self, PageContext},
     policy::{self, Permit},
-    store::{Comparison, Condition, Datum, Direction, Expect, Name, Select, Step, Store, Unavailable, rows},
+    store::{Comparison, Condition, Datum, Direction, Expect, Name, Reader, Select, Step, Unavailable, rows},
 };
 
 /// Why a cell doesn't open.
@@ -159,7 +159,7 @@ fn parse(row: Vec<Datum>) -> Result<UnreadableCell, Unavailable> {
 pub(crate) struct Aside(BTreeMap<(String, String, Uuid), UnreadableCell>);
 
 impl Aside {
-    pub(crate) async fn read(store: &dyn Store) -> Result<Aside, Unavailable> {
+    pub(crate) async fn read(store: &dyn Reader) -> Result<Aside, Unavailable> {
         let found = rows(store, UNREADABLE_CELL, &COLUMNS, Condition::EVERYTHING).await?;
         let cells = found.into_iter().map(parse).collect::<Result<Vec<_>, _>>()?;
         Ok(Aside(cells.into_iter().map(|cell| (cell.place(), cell)).collect()))

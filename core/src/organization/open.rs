@@ -16,7 +16,7 @@ use crate::{
     deployment::{Deployment, of_organization},
     id::{OrganizationId, Timestamp},
     layout::{self, KEY_TEXT, ORGANIZATION, ORGANIZATIONS, TOMBSTONE},
-    store::{Commit, CommitError, Condition, Datum, Expect, OpenError, Step, Store, Unavailable, rows},
+    store::{Commit, CommitError, Condition, Datum, Expect, OpenError, Reader, Step, Store, Unavailable, rows},
 };
 
 /// An organization that could not be opened, and why. The others are served.
@@ -164,7 +164,7 @@ async fn serve(deployment: &Deployment, row: &Row, store: Arc<dyn Store>) -> Res
     Ok(())
 }
 
-async fn read_rows(configuration: &dyn Store) -> Result<Vec<Row>, Unavailable> {
+async fn read_rows(configuration: &dyn Reader) -> Result<Vec<Row>, Unavailable> {
     rows(configuration, ORGANIZATIONS, &["name", "id", "state", "create_time"], Condition::EVERYTHING)
         .await?
         .into_iter()

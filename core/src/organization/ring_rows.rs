@@ -4,7 +4,7 @@ use crate::{
     crypto::ring::stored::{RingDamage, RingRow, StoredRing},
     id::RingRevision,
     layout::{DATA_KEY, KEY_RING},
-    store::{Assignment, Condition, Datum, Expect, Name, Step, Store, Unavailable, rows},
+    store::{Assignment, Condition, Datum, Expect, Name, Reader, Step, Unavailable, rows},
 };
 
 const COLUMNS: [&str; 10] = [
@@ -24,7 +24,7 @@ const COLUMNS: [&str; 10] = [
 ///
 /// # Errors
 /// If the store doesn't answer.
-pub async fn read(store: &dyn Store) -> Result<Result<StoredRing, RingDamage>, Unavailable> {
+pub async fn read(store: &dyn Reader) -> Result<Result<StoredRing, RingDamage>, Unavailable> {
     // The ring row before the keys, and once more after them: a ring written in between is read again.
     loop {
         let before = rows(store, KEY_RING, &COLUMNS, Condition::EVERYTHING).await?;
@@ -41,7 +41,7 @@ pub async fn read(store: &dyn Store) -> Result<Result<StoredRing, RingDamage>, U
 }
 
 /// Whether the ring that is stored has this revision.
-pub(crate) async fn has(store: &dyn Store, revision: RingRevision) -> Result<bool, Unavailable> {
+pub(crate) async fn has(store: &dyn Reader, revision: RingRevision) -> Result<bool, Unavailable> {
     Ok(store.count(KEY_RING.into(), is(revision)).await? == 1)
 }
 

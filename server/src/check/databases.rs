@@ -16,7 +16,7 @@ use fieldseal_core::{
     policy::Scope,
     port::Clock,
     schema::Schema,
-    store::{Condition, Datum, Name, OpenError, Row, Select, Step, Store, Unavailable},
+    store::{Condition, Datum, Name, OpenError, Reader, Row, Select, Step, Unavailable},
 };
 
 use super::{OrganizationFacts, Report, files};
@@ -143,7 +143,13 @@ impl Look<'_> {
     }
 
     /// How many columns a start would add; `None` if it can't bring the database to this release's tables, or can't tell.
-    async fn migration(&self, subject: &str, store: &dyn Store, layout: &Layout, report: &mut Report) -> Option<usize> {
+    async fn migration(
+        &self,
+        subject: &str,
+        store: &dyn Reader,
+        layout: &Layout,
+        report: &mut Report,
+    ) -> Option<usize> {
         let (catalog, version) = match catalog::read(store).await {
             Ok(read) => read,
             Err(error) => {
@@ -181,7 +187,7 @@ impl Look<'_> {
         &self,
         subject: &str,
         id: OrganizationId,
-        store: &dyn Store,
+        store: &dyn Reader,
         report: &mut Report,
     ) -> (Option<String>, bool) {
         let damaged = |why: String, report: &mut Report| {
@@ -276,7 +282,7 @@ fn bound_names(config: &Config, names: &HashSet<String>, report: &mut Report) {
 
 /// All rows of a small table that meet a condition.
 async fn rows(
-    store: &dyn Store,
+    store: &dyn Reader,
     table: &'static str,
     columns: &[&'static str],
     rows: Condition,

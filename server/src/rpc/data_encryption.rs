@@ -6,8 +6,8 @@ use fieldseal::v1::{
     self, AbandonEncryptedDataRequest, AbandonEncryptedDataResponse, IsDataEncryptionActiveRequest,
     IsDataEncryptionActiveResponse, ListKeyChangesRequest, ListKeyChangesResponse, ListUnreadableCellsRequest,
     ListUnreadableCellsResponse, Reencryption, RetrieveDataEncryptionKeyRequest, RetrieveDataEncryptionKeyResponse,
-    SetDataEncryptionKeyRequest, SetDataEncryptionKeyResponse, WatchReencryptionRequest,
-    data_encryption_service_server::DataEncryptionService, reencryption,
+    SetDataEncryptionKeyRequest, SetDataEncryptionKeyResponse, VerifyCellsRequest, VerifyCellsResponse,
+    WatchReencryptionRequest, data_encryption_service_server::DataEncryptionService, reencryption,
 };
 use fieldseal_core::{
     audit::AuditAction,
@@ -19,6 +19,7 @@ use fieldseal_core::{
         refuse,
         retrieve::retrieve,
         unreadable::{self, Reason, UnreadableCell},
+        verify::{Miscount, Verification, Verified},
     },
     organization::Organization,
     policy::{Action, Permit, ReadKeyStatus, RetrieveKey},
@@ -42,6 +43,9 @@ use crate::{
 
 /// How often a watcher hears of a re-encryption.
 const WATCH_INTERVAL: Duration = Duration::from_millis(500);
+
+/// How long a caller may take nothing of what is read from a snapshot.
+const SNAPSHOT_WAIT_MAX: Duration = Duration::from_secs(60);
 
 pub(crate) struct DataEncryption {
     one_at_a_time: OneAtATime,
@@ -126,6 +130,7 @@ impl DataEncryption {
 
 #[tonic::async_trait]
 impl DataEncryptionService for DataEncryption {
+    type VerifyCellsStream = Pin<Box<dyn Stream<Item = Result<VerifyCellsResponse, Status>> + Send>>;
     type WatchReencryptionStream = Pin<Box<dyn Stream<Item = Result<Reencryption, Status>> + Send>>;
 
     async fn is_data_encryption_active(
@@ -215,6 +220,26 @@ impl DataEncryptionService for DataEncryption {
         }
     }
 
+    async fn verify_cells(
+        &self,
+        request: Request<VerifyCellsRequest>,
+    ) -> Result<Response<Self::VerifyCellsStream>, Status> {
+        let (_, extensions, request) = request.into_parts();
+        let audited = Some(AuditAction::VerifyCells);
+        let entered: Entered<ReadKeyStatus> =
+            self.dispatcher.enter(&extensions, "organization", &request.organization, audited)?;
+        whole_name(&request.organization)?;
+        let Entered { organization, permit, caller } = entered;
+        match Verification::begin(&self.dispatcher.deployment, &organization, permit, &caller).await {
+            Ok(verification) => {
+                let (sender, receiver) = mpsc::channel(1);
+                tokio::spawn(verify(Arc::clone(&self.dispatcher), organization, verification, sender));
+                Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+            }
+            Err(error) => Err(key_status(error, &organization).await),
+        }
+    }
+
     async fn list_key_changes(
         &self,
         request: Request<ListKeyChangesRequest>,
@@ -289,6 +314,49 @@ fn key_change(change: &KeyChange) -> v1::KeyChange {
         fingerprint: change.fingerprint.clone(),
         change_time: Some(timestamp_to_proto(change.time)),
         key_version: change.key_version.map(|version| version.get()).unwrap_or_default(),
+    }
+}
+
+/// Tells of a verification until it ends, the caller leaves or takes nothing, or the server drains: it holds a snapshot, which keeps the
+/// database's log from being cut off.
+async fn verify(
+    dispatcher: Arc<Dispatcher>,
+    organization: Arc<Organization>,
+    mut verification: Verification,
+    sender: mpsc::Sender<Result<VerifyCellsResponse, Status>>,
+) {
+    loop {
+        let message = match verification.step().await {
+            Ok(None) => return,
+            Ok(Some(_)) if dispatcher.drain.has_begun() => Err(crate::status::Refusal::ShuttingDown.into()),
+            Ok(Some(verified)) => Ok(verify_response(&dispatcher.deployment.schema, &organization, &verified)),
+            Err(error) => Err(key_status(error, &organization).await),
+        };
+        let is_last = message.is_err();
+        if sender.send_timeout(message, SNAPSHOT_WAIT_MAX).await.is_err() || is_last {
+            return;
+        }
+    }
+}
+
+fn verify_response(schema: &Schema, organization: &Organization, verified: &Verified) -> VerifyCellsResponse {
+    let count = |cells: u64| i64::try_from(cells).unwrap_or(i64::MAX);
+    let miscount = |miscount: &Miscount| {
+        let (entity, attribute) = names(schema, &miscount.kind.table, &miscount.kind.column);
+        v1::CensusMiscount {
+            entity,
+            attribute,
+            key_version: miscount.kind.version.map(|version| version.get()).unwrap_or_default(),
+            cells_counted: miscount.counted,
+            cells_found: miscount.found,
+        }
+    };
+    VerifyCellsResponse {
+        cells_total: count(verified.cells_total),
+        cells_checked: count(verified.cells_checked),
+        unreadable_cells: verified.unreadable.iter().map(|cell| unreadable_cell(schema, organization, cell)).collect(),
+        census_miscounts: verified.census.iter().flatten().map(miscount).collect(),
+        is_complete: verified.census.is_some(),
     }
 }
 

@@ -21,6 +21,7 @@ const RPCS: &[(&str, &[Privilege], bool)] = &[
     ),
     ("/fieldseal.v1.DataEncryptionService/WatchReencryption", &[Privilege::ReadEncryptionKey], true),
     ("/fieldseal.v1.DataEncryptionService/ListUnreadableCells", &[Privilege::ReadEncryptionKey], false),
+    ("/fieldseal.v1.DataEncryptionService/VerifyCells", &[Privilege::ReadEncryptionKey], true),
     ("/fieldseal.v1.DataEncryptionService/ListKeyChanges", &[Privilege::ReadEncryptionKey], false),
     ("/fieldseal.v1.DataEncryptionService/AbandonEncryptedData", &[Privilege::AbandonEncryptedData], false),
     ("/fieldseal.v1.OrganizationService/CreateOrganization", &[Privilege::CreateOrganizations], false),
@@ -67,6 +68,6 @@ mod tests {
             assert_eq!(rpc.answers_with_stream, method.is_server_streaming(), "{path}");
             rpcs += 1;
         }
-        assert_eq!(rpcs, 32);
+        assert_eq!(rpcs, 33);
     }
 }

@@ -90,7 +90,8 @@ macro_rules! contract_tests {
                 an_audit_chain_has_no_gap_under_a_thousand_callers
                 an_audit_chain_goes_on_after_reopening
                 a_commit_has_as_many_audit_records_as_it_names
-                a_scrub_changes_nothing_that_is_there;
+                a_scrub_changes_nothing_that_is_there
+                a_snapshot_stays_as_it_was;
         }
     };
     ($subject:expr; $($part:ident: $($check:ident)+;)+) => {

@@ -17,7 +17,7 @@ use std::{
 
 use fieldseal_core::{
     port::Pending,
-    store::{Cause, Commit, CommitError, Condition, Name, OpenError, Row, Select, Store, Unavailable},
+    store::{Cause, Commit, CommitError, Condition, Name, OpenError, Reader, Row, Select, Store, Unavailable},
 };
 use uuid::Uuid;
 
@@ -29,6 +29,7 @@ mod databases;
 mod folder;
 mod on_demand;
 mod readers;
+mod snapshot;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -130,17 +131,23 @@ impl SqliteStore {
     }
 }
 
-impl Store for SqliteStore {
-    fn commit(&self, commit: Commit) -> Pending<'_, Result<(), CommitError>> {
-        Box::pin(self.committer.commit(commit))
-    }
-
+impl Reader for SqliteStore {
     fn select(&self, select: Select) -> Pending<'_, Result<Vec<Row>, Unavailable>> {
         Box::pin(self.readers.read(move |connection| connection.select(&select)))
     }
 
     fn count(&self, table: Name, rows: Condition) -> Pending<'_, Result<u64, Unavailable>> {
         Box::pin(self.readers.read(move |connection| connection.count(&table, &rows)))
+    }
+}
+
+impl Store for SqliteStore {
+    fn commit(&self, commit: Commit) -> Pending<'_, Result<(), CommitError>> {
+        Box::pin(self.committer.commit(commit))
+    }
+
+    fn snapshot(&self) -> Pending<'_, Result<Arc<dyn Reader>, Unavailable>> {
+        Box::pin(async move { Ok(Arc::new(self.readers.snapshot().await?) as Arc<dyn Reader>) })
     }
 
     fn scrub(&self) -> Pending<'_, Result<(), Unavailable>> {

@@ -134,3 +134,24 @@ pub(crate) async fn a_scrub_changes_nothing_that_is_there(subject: &dyn Subject)
     assert_eq!(everything(&*store).await, before);
     apply(&*store, vec![insert(21, [])]).await;
 }
+
+pub(crate) async fn a_snapshot_stays_as_it_was(subject: &dyn Subject) {
+    let store = opened(subject).await;
+    apply(&*store, vec![insert(1, [("name", text("before"))])]).await;
+    let snapshot = store.snapshot().await.unwrap();
+    apply(&*store, vec![insert(2, [])]).await;
+    let renamed = Step::Update {
+        table: THING.into(),
+        rows: with_id(1),
+        set: vec![Assignment::Set("name".into(), text("after"))],
+        expect: Expect::One,
+    };
+    apply(&*store, vec![renamed]).await;
+    let names = |rows: Vec<Row>| rows.into_iter().flatten().collect::<Vec<_>>();
+    assert_eq!(snapshot.count(THING.into(), Condition::EVERYTHING).await.unwrap(), 1);
+    let read = things(&["name"], Condition::EVERYTHING, &[]);
+    assert_eq!(names(snapshot.select(read).await.unwrap()), [text("before")]);
+    assert_eq!(column(&*store, "name", with_id(1)).await, [text("after")]);
+    drop(snapshot);
+    store.scrub().await.unwrap();
+}

@@ -223,6 +223,14 @@ impl Connection {
         self.tables.clear();
     }
 
+    /// Begins a transaction that sees what is committed now. It ends with the connection.
+    pub(super) fn begin_snapshot(&self) -> Result<(), SqliteError> {
+        self.control("BEGIN")?;
+        // A transaction sees what is there at its first read.
+        self.sqlite.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0))?;
+        Ok(())
+    }
+
     pub(super) fn in_transaction(&self) -> bool {
         !self.sqlite.is_autocommit()
     }

@@ -18,7 +18,7 @@ use std::{
 
 use fieldseal_core::{
     port::Pending,
-    store::{Cause, Commit, CommitError, Condition, Name, OpenError, Row, Select, Store, Unavailable},
+    store::{Cause, Commit, CommitError, Condition, Name, OpenError, Reader, Row, Select, Store, Unavailable},
 };
 use tokio::sync::OwnedMutexGuard;
 use uuid::Uuid;
@@ -192,6 +192,16 @@ impl OnDemandStore {
     }
 }
 
+impl Reader for OnDemandStore {
+    fn select(&self, select: Select) -> Pending<'_, Result<Vec<Row>, Unavailable>> {
+        Box::pin(async move { self.get().await.map_err(unavailable)?.select(select).await })
+    }
+
+    fn count(&self, table: Name, rows: Condition) -> Pending<'_, Result<u64, Unavailable>> {
+        Box::pin(async move { self.get().await.map_err(unavailable)?.count(table, rows).await })
+    }
+}
+
 impl Store for OnDemandStore {
     fn commit(&self, commit: Commit) -> Pending<'_, Result<(), CommitError>> {
         Box::pin(async move {
@@ -200,16 +210,32 @@ impl Store for OnDemandStore {
         })
     }
 
-    fn select(&self, select: Select) -> Pending<'_, Result<Vec<Row>, Unavailable>> {
-        Box::pin(async move { self.get().await.map_err(unavailable)?.select(select).await })
-    }
-
-    fn count(&self, table: Name, rows: Condition) -> Pending<'_, Result<u64, Unavailable>> {
-        Box::pin(async move { self.get().await.map_err(unavailable)?.count(table, rows).await })
+    fn snapshot(&self) -> Pending<'_, Result<Arc<dyn Reader>, Unavailable>> {
+        Box::pin(async move {
+            let store = self.get().await.map_err(unavailable)?;
+            let snapshot = store.snapshot().await?;
+            Ok(Arc::new(InUse { snapshot, _store: store }) as Arc<dyn Reader>)
+        })
     }
 
     fn scrub(&self) -> Pending<'_, Result<(), Unavailable>> {
         Box::pin(async move { self.get().await.map_err(unavailable)?.scrub().await })
+    }
+}
+
+/// A snapshot, and the database it is of, which is in use for as long.
+struct InUse {
+    snapshot: Arc<dyn Reader>,
+    _store: Arc<SqliteStore>,
+}
+
+impl Reader for InUse {
+    fn select(&self, select: Select) -> Pending<'_, Result<Vec<Row>, Unavailable>> {
+        self.snapshot.select(select)
+    }
+
+    fn count(&self, table: Name, rows: Condition) -> Pending<'_, Result<u64, Unavailable>> {
+        self.snapshot.count(table, rows)
     }
 }
 

@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 use super::{
     SqliteOptions, blocking,
     connection::{Connection, SqliteError},
+    snapshot::SqliteSnapshot,
 };
 
 /// The readers of one database.
@@ -50,6 +51,17 @@ impl Readers {
             outcome
         });
         outcome.await.map_err(Unavailable)?.map_err(|error| Unavailable(error.into()))
+    }
+
+    /// A connection of its own that sees the database as it is now, and nothing later. It isn't one of the pool's, nor counted there.
+    pub(super) async fn snapshot(&self) -> Result<SqliteSnapshot, Unavailable> {
+        let pool = Arc::clone(&self.pool);
+        let begun = blocking(move || {
+            let connection = Connection::open_reader(&pool.path, pool.options)?;
+            connection.begin_snapshot()?;
+            Ok(SqliteSnapshot::new(connection))
+        });
+        begun.await.map_err(Unavailable)?.map_err(|error: SqliteError| Unavailable(error.into()))
     }
 }
 

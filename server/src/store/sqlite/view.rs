@@ -11,7 +11,7 @@ use std::{
 
 use fieldseal_core::{
     port::Pending,
-    store::{Cause, Commit, CommitError, Condition, Name, OpenError, Row, Select, Store, Unavailable},
+    store::{Cause, Condition, Name, OpenError, Reader, Row, Select, Unavailable},
 };
 
 use super::{SqliteOptions, connection::Connection, suffixed};
@@ -49,21 +49,13 @@ impl SqliteView {
     }
 }
 
-impl Store for SqliteView {
-    fn commit(&self, _: Commit) -> Pending<'_, Result<(), CommitError>> {
-        Box::pin(async { Err(CommitError::Unavailable("the database was opened to be looked at".into())) })
-    }
-
+impl Reader for SqliteView {
     fn select(&self, select: Select) -> Pending<'_, Result<Vec<Row>, Unavailable>> {
         Box::pin(async move { self.connection().select(&select).map_err(|error| Unavailable(error.into())) })
     }
 
     fn count(&self, table: Name, rows: Condition) -> Pending<'_, Result<u64, Unavailable>> {
         Box::pin(async move { self.connection().count(&table, &rows).map_err(|error| Unavailable(error.into())) })
-    }
-
-    fn scrub(&self) -> Pending<'_, Result<(), Unavailable>> {
-        Box::pin(async { Err(Unavailable("the database was opened to be looked at".into())) })
     }
 }
 

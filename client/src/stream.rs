@@ -1,0 +1,36 @@
+//! Answers that come as a stream of messages.
+
+use std::marker::PhantomData;
+
+use prost::Message;
+use tonic::Streaming;
+
+use crate::{
+    client::decode,
+    codec::Answer,
+    error::{CallError, Error},
+    method::Method,
+};
+
+/// Messages of one call, in the order in which they come.
+pub struct MessageStream<M> {
+    method: Method,
+    stream: Streaming<Answer>,
+    message: PhantomData<fn() -> M>,
+}
+
+impl<M: Message + Default> MessageStream<M> {
+    pub(crate) fn new(method: Method, stream: Streaming<Answer>) -> Self {
+        Self { method, stream, message: PhantomData }
+    }
+
+    /// Waits for the next message. `None`: the stream has ended.
+    ///
+    /// # Errors
+    /// If the stream breaks, or the server shuts down.
+    pub async fn next(&mut self) -> Result<Option<M>, Error> {
+        let answer = self.stream.message().await;
+        let answer = answer.map_err(|status| CallError::from_status(&self.method, status))?;
+        answer.as_ref().map(decode).transpose()
+    }
+}

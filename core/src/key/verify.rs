@@ -1,0 +1,133 @@
+//! Verify: open every cell of one moment, and hold the census of that moment against what is there.
+//!
+//! It goes by a snapshot, so that ring, cells and census belong together whatever is written meanwhile. Nothing is changed but the trail,
+//! and no plaintext leaves this file.
+
+use std::collections::BTreeSet;
+
+use crate::{
+    audit::AuditAction,
+    catalog::cell_columns,
+    census::{self, CellKind, Census},
+    crypto::{context::CellContext, ring::KeyRing},
+    deployment::Deployment,
+    id::OrganizationId,
+    identity::Caller,
+    key::{CurrentKey, KeyError, audited, entry, unreadable::UnreadableCell},
+    organization::{Organization, read_text, ring_rows},
+    policy::{self, Permit},
+    store::{Condition, Reader},
+};
+
+/// A look at every cell, under way. It holds a snapshot: take its steps, or drop it.
+pub struct Verification {
+    snapshot: std::sync::Arc<dyn Reader>,
+    organization: OrganizationId,
+    ring: KeyRing,
+    walk: census::Walk,
+    cells_total: u64,
+    cells_checked: u64,
+    taken: Census,
+}
+
+/// How far it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verified {
+    /// How many cells there are.
+    pub cells_total: u64,
+    /// How many of them were opened, or don't open.
+    pub cells_checked: u64,
+    /// Those that don't open, of the cells checked since the step before.
+    pub unreadable: Vec<UnreadableCell>,
+    /// Where the census is wrong, once every cell was checked; `None` before.
+    pub census: Option<Vec<Miscount>>,
+}
+
+/// A kind of cell that the census counts wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Miscount {
+    /// What kind.
+    pub kind: CellKind,
+    /// How many the census has.
+    pub counted: i64,
+    /// How many there are.
+    pub found: i64,
+}
+
+impl Verification {
+    /// Takes the snapshot, and opens the ring that is in it.
+    ///
+    /// # Errors
+    /// [`KeyError::NotPresent`] without the key, [`KeyError::RingDamaged`]; each refusal is in the trail.
+    pub async fn begin(
+        deployment: &Deployment,
+        organization: &Organization,
+        _permit: Permit<policy::ReadKeyStatus>,
+        caller: &Caller,
+    ) -> Result<Verification, KeyError> {
+        let begun = Self::open(deployment, organization).await;
+        let verification = audited(deployment, organization, caller, AuditAction::VerifyCells, begun).await?;
+        let ring = &verification.ring;
+        let key = CurrentKey { fingerprint: ring.fingerprint(), key_version: ring.version() };
+        let record = entry(deployment, organization, Some(caller), AuditAction::VerifyCells, Ok(key));
+        organization.record(record).await.map_err(KeyError::unaudited)?;
+        Ok(verification)
+    }
+
+    async fn open(deployment: &Deployment, organization: &Organization) -> Result<Verification, KeyError> {
+        let snapshot = organization.store.snapshot().await?;
+        let stored = ring_rows::read(&*snapshot).await?.map_err(|_| KeyError::RingDamaged)?;
+        let wanted = stored.fingerprint();
+        let text = read_text(deployment, organization.id, &stored.check).await?;
+        let (_, kek) = text.ok_or(KeyError::NotPresent { wanted })?;
+        let ring = KeyRing::open(&stored, organization.id, &kek).map_err(|_| KeyError::RingDamaged)?;
+        let columns = cell_columns(&*snapshot).await?;
+        let mut cells_total = 0;
+        for (table, column) in &columns {
+            let set = Condition::IsNull(column.clone().into()).negated();
+            cells_total += snapshot.count(table.clone().into(), set).await?;
+        }
+        Ok(Verification {
+            snapshot,
+            organization: organization.id,
+            ring,
+            walk: census::Walk::of(columns),
+            cells_total,
+            cells_checked: 0,
+            taken: Census::new(),
+        })
+    }
+
+    /// Checks some more cells; `None` when there is nothing more to tell.
+    ///
+    /// # Errors
+    /// If the store doesn't answer.
+    pub async fn step(&mut self) -> Result<Option<Verified>, KeyError> {
+        let Some(page) = self.walk.next(&*self.snapshot).await? else { return Ok(None) };
+        let (table, column) = (&page.table, &page.column);
+        let mut unreadable = Vec::new();
+        for (record, cell) in &page.cells {
+            *self.taken.entry(CellKind::of(table, column, cell)).or_default() += 1;
+            let context =
+                CellContext { organization: self.organization, entity: table, record: *record, attribute: column };
+            if let Err(error) = self.ring.open_cell(&context, cell) {
+                unreadable.push(UnreadableCell::new(table, column, *record, cell, &error));
+            }
+        }
+        self.cells_checked += u64::try_from(page.cells.len()).unwrap_or(0);
+        let census = if self.walk.is_over() { Some(self.miscounts().await?) } else { None };
+        Ok(Some(Verified { cells_total: self.cells_total, cells_checked: self.cells_checked, unreadable, census }))
+    }
+
+    async fn miscounts(&self) -> Result<Vec<Miscount>, KeyError> {
+        let kept = census::kept(&*self.snapshot).await?;
+        let kinds: BTreeSet<&CellKind> = kept.keys().chain(self.taken.keys()).collect();
+        let count = |census: &Census, kind: &CellKind| census.get(kind).copied().unwrap_or(0);
+        let miscounts = kinds.into_iter().map(|kind| Miscount {
+            kind: kind.clone(),
+            counted: count(&kept, kind),
+            found: count(&self.taken, kind),
+        });
+        Ok(miscounts.filter(|miscount| miscount.counted != miscount.found).collect())
+    }
+}
