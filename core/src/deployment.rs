@@ -11,6 +11,7 @@ use crate::{
     audit::AuditEntry,
     catalog::{MigrateError, migrate},
     crypto::root_key::RootKey,
+    fail_point::{FailPoint, FailPoints},
     id::{OrganizationId, Timestamp},
     layout::DEPLOYMENT,
     organization::Organization,
@@ -34,6 +35,8 @@ pub struct Ports {
     pub clock: Arc<dyn Clock>,
     /// Randomness.
     pub random: Arc<dyn Random>,
+    /// Where a test makes things fail.
+    pub fail_points: Arc<dyn FailPoints>,
 }
 
 /// Limits of the life of keys.
@@ -71,6 +74,11 @@ impl Deployment {
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.ports.clock.now()
+    }
+
+    /// Tells that the step before is done.
+    pub(crate) fn reached(&self, point: FailPoint) {
+        self.ports.fail_points.reached(point);
     }
 
     /// The open organization of this name.

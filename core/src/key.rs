@@ -26,6 +26,7 @@ use crate::{
         secret::{Kek, KeyText},
     },
     deployment::Deployment,
+    fail_point::FailPoint,
     id::{KeyVersion, Timestamp},
     identity::Caller,
     key_change::{ConfigurationFacts, NextStep, RingFacts, next_step},
@@ -288,8 +289,10 @@ async fn install(
     mut steps: Vec<Step>,
 ) -> Result<CurrentKey, KeyError> {
     let current = CurrentKey { fingerprint: ring.fingerprint(), key_version: ring.version() };
+    deployment.reached(FailPoint::KeyWorkBegun);
     let text_steps = write_text(deployment, organization.id, &ring.stored().check, &text, &kek)?;
     deployment.ports.configuration.commit(Commit::of(text_steps)).await?;
+    deployment.reached(FailPoint::KeyTextStored);
 
     steps.push(key_change_row(&ring));
     steps.extend(reencrypt::Cursor::first(ring.version(), deployment.now()).replace());
@@ -297,6 +300,7 @@ async fn install(
     steps.push(Step::Audit(entry(deployment, organization, Some(caller), action, Ok(current))));
     match organization.commit(steps).await {
         Ok(()) => {
+            deployment.reached(FailPoint::RingReplaced);
             organization.set_keys(Keys::Active(Arc::new(ring)));
             Ok(current)
         }

@@ -9,6 +9,7 @@ pub mod catalog;
 pub mod census;
 pub mod crypto;
 pub mod deployment;
+pub mod fail_point;
 pub mod filter;
 pub mod id;
 pub mod identity;

@@ -29,6 +29,7 @@ use crate::{
     denials::Denials,
     drain::{Drain, Drained},
     error_chain,
+    fail_points::OfEnvironment,
     http2::Http2,
     idle,
     key_derivation::BlockingKeyDerivation,
@@ -332,6 +333,7 @@ async fn open_ports(config: &Config, root_key: Arc<dyn RootKey>) -> Result<(Port
         key_derivation: Arc::new(BlockingKeyDerivation),
         clock,
         random,
+        fail_points: Arc::new(OfEnvironment),
     };
     Ok((ports, databases))
 }

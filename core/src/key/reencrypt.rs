@@ -19,6 +19,7 @@ use crate::{
         ring::{KeyRing, stored::ReencryptionState},
     },
     deployment::{Deployment, of_organization},
+    fail_point::FailPoint,
     id::{KeyVersion, RecordId, Timestamp},
     key::{
         CurrentKey, KeyError, KeyWork, entry, step,
@@ -90,6 +91,7 @@ async fn reseal(
         }
         let counted = Cursor { cells_total: Some(total), ..cursor.clone() };
         organization.commit(guarded(ring, cursor.moved(&counted))).await?;
+        deployment.reached(FailPoint::CellsCounted);
         return Ok(Advance::More);
     }
     let place = (cursor.table.clone(), cursor.column.clone());
@@ -133,8 +135,12 @@ impl Batch<'_> {
         };
         steps.extend(cursor.moved(&moved));
         match self.organization.commit(guarded(self.ring, steps)).await {
+            Ok(()) => {
+                self.deployment.reached(FailPoint::BatchDone);
+                Ok(())
+            }
             // A cell that was to be set aside is another one by now, or this walk isn't where it was: look again.
-            Ok(()) | Err(CommitError::Refused { .. }) => Ok(()),
+            Err(CommitError::Refused { .. }) => Ok(()),
             Err(error) => Err(error.into()),
         }
     }
@@ -191,6 +197,7 @@ async fn finish(
         organization.commit(guarded(ring, cursor.moved(&again))).await?;
         return Ok(Advance::More);
     }
+    deployment.reached(FailPoint::ScanDone);
     if is_clearing(ring) {
         return forget_texts(deployment, organization, ring).await;
     }
@@ -198,6 +205,7 @@ async fn finish(
     let mut steps = ring_rows::replace(ring.revision(), finished.stored());
     steps.push(cursor.require());
     organization.commit(steps).await?;
+    deployment.reached(FailPoint::DataKeysDestroyed);
     organization.set_keys(Keys::Active(Arc::new(finished)));
     Ok(Advance::More)
 }
@@ -239,8 +247,10 @@ async fn forget_texts(
             expect: Expect::Any,
         }]))
         .await?;
+    deployment.reached(FailPoint::TextsForgotten);
     configuration.scrub().await?;
     organization.store.scrub().await?;
+    deployment.reached(FailPoint::FilesScrubbed);
 
     let settled = ring.settle(&*deployment.ports.random).map_err(KeyError::internal)?;
     let key = CurrentKey { fingerprint: settled.fingerprint(), key_version: settled.version() };
@@ -253,6 +263,7 @@ async fn forget_texts(
     });
     steps.push(Step::Audit(entry(deployment, organization, None, AuditAction::CompleteReencryption, Ok(key))));
     organization.commit(steps).await?;
+    deployment.reached(FailPoint::ReencryptionSettled);
     organization.set_keys(Keys::Active(Arc::new(settled)));
     Ok(Advance::Rest)
 }

@@ -13,6 +13,7 @@ use crate::{
         root_key::{RootKey, RootKeyError},
     },
     deployment::{Deployment, of_organization, root_key_failed},
+    fail_point::FailPoint,
     id::OrganizationId,
     layout::{KEY_TEXT, ORGANIZATIONS, ROOT_KEY},
     random::Random,
@@ -111,6 +112,7 @@ async fn reseal_organization(
         let subject = format!("organizations/{name}");
         steps.push(Step::Audit(AuditEntry::done(deployment.now(), AuditAction::ResealKeyTexts, subject)));
         ports.configuration.commit(Commit::of(steps)).await?;
+        deployment.reached(FailPoint::TextsResealed);
     }
     Ok(count)
 }
@@ -132,6 +134,7 @@ async fn retire(deployment: &Deployment) -> Result<usize, Unavailable> {
             expect: Expect::Any,
         };
         ports.configuration.commit(Commit::of(vec![forget])).await.map_err(|error| Unavailable(Cause(error.into())))?;
+        deployment.reached(FailPoint::RootKeysRetired);
     }
     Ok(retired)
 }

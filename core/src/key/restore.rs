@@ -15,6 +15,7 @@ use crate::{
         secret::KeyText,
     },
     deployment::Deployment,
+    fail_point::FailPoint,
     id::Timestamp,
     identity::Caller,
     key::{CurrentKey, KeyError, KeyWork, VALIDATE_ONLY, audited, entry, quota, times},
@@ -65,6 +66,7 @@ async fn attempt(
     let given_length = text.length();
     key_text::check_restorable(&text).map_err(|violation| KeyError::TextNotRestorable { violation, given_length })?;
     organization.commit(vec![count_attempt(deployment, now)]).await?;
+    deployment.reached(FailPoint::RestoreCounted);
 
     let (text, kek) = deployment.ports.key_derivation.derive(text, stored.kdf).await;
     let kek = kek.map_err(|_| KeyError::RingDamaged)?;
@@ -83,8 +85,10 @@ async fn attempt(
     if validate_only {
         return Ok(current);
     }
+    deployment.reached(FailPoint::RestoreRecorded);
     let text_steps = write_text(deployment, organization.id, &stored.check, &text, &kek)?;
     deployment.ports.configuration.commit(Commit::of(text_steps)).await?;
+    deployment.reached(FailPoint::RestoredTextStored);
     organization.set_keys(Keys::Active(Arc::new(ring)));
     Ok(current)
 }

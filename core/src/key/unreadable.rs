@@ -19,6 +19,7 @@ use crate::{
         ring::{KeyRing, stored::ReencryptionState},
     },
     deployment::Deployment,
+    fail_point::FailPoint,
     id::{KeyVersion, RecordId},
     identity::Identity,
     key::{CurrentKey, KeyError, KeyWork, entry, reencrypt::all_aside},
@@ -298,6 +299,7 @@ pub async fn retire(deployment: &Deployment, work: &KeyWork) -> Result<(), KeyEr
     let mut steps = ring_rows::replace(ring.revision(), retired.stored());
     steps.push(Step::Audit(entry(deployment, organization, None, AuditAction::DestroyDataKeys, Ok(key))));
     organization.commit(steps).await?;
+    deployment.reached(FailPoint::KeptKeysDestroyed);
     organization.set_keys(Keys::Active(Arc::new(retired)));
     Ok(store.scrub().await?)
 }

@@ -15,6 +15,7 @@ use crate::{
         ring::KeyRing,
     },
     deployment::Deployment,
+    fail_point::FailPoint,
     id::OrganizationId,
     identity::Caller,
     layout::{self, KEY_CHANGE, ORGANIZATION, ORGANIZATIONS},
@@ -132,6 +133,7 @@ async fn create_unasked(
     steps.extend(write_text(deployment, id, &check, &text, &kek)?);
     steps.push(Step::Audit(entry.clone()));
     ports.configuration.commit(Commit::of(steps)).await?;
+    deployment.reached(FailPoint::CreateBegun);
 
     let mut first = catalog::first(&layout::organization(&deployment.schema), now);
     first.steps.push(Step::Insert {
@@ -146,7 +148,9 @@ async fn create_unasked(
     first.steps.push(key_change_row(&ring));
     first.steps.push(Step::Audit(entry));
     ports.databases.create(id, first).await?;
+    deployment.reached(FailPoint::DatabaseCreated);
     ports.configuration.commit(Commit::of(vec![become_ready(name)])).await?;
+    deployment.reached(FailPoint::CreateReady);
 
     let store = ports.databases.open(id).await.map_err(|error| match error {
         OpenError::Missing => CreateOrganizationError::Unavailable("the database just made is missing".into()),

@@ -8,6 +8,7 @@ use super::create::STATE_DELETING;
 use crate::{
     audit::{AuditAction, AuditEntry},
     deployment::{Deployment, of_organization},
+    fail_point::FailPoint,
     id::OrganizationId,
     identity::Caller,
     key::{KeyError, KeyWork},
@@ -43,6 +44,7 @@ pub async fn delete(
         Step::Audit(entry),
     ];
     deployment.ports.configuration.commit(Commit::of(begin)).await?;
+    deployment.reached(FailPoint::DeleteBegun);
     deployment.dismiss(&name);
     Ok(finish(deployment, id, &name).await?)
 }
@@ -60,13 +62,16 @@ pub(super) async fn finish(deployment: &Deployment, id: OrganizationId, name: &s
             let keys = [KEY_RING, DATA_KEY].map(|table| all(table, Condition::EVERYTHING));
             store.commit(Commit::of(keys.into())).await?;
             store.scrub().await.map_err(unavailable)?;
+            deployment.reached(FailPoint::RingDestroyed);
         }
         // One that can't be opened is removed as it is.
         Err(OpenError::Missing | OpenError::Unavailable(_)) => {}
     }
     ports.configuration.commit(Commit::of(vec![all(KEY_TEXT, of_organization(id))])).await?;
     ports.configuration.scrub().await.map_err(unavailable)?;
+    deployment.reached(FailPoint::DeletedTextsForgotten);
     ports.databases.remove(id).await.map_err(unavailable)?;
+    deployment.reached(FailPoint::DatabaseRemoved);
     let end = vec![
         all(ORGANIZATIONS, is_row(id)),
         all(FINGERPRINT, of_organization(id)),
@@ -81,7 +86,9 @@ pub(super) async fn finish(deployment: &Deployment, id: OrganizationId, name: &s
             ],
         },
     ];
-    ports.configuration.commit(Commit::of(end)).await
+    ports.configuration.commit(Commit::of(end)).await?;
+    deployment.reached(FailPoint::DeleteDone);
+    Ok(())
 }
 
 fn is_row(id: OrganizationId) -> Condition {

@@ -14,6 +14,7 @@ use crate::{
     catalog::{MigrateError, migrate},
     census,
     deployment::{Deployment, of_organization},
+    fail_point::FailPoint,
     id::{OrganizationId, Timestamp},
     layout::{self, KEY_TEXT, ORGANIZATION, ORGANIZATIONS, TOMBSTONE},
     store::{Commit, CommitError, Condition, Datum, Expect, OpenError, Reader, Step, Store, Unavailable, rows},
@@ -154,8 +155,10 @@ async fn register(
 
 async fn serve(deployment: &Deployment, row: &Row, store: Arc<dyn Store>) -> Result<(), OpenOrganizationError> {
     let lock = deployment.ports.databases.try_lock(row.id).await?.ok_or(OpenOrganizationError::Locked)?;
+    deployment.reached(FailPoint::MigrationDue);
     let census = census::first(&*store).await?;
     migrate(&*store, &layout::organization(&deployment.schema), census, deployment.now()).await?;
+    deployment.reached(FailPoint::Migrated);
     drop(lock);
     let organization = Arc::new(Organization::new(row.id, row.name.clone(), row.create_time, store));
     organization.load_keys(deployment).await?;

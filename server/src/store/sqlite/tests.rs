@@ -126,7 +126,7 @@ fn reveal() -> Step {
     })
 }
 
-async fn count(store: &dyn Store, table: &'static str) -> u64 {
+async fn count(store: &dyn Reader, table: &'static str) -> u64 {
     store.count(table.into(), Condition::EVERYTHING).await.unwrap()
 }
 

@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     committer::{Backend, Failure},
+    fail_points::{self, SyncFailure},
     store::sql::{self, Dialect},
 };
 
@@ -94,7 +95,13 @@ impl Backend for SqliteWriter {
         for tally in tallies.iter().filter(|tally| tally.by != 0) {
             connection.execute(&tally.table, &sql::tally(tally).map_err(SqliteError::from)?)?;
         }
-        Ok(connection.control("COMMIT")?)
+        match fail_points::sync_failure() {
+            None => Ok(connection.control("COMMIT")?),
+            Some(failure) => {
+                connection.control(if failure == SyncFailure::Kept { "COMMIT" } else { "ROLLBACK" })?;
+                Err("a test made the disk fail".into())
+            }
+        }
     }
 
     fn reopen(&mut self) -> Result<(), Cause> {

@@ -410,6 +410,7 @@ impl Lists {
             key_derivation: Arc::new(BlockingKeyDerivation),
             clock,
             random,
+            fail_points: Arc::new(crate::fail_points::OfEnvironment),
         };
         let limits = KeyLimits {
             changes_per_hour: 0,
