@@ -15,6 +15,7 @@ mod cli;
 mod crash;
 mod demo;
 mod documents;
+mod export;
 mod filter_language;
 mod getting_started;
 mod idle;

@@ -23,6 +23,7 @@ mod reveal;
 mod secret_input;
 mod strength;
 mod table;
+mod transfer;
 
 use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 

@@ -7,6 +7,7 @@ use std::{fmt, time::Duration};
 use http::uri::PathAndQuery;
 use prost::Message;
 use tokio::time::{Instant, timeout_at};
+use tokio_stream::Stream;
 use tonic::{Request, Streaming, client::Grpc, transport::Channel};
 
 use crate::{
@@ -90,6 +91,18 @@ impl Client {
             answered.map_err(|status| CallError::from_status(method, status))
         };
         Ok(within(self.deadline(), method, open).await?.into_inner())
+    }
+
+    /// Sends a stream, and waits for the one answer to it. It takes as long as it takes: the timeout doesn't hold for it.
+    pub(crate) async fn client_stream(
+        &self,
+        method: &Method,
+        requests: impl Stream<Item = Encoded> + Send + 'static,
+    ) -> Result<Answer, Error> {
+        let mut grpc = self.grpc();
+        grpc.ready().await.map_err(|error| CallError::not_connected(method.repetition, error))?;
+        let answered = grpc.client_streaming(Request::new(requests), path(method), BytesCodec).await;
+        Ok(answered.map_err(|status| CallError::from_status(method, status))?.into_inner())
     }
 
     async fn attempt(

@@ -59,6 +59,9 @@ pub(crate) const ABANDON: Method = Method::write("/fieldseal.v1.DataEncryptionSe
 pub(crate) const CREATE_ORGANIZATION: Method = Method::write("/fieldseal.v1.OrganizationService/CreateOrganization");
 pub(crate) const GET_ORGANIZATION: Method = Method::read("/fieldseal.v1.OrganizationService/GetOrganization");
 pub(crate) const LIST_ORGANIZATIONS: Method = Method::read("/fieldseal.v1.OrganizationService/ListOrganizations");
+/// It reads, but each call leaves an audit record.
+pub(crate) const EXPORT_ORGANIZATION: Method = Method::write("/fieldseal.v1.OrganizationService/ExportOrganization");
+pub(crate) const IMPORT_ORGANIZATION: Method = Method::write("/fieldseal.v1.OrganizationService/ImportOrganization");
 /// Between the first and a repetition somebody may have created another one of that name.
 pub(crate) const DELETE_ORGANIZATION: Method = Method::write("/fieldseal.v1.OrganizationService/DeleteOrganization");
 
@@ -86,6 +89,8 @@ mod tests {
             CREATE_ORGANIZATION,
             GET_ORGANIZATION,
             LIST_ORGANIZATIONS,
+            EXPORT_ORGANIZATION,
+            IMPORT_ORGANIZATION,
             DELETE_ORGANIZATION,
             REVEAL_ATTRIBUTES,
         ];

@@ -1,14 +1,18 @@
 //! OrganizationService: the tenants of a deployment.
 
+use tokio_stream::{Stream, StreamExt as _};
+
 use crate::{
     client::{Client, decode},
     codec::Encoded,
     error::Error,
     method,
     records::Page,
+    stream::MessageStream,
     v1::{
-        CreateOrganizationRequest, DeleteOrganizationRequest, GetOrganizationRequest, ListOrganizationsRequest,
-        ListOrganizationsResponse, Organization,
+        CreateOrganizationRequest, DeleteOrganizationRequest, ExportOrganizationRequest, ExportOrganizationResponse,
+        GetOrganizationRequest, ImportOrganizationRequest, ListOrganizationsRequest, ListOrganizationsResponse,
+        Organization,
     },
 };
 
@@ -54,5 +58,34 @@ impl Client {
         let name = name.into();
         let request = DeleteOrganizationRequest { confirm_name: name.clone(), name };
         self.unary(&method::DELETE_ORGANIZATION, Encoded::of(&request)).await.map(drop)
+    }
+
+    /// Exports an organization, `organizations/contoso`, as it is now: a file in chunks, which is whole if the stream ends without an error.
+    ///
+    /// # Errors
+    /// See the contract. Opening the stream isn't repeated, and neither is a stream that breaks.
+    pub async fn export_organization(
+        &self,
+        name: impl Into<String>,
+    ) -> Result<MessageStream<ExportOrganizationResponse>, Error> {
+        let request = ExportOrganizationRequest { name: name.into() };
+        let stream = self.server_stream(&method::EXPORT_ORGANIZATION, Encoded::of(&request)).await?;
+        Ok(MessageStream::new(method::EXPORT_ORGANIZATION, stream))
+    }
+
+    /// Imports an organization from the chunks of an exported file, each far smaller than a message may be. `organization_id` is what it is
+    /// to be called; empty: as it was. A stream that ends too early imports nothing.
+    ///
+    /// # Errors
+    /// See the contract. Never repeated by itself.
+    pub async fn import_organization(
+        &self,
+        organization_id: impl Into<String>,
+        file: impl Stream<Item = Vec<u8>> + Send + 'static,
+    ) -> Result<Organization, Error> {
+        let first = ImportOrganizationRequest { organization_id: organization_id.into(), chunk: Vec::new() };
+        let rest = file.map(|chunk| ImportOrganizationRequest { organization_id: String::new(), chunk });
+        let requests = tokio_stream::once(first).chain(rest).map(|request| Encoded::of(&request));
+        decode(&self.client_stream(&method::IMPORT_ORGANIZATION, requests).await?)
     }
 }

@@ -25,6 +25,10 @@ const LABEL: &[u8] = b"fieldseal audit v1";
 pub enum AuditAction {
     /// An organization was created.
     CreateOrganization,
+    /// An organization was exported.
+    ExportOrganization,
+    /// An organization was imported.
+    ImportOrganization,
     /// An organization was deleted.
     DeleteOrganization,
     /// A database found without its configuration was registered.
@@ -57,6 +61,8 @@ impl AuditAction {
     pub fn name(self) -> &'static str {
         match self {
             AuditAction::CreateOrganization => "create-organization",
+            AuditAction::ExportOrganization => "export-organization",
+            AuditAction::ImportOrganization => "import-organization",
             AuditAction::DeleteOrganization => "delete-organization",
             AuditAction::RegisterOrganization => "register-organization",
             AuditAction::RetrieveKey => "retrieve-key",

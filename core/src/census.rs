@@ -37,6 +37,13 @@ impl CellKind {
         Step::Tally(Tally { table: CENSUS.into(), key: self.key(), counter: CELLS.into(), by })
     }
 
+    /// The row that says that there are so many of this kind, where there is none.
+    pub(crate) fn first(self, cells: i64) -> Step {
+        let mut row = self.key();
+        row.push((CELLS.into(), Datum::Integer(cells)));
+        Step::Insert { table: CENSUS.into(), row }
+    }
+
     fn key(self) -> Vec<(Name, Datum)> {
         let CellKind { table, column, version } = self;
         vec![
@@ -144,10 +151,5 @@ pub(crate) async fn first(store: &dyn Reader) -> Result<Vec<Step>, Unavailable> 
     if store.count(CATALOG.into(), named).await? > 0 {
         return Ok(Vec::new());
     }
-    let row = |(kind, cells): (CellKind, i64)| {
-        let mut row = kind.key();
-        row.push((CELLS.into(), Datum::Integer(cells)));
-        Step::Insert { table: CENSUS.into(), row }
-    };
-    Ok(taken(store).await?.into_iter().map(row).collect())
+    Ok(taken(store).await?.into_iter().map(|(kind, cells)| kind.first(cells)).collect())
 }

@@ -199,7 +199,7 @@ impl KeyError {
     }
 
     /// What a commit of nothing but an audit record means when it fails.
-    fn unaudited(error: CommitError) -> KeyError {
+    pub(crate) fn unaudited(error: CommitError) -> KeyError {
         match error {
             CommitError::Refused { .. } => KeyError::AuditUnavailable("an audit record was refused".into()),
             CommitError::Unavailable(cause) | CommitError::Unknown(cause) => KeyError::AuditUnavailable(cause),

@@ -5,6 +5,8 @@
 
 pub mod create;
 pub mod delete;
+pub mod export;
+pub mod import;
 pub mod open;
 pub mod ring_rows;
 pub mod seen;

@@ -27,6 +27,8 @@ pub enum Privilege {
     ReadOrganizations,
     /// Create organizations.
     CreateOrganizations,
+    /// Export organizations.
+    ExportOrganizations,
     /// Delete organizations.
     DeleteOrganizations,
     /// Read the contract itself: server reflection.
@@ -35,7 +37,7 @@ pub enum Privilege {
 
 impl Privilege {
     /// Every privilege.
-    pub const ALL: [Privilege; 11] = [
+    pub const ALL: [Privilege; 12] = [
         Privilege::ReadEncryptionKey,
         Privilege::ChangeEncryptionKey,
         Privilege::RestoreEncryptionKey,
@@ -45,6 +47,7 @@ impl Privilege {
         Privilege::RevealAttributes,
         Privilege::ReadOrganizations,
         Privilege::CreateOrganizations,
+        Privilege::ExportOrganizations,
         Privilege::DeleteOrganizations,
         Privilege::ReadContract,
     ];
@@ -62,6 +65,7 @@ impl Privilege {
             Privilege::RevealAttributes => "prvRevealAttributes",
             Privilege::ReadOrganizations => "prvReadOrganizations",
             Privilege::CreateOrganizations => "prvCreateOrganizations",
+            Privilege::ExportOrganizations => "prvExportOrganizations",
             Privilege::DeleteOrganizations => "prvDeleteOrganizations",
             Privilege::ReadContract => "prvReadContract",
         }
@@ -296,6 +300,8 @@ actions! {
     ReadOrganization => ReadOrganizations;
     /// Create an organization.
     CreateOrganization => CreateOrganizations;
+    /// Export an organization.
+    ExportOrganization => ExportOrganizations;
     /// Delete an organization.
     DeleteOrganization => DeleteOrganizations;
 }

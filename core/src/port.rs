@@ -30,10 +30,27 @@ pub trait KeyDerivation: Send + Sync {
 /// The one lock of an organization. Dropping it gives it back.
 pub trait OrganizationLock: Send + Sync {}
 
+/// A database that nobody sees yet.
+pub trait PreparedDatabase: Send + Sync {
+    /// The database.
+    fn store(&self) -> &dyn Store;
+
+    /// Puts it where it belongs, closed and on disk. Refused at step 0 if there is one already.
+    fn publish(self: Box<Self>) -> Pending<'static, Result<(), CommitError>>;
+
+    /// Removes it.
+    fn discard(self: Box<Self>) -> Pending<'static, Result<(), Unavailable>>;
+}
+
 /// Where organization databases are kept. Each is named by its organization's id, and carries that id inside too.
 pub trait OrganizationDatabases: Send + Sync {
     /// Makes a database whose content is `first`. It appears whole or not at all.
     fn create(&self, id: OrganizationId, first: Commit) -> Pending<'_, Result<(), CommitError>>;
+
+    /// Makes a database whose content is `first` and that nobody sees before it is published. It is to be published or discarded; what
+    /// is neither goes at the next start.
+    fn prepare(&self, id: OrganizationId, first: Commit)
+    -> Pending<'_, Result<Box<dyn PreparedDatabase>, CommitError>>;
 
     /// Opens a database that exists.
     fn open(&self, id: OrganizationId) -> Pending<'_, Result<Arc<dyn Store>, OpenError>>;

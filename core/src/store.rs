@@ -110,6 +110,22 @@ pub enum Datum {
     Time(Timestamp),
 }
 
+impl Datum {
+    /// The type of the columns that can hold it; `None` for null, which any may.
+    #[must_use]
+    pub fn kind(&self) -> Option<ColumnType> {
+        match self {
+            Datum::Null => None,
+            Datum::Boolean(_) => Some(ColumnType::Boolean),
+            Datum::Integer(_) => Some(ColumnType::Integer),
+            Datum::Text(_) => Some(ColumnType::Text),
+            Datum::Bytes(_) => Some(ColumnType::Bytes),
+            Datum::Uuid(_) => Some(ColumnType::Uuid),
+            Datum::Time(_) => Some(ColumnType::Time),
+        }
+    }
+}
+
 /// How two values compare.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Comparison {
@@ -179,6 +195,19 @@ impl Condition {
     /// The column is greater than this value.
     pub fn greater(column: impl Into<Name>, value: Datum) -> Condition {
         Condition::Compare { column: column.into(), comparison: Comparison::Greater, value }
+    }
+
+    /// Every row that comes after the one with these values, in the ascending order of these columns.
+    #[must_use]
+    pub fn later(columns: impl IntoIterator<Item = (Name, Datum)>) -> Condition {
+        let mut same: Vec<Condition> = Vec::new();
+        let mut later = Vec::new();
+        for (column, value) in columns {
+            let greater = Condition::greater(column.clone(), value.clone());
+            later.push(Condition::All(same.iter().cloned().chain([greater]).collect()));
+            same.push(Condition::equal(column, value));
+        }
+        Condition::Any(later)
     }
 
     /// Every row that doesn't meet this condition.

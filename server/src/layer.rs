@@ -163,9 +163,9 @@ mod tests {
             scope: Scope::All,
         };
         let rpcs = HashMap::from([
-            (GET.to_owned(), Rpc { privileges: &[Privilege::ReadRecords], answers_with_stream: false }),
-            (CREATE.to_owned(), Rpc { privileges: &[Privilege::WriteRecords], answers_with_stream: false }),
-            (FORGOTTEN.to_owned(), Rpc { privileges: &[], answers_with_stream: false }),
+            (GET.to_owned(), Rpc { privileges: &[Privilege::ReadRecords], is_stream: false }),
+            (CREATE.to_owned(), Rpc { privileges: &[Privilege::WriteRecords], is_stream: false }),
+            (FORGOTTEN.to_owned(), Rpc { privileges: &[], is_stream: false }),
         ]);
         let layers = Layers {
             clock: Arc::new(SystemClock),

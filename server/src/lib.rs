@@ -11,6 +11,7 @@ mod denials;
 pub mod development;
 pub mod drain;
 mod error_chain;
+mod export_format;
 mod fail_points;
 mod http2;
 mod identity;

@@ -11,6 +11,7 @@ mod paged_list;
 pub(crate) mod permission;
 mod reflection;
 mod secret_access;
+mod transfer;
 
 use std::sync::Arc;
 

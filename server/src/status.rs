@@ -10,7 +10,7 @@ use fieldseal::v1::ErrorReason;
 use fieldseal_core::{
     crypto::{kek::Fingerprint, key_text::KeyTextViolation},
     key::KeyError,
-    organization::create::CreateOrganizationError,
+    organization::{create::CreateOrganizationError, import::ImportError},
     policy::Privilege,
     record::{Problem, Violation},
     records::{Place, RecordError},
@@ -390,6 +390,28 @@ pub(crate) fn create_organization(error: CreateOrganizationError, organization: 
         }
         CreateOrganizationError::Unavailable(cause) => store_unavailable(cause).build(),
         CreateOrganizationError::Unknown(cause) => outcome_unknown(cause).build(),
+    }
+}
+
+/// Why an organization was not imported.
+pub(crate) fn import_organization(error: ImportError, organization: &str) -> Status {
+    match error {
+        ImportError::Invalid(problem) => {
+            let message = format!("the export can't be imported: {problem}");
+            StatusBuilder::new(Code::InvalidArgument, ErrorReason::ExportInvalid, message)
+                .with("problem", problem)
+                .build()
+        }
+        ImportError::NotAName => {
+            let form = "1 to 63 of a-z, 0-9 and -, neither beginning nor ending with -".to_owned();
+            invalid(vec![Violation::new("organization_id", Problem::NotAName { form })])
+        }
+        ImportError::AlreadyExists => {
+            let builder = already_exists("an organization of this name, or of this UUID, exists");
+            if organization.is_empty() { builder.build() } else { builder.with("organization", organization).build() }
+        }
+        ImportError::Unavailable(cause) => store_unavailable(cause).build(),
+        ImportError::Unknown(cause) => outcome_unknown(cause).build(),
     }
 }
 

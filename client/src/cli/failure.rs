@@ -223,7 +223,11 @@ fn advice_by_reason(error: &CallError) -> String {
             format!("{}; until then, look for the right key: `fieldseal key status` has its fingerprint", general())
         }
         ErrorReason::SetKeyAlreadyRunning => "follow what runs: fieldseal key watch".to_owned(),
-        ErrorReason::KeyRingDamaged => "restore the organization's database from a backup".to_owned(),
+        ErrorReason::KeyRingDamaged => {
+            "restore the organization's database from a backup, or give up what is encrypted: fieldseal key abandon"
+                .to_owned()
+        }
+        ErrorReason::ExportInvalid => "export it again; nothing of this file was taken".to_owned(),
         ErrorReason::CellUnreadable => format!("set {} anew", value("attribute")),
         ErrorReason::EncryptedAttribute => {
             "an encrypted attribute can't be filtered or sorted by, nor customized: leave it out".to_owned()

@@ -243,12 +243,12 @@ async fn history(page: PageOptions, connection: &Connection, output: &Output) ->
 async fn verify(connection: &Connection, output: &Output) -> Result<(), Failure> {
     let client = connection.connect().await?;
     let mut stream = client.verify_cells(connection.organization()).await?;
-    let mut display = progress::Display::for_stderr();
+    let mut display = progress::Display::counting();
     let (mut unreadable, mut miscounts) = (Vec::new(), Vec::new());
     let last = loop {
         let next = stream.next().await.inspect_err(|_| display.end())?;
         let Some(message) = next else { break None };
-        display.count("Checking", message.cells_checked, message.cells_total);
+        display.count("Checking values", message.cells_checked, message.cells_total);
         unreadable.extend(message.unreadable_cells.iter().map(|cell| output::message("UnreadableCell", cell)));
         miscounts.extend(message.census_miscounts.iter().map(|kind| output::message("CensusMiscount", kind)));
         if message.is_complete {

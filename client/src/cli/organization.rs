@@ -1,5 +1,7 @@
 //! `org`: the organizations of a deployment.
 
+use std::path::PathBuf;
+
 use clap::Subcommand;
 
 use super::{
@@ -8,6 +10,7 @@ use super::{
     failure::Failure,
     output::{self, Column, Output},
     pages::PageOptions,
+    transfer,
 };
 
 /// The commands under `org`.
@@ -29,6 +32,38 @@ Examples:
         /// Which one. Default: that of --organization.
         #[arg(value_name = "NAME")]
         name: Option<String>,
+    },
+    /// Export an organization to a file, as it is now, while writes go on.
+    #[command(after_help = "\
+Encrypted attributes are in the file sealed, and its key is not: keep the key apart (fieldseal key show). Everything else is in
+it in the clear. The file is readable by you only, and appears when it is whole.
+
+Examples:
+  fieldseal org export contoso --file contoso.fieldseal
+  fieldseal org export --file - | age -r age1example >default.fieldseal.age")]
+    Export {
+        /// Which one. Default: that of --organization.
+        #[arg(value_name = "NAME")]
+        name: Option<String>,
+        /// Where to; `-` for stdout. A file that exists is left alone.
+        #[arg(long, value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// Import an organization from an exported file; it is inactive until its key is restored.
+    #[command(after_help = "\
+Everything is checked before any of it is visible, and an import that fails leaves nothing behind.
+
+Examples:
+  fieldseal org import contoso.fieldseal
+  fieldseal org import contoso.fieldseal --as contoso-copy
+  fieldseal key restore -o contoso")]
+    Import {
+        /// The file; `-` for stdin.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// What it is to be called. Default: as it was.
+        #[arg(long = "as", value_name = "ID")]
+        id: Option<String>,
     },
     /// Delete an organization with everything in it: keys, records and audit trail.
     #[command(after_help = "\
@@ -67,6 +102,17 @@ pub(super) async fn run(command: OrganizationCommand, connection: &Connection, o
         OrganizationCommand::Get { name } => {
             let name = name.map_or_else(|| connection.organization(), |name| organization_name(&name));
             output.named(&output::message("Organization", &client.get_organization(name).await?))
+        }
+        OrganizationCommand::Export { name, file } => {
+            let name = name.map_or_else(|| connection.organization(), |name| organization_name(&name));
+            transfer::export(&client, &name, &file).await
+        }
+        OrganizationCommand::Import { file, id } => {
+            let imported = transfer::import(&client, &file, id.as_deref().unwrap_or_default()).await?;
+            output.named(&output::message("Organization", &imported))?;
+            let id = imported.name.strip_prefix("organizations/").unwrap_or(&imported.name);
+            output::notice(&format!("It is inactive until its key is restored: fieldseal key restore -o {id}"));
+            Ok(())
         }
         OrganizationCommand::Delete { name, confirmation } => {
             let name = organization_name(&name);

@@ -61,10 +61,19 @@ pub(super) enum Display {
 }
 
 impl Display {
-    pub(super) fn for_stderr() -> Self {
+    fn for_stderr() -> Self {
+        Self::styled(TEMPLATE)
+    }
+
+    /// For what only counts.
+    pub(super) fn counting() -> Self {
+        Self::styled(COUNTING)
+    }
+
+    fn styled(template: &'static str) -> Self {
         if io::stderr().is_terminal() {
             let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-            Self::Bar(bar.with_style(ProgressStyle::with_template(TEMPLATE).expect("the template is a constant")))
+            Self::Bar(bar.with_style(ProgressStyle::with_template(template).expect("the template is a constant")))
         } else {
             Self::Lines
         }
@@ -168,6 +177,7 @@ fn detached(organization: &str) -> String {
     format!("The server goes on by itself. To watch again: fieldseal key watch -o {id}")
 }
 
+const COUNTING: &str = "{prefix} {bar:30} {pos} of {len}";
 const TEMPLATE: &str = "{prefix} {bar:30} {pos} of {len} cells  {msg}";
 
 #[cfg(test)]
@@ -196,6 +206,7 @@ mod tests {
     #[test]
     fn the_bar_can_be_drawn_and_a_detached_person_knows_how_to_come_back() {
         ProgressStyle::with_template(TEMPLATE).unwrap();
+        ProgressStyle::with_template(COUNTING).unwrap();
         assert!(detached("organizations/contoso").ends_with("fieldseal key watch -o contoso"));
     }
 }

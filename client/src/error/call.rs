@@ -141,6 +141,7 @@ impl CallError {
             | Reason::PrivilegeMissing
             | Reason::IdentityRequired
             | Reason::ReferenceInUse
+            | Reason::ExportInvalid
             | Reason::MessageInvalid
             | Reason::MessageTooLarge => Action::FixCall,
             Reason::SetKeyAlreadyRunning

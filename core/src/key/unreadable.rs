@@ -27,7 +27,7 @@ use crate::{
     organization::{Keys, Organization, ring_rows},
     page::{self, PageContext},
     policy::{self, Permit},
-    store::{Comparison, Condition, Datum, Direction, Expect, Name, Reader, Select, Step, Unavailable, rows},
+    store::{Condition, Datum, Direction, Expect, Name, Reader, Select, Step, Unavailable, rows},
 };
 
 /// Why a cell doesn't open.
@@ -243,14 +243,7 @@ fn after(cursor: &[u8]) -> Option<Condition> {
     let (id, names) = cursor.split_first_chunk::<16>()?;
     let (table, column) = std::str::from_utf8(names).ok()?.split_once('\0')?;
     let data = [Datum::Text(table.to_owned()), Datum::Text(column.to_owned()), Datum::Uuid(Uuid::from_bytes(*id))];
-    let mut same = Vec::new();
-    let mut later = Vec::new();
-    for (name, datum) in PLACE.into_iter().zip(data) {
-        let greater = Condition::Compare { column: name.into(), comparison: Comparison::Greater, value: datum.clone() };
-        later.push(Condition::All(same.iter().cloned().chain([greater]).collect()));
-        same.push(Condition::equal(name, datum));
-    }
-    Some(Condition::Any(later))
+    Some(Condition::later(PLACE.into_iter().map(Name::from).zip(data)))
 }
 
 /// Whether the ring, as far as is known without looking again, keeps data keys for nothing but unreadable cells.

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::{Keys, Organization, ring_rows, write_text};
+use super::{Keys, Organization, open::Row, ring_rows, write_text};
 use crate::{
     audit::{AuditAction, AuditEntry},
     catalog,
@@ -27,6 +27,8 @@ use crate::{
 
 /// A row of the configuration database whose database may not exist yet.
 pub(super) const STATE_CREATING: &str = "creating";
+/// A row whose database is being imported, or is there already.
+pub(super) const STATE_IMPORTING: &str = "importing";
 /// A row whose organization is going, and isn't served any more.
 pub(super) const STATE_DELETING: &str = "deleting";
 /// A row whose database exists.
@@ -121,15 +123,8 @@ async fn create_unasked(
         ..AuditEntry::done(now, AuditAction::CreateOrganization, format!("organizations/{name}"))
     };
 
-    let mut steps = vec![Step::Insert {
-        table: ORGANIZATIONS.into(),
-        row: vec![
-            ("name".into(), Datum::Text(name.to_owned())),
-            ("id".into(), Datum::Uuid(id.uuid())),
-            ("state".into(), Datum::Text(STATE_CREATING.to_owned())),
-            ("create_time".into(), Datum::Time(now)),
-        ],
-    }];
+    let row = Row { name: name.to_owned(), id, state: STATE_CREATING.to_owned(), create_time: now };
+    let mut steps = vec![row.insert()];
     steps.extend(write_text(deployment, id, &check, &text, &kek)?);
     steps.push(Step::Audit(entry.clone()));
     ports.configuration.commit(Commit::of(steps)).await?;

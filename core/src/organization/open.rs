@@ -6,7 +6,7 @@ use std::{collections::HashSet, sync::Arc};
 
 use super::{
     Organization,
-    create::{STATE_CREATING, STATE_DELETING, STATE_READY, become_ready, is_organization_name},
+    create::{STATE_CREATING, STATE_DELETING, STATE_IMPORTING, STATE_READY, become_ready, is_organization_name},
     delete, seen,
 };
 use crate::{
@@ -60,11 +60,26 @@ pub enum OpenOrganizationError {
     Locked,
 }
 
-struct Row {
-    name: String,
-    id: OrganizationId,
-    state: String,
-    create_time: Timestamp,
+pub(super) struct Row {
+    pub(super) name: String,
+    pub(super) id: OrganizationId,
+    pub(super) state: String,
+    pub(super) create_time: Timestamp,
+}
+
+impl Row {
+    /// The step that lists it.
+    pub(super) fn insert(&self) -> Step {
+        Step::Insert {
+            table: ORGANIZATIONS.into(),
+            row: vec![
+                ("name".into(), Datum::Text(self.name.clone())),
+                ("id".into(), Datum::Uuid(self.id.uuid())),
+                ("state".into(), Datum::Text(self.state.clone())),
+                ("create_time".into(), Datum::Time(self.create_time)),
+            ],
+        }
+    }
 }
 
 /// Opens every organization that can be opened, and tells of those that can't.
@@ -97,7 +112,7 @@ async fn open_listed(deployment: &Deployment, row: &Row, found: bool) -> Result<
         let _lock = deployment.ports.databases.try_lock(row.id).await?.ok_or(OpenOrganizationError::Locked)?;
         return Ok(delete::finish(deployment, row.id, &row.name).await?);
     }
-    if row.state == STATE_CREATING {
+    if row.state == STATE_CREATING || row.state == STATE_IMPORTING {
         if !found {
             let steps = vec![
                 Step::Delete { table: KEY_TEXT.into(), rows: of_organization(row.id), expect: Expect::Any },
@@ -140,16 +155,7 @@ async fn register(
     let row = Row { name: name.clone(), id, state: STATE_READY.to_owned(), create_time: *create_time };
     let subject = format!("organizations/{name}");
     let entry = AuditEntry::done(deployment.now(), AuditAction::RegisterOrganization, subject);
-    let insert = Step::Insert {
-        table: ORGANIZATIONS.into(),
-        row: vec![
-            ("name".into(), Datum::Text(row.name.clone())),
-            ("id".into(), Datum::Uuid(id.uuid())),
-            ("state".into(), Datum::Text(row.state.clone())),
-            ("create_time".into(), Datum::Time(row.create_time)),
-        ],
-    };
-    ports.configuration.commit(Commit::of(vec![insert, Step::Audit(entry)])).await?;
+    ports.configuration.commit(Commit::of(vec![row.insert(), Step::Audit(entry)])).await?;
     serve(deployment, &row, store).await
 }
 
@@ -160,11 +166,21 @@ async fn serve(deployment: &Deployment, row: &Row, store: Arc<dyn Store>) -> Res
     migrate(&*store, &layout::organization(&deployment.schema), census, deployment.now()).await?;
     deployment.reached(FailPoint::Migrated);
     drop(lock);
+    admit(deployment, row, store).await?;
+    Ok(())
+}
+
+/// Serves an organization whose database is as the schema wants it.
+pub(super) async fn admit(
+    deployment: &Deployment,
+    row: &Row,
+    store: Arc<dyn Store>,
+) -> Result<Arc<Organization>, Unavailable> {
     let organization = Arc::new(Organization::new(row.id, row.name.clone(), row.create_time, store));
     organization.load_keys(deployment).await?;
     seen::look(deployment, &organization).await?;
-    deployment.admit(organization);
-    Ok(())
+    deployment.admit(Arc::clone(&organization));
+    Ok(organization)
 }
 
 async fn read_rows(configuration: &dyn Reader) -> Result<Vec<Row>, Unavailable> {

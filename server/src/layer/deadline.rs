@@ -56,7 +56,7 @@ impl DeadlineLayer {
     fn time_for<B>(&self, request: &Request<B>) -> Option<Duration> {
         let asked = request.headers().get(GRPC_TIMEOUT).and_then(parse_timeout);
         match self.rpcs.get(request.uri().path()) {
-            Some(Rpc { answers_with_stream: true, .. }) => asked,
+            Some(Rpc { is_stream: true, .. }) => asked,
             Some(_) | None => Some(asked.unwrap_or(self.deadlines.default).min(self.deadlines.max)),
         }
     }
@@ -207,7 +207,7 @@ mod tests {
 
     fn layer() -> DeadlineLayer {
         let rpcs = [(UNARY, false), (STREAM, true)]
-            .map(|(path, answers_with_stream)| (path.to_owned(), Rpc { privileges: &[], answers_with_stream }));
+            .map(|(path, is_stream)| (path.to_owned(), Rpc { privileges: &[], is_stream }));
         let deadlines = Deadlines { default: Duration::from_secs(30), max: Duration::from_secs(300) };
         DeadlineLayer::new(deadlines, Arc::new(RpcTable::new(HashMap::from(rpcs))))
     }

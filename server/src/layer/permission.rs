@@ -20,8 +20,8 @@ use crate::{denials::Denials, status::Refusal};
 pub(crate) struct Rpc {
     /// What calling it needs: one of these. Empty where nobody has said: then nobody may.
     pub(crate) privileges: &'static [Privilege],
-    /// Whether it answers with a stream, which may go on for hours.
-    pub(crate) answers_with_stream: bool,
+    /// Whether it takes, or answers with, a stream, which may go on for hours.
+    pub(crate) is_stream: bool,
 }
 
 /// Every rpc that is served, by path: `/fieldseal.v1.MailboxService/GetMailbox`.

@@ -34,6 +34,7 @@ use super::{
     dispatcher::{Dispatcher, Entered},
     name,
     paged_list::PagedList,
+    transfer::SILENCE_MAX,
 };
 use crate::{
     one_at_a_time::{KeySetting, Mode, NotRun, OneAtATime},
@@ -43,9 +44,6 @@ use crate::{
 
 /// How often a watcher hears of a re-encryption.
 const WATCH_INTERVAL: Duration = Duration::from_millis(500);
-
-/// How long a caller may take nothing of what is read from a snapshot.
-const SNAPSHOT_WAIT_MAX: Duration = Duration::from_secs(60);
 
 pub(crate) struct DataEncryption {
     one_at_a_time: OneAtATime,
@@ -333,7 +331,7 @@ async fn verify(
             Err(error) => Err(key_status(error, &organization).await),
         };
         let is_last = message.is_err();
-        if sender.send_timeout(message, SNAPSHOT_WAIT_MAX).await.is_err() || is_last {
+        if sender.send_timeout(message, SILENCE_MAX).await.is_err() || is_last {
             return;
         }
     }

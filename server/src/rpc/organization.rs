@@ -1,24 +1,28 @@
-//! OrganizationService: create, get, list and delete organizations.
+//! OrganizationService: create, get, list, delete, export and import organizations.
 
-use std::sync::Arc;
+use std::{pin::Pin, sync::Arc};
 
 use fieldseal::v1::{
-    CreateOrganizationRequest, DeleteOrganizationRequest, GetOrganizationRequest, ListOrganizationsRequest,
-    ListOrganizationsResponse, Organization as Resource, organization_service_server::OrganizationService,
+    CreateOrganizationRequest, DeleteOrganizationRequest, ExportOrganizationRequest, ExportOrganizationResponse,
+    GetOrganizationRequest, ImportOrganizationRequest, ListOrganizationsRequest, ListOrganizationsResponse,
+    Organization as Resource, organization_service_server::OrganizationService,
 };
 use fieldseal_core::{
     audit::AuditAction,
     key::KeyWork,
-    organization::{Organization, create::create, delete::delete},
-    policy::{CreateOrganization, DeleteOrganization, Privilege, ReadOrganization},
+    organization::{Organization, create::create, delete::delete, export::Export},
+    policy::{CreateOrganization, DeleteOrganization, ExportOrganization, Privilege, ReadOrganization},
     record::{Problem, Violation},
 };
-use tonic::{Request, Response, Status};
+use tokio::sync::mpsc;
+use tokio_stream::{Stream, wrappers::ReceiverStream};
+use tonic::{Request, Response, Status, Streaming};
 
 use super::{
     dispatcher::{Dispatcher, Entered},
     name,
     paged_list::PagedList,
+    transfer,
 };
 use crate::{schema::timestamp_to_proto, status};
 
@@ -36,6 +40,8 @@ impl Organizations {
 
 #[tonic::async_trait]
 impl OrganizationService for Organizations {
+    type ExportOrganizationStream = Pin<Box<dyn Stream<Item = Result<ExportOrganizationResponse, Status>> + Send>>;
+
     async fn create_organization(
         &self,
         request: Request<CreateOrganizationRequest>,
@@ -90,6 +96,44 @@ impl OrganizationService for Organizations {
             list.page(&visible, size, &request.page_token, |organization| organization.id.as_bytes())?;
         let organizations = shown.iter().map(|organization| resource(organization)).collect();
         Ok(Response::new(ListOrganizationsResponse { organizations, next_page_token }))
+    }
+
+    async fn export_organization(
+        &self,
+        request: Request<ExportOrganizationRequest>,
+    ) -> Result<Response<Self::ExportOrganizationStream>, Status> {
+        let (_, extensions, request) = request.into_parts();
+        let audited = Some(AuditAction::ExportOrganization);
+        let entered: Entered<ExportOrganization> =
+            self.dispatcher.enter(&extensions, "name", &request.name, audited)?;
+        name::organization("name", &request.name).map_err(|violation| status::invalid(vec![violation]))?;
+        let Entered { organization, permit, caller } = entered;
+        match Export::begin(&self.dispatcher.deployment, &organization, permit, &caller).await {
+            Ok((exported, export)) => {
+                let (answers, receiver) = mpsc::channel(1);
+                tokio::spawn(transfer::export(exported, export, self.dispatcher.drain.clone(), answers));
+                Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+            }
+            Err(error) => Err(status::key(error, &organization.name, None)),
+        }
+    }
+
+    async fn import_organization(
+        &self,
+        request: Request<Streaming<ImportOrganizationRequest>>,
+    ) -> Result<Response<Resource>, Status> {
+        let (_, extensions, file) = request.into_parts();
+        let audited = Some(AuditAction::ImportOrganization);
+        let (permit, caller) = self.dispatcher.enter_deployment::<CreateOrganization>(&extensions, audited)?;
+        let (deployment, drain) = (Arc::clone(&self.dispatcher.deployment), self.dispatcher.drain.clone());
+        // In a task of its own: of an import whose caller leaves nothing is to stay behind.
+        let task = self
+            .dispatcher
+            .drain
+            .tasks()
+            .spawn(async move { transfer::import(&deployment, permit, &caller, &drain, file).await });
+        let organization = task.await.map_err(|_| status::broken())??;
+        Ok(Response::new(resource(&organization)))
     }
 
     async fn delete_organization(&self, request: Request<DeleteOrganizationRequest>) -> Result<Response<()>, Status> {

@@ -9,7 +9,7 @@ use crate::{
     schema::{ServedSchema, StandardMethod},
 };
 
-/// The rpcs that are not an entity's, and whether they answer with a stream. `SetDataEncryptionKey` needs one of two privileges, by what
+/// The rpcs that are not an entity's, and whether a stream is taken or answered. `SetDataEncryptionKey` needs one of two privileges, by what
 /// it is asked to do: any of them gets it looked at, and the dispatcher asks for the one.
 const RPCS: &[(&str, &[Privilege], bool)] = &[
     ("/fieldseal.v1.DataEncryptionService/IsDataEncryptionActive", &[Privilege::ReadEncryptionKey], false),
@@ -27,6 +27,8 @@ const RPCS: &[(&str, &[Privilege], bool)] = &[
     ("/fieldseal.v1.OrganizationService/CreateOrganization", &[Privilege::CreateOrganizations], false),
     ("/fieldseal.v1.OrganizationService/GetOrganization", &[Privilege::ReadOrganizations], false),
     ("/fieldseal.v1.OrganizationService/ListOrganizations", &[Privilege::ReadOrganizations], false),
+    ("/fieldseal.v1.OrganizationService/ExportOrganization", &[Privilege::ExportOrganizations], true),
+    ("/fieldseal.v1.OrganizationService/ImportOrganization", &[Privilege::CreateOrganizations], true),
     ("/fieldseal.v1.OrganizationService/DeleteOrganization", &[Privilege::DeleteOrganizations], false),
     ("/fieldseal.v1.SecretAccessService/RevealAttributes", &[Privilege::RevealAttributes], false),
     ("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", &[Privilege::ReadContract], true),
@@ -43,11 +45,11 @@ fn standard_privileges(method: StandardMethod) -> &'static [Privilege] {
 
 /// The table of everything that is served.
 pub(crate) fn rpc_table(served: &ServedSchema) -> RpcTable {
-    let named = RPCS.iter().map(|(path, privileges, answers_with_stream)| {
-        ((*path).to_owned(), Rpc { privileges, answers_with_stream: *answers_with_stream })
-    });
+    let named = RPCS
+        .iter()
+        .map(|(path, privileges, is_stream)| ((*path).to_owned(), Rpc { privileges, is_stream: *is_stream }));
     let entities = served.methods.iter().map(|method| {
-        (method.path.clone(), Rpc { privileges: standard_privileges(method.standard), answers_with_stream: false })
+        (method.path.clone(), Rpc { privileges: standard_privileges(method.standard), is_stream: false })
     });
     RpcTable::new(named.chain(entities).collect::<HashMap<_, _>>())
 }
@@ -65,9 +67,9 @@ mod tests {
             let path = format!("/{}/{}", method.parent_service().full_name(), method.name());
             let rpc = table.get(&path).unwrap_or_else(|| panic!("{path} is not in the table"));
             assert!(!rpc.privileges.is_empty(), "{path}");
-            assert_eq!(rpc.answers_with_stream, method.is_server_streaming(), "{path}");
+            assert_eq!(rpc.is_stream, method.is_server_streaming() || method.is_client_streaming(), "{path}");
             rpcs += 1;
         }
-        assert_eq!(rpcs, 33);
+        assert_eq!(rpcs, 35);
     }
 }

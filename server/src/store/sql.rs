@@ -36,24 +36,12 @@ impl<'a> Value<'a> {
     /// The column this value belongs to and the type that column has to have; `None` where every column will do.
     pub(crate) fn claim(&self) -> Option<(&'a str, ColumnType)> {
         match *self {
-            Value::Datum(column, datum) => kind(datum).map(|kind| (column, kind)),
+            Value::Datum(column, datum) => datum.kind().map(|kind| (column, kind)),
             Value::Bound(column, _) => Some((column, ColumnType::Text)),
             Value::Increment(column, _) => Some((column, ColumnType::Integer)),
             Value::Header(column, _) => Some((column, ColumnType::Bytes)),
             Value::Limit(_) => None,
         }
-    }
-}
-
-fn kind(datum: &Datum) -> Option<ColumnType> {
-    match datum {
-        Datum::Null => None,
-        Datum::Boolean(_) => Some(ColumnType::Boolean),
-        Datum::Integer(_) => Some(ColumnType::Integer),
-        Datum::Text(_) => Some(ColumnType::Text),
-        Datum::Bytes(_) => Some(ColumnType::Bytes),
-        Datum::Uuid(_) => Some(ColumnType::Uuid),
-        Datum::Time(_) => Some(ColumnType::Time),
     }
 }
 

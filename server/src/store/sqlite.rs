@@ -28,6 +28,7 @@ mod connection;
 mod databases;
 mod folder;
 mod on_demand;
+mod prepared;
 mod readers;
 mod snapshot;
 #[cfg(test)]

@@ -14,7 +14,7 @@ use std::{
 
 use fieldseal_core::{
     id::OrganizationId,
-    port::{OrganizationDatabases, OrganizationLock, Pending},
+    port::{OrganizationDatabases, OrganizationLock, Pending, PreparedDatabase},
     store::{Cause, Commit, CommitError, OpenError, Store, Unavailable},
 };
 use uuid::Uuid;
@@ -23,6 +23,7 @@ use super::{
     CREATING_SUFFIX, DataFolder, SqliteOptions, SqliteStore, blocking,
     folder::{make_private, open_lock},
     on_demand::{OnDemandStore, OpenDatabases, OpenLimits},
+    prepared::PreparedSqlite,
 };
 
 /// The organizations' databases of a data folder.
@@ -99,6 +100,19 @@ impl OrganizationDatabases for SqliteDatabases {
             })
             .await
             .map_err(CommitError::Unknown)?
+        })
+    }
+
+    fn prepare(
+        &self,
+        id: OrganizationId,
+        first: Commit,
+    ) -> Pending<'_, Result<Box<dyn PreparedDatabase>, CommitError>> {
+        let (path, writer, options) = (self.path(id, DATABASE), self.writer, self.options);
+        Box::pin(async move {
+            let begun = blocking(move || PreparedSqlite::begin(path, writer, options, first));
+            let prepared = begun.await.map_err(CommitError::Unavailable)??;
+            Ok(Box::new(prepared) as Box<dyn PreparedDatabase>)
         })
     }
 

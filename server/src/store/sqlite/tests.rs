@@ -11,7 +11,7 @@ use fieldseal_core::{
     audit::{self, AUDIT_TABLE, AuditAction, AuditEntry, ChainHead, OUTCOME_DONE},
     id::{OrganizationId, Timestamp},
     port::OrganizationDatabases,
-    store::{Assignment, Column, ColumnType, Comparison, Datum, Direction, Expect, Index, Step, Table},
+    store::{Assignment, Column, ColumnType, Comparison, Datum, Direction, Expect, Index, Reader, Step, Table},
 };
 use tempfile::TempDir;
 

@@ -1,0 +1,151 @@
+//! Export an organization: every table of its database, as it is at one moment, row by row.
+//!
+//! What is read is what is stored: cells stay sealed and data keys wrapped; key texts are in the configuration database and have no way in
+//! here. Left out is what has no meaning elsewhere, or can be made of the rest.
+
+use std::sync::Arc;
+
+use crate::{
+    audit::{AuditAction, AuditEntry},
+    deployment::Deployment,
+    id::{OrganizationId, Timestamp},
+    identity::Caller,
+    key::KeyError,
+    layout::{self, CATALOG, CENSUS, LaidOut, MIGRATION, REQUEST, RESTORE_ATTEMPT},
+    organization::{Organization, ring_rows},
+    policy::{self, Permit},
+    store::{Condition, Datum, Direction, Name, Reader, Row, Select},
+};
+
+/// Tables that an export leaves out: requests are remembered under this deployment's root key, attempts to restore are this deployment's,
+/// and the others are made anew by an import.
+const LEFT_OUT: [&str; 5] = [REQUEST, RESTORE_ATTEMPT, CATALOG, MIGRATION, CENSUS];
+
+/// Which organization an export holds, and as of when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exported {
+    /// Its id.
+    pub id: OrganizationId,
+    /// Its name.
+    pub name: String,
+    /// When it was created.
+    pub create_time: Timestamp,
+    /// When the snapshot was taken.
+    pub export_time: Timestamp,
+    /// The key that the export needs; empty if the ring doesn't read.
+    pub fingerprint: String,
+}
+
+/// An export, under way. It holds a snapshot: take its parts, or drop it.
+pub struct Export {
+    snapshot: Arc<dyn Reader>,
+    /// The tables that are left, the present one last.
+    tables: Vec<LaidOut>,
+    /// Whether the present table was described, and the key of its last row.
+    place: Place,
+    rows_total: u64,
+}
+
+enum Place {
+    Described,
+    After(Vec<Datum>),
+    Undescribed,
+}
+
+/// The next piece of an export.
+#[derive(Debug)]
+pub enum Part {
+    /// A table, whose rows follow.
+    Table(LaidOut),
+    /// Rows of it, with the values of its columns in order.
+    Rows(Vec<Row>),
+}
+
+/// The tables that an export of this schema has.
+#[must_use]
+pub(super) fn tables(layout: layout::Layout) -> Vec<LaidOut> {
+    layout.tables.into_iter().filter(|laid_out| !LEFT_OUT.contains(&&*laid_out.table.name)).collect()
+}
+
+impl Export {
+    /// Takes the snapshot, once it is in the trail that it is taken.
+    ///
+    /// # Errors
+    /// [`KeyError::AuditUnavailable`] or [`KeyError::Unavailable`].
+    pub async fn begin(
+        deployment: &Deployment,
+        organization: &Organization,
+        _permit: Permit<policy::ExportOrganization>,
+        caller: &Caller,
+    ) -> Result<(Exported, Export), KeyError> {
+        let export_time = deployment.now();
+        let entry = AuditEntry {
+            caller: Some(caller.clone()),
+            ..AuditEntry::done(export_time, AuditAction::ExportOrganization, organization.resource_name())
+        };
+        organization.record(entry).await.map_err(KeyError::unaudited)?;
+        let snapshot = organization.store.snapshot().await?;
+        let ring = ring_rows::read(&*snapshot).await?;
+        let exported = Exported {
+            id: organization.id,
+            name: organization.name.clone(),
+            create_time: organization.create_time,
+            export_time,
+            fingerprint: ring.map(|ring| ring.fingerprint().to_string()).unwrap_or_default(),
+        };
+        let mut tables = tables(layout::organization(&deployment.schema));
+        let mut rows_total = 0;
+        for laid_out in &tables {
+            rows_total += snapshot.count(laid_out.table.name.clone(), Condition::EVERYTHING).await?;
+        }
+        tables.reverse();
+        Ok((exported, Export { snapshot, tables, place: Place::Undescribed, rows_total }))
+    }
+
+    /// How many rows it has.
+    #[must_use]
+    pub fn rows_total(&self) -> u64 {
+        self.rows_total
+    }
+
+    /// The next part; `None` after the last.
+    ///
+    /// # Errors
+    /// If the store doesn't answer.
+    pub async fn next(&mut self) -> Result<Option<Part>, KeyError> {
+        loop {
+            let Some(laid_out) = self.tables.last() else { return Ok(None) };
+            let rows = match &self.place {
+                Place::Undescribed => {
+                    let described = laid_out.clone();
+                    self.place = Place::Described;
+                    return Ok(Some(Part::Table(described)));
+                }
+                Place::Described => Condition::EVERYTHING,
+                Place::After(key) => Condition::later(laid_out.table.key.iter().cloned().zip(key.iter().cloned())),
+            };
+            let table = &laid_out.table;
+            let found = self
+                .snapshot
+                .select(Select {
+                    table: table.name.clone(),
+                    columns: table.columns.iter().map(|column| column.name.clone()).collect(),
+                    rows,
+                    order: table.key.iter().map(|name| (name.clone(), Direction::Ascending)).collect(),
+                    limit: PAGE_ROWS,
+                })
+                .await?;
+            let position = |name: &Name| table.columns.iter().position(|column| column.name == *name);
+            let Some(last) = found.last() else {
+                self.tables.pop();
+                self.place = Place::Undescribed;
+                continue;
+            };
+            let key = table.key.iter().filter_map(position).filter_map(|index| last.get(index).cloned());
+            self.place = Place::After(key.collect());
+            return Ok(Some(Part::Rows(found)));
+        }
+    }
+}
+
+const PAGE_ROWS: u32 = 256;

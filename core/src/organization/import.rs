@@ -1,0 +1,292 @@
+//! Import an organization: what an export holds becomes a database that nobody sees before all of it is there and verified.
+//!
+//! The order of writes lets a start undo or finish what a crash left half-way: the row *importing*, the database under a name of its own,
+//! the same where it belongs, the row *ready*. What is imported is data from elsewhere: every table, column and value is held against the
+//! schema of this deployment before it is written.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+
+use super::{
+    Organization,
+    create::{STATE_IMPORTING, become_ready, is_organization_name},
+    export::{Exported, tables},
+    open::{Row, admit},
+    ring_rows,
+};
+use crate::{
+    audit::{AuditAction, AuditEntry},
+    catalog,
+    census::{CellKind, Census},
+    deployment::{Deployment, of_organization},
+    fail_point::FailPoint,
+    identity::Caller,
+    layout::{self, LaidOut, ORGANIZATION, ORGANIZATIONS, TOMBSTONE},
+    policy::{self, Permit},
+    port::{OrganizationLock, PreparedDatabase},
+    store::{
+        Assignment, Cause, Column, Commit, CommitError, Condition, Datum, Expect, Name, OpenError, Step, Unavailable,
+        rows,
+    },
+};
+
+/// Why an organization was not imported. Nothing of it is left.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    /// The export is not one that can be imported here: why.
+    #[error("the export can't be imported: {0}")]
+    Invalid(String),
+    /// The name is none.
+    #[error("the name is none")]
+    NotAName,
+    /// There is an organization of this name, or of this id.
+    #[error("the organization exists")]
+    AlreadyExists,
+    /// A database did not answer.
+    #[error("a database is unavailable")]
+    Unavailable(#[source] Cause),
+    /// A commit's outcome is unknown; the next start finishes or undoes it.
+    #[error("the outcome is unknown")]
+    Unknown(#[source] Cause),
+}
+
+impl From<Unavailable> for ImportError {
+    fn from(Unavailable(cause): Unavailable) -> Self {
+        ImportError::Unavailable(cause)
+    }
+}
+
+impl ImportError {
+    /// What a commit means that failed, where a refusal means this.
+    fn of(error: CommitError, refused: ImportError) -> Self {
+        match error {
+            CommitError::Refused { .. } => refused,
+            CommitError::Unavailable(cause) => ImportError::Unavailable(cause),
+            CommitError::Unknown(cause) => ImportError::Unknown(cause),
+        }
+    }
+}
+
+/// An import, under way. It is to be finished or aborted.
+pub struct Import {
+    row: Row,
+    database: Box<dyn PreparedDatabase>,
+    /// The tables there may be.
+    layout: HashMap<Name, LaidOut>,
+    seen: HashSet<Name>,
+    /// The table whose rows come, with the columns that its rows have, in order.
+    present: Option<(Name, Vec<Column>)>,
+    census: Census,
+    _lock: Box<dyn OrganizationLock>,
+}
+
+impl Import {
+    /// Lists the organization as *importing*, and begins its database. `name` is what it is to be called, empty if as it was.
+    ///
+    /// # Errors
+    /// [`ImportError`]; nothing is left then.
+    pub async fn begin(
+        deployment: &Deployment,
+        _permit: Permit<policy::CreateOrganization>,
+        exported: &Exported,
+        name: &str,
+    ) -> Result<Import, ImportError> {
+        let name = if name.is_empty() { exported.name.as_str() } else { name };
+        if !is_organization_name(name) {
+            return Err(ImportError::NotAName);
+        }
+        let ports = &deployment.ports;
+        let lock = ports.databases.try_lock(exported.id).await?.ok_or(ImportError::AlreadyExists)?;
+        let row = Row {
+            name: name.to_owned(),
+            id: exported.id,
+            state: STATE_IMPORTING.to_owned(),
+            create_time: exported.create_time,
+        };
+        if ports.databases.list().await?.contains(&exported.id) {
+            return Err(ImportError::AlreadyExists);
+        }
+        let same_id = Condition::equal("id", Datum::Uuid(exported.id.uuid()));
+        let begin = vec![Step::Forbid { table: ORGANIZATIONS.into(), rows: same_id }, row.insert()];
+        let listed = ports.configuration.commit(Commit::of(begin)).await;
+        listed.map_err(|error| ImportError::of(error, ImportError::AlreadyExists))?;
+        deployment.reached(FailPoint::ImportBegun);
+        let layout = layout::organization(&deployment.schema);
+        let first = catalog::first(&layout, deployment.now());
+        match ports.databases.prepare(exported.id, first).await {
+            Ok(database) => Ok(Import {
+                row,
+                database,
+                layout: tables(layout).into_iter().map(|table| (table.table.name.clone(), table)).collect(),
+                seen: HashSet::new(),
+                present: None,
+                census: Census::new(),
+                _lock: lock,
+            }),
+            Err(error) => {
+                unlist(deployment, &row).await;
+                Err(ImportError::of(error, ImportError::AlreadyExists))
+            }
+        }
+    }
+
+    /// Begins with the rows of a table.
+    ///
+    /// # Errors
+    /// [`ImportError::Invalid`] if it isn't one that the schema here has, with these columns.
+    pub fn table(&mut self, described: &LaidOut) -> Result<(), ImportError> {
+        let name = &described.table.name;
+        let known = self.layout.get(name);
+        let known = known.ok_or_else(|| ImportError::Invalid(format!("the schema here has no table {name}")))?;
+        if !self.seen.insert(name.clone()) {
+            return Err(ImportError::Invalid(format!("the table {name} comes twice")));
+        }
+        let mut columns = Vec::new();
+        for column in &described.table.columns {
+            let same = known.table.columns.iter().find(|other| other.name == column.name && other.kind == column.kind);
+            let is_cell = |laid_out: &LaidOut| laid_out.cells.contains(&column.name);
+            match same {
+                Some(same) if is_cell(known) == is_cell(described) && !columns.contains(same) => {
+                    columns.push(same.clone());
+                }
+                Some(_) | None => {
+                    let column = &column.name;
+                    return Err(ImportError::Invalid(format!("the schema here has no such column {name}.{column}")));
+                }
+            }
+        }
+        self.present = Some((name.clone(), columns));
+        Ok(())
+    }
+
+    /// Takes rows of the table that was begun with.
+    ///
+    /// # Errors
+    /// [`ImportError::Invalid`] if they are none of that table, or one is there already.
+    pub async fn rows(&mut self, deployment: &Deployment, given: Vec<Vec<Datum>>) -> Result<(), ImportError> {
+        let Some((table, columns)) = &self.present else {
+            return Err(ImportError::Invalid("rows come before their table".to_owned()));
+        };
+        let cells = self.layout.get(table).map(|laid_out| &laid_out.cells);
+        let mut steps = Vec::with_capacity(given.len());
+        for row in given {
+            if row.len() != columns.len() {
+                return Err(ImportError::Invalid(format!("a row of {table} has not one value for each column")));
+            }
+            for (column, datum) in columns.iter().zip(&row) {
+                if !fits(column, datum) {
+                    let column = &column.name;
+                    return Err(ImportError::Invalid(format!("a value is none that {table}.{column} can have")));
+                }
+                if let (Datum::Bytes(cell), Some(cells)) = (datum, cells)
+                    && cells.contains(&column.name)
+                {
+                    *self.census.entry(CellKind::of(table, &column.name, cell)).or_default() += 1;
+                }
+            }
+            let row = columns.iter().map(|column| column.name.clone()).zip(row).collect();
+            steps.push(Step::Insert { table: table.clone(), row });
+        }
+        let stored = self.database.store().commit(Commit::of(steps)).await;
+        let twice = ImportError::Invalid(format!("a row of {table} comes twice, or lacks what every row has"));
+        stored.map_err(|error| ImportError::of(error, twice))?;
+        deployment.reached(FailPoint::ImportPartStored);
+        Ok(())
+    }
+
+    /// Verifies what is there, puts it where it belongs, and serves it.
+    ///
+    /// # Errors
+    /// [`ImportError`]; nothing is left then, unless the outcome is unknown.
+    pub async fn finish(self, deployment: &Deployment, caller: &Caller) -> Result<Arc<Organization>, ImportError> {
+        if let Err(error) = self.verify().await {
+            self.abort(deployment).await;
+            return Err(error);
+        }
+        deployment.reached(FailPoint::ImportVerified);
+        let Import { row, database, _lock, .. } = self;
+        if let Err(error) = database.publish().await {
+            if matches!(error, CommitError::Refused { .. }) {
+                unlist(deployment, &row).await;
+            }
+            return Err(ImportError::of(error, ImportError::AlreadyExists));
+        }
+        deployment.reached(FailPoint::ImportPublished);
+        let ports = &deployment.ports;
+        let entry = AuditEntry {
+            caller: Some(caller.clone()),
+            ..AuditEntry::done(deployment.now(), AuditAction::ImportOrganization, format!("organizations/{}", row.name))
+        };
+        let ready = vec![
+            become_ready(&row.name),
+            // Whoever imports an organization that was deleted here wants it back.
+            Step::Delete { table: TOMBSTONE.into(), rows: of_organization(row.id), expect: Expect::Any },
+            Step::Audit(entry.clone()),
+        ];
+        let listed = ports.configuration.commit(Commit::of(ready)).await;
+        listed.map_err(|error| ImportError::of(error, ImportError::AlreadyExists))?;
+        deployment.reached(FailPoint::ImportReady);
+        let store = ports.databases.open(row.id).await.map_err(|error| match error {
+            OpenError::Missing => ImportError::Unavailable("the database just published is missing".into()),
+            OpenError::Unavailable(cause) => ImportError::Unavailable(cause),
+        })?;
+        let organization = admit(deployment, &row, store).await?;
+        let recorded = organization.record(entry).await;
+        recorded
+            .map_err(|error| ImportError::of(error, ImportError::Unavailable("an audit record was refused".into())))?;
+        Ok(organization)
+    }
+
+    /// Holds the database against itself, and gives it the name it has here and the census of its cells.
+    async fn verify(&self) -> Result<(), ImportError> {
+        let store = self.database.store();
+        let invalid = |problem: &str| ImportError::Invalid(problem.to_owned());
+        let inside = rows(store, ORGANIZATION, &["id"], Condition::EVERYTHING).await?;
+        if inside != [[Datum::Uuid(self.row.id.uuid())]] {
+            return Err(invalid("what is inside is another organization than the header says"));
+        }
+        // A ring that doesn't read, or is missing, is imported as it is: ordinary attributes are of use without it.
+        if let Ok(ring) = ring_rows::read(store).await?
+            && ring.organization != self.row.id
+        {
+            return Err(invalid("its key ring is another organization's"));
+        }
+        let mut steps = vec![Step::Update {
+            table: ORGANIZATION.into(),
+            rows: Condition::EVERYTHING,
+            set: vec![Assignment::Set("name".into(), Datum::Text(self.row.name.clone()))],
+            expect: Expect::One,
+        }];
+        steps.extend(self.census.iter().map(|(kind, cells)| kind.clone().first(*cells)));
+        let stored = store.commit(Commit::of(steps)).await;
+        stored.map_err(|error| ImportError::of(error, invalid("it has no organization inside")))?;
+        Ok(())
+    }
+
+    /// Removes what there is of it.
+    pub async fn abort(self, deployment: &Deployment) {
+        // What can't be removed now goes at the next start: the row says what it is.
+        let _left = self.database.discard().await;
+        unlist(deployment, &self.row).await;
+    }
+}
+
+async fn unlist(deployment: &Deployment, row: &Row) {
+    let unlist = Step::Delete {
+        table: ORGANIZATIONS.into(),
+        rows: Condition::equal("id", Datum::Uuid(row.id.uuid()))
+            .and(Condition::equal("state", Datum::Text(STATE_IMPORTING.to_owned()))),
+        expect: Expect::Any,
+    };
+    let _left = deployment.ports.configuration.commit(Commit::of(vec![unlist])).await;
+}
+
+/// Whether a column may hold this.
+fn fits(column: &Column, datum: &Datum) -> bool {
+    match datum.kind() {
+        None => column.nullable,
+        Some(kind) => kind == column.kind && !matches!(datum, Datum::Text(text) if text.contains('\0')),
+    }
+}

@@ -1,0 +1,96 @@
+//! A database that nobody sees before it is whole: under a name of its own beside where it belongs, and renamed when it is published.
+
+use std::{fs, path::PathBuf, sync::Arc};
+
+use fieldseal_core::{
+    port::{Pending, PreparedDatabase},
+    store::{Cause, Commit, CommitError, OpenError, Store, Unavailable},
+};
+use uuid::Uuid;
+
+use super::{SqliteOptions, SqliteStore, blocking, creating_path, make, remove, sync_folder};
+
+/// A database that is being made.
+pub(super) struct PreparedSqlite {
+    store: Arc<SqliteStore>,
+    /// Where it is.
+    creating: PathBuf,
+    /// Where it belongs.
+    path: PathBuf,
+}
+
+impl PreparedSqlite {
+    /// Begins a database whose content is `first`. What an earlier try has left is removed. Blocks.
+    pub(super) fn begin(
+        path: PathBuf,
+        writer: Uuid,
+        options: SqliteOptions,
+        first: Commit,
+    ) -> Result<PreparedSqlite, CommitError> {
+        let creating = creating_path(&path);
+        let failed = |error: std::io::Error| CommitError::Unavailable(Cause(error.into()));
+        remove(&creating).map_err(failed)?;
+        let made = make(&creating, writer, options, first)
+            .and_then(|()| SqliteStore::open(&creating, writer, options).map_err(unavailable));
+        match made {
+            Ok(store) => Ok(PreparedSqlite { store: Arc::new(store), creating, path }),
+            Err(error) => {
+                let _left = remove(&creating);
+                Err(error)
+            }
+        }
+    }
+
+    /// Closes the database: where it is, and where it belongs.
+    async fn close(self) -> (PathBuf, PathBuf) {
+        let mut ended = self.store.ended();
+        drop(self.store);
+        ended.wait().await;
+        (self.creating, self.path)
+    }
+}
+
+fn unavailable(error: OpenError) -> CommitError {
+    CommitError::Unavailable(Cause(error.into()))
+}
+
+impl PreparedDatabase for PreparedSqlite {
+    fn store(&self) -> &dyn Store {
+        &*self.store
+    }
+
+    fn publish(self: Box<Self>) -> Pending<'static, Result<(), CommitError>> {
+        Box::pin(async move {
+            // Nothing may be left in the log, which isn't renamed with it.
+            let scrubbed = self.store.scrub().await;
+            let (creating, path) = self.close().await;
+            let published = blocking(move || {
+                let published = scrubbed
+                    .map_err(|Unavailable(cause)| CommitError::Unavailable(cause))
+                    .and_then(|()| rename(&creating, &path));
+                if !matches!(published, Ok(()) | Err(CommitError::Unknown(_))) {
+                    let _left = remove(&creating);
+                }
+                published
+            });
+            published.await.map_err(CommitError::Unknown)?
+        })
+    }
+
+    fn discard(self: Box<Self>) -> Pending<'static, Result<(), Unavailable>> {
+        Box::pin(async move {
+            let (creating, _) = self.close().await;
+            let removed = blocking(move || remove(&creating)).await.map_err(Unavailable)?;
+            removed.map_err(|error| Unavailable(Cause(error.into())))
+        })
+    }
+}
+
+fn rename(creating: &PathBuf, path: &PathBuf) -> Result<(), CommitError> {
+    let failed = |error: std::io::Error| CommitError::Unavailable(Cause(error.into()));
+    if fs::exists(path).map_err(failed)? {
+        return Err(CommitError::Refused { step: 0 });
+    }
+    fs::rename(creating, path).map_err(failed)?;
+    sync_folder(path).map_err(|error| CommitError::Unknown(Cause(error.into())))
+}
