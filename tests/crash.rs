@@ -86,7 +86,7 @@ fn keep_writing(
 }
 
 /// Whether the server did not answer, as one that was killed doesn't.
-fn is_gone(error: &Error) -> bool {
+pub(crate) fn is_gone(error: &Error) -> bool {
     error.call().unwrap().origin() != fieldseal_client::Origin::Server
 }
 
@@ -111,10 +111,10 @@ async fn hold_against(connector: &Client, mailboxes: &mut BTreeMap<String, Writt
 }
 
 /// A few numbers that look random and are the same each time (splitmix64).
-struct Draw(u64);
+pub(crate) struct Draw(pub(crate) u64);
 
 impl Draw {
-    fn below(&mut self, bound: u64) -> u64 {
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -122,7 +122,7 @@ impl Draw {
     }
 }
 
-async fn current_text(admin: &Client) -> String {
+pub(crate) async fn current_text(admin: &Client) -> String {
     admin.retrieve_data_encryption_key(DEFAULT).await.unwrap().encryption_key.expose_secret().to_owned()
 }
 

@@ -23,7 +23,7 @@ use crate::harness::{
 };
 
 /// Puts a new root key in the place of the one there is, which stays beside it.
-fn renew(folder: &Path) {
+pub(crate) fn renew(folder: &Path) {
     fs::rename(folder.join("root.key"), folder.join("former.key")).unwrap();
     // With the mode that a root key must have.
     let other = Folder::new();

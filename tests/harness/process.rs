@@ -2,6 +2,7 @@
 
 use std::{
     io::{BufRead, BufReader},
+    os::unix::process::ExitStatusExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::OnceLock,
@@ -23,9 +24,19 @@ impl Process {
 
     /// As [`start`](Self::start), with its log going there.
     pub fn start_logging(folder: &Path, log: impl Into<Stdio>) -> Self {
+        Self::begin(folder, log.into(), "").expect("the server ended before it was ready")
+    }
+
+    /// As [`start`](Self::start), and it ends itself at this fail point; `None` if that was before it was ready.
+    pub fn start_failing(folder: &Path, fail_point: &str) -> Option<Self> {
+        Self::begin(folder, Stdio::null(), fail_point)
+    }
+
+    fn begin(folder: &Path, log: Stdio, fail_point: &str) -> Option<Self> {
         let mut child = Command::new(binary("fieldseal-server"))
             .args(["dev", "--listen", "127.0.0.1:0", "--data-dir"])
             .arg(folder)
+            .env("FIELDSEAL_FAIL_POINT", fail_point)
             .stdout(Stdio::piped())
             .stderr(log)
             .spawn()
@@ -34,13 +45,25 @@ impl Process {
         let mut message = String::new();
         // The last line of what it says.
         while !message.contains("\nCtrl-C ") {
-            message.push_str(&lines.next().expect("the server ended before it was ready").unwrap());
+            let Some(line) = lines.next() else {
+                child.wait().unwrap();
+                return None;
+            };
+            message.push_str(&line.unwrap());
             message.push('\n');
         }
         let address = message.lines().find_map(|line| line.trim().strip_prefix("address")).unwrap().trim().to_owned();
         // The pipe is read to its end, so that the server never waits for it.
         std::thread::spawn(move || lines.for_each(drop));
-        Process { child, address, message }
+        Some(Process { child, address, message })
+    }
+
+    /// Waits until the process was killed at its fail point.
+    pub async fn killed(mut self) {
+        let ended = tokio::task::spawn_blocking(move || self.child.wait().unwrap());
+        let status =
+            tokio::time::timeout(super::PATIENCE, ended).await.expect("the fail point is not reached").unwrap();
+        assert_eq!(status.signal(), Some(9), "{status}");
     }
 
     /// SIGKILL, as a power cut would be to the process.
