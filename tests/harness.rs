@@ -33,24 +33,33 @@ pub struct Server {
     running: Option<Running>,
     address: String,
     pub plaintext_address: Option<String>,
+    metrics_address: Option<String>,
 }
 
 /// A data folder with certificates, as `dev` makes it. Goes with the test.
 pub struct Folder {
-    root: TempDir,
+    path: PathBuf,
+    _root: Option<TempDir>,
 }
 
 impl Folder {
     pub fn new() -> Self {
         let root = TempDir::new().unwrap();
-        let folder = Folder { root };
+        let folder = Folder { path: root.path().join("dev"), _root: Some(root) };
+        folder.development();
+        folder
+    }
+
+    /// One in a place that somebody else looks after.
+    pub fn at(path: &Path) -> Self {
+        let folder = Folder { path: path.to_owned(), _root: None };
         folder.development();
         folder
     }
 
     /// Where everything is.
     pub fn path(&self) -> PathBuf {
-        self.root.path().join("dev")
+        self.path.clone()
     }
 
     pub fn development(&self) -> Development {
@@ -104,7 +113,8 @@ impl Server {
         running.ensure_organization("default").await.unwrap();
         let address = running.address().to_string();
         let plaintext_address = running.plaintext_address().map(|address| address.to_string());
-        Server { folder, running: Some(running), address, plaintext_address }
+        let metrics_address = running.metrics_address().map(|address| address.to_string());
+        Server { folder, running: Some(running), address, plaintext_address, metrics_address }
     }
 
     /// Drains the server and gives its folder back.
@@ -134,6 +144,11 @@ impl Server {
     /// `IP:PORT`
     pub fn address(&self) -> &str {
         &self.address
+    }
+
+    /// Where metrics are scraped, of a server that was started so.
+    pub fn metrics_address(&self) -> &str {
+        self.metrics_address.as_ref().unwrap()
     }
 
     pub fn client(&self, person: Person) -> Client {

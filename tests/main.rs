@@ -15,6 +15,7 @@ mod cli;
 mod crash;
 mod demo;
 mod documents;
+mod due;
 mod export;
 mod fail_points;
 mod filter_language;

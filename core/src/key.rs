@@ -8,6 +8,7 @@ pub mod abandon;
 pub mod change;
 pub mod check;
 pub mod history;
+pub(crate) mod pace;
 pub mod reencrypt;
 pub mod reseal;
 pub mod restore;

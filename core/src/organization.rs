@@ -12,7 +12,7 @@ pub mod ring_rows;
 pub mod seen;
 
 use std::sync::{
-    Arc, PoisonError, RwLock,
+    Arc, Mutex, MutexGuard, PoisonError, RwLock,
     atomic::{AtomicBool, Ordering},
 };
 
@@ -25,7 +25,8 @@ use crate::{
         secret::{Kek, KeyText},
     },
     deployment::{Deployment, of_organization, root_key_failed},
-    id::{OrganizationId, Timestamp},
+    id::{KeyVersion, OrganizationId, Timestamp},
+    key::pace::Pace,
     layout::{FINGERPRINT, KEY_TEXT},
     store::{Commit, CommitError, Condition, Datum, Expect, Step, Store, Unavailable, rows},
 };
@@ -41,7 +42,19 @@ pub struct Organization {
     /// Its database.
     pub store: Arc<dyn Store>,
     keys: RwLock<Option<Keys>>,
+    /// What is public of the keys that were known last; stays when they are forgotten.
+    facts: RwLock<Option<KeyFacts>>,
     at_work: AtomicBool,
+    pace: Mutex<Pace>,
+}
+
+/// What is public of an organization's keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyFacts {
+    /// Whether the key is present.
+    pub is_active: bool,
+    /// Which version seals, and when the key was set; `None` if the ring is missing or damaged.
+    pub set: Option<(KeyVersion, Timestamp)>,
 }
 
 /// What is known of an organization's keys.
@@ -55,10 +68,31 @@ pub enum Keys {
     Damaged,
 }
 
+impl Keys {
+    fn facts(&self) -> KeyFacts {
+        let (stored, is_active) = match self {
+            Keys::Active(ring) => (Some(ring.stored()), true),
+            Keys::Inactive(stored) => (Some(&**stored), false),
+            Keys::Damaged => (None, false),
+        };
+        let set = stored.and_then(|stored| Some((stored.version()?, stored.key_change_time)));
+        KeyFacts { is_active, set }
+    }
+}
+
 impl Organization {
     /// An organization whose keys are not known yet.
     pub(crate) fn new(id: OrganizationId, name: String, create_time: Timestamp, store: Arc<dyn Store>) -> Self {
-        Organization { id, name, create_time, store, keys: RwLock::new(None), at_work: AtomicBool::new(false) }
+        Organization {
+            id,
+            name,
+            create_time,
+            store,
+            keys: RwLock::new(None),
+            facts: RwLock::new(None),
+            at_work: AtomicBool::new(false),
+            pace: Mutex::default(),
+        }
     }
 
     /// Its resource name.
@@ -77,13 +111,25 @@ impl Organization {
         self.at_work.store(at_work, Ordering::Release);
     }
 
+    /// How fast its re-encryption goes.
+    pub(crate) fn pace(&self) -> MutexGuard<'_, Pace> {
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// What was known of the keys when they were last looked at; `None` if that was not yet, or was forgotten.
     #[must_use]
     pub fn keys(&self) -> Option<Keys> {
         self.keys.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// What was public of the keys when they were last looked at, in this process.
+    #[must_use]
+    pub fn key_facts(&self) -> Option<KeyFacts> {
+        *self.facts.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(crate) fn set_keys(&self, keys: Keys) -> Keys {
+        *self.facts.write().unwrap_or_else(PoisonError::into_inner) = Some(keys.facts());
         *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Some(keys.clone());
         keys
     }

@@ -28,13 +28,14 @@ use crate::{
     config::{Config, Log, limits::Limits},
     denials::Denials,
     drain::{Drain, Drained},
-    error_chain,
+    due, error_chain,
     fail_points::OfEnvironment,
     http2::Http2,
     idle,
     key_derivation::BlockingKeyDerivation,
     layer::{self, Layers, deadline::Deadlines},
     listener::{BindError, Listener},
+    metrics::Metrics,
     random::SystemRandom,
     reencryption,
     reload::{InForce, Reloader},
@@ -53,6 +54,7 @@ pub struct App;
 pub struct Running {
     address: SocketAddr,
     plaintext_address: Option<SocketAddr>,
+    metrics_address: Option<SocketAddr>,
     deployment: Arc<Deployment>,
     databases: Arc<SqliteDatabases>,
     limits: Limits,
@@ -115,6 +117,10 @@ impl App {
         let terms = Terms::new(config.tls.minimum_version, &certificate, &trust)?;
         let served = schema::read(fieldseal::FILE_DESCRIPTOR_SET)?;
         let listener = Listener::bind(&config.listen).await?;
+        let metrics = match config.listen.metrics_address {
+            Some(address) => Some(Metrics::bind(address).await?),
+            None => None,
+        };
 
         let (ports, databases) = open_ports(&config, root_key).await?;
         let deployment = Arc::new(Deployment::new(ports, Arc::clone(&served.schema), key_limits(&config.limits)));
@@ -133,6 +139,11 @@ impl App {
             log_keys(&organization);
             reencryption::retire_healed(&deployment, &drain, &organization);
             reencryption::take_up(&deployment, config.limits, &drain, organization);
+        }
+        drain.tasks().spawn(due::keep_reporting(Arc::clone(&deployment), drain.clone()));
+        let metrics_address = metrics.as_ref().map(Metrics::address);
+        if let Some(metrics) = metrics {
+            drain.tasks().spawn(metrics.serve(Arc::clone(&deployment), drain.clone()));
         }
         let closing = idle::keep_closing(Arc::clone(&deployment), Arc::clone(&databases), config.limits, drain.clone());
         drain.tasks().spawn(closing);
@@ -174,6 +185,7 @@ impl App {
             version = VERSION,
             %address,
             plaintext_address = plaintext_address.map(tracing::field::display),
+            metrics_address = metrics_address.map(tracing::field::display),
             schema = entity_names(&served.schema),
             organizations = deployment.organizations().len(),
             "serving"
@@ -181,6 +193,7 @@ impl App {
         Ok(Running {
             address,
             plaintext_address,
+            metrics_address,
             deployment,
             databases,
             limits: config.limits,
@@ -205,6 +218,12 @@ impl Running {
     #[must_use]
     pub fn plaintext_address(&self) -> Option<SocketAddr> {
         self.plaintext_address
+    }
+
+    /// Where metrics are scraped, if they are.
+    #[must_use]
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics_address
     }
 
     /// What is served, for whoever works in the server's own process: a measurement, for instance. No permission is asked for here.

@@ -66,6 +66,8 @@ pub struct Listen {
     pub address: SocketAddr,
     /// A listener without TLS, for probes; none by default. It answers health, and every other call with HTTPS_REQUIRED.
     pub plaintext_address: Option<SocketAddr>,
+    /// Where metrics are scraped, without TLS; none by default.
+    pub metrics_address: Option<SocketAddr>,
 }
 
 /// `[tls]`: PEM files.
@@ -210,6 +212,7 @@ impl Config {
             ("data_dir", self.data_dir != other.data_dir),
             ("listen.address", self.listen.address != other.listen.address),
             ("listen.plaintext_address", self.listen.plaintext_address != other.listen.plaintext_address),
+            ("listen.metrics_address", self.listen.metrics_address != other.listen.metrics_address),
             ("root_key.files", self.root_key != other.root_key),
             ("log.format", self.log.format != other.log.format),
         ];
@@ -283,7 +286,7 @@ mod tests {
     #[test]
     fn what_is_not_said_has_its_default() {
         let config = parse(SMALLEST).unwrap();
-        assert_eq!(config.listen, Listen { address: DEFAULT_ADDRESS, plaintext_address: None });
+        assert_eq!(config.listen, Listen { address: DEFAULT_ADDRESS, plaintext_address: None, metrics_address: None });
         assert_eq!(config.tls.minimum_version, TlsVersion::V1_3);
         assert_eq!(config.limits, Limits::default());
         assert_eq!(config.limits.key_changes_per_hour, 5);
@@ -438,7 +441,11 @@ mod tests {
 
         let mut after = parse(SMALLEST).unwrap();
         after.data_dir = "elsewhere".into();
-        after.listen = Listen { address: ([127, 0, 0, 1], 1).into(), plaintext_address: Some(DEFAULT_ADDRESS) };
+        after.listen = Listen {
+            address: ([127, 0, 0, 1], 1).into(),
+            plaintext_address: Some(DEFAULT_ADDRESS),
+            metrics_address: None,
+        };
         after.root_key.files = vec!["other.key".into()];
         after.log.format = LogFormat::Json;
         after.limits.page_size_max = 7;

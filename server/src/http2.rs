@@ -193,7 +193,11 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             let development = Development::prepare(folder.path()).unwrap();
             let config = development.config().unwrap();
-            let any = Listen { address: SocketAddr::from(([127, 0, 0, 1], 0)), plaintext_address: None };
+            let any = Listen {
+                address: SocketAddr::from(([127, 0, 0, 1], 0)),
+                plaintext_address: None,
+                metrics_address: None,
+            };
             let listener = Listener::bind(&any).await.unwrap();
             let address = listener.address();
             let (terms, believed) = watch::channel(Arc::new(Terms::load(&config.tls).unwrap()));

@@ -113,7 +113,7 @@ impl Listener {
     }
 }
 
-async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), BindError> {
+pub(crate) async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), BindError> {
     let bound = async {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
@@ -351,7 +351,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let development = Development::prepare(folder.path()).unwrap();
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let listener = Listener::bind(&Listen { address: any, plaintext_address: Some(any) }).await.unwrap();
+        let listener = Listener::bind(&Listen { address: any, plaintext_address: Some(any), metrics_address: None })
+            .await
+            .unwrap();
         let (address, plaintext_address) = (listener.address(), listener.plaintext_address().unwrap());
         let terms = watch::channel(Arc::new(Terms::load(&development.config().unwrap().tls).unwrap())).1;
         let connections = listener.accept(terms, &limits);
@@ -443,7 +445,7 @@ mod tests {
     #[tokio::test]
     async fn an_address_that_is_taken_is_named() {
         let (fixture, _connections) = listen(Limits::default()).await;
-        let taken = Listen { address: fixture.address, plaintext_address: None };
+        let taken = Listen { address: fixture.address, plaintext_address: None, metrics_address: None };
         assert_eq!(
             Listener::bind(&taken).await.err().unwrap().to_string(),
             format!("can't listen on {}", fixture.address)

@@ -2,7 +2,10 @@
 //!
 //! It decides nothing: see `fieldseal_core::key::reencrypt`. What a crash or a drain cuts short is taken up at the next start.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use fieldseal_core::{
     deployment::Deployment,
@@ -25,10 +28,11 @@ pub(crate) async fn run(deployment: &Deployment, limits: &Limits, drain: &Drain,
     let organization = work.organization().name.clone();
     let mut steps = 0_u64;
     while !drain.has_begun() {
+        let begun = Instant::now();
         match advance(deployment, &work).await {
             Ok(Advance::More) => {
                 steps += 1;
-                rest(drain, limits.reencryption_pause()).await;
+                rest(drain, limits.reencryption_rest(begun.elapsed())).await;
             }
             Ok(Advance::Rest) => {
                 if steps > 0 {

@@ -9,6 +9,7 @@ pub(crate) const SUMMARY: &str = "measures the service beside a bare tonic serve
 /// The measurements in `bench/`, with what each tells.
 const MEASUREMENTS: &[(&str, &str)] = &[
     ("rates", "Get and durable Create, 64 at once, beside a bare tonic server"),
+    ("reencryption", "Get and Update with and without a re-encryption beside them, and cells a second"),
     ("call", "get, list, create and reveal, one at a time over TLS"),
     ("seal", "seal and open a cell, open a key ring, derive a KEK"),
     ("filter", "read a filter, compile it, hold a record against it"),
@@ -43,7 +44,7 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
 }
 
 fn help() -> String {
-    let names: Vec<String> = MEASUREMENTS.iter().map(|(name, tells)| format!("  {name:<10}{tells}")).collect();
+    let names: Vec<String> = MEASUREMENTS.iter().map(|(name, tells)| format!("  {name:<14}{tells}")).collect();
     format!(
         "Usage: cargo xtask bench [NAME…]\n\n{}\n\n\
          On loopback and on the disk of the folder for temporary files; each takes about a minute after the build.",

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 mod bench;
 mod generate;
+mod kill;
 mod test;
 mod tools;
 
@@ -14,6 +15,7 @@ const TASKS: &[Task] = &[
     ("test", test::SUMMARY, test::run),
     ("generate", generate::SUMMARY, generate::run),
     ("bench", bench::SUMMARY, bench::run),
+    ("kill", kill::SUMMARY, kill::run),
 ];
 
 fn main() -> ExitCode {

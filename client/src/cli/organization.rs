@@ -55,14 +55,14 @@ Everything is checked before any of it is visible, and an import that fails leav
 
 Examples:
   fieldseal org import contoso.fieldseal
-  fieldseal org import contoso.fieldseal --as contoso-copy
+  fieldseal org import contoso.fieldseal --id contoso-copy
   fieldseal key restore -o contoso")]
     Import {
         /// The file; `-` for stdin.
         #[arg(value_name = "FILE")]
         file: PathBuf,
         /// What it is to be called. Default: as it was.
-        #[arg(long = "as", value_name = "ID")]
+        #[arg(long, value_name = "ID")]
         id: Option<String>,
     },
     /// Delete an organization with everything in it: keys, records and audit trail.

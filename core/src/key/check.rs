@@ -8,7 +8,7 @@ use crate::{
     },
     deployment::Deployment,
     id::{KeyVersion, Timestamp},
-    key::{KeyError, reencrypt::Cursor},
+    key::{KeyError, pace, reencrypt::Cursor},
     layout::UNREADABLE_CELL,
     organization::{Keys, Organization, seen},
     policy::{self, Permit},
@@ -89,8 +89,10 @@ pub struct ReencryptionStatus {
     pub cells_done: u64,
     /// How many could not be opened.
     pub cells_unreadable: u64,
-    /// Cells a second, since it began.
+    /// Cells a second: of late while it runs, on the whole when it is over.
     pub cells_per_second: f64,
+    /// When it will be over at that; `None` unless it runs, and it is known how fast.
+    pub estimated_end_time: Option<Timestamp>,
     /// When it began.
     pub start_time: Option<Timestamp>,
     /// When it ended.
@@ -150,12 +152,8 @@ pub fn names(schema: &Schema, table: &str, column: &str) -> (String, String) {
 }
 
 fn key_status(deployment: &Deployment, stored: &StoredRing) -> Option<KeyStatus> {
-    let key_version = stored.version()?;
-    let change_time = stored.key_change_time;
-    // The first key is the one that the service made, which nobody has put away yet: its change is due at once.
-    let days = if key_version == KeyVersion::FIRST { 0 } else { deployment.key_limits.change_due_days };
-    let due_us = i64::from(days).saturating_mul(86_400_000_000);
-    let change_due_time = Timestamp::from_unix_micros(change_time.unix_micros().saturating_add(due_us));
+    let (key_version, change_time) = (stored.version()?, stored.key_change_time);
+    let change_due_time = change_due_time(deployment, key_version, change_time);
     Some(KeyStatus {
         fingerprint: stored.fingerprint(),
         key_version,
@@ -163,6 +161,15 @@ fn key_status(deployment: &Deployment, stored: &StoredRing) -> Option<KeyStatus>
         change_due_time,
         is_change_due: change_due_time <= deployment.now(),
     })
+}
+
+/// By when a key should be changed that was set at this time and came with this version.
+#[must_use]
+pub fn change_due_time(deployment: &Deployment, key_version: KeyVersion, change_time: Timestamp) -> Timestamp {
+    // The first key is the one that the service made, which nobody has put away yet: its change is due at once.
+    let days = if key_version == KeyVersion::FIRST { 0 } else { deployment.key_limits.change_due_days };
+    let due_us = i64::from(days).saturating_mul(86_400_000_000);
+    Timestamp::from_unix_micros(change_time.unix_micros().saturating_add(due_us))
 }
 
 /// How many cells of how many the last re-encryption has done; `None` if there was none, or the store doesn't answer.
@@ -185,6 +192,7 @@ async fn reencryption(
             cells_done: 0,
             cells_unreadable: 0,
             cells_per_second: 0.0,
+            estimated_end_time: None,
             start_time: None,
             end_time: None,
         });
@@ -197,15 +205,26 @@ async fn reencryption(
         Some(RingState::Clearing) => State::Clearing,
         Some(RingState::Finishing) => State::Finishing,
     };
-    let until = cursor.end_time.unwrap_or_else(|| deployment.now());
-    let elapsed_us = until.unix_micros().saturating_sub(cursor.start_time.unix_micros()).max(1).unsigned_abs();
+    let now = deployment.now();
+    let cells_total = cursor.cells_total.unwrap_or(0);
+    let cells_left = cells_total.saturating_sub(cursor.cells_done);
+    let of_late = organization.pace().cells_per_second(now, cursor.cells_done);
+    let (cells_per_second, estimated_end_time) = match (cursor.end_time, of_late) {
+        (Some(end), _) => {
+            let elapsed_us = end.unix_micros().saturating_sub(cursor.start_time.unix_micros()).max(1);
+            (cursor.cells_done as f64 * 1e6 / elapsed_us as f64, None)
+        }
+        (None, Some(rate)) if is_active => (rate, Some(pace::end(now, cells_left, rate))),
+        (None, Some(_) | None) => (0.0, None),
+    };
     Ok(ReencryptionStatus {
         state,
         key_version: Some(cursor.target),
-        cells_total: cursor.cells_total.unwrap_or(0),
+        cells_total,
         cells_done: cursor.cells_done,
         cells_unreadable: unreadable,
-        cells_per_second: cursor.cells_done as f64 * 1e6 / elapsed_us as f64,
+        cells_per_second,
+        estimated_end_time,
         start_time: Some(cursor.start_time),
         end_time: cursor.end_time,
     })

@@ -137,6 +137,7 @@ impl Batch<'_> {
         match self.organization.commit(guarded(self.ring, steps)).await {
             Ok(()) => {
                 self.deployment.reached(FailPoint::BatchDone);
+                self.organization.pace().note(self.deployment.now(), moved.cells_done);
                 Ok(())
             }
             // A cell that was to be set aside is another one by now, or this walk isn't where it was: look again.

@@ -29,6 +29,9 @@ pub(super) async fn run(arguments: &ServeArguments) -> Result<(), Failure> {
     if let Some(address) = running.plaintext_address() {
         message.push_str(&format!("and on {address} without TLS, for health checks\n"));
     }
+    if let Some(address) = running.metrics_address() {
+        message.push_str(&format!("metrics are at http://{address}/metrics\n"));
+    }
     super::say(&message);
     super::wait(running).await
 }

@@ -72,11 +72,22 @@ impl Check<'_> {
         let address = section.address.and_then(|text| self.address("listen.address", &text)).unwrap_or(DEFAULT_ADDRESS);
         let plaintext_address =
             section.plaintext_address.and_then(|text| self.address("listen.plaintext_address", &text));
-        if plaintext_address == Some(address) && address.port() != 0 {
-            self.faults
-                .add("listen.plaintext_address", format!("{address} is listen.address already; take another port"));
+        let metrics_address = section.metrics_address.and_then(|text| self.address("listen.metrics_address", &text));
+        for (setting, other) in
+            [("listen.plaintext_address", plaintext_address), ("listen.metrics_address", metrics_address)]
+        {
+            if other == Some(address) && address.port() != 0 {
+                self.faults.add(setting, format!("{address} is listen.address already; take another port"));
+            }
         }
-        Listen { address, plaintext_address }
+        if let Some(address) = metrics_address
+            && plaintext_address == metrics_address
+            && address.port() != 0
+        {
+            let problem = format!("{address} is listen.plaintext_address already; take another port");
+            self.faults.add("listen.metrics_address", problem);
+        }
+        Listen { address, plaintext_address, metrics_address }
     }
 
     fn address(&mut self, setting: &str, text: &str) -> Option<SocketAddr> {

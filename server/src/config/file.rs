@@ -92,6 +92,9 @@ section! {
 
         /// A second listener without TLS, for probes. It answers grpc.health.v1.Health, and everything else with HTTPS_REQUIRED.
         plaintext_address: Text, "IP:port", Nothing(r#""127.0.0.1:7080""#), AtStart;
+
+        /// Where metrics are scraped, at /metrics, without TLS and by anybody: they name organizations and tell when their keys are due.
+        metrics_address: Text, "IP:port", Nothing(r#""127.0.0.1:7081""#), AtStart;
     }
 }
 

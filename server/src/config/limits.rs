@@ -139,7 +139,11 @@ limits! {
     /// Cells that a re-encryption rewrites in one transaction. Writes of others wait for no more than one.
     reencryption_batch_cells: 256 within 1 to 10_000, "cells";
 
-    /// How long a re-encryption rests after each transaction, to leave the disk to others.
+    /// How much of the time a re-encryption works; the rest of it is left to others. At 100 it takes all that they leave.
+    /// Half of it: calls beside it take hardly longer, and it is done in twice the time that it would take.
+    reencryption_share_percent: 50 within 1 to 100, "percent";
+
+    /// How long a re-encryption rests after each transaction at least, whatever its share.
     reencryption_pause_ms: 0 within 0 to 60_000, "milliseconds";
 
     /// Organizations' databases open at once. Of more, those that were not used for the longest time are closed until they are needed.
@@ -228,6 +232,13 @@ impl Limits {
         Duration::from_millis(self.reencryption_pause_ms.into())
     }
 
+    /// How long a re-encryption rests after work that took this long; see [`Limits::reencryption_share_percent`].
+    #[must_use]
+    pub fn reencryption_rest(&self, worked: Duration) -> Duration {
+        let share = f64::from(self.reencryption_share_percent.clamp(1, 100));
+        worked.mul_f64((100.0 - share) / share).max(self.reencryption_pause())
+    }
+
     /// See [`Limits::database_idle_max_seconds`].
     #[must_use]
     pub fn database_idle_max(&self) -> Duration {
@@ -274,6 +285,17 @@ fn check_pairs(limits: &Limits, faults: &mut Faults) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_re_encryption_rests_as_its_share_says() {
+        let worked = Duration::from_millis(12);
+        let rest = |share, pause_ms| {
+            let limits =
+                Limits { reencryption_share_percent: share, reencryption_pause_ms: pause_ms, ..Limits::default() };
+            limits.reencryption_rest(worked).as_millis()
+        };
+        assert_eq!((rest(50, 0), rest(25, 0), rest(100, 0), rest(50, 40)), (12, 36, 0, 40));
+    }
 
     #[test]
     fn every_default_is_within_its_range() {

@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn every_default_shown_in_a_comment_is_the_default() {
-        let without_default = ["# plaintext_address", "# client_crl"];
+        let without_default = ["# plaintext_address", "# metrics_address", "# client_crl"];
         let uncommented: String = with_admin()
             .lines()
             .filter(|line| !without_default.iter().any(|setting| line.starts_with(setting)))

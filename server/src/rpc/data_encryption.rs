@@ -416,6 +416,7 @@ fn reencryption(status: &ReencryptionStatus) -> Reencryption {
         cells_done: count(status.cells_done),
         cells_unreadable: count(status.cells_unreadable),
         cells_per_second: status.cells_per_second,
+        estimated_end_time: status.estimated_end_time.map(timestamp_to_proto),
         start_time: status.start_time.map(timestamp_to_proto),
         end_time: status.end_time.map(timestamp_to_proto),
         key_version: status.key_version.map(|version| version.get()).unwrap_or_default(),

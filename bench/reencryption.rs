@@ -1,0 +1,169 @@
+//! What a re-encryption costs those who work beside it: Get and Update with and without one, in one run; and how fast it goes.
+//!
+//! `FIELDSEAL_BENCH_RECORDS` says how many records the organization has (20,000 unless it is said). The figures to go by are the ratios:
+//! client and server share the processors here.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use fieldseal_client::{Client, RetryPolicy, v1, v1::reencryption::State};
+use fieldseal_server::{
+    app::App,
+    development::{Development, Person},
+};
+use tokio::task::JoinSet;
+
+const ORGANIZATION: &str = "organizations/default";
+/// Callers that fill the organization, all at once.
+const FILLERS: usize = 64;
+/// Callers that are measured: as many of each kind, one call at a time each.
+const CALLERS: usize = 4;
+/// How long calls are measured without a re-encryption.
+const QUIET: Duration = Duration::from_secs(5);
+
+/// How long calls took.
+#[derive(Default)]
+struct Times {
+    get: Vec<Duration>,
+    update: Vec<Duration>,
+}
+
+fn percentile(times: &mut [Duration], percent: usize) -> Duration {
+    times.sort_unstable();
+    times.get(times.len().saturating_sub(1) * percent / 100).copied().unwrap_or_default()
+}
+
+fn mailbox(number: usize) -> v1::Mailbox {
+    v1::Mailbox {
+        display_name: Some(format!("Mailbox {number}")),
+        password: Some(format!("password of mailbox {number}")),
+        ..v1::Mailbox::default()
+    }
+}
+
+async fn fill(client: &Client, records: usize) -> Vec<String> {
+    let mut filling = JoinSet::new();
+    for filler in 0..FILLERS {
+        let client = client.clone();
+        filling.spawn(async move {
+            let mut names = Vec::new();
+            for number in (filler..records).step_by(FILLERS) {
+                let created = client.mailboxes().create(ORGANIZATION, mailbox(number), None).await;
+                names.push(created.expect("the organization can be filled").name);
+            }
+            names
+        });
+    }
+    filling.join_all().await.concat()
+}
+
+/// Calls until told to stop: how long each took.
+async fn call(client: &Client, names: &Arc<Vec<String>>, stop: &Arc<AtomicBool>) -> Times {
+    let mut callers = JoinSet::new();
+    for caller in 0..CALLERS {
+        let (client, names, stop) = (client.clone(), Arc::clone(names), Arc::clone(stop));
+        callers.spawn(async move {
+            let mut times = Times::default();
+            // All over the organization.
+            let mut turn = caller * 7_919;
+            while !stop.load(Ordering::Relaxed) {
+                turn += 104_729;
+                let Some(name) = names.get(turn % names.len()) else { break };
+                let begun = Instant::now();
+                client.mailboxes().get(name.as_str()).await.expect("a record is there");
+                times.get.push(begun.elapsed());
+                let update = v1::Mailbox { name: name.clone(), ..mailbox(turn) };
+                let begun = Instant::now();
+                client.mailboxes().update(update, ["password"]).await.expect("a record can be written");
+                times.update.push(begun.elapsed());
+            }
+            times
+        });
+    }
+    let mut all = Times::default();
+    for times in callers.join_all().await {
+        all.get.extend(times.get);
+        all.update.extend(times.update);
+    }
+    all
+}
+
+async fn quiet(client: &Client, names: &Arc<Vec<String>>) -> Times {
+    let stop = Arc::new(AtomicBool::new(false));
+    let ending = Arc::clone(&stop);
+    tokio::spawn(async move {
+        let mut tick = tokio::time::interval(QUIET);
+        tick.tick().await;
+        tick.tick().await;
+        ending.store(true, Ordering::Relaxed);
+    });
+    call(client, names, &stop).await
+}
+
+/// Changes the key, and waits for the end: the last state.
+async fn change(client: &Client, text: &str) -> v1::Reencryption {
+    client.change_key(ORGANIZATION, &text.to_owned().into()).await.expect("the key can be changed");
+    let mut watch = client.watch_reencryption(ORGANIZATION).await.expect("it can be followed");
+    let mut last = None;
+    while let Some(state) = watch.next().await.expect("it can be followed to its end") {
+        last = Some(state);
+    }
+    let last = last.expect("there is a re-encryption");
+    assert_eq!(last.state(), State::Done);
+    last
+}
+
+fn show(what: &str, without: &mut [Duration], with: &mut [Duration]) {
+    for percent in [50, 99] {
+        let (one, other) = (percentile(without, percent), percentile(with, percent));
+        let ratio = other.as_secs_f64() / one.as_secs_f64();
+        println!("{what:<7} p{percent}  without {one:>10.1?}  with {other:>10.1?}  ratio {ratio:.2}");
+    }
+}
+
+#[tokio::main]
+async fn main() {
+    let records = std::env::var("FIELDSEAL_BENCH_RECORDS").ok().and_then(|text| text.parse().ok()).unwrap_or(20_000);
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let development = Development::prepare(&folder.path().join("dev")).expect("a deployment can be prepared");
+    let mut config = development.config().expect("its configuration reads");
+    config.listen.address = "127.0.0.1:0".parse().expect("an address");
+    config.limits.key_changes_per_hour = 0;
+    let running = App::start(config).await.expect("the server starts");
+    running.ensure_organization("default").await.expect("an organization can be made");
+    let client = Client::builder(format!("https://{}", running.address()))
+        .ca_file(development.ca())
+        .identity_files(development.certificate(Person::Admin), development.key(Person::Admin))
+        .retry(RetryPolicy::never())
+        .connect_lazy()
+        .expect("a client can be made");
+
+    let begun = Instant::now();
+    let names = Arc::new(fill(&client, records).await);
+    println!("{records} records, filled in {:.0?}", begun.elapsed());
+
+    let alone = change(&client, "the key, number 2!").await;
+    println!("alone: {} cells, {:.0} a second", alone.cells_done, alone.cells_per_second);
+
+    let mut without = quiet(&client, &names).await;
+    let stop = Arc::new(AtomicBool::new(false));
+    let changing = {
+        let (client, stop) = (client.clone(), Arc::clone(&stop));
+        tokio::spawn(async move {
+            let last = change(&client, "the key, number 3!").await;
+            stop.store(true, Ordering::Relaxed);
+            last
+        })
+    };
+    let mut with = call(&client, &names, &stop).await;
+    let beside = changing.await.expect("the change ends");
+    println!("beside {CALLERS} callers: {} cells, {:.0} a second", beside.cells_done, beside.cells_per_second);
+    println!("calls: {} without, {} with", without.get.len() * 2, with.get.len() * 2);
+    show("Get", &mut without.get, &mut with.get);
+    show("Update", &mut without.update, &mut with.update);
+}

@@ -1,0 +1,99 @@
+//! Metrics, in the text format of OpenMetrics, for whoever scrapes `listen.metrics_address`.
+//!
+//! They are made at each scrape of what is known in memory; no database is opened for them. They name organizations and nothing secret.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use axum::{
+    Router,
+    http::header::CONTENT_TYPE,
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use fieldseal_core::deployment::Deployment;
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text::encode},
+    metrics::{family::Family, gauge::Gauge},
+    registry::{Registry, Unit},
+};
+use tokio::net::TcpListener;
+
+use crate::{
+    drain::Drain,
+    due::due_time,
+    listener::{BindError, bind},
+};
+
+/// The media type of the text format.
+const TEXT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Where metrics are scraped.
+pub(crate) struct Metrics {
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+impl Metrics {
+    /// Takes the address; port 0 takes any that is free.
+    pub(crate) async fn bind(address: SocketAddr) -> Result<Self, BindError> {
+        let (listener, address) = bind(address).await?;
+        Ok(Metrics { listener, address })
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Answers scrapes until the server drains.
+    pub(crate) async fn serve(self, deployment: Arc<Deployment>, drain: Drain) {
+        let scrape = move || {
+            let text = text(&deployment);
+            async move { answer(text) }
+        };
+        let routes = Router::new().route("/metrics", get(scrape));
+        let ended = async move { drain.begun().await };
+        if let Err(error) = axum::serve(self.listener, routes).with_graceful_shutdown(ended).await {
+            tracing::error!(%error, "metrics are not served any more");
+        }
+    }
+}
+
+fn answer(text: Result<String, std::fmt::Error>) -> Response {
+    match text {
+        Ok(text) => ([(CONTENT_TYPE, TEXT)], text).into_response(),
+        Err(_) => axum::http::StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfOrganization {
+    organization: String,
+}
+
+fn text(deployment: &Deployment) -> Result<String, std::fmt::Error> {
+    let active = Family::<OfOrganization, Gauge>::default();
+    let due = Family::<OfOrganization, Gauge>::default();
+    let due_time_seconds = Family::<OfOrganization, Gauge>::default();
+    let now = deployment.now();
+    for organization in deployment.organizations() {
+        let labels = OfOrganization { organization: organization.name.clone() };
+        let Some(facts) = organization.key_facts() else { continue };
+        active.get_or_create(&labels).set(facts.is_active.into());
+        if let Some((_, time)) = due_time(deployment, &organization) {
+            due.get_or_create(&labels).set((time <= now).into());
+            due_time_seconds.get_or_create(&labels).set(time.unix_micros().div_euclid(1_000_000));
+        }
+    }
+    let mut registry = Registry::with_prefix("fieldseal");
+    registry.register("encryption_active", "Whether the organization's encryption key is present", active);
+    registry.register("key_change_due", "Whether the organization's encryption key should have been changed", due);
+    registry.register_with_unit(
+        "key_change_due_time",
+        "By when the organization's encryption key should be changed, in Unix time",
+        Unit::Seconds,
+        due_time_seconds,
+    );
+    let mut text = String::new();
+    encode(&mut text, &registry)?;
+    Ok(text)
+}
