@@ -137,7 +137,7 @@ limits! {
     page_size_max: 1_000 within 1 to 1_000, "records";
 
     /// Cells that a re-encryption rewrites in one transaction. Writes of others wait for no more than one.
-    reencryption_batch_cells: 256 within 1 to 10_000, "cells";
+    reencryption_batch_cells: 128 within 1 to 10_000, "cells";
 
     /// How much of the time a re-encryption works; the rest of it is left to others. At 100 it takes all that they leave.
     /// Half of it: calls beside it take hardly longer, and it is done in twice the time that it would take.
