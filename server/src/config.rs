@@ -444,7 +444,7 @@ mod tests {
         after.listen = Listen {
             address: ([127, 0, 0, 1], 1).into(),
             plaintext_address: Some(DEFAULT_ADDRESS),
-            metrics_address: None,
+            metrics_address: Some(([127, 0, 0, 1], 2).into()),
         };
         after.root_key.files = vec!["other.key".into()];
         after.log.format = LogFormat::Json;
