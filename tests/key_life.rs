@@ -7,7 +7,7 @@ use std::{
 };
 
 use fieldseal_client::{
-    Client, Error, ErrorReason, ExposeSecret, KeyOperation, ListOptions, SecretString,
+    Client, Error, ErrorReason, ExposeSecret, KeyOperation, ListOptions, SecretString, WriteOptions,
     v1::{self, reencryption::State},
 };
 use fieldseal_core::deployment::ConfigurationError;
@@ -393,6 +393,36 @@ async fn after_a_change_every_cell_is_sealed_anew_and_nothing_of_the_old_key_is_
     let inside = Inside::organization(&folder);
     assert_eq!((inside.cell_versions(), inside.data_key_versions()), (vec![2; 5], vec![2]));
     assert_eq!(Inside::configuration(&folder).key_texts().len(), 1);
+}
+
+#[tokio::test]
+async fn a_change_moves_nothing_that_a_caller_sees() {
+    let server = Server::start().await;
+    let (admin, writer) = (server.client(Person::Admin), server.client(Person::Writer));
+    fill_every_encrypted_attribute(&writer).await;
+    let request = || WriteOptions::request_id("3f0e1c52-6c1b-4d0e-9d3a-0a4d6a6f0b11");
+    let made = writer.mailboxes().create_with(DEFAULT, mailbox("once"), None, request()).await.unwrap();
+    let trail = |server: &Server| Inside::organization(server.folder()).trail().len();
+    let before = (everything(&writer).await, trail(&server));
+    admin.change_key(DEFAULT, &text("a new key, number 2")).await.unwrap();
+    assert_eq!(settled(&admin).await.state(), State::Done);
+    // The change and its end are in the trail, and nothing of any record.
+    assert_eq!((everything(&writer).await, trail(&server)), (before.0, before.1 + 2));
+    // A repetition is recognised all the same.
+    let again = writer.mailboxes().create_with(DEFAULT, mailbox("once"), None, request()).await.unwrap();
+    assert_eq!(again, made);
+}
+
+/// Every record, with its etag and its times.
+async fn everything(
+    reader: &Client,
+) -> (Vec<v1::Mailbox>, Vec<v1::EmailServerProfile>, Vec<v1::Queue>, Vec<v1::UserSettings>) {
+    (
+        reader.mailboxes().list(DEFAULT, ListOptions::default()).await.unwrap().records,
+        reader.email_server_profiles().list(DEFAULT, ListOptions::default()).await.unwrap().records,
+        reader.queues().list(DEFAULT, ListOptions::default()).await.unwrap().records,
+        reader.user_settings().list(DEFAULT, ListOptions::default()).await.unwrap().records,
+    )
 }
 
 #[tokio::test]

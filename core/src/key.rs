@@ -55,21 +55,23 @@ pub struct KeyWork {
     at_work: AtWork,
 }
 
-/// Says that an organization's keys are worked on, as long as it is there.
-struct AtWork {
+/// Says that an organization's keys are worked on, as long as it is there. Whoever waits until nobody is in the way waits for all of them.
+pub struct AtWork {
     organization: Arc<Organization>,
 }
 
 impl AtWork {
-    fn begin(organization: Arc<Organization>) -> AtWork {
-        organization.set_at_work(true);
+    /// Says so from now on.
+    #[must_use]
+    pub fn begin(organization: Arc<Organization>) -> AtWork {
+        organization.begin_work();
         AtWork { organization }
     }
 }
 
 impl Drop for AtWork {
     fn drop(&mut self) {
-        self.organization.set_at_work(false);
+        self.organization.end_work();
     }
 }
 

@@ -13,7 +13,7 @@ pub mod seen;
 
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError, RwLock,
-    atomic::{AtomicBool, Ordering},
+    atomic::{AtomicUsize, Ordering},
 };
 
 use crate::{
@@ -44,7 +44,8 @@ pub struct Organization {
     keys: RwLock<Option<Keys>>,
     /// What is public of the keys that were known last; stays when they are forgotten.
     facts: RwLock<Option<KeyFacts>>,
-    at_work: AtomicBool,
+    /// How many are.
+    at_work: AtomicUsize,
     pace: Mutex<Pace>,
 }
 
@@ -90,7 +91,7 @@ impl Organization {
             store,
             keys: RwLock::new(None),
             facts: RwLock::new(None),
-            at_work: AtomicBool::new(false),
+            at_work: AtomicUsize::new(0),
             pace: Mutex::default(),
         }
     }
@@ -104,11 +105,15 @@ impl Organization {
     /// Whether somebody in this process works on its keys, and would be in the way of whoever wants to.
     #[must_use]
     pub fn is_at_work(&self) -> bool {
-        self.at_work.load(Ordering::Acquire)
+        self.at_work.load(Ordering::Acquire) > 0
     }
 
-    pub(crate) fn set_at_work(&self, at_work: bool) {
-        self.at_work.store(at_work, Ordering::Release);
+    pub(crate) fn begin_work(&self) {
+        self.at_work.fetch_add(1, Ordering::AcqRel);
+    }
+
+    pub(crate) fn end_work(&self) {
+        self.at_work.fetch_sub(1, Ordering::AcqRel);
     }
 
     /// How fast its re-encryption goes.
@@ -290,10 +295,10 @@ mod tests {
         let organization = Organization::new(id, "test".to_owned(), time, Arc::new(Unreachable));
         assert!(organization.keys().is_none());
         organization.set_keys(Keys::Damaged);
-        organization.set_at_work(true);
+        organization.begin_work();
         organization.forget_keys();
         assert!(organization.keys().is_some());
-        organization.set_at_work(false);
+        organization.end_work();
         organization.forget_keys();
         assert!(organization.keys().is_none());
     }

@@ -16,7 +16,7 @@ use fieldseal_core::{
     id::OrganizationId,
     identity::Caller,
     key::{
-        CurrentKey, KeyError, KeyWork,
+        AtWork, CurrentKey, KeyError, KeyWork,
         abandon::{Abandonment, abandon},
         change::change,
         reencrypt::is_under_way,
@@ -99,8 +99,14 @@ impl OneAtATime {
         let stack = self.stack(setting.organization.id);
         let (sender, receiver) = oneshot::channel();
         // A stack is cloned for each call and dropped with it: an instance that is readied and kept holds the permit for ever.
-        let work = stack.oneshot(Command { setting, outcome: sender }).in_current_span();
-        let task = self.drain.tasks().spawn(work);
+        // Said for as long as the permit is held: whoever sees that nobody is at work is let in.
+        let at_work = AtWork::begin(Arc::clone(&setting.organization));
+        let work = async move {
+            let outcome = stack.oneshot(Command { setting, outcome: sender }).await;
+            drop(at_work);
+            outcome
+        };
+        let task = self.drain.tasks().spawn(work.in_current_span());
         match receiver.await {
             Ok(outcome) => Ok(outcome),
             // The task is over, and with it permit and lock: whoever has this answer and calls again finds nobody in the way.

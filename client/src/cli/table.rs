@@ -75,7 +75,12 @@ pub(super) fn text(name: &str, value: &Value) -> String {
         }
         Value::String(text) => text.clone(),
         Value::Number(number) if number.is_f64() => format!("{:.1}", number.as_f64().unwrap_or_default()),
-        Value::Number(_) | Value::Array(_) | Value::Object(_) => value.to_string(),
+        Value::Array(items) => items.iter().map(|item| text(name, item)).collect::<Vec<_>>().join("\n"),
+        Value::Object(inner) => {
+            let of_field = |(name, value): (&String, &Value)| format!("{name} {}", text(name, value));
+            inner.iter().map(of_field).collect::<Vec<_>>().join(", ")
+        }
+        Value::Number(_) => value.to_string(),
     }
 }
 
@@ -188,6 +193,8 @@ mod tests {
         let answer = json!({
             "is_active": true, "fingerprint": "", "key_change_time": "2026-01-31T12:00:00.123Z",
             "reencryption": {"state": "STATE_DONE_WITH_UNREADABLE_CELLS", "cells_total": "5", "cells_per_second": 708.1767},
+            "cell_counts": [{"entity": "Mailbox", "cells": "3"}, {"entity": "Queue", "cells": "2"}],
+            "unreadable_cells": [],
         });
         let fields: Vec<String> = flat(&answer).into_iter().map(|(name, value)| format!("{name}={value}")).collect();
         assert_eq!(
@@ -197,7 +204,8 @@ mod tests {
                 "key_change_time=2026-01-31 12:00:00 UTC",
                 "reencryption.state=done with unreadable cells",
                 "reencryption.cells_total=5",
-                "reencryption.cells_per_second=708.2"
+                "reencryption.cells_per_second=708.2",
+                "cell_counts=entity Mailbox, cells 3\nentity Queue, cells 2"
             ]
         );
         assert_eq!(time("yesterday"), "yesterday");
