@@ -5,8 +5,7 @@
 
 use std::{
     collections::HashMap,
-    fs::{self, File, TryLockError},
-    io,
+    fs, io,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::Instant,
@@ -21,7 +20,7 @@ use uuid::Uuid;
 
 use super::{
     CREATING_SUFFIX, DataFolder, SqliteOptions, SqliteStore, blocking,
-    folder::{make_private, open_lock},
+    folder::{LockedFile, make_private},
     on_demand::{OnDemandStore, OpenDatabases, OpenLimits},
     prepared::PreparedSqlite,
 };
@@ -153,25 +152,14 @@ impl OrganizationDatabases for SqliteDatabases {
     fn try_lock(&self, id: OrganizationId) -> Pending<'_, Result<Option<Box<dyn OrganizationLock>>, Unavailable>> {
         let path = self.path(id, LOCK);
         Box::pin(async move {
-            let locked = blocking(move || {
-                let file = open_lock(&path)?;
-                match file.try_lock() {
-                    Ok(()) => Ok(Some(Box::new(FileLock { _file: file }) as Box<dyn OrganizationLock>)),
-                    Err(TryLockError::WouldBlock) => Ok(None),
-                    Err(TryLockError::Error(error)) => Err(error),
-                }
-            });
-            locked.await.map_err(Unavailable)?.map_err(|error: io::Error| Unavailable(Cause(error.into())))
+            let locked = blocking(move || LockedFile::try_lock(&path)).await.map_err(Unavailable)?;
+            let lock = locked.map_err(|error| Unavailable(Cause(error.into())))?;
+            Ok(lock.map(|lock| Box::new(lock) as Box<dyn OrganizationLock>))
         })
     }
 }
 
-/// A lock that the operating system gives back when the file is closed, however this process ends.
-struct FileLock {
-    _file: File,
-}
-
-impl OrganizationLock for FileLock {}
+impl OrganizationLock for LockedFile {}
 
 const DATABASE: &str = "db";
 const LOCK: &str = "lock";

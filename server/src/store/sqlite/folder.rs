@@ -14,7 +14,7 @@ use std::{
 pub(crate) struct DataFolder {
     path: PathBuf,
     // The operating system gives the lock back when the file is closed, however this process ends.
-    _lock: File,
+    _lock: LockedFile,
 }
 
 /// Why a folder can't be used.
@@ -69,11 +69,9 @@ impl DataFolder {
         if mode & 0o077 != 0 {
             return Err(DataFolderError::OpenToOthers { path: path.clone(), mode });
         }
-        let lock = open_lock(&path.join("lock")).map_err(failed)?;
-        match lock.try_lock() {
-            Ok(()) => Ok(DataFolder { path: path.clone(), _lock: lock }),
-            Err(TryLockError::WouldBlock) => Err(DataFolderError::InUse { path: path.clone() }),
-            Err(TryLockError::Error(source)) => Err(failed(source)),
+        match LockedFile::try_lock(&path.join("lock")).map_err(failed)? {
+            Some(lock) => Ok(DataFolder { path: path.clone(), _lock: lock }),
+            None => Err(DataFolderError::InUse { path: path.clone() }),
         }
     }
 
@@ -95,7 +93,44 @@ pub(super) fn make_private(path: &Path) -> io::Result<()> {
     if fs::exists(path)? { Ok(()) } else { DirBuilder::new().recursive(true).mode(0o700).create(path) }
 }
 
-/// Opens a file that is there to be locked; it is never written to, and never removed, since a lock on a removed file keeps nobody out.
-pub(super) fn open_lock(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
+/// A file that this process has locked, alone of all. The operating system gives the lock back however the process ends.
+///
+/// The file is never written to, and never removed, since a lock on a removed file keeps nobody out.
+#[derive(Debug)]
+pub(super) struct LockedFile(File);
+
+impl LockedFile {
+    /// Locks the file of this name, made if there is none. `None` if somebody else has it. Blocks, but for no lock.
+    pub(super) fn try_lock(path: &Path) -> io::Result<Option<Self>> {
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(LockedFile(file))),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+}
+
+impl Drop for LockedFile {
+    fn drop(&mut self) {
+        // Closing alone leaves the lock with a child that was just forked, until it runs its program. If this fails, closing does it then.
+        let _at_the_latest_when_closed = self.0.unlock();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_is_given_back_even_if_a_child_still_has_the_file_open() {
+        let temporary = tempfile::TempDir::new().unwrap();
+        let path = temporary.path().join("lock");
+        let lock = LockedFile::try_lock(&path).unwrap().unwrap();
+        // What a child has between fork and exec: the same open file.
+        let _inherited = lock.0.try_clone().unwrap();
+        assert!(LockedFile::try_lock(&path).unwrap().is_none());
+        drop(lock);
+        assert!(LockedFile::try_lock(&path).unwrap().is_some());
+    }
 }
