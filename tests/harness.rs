@@ -4,6 +4,7 @@ pub mod inside;
 pub mod process;
 pub mod proxy;
 pub mod raw;
+pub mod tokens;
 
 use std::{
     path::{Path, PathBuf},
@@ -130,6 +131,11 @@ impl Server {
         let folder = self.stop().await;
         between(&folder.path());
         Self::start_in(folder, change).await
+    }
+
+    /// What is served, for whoever works in the server's own process.
+    pub fn deployment(&self) -> &std::sync::Arc<fieldseal_core::deployment::Deployment> {
+        self.running.as_ref().unwrap().deployment()
     }
 
     pub fn folder(&self) -> &Folder {

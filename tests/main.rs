@@ -37,4 +37,6 @@ mod rules;
 mod secrets;
 mod story;
 mod terminal;
+mod tokens;
+mod trail;
 mod transport;

@@ -5,7 +5,7 @@ use std::{fmt::Write as _, path::Path};
 use fieldseal_client::{Client, Code, Error, ErrorReason, ListOptions, SecretString};
 use fieldseal_core::{
     identity::Identity,
-    policy::{Binding, KeyPrivilege, Role, Scope},
+    policy::{Binding, Grant, Privilege, Role, Scope},
 };
 use fieldseal_server::{config::Config, development::Person};
 use tonic::Status;
@@ -66,10 +66,10 @@ async fn every_role_may_call_what_the_snapshot_says_and_nothing_else() {
 }
 
 /// In place of what the development configuration gives this person.
-fn bind(config: &mut Config, person: Person, role: Role, scope: Scope) {
+fn bind(config: &mut Config, person: Person, role: impl Into<Grant>, scope: Scope) {
     let identity = Identity::CommonName(person.name().to_owned());
     config.bindings.retain(|binding| binding.identity != identity);
-    config.bindings.push(Binding { identity, role, scope });
+    config.bindings.push(Binding { identity, role: role.into(), scope });
 }
 
 fn only_contoso() -> Scope {
@@ -157,9 +157,9 @@ async fn an_administrator_of_one_organization_creates_none_and_holds_no_other_ke
 #[tokio::test]
 async fn a_key_privilege_granted_alone_is_no_other() {
     let server = Server::start_with(|config| {
-        bind(config, Person::Writer, Role::Key(KeyPrivilege::Read), Scope::All);
-        bind(config, Person::Reader, Role::Key(KeyPrivilege::Change), Scope::All);
-        bind(config, Person::Connector, Role::Key(KeyPrivilege::Restore), Scope::All);
+        bind(config, Person::Writer, Privilege::ReadEncryptionKey, Scope::All);
+        bind(config, Person::Reader, Privilege::ChangeEncryptionKey, Scope::All);
+        bind(config, Person::Connector, Privilege::RestoreEncryptionKey, Scope::All);
     })
     .await;
     let text = SecretString::from("a new key, number 1");

@@ -132,8 +132,12 @@ fn edit(development: &Development, from: &str, to: &str) {
 }
 
 fn only_trust_taken(reloaded: &Reloaded) {
-    let expected =
-        Reloaded { configuration: Outcome::Unchanged, certificate: Outcome::Unchanged, trust: Outcome::Taken };
+    let expected = Reloaded {
+        configuration: Outcome::Unchanged,
+        certificate: Outcome::Unchanged,
+        trust: Outcome::Taken,
+        token_issuers: Outcome::Unchanged,
+    };
     assert_eq!(*reloaded, expected);
 }
 
@@ -175,8 +179,12 @@ async fn a_renewed_server_certificate_is_shown_to_new_connections_and_old_ones_g
     }
     // Makes what is missing anew, under the same CA.
     server.folder().development();
-    let expected =
-        Reloaded { configuration: Outcome::Unchanged, certificate: Outcome::Taken, trust: Outcome::Unchanged };
+    let expected = Reloaded {
+        configuration: Outcome::Unchanged,
+        certificate: Outcome::Taken,
+        trust: Outcome::Unchanged,
+        token_issuers: Outcome::Unchanged,
+    };
     assert_eq!(server.reload().await, expected);
 
     let another = person(&server, Person::Reader);
@@ -392,8 +400,12 @@ async fn files_that_can_not_be_used_leave_in_force_what_there_was() {
         not_let_in(call(&revoked.channel()).await);
         fs::write(tls.join(file), before).unwrap();
     }
-    let unchanged =
-        Reloaded { configuration: Outcome::Unchanged, certificate: Outcome::Unchanged, trust: Outcome::Unchanged };
+    let unchanged = Reloaded {
+        configuration: Outcome::Unchanged,
+        certificate: Outcome::Unchanged,
+        trust: Outcome::Unchanged,
+        token_issuers: Outcome::Unchanged,
+    };
     assert_eq!(server.reload().await, unchanged);
     call(&old).await.unwrap();
 }
@@ -410,7 +422,12 @@ async fn a_list_can_be_configured_while_the_server_runs_and_a_mount_swaps_its_li
     call(&revoked.channel()).await.unwrap();
 
     edit(&development, "# client_crl = \"crl.pem\"", "client_crl = \"mounted/crl.pem\"");
-    let taken = Reloaded { configuration: Outcome::Taken, certificate: Outcome::Unchanged, trust: Outcome::Taken };
+    let taken = Reloaded {
+        configuration: Outcome::Taken,
+        certificate: Outcome::Unchanged,
+        trust: Outcome::Taken,
+        token_issuers: Outcome::Unchanged,
+    };
     assert_eq!(server.reload().await, taken);
     call(&revoked.channel()).await.unwrap();
 

@@ -88,7 +88,6 @@ async fn a_header_makes_nobody_somebody() {
         ("x-forwarded-proto", "https"),
         ("x-forwarded-user", "admin"),
         ("forwarded", "for=127.0.0.1;proto=https"),
-        ("authorization", "Bearer admin"),
     ];
     let message = v1::IsDataEncryptionActiveRequest { organization: DEFAULT.to_owned() }.encode_to_vec();
     let identity_required = is(Code::Unauthenticated, "IDENTITY_REQUIRED");

@@ -10,10 +10,12 @@ use std::{
 };
 
 use http::uri::Scheme;
-use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
+use secrecy::SecretString;
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 use zeroize::Zeroizing;
 
 use crate::{
+    bearer::Bearer,
     client::Client,
     error::{CallError, Error},
     method::Repetition,
@@ -65,6 +67,12 @@ pub enum SetupError {
         /// The label looked for.
         label: &'static str,
     },
+    /// A token was given for a connection without TLS, which anybody on the way could take it from.
+    #[error("a bearer token isn't sent without TLS: use https://")]
+    TokenOverPlaintext,
+    /// The token has something in it that no header can carry.
+    #[error("the bearer token has a character that no token has")]
+    TokenMalformed,
     /// Certificates, key and name don't make a TLS configuration.
     #[error("the certificates, the key or the server's name can't be used")]
     Tls {
@@ -78,6 +86,7 @@ pub struct ClientBuilder {
     endpoint: String,
     ca: Option<Pem>,
     identity: Option<(Pem, Pem)>,
+    bearer: Option<Bearer>,
     domain_name: Option<String>,
     is_plaintext: bool,
     connect_timeout: Duration,
@@ -92,6 +101,7 @@ impl ClientBuilder {
             endpoint,
             ca: None,
             identity: None,
+            bearer: None,
             domain_name: None,
             is_plaintext: false,
             connect_timeout: CONNECT_TIMEOUT_DEFAULT,
@@ -130,6 +140,20 @@ impl ClientBuilder {
             Pem::file("client certificate file", certificate.as_ref()),
             Pem::file("client key file", key.as_ref()),
         ));
+        self
+    }
+
+    /// A bearer token (JWT) to be sent with each call, without a certificate or with the one that it is bound to. Over TLS only.
+    #[must_use]
+    pub fn bearer_token(mut self, token: SecretString) -> Self {
+        self.bearer = Some(Bearer::Token(token));
+        self
+    }
+
+    /// As [`bearer_token`](Self::bearer_token), from a file that is read for each call: whoever keeps it exchanges the token in time.
+    #[must_use]
+    pub fn bearer_token_file(mut self, token: impl AsRef<Path>) -> Self {
+        self.bearer = Some(Bearer::File(token.as_ref().to_owned()));
         self
     }
 
@@ -185,7 +209,7 @@ impl ClientBuilder {
     pub async fn connect(self) -> Result<Client, Error> {
         let endpoint = self.endpoint()?;
         let channel = endpoint.connect().await.map_err(|error| CallError::not_connected(Repetition::Read, error))?;
-        Ok(Client::new(channel, self.timeout, self.retry, self.message_size_max_bytes))
+        Ok(self.client(channel))
     }
 
     /// Makes a client that connects with its first call. To be called within a tokio runtime.
@@ -194,7 +218,11 @@ impl ClientBuilder {
     /// If something is wrong on this side. Whether there is a server isn't looked at.
     pub fn connect_lazy(self) -> Result<Client, SetupError> {
         let channel = self.endpoint()?.connect_lazy();
-        Ok(Client::new(channel, self.timeout, self.retry, self.message_size_max_bytes))
+        Ok(self.client(channel))
+    }
+
+    fn client(self, channel: Channel) -> Client {
+        Client::new(channel, self.bearer, self.timeout, self.retry, self.message_size_max_bytes)
     }
 
     fn endpoint(&self) -> Result<Endpoint, SetupError> {
@@ -214,6 +242,7 @@ impl ClientBuilder {
         };
         match (is_https, self.is_plaintext) {
             (true, false) => endpoint.tls_config(self.tls()?).map_err(|source| SetupError::Tls { source }),
+            (false, true) if self.bearer.is_some() => Err(SetupError::TokenOverPlaintext),
             (false, true) => Ok(endpoint),
             (false, false) => Err(SetupError::PlaintextNotAllowed { endpoint: self.endpoint.clone() }),
             (true, true) => Err(SetupError::PlaintextOverTls { endpoint: self.endpoint.clone() }),
@@ -299,6 +328,8 @@ mod tests {
         let refused = setup("http://127.0.0.1:7080", |builder| builder);
         assert!(matches!(refused, Err(SetupError::PlaintextNotAllowed { .. })));
         assert!(setup("http://127.0.0.1:7080", ClientBuilder::plaintext).is_ok());
+        let refused = setup("http://127.0.0.1:7080", |builder| builder.plaintext().bearer_token("token".into()));
+        assert!(matches!(refused, Err(SetupError::TokenOverPlaintext)));
         let refused = setup("https://127.0.0.1:7443", ClientBuilder::plaintext);
         assert!(matches!(refused, Err(SetupError::PlaintextOverTls { .. })));
     }

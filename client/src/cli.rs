@@ -3,7 +3,9 @@
 //! The commands of entities are made from the descriptors, so there is no code for any single one. No command takes a secret from
 //! an argument.
 
+mod access;
 mod attribute_help;
+mod audit;
 mod color;
 mod confirmation;
 mod connection;
@@ -23,6 +25,7 @@ mod reveal;
 mod secret_input;
 mod strength;
 mod table;
+mod trail_file;
 mod transfer;
 
 use std::{ffi::OsString, path::PathBuf, process::ExitCode};
@@ -31,6 +34,8 @@ use clap::{ArgMatches, Args as _, Command, FromArgMatches as _, Subcommand};
 use clap_complete::Shell;
 use fieldseal_client::{EntityType, built_in_pool};
 
+use access::AccessCommand;
+use audit::AuditCommand;
 use connection::{Connection, ConnectionOptions};
 use demo::DemoArguments;
 use failure::Failure;
@@ -64,6 +69,12 @@ enum OtherCommand {
     /// The organizations of a deployment.
     #[command(subcommand, arg_required_else_help = true)]
     Org(OrganizationCommand),
+    /// Who may do what, and why.
+    #[command(subcommand, arg_required_else_help = true)]
+    Access(AccessCommand),
+    /// The audit trails: who did or tried what.
+    #[command(subcommand, arg_required_else_help = true)]
+    Audit(AuditCommand),
     /// Connection settings with a name, kept in a file.
     #[command(subcommand, arg_required_else_help = true)]
     Profile(ProfileCommand),
@@ -123,6 +134,17 @@ async fn execute_other(other: OtherCommand, entities: &[EntityType], matches: &A
             let (connection, output) = connection(matches)?;
             organization::run(command, &connection, &output).await
         }
+        OtherCommand::Access(command) => {
+            let (connection, output) = connection(matches)?;
+            access::run(command, &connection, &output).await
+        }
+        OtherCommand::Audit(command) => {
+            if let Some(ended) = audit::run_here(&command, &output_only(matches)?) {
+                return ended;
+            }
+            let (connection, output) = connection(matches)?;
+            audit::run(command, &connection, &output).await
+        }
         OtherCommand::Profile(command) => profile::run(command, matches),
         OtherCommand::Demo(arguments) => {
             let (connection, output) = connection(matches)?;
@@ -142,6 +164,11 @@ fn connection(matches: &ArgMatches) -> Result<(Connection, Output), Failure> {
     let profile = options.profile()?;
     let output = Output::new(asked.or(profile.as_ref().and_then(|profile| profile.output)));
     Ok((Connection::new(options, matches, profile)?, output))
+}
+
+/// How to show what needs no server.
+fn output_only(matches: &ArgMatches) -> Result<Output, Failure> {
+    Ok(Output::new(OutputOptions::from_arg_matches(matches)?.output))
 }
 
 fn completions(entities: &[EntityType], shell: Shell) -> Vec<u8> {
@@ -231,7 +258,7 @@ mod tests {
         command.clone().debug_assert();
         let names: Vec<&str> = command.get_subcommands().map(Command::get_name).collect();
         assert_eq!(names[..5], ["email-server-profile", "mailbox", "queue", "user-settings", "reveal"]);
-        assert_eq!(names[5..9], ["key", "org", "profile", "demo"]);
+        assert_eq!(names[5..11], ["key", "org", "access", "audit", "profile", "demo"]);
         for name in ["mailbox", "user-settings"] {
             let names: Vec<&str> =
                 command.find_subcommand(name).unwrap().get_subcommands().map(Command::get_name).collect();

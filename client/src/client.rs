@@ -2,15 +2,21 @@
 //!
 //! What is called and what the bytes mean is for the files beside this one.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use http::uri::PathAndQuery;
 use prost::Message;
 use tokio::time::{Instant, timeout_at};
 use tokio_stream::Stream;
-use tonic::{Request, Streaming, client::Grpc, transport::Channel};
+use tonic::{
+    Request, Streaming,
+    client::Grpc,
+    metadata::{Ascii, MetadataValue},
+    transport::Channel,
+};
 
 use crate::{
+    bearer::Bearer,
     builder::ClientBuilder,
     codec::{Answer, BytesCodec, Encoded},
     error::{CallError, Error},
@@ -24,6 +30,7 @@ use crate::{
 #[derive(Clone)]
 pub struct Client {
     channel: Channel,
+    bearer: Option<Arc<Bearer>>,
     timeout: Option<Duration>,
     retry: RetryPolicy,
     message_size_max_bytes: usize,
@@ -42,7 +49,7 @@ impl Client {
         Self { timeout: timeout.into(), ..self.clone() }
     }
 
-    /// The connection, for a generated client of your own. Timeouts, limits and retries are the caller's then.
+    /// The connection, for a generated client of your own. Timeouts, limits, retries and bearer tokens are the caller's then.
     #[must_use]
     pub fn channel(&self) -> Channel {
         self.channel.clone()
@@ -50,11 +57,12 @@ impl Client {
 
     pub(crate) fn new(
         channel: Channel,
+        bearer: Option<Bearer>,
         timeout: Option<Duration>,
         retry: RetryPolicy,
         message_size_max_bytes: usize,
     ) -> Self {
-        Self { channel, timeout, retry, message_size_max_bytes }
+        Self { channel, bearer: bearer.map(Arc::new), timeout, retry, message_size_max_bytes }
     }
 
     /// What a write of this client sends for these options.
@@ -65,10 +73,11 @@ impl Client {
     /// Makes a call, again if that is safe and promising.
     pub(crate) async fn unary(&self, method: &Method, request: Encoded) -> Result<Answer, Error> {
         let deadline = self.deadline();
+        let authorization = self.authorization()?;
         let mut attempts = 1;
         let mut in_doubt = false;
         loop {
-            let mut error = match self.attempt(method, request.clone(), deadline).await {
+            let mut error = match self.attempt(method, request.clone(), authorization.as_ref(), deadline).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
@@ -84,10 +93,12 @@ impl Client {
 
     /// Opens a stream. The timeout covers the opening only.
     pub(crate) async fn server_stream(&self, method: &Method, request: Encoded) -> Result<Streaming<Answer>, Error> {
+        let mut request = Request::new(request);
+        authorize(&mut request, self.authorization()?.as_ref());
         let open = async {
             let mut grpc = self.grpc();
             grpc.ready().await.map_err(|error| CallError::not_connected(method.repetition, error))?;
-            let answered = grpc.server_streaming(Request::new(request), path(method), BytesCodec).await;
+            let answered = grpc.server_streaming(request, path(method), BytesCodec).await;
             answered.map_err(|status| CallError::from_status(method, status))
         };
         Ok(within(self.deadline(), method, open).await?.into_inner())
@@ -99,9 +110,11 @@ impl Client {
         method: &Method,
         requests: impl Stream<Item = Encoded> + Send + 'static,
     ) -> Result<Answer, Error> {
+        let mut requests = Request::new(requests);
+        authorize(&mut requests, self.authorization()?.as_ref());
         let mut grpc = self.grpc();
         grpc.ready().await.map_err(|error| CallError::not_connected(method.repetition, error))?;
-        let answered = grpc.client_streaming(Request::new(requests), path(method), BytesCodec).await;
+        let answered = grpc.client_streaming(requests, path(method), BytesCodec).await;
         Ok(answered.map_err(|status| CallError::from_status(method, status))?.into_inner())
     }
 
@@ -109,12 +122,14 @@ impl Client {
         &self,
         method: &Method,
         request: Encoded,
+        authorization: Option<&MetadataValue<Ascii>>,
         deadline: Option<Instant>,
     ) -> Result<Answer, Box<CallError>> {
         let call = async {
             let mut grpc = self.grpc();
             grpc.ready().await.map_err(|error| CallError::not_connected(method.repetition, error))?;
             let mut request = Request::new(request);
+            authorize(&mut request, authorization);
             if let Some(deadline) = deadline {
                 request.set_timeout(deadline.saturating_duration_since(Instant::now()));
             }
@@ -122,6 +137,10 @@ impl Client {
             answered.map_err(|status| CallError::from_status(method, status))
         };
         Ok(within(deadline, method, call).await?.into_inner())
+    }
+
+    fn authorization(&self) -> Result<Option<MetadataValue<Ascii>>, Error> {
+        Ok(self.bearer.as_ref().map(|bearer| bearer.header()).transpose()?)
     }
 
     fn grpc(&self) -> Grpc<Channel> {
@@ -159,6 +178,12 @@ async fn within<T>(
     match deadline {
         Some(deadline) => timeout_at(deadline, call).await.unwrap_or_else(|_| Err(CallError::timed_out(method))),
         None => call.await,
+    }
+}
+
+fn authorize<T>(request: &mut Request<T>, authorization: Option<&MetadataValue<Ascii>>) {
+    if let Some(authorization) = authorization {
+        request.metadata_mut().insert("authorization", authorization.clone());
     }
 }
 

@@ -43,6 +43,9 @@
 //! knows how the server does it.
 #![warn(missing_docs)]
 
+mod access;
+mod audit;
+mod bearer;
 mod builder;
 mod client;
 mod codec;

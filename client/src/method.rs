@@ -42,6 +42,12 @@ impl Method {
     }
 }
 
+pub(crate) const EXPLAIN_ACCESS: Method = Method::read("/fieldseal.v1.AccessService/ExplainAccess");
+
+pub(crate) const LIST_AUDIT_RECORDS: Method = Method::read("/fieldseal.v1.AuditService/ListAuditRecords");
+/// Each call leaves a record, which says that there was one more.
+pub(crate) const VERIFY_AUDIT_TRAIL: Method = Method::read("/fieldseal.v1.AuditService/VerifyAuditTrail");
+
 pub(crate) const IS_ACTIVE: Method = Method::read("/fieldseal.v1.DataEncryptionService/IsDataEncryptionActive");
 pub(crate) const RETRIEVE_KEY: Method = Method::read("/fieldseal.v1.DataEncryptionService/RetrieveDataEncryptionKey");
 /// A change is recognised by its text, which then is the key already. A restore is not: a wrong try counts each time, and the right one
@@ -78,6 +84,9 @@ mod tests {
     #[test]
     fn every_method_of_the_contract_is_wrapped() {
         let wrapped = [
+            EXPLAIN_ACCESS,
+            LIST_AUDIT_RECORDS,
+            VERIFY_AUDIT_TRAIL,
             IS_ACTIVE,
             RETRIEVE_KEY,
             SET_KEY,

@@ -3,8 +3,15 @@
 //! A chain per writer: `hash = SHA-256("fieldseal audit v1" | writer | sequence | previous hash | every field of the record)`, each part
 //! with its length before it, so that no two records have one encoding. A changed, removed or reordered record breaks every hash after
 //! it. A record names who, from where, when, what and with which outcome; never a secret, nor a value of an encrypted attribute.
+//! docs/audit-trail.md has the encoding for whoever verifies a trail without this code.
 //!
-//! Nothing here knows where a trail is kept. Whoever commits an entry links it: see [`ChainHead::link`].
+//! Nothing here knows where a trail is kept. Whoever commits an entry links it: see [`ChainHead::link`]. The last record of a chain is
+//! [signed](sign) at intervals, a whole trail is [verified](verify), [listed](list), and [cut off](retention) at its old end.
+
+pub mod list;
+pub mod retention;
+pub mod sign;
+pub mod verify;
 
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -12,7 +19,7 @@ use uuid::Uuid;
 use crate::{
     id::Timestamp,
     identity::Caller,
-    store::{Column, ColumnType, Datum, Name, Step, Table},
+    store::{Column, ColumnType, Datum, Index, Name, Row, Step, Table},
 };
 
 /// The table that holds a trail.
@@ -51,6 +58,14 @@ pub enum AuditAction {
     ResealKeyTexts,
     /// Encrypted attributes were revealed.
     RevealAttributes,
+    /// The key that signs heads of this chain from now on; the details have it.
+    UseSigningKey,
+    /// Records at the old end were removed, as the details say.
+    CutAuditTrail,
+    /// The trail was to be read.
+    ReadAuditTrail,
+    /// The trail was verified.
+    VerifyAuditTrail,
     /// A call was refused because its caller may not make it; the subject is the rpc.
     Call,
 }
@@ -74,6 +89,10 @@ impl AuditAction {
             AuditAction::DestroyDataKeys => "destroy-data-keys",
             AuditAction::ResealKeyTexts => "reseal-key-texts",
             AuditAction::RevealAttributes => "reveal-attributes",
+            AuditAction::UseSigningKey => "use-signing-key",
+            AuditAction::CutAuditTrail => "cut-audit-trail",
+            AuditAction::ReadAuditTrail => "read-audit-trail",
+            AuditAction::VerifyAuditTrail => "verify-audit-trail",
             AuditAction::Call => "call",
         }
     }
@@ -103,6 +122,8 @@ pub struct AuditEntry {
     pub fingerprint: Option<String>,
     /// The key version that is current after it.
     pub key_version: Option<u32>,
+    /// What else there is to say; what, depends on the action.
+    pub details: Option<String>,
 }
 
 impl AuditEntry {
@@ -118,6 +139,7 @@ impl AuditEntry {
             purpose: None,
             fingerprint: None,
             key_version: None,
+            details: None,
         }
     }
 }
@@ -143,42 +165,182 @@ impl ChainHead {
         ChainHead { writer, sequence, hash }
     }
 
+    /// How many records the chain has had.
+    #[must_use]
+    pub fn sequence(&self) -> i64 {
+        self.sequence
+    }
+
     /// Chains `entry` to this head: the step that stores it, and the head after it.
     #[must_use]
     pub fn link(&self, entry: &AuditEntry) -> (Step, ChainHead) {
-        let sequence = self.sequence.saturating_add(1);
-        let mut row = vec![
-            ("writer", Datum::Uuid(self.writer)),
-            ("sequence", Datum::Integer(sequence)),
-            ("previous_hash", Datum::Bytes(self.hash.to_vec())),
-        ];
-        row.extend(fields(entry));
-        let hash = digest(row.iter().map(|(_, datum)| datum));
-        row.push(("hash", Datum::Bytes(hash.to_vec())));
-        let row = row.into_iter().map(|(column, datum)| (Name::from(column), datum)).collect();
-        (Step::Insert { table: AUDIT_TABLE.into(), row }, ChainHead { writer: self.writer, sequence, hash })
+        let record = AuditRecord::next(self, entry);
+        let head = ChainHead { writer: self.writer, sequence: record.sequence, hash: record.hash };
+        let row = COLUMNS.iter().map(|(column, ..)| Name::from(*column)).zip(record.into_row()).collect();
+        (Step::Insert { table: AUDIT_TABLE.into(), row }, head)
     }
 }
 
-fn fields(entry: &AuditEntry) -> [(&'static str, Datum); 12] {
-    let text = |value: Option<String>| value.map_or(Datum::Null, Datum::Text);
-    let caller = entry.caller.as_ref();
-    let peer = caller.and_then(|caller| caller.peer);
-    [
-        ("time", Datum::Time(entry.time)),
-        ("identity", text(caller.map(|caller| caller.identity.to_string()))),
-        ("peer", text(peer.map(|peer| peer.to_string()))),
-        ("call_id", text(caller.map(|caller| caller.call_id.clone()))),
-        ("action", Datum::Text(entry.action.name().to_owned())),
-        ("outcome", Datum::Text(entry.outcome.to_owned())),
-        ("subject", Datum::Text(entry.subject.clone())),
-        ("attributes", text(entry.attributes.clone())),
-        ("purpose", text(entry.purpose.clone())),
-        ("fingerprint", text(entry.fingerprint.clone())),
-        ("key_version", entry.key_version.map_or(Datum::Null, |version| Datum::Integer(version.into()))),
-        ("format", Datum::Integer(1)),
-    ]
+/// The form of records that is written. Format 1 had no details.
+const FORMAT: i64 = 2;
+
+/// One record as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditRecord {
+    /// Whose chain it is in.
+    pub writer: Uuid,
+    /// Its place there, from 1.
+    pub sequence: i64,
+    /// The hash of the record before it; zeros in the first.
+    pub previous_hash: [u8; 32],
+    /// When.
+    pub time: Timestamp,
+    /// Who; `None` for the service itself.
+    pub identity: Option<String>,
+    /// From where.
+    pub peer: Option<String>,
+    /// In which call.
+    pub call_id: Option<String>,
+    /// What.
+    pub action: String,
+    /// `done`, or why not.
+    pub outcome: String,
+    /// To what.
+    pub subject: String,
+    /// See [`AuditEntry::attributes`].
+    pub attributes: Option<String>,
+    /// See [`AuditEntry::purpose`].
+    pub purpose: Option<String>,
+    /// See [`AuditEntry::fingerprint`].
+    pub fingerprint: Option<String>,
+    /// See [`AuditEntry::key_version`].
+    pub key_version: Option<i64>,
+    /// See [`AuditEntry::details`].
+    pub details: Option<String>,
+    /// Which fields the hash covers.
+    pub format: i64,
+    /// Its hash.
+    pub hash: [u8; 32],
 }
+
+impl AuditRecord {
+    fn next(head: &ChainHead, entry: &AuditEntry) -> Self {
+        let caller = entry.caller.as_ref();
+        let mut record = AuditRecord {
+            writer: head.writer,
+            sequence: head.sequence.saturating_add(1),
+            previous_hash: head.hash,
+            time: entry.time,
+            identity: caller.map(|caller| caller.identity.to_string()),
+            peer: caller.and_then(|caller| caller.peer).map(|peer| peer.to_string()),
+            call_id: caller.map(|caller| caller.call_id.clone()),
+            action: entry.action.name().to_owned(),
+            outcome: entry.outcome.to_owned(),
+            subject: entry.subject.clone(),
+            attributes: entry.attributes.clone(),
+            purpose: entry.purpose.clone(),
+            fingerprint: entry.fingerprint.clone(),
+            key_version: entry.key_version.map(i64::from),
+            details: entry.details.clone(),
+            format: FORMAT,
+            hash: [0; 32],
+        };
+        record.hash = record.digest();
+        record
+    }
+
+    /// The hash that a record with these fields has.
+    #[must_use]
+    pub fn digest(&self) -> [u8; 32] {
+        let mut row = self.clone().into_row();
+        // The hash itself; and what the format doesn't have.
+        row.pop();
+        let fields = COLUMNS.iter().zip(&row).filter(|((.., since), _)| *since <= self.format).map(|(_, datum)| datum);
+        digest(fields)
+    }
+
+    /// The values, in the order of [`COLUMNS`].
+    fn into_row(self) -> Vec<Datum> {
+        let text = |value: Option<String>| value.map_or(Datum::Null, Datum::Text);
+        vec![
+            Datum::Uuid(self.writer),
+            Datum::Integer(self.sequence),
+            Datum::Bytes(self.previous_hash.to_vec()),
+            Datum::Time(self.time),
+            text(self.identity),
+            text(self.peer),
+            text(self.call_id),
+            Datum::Text(self.action),
+            Datum::Text(self.outcome),
+            Datum::Text(self.subject),
+            text(self.attributes),
+            text(self.purpose),
+            text(self.fingerprint),
+            self.key_version.map_or(Datum::Null, Datum::Integer),
+            text(self.details),
+            Datum::Integer(self.format),
+            Datum::Bytes(self.hash.to_vec()),
+        ]
+    }
+
+    /// Reads a row of [`COLUMNS`]; `None` if it is no record.
+    pub(crate) fn from_row(row: Row) -> Option<Self> {
+        let mut row = row.into_iter();
+        let mut next = || row.next();
+        let text = |datum: Option<Datum>| match datum? {
+            Datum::Null => Some(None),
+            Datum::Text(text) => Some(Some(text)),
+            Datum::Boolean(_) | Datum::Integer(_) | Datum::Bytes(_) | Datum::Uuid(_) | Datum::Time(_) => None,
+        };
+        let integer = |datum: Option<Datum>| if let Datum::Integer(number) = datum? { Some(number) } else { None };
+        let hash = |datum: Option<Datum>| if let Datum::Bytes(bytes) = datum? { bytes.try_into().ok() } else { None };
+        Some(AuditRecord {
+            writer: if let Datum::Uuid(writer) = next()? { writer } else { return None },
+            sequence: integer(next())?,
+            previous_hash: hash(next())?,
+            time: if let Datum::Time(time) = next()? { time } else { return None },
+            identity: text(next())?,
+            peer: text(next())?,
+            call_id: text(next())?,
+            action: text(next())??,
+            outcome: text(next())??,
+            subject: text(next())??,
+            attributes: text(next())?,
+            purpose: text(next())?,
+            fingerprint: text(next())?,
+            key_version: next()
+                .filter(|datum| *datum != Datum::Null)
+                .map(|datum| integer(Some(datum)).ok_or(()))
+                .transpose()
+                .ok()?,
+            details: text(next())?,
+            format: integer(next())?,
+            hash: hash(next())?,
+        })
+    }
+}
+
+/// The columns of a trail: name, type, whether null is allowed, and the first format that has it. The hash covers all but itself, in
+/// this order.
+const COLUMNS: [(&str, ColumnType, bool, i64); 17] = [
+    ("writer", ColumnType::Uuid, false, 1),
+    ("sequence", ColumnType::Integer, false, 1),
+    ("previous_hash", ColumnType::Bytes, false, 1),
+    ("time", ColumnType::Time, false, 1),
+    ("identity", ColumnType::Text, true, 1),
+    ("peer", ColumnType::Text, true, 1),
+    ("call_id", ColumnType::Text, true, 1),
+    ("action", ColumnType::Text, false, 1),
+    ("outcome", ColumnType::Text, false, 1),
+    ("subject", ColumnType::Text, false, 1),
+    ("attributes", ColumnType::Text, true, 1),
+    ("purpose", ColumnType::Text, true, 1),
+    ("fingerprint", ColumnType::Text, true, 1),
+    ("key_version", ColumnType::Integer, true, 1),
+    ("details", ColumnType::Text, true, 2),
+    ("format", ColumnType::Integer, false, 1),
+    ("hash", ColumnType::Bytes, false, 1),
+];
 
 fn digest<'a>(parts: impl Iterator<Item = &'a Datum>) -> [u8; 32] {
     let mut hash = Sha256::new();
@@ -204,30 +366,18 @@ fn digest<'a>(parts: impl Iterator<Item = &'a Datum>) -> [u8; 32] {
 /// The table of a trail.
 #[must_use]
 pub fn table() -> Table {
-    let column = |name: &'static str, kind, nullable| Column { name: name.into(), kind, nullable };
+    let column = |(name, kind, nullable, _)| Column { name: Name::Borrowed(name), kind, nullable };
     Table {
         name: AUDIT_TABLE.into(),
-        columns: vec![
-            column("writer", ColumnType::Uuid, false),
-            column("sequence", ColumnType::Integer, false),
-            column("previous_hash", ColumnType::Bytes, false),
-            column("time", ColumnType::Time, false),
-            column("identity", ColumnType::Text, true),
-            column("peer", ColumnType::Text, true),
-            column("call_id", ColumnType::Text, true),
-            column("action", ColumnType::Text, false),
-            column("outcome", ColumnType::Text, false),
-            column("subject", ColumnType::Text, false),
-            column("attributes", ColumnType::Text, true),
-            column("purpose", ColumnType::Text, true),
-            column("fingerprint", ColumnType::Text, true),
-            column("key_version", ColumnType::Integer, true),
-            column("format", ColumnType::Integer, false),
-            column("hash", ColumnType::Bytes, false),
-        ],
+        columns: COLUMNS.map(column).to_vec(),
         key: vec!["writer".into(), "sequence".into()],
-        indexes: Vec::new(),
+        indexes: vec![Index { name: "fieldseal_audit_by_time".into(), columns: list::ORDER.map(Name::from).to_vec() }],
     }
+}
+
+/// The columns of a trail, to be read with [`AuditRecord::from_row`].
+fn columns() -> Vec<Name> {
+    COLUMNS.iter().map(|(name, ..)| Name::from(*name)).collect()
 }
 
 #[cfg(test)]
@@ -261,11 +411,33 @@ mod tests {
     }
 
     #[test]
-    fn every_column_of_the_table_is_written() {
-        let (step, _) = ChainHead::empty(Uuid::nil()).link(&entry("a"));
-        let Step::Insert { row, .. } = step else { panic!("a link is an insert") };
-        let written: Vec<_> = row.into_iter().map(|(name, _)| name).collect();
-        let columns: Vec<_> = table().columns.into_iter().map(|column| column.name).collect();
-        assert_eq!(written, columns);
+    fn every_column_of_the_table_is_written_and_read_back() {
+        let mut full = entry("a");
+        full.caller = Some(Caller {
+            identity: crate::identity::Identity::CommonName("ada".to_owned()),
+            peer: Some("192.0.2.1:7".parse().unwrap()),
+            call_id: "c".to_owned(),
+        });
+        (full.purpose, full.fingerprint, full.key_version) = (Some("p".to_owned()), Some("f".to_owned()), Some(3));
+        full.details = Some("d".to_owned());
+        for entry in [full, entry("a")] {
+            let (step, head) = ChainHead::empty(Uuid::nil()).link(&entry);
+            let Step::Insert { row, .. } = step else { panic!("a link is an insert") };
+            let (written, row): (Vec<_>, Vec<_>) = row.into_iter().unzip();
+            assert_eq!(written, table().columns.into_iter().map(|column| column.name).collect::<Vec<_>>());
+            let record = AuditRecord::from_row(row).unwrap();
+            assert_eq!(record.hash, head.hash);
+            assert_eq!(record.digest(), head.hash);
+            assert_eq!(AuditRecord::from_row(record.clone().into_row()), Some(record));
+        }
+    }
+
+    #[test]
+    fn a_hash_of_either_format_never_changes() {
+        let mut record = AuditRecord::next(&ChainHead::empty(Uuid::nil()), &entry("a"));
+        let hex = |record: &AuditRecord| record.digest().iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        assert_eq!(hex(&record), "eb9d59d84e5cfbfc1f6d2c846e62923afd99d5e88dad418dd25d4ae53bed8e0e");
+        record.format = 1;
+        assert_eq!(hex(&record), "7477c0c3abeedb34d28124a192dc810ff57577819b82ca1411fcd054200929e9");
     }
 }

@@ -2,21 +2,25 @@
 //!
 //! Nothing here knows how an identity was proven; the server's transport does that and hands over the result.
 
+pub mod spiffe;
+
 use std::{fmt, net::SocketAddr, str::FromStr};
+
+use self::spiffe::{SpiffeId, SpiffeIdError};
 
 /// A proven caller, as bindings name it: `spiffe:…`, `dns:…` or `cn:…` from a client certificate, `jwt:<issuer>#<subject>` from a
 /// bearer token.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Identity {
-    /// The SPIFFE id of a certificate's URI name, without its `spiffe://`.
-    Spiffe(String),
+    /// The SPIFFE id of a certificate's URI name.
+    Spiffe(SpiffeId),
     /// The first DNS name of a certificate.
     Dns(String),
     /// The common name of a certificate that has neither.
     CommonName(String),
     /// A bearer token's issuer and subject.
     Jwt {
-        /// The token's `iss`.
+        /// The token's `iss`; without `#`, so that the two parts are told apart.
         issuer: String,
         /// The token's `sub`.
         subject: String,
@@ -26,7 +30,7 @@ pub enum Identity {
 impl fmt::Display for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Identity::Spiffe(name) => write!(f, "spiffe:{name}"),
+            Identity::Spiffe(id) => write!(f, "spiffe:{}", id.without_scheme()),
             Identity::Dns(name) => write!(f, "dns:{name}"),
             Identity::CommonName(name) => write!(f, "cn:{name}"),
             Identity::Jwt { issuer, subject } => write!(f, "jwt:{issuer}#{subject}"),
@@ -36,20 +40,30 @@ impl fmt::Display for Identity {
 
 /// A text that is no identity.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no identity: write spiffe:…, dns:…, cn:… or jwt:<issuer>#<subject>")]
-pub struct IdentityFormatError(String);
+pub enum IdentityFormatError {
+    /// It has no kind, or no name.
+    #[error("`{0}` is no identity: write spiffe:…, dns:…, cn:… or jwt:<issuer>#<subject>")]
+    Kind(String),
+    /// Its SPIFFE id isn't one.
+    #[error("`{0}` is no identity: {1}")]
+    Spiffe(String, SpiffeIdError),
+}
 
 impl FromStr for Identity {
     type Err = IdentityFormatError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let refused = || IdentityFormatError(text.to_owned());
+        let refused = || IdentityFormatError::Kind(text.to_owned());
         let (kind, name) = text.split_once(':').filter(|(_, name)| !name.is_empty()).ok_or_else(refused)?;
         match kind {
-            "spiffe" => Ok(Identity::Spiffe(name.to_owned())),
+            "spiffe" => {
+                // As the id itself is written, or without the slashes.
+                let id = format!("spiffe://{}", name.strip_prefix("//").unwrap_or(name));
+                id.parse().map(Identity::Spiffe).map_err(|error| IdentityFormatError::Spiffe(text.to_owned(), error))
+            }
             "dns" => Ok(Identity::Dns(name.to_owned())),
             "cn" => Ok(Identity::CommonName(name.to_owned())),
-            "jwt" => match name.rsplit_once('#') {
+            "jwt" => match name.split_once('#') {
                 Some((issuer, subject)) if !issuer.is_empty() && !subject.is_empty() => {
                     Ok(Identity::Jwt { issuer: issuer.to_owned(), subject: subject.to_owned() })
                 }
@@ -77,15 +91,32 @@ mod tests {
 
     #[test]
     fn every_kind_reads_back_as_it_is_written() {
-        for text in ["spiffe:example.org/ns/mail", "dns:reader.internal", "cn:fieldseal admin", "jwt:https://idp/#ada"]
-        {
+        for text in [
+            "spiffe:example.org/ns/mail",
+            "dns:reader.internal",
+            "cn:fieldseal admin",
+            "jwt:https://idp/#ada",
+            "jwt:https://idp/#ada#2",
+        ] {
             assert_eq!(text.parse::<Identity>().unwrap().to_string(), text);
         }
+        let as_in_a_certificate: Identity = "spiffe://example.org/ns/mail".parse().unwrap();
+        assert_eq!(as_in_a_certificate.to_string(), "spiffe:example.org/ns/mail");
     }
 
     #[test]
     fn what_names_no_kind_or_nobody_is_refused() {
-        for text in ["", "ada", "cn:", "mail:ada", "jwt:https://idp", "jwt:#ada", "jwt:idp#"] {
+        for text in [
+            "",
+            "ada",
+            "cn:",
+            "mail:ada",
+            "jwt:https://idp",
+            "jwt:#ada",
+            "jwt:idp#",
+            "spiffe:example.org",
+            "spiffe:A/b",
+        ] {
             assert!(text.parse::<Identity>().is_err(), "{text}");
         }
     }

@@ -35,6 +35,9 @@ pub const CATALOG: &str = "fieldseal_catalog";
 /// Each migration that was made.
 pub const MIGRATION: &str = "fieldseal_migration";
 
+/// Signed heads of the audit trail's chains; see [`crate::audit::sign`].
+pub const AUDIT_HEAD: &str = "fieldseal_audit_head";
+
 /// Configuration database: what this deployment is. One row.
 pub const DEPLOYMENT: &str = "fieldseal_deployment";
 /// Configuration database: a check value of each root key that something may be sealed under.
@@ -143,6 +146,7 @@ pub fn organization(schema: &Schema) -> Layout {
         ),
         table(MIGRATION, &["version"], &[("version", Integer), ("time", Time), ("columns_added", Integer)]),
         LaidOut { table: audit::table(), cells: Vec::new() },
+        audit_head(),
     ];
     Layout { tables: system.into_iter().chain(schema.entities().iter().map(|entity| of_entity(entity))).collect() }
 }
@@ -174,6 +178,8 @@ pub fn configuration() -> Layout {
                     ("audit_sequence", Integer),
                     ("audit_hash", Bytes),
                     ("rolled_back_time", TimeOrNull),
+                    ("lost_audit_sequence", IntegerOrNull),
+                    ("lost_audit_hash", BytesOrNull),
                 ],
             ),
             table(TOMBSTONE, &["organization"], &[("organization", Uuid), ("name", Text), ("time", Time)]),
@@ -184,8 +190,24 @@ pub fn configuration() -> Layout {
             ),
             table(MIGRATION, &["version"], &[("version", Integer), ("time", Time), ("columns_added", Integer)]),
             LaidOut { table: audit::table(), cells: Vec::new() },
+            audit_head(),
         ],
     }
+}
+
+fn audit_head() -> LaidOut {
+    table(
+        AUDIT_HEAD,
+        &["writer", "sequence"],
+        &[
+            ("writer", Uuid),
+            ("sequence", Integer),
+            ("hash", Bytes),
+            ("time", Time),
+            ("public_key", Bytes),
+            ("signature", Bytes),
+        ],
+    )
 }
 
 fn of_entity(entity: &Entity) -> LaidOut {
@@ -228,12 +250,15 @@ enum Written {
     Text,
     TextOrNull,
     Bytes,
+    BytesOrNull,
     Uuid,
     UuidOrNull,
     Time,
     TimeOrNull,
 }
-use Written::{Boolean, Bytes, Integer, IntegerOrNull, Text, TextOrNull, Time, TimeOrNull, Uuid, UuidOrNull};
+use Written::{
+    Boolean, Bytes, BytesOrNull, Integer, IntegerOrNull, Text, TextOrNull, Time, TimeOrNull, Uuid, UuidOrNull,
+};
 
 fn table(name: &'static str, key: &[&'static str], columns: &[(&'static str, Written)]) -> LaidOut {
     let column = |&(name, written): &(&'static str, Written)| {
@@ -244,6 +269,7 @@ fn table(name: &'static str, key: &[&'static str], columns: &[(&'static str, Wri
             Text => (ColumnType::Text, false),
             TextOrNull => (ColumnType::Text, true),
             Bytes => (ColumnType::Bytes, false),
+            BytesOrNull => (ColumnType::Bytes, true),
             Uuid => (ColumnType::Uuid, false),
             UuidOrNull => (ColumnType::Uuid, true),
             Time => (ColumnType::Time, false),

@@ -22,6 +22,7 @@ pub mod organization;
 pub mod page;
 pub mod policy;
 pub mod port;
+pub mod privilege;
 pub mod random;
 pub mod record;
 pub mod records;

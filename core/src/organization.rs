@@ -13,7 +13,7 @@ pub mod seen;
 
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError, RwLock,
-    atomic::{AtomicUsize, Ordering},
+    atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
 use crate::{
@@ -46,6 +46,8 @@ pub struct Organization {
     facts: RwLock<Option<KeyFacts>>,
     /// How many are.
     at_work: AtomicUsize,
+    /// Whether the audit trail may have records after the head that was signed last.
+    is_trail_unsigned: AtomicBool,
     pace: Mutex<Pace>,
 }
 
@@ -92,6 +94,7 @@ impl Organization {
             keys: RwLock::new(None),
             facts: RwLock::new(None),
             at_work: AtomicUsize::new(0),
+            is_trail_unsigned: AtomicBool::new(true),
             pace: Mutex::default(),
         }
     }
@@ -106,6 +109,21 @@ impl Organization {
     #[must_use]
     pub fn is_at_work(&self) -> bool {
         self.at_work.load(Ordering::Acquire) > 0
+    }
+
+    /// Whether the audit trail may have records after the head that was signed last; known without a look at the database.
+    #[must_use]
+    pub fn is_trail_unsigned(&self) -> bool {
+        self.is_trail_unsigned.load(Ordering::Acquire)
+    }
+
+    /// Before the head is read: what is recorded from then on is unsigned again.
+    pub(crate) fn trail_is_being_signed(&self) {
+        self.is_trail_unsigned.store(false, Ordering::Release);
+    }
+
+    pub(crate) fn trail_was_not_signed(&self) {
+        self.is_trail_unsigned.store(true, Ordering::Release);
     }
 
     pub(crate) fn begin_work(&self) {
@@ -187,6 +205,9 @@ impl Organization {
     /// Commits to the organization's database. A commit whose outcome is unknown makes the keys known in memory worthless: they are
     /// read anew when they are needed next.
     pub(crate) async fn commit(&self, steps: Vec<Step>) -> Result<(), CommitError> {
+        if steps.iter().any(|step| matches!(step, Step::Audit(_))) {
+            self.is_trail_unsigned.store(true, Ordering::Release);
+        }
         self.store.commit(Commit::of(steps)).await
     }
 

@@ -1,84 +1,14 @@
 //! Who may do what: identities are bound to roles, per organization; roles hold privileges; each action needs one privilege.
 //!
-//! The policy is a value. Nothing here knows rpcs (the server's permission table maps them to privileges) or where bindings come from.
+//! The policy is data: roles are names of privileges, and a deployment can have roles of its own. Nothing here knows rpcs (the server's
+//! permission table maps them to privileges) or where bindings come from.
 
-use std::{collections::BTreeSet, fmt, marker::PhantomData, str::FromStr};
+use std::{collections::BTreeSet, marker::PhantomData};
 
-use crate::identity::Identity;
+pub use crate::privilege::Privilege;
+use crate::{identity::Identity, schema::Entity};
 
-/// What an action needs. The three key privileges keep the names the original gave them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Privilege {
-    /// Ask whether encryption is active, watch a re-encryption, retrieve the key.
-    ReadEncryptionKey,
-    /// Change the key.
-    ChangeEncryptionKey,
-    /// Restore the key.
-    RestoreEncryptionKey,
-    /// Give up what a lost key has sealed.
-    AbandonEncryptedData,
-    /// Get and list records.
-    ReadRecords,
-    /// Create, update and delete records.
-    WriteRecords,
-    /// Reveal encrypted attributes.
-    RevealAttributes,
-    /// See organizations.
-    ReadOrganizations,
-    /// Create organizations.
-    CreateOrganizations,
-    /// Export organizations.
-    ExportOrganizations,
-    /// Delete organizations.
-    DeleteOrganizations,
-    /// Read the contract itself: server reflection.
-    ReadContract,
-}
-
-impl Privilege {
-    /// Every privilege.
-    pub const ALL: [Privilege; 12] = [
-        Privilege::ReadEncryptionKey,
-        Privilege::ChangeEncryptionKey,
-        Privilege::RestoreEncryptionKey,
-        Privilege::AbandonEncryptedData,
-        Privilege::ReadRecords,
-        Privilege::WriteRecords,
-        Privilege::RevealAttributes,
-        Privilege::ReadOrganizations,
-        Privilege::CreateOrganizations,
-        Privilege::ExportOrganizations,
-        Privilege::DeleteOrganizations,
-        Privilege::ReadContract,
-    ];
-
-    /// The name that configuration, errors and the audit trail use.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Privilege::ReadEncryptionKey => "prvReadSqlEncryptionKey",
-            Privilege::ChangeEncryptionKey => "prvChangeSqlEncryptionKey",
-            Privilege::RestoreEncryptionKey => "prvRestoreSqlEncryptionKey",
-            Privilege::AbandonEncryptedData => "prvAbandonEncryptedData",
-            Privilege::ReadRecords => "prvReadRecords",
-            Privilege::WriteRecords => "prvWriteRecords",
-            Privilege::RevealAttributes => "prvRevealAttributes",
-            Privilege::ReadOrganizations => "prvReadOrganizations",
-            Privilege::CreateOrganizations => "prvCreateOrganizations",
-            Privilege::ExportOrganizations => "prvExportOrganizations",
-            Privilege::DeleteOrganizations => "prvDeleteOrganizations",
-            Privilege::ReadContract => "prvReadContract",
-        }
-    }
-}
-
-impl fmt::Display for Privilege {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-/// What a binding grants: a role, or one of the key privileges by itself.
+/// The roles that every deployment has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Role {
     /// Everything.
@@ -89,35 +19,14 @@ pub enum Role {
     RecordReader,
     /// Reveals encrypted attributes, and nothing else.
     MailConnector,
-    /// Sees organizations; reads the audit trail, once there is a call for it. No state of the key, no records.
+    /// Reads the audit trail; sees organizations and who may do what. No state of the key, no records.
     Auditor,
-    /// One of the original's key privileges, granted alone.
-    Key(KeyPrivilege),
-}
-
-/// The privileges that can be granted one by one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum KeyPrivilege {
-    /// `prvReadSqlEncryptionKey`
-    Read,
-    /// `prvChangeSqlEncryptionKey`
-    Change,
-    /// `prvRestoreSqlEncryptionKey`
-    Restore,
 }
 
 impl Role {
-    /// Every role, and every privilege that can stand in a role's place.
-    pub const ALL: [Role; 8] = [
-        Role::SystemAdministrator,
-        Role::RecordWriter,
-        Role::RecordReader,
-        Role::MailConnector,
-        Role::Auditor,
-        Role::Key(KeyPrivilege::Read),
-        Role::Key(KeyPrivilege::Change),
-        Role::Key(KeyPrivilege::Restore),
-    ];
+    /// Every role.
+    pub const ALL: [Role; 5] =
+        [Role::SystemAdministrator, Role::RecordWriter, Role::RecordReader, Role::MailConnector, Role::Auditor];
 
     /// The name that configuration uses.
     #[must_use]
@@ -128,9 +37,6 @@ impl Role {
             Role::RecordReader => "record-reader",
             Role::MailConnector => "mail-connector",
             Role::Auditor => "auditor",
-            Role::Key(KeyPrivilege::Read) => Privilege::ReadEncryptionKey.name(),
-            Role::Key(KeyPrivilege::Change) => Privilege::ChangeEncryptionKey.name(),
-            Role::Key(KeyPrivilege::Restore) => Privilege::RestoreEncryptionKey.name(),
         }
     }
 
@@ -142,29 +48,61 @@ impl Role {
             Role::RecordWriter => &[
                 Privilege::ReadRecords,
                 Privilege::WriteRecords,
+                Privilege::WriteEmailServerProfiles,
                 Privilege::ReadOrganizations,
                 Privilege::ReadContract,
             ],
             Role::RecordReader => &[Privilege::ReadRecords, Privilege::ReadOrganizations, Privilege::ReadContract],
             Role::MailConnector => &[Privilege::RevealAttributes, Privilege::ReadContract],
-            Role::Auditor => &[Privilege::ReadOrganizations, Privilege::ReadContract],
-            Role::Key(KeyPrivilege::Read) => &[Privilege::ReadEncryptionKey, Privilege::ReadContract],
-            Role::Key(KeyPrivilege::Change) => &[Privilege::ChangeEncryptionKey, Privilege::ReadContract],
-            Role::Key(KeyPrivilege::Restore) => &[Privilege::RestoreEncryptionKey, Privilege::ReadContract],
+            Role::Auditor => &[
+                Privilege::ReadAuditTrail,
+                Privilege::ReadOrganizations,
+                Privilege::ReadAccess,
+                Privilege::ReadContract,
+            ],
         }
     }
 }
 
-/// A text that names no role.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no role")]
-pub struct RoleNameError(String);
+/// What a binding grants: a name, and the privileges that go with it. A role, a role of the deployment's own, or one privilege alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grant {
+    name: String,
+    privileges: Vec<Privilege>,
+}
 
-impl FromStr for Role {
-    type Err = RoleNameError;
+impl Grant {
+    /// A role of the deployment's own. Who holds any privilege may also read the contract.
+    #[must_use]
+    pub fn of_privileges(name: impl Into<String>, privileges: impl IntoIterator<Item = Privilege>) -> Self {
+        let mut privileges: BTreeSet<Privilege> = privileges.into_iter().collect();
+        privileges.insert(Privilege::ReadContract);
+        Grant { name: name.into(), privileges: privileges.into_iter().collect() }
+    }
 
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Role::ALL.into_iter().find(|role| role.name() == text).ok_or_else(|| RoleNameError(text.to_owned()))
+    /// The name that configuration uses.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The privileges that go with it.
+    #[must_use]
+    pub fn privileges(&self) -> &[Privilege] {
+        &self.privileges
+    }
+}
+
+impl From<Role> for Grant {
+    fn from(role: Role) -> Self {
+        Grant { name: role.name().to_owned(), privileges: role.privileges().to_vec() }
+    }
+}
+
+/// A privilege granted alone.
+impl From<Privilege> for Grant {
+    fn from(privilege: Privilege) -> Self {
+        Grant::of_privileges(privilege.name(), [privilege])
     }
 }
 
@@ -177,13 +115,24 @@ pub enum Scope {
     Organizations(BTreeSet<String>),
 }
 
+impl Scope {
+    /// Whether it has the organization of this name.
+    #[must_use]
+    pub fn has(&self, organization: &str) -> bool {
+        match self {
+            Scope::All => true,
+            Scope::Organizations(names) => names.contains(organization),
+        }
+    }
+}
+
 /// One grant: this identity has this role there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Binding {
     /// Who.
     pub identity: Identity,
     /// What.
-    pub role: Role,
+    pub role: Grant,
     /// Where.
     pub scope: Scope,
 }
@@ -229,6 +178,29 @@ impl Policy {
         }
     }
 
+    /// Whether the caller may write records of this entity in the organization of this name.
+    ///
+    /// # Errors
+    /// [`PrivilegeMissing`] if no binding grants the entity's privilege there.
+    pub fn check_write(
+        &self,
+        identity: &Identity,
+        organization: &str,
+        entity: &Entity,
+    ) -> Result<Permit<WriteRecords>, PrivilegeMissing> {
+        let privilege = entity.write_privilege;
+        if self.holds(identity, privilege, organization) {
+            Ok(Permit { action: PhantomData })
+        } else {
+            Err(PrivilegeMissing { privilege })
+        }
+    }
+
+    /// Every grant of this identity, in the order of the configuration.
+    pub fn bindings_of<'a>(&'a self, identity: &'a Identity) -> impl Iterator<Item = &'a Binding> {
+        self.bindings.iter().filter(move |binding| binding.identity == *identity)
+    }
+
     /// Whether the caller may do `A`, which belongs to no organization: needs a grant for all.
     ///
     /// # Errors
@@ -243,16 +215,12 @@ impl Policy {
     /// Whether the caller holds `privilege` in the organization of this name; for lists, which show what one may see.
     #[must_use]
     pub fn holds(&self, identity: &Identity, privilege: Privilege, organization: &str) -> bool {
-        self.grants(identity, privilege).any(|scope| match scope {
-            Scope::All => true,
-            Scope::Organizations(names) => names.contains(organization),
-        })
+        self.grants(identity, privilege).any(|scope| scope.has(organization))
     }
 
     fn grants<'a>(&'a self, identity: &'a Identity, privilege: Privilege) -> impl Iterator<Item = &'a Scope> {
-        self.bindings
-            .iter()
-            .filter(move |binding| binding.identity == *identity && binding.role.privileges().contains(&privilege))
+        self.bindings_of(identity)
+            .filter(move |binding| binding.role.privileges().contains(&privilege))
             .map(|binding| &binding.scope)
     }
 }
@@ -292,7 +260,7 @@ actions! {
     AbandonEncryptedData => AbandonEncryptedData;
     /// Get or list records.
     ReadRecords => ReadRecords;
-    /// Create, update or delete records.
+    /// Create, update or delete records; see [`Policy::check_write`].
     WriteRecords => WriteRecords;
     /// Reveal encrypted attributes.
     Reveal => RevealAttributes;
@@ -304,6 +272,10 @@ actions! {
     ExportOrganization => ExportOrganizations;
     /// Delete an organization.
     DeleteOrganization => DeleteOrganizations;
+    /// Read and verify the audit trail.
+    ReadAuditTrail => ReadAuditTrail;
+    /// See who may do what.
+    ReadAccess => ReadAccess;
 }
 
 #[cfg(test)]
@@ -315,7 +287,7 @@ mod tests {
     }
 
     fn policy(role: Role, scope: Scope) -> Policy {
-        Policy::new(vec![Binding { identity: ada(), role, scope }])
+        Policy::new(vec![Binding { identity: ada(), role: role.into(), scope }])
     }
 
     fn only(name: &str) -> Scope {
@@ -347,9 +319,8 @@ mod tests {
     }
 
     #[test]
-    fn every_role_reads_back_from_its_name() {
-        for role in Role::ALL {
-            assert_eq!(role.name().parse::<Role>().unwrap(), role);
-        }
+    fn a_privilege_granted_alone_is_no_other() {
+        let grant = Grant::from(Privilege::ReadEncryptionKey);
+        assert_eq!(grant.privileges(), [Privilege::ReadEncryptionKey, Privilege::ReadContract]);
     }
 }

@@ -189,6 +189,7 @@ mod tests {
             singular: "door".to_owned(),
             storage_name: "Door".to_owned(),
             id_required: false,
+            write_privilege: crate::privilege::Privilege::WriteRecords,
             attributes: vec![limit, open, secret, is_secret_set, Attribute::new("user", Kind::Text)],
             rules: Vec::new(),
         }

@@ -7,6 +7,7 @@ use std::{collections::HashSet, sync::Arc};
 
 use crate::{
     id::{RecordId, Timestamp},
+    privilege::Privilege,
     rule::{Rule, RuleError},
 };
 
@@ -32,6 +33,8 @@ pub struct Entity {
     pub storage_name: String,
     /// Whether the caller must give the id of a new record.
     pub id_required: bool,
+    /// What creating, updating and deleting its records needs.
+    pub write_privilege: Privilege,
     /// Its attributes.
     pub attributes: Vec<Attribute>,
     /// What its records must not be, across attributes.

@@ -200,14 +200,24 @@ impl Condition {
     /// Every row that comes after the one with these values, in the ascending order of these columns.
     #[must_use]
     pub fn later(columns: impl IntoIterator<Item = (Name, Datum)>) -> Condition {
+        Self::beyond(Comparison::Greater, columns)
+    }
+
+    /// Every row that comes after the one with these values, in the descending order of these columns.
+    #[must_use]
+    pub fn earlier(columns: impl IntoIterator<Item = (Name, Datum)>) -> Condition {
+        Self::beyond(Comparison::Less, columns)
+    }
+
+    fn beyond(comparison: Comparison, columns: impl IntoIterator<Item = (Name, Datum)>) -> Condition {
         let mut same: Vec<Condition> = Vec::new();
-        let mut later = Vec::new();
+        let mut beyond = Vec::new();
         for (column, value) in columns {
-            let greater = Condition::greater(column.clone(), value.clone());
-            later.push(Condition::All(same.iter().cloned().chain([greater]).collect()));
+            let compared = Condition::Compare { column: column.clone(), comparison, value: value.clone() };
+            beyond.push(Condition::All(same.iter().cloned().chain([compared]).collect()));
             same.push(Condition::equal(column, value));
         }
-        Condition::Any(later)
+        Condition::Any(beyond)
     }
 
     /// Every row that doesn't meet this condition.

@@ -32,18 +32,21 @@ use crate::{
     fail_points::OfEnvironment,
     http2::Http2,
     idle,
+    jwks::Fetching,
     key_derivation::BlockingKeyDerivation,
     layer::{self, Layers, deadline::Deadlines},
     listener::{BindError, Listener},
     metrics::Metrics,
     random::SystemRandom,
     reencryption,
-    reload::{InForce, Reloader},
+    reload::{InForce, Read, Reloader},
     root_key::{self, RootKeyFileError},
     rpc::{self, Health, dispatcher::Dispatcher, permission::rpc_table},
     schema,
     store::sqlite::{DataFolder, DataFolderError, OpenLimits, SqliteDatabases, SqliteOptions, SqliteStore},
     tls::{self, ServerCertificate, Terms, Trust},
+    token::{Issuers, TokenKeysError},
+    trails,
     version::VERSION,
 };
 
@@ -76,6 +79,9 @@ pub enum StartError {
     /// No root key is configured.
     #[error("root_key.files names no file")]
     NoRootKey,
+    /// The keys of a token issuer can't be used.
+    #[error(transparent)]
+    TokenKeys(#[from] TokenKeysError),
     /// TLS can't be set up.
     #[error(transparent)]
     Tls(#[from] tls::TlsError),
@@ -115,6 +121,12 @@ impl App {
         let certificate = Arc::new(ServerCertificate::load(&config.tls)?);
         let trust = Arc::new(Trust::load(&config.tls)?);
         let terms = Terms::new(config.tls.minimum_version, &certificate, &trust)?;
+        let drain = Drain::new();
+        let fetching = Fetching {
+            interval: config.limits.jwks_fetch_interval(),
+            folder: config.data_dir.clone(),
+            drain: drain.clone(),
+        };
         let served = schema::read(fieldseal::FILE_DESCRIPTOR_SET)?;
         let listener = Listener::bind(&config.listen).await?;
         let metrics = match config.listen.metrics_address {
@@ -124,7 +136,9 @@ impl App {
 
         let (ports, databases) = open_ports(&config, root_key).await?;
         let deployment = Arc::new(Deployment::new(ports, Arc::clone(&served.schema), key_limits(&config.limits)));
-        let drain = Drain::new();
+        let issuers = Issuers::load(&config.token_issuers, config.limits.token_clock_skew(), &fetching, None)?;
+        issuers.begin();
+        let issuers = Arc::new(issuers);
         let not_opened = open_all(&deployment).await?;
         let has_organizations = !not_opened.is_empty() || !deployment.organizations().is_empty();
         for missing in not_opened {
@@ -147,6 +161,9 @@ impl App {
         }
         let closing = idle::keep_closing(Arc::clone(&deployment), Arc::clone(&databases), config.limits, drain.clone());
         drain.tasks().spawn(closing);
+        let signing =
+            trails::keep_signing(Arc::clone(&deployment), Arc::clone(&databases), config.limits, drain.clone());
+        drain.tasks().spawn(signing);
 
         let health =
             Health::new(served.methods.iter().filter_map(|method| method.path.split('/').nth(1).map(str::to_owned)));
@@ -160,17 +177,20 @@ impl App {
             drain: drain.clone(),
             denials: denials.clone(),
         });
-        let routes = rpc::routes(dispatcher, &served, health.clone())
+        let rpcs = Arc::new(rpc_table(&served));
+        let routes = rpc::routes(dispatcher, &served, Arc::clone(&rpcs), health.clone())
             .map_err(|error| StartError::Reflection(Box::new(error)))?;
         let (terms_sender, terms) = watch::channel(Arc::new(terms));
+        let (issuers_sender, issuers_in_force) = watch::channel(Arc::clone(&issuers));
         let (policy_sender, policy) = watch::channel(Arc::new(config.policy()));
         let (log_sender, log) = watch::channel(config.log);
         let layers = Layers {
             clock: Arc::new(SystemClock),
             random: Arc::new(SystemRandom),
             deadlines: Deadlines { default: config.limits.deadline_default(), max: config.limits.deadline_max() },
-            rpcs: Arc::new(rpc_table(&served)),
+            rpcs,
             terms: terms.clone(),
+            issuers: issuers_in_force,
             policy,
             denials,
         };
@@ -179,8 +199,9 @@ impl App {
         let http2 = Http2::new(&config.limits, terms, Arc::new(SystemRandom), drain.clone());
         let service = layer::stack(layers).layer(routes.prepare());
         let serving = tokio::spawn(http2.serve(connections, service));
-        let in_force = InForce { terms: terms_sender, policy: policy_sender, log: log_sender };
-        let reloader = Reloader::start(&config, certificate, trust, in_force, Arc::new(SystemClock), &drain);
+        let in_force = InForce { terms: terms_sender, issuers: issuers_sender, policy: policy_sender, log: log_sender };
+        let read = Read { certificate, trust, issuers };
+        let reloader = Reloader::start(&config, read, in_force, fetching, Arc::new(SystemClock));
         tracing::info!(
             version = VERSION,
             %address,
@@ -288,8 +309,10 @@ impl Running {
     }
 }
 
-/// Remembers what the open databases are now, and moves their logs into them: a file is whole by itself when the server has ended.
+/// Signs the trails, remembers what the open databases are now, and moves their logs into them: a file is whole by itself when the server
+/// has ended.
 async fn leave_whole_files(deployment: &Deployment, databases: &SqliteDatabases) {
+    trails::sign_all(deployment, databases).await;
     for organization in deployment.organizations().into_iter().filter(|organization| databases.is_open(organization.id))
     {
         let left = async {

@@ -18,8 +18,8 @@ use serde::Serialize;
 
 use crate::{
     clock::SystemClock,
-    config::{Config, ConfigError, Faults, credentials_folder},
-    error_chain, root_key,
+    config::{Config, ConfigError, Faults, TokenKeys, credentials_folder},
+    error_chain, root_key, token,
 };
 
 /// What a check found.
@@ -118,6 +118,7 @@ pub async fn check(path: &Path) -> Report {
     files::configuration(path, &mut report);
     bindings(&config, &faults, &mut report);
     tls::check(&config.tls, SystemClock.now(), &mut report);
+    token_issuers(&config, &mut report);
     let root_key = root_keys(&config, &mut report);
     if is_given(&config.data_dir) {
         files::data_folder(&config.data_dir, &mut report);
@@ -144,12 +145,28 @@ fn settings(faults: &Faults, report: &mut Report) {
 
 fn bindings(config: &Config, faults: &Faults, report: &mut Report) {
     let is_sound = !faults.0.iter().any(|fault| fault.setting.starts_with("bindings"));
-    if is_sound && !config.bindings.iter().any(|binding| binding.role == Role::SystemAdministrator) {
+    if is_sound && !config.bindings.iter().any(|binding| binding.role == Role::SystemAdministrator.into()) {
         report.warning(
             "bindings",
             "nobody is system-administrator, so that nobody can create organizations or restore a key",
             "bind an administrator's identity to system-administrator, with organizations = [\"*\"]",
         );
+    }
+}
+
+/// Keys in files. Whether an address answers is found out by whoever serves.
+fn token_issuers(config: &Config, report: &mut Report) {
+    for issuer in &config.token_issuers {
+        match &issuer.keys {
+            TokenKeys::File(path) if is_given(path) => match token::read_keys(&issuer.issuer, path) {
+                Ok(keys) => report
+                    .fact("token_issuers", format!("{} has {} keys of {}", path.display(), keys.len(), issuer.issuer)),
+                Err(error) => {
+                    report.error("token_issuers", error_chain::text(&error), "put the issuer's JSON Web Key Set there");
+                }
+            },
+            TokenKeys::File(_) | TokenKeys::Url { .. } => {}
+        }
     }
 }
 

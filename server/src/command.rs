@@ -81,7 +81,7 @@ pub(crate) fn run() -> ExitCode {
                 Command::Init(arguments) => init::run(arguments)?,
                 Command::CheckConfig(arguments) => return check_config::run(arguments).await,
                 Command::Serve(arguments) => serve::run(&arguments).await?,
-                Command::Reference(which) => reference::run(&which),
+                Command::Reference(which) => reference::run(&which)?,
             }
             Ok(ExitCode::SUCCESS)
         });

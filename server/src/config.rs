@@ -12,17 +12,20 @@ mod sift;
 pub mod template;
 
 use std::{
+    collections::BTreeMap,
     env, fmt, fs, io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
 };
 
 use fieldseal_core::policy::{Binding, Policy};
+use http::Uri;
+use jsonwebtoken::Algorithm;
 use serde::Deserialize;
 use toml::de::DeTable;
 use tracing::level_filters::LevelFilter;
 
-pub(crate) use self::check::CREDENTIAL;
+pub(crate) use self::check::{CREDENTIAL, lower_case_dns};
 pub use self::file::sections;
 use self::{file::ConfigFile, limits::Limits};
 
@@ -44,6 +47,8 @@ pub struct Config {
     pub root_key: RootKey,
     /// Every bound.
     pub limits: Limits,
+    /// Whose bearer tokens are believed; none by default.
+    pub token_issuers: Vec<TokenIssuer>,
     /// Who has which role where; none by default, so that nobody may do anything.
     pub bindings: Vec<Binding>,
     /// What is logged.
@@ -84,6 +89,35 @@ pub struct Tls {
     pub client_crl: Option<PathBuf>,
     /// The oldest version spoken; 1.3 by default.
     pub minimum_version: TlsVersion,
+    /// `[[trust_domains]]`: which CAs speak for which trust domain of SPIFFE; by name. None by default: `client_ca` speaks for all.
+    pub trust_domains: BTreeMap<String, PathBuf>,
+}
+
+/// `[[token_issuers]]`: whose bearer tokens are believed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenIssuer {
+    /// What tokens name in `iss`; without `#`, no two alike.
+    pub issuer: String,
+    /// What tokens must name in `aud`.
+    pub audience: String,
+    /// How tokens may be signed; at least one.
+    pub algorithms: Vec<Algorithm>,
+    /// Where the public keys are.
+    pub keys: TokenKeys,
+}
+
+/// Where the public keys of an issuer are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TokenKeys {
+    /// In a file.
+    File(PathBuf),
+    /// At an address.
+    Url {
+        /// `https://…`
+        url: Uri,
+        /// The CAs of the server there; the system's where there is none.
+        ca: Option<PathBuf>,
+    },
 }
 
 /// A version of TLS.
@@ -257,7 +291,7 @@ fn count(faults: usize) -> String {
 mod tests {
     use fieldseal_core::{
         identity::Identity,
-        policy::{Role, Scope},
+        policy::{Grant, Privilege, Role, Scope},
     };
 
     use super::*;
@@ -345,15 +379,77 @@ mod tests {
             [
                 Binding {
                     identity: Identity::Dns("mail.example".to_owned()),
-                    role: Role::MailConnector,
+                    role: Role::MailConnector.into(),
                     scope: Scope::Organizations(["contoso".to_owned(), "fabrikam".to_owned()].into()),
                 },
                 Binding {
                     identity: Identity::CommonName("admin".to_owned()),
-                    role: Role::SystemAdministrator,
+                    role: Role::SystemAdministrator.into(),
                     scope: Scope::All
                 },
             ]
+        );
+    }
+
+    #[test]
+    fn a_binding_names_a_role_one_of_the_deployment_or_a_privilege() {
+        let binding = |role| format!("\n[[bindings]]\nidentity = \"cn:a\"\nrole = \"{role}\"\norganizations = [\"*\"]");
+        let roles =
+            "\n[[roles]]\nname = \"operator\"\nprivileges = [\"prvReadOrganizations\", \"prvReadSqlEncryptionKey\"]";
+        let text = [SMALLEST, roles, &binding("operator"), &binding("prvWriteRecords"), &binding("auditor")].concat();
+        let granted: Vec<_> = parse(&text).unwrap().bindings.into_iter().map(|binding| binding.role).collect();
+        let operator = Grant::of_privileges("operator", [Privilege::ReadOrganizations, Privilege::ReadEncryptionKey]);
+        assert_eq!(granted, [operator, Privilege::WriteRecords.into(), Role::Auditor.into()]);
+
+        let role = |name: &str, privileges: &str| {
+            faults(&format!("{SMALLEST}\n[[roles]]\nname = \"{name}\"\nprivileges = [{privileges}]"))
+        };
+        assert_eq!(role("auditor", "\"prvReadRecords\""), ["roles[0].name"]);
+        assert_eq!(role("Operator", "\"prvReadRecords\""), ["roles[0].name"]);
+        assert_eq!(role("operator", ""), ["roles[0].privileges"]);
+        assert_eq!(role("operator", "\"prvReadRecord\""), ["roles[0].privileges"]);
+        assert_eq!(faults(&[SMALLEST, roles, roles].concat()), ["roles[1].name"]);
+    }
+
+    #[test]
+    fn an_issuer_says_whose_tokens_for_whom_signed_how_and_where_its_keys_are() {
+        let issuer = |change: fn(String) -> String| {
+            let text = "\n[[token_issuers]]\nissuer = \"https://idp/\"\naudience = \"fieldseal\"\nalgorithms = [\"ES256\"]\njwks = \"keys.json\"";
+            format!("{SMALLEST}{}", change(text.to_owned()))
+        };
+        let parsed = parse(&issuer(|text| text)).unwrap().token_issuers;
+        assert_eq!(parsed[0].keys, TokenKeys::File("/srv/keys.json".into()));
+        assert_eq!(parsed[0].algorithms, [Algorithm::ES256]);
+        let url =
+            parse(&issuer(|text| text.replace("jwks = \"keys.json\"", "jwks_url = \"https://idp/keys\""))).unwrap();
+        assert!(matches!(url.token_issuers[0].keys, TokenKeys::Url { ca: None, .. }));
+        type Change = fn(String) -> String;
+        let wrong: [(Change, &str); 8] = [
+            (|text| text.replace("https://idp/", "a#b"), "issuer"),
+            (|text| text.replace("fieldseal", ""), "audience"),
+            (|text| text.replace("ES256", "HS256"), "algorithms"),
+            (|text| text.replace("\"ES256\"", ""), "algorithms"),
+            (|text| text.replace("jwks = \"keys.json\"", ""), "jwks"),
+            (|text| text + "\njwks_url = \"https://idp/keys\"", "jwks"),
+            (|text| text.replace("jwks = \"keys.json\"", "jwks_url = \"http://idp/keys\""), "jwks_url"),
+            (|text| text + "\njwks_ca = \"ca.pem\"", "jwks_ca"),
+        ];
+        for (change, setting) in wrong {
+            assert_eq!(faults(&issuer(change)), [format!("token_issuers[0].{setting}")]);
+        }
+        let twice = |text: String| text.clone() + &text;
+        assert_eq!(faults(&issuer(twice)), ["token_issuers[1].issuer"]);
+    }
+
+    #[test]
+    fn a_trust_domain_has_a_name_and_a_bundle() {
+        let domain = |name: &str| format!("{SMALLEST}\n[[trust_domains]]\nname = \"{name}\"\nca = \"bundle.pem\"");
+        let parsed = parse(&domain("example.org")).unwrap().tls.trust_domains;
+        assert_eq!(parsed, [("example.org".to_owned(), "/srv/bundle.pem".into())].into());
+        assert_eq!(faults(&domain("spiffe://example.org")), ["trust_domains[0].name"]);
+        assert_eq!(
+            faults(&(domain("a") + "\n[[trust_domains]]\nname = \"a\"")),
+            ["trust_domains[1].name", "trust_domains[1].ca"]
         );
     }
 

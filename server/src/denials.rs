@@ -119,6 +119,7 @@ impl Recorder {
             purpose: repeats,
             fingerprint: None,
             key_version: None,
+            details: None,
         };
         if let Err(error) = self.deployment.record(entry).await {
             tracing::warn!(%error, "a denial is in the log only");

@@ -386,7 +386,10 @@ mod tests {
             let identity = ClientCertificate::from_der(&certificate).unwrap().identity;
             assert_eq!(identity.to_string(), format!("cn:{}", person.name()));
             assert!(
-                config.bindings.iter().any(|binding| binding.identity == identity && binding.role == person.role())
+                config
+                    .bindings
+                    .iter()
+                    .any(|binding| binding.identity == identity && binding.role == person.role().into())
             );
         }
     }

@@ -1,22 +1,34 @@
 //! Client certificates to identities: SPIFFE id, else DNS name, else common name.
 //!
+//! A certificate with a SPIFFE id must be an X.509-SVID as the standard [X509-SVID] has it, sections 2 to 4: one URI name and no other, of a
+//! workload; no CA; a critical key usage with digitalSignature and without keyCertSign and cRLSign. One that isn't names nobody, whatever
+//! other names it has.
+//!
+//! [X509-SVID]: https://github.com/spiffe/spiffe/blob/main/standards/X509-SVID.md
+//!
 //! The certificate's chain, signature and dates were verified in the handshake; here it is only read, once a connection. What an
 //! identity may do is the policy's matter.
 
-use fieldseal_core::{id::Timestamp, identity::Identity};
+use fieldseal_core::{
+    id::Timestamp,
+    identity::{Identity, spiffe::SpiffeIdError},
+};
+use sha2::{Digest, Sha256};
 use x509_parser::{
     certificate::X509Certificate,
     extensions::GeneralName,
     prelude::{FromDer, X509Error},
 };
 
-const SPIFFE_SCHEME: &str = "spiffe://";
+const SPIFFE_SCHEME: &str = "spiffe:";
 
 /// What is kept of a verified client certificate for as long as its connection lives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ClientCertificate {
     /// Whom it names.
     pub(crate) identity: Identity,
+    /// SHA-256 of the certificate: what tokens bound to it name.
+    pub(crate) sha256: [u8; 32],
     /// The last moment at which it is valid. A connection may outlive it, a call may not.
     pub(crate) not_after: Timestamp,
 }
@@ -36,6 +48,12 @@ pub(crate) enum CertificateError {
     /// It has several names of the kind that counts, and nothing says which.
     #[error("the client certificate has several {0}s")]
     Ambiguous(&'static str),
+    /// It has a SPIFFE id and is no X.509-SVID.
+    #[error("the client certificate has a SPIFFE id and is no X.509-SVID: {0}")]
+    NoSvid(&'static str),
+    /// Its SPIFFE id isn't one.
+    #[error("the client certificate's SPIFFE id isn't one")]
+    SpiffeId(#[from] SpiffeIdError),
     /// It has none of the three.
     #[error("the client certificate has no SPIFFE id, DNS name or common name")]
     Nameless,
@@ -51,7 +69,11 @@ impl ClientCertificate {
     /// [`CertificateError`]: it names nobody, or not clearly.
     pub(crate) fn from_der(der: &[u8]) -> Result<Self, CertificateError> {
         let (_, certificate) = X509Certificate::from_der(der).map_err(CertificateError::Malformed)?;
-        Ok(Self { identity: identity(&certificate)?, not_after: not_after(&certificate) })
+        Ok(Self {
+            identity: identity(&certificate)?,
+            sha256: Sha256::digest(der).into(),
+            not_after: not_after(&certificate),
+        })
     }
 
     /// Whether the certificate's time has passed.
@@ -64,7 +86,8 @@ impl ClientCertificate {
 fn identity(certificate: &X509Certificate<'_>) -> Result<Identity, CertificateError> {
     let names = alternative_names(certificate)?;
     if let Some(id) = spiffe_id(&names)? {
-        return printable(id, "SPIFFE id").map(Identity::Spiffe);
+        check_svid(certificate)?;
+        return Ok(Identity::Spiffe(id.parse()?));
     }
     if let Some(name) = first_dns_name(&names) {
         // DNS names are the same in any case; bindings are compared by text.
@@ -85,18 +108,36 @@ fn alternative_names<'a>(certificate: &'a X509Certificate<'_>) -> Result<Vec<&'a
     Ok(names)
 }
 
-/// X.509-SVID, section 2: a certificate has at most one SPIFFE id.
+/// The URI name, if one of them is a SPIFFE id or would be one; it has to stand alone then.
 fn spiffe_id<'a>(names: &[&'a GeneralName<'a>]) -> Result<Option<&'a str>, CertificateError> {
-    let mut ids =
-        names.iter().filter_map(|name| if let GeneralName::URI(uri) = name { spiffe_path(uri) } else { None });
-    let first = ids.next();
-    if ids.next().is_some() { Err(CertificateError::Ambiguous("SPIFFE id")) } else { Ok(first) }
+    let uris: Vec<&str> =
+        names.iter().filter_map(|name| if let GeneralName::URI(uri) = name { Some(*uri) } else { None }).collect();
+    // The scheme is the same in any case (RFC 3986, section 3.1). One in capitals is no SPIFFE id, and must not pass for none at all.
+    let is_spiffe =
+        |uri: &str| uri.get(..SPIFFE_SCHEME.len()).is_some_and(|scheme| scheme.eq_ignore_ascii_case(SPIFFE_SCHEME));
+    match uris[..] {
+        [uri] if is_spiffe(uri) => Ok(Some(uri)),
+        _ if uris.iter().any(|uri| is_spiffe(uri)) => Err(CertificateError::NoSvid("it has several URI names")),
+        _ => Ok(None),
+    }
 }
 
-/// What follows `spiffe://`. The scheme is the same in any case (RFC 3986, section 3.1).
-fn spiffe_path(uri: &str) -> Option<&str> {
-    let (scheme, path) = uri.split_at_checked(SPIFFE_SCHEME.len())?;
-    scheme.eq_ignore_ascii_case(SPIFFE_SCHEME).then_some(path)
+fn check_svid(certificate: &X509Certificate<'_>) -> Result<(), CertificateError> {
+    let unreadable = |_| CertificateError::NoSvid("its extensions can't be read");
+    if certificate.basic_constraints().map_err(unreadable)?.is_some_and(|constraints| constraints.value.ca) {
+        return Err(CertificateError::NoSvid("it is a CA's"));
+    }
+    match certificate.key_usage().map_err(unreadable)? {
+        None => Err(CertificateError::NoSvid("it has no key usage")),
+        Some(usage) if !usage.critical => Err(CertificateError::NoSvid("its key usage isn't critical")),
+        Some(usage) if !usage.value.digital_signature() => {
+            Err(CertificateError::NoSvid("its key usage lacks digitalSignature"))
+        }
+        Some(usage) if usage.value.key_cert_sign() || usage.value.crl_sign() => {
+            Err(CertificateError::NoSvid("its key may sign certificates or revocation lists"))
+        }
+        Some(_) => Ok(()),
+    }
 }
 
 fn first_dns_name<'a>(names: &[&'a GeneralName<'a>]) -> Option<&'a str> {
@@ -128,11 +169,22 @@ fn not_after(certificate: &X509Certificate<'_>) -> Timestamp {
 
 #[cfg(test)]
 mod tests {
-    use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, SanType, date_time_ymd};
+    use rcgen::{
+        BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, KeyPair, KeyUsagePurpose, SanType,
+        date_time_ymd,
+    };
 
     use super::*;
 
     fn der(common_names: &[&str], alternative_names: Vec<SanType>) -> Vec<u8> {
+        der_with(common_names, alternative_names, |_| {})
+    }
+
+    fn der_with(
+        common_names: &[&str],
+        alternative_names: Vec<SanType>,
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> Vec<u8> {
         let mut params = CertificateParams::default();
         params.distinguished_name = DistinguishedName::new();
         for name in common_names {
@@ -140,6 +192,8 @@ mod tests {
         }
         params.subject_alt_names = alternative_names;
         params.not_after = date_time_ymd(2030, 1, 2);
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        change(&mut params);
         params.self_signed(&KeyPair::generate().unwrap()).unwrap().der().to_vec()
     }
 
@@ -161,7 +215,8 @@ mod tests {
         let spiffe = || uri("spiffe://example.org/ns/mail");
         assert_eq!(named(&["admin"], vec![dns("Mail.Example"), spiffe()]).unwrap(), "spiffe:example.org/ns/mail");
         assert_eq!(
-            named(&["admin"], vec![uri("https://example.org"), dns("Mail.Example"), dns("b")]).unwrap(),
+            named(&["admin"], vec![uri("https://example.org"), uri("https://b"), dns("Mail.Example"), dns("b")])
+                .unwrap(),
             "dns:mail.example"
         );
         assert_eq!(named(&["admin"], vec![uri("https://example.org")]).unwrap(), "cn:admin");
@@ -171,14 +226,49 @@ mod tests {
     #[test]
     fn a_certificate_that_names_nobody_clearly_is_refused() {
         assert!(matches!(named(&[], vec![]), Err(CertificateError::Nameless)));
-        assert!(matches!(
-            named(&[], vec![uri("spiffe://a/1"), uri("SPIFFE://a/2")]),
-            Err(CertificateError::Ambiguous("SPIFFE id"))
-        ));
-        assert!(matches!(named(&["admin"], vec![uri("spiffe://")]), Err(CertificateError::Unprintable("SPIFFE id"))));
         assert!(matches!(named(&["admin\nadmin"], vec![]), Err(CertificateError::Unprintable("common name"))));
         assert!(matches!(named(&[""], vec![]), Err(CertificateError::Unprintable("common name"))));
         assert!(matches!(ClientCertificate::from_der(b"no certificate"), Err(CertificateError::Malformed(_))));
+    }
+
+    #[test]
+    fn a_certificate_with_a_spiffe_id_is_an_svid_or_names_nobody() {
+        let id = || uri("spiffe://example.org/ns/mail");
+        let refused = |names: Vec<SanType>, change: fn(&mut CertificateParams)| {
+            let error = ClientCertificate::from_der(&der_with(&["admin"], names, change)).unwrap_err();
+            assert!(!error.to_string().contains("example.org"), "{error}");
+            error.to_string()
+        };
+        let no_svid = "the client certificate has a SPIFFE id and is no X.509-SVID: ";
+        type Change = fn(&mut CertificateParams);
+        let cases: [(Change, &str); 5] = [
+            (|params| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained), "it is a CA's"),
+            (|params| params.key_usages.clear(), "it has no key usage"),
+            (|params| params.key_usages = vec![KeyUsagePurpose::KeyAgreement], "its key usage lacks digitalSignature"),
+            (
+                |params| params.key_usages.push(KeyUsagePurpose::KeyCertSign),
+                "its key may sign certificates or revocation lists",
+            ),
+            (
+                |params| params.key_usages.push(KeyUsagePurpose::CrlSign),
+                "its key may sign certificates or revocation lists",
+            ),
+        ];
+        for (change, words) in cases {
+            assert_eq!(refused(vec![id()], change), format!("{no_svid}{words}"));
+        }
+        for second in ["spiffe://example.org/b", "https://example.org"] {
+            assert_eq!(refused(vec![id(), uri(second)], |_| {}), format!("{no_svid}it has several URI names"));
+        }
+        for text in
+            ["SPIFFE://example.org/a", "spiffe:example.org/a", "spiffe://example.org", "spiffe://example.org/a/"]
+        {
+            assert_eq!(
+                refused(vec![uri(text), dns("a")], |_| {}),
+                "the client certificate's SPIFFE id isn't one",
+                "{text}"
+            );
+        }
     }
 
     #[test]

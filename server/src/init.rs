@@ -303,7 +303,7 @@ mod tests {
         assert_eq!(config.tls.certificate, Path::new("/etc/ssl/server.pem"));
         assert_eq!(config.data_dir, folder.path().join("state"));
         assert_eq!(config.bindings[0].identity.to_string(), "cn:Ada \"the admin\"");
-        assert_eq!(config.bindings[0].role, Role::SystemAdministrator);
+        assert_eq!(config.bindings[0].role, Role::SystemAdministrator.into());
     }
 
     #[test]

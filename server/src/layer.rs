@@ -12,7 +12,7 @@ pub(crate) mod trace;
 
 use std::{convert::Infallible, sync::Arc};
 
-use crate::{denials::Denials, tls::Terms};
+use crate::{denials::Denials, tls::Terms, token::Issuers};
 use fieldseal_core::{policy::Policy, port::Clock, random::Random};
 use http::{Request, Response};
 use tokio::sync::watch;
@@ -42,6 +42,8 @@ pub(crate) struct Layers {
     pub(crate) rpcs: Arc<RpcTable>,
     /// Whose certificates are believed, as of now.
     pub(crate) terms: watch::Receiver<Arc<Terms>>,
+    /// Whose bearer tokens are believed, as of now.
+    pub(crate) issuers: watch::Receiver<Arc<Issuers>>,
     /// Who may do what, as of now.
     pub(crate) policy: watch::Receiver<Arc<Policy>>,
     /// Where those are recorded who may not.
@@ -58,7 +60,7 @@ pub(crate) fn stack(
                  + Send
                  + 'static,
 > + Clone {
-    let Layers { clock, random, deadlines, rpcs, terms, policy, denials } = layers;
+    let Layers { clock, random, deadlines, rpcs, terms, issuers, policy, denials } = layers;
     ServiceBuilder::new()
         // Outermost, so that whatever happens has a call id and ends in the log, with the code that the caller saw.
         .layer(TraceLayer::new(Arc::clone(&clock), random))
@@ -69,7 +71,7 @@ pub(crate) fn stack(
         // Before identity: a caller without TLS has to learn that, whoever it is, and nothing of its body may be read.
         .layer(GateLayer(TlsRequired))
         // Before permission, which is somebody's.
-        .layer(GateLayer(IdentityRequired::new(clock, terms)))
+        .layer(GateLayer(IdentityRequired::new(clock, terms, issuers)))
         // Innermost: who may not call the rpc anywhere doesn't get to send a message.
         .layer(GateLayer(PermissionRequired::new(rpcs, policy, denials)))
         .into_inner()
@@ -143,7 +145,7 @@ mod tests {
 
     fn over_tls(certificate: Option<(&str, Timestamp)>) -> Option<Connection> {
         let certificate = certificate.map(|(name, not_after)| {
-            Arc::new(ClientCertificate { identity: Identity::CommonName(name.to_owned()), not_after })
+            Arc::new(ClientCertificate { identity: Identity::CommonName(name.to_owned()), sha256: [0; 32], not_after })
         });
         let (chain, trust) = (Arc::from([]), Arc::clone(&terms().trust));
         Some(Connection { peer: peer(), tls: Some(TlsFacts { certificate, chain, trust }) })
@@ -155,17 +157,21 @@ mod tests {
         Arc::clone(&TERMS)
     }
 
+    fn no_issuers() -> watch::Receiver<Arc<Issuers>> {
+        watch::channel(Arc::default()).1
+    }
+
     /// A stack whose `reader` may read records, over routes that don't exist: what gets through is tonic's UNIMPLEMENTED.
     async fn call(request: Request<Body>) -> Response<Body> {
         let binding = Binding {
             identity: Identity::CommonName("reader".to_owned()),
-            role: Role::RecordReader,
+            role: Role::RecordReader.into(),
             scope: Scope::All,
         };
         let rpcs = HashMap::from([
-            (GET.to_owned(), Rpc { privileges: &[Privilege::ReadRecords], is_stream: false }),
-            (CREATE.to_owned(), Rpc { privileges: &[Privilege::WriteRecords], is_stream: false }),
-            (FORGOTTEN.to_owned(), Rpc { privileges: &[], is_stream: false }),
+            (GET.to_owned(), Rpc::new(&[Privilege::ReadRecords], false)),
+            (CREATE.to_owned(), Rpc::new(&[Privilege::WriteRecords], false)),
+            (FORGOTTEN.to_owned(), Rpc::new(&[], false)),
         ]);
         let layers = Layers {
             clock: Arc::new(SystemClock),
@@ -173,6 +179,7 @@ mod tests {
             deadlines: Deadlines { default: Duration::from_secs(60), max: Duration::from_secs(60) },
             rpcs: Arc::new(RpcTable::new(rpcs)),
             terms: watch::channel(terms()).1,
+            issuers: no_issuers(),
             policy: watch::channel(Arc::new(Policy::new(vec![binding]))).1,
             denials: Denials::nowhere(),
         };
@@ -218,7 +225,7 @@ mod tests {
             }
         }
         let admitted = |now| {
-            let gate = IdentityRequired::new(Arc::new(At(now)), watch::channel(terms()).1);
+            let gate = IdentityRequired::new(Arc::new(At(now)), watch::channel(terms()).1, no_issuers());
             let not_after = Timestamp::from_unix_micros(1_000);
             let (mut head, _) = request(GET, over_tls(Some(("reader", not_after)))).into_parts();
             gate.admit(&mut head)
@@ -231,7 +238,7 @@ mod tests {
     #[test]
     fn a_certificate_is_verified_again_where_another_trust_counts() {
         let (sender, watched) = watch::channel(terms());
-        let gate = IdentityRequired::new(Arc::new(SystemClock), watched);
+        let gate = IdentityRequired::new(Arc::new(SystemClock), watched, no_issuers());
         let admitted = || {
             // Its chain is empty, which nobody verifies.
             let (mut head, _) = request(GET, over_tls(Some(("reader", NEVER)))).into_parts();
@@ -260,7 +267,7 @@ mod tests {
     async fn a_handler_gets_the_caller_the_call_and_the_policy() {
         let gates = ServiceBuilder::new()
             .layer(TraceLayer::new(Arc::new(SystemClock), Arc::new(SystemRandom)))
-            .layer(GateLayer(IdentityRequired::new(Arc::new(SystemClock), watch::channel(terms()).1)))
+            .layer(GateLayer(IdentityRequired::new(Arc::new(SystemClock), watch::channel(terms()).1, no_issuers())))
             .service_fn(|request: Request<Body>| async move {
                 let caller = request.extensions().get::<Caller>().unwrap();
                 assert_eq!(caller.identity.to_string(), "cn:reader");

@@ -13,6 +13,7 @@ use std::{
     time::Duration,
 };
 
+use fieldseal_core::port::Clock as _;
 use rustls::pki_types::CertificateDer;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -23,6 +24,7 @@ use tokio::{
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 use crate::{
+    clock::SystemClock,
     config::{Listen, limits::Limits},
     identity::ClientCertificate,
     tls::{Terms, Trust},
@@ -225,7 +227,7 @@ impl Transport {
             Transport::Tls(stream, trust) => {
                 let (_, session) = stream.get_ref();
                 let chain: Arc<[_]> = session.peer_certificates().unwrap_or_default().into();
-                let certificate = chain.first().and_then(|certificate| read(certificate, peer)).map(Arc::new);
+                let certificate = read(&chain, trust, peer).map(Arc::new);
                 Some(TlsFacts { certificate, chain, trust: Arc::clone(trust) })
             }
             Transport::Plaintext(_) => None,
@@ -240,11 +242,18 @@ impl Transport {
     }
 }
 
-/// A certificate that names nobody is as good as none: the connection stays, its calls have no identity.
-fn read(certificate: &CertificateDer<'_>, peer: SocketAddr) -> Option<ClientCertificate> {
-    ClientCertificate::from_der(certificate)
+/// A certificate that names nobody, or somebody whom its CA doesn't speak for, is as good as none: the connection stays, its calls have no
+/// identity of it.
+fn read(chain: &[CertificateDer<'_>], trust: &Trust, peer: SocketAddr) -> Option<ClientCertificate> {
+    let certificate = ClientCertificate::from_der(chain.first()?)
         .inspect_err(|error| tracing::warn!(%peer, error = error as &dyn std::error::Error, "a verified client certificate names nobody"))
-        .ok()
+        .ok()?;
+    let identity = &certificate.identity;
+    trust
+        .verify_name(chain, identity, SystemClock.now())
+        .inspect_err(|error| tracing::warn!(%peer, %identity, %error, "a client certificate names somebody whom its CA doesn't speak for"))
+        .ok()?;
+    Some(certificate)
 }
 
 trait Io: AsyncRead + AsyncWrite + Unpin {}

@@ -1,4 +1,4 @@
-//! Files that appear whole or not at all, never replace one that exists, and are nobody else's to read.
+//! Files that appear whole or not at all, replace one that exists only where that is asked for, and are nobody else's to read.
 //!
 //! Knows nothing of what is in them.
 
@@ -41,6 +41,21 @@ pub(crate) fn create(path: &Path, content: &[u8], mode: u32) -> io::Result<bool>
     removed?;
     sync_folder_of(path)?;
     Ok(created)
+}
+
+/// Writes a file, in the place of one that exists. It is on disk, and whole, when it has its name.
+///
+/// # Errors
+/// Whatever the file system says.
+pub(crate) fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    let temporary = temporary_name(path);
+    let renamed = write(&temporary, content, mode).and_then(|()| fs::rename(&temporary, path));
+    if renamed.is_err() {
+        // It may not be there.
+        let _removed = fs::remove_file(&temporary);
+    }
+    renamed?;
+    sync_folder_of(path)
 }
 
 /// Makes a folder, and those above it that are missing, with mode 0700. One that exists stays as it is.

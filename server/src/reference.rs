@@ -2,9 +2,15 @@
 
 use std::fmt::Write;
 
-use crate::config::{
-    sections,
-    setting::{Otherwise, Section, Setting, TakenUp},
+use fieldseal_core::policy::{Privilege, Role};
+
+use crate::{
+    config::{
+        sections,
+        setting::{Otherwise, Section, Setting, TakenUp},
+    },
+    rpc::permission::rpc_table,
+    schema::{self, DescriptorError},
 };
 
 /// `docs/configuration.md`: every setting with its type, unit, range, default and meaning.
@@ -17,8 +23,38 @@ pub fn configuration() -> String {
     text
 }
 
+/// `docs/permissions.md`: which privileges each role holds, and which method needs which.
+///
+/// # Errors
+/// The contract can't be served.
+pub fn permissions() -> Result<String, DescriptorError> {
+    let mut text = String::from(PERMISSIONS);
+    let roles = Role::ALL.map(|role| format!("`{}`", role.name()));
+    let by_role = |may: &dyn Fn(Role) -> bool| Role::ALL.map(|role| if may(role) { "yes" } else { "" }.to_owned());
+    table_row(&mut text, "privilege", &roles);
+    table_row(&mut text, "---", &roles.each_ref().map(|_| "---".to_owned()));
+    for privilege in Privilege::ALL {
+        table_row(&mut text, &format!("`{privilege}`"), &by_role(&|role| role.privileges().contains(&privilege)));
+    }
+    text.push_str("\n## Methods\n\n");
+    table_row(&mut text, "method | needs", &roles);
+    table_row(&mut text, "--- | ---", &roles.each_ref().map(|_| "---".to_owned()));
+    let rpcs = rpc_table(&schema::read(fieldseal::FILE_DESCRIPTOR_SET)?);
+    for (path, rpc) in rpcs.in_order() {
+        let needs = rpc.privileges.iter().map(|privilege| format!("`{privilege}`")).collect::<Vec<_>>().join(" or ");
+        let may = |role: Role| rpc.privileges.iter().any(|privilege| role.privileges().contains(privilege));
+        let method = path.trim_start_matches('/').trim_start_matches("fieldseal.v1.");
+        table_row(&mut text, &format!("`{method}` | {needs}"), &by_role(&may));
+    }
+    Ok(text)
+}
+
+fn table_row(text: &mut String, first: &str, others: &[String]) {
+    let _infallible = writeln!(text, "| {first} | {} |", others.join(" | "));
+}
+
 fn write_section(text: &mut String, section: &Section) {
-    let heading = match (section.name, section.repeated) {
+    let heading = match (section.name, section.is_repeated()) {
         ("", _) => "Before all sections".to_owned(),
         (name, false) => format!("`[{name}]`"),
         (name, true) => format!("`[[{name}]]`"),
@@ -76,6 +112,36 @@ tells all that is wrong with it and with the files that it names, each with what
 * *At a reload*: a running server takes the change up at SIGHUP, or by itself some seconds later. All else waits for the next start.
 "#;
 
+const PERMISSIONS: &str = r#"# Permissions
+
+<!-- Made from the code by `cargo run -p fieldseal-server -- reference permissions`. Edit core/src/policy.rs and server/src/rpc/permission.rs. -->
+
+A call needs a privilege in the organization that it is about. Identities hold privileges by bindings, in the configuration:
+
+```toml
+[[roles]]                      # beside the five that every deployment has
+name = "mailbox-writer"
+privileges = ["prvReadRecords", "prvWriteRecords"]
+
+[[bindings]]
+identity = "spiffe:example.org/ns/crm"      # or cn:…, dns:…, jwt:<issuer>#<subject>
+role = "mailbox-writer"                     # or a role below, or a privilege by itself
+organizations = ["contoso"]                 # or ["*"]
+```
+
+* Nobody may do anything without a binding. Health alone is open to everybody.
+* Identities of different kinds are different, whatever they are called: `cn:ada` isn't `dns:ada`, and no token is a certificate.
+* What belongs to no organization, such as creating one, needs a binding to `["*"]`.
+* Whether a caller may is decided before it is looked up what is there: who may not see an organization can't tell whether it exists.
+* Roles and bindings count from the next call on when the configuration is reloaded. One that can't be read changes nothing.
+* `fieldseal access explain IDENTITY --method METHOD -o ORGANIZATION` tells whether, and by which binding.
+
+The three privileges of the encryption key have the names that Dynamics 365 gave them, and can be granted one by one like all others.
+
+## Roles
+
+"#;
+
 #[cfg(test)]
 mod tests {
     use std::{fs, path::Path};
@@ -87,6 +153,13 @@ mod tests {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/configuration.md");
         let written = fs::read_to_string(path).unwrap_or_default();
         assert!(written == configuration(), "docs/configuration.md is stale: cargo xtask generate makes it anew");
+    }
+
+    #[test]
+    fn the_reference_of_permissions_is_what_the_code_says() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/permissions.md");
+        let written = fs::read_to_string(path).unwrap_or_default();
+        assert!(written == permissions().unwrap(), "docs/permissions.md is stale: cargo xtask generate makes it anew");
     }
 
     #[test]

@@ -1,14 +1,16 @@
-//! What is exchanged while the server runs: the server's certificate, client CAs and revocation lists, bindings and the log level.
+//! What is exchanged while the server runs: the server's certificate, client CAs and revocation lists, token issuers and their keys,
+//! roles and bindings, and the log level.
 //!
-//! The files are looked at in an interval and at SIGHUP. Each of three parts is taken whole or not at all, and what can't be used
-//! leaves in force what was read before: the configuration, the server's certificate with its key, and the trust in clients. At a look
+//! The files are looked at in an interval and at SIGHUP. Each of four parts is taken whole or not at all, and what can't be used
+//! leaves in force what was read before: the configuration, the server's certificate with its key, the trust in clients, and the
+//! keys of token issuers. At a look
 //! of the interval a change counts once the look before found the same, so that a file that is just being written isn't taken half;
 //! whoever asks for a look says that the files are ready. They are read, not watched: a mount that swaps links shows its files only
 //! that way.
 //!
 //! Nothing here knows connections or calls. They follow the watches that this module sends to.
 
-use std::{error::Error, io, sync::Arc};
+use std::{error::Error, io, sync::Arc, time::Duration};
 
 use fieldseal_core::{policy::Policy, port::Clock};
 use tokio::{
@@ -19,10 +21,11 @@ use tokio::{
 };
 
 use crate::{
-    config::{Config, Log, Tls},
-    drain::Drain,
+    config::{Config, Log, Tls, TokenIssuer},
     error_chain,
+    jwks::Fetching,
     tls::{ServerCertificate, Terms, Trust},
+    token::Issuers,
 };
 
 /// Looks that may be asked for before the first is done. One that finds the queue full waits its turn.
@@ -43,6 +46,8 @@ pub struct Reloaded {
     pub certificate: Outcome,
     /// Client CAs and revocation lists.
     pub trust: Outcome,
+    /// Token issuers, and those of their keys that are in files.
+    pub token_issuers: Outcome,
 }
 
 /// What came out for one part.
@@ -60,10 +65,19 @@ pub enum Outcome {
 pub(crate) struct InForce {
     /// On what terms connections are made.
     pub(crate) terms: watch::Sender<Arc<Terms>>,
+    /// Whose bearer tokens are believed.
+    pub(crate) issuers: watch::Sender<Arc<Issuers>>,
     /// Who may do what.
     pub(crate) policy: watch::Sender<Arc<Policy>>,
     /// What is logged.
     pub(crate) log: watch::Sender<Log>,
+}
+
+/// What was read at the start.
+pub(crate) struct Read {
+    pub(crate) certificate: Arc<ServerCertificate>,
+    pub(crate) trust: Arc<Trust>,
+    pub(crate) issuers: Arc<Issuers>,
 }
 
 impl Reloader {
@@ -92,29 +106,32 @@ impl Reloader {
         Ok(())
     }
 
-    /// Begins to look, until the server drains. `config` is what the server was started with, `certificate` and `trust` what is in
-    /// force.
+    /// Begins to look, until the server drains. `config` is what the server was started with, `read` what is in force.
     pub(crate) fn start(
         config: &Config,
-        certificate: Arc<ServerCertificate>,
-        trust: Arc<Trust>,
+        read: Read,
         in_force: InForce,
+        fetching: Fetching,
         clock: Arc<dyn Clock>,
-        drain: &Drain,
     ) -> Self {
         let (asked, orders) = mpsc::channel(ASKED_MAX);
         let mut interval = tokio::time::interval(config.limits.reload_check_interval());
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let drain_begun = fetching.drain.begun();
+        let Read { certificate, trust, issuers } = read;
         let files = Files {
             configuration: Part::new("configuration", as_written(config)),
             certificate: Part::new("server certificate", certificate),
             trust: Part::new("client CAs and revocation lists", trust),
+            issuers: Part::new("token issuers", issuers),
+            token_issuers: config.token_issuers.clone(),
+            skew: config.limits.token_clock_skew(),
+            fetching,
             tls: config.tls.clone(),
             in_force,
             clock,
             warned: Vec::new(),
         };
-        let drain_begun = drain.begun();
         tokio::spawn(async move {
             tokio::select! {
                 () = drain_begun => {}
@@ -135,6 +152,11 @@ struct Files {
     configuration: Part<Config>,
     certificate: Part<Arc<ServerCertificate>>,
     trust: Part<Arc<Trust>>,
+    issuers: Part<Arc<Issuers>>,
+    /// Where the keys of token issuers are.
+    token_issuers: Vec<TokenIssuer>,
+    skew: Duration,
+    fetching: Fetching,
     /// Where the files of `[tls]` are.
     tls: Tls,
     in_force: InForce,
@@ -172,7 +194,8 @@ impl Files {
         if certificate == Outcome::Taken || trust == Outcome::Taken || self.tls.minimum_version != version_before {
             self.exchange_terms();
         }
-        Reloaded { configuration, certificate, trust }
+        let token_issuers = self.look_at_issuers(ask).await;
+        Reloaded { configuration, certificate, trust, token_issuers }
     }
 
     async fn look_at_configuration(&mut self, ask: Ask) -> Outcome {
@@ -197,6 +220,7 @@ impl Files {
             tracing::info!(level = %now.log.level, "the log has another level");
         }
         self.tls = now.tls.clone();
+        self.token_issuers = now.token_issuers.clone();
         for setting in now.differences_for_a_start(before) {
             tracing::warn!(setting, "a setting was changed that only counts from the next start on");
         }
@@ -229,6 +253,20 @@ impl Files {
                 revocation_lists = trust.revocation_lists(),
                 "other client CAs or revocation lists count; older connections are told to leave"
             );
+        }
+        outcome
+    }
+
+    async fn look_at_issuers(&mut self, ask: Ask) -> Outcome {
+        let (settings, skew, fetching) = (self.token_issuers.clone(), self.skew, self.fetching.clone());
+        let before = Arc::clone(&self.issuers.in_force);
+        let load = move || Issuers::load(&settings, skew, &fetching, Some(&before)).map(Arc::new);
+        let outcome = self.issuers.look(read(load).await, ask);
+        if outcome == Outcome::Taken {
+            let issuers = Arc::clone(&self.issuers.in_force);
+            issuers.begin();
+            self.in_force.issuers.send_replace(issuers);
+            tracing::info!("other token issuers, or other keys of them, count from the next call on");
         }
         outcome
     }

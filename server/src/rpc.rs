@@ -1,5 +1,7 @@
 //! The rpcs: from a decoded message, through the dispatcher, to one use case and back. No cryptography and no SQL here.
 
+mod access;
+mod audit;
 pub(crate) mod codec;
 mod data_encryption;
 pub(crate) mod dispatcher;
@@ -16,6 +18,7 @@ mod transfer;
 use std::sync::Arc;
 
 use fieldseal::v1::{
+    access_service_server::AccessServiceServer, audit_service_server::AuditServiceServer,
     data_encryption_service_server::DataEncryptionServiceServer,
     organization_service_server::OrganizationServiceServer, secret_access_service_server::SecretAccessServiceServer,
 };
@@ -23,14 +26,16 @@ use tonic::service::Routes;
 
 pub(crate) use self::health::Health;
 use self::{
-    data_encryption::DataEncryption, dispatcher::Dispatcher, organization::Organizations, secret_access::SecretAccess,
+    access::Access, audit::Audit, data_encryption::DataEncryption, dispatcher::Dispatcher, organization::Organizations,
+    secret_access::SecretAccess,
 };
-use crate::schema::ServedSchema;
+use crate::{layer::permission::RpcTable, schema::ServedSchema};
 
 /// All services, as one router: the generated ones, and a route for each method of the entity services.
 pub(crate) fn routes(
     dispatcher: Arc<Dispatcher>,
     served: &ServedSchema,
+    rpcs: Arc<RpcTable>,
     health: Health,
 ) -> Result<Routes, reflection::ReflectionError> {
     let max = dispatcher.message_size_max_bytes();
@@ -38,6 +43,16 @@ pub(crate) fn routes(
     routes
         .add_service(
             DataEncryptionServiceServer::new(DataEncryption::new(Arc::clone(&dispatcher)))
+                .max_decoding_message_size(max)
+                .max_encoding_message_size(max),
+        )
+        .add_service(
+            AccessServiceServer::new(Access::new(Arc::clone(&dispatcher), rpcs))
+                .max_decoding_message_size(max)
+                .max_encoding_message_size(max),
+        )
+        .add_service(
+            AuditServiceServer::new(Audit::new(Arc::clone(&dispatcher)))
                 .max_decoding_message_size(max)
                 .max_encoding_message_size(max),
         )

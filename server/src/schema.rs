@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use fieldseal_core::{
     id::Timestamp,
+    policy::Privilege,
     rule::{Rule, RuleText},
     schema::{Attribute, Choice, Entity, Kind, OnDelete, Schema, SchemaError, Value},
 };
@@ -158,6 +159,7 @@ impl Options {
             singular: text(&option, "singular"),
             storage_name: if storage_name.is_empty() { message.name().to_owned() } else { storage_name },
             id_required: flag(&option, "id_required"),
+            write_privilege: write_privilege(message, &option)?,
             attributes,
             rules: Vec::new(),
         };
@@ -221,6 +223,13 @@ impl Options {
             Some(message) => Ok(Some(message)),
             None => Err(wrong(service.full_name(), format!("it serves `{name}`, which is no entity"))),
         }
+    }
+}
+
+fn write_privilege(message: &MessageDescriptor, option: &DynamicMessage) -> Result<Privilege, DescriptorError> {
+    match text(option, "write_privilege") {
+        none if none.is_empty() => Ok(Privilege::WriteRecords),
+        name => name.parse().map_err(|error| wrong(message.full_name(), format!("its `write_privilege`: {error}"))),
     }
 }
 

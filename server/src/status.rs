@@ -20,6 +20,8 @@ use http::HeaderMap;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
+use crate::token::TokenProblem;
+
 /// The domain of every reason.
 pub(crate) const DOMAIN: &str = "fieldseal";
 
@@ -37,6 +39,10 @@ pub(crate) enum Refusal {
     CertificateExpired,
     /// The certificate was believed when the connection was made and isn't any more: it was revoked, or its CA was removed.
     CertificateNotBelieved,
+    /// The bearer token isn't believed.
+    TokenRefused(TokenProblem),
+    /// The bearer token and the client certificate don't belong together.
+    IdentitiesDisagree,
     /// The caller may not call this rpc anywhere.
     PrivilegeMissing(Privilege),
     /// The rpc is served and stands in no permission table: nobody may call it.
@@ -62,7 +68,7 @@ impl From<Refusal> for Status {
             Refusal::IdentityRequired => StatusBuilder::new(
                 Code::Unauthenticated,
                 ErrorReason::IdentityRequired,
-                "show a client certificate that names you",
+                "show a client certificate that names you, or a bearer token",
             )
             .build(),
             Refusal::CertificateExpired => StatusBuilder::new(
@@ -75,6 +81,18 @@ impl From<Refusal> for Status {
                 Code::Unauthenticated,
                 ErrorReason::IdentityRequired,
                 "your client certificate is no longer accepted: it was revoked, or its CA was removed",
+            )
+            .build(),
+            Refusal::TokenRefused(problem) => StatusBuilder::new(
+                Code::Unauthenticated,
+                ErrorReason::IdentityRequired,
+                format!("your bearer token isn't accepted: {problem}"),
+            )
+            .build(),
+            Refusal::IdentitiesDisagree => StatusBuilder::new(
+                Code::Unauthenticated,
+                ErrorReason::IdentityRequired,
+                "your bearer token and your client certificate don't belong together: show one of them, or a token that is bound to the certificate",
             )
             .build(),
             Refusal::PrivilegeMissing(privilege) => StatusBuilder::new(
@@ -284,6 +302,16 @@ fn audit(cause: impl Error + Send + Sync + 'static) -> StatusBuilder {
     )
     .retry_after(RETRY_STORE)
     .caused_by(cause)
+}
+
+/// A database didn't answer.
+pub(crate) fn unavailable(cause: Cause) -> Status {
+    store_unavailable(cause).build()
+}
+
+/// An audit record couldn't be written.
+pub(crate) fn audit_unavailable(cause: impl Error + Send + Sync + 'static) -> Status {
+    audit(cause).build()
 }
 
 fn store_unavailable(cause: Cause) -> StatusBuilder {

@@ -3,9 +3,9 @@
 //! Client certificates are verified when they are shown and may be left out: who must show one is the identity layer's question.
 //! Nothing here knows sockets or names, and nothing here decides when files are read.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use fieldseal_core::id::Timestamp;
+use fieldseal_core::{id::Timestamp, identity::Identity};
 use rustls::{
     RootCertStore, ServerConfig, SupportedProtocolVersion,
     crypto::aws_lc_rs,
@@ -37,7 +37,7 @@ pub enum TlsError {
     #[error("a file of [tls] can't be used")]
     Pem(#[from] PemError),
     /// A client CA isn't one.
-    #[error("tls.client_ca has a certificate that can't be a trust anchor")]
+    #[error("tls.client_ca or a trust domain's bundle has a certificate that can't be a trust anchor")]
     ClientCa(#[source] rustls::Error),
     /// The client CAs and revocation lists make no verifier.
     #[error("client certificates can't be verified with tls.client_ca and tls.client_crl")]
@@ -133,30 +133,48 @@ impl ServerCertificate {
 
 /// Whose client certificates are believed, and the sessions that were begun with such certificates.
 pub(crate) struct Trust {
-    client_cas: Vec<CertificateDer<'static>>,
-    revocation_lists: Vec<CertificateRevocationListDer<'static>>,
+    files: TrustFiles,
+    /// By any of the CAs: for handshakes, which don't know yet whom a certificate names.
     verifier: Arc<dyn ClientCertVerifier>,
+    /// By those that speak for some names only; none where there are no trust domains.
+    narrower: Option<Narrower>,
     sessions: Arc<dyn StoresServerSessions>,
+}
+
+/// Who speaks for which names.
+struct Narrower {
+    /// SPIFFE ids, by their trust domain.
+    trust_domains: BTreeMap<String, Arc<dyn ClientCertVerifier>>,
+    /// All other names.
+    others: Arc<dyn ClientCertVerifier>,
+}
+
+/// What the files say.
+#[derive(PartialEq)]
+struct TrustFiles {
+    client_cas: Vec<CertificateDer<'static>>,
+    trust_domains: BTreeMap<String, Vec<CertificateDer<'static>>>,
+    revocation_lists: Vec<CertificateRevocationListDer<'static>>,
 }
 
 /// Of the same CAs and lists.
 impl PartialEq for Trust {
     fn eq(&self, other: &Self) -> bool {
-        self.client_cas == other.client_cas && self.revocation_lists == other.revocation_lists
+        self.files == other.files
     }
 }
 
 impl std::fmt::Debug for Trust {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Trust")
-            .field("client_cas", &self.client_cas.len())
-            .field("revocation_lists", &self.revocation_lists.len())
+            .field("client_cas", &self.client_cas())
+            .field("revocation_lists", &self.revocation_lists())
             .finish_non_exhaustive()
     }
 }
 
 impl Trust {
-    /// Reads the files of `tls.client_ca` and `tls.client_crl`.
+    /// Reads the files of `tls.client_ca`, `tls.client_crl` and `[[trust_domains]]`.
     ///
     /// With lists, every CA that issued a certificate of a client's chain needs one: a certificate of which nobody can say whether it was
     /// revoked is refused. A list past its time goes on being used, since what it names stays revoked and a late list must not keep
@@ -165,8 +183,7 @@ impl Trust {
     /// # Errors
     /// [`TlsError`]
     pub(crate) fn load(tls: &Tls) -> Result<Self, TlsError> {
-        let (client_cas, revocation_lists) = read_trust(tls)?;
-        Self::new(client_cas, revocation_lists)
+        Self::new(TrustFiles::read(tls)?)
     }
 
     /// As [`load`](Self::load), but gives back what there is if the files say the same.
@@ -174,57 +191,84 @@ impl Trust {
     /// # Errors
     /// [`TlsError`]
     pub(crate) fn load_unless_same(tls: &Tls, before: &Arc<Self>) -> Result<Arc<Self>, TlsError> {
-        let (client_cas, revocation_lists) = read_trust(tls)?;
-        if client_cas == before.client_cas && revocation_lists == before.revocation_lists {
+        let files = TrustFiles::read(tls)?;
+        if files == before.files {
             return Ok(Arc::clone(before));
         }
-        Self::new(client_cas, revocation_lists).map(Arc::new)
+        Self::new(files).map(Arc::new)
     }
 
-    fn new(
-        client_cas: Vec<CertificateDer<'static>>,
-        revocation_lists: Vec<CertificateRevocationListDer<'static>>,
-    ) -> Result<Self, TlsError> {
-        let mut anchors = RootCertStore::empty();
-        for certificate in &client_cas {
-            anchors.add(certificate.clone()).map_err(TlsError::ClientCa)?;
-        }
-        let provider = Arc::new(aws_lc_rs::default_provider());
-        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(anchors), provider)
-            .with_crls(revocation_lists.iter().cloned())
-            .allow_unauthenticated()
-            .build()?;
-        Ok(Self { client_cas, revocation_lists, verifier, sessions: ServerSessionMemoryCache::new(SESSIONS_MAX) })
+    fn new(files: TrustFiles) -> Result<Self, TlsError> {
+        let by = |cas: &mut dyn Iterator<Item = &CertificateDer<'static>>| verifier(cas, &files.revocation_lists);
+        let narrower = if files.trust_domains.is_empty() {
+            None
+        } else {
+            let domains = files.trust_domains.iter();
+            let trust_domains = domains.map(|(name, cas)| Ok((name.clone(), by(&mut cas.iter())?)));
+            Some(Narrower {
+                trust_domains: trust_domains.collect::<Result<_, TlsError>>()?,
+                others: by(&mut files.client_cas.iter())?,
+            })
+        };
+        let verifier = by(&mut files.all_cas())?;
+        Ok(Self { verifier, narrower, files, sessions: ServerSessionMemoryCache::new(SESSIONS_MAX) })
     }
 
-    /// Whether a handshake at this time would accept this chain: the client's certificate, then those between it and its CA.
+    /// Whether a handshake at this time would accept this chain: the client's certificate, then those between it and its CA; and whether
+    /// that CA speaks for the name in it.
     ///
     /// # Errors
     /// Why it wouldn't.
-    pub(crate) fn verify(&self, chain: &[CertificateDer<'_>], now: Timestamp) -> Result<(), rustls::Error> {
+    pub(crate) fn verify(
+        &self,
+        chain: &[CertificateDer<'_>],
+        identity: &Identity,
+        now: Timestamp,
+    ) -> Result<(), rustls::Error> {
         let (certificate, intermediates) = chain.split_first().ok_or(rustls::Error::NoCertificatesPresented)?;
         let now = UnixTime::since_unix_epoch(Duration::from_micros(now.unix_micros().max(0).unsigned_abs()));
-        self.verifier.verify_client_cert(certificate, intermediates, now).map(|_| ())
+        let nobody = || rustls::Error::General("the trust domain isn't known".to_owned());
+        let verifier = match (&self.narrower, identity) {
+            (None, _) => &self.verifier,
+            (Some(narrower), Identity::Spiffe(id)) => {
+                narrower.trust_domains.get(id.trust_domain()).ok_or_else(nobody)?
+            }
+            (Some(narrower), Identity::Dns(_) | Identity::CommonName(_) | Identity::Jwt { .. }) => &narrower.others,
+        };
+        verifier.verify_client_cert(certificate, intermediates, now).map(|_| ())
+    }
+
+    /// As [`verify`](Self::verify), right after the handshake: only what that didn't look at.
+    ///
+    /// # Errors
+    /// Why the CA doesn't speak for the name.
+    pub(crate) fn verify_name(
+        &self,
+        chain: &[CertificateDer<'_>],
+        identity: &Identity,
+        now: Timestamp,
+    ) -> Result<(), rustls::Error> {
+        if self.narrower.is_some() { self.verify(chain, identity, now) } else { Ok(()) }
     }
 
     /// How many CAs there are.
     pub(crate) fn client_cas(&self) -> usize {
-        self.client_cas.len()
+        self.files.all_cas().count()
     }
 
     /// How many revocation lists there are.
     pub(crate) fn revocation_lists(&self) -> usize {
-        self.revocation_lists.len()
+        self.files.revocation_lists.len()
     }
 
     /// The subjects of client CAs that have no list, where there are lists: nobody with their certificates gets in.
     pub(crate) fn cas_without_list(&self) -> Vec<String> {
-        if self.revocation_lists.is_empty() {
+        if self.files.revocation_lists.is_empty() {
             return Vec::new();
         }
         let listed: Vec<_> = self.parsed_lists().map(|list| list.tbs_cert_list.issuer.as_raw().to_vec()).collect();
-        self.client_cas
-            .iter()
+        self.files
+            .all_cas()
             .filter_map(|certificate| X509Certificate::from_der(certificate).ok())
             .map(|(_, certificate)| certificate.tbs_certificate.subject)
             .filter(|subject| !listed.iter().any(|issuer| issuer == subject.as_raw()))
@@ -242,19 +286,43 @@ impl Trust {
     }
 
     fn parsed_lists(&self) -> impl Iterator<Item = CertificateRevocationList<'_>> {
-        self.revocation_lists
+        self.files
+            .revocation_lists
             .iter()
             .filter_map(|list| CertificateRevocationList::from_der(list).ok())
             .map(|(_, list)| list)
     }
 }
 
-type TrustFiles = (Vec<CertificateDer<'static>>, Vec<CertificateRevocationListDer<'static>>);
+impl TrustFiles {
+    fn read(tls: &Tls) -> Result<Self, PemError> {
+        let bundle = |(name, path): (&String, &std::path::PathBuf)| Ok((name.clone(), pem::certificates(path)?));
+        Ok(Self {
+            client_cas: pem::certificates(&tls.client_ca)?,
+            trust_domains: tls.trust_domains.iter().map(bundle).collect::<Result<_, PemError>>()?,
+            revocation_lists: tls.client_crl.as_deref().map(pem::revocation_lists).transpose()?.unwrap_or_default(),
+        })
+    }
 
-fn read_trust(tls: &Tls) -> Result<TrustFiles, PemError> {
-    let client_cas = pem::certificates(&tls.client_ca)?;
-    let revocation_lists = tls.client_crl.as_deref().map(pem::revocation_lists).transpose()?.unwrap_or_default();
-    Ok((client_cas, revocation_lists))
+    fn all_cas(&self) -> impl Iterator<Item = &CertificateDer<'static>> {
+        self.client_cas.iter().chain(self.trust_domains.values().flatten())
+    }
+}
+
+/// Verifies by these CAs and lists.
+fn verifier(
+    cas: &mut dyn Iterator<Item = &CertificateDer<'static>>,
+    revocation_lists: &[CertificateRevocationListDer<'static>],
+) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    let mut anchors = RootCertStore::empty();
+    for certificate in cas {
+        anchors.add(certificate.clone()).map_err(TlsError::ClientCa)?;
+    }
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    Ok(WebPkiClientVerifier::builder_with_provider(Arc::new(anchors), provider)
+        .with_crls(revocation_lists.iter().cloned())
+        .allow_unauthenticated()
+        .build()?)
 }
 
 fn versions(minimum: TlsVersion) -> Vec<&'static SupportedProtocolVersion> {
@@ -285,6 +353,10 @@ pub(crate) mod tests {
         let development = Development::prepare(folder.path()).unwrap();
         let tls = development.config().unwrap().tls;
         (folder, tls)
+    }
+
+    fn ada() -> Identity {
+        Identity::CommonName("ada".to_owned())
     }
 
     /// A CA of this name that can issue certificates and lists.
@@ -363,9 +435,9 @@ pub(crate) mod tests {
     fn a_certificate_on_a_list_is_refused_and_others_of_its_ca_are_not() {
         let ca = Ca::new("one");
         let trust = trust(&[&ca], &ca.list(7)).unwrap();
-        let revoked = trust.verify(&[ca.certificate(7)], IN_2030).unwrap_err();
+        let revoked = trust.verify(&[ca.certificate(7)], &ada(), IN_2030).unwrap_err();
         assert!(matches!(revoked, rustls::Error::InvalidCertificate(rustls::CertificateError::Revoked)), "{revoked}");
-        trust.verify(&[ca.certificate(8)], IN_2030).unwrap();
+        trust.verify(&[ca.certificate(8)], &ada(), IN_2030).unwrap();
     }
 
     #[test]
@@ -374,13 +446,13 @@ pub(crate) mod tests {
         let both = trust(&[&listed, &unlisted], &listed.list(7)).unwrap();
         assert_eq!(both.cas_without_list().len(), 1);
         assert!(both.cas_without_list()[0].contains("CN=unlisted"), "{:?}", both.cas_without_list());
-        let unknown = both.verify(&[unlisted.certificate(8)], IN_2030).unwrap_err();
+        let unknown = both.verify(&[unlisted.certificate(8)], &ada(), IN_2030).unwrap_err();
         let expected = rustls::CertificateError::UnknownRevocationStatus;
         assert_eq!(unknown, rustls::Error::InvalidCertificate(expected));
 
         let without_lists = trust(&[&listed, &unlisted], "").unwrap();
         assert_eq!(without_lists.cas_without_list(), [""; 0]);
-        without_lists.verify(&[unlisted.certificate(8)], IN_2030).unwrap();
+        without_lists.verify(&[unlisted.certificate(8)], &ada(), IN_2030).unwrap();
     }
 
     #[test]
@@ -389,15 +461,15 @@ pub(crate) mod tests {
         let trust = trust(&[&ca], &ca.list(7)).unwrap();
         assert_eq!(trust.late_lists(IN_2030), [""; 0]);
         assert_eq!(trust.late_lists(IN_2033).len(), 1);
-        assert!(trust.verify(&[ca.certificate(7)], IN_2033).is_err());
-        trust.verify(&[ca.certificate(8)], IN_2033).unwrap();
+        assert!(trust.verify(&[ca.certificate(7)], &ada(), IN_2033).is_err());
+        trust.verify(&[ca.certificate(8)], &ada(), IN_2033).unwrap();
     }
 
     #[test]
     fn a_list_by_somebody_else_revokes_nothing_and_lets_nobody_in() {
         let (ca, impostor) = (Ca::new("one"), Ca::new("one"));
         let trust = trust(&[&ca], &impostor.list(7)).unwrap();
-        assert!(trust.verify(&[ca.certificate(8)], IN_2030).is_err());
+        assert!(trust.verify(&[ca.certificate(8)], &ada(), IN_2030).is_err());
     }
 
     #[test]
@@ -417,5 +489,35 @@ pub(crate) mod tests {
         assert!(Arc::ptr_eq(&first.session_storage, &made(&trust).session_storage));
         let again = Arc::new(Trust::load(&tls).unwrap());
         assert!(!Arc::ptr_eq(&first.session_storage, &made(&again).session_storage));
+    }
+
+    #[test]
+    fn a_trust_domain_is_spoken_for_by_its_own_cas_only() {
+        let (folder, mut tls) = settings();
+        let [domain_ca, other_ca, names_ca] = ["domain", "other", "names"].map(|name| {
+            let ca = Ca::new(name);
+            std::fs::write(folder.path().join(name), &ca.pem).unwrap();
+            ca
+        });
+        tls.client_ca = folder.path().join("names");
+        tls.trust_domains =
+            ["domain", "other"].map(|name| (format!("{name}.example"), folder.path().join(name))).into();
+        let trust = Trust::load(&tls).unwrap();
+        assert_eq!(trust.client_cas(), 3);
+        let workload: Identity = "spiffe:domain.example/a".parse().unwrap();
+        let unknown: Identity = "spiffe:unknown.example/a".parse().unwrap();
+        for (ca, identity, is_believed) in [
+            (&domain_ca, &workload, true),
+            (&other_ca, &workload, false),
+            (&names_ca, &workload, false),
+            (&domain_ca, &unknown, false),
+            (&names_ca, &unknown, false),
+            (&domain_ca, &ada(), false),
+            (&names_ca, &ada(), true),
+        ] {
+            let chain = [ca.certificate(1)];
+            assert_eq!(trust.verify(&chain, identity, IN_2030).is_ok(), is_believed, "{identity}");
+            assert_eq!(trust.verify_name(&chain, identity, IN_2030).is_ok(), is_believed, "{identity}");
+        }
     }
 }

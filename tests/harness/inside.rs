@@ -29,6 +29,7 @@ pub struct Trail {
     pub purpose: Option<String>,
     pub fingerprint: Option<String>,
     pub key_version: Option<u32>,
+    pub details: Option<String>,
 }
 
 impl Inside {
@@ -52,6 +53,11 @@ impl Inside {
 
     fn rows<T>(&self, sql: &str, read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>) -> Vec<T> {
         self.sqlite.prepare(sql).unwrap().query_map([], read).unwrap().map(Result::unwrap).collect()
+    }
+
+    /// What somebody with a shell would type.
+    pub fn execute(&self, sql: &str) {
+        self.sqlite.execute_batch(sql).unwrap();
     }
 
     /// Executes a statement that must change this many rows.
@@ -104,7 +110,7 @@ impl Inside {
     /// The audit trail, oldest first, whoever wrote it.
     pub fn trail(&self) -> Vec<Trail> {
         let sql = "SELECT sequence, previous_hash, hash, identity, peer, call_id, action, outcome, subject, attributes, \
-                   purpose, fingerprint, key_version, writer, time FROM fieldseal_audit ORDER BY time, sequence";
+                   purpose, fingerprint, key_version, writer, time, details FROM fieldseal_audit ORDER BY time, sequence";
         self.rows(sql, |row| {
             Ok(Trail {
                 sequence: row.get(0)?,
@@ -122,6 +128,7 @@ impl Inside {
                 key_version: row.get(12)?,
                 writer: row.get(13)?,
                 time_us: row.get(14)?,
+                details: row.get(15)?,
             })
         })
     }

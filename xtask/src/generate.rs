@@ -13,7 +13,7 @@ const HELP: &str = "\
 Usage: cargo xtask generate
        cargo xtask generate --check
 
-Writes docs/api.md from the contract, docs/cli.md from the command line and docs/configuration.md from the server.
+Writes docs/api.md from the contract, docs/cli.md from the command line, docs/configuration.md and docs/permissions.md from the server.
 With --check it writes nothing, says which of them are stale, and fails if there are any.";
 
 /// A document: where it lies, and what `cargo run` has to run to get it printed.
@@ -23,6 +23,7 @@ const DOCUMENTS: &[Document] = &[
     ("docs/api.md", &["-p", "xtask", "--example", "api_reference"]),
     ("docs/cli.md", &["-p", "fieldseal-client", "--bin", "fieldseal", "--", "reference"]),
     ("docs/configuration.md", &["-p", "fieldseal-server", "--", "reference", "configuration"]),
+    ("docs/permissions.md", &["-p", "fieldseal-server", "--", "reference", "permissions"]),
 ];
 
 /// Writes the documents, or checks them. One that can't be made doesn't stop the others.

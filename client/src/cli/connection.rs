@@ -44,6 +44,10 @@ pub(super) struct ConnectionOptions {
     #[arg(long, global = true, hide_short_help = true, env = "FIELDSEAL_KEY", value_name = "FILE")]
     key: Option<PathBuf>,
 
+    /// A file with the bearer token to send, instead of a certificate or with the one that it is bound to.
+    #[arg(long, global = true, hide_short_help = true, env = "FIELDSEAL_TOKEN_FILE", value_name = "FILE")]
+    token_file: Option<PathBuf>,
+
     /// The folder of `fieldseal-server dev`, with the certificates to use.
     ///
     /// CA, certificate and key are taken from DIR/tls. Of the three, what is given on the command line goes before it, and what is in the
@@ -118,12 +122,14 @@ impl ConnectionOptions {
                 option.take_if(|_| !is_given(matches, name));
             }
         }
-        let Self { endpoint, ca, cert, key, domain_name, organization, timeout, .. } = options;
+        options.token_file.take_if(|_| !is_given(matches, "token_file"));
+        let Self { endpoint, ca, cert, key, token_file, domain_name, organization, timeout, .. } = options;
         Ok(Profile {
             endpoint: is_given(matches, "endpoint").then_some(endpoint),
             ca,
             cert,
             key,
+            token_file,
             domain_name,
             organization: is_given(matches, "organization").then_some(organization),
             timeout_seconds: is_given(matches, "timeout").then_some(timeout),
@@ -160,7 +166,8 @@ impl ConnectionOptions {
     /// Whatever nobody has said. A certificate and a key belong together, so they come from one place.
     fn take_profile(&mut self, matches: &ArgMatches, profile: Profile) {
         let is_unsaid = |name| matches.value_source(name).is_none_or(|source| source == ValueSource::DefaultValue);
-        let Profile { endpoint, ca, cert, key, domain_name, organization, timeout_seconds, output: _ } = profile;
+        let Profile { endpoint, ca, cert, key, token_file, domain_name, organization, timeout_seconds, output: _ } =
+            profile;
         if let Some(endpoint) = endpoint.filter(|_| is_unsaid("endpoint")) {
             self.endpoint = endpoint;
         }
@@ -172,8 +179,9 @@ impl ConnectionOptions {
         }
         self.ca = self.ca.take().or(ca);
         self.domain_name = self.domain_name.take().or(domain_name);
-        if self.cert.is_none() && self.key.is_none() {
-            (self.cert, self.key) = (cert, key);
+        // So do they and a token: who shows one of them doesn't mean the other.
+        if self.cert.is_none() && self.key.is_none() && self.token_file.is_none() {
+            (self.cert, self.key, self.token_file) = (cert, key, token_file);
         }
     }
 }
@@ -232,6 +240,9 @@ impl Connection {
         }
         if let (Some(cert), Some(key)) = (&options.cert, &options.key) {
             builder = builder.identity_files(cert, key);
+        }
+        if let Some(token) = &options.token_file {
+            builder = builder.bearer_token_file(token);
         }
         if let Some(name) = &options.domain_name {
             builder = builder.domain_name(name);

@@ -27,10 +27,18 @@ pub(super) struct Profile {
     pub(super) ca: Option<PathBuf>,
     pub(super) cert: Option<PathBuf>,
     pub(super) key: Option<PathBuf>,
+    pub(super) token_file: Option<PathBuf>,
     pub(super) domain_name: Option<String>,
     pub(super) organization: Option<String>,
     pub(super) timeout_seconds: Option<u64>,
     pub(super) output: Option<Format>,
+}
+
+impl Profile {
+    /// The files that it names.
+    fn files(&mut self) -> impl Iterator<Item = &mut PathBuf> {
+        [&mut self.ca, &mut self.cert, &mut self.key, &mut self.token_file].into_iter().flatten()
+    }
 }
 
 /// The file with all profiles.
@@ -112,7 +120,7 @@ impl ProfileFile {
         let Some(profile) = self.content.profiles.get(name) else { return Err(self.missing(name)) };
         let mut profile = profile.clone();
         let folder = self.path.parent().unwrap_or(Path::new(""));
-        for file in [&mut profile.ca, &mut profile.cert, &mut profile.key].into_iter().flatten() {
+        for file in profile.files() {
             *file = folder.join(&*file);
         }
         Ok(profile)
@@ -242,7 +250,7 @@ fn check_name(name: &str) -> Result<(), Failure> {
 }
 
 /// Every setting by its name in the file, with its value.
-fn settings(profile: &Profile) -> [(&'static str, Option<Item>); 8] {
+fn settings(profile: &Profile) -> [(&'static str, Option<Item>); 9] {
     let text = |given: &Option<String>| given.as_ref().map(value);
     let file = |given: &Option<PathBuf>| given.as_ref().map(|path| value(path.to_string_lossy().into_owned()));
     let format = profile.output.map(|format| match format {
@@ -255,6 +263,7 @@ fn settings(profile: &Profile) -> [(&'static str, Option<Item>); 8] {
         ("ca", file(&profile.ca)),
         ("cert", file(&profile.cert)),
         ("key", file(&profile.key)),
+        ("token_file", file(&profile.token_file)),
         ("domain_name", text(&profile.domain_name)),
         ("organization", text(&profile.organization)),
         ("timeout_seconds", profile.timeout_seconds.and_then(|seconds| i64::try_from(seconds).ok()).map(value)),

@@ -33,7 +33,7 @@ pub(super) async fn export(client: &Client, name: &str, path: &Path) -> Result<(
 }
 
 /// Where an export goes.
-enum Target {
+pub(super) enum Target {
     Stdout,
     /// A file of another name, readable by its owner only, which goes unless it is finished.
     File {
@@ -43,7 +43,7 @@ enum Target {
 }
 
 impl Target {
-    fn begin(path: &Path) -> Result<Self, Failure> {
+    pub(super) fn begin(path: &Path) -> Result<Self, Failure> {
         if path == Path::new("-") {
             return Ok(Self::Stdout);
         }
@@ -55,14 +55,14 @@ impl Target {
         Ok(Self::File { unfinished, path: path.to_owned() })
     }
 
-    fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         match self {
             Self::Stdout => output::print_bytes(bytes),
             Self::File { unfinished, path } => unfinished.write_all(bytes).map_err(|error| broken(path, &error)),
         }
     }
 
-    fn finish(self) -> Result<(), Failure> {
+    pub(super) fn finish(self) -> Result<(), Failure> {
         let Self::File { unfinished, path } = self else { return Ok(()) };
         unfinished.as_file().sync_all().map_err(|error| broken(&path, &error))?;
         unfinished.persist_noclobber(&path).map(drop).map_err(|error| broken(&path, &error.error))

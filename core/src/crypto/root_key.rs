@@ -96,7 +96,7 @@ pub enum MacPurpose {
     PageToken,
     /// What is remembered of a request with a `request_id`: nothing that can be guessed at without the root key.
     RequestDigest,
-    /// Checkpoints of an audit trail.
+    /// The seed of the key that signs the heads of audit trails.
     AuditSignature,
 }
 

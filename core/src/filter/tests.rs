@@ -33,6 +33,7 @@ fn entity() -> Entity {
         singular: "thing".to_owned(),
         storage_name: "Thing".to_owned(),
         id_required: false,
+        write_privilege: crate::privilege::Privilege::WriteRecords,
         attributes: vec![
             Attribute::new("flag", Kind::Boolean),
             Attribute::new("small", Kind::Integer32),

@@ -25,6 +25,16 @@ struct Seen {
     audit_hash: Vec<u8>,
 }
 
+/// What is remembered of an organization's database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Remembered {
+    seen: Seen,
+    /// Since when it is known to be rolled back.
+    rolled_back: Option<Timestamp>,
+    /// The head that the audit trail was found to have lost: its place and hash. Kept, since what is lost stays so.
+    lost: Option<(i64, Vec<u8>)>,
+}
+
 /// Holds the database against what was seen last, remembers what it is now, and tells since when it is known to be rolled back; `None` if
 /// it isn't. A change of the key that ends after the roll-back ends the report, since it seals everything anew.
 ///
@@ -35,16 +45,20 @@ pub async fn look(deployment: &Deployment, organization: &Organization) -> Resul
     let writer = deployment_id(configuration).await?;
     let now = present(organization, writer).await?;
     let last = last(deployment, organization).await?;
-    let rolled_back = match &last {
-        None => None,
-        Some((seen, since)) if now.key_version > seen.key_version && since.is_some() => None,
-        Some((seen, since)) => {
-            let is_older = now.key_version < seen.key_version || !continues(organization, writer, seen).await?;
-            since.or_else(|| is_older.then(|| deployment.now()))
+    let (mut rolled_back, mut lost) = (None, None);
+    if let Some(last) = &last {
+        let continues = continues(organization, writer, &last.seen).await?;
+        lost =
+            if continues { last.lost.clone() } else { Some((last.seen.audit_sequence, last.seen.audit_hash.clone())) };
+        let is_sealed_anew = now.key_version > last.seen.key_version && last.rolled_back.is_some();
+        if !is_sealed_anew {
+            let is_older = now.key_version < last.seen.key_version || !continues;
+            rolled_back = last.rolled_back.or_else(|| is_older.then(|| deployment.now()));
         }
-    };
-    if last.as_ref() != Some(&(now.clone(), rolled_back)) {
-        remember(deployment, organization, now, rolled_back).await?;
+    }
+    let remembered = Remembered { seen: now, rolled_back, lost };
+    if last.as_ref() != Some(&remembered) {
+        remember(deployment, organization, remembered).await?;
     }
     Ok(rolled_back)
 }
@@ -57,7 +71,22 @@ pub async fn rolled_back(
     deployment: &Deployment,
     organization: &Organization,
 ) -> Result<Option<Timestamp>, Unavailable> {
-    Ok(last(deployment, organization).await?.and_then(|(_, since)| since))
+    Ok(last(deployment, organization).await?.and_then(|last| last.rolled_back))
+}
+
+/// Records that this deployment's chain in the organization's trail had once: the head that was seen last, and the one that was found
+/// missing, if one was.
+///
+/// # Errors
+/// If the configuration database doesn't answer.
+pub(crate) async fn known_heads(
+    deployment: &Deployment,
+    organization: &Organization,
+) -> Result<Vec<(Uuid, i64, [u8; 32])>, Unavailable> {
+    let writer = deployment_id(&*deployment.ports.configuration).await?;
+    let Some(last) = last(deployment, organization).await? else { return Ok(Vec::new()) };
+    let heads = last.lost.into_iter().chain([(last.seen.audit_sequence, last.seen.audit_hash)]);
+    Ok(heads.filter_map(|(sequence, hash)| Some((writer, sequence, hash.try_into().ok()?))).collect())
 }
 
 async fn present(organization: &Organization, writer: Uuid) -> Result<Seen, Unavailable> {
@@ -88,18 +117,29 @@ async fn continues(organization: &Organization, writer: Uuid, seen: &Seen) -> Re
     Ok(organization.store.count(AUDIT_TABLE.into(), rows).await? == 1)
 }
 
-async fn last(
-    deployment: &Deployment,
-    organization: &Organization,
-) -> Result<Option<(Seen, Option<Timestamp>)>, Unavailable> {
-    let columns = ["key_version", "audit_sequence", "audit_hash", "rolled_back_time"];
+async fn last(deployment: &Deployment, organization: &Organization) -> Result<Option<Remembered>, Unavailable> {
+    let columns =
+        ["key_version", "audit_sequence", "audit_hash", "rolled_back_time", "lost_audit_sequence", "lost_audit_hash"];
     let configuration = &*deployment.ports.configuration;
     let found = rows(configuration, SEEN, &columns, of_organization(organization.id)).await?;
-    Ok(found.into_iter().next().and_then(|row| match <[Datum; 4]>::try_from(row) {
-        Ok([Datum::Integer(key_version), Datum::Integer(audit_sequence), Datum::Bytes(audit_hash), since]) => {
-            let since = if let Datum::Time(since) = since { Some(since) } else { None };
-            Some((Seen { key_version, audit_sequence, audit_hash }, since))
-        }
+    Ok(found.into_iter().next().and_then(|row| match <[Datum; 6]>::try_from(row) {
+        Ok(
+            [
+                Datum::Integer(key_version),
+                Datum::Integer(audit_sequence),
+                Datum::Bytes(audit_hash),
+                rolled_back,
+                lost_sequence,
+                lost_hash,
+            ],
+        ) => Some(Remembered {
+            seen: Seen { key_version, audit_sequence, audit_hash },
+            rolled_back: if let Datum::Time(since) = rolled_back { Some(since) } else { None },
+            lost: match (lost_sequence, lost_hash) {
+                (Datum::Integer(sequence), Datum::Bytes(hash)) => Some((sequence, hash)),
+                _ => None,
+            },
+        }),
         Ok(_) | Err(_) => None,
     }))
 }
@@ -107,15 +147,21 @@ async fn last(
 async fn remember(
     deployment: &Deployment,
     organization: &Organization,
-    seen: Seen,
-    rolled_back: Option<Timestamp>,
+    remembered: Remembered,
 ) -> Result<(), Unavailable> {
+    let Remembered { seen, rolled_back, lost } = remembered;
+    let (lost_sequence, lost_hash) = match lost {
+        Some((sequence, hash)) => (Datum::Integer(sequence), Datum::Bytes(hash)),
+        None => (Datum::Null, Datum::Null),
+    };
     let row = vec![
         ("organization".into(), Datum::Uuid(organization.id.uuid())),
         ("key_version".into(), Datum::Integer(seen.key_version)),
         ("audit_sequence".into(), Datum::Integer(seen.audit_sequence)),
         ("audit_hash".into(), Datum::Bytes(seen.audit_hash)),
         ("rolled_back_time".into(), rolled_back.map_or(Datum::Null, Datum::Time)),
+        ("lost_audit_sequence".into(), lost_sequence),
+        ("lost_audit_hash".into(), lost_hash),
     ];
     let steps = vec![
         Step::Delete { table: SEEN.into(), rows: of_organization(organization.id), expect: Expect::Any },

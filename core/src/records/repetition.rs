@@ -237,6 +237,7 @@ mod tests {
             singular: storage_name.to_owned(),
             storage_name: storage_name.to_owned(),
             id_required: false,
+            write_privilege: crate::privilege::Privilege::WriteRecords,
             attributes,
             rules: Vec::new(),
         }

@@ -14,6 +14,7 @@ pub(crate) fn thing() -> Entity {
         singular: "thing".to_owned(),
         storage_name: "Thing".to_owned(),
         id_required: false,
+        write_privilege: crate::privilege::Privilege::WriteRecords,
         attributes: vec![
             attribute("flag", Kind::Boolean),
             attribute("small", Kind::Integer32),

@@ -321,6 +321,7 @@ mod tests {
                 key: self.path("server.key"),
                 client_ca: self.path("client-ca.pem"),
                 minimum_version: TlsVersion::V1_3,
+                trust_domains: std::collections::BTreeMap::new(),
             };
             let mut report = Report::default();
             check(&settings, NOW, &mut report);

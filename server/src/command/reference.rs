@@ -1,17 +1,21 @@
 //! `reference`: the documentation that is made of the code. For those who build Fieldseal, and hidden from the rest.
 
 use clap::Subcommand;
-use fieldseal_server::reference;
+use fieldseal_server::{reference, schema::DescriptorError};
 
 /// The files there are.
 #[derive(Debug, Subcommand)]
 pub(super) enum Reference {
     /// docs/configuration.md
     Configuration,
+    /// docs/permissions.md
+    Permissions,
 }
 
-pub(super) fn run(which: &Reference) {
+pub(super) fn run(which: &Reference) -> Result<(), DescriptorError> {
     super::say(&match which {
         Reference::Configuration => reference::configuration(),
+        Reference::Permissions => reference::permissions()?,
     });
+    Ok(())
 }

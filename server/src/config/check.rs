@@ -3,21 +3,26 @@
 //! Touches no file and no network.
 
 use std::{
-    collections::BTreeSet,
-    fmt::Display,
+    collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     path::{Component, Path, PathBuf},
 };
 
 use fieldseal_core::{
-    identity::Identity,
-    policy::{Binding, Role, Scope},
+    identity::{Identity, spiffe::is_trust_domain},
+    policy::{Binding, Grant, Privilege, Role, Scope},
 };
+use http::{Uri, uri::Scheme};
+use jsonwebtoken::Algorithm;
 use tracing::level_filters::LevelFilter;
 
 use super::{
-    Config, DEFAULT_ADDRESS, Fault, Faults, Listen, Log, LogFormat, RootKey, Source, Tls, TlsVersion,
-    file::{BindingSection, ConfigFile, ListenSection, LogSection, RootKeySection, TlsSection},
+    Config, DEFAULT_ADDRESS, Fault, Faults, Listen, Log, LogFormat, RootKey, Source, Tls, TlsVersion, TokenIssuer,
+    TokenKeys,
+    file::{
+        BindingSection, ConfigFile, ListenSection, LogSection, RoleSection, RootKeySection, TlsSection,
+        TokenIssuerSection, TrustDomainSection,
+    },
 };
 
 /// What a path begins with if systemd loads it: what follows is the credential's name.
@@ -25,6 +30,19 @@ pub(crate) const CREDENTIAL: &str = "credential:";
 
 /// In a binding's `organizations`: all of them.
 const ALL_ORGANIZATIONS: &str = "*";
+
+/// How tokens can be signed: with private keys only, since whoever can verify an HMAC can make one.
+const ALGORITHMS: [Algorithm; 9] = [
+    Algorithm::ES256,
+    Algorithm::ES384,
+    Algorithm::RS256,
+    Algorithm::RS384,
+    Algorithm::RS512,
+    Algorithm::PS256,
+    Algorithm::PS384,
+    Algorithm::PS512,
+    Algorithm::EdDSA,
+];
 
 /// `folder` is where relative paths start, `credentials` where systemd put what it loaded, and `faults` what was found before.
 pub(super) fn check(
@@ -39,15 +57,11 @@ pub(super) fn check(
         source,
         data_dir: check.path("data_dir", file.data_dir),
         listen: check.listen(file.listen),
-        tls: check.tls(file.tls),
+        tls: check.tls(file.tls, file.trust_domains),
         root_key: check.root_key(file.root_key),
         limits: file.limits.check(&mut check.faults),
-        bindings: file
-            .bindings
-            .into_iter()
-            .enumerate()
-            .filter_map(|(index, section)| check.binding(index, section))
-            .collect(),
+        token_issuers: check.token_issuers(file.token_issuers),
+        bindings: check.bindings(file.roles, file.bindings),
         log: check.log(file.log),
     };
     (config, check.faults)
@@ -98,14 +112,128 @@ impl Check<'_> {
         address
     }
 
-    fn tls(&mut self, section: TlsSection) -> Tls {
+    fn tls(&mut self, section: TlsSection, trust_domains: Vec<TrustDomainSection>) -> Tls {
         Tls {
             certificate: self.path("tls.certificate", section.certificate),
             key: self.path("tls.key", section.key),
             client_ca: self.path("tls.client_ca", section.client_ca),
             client_crl: section.client_crl.map(|file| self.path("tls.client_crl", Some(file))),
             minimum_version: self.tls_version(section.minimum_version.as_deref()),
+            trust_domains: self.trust_domains(trust_domains),
         }
+    }
+
+    fn trust_domains(&mut self, sections: Vec<TrustDomainSection>) -> BTreeMap<String, PathBuf> {
+        let mut domains = BTreeMap::new();
+        for (index, section) in sections.into_iter().enumerate() {
+            let setting = |name: &str| format!("trust_domains[{index}].{name}");
+            let name = section.name.unwrap_or_default();
+            if !is_trust_domain(&name) {
+                let problem = format!("`{name}` is no trust domain; write example.org, not spiffe://example.org");
+                self.faults.add(setting("name"), problem);
+            } else if domains.contains_key(&name) {
+                self.faults.add(setting("name"), format!("`{name}` is there already; one file can have several CAs"));
+            }
+            let ca = self.path(&setting("ca"), section.ca);
+            domains.insert(name, ca);
+        }
+        domains
+    }
+
+    fn token_issuers(&mut self, sections: Vec<TokenIssuerSection>) -> Vec<TokenIssuer> {
+        let mut issuers: Vec<TokenIssuer> = Vec::new();
+        for (index, section) in sections.into_iter().enumerate() {
+            let setting = |name: &str| format!("token_issuers[{index}].{name}");
+            let issuer = self.filled(setting("issuer"), section.issuer);
+            if issuer.contains('#') {
+                self.faults.add(setting("issuer"), "has a `#`, which separates issuer and subject in bindings");
+            } else if issuers.iter().any(|other| other.issuer == issuer) {
+                self.faults.add(setting("issuer"), format!("`{issuer}` is there already"));
+            }
+            let audience = self.filled(setting("audience"), section.audience);
+            let algorithms = self.algorithms(setting("algorithms"), &section.algorithms);
+            let keys = match (section.jwks, section.jwks_url) {
+                (Some(file), None) => {
+                    if section.jwks_ca.is_some() {
+                        self.faults.add(setting("jwks_ca"), "is for jwks_url");
+                    }
+                    TokenKeys::File(self.path(&setting("jwks"), Some(file)))
+                }
+                (None, Some(url)) => {
+                    let url = self.https_url(setting("jwks_url"), &url);
+                    let ca = section.jwks_ca.map(|file| self.path(&setting("jwks_ca"), Some(file)));
+                    TokenKeys::Url { url, ca }
+                }
+                (None, None) | (Some(_), Some(_)) => {
+                    self.faults
+                        .add(setting("jwks"), "say where the issuer's keys are: in jwks or at jwks_url, one of them");
+                    TokenKeys::File(PathBuf::new())
+                }
+            };
+            issuers.push(TokenIssuer { issuer, audience, algorithms, keys });
+        }
+        issuers
+    }
+
+    fn algorithms(&mut self, setting: String, names: &[String]) -> Vec<Algorithm> {
+        if names.is_empty() {
+            self.faults.add(setting, "is missing or empty; name how the issuer signs, such as [\"ES256\"]");
+            return Vec::new();
+        }
+        let known = |name: &String| ALGORITHMS.into_iter().find(|algorithm| format!("{algorithm:?}") == *name);
+        if let Some(other) = names.iter().find(|name| known(name).is_none()) {
+            let all = ALGORITHMS.map(|algorithm| format!("{algorithm:?}")).join(", ");
+            self.faults.add(setting, format!("`{other}` is no algorithm to sign tokens with here; there are: {all}"));
+        }
+        names.iter().filter_map(known).collect()
+    }
+
+    fn https_url(&mut self, setting: String, text: &str) -> Uri {
+        match text.parse::<Uri>() {
+            Ok(url) if url.scheme() == Some(&Scheme::HTTPS) && url.host().is_some() => url,
+            Ok(_) | Err(_) => {
+                self.faults.add(setting, format!("`{text}` is no address that begins with https://"));
+                Uri::default()
+            }
+        }
+    }
+
+    fn filled(&mut self, setting: String, text: Option<String>) -> String {
+        let text = text.unwrap_or_default();
+        if text.is_empty() {
+            self.faults.add(setting, "is missing or empty");
+        }
+        text
+    }
+
+    fn roles(&mut self, sections: Vec<RoleSection>) -> BTreeMap<String, Grant> {
+        let mut roles = BTreeMap::new();
+        for (index, section) in sections.into_iter().enumerate() {
+            let setting = |name: &str| format!("roles[{index}].{name}");
+            let name = section.name.unwrap_or_default();
+            let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+            if name.is_empty() || !name.bytes().all(is_plain) {
+                self.faults
+                    .add(setting("name"), format!("`{name}` isn't made of lower-case letters, digits and hyphens"));
+            } else if Role::ALL.into_iter().any(|role| role.name() == name) || roles.contains_key(&name) {
+                self.faults.add(setting("name"), format!("there is a role `{name}` already"));
+            }
+            let mut privileges = Vec::new();
+            for text in &section.privileges {
+                match text.parse::<Privilege>() {
+                    Ok(privilege) => privileges.push(privilege),
+                    Err(error) => {
+                        let all = Privilege::ALL.map(Privilege::name).join(", ");
+                        self.faults.add(setting("privileges"), format!("{error}; there are: {all}"));
+                    }
+                }
+            }
+            if section.privileges.is_empty() {
+                self.faults.add(setting("privileges"), "is missing or empty; name at least one");
+            }
+            roles.insert(name.clone(), Grant::of_privileges(name, privileges));
+        }
+        roles
     }
 
     fn tls_version(&mut self, text: Option<&str>) -> TlsVersion {
@@ -130,24 +258,40 @@ impl Check<'_> {
         RootKey { files }
     }
 
-    fn binding(&mut self, index: usize, section: BindingSection) -> Option<Binding> {
+    fn bindings(&mut self, roles: Vec<RoleSection>, sections: Vec<BindingSection>) -> Vec<Binding> {
+        let roles = self.roles(roles);
+        let numbered = sections.into_iter().enumerate();
+        numbered.filter_map(|(index, section)| self.binding(index, section, &roles)).collect()
+    }
+
+    fn binding(&mut self, index: usize, section: BindingSection, roles: &BTreeMap<String, Grant>) -> Option<Binding> {
         let setting = |name: &str| format!("bindings[{index}].{name}");
-        let identity = self.parsed(setting("identity"), section.identity, "");
-        let role = self.parsed(setting("role"), section.role, &roles());
+        let identity = match section.identity {
+            Some(text) => text.parse().map_err(|error| self.faults.add(setting("identity"), format!("{error}"))).ok(),
+            None => {
+                self.faults.add(setting("identity"), "is missing");
+                None
+            }
+        };
+        let role = self.grant(setting("role"), section.role.as_deref(), roles);
         let scope = self.scope(setting("organizations"), section.organizations);
         Some(Binding { identity: lower_case_dns(identity?), role: role?, scope: scope? })
     }
 
-    fn parsed<T>(&mut self, setting: String, text: Option<String>, hint: &str) -> Option<T>
-    where
-        T: std::str::FromStr,
-        T::Err: Display,
-    {
-        let Some(text) = text else {
+    fn grant(&mut self, setting: String, name: Option<&str>, roles: &BTreeMap<String, Grant>) -> Option<Grant> {
+        let Some(name) = name else {
             self.faults.add(setting, "is missing");
             return None;
         };
-        text.parse().map_err(|error| self.faults.add(setting, format!("{error}{hint}"))).ok()
+        let standard = Role::ALL.into_iter().find(|role| role.name() == name).map(Grant::from);
+        let found =
+            standard.or_else(|| roles.get(name).cloned()).or_else(|| Some(name.parse::<Privilege>().ok()?.into()));
+        if found.is_none() {
+            let all: Vec<_> = Role::ALL.map(Role::name).into_iter().chain(roles.keys().map(String::as_str)).collect();
+            let problem = format!("`{name}` is no role; there are: {}, and each privilege by itself", all.join(", "));
+            self.faults.add(setting, problem);
+        }
+        found
     }
 
     fn scope(&mut self, setting: String, names: Vec<String>) -> Option<Scope> {
@@ -223,13 +367,9 @@ impl Check<'_> {
 }
 
 /// Certificates' DNS names are read in lower case, and identities are compared by text.
-fn lower_case_dns(identity: Identity) -> Identity {
+pub(crate) fn lower_case_dns(identity: Identity) -> Identity {
     match identity {
         Identity::Dns(name) => Identity::Dns(name.to_ascii_lowercase()),
         Identity::Spiffe(_) | Identity::CommonName(_) | Identity::Jwt { .. } => identity,
     }
-}
-
-fn roles() -> String {
-    format!("; there are: {}", Role::ALL.map(Role::name).join(", "))
 }

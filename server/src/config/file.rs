@@ -80,6 +80,9 @@ pub(super) struct ConfigFile {
     pub(super) tls: TlsSection,
     pub(super) root_key: RootKeySection,
     pub(super) limits: LimitsSection,
+    pub(super) trust_domains: Vec<TrustDomainSection>,
+    pub(super) token_issuers: Vec<TokenIssuerSection>,
+    pub(super) roles: Vec<RoleSection>,
     pub(super) bindings: Vec<BindingSection>,
     pub(super) log: LogSection,
 }
@@ -130,13 +133,62 @@ section! {
 }
 
 section! {
+    /// Roles beside those that every deployment has. Bindings name them.
+    RoleSection {
+        /// Lower-case letters, digits and hyphens; none that every deployment has.
+        name: Text, "a name", Required, AtReload;
+
+        /// What they may do; docs/permissions.md has every privilege, and the rpcs that need it.
+        privileges: Texts, "names of privileges, at least one", Required, AtReload;
+    }
+}
+
+section! {
+    /// Trust domains of SPIFFE, each with the CAs that speak for it. With any, a SPIFFE id is believed only if its own trust domain's CAs
+    /// vouch for it, and tls.client_ca speaks for other names. With none, tls.client_ca speaks for every trust domain.
+    TrustDomainSection {
+        /// Its name, as it stands in SPIFFE ids.
+        name: Text, "\"example.org\"", Required, AtReload;
+
+        /// Its bundle: CAs, PEM.
+        ca: Path, "a PEM file, or \"credential:NAME\"", Required, AtReload;
+    }
+}
+
+section! {
+    /// Whose bearer tokens (JWT) are believed. A call with a token and a client certificate is taken only if the token is bound to
+    /// that certificate, by its thumbprint (RFC 8705) or by naming its SPIFFE id as subject.
+    TokenIssuerSection {
+        /// The issuer, exactly as tokens name it in `iss`.
+        issuer: Text, "text without #", Required, AtReload;
+
+        /// What tokens must be for: one of their `aud`.
+        audience: Text, "text", Required, AtReload;
+
+        /// How tokens may be signed. Nothing else is taken, whatever a token says.
+        algorithms: Texts, "\"ES256\", \"ES384\", \"RS256\", \"RS384\", \"RS512\", \"PS256\", \"PS384\", \"PS512\" or \"EdDSA\"", Required, AtReload;
+
+        /// The issuer's public keys: a JSON Web Key Set (RFC 7517). Either this or jwks_url.
+        jwks: Path, "a JSON file, or \"credential:NAME\"", Nothing(r#""jwks.json""#), AtReload;
+
+        /// Where the issuer's public keys are fetched from, in an interval and when a token names a key that isn't among them. Those
+        /// fetched last are kept in the data folder, and used until others come.
+        jwks_url: Text, "https://…", Nothing(r#""https://idp.example.org/keys""#), AtReload;
+
+        /// The CAs that the certificate behind jwks_url may come from. Without it, those of the system.
+        jwks_ca: Path, "a PEM file, or \"credential:NAME\"", Nothing(r#""idp-ca.pem""#), AtReload;
+    }
+}
+
+section! {
     /// Who has which role where. Nobody else may do anything.
     BindingSection {
-        /// From a client certificate its SPIFFE id, else its first DNS name, else its common name.
-        identity: Text, "\"spiffe:…\", \"dns:…\" or \"cn:…\"", Required, AtReload;
+        /// From a client certificate its SPIFFE id, else its first DNS name, else its common name; from a bearer token its issuer and
+        /// subject. One kind is never taken for another.
+        identity: Text, "\"spiffe:…\", \"dns:…\", \"cn:…\" or \"jwt:<issuer>#<subject>\"", Required, AtReload;
 
-        /// What they may do, or one of the key privileges by itself.
-        role: Text, "\"system-administrator\", \"record-writer\", \"record-reader\", \"mail-connector\", \"auditor\", \"prvReadSqlEncryptionKey\", \"prvChangeSqlEncryptionKey\" or \"prvRestoreSqlEncryptionKey\"", Required, AtReload;
+        /// What they may do: a role, one of [[roles]], or a privilege by itself, such as "prvReadSqlEncryptionKey".
+        role: Text, "\"system-administrator\", \"record-writer\", \"record-reader\", \"mail-connector\", \"auditor\", a name of [[roles]] or a privilege", Required, AtReload;
 
         /// Where: names of organizations, or ["*"] for all, those to come included.
         organizations: Texts, "names, or [\"*\"]", Required, AtReload;
@@ -157,8 +209,8 @@ section! {
 
 /// Every section with every setting, in the order of the file.
 pub fn sections() -> Vec<Section> {
-    let section =
-        |name, about, settings: &[Setting]| Section { name, repeated: false, about, settings: settings.to_vec() };
+    let section = |name, about, settings: &[Setting]| Section { name, about, settings: settings.to_vec(), example: "" };
+    let repeated = |name, about, settings, example| Section { example, ..section(name, about, settings) };
     vec![
         section("", &[], BEFORE_SECTIONS),
         section("listen", ListenSection::ABOUT, ListenSection::SETTINGS),
@@ -166,6 +218,29 @@ pub fn sections() -> Vec<Section> {
         section("root_key", RootKeySection::ABOUT, RootKeySection::SETTINGS),
         section("limits", &[" Every bound."], &limits::settings()),
         section("log", LogSection::ABOUT, LogSection::SETTINGS),
-        Section { repeated: true, ..section("bindings", BindingSection::ABOUT, BindingSection::SETTINGS) },
+        repeated(
+            "trust_domains",
+            TrustDomainSection::ABOUT,
+            TrustDomainSection::SETTINGS,
+            "name = \"example.org\"\nca = \"bundle.pem\"",
+        ),
+        repeated(
+            "token_issuers",
+            TokenIssuerSection::ABOUT,
+            TokenIssuerSection::SETTINGS,
+            "issuer = \"https://idp.example.org/\"\naudience = \"fieldseal\"\nalgorithms = [\"ES256\"]\njwks = \"jwks.json\"",
+        ),
+        repeated(
+            "roles",
+            RoleSection::ABOUT,
+            RoleSection::SETTINGS,
+            "name = \"operator\"\nprivileges = [\"prvReadOrganizations\", \"prvReadSqlEncryptionKey\"]",
+        ),
+        repeated(
+            "bindings",
+            BindingSection::ABOUT,
+            BindingSection::SETTINGS,
+            "identity = \"cn:admin\"\nrole = \"system-administrator\"\norganizations = [\"*\"]",
+        ),
     ]
 }

@@ -132,6 +132,20 @@ limits! {
     /// so that a file that is being written isn't taken half; at SIGHUP it counts at once.
     reload_check_interval_seconds: 10 within 1 to 3_600, "seconds";
 
+    /// How far the clocks of token issuers may be apart from this one: so long before its time and after it a token is taken.
+    token_clock_skew_seconds: 30 within 0 to 300, "seconds";
+
+    /// How often the keys of token issuers are fetched that stand at a jwks_url.
+    /// A key that was withdrawn there is believed for no longer than this; one that is new is fetched when the first token names it.
+    jwks_fetch_interval_seconds: 300 within 10 to 86_400, "seconds";
+
+    /// How often the last record of each audit trail that has grown is signed, and remembered in the configuration database.
+    /// What was cut off behind the last signature goes unseen; a signature costs two small commits.
+    audit_signature_interval_seconds: 60 within 1 to 86_400, "seconds";
+
+    /// After how many days audit records are removed, from the old end and up to a signed record; 0 keeps them for ever.
+    audit_retention_days: 0 within 0 to 36_500, "days";
+
     /// The most records in a page of a list, whatever it asks for. The contract promises no more than 1000.
     /// A page is held in memory whole.
     page_size_max: 1_000 within 1 to 1_000, "records";
@@ -224,6 +238,18 @@ impl Limits {
     #[must_use]
     pub fn drain_timeout(&self) -> Duration {
         Duration::from_secs(self.drain_timeout_seconds.into())
+    }
+
+    /// See [`Limits::token_clock_skew_seconds`].
+    #[must_use]
+    pub fn token_clock_skew(&self) -> Duration {
+        Duration::from_secs(self.token_clock_skew_seconds.into())
+    }
+
+    /// See [`Limits::jwks_fetch_interval_seconds`].
+    #[must_use]
+    pub fn jwks_fetch_interval(&self) -> Duration {
+        Duration::from_secs(self.jwks_fetch_interval_seconds.into())
     }
 
     /// See [`Limits::reencryption_pause_ms`].

@@ -9,12 +9,20 @@ use std::borrow::Cow;
 pub struct Section {
     /// The name in brackets; "" for what stands before all sections.
     pub name: &'static str,
-    /// Whether it may stand there many times, as `[[name]]`.
-    pub repeated: bool,
     /// What it is about: a sentence or two a line.
     pub about: &'static [&'static str],
     /// Its settings, in the order of the file.
     pub settings: Vec<Setting>,
+    /// Of a section that can be there several times, what one of them says. Empty: it is there once.
+    pub example: &'static str,
+}
+
+impl Section {
+    /// Whether it may stand there many times, as `[[name]]`.
+    #[must_use]
+    pub fn is_repeated(&self) -> bool {
+        !self.example.is_empty()
+    }
 }
 
 /// One setting.

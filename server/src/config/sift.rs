@@ -76,12 +76,12 @@ impl Sift<'_> {
     fn section(&mut self, section: &Section, value: &mut DeValue<'_>, line: usize) -> bool {
         let entries: Vec<_> = section.settings.iter().map(Entry::Setting).collect();
         match value {
-            DeValue::Table(table) if !section.repeated => {
+            DeValue::Table(table) if !section.is_repeated() => {
                 self.table(table, &format!("{}.", section.name), &entries);
                 true
             }
             DeValue::Array(items)
-                if section.repeated && items.iter().all(|item| matches!(item.get_ref(), DeValue::Table(_))) =>
+                if section.is_repeated() && items.iter().all(|item| matches!(item.get_ref(), DeValue::Table(_))) =>
             {
                 for (index, item) in items.iter_mut().enumerate() {
                     if let DeValue::Table(table) = item.get_mut() {
@@ -98,7 +98,7 @@ impl Sift<'_> {
             | DeValue::Array(_)
             | DeValue::Table(_) => {
                 let form =
-                    if section.repeated { format!("[[{}]]", section.name) } else { format!("[{}]", section.name) };
+                    if section.is_repeated() { format!("[[{}]]", section.name) } else { format!("[{}]", section.name) };
                 let problem = format!("line {line}: is {}; write it as a section, {form}", article(value));
                 self.faults.add(section.name, problem);
                 false

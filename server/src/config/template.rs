@@ -34,10 +34,10 @@ impl Template<'_> {
             self.title
         );
         for section in sections() {
-            if section.repeated {
-                self.write_bindings(&mut text, &section)
-            } else {
+            if !section.is_repeated() {
                 self.write_section(&mut text, &section)
+            } else {
+                self.write_repeated(&mut text, &section)
             }
         }
         text
@@ -75,7 +75,7 @@ impl Template<'_> {
         text.push('\n');
     }
 
-    fn write_bindings(&self, text: &mut String, section: &Section) {
+    fn write_repeated(&self, text: &mut String, section: &Section) {
         comment(text, section.about);
         for setting in &section.settings {
             push(text, &format!("#   {}: {}", setting.name, setting.range));
@@ -83,19 +83,20 @@ impl Template<'_> {
                 push(text, &format!("#    {line}"));
             }
         }
-        if self.bindings.is_empty() {
-            text.push_str(&commented(&binding("cn:admin", "system-administrator")));
+        let bindings: &[_] = if section.name == BINDINGS { self.bindings } else { &[] };
+        if bindings.is_empty() {
+            text.push_str(&commented(&format!("\n[[{}]]\n{}\n", section.name, section.example)));
         }
-        for (identity, role) in self.bindings {
-            text.push_str(&binding(identity, role));
+        for (identity, role) in bindings {
+            let identity = Value::from(identity.as_str());
+            let _infallible =
+                writeln!(text, "\n[[{BINDINGS}]]\nidentity = {identity}\nrole = \"{role}\"\norganizations = [\"*\"]");
         }
+        text.push('\n');
     }
 }
 
-fn binding(identity: &str, role: &str) -> String {
-    let identity = Value::from(identity);
-    format!("\n[[bindings]]\nidentity = {identity}\nrole = \"{role}\"\norganizations = [\"*\"]\n")
-}
+const BINDINGS: &str = "bindings";
 
 fn commented(text: &str) -> String {
     text.lines().fold(String::new(), |mut commented, line| {
@@ -153,7 +154,8 @@ mod tests {
         let text = with_admin();
         for section in sections() {
             for setting in &section.settings {
-                assert!(text.contains(&format!("{} = ", setting.name)), "{}.{}", section.name, setting.name);
+                let line = if !section.is_repeated() { "{} = " } else { "#   {}: " }.replace("{}", setting.name);
+                assert!(text.contains(&line), "{}.{}", section.name, setting.name);
             }
         }
         assert!(!text.contains("= …"));
@@ -162,7 +164,9 @@ mod tests {
     #[test]
     fn every_default_shown_in_a_comment_is_the_default() {
         let without_default = ["# plaintext_address", "# metrics_address", "# client_crl"];
-        let uncommented: String = with_admin()
+        let text = rendered(&[]);
+        let (settings, _examples) = text.split_once("\n# [[").unwrap();
+        let uncommented: String = settings
             .lines()
             .filter(|line| !without_default.iter().any(|setting| line.starts_with(setting)))
             .map(|line| match line.strip_prefix("# ") {
@@ -175,15 +179,19 @@ mod tests {
         assert!(uncommented.contains("\nkey_changes_per_hour = 5\n"));
         assert!(uncommented.contains("\nlevel = \"info\"\n"));
         let written_out = Config::parse(&uncommented, Path::new("fieldseal.toml")).unwrap();
-        let by_default = Config::parse(&with_admin(), Path::new("fieldseal.toml")).unwrap();
+        let by_default = Config::parse(&text, Path::new("fieldseal.toml")).unwrap();
         assert_eq!(format!("{written_out:?}"), format!("{by_default:?}"));
     }
 
     #[test]
-    fn the_binding_shown_in_a_comment_is_one() {
-        let text: String = rendered(&[]);
-        let shown = text.split_once("\n# [[bindings]]").unwrap().1.replace("\n# ", "\n");
-        let config = format!("{}\n[[bindings]]{shown}", rendered(&[]));
-        assert_eq!(Config::parse(&config, Path::new("fieldseal.toml")).unwrap().bindings.len(), 1);
+    fn every_repeated_section_shown_in_a_comment_is_one() {
+        let text = rendered(&[]);
+        for section in sections().into_iter().filter(|section| section.is_repeated()) {
+            let (_, shown) = text.split_once(&format!("\n# [[{}]]\n", section.name)).unwrap();
+            let shown: Vec<_> = shown.lines().map_while(|line| line.strip_prefix("# ")).collect();
+            let more = format!("{text}\n[[{}]]\n{}", section.name, shown.join("\n"));
+            assert_eq!(shown.len(), section.example.lines().count());
+            drop(Config::parse(&more, Path::new("fieldseal.toml")).unwrap());
+        }
     }
 }

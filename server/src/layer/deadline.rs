@@ -206,8 +206,8 @@ mod tests {
     const STREAM: &str = "/fieldseal.v1.DataEncryptionService/WatchReencryption";
 
     fn layer() -> DeadlineLayer {
-        let rpcs = [(UNARY, false), (STREAM, true)]
-            .map(|(path, is_stream)| (path.to_owned(), Rpc { privileges: &[], is_stream }));
+        let rpcs =
+            [(UNARY, false), (STREAM, true)].map(|(path, is_stream)| (path.to_owned(), Rpc::new(&[], is_stream)));
         let deadlines = Deadlines { default: Duration::from_secs(30), max: Duration::from_secs(300) };
         DeadlineLayer::new(deadlines, Arc::new(RpcTable::new(HashMap::from(rpcs))))
     }

@@ -1,18 +1,28 @@
-//! Who calls: from the client certificate of the call's own connection, into a [`Caller`] that handlers and the audit trail use.
+//! Who calls: from the client certificate of the call's own connection, or the bearer token of the call, into a [`Caller`] that handlers
+//! and the audit trail use.
+//!
+//! A call with both is taken only if they agree: the token is bound to that very certificate (RFC 8705), or its subject is the SPIFFE id in
+//! it. Then the token's identity counts, which the caller asks to be known by. A token that is bound is worth nothing without its
+//! certificate.
 //!
 //! What an identity may do is decided after this.
 
 use std::sync::Arc;
 
-use fieldseal_core::{identity::Caller, port::Clock};
-use http::{HeaderMap, HeaderName, request::Parts};
+use fieldseal_core::{
+    identity::{Caller, Identity},
+    port::Clock,
+};
+use http::{HeaderMap, HeaderName, header::AUTHORIZATION, request::Parts};
 use tokio::sync::watch;
 
 use super::{gate::Gate, is_health, trace::CallId};
 use crate::{
+    identity::ClientCertificate,
     listener::{Connection, TlsFacts},
     status::Refusal,
     tls::Terms,
+    token::{Issuers, Proven, TokenProblem},
 };
 
 /// Headers by which proxies tell what they know of a caller. No proxy is trusted, so nobody below may read one.
@@ -33,34 +43,64 @@ const FORWARDED_IDENTITY: [&str; 9] = [
 pub(crate) struct IdentityRequired {
     clock: Arc<dyn Clock>,
     terms: watch::Receiver<Arc<Terms>>,
+    issuers: watch::Receiver<Arc<Issuers>>,
 }
 
 impl IdentityRequired {
-    /// The clock tells whether a certificate has expired since the handshake, the watch whether it is believed at all now.
-    pub(crate) fn new(clock: Arc<dyn Clock>, terms: watch::Receiver<Arc<Terms>>) -> Self {
-        Self { clock, terms }
+    /// The clock tells whether a certificate has expired since the handshake, the watches whether it and tokens are believed at all now.
+    pub(crate) fn new(
+        clock: Arc<dyn Clock>,
+        terms: watch::Receiver<Arc<Terms>>,
+        issuers: watch::Receiver<Arc<Issuers>>,
+    ) -> Self {
+        Self { clock, terms, issuers }
     }
 
     fn caller(&self, head: &Parts) -> Result<Caller, Refusal> {
         let connection = head.extensions.get::<Connection>().ok_or(Refusal::IdentityRequired)?;
         let tls = connection.tls.as_ref().ok_or(Refusal::IdentityRequired)?;
-        let certificate = tls.certificate.as_ref().ok_or(Refusal::IdentityRequired)?;
+        let identity = match (self.certificate(tls)?, self.token(&head.headers)?) {
+            (Some(certificate), None) => certificate.identity.clone(),
+            // A certificate that names nobody can't be agreed with either.
+            (None, Some(token)) if token.certificate_sha256.is_none() && tls.chain.is_empty() => token.identity,
+            (Some(certificate), Some(token)) if agree(certificate, &token) => token.identity,
+            (_, Some(_)) => return Err(Refusal::IdentitiesDisagree),
+            (None, None) => return Err(Refusal::IdentityRequired),
+        };
+        let call_id = head.extensions.get::<CallId>().map(|id| id.as_str().to_owned()).unwrap_or_default();
+        Ok(Caller { identity, peer: Some(connection.peer), call_id })
+    }
+
+    fn certificate<'a>(&self, tls: &'a TlsFacts) -> Result<Option<&'a ClientCertificate>, Refusal> {
+        let Some(certificate) = tls.certificate.as_deref() else { return Ok(None) };
         if certificate.has_expired(self.clock.now()) {
             return Err(Refusal::CertificateExpired);
         }
-        self.still_believed(tls)?;
-        let call_id = head.extensions.get::<CallId>().map(|id| id.as_str().to_owned()).unwrap_or_default();
-        Ok(Caller { identity: certificate.identity.clone(), peer: Some(connection.peer), call_id })
+        self.still_believed(tls, &certificate.identity)?;
+        Ok(Some(certificate))
+    }
+
+    fn token(&self, headers: &HeaderMap) -> Result<Option<Proven>, Refusal> {
+        let mut given = headers.get_all(AUTHORIZATION).iter();
+        let (first, second) = (given.next(), given.next());
+        let Some(first) = first else { return Ok(None) };
+        let token = first.to_str().ok().filter(|_| second.is_none()).and_then(|text| {
+            let (scheme, token) = text.split_once(' ')?;
+            scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+        });
+        let token = token.ok_or(Refusal::TokenRefused(TokenProblem::Malformed))?;
+        let issuers = Arc::clone(&self.issuers.borrow());
+        issuers.verify(token, self.clock.now()).map(Some).map_err(Refusal::TokenRefused)
     }
 
     /// A connection older than the trust that counts now was told to leave, and may not have heard it yet. Whoever would be let in
     /// again is served meanwhile, all others are refused from the first call on.
-    fn still_believed(&self, tls: &TlsFacts) -> Result<(), Refusal> {
+    fn still_believed(&self, tls: &TlsFacts, identity: &Identity) -> Result<(), Refusal> {
         let trust = Arc::clone(&self.terms.borrow().trust);
         if Arc::ptr_eq(&trust, &tls.trust) {
             return Ok(());
         }
-        trust.verify(&tls.chain, self.clock.now()).map_err(|error| {
+        trust.verify(&tls.chain, identity, self.clock.now()).map_err(|error| {
             tracing::debug!(%error, "a certificate that was believed is refused");
             Refusal::CertificateNotBelieved
         })
@@ -74,9 +114,19 @@ impl Gate for IdentityRequired {
             return Ok(());
         }
         let caller = self.caller(head)?;
+        // Nobody below needs it, and what nobody has nobody can let out.
+        head.headers.remove(AUTHORIZATION);
         tracing::Span::current().record("identity", tracing::field::display(&caller.identity));
         head.extensions.insert(caller);
         Ok(())
+    }
+}
+
+fn agree(certificate: &ClientCertificate, token: &Proven) -> bool {
+    match (&token.certificate_sha256, &certificate.identity) {
+        (Some(bound_to), _) => *bound_to == certificate.sha256,
+        (None, Identity::Spiffe(id)) => token.subject == id.to_string(),
+        (None, Identity::Dns(_) | Identity::CommonName(_) | Identity::Jwt { .. }) => false,
     }
 }
 

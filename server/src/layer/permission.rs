@@ -16,12 +16,18 @@ use super::{gate::Gate, is_health};
 use crate::{denials::Denials, status::Refusal};
 
 /// One rpc, as the layers see it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Rpc {
     /// What calling it needs: one of these. Empty where nobody has said: then nobody may.
-    pub(crate) privileges: &'static [Privilege],
+    pub(crate) privileges: Vec<Privilege>,
     /// Whether it takes, or answers with, a stream, which may go on for hours.
     pub(crate) is_stream: bool,
+}
+
+impl Rpc {
+    pub(crate) fn new(privileges: &[Privilege], is_stream: bool) -> Self {
+        Self { privileges: privileges.to_vec(), is_stream }
+    }
 }
 
 /// Every rpc that is served, by path: `/fieldseal.v1.MailboxService/GetMailbox`.
@@ -34,9 +40,14 @@ impl RpcTable {
         Self(rpcs)
     }
 
+    /// Every rpc, by path.
+    pub(crate) fn in_order(&self) -> std::collections::BTreeMap<&str, &Rpc> {
+        self.0.iter().map(|(path, rpc)| (path.as_str(), rpc)).collect()
+    }
+
     /// What is known of the rpc of this path.
-    pub(crate) fn get(&self, path: &str) -> Option<Rpc> {
-        self.0.get(path).copied()
+    pub(crate) fn get(&self, path: &str) -> Option<&Rpc> {
+        self.0.get(path)
     }
 }
 

@@ -8,10 +8,11 @@ use std::sync::Arc;
 use fieldseal_core::{
     audit::AuditAction,
     deployment::Deployment,
-    identity::Caller,
+    identity::{Caller, Identity},
     organization::Organization,
-    policy::{Action, Permit, Policy},
+    policy::{Action, Permit, Policy, PrivilegeMissing, WriteRecords},
     record::{Problem, Violation},
+    schema::Entity,
 };
 use http::Extensions;
 use tonic::Status;
@@ -68,12 +69,38 @@ impl Dispatcher {
         name: &str,
         audited: Option<AuditAction>,
     ) -> Result<Entered<A>, Status> {
+        self.enter_by(extensions, field, name, audited, |policy, identity, organization| {
+            policy.check::<A>(identity, organization)
+        })
+    }
+
+    /// As [`enter`](Self::enter), to write records of this entity.
+    pub(crate) fn enter_to_write(
+        &self,
+        extensions: &Extensions,
+        field: &str,
+        name: &str,
+        entity: &Entity,
+    ) -> Result<Entered<WriteRecords>, Status> {
+        self.enter_by(extensions, field, name, None, |policy, identity, organization| {
+            policy.check_write(identity, organization, entity)
+        })
+    }
+
+    fn enter_by<A>(
+        &self,
+        extensions: &Extensions,
+        field: &str,
+        name: &str,
+        audited: Option<AuditAction>,
+        check: impl FnOnce(&Policy, &Identity, &str) -> Result<Permit<A>, PrivilegeMissing>,
+    ) -> Result<Entered<A>, Status> {
         let (caller, policy) = self.caller(extensions)?;
         let Some(organization) = name::organization_of(name) else {
             let form = "organizations/{organization}…".to_owned();
             return Err(status::invalid(vec![Violation::new(field, Problem::NotAName { form })]));
         };
-        let permit = match policy.check::<A>(&caller.identity, organization) {
+        let permit = match check(&policy, &caller.identity, organization) {
             Ok(permit) => permit,
             Err(missing) => {
                 self.denied(&caller, &format!("organizations/{organization}"), audited);

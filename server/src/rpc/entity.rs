@@ -6,7 +6,7 @@ use axum::Router;
 use fieldseal_core::{
     id::RecordId,
     identity::Caller,
-    policy::{ReadRecords, WriteRecords},
+    policy::ReadRecords,
     record::{Problem, Violation},
     records::{
         Place,
@@ -81,7 +81,7 @@ impl UnaryService<EntityRequest> for Handler {
 
 impl Handler {
     async fn create(&self, extensions: &Extensions, request: EntityRequest) -> Result<EntityReply, Status> {
-        let entered: Entered<WriteRecords> = self.dispatcher.enter(extensions, "parent", &request.name, None)?;
+        let entered = self.dispatcher.enter_to_write(extensions, "parent", &request.name, self.entity())?;
         let deployment = &self.dispatcher.deployment;
         let mut violations = request.violations;
         violations.extend(name::organization("parent", &request.name).err());
@@ -155,7 +155,7 @@ impl Handler {
 
     async fn update(&self, extensions: &Extensions, request: EntityRequest) -> Result<EntityReply, Status> {
         let field = format!("{}.name", self.entity().singular);
-        let entered: Entered<WriteRecords> = self.dispatcher.enter(extensions, &field, &request.name, None)?;
+        let entered = self.dispatcher.enter_to_write(extensions, &field, &request.name, self.entity())?;
         let mut violations = request.violations;
         let id = name::record(&field, &request.name, &entered.organization.name, self.entity());
         let etag = revision(&format!("{}.etag", self.entity().singular), &request.etag);
@@ -184,7 +184,7 @@ impl Handler {
     }
 
     async fn delete(&self, extensions: &Extensions, request: EntityRequest) -> Result<EntityReply, Status> {
-        let entered: Entered<WriteRecords> = self.dispatcher.enter(extensions, "name", &request.name, None)?;
+        let entered = self.dispatcher.enter_to_write(extensions, "name", &request.name, self.entity())?;
         let id = name::record("name", &request.name, &entered.organization.name, self.entity()).map_err(invalid)?;
         let etag = revision("etag", &request.etag).map_err(invalid)?;
         let mode = mode(&entered.caller, request.validate_only, &request.request_id).map_err(invalid)?;

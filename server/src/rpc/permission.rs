@@ -6,12 +6,15 @@ use fieldseal_core::policy::Privilege;
 
 use crate::{
     layer::permission::{Rpc, RpcTable},
-    schema::{ServedSchema, StandardMethod},
+    schema::{EntityMethod, ServedSchema, StandardMethod},
 };
 
 /// The rpcs that are not an entity's, and whether a stream is taken or answered. `SetDataEncryptionKey` needs one of two privileges, by what
 /// it is asked to do: any of them gets it looked at, and the dispatcher asks for the one.
 const RPCS: &[(&str, &[Privilege], bool)] = &[
+    ("/fieldseal.v1.AccessService/ExplainAccess", &[Privilege::ReadAccess], false),
+    ("/fieldseal.v1.AuditService/ListAuditRecords", &[Privilege::ReadAuditTrail], false),
+    ("/fieldseal.v1.AuditService/VerifyAuditTrail", &[Privilege::ReadAuditTrail], false),
     ("/fieldseal.v1.DataEncryptionService/IsDataEncryptionActive", &[Privilege::ReadEncryptionKey], false),
     ("/fieldseal.v1.DataEncryptionService/RetrieveDataEncryptionKey", &[Privilege::ReadEncryptionKey], false),
     (
@@ -35,22 +38,19 @@ const RPCS: &[(&str, &[Privilege], bool)] = &[
     ("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", &[Privilege::ReadContract], true),
 ];
 
-/// The privilege that a standard method needs.
-fn standard_privileges(method: StandardMethod) -> &'static [Privilege] {
-    match method {
-        StandardMethod::Get | StandardMethod::List => &[Privilege::ReadRecords],
-        StandardMethod::Create | StandardMethod::Update | StandardMethod::Delete => &[Privilege::WriteRecords],
+/// The privilege that a standard method of an entity needs.
+fn standard_privilege(method: &EntityMethod) -> Privilege {
+    match method.standard {
+        StandardMethod::Get | StandardMethod::List => Privilege::ReadRecords,
+        StandardMethod::Create | StandardMethod::Update | StandardMethod::Delete => method.entity.write_privilege,
     }
 }
 
 /// The table of everything that is served.
 pub(crate) fn rpc_table(served: &ServedSchema) -> RpcTable {
-    let named = RPCS
-        .iter()
-        .map(|(path, privileges, is_stream)| ((*path).to_owned(), Rpc { privileges, is_stream: *is_stream }));
-    let entities = served.methods.iter().map(|method| {
-        (method.path.clone(), Rpc { privileges: standard_privileges(method.standard), is_stream: false })
-    });
+    let named = RPCS.iter().map(|(path, privileges, is_stream)| ((*path).to_owned(), Rpc::new(privileges, *is_stream)));
+    let entities =
+        served.methods.iter().map(|method| (method.path.clone(), Rpc::new(&[standard_privilege(method)], false)));
     RpcTable::new(named.chain(entities).collect::<HashMap<_, _>>())
 }
 
@@ -70,6 +70,6 @@ mod tests {
             assert_eq!(rpc.is_stream, method.is_server_streaming() || method.is_client_streaming(), "{path}");
             rpcs += 1;
         }
-        assert_eq!(rpcs, 35);
+        assert_eq!(rpcs, 38);
     }
 }

@@ -222,6 +222,7 @@ fn entry(subject: &str) -> AuditEntry {
         purpose: None,
         fingerprint: None,
         key_version: None,
+        details: None,
     }
 }
 

@@ -283,13 +283,16 @@ fn links(names: impl Iterator<Item = String>) -> String {
 }
 
 fn entity_facts(message: &MessageDescriptor, entity: &v1::Entity) -> String {
-    let v1::Entity { collection, singular, storage_name, id_required, display_name, rules: _ } = entity;
+    let v1::Entity { collection, singular, storage_name, id_required, display_name, rules: _, write_privilege } =
+        entity;
     let storage_name = if storage_name.is_empty() { message.name() } else { storage_name };
     let id = if *id_required { "must be given" } else { "drawn by the server unless given" };
     let called = if display_name.is_empty() { message.name() } else { display_name };
+    let write_privilege = if write_privilege.is_empty() { "prvWriteRecords" } else { write_privilege };
     format!(
         "* An entity: *{called}*, in requests `{singular}`, in databases `{storage_name}`\n\
-         * Resource name: `organizations/{{organization}}/{collection}/{{id}}`, the id {id}\n\n"
+         * Resource name: `organizations/{{organization}}/{collection}/{{id}}`, the id {id}\n\
+         * Writing needs `{write_privilege}`\n\n"
     )
 }
 

@@ -68,6 +68,7 @@ pub(in crate::cli) enum Setting {
     Ca,
     Cert,
     Key,
+    TokenFile,
     DomainName,
     Organization,
     Timeout,
@@ -143,6 +144,7 @@ fn shown(name: &str, profile: &Profile) -> Value {
         ("ca", path(&profile.ca)),
         ("cert", path(&profile.cert)),
         ("key", path(&profile.key)),
+        ("token_file", path(&profile.token_file)),
         ("domain_name", json!(profile.domain_name)),
         ("organization", json!(profile.organization)),
         ("timeout_seconds", json!(profile.timeout_seconds)),
@@ -154,7 +156,7 @@ fn shown(name: &str, profile: &Profile) -> Value {
 
 /// The same from any folder. A file that isn't there is a slip of the keyboard.
 fn absolute(mut profile: Profile) -> Result<Profile, Failure> {
-    for file in [&mut profile.ca, &mut profile.cert, &mut profile.key].into_iter().flatten() {
+    for file in profile.files() {
         if !file.is_file() {
             return Err(Failure::usage(format!("there is no file {}", file.display())));
         }
@@ -172,6 +174,7 @@ impl Setting {
             Self::Ca => "ca",
             Self::Cert => "cert",
             Self::Key => "key",
+            Self::TokenFile => "token_file",
             Self::DomainName => "domain_name",
             Self::Organization => "organization",
             Self::Timeout => "timeout_seconds",

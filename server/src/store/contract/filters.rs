@@ -24,6 +24,7 @@ fn entity() -> Entity {
         singular: "thing".to_owned(),
         storage_name: THING.to_owned(),
         id_required: false,
+        write_privilege: fieldseal_core::policy::Privilege::WriteRecords,
         attributes: vec![
             attribute("flag", "flag", Kind::Boolean, false),
             attribute("color", "number", Kind::Choice(vec![choice(1, "RED"), choice(2, "BLUE")]), false),

@@ -123,6 +123,7 @@ fn reveal() -> Step {
         purpose: None,
         fingerprint: None,
         key_version: None,
+        details: None,
     })
 }
 

@@ -59,6 +59,7 @@ fn entity() -> Entity {
         singular: "thing".to_owned(),
         storage_name: "Thing".to_owned(),
         id_required: false,
+        write_privilege: fieldseal_core::policy::Privilege::WriteRecords,
         attributes: vec![
             attribute(FLAG, Kind::Boolean),
             attribute(SMALL, Kind::Integer32),
@@ -424,7 +425,7 @@ impl Lists {
         create_first(&deployment, "default").await.unwrap();
         let organization = deployment.organization("default").unwrap();
         let identity = Identity::CommonName("tester".to_owned());
-        let binding = Binding { identity: identity.clone(), role: Role::RecordReader, scope: Scope::All };
+        let binding = Binding { identity: identity.clone(), role: Role::RecordReader.into(), scope: Scope::All };
         Lists { deployment, organization, entity, policy: Policy::new(vec![binding]), identity, _fixture: fixture }
     }
 

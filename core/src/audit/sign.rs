@@ -1,0 +1,254 @@
+//! Signed heads: at intervals the last record of a deployment's chain is signed with Ed25519 (RFC 8032). Who holds the public key can tell
+//! a trail that was rewritten as a whole, every hash made anew, from the one that was there.
+//!
+//! The key is derived from the root key, so that it is kept nowhere; another root key gives another one. Its public half is recorded in
+//! the chain before the first head that it signs.
+//!
+//! Signed is `"fieldseal audit head v1" | writer (16) | sequence (8, big endian) | hash (32) | time (8, microseconds, big endian)`, each part
+//! with its length (4, big endian) before it.
+
+use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+use super::{AUDIT_TABLE, AuditAction, AuditEntry};
+use crate::{
+    crypto::{
+        encoding::Encoding,
+        root_key::{MacPurpose, RootKey, RootKeyError},
+    },
+    deployment::{Deployment, deployment_id},
+    id::Timestamp,
+    layout::AUDIT_HEAD,
+    organization::Organization,
+    store::{Commit, CommitError, Condition, Datum, Direction, Name, Reader, Row, Select, Step, Store, Unavailable},
+};
+
+/// A head that was signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignedHead {
+    /// Whose chain.
+    pub writer: Uuid,
+    /// The place of the record.
+    pub sequence: i64,
+    /// The record's hash.
+    pub hash: [u8; 32],
+    /// When it was signed.
+    pub time: Timestamp,
+    /// By whom.
+    pub public_key: [u8; 32],
+    /// The signature.
+    pub signature: [u8; 64],
+}
+
+impl SignedHead {
+    /// Whether the signature is that of the key named. Strict: of a signature there is one form.
+    #[must_use]
+    pub fn verifies(&self) -> bool {
+        let message = message(self.writer, self.sequence, &self.hash, self.time);
+        VerifyingKey::from_bytes(&self.public_key)
+            .is_ok_and(|key| key.verify_strict(&message, &Signature::from_bytes(&self.signature)).is_ok())
+    }
+
+    pub(crate) fn from_row(row: Row) -> Option<Self> {
+        match <[Datum; 6]>::try_from(row).ok()? {
+            [
+                Datum::Uuid(writer),
+                Datum::Integer(sequence),
+                Datum::Bytes(hash),
+                Datum::Time(time),
+                Datum::Bytes(public_key),
+                Datum::Bytes(signature),
+            ] => Some(SignedHead {
+                writer,
+                sequence,
+                hash: hash.try_into().ok()?,
+                time,
+                public_key: public_key.try_into().ok()?,
+                signature: signature.try_into().ok()?,
+            }),
+            _ => None,
+        }
+    }
+}
+
+pub(crate) const COLUMNS: [&str; 6] = ["writer", "sequence", "hash", "time", "public_key", "signature"];
+
+fn message(writer: Uuid, sequence: i64, hash: &[u8; 32], time: Timestamp) -> Vec<u8> {
+    Encoding::new("fieldseal audit head v1")
+        .part(writer.as_bytes())
+        .part(&sequence.to_be_bytes())
+        .part(hash)
+        .part(&time.unix_micros().to_be_bytes())
+        .into_bytes()
+}
+
+fn signing_key(root_key: &dyn RootKey, deployment: Uuid) -> Result<SigningKey, RootKeyError> {
+    let seed = Zeroizing::new(root_key.mac(MacPurpose::AuditSignature, deployment.as_bytes())?);
+    Ok(SigningKey::from_bytes(&seed))
+}
+
+/// The public key that this deployment signs with now.
+///
+/// # Errors
+/// If the root key or the configuration database doesn't answer.
+pub async fn public_key(deployment: &Deployment) -> Result<[u8; 32], SignError> {
+    let id = deployment_id(&*deployment.ports.configuration).await?;
+    Ok(signing_key(&*deployment.ports.root_key, id)?.verifying_key().to_bytes())
+}
+
+/// Why a head was not signed.
+#[derive(Debug, thiserror::Error)]
+pub enum SignError {
+    /// A database doesn't answer.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+    /// The root key doesn't.
+    #[error(transparent)]
+    RootKey(#[from] RootKeyError),
+    /// It couldn't be kept.
+    #[error("a signed head could not be kept")]
+    Commit(#[from] CommitError),
+}
+
+/// Signs the head of this deployment's chain in an organization's trail, if it isn't signed yet.
+///
+/// # Errors
+/// See [`SignError`]; the next try signs then.
+pub async fn sign_organization(deployment: &Deployment, organization: &Organization) -> Result<(), SignError> {
+    organization.trail_is_being_signed();
+    let signed = sign(deployment, &*organization.store, organization.resource_name()).await;
+    if signed.is_err() {
+        organization.trail_was_not_signed();
+    }
+    signed
+}
+
+/// Signs the head of the deployment's own trail, if it isn't signed yet.
+///
+/// # Errors
+/// See [`SignError`]; the next try signs then.
+pub async fn sign_deployment(deployment: &Deployment) -> Result<(), SignError> {
+    sign(deployment, &*deployment.ports.configuration, "organizations".to_owned()).await
+}
+
+async fn sign(deployment: &Deployment, store: &dyn Store, subject: String) -> Result<(), SignError> {
+    let writer = deployment_id(&*deployment.ports.configuration).await?;
+    let key = signing_key(&*deployment.ports.root_key, writer)?;
+    let public_key = key.verifying_key().to_bytes();
+    let last = last_signed(store, writer).await?;
+    let Some((sequence, _)) = head(store, writer).await? else { return Ok(()) };
+    if last.as_ref().is_some_and(|last| last.sequence >= sequence && last.public_key == public_key) {
+        return Ok(());
+    }
+    if last.is_none_or(|last| last.public_key != public_key) {
+        let entry = use_signing_key(deployment, writer, subject)?;
+        store.commit(Commit::of(vec![Step::Audit(entry)])).await?;
+    }
+    let Some((sequence, hash)) = head(store, writer).await? else { return Ok(()) };
+    let time = deployment.now();
+    let signature = key.sign(&message(writer, sequence, &hash, time)).to_bytes();
+    let values = [
+        Datum::Uuid(writer),
+        Datum::Integer(sequence),
+        Datum::Bytes(hash.to_vec()),
+        Datum::Time(time),
+        Datum::Bytes(public_key.to_vec()),
+        Datum::Bytes(signature.to_vec()),
+    ];
+    let row = COLUMNS.map(Name::from).into_iter().zip(values).collect();
+    store.commit(Commit::of(vec![Step::Insert { table: AUDIT_HEAD.into(), row }])).await?;
+    Ok(())
+}
+
+/// The record that names the key which signs.
+pub(super) fn use_signing_key(
+    deployment: &Deployment,
+    writer: Uuid,
+    subject: String,
+) -> Result<AuditEntry, RootKeyError> {
+    let public_key = signing_key(&*deployment.ports.root_key, writer)?.verifying_key().to_bytes();
+    Ok(AuditEntry {
+        details: Some(format!("ed25519:{}", hex(&public_key))),
+        ..AuditEntry::done(deployment.now(), AuditAction::UseSigningKey, subject)
+    })
+}
+
+/// The last record of a chain.
+async fn head(store: &dyn Reader, writer: Uuid) -> Result<Option<(i64, [u8; 32])>, Unavailable> {
+    let select = Select {
+        table: AUDIT_TABLE.into(),
+        columns: ["sequence", "hash"].map(Name::from).into(),
+        rows: Condition::equal("writer", Datum::Uuid(writer)),
+        order: vec![("sequence".into(), Direction::Descending)],
+        limit: 1,
+    };
+    match store.select(select).await?.into_iter().next().as_deref() {
+        None => Ok(None),
+        Some([Datum::Integer(sequence), Datum::Bytes(hash)]) => match hash.as_slice().try_into() {
+            Ok(hash) => Ok(Some((*sequence, hash))),
+            Err(_) => Err(Unavailable("the head of an audit chain has no hash".into())),
+        },
+        Some(_) => Err(Unavailable("the head of an audit chain can't be read".into())),
+    }
+}
+
+async fn last_signed(store: &dyn Reader, writer: Uuid) -> Result<Option<SignedHead>, Unavailable> {
+    let select = Select {
+        table: AUDIT_HEAD.into(),
+        columns: COLUMNS.map(Name::from).into(),
+        rows: Condition::equal("writer", Datum::Uuid(writer)),
+        order: vec![("sequence".into(), Direction::Descending)],
+        limit: 1,
+    };
+    Ok(store.select(select).await?.into_iter().next().and_then(SignedHead::from_row))
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn signed() -> SignedHead {
+        let key = SigningKey::from_bytes(&[7; 32]);
+        let (writer, hash, time) = (Uuid::from_bytes([1; 16]), [2; 32], Timestamp::from_unix_micros(3));
+        SignedHead {
+            writer,
+            sequence: 4,
+            hash,
+            time,
+            public_key: key.verifying_key().to_bytes(),
+            signature: key.sign(&message(writer, 4, &hash, time)).to_bytes(),
+        }
+    }
+
+    #[test]
+    fn a_signature_is_of_one_head_and_one_key() {
+        assert!(signed().verifies());
+        let changes: [fn(&mut SignedHead); 6] = [
+            |head| head.writer = Uuid::nil(),
+            |head| head.sequence += 1,
+            |head| head.hash[0] ^= 1,
+            |head| head.time = Timestamp::from_unix_micros(4),
+            |head| head.public_key = SigningKey::from_bytes(&[8; 32]).verifying_key().to_bytes(),
+            |head| head.signature[0] ^= 1,
+        ];
+        for change in changes {
+            let mut head = signed();
+            change(&mut head);
+            assert!(!head.verifies());
+        }
+    }
+
+    #[test]
+    fn the_message_that_is_signed_never_changes() {
+        let signature = hex(&signed().signature);
+        assert_eq!(
+            signature,
+            "4122e659d83eaa87e1be782af48f36f753b0d47712caa12afbd952f831cebeae6d5211fa260ce300fd00ed4a27f494cc9c02c18943488a19964be5c12fc9e30e"
+        );
+    }
+}

@@ -1,0 +1,113 @@
+//! Privileges: what an action needs. Roles, and who holds them where, are the policy's matter.
+
+use std::{fmt, str::FromStr};
+
+/// What an action needs. The three key privileges keep the names the original gave them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Privilege {
+    /// Ask whether encryption is active, watch a re-encryption, retrieve the key.
+    ReadEncryptionKey,
+    /// Change the key.
+    ChangeEncryptionKey,
+    /// Restore the key.
+    RestoreEncryptionKey,
+    /// Give up what a lost key has sealed.
+    AbandonEncryptedData,
+    /// Get and list records.
+    ReadRecords,
+    /// Create, update and delete records, but those of entities that name a privilege of their own.
+    WriteRecords,
+    /// Create, update and delete e-mail server profiles: they say where passwords are sent.
+    WriteEmailServerProfiles,
+    /// Reveal encrypted attributes.
+    RevealAttributes,
+    /// See organizations.
+    ReadOrganizations,
+    /// Create organizations.
+    CreateOrganizations,
+    /// Export organizations.
+    ExportOrganizations,
+    /// Delete organizations.
+    DeleteOrganizations,
+    /// Read and verify the audit trail.
+    ReadAuditTrail,
+    /// See who may do what.
+    ReadAccess,
+    /// Read the contract itself: server reflection.
+    ReadContract,
+}
+
+impl Privilege {
+    /// Every privilege.
+    pub const ALL: [Privilege; 15] = [
+        Privilege::ReadEncryptionKey,
+        Privilege::ChangeEncryptionKey,
+        Privilege::RestoreEncryptionKey,
+        Privilege::AbandonEncryptedData,
+        Privilege::ReadRecords,
+        Privilege::WriteRecords,
+        Privilege::WriteEmailServerProfiles,
+        Privilege::RevealAttributes,
+        Privilege::ReadOrganizations,
+        Privilege::CreateOrganizations,
+        Privilege::ExportOrganizations,
+        Privilege::DeleteOrganizations,
+        Privilege::ReadAuditTrail,
+        Privilege::ReadAccess,
+        Privilege::ReadContract,
+    ];
+
+    /// The name that configuration, errors and the audit trail use.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Privilege::ReadEncryptionKey => "prvReadSqlEncryptionKey",
+            Privilege::ChangeEncryptionKey => "prvChangeSqlEncryptionKey",
+            Privilege::RestoreEncryptionKey => "prvRestoreSqlEncryptionKey",
+            Privilege::AbandonEncryptedData => "prvAbandonEncryptedData",
+            Privilege::ReadRecords => "prvReadRecords",
+            Privilege::WriteRecords => "prvWriteRecords",
+            Privilege::WriteEmailServerProfiles => "prvWriteEmailServerProfiles",
+            Privilege::RevealAttributes => "prvRevealAttributes",
+            Privilege::ReadOrganizations => "prvReadOrganizations",
+            Privilege::CreateOrganizations => "prvCreateOrganizations",
+            Privilege::ExportOrganizations => "prvExportOrganizations",
+            Privilege::DeleteOrganizations => "prvDeleteOrganizations",
+            Privilege::ReadAuditTrail => "prvReadAuditTrail",
+            Privilege::ReadAccess => "prvReadAccess",
+            Privilege::ReadContract => "prvReadContract",
+        }
+    }
+}
+
+impl fmt::Display for Privilege {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A text that names no privilege.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no privilege")]
+pub struct PrivilegeNameError(String);
+
+impl FromStr for Privilege {
+    type Err = PrivilegeNameError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let found = Privilege::ALL.into_iter().find(|privilege| privilege.name() == text);
+        found.ok_or_else(|| PrivilegeNameError(text.to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_privilege_reads_back_from_its_name() {
+        for privilege in Privilege::ALL {
+            assert_eq!(privilege.name().parse::<Privilege>().unwrap(), privilege);
+        }
+    }
+}

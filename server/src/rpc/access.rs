@@ -1,0 +1,87 @@
+//! AccessService: who may do what, and why.
+
+use std::sync::Arc;
+
+use fieldseal::v1::{
+    ExplainAccessRequest, ExplainAccessResponse, ExplainedBinding, access_service_server::AccessService,
+};
+use fieldseal_core::{
+    identity::Identity,
+    policy::{Privilege, ReadAccess, Scope},
+    record::{Problem, Violation},
+};
+use tonic::{Request, Response, Status};
+
+use super::{dispatcher::Dispatcher, name};
+use crate::{config::lower_case_dns, layer::permission::RpcTable, status};
+
+pub(crate) struct Access {
+    dispatcher: Arc<Dispatcher>,
+    rpcs: Arc<RpcTable>,
+}
+
+impl Access {
+    pub(crate) fn new(dispatcher: Arc<Dispatcher>, rpcs: Arc<RpcTable>) -> Self {
+        Access { dispatcher, rpcs }
+    }
+}
+
+#[tonic::async_trait]
+impl AccessService for Access {
+    async fn explain_access(
+        &self,
+        request: Request<ExplainAccessRequest>,
+    ) -> Result<Response<ExplainAccessResponse>, Status> {
+        let (_, extensions, request) = request.into_parts();
+        let _permit = self.dispatcher.enter_deployment::<ReadAccess>(&extensions, None)?;
+        let (caller, policy) = self.dispatcher.caller(&extensions)?;
+        let identity = match request.identity.as_str() {
+            "" => Ok(caller.identity),
+            text => text
+                .parse::<Identity>()
+                .map(lower_case_dns)
+                .map_err(|error| Violation::new("identity", Problem::NotAName { form: error.to_string() })),
+        };
+        let rpc = self.rpcs.get(&format!("/{}", request.method.trim_start_matches('/'))).ok_or_else(|| {
+            let form = "the name of a method of this service: fieldseal.v1.MailboxService/GetMailbox".to_owned();
+            Violation::new("method", Problem::NotAName { form })
+        });
+        let organization = match request.organization.as_str() {
+            "" => Ok(None),
+            given => name::organization("organization", given).map(Some),
+        };
+        let (identity, rpc, organization) = match (identity, rpc, organization) {
+            (Ok(identity), Ok(rpc), Ok(organization)) => (identity, rpc, organization),
+            (identity, rpc, organization) => {
+                let violations = [identity.err(), rpc.err(), organization.err()];
+                return Err(status::invalid(violations.into_iter().flatten().collect()));
+            }
+        };
+        let needed = |privilege: &&Privilege| rpc.privileges.contains(privilege);
+        let bindings: Vec<_> = policy
+            .bindings_of(&identity)
+            .map(|binding| ExplainedBinding {
+                role: binding.role.name().to_owned(),
+                organizations: match &binding.scope {
+                    Scope::All => vec!["*".to_owned()],
+                    Scope::Organizations(names) => names.iter().cloned().collect(),
+                },
+                privileges: names(binding.role.privileges().iter().filter(needed)),
+                in_scope: match organization {
+                    Some(name) => binding.scope.has(name),
+                    None => binding.scope == Scope::All,
+                },
+            })
+            .collect();
+        Ok(Response::new(ExplainAccessResponse {
+            allowed: bindings.iter().any(|binding| binding.in_scope && !binding.privileges.is_empty()),
+            identity: identity.to_string(),
+            privileges: names(rpc.privileges.iter()),
+            bindings,
+        }))
+    }
+}
+
+fn names<'a>(privileges: impl Iterator<Item = &'a Privilege>) -> Vec<String> {
+    privileges.map(|privilege| privilege.name().to_owned()).collect()
+}

@@ -1,0 +1,124 @@
+//! An issuer of bearer tokens, with its keys in a file or behind an address of its own.
+
+use std::{
+    convert::Infallible,
+    path::Path,
+    sync::{Arc, Mutex},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use http::{Request, Response};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
+use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+use rcgen::{CertificateParams, KeyPair, PublicKeyData as _};
+use rustls::{ServerConfig, pki_types::PrivateKeyDer};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+
+pub const ISSUER: &str = "https://idp.example.org/";
+
+/// A key that tokens are signed with.
+pub struct Signer {
+    id: String,
+    key: EncodingKey,
+    jwk: Value,
+}
+
+impl Signer {
+    pub fn new(id: &str) -> Self {
+        let pair = KeyPair::generate().unwrap();
+        let point = pair.der_bytes();
+        let part = |bytes: &[u8]| data_encoding::BASE64URL_NOPAD.encode(bytes);
+        let jwk = json!({"kty": "EC", "crv": "P-256", "x": part(&point[1..33]), "y": part(&point[33..]), "kid": id});
+        Signer { id: id.to_owned(), key: EncodingKey::from_ec_der(pair.serialized_der()), jwk }
+    }
+
+    /// A token for this subject, valid for a minute.
+    pub fn token(&self, subject: &str) -> String {
+        self.token_with(subject, json!({}))
+    }
+
+    /// The same, with other claims as well.
+    pub fn token_with(&self, subject: &str, others: Value) -> String {
+        #[expect(clippy::disallowed_methods, reason = "a token is held against the server's clock, which is this one")]
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let mut claims = json!({"iss": ISSUER, "sub": subject, "aud": "fieldseal", "exp": now + 60});
+        claims.as_object_mut().unwrap().extend(others.as_object().unwrap().clone());
+        let mut header = Header::new(Algorithm::ES256);
+        header.kid = Some(self.id.clone());
+        encode(&header, &claims, &self.key).unwrap()
+    }
+}
+
+/// The key set of these.
+pub fn key_set(signers: &[&Signer]) -> String {
+    json!({"keys": signers.iter().map(|signer| &signer.jwk).collect::<Vec<_>>()}).to_string()
+}
+
+/// What a configuration says of the issuer, with its keys there.
+pub fn settings(keys: &str) -> String {
+    format!("\n[[token_issuers]]\nissuer = \"{ISSUER}\"\naudience = \"fieldseal\"\nalgorithms = [\"ES256\"]\n{keys}\n")
+}
+
+/// An address with keys, over TLS with a certificate of its own.
+pub struct KeyServer {
+    pub url: String,
+    pub ca: String,
+    keys: Arc<Mutex<String>>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl KeyServer {
+    pub async fn start(keys: String) -> Self {
+        let pair = KeyPair::generate().unwrap();
+        let certificate = CertificateParams::new(["localhost".to_owned()]).unwrap().self_signed(&pair).unwrap();
+        let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(
+                vec![certificate.der().clone()],
+                PrivateKeyDer::try_from(pair.serialized_der().to_vec()).unwrap(),
+            )
+            .unwrap();
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let keys = Arc::new(Mutex::new(keys));
+        let served = Arc::clone(&keys);
+        let task = tokio::spawn(async move {
+            loop {
+                let Ok((stream, _)) = listener.accept().await else { return };
+                let (acceptor, keys) = (acceptor.clone(), Arc::clone(&served));
+                tokio::spawn(async move {
+                    let Ok(stream) = acceptor.accept(stream).await else { return };
+                    let answer = service_fn(move |_: Request<Incoming>| {
+                        let text = keys.lock().unwrap().clone();
+                        async move { Ok::<_, Infallible>(Response::new(text)) }
+                    });
+                    let _ended = http1::Builder::new().serve_connection(TokioIo::new(stream), answer).await;
+                });
+            }
+        });
+        KeyServer { url: format!("https://localhost:{port}/keys"), ca: certificate.pem(), keys, task }
+    }
+
+    pub fn exchange(&self, keys: String) {
+        *self.keys.lock().unwrap() = keys;
+    }
+
+    /// Nobody answers there any more.
+    pub async fn stop(self) {
+        self.task.abort();
+        let _aborted = self.task.await;
+    }
+}
+
+/// Adds to a configuration file what the development server doesn't have.
+pub fn append(folder: &Path, text: &str) {
+    let file = folder.join("fieldseal.toml");
+    let before = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, before + text).unwrap();
+}

@@ -1,0 +1,212 @@
+//! Bearer tokens: who is let in by one, beside a certificate or without, and what a change of keys does.
+
+use fieldseal_client::{Client, Code, Error, ErrorReason, ExposeSecret as _};
+use fieldseal_server::{development::Person, reload::Outcome};
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+
+use crate::harness::{
+    DEFAULT, Folder, PATIENCE, Server,
+    tokens::{ISSUER, KeyServer, Signer, append, key_set, settings},
+};
+
+const READER: &str = "\n[[bindings]]\nidentity = \"jwt:https://idp.example.org/#ada\"\nrole = \"record-reader\"\norganizations = [\"*\"]\n";
+
+/// A folder whose configuration believes tokens of these keys, and lets ada read.
+fn folder_with(signers: &[&Signer]) -> Folder {
+    let folder = Folder::new();
+    std::fs::write(folder.path().join("jwks.json"), key_set(signers)).unwrap();
+    append(&folder.path(), &(settings("jwks = \"jwks.json\"") + READER));
+    folder
+}
+
+fn bearer(server: &Server, token: &str) -> Client {
+    server.folder().client_builder(server.address()).bearer_token(token.into()).connect_lazy().unwrap()
+}
+
+fn bearer_with_certificate(server: &Server, person: Person, token: &str) -> Client {
+    let development = server.folder().development();
+    server
+        .folder()
+        .client_builder(server.address())
+        .identity_files(development.certificate(person), development.key(person))
+        .bearer_token(token.into())
+        .connect_lazy()
+        .unwrap()
+}
+
+async fn may_read(client: &Client) -> Result<(), Error> {
+    client.mailboxes().list(DEFAULT, fieldseal_client::ListOptions::default()).await.map(drop)
+}
+
+#[track_caller]
+fn unauthenticated(outcome: Result<(), Error>) -> String {
+    let error = outcome.unwrap_err();
+    assert_eq!((error.code(), error.reason()), (Code::Unauthenticated, ErrorReason::IdentityRequired), "{error}");
+    error.to_string()
+}
+
+#[tokio::test]
+async fn a_token_lets_its_subject_in_as_nobody_else() {
+    let signer = Signer::new("a");
+    let server = Server::start_in(folder_with(&[&signer]), |_| {}).await;
+    let token = signer.token("ada");
+    let ada = bearer(&server, &token);
+    may_read(&ada).await.unwrap();
+    may_read(&ada).await.unwrap();
+    // A role more than she has, another subject, and one that is called like somebody with a certificate.
+    let refused = ada.create_organization("contoso").await.unwrap_err();
+    assert_eq!(refused.reason(), ErrorReason::PrivilegeMissing);
+    for subject in ["bob", "admin", "cn:admin", "jwt:https://idp.example.org/#ada"] {
+        let error = may_read(&bearer(&server, &signer.token(subject))).await.unwrap_err();
+        assert_eq!(error.reason(), ErrorReason::PrivilegeMissing, "{subject}");
+    }
+    for (token, words) in [
+        (signer.token_with("ada", json!({"exp": 1_000_000_000})), "it has expired"),
+        (signer.token_with("ada", json!({"nbf": 9_000_000_000_u64})), "it isn't valid yet"),
+        (signer.token_with("ada", json!({"aud": "another"})), "it is for another audience"),
+        (signer.token_with("ada", json!({"iss": "https://other/"})), "its issuer isn't known"),
+        (Signer::new("a").token("ada"), "its signature is wrong"),
+        (Signer::new("b").token("ada"), "its issuer has no such key"),
+        ("nonsense".to_owned(), "it isn't a JSON Web Token"),
+    ] {
+        let text = unauthenticated(may_read(&bearer(&server, &token)).await);
+        assert!(text.contains(words), "{text}");
+        assert!(!text.contains(&token), "{text}");
+    }
+    // The trail names kind, issuer and subject.
+    let admin = server.client(Person::Admin);
+    let key = admin.retrieve_data_encryption_key(DEFAULT).await.unwrap();
+    assert!(!key.encryption_key.expose_secret().is_empty());
+}
+
+#[tokio::test]
+async fn a_certificate_and_a_token_agree_or_the_call_is_refused() {
+    let signer = Signer::new("a");
+    let server = Server::start_in(folder_with(&[&signer]), |_| {}).await;
+    let development = server.folder().development();
+    let thumbprint = |person| {
+        let pem = std::fs::read_to_string(development.certificate(person)).unwrap();
+        let der = data_encoding::BASE64
+            .decode(pem.lines().filter(|line| !line.starts_with("-----")).collect::<String>().as_bytes());
+        data_encoding::BASE64URL_NOPAD.encode(&Sha256::digest(der.unwrap()))
+    };
+    let bound = |person| signer.token_with("ada", json!({"cnf": {"x5t#S256": thumbprint(person)}}));
+
+    let of_writer = bound(Person::Writer);
+    let ada = bearer_with_certificate(&server, Person::Writer, &of_writer);
+    may_read(&ada).await.unwrap();
+    // It is the token's identity that counts, which may not write.
+    let mailbox = crate::harness::mailbox("hunter2");
+    let refused = ada.mailboxes().create(DEFAULT, mailbox, None).await.unwrap_err();
+    assert_eq!(refused.reason(), ErrorReason::PrivilegeMissing);
+
+    for client in [
+        bearer_with_certificate(&server, Person::Admin, &of_writer),
+        bearer_with_certificate(&server, Person::Writer, &signer.token("ada")),
+        bearer(&server, &of_writer),
+    ] {
+        let text = unauthenticated(may_read(&client).await);
+        assert!(text.contains("don't belong together"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn keys_in_a_file_are_exchanged_while_the_server_runs() {
+    let (old, new) = (Signer::new("old"), Signer::new("new"));
+    let server = Server::start_in(folder_with(&[&old]), |_| {}).await;
+    let (with_old, with_new) = (bearer(&server, &old.token("ada")), bearer(&server, &new.token("ada")));
+    may_read(&with_old).await.unwrap();
+    unauthenticated(may_read(&with_new).await);
+
+    let file = server.folder().path().join("jwks.json");
+    std::fs::write(&file, key_set(&[&new])).unwrap();
+    assert_eq!(server.reload().await.token_issuers, Outcome::Taken);
+    unauthenticated(may_read(&with_old).await);
+    may_read(&with_new).await.unwrap();
+
+    // What can't be used leaves in force what there was.
+    std::fs::write(&file, r#"{"keys": [{"kty": "oct", "k": "c2VjcmV0"}]}"#).unwrap();
+    assert!(matches!(server.reload().await.token_issuers, Outcome::Refused(text) if text.contains(ISSUER)));
+    may_read(&with_new).await.unwrap();
+}
+
+#[tokio::test]
+async fn keys_at_an_address_are_fetched_when_they_are_needed_and_outlive_their_server() {
+    let (old, new) = (Signer::new("old"), Signer::new("new"));
+    let keys = KeyServer::start(key_set(&[&old])).await;
+    let folder = Folder::new();
+    std::fs::write(folder.path().join("idp-ca.pem"), &keys.ca).unwrap();
+    let places = format!("jwks_url = \"{}\"\njwks_ca = \"idp-ca.pem\"", keys.url);
+    append(&folder.path(), &(settings(&places) + READER));
+    let server = Server::start_in(folder, |_| {}).await;
+    let until_let_in = |client: Client| async move {
+        tokio::time::timeout(PATIENCE, async { while may_read(&client).await.is_err() {} }).await.unwrap();
+    };
+    until_let_in(bearer(&server, &old.token("ada"))).await;
+    // A token of a key that isn't known yet has it fetched.
+    keys.exchange(key_set(&[&old, &new]));
+    until_let_in(bearer(&server, &new.token("ada"))).await;
+
+    keys.stop().await;
+    let server = server.restart(|_| {}, |_| {}).await;
+    may_read(&bearer(&server, &new.token("ada"))).await.unwrap();
+}
+
+#[tokio::test]
+async fn access_is_explained_by_the_bindings_that_count() {
+    let signer = Signer::new("a");
+    let server = Server::start_in(folder_with(&[&signer]), |_| {}).await;
+    let auditor = server.client(Person::Auditor);
+    let ada = "jwt:https://idp.example.org/#ada";
+    let get = "fieldseal.v1.MailboxService/GetMailbox";
+    let explained = auditor.explain_access(ada, get, "organizations/nowhere").await.unwrap();
+    assert!(explained.allowed);
+    assert_eq!((&explained.identity[..], &explained.privileges[..]), (ada, &["prvReadRecords".to_owned()][..]));
+    let [binding] = &explained.bindings[..] else { panic!("{explained:?}") };
+    assert_eq!((&binding.role[..], &binding.privileges[..]), ("record-reader", &["prvReadRecords".to_owned()][..]));
+
+    let explained = auditor.explain_access("", get, DEFAULT).await.unwrap();
+    assert_eq!((explained.allowed, &explained.identity[..]), (false, "cn:auditor"));
+    let nobody = auditor.explain_access("cn:nobody", get, DEFAULT).await.unwrap();
+    assert!(!nobody.allowed && nobody.bindings.is_empty());
+    let set_key = "/fieldseal.v1.DataEncryptionService/SetDataEncryptionKey";
+    let explained = auditor.explain_access("cn:admin", set_key, "").await.unwrap();
+    assert!(explained.allowed);
+    assert_eq!(explained.privileges, ["prvChangeSqlEncryptionKey", "prvRestoreSqlEncryptionKey"]);
+
+    let wrong = auditor.explain_access("ada", "GetMailbox", "contoso").await.unwrap_err();
+    let fields: Vec<_> =
+        wrong.call().unwrap().field_violations().iter().map(|violation| violation.field.clone()).collect();
+    assert_eq!(fields, ["identity", "method", "organization"]);
+    let refused = server.client(Person::Reader).explain_access("", get, DEFAULT).await.unwrap_err();
+    assert_eq!(refused.reason(), ErrorReason::PrivilegeMissing);
+}
+
+#[tokio::test]
+async fn a_writer_may_be_kept_from_profiles_which_say_where_passwords_go() {
+    let folder = Folder::new();
+    append(
+        &folder.path(),
+        "\n[[roles]]\nname = \"mailbox-writer\"\nprivileges = [\"prvReadRecords\", \"prvWriteRecords\"]\n\
+         \n[[bindings]]\nidentity = \"cn:guest\"\nrole = \"mailbox-writer\"\norganizations = [\"*\"]\n",
+    );
+    let text = std::fs::read_to_string(folder.path().join("fieldseal.toml")).unwrap();
+    std::fs::write(
+        folder.path().join("fieldseal.toml"),
+        text.replace("cn:writer", "cn:none").replace("cn:guest", "cn:writer"),
+    )
+    .unwrap();
+    let server = Server::start_in(folder, |_| {}).await;
+    let writer = server.client(Person::Writer);
+    writer.mailboxes().create(DEFAULT, crate::harness::mailbox("hunter2"), None).await.unwrap();
+    let profile = fieldseal_client::v1::EmailServerProfile {
+        display_name: Some("P".to_owned()),
+        server_type: Some(1),
+        ..Default::default()
+    };
+    let refused = writer.email_server_profiles().create(DEFAULT, profile.clone(), None).await.unwrap_err();
+    assert_eq!(refused.metadata("privilege"), Some("prvWriteEmailServerProfiles"));
+    server.client(Person::Admin).email_server_profiles().create(DEFAULT, profile, None).await.unwrap();
+    assert!(writer.email_server_profiles().list(DEFAULT, Default::default()).await.is_ok());
+}
