@@ -34,6 +34,7 @@ mod reload;
 mod repetition;
 mod root_key;
 mod rules;
+mod secret_access;
 mod secrets;
 mod story;
 mod terminal;

@@ -73,6 +73,10 @@ async fn use_canaries(admin: &Client) -> Vec<String> {
     let update = v1::Mailbox { name: stored.name.clone(), ..mailbox(&canary(4)) };
     told_all.push(format!("{:?}", mailboxes.update(update.clone(), ["password"]).await.unwrap()));
     assert_eq!(reveal(admin, &stored.name).await.unwrap(), Some(canary(4)));
+    for (value, is_it) in [(canary(4), true), (canary(5), false)] {
+        let compared = admin.compare_attribute(&stored.name, "password", &value.into(), "a test").await.unwrap();
+        assert_eq!(compared, is_it);
+    }
 
     let too_long = canary(5).repeat(20);
     let with_nul = format!("{}\0", canary(6));
@@ -217,4 +221,14 @@ async fn debug_shows_no_secret_of_a_request_or_an_answer() {
     assert_clean("an error", format!("{error} {error:?}").as_bytes());
     let error = client.change_key(DEFAULT, &canary(6).into()).await.unwrap_err();
     assert_clean("an error", format!("{error} {error:?}").as_bytes());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_servers_memory_goes_into_no_core_dump() {
+    let folder = Folder::new();
+    let server = Process::start(&folder.path());
+    let limits = fs::read_to_string(format!("/proc/{}/limits", server.id())).unwrap();
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    assert_eq!(core.split_whitespace().filter(|word| *word == "0").count(), 2, "{core}");
+    server.kill();
 }

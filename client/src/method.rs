@@ -74,6 +74,9 @@ pub(crate) const DELETE_ORGANIZATION: Method = Method::write("/fieldseal.v1.Orga
 /// It reads, but each call leaves an audit record, and the purpose was given for one.
 pub(crate) const REVEAL_ATTRIBUTES: Method = Method::write("/fieldseal.v1.SecretAccessService/RevealAttributes");
 
+/// Each call counts as a guess, and the purpose was given for one.
+pub(crate) const COMPARE_ATTRIBUTE: Method = Method::write("/fieldseal.v1.SecretAccessService/CompareAttribute");
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -102,6 +105,7 @@ mod tests {
             IMPORT_ORGANIZATION,
             DELETE_ORGANIZATION,
             REVEAL_ATTRIBUTES,
+            COMPARE_ATTRIBUTE,
         ];
         let wrapped: BTreeSet<String> =
             wrapped.iter().chain(entities::METHODS).map(|method| method.path.clone().into_owned()).collect();

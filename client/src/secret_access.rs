@@ -3,13 +3,17 @@
 use std::collections::BTreeMap;
 
 use secrecy::{ExposeSecret as _, SecretSlice, SecretString};
+use zeroize::Zeroize as _;
 
 use crate::{
     client::{Client, decode},
     codec::Encoded,
     error::Error,
     method,
-    v1::{RevealAttributesRequest, RevealAttributesResponse, secret_value::Value},
+    v1::{
+        self, CompareAttributeRequest, CompareAttributeResponse, RevealAttributesRequest, RevealAttributesResponse,
+        secret_value::Value,
+    },
 };
 
 /// The value of an encrypted attribute, wiped when it is dropped. Debug shows none of it.
@@ -51,6 +55,33 @@ impl From<Value> for SecretValue {
 }
 
 impl Client {
+    /// Tells whether an encrypted attribute of the record `name` has exactly this value. Recorded, and limited against guessing. Never
+    /// repeated by itself: each call counts.
+    ///
+    /// # Errors
+    /// See the contract.
+    pub async fn compare_attribute(
+        &self,
+        name: impl Into<String>,
+        attribute: impl Into<String>,
+        value: &SecretString,
+        purpose: impl Into<String>,
+    ) -> Result<bool, Error> {
+        let text = value.expose_secret().to_owned();
+        let mut request = CompareAttributeRequest {
+            name: name.into(),
+            attribute: attribute.into(),
+            value: Some(v1::SecretValue { value: Some(Value::Text(text)) }),
+            purpose: purpose.into(),
+        };
+        let encoded = Encoded::of(&request);
+        if let Some(v1::SecretValue { value: Some(Value::Text(text)) }) = &mut request.value {
+            text.zeroize();
+        }
+        let answer = self.unary(&method::COMPARE_ATTRIBUTE, encoded).await?;
+        Ok(decode::<CompareAttributeResponse>(&answer)?.equal)
+    }
+
     /// Answers with the values of encrypted attributes of the record `name`, of any entity, by attribute; one that is null is absent.
     /// The audit trail has the purpose, so it can't be a secret. Never repeated by itself: each call leaves an audit record.
     ///

@@ -66,6 +66,8 @@ pub enum AuditAction {
     ReadAuditTrail,
     /// The trail was verified.
     VerifyAuditTrail,
+    /// An encrypted attribute was compared with a value.
+    CompareAttribute,
     /// A call was refused because its caller may not make it; the subject is the rpc.
     Call,
 }
@@ -93,6 +95,7 @@ impl AuditAction {
             AuditAction::CutAuditTrail => "cut-audit-trail",
             AuditAction::ReadAuditTrail => "read-audit-trail",
             AuditAction::VerifyAuditTrail => "verify-audit-trail",
+            AuditAction::CompareAttribute => "compare-attribute",
             AuditAction::Call => "call",
         }
     }

@@ -46,6 +46,8 @@ pub struct KeyLimits {
     pub changes_per_hour: u32,
     /// Attempts to restore one organization's key in 15 minutes; 0 lifts the limit.
     pub restores_per_quarter_hour: u32,
+    /// Comparisons of one encrypted attribute of one record in 15 minutes; 0 lifts the limit.
+    pub comparisons_per_quarter_hour: u32,
     /// After how many days a change of the key is due.
     pub change_due_days: u32,
     /// How many cells a step of a re-encryption seals again, in one transaction.
@@ -102,6 +104,11 @@ impl Deployment {
     /// Serves an organization no more. Calls that have it go on with what is left of it.
     pub(crate) fn dismiss(&self, name: &str) {
         self.organizations.write().unwrap_or_else(PoisonError::into_inner).remove(name);
+    }
+
+    /// The time so many seconds before now.
+    pub(crate) fn seconds_ago(&self, seconds: i64) -> Timestamp {
+        Timestamp::from_unix_micros(self.now().unix_micros().saturating_sub(seconds.saturating_mul(1_000_000)))
     }
 
     /// Records something in the deployment's own trail, for what belongs to no organization.

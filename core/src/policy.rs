@@ -17,7 +17,7 @@ pub enum Role {
     RecordWriter,
     /// Reads records; never sees an encrypted attribute.
     RecordReader,
-    /// Reveals encrypted attributes, and nothing else.
+    /// Reveals encrypted attributes and compares them, and nothing else.
     MailConnector,
     /// Reads the audit trail; sees organizations and who may do what. No state of the key, no records.
     Auditor,
@@ -53,7 +53,9 @@ impl Role {
                 Privilege::ReadContract,
             ],
             Role::RecordReader => &[Privilege::ReadRecords, Privilege::ReadOrganizations, Privilege::ReadContract],
-            Role::MailConnector => &[Privilege::RevealAttributes, Privilege::ReadContract],
+            Role::MailConnector => {
+                &[Privilege::RevealAttributes, Privilege::CompareAttributes, Privilege::ReadContract]
+            }
             Role::Auditor => &[
                 Privilege::ReadAuditTrail,
                 Privilege::ReadOrganizations,
@@ -264,6 +266,8 @@ actions! {
     WriteRecords => WriteRecords;
     /// Reveal encrypted attributes.
     Reveal => RevealAttributes;
+    /// Compare encrypted attributes with a value.
+    Compare => CompareAttributes;
     /// See an organization.
     ReadOrganization => ReadOrganizations;
     /// Create an organization.

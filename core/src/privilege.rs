@@ -21,6 +21,8 @@ pub enum Privilege {
     WriteEmailServerProfiles,
     /// Reveal encrypted attributes.
     RevealAttributes,
+    /// Compare encrypted attributes with a value.
+    CompareAttributes,
     /// See organizations.
     ReadOrganizations,
     /// Create organizations.
@@ -39,7 +41,7 @@ pub enum Privilege {
 
 impl Privilege {
     /// Every privilege.
-    pub const ALL: [Privilege; 15] = [
+    pub const ALL: [Privilege; 16] = [
         Privilege::ReadEncryptionKey,
         Privilege::ChangeEncryptionKey,
         Privilege::RestoreEncryptionKey,
@@ -48,6 +50,7 @@ impl Privilege {
         Privilege::WriteRecords,
         Privilege::WriteEmailServerProfiles,
         Privilege::RevealAttributes,
+        Privilege::CompareAttributes,
         Privilege::ReadOrganizations,
         Privilege::CreateOrganizations,
         Privilege::ExportOrganizations,
@@ -69,6 +72,7 @@ impl Privilege {
             Privilege::WriteRecords => "prvWriteRecords",
             Privilege::WriteEmailServerProfiles => "prvWriteEmailServerProfiles",
             Privilege::RevealAttributes => "prvRevealAttributes",
+            Privilege::CompareAttributes => "prvCompareAttributes",
             Privilege::ReadOrganizations => "prvReadOrganizations",
             Privilege::CreateOrganizations => "prvCreateOrganizations",
             Privilege::ExportOrganizations => "prvExportOrganizations",

@@ -4,6 +4,7 @@
 //! No use case knows an entity: all go by the schema. Encrypted attributes come in as [`Given::Secret`], are sealed before they reach a
 //! store, and leave only through [`reveal`].
 
+pub mod compare;
 pub mod create;
 pub mod delete;
 pub mod get;
@@ -92,6 +93,14 @@ pub enum RecordError {
         entity: String,
         /// The attribute.
         attribute: String,
+    },
+    /// The attribute was compared too often.
+    #[error("the attribute was compared too often")]
+    ComparisonQuota {
+        /// How often it may be.
+        limit: u64,
+        /// When it may be again.
+        retry_after_seconds: u32,
     },
     /// The audit record can't be written; nothing was given.
     #[error("the audit record can't be written")]

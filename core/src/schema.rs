@@ -72,6 +72,9 @@ pub struct Attribute {
     pub valid_for_update: bool,
     /// What to use in its stead, if it is obsolete: `Mailbox.password`.
     pub deprecated_for: Option<String>,
+    /// Of an encrypted attribute: the attributes of the same entity that say where its value is sent. An update that changes one of them
+    /// and doesn't set the value too clears it, so that nobody sends to a place of his own what he can't read.
+    pub sent_to: Vec<String>,
 }
 
 /// What an attribute holds.
@@ -159,6 +162,7 @@ impl Attribute {
             valid_for_create: true,
             valid_for_update: true,
             deprecated_for: None,
+            sent_to: Vec::new(),
         }
     }
 
@@ -345,6 +349,13 @@ fn check_name(entity: &Entity, what: &'static str, name: &str) -> Result<(), Sch
 }
 
 fn attribute_problem(attribute: &Attribute, entity: &Entity, entities: &[Entity]) -> Option<&'static str> {
+    if !attribute.encrypted && !attribute.sent_to.is_empty() {
+        return Some("`sent_to` is for encrypted attributes");
+    }
+    let says_where = |name: &String| entity.attribute(name).is_some_and(|other| other.stored() && !other.encrypted);
+    if !attribute.sent_to.iter().all(says_where) {
+        return Some("`sent_to` must name stored attributes of the same entity that aren't encrypted");
+    }
     if attribute.encrypted {
         if !matches!(attribute.kind, Kind::Text | Kind::Bytes) {
             return Some("only a string or bytes can be encrypted");

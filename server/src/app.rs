@@ -388,6 +388,7 @@ fn key_limits(limits: &Limits) -> KeyLimits {
     KeyLimits {
         changes_per_hour: limits.key_changes_per_hour,
         restores_per_quarter_hour: limits.wrong_key_restores_per_15_minutes,
+        comparisons_per_quarter_hour: limits.comparisons_per_15_minutes,
         change_due_days: limits.key_change_due_days,
         reencryption_batch_cells: limits.reencryption_batch_cells,
     }

@@ -74,6 +74,10 @@ type Failure = Box<dyn Error + Send + Sync>;
 /// Does what the command line says.
 pub(crate) fn run() -> ExitCode {
     let arguments = Arguments::parse();
+    if let Err(error) = keep_memory_to_ourselves() {
+        report(&error);
+        return ExitCode::FAILURE;
+    }
     let ended = Runtime::new().map_err(Failure::from).and_then(|runtime| {
         let ended = runtime.block_on(async {
             match arguments.command {
@@ -96,6 +100,14 @@ pub(crate) fn run() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Keys are in this process's memory: no core dump has it, and no other process of this user may read it. What root may do, root may do.
+fn keep_memory_to_ourselves() -> std::io::Result<()> {
+    use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+    Ok(())
 }
 
 /// Starts a server that ends at SIGTERM or SIGINT.

@@ -203,6 +203,7 @@ impl Options {
             valid_for_create: !flag(&option, "not_valid_for_create"),
             valid_for_update: !flag(&option, "not_valid_for_update"),
             deprecated_for: (!deprecated_for.is_empty()).then_some(deprecated_for),
+            sent_to: texts(&option, "sent_to"),
             kind,
         })
     }
@@ -401,6 +402,13 @@ pub fn list_field(output: &MessageDescriptor, message: &MessageDescriptor) -> Op
 fn upper_first(text: &str) -> String {
     let mut characters = text.chars();
     characters.next().map(|first| first.to_ascii_uppercase()).into_iter().chain(characters).collect()
+}
+
+fn texts(message: &DynamicMessage, name: &str) -> Vec<String> {
+    match message.get_field_by_name(name).map(std::borrow::Cow::into_owned) {
+        Some(ProtoValue::List(values)) => values.iter().filter_map(|value| value.as_str().map(str::to_owned)).collect(),
+        Some(_) | None => Vec::new(),
+    }
 }
 
 fn text(option: &DynamicMessage, name: &str) -> String {

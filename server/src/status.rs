@@ -13,7 +13,7 @@ use fieldseal_core::{
     organization::{create::CreateOrganizationError, import::ImportError},
     policy::Privilege,
     record::{Problem, Violation},
-    records::{Place, RecordError},
+    records::{Place, RecordError, compare::INTERVAL_SECONDS},
     store::Cause,
 };
 use http::HeaderMap;
@@ -403,6 +403,16 @@ pub(crate) fn record(error: RecordError, place: &Place) -> Status {
                 .dynamics_code("80048524")
                 .build()
         }
+        RecordError::ComparisonQuota { limit, retry_after_seconds } => StatusBuilder::new(
+            Code::ResourceExhausted,
+            ErrorReason::ComparisonQuota,
+            format!("the attribute was compared {limit} times within 15 minutes; wait"),
+        )
+        .with("organization", organization)
+        .with("limit", limit)
+        .with("interval_seconds", INTERVAL_SECONDS)
+        .retry_after(Duration::from_secs(retry_after_seconds.into()))
+        .build(),
         RecordError::AuditUnavailable(cause) => audit(cause).with("organization", organization).build(),
         RecordError::Unavailable(cause) => store_unavailable(cause).with("organization", organization).build(),
         RecordError::Unknown(cause) => outcome_unknown(cause).with("organization", organization).build(),

@@ -72,6 +72,10 @@ impl Process {
         self.child.wait().unwrap();
     }
 
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// SIGTERM. The process goes on until it has drained.
     pub fn terminate(&self) {
         self.signal("-TERM");

@@ -259,6 +259,7 @@ fn advice_by_reason(error: &CallError) -> String {
         ErrorReason::Internal => "report it, with the call id".to_owned(),
         ErrorReason::Unspecified
         | ErrorReason::KeyChangeQuota
+        | ErrorReason::ComparisonQuota
         | ErrorReason::FieldInvalid
         | ErrorReason::OutcomeUnknown
         | ErrorReason::Cancelled

@@ -147,6 +147,7 @@ impl CallError {
             Reason::SetKeyAlreadyRunning
             | Reason::KeyChangeQuota
             | Reason::KeyRestoreQuota
+            | Reason::ComparisonQuota
             | Reason::AuditUnavailable
             | Reason::StoreUnavailable
             | Reason::ShuttingDown => Action::Wait { delay: self.retry_delay() },

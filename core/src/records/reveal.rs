@@ -60,7 +60,7 @@ pub async fn reveal(
     outcome
 }
 
-fn refusal_word(error: &RecordError) -> &'static str {
+pub(super) fn refusal_word(error: &RecordError) -> &'static str {
     match error {
         RecordError::NotFound => "NOT_FOUND",
         RecordError::Inactive { .. } => "DATA_ENCRYPTION_INACTIVE",
@@ -72,13 +72,14 @@ fn refusal_word(error: &RecordError) -> &'static str {
         | RecordError::EtagMismatch
         | RecordError::RequestIdReused
         | RecordError::ReferenceInUse { .. }
+        | RecordError::ComparisonQuota { .. }
         | RecordError::AuditUnavailable(_)
         | RecordError::Unavailable(_)
         | RecordError::Unknown(_) => "STORE_UNAVAILABLE",
     }
 }
 
-fn check<'a>(place: &'a Place, names: &[String], purpose: &str) -> Result<Vec<&'a Attribute>, RecordError> {
+pub(super) fn check<'a>(place: &'a Place, names: &[String], purpose: &str) -> Result<Vec<&'a Attribute>, RecordError> {
     let mut violations = Vec::new();
     let mut wanted: Vec<&Attribute> = Vec::new();
     if names.is_empty() {
@@ -107,7 +108,7 @@ fn check<'a>(place: &'a Place, names: &[String], purpose: &str) -> Result<Vec<&'
     if violations.is_empty() { Ok(wanted) } else { Err(RecordError::Invalid(violations)) }
 }
 
-async fn read_and_open(
+pub(super) async fn read_and_open(
     deployment: &Deployment,
     place: &Place,
     wanted: &[&Attribute],

@@ -77,6 +77,7 @@ async fn make(
             Assignment::Set("update_time".into(), Datum::Time(record.update_time)),
         ];
         let mut replaced = Vec::new();
+        let touched = &with_what_is_sent_elsewhere(place, &record, draft, touched);
         for index in touched {
             let Some(attribute) = place.entity.attributes.get(*index) else { continue };
             let given = draft.given.get(index);
@@ -115,6 +116,25 @@ async fn make(
         }
     }
     Err(exhausted())
+}
+
+/// What an update touches, and the encrypted attributes that it would have sent to another place, which it clears.
+fn with_what_is_sent_elsewhere(place: &Place, before: &Record, draft: &Draft, touched: &Touched) -> Touched {
+    let attributes = &place.entity.attributes;
+    let is_changed = |name: &String| {
+        let index = attributes.iter().position(|attribute| attribute.name == *name);
+        index.filter(|index| touched.contains(index)).is_some_and(|index| {
+            let after = match draft.given.get(&index) {
+                Some(Given::Clear(value)) => Some(value),
+                Some(Given::Secret(_) | Given::Wrong(_)) | None => None,
+            };
+            after != before.values.get(index).and_then(Option::as_ref)
+        })
+    };
+    let is_sent_elsewhere =
+        |index: &usize| attributes.get(*index).is_some_and(|attribute| attribute.sent_to.iter().any(is_changed));
+    let sent_elsewhere = (0..attributes.len()).filter(|index| !touched.contains(index)).filter(is_sent_elsewhere);
+    touched.iter().copied().chain(sent_elsewhere).collect()
 }
 
 fn apply(place: &Place, record: &mut Record, index: usize, given: Option<&Given>) {

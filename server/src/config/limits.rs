@@ -82,6 +82,10 @@ limits! {
     /// Each one costs a key derivation, and is a guess at the key.
     wrong_key_restores_per_15_minutes: 5 within 0 to 1_000, "restores";
 
+    /// Comparisons of one encrypted attribute of one record within 15 minutes, right or wrong; 0 lifts the quota.
+    /// Each one is a guess. They are counted in the audit trail.
+    comparisons_per_15_minutes: 20 within 0 to 10_000, "comparisons";
+
     /// After how many days a change of the key is reported as due.
     key_change_due_days: 365 within 1 to 3_650, "days";
 

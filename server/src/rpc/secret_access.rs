@@ -3,15 +3,18 @@
 use std::sync::Arc;
 
 use fieldseal::v1::{
-    RevealAttributesRequest, RevealAttributesResponse, SecretValue, secret_access_service_server::SecretAccessService,
-    secret_value,
+    CompareAttributeRequest, CompareAttributeResponse, RevealAttributesRequest, RevealAttributesResponse, SecretValue,
+    secret_access_service_server::SecretAccessService, secret_value,
 };
 use fieldseal_core::{
     audit::AuditAction,
-    policy::Reveal,
+    crypto::secret::Plaintext,
+    organization::Organization,
+    policy::{Compare, Reveal},
     record::{Problem, Violation},
     records::{
         Place,
+        compare::compare,
         reveal::{Revealed, reveal},
     },
 };
@@ -43,20 +46,50 @@ impl SecretAccessService for SecretAccess {
         let audited = Some(AuditAction::RevealAttributes);
         let entered: Entered<Reveal> = self.dispatcher.enter(&extensions, "name", &request.name, audited)?;
         let deployment = &self.dispatcher.deployment;
-        let entity = request.name.split('/').nth(2).and_then(|collection| deployment.schema.by_collection(collection));
-        let Some(entity) = entity else {
-            let form = "organizations/{organization}/{collection}/{id}".to_owned();
-            return Err(status::invalid(vec![Violation::new("name", Problem::NotAName { form })]));
-        };
-        let id = name::record("name", &request.name, &entered.organization.name, entity)
-            .map_err(|violation| status::invalid(vec![violation]))?;
-        let place = Place { organization: entered.organization, entity: Arc::clone(entity), id };
+        let place = self.place(entered.organization, &request.name)?;
         let revealed =
             reveal(deployment, entered.permit, &entered.caller, &place, &request.attributes, &request.purpose)
                 .await
                 .map_err(|error| status::record(error, &place))?;
         let values = revealed.into_iter().map(|(name, value)| (name, secret_value(&value))).collect();
         Ok(Response::new(RevealAttributesResponse { values }))
+    }
+
+    async fn compare_attribute(
+        &self,
+        request: Request<CompareAttributeRequest>,
+    ) -> Result<Response<CompareAttributeResponse>, Status> {
+        let (_, extensions, request) = request.into_parts();
+        let audited = Some(AuditAction::CompareAttribute);
+        let entered: Entered<Compare> = self.dispatcher.enter(&extensions, "name", &request.name, audited)?;
+        let CompareAttributeRequest { name, attribute, value, purpose } = request;
+        let value = match value.and_then(|value| value.value) {
+            Some(secret_value::Value::Text(text)) => Some(Plaintext::new(text.into_bytes())),
+            Some(secret_value::Value::Data(data)) => Some(Plaintext::new(data)),
+            None => None,
+        };
+        let place = self.place(entered.organization, &name)?;
+        let value = value.ok_or_else(|| status::invalid(vec![Violation::new("value", Problem::Required)]))?;
+        let deployment = &self.dispatcher.deployment;
+        let equal = compare(deployment, entered.permit, &entered.caller, &place, &attribute, &value, &purpose)
+            .await
+            .map_err(|error| status::record(error, &place))?;
+        Ok(Response::new(CompareAttributeResponse { equal }))
+    }
+}
+
+impl SecretAccess {
+    /// The record of this name.
+    fn place(&self, organization: Arc<Organization>, name: &str) -> Result<Place, Status> {
+        let schema = &self.dispatcher.deployment.schema;
+        let entity = name.split('/').nth(2).and_then(|collection| schema.by_collection(collection));
+        let Some(entity) = entity else {
+            let form = "organizations/{organization}/{collection}/{id}".to_owned();
+            return Err(status::invalid(vec![Violation::new("name", Problem::NotAName { form })]));
+        };
+        let id = name::record("name", name, &organization.name, entity)
+            .map_err(|violation| status::invalid(vec![violation]))?;
+        Ok(Place { organization, entity: Arc::clone(entity), id })
     }
 }
 

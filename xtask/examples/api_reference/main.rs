@@ -312,6 +312,7 @@ fn rules(field: &FieldDescriptor, attribute: v1::Attribute) -> String {
         reference,
         storage_name,
         deprecated_for,
+        sent_to,
         reports_set,
         display_name,
     } = attribute;
@@ -347,6 +348,7 @@ fn rules(field: &FieldDescriptor, attribute: v1::Attribute) -> String {
     let named = [
         (reports_set, "tells about"),
         (deprecated_for, "use instead:"),
+        (sent_to.join(", "), "cleared by an update of these without it:"),
         (storage_name, "in databases"),
         (display_name, "for people:"),
     ];

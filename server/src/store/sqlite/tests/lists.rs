@@ -416,6 +416,7 @@ impl Lists {
         let limits = KeyLimits {
             changes_per_hour: 0,
             restores_per_quarter_hour: 0,
+            comparisons_per_quarter_hour: 0,
             change_due_days: 365,
             reencryption_batch_cells: 1,
         };
