@@ -1,4 +1,4 @@
-//! The documents: what they link to is there.
+//! The documents: what they link to is there, and so is every test that they name.
 
 use std::{
     collections::BTreeSet,
@@ -56,4 +56,43 @@ fn every_link_in_the_documents_leads_somewhere() {
         }
     }
     assert_eq!(broken, Vec::<String>::new());
+}
+
+/// The sources of all tests, as one text.
+fn sources(folder: &Path, all: &mut String) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, all);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            all.push_str(&fs::read_to_string(&path).unwrap());
+        }
+    }
+}
+
+#[test]
+fn every_test_that_a_promise_rests_on_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut all = String::new();
+    for folder in ["core", "server/src", "client/src", "tests", "xtask"] {
+        sources(&root.join(folder), &mut all);
+    }
+    let mut named = 0;
+    let mut missing = Vec::new();
+    for document in ["ARCHITECTURE.md", "docs/threat-model.md"] {
+        for line in prose(&root.join(document)) {
+            for name in line.split('`').skip(1).step_by(2) {
+                let is_test = name.matches('_').count() >= 4
+                    && name.bytes().all(|byte| byte == b'_' || byte.is_ascii_lowercase() || byte.is_ascii_digit());
+                if is_test {
+                    named += 1;
+                    if !all.contains(&format!("fn {name}(")) && !all.contains(&format!("fn {name}<")) {
+                        missing.push(format!("{document}: {name}"));
+                    }
+                }
+            }
+        }
+    }
+    assert!(named > 60, "{named}");
+    assert_eq!(missing, Vec::<String>::new());
 }
