@@ -4,7 +4,7 @@ use fieldseal_client::{Client, Code, Error, ErrorReason, SecretString, v1::Email
 use fieldseal_server::development::Person;
 use tokio::task::JoinSet;
 
-use crate::harness::{DEFAULT, Server, inside::Inside, mailbox, reason};
+use crate::harness::{DEFAULT, Server, inside::Inside, mailbox, reason, reveal};
 
 async fn is(connector: &Client, name: &str, value: &str) -> Result<bool, Error> {
     connector.compare_attribute(name, "password", &SecretString::from(value), "a login").await
@@ -129,4 +129,42 @@ async fn who_sends_a_password_to_another_server_sends_none() {
         .unwrap();
     assert_eq!(values["incoming_password"].expose_text(), Some("hunter2"));
     assert_eq!(values["outgoing_password"].expose_text(), Some("hunter3"));
+}
+
+#[tokio::test]
+async fn who_reveals_too_often_waits_and_can_go_on_with_the_rest() {
+    let server = Server::start_with(|config| config.limits.reveals_per_minute_per_identity = 3).await;
+    let stored = server.client(Person::Writer).mailboxes().create(DEFAULT, mailbox("hunter2"), None).await.unwrap();
+    let connector = server.client(Person::Connector);
+    for _ in 0..2 {
+        reveal(&connector, &stored.name).await.unwrap();
+    }
+    assert!(is(&connector, &stored.name, "hunter2").await.unwrap());
+    let refused = reveal(&connector, &stored.name).await.unwrap_err();
+    assert_eq!((refused.code(), refused.reason()), (Code::ResourceExhausted, ErrorReason::RateLimited));
+    assert_eq!((refused.metadata("limit"), refused.metadata("interval_seconds")), (Some("3"), Some("60")));
+    assert!(refused.retry_delay().is_some());
+    // Nobody else waits.
+    let admin = server.client(Person::Admin);
+    reveal(&admin, &stored.name).await.unwrap();
+    admin.mailboxes().get(&stored.name).await.unwrap();
+}
+
+#[tokio::test]
+async fn who_calls_too_often_waits() {
+    let server = Server::start_with(|config| config.limits.calls_per_second_per_identity = 2).await;
+    let writer = server.client(Person::Writer);
+    let mut calls = JoinSet::new();
+    for _ in 0..50 {
+        let writer = writer.clone();
+        calls.spawn(async move { writer.mailboxes().list(DEFAULT, fieldseal_client::ListOptions::default()).await });
+    }
+    let mut refused = 0;
+    while let Some(call) = calls.join_next().await {
+        if let Err(error) = call.unwrap() {
+            assert_eq!(error.reason(), ErrorReason::RateLimited);
+            refused += 1;
+        }
+    }
+    assert!((1..=48).contains(&refused), "{refused}");
 }

@@ -38,6 +38,7 @@ use crate::{
     listener::{BindError, Listener},
     metrics::Metrics,
     random::SystemRandom,
+    rates::Rates,
     reencryption,
     reload::{InForce, Read, Reloader},
     root_key::{self, RootKeyFileError},
@@ -176,6 +177,7 @@ impl App {
             limits: config.limits,
             drain: drain.clone(),
             denials: denials.clone(),
+            rates: Rates::new(&config.limits),
         });
         let rpcs = Arc::new(rpc_table(&served));
         let routes = rpc::routes(dispatcher, &served, Arc::clone(&rpcs), health.clone())

@@ -27,6 +27,7 @@ mod one_at_a_time;
 mod pem;
 mod private_file;
 mod random;
+mod rates;
 mod reencryption;
 pub mod reference;
 pub mod reload;

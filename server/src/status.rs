@@ -45,6 +45,15 @@ pub(crate) enum Refusal {
     IdentitiesDisagree,
     /// The caller may not call this rpc anywhere.
     PrivilegeMissing(Privilege),
+    /// The caller called more often than it may.
+    TooOften {
+        /// How often it may.
+        limit: u32,
+        /// Within how long.
+        interval_seconds: u32,
+        /// When it may again.
+        retry_after: Duration,
+    },
     /// The rpc is served and stands in no permission table: nobody may call it.
     NotPermitted,
     /// There is no such rpc.
@@ -101,6 +110,15 @@ impl From<Refusal> for Status {
                 format!("you lack the privilege {privilege}"),
             )
             .with("privilege", privilege)
+            .build(),
+            Refusal::TooOften { limit, interval_seconds, retry_after } => StatusBuilder::new(
+                Code::ResourceExhausted,
+                ErrorReason::RateLimited,
+                format!("you called more often than {limit} times within {interval_seconds} seconds"),
+            )
+            .with("limit", limit)
+            .with("interval_seconds", interval_seconds)
+            .retry_after(retry_after)
             .build(),
             Refusal::NotPermitted => {
                 StatusBuilder::new(Code::PermissionDenied, ErrorReason::PrivilegeMissing, "nobody may call this method")

@@ -260,6 +260,7 @@ fn advice_by_reason(error: &CallError) -> String {
         ErrorReason::Unspecified
         | ErrorReason::KeyChangeQuota
         | ErrorReason::ComparisonQuota
+        | ErrorReason::RateLimited
         | ErrorReason::FieldInvalid
         | ErrorReason::OutcomeUnknown
         | ErrorReason::Cancelled

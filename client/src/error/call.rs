@@ -148,6 +148,7 @@ impl CallError {
             | Reason::KeyChangeQuota
             | Reason::KeyRestoreQuota
             | Reason::ComparisonQuota
+            | Reason::RateLimited
             | Reason::AuditUnavailable
             | Reason::StoreUnavailable
             | Reason::ShuttingDown => Action::Wait { delay: self.retry_delay() },

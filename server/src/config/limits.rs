@@ -89,6 +89,14 @@ limits! {
     /// After how many days a change of the key is reported as due.
     key_change_due_days: 365 within 1 to 3_650, "days";
 
+    /// Calls of one identity in one organization within a second; 0 lifts the limit.
+    /// So many may come at once, and then as many a second. Counted by each server by itself.
+    calls_per_second_per_identity: 0 within 0 to 1_000_000, "calls";
+
+    /// Calls of one identity in one organization within a minute that take secrets out: reveals and comparisons; 0 lifts the limit.
+    /// Above what a connector needs, and below what empties an organization unnoticed.
+    reveals_per_minute_per_identity: 1_000 within 0 to 1_000_000, "calls";
+
     /// The largest message taken or given.
     /// A record with every attribute at its longest is far below it; gRPC clients refuse more than 4 MiB unless told otherwise.
     message_size_max_bytes: 4_194_304 within 65_536 to 67_108_864, "bytes";

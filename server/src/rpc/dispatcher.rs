@@ -1,6 +1,6 @@
 //! The dispatcher: what every call passes once its message is decoded, because only there the organization is known.
 //!
-//! Organization, by name → permission in it → existence → handler. Permission is decided before existence, so that who may not see an
+//! Organization, by name → permission in it → rate → existence → handler. Permission is decided before existence, so that who may not see an
 //! organization gets the same answer whether it is there or not. The permit that comes out is what a use case asks for.
 
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use fieldseal_core::{
     deployment::Deployment,
     identity::{Caller, Identity},
     organization::Organization,
-    policy::{Action, Permit, Policy, PrivilegeMissing, WriteRecords},
+    policy::{Action, Permit, Policy, Privilege, PrivilegeMissing, WriteRecords},
     record::{Problem, Violation},
     schema::Entity,
 };
@@ -22,8 +22,30 @@ use crate::{
     config::limits::Limits,
     denials::Denials,
     drain::Drain,
+    rates::{Cost, Rates},
     status::{self, Refusal},
 };
+
+/// What a call that needs this privilege costs.
+fn cost(privilege: Privilege) -> Cost {
+    match privilege {
+        Privilege::RevealAttributes | Privilege::CompareAttributes => Cost::Reveal,
+        Privilege::ReadEncryptionKey
+        | Privilege::ChangeEncryptionKey
+        | Privilege::RestoreEncryptionKey
+        | Privilege::AbandonEncryptedData
+        | Privilege::ReadRecords
+        | Privilege::WriteRecords
+        | Privilege::WriteEmailServerProfiles
+        | Privilege::ReadOrganizations
+        | Privilege::CreateOrganizations
+        | Privilege::ExportOrganizations
+        | Privilege::DeleteOrganizations
+        | Privilege::ReadAuditTrail
+        | Privilege::ReadAccess
+        | Privilege::ReadContract => Cost::Call,
+    }
+}
 
 /// What handlers share.
 pub(crate) struct Dispatcher {
@@ -31,6 +53,7 @@ pub(crate) struct Dispatcher {
     pub(crate) limits: Limits,
     pub(crate) drain: Drain,
     pub(crate) denials: Denials,
+    pub(crate) rates: Rates,
 }
 
 /// A call that may go on.
@@ -87,7 +110,7 @@ impl Dispatcher {
         })
     }
 
-    fn enter_by<A>(
+    fn enter_by<A: Action>(
         &self,
         extensions: &Extensions,
         field: &str,
@@ -107,6 +130,8 @@ impl Dispatcher {
                 return Err(Refusal::PrivilegeMissing(missing.privilege).into());
             }
         };
+        // Before it is looked up whether there is one: a name that is tried costs as much as one that is there.
+        self.rates.admit(&caller.identity, organization, cost(A::PRIVILEGE))?;
         let found = self.deployment.organization(organization);
         let organization = found.ok_or_else(|| status::organization_not_found(organization))?;
         tracing::Span::current().record("organization", organization.name.as_str());
@@ -121,7 +146,10 @@ impl Dispatcher {
     ) -> Result<(Permit<A>, Caller), Status> {
         let (caller, policy) = self.caller(extensions)?;
         match policy.check_deployment::<A>(&caller.identity) {
-            Ok(permit) => Ok((permit, caller)),
+            Ok(permit) => {
+                self.rates.admit(&caller.identity, "", cost(A::PRIVILEGE))?;
+                Ok((permit, caller))
+            }
             Err(missing) => {
                 self.denied(&caller, "organizations", audited);
                 Err(Refusal::PrivilegeMissing(missing.privilege).into())
