@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use fieldseal_client::{Client, ErrorReason, v1::audit_finding::Fault};
+use fieldseal_core::hex::hex;
 use fieldseal_server::development::Person;
 
 use crate::harness::{DEFAULT, PATIENCE, Server, inside::Inside, mailbox, process::binary, reason, reveal};
@@ -170,7 +171,6 @@ async fn an_exported_trail_is_verified_without_a_server() {
         run(&["export", "--file", path, "--dev", dev.to_str().unwrap(), "--as", "auditor", "--endpoint", &endpoint]);
     assert!(exported.status.success(), "{exported:?}");
     let chain = server.client(Person::Auditor).verify_audit_trail(DEFAULT).await.unwrap().chains.remove(0);
-    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     let key = hex(&chain.public_keys[0]);
 
     let whole = run(&["verify", "--file", path, "--public-key", &key]);

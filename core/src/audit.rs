@@ -19,7 +19,9 @@ use uuid::Uuid;
 use crate::{
     id::Timestamp,
     identity::Caller,
-    store::{Column, ColumnType, Datum, Index, Name, Row, Step, Table},
+    store::{
+        Column, ColumnType, Condition, Datum, Direction, Index, Name, Reader, Row, Select, Step, Table, Unavailable,
+    },
 };
 
 /// The table that holds a trail.
@@ -168,19 +170,17 @@ impl ChainHead {
         ChainHead { writer, sequence, hash }
     }
 
-    /// How many records the chain has had.
-    #[must_use]
-    pub fn sequence(&self) -> i64 {
-        self.sequence
-    }
-
     /// Chains `entry` to this head: the step that stores it, and the head after it.
     #[must_use]
     pub fn link(&self, entry: &AuditEntry) -> (Step, ChainHead) {
-        let record = AuditRecord::next(self, entry);
-        let head = ChainHead { writer: self.writer, sequence: record.sequence, hash: record.hash };
-        let row = COLUMNS.iter().map(|(column, ..)| Name::from(*column)).zip(record.into_row()).collect();
-        (Step::Insert { table: AUDIT_TABLE.into(), row }, head)
+        let record = AuditRecord::unhashed(self, entry);
+        let (writer, sequence, format) = (record.writer, record.sequence, record.format);
+        let mut row = record.into_row();
+        row.pop();
+        let hash = hash_of(&row, format);
+        row.push(Datum::Bytes(hash.to_vec()));
+        let row = columns().into_iter().zip(row).collect();
+        (Step::Insert { table: AUDIT_TABLE.into(), row }, ChainHead { writer, sequence, hash })
     }
 }
 
@@ -227,9 +227,10 @@ pub struct AuditRecord {
 }
 
 impl AuditRecord {
-    fn next(head: &ChainHead, entry: &AuditEntry) -> Self {
+    /// The record of this entry after this head, without its hash.
+    fn unhashed(head: &ChainHead, entry: &AuditEntry) -> Self {
         let caller = entry.caller.as_ref();
-        let mut record = AuditRecord {
+        AuditRecord {
             writer: head.writer,
             sequence: head.sequence.saturating_add(1),
             previous_hash: head.hash,
@@ -247,19 +248,15 @@ impl AuditRecord {
             details: entry.details.clone(),
             format: FORMAT,
             hash: [0; 32],
-        };
-        record.hash = record.digest();
-        record
+        }
     }
 
     /// The hash that a record with these fields has.
     #[must_use]
     pub fn digest(&self) -> [u8; 32] {
         let mut row = self.clone().into_row();
-        // The hash itself; and what the format doesn't have.
         row.pop();
-        let fields = COLUMNS.iter().zip(&row).filter(|((.., since), _)| *since <= self.format).map(|(_, datum)| datum);
-        digest(fields)
+        hash_of(&row, self.format)
     }
 
     /// The values, in the order of [`COLUMNS`].
@@ -345,6 +342,11 @@ const COLUMNS: [(&str, ColumnType, bool, i64); 17] = [
     ("hash", ColumnType::Bytes, false, 1),
 ];
 
+/// The hash over the values of a record's columns but the hash itself, as far as its format has them.
+fn hash_of(row: &[Datum], format: i64) -> [u8; 32] {
+    digest(COLUMNS.iter().zip(row).filter(|((.., since), _)| *since <= format).map(|(_, datum)| datum))
+}
+
 fn digest<'a>(parts: impl Iterator<Item = &'a Datum>) -> [u8; 32] {
     let mut hash = Sha256::new();
     hash.update(LABEL);
@@ -378,20 +380,42 @@ pub fn table() -> Table {
     }
 }
 
+/// The last record of a writer's chain: its place and its hash. `None` if there is no record.
+pub(crate) async fn head(store: &dyn Reader, writer: Uuid) -> Result<Option<(i64, Vec<u8>)>, Unavailable> {
+    let select = Select {
+        table: AUDIT_TABLE.into(),
+        columns: ["sequence", "hash"].map(Name::from).into(),
+        rows: Condition::equal("writer", Datum::Uuid(writer)),
+        order: vec![("sequence".into(), Direction::Descending)],
+        limit: 1,
+    };
+    Ok(match store.select(select).await?.into_iter().next().as_deref() {
+        Some([Datum::Integer(sequence), Datum::Bytes(hash)]) => Some((*sequence, hash.clone())),
+        Some(_) | None => None,
+    })
+}
+
 /// The columns of a trail, to be read with [`AuditRecord::from_row`].
 fn columns() -> Vec<Name> {
     COLUMNS.iter().map(|(name, ..)| Name::from(*name)).collect()
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+    use crate::hex::hex;
 
     fn entry(subject: &str) -> AuditEntry {
         AuditEntry {
             attributes: Some("password".to_owned()),
             ..AuditEntry::done(Timestamp::from_unix_micros(1), AuditAction::RevealAttributes, subject)
         }
+    }
+
+    /// The record of this entry after this head, as it is stored.
+    pub(crate) fn linked(head: &ChainHead, entry: &AuditEntry) -> AuditRecord {
+        let (Step::Insert { row, .. }, _) = head.link(entry) else { panic!("a link is an insert") };
+        AuditRecord::from_row(row.into_iter().map(|(_, datum)| datum).collect()).unwrap()
     }
 
     #[test]
@@ -437,8 +461,8 @@ mod tests {
 
     #[test]
     fn a_hash_of_either_format_never_changes() {
-        let mut record = AuditRecord::next(&ChainHead::empty(Uuid::nil()), &entry("a"));
-        let hex = |record: &AuditRecord| record.digest().iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let mut record = linked(&ChainHead::empty(Uuid::nil()), &entry("a"));
+        let hex = |record: &AuditRecord| hex(&record.digest());
         assert_eq!(hex(&record), "eb9d59d84e5cfbfc1f6d2c846e62923afd99d5e88dad418dd25d4ae53bed8e0e");
         record.format = 1;
         assert_eq!(hex(&record), "7477c0c3abeedb34d28124a192dc810ff57577819b82ca1411fcd054200929e9");

@@ -27,14 +27,7 @@ pub mod secret;
 /// Hexadecimal for the vectors in tests.
 #[cfg(test)]
 pub(crate) mod testing {
-    use std::fmt::Write;
-
-    pub(crate) fn hex(bytes: &[u8]) -> String {
-        bytes.iter().fold(String::new(), |mut text, byte| {
-            write!(text, "{byte:02x}").unwrap();
-            text
-        })
-    }
+    pub(crate) use crate::hex::hex;
 
     /// Spaces may part the digits.
     pub(crate) fn unhex(text: &str) -> Vec<u8> {

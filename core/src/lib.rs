@@ -11,6 +11,7 @@ pub mod crypto;
 pub mod deployment;
 pub mod fail_point;
 pub mod filter;
+pub mod hex;
 pub mod id;
 pub mod identity;
 pub mod key;

@@ -10,13 +10,12 @@
 //! Nothing here knows what a cursor says. A list of records has [`Order`](crate::order::Order)'s, of at most 2,200 bytes: a token of
 //! theirs has at most 4,500 characters.
 
-use std::fmt::Write;
-
 use crate::{
     crypto::{
         encoding::Encoding,
         root_key::{MacPurpose, RootKey, RootKeyError},
     },
+    hex::{hex, unhex},
     identity::Identity,
 };
 
@@ -40,12 +39,7 @@ pub struct PageContext<'a> {
 /// If the root key is unavailable.
 pub fn token(root_key: &dyn RootKey, context: &PageContext<'_>, cursor: &[u8]) -> Result<String, RootKeyError> {
     let mac = root_key.mac(MacPurpose::PageToken, &encoding(context, cursor))?;
-    let mut text = String::with_capacity(cursor.len().saturating_add(mac.len()).saturating_mul(2));
-    for byte in cursor.iter().chain(&mac) {
-        // Writing to a string doesn't fail.
-        let _ = write!(text, "{byte:02x}");
-    }
-    Ok(text)
+    Ok(hex(&[cursor, &mac[..]].concat()))
 }
 
 /// The cursor in a token. `None` for a token that wasn't made for this list and this caller.
@@ -66,16 +60,6 @@ fn encoding(context: &PageContext<'_>, cursor: &[u8]) -> Vec<u8> {
     let texts = [context.method, context.parent, context.filter, context.order_by, &identity];
     let encoding = Encoding::new("fieldseal page token v1");
     texts.into_iter().fold(encoding, |encoding, text| encoding.part(text.as_bytes())).part(cursor).into_bytes()
-}
-
-fn unhex(text: &str) -> Option<Vec<u8>> {
-    let digit = |byte: u8| match byte {
-        b'0'..=b'9' => Some(byte - b'0'),
-        b'a'..=b'f' => Some(byte - b'a' + 10),
-        _ => None,
-    };
-    let (pairs, []) = text.as_bytes().as_chunks::<2>() else { return None };
-    pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect()
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ pub mod update;
 use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
+    audit::AuditEntry,
     census::CellKind,
     crypto::{context::CellContext, kek::Fingerprint, ring::KeyRing, root_key::RootKeyError, secret::Plaintext},
     deployment::Deployment,
@@ -201,6 +202,14 @@ fn expectation(step: Step) -> Option<Step> {
         | Step::AddColumn { .. }
         | Step::Audit(_) => None,
     }
+}
+
+/// Records what was asked of a record's secrets, before anything of them is answered.
+async fn record_access(place: &Place, entry: AuditEntry) -> Result<(), RecordError> {
+    place.organization.record(entry).await.map_err(|error| match error {
+        CommitError::Refused { .. } => RecordError::AuditUnavailable("an audit record was refused".into()),
+        CommitError::Unavailable(cause) | CommitError::Unknown(cause) => RecordError::AuditUnavailable(cause),
+    })
 }
 
 fn exhausted() -> RecordError {

@@ -13,6 +13,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use fieldseal_core::hex::hex;
 use http::Uri;
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -155,8 +156,8 @@ impl Fetched {
         ca: Option<&Path>,
         fetching: Fetching,
     ) -> Result<Arc<Self>, Box<dyn Error + Send + Sync>> {
-        let digest = Sha256::digest(url.to_string());
-        let name: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        let mut name = hex(&Sha256::digest(url.to_string()));
+        name.truncate(16);
         let kept = fetching.folder.join(format!("jwks-{name}.json"));
         let current = fs::read_to_string(&kept).ok().and_then(|text| KeySet::parse(text).ok());
         Ok(Arc::new(Self {

@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use fieldseal_core::{id::Timestamp, identity::Identity};
+use fieldseal_core::{hex::hex, id::Timestamp, identity::Identity};
 use rustls::{
     RootCertStore, ServerConfig, SupportedProtocolVersion,
     crypto::aws_lc_rs,
@@ -126,8 +126,7 @@ impl ServerCertificate {
 
     /// SHA-256 of the certificate, in hex, as `openssl x509 -fingerprint -sha256` shows it without colons.
     pub(crate) fn fingerprint(&self) -> String {
-        let digest = self.certified.cert.first().map(Sha256::digest).unwrap_or_default();
-        digest.iter().map(|byte| format!("{byte:02x}")).collect()
+        hex(&self.certified.cert.first().map(Sha256::digest).unwrap_or_default())
     }
 }
 

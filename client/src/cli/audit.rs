@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use fieldseal_client::{Client, v1::AuditRecord};
+use fieldseal_core::hex::hex;
 
 use super::{
     connection::Connection,
@@ -146,10 +147,10 @@ fn show(verified: &fieldseal_client::v1::VerifyAuditTrailResponse, output: &Outp
             "Keep this to find later what is cut off: --head {}:{}:{}",
             chain.writer,
             chain.last_sequence,
-            trail_file::hex(&chain.last_hash)
+            hex(&chain.last_hash)
         ));
         for key in &chain.public_keys {
-            output::notice(&format!("And this to find what is made anew: --public-key {}", trail_file::hex(key)));
+            output::notice(&format!("And this to find what is made anew: --public-key {}", hex(key)));
         }
     }
     if verified.intact {

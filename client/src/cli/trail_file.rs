@@ -16,6 +16,7 @@ use fieldseal_core::{
         sign::SignedHead,
         verify::{Fault, TrailVerifier},
     },
+    hex::unhex,
     id::Timestamp,
 };
 use prost_reflect::DynamicMessage;
@@ -35,7 +36,7 @@ pub(super) fn write(path: &Path, records: &[AuditRecord]) -> Result<(), Failure>
 /// Verifies a file, with keys and records that are known from elsewhere.
 pub(super) fn verify(path: &Path, keys: &[String], heads: &[String]) -> Result<VerifyAuditTrailResponse, Failure> {
     let keys = keys.iter().map(|text| {
-        unhex(text).ok_or_else(|| Failure::usage(format!("{text} is no public key: it has 64 hexadecimal digits")))
+        bytes(text).ok_or_else(|| Failure::usage(format!("{text} is no public key: it has 64 hexadecimal digits")))
     });
     let keys = keys.collect::<Result<Vec<[u8; 32]>, _>>()?;
     let known = heads.iter().map(|text| {
@@ -161,17 +162,11 @@ fn micros(time: Option<prost_types::Timestamp>) -> Option<Timestamp> {
 
 fn known(text: &str) -> Option<(Uuid, i64, [u8; 32])> {
     let mut parts = text.split(':');
-    let known = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?, unhex(parts.next()?)?);
+    let known = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?, bytes(parts.next()?)?);
     parts.next().is_none().then_some(known)
 }
 
-/// Bytes in hexadecimal digits.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn unhex(text: &str) -> Option<[u8; 32]> {
-    let bytes: Option<Vec<u8>> =
-        text.as_bytes().chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect();
-    bytes?.try_into().ok()
+/// 32 bytes; digits in capitals are taken too, as people copy them.
+fn bytes(text: &str) -> Option<[u8; 32]> {
+    unhex(&text.to_ascii_lowercase())?.try_into().ok()
 }

@@ -18,6 +18,14 @@ use crate::{
 /// How many go in one commit: no writer waits for long.
 const BATCH: i64 = 1_000;
 
+/// What the details of the record of a cut begin with; the place of the last record that goes follows.
+const THROUGH: &str = "through ";
+
+/// The place of the last record that went with the cut of these details.
+pub(super) fn cut_through(details: &str) -> Option<i64> {
+    details.strip_prefix(THROUGH)?.parse().ok()
+}
+
 /// Cuts an organization's trail: what is older than `before` goes, as far as a head was signed since. Tells how many went.
 ///
 /// # Errors
@@ -63,7 +71,7 @@ async fn cut(deployment: &Deployment, store: &dyn Store, subject: String, before
         })
     };
     let entry = AuditEntry {
-        details: Some(format!("through {through}")),
+        details: Some(format!("{THROUGH}{through}")),
         ..AuditEntry::done(deployment.now(), AuditAction::CutAuditTrail, subject.clone())
     };
     // The record that names the key may be among those that go.

@@ -11,13 +11,14 @@ use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::{AUDIT_TABLE, AuditAction, AuditEntry};
+use super::{AuditAction, AuditEntry, head};
 use crate::{
     crypto::{
         encoding::Encoding,
         root_key::{MacPurpose, RootKey, RootKeyError},
     },
     deployment::{Deployment, deployment_id},
+    hex::{hex, unhex},
     id::Timestamp,
     layout::AUDIT_HEAD,
     organization::Organization,
@@ -88,15 +89,6 @@ fn signing_key(root_key: &dyn RootKey, deployment: Uuid) -> Result<SigningKey, R
     Ok(SigningKey::from_bytes(&seed))
 }
 
-/// The public key that this deployment signs with now.
-///
-/// # Errors
-/// If the root key or the configuration database doesn't answer.
-pub async fn public_key(deployment: &Deployment) -> Result<[u8; 32], SignError> {
-    let id = deployment_id(&*deployment.ports.configuration).await?;
-    Ok(signing_key(&*deployment.ports.root_key, id)?.verifying_key().to_bytes())
-}
-
 /// Why a head was not signed.
 #[derive(Debug, thiserror::Error)]
 pub enum SignError {
@@ -146,6 +138,7 @@ async fn sign(deployment: &Deployment, store: &dyn Store, subject: String) -> Re
         store.commit(Commit::of(vec![Step::Audit(entry)])).await?;
     }
     let Some((sequence, hash)) = head(store, writer).await? else { return Ok(()) };
+    let hash = hash.try_into().map_err(|_| Unavailable("the head of an audit chain has no hash".into()))?;
     let time = deployment.now();
     let signature = key.sign(&message(writer, sequence, &hash, time)).to_bytes();
     let values = [
@@ -169,28 +162,17 @@ pub(super) fn use_signing_key(
 ) -> Result<AuditEntry, RootKeyError> {
     let public_key = signing_key(&*deployment.ports.root_key, writer)?.verifying_key().to_bytes();
     Ok(AuditEntry {
-        details: Some(format!("ed25519:{}", hex(&public_key))),
+        details: Some(format!("{KEY_PREFIX}{}", hex(&public_key))),
         ..AuditEntry::done(deployment.now(), AuditAction::UseSigningKey, subject)
     })
 }
 
-/// The last record of a chain.
-async fn head(store: &dyn Reader, writer: Uuid) -> Result<Option<(i64, [u8; 32])>, Unavailable> {
-    let select = Select {
-        table: AUDIT_TABLE.into(),
-        columns: ["sequence", "hash"].map(Name::from).into(),
-        rows: Condition::equal("writer", Datum::Uuid(writer)),
-        order: vec![("sequence".into(), Direction::Descending)],
-        limit: 1,
-    };
-    match store.select(select).await?.into_iter().next().as_deref() {
-        None => Ok(None),
-        Some([Datum::Integer(sequence), Datum::Bytes(hash)]) => match hash.as_slice().try_into() {
-            Ok(hash) => Ok(Some((*sequence, hash))),
-            Err(_) => Err(Unavailable("the head of an audit chain has no hash".into())),
-        },
-        Some(_) => Err(Unavailable("the head of an audit chain can't be read".into())),
-    }
+/// What the details of such a record begin with; the key follows.
+const KEY_PREFIX: &str = "ed25519:";
+
+/// The key that such a record names.
+pub(super) fn named_key(details: &str) -> Option<[u8; 32]> {
+    unhex(details.strip_prefix(KEY_PREFIX)?)?.try_into().ok()
 }
 
 async fn last_signed(store: &dyn Reader, writer: Uuid) -> Result<Option<SignedHead>, Unavailable> {
@@ -202,10 +184,6 @@ async fn last_signed(store: &dyn Reader, writer: Uuid) -> Result<Option<SignedHe
         limit: 1,
     };
     Ok(store.select(select).await?.into_iter().next().and_then(SignedHead::from_row))
-}
-
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -9,7 +9,8 @@ use uuid::Uuid;
 
 use super::{
     AUDIT_TABLE, AuditAction, AuditEntry, AuditRecord, columns,
-    sign::{self, SignedHead, hex},
+    retention::cut_through,
+    sign::{self, SignedHead, named_key},
 };
 use crate::{
     deployment::Deployment,
@@ -153,7 +154,7 @@ impl TrailVerifier {
         // What the fields make, so that a changed record isn't followed by one that is called unlinked, nor a hash believed.
         chain.last_hash = hash;
         if record.action == AuditAction::UseSigningKey.name()
-            && let Some(key) = record.details.as_deref().and_then(signing_key)
+            && let Some(key) = record.details.as_deref().and_then(named_key)
         {
             chain.public_keys.push(key);
         }
@@ -235,18 +236,6 @@ impl TrailVerifier {
 
 fn is_trusted(trusted: &[[u8; 32]], head: &SignedHead) -> bool {
     trusted.is_empty() || trusted.contains(&head.public_key)
-}
-
-fn signing_key(details: &str) -> Option<[u8; 32]> {
-    let text = details.strip_prefix("ed25519:")?;
-    let bytes: Option<Vec<u8>> =
-        text.as_bytes().chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect();
-    let key: [u8; 32] = bytes?.try_into().ok()?;
-    (hex(&key) == text).then_some(key)
-}
-
-fn cut_through(details: &str) -> Option<i64> {
-    details.strip_prefix("through ")?.parse().ok()
 }
 
 /// Why a trail was not verified.
@@ -352,8 +341,9 @@ mod tests {
 
     use super::*;
     use crate::{
-        audit::{AuditAction, ChainHead},
+        audit::{AuditAction, ChainHead, tests::linked},
         crypto::encoding::Encoding,
+        hex::hex,
         id::Timestamp,
     };
 
@@ -374,7 +364,7 @@ mod tests {
                     entry.action = AuditAction::UseSigningKey;
                     entry.details = Some(format!("ed25519:{}", hex(&key().verifying_key().to_bytes())));
                 }
-                let record = AuditRecord::next(&head, &entry);
+                let record = linked(&head, &entry);
                 head = ChainHead::at(WRITER, record.sequence, record.hash);
                 record
             })

@@ -7,12 +7,12 @@
 use uuid::Uuid;
 
 use crate::{
-    audit::AUDIT_TABLE,
+    audit::{self, AUDIT_TABLE},
     deployment::{Deployment, deployment_id, of_organization},
     id::Timestamp,
     layout::SEEN,
     organization::{Organization, ring_rows},
-    store::{Commit, CommitError, Condition, Datum, Direction, Expect, Name, Select, Step, Unavailable, rows},
+    store::{Commit, CommitError, Condition, Datum, Expect, Step, Unavailable, rows},
 };
 
 /// A state of an organization's database.
@@ -92,17 +92,7 @@ pub(crate) async fn known_heads(
 async fn present(organization: &Organization, writer: Uuid) -> Result<Seen, Unavailable> {
     let store = &*organization.store;
     let version = ring_rows::read(store).await?.ok().and_then(|ring| ring.version());
-    let head = Select {
-        table: AUDIT_TABLE.into(),
-        columns: ["sequence", "hash"].map(Name::from).into(),
-        rows: Condition::equal("writer", Datum::Uuid(writer)),
-        order: vec![("sequence".into(), Direction::Descending)],
-        limit: 1,
-    };
-    let (audit_sequence, audit_hash) = match store.select(head).await?.into_iter().next().as_deref() {
-        Some([Datum::Integer(sequence), Datum::Bytes(hash)]) => (*sequence, hash.clone()),
-        Some(_) | None => (0, Vec::new()),
-    };
+    let (audit_sequence, audit_hash) = audit::head(store, writer).await?.unwrap_or_default();
     Ok(Seen { key_version: version.map_or(0, |version| version.get().into()), audit_sequence, audit_hash })
 }
 

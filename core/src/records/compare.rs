@@ -14,8 +14,8 @@ use crate::{
     deployment::Deployment,
     identity::Caller,
     policy::{self, Permit},
-    records::{Place, RecordError},
-    store::{CommitError, Condition, Datum},
+    records::{Place, RecordError, record_access},
+    store::{Condition, Datum},
 };
 
 /// Over how long comparisons are counted.
@@ -52,10 +52,7 @@ pub async fn compare(
         details: outcome.as_ref().ok().map(|equal| if *equal { "equal" } else { "different" }.to_owned()),
         ..AuditEntry::done(deployment.now(), AuditAction::CompareAttribute, place.resource_name())
     };
-    place.organization.record(entry).await.map_err(|error| match error {
-        CommitError::Refused { .. } => RecordError::AuditUnavailable("an audit record was refused".into()),
-        CommitError::Unavailable(cause) | CommitError::Unknown(cause) => RecordError::AuditUnavailable(cause),
-    })?;
+    record_access(place, entry).await?;
     // Again, with this one: of many at once no more than the limit learn something.
     if limit > 0 && counted(deployment, place, attribute).await? > limit {
         return Err(too_many(limit));

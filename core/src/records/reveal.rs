@@ -12,9 +12,9 @@ use crate::{
     organization::{Keys, Organization},
     policy::{self, Permit},
     record::{Problem, Violation},
-    records::{ATTEMPTS, Place, RecordError, context, exhausted, read_cells, sealing_ring},
+    records::{ATTEMPTS, Place, RecordError, context, exhausted, read_cells, record_access, sealing_ring},
     schema::{Attribute, Kind},
-    store::{CommitError, Datum},
+    store::Datum,
 };
 
 /// How long a purpose may be, in Unicode scalar values: a line in a trail.
@@ -53,10 +53,7 @@ pub async fn reveal(
         purpose: Some(purpose.to_owned()),
         ..AuditEntry::done(deployment.now(), AuditAction::RevealAttributes, place.resource_name())
     };
-    place.organization.record(entry).await.map_err(|error| match error {
-        CommitError::Refused { .. } => RecordError::AuditUnavailable("an audit record was refused".into()),
-        CommitError::Unavailable(cause) | CommitError::Unknown(cause) => RecordError::AuditUnavailable(cause),
-    })?;
+    record_access(place, entry).await?;
     outcome
 }
 
