@@ -1,10 +1,17 @@
 //! The narrow path: comparing a value, and that a password can't be had by sending it elsewhere.
 
-use fieldseal_client::{Client, Code, Error, ErrorReason, SecretString, v1::EmailServerProfile};
+use fieldseal_client::{
+    Client, Code, Error, ErrorReason, ExposeSecret, MailConnection, SecretString,
+    v1::{
+        self, EmailServerProfile, Mailbox,
+        email_server_profile::{self, CredentialRetrieval, ServerType},
+        mailbox::{IncomingEmailDeliveryMethod, OutgoingEmailDeliveryMethod},
+    },
+};
 use fieldseal_server::development::Person;
 use tokio::task::JoinSet;
 
-use crate::harness::{DEFAULT, Server, inside::Inside, mailbox, reason, reveal};
+use crate::harness::{DEFAULT, Server, inside::Inside, mailbox, reason, refused, reveal};
 
 async fn is(connector: &Client, name: &str, value: &str) -> Result<bool, Error> {
     connector.compare_attribute(name, "password", &SecretString::from(value), "a login").await
@@ -102,7 +109,8 @@ async fn who_sends_a_password_to_another_server_sends_none() {
         ("incoming_server_location", |p| p.incoming_server_location = Some("evil.example.net".to_owned()), false, true),
         ("incoming_port_number", |p| p.incoming_port_number = Some(1143), false, true),
         ("incoming_use_ssl", |p| p.incoming_use_ssl = Some(false), false, true),
-        ("outgoing_server_location", |p| p.outgoing_server_location = None, true, false),
+        // The password for fetching can serve for sending.
+        ("outgoing_server_location", |p| p.outgoing_server_location = None, false, false),
         ("default_server_location", |p| p.default_server_location = Some("evil.example.net".to_owned()), false, false),
         // The same value as before, and what says nothing of a place.
         ("incoming_server_location", |p| p.incoming_server_location = Some("imap.example.org".to_owned()), true, true),
@@ -167,4 +175,270 @@ async fn who_calls_too_often_waits() {
         }
     }
     assert!((1..=48).contains(&refused), "{refused}");
+}
+
+/// A profile of an IMAP server with credentials of its own, and a mailbox that it serves.
+async fn profile_and_mailbox(server: &Server, profile: EmailServerProfile) -> (EmailServerProfile, Mailbox) {
+    let writer = server.client(Person::Writer);
+    let profile = writer.email_server_profiles().create(DEFAULT, profile, None).await.unwrap();
+    let mailbox = Mailbox {
+        username: Some("sales@example.org".to_owned()),
+        allow_email_connector_to_use_credentials: Some(true),
+        email_server_profile: Some(profile.name.clone()),
+        incoming_email_delivery_method: Some(IncomingEmailDeliveryMethod::ServerSideSync.into()),
+        outgoing_email_delivery_method: Some(OutgoingEmailDeliveryMethod::ServerSideSync.into()),
+        ..mailbox("of the mailbox")
+    };
+    let mailbox = writer.mailboxes().create(DEFAULT, mailbox, None).await.unwrap();
+    (profile, mailbox)
+}
+
+fn imap_profile() -> EmailServerProfile {
+    EmailServerProfile {
+        display_name: Some("Post".to_owned()),
+        server_type: Some(ServerType::ImapSmtp.into()),
+        incoming_server_location: Some("imap.example.org".to_owned()),
+        incoming_credential_retrieval: Some(CredentialRetrieval::EmailServerProfile.into()),
+        incoming_username: Some("service".to_owned()),
+        incoming_password: Some("for fetching".to_owned()),
+        outgoing_server_location: Some("smtp.example.org".to_owned()),
+        outgoing_username: Some("sender".to_owned()),
+        outgoing_password: Some("for sending".to_owned()),
+        ..EmailServerProfile::default()
+    }
+}
+
+/// One line that tells all of a connection.
+fn line(connection: Option<&MailConnection>) -> String {
+    let Some(found) = connection else { return "unused".to_owned() };
+    format!(
+        "{} {}:{} {} {} {} {}",
+        found.protocol.as_str_name(),
+        found.server.as_deref().unwrap_or("-"),
+        found.port,
+        if found.use_tls { "TLS" } else { "clear" },
+        found.username.as_deref().unwrap_or("-"),
+        found.password.as_ref().map_or("-", |password| password.expose_secret()),
+        found.credentials.as_str_name(),
+    )
+}
+
+#[tokio::test]
+async fn a_mailbox_is_resolved_by_the_rules_of_the_original() {
+    let server = Server::start().await;
+    let writer = server.client(Person::Writer);
+    let connector = server.client(Person::Connector);
+    type Change = fn(&mut EmailServerProfile, &mut Mailbox);
+    let imap = "PROTOCOL_IMAP imap.example.org:993 TLS service for fetching CREDENTIALS_OF_PROFILE";
+    let none = |place: &str, why: &str| format!("{place} - - {why}");
+    let (imap_at, smtp_at) = ("PROTOCOL_IMAP imap.example.org:993 TLS", "PROTOCOL_SMTP smtp.example.org:465 TLS");
+    let cases: [(&str, Change, String, String); 16] = [
+        (
+            "one set of credentials",
+            |_, _| {},
+            imap.into(),
+            format!("{smtp_at} service for fetching CREDENTIALS_OF_PROFILE"),
+        ),
+        (
+            "two sets",
+            |p, _| {
+                p.use_same_settings_for_outgoing_connections = Some(false);
+                p.outgoing_credential_retrieval = p.incoming_credential_retrieval;
+                p.outgoing_use_ssl = Some(false);
+            },
+            imap.into(),
+            "PROTOCOL_SMTP smtp.example.org:25 clear sender for sending CREDENTIALS_OF_PROFILE".into(),
+        ),
+        (
+            "those of the mailbox, one server, ports given",
+            |p, _| {
+                p.incoming_credential_retrieval = Some(CredentialRetrieval::UserOrQueue.into());
+                p.outgoing_server_location = None;
+                p.incoming_port_number = Some(1993);
+                p.outgoing_port_number = Some(1465);
+            },
+            "PROTOCOL_IMAP imap.example.org:1993 TLS sales@example.org of the mailbox CREDENTIALS_OF_MAILBOX".into(),
+            "PROTOCOL_SMTP imap.example.org:1465 TLS sales@example.org of the mailbox CREDENTIALS_OF_MAILBOX".into(),
+        ),
+        (
+            "those of the mailbox, which doesn't let them be used",
+            |p, m| {
+                p.incoming_credential_retrieval = Some(CredentialRetrieval::UserOrQueue.into());
+                m.allow_email_connector_to_use_credentials = Some(false);
+            },
+            none(imap_at, "CREDENTIALS_NOT_ALLOWED"),
+            none(smtp_at, "CREDENTIALS_NOT_ALLOWED"),
+        ),
+        (
+            "those of the mailbox, without a password",
+            |p, m| {
+                p.incoming_credential_retrieval = Some(CredentialRetrieval::UserOrQueue.into());
+                m.password = None;
+            },
+            none(imap_at, "CREDENTIALS_MISSING"),
+            none(smtp_at, "CREDENTIALS_MISSING"),
+        ),
+        (
+            "those of the mailbox, without a user name",
+            |p, m| {
+                p.incoming_credential_retrieval = Some(CredentialRetrieval::UserOrQueue.into());
+                m.username = None;
+            },
+            none(imap_at, "CREDENTIALS_MISSING"),
+            none(smtp_at, "CREDENTIALS_MISSING"),
+        ),
+        (
+            "an empty password is one",
+            |p, _| p.incoming_password = Some(String::new()),
+            format!("{imap_at} service  CREDENTIALS_OF_PROFILE"),
+            format!("{smtp_at} service  CREDENTIALS_OF_PROFILE"),
+        ),
+        (
+            "none wanted",
+            |p, _| p.incoming_credential_retrieval = Some(CredentialRetrieval::Anonymous.into()),
+            none(imap_at, "CREDENTIALS_ANONYMOUS"),
+            none(smtp_at, "CREDENTIALS_ANONYMOUS"),
+        ),
+        (
+            "kept elsewhere",
+            |p, _| p.incoming_credential_retrieval = Some(CredentialRetrieval::GmailOauth.into()),
+            none(imap_at, "CREDENTIALS_ELSEWHERE"),
+            none(smtp_at, "CREDENTIALS_ELSEWHERE"),
+        ),
+        (
+            "nobody said whose",
+            |p, _| p.incoming_credential_retrieval = None,
+            none(imap_at, "CREDENTIALS_RETRIEVAL_MISSING"),
+            none(smtp_at, "CREDENTIALS_RETRIEVAL_MISSING"),
+        ),
+        (
+            "a default server",
+            |p, _| {
+                p.incoming_server_location = None;
+                p.outgoing_server_location = None;
+                p.default_server_location = Some("mail.example.org".to_owned());
+            },
+            "PROTOCOL_IMAP mail.example.org:993 TLS service for fetching CREDENTIALS_OF_PROFILE".into(),
+            "PROTOCOL_SMTP mail.example.org:465 TLS service for fetching CREDENTIALS_OF_PROFILE".into(),
+        ),
+        (
+            "no server for fetching",
+            |p, _| p.incoming_server_location = None,
+            none("PROTOCOL_IMAP -:993 TLS", "CREDENTIALS_SERVER_MISSING"),
+            format!("{smtp_at} service for fetching CREDENTIALS_OF_PROFILE"),
+        ),
+        (
+            "POP3 without TLS",
+            |p, _| {
+                p.server_type = Some(ServerType::Other.into());
+                p.incoming_use_ssl = Some(false);
+            },
+            "PROTOCOL_POP3 imap.example.org:110 clear service for fetching CREDENTIALS_OF_PROFILE".into(),
+            "PROTOCOL_SMTP smtp.example.org:25 clear service for fetching CREDENTIALS_OF_PROFILE".into(),
+        ),
+        (
+            "Exchange, to be discovered",
+            |p, _| {
+                p.server_type = Some(ServerType::ExchangeServer.into());
+                p.incoming_server_location = None;
+                p.outgoing_server_location = None;
+                p.use_auto_discover = Some(true);
+            },
+            "PROTOCOL_EXCHANGE -:443 TLS service for fetching CREDENTIALS_OF_PROFILE".into(),
+            "PROTOCOL_EXCHANGE -:443 TLS service for fetching CREDENTIALS_OF_PROFILE".into(),
+        ),
+        (
+            "only sending",
+            |_, m| m.incoming_email_delivery_method = Some(IncomingEmailDeliveryMethod::None.into()),
+            "unused".into(),
+            format!("{smtp_at} service for fetching CREDENTIALS_OF_PROFILE"),
+        ),
+        (
+            "nothing",
+            |_, m| {
+                m.incoming_email_delivery_method = None;
+                m.outgoing_email_delivery_method = Some(OutgoingEmailDeliveryMethod::Outlook.into());
+            },
+            "unused".into(),
+            "unused".into(),
+        ),
+    ];
+    for (what, change, incoming, outgoing) in cases {
+        let (mut profile, mut wanted) = (
+            imap_profile(),
+            Mailbox {
+                username: Some("sales@example.org".to_owned()),
+                allow_email_connector_to_use_credentials: Some(true),
+                incoming_email_delivery_method: Some(IncomingEmailDeliveryMethod::ServerSideSync.into()),
+                outgoing_email_delivery_method: Some(OutgoingEmailDeliveryMethod::ServerSideSync.into()),
+                ..mailbox("of the mailbox")
+            },
+        );
+        change(&mut profile, &mut wanted);
+        wanted.email_server_profile =
+            Some(writer.email_server_profiles().create(DEFAULT, profile, None).await.expect(what).name);
+        let stored = writer.mailboxes().create(DEFAULT, wanted, None).await.expect(what);
+        let found = connector.resolve_mailbox_connection(&stored.name, "new mail").await.expect(what);
+        assert_eq!((line(found.incoming.as_ref()), line(found.outgoing.as_ref())), (incoming, outgoing), "{what}");
+        let shown = format!("{found:?}");
+        assert!(!shown.contains("for fetching") && !shown.contains("of the mailbox"), "{shown}");
+    }
+}
+
+#[tokio::test]
+async fn each_refusal_to_resolve_has_a_reason_and_each_resolve_says_where_the_passwords_go() {
+    let server = Server::start().await;
+    let writer = server.client(Person::Writer);
+    let connector = server.client(Person::Connector);
+    let (mut profile, mut stored) = profile_and_mailbox(&server, imap_profile()).await;
+    connector.resolve_mailbox_connection(&stored.name, "new mail").await.unwrap();
+
+    let resolve = || connector.resolve_mailbox_connection(&stored.name, "new mail");
+    let precondition = Code::FailedPrecondition;
+    let organization = [("organization", "default")];
+    stored.enabled_for_outgoing_email = Some(false);
+    profile.state_code = Some(email_server_profile::StateCode::Inactive.into());
+    profile.status_code = Some(email_server_profile::StatusCode::Inactive.into());
+    let profile = writer.email_server_profiles().update(profile, ["state_code", "status_code"]).await.unwrap();
+    refused(resolve().await, precondition, ErrorReason::ProfileInactive, &organization);
+    writer.email_server_profiles().delete(&profile.name, "").await.unwrap();
+    refused(resolve().await, precondition, ErrorReason::MailboxWithoutProfile, &organization);
+    let inactive = Mailbox {
+        name: stored.name.clone(),
+        state_code: Some(v1::mailbox::StateCode::Inactive.into()),
+        status_code: Some(v1::mailbox::StatusCode::Inactive.into()),
+        ..Mailbox::default()
+    };
+    writer.mailboxes().update(inactive, ["state_code", "status_code"]).await.unwrap();
+    refused(resolve().await, precondition, ErrorReason::MailboxInactive, &organization);
+    writer.mailboxes().delete(&stored.name, "").await.unwrap();
+    assert_eq!(reason(resolve().await), ErrorReason::NotFound);
+    for (name, purpose) in [(stored.name.as_str(), " "), (profile.name.as_str(), "new mail"), ("x", "new mail")] {
+        let refused = connector.resolve_mailbox_connection(name, purpose).await;
+        assert!(matches!(reason(refused), ErrorReason::FieldInvalid | ErrorReason::NotFound), "{name}");
+    }
+    for person in [Person::Writer, Person::Reader, Person::Auditor] {
+        let refused = server.client(person).resolve_mailbox_connection(&stored.name, "new mail").await;
+        assert_eq!(reason(refused), ErrorReason::PrivilegeMissing);
+    }
+
+    let trail = Inside::organization(&server.stop().await).trail();
+    let told: Vec<_> = trail
+        .iter()
+        .filter(|record| record.action == "resolve-mailbox-connection" && record.purpose.is_some())
+        .map(|record| (&*record.outcome, record.attributes.as_deref(), record.details.as_deref()))
+        .collect();
+    let places = "incoming imap.example.org:993 TLS, credentials of profile; \
+                  outgoing smtp.example.org:465 TLS, credentials of profile";
+    assert_eq!(
+        told,
+        [
+            ("done", Some("EmailServerProfile.incoming_password"), Some(places)),
+            ("PROFILE_INACTIVE", None, None),
+            ("MAILBOX_WITHOUT_PROFILE", None, None),
+            ("MAILBOX_INACTIVE", None, None),
+            ("NOT_FOUND", None, None),
+        ]
+    );
+    assert!(!format!("{trail:?}").contains("for fetching"));
 }

@@ -75,7 +75,7 @@ pub use records::{ListOptions, Page, Pages, Records};
 pub use retry::RetryPolicy;
 pub use schema::{AttributeType, EntityType, SchemaError, built_in_pool};
 pub use secrecy::{ExposeSecret, SecretSlice, SecretString};
-pub use secret_access::SecretValue;
+pub use secret_access::{MailConnection, ResolvedMailbox, SecretValue};
 pub use stream::MessageStream;
 pub use tonic::Code;
 pub use v1::ErrorReason;

@@ -74,6 +74,10 @@ pub(crate) const DELETE_ORGANIZATION: Method = Method::write("/fieldseal.v1.Orga
 /// It reads, but each call leaves an audit record, and the purpose was given for one.
 pub(crate) const REVEAL_ATTRIBUTES: Method = Method::write("/fieldseal.v1.SecretAccessService/RevealAttributes");
 
+/// It reads, but each call leaves an audit record, and the purpose was given for one.
+pub(crate) const RESOLVE_MAILBOX_CONNECTION: Method =
+    Method::write("/fieldseal.v1.SecretAccessService/ResolveMailboxConnection");
+
 /// Each call counts as a guess, and the purpose was given for one.
 pub(crate) const COMPARE_ATTRIBUTE: Method = Method::write("/fieldseal.v1.SecretAccessService/CompareAttribute");
 
@@ -105,6 +109,7 @@ mod tests {
             IMPORT_ORGANIZATION,
             DELETE_ORGANIZATION,
             REVEAL_ATTRIBUTES,
+            RESOLVE_MAILBOX_CONNECTION,
             COMPARE_ATTRIBUTE,
         ];
         let wrapped: BTreeSet<String> =

@@ -70,6 +70,8 @@ pub enum AuditAction {
     VerifyAuditTrail,
     /// An encrypted attribute was compared with a value.
     CompareAttribute,
+    /// A mailbox's connections were resolved, passwords included; the details say where each goes.
+    ResolveMailboxConnection,
     /// A call was refused because its caller may not make it; the subject is the rpc.
     Call,
 }
@@ -98,6 +100,7 @@ impl AuditAction {
             AuditAction::ReadAuditTrail => "read-audit-trail",
             AuditAction::VerifyAuditTrail => "verify-audit-trail",
             AuditAction::CompareAttribute => "compare-attribute",
+            AuditAction::ResolveMailboxConnection => "resolve-mailbox-connection",
             AuditAction::Call => "call",
         }
     }

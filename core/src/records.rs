@@ -1,7 +1,7 @@
 //! Records and what can be done with them: create, get, list, update, delete, and reveal; how often a write is made is for
 //! [`repetition`].
 //!
-//! No use case knows an entity: all go by the schema. Encrypted attributes come in as [`Given::Secret`], are sealed before they reach a
+//! No use case but [`resolve`] knows an entity: all go by the schema. Encrypted attributes come in as [`Given::Secret`], are sealed before they reach a
 //! store, and leave only through [`reveal`].
 
 pub mod compare;
@@ -10,6 +10,7 @@ pub mod delete;
 pub mod get;
 pub mod list;
 pub mod repetition;
+pub mod resolve;
 pub mod reveal;
 pub mod update;
 
@@ -103,6 +104,15 @@ pub enum RecordError {
         /// When it may be again.
         retry_after_seconds: u32,
     },
+    /// The mailbox is inactive: nobody signs in for it.
+    #[error("the mailbox is inactive")]
+    MailboxInactive,
+    /// The mailbox has no profile that says where to sign in.
+    #[error("the mailbox has no e-mail server profile")]
+    MailboxWithoutProfile,
+    /// The mailbox's profile is inactive.
+    #[error("the mailbox's e-mail server profile is inactive")]
+    ProfileInactive,
     /// The audit record can't be written; nothing was given.
     #[error("the audit record can't be written")]
     AuditUnavailable(#[source] Cause),

@@ -141,6 +141,9 @@ impl CallError {
             | Reason::PrivilegeMissing
             | Reason::IdentityRequired
             | Reason::ReferenceInUse
+            | Reason::MailboxInactive
+            | Reason::MailboxWithoutProfile
+            | Reason::ProfileInactive
             | Reason::ExportInvalid
             | Reason::MessageInvalid
             | Reason::MessageTooLarge => Action::FixCall,

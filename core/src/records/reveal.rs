@@ -63,6 +63,9 @@ pub(super) fn refusal_word(error: &RecordError) -> &'static str {
         RecordError::Inactive { .. } => "DATA_ENCRYPTION_INACTIVE",
         RecordError::RingDamaged => "KEY_RING_DAMAGED",
         RecordError::CellUnreadable { .. } => "CELL_UNREADABLE",
+        RecordError::MailboxInactive => "MAILBOX_INACTIVE",
+        RecordError::MailboxWithoutProfile => "MAILBOX_WITHOUT_PROFILE",
+        RecordError::ProfileInactive => "PROFILE_INACTIVE",
         RecordError::Invalid(_)
         | RecordError::PageToken
         | RecordError::AlreadyExists
@@ -94,15 +97,23 @@ pub(super) fn check<'a>(place: &'a Place, names: &[String], purpose: &str) -> Re
         };
         violations.extend(problem.map(|problem| Violation::new(format!("attributes[{position}]"), problem)));
     }
-    let length = purpose.chars().count();
-    if purpose.trim().is_empty() {
-        violations.push(Violation::new("purpose", Problem::Required));
-    } else if u32::try_from(length).map_or(true, |length| length > PURPOSE_MAX) {
-        violations.push(Violation::new("purpose", Problem::TooLong { given: length, limit: PURPOSE_MAX }));
-    } else if purpose.chars().any(char::is_control) {
-        violations.push(Violation::new("purpose", Problem::HasControl));
-    }
+    violations.extend(check_purpose(purpose));
     if violations.is_empty() { Ok(wanted) } else { Err(RecordError::Invalid(violations)) }
+}
+
+/// What is wrong with a purpose.
+pub(super) fn check_purpose(purpose: &str) -> Option<Violation> {
+    let length = purpose.chars().count();
+    let problem = if purpose.trim().is_empty() {
+        Problem::Required
+    } else if u32::try_from(length).map_or(true, |length| length > PURPOSE_MAX) {
+        Problem::TooLong { given: length, limit: PURPOSE_MAX }
+    } else if purpose.chars().any(char::is_control) {
+        Problem::HasControl
+    } else {
+        return None;
+    };
+    Some(Violation::new("purpose", problem))
 }
 
 pub(super) async fn read_and_open(
@@ -110,21 +121,33 @@ pub(super) async fn read_and_open(
     place: &Place,
     wanted: &[&Attribute],
 ) -> Result<BTreeMap<String, Revealed>, RecordError> {
-    // The ring before the cell. A cell that doesn't open may be newer than the ring, or the ring newer than the cell: both are taken
-    // again until they are the ones that failed before.
-    let mut ring = sealing_ring(deployment, &place.organization).await?;
+    let read = || async move { read_cells(place, wanted).await?.ok_or(RecordError::NotFound) };
+    open_with_ring(deployment, &place.organization, read, |cells, ring| open(place, wanted, cells, ring)).await
+}
+
+/// Reads cells, and opens them under the ring in place.
+///
+/// The ring before the cells. Cells that don't open may be newer than the ring, or the ring newer than the cells: both are taken again
+/// until they are the ones that failed before.
+pub(super) async fn open_with_ring<Read: PartialEq, Opened, Reading: Future<Output = Result<Read, RecordError>>>(
+    deployment: &Deployment,
+    organization: &Organization,
+    read: impl Fn() -> Reading,
+    open: impl Fn(&Read, &KeyRing) -> Result<Opened, Unopened>,
+) -> Result<Opened, RecordError> {
+    let mut ring = sealing_ring(deployment, organization).await?;
     let mut failed = None;
     for _ in 0..ATTEMPTS {
-        let cells = read_cells(place, wanted).await?.ok_or(RecordError::NotFound)?;
-        match open(place, wanted, &cells, &ring) {
+        let cells = read().await?;
+        match open(&cells, &ring) {
             Ok(values) => return Ok(values),
-            Err(unopened) => {
+            Err(Unopened { entity, attribute }) => {
                 let now = Some((ring.revision(), cells));
                 if failed == now {
-                    return Err(unopened.answer(place));
+                    return Err(RecordError::CellUnreadable { entity, attribute });
                 }
                 failed = now;
-                ring = reload(deployment, &place.organization).await?;
+                ring = reload(deployment, organization).await?;
             }
         }
     }
@@ -140,14 +163,20 @@ async fn reload(deployment: &Deployment, organization: &Organization) -> Result<
 }
 
 /// The attribute whose cell doesn't open.
-struct Unopened {
+pub(super) struct Unopened {
+    entity: String,
     attribute: String,
 }
 
-impl Unopened {
-    fn answer(self, place: &Place) -> RecordError {
-        RecordError::CellUnreadable { entity: place.entity.name.clone(), attribute: self.attribute }
-    }
+/// Opens the cell of one attribute of a record.
+pub(super) fn open_cell(
+    place: &Place,
+    attribute: &Attribute,
+    cell: &[u8],
+    ring: &KeyRing,
+) -> Result<Plaintext, Unopened> {
+    ring.open_cell(&context(place, attribute), cell)
+        .map_err(|_| Unopened { entity: place.entity.name.clone(), attribute: attribute.name.clone() })
 }
 
 fn open(
@@ -159,9 +188,7 @@ fn open(
     let mut values = BTreeMap::new();
     for (attribute, cell) in wanted.iter().zip(cells) {
         if let Datum::Bytes(cell) = cell {
-            let plaintext = ring
-                .open_cell(&context(place, attribute), cell)
-                .map_err(|_| Unopened { attribute: attribute.name.clone() })?;
+            let plaintext = open_cell(place, attribute, cell, ring)?;
             values.insert(attribute.name.clone(), Revealed { plaintext, is_text: attribute.kind == Kind::Text });
         }
     }

@@ -34,6 +34,7 @@ const RPCS: &[(&str, &[Privilege], bool)] = &[
     ("/fieldseal.v1.OrganizationService/ImportOrganization", &[Privilege::CreateOrganizations], true),
     ("/fieldseal.v1.OrganizationService/DeleteOrganization", &[Privilege::DeleteOrganizations], false),
     ("/fieldseal.v1.SecretAccessService/RevealAttributes", &[Privilege::RevealAttributes], false),
+    ("/fieldseal.v1.SecretAccessService/ResolveMailboxConnection", &[Privilege::RevealAttributes], false),
     ("/fieldseal.v1.SecretAccessService/CompareAttribute", &[Privilege::CompareAttributes], false),
     ("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", &[Privilege::ReadContract], true),
     ("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", &[Privilege::ReadContract], true),
@@ -71,6 +72,6 @@ mod tests {
             assert_eq!(rpc.is_stream, method.is_server_streaming() || method.is_client_streaming(), "{path}");
             rpcs += 1;
         }
-        assert_eq!(rpcs, 39);
+        assert_eq!(rpcs, 40);
     }
 }
