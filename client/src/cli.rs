@@ -14,6 +14,7 @@ mod entity;
 mod failure;
 mod key;
 mod man;
+mod metadata;
 mod organization;
 mod output;
 mod pages;
@@ -40,6 +41,7 @@ use connection::{Connection, ConnectionOptions};
 use demo::DemoArguments;
 use failure::Failure;
 use key::KeyCommand;
+use metadata::MetadataCommand;
 use organization::OrganizationCommand;
 use output::{Output, OutputOptions};
 use profile::ProfileCommand;
@@ -75,6 +77,9 @@ enum OtherCommand {
     /// The audit trails: who did or tried what.
     #[command(subcommand, arg_required_else_help = true)]
     Audit(AuditCommand),
+    /// Entities and attributes as an organization has them, and the changes of audited ones.
+    #[command(subcommand, arg_required_else_help = true)]
+    Metadata(MetadataCommand),
     /// Connection settings with a name, kept in a file.
     #[command(subcommand, arg_required_else_help = true)]
     Profile(ProfileCommand),
@@ -144,6 +149,10 @@ async fn execute_other(other: OtherCommand, entities: &[EntityType], matches: &A
             }
             let (connection, output) = connection(matches)?;
             audit::run(command, &connection, &output).await
+        }
+        OtherCommand::Metadata(command) => {
+            let (connection, output) = connection(matches)?;
+            metadata::run(command, &connection, &output).await
         }
         OtherCommand::Profile(command) => profile::run(command, matches),
         OtherCommand::Demo(arguments) => {
@@ -258,7 +267,7 @@ mod tests {
         command.clone().debug_assert();
         let names: Vec<&str> = command.get_subcommands().map(Command::get_name).collect();
         assert_eq!(names[..5], ["email-server-profile", "mailbox", "queue", "user-settings", "reveal"]);
-        assert_eq!(names[5..11], ["key", "org", "access", "audit", "profile", "demo"]);
+        assert_eq!(names[5..12], ["key", "org", "access", "audit", "metadata", "profile", "demo"]);
         for name in ["mailbox", "user-settings"] {
             let names: Vec<&str> =
                 command.find_subcommand(name).unwrap().get_subcommands().map(Command::get_name).collect();

@@ -221,7 +221,7 @@ macro_rules! method {
 }
 
 /// No paths mean all fields, which is said by no mask.
-fn field_mask(paths: Vec<String>) -> Option<FieldMask> {
+pub(crate) fn field_mask(paths: Vec<String>) -> Option<FieldMask> {
     (!paths.is_empty()).then_some(FieldMask { paths })
 }
 

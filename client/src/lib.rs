@@ -54,6 +54,7 @@ mod dynamic;
 mod entities;
 mod error;
 mod key_text;
+mod metadata;
 mod method;
 mod organization;
 mod random;

@@ -61,6 +61,13 @@ pub(crate) const LIST_KEY_CHANGES: Method = Method::read("/fieldseal.v1.DataEncr
 /// The second time it is an error.
 pub(crate) const ABANDON: Method = Method::write("/fieldseal.v1.DataEncryptionService/AbandonEncryptedData");
 
+pub(crate) const LIST_ENTITY_METADATA: Method = Method::read("/fieldseal.v1.MetadataService/ListEntityMetadata");
+pub(crate) const GET_ENTITY_METADATA: Method = Method::read("/fieldseal.v1.MetadataService/GetEntityMetadata");
+/// Between the first and a repetition somebody may have chosen otherwise.
+pub(crate) const UPDATE_ATTRIBUTE_METADATA: Method =
+    Method::write("/fieldseal.v1.MetadataService/UpdateAttributeMetadata");
+pub(crate) const LIST_ATTRIBUTE_CHANGES: Method = Method::read("/fieldseal.v1.MetadataService/ListAttributeChanges");
+
 /// A repetition of one that was made says that the organization exists, which may be somebody else's.
 pub(crate) const CREATE_ORGANIZATION: Method = Method::write("/fieldseal.v1.OrganizationService/CreateOrganization");
 pub(crate) const GET_ORGANIZATION: Method = Method::read("/fieldseal.v1.OrganizationService/GetOrganization");
@@ -102,6 +109,10 @@ mod tests {
             VERIFY_CELLS,
             LIST_KEY_CHANGES,
             ABANDON,
+            LIST_ENTITY_METADATA,
+            GET_ENTITY_METADATA,
+            UPDATE_ATTRIBUTE_METADATA,
+            LIST_ATTRIBUTE_CHANGES,
             CREATE_ORGANIZATION,
             GET_ORGANIZATION,
             LIST_ORGANIZATIONS,

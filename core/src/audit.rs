@@ -72,6 +72,8 @@ pub enum AuditAction {
     CompareAttribute,
     /// A mailbox's connections were resolved, passwords included; the details say where each goes.
     ResolveMailboxConnection,
+    /// The metadata of an attribute was changed; the details say what.
+    UpdateAttributeMetadata,
     /// A call was refused because its caller may not make it; the subject is the rpc.
     Call,
 }
@@ -101,6 +103,7 @@ impl AuditAction {
             AuditAction::VerifyAuditTrail => "verify-audit-trail",
             AuditAction::CompareAttribute => "compare-attribute",
             AuditAction::ResolveMailboxConnection => "resolve-mailbox-connection",
+            AuditAction::UpdateAttributeMetadata => "update-attribute-metadata",
             AuditAction::Call => "call",
         }
     }
@@ -379,7 +382,10 @@ pub fn table() -> Table {
         name: AUDIT_TABLE.into(),
         columns: COLUMNS.map(column).to_vec(),
         key: vec!["writer".into(), "sequence".into()],
-        indexes: vec![Index { name: "fieldseal_audit_by_time".into(), columns: list::ORDER.map(Name::from).to_vec() }],
+        indexes: vec![Index {
+            name: "fieldseal_audit_by_time".into(),
+            columns: list::ORDER.map(|(column, _)| Name::from(column)).to_vec(),
+        }],
     }
 }
 

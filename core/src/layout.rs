@@ -7,6 +7,7 @@
 
 use crate::{
     audit,
+    metadata::changes,
     schema::{Entity, Kind, Schema},
     store::{Column, ColumnType, Index, Name, Table},
 };
@@ -30,6 +31,10 @@ pub const UNREADABLE_CELL: &str = "fieldseal_unreadable_cell";
 /// Each write of the last 24 hours that had a request id, for as long as a repetition of it may come; see
 /// [`crate::records::repetition`].
 pub const REQUEST: &str = "fieldseal_request";
+/// What the organization has customized of its attributes' metadata; see [`crate::metadata`].
+pub const ATTRIBUTE_SETTING: &str = "fieldseal_attribute_setting";
+/// Each change of an audited attribute; see [`crate::metadata::changes`].
+pub const ATTRIBUTE_CHANGE: &str = "fieldseal_attribute_change";
 /// Every column of the database; see [`crate::catalog`].
 pub const CATALOG: &str = "fieldseal_catalog";
 /// Each migration that was made.
@@ -139,6 +144,25 @@ pub fn organization(schema: &Schema) -> Layout {
             "fieldseal_request_by_time",
             &["time"],
         ),
+        indexed(
+            table(
+                ATTRIBUTE_SETTING,
+                &["table_name", "column_name"],
+                &[
+                    ("table_name", Text),
+                    ("column_name", Text),
+                    ("display_name", TextOrNull),
+                    ("max_length", IntegerOrNull),
+                    ("required", Boolean),
+                    ("audited", Boolean),
+                    ("indexed", Boolean),
+                    ("revision", Integer),
+                ],
+            ),
+            "fieldseal_attribute_setting_by_revision",
+            &["revision"],
+        ),
+        attribute_changes(),
         table(
             CATALOG,
             &["table_name", "column_name"],
@@ -193,6 +217,27 @@ pub fn configuration() -> Layout {
             audit_head(),
         ],
     }
+}
+
+fn attribute_changes() -> LaidOut {
+    let changes = table(
+        ATTRIBUTE_CHANGE,
+        &["id"],
+        &[
+            ("id", Uuid),
+            ("time", Time),
+            ("identity", Text),
+            ("call_id", Text),
+            ("table_name", Text),
+            ("record_id", Uuid),
+            ("column_name", Text),
+            ("operation", Integer),
+            ("revision", Integer),
+            ("old_value", TextOrNull),
+            ("new_value", TextOrNull),
+        ],
+    );
+    changes::INDEXES.iter().fold(changes, |laid_out, (name, columns)| indexed(laid_out, name, columns))
 }
 
 fn audit_head() -> LaidOut {

@@ -130,6 +130,17 @@ impl Order {
         Ok(Order { keys })
     }
 
+    /// The descending order of these columns, none of which is nullable: for tables that are no entity's. The last is to make it total.
+    pub(crate) fn descending<const N: usize>(columns: [(&'static str, ColumnType); N]) -> Order {
+        let key = |(column, kind)| Key {
+            column: Name::Borrowed(column),
+            kind,
+            nullable: false,
+            direction: Direction::Descending,
+        };
+        Order { keys: columns.map(key).into() }
+    }
+
     /// The columns that a cursor is made from.
     pub(crate) fn columns(&self) -> impl ExactSizeIterator<Item = Name> {
         self.keys.iter().map(|key| key.column.clone())

@@ -28,6 +28,8 @@ use crate::{
     id::{KeyVersion, OrganizationId, Timestamp},
     key::pace::Pace,
     layout::{FINGERPRINT, KEY_TEXT},
+    metadata::OrganizationSchema,
+    schema::Schema,
     store::{Commit, CommitError, Condition, Datum, Expect, Step, Store, Unavailable, rows},
 };
 
@@ -41,6 +43,8 @@ pub struct Organization {
     pub create_time: Timestamp,
     /// Its database.
     pub store: Arc<dyn Store>,
+    /// The schema as it was when it was last looked at.
+    schema: RwLock<Arc<OrganizationSchema>>,
     keys: RwLock<Option<Keys>>,
     /// What is public of the keys that were known last; stays when they are forgotten.
     facts: RwLock<Option<KeyFacts>>,
@@ -85,12 +89,19 @@ impl Keys {
 
 impl Organization {
     /// An organization whose keys are not known yet.
-    pub(crate) fn new(id: OrganizationId, name: String, create_time: Timestamp, store: Arc<dyn Store>) -> Self {
+    pub(crate) fn new(
+        id: OrganizationId,
+        name: String,
+        create_time: Timestamp,
+        store: Arc<dyn Store>,
+        schema: &Arc<Schema>,
+    ) -> Self {
         Organization {
             id,
             name,
             create_time,
             store,
+            schema: RwLock::new(Arc::new(OrganizationSchema::of(schema))),
             keys: RwLock::new(None),
             facts: RwLock::new(None),
             at_work: AtomicUsize::new(0),
@@ -165,6 +176,26 @@ impl Organization {
         if !self.is_at_work() {
             *keys = None;
         }
+    }
+
+    /// The schema as the organization has it. Writes that go by it hold it against the database in their own commit.
+    #[must_use]
+    pub fn schema(&self) -> Arc<OrganizationSchema> {
+        Arc::clone(&self.schema.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Reads anew what the organization has customized of the schema.
+    ///
+    /// # Errors
+    /// If the database doesn't answer.
+    pub async fn load_schema(&self, deployment: &Deployment) -> Result<Arc<OrganizationSchema>, Unavailable> {
+        let schema = Arc::new(OrganizationSchema::read(&*self.store, &deployment.schema).await?);
+        let mut present = self.schema.write().unwrap_or_else(PoisonError::into_inner);
+        // Of two who look at the same time, the one that saw less may come last.
+        if schema.is_as_new_as(&present) {
+            *present = Arc::clone(&schema);
+        }
+        Ok(schema)
     }
 
     /// Reads the ring anew and opens it with the text that the configuration database holds for it.
@@ -313,7 +344,13 @@ mod tests {
     fn keys_are_forgotten_but_not_while_somebody_works_on_them() {
         let id = OrganizationId::from_bytes([7; 16]);
         let time = Timestamp::from_unix_micros(1);
-        let organization = Organization::new(id, "test".to_owned(), time, Arc::new(Unreachable));
+        let organization = Organization::new(
+            id,
+            "test".to_owned(),
+            time,
+            Arc::new(Unreachable),
+            &Arc::new(Schema::new(Vec::new()).unwrap()),
+        );
         assert!(organization.keys().is_none());
         organization.set_keys(Keys::Damaged);
         organization.begin_work();

@@ -268,6 +268,12 @@ actions! {
     Reveal => RevealAttributes;
     /// Compare encrypted attributes with a value.
     Compare => CompareAttributes;
+    /// See entities and attributes as an organization has them.
+    ReadMetadata => ReadContract;
+    /// Change the metadata of attributes.
+    CustomizeAttributes => CustomizeAttributes;
+    /// Read what changes of audited attributes recorded.
+    ReadAttributeChanges => ReadAttributeChanges;
     /// See an organization.
     ReadOrganization => ReadOrganizations;
     /// Create an organization.

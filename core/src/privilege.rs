@@ -23,6 +23,10 @@ pub enum Privilege {
     RevealAttributes,
     /// Compare encrypted attributes with a value.
     CompareAttributes,
+    /// Change the metadata of attributes: names for people, lengths, auditing, indexes.
+    CustomizeAttributes,
+    /// Read what changes of audited attributes recorded.
+    ReadAttributeChanges,
     /// See organizations.
     ReadOrganizations,
     /// Create organizations.
@@ -35,13 +39,13 @@ pub enum Privilege {
     ReadAuditTrail,
     /// See who may do what.
     ReadAccess,
-    /// Read the contract itself: server reflection.
+    /// Read the contract itself, by server reflection, and the metadata of entities and attributes.
     ReadContract,
 }
 
 impl Privilege {
     /// Every privilege.
-    pub const ALL: [Privilege; 16] = [
+    pub const ALL: [Privilege; 18] = [
         Privilege::ReadEncryptionKey,
         Privilege::ChangeEncryptionKey,
         Privilege::RestoreEncryptionKey,
@@ -51,6 +55,8 @@ impl Privilege {
         Privilege::WriteEmailServerProfiles,
         Privilege::RevealAttributes,
         Privilege::CompareAttributes,
+        Privilege::CustomizeAttributes,
+        Privilege::ReadAttributeChanges,
         Privilege::ReadOrganizations,
         Privilege::CreateOrganizations,
         Privilege::ExportOrganizations,
@@ -73,6 +79,8 @@ impl Privilege {
             Privilege::WriteEmailServerProfiles => "prvWriteEmailServerProfiles",
             Privilege::RevealAttributes => "prvRevealAttributes",
             Privilege::CompareAttributes => "prvCompareAttributes",
+            Privilege::CustomizeAttributes => "prvCustomizeAttributes",
+            Privilege::ReadAttributeChanges => "prvReadRecordAuditHistory",
             Privilege::ReadOrganizations => "prvReadOrganizations",
             Privilege::CreateOrganizations => "prvCreateOrganizations",
             Privilege::ExportOrganizations => "prvExportOrganizations",

@@ -109,6 +109,19 @@ pub enum Problem {
         /// The form.
         form: String,
     },
+    /// The schema requires a value, and nothing else can be said of that.
+    SystemRequired,
+    /// Nobody could give it a value, or only the schema can say so.
+    NotRequirable,
+    /// It is derived, and has no changes of its own.
+    NotAuditable,
+    /// It can't have an index.
+    NotIndexable {
+        /// How long a text that has one may be, in Unicode scalar values.
+        limit: u32,
+    },
+    /// Its values have no length.
+    HasNoLength,
     /// There are too many.
     TooMany {
         /// How many there may be.
@@ -182,6 +195,11 @@ impl Problem {
             Problem::Repeated => "REPEATED",
             Problem::NotAUuid => "NOT_A_UUID",
             Problem::NotAName { .. } => "NOT_A_NAME",
+            Problem::SystemRequired => "SYSTEM_REQUIRED",
+            Problem::NotRequirable => "NOT_REQUIRABLE",
+            Problem::NotAuditable => "NOT_AUDITABLE",
+            Problem::NotIndexable { .. } => "NOT_INDEXABLE",
+            Problem::HasNoLength => "HAS_NO_LENGTH",
             Problem::TooMany { .. } => "TOO_MANY",
             Problem::NotAnEtag => "NOT_AN_ETAG",
             Problem::NotConfirmed { .. } => "NOT_CONFIRMED",
@@ -217,6 +235,18 @@ impl fmt::Display for Problem {
             Problem::Repeated => f.write_str("stands there more than once"),
             Problem::NotAUuid => f.write_str("must be a UUID in lower case with hyphens"),
             Problem::NotAName { form } => write!(f, "must be of the form `{form}`"),
+            Problem::SystemRequired => f.write_str("can't be weakened: the schema requires the attribute"),
+            Problem::NotRequirable => f.write_str(
+                "can be APPLICATION_REQUIRED only, and only where a create can give a value or there is a default",
+            ),
+            Problem::NotAuditable => f.write_str("can't be true: the attribute is derived from an encrypted one"),
+            Problem::NotIndexable { limit } => {
+                write!(
+                    f,
+                    "doesn't go with an index: bytes, derived attributes and texts that may be longer than {limit} characters have none"
+                )
+            }
+            Problem::HasNoLength => f.write_str("is for text and bytes only"),
             Problem::TooMany { limit } => write!(f, "has too many elements; at most {limit} are allowed"),
             Problem::NotAnEtag => f.write_str("is not an etag of this service"),
             Problem::NotConfirmed { expected } => write!(f, "must be `{expected}`, to say that this is meant"),

@@ -1,8 +1,8 @@
 //! Records and what can be done with them: create, get, list, update, delete, and reveal; how often a write is made is for
 //! [`repetition`].
 //!
-//! No use case but [`resolve`] knows an entity: all go by the schema. Encrypted attributes come in as [`Given::Secret`], are sealed before they reach a
-//! store, and leave only through [`reveal`].
+//! No use case but [`resolve`] knows an entity: all go by the schema, as the organization has it. Encrypted attributes come in as
+//! [`Given::Secret`], are sealed before they reach a store, and leave only through [`reveal`] and [`resolve`].
 
 pub mod compare;
 pub mod create;
@@ -24,6 +24,7 @@ use crate::{
     id::RecordId,
     key::unreadable,
     mask::ReadMask,
+    metadata::{OrganizationSchema, changes::Written},
     organization::{Keys, Organization, ring_rows},
     record::{Given, Problem, Record, Violation, field_violation},
     records::repetition::Mode,
@@ -36,13 +37,27 @@ use crate::{
 pub struct Place {
     /// The organization.
     pub organization: Arc<Organization>,
-    /// The entity.
+    /// The entity, as the organization has it.
     pub entity: Arc<Entity>,
     /// The id.
     pub id: RecordId,
+    /// What the organization made of the schema: what is done at this place goes by it.
+    schema: Arc<OrganizationSchema>,
 }
 
 impl Place {
+    /// The place of a record of this entity, by the schema as the organization has it now.
+    #[must_use]
+    pub fn new(organization: &Arc<Organization>, entity: &Arc<Entity>, id: RecordId) -> Self {
+        let schema = organization.schema();
+        Place { organization: Arc::clone(organization), entity: schema.entity(entity), id, schema }
+    }
+
+    /// The same place, by the schema as the organization has it now.
+    fn renewed(&self) -> Self {
+        Place::new(&self.organization, &self.entity, self.id)
+    }
+
     /// The resource name.
     #[must_use]
     pub fn resource_name(&self) -> String {
@@ -150,6 +165,8 @@ struct Plan {
 enum Refusal {
     /// The ring the values were sealed under is no longer the one in place: seal again.
     StaleRing,
+    /// The organization's metadata changed since the write was checked: check it again.
+    StaleSchema,
     /// The record changed since it was read: read it again.
     Moved,
     /// The call is answered with this.
@@ -210,6 +227,8 @@ fn expectation(step: Step) -> Option<Step> {
         | Step::Tally(_)
         | Step::CreateTable(_)
         | Step::AddColumn { .. }
+        | Step::CreateIndex { .. }
+        | Step::DropIndex { .. }
         | Step::Audit(_) => None,
     }
 }
@@ -291,21 +310,34 @@ pub(crate) fn datum_of(value: &Value) -> Datum {
 }
 
 /// Steps that hold every given reference against the record it names.
-fn require_references(
-    plan: &mut Plan,
-    deployment: &Deployment,
-    place: &Place,
-    given: impl Iterator<Item = (usize, Value)>,
-) {
+fn require_references(plan: &mut Plan, place: &Place, given: impl Iterator<Item = (usize, Value)>) {
     for (index, value) in given {
         let Some(attribute) = place.entity.attributes.get(index) else { continue };
         let (Kind::Reference { collection, .. }, Value::Reference(id)) = (&attribute.kind, &value) else { continue };
-        let Some(target) = deployment.schema.by_collection(collection) else { continue };
+        let Some(target) = place.schema.schema.by_collection(collection) else { continue };
         let violation = field_violation(&place.entity, attribute, Problem::ReferenceMissing);
         plan.step(
             Step::Require { table: target.storage_name.clone().into(), rows: is_record(*id) },
             Refusal::Answer(RecordError::Invalid(vec![violation])),
         );
+    }
+}
+
+/// The step that holds a write against the metadata that it was checked by.
+fn require_schema(plan: &mut Plan, place: &Place) {
+    plan.step(place.schema.require(), Refusal::StaleSchema);
+}
+
+/// Records what a write changed of audited attributes, in its own commit.
+fn record_changes(
+    plan: &mut Plan,
+    deployment: &Deployment,
+    written: &Written<'_>,
+    before: Option<&Record>,
+    after: Option<&Record>,
+) {
+    for step in written.steps(deployment, before, after) {
+        plan.step(step, Refusal::Moved);
     }
 }
 
@@ -496,7 +528,7 @@ mod tests {
         assert_eq!(steps, [&require, &forbid, &require, &require, &forbid].map(String::as_str));
         let answers = refusals.iter().map(|refusal| match refusal {
             Refusal::Answer(RecordError::ReferenceInUse { attribute, .. }) => attribute.as_str(),
-            Refusal::Answer(_) | Refusal::Moved | Refusal::StaleRing => "",
+            Refusal::Answer(_) | Refusal::Moved | Refusal::StaleRing | Refusal::StaleSchema => "",
         });
         assert_eq!(answers.collect::<Vec<_>>(), ["2", "3", "4", "6", "7"]);
     }

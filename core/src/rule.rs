@@ -183,16 +183,12 @@ mod tests {
         let mut limit = Attribute::new("limit", Kind::Integer32);
         limit.maximum = Some(100);
         let is_secret_set = Attribute::new("is_secret_set", Kind::ReportsSet { attribute: "secret".to_owned() });
-        Entity {
-            name: "Door".to_owned(),
-            collection: "doors".to_owned(),
-            singular: "door".to_owned(),
-            storage_name: "Door".to_owned(),
-            id_required: false,
-            write_privilege: crate::privilege::Privilege::WriteRecords,
-            attributes: vec![limit, open, secret, is_secret_set, Attribute::new("user", Kind::Text)],
-            rules: Vec::new(),
-        }
+        Entity::new(
+            "Door",
+            "doors",
+            "door",
+            vec![limit, open, secret, is_secret_set, Attribute::new("user", Kind::Text)],
+        )
     }
 
     const OPEN_WITH_LIMIT: RuleText<'_> = RuleText {

@@ -25,6 +25,8 @@ pub struct Schema {
 pub struct Entity {
     /// Its name: `Mailbox`.
     pub name: String,
+    /// Its name for people: `E-mail server profile`.
+    pub display_name: String,
     /// Its segment in resource names: `mailboxes`.
     pub collection: String,
     /// Its name for one record, as fields and commands spell it: `mailbox`.
@@ -46,6 +48,8 @@ pub struct Entity {
 pub struct Attribute {
     /// Its name: `email_address`.
     pub name: String,
+    /// Its name for people: `Email address`.
+    pub display_name: String,
     /// Its column and its part in the associated data of cells. Never changes.
     pub storage_name: String,
     /// What it holds.
@@ -75,6 +79,10 @@ pub struct Attribute {
     /// Of an encrypted attribute: the attributes of the same entity that say where its value is sent. An update that changes one of them
     /// and doesn't set the value too clears it, so that nobody sends to a place of his own what he can't read.
     pub sent_to: Vec<String>,
+    /// Whether each change of it is recorded with old and new value. An organization's choice; a schema begins with false.
+    pub is_audited: bool,
+    /// Whether it has an index. An organization's choice; a schema begins with false.
+    pub is_indexed: bool,
 }
 
 /// What an attribute holds.
@@ -149,6 +157,7 @@ impl Attribute {
         let name = name.into();
         Attribute {
             storage_name: name.clone(),
+            display_name: display_name(&name),
             name,
             kind,
             encrypted: false,
@@ -163,6 +172,8 @@ impl Attribute {
             valid_for_update: true,
             deprecated_for: None,
             sent_to: Vec::new(),
+            is_audited: false,
+            is_indexed: false,
         }
     }
 
@@ -177,9 +188,75 @@ impl Attribute {
     pub fn stored(&self) -> bool {
         self.reports_set().is_none()
     }
+
+    /// Whether an organization may change its name for people, its greatest length, and whether a record must have it.
+    #[must_use]
+    pub fn is_customizable(&self) -> bool {
+        !self.encrypted
+    }
+
+    /// Whether its changes can be recorded: it has values, and they are no secrets.
+    #[must_use]
+    pub fn is_auditable(&self) -> bool {
+        self.stored() && !self.encrypted
+    }
+
+    /// Whether it can have an index: its values have an order, and are short enough for an index of any database.
+    #[must_use]
+    pub fn is_indexable(&self) -> bool {
+        self.is_auditable()
+            && match self.kind {
+                Kind::Bytes | Kind::ReportsSet { .. } => false,
+                Kind::Text => self.max_length.is_some_and(|length| length <= INDEXED_CHARS_MAX),
+                Kind::Boolean
+                | Kind::Integer32
+                | Kind::Integer64
+                | Kind::Choice(_)
+                | Kind::Time
+                | Kind::Reference { .. } => true,
+            }
+    }
+
+    /// Whether a record can be made to have a value: somebody can give it one, or it comes with a default.
+    #[must_use]
+    pub fn can_be_required(&self) -> bool {
+        self.stored() && (self.default.is_some() || !self.output_only && self.valid_for_create)
+    }
+}
+
+/// The longest text that can have an index, in Unicode scalar values. In UTF-8 that is at most 2,000 bytes; PostgreSQL indexes up to 2,704.
+pub const INDEXED_CHARS_MAX: u32 = 500;
+
+/// A name for people, made of one for programs: `Email address` of `email_address`.
+#[must_use]
+pub fn display_name(name: &str) -> String {
+    let words = name.replace('_', " ");
+    let mut characters = words.chars();
+    characters.next().map(|first| first.to_ascii_uppercase()).into_iter().chain(characters).collect()
 }
 
 impl Entity {
+    /// An entity without rules, stored and shown under its own name, whose records get an id if they come without one.
+    pub fn new(
+        name: impl Into<String>,
+        collection: impl Into<String>,
+        singular: impl Into<String>,
+        attributes: Vec<Attribute>,
+    ) -> Entity {
+        let name = name.into();
+        Entity {
+            display_name: name.clone(),
+            storage_name: name.clone(),
+            name,
+            collection: collection.into(),
+            singular: singular.into(),
+            id_required: false,
+            write_privilege: Privilege::WriteRecords,
+            attributes,
+            rules: Vec::new(),
+        }
+    }
+
     /// The attribute of this name.
     #[must_use]
     pub fn attribute(&self, name: &str) -> Option<&Attribute> {
@@ -266,6 +343,25 @@ impl Schema {
     #[must_use]
     pub fn entities(&self) -> &[Arc<Entity>] {
         &self.entities
+    }
+
+    /// The schema with each entity made anew by `change`; what of it stays as it is, is shared. The change is to keep names, kinds and the
+    /// number of attributes.
+    #[must_use]
+    pub(crate) fn customized(&self, change: impl Fn(&Arc<Entity>) -> Arc<Entity>) -> Schema {
+        Schema { entities: self.entities.iter().map(change).collect() }
+    }
+
+    /// The entity of this name.
+    #[must_use]
+    pub fn by_name(&self, name: &str) -> Option<&Arc<Entity>> {
+        self.entities.iter().find(|entity| entity.name == name)
+    }
+
+    /// The entity that is stored in this table.
+    #[must_use]
+    pub fn by_storage_name(&self, name: &str) -> Option<&Arc<Entity>> {
+        self.entities.iter().find(|entity| entity.storage_name == name)
     }
 
     /// The entity whose resource names have this segment.
@@ -387,7 +483,7 @@ fn attribute_problem(attribute: &Attribute, entity: &Entity, entities: &[Entity]
     if attribute.required && !attribute.stored() {
         return Some("a derived attribute can't be required");
     }
-    if attribute.required && attribute.default.is_none() && (attribute.output_only || !attribute.valid_for_create) {
+    if attribute.required && !attribute.can_be_required() {
         return Some("it is required, has no default and can't be given to a create");
     }
     if let (Some(minimum), Some(maximum)) = (attribute.minimum, attribute.maximum)

@@ -78,7 +78,8 @@ pub struct Table {
     pub columns: Vec<Column>,
     /// The columns of its primary key: the order of a full scan.
     pub key: Vec<Name>,
-    /// What else rows are looked for by. They come with the table; a migration adds none to a table that exists.
+    /// What else rows are looked for by. They come with the table; a migration adds none to a table that exists, but a
+    /// [`Step::CreateIndex`] can.
     pub indexes: Vec<Index>,
 }
 
@@ -341,6 +342,18 @@ pub enum Step {
         table: Name,
         /// The column.
         column: Column,
+    },
+    /// An index of a table that exists; one of the same name stays as it is. Writes wait while it is made.
+    CreateIndex {
+        /// The table.
+        table: Name,
+        /// The index.
+        index: Index,
+    },
+    /// An index goes, if it is there.
+    DropIndex {
+        /// Its name.
+        name: Name,
     },
     /// The next record of the audit trail's chain of this writer.
     Audit(AuditEntry),

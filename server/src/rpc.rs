@@ -7,6 +7,7 @@ mod data_encryption;
 pub(crate) mod dispatcher;
 mod entity;
 mod health;
+mod metadata;
 mod name;
 mod organization;
 mod paged_list;
@@ -19,15 +20,15 @@ use std::sync::Arc;
 
 use fieldseal::v1::{
     access_service_server::AccessServiceServer, audit_service_server::AuditServiceServer,
-    data_encryption_service_server::DataEncryptionServiceServer,
+    data_encryption_service_server::DataEncryptionServiceServer, metadata_service_server::MetadataServiceServer,
     organization_service_server::OrganizationServiceServer, secret_access_service_server::SecretAccessServiceServer,
 };
 use tonic::service::Routes;
 
 pub(crate) use self::health::Health;
 use self::{
-    access::Access, audit::Audit, data_encryption::DataEncryption, dispatcher::Dispatcher, organization::Organizations,
-    secret_access::SecretAccess,
+    access::Access, audit::Audit, data_encryption::DataEncryption, dispatcher::Dispatcher, metadata::Metadata,
+    organization::Organizations, secret_access::SecretAccess,
 };
 use crate::{layer::permission::RpcTable, schema::ServedSchema};
 
@@ -53,6 +54,11 @@ pub(crate) fn routes(
         )
         .add_service(
             AuditServiceServer::new(Audit::new(Arc::clone(&dispatcher)))
+                .max_decoding_message_size(max)
+                .max_encoding_message_size(max),
+        )
+        .add_service(
+            MetadataServiceServer::new(Metadata::new(Arc::clone(&dispatcher)))
                 .max_decoding_message_size(max)
                 .max_encoding_message_size(max),
         )

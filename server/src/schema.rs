@@ -10,7 +10,7 @@ use fieldseal_core::{
     id::Timestamp,
     policy::Privilege,
     rule::{Rule, RuleText},
-    schema::{Attribute, Choice, Entity, Kind, OnDelete, Schema, SchemaError, Value},
+    schema::{Attribute, Choice, Entity, Kind, OnDelete, Schema, SchemaError, Value, display_name},
 };
 use prost_reflect::{
     Cardinality, DescriptorPool, DynamicMessage, EnumDescriptor, FieldDescriptor, Kind as ProtoKind, MessageDescriptor,
@@ -153,8 +153,10 @@ impl Options {
         }
         let attributes = attribute_fields(message).map(|field| self.attribute(&field)).collect::<Result<_, _>>()?;
         let storage_name = text(&option, "storage_name");
+        let name_for_people = text(&option, "display_name");
         let mut entity = Entity {
             name: message.name().to_owned(),
+            display_name: if name_for_people.is_empty() { message.name().to_owned() } else { name_for_people },
             collection: text(&option, "collection"),
             singular: text(&option, "singular"),
             storage_name: if storage_name.is_empty() { message.name().to_owned() } else { storage_name },
@@ -186,8 +188,10 @@ impl Options {
         let kind = kind(field, &option)?;
         let storage_name = text(&option, "storage_name");
         let deprecated_for = text(&option, "deprecated_for");
+        let name_for_people = text(&option, "display_name");
         Ok(Attribute {
             name: field.name().to_owned(),
+            display_name: if name_for_people.is_empty() { display_name(field.name()) } else { name_for_people },
             storage_name: if storage_name.is_empty() { field.name().to_owned() } else { storage_name },
             default: default(field, &option)?,
             encrypted: flag(&option, "encrypted"),
@@ -204,6 +208,8 @@ impl Options {
             valid_for_update: !flag(&option, "not_valid_for_update"),
             deprecated_for: (!deprecated_for.is_empty()).then_some(deprecated_for),
             sent_to: texts(&option, "sent_to"),
+            is_audited: false,
+            is_indexed: false,
             kind,
         })
     }

@@ -10,11 +10,14 @@ use fieldseal::v1::ErrorReason;
 use fieldseal_core::{
     crypto::{kek::Fingerprint, key_text::KeyTextViolation},
     key::KeyError,
-    organization::{create::CreateOrganizationError, import::ImportError},
+    listing::ListingError,
+    metadata::update::UpdateMetadataError,
+    organization::{Organization, create::CreateOrganizationError, import::ImportError},
     policy::Privilege,
     record::{Problem, Violation},
     records::{Place, RecordError, compare::INTERVAL_SECONDS},
-    store::Cause,
+    schema::{Attribute, Entity},
+    store::{Cause, Unavailable},
 };
 use http::HeaderMap;
 use tonic::{Code, Status};
@@ -261,6 +264,11 @@ fn own_dynamics_code(problem: &Problem) -> Option<&str> {
         | Problem::Repeated
         | Problem::NotAUuid
         | Problem::NotAName { .. }
+        | Problem::SystemRequired
+        | Problem::NotRequirable
+        | Problem::NotAuditable
+        | Problem::NotIndexable { .. }
+        | Problem::HasNoLength
         | Problem::TooMany { .. }
         | Problem::NotAnEtag
         | Problem::NotConfirmed { .. }
@@ -280,6 +288,14 @@ pub(crate) fn page_token_invalid() -> Status {
     )
     .violation("page_token", "is not a token that this list gave")
     .build()
+}
+
+/// Why a list of what was recorded has no page.
+pub(crate) fn listing(error: ListingError) -> Status {
+    match error {
+        ListingError::PageToken => page_token_invalid(),
+        ListingError::Unavailable(Unavailable(cause)) => unavailable(cause),
+    }
 }
 
 /// The message can't be decoded. What is wrong with it isn't repeated: it may hold anything.
@@ -454,6 +470,39 @@ pub(crate) fn record(error: RecordError, place: &Place) -> Status {
 
 fn resolve_refused(reason: ErrorReason, message: &'static str, organization: &str) -> Status {
     StatusBuilder::new(Code::FailedPrecondition, reason, message).with("organization", organization).build()
+}
+
+/// There is no entity, or no attribute, of this name.
+pub(crate) fn metadata_not_found(message: &str) -> Status {
+    not_found(message).build()
+}
+
+/// Why an attribute's metadata did not change.
+pub(crate) fn update_metadata(
+    error: UpdateMetadataError,
+    organization: &Organization,
+    entity: &Entity,
+    attribute: &Attribute,
+) -> Status {
+    match error {
+        UpdateMetadataError::Encrypted => StatusBuilder::new(
+            Code::FailedPrecondition,
+            ErrorReason::EncryptedAttribute,
+            format!(
+                "{}.{} is encrypted: it can't be audited, indexed or customized, since its values are sealed and nobody is to read them",
+                entity.name, attribute.name
+            ),
+        )
+        .with("organization", &organization.name)
+        .with("entity", &entity.name)
+        .with("attribute", &attribute.name)
+        .build(),
+        UpdateMetadataError::Invalid(violations) => invalid(violations),
+        UpdateMetadataError::Unavailable(cause) => {
+            store_unavailable(cause).with("organization", &organization.name).build()
+        }
+        UpdateMetadataError::Unknown(cause) => outcome_unknown(cause).with("organization", &organization.name).build(),
+    }
 }
 
 /// Why an organization was not created.

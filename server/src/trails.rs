@@ -1,8 +1,9 @@
-//! What is done to audit trails in the background: their heads are signed at intervals, and what is older than it is kept goes.
+//! What is done to audit trails in the background: their heads are signed at intervals, and what is older than it is kept goes, changes
+//! of audited attributes too.
 //!
 //! An organization's database that is at rest is left at rest: what it was when it was last used is signed by then.
 
-use std::{sync::Arc, time::Duration};
+use std::{error::Error, sync::Arc, time::Duration};
 
 use fieldseal_core::{
     audit::{
@@ -11,6 +12,7 @@ use fieldseal_core::{
     },
     deployment::Deployment,
     id::Timestamp,
+    metadata::changes::forget,
     organization::{Organization, seen::look},
 };
 use tokio::time::MissedTickBehavior;
@@ -63,6 +65,8 @@ async fn cut_all(deployment: &Deployment, databases: &SqliteDatabases, before: T
         if databases.is_open(organization.id) {
             let cut = cut_organization(deployment, &organization, before).await;
             told(&organization.name, cut.map(|records| log_cut(&organization.name, records)));
+            let forgotten = forget(&organization, before).await;
+            told(&organization.name, forgotten.map(|changes| log_forgotten(&organization.name, changes)));
         }
     }
     told("", cut_deployment(deployment, before).await.map(|records| log_cut("", records)));
@@ -74,7 +78,17 @@ fn log_cut(organization: &str, records: u64) {
     }
 }
 
-fn told(organization: &str, outcome: Result<(), SignError>) {
+fn log_forgotten(organization: &str, changes: u64) {
+    if changes > 0 {
+        tracing::info!(
+            organization,
+            changes,
+            "changes of attributes were removed that are older than audit_retention_days"
+        );
+    }
+}
+
+fn told<E: Error>(organization: &str, outcome: Result<(), E>) {
     if let Err(error) = outcome {
         let error = error_chain::text(&error);
         tracing::warn!(organization, error, "an audit trail could not be signed or cut; the next round tries again");

@@ -11,49 +11,41 @@ use super::{
     sign::{self, SignedHead},
 };
 use crate::{
-    crypto::root_key::RootKeyError,
     deployment::Deployment,
-    filter::{Filter, FilterError},
-    id::Timestamp,
+    filter::{Field, Filter, FilterError, FilterProblem},
     identity::Identity,
     layout::AUDIT_HEAD,
-    page::{self, PageContext},
+    listing::{self, Listing, ListingError},
+    order::Order,
+    page::PageContext,
     policy::{self, Permit},
-    privilege::Privilege,
     schema::{Attribute, Entity, Kind},
-    store::{Cause, Comparison, Condition, Datum, Direction, Name, Reader, Select, Unavailable},
+    store::{ColumnType, Comparison, Condition, Datum, Name, Reader, Select, Unavailable},
 };
 
 /// What records are ordered by, all of it descending.
-pub(super) const ORDER: [&str; 3] = ["time", "sequence", "writer"];
+pub(super) const ORDER: [(&str, ColumnType); 3] =
+    [("time", ColumnType::Time), ("sequence", ColumnType::Integer), ("writer", ColumnType::Uuid)];
 
 /// What a filter can look at.
 static FIELDS: LazyLock<Entity> = LazyLock::new(|| {
     let field = |name, kind| Attribute::new(name, kind);
-    Entity {
-        name: "AuditRecord".to_owned(),
-        collection: "auditRecords".to_owned(),
-        singular: "audit_record".to_owned(),
-        storage_name: AUDIT_TABLE.to_owned(),
-        id_required: false,
-        write_privilege: Privilege::WriteRecords,
-        attributes: vec![
-            field("time", Kind::Time),
-            field("identity", Kind::Text),
-            field("peer", Kind::Text),
-            field("call_id", Kind::Text),
-            field("action", Kind::Text),
-            field("outcome", Kind::Text),
-            field("subject", Kind::Text),
-            field("attributes", Kind::Text),
-            field("purpose", Kind::Text),
-            field("fingerprint", Kind::Text),
-            field("key_version", Kind::Integer64),
-            field("details", Kind::Text),
-            field("sequence", Kind::Integer64),
-        ],
-        rules: Vec::new(),
-    }
+    let fields = vec![
+        field("time", Kind::Time),
+        field("identity", Kind::Text),
+        field("peer", Kind::Text),
+        field("call_id", Kind::Text),
+        field("action", Kind::Text),
+        field("outcome", Kind::Text),
+        field("subject", Kind::Text),
+        field("attributes", Kind::Text),
+        field("purpose", Kind::Text),
+        field("fingerprint", Kind::Text),
+        field("key_version", Kind::Integer64),
+        field("details", Kind::Text),
+        field("sequence", Kind::Integer64),
+    ];
+    Entity::new("AuditRecord", "auditRecords", "audit_record", fields)
 });
 
 /// A page wanted.
@@ -86,18 +78,9 @@ pub enum ListTrailError {
     /// The filter isn't one.
     #[error(transparent)]
     Filter(#[from] FilterError),
-    /// The page token was not made for this list and this caller.
-    #[error("the page token is invalid")]
-    PageToken,
-    /// A database, or the root key, doesn't answer.
+    /// There is none of this token, or now.
     #[error(transparent)]
-    Unavailable(#[from] Unavailable),
-}
-
-impl From<RootKeyError> for ListTrailError {
-    fn from(error: RootKeyError) -> Self {
-        ListTrailError::Unavailable(Unavailable(Cause(Box::new(error))))
-    }
+    Listing(#[from] ListingError),
 }
 
 /// One page of the trail in `store`.
@@ -110,12 +93,7 @@ pub async fn list(
     store: &dyn Reader,
     wanted: Page<'_>,
 ) -> Result<Listed, ListTrailError> {
-    let root_key = &*deployment.ports.root_key;
-    let filter = Filter::parse(wanted.filter, &FIELDS, "")?;
-    if let Some(name) = filter.fields().iter().find_map(|field| not_a_field(*field)) {
-        let problem = crate::filter::FilterProblem::NotFilterable { name: name.to_owned() };
-        return Err(FilterError { position: 0, problem }.into());
-    }
+    let filter = read_filter(wanted.filter, &FIELDS)?;
     let context = PageContext {
         method: wanted.method,
         parent: wanted.parent,
@@ -123,30 +101,20 @@ pub async fn list(
         order_by: "",
         identity: wanted.identity,
     };
-    let rows = if wanted.token.is_empty() {
-        filter.condition()
-    } else {
-        let cursor = page::cursor(root_key, &context, wanted.token)?.ok_or(ListTrailError::PageToken)?;
-        filter.condition().and(before(&cursor).ok_or(ListTrailError::PageToken)?)
-    };
-    let select = Select {
+    let listing = Listing {
         table: AUDIT_TABLE.into(),
         columns: columns(),
-        rows,
-        order: ORDER.map(|column| (Name::from(column), Direction::Descending)).into(),
-        limit: wanted.size.saturating_add(1),
+        rows: filter.condition(),
+        order: &Order::descending(ORDER),
+        context: &context,
+        token: wanted.token,
+        size: wanted.size,
     };
-    let unreadable = || Unavailable("the audit trail holds a row that is no record".into());
-    let rows = store.select(select).await?.into_iter();
-    let mut records = rows.map(AuditRecord::from_row).collect::<Option<Vec<_>>>().ok_or_else(unreadable)?;
-    let size = usize::try_from(wanted.size).unwrap_or(usize::MAX);
-    let more = records.len() > size;
-    records.truncate(size);
-    let next_page_token = match records.last() {
-        Some(last) if more => page::token(root_key, &context, &cursor(last))?,
-        Some(_) | None => String::new(),
-    };
-    let mut heads = signed_among(store, &records).await?;
+    let (rows, next_page_token) = listing::page(&*deployment.ports.root_key, store, listing).await?;
+    let unreadable = || ListingError::from(Unavailable("the audit trail holds a row that is no record".into()));
+    let rows = rows.into_iter();
+    let records = rows.map(AuditRecord::from_row).collect::<Option<Vec<_>>>().ok_or_else(unreadable)?;
+    let mut heads = signed_among(store, &records).await.map_err(ListingError::from)?;
     let records = records.into_iter().map(|record| {
         let head = heads.remove(&(record.writer, record.sequence));
         (record, head)
@@ -154,13 +122,25 @@ pub async fn list(
     Ok(Listed { records: records.collect(), next_page_token })
 }
 
+/// Reads a filter over these fields, which are those of no record: it has neither name nor times of its own.
+pub(crate) fn read_filter(text: &str, fields: &Entity) -> Result<Filter, FilterError> {
+    let filter = Filter::parse(text, fields, "")?;
+    match filter.fields().into_iter().find_map(not_a_field) {
+        Some(name) => {
+            let problem = FilterProblem::NotFilterable { name: name.to_owned() };
+            Err(FilterError { position: 0, problem })
+        }
+        None => Ok(filter),
+    }
+}
+
 /// Fields that every entity has and an audit record hasn't.
-fn not_a_field(field: crate::filter::Field) -> Option<&'static str> {
+fn not_a_field(field: Field) -> Option<&'static str> {
     match field {
-        crate::filter::Field::Attribute(_) => None,
-        crate::filter::Field::Name => Some("name"),
-        crate::filter::Field::CreateTime => Some("create_time"),
-        crate::filter::Field::UpdateTime => Some("update_time"),
+        Field::Attribute(_) => None,
+        Field::Name => Some("name"),
+        Field::CreateTime => Some("create_time"),
+        Field::UpdateTime => Some("update_time"),
     }
 }
 
@@ -184,23 +164,4 @@ async fn signed_among(
     };
     let heads = store.select(select).await?.into_iter().filter_map(SignedHead::from_row);
     Ok(heads.map(|head| ((head.writer, head.sequence), head)).collect())
-}
-
-fn cursor(record: &AuditRecord) -> Vec<u8> {
-    let mut cursor = record.time.unix_micros().to_be_bytes().to_vec();
-    cursor.extend(record.sequence.to_be_bytes());
-    cursor.extend(record.writer.as_bytes());
-    cursor
-}
-
-/// Every record that comes after the one of this cursor.
-fn before(cursor: &[u8]) -> Option<Condition> {
-    let (time, rest) = cursor.split_first_chunk()?;
-    let (sequence, rest) = rest.split_first_chunk()?;
-    let values = [
-        Datum::Time(Timestamp::from_unix_micros(i64::from_be_bytes(*time))),
-        Datum::Integer(i64::from_be_bytes(*sequence)),
-        Datum::Uuid(Uuid::from_slice(rest).ok()?),
-    ];
-    Some(Condition::earlier(ORDER.map(Name::from).into_iter().zip(values)))
 }

@@ -27,14 +27,11 @@ fn entity() -> Entity {
     let mut secret = Attribute::new("secret", Kind::Text);
     secret.encrypted = true;
     secret.storage_name = "secret_cell".to_owned();
-    Entity {
-        name: "Thing".to_owned(),
-        collection: "things".to_owned(),
-        singular: "thing".to_owned(),
-        storage_name: "Thing".to_owned(),
-        id_required: false,
-        write_privilege: crate::privilege::Privilege::WriteRecords,
-        attributes: vec![
+    Entity::new(
+        "Thing",
+        "things",
+        "thing",
+        vec![
             Attribute::new("flag", Kind::Boolean),
             Attribute::new("small", Kind::Integer32),
             Attribute::new("big", Kind::Integer64),
@@ -46,8 +43,7 @@ fn entity() -> Entity {
             secret,
             Attribute::new("is_secret_set", Kind::ReportsSet { attribute: "secret".to_owned() }),
         ],
-        rules: Vec::new(),
-    }
+    )
 }
 
 fn parse(text: &str) -> Result<Filter, FilterError> {

@@ -151,7 +151,7 @@ async fn create_unasked(
         OpenError::Missing => CreateOrganizationError::Unavailable("the database just made is missing".into()),
         OpenError::Unavailable(cause) => CreateOrganizationError::Unavailable(cause),
     })?;
-    let organization = Arc::new(Organization::new(id, name.to_owned(), now, store));
+    let organization = Arc::new(Organization::new(id, name.to_owned(), now, store, &deployment.schema));
     organization.set_keys(Keys::Active(Arc::new(ring)));
     deployment.admit(Arc::clone(&organization));
     Ok(organization)

@@ -24,6 +24,7 @@ use crate::{
     fail_point::FailPoint,
     identity::Caller,
     layout::{self, LaidOut, ORGANIZATION, ORGANIZATIONS, TOMBSTONE},
+    metadata::OrganizationSchema,
     policy::{self, Permit},
     port::{OrganizationLock, PreparedDatabase},
     store::{
@@ -201,7 +202,7 @@ impl Import {
     /// # Errors
     /// [`ImportError`]; nothing is left then, unless the outcome is unknown.
     pub async fn finish(self, deployment: &Deployment, caller: &Caller) -> Result<Arc<Organization>, ImportError> {
-        if let Err(error) = self.verify().await {
+        if let Err(error) = self.verify(deployment).await {
             self.abort(deployment).await;
             return Err(error);
         }
@@ -239,8 +240,8 @@ impl Import {
         Ok(organization)
     }
 
-    /// Holds the database against itself, and gives it the name it has here and the census of its cells.
-    async fn verify(&self) -> Result<(), ImportError> {
+    /// Holds the database against itself, and gives it the name it has here, the indexes that it wants and the census of its cells.
+    async fn verify(&self, deployment: &Deployment) -> Result<(), ImportError> {
         let store = self.database.store();
         let invalid = |problem: &str| ImportError::Invalid(problem.to_owned());
         let inside = rows(store, ORGANIZATION, &["id"], Condition::EVERYTHING).await?;
@@ -259,6 +260,7 @@ impl Import {
             set: vec![Assignment::Set("name".into(), Datum::Text(self.row.name.clone()))],
             expect: Expect::One,
         }];
+        steps.extend(OrganizationSchema::read(store, &deployment.schema).await?.make_indexes());
         steps.extend(self.census.iter().map(|(kind, cells)| kind.clone().first(*cells)));
         let stored = store.commit(Commit::of(steps)).await;
         stored.map_err(|error| ImportError::of(error, invalid("it has no organization inside")))?;

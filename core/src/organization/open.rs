@@ -176,7 +176,9 @@ pub(super) async fn admit(
     row: &Row,
     store: Arc<dyn Store>,
 ) -> Result<Arc<Organization>, Unavailable> {
-    let organization = Arc::new(Organization::new(row.id, row.name.clone(), row.create_time, store));
+    let organization =
+        Arc::new(Organization::new(row.id, row.name.clone(), row.create_time, store, &deployment.schema));
+    organization.load_schema(deployment).await?;
     organization.load_keys(deployment).await?;
     seen::look(deployment, &organization).await?;
     deployment.admit(Arc::clone(&organization));

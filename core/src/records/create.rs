@@ -4,14 +4,17 @@
 
 use crate::{
     deployment::Deployment,
+    id::Timestamp,
+    identity::Caller,
+    metadata::changes::{Operation, Written},
     policy::{self, Permit},
     record::{Draft, Given, Record, check_create},
     records::{
-        ATTEMPTS, Place, Plan, RecordError, Refusal, count_cells, exhausted, invalid_unless_empty,
+        ATTEMPTS, Place, Plan, RecordError, Refusal, count_cells, exhausted, invalid_unless_empty, record_changes,
         repetition::{self, Asked, Mode, Once, Verb},
-        report_set, require_references, require_ring, sealing_ring, stored_datum, table_of,
+        report_set, require_references, require_ring, require_schema, sealing_ring, stored_datum, table_of,
     },
-    schema::Value,
+    schema::{Entity, Value},
     store::{Datum, Name, Step},
 };
 
@@ -22,6 +25,7 @@ use crate::{
 pub async fn create(
     deployment: &Deployment,
     _permit: Permit<policy::WriteRecords>,
+    caller: &Caller,
     place: &Place,
     id_origin: IdOrigin,
     mut draft: Draft,
@@ -30,8 +34,24 @@ pub async fn create(
     let given: Vec<usize> = draft.given.keys().copied().collect();
     invalid_unless_empty(check_create(&place.entity, &mut draft))?;
     let once = Once::of(deployment, mode, &asked(place, id_origin, &draft, &given))?;
-    let outcome = make(deployment, place, &draft, mode, once.as_ref()).await;
+    let checked = Checked { draft, given };
+    let outcome = make(deployment, caller, place.clone(), checked, mode, once.as_ref()).await;
     repetition::answer(deployment, place, once, outcome).await
+}
+
+/// A draft with defaults in, and the attributes that it had without them.
+struct Checked {
+    draft: Draft,
+    given: Vec<usize>,
+}
+
+impl Checked {
+    /// Checks it again, by other metadata.
+    fn renewed(mut self, entity: &Entity) -> Result<Self, RecordError> {
+        self.draft.given.retain(|index, _| self.given.contains(index));
+        invalid_unless_empty(check_create(entity, &mut self.draft))?;
+        Ok(self)
+    }
 }
 
 /// Whose choice the id of a new record was.
@@ -58,15 +78,18 @@ fn asked<'a>(place: &'a Place, id_origin: IdOrigin, draft: &'a Draft, given: &[u
 
 async fn make(
     deployment: &Deployment,
-    place: &Place,
-    draft: &Draft,
+    caller: &Caller,
+    mut place: Place,
+    mut checked: Checked,
     mode: Mode<'_>,
     once: Option<&Once>,
 ) -> Result<Record, RecordError> {
-    let seals = draft.given.values().any(|given| matches!(given, Given::Secret(_)));
+    let seals = checked.draft.given.values().any(|given| matches!(given, Given::Secret(_)));
     for _ in 0..ATTEMPTS {
         let ring = if seals { Some(sealing_ring(deployment, &place.organization).await?) } else { None };
         let now = deployment.now();
+        let draft = &checked.draft;
+        let record = record_of(&place, draft, now);
         let mut row: Vec<(Name, Datum)> = vec![
             ("id".into(), Datum::Uuid(place.id.uuid())),
             ("revision".into(), Datum::Integer(1)),
@@ -76,7 +99,7 @@ async fn make(
         let mut cells = Vec::new();
         for (index, given) in &draft.given {
             if let Some(attribute) = place.entity.attributes.get(*index) {
-                let datum = stored_datum(deployment, place, attribute, Some(given), ring.as_deref())?;
+                let datum = stored_datum(deployment, &place, attribute, Some(given), ring.as_deref())?;
                 if attribute.encrypted
                     && let Datum::Bytes(cell) = &datum
                 {
@@ -89,38 +112,56 @@ async fn make(
         if let Some(once) = once {
             once.remember(&mut plan, place.id);
         }
+        require_schema(&mut plan, &place);
         require_ring(&mut plan, ring.as_ref());
-        require_references(&mut plan, deployment, place, clear_values(draft));
+        require_references(&mut plan, &place, clear_values(draft));
         let insert = Step::Insert { table: table_of(&place.entity), row };
         plan.step(insert, Refusal::Answer(RecordError::AlreadyExists));
         for (attribute, cell) in cells {
-            count_cells(&mut plan, place, &attribute.storage_name, None, Some(&cell));
+            count_cells(&mut plan, &place, &attribute.storage_name, None, Some(&cell));
         }
+        let written = Written {
+            entity: &place.entity,
+            id: place.id,
+            operation: Operation::Create,
+            revision: record.revision,
+            time: now,
+            caller,
+        };
+        record_changes(&mut plan, deployment, &written, None, Some(&record));
         match plan.commit(&place.organization, mode).await? {
-            None => {
-                let mut record = Record {
-                    id: place.id,
-                    revision: 1,
-                    create_time: now,
-                    update_time: now,
-                    values: vec![None; place.entity.attributes.len()],
-                };
-                for (index, value) in clear_values(draft) {
-                    if let Some(slot) = record.values.get_mut(index) {
-                        *slot = Some(value);
-                    }
-                }
-                report_set(&place.entity, &mut record.values, |name| is_given(place, draft, name));
-                return Ok(record);
-            }
+            None => return Ok(record),
             Some(Refusal::StaleRing) => {
                 place.organization.load_keys(deployment).await?;
+            }
+            Some(Refusal::StaleSchema) => {
+                place.organization.load_schema(deployment).await?;
+                place = place.renewed();
+                checked = checked.renewed(&place.entity)?;
             }
             Some(Refusal::Moved) => {}
             Some(Refusal::Answer(error)) => return Err(error),
         }
     }
     Err(exhausted())
+}
+
+/// The record that a draft becomes.
+fn record_of(place: &Place, draft: &Draft, now: Timestamp) -> Record {
+    let mut record = Record {
+        id: place.id,
+        revision: 1,
+        create_time: now,
+        update_time: now,
+        values: vec![None; place.entity.attributes.len()],
+    };
+    for (index, value) in clear_values(draft) {
+        if let Some(slot) = record.values.get_mut(index) {
+            *slot = Some(value);
+        }
+    }
+    report_set(&place.entity, &mut record.values, |name| is_given(place, draft, name));
+    record
 }
 
 fn clear_values(draft: &Draft) -> impl Iterator<Item = (usize, Value)> + '_ {

@@ -1,16 +1,21 @@
 //! Delete a record: links to it are cleared, or hold it back, as the schema says.
 
+use std::sync::Arc;
+
 use crate::{
     deployment::Deployment,
-    id::RecordId,
+    id::{RecordId, Timestamp},
+    identity::Caller,
+    metadata::changes::{Operation, Written},
     policy::{self, Permit},
     records::{
-        ATTEMPTS, Place, Plan, RecordError, Refusal, count_cells, exhausted, healed, holds, is_record, read_cells,
+        ATTEMPTS, Place, Plan, RecordError, Refusal, count_cells, exhausted, healed, holds, is_record, read_record,
+        record_changes,
         repetition::{Asked, Mode, Once, Verb},
-        table_of,
+        require_schema, table_of,
     },
-    schema::OnDelete,
-    store::{Assignment, Comparison, Condition, Datum, Expect, Step},
+    schema::{Attribute, Entity, OnDelete, Value},
+    store::{Assignment, Comparison, Condition, Datum, Expect, Select, Step, Unavailable},
 };
 
 /// Deletes the record. `etag_revision` is the revision the caller has seen.
@@ -20,6 +25,7 @@ use crate::{
 pub async fn delete(
     deployment: &Deployment,
     _permit: Permit<policy::WriteRecords>,
+    caller: &Caller,
     place: &Place,
     etag_revision: Option<i64>,
     mode: Mode<'_>,
@@ -33,7 +39,7 @@ pub async fn delete(
         attributes: Vec::new(),
     };
     let once = Once::of(deployment, mode, &asked)?;
-    match (make(deployment, place, etag_revision, mode, once.as_ref()).await, once) {
+    match (make(deployment, caller, place.clone(), etag_revision, mode, once.as_ref()).await, once) {
         (Err(refusal), Some(once)) => once.earlier(deployment, place, refusal).await.map(drop),
         (outcome, _) => outcome,
     }
@@ -41,45 +47,62 @@ pub async fn delete(
 
 async fn make(
     deployment: &Deployment,
-    place: &Place,
+    caller: &Caller,
+    mut place: Place,
     etag_revision: Option<i64>,
     mode: Mode<'_>,
     once: Option<&Once>,
 ) -> Result<(), RecordError> {
-    let encrypted: Vec<_> = place.entity.attributes.iter().filter(|attribute| attribute.encrypted).collect();
     for _ in 0..ATTEMPTS {
-        // Read only to be counted: the delete takes away the cells that were read, or is tried again.
-        let cells = if encrypted.is_empty() { None } else { read_cells(place, &encrypted).await? };
-        let cells = cells.unwrap_or_else(|| vec![Datum::Null; encrypted.len()]);
-        let cells: Vec<_> = encrypted.iter().zip(cells).map(|(attribute, cell)| (attribute, bytes(cell))).collect();
+        // Read only to be counted and recorded: the delete takes away what was read, or is tried again.
+        let found = if is_read(&place) { read_record(&place).await? } else { None };
         let mut plan = Plan::default();
         if let Some(once) = once {
             once.remember(&mut plan, place.id);
         }
-        expect_record(&mut plan, place, etag_revision);
-        let unmoved = cells.iter().fold(is_record(place.id), |rows, (attribute, cell)| {
-            rows.and(holds(&attribute.storage_name, cell.as_ref()))
-        });
+        require_schema(&mut plan, &place);
+        expect_record(&mut plan, &place, etag_revision);
+        let mut unmoved = is_record(place.id);
+        let cell = |index| found.as_ref().and_then(|(_, cells)| cells.get(&index));
+        let encrypted = place.entity.attributes.iter().enumerate().filter(|(_, attribute)| attribute.encrypted);
+        let cells: Vec<_> = encrypted.map(|(index, attribute)| (attribute, cell(index))).collect();
+        for (attribute, cell) in &cells {
+            unmoved = unmoved.and(holds(&attribute.storage_name, *cell));
+        }
+        let deleted = Deleted { deployment, place: &place, time: deployment.now(), caller };
+        let is_audited = place.entity.attributes.iter().any(|attribute| attribute.is_audited);
+        if is_audited && let Some((record, _)) = &found {
+            unmoved = unmoved.and(Condition::equal("revision", Datum::Integer(record.revision)));
+        }
         // Before the links are touched, so that what moved is found first.
         plan.step(Step::Delete { table: table_of(&place.entity), rows: unmoved, expect: Expect::One }, Refusal::Moved);
         for (attribute, cell) in &cells {
-            count_cells(&mut plan, place, &attribute.storage_name, cell.as_ref(), None);
+            count_cells(&mut plan, &place, &attribute.storage_name, *cell, None);
         }
         for (attribute, _) in cells.iter().filter(|(_, cell)| cell.is_some()) {
-            healed(&mut plan, place, &attribute.storage_name);
+            healed(&mut plan, &place, &attribute.storage_name);
         }
-        let_links_go(&mut plan, deployment, place);
+        if let Some((record, _)) = &found {
+            let written = deleted.written(&place.entity, place.id, Operation::Delete, record.revision);
+            record_changes(&mut plan, deployment, &written, Some(record), None);
+        }
+        deleted.let_links_go(&mut plan).await?;
         match plan.commit(&place.organization, mode).await? {
             None => return Ok(()),
             Some(Refusal::Answer(error)) => return Err(error),
+            Some(Refusal::StaleSchema) => {
+                place.organization.load_schema(deployment).await?;
+                place = place.renewed();
+            }
             Some(Refusal::StaleRing | Refusal::Moved) => {}
         }
     }
     Err(exhausted())
 }
 
-fn bytes(datum: Datum) -> Option<Vec<u8>> {
-    if let Datum::Bytes(cell) = datum { Some(cell) } else { None }
+/// Whether there is something of the record to know before it goes.
+fn is_read(place: &Place) -> bool {
+    place.entity.attributes.iter().any(|attribute| attribute.encrypted || attribute.is_audited)
 }
 
 /// The steps that hold a delete against the record being there, and being the one that the caller has seen.
@@ -92,37 +115,85 @@ fn expect_record(plan: &mut Plan, place: &Place, etag_revision: Option<i64>) {
     }
 }
 
-/// The steps that clear the links to a record that goes, or hold it back for them.
-fn let_links_go(plan: &mut Plan, deployment: &Deployment, place: &Place) {
-    for (entity, attribute, on_delete) in deployment.schema.references_to(&place.entity.collection) {
-        let column = attribute.storage_name.clone();
-        let mut linked = Condition::equal(column.clone(), Datum::Uuid(place.id.uuid()));
-        if entity.storage_name == place.entity.storage_name {
-            // A record's link to itself goes with it, and is there still where the delete is only tried.
-            linked = linked.and(is_another_record(place.id));
+/// A record that goes.
+struct Deleted<'a> {
+    deployment: &'a Deployment,
+    place: &'a Place,
+    time: Timestamp,
+    caller: &'a Caller,
+}
+
+impl Deleted<'_> {
+    fn written<'a>(&'a self, entity: &'a Entity, id: RecordId, operation: Operation, revision: i64) -> Written<'a> {
+        Written { entity, id, operation, revision, time: self.time, caller: self.caller }
+    }
+
+    /// The steps that clear the links to the record, or hold it back for them.
+    async fn let_links_go(&self, plan: &mut Plan) -> Result<(), Unavailable> {
+        let place = self.place;
+        for (entity, attribute, on_delete) in place.schema.schema.references_to(&place.entity.collection) {
+            let mut linked = Condition::equal(attribute.storage_name.clone(), Datum::Uuid(place.id.uuid()));
+            if entity.storage_name == place.entity.storage_name {
+                // A record's link to itself goes with it, and is there still where the delete is only tried.
+                linked = linked.and(is_another_record(place.id));
+            }
+            match on_delete {
+                OnDelete::Clear if attribute.is_audited => {
+                    self.clear_one_by_one(plan, (entity, attribute), linked).await?;
+                }
+                OnDelete::Clear => plan.step(self.clear(entity, attribute, linked, Expect::Any), Refusal::Moved),
+                OnDelete::Refuse => plan.step(
+                    Step::Forbid { table: table_of(entity), rows: linked },
+                    Refusal::Answer(RecordError::ReferenceInUse {
+                        entity: entity.name.clone(),
+                        attribute: attribute.name.clone(),
+                    }),
+                ),
+            }
         }
-        match on_delete {
-            OnDelete::Clear => plan.step(
-                Step::Update {
-                    table: table_of(entity),
-                    rows: linked,
-                    set: vec![
-                        Assignment::Set(column.into(), Datum::Null),
-                        Assignment::Add("revision".into(), 1),
-                        Assignment::Set("update_time".into(), Datum::Time(deployment.now())),
-                    ],
-                    expect: Expect::Any,
-                },
-                Refusal::Moved,
-            ),
-            OnDelete::Refuse => plan.step(
-                Step::Forbid { table: table_of(entity), rows: linked },
-                Refusal::Answer(RecordError::ReferenceInUse {
-                    entity: entity.name.clone(),
-                    attribute: attribute.name.clone(),
-                }),
-            ),
+        Ok(())
+    }
+
+    fn clear(&self, entity: &Entity, attribute: &Attribute, rows: Condition, expect: Expect) -> Step {
+        Step::Update {
+            table: table_of(entity),
+            rows,
+            set: vec![
+                Assignment::Set(attribute.storage_name.clone().into(), Datum::Null),
+                Assignment::Add("revision".into(), 1),
+                Assignment::Set("update_time".into(), Datum::Time(self.time)),
+            ],
+            expect,
         }
+    }
+
+    /// Clears links of which each is recorded.
+    async fn clear_one_by_one(
+        &self,
+        plan: &mut Plan,
+        (entity, attribute): (&Arc<Entity>, &Attribute),
+        linked: Condition,
+    ) -> Result<(), Unavailable> {
+        let columns = vec!["id".into(), "revision".into()];
+        let (table, rows) = (table_of(entity), linked.clone());
+        let select = Select { table: table.clone(), columns, rows, order: Vec::new(), limit: u32::MAX };
+        let link = Value::Reference(self.place.id);
+        for row in self.place.organization.store.select(select).await? {
+            let [Datum::Uuid(id), Datum::Integer(revision)] = row[..] else {
+                return Err(Unavailable("a row is not what the schema says".into()));
+            };
+            let unmoved = linked
+                .clone()
+                .and(is_record(RecordId::from_uuid(id)))
+                .and(Condition::equal("revision", Datum::Integer(revision)));
+            plan.step(self.clear(entity, attribute, unmoved, Expect::One), Refusal::Moved);
+            let id = RecordId::from_uuid(id);
+            let written = self.written(entity, id, Operation::Update, revision.saturating_add(1));
+            plan.step(written.step(self.deployment, attribute, Some(&link), None), Refusal::Moved);
+        }
+        // Whoever was linked since they were read.
+        plan.step(Step::Forbid { table, rows: linked }, Refusal::Moved);
+        Ok(())
     }
 }
 

@@ -6,15 +6,16 @@ use crate::{
     deployment::Deployment,
     filter::{Filter, FilterError, FilterProblem},
     identity::Identity,
+    listing::{self, Listing, ListingError},
     mask::ReadMask,
     order::Order,
     organization::Organization,
-    page::{self, PageContext},
+    page::PageContext,
     policy::{self, Permit},
     record::{Problem, Record, Violation},
     records::{RecordError, parse_row, record_columns, table_of},
     schema::Entity,
-    store::{Condition, Row, Select},
+    store::{Condition, Unavailable},
 };
 
 /// Which records a list has, and in which order.
@@ -82,9 +83,6 @@ pub struct Listed {
 
 /// One page of an entity's records.
 ///
-/// The next page begins after the last record's keys, wherever that record is by then. So what stays as it is, is on exactly one page,
-/// whatever is created, deleted or moved by an update between two of them.
-///
 /// # Errors
 /// [`RecordError::PageToken`], [`RecordError::Unavailable`].
 pub async fn list(
@@ -95,47 +93,25 @@ pub async fn list(
     query: Query<'_>,
     wanted: Page<'_>,
 ) -> Result<Listed, RecordError> {
-    let root_key = &*deployment.ports.root_key;
     let Query { rows, order, filter, order_by } = query;
     let parent = format!("{}/{}", organization.resource_name(), entity.collection);
     let context = PageContext { method: wanted.method, parent: &parent, filter, order_by, identity: wanted.identity };
-    let after = if wanted.token.is_empty() {
-        None
-    } else {
-        let cursor = page::cursor(root_key, &context, wanted.token)?.ok_or(RecordError::PageToken)?;
-        Some(order.after(&cursor).ok_or(RecordError::PageToken)?)
-    };
-    let total_size =
-        if wanted.count { Some(organization.store.count(table_of(entity), rows.clone()).await?) } else { None };
-
-    let mut columns = record_columns(entity, wanted.mask);
-    columns.extend(order.columns());
-    let select = Select {
+    let listing = Listing {
         table: table_of(entity),
-        columns,
-        rows: match after {
-            Some(after) => rows.and(after),
-            None => rows,
-        },
-        order: order.to_store(),
-        // One more than wanted tells whether there is a next page.
-        limit: wanted.size.saturating_add(1),
+        columns: record_columns(entity, wanted.mask),
+        rows: rows.clone(),
+        order: &order,
+        context: &context,
+        token: wanted.token,
+        size: wanted.size,
     };
-    let mut found = organization.store.select(select).await?;
-    let size = usize::try_from(wanted.size).unwrap_or(usize::MAX);
-    let more = found.len() > size;
-    found.truncate(size);
-    let next_page_token = match found.last() {
-        Some(last) if more => page::token(root_key, &context, &cursor(&order, last))?,
-        Some(_) | None => String::new(),
-    };
+    let (found, next_page_token) = listing::page(&*deployment.ports.root_key, &*organization.store, listing)
+        .await
+        .map_err(|error| match error {
+            ListingError::PageToken => RecordError::PageToken,
+            ListingError::Unavailable(Unavailable(cause)) => RecordError::Unavailable(cause),
+        })?;
+    let total_size = if wanted.count { Some(organization.store.count(table_of(entity), rows).await?) } else { None };
     let parsed = found.into_iter().map(|row| parse_row(entity, wanted.mask, row).map(|(record, _)| record));
-    let records = parsed.collect::<Result<Vec<_>, _>>()?;
-    Ok(Listed { records, next_page_token, total_size })
-}
-
-/// The cursor of a row, which ends with the columns of the order.
-fn cursor(order: &Order, row: &Row) -> Vec<u8> {
-    let start = row.len().saturating_sub(order.columns().len());
-    Order::cursor(row.get(start..).unwrap_or_default())
+    Ok(Listed { records: parsed.collect::<Result<_, _>>()?, next_page_token, total_size })
 }

@@ -231,16 +231,7 @@ mod tests {
 
     fn entity(storage_name: &str) -> Entity {
         let attributes = vec![Attribute::new("a", Kind::Text), Attribute::new("b", Kind::Text)];
-        Entity {
-            name: storage_name.to_owned(),
-            collection: storage_name.to_owned(),
-            singular: storage_name.to_owned(),
-            storage_name: storage_name.to_owned(),
-            id_required: false,
-            write_privilege: crate::privilege::Privilege::WriteRecords,
-            attributes,
-            rules: Vec::new(),
-        }
+        Entity::new(storage_name, storage_name, storage_name, attributes)
     }
 
     fn asked<'a>(entity: &'a Entity, given: &'a [(usize, Option<Given>)]) -> Asked<'a> {

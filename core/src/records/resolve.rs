@@ -11,8 +11,6 @@
 //!
 //! A password and the place it goes to come from one read of the profile, so that never a new password goes to an old place.
 
-use std::sync::Arc;
-
 use super::reveal::{Unopened, check_purpose, open_cell, open_with_ring, refusal_word};
 use crate::{
     audit::{AuditAction, AuditEntry, OUTCOME_DONE},
@@ -175,7 +173,7 @@ impl Fields {
         else {
             return Err(RecordError::MailboxWithoutProfile);
         };
-        let profile = Place { entity: Arc::clone(entity), id: *id, ..place.clone() };
+        let profile = Place::new(&place.organization, entity, *id);
         // One that was deleted a moment ago took the reference with it.
         let profile = Self::read(profile).await?.ok_or(RecordError::MailboxWithoutProfile)?;
         if profile.number("state_code") != Some(ACTIVE) {

@@ -6,13 +6,15 @@
 
 use crate::{
     deployment::Deployment,
+    identity::Caller,
+    metadata::changes::{Operation, Written},
     policy::{self, Permit},
     record::{Draft, Given, Record, Touched, check_update},
     records::{
         ATTEMPTS, Place, Plan, RecordError, Refusal, count_cells, exhausted, healed, holds, invalid_unless_empty,
-        is_record, read_record,
+        is_record, read_record, record_changes,
         repetition::{self, Asked, Mode, Once, Verb},
-        require_references, require_ring, sealing_ring, stored_datum, table_of,
+        require_references, require_ring, require_schema, sealing_ring, stored_datum, table_of,
     },
     rule,
     schema::Value,
@@ -26,9 +28,9 @@ use crate::{
 pub async fn update(
     deployment: &Deployment,
     _permit: Permit<policy::WriteRecords>,
+    caller: &Caller,
     place: &Place,
-    draft: &Draft,
-    touched: &Touched,
+    (draft, touched): (&Draft, &Touched),
     etag_revision: Option<i64>,
     mode: Mode<'_>,
 ) -> Result<Record, RecordError> {
@@ -44,7 +46,7 @@ pub async fn update(
     };
     let once = Once::of(deployment, mode, &asked)?;
     let change = Change { draft, touched, etag_revision };
-    let outcome = make(deployment, place, &change, mode, once.as_ref()).await;
+    let outcome = make(deployment, caller, place.clone(), &change, mode, once.as_ref()).await;
     repetition::answer(deployment, place, once, outcome).await
 }
 
@@ -56,7 +58,8 @@ struct Change<'a> {
 
 async fn make(
     deployment: &Deployment,
-    place: &Place,
+    caller: &Caller,
+    mut place: Place,
     &Change { draft, touched, etag_revision }: &Change<'_>,
     mode: Mode<'_>,
     once: Option<&Once>,
@@ -65,11 +68,12 @@ async fn make(
     let seals = touched.iter().any(secret);
     for _ in 0..ATTEMPTS {
         let ring = if seals { Some(sealing_ring(deployment, &place.organization).await?) } else { None };
-        let (mut record, cells) = read_record(place).await?.ok_or(RecordError::NotFound)?;
-        if etag_revision.is_some_and(|revision| revision != record.revision) {
+        let (before, cells) = read_record(&place).await?.ok_or(RecordError::NotFound)?;
+        if etag_revision.is_some_and(|revision| revision != before.revision) {
             return Err(RecordError::EtagMismatch);
         }
-        let mut unmoved = is_record(place.id).and(Condition::equal("revision", Datum::Integer(record.revision)));
+        let mut unmoved = is_record(place.id).and(Condition::equal("revision", Datum::Integer(before.revision)));
+        let mut record = before.clone();
         record.revision = record.revision.saturating_add(1);
         record.update_time = deployment.now().max(record.update_time);
         let mut set = vec![
@@ -77,39 +81,54 @@ async fn make(
             Assignment::Set("update_time".into(), Datum::Time(record.update_time)),
         ];
         let mut replaced = Vec::new();
-        let touched = &with_what_is_sent_elsewhere(place, &record, draft, touched);
-        for index in touched {
+        let affected = &with_what_is_sent_elsewhere(&place, &before, draft, touched);
+        for index in affected {
             let Some(attribute) = place.entity.attributes.get(*index) else { continue };
             let given = draft.given.get(index);
-            let datum = stored_datum(deployment, place, attribute, given, ring.as_deref())?;
+            let datum = stored_datum(deployment, &place, attribute, given, ring.as_deref())?;
             if attribute.encrypted {
                 // A re-encryption moves a cell and not the record: what is replaced is the cell that was read.
                 unmoved = unmoved.and(holds(&attribute.storage_name, cells.get(index)));
                 replaced.push((attribute, cells.get(index), datum.clone()));
             }
             set.push(Assignment::Set(attribute.storage_name.clone().into(), datum));
-            apply(place, &mut record, *index, given);
+            apply(&place, &mut record, *index, given);
         }
-        invalid_unless_empty(rule::check_update(&place.entity, &record, touched))?;
+        invalid_unless_empty(rule::check_update(&place.entity, &record, affected))?;
         let mut plan = Plan::default();
         if let Some(once) = once {
             once.remember(&mut plan, place.id);
         }
+        require_schema(&mut plan, &place);
         require_ring(&mut plan, ring.as_ref());
-        require_references(&mut plan, deployment, place, touched_values(draft, touched));
+        require_references(&mut plan, &place, touched_values(draft, affected));
         let update = Step::Update { table: table_of(&place.entity), rows: unmoved, set, expect: Expect::One };
         plan.step(update, Refusal::Moved);
         for (attribute, old, new) in &replaced {
             let new = if let Datum::Bytes(cell) = new { Some(cell.as_slice()) } else { None };
-            count_cells(&mut plan, place, &attribute.storage_name, *old, new);
+            count_cells(&mut plan, &place, &attribute.storage_name, *old, new);
         }
         for (attribute, ..) in replaced.iter().filter(|(_, old, _)| old.is_some()) {
-            healed(&mut plan, place, &attribute.storage_name);
+            healed(&mut plan, &place, &attribute.storage_name);
         }
+        let written = Written {
+            entity: &place.entity,
+            id: place.id,
+            operation: Operation::Update,
+            revision: record.revision,
+            time: record.update_time,
+            caller,
+        };
+        record_changes(&mut plan, deployment, &written, Some(&before), Some(&record));
         match plan.commit(&place.organization, mode).await? {
             None => return Ok(record),
             Some(Refusal::StaleRing) => {
                 place.organization.load_keys(deployment).await?;
+            }
+            Some(Refusal::StaleSchema) => {
+                place.organization.load_schema(deployment).await?;
+                place = place.renewed();
+                invalid_unless_empty(check_update(&place.entity, draft, touched))?;
             }
             Some(Refusal::Moved) => {}
             Some(Refusal::Answer(error)) => return Err(error),

@@ -8,14 +8,11 @@ pub(crate) fn thing() -> Entity {
     let choice = |number, name: &str| Choice { number, name: name.to_owned() };
     let link = Kind::Reference { collection: "things".to_owned(), on_delete: OnDelete::Clear };
     let text = |name, max_length| Attribute { max_length, ..attribute(name, Kind::Text) };
-    Entity {
-        name: "Thing".to_owned(),
-        collection: "things".to_owned(),
-        singular: "thing".to_owned(),
-        storage_name: "Thing".to_owned(),
-        id_required: false,
-        write_privilege: crate::privilege::Privilege::WriteRecords,
-        attributes: vec![
+    Entity::new(
+        "Thing",
+        "things",
+        "thing",
+        vec![
             attribute("flag", Kind::Boolean),
             attribute("small", Kind::Integer32),
             attribute("big", Kind::Integer64),
@@ -30,8 +27,7 @@ pub(crate) fn thing() -> Entity {
             Attribute { encrypted: true, ..text("secret", Some(100)) },
             attribute("is_secret_set", Kind::ReportsSet { attribute: "secret".to_owned() }),
         ],
-        rules: Vec::new(),
-    }
+    )
 }
 
 fn attribute(name: &str, kind: Kind) -> Attribute {

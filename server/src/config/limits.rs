@@ -155,7 +155,8 @@ limits! {
     /// What was cut off behind the last signature goes unseen; a signature costs two small commits.
     audit_signature_interval_seconds: 60 within 1 to 86_400, "seconds";
 
-    /// After how many days audit records are removed, from the old end and up to a signed record; 0 keeps them for ever.
+    /// After how many days audit records are removed, from the old end and up to a signed record, and recorded changes of audited
+    /// attributes too; 0 keeps them for ever.
     audit_retention_days: 0 within 0 to 36_500, "days";
 
     /// The most records in a page of a list, whatever it asks for. The contract promises no more than 1000.

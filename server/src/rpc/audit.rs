@@ -83,8 +83,7 @@ impl AuditService for Audit {
         };
         let listed = list::list(deployment, trail.permit, store, wanted).await.map_err(|error| match error {
             ListTrailError::Filter(error) => status::invalid(vec![Violation::new("filter", Problem::Filter(error))]),
-            ListTrailError::PageToken => status::page_token_invalid(),
-            ListTrailError::Unavailable(error) => status::unavailable(error.0),
+            ListTrailError::Listing(error) => status::listing(error),
         })?;
         Ok(Response::new(ListAuditRecordsResponse {
             audit_records: listed.records.into_iter().map(|(record, head)| resource(record, head)).collect(),

@@ -37,6 +37,8 @@ fn cost(privilege: Privilege) -> Cost {
         | Privilege::ReadRecords
         | Privilege::WriteRecords
         | Privilege::WriteEmailServerProfiles
+        | Privilege::CustomizeAttributes
+        | Privilege::ReadAttributeChanges
         | Privilege::ReadOrganizations
         | Privilege::CreateOrganizations
         | Privilege::ExportOrganizations

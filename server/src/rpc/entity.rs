@@ -6,6 +6,7 @@ use axum::Router;
 use fieldseal_core::{
     id::RecordId,
     identity::Caller,
+    organization::Organization,
     policy::ReadRecords,
     record::{Problem, Violation},
     records::{
@@ -94,14 +95,14 @@ impl Handler {
             Mode::ValidateOnly
         });
         let mut draft = request.draft;
+        let place = self.place(&entered, id);
         if !violations.is_empty() {
             // What is wrong with the record is told in the same answer.
-            violations.extend(fieldseal_core::record::check_create(self.entity(), &mut draft));
+            violations.extend(fieldseal_core::record::check_create(&place.entity, &mut draft));
             return Err(status::invalid(violations));
         }
-        let place = self.place(&entered, id);
         let id_origin = if request.id.is_empty() { IdOrigin::Service } else { IdOrigin::Caller };
-        let record = create::create(deployment, entered.permit, &place, id_origin, draft, mode)
+        let record = create::create(deployment, entered.permit, &entered.caller, &place, id_origin, draft, mode)
             .await
             .map_err(|error| status::record(error, &place))?;
         Ok(EntityReply::Record(place.organization.name.clone(), record))
@@ -129,7 +130,8 @@ impl Handler {
         let mut violations = request.violations;
         violations.extend(name::organization("parent", &request.name).err());
         let size = self.dispatcher.page_size(request.page_size);
-        let query = list::Query::parse(&request.filter, &request.order_by, self.entity(), &organization.name);
+        let entity = &organization.schema().entity(&self.method.entity);
+        let query = list::Query::parse(&request.filter, &request.order_by, entity, &organization.name);
         let (size, query) = match (size, query) {
             (Ok(size), Ok(query)) if violations.is_empty() => (size, query),
             (size, query) => {
@@ -146,7 +148,7 @@ impl Handler {
             method: &self.method.path,
             identity: &entered.caller.identity,
         };
-        let (deployment, entity) = (&self.dispatcher.deployment, &self.method.entity);
+        let deployment = &self.dispatcher.deployment;
         let listed = list::list(deployment, entered.permit, organization, entity, query, wanted)
             .await
             .map_err(|error| status::record(error, &self.place_of(organization, RecordId::from_bytes([0; 16]))))?;
@@ -166,17 +168,15 @@ impl Handler {
                 violations.extend(id.err());
                 violations.extend(etag.err());
                 violations.extend(mode.err());
-                violations.extend(fieldseal_core::record::check_update(
-                    self.entity(),
-                    &request.draft,
-                    &request.touched,
-                ));
+                let entity = entered.organization.schema().entity(&self.method.entity);
+                violations.extend(fieldseal_core::record::check_update(&entity, &request.draft, &request.touched));
                 return Err(status::invalid(violations));
             }
         };
         let place = self.place(&entered, id);
         let deployment = &self.dispatcher.deployment;
-        let record = update::update(deployment, entered.permit, &place, &request.draft, &request.touched, etag, mode)
+        let given = (&request.draft, &request.touched);
+        let record = update::update(deployment, entered.permit, &entered.caller, &place, given, etag, mode)
             .await
             .map_err(|error| status::record(error, &place))?;
         self.retire_healed(&place);
@@ -189,7 +189,7 @@ impl Handler {
         let etag = revision("etag", &request.etag).map_err(invalid)?;
         let mode = mode(&entered.caller, request.validate_only, &request.request_id).map_err(invalid)?;
         let place = self.place(&entered, id);
-        delete::delete(&self.dispatcher.deployment, entered.permit, &place, etag, mode)
+        delete::delete(&self.dispatcher.deployment, entered.permit, &entered.caller, &place, etag, mode)
             .await
             .map_err(|error| status::record(error, &place))?;
         self.retire_healed(&place);
@@ -208,8 +208,8 @@ impl Handler {
         self.place_of(&entered.organization, id)
     }
 
-    fn place_of(&self, organization: &Arc<fieldseal_core::organization::Organization>, id: RecordId) -> Place {
-        Place { organization: Arc::clone(organization), entity: Arc::clone(&self.method.entity), id }
+    fn place_of(&self, organization: &Arc<Organization>, id: RecordId) -> Place {
+        Place::new(organization, &self.method.entity, id)
     }
 
     /// The id given, or a new one where the entity allows none to be given.

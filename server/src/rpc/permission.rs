@@ -33,6 +33,10 @@ const RPCS: &[(&str, &[Privilege], bool)] = &[
     ("/fieldseal.v1.OrganizationService/ExportOrganization", &[Privilege::ExportOrganizations], true),
     ("/fieldseal.v1.OrganizationService/ImportOrganization", &[Privilege::CreateOrganizations], true),
     ("/fieldseal.v1.OrganizationService/DeleteOrganization", &[Privilege::DeleteOrganizations], false),
+    ("/fieldseal.v1.MetadataService/ListEntityMetadata", &[Privilege::ReadContract], false),
+    ("/fieldseal.v1.MetadataService/GetEntityMetadata", &[Privilege::ReadContract], false),
+    ("/fieldseal.v1.MetadataService/UpdateAttributeMetadata", &[Privilege::CustomizeAttributes], false),
+    ("/fieldseal.v1.MetadataService/ListAttributeChanges", &[Privilege::ReadAttributeChanges], false),
     ("/fieldseal.v1.SecretAccessService/RevealAttributes", &[Privilege::RevealAttributes], false),
     ("/fieldseal.v1.SecretAccessService/ResolveMailboxConnection", &[Privilege::RevealAttributes], false),
     ("/fieldseal.v1.SecretAccessService/CompareAttribute", &[Privilege::CompareAttributes], false),
@@ -72,6 +76,6 @@ mod tests {
             assert_eq!(rpc.is_stream, method.is_server_streaming() || method.is_client_streaming(), "{path}");
             rpcs += 1;
         }
-        assert_eq!(rpcs, 40);
+        assert_eq!(rpcs, 44);
     }
 }

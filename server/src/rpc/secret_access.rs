@@ -116,7 +116,7 @@ impl SecretAccess {
         };
         let id = name::record("name", name, &organization.name, entity)
             .map_err(|violation| status::invalid(vec![violation]))?;
-        Ok(Place { organization, entity: Arc::clone(entity), id })
+        Ok(Place::new(&organization, entity, id))
     }
 }
 

@@ -55,6 +55,7 @@ macro_rules! contract_tests {
                 a_table_made_in_vain_can_be_made_again
                 a_table_may_have_a_key_of_several_columns
                 an_index_makes_nothing_unique_and_changes_no_answer
+                an_index_comes_and_goes_and_changes_no_answer
                 a_column_is_added_to_the_rows_there_are
                 a_column_that_exists_or_has_no_table_is_not_added;
             values:

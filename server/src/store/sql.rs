@@ -126,7 +126,23 @@ impl Dialect {
 
     /// A new index of a table that was just made.
     pub(crate) fn create_index<'a>(self, table: &'a Name, index: &'a Index) -> Result<Sql<'a>, Malformed> {
-        let mut sql = Builder::new("CREATE INDEX ");
+        self.index("CREATE INDEX ", table, index)
+    }
+
+    /// A new index of a table, if there is none of its name.
+    pub(crate) fn ensure_index<'a>(self, table: &'a Name, index: &'a Index) -> Result<Sql<'a>, Malformed> {
+        self.index("CREATE INDEX IF NOT EXISTS ", table, index)
+    }
+
+    /// An index goes, if it is there.
+    pub(crate) fn drop_index(self, name: &Name) -> Result<Sql<'_>, Malformed> {
+        let mut sql = Builder::new("DROP INDEX IF EXISTS ");
+        sql.name(name)?;
+        Ok(sql.finish())
+    }
+
+    fn index<'a>(self, create: &str, table: &'a Name, index: &'a Index) -> Result<Sql<'a>, Malformed> {
+        let mut sql = Builder::new(create);
         sql.name(&index.name)?;
         sql.text(" ON ");
         sql.name(table)?;

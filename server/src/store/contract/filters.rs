@@ -18,14 +18,11 @@ fn entity() -> Entity {
     let choice = |number, name: &str| Choice { number, name: name.to_owned() };
     let link = Kind::Reference { collection: "things".to_owned(), on_delete: OnDelete::Clear };
     let is_set = Kind::ReportsSet { attribute: "secret".to_owned() };
-    Entity {
-        name: THING.to_owned(),
-        collection: "things".to_owned(),
-        singular: "thing".to_owned(),
-        storage_name: THING.to_owned(),
-        id_required: false,
-        write_privilege: fieldseal_core::policy::Privilege::WriteRecords,
-        attributes: vec![
+    Entity::new(
+        THING,
+        "things",
+        "thing",
+        vec![
             attribute("flag", "flag", Kind::Boolean, false),
             attribute("color", "number", Kind::Choice(vec![choice(1, "RED"), choice(2, "BLUE")]), false),
             attribute("text", "name", Kind::Text, false),
@@ -34,8 +31,7 @@ fn entity() -> Entity {
             attribute("seen", "time", Kind::Time, false),
             attribute("is_secret_set", "is_secret_set", is_set, false),
         ],
-        rules: Vec::new(),
-    }
+    )
 }
 
 /// What each attribute can be, null first; in the order of the entity.

@@ -269,6 +269,25 @@ pub(crate) async fn an_index_makes_nothing_unique_and_changes_no_answer(subject:
     apply(&*store, other("Other_by_number", "number")).await;
 }
 
+pub(crate) async fn an_index_comes_and_goes_and_changes_no_answer(subject: &dyn Subject) {
+    let store = opened(subject).await;
+    apply(&*store, vec![insert(1, [("name", text("b"))]), insert(2, [("name", text("a"))])]).await;
+    let named = || Condition::equal("name", text("a"));
+    let create = || {
+        let index = Index { name: "late".into(), columns: vec!["name".into(), "id".into()] };
+        Step::CreateIndex { table: THING.into(), index }
+    };
+    let drop_it = || Step::DropIndex { name: "late".into() };
+    for steps in [vec![create()], vec![create(), create()], vec![drop_it()], vec![drop_it(), create(), drop_it()]] {
+        apply(&*store, steps).await;
+        assert_eq!(ids(&*store, named()).await, [2]);
+    }
+    assert_eq!(refused(&*store, vec![create(), require(with_id(9))]).await, 1);
+    assert_eq!(ids(&*store, named()).await, [2]);
+    let nowhere = Index { name: "nowhere".into(), columns: vec!["nothing".into()] };
+    impossible(&*store, vec![Step::CreateIndex { table: THING.into(), index: nowhere }]).await;
+}
+
 pub(crate) async fn a_column_is_added_to_the_rows_there_are(subject: &dyn Subject) {
     let store = opened(subject).await;
     apply(&*store, vec![insert(1, [])]).await;

@@ -214,6 +214,12 @@ fn apply_one(connection: &mut Connection, step: &Step) -> Result<Option<usize>, 
             connection.declare(table, column)?;
             Ok(Some(0))
         }
+        Step::CreateIndex { table, index } => {
+            connection.execute(table, &DIALECT.ensure_index(table, index)?)?;
+            Ok(Some(0))
+        }
+        // It has no values, and so needs no table that they belong to.
+        Step::DropIndex { name } => connection.execute(name, &DIALECT.drop_index(name)?).map(|_| Some(0)),
         Step::Tally(_) => Ok(Some(0)),
         Step::Audit(_) => Err(SqliteError::Unchained),
     };

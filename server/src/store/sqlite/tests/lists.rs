@@ -53,14 +53,11 @@ fn entity() -> Entity {
         encrypted: index == SECRET,
         ..Attribute::new(NAMES[index], kind)
     };
-    Entity {
-        name: "Thing".to_owned(),
-        collection: "things".to_owned(),
-        singular: "thing".to_owned(),
-        storage_name: "Thing".to_owned(),
-        id_required: false,
-        write_privilege: fieldseal_core::policy::Privilege::WriteRecords,
-        attributes: vec![
+    Entity::new(
+        "Thing",
+        "things",
+        "thing",
+        vec![
             attribute(FLAG, Kind::Boolean),
             attribute(SMALL, Kind::Integer32),
             attribute(BIG, Kind::Integer64),
@@ -76,8 +73,7 @@ fn entity() -> Entity {
             attribute(SECRET, Kind::Text),
             attribute(IS_SECRET_SET, Kind::ReportsSet { attribute: "secret".to_owned() }),
         ],
-        rules: Vec::new(),
-    }
+    )
 }
 
 /// What values are drawn from: few, so that many are equal, and those at which orders and encodings break.

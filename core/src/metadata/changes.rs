@@ -1,0 +1,368 @@
+//! Changes of attributes: who gave which value in the place of which, where an organization has an attribute audited.
+//!
+//! A change is recorded in the commit that makes it. Values are stored as texts that read back, and no encrypted attribute has any here:
+//! [`Attribute::is_audited`] is never set of one.
+
+use std::sync::{Arc, LazyLock};
+
+use crate::{
+    audit::list::read_filter,
+    deployment::Deployment,
+    filter::FilterError,
+    hex::{hex, unhex},
+    id::{RecordId, Timestamp},
+    identity::{Caller, Identity},
+    layout::ATTRIBUTE_CHANGE,
+    listing::{self, Listing, ListingError},
+    order::Order,
+    organization::Organization,
+    page::PageContext,
+    policy::{self, Permit},
+    record::Record,
+    schema::{Attribute, Choice, Entity, Kind, Schema, Value},
+    store::{ColumnType, Commit, CommitError, Comparison, Condition, Datum, Name, Row, Step, Unavailable},
+};
+
+/// What was done to a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// It was created: there was no value before.
+    Create,
+    /// It was updated.
+    Update,
+    /// It was deleted: there is no value after.
+    Delete,
+}
+
+impl Operation {
+    const ALL: [Operation; 3] = [Operation::Create, Operation::Update, Operation::Delete];
+
+    /// Its number and its name in the contract.
+    #[must_use]
+    pub fn number_and_name(self) -> (i32, &'static str) {
+        match self {
+            Operation::Create => (1, "OPERATION_CREATE"),
+            Operation::Update => (2, "OPERATION_UPDATE"),
+            Operation::Delete => (3, "OPERATION_DELETE"),
+        }
+    }
+}
+
+/// A write of a record.
+pub(crate) struct Written<'a> {
+    pub(crate) entity: &'a Entity,
+    pub(crate) id: RecordId,
+    pub(crate) operation: Operation,
+    /// The revision that it made; the last one that a deleted record had.
+    pub(crate) revision: i64,
+    pub(crate) time: Timestamp,
+    pub(crate) caller: &'a Caller,
+}
+
+impl Written<'_> {
+    /// The steps that record what changed between two states of the record, of which the absent one is the one without it.
+    pub(crate) fn steps(&self, deployment: &Deployment, before: Option<&Record>, after: Option<&Record>) -> Vec<Step> {
+        let value = |record: Option<&Record>, index: usize| record.and_then(|record| record.values.get(index)?.clone());
+        let audited = self.entity.attributes.iter().enumerate().filter(|(_, attribute)| attribute.is_audited);
+        audited
+            .map(|(index, attribute)| (attribute, value(before, index), value(after, index)))
+            .filter(|(_, before, after)| before != after)
+            .map(|(attribute, before, after)| self.step(deployment, attribute, before.as_ref(), after.as_ref()))
+            .collect()
+    }
+
+    /// The step that records the change of one attribute.
+    pub(crate) fn step(
+        &self,
+        deployment: &Deployment,
+        attribute: &Attribute,
+        before: Option<&Value>,
+        after: Option<&Value>,
+    ) -> Step {
+        let stored = |value: Option<&Value>| value.map_or(Datum::Null, |value| Datum::Text(text_of(value)));
+        let id = RecordId::new_v7(self.time, &*deployment.ports.random);
+        let data = [
+            Datum::Uuid(id.uuid()),
+            Datum::Time(self.time),
+            Datum::Text(self.caller.identity.to_string()),
+            Datum::Text(self.caller.call_id.clone()),
+            Datum::Text(self.entity.storage_name.clone()),
+            Datum::Uuid(self.id.uuid()),
+            Datum::Text(attribute.storage_name.clone()),
+            Datum::Integer(self.operation.number_and_name().0.into()),
+            Datum::Integer(self.revision),
+            stored(before),
+            stored(after),
+        ];
+        Step::Insert { table: ATTRIBUTE_CHANGE.into(), row: COLUMNS.map(Name::from).into_iter().zip(data).collect() }
+    }
+}
+
+/// The columns of the table of changes.
+const COLUMNS: [&str; 11] = [
+    "id",
+    "time",
+    "identity",
+    "call_id",
+    "table_name",
+    "record_id",
+    "column_name",
+    "operation",
+    "revision",
+    "old_value",
+    "new_value",
+];
+
+/// What changes are ordered by, all of it descending.
+const ORDER: [(&str, ColumnType); 2] = [("time", ColumnType::Time), ("id", ColumnType::Uuid)];
+
+/// A value as a text that [`value_of`] reads back.
+fn text_of(value: &Value) -> String {
+    match value {
+        Value::Boolean(value) => value.to_string(),
+        Value::Integer(value) => value.to_string(),
+        Value::Text(value) => value.clone(),
+        Value::Bytes(value) => hex(value),
+        Value::Time(value) => value.unix_micros().to_string(),
+        Value::Reference(id) => id.to_string(),
+    }
+}
+
+/// The value of this kind that a text says; `None` if it says none.
+fn value_of(kind: &Kind, text: String) -> Option<Value> {
+    Some(match kind {
+        Kind::Boolean => Value::Boolean(text.parse().ok()?),
+        Kind::Integer32 | Kind::Integer64 | Kind::Choice(_) => Value::Integer(text.parse().ok()?),
+        Kind::Text => Value::Text(text),
+        Kind::Bytes => Value::Bytes(unhex(&text)?),
+        Kind::Time => Value::Time(Timestamp::from_unix_micros(text.parse().ok()?)),
+        Kind::Reference { .. } => Value::Reference(text.parse().ok()?),
+        Kind::ReportsSet { .. } => return None,
+    })
+}
+
+/// A change as it is stored.
+#[derive(Clone, Debug)]
+pub struct AttributeChange {
+    /// When.
+    pub time: Timestamp,
+    /// Who.
+    pub identity: String,
+    /// In which call.
+    pub call_id: String,
+    /// Of a record of this entity.
+    pub entity: Arc<Entity>,
+    /// Of this one.
+    pub record: RecordId,
+    /// The index of the attribute.
+    pub attribute: usize,
+    /// By what.
+    pub operation: Operation,
+    /// The revision that it made; the last one that a deleted record had.
+    pub revision: i64,
+    /// What it was.
+    pub old_value: Option<Value>,
+    /// What it became.
+    pub new_value: Option<Value>,
+}
+
+impl AttributeChange {
+    fn from_row(row: Row, schema: &Schema) -> Option<Self> {
+        let [
+            _,
+            Datum::Time(time),
+            Datum::Text(identity),
+            Datum::Text(call_id),
+            Datum::Text(table),
+            Datum::Uuid(record),
+            Datum::Text(column),
+            Datum::Integer(operation),
+            Datum::Integer(revision),
+            old_value,
+            new_value,
+        ] = <[Datum; 11]>::try_from(row).ok()?
+        else {
+            return None;
+        };
+        let entity = schema.by_storage_name(&table)?;
+        let attributes = entity.attributes.iter().enumerate();
+        let (index, attribute) = attributes.into_iter().find(|(_, attribute)| attribute.storage_name == column)?;
+        let value = |datum| match datum {
+            Datum::Text(text) => value_of(&attribute.kind, text).map(Some),
+            Datum::Null => Some(None),
+            _ => None,
+        };
+        Some(AttributeChange {
+            time,
+            identity,
+            call_id,
+            record: RecordId::from_uuid(record),
+            attribute: index,
+            operation: Operation::ALL.into_iter().find(|known| i64::from(known.number_and_name().0) == operation)?,
+            revision,
+            old_value: value(old_value)?,
+            new_value: value(new_value)?,
+            entity: Arc::clone(entity),
+        })
+    }
+}
+
+/// What a filter can look at.
+static FIELDS: LazyLock<Entity> = LazyLock::new(|| {
+    let choice = |operation: Operation| {
+        let (number, name) = operation.number_and_name();
+        Choice { number, name: name.to_owned() }
+    };
+    let fields = vec![
+        Attribute::new("time", Kind::Time),
+        Attribute::new("identity", Kind::Text),
+        Attribute::new("call_id", Kind::Text),
+        Attribute::new("operation", Kind::Choice(Operation::ALL.map(choice).to_vec())),
+        Attribute::new("revision", Kind::Integer64),
+    ];
+    Entity::new("AttributeChange", "attributeChanges", "attribute_change", fields)
+});
+
+/// Whose changes.
+#[derive(Clone, Copy, Debug)]
+pub enum Of<'a> {
+    /// Those of every record.
+    Organization,
+    /// Those of one record, which need not be there any more.
+    Record(&'a Entity, RecordId),
+    /// Those of one attribute, in every record.
+    Attribute(&'a Entity, &'a Attribute),
+}
+
+impl Of<'_> {
+    fn rows(self) -> Condition {
+        let table = |entity: &Entity| Condition::equal("table_name", Datum::Text(entity.storage_name.clone()));
+        match self {
+            Of::Organization => Condition::EVERYTHING,
+            Of::Record(entity, id) => table(entity).and(Condition::equal("record_id", Datum::Uuid(id.uuid()))),
+            Of::Attribute(entity, attribute) => {
+                table(entity).and(Condition::equal("column_name", Datum::Text(attribute.storage_name.clone())))
+            }
+        }
+    }
+}
+
+/// A page wanted.
+pub struct Page<'a> {
+    /// At most this many changes, at least 1.
+    pub size: u32,
+    /// The token that the page before came with; empty for the first page.
+    pub token: &'a str,
+    /// Which changes; empty for all.
+    pub filter: &'a str,
+    /// Whose, as the caller wrote it, which the token is bound to.
+    pub parent: &'a str,
+    /// The rpc, which the token is bound to.
+    pub method: &'a str,
+    /// The caller, whom the token is bound to.
+    pub identity: &'a Identity,
+}
+
+/// Why there is no page.
+#[derive(Debug, thiserror::Error)]
+pub enum ListChangesError {
+    /// The filter isn't one.
+    #[error(transparent)]
+    Filter(#[from] FilterError),
+    /// There is none of this token, or now.
+    #[error(transparent)]
+    Listing(#[from] ListingError),
+}
+
+/// One page of changes, the newest first, and the token of the next one, empty if this is the last.
+///
+/// # Errors
+/// See [`ListChangesError`].
+pub async fn list(
+    deployment: &Deployment,
+    _permit: Permit<policy::ReadAttributeChanges>,
+    organization: &Organization,
+    of: Of<'_>,
+    wanted: Page<'_>,
+) -> Result<(Vec<AttributeChange>, String), ListChangesError> {
+    let filter = read_filter(wanted.filter, &FIELDS)?;
+    let context = PageContext {
+        method: wanted.method,
+        parent: wanted.parent,
+        filter: wanted.filter,
+        order_by: "",
+        identity: wanted.identity,
+    };
+    let listing = Listing {
+        table: ATTRIBUTE_CHANGE.into(),
+        columns: COLUMNS.map(Name::from).into(),
+        rows: of.rows().and(filter.condition()),
+        order: &Order::descending(ORDER),
+        context: &context,
+        token: wanted.token,
+        size: wanted.size,
+    };
+    let (rows, token) = listing::page(&*deployment.ports.root_key, &*organization.store, listing).await?;
+    let rows = rows.into_iter().map(|row| AttributeChange::from_row(row, &deployment.schema));
+    let unreadable = || ListingError::from(Unavailable("the table of changes holds a row that is none".into()));
+    Ok((rows.collect::<Option<_>>().ok_or_else(unreadable)?, token))
+}
+
+/// Removes changes that are older than `before`, and tells how many went.
+///
+/// # Errors
+/// Why not; some may be gone. The next try goes on.
+pub async fn forget(organization: &Organization, before: Timestamp) -> Result<u64, CommitError> {
+    let older =
+        || Condition::Compare { column: "time".into(), comparison: Comparison::Less, value: Datum::Time(before) };
+    let count = || async {
+        let counted = organization.store.count(ATTRIBUTE_CHANGE.into(), older()).await;
+        counted.map_err(|Unavailable(cause)| CommitError::Unavailable(cause))
+    };
+    let found = count().await?;
+    let mut left = found;
+    while left > 0 {
+        let prune =
+            Step::Prune { table: ATTRIBUTE_CHANGE.into(), key: vec!["id".into()], rows: older(), at_most: BATCH };
+        organization.store.commit(Commit::of(vec![prune])).await?;
+        left = left.saturating_sub(BATCH.into());
+    }
+    Ok(found)
+}
+
+/// How many go in one commit: no writer waits for long.
+const BATCH: u32 = 1_000;
+
+/// The order of changes in each index: those of all, of a record, and of an attribute.
+pub(crate) const INDEXES: [(&str, &[&str]); 3] = [
+    ("fieldseal_attribute_change_by_time", &["time", "id"]),
+    ("fieldseal_attribute_change_by_record", &["table_name", "record_id", "time", "id"]),
+    ("fieldseal_attribute_change_by_column", &["table_name", "column_name", "time", "id"]),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::testing::thing;
+
+    #[test]
+    fn every_value_reads_back_from_its_text() {
+        let values = [
+            ("flag", Value::Boolean(true)),
+            ("small", Value::Integer(-7)),
+            ("big", Value::Integer(i64::MIN)),
+            ("color", Value::Integer(2)),
+            ("name_1", Value::Text(String::new())),
+            ("letter", Value::Text("\u{10FFFF}".to_owned())),
+            ("data", Value::Bytes(vec![0, 255])),
+            ("seen", Value::Time(Timestamp::from_unix_micros(-1))),
+            ("link", Value::Reference(RecordId::from_bytes([7; 16]))),
+        ];
+        for (name, value) in values {
+            let entity = thing();
+            let kind = &entity.attribute(name).unwrap().kind;
+            assert_eq!(value_of(kind, text_of(&value)), Some(value), "{name}");
+        }
+        assert_eq!(value_of(&Kind::Boolean, "maybe".to_owned()), None);
+    }
+}

@@ -1,0 +1,420 @@
+//! Change an attribute's metadata in one organization.
+
+use super::{ATTRIBUTE_SETTING, OrganizationSchema, Setting, index_name, make_index, of_attribute};
+use crate::{
+    audit::{AuditAction, AuditEntry},
+    deployment::Deployment,
+    identity::Caller,
+    organization::Organization,
+    policy::{self, Permit},
+    record::{Problem, Violation, check_value},
+    schema::{Attribute, Entity, INDEXED_CHARS_MAX, Kind},
+    store::{Cause, CommitError, Expect, Step, Unavailable},
+};
+
+/// The longest name for people, in Unicode scalar values.
+pub const DISPLAY_NAME_MAX: u32 = 100;
+
+/// The greatest length that an organization can give a text or bytes for which the schema has less.
+pub const LENGTH_MAX: u32 = 4_000;
+
+/// Whether a record must have a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequiredLevel {
+    /// It need not.
+    None,
+    /// It must, since the organization wants it.
+    ApplicationRequired,
+    /// It must, since the schema wants it.
+    SystemRequired,
+}
+
+impl RequiredLevel {
+    /// That of an attribute of the schema which an organization has so.
+    #[must_use]
+    pub fn of(in_schema: &Attribute, in_organization: &Attribute) -> Self {
+        match (in_schema.required, in_organization.required) {
+            (true, _) => RequiredLevel::SystemRequired,
+            (false, true) => RequiredLevel::ApplicationRequired,
+            (false, false) => RequiredLevel::None,
+        }
+    }
+}
+
+/// What becomes of an attribute's metadata. The outer `None` leaves it as it is, the inner one makes it as the schema has it.
+#[derive(Clone, Debug, Default)]
+pub struct Customization {
+    /// Its name for people.
+    pub display_name: Option<Option<String>>,
+    /// Its greatest length.
+    pub max_length: Option<Option<i64>>,
+    /// Whether a record must have a value.
+    pub required_level: Option<Option<RequiredLevel>>,
+    /// Whether its changes are recorded.
+    pub audited: Option<Option<bool>>,
+    /// Whether it has an index.
+    pub indexed: Option<Option<bool>>,
+}
+
+/// Why metadata did not change.
+#[derive(Debug, thiserror::Error)]
+pub enum UpdateMetadataError {
+    /// The attribute is encrypted.
+    #[error("the attribute is encrypted")]
+    Encrypted,
+    /// Something asked for can't be: all of it is listed.
+    #[error("the request is invalid")]
+    Invalid(Vec<Violation>),
+    /// A database did not answer. Nothing changed.
+    #[error("a database is unavailable")]
+    Unavailable(#[source] Cause),
+    /// The commit's outcome is unknown.
+    #[error("the outcome is unknown")]
+    Unknown(#[source] Cause),
+}
+
+impl From<Unavailable> for UpdateMetadataError {
+    fn from(Unavailable(cause): Unavailable) -> Self {
+        UpdateMetadataError::Unavailable(cause)
+    }
+}
+
+/// Changes the metadata of the attribute of these names, which the schema has, and answers with it as the organization has it then. It
+/// counts for every write that is made from then on; what is stored stays as it is. An index is made, or goes, before the answer: writes of
+/// the organization wait for that.
+///
+/// # Errors
+/// See [`UpdateMetadataError`].
+pub async fn update(
+    deployment: &Deployment,
+    _permit: Permit<policy::CustomizeAttributes>,
+    organization: &Organization,
+    caller: &Caller,
+    (entity, attribute): (&Entity, &Attribute),
+    customization: &Customization,
+    validate_only: bool,
+) -> Result<Attribute, UpdateMetadataError> {
+    for _ in 0..ATTEMPTS {
+        let present = organization.load_schema(deployment).await?;
+        let before = present.schema.by_storage_name(&entity.storage_name);
+        let before = before.and_then(|entity| entity.attribute(&attribute.name)).unwrap_or(attribute);
+        let setting = customized(entity, attribute, before, customization)?;
+        let after = setting.applied_to(attribute);
+        let changes = told(attribute, before, &after);
+        if changes.is_empty() || validate_only {
+            return Ok(after);
+        }
+        let entry = AuditEntry {
+            caller: Some(caller.clone()),
+            attributes: Some(format!("{}.{}", entity.name, attribute.name)),
+            details: Some(changes.join("; ")),
+            ..AuditEntry::done(
+                deployment.now(),
+                AuditAction::UpdateAttributeMetadata,
+                format!(
+                    "{}/entityMetadata/{}/attributes/{}",
+                    organization.resource_name(),
+                    entity.name,
+                    attribute.name
+                ),
+            )
+        };
+        let steps = steps(&present, entity, before, &after, setting, entry);
+        match organization.commit(steps).await {
+            Ok(()) => {
+                organization.load_schema(deployment).await?;
+                return Ok(after);
+            }
+            // Somebody else was first.
+            Err(CommitError::Refused { .. }) => {}
+            Err(CommitError::Unavailable(cause)) => return Err(UpdateMetadataError::Unavailable(cause)),
+            Err(CommitError::Unknown(cause)) => return Err(UpdateMetadataError::Unknown(cause)),
+        }
+    }
+    Err(UpdateMetadataError::Unavailable("the metadata kept changing".into()))
+}
+
+/// How often an update is tried again when metadata changed under it.
+const ATTEMPTS: usize = 32;
+
+fn steps(
+    present: &OrganizationSchema,
+    entity: &Entity,
+    before: &Attribute,
+    after: &Attribute,
+    setting: Setting,
+    entry: AuditEntry,
+) -> Vec<Step> {
+    let row = Setting { revision: present.revision.saturating_add(1), ..setting }.into_row();
+    let mut steps = vec![
+        present.require(),
+        Step::Delete { table: ATTRIBUTE_SETTING.into(), rows: of_attribute(entity, after), expect: Expect::Any },
+        Step::Insert { table: ATTRIBUTE_SETTING.into(), row },
+    ];
+    match (before.is_indexed, after.is_indexed) {
+        (false, true) => steps.push(make_index(entity, after)),
+        (true, false) => steps.push(Step::DropIndex { name: index_name(entity, after) }),
+        (false, false) | (true, true) => {}
+    }
+    steps.push(Step::Audit(entry));
+    steps
+}
+
+/// The setting that an attribute gets, which is `before` in the organization and `attribute` in the schema.
+fn customized(
+    entity: &Entity,
+    attribute: &Attribute,
+    before: &Attribute,
+    customization: &Customization,
+) -> Result<Setting, UpdateMetadataError> {
+    if attribute.encrypted {
+        return Err(UpdateMetadataError::Encrypted);
+    }
+    let Customization { display_name, max_length, required_level, audited, indexed } = customization;
+    let mut violations = Vec::new();
+    let mut wrong = |field: &str, problem| violations.push(Violation::new(format!("{FIELD}.{field}"), problem));
+    let mut setting = Setting {
+        table: entity.storage_name.clone(),
+        column: attribute.storage_name.clone(),
+        display_name: (before.display_name != attribute.display_name).then(|| before.display_name.clone()),
+        max_length: before.max_length.filter(|_| before.max_length != attribute.max_length),
+        is_required: before.required && !attribute.required,
+        is_audited: before.is_audited,
+        is_indexed: before.is_indexed,
+        revision: 0,
+    };
+    if let Some(name) = display_name {
+        if let Some(problem) = name.as_deref().and_then(name_problem) {
+            wrong("display_name", problem);
+        }
+        setting.display_name.clone_from(name);
+    }
+    if let Some(length) = max_length {
+        match length.map(|length| length_within(attribute, length)).transpose() {
+            Ok(length) => setting.max_length = length,
+            Err(problem) => wrong("max_length", problem),
+        }
+    }
+    if let Some(level) = required_level {
+        match required(attribute, *level) {
+            Ok(is_required) => setting.is_required = is_required,
+            Err(problem) => wrong("required_level", problem),
+        }
+    }
+    if let Some(audited) = audited {
+        setting.is_audited = audited.unwrap_or(false);
+        if setting.is_audited && !attribute.is_auditable() {
+            wrong("audited", Problem::NotAuditable);
+        }
+    }
+    if let Some(indexed) = indexed {
+        setting.is_indexed = indexed.unwrap_or(false);
+    }
+    let after = setting.applied_to(attribute);
+    if setting.is_indexed && !after.is_indexable() {
+        let field = if before.is_indexed { "max_length" } else { "indexed" };
+        wrong(field, Problem::NotIndexable { limit: INDEXED_CHARS_MAX });
+    }
+    if let Some(problem) = after.default.as_ref().and_then(|default| check_value(&after, default)) {
+        wrong("max_length", problem);
+    }
+    if violations.is_empty() { Ok(setting) } else { Err(UpdateMetadataError::Invalid(violations)) }
+}
+
+fn name_problem(name: &str) -> Option<Problem> {
+    let given = name.chars().count();
+    if name.trim().is_empty() {
+        Some(Problem::Required)
+    } else if u32::try_from(given).map_or(true, |given| given > DISPLAY_NAME_MAX) {
+        Some(Problem::TooLong { given, limit: DISPLAY_NAME_MAX })
+    } else {
+        name.chars().any(char::is_control).then_some(Problem::HasControl)
+    }
+}
+
+/// The greatest length asked for, if the attribute can have it.
+fn length_within(attribute: &Attribute, asked: i64) -> Result<u32, Problem> {
+    if !matches!(attribute.kind, Kind::Text | Kind::Bytes) {
+        return Err(Problem::HasNoLength);
+    }
+    let maximum = attribute.max_length.unwrap_or(LENGTH_MAX).max(LENGTH_MAX);
+    u32::try_from(asked)
+        .ok()
+        .filter(|length| (1..=maximum).contains(length))
+        .ok_or(Problem::OutOfRange { minimum: 1, maximum: maximum.into() })
+}
+
+/// Whether the organization is to demand a value, beside what the schema demands.
+fn required(attribute: &Attribute, level: Option<RequiredLevel>) -> Result<bool, Problem> {
+    match (level, attribute.required) {
+        (None | Some(RequiredLevel::SystemRequired), true) | (None | Some(RequiredLevel::None), false) => Ok(false),
+        (Some(RequiredLevel::None | RequiredLevel::ApplicationRequired), true) => Err(Problem::SystemRequired),
+        (Some(RequiredLevel::ApplicationRequired), false) if attribute.can_be_required() => Ok(true),
+        (Some(RequiredLevel::ApplicationRequired | RequiredLevel::SystemRequired), false) => {
+            Err(Problem::NotRequirable)
+        }
+    }
+}
+
+/// What changes, in words for the trail.
+fn told(in_schema: &Attribute, before: &Attribute, after: &Attribute) -> Vec<String> {
+    let length = |attribute: &Attribute| attribute.max_length.map_or("none".to_owned(), |length| length.to_string());
+    let level = |attribute: &Attribute| format!("{:?}", RequiredLevel::of(in_schema, attribute));
+    let texts = |attribute: &Attribute| {
+        [
+            ("display_name", attribute.display_name.clone()),
+            ("max_length", length(attribute)),
+            ("required_level", level(attribute)),
+            ("audited", attribute.is_audited.to_string()),
+            ("indexed", attribute.is_indexed.to_string()),
+        ]
+    };
+    let pairs = texts(before).into_iter().zip(texts(after));
+    pairs
+        .filter(|((_, before), (_, after))| before != after)
+        .map(|((name, before), (_, after))| format!("{name}: {before} -> {after}"))
+        .collect()
+}
+
+/// The field of the request.
+const FIELD: &str = "attribute_metadata";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::{Value, testing::thing};
+
+    fn update_of(name: &str, customization: &Customization) -> Result<Setting, Vec<(String, String)>> {
+        let entity = thing();
+        let attribute = entity.attribute(name).unwrap();
+        customized(&entity, attribute, attribute, customization).map_err(|error| match error {
+            UpdateMetadataError::Invalid(violations) => violations
+                .into_iter()
+                .map(|violation| (violation.field, violation.problem.reason().to_owned()))
+                .collect(),
+            other => vec![(String::new(), other.to_string())],
+        })
+    }
+
+    fn refused(name: &str, customization: &Customization) -> Vec<String> {
+        let told = update_of(name, customization).expect_err(name);
+        told.into_iter().map(|(field, reason)| format!("{field} {reason}")).collect()
+    }
+
+    #[test]
+    fn whatever_is_asked_of_an_encrypted_attribute_is_refused() {
+        for customization in [
+            Customization::default(),
+            Customization { audited: Some(Some(true)), ..Customization::default() },
+            Customization { indexed: Some(Some(true)), ..Customization::default() },
+            Customization { display_name: Some(Some("Word".to_owned())), ..Customization::default() },
+        ] {
+            assert_eq!(refused("secret", &customization), [" the attribute is encrypted"]);
+        }
+    }
+
+    #[test]
+    fn everything_that_can_not_be_is_told_at_once() {
+        let customization = Customization {
+            display_name: Some(Some(String::new())),
+            max_length: Some(Some(4)),
+            required_level: Some(Some(RequiredLevel::ApplicationRequired)),
+            audited: Some(Some(true)),
+            indexed: Some(Some(true)),
+        };
+        let told = refused("is_secret_set", &customization);
+        let wanted = [
+            "display_name REQUIRED",
+            "max_length HAS_NO_LENGTH",
+            "required_level NOT_REQUIRABLE",
+            "audited NOT_AUDITABLE",
+            "indexed NOT_INDEXABLE",
+        ];
+        assert_eq!(told, wanted.map(|problem| format!("attribute_metadata.{problem}")));
+    }
+
+    #[test]
+    fn a_length_is_from_1_to_4000() {
+        let length = |length| Customization { max_length: Some(Some(length)), ..Customization::default() };
+        for within in [1, 4_000] {
+            assert!(update_of("name_1", &length(within)).is_ok(), "{within}");
+        }
+        for beyond in [i64::MIN, 0, 4_001, i64::MAX] {
+            assert_eq!(refused("name_1", &length(beyond)), ["attribute_metadata.max_length OUT_OF_RANGE"]);
+        }
+    }
+
+    #[test]
+    fn a_name_for_people_has_1_to_100_characters() {
+        let name = |name: &str| Customization { display_name: Some(Some(name.to_owned())), ..Customization::default() };
+        assert!(update_of("small", &name(&"é".repeat(100))).is_ok());
+        for (wrong, reason) in
+            [("é".repeat(101), "TOO_LONG"), (" ".to_owned(), "REQUIRED"), ("a\n".to_owned(), "HAS_CONTROL")]
+        {
+            assert_eq!(refused("small", &name(&wrong)), [format!("attribute_metadata.display_name {reason}")]);
+        }
+    }
+
+    #[test]
+    fn what_the_schema_requires_stays_required() {
+        let level = |level| Customization { required_level: Some(level), ..Customization::default() };
+        let entity = thing();
+        let strict = Attribute { required: true, ..entity.attribute("name_1").unwrap().clone() };
+        for weaker in [RequiredLevel::None, RequiredLevel::ApplicationRequired] {
+            let refused = customized(&entity, &strict, &strict, &level(Some(weaker)));
+            let Err(UpdateMetadataError::Invalid(violations)) = refused else { panic!("{weaker:?}") };
+            assert_eq!(violations[0].problem, Problem::SystemRequired);
+        }
+        assert!(customized(&entity, &strict, &strict, &level(Some(RequiredLevel::SystemRequired))).is_ok());
+        assert!(customized(&entity, &strict, &strict, &level(None)).is_ok());
+        assert_eq!(
+            refused("name_1", &level(Some(RequiredLevel::SystemRequired))),
+            ["attribute_metadata.required_level NOT_REQUIRABLE"]
+        );
+    }
+
+    #[test]
+    fn a_text_is_indexed_while_it_is_short_and_kept_short_while_it_is_indexed() {
+        let indexed = Customization { indexed: Some(Some(true)), ..Customization::default() };
+        assert!(update_of("name_1", &indexed).is_ok());
+        assert_eq!(refused("endless", &indexed), ["attribute_metadata.indexed NOT_INDEXABLE"]);
+        let entity = thing();
+        let attribute = entity.attribute("name_1").unwrap();
+        let has_index = Attribute { is_indexed: true, ..attribute.clone() };
+        let longer = Customization { max_length: Some(Some(501)), ..Customization::default() };
+        let refused = customized(&entity, attribute, &has_index, &longer);
+        let Err(UpdateMetadataError::Invalid(violations)) = refused else { panic!("it is longer than an index takes") };
+        assert_eq!(violations[0].field, "attribute_metadata.max_length");
+        let shorter = Customization { max_length: Some(Some(500)), ..Customization::default() };
+        assert!(customized(&entity, attribute, &has_index, &shorter).is_ok());
+    }
+
+    #[test]
+    fn a_default_stays_within_the_length() {
+        let entity = thing();
+        let mut attribute = entity.attribute("name_1").unwrap().clone();
+        attribute.default = Some(Value::Text("abc".to_owned()));
+        let length = |length| Customization { max_length: Some(Some(length)), ..Customization::default() };
+        assert!(customized(&entity, &attribute, &attribute, &length(3)).is_ok());
+        assert!(customized(&entity, &attribute, &attribute, &length(2)).is_err());
+    }
+
+    #[test]
+    fn what_is_left_out_stays_as_it_is_and_what_is_cleared_is_as_in_the_schema() {
+        let entity = thing();
+        let attribute = entity.attribute("name_1").unwrap();
+        let customization = Customization {
+            display_name: Some(Some("First".to_owned())),
+            max_length: Some(Some(9)),
+            audited: Some(Some(true)),
+            ..Customization::default()
+        };
+        let first = customized(&entity, attribute, attribute, &customization).unwrap().applied_to(attribute);
+        let again = customized(&entity, attribute, &first, &Customization::default()).unwrap();
+        assert_eq!(told(attribute, &first, &again.applied_to(attribute)), Vec::<String>::new());
+        let cleared = Customization { display_name: Some(None), max_length: Some(None), ..Customization::default() };
+        let after = customized(&entity, attribute, &first, &cleared).unwrap().applied_to(attribute);
+        assert_eq!(told(attribute, &first, &after), ["display_name: First -> Name 1", "max_length: 9 -> 250"]);
+        assert!(after.is_audited);
+    }
+}

@@ -1,0 +1,330 @@
+//! MetadataService: entities and attributes as an organization has them.
+
+use std::sync::Arc;
+
+use fieldseal::v1::{
+    AttributeChange as ChangeResource, AttributeMetadata, AttributeValue, EntityMetadata, GetEntityMetadataRequest,
+    ListAttributeChangesRequest, ListAttributeChangesResponse, ListEntityMetadataRequest, ListEntityMetadataResponse,
+    UpdateAttributeMetadataRequest, attribute_change,
+    attribute_metadata::{Choice, RequiredLevel as LevelResource, Type},
+    attribute_value::Kind as ValueResource,
+    metadata_service_server::MetadataService,
+};
+use fieldseal_core::{
+    audit::AuditAction,
+    metadata::{
+        changes::{self, AttributeChange, ListChangesError, Of, Operation},
+        update::{Customization, RequiredLevel, update},
+    },
+    organization::Organization,
+    policy::{CustomizeAttributes, ReadAttributeChanges, ReadMetadata},
+    record::{Problem, Violation},
+    schema::{Attribute, Entity, Kind, Value},
+};
+use tonic::{Request, Response, Status};
+
+use super::{dispatcher::Dispatcher, name, paged_list::PagedList};
+use crate::{schema::timestamp_to_proto, status};
+
+const LIST: &str = "/fieldseal.v1.MetadataService/ListEntityMetadata";
+const LIST_CHANGES: &str = "/fieldseal.v1.MetadataService/ListAttributeChanges";
+
+pub(crate) struct Metadata {
+    dispatcher: Arc<Dispatcher>,
+}
+
+impl Metadata {
+    pub(crate) fn new(dispatcher: Arc<Dispatcher>) -> Self {
+        Metadata { dispatcher }
+    }
+
+    /// An entity of the schema, described as the organization has it.
+    fn described(&self, organization: &Organization, entity: &Arc<Entity>) -> EntityMetadata {
+        let name = format!("{}/{COLLECTION}/{}", organization.resource_name(), entity.name);
+        let customized = organization.schema().entity(entity);
+        let attributes = entity.attributes.iter().zip(&customized.attributes);
+        EntityMetadata {
+            attributes: attributes.map(|(schema, customized)| described(&name, schema, customized)).collect(),
+            display_name: entity.display_name.clone(),
+            collection: entity.collection.clone(),
+            name,
+        }
+    }
+
+    fn schema(&self) -> &fieldseal_core::schema::Schema {
+        &self.dispatcher.deployment.schema
+    }
+
+    /// Whose changes a parent names.
+    fn changes_of<'a>(&'a self, parent: &str, organization: &Organization) -> Result<Of<'a>, Status> {
+        if parent == organization.resource_name() {
+            return Ok(Of::Organization);
+        }
+        if let Some((entity, attribute)) = attribute_name(parent) {
+            let (entity, attribute) = self.attribute(entity, attribute)?;
+            return Ok(Of::Attribute(entity, attribute));
+        }
+        let entity = parent.split('/').nth(2).and_then(|collection| self.schema().by_collection(collection));
+        let record = entity.and_then(|entity| {
+            Some(Of::Record(entity, name::reference(parent, &organization.name, &entity.collection)?))
+        });
+        record.ok_or_else(|| {
+            let form = "organizations/{organization}, or the name of a record or of an attribute's metadata";
+            invalid("parent", Problem::NotAName { form: form.to_owned() })
+        })
+    }
+
+    fn entity(&self, name: &str) -> Result<&Arc<Entity>, Status> {
+        self.schema().by_name(name).ok_or_else(|| status::metadata_not_found("there is no such entity"))
+    }
+
+    fn attribute(&self, entity: &str, attribute: &str) -> Result<(&Arc<Entity>, &Attribute), Status> {
+        let entity = self.entity(entity)?;
+        match entity.attribute(attribute) {
+            Some(attribute) => Ok((entity, attribute)),
+            None => Err(status::metadata_not_found("the entity has no such attribute")),
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl MetadataService for Metadata {
+    async fn list_entity_metadata(
+        &self,
+        request: Request<ListEntityMetadataRequest>,
+    ) -> Result<Response<ListEntityMetadataResponse>, Status> {
+        let (_, extensions, request) = request.into_parts();
+        let entered = self.dispatcher.enter::<ReadMetadata>(&extensions, "parent", &request.parent, None)?;
+        let size = self.dispatcher.page_size(request.page_size);
+        let size = match (size, name::organization("parent", &request.parent)) {
+            (Ok(size), Ok(_)) => size,
+            (size, parent) => return Err(status::invalid(size.err().into_iter().chain(parent.err()).collect())),
+        };
+        let list = PagedList {
+            root_key: &*self.dispatcher.deployment.ports.root_key,
+            method: LIST,
+            parent: &request.parent,
+            identity: &entered.caller.identity,
+        };
+        let mut entities: Vec<_> = self.schema().entities().iter().collect();
+        entities.sort_by_key(|entity| &entity.name);
+        let (page, next_page_token) =
+            list.page(&entities, size, &request.page_token, |entity| entity.name.as_bytes())?;
+        let entity_metadata = page.iter().map(|entity| self.described(&entered.organization, entity)).collect();
+        Ok(Response::new(ListEntityMetadataResponse { entity_metadata, next_page_token }))
+    }
+
+    async fn get_entity_metadata(
+        &self,
+        request: Request<GetEntityMetadataRequest>,
+    ) -> Result<Response<EntityMetadata>, Status> {
+        let (_, extensions, request) = request.into_parts();
+        let entered = self.dispatcher.enter::<ReadMetadata>(&extensions, "name", &request.name, None)?;
+        let entity = entity_name(&request.name).ok_or_else(|| {
+            let form = format!("organizations/{{organization}}/{COLLECTION}/{{entity}}");
+            invalid("name", Problem::NotAName { form })
+        })?;
+        Ok(Response::new(self.described(&entered.organization, self.entity(entity)?)))
+    }
+
+    async fn update_attribute_metadata(
+        &self,
+        request: Request<UpdateAttributeMetadataRequest>,
+    ) -> Result<Response<AttributeMetadata>, Status> {
+        let (_, extensions, request) = request.into_parts();
+        let given = request.attribute_metadata.unwrap_or_default();
+        let audited = Some(AuditAction::UpdateAttributeMetadata);
+        let entered = self.dispatcher.enter::<CustomizeAttributes>(
+            &extensions,
+            "attribute_metadata.name",
+            &given.name,
+            audited,
+        )?;
+        let (entity, attribute) = attribute_name(&given.name).ok_or_else(|| {
+            let form = format!("organizations/{{organization}}/{COLLECTION}/{{entity}}/attributes/{{attribute}}");
+            invalid("attribute_metadata.name", Problem::NotAName { form })
+        })?;
+        let (entity, attribute) = self.attribute(entity, attribute)?;
+        let mask = request.update_mask.map(|mask| mask.paths).unwrap_or_default();
+        let customization = customization(&given, &mask).map_err(status::invalid)?;
+        let after = update(
+            &self.dispatcher.deployment,
+            entered.permit,
+            &entered.organization,
+            &entered.caller,
+            (entity, attribute),
+            &customization,
+            request.validate_only,
+        )
+        .await
+        .map_err(|error| status::update_metadata(error, &entered.organization, entity, attribute))?;
+        let parent = format!("{}/{COLLECTION}/{}", entered.organization.resource_name(), entity.name);
+        Ok(Response::new(described(&parent, attribute, &after)))
+    }
+
+    async fn list_attribute_changes(
+        &self,
+        request: Request<ListAttributeChangesRequest>,
+    ) -> Result<Response<ListAttributeChangesResponse>, Status> {
+        let (_, extensions, request) = request.into_parts();
+        let entered = self.dispatcher.enter::<ReadAttributeChanges>(&extensions, "parent", &request.parent, None)?;
+        let of = self.changes_of(&request.parent, &entered.organization)?;
+        let size =
+            self.dispatcher.page_size(request.page_size).map_err(|violation| status::invalid(vec![violation]))?;
+        let wanted = changes::Page {
+            size,
+            token: &request.page_token,
+            filter: &request.filter,
+            parent: &request.parent,
+            method: LIST_CHANGES,
+            identity: &entered.caller.identity,
+        };
+        let deployment = &self.dispatcher.deployment;
+        let listed = changes::list(deployment, entered.permit, &entered.organization, of, wanted).await;
+        let (found, next_page_token) = listed.map_err(|error| match error {
+            ListChangesError::Filter(error) => invalid("filter", Problem::Filter(error)),
+            ListChangesError::Listing(error) => status::listing(error),
+        })?;
+        let organization = entered.organization.resource_name();
+        let attribute_changes = found.into_iter().map(|change| change_resource(&organization, change)).collect();
+        Ok(Response::new(ListAttributeChangesResponse { attribute_changes, next_page_token }))
+    }
+}
+
+fn invalid(field: &str, problem: Problem) -> Status {
+    status::invalid(vec![Violation::new(field, problem)])
+}
+
+/// The collection of descriptions of entities.
+const COLLECTION: &str = "entityMetadata";
+
+/// The entity in `organizations/{organization}/entityMetadata/{entity}`, whose organization was read before.
+fn entity_name(name: &str) -> Option<&str> {
+    let [_, _, COLLECTION, entity] = name.split('/').collect::<Vec<_>>()[..] else { return None };
+    Some(entity)
+}
+
+/// The entity and the attribute in `organizations/{organization}/entityMetadata/{entity}/attributes/{attribute}`.
+fn attribute_name(name: &str) -> Option<(&str, &str)> {
+    let (entity, attribute) = name.split_once("/attributes/")?;
+    Some((entity_name(entity)?, attribute))
+}
+
+/// What an update asks for.
+fn customization(given: &AttributeMetadata, mask: &[String]) -> Result<Customization, Vec<Violation>> {
+    let is_named = |field: &str| mask.iter().any(|path| path == field);
+    let is_known = |path: &String| CHANGEABLE.contains(&&**path);
+    let unknown = mask.iter().filter(|path| !is_known(path));
+    // The path is the caller's text and may be anything: it isn't repeated.
+    let violations: Vec<_> = unknown.map(|_| Violation::new("update_mask", Problem::NoSuchField)).collect();
+    if !violations.is_empty() {
+        return Err(violations);
+    }
+    let touched = |field: &str, is_present: bool| if mask.is_empty() { is_present } else { is_named(field) };
+    let [display_name, max_length, required_level, audited, indexed] = CHANGEABLE;
+    let level = given.required_level.is_some().then(|| given.required_level());
+    let level = level.and_then(|level| match level {
+        LevelResource::Unspecified => None,
+        LevelResource::None => Some(RequiredLevel::None),
+        LevelResource::ApplicationRequired => Some(RequiredLevel::ApplicationRequired),
+        LevelResource::SystemRequired => Some(RequiredLevel::SystemRequired),
+    });
+    Ok(Customization {
+        display_name: touched(display_name, given.display_name.is_some()).then(|| given.display_name.clone()),
+        max_length: touched(max_length, given.max_length.is_some()).then(|| given.max_length.map(i64::from)),
+        required_level: touched(required_level, given.required_level.is_some()).then_some(level),
+        audited: touched(audited, given.audited.is_some()).then_some(given.audited),
+        indexed: touched(indexed, given.indexed.is_some()).then_some(given.indexed),
+    })
+}
+
+/// The fields that an update can change.
+const CHANGEABLE: [&str; 5] = ["display_name", "max_length", "required_level", "audited", "indexed"];
+
+/// An attribute of the entity of this resource name: as the schema has it, and as the organization has it.
+fn described(entity: &str, schema: &Attribute, customized: &Attribute) -> AttributeMetadata {
+    let is_settable = schema.stored() && !schema.output_only;
+    let number = |bound: Option<i64>| bound.filter(|_| matches!(schema.kind, Kind::Integer32 | Kind::Integer64));
+    let level = match RequiredLevel::of(schema, customized) {
+        RequiredLevel::None => LevelResource::None,
+        RequiredLevel::ApplicationRequired => LevelResource::ApplicationRequired,
+        RequiredLevel::SystemRequired => LevelResource::SystemRequired,
+    };
+    let (kind, choices, references) = match &schema.kind {
+        Kind::Boolean | Kind::ReportsSet { .. } => (Type::Boolean, Vec::new(), ""),
+        Kind::Integer32 => (Type::Integer32, Vec::new(), ""),
+        Kind::Integer64 => (Type::Integer64, Vec::new(), ""),
+        Kind::Choice(choices) => {
+            let choice =
+                |choice: &fieldseal_core::schema::Choice| Choice { name: choice.name.clone(), number: choice.number };
+            (Type::Choice, choices.iter().map(choice).collect(), "")
+        }
+        Kind::Text => (Type::Text, Vec::new(), ""),
+        Kind::Bytes => (Type::Bytes, Vec::new(), ""),
+        Kind::Time => (Type::Time, Vec::new(), ""),
+        Kind::Reference { collection, .. } => (Type::Reference, Vec::new(), collection.as_str()),
+    };
+    AttributeMetadata {
+        name: format!("{entity}/attributes/{}", schema.name),
+        r#type: kind.into(),
+        display_name: Some(customized.display_name.clone()),
+        max_length: customized.max_length.map(|length| i32::try_from(length).unwrap_or(i32::MAX)),
+        minimum: number(schema.minimum),
+        maximum: number(schema.maximum),
+        required_level: Some(level.into()),
+        encrypted: schema.encrypted,
+        valid_for_create: is_settable && schema.valid_for_create,
+        valid_for_read: !schema.encrypted,
+        valid_for_update: is_settable && schema.valid_for_update && !schema.immutable,
+        customizable: schema.is_customizable(),
+        auditable: schema.is_auditable(),
+        audited: Some(customized.is_audited),
+        indexable: customized.is_indexable(),
+        indexed: Some(customized.is_indexed),
+        deprecated_for: schema.deprecated_for.clone().unwrap_or_default(),
+        choices,
+        references: references.to_owned(),
+        reports_set: schema.reports_set().unwrap_or_default().to_owned(),
+    }
+}
+
+fn change_resource(organization: &str, change: AttributeChange) -> ChangeResource {
+    let AttributeChange { time, identity, call_id, entity, record, attribute, operation, revision, .. } = change;
+    let attribute = entity.attributes.get(attribute);
+    let value = |value| Some(attribute_value(organization, &attribute?.kind, value?));
+    ChangeResource {
+        time: Some(timestamp_to_proto(time)),
+        identity,
+        call_id,
+        record: format!("{organization}/{}/{record}", entity.collection),
+        attribute: attribute.map(|attribute| attribute.name.clone()).unwrap_or_default(),
+        operation: match operation {
+            Operation::Create => attribute_change::Operation::Create,
+            Operation::Update => attribute_change::Operation::Update,
+            Operation::Delete => attribute_change::Operation::Delete,
+        }
+        .into(),
+        revision,
+        old_value: value(change.old_value),
+        new_value: value(change.new_value),
+    }
+}
+
+fn attribute_value(organization: &str, kind: &Kind, value: Value) -> AttributeValue {
+    let value = match (kind, value) {
+        (Kind::Choice(choices), Value::Integer(number)) => {
+            let known = choices.iter().find(|choice| i64::from(choice.number) == number);
+            ValueResource::Choice(known.map_or_else(|| number.to_string(), |choice| choice.name.clone()))
+        }
+        (Kind::Reference { collection, .. }, Value::Reference(id)) => {
+            ValueResource::Reference(format!("{organization}/{collection}/{id}"))
+        }
+        (_, Value::Boolean(value)) => ValueResource::Boolean(value),
+        (_, Value::Integer(value)) => ValueResource::Integer(value),
+        (_, Value::Text(value)) => ValueResource::Text(value),
+        (_, Value::Bytes(value)) => ValueResource::Data(value),
+        (_, Value::Time(value)) => ValueResource::Time(timestamp_to_proto(value)),
+        (_, Value::Reference(id)) => ValueResource::Reference(id.to_string()),
+    };
+    AttributeValue { kind: Some(value) }
+}
