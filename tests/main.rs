@@ -24,6 +24,7 @@ mod idle;
 mod key_life;
 mod kills;
 mod lost_key;
+mod mail_connector;
 mod metadata;
 mod one_at_a_time;
 mod operate;

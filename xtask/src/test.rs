@@ -18,7 +18,8 @@ Usage: cargo xtask test
 
 Without a filter it checks everything that CI checks: format, the rules of the .proto files, licences, bans, sources and
 advisories of dependencies, lints, documentation, and all tests. What the checks need beyond Cargo is installed once:
-cargo-deny, buf and grpcurl under target/tools; npm, Go and sqlite3 with apt-get, if they aren't there.
+cargo-deny, buf and grpcurl under target/tools; npm, Go, sqlite3 and Dovecot with apt-get, if they aren't there. Dovecot is not
+started as a service, neither then nor later.
 
 With a filter it only runs the tests whose names contain one of the words, and installs nothing:
     cargo xtask test key_change
@@ -62,6 +63,7 @@ fn everything(tools: &Tools) -> Report {
     });
     report.check("tools of tests", || {
         tools.sqlite3()?;
+        tools.dovecot()?;
         tools.grpcurl()?;
         Ok(())
     });

@@ -112,6 +112,19 @@ impl Tools {
         self.debian("sqlite3", "sqlite3")
     }
 
+    /// Dovecot with IMAP, in whatever version Debian has, as a program for tests and not as a service: one that is installed here is masked,
+    /// so that neither the installation nor the next boot starts a mail server.
+    pub(crate) fn dovecot(&self) -> Result<(), Missing> {
+        if ["dovecot", DOVECOT].into_iter().any(|program| self.is_there(program)) {
+            return Ok(());
+        }
+        if self.is_there("systemctl") {
+            done(self.command("systemctl").arg("mask").args(DOVECOT_UNITS))?;
+            println!("   masked {}; to have it as a service: systemctl unmask", DOVECOT_UNITS.join(" and "));
+        }
+        self.debian(DOVECOT, "dovecot-imapd")
+    }
+
     /// Makes sure that `program` is there, from Debian's `package` if it must be.
     fn debian(&self, program: &str, package: &str) -> Result<(), Missing> {
         if self.is_there(program) {
@@ -182,6 +195,10 @@ pub(crate) fn shown(command: &Command) -> String {
 
 const TOOLS: &str = "target/tools";
 const BIN: &str = "target/tools/bin";
+
+/// Where Debian puts it, which is on nobody's PATH but root's.
+const DOVECOT: &str = "/usr/sbin/dovecot";
+const DOVECOT_UNITS: [&str; 2] = ["dovecot.service", "dovecot.socket"];
 
 const BUF_VERSION: &str = "1.75.0";
 const CARGO_DENY_VERSION: &str = "0.20.2";
