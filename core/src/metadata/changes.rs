@@ -190,7 +190,7 @@ impl AttributeChange {
         let value = |datum| match datum {
             Datum::Text(text) => value_of(&attribute.kind, text).map(Some),
             Datum::Null => Some(None),
-            _ => None,
+            Datum::Boolean(_) | Datum::Integer(_) | Datum::Bytes(_) | Datum::Uuid(_) | Datum::Time(_) => None,
         };
         Some(AttributeChange {
             time,

@@ -287,12 +287,14 @@ mod tests {
     fn update_of(name: &str, customization: &Customization) -> Result<Setting, Vec<(String, String)>> {
         let entity = thing();
         let attribute = entity.attribute(name).unwrap();
-        customized(&entity, attribute, attribute, customization).map_err(|error| match error {
+        customized(&entity, attribute, attribute, customization).map_err(|error| match &error {
             UpdateMetadataError::Invalid(violations) => violations
-                .into_iter()
-                .map(|violation| (violation.field, violation.problem.reason().to_owned()))
+                .iter()
+                .map(|violation| (violation.field.clone(), violation.problem.reason().to_owned()))
                 .collect(),
-            other => vec![(String::new(), other.to_string())],
+            UpdateMetadataError::Encrypted | UpdateMetadataError::Unavailable(_) | UpdateMetadataError::Unknown(_) => {
+                vec![(String::new(), error.to_string())]
+            }
         })
     }
 
