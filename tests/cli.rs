@@ -505,3 +505,74 @@ fn every_command_that_dev_prints_works_when_pasted() {
     // By the two commands that reveal it, and no other.
     assert_eq!(revealed, 2);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn attributes_are_described_chosen_for_and_their_changes_listed() {
+    let server = Server::start().await;
+    let terminal = Terminal::at(&server);
+    let listed = terminal.run(Person::Reader, "metadata list --all").json();
+    assert_eq!(listed["entity_metadata"].as_array().unwrap().len(), 4);
+    let names = terminal.run(Person::Reader, "metadata list --output name").stdout;
+    assert!(names.lines().any(|name| name == "organizations/default/entityMetadata/Mailbox"), "{names}");
+
+    let set = "metadata set Mailbox.email_address --audited true --max-length 30";
+    let checked = terminal.run(Person::Admin, &format!("{set} --check"));
+    assert!(checked.stderr.contains("Nothing was changed"), "{checked:?}");
+    let chosen = terminal.run(Person::Admin, set).json();
+    assert_eq!((&chosen["audited"], &chosen["max_length"]), (&json!(true), &json!(30)));
+    let created = terminal
+        .run(Person::Writer, "mailbox create --set display_name=Sales --set email_address=a@example.org")
+        .json();
+    let name = created["name"].as_str().unwrap();
+    let changes = terminal.run(Person::Admin, &format!("metadata changes {name}")).json();
+    let [change] = &changes["attribute_changes"].as_array().unwrap()[..] else { panic!("{changes}") };
+    assert_eq!((&change["identity"], &change["new_value"]), (&json!("cn:writer"), &json!({ "text": "a@example.org" })));
+    let table = terminal.run(Person::Admin, "metadata changes Mailbox.email_address --output table").stdout;
+    assert!(table.contains("create") && table.contains("a@example.org"), "{table}");
+    let shown = terminal.run(Person::Reader, "metadata show Mailbox --output table").stdout;
+    let line = shown.lines().find(|line| line.starts_with("email_address")).unwrap();
+    assert_eq!(line.split_whitespace().collect::<Vec<_>>()[..6], ["email_address", "text", "30", "none", "no", "yes"]);
+
+    let encrypted = terminal.run(Person::Admin, "metadata set Mailbox.password --audited true");
+    assert!(encrypted.failure(1).contains("ENCRYPTED_ATTRIBUTE"), "{encrypted:?}");
+    let nothing = terminal.run(Person::Admin, "metadata set Mailbox.email_address");
+    assert!(nothing.failure(2).contains("say what to change"), "{nothing:?}");
+    let reset = terminal.run(Person::Admin, "metadata set Mailbox.email_address --reset max-length,audited").json();
+    assert_eq!((&reset["audited"], &reset["max_length"]), (&json!(false), &json!(100)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mailbox_is_resolved_and_a_value_compared() {
+    let server = Server::start().await;
+    let terminal = Terminal::at(&server);
+    let profile = "email-server-profile create --set display_name=Post --set server_type=imap_smtp \
+                   --set incoming_server_location=imap.example.org --set incoming_credential_retrieval=user_or_queue";
+    let profile = terminal.run(Person::Writer, profile).json();
+    let mailbox = format!(
+        "mailbox create --set display_name=Sales --set username=sales --secret password=- \
+         --set allow_email_connector_to_use_credentials=true --set email_server_profile={} \
+         --set incoming_email_delivery_method=server_side_sync",
+        profile["name"].as_str().unwrap()
+    );
+    let mailbox = terminal.run_with(Person::Writer, &mailbox, "hunter2").json();
+    let name = mailbox["name"].as_str().unwrap();
+    let id = name.rsplit('/').next().unwrap();
+
+    let resolve = format!("resolve {id} --purpose why");
+    let mut incoming = json!({
+        "protocol": "IMAP", "server": "imap.example.org", "port": 993, "use_tls": true, "username": "sales",
+        "credentials": "OF_MAILBOX", "is_password_set": true,
+    });
+    assert_eq!(terminal.run(Person::Connector, &resolve).json(), json!({ "incoming": incoming }));
+    let shown = terminal.run(Person::Connector, &format!("{resolve} --show-passwords")).json();
+    incoming.as_object_mut().unwrap().remove("is_password_set");
+    incoming["password"] = json!("hunter2");
+    assert_eq!(shown, json!({ "incoming": incoming }));
+    let refused = terminal.run(Person::Reader, &resolve);
+    assert!(refused.failure(1).contains("PRIVILEGE_MISSING"), "{refused:?}");
+
+    let compare = format!("compare {name} --attribute password --purpose login --stdin");
+    assert_eq!(terminal.run_with(Person::Connector, &compare, "hunter2\n").json(), json!({ "equal": true }));
+    let other = terminal.run_with(Person::Connector, &compare, "hunter3\n");
+    assert_eq!((other.code, other.stdout.contains("false")), (1, true), "{other:?}");
+}

@@ -1,7 +1,7 @@
 //! Metadata with real effect: what an organization chooses for its attributes, and what audited ones record.
 
 use fieldseal_client::{
-    Client, Code, Error, ErrorReason, ListOptions,
+    Client, Code, Error, ErrorReason, ListOptions, WriteOptions,
     v1::{
         AttributeChange, AttributeMetadata, EmailServerProfile, Mailbox,
         attribute_change::Operation,
@@ -220,6 +220,10 @@ async fn an_audited_attribute_records_old_and_new_value_with_every_change() {
         violation("parent", "NOT_A_NAME")
     );
 
+    let secret = admin.list_attribute_changes(attribute("Mailbox", "password").name, "", 0, "").await;
+    let metadata = [("organization", "default"), ("entity", "Mailbox"), ("attribute", "password")];
+    refused(secret, Code::FailedPrecondition, ErrorReason::EncryptedAttribute, &metadata);
+
     // Switched off again, nothing more is recorded, and what was is kept.
     set_audited(&admin, email_address(), false).await;
     let later = Mailbox { email_address: Some("later@example.org".to_owned()), ..mailbox("secret of later") };
@@ -247,6 +251,8 @@ async fn links_that_go_with_a_record_are_recorded_one_by_one() {
         let linked = Mailbox { email_server_profile: Some(profile.name.clone()), ..mailbox("hunter2") };
         names.push(writer.mailboxes().create(DEFAULT, linked, None).await.unwrap().name);
     }
+    let checked = WriteOptions::validate_only();
+    writer.email_server_profiles().delete_with(&profile.name, "", checked).await.unwrap();
     writer.email_server_profiles().delete(&profile.name, "").await.unwrap();
     for name in names {
         let stored = writer.mailboxes().get(&name).await.unwrap();
@@ -492,6 +498,19 @@ async fn a_write_that_was_checked_by_older_metadata_is_checked_again() {
 }
 
 #[tokio::test]
+async fn a_repetition_is_answered_with_its_record_though_it_would_be_refused_by_now() {
+    let server = Server::start().await;
+    let (admin, writer) = (server.client(Person::Admin), server.client(Person::Writer));
+    let wanted = || Mailbox { email_address: Some("a@example.org".to_owned()), ..mailbox("hunter2") };
+    let options = || WriteOptions::request_id("0191e2a4-5b6c-7d8e-9fa0-b1c2d3e4f506");
+    let created = writer.mailboxes().create_with(DEFAULT, wanted(), None, options()).await.unwrap();
+    update(&admin, AttributeMetadata { max_length: Some(5), ..email_address() }).await.unwrap();
+    assert_eq!(writer.mailboxes().create_with(DEFAULT, wanted(), None, options()).await.unwrap(), created);
+    let too_long = violation("mailbox.email_address", "TOO_LONG");
+    assert_eq!(violations(writer.mailboxes().create(DEFAULT, wanted(), None).await), too_long);
+}
+
+#[tokio::test]
 async fn choices_and_changes_travel_with_an_exported_organization() {
     let here = Server::start().await;
     let (admin, writer) = (here.client(Person::Admin), here.client(Person::Writer));
@@ -527,7 +546,7 @@ async fn choices_and_changes_travel_with_an_exported_organization() {
 #[tokio::test]
 async fn a_row_that_asks_for_a_password_to_be_recorded_is_ignored() {
     let server = Server::start().await;
-    let row = "INSERT INTO fieldseal_attribute_setting VALUES ('Mailbox', 'password', 'Open', 10, 1, 1, 1, 1)";
+    let row = "INSERT INTO fieldseal_attribute_setting VALUES ('Mailbox', 'password', 'Open', 10, 10, 1, 1, 1, 1)";
     let folder = server.stop().await;
     Inside::organization(&folder).change(1, row);
     let server = Server::start_in(folder, |_| {}).await;

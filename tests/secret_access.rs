@@ -105,13 +105,16 @@ async fn who_sends_a_password_to_another_server_sends_none() {
         ..EmailServerProfile::default()
     };
     type Change = fn(&mut EmailServerProfile);
-    let changes: [(&str, Change, bool, bool); 7] = [
+    let changes: [(&str, Change, bool, bool); 9] = [
         ("incoming_server_location", |p| p.incoming_server_location = Some("evil.example.net".to_owned()), false, true),
         ("incoming_port_number", |p| p.incoming_port_number = Some(1143), false, true),
         ("incoming_use_ssl", |p| p.incoming_use_ssl = Some(false), false, true),
         // The password for fetching can serve for sending.
         ("outgoing_server_location", |p| p.outgoing_server_location = None, false, false),
         ("default_server_location", |p| p.default_server_location = Some("evil.example.net".to_owned()), false, false),
+        // Where a server is discovered, that begins with the user's name.
+        ("incoming_username", |p| p.incoming_username = Some("x@evil.example.net".to_owned()), false, true),
+        ("server_type", |p| p.server_type = Some(ServerType::Other.into()), false, false),
         // The same value as before, and what says nothing of a place.
         ("incoming_server_location", |p| p.incoming_server_location = Some("imap.example.org".to_owned()), true, true),
         ("display_name", |p| p.display_name = Some("Q".to_owned()), true, true),

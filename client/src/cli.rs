@@ -23,6 +23,7 @@ mod progress;
 mod record;
 mod reference;
 mod reveal;
+mod secret_access;
 mod secret_input;
 mod strength;
 mod table;
@@ -45,6 +46,7 @@ use metadata::MetadataCommand;
 use organization::OrganizationCommand;
 use output::{Output, OutputOptions};
 use profile::ProfileCommand;
+use secret_access::{CompareArguments, ResolveArguments};
 use secret_input::Terminal;
 
 /// Runs one command line to its exit code: 0 done, 1 the call failed, 2 the command was wrong, 130 a person left.
@@ -65,6 +67,12 @@ pub(crate) async fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCo
 /// The commands that are no entity's.
 #[derive(Subcommand)]
 enum OtherCommand {
+    /// Tell how to sign in for a mailbox, by its own settings and those of its profile.
+    #[command(after_help = secret_access::RESOLVE_EXAMPLES)]
+    Resolve(ResolveArguments),
+    /// Tell whether an encrypted attribute has a value, without showing the one that it has.
+    #[command(after_help = secret_access::COMPARE_EXAMPLES)]
+    Compare(CompareArguments),
     /// An organization's encryption key.
     #[command(subcommand, arg_required_else_help = true)]
     Key(KeyCommand),
@@ -131,6 +139,14 @@ async fn execute(entities: &[EntityType], matches: &ArgMatches) -> Result<(), Fa
 
 async fn execute_other(other: OtherCommand, entities: &[EntityType], matches: &ArgMatches) -> Result<(), Failure> {
     match other {
+        OtherCommand::Resolve(arguments) => {
+            let (connection, output) = connection(matches)?;
+            secret_access::resolve(arguments, &connection, &output).await
+        }
+        OtherCommand::Compare(arguments) => {
+            let (connection, output) = connection(matches)?;
+            secret_access::compare(arguments, &connection, &output, &mut Terminal::default()).await
+        }
         OtherCommand::Key(command) => {
             let (connection, output) = connection(matches)?;
             key::run(command, &connection, &output, &mut Terminal::default()).await
@@ -267,7 +283,10 @@ mod tests {
         command.clone().debug_assert();
         let names: Vec<&str> = command.get_subcommands().map(Command::get_name).collect();
         assert_eq!(names[..5], ["email-server-profile", "mailbox", "queue", "user-settings", "reveal"]);
-        assert_eq!(names[5..12], ["key", "org", "access", "audit", "metadata", "profile", "demo"]);
+        assert_eq!(
+            names[5..14],
+            ["resolve", "compare", "key", "org", "access", "audit", "metadata", "profile", "demo"]
+        );
         for name in ["mailbox", "user-settings"] {
             let names: Vec<&str> =
                 command.find_subcommand(name).unwrap().get_subcommands().map(Command::get_name).collect();

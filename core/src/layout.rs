@@ -153,6 +153,7 @@ pub fn organization(schema: &Schema) -> Layout {
                     ("column_name", Text),
                     ("display_name", TextOrNull),
                     ("max_length", IntegerOrNull),
+                    ("longest", IntegerOrNull),
                     ("required", Boolean),
                     ("audited", Boolean),
                     ("indexed", Boolean),
@@ -222,9 +223,8 @@ pub fn configuration() -> Layout {
 fn attribute_changes() -> LaidOut {
     let changes = table(
         ATTRIBUTE_CHANGE,
-        &["id"],
+        &changes::KEY,
         &[
-            ("id", Uuid),
             ("time", Time),
             ("identity", Text),
             ("call_id", Text),

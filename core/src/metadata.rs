@@ -47,8 +47,10 @@ impl OrganizationSchema {
         if found.is_empty() {
             return Ok(OrganizationSchema::of(schema));
         }
+        // Of a row that can't be read, too: whoever wrote it, it is there.
+        let revision = |row: &Row| if let Some(Datum::Integer(revision)) = row.last() { *revision } else { 0 };
+        let revision = found.iter().map(revision).max().unwrap_or_default();
         let settings: Vec<Setting> = found.into_iter().filter_map(Setting::from_row).collect();
-        let revision = settings.iter().map(|setting| setting.revision).max().unwrap_or_default();
         let of_column: HashMap<(&str, &str), &Setting> =
             settings.iter().map(|setting| ((setting.table.as_str(), setting.column.as_str()), setting)).collect();
         let customized = schema.customized(|entity| {
@@ -104,6 +106,8 @@ struct Setting {
     display_name: Option<String>,
     /// `None` as in the schema.
     max_length: Option<u32>,
+    /// The greatest that it ever was; `None` if that is what the schema has.
+    longest: Option<u32>,
     /// Whether a record must have a value, beside what the schema demands.
     is_required: bool,
     is_audited: bool,
@@ -112,8 +116,17 @@ struct Setting {
     revision: i64,
 }
 
-const COLUMNS: [&str; 8] =
-    ["table_name", "column_name", "display_name", "max_length", "required", "audited", "indexed", "revision"];
+const COLUMNS: [&str; 9] = [
+    "table_name",
+    "column_name",
+    "display_name",
+    "max_length",
+    "longest",
+    "required",
+    "audited",
+    "indexed",
+    "revision",
+];
 
 impl Setting {
     fn from_row(row: Row) -> Option<Self> {
@@ -122,17 +135,29 @@ impl Setting {
             Datum::Text(column),
             display_name,
             max_length,
+            longest,
             Datum::Boolean(is_required),
             Datum::Boolean(is_audited),
             Datum::Boolean(is_indexed),
             Datum::Integer(revision),
-        ] = <[Datum; 8]>::try_from(row).ok()?
+        ] = <[Datum; 9]>::try_from(row).ok()?
         else {
             return None;
         };
         let display_name = if let Datum::Text(name) = display_name { Some(name) } else { None };
-        let max_length = if let Datum::Integer(length) = max_length { Some(u32::try_from(length).ok()?) } else { None };
-        Some(Setting { table, column, display_name, max_length, is_required, is_audited, is_indexed, revision })
+        let length = |datum| if let Datum::Integer(length) = datum { u32::try_from(length).ok() } else { None };
+        let (max_length, longest) = (length(max_length), length(longest));
+        Some(Setting {
+            table,
+            column,
+            display_name,
+            max_length,
+            longest,
+            is_required,
+            is_audited,
+            is_indexed,
+            revision,
+        })
     }
 
     fn into_row(self) -> Vec<(Name, Datum)> {
@@ -141,6 +166,7 @@ impl Setting {
             Datum::Text(self.column),
             self.display_name.map_or(Datum::Null, Datum::Text),
             self.max_length.map_or(Datum::Null, |length| Datum::Integer(length.into())),
+            self.longest.map_or(Datum::Null, |length| Datum::Integer(length.into())),
             Datum::Boolean(self.is_required),
             Datum::Boolean(self.is_audited),
             Datum::Boolean(self.is_indexed),
@@ -153,10 +179,12 @@ impl Setting {
     fn applied_to(&self, attribute: &Attribute) -> Attribute {
         let mut customized = attribute.clone();
         if attribute.is_customizable() {
-            if let Some(name) = &self.display_name {
+            if let Some(name) = self.display_name.as_ref().filter(|name| update::name_problem(name).is_none()) {
                 customized.display_name.clone_from(name);
             }
-            customized.max_length = self.max_length.or(attribute.max_length);
+            let length = |length: u32| update::length_within(attribute, length.into()).ok();
+            customized.max_length = self.max_length.and_then(length).or(attribute.max_length);
+            customized.longest = self.longest.and_then(length).max(attribute.max_length);
             customized.required |= self.is_required && attribute.can_be_required();
         }
         customized.is_audited = self.is_audited && customized.is_auditable();
@@ -191,7 +219,7 @@ pub fn index_name(entity: &Entity, attribute: &Attribute) -> Name {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::schema::testing::thing;
+    use crate::schema::{Kind, testing::thing};
 
     fn everything(column: &str) -> Setting {
         Setting {
@@ -199,6 +227,7 @@ mod tests {
             column: column.to_owned(),
             display_name: Some("Another name".to_owned()),
             max_length: Some(7),
+            longest: Some(700),
             is_required: true,
             is_audited: true,
             is_indexed: true,
@@ -220,19 +249,49 @@ mod tests {
             let customized = everything(&attribute.storage_name).applied_to(&attribute);
             let is_secret = attribute.name == "secret";
             assert_eq!(customized.is_audited, attribute.stored() && !is_secret, "{}", attribute.name);
-            assert_eq!(customized.required, attribute.stored() && !is_secret, "{}", attribute.name);
-            assert_eq!(customized.max_length == Some(7), !is_secret, "{}", attribute.name);
+            assert_eq!(customized.required, attribute.can_be_required() && !is_secret, "{}", attribute.name);
+            let has_length = matches!(attribute.kind, Kind::Text | Kind::Bytes) && !is_secret;
+            assert_eq!(customized.max_length == Some(7), has_length, "{}", attribute.name);
             assert_eq!(customized.display_name == "Another name", !is_secret, "{}", attribute.name);
-            let is_indexed = !["secret", "is_secret_set", "data"].contains(&&*attribute.name);
+            // Texts of up to 700 characters may be stored.
+            let is_indexed = !matches!(attribute.kind, Kind::Text | Kind::Bytes | Kind::ReportsSet { .. });
             assert_eq!(customized.is_indexed, is_indexed, "{}", attribute.name);
         }
+    }
+
+    #[test]
+    fn what_a_row_asks_for_that_nobody_could_have_chosen_is_ignored() {
+        let entity = thing();
+        let attribute = entity.attribute("name_1").unwrap();
+        for (name, length) in [("", 0), ("a\u{1b}", 4_001), (&*"x".repeat(101), u32::MAX)] {
+            let setting = Setting {
+                display_name: Some(name.to_owned()),
+                max_length: Some(length),
+                longest: Some(length),
+                is_indexed: true,
+                ..Setting::default()
+            };
+            let wanted = Attribute { is_indexed: true, longest: attribute.max_length, ..attribute.clone() };
+            assert_eq!(format!("{:?}", setting.applied_to(attribute)), format!("{wanted:?}"));
+        }
+    }
+
+    #[test]
+    fn a_text_that_was_longer_once_is_no_key_of_an_index_or_an_order_later() {
+        let entity = thing();
+        let attribute = entity.attribute("name_1").unwrap();
+        let setting = |longest| Setting { max_length: Some(7), longest, is_indexed: true, ..Setting::default() };
+        assert!(setting(None).applied_to(attribute).is_indexed);
+        assert!(setting(Some(500)).applied_to(attribute).is_indexed);
+        assert!(!setting(Some(501)).applied_to(attribute).is_indexed);
+        assert_eq!(setting(Some(501)).applied_to(attribute).length_stored(), Some(501));
     }
 
     #[test]
     fn each_attribute_has_an_index_of_its_own_with_a_name_that_fits() {
         let named = |table: &str, column: &str| {
             let entity = Entity::new(table, "things", "thing", Vec::new());
-            index_name(&entity, &Attribute::new(column, crate::schema::Kind::Text))
+            index_name(&entity, &Attribute::new(column, Kind::Text))
         };
         assert_ne!(named("A_B", "C"), named("A", "B_C"));
         assert!(named(&"t".repeat(63), &"c".repeat(63)).len() <= 63);

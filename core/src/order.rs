@@ -27,7 +27,7 @@ pub const FIELDS_MAX: usize = 8;
 /// How long the text of an order may be, in bytes: far more than eight names, directions and spaces.
 pub const TEXT_MAX_BYTES: u32 = 1_024;
 
-/// How long the texts of one record that are ordered by may be together, in Unicode scalar values and by their `max_length`. They stand in
+/// How long the texts of one record that are ordered by may be together, in Unicode scalar values and by what may be stored. They stand in
 /// the page token: with this, a cursor is at most 2,200 bytes.
 pub const KEYS_MAX_CHARS: u32 = 500;
 
@@ -182,6 +182,7 @@ impl Order {
         if !rest.is_empty() {
             return None;
         }
+        let first = self.keys.first().zip(values.first().cloned());
         let mut after = None;
         for (key, value) in self.keys.iter().zip(values).rev() {
             let mut alternatives = key.beyond(&value);
@@ -189,7 +190,12 @@ impl Order {
             // One alternative stands by itself, so that a plain order is one comparison that the key's own index answers.
             after = Some(if alternatives.len() == 1 { alternatives.pop()? } else { Condition::Any(alternatives) });
         }
-        after
+        // The alternatives alone would have an index read from its beginning.
+        let (first, value) = first?;
+        match (first.within(&value), after) {
+            (Some(bound), Some(after @ Condition::Any(_))) => Some(bound.and(after)),
+            (_, after) => after,
+        }
     }
 }
 
@@ -229,6 +235,20 @@ impl Key {
             return Condition::IsNull(self.column.clone());
         }
         Condition::equal(self.column.clone(), value)
+    }
+
+    /// The one range that has every record that comes after this value or is alike, by this key alone; `None` if it takes two.
+    fn within(&self, value: &Datum) -> Option<Condition> {
+        let comparison = match self.direction {
+            Direction::Ascending => Comparison::GreaterOrEqual,
+            Direction::Descending if self.nullable => return None,
+            Direction::Descending => Comparison::LessOrEqual,
+        };
+        (*value != Datum::Null).then(|| Condition::Compare {
+            column: self.column.clone(),
+            comparison,
+            value: value.clone(),
+        })
     }
 
     /// The conditions of which a record meets one if it comes after this value, by this key alone.
@@ -274,7 +294,7 @@ fn read_term<'a>(term: &str, entity: &'a Entity) -> Result<(Key, u32), TermError
     let chars = match &attribute.kind {
         Kind::Bytes => return Err(TermError::Fault(OrderFault::Bytes)),
         Kind::ReportsSet { .. } => return Err(TermError::Fault(OrderFault::Derived)),
-        Kind::Text => attribute.max_length.unwrap_or(u32::MAX),
+        Kind::Text => attribute.length_stored().unwrap_or(u32::MAX),
         Kind::Boolean | Kind::Integer32 | Kind::Integer64 | Kind::Choice(_) | Kind::Time | Kind::Reference { .. } => 0,
     };
     let column = attribute.storage_name.clone().into();

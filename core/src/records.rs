@@ -221,7 +221,8 @@ fn expectation(step: Step) -> Option<Step> {
         Step::Update { table, rows, expect: Expect::One, .. } | Step::Delete { table, rows, expect: Expect::One } => {
             Some(Step::Require { table, rows })
         }
-        Step::Update { expect: Expect::Any, .. }
+        Step::InsertFrom { .. }
+        | Step::Update { expect: Expect::Any, .. }
         | Step::Delete { expect: Expect::Any, .. }
         | Step::Prune { .. }
         | Step::Tally(_)
@@ -329,14 +330,8 @@ fn require_schema(plan: &mut Plan, place: &Place) {
 }
 
 /// Records what a write changed of audited attributes, in its own commit.
-fn record_changes(
-    plan: &mut Plan,
-    deployment: &Deployment,
-    written: &Written<'_>,
-    before: Option<&Record>,
-    after: Option<&Record>,
-) {
-    for step in written.steps(deployment, before, after) {
+fn record_changes(plan: &mut Plan, written: &Written<'_>, before: Option<&Record>, after: Option<&Record>) {
+    for step in written.steps(before, after) {
         plan.step(step, Refusal::Moved);
     }
 }

@@ -62,6 +62,8 @@ pub struct Attribute {
     pub default: Option<Value>,
     /// The longest text in Unicode scalar values, or the longest bytes.
     pub max_length: Option<u32>,
+    /// The longest value that may be stored, in the same units: longer than `max_length` where an organization once took longer ones.
+    pub longest: Option<u32>,
     /// The smallest integer.
     pub minimum: Option<i64>,
     /// The largest integer.
@@ -164,6 +166,7 @@ impl Attribute {
             required: false,
             default: None,
             max_length: None,
+            longest: None,
             minimum: None,
             maximum: None,
             output_only: false,
@@ -207,7 +210,7 @@ impl Attribute {
         self.is_auditable()
             && match self.kind {
                 Kind::Bytes | Kind::ReportsSet { .. } => false,
-                Kind::Text => self.max_length.is_some_and(|length| length <= INDEXED_CHARS_MAX),
+                Kind::Text => self.length_stored().is_some_and(|length| length <= INDEXED_CHARS_MAX),
                 Kind::Boolean
                 | Kind::Integer32
                 | Kind::Integer64
@@ -217,10 +220,18 @@ impl Attribute {
             }
     }
 
-    /// Whether a record can be made to have a value: somebody can give it one, or it comes with a default.
+    /// How long a value that is stored may be; `None` if there is no bound.
+    #[must_use]
+    pub fn length_stored(&self) -> Option<u32> {
+        self.max_length.max(self.longest).filter(|_| self.max_length.is_some())
+    }
+
+    /// Whether a record can be made to have a value for good: somebody can give it one, or it comes with a default, and it doesn't go with
+    /// another record.
     #[must_use]
     pub fn can_be_required(&self) -> bool {
-        self.stored() && (self.default.is_some() || !self.output_only && self.valid_for_create)
+        let is_cleared = matches!(self.kind, Kind::Reference { on_delete: OnDelete::Clear, .. });
+        self.stored() && !is_cleared && (self.default.is_some() || !self.output_only && self.valid_for_create)
     }
 }
 
@@ -484,7 +495,9 @@ fn attribute_problem(attribute: &Attribute, entity: &Entity, entities: &[Entity]
         return Some("a derived attribute can't be required");
     }
     if attribute.required && !attribute.can_be_required() {
-        return Some("it is required, has no default and can't be given to a create");
+        return Some(
+            "it is required, and can't be given to a create and has no default, or is cleared with another record",
+        );
     }
     if let (Some(minimum), Some(maximum)) = (attribute.minimum, attribute.maximum)
         && minimum > maximum

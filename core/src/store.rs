@@ -254,6 +254,23 @@ pub enum Assignment {
     Add(Name, i64),
 }
 
+/// Where a value of a new row comes from, that is made of another row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// It is this one.
+    Value(Datum),
+    /// It is that of the other row's column.
+    Column(Name),
+    /// It is one more than that of the other row's column, an integer.
+    Next(Name),
+}
+
+impl From<Datum> for Source {
+    fn from(datum: Datum) -> Self {
+        Source::Value(datum)
+    }
+}
+
 /// How many rows an update or a delete must touch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expect {
@@ -299,6 +316,17 @@ pub enum Step {
         table: Name,
         /// Column by column; those left out are null.
         row: Vec<(Name, Datum)>,
+    },
+    /// A new row for each row of another table that meets a condition; refused if the key of one exists.
+    InsertFrom {
+        /// Into this table.
+        table: Name,
+        /// Column by column; those left out are null.
+        row: Vec<(Name, Source)>,
+        /// Of the rows of this table.
+        from: Name,
+        /// That meet this.
+        rows: Condition,
     },
     /// A change of rows.
     Update {

@@ -200,6 +200,7 @@ impl Options {
                 .map(u32::try_from)
                 .transpose()
                 .map_err(|_| wrong(field.full_name(), "its `max_length` is no length"))?,
+            longest: None,
             minimum: integer(&option, "minimum"),
             maximum: integer(&option, "maximum"),
             output_only: flag(&option, "output_only"),

@@ -489,6 +489,19 @@ pub(crate) fn metadata_not_found(message: &str) -> Status {
     not_found(message).build()
 }
 
+/// An encrypted attribute can't have this done to it.
+pub(crate) fn encrypted_attribute(organization: &Organization, entity: &Entity, attribute: &Attribute) -> Status {
+    let message = format!(
+        "{}.{} is encrypted: it can't be audited, indexed or customized, since its values are sealed and nobody is to read them",
+        entity.name, attribute.name
+    );
+    StatusBuilder::new(Code::FailedPrecondition, ErrorReason::EncryptedAttribute, message)
+        .with("organization", &organization.name)
+        .with("entity", &entity.name)
+        .with("attribute", &attribute.name)
+        .build()
+}
+
 /// Why an attribute's metadata did not change.
 pub(crate) fn update_metadata(
     error: UpdateMetadataError,
@@ -497,18 +510,7 @@ pub(crate) fn update_metadata(
     attribute: &Attribute,
 ) -> Status {
     match error {
-        UpdateMetadataError::Encrypted => StatusBuilder::new(
-            Code::FailedPrecondition,
-            ErrorReason::EncryptedAttribute,
-            format!(
-                "{}.{} is encrypted: it can't be audited, indexed or customized, since its values are sealed and nobody is to read them",
-                entity.name, attribute.name
-            ),
-        )
-        .with("organization", &organization.name)
-        .with("entity", &entity.name)
-        .with("attribute", &attribute.name)
-        .build(),
+        UpdateMetadataError::Encrypted => encrypted_attribute(organization, entity, attribute),
         UpdateMetadataError::Invalid(violations) => invalid(violations),
         UpdateMetadataError::Unavailable(cause) => {
             store_unavailable(cause).with("organization", &organization.name).build()

@@ -74,10 +74,10 @@ pub(super) struct SetArguments {
     #[arg(long, value_name = "LEVEL", value_enum)]
     required: Option<Level>,
     /// Whether to record each change, with old and new value.
-    #[arg(long, value_name = "YES")]
+    #[arg(long, value_name = "BOOLEAN")]
     audited: Option<bool>,
     /// Whether to have an index, which lists that filter or order by it use.
-    #[arg(long, value_name = "YES")]
+    #[arg(long, value_name = "BOOLEAN")]
     indexed: Option<bool>,
     /// What to have as in the schema again, joined by commas.
     #[arg(long, value_name = "WHAT", value_enum, value_delimiter = ',')]

@@ -20,7 +20,7 @@ use crate::{
     policy::{self, Permit},
     record::Record,
     schema::{Attribute, Choice, Entity, Kind, Schema, Value},
-    store::{ColumnType, Commit, CommitError, Comparison, Condition, Datum, Name, Row, Step, Unavailable},
+    store::{ColumnType, Commit, CommitError, Comparison, Condition, Datum, Name, Row, Source, Step, Unavailable},
 };
 
 /// What was done to a record.
@@ -61,46 +61,65 @@ pub(crate) struct Written<'a> {
 
 impl Written<'_> {
     /// The steps that record what changed between two states of the record, of which the absent one is the one without it.
-    pub(crate) fn steps(&self, deployment: &Deployment, before: Option<&Record>, after: Option<&Record>) -> Vec<Step> {
+    pub(crate) fn steps(&self, before: Option<&Record>, after: Option<&Record>) -> Vec<Step> {
         let value = |record: Option<&Record>, index: usize| record.and_then(|record| record.values.get(index)?.clone());
         let audited = self.entity.attributes.iter().enumerate().filter(|(_, attribute)| attribute.is_audited);
         audited
             .map(|(index, attribute)| (attribute, value(before, index), value(after, index)))
             .filter(|(_, before, after)| before != after)
-            .map(|(attribute, before, after)| self.step(deployment, attribute, before.as_ref(), after.as_ref()))
+            .map(|(attribute, before, after)| self.step(attribute, before.as_ref(), after.as_ref()))
             .collect()
     }
 
-    /// The step that records the change of one attribute.
-    pub(crate) fn step(
-        &self,
-        deployment: &Deployment,
-        attribute: &Attribute,
-        before: Option<&Value>,
-        after: Option<&Value>,
-    ) -> Step {
-        let stored = |value: Option<&Value>| value.map_or(Datum::Null, |value| Datum::Text(text_of(value)));
-        let id = RecordId::new_v7(self.time, &*deployment.ports.random);
-        let data = [
-            Datum::Uuid(id.uuid()),
-            Datum::Time(self.time),
-            Datum::Text(self.caller.identity.to_string()),
-            Datum::Text(self.caller.call_id.clone()),
-            Datum::Text(self.entity.storage_name.clone()),
-            Datum::Uuid(self.id.uuid()),
-            Datum::Text(attribute.storage_name.clone()),
-            Datum::Integer(self.operation.number_and_name().0.into()),
-            Datum::Integer(self.revision),
-            stored(before),
-            stored(after),
-        ];
-        Step::Insert { table: ATTRIBUTE_CHANGE.into(), row: COLUMNS.map(Name::from).into_iter().zip(data).collect() }
+    fn step(&self, attribute: &Attribute, before: Option<&Value>, after: Option<&Value>) -> Step {
+        let (id, revision) = (Datum::Uuid(self.id.uuid()), Datum::Integer(self.revision));
+        let operation = self.operation;
+        let row = row(self.time, self.caller, (self.entity, attribute), id, operation, revision, (before, after));
+        Step::Insert { table: ATTRIBUTE_CHANGE.into(), row }
     }
 }
 
+/// The step that records that an attribute becomes null in every row of a condition, each with its next revision. It goes before the update.
+pub(crate) fn cleared(
+    time: Timestamp,
+    caller: &Caller,
+    (entity, attribute): (&Entity, &Attribute),
+    before: &Value,
+    rows: Condition,
+) -> Step {
+    let (id, revision) = (Source::Column("id".into()), Source::Next("revision".into()));
+    let row = row(time, caller, (entity, attribute), id, Operation::Update, revision, (Some(before), None));
+    Step::InsertFrom { table: ATTRIBUTE_CHANGE.into(), row, from: entity.storage_name.clone().into(), rows }
+}
+
+/// The row of a change, column by column.
+fn row<Of: From<Datum>>(
+    time: Timestamp,
+    caller: &Caller,
+    (entity, attribute): (&Entity, &Attribute),
+    id: Of,
+    operation: Operation,
+    revision: Of,
+    (before, after): (Option<&Value>, Option<&Value>),
+) -> Vec<(Name, Of)> {
+    let stored = |value: Option<&Value>| Of::from(value.map_or(Datum::Null, |value| Datum::Text(text_of(value))));
+    let values = [
+        Datum::Time(time).into(),
+        Datum::Text(caller.identity.to_string()).into(),
+        Datum::Text(caller.call_id.clone()).into(),
+        Datum::Text(entity.storage_name.clone()).into(),
+        id,
+        Datum::Text(attribute.storage_name.clone()).into(),
+        Datum::Integer(operation.number_and_name().0.into()).into(),
+        revision,
+        stored(before),
+        stored(after),
+    ];
+    COLUMNS.map(Name::from).into_iter().zip(values).collect()
+}
+
 /// The columns of the table of changes.
-const COLUMNS: [&str; 11] = [
-    "id",
+const COLUMNS: [&str; 10] = [
     "time",
     "identity",
     "call_id",
@@ -114,7 +133,17 @@ const COLUMNS: [&str; 11] = [
 ];
 
 /// What changes are ordered by, all of it descending.
-const ORDER: [(&str, ColumnType); 2] = [("time", ColumnType::Time), ("id", ColumnType::Uuid)];
+const ORDER: [(&str, ColumnType); 6] = [
+    ("time", ColumnType::Time),
+    ("table_name", ColumnType::Text),
+    ("record_id", ColumnType::Uuid),
+    ("column_name", ColumnType::Text),
+    ("operation", ColumnType::Integer),
+    ("revision", ColumnType::Integer),
+];
+
+/// The key of the table of changes: no two are alike in all of it.
+pub(crate) const KEY: [&str; 6] = ["time", "table_name", "record_id", "column_name", "operation", "revision"];
 
 /// A value as a text that [`value_of`] reads back.
 fn text_of(value: &Value) -> String {
@@ -169,7 +198,6 @@ pub struct AttributeChange {
 impl AttributeChange {
     fn from_row(row: Row, schema: &Schema) -> Option<Self> {
         let [
-            _,
             Datum::Time(time),
             Datum::Text(identity),
             Datum::Text(call_id),
@@ -180,7 +208,7 @@ impl AttributeChange {
             Datum::Integer(revision),
             old_value,
             new_value,
-        ] = <[Datum; 11]>::try_from(row).ok()?
+        ] = <[Datum; 10]>::try_from(row).ok()?
         else {
             return None;
         };
@@ -322,8 +350,12 @@ pub async fn forget(organization: &Organization, before: Timestamp) -> Result<u6
     let found = count().await?;
     let mut left = found;
     while left > 0 {
-        let prune =
-            Step::Prune { table: ATTRIBUTE_CHANGE.into(), key: vec!["id".into()], rows: older(), at_most: BATCH };
+        let prune = Step::Prune {
+            table: ATTRIBUTE_CHANGE.into(),
+            key: KEY.map(Name::from).into(),
+            rows: older(),
+            at_most: BATCH,
+        };
         organization.store.commit(Commit::of(vec![prune])).await?;
         left = left.saturating_sub(BATCH.into());
     }
@@ -333,11 +365,10 @@ pub async fn forget(organization: &Organization, before: Timestamp) -> Result<u6
 /// How many go in one commit: no writer waits for long.
 const BATCH: u32 = 1_000;
 
-/// The order of changes in each index: those of all, of a record, and of an attribute.
-pub(crate) const INDEXES: [(&str, &[&str]); 3] = [
-    ("fieldseal_attribute_change_by_time", &["time", "id"]),
-    ("fieldseal_attribute_change_by_record", &["table_name", "record_id", "time", "id"]),
-    ("fieldseal_attribute_change_by_column", &["table_name", "column_name", "time", "id"]),
+/// The order of changes in the indexes of those of a record and of an attribute; those of all are in the order of the key.
+pub(crate) const INDEXES: [(&str, &[&str]); 2] = [
+    ("fieldseal_attribute_change_by_record", &["table_name", "record_id", "time"]),
+    ("fieldseal_attribute_change_by_column", &["table_name", "column_name", "time"]),
 ];
 
 #[cfg(test)]

@@ -119,16 +119,24 @@ pub async fn update(
                 ),
             )
         };
+        let revision = present.revision.checked_add(1).ok_or(UpdateMetadataError::Unavailable(
+            "the settings of attributes have a revision that none can follow".into(),
+        ))?;
+        let setting = Setting { revision, ..setting };
         let steps = steps(&present, entity, before, &after, setting, entry);
         match organization.commit(steps).await {
             Ok(()) => {
-                organization.load_schema(deployment).await?;
+                // Where it can't be read now, the next write finds that it is old.
+                let _later = organization.load_schema(deployment).await;
                 return Ok(after);
             }
             // Somebody else was first.
             Err(CommitError::Refused { .. }) => {}
             Err(CommitError::Unavailable(cause)) => return Err(UpdateMetadataError::Unavailable(cause)),
-            Err(CommitError::Unknown(cause)) => return Err(UpdateMetadataError::Unknown(cause)),
+            Err(CommitError::Unknown(cause)) => {
+                let _later = organization.load_schema(deployment).await;
+                return Err(UpdateMetadataError::Unknown(cause));
+            }
         }
     }
     Err(UpdateMetadataError::Unavailable("the metadata kept changing".into()))
@@ -145,11 +153,10 @@ fn steps(
     setting: Setting,
     entry: AuditEntry,
 ) -> Vec<Step> {
-    let row = Setting { revision: present.revision.saturating_add(1), ..setting }.into_row();
     let mut steps = vec![
         present.require(),
         Step::Delete { table: ATTRIBUTE_SETTING.into(), rows: of_attribute(entity, after), expect: Expect::Any },
-        Step::Insert { table: ATTRIBUTE_SETTING.into(), row },
+        Step::Insert { table: ATTRIBUTE_SETTING.into(), row: setting.into_row() },
     ];
     match (before.is_indexed, after.is_indexed) {
         (false, true) => steps.push(make_index(entity, after)),
@@ -178,6 +185,7 @@ fn customized(
         column: attribute.storage_name.clone(),
         display_name: (before.display_name != attribute.display_name).then(|| before.display_name.clone()),
         max_length: before.max_length.filter(|_| before.max_length != attribute.max_length),
+        longest: before.longest.filter(|_| before.longest > attribute.max_length),
         is_required: before.required && !attribute.required,
         is_audited: before.is_audited,
         is_indexed: before.is_indexed,
@@ -191,7 +199,10 @@ fn customized(
     }
     if let Some(length) = max_length {
         match length.map(|length| length_within(attribute, length)).transpose() {
-            Ok(length) => setting.max_length = length,
+            Ok(length) => {
+                setting.max_length = length;
+                setting.longest = setting.longest.max(length.filter(|_| length > attribute.max_length));
+            }
             Err(problem) => wrong("max_length", problem),
         }
     }
@@ -221,7 +232,7 @@ fn customized(
     if violations.is_empty() { Ok(setting) } else { Err(UpdateMetadataError::Invalid(violations)) }
 }
 
-fn name_problem(name: &str) -> Option<Problem> {
+pub(super) fn name_problem(name: &str) -> Option<Problem> {
     let given = name.chars().count();
     if name.trim().is_empty() {
         Some(Problem::Required)
@@ -233,7 +244,7 @@ fn name_problem(name: &str) -> Option<Problem> {
 }
 
 /// The greatest length asked for, if the attribute can have it.
-fn length_within(attribute: &Attribute, asked: i64) -> Result<u32, Problem> {
+pub(super) fn length_within(attribute: &Attribute, asked: i64) -> Result<u32, Problem> {
     if !matches!(attribute.kind, Kind::Text | Kind::Bytes) {
         return Err(Problem::HasNoLength);
     }

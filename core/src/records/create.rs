@@ -32,10 +32,12 @@ pub async fn create(
     mode: Mode<'_>,
 ) -> Result<Record, RecordError> {
     let given: Vec<usize> = draft.given.keys().copied().collect();
-    invalid_unless_empty(check_create(&place.entity, &mut draft))?;
     let once = Once::of(deployment, mode, &asked(place, id_origin, &draft, &given))?;
-    let checked = Checked { draft, given };
-    let outcome = make(deployment, caller, place.clone(), checked, mode, once.as_ref()).await;
+    let outcome = match invalid_unless_empty(check_create(&place.entity, &mut draft)) {
+        Ok(()) => make(deployment, caller, place.clone(), Checked { draft, given }, mode, once.as_ref()).await,
+        // What is wrong by now was right when it was made.
+        Err(refusal) => Err(refusal),
+    };
     repetition::answer(deployment, place, once, outcome).await
 }
 
@@ -63,9 +65,13 @@ pub enum IdOrigin {
     Service,
 }
 
-/// Defaults are left out, which the next version of a schema may have otherwise.
+/// Defaults are left out, which the next version of a schema may have otherwise, and so is what a create ignores.
 fn asked<'a>(place: &'a Place, id_origin: IdOrigin, draft: &'a Draft, given: &[usize]) -> Asked<'a> {
-    let attribute = |index: &usize| Some((place.entity.attributes.get(*index)?, Some(draft.given.get(index)?)));
+    let attribute = |index: &usize| {
+        let attribute = place.entity.attributes.get(*index)?;
+        let is_ignored = attribute.output_only || !attribute.stored();
+        (!is_ignored).then_some((attribute, Some(draft.given.get(index)?)))
+    };
     Asked {
         verb: Verb::Create,
         organization: place.organization.id,
@@ -128,7 +134,7 @@ async fn make(
             time: now,
             caller,
         };
-        record_changes(&mut plan, deployment, &written, None, Some(&record));
+        record_changes(&mut plan, &written, None, Some(&record));
         match plan.commit(&place.organization, mode).await? {
             None => return Ok(record),
             Some(Refusal::StaleRing) => {

@@ -1,12 +1,10 @@
 //! Delete a record: links to it are cleared, or hold it back, as the schema says.
 
-use std::sync::Arc;
-
 use crate::{
     deployment::Deployment,
     id::{RecordId, Timestamp},
     identity::Caller,
-    metadata::changes::{Operation, Written},
+    metadata::changes::{Operation, Written, cleared},
     policy::{self, Permit},
     records::{
         ATTEMPTS, Place, Plan, RecordError, Refusal, count_cells, exhausted, healed, holds, is_record, read_record,
@@ -15,7 +13,7 @@ use crate::{
         require_schema, table_of,
     },
     schema::{Attribute, Entity, OnDelete, Value},
-    store::{Assignment, Comparison, Condition, Datum, Expect, Select, Step, Unavailable},
+    store::{Assignment, Comparison, Condition, Datum, Expect, Step},
 };
 
 /// Deletes the record. `etag_revision` is the revision the caller has seen.
@@ -55,7 +53,7 @@ async fn make(
 ) -> Result<(), RecordError> {
     for _ in 0..ATTEMPTS {
         // Read only to be counted and recorded: the delete takes away what was read, or is tried again.
-        let found = if is_read(&place) { read_record(&place).await? } else { None };
+        let found = if is_read(&place) { Some(read_record(&place).await?.ok_or(RecordError::NotFound)?) } else { None };
         let mut plan = Plan::default();
         if let Some(once) = once {
             once.remember(&mut plan, place.id);
@@ -69,7 +67,7 @@ async fn make(
         for (attribute, cell) in &cells {
             unmoved = unmoved.and(holds(&attribute.storage_name, *cell));
         }
-        let deleted = Deleted { deployment, place: &place, time: deployment.now(), caller };
+        let deleted = Deleted { place: &place, time: deployment.now(), caller };
         let is_audited = place.entity.attributes.iter().any(|attribute| attribute.is_audited);
         if is_audited && let Some((record, _)) = &found {
             unmoved = unmoved.and(Condition::equal("revision", Datum::Integer(record.revision)));
@@ -83,10 +81,17 @@ async fn make(
             healed(&mut plan, &place, &attribute.storage_name);
         }
         if let Some((record, _)) = &found {
-            let written = deleted.written(&place.entity, place.id, Operation::Delete, record.revision);
-            record_changes(&mut plan, deployment, &written, Some(record), None);
+            let written = Written {
+                entity: &place.entity,
+                id: place.id,
+                operation: Operation::Delete,
+                revision: record.revision,
+                time: deleted.time.max(record.update_time),
+                caller,
+            };
+            record_changes(&mut plan, &written, Some(record), None);
         }
-        deleted.let_links_go(&mut plan).await?;
+        deleted.let_links_go(&mut plan);
         match plan.commit(&place.organization, mode).await? {
             None => return Ok(()),
             Some(Refusal::Answer(error)) => return Err(error),
@@ -117,19 +122,14 @@ fn expect_record(plan: &mut Plan, place: &Place, etag_revision: Option<i64>) {
 
 /// A record that goes.
 struct Deleted<'a> {
-    deployment: &'a Deployment,
     place: &'a Place,
     time: Timestamp,
     caller: &'a Caller,
 }
 
 impl Deleted<'_> {
-    fn written<'a>(&'a self, entity: &'a Entity, id: RecordId, operation: Operation, revision: i64) -> Written<'a> {
-        Written { entity, id, operation, revision, time: self.time, caller: self.caller }
-    }
-
     /// The steps that clear the links to the record, or hold it back for them.
-    async fn let_links_go(&self, plan: &mut Plan) -> Result<(), Unavailable> {
+    fn let_links_go(&self, plan: &mut Plan) {
         let place = self.place;
         for (entity, attribute, on_delete) in place.schema.schema.references_to(&place.entity.collection) {
             let mut linked = Condition::equal(attribute.storage_name.clone(), Datum::Uuid(place.id.uuid()));
@@ -138,10 +138,14 @@ impl Deleted<'_> {
                 linked = linked.and(is_another_record(place.id));
             }
             match on_delete {
-                OnDelete::Clear if attribute.is_audited => {
-                    self.clear_one_by_one(plan, (entity, attribute), linked).await?;
+                OnDelete::Clear => {
+                    if attribute.is_audited {
+                        let link = Value::Reference(place.id);
+                        let record = cleared(self.time, self.caller, (entity, attribute), &link, linked.clone());
+                        plan.step(record, Refusal::Moved);
+                    }
+                    plan.step(self.clear(entity, attribute, linked), Refusal::Moved);
                 }
-                OnDelete::Clear => plan.step(self.clear(entity, attribute, linked, Expect::Any), Refusal::Moved),
                 OnDelete::Refuse => plan.step(
                     Step::Forbid { table: table_of(entity), rows: linked },
                     Refusal::Answer(RecordError::ReferenceInUse {
@@ -151,10 +155,9 @@ impl Deleted<'_> {
                 ),
             }
         }
-        Ok(())
     }
 
-    fn clear(&self, entity: &Entity, attribute: &Attribute, rows: Condition, expect: Expect) -> Step {
+    fn clear(&self, entity: &Entity, attribute: &Attribute, rows: Condition) -> Step {
         Step::Update {
             table: table_of(entity),
             rows,
@@ -163,37 +166,8 @@ impl Deleted<'_> {
                 Assignment::Add("revision".into(), 1),
                 Assignment::Set("update_time".into(), Datum::Time(self.time)),
             ],
-            expect,
+            expect: Expect::Any,
         }
-    }
-
-    /// Clears links of which each is recorded.
-    async fn clear_one_by_one(
-        &self,
-        plan: &mut Plan,
-        (entity, attribute): (&Arc<Entity>, &Attribute),
-        linked: Condition,
-    ) -> Result<(), Unavailable> {
-        let columns = vec!["id".into(), "revision".into()];
-        let (table, rows) = (table_of(entity), linked.clone());
-        let select = Select { table: table.clone(), columns, rows, order: Vec::new(), limit: u32::MAX };
-        let link = Value::Reference(self.place.id);
-        for row in self.place.organization.store.select(select).await? {
-            let [Datum::Uuid(id), Datum::Integer(revision)] = row[..] else {
-                return Err(Unavailable("a row is not what the schema says".into()));
-            };
-            let unmoved = linked
-                .clone()
-                .and(is_record(RecordId::from_uuid(id)))
-                .and(Condition::equal("revision", Datum::Integer(revision)));
-            plan.step(self.clear(entity, attribute, unmoved, Expect::One), Refusal::Moved);
-            let id = RecordId::from_uuid(id);
-            let written = self.written(entity, id, Operation::Update, revision.saturating_add(1));
-            plan.step(written.step(self.deployment, attribute, Some(&link), None), Refusal::Moved);
-        }
-        // Whoever was linked since they were read.
-        plan.step(Step::Forbid { table, rows: linked }, Refusal::Moved);
-        Ok(())
     }
 }
 

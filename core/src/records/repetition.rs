@@ -211,8 +211,9 @@ fn value(given: Option<&Given>) -> (&'static str, Cow<'_, [u8]>) {
         Some(Given::Clear(Value::Bytes(value))) => ("bytes", value.as_slice().into()),
         Some(Given::Clear(Value::Time(value))) => ("time", value.unix_micros().to_be_bytes().to_vec().into()),
         Some(Given::Clear(Value::Reference(id))) => ("reference", id.as_bytes().to_vec().into()),
-        // What is wrong was refused before.
-        Some(Given::Wrong(_)) | None => ("null", Cow::default()),
+        None => ("null", Cow::default()),
+        // Nothing that was made was asked for like this.
+        Some(Given::Wrong(_)) => ("wrong", Cow::default()),
     }
 }
 

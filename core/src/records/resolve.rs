@@ -259,10 +259,21 @@ impl Found {
     /// Where a password goes, or why none does, for the trail.
     fn told(&self) -> String {
         let MailConnection { server, port, use_tls, credentials, .. } = &self.connection;
-        let server = server.as_deref().unwrap_or("auto discover");
+        let server = server.as_deref().unwrap_or("auto-discover");
         let tls = if *use_tls { "TLS" } else { "no TLS" };
-        format!("{server}:{port} {tls}, {}", credentials.word())
+        // Where a server is discovered, the user's name tells from where on; and what somebody wrote can't pass for more than it is.
+        let found_for = match (&self.connection.server, &self.connection.username) {
+            (None, Some(username)) => format!(" for {}", plain(username)),
+            (Some(_), _) | (None, None) => String::new(),
+        };
+        format!("{}{found_for}:{port} {tls}, {}", plain(server), credentials.word())
     }
+}
+
+/// A host, a URL or a user's name; whatever none has is shown as `?`.
+fn plain(text: &str) -> String {
+    let is_plain = |character: &char| character.is_ascii_alphanumeric() || "-._~:/?@[]%+=&#".contains(*character);
+    text.chars().map(|character| if is_plain(&character) { character } else { '?' }).collect()
 }
 
 /// The connection of one direction; `None` if the mailbox doesn't use it.
@@ -287,16 +298,21 @@ fn connection(
         (Some(SERVER_OTHER | SERVER_IMAP_SMTP), Direction::Outgoing) => Protocol::Smtp,
         (_, _) => Protocol::Exchange,
     };
-    let use_tls = profile.is(&format!("{settings}_use_ssl"));
+    // With TLS unless the profile says without: one that says nothing breaks no rule that wants TLS.
+    let use_tls = profile.value(&format!("{settings}_use_ssl")) != Some(&Value::Boolean(false));
     let use_auto_discover = profile.is("use_auto_discover");
     let server =
         [&*format!("{own}_server_location"), &*format!("{settings}_server_location"), "default_server_location"]
             .into_iter()
             .find_map(|name| profile.text(name))
             .filter(|_| !use_auto_discover);
-    // A host has one port for fetching and another for sending, even where all else is the same.
-    let port = profile.number(&format!("{own}_port_number")).and_then(|port| u16::try_from(port).ok());
-    let port = port.filter(|port| *port > 0).unwrap_or_else(|| usual_port(protocol, use_tls));
+    // A host has one port for fetching and another for sending, even where all else is the same; but Exchange has one for both.
+    let port_of = |direction: &str| {
+        let port = profile.number(&format!("{direction}_port_number"));
+        port.and_then(|port| u16::try_from(port).ok()).filter(|port| *port > 0)
+    };
+    let shared = if protocol == Protocol::Exchange { port_of(settings) } else { None };
+    let port = port_of(own).or(shared).unwrap_or_else(|| usual_port(protocol, use_tls));
 
     let mut found = Found {
         connection: MailConnection {

@@ -34,7 +34,6 @@ pub async fn update(
     etag_revision: Option<i64>,
     mode: Mode<'_>,
 ) -> Result<Record, RecordError> {
-    invalid_unless_empty(check_update(&place.entity, draft, touched))?;
     let attribute = |index: &usize| Some((place.entity.attributes.get(*index)?, draft.given.get(index)));
     let asked = Asked {
         verb: Verb::Update,
@@ -46,7 +45,11 @@ pub async fn update(
     };
     let once = Once::of(deployment, mode, &asked)?;
     let change = Change { draft, touched, etag_revision };
-    let outcome = make(deployment, caller, place.clone(), &change, mode, once.as_ref()).await;
+    let outcome = match invalid_unless_empty(check_update(&place.entity, draft, touched)) {
+        Ok(()) => make(deployment, caller, place.clone(), &change, mode, once.as_ref()).await,
+        // What is wrong by now was right when it was made.
+        Err(refusal) => Err(refusal),
+    };
     repetition::answer(deployment, place, once, outcome).await
 }
 
@@ -119,7 +122,7 @@ async fn make(
             time: record.update_time,
             caller,
         };
-        record_changes(&mut plan, deployment, &written, Some(&before), Some(&record));
+        record_changes(&mut plan, &written, Some(&before), Some(&record));
         match plan.commit(&place.organization, mode).await? {
             None => return Ok(record),
             Some(Refusal::StaleRing) => {

@@ -62,6 +62,9 @@ impl Metadata {
         }
         if let Some((entity, attribute)) = attribute_name(parent) {
             let (entity, attribute) = self.attribute(entity, attribute)?;
+            if attribute.encrypted {
+                return Err(status::encrypted_attribute(organization, entity, attribute));
+            }
             return Ok(Of::Attribute(entity, attribute));
         }
         let entity = parent.split('/').nth(2).and_then(|collection| self.schema().by_collection(collection));
@@ -222,13 +225,15 @@ fn customization(given: &AttributeMetadata, mask: &[String]) -> Result<Customiza
     }
     let touched = |field: &str, is_present: bool| if mask.is_empty() { is_present } else { is_named(field) };
     let [display_name, max_length, required_level, audited, indexed] = CHANGEABLE;
-    let level = given.required_level.is_some().then(|| given.required_level());
-    let level = level.and_then(|level| match level {
-        LevelResource::Unspecified => None,
-        LevelResource::None => Some(RequiredLevel::None),
-        LevelResource::ApplicationRequired => Some(RequiredLevel::ApplicationRequired),
-        LevelResource::SystemRequired => Some(RequiredLevel::SystemRequired),
-    });
+    let level = match given.required_level.map(LevelResource::try_from) {
+        None | Some(Ok(LevelResource::Unspecified)) => None,
+        Some(Ok(LevelResource::None)) => Some(RequiredLevel::None),
+        Some(Ok(LevelResource::ApplicationRequired)) => Some(RequiredLevel::ApplicationRequired),
+        Some(Ok(LevelResource::SystemRequired)) => Some(RequiredLevel::SystemRequired),
+        Some(Err(_)) => {
+            return Err(vec![Violation::new("attribute_metadata.required_level", Problem::NotAChoice)]);
+        }
+    };
     Ok(Customization {
         display_name: touched(display_name, given.display_name.is_some()).then(|| given.display_name.clone()),
         max_length: touched(max_length, given.max_length.is_some()).then(|| given.max_length.map(i64::from)),

@@ -11,7 +11,7 @@ use fieldseal_core::{
     port::Pending,
     store::{
         Column, ColumnType, Commit, CommitError, Comparison, Condition, Datum, Direction, Index, Name, Row, Select,
-        Step, Store, Table, Tally,
+        Source, Step, Store, Table, Tally,
     },
 };
 use uuid::Uuid;
@@ -48,6 +48,7 @@ macro_rules! contract_tests {
                 a_prune_takes_no_more_than_it_may
                 a_tally_moves_a_counter_for_each_row_that_was_touched
                 a_refused_commit_moves_no_counter
+                rows_are_made_of_other_rows
                 a_required_row_must_be_there
                 a_forbidden_row_must_not_be_there
                 a_commit_that_only_asks_changes_nothing

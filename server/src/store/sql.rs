@@ -7,7 +7,7 @@
 use std::{borrow::Cow, fmt::Write as _};
 
 use fieldseal_core::store::{
-    Assignment, Column, ColumnType, Comparison, Condition, Datum, Direction, Index, Name, Select, Table, Tally,
+    Assignment, Column, ColumnType, Comparison, Condition, Datum, Direction, Index, Name, Select, Source, Table, Tally,
 };
 
 /// A statement: its text, and what its placeholders stand for, in order.
@@ -30,6 +30,8 @@ pub(crate) enum Value<'a> {
     Header(&'a str, &'a [u8]),
     /// A bound on rows.
     Limit(u32),
+    /// What is put into a new row that is made of another table's rows; the store checks its type by itself.
+    Literal(&'a Datum),
 }
 
 impl<'a> Value<'a> {
@@ -40,7 +42,7 @@ impl<'a> Value<'a> {
             Value::Bound(column, _) => Some((column, ColumnType::Text)),
             Value::Increment(column, _) => Some((column, ColumnType::Integer)),
             Value::Header(column, _) => Some((column, ColumnType::Bytes)),
-            Value::Limit(_) => None,
+            Value::Limit(_) | Value::Literal(_) => None,
         }
     }
 }
@@ -189,6 +191,33 @@ pub(crate) fn insert<'a>(table: &'a Name, row: &'a [(Name, Datum)]) -> Result<Sq
     Ok(sql.finish())
 }
 
+/// A new row for each of other rows.
+pub(crate) fn insert_from<'a>(
+    table: &'a Name,
+    row: &'a [(Name, Source)],
+    from: &'a Name,
+    rows: &'a Condition,
+) -> Result<Sql<'a>, Malformed> {
+    let mut sql = Builder::new("INSERT INTO ");
+    sql.name(table)?;
+    sql.text(" (");
+    sql.list(row, ", ", |sql, (column, _)| sql.name(column))?;
+    sql.text(") SELECT ");
+    sql.list(row, ", ", |sql, (_, source)| match source {
+        Source::Value(datum) => sql.value(Value::Literal(datum)),
+        Source::Column(column) => sql.name(column),
+        Source::Next(column) => {
+            sql.name(column)?;
+            sql.text(" + 1");
+            Ok(())
+        }
+    })?;
+    sql.text(" FROM ");
+    sql.name(from)?;
+    sql.filter(rows)?;
+    Ok(sql.finish())
+}
+
 /// A change of rows.
 pub(crate) fn update<'a>(table: &'a Name, rows: &'a Condition, set: &'a [Assignment]) -> Result<Sql<'a>, Malformed> {
     let mut sql = Builder::new("UPDATE ");
@@ -331,9 +360,9 @@ impl<'a> Builder<'a> {
 
     fn value(&mut self, value: Value<'a>) -> Result<(), Malformed> {
         let text = match &value {
-            Value::Datum(_, Datum::Text(text)) => text,
+            Value::Datum(_, Datum::Text(text)) | Value::Literal(Datum::Text(text)) => text,
             Value::Bound(_, text) => text.as_ref(),
-            Value::Datum(..) | Value::Increment(..) | Value::Header(..) | Value::Limit(_) => "",
+            Value::Datum(..) | Value::Literal(_) | Value::Increment(..) | Value::Header(..) | Value::Limit(_) => "",
         };
         if text.contains('\0') {
             return Err(Malformed::NulCharacter);

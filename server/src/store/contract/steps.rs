@@ -269,6 +269,42 @@ pub(crate) async fn an_index_makes_nothing_unique_and_changes_no_answer(subject:
     apply(&*store, other("Other_by_number", "number")).await;
 }
 
+pub(crate) async fn rows_are_made_of_other_rows(subject: &dyn Subject) {
+    let store = opened(subject).await;
+    let mut copies = thing();
+    copies.name = "Copy".into();
+    copies.indexes.clear();
+    let thing = |number, name| insert(number, [("number", Datum::Integer(7)), ("name", text(name))]);
+    apply(&*store, vec![Step::CreateTable(copies), thing(1, "a"), thing(2, "a"), thing(3, "b")]).await;
+    let copy = |number: Source| Step::InsertFrom {
+        table: "Copy".into(),
+        row: vec![
+            ("id".into(), Source::Column("id".into())),
+            ("name".into(), Source::Value(text("copied"))),
+            ("number".into(), number),
+        ],
+        from: THING.into(),
+        rows: Condition::equal("name", text("a")),
+    };
+    apply(&*store, vec![copy(Source::Next("number".into()))]).await;
+    let select = Select {
+        table: "Copy".into(),
+        ..things(&["id", "name", "number"], Condition::EVERYTHING, &[("id", Direction::Ascending)])
+    };
+    let row = |number| vec![id(number), text("copied"), Datum::Integer(8)];
+    assert_eq!(store.select(select).await.unwrap(), [row(1), row(2)]);
+    // Each key once, and each value of its column's type.
+    assert_eq!(refused(&*store, vec![copy(Source::Column("number".into()))]).await, 0);
+    impossible(&*store, vec![copy(Source::Value(text("seven")))]).await;
+    let nothing = Step::InsertFrom {
+        table: "Copy".into(),
+        row: vec![("id".into(), Source::Column("id".into()))],
+        from: THING.into(),
+        rows: Condition::equal("name", text("nobody")),
+    };
+    apply(&*store, vec![nothing]).await;
+}
+
 pub(crate) async fn an_index_comes_and_goes_and_changes_no_answer(subject: &dyn Subject) {
     let store = opened(subject).await;
     apply(&*store, vec![insert(1, [("name", text("b"))]), insert(2, [("name", text("a"))])]).await;

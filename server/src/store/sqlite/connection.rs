@@ -275,13 +275,22 @@ impl Connection {
         Ok(columns)
     }
 
+    /// Checks that each of these columns of a table is of the type that a value for it has.
+    pub(super) fn check_types<'a>(
+        &mut self,
+        table: &str,
+        claims: impl Iterator<Item = (&'a str, ColumnType)> + Clone,
+    ) -> Result<(), SqliteError> {
+        let columns = self.columns(table, claims.clone().map(|(column, _)| column))?;
+        match claims.into_iter().find(|(column, kind)| columns.get(*column) != Some(kind)) {
+            Some((column, _)) => Err(SqliteError::WrongType { table: table.to_owned(), column: column.to_owned() }),
+            None => Ok(()),
+        }
+    }
+
     /// A statement with its values, each checked to be of its column's type.
     fn bound(&mut self, table: &str, sql: &Sql<'_>) -> Result<CachedStatement<'_>, SqliteError> {
-        let claims = || sql.values.iter().filter_map(Value::claim);
-        let columns = self.columns(table, claims().map(|(column, _)| column))?;
-        if let Some((column, _)) = claims().find(|(column, kind)| columns.get(*column) != Some(kind)) {
-            return Err(SqliteError::WrongType { table: table.to_owned(), column: column.to_owned() });
-        }
+        self.check_types(table, sql.values.iter().filter_map(Value::claim))?;
         let mut statement = self.sqlite.prepare_cached(&sql.text)?;
         for (index, value) in (1..).zip(&sql.values) {
             statement.raw_bind_parameter::<usize, _>(index, Bound(value))?;
@@ -303,7 +312,7 @@ struct Bound<'a>(&'a Value<'a>);
 impl ToSql for Bound<'_> {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
         match self.0 {
-            Value::Datum(_, datum) => match datum {
+            Value::Datum(_, datum) | Value::Literal(datum) => match datum {
                 Datum::Null => Null.to_sql(),
                 Datum::Boolean(value) => Ok(i64::from(*value).into()),
                 Datum::Integer(value) => Ok((*value).into()),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use fieldseal_core::{
     audit::{AUDIT_TABLE, ChainHead},
-    store::{Cause, Condition, Datum, Direction, Expect, Select, Step, Tally},
+    store::{Cause, Condition, Datum, Direction, Expect, Name, Select, Source, Step, Tally},
 };
 use uuid::Uuid;
 
@@ -183,6 +183,15 @@ fn apply_one(connection: &mut Connection, step: &Step) -> Result<Option<usize>, 
         Step::Require { table, rows } => return Ok(met(connection.exists(table, &DIALECT.exists(table, rows)?)?)),
         Step::Forbid { table, rows } => return Ok(met(!connection.exists(table, &DIALECT.exists(table, rows)?)?)),
         Step::Insert { table, row } => connection.execute(table, &sql::insert(table, row)?).map(Some),
+        Step::InsertFrom { table, row, from, rows } => {
+            let claim = |(column, source): &'_ (Name, Source)| match source {
+                Source::Value(datum) => datum.kind().map(|kind| (column.clone(), kind)),
+                Source::Column(_) | Source::Next(_) => None,
+            };
+            let claims: Vec<_> = row.iter().filter_map(claim).collect();
+            connection.check_types(table, claims.iter().map(|(column, kind)| (&**column, *kind)))?;
+            connection.execute(from, &sql::insert_from(table, row, from, rows)?).map(Some)
+        }
         Step::Update { table, rows, set, expect } => {
             connection.execute(table, &sql::update(table, rows, set)?).map(|count| meeting(count, *expect))
         }
