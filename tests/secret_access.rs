@@ -235,7 +235,7 @@ async fn a_mailbox_is_resolved_by_the_rules_of_the_original() {
     let imap = "PROTOCOL_IMAP imap.example.org:993 TLS service for fetching CREDENTIALS_OF_PROFILE";
     let none = |place: &str, why: &str| format!("{place} - - {why}");
     let (imap_at, smtp_at) = ("PROTOCOL_IMAP imap.example.org:993 TLS", "PROTOCOL_SMTP smtp.example.org:465 TLS");
-    let cases: [(&str, Change, String, String); 16] = [
+    let cases: [(&str, Change, String, String); 17] = [
         (
             "one set of credentials",
             |_, _| {},
@@ -351,6 +351,16 @@ async fn a_mailbox_is_resolved_by_the_rules_of_the_original() {
             "PROTOCOL_EXCHANGE -:443 TLS service for fetching CREDENTIALS_OF_PROFILE".into(),
         ),
         (
+            "Exchange, one port for both",
+            |p, _| {
+                p.server_type = Some(ServerType::ExchangeServer.into());
+                p.outgoing_server_location = None;
+                p.incoming_port_number = Some(8443);
+            },
+            "PROTOCOL_EXCHANGE imap.example.org:8443 TLS service for fetching CREDENTIALS_OF_PROFILE".into(),
+            "PROTOCOL_EXCHANGE imap.example.org:8443 TLS service for fetching CREDENTIALS_OF_PROFILE".into(),
+        ),
+        (
             "only sending",
             |_, m| m.incoming_email_delivery_method = Some(IncomingEmailDeliveryMethod::None.into()),
             "unused".into(),
@@ -386,6 +396,17 @@ async fn a_mailbox_is_resolved_by_the_rules_of_the_original() {
         let shown = format!("{found:?}");
         assert!(!shown.contains("for fetching") && !shown.contains("of the mailbox"), "{shown}");
     }
+
+    // What nobody said of TLS is with TLS, as every rule that wants it takes it to be.
+    let (profile, mailbox) = profile_and_mailbox(&server, imap_profile()).await;
+    let silent = EmailServerProfile {
+        name: profile.name,
+        incoming_password: Some("for fetching".to_owned()),
+        ..EmailServerProfile::default()
+    };
+    writer.email_server_profiles().update(silent, ["incoming_use_ssl", "incoming_password"]).await.unwrap();
+    let found = connector.resolve_mailbox_connection(&mailbox.name, "new mail").await.unwrap();
+    assert_eq!(line(found.incoming.as_ref()), imap);
 }
 
 #[tokio::test]
