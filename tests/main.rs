@@ -10,6 +10,7 @@
 mod harness;
 
 mod audit;
+mod audit_copy;
 mod census;
 mod cli;
 mod crash;

@@ -271,6 +271,30 @@ fn everything_that_is_wrong_before_a_first_start_is_told_at_once() {
     assert_found(&findings(&report), &[("error", prepared.config().to_str().unwrap(), "can't be read")]);
 }
 
+#[tokio::test]
+async fn a_copy_of_audit_records_that_can_not_be_written_is_told() {
+    let folder = Server::start().await.stop().await;
+    let config = folder.development().config_file();
+    let in_data_folder = ("warning", "root_key.files", "lies in the data folder");
+    replace(&config, "# file = \"audit.jsonl\"", "file = \"log/audit.jsonl\"");
+    let (code, report) = checked(&mut program(), &config);
+    assert_eq!(code, 0, "{report:#}");
+    assert_found(&findings(&report), &[in_data_folder, ("warning", "audit.file", "there is no folder")]);
+    replace(&config, "# on_failure = \"report\"", "on_failure = \"refuse\"");
+    let (code, report) = checked(&mut program(), &config);
+    assert_eq!(code, 1);
+    assert_found(&findings(&report), &[in_data_folder, ("error", "audit.file", "recorded is refused")]);
+    fs::create_dir_all(folder.path().join("log/audit.jsonl")).unwrap();
+    let (_, report) = checked(&mut program(), &config);
+    assert_found(&findings(&report), &[in_data_folder, ("error", "audit.file", "is a folder")]);
+    fs::remove_dir(folder.path().join("log/audit.jsonl")).unwrap();
+    fs::write(folder.path().join("log/audit.jsonl"), "").unwrap();
+    set_mode(&folder.path().join("log/audit.jsonl"), 0o644);
+    let (code, report) = checked(&mut program(), &config);
+    assert_eq!(code, 0, "{report:#}");
+    assert_found(&findings(&report), &[in_data_folder, ("warning", "audit.file", "open to others (mode 0644)")]);
+}
+
 /// The folder of a server that has ended, with three organizations beside the first.
 async fn four_organizations() -> Folder {
     let server = Server::start().await;

@@ -6,8 +6,10 @@
 //! docs/audit-trail.md has the encoding for whoever verifies a trail without this code.
 //!
 //! Nothing here knows where a trail is kept. Whoever commits an entry links it: see [`ChainHead::link`]. The last record of a chain is
-//! [signed](sign) at intervals, a whole trail is [verified](verify), [listed](list), and [cut off](retention) at its old end.
+//! [signed](sign) at intervals, a whole trail is [verified](verify), [listed](list), [followed](follow) as it grows, and
+//! [cut off](retention) at its old end.
 
+pub mod follow;
 pub mod list;
 pub mod retention;
 pub mod sign;
@@ -174,6 +176,12 @@ impl ChainHead {
     #[must_use]
     pub fn at(writer: Uuid, sequence: i64, hash: [u8; 32]) -> Self {
         ChainHead { writer, sequence, hash }
+    }
+
+    /// The place of the last record; 0 if there is none.
+    #[must_use]
+    pub fn sequence(&self) -> i64 {
+        self.sequence
     }
 
     /// Chains `entry` to this head: the step that stores it, and the head after it.

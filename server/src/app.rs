@@ -24,7 +24,9 @@ use tower::Layer;
 use uuid::Uuid;
 
 use crate::{
+    audit_copy::{Begun, Copying},
     clock::SystemClock,
+    committer::Witness,
     config::{Config, Log, limits::Limits},
     denials::Denials,
     drain::{Drain, Drained},
@@ -68,6 +70,7 @@ pub struct Running {
     reloader: Reloader,
     log: watch::Receiver<Log>,
     health: Health,
+    audit_copy: Option<Begun>,
     serving: JoinHandle<()>,
 }
 
@@ -135,7 +138,8 @@ impl App {
             None => None,
         };
 
-        let (ports, databases) = open_ports(&config, root_key).await?;
+        let copying = Copying::new(&config);
+        let (ports, databases, id) = open_ports(&config, root_key, &copying).await?;
         let deployment = Arc::new(Deployment::new(ports, Arc::clone(&served.schema), key_limits(&config.limits)));
         let issuers = Issuers::load(&config.token_issuers, config.limits.token_clock_skew(), &fetching, None)?;
         issuers.begin();
@@ -149,6 +153,7 @@ impl App {
                 "an organization is not served"
             );
         }
+        let audit_copy = copying.begin(&config, &deployment, id).await;
         log_resealed(reseal(&deployment).await?);
         for organization in deployment.organizations() {
             log_keys(&organization);
@@ -158,12 +163,17 @@ impl App {
         drain.tasks().spawn(due::keep_reporting(Arc::clone(&deployment), drain.clone()));
         let metrics_address = metrics.as_ref().map(Metrics::address);
         if let Some(metrics) = metrics {
-            drain.tasks().spawn(metrics.serve(Arc::clone(&deployment), drain.clone()));
+            drain.tasks().spawn(metrics.serve(Arc::clone(&deployment), copying.clone(), drain.clone()));
         }
         let closing = idle::keep_closing(Arc::clone(&deployment), Arc::clone(&databases), config.limits, drain.clone());
         drain.tasks().spawn(closing);
-        let signing =
-            trails::keep_signing(Arc::clone(&deployment), Arc::clone(&databases), config.limits, drain.clone());
+        let signing = trails::keep_signing(
+            Arc::clone(&deployment),
+            Arc::clone(&databases),
+            config.limits,
+            copying.clone(),
+            drain.clone(),
+        );
         drain.tasks().spawn(signing);
 
         let health =
@@ -178,6 +188,7 @@ impl App {
             drain: drain.clone(),
             denials: denials.clone(),
             rates: Rates::new(&config.limits),
+            copying,
         });
         let rpcs = Arc::new(rpc_table(&served));
         let routes = rpc::routes(dispatcher, &served, Arc::clone(&rpcs), health.clone())
@@ -225,6 +236,7 @@ impl App {
             reloader,
             log,
             health,
+            audit_copy,
             serving,
         })
     }
@@ -305,16 +317,19 @@ impl Running {
         };
         let drained = self.drain.finish(not_serving, serving, self.limits.drain_timeout()).await;
         if drained == Drained::Whole {
-            leave_whole_files(&self.deployment, &self.databases).await;
+            leave_whole_files(&self.deployment, &self.databases, self.audit_copy).await;
         }
         drained
     }
 }
 
-/// Signs the trails, remembers what the open databases are now, and moves their logs into them: a file is whole by itself when the server
-/// has ended.
-async fn leave_whole_files(deployment: &Deployment, databases: &SqliteDatabases) {
+/// Signs the trails and copies the last of them, remembers what the open databases are now, and moves their logs into them: a file is
+/// whole by itself when the server has ended.
+async fn leave_whole_files(deployment: &Deployment, databases: &SqliteDatabases, audit_copy: Option<Begun>) {
     trails::sign_all(deployment, databases).await;
+    if let Some(copy) = audit_copy {
+        copy.finish().await;
+    }
     for organization in deployment.organizations().into_iter().filter(|organization| databases.is_open(organization.id))
     {
         let left = async {
@@ -341,8 +356,12 @@ fn load_root_keys(config: &Config) -> Result<Arc<dyn RootKey>, StartError> {
     Ok(Arc::new(RootKeySet::new(first, keys.collect())))
 }
 
-/// The ports, and the databases behind one of them, which are closed when they are idle.
-async fn open_ports(config: &Config, root_key: Arc<dyn RootKey>) -> Result<(Ports, Arc<SqliteDatabases>), StartError> {
+/// The ports, the databases behind one of them, which are closed when they are idle, and the id of the deployment.
+async fn open_ports(
+    config: &Config,
+    root_key: Arc<dyn RootKey>,
+    copying: &Copying,
+) -> Result<(Ports, Arc<SqliteDatabases>, Uuid), StartError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let random: Arc<dyn Random> = Arc::new(SystemRandom);
     let options = SqliteOptions::default();
@@ -351,7 +370,7 @@ async fn open_ports(config: &Config, root_key: Arc<dyn RootKey>) -> Result<(Port
     let new_id = Uuid::from_bytes(random::bytes(&*random));
     // Opened twice: whose chain of audit records this is stands inside.
     let id = {
-        let open = SqliteStore::open_or_create(folder.configuration(), new_id, options, move || {
+        let open = SqliteStore::open_or_create(folder.configuration(), new_id, options, Witness::nobody(), move || {
             first_configuration(new_id, now)
         });
         let first = open.await.map_err(StartError::Configuration)?;
@@ -361,14 +380,19 @@ async fn open_ports(config: &Config, root_key: Arc<dyn RootKey>) -> Result<(Port
         ended.wait().await;
         id
     };
-    let open = SqliteStore::open_or_create(folder.configuration(), id, options, move || first_configuration(id, now));
+    let first = move || first_configuration(id, now);
+    let open = SqliteStore::open_or_create(folder.configuration(), id, options, copying.witness(None), first);
     let configuration: Arc<dyn Store> = open.await.map_err(StartError::Configuration)?;
     prepare_configuration(&*configuration, &*root_key, now).await?;
     let limits = OpenLimits {
         open_max: usize::try_from(config.limits.databases_open_max).unwrap_or(usize::MAX),
         idle_max: config.limits.database_idle_max(),
     };
-    let databases = SqliteDatabases::new(folder, id, options, limits).map_err(StartError::Organizations)?;
+    let witnesses = {
+        let copying = copying.clone();
+        Box::new(move |id| copying.witness(Some(id)))
+    };
+    let databases = SqliteDatabases::new(folder, id, options, limits, witnesses).map_err(StartError::Organizations)?;
     let databases = Arc::new(databases);
     let ports = Ports {
         configuration,
@@ -379,7 +403,7 @@ async fn open_ports(config: &Config, root_key: Arc<dyn RootKey>) -> Result<(Port
         random,
         fail_points: Arc::new(OfEnvironment),
     };
-    Ok((ports, databases))
+    Ok((ports, databases, id))
 }
 
 fn entity_names(schema: &Schema) -> String {

@@ -18,7 +18,7 @@ use serde::Serialize;
 
 use crate::{
     clock::SystemClock,
-    config::{Config, ConfigError, Faults, TokenKeys, credentials_folder},
+    config::{AuditCopy, Config, ConfigError, CopyTo, Faults, TokenKeys, credentials_folder},
     error_chain, root_key, token,
 };
 
@@ -119,6 +119,11 @@ pub async fn check(path: &Path) -> Report {
     bindings(&config, &faults, &mut report);
     tls::check(&config.tls, SystemClock.now(), &mut report);
     token_issuers(&config, &mut report);
+    if let Some(AuditCopy { to: CopyTo::File(path), on_failure }) = &config.audit
+        && is_given(path)
+    {
+        files::audit_copy(path, *on_failure, &mut report);
+    }
     let root_key = root_keys(&config, &mut report);
     if is_given(&config.data_dir) {
         files::data_folder(&config.data_dir, &mut report);

@@ -1,6 +1,7 @@
 //! The command line: what it can say, and what is done about it.
 //!
-//! stdout has the message for whoever started the server, and nothing else; the log and errors go to stderr.
+//! stdout has the message for whoever started the server, and nothing else; the log and errors go to stderr. Where the configuration sends
+//! audit records to stdout, the message goes to stderr too.
 
 mod check_config;
 mod dev;
@@ -143,7 +144,16 @@ async fn wait(running: Running) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Tells whoever started the server something. That nobody listens is no reason to end.
+/// Tells whoever started a server with this configuration something: on stderr, where stdout has audit records and nothing else.
+fn greet(is_audit_on_stdout: bool, text: &str) {
+    if is_audit_on_stdout {
+        let _nobody_listens = io::stderr().write_all(text.as_bytes());
+    } else {
+        say(text);
+    }
+}
+
+/// Tells whoever called something. That nobody listens is no reason to end.
 fn say(text: &str) {
     let mut stdout = io::stdout().lock();
     let _nobody_listens = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());

@@ -8,6 +8,7 @@
 //! It knows no SQL and no database: that is behind [`Backend`].
 
 use std::{
+    fmt,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     thread,
@@ -42,6 +43,35 @@ pub(crate) trait Backend: Send + 'static {
     fn scrub(&mut self) -> Result<(), Cause>;
 }
 
+/// Hears how far a committer's audit chain goes: when its database is opened, and after each transaction that made it longer, before
+/// anybody is answered. It is called from the committer's thread, which it must not hold up.
+#[derive(Clone)]
+pub(crate) struct Witness(Option<Arc<dyn Fn(i64) + Send + Sync>>);
+
+impl Witness {
+    /// One that does this with the place of the chain's last record, 0 where there is none.
+    pub(crate) fn new(hears: impl Fn(i64) + Send + Sync + 'static) -> Self {
+        Witness(Some(Arc::new(hears)))
+    }
+
+    /// Nobody.
+    pub(crate) fn nobody() -> Self {
+        Witness(None)
+    }
+
+    fn hears(&self, head: &ChainHead) {
+        if let Some(hears) = &self.0 {
+            hears(head.sequence());
+        }
+    }
+}
+
+impl fmt::Debug for Witness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Witness").finish_non_exhaustive()
+    }
+}
+
 /// Why steps were not applied.
 #[derive(Debug)]
 pub(crate) enum Failure {
@@ -74,11 +104,17 @@ impl Ended {
 impl Committer {
     /// Starts the thread. Reads the head of `writer`'s audit chain first, so it blocks for as long as that takes. `database` is for
     /// the log.
-    pub(crate) fn start(database: String, mut backend: impl Backend, writer: Uuid) -> Result<Self, Cause> {
+    pub(crate) fn start(
+        database: String,
+        mut backend: impl Backend,
+        writer: Uuid,
+        witness: Witness,
+    ) -> Result<Self, Cause> {
         let head = backend.chain_head(writer)?;
+        witness.hears(&head);
         let (jobs, waiting) = mpsc::channel(WAITING_MAX);
         let (alive, ended) = watch::channel(());
-        let writer = Writer { backend, id: writer, head, stale: false };
+        let writer = Writer { backend, id: writer, head, witness, stale: false };
         thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || {
@@ -113,7 +149,8 @@ impl Committer {
 
 /// Applies one commit in a transaction of its own, in the thread of the caller: how a database gets its first content.
 pub(crate) fn commit_alone(backend: impl Backend, writer: Uuid, commit: Commit) -> Result<(), CommitError> {
-    let mut writer = Writer { backend, id: writer, head: ChainHead::empty(writer), stale: false };
+    let (head, witness) = (ChainHead::empty(writer), Witness::nobody());
+    let mut writer = Writer { backend, id: writer, head, witness, stale: false };
     let mut verdicts = writer.transact(vec![commit]);
     verdicts.pop().unwrap_or_else(|| Err(CommitError::Unknown(SILENT.into())))
 }
@@ -147,6 +184,7 @@ struct Writer<B> {
     id: Uuid,
     /// The last record applied, and durable between transactions; not to be believed while `stale`.
     head: ChainHead,
+    witness: Witness,
     /// Whether the database has to be opened anew before it is used again.
     stale: bool,
 }
@@ -185,6 +223,7 @@ impl<B: Backend> Writer<B> {
     /// Writes these commits in one transaction: a verdict for each, to be told now.
     fn transact(&mut self, commits: Vec<Commit>) -> Vec<Verdict> {
         let count = commits.len();
+        let before = self.head.sequence();
         let verdicts = match self.apply_all(commits) {
             Ok(verdicts) => verdicts,
             Err(cause) => {
@@ -195,7 +234,12 @@ impl<B: Backend> Writer<B> {
             }
         };
         match self.backend.commit() {
-            Ok(()) => verdicts,
+            Ok(()) => {
+                if self.head.sequence() != before {
+                    self.witness.hears(&self.head);
+                }
+                verdicts
+            }
             Err(cause) => {
                 tracing::error!(
                     error = &cause as &dyn std::error::Error,
@@ -264,6 +308,7 @@ impl<B: Backend> Writer<B> {
         if self.stale {
             self.backend.reopen()?;
             self.head = self.backend.chain_head(self.id)?;
+            self.witness.hears(&self.head);
             self.stale = false;
         }
         Ok(())

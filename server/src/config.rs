@@ -47,6 +47,8 @@ pub struct Config {
     pub root_key: RootKey,
     /// Every bound.
     pub limits: Limits,
+    /// Where audit records go beside the databases; nowhere by default.
+    pub audit: Option<AuditCopy>,
     /// Whose bearer tokens are believed; none by default.
     pub token_issuers: Vec<TokenIssuer>,
     /// Who has which role where; none by default, so that nobody may do anything.
@@ -134,6 +136,33 @@ pub enum TlsVersion {
 pub struct RootKey {
     /// Files of 32 bytes that only their owner may read, at least one, none twice. The first seals, all open.
     pub files: Vec<PathBuf>,
+}
+
+/// `[audit]`: a copy of the audit trails beside the databases.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditCopy {
+    /// Where it goes.
+    pub to: CopyTo,
+    /// What happens while it can't be written; [`OnFailure::Report`] by default.
+    pub on_failure: OnFailure,
+}
+
+/// Where the copy of the audit trails goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CopyTo {
+    /// To stdout, which has nothing else then.
+    Stdout,
+    /// To the end of a file, which is made if there is none.
+    File(PathBuf),
+}
+
+/// What happens while the copy of the audit trails can't be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnFailure {
+    /// Calls are answered, and it is reported.
+    Report,
+    /// Calls that have to be recorded are refused.
+    Refuse,
 }
 
 /// `[log]`: what goes to stderr.
@@ -248,10 +277,22 @@ impl Config {
             ("listen.plaintext_address", self.listen.plaintext_address != other.listen.plaintext_address),
             ("listen.metrics_address", self.listen.metrics_address != other.listen.metrics_address),
             ("root_key.files", self.root_key != other.root_key),
+            ("audit.file", self.audit.as_ref().map(|audit| &audit.to) != other.audit.as_ref().map(|audit| &audit.to)),
+            ("audit.on_failure", self.refuses_unless_copied() != other.refuses_unless_copied()),
             ("log.format", self.log.format != other.log.format),
         ];
         let names = differs.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name.to_owned());
         names.chain(self.limits.differences(&other.limits).map(|name| format!("limits.{name}"))).collect()
+    }
+
+    fn refuses_unless_copied(&self) -> bool {
+        self.audit.as_ref().is_some_and(|audit| audit.on_failure == OnFailure::Refuse)
+    }
+
+    /// Whether audit records go to stdout, which has nothing else then.
+    #[must_use]
+    pub fn is_audit_on_stdout(&self) -> bool {
+        self.audit.as_ref().is_some_and(|audit| audit.to == CopyTo::Stdout)
     }
 
     /// What the bindings grant.
@@ -324,6 +365,7 @@ mod tests {
         assert_eq!(config.tls.minimum_version, TlsVersion::V1_3);
         assert_eq!(config.limits, Limits::default());
         assert_eq!(config.limits.key_changes_per_hour, 5);
+        assert_eq!(config.audit, None);
         assert!(config.bindings.is_empty());
         assert_eq!(config.log, Log { level: LevelFilter::INFO, format: LogFormat::Text });
     }
@@ -358,6 +400,18 @@ mod tests {
         assert_eq!(config.tls.key, Path::new("/srv/tls/server.key"));
         assert_eq!(config.tls.client_ca, Path::new("/etc/ca.pem"));
         assert_eq!(config.root_key.files, [Path::new("/srv/root.key")]);
+    }
+
+    #[test]
+    fn audit_records_go_to_a_file_or_to_stdout_and_whoever_refuses_has_one() {
+        let audit = |text: &str| parse(&format!("{SMALLEST}[audit]\n{text}")).unwrap().audit;
+        let copy = |to, on_failure| Some(AuditCopy { to, on_failure });
+        let file = || CopyTo::File("/srv/log/audit.jsonl".into());
+        assert_eq!(audit(r#"file = "log/audit.jsonl""#), copy(file(), OnFailure::Report));
+        assert_eq!(audit("file = \"log/audit.jsonl\"\non_failure = \"refuse\""), copy(file(), OnFailure::Refuse));
+        assert_eq!(audit(r#"file = "-""#), copy(CopyTo::Stdout, OnFailure::Report));
+        assert_eq!(audit(r#"on_failure = "report""#), None);
+        assert_eq!(faults(&format!("{SMALLEST}[audit]\non_failure = \"refuse\"")), ["audit.on_failure"]);
     }
 
     #[test]
@@ -477,6 +531,9 @@ mod tests {
             identity = "cn:admin"
             role = "auditor"
             organizations = ["*", "contoso"]
+            [audit]
+            file = ""
+            on_failure = "wait"
             [log]
             level = "loud"
             format = "xml"
@@ -496,6 +553,8 @@ mod tests {
                 "limits.connections_max",
                 "limits.deadline_default_ms",
                 "limits.page_size_max",
+                "audit.file",
+                "audit.on_failure",
                 "bindings[0].identity",
                 "bindings[0].role",
                 "bindings[0].organizations",
@@ -545,6 +604,7 @@ mod tests {
         after.root_key.files = vec!["other.key".into()];
         after.log.format = LogFormat::Json;
         after.limits.page_size_max = 7;
+        after.audit = Some(AuditCopy { to: CopyTo::Stdout, on_failure: OnFailure::Refuse });
         let told = after.differences_for_a_start(&before);
         assert!(told.iter().any(|name| name == "limits.page_size_max"));
         let is_at_start = |setting: &&setting::Setting| setting.taken_up == setting::TakenUp::AtStart;

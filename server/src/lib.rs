@@ -3,6 +3,8 @@
 //! What is done with them is decided in `fieldseal-core`. rpc and store meet in one module only.
 
 pub mod app;
+mod audit_copy;
+mod audit_record;
 pub mod check;
 mod clock;
 mod committer;

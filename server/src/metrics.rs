@@ -19,6 +19,7 @@ use prometheus_client::{
 use tokio::net::TcpListener;
 
 use crate::{
+    audit_copy::Copying,
     drain::Drain,
     due::due_time,
     listener::{BindError, bind},
@@ -45,9 +46,9 @@ impl Metrics {
     }
 
     /// Answers scrapes until the server drains.
-    pub(crate) async fn serve(self, deployment: Arc<Deployment>, drain: Drain) {
+    pub(crate) async fn serve(self, deployment: Arc<Deployment>, copying: Copying, drain: Drain) {
         let scrape = move || {
-            let text = text(&deployment);
+            let text = text(&deployment, &copying);
             async move { answer(text) }
         };
         let routes = Router::new().route("/metrics", get(scrape));
@@ -70,7 +71,7 @@ struct OfOrganization {
     organization: String,
 }
 
-fn text(deployment: &Deployment) -> Result<String, std::fmt::Error> {
+fn text(deployment: &Deployment, copying: &Copying) -> Result<String, std::fmt::Error> {
     let active = Family::<OfOrganization, Gauge>::default();
     let due = Family::<OfOrganization, Gauge>::default();
     let due_time_seconds = Family::<OfOrganization, Gauge>::default();
@@ -93,6 +94,13 @@ fn text(deployment: &Deployment) -> Result<String, std::fmt::Error> {
         Unit::Seconds,
         due_time_seconds,
     );
+    if let Some(facts) = copying.facts() {
+        let (failing, behind) = (Gauge::<i64>::default(), Gauge::<i64>::default());
+        failing.set(facts.is_failing.into());
+        behind.set(facts.records_behind.try_into().unwrap_or(i64::MAX));
+        registry.register("audit_copy_failing", "Whether the copy of the audit trails can't be written", failing);
+        registry.register("audit_copy_records_behind", "Audit records that are not in the copy yet", behind);
+    }
     let mut text = String::new();
     encode(&mut text, &registry)?;
     Ok(text)

@@ -23,7 +23,7 @@ use http::HeaderMap;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
-use crate::token::TokenProblem;
+use crate::{audit_copy::CopyFails, token::TokenProblem};
 
 /// The domain of every reason.
 pub(crate) const DOMAIN: &str = "fieldseal";
@@ -346,6 +346,18 @@ pub(crate) fn unavailable(cause: Cause) -> Status {
 /// An audit record couldn't be written.
 pub(crate) fn audit_unavailable(cause: impl Error + Send + Sync + 'static) -> Status {
     audit(cause).build()
+}
+
+/// Audit records can't be copied, and this deployment does nothing that has to be recorded without.
+pub(crate) fn audit_copy_unavailable(cause: CopyFails) -> Status {
+    StatusBuilder::new(
+        Code::Unavailable,
+        ErrorReason::AuditUnavailable,
+        "audit records can't be copied as this deployment demands, so nothing was given or done",
+    )
+    .retry_after(RETRY_STORE)
+    .caused_by(cause)
+    .build()
 }
 
 fn store_unavailable(cause: Cause) -> StatusBuilder {

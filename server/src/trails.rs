@@ -17,7 +17,7 @@ use fieldseal_core::{
 };
 use tokio::time::MissedTickBehavior;
 
-use crate::{config::limits::Limits, drain::Drain, error_chain, store::sqlite::SqliteDatabases};
+use crate::{audit_copy::Copying, config::limits::Limits, drain::Drain, error_chain, store::sqlite::SqliteDatabases};
 
 const MICROS_A_DAY: i64 = 86_400_000_000;
 
@@ -26,6 +26,7 @@ pub(crate) async fn keep_signing(
     deployment: Arc<Deployment>,
     databases: Arc<SqliteDatabases>,
     limits: Limits,
+    copying: Copying,
     drain: Drain,
 ) {
     let mut ticks = tokio::time::interval(Duration::from_secs(limits.audit_signature_interval_seconds.into()));
@@ -39,7 +40,7 @@ pub(crate) async fn keep_signing(
         let days = i64::from(limits.audit_retention_days);
         if days > 0 {
             let before = deployment.now().unix_micros().saturating_sub(days.saturating_mul(MICROS_A_DAY));
-            cut_all(&deployment, &databases, Timestamp::from_unix_micros(before)).await;
+            cut_all(&deployment, &databases, &copying, Timestamp::from_unix_micros(before)).await;
         }
     }
 }
@@ -60,16 +61,21 @@ async fn sign_and_remember(deployment: &Deployment, organization: &Organization)
     Ok(())
 }
 
-async fn cut_all(deployment: &Deployment, databases: &SqliteDatabases, before: Timestamp) {
+/// A trail that isn't copied whole stays as it is until a later round.
+async fn cut_all(deployment: &Deployment, databases: &SqliteDatabases, copying: &Copying, before: Timestamp) {
     for organization in deployment.organizations() {
         if databases.is_open(organization.id) {
-            let cut = cut_organization(deployment, &organization, before).await;
-            told(&organization.name, cut.map(|records| log_cut(&organization.name, records)));
+            if !copying.is_behind(Some(organization.id)) {
+                let cut = cut_organization(deployment, &organization, before).await;
+                told(&organization.name, cut.map(|records| log_cut(&organization.name, records)));
+            }
             let forgotten = forget(&organization, before).await;
             told(&organization.name, forgotten.map(|changes| log_forgotten(&organization.name, changes)));
         }
     }
-    told("", cut_deployment(deployment, before).await.map(|records| log_cut("", records)));
+    if !copying.is_behind(None) {
+        told("", cut_deployment(deployment, before).await.map(|records| log_cut("", records)));
+    }
 }
 
 fn log_cut(organization: &str, records: u64) {

@@ -49,24 +49,26 @@ Examples:
     },
     /// Verify a trail: that no record was changed, removed, reordered or cut off.
     #[command(after_help = "\
-Without --file, the server verifies its database and what it has seen of it. With one, an exported trail is verified here, without any
-server: give --public-key and --head, as an earlier verification showed them, to find a trail that was made anew or cut off.
+Without --file, the server verifies its database and what it has seen of it. With one, a file is verified here, without any server: an
+exported trail, or the copy of all trails that a server writes. Give --public-key and --head, as an earlier verification showed them, to
+find a trail that was made anew or cut off, or to verify a file that goes on where another one ended.
 Exit code 1: something is wrong.
 
 Examples:
   fieldseal audit verify
   fieldseal audit verify --deployment
   fieldseal audit verify --file default.jsonl
+  fieldseal audit verify --file /var/log/fieldseal/audit.jsonl
   fieldseal audit verify --file default.jsonl --public-key 03a1…  --head 6c1f0a52-0f5c-4b7e-9c1d-2f0e8f0a1b2c:412:9be0…")]
     Verify {
-        /// An exported trail, to be verified here; `-` for stdin.
+        /// An exported trail, or a server's copy of all trails, to be verified here; `-` for stdin.
         #[arg(long, value_name = "FILE")]
         file: Option<PathBuf>,
         /// The key that signatures must be of, in hexadecimal digits. May be given several times. Default: those that the trail names.
         #[arg(long, value_name = "HEX", requires = "file")]
         public_key: Vec<String>,
-        /// A record that the trail must have, from an earlier verification. May be given several times.
-        #[arg(long, value_name = "WRITER:SEQUENCE:HASH", requires = "file")]
+        /// A record from an earlier verification, that the trail must have or begin right after. May be given several times.
+        #[arg(long, value_name = "[ORGANIZATION/]WRITER:SEQUENCE:HASH", requires = "file")]
         head: Vec<String>,
         #[command(flatten)]
         trail: TrailOptions,
@@ -143,8 +145,10 @@ async fn all(client: &Client, organization: &str) -> Result<Vec<AuditRecord>, Fa
 fn show(verified: &fieldseal_client::v1::VerifyAuditTrailResponse, output: &Output) -> Result<(), Failure> {
     output.answer(&output::message("VerifyAuditTrailResponse", verified))?;
     for chain in &verified.chains {
+        let organization = Some(&chain.organization_uid).filter(|uid| !uid.is_empty());
         output::notice(&format!(
-            "Keep this to find later what is cut off: --head {}:{}:{}",
+            "Keep this to find later what is cut off: --head {}{}:{}:{}",
+            organization.map(|uid| format!("{uid}/")).unwrap_or_default(),
             chain.writer,
             chain.last_sequence,
             hex(&chain.last_hash)

@@ -1,6 +1,8 @@
-//! An exported audit trail: a JSON object a line, written and verified without a server.
+//! Audit trails in a file: a JSON object a line, written and verified without a server. An export has one trail, what a server copies has
+//! all of them.
 
 use std::{
+    collections::BTreeMap,
     fs,
     io::{self, BufRead, BufReader},
     path::Path,
@@ -14,7 +16,7 @@ use fieldseal_core::{
     audit::{
         self,
         sign::SignedHead,
-        verify::{Fault, TrailVerifier},
+        verify::{Fault, TrailVerifier, Verified},
     },
     hex::unhex,
     id::Timestamp,
@@ -40,45 +42,73 @@ pub(super) fn verify(path: &Path, keys: &[String], heads: &[String]) -> Result<V
     });
     let keys = keys.collect::<Result<Vec<[u8; 32]>, _>>()?;
     let known = heads.iter().map(|text| {
-        known(text).ok_or_else(|| Failure::usage(format!("{text} isn't of the form WRITER:SEQUENCE:HASH")))
+        known(text).ok_or_else(|| {
+            Failure::usage(format!(
+                "{text} isn't of the form WRITER:SEQUENCE:HASH or ORGANIZATION/WRITER:SEQUENCE:HASH"
+            ))
+        })
     });
     let known = known.collect::<Result<Vec<_>, _>>()?;
 
-    let mut records = read(path)?;
-    records.sort_by_key(|(record, _)| (record.writer, record.sequence));
-    let signed = records.iter_mut().filter_map(|(_, head)| head.take()).collect();
-    let mut verifier = TrailVerifier::new(signed, keys);
-    for (writer, sequence, hash) in known {
-        verifier.know(writer, sequence, hash);
+    let mut trails: BTreeMap<String, Trail> = BTreeMap::new();
+    for line in read(path)? {
+        trails.entry(line.organization_uid).or_default().lines.push((line.record, line.head));
     }
-    records.iter().for_each(|(record, _)| verifier.take(record));
-    let verified = verifier.finish();
-    Ok(VerifyAuditTrailResponse {
-        intact: verified.faults == 0,
-        chains: verified
-            .chains
-            .into_iter()
-            .map(|chain| AuditChain {
-                writer: chain.writer.to_string(),
-                records: i64::try_from(chain.records).unwrap_or(i64::MAX),
-                first_sequence: chain.first,
-                last_sequence: chain.last,
-                last_hash: chain.last_hash.to_vec(),
-                signed_sequence: chain.signed,
-                public_keys: chain.public_keys.into_iter().map(|key| key.to_vec()).collect(),
-            })
-            .collect(),
-        findings: verified
-            .findings
-            .into_iter()
-            .map(|finding| AuditFinding {
-                writer: finding.writer.to_string(),
-                sequence: finding.sequence,
-                fault: told(finding.fault).into(),
-            })
-            .collect(),
-        faults: i64::try_from(verified.faults).unwrap_or(i64::MAX),
-    })
+    for Known { organization_uid, head } in known {
+        let only = trails.keys().next().filter(|_| trails.len() == 1).cloned().unwrap_or_default();
+        let of = match organization_uid {
+            // An export of a former version doesn't say whose trail it has.
+            Some(uid) if trails.contains_key(&uid) || trails.len() != 1 || !only.is_empty() => uid,
+            Some(_) | None => only,
+        };
+        trails.entry(of).or_default().known.push(head);
+    }
+    let mut response = VerifyAuditTrailResponse { intact: true, ..VerifyAuditTrailResponse::default() };
+    for (organization_uid, trail) in trails {
+        let verified = trail.verify(keys.clone());
+        response.intact &= verified.faults == 0;
+        response.faults = response.faults.saturating_add(i64::try_from(verified.faults).unwrap_or(i64::MAX));
+        response.chains.extend(verified.chains.into_iter().map(|chain| AuditChain {
+            writer: chain.writer.to_string(),
+            records: i64::try_from(chain.records).unwrap_or(i64::MAX),
+            first_sequence: chain.first,
+            last_sequence: chain.last,
+            last_hash: chain.last_hash.to_vec(),
+            signed_sequence: chain.signed,
+            public_keys: chain.public_keys.into_iter().map(|key| key.to_vec()).collect(),
+            organization_uid: organization_uid.clone(),
+        }));
+        response.findings.extend(verified.findings.into_iter().map(|finding| AuditFinding {
+            writer: finding.writer.to_string(),
+            sequence: finding.sequence,
+            fault: told(finding.fault).into(),
+            organization_uid: organization_uid.clone(),
+        }));
+    }
+    Ok(response)
+}
+
+/// One trail of a file.
+#[derive(Default)]
+struct Trail {
+    lines: Vec<(audit::AuditRecord, Option<SignedHead>)>,
+    known: Vec<(Uuid, i64, [u8; 32])>,
+}
+
+impl Trail {
+    fn verify(mut self, keys: Vec<[u8; 32]>) -> Verified {
+        let signed = self.lines.iter_mut().filter_map(|(_, head)| head.take()).collect();
+        let mut records: Vec<_> = self.lines.into_iter().map(|(record, _)| record).collect();
+        records.sort_by_key(|record| (record.writer, record.sequence));
+        // A record that stands there twice is the same record: a server that crashed may have written it again.
+        records.dedup();
+        let mut verifier = TrailVerifier::new(signed, keys);
+        for (writer, sequence, hash) in self.known {
+            verifier.know(writer, sequence, hash);
+        }
+        records.iter().for_each(|record| verifier.take(record));
+        verifier.finish()
+    }
 }
 
 fn told(fault: Fault) -> Told {
@@ -93,35 +123,51 @@ fn told(fault: Fault) -> Told {
     }
 }
 
-fn read(path: &Path) -> Result<Vec<(audit::AuditRecord, Option<SignedHead>)>, Failure> {
+/// A line of a file.
+struct Line {
+    organization_uid: String,
+    record: audit::AuditRecord,
+    head: Option<SignedHead>,
+}
+
+fn read(path: &Path) -> Result<Vec<Line>, Failure> {
     let name = path.display();
     let failed = |error: io::Error| Failure::usage(format!("{name} can't be read: {error}"));
-    let lines: Box<dyn BufRead> = if path == Path::new("-") {
+    let text: Box<dyn BufRead> = if path == Path::new("-") {
         Box::new(BufReader::new(io::stdin()))
     } else {
         Box::new(BufReader::new(fs::File::open(path).map_err(failed)?))
     };
     let pool = built_in_pool();
     let kind = pool.get_message_by_name("fieldseal.v1.AuditRecord").ok_or_else(|| Failure::usage("no such message"))?;
-    let mut records = Vec::new();
-    for (number, line) in (1_usize..).zip(lines.lines()) {
-        let line = line.map_err(failed)?;
-        if line.trim().is_empty() {
+    let mut lines = Vec::new();
+    for (number, text) in (1_usize..).zip(text.lines()) {
+        let text = text.map_err(failed)?;
+        if text.trim().is_empty() {
             continue;
         }
         let wrong = || Failure::usage(format!("{name}, line {number}: this is no audit record"));
-        let mut json = serde_json::Deserializer::from_str(&line);
-        let message = DynamicMessage::deserialize(kind.clone(), &mut json).map_err(|_| wrong())?;
-        let record: AuditRecord = message.transcode_to().map_err(|_| wrong())?;
-        records.push(parsed(record).ok_or_else(wrong)?);
+        let mut json = serde_json::Deserializer::from_str(&text);
+        match DynamicMessage::deserialize(kind.clone(), &mut json) {
+            Ok(message) => {
+                let record: AuditRecord = message.transcode_to().map_err(|_| wrong())?;
+                lines.push(parsed(record).ok_or_else(wrong)?);
+            }
+            // A crash, or a full disk, cuts a line short. The record follows again, or is missing and found to be.
+            Err(error) if error.is_eof() => {
+                output::notice(&format!("{name}, line {number} is cut short, and left out."));
+            }
+            Err(_) => return Err(wrong()),
+        }
     }
-    Ok(records)
+    Ok(lines)
 }
 
-fn parsed(record: AuditRecord) -> Option<(audit::AuditRecord, Option<SignedHead>)> {
+fn parsed(record: AuditRecord) -> Option<Line> {
     let text = |text: String| Some(text).filter(|text| !text.is_empty());
     let writer: Uuid = record.writer.parse().ok()?;
     let hash: [u8; 32] = record.hash.try_into().ok()?;
+    let organization_uid = record.organization_uid;
     let head = match record.signature {
         None => None,
         Some(signature) => Some(SignedHead {
@@ -152,7 +198,7 @@ fn parsed(record: AuditRecord) -> Option<(audit::AuditRecord, Option<SignedHead>
         format: record.format,
         hash,
     };
-    Some((record, head))
+    Some(Line { organization_uid, record, head })
 }
 
 fn micros(time: Option<prost_types::Timestamp>) -> Option<Timestamp> {
@@ -160,10 +206,20 @@ fn micros(time: Option<prost_types::Timestamp>) -> Option<Timestamp> {
     Some(Timestamp::from_unix_micros(seconds.checked_mul(1_000_000)?.checked_add(i64::from(nanos / 1_000))?))
 }
 
-fn known(text: &str) -> Option<(Uuid, i64, [u8; 32])> {
-    let mut parts = text.split(':');
-    let known = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?, bytes(parts.next()?)?);
-    parts.next().is_none().then_some(known)
+/// A record that is known from elsewhere, and in whose trail, if that was said.
+struct Known {
+    organization_uid: Option<String>,
+    head: (Uuid, i64, [u8; 32]),
+}
+
+fn known(text: &str) -> Option<Known> {
+    let (organization_uid, head) = match text.split_once('/') {
+        Some((uid, head)) => (Some(uid.parse::<Uuid>().ok()?.to_string()), head),
+        None => (None, text),
+    };
+    let mut parts = head.split(':');
+    let head = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?, bytes(parts.next()?)?);
+    parts.next().is_none().then_some(Known { organization_uid, head })
 }
 
 /// 32 bytes; digits in capitals are taken too, as people copy them.

@@ -98,6 +98,8 @@ pub struct TrailVerifier {
 
 struct Walked {
     chain: Chain,
+    /// The hash that the first record carries of the one before it.
+    before: [u8; 32],
     /// What lies before the first record was removed by retention, up to this place, as records say.
     cut_through: i64,
     /// The heads that were signed as they are, and by which keys. Whose keys those are the chain may say before or, once its old end was
@@ -117,7 +119,8 @@ impl TrailVerifier {
         verifier
     }
 
-    /// Something that is known from elsewhere: the chain of this writer once had a record with this hash at this place.
+    /// Something that is known from elsewhere: the chain of this writer once had a record with this hash at this place. What begins right
+    /// after it, as a second file of a trail does, misses nothing.
     pub fn know(&mut self, writer: Uuid, sequence: i64, hash: [u8; 32]) {
         self.known.push((writer, sequence, hash));
     }
@@ -140,6 +143,7 @@ impl TrailVerifier {
                 signed: 0,
                 public_keys: Vec::new(),
             },
+            before: record.previous_hash,
             cut_through: 0,
             signed: Vec::new(),
         });
@@ -219,7 +223,9 @@ impl TrailVerifier {
                     found.insert(Finding { writer, sequence: *sequence, fault: Fault::SignerUnknown });
                 }
             }
-            if first > walked.cut_through.saturating_add(1) {
+            // What is known of the record before the first one vouches for all that came before it.
+            let is_continued = self.known.contains(&(writer, first.saturating_sub(1), walked.before));
+            if first > walked.cut_through.saturating_add(1) && !is_continued {
                 found.insert(Finding { writer, sequence: first, fault: Fault::Missing });
             }
         }
@@ -469,6 +475,15 @@ mod tests {
         };
         assert_eq!(faults(vec![]), 0);
         assert_eq!(faults(vec![key().verifying_key().to_bytes()]), 1);
+    }
+
+    #[test]
+    fn a_part_of_a_trail_misses_nothing_if_the_record_before_it_is_known() {
+        let records = trail(6);
+        assert_eq!(found(&records[3..], vec![], None), [(4, Fault::Missing)]);
+        assert_eq!(found(&records[3..], vec![], Some((3, records[2].hash))), []);
+        assert_eq!(found(&records[3..], vec![], Some((3, records[1].hash))), [(4, Fault::Missing)]);
+        assert_eq!(found(&records[3..], vec![], Some((2, records[1].hash))), [(4, Fault::Missing)]);
     }
 
     #[test]

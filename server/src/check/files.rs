@@ -14,7 +14,8 @@ use rustix::{
     process::geteuid,
 };
 
-use super::Report;
+use super::{Report, Severity};
+use crate::config::OnFailure;
 
 /// Less room than this is worth a warning: an organization's database and its log want some MB each.
 const ROOM_MIN_BYTES: u64 = 256 << 20;
@@ -96,6 +97,49 @@ fn absent(path: &Path, report: &mut Report) {
         report.fact("data_dir", format!("{shown} doesn't exist yet; the first start makes it"));
     }
 }
+
+/// The file that audit records are copied to, or that a server would make.
+pub(super) fn audit_copy(path: &Path, on_failure: OnFailure, report: &mut Report) {
+    let (shown, us) = (path.display(), geteuid().as_raw());
+    let unusable = match fs::metadata(path) {
+        Ok(found) if found.is_dir() => Some((format!("{shown} is a folder"), "name a file".to_owned())),
+        Ok(found) => {
+            if found.is_file() && found.mode() & 0o077 != 0 {
+                let problem = format!("{shown} is open to others (mode {:04o})", found.mode() & 0o7777);
+                report.warning(AUDIT_FILE, problem, format!("chmod 600 {shown}"));
+            }
+            let problem = format!("{shown} can't be read and written to by user {us}");
+            let is_open = access(path, Access::READ_OK | Access::WRITE_OK).is_ok();
+            (!is_open).then(|| (problem, format!("chown {us} {shown}")))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let folder = path.parent().unwrap_or(Path::new("/"));
+            let (folder_shown, is_there) = (folder.display(), folder.is_dir());
+            let problem = match is_there {
+                true => format!("{shown} can't be made in {folder_shown} by user {us}"),
+                false => format!("{shown} can't be made: there is no folder {folder_shown}"),
+            };
+            let is_open = is_there && access(folder, Access::WRITE_OK | Access::EXEC_OK).is_ok();
+            (!is_open).then(|| (problem, format!("install -d -m 700 -o {us} {folder_shown}")))
+        }
+        Err(error) => {
+            let remedy = "run this as the user that the server runs as".to_owned();
+            Some((format!("{shown} can't be looked at: {error}"), remedy))
+        }
+    };
+    match (unusable, on_failure) {
+        (None, _) => report.fact(AUDIT_FILE, format!("audit records are copied to {shown}")),
+        (Some((problem, remedy)), OnFailure::Report) => {
+            report.find(Severity::Warning, AUDIT_FILE.to_owned(), problem, remedy);
+        }
+        (Some((problem, remedy)), OnFailure::Refuse) => {
+            let problem = format!("{problem}, so that everything that has to be recorded is refused");
+            report.find(Severity::Error, AUDIT_FILE.to_owned(), problem, remedy);
+        }
+    }
+}
+
+const AUDIT_FILE: &str = "audit.file";
 
 /// A database that others can read, or that isn't the server's.
 pub(super) fn database(subject: &str, path: &Path, report: &mut Report) {

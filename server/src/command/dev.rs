@@ -36,9 +36,11 @@ pub(super) async fn run(arguments: &DevArguments) -> Result<(), Failure> {
     if let Some(address) = arguments.listen {
         config.listen.address = address;
     }
+    let is_audit_on_stdout = config.is_audit_on_stdout();
     let running = super::start(config).await?;
     running.ensure_organization(ORGANIZATION).await?;
-    super::say(&message(&development, running.address(), running.plaintext_address(), &running.new_record_id()));
+    let message = message(&development, running.address(), running.plaintext_address(), &running.new_record_id());
+    super::greet(is_audit_on_stdout, &message);
     super::wait(running).await
 }
 

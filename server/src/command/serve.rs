@@ -24,7 +24,9 @@ pub(super) struct ServeArguments {
 }
 
 pub(super) async fn run(arguments: &ServeArguments) -> Result<(), Failure> {
-    let running = super::start(Config::load(&arguments.config)?).await?;
+    let config = Config::load(&arguments.config)?;
+    let is_audit_on_stdout = config.is_audit_on_stdout();
+    let running = super::start(config).await?;
     let mut message = format!("fieldseal-server listens on {} (TLS)\n", running.address());
     if let Some(address) = running.plaintext_address() {
         message.push_str(&format!("and on {address} without TLS, for health checks\n"));
@@ -32,6 +34,6 @@ pub(super) async fn run(arguments: &ServeArguments) -> Result<(), Failure> {
     if let Some(address) = running.metrics_address() {
         message.push_str(&format!("metrics are at http://{address}/metrics\n"));
     }
-    super::say(&message);
+    super::greet(is_audit_on_stdout, &message);
     super::wait(running).await
 }

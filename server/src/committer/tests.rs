@@ -142,7 +142,7 @@ impl Backend for Double {
 fn started(disk: Disk) -> (Committer, Arc<Mutex<Disk>>) {
     let disk = Arc::new(Mutex::new(disk));
     let double = Double { disk: Arc::clone(&disk), rows: Vec::new(), trail: Vec::new(), gate: None };
-    (Committer::start("test".to_owned(), double, Uuid::nil()).unwrap(), disk)
+    (Committer::start("test".to_owned(), double, Uuid::nil(), Witness::nobody()).unwrap(), disk)
 }
 
 /// A committer whose transactions stop before their end.
@@ -158,7 +158,12 @@ fn gated(disk: Disk) -> Gated {
     let (arrive, arrived) = channel::channel();
     let (go, wait) = channel::channel();
     let double = Double { disk: Arc::clone(&disk), rows: Vec::new(), trail: Vec::new(), gate: Some((arrive, wait)) };
-    Gated { committer: Committer::start("test".to_owned(), double, Uuid::nil()).unwrap(), disk, arrived, go }
+    Gated {
+        committer: Committer::start("test".to_owned(), double, Uuid::nil(), Witness::nobody()).unwrap(),
+        disk,
+        arrived,
+        go,
+    }
 }
 
 fn commit(rows: &[&str]) -> Commit {

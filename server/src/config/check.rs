@@ -17,10 +17,10 @@ use jsonwebtoken::Algorithm;
 use tracing::level_filters::LevelFilter;
 
 use super::{
-    Config, DEFAULT_ADDRESS, Fault, Faults, Listen, Log, LogFormat, RootKey, Source, Tls, TlsVersion, TokenIssuer,
-    TokenKeys,
+    AuditCopy, Config, CopyTo, DEFAULT_ADDRESS, Fault, Faults, Listen, Log, LogFormat, OnFailure, RootKey, Source, Tls,
+    TlsVersion, TokenIssuer, TokenKeys,
     file::{
-        BindingSection, ConfigFile, ListenSection, LogSection, RoleSection, RootKeySection, TlsSection,
+        AuditSection, BindingSection, ConfigFile, ListenSection, LogSection, RoleSection, RootKeySection, TlsSection,
         TokenIssuerSection, TrustDomainSection,
     },
 };
@@ -30,6 +30,9 @@ pub(crate) const CREDENTIAL: &str = "credential:";
 
 /// In a binding's `organizations`: all of them.
 const ALL_ORGANIZATIONS: &str = "*";
+
+/// In `audit.file`: stdout.
+const STDOUT: &str = "-";
 
 /// How tokens can be signed: with private keys only, since whoever can verify an HMAC can make one.
 const ALGORITHMS: [Algorithm; 9] = [
@@ -60,6 +63,7 @@ pub(super) fn check(
         tls: check.tls(file.tls, file.trust_domains),
         root_key: check.root_key(file.root_key),
         limits: file.limits.check(&mut check.faults),
+        audit: check.audit(file.audit),
         token_issuers: check.token_issuers(file.token_issuers),
         bindings: check.bindings(file.roles, file.bindings),
         log: check.log(file.log),
@@ -256,6 +260,25 @@ impl Check<'_> {
             self.faults.add("root_key.files", "names a file twice");
         }
         RootKey { files }
+    }
+
+    fn audit(&mut self, section: AuditSection) -> Option<AuditCopy> {
+        let to = section.file.map(|file| match file.to_str() {
+            Some(STDOUT) => CopyTo::Stdout,
+            Some(_) | None => CopyTo::File(self.path("audit.file", Some(file))),
+        });
+        let on_failure = match section.on_failure.as_deref() {
+            None | Some("report") => OnFailure::Report,
+            Some("refuse") => OnFailure::Refuse,
+            Some(other) => {
+                self.faults.add("audit.on_failure", format!("`{other}` is neither \"report\" nor \"refuse\""));
+                OnFailure::Report
+            }
+        };
+        if to.is_none() && on_failure == OnFailure::Refuse {
+            self.faults.add("audit.on_failure", "is for a copy: say in audit.file where it goes");
+        }
+        Some(AuditCopy { to: to?, on_failure })
     }
 
     fn bindings(&mut self, roles: Vec<RoleSection>, sections: Vec<BindingSection>) -> Vec<Binding> {

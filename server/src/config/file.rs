@@ -80,6 +80,7 @@ pub(super) struct ConfigFile {
     pub(super) tls: TlsSection,
     pub(super) root_key: RootKeySection,
     pub(super) limits: LimitsSection,
+    pub(super) audit: AuditSection,
     pub(super) trust_domains: Vec<TrustDomainSection>,
     pub(super) token_issuers: Vec<TokenIssuerSection>,
     pub(super) roles: Vec<RoleSection>,
@@ -129,6 +130,19 @@ section! {
         /// "credential:NAME" is one that systemd loaded. The first seals, all open.
         /// Without them the keys have to be restored by hand: keep a copy elsewhere.
         files: Paths, "at least one file, none twice", Required, AtStart;
+    }
+}
+
+section! {
+    /// A copy of the audit trails, beside the databases: every record as a line of JSON. docs/audit-trail.md says what is promised of it.
+    AuditSection {
+        /// Where the copy goes: a file, which is made with mode 0600 and may be renamed at any time, or "-" for stdout.
+        file: Path, "a file, or \"-\" for stdout", Nothing(r#""audit.jsonl""#), AtStart;
+
+        /// What happens while the copy can't be written. "report": calls are answered, the log and a metric tell, and the copy is caught up.
+        /// "refuse": calls that have to be recorded are answered with AUDIT_UNAVAILABLE from when that was noticed, until it can be
+        /// written again. The trails in the databases never wait for the copy.
+        on_failure: Text, "\"report\" or \"refuse\"", Is(r#""report""#), AtStart;
     }
 }
 
@@ -217,6 +231,7 @@ pub fn sections() -> Vec<Section> {
         section("tls", TlsSection::ABOUT, TlsSection::SETTINGS),
         section("root_key", RootKeySection::ABOUT, RootKeySection::SETTINGS),
         section("limits", &[" Every bound."], &limits::settings()),
+        section("audit", AuditSection::ABOUT, AuditSection::SETTINGS),
         section("log", LogSection::ABOUT, LogSection::SETTINGS),
         repeated(
             "trust_domains",

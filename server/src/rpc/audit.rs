@@ -3,15 +3,13 @@
 use std::sync::Arc;
 
 use fieldseal::v1::{
-    AuditChain, AuditFinding, AuditRecord as Resource, AuditSignature, ListAuditRecordsRequest,
-    ListAuditRecordsResponse, VerifyAuditTrailRequest, VerifyAuditTrailResponse, audit_finding::Fault as Resources,
-    audit_service_server::AuditService,
+    AuditChain, AuditFinding, ListAuditRecordsRequest, ListAuditRecordsResponse, VerifyAuditTrailRequest,
+    VerifyAuditTrailResponse, audit_finding::Fault as Resources, audit_service_server::AuditService,
 };
 use fieldseal_core::{
     audit::{
-        AuditAction, AuditRecord,
+        AuditAction,
         list::{self, ListTrailError},
-        sign::SignedHead,
         verify::{Chain, Fault, Finding, Verified, VerifyTrailError, verify_deployment, verify_organization},
     },
     identity::Caller,
@@ -26,7 +24,10 @@ use super::{
     dispatcher::{Dispatcher, Entered},
     name,
 };
-use crate::{schema::timestamp_to_proto, status};
+use crate::{
+    audit_record::{self, Whose},
+    status,
+};
 
 const LIST: &str = "/fieldseal.v1.AuditService/ListAuditRecords";
 
@@ -85,8 +86,10 @@ impl AuditService for Audit {
             ListTrailError::Filter(error) => status::invalid(vec![Violation::new("filter", Problem::Filter(error))]),
             ListTrailError::Listing(error) => status::listing(error),
         })?;
+        let whose = Whose::of(trail.organization.as_deref());
+        let message = |(record, head)| audit_record::message(&whose, record, head);
         Ok(Response::new(ListAuditRecordsResponse {
-            audit_records: listed.records.into_iter().map(|(record, head)| resource(record, head)).collect(),
+            audit_records: listed.records.into_iter().map(message).collect(),
             next_page_token: listed.next_page_token,
         }))
     }
@@ -99,54 +102,28 @@ impl AuditService for Audit {
         let OfTrail { organization, permit, caller } =
             self.enter(&extensions, &request.organization, AuditAction::VerifyAuditTrail)?;
         let deployment = &self.dispatcher.deployment;
+        let whose = Whose::of(organization.as_deref());
         let verified = match organization {
             Some(organization) => verify_organization(deployment, &organization, permit, &caller).await,
             None => verify_deployment(deployment, permit, &caller).await,
         };
-        verified.map(|verified| Response::new(response(verified))).map_err(|error| match error {
+        verified.map(|verified| Response::new(response(&whose, verified))).map_err(|error| match error {
             VerifyTrailError::Unavailable(error) => status::unavailable(error.0),
             VerifyTrailError::Audit(error) => status::audit_unavailable(error),
         })
     }
 }
 
-fn resource(record: AuditRecord, head: Option<SignedHead>) -> Resource {
-    Resource {
-        writer: record.writer.to_string(),
-        sequence: record.sequence,
-        time: Some(timestamp_to_proto(record.time)),
-        identity: record.identity.unwrap_or_default(),
-        peer: record.peer.unwrap_or_default(),
-        call_id: record.call_id.unwrap_or_default(),
-        action: record.action,
-        outcome: record.outcome,
-        subject: record.subject,
-        attributes: record.attributes.map(|names| names.split(',').map(str::to_owned).collect()).unwrap_or_default(),
-        purpose: record.purpose.unwrap_or_default(),
-        fingerprint: record.fingerprint.unwrap_or_default(),
-        key_version: record.key_version.unwrap_or_default(),
-        details: record.details.unwrap_or_default(),
-        format: record.format,
-        previous_hash: record.previous_hash.to_vec(),
-        hash: record.hash.to_vec(),
-        signature: head.map(|head| AuditSignature {
-            time: Some(timestamp_to_proto(head.time)),
-            public_key: head.public_key.to_vec(),
-            signature: head.signature.to_vec(),
-        }),
-    }
-}
-
-fn response(verified: Verified) -> VerifyAuditTrailResponse {
+fn response(whose: &Whose, verified: Verified) -> VerifyAuditTrailResponse {
     VerifyAuditTrailResponse {
         intact: verified.faults == 0,
-        chains: verified.chains.into_iter().map(chain).collect(),
-        findings: verified.findings.into_iter().map(finding).collect(),
+        chains: verified.chains.into_iter().map(|of| chain(whose, of)).collect(),
+        findings: verified.findings.into_iter().map(|found| finding(whose, &found)).collect(),
         faults: i64::try_from(verified.faults).unwrap_or(i64::MAX),
     }
 }
 
-fn chain(chain: Chain) -> AuditChain {
+fn chain(whose: &Whose, chain: Chain) -> AuditChain {
     AuditChain {
         writer: chain.writer.to_string(),
         records: i64::try_from(chain.records).unwrap_or(i64::MAX),
@@ -155,10 +132,11 @@ fn chain(chain: Chain) -> AuditChain {
         last_hash: chain.last_hash.to_vec(),
         signed_sequence: chain.signed,
         public_keys: chain.public_keys.into_iter().map(|key| key.to_vec()).collect(),
+        organization_uid: whose.uid().to_owned(),
     }
 }
 
-fn finding(finding: Finding) -> AuditFinding {
+fn finding(whose: &Whose, finding: &Finding) -> AuditFinding {
     let fault = match finding.fault {
         Fault::Changed => Resources::Changed,
         Fault::Missing => Resources::Missing,
@@ -168,5 +146,10 @@ fn finding(finding: Finding) -> AuditFinding {
         Fault::SignatureWrong => Resources::SignatureWrong,
         Fault::SignerUnknown => Resources::SignerUnknown,
     };
-    AuditFinding { writer: finding.writer.to_string(), sequence: finding.sequence, fault: fault.into() }
+    AuditFinding {
+        writer: finding.writer.to_string(),
+        sequence: finding.sequence,
+        fault: fault.into(),
+        organization_uid: whose.uid().to_owned(),
+    }
 }

@@ -1,6 +1,6 @@
 //! The dispatcher: what every call passes once its message is decoded, because only there the organization is known.
 //!
-//! Organization, by name → permission in it → rate → existence → handler. Permission is decided before existence, so that who may not see an
+//! Organization, by name → permission in it → rate → can it be recorded → existence → handler. Permission is decided before existence, so that who may not see an
 //! organization gets the same answer whether it is there or not. The permit that comes out is what a use case asks for.
 
 use std::sync::Arc;
@@ -19,6 +19,7 @@ use tonic::Status;
 
 use super::name;
 use crate::{
+    audit_copy::Copying,
     config::limits::Limits,
     denials::Denials,
     drain::Drain,
@@ -56,6 +57,7 @@ pub(crate) struct Dispatcher {
     pub(crate) drain: Drain,
     pub(crate) denials: Denials,
     pub(crate) rates: Rates,
+    pub(crate) copying: Copying,
 }
 
 /// A call that may go on.
@@ -86,7 +88,7 @@ impl Dispatcher {
     }
 
     /// Lets a call into the organization that `name` lies in. `field` is where the request has the name; `audited` is the action whose
-    /// refusal is recorded in the deployment's own trail.
+    /// refusal is recorded in the deployment's own trail, as what is done is recorded where it is done.
     pub(crate) fn enter<A: Action>(
         &self,
         extensions: &Extensions,
@@ -134,6 +136,7 @@ impl Dispatcher {
         };
         // Before it is looked up whether there is one: a name that is tried costs as much as one that is there.
         self.rates.admit(&caller.identity, organization, cost(A::PRIVILEGE))?;
+        self.admit_recorded(audited)?;
         let found = self.deployment.organization(organization);
         let organization = found.ok_or_else(|| status::organization_not_found(organization))?;
         tracing::Span::current().record("organization", organization.name.as_str());
@@ -150,6 +153,7 @@ impl Dispatcher {
         match policy.check_deployment::<A>(&caller.identity) {
             Ok(permit) => {
                 self.rates.admit(&caller.identity, "", cost(A::PRIVILEGE))?;
+                self.admit_recorded(audited)?;
                 Ok((permit, caller))
             }
             Err(missing) => {
@@ -157,6 +161,14 @@ impl Dispatcher {
                 Err(Refusal::PrivilegeMissing(missing.privilege).into())
             }
         }
+    }
+
+    /// Whether what has to be recorded may be done now. A list of a trail isn't recorded when it is given.
+    fn admit_recorded(&self, audited: Option<AuditAction>) -> Result<(), Status> {
+        if audited.is_some_and(|action| action != AuditAction::ReadAuditTrail) {
+            self.copying.admit().map_err(status::audit_copy_unavailable)?;
+        }
+        Ok(())
     }
 
     /// A refusal before permission in an organization is established belongs to the deployment's trail, whether the organization

@@ -147,11 +147,15 @@ impl OrganizationService for Organizations {
         }
         let deployment = Arc::clone(&self.dispatcher.deployment);
         let organization = deployment.organization(id).ok_or_else(|| status::organization_not_found(id))?;
-        let name = organization.name.clone();
+        let (name, id) = (organization.name.clone(), organization.id);
+        let copying = self.dispatcher.copying.clone();
         // In a task of its own: a caller that leaves must not stop it half-way.
         let task = self.dispatcher.drain.tasks().spawn(async move {
             let work = KeyWork::begin(&deployment, organization).await?;
-            delete(&deployment, work, permit, &caller).await
+            copying.catch_up(id).await;
+            delete(&deployment, work, permit, &caller).await?;
+            copying.gone(id);
+            Ok(())
         });
         match task.await {
             Ok(Ok(())) => Ok(Response::new(())),

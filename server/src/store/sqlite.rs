@@ -22,7 +22,7 @@ use fieldseal_core::{
 use uuid::Uuid;
 
 use self::{connection::Connection, readers::Readers, writer::SqliteWriter};
-use crate::committer::{self, Committer, Ended};
+use crate::committer::{self, Committer, Ended, Witness};
 
 mod connection;
 mod databases;
@@ -71,7 +71,7 @@ pub(crate) struct SqliteStore {
 impl SqliteStore {
     /// Opens the database at `path`, having made it of `first` if there is none. It appears whole or not at all.
     ///
-    /// `writer` names the audit chain that this process writes, and no other may.
+    /// `writer` names the audit chain that this process writes, and no other may; `witness` hears how far it goes.
     ///
     /// # Errors
     /// [`OpenError::Unavailable`] if it can't be made, or isn't a database of ours.
@@ -79,29 +79,30 @@ impl SqliteStore {
         path: PathBuf,
         writer: Uuid,
         options: SqliteOptions,
+        witness: Witness,
         first: impl FnOnce() -> Commit + Send + 'static,
     ) -> Result<Arc<Self>, OpenError> {
         blocking(move || {
-            match SqliteStore::open(&path, writer, options) {
+            match SqliteStore::open(&path, writer, options, witness.clone()) {
                 Err(OpenError::Missing) => {}
                 opened => return opened.map(Arc::new),
             }
             SqliteStore::create(&path, writer, options, first())
                 .map_err(|error| OpenError::Unavailable(Cause(error.into())))?;
-            SqliteStore::open(&path, writer, options).map(Arc::new)
+            SqliteStore::open(&path, writer, options, witness).map(Arc::new)
         })
         .await
         .map_err(OpenError::Unavailable)?
     }
 
     /// Opens a database that exists. Blocks.
-    fn open(path: &Path, writer: Uuid, options: SqliteOptions) -> Result<Self, OpenError> {
+    fn open(path: &Path, writer: Uuid, options: SqliteOptions, witness: Witness) -> Result<Self, OpenError> {
         if !fs::exists(path).map_err(|error| OpenError::Unavailable(Cause(error.into())))? {
             return Err(OpenError::Missing);
         }
         let backend = SqliteWriter::open(path, options).map_err(OpenError::Unavailable)?;
         let committer =
-            Committer::start(path.display().to_string(), backend, writer).map_err(OpenError::Unavailable)?;
+            Committer::start(path.display().to_string(), backend, writer, witness).map_err(OpenError::Unavailable)?;
         Ok(SqliteStore { readers: Readers::new(path, options), committer })
     }
 

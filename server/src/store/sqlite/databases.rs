@@ -24,12 +24,17 @@ use super::{
     on_demand::{OnDemandStore, OpenDatabases, OpenLimits},
     prepared::PreparedSqlite,
 };
+use crate::committer::Witness;
+
+/// Who hears how far the chain in an organization's database goes.
+pub(crate) type Witnesses = Box<dyn Fn(OrganizationId) -> Witness + Send + Sync>;
 
 /// The organizations' databases of a data folder.
 pub(crate) struct SqliteDatabases {
     folder: Arc<DataFolder>,
     writer: Uuid,
     options: SqliteOptions,
+    witnesses: Witnesses,
     open: Arc<OpenDatabases>,
     databases: Mutex<HashMap<OrganizationId, Arc<OnDemandStore>>>,
 }
@@ -46,6 +51,7 @@ impl SqliteDatabases {
         writer: Uuid,
         options: SqliteOptions,
         limits: OpenLimits,
+        witnesses: Witnesses,
     ) -> io::Result<Self> {
         let organizations = folder.organizations();
         make_private(&organizations)?;
@@ -57,7 +63,8 @@ impl SqliteDatabases {
                 fs::remove_file(entry.path())?;
             }
         }
-        Ok(SqliteDatabases { folder, writer, options, open: OpenDatabases::new(limits), databases: Mutex::default() })
+        let open = OpenDatabases::new(limits);
+        Ok(SqliteDatabases { folder, writer, options, witnesses, open, databases: Mutex::default() })
     }
 
     /// Closes the databases that are idle at this time, and those that are too many. Blocks.
@@ -82,7 +89,10 @@ impl SqliteDatabases {
 
     pub(super) fn database(&self, id: OrganizationId) -> Arc<OnDemandStore> {
         let mut databases = self.databases.lock().unwrap_or_else(PoisonError::into_inner);
-        let closed = || OnDemandStore::new(self.path(id, DATABASE), self.writer, self.options, Arc::clone(&self.open));
+        let closed = || {
+            let (path, witness) = (self.path(id, DATABASE), (self.witnesses)(id));
+            OnDemandStore::new(path, self.writer, self.options, witness, Arc::clone(&self.open))
+        };
         Arc::clone(databases.entry(id).or_insert_with(|| Arc::new(closed())))
     }
 }

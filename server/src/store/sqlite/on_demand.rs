@@ -24,7 +24,7 @@ use tokio::sync::OwnedMutexGuard;
 use uuid::Uuid;
 
 use super::{SqliteOptions, SqliteStore, blocking, remove, sync_folder};
-use crate::committer::Ended;
+use crate::committer::{Ended, Witness};
 
 /// How many databases are open, and for how long.
 #[derive(Clone, Copy, Debug)]
@@ -94,6 +94,7 @@ pub(super) struct OnDemandStore {
     path: PathBuf,
     writer: Uuid,
     options: SqliteOptions,
+    witness: Witness,
     current: Arc<Current>,
     open: Arc<OpenDatabases>,
     turn: Arc<tokio::sync::Mutex<Turn>>,
@@ -110,8 +111,14 @@ pub(super) struct Turn {
 
 impl OnDemandStore {
     /// A database that is closed.
-    pub(super) fn new(path: PathBuf, writer: Uuid, options: SqliteOptions, open: Arc<OpenDatabases>) -> Self {
-        OnDemandStore { path, writer, options, current: Arc::new(Current::new()), open, turn: Arc::default() }
+    pub(super) fn new(
+        path: PathBuf,
+        writer: Uuid,
+        options: SqliteOptions,
+        witness: Witness,
+        open: Arc<OpenDatabases>,
+    ) -> Self {
+        OnDemandStore { path, writer, options, witness, current: Arc::new(Current::new()), open, turn: Arc::default() }
     }
 
     /// Waits for the turn. Whoever has it is the only one to open the database.
@@ -162,11 +169,11 @@ impl OnDemandStore {
         if let Some(ended) = &mut turn.ended {
             ended.wait().await;
         }
-        let (path, writer, options) = (self.path.clone(), self.writer, self.options);
+        let (path, writer, options, witness) = (self.path.clone(), self.writer, self.options, self.witness.clone());
         let (current, open) = (Arc::clone(&self.current), Arc::clone(&self.open));
         // The turn goes along: what is opened is known before anybody else can open it, even if this caller leaves.
         blocking(move || {
-            let opened = SqliteStore::open(&path, writer, options).map(Arc::new);
+            let opened = SqliteStore::open(&path, writer, options, witness).map(Arc::new);
             match &opened {
                 Ok(store) => {
                     turn.ended = Some(store.ended());

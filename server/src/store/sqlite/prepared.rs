@@ -9,6 +9,7 @@ use fieldseal_core::{
 use uuid::Uuid;
 
 use super::{SqliteOptions, SqliteStore, blocking, creating_path, make, remove, sync_folder};
+use crate::committer::Witness;
 
 /// A database that is being made.
 pub(super) struct PreparedSqlite {
@@ -31,7 +32,7 @@ impl PreparedSqlite {
         let failed = |error: std::io::Error| CommitError::Unavailable(Cause(error.into()));
         remove(&creating).map_err(failed)?;
         let made = make(&creating, writer, options, first)
-            .and_then(|()| SqliteStore::open(&creating, writer, options).map_err(unavailable));
+            .and_then(|()| SqliteStore::open(&creating, writer, options, Witness::nobody()).map_err(unavailable));
         match made {
             Ok(store) => Ok(PreparedSqlite { store: Arc::new(store), creating, path }),
             Err(error) => {

@@ -82,7 +82,11 @@ impl Fixture {
 /// The databases of a folder. None is closed by itself: nothing here waits for so long.
 fn open_databases(folder: &Arc<DataFolder>) -> SqliteDatabases {
     let limits = OpenLimits { open_max: OPEN_MAX, idle_max: IDLE_MAX };
-    SqliteDatabases::new(Arc::clone(folder), WRITER, SqliteOptions::default(), limits).unwrap()
+    SqliteDatabases::new(Arc::clone(folder), WRITER, SqliteOptions::default(), limits, unheard()).unwrap()
+}
+
+fn unheard() -> databases::Witnesses {
+    Box::new(|_| Witness::nobody())
 }
 
 fn table() -> Table {

@@ -49,9 +49,13 @@ async fn after_an_unknown_outcome_a_read_tells_it_and_the_chain_goes_on_from_the
         let fails = Arc::new(AtomicBool::new(false));
         let options = SqliteOptions::default();
         let writer = SqliteWriter::open(&fixture.database(), options).unwrap();
-        let committer =
-            Committer::start("test".to_owned(), Faulty { writer, fails: Arc::clone(&fails), takes_effect }, WRITER)
-                .unwrap();
+        let committer = Committer::start(
+            "test".to_owned(),
+            Faulty { writer, fails: Arc::clone(&fails), takes_effect },
+            WRITER,
+            Witness::nobody(),
+        )
+        .unwrap();
         let store = SqliteStore { readers: Readers::new(&fixture.database(), options), committer };
         store.commit(Commit::of(vec![insert(1, b""), reveal()])).await.unwrap();
         assert_eq!(count(&store, "Entry").await, 1);
@@ -72,7 +76,7 @@ async fn a_full_disk_makes_a_commit_unavailable_and_nothing_more() {
     let options = SqliteOptions::default();
     let mut writer = SqliteWriter::open(&fixture.database(), options).unwrap();
     writer.limit_pages(50);
-    let committer = Committer::start("test".to_owned(), writer, WRITER).unwrap();
+    let committer = Committer::start("test".to_owned(), writer, WRITER, Witness::nobody()).unwrap();
     let store = SqliteStore { readers: Readers::new(&fixture.database(), options), committer };
     store.commit(Commit::of(vec![insert(1, b"small"), reveal()])).await.unwrap();
     let outcome = store.commit(Commit::of(vec![reveal(), insert(2, &[7; 1_000_000])])).await;
@@ -87,7 +91,7 @@ async fn somebody_elses_lock_makes_a_commit_unavailable_and_nothing_more() {
     let fixture = Fixture::new();
     let options = SqliteOptions { busy_timeout: Duration::ZERO, ..SqliteOptions::default() };
     fixture.databases.create(ID, first()).await.unwrap();
-    let store = SqliteStore::open(&fixture.database(), WRITER, options).unwrap();
+    let store = SqliteStore::open(&fixture.database(), WRITER, options, Witness::nobody()).unwrap();
     let shell = rusqlite::Connection::open(fixture.database()).unwrap();
     shell.execute_batch("BEGIN IMMEDIATE").unwrap();
     let outcome = store.commit(Commit::of(vec![insert(1, b"")])).await;

@@ -91,7 +91,13 @@ async fn a_database_of_a_later_format_is_not_opened() {
 async fn a_configuration_is_made_once_and_then_opened() {
     let fixture = Fixture::new();
     let open = |first: fn() -> Commit| {
-        SqliteStore::open_or_create(fixture.folder.configuration(), WRITER, SqliteOptions::default(), first)
+        SqliteStore::open_or_create(
+            fixture.folder.configuration(),
+            WRITER,
+            SqliteOptions::default(),
+            Witness::nobody(),
+            first,
+        )
     };
     let store = open(first).await.unwrap();
     store.commit(Commit::of(vec![insert(1, b"x")])).await.unwrap();

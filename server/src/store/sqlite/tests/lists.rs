@@ -394,12 +394,15 @@ impl Lists {
         let path = fixture.folder.configuration();
         let first = move || first_configuration(WRITER, now);
         let configuration: Arc<dyn Store> =
-            SqliteStore::open_or_create(path, WRITER, SqliteOptions::default(), first).await.unwrap();
+            SqliteStore::open_or_create(path, WRITER, SqliteOptions::default(), Witness::nobody(), first)
+                .await
+                .unwrap();
         let root_key = Arc::new(RootKeySet::new(RootKeyBytes::from_slice(&[7; 32]).unwrap(), Vec::new()));
         prepare_configuration(&*configuration, &*root_key, now).await.unwrap();
         let limits = OpenLimits { open_max: OPEN_MAX, idle_max: IDLE_MAX };
         let databases =
-            SqliteDatabases::new(Arc::clone(&fixture.folder), WRITER, SqliteOptions::default(), limits).unwrap();
+            SqliteDatabases::new(Arc::clone(&fixture.folder), WRITER, SqliteOptions::default(), limits, unheard())
+                .unwrap();
         let ports = Ports {
             configuration,
             databases: Arc::new(databases),

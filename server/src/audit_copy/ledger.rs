@@ -1,0 +1,139 @@
+//! Which records are copied: of each trail how far it goes, and how far its copy goes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use fieldseal_core::{audit::follow::Place, id::OrganizationId};
+
+/// Whose trail: an organization's, or `None` for the deployment's own.
+pub(crate) type Trail = Option<OrganizationId>;
+
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    trails: BTreeMap<Trail, Known>,
+    /// The trails whose copy doesn't end where they end.
+    behind: BTreeSet<Trail>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Known {
+    /// The place of the last record; `None` if the database was not open yet, or is gone.
+    end: Option<i64>,
+    copied: Place,
+}
+
+impl Ledger {
+    /// What was copied before this process began.
+    pub(super) fn remember(&mut self, copied: impl IntoIterator<Item = (Trail, Place)>) {
+        copied.into_iter().for_each(|(trail, place)| self.copied(trail, place));
+    }
+
+    /// A trail goes up to this place.
+    pub(super) fn goes_to(&mut self, trail: Trail, end: i64) {
+        self.change(trail, |known| known.end = Some(end));
+    }
+
+    /// It is copied up to this place.
+    pub(super) fn copied(&mut self, trail: Trail, place: Place) {
+        self.change(trail, |known| known.copied = place);
+    }
+
+    /// The copy was found to have the record of this place.
+    pub(super) fn found(&mut self, trail: Trail, place: Place) {
+        self.change(trail, |known| {
+            if place.sequence > known.copied.sequence {
+                known.copied = place;
+            }
+        });
+    }
+
+    /// The database is gone: how many of its records were not copied.
+    pub(super) fn gone(&mut self, trail: Trail) -> u64 {
+        let lost = self.records_behind_of(trail);
+        self.change(trail, |known| known.end = None);
+        lost
+    }
+
+    /// The trails whose copy doesn't end where they end.
+    pub(super) fn behind(&self) -> BTreeSet<Trail> {
+        self.behind.clone()
+    }
+
+    pub(super) fn is_behind(&self, trail: Trail) -> bool {
+        self.behind.contains(&trail)
+    }
+
+    /// Up to where a trail is copied, and where it ends; `None` if nothing is to be done.
+    pub(super) fn to_copy(&self, trail: Trail) -> Option<(Place, i64)> {
+        let known = self.trails.get(&trail).filter(|_| self.is_behind(trail))?;
+        Some((known.copied, known.end?))
+    }
+
+    /// How many records are not copied, as far as is known.
+    pub(super) fn records_behind(&self) -> u64 {
+        self.behind.iter().map(|trail| self.records_behind_of(*trail)).sum()
+    }
+
+    /// Up to where each trail is copied.
+    pub(super) fn places(&self) -> impl Iterator<Item = (Trail, Place)> {
+        self.trails.iter().map(|(trail, known)| (*trail, known.copied)).filter(|(_, place)| place.sequence > 0)
+    }
+
+    /// A trail that goes less far than its copy was replaced by another one: all of it counts.
+    fn records_behind_of(&self, trail: Trail) -> u64 {
+        let Some((copied, end)) = self.to_copy(trail) else { return 0 };
+        let records = if end < copied.sequence { end } else { end.saturating_sub(copied.sequence) };
+        u64::try_from(records).unwrap_or_default()
+    }
+
+    fn change(&mut self, trail: Trail, change: impl FnOnce(&mut Known)) {
+        let known = self.trails.entry(trail).or_default();
+        change(known);
+        if known.end.is_some_and(|end| end != known.copied.sequence) {
+            self.behind.insert(trail);
+        } else {
+            self.behind.remove(&trail);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OWN: Trail = None;
+    const OTHER: Trail = Some(OrganizationId::from_bytes([7; 16]));
+
+    fn place(sequence: i64) -> Place {
+        Place { sequence, hash: [1; 32] }
+    }
+
+    #[test]
+    fn a_trail_is_behind_until_its_copy_ends_where_it_ends() {
+        let mut ledger = Ledger::default();
+        ledger.remember([(OWN, place(4))]);
+        assert!(ledger.behind().is_empty());
+        ledger.goes_to(OWN, 4);
+        ledger.goes_to(OTHER, 0);
+        assert_eq!((ledger.behind(), ledger.records_behind()), ([].into(), 0));
+        ledger.goes_to(OWN, 6);
+        ledger.goes_to(OTHER, 3);
+        assert_eq!((ledger.behind(), ledger.records_behind()), ([OWN, OTHER].into(), 5));
+        assert_eq!(ledger.to_copy(OWN), Some((place(4), 6)));
+        ledger.copied(OWN, place(6));
+        ledger.found(OTHER, place(2));
+        ledger.found(OTHER, place(1));
+        assert_eq!((ledger.behind(), ledger.records_behind()), ([OTHER].into(), 1));
+        assert_eq!((ledger.gone(OTHER), ledger.records_behind()), (1, 0));
+        assert_eq!(ledger.places().collect::<Vec<_>>(), [(OWN, place(6)), (OTHER, place(2))]);
+    }
+
+    #[test]
+    fn a_trail_that_ends_before_its_copy_does_is_behind_as_a_whole() {
+        let mut ledger = Ledger::default();
+        ledger.remember([(OWN, place(9))]);
+        ledger.goes_to(OWN, 4);
+        assert_eq!((ledger.to_copy(OWN), ledger.records_behind()), (Some((place(9), 4)), 4));
+        ledger.copied(OWN, Place::default());
+        assert_eq!(ledger.to_copy(OWN), Some((Place::default(), 4)));
+    }
+}

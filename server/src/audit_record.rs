@@ -1,0 +1,159 @@
+//! Audit records as the contract has them: as messages, and as lines of JSON.
+//!
+//! A line is the message in the JSON mapping of proto3, as `fieldseal audit export` writes it too: who verifies one file verifies the other.
+//! Nothing here knows where lines go.
+
+use std::sync::LazyLock;
+
+use data_encoding::BASE64;
+use fieldseal::v1::{AuditRecord as Message, AuditSignature};
+use fieldseal_core::{
+    audit::{AuditRecord, follow::Place, sign::SignedHead},
+    id::OrganizationId,
+    organization::Organization,
+};
+use prost::Message as _;
+use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor, SerializeOptions};
+use serde::Deserialize;
+use uuid::Uuid;
+
+use crate::schema::timestamp_to_proto;
+
+/// Whose trail a record is in, as it is told.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Whose {
+    organization: String,
+    uid: String,
+}
+
+impl Whose {
+    /// An organization's, or without one the deployment's own.
+    pub(crate) fn of(organization: Option<&Organization>) -> Self {
+        organization.map_or_else(Whose::default, |organization| Whose {
+            organization: organization.resource_name(),
+            uid: organization.id.to_string(),
+        })
+    }
+
+    /// The organization's UUID; empty for the deployment's own trail.
+    pub(crate) fn uid(&self) -> &str {
+        &self.uid
+    }
+}
+
+/// A record, with the signature if it is a head that was signed.
+pub(crate) fn message(whose: &Whose, record: AuditRecord, head: Option<SignedHead>) -> Message {
+    Message {
+        writer: record.writer.to_string(),
+        sequence: record.sequence,
+        time: Some(timestamp_to_proto(record.time)),
+        identity: record.identity.unwrap_or_default(),
+        peer: record.peer.unwrap_or_default(),
+        call_id: record.call_id.unwrap_or_default(),
+        action: record.action,
+        outcome: record.outcome,
+        subject: record.subject,
+        attributes: record.attributes.map(|names| names.split(',').map(str::to_owned).collect()).unwrap_or_default(),
+        purpose: record.purpose.unwrap_or_default(),
+        fingerprint: record.fingerprint.unwrap_or_default(),
+        key_version: record.key_version.unwrap_or_default(),
+        details: record.details.unwrap_or_default(),
+        format: record.format,
+        previous_hash: record.previous_hash.to_vec(),
+        hash: record.hash.to_vec(),
+        signature: head.map(|head| AuditSignature {
+            time: Some(timestamp_to_proto(head.time)),
+            public_key: head.public_key.to_vec(),
+            signature: head.signature.to_vec(),
+        }),
+        organization: whose.organization.clone(),
+        organization_uid: whose.uid.clone(),
+    }
+}
+
+/// Records as lines.
+pub(crate) fn lines(whose: &Whose, records: Vec<AuditRecord>) -> Vec<u8> {
+    let options = SerializeOptions::new().use_proto_field_name(true).skip_default_fields(false);
+    let mut lines = Vec::new();
+    for record in records {
+        let encoded = message(whose, record, None).encode_to_vec();
+        let message = DynamicMessage::decode(KIND.clone(), encoded.as_slice()).expect("it was encoded a line above");
+        let mut json = serde_json::Serializer::new(&mut lines);
+        message.serialize_with_options(&mut json, &options).expect("every message has a JSON form");
+        lines.push(b'\n');
+    }
+    lines
+}
+
+/// Which record a line has: in whose trail, by which writer, at which place. `None` if it has none.
+pub(crate) fn place_in(line: &[u8]) -> Option<(Option<OrganizationId>, Uuid, Place)> {
+    #[derive(Deserialize)]
+    struct Line<'a> {
+        #[serde(default)]
+        organization_uid: &'a str,
+        writer: &'a str,
+        sequence: &'a str,
+        hash: &'a str,
+    }
+    let line: Line<'_> = serde_json::from_slice(line).ok()?;
+    let trail = match line.organization_uid {
+        "" => None,
+        uid => Some(uid.parse().ok()?),
+    };
+    let hash = BASE64.decode(line.hash.as_bytes()).ok()?.try_into().ok()?;
+    Some((trail, line.writer.parse().ok()?, Place { sequence: line.sequence.parse().ok()?, hash }))
+}
+
+static KIND: LazyLock<MessageDescriptor> = LazyLock::new(|| {
+    let pool = DescriptorPool::decode(fieldseal::FILE_DESCRIPTOR_SET).expect("the build made it");
+    pool.get_message_by_name("fieldseal.v1.AuditRecord").expect("it is of the contract")
+});
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use fieldseal_core::id::Timestamp;
+
+    use super::*;
+
+    pub(crate) fn record(sequence: i64) -> AuditRecord {
+        AuditRecord {
+            writer: Uuid::from_bytes([1; 16]),
+            sequence,
+            previous_hash: [0; 32],
+            time: Timestamp::from_unix_micros(1),
+            identity: Some("cn:\"ada\"\n".to_owned()),
+            peer: None,
+            call_id: None,
+            action: "retrieve-key".to_owned(),
+            outcome: "done".to_owned(),
+            subject: "organizations/a".to_owned(),
+            attributes: None,
+            purpose: None,
+            fingerprint: None,
+            key_version: None,
+            details: None,
+            format: 2,
+            hash: [7; 32],
+        }
+    }
+
+    #[test]
+    fn a_record_is_one_line_that_tells_its_place() {
+        let id = OrganizationId::from_bytes([9; 16]);
+        let whose = Whose { organization: "organizations/a".to_owned(), uid: id.to_string() };
+        let lines = lines(&whose, vec![record(3), record(4)]);
+        let lines: Vec<_> = lines.strip_suffix(b"\n").unwrap().split(|byte| *byte == b'\n').collect();
+        let places: Vec<_> = lines.iter().map(|line| place_in(line)).collect();
+        let expected = |sequence| Some((Some(id), Uuid::from_bytes([1; 16]), Place { sequence, hash: [7; 32] }));
+        assert_eq!(places, [expected(3), expected(4)]);
+    }
+
+    #[test]
+    fn what_is_no_record_has_no_place() {
+        let line = lines(&Whose::default(), vec![record(3)]);
+        assert!(place_in(&line).is_some());
+        for other in [&line[..line.len() / 2], b"", b"{}", b"null", b"\xff", &b"{\"writer\":1}"[..]] {
+            assert_eq!(place_in(other), None);
+        }
+    }
+}

@@ -1,0 +1,490 @@
+//! The audit copy: every record of every trail in a file or on stdout, whatever becomes of the file, the server and the organizations.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    io::{BufRead as _, BufReader},
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use fieldseal_client::{Client, ErrorReason, ExposeSecret as _, KeyOperation, v1};
+use fieldseal_server::{
+    config::{AuditCopy, Config, CopyTo, OnFailure},
+    development::Person,
+};
+use serde_json::Value;
+use tonic::Code;
+
+use crate::harness::{
+    DEFAULT, Folder, PATIENCE, Server,
+    inside::{Inside, Trail, files_with},
+    mailbox,
+    process::{Process, binary},
+    reason, reveal,
+};
+
+/// Where the copy of this folder's trails goes.
+fn copy_in(folder: &Path) -> PathBuf {
+    folder.join("audit.jsonl")
+}
+
+fn copying_to(path: PathBuf, on_failure: OnFailure) -> impl FnOnce(&mut Config) {
+    move |config| {
+        config.audit = Some(AuditCopy { to: CopyTo::File(path), on_failure });
+        config.listen.metrics_address = Some("127.0.0.1:0".parse().unwrap());
+    }
+}
+
+async fn server(on_failure: OnFailure) -> (Server, PathBuf) {
+    let folder = Folder::new();
+    let path = copy_in(&folder.path());
+    (Server::start_in(folder, copying_to(path.clone(), on_failure)).await, path)
+}
+
+/// A line of a copy.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Line {
+    organization_uid: String,
+    sequence: i64,
+    action: String,
+    hash: Vec<u8>,
+}
+
+fn lines(path: &Path) -> Vec<Line> {
+    let text = fs::read_to_string(path).unwrap();
+    assert!(text.is_empty() || text.ends_with('\n'));
+    let line = |line: &str| {
+        let record: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        let text = |field: &str| record[field].as_str().unwrap().to_owned();
+        Line {
+            organization_uid: text("organization_uid"),
+            sequence: text("sequence").parse().unwrap(),
+            action: text("action"),
+            hash: data_encoding::BASE64.decode(text("hash").as_bytes()).unwrap(),
+        }
+    };
+    text.lines().map(line).collect()
+}
+
+/// The lines of each trail, each beginning at 1 and without a gap or a repetition.
+#[track_caller]
+fn whole(lines: Vec<Line>) -> BTreeMap<String, Vec<Line>> {
+    let mut trails = BTreeMap::<String, Vec<Line>>::new();
+    for line in lines {
+        trails.entry(line.organization_uid.clone()).or_default().push(line);
+    }
+    for trail in trails.values() {
+        let sequences: Vec<_> = trail.iter().map(|line| line.sequence).collect();
+        assert_eq!(sequences, (1..=i64::try_from(trail.len()).unwrap()).collect::<Vec<_>>());
+    }
+    trails
+}
+
+/// The trails in the databases of a folder whose server has ended, by organization.
+fn stored(folder: &Folder) -> BTreeMap<String, Vec<Trail>> {
+    let databases = fs::read_dir(folder.path().join("organizations")).unwrap().map(|entry| entry.unwrap().path());
+    let databases = databases.filter(|path| path.extension().is_some_and(|extension| extension == "db"));
+    let uid = |path: &Path| path.file_stem().unwrap().to_str().unwrap().to_owned();
+    let trail = |inside: Inside| {
+        let mut trail = inside.trail();
+        trail.sort_by_key(|record| record.sequence);
+        trail
+    };
+    let organizations = databases.map(|path| (uid(&path), trail(Inside::open(&path))));
+    organizations.chain([(String::new(), trail(Inside::configuration(folder)))]).collect()
+}
+
+/// That the copy has what the databases have, in the order of each chain.
+#[track_caller]
+fn is_what_is_stored(copied: Vec<Line>, folder: &Folder) {
+    let stored: BTreeMap<_, Vec<_>> = stored(folder)
+        .into_iter()
+        .map(|(uid, trail)| (uid, trail.into_iter().map(|record| (record.sequence, record.hash)).collect()))
+        .collect();
+    let copied: BTreeMap<_, Vec<_>> = whole(copied)
+        .into_iter()
+        .map(|(uid, trail)| (uid, trail.into_iter().map(|line| (line.sequence, line.hash)).collect()))
+        .collect();
+    assert_eq!(copied, stored);
+}
+
+/// `fieldseal audit verify --file`: its exit code, what it tells as JSON, and what it says beside.
+fn verify(path: &Path, words: &[&str]) -> (i32, Value, String) {
+    let output = Command::new(binary("fieldseal"))
+        .args(["audit", "verify", "--output", "json", "--file"])
+        .arg(path)
+        .args(words)
+        .env_clear()
+        .output()
+        .unwrap();
+    let told = serde_json::from_slice(&output.stdout).unwrap_or_default();
+    (output.status.code().unwrap(), told, String::from_utf8(output.stderr).unwrap())
+}
+
+/// Waits until this holds, which is asked again and again.
+async fn until(what: &str, holds: impl AsyncFn() -> bool) {
+    let waiting = async {
+        while !holds().await {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("{what}"));
+}
+
+async fn metric(server: &Server, name: &str) -> i64 {
+    let metrics = crate::due::scraped(server.metrics_address()).await;
+    let line = metrics.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_else(|| panic!("{name}: {metrics}"));
+    line.trim().parse().unwrap()
+}
+
+async fn is_failing(server: &Server) -> bool {
+    metric(server, "fieldseal_audit_copy_failing").await == 1
+}
+
+async fn is_whole(server: &Server) -> bool {
+    !is_failing(server).await && metric(server, "fieldseal_audit_copy_records_behind").await == 0
+}
+
+async fn retrieve(admin: &Client) {
+    admin.retrieve_data_encryption_key(DEFAULT).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_record_of_every_trail_is_copied_in_order_and_the_copy_verifies() {
+    let (server, path) = server(OnFailure::Report).await;
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    let admin = server.client(Person::Admin);
+    let stored = server.client(Person::Writer).mailboxes().create(DEFAULT, mailbox("canary"), None).await.unwrap();
+    let connector = server.client(Person::Connector);
+    for _ in 0..5 {
+        reveal(&connector, &stored.name).await.unwrap();
+    }
+    admin.create_organization("contoso").await.unwrap();
+    let key = admin.retrieve_data_encryption_key("organizations/contoso").await.unwrap();
+    server.client(Person::Reader).retrieve_data_encryption_key(DEFAULT).await.unwrap_err();
+    assert_eq!(reason(admin.change_key(DEFAULT, &"canary1!".into()).await), ErrorReason::KeyValidation);
+    until("the copy is never whole", async || is_whole(&server).await).await;
+    let while_it_ran = lines(&path).len();
+    let folder = server.stop().await;
+    let copied = lines(&path);
+    assert!(copied.len() >= while_it_ran && while_it_ran > 10);
+    is_what_is_stored(copied.clone(), &folder);
+    let actions: BTreeSet<_> = copied.iter().map(|line| line.action.as_str()).collect();
+    assert!(actions.contains("reveal-attributes") && actions.contains("create-organization"), "{actions:?}");
+    assert!(files_with(&folder.path(), b"canary").is_empty());
+    let text = fs::read_to_string(&path).unwrap();
+    assert!(!text.contains("canary") && !text.contains(key.encryption_key.expose_secret()));
+
+    // Verified as it is, and with what was known of it before.
+    let (code, told, words) = verify(&path, &[]);
+    assert_eq!((code, &told["intact"], told["chains"].as_array().unwrap().len()), (0, &true.into(), 3), "{words}");
+    let heads: Vec<String> = words
+        .lines()
+        .filter_map(|line| Some(line.split_once("--head ")?.1.to_owned()))
+        .flat_map(|head| ["--head".to_owned(), head])
+        .collect();
+    let heads: Vec<&str> = heads.iter().map(String::as_str).collect();
+    assert_eq!((heads.len(), verify(&path, &heads).0), (6, 0));
+    // A line that is taken out, changed, or cut off is found; one that is there twice, or cut short, does no harm.
+    let all: Vec<&str> = text.lines().collect();
+    let of_default = all.iter().position(|line| line.contains("reveal-attributes")).unwrap();
+    let changed = |change: &dyn Fn(&mut Vec<String>)| {
+        let mut lines = all.iter().map(|line| (*line).to_owned()).collect();
+        change(&mut lines);
+        let other = path.with_extension("other");
+        fs::write(&other, lines.join("\n")).unwrap();
+        let (code, told, _) = verify(&other, &heads);
+        let findings = told["findings"].as_array().unwrap().clone();
+        (code, findings.iter().map(|finding| finding["fault"].as_str().unwrap().to_owned()).collect::<Vec<_>>())
+    };
+    assert_eq!(changed(&|lines| drop(lines.remove(of_default))), (1, vec!["FAULT_MISSING".to_owned()]));
+    let replace = |lines: &mut Vec<String>| lines[of_default] = lines[of_default].replace("a test", "b test");
+    assert_eq!(changed(&replace), (1, vec!["FAULT_CHANGED".to_owned()]));
+    let (code, faults) = changed(&|lines| lines.retain(|line| !line.contains("organizations/contoso")));
+    assert_eq!((code, faults.contains(&"FAULT_CUT_OFF".to_owned())), (1, true));
+    assert_eq!(changed(&|lines| lines.push(all[of_default].to_owned())), (0, vec![]));
+    assert_eq!(changed(&|lines| lines.insert(1, all[of_default][..100].to_owned())), (0, vec![]));
+}
+
+#[tokio::test]
+async fn a_line_of_the_copy_is_a_line_of_an_export() {
+    let (server, path) = server(OnFailure::Report).await;
+    retrieve(&server.client(Person::Admin)).await;
+    until("the copy is never whole", async || is_whole(&server).await).await;
+    let exported = server.folder().path().join("exported.jsonl");
+    let dev = server.folder().path();
+    let output = tokio::process::Command::new(binary("fieldseal"))
+        .args(["audit", "export", "--as", "auditor", "--endpoint", &format!("https://{}", server.address()), "--dev"])
+        .arg(dev)
+        .arg("--file")
+        .arg(&exported)
+        .env_clear()
+        .output();
+    assert!(output.await.unwrap().status.success());
+    let exported = fs::read_to_string(exported).unwrap();
+    let copied = fs::read_to_string(&path).unwrap();
+    let unsigned: Vec<_> = exported.lines().filter(|line| !line.contains("\"signature\"")).collect();
+    assert!(!unsigned.is_empty());
+    for line in unsigned {
+        assert!(copied.lines().any(|copied| copied == line), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn a_restart_goes_on_without_a_gap_or_a_repetition_and_a_rotated_file_too() {
+    let (server, path) = server(OnFailure::Report).await;
+    retrieve(&server.client(Person::Admin)).await;
+    let server = server.restart(|_| {}, copying_to(path.clone(), OnFailure::Report)).await;
+    retrieve(&server.client(Person::Admin)).await;
+    // Renamed while the server runs: what comes then is in a file of the old name.
+    let old = path.with_extension("1");
+    until("the copy is never whole", async || is_whole(&server).await).await;
+    fs::rename(&path, &old).unwrap();
+    retrieve(&server.client(Person::Admin)).await;
+    until("there is no other file", async || path.exists() && !lines(&path).is_empty()).await;
+    // Renamed while it doesn't.
+    let oldest = path.with_extension("2");
+    let between = |_: &Path| {
+        fs::rename(&old, &oldest).unwrap();
+        fs::rename(&path, &old).unwrap();
+    };
+    let server = server.restart(between, copying_to(path.clone(), OnFailure::Report)).await;
+    retrieve(&server.client(Person::Admin)).await;
+    // Without a copy for a while: what was recorded then is caught up.
+    let server = server.restart(|_| {}, |_| {}).await;
+    retrieve(&server.client(Person::Admin)).await;
+    let server = server.restart(|_| {}, copying_to(path.clone(), OnFailure::Report)).await;
+    let folder = server.stop().await;
+    let all: Vec<_> = [&oldest, &old, &path].into_iter().flat_map(|path| lines(path)).collect();
+    assert!([&oldest, &old, &path].into_iter().all(|path| !lines(path).is_empty()));
+    is_what_is_stored(all, &folder);
+
+    // A file that goes on where another one ended verifies with what was known of that one, or together with it.
+    assert_eq!(verify(&old, &[]).0, 1);
+    let heads = verify(&oldest, &[]).2;
+    let heads: Vec<&str> = heads.lines().filter_map(|line| Some(line.split_once("--head ")?.1)).collect();
+    let words: Vec<&str> = heads.iter().flat_map(|head| ["--head", *head]).collect();
+    // The deployment's own trail may have nothing new in it; then its head lies behind what the file has.
+    let (_, told, _) = verify(&old, &words);
+    assert!(!told["findings"].to_string().contains("MISSING"), "{told}");
+    let together = path.with_extension("all");
+    let text: Vec<_> = [&path, &oldest, &old].into_iter().map(|path| fs::read_to_string(path).unwrap()).collect();
+    fs::write(&together, text.concat()).unwrap();
+    assert_eq!(verify(&together, &[]).0, 0);
+}
+
+#[tokio::test]
+async fn a_server_that_is_killed_leaves_a_copy_that_its_next_start_completes() {
+    let folder = Folder::new();
+    let path = copy_in(&folder.path());
+    let config = folder.path().join("fieldseal.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    fs::write(&config, text.replace("# file = \"audit.jsonl\"", "file = \"audit.jsonl\"")).unwrap();
+    for _ in 0..3 {
+        let process = Process::start(&folder.path());
+        let admin = folder.client(&process.address, Person::Admin);
+        for _ in 0..20 {
+            retrieve(&admin).await;
+        }
+        process.kill();
+        // As if it had been killed in the middle of a write, too.
+        let mut text = fs::read_to_string(&path).unwrap();
+        if !text.is_empty() {
+            text.push_str("{\"writer\": \"");
+            fs::write(&path, text).unwrap();
+        }
+    }
+    let process = Process::start(&folder.path());
+    process.terminate();
+    assert!(process.wait().success());
+    // The lines that were cut short stand by themselves.
+    let text = fs::read_to_string(&path).unwrap();
+    let sound: Vec<&str> = text.lines().filter(|line| *line != "{\"writer\": \"").collect();
+    assert!(sound.len() + 3 >= text.lines().count());
+    assert_eq!(verify(&path, &[]).0, 0);
+    fs::write(&path, sound.join("\n") + "\n").unwrap();
+    is_what_is_stored(lines(&path), &folder);
+}
+
+#[tokio::test]
+async fn a_copy_that_can_not_be_written_is_reported_and_caught_up_and_nobody_waits() {
+    let (server, path) = server(OnFailure::Report).await;
+    let admin = server.client(Person::Admin);
+    until("the copy is never whole", async || is_whole(&server).await).await;
+    // Its place is taken by a folder, while it is written to.
+    let old = path.with_extension("1");
+    fs::rename(&path, &old).unwrap();
+    fs::create_dir(&path).unwrap();
+    retrieve(&admin).await;
+    until("nobody says that it fails", async || is_failing(&server).await).await;
+    for _ in 0..10 {
+        retrieve(&admin).await;
+    }
+    assert!(metric(&server, "fieldseal_audit_copy_records_behind").await >= 10);
+    fs::remove_dir(&path).unwrap();
+    until("it is not caught up", async || is_whole(&server).await).await;
+    let folder = server.stop().await;
+    is_what_is_stored([lines(&old), lines(&path)].concat(), &folder);
+    assert!(lines(&path).len() >= 10);
+
+    // A server starts, serves and ends with a copy that fails from the first on.
+    let nowhere = folder.path().join("nowhere/audit.jsonl");
+    let server = Server::start_in(folder, copying_to(nowhere.clone(), OnFailure::Report)).await;
+    assert!(is_failing(&server).await);
+    retrieve(&server.client(Person::Admin)).await;
+    fs::create_dir(nowhere.parent().unwrap()).unwrap();
+    until("it is not caught up", async || is_whole(&server).await).await;
+    let folder = server.stop().await;
+    is_what_is_stored([lines(&old), lines(&path), lines(&nowhere)].concat(), &folder);
+}
+
+/// What every call that has to be recorded is answered with.
+async fn recorded(server: &Server, mailbox: &str) -> Vec<(&'static str, ErrorReason)> {
+    let admin = server.client(Person::Admin);
+    let connector = server.client(Person::Connector);
+    let auditor = server.client(Person::Auditor);
+    let key = || "a new key, number 2".into();
+    let mut told = vec![
+        ("retrieve", reason(admin.retrieve_data_encryption_key(DEFAULT).await)),
+        ("change", reason(admin.change_key(DEFAULT, &key()).await)),
+        ("validate", reason(admin.set_data_encryption_key(DEFAULT, &key(), KeyOperation::Change, true).await)),
+        ("restore", reason(admin.restore_key(DEFAULT, &key()).await)),
+        ("reveal", reason(reveal(&connector, mailbox).await)),
+        ("resolve", reason(connector.resolve_mailbox_connection(mailbox, "a test").await)),
+        ("compare", reason(connector.compare_attribute(mailbox, "password", &"x".into(), "a test").await)),
+        ("create", reason(admin.create_organization("contoso").await)),
+        ("delete", reason(admin.delete_organization(DEFAULT).await)),
+        ("export", reason(admin.export_organization(DEFAULT).await.map(drop))),
+        ("verify trail", reason(auditor.verify_audit_trail(DEFAULT).await)),
+        ("verify own trail", reason(auditor.verify_audit_trail("").await)),
+    ];
+    told.push(("import", reason(admin.import_organization("fabrikam", tokio_stream::iter([vec![0]])).await)));
+    told.push(("abandon", reason(admin.abandon_encrypted_data(DEFAULT, "0000", &key(), true).await)));
+    told.push(("verify cells", reason(admin.verify_cells(DEFAULT).await.map(drop))));
+    let attribute = v1::AttributeMetadata {
+        name: format!("{DEFAULT}/entityMetadata/Mailbox/attributes/email_address"),
+        ..v1::AttributeMetadata::default()
+    };
+    told.push(("customize", reason(admin.update_attribute_metadata(attribute, ["is_audited"], false).await)));
+    told
+}
+
+#[tokio::test]
+async fn where_that_is_wanted_what_can_not_be_copied_is_not_done_and_all_else_is() {
+    let (server, path) = server(OnFailure::Refuse).await;
+    let admin = server.client(Person::Admin);
+    let writer = server.client(Person::Writer);
+    let stored = writer.mailboxes().create(DEFAULT, mailbox("hunter2"), None).await.unwrap();
+    retrieve(&admin).await;
+    until("the copy is never whole", async || is_whole(&server).await).await;
+
+    let old = path.with_extension("1");
+    fs::rename(&path, &old).unwrap();
+    fs::create_dir(&path).unwrap();
+    until("nobody says that it fails", async || is_failing(&server).await).await;
+    for (call, reason) in recorded(&server, &stored.name).await {
+        assert_eq!(reason, ErrorReason::AuditUnavailable, "{call}");
+    }
+    let error = admin.retrieve_data_encryption_key(DEFAULT).await.unwrap_err();
+    assert_eq!(error.code(), Code::Unavailable);
+    // Records are read and written, trails are listed, and who may not do something hears that.
+    writer.mailboxes().get(&stored.name).await.unwrap();
+    writer.mailboxes().create(DEFAULT, mailbox("hunter2"), None).await.unwrap();
+    assert!(admin.is_data_encryption_active(DEFAULT).await.unwrap().is_active);
+    admin.list_key_changes(DEFAULT, 0, "").await.unwrap();
+    let listed = server.client(Person::Auditor).list_audit_records(DEFAULT, "", 0, "").await.unwrap().records;
+    assert!(listed.iter().all(|record| record.action != "reveal-attributes"));
+    let denied = server.client(Person::Reader).retrieve_data_encryption_key(DEFAULT).await;
+    assert_eq!(reason(denied), ErrorReason::PrivilegeMissing);
+
+    fs::remove_dir(&path).unwrap();
+    until("it is not caught up", async || is_whole(&server).await).await;
+    retrieve(&admin).await;
+    reveal(&server.client(Person::Connector), &stored.name).await.unwrap();
+    let folder = server.stop().await;
+    is_what_is_stored([lines(&old), lines(&path)].concat(), &folder);
+
+    // From the first call on, if it fails from the start on; a disk that is full is found by the first write.
+    let nowhere = folder.path().join("nowhere/audit.jsonl");
+    let server = Server::start_in(folder, copying_to(nowhere, OnFailure::Refuse)).await;
+    assert_eq!(
+        reason(server.client(Person::Admin).retrieve_data_encryption_key(DEFAULT).await),
+        ErrorReason::AuditUnavailable
+    );
+    let server = server.restart(|_| {}, copying_to("/dev/full".into(), OnFailure::Refuse)).await;
+    let admin = server.client(Person::Admin);
+    until("nobody notices that the disk is full", async || {
+        let answer = admin.retrieve_data_encryption_key(DEFAULT).await;
+        answer.is_err_and(|error| error.reason() == ErrorReason::AuditUnavailable)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_trail_that_was_put_back_from_a_copy_is_copied_from_its_beginning() {
+    let (server, path) = server(OnFailure::Report).await;
+    let folder = server.stop().await;
+    let older = fs::read(folder.organization_database()).unwrap();
+    let server = Server::start_in(folder, copying_to(path.clone(), OnFailure::Report)).await;
+    retrieve(&server.client(Person::Admin)).await;
+    let folder = server.stop().await;
+    let before = lines(&path).len();
+    fs::write(folder.organization_database(), older).unwrap();
+    let server = Server::start_in(folder, copying_to(path.clone(), OnFailure::Report)).await;
+    retrieve(&server.client(Person::Admin)).await;
+    let folder = server.stop().await;
+    let uid = folder.organization_database().file_stem().unwrap().to_str().unwrap().to_owned();
+    let again: Vec<_> = lines(&path)[before..].iter().filter(|line| line.organization_uid == uid).cloned().collect();
+    let stored: Vec<_> = stored(&folder)[&uid].iter().map(|record| record.hash.clone()).collect();
+    assert_eq!(again.into_iter().map(|line| line.hash).collect::<Vec<_>>(), stored);
+    assert_eq!(verify(&path, &[]).0, 1);
+}
+
+#[tokio::test]
+async fn the_trail_of_an_organization_is_copied_before_it_is_deleted() {
+    let (server, path) = server(OnFailure::Report).await;
+    let admin = server.client(Person::Admin);
+    for _ in 0..20 {
+        retrieve(&admin).await;
+    }
+    admin.delete_organization(DEFAULT).await.unwrap();
+    let _folder = server.stop().await;
+    let copied = whole(lines(&path));
+    let of_default = copied.values().find(|trail| trail.iter().any(|line| line.action == "retrieve-key")).unwrap();
+    assert_eq!(of_default.iter().filter(|line| line.action == "retrieve-key").count(), 20);
+    assert!(copied[""].iter().any(|line| line.action == "delete-organization"));
+}
+
+#[tokio::test]
+async fn on_stdout_there_are_audit_records_and_nothing_else() {
+    let folder = Folder::new();
+    let config = folder.path().join("fieldseal.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    fs::write(&config, text.replace("# file = \"audit.jsonl\"", "file = \"-\"")).unwrap();
+    let mut child = Command::new(binary("fieldseal-server"))
+        .args(["dev", "--listen", "127.0.0.1:0", "--data-dir"])
+        .arg(folder.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap()).lines();
+    let address = loop {
+        let line = stderr.next().expect("the server ended before it was ready").unwrap();
+        if let Some(address) = line.trim().strip_prefix("address ") {
+            break address.trim().to_owned();
+        }
+    };
+    let rest = std::thread::spawn(move || stderr.for_each(drop));
+    retrieve(&folder.client(&address, Person::Admin)).await;
+    assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    rest.join().unwrap();
+    assert!(output.status.success());
+    let path = copy_in(&folder.path());
+    fs::write(&path, output.stdout).unwrap();
+    is_what_is_stored(lines(&path), &folder);
+    assert_eq!(verify(&path, &[]).0, 0);
+}
