@@ -11,6 +11,7 @@ mod harness;
 
 mod audit;
 mod audit_copy;
+mod bounds;
 mod census;
 mod cli;
 mod crash;

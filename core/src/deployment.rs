@@ -12,6 +12,7 @@ use crate::{
     catalog::{MigrateError, migrate},
     crypto::root_key::RootKey,
     fail_point::{FailPoint, FailPoints},
+    filter,
     id::{OrganizationId, Timestamp},
     layout::DEPLOYMENT,
     organization::Organization,
@@ -62,14 +63,23 @@ pub struct Deployment {
     pub schema: Arc<Schema>,
     /// The limits of the life of keys.
     pub key_limits: KeyLimits,
+    /// How large a filter may be that a caller gives.
+    pub filter_bounds: filter::Bounds,
     organizations: RwLock<BTreeMap<String, Arc<Organization>>>,
 }
 
 impl Deployment {
-    /// A deployment with no organization open.
+    /// A deployment with no organization open, and filters within their usual bounds.
     #[must_use]
     pub fn new(ports: Ports, schema: Arc<Schema>, key_limits: KeyLimits) -> Self {
-        Deployment { ports, schema, key_limits, organizations: RwLock::default() }
+        let filter_bounds = filter::Bounds::default();
+        Deployment { ports, schema, key_limits, filter_bounds, organizations: RwLock::default() }
+    }
+
+    /// The same with filters within other bounds.
+    #[must_use]
+    pub fn with_filter_bounds(self, filter_bounds: filter::Bounds) -> Self {
+        Deployment { filter_bounds, ..self }
     }
 
     /// Now.

@@ -23,14 +23,31 @@ use crate::{
     store::{Comparison, Condition, Name},
 };
 
-/// The longest filter, in bytes of UTF-8: more than a person writes, and nothing that takes time to read.
+/// The longest filter unless somebody says otherwise, in bytes of UTF-8: more than a person writes, and nothing that takes time to read.
 pub const LENGTH_MAX: usize = 4_096;
 
-/// How deep parentheses may nest: as deep as a program needs that combines filters, and safe for any stack.
+/// How deep parentheses may nest unless somebody says otherwise: as deep as a program needs that combines filters.
 pub const DEPTH_MAX: usize = 16;
 
-/// How many comparisons a filter may have. A store looks at each of them for each record.
+/// How many comparisons a filter may have unless somebody says otherwise. A store looks at each of them for each record.
 pub const COMPARISONS_MAX: usize = 64;
+
+/// How large a filter may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// In bytes of UTF-8.
+    pub length_max_bytes: usize,
+    /// How deep parentheses may nest. Reading takes some hundred bytes of the stack for each.
+    pub depth_max: usize,
+    /// How many comparisons it may have.
+    pub comparisons_max: usize,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Bounds { length_max_bytes: LENGTH_MAX, depth_max: DEPTH_MAX, comparisons_max: COMPARISONS_MAX }
+    }
+}
 
 /// A filter, typed against the entity it was read for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,7 +74,20 @@ impl Filter {
     /// # Errors
     /// The first [`FilterError`] from the left.
     pub fn parse(text: &str, entity: &Entity, organization: &str) -> Result<Filter, FilterError> {
-        Ok(Filter { expression: parser::parse(text, entity, organization)? })
+        Self::parse_within(Bounds::default(), text, entity, organization)
+    }
+
+    /// As [`parse`](Self::parse), within other bounds.
+    ///
+    /// # Errors
+    /// The first [`FilterError`] from the left.
+    pub fn parse_within(
+        bounds: Bounds,
+        text: &str,
+        entity: &Entity,
+        organization: &str,
+    ) -> Result<Filter, FilterError> {
+        Ok(Filter { expression: parser::parse(bounds, text, entity, organization)? })
     }
 
     /// The filter as a store understands it.
@@ -103,15 +133,24 @@ pub struct FilterError {
 /// What is wrong with a filter.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FilterProblem {
-    /// The text is longer than [`LENGTH_MAX`].
-    #[error("the filter is longer than {LENGTH_MAX} bytes; ask for less at a time")]
-    TooLong,
-    /// Parentheses nest deeper than [`DEPTH_MAX`].
-    #[error("parentheses nest deeper than {DEPTH_MAX} levels; take out those that change nothing")]
-    TooDeep,
-    /// There are more comparisons than [`COMPARISONS_MAX`].
-    #[error("the filter has more than {COMPARISONS_MAX} comparisons; ask for less at a time")]
-    TooManyComparisons,
+    /// The text is longer than it may be.
+    #[error("the filter is longer than {limit} bytes; ask for less at a time")]
+    TooLong {
+        /// How long it may be, in bytes.
+        limit: usize,
+    },
+    /// Parentheses nest deeper than they may.
+    #[error("parentheses nest deeper than {limit} levels; take out those that change nothing")]
+    TooDeep {
+        /// How deep they may.
+        limit: usize,
+    },
+    /// There are more comparisons than there may be.
+    #[error("the filter has more than {limit} comparisons; ask for less at a time")]
+    TooManyComparisons {
+        /// How many there may be.
+        limit: usize,
+    },
     /// A string has no end.
     #[error("this string has no closing `\"`")]
     UnclosedString,

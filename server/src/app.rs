@@ -7,6 +7,7 @@ use fieldseal_core::{
     deployment::{
         ConfigurationError, Deployment, KeyLimits, Ports, deployment_id, first_configuration, prepare_configuration,
     },
+    filter,
     id::RecordId,
     key::reseal::{Resealed, reseal},
     organization::{
@@ -39,6 +40,7 @@ use crate::{
     layer::{self, Layers, deadline::Deadlines},
     listener::{BindError, Listener},
     metrics::Metrics,
+    places::Places,
     random::SystemRandom,
     rates::Rates,
     reencryption,
@@ -140,7 +142,8 @@ impl App {
 
         let copying = Copying::new(&config);
         let (ports, databases, id) = open_ports(&config, root_key, &copying).await?;
-        let deployment = Arc::new(Deployment::new(ports, Arc::clone(&served.schema), key_limits(&config.limits)));
+        let deployment = Deployment::new(ports, Arc::clone(&served.schema), key_limits(&config.limits));
+        let deployment = Arc::new(deployment.with_filter_bounds(filter_bounds(&config.limits)));
         let issuers = Issuers::load(&config.token_issuers, config.limits.token_clock_skew(), &fetching, None)?;
         issuers.begin();
         let issuers = Arc::new(issuers);
@@ -161,9 +164,11 @@ impl App {
             reencryption::take_up(&deployment, config.limits, &drain, organization);
         }
         drain.tasks().spawn(due::keep_reporting(Arc::clone(&deployment), drain.clone()));
+        let places = Places::new(config.limits.connections_per_identity_max);
         let metrics_address = metrics.as_ref().map(Metrics::address);
         if let Some(metrics) = metrics {
-            drain.tasks().spawn(metrics.serve(Arc::clone(&deployment), copying.clone(), drain.clone()));
+            let serving = metrics.serve(Arc::clone(&deployment), copying.clone(), Arc::clone(&places), drain.clone());
+            drain.tasks().spawn(serving);
         }
         let closing = idle::keep_closing(Arc::clone(&deployment), Arc::clone(&databases), config.limits, drain.clone());
         drain.tasks().spawn(closing);
@@ -208,7 +213,7 @@ impl App {
             denials,
         };
         let (address, plaintext_address) = (listener.address(), listener.plaintext_address());
-        let connections = listener.accept(terms.clone(), &config.limits);
+        let connections = listener.accept(terms.clone(), &places, &config.limits);
         let http2 = Http2::new(&config.limits, terms, Arc::new(SystemRandom), drain.clone());
         let service = layer::stack(layers).layer(routes.prepare());
         let serving = tokio::spawn(http2.serve(connections, service));
@@ -417,6 +422,15 @@ fn key_limits(limits: &Limits) -> KeyLimits {
         comparisons_per_quarter_hour: limits.comparisons_per_15_minutes,
         change_due_days: limits.key_change_due_days,
         reencryption_batch_cells: limits.reencryption_batch_cells,
+    }
+}
+
+fn filter_bounds(limits: &Limits) -> filter::Bounds {
+    let number = |limit| usize::try_from(limit).unwrap_or(usize::MAX);
+    filter::Bounds {
+        length_max_bytes: number(limits.filter_length_max_bytes),
+        depth_max: number(limits.filter_depth_max),
+        comparisons_max: number(limits.filter_comparisons_max),
     }
 }
 

@@ -1,7 +1,7 @@
 //! HTTP/2 on each connection: its bounds, and how a connection ends.
 //!
-//! A connection has to leave when it is old, when the server believes other client CAs or revocation lists than when it was made, and
-//! when the server ends. It is told so (GOAWAY), finishes the calls it has, and is cut off after a grace. Clients make another one and
+//! A connection has to leave when it is old, when the server believes other client CAs or revocation lists than when it was made, when
+//! there is no place for it, and when the server ends. It is told so (GOAWAY), finishes the calls it has, and is cut off after a grace. Clients make another one and
 //! see no error. What the calls are is the service's matter.
 
 use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
@@ -14,7 +14,7 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{Notify, mpsc, watch},
     time::timeout,
 };
 use tokio_util::task::TaskTracker;
@@ -34,6 +34,7 @@ pub(crate) struct Http2 {
     protocol: Builder<TokioExecutor>,
     age_max: Duration,
     grace: Duration,
+    handshake_timeout: Duration,
     terms: watch::Receiver<Arc<Terms>>,
     random: Arc<dyn Random>,
     drain: Drain,
@@ -51,10 +52,19 @@ impl Http2 {
         protocol
             .timer(TokioTimer::new())
             .max_concurrent_streams(limits.concurrent_streams_max)
-            .max_header_list_size(limits.header_list_size_max_bytes)
+            // hyper refuses what is as large as it is told.
+            .max_header_list_size(limits.header_list_size_max_bytes.saturating_add(1))
             .keep_alive_interval(limits.keepalive_interval())
             .keep_alive_timeout(limits.keepalive_timeout());
-        Self { protocol, age_max: limits.connection_age_max(), grace: limits.connection_grace(), terms, random, drain }
+        Self {
+            protocol,
+            age_max: limits.connection_age_max(),
+            grace: limits.connection_grace(),
+            handshake_timeout: limits.handshake_timeout(),
+            terms,
+            random,
+            drain,
+        }
     }
 
     /// Serves every connection until the server is told to end and the last one has ended. Each request carries the [`Connection`] it
@@ -86,7 +96,10 @@ impl Http2 {
         let facts = stream.connection().clone();
         let peer = facts.peer;
         let carried = facts.clone();
+        let called = Arc::new(Notify::new());
+        let calls = Arc::clone(&called);
         let service = service.map_request(move |request: Request<Incoming>| {
+            calls.notify_one();
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(carried.clone());
             request
@@ -95,7 +108,7 @@ impl Http2 {
             pin!(self.protocol.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)));
         let ended = tokio::select! {
             ended = connection.as_mut() => Ok(ended),
-            reason = self.has_to_leave(&facts) => {
+            reason = self.has_to_leave(&facts, &called) => {
                 tracing::debug!(%peer, reason, "a connection is told to leave");
                 connection.as_mut().graceful_shutdown();
                 timeout(self.grace, connection).await
@@ -111,7 +124,12 @@ impl Http2 {
     }
 
     /// Resolves when this connection has to leave, with the reason.
-    async fn has_to_leave(&self, connection: &Connection) -> &'static str {
+    async fn has_to_leave(&self, connection: &Connection, called: &Notify) -> &'static str {
+        if connection.no_place.is_some() {
+            // The answer to its first call says why. Who makes none has no more time than a handshake.
+            let _in_time = timeout(self.handshake_timeout, called.notified()).await;
+            return "its identity has as many connections as it may";
+        }
         let earlier = async {
             tokio::select! {
                 () = self.drain.begun() => "the server ends",
@@ -164,6 +182,7 @@ mod tests {
         development::Development,
         listener::Listener,
         pem,
+        places::Places,
         random::SystemRandom,
     };
 
@@ -216,7 +235,8 @@ mod tests {
                     Ok(Response::new(Body::empty()))
                 }
             });
-            let connections = listener.accept(believed.clone(), &limits);
+            let places = Places::new(limits.connections_per_identity_max);
+            let connections = listener.accept(believed.clone(), &places, &limits);
             let http2 = Http2::new(&limits, believed, Arc::new(SystemRandom), drain.clone());
             let serving = tokio::spawn(http2.serve(connections, service));
             Self { _folder: folder, config, development, address, terms, drain, begun, permits, serving }
@@ -331,6 +351,46 @@ mod tests {
         fixture.permits.add_permits(1);
         assert_eq!(call.await.unwrap().unwrap().status(), 200);
         timeout(PATIENCE, fixture.serving).await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn as_many_calls_run_on_a_connection_as_may_and_one_more_waits() {
+        let fixture = Fixture::start(Limits { concurrent_streams_max: 2, ..Limits::default() }).await;
+        let mut client = fixture.connect().await;
+        // After an answer the client knows the limit.
+        assert_eq!(client.call("/").await.unwrap().status(), 200);
+        let running = [client.begin(&fixture).await, client.begin(&fixture).await];
+        let mut third = pin!(client.begin(&fixture));
+        // Another connection is served meanwhile, and has calls of its own.
+        let mut other = fixture.connect().await;
+        tokio::select! {
+            biased;
+            _ = third.as_mut() => panic!("a call too many was begun"),
+            answer = other.call("/") => assert_eq!(answer.unwrap().status(), 200),
+        }
+        fixture.permits.add_permits(1);
+        let third = timeout(PATIENCE, third).await.unwrap();
+        fixture.permits.add_permits(2);
+        for call in running.into_iter().chain([third]) {
+            assert_eq!(call.await.unwrap().unwrap().status(), 200);
+        }
+    }
+
+    #[tokio::test]
+    async fn headers_are_taken_up_to_the_limit_and_not_one_byte_past_it() {
+        let fixture = Fixture::start(Limits { header_list_size_max_bytes: 4_096, ..Limits::default() }).await;
+        let mut client = fixture.connect().await;
+        // As RFC 9113 counts, section 6.5.2: names, values, and 32 bytes for each.
+        let pseudo = [(":method", "GET"), (":scheme", "https"), (":authority", "localhost"), (":path", "/")];
+        let others: usize = pseudo.iter().map(|(name, value)| name.len() + value.len() + 32).sum();
+        let mut is_taken = async |size: usize| {
+            let request = Request::builder().uri("https://localhost/").header("x", "x".repeat(size - others - 33));
+            let answer = client.sender.send_request(request.body(Empty::new()).unwrap()).await;
+            answer.is_ok_and(|answer| answer.status() == 200)
+        };
+        assert!(is_taken(4_096).await);
+        assert!(!is_taken(4_097).await);
+        assert!(is_taken(4_096).await);
     }
 
     #[test]

@@ -27,6 +27,7 @@ mod listener;
 mod metrics;
 mod one_at_a_time;
 mod pem;
+mod places;
 mod private_file;
 mod random;
 mod rates;

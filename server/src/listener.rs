@@ -27,6 +27,7 @@ use crate::{
     clock::SystemClock,
     config::{Listen, limits::Limits},
     identity::ClientCertificate,
+    places::{NoPlace, Place, Places},
     tls::{Terms, Trust},
 };
 
@@ -46,6 +47,8 @@ pub(crate) struct Connection {
     pub(crate) peer: SocketAddr,
     /// What TLS established; `None` on the plaintext listener.
     pub(crate) tls: Option<TlsFacts>,
+    /// Whether there is no place for it: its identity holds as many as it may.
+    pub(crate) no_place: Option<NoPlace>,
 }
 
 /// What TLS established.
@@ -100,17 +103,18 @@ impl Listener {
     }
 
     /// Begins to accept. Dropping the receiver closes the sockets. Each connection is made on the terms that the watch holds then, so
-    /// that certificates can be exchanged while everything runs.
+    /// that certificates can be exchanged while everything runs, and takes a place of its identity's.
     pub(crate) fn accept(
         self,
         terms: watch::Receiver<Arc<Terms>>,
+        places: &Arc<Places>,
         limits: &Limits,
     ) -> mpsc::Receiver<ConnectionStream> {
         let (finished, connections) = mpsc::channel(FINISHED_MAX);
         if let Some((listener, _)) = self.plaintext {
-            tokio::spawn(AcceptLoop::new(limits, None, finished.clone()).run(listener));
+            tokio::spawn(AcceptLoop::new(limits, None, places, finished.clone()).run(listener));
         }
-        tokio::spawn(AcceptLoop::new(limits, Some(terms), finished).run(self.tls));
+        tokio::spawn(AcceptLoop::new(limits, Some(terms), places, finished).run(self.tls));
         connections
     }
 }
@@ -130,6 +134,7 @@ struct AcceptLoop {
     terms: Option<watch::Receiver<Arc<Terms>>>,
     /// One permit for each connection, handshakes included. Each listener has its own, so that callers can't keep probes out.
     permits: Arc<Semaphore>,
+    places: Arc<Places>,
     handshake_timeout: Duration,
     finished: mpsc::Sender<ConnectionStream>,
 }
@@ -138,6 +143,7 @@ impl AcceptLoop {
     fn new(
         limits: &Limits,
         terms: Option<watch::Receiver<Arc<Terms>>>,
+        places: &Arc<Places>,
         finished: mpsc::Sender<ConnectionStream>,
     ) -> Self {
         Self {
@@ -145,6 +151,7 @@ impl AcceptLoop {
             permits: Arc::new(Semaphore::new(
                 usize::try_from(limits.connections_max).unwrap_or(Semaphore::MAX_PERMITS),
             )),
+            places: Arc::clone(places),
             handshake_timeout: limits.handshake_timeout(),
             finished,
         }
@@ -184,16 +191,22 @@ impl AcceptLoop {
     fn spawn_handshake(&self, stream: TcpStream, peer: SocketAddr, permit: OwnedSemaphorePermit) {
         let deadline = Instant::now() + self.handshake_timeout;
         let terms = self.terms.as_ref().map(|terms| Arc::clone(&terms.borrow()));
-        let finished = self.finished.clone();
+        let (finished, places) = (self.finished.clone(), Arc::clone(&self.places));
         tokio::spawn(async move {
             let transport = match timeout_at(deadline, handshake(stream, terms)).await {
                 Ok(Ok(transport)) => transport,
                 Ok(Err(error)) => return tracing::debug!(%peer, %error, "a handshake failed"),
                 Err(_) => return tracing::debug!(%peer, "a handshake took too long"),
             };
-            let connection = Connection { peer, tls: transport.tls_facts(peer) };
+            let tls = transport.tls_facts(peer);
+            let identity = tls.as_ref().and_then(|tls| Some(&tls.certificate.as_ref()?.identity));
+            let (place, no_place) = match identity.map(|identity| places.take(identity)).transpose() {
+                Ok(place) => (place, None),
+                Err(no_place) => (None, Some(no_place)),
+            };
+            let connection = Connection { peer, tls, no_place };
             // Fails when the server drains; the connection closes then.
-            let _drained = finished.send(ConnectionStream::new(transport, connection, deadline, permit)).await;
+            let _drained = finished.send(ConnectionStream::new(transport, connection, deadline, (permit, place))).await;
         });
     }
 }
@@ -264,7 +277,7 @@ pub(crate) struct ConnectionStream {
     transport: Transport,
     connection: Connection,
     preface: Preface,
-    _permit: OwnedSemaphorePermit,
+    _held: (OwnedSemaphorePermit, Option<Place>),
 }
 
 /// What a connection has yet to say to be taken for HTTP/2, and until when. Nobody else bounds that time.
@@ -278,9 +291,14 @@ impl ConnectionStream {
         clippy::disallowed_methods,
         reason = "a timer that is polled beside the bytes; timeout_at takes one future only"
     )]
-    fn new(transport: Transport, connection: Connection, deadline: Instant, permit: OwnedSemaphorePermit) -> Self {
+    fn new(
+        transport: Transport,
+        connection: Connection,
+        deadline: Instant,
+        held: (OwnedSemaphorePermit, Option<Place>),
+    ) -> Self {
         let preface = Preface { missing: PREFACE_LENGTH, deadline: Box::pin(tokio::time::sleep_until(deadline)) };
-        Self { transport, connection, preface, _permit: permit }
+        Self { transport, connection, preface, _held: held }
     }
 
     /// What is known of it.
@@ -338,6 +356,8 @@ impl AsyncWrite for ConnectionStream {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+
     use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs, pki_types::ServerName, version::TLS12};
     use tokio::io::AsyncReadExt;
     use tokio_rustls::{TlsConnector, client};
@@ -365,7 +385,8 @@ mod tests {
             .unwrap();
         let (address, plaintext_address) = (listener.address(), listener.plaintext_address().unwrap());
         let terms = watch::channel(Arc::new(Terms::load(&development.config().unwrap().tls).unwrap())).1;
-        let connections = listener.accept(terms, &limits);
+        let places = Places::new(limits.connections_per_identity_max);
+        let connections = listener.accept(terms, &places, &limits);
         (Fixture { _folder: folder, development, address, plaintext_address }, connections)
     }
 
@@ -411,6 +432,36 @@ mod tests {
         let connection = connections.recv().await.unwrap().connection().clone();
         assert_eq!(connection.peer, client.local_addr().unwrap());
         assert!(connection.tls.is_none());
+    }
+
+    #[tokio::test]
+    async fn a_connection_too_many_waits_until_another_one_ends() {
+        let (fixture, mut connections) = listen(Limits { connections_max: 1, ..Limits::default() }).await;
+        let first = fixture.connect(fixture.client(None)).await.unwrap();
+        let served = connections.recv().await.unwrap();
+        let mut second = pin!(fixture.connect(fixture.client(None)));
+        // The system takes it, and nobody speaks to it.
+        assert!(timeout(Duration::from_millis(50), second.as_mut()).await.is_err());
+        drop((first, served));
+        timeout(Duration::from_secs(60), second).await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_connection_too_many_of_its_identity_has_no_place() {
+        let (fixture, mut connections) = listen(Limits { connections_per_identity_max: 1, ..Limits::default() }).await;
+        let mut next = async |person| {
+            let client = fixture.connect(fixture.client(person)).await.unwrap();
+            (client, connections.recv().await.unwrap())
+        };
+        let (_, first) = next(Some(Person::Admin)).await;
+        let (_, second) = next(Some(Person::Admin)).await;
+        let (_, other) = next(Some(Person::Reader)).await;
+        let nobodys = [next(None).await, next(None).await];
+        assert_eq!(second.connection().no_place, Some(NoPlace { limit: 1 }));
+        let with_place = [&first, &other, &nobodys[0].1, &nobodys[1].1];
+        assert!(with_place.iter().all(|stream| stream.connection().no_place.is_none()));
+        drop(first);
+        assert_eq!(next(Some(Person::Admin)).await.1.connection().no_place, None);
     }
 
     #[tokio::test]

@@ -13,7 +13,7 @@ use axum::{
 use fieldseal_core::deployment::Deployment;
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
-    metrics::{family::Family, gauge::Gauge},
+    metrics::{counter::Counter, family::Family, gauge::Gauge},
     registry::{Registry, Unit},
 };
 use tokio::net::TcpListener;
@@ -23,6 +23,7 @@ use crate::{
     drain::Drain,
     due::due_time,
     listener::{BindError, bind},
+    places::Places,
 };
 
 /// The media type of the text format.
@@ -46,9 +47,9 @@ impl Metrics {
     }
 
     /// Answers scrapes until the server drains.
-    pub(crate) async fn serve(self, deployment: Arc<Deployment>, copying: Copying, drain: Drain) {
+    pub(crate) async fn serve(self, deployment: Arc<Deployment>, copying: Copying, places: Arc<Places>, drain: Drain) {
         let scrape = move || {
-            let text = text(&deployment, &copying);
+            let text = text(&deployment, &copying, &places);
             async move { answer(text) }
         };
         let routes = Router::new().route("/metrics", get(scrape));
@@ -71,7 +72,7 @@ struct OfOrganization {
     organization: String,
 }
 
-fn text(deployment: &Deployment, copying: &Copying) -> Result<String, std::fmt::Error> {
+fn text(deployment: &Deployment, copying: &Copying, places: &Places) -> Result<String, std::fmt::Error> {
     let active = Family::<OfOrganization, Gauge>::default();
     let due = Family::<OfOrganization, Gauge>::default();
     let due_time_seconds = Family::<OfOrganization, Gauge>::default();
@@ -94,6 +95,10 @@ fn text(deployment: &Deployment, copying: &Copying) -> Result<String, std::fmt::
         Unit::Seconds,
         due_time_seconds,
     );
+    let refused = Counter::<u64>::default();
+    refused.inc_by(places.refused());
+    let help = "Connections that were told to leave because their identity had as many as it may";
+    registry.register("connections_over_limit", help, refused);
     if let Some(facts) = copying.facts() {
         let (failing, behind) = (Gauge::<i64>::default(), Gauge::<i64>::default());
         failing.set(facts.is_failing.into());

@@ -28,7 +28,7 @@ use crate::{audit_copy::CopyFails, token::TokenProblem};
 /// The domain of every reason.
 pub(crate) const DOMAIN: &str = "fieldseal";
 
-/// How soon a call that a server refused because it ends may be tried elsewhere.
+/// How soon a call that a server refused because it ends, or because of its connection, may be tried again.
 const RETRY_ELSEWHERE: Duration = Duration::from_secs(1);
 
 /// What the transport refuses by itself, before a message was read or after the time for it has passed.
@@ -56,6 +56,11 @@ pub(crate) enum Refusal {
         interval_seconds: u32,
         /// When it may again.
         retry_after: Duration,
+    },
+    /// The caller has more connections than it may.
+    TooManyConnections {
+        /// How many it may have.
+        limit: u32,
     },
     /// The rpc is served and stands in no permission table: nobody may call it.
     NotPermitted,
@@ -122,6 +127,14 @@ impl From<Refusal> for Status {
             .with("limit", limit)
             .with("interval_seconds", interval_seconds)
             .retry_after(retry_after)
+            .build(),
+            Refusal::TooManyConnections { limit } => StatusBuilder::new(
+                Code::ResourceExhausted,
+                ErrorReason::ConnectionLimit,
+                format!("you have {limit} connections already: use those, or end some"),
+            )
+            .with("limit", limit)
+            .retry_after(RETRY_ELSEWHERE)
             .build(),
             Refusal::NotPermitted => {
                 StatusBuilder::new(Code::PermissionDenied, ErrorReason::PrivilegeMissing, "nobody may call this method")

@@ -264,6 +264,7 @@ fn advice_by_reason(error: &CallError) -> String {
         | ErrorReason::KeyChangeQuota
         | ErrorReason::ComparisonQuota
         | ErrorReason::RateLimited
+        | ErrorReason::ConnectionLimit
         | ErrorReason::FieldInvalid
         | ErrorReason::OutcomeUnknown
         | ErrorReason::Cancelled

@@ -152,6 +152,7 @@ impl CallError {
             | Reason::KeyRestoreQuota
             | Reason::ComparisonQuota
             | Reason::RateLimited
+            | Reason::ConnectionLimit
             | Reason::AuditUnavailable
             | Reason::StoreUnavailable
             | Reason::ShuttingDown => Action::Wait { delay: self.retry_delay() },

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     deployment::Deployment,
-    filter::{Field, Filter, FilterError, FilterProblem},
+    filter::{Bounds, Field, Filter, FilterError, FilterProblem},
     identity::Identity,
     layout::AUDIT_HEAD,
     listing::{self, Listing, ListingError},
@@ -93,7 +93,7 @@ pub async fn list(
     store: &dyn Reader,
     wanted: Page<'_>,
 ) -> Result<Listed, ListTrailError> {
-    let filter = read_filter(wanted.filter, &FIELDS)?;
+    let filter = read_filter(deployment.filter_bounds, wanted.filter, &FIELDS)?;
     let context = PageContext {
         method: wanted.method,
         parent: wanted.parent,
@@ -123,8 +123,8 @@ pub async fn list(
 }
 
 /// Reads a filter over these fields, which are those of no record: it has neither name nor times of its own.
-pub(crate) fn read_filter(text: &str, fields: &Entity) -> Result<Filter, FilterError> {
-    let filter = Filter::parse(text, fields, "")?;
+pub(crate) fn read_filter(bounds: Bounds, text: &str, fields: &Entity) -> Result<Filter, FilterError> {
+    let filter = Filter::parse_within(bounds, text, fields, "")?;
     match filter.fields().into_iter().find_map(not_a_field) {
         Some(name) => {
             let problem = FilterProblem::NotFilterable { name: name.to_owned() };

@@ -13,22 +13,29 @@
 use std::iter::Peekable;
 
 use super::{
-    COMPARISONS_MAX, DEPTH_MAX, Expression, FilterError, FilterProblem, LENGTH_MAX, term,
+    Bounds, Expression, FilterError, FilterProblem, term,
     token::{self, Located, Token},
 };
 use crate::schema::Entity;
 
 /// Reads a whole filter.
-pub(super) fn parse(text: &str, entity: &Entity, organization: &str) -> Result<Expression, FilterError> {
-    if text.len() > LENGTH_MAX {
-        let position = text.char_indices().take_while(|(index, _)| *index < LENGTH_MAX).count();
-        return Err(FilterError { position, problem: FilterProblem::TooLong });
+pub(super) fn parse(
+    bounds: Bounds,
+    text: &str,
+    entity: &Entity,
+    organization: &str,
+) -> Result<Expression, FilterError> {
+    let limit = bounds.length_max_bytes;
+    if text.len() > limit {
+        let position = text.char_indices().take_while(|(index, _)| *index < limit).count();
+        return Err(FilterError { position, problem: FilterProblem::TooLong { limit } });
     }
     let (tokens, end) = token::tokens(text)?;
     if tokens.is_empty() {
         return Ok(Expression::All(Vec::new()));
     }
-    let mut parser = Parser { tokens: tokens.into_iter().peekable(), end, entity, organization, comparisons: 0 };
+    let mut parser =
+        Parser { bounds, tokens: tokens.into_iter().peekable(), end, entity, organization, comparisons: 0 };
     let expression = parser.expression(0)?;
     match parser.tokens.next() {
         None => Ok(expression),
@@ -38,6 +45,7 @@ pub(super) fn parse(text: &str, entity: &Entity, organization: &str) -> Result<E
 }
 
 struct Parser<'a, T: Iterator<Item = Located<'a>>> {
+    bounds: Bounds,
     tokens: Peekable<T>,
     end: usize,
     entity: &'a Entity,
@@ -88,8 +96,9 @@ impl<'a, T: Iterator<Item = Located<'a>>> Parser<'a, T> {
 
     /// What follows the parenthesis at `position`, which is the `depth`th.
     fn parenthesized(&mut self, position: usize, depth: usize) -> Result<Expression, FilterError> {
-        if depth > DEPTH_MAX {
-            return Err(FilterError { position, problem: FilterProblem::TooDeep });
+        let limit = self.bounds.depth_max;
+        if depth > limit {
+            return Err(FilterError { position, problem: FilterProblem::TooDeep { limit } });
         }
         let expression = self.expression(depth)?;
         match self.tokens.next() {
@@ -104,8 +113,9 @@ impl<'a, T: Iterator<Item = Located<'a>>> Parser<'a, T> {
         if !looks_like_a_name(name) {
             return Err(FilterError { position, problem: FilterProblem::ComparisonExpected });
         }
-        if self.comparisons == COMPARISONS_MAX {
-            return Err(FilterError { position, problem: FilterProblem::TooManyComparisons });
+        let limit = self.bounds.comparisons_max;
+        if self.comparisons >= limit {
+            return Err(FilterError { position, problem: FilterProblem::TooManyComparisons { limit } });
         }
         self.comparisons += 1;
         let (operator_position, operator) = self.next(FilterProblem::OperatorExpected)?;

@@ -261,21 +261,45 @@ fn a_filter_is_bounded_in_length_depth_and_comparisons() {
     let longest = format!("text = \"{}\"", "a".repeat(LENGTH_MAX - 9));
     assert_eq!(longest.len(), LENGTH_MAX);
     assert!(parse(&longest).is_ok());
-    assert_eq!(problem(&format!("{longest} ")), (LENGTH_MAX, FilterProblem::TooLong));
+    assert_eq!(problem(&format!("{longest} ")), (LENGTH_MAX, FilterProblem::TooLong { limit: LENGTH_MAX }));
     // Bytes count, positions are characters.
     let wide = "é".repeat(LENGTH_MAX / 2 + 1);
-    assert_eq!(problem(&wide), (LENGTH_MAX / 2, FilterProblem::TooLong));
+    assert_eq!(problem(&wide), (LENGTH_MAX / 2, FilterProblem::TooLong { limit: LENGTH_MAX }));
 
     let nested = |depth| format!("{}flag = true{}", "(".repeat(depth), ")".repeat(depth));
     assert!(parse(&nested(DEPTH_MAX)).is_ok());
-    assert_eq!(problem(&nested(DEPTH_MAX + 1)), (DEPTH_MAX, FilterProblem::TooDeep));
-    assert_eq!(problem(&"(".repeat(LENGTH_MAX)), (DEPTH_MAX, FilterProblem::TooDeep));
-    assert_eq!(problem(&"-(".repeat(LENGTH_MAX / 2)), (2 * DEPTH_MAX + 1, FilterProblem::TooDeep));
+    let too_deep = || FilterProblem::TooDeep { limit: DEPTH_MAX };
+    assert_eq!(problem(&nested(DEPTH_MAX + 1)), (DEPTH_MAX, too_deep()));
+    assert_eq!(problem(&"(".repeat(LENGTH_MAX)), (DEPTH_MAX, too_deep()));
+    assert_eq!(problem(&"-(".repeat(LENGTH_MAX / 2)), (2 * DEPTH_MAX + 1, too_deep()));
 
     let many = |count| vec!["flag = true"; count].join(" OR ");
     assert!(parse(&many(COMPARISONS_MAX)).is_ok());
     let (_, too_many) = problem(&many(COMPARISONS_MAX + 1));
-    assert_eq!(too_many, FilterProblem::TooManyComparisons);
+    assert_eq!(too_many, FilterProblem::TooManyComparisons { limit: COMPARISONS_MAX });
+}
+
+#[test]
+fn bounds_may_be_others_up_to_what_any_stack_holds() {
+    let parse = |bounds, text: &str| Filter::parse_within(bounds, text, &entity(), "contoso");
+    let problem = |bounds, text: &str| parse(bounds, text).unwrap_err().problem;
+    let bounds = Bounds { length_max_bytes: 27, depth_max: 1, comparisons_max: 2 };
+    let at = "(flag = true OR small = 12)";
+    assert_eq!(at.len(), 27);
+    assert!(parse(bounds, at).is_ok());
+    assert_eq!(problem(bounds, &format!("{at} ")), FilterProblem::TooLong { limit: 27 });
+    assert_eq!(problem(bounds, "((flag = true))"), FilterProblem::TooDeep { limit: 1 });
+    assert_eq!(problem(bounds, "flag:* big:*"), FilterProblem::Juxtaposed);
+    assert_eq!(problem(bounds, "flag:* OR big:* OR text:*"), FilterProblem::TooManyComparisons { limit: 2 });
+    let none = Bounds { comparisons_max: 0, ..bounds };
+    assert!(parse(none, "").is_ok());
+
+    // The most that a deployment may allow, on the stack of a thread: what is read, asked of a store and asked of a record.
+    let most = Bounds { length_max_bytes: 65_536, depth_max: 64, comparisons_max: 500 };
+    let deepest = format!("{}flag = true{}", "NOT (".repeat(64), ")".repeat(64));
+    let filter = parse(most, &deepest).unwrap();
+    assert!(!filter.holds(&|_| None));
+    assert_ne!(filter.condition(), Condition::EVERYTHING);
 }
 
 /// A filter as the tests make it.

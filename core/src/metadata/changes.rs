@@ -313,7 +313,7 @@ pub async fn list(
     of: Of<'_>,
     wanted: Page<'_>,
 ) -> Result<(Vec<AttributeChange>, String), ListChangesError> {
-    let filter = read_filter(wanted.filter, &FIELDS)?;
+    let filter = read_filter(deployment.filter_bounds, wanted.filter, &FIELDS)?;
     let context = PageContext {
         method: wanted.method,
         parent: wanted.parent,

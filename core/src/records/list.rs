@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     deployment::Deployment,
-    filter::{Filter, FilterError, FilterProblem},
+    filter::{Bounds, Filter, FilterError, FilterProblem},
     identity::Identity,
     listing::{self, Listing, ListingError},
     mask::ReadMask,
@@ -28,17 +28,19 @@ pub struct Query<'a> {
 }
 
 impl<'a> Query<'a> {
-    /// Reads a filter and an order of this entity; empty ones stand for every record, and for the order of ids.
+    /// Reads a filter, within bounds, and an order of this entity; empty ones stand for every record, and for the order of ids.
     ///
     /// # Errors
     /// Everything that is wrong with both.
     pub fn parse(
+        bounds: Bounds,
         filter: &'a str,
         order_by: &'a str,
         entity: &Entity,
         organization: &str,
     ) -> Result<Query<'a>, Vec<Violation>> {
-        let rows = Filter::parse(filter, entity, organization).map_err(|error| filter_violation(entity, error));
+        let rows = Filter::parse_within(bounds, filter, entity, organization);
+        let rows = rows.map_err(|error| filter_violation(entity, error));
         match (rows, Order::parse(order_by, entity)) {
             (Ok(rows), Ok(order)) => Ok(Query { rows: rows.condition(), order, filter, order_by }),
             (rows, order) => Err(rows.err().into_iter().chain(order.err().into_iter().flatten()).collect()),

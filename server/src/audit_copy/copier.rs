@@ -150,7 +150,7 @@ impl Copier {
         self.look().await?;
         let behind = self.shared.ledger().behind();
         if !behind.is_empty() {
-            let organizations = self.organizations();
+            let organizations = self.organizations(&behind);
             for trail in behind {
                 match trail.map(|id| organizations.get(&id)) {
                     None => {
@@ -171,8 +171,10 @@ impl Copier {
         Ok(())
     }
 
-    fn organizations(&self) -> BTreeMap<OrganizationId, Arc<Organization>> {
-        self.deployment.organizations().into_iter().map(|organization| (organization.id, organization)).collect()
+    /// Those of the trails that are an organization's.
+    fn organizations(&self, trails: &BTreeSet<Trail>) -> BTreeMap<OrganizationId, Arc<Organization>> {
+        let all = self.deployment.organizations().into_iter().map(|organization| (organization.id, organization));
+        all.filter(|(id, _)| trails.contains(&Some(*id))).collect()
     }
 
     /// Copies what a trail has more than its copy, in its order.

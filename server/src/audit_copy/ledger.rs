@@ -54,8 +54,8 @@ impl Ledger {
     }
 
     /// The trails whose copy doesn't end where they end.
-    pub(super) fn behind(&self) -> Vec<Trail> {
-        self.behind.iter().copied().collect()
+    pub(super) fn behind(&self) -> BTreeSet<Trail> {
+        self.behind.clone()
     }
 
     pub(super) fn is_behind(&self, trail: Trail) -> bool {
@@ -111,18 +111,18 @@ mod tests {
     fn a_trail_is_behind_until_its_copy_ends_where_it_ends() {
         let mut ledger = Ledger::default();
         ledger.remember([(OWN, place(4))]);
-        assert_eq!(ledger.behind(), []);
+        assert!(ledger.behind().is_empty());
         ledger.goes_to(OWN, 4);
         ledger.goes_to(OTHER, 0);
-        assert_eq!((ledger.behind(), ledger.records_behind()), (vec![], 0));
+        assert_eq!((ledger.behind(), ledger.records_behind()), ([].into(), 0));
         ledger.goes_to(OWN, 6);
         ledger.goes_to(OTHER, 3);
-        assert_eq!((ledger.behind(), ledger.records_behind()), (vec![OWN, OTHER], 5));
+        assert_eq!((ledger.behind(), ledger.records_behind()), ([OWN, OTHER].into(), 5));
         assert_eq!(ledger.to_copy(OWN), Some((place(4), 6)));
         ledger.copied(OWN, place(6));
         ledger.found(OTHER, place(2));
         ledger.found(OTHER, place(1));
-        assert_eq!((ledger.behind(), ledger.records_behind()), (vec![OTHER], 1));
+        assert_eq!((ledger.behind(), ledger.records_behind()), ([OTHER].into(), 1));
         assert_eq!((ledger.gone(OTHER), ledger.records_behind()), (1, 0));
         assert_eq!(ledger.places().collect::<Vec<_>>(), [(OWN, place(6)), (OTHER, place(2))]);
     }

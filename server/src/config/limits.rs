@@ -105,6 +105,11 @@ limits! {
     /// Each costs about 50 KB and a file descriptor: mind `ulimit -n`.
     connections_max: 1_000 within 1 to 100_000, "connections";
 
+    /// Connections open at once that show certificates of one identity; 0 lifts the limit. One more is told so with its first call, and to leave.
+    /// A program needs one, and one for each of its processes. Connections without a certificate, whose calls show bearer tokens, count for
+    /// nobody: only connections_max bounds them.
+    connections_per_identity_max: 100 within 0 to 100_000, "connections";
+
     /// The longest time from a connection's first packet to its first HTTP/2 frame, TLS included.
     /// A slow link needs a second; who needs more than ten only holds a place.
     handshake_timeout_ms: 10_000 within 100 to 60_000, "milliseconds";
@@ -162,6 +167,18 @@ limits! {
     /// The most records in a page of a list, whatever it asks for. The contract promises no more than 1000.
     /// A page is held in memory whole.
     page_size_max: 1_000 within 1 to 1_000, "records";
+
+    /// The longest filter, in UTF-8. More than a person writes, and nothing that takes time to read.
+    filter_length_max_bytes: 4_096 within 64 to 65_536, "bytes";
+
+    /// How deep parentheses may nest in a filter. As deep as a program needs that combines filters.
+    filter_depth_max: 16 within 1 to 64, "levels";
+
+    /// Comparisons in a filter. The database looks at each of them for each record.
+    filter_comparisons_max: 64 within 1 to 500, "comparisons";
+
+    /// Paths in a field mask, whether of a read or of an update. Many times what the largest entity has fields.
+    mask_paths_max: 256 within 1 to 10_000, "paths";
 
     /// Cells that a re-encryption rewrites in one transaction. Writes of others wait for no more than one.
     reencryption_batch_cells: 128 within 1 to 10_000, "cells";

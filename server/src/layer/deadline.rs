@@ -240,6 +240,8 @@ mod tests {
         let time_for = |path, timeout| layer().time_for(&request(path, timeout)).map(|time| time.as_secs());
         assert_eq!(time_for(UNARY, None), Some(30));
         assert_eq!(time_for(UNARY, Some("5S")), Some(5));
+        assert_eq!(time_for(UNARY, Some("300S")), Some(300));
+        assert_eq!(time_for(UNARY, Some("301S")), Some(300));
         assert_eq!(time_for(UNARY, Some("9H")), Some(300));
         assert_eq!(time_for(UNARY, Some("soon")), Some(30));
         assert_eq!(time_for("/unknown/Method", None), Some(30));

@@ -74,11 +74,13 @@ pub(crate) enum EntityReply {
 #[derive(Clone)]
 pub(crate) struct EntityCodec {
     method: Arc<EntityMethod>,
+    mask_paths_max: usize,
 }
 
 impl EntityCodec {
-    pub(crate) fn new(method: Arc<EntityMethod>) -> Self {
-        EntityCodec { method }
+    /// `mask_paths_max` is how many paths a mask may have.
+    pub(crate) fn new(method: Arc<EntityMethod>, mask_paths_max: usize) -> Self {
+        EntityCodec { method, mask_paths_max }
     }
 }
 
@@ -104,7 +106,7 @@ impl Decoder for EntityCodec {
     fn decode(&mut self, source: &mut DecodeBuf<'_>) -> Result<Option<Self::Item>, Self::Error> {
         let message =
             DynamicMessage::decode(self.method.input.clone(), source).map_err(|_| status::message_invalid())?;
-        Ok(Some(read_request(&self.method, message)))
+        Ok(Some(read_request(&self.method, self.mask_paths_max, message)))
     }
 }
 
@@ -143,7 +145,7 @@ fn write_list(method: &EntityMethod, organization: &str, listed: Listed, mask: &
     message
 }
 
-fn read_request(method: &EntityMethod, mut message: DynamicMessage) -> EntityRequest {
+fn read_request(method: &EntityMethod, mask_paths_max: usize, mut message: DynamicMessage) -> EntityRequest {
     let entity = &method.entity;
     let name_field = if method.input.get_field_by_name("parent").is_some() { "parent" } else { "name" };
     let mut request = EntityRequest {
@@ -169,12 +171,12 @@ fn read_request(method: &EntityMethod, mut message: DynamicMessage) -> EntityReq
         request.draft = read_draft(entity, &method.resource, resource, &organization);
     }
     match method.standard {
-        StandardMethod::Get => read_mask(&mut request, entity, &mut message),
+        StandardMethod::Get => read_mask(&mut request, entity, mask_paths_max, &mut message),
         StandardMethod::List => {
             request.filter = take_text(&mut message, "filter");
             request.order_by = take_text(&mut message, "order_by");
             request.return_total_size = matches!(take(&mut message, "return_total_size"), Some(ProtoValue::Bool(true)));
-            read_mask(&mut request, entity, &mut message);
+            read_mask(&mut request, entity, mask_paths_max, &mut message);
         }
         StandardMethod::Create | StandardMethod::Update | StandardMethod::Delete => {}
     }
@@ -185,6 +187,10 @@ fn read_request(method: &EntityMethod, mut message: DynamicMessage) -> EntityReq
             entity.attributes.get(**index).is_some_and(|attribute| !attribute.output_only && attribute.stored())
         };
         request.touched = request.draft.given.keys().filter(settable).copied().collect();
+    }
+    if paths.len() > mask_paths_max {
+        request.violations.push(Violation::new("update_mask", Problem::TooMany { limit: mask_paths_max }));
+        return request;
     }
     for path in paths {
         let path = if let ProtoValue::String(path) = path { path } else { String::new() };
@@ -225,9 +231,9 @@ fn take_paths(message: &mut DynamicMessage, name: &str) -> Vec<ProtoValue> {
     }
 }
 
-fn read_mask(request: &mut EntityRequest, entity: &Entity, message: &mut DynamicMessage) {
+fn read_mask(request: &mut EntityRequest, entity: &Entity, paths_max: usize, message: &mut DynamicMessage) {
     let paths = take_paths(message, "read_mask");
-    match ReadMask::parse(paths.iter().map(|path| path.as_str().unwrap_or_default()), entity) {
+    match ReadMask::parse(paths.iter().map(|path| path.as_str().unwrap_or_default()), paths_max, entity) {
         Ok(mask) => request.read_mask = mask,
         Err(violations) => request.violations.extend(violations),
     }

@@ -73,6 +73,11 @@ impl Dispatcher {
         usize::try_from(self.limits.message_size_max_bytes).unwrap_or(usize::MAX)
     }
 
+    /// How many paths a mask may have.
+    pub(crate) fn mask_paths_max(&self) -> usize {
+        usize::try_from(self.limits.mask_paths_max).unwrap_or(usize::MAX)
+    }
+
     /// How many records a page gets for what the caller asked: 50 if it asked for none, no more than the limit.
     pub(crate) fn page_size(&self, asked: i32) -> Result<u32, Violation> {
         const DEFAULT: u32 = 50;

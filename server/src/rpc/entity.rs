@@ -45,8 +45,8 @@ pub(crate) fn route(router: Router, dispatcher: Arc<Dispatcher>, method: EntityM
         let handler = handler.clone();
         async move {
             let max = handler.dispatcher.message_size_max_bytes();
-            let mut grpc = Grpc::new(EntityCodec::new(Arc::clone(&handler.method)))
-                .apply_max_message_size_config(Some(max), Some(max));
+            let codec = EntityCodec::new(Arc::clone(&handler.method), handler.dispatcher.mask_paths_max());
+            let mut grpc = Grpc::new(codec).apply_max_message_size_config(Some(max), Some(max));
             let response = grpc.unary(handler, request.map(Body::new)).await;
             Ok::<_, std::convert::Infallible>(response.map(axum::body::Body::new))
         }
@@ -131,7 +131,8 @@ impl Handler {
         violations.extend(name::organization("parent", &request.name).err());
         let size = self.dispatcher.page_size(request.page_size);
         let entity = &organization.schema().entity(&self.method.entity);
-        let query = list::Query::parse(&request.filter, &request.order_by, entity, &organization.name);
+        let bounds = self.dispatcher.deployment.filter_bounds;
+        let query = list::Query::parse(bounds, &request.filter, &request.order_by, entity, &organization.name);
         let (size, query) = match (size, query) {
             (Ok(size), Ok(query)) if violations.is_empty() => (size, query),
             (size, query) => {

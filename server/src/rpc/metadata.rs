@@ -149,6 +149,10 @@ impl MetadataService for Metadata {
         })?;
         let (entity, attribute) = self.attribute(entity, attribute)?;
         let mask = request.update_mask.map(|mask| mask.paths).unwrap_or_default();
+        let limit = self.dispatcher.mask_paths_max();
+        if mask.len() > limit {
+            return Err(invalid("update_mask", Problem::TooMany { limit }));
+        }
         let customization = customization(&given, &mask).map_err(status::invalid)?;
         let after = update(
             &self.dispatcher.deployment,

@@ -10,6 +10,7 @@ use std::{cmp::Ordering, collections::BTreeSet};
 use fieldseal_core::{
     crypto::{root_key::RootKeySet, secret::RootKeyBytes},
     deployment::{Deployment, KeyLimits, Ports, first_configuration, prepare_configuration},
+    filter::Bounds,
     id::RecordId,
     identity::Identity,
     mask::ReadMask,
@@ -437,7 +438,7 @@ impl Lists {
     }
 
     async fn list(&self, filter: &str, order: &str, mask: &ReadMask, size: u32, token: &str) -> Listed {
-        let query = Query::parse(filter, order, &self.entity, "default")
+        let query = Query::parse(Bounds::default(), filter, order, &self.entity, "default")
             .unwrap_or_else(|violations| panic!("{filter} | {order}: {violations:?}"));
         let page = Page { size, token, mask, count: true, method: "/List", identity: &self.identity };
         let permit = self.policy.check::<ReadRecords>(&self.identity, "default").unwrap();
@@ -511,7 +512,8 @@ fn pages_of_a_filter_in_an_order_are_what_a_plain_evaluation_finds() {
         let filter = tree.as_ref().map(Tree::written).unwrap_or_default();
         let order = written(&order);
         let paths: Vec<&str> = mask.iter().map(|index| NAMES[*index]).collect();
-        let mask = ReadMask::parse(paths.into_iter(), &lists.entity).unwrap();
+        let paths_max = paths.len();
+        let mask = ReadMask::parse(paths.into_iter(), paths_max, &lists.entity).unwrap();
         let mut found = Vec::new();
         let mut token = String::new();
         loop {

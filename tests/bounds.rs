@@ -1,0 +1,144 @@
+//! The bounds of a deployment, each at its limit and one past it: what a caller may ask of lists, and how many connections it may have.
+//!
+//! Sizes of messages and pages are with what they bound, in `transport` and `records`; headers, calls at once and connections are tested
+//! in the server's own `http2` and `listener`, deadlines in its `layer`.
+
+use fieldseal_client::{Action, Client, Code, Error, ErrorReason, ListOptions, v1};
+use fieldseal_server::{config::Config, development::Person};
+
+use crate::{
+    due::scraped,
+    harness::{DEFAULT, PATIENCE, Server, mailbox, reason},
+};
+
+const CONNECTION_LIMIT: u32 = 2;
+
+fn tight(config: &mut Config) {
+    let limits = &mut config.limits;
+    limits.filter_length_max_bytes = 64;
+    limits.filter_depth_max = 1;
+    limits.filter_comparisons_max = 2;
+    limits.mask_paths_max = 2;
+}
+
+fn filtered(filter: &str) -> ListOptions {
+    ListOptions::default().filter(filter)
+}
+
+/// The fields that a refusal names, with the reason of each.
+#[track_caller]
+fn fields<T>(outcome: Result<T, Error>) -> Vec<(String, String)> {
+    let Err(error) = outcome else { panic!("the call should have been refused") };
+    assert_eq!(error.code(), Code::InvalidArgument);
+    error.field_violations().iter().map(|violation| (violation.field.clone(), violation.reason.clone())).collect()
+}
+
+#[tokio::test]
+async fn a_filter_is_taken_up_to_its_limits_and_not_past_them() {
+    let server = Server::start_with(tight).await;
+    let reader = server.client(Person::Reader);
+    let auditor = server.client(Person::Auditor);
+    let (text, number) = ("display_name", "sequence");
+    let longest = |name: &str, past: usize| {
+        let filter = format!("{name} != 1");
+        format!("{filter}{}", " ".repeat(64 - filter.len() + past))
+    };
+    let nested = |name: &str, depth| format!("{}{name} != 1{}", "(".repeat(depth), ")".repeat(depth));
+    let many = |name: &str, count| vec![format!("{name} != 1"); count].join(" OR ");
+    type Filter<'a> = &'a dyn Fn(&str, usize) -> String;
+    let bounds: [(Filter<'_>, usize); 3] = [(&longest, 0), (&nested, 1), (&many, 2)];
+    for (filter, at) in bounds {
+        reader.mailboxes().list(DEFAULT, filtered(&filter(text, at))).await.unwrap();
+        auditor.list_audit_records(DEFAULT, filter(number, at), 0, "").await.unwrap();
+        let past = filter(text, at + 1);
+        assert_eq!(
+            reason(reader.mailboxes().list(DEFAULT, filtered(&past)).await),
+            ErrorReason::FilterInvalid,
+            "{past}"
+        );
+        let past = filter(number, at + 1);
+        assert_eq!(
+            reason(auditor.list_audit_records(DEFAULT, past.as_str(), 0, "").await),
+            ErrorReason::FilterInvalid,
+            "{past}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_largest_filter_that_a_deployment_may_allow_is_answered() {
+    let server = Server::start_with(|config| {
+        config.limits.filter_length_max_bytes = 65_536;
+        config.limits.filter_depth_max = 64;
+        config.limits.filter_comparisons_max = 500;
+    })
+    .await;
+    server.client(Person::Writer).mailboxes().create(DEFAULT, mailbox("hunter2"), None).await.unwrap();
+    let reader = server.client(Person::Reader);
+    let comparison = r#"display_name = "Sales""#;
+    for filter in [
+        vec![comparison; 500].join(" OR "),
+        vec![comparison; 500].join(" AND "),
+        format!("{}{comparison}{}", "NOT (NOT ".repeat(32) + &"(".repeat(32), ")".repeat(64)),
+        format!("{comparison}{}", " ".repeat(65_536 - comparison.len())),
+    ] {
+        assert_eq!(reader.mailboxes().list(DEFAULT, filtered(&filter)).await.unwrap().records.len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_mask_is_taken_up_to_its_limit_and_not_past_it() {
+    let server = Server::start_with(tight).await;
+    let writer = server.client(Person::Writer);
+    let stored = writer.mailboxes().create(DEFAULT, mailbox("hunter2"), None).await.unwrap();
+    let changed =
+        || v1::Mailbox { name: stored.name.clone(), display_name: Some("Support".to_owned()), ..Default::default() };
+    let at = ["display_name", "username"];
+    let past = ["display_name", "username", "display_name"];
+    writer.mailboxes().list(DEFAULT, ListOptions::default().read_mask(at)).await.unwrap();
+    writer.mailboxes().update(changed(), at).await.unwrap();
+    let too_many = |field: &str| [(field.to_owned(), "TOO_MANY".to_owned())];
+    let listed = writer.mailboxes().list(DEFAULT, ListOptions::default().read_mask(past)).await;
+    assert_eq!(fields(listed), too_many("read_mask"));
+    assert_eq!(fields(writer.mailboxes().update(changed(), past).await), too_many("update_mask"));
+    // As many as a message holds are told once.
+    let flood = vec!["nothing"; 100_000];
+    assert_eq!(fields(writer.mailboxes().update(changed(), flood).await), too_many("update_mask"));
+    let attribute = v1::AttributeMetadata {
+        name: format!("{DEFAULT}/entityMetadata/Mailbox/attributes/email_address"),
+        ..v1::AttributeMetadata::default()
+    };
+    let admin = server.client(Person::Admin);
+    assert_eq!(fields(admin.update_attribute_metadata(attribute, past, true).await), too_many("update_mask"));
+}
+
+#[tokio::test]
+async fn an_identity_has_as_many_connections_as_it_may_and_one_more_is_told_why_it_has_none() {
+    let server = Server::start_with(|config| {
+        config.limits.connections_per_identity_max = CONNECTION_LIMIT;
+        config.listen.metrics_address = Some("127.0.0.1:0".parse().unwrap());
+    })
+    .await;
+    let is_served = async |client: &Client| client.mailboxes().list(DEFAULT, ListOptions::default()).await.map(drop);
+    let mut held = Vec::new();
+    for _ in 0..CONNECTION_LIMIT {
+        let client = server.client(Person::Reader);
+        is_served(&client).await.unwrap();
+        held.push(client);
+    }
+    let another = server.client(Person::Reader);
+    let error = is_served(&another).await.unwrap_err();
+    assert_eq!((error.code(), error.reason()), (Code::ResourceExhausted, ErrorReason::ConnectionLimit));
+    assert!(matches!(error.action(), Action::Wait { delay: Some(_) }), "{error:?}");
+    assert_eq!(error.call().unwrap().metadata().get("limit").map(String::as_str), Some("2"));
+    // It counts for nobody else, and those that there are go on.
+    is_served(&server.client(Person::Writer)).await.unwrap();
+    for client in &held {
+        is_served(client).await.unwrap();
+    }
+    assert!(scraped(server.metrics_address()).await.contains("fieldseal_connections_over_limit_total "));
+    // Once there is a place, the same client gets in: its connection was told to leave, and it makes another one.
+    held.pop();
+    let served = async { while is_served(&another).await.is_err() {} };
+    tokio::time::timeout(PATIENCE, served).await.unwrap();
+}
