@@ -480,7 +480,8 @@ async fn on_stdout_there_are_audit_records_and_nothing_else() {
     let rest = std::thread::spawn(move || stderr.for_each(drop));
     retrieve(&folder.client(&address, Person::Admin)).await;
     assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
-    let output = child.wait_with_output().unwrap();
+    // The client's connection has to hear that it is to leave.
+    let output = tokio::task::spawn_blocking(|| child.wait_with_output().unwrap()).await.unwrap();
     rest.join().unwrap();
     assert!(output.status.success());
     let path = copy_in(&folder.path());
