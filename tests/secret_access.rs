@@ -114,7 +114,7 @@ async fn who_sends_a_password_to_another_server_sends_none() {
         ("default_server_location", |p| p.default_server_location = Some("evil.example.net".to_owned()), false, false),
         // Where a server is discovered, that begins with the user's name.
         ("incoming_username", |p| p.incoming_username = Some("x@evil.example.net".to_owned()), false, true),
-        ("server_type", |p| p.server_type = Some(ServerType::Other.into()), false, false),
+        ("server_type", |p| p.server_type = Some(ServerType::ImapSmtp.into()), false, false),
         // The same value as before, and what says nothing of a place.
         ("incoming_server_location", |p| p.incoming_server_location = Some("imap.example.org".to_owned()), true, true),
         ("display_name", |p| p.display_name = Some("Q".to_owned()), true, true),
@@ -282,10 +282,10 @@ async fn a_mailbox_is_resolved_by_the_rules_of_the_original() {
             none(smtp_at, "CREDENTIALS_MISSING"),
         ),
         (
-            "those of the mailbox, without a user name",
+            "those of the mailbox, which has neither user name nor password",
             |p, m| {
                 p.incoming_credential_retrieval = Some(CredentialRetrieval::UserOrQueue.into());
-                m.username = None;
+                (m.username, m.password) = (None, None);
             },
             none(imap_at, "CREDENTIALS_MISSING"),
             none(smtp_at, "CREDENTIALS_MISSING"),

@@ -136,6 +136,9 @@ impl Once {
                 let root_key = &deployment.ports.root_key;
                 if root_key.verify_mac(MacPurpose::RequestDigest, &self.message, mac)? {
                     Ok(RecordId::from_uuid(*record))
+                } else if matches!(refusal, RecordError::Invalid(_)) {
+                    // What is wrong with it says more than that it is another one.
+                    Err(refusal)
                 } else {
                     Err(RecordError::RequestIdReused)
                 }
