@@ -18,6 +18,7 @@ pub mod key;
 pub mod key_change;
 pub mod layout;
 pub mod listing;
+pub mod log;
 pub mod mask;
 pub mod metadata;
 pub mod order;

@@ -19,7 +19,8 @@ use crate::{
     crypto::encoding::Encoding,
     hex::hex,
     layout::ATTRIBUTE_SETTING,
-    schema::{Attribute, Entity, Schema},
+    record::Problem,
+    schema::{Attribute, Entity, Kind, Schema},
     store::{Condition, Datum, Index, Name, Reader, Row, Step, Unavailable, rows},
 };
 
@@ -179,10 +180,10 @@ impl Setting {
     fn applied_to(&self, attribute: &Attribute) -> Attribute {
         let mut customized = attribute.clone();
         if attribute.is_customizable() {
-            if let Some(name) = self.display_name.as_ref().filter(|name| update::name_problem(name).is_none()) {
+            if let Some(name) = self.display_name.as_ref().filter(|name| name_problem(name).is_none()) {
                 customized.display_name.clone_from(name);
             }
-            let length = |length: u32| update::length_within(attribute, length.into()).ok();
+            let length = |length: u32| length_within(attribute, length.into()).ok();
             customized.max_length = self.max_length.and_then(length).or(attribute.max_length);
             customized.longest = self.longest.and_then(length).max(attribute.max_length);
             customized.required |= self.is_required && attribute.can_be_required();
@@ -191,6 +192,36 @@ impl Setting {
         customized.is_indexed = self.is_indexed && customized.is_indexable();
         customized
     }
+}
+
+/// The longest name for people, in Unicode scalar values.
+pub const DISPLAY_NAME_MAX: u32 = 100;
+
+/// The greatest length that an organization can give a text or bytes for which the schema has less.
+pub const LENGTH_MAX: u32 = 4_000;
+
+/// What is wrong with a name for people.
+fn name_problem(name: &str) -> Option<Problem> {
+    let given = name.chars().count();
+    if name.trim().is_empty() {
+        Some(Problem::Required)
+    } else if u32::try_from(given).map_or(true, |given| given > DISPLAY_NAME_MAX) {
+        Some(Problem::TooLong { given, limit: DISPLAY_NAME_MAX })
+    } else {
+        name.chars().any(char::is_control).then_some(Problem::HasControl)
+    }
+}
+
+/// The greatest length asked for, if the attribute can have it.
+fn length_within(attribute: &Attribute, asked: i64) -> Result<u32, Problem> {
+    if !matches!(attribute.kind, Kind::Text | Kind::Bytes) {
+        return Err(Problem::HasNoLength);
+    }
+    let maximum = attribute.max_length.unwrap_or(LENGTH_MAX).max(LENGTH_MAX);
+    u32::try_from(asked)
+        .ok()
+        .filter(|length| (1..=maximum).contains(length))
+        .ok_or(Problem::OutOfRange { minimum: 1, maximum: maximum.into() })
 }
 
 /// The condition that a row of settings is that of this attribute.
@@ -219,7 +250,7 @@ pub fn index_name(entity: &Entity, attribute: &Attribute) -> Name {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::schema::{Kind, testing::thing};
+    use crate::schema::testing::thing;
 
     fn everything(column: &str) -> Setting {
         Setting {

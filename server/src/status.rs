@@ -11,6 +11,7 @@ use fieldseal_core::{
     crypto::{kek::Fingerprint, key_text::KeyTextViolation},
     key::KeyError,
     listing::ListingError,
+    log::ListLogError,
     metadata::update::UpdateMetadataError,
     organization::{Organization, create::CreateOrganizationError, import::ImportError},
     policy::Privilege,
@@ -304,10 +305,11 @@ pub(crate) fn page_token_invalid() -> Status {
 }
 
 /// Why a list of what was recorded has no page.
-pub(crate) fn listing(error: ListingError) -> Status {
+pub(crate) fn list_log(error: ListLogError) -> Status {
     match error {
-        ListingError::PageToken => page_token_invalid(),
-        ListingError::Unavailable(Unavailable(cause)) => unavailable(cause),
+        ListLogError::Filter(error) => invalid(vec![Violation::new("filter", Problem::Filter(error))]),
+        ListLogError::Listing(ListingError::PageToken) => page_token_invalid(),
+        ListLogError::Listing(ListingError::Unavailable(Unavailable(cause))) => unavailable(cause),
     }
 }
 

@@ -113,7 +113,7 @@ pub(super) async fn run(command: AuditCommand, connection: &Connection, output: 
             }
             pages.show(
                 "audit_records",
-                ["time", "identity", "action", "outcome", "subject", "purpose"].map(Column::of).into(),
+                ["time", "identity", "action", "outcome", "subject", "purpose", "details"].map(Column::of).into(),
                 output,
             )
         }

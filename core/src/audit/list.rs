@@ -1,6 +1,4 @@
-//! A trail listed, the newest records first: those that a filter selects, page by page.
-//!
-//! The filter is that of records (docs/filter.md), over the fields of an audit record.
+//! A trail listed, the newest records first, with the signatures of its heads.
 
 use std::{collections::HashMap, sync::LazyLock};
 
@@ -12,12 +10,10 @@ use super::{
 };
 use crate::{
     deployment::Deployment,
-    filter::{Bounds, Field, Filter, FilterError, FilterProblem},
-    identity::Identity,
     layout::AUDIT_HEAD,
-    listing::{self, Listing, ListingError},
+    listing::ListingError,
+    log::{self, ListLogError, Log, Page},
     order::Order,
-    page::PageContext,
     policy::{self, Permit},
     schema::{Attribute, Entity, Kind},
     store::{ColumnType, Comparison, Condition, Datum, Name, Reader, Select, Unavailable},
@@ -48,22 +44,6 @@ static FIELDS: LazyLock<Entity> = LazyLock::new(|| {
     Entity::new("AuditRecord", "auditRecords", "audit_record", fields)
 });
 
-/// A page wanted.
-pub struct Page<'a> {
-    /// At most this many records, at least 1.
-    pub size: u32,
-    /// The token that the page before came with; empty for the first page.
-    pub token: &'a str,
-    /// Which records; empty for all.
-    pub filter: &'a str,
-    /// Whose trail: `organizations/contoso`, or empty for the deployment's own.
-    pub parent: &'a str,
-    /// The rpc, which the token is bound to.
-    pub method: &'a str,
-    /// The caller, whom the token is bound to.
-    pub identity: &'a Identity,
-}
-
 /// A page of a trail.
 pub struct Listed {
     /// The records; with each the signature, if it is a head that was signed.
@@ -72,45 +52,18 @@ pub struct Listed {
     pub next_page_token: String,
 }
 
-/// Why there is no page.
-#[derive(Debug, thiserror::Error)]
-pub enum ListTrailError {
-    /// The filter isn't one.
-    #[error(transparent)]
-    Filter(#[from] FilterError),
-    /// There is none of this token, or now.
-    #[error(transparent)]
-    Listing(#[from] ListingError),
-}
-
 /// One page of the trail in `store`.
 ///
 /// # Errors
-/// See [`ListTrailError`].
+/// See [`ListLogError`].
 pub async fn list(
     deployment: &Deployment,
     _permit: Permit<policy::ReadAuditTrail>,
     store: &dyn Reader,
-    wanted: Page<'_>,
-) -> Result<Listed, ListTrailError> {
-    let filter = read_filter(deployment.filter_bounds, wanted.filter, &FIELDS)?;
-    let context = PageContext {
-        method: wanted.method,
-        parent: wanted.parent,
-        filter: wanted.filter,
-        order_by: "",
-        identity: wanted.identity,
-    };
-    let listing = Listing {
-        table: AUDIT_TABLE.into(),
-        columns: columns(),
-        rows: filter.condition(),
-        order: &Order::descending(ORDER),
-        context: &context,
-        token: wanted.token,
-        size: wanted.size,
-    };
-    let (rows, next_page_token) = listing::page(&*deployment.ports.root_key, store, listing).await?;
+    wanted: &Page<'_>,
+) -> Result<Listed, ListLogError> {
+    let trail = Log { table: AUDIT_TABLE.into(), columns: columns(), order: Order::descending(ORDER), fields: &FIELDS };
+    let (rows, next_page_token) = log::page(deployment, store, trail, Condition::EVERYTHING, wanted).await?;
     let unreadable = || ListingError::from(Unavailable("the audit trail holds a row that is no record".into()));
     let rows = rows.into_iter();
     let records = rows.map(AuditRecord::from_row).collect::<Option<Vec<_>>>().ok_or_else(unreadable)?;
@@ -120,28 +73,6 @@ pub async fn list(
         (record, head)
     });
     Ok(Listed { records: records.collect(), next_page_token })
-}
-
-/// Reads a filter over these fields, which are those of no record: it has neither name nor times of its own.
-pub(crate) fn read_filter(bounds: Bounds, text: &str, fields: &Entity) -> Result<Filter, FilterError> {
-    let filter = Filter::parse_within(bounds, text, fields, "")?;
-    match filter.fields().into_iter().find_map(not_a_field) {
-        Some(name) => {
-            let problem = FilterProblem::NotFilterable { name: name.to_owned() };
-            Err(FilterError { position: 0, problem })
-        }
-        None => Ok(filter),
-    }
-}
-
-/// Fields that every entity has and an audit record hasn't.
-fn not_a_field(field: Field) -> Option<&'static str> {
-    match field {
-        Field::Attribute(_) => None,
-        Field::Name => Some("name"),
-        Field::CreateTime => Some("create_time"),
-        Field::UpdateTime => Some("update_time"),
-    }
 }
 
 async fn signed_among(

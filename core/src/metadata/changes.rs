@@ -6,17 +6,15 @@
 use std::sync::{Arc, LazyLock};
 
 use crate::{
-    audit::list::read_filter,
     deployment::Deployment,
-    filter::FilterError,
     hex::{hex, unhex},
     id::{RecordId, Timestamp},
-    identity::{Caller, Identity},
+    identity::Caller,
     layout::ATTRIBUTE_CHANGE,
-    listing::{self, Listing, ListingError},
+    listing::ListingError,
+    log::{self, ListLogError, Log, Page},
     order::Order,
     organization::Organization,
-    page::PageContext,
     policy::{self, Permit},
     record::Record,
     schema::{Attribute, Choice, Entity, Kind, Schema, Value},
@@ -275,62 +273,20 @@ impl Of<'_> {
     }
 }
 
-/// A page wanted.
-pub struct Page<'a> {
-    /// At most this many changes, at least 1.
-    pub size: u32,
-    /// The token that the page before came with; empty for the first page.
-    pub token: &'a str,
-    /// Which changes; empty for all.
-    pub filter: &'a str,
-    /// Whose, as the caller wrote it, which the token is bound to.
-    pub parent: &'a str,
-    /// The rpc, which the token is bound to.
-    pub method: &'a str,
-    /// The caller, whom the token is bound to.
-    pub identity: &'a Identity,
-}
-
-/// Why there is no page.
-#[derive(Debug, thiserror::Error)]
-pub enum ListChangesError {
-    /// The filter isn't one.
-    #[error(transparent)]
-    Filter(#[from] FilterError),
-    /// There is none of this token, or now.
-    #[error(transparent)]
-    Listing(#[from] ListingError),
-}
-
 /// One page of changes, the newest first, and the token of the next one, empty if this is the last.
 ///
 /// # Errors
-/// See [`ListChangesError`].
+/// See [`ListLogError`].
 pub async fn list(
     deployment: &Deployment,
     _permit: Permit<policy::ReadAttributeChanges>,
     organization: &Organization,
     of: Of<'_>,
-    wanted: Page<'_>,
-) -> Result<(Vec<AttributeChange>, String), ListChangesError> {
-    let filter = read_filter(deployment.filter_bounds, wanted.filter, &FIELDS)?;
-    let context = PageContext {
-        method: wanted.method,
-        parent: wanted.parent,
-        filter: wanted.filter,
-        order_by: "",
-        identity: wanted.identity,
-    };
-    let listing = Listing {
-        table: ATTRIBUTE_CHANGE.into(),
-        columns: COLUMNS.map(Name::from).into(),
-        rows: of.rows().and(filter.condition()),
-        order: &Order::descending(ORDER),
-        context: &context,
-        token: wanted.token,
-        size: wanted.size,
-    };
-    let (rows, token) = listing::page(&*deployment.ports.root_key, &*organization.store, listing).await?;
+    wanted: &Page<'_>,
+) -> Result<(Vec<AttributeChange>, String), ListLogError> {
+    let columns = COLUMNS.map(Name::from).into();
+    let changes = Log { table: ATTRIBUTE_CHANGE.into(), columns, order: Order::descending(ORDER), fields: &FIELDS };
+    let (rows, token) = log::page(deployment, &*organization.store, changes, of.rows(), wanted).await?;
     let rows = rows.into_iter().map(|row| AttributeChange::from_row(row, &deployment.schema));
     let unreadable = || ListingError::from(Unavailable("the table of changes holds a row that is none".into()));
     Ok((rows.collect::<Option<_>>().ok_or_else(unreadable)?, token))

@@ -1,6 +1,8 @@
 //! Change an attribute's metadata in one organization.
 
-use super::{ATTRIBUTE_SETTING, OrganizationSchema, Setting, index_name, make_index, of_attribute};
+use super::{
+    ATTRIBUTE_SETTING, OrganizationSchema, Setting, index_name, length_within, make_index, name_problem, of_attribute,
+};
 use crate::{
     audit::{AuditAction, AuditEntry},
     deployment::Deployment,
@@ -8,15 +10,9 @@ use crate::{
     organization::Organization,
     policy::{self, Permit},
     record::{Problem, Violation, check_value},
-    schema::{Attribute, Entity, INDEXED_CHARS_MAX, Kind},
+    schema::{Attribute, Entity, INDEXED_CHARS_MAX},
     store::{Cause, CommitError, Expect, Step, Unavailable},
 };
-
-/// The longest name for people, in Unicode scalar values.
-pub const DISPLAY_NAME_MAX: u32 = 100;
-
-/// The greatest length that an organization can give a text or bytes for which the schema has less.
-pub const LENGTH_MAX: u32 = 4_000;
 
 /// Whether a record must have a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -230,29 +226,6 @@ fn customized(
         wrong("max_length", problem);
     }
     if violations.is_empty() { Ok(setting) } else { Err(UpdateMetadataError::Invalid(violations)) }
-}
-
-pub(super) fn name_problem(name: &str) -> Option<Problem> {
-    let given = name.chars().count();
-    if name.trim().is_empty() {
-        Some(Problem::Required)
-    } else if u32::try_from(given).map_or(true, |given| given > DISPLAY_NAME_MAX) {
-        Some(Problem::TooLong { given, limit: DISPLAY_NAME_MAX })
-    } else {
-        name.chars().any(char::is_control).then_some(Problem::HasControl)
-    }
-}
-
-/// The greatest length asked for, if the attribute can have it.
-pub(super) fn length_within(attribute: &Attribute, asked: i64) -> Result<u32, Problem> {
-    if !matches!(attribute.kind, Kind::Text | Kind::Bytes) {
-        return Err(Problem::HasNoLength);
-    }
-    let maximum = attribute.max_length.unwrap_or(LENGTH_MAX).max(LENGTH_MAX);
-    u32::try_from(asked)
-        .ok()
-        .filter(|length| (1..=maximum).contains(length))
-        .ok_or(Problem::OutOfRange { minimum: 1, maximum: maximum.into() })
 }
 
 /// Whether the organization is to demand a value, beside what the schema demands.

@@ -9,13 +9,13 @@ use fieldseal::v1::{
 use fieldseal_core::{
     audit::{
         AuditAction,
-        list::{self, ListTrailError},
+        list::list,
         verify::{Chain, Fault, Finding, Verified, VerifyTrailError, verify_deployment, verify_organization},
     },
     identity::Caller,
+    log::Page,
     organization::Organization,
     policy::{Permit, ReadAuditTrail},
-    record::{Problem, Violation},
 };
 use http::Extensions;
 use tonic::{Request, Response, Status};
@@ -70,7 +70,7 @@ impl AuditService for Audit {
         let deployment = &self.dispatcher.deployment;
         let size =
             self.dispatcher.page_size(request.page_size).map_err(|violation| status::invalid(vec![violation]))?;
-        let wanted = list::Page {
+        let wanted = Page {
             size,
             token: &request.page_token,
             filter: &request.filter,
@@ -82,10 +82,7 @@ impl AuditService for Audit {
             Some(organization) => &*organization.store,
             None => &*deployment.ports.configuration,
         };
-        let listed = list::list(deployment, trail.permit, store, wanted).await.map_err(|error| match error {
-            ListTrailError::Filter(error) => status::invalid(vec![Violation::new("filter", Problem::Filter(error))]),
-            ListTrailError::Listing(error) => status::listing(error),
-        })?;
+        let listed = list(deployment, trail.permit, store, &wanted).await.map_err(status::list_log)?;
         let whose = Whose::of(trail.organization.as_deref());
         let message = |(record, head)| audit_record::message(&whose, record, head);
         Ok(Response::new(ListAuditRecordsResponse {

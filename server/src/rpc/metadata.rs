@@ -12,8 +12,9 @@ use fieldseal::v1::{
 };
 use fieldseal_core::{
     audit::AuditAction,
+    log::Page,
     metadata::{
-        changes::{self, AttributeChange, ListChangesError, Of, Operation},
+        changes::{self, AttributeChange, Of, Operation},
         update::{Customization, RequiredLevel, update},
     },
     organization::Organization,
@@ -178,7 +179,7 @@ impl MetadataService for Metadata {
         let of = self.changes_of(&request.parent, &entered.organization)?;
         let size =
             self.dispatcher.page_size(request.page_size).map_err(|violation| status::invalid(vec![violation]))?;
-        let wanted = changes::Page {
+        let wanted = Page {
             size,
             token: &request.page_token,
             filter: &request.filter,
@@ -187,11 +188,8 @@ impl MetadataService for Metadata {
             identity: &entered.caller.identity,
         };
         let deployment = &self.dispatcher.deployment;
-        let listed = changes::list(deployment, entered.permit, &entered.organization, of, wanted).await;
-        let (found, next_page_token) = listed.map_err(|error| match error {
-            ListChangesError::Filter(error) => invalid("filter", Problem::Filter(error)),
-            ListChangesError::Listing(error) => status::listing(error),
-        })?;
+        let listed = changes::list(deployment, entered.permit, &entered.organization, of, &wanted).await;
+        let (found, next_page_token) = listed.map_err(status::list_log)?;
         let organization = entered.organization.resource_name();
         let attribute_changes = found.into_iter().map(|change| change_resource(&organization, change)).collect();
         Ok(Response::new(ListAttributeChangesResponse { attribute_changes, next_page_token }))
