@@ -59,7 +59,7 @@ Each comparison is recorded, and there are so many for each value in 15 minutes.
 
 Examples:
   fieldseal compare organizations/default/mailboxes/0865… --attribute password --purpose 'a login'
-  fieldseal compare organizations/default/mailboxes/0865… --attribute password --purpose 'a login' --stdin <typed.txt";
+  pass show sales | fieldseal compare organizations/default/mailboxes/0865… --attribute password --purpose 'a login' --stdin";
 
 pub(super) async fn resolve(
     arguments: ResolveArguments,
