@@ -312,16 +312,13 @@ pub fn check_create(entity: &Entity, draft: &mut Draft) -> Vec<Violation> {
 }
 
 /// The values that a draft becomes, those included that report whether a secret is set.
-fn values(entity: &Entity, draft: &Draft) -> Vec<Option<Value>> {
+pub(crate) fn values(entity: &Entity, draft: &Draft) -> Vec<Option<Value>> {
     let given = |index| match draft.given.get(&index) {
         Some(Given::Clear(value)) => Some(value.clone()),
         Some(Given::Secret(_) | Given::Wrong(_)) | None => None,
     };
     let mut values: Vec<_> = (0..entity.attributes.len()).map(given).collect();
-    report_set(entity, &mut values, |name| {
-        let index = entity.attributes.iter().position(|attribute| attribute.name == name);
-        index.is_some_and(|index| draft.given.contains_key(&index))
-    });
+    report_set(entity, &mut values, |name| entity.position(name).is_some_and(|index| draft.given.contains_key(&index)));
     values
 }
 

@@ -75,8 +75,7 @@ impl Rule {
         if !is_reason(text.reason) {
             return Err(RuleError::Reason);
         }
-        let named = |name: &str| entity.attributes.iter().position(|attribute| attribute.name == name);
-        let attribute = named(text.attribute).ok_or(RuleError::Attribute)?;
+        let attribute = entity.position(text.attribute).ok_or(RuleError::Attribute)?;
         // No organization has an empty name, so no reference by name is read: a schema knows none.
         let refuse_when = Filter::parse(text.refuse_when, entity, "").map_err(RuleError::RefuseWhen)?;
         let mut looks_at = refuse_when.attributes();
@@ -118,8 +117,7 @@ impl Rule {
 
 /// The encrypted attribute that the attribute of this index reports, if it reports one.
 fn reported_by(entity: &Entity, index: usize) -> Option<usize> {
-    let reported = entity.attributes.get(index)?.reports_set()?;
-    entity.attributes.iter().position(|other| other.name == reported)
+    entity.position(entity.attributes.get(index)?.reports_set()?)
 }
 
 fn is_reason(text: &str) -> bool {

@@ -274,6 +274,18 @@ impl Entity {
         self.attributes.iter().find(|attribute| attribute.name == name)
     }
 
+    /// Where among its attributes the one of this name stands.
+    #[must_use]
+    pub fn position(&self, name: &str) -> Option<usize> {
+        self.attributes.iter().position(|attribute| attribute.name == name)
+    }
+
+    /// The attribute that is stored in this column, and where it stands.
+    #[must_use]
+    pub fn stored_in(&self, column: &str) -> Option<(usize, &Attribute)> {
+        self.attributes.iter().enumerate().find(|(_, attribute)| attribute.storage_name == column)
+    }
+
     /// The encrypted attributes.
     pub fn encrypted(&self) -> impl Iterator<Item = &Attribute> {
         self.attributes.iter().filter(|attribute| attribute.encrypted)

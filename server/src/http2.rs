@@ -1,8 +1,8 @@
 //! HTTP/2 on each connection: its bounds, and how a connection ends.
 //!
 //! A connection has to leave when it is old, when the server believes other client CAs or revocation lists than when it was made, when
-//! there is no place for it, and when the server ends. It is told so (GOAWAY), finishes the calls it has, and is cut off after a grace. Clients make another one and
-//! see no error. What the calls are is the service's matter.
+//! there is no place for it, and when the server ends. It is told so (GOAWAY), finishes the calls it has, and is cut off after a grace.
+//! Clients make another one and see no error. What the calls are is the service's matter.
 
 use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
 

@@ -334,9 +334,7 @@ fn entity_methods(
     schema: &Schema,
 ) -> Result<Vec<EntityMethod>, DescriptorError> {
     let entity = schema
-        .entities()
-        .iter()
-        .find(|entity| entity.name == message.name())
+        .by_name(message.name())
         .ok_or_else(|| wrong(service.full_name(), "it serves an entity that the schema lacks"))?;
     let resource = ResourceMessage { message: message.clone(), fields: Arc::new(attribute_fields(message).collect()) };
     service

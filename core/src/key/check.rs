@@ -143,11 +143,11 @@ async fn census(deployment: &Deployment, organization: &Organization) -> Result<
 /// What an entity and an attribute with these storage names are called.
 #[must_use]
 pub fn names(schema: &Schema, table: &str, column: &str) -> (String, String) {
-    let entity = schema.entities().iter().find(|entity| entity.storage_name == table);
-    let attribute = entity.and_then(|entity| entity.attributes.iter().find(|other| other.storage_name == column));
+    let entity = schema.by_storage_name(table);
+    let attribute = entity.and_then(|entity| entity.stored_in(column));
     (
         entity.map_or(table, |entity| &entity.name).to_owned(),
-        attribute.map_or(column, |attribute| &attribute.name).to_owned(),
+        attribute.map_or(column, |(_, attribute)| &attribute.name).to_owned(),
     )
 }
 

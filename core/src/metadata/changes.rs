@@ -211,8 +211,7 @@ impl AttributeChange {
             return None;
         };
         let entity = schema.by_storage_name(&table)?;
-        let attributes = entity.attributes.iter().enumerate();
-        let (index, attribute) = attributes.into_iter().find(|(_, attribute)| attribute.storage_name == column)?;
+        let (index, attribute) = entity.stored_in(&column)?;
         let value = |datum| match datum {
             Datum::Text(text) => value_of(&attribute.kind, text).map(Some),
             Datum::Null => Some(None),

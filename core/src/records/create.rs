@@ -4,15 +4,14 @@
 
 use crate::{
     deployment::Deployment,
-    id::Timestamp,
     identity::Caller,
     metadata::changes::{Operation, Written},
     policy::{self, Permit},
-    record::{Draft, Given, Record, check_create},
+    record::{self, Draft, Given, Record, check_create},
     records::{
         ATTEMPTS, Place, Plan, RecordError, Refusal, count_cells, exhausted, invalid_unless_empty, record_changes,
         repetition::{self, Asked, Mode, Once, Verb},
-        report_set, require_references, require_ring, require_schema, sealing_ring, stored_datum, table_of,
+        require_references, require_ring, require_schema, sealing_ring, stored_datum, table_of,
     },
     schema::{Entity, Value},
     store::{Datum, Name, Step},
@@ -95,7 +94,8 @@ async fn make(
         let ring = if seals { Some(sealing_ring(deployment, &place.organization).await?) } else { None };
         let now = deployment.now();
         let draft = &checked.draft;
-        let record = record_of(&place, draft, now);
+        let values = record::values(&place.entity, draft);
+        let record = Record { id: place.id, revision: 1, create_time: now, update_time: now, values };
         let mut row: Vec<(Name, Datum)> = vec![
             ("id".into(), Datum::Uuid(place.id.uuid())),
             ("revision".into(), Datum::Integer(1)),
@@ -152,36 +152,9 @@ async fn make(
     Err(exhausted())
 }
 
-/// The record that a draft becomes.
-fn record_of(place: &Place, draft: &Draft, now: Timestamp) -> Record {
-    let mut record = Record {
-        id: place.id,
-        revision: 1,
-        create_time: now,
-        update_time: now,
-        values: vec![None; place.entity.attributes.len()],
-    };
-    for (index, value) in clear_values(draft) {
-        if let Some(slot) = record.values.get_mut(index) {
-            *slot = Some(value);
-        }
-    }
-    report_set(&place.entity, &mut record.values, |name| is_given(place, draft, name));
-    record
-}
-
 fn clear_values(draft: &Draft) -> impl Iterator<Item = (usize, Value)> + '_ {
     draft.given.iter().filter_map(|(index, given)| match given {
         Given::Clear(value) => Some((*index, value.clone())),
         Given::Secret(_) | Given::Wrong(_) => None,
     })
-}
-
-fn is_given(place: &Place, draft: &Draft, name: &str) -> bool {
-    place
-        .entity
-        .attributes
-        .iter()
-        .position(|attribute| attribute.name == name)
-        .is_some_and(|index| draft.given.contains_key(&index))
 }

@@ -20,7 +20,7 @@ use crate::{
     policy::{self, Permit},
     record::Record,
     records::{Cells, Place, RecordError, read_record, record_access},
-    schema::{Attribute, Value},
+    schema::Value,
 };
 
 /// What a mail server speaks.
@@ -187,12 +187,8 @@ impl Fields {
         Ok(found.map(|(record, cells)| Fields { record, cells, place: At(place) }))
     }
 
-    fn position(&self, name: &str) -> Option<(usize, &Attribute)> {
-        self.place.0.entity.attributes.iter().enumerate().find(|(_, attribute)| attribute.name == name)
-    }
-
     fn value(&self, name: &str) -> Option<&Value> {
-        self.record.values.get(self.position(name)?.0)?.as_ref()
+        self.record.values.get(self.place.0.entity.position(name)?)?.as_ref()
     }
 
     fn is(&self, name: &str) -> bool {
@@ -214,7 +210,8 @@ impl Fields {
 
     /// The value of an encrypted attribute.
     fn secret(&self, name: &str, ring: &KeyRing) -> Result<Option<Plaintext>, Unopened> {
-        let Some((index, attribute)) = self.position(name) else { return Ok(None) };
+        let entity = &self.place.0.entity;
+        let (Some(attribute), Some(index)) = (entity.attribute(name), entity.position(name)) else { return Ok(None) };
         let cell = self.cells.get(&index);
         cell.map(|cell| open_cell(&self.place.0, attribute, cell, ring)).transpose()
     }

@@ -144,7 +144,7 @@ async fn make(
 fn with_what_is_sent_elsewhere(place: &Place, before: &Record, draft: &Draft, touched: &Touched) -> Touched {
     let attributes = &place.entity.attributes;
     let is_changed = |name: &String| {
-        let index = attributes.iter().position(|attribute| attribute.name == *name);
+        let index = place.entity.position(name);
         index.filter(|index| touched.contains(index)).is_some_and(|index| {
             let after = match draft.given.get(&index) {
                 Some(Given::Clear(value)) => Some(value),

@@ -194,7 +194,7 @@ fn read_request(method: &EntityMethod, mask_paths_max: usize, mut message: Dynam
     }
     for path in paths {
         let path = if let ProtoValue::String(path) = path { path } else { String::new() };
-        match entity.attributes.iter().position(|attribute| attribute.name == path) {
+        match entity.position(&path) {
             Some(index) => {
                 request.touched.insert(index);
             }
@@ -316,8 +316,9 @@ fn write_record(
             Value::Time(value) => set_time(&mut message, field, value),
             Value::Integer(value) => set_integer(&mut message, field, value),
             Value::Reference(id) => {
-                let attribute = entity.attributes.iter().find(|attribute| attribute.name == field.name());
-                if let Some(Kind::Reference { collection, .. }) = attribute.map(|attribute| &attribute.kind) {
+                if let Some(Kind::Reference { collection, .. }) =
+                    entity.attribute(field.name()).map(|attribute| &attribute.kind)
+                {
                     let name = format!("organizations/{organization}/{collection}/{id}");
                     message.set_field(field, ProtoValue::String(name));
                 }

@@ -290,7 +290,7 @@ fn cell_count(count: CellCount) -> v1::CellCount {
 }
 
 fn unreadable_cell(schema: &Schema, organization: &Organization, cell: &UnreadableCell) -> v1::UnreadableCell {
-    let entity = schema.entities().iter().find(|entity| entity.storage_name == cell.table);
+    let entity = schema.by_storage_name(&cell.table);
     let collection = entity.map_or(cell.table.as_str(), |entity| &entity.collection);
     let (_, attribute) = names(schema, &cell.table, &cell.column);
     let reason = match cell.reason {
