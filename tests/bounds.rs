@@ -136,7 +136,8 @@ async fn an_identity_has_as_many_connections_as_it_may_and_one_more_is_told_why_
     for client in &held {
         is_served(client).await.unwrap();
     }
-    assert!(scraped(server.metrics_address()).await.contains("fieldseal_connections_over_limit_total "));
+    let metrics = scraped(server.metrics_address()).await;
+    assert!(metrics.contains("fieldseal_refused_by_bound_total{bound=\"connections_per_identity_max\"} "), "{metrics}");
     // Once there is a place, the same client gets in: its connection was told to leave, and it makes another one.
     held.pop();
     let served = async { while is_served(&another).await.is_err() {} };

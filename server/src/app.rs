@@ -48,6 +48,7 @@ use crate::{
     root_key::{self, RootKeyFileError},
     rpc::{self, Health, dispatcher::Dispatcher, permission::rpc_table},
     schema,
+    shed::Shed,
     store::sqlite::{DataFolder, DataFolderError, OpenLimits, SqliteDatabases, SqliteOptions, SqliteStore},
     tls::{self, ServerCertificate, Terms, Trust},
     token::{Issuers, TokenKeysError},
@@ -164,10 +165,11 @@ impl App {
             reencryption::take_up(&deployment, config.limits, &drain, organization);
         }
         drain.tasks().spawn(due::keep_reporting(Arc::clone(&deployment), drain.clone()));
-        let places = Places::new(config.limits.connections_per_identity_max);
+        let shed = Shed::default();
+        let places = Places::new(config.limits.connections_per_identity_max, shed.clone());
         let metrics_address = metrics.as_ref().map(Metrics::address);
         if let Some(metrics) = metrics {
-            let serving = metrics.serve(Arc::clone(&deployment), copying.clone(), Arc::clone(&places), drain.clone());
+            let serving = metrics.serve(Arc::clone(&deployment), copying.clone(), shed.clone(), drain.clone());
             drain.tasks().spawn(serving);
         }
         let closing = idle::keep_closing(Arc::clone(&deployment), Arc::clone(&databases), config.limits, drain.clone());

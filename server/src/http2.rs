@@ -184,6 +184,7 @@ mod tests {
         pem,
         places::Places,
         random::SystemRandom,
+        shed::Shed,
     };
 
     const PATIENCE: Duration = Duration::from_secs(60);
@@ -235,7 +236,7 @@ mod tests {
                     Ok(Response::new(Body::empty()))
                 }
             });
-            let places = Places::new(limits.connections_per_identity_max);
+            let places = Places::new(limits.connections_per_identity_max, Shed::default());
             let connections = listener.accept(believed.clone(), &places, &limits);
             let http2 = Http2::new(&limits, believed, Arc::new(SystemRandom), drain.clone());
             let serving = tokio::spawn(http2.serve(connections, service));

@@ -37,6 +37,7 @@ pub mod reload;
 mod root_key;
 mod rpc;
 pub mod schema;
+mod shed;
 mod status;
 mod store;
 mod tls;

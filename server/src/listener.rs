@@ -366,6 +366,7 @@ mod tests {
     use crate::{
         development::{Development, Person},
         pem,
+        shed::Shed,
     };
 
     /// Listeners on free ports, with the development certificates.
@@ -385,7 +386,7 @@ mod tests {
             .unwrap();
         let (address, plaintext_address) = (listener.address(), listener.plaintext_address().unwrap());
         let terms = watch::channel(Arc::new(Terms::load(&development.config().unwrap().tls).unwrap())).1;
-        let places = Places::new(limits.connections_per_identity_max);
+        let places = Places::new(limits.connections_per_identity_max, Shed::default());
         let connections = listener.accept(terms, &places, &limits);
         (Fixture { _folder: folder, development, address, plaintext_address }, connections)
     }

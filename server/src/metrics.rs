@@ -13,7 +13,7 @@ use axum::{
 use fieldseal_core::deployment::Deployment;
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
-    metrics::{counter::Counter, family::Family, gauge::Gauge},
+    metrics::{family::Family, gauge::Gauge},
     registry::{Registry, Unit},
 };
 use tokio::net::TcpListener;
@@ -23,7 +23,7 @@ use crate::{
     drain::Drain,
     due::due_time,
     listener::{BindError, bind},
-    places::Places,
+    shed::Shed,
 };
 
 /// The media type of the text format.
@@ -47,9 +47,9 @@ impl Metrics {
     }
 
     /// Answers scrapes until the server drains.
-    pub(crate) async fn serve(self, deployment: Arc<Deployment>, copying: Copying, places: Arc<Places>, drain: Drain) {
+    pub(crate) async fn serve(self, deployment: Arc<Deployment>, copying: Copying, shed: Shed, drain: Drain) {
         let scrape = move || {
-            let text = text(&deployment, &copying, &places);
+            let text = text(&deployment, &copying, &shed);
             async move { answer(text) }
         };
         let routes = Router::new().route("/metrics", get(scrape));
@@ -72,7 +72,7 @@ struct OfOrganization {
     organization: String,
 }
 
-fn text(deployment: &Deployment, copying: &Copying, places: &Places) -> Result<String, std::fmt::Error> {
+fn text(deployment: &Deployment, copying: &Copying, shed: &Shed) -> Result<String, std::fmt::Error> {
     let active = Family::<OfOrganization, Gauge>::default();
     let due = Family::<OfOrganization, Gauge>::default();
     let due_time_seconds = Family::<OfOrganization, Gauge>::default();
@@ -95,10 +95,8 @@ fn text(deployment: &Deployment, copying: &Copying, places: &Places) -> Result<S
         Unit::Seconds,
         due_time_seconds,
     );
-    let refused = Counter::<u64>::default();
-    refused.inc_by(places.refused());
-    let help = "Connections that were told to leave because their identity had as many as it may";
-    registry.register("connections_over_limit", help, refused);
+    let help = "Connections, calls and messages turned away, by the bound in [limits] that turned them away";
+    registry.register("refused_by_bound", help, shed.refused());
     if let Some(facts) = copying.facts() {
         let (failing, behind) = (Gauge::<i64>::default(), Gauge::<i64>::default());
         failing.set(facts.is_failing.into());

@@ -5,13 +5,12 @@
 
 use std::{
     collections::HashMap,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use fieldseal_core::identity::Identity;
+
+use crate::shed::Shed;
 
 /// The places of all identities.
 #[derive(Debug)]
@@ -19,7 +18,7 @@ pub(crate) struct Places {
     /// How many an identity may hold; 0 for any number.
     max: u32,
     held: Mutex<HashMap<Identity, Held>>,
-    refused: AtomicU64,
+    shed: Shed,
 }
 
 #[derive(Debug, Default)]
@@ -45,8 +44,8 @@ pub(crate) struct NoPlace {
 
 impl Places {
     /// Places, so many for each identity; any number if that is 0.
-    pub(crate) fn new(max: u32) -> Arc<Self> {
-        Arc::new(Places { max, held: Mutex::default(), refused: AtomicU64::new(0) })
+    pub(crate) fn new(max: u32, shed: Shed) -> Arc<Self> {
+        Arc::new(Places { max, held: Mutex::default(), shed })
     }
 
     /// Takes a place for this identity.
@@ -59,7 +58,7 @@ impl Places {
         if self.max > 0 && held.places >= self.max {
             let is_news = !std::mem::replace(&mut held.told, true);
             drop(all);
-            self.refused.fetch_add(1, Ordering::Relaxed);
+            self.shed.count("connections_per_identity_max");
             if is_news {
                 let limit = self.max;
                 tracing::warn!(%identity, limit, "an identity has as many connections as it may; more are told to leave");
@@ -68,11 +67,6 @@ impl Places {
         }
         held.places += 1;
         Ok(Place { places: Arc::clone(self), identity: identity.clone() })
-    }
-
-    /// How often there was none, since the start.
-    pub(crate) fn refused(&self) -> u64 {
-        self.refused.load(Ordering::Relaxed)
     }
 
     fn held(&self) -> MutexGuard<'_, HashMap<Identity, Held>> {
@@ -98,7 +92,7 @@ mod tests {
 
     #[test]
     fn an_identity_holds_so_many_places_and_gets_another_for_one_that_it_gives_back() {
-        let places = Places::new(2);
+        let places = Places::new(2, Shed::default());
         let [ada, bea] = ["ada", "bea"].map(|name| Identity::CommonName(name.to_owned()));
         let first = places.take(&ada).unwrap();
         let _second = places.take(&ada).unwrap();
@@ -107,12 +101,12 @@ mod tests {
         drop(first);
         let _third = places.take(&ada).unwrap();
         places.take(&ada).unwrap_err();
-        assert_eq!(places.refused(), 2);
+        assert_eq!(places.shed.refused_by("connections_per_identity_max"), 2);
     }
 
     #[test]
     fn nobody_is_remembered_who_holds_none_and_no_limit_is_none() {
-        let places = Places::new(0);
+        let places = Places::new(0, Shed::default());
         let ada = Identity::CommonName("ada".to_owned());
         let many: Vec<_> = (0..1_000).map(|_| places.take(&ada).unwrap()).collect();
         drop(many);

@@ -1,0 +1,38 @@
+//! Counts what bounds refuse, by the name that the bound has in `[limits]`, for the log's reader and for scrapers.
+//!
+//! Nothing here refuses anything: whoever applies a bound counts what it turned away.
+
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{counter::Counter, family::Family},
+};
+
+/// The counters of a server, shared by all that apply a bound.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Shed {
+    refused: Family<OfBound, Counter>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct OfBound {
+    bound: &'static str,
+}
+
+impl Shed {
+    /// Counts a call, a connection or a message that this bound turned away.
+    pub(crate) fn count(&self, bound: &'static str) {
+        debug_assert!(crate::config::limits::LIMITS.iter().any(|limit| limit.name == bound), "{bound} is not a limit");
+        self.refused.get_or_create(&OfBound { bound }).inc();
+    }
+
+    /// The counters, by bound.
+    pub(crate) fn refused(&self) -> Family<OfBound, Counter> {
+        self.refused.clone()
+    }
+
+    /// How often this bound turned something away.
+    #[cfg(test)]
+    pub(crate) fn refused_by(&self, bound: &'static str) -> u64 {
+        self.refused.get_or_create(&OfBound { bound }).get()
+    }
+}
