@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 mod bench;
+mod fuzz;
 mod generate;
 mod kill;
 mod test;
@@ -15,6 +16,7 @@ const TASKS: &[Task] = &[
     ("test", test::SUMMARY, test::run),
     ("generate", generate::SUMMARY, generate::run),
     ("bench", bench::SUMMARY, bench::run),
+    ("fuzz", fuzz::SUMMARY, fuzz::run),
     ("kill", kill::SUMMARY, kill::run),
 ];
 

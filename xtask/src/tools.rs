@@ -57,18 +57,35 @@ impl Tools {
         self.command(&env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()))
     }
 
-    /// cargo-deny, built without optimization: it works for a second, and its release profile would take minutes to build.
+    /// cargo-deny.
     pub(crate) fn cargo_deny(&self) -> Result<(), Missing> {
         if self.says("cargo-deny", "--version", CARGO_DENY_VERSION) {
             return Ok(());
         }
         let package = format!("cargo-deny@{CARGO_DENY_VERSION}");
         announce(&package);
+        done(&mut self.cargo_install(&package))
+    }
+
+    /// cargo-fuzz, and the C++ compiler that libFuzzer is built with.
+    pub(crate) fn cargo_fuzz(&self) -> Result<(), Missing> {
+        self.debian("c++", "g++")?;
+        if self.says("cargo-fuzz", "--version", CARGO_FUZZ_VERSION) {
+            return Ok(());
+        }
+        let package = format!("cargo-fuzz@{CARGO_FUZZ_VERSION}");
+        announce(&package);
+        done(&mut self.cargo_install(&package))
+    }
+
+    /// The installation of a program from crates.io, built without optimization: a tool that starts others or works for a second is fast enough,
+    /// and its release profile would take minutes to build.
+    fn cargo_install(&self, package: &str) -> Command {
         let mut install = self.cargo();
         install.args(["install", "--quiet", "--locked", "--debug", "--force", "--root"]);
         install.arg(self.root.join(TOOLS)).arg(package);
         install.env("CARGO_PROFILE_DEV_DEBUG", "0").env("CARGO_PROFILE_DEV_OPT_LEVEL", "0");
-        done(&mut install)
+        install
     }
 
     /// buf, whose npm package holds the program itself.
@@ -202,6 +219,7 @@ const DOVECOT_UNITS: [&str; 2] = ["dovecot.service", "dovecot.socket"];
 
 const BUF_VERSION: &str = "1.75.0";
 const CARGO_DENY_VERSION: &str = "0.20.2";
+const CARGO_FUZZ_VERSION: &str = "0.13.2";
 /// The newest that the Go of Debian 12 can build (later ones need Go 1.21, then 1.25). The commands we print work with all of them.
 const GRPCURL_VERSION: &str = "1.8.9";
 

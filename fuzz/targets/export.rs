@@ -1,0 +1,6 @@
+//! Any bytes, in any pieces, are a file of an exported organization, or are refused.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|pieces: Vec<&[u8]>| fieldseal_server::fuzzing::export(&pieces));

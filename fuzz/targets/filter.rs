@@ -1,0 +1,18 @@
+//! Any text is a filter or an error at a position within it, and no filter reaches an encrypted attribute.
+#![no_main]
+
+use fieldseal_core::filter::Filter;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|text: &str| {
+    for entity in fieldseal_fuzz::entities() {
+        match Filter::parse(text, entity, "contoso") {
+            Ok(filter) => {
+                let is_encrypted = |index: usize| entity.attributes[index].encrypted;
+                assert!(!filter.attributes().into_iter().any(is_encrypted));
+                let _ = (filter.condition(), filter.holds(&|_| None));
+            }
+            Err(error) => assert!(error.position <= text.chars().count()),
+        }
+    }
+});

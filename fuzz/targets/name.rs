@@ -1,0 +1,21 @@
+//! Ids, identities and SPIFFE ids: what is accepted is printed as it was written, so that one thing has one name.
+#![no_main]
+
+use fieldseal_core::{
+    id::RecordId,
+    identity::{Identity, spiffe::SpiffeId},
+};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|text: &str| {
+    if let Ok(id) = text.parse::<RecordId>() {
+        assert_eq!(id.to_string(), text);
+    }
+    if let Ok(id) = text.parse::<SpiffeId>() {
+        assert_eq!(id.to_string(), text);
+    }
+    if let Ok(identity) = text.parse::<Identity>() {
+        assert_eq!(identity.to_string().parse::<Identity>().as_ref(), Ok(&identity));
+    }
+    fieldseal_server::fuzzing::resource_name(text);
+});

@@ -1,0 +1,6 @@
+//! Any bytes are a request to each of the entities' methods, or are refused.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| fieldseal_server::fuzzing::request(bytes));

@@ -1,0 +1,6 @@
+//! Any text is refused as a bearer token: none is signed with a key that the issuer has.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|text: &str| fieldseal_server::fuzzing::token(text));

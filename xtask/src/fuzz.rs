@@ -1,0 +1,146 @@
+//! `cargo xtask fuzz`: runs the fuzzers of `fuzz/targets`, each for a bounded time.
+
+use std::{
+    fs,
+    process::{Command, ExitCode, Output, Stdio},
+    thread,
+};
+
+use crate::tools::{Missing, Tools, shown};
+
+pub(crate) const SUMMARY: &str = "feeds random input to everything that parses text or bytes from outside";
+
+const HELP: &str = "\
+Usage: cargo xtask fuzz [--seconds SECONDS] [TARGET…]
+
+Builds the fuzzers in fuzz/targets and runs each of the TARGETs, or all of them, for SECONDS (default 60), two at a time.
+Installs cargo-fuzz under target/tools, and a C++ compiler with apt-get if there is none. Inputs to start from are in fuzz/seeds; inputs that
+reached new code are kept in fuzz/corpus for the next run. A finding is written to fuzz/artifacts, and the command fails:
+    cargo xtask fuzz --seconds 3600 filter
+    cargo fuzz run --sanitizer none filter fuzz/artifacts/filter/crash-…";
+
+/// How long each target runs unless the caller says otherwise.
+pub(crate) const SECONDS: u32 = 60;
+
+/// Fuzzers that run at once: each keeps one core busy.
+const AT_ONCE: usize = 2;
+
+pub(crate) fn run(arguments: &[String]) -> ExitCode {
+    if arguments.iter().any(|argument| matches!(argument.as_str(), "-h" | "--help")) {
+        println!("{HELP}");
+        return ExitCode::SUCCESS;
+    }
+    let (seconds, targets) = match arguments {
+        [flag, seconds, targets @ ..] if flag == "--seconds" => match seconds.parse() {
+            Ok(seconds) => (seconds, targets),
+            Err(_) => return usage(),
+        },
+        [first, ..] if first.starts_with('-') => return usage(),
+        targets => (SECONDS, targets),
+    };
+    match fuzz(&Tools::new(), seconds, targets) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn usage() -> ExitCode {
+    eprintln!("{HELP}");
+    ExitCode::FAILURE
+}
+
+/// Why the fuzzers did not all pass.
+#[derive(Debug)]
+pub(crate) enum FuzzError {
+    /// A tool could not be installed.
+    Missing(Missing),
+    /// A fuzzer could not be built, or found something.
+    Failed(String),
+}
+
+impl std::fmt::Display for FuzzError {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            FuzzError::Missing(missing) => missing.fmt(formatter),
+            FuzzError::Failed(why) => formatter.write_str(why),
+        }
+    }
+}
+
+/// Runs these targets, or all of them if none is named, each for so long.
+pub(crate) fn fuzz(tools: &Tools, seconds: u32, named: &[String]) -> Result<(), FuzzError> {
+    let all = targets(tools)?;
+    if let Some(unknown) = named.iter().find(|name| !all.contains(name)) {
+        return Err(FuzzError::Failed(format!("no fuzz target `{unknown}`; there are: {}", all.join(", "))));
+    }
+    tools.cargo_fuzz().map_err(FuzzError::Missing)?;
+    let mut build = cargo_fuzz(tools, "build");
+    println!("   {}", shown(&build));
+    if !build.status().is_ok_and(|status| status.success()) {
+        return Err(FuzzError::Failed(format!("`{}` failed", shown(&build))));
+    }
+    let chosen = if named.is_empty() { &all } else { named };
+    let mut findings = Vec::new();
+    for batch in chosen.chunks(AT_ONCE) {
+        let outcomes: Vec<_> = thread::scope(|scope| {
+            let running: Vec<_> = batch.iter().map(|target| scope.spawn(|| run_one(tools, seconds, target))).collect();
+            running.into_iter().map(|one| one.join().unwrap_or_else(|_| Err("the thread panicked".to_owned()))).collect()
+        });
+        for (target, outcome) in batch.iter().zip(outcomes) {
+            match outcome {
+                Ok(executed) => println!("   {target:<10} {executed} inputs in {seconds} s"),
+                Err(output) => {
+                    println!("{output}\n   {target:<10} FAILED");
+                    findings.push(target.as_str());
+                }
+            }
+        }
+    }
+    if findings.is_empty() {
+        return Ok(());
+    }
+    Err(FuzzError::Failed(format!("fuzzers found something: {}; the inputs are in fuzz/artifacts", findings.join(", "))))
+}
+
+/// Runs one fuzzer to its end. Returns the number of inputs it tried, or all that it printed.
+fn run_one(tools: &Tools, seconds: u32, target: &str) -> Result<String, String> {
+    let (corpus, seeds) = (format!("fuzz/corpus/{target}"), format!("fuzz/seeds/{target}"));
+    for folder in [&corpus, &seeds] {
+        fs::create_dir_all(tools.root().join(folder)).map_err(|error| format!("{folder}: {error}"))?;
+    }
+    let mut run = cargo_fuzz(tools, "run");
+    run.args([target, &corpus, &seeds, "--"]);
+    run.arg(format!("-max_total_time={seconds}"));
+    run.args(["-max_len=4096", "-timeout=10", "-rss_limit_mb=2048", "-use_value_profile=1", "-print_final_stats=1"]);
+    let Output { status, stdout, stderr } =
+        run.stdin(Stdio::null()).output().map_err(|error| format!("{}: {error}", shown(&run)))?;
+    let printed = [stdout, stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+    let executed = printed.lines().find_map(|line| line.strip_prefix("stat::number_of_executed_units:"));
+    match executed {
+        Some(executed) if status.success() => Ok(executed.trim().to_owned()),
+        Some(_) | None => Err(printed),
+    }
+}
+
+/// Without a sanitizer: nothing of ours is `unsafe`, and the pinned stable toolchain is enough.
+fn cargo_fuzz(tools: &Tools, command: &str) -> Command {
+    let mut cargo_fuzz = tools.command("cargo-fuzz");
+    cargo_fuzz.args(["fuzz", command, "--sanitizer", "none"]);
+    cargo_fuzz
+}
+
+/// The names of all targets, in order.
+fn targets(tools: &Tools) -> Result<Vec<String>, FuzzError> {
+    let folder = tools.root().join("fuzz/targets");
+    let read = |error| FuzzError::Failed(format!("{}: {error}", folder.display()));
+    let mut names = Vec::new();
+    for entry in fs::read_dir(&folder).map_err(read)? {
+        let path = entry.map_err(read)?.path();
+        names.extend(path.file_stem().map(|name| name.to_string_lossy().into_owned()));
+    }
+    names.sort();
+    Ok(names)
+}
