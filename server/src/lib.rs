@@ -5,11 +5,13 @@
 pub mod app;
 mod audit_copy;
 mod audit_record;
+mod budget;
 pub mod check;
 mod clock;
 mod committer;
 pub mod config;
 mod denials;
+mod descriptors;
 pub mod development;
 pub mod drain;
 mod due;

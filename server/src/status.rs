@@ -24,7 +24,7 @@ use http::HeaderMap;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
-use crate::{audit_copy::CopyFails, token::TokenProblem};
+use crate::{audit_copy::CopyFails, places::NoPlace, token::TokenProblem};
 
 /// The domain of every reason.
 pub(crate) const DOMAIN: &str = "fieldseal";
@@ -58,10 +58,17 @@ pub(crate) enum Refusal {
         /// When it may again.
         retry_after: Duration,
     },
-    /// The caller has more connections than it may.
-    TooManyConnections {
-        /// How many it may have.
-        limit: u32,
+    /// There is no place for the caller's connection.
+    NoPlace(NoPlace),
+    /// Requests take as much memory as they may.
+    RequestMemory {
+        /// How much that is, in bytes.
+        limit: u64,
+    },
+    /// A message took longer to arrive than it may.
+    MessageTooSlow {
+        /// How long that is.
+        limit: Duration,
     },
     /// The rpc is served and stands in no permission table: nobody may call it.
     NotPermitted,
@@ -129,13 +136,34 @@ impl From<Refusal> for Status {
             .with("interval_seconds", interval_seconds)
             .retry_after(retry_after)
             .build(),
-            Refusal::TooManyConnections { limit } => StatusBuilder::new(
+            Refusal::NoPlace(no_place) => {
+                let (limit, message) = match no_place {
+                    NoPlace::OfIdentity { limit } => {
+                        (limit, format!("you have {limit} connections already: use those, or end some"))
+                    }
+                    NoPlace::OfAll { limit } => {
+                        (limit, format!("the server has {limit} connections already, its limit: try again later"))
+                    }
+                };
+                StatusBuilder::new(Code::ResourceExhausted, ErrorReason::ConnectionLimit, message)
+                    .with("limit", limit)
+                    .retry_after(RETRY_ELSEWHERE)
+                    .build()
+            }
+            Refusal::RequestMemory { limit } => StatusBuilder::new(
                 Code::ResourceExhausted,
-                ErrorReason::ConnectionLimit,
-                format!("you have {limit} connections already: use those, or end some"),
+                ErrorReason::RequestMemoryLimit,
+                format!("requests already take the {limit} bytes of memory that they may: send fewer at once, or try again later"),
             )
             .with("limit", limit)
             .retry_after(RETRY_ELSEWHERE)
+            .build(),
+            Refusal::MessageTooSlow { limit } => StatusBuilder::new(
+                Code::DeadlineExceeded,
+                ErrorReason::MessageTooSlow,
+                format!("the message took longer than {} ms to arrive: send it faster, or send less", limit.as_millis()),
+            )
+            .with("limit_ms", limit.as_millis())
             .build(),
             Refusal::NotPermitted => {
                 StatusBuilder::new(Code::PermissionDenied, ErrorReason::PrivilegeMissing, "nobody may call this method")
@@ -657,6 +685,11 @@ pub(crate) fn key(error: KeyError, organization: &str, progress: Option<(u64, u6
 pub(crate) fn reason_name(reason: ErrorReason) -> &'static str {
     let name = reason.as_str_name();
     name.strip_prefix("ERROR_REASON_").unwrap_or(name)
+}
+
+/// Whether an error has a reason: the framework's have none until they leave.
+pub(crate) fn is_complete(status: &Status) -> bool {
+    status.get_details_error_info().is_some_and(|info| info.domain == DOMAIN)
 }
 
 /// Completes the status in `headers` (of a response without a body, or trailers): the id of the call, and an ErrorInfo where there is

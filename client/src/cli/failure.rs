@@ -265,6 +265,8 @@ fn advice_by_reason(error: &CallError) -> String {
         | ErrorReason::ComparisonQuota
         | ErrorReason::RateLimited
         | ErrorReason::ConnectionLimit
+        | ErrorReason::RequestMemoryLimit
+        | ErrorReason::MessageTooSlow
         | ErrorReason::FieldInvalid
         | ErrorReason::OutcomeUnknown
         | ErrorReason::Cancelled

@@ -153,6 +153,8 @@ impl CallError {
             | Reason::ComparisonQuota
             | Reason::RateLimited
             | Reason::ConnectionLimit
+            | Reason::RequestMemoryLimit
+            | Reason::MessageTooSlow
             | Reason::AuditUnavailable
             | Reason::StoreUnavailable
             | Reason::ShuttingDown => Action::Wait { delay: self.retry_delay() },
