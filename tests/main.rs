@@ -46,3 +46,4 @@ mod terminal;
 mod tokens;
 mod trail;
 mod transport;
+mod values;
