@@ -6,7 +6,6 @@
 
 use std::{
     collections::HashMap,
-    fs,
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -349,10 +348,10 @@ fn problem(error: &Error) -> TokenProblem {
 /// # Errors
 /// [`TokenKeysError`]
 pub(crate) fn read_keys(issuer: &str, path: &Path) -> Result<KeySet, TokenKeysError> {
-    let text = fs::read_to_string(path).map_err(|source| TokenKeysError::File {
+    let text = trusted_file::read_text(path, trusted_file::Kind::KeySet).map_err(|error| TokenKeysError::File {
         issuer: issuer.to_owned(),
         path: path.to_owned(),
-        source,
+        source: std::io::Error::other(error),
     })?;
     KeySet::parse(text).map_err(|source| TokenKeysError::Keys { issuer: issuer.to_owned(), source })
 }
