@@ -49,3 +49,4 @@ mod terminal;
 mod tokens;
 mod trail;
 mod transport;
+mod values;
