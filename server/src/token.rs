@@ -24,6 +24,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     config::{TokenIssuer, TokenKeys},
     jwks::{Fetched, Fetching, KeySet, KeySetError},
+    trusted_file,
 };
 
 /// How many verified tokens are remembered for each issuer. When they are full, all are forgotten.

@@ -343,7 +343,7 @@ pub(crate) fn judge(path: &Path) -> Result<Judged, TrustedFileError> {
         }
         links += 1;
         if links > LINKS_MAX {
-            return Err(unreadable(io::Error::from(io::ErrorKind::FilesystemLoop)));
+            return Err(unreadable(io::Error::from(rustix::io::Errno::LOOP)));
         }
         let target = fs::read_link(&place).map_err(unreadable)?;
         if target.is_absolute() {

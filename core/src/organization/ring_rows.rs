@@ -72,7 +72,9 @@ impl RingRows {
             }
             found.iter().map(|row| Step::Require { table: table.into(), rows: is_there(columns, row) }).collect()
         };
-        [of_table(KEY_RING, &COLUMNS, &self.ring), of_table(DATA_KEY, &KEY_COLUMNS, &self.keys)].concat()
+        let mut steps = of_table(KEY_RING, &COLUMNS, &self.ring);
+        steps.extend(of_table(DATA_KEY, &KEY_COLUMNS, &self.keys));
+        steps
     }
 }
 

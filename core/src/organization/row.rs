@@ -210,13 +210,13 @@ mod tests {
             |listed| listed.row.create_time = Timestamp::from_unix_micros(0),
             |listed| listed.mac[0] ^= 1,
             |listed| listed.mac.clear(),
-            |listed| drop(listed.mac.pop()),
+            |listed| listed.mac.truncate(31),
         ];
         for change in changes {
             let mut changed = listed.clone();
             change(&mut changed);
             assert!(!changed.is_authentic(&root_key).unwrap(), "{changed:?}");
-            assert_eq!(changed.under_first_root_key(&root_key).unwrap(), None);
+            assert!(changed.under_first_root_key(&root_key).unwrap().is_none());
         }
         assert!(!listed.is_authentic(&root_keys(2, &[])).unwrap());
     }
@@ -230,14 +230,14 @@ mod tests {
         let [Assignment::Set(_, Datum::Bytes(mac))] = &set[..] else { panic!("{set:?}") };
         let remade = Listed { row: row(), mac: mac.clone() };
         assert!(remade.is_authentic(&root_keys(2, &[])).unwrap());
-        assert_eq!(remade.under_first_root_key(&both).unwrap(), None);
+        assert!(remade.under_first_root_key(&both).unwrap().is_none());
     }
 
     /// Computed independently, with Python's hmac and hashlib.
     #[test]
     fn the_mac_of_a_row_never_changes() {
         assert_eq!(
-            hex(listed_by(&root_keys(1, &[])).mac),
+            hex(&listed_by(&root_keys(1, &[])).mac),
             "6130496f6f5b145f0b917a09ef4ec6ba498ddf4d1b4525bf022a4e205a9785fb"
         );
     }
