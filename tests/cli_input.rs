@@ -94,9 +94,11 @@ async fn every_answer_about_a_key_names_the_organization_and_every_hint_does() {
     let active = terminal.run_with(Person::Admin, "key restore --stdin -o contoso", "a key, number 1");
     assert!(active.failure(1).contains("fieldseal key change -o contoso"), "{active:?}");
     // The next command takes it anyway.
+    terminal.run(Person::Admin, "org create fabrikam").json();
     let words = [&terminal.connection(Person::Admin)[..], &["key", "status"]].concat();
-    let usual = fieldseal_with(&words, "", &[("FIELDSEAL_ORGANIZATION", "contoso")]);
-    assert!(usual.stderr.contains("fieldseal key change") && !usual.stderr.contains("-o contoso"), "{usual:?}");
+    let usual = fieldseal_with(&words, "", &[("FIELDSEAL_ORGANIZATION", "fabrikam")]);
+    assert_eq!(usual.json()["organization"], "organizations/fabrikam");
+    assert!(usual.stderr.contains("fieldseal key change") && !usual.stderr.contains(" -o "), "{usual:?}");
 
     let server = server.restart(lose_configuration, |_| {}).await;
     let terminal = Terminal::at(&server);

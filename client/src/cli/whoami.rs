@@ -27,7 +27,6 @@ pub(super) async fn run(connection: &Connection, output: &Output) -> Result<(), 
         output::notice(&unbound(&answer));
         return Ok(());
     }
-    output::notice("");
     output.list(Listed {
         collection: "roles",
         records: json.get("roles").and_then(Value::as_array).cloned().unwrap_or_default(),
