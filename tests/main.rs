@@ -47,4 +47,5 @@ mod terminal;
 mod tokens;
 mod trail;
 mod transport;
+mod values;
 mod who_am_i;

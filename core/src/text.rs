@@ -114,7 +114,8 @@ mod tests {
         ] {
             assert!(is_invisible(character), "{}", code_point(character));
         }
-        for character in ['a', ' ', '\n', '\u{85}', '\u{a0}', '\u{e9}', '\u{301}', '\u{2028}', '\u{5bc6}', '\u{1f511}'] {
+        for character in ['a', ' ', '\n', '\u{85}', '\u{a0}', '\u{e9}', '\u{301}', '\u{2028}', '\u{5bc6}', '\u{1f511}']
+        {
             assert!(!is_invisible(character), "{}", code_point(character));
         }
     }

@@ -7,7 +7,7 @@ use fieldseal_client::{
     Action, Client, Error, ErrorReason, ExposeSecret as _, KeyOperation, SecretString, generate_key_text,
     v1::{IsDataEncryptionActiveResponse, Reencryption},
 };
-use fieldseal_core::text::{code_point, hidden, is_invisible};
+use fieldseal_core::text::{code_point, is_invisible};
 use serde_json::json;
 
 use super::{
@@ -586,10 +586,8 @@ async fn restore(
     }
     let (organization, hints) = (connection.organization(), connection.hints());
     let client = connection.connect().await?;
-    let set = client
-        .set_data_encryption_key(organization.as_str(), &key, KeyOperation::Restore, arguments.check)
-        .await
-        .map_err(|error| mismatch(error, key.expose_secret()))?;
+    let set =
+        client.set_data_encryption_key(organization.as_str(), &key, KeyOperation::Restore, arguments.check).await?;
     let answer = output::of_organization(&organization, output::message("SetDataEncryptionKeyResponse", &set));
     let shown = output.answer(&answer);
     if arguments.check {
@@ -608,21 +606,6 @@ async fn restore(
             hints.command("key watch")
         ))
     })
-}
-
-/// Adds to a mismatch what can be said of the key that was given, without any of it.
-fn mismatch(error: Error, given: &str) -> Failure {
-    let remarks: Vec<String> = hidden(given).iter().map(ToString::to_string).collect();
-    if error.reason() != ErrorReason::KeyMismatch || remarks.is_empty() {
-        return Failure::Call(error);
-    }
-    let wanted = error.metadata("wanted_fingerprint").unwrap_or("?").to_owned();
-    let advice = format!(
-        "the given key {}: check that this is so in the key you kept\n\
-         find the key with the fingerprint {wanted}; each wrong attempt counts",
-        remarks.join(" and ")
-    );
-    Failure::Advised { error, advice }
 }
 
 /// Progress on stderr, and for programs the last message on stdout. People have read it already.
