@@ -6,7 +6,6 @@
 
 use std::{
     collections::HashMap,
-    fs,
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -25,6 +24,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     config::{TokenIssuer, TokenKeys},
     jwks::{Fetched, Fetching, KeySet, KeySetError},
+    trusted_file,
 };
 
 /// How many verified tokens are remembered for each issuer. When they are full, all are forgotten.
@@ -46,7 +46,8 @@ pub(crate) struct Proven {
     /// SHA-256 of the certificate that it is bound to (RFC 8705, section 3.1), if it is.
     pub(crate) certificate_sha256: Option<[u8; 32]>,
     not_before: Option<Timestamp>,
-    not_after: Timestamp,
+    /// When it ends, by its own `exp`.
+    pub(crate) not_after: Timestamp,
 }
 
 /// Why a token isn't believed. The text is for its bearer, and repeats nothing of it.
@@ -349,10 +350,10 @@ fn problem(error: &Error) -> TokenProblem {
 /// # Errors
 /// [`TokenKeysError`]
 pub(crate) fn read_keys(issuer: &str, path: &Path) -> Result<KeySet, TokenKeysError> {
-    let text = fs::read_to_string(path).map_err(|source| TokenKeysError::File {
+    let text = trusted_file::read_text(path, trusted_file::Kind::KeySet).map_err(|error| TokenKeysError::File {
         issuer: issuer.to_owned(),
         path: path.to_owned(),
-        source,
+        source: std::io::Error::other(error),
     })?;
     KeySet::parse(text).map_err(|source| TokenKeysError::Keys { issuer: issuer.to_owned(), source })
 }

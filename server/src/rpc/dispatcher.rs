@@ -8,7 +8,9 @@ use std::sync::Arc;
 use fieldseal_core::{
     audit::AuditAction,
     deployment::Deployment,
+    filter::{FilterError, FilterProblem},
     identity::{Caller, Identity},
+    log::ListLogError,
     organization::Organization,
     policy::{Action, Permit, Policy, Privilege, PrivilegeMissing, WriteRecords},
     record::{Problem, Violation},
@@ -24,14 +26,16 @@ use crate::{
     denials::Denials,
     drain::Drain,
     rates::{Cost, Rates},
-    status::{self, Refusal},
+    shed::Shed,
+    status::{self, PrivilegeRefusal, Refusal},
 };
 
 /// What a call that needs this privilege costs.
 fn cost(privilege: Privilege) -> Cost {
     match privilege {
         Privilege::RevealAttributes | Privilege::CompareAttributes => Cost::Reveal,
-        Privilege::ReadEncryptionKey
+        Privilege::ReadEncryptionState
+        | Privilege::ReadEncryptionKey
         | Privilege::ChangeEncryptionKey
         | Privilege::RestoreEncryptionKey
         | Privilege::AbandonEncryptedData
@@ -50,6 +54,22 @@ fn cost(privilege: Privilege) -> Cost {
     }
 }
 
+/// The bound that a violation is about, if it is one of the configuration.
+fn bound(violation: &Violation) -> Option<&'static str> {
+    match (&*violation.field, &violation.problem) {
+        ("read_mask" | "update_mask", Problem::TooMany { .. }) => Some("mask_paths_max"),
+        ("attributes", Problem::TooMany { .. }) => Some("reveal_attributes_max"),
+        (_, Problem::Filter(FilterError { problem: FilterProblem::TooLong { .. }, .. })) => {
+            Some("filter_length_max_bytes")
+        }
+        (_, Problem::Filter(FilterError { problem: FilterProblem::TooDeep { .. }, .. })) => Some("filter_depth_max"),
+        (_, Problem::Filter(FilterError { problem: FilterProblem::TooManyComparisons { .. }, .. })) => {
+            Some("filter_comparisons_max")
+        }
+        _ => None,
+    }
+}
+
 /// What handlers share.
 pub(crate) struct Dispatcher {
     pub(crate) deployment: Arc<Deployment>,
@@ -58,6 +78,7 @@ pub(crate) struct Dispatcher {
     pub(crate) denials: Denials,
     pub(crate) rates: Rates,
     pub(crate) copying: Copying,
+    pub(crate) shed: Shed,
 }
 
 /// A call that may go on.
@@ -76,6 +97,26 @@ impl Dispatcher {
     /// How many paths a mask may have.
     pub(crate) fn mask_paths_max(&self) -> usize {
         usize::try_from(self.limits.mask_paths_max).unwrap_or(usize::MAX)
+    }
+
+    /// What is wrong with a list of so many elements in this field, of which there may be so many: they are counted before any is looked at.
+    pub(crate) fn within(field: &str, elements: usize, limit: u32) -> Result<(), Violation> {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        if elements > limit { Err(Violation::new(field, Problem::TooMany { limit })) } else { Ok(()) }
+    }
+
+    /// The answer to a request whose fields are wrong. What a bound refused is counted.
+    pub(crate) fn invalid(&self, violations: Vec<Violation>) -> Status {
+        violations.iter().filter_map(bound).for_each(|bound| self.shed.count(bound));
+        status::invalid(violations)
+    }
+
+    /// Why a list of what was recorded has no page. What a bound refused is counted.
+    pub(crate) fn list_log(&self, error: ListLogError) -> Status {
+        match error {
+            ListLogError::Filter(error) => self.invalid(vec![Violation::new("filter", Problem::Filter(error))]),
+            ListLogError::Listing(error) => status::listing(error),
+        }
     }
 
     /// How many records a page gets for what the caller asked: 50 if it asked for none, no more than the limit.
@@ -136,16 +177,24 @@ impl Dispatcher {
             Ok(permit) => permit,
             Err(missing) => {
                 self.denied(&caller, &format!("organizations/{organization}"), audited);
-                return Err(Refusal::PrivilegeMissing(missing.privilege).into());
+                return Err(PrivilegeRefusal::within(&caller.identity, missing.privilege, organization).into());
             }
         };
         // Before it is looked up whether there is one: a name that is tried costs as much as one that is there.
         self.rates.admit(&caller.identity, organization, cost(A::PRIVILEGE))?;
         self.admit_recorded(audited)?;
-        let found = self.deployment.organization(organization);
-        let organization = found.ok_or_else(|| status::organization_not_found(organization))?;
+        let organization = self.find(organization)?;
         tracing::Span::current().record("organization", organization.name.as_str());
         Ok(Entered { organization, permit, caller })
+    }
+
+    /// The organization of this name, for a caller whose permission in it was checked.
+    pub(crate) fn find(&self, name: &str) -> Result<Arc<Organization>, Status> {
+        let found = self.deployment.organization(name);
+        found.ok_or_else(|| match self.deployment.not_served(name) {
+            Some(why) => status::organization_not_served(name, why),
+            None => status::organization_not_found(name),
+        })
     }
 
     /// Lets in a call that belongs to no organization.
@@ -163,9 +212,16 @@ impl Dispatcher {
             }
             Err(missing) => {
                 self.denied(&caller, "organizations", audited);
-                Err(Refusal::PrivilegeMissing(missing.privilege).into())
+                Err(PrivilegeRefusal::everywhere(&caller.identity, missing.privilege).into())
             }
         }
+    }
+
+    /// Lets in a call that needs only an identity, bound or not.
+    pub(crate) fn enter_as_identity(&self, extensions: &Extensions) -> Result<(Caller, Arc<Policy>), Status> {
+        let (caller, policy) = self.caller(extensions)?;
+        self.rates.admit(&caller.identity, "", Cost::Call)?;
+        Ok((caller, policy))
     }
 
     /// Whether what has to be recorded may be done now. A list of a trail isn't recorded when it is given.
