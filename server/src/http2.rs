@@ -315,7 +315,11 @@ mod tests {
         let mut client = fixture.connect().await;
         let other = {
             let terms = fixture.terms.borrow();
-            Terms { server_config: Arc::clone(&terms.server_config), trust: Arc::clone(&terms.trust) }
+            Terms {
+                server_config: Arc::clone(&terms.server_config),
+                trust: Arc::clone(&terms.trust),
+                certificate: terms.certificate.clone(),
+            }
         };
         fixture.terms.send_replace(Arc::new(other));
         for _ in 0..100 {

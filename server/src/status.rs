@@ -24,7 +24,7 @@ use http::HeaderMap;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
-use crate::{audit_copy::CopyFails, token::TokenProblem};
+use crate::{audit_copy::CopyFails, jwks::FETCH_PAUSE, token::TokenProblem};
 
 /// The domain of every reason.
 pub(crate) const DOMAIN: &str = "fieldseal";
@@ -100,6 +100,13 @@ impl From<Refusal> for Status {
                 ErrorReason::IdentityRequired,
                 "your client certificate is no longer accepted: it was revoked, or its CA was removed",
             )
+            .build(),
+            Refusal::TokenRefused(TokenProblem::KeysUnavailable) => StatusBuilder::new(
+                Code::Unavailable,
+                ErrorReason::TokenKeysUnavailable,
+                "your bearer token can't be verified: the keys of its issuer can't be fetched now",
+            )
+            .retry_after(FETCH_PAUSE)
             .build(),
             Refusal::TokenRefused(problem) => StatusBuilder::new(
                 Code::Unauthenticated,

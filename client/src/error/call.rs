@@ -153,6 +153,7 @@ impl CallError {
             | Reason::ComparisonQuota
             | Reason::RateLimited
             | Reason::ConnectionLimit
+            | Reason::TokenKeysUnavailable
             | Reason::AuditUnavailable
             | Reason::StoreUnavailable
             | Reason::ShuttingDown => Action::Wait { delay: self.retry_delay() },
