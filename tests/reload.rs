@@ -297,7 +297,7 @@ async fn the_ends_of_certificates_and_lists_are_in_the_metrics() {
     let metrics = crate::due::scraped(server.metrics_address()).await;
     for expected in [
         "fieldseal_certificate_not_after_seconds{setting=\"tls.certificate\",subject=\"CN=fieldseal-server\"} ",
-        "fieldseal_certificate_not_after_seconds{setting=\"tls.client_ca\",subject=\"CN=clients\"} 67090032000",
+        "fieldseal_certificate_not_after_seconds{setting=\"tls.client_ca\",subject=\"CN=clients\"} 67090118400",
         "fieldseal_revocation_list_next_update_seconds{issuer=\"CN=clients\",number=\"1\"} 32472144000",
     ] {
         assert!(metrics.contains(expected), "{expected} is missing: {metrics}");
