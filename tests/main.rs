@@ -45,3 +45,4 @@ mod terminal;
 mod tokens;
 mod trail;
 mod transport;
+mod values;
