@@ -3,6 +3,7 @@
 //! stdout has the message for whoever started the server, and nothing else; the log and errors go to stderr. Where the configuration sends
 //! audit records to stdout, the message goes to stderr too.
 
+mod backup;
 mod check_config;
 mod dev;
 mod init;
@@ -18,7 +19,7 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{Parser, Subcommand};
+use clap::{Arg, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use fieldseal_server::{
     app::{App, Running},
     config::Config,
@@ -28,8 +29,8 @@ use fieldseal_server::{
 use tokio::runtime::Runtime;
 
 use self::{
-    check_config::CheckConfigArguments, dev::DevArguments, init::InitArguments, reference::Reference,
-    serve::ServeArguments,
+    backup::BackupArguments, check_config::CheckConfigArguments, dev::DevArguments, init::InitArguments,
+    reference::Reference, serve::ServeArguments,
 };
 
 /// Stores records whose sensitive fields are encrypted, one field at a time.
@@ -45,6 +46,7 @@ Examples:
   fieldseal-server init /etc/fieldseal --admin cn:ada     what a production server needs
   fieldseal-server check-config --config /etc/fieldseal/fieldseal.toml
   fieldseal-server serve --config /etc/fieldseal/fieldseal.toml
+  fieldseal-server backup --config /etc/fieldseal/fieldseal.toml /srv/backup/2026-11-29
 
 The message for whoever started it is on stdout, the log and errors are on stderr.
 Exit codes: 0 done, 1 failed, 2 the command line makes no sense."
@@ -52,6 +54,14 @@ Exit codes: 0 done, 1 failed, 2 the command line makes no sense."
 struct Arguments {
     #[command(subcommand)]
     command: Command,
+}
+
+/// An environment variable that is set and empty counts as unset, for every option that reads one.
+fn without_empty_variables(command: clap::Command) -> clap::Command {
+    let is_empty = |argument: &Arg| argument.get_env().and_then(std::env::var_os).is_some_and(|value| value.is_empty());
+    command
+        .mut_args(|argument| if is_empty(&argument) { argument.env(None::<&'static str>) } else { argument })
+        .mut_subcommands(without_empty_variables)
 }
 
 #[derive(Debug, Subcommand)]
@@ -64,6 +74,8 @@ enum Command {
     CheckConfig(CheckConfigArguments),
     /// Run a server with a configuration of your own.
     Serve(ServeArguments),
+    /// Back up the databases of a server, while it runs or not.
+    Backup(BackupArguments),
     /// Print documentation that is made of the code.
     #[command(subcommand, hide = true)]
     Reference(Reference),
@@ -74,7 +86,8 @@ type Failure = Box<dyn Error + Send + Sync>;
 
 /// Does what the command line says.
 pub(crate) fn run() -> ExitCode {
-    let arguments = Arguments::parse();
+    let matches = without_empty_variables(Arguments::command()).get_matches();
+    let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     if let Err(error) = keep_memory_to_ourselves() {
         report(&error);
         return ExitCode::FAILURE;
@@ -86,6 +99,7 @@ pub(crate) fn run() -> ExitCode {
                 Command::Init(arguments) => init::run(arguments)?,
                 Command::CheckConfig(arguments) => return check_config::run(arguments).await,
                 Command::Serve(arguments) => serve::run(&arguments).await?,
+                Command::Backup(arguments) => backup::run(arguments).await?,
                 Command::Reference(which) => reference::run(&which)?,
             }
             Ok(ExitCode::SUCCESS)

@@ -3,12 +3,13 @@
 //! What PEM is, [`fieldseal_pem`] knows; what certificates and keys are for, and whether they fit together, is `tls`'s matter.
 
 use std::{
-    fs, io,
+    io,
     path::{Path, PathBuf},
 };
 
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
-use zeroize::Zeroizing;
+
+use crate::trusted_file::{self, Kind};
 
 /// Why a PEM file can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -36,7 +37,7 @@ pub enum PemError {
 /// # Errors
 /// [`PemError`]
 pub(crate) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, PemError> {
-    read(path, fieldseal_pem::certificates)
+    read(path, Kind::Certificates, fieldseal_pem::certificates)
 }
 
 /// The private key of a file: PKCS #8, PKCS #1 or SEC 1, unencrypted.
@@ -44,7 +45,7 @@ pub(crate) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, 
 /// # Errors
 /// [`PemError`]
 pub(crate) fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, PemError> {
-    read(path, fieldseal_pem::private_key)
+    read(path, Kind::PrivateKey, fieldseal_pem::private_key)
 }
 
 /// Every certificate revocation list of a file, in its order: at least one.
@@ -52,11 +53,16 @@ pub(crate) fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, PemErro
 /// # Errors
 /// [`PemError`]
 pub(crate) fn revocation_lists(path: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, PemError> {
-    read(path, fieldseal_pem::revocation_lists)
+    read(path, Kind::RevocationLists, fieldseal_pem::revocation_lists)
 }
 
-fn read<T>(path: &Path, parse: impl FnOnce(&[u8]) -> Result<T, fieldseal_pem::PemError>) -> Result<T, PemError> {
-    let text = Zeroizing::new(fs::read(path).map_err(|source| PemError::Unreadable { path: path.to_owned(), source })?);
+fn read<T>(
+    path: &Path,
+    kind: Kind,
+    parse: impl FnOnce(&[u8]) -> Result<T, fieldseal_pem::PemError>,
+) -> Result<T, PemError> {
+    let text = trusted_file::read(path, kind)
+        .map_err(|error| PemError::Unreadable { path: path.to_owned(), source: io::Error::other(error) })?;
     parse(&text).map_err(|problem| PemError::Unusable { path: path.to_owned(), problem })
 }
 
@@ -67,6 +73,8 @@ fn with_file_name(problem: &fieldseal_pem::PemError, path: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

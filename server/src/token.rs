@@ -7,7 +7,6 @@
 
 use std::{
     collections::HashMap,
-    fs,
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -29,6 +28,7 @@ use crate::{
     jwks::{Fetched, Fetching, KeySet, KeySetError, Wait},
     shed::Shed,
     tls::Shortcoming,
+    trusted_file,
 };
 
 /// How many verified tokens are remembered for each issuer. When they are full, all are forgotten.
@@ -50,7 +50,8 @@ pub(crate) struct Proven {
     /// SHA-256 of the certificate that it is bound to (RFC 8705, section 3.1), if it is.
     pub(crate) certificate_sha256: Option<[u8; 32]>,
     not_before: Option<Timestamp>,
-    not_after: Timestamp,
+    /// When it ends, by its own `exp`.
+    pub(crate) not_after: Timestamp,
     issued_at: Option<Timestamp>,
 }
 
@@ -508,10 +509,10 @@ fn problem(error: &Error) -> TokenProblem {
 /// # Errors
 /// [`TokenKeysError`]
 pub(crate) fn read_keys(issuer: &str, path: &Path) -> Result<KeySet, TokenKeysError> {
-    let text = fs::read_to_string(path).map_err(|source| TokenKeysError::File {
+    let text = trusted_file::read_text(path, trusted_file::Kind::KeySet).map_err(|error| TokenKeysError::File {
         issuer: issuer.to_owned(),
         path: path.to_owned(),
-        source,
+        source: std::io::Error::other(error),
     })?;
     KeySet::parse(text).map_err(|source| TokenKeysError::Keys { issuer: issuer.to_owned(), source })
 }

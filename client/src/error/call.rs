@@ -23,6 +23,7 @@ pub struct CallError {
     details: Details,
     repetition: Repetition,
     in_doubt: bool,
+    after_answer: bool,
     cause: Cause,
 }
 
@@ -109,6 +110,26 @@ impl CallError {
         if self.in_doubt && matches!(action, Action::Wait { .. }) { Action::CheckOutcome } else { action }
     }
 
+    /// Whether an earlier attempt of the same call may have taken effect. What the server says of the last attempt, that nothing was
+    /// changed for example, is then not true of the call.
+    #[must_use]
+    pub fn is_in_doubt(&self) -> bool {
+        self.in_doubt
+    }
+
+    /// Whether the server had answered this client before, a call or the opening of this one's stream: then it accepts the client's
+    /// certificate.
+    #[must_use]
+    pub fn is_after_answer(&self) -> bool {
+        self.after_answer
+    }
+
+    /// Notes that the server had answered this client before.
+    pub(crate) fn after_answer(mut self: Box<Self>) -> Box<Self> {
+        self.after_answer = true;
+        self
+    }
+
     /// What to do about the last attempt, as if there had been no other.
     pub(crate) fn action_of_attempt(&self) -> Action {
         let wait = Action::Wait { delay: self.retry_delay() };
@@ -154,13 +175,20 @@ impl CallError {
             | Reason::RateLimited
             | Reason::ConnectionLimit
             | Reason::TokenKeysUnavailable
+            | Reason::RequestMemoryLimit
+            | Reason::MessageTooSlow
             | Reason::AuditUnavailable
             | Reason::StoreUnavailable
+            | Reason::OrganizationUnavailable
             | Reason::ShuttingDown => Action::Wait { delay: self.retry_delay() },
             Reason::OutcomeUnknown | Reason::DeadlineExceeded | Reason::Cancelled => self.wait_or_check(),
-            Reason::KeyRingDamaged | Reason::CellUnreadable | Reason::MethodUnknown | Reason::Internal => {
-                Action::GiveUp
-            }
+            Reason::KeyRingDamaged
+            | Reason::CellUnreadable
+            | Reason::WrittenByNewerVersion
+            | Reason::OrganizationMismatch
+            | Reason::RootKeyUnknown
+            | Reason::MethodUnknown
+            | Reason::Internal => Action::GiveUp,
             Reason::Unspecified => self.action_by_code(),
         }
     }
@@ -218,6 +246,7 @@ impl CallError {
             details,
             repetition: method.repetition,
             in_doubt: false,
+            after_answer: false,
             cause: Cause::Status(status),
         })
     }
@@ -232,6 +261,7 @@ impl CallError {
             details: Details::default(),
             repetition,
             in_doubt: false,
+            after_answer: false,
             cause: Cause::Transport(error),
         })
     }
@@ -245,6 +275,7 @@ impl CallError {
             details: Details::timed_out(),
             repetition: method.repetition,
             in_doubt: false,
+            after_answer: false,
             cause: Cause::None,
         })
     }
@@ -258,6 +289,7 @@ impl CallError {
             details: Details::default(),
             repetition: Repetition::Decided,
             in_doubt: false,
+            after_answer: false,
             cause: Cause::Decode(error),
         })
     }

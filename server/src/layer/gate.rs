@@ -24,7 +24,7 @@ pub(crate) trait Gate: Clone {
     fn admit(&self, head: &mut Parts) -> Result<(), Refusal>;
 
     /// What may change a refusal, if anything does. The call waits for it, and the gate decides once more.
-    fn wait(&self, _head: &Parts, _refusal: Refusal) -> Option<Wait> {
+    fn wait(&self, _head: &Parts, _refusal: &Refusal) -> Option<Wait> {
         None
     }
 }
@@ -69,7 +69,7 @@ where
         let (mut head, body) = request.into_parts();
         match self.gate.admit(&mut head) {
             Ok(()) => GatedFuture::Admitted { answer: self.inner.call(Request::from_parts(head, body)) },
-            Err(refusal) => match self.gate.wait(&head, refusal) {
+            Err(refusal) => match self.gate.wait(&head, &refusal) {
                 None => GatedFuture::Refused { refusal },
                 Some(wait) => {
                     let (gate, inner) = (self.gate.clone(), self.inner.clone());
@@ -117,7 +117,7 @@ where
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         Poll::Ready(match self.project() {
             GatedFutureProjection::Admitted { answer } => ready!(answer.poll(context)),
-            GatedFutureProjection::Refused { refusal } => Ok(Status::from(*refusal).into_http()),
+            GatedFutureProjection::Refused { refusal } => Ok(Status::from(refusal.clone()).into_http()),
             GatedFutureProjection::Waiting { answer } => ready!(answer.as_mut().poll(context)),
         })
     }

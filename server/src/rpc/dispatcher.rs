@@ -27,14 +27,15 @@ use crate::{
     drain::Drain,
     rates::{Cost, Rates},
     shed::Shed,
-    status::{self, Refusal},
+    status::{self, PrivilegeRefusal, Refusal},
 };
 
 /// What a call that needs this privilege costs.
 fn cost(privilege: Privilege) -> Cost {
     match privilege {
         Privilege::RevealAttributes | Privilege::CompareAttributes => Cost::Reveal,
-        Privilege::ReadEncryptionKey
+        Privilege::ReadEncryptionState
+        | Privilege::ReadEncryptionKey
         | Privilege::ChangeEncryptionKey
         | Privilege::RestoreEncryptionKey
         | Privilege::AbandonEncryptedData
@@ -176,16 +177,24 @@ impl Dispatcher {
             Ok(permit) => permit,
             Err(missing) => {
                 self.denied(&caller, &format!("organizations/{organization}"), audited);
-                return Err(Refusal::PrivilegeMissing(missing.privilege).into());
+                return Err(PrivilegeRefusal::within(&caller.identity, missing.privilege, organization).into());
             }
         };
         // Before it is looked up whether there is one: a name that is tried costs as much as one that is there.
         self.rates.admit(&caller.identity, organization, cost(A::PRIVILEGE))?;
         self.admit_recorded(audited)?;
-        let found = self.deployment.organization(organization);
-        let organization = found.ok_or_else(|| status::organization_not_found(organization))?;
+        let organization = self.find(organization)?;
         tracing::Span::current().record("organization", organization.name.as_str());
         Ok(Entered { organization, permit, caller })
+    }
+
+    /// The organization of this name, for a caller whose permission in it was checked.
+    pub(crate) fn find(&self, name: &str) -> Result<Arc<Organization>, Status> {
+        let found = self.deployment.organization(name);
+        found.ok_or_else(|| match self.deployment.not_served(name) {
+            Some(why) => status::organization_not_served(name, why),
+            None => status::organization_not_found(name),
+        })
     }
 
     /// Lets in a call that belongs to no organization.
@@ -203,9 +212,16 @@ impl Dispatcher {
             }
             Err(missing) => {
                 self.denied(&caller, "organizations", audited);
-                Err(Refusal::PrivilegeMissing(missing.privilege).into())
+                Err(PrivilegeRefusal::everywhere(&caller.identity, missing.privilege).into())
             }
         }
+    }
+
+    /// Lets in a call that needs only an identity, bound or not.
+    pub(crate) fn enter_as_identity(&self, extensions: &Extensions) -> Result<(Caller, Arc<Policy>), Status> {
+        let (caller, policy) = self.caller(extensions)?;
+        self.rates.admit(&caller.identity, "", Cost::Call)?;
+        Ok((caller, policy))
     }
 
     /// Whether what has to be recorded may be done now. A list of a trail isn't recorded when it is given.
