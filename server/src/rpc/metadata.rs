@@ -73,7 +73,9 @@ impl Metadata {
             Some(Of::Record(entity, name::reference(parent, &organization.name, &entity.collection)?))
         });
         record.ok_or_else(|| {
-            let form = "organizations/{organization}, or the name of a record or of an attribute's metadata";
+            // Three forms, each between backticks once they are shown.
+            let form = "organizations/{organization}`, `organizations/{organization}/{collection}/{id}` or \
+                        `organizations/{organization}/entityMetadata/{entity}/attributes/{attribute}";
             invalid("parent", Problem::NotAName { form: form.to_owned() })
         })
     }
