@@ -4,7 +4,12 @@
 //! there is no place for it, and when the server ends. It is told so (GOAWAY), finishes the calls it has, and is cut off after a grace.
 //! Clients make another one and see no error. What the calls are is the service's matter.
 
-use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    pin::{Pin, pin},
+    sync::Arc,
+    time::Duration,
+};
 
 use fieldseal_core::random::{self, Random};
 use http::{Request, Response};
@@ -27,6 +32,9 @@ use crate::{
     listener::{Connection, ConnectionStream},
     tls::Terms,
 };
+
+/// How long the last answers of streams that ended have to be sent.
+const LAST_ANSWERS: Duration = Duration::from_secs(30);
 
 /// Serves connections.
 #[derive(Clone)]
@@ -107,20 +115,40 @@ impl Http2 {
         let mut connection =
             pin!(self.protocol.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)));
         let ended = tokio::select! {
-            ended = connection.as_mut() => Ok(ended),
+            ended = connection.as_mut() => Some(ended),
             reason = self.has_to_leave(&facts, &called) => {
                 tracing::debug!(%peer, reason, "a connection is told to leave");
                 connection.as_mut().graceful_shutdown();
-                timeout(self.grace, connection).await
+                self.last_calls(connection, &facts).await
             }
         };
         match ended {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => {
+            Some(Ok(())) => {}
+            Some(Err(error)) => {
                 tracing::debug!(%peer, error = &error as &dyn std::error::Error, "a connection broke");
             }
-            Err(_) => tracing::debug!(%peer, "a connection is cut off: its calls took longer than the grace"),
+            None => tracing::debug!(%peer, "a connection is cut off: its calls took longer than the grace"),
         }
+    }
+
+    /// Waits for the calls that a connection has when it takes no more: as long as the grace. After it, streams end, those that have a
+    /// bound of their own when they are done, and others at once. `None` if some calls are cut off.
+    async fn last_calls<C: Future>(&self, mut connection: Pin<&mut C>, facts: &Connection) -> Option<C::Output> {
+        if let Ok(ended) = timeout(self.grace, connection.as_mut()).await {
+            return Some(ended);
+        }
+        let leaving = &facts.leaving;
+        if !leaving.has_streams() {
+            return None;
+        }
+        leaving.begin();
+        tokio::select! {
+            ended = connection.as_mut() => return Some(ended),
+            () = leaving.streams_ended() => {}
+            () = self.distrusts(facts) => leaving.cut(),
+        }
+        // What ended them is still to be sent.
+        timeout(LAST_ANSWERS, connection).await.ok()
     }
 
     /// Resolves when this connection has to leave, with the reason.

@@ -27,6 +27,7 @@ use crate::{
     clock::SystemClock,
     config::{Listen, limits::Limits},
     identity::ClientCertificate,
+    leaving::Leaving,
     places::{NoPlace, Place, Places},
     tls::{Terms, Trust},
 };
@@ -49,6 +50,8 @@ pub(crate) struct Connection {
     pub(crate) tls: Option<TlsFacts>,
     /// Whether there is no place for it: its identity holds as many as it may.
     pub(crate) no_place: Option<NoPlace>,
+    /// How far its end is.
+    pub(crate) leaving: Leaving,
 }
 
 /// What TLS established.
@@ -204,7 +207,7 @@ impl AcceptLoop {
                 Ok(place) => (place, None),
                 Err(no_place) => (None, Some(no_place)),
             };
-            let connection = Connection { peer, tls, no_place };
+            let connection = Connection { peer, tls, no_place, leaving: Leaving::default() };
             // Fails when the server drains; the connection closes then.
             let _drained = finished.send(ConnectionStream::new(transport, connection, deadline, (permit, place))).await;
         });

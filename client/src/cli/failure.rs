@@ -17,6 +17,8 @@ pub(super) enum Failure {
     Connecting { endpoint: String, error: Error },
     /// The call failed.
     Call(Error),
+    /// Watching a re-encryption was given up after `error`. What is watched goes on.
+    Watching { resume: String, error: Error },
     /// The call succeeded, and what was wanted isn't in the answer.
     NoValue(String),
     /// The answer can't be written.
@@ -47,6 +49,10 @@ impl Failure {
             Self::Usage(text) | Self::NoValue(text) => output::error(text),
             Self::Connecting { endpoint, error } => output::error(&describe(error, Some(endpoint)).join("\n")),
             Self::Call(error) => output::error(&describe(error, None).join("\n")),
+            // What to do about the call is told in its place: nothing that was done before it is in doubt.
+            Self::Watching { resume, error } => {
+                output::error(&format!("the re-encryption can't be watched: {}\n  {resume}", with_causes(error)));
+            }
             Self::Output(error) => output::error(&format!("the answer can't be written: {error}")),
             Self::Declined => output::error("nothing was done"),
             Self::Detached => {}
@@ -54,9 +60,12 @@ impl Failure {
         match self {
             Self::CommandLine(_) | Self::Usage(_) => USAGE.into(),
             Self::Call(Error::Setup(_)) | Self::Connecting { error: Error::Setup(_), .. } => USAGE.into(),
-            Self::Connecting { .. } | Self::Call(_) | Self::NoValue(_) | Self::Output(_) | Self::Declined => {
-                ExitCode::FAILURE
-            }
+            Self::Connecting { .. }
+            | Self::Call(_)
+            | Self::Watching { .. }
+            | Self::NoValue(_)
+            | Self::Output(_)
+            | Self::Declined => ExitCode::FAILURE,
             Self::Detached => INTERRUPTED.into(),
         }
     }
@@ -263,6 +272,16 @@ fn advice_by_reason(error: &CallError) -> String {
                 general()
             )
         }
+        ErrorReason::ListTimeLimit => {
+            "narrow the filter, order by an attribute that has an index, or leave out the total size".to_owned()
+        }
+        ErrorReason::ConnectionEnding => {
+            "start again; nothing of an unfinished export or import is left".to_owned()
+        }
+        ErrorReason::TransferLimit => {
+            "start again, over a faster connection or when less is written; nothing of an unfinished export or import is left"
+                .to_owned()
+        }
         ErrorReason::DeadlineExceeded => format!("{}; --timeout gives it longer", general()),
         ErrorReason::Internal => "report it, with the call id".to_owned(),
         ErrorReason::Unspecified
@@ -270,6 +289,8 @@ fn advice_by_reason(error: &CallError) -> String {
         | ErrorReason::ComparisonQuota
         | ErrorReason::RateLimited
         | ErrorReason::ConnectionLimit
+        | ErrorReason::InFlightLimit
+        | ErrorReason::IndexQuota
         | ErrorReason::FieldInvalid
         | ErrorReason::OutcomeUnknown
         | ErrorReason::Cancelled

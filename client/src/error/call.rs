@@ -145,6 +145,7 @@ impl CallError {
             | Reason::MailboxWithoutProfile
             | Reason::ProfileInactive
             | Reason::ExportInvalid
+            | Reason::ListTimeLimit
             | Reason::MessageInvalid
             | Reason::MessageTooLarge => Action::FixCall,
             Reason::SetKeyAlreadyRunning
@@ -153,6 +154,10 @@ impl CallError {
             | Reason::ComparisonQuota
             | Reason::RateLimited
             | Reason::ConnectionLimit
+            | Reason::InFlightLimit
+            | Reason::ConnectionEnding
+            | Reason::TransferLimit
+            | Reason::IndexQuota
             | Reason::AuditUnavailable
             | Reason::StoreUnavailable
             | Reason::ShuttingDown => Action::Wait { delay: self.retry_delay() },

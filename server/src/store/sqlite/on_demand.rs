@@ -18,7 +18,10 @@ use std::{
 
 use fieldseal_core::{
     port::Pending,
-    store::{Cause, Commit, CommitError, Condition, Name, OpenError, Reader, Row, Select, Store, Unavailable},
+    store::{
+        Cause, Commit, CommitError, Condition, Name, OpenError, Reader, Row, ScanError, Scanned, Select, Store,
+        Unavailable,
+    },
 };
 use tokio::sync::OwnedMutexGuard;
 use uuid::Uuid;
@@ -207,6 +210,14 @@ impl Reader for OnDemandStore {
     fn count(&self, table: Name, rows: Condition) -> Pending<'_, Result<u64, Unavailable>> {
         Box::pin(async move { self.get().await.map_err(unavailable)?.count(table, rows).await })
     }
+
+    fn scan(&self, select: Select, bytes_max: usize) -> Pending<'_, Result<Scanned, ScanError>> {
+        Box::pin(async move { self.get().await.map_err(unavailable)?.scan(select, bytes_max).await })
+    }
+
+    fn scan_count(&self, table: Name, rows: Condition) -> Pending<'_, Result<u64, ScanError>> {
+        Box::pin(async move { self.get().await.map_err(unavailable)?.scan_count(table, rows).await })
+    }
 }
 
 impl Store for OnDemandStore {
@@ -243,6 +254,10 @@ impl Reader for InUse {
 
     fn count(&self, table: Name, rows: Condition) -> Pending<'_, Result<u64, Unavailable>> {
         self.snapshot.count(table, rows)
+    }
+
+    fn scan(&self, select: Select, bytes_max: usize) -> Pending<'_, Result<Scanned, ScanError>> {
+        self.snapshot.scan(select, bytes_max)
     }
 }
 
