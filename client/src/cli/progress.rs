@@ -39,7 +39,8 @@ pub(super) async fn follow(client: &Client, organization: &str) -> Result<Option
         };
         if !followed.may_resume(&error) {
             display.end();
-            return Err(Failure::Watching { resume: goes_on(organization), error });
+            // What was done before is in no doubt: watching is all that failed.
+            return Err(Failure::from(error).advised(goes_on(organization)));
         }
         if tokio::time::timeout(RESUME_PAUSE, &mut interrupt).await.is_ok() {
             return Err(detach(&mut display, organization));
