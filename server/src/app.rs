@@ -12,7 +12,7 @@ use fieldseal_core::{
     key::reseal::{Resealed, reseal},
     organization::{
         create::{CreateOrganizationError, create_first},
-        open::open_all,
+        open::{inspect, open_all},
         seen::look,
     },
     port::{Clock, OrganizationDatabases},
@@ -44,8 +44,8 @@ use crate::{
     places::Places,
     random::SystemRandom,
     rates::Rates,
-    reencryption,
     reload::{InForce, Read, Reloader},
+    reopen,
     root_key::{self, RootKeyFileError},
     rpc::{self, Health, dispatcher::Dispatcher, permission::rpc_table},
     schema,
@@ -84,6 +84,9 @@ pub enum StartError {
     /// A root key can't be taken from its file.
     #[error(transparent)]
     RootKeyFile(#[from] RootKeyFileError),
+    /// The clock shows a time that can't be right.
+    #[error("the clock is out of range: set it to a time in the years 1970 to 9999")]
+    Clock,
     /// No root key is configured.
     #[error("root_key.files names no file")]
     NoRootKey,
@@ -125,6 +128,9 @@ impl App {
     /// # Errors
     /// [`StartError`]; nothing listens then.
     pub async fn start(config: Config) -> Result<Running, StartError> {
+        if !SystemClock.now().is_plausible_now() {
+            return Err(StartError::Clock);
+        }
         let root_key = load_root_keys(&config)?;
         let certificate = Arc::new(ServerCertificate::load(&config.tls)?);
         let trust = Arc::new(Trust::load(&config.tls)?);
@@ -142,6 +148,7 @@ impl App {
             None => None,
         };
 
+        config.log_doubtful_bindings();
         let copying = Copying::new(&config);
         let (ports, databases, id) = open_ports(&config, root_key, &copying).await?;
         let deployment = Deployment::new(ports, Arc::clone(&served.schema), key_limits(&config.limits));
@@ -150,22 +157,12 @@ impl App {
         let issuers = Issuers::load(&config.token_issuers, config.limits.token_clock_skew(), &fetching, None)?;
         issuers.begin();
         let issuers = Arc::new(issuers);
-        let not_opened = open_all(&deployment).await?;
-        let has_organizations = !not_opened.is_empty() || !deployment.organizations().is_empty();
-        for missing in not_opened {
-            tracing::error!(
-                organization = missing.name,
-                error = error_chain::text(&missing.error),
-                "an organization is not served"
-            );
-        }
+        let opened = open_all(&deployment).await?;
+        let has_organizations = !opened.not_opened.is_empty() || !deployment.organizations().is_empty();
+        reopen::log_not_opened(&opened.not_opened);
         let audit_copy = copying.begin(&config, &deployment, id).await;
         log_resealed(reseal(&deployment).await?);
-        for organization in deployment.organizations() {
-            log_keys(&organization);
-            reencryption::retire_healed(&deployment, &drain, &organization);
-            reencryption::take_up(&deployment, config.limits, &drain, organization);
-        }
+        reopen::take_up(&deployment, config.limits, &drain, deployment.organizations());
         drain.tasks().spawn(due::keep_reporting(Arc::clone(&deployment), drain.clone()));
         let shed = Shed::default();
         let places = Places::new(config.limits.connections_per_identity_max, shed.clone());
@@ -189,6 +186,13 @@ impl App {
             Health::new(served.methods.iter().filter_map(|method| method.path.split('/').nth(1).map(str::to_owned)));
         health.look(&deployment).await;
         tokio::spawn(health.clone().keep_looking(Arc::clone(&deployment), drain.clone()));
+        drain.tasks().spawn(reopen::keep_trying(
+            Arc::clone(&deployment),
+            config.limits,
+            drain.clone(),
+            health.clone(),
+            opened.not_opened,
+        ));
 
         let denials = Denials::start(Arc::clone(&deployment), &drain);
         let dispatcher = Arc::new(Dispatcher {
@@ -361,8 +365,8 @@ async fn leave_whole_files(deployment: &Deployment, databases: &SqliteDatabases,
 }
 
 fn load_root_keys(config: &Config) -> Result<Arc<dyn RootKey>, StartError> {
-    let mut keys =
-        config.root_key.files.iter().map(|path| root_key::load(path)).collect::<Result<Vec<_>, _>>()?.into_iter();
+    let keys = config.root_key.files.iter().map(|path| root_key::load(path, config.root_key.source));
+    let mut keys = keys.collect::<Result<Vec<_>, _>>()?.into_iter();
     let first = keys.next().ok_or(StartError::NoRootKey)?;
     Ok(Arc::new(RootKeySet::new(first, keys.collect())))
 }
@@ -407,7 +411,8 @@ async fn open_ports(
         let copying = copying.clone();
         Box::new(move |id| copying.witness(Some(id)))
     };
-    let databases = SqliteDatabases::new(folder, id, options, limits, witnesses).map_err(StartError::Organizations)?;
+    let databases =
+        SqliteDatabases::new(folder, id, options, limits, witnesses, inspect).map_err(StartError::Organizations)?;
     let databases = Arc::new(databases);
     let ports = Ports {
         configuration,
@@ -483,21 +488,5 @@ fn log_resealed(resealed: Resealed) {
         Err(error) => {
             tracing::warn!(error = error_chain::text(&error), "former root keys are needed until the next start")
         }
-    }
-}
-
-fn log_keys(organization: &fieldseal_core::organization::Organization) {
-    use fieldseal_core::organization::Keys;
-    match organization.keys() {
-        Some(Keys::Active(ring)) => {
-            tracing::info!(organization = organization.name, fingerprint = %ring.fingerprint(), "data encryption is active");
-        }
-        Some(Keys::Inactive(stored)) => tracing::warn!(
-            organization = organization.name,
-            wanted_fingerprint = %stored.fingerprint(),
-            "data encryption is inactive: restore the key with this fingerprint"
-        ),
-        Some(Keys::Damaged) => tracing::error!(organization = organization.name, "the key ring is missing or damaged"),
-        None => {}
     }
 }

@@ -149,6 +149,9 @@ fn settings(faults: &Faults, report: &mut Report) {
 }
 
 fn bindings(config: &Config, faults: &Faults, report: &mut Report) {
+    for doubtful in config.doubtful_bindings() {
+        report.warning(doubtful.setting, doubtful.problem, "write the name again, as the certificate or token has it");
+    }
     let is_sound = !faults.0.iter().any(|fault| fault.setting.starts_with("bindings"));
     if is_sound && !config.bindings.iter().any(|binding| binding.role == Role::SystemAdministrator.into()) {
         report.warning(
@@ -179,7 +182,7 @@ fn token_issuers(config: &Config, report: &mut Report) {
 fn root_keys(config: &Config, report: &mut Report) -> Option<RootKeySet> {
     let mut keys = Vec::new();
     for path in config.root_key.files.iter().filter(|path| is_given(path)) {
-        match root_key::load(path) {
+        match root_key::load(path, config.root_key.source) {
             Ok(key) => {
                 report.fact("root_key.files", format!("{} is a root key", path.display()));
                 keys.push(key);

@@ -86,7 +86,10 @@ fn text(deployment: &Deployment, copying: &Copying, shed: &Shed) -> Result<Strin
             due_time_seconds.get_or_create(&labels).set(time.unix_micros().div_euclid(1_000_000));
         }
     }
+    let not_served = Gauge::<i64>::default();
+    not_served.set(deployment.not_served_count().try_into().unwrap_or(i64::MAX));
     let mut registry = Registry::with_prefix("fieldseal");
+    registry.register("organizations_not_served", "Organizations that are listed and can't be served now", not_served);
     registry.register("encryption_active", "Whether the organization's encryption key is present", active);
     registry.register("key_change_due", "Whether the organization's encryption key should have been changed", due);
     registry.register_with_unit(

@@ -350,6 +350,17 @@ fn advice_by_reason(error: &CallError, hints: &Hints) -> String {
             "start again, over a faster connection or when less is written; nothing of an unfinished export or import is left"
                 .to_owned()
         }
+        ErrorReason::WrittenByNewerVersion => {
+            "nothing is lost: have a server of the version that wrote it serve it again".to_owned()
+        }
+        ErrorReason::OrganizationUnavailable | ErrorReason::OrganizationMismatch => {
+            "an administrator of the server finds the cause in its log, and with `fieldseal-server check-config`"
+                .to_owned()
+        }
+        ErrorReason::RootKeyUnknown => format!(
+            "name the file of root key {} in the server's root_key.files; if it is lost: fieldseal key restore",
+            value("root_key_id")
+        ),
         ErrorReason::DeadlineExceeded => format!("{}; --timeout gives it longer", general()),
         ErrorReason::Internal => "report it, with the call id".to_owned(),
         ErrorReason::Unspecified

@@ -1,7 +1,7 @@
 //! Files of exported organizations: written whole or not at all, and sent as they are read.
 
 use std::{
-    fs::File,
+    fs::{File, OpenOptions},
     io::{self, Read, Write},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
@@ -80,7 +80,15 @@ impl Target {
     pub(super) fn finish(self) -> Result<(), Failure> {
         let Self::File { unfinished, path } = self else { return Ok(()) };
         unfinished.as_file().sync_all().map_err(|error| unwritten(&path, &error))?;
-        unfinished.persist_noclobber(&path).map_err(|error| unwritten(&path, &error.error))?;
+        let placed = unfinished.persist_noclobber(&path).map(drop).or_else(|failed| {
+            if failed.error.kind() == io::ErrorKind::AlreadyExists {
+                return Err(failed.error);
+            }
+            // A file system that knows neither an exclusive rename nor a hard link: the name is taken first, by an empty file.
+            OpenOptions::new().write(true).create_new(true).open(&path)?;
+            failed.file.persist(&path).map(drop).map_err(|failed| failed.error)
+        });
+        placed.map_err(|error| unwritten(&path, &error))?;
         sync_folder_of(&path).map_err(|error| unwritten(&path, &error))
     }
 }

@@ -181,11 +181,16 @@ impl CallError {
             | Reason::IndexQuota
             | Reason::AuditUnavailable
             | Reason::StoreUnavailable
+            | Reason::OrganizationUnavailable
             | Reason::ShuttingDown => Action::Wait { delay: self.retry_delay() },
             Reason::OutcomeUnknown | Reason::DeadlineExceeded | Reason::Cancelled => self.wait_or_check(),
-            Reason::KeyRingDamaged | Reason::CellUnreadable | Reason::MethodUnknown | Reason::Internal => {
-                Action::GiveUp
-            }
+            Reason::KeyRingDamaged
+            | Reason::CellUnreadable
+            | Reason::WrittenByNewerVersion
+            | Reason::OrganizationMismatch
+            | Reason::RootKeyUnknown
+            | Reason::MethodUnknown
+            | Reason::Internal => Action::GiveUp,
             Reason::Unspecified => self.action_by_code(),
         }
     }

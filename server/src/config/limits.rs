@@ -234,6 +234,10 @@ limits! {
 
     /// After how long without a call an organization's database is closed and its keys leave memory. The next call opens it within milliseconds.
     database_idle_max_seconds: 300 within 1 to 86_400, "seconds";
+
+    /// How often an organization that can't be served is tried again: its database is missing, unreadable or another organization's.
+    /// A try costs the opening of a file.
+    organization_retry_interval_seconds: 10 within 1 to 3_600, "seconds";
 }
 
 /// The most violations that an error lists; of more, it says how many there are.
@@ -357,6 +361,12 @@ impl Limits {
     #[must_use]
     pub fn database_idle_max(&self) -> Duration {
         Duration::from_secs(self.database_idle_max_seconds.into())
+    }
+
+    /// See [`Limits::organization_retry_interval_seconds`].
+    #[must_use]
+    pub fn organization_retry_interval(&self) -> Duration {
+        Duration::from_secs(self.organization_retry_interval_seconds.into())
     }
 }
 

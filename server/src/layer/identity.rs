@@ -120,6 +120,9 @@ impl Gate for IdentityRequired {
         if is_health(head.uri.path()) {
             return Ok(());
         }
+        if !self.clock.now().is_plausible_now() {
+            return Err(Refusal::ClockOutOfRange);
+        }
         let (caller, token) = self.caller(head)?;
         // Nobody below needs it, and what nobody has nobody can let out.
         head.headers.remove(AUTHORIZATION);

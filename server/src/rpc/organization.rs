@@ -11,7 +11,7 @@ use fieldseal_core::{
     audit::AuditAction,
     key::KeyWork,
     organization::{Organization, create::create, delete::delete, export::Export},
-    policy::{CreateOrganization, DeleteOrganization, ExportOrganization, Privilege, ReadOrganization},
+    policy::{CreateOrganization, DeleteOrganization, ExportOrganization, Policy, Privilege, ReadOrganization},
     record::{Problem, Violation},
 };
 use http::Extensions;
@@ -57,6 +57,7 @@ impl OrganizationService for Organizations {
         let (_, extensions, request) = request.into_parts();
         let audited = Some(AuditAction::CreateOrganization);
         let (permit, caller) = self.dispatcher.enter_deployment::<CreateOrganization>(&extensions, audited)?;
+        let (_, policy) = self.dispatcher.caller(&extensions)?;
         let deployment = Arc::clone(&self.dispatcher.deployment);
         let name = request.organization_id.clone();
         // In a task of its own: a caller that leaves must not stop it half-way.
@@ -66,7 +67,10 @@ impl OrganizationService for Organizations {
             .tasks()
             .spawn(async move { create(&deployment, permit, Some(&caller), &request.organization_id).await });
         match task.await {
-            Ok(Ok(organization)) => Ok(Response::new(resource(&organization))),
+            Ok(Ok(organization)) => {
+                warn_of_bindings(&policy, &organization.name, "organization created that bindings already name");
+                Ok(Response::new(resource(&organization)))
+            }
             Ok(Err(error)) => Err(status::create_organization(error, &name)),
             Err(_) => Err(status::broken()),
         }
@@ -145,6 +149,7 @@ impl OrganizationService for Organizations {
         let (permit, caller) = self.dispatcher.enter_deployment::<CreateOrganization>(&extensions, audited)?;
         let held = self.dispatcher.bounded.streams.enter(&caller.identity)?;
         let (ending, bounds) = self.transfer(&extensions);
+        let (_, policy) = self.dispatcher.caller(&extensions)?;
         let deployment = Arc::clone(&self.dispatcher.deployment);
         // In a task of its own: of an import whose caller leaves nothing is to stay behind.
         let task = self.dispatcher.drain.tasks().spawn(async move {
@@ -152,6 +157,7 @@ impl OrganizationService for Organizations {
             transfer::import(&deployment, permit, &caller, &ending, &bounds, file).await
         });
         let organization = task.await.map_err(|_| status::broken())??;
+        warn_of_bindings(&policy, &organization.name, "organization imported that bindings already name");
         Ok(Response::new(resource(&organization)))
     }
 
@@ -164,8 +170,9 @@ impl OrganizationService for Organizations {
             let problem = Problem::NotConfirmed { expected: request.name };
             return Err(status::invalid(vec![Violation::new("confirm_name", problem)]));
         }
+        let (_, policy) = self.dispatcher.caller(&extensions)?;
         let deployment = Arc::clone(&self.dispatcher.deployment);
-        let organization = deployment.organization(id).ok_or_else(|| status::organization_not_found(id))?;
+        let organization = self.dispatcher.find(id)?;
         let (name, id) = (organization.name.clone(), organization.id);
         let copying = self.dispatcher.copying.clone();
         // In a task of its own: a caller that leaves must not stop it half-way.
@@ -177,10 +184,22 @@ impl OrganizationService for Organizations {
             Ok(())
         });
         match task.await {
-            Ok(Ok(())) => Ok(Response::new(())),
+            Ok(Ok(())) => {
+                warn_of_bindings(&policy, &name, "organization deleted that bindings still name");
+                Ok(Response::new(()))
+            }
             Ok(Err(error)) => Err(status::key(error, &name, None)),
             Err(_) => Err(status::broken()),
         }
+    }
+}
+
+/// Bindings go by names. One that names an organization before it is there, or when it is gone, counts in the next one of that name.
+fn warn_of_bindings(policy: &Policy, organization: &str, event: &str) {
+    let identities: Vec<String> =
+        policy.bindings_naming(organization).map(|binding| binding.identity.to_string()).collect();
+    if !identities.is_empty() {
+        tracing::warn!(organization, identities = identities.join(", "), "{event}");
     }
 }
 
