@@ -39,6 +39,7 @@ mod one_at_a_time;
 mod operate;
 mod organizations;
 mod permission;
+mod pressure;
 mod queries;
 mod records;
 mod reload;

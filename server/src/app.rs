@@ -1,6 +1,6 @@
 //! The server as a whole: the one place where rpcs, stores, root key and listener meet.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use fieldseal_core::{
     crypto::root_key::{RootKey, RootKeySet},
@@ -20,7 +20,7 @@ use fieldseal_core::{
     schema::Schema,
     store::{OpenError, Store, Unavailable},
 };
-use tokio::{sync::watch, task::JoinHandle};
+use tokio::{sync::watch, task::JoinHandle, time::timeout};
 use tower::Layer;
 use uuid::Uuid;
 
@@ -31,6 +31,7 @@ use crate::{
     committer::Witness,
     config::{Config, Log, limits::Limits},
     denials::Denials,
+    descriptors,
     drain::{Drain, Drained},
     due, error_chain,
     fail_points::OfEnvironment,
@@ -38,10 +39,9 @@ use crate::{
     idle,
     jwks::Fetching,
     key_derivation::BlockingKeyDerivation,
-    layer::{self, Layers, deadline::Deadlines},
+    layer::{self, Layers, arrival::ArrivalBounds, deadline::Deadlines},
     listener::{BindError, Listener},
     metrics::Metrics,
-    places::Places,
     random::SystemRandom,
     rates::Rates,
     reload::{InForce, Read, Reloader},
@@ -56,6 +56,9 @@ use crate::{
     trails,
     version::VERSION,
 };
+
+/// How long a server that was cut short may take to sign its audit trails.
+const LAST_SIGNING_MAX: Duration = Duration::from_secs(2);
 
 /// Starts servers.
 pub struct App;
@@ -128,6 +131,7 @@ impl App {
     /// # Errors
     /// [`StartError`]; nothing listens then.
     pub async fn start(config: Config) -> Result<Running, StartError> {
+        raise_descriptors(&config);
         if !SystemClock.now().is_plausible_now() {
             return Err(StartError::Clock);
         }
@@ -165,10 +169,10 @@ impl App {
         reopen::take_up(&deployment, config.limits, &drain, deployment.organizations());
         drain.tasks().spawn(due::keep_reporting(Arc::clone(&deployment), drain.clone()));
         let shed = Shed::default();
-        let places = Places::new(config.limits.connections_per_identity_max, shed.clone());
         let metrics_address = metrics.as_ref().map(Metrics::address);
         if let Some(metrics) = metrics {
-            let serving = metrics.serve(Arc::clone(&deployment), copying.clone(), shed.clone(), drain.clone());
+            let serving =
+                metrics.serve(Arc::clone(&deployment), copying.clone(), shed.clone(), config.limits, drain.clone());
             drain.tasks().spawn(serving);
         }
         let closing = idle::keep_closing(Arc::clone(&deployment), Arc::clone(&databases), config.limits, drain.clone());
@@ -221,10 +225,11 @@ impl App {
             issuers: issuers_in_force,
             policy,
             denials,
+            arrival: ArrivalBounds::of(&config.limits, &shed),
         };
         let (address, plaintext_address) = (listener.address(), listener.plaintext_address());
-        let connections = listener.accept(terms.clone(), &places, &config.limits);
-        let http2 = Http2::new(&config.limits, terms, Arc::new(SystemRandom), drain.clone());
+        let connections = listener.accept(terms.clone(), &config.limits, &shed);
+        let http2 = Http2::new(&config.limits, terms, Arc::new(SystemRandom), drain.clone(), shed);
         let service = layer::stack(layers).layer(routes.prepare());
         let serving = tokio::spawn(http2.serve(connections, service));
         let in_force = InForce { terms: terms_sender, issuers: issuers_sender, policy: policy_sender, log: log_sender };
@@ -331,8 +336,14 @@ impl Running {
             }
         };
         let drained = self.drain.finish(not_serving, serving, self.limits.drain_timeout()).await;
-        if drained == Drained::Whole {
-            leave_whole_files(&self.deployment, &self.databases, self.audit_copy).await;
+        match drained {
+            Drained::Whole => leave_whole_files(&self.deployment, &self.databases, self.audit_copy).await,
+            // What was cut short is taken up at the next start, but what was recorded until here is signed all the same.
+            Drained::CutShort => {
+                if timeout(LAST_SIGNING_MAX, trails::sign_all(&self.deployment, &self.databases)).await.is_err() {
+                    tracing::warn!("audit trails not signed in time; the next start signs them");
+                }
+            }
         }
         drained
     }
@@ -360,6 +371,20 @@ async fn leave_whole_files(deployment: &Deployment, databases: &SqliteDatabases,
         tracing::warn!(
             error = error_chain::text(&error),
             "the configuration's log is left for the next start to take in"
+        );
+    }
+}
+
+fn raise_descriptors(config: &Config) {
+    let needed = descriptors::needed(config);
+    if let Some(available) = descriptors::raise()
+        && available < needed
+    {
+        tracing::warn!(
+            available,
+            needed,
+            "file descriptors may run out: raise the hard limit (LimitNOFILE=, ulimit -Hn), or lower limits.connections_max or \
+             limits.databases_open_max"
         );
     }
 }

@@ -19,7 +19,7 @@ use serde::Serialize;
 use crate::{
     clock::SystemClock,
     config::{AuditCopy, Config, ConfigError, CopyTo, Faults, TokenKeys, credentials_folder},
-    error_chain, root_key, token,
+    descriptors, error_chain, root_key, token,
 };
 
 /// What a check found.
@@ -117,6 +117,7 @@ pub async fn check(path: &Path) -> Report {
     settings(&faults, &mut report);
     files::configuration(path, &mut report);
     bindings(&config, &faults, &mut report);
+    descriptors(&config, &mut report);
     tls::check(&config.tls, SystemClock.now(), &mut report);
     token_issuers(&config, &mut report);
     if let Some(AuditCopy { to: CopyTo::File(path), on_failure }) = &config.audit
@@ -158,6 +159,20 @@ fn bindings(config: &Config, faults: &Faults, report: &mut Report) {
             "bindings",
             "nobody is system-administrator, so that nobody can create organizations or restore a key",
             "bind an administrator's identity to system-administrator, with organizations = [\"*\"]",
+        );
+    }
+}
+
+/// The server may run under another limit than this check; on the same machine and by the same user, it seldom does.
+fn descriptors(config: &Config, report: &mut Report) {
+    let needed = descriptors::needed(config);
+    if let Some(available) = descriptors::available()
+        && available < needed
+    {
+        report.warning(
+            "limits",
+            format!("connections and databases may need {needed} file descriptors, and this process may open {available}"),
+            "raise the hard limit (LimitNOFILE=, ulimit -Hn), or lower limits.connections_max or limits.databases_open_max",
         );
     }
 }

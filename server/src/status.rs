@@ -35,6 +35,7 @@ use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 use crate::{
     audit_copy::CopyFails,
     config::limits::{ERROR_DETAILS_MAX_BYTES, ERROR_VIOLATIONS_MAX},
+    places::NoPlace,
     token::TokenProblem,
 };
 
@@ -136,10 +137,17 @@ pub(crate) enum Refusal {
         /// When it may again.
         retry_after: Duration,
     },
-    /// The caller has more connections than it may.
-    TooManyConnections {
-        /// How many it may have.
-        limit: u32,
+    /// There is no place for the caller's connection.
+    NoPlace(NoPlace),
+    /// Requests take as much memory as they may.
+    RequestMemory {
+        /// How much that is, in bytes.
+        limit: u64,
+    },
+    /// A message took longer to arrive than it may.
+    MessageTooSlow {
+        /// How long that is.
+        limit: Duration,
     },
     /// The caller has as many calls of this kind under way as it may, or as many callers write the same thing.
     TooManyInFlight {
@@ -224,13 +232,34 @@ impl From<Refusal> for Status {
             .with("interval_seconds", interval_seconds)
             .retry_after(retry_after)
             .build(),
-            Refusal::TooManyConnections { limit } => StatusBuilder::new(
+            Refusal::NoPlace(no_place) => {
+                let (limit, message) = match no_place {
+                    NoPlace::OfIdentity { limit } => {
+                        (limit, format!("you have {limit} connections already: use those, or end some"))
+                    }
+                    NoPlace::OfAll { limit } => {
+                        (limit, format!("the server has {limit} connections already, its limit: try again later"))
+                    }
+                };
+                StatusBuilder::new(Code::ResourceExhausted, ErrorReason::ConnectionLimit, message)
+                    .with("limit", limit)
+                    .retry_after(RETRY_ELSEWHERE)
+                    .build()
+            }
+            Refusal::RequestMemory { limit } => StatusBuilder::new(
                 Code::ResourceExhausted,
-                ErrorReason::ConnectionLimit,
-                format!("you have {limit} connections already: use those, or end some"),
+                ErrorReason::RequestMemoryLimit,
+                format!("requests already take the {limit} bytes of memory that they may: send fewer at once, or try again later"),
             )
             .with("limit", limit)
             .retry_after(RETRY_ELSEWHERE)
+            .build(),
+            Refusal::MessageTooSlow { limit } => StatusBuilder::new(
+                Code::DeadlineExceeded,
+                ErrorReason::MessageTooSlow,
+                format!("the message took longer than {} ms to arrive: send it faster, or send less", limit.as_millis()),
+            )
+            .with("limit_ms", limit.as_millis())
             .build(),
             Refusal::TooManyInFlight { bound, limit } => StatusBuilder::new(
                 Code::ResourceExhausted,
@@ -1026,6 +1055,11 @@ fn mismatch_message(wanted: Fingerprint, hints: &[GivenTextHint]) -> String {
 pub(crate) fn reason_name(reason: ErrorReason) -> &'static str {
     let name = reason.as_str_name();
     name.strip_prefix("ERROR_REASON_").unwrap_or(name)
+}
+
+/// Whether an error has a reason: the framework's have none until they leave.
+pub(crate) fn is_complete(status: &Status) -> bool {
+    status.get_details_error_info().is_some_and(|info| info.domain == DOMAIN)
 }
 
 /// Completes the status in `headers` (of a response without a body, or trailers): the id of the call, and an ErrorInfo where there is

@@ -370,6 +370,8 @@ fn advice_by_reason(error: &CallError, hints: &Hints) -> String {
         | ErrorReason::ConnectionLimit
         | ErrorReason::InFlightLimit
         | ErrorReason::IndexQuota
+        | ErrorReason::RequestMemoryLimit
+        | ErrorReason::MessageTooSlow
         | ErrorReason::FieldInvalid
         | ErrorReason::OutcomeUnknown
         | ErrorReason::Cancelled

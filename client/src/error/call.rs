@@ -179,6 +179,8 @@ impl CallError {
             | Reason::ConnectionEnding
             | Reason::TransferLimit
             | Reason::IndexQuota
+            | Reason::RequestMemoryLimit
+            | Reason::MessageTooSlow
             | Reason::AuditUnavailable
             | Reason::StoreUnavailable
             | Reason::OrganizationUnavailable

@@ -242,6 +242,8 @@ pub(crate) async fn import(
         let message = match next {
             Ok(Ok(Some(message))) => message,
             Ok(Ok(None)) => break reader.end().map_err(|error| invalid(&error)),
+            // The message was refused on its way.
+            Ok(Err(status)) if status::is_complete(&status) => break Err(status),
             Ok(Err(error)) => break Err(broken_off(&error, bounds)),
             Err(_) => break Err(pace.silent()),
         };
