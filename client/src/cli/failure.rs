@@ -323,7 +323,9 @@ fn advice_by_reason(error: &CallError, hints: &Hints) -> String {
         ErrorReason::NotFound => "check the name, and the organization (-o): `list` shows what there is".to_owned(),
         ErrorReason::AlreadyExists => "choose another id, or change what is there: update".to_owned(),
         ErrorReason::ReferenceInUse => "other records refer to it: change or delete those first".to_owned(),
-        ErrorReason::MailboxInactive => "activate it: fieldseal mailbox update, state_code".to_owned(),
+        ErrorReason::MailboxInactive => {
+            format!("activate it: {}", command("mailbox update ID --set state_code=active"))
+        }
         ErrorReason::MailboxWithoutProfile => "set the mailbox's email_server_profile".to_owned(),
         ErrorReason::ProfileInactive => "activate the profile, or give the mailbox another".to_owned(),
         ErrorReason::PrivilegeMissing => {
