@@ -26,6 +26,7 @@ use uuid::Uuid;
 
 use crate::{
     audit_copy::{Begun, Copying},
+    bounded::Bounded,
     clock::SystemClock,
     committer::Witness,
     config::{Config, Log, limits::Limits},
@@ -155,7 +156,8 @@ impl App {
         let copying = Copying::new(&config);
         let (ports, databases, id) = open_ports(&config, root_key, &copying).await?;
         let deployment = Deployment::new(ports, Arc::clone(&served.schema), key_limits(&config.limits));
-        let deployment = Arc::new(deployment.with_filter_bounds(filter_bounds(&config.limits)));
+        let deployment = deployment.with_filter_bounds(filter_bounds(&config.limits));
+        let deployment = Arc::new(deployment.with_page_bytes_max(page_bytes_max(&config.limits)));
         let issuers = Issuers::load(&config.token_issuers, config.limits.token_clock_skew(), &fetching, None)?;
         issuers.begin();
         let issuers = Arc::new(issuers);
@@ -203,6 +205,7 @@ impl App {
             drain: drain.clone(),
             denials: denials.clone(),
             rates: Rates::new(&config.limits),
+            bounded: Bounded::new(&config.limits, shed.clone()),
             copying,
             shed: shed.clone(),
         });
@@ -401,7 +404,11 @@ async fn open_ports(
 ) -> Result<(Ports, Arc<SqliteDatabases>, Uuid), StartError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let random: Arc<dyn Random> = Arc::new(SystemRandom);
-    let options = SqliteOptions::default();
+    let options = SqliteOptions {
+        scan_time_max: config.limits.list_time_max(),
+        log_max_bytes: config.limits.write_ahead_log_max_bytes.into(),
+        ..SqliteOptions::default()
+    };
     let folder = Arc::new(DataFolder::open(&config.data_dir)?);
     let now = clock.now();
     let new_id = Uuid::from_bytes(random::bytes(&*random));
@@ -465,6 +472,13 @@ fn filter_bounds(limits: &Limits) -> filter::Bounds {
         depth_max: number(limits.filter_depth_max),
         comparisons_max: number(limits.filter_comparisons_max),
     }
+}
+
+/// What a message leaves for the records of a page.
+pub(crate) fn page_bytes_max(limits: &Limits) -> usize {
+    // The token of the next page has 4,500 characters at most, and the total size some bytes.
+    const REST: u32 = 8_192;
+    usize::try_from(limits.message_size_max_bytes.saturating_sub(REST)).unwrap_or(usize::MAX)
 }
 
 fn log_resealed(resealed: Resealed) {

@@ -51,6 +51,9 @@ const RESET_MEMORY: Duration = Duration::from_secs(5);
 /// How long a stop waits for a connection that has nothing at work.
 const LAST_REST: Duration = Duration::from_secs(1);
 
+/// How long the last answers of streams may take to be sent after the grace.
+const LAST_ANSWERS: Duration = Duration::from_secs(30);
+
 /// How long a connection that was refused stays after the refusal.
 const REFUSED_REST: Duration = Duration::from_millis(500);
 
@@ -228,7 +231,26 @@ impl Http2 {
             }
         };
         let grace = if is_refused { LAST_REST } else { self.limits.connection_grace() };
-        timeout(grace, earlier).await.unwrap_or("its calls took longer than the grace")
+        match timeout(grace, earlier).await {
+            Ok(reason) => reason,
+            Err(_) => self.last_streams(connection, calls).await,
+        }
+    }
+
+    /// Waits for the streams that a connection has after its grace. Those that have a bound of their own may come to their end, unless the
+    /// server believes others by then; the rest end at once.
+    async fn last_streams(&self, connection: &Connection, calls: &Calls) -> &'static str {
+        let leaving = &connection.leaving;
+        if leaving.has_streams() {
+            leaving.begin();
+            tokio::select! {
+                () = leaving.streams_ended() => {}
+                () = self.distrusts(connection) => leaving.cut(),
+            }
+            // What ended them is still to be sent.
+            let _sent = timeout(LAST_ANSWERS, calls.none_open_for(Duration::ZERO)).await;
+        }
+        "its calls took longer than the grace"
     }
 
     /// Resolves when nobody has been found out to be at the other end, and no call has been made for as long as that may be.

@@ -342,6 +342,16 @@ fn advice_by_reason(error: &CallError, hints: &Hints) -> String {
         ErrorReason::AuditUnavailable | ErrorReason::StoreUnavailable => {
             format!("{}; if this happens again, the server's log has the cause under the call id", general())
         }
+        ErrorReason::ListTimeLimit => {
+            "narrow the filter, order by an attribute that has an index, or leave out the total size".to_owned()
+        }
+        ErrorReason::ConnectionEnding => {
+            "start again; nothing of an unfinished export or import is left".to_owned()
+        }
+        ErrorReason::TransferLimit => {
+            "start again, over a faster connection or when less is written; nothing of an unfinished export or import is left"
+                .to_owned()
+        }
         ErrorReason::WrittenByNewerVersion => {
             "nothing is lost: have a server of the version that wrote it serve it again".to_owned()
         }
@@ -360,6 +370,8 @@ fn advice_by_reason(error: &CallError, hints: &Hints) -> String {
         | ErrorReason::ComparisonQuota
         | ErrorReason::RateLimited
         | ErrorReason::ConnectionLimit
+        | ErrorReason::InFlightLimit
+        | ErrorReason::IndexQuota
         | ErrorReason::RequestMemoryLimit
         | ErrorReason::MessageTooSlow
         | ErrorReason::FieldInvalid
