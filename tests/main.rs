@@ -30,6 +30,7 @@ mod getting_started;
 mod idle;
 mod key_life;
 mod kills;
+mod long_work;
 mod lost_key;
 mod mail_connector;
 mod metadata;

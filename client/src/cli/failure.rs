@@ -261,8 +261,8 @@ fn setup_advice(error: &SetupError) -> Option<&'static str> {
         SetupError::FileUnreadable { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
             Some("you may not read it on this machine: ask its owner, or use your own certificate")
         }
-        SetupError::PemMissing { .. } => {
-            Some("PEM begins with -----BEGIN …; are --cert and --key the wrong way round?")
+        SetupError::PemUnusable { problem, .. } if problem.contains("the file has no") => {
+            Some("PEM begins with -----BEGIN …: are --cert and --key swapped?")
         }
         SetupError::Tls { .. } => Some("are --cert and --key of one another?"),
         // These say what to do themselves.
@@ -271,6 +271,7 @@ fn setup_advice(error: &SetupError) -> Option<&'static str> {
         | SetupError::PlaintextOverTls { .. }
         | SetupError::CaMissing
         | SetupError::FileUnreadable { .. }
+        | SetupError::PemUnusable { .. }
         | _ => None,
     }
 }
@@ -323,7 +324,9 @@ fn advice_by_reason(error: &CallError, hints: &Hints) -> String {
         ErrorReason::NotFound => "check the name, and the organization (-o): `list` shows what there is".to_owned(),
         ErrorReason::AlreadyExists => "choose another id, or change what is there: update".to_owned(),
         ErrorReason::ReferenceInUse => "other records refer to it: change or delete those first".to_owned(),
-        ErrorReason::MailboxInactive => "activate it: fieldseal mailbox update, state_code".to_owned(),
+        ErrorReason::MailboxInactive => {
+            format!("activate it: {}", command("mailbox update ID --set state_code=active"))
+        }
         ErrorReason::MailboxWithoutProfile => "set the mailbox's email_server_profile".to_owned(),
         ErrorReason::ProfileInactive => "activate the profile, or give the mailbox another".to_owned(),
         ErrorReason::PrivilegeMissing => {
@@ -339,6 +342,16 @@ fn advice_by_reason(error: &CallError, hints: &Hints) -> String {
         ErrorReason::MessageTooLarge => "give shorter values, or a smaller --page-size".to_owned(),
         ErrorReason::AuditUnavailable | ErrorReason::StoreUnavailable => {
             format!("{}; if this happens again, the server's log has the cause under the call id", general())
+        }
+        ErrorReason::ListTimeLimit => {
+            "narrow the filter, order by an attribute that has an index, or leave out the total size".to_owned()
+        }
+        ErrorReason::ConnectionEnding => {
+            "start again; nothing of an unfinished export or import is left".to_owned()
+        }
+        ErrorReason::TransferLimit => {
+            "start again, over a faster connection or when less is written; nothing of an unfinished export or import is left"
+                .to_owned()
         }
         ErrorReason::WrittenByNewerVersion => {
             "nothing is lost: have a server of the version that wrote it serve it again".to_owned()
@@ -358,6 +371,9 @@ fn advice_by_reason(error: &CallError, hints: &Hints) -> String {
         | ErrorReason::ComparisonQuota
         | ErrorReason::RateLimited
         | ErrorReason::ConnectionLimit
+        | ErrorReason::TokenKeysUnavailable
+        | ErrorReason::InFlightLimit
+        | ErrorReason::IndexQuota
         | ErrorReason::RequestMemoryLimit
         | ErrorReason::MessageTooSlow
         | ErrorReason::FieldInvalid

@@ -11,7 +11,7 @@ use fieldseal_client::{Client, v1::Organization};
 use tempfile::NamedTempFile;
 
 use super::{
-    delivery::{stdout, sync_folder_of},
+    delivery::{check_open, sync_folder_of},
     failure::Failure,
     hints::Hints,
     output,
@@ -54,11 +54,8 @@ pub(super) enum Target {
 impl Target {
     pub(super) fn begin(path: &Path) -> Result<Self, Failure> {
         if path == Path::new("-") {
-            return if stdout::is_closed() {
-                Err(Failure::usage("stdout is closed: send it to a file or a pipe, or give --file FILE"))
-            } else {
-                Ok(Self::Stdout)
-            };
+            check_open()?;
+            return Ok(Self::Stdout);
         }
         if path.exists() {
             return Err(Failure::usage(format!("{} exists already: choose another name", path.display())));

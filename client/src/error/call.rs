@@ -166,6 +166,7 @@ impl CallError {
             | Reason::MailboxWithoutProfile
             | Reason::ProfileInactive
             | Reason::ExportInvalid
+            | Reason::ListTimeLimit
             | Reason::MessageInvalid
             | Reason::MessageTooLarge => Action::FixCall,
             Reason::SetKeyAlreadyRunning
@@ -174,6 +175,11 @@ impl CallError {
             | Reason::ComparisonQuota
             | Reason::RateLimited
             | Reason::ConnectionLimit
+            | Reason::TokenKeysUnavailable
+            | Reason::InFlightLimit
+            | Reason::ConnectionEnding
+            | Reason::TransferLimit
+            | Reason::IndexQuota
             | Reason::RequestMemoryLimit
             | Reason::MessageTooSlow
             | Reason::AuditUnavailable
