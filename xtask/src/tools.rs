@@ -3,13 +3,13 @@
 //! Everything comes from a package registry: crates.io, npm, the Go module proxy, Debian. Nothing here knows what a tool is needed for.
 
 use std::{
-    cell::OnceCell,
     env,
     ffi::OsString,
     fmt, fs,
     io::ErrorKind,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
+    sync::OnceLock,
 };
 
 /// A tool could not be had; says why, for the person who has to install it by hand.
@@ -26,7 +26,7 @@ impl fmt::Display for Missing {
 pub(crate) struct Tools {
     root: PathBuf,
     path: OsString,
-    apt_lists_updated: OnceCell<()>,
+    apt_lists_updated: OnceLock<()>,
 }
 
 impl Tools {
@@ -37,7 +37,7 @@ impl Tools {
             path.push(":");
             path.push(rest);
         }
-        Self { root, path, apt_lists_updated: OnceCell::new() }
+        Self { root, path, apt_lists_updated: OnceLock::new() }
     }
 
     /// The repository's root.
