@@ -49,6 +49,8 @@ pub(crate) struct Log<'a> {
     pub(crate) order: Order,
     /// What a filter can look at.
     pub(crate) fields: &'a Entity,
+    /// What a filter means in the table, where its fields are not the columns.
+    pub(crate) translate: fn(Condition) -> Result<Condition, FilterProblem>,
 }
 
 /// The rows of a page of those that meet a condition, and the token of the next page, empty if this is the last.
@@ -64,6 +66,8 @@ pub(crate) async fn page(
         let problem = FilterProblem::NotFilterable { name: name.to_owned() };
         return Err(FilterError { position: 0, problem }.into());
     }
+    let translated = (log.translate)(filter.condition());
+    let condition = translated.map_err(|problem| FilterError { position: 0, problem })?;
     let context = PageContext {
         method: wanted.method,
         parent: wanted.parent,
@@ -74,7 +78,7 @@ pub(crate) async fn page(
     let listing = Listing {
         table: log.table,
         columns: log.columns,
-        rows: rows.and(filter.condition()),
+        rows: rows.and(condition),
         order: &log.order,
         context: &context,
         token: wanted.token,
@@ -90,5 +94,7 @@ fn of_records_alone(field: Field) -> Option<&'static str> {
         Field::Name => Some("name"),
         Field::CreateTime => Some("create_time"),
         Field::UpdateTime => Some("update_time"),
+        Field::CreatedBy => Some("created_by"),
+        Field::ModifiedBy => Some("modified_by"),
     }
 }

@@ -73,6 +73,7 @@ pub struct Running {
     reloader: Reloader,
     log: watch::Receiver<Log>,
     health: Health,
+    denials: Denials,
     audit_copy: Option<Begun>,
     serving: JoinHandle<()>,
 }
@@ -141,7 +142,8 @@ impl App {
             None => None,
         };
 
-        let copying = Copying::new(&config);
+        let shed = Shed::default();
+        let copying = Copying::new(&config, shed.clone());
         let (ports, databases, id) = open_ports(&config, root_key, &copying).await?;
         let deployment = Deployment::new(ports, Arc::clone(&served.schema), key_limits(&config.limits));
         let deployment = Arc::new(deployment.with_filter_bounds(filter_bounds(&config.limits)));
@@ -165,7 +167,6 @@ impl App {
             reencryption::take_up(&deployment, config.limits, &drain, organization);
         }
         drain.tasks().spawn(due::keep_reporting(Arc::clone(&deployment), drain.clone()));
-        let shed = Shed::default();
         let places = Places::new(config.limits.connections_per_identity_max, shed.clone());
         let metrics_address = metrics.as_ref().map(Metrics::address);
         if let Some(metrics) = metrics {
@@ -188,7 +189,7 @@ impl App {
         health.look(&deployment).await;
         tokio::spawn(health.clone().keep_looking(Arc::clone(&deployment), drain.clone()));
 
-        let denials = Denials::start(Arc::clone(&deployment), &drain);
+        let denials = Denials::start(Arc::clone(&deployment), &config.limits, shed.clone(), &drain);
         let dispatcher = Arc::new(Dispatcher {
             deployment: Arc::clone(&deployment),
             limits: config.limits,
@@ -212,7 +213,7 @@ impl App {
             terms: terms.clone(),
             issuers: issuers_in_force,
             policy,
-            denials,
+            denials: denials.clone(),
         };
         let (address, plaintext_address) = (listener.address(), listener.plaintext_address());
         let connections = listener.accept(terms.clone(), &places, &config.limits);
@@ -243,6 +244,7 @@ impl App {
             reloader,
             log,
             health,
+            denials,
             audit_copy,
             serving,
         })
@@ -323,6 +325,7 @@ impl Running {
             }
         };
         let drained = self.drain.finish(not_serving, serving, self.limits.drain_timeout()).await;
+        self.denials.finish().await;
         if drained == Drained::Whole {
             leave_whole_files(&self.deployment, &self.databases, self.audit_copy).await;
         }
@@ -408,6 +411,7 @@ async fn open_ports(
         key_derivation: Arc::new(BlockingKeyDerivation),
         clock,
         random,
+        audit_gate: Arc::new(copying.clone()),
         fail_points: Arc::new(OfEnvironment),
     };
     Ok((ports, databases, id))

@@ -39,6 +39,8 @@ pub(super) fn subject<'a>(entity: &'a Entity, position: usize, name: &'a str) ->
         "name" => (Field::Name, column("id"), Shape::Reference(&entity.collection)),
         "create_time" => (Field::CreateTime, column("create_time"), Shape::Time),
         "update_time" => (Field::UpdateTime, column("update_time"), Shape::Time),
+        "created_by" => (Field::CreatedBy, column("created_by"), Shape::Text),
+        "modified_by" => (Field::ModifiedBy, column("modified_by"), Shape::Text),
         "etag" => return wrong(FilterProblem::NotFilterable { name: name.to_owned() }),
         _ if name.contains('.') => return wrong(FilterProblem::Traversal),
         _ => {

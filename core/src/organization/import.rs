@@ -19,7 +19,7 @@ use super::{
 use crate::{
     audit::{AuditAction, AuditEntry},
     catalog,
-    census::{CellKind, Census},
+    census::{self, CellKind, Census},
     deployment::{Deployment, of_organization},
     fail_point::FailPoint,
     identity::Caller,
@@ -207,7 +207,7 @@ impl Import {
             return Err(error);
         }
         deployment.reached(FailPoint::ImportVerified);
-        let Import { row, database, _lock, .. } = self;
+        let Import { row, database, census, _lock, .. } = self;
         if let Err(error) = database.publish().await {
             if matches!(error, CommitError::Refused { .. }) {
                 unlist(deployment, &row).await;
@@ -218,6 +218,7 @@ impl Import {
         let ports = &deployment.ports;
         let entry = AuditEntry {
             caller: Some(caller.clone()),
+            details: Some(census::told(&census, &deployment.schema)),
             ..AuditEntry::done(deployment.now(), AuditAction::ImportOrganization, format!("organizations/{}", row.name))
         };
         let ready = vec![

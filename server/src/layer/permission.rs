@@ -5,7 +5,6 @@
 use std::{collections::HashMap, sync::Arc};
 
 use fieldseal_core::{
-    audit::AuditAction,
     identity::Caller,
     policy::{Policy, Privilege},
 };
@@ -79,7 +78,7 @@ impl Gate for PermissionRequired {
         let policy = Arc::clone(&self.policy.borrow());
         let held = |privilege: &Privilege| policy.check_anywhere(&caller.identity, *privilege).is_ok();
         if !rpc.privileges.iter().any(held) {
-            self.denials.record(caller, AuditAction::Call, path.to_owned());
+            self.denials.method(caller, path, first);
             return Err(Refusal::PrivilegeMissing(first));
         }
         // The one policy by which the whole call is decided, so that a change in between can't split it.
