@@ -35,7 +35,7 @@ const WAITING_MAX: usize = 1_024;
 const INTERVAL: Duration = Duration::from_secs(60);
 
 /// How long the end of the server waits until the last counts are recorded.
-const LAST_COUNTS_MAX: Duration = Duration::from_secs(5);
+const LAST_COUNTS_MAX: Duration = Duration::from_secs(2);
 
 /// How much of a name that a caller made up is recorded, in Unicode scalar values. No organization has a longer name.
 const NAME_MAX_CHARS: usize = 63;
