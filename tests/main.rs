@@ -47,3 +47,4 @@ mod terminal;
 mod tokens;
 mod trail;
 mod transport;
+mod values;

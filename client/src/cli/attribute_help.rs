@@ -37,6 +37,8 @@ fn sent_to<'a>(entity: &'a EntityType, name: &str) -> Vec<&'a str> {
 fn form(attribute: &AttributeType) -> String {
     let options = &attribute.options;
     let mut form = match attribute.field.kind() {
+        Kind::String if options.uuid => "UUID".to_owned(),
+        Kind::String if options.multi_line => "text, several lines if need be".to_owned(),
         Kind::String => "text".to_owned(),
         Kind::Bytes => "bytes, in base64".to_owned(),
         Kind::Bool => "true or false".to_owned(),
