@@ -75,6 +75,9 @@ impl Repeated {
         if self.others > 0 {
             details.push_str(&format!(" and {} more calls", self.others));
         }
+        if !self.is_of_one_identity {
+            details.push_str(&format!("; of identities beyond the first {IDENTITIES_MAX}"));
+        }
         details
     }
 }
@@ -283,6 +286,7 @@ mod tests {
         assert_eq!(tallies.take(refused("cn:x", "s", None)), Taken::Counted);
         let all = tallies.take_all();
         assert_eq!((all.len(), all[0].count, all[0].is_of_one_identity), (1, 2, false));
+        assert!(all[0].details().ends_with("; of identities beyond the first 10000"));
     }
 
     #[test]
