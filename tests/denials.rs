@@ -76,7 +76,7 @@ async fn made_up_names_hide_no_refusal_and_grow_the_trail_within_the_budget() {
     }
     refused(&reader, DEFAULT).await;
     let other = refused(&auditor, DEFAULT).await;
-    refused(&reader, &format!("organizations/{}\n", "x".repeat(2_000))).await;
+    refused(&reader, &format!("organizations/{}", "x".repeat(63))).await;
     let folder = server.stop().await;
     let (own, deployment) = (Inside::organization(&folder).trail(), Inside::configuration(&folder).trail());
     // The other caller's refusal is recorded with its own call.
