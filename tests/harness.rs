@@ -1,6 +1,7 @@
 //! Servers to test against. Each has a folder and a port of its own, so that all tests run side by side.
 
 pub mod dovecot;
+pub mod http2;
 pub mod inside;
 pub mod process;
 pub mod proxy;
@@ -125,6 +126,14 @@ impl Server {
         running.drain().begin();
         assert_eq!(running.wait().await, Drained::Whole);
         self.folder
+    }
+
+    /// Stops without waiting for anything, and gives the folder back.
+    pub async fn stop_at_once(mut self) -> (Folder, Drained) {
+        let running = self.running.take().unwrap();
+        running.drain().cut_short();
+        let drained = running.wait().await;
+        (self.folder, drained)
     }
 
     /// Drains, does something to the folder, and starts again.

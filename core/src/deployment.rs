@@ -67,7 +67,21 @@ pub struct Deployment {
     pub key_limits: KeyLimits,
     /// How large a filter may be that a caller gives.
     pub filter_bounds: filter::Bounds,
+    /// How many bytes the records of a page may have in an answer together, unless it is one.
+    pub page_bytes_max: usize,
     organizations: RwLock<BTreeMap<String, Arc<Organization>>>,
+    not_served: RwLock<BTreeMap<String, NotServed>>,
+}
+
+/// Why an organization that the configuration database lists isn't served now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotServed {
+    /// Its database can't be opened. It is served once it can be.
+    Unavailable,
+    /// Its row isn't authentic, or its database is another organization's inside.
+    Mismatch,
+    /// Its database was written by a newer version, or with another schema.
+    NewerVersion,
 }
 
 impl Deployment {
@@ -75,13 +89,21 @@ impl Deployment {
     #[must_use]
     pub fn new(ports: Ports, schema: Arc<Schema>, key_limits: KeyLimits) -> Self {
         let filter_bounds = filter::Bounds::default();
-        Deployment { ports, schema, key_limits, filter_bounds, organizations: RwLock::default() }
+        let (organizations, not_served) = Default::default();
+        let page_bytes_max = PAGE_BYTES_MAX;
+        Deployment { ports, schema, key_limits, filter_bounds, page_bytes_max, organizations, not_served }
     }
 
     /// The same with filters within other bounds.
     #[must_use]
     pub fn with_filter_bounds(self, filter_bounds: filter::Bounds) -> Self {
         Deployment { filter_bounds, ..self }
+    }
+
+    /// The same with pages of at most this many bytes.
+    #[must_use]
+    pub fn with_page_bytes_max(self, page_bytes_max: usize) -> Self {
+        Deployment { page_bytes_max, ..self }
     }
 
     /// Now.
@@ -105,6 +127,26 @@ impl Deployment {
     #[must_use]
     pub fn organizations(&self) -> Vec<Arc<Organization>> {
         self.organizations.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// Why the organization of this name isn't served; `None` if it is, or if there is none.
+    #[must_use]
+    pub fn not_served(&self, name: &str) -> Option<NotServed> {
+        self.not_served.read().unwrap_or_else(PoisonError::into_inner).get(name).copied()
+    }
+
+    /// How many organizations are listed and not served.
+    #[must_use]
+    pub fn not_served_count(&self) -> usize {
+        self.not_served.read().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    pub(crate) fn does_not_serve(&self, name: String, why: NotServed) {
+        self.not_served.write().unwrap_or_else(PoisonError::into_inner).insert(name, why);
+    }
+
+    pub(crate) fn forget_not_served(&self, name: &str) {
+        self.not_served.write().unwrap_or_else(PoisonError::into_inner).remove(name);
     }
 
     /// Serves an organization from now on.
@@ -131,6 +173,9 @@ impl Deployment {
         self.ports.configuration.commit(Commit::of(vec![Step::Audit(entry)])).await
     }
 }
+
+/// How many bytes a page has at most, unless the deployment is told another bound: what gRPC clients take, less the rest of the message.
+const PAGE_BYTES_MAX: usize = 4_000_000;
 
 /// Makes the content of a new configuration database: its tables, and the id of the deployment, which is the writer of its chains.
 #[must_use]

@@ -26,7 +26,7 @@ use crate::{
     key::unreadable,
     mask::ReadMask,
     metadata::{OrganizationSchema, changes::Written},
-    organization::{Keys, Organization, ring_rows},
+    organization::{Keys, Obstacle, Organization, ring_rows},
     record::{Given, Problem, Record, Violation, field_violation},
     records::repetition::Mode,
     schema::{Attribute, Entity, Kind, SYSTEM_COLUMNS, Value},
@@ -75,6 +75,12 @@ pub enum RecordError {
     /// The page token was not made for this list and this caller.
     #[error("the page token is invalid")]
     PageToken,
+    /// Finding the records of a list took longer than a list may take.
+    #[error("the list took longer than {limit_ms} ms")]
+    ListTooLong {
+        /// How long it may take.
+        limit_ms: u64,
+    },
     /// There is no such record.
     #[error("the record does not exist")]
     NotFound,
@@ -104,6 +110,9 @@ pub enum RecordError {
     /// The key ring is missing or damaged.
     #[error("the key ring is missing or damaged")]
     RingDamaged,
+    /// The key or the value is there, and this server can't use it.
+    #[error("this server can't use what is stored")]
+    Inaccessible(#[source] Obstacle),
     /// A stored cell can't be opened.
     #[error("a cell can't be opened")]
     CellUnreadable {
@@ -255,6 +264,7 @@ async fn sealing_ring(deployment: &Deployment, organization: &Organization) -> R
     match organization.load_keys(deployment).await? {
         Keys::Active(ring) => Ok(ring),
         Keys::Inactive(stored) => Err(RecordError::Inactive { wanted: stored.fingerprint() }),
+        Keys::Inaccessible(obstacle, _) => Err(RecordError::Inaccessible(obstacle)),
         Keys::Damaged => Err(RecordError::RingDamaged),
     }
 }
@@ -382,7 +392,7 @@ fn invalid_unless_empty(violations: Vec<Violation>) -> Result<(), RecordError> {
 }
 
 /// The columns of a record's wanted fields, in the order [`parse_row`] expects.
-fn record_columns(entity: &Entity, mask: &ReadMask) -> Vec<Name> {
+pub(crate) fn record_columns(entity: &Entity, mask: &ReadMask) -> Vec<Name> {
     let mut columns = Vec::with_capacity(SYSTEM_COLUMNS.len().saturating_add(entity.attributes.len()));
     columns.extend(SYSTEM_COLUMNS.map(Name::from));
     let read = entity.attributes.iter().enumerate().filter(|(index, attribute)| is_read(*index, attribute, mask));
@@ -395,11 +405,11 @@ fn is_read(index: usize, attribute: &Attribute, mask: &ReadMask) -> bool {
 }
 
 /// The cells of a record, by the position of their attributes.
-type Cells = BTreeMap<usize, Vec<u8>>;
+pub(crate) type Cells = BTreeMap<usize, Vec<u8>>;
 
 /// Makes a record, as far as it is wanted, of a row that begins with its [`record_columns`]. Of its cells the record tells only whether
 /// they are there.
-fn parse_row(entity: &Entity, mask: &ReadMask, row: Row) -> Result<(Record, Cells), Unavailable> {
+pub(crate) fn parse_row(entity: &Entity, mask: &ReadMask, row: Row) -> Result<(Record, Cells), Unavailable> {
     let wrong = || Unavailable("a row is not what the schema says".into());
     let mut data = row.into_iter();
     let (

@@ -2,11 +2,13 @@
 //!
 //! These layers see headers only. What needs the message, above all permission in an organization, comes after them.
 
+pub(crate) mod arrival;
 pub(crate) mod complete;
 pub(crate) mod deadline;
 pub(crate) mod gate;
 pub(crate) mod identity;
 pub(crate) mod permission;
+pub(crate) mod place;
 pub(crate) mod tls_required;
 pub(crate) mod trace;
 
@@ -20,11 +22,13 @@ use tonic::{body::Body, service::Routes};
 use tower::{Layer, Service, ServiceBuilder};
 
 use self::{
+    arrival::{ArrivalBounds, ArrivalLayer},
     complete::CompleteLayer,
     deadline::{DeadlineLayer, Deadlines},
     gate::GateLayer,
     identity::IdentityRequired,
     permission::{PermissionRequired, RpcTable},
+    place::PlaceRequired,
     tls_required::TlsRequired,
     trace::TraceLayer,
 };
@@ -48,6 +52,8 @@ pub(crate) struct Layers {
     pub(crate) policy: watch::Receiver<Arc<Policy>>,
     /// Where those are recorded who may not.
     pub(crate) denials: Denials,
+    /// How requests may arrive.
+    pub(crate) arrival: ArrivalBounds,
 }
 
 /// The stack, outside in.
@@ -60,7 +66,7 @@ pub(crate) fn stack(
                  + Send
                  + 'static,
 > + Clone {
-    let Layers { clock, random, deadlines, rpcs, terms, issuers, policy, denials } = layers;
+    let Layers { clock, random, deadlines, rpcs, terms, issuers, policy, denials, arrival } = layers;
     ServiceBuilder::new()
         // Outermost, so that whatever happens has a call id and ends in the log, with the code that the caller saw.
         .layer(TraceLayer::new(Arc::clone(&clock), random))
@@ -68,18 +74,27 @@ pub(crate) fn stack(
         .layer(CompleteLayer)
         // Before anything can wait, so that the caller's time counts from the first byte.
         .layer(DeadlineLayer::new(deadlines, Arc::clone(&rpcs)))
+        // Before all others: for a connection without a place, nothing is worked out.
+        .layer(GateLayer(PlaceRequired))
         // Before identity: a caller without TLS has to learn that, whoever it is, and nothing of its body may be read.
         .layer(GateLayer(TlsRequired))
         // Before permission, which is somebody's.
         .layer(GateLayer(IdentityRequired::new(clock, terms, issuers)))
-        // Innermost: who may not call the rpc anywhere doesn't get to send a message.
-        .layer(GateLayer(PermissionRequired::new(rpcs, policy, denials)))
+        // Who may not call the rpc anywhere doesn't get to send a message.
+        .layer(GateLayer(PermissionRequired::new(Arc::clone(&rpcs), policy, denials)))
+        // Innermost: it lets the message in, on the account of a caller who is known by now.
+        .layer(ArrivalLayer::new(arrival, rpcs))
         .into_inner()
 }
 
 /// Health is for probes: without TLS, without identity, without permission.
 fn is_health(path: &str) -> bool {
     path.starts_with("/grpc.health.v1.Health/")
+}
+
+/// Health and reflection: their messages are small, and nobody but the framework reads them.
+fn takes_small_messages(path: &str) -> bool {
+    is_health(path) || path.starts_with("/grpc.reflection.")
 }
 
 #[cfg(test)]
@@ -102,9 +117,12 @@ mod tests {
     use super::{gate::Gate, permission::Rpc, trace::CallId, *};
     use crate::{
         clock::SystemClock,
+        config::limits::Limits,
         identity::ClientCertificate,
+        leaving::Leaving,
         listener::{Connection, TlsFacts},
         random::SystemRandom,
+        shed::Shed,
         status::Refusal,
         tls,
     };
@@ -148,7 +166,12 @@ mod tests {
             Arc::new(ClientCertificate { identity: Identity::CommonName(name.to_owned()), sha256: [0; 32], not_after })
         });
         let (chain, trust) = (Arc::from([]), Arc::clone(&terms().trust));
-        Some(Connection { peer: peer(), tls: Some(TlsFacts { certificate, chain, trust }), no_place: None })
+        Some(Connection {
+            peer: peer(),
+            tls: Some(TlsFacts { certificate, chain, trust }),
+            no_place: None,
+            leaving: Leaving::default(),
+        })
     }
 
     /// The same for all, as if nothing had been exchanged.
@@ -182,6 +205,7 @@ mod tests {
             issuers: no_issuers(),
             policy: watch::channel(Arc::new(Policy::new(vec![binding]))).1,
             denials: Denials::nowhere(),
+            arrival: ArrivalBounds::of(&Limits::default(), &Shed::default()),
         };
         stack(layers).layer(Routes::default()).oneshot(request).await.unwrap()
     }
@@ -195,7 +219,7 @@ mod tests {
 
     #[tokio::test]
     async fn without_tls_only_health_is_answered_and_no_body_is_read() {
-        let plaintext = || Some(Connection { peer: peer(), tls: None, no_place: None });
+        let plaintext = || Some(Connection { peer: peer(), tls: None, no_place: None, leaving: Leaving::default() });
         let refused = (Code::FailedPrecondition, "HTTPS_REQUIRED".to_owned());
         assert_eq!(status(request(GET, plaintext())).await, refused);
         assert_eq!(status(request("/nothing/There", plaintext())).await, refused);

@@ -15,16 +15,17 @@ use fieldseal_core::{
         kek::Fingerprint,
         key_text::{GivenTextHint, KeyTextViolation},
     },
+    deployment::NotServed,
     identity::Identity,
     key::KeyError,
     listing::ListingError,
     metadata::update::UpdateMetadataError,
-    organization::{Organization, create::CreateOrganizationError, import::ImportError},
+    organization::{Obstacle, Organization, create::CreateOrganizationError, import::ImportError},
     policy::Privilege,
     record::{Problem, Violation},
     records::{Place, RecordError, compare::INTERVAL_SECONDS},
     schema::{Attribute, Entity},
-    store::{Cause, Unavailable},
+    store::{Cause, OpenError, Unavailable},
     text::is_invisible,
 };
 use http::HeaderMap;
@@ -34,6 +35,7 @@ use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 use crate::{
     audit_copy::CopyFails,
     config::limits::{ERROR_DETAILS_MAX_BYTES, ERROR_VIOLATIONS_MAX},
+    places::NoPlace,
     token::TokenProblem,
 };
 
@@ -42,6 +44,9 @@ pub(crate) const DOMAIN: &str = "fieldseal";
 
 /// How soon a call that a server refused because it ends, or because of its connection, may be tried again.
 const RETRY_ELSEWHERE: Duration = Duration::from_secs(1);
+
+/// How soon a call may be made again that waits for others to end, or for another connection.
+const RETRY_IN_FLIGHT: Duration = Duration::from_millis(200);
 
 /// Which caller lacks which privilege, and where. Says nothing about whether the organization exists.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -132,10 +137,38 @@ pub(crate) enum Refusal {
         /// When it may again.
         retry_after: Duration,
     },
-    /// The caller has more connections than it may.
-    TooManyConnections {
-        /// How many it may have.
+    /// There is no place for the caller's connection.
+    NoPlace(NoPlace),
+    /// Requests take as much memory as they may.
+    RequestMemory {
+        /// How much that is, in bytes.
+        limit: u64,
+    },
+    /// A message took longer to arrive than it may.
+    MessageTooSlow {
+        /// How long that is.
+        limit: Duration,
+    },
+    /// The caller has as many calls of this kind under way as it may, or as many callers write the same thing.
+    TooManyInFlight {
+        /// The limit's name.
+        bound: &'static str,
+        /// How many there may be.
         limit: u32,
+    },
+    /// Indexes of the organization were switched as often as they may be.
+    TooManyIndexSwitches {
+        /// How often within an hour.
+        limit: u32,
+        /// When one may be switched again.
+        retry_after: Duration,
+    },
+    /// The connection ends, and the stream on it.
+    ConnectionEnding,
+    /// An export or import is too slow, or its snapshot was ended.
+    TransferLimit {
+        /// The limit's name, or `snapshot`.
+        bound: &'static str,
     },
     /// The rpc is served and stands in no permission table: nobody may call it.
     NotPermitted,
@@ -145,6 +178,8 @@ pub(crate) enum Refusal {
     DeadlineExceeded,
     /// The server ends: the call was cut short, or not begun.
     ShuttingDown,
+    /// The server's clock shows a time that can't be right.
+    ClockOutOfRange,
 }
 
 impl From<Refusal> for Status {
@@ -197,14 +232,78 @@ impl From<Refusal> for Status {
             .with("interval_seconds", interval_seconds)
             .retry_after(retry_after)
             .build(),
-            Refusal::TooManyConnections { limit } => StatusBuilder::new(
+            Refusal::NoPlace(no_place) => {
+                let (limit, message) = match no_place {
+                    NoPlace::OfIdentity { limit } => {
+                        (limit, format!("you have {limit} connections already: use those, or end some"))
+                    }
+                    NoPlace::OfAll { limit } => {
+                        (limit, format!("the server has {limit} connections already, its limit: try again later"))
+                    }
+                };
+                StatusBuilder::new(Code::ResourceExhausted, ErrorReason::ConnectionLimit, message)
+                    .with("limit", limit)
+                    .retry_after(RETRY_ELSEWHERE)
+                    .build()
+            }
+            Refusal::RequestMemory { limit } => StatusBuilder::new(
                 Code::ResourceExhausted,
-                ErrorReason::ConnectionLimit,
-                format!("you have {limit} connections already: use those, or end some"),
+                ErrorReason::RequestMemoryLimit,
+                format!("requests already take the {limit} bytes of memory that they may: send fewer at once, or try again later"),
             )
             .with("limit", limit)
             .retry_after(RETRY_ELSEWHERE)
             .build(),
+            Refusal::MessageTooSlow { limit } => StatusBuilder::new(
+                Code::DeadlineExceeded,
+                ErrorReason::MessageTooSlow,
+                format!("the message took longer than {} ms to arrive: send it faster, or send less", limit.as_millis()),
+            )
+            .with("limit_ms", limit.as_millis())
+            .build(),
+            Refusal::TooManyInFlight { bound, limit } => StatusBuilder::new(
+                Code::ResourceExhausted,
+                ErrorReason::InFlightLimit,
+                format!("{limit} calls of this kind are under way, as many as {bound} allows: wait until some are done"),
+            )
+            .with("bound", bound)
+            .with("limit", limit)
+            .retry_after(RETRY_IN_FLIGHT)
+            .build(),
+            Refusal::TooManyIndexSwitches { limit, retry_after } => StatusBuilder::new(
+                Code::ResourceExhausted,
+                ErrorReason::IndexQuota,
+                format!("indexes were switched {limit} times within an hour; nothing changed"),
+            )
+            .with("limit", limit)
+            .with("interval_seconds", 3_600)
+            .retry_after(retry_after)
+            .build(),
+            Refusal::ConnectionEnding => StatusBuilder::new(
+                Code::Unavailable,
+                ErrorReason::ConnectionEnding,
+                "the server ends this connection: make the call again",
+            )
+            .retry_after(RETRY_IN_FLIGHT)
+            .build(),
+            Refusal::TransferLimit { bound } => {
+                let message = match bound {
+                    "transfer_rate_min_bytes_per_second" => {
+                        "the transfer was slower than transfer_rate_min_bytes_per_second: make the call again over a faster connection"
+                    }
+                    "transfer_time_max_seconds" => {
+                        "the transfer took longer than transfer_time_max_seconds: make the call again over a faster connection"
+                    }
+                    "write_ahead_log_max_bytes" => {
+                        "the database's log reached write_ahead_log_max_bytes during the export: export when less is written"
+                    }
+                    _ => "the export kept a key change from finishing: make the call again",
+                };
+                StatusBuilder::new(Code::Aborted, ErrorReason::TransferLimit, message)
+                    .with("bound", bound)
+                    .retry_after(RETRY_ELSEWHERE)
+                    .build()
+            }
             Refusal::NotPermitted => {
                 StatusBuilder::new(Code::PermissionDenied, ErrorReason::PrivilegeMissing, "nobody may call this method")
                     .build()
@@ -218,6 +317,15 @@ impl From<Refusal> for Status {
                 "the time for this call has passed",
             )
             .build(),
+            Refusal::ClockOutOfRange => {
+                tracing::error!("clock out of range: it must show a time in the years 1970 to 9999");
+                StatusBuilder::new(
+                    Code::Unavailable,
+                    ErrorReason::Internal,
+                    "the server's clock is out of range; nothing was done",
+                )
+                .build()
+            }
             Refusal::ShuttingDown => {
                 StatusBuilder::new(Code::Unavailable, ErrorReason::ShuttingDown, "the server is shutting down")
                     .retry_after(RETRY_ELSEWHERE)
@@ -490,8 +598,17 @@ pub(crate) fn page_token_invalid() -> Status {
 pub(crate) fn listing(error: ListingError) -> Status {
     match error {
         ListingError::PageToken => page_token_invalid(),
+        ListingError::TooLong { limit_ms } => list_too_long(limit_ms),
         ListingError::Unavailable(Unavailable(cause)) => unavailable(cause),
     }
+}
+
+/// The database looked for the records of a list for as long as it may.
+fn list_too_long(limit_ms: u64) -> Status {
+    let message = format!(
+        "finding the records took longer than {limit_ms} ms: narrow the filter, order by an indexed attribute, or leave out the total size"
+    );
+    StatusBuilder::new(Code::ResourceExhausted, ErrorReason::ListTimeLimit, message).with("limit_ms", limit_ms).build()
 }
 
 /// The message can't be decoded. What is wrong with it isn't repeated: it may hold anything.
@@ -499,9 +616,70 @@ pub(crate) fn message_invalid() -> Status {
     StatusBuilder::new(Code::InvalidArgument, ErrorReason::MessageInvalid, "the message can't be decoded").build()
 }
 
+/// A message of an import is larger than a message may be.
+pub(crate) fn chunk_too_large(limit_bytes: u32) -> Status {
+    let message =
+        format!("a chunk of the file is larger than message_size_max_bytes, {limit_bytes}: send smaller chunks");
+    StatusBuilder::new(Code::OutOfRange, ErrorReason::MessageTooLarge, message).with("limit", limit_bytes).build()
+}
+
 /// There is no organization of this name; said only to who may do what was asked there.
 pub(crate) fn organization_not_found(organization: &str) -> Status {
     not_found("there is no such organization").with("organization", organization).build()
+}
+
+/// There is an organization of this name, and it isn't served; said only to who may do what was asked there.
+pub(crate) fn organization_not_served(organization: &str, why: NotServed) -> Status {
+    let builder = match why {
+        NotServed::Unavailable => StatusBuilder::new(
+            Code::Unavailable,
+            ErrorReason::OrganizationUnavailable,
+            "the organization's database can't be opened now; the server's log has the cause, and it tries again",
+        )
+        .retry_after(RETRY_ORGANIZATION),
+        NotServed::Mismatch => organization_mismatch(),
+        NotServed::NewerVersion => StatusBuilder::new(
+            Code::Unavailable,
+            ErrorReason::WrittenByNewerVersion,
+            "the organization's database was written by a newer version of the server, or with another schema",
+        )
+        .with("what", "database"),
+    };
+    builder.with("organization", organization).build()
+}
+
+fn organization_mismatch() -> StatusBuilder {
+    StatusBuilder::new(
+        Code::FailedPrecondition,
+        ErrorReason::OrganizationMismatch,
+        "the organization isn't served: its row or its database is not what it should be; the server's log has the cause",
+    )
+}
+
+/// Why a server can't use keys that are there.
+fn inaccessible(organization: &str, obstacle: Obstacle) -> Status {
+    let builder = match obstacle {
+        Obstacle::NewerRing { format } => written_by_newer_version("key-ring", format),
+        Obstacle::NewerCell { format } => written_by_newer_version("cell", format),
+        Obstacle::NewerKeyText { format } => written_by_newer_version("key-text", format),
+        Obstacle::UnknownRootKey { id } => StatusBuilder::new(
+            Code::Unavailable,
+            ErrorReason::RootKeyUnknown,
+            format!("the organization's key is sealed under the root key {id}, which this server doesn't have"),
+        )
+        .with("root_key_id", id),
+    };
+    builder.with("organization", organization).build()
+}
+
+fn written_by_newer_version(what: &'static str, format: impl Display) -> StatusBuilder {
+    StatusBuilder::new(
+        Code::Unavailable,
+        ErrorReason::WrittenByNewerVersion,
+        format!("written by a newer version of the server ({what} of format {format}): nothing is lost, have that version serve it"),
+    )
+    .with("what", what)
+    .with("format", format)
 }
 
 fn not_found(message: &str) -> StatusBuilder {
@@ -557,9 +735,24 @@ pub(crate) fn audit_copy_unavailable(cause: CopyFails) -> Status {
 }
 
 fn store_unavailable(cause: Cause) -> StatusBuilder {
+    if is_other_inside(&cause) {
+        return organization_mismatch().caused_by(cause);
+    }
     StatusBuilder::new(Code::Unavailable, ErrorReason::StoreUnavailable, "the store is unavailable; nothing changed")
         .retry_after(RETRY_STORE)
         .caused_by(cause)
+}
+
+/// Whether a database was found to be another organization's when it was opened again.
+fn is_other_inside(cause: &Cause) -> bool {
+    let mut next: Option<&(dyn Error + 'static)> = Some(&*cause.0);
+    while let Some(error) = next {
+        if matches!(error.downcast_ref(), Some(OpenError::OtherInside)) {
+            return true;
+        }
+        next = error.source();
+    }
+    false
 }
 
 fn outcome_unknown(cause: Cause) -> StatusBuilder {
@@ -573,6 +766,9 @@ fn outcome_unknown(cause: Cause) -> StatusBuilder {
 
 /// How soon a store that did not answer may be asked again.
 const RETRY_STORE: Duration = Duration::from_secs(1);
+
+/// How soon an organization that couldn't be opened may be asked for again.
+const RETRY_ORGANIZATION: Duration = Duration::from_secs(10);
 
 /// How soon a SetDataEncryptionKey that found another one running may be tried again.
 const RETRY_SET_KEY: Duration = Duration::from_secs(5);
@@ -602,6 +798,7 @@ pub(crate) fn record(error: RecordError, place: &Place) -> Status {
     match error {
         RecordError::Invalid(violations) => invalid(violations),
         RecordError::PageToken => page_token_invalid(),
+        RecordError::ListTooLong { limit_ms } => list_too_long(limit_ms),
         RecordError::NotFound => {
             not_found("there is no such record").with("organization", organization).with("entity", entity).build()
         }
@@ -637,6 +834,7 @@ pub(crate) fn record(error: RecordError, place: &Place) -> Status {
         .build(),
         RecordError::Inactive { wanted } => inactive(organization, wanted),
         RecordError::RingDamaged => ring_damaged(organization),
+        RecordError::Inaccessible(obstacle) => inaccessible(organization, obstacle),
         RecordError::CellUnreadable { entity, attribute } => {
             StatusBuilder::new(Code::DataLoss, ErrorReason::CellUnreadable, "the stored value can't be opened")
                 .with("organization", organization)
@@ -722,6 +920,7 @@ pub(crate) fn create_organization(error: CreateOrganizationError, organization: 
         CreateOrganizationError::AlreadyExists => {
             already_exists("an organization of this name exists").with("organization", organization).build()
         }
+        CreateOrganizationError::NotServed(why) => organization_not_served(organization, why),
         CreateOrganizationError::Unavailable(cause) => store_unavailable(cause).build(),
         CreateOrganizationError::Unknown(cause) => outcome_unknown(cause).build(),
     }
@@ -741,6 +940,7 @@ pub(crate) fn import_organization(error: ImportError, organization: &str) -> Sta
             let builder = already_exists("an organization of this name, or of this UUID, exists");
             if organization.is_empty() { builder.build() } else { builder.with("organization", organization).build() }
         }
+        ImportError::NotServed { name, why } => organization_not_served(&name, why),
         ImportError::Unavailable(cause) => store_unavailable(cause).build(),
         ImportError::Unknown(cause) => outcome_unknown(cause).build(),
     }
@@ -777,6 +977,7 @@ pub(crate) fn key(error: KeyError, organization: &str, progress: Option<(u64, u6
                 .build()
         }
         KeyError::RingDamaged => ring_damaged(organization),
+        KeyError::Inaccessible(obstacle) => inaccessible(organization, obstacle),
         KeyError::Mismatch { wanted, given_length, hints } => {
             let builder =
                 with_organization(FailedPrecondition, ErrorReason::KeyMismatch, mismatch_message(wanted, &hints))
@@ -854,6 +1055,11 @@ fn mismatch_message(wanted: Fingerprint, hints: &[GivenTextHint]) -> String {
 pub(crate) fn reason_name(reason: ErrorReason) -> &'static str {
     let name = reason.as_str_name();
     name.strip_prefix("ERROR_REASON_").unwrap_or(name)
+}
+
+/// Whether an error has a reason: the framework's have none until they leave.
+pub(crate) fn is_complete(status: &Status) -> bool {
+    status.get_details_error_info().is_some_and(|info| info.domain == DOMAIN)
 }
 
 /// Completes the status in `headers` (of a response without a body, or trailers): the id of the call, and an ErrorInfo where there is

@@ -166,6 +166,7 @@ impl CallError {
             | Reason::MailboxWithoutProfile
             | Reason::ProfileInactive
             | Reason::ExportInvalid
+            | Reason::ListTimeLimit
             | Reason::MessageInvalid
             | Reason::MessageTooLarge => Action::FixCall,
             Reason::SetKeyAlreadyRunning
@@ -174,13 +175,24 @@ impl CallError {
             | Reason::ComparisonQuota
             | Reason::RateLimited
             | Reason::ConnectionLimit
+            | Reason::InFlightLimit
+            | Reason::ConnectionEnding
+            | Reason::TransferLimit
+            | Reason::IndexQuota
+            | Reason::RequestMemoryLimit
+            | Reason::MessageTooSlow
             | Reason::AuditUnavailable
             | Reason::StoreUnavailable
+            | Reason::OrganizationUnavailable
             | Reason::ShuttingDown => Action::Wait { delay: self.retry_delay() },
             Reason::OutcomeUnknown | Reason::DeadlineExceeded | Reason::Cancelled => self.wait_or_check(),
-            Reason::KeyRingDamaged | Reason::CellUnreadable | Reason::MethodUnknown | Reason::Internal => {
-                Action::GiveUp
-            }
+            Reason::KeyRingDamaged
+            | Reason::CellUnreadable
+            | Reason::WrittenByNewerVersion
+            | Reason::OrganizationMismatch
+            | Reason::RootKeyUnknown
+            | Reason::MethodUnknown
+            | Reason::Internal => Action::GiveUp,
             Reason::Unspecified => self.action_by_code(),
         }
     }

@@ -37,7 +37,9 @@ use crate::{
 /// What is to be expected after a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Advance {
-    /// There is more to do.
+    /// Cells were counted, sealed again or cleared, and there is more to do: a rest gives others their turn.
+    Worked,
+    /// No cell was touched, and there is more to do.
     More,
     /// There is nothing to do, or nothing before the key is restored.
     Rest,
@@ -63,8 +65,8 @@ pub async fn advance(deployment: &Deployment, work: &KeyWork) -> Result<Advance,
             reseal(deployment, organization, &ring, target).await
         }
         (NextStep::ForgetTexts, Keys::Active(ring)) => forget_texts(deployment, organization, &ring).await,
-        (NextStep::Rest | NextStep::AwaitRestore { .. } | NextStep::ReportDamage, _)
-        | (_, Keys::Inactive(_) | Keys::Damaged) => Ok(Advance::Rest),
+        (NextStep::Rest | NextStep::AwaitRestore { .. } | NextStep::AwaitOtherServer | NextStep::ReportDamage, _)
+        | (_, Keys::Inactive(_) | Keys::Inaccessible(..) | Keys::Damaged) => Ok(Advance::Rest),
     }
 }
 
@@ -92,17 +94,19 @@ async fn reseal(
         let counted = Cursor { cells_total: Some(total), ..cursor.clone() };
         organization.commit(guarded(ring, cursor.moved(&counted))).await?;
         deployment.reached(FailPoint::CellsCounted);
-        return Ok(Advance::More);
+        return Ok(if total == 0 { Advance::More } else { Advance::Worked });
     }
     let place = (cursor.table.clone(), cursor.column.clone());
-    match columns.into_iter().find(|column| cursor.column.is_empty() || *column >= place) {
-        Some((table, column)) => {
-            let batch = Batch { deployment, organization, ring, target };
-            batch.run(cursor, &table, &column).await?;
-            Ok(Advance::More)
+    let batch = Batch { deployment, organization, ring, target };
+    // Columns without a cell of another version cost a look, and no transaction of their own.
+    for (table, column) in columns.into_iter().filter(|column| cursor.column.is_empty() || *column >= place) {
+        let cells = batch.cells(&cursor, &table, &column).await?;
+        if !cells.is_empty() {
+            batch.run(cursor, &table, &column, cells).await?;
+            return Ok(Advance::Worked);
         }
-        None => finish(deployment, organization, ring, target, cursor).await,
     }
+    finish(deployment, organization, ring, target, cursor).await
 }
 
 /// One batch of one column.
@@ -114,10 +118,21 @@ struct Batch<'a> {
 }
 
 impl Batch<'_> {
-    async fn run(&self, cursor: Cursor, table: &str, column: &str) -> Result<(), KeyError> {
+    /// The cells of a column that come next.
+    async fn cells(&self, cursor: &Cursor, table: &str, column: &str) -> Result<Vec<(RecordId, Vec<u8>)>, Unavailable> {
         let limit = self.deployment.key_limits.reencryption_batch_cells;
         let after = cursor.after.filter(|_| cursor.table == table && cursor.column == column);
-        let cells = select_cells(&*self.organization.store, table, column, self.target, after, limit).await?;
+        select_cells(&*self.organization.store, table, column, self.target, after, limit).await
+    }
+
+    async fn run(
+        &self,
+        cursor: Cursor,
+        table: &str,
+        column: &str,
+        cells: Vec<(RecordId, Vec<u8>)>,
+    ) -> Result<(), KeyError> {
+        let limit = self.deployment.key_limits.reencryption_batch_cells;
         let last = cells.last().map(|(id, _)| *id);
         let count = u64::try_from(cells.len()).unwrap_or(u64::MAX);
         let mut steps = Vec::with_capacity(cells.len() * 3 + 4);
@@ -157,7 +172,8 @@ impl Batch<'_> {
             expect: Expect::Any,
         };
         let into = |datum| Assignment::Set(column.to_owned().into(), datum);
-        if is_clearing(self.ring) {
+        // One that a newer version sealed isn't cleared: it is set aside like one that doesn't open.
+        if is_clearing(self.ring) && cell::newer_format(&cell).is_none() {
             // Readers see it: that there was a value is no secret.
             let set = vec![
                 into(Datum::Null),
@@ -204,7 +220,7 @@ async fn finish(
     if is_clearing(ring) {
         return forget_texts(deployment, organization, ring).await;
     }
-    let finished = ring.finish(&aside.needed(), &*deployment.ports.random).map_err(KeyError::internal)?;
+    let finished = ring.finish(&aside.needed(ring), &*deployment.ports.random).map_err(KeyError::internal)?;
     let mut steps = ring_rows::replace(ring.revision(), finished.stored());
     steps.push(cursor.require());
     organization.commit(steps).await?;
@@ -280,7 +296,18 @@ async fn select_cells(
     after: Option<RecordId>,
     limit: u32,
 ) -> Result<Vec<(RecordId, Vec<u8>)>, Unavailable> {
-    let mut condition = others(column, target);
+    select_where(store, table, column, others(column, target), after, limit).await
+}
+
+/// Cells that meet a condition, in the order of their records' ids.
+async fn select_where(
+    store: &dyn Reader,
+    table: &str,
+    column: &str,
+    mut condition: Condition,
+    after: Option<RecordId>,
+    limit: u32,
+) -> Result<Vec<(RecordId, Vec<u8>)>, Unavailable> {
     if let Some(after) = after {
         condition = Condition::greater("id", Datum::Uuid(after.uuid())).and(condition);
     }
@@ -300,6 +327,23 @@ async fn select_cells(
             Ok(_) | Err(_) => Err(Unavailable("a column of cells holds something that is none".into())),
         })
         .collect()
+}
+
+/// The format of a cell that a newer version sealed; `None` if there is no such cell.
+pub(super) async fn newer_cell(store: &dyn Reader) -> Result<Option<u8>, Unavailable> {
+    for (table, column) in cell_columns(store).await? {
+        let other_format = Condition::HeaderDiffers { column: column.clone().into(), header: vec![cell::FORMAT] };
+        let mut after = None;
+        loop {
+            let page = select_where(store, &table, &column, other_format.clone(), after, SCAN_PAGE_CELLS).await?;
+            let Some((last, _)) = page.last() else { break };
+            after = Some(*last);
+            if let Some(format) = page.iter().find_map(|(_, cell)| cell::newer_format(cell)) {
+                return Ok(Some(format));
+            }
+        }
+    }
+    Ok(None)
 }
 
 fn others(column: &str, target: KeyVersion) -> Condition {

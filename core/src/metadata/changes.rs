@@ -290,6 +290,8 @@ pub async fn list(
         order: Order::descending(ORDER),
         fields: &FIELDS,
         translate: Ok,
+        // The name of the record, and two values that may be names of records.
+        overhead_bytes: 768,
     };
     let (rows, token) = log::page(deployment, &*organization.store, changes, of.rows(), wanted).await?;
     let rows = rows.into_iter().map(|row| AttributeChange::from_row(row, &deployment.schema));

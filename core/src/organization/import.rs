@@ -2,7 +2,9 @@
 //!
 //! The order of writes lets a start undo or finish what a crash left half-way: the row *importing*, the database under a name of its own,
 //! the same where it belongs, the row *ready*. What is imported is data from elsewhere: every table, column and value is held against the
-//! schema of this deployment before it is written.
+//! schema of this deployment before it is written, and every record against its rules before it is published.
+
+mod records;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -11,16 +13,17 @@ use std::{
 
 use super::{
     Organization,
-    create::{STATE_IMPORTING, become_ready, is_organization_name},
+    create::is_organization_name,
     export::{Exported, tables},
-    open::{Row, admit},
+    open::admit,
     ring_rows,
+    row::{Row, STATE_IMPORTING, STATE_READY},
 };
 use crate::{
     audit::{AuditAction, AuditEntry},
     catalog,
     census::{self, CellKind, Census},
-    deployment::{Deployment, of_organization},
+    deployment::{Deployment, NotServed, of_organization},
     fail_point::FailPoint,
     identity::Caller,
     layout::{self, LaidOut, ORGANIZATION, ORGANIZATIONS, TOMBSTONE},
@@ -45,6 +48,14 @@ pub enum ImportError {
     /// There is an organization of this name, or of this id.
     #[error("the organization exists")]
     AlreadyExists,
+    /// There is one of this name, and it isn't served now.
+    #[error("the organization {name} exists, and isn't served now")]
+    NotServed {
+        /// The name.
+        name: String,
+        /// Why it isn't.
+        why: NotServed,
+    },
     /// A database did not answer.
     #[error("a database is unavailable")]
     Unavailable(#[source] Cause),
@@ -80,7 +91,7 @@ pub struct Import {
     /// The table whose rows come, with the columns that its rows have, in order.
     present: Option<(Name, Vec<Column>)>,
     census: Census,
-    _lock: Box<dyn OrganizationLock>,
+    lock: Box<dyn OrganizationLock>,
 }
 
 impl Import {
@@ -98,6 +109,9 @@ impl Import {
         if !is_organization_name(name) {
             return Err(ImportError::NotAName);
         }
+        if let Some(why) = deployment.not_served(name) {
+            return Err(ImportError::NotServed { name: name.to_owned(), why });
+        }
         let ports = &deployment.ports;
         let lock = ports.databases.try_lock(exported.id).await?.ok_or(ImportError::AlreadyExists)?;
         let row = Row {
@@ -110,7 +124,7 @@ impl Import {
             return Err(ImportError::AlreadyExists);
         }
         let same_id = Condition::equal("id", Datum::Uuid(exported.id.uuid()));
-        let begin = vec![Step::Forbid { table: ORGANIZATIONS.into(), rows: same_id }, row.insert()];
+        let begin = vec![Step::Forbid { table: ORGANIZATIONS.into(), rows: same_id }, row.insert(&*ports.root_key)?];
         let listed = ports.configuration.commit(Commit::of(begin)).await;
         listed.map_err(|error| ImportError::of(error, ImportError::AlreadyExists))?;
         deployment.reached(FailPoint::ImportBegun);
@@ -124,7 +138,7 @@ impl Import {
                 seen: HashSet::new(),
                 present: None,
                 census: Census::new(),
-                _lock: lock,
+                lock,
             }),
             Err(error) => {
                 unlist(deployment, &row).await;
@@ -207,7 +221,7 @@ impl Import {
             return Err(error);
         }
         deployment.reached(FailPoint::ImportVerified);
-        let Import { row, database, census, _lock, .. } = self;
+        let Import { row, database, census, lock: _lock, .. } = self;
         if let Err(error) = database.publish().await {
             if matches!(error, CommitError::Refused { .. }) {
                 unlist(deployment, &row).await;
@@ -222,7 +236,7 @@ impl Import {
             ..AuditEntry::done(deployment.now(), AuditAction::ImportOrganization, format!("organizations/{}", row.name))
         };
         let ready = vec![
-            become_ready(&row.name),
+            row.become_state(STATE_READY, &*ports.root_key)?,
             // Whoever imports an organization that was deleted here wants it back.
             Step::Delete { table: TOMBSTONE.into(), rows: of_organization(row.id), expect: Expect::Any },
             Step::Audit(entry.clone()),
@@ -233,6 +247,7 @@ impl Import {
         let store = ports.databases.open(row.id).await.map_err(|error| match error {
             OpenError::Missing => ImportError::Unavailable("the database just published is missing".into()),
             OpenError::Unavailable(cause) => ImportError::Unavailable(cause),
+            error @ OpenError::OtherInside => ImportError::Unavailable(Cause(Box::new(error))),
         })?;
         let organization = admit(deployment, &row, store).await?;
         let recorded = organization.record(entry).await;
@@ -255,13 +270,15 @@ impl Import {
         {
             return Err(invalid("its key ring is another organization's"));
         }
+        let customized = OrganizationSchema::read(store, &deployment.schema).await?;
+        records::check(store, &deployment.schema, &customized).await?;
         let mut steps = vec![Step::Update {
             table: ORGANIZATION.into(),
             rows: Condition::EVERYTHING,
             set: vec![Assignment::Set("name".into(), Datum::Text(self.row.name.clone()))],
             expect: Expect::One,
         }];
-        steps.extend(OrganizationSchema::read(store, &deployment.schema).await?.make_indexes());
+        steps.extend(customized.make_indexes());
         steps.extend(self.census.iter().map(|(kind, cells)| kind.clone().first(*cells)));
         let stored = store.commit(Commit::of(steps)).await;
         stored.map_err(|error| ImportError::of(error, invalid("it has no organization inside")))?;
@@ -273,16 +290,13 @@ impl Import {
         // What can't be removed now goes at the next start: the row says what it is.
         let _left = self.database.discard().await;
         unlist(deployment, &self.row).await;
+        let _left = self.lock.discard().await;
     }
 }
 
 async fn unlist(deployment: &Deployment, row: &Row) {
-    let unlist = Step::Delete {
-        table: ORGANIZATIONS.into(),
-        rows: Condition::equal("id", Datum::Uuid(row.id.uuid()))
-            .and(Condition::equal("state", Datum::Text(STATE_IMPORTING.to_owned()))),
-        expect: Expect::Any,
-    };
+    // The lock is held: nobody else has moved the row on.
+    let unlist = row.unlist(Expect::Any);
     let _left = deployment.ports.configuration.commit(Commit::of(vec![unlist])).await;
 }
 

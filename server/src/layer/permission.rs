@@ -24,6 +24,8 @@ pub(crate) struct Rpc {
     pub(crate) needs: Needs,
     /// Whether it takes, or answers with, a stream, which may go on for hours.
     pub(crate) is_stream: bool,
+    /// Whether it takes a stream.
+    pub(crate) takes_stream: bool,
 }
 
 /// What a caller needs to call an rpc.
@@ -37,12 +39,18 @@ pub(crate) enum Needs {
 
 impl Rpc {
     pub(crate) fn new(privileges: &[Privilege], is_stream: bool) -> Self {
-        Self { needs: Needs::OneOf(privileges.to_vec()), is_stream }
+        Self { needs: Needs::OneOf(privileges.to_vec()), is_stream, takes_stream: false }
+    }
+
+    /// The same, taking a stream.
+    pub(crate) fn taking_a_stream(mut self) -> Self {
+        self.takes_stream = true;
+        self
     }
 
     /// A unary rpc that every caller with an identity may call.
     pub(crate) fn for_every_identity() -> Self {
-        Self { needs: Needs::Identity, is_stream: false }
+        Self { needs: Needs::Identity, is_stream: false, takes_stream: false }
     }
 
     /// The privileges of which it needs one. Empty for an rpc that needs only an identity.

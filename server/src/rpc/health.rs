@@ -1,6 +1,9 @@
 //! Health: SERVING means that the configuration database answers and the root key works; NOT_SERVING, that one doesn't or that the server
 //! drains.
 //!
+//! The service `organizations` is NOT_SERVING while any organization that is listed can't be served. It is apart from the others, so that
+//! one unreadable database doesn't take the server out of a balancer.
+//!
 //! Open to everybody, on every listener: it tells nothing else.
 
 use std::{sync::Arc, time::Duration};
@@ -21,6 +24,9 @@ const INTERVAL: Duration = Duration::from_secs(5);
 /// The services whose health is the server's.
 const SERVICES: [&str; 4] =
     ["", "fieldseal.v1.DataEncryptionService", "fieldseal.v1.OrganizationService", "fieldseal.v1.SecretAccessService"];
+
+/// Whether every organization is served.
+const ORGANIZATIONS: &str = "organizations";
 
 /// The health of the server.
 #[derive(Clone)]
@@ -48,12 +54,16 @@ impl Health {
         for service in &*self.services {
             self.reporter.set_service_status(service, status).await;
         }
+        if status == ServingStatus::NotServing {
+            self.reporter.set_service_status(ORGANIZATIONS, status).await;
+        }
     }
 
     /// Looks at the parts, now.
     pub(crate) async fn look(&self, deployment: &Deployment) {
-        let status = if works(deployment).await { ServingStatus::Serving } else { ServingStatus::NotServing };
-        self.set(status).await;
+        let works = works(deployment).await;
+        self.set(status(works)).await;
+        self.reporter.set_service_status(ORGANIZATIONS, status(works && deployment.not_served_count() == 0)).await;
     }
 
     /// Looks at the parts again and again, until the server drains.
@@ -67,6 +77,10 @@ impl Health {
             }
         }
     }
+}
+
+fn status(serves: bool) -> ServingStatus {
+    if serves { ServingStatus::Serving } else { ServingStatus::NotServing }
 }
 
 async fn works(deployment: &Deployment) -> bool {

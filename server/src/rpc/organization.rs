@@ -11,20 +11,21 @@ use fieldseal_core::{
     audit::AuditAction,
     key::KeyWork,
     organization::{Organization, create::create, delete::delete, export::Export},
-    policy::{CreateOrganization, DeleteOrganization, ExportOrganization, Privilege, ReadOrganization},
+    policy::{CreateOrganization, DeleteOrganization, ExportOrganization, Policy, Privilege, ReadOrganization},
     record::{Problem, Violation},
 };
-use tokio::sync::mpsc;
-use tokio_stream::{Stream, wrappers::ReceiverStream};
+use http::Extensions;
+use tokio_stream::Stream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{
+    answers::answers,
     dispatcher::{Dispatcher, Entered},
     name,
     paged_list::PagedList,
-    transfer,
+    transfer::{self, Bounds, Ending},
 };
-use crate::{schema::timestamp_to_proto, status};
+use crate::{leaving::Leaving, schema::timestamp_to_proto, status};
 
 const LIST: &str = "/fieldseal.v1.OrganizationService/ListOrganizations";
 
@@ -35,6 +36,13 @@ pub(crate) struct Organizations {
 impl Organizations {
     pub(crate) fn new(dispatcher: Arc<Dispatcher>) -> Self {
         Organizations { dispatcher }
+    }
+
+    /// What may end a transfer.
+    fn transfer(&self, extensions: &Extensions) -> (Ending, Bounds) {
+        let Dispatcher { drain, limits, shed, .. } = &*self.dispatcher;
+        let ending = Ending { drain: drain.clone(), leaving: Leaving::of(extensions) };
+        (ending, Bounds::new(limits, shed.clone()))
     }
 }
 
@@ -49,6 +57,7 @@ impl OrganizationService for Organizations {
         let (_, extensions, request) = request.into_parts();
         let audited = Some(AuditAction::CreateOrganization);
         let (permit, caller) = self.dispatcher.enter_deployment::<CreateOrganization>(&extensions, audited)?;
+        let (_, policy) = self.dispatcher.caller(&extensions)?;
         let deployment = Arc::clone(&self.dispatcher.deployment);
         let name = request.organization_id.clone();
         // In a task of its own: a caller that leaves must not stop it half-way.
@@ -58,7 +67,10 @@ impl OrganizationService for Organizations {
             .tasks()
             .spawn(async move { create(&deployment, permit, Some(&caller), &request.organization_id).await });
         match task.await {
-            Ok(Ok(organization)) => Ok(Response::new(resource(&organization))),
+            Ok(Ok(organization)) => {
+                warn_of_bindings(&policy, &organization.name, "organization created that bindings already name");
+                Ok(Response::new(resource(&organization)))
+            }
             Ok(Err(error)) => Err(status::create_organization(error, &name)),
             Err(_) => Err(status::broken()),
         }
@@ -90,11 +102,16 @@ impl OrganizationService for Organizations {
             method: LIST,
             parent: "organizations",
             identity: &caller.identity,
+            bytes_max: deployment.page_bytes_max,
         };
         // Organizations are named by their ids.
-        let (shown, next_page_token) =
-            list.page(&visible, size, &request.page_token, |organization| organization.id.as_bytes())?;
-        let organizations = shown.iter().map(|organization| resource(organization)).collect();
+        let (organizations, next_page_token) = list.page(
+            &visible,
+            size,
+            &request.page_token,
+            |organization| organization.id.as_bytes(),
+            |organization| resource(organization),
+        )?;
         Ok(Response::new(ListOrganizationsResponse { organizations, next_page_token }))
     }
 
@@ -108,13 +125,18 @@ impl OrganizationService for Organizations {
             self.dispatcher.enter(&extensions, "name", &request.name, audited)?;
         name::organization("name", &request.name).map_err(|violation| status::invalid(vec![violation]))?;
         let Entered { organization, permit, caller } = entered;
+        let held = self.dispatcher.bounded.streams.enter(&caller.identity)?;
+        let (ending, bounds) = self.transfer(&extensions);
         match Export::begin(&self.dispatcher.deployment, &organization, permit, &caller).await {
             Ok((exported, export)) => {
-                let (answers, receiver) = mpsc::channel(1);
-                tokio::spawn(transfer::export(exported, export, self.dispatcher.drain.clone(), answers));
-                Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+                let (answers, answered) = answers();
+                tokio::spawn(async move {
+                    let _held = (held, ending.leaving.hold());
+                    transfer::export(exported, export, ending, bounds, answers).await;
+                });
+                Ok(Response::new(Box::pin(answered)))
             }
-            Err(error) => Err(status::key(error, &organization.name, None)),
+            Err(error) => Err(transfer::of_snapshot(error, &organization.name, &bounds.shed)),
         }
     }
 
@@ -125,14 +147,17 @@ impl OrganizationService for Organizations {
         let (_, extensions, file) = request.into_parts();
         let audited = Some(AuditAction::ImportOrganization);
         let (permit, caller) = self.dispatcher.enter_deployment::<CreateOrganization>(&extensions, audited)?;
-        let (deployment, drain) = (Arc::clone(&self.dispatcher.deployment), self.dispatcher.drain.clone());
+        let held = self.dispatcher.bounded.streams.enter(&caller.identity)?;
+        let (ending, bounds) = self.transfer(&extensions);
+        let (_, policy) = self.dispatcher.caller(&extensions)?;
+        let deployment = Arc::clone(&self.dispatcher.deployment);
         // In a task of its own: of an import whose caller leaves nothing is to stay behind.
-        let task = self
-            .dispatcher
-            .drain
-            .tasks()
-            .spawn(async move { transfer::import(&deployment, permit, &caller, &drain, file).await });
+        let task = self.dispatcher.drain.tasks().spawn(async move {
+            let _held = (held, ending.leaving.hold());
+            transfer::import(&deployment, permit, &caller, &ending, &bounds, file).await
+        });
         let organization = task.await.map_err(|_| status::broken())??;
+        warn_of_bindings(&policy, &organization.name, "organization imported that bindings already name");
         Ok(Response::new(resource(&organization)))
     }
 
@@ -145,8 +170,9 @@ impl OrganizationService for Organizations {
             let problem = Problem::NotConfirmed { expected: request.name };
             return Err(status::invalid(vec![Violation::new("confirm_name", problem)]));
         }
+        let (_, policy) = self.dispatcher.caller(&extensions)?;
         let deployment = Arc::clone(&self.dispatcher.deployment);
-        let organization = deployment.organization(id).ok_or_else(|| status::organization_not_found(id))?;
+        let organization = self.dispatcher.find(id)?;
         let (name, id) = (organization.name.clone(), organization.id);
         let copying = self.dispatcher.copying.clone();
         // In a task of its own: a caller that leaves must not stop it half-way.
@@ -158,10 +184,22 @@ impl OrganizationService for Organizations {
             Ok(())
         });
         match task.await {
-            Ok(Ok(())) => Ok(Response::new(())),
+            Ok(Ok(())) => {
+                warn_of_bindings(&policy, &name, "organization deleted that bindings still name");
+                Ok(Response::new(()))
+            }
             Ok(Err(error)) => Err(status::key(error, &name, None)),
             Err(_) => Err(status::broken()),
         }
+    }
+}
+
+/// Bindings go by names. One that names an organization before it is there, or when it is gone, counts in the next one of that name.
+fn warn_of_bindings(policy: &Policy, organization: &str, event: &str) {
+    let identities: Vec<String> =
+        policy.bindings_naming(organization).map(|binding| binding.identity.to_string()).collect();
+    if !identities.is_empty() {
+        tracing::warn!(organization, identities = identities.join(", "), "{event}");
     }
 }
 

@@ -44,6 +44,13 @@ const RPCS: &[(&str, &[Privilege], bool)] = &[
     ("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", &[Privilege::ReadContract], true),
 ];
 
+/// Those of them that take a stream.
+const TAKING_STREAMS: [&str; 3] = [
+    "/fieldseal.v1.OrganizationService/ImportOrganization",
+    "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+    "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+];
+
 /// Open to every caller with an identity: it is how a caller finds out which roles it has, if any.
 const WHO_AM_I: &str = "/fieldseal.v1.AccessService/WhoAmI";
 
@@ -57,7 +64,10 @@ fn standard_privilege(method: &EntityMethod) -> Privilege {
 
 /// The table of everything that is served.
 pub(crate) fn rpc_table(served: &ServedSchema) -> RpcTable {
-    let named = RPCS.iter().map(|(path, privileges, is_stream)| ((*path).to_owned(), Rpc::new(privileges, *is_stream)));
+    let named = RPCS.iter().map(|(path, privileges, is_stream)| {
+        let rpc = Rpc::new(privileges, *is_stream);
+        ((*path).to_owned(), if TAKING_STREAMS.contains(path) { rpc.taking_a_stream() } else { rpc })
+    });
     let entities =
         served.methods.iter().map(|method| (method.path.clone(), Rpc::new(&[standard_privilege(method)], false)));
     let open = std::iter::once((WHO_AM_I.to_owned(), Rpc::for_every_identity()));
@@ -78,6 +88,7 @@ mod tests {
             let rpc = table.get(&path).unwrap_or_else(|| panic!("{path} is not in the table"));
             assert_eq!(rpc.privileges().is_empty(), path == WHO_AM_I, "{path}");
             assert_eq!(rpc.is_stream, method.is_server_streaming() || method.is_client_streaming(), "{path}");
+            assert_eq!(rpc.takes_stream, method.is_client_streaming(), "{path}");
             rpcs += 1;
         }
         assert_eq!(rpcs, 45);
