@@ -41,7 +41,7 @@ use crate::{
     key_derivation::BlockingKeyDerivation,
     layer::{self, Layers, arrival::ArrivalBounds, deadline::Deadlines},
     listener::{BindError, Listener},
-    metrics::Metrics,
+    metrics::{Believed, Metrics},
     random::SystemRandom,
     rates::Rates,
     reload::{InForce, Read, Reloader},
@@ -52,7 +52,7 @@ use crate::{
     shed::Shed,
     store::sqlite::{DataFolder, DataFolderError, OpenLimits, SqliteDatabases, SqliteOptions, SqliteStore},
     tls::{self, ServerCertificate, Terms, Trust},
-    token::{Issuers, TokenKeysError},
+    token::{Bounds, Issuers, TokenKeysError},
     trails,
     version::VERSION,
 };
@@ -141,11 +141,9 @@ impl App {
         let trust = Arc::new(Trust::load(&config.tls)?);
         let terms = Terms::new(config.tls.minimum_version, &certificate, &trust)?;
         let drain = Drain::new();
-        let fetching = Fetching {
-            interval: config.limits.jwks_fetch_interval(),
-            folder: config.data_dir.clone(),
-            drain: drain.clone(),
-        };
+        let shed = Shed::default();
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let fetching = Fetching::new(&config.limits, &config.data_dir, clock, shed.clone(), drain.clone());
         let served = schema::read(fieldseal::FILE_DESCRIPTOR_SET)?;
         let listener = Listener::bind(&config.listen).await?;
         let metrics = match config.listen.metrics_address {
@@ -160,9 +158,12 @@ impl App {
         let deployment = Deployment::new(ports, Arc::clone(&served.schema), key_limits(&config.limits));
         let deployment = deployment.with_filter_bounds(filter_bounds(&config.limits));
         let deployment = Arc::new(deployment.with_page_bytes_max(page_bytes_max(&config.limits)));
-        let issuers = Issuers::load(&config.token_issuers, config.limits.token_clock_skew(), &fetching, None)?;
+        let bounds = Bounds::new(&config.limits, shed.clone());
+        let issuers = Issuers::load(&config.token_issuers, bounds.clone(), &fetching, None)?;
         issuers.begin();
         let issuers = Arc::new(issuers);
+        let (terms_sender, terms) = watch::channel(Arc::new(terms));
+        let (issuers_sender, issuers_in_force) = watch::channel(Arc::clone(&issuers));
         let opened = open_all(&deployment).await?;
         let has_organizations = !opened.not_opened.is_empty() || !deployment.organizations().is_empty();
         reopen::log_not_opened(&opened.not_opened);
@@ -172,8 +173,9 @@ impl App {
         drain.tasks().spawn(due::keep_reporting(Arc::clone(&deployment), drain.clone()));
         let metrics_address = metrics.as_ref().map(Metrics::address);
         if let Some(metrics) = metrics {
-            let serving =
-                metrics.serve(Arc::clone(&deployment), copying.clone(), shed.clone(), config.limits, drain.clone());
+            let believed = Believed { terms: terms.clone(), issuers: issuers_in_force.clone() };
+            let scraped = (Arc::clone(&deployment), copying.clone(), shed.clone(), believed);
+            let serving = metrics.serve(scraped, config.limits, drain.clone());
             drain.tasks().spawn(serving);
         }
         let closing = idle::keep_closing(Arc::clone(&deployment), Arc::clone(&databases), config.limits, drain.clone());
@@ -213,8 +215,6 @@ impl App {
         let rpcs = Arc::new(rpc_table(&served));
         let routes = rpc::routes(dispatcher, &served, Arc::clone(&rpcs), health.clone())
             .map_err(|error| StartError::Reflection(Box::new(error)))?;
-        let (terms_sender, terms) = watch::channel(Arc::new(terms));
-        let (issuers_sender, issuers_in_force) = watch::channel(Arc::clone(&issuers));
         let (policy_sender, policy) = watch::channel(Arc::new(config.policy()));
         let (log_sender, log) = watch::channel(config.log);
         let layers = Layers {
@@ -235,7 +235,7 @@ impl App {
         let serving = tokio::spawn(http2.serve(connections, service));
         let in_force = InForce { terms: terms_sender, issuers: issuers_sender, policy: policy_sender, log: log_sender };
         let read = Read { certificate, trust, issuers };
-        let reloader = Reloader::start(&config, read, in_force, fetching, Arc::new(SystemClock));
+        let reloader = Reloader::start(&config, read, in_force, (bounds, fetching), Arc::new(SystemClock));
         tracing::info!(
             version = VERSION,
             %address,

@@ -146,7 +146,11 @@ impl Http2 {
             }
         };
         // Bounded by the stream itself, which gives a connection so long until its first frame.
-        let mut connection = match self.protocol.handshake::<_, Bytes>(stream).await {
+        let begun = tokio::select! {
+            begun = self.protocol.handshake::<_, Bytes>(stream) => begun,
+            () = place.closing() => return tracing::debug!(%peer, "a silent connection gave way to another one"),
+        };
+        let mut connection = match begun {
             Ok(connection) => connection,
             Err(error) => {
                 return tracing::debug!(%peer, error = &error as &dyn std::error::Error, "connection broke");
@@ -226,7 +230,7 @@ impl Http2 {
                 () = stopping => "the server ends, and it has no call at work",
             }
         };
-        let grace = if is_refused { self.limits.handshake_timeout() } else { self.limits.connection_grace() };
+        let grace = if is_refused { LAST_REST } else { self.limits.connection_grace() };
         match timeout(grace, earlier).await {
             Ok(reason) => reason,
             Err(_) => self.last_streams(connection, calls).await,
@@ -525,7 +529,11 @@ mod tests {
         let mut client = fixture.connect().await;
         let other = {
             let terms = fixture.terms.borrow();
-            Terms { server_config: Arc::clone(&terms.server_config), trust: Arc::clone(&terms.trust) }
+            Terms {
+                server_config: Arc::clone(&terms.server_config),
+                trust: Arc::clone(&terms.trust),
+                certificate: terms.certificate.clone(),
+            }
         };
         fixture.terms.send_replace(Arc::new(other));
         for _ in 0..100 {

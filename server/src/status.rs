@@ -35,6 +35,7 @@ use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 use crate::{
     audit_copy::CopyFails,
     config::limits::{ERROR_DETAILS_MAX_BYTES, ERROR_VIOLATIONS_MAX},
+    jwks::FETCH_PAUSE,
     places::NoPlace,
     token::TokenProblem,
 };
@@ -209,6 +210,13 @@ impl From<Refusal> for Status {
                 ErrorReason::IdentityRequired,
                 "your client certificate is no longer accepted: it was revoked, or its CA was removed",
             )
+            .build(),
+            Refusal::TokenRefused(TokenProblem::KeysUnavailable) => StatusBuilder::new(
+                Code::Unavailable,
+                ErrorReason::TokenKeysUnavailable,
+                "your bearer token can't be verified: the keys of its issuer can't be fetched now",
+            )
+            .retry_after(FETCH_PAUSE)
             .build(),
             Refusal::TokenRefused(problem) => StatusBuilder::new(
                 Code::Unauthenticated,

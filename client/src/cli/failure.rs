@@ -261,8 +261,8 @@ fn setup_advice(error: &SetupError) -> Option<&'static str> {
         SetupError::FileUnreadable { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
             Some("you may not read it on this machine: ask its owner, or use your own certificate")
         }
-        SetupError::PemMissing { .. } => {
-            Some("PEM begins with -----BEGIN …; are --cert and --key the wrong way round?")
+        SetupError::PemUnusable { problem, .. } if problem.contains("the file has no") => {
+            Some("PEM begins with -----BEGIN …: are --cert and --key swapped?")
         }
         SetupError::Tls { .. } => Some("are --cert and --key of one another?"),
         // These say what to do themselves.
@@ -271,6 +271,7 @@ fn setup_advice(error: &SetupError) -> Option<&'static str> {
         | SetupError::PlaintextOverTls { .. }
         | SetupError::CaMissing
         | SetupError::FileUnreadable { .. }
+        | SetupError::PemUnusable { .. }
         | _ => None,
     }
 }
@@ -370,6 +371,7 @@ fn advice_by_reason(error: &CallError, hints: &Hints) -> String {
         | ErrorReason::ComparisonQuota
         | ErrorReason::RateLimited
         | ErrorReason::ConnectionLimit
+        | ErrorReason::TokenKeysUnavailable
         | ErrorReason::InFlightLimit
         | ErrorReason::IndexQuota
         | ErrorReason::RequestMemoryLimit

@@ -175,6 +175,7 @@ impl CallError {
             | Reason::ComparisonQuota
             | Reason::RateLimited
             | Reason::ConnectionLimit
+            | Reason::TokenKeysUnavailable
             | Reason::InFlightLimit
             | Reason::ConnectionEnding
             | Reason::TransferLimit

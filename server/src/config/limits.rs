@@ -205,9 +205,33 @@ limits! {
     /// How far the clocks of token issuers may be apart from this one: so long before its time and after it a token is taken.
     token_clock_skew_seconds: 30 within 0 to 300, "seconds";
 
-    /// How often the keys of token issuers are fetched that stand at a jwks_url.
-    /// A key that was withdrawn there is believed for no longer than this; one that is new is fetched when the first token names it.
+    /// The longest time that a token may be valid for, from when it was issued and from now.
+    /// A token can't be revoked; one that is stolen is good until its end. Issuers give minutes or hours.
+    token_lifetime_max_seconds: 86_400 within 60 to 31_536_000, "seconds";
+
+    /// Keys that are tried for a token that doesn't name its key. Each costs a signature.
+    /// An issuer that changes its key publishes two or three.
+    token_keys_tried_max: 8 within 1 to 100, "keys";
+
+    /// How often the keys of token issuers at a jwks_url are fetched.
+    /// A key that was withdrawn there is believed for no longer than this while the address answers; a new one is fetched when the first
+    /// token names it.
     jwks_fetch_interval_seconds: 300 within 10 to 86_400, "seconds";
+
+    /// Up to which age the keys of a token issuer are used while they can't be fetched, restarts included. Then its tokens are refused.
+    /// A key may have been withdrawn meanwhile. A day bridges an outage of the issuer.
+    jwks_age_max_seconds: 86_400 within 10 to 2_592_000, "seconds";
+
+    /// How long a call waits for its issuer's keys if its token names one that isn't known.
+    /// Two fetches are five seconds apart.
+    jwks_wait_ms: 10_000 within 0 to 60_000, "milliseconds";
+
+    /// Calls that wait for the keys of one issuer. One more is refused; the last quarter is for callers with a certificate.
+    /// Any token can name an unknown key, so that strangers could hold calls and memory.
+    jwks_waiting_calls_max: 100 within 0 to 10_000, "calls";
+
+    /// The largest key set that is fetched. Those of large issuers have 20 KB.
+    jwks_size_max_bytes: 262_144 within 1_024 to 16_777_216, "bytes";
 
     /// How often the last record of each audit trail that has grown is signed, and remembered in the configuration database.
     /// What was cut off behind the last signature goes unseen; a signature costs two small commits.
@@ -421,6 +445,18 @@ impl Limits {
         Duration::from_millis(self.audit_copy_answer_max_ms.into())
     }
 
+    /// See [`Limits::jwks_age_max_seconds`].
+    #[must_use]
+    pub fn jwks_age_max(&self) -> Duration {
+        Duration::from_secs(self.jwks_age_max_seconds.into())
+    }
+
+    /// See [`Limits::jwks_wait_ms`].
+    #[must_use]
+    pub fn jwks_wait(&self) -> Duration {
+        Duration::from_millis(self.jwks_wait_ms.into())
+    }
+
     /// See [`Limits::reencryption_pause_ms`].
     #[must_use]
     pub fn reencryption_pause(&self) -> Duration {
@@ -491,6 +527,12 @@ fn check_pairs(limits: &Limits, faults: &mut Faults) {
         faults.add(
             "limits.deadline_default_ms",
             format!("is more than limits.deadline_max_ms, {}", limits.deadline_max_ms),
+        );
+    }
+    if limits.jwks_age_max_seconds < limits.jwks_fetch_interval_seconds {
+        faults.add(
+            "limits.jwks_age_max_seconds",
+            format!("is less than limits.jwks_fetch_interval_seconds, {}", limits.jwks_fetch_interval_seconds),
         );
     }
 }
