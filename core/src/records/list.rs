@@ -142,6 +142,9 @@ pub fn record_bytes_max(entity: &Entity, mask: &ReadMask, row: &[Datum]) -> usiz
     let time = 20 + FIELD;
     // The record itself in the page, its name, its etag, its two times, and what reports whether a secret is set.
     let fixed = FIELD + name(&entity.collection) + 20 + FIELD + 2 * time + entity.attributes.len() * 3;
+    let system = row.get(..SYSTEM_COLUMNS.len()).unwrap_or_default();
+    let identities = system.iter().map(|datum| if let Datum::Text(text) = datum { text.len() + FIELD } else { 0 });
+    let fixed = identities.fold(fixed, usize::saturating_add);
     let read = entity.attributes.iter().enumerate().filter(|(index, attribute)| is_read(*index, attribute, mask));
     let values = row.get(SYSTEM_COLUMNS.len()..).unwrap_or_default();
     read.zip(values).fold(fixed, |bytes, ((_, attribute), datum)| {

@@ -71,6 +71,11 @@ fn faults(entity: &Entity, record: &Record, cells: &Cells) -> Vec<Violation> {
             found.push(Violation::new(field(name), Problem::NotATime));
         }
     }
+    for (name, identity) in [("created_by", &record.created_by), ("modified_by", &record.modified_by)] {
+        if identity.as_ref().is_some_and(|identity| identity.chars().any(char::is_control)) {
+            found.push(Violation::new(field(name), Problem::HasControl { lines_allowed: false }));
+        }
+    }
     if record.revision < 1 {
         let problem = Problem::OutOfRange { minimum: 1, maximum: i64::MAX };
         found.push(Violation::new(field("revision"), problem));
@@ -205,7 +210,9 @@ mod tests {
         let entity = thing();
         let time = Timestamp::from_unix_micros(1);
         let values = vec![None; entity.attributes.len()];
-        Record { id: RecordId::from_bytes([7; 16]), revision: 1, create_time: time, update_time: time, values }
+        let id = RecordId::from_bytes([7; 16]);
+        let (created_by, modified_by) = (Some("cn:ada".to_owned()), None);
+        Record { id, revision: 1, create_time: time, update_time: time, created_by, modified_by, values }
     }
 
     /// What is wrong with a record that has this value.
