@@ -33,13 +33,15 @@ use crate::{
     drain::{Drain, Drained},
     due, error_chain,
     fail_points::OfEnvironment,
+    handshake::{self, Handshakes},
     http2::Http2,
     idle,
     jwks::Fetching,
     key_derivation::BlockingKeyDerivation,
-    layer::{self, Layers, deadline::Deadlines},
+    layer::{self, Layers, deadline::Deadlines, http_gate::HttpGateLayer, metadata::MetadataGate, trace::TraceLayer},
     listener::{BindError, Listener},
-    metrics::Metrics,
+    log_queue,
+    metrics::{Counted, Metrics},
     places::Places,
     random::SystemRandom,
     rates::Rates,
@@ -47,6 +49,7 @@ use crate::{
     reload::{InForce, Read, Reloader},
     root_key::{self, RootKeyFileError},
     rpc::{self, Health, dispatcher::Dispatcher, permission::rpc_table},
+    samples::Samples,
     schema,
     shed::Shed,
     store::sqlite::{DataFolder, DataFolderError, OpenLimits, SqliteDatabases, SqliteOptions, SqliteStore},
@@ -73,6 +76,8 @@ pub struct Running {
     reloader: Reloader,
     log: watch::Receiver<Log>,
     health: Health,
+    samples: Samples,
+    shed: Shed,
     audit_copy: Option<Begun>,
     serving: JoinHandle<()>,
 }
@@ -166,10 +171,16 @@ impl App {
         }
         drain.tasks().spawn(due::keep_reporting(Arc::clone(&deployment), drain.clone()));
         let shed = Shed::default();
+        let samples = Samples::new(config.limits.refusal_log_lines_per_minute, shed.clone());
+        drain.tasks().spawn(samples.clone().keep_reporting(drain.clone()));
+        let trace = TraceLayer::new(Arc::new(SystemClock), Arc::new(SystemRandom), samples.clone());
+        let refused_handshakes = handshake::Refused::default();
+        let handshakes = Handshakes::new(refused_handshakes.clone(), samples.clone(), trace.clone());
         let places = Places::new(config.limits.connections_per_identity_max, shed.clone());
         let metrics_address = metrics.as_ref().map(Metrics::address);
         if let Some(metrics) = metrics {
-            let serving = metrics.serve(Arc::clone(&deployment), copying.clone(), shed.clone(), drain.clone());
+            let counted = Counted { shed: shed.clone(), refused_handshakes };
+            let serving = metrics.serve(Arc::clone(&deployment), copying.clone(), counted, drain.clone());
             drain.tasks().spawn(serving);
         }
         let closing = idle::keep_closing(Arc::clone(&deployment), Arc::clone(&databases), config.limits, drain.clone());
@@ -205,8 +216,10 @@ impl App {
         let (policy_sender, policy) = watch::channel(Arc::new(config.policy()));
         let (log_sender, log) = watch::channel(config.log);
         let layers = Layers {
+            http_gate: HttpGateLayer::new(config.origins.clone(), samples.clone()),
+            trace,
+            metadata: MetadataGate::new(config.limits.header_list_size_max_bytes, shed.clone()),
             clock: Arc::new(SystemClock),
-            random: Arc::new(SystemRandom),
             deadlines: Deadlines { default: config.limits.deadline_default(), max: config.limits.deadline_max() },
             rpcs,
             terms: terms.clone(),
@@ -215,7 +228,7 @@ impl App {
             denials,
         };
         let (address, plaintext_address) = (listener.address(), listener.plaintext_address());
-        let connections = listener.accept(terms.clone(), &places, &config.limits);
+        let connections = listener.accept(terms.clone(), handshakes, &places, &config.limits);
         let http2 = Http2::new(&config.limits, terms, Arc::new(SystemRandom), drain.clone());
         let service = layer::stack(layers).layer(routes.prepare());
         let serving = tokio::spawn(http2.serve(connections, service));
@@ -243,6 +256,8 @@ impl App {
             reloader,
             log,
             health,
+            samples,
+            shed,
             audit_copy,
             serving,
         })
@@ -292,6 +307,19 @@ impl Running {
         self.log.clone()
     }
 
+    /// Ends the server at SIGTERM or SIGINT, after the delay that is configured, and at once at the second.
+    ///
+    /// # Errors
+    /// The system lets no signal handler be set.
+    pub fn end_on_signals(&self) -> std::io::Result<()> {
+        self.drain.on_signals(self.limits.drain_delay())
+    }
+
+    /// Counts and reports lines that the log had no room for, where `dropped` says how many there were so far.
+    pub fn report_dropped_lines(&self, dropped: impl Fn() -> u64 + Send + 'static) {
+        self.drain.tasks().spawn(log_queue::keep_reporting(dropped, self.shed.clone(), self.drain.clone()));
+    }
+
     /// An id as the server would give a new record; for examples.
     #[must_use]
     pub fn new_record_id(&self) -> String {
@@ -323,6 +351,7 @@ impl Running {
             }
         };
         let drained = self.drain.finish(not_serving, serving, self.limits.drain_timeout()).await;
+        self.samples.report();
         if drained == Drained::Whole {
             leave_whole_files(&self.deployment, &self.databases, self.audit_copy).await;
         }

@@ -7,6 +7,7 @@
 mod check;
 mod file;
 pub mod limits;
+mod origin;
 pub mod setting;
 mod sift;
 pub mod template;
@@ -26,8 +27,11 @@ use toml::de::DeTable;
 use tracing::level_filters::LevelFilter;
 
 pub(crate) use self::check::{CREDENTIAL, lower_case_dns};
-pub use self::file::sections;
 use self::{file::ConfigFile, limits::Limits};
+pub use self::{
+    file::sections,
+    origin::{NotAnOrigin, Origin},
+};
 
 /// Where the server listens unless told otherwise: on this machine only.
 pub const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7443);
@@ -41,6 +45,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Where the server listens.
     pub listen: Listen,
+    /// Pages of which origins may call; none by default.
+    pub origins: Vec<Origin>,
     /// How TLS is spoken, and whose client certificates are believed.
     pub tls: Tls,
     /// The deployment's own key.
@@ -276,6 +282,7 @@ impl Config {
             ("listen.address", self.listen.address != other.listen.address),
             ("listen.plaintext_address", self.listen.plaintext_address != other.listen.plaintext_address),
             ("listen.metrics_address", self.listen.metrics_address != other.listen.metrics_address),
+            ("listen.origins", self.origins != other.origins),
             ("root_key.files", self.root_key != other.root_key),
             ("audit.file", self.audit.as_ref().map(|audit| &audit.to) != other.audit.as_ref().map(|audit| &audit.to)),
             ("audit.on_failure", self.refuses_unless_copied() != other.refuses_unless_copied()),
@@ -513,6 +520,7 @@ mod tests {
             [listen]
             address = "localhost"
             plaintext_address = "127.0.0.1"
+            origins = ["https://console.example.org/"]
             [tls]
             key = "server.key"
             client_ca = ""
@@ -546,6 +554,7 @@ mod tests {
                 "data_dir",
                 "listen.address",
                 "listen.plaintext_address",
+                "listen.origins[0]",
                 "tls.certificate",
                 "tls.client_ca",
                 "tls.minimum_version",
@@ -601,6 +610,7 @@ mod tests {
             plaintext_address: Some(DEFAULT_ADDRESS),
             metrics_address: Some(([127, 0, 0, 1], 2).into()),
         };
+        after.origins = vec!["https://console.example.org".parse().unwrap()];
         after.root_key.files = vec!["other.key".into()];
         after.log.format = LogFormat::Json;
         after.limits.page_size_max = 7;

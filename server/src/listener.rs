@@ -19,13 +19,14 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch},
-    time::{Instant, Sleep, timeout, timeout_at},
+    time::{Instant, Sleep, timeout},
 };
-use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tokio_rustls::server::TlsStream;
 
 use crate::{
     clock::SystemClock,
     config::{Listen, limits::Limits},
+    handshake::Handshakes,
     identity::ClientCertificate,
     places::{NoPlace, Place, Places},
     tls::{Terms, Trust},
@@ -107,6 +108,7 @@ impl Listener {
     pub(crate) fn accept(
         self,
         terms: watch::Receiver<Arc<Terms>>,
+        handshakes: Handshakes,
         places: &Arc<Places>,
         limits: &Limits,
     ) -> mpsc::Receiver<ConnectionStream> {
@@ -114,7 +116,8 @@ impl Listener {
         if let Some((listener, _)) = self.plaintext {
             tokio::spawn(AcceptLoop::new(limits, None, places, finished.clone()).run(listener));
         }
-        tokio::spawn(AcceptLoop::new(limits, Some(terms), places, finished).run(self.tls));
+        let tls = Some((terms, handshakes));
+        tokio::spawn(AcceptLoop::new(limits, tls, places, finished).run(self.tls));
         connections
     }
 }
@@ -131,7 +134,7 @@ pub(crate) async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr
 /// Accepts on one socket until nobody takes connections any more.
 struct AcceptLoop {
     /// How to speak TLS; `None` to speak none.
-    terms: Option<watch::Receiver<Arc<Terms>>>,
+    tls: Option<(watch::Receiver<Arc<Terms>>, Handshakes)>,
     /// One permit for each connection, handshakes included. Each listener has its own, so that callers can't keep probes out.
     permits: Arc<Semaphore>,
     places: Arc<Places>,
@@ -142,12 +145,12 @@ struct AcceptLoop {
 impl AcceptLoop {
     fn new(
         limits: &Limits,
-        terms: Option<watch::Receiver<Arc<Terms>>>,
+        tls: Option<(watch::Receiver<Arc<Terms>>, Handshakes)>,
         places: &Arc<Places>,
         finished: mpsc::Sender<ConnectionStream>,
     ) -> Self {
         Self {
-            terms,
+            tls,
             permits: Arc::new(Semaphore::new(
                 usize::try_from(limits.connections_max).unwrap_or(Semaphore::MAX_PERMITS),
             )),
@@ -173,6 +176,8 @@ impl AcceptLoop {
             match listener.accept().await {
                 Ok((stream, peer)) => {
                     refused_before = false;
+                    // Answers are small and written whole; waiting for more to send only adds to their time.
+                    let _slower_without = stream.set_nodelay(true);
                     self.spawn_handshake(stream, peer, permit);
                 }
                 // The connection was given up before it was accepted. The next one has nothing to do with it.
@@ -190,13 +195,16 @@ impl AcceptLoop {
     /// In a task of its own, so that a slow client holds up nobody.
     fn spawn_handshake(&self, stream: TcpStream, peer: SocketAddr, permit: OwnedSemaphorePermit) {
         let deadline = Instant::now() + self.handshake_timeout;
-        let terms = self.terms.as_ref().map(|terms| Arc::clone(&terms.borrow()));
+        let tls = self.tls.as_ref().map(|(terms, handshakes)| (Arc::clone(&terms.borrow()), handshakes.clone()));
         let (finished, places) = (self.finished.clone(), Arc::clone(&self.places));
         tokio::spawn(async move {
-            let transport = match timeout_at(deadline, handshake(stream, terms)).await {
-                Ok(Ok(transport)) => transport,
-                Ok(Err(error)) => return tracing::debug!(%peer, %error, "a handshake failed"),
-                Err(_) => return tracing::debug!(%peer, "a handshake took too long"),
+            let (transport, permit) = match tls {
+                Some((terms, handshakes)) => {
+                    let accepted = handshakes.accept(stream, peer, &terms, deadline, permit).await;
+                    let Some((stream, permit)) = accepted else { return };
+                    (Transport::Tls(stream, Arc::clone(&terms.trust)), permit)
+                }
+                None => (Transport::Plaintext(stream), permit),
             };
             let tls = transport.tls_facts(peer);
             let identity = tls.as_ref().and_then(|tls| Some(&tls.certificate.as_ref()?.identity));
@@ -209,14 +217,6 @@ impl AcceptLoop {
             let _drained = finished.send(ConnectionStream::new(transport, connection, deadline, (permit, place))).await;
         });
     }
-}
-
-async fn handshake(stream: TcpStream, terms: Option<Arc<Terms>>) -> io::Result<Transport> {
-    // Answers are small and written whole; waiting for more to send only adds to their time.
-    stream.set_nodelay(true)?;
-    let Some(terms) = terms else { return Ok(Transport::Plaintext(stream)) };
-    let stream = TlsAcceptor::from(Arc::clone(&terms.server_config)).accept(stream).await?;
-    Ok(Transport::Tls(Box::new(stream), Arc::clone(&terms.trust)))
 }
 
 fn belongs_to_one_connection(error: &io::Error) -> bool {
@@ -387,7 +387,7 @@ mod tests {
         let (address, plaintext_address) = (listener.address(), listener.plaintext_address().unwrap());
         let terms = watch::channel(Arc::new(Terms::load(&development.config().unwrap().tls).unwrap())).1;
         let places = Places::new(limits.connections_per_identity_max, Shed::default());
-        let connections = listener.accept(terms, &places, &limits);
+        let connections = listener.accept(terms, Handshakes::for_tests(), &places, &limits);
         (Fixture { _folder: folder, development, address, plaintext_address }, connections)
     }
 

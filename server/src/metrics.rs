@@ -1,12 +1,17 @@
-//! Metrics, in the text format of OpenMetrics, for whoever scrapes `listen.metrics_address`.
+//! Metrics for scrapers of `listen.metrics_address`, in the text format of OpenMetrics or in the older one of Prometheus, as they accept.
 //!
 //! They are made at each scrape of what is known in memory; no database is opened for them. They name organizations and nothing secret.
+
+mod format;
 
 use std::{net::SocketAddr, sync::Arc};
 
 use axum::{
     Router,
-    http::header::CONTENT_TYPE,
+    http::{
+        HeaderMap, StatusCode,
+        header::{CONTENT_TYPE, VARY},
+    },
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -18,16 +23,24 @@ use prometheus_client::{
 };
 use tokio::net::TcpListener;
 
+use self::format::Format;
 use crate::{
     audit_copy::Copying,
     drain::Drain,
     due::due_time,
+    handshake,
     listener::{BindError, bind},
     shed::Shed,
 };
 
-/// The media type of the text format.
-const TEXT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// What is counted while the server runs.
+#[derive(Clone)]
+pub(crate) struct Counted {
+    /// What bounds turned away.
+    pub(crate) shed: Shed,
+    /// Handshakes that were refused, by cause.
+    pub(crate) refused_handshakes: handshake::Refused,
+}
 
 /// Where metrics are scraped.
 pub(crate) struct Metrics {
@@ -47,10 +60,13 @@ impl Metrics {
     }
 
     /// Answers scrapes until the server drains.
-    pub(crate) async fn serve(self, deployment: Arc<Deployment>, copying: Copying, shed: Shed, drain: Drain) {
-        let scrape = move || {
-            let text = text(&deployment, &copying, &shed);
-            async move { answer(text) }
+    pub(crate) async fn serve(self, deployment: Arc<Deployment>, copying: Copying, counted: Counted, drain: Drain) {
+        let scrape = move |headers: HeaderMap| {
+            let answer = match Format::accepted(&headers) {
+                Some(format) => answer(format, text(&deployment, &copying, &counted)),
+                None => (StatusCode::NOT_ACCEPTABLE, NOT_ACCEPTABLE).into_response(),
+            };
+            async move { answer }
         };
         let routes = Router::new().route("/metrics", get(scrape));
         let ended = async move { drain.begun().await };
@@ -60,10 +76,13 @@ impl Metrics {
     }
 }
 
-fn answer(text: Result<String, std::fmt::Error>) -> Response {
+/// The answer to a scraper that accepts no format that there is.
+const NOT_ACCEPTABLE: &str = "metrics are given as application/openmetrics-text or text/plain; version=0.0.4\n";
+
+fn answer(format: Format, text: Result<String, std::fmt::Error>) -> Response {
     match text {
-        Ok(text) => ([(CONTENT_TYPE, TEXT)], text).into_response(),
-        Err(_) => axum::http::StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+        Ok(text) => ([(CONTENT_TYPE, format.content_type()), (VARY, "accept")], format.of(text)).into_response(),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
 }
 
@@ -72,7 +91,7 @@ struct OfOrganization {
     organization: String,
 }
 
-fn text(deployment: &Deployment, copying: &Copying, shed: &Shed) -> Result<String, std::fmt::Error> {
+fn text(deployment: &Deployment, copying: &Copying, counted: &Counted) -> Result<String, std::fmt::Error> {
     let active = Family::<OfOrganization, Gauge>::default();
     let due = Family::<OfOrganization, Gauge>::default();
     let due_time_seconds = Family::<OfOrganization, Gauge>::default();
@@ -96,7 +115,9 @@ fn text(deployment: &Deployment, copying: &Copying, shed: &Shed) -> Result<Strin
         due_time_seconds,
     );
     let help = "Connections, calls and messages turned away, by the bound in [limits] that turned them away";
-    registry.register("refused_by_bound", help, shed.refused());
+    registry.register("refused_by_bound", help, counted.shed.refused());
+    let help = "Handshakes of the TLS listener that were refused, by cause";
+    registry.register("handshakes_refused", help, counted.refused_handshakes.clone());
     if let Some(facts) = copying.facts() {
         let (failing, behind) = (Gauge::<i64>::default(), Gauge::<i64>::default());
         failing.set(facts.is_failing.into());

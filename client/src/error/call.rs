@@ -146,7 +146,10 @@ impl CallError {
             | Reason::ProfileInactive
             | Reason::ExportInvalid
             | Reason::MessageInvalid
-            | Reason::MessageTooLarge => Action::FixCall,
+            | Reason::MessageTooLarge
+            | Reason::CompressionNotServed
+            | Reason::TimeoutInvalid
+            | Reason::MetadataTooLarge => Action::FixCall,
             Reason::SetKeyAlreadyRunning
             | Reason::KeyChangeQuota
             | Reason::KeyRestoreQuota

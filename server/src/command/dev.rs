@@ -37,11 +37,11 @@ pub(super) async fn run(arguments: &DevArguments) -> Result<(), Failure> {
         config.listen.address = address;
     }
     let is_audit_on_stdout = config.is_audit_on_stdout();
-    let running = super::start(config).await?;
+    let (running, logging) = super::start(config).await?;
     running.ensure_organization(ORGANIZATION).await?;
     let message = message(&development, running.address(), running.plaintext_address(), &running.new_record_id());
     super::greet(is_audit_on_stdout, &message);
-    super::wait(running).await
+    super::wait((running, logging)).await
 }
 
 /// What the server says when it is ready. Each command works as it stands, from any folder.

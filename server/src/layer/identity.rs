@@ -16,7 +16,11 @@ use fieldseal_core::{
 use http::{HeaderMap, HeaderName, header::AUTHORIZATION, request::Parts};
 use tokio::sync::watch;
 
-use super::{gate::Gate, is_health, trace::CallId};
+use super::{
+    gate::Gate,
+    is_health,
+    trace::{CallFacts, CallId},
+};
 use crate::{
     identity::ClientCertificate,
     listener::{Connection, TlsFacts},
@@ -120,7 +124,9 @@ impl Gate for IdentityRequired {
         let caller = self.caller(head)?;
         // Nobody below needs it, and what nobody has nobody can let out.
         head.headers.remove(AUTHORIZATION);
-        tracing::Span::current().record("identity", tracing::field::display(&caller.identity));
+        if let Some(facts) = head.extensions.get::<CallFacts>() {
+            facts.identified(&caller.identity);
+        }
         head.extensions.insert(caller);
         Ok(())
     }

@@ -22,11 +22,18 @@ pub(crate) struct Rpc {
     pub(crate) privileges: Vec<Privilege>,
     /// Whether it takes, or answers with, a stream, which may go on for hours.
     pub(crate) is_stream: bool,
+    /// Whether it takes any number of messages. All others take one.
+    pub(crate) takes_stream: bool,
 }
 
 impl Rpc {
     pub(crate) fn new(privileges: &[Privilege], is_stream: bool) -> Self {
-        Self { privileges: privileges.to_vec(), is_stream }
+        Self { privileges: privileges.to_vec(), is_stream, takes_stream: false }
+    }
+
+    /// The same, taking any number of messages.
+    pub(crate) fn taking_stream(self) -> Self {
+        Self { takes_stream: true, ..self }
     }
 }
 

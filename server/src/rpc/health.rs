@@ -1,7 +1,7 @@
 //! Health: SERVING means that the configuration database answers and the root key works; NOT_SERVING, that one doesn't or that the server
-//! drains.
+//! is about to end.
 //!
-//! Open to everybody, on every listener: it tells nothing else.
+//! Open to everybody, on every listener: it tells nothing else. `List` isn't served: the service of tonic-health doesn't have it yet.
 
 use std::{sync::Arc, time::Duration};
 
@@ -56,14 +56,14 @@ impl Health {
         self.set(status).await;
     }
 
-    /// Looks at the parts again and again, until the server drains.
+    /// Looks at the parts again and again, until the end of the server is announced.
     pub(crate) async fn keep_looking(self, deployment: Arc<Deployment>, drain: Drain) {
         let mut ticks = tokio::time::interval(INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 _ = ticks.tick() => self.look(&deployment).await,
-                () = drain.begun() => return self.set(ServingStatus::NotServing).await,
+                () = drain.announced() => return self.set(ServingStatus::NotServing).await,
             }
         }
     }

@@ -44,6 +44,13 @@ const RPCS: &[(&str, &[Privilege], bool)] = &[
     ("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", &[Privilege::ReadContract], true),
 ];
 
+/// Those of them that take a stream.
+const TAKING_STREAMS: &[&str] = &[
+    "/fieldseal.v1.OrganizationService/ImportOrganization",
+    "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+    "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+];
+
 /// The privilege that a standard method of an entity needs.
 fn standard_privilege(method: &EntityMethod) -> Privilege {
     match method.standard {
@@ -54,7 +61,11 @@ fn standard_privilege(method: &EntityMethod) -> Privilege {
 
 /// The table of everything that is served.
 pub(crate) fn rpc_table(served: &ServedSchema) -> RpcTable {
-    let named = RPCS.iter().map(|(path, privileges, is_stream)| ((*path).to_owned(), Rpc::new(privileges, *is_stream)));
+    let named = RPCS.iter().map(|(path, privileges, is_stream)| {
+        let rpc = Rpc::new(privileges, *is_stream);
+        let rpc = if TAKING_STREAMS.contains(path) { rpc.taking_stream() } else { rpc };
+        ((*path).to_owned(), rpc)
+    });
     let entities =
         served.methods.iter().map(|method| (method.path.clone(), Rpc::new(&[standard_privilege(method)], false)));
     RpcTable::new(named.chain(entities).collect::<HashMap<_, _>>())
@@ -74,6 +85,7 @@ mod tests {
             let rpc = table.get(&path).unwrap_or_else(|| panic!("{path} is not in the table"));
             assert!(!rpc.privileges.is_empty(), "{path}");
             assert_eq!(rpc.is_stream, method.is_server_streaming() || method.is_client_streaming(), "{path}");
+            assert_eq!(rpc.takes_stream, method.is_client_streaming(), "{path}");
             rpcs += 1;
         }
         assert_eq!(rpcs, 44);
