@@ -160,7 +160,7 @@ async fn every_entity_has_its_commands() {
         (
             "user-settings",
             "user_settings",
-            "--set business_unit_id=x --set time_zone_code=110 --set locale_id=1031 --set ui_language_id=1031 \
+            "--set business_unit_id=0191E2A4-5B6C-7D8E-9FA0-B1C2D3E4F506 --set time_zone_code=110 --set locale_id=1031 --set ui_language_id=1031 \
              --set help_language_id=1031",
             "email_password",
         ),

@@ -48,3 +48,4 @@ mod terminal;
 mod tokens;
 mod trail;
 mod transport;
+mod values;

@@ -406,12 +406,24 @@ async fn nothing_can_be_chosen_for_an_encrypted_attribute() {
 async fn what_the_schema_requires_is_not_weakened_and_what_can_not_be_is_told_at_once() {
     let server = Server::start().await;
     let admin = server.client(Person::Admin);
-    for (entity, name) in [("Mailbox", "display_name"), ("EmailServerProfile", "server_type")] {
-        for level in [RequiredLevel::None, RequiredLevel::ApplicationRequired] {
-            let weaker = AttributeMetadata { required_level: Some(level.into()), ..attribute(entity, name) };
-            let told = violation("attribute_metadata.required_level", "SYSTEM_REQUIRED");
-            assert_eq!(violations(update(&admin, weaker).await), told);
-        }
+    let level = |entity, name, level: RequiredLevel| AttributeMetadata {
+        required_level: Some(level.into()),
+        ..attribute(entity, name)
+    };
+    for weaker in [
+        level("Mailbox", "display_name", RequiredLevel::None),
+        level("Mailbox", "display_name", RequiredLevel::ApplicationRequired),
+        level("EmailServerProfile", "server_type", RequiredLevel::None),
+    ] {
+        let told = violation("attribute_metadata.required_level", "SYSTEM_REQUIRED");
+        assert_eq!(violations(update(&admin, weaker).await), told);
+    }
+    for same in [
+        level("Mailbox", "display_name", RequiredLevel::SystemRequired),
+        level("EmailServerProfile", "server_type", RequiredLevel::ApplicationRequired),
+    ] {
+        let wanted = same.required_level();
+        assert_eq!(update(&admin, same).await.unwrap().required_level(), wanted);
     }
     let all = AttributeMetadata {
         display_name: Some(String::new()),

@@ -229,11 +229,10 @@ async fn a_page_token_is_for_one_filter_order_list_and_caller_and_shows_as_one_l
 }
 
 #[tokio::test]
-async fn an_encrypted_attribute_is_no_filter_order_or_mask_of_any_entity() {
+async fn encrypted_attributes_are_refused_in_filters_and_orders_of_every_entity() {
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
     for entity in &entities() {
-        let name = create_any(&writer, entity).await;
         let records = writer.records(entity);
         for secret in entity.encrypted() {
             let metadata = [("entity", entity.message.name()), ("attribute", secret)];
@@ -250,9 +249,6 @@ async fn an_encrypted_attribute_is_no_filter_order_or_mask_of_any_entity() {
             for order in [secret.to_owned(), format!("name, {secret} desc")] {
                 refused(records.list(DEFAULT, options().order_by(order)).await.map(drop), "order_by");
             }
-            let mask = ["name".to_owned(), secret.to_owned()];
-            refused(records.list(DEFAULT, options().read_mask(mask.clone())).await.map(drop), "read_mask");
-            refused(records.get_fields(&name, &mask).await.map(drop), "read_mask");
         }
     }
 }
@@ -307,7 +303,6 @@ async fn everything_that_is_wrong_with_a_list_is_told_at_once() {
         let violations = error.field_violations().iter();
         let mut all: Vec<_> = violations.map(|violation| (violation.field.clone(), violation.reason.clone())).collect();
         all.sort();
-        assert!(!format!("{error:?}").contains("sesame"), "{error:?}");
         all
     };
 
@@ -316,18 +311,13 @@ async fn everything_that_is_wrong_with_a_list_is_told_at_once() {
     let error = list(wrong.clone().filter("x")).await.unwrap_err();
     assert_eq!((error.reason(), error.metadata("position")), (ErrorReason::FilterInvalid, Some("1")));
     assert_eq!(told(&error), fields(&[("filter", "NOT_A_FILTER")]));
-    let error = list(wrong.filter("x").read_mask(["sesame", "password", "*"])).await.unwrap_err();
+    let error = list(wrong.filter("password = x").read_mask(["sesame", "password", "*"])).await.unwrap_err();
     assert_eq!((error.reason(), error.metadata("attribute")), (ErrorReason::EncryptedAttribute, Some("password")));
-    assert_eq!(told(&error), fields(&[("filter", "NOT_A_FILTER"), ("read_mask", "ENCRYPTED")]));
+    assert_eq!(told(&error), fields(&[("filter", "ENCRYPTED")]));
 
     let outcome = reader.mailboxes().get_fields(parent, ["sesame", "password"]).await;
-    let error = refused(
-        outcome,
-        Code::InvalidArgument,
-        ErrorReason::EncryptedAttribute,
-        &[("entity", "Mailbox"), ("attribute", "password")],
-    );
-    let expected = [("name", "NOT_A_NAME"), ("read_mask", "NO_SUCH_FIELD"), ("read_mask", "ENCRYPTED")];
+    let error = refused(outcome, Code::InvalidArgument, ErrorReason::FieldInvalid, &[("dynamics_code", "80040203")]);
+    let expected = [("name", "NOT_A_NAME"), ("read_mask", "NO_SUCH_FIELD")];
     assert_eq!(violations(&error), set_of(expected));
 }
 
@@ -399,7 +389,7 @@ async fn the_longest_keys_make_a_token_of_at_most_4500_characters() {
         display_name: Some("\u{10FFFF}".repeat(200)),
         username: Some("\u{10FFFF}".repeat(200)),
         email_address: Some("\u{10FFFF}".repeat(100)),
-        owner_id: Some(number.to_string()),
+        owner_id: Some(format!("0191e2a4-5b6c-4d8e-9fa0-{number:012x}")),
         ..v1::Mailbox::default()
     };
     let first = create(&writer, longest(1)).await;

@@ -184,12 +184,14 @@ pub enum FilterProblem {
     )]
     Juxtaposed,
     /// The entity has no such field.
-    #[error("there is no field `{name}` in {entity}")]
+    #[error("there is no field `{name}` in {entity}{}", did_you_mean(.meant.as_deref()))]
     UnknownField {
         /// The name.
         name: String,
         /// The entity.
         entity: String,
+        /// The field whose name differs from it in capitals and underscores only.
+        meant: Option<String>,
     },
     /// A path into a field or through a reference.
     #[error("only fields of the record itself can be named, not what is inside or behind them: leave out the `.`")]
@@ -254,7 +256,7 @@ pub enum FilterProblem {
     },
     /// A text that names no record that the field could have.
     #[error(
-        "`{name}` is compared with a UUID in lower case, or with a name of the form `organizations/<organization>/{collection}/<id>` in this organization"
+        "`{name}` is compared with a UUID with hyphens, or with a name of the form `organizations/<organization>/{collection}/<id>` in this organization"
     )]
     NotAReference {
         /// The field.
@@ -268,6 +270,10 @@ pub enum FilterProblem {
     /// A `*` at the end where order is asked for.
     #[error("`*` at the end of a text is for `=` and `!=`; write `\\*` in a string for the character itself")]
     StarInOrder,
+}
+
+fn did_you_mean(meant: Option<&str>) -> String {
+    meant.map(|meant| format!("; did you mean `{meant}`?")).unwrap_or_default()
 }
 
 /// A filter as a tree.

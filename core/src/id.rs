@@ -77,6 +77,14 @@ uuid_id! {
     RequestId
 }
 
+impl RecordId {
+    /// The record that a reference names, with letters of either case.
+    #[must_use]
+    pub fn from_reference(text: &str) -> Option<Self> {
+        parse_uuid_in_any_case(text).map(Self)
+    }
+}
+
 impl OrganizationId {
     /// Draws a new id: a UUIDv4 (RFC 9562, section 5.4).
     pub fn new_v4(random: &dyn Random) -> Self {
@@ -99,6 +107,14 @@ impl RecordId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a UUID in canonical form (36 characters, lower case, with hyphens)")]
 pub struct InvalidUuid;
+
+/// A UUID with hyphens, whose letters may be of either case: for values that callers store, where other systems write upper case. Ids of
+/// our own have one spelling.
+pub(crate) fn parse_uuid_in_any_case(text: &str) -> Option<Uuid> {
+    let uuid = Uuid::try_parse(text).ok()?;
+    let mut buffer = Uuid::encode_buffer();
+    uuid.as_hyphenated().encode_lower(&mut buffer).eq_ignore_ascii_case(text).then_some(uuid)
+}
 
 fn canonical_uuid(text: &str) -> Result<Uuid, InvalidUuid> {
     let uuid = Uuid::try_parse(text).map_err(|_| InvalidUuid)?;

@@ -22,7 +22,7 @@ use crate::{
     audit::{AuditAction, AuditEntry, OUTCOME_DONE},
     crypto::{
         kek::Fingerprint,
-        key_text::{KeyTextViolation, NotRestorable},
+        key_text::{GivenTextHint, KeyTextViolation, NotRestorable},
         ring::{KeyRing, stored::ReencryptionState},
         secret::{Kek, KeyText},
     },
@@ -125,6 +125,8 @@ pub enum KeyError {
         wanted: Fingerprint,
         /// How many characters (Unicode scalar values) were given.
         given_length: usize,
+        /// What may not have been noticed about the given text.
+        hints: Vec<GivenTextHint>,
     },
     /// Too many changes in an hour.
     #[error("the key was changed too often")]

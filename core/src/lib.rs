@@ -33,3 +33,4 @@ pub mod records;
 pub mod rule;
 pub mod schema;
 pub mod store;
+pub mod text;

@@ -29,7 +29,7 @@ impl ReadMask {
     /// The mask of these paths, at most so many; of none, or of `*`, all fields.
     ///
     /// # Errors
-    /// Everything that is wrong with the paths. A path that names nothing is the caller's text and isn't repeated.
+    /// Everything that is wrong with the paths.
     pub fn parse<'a>(
         paths: impl ExactSizeIterator<Item = &'a str>,
         paths_max: usize,
@@ -49,11 +49,9 @@ impl ReadMask {
                 ("etag", _) => fields.etag = true,
                 ("create_time", _) => fields.create_time = true,
                 ("update_time", _) => fields.update_time = true,
-                (_, Some((attribute, wanted))) if !attribute.encrypted => *wanted = true,
-                (_, Some((attribute, _))) => {
-                    note(&mut violations, Problem::encrypted(entity, attribute));
-                }
-                (_, None) => note(&mut violations, Problem::NoSuchField),
+                // An encrypted attribute is null in every answer: it is a field, and nothing is read for it.
+                (_, Some((attribute, wanted))) => *wanted = !attribute.encrypted,
+                (_, None) => note(&mut violations, Problem::no_such_field(path, fields_of(entity))),
             }
         }
         if !violations.is_empty() {
@@ -104,7 +102,16 @@ impl ReadMask {
     }
 }
 
-/// Each problem once, so that the answer to a mask is no longer than the schema.
+/// Every field that a mask can name.
+fn fields_of(entity: &Entity) -> impl Iterator<Item = &str> {
+    let attributes = entity.attributes.iter().map(|attribute| attribute.name.as_str());
+    SYSTEM_FIELDS.into_iter().chain(attributes)
+}
+
+/// The fields that every record has beside its attributes.
+const SYSTEM_FIELDS: [&str; 4] = ["name", "etag", "create_time", "update_time"];
+
+/// Each problem once.
 fn note(violations: &mut Vec<Violation>, problem: Problem) {
     if violations.iter().all(|violation| violation.problem != problem) {
         violations.push(Violation::new(FIELD, problem));
@@ -170,10 +177,23 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_a_mask_is_told_once_each() {
-        let encrypted = Problem::Encrypted { entity: "Thing".to_owned(), attribute: "secret".to_owned() };
-        let wrong = parse(&["secret", "nothing", "", "secret", "thing.name_1", "name1", "*"]).unwrap_err();
-        assert_eq!(wrong, [encrypted, Problem::NoSuchField]);
+    fn each_wrong_path_is_named_once_with_the_field_that_was_meant() {
+        let wrong = parse(&["nothing", "", "nothing", "thing.name_1", "createTime", "a b", "*"]).unwrap_err();
+        let texts: Vec<_> = wrong.iter().map(ToString::to_string).collect();
+        let wanted = [
+            "`nothing` is not a field of this resource",
+            "this path is not a field of this resource",
+            "`thing.name_1` is not a field of this resource; did you mean `name_1`?",
+            "`createTime` is not a field of this resource; did you mean `create_time`?",
+        ];
+        assert_eq!(texts, wanted);
+    }
+
+    #[test]
+    fn an_encrypted_attribute_is_a_valid_path_and_reads_nothing() {
+        let mask = parse(&["secret", "name_1"]).unwrap();
+        assert_eq!(attributes(&mask), [["name_1"], ["name_1"]]);
+        assert_eq!(attributes(&parse(&["secret"]).unwrap()), [[""; 0], [""; 0]]);
     }
 
     #[test]

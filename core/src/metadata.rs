@@ -19,7 +19,7 @@ use crate::{
     crypto::encoding::Encoding,
     hex::hex,
     layout::ATTRIBUTE_SETTING,
-    record::Problem,
+    record::{Problem, line_problem},
     schema::{Attribute, Entity, Kind, Schema},
     store::{Condition, Datum, Index, Name, Reader, Row, Step, Unavailable, rows},
 };
@@ -202,19 +202,12 @@ pub const LENGTH_MAX: u32 = 4_000;
 
 /// What is wrong with a name for people.
 fn name_problem(name: &str) -> Option<Problem> {
-    let given = name.chars().count();
-    if name.trim().is_empty() {
-        Some(Problem::Required)
-    } else if u32::try_from(given).map_or(true, |given| given > DISPLAY_NAME_MAX) {
-        Some(Problem::TooLong { given, limit: DISPLAY_NAME_MAX })
-    } else {
-        name.chars().any(char::is_control).then_some(Problem::HasControl)
-    }
+    line_problem(name, DISPLAY_NAME_MAX)
 }
 
 /// The greatest length asked for, if the attribute can have it.
 fn length_within(attribute: &Attribute, asked: i64) -> Result<u32, Problem> {
-    if !matches!(attribute.kind, Kind::Text | Kind::Bytes) {
+    if !matches!(attribute.kind, Kind::Text | Kind::Bytes) || attribute.is_uuid() {
         return Err(Problem::HasNoLength);
     }
     let maximum = attribute.max_length.unwrap_or(LENGTH_MAX).max(LENGTH_MAX);

@@ -51,8 +51,6 @@ struct Key {
 pub enum OrderFault {
     /// It isn't a field, alone or followed by a direction.
     NotATerm,
-    /// It names no field of the entity.
-    NoSuchField,
     /// Bytes have no order that would mean something.
     Bytes,
     /// It is derived at each read, and stored nowhere.
@@ -65,7 +63,6 @@ impl OrderFault {
     /// Its name for programs; part of the contract.
     pub(crate) fn reason(self) -> &'static str {
         match self {
-            OrderFault::NoSuchField => "NO_SUCH_FIELD",
             OrderFault::Repeated => "REPEATED",
             OrderFault::NotATerm | OrderFault::Bytes | OrderFault::Derived => "NOT_ORDERABLE",
         }
@@ -75,11 +72,10 @@ impl OrderFault {
 impl fmt::Display for OrderFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            OrderFault::NotATerm => "isn't a field, alone or followed by `asc` or `desc`",
-            OrderFault::NoSuchField => "is no field of the resource",
-            OrderFault::Bytes => "is of bytes, which can't be ordered by",
+            OrderFault::NotATerm => "must be a name, alone or followed by `asc` or `desc`",
+            OrderFault::Bytes => "holds bytes, which can't be ordered by",
             OrderFault::Derived => "is derived from an encrypted attribute and can't be ordered by",
-            OrderFault::Repeated => "stands there more than once",
+            OrderFault::Repeated => "is listed more than once",
         })
     }
 }
@@ -113,6 +109,10 @@ impl Order {
                     keys.push(key);
                 }
                 Err(TermError::Encrypted(attribute)) => problems.push(Problem::encrypted(entity, attribute)),
+                Err(TermError::Unknown(name)) => {
+                    let attributes = entity.attributes.iter().map(|attribute| attribute.name.as_str());
+                    problems.push(Problem::no_such_field(name, SYSTEM_FIELDS.into_iter().chain(attributes)));
+                }
                 Err(TermError::Fault(fault)) => problems.push(Problem::Order { position, fault }),
             }
         }
@@ -267,11 +267,12 @@ impl Key {
 
 enum TermError<'a> {
     Encrypted(&'a Attribute),
+    Unknown(&'a str),
     Fault(OrderFault),
 }
 
 /// A key, and how many characters its values may have, if they are texts.
-fn read_term<'a>(term: &str, entity: &'a Entity) -> Result<(Key, u32), TermError<'a>> {
+fn read_term<'a>(term: &'a str, entity: &'a Entity) -> Result<(Key, u32), TermError<'a>> {
     let mut words = term.split_ascii_whitespace();
     let (field, direction) = match (words.next(), words.next(), words.next()) {
         (Some(field), None | Some("asc"), None) => (field, Direction::Ascending),
@@ -287,7 +288,7 @@ fn read_term<'a>(term: &str, entity: &'a Entity) -> Result<(Key, u32), TermError
         "update_time" => return of_time("update_time"),
         _ => {}
     }
-    let attribute = entity.attribute(field).ok_or(TermError::Fault(OrderFault::NoSuchField))?;
+    let attribute = entity.attribute(field).ok_or(TermError::Unknown(field))?;
     if attribute.encrypted {
         return Err(TermError::Encrypted(attribute));
     }
@@ -321,6 +322,9 @@ const NULL: u8 = 0;
 const VALUE: u8 = 1;
 
 const FIELD: &str = "order_by";
+
+/// The fields that every record has beside its attributes and that can be ordered by.
+const SYSTEM_FIELDS: [&str; 3] = ["name", "create_time", "update_time"];
 
 #[cfg(test)]
 mod tests {
@@ -371,7 +375,7 @@ mod tests {
         assert_eq!(
             problems("nothing, data desc, is_secret_set, big, secret, big desc, big up, "),
             [
-                at(1, OrderFault::NoSuchField),
+                Problem::NoSuchField { path: Some("nothing".to_owned()), meant: None },
                 at(2, OrderFault::Bytes),
                 at(3, OrderFault::Derived),
                 Problem::Encrypted { entity: "Thing".to_owned(), attribute: "secret".to_owned() },
@@ -383,8 +387,17 @@ mod tests {
         for wrong in [",", "big,,small", "big DESC", "big desc desc", "big; small"] {
             assert!(problems(wrong).iter().all(|problem| matches!(problem, Problem::Order { .. })), "{wrong}");
         }
-        for wrong in ["id", "etag", "revision", "stored_big", "Big", "thing.big", "-big"] {
-            assert_eq!(problems(wrong), [at(1, OrderFault::NoSuchField)], "{wrong}");
+        for (wrong, meant) in [
+            ("id", None),
+            ("etag", None),
+            ("revision", None),
+            ("stored_big", None),
+            ("Big", Some("big")),
+            ("thing.big", Some("big")),
+            ("updateTime", Some("update_time")),
+        ] {
+            let (path, meant) = (Some(wrong.to_owned()), meant.map(str::to_owned));
+            assert_eq!(problems(wrong), [Problem::NoSuchField { path, meant }], "{wrong}");
         }
         assert_eq!(problems("create_time, create_time"), [at(2, OrderFault::Repeated)]);
     }

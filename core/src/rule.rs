@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use crate::{
     filter::{Field, Filter, FilterError},
     record::{Problem, Record, Touched, Violation, field_violation},
-    schema::{Entity, Value},
+    schema::{Entity, StateAndStatus, Value},
 };
 
 /// A rule across fields.
@@ -134,13 +134,45 @@ fn is_dynamics_code(text: &str) -> bool {
 /// it should have been isn't known.
 #[must_use]
 pub fn check_create(entity: &Entity, values: &[Option<Value>], wrong: &BTreeSet<usize>) -> Vec<Violation> {
-    broken(entity, values, |rule| rule.looks_at.is_disjoint(wrong))
+    let mut violations = broken(entity, values, |rule| rule.looks_at.is_disjoint(wrong));
+    violations.extend(check_statuses(entity, values, |index| !wrong.contains(&index)));
+    violations
 }
 
 /// The rules that a record breaks after an update that touched these attributes, among those that look at one of them.
 #[must_use]
 pub fn check_update(entity: &Entity, record: &Record, touched: &Touched) -> Vec<Violation> {
-    broken(entity, &record.values, |rule| !rule.looks_at.is_disjoint(touched))
+    let mut violations = broken(entity, &record.values, |rule| !rule.looks_at.is_disjoint(touched));
+    let touches = |states: &StateAndStatus<'_>| touched.contains(&states.state) || touched.contains(&states.status);
+    if entity.states().any(|states| touches(&states)) {
+        violations.extend(check_statuses(entity, &record.values, |_| true));
+    }
+    violations
+}
+
+/// Statuses that don't belong to the state beside them, where both are attributes of interest.
+pub(crate) fn check_statuses(
+    entity: &Entity,
+    values: &[Option<Value>],
+    concerned: impl Fn(usize) -> bool,
+) -> Vec<Violation> {
+    let value = |index: usize| values.get(index).and_then(Option::as_ref);
+    let misfits = entity.states().filter(|states| {
+        concerned(states.state) && concerned(states.status) && !states.fit(value(states.state), value(states.status))
+    });
+    misfits
+        .filter_map(|states| {
+            let (attribute, status) = (entity.attributes.get(states.state)?, entity.attributes.get(states.status)?);
+            let Some(Value::Integer(number)) = value(states.state) else { return None };
+            let state = states.states.iter().find(|choice| i64::from(choice.number) == *number)?;
+            let problem = Problem::StatusNotOfState {
+                attribute: attribute.name.clone(),
+                state: state.name.clone(),
+                statuses: states.statuses_of(*number).collect::<Vec<_>>().join(" or "),
+            };
+            Some(field_violation(entity, status, problem))
+        })
+        .collect()
 }
 
 fn broken(entity: &Entity, values: &[Option<Value>], concerned: impl Fn(&Rule) -> bool) -> Vec<Violation> {

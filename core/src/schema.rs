@@ -56,12 +56,18 @@ pub struct Attribute {
     pub kind: Kind,
     /// Write-only, and sealed at rest.
     pub encrypted: bool,
-    /// Never null, once defaults are in.
+    /// Never null, and never an empty text or empty bytes, once defaults are in.
     pub required: bool,
+    /// Of a required attribute: Dynamics 365 calls its level ApplicationRequired, not SystemRequired. Both are enforced alike.
+    pub application_required: bool,
     /// What a new record has where the caller gives nothing.
     pub default: Option<Value>,
     /// The longest text in Unicode scalar values, or the longest bytes.
     pub max_length: Option<u32>,
+    /// What a text looks like.
+    pub text_form: TextForm,
+    /// Of a status: the attribute of the same entity that holds the state which the status belongs to.
+    pub state_attribute: Option<String>,
     /// The longest value that may be stored, in the same units: longer than `max_length` where an organization once took longer ones.
     pub longest: Option<u32>,
     /// The smallest integer.
@@ -118,6 +124,18 @@ pub enum Kind {
     },
 }
 
+/// What a text looks like.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TextForm {
+    /// One line: no control characters, and neither of the separators U+2028 and U+2029.
+    #[default]
+    SingleLine,
+    /// Lines: CR, LF and tabs, and no other control characters.
+    MultiLine,
+    /// A UUID with hyphens. Taken in any case, stored in lower case.
+    Uuid,
+}
+
 /// A value that an attribute of choices can have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Choice {
@@ -125,6 +143,58 @@ pub struct Choice {
     pub number: i32,
     /// Its name: `SERVER_TYPE_OTHER`.
     pub name: String,
+    /// Its number in Dynamics 365.
+    pub option: Option<i32>,
+    /// Of a status: the number of the state that it belongs to.
+    pub state: Option<i32>,
+}
+
+impl Choice {
+    /// A choice that Dynamics 365 doesn't number and that is no status.
+    pub fn new(number: i32, name: impl Into<String>) -> Choice {
+        Choice { number, name: name.into(), option: None, state: None }
+    }
+}
+
+/// A state and its status: two attributes of choices, where each status belongs to one state.
+#[derive(Clone, Copy, Debug)]
+pub struct StateAndStatus<'a> {
+    /// The index of the state.
+    pub state: usize,
+    /// The index of the status.
+    pub status: usize,
+    /// The states.
+    pub states: &'a [Choice],
+    /// The statuses. The first one of a state is its default.
+    pub statuses: &'a [Choice],
+}
+
+impl StateAndStatus<'_> {
+    /// Whether a record may have these two: a null goes with everything.
+    #[must_use]
+    pub fn fit(&self, state: Option<&Value>, status: Option<&Value>) -> bool {
+        match (state, status) {
+            (Some(Value::Integer(state)), Some(Value::Integer(status))) => {
+                let status = self.statuses.iter().find(|choice| i64::from(choice.number) == *status);
+                status.and_then(|status| status.state).is_some_and(|of| i64::from(of) == *state)
+            }
+            (Some(_) | None, _) => true,
+        }
+    }
+
+    /// The default status of a state.
+    #[must_use]
+    pub fn default_status(&self, state: &Value) -> Option<Value> {
+        let Value::Integer(state) = state else { return None };
+        let first = self.statuses.iter().find(|choice| choice.state.is_some_and(|of| i64::from(of) == *state))?;
+        Some(Value::Integer(first.number.into()))
+    }
+
+    /// The names of the statuses of a state.
+    pub fn statuses_of(&self, state: i64) -> impl Iterator<Item = &str> {
+        let of_state = move |choice: &&Choice| choice.state.is_some_and(|of| i64::from(of) == state);
+        self.statuses.iter().filter(of_state).map(|choice| choice.name.as_str())
+    }
 }
 
 /// What becomes of a link when the record it points to is deleted.
@@ -164,8 +234,11 @@ impl Attribute {
             kind,
             encrypted: false,
             required: false,
+            application_required: false,
             default: None,
             max_length: None,
+            text_form: TextForm::SingleLine,
+            state_attribute: None,
             longest: None,
             minimum: None,
             maximum: None,
@@ -178,6 +251,12 @@ impl Attribute {
             is_audited: false,
             is_indexed: false,
         }
+    }
+
+    /// Whether its values are UUIDs, which compare as such and have no length of their own.
+    #[must_use]
+    pub fn is_uuid(&self) -> bool {
+        self.kind == Kind::Text && self.text_form == TextForm::Uuid
     }
 
     /// The name of the encrypted attribute that it tells about, if it tells whether one has a value.
@@ -284,6 +363,19 @@ impl Entity {
     #[must_use]
     pub fn stored_in(&self, column: &str) -> Option<(usize, &Attribute)> {
         self.attributes.iter().enumerate().find(|(_, attribute)| attribute.storage_name == column)
+    }
+
+    /// The states that it has, each with its status.
+    pub fn states(&self) -> impl Iterator<Item = StateAndStatus<'_>> {
+        self.attributes.iter().enumerate().filter_map(|(status, attribute)| {
+            let state = self.position(attribute.state_attribute.as_deref()?)?;
+            match (&self.attributes.get(state)?.kind, &attribute.kind) {
+                (Kind::Choice(states), Kind::Choice(statuses)) => {
+                    Some(StateAndStatus { state, status, states, statuses })
+                }
+                _ => None,
+            }
+        })
     }
 
     /// The encrypted attributes.
@@ -503,6 +595,9 @@ fn attribute_problem(attribute: &Attribute, entity: &Entity, entities: &[Entity]
         | Kind::Bytes
         | Kind::Time => {}
     }
+    if let Some(problem) = form_problem(attribute).or_else(|| status_problem(attribute, entity)) {
+        return Some(problem);
+    }
     if attribute.required && !attribute.stored() {
         return Some("a derived attribute can't be required");
     }
@@ -524,5 +619,92 @@ fn attribute_problem(attribute: &Attribute, entity: &Entity, entities: &[Entity]
     }
 }
 
+fn form_problem(attribute: &Attribute) -> Option<&'static str> {
+    if attribute.application_required && !attribute.required {
+        return Some("`application_required` is for required attributes");
+    }
+    if attribute.text_form != TextForm::SingleLine && attribute.kind != Kind::Text {
+        return Some("only a string can be `multi_line` or a `uuid`");
+    }
+    if attribute.is_uuid() && attribute.encrypted {
+        return Some("an encrypted attribute can't be a `uuid`, by which nothing could compare it");
+    }
+    None
+}
+
+fn status_problem(attribute: &Attribute, entity: &Entity) -> Option<&'static str> {
+    let is_of_a_state = |choice: &Choice| choice.state.is_some();
+    let Some(state) = &attribute.state_attribute else {
+        let names_states = matches!(&attribute.kind, Kind::Choice(choices) if choices.iter().any(is_of_a_state));
+        return names_states.then_some("its values name states, and it has no `state_attribute`");
+    };
+    let state = entity.attribute(state).filter(|state| state.stored());
+    let (Kind::Choice(statuses), Some(Kind::Choice(states))) = (&attribute.kind, state.map(|state| &state.kind)) else {
+        return Some("`state_attribute` must name an enum of the same entity, and stand at an enum");
+    };
+    let is_a_state = |status: &Choice| states.iter().any(|state| Some(state.number) == status.state);
+    let has_a_status = |state: &Choice| statuses.iter().any(|status| status.state == Some(state.number));
+    if !statuses.iter().all(is_a_state) {
+        return Some("each of its values must name the `state` that it belongs to");
+    }
+    (!states.iter().all(has_a_status)).then_some("a state of its `state_attribute` has no status")
+}
+
 #[cfg(test)]
 pub(crate) mod testing;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The problem of the last of these attributes.
+    fn problem(attributes: Vec<Attribute>) -> Option<&'static str> {
+        match Schema::new(vec![Entity::new("Task", "tasks", "task", attributes)]) {
+            Ok(_) => None,
+            Err(SchemaError::Attribute { problem, .. }) => Some(problem),
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    #[test]
+    fn each_status_belongs_to_a_state_and_each_state_has_a_status() {
+        let status = |number, state| Choice { state, ..Choice::new(number, format!("STATUS_{number}")) };
+        let of = |state_attribute: Option<&str>, statuses: Vec<Choice>| {
+            let states = vec![Choice::new(1, "STATE_1"), Choice::new(2, "STATE_2")];
+            problem(vec![
+                Attribute::new("state", Kind::Choice(states)),
+                Attribute {
+                    state_attribute: state_attribute.map(str::to_owned),
+                    ..Attribute::new("status", Kind::Choice(statuses))
+                },
+            ])
+        };
+        let both = || vec![status(1, Some(1)), status(2, Some(2))];
+        assert_eq!(of(Some("state"), both()), None);
+        assert_eq!(of(None, vec![status(1, None)]), None);
+        let no_state = "its values name states, and it has no `state_attribute`";
+        assert_eq!(of(None, both()), Some(no_state));
+        let no_enum = "`state_attribute` must name an enum of the same entity, and stand at an enum";
+        assert_eq!(of(Some("nothing"), both()), Some(no_enum));
+        let misses = "each of its values must name the `state` that it belongs to";
+        assert_eq!(of(Some("state"), vec![status(1, Some(1)), status(2, None)]), Some(misses));
+        let empty = "a state of its `state_attribute` has no status";
+        assert_eq!(of(Some("state"), vec![status(1, Some(1))]), Some(empty));
+    }
+
+    #[test]
+    fn forms_are_for_texts_and_levels_for_required_attributes() {
+        let flag = Attribute { text_form: TextForm::MultiLine, ..Attribute::new("flag", Kind::Boolean) };
+        assert_eq!(problem(vec![flag]), Some("only a string can be `multi_line` or a `uuid`"));
+        let secret = Attribute { encrypted: true, text_form: TextForm::Uuid, ..Attribute::new("secret", Kind::Text) };
+        assert!(problem(vec![secret]).is_some());
+        let level = Attribute { application_required: true, ..Attribute::new("title", Kind::Text) };
+        assert_eq!(problem(vec![level]), Some("`application_required` is for required attributes"));
+        let empty = Attribute {
+            required: true,
+            default: Some(Value::Text(String::new())),
+            ..Attribute::new("title", Kind::Text)
+        };
+        assert_eq!(problem(vec![empty]), Some("its default breaks its own limits"));
+    }
+}

@@ -2,12 +2,14 @@
 
 use std::{collections::BTreeSet, process::Command};
 
-/// The dependencies that somebody has looked at and found to be core's business: cryptography, ids, error types. Nothing else.
+/// The dependencies that were reviewed and belong in core: cryptography, ids, error types, properties of characters.
 const REVIEWED: &[&str] = &[
     "aes-gcm",
     "ed25519-dalek",
     "hkdf",
     "hmac",
+    "icu_normalizer",
+    "icu_properties",
     "pbkdf2",
     "sha2",
     "subtle",

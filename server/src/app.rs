@@ -207,6 +207,7 @@ impl App {
             denials: denials.clone(),
             rates: Rates::new(&config.limits),
             copying,
+            shed: shed.clone(),
         });
         let rpcs = Arc::new(rpc_table(&served));
         let routes = rpc::routes(dispatcher, &served, Arc::clone(&rpcs), health.clone())

@@ -10,11 +10,11 @@ use fieldseal_core::{
     id::Timestamp,
     policy::Privilege,
     rule::{Rule, RuleText},
-    schema::{Attribute, Choice, Entity, Kind, OnDelete, Schema, SchemaError, Value, display_name},
+    schema::{Attribute, Choice, Entity, Kind, OnDelete, Schema, SchemaError, TextForm, Value, display_name},
 };
 use prost_reflect::{
-    Cardinality, DescriptorPool, DynamicMessage, EnumDescriptor, FieldDescriptor, Kind as ProtoKind, MessageDescriptor,
-    MethodDescriptor, ServiceDescriptor, Value as ProtoValue,
+    Cardinality, DescriptorPool, DynamicMessage, EnumDescriptor, EnumValueDescriptor, FieldDescriptor,
+    Kind as ProtoKind, MessageDescriptor, MethodDescriptor, ServiceDescriptor, Value as ProtoValue,
 };
 
 /// The fields that every entity has and that are no attributes.
@@ -123,6 +123,8 @@ struct Options {
     entity: prost_reflect::ExtensionDescriptor,
     attribute: prost_reflect::ExtensionDescriptor,
     entity_service: prost_reflect::ExtensionDescriptor,
+    option: prost_reflect::ExtensionDescriptor,
+    state: prost_reflect::ExtensionDescriptor,
 }
 
 impl Options {
@@ -135,6 +137,8 @@ impl Options {
             entity: extension("entity")?,
             attribute: extension("attribute")?,
             entity_service: extension("entity_service")?,
+            option: extension("option")?,
+            state: extension("state")?,
         })
     }
 
@@ -185,7 +189,9 @@ impl Options {
                 "an attribute must be `optional`, so that null and empty are told apart",
             ));
         }
-        let kind = kind(field, &option)?;
+        let state_attribute = text(&option, "state_attribute");
+        let kind = self.kind(field, &option, &state_attribute)?;
+        let text_form = text_form(field, &option)?;
         let storage_name = text(&option, "storage_name");
         let deprecated_for = text(&option, "deprecated_for");
         let name_for_people = text(&option, "display_name");
@@ -196,10 +202,14 @@ impl Options {
             default: default(field, &option)?,
             encrypted: flag(&option, "encrypted"),
             required: flag(&option, "required"),
-            max_length: integer(&option, "max_length")
-                .map(u32::try_from)
-                .transpose()
-                .map_err(|_| wrong(field.full_name(), "its `max_length` is no length"))?,
+            application_required: flag(&option, "application_required"),
+            max_length: match integer(&option, "max_length").map(u32::try_from).transpose() {
+                Ok(None) if text_form == TextForm::Uuid => Some(UUID_LENGTH),
+                Ok(max_length) => max_length,
+                Err(_) => return Err(wrong(field.full_name(), "its `max_length` is not a length")),
+            },
+            text_form,
+            state_attribute: (!state_attribute.is_empty()).then_some(state_attribute),
             longest: None,
             minimum: integer(&option, "minimum"),
             maximum: integer(&option, "maximum"),
@@ -213,6 +223,73 @@ impl Options {
             is_indexed: false,
             kind,
         })
+    }
+
+    fn kind(
+        &self,
+        field: &FieldDescriptor,
+        option: &DynamicMessage,
+        state_attribute: &str,
+    ) -> Result<Kind, DescriptorError> {
+        let reports_set = text(option, "reports_set");
+        let reference = message(option, "reference");
+        match (field.kind(), reference) {
+            (ProtoKind::Bool, None) if !reports_set.is_empty() => Ok(Kind::ReportsSet { attribute: reports_set }),
+            (_, _) if !reports_set.is_empty() => Err(wrong(field.full_name(), "`reports_set` is for a bool")),
+            (ProtoKind::String, Some(reference)) => {
+                let on_delete = match integer(&reference, "on_delete") {
+                    Some(1) => OnDelete::Clear,
+                    Some(2) => OnDelete::Refuse,
+                    Some(_) | None => {
+                        return Err(wrong(field.full_name(), "its reference must say what `on_delete` does"));
+                    }
+                };
+                Ok(Kind::Reference { collection: text(&reference, "collection"), on_delete })
+            }
+            (_, Some(_)) => Err(wrong(field.full_name(), "a reference is a string")),
+            (ProtoKind::Bool, None) => Ok(Kind::Boolean),
+            (ProtoKind::Int32, None) => Ok(Kind::Integer32),
+            (ProtoKind::Int64, None) => Ok(Kind::Integer64),
+            (ProtoKind::String, None) => Ok(Kind::Text),
+            (ProtoKind::Bytes, None) => Ok(Kind::Bytes),
+            (ProtoKind::Enum(choices), None) => self.choices_of(field, &choices, state_attribute).map(Kind::Choice),
+            (ProtoKind::Message(message), None) if message.full_name() == "google.protobuf.Timestamp" => Ok(Kind::Time),
+            (_, None) => Err(wrong(
+                field.full_name(),
+                "an attribute is a bool, int32, int64, string, bytes, an enum or a google.protobuf.Timestamp",
+            )),
+        }
+    }
+
+    /// The values that mean something: all but `_UNSPECIFIED`.
+    fn choices_of(
+        &self,
+        field: &FieldDescriptor,
+        choices: &EnumDescriptor,
+        state_attribute: &str,
+    ) -> Result<Vec<Choice>, DescriptorError> {
+        let states = field.parent_message().get_field_by_name(state_attribute).map(|states| states.kind());
+        let choice = |value: EnumValueDescriptor| {
+            let options = value.options();
+            let option = options.has_extension(&self.option).then(|| options.get_extension(&self.option));
+            let option =
+                option.and_then(|option| if let ProtoValue::I32(number) = *option { Some(number) } else { None });
+            let state = options.has_extension(&self.state).then(|| options.get_extension(&self.state));
+            let state = match (state.as_deref().and_then(ProtoValue::as_str), &states) {
+                (None, _) => None,
+                (Some(name), Some(ProtoKind::Enum(states))) if states.get_value_by_name(name).is_some() => {
+                    states.get_value_by_name(name).map(|state| state.number())
+                }
+                (Some(_), _) => {
+                    return Err(wrong(
+                        value.full_name(),
+                        "its `state` is not a value of the enum of a `state_attribute`",
+                    ));
+                }
+            };
+            Ok(Choice { number: value.number(), name: value.name().to_owned(), option, state })
+        };
+        choices.values().filter(|value| value.number() != 0).map(choice).collect()
     }
 
     fn served_entity(
@@ -274,43 +351,17 @@ fn attribute_fields(message: &MessageDescriptor) -> impl Iterator<Item = FieldDe
     fields.into_iter()
 }
 
-fn kind(field: &FieldDescriptor, option: &DynamicMessage) -> Result<Kind, DescriptorError> {
-    let reports_set = text(option, "reports_set");
-    let reference = message(option, "reference");
-    match (field.kind(), reference) {
-        (ProtoKind::Bool, None) if !reports_set.is_empty() => Ok(Kind::ReportsSet { attribute: reports_set }),
-        (_, _) if !reports_set.is_empty() => Err(wrong(field.full_name(), "`reports_set` is for a bool")),
-        (ProtoKind::String, Some(reference)) => {
-            let on_delete = match integer(&reference, "on_delete") {
-                Some(1) => OnDelete::Clear,
-                Some(2) => OnDelete::Refuse,
-                Some(_) | None => return Err(wrong(field.full_name(), "its reference must say what `on_delete` does")),
-            };
-            Ok(Kind::Reference { collection: text(&reference, "collection"), on_delete })
-        }
-        (_, Some(_)) => Err(wrong(field.full_name(), "a reference is a string")),
-        (ProtoKind::Bool, None) => Ok(Kind::Boolean),
-        (ProtoKind::Int32, None) => Ok(Kind::Integer32),
-        (ProtoKind::Int64, None) => Ok(Kind::Integer64),
-        (ProtoKind::String, None) => Ok(Kind::Text),
-        (ProtoKind::Bytes, None) => Ok(Kind::Bytes),
-        (ProtoKind::Enum(choices), None) => Ok(Kind::Choice(choices_of(&choices))),
-        (ProtoKind::Message(message), None) if message.full_name() == "google.protobuf.Timestamp" => Ok(Kind::Time),
-        (_, None) => Err(wrong(
-            field.full_name(),
-            "an attribute is a bool, int32, int64, string, bytes, an enum or a google.protobuf.Timestamp",
-        )),
+fn text_form(field: &FieldDescriptor, option: &DynamicMessage) -> Result<TextForm, DescriptorError> {
+    match (flag(option, "multi_line"), flag(option, "uuid")) {
+        (false, false) => Ok(TextForm::SingleLine),
+        (true, false) => Ok(TextForm::MultiLine),
+        (false, true) => Ok(TextForm::Uuid),
+        (true, true) => Err(wrong(field.full_name(), "it can't be both `multi_line` and a `uuid`")),
     }
 }
 
-/// The values that mean something: all but `_UNSPECIFIED`.
-fn choices_of(choices: &EnumDescriptor) -> Vec<Choice> {
-    choices
-        .values()
-        .filter(|value| value.number() != 0)
-        .map(|value| Choice { number: value.number(), name: value.name().to_owned() })
-        .collect()
-}
+/// How long a UUID with hyphens is.
+const UUID_LENGTH: u32 = 36;
 
 fn default(field: &FieldDescriptor, option: &DynamicMessage) -> Result<Option<Value>, DescriptorError> {
     let Some(default) = message(option, "default") else { return Ok(None) };

@@ -3,15 +3,20 @@
 //! A status carries `google.rpc.ErrorInfo` with the domain `fieldseal` and a reason of the contract. What is wrong inside goes into
 //! its source, which the trace layer logs and no caller sees. The id of the call isn't known here: [`complete`] adds it on the way
 //! out, and details for the errors that the gRPC framework makes.
+//!
+//! Every status has a bounded size, whatever a request or a file had in it: clients refuse longer headers, and a refusal is to cost less
+//! than what it refuses. No control or invisible character leaves in one.
 
 use std::{collections::HashMap, error::Error, fmt::Display, sync::Arc, time::Duration};
 
 use fieldseal::v1::ErrorReason;
 use fieldseal_core::{
-    crypto::{kek::Fingerprint, key_text::KeyTextViolation},
+    crypto::{
+        kek::Fingerprint,
+        key_text::{GivenTextHint, KeyTextViolation},
+    },
     key::KeyError,
     listing::ListingError,
-    log::ListLogError,
     metadata::update::UpdateMetadataError,
     organization::{Organization, create::CreateOrganizationError, import::ImportError},
     policy::Privilege,
@@ -19,12 +24,17 @@ use fieldseal_core::{
     records::{Place, RecordError, compare::INTERVAL_SECONDS},
     schema::{Attribute, Entity},
     store::{Cause, Unavailable},
+    text::is_invisible,
 };
 use http::HeaderMap;
 use tonic::{Code, Status, metadata::MetadataValue};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
-use crate::{audit_copy::CopyFails, token::TokenProblem};
+use crate::{
+    audit_copy::CopyFails,
+    config::limits::{ERROR_DETAILS_MAX_BYTES, ERROR_VIOLATIONS_MAX},
+    token::TokenProblem,
+};
 
 /// The domain of every reason.
 pub(crate) const DOMAIN: &str = "fieldseal";
@@ -212,7 +222,9 @@ pub(crate) struct StatusBuilder {
     reason: ErrorReason,
     message: String,
     metadata: HashMap<String, String>,
-    violations: Vec<FieldViolation>,
+    violations: Vec<Wrong>,
+    /// How many violations there are beside these.
+    more_violations: usize,
     details: ErrorDetails,
     source: Option<Arc<dyn Error + Send + Sync>>,
 }
@@ -226,6 +238,7 @@ impl StatusBuilder {
             message: message.into(),
             metadata: HashMap::new(),
             violations: Vec::new(),
+            more_violations: 0,
             details: ErrorDetails::new(),
             source: None,
         }
@@ -242,17 +255,13 @@ impl StatusBuilder {
         self.with("dynamics_code", code)
     }
 
-    /// Adds a violation to the BadRequest.
-    pub(crate) fn violation(mut self, field: impl Into<String>, description: impl Into<String>) -> Self {
-        self.violations.push(FieldViolation::new(field, description));
-        self
+    /// Adds a violation to the BadRequest: the field, what is wrong with it for people, and for programs.
+    pub(crate) fn violation(self, field: &str, description: impl Display, reason: &str) -> Self {
+        self.wrong(Wrong::new(field, description, reason, None))
     }
 
-    /// Adds a violation with a name for programs to the BadRequest.
-    fn reasoned_violation(mut self, Violation { field, problem }: Violation) -> Self {
-        let mut violation = FieldViolation::new(field, problem.to_string());
-        problem.reason().clone_into(&mut violation.reason);
-        self.violations.push(violation);
+    fn wrong(mut self, wrong: Wrong) -> Self {
+        self.violations.push(wrong);
         self
     }
 
@@ -268,51 +277,161 @@ impl StatusBuilder {
         self
     }
 
-    /// The status.
+    /// The status, with as many of its violations as fit.
     pub(crate) fn build(mut self) -> Status {
-        self.details.set_error_info(reason_name(self.reason), DOMAIN, self.metadata);
-        if !self.violations.is_empty() {
-            self.details.set_bad_request(self.violations);
+        for value in self.metadata.values_mut() {
+            *value = presentable(value, METADATA_VALUE_MAX_BYTES);
         }
-        let mut status = Status::with_error_details(self.code, self.message, self.details);
-        if let Some(source) = self.source {
-            status.set_source(source);
+        let message = presentable(&self.message, MESSAGE_MAX_BYTES);
+        let total = self.violations.len().saturating_add(self.more_violations);
+        self.violations.truncate(ERROR_VIOLATIONS_MAX);
+        loop {
+            let mut status = Status::with_error_details(self.code, &message, self.details_of(total));
+            if status.details().len() > ERROR_DETAILS_MAX_BYTES && self.violations.pop().is_some() {
+                continue;
+            }
+            if let Some(source) = self.source {
+                status.set_source(source);
+            }
+            return status;
         }
-        status
+    }
+
+    /// The details, with the violations that are left of so many.
+    fn details_of(&self, total: usize) -> ErrorDetails {
+        let mut details = self.details.clone();
+        let mut metadata = self.metadata.clone();
+        if total > 0 {
+            let codes: Vec<_> =
+                self.violations.iter().map(|wrong| wrong.dynamics_code.as_deref().unwrap_or("")).collect();
+            metadata.insert("dynamics_codes".to_owned(), codes.join(","));
+            details.set_bad_request(self.violations.iter().map(Wrong::to_detail).collect::<Vec<_>>());
+        }
+        let left_out = total.saturating_sub(self.violations.len());
+        if left_out > 0 {
+            metadata.insert("violations_left_out".to_owned(), left_out.to_string());
+        }
+        details.set_error_info(reason_name(self.reason), DOMAIN, metadata);
+        details
     }
 }
 
-/// Fields of a request are wrong; all of them are listed. What has a reason of its own goes before what is merely wrong.
-pub(crate) fn invalid(violations: Vec<Violation>) -> Status {
-    let problems = || violations.iter().map(|violation| &violation.problem);
-    let encrypted = problems().find(|problem| matches!(problem, Problem::Encrypted { .. }));
-    let filter = problems().find(|problem| matches!(problem, Problem::Filter(_)));
-    let builder = if let Some(Problem::Encrypted { entity, attribute }) = encrypted {
-        let message = format!("{entity}.{attribute} is encrypted: it can't be read, filtered or ordered by");
-        StatusBuilder::new(Code::InvalidArgument, ErrorReason::EncryptedAttribute, message)
-            .with("entity", entity)
-            .with("attribute", attribute)
-    } else if let Some(Problem::Filter(error)) = filter {
-        let message = format!("the filter is wrong {error}");
-        StatusBuilder::new(Code::InvalidArgument, ErrorReason::FilterInvalid, message).with("position", error.position)
-    } else {
-        let code = problems().find_map(own_dynamics_code).unwrap_or("80040203");
-        StatusBuilder::new(Code::InvalidArgument, ErrorReason::FieldInvalid, "the request has invalid fields")
-            .dynamics_code(code)
-    };
-    violations.into_iter().fold(builder, StatusBuilder::reasoned_violation).build()
+/// A violation as it leaves.
+struct Wrong {
+    field: String,
+    description: String,
+    reason: String,
+    /// The number that Dynamics 365 has for just this.
+    dynamics_code: Option<String>,
 }
 
-/// The number that the original has for just this problem, if it has one.
+impl Wrong {
+    fn new(field: &str, description: impl Display, reason: &str, dynamics_code: Option<&str>) -> Self {
+        Wrong {
+            field: presentable(field, FIELD_MAX_BYTES),
+            description: presentable(&description.to_string(), DESCRIPTION_MAX_BYTES),
+            reason: reason.to_owned(),
+            dynamics_code: dynamics_code.map(str::to_owned),
+        }
+    }
+
+    fn of(Violation { field, problem }: &Violation) -> Self {
+        Wrong::new(field, problem, problem.reason(), own_dynamics_code(problem))
+    }
+
+    fn to_detail(&self) -> FieldViolation {
+        let mut detail = FieldViolation::new(&self.field, &self.description);
+        detail.reason.clone_from(&self.reason);
+        detail
+    }
+}
+
+/// A text as it may leave: no longer than this, and without characters that can't be seen or that control what shows it.
+fn presentable(text: &str, bytes_max: usize) -> String {
+    let mut presentable = String::new();
+    for character in text.chars() {
+        let is_seen = !(character.is_control() || is_invisible(character));
+        let shown = if is_seen { character } else { char::REPLACEMENT_CHARACTER };
+        if presentable.len().saturating_add(shown.len_utf8()) > bytes_max {
+            presentable.push('…');
+            break;
+        }
+        presentable.push(shown);
+    }
+    presentable
+}
+
+/// How long the parts of a status may be, in bytes. What we write is shorter; what a schema, a caller or a file adds is cut off. Each byte
+/// of the message can take three in its header, and it stands in the details too.
+const MESSAGE_MAX_BYTES: usize = 480;
+const METADATA_VALUE_MAX_BYTES: usize = 300;
+const FIELD_MAX_BYTES: usize = 150;
+const DESCRIPTION_MAX_BYTES: usize = 400;
+
+/// Fields of a request are wrong. A problem with a reason of its own decides the reason of the whole; the message has the violation that
+/// decided, since most tools show nothing else.
+pub(crate) fn invalid(mut violations: Vec<Violation>) -> Status {
+    let position = |is: fn(&Problem) -> bool| violations.iter().position(|violation| is(&violation.problem));
+    let first = position(|problem| matches!(problem, Problem::Encrypted { .. }))
+        .or_else(|| position(|problem| matches!(problem, Problem::Filter(_))))
+        .unwrap_or_default();
+    // What decides is shown, however many there are.
+    let first = if first < ERROR_VIOLATIONS_MAX {
+        first
+    } else {
+        violations.swap(0, first);
+        0
+    };
+    let problem = violations.get(first).map(|violation| &violation.problem);
+    let message = first_and_more(&violations, first);
+    let builder = match problem {
+        Some(Problem::Encrypted { entity, attribute }) => {
+            StatusBuilder::new(Code::InvalidArgument, ErrorReason::EncryptedAttribute, message)
+                .with("entity", entity)
+                .with("attribute", attribute)
+        }
+        Some(Problem::Filter(error)) => StatusBuilder::new(Code::InvalidArgument, ErrorReason::FilterInvalid, message)
+            .with("position", error.position),
+        Some(_) | None => {
+            let code = violations.iter().find_map(|violation| own_dynamics_code(&violation.problem));
+            StatusBuilder::new(Code::InvalidArgument, ErrorReason::FieldInvalid, message)
+                .dynamics_code(code.unwrap_or("80040203"))
+        }
+    };
+    // No more is made into text than is shown; the builder only needs to know that there are more.
+    let total = violations.len();
+    violations.truncate(ERROR_VIOLATIONS_MAX);
+    let mut builder = violations.iter().map(Wrong::of).fold(builder, StatusBuilder::wrong);
+    builder.more_violations = total.saturating_sub(ERROR_VIOLATIONS_MAX);
+    builder.build()
+}
+
+/// A violation in words, and how many there are beside it.
+fn first_and_more(violations: &[Violation], first: usize) -> String {
+    let Some(Violation { field, problem }) = violations.get(first) else { return "the request is invalid".to_owned() };
+    and_more(format!("{field}: {problem}"), violations.len())
+}
+
+/// The words for one of so many violations.
+fn and_more(words: String, total: usize) -> String {
+    if total < 2 {
+        return words;
+    }
+    format!("{}, and {} more", presentable(&words, MESSAGE_MAX_BYTES - 40), total.saturating_sub(1))
+}
+
+/// The number that Dynamics 365 has for just this problem, if it has one.
 fn own_dynamics_code(problem: &Problem) -> Option<&str> {
     match problem {
         Problem::Rule { dynamics_code, .. } => dynamics_code.as_deref(),
         Problem::TooLong { .. } => Some("80044331"),
         Problem::OutOfRange { .. } => Some("80061004"),
+        Problem::StatusNotOfState { .. } => Some("80048408"),
         Problem::Required
         | Problem::NotAChoice
         | Problem::HasNul
-        | Problem::HasControl
+        | Problem::HasControl { .. }
+        | Problem::HasInvisible
         | Problem::NotATime
         | Problem::NotAReference { .. }
         | Problem::ReferenceMissing
@@ -320,11 +439,12 @@ fn own_dynamics_code(problem: &Problem) -> Option<&str> {
         | Problem::NotValidForUpdate
         | Problem::Immutable
         | Problem::OutputOnly
-        | Problem::NoSuchField
+        | Problem::NoSuchField { .. }
         | Problem::NotEncrypted
         | Problem::Repeated
         | Problem::NotAUuid
         | Problem::NotAName { .. }
+        | Problem::NotAnOrganizationId
         | Problem::SystemRequired
         | Problem::NotRequirable
         | Problem::NotAuditable
@@ -345,18 +465,21 @@ pub(crate) fn page_token_invalid() -> Status {
     StatusBuilder::new(
         Code::InvalidArgument,
         ErrorReason::PageTokenInvalid,
-        "the page token was not given for this list, as it is filtered and ordered, and this caller",
+        "page_token: is not a token that this list returned to this caller for this filter and order",
     )
-    .violation("page_token", "is not a token that this list gave")
+    .violation(
+        "page_token",
+        "is not a token that this list returned to this caller for this filter and order",
+        "NOT_A_PAGE_TOKEN",
+    )
     .build()
 }
 
-/// Why a list of what was recorded has no page.
-pub(crate) fn list_log(error: ListLogError) -> Status {
+/// Why a list has no page.
+pub(crate) fn listing(error: ListingError) -> Status {
     match error {
-        ListLogError::Filter(error) => invalid(vec![Violation::new("filter", Problem::Filter(error))]),
-        ListLogError::Listing(ListingError::PageToken) => page_token_invalid(),
-        ListLogError::Listing(ListingError::Unavailable(Unavailable(cause))) => unavailable(cause),
+        ListingError::PageToken => page_token_invalid(),
+        ListingError::Unavailable(Unavailable(cause)) => unavailable(cause),
     }
 }
 
@@ -514,7 +637,7 @@ pub(crate) fn record(error: RecordError, place: &Place) -> Status {
             "this request id belongs to another request of yours; nothing was changed by this one",
         )
         .with("organization", organization)
-        .violation("request_id", "was given with another request in the last 24 hours")
+        .violation("request_id", "was given with another request in the last 24 hours", "REUSED")
         .build(),
         RecordError::ReferenceInUse { entity, attribute } => StatusBuilder::new(
             Code::FailedPrecondition,
@@ -626,10 +749,7 @@ pub(crate) fn import_organization(error: ImportError, organization: &str) -> Sta
                 .with("problem", problem)
                 .build()
         }
-        ImportError::NotAName => {
-            let form = "1 to 63 of a-z, 0-9 and -, neither beginning nor ending with -".to_owned();
-            invalid(vec![Violation::new("organization_id", Problem::NotAName { form })])
-        }
+        ImportError::NotAName => invalid(vec![Violation::new("organization_id", Problem::NotAnOrganizationId)]),
         ImportError::AlreadyExists => {
             let builder = already_exists("an organization of this name, or of this UUID, exists");
             if organization.is_empty() { builder.build() } else { builder.with("organization", organization).build() }
@@ -670,13 +790,14 @@ pub(crate) fn key(error: KeyError, organization: &str, progress: Option<(u64, u6
                 .build()
         }
         KeyError::RingDamaged => ring_damaged(organization),
-        KeyError::Mismatch { wanted, given_length } => {
-            let message = format!("this key does not open the data; the one with the fingerprint {wanted} does");
-            with_organization(FailedPrecondition, ErrorReason::KeyMismatch, message)
-                .with("wanted_fingerprint", wanted)
-                .with("given_length", given_length)
-                .dynamics_code("8004852B")
-                .build()
+        KeyError::Mismatch { wanted, given_length, hints } => {
+            let builder =
+                with_organization(FailedPrecondition, ErrorReason::KeyMismatch, mismatch_message(wanted, &hints))
+                    .with("wanted_fingerprint", wanted)
+                    .with("given_length", given_length)
+                    .dynamics_code("8004852B");
+            let names: Vec<_> = hints.iter().map(|hint| hint.name()).collect();
+            if names.is_empty() { builder.build() } else { builder.with("given_text", names.join(",")).build() }
         }
         KeyError::ChangeQuota { limit, retry_after_seconds } => {
             let message =
@@ -702,26 +823,44 @@ pub(crate) fn key(error: KeyError, organization: &str, progress: Option<(u64, u6
             invalid(vec![Violation::new("confirm_fingerprint", Problem::NotConfirmed { expected })])
         }
         KeyError::TextRule { violations, given_length } => {
-            let message = "the key text breaks the rule".to_owned();
+            let first = violations.first().map_or_else(String::new, ToString::to_string);
+            let message = and_more(format!("{ENCRYPTION_KEY}: {first}"), violations.len());
             let builder = with_organization(InvalidArgument, ErrorReason::KeyValidation, message)
                 .with("given_length", given_length)
-                .dynamics_code("80048528");
-            let add = |builder: StatusBuilder, violation: KeyTextViolation| {
-                builder.violation("encryption_key", violation.to_string())
+                .dynamics_code(KEY_VALIDATION_CODE);
+            let wrong = |violation: &KeyTextViolation| {
+                Wrong::new(ENCRYPTION_KEY, violation, violation.reason(), Some(KEY_VALIDATION_CODE))
             };
-            violations.into_iter().fold(builder, add).build()
+            violations.iter().map(wrong).fold(builder, StatusBuilder::wrong).build()
         }
         KeyError::TextNotRestorable { violation, given_length } => {
-            with_organization(InvalidArgument, ErrorReason::KeyValidation, "this can't be the text of a key".to_owned())
+            let message = format!("{ENCRYPTION_KEY}: {violation}");
+            with_organization(InvalidArgument, ErrorReason::KeyValidation, message)
                 .with("given_length", given_length)
-                .dynamics_code("80048528")
-                .violation("encryption_key", violation.to_string())
+                .dynamics_code(KEY_VALIDATION_CODE)
+                .wrong(Wrong::new(ENCRYPTION_KEY, violation, violation.reason(), Some(KEY_VALIDATION_CODE)))
                 .build()
         }
         KeyError::AuditUnavailable(cause) => audit(cause).with("organization", organization).build(),
         KeyError::Unavailable(cause) => store_unavailable(cause).with("organization", organization).build(),
         KeyError::Unknown(cause) => outcome_unknown(cause).with("organization", organization).build(),
     }
+}
+
+/// The field of a key's text.
+const ENCRYPTION_KEY: &str = "encryption_key";
+
+/// The number that Dynamics 365 has for a text that breaks the rule.
+const KEY_VALIDATION_CODE: &str = "80048528";
+
+/// Says which key is wanted, and what can be said of the given text without repeating it.
+fn mismatch_message(wanted: Fingerprint, hints: &[GivenTextHint]) -> String {
+    let message = format!("this key does not open the data; the one with the fingerprint {wanted} does");
+    if hints.is_empty() {
+        return message;
+    }
+    let words: Vec<_> = hints.iter().map(|hint| hint.words()).collect();
+    format!("{message}. The given text {}: check how it was entered", words.join(", "))
 }
 
 /// A reason as the contract writes it: without the prefix that buf asks for.
@@ -743,6 +882,7 @@ pub(crate) fn complete(headers: &mut HeaderMap, call_id: &str) {
         code = own_code;
         message = words.unwrap_or(message);
     }
+    let message = presentable(message, MESSAGE_MAX_BYTES);
     details.set_request_info(call_id, "");
     // Adding fails for a text that no header can hold; the incomplete status stands then.
     let _incomplete = Status::with_error_details(code, message, details).add_header(headers);
@@ -801,7 +941,7 @@ mod tests {
     fn completing_adds_the_call_and_keeps_the_rest() {
         let status = StatusBuilder::new(Code::ResourceExhausted, ErrorReason::KeyChangeQuota, "wait")
             .with("limit", 5)
-            .violation("encryption_key", "too short")
+            .violation("encryption_key", "too short", "TOO_SHORT")
             .retry_after(Duration::from_secs(7))
             .build();
         let completed = completed(&status);
@@ -839,6 +979,118 @@ mod tests {
         let unknown = completed(&Status::unknown("the path /secret is missing"));
         assert_eq!(unknown.get_details_error_info().unwrap().reason, "INTERNAL");
         assert!(!unknown.message().contains("secret"));
+    }
+
+    fn wrong_field(field: impl Into<String>) -> Violation {
+        Violation::new(field, Problem::Required)
+    }
+
+    /// The length of the headers that a status becomes, as HTTP/2 counts them: 32 bytes for each beside its name and value.
+    fn headers_length(status: &Status) -> usize {
+        let mut headers = headers_of(status);
+        complete(&mut headers, "0191e2a4-5b6c-7d8e-9fa0-b1c2d3e4f506");
+        headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum()
+    }
+
+    #[test]
+    fn an_error_lists_16_violations_and_counts_the_others() {
+        for (total, left_out) in [(1, None), (16, None), (17, Some("1")), (100_000, Some("99984"))] {
+            let status = invalid((0..total).map(|index| wrong_field(format!("field_{index}"))).collect());
+            let details = status.get_error_details();
+            assert_eq!(details.bad_request().unwrap().field_violations.len(), total.min(16));
+            let info = details.error_info().unwrap();
+            assert_eq!(info.metadata.get("violations_left_out").map(String::as_str), left_out, "{total}");
+            assert_eq!(info.metadata["dynamics_codes"], ",".repeat(total.min(16) - 1));
+            let more = if total > 1 { format!(", and {} more", total - 1) } else { String::new() };
+            assert_eq!(status.message(), format!("field_0: must have a value{more}"));
+        }
+    }
+
+    #[test]
+    fn no_error_is_larger_than_clients_take() {
+        let long = |character: char| character.to_string().repeat(100_000);
+        let everything = (0..100).map(|_| {
+            let description = long('é');
+            Violation::new(
+                long('e'),
+                Problem::Rule { reason: "REASON".to_owned(), description, dynamics_code: Some("8005E201".to_owned()) },
+            )
+        });
+        for status in [
+            invalid(everything.collect()),
+            import_organization(ImportError::Invalid(long('\u{1f511}')), "default"),
+            StatusBuilder::new(Code::Internal, ErrorReason::Internal, long('%'))
+                .with("one", long('é'))
+                .with("two", long('é'))
+                .build(),
+        ] {
+            assert!(headers_length(&status) <= 8_192, "{}", headers_length(&status));
+            assert!(!status.get_error_details().error_info().unwrap().reason.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_violation_that_decides_the_reason_is_shown_however_many_there_are() {
+        let mut violations: Vec<_> = (0..40).map(|_| wrong_field("mailbox.display_name")).collect();
+        let (entity, attribute) = ("Mailbox".to_owned(), "password".to_owned());
+        violations.push(Violation::new("filter", Problem::Encrypted { entity, attribute }));
+        let status = invalid(violations);
+        let details = status.get_error_details();
+        assert_eq!(details.error_info().unwrap().reason, "ENCRYPTED_ATTRIBUTE");
+        assert_eq!(details.bad_request().unwrap().field_violations[0].reason, "ENCRYPTED");
+        assert!(status.message().starts_with("filter: names `password`"), "{}", status.message());
+    }
+
+    #[test]
+    fn each_violation_has_its_own_number_of_dynamics_365() {
+        let status = invalid(vec![
+            wrong_field("mailbox.display_name"),
+            Violation::new("mailbox.username", Problem::TooLong { given: 201, limit: 200 }),
+            Violation::new("profile.port", Problem::OutOfRange { minimum: 0, maximum: 65_535 }),
+        ]);
+        let details = status.get_error_details();
+        let metadata = &details.error_info().unwrap().metadata;
+        assert_eq!(metadata["dynamics_codes"], ",80044331,80061004");
+        assert_eq!(metadata["dynamics_code"], "80044331");
+    }
+
+    #[test]
+    fn every_violation_has_a_reason() {
+        let rule = KeyError::TextRule {
+            violations: vec![KeyTextViolation::NoLetter, KeyTextViolation::InvisibleCharacter],
+            given_length: 12,
+        };
+        for (status, reasons) in [
+            (key(rule, "default", None), &["NO_LETTER", "HAS_INVISIBLE"][..]),
+            (page_token_invalid(), &["NOT_A_PAGE_TOKEN"]),
+        ] {
+            let details = status.get_error_details();
+            let violations = &details.bad_request().unwrap().field_violations;
+            let given: Vec<_> = violations.iter().map(|violation| violation.reason.as_str()).collect();
+            assert_eq!(given, reasons);
+        }
+    }
+
+    #[test]
+    fn a_key_mismatch_hints_at_the_given_text_without_repeating_it() {
+        let wanted = Fingerprint::from_bytes([7; 8]);
+        let mismatch = |hints| key(KeyError::Mismatch { wanted, given_length: 12, hints }, "default", None);
+        let plain = mismatch(Vec::new());
+        assert_eq!(plain.get_error_details().error_info().unwrap().metadata.get("given_text"), None);
+        let hinted = mismatch(vec![GivenTextHint::BeginsWithByteOrderMark, GivenTextHint::EndsWithBlank]);
+        let details = hinted.get_error_details();
+        assert_eq!(details.error_info().unwrap().metadata["given_text"], "BEGINS_WITH_BYTE_ORDER_MARK,ENDS_WITH_BLANK");
+        assert!(hinted.message().contains("begins with a byte order mark, ends with whitespace"));
+    }
+
+    #[test]
+    fn no_control_or_invisible_character_leaves_in_an_error() {
+        let text = "a\u{1b}[31m\r\n\u{202e}\u{200b}b";
+        let status = import_organization(ImportError::Invalid(text.to_owned()), "default");
+        let details = status.get_error_details();
+        for shown in [status.message(), &*details.error_info().unwrap().metadata["problem"]] {
+            assert!(!shown.chars().any(|character| character.is_control() || is_invisible(character)), "{shown:?}");
+        }
     }
 
     #[test]

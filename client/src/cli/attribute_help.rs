@@ -24,6 +24,8 @@ pub(super) fn attributes(entity: &EntityType, purpose: Purpose) -> String {
 fn form(attribute: &AttributeType) -> String {
     let options = &attribute.options;
     let mut form = match attribute.field.kind() {
+        Kind::String if options.uuid => "UUID".to_owned(),
+        Kind::String if options.multi_line => "text, several lines if need be".to_owned(),
         Kind::String => "text".to_owned(),
         Kind::Bytes => "bytes, in base64".to_owned(),
         Kind::Bool => "true or false".to_owned(),

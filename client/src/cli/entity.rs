@@ -151,7 +151,8 @@ fn with_attributes(command: Command) -> Command {
             "Take attributes from JSON, in a file or on stdin; it may have encrypted ones. A null counts as not given",
         ))
         .arg(many(SET, "ATTRIBUTE=VALUE").help(
-            "Set an attribute that isn't encrypted; can be given several times and goes before JSON",
+            "Set an attribute that isn't encrypted, a choice by its name or by its number in Dynamics 365; can be given several times and \
+             goes before JSON",
         ))
         .arg(many(SECRET, "ATTRIBUTE[=prompt|=@FILE|=-]").help(
             "Set an encrypted attribute: asked for without showing it, or from a file or stdin, of which one line break at the \
@@ -330,7 +331,7 @@ fn many<'a>(matches: &'a ArgMatches, id: &str) -> Vec<&'a str> {
 fn example_attribute(entity: &EntityType) -> Option<&str> {
     let example = entity.attributes.iter().find(|attribute| {
         let options = &attribute.options;
-        let is_plain = !options.encrypted && !options.output_only && options.reference.is_none();
+        let is_plain = !options.encrypted && !options.output_only && !options.uuid && options.reference.is_none();
         is_plain && attribute.field.kind() == prost_reflect::Kind::String
     });
     example.map(|attribute| attribute.name())

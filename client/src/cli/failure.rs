@@ -78,7 +78,12 @@ impl From<clap::Error> for Failure {
 fn describe(error: &Error, endpoint: Option<&str>) -> Vec<String> {
     let what = with_causes(error);
     let mut lines = vec![what.clone()];
-    lines.extend(error.field_violations().iter().map(violation_line));
+    // The server's message already has one of the violations: what it says isn't printed twice.
+    let others = error
+        .field_violations()
+        .iter()
+        .filter(|violation| !what.contains(&format!("{}: {}", violation.field, violation.description)));
+    lines.extend(others.map(violation_line));
     match error {
         Error::Setup(setup) => lines.extend(setup_advice(setup).map(|advice| format!("  {advice}"))),
         Error::Call(call) => {

@@ -6,7 +6,7 @@
 use std::{collections::BTreeSet, path::PathBuf};
 
 use fieldseal_client::{AttributeType, EntityType, ExposeSecret as _};
-use prost_reflect::{DynamicMessage, EnumDescriptor, Kind, Value};
+use prost_reflect::{DynamicMessage, EnumDescriptor, EnumValueDescriptor, Kind, Value};
 use serde_json::{Map, Value as Json};
 
 use super::{
@@ -265,11 +265,22 @@ pub(super) fn short_enum_name(kind: &EnumDescriptor, full: &str) -> String {
     full.strip_prefix(&enum_prefix(kind)).unwrap_or(full).to_ascii_lowercase()
 }
 
-/// The full name of a value that was given in full or short.
+/// The full name of a value that was given in full, short, or by its number in Dynamics 365. The enum's own numbers mean other values, and
+/// nobody sees them here.
 fn enum_value(kind: &EnumDescriptor, given: &str) -> Option<String> {
+    if let Ok(number) = given.parse::<i32>() {
+        return kind.values().find(|value| option_number(value) == Some(number)).map(|value| value.name().to_owned());
+    }
     let given = given.to_ascii_uppercase().replace('-', "_");
     let full = format!("{}{given}", enum_prefix(kind));
     kind.values().find(|value| value.name() == given || value.name() == full).map(|value| value.name().to_owned())
+}
+
+/// The number that Dynamics 365 has for a value.
+fn option_number(value: &EnumValueDescriptor) -> Option<i32> {
+    let options = value.options();
+    let mut extensions = options.extensions();
+    extensions.find(|(extension, _)| extension.full_name() == "fieldseal.v1.option")?.1.as_i32()
 }
 
 /// What every value's name begins with: `STATE_CODE_` for StateCode.
@@ -421,6 +432,21 @@ mod tests {
         assert_eq!(enum_names(&kind), ["none", "outlook", "server_side_sync", "forward_mailbox"]);
         for given in ["server-side-sync", "INCOMING_EMAIL_DELIVERY_METHOD_SERVER_SIDE_SYNC"] {
             assert_eq!(enum_value(&kind, given).as_deref(), Some("INCOMING_EMAIL_DELIVERY_METHOD_SERVER_SIDE_SYNC"));
+        }
+    }
+
+    #[test]
+    fn dynamics_365_option_number_selects_its_choice() {
+        let entity = mailbox();
+        let Kind::Enum(kind) = entity.attribute("incoming_email_delivery_method").unwrap().field.kind() else {
+            panic!()
+        };
+        for (number, name) in [("0", "NONE"), ("1", "OUTLOOK"), ("2", "SERVER_SIDE_SYNC"), ("3", "FORWARD_MAILBOX")] {
+            let full = format!("INCOMING_EMAIL_DELIVERY_METHOD_{name}");
+            assert_eq!(enum_value(&kind, number), Some(full));
+        }
+        for wrong in ["4", "-1", ""] {
+            assert_eq!(enum_value(&kind, wrong), None, "{wrong}");
         }
     }
 }

@@ -8,7 +8,10 @@
 use zeroize::Zeroizing;
 
 use super::secret::KeyText;
-use crate::random::Random;
+use crate::{
+    random::Random,
+    text::{Hidden, hidden, is_invisible},
+};
 
 /// The characters (Unicode scalar values) that a new text may have.
 pub const LENGTH_MIN: usize = 10;
@@ -32,6 +35,7 @@ pub fn check_rule(text: &KeyText) -> Result<(), Vec<KeyTextViolation>> {
         (text.chars().any(char::is_numeric), KeyTextViolation::NoNumeral),
         (text.chars().any(is_symbol), KeyTextViolation::NoSymbol),
         (!text.chars().any(char::is_control), KeyTextViolation::ControlCharacter),
+        (!text.chars().any(is_invisible), KeyTextViolation::InvisibleCharacter),
     ];
     let violations: Vec<_> =
         rules.into_iter().filter(|(is_kept, _)| !is_kept).map(|(_, violation)| violation).collect();
@@ -42,29 +46,108 @@ pub fn check_rule(text: &KeyText) -> Result<(), Vec<KeyTextViolation>> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyTextViolation {
     /// Fewer than [`LENGTH_MIN`] characters.
-    #[error("the encryption key has {given_length} characters and needs at least {LENGTH_MIN}")]
+    #[error("has {given_length} characters; at least {LENGTH_MIN} are needed")]
     TooShort {
         /// Characters (Unicode scalar values) that were given.
         given_length: usize,
     },
     /// More than [`LENGTH_MAX`] characters.
-    #[error("the encryption key has {given_length} characters and may have at most {LENGTH_MAX}")]
+    #[error("has {given_length} characters; at most {LENGTH_MAX} are allowed")]
     TooLong {
         /// Characters (Unicode scalar values) that were given.
         given_length: usize,
     },
     /// No character is a letter (Unicode: Alphabetic).
-    #[error("the encryption key needs at least one letter")]
+    #[error("needs at least one letter")]
     NoLetter,
     /// No character is a numeral (Unicode: categories Nd, Nl and No).
-    #[error("the encryption key needs at least one numeral")]
+    #[error("needs at least one numeral")]
     NoNumeral,
-    /// No character is something other than a letter, a numeral, whitespace or a control character.
-    #[error("the encryption key needs at least one character that is neither a letter nor a numeral nor whitespace")]
+    /// No character is something other than a letter, a numeral, whitespace, a control character or an invisible one.
+    #[error("needs at least one visible character that is neither a letter nor a numeral")]
     NoSymbol,
     /// A control character (Unicode: category Cc), a tab or a line break among them.
-    #[error("the encryption key may not have control characters")]
+    #[error("must not contain control characters")]
     ControlCharacter,
+    /// A format character or one that Unicode says to ignore, a byte order mark among them: nobody sees it, so nobody can type it again.
+    #[error("must not contain invisible characters, such as a byte order mark or a zero-width space")]
+    InvisibleCharacter,
+}
+
+impl KeyTextViolation {
+    /// Its name for programs; part of the contract.
+    #[must_use]
+    pub fn reason(self) -> &'static str {
+        match self {
+            KeyTextViolation::TooShort { .. } => "TOO_SHORT",
+            KeyTextViolation::TooLong { .. } => "TOO_LONG",
+            KeyTextViolation::NoLetter => "NO_LETTER",
+            KeyTextViolation::NoNumeral => "NO_NUMERAL",
+            KeyTextViolation::NoSymbol => "NO_SYMBOL",
+            KeyTextViolation::ControlCharacter => "HAS_CONTROL",
+            KeyTextViolation::InvisibleCharacter => "HAS_INVISIBLE",
+        }
+    }
+}
+
+/// What a person may not have noticed about a text that was given to a restore and isn't the right one. It says nothing about the right
+/// text, and repeats no character of the given one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GivenTextHint {
+    /// It begins with U+FEFF.
+    BeginsWithByteOrderMark,
+    /// It begins with whitespace.
+    BeginsWithBlank,
+    /// It ends with whitespace, a line break for example.
+    EndsWithBlank,
+    /// It has a control character.
+    HasControl,
+    /// It has a format character or another one that shows nothing.
+    HasInvisible,
+    /// It isn't in Unicode's normalization form C.
+    NotNfc,
+}
+
+impl GivenTextHint {
+    /// Its name for programs; part of the contract.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            GivenTextHint::BeginsWithByteOrderMark => "BEGINS_WITH_BYTE_ORDER_MARK",
+            GivenTextHint::BeginsWithBlank => "BEGINS_WITH_BLANK",
+            GivenTextHint::EndsWithBlank => "ENDS_WITH_BLANK",
+            GivenTextHint::HasControl => "HAS_CONTROL",
+            GivenTextHint::HasInvisible => "HAS_INVISIBLE",
+            GivenTextHint::NotNfc => "NOT_NFC",
+        }
+    }
+
+    /// What it says of the text, as it follows "the given text".
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            GivenTextHint::BeginsWithByteOrderMark => "begins with a byte order mark",
+            GivenTextHint::BeginsWithBlank => "begins with whitespace",
+            GivenTextHint::EndsWithBlank => "ends with whitespace",
+            GivenTextHint::HasControl => "has a control character",
+            GivenTextHint::HasInvisible => "has an invisible character",
+            GivenTextHint::NotNfc => "isn't in Unicode normalization form C",
+        }
+    }
+}
+
+/// The hints about a text, each once.
+#[must_use]
+pub fn hints(text: &KeyText) -> Vec<GivenTextHint> {
+    let hint = |hidden: &Hidden| match hidden {
+        Hidden::ByteOrderMark => GivenTextHint::BeginsWithByteOrderMark,
+        Hidden::BlankAtStart => GivenTextHint::BeginsWithBlank,
+        Hidden::BlankAtEnd => GivenTextHint::EndsWithBlank,
+        Hidden::Control(_) => GivenTextHint::HasControl,
+        Hidden::Invisible(_) => GivenTextHint::HasInvisible,
+        Hidden::NotNfc => GivenTextHint::NotNfc,
+    };
+    hidden(text.expose()).iter().map(hint).collect()
 }
 
 /// Checks that a text could be one that some database was once given.
@@ -89,17 +172,29 @@ pub fn check_restorable(text: &KeyText) -> Result<(), NotRestorable> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotRestorable {
     /// There is no text.
-    #[error("the encryption key is empty")]
+    #[error("must not be empty")]
     Empty,
     /// More than [`RESTORABLE_BYTES_MAX`] bytes.
-    #[error("the encryption key has {given_length_bytes} bytes and may have at most {RESTORABLE_BYTES_MAX}")]
+    #[error("has {given_length_bytes} bytes; at most {RESTORABLE_BYTES_MAX} are allowed")]
     TooLong {
         /// Bytes of UTF-8 that were given.
         given_length_bytes: usize,
     },
     /// It has the character U+0000.
-    #[error("the encryption key may not have the character U+0000")]
+    #[error("must not contain U+0000")]
     Nul,
+}
+
+impl NotRestorable {
+    /// Its name for programs; part of the contract.
+    #[must_use]
+    pub fn reason(self) -> &'static str {
+        match self {
+            NotRestorable::Empty => "REQUIRED",
+            NotRestorable::TooLong { .. } => "TOO_LONG",
+            NotRestorable::Nul => "HAS_NUL",
+        }
+    }
 }
 
 /// Draws a new text: seven groups of five characters, joined by hyphens, `8FQ2M-…`. 175 random bits, and the rule is
@@ -135,7 +230,7 @@ fn draw(random: &dyn Random) -> KeyText {
 }
 
 fn is_symbol(character: char) -> bool {
-    !(character.is_alphanumeric() || character.is_whitespace() || character.is_control())
+    !(character.is_alphanumeric() || character.is_whitespace() || character.is_control() || is_invisible(character))
 }
 
 const GROUPS: usize = 7;
@@ -175,7 +270,7 @@ mod tests {
         // A family of four is one picture and seven characters.
         assert_eq!(
             rule("a1\u{1f468}\u{200d}\u{1f469}\u{200d}\u{1f467}\u{200d}\u{1f466}"),
-            [KeyTextViolation::TooShort { given_length: 9 }]
+            [KeyTextViolation::TooShort { given_length: 9 }, KeyTextViolation::InvisibleCharacter]
         );
     }
 
@@ -196,6 +291,27 @@ mod tests {
         assert_eq!(rule("abcdefgh1!\t"), [KeyTextViolation::ControlCharacter]);
         assert_eq!(rule("abcdefghij1\n"), [KeyTextViolation::NoSymbol, KeyTextViolation::ControlCharacter]);
         assert_eq!(rule("abcdefgh1!\u{85}"), [KeyTextViolation::ControlCharacter]);
+    }
+
+    #[test]
+    fn invisible_characters_are_refused_and_are_no_symbols() {
+        for invisible in ['\u{feff}', '\u{200b}', '\u{fe0f}', '\u{e0041}', '\u{202e}', '\u{34f}', '\u{ad}'] {
+            let both = [KeyTextViolation::NoSymbol, KeyTextViolation::InvisibleCharacter];
+            assert_eq!(rule(&format!("{invisible}abcdefghij1")), both, "{invisible:?}");
+            assert_eq!(rule(&format!("abcdefghij1!{invisible}")), [KeyTextViolation::InvisibleCharacter]);
+            assert_eq!(restorable(&format!("{invisible}abcdefghij1")), Ok(()));
+        }
+    }
+
+    #[test]
+    fn hints_name_what_cannot_be_seen_in_a_text() {
+        let hints = |text: &str| hints(&KeyText::new(text.to_owned()));
+        assert_eq!(hints("abcdefghij1!"), []);
+        assert_eq!(hints("\u{feff}abcdefghij1!"), [GivenTextHint::BeginsWithByteOrderMark]);
+        assert_eq!(hints("abcdefghij1! "), [GivenTextHint::EndsWithBlank]);
+        assert_eq!(hints(" abc\u{200b}"), [GivenTextHint::BeginsWithBlank, GivenTextHint::HasInvisible]);
+        assert_eq!(hints("abc\n"), [GivenTextHint::EndsWithBlank, GivenTextHint::HasControl]);
+        assert_eq!(hints("Jo\u{308}rg"), [GivenTextHint::NotNfc]);
     }
 
     #[test]

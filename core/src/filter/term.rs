@@ -7,8 +7,9 @@ use super::{
     token::{Located, Pattern, Token, word_pattern},
 };
 use crate::{
-    id::RecordId,
-    schema::{Choice, Entity, Kind, Value},
+    id::{RecordId, parse_uuid_in_any_case},
+    record::meant_by,
+    schema::{Attribute, Choice, Entity, Kind, Value},
 };
 
 /// A field that a filter names.
@@ -25,6 +26,7 @@ enum Shape<'a> {
     Integer(i64, i64),
     Choice(&'a [Choice]),
     Text,
+    Uuid,
     Bytes,
     Time,
     /// A record of this collection.
@@ -44,8 +46,10 @@ pub(super) fn subject<'a>(entity: &'a Entity, position: usize, name: &'a str) ->
         _ => {
             let found = entity.attributes.iter().enumerate().find(|(_, attribute)| attribute.name == name);
             let Some((index, attribute)) = found else {
+                let known = entity.attributes.iter().map(|attribute| attribute.name.as_str());
+                let meant = meant_by(name, known.chain(["create_time", "update_time"])).map(str::to_owned);
                 let (name, entity) = (name.to_owned(), entity.name.clone());
-                return wrong(FilterProblem::UnknownField { name, entity });
+                return wrong(FilterProblem::UnknownField { name, entity, meant });
             };
             if attribute.encrypted {
                 return wrong(FilterProblem::Encrypted { attribute: name.to_owned() });
@@ -54,7 +58,7 @@ pub(super) fn subject<'a>(entity: &'a Entity, position: usize, name: &'a str) ->
                 Some(reported) => Stored::Presence(cell_of(entity, reported).into()),
                 None => Stored::Column(attribute.storage_name.clone().into()),
             };
-            (Field::Attribute(index), stored, shape(&attribute.kind))
+            (Field::Attribute(index), stored, shape(attribute))
         }
     };
     Ok(Subject { name, field, stored, shape })
@@ -65,12 +69,13 @@ fn cell_of(entity: &Entity, attribute: &str) -> String {
     entity.attribute(attribute).map(|attribute| attribute.storage_name.clone()).unwrap_or_default()
 }
 
-fn shape(kind: &Kind) -> Shape<'_> {
-    match kind {
+fn shape(attribute: &Attribute) -> Shape<'_> {
+    match &attribute.kind {
         Kind::Boolean | Kind::ReportsSet { .. } => Shape::Boolean,
         Kind::Integer32 => Shape::Integer(i32::MIN.into(), i32::MAX.into()),
         Kind::Integer64 => Shape::Integer(i64::MIN, i64::MAX),
         Kind::Choice(choices) => Shape::Choice(choices),
+        Kind::Text if attribute.is_uuid() => Shape::Uuid,
         Kind::Text => Shape::Text,
         Kind::Bytes => Shape::Bytes,
         Kind::Time => Shape::Time,
@@ -144,11 +149,12 @@ impl Subject<'_> {
         let ordered = !matches!(operator, Operator::Equal | Operator::NotEqual);
         match self.shape {
             Shape::Bytes => self.wrong(position, |name| FilterProblem::Operator { name, operators: "`:*`" }),
-            Shape::Boolean | Shape::Choice(_) | Shape::Reference(_) if ordered => {
+            Shape::Boolean | Shape::Choice(_) | Shape::Uuid | Shape::Reference(_) if ordered => {
                 self.wrong(position, |name| FilterProblem::Operator { name, operators: "`=`, `!=` and `:*`" })
             }
             Shape::Boolean
             | Shape::Choice(_)
+            | Shape::Uuid
             | Shape::Reference(_)
             | Shape::Integer(..)
             | Shape::Text
@@ -203,6 +209,11 @@ impl Subject<'_> {
                 let time = literal.string().and_then(time::parse);
                 time.map(Value::Time).ok_or_else(|| wrong_type(A_TIME))
             }
+            Shape::Uuid => {
+                let text = literal.word().or_else(|| literal.string());
+                let uuid = text.and_then(parse_uuid_in_any_case).ok_or_else(|| wrong_type(A_UUID))?;
+                Ok(Value::Text(uuid.as_hyphenated().to_string()))
+            }
             Shape::Reference(collection) => {
                 let text = literal.word().or_else(|| literal.string());
                 let id = text.and_then(|text| reference(text, organization, collection));
@@ -236,6 +247,7 @@ fn text_test(operator: Operator, position: usize, pattern: Pattern) -> Result<Te
 
 const A_NUMBER: &str = "a whole number, without quotes";
 const A_CHOICE: &str = "the name of a value of its enum, without quotes";
+const A_UUID: &str = "a UUID with hyphens";
 const A_TIME: &str = "a time between quotes, to the microsecond at most, such as `\"2026-01-31T12:00:00Z\"`";
 
 fn names(choices: &[Choice]) -> String {
@@ -256,5 +268,5 @@ fn reference(text: &str, organization: &str, collection: &str) -> Option<RecordI
         }
         Some(_) => return None,
     };
-    id.parse().ok()
+    RecordId::from_reference(id)
 }

@@ -22,7 +22,7 @@ const LINK: usize = 7;
 const IS_SECRET_SET: usize = 9;
 
 fn entity() -> Entity {
-    let choice = |number, name: &str| Choice { number, name: name.to_owned() };
+    let choice = |number, name: &str| Choice::new(number, name);
     let link = Kind::Reference { collection: "things".to_owned(), on_delete: OnDelete::Clear };
     let mut secret = Attribute::new("secret", Kind::Text);
     secret.encrypted = true;
@@ -229,7 +229,7 @@ fn what_does_not_fit_the_field_is_refused_at_its_place() {
     }
 }
 
-const REFERENCE: &str = "`link` is compared with a UUID in lower case, or with a name of the form `organizations/<organization>/things/<id>` in this organization";
+const REFERENCE: &str = "`link` is compared with a UUID with hyphens, or with a name of the form `organizations/<organization>/things/<id>` in this organization";
 
 #[test]
 fn an_error_repeats_no_value() {

@@ -63,7 +63,7 @@ async fn attempt(
     let attempts = times(organization, RESTORE_ATTEMPT, Condition::EVERYTHING).await?;
     quota(&attempts, now, limit, QUOTA_INTERVAL_SECONDS)
         .map_err(|retry_after_seconds| KeyError::RestoreQuota { limit, retry_after_seconds })?;
-    let given_length = text.length();
+    let (given_length, hints) = (text.length(), key_text::hints(&text));
     key_text::check_restorable(&text).map_err(|violation| KeyError::TextNotRestorable { violation, given_length })?;
     organization.commit(vec![count_attempt(deployment, now)]).await?;
     deployment.reached(FailPoint::RestoreCounted);
@@ -71,7 +71,7 @@ async fn attempt(
     let (text, kek) = deployment.ports.key_derivation.derive(text, stored.kdf).await;
     let kek = kek.map_err(|_| KeyError::RingDamaged)?;
     let ring = KeyRing::open(&stored, organization.id, &kek).map_err(|error| match error {
-        RingError::KeyMismatch => KeyError::Mismatch { wanted: stored.fingerprint(), given_length },
+        RingError::KeyMismatch => KeyError::Mismatch { wanted: stored.fingerprint(), given_length, hints },
         RingError::Damaged(_) => KeyError::RingDamaged,
     })?;
     let current = CurrentKey { fingerprint: ring.fingerprint(), key_version: ring.version() };

@@ -236,7 +236,7 @@ impl AttributeChange {
 static FIELDS: LazyLock<Entity> = LazyLock::new(|| {
     let choice = |operation: Operation| {
         let (number, name) = operation.number_and_name();
-        Choice { number, name: name.to_owned() }
+        Choice::new(number, name)
     };
     let fields = vec![
         Attribute::new("time", Kind::Time),

@@ -19,9 +19,9 @@ use crate::{
 pub enum RequiredLevel {
     /// It need not.
     None,
-    /// It must, since the organization wants it.
+    /// It must: the organization requires it, or the schema does and Dynamics 365 has this level for it.
     ApplicationRequired,
-    /// It must, since the schema wants it.
+    /// It must: the schema requires it.
     SystemRequired,
 }
 
@@ -30,6 +30,7 @@ impl RequiredLevel {
     #[must_use]
     pub fn of(in_schema: &Attribute, in_organization: &Attribute) -> Self {
         match (in_schema.required, in_organization.required) {
+            (true, _) if in_schema.application_required => RequiredLevel::ApplicationRequired,
             (true, _) => RequiredLevel::SystemRequired,
             (false, true) => RequiredLevel::ApplicationRequired,
             (false, false) => RequiredLevel::None,
@@ -230,8 +231,11 @@ fn customized(
 
 /// Whether the organization is to demand a value, beside what the schema demands.
 fn required(attribute: &Attribute, level: Option<RequiredLevel>) -> Result<bool, Problem> {
+    let in_schema = RequiredLevel::of(attribute, attribute);
     match (level, attribute.required) {
-        (None | Some(RequiredLevel::SystemRequired), true) | (None | Some(RequiredLevel::None), false) => Ok(false),
+        (Some(level), true) if level == in_schema => Ok(false),
+        (None, _) | (Some(RequiredLevel::None), false) => Ok(false),
+        (Some(RequiredLevel::SystemRequired), true) => Err(Problem::NotRequirable),
         (Some(RequiredLevel::None | RequiredLevel::ApplicationRequired), true) => Err(Problem::SystemRequired),
         (Some(RequiredLevel::ApplicationRequired), false) if attribute.can_be_required() => Ok(true),
         (Some(RequiredLevel::ApplicationRequired | RequiredLevel::SystemRequired), false) => {

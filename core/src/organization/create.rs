@@ -94,10 +94,9 @@ async fn create_unasked(
     name: &str,
 ) -> Result<Arc<Organization>, CreateOrganizationError> {
     if !is_organization_name(name) {
-        let form = "1 to 63 of a-z, 0-9 and -, neither beginning nor ending with -".to_owned();
         return Err(CreateOrganizationError::Invalid(vec![Violation::new(
             "organization_id",
-            Problem::NotAName { form },
+            Problem::NotAnOrganizationId,
         )]));
     }
     if deployment.organization(name).is_some() {

@@ -11,7 +11,7 @@ use crate::{
     identity::Caller,
     organization::{Keys, Organization},
     policy::{self, Permit},
-    record::{Problem, Violation},
+    record::{Problem, Violation, line_problem},
     records::{ATTEMPTS, Place, RecordError, context, exhausted, read_cells, record_access, sealing_ring},
     schema::{Attribute, Kind},
     store::Datum,
@@ -87,7 +87,7 @@ pub(super) fn check<'a>(place: &'a Place, names: &[String], purpose: &str) -> Re
     }
     for (position, name) in names.iter().enumerate() {
         let problem = match place.entity.attribute(name) {
-            None => Some(Problem::NoSuchField),
+            None => Some(Problem::no_such_field(name, place.entity.encrypted().map(|attribute| &*attribute.name))),
             Some(attribute) if !attribute.encrypted => Some(Problem::NotEncrypted),
             Some(attribute) if wanted.iter().any(|other| other.name == attribute.name) => Some(Problem::Repeated),
             Some(attribute) => {
@@ -103,17 +103,7 @@ pub(super) fn check<'a>(place: &'a Place, names: &[String], purpose: &str) -> Re
 
 /// What is wrong with a purpose.
 pub(super) fn check_purpose(purpose: &str) -> Option<Violation> {
-    let length = purpose.chars().count();
-    let problem = if purpose.trim().is_empty() {
-        Problem::Required
-    } else if u32::try_from(length).map_or(true, |length| length > PURPOSE_MAX) {
-        Problem::TooLong { given: length, limit: PURPOSE_MAX }
-    } else if purpose.chars().any(char::is_control) {
-        Problem::HasControl
-    } else {
-        return None;
-    };
-    Some(Violation::new("purpose", problem))
+    line_problem(purpose, PURPOSE_MAX).map(|problem| Violation::new("purpose", problem))
 }
 
 pub(super) async fn read_and_open(

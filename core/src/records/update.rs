@@ -9,7 +9,7 @@ use crate::{
     identity::Caller,
     metadata::changes::{Operation, Written},
     policy::{self, Permit},
-    record::{Draft, Given, Record, Touched, check_update},
+    record::{Draft, Given, Record, Touched, check_update, statuses_that_follow},
     records::{
         ATTEMPTS, Place, Plan, RecordError, Refusal, count_cells, exhausted, healed, holds, invalid_unless_empty,
         is_record, read_record, record_changes,
@@ -84,10 +84,14 @@ async fn make(
             Assignment::Set("update_time".into(), Datum::Time(record.update_time)),
         ];
         let mut replaced = Vec::new();
-        let affected = &with_what_is_sent_elsewhere(&place, &before, draft, touched);
+        let follow = statuses_that_follow(&place.entity, &before, draft, touched);
+        let given_for = |index: &usize| follow.given.get(index).or_else(|| draft.given.get(index));
+        let mut affected = with_what_is_sent_elsewhere(&place, &before, draft, touched);
+        affected.extend(follow.given.keys());
+        let affected = &affected;
         for index in affected {
             let Some(attribute) = place.entity.attributes.get(*index) else { continue };
-            let given = draft.given.get(index);
+            let given = given_for(index);
             let datum = stored_datum(deployment, &place, attribute, given, ring.as_deref())?;
             if attribute.encrypted {
                 // A re-encryption moves a cell and not the record: what is replaced is the cell that was read.

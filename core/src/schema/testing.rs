@@ -5,7 +5,7 @@ use super::{Attribute, Choice, Entity, Kind, OnDelete};
 /// An entity with these attributes: `flag`, `small`, `big`, `color`, `name_1` and `name_2` (250 characters each), `letter` (1),
 /// `endless` (of any length), `data`, `seen`, `link`, the encrypted `secret` and `is_secret_set`. Columns are named otherwise.
 pub(crate) fn thing() -> Entity {
-    let choice = |number, name: &str| Choice { number, name: name.to_owned() };
+    let choice = |number, name: &str| Choice::new(number, name);
     let link = Kind::Reference { collection: "things".to_owned(), on_delete: OnDelete::Clear };
     let text = |name, max_length| Attribute { max_length, ..attribute(name, Kind::Text) };
     Entity::new(

@@ -194,6 +194,9 @@ limits! {
     /// Paths in a field mask, whether of a read or of an update. Many times what the largest entity has fields.
     mask_paths_max: 256 within 1 to 10_000, "paths";
 
+    /// Attributes named in one reveal. Many times what any entity has encrypted ones.
+    reveal_attributes_max: 64 within 1 to 1_000, "attributes";
+
     /// Cells that a re-encryption rewrites in one transaction. Writes of others wait for no more than one.
     reencryption_batch_cells: 128 within 1 to 10_000, "cells";
 
@@ -211,6 +214,14 @@ limits! {
     /// After how long without a call an organization's database is closed and its keys leave memory. The next call opens it within milliseconds.
     database_idle_max_seconds: 300 within 1 to 86_400, "seconds";
 }
+
+/// The most violations that an error lists; of more, it says how many there are.
+/// A person corrects a few at a time, and a program reads the count. Not a setting: clients may rely on it.
+pub const ERROR_VIOLATIONS_MAX: usize = 16;
+
+/// The longest details of an error, in bytes before base64, without the id of its call.
+/// With it, the message and what HTTP/2 counts for each header, they stay below 8,192 bytes, which is what gRPC clients take by default.
+pub const ERROR_DETAILS_MAX_BYTES: usize = 4_608;
 
 /// One limit as it is described to people.
 #[derive(Clone, Copy, Debug)]

@@ -40,7 +40,7 @@ impl AccessService for Access {
             text => text
                 .parse::<Identity>()
                 .map(lower_case_dns)
-                .map_err(|error| Violation::new("identity", Problem::NotAName { form: error.to_string() })),
+                .map_err(|_| Violation::new("identity", Problem::NotAName { form: IDENTITY_FORM.to_owned() })),
         };
         let rpc = self.rpcs.get(&format!("/{}", request.method.trim_start_matches('/'))).ok_or_else(|| {
             let form = "the name of a method of this service: fieldseal.v1.MailboxService/GetMailbox".to_owned();
@@ -81,6 +81,9 @@ impl AccessService for Access {
         }))
     }
 }
+
+/// How an identity is written.
+const IDENTITY_FORM: &str = "spiffe:ID, dns:NAME, cn:NAME or jwt:ISSUER#SUBJECT";
 
 fn names<'a>(privileges: impl Iterator<Item = &'a Privilege>) -> Vec<String> {
     privileges.map(|privilege| privilege.name().to_owned()).collect()

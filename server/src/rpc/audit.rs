@@ -82,7 +82,8 @@ impl AuditService for Audit {
             Some(organization) => &*organization.store,
             None => &*deployment.ports.configuration,
         };
-        let listed = list(deployment, trail.permit, store, &wanted).await.map_err(status::list_log)?;
+        let listed =
+            list(deployment, trail.permit, store, &wanted).await.map_err(|error| self.dispatcher.list_log(error))?;
         let whose = Whose::of(trail.organization.as_deref());
         let message = |(record, head)| audit_record::message(&whose, record, head);
         Ok(Response::new(ListAuditRecordsResponse {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use fieldseal_core::{
     crypto::secret::Plaintext,
     mask::ReadMask,
-    record::{Draft, Given, Problem, Record, Touched, Violation},
+    record::{Draft, Given, Problem, Record, Touched, Violation, given_text},
     records::list::Listed,
     schema::{Attribute, Entity, Kind, Value},
 };
@@ -193,15 +193,16 @@ fn read_request(method: &EntityMethod, mask_paths_max: usize, mut message: Dynam
         request.violations.push(Violation::new("update_mask", Problem::TooMany { limit: mask_paths_max }));
         return request;
     }
-    for path in paths {
-        let path = if let ProtoValue::String(path) = path { path } else { String::new() };
-        match entity.position(&path) {
+    let known = || entity.attributes.iter().map(|attribute| attribute.name.as_str());
+    for path in &paths {
+        let path = path.as_str().unwrap_or_default();
+        match entity.position(path) {
             Some(index) => {
                 request.touched.insert(index);
             }
             None => {
-                // The path is the caller's text and may be anything: it isn't repeated.
-                request.violations.push(Violation::new("update_mask", Problem::NoSuchField));
+                let problem = Problem::no_such_field(path, known());
+                request.violations.push(Violation::new("update_mask", problem));
             }
         }
     }
@@ -267,10 +268,10 @@ fn read_value(attribute: &Attribute, value: ProtoValue, organization: &str) -> G
         (_, ProtoValue::Bool(value)) => Given::Clear(Value::Boolean(value)),
         (_, ProtoValue::I32(value) | ProtoValue::EnumNumber(value)) => Given::Clear(Value::Integer(value.into())),
         (_, ProtoValue::I64(value)) => Given::Clear(Value::Integer(value)),
-        (_, ProtoValue::String(value)) => Given::Clear(Value::Text(value)),
+        (_, ProtoValue::String(value)) => given_text(attribute, value),
         (_, ProtoValue::Bytes(value)) => Given::Clear(Value::Bytes(value.to_vec())),
         // No other type passes the schema's own check at the start.
-        _ => Given::Wrong(Problem::NoSuchField),
+        _ => Given::Wrong(Problem::NoSuchField { path: None, meant: None }),
     }
 }
 

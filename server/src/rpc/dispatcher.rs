@@ -8,7 +8,9 @@ use std::sync::Arc;
 use fieldseal_core::{
     audit::AuditAction,
     deployment::Deployment,
+    filter::{FilterError, FilterProblem},
     identity::{Caller, Identity},
+    log::ListLogError,
     organization::Organization,
     policy::{Action, Permit, Policy, Privilege, PrivilegeMissing, WriteRecords},
     record::{Problem, Violation},
@@ -24,6 +26,7 @@ use crate::{
     denials::Denials,
     drain::Drain,
     rates::{Cost, Rates},
+    shed::Shed,
     status::{self, Refusal},
 };
 
@@ -50,6 +53,22 @@ fn cost(privilege: Privilege) -> Cost {
     }
 }
 
+/// The bound that a violation is about, if it is one of the configuration.
+fn bound(violation: &Violation) -> Option<&'static str> {
+    match (&*violation.field, &violation.problem) {
+        ("read_mask" | "update_mask", Problem::TooMany { .. }) => Some("mask_paths_max"),
+        ("attributes", Problem::TooMany { .. }) => Some("reveal_attributes_max"),
+        (_, Problem::Filter(FilterError { problem: FilterProblem::TooLong { .. }, .. })) => {
+            Some("filter_length_max_bytes")
+        }
+        (_, Problem::Filter(FilterError { problem: FilterProblem::TooDeep { .. }, .. })) => Some("filter_depth_max"),
+        (_, Problem::Filter(FilterError { problem: FilterProblem::TooManyComparisons { .. }, .. })) => {
+            Some("filter_comparisons_max")
+        }
+        _ => None,
+    }
+}
+
 /// What handlers share.
 pub(crate) struct Dispatcher {
     pub(crate) deployment: Arc<Deployment>,
@@ -58,6 +77,7 @@ pub(crate) struct Dispatcher {
     pub(crate) denials: Denials,
     pub(crate) rates: Rates,
     pub(crate) copying: Copying,
+    pub(crate) shed: Shed,
 }
 
 /// A call that may go on.
@@ -76,6 +96,26 @@ impl Dispatcher {
     /// How many paths a mask may have.
     pub(crate) fn mask_paths_max(&self) -> usize {
         usize::try_from(self.limits.mask_paths_max).unwrap_or(usize::MAX)
+    }
+
+    /// What is wrong with a list of so many elements in this field, of which there may be so many: they are counted before any is looked at.
+    pub(crate) fn within(field: &str, elements: usize, limit: u32) -> Result<(), Violation> {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        if elements > limit { Err(Violation::new(field, Problem::TooMany { limit })) } else { Ok(()) }
+    }
+
+    /// The answer to a request whose fields are wrong. What a bound refused is counted.
+    pub(crate) fn invalid(&self, violations: Vec<Violation>) -> Status {
+        violations.iter().filter_map(bound).for_each(|bound| self.shed.count(bound));
+        status::invalid(violations)
+    }
+
+    /// Why a list of what was recorded has no page. What a bound refused is counted.
+    pub(crate) fn list_log(&self, error: ListLogError) -> Status {
+        match error {
+            ListLogError::Filter(error) => self.invalid(vec![Violation::new("filter", Problem::Filter(error))]),
+            ListLogError::Listing(error) => status::listing(error),
+        }
     }
 
     /// How many records a page gets for what the caller asked: 50 if it asked for none, no more than the limit.

@@ -99,7 +99,7 @@ impl Handler {
         if !violations.is_empty() {
             // What is wrong with the record is told in the same answer.
             violations.extend(fieldseal_core::record::check_create(&place.entity, &mut draft));
-            return Err(status::invalid(violations));
+            return Err(self.dispatcher.invalid(violations));
         }
         let id_origin = if request.id.is_empty() { IdOrigin::Service } else { IdOrigin::Caller };
         let record = create::create(deployment, entered.permit, &entered.caller, &place, id_origin, draft, mode)
@@ -115,7 +115,7 @@ impl Handler {
             Ok(id) if violations.is_empty() => id,
             id => {
                 violations.extend(id.err());
-                return Err(status::invalid(violations));
+                return Err(self.dispatcher.invalid(violations));
             }
         };
         let place = self.place(&entered, id);
@@ -138,7 +138,7 @@ impl Handler {
             (size, query) => {
                 violations.extend(size.err());
                 violations.extend(query.err().into_iter().flatten());
-                return Err(status::invalid(violations));
+                return Err(self.dispatcher.invalid(violations));
             }
         };
         let wanted = list::Page {
@@ -171,7 +171,7 @@ impl Handler {
                 violations.extend(mode.err());
                 let entity = entered.organization.schema().entity(&self.method.entity);
                 violations.extend(fieldseal_core::record::check_update(&entity, &request.draft, &request.touched));
-                return Err(status::invalid(violations));
+                return Err(self.dispatcher.invalid(violations));
             }
         };
         let place = self.place(&entered, id);

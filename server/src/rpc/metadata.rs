@@ -6,7 +6,7 @@ use fieldseal::v1::{
     AttributeChange as ChangeResource, AttributeMetadata, AttributeValue, EntityMetadata, GetEntityMetadataRequest,
     ListAttributeChangesRequest, ListAttributeChangesResponse, ListEntityMetadataRequest, ListEntityMetadataResponse,
     UpdateAttributeMetadataRequest, attribute_change,
-    attribute_metadata::{Choice, RequiredLevel as LevelResource, Type},
+    attribute_metadata::{Choice, Format, RequiredLevel as LevelResource, Type},
     attribute_value::Kind as ValueResource,
     metadata_service_server::MetadataService,
 };
@@ -20,7 +20,7 @@ use fieldseal_core::{
     organization::Organization,
     policy::{CustomizeAttributes, ReadAttributeChanges, ReadMetadata},
     record::{Problem, Violation},
-    schema::{Attribute, Entity, Kind, Value},
+    schema::{Attribute, Entity, Kind, TextForm, Value},
 };
 use tonic::{Request, Response, Status};
 
@@ -45,7 +45,7 @@ impl Metadata {
         let customized = organization.schema().entity(entity);
         let attributes = entity.attributes.iter().zip(&customized.attributes);
         EntityMetadata {
-            attributes: attributes.map(|(schema, customized)| described(&name, schema, customized)).collect(),
+            attributes: attributes.map(|(schema, customized)| described(&name, entity, schema, customized)).collect(),
             display_name: entity.display_name.clone(),
             collection: entity.collection.clone(),
             name,
@@ -150,10 +150,8 @@ impl MetadataService for Metadata {
         })?;
         let (entity, attribute) = self.attribute(entity, attribute)?;
         let mask = request.update_mask.map(|mask| mask.paths).unwrap_or_default();
-        let limit = self.dispatcher.mask_paths_max();
-        if mask.len() > limit {
-            return Err(invalid("update_mask", Problem::TooMany { limit }));
-        }
+        Dispatcher::within("update_mask", mask.len(), self.dispatcher.limits.mask_paths_max)
+            .map_err(|violation| self.dispatcher.invalid(vec![violation]))?;
         let customization = customization(&given, &mask).map_err(status::invalid)?;
         let after = update(
             &self.dispatcher.deployment,
@@ -167,7 +165,7 @@ impl MetadataService for Metadata {
         .await
         .map_err(|error| status::update_metadata(error, &entered.organization, entity, attribute))?;
         let parent = format!("{}/{COLLECTION}/{}", entered.organization.resource_name(), entity.name);
-        Ok(Response::new(described(&parent, attribute, &after)))
+        Ok(Response::new(described(&parent, entity, attribute, &after)))
     }
 
     async fn list_attribute_changes(
@@ -189,7 +187,7 @@ impl MetadataService for Metadata {
         };
         let deployment = &self.dispatcher.deployment;
         let listed = changes::list(deployment, entered.permit, &entered.organization, of, &wanted).await;
-        let (found, next_page_token) = listed.map_err(status::list_log)?;
+        let (found, next_page_token) = listed.map_err(|error| self.dispatcher.list_log(error))?;
         let organization = entered.organization.resource_name();
         let attribute_changes = found.into_iter().map(|change| change_resource(&organization, change)).collect();
         Ok(Response::new(ListAttributeChangesResponse { attribute_changes, next_page_token }))
@@ -205,8 +203,11 @@ const COLLECTION: &str = "entityMetadata";
 
 /// The entity in `organizations/{organization}/entityMetadata/{entity}`, whose organization was read before.
 fn entity_name(name: &str) -> Option<&str> {
-    let [_, _, COLLECTION, entity] = name.split('/').collect::<Vec<_>>()[..] else { return None };
-    Some(entity)
+    let mut parts = name.split('/').skip(2);
+    match (parts.next(), parts.next(), parts.next()) {
+        (Some(COLLECTION), Some(entity), None) => Some(entity),
+        _ => None,
+    }
 }
 
 /// The entity and the attribute in `organizations/{organization}/entityMetadata/{entity}/attributes/{attribute}`.
@@ -220,8 +221,8 @@ fn customization(given: &AttributeMetadata, mask: &[String]) -> Result<Customiza
     let is_named = |field: &str| mask.iter().any(|path| path == field);
     let is_known = |path: &String| CHANGEABLE.contains(&&**path);
     let unknown = mask.iter().filter(|path| !is_known(path));
-    // The path is the caller's text and may be anything: it isn't repeated.
-    let violations: Vec<_> = unknown.map(|_| Violation::new("update_mask", Problem::NoSuchField)).collect();
+    let violations: Vec<_> =
+        unknown.map(|path| Violation::new("update_mask", Problem::no_such_field(path, CHANGEABLE))).collect();
     if !violations.is_empty() {
         return Err(violations);
     }
@@ -248,8 +249,32 @@ fn customization(given: &AttributeMetadata, mask: &[String]) -> Result<Customiza
 /// The fields that an update can change.
 const CHANGEABLE: [&str; 5] = ["display_name", "max_length", "required_level", "audited", "indexed"];
 
+/// A choice; of a status with the name of the state that it belongs to.
+fn choice_resource(choice: &fieldseal_core::schema::Choice, states: Option<&Attribute>) -> Choice {
+    let state = match states.map(|states| &states.kind) {
+        Some(Kind::Choice(states)) => states.iter().find(|state| Some(state.number) == choice.state),
+        Some(_) | None => None,
+    };
+    Choice {
+        name: choice.name.clone(),
+        number: choice.number,
+        option: choice.option,
+        state: state.map(|state| state.name.clone()).unwrap_or_default(),
+    }
+}
+
+/// What a text looks like.
+fn format_of(attribute: &Attribute) -> Format {
+    match (&attribute.kind, attribute.text_form) {
+        (Kind::Text, TextForm::SingleLine) => Format::SingleLine,
+        (Kind::Text, TextForm::MultiLine) => Format::MultiLine,
+        (Kind::Text, TextForm::Uuid) => Format::Uuid,
+        _ => Format::Unspecified,
+    }
+}
+
 /// An attribute of the entity of this resource name: as the schema has it, and as the organization has it.
-fn described(entity: &str, schema: &Attribute, customized: &Attribute) -> AttributeMetadata {
+fn described(name: &str, entity: &Entity, schema: &Attribute, customized: &Attribute) -> AttributeMetadata {
     let is_settable = schema.stored() && !schema.output_only;
     let number = |bound: Option<i64>| bound.filter(|_| matches!(schema.kind, Kind::Integer32 | Kind::Integer64));
     let level = match RequiredLevel::of(schema, customized) {
@@ -257,14 +282,13 @@ fn described(entity: &str, schema: &Attribute, customized: &Attribute) -> Attrib
         RequiredLevel::ApplicationRequired => LevelResource::ApplicationRequired,
         RequiredLevel::SystemRequired => LevelResource::SystemRequired,
     };
+    let states = schema.state_attribute.as_deref().and_then(|name| entity.attribute(name));
     let (kind, choices, references) = match &schema.kind {
         Kind::Boolean | Kind::ReportsSet { .. } => (Type::Boolean, Vec::new(), ""),
         Kind::Integer32 => (Type::Integer32, Vec::new(), ""),
         Kind::Integer64 => (Type::Integer64, Vec::new(), ""),
         Kind::Choice(choices) => {
-            let choice =
-                |choice: &fieldseal_core::schema::Choice| Choice { name: choice.name.clone(), number: choice.number };
-            (Type::Choice, choices.iter().map(choice).collect(), "")
+            (Type::Choice, choices.iter().map(|choice| choice_resource(choice, states)).collect(), "")
         }
         Kind::Text => (Type::Text, Vec::new(), ""),
         Kind::Bytes => (Type::Bytes, Vec::new(), ""),
@@ -272,7 +296,7 @@ fn described(entity: &str, schema: &Attribute, customized: &Attribute) -> Attrib
         Kind::Reference { collection, .. } => (Type::Reference, Vec::new(), collection.as_str()),
     };
     AttributeMetadata {
-        name: format!("{entity}/attributes/{}", schema.name),
+        name: format!("{name}/attributes/{}", schema.name),
         r#type: kind.into(),
         display_name: Some(customized.display_name.clone()),
         max_length: customized.max_length.map(|length| i32::try_from(length).unwrap_or(i32::MAX)),
@@ -292,6 +316,8 @@ fn described(entity: &str, schema: &Attribute, customized: &Attribute) -> Attrib
         choices,
         references: references.to_owned(),
         reports_set: schema.reports_set().unwrap_or_default().to_owned(),
+        format: format_of(schema).into(),
+        state_attribute: schema.state_attribute.clone().unwrap_or_default(),
     }
 }
 

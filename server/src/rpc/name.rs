@@ -24,24 +24,28 @@ pub(crate) fn organization<'a>(field: &str, name: &'a str) -> Result<&'a str, Vi
 
 /// Reads the id out of `organizations/{organization}/{collection}/{id}`.
 pub(crate) fn record(field: &str, name: &str, organization: &str, entity: &Entity) -> Result<RecordId, Violation> {
-    reference(name, organization, &entity.collection).ok_or_else(|| {
+    id_in(name, organization, &entity.collection).and_then(|id| id.parse().ok()).ok_or_else(|| {
         let form = format!("organizations/{{organization}}/{}/{{id}}", entity.collection);
         Violation::new(field, Problem::NotAName { form })
     })
 }
 
-/// The id in the name of a record of this collection in this organization.
+/// The id in the name of a record of this collection in this organization, as an attribute refers to it: the letters of the id may be of
+/// either case.
 pub(crate) fn reference(name: &str, organization: &str, collection: &str) -> Option<RecordId> {
+    RecordId::from_reference(id_in(name, organization, collection)?)
+}
+
+fn id_in<'a>(name: &'a str, organization: &str, collection: &str) -> Option<&'a str> {
     let mut parts = name.split('/');
-    let id = match (parts.next(), parts.next(), parts.next(), parts.next(), parts.next()) {
+    match (parts.next(), parts.next(), parts.next(), parts.next(), parts.next()) {
         (Some("organizations"), Some(in_organization), Some(in_collection), Some(id), None)
             if in_organization == organization && in_collection == collection =>
         {
-            id
+            Some(id)
         }
-        _ => return None,
-    };
-    id.parse().ok()
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -58,6 +62,8 @@ mod tests {
         assert!(reference(&name, "contoso", "queues").is_none());
         assert!(reference(&format!("{name}/x"), "contoso", "mailboxes").is_none());
         assert!(reference(&name.to_uppercase(), "contoso", "mailboxes").is_none());
+        let upper = format!("organizations/contoso/mailboxes/{}", ID.to_uppercase());
+        assert_eq!(reference(&upper, "contoso", "mailboxes"), reference(&name, "contoso", "mailboxes"));
     }
 
     #[test]

@@ -50,6 +50,9 @@ impl SecretAccessService for SecretAccess {
         let audited = Some(AuditAction::RevealAttributes);
         let entered: Entered<Reveal> = self.dispatcher.enter(&extensions, "name", &request.name, audited)?;
         let deployment = &self.dispatcher.deployment;
+        let limit = self.dispatcher.limits.reveal_attributes_max;
+        Dispatcher::within("attributes", request.attributes.len(), limit)
+            .map_err(|violation| self.dispatcher.invalid(vec![violation]))?;
         let place = self.place(entered.organization, &request.name)?;
         let revealed =
             reveal(deployment, entered.permit, &entered.caller, &place, &request.attributes, &request.purpose)

@@ -15,7 +15,7 @@ fn entity() -> Entity {
         encrypted,
         ..Attribute::new(name, kind)
     };
-    let choice = |number, name: &str| Choice { number, name: name.to_owned() };
+    let choice = |number, name: &str| Choice::new(number, name);
     let link = Kind::Reference { collection: "things".to_owned(), on_delete: OnDelete::Clear };
     let is_set = Kind::ReportsSet { attribute: "secret".to_owned() };
     Entity::new(

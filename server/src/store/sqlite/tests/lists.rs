@@ -47,7 +47,7 @@ const NAMES: [&str; 11] =
     ["flag", "small", "big", "color", "title", "note", "data", "seen", "link", "secret", "is_secret_set"];
 
 fn entity() -> Entity {
-    let choice = |number, name: &str| Choice { number, name: name.to_owned() };
+    let choice = |number, name: &str| Choice::new(number, name);
     let attribute = |index: usize, kind: Kind| Attribute {
         storage_name: format!("stored_{}", NAMES[index]),
         max_length: (kind == Kind::Text).then_some(100),
