@@ -17,14 +17,14 @@ use crate::harness::{
 
 /// What a run ended with.
 #[derive(Debug)]
-struct Run {
-    code: i32,
-    stdout: String,
-    stderr: String,
+pub struct Run {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
 }
 
 impl Run {
-    fn of(output: Output) -> Self {
+    pub fn of(output: Output) -> Self {
         Run {
             code: output.status.code().unwrap(),
             stdout: String::from_utf8(output.stdout).unwrap(),
@@ -34,32 +34,38 @@ impl Run {
 
     /// The answer of a run that succeeded.
     #[track_caller]
-    fn json(&self) -> Value {
+    pub fn json(&self) -> Value {
         assert_eq!(self.code, 0, "{self:?}");
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
     /// What was said about a run that failed with this code.
     #[track_caller]
-    fn failure(&self, code: i32) -> &str {
+    pub fn failure(&self, code: i32) -> &str {
         assert_eq!((self.code, self.stdout.as_str()), (code, ""), "{self:?}");
         &self.stderr
     }
 }
 
-/// `fieldseal` with these words, and nothing of it in the environment.
-fn fieldseal(words: &[&str], stdin: &str) -> Run {
-    fieldseal_with(words, stdin, &[])
-}
-
-/// As [`fieldseal`], with these variables.
-fn fieldseal_with(words: &[&str], stdin: &str, variables: &[(&str, &str)]) -> Run {
+/// `fieldseal` with nothing of it in the environment, and no profiles.
+pub fn command() -> Command {
     let mut command = Command::new(binary("fieldseal"));
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("FIELDSEAL_")) {
         command.env_remove(name);
     }
-    // Nor are there profiles.
-    command.env("XDG_CONFIG_HOME", "/nonexistent").envs(variables.iter().copied());
+    command.env("XDG_CONFIG_HOME", "/nonexistent");
+    command
+}
+
+/// `fieldseal` with these words, and nothing of it in the environment.
+pub fn fieldseal(words: &[&str], stdin: &str) -> Run {
+    fieldseal_with(words, stdin, &[])
+}
+
+/// As [`fieldseal`], with these variables.
+pub fn fieldseal_with(words: &[&str], stdin: &str, variables: &[(&str, &str)]) -> Run {
+    let mut command = command();
+    command.envs(variables.iter().copied());
     let mut child =
         command.args(words).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     // One that doesn't read it, and has ended, is none the worse.
@@ -68,29 +74,40 @@ fn fieldseal_with(words: &[&str], stdin: &str, variables: &[(&str, &str)]) -> Ru
 }
 
 /// The command line against a server.
-struct Terminal {
-    endpoint: String,
+pub struct Terminal {
+    pub endpoint: String,
     folder: String,
 }
 
 impl Terminal {
-    fn at(server: &Server) -> Self {
+    pub fn at(server: &Server) -> Self {
         let folder = server.folder().path().to_str().unwrap().to_owned();
         Terminal { endpoint: format!("https://{}", server.address()), folder }
     }
 
-    fn run(&self, person: Person, words: &str) -> Run {
+    pub fn run(&self, person: Person, words: &str) -> Run {
         self.run_with(person, words, "")
     }
 
     /// Words have no spaces in them.
-    fn run_with(&self, person: Person, words: &str, stdin: &str) -> Run {
+    pub fn run_with(&self, person: Person, words: &str, stdin: &str) -> Run {
         self.run_words(person, &words.split_whitespace().collect::<Vec<_>>(), stdin)
     }
 
     fn run_words(&self, person: Person, words: &[&str], stdin: &str) -> Run {
-        let connection = ["--endpoint", &self.endpoint, "--dev", &self.folder, "--as", person.name()];
-        fieldseal(&[&connection, words].concat(), stdin)
+        fieldseal(&[&self.connection(person), words].concat(), stdin)
+    }
+
+    /// The words that say which server, as whom.
+    pub fn connection<'a>(&'a self, person: Person) -> [&'a str; 6] {
+        ["--endpoint", &self.endpoint, "--dev", &self.folder, "--as", person.name()]
+    }
+
+    /// Runs the words with stdout leading there.
+    pub fn run_into(&self, person: Person, words: &str, stdout: impl Into<Stdio>) -> Run {
+        let words = [&self.connection(person)[..], &words.split_whitespace().collect::<Vec<_>>()].concat();
+        let output = command().args(words).stdin(Stdio::null()).stdout(stdout).stderr(Stdio::piped()).output();
+        Run::of(output.unwrap())
     }
 }
 

@@ -115,7 +115,11 @@ async fn a_writer_of_one_organization_learns_nothing_about_others() {
         assert!(privilege.is_some());
     }
     let [of_default_refusals, of_nowhere_refusals] = &refusals[..] else { panic!() };
-    assert_eq!(of_default_refusals, of_nowhere_refusals);
+    for (there, nowhere) in of_default_refusals.iter().zip(of_nowhere_refusals) {
+        // Only the name that the caller gave differs.
+        let renamed = nowhere.3.replace(NOWHERE, DEFAULT);
+        assert_eq!(*there, (nowhere.0, nowhere.1, nowhere.2.clone(), renamed));
+    }
 
     // And a list shows what one may see.
     let visible = writer.list_organizations(0, "").await.unwrap().records;
@@ -155,6 +159,64 @@ async fn an_administrator_of_one_organization_creates_none_and_holds_no_other_ke
 }
 
 #[tokio::test]
+async fn a_refusal_names_identity_privilege_and_organization() {
+    let server = Server::start_with(|config| bind(config, Person::Writer, Role::RecordWriter, only_contoso())).await;
+    let writer = server.client(Person::Writer);
+    let refused = |outcome: Result<(), Error>, message: &str, metadata: &[(&str, &str)]| {
+        let error = crate::harness::refused(outcome, Code::PermissionDenied, ErrorReason::PrivilegeMissing, metadata);
+        assert_eq!(error.call().unwrap().message(), message);
+    };
+    // Held elsewhere, so that the dispatcher refuses, whether the organization exists or not.
+    for (organization, name) in [(DEFAULT, "default"), (NOWHERE, "nowhere")] {
+        refused(
+            writer.mailboxes().list(organization, ListOptions::default()).await.map(drop),
+            &format!("cn:writer lacks the privilege prvReadRecords in organizations/{name}"),
+            &[("identity", "cn:writer"), ("organization", name), ("privilege", "prvReadRecords")],
+        );
+    }
+    // Held nowhere, so that the layer refuses before the message is read.
+    refused(
+        writer.retrieve_data_encryption_key(CONTOSO).await.map(drop),
+        "cn:writer lacks the privilege prvReadSqlEncryptionKey in every organization",
+        &[("identity", "cn:writer"), ("privilege", "prvReadSqlEncryptionKey")],
+    );
+    // Held in some organizations, for what takes all of them.
+    let server =
+        Server::start_with(|config| bind(config, Person::Writer, Role::SystemAdministrator, only_contoso())).await;
+    refused(
+        server.client(Person::Writer).create_organization("fabrikam").await.map(drop),
+        "cn:writer lacks the privilege prvCreateOrganizations for the whole deployment: it takes a binding to \"*\"",
+        &[("identity", "cn:writer"), ("organization", "*"), ("privilege", "prvCreateOrganizations")],
+    );
+}
+
+#[tokio::test]
+async fn the_state_of_the_key_is_read_without_the_privilege_for_its_text() {
+    let server = Server::start_with(|config| {
+        bind(config, Person::Reader, Privilege::ReadEncryptionState, Scope::All);
+        bind(config, Person::Writer, Privilege::ReadEncryptionKey, Scope::All);
+    })
+    .await;
+    // The second is the auditor's role, and the third includes the state.
+    for person in [Person::Reader, Person::Auditor, Person::Writer] {
+        let client = server.client(person);
+        let status = client.is_data_encryption_active(DEFAULT).await.unwrap();
+        assert!(status.is_active);
+        client.list_key_changes(DEFAULT, 0, "").await.unwrap();
+        client.list_unreadable_cells(DEFAULT, 0, "").await.unwrap();
+        client.watch_reencryption(DEFAULT).await.unwrap().next().await.unwrap().unwrap();
+        client.verify_cells(DEFAULT).await.unwrap().next().await.unwrap().unwrap();
+        let text = client.retrieve_data_encryption_key(DEFAULT).await;
+        match person {
+            Person::Writer => drop(text.unwrap()),
+            _ => assert_eq!(reason(text), ErrorReason::PrivilegeMissing),
+        }
+        let changed = client.change_key(DEFAULT, &"a new key, number 1".into()).await;
+        assert_eq!(reason(changed), ErrorReason::PrivilegeMissing);
+    }
+}
+
+#[tokio::test]
 async fn a_key_privilege_granted_alone_is_no_other() {
     let server = Server::start_with(|config| {
         bind(config, Person::Writer, Privilege::ReadEncryptionKey, Scope::All);
@@ -171,7 +233,7 @@ async fn a_key_privilege_granted_alone_is_no_other() {
     for (person, held) in cases {
         let client = server.client(person);
         let outcomes = [
-            ("prvReadSqlEncryptionKey", client.is_data_encryption_active(DEFAULT).await.map(drop)),
+            ("prvReadEncryptionState", client.is_data_encryption_active(DEFAULT).await.map(drop)),
             ("prvReadSqlEncryptionKey", client.retrieve_data_encryption_key(DEFAULT).await.map(drop)),
             ("prvChangeSqlEncryptionKey", client.change_key(DEFAULT, &text).await.map(drop)),
             ("prvRestoreSqlEncryptionKey", client.restore_key(DEFAULT, &text).await.map(drop)),
@@ -185,6 +247,7 @@ async fn a_key_privilege_granted_alone_is_no_other() {
                     let holds_neither = held == "prvReadSqlEncryptionKey" && named == "prvChangeSqlEncryptionKey";
                     assert!(named == needed || holds_neither, "{person:?} {needed}: {named}");
                 }
+                Ok(()) if needed == "prvReadEncryptionState" => assert_eq!(held, "prvReadSqlEncryptionKey"),
                 Ok(()) => assert_eq!(needed, held),
                 // Allowed, and then found to have nothing to restore; or to come while the change goes on.
                 Err(error) => {
@@ -207,7 +270,7 @@ async fn a_key_privilege_granted_alone_is_no_other() {
 }
 
 #[tokio::test]
-async fn who_is_bound_to_nothing_may_do_nothing() {
+async fn an_identity_without_a_binding_may_only_ask_who_it_is() {
     let server = Server::start_with(|config| config.bindings.clear()).await;
     let admin = server.client(Person::Admin);
     let outcomes = [
@@ -220,4 +283,6 @@ async fn who_is_bound_to_nothing_may_do_nothing() {
         let error = outcome.unwrap_err();
         assert_eq!((error.code(), error.reason()), (Code::PermissionDenied, ErrorReason::PrivilegeMissing));
     }
+    // It can still ask whom the server takes it for.
+    assert_eq!(admin.who_am_i().await.unwrap().identity, "cn:admin");
 }

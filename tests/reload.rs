@@ -472,7 +472,7 @@ async fn sighup_has_a_process_look_at_its_files() {
         reader.list_organizations(0, "").await,
         Code::PermissionDenied,
         ErrorReason::PrivilegeMissing,
-        &[("privilege", "prvReadOrganizations")],
+        &[("privilege", "prvReadOrganizations"), ("identity", "cn:reader")],
     );
     // An event that the level before left out.
     TcpStream::connect(&server.address).unwrap().write_all(b"no TLS at all").unwrap();

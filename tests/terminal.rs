@@ -32,11 +32,22 @@ impl Seat {
     }
 
     fn run_with(server: &Server, person: Person, words: &[&str], variables: &[(&str, &str)]) -> Self {
+        Self::spawn(server, person, Command::new(binary("fieldseal")), words, variables)
+    }
+
+    /// The same with stdout leading to a file.
+    fn run_into(server: &Server, person: Person, words: &str, file: &str) -> Self {
+        let words = format!("exec \"$0\" \"$@\" {words} >{file}");
+        let shell = Command::new("/bin/sh").args(["-c", &words]).arg(binary("fieldseal"));
+        Self::spawn(server, person, shell, &[], &[])
+    }
+
+    fn spawn(server: &Server, person: Person, command: Command, words: &[&str], variables: &[(&str, &str)]) -> Self {
         let endpoint = format!("https://{}", server.address());
         let folder = server.folder().path();
         let (keyboard, terminal) = pty_process::blocking::open().unwrap();
         keyboard.resize(Size::new(30, 100)).unwrap();
-        let child = Command::new(binary("fieldseal"))
+        let child = command
             .args(["--endpoint", &endpoint, "--dev", folder.to_str().unwrap(), "--as", person.name()])
             .args(words)
             .env_clear()
@@ -182,6 +193,60 @@ async fn a_key_change_is_asked_about_and_followed_and_a_weak_key_is_called_so() 
     assert!(text.contains("encryption_key  ") && text.contains("Done: 1 of 1 cells"), "{text}");
     let settled = settled(&server.client(Person::Admin)).await;
     assert_eq!(settled.key_version, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_organization_is_deleted_once_its_name_is_typed() {
+    let server = Server::start().await;
+    server.client(Person::Admin).create_organization("contoso").await.unwrap();
+    for (typed, expected) in [("y\r", 1), ("\r", 1), ("default\r", 1), ("contoso\r", 0)] {
+        let mut seat = Seat::run(&server, Person::Admin, &["org", "delete", "contoso"]);
+        seat.sees("Type the name of the organization to delete it: ");
+        seat.types(typed);
+        let (code, shown) = seat.ends();
+        assert_eq!(code, expected, "{shown}");
+    }
+    assert!(server.client(Person::Admin).get_organization("organizations/contoso").await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_that_is_stored_steers_the_terminal() {
+    let server = Server::start().await;
+    let queue = fieldseal_client::v1::Queue {
+        display_name: Some("Sales".to_owned()),
+        description: Some("a\u{202e}b\u{61c}c\u{200b}d".to_owned()),
+        ..Default::default()
+    };
+    let stored = server.client(Person::Writer).queues().create(DEFAULT, queue, None).await.unwrap();
+    for format in ["json", "table"] {
+        let words = ["--color", "never", "--output", format, "queue", "get", &stored.name];
+        let (code, shown) = Seat::run(&server, Person::Reader, &words).ends();
+        assert_eq!(code, 0, "{shown}");
+        let escaped = if format == "json" { "a\\u202eb\\u061cc\\u200bd" } else { "a\\u{202e}b\\u{61c}c\\u{200b}d" };
+        assert!(shown.contains(escaped), "{shown:?}");
+        assert!(!shown.contains(['\u{202e}', '\u{61c}', '\u{200b}']), "{shown:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_can_not_be_written_is_shown_at_the_terminal() {
+    let server = Server::start().await;
+    let (code, shown) = Seat::run_into(&server, Person::Admin, "key change", "/dev/full").ends();
+    assert_eq!(code, 1, "{shown}");
+    let key = server.client(Person::Admin).retrieve_data_encryption_key(DEFAULT).await.unwrap();
+    assert!(shown.contains(fieldseal_client::ExposeSecret::expose_secret(&key.encryption_key)), "{shown}");
+    assert!(shown.contains("the new key is the key of organizations/default"), "{shown}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_typed_key_with_an_invisible_character_is_refused() {
+    let server = Server::start().await;
+    let mut seat = Seat::run(&server, Person::Admin, &["key", "restore"]);
+    seat.sees("encryption key: ");
+    seat.types("canary\u{200b}, number 1\r");
+    let (code, shown) = seat.ends();
+    assert_eq!(code, 2, "{shown}");
+    assert!(shown.contains("U+200B") && shown.contains("--file") && !shown.contains("canary"), "{shown}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

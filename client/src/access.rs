@@ -1,14 +1,22 @@
-//! AccessService: who may do what, and why.
+//! AccessService: whom the server takes a caller for, who may do what, and why.
 
 use crate::{
     client::{Client, decode},
     codec::Encoded,
     error::Error,
     method,
-    v1::{ExplainAccessRequest, ExplainAccessResponse},
+    v1::{ExplainAccessRequest, ExplainAccessResponse, WhoAmIRequest, WhoAmIResponse},
 };
 
 impl Client {
+    /// Answers whom the server takes this client for: the identity, what proved it, and its roles and privileges.
+    ///
+    /// # Errors
+    /// See the contract.
+    pub async fn who_am_i(&self) -> Result<WhoAmIResponse, Error> {
+        decode(&self.unary(&method::WHO_AM_I, Encoded::of(&WhoAmIRequest {})).await?)
+    }
+
     /// Explains whether `identity` (the caller's own if it is empty) may call `method`, such as `fieldseal.v1.MailboxService/GetMailbox`,
     /// in `organization` (in none if it is empty).
     ///

@@ -70,9 +70,14 @@ pub enum SetupError {
     /// A token was given for a connection without TLS, which anybody on the way could take it from.
     #[error("a bearer token isn't sent without TLS: use https://")]
     TokenOverPlaintext,
-    /// The token has something in it that no header can carry.
-    #[error("the bearer token has a character that no token has")]
-    TokenMalformed,
+    /// What was given as a token isn't one.
+    #[error("the {origin} {problem}")]
+    TokenUnusable {
+        /// Where it comes from.
+        origin: String,
+        /// What is wrong with it, and what to do. Nothing of the token.
+        problem: &'static str,
+    },
     /// Certificates, key and name don't make a TLS configuration.
     #[error("the certificates, the key or the server's name can't be used")]
     Tls {

@@ -9,9 +9,13 @@ mod audit;
 mod color;
 mod confirmation;
 mod connection;
+mod delivery;
 mod demo;
 mod entity;
+mod environment;
 mod failure;
+mod harmless;
+mod hints;
 mod key;
 mod man;
 mod metadata;
@@ -29,6 +33,7 @@ mod strength;
 mod table;
 mod trail_file;
 mod transfer;
+mod whoami;
 
 use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
@@ -41,6 +46,7 @@ use audit::AuditCommand;
 use connection::{Connection, ConnectionOptions};
 use demo::DemoArguments;
 use failure::Failure;
+use hints::Hints;
 use key::KeyCommand;
 use metadata::MetadataCommand;
 use organization::OrganizationCommand;
@@ -53,14 +59,17 @@ use secret_input::Terminal;
 pub(crate) async fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     let color = color::choose(&arguments);
+    let mut hints = Hints::default();
     let outcome = async {
         let entities = EntityType::all(&built_in_pool()).map_err(fieldseal_client::Error::from)?;
-        let matches = command(&entities).color(color).try_get_matches_from(arguments)?;
-        execute(&entities, &matches).await
+        let command = environment::without_empty_variables(command(&entities).color(color));
+        let matches = command.try_get_matches_from(arguments)?;
+        execute(&entities, &matches, &mut hints).await
     };
-    match outcome.await {
+    let outcome: Result<(), Failure> = outcome.await;
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.report(),
+        Err(failure) => failure.report(&hints),
     }
 }
 
@@ -79,6 +88,9 @@ enum OtherCommand {
     /// The organizations of a deployment.
     #[command(subcommand, arg_required_else_help = true)]
     Org(OrganizationCommand),
+    /// Show whom the server takes you for, what proved it, and your roles and privileges.
+    #[command(after_help = whoami::EXAMPLES)]
+    Whoami,
     /// Who may do what, and why.
     #[command(subcommand, arg_required_else_help = true)]
     Access(AccessCommand),
@@ -122,57 +134,66 @@ Examples:
     Reference,
 }
 
-async fn execute(entities: &[EntityType], matches: &ArgMatches) -> Result<(), Failure> {
+async fn execute(entities: &[EntityType], matches: &ArgMatches, hints: &mut Hints) -> Result<(), Failure> {
     let entity = |name: &str| entities.iter().find(|entity| entity::command_name(entity) == name);
     match matches.subcommand() {
         Some((REVEAL, inner)) => {
-            let (connection, output) = connection(matches)?;
+            let (connection, output) = connection(matches, hints)?;
             reveal::run(None, inner, &connection, &output).await
         }
         Some((name, inner)) if let Some(entity) = entity(name) => {
-            let (connection, output) = connection(matches)?;
+            let (connection, output) = connection(matches, hints)?;
             entity::run(entity, inner, &connection, &output, &mut Terminal::default()).await
         }
-        Some(_) | None => execute_other(OtherCommand::from_arg_matches(matches)?, entities, matches).await,
+        Some(_) | None => execute_other(OtherCommand::from_arg_matches(matches)?, entities, matches, hints).await,
     }
 }
 
-async fn execute_other(other: OtherCommand, entities: &[EntityType], matches: &ArgMatches) -> Result<(), Failure> {
+async fn execute_other(
+    other: OtherCommand,
+    entities: &[EntityType],
+    matches: &ArgMatches,
+    hints: &mut Hints,
+) -> Result<(), Failure> {
     match other {
         OtherCommand::Resolve(arguments) => {
-            let (connection, output) = connection(matches)?;
+            let (connection, output) = connection(matches, hints)?;
             secret_access::resolve(arguments, &connection, &output).await
         }
         OtherCommand::Compare(arguments) => {
-            let (connection, output) = connection(matches)?;
+            let (connection, output) = connection(matches, hints)?;
             secret_access::compare(arguments, &connection, &output, &mut Terminal::default()).await
         }
         OtherCommand::Key(command) => {
-            let (connection, output) = connection(matches)?;
+            let (connection, output) = connection(matches, hints)?;
             key::run(command, &connection, &output, &mut Terminal::default()).await
         }
         OtherCommand::Org(command) => {
-            let (connection, output) = connection(matches)?;
+            let (connection, output) = connection(matches, hints)?;
             organization::run(command, &connection, &output).await
         }
+        OtherCommand::Whoami => {
+            let (connection, output) = connection(matches, hints)?;
+            whoami::run(&connection, &output).await
+        }
         OtherCommand::Access(command) => {
-            let (connection, output) = connection(matches)?;
+            let (connection, output) = connection(matches, hints)?;
             access::run(command, &connection, &output).await
         }
         OtherCommand::Audit(command) => {
             if let Some(ended) = audit::run_here(&command, &output_only(matches)?) {
                 return ended;
             }
-            let (connection, output) = connection(matches)?;
+            let (connection, output) = connection(matches, hints)?;
             audit::run(command, &connection, &output).await
         }
         OtherCommand::Metadata(command) => {
-            let (connection, output) = connection(matches)?;
+            let (connection, output) = connection(matches, hints)?;
             metadata::run(command, &connection, &output).await
         }
         OtherCommand::Profile(command) => profile::run(command, matches),
         OtherCommand::Demo(arguments) => {
-            let (connection, output) = connection(matches)?;
+            let (connection, output) = connection(matches, hints)?;
             demo::run(&arguments, &connection, &output).await
         }
         OtherCommand::Completions { shell } => output::print_bytes(&completions(entities, shell)),
@@ -183,12 +204,16 @@ async fn execute_other(other: OtherCommand, entities: &[EntityType], matches: &A
 }
 
 /// How to reach the server and how to show what it answers, from the options, the environment and the profile.
-fn connection(matches: &ArgMatches) -> Result<(Connection, Output), Failure> {
+///
+/// `hints` gets the organization, for whatever is advised if the command fails.
+fn connection(matches: &ArgMatches, hints: &mut Hints) -> Result<(Connection, Output), Failure> {
     let options = ConnectionOptions::from_arg_matches(matches)?;
     let asked = OutputOptions::from_arg_matches(matches)?.output;
     let profile = options.profile()?;
     let output = Output::new(asked.or(profile.as_ref().and_then(|profile| profile.output)));
-    Ok((Connection::new(options, matches, profile)?, output))
+    let connection = Connection::new(options, matches, profile)?;
+    hints.clone_from(connection.hints());
+    Ok((connection, output))
 }
 
 /// How to show what needs no server.
@@ -239,7 +264,7 @@ Elsewhere: --endpoint, --ca, --cert and --key, or their variables, or a profile 
 
 What stands on the command line goes before the environment, and that before the profile.
 Answers are on stdout, as tables on a terminal and as JSON elsewhere; words are on stderr.
-Exit codes: 0 done, 1 it failed or you said no, 2 the command was wrong, 130 Ctrl-C.";
+Exit codes: 0 done, 1 it failed, you said no or the answer can't be written, 2 the command was wrong, 130 Ctrl-C.";
 
 #[cfg(test)]
 mod tests {
@@ -285,7 +310,7 @@ mod tests {
         assert_eq!(names[..5], ["email-server-profile", "mailbox", "queue", "user-settings", "reveal"]);
         assert_eq!(
             names[5..14],
-            ["resolve", "compare", "key", "org", "access", "audit", "metadata", "profile", "demo"]
+            ["resolve", "compare", "key", "org", "whoami", "access", "audit", "metadata", "profile"]
         );
         for name in ["mailbox", "user-settings"] {
             let names: Vec<&str> =

@@ -2,7 +2,14 @@
 //!
 //! What is called and what the bytes mean is for the files beside this one.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use http::uri::PathAndQuery;
 use prost::Message;
@@ -19,7 +26,7 @@ use crate::{
     bearer::Bearer,
     builder::ClientBuilder,
     codec::{Answer, BytesCodec, Encoded},
-    error::{CallError, Error},
+    error::{CallError, Error, Origin},
     method::Method,
     random,
     retry::RetryPolicy,
@@ -34,6 +41,8 @@ pub struct Client {
     timeout: Option<Duration>,
     retry: RetryPolicy,
     message_size_max_bytes: usize,
+    /// Whether the server has answered anything yet.
+    has_answer: Arc<AtomicBool>,
 }
 
 impl Client {
@@ -62,7 +71,8 @@ impl Client {
         retry: RetryPolicy,
         message_size_max_bytes: usize,
     ) -> Self {
-        Self { channel, bearer: bearer.map(Arc::new), timeout, retry, message_size_max_bytes }
+        let has_answer = Arc::default();
+        Self { channel, bearer: bearer.map(Arc::new), timeout, retry, message_size_max_bytes, has_answer }
     }
 
     /// What a write of this client sends for these options.
@@ -77,7 +87,8 @@ impl Client {
         let mut attempts = 1;
         let mut in_doubt = false;
         loop {
-            let mut error = match self.attempt(method, request.clone(), authorization.as_ref(), deadline).await {
+            let outcome = self.attempt(method, request.clone(), authorization.as_ref(), deadline).await;
+            let mut error = match self.noted(outcome) {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
@@ -101,7 +112,8 @@ impl Client {
             let answered = grpc.server_streaming(request, path(method), BytesCodec).await;
             answered.map_err(|status| CallError::from_status(method, status))
         };
-        Ok(within(self.deadline(), method, open).await?.into_inner())
+        let opened = within(self.deadline(), method, open).await;
+        Ok(self.noted(opened)?.into_inner())
     }
 
     /// Sends a stream, and waits for the one answer to it. It takes as long as it takes: the timeout doesn't hold for it.
@@ -115,7 +127,15 @@ impl Client {
         let mut grpc = self.grpc();
         grpc.ready().await.map_err(|error| CallError::not_connected(method.repetition, error))?;
         let answered = grpc.client_streaming(requests, path(method), BytesCodec).await;
-        Ok(answered.map_err(|status| CallError::from_status(method, status))?.into_inner())
+        let answered = answered.map_err(|status| CallError::from_status(method, status));
+        Ok(self.noted(answered)?.into_inner())
+    }
+
+    /// Remembers whether the server has answered, and notes it at a failure after that.
+    fn noted<T>(&self, outcome: Result<T, Box<CallError>>) -> Result<T, Box<CallError>> {
+        let is_answer = outcome.as_ref().map_or_else(|error| error.origin() == Origin::Server, |_| true);
+        let was_answered = self.has_answer.fetch_or(is_answer, Ordering::Relaxed);
+        outcome.map_err(|error| if was_answered { error.after_answer() } else { error })
     }
 
     async fn attempt(

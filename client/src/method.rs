@@ -42,6 +42,7 @@ impl Method {
     }
 }
 
+pub(crate) const WHO_AM_I: Method = Method::read("/fieldseal.v1.AccessService/WhoAmI");
 pub(crate) const EXPLAIN_ACCESS: Method = Method::read("/fieldseal.v1.AccessService/ExplainAccess");
 
 pub(crate) const LIST_AUDIT_RECORDS: Method = Method::read("/fieldseal.v1.AuditService/ListAuditRecords");
@@ -98,6 +99,7 @@ mod tests {
     #[test]
     fn every_method_of_the_contract_is_wrapped() {
         let wrapped = [
+            WHO_AM_I,
             EXPLAIN_ACCESS,
             LIST_AUDIT_RECORDS,
             VERIFY_AUDIT_TRAIL,

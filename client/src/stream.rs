@@ -30,7 +30,7 @@ impl<M: Message + Default> MessageStream<M> {
     /// If the stream breaks, or the server shuts down.
     pub async fn next(&mut self) -> Result<Option<M>, Error> {
         let answer = self.stream.message().await;
-        let answer = answer.map_err(|status| CallError::from_status(&self.method, status))?;
+        let answer = answer.map_err(|status| CallError::from_status(&self.method, status).after_answer())?;
         answer.as_ref().map(decode).transpose()
     }
 }

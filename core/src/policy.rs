@@ -19,7 +19,7 @@ pub enum Role {
     RecordReader,
     /// Reveals encrypted attributes and compares them, and nothing else.
     MailConnector,
-    /// Reads the audit trail; sees organizations and who may do what. No state of the key, no records.
+    /// Reads the audit trail and the state of the key; sees organizations and who may do what. No text of a key, no records.
     Auditor,
 }
 
@@ -57,6 +57,7 @@ impl Role {
                 &[Privilege::RevealAttributes, Privilege::CompareAttributes, Privilege::ReadContract]
             }
             Role::Auditor => &[
+                Privilege::ReadEncryptionState,
                 Privilege::ReadAuditTrail,
                 Privilege::ReadOrganizations,
                 Privilege::ReadAccess,
@@ -74,10 +75,14 @@ pub struct Grant {
 }
 
 impl Grant {
-    /// A role of the deployment's own. Who holds any privilege may also read the contract.
+    /// A custom role, with the privileges that others include: each includes reading the contract, and reading the key's text includes
+    /// reading its state.
     #[must_use]
     pub fn of_privileges(name: impl Into<String>, privileges: impl IntoIterator<Item = Privilege>) -> Self {
         let mut privileges: BTreeSet<Privilege> = privileges.into_iter().collect();
+        if privileges.contains(&Privilege::ReadEncryptionKey) {
+            privileges.insert(Privilege::ReadEncryptionState);
+        }
         privileges.insert(Privilege::ReadContract);
         Grant { name: name.into(), privileges: privileges.into_iter().collect() }
     }
@@ -250,8 +255,8 @@ macro_rules! actions {
 }
 
 actions! {
-    /// Ask how an organization's encryption stands: its status, its history, its unreadable cells.
-    ReadKeyStatus => ReadEncryptionKey;
+    /// Read the state of an organization's encryption: its status, its history, its unreadable cells.
+    ReadKeyStatus => ReadEncryptionState;
     /// Retrieve the key text.
     RetrieveKey => ReadEncryptionKey;
     /// Change the key.
@@ -329,8 +334,27 @@ mod tests {
     }
 
     #[test]
-    fn a_privilege_granted_alone_is_no_other() {
-        let grant = Grant::from(Privilege::ReadEncryptionKey);
-        assert_eq!(grant.privileges(), [Privilege::ReadEncryptionKey, Privilege::ReadContract]);
+    fn a_privilege_granted_alone_brings_only_what_it_includes() {
+        let privileges = |privilege: Privilege| Grant::from(privilege).privileges().to_vec();
+        assert_eq!(
+            privileges(Privilege::ReadEncryptionKey),
+            [Privilege::ReadEncryptionState, Privilege::ReadEncryptionKey, Privilege::ReadContract]
+        );
+        assert_eq!(
+            privileges(Privilege::ReadEncryptionState),
+            [Privilege::ReadEncryptionState, Privilege::ReadContract]
+        );
+        assert_eq!(
+            privileges(Privilege::ChangeEncryptionKey),
+            [Privilege::ChangeEncryptionKey, Privilege::ReadContract]
+        );
+    }
+
+    #[test]
+    fn only_administrators_and_auditors_read_the_state_of_the_key() {
+        let holders =
+            |privilege| Role::ALL.into_iter().filter(|role| role.privileges().contains(&privilege)).collect::<Vec<_>>();
+        assert_eq!(holders(Privilege::ReadEncryptionState), [Role::SystemAdministrator, Role::Auditor]);
+        assert_eq!(holders(Privilege::ReadEncryptionKey), [Role::SystemAdministrator]);
     }
 }

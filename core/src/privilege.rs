@@ -2,10 +2,13 @@
 
 use std::{fmt, str::FromStr};
 
-/// What an action needs. The three key privileges keep the names the original gave them.
+/// What an action needs. The three privileges for the key's text keep the names that Dynamics 365 gave them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Privilege {
-    /// Ask whether encryption is active, watch a re-encryption, retrieve the key.
+    /// Read the state of the key, its history and the unreadable cells, watch a re-encryption and verify cells: everything about the key
+    /// except its text.
+    ReadEncryptionState,
+    /// Retrieve the text of the key. A grant of it includes [`Privilege::ReadEncryptionState`], as in Dynamics 365.
     ReadEncryptionKey,
     /// Change the key.
     ChangeEncryptionKey,
@@ -45,7 +48,8 @@ pub enum Privilege {
 
 impl Privilege {
     /// Every privilege.
-    pub const ALL: [Privilege; 18] = [
+    pub const ALL: [Privilege; 19] = [
+        Privilege::ReadEncryptionState,
         Privilege::ReadEncryptionKey,
         Privilege::ChangeEncryptionKey,
         Privilege::RestoreEncryptionKey,
@@ -70,6 +74,7 @@ impl Privilege {
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
+            Privilege::ReadEncryptionState => "prvReadEncryptionState",
             Privilege::ReadEncryptionKey => "prvReadSqlEncryptionKey",
             Privilege::ChangeEncryptionKey => "prvChangeSqlEncryptionKey",
             Privilege::RestoreEncryptionKey => "prvRestoreSqlEncryptionKey",
@@ -98,9 +103,9 @@ impl fmt::Display for Privilege {
     }
 }
 
-/// A text that names no privilege.
+/// A text that isn't the name of a privilege.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no privilege")]
+#[error("`{0}` isn't a privilege")]
 pub struct PrivilegeNameError(String);
 
 impl FromStr for Privilege {
@@ -117,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_privilege_reads_back_from_its_name() {
+    fn every_privilege_is_parsed_from_its_name() {
         for privilege in Privilege::ALL {
             assert_eq!(privilege.name().parse::<Privilege>().unwrap(), privilege);
         }

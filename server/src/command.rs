@@ -21,7 +21,7 @@ use std::{
     time::Duration,
 };
 
-use clap::{Parser, Subcommand};
+use clap::{Arg, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use fieldseal_server::{
     app::{App, Running},
     config::Config,
@@ -57,6 +57,14 @@ struct Arguments {
     command: Command,
 }
 
+/// An environment variable that is set and empty counts as unset, for every option that reads one.
+fn without_empty_variables(command: clap::Command) -> clap::Command {
+    let is_empty = |argument: &Arg| argument.get_env().and_then(std::env::var_os).is_some_and(|value| value.is_empty());
+    command
+        .mut_args(|argument| if is_empty(&argument) { argument.env(None::<&'static str>) } else { argument })
+        .mut_subcommands(without_empty_variables)
+}
+
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run a server to try things out; needs no preparation.
@@ -77,7 +85,8 @@ type Failure = Box<dyn Error + Send + Sync>;
 
 /// Does what the command line says.
 pub(crate) fn run() -> ExitCode {
-    let arguments = Arguments::parse();
+    let matches = without_empty_variables(Arguments::command()).get_matches();
+    let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     if let Err(error) = keep_memory_to_ourselves() {
         report(&error);
         return ExitCode::FAILURE;

@@ -456,10 +456,10 @@ mod tests {
     fn a_binding_names_a_role_one_of_the_deployment_or_a_privilege() {
         let binding = |role| format!("\n[[bindings]]\nidentity = \"cn:a\"\nrole = \"{role}\"\norganizations = [\"*\"]");
         let roles =
-            "\n[[roles]]\nname = \"operator\"\nprivileges = [\"prvReadOrganizations\", \"prvReadSqlEncryptionKey\"]";
+            "\n[[roles]]\nname = \"operator\"\nprivileges = [\"prvReadOrganizations\", \"prvReadEncryptionState\"]";
         let text = [SMALLEST, roles, &binding("operator"), &binding("prvWriteRecords"), &binding("auditor")].concat();
         let granted: Vec<_> = parse(&text).unwrap().bindings.into_iter().map(|binding| binding.role).collect();
-        let operator = Grant::of_privileges("operator", [Privilege::ReadOrganizations, Privilege::ReadEncryptionKey]);
+        let operator = Grant::of_privileges("operator", [Privilege::ReadOrganizations, Privilege::ReadEncryptionState]);
         assert_eq!(granted, [operator, Privilege::WriteRecords.into(), Role::Auditor.into()]);
 
         let role = |name: &str, privileges: &str| {

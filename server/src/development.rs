@@ -174,6 +174,26 @@ impl Development {
         self.folder.join("fieldseal.toml")
     }
 
+    /// Writes where the server listens, for `fieldseal --dev`.
+    ///
+    /// # Errors
+    /// [`DevelopmentError`]
+    pub fn write_endpoint(&self, endpoint: &str) -> Result<(), DevelopmentError> {
+        let path = self.endpoint();
+        let content = format!("{endpoint}\n");
+        private_file::replace(&path, content.as_bytes(), PUBLIC).map_err(|source| file_error(&path, source))
+    }
+
+    /// Removes what [`write_endpoint`](Self::write_endpoint) wrote: the server listens no longer.
+    pub fn remove_endpoint(&self) {
+        // The next server writes it again.
+        let _removed = fs::remove_file(self.endpoint());
+    }
+
+    fn endpoint(&self) -> PathBuf {
+        self.folder.join("endpoint")
+    }
+
     /// `root.key`
     #[must_use]
     pub fn root_key(&self) -> PathBuf {
@@ -341,6 +361,19 @@ mod tests {
         assert_eq!(first.len(), 2 * (2 + Person::ALL.len()) + 2);
         Development::prepare(folder.path()).unwrap();
         assert_eq!(files(folder.path()), first);
+    }
+
+    #[test]
+    fn the_endpoint_is_written_over_and_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let development = Development::prepare(folder.path()).unwrap();
+        let path = folder.path().join("endpoint");
+        for endpoint in ["https://127.0.0.1:4711", "https://127.0.0.1:4712"] {
+            development.write_endpoint(endpoint).unwrap();
+            assert_eq!(fs::read_to_string(&path).unwrap(), format!("{endpoint}\n"));
+        }
+        development.remove_endpoint();
+        assert!(!path.exists());
     }
 
     #[test]

@@ -41,8 +41,14 @@ pub fn permissions() -> Result<String, DescriptorError> {
     table_row(&mut text, "--- | ---", &roles.each_ref().map(|_| "---".to_owned()));
     let rpcs = rpc_table(&schema::read(fieldseal::FILE_DESCRIPTOR_SET)?);
     for (path, rpc) in rpcs.in_order() {
-        let needs = rpc.privileges.iter().map(|privilege| format!("`{privilege}`")).collect::<Vec<_>>().join(" or ");
-        let may = |role: Role| rpc.privileges.iter().any(|privilege| role.privileges().contains(privilege));
+        let needs = match rpc.privileges() {
+            [] => "an identity".to_owned(),
+            privileges => privileges.iter().map(|privilege| format!("`{privilege}`")).collect::<Vec<_>>().join(" or "),
+        };
+        let may = |role: Role| {
+            let holds = |privilege: &Privilege| role.privileges().contains(privilege);
+            rpc.is_for_every_identity() || rpc.privileges().iter().any(holds)
+        };
         let method = path.trim_start_matches('/').trim_start_matches("fieldseal.v1.");
         table_row(&mut text, &format!("`{method}` | {needs}"), &by_role(&may));
     }
@@ -129,14 +135,18 @@ role = "mailbox-writer"                     # or a role below, or a privilege by
 organizations = ["contoso"]                 # or ["*"]
 ```
 
-* Nobody may do anything without a binding. Health alone is open to everybody.
+* An identity without a binding may call only `AccessService/WhoAmI`, which answers whom the server takes it for. Health needs no identity.
 * Identities of different kinds are different, whatever they are called: `cn:ada` isn't `dns:ada`, and no token is a certificate.
 * What belongs to no organization, such as creating one, needs a binding to `["*"]`.
 * Whether a caller may is decided before it is looked up what is there: who may not see an organization can't tell whether it exists.
 * Roles and bindings count from the next call on when the configuration is reloaded. One that can't be read changes nothing.
-* `fieldseal access explain IDENTITY --method METHOD -o ORGANIZATION` tells whether, and by which binding.
+* A refusal names the privilege, the caller's identity and the organization. `fieldseal whoami` shows the caller's own roles and privileges.
+* `fieldseal access explain IDENTITY --method METHOD -o ORGANIZATION` shows whether a call is allowed, and by which binding.
 
-The three privileges of the encryption key have the names that Dynamics 365 gave them, and can be granted one by one like all others.
+Three privileges of the encryption key have the names that Dynamics 365 gave them: `prvReadSqlEncryptionKey` reads the key's text,
+`prvChangeSqlEncryptionKey` changes the key, `prvRestoreSqlEncryptionKey` restores it. `prvReadEncryptionState` reads everything about the key
+except its text: whether encryption is active, the key's fingerprint and history, the progress of a re-encryption, the census, unreadable
+cells and their verification. A grant of `prvReadSqlEncryptionKey` includes it, as in Dynamics 365. Each privilege can be granted alone.
 
 ## Roles
 

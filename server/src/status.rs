@@ -15,6 +15,7 @@ use fieldseal_core::{
         kek::Fingerprint,
         key_text::{GivenTextHint, KeyTextViolation},
     },
+    identity::Identity,
     key::KeyError,
     listing::ListingError,
     metadata::update::UpdateMetadataError,
@@ -42,8 +43,71 @@ pub(crate) const DOMAIN: &str = "fieldseal";
 /// How soon a call that a server refused because it ends, or because of its connection, may be tried again.
 const RETRY_ELSEWHERE: Duration = Duration::from_secs(1);
 
+/// Which caller lacks which privilege, and where. Says nothing about whether the organization exists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PrivilegeRefusal {
+    identity: Identity,
+    privilege: Privilege,
+    place: PrivilegePlace,
+}
+
+/// Where a privilege is missing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum PrivilegePlace {
+    /// In every organization: the message, which names one, was not read.
+    Anywhere,
+    /// In the organization of this name.
+    Organization(String),
+    /// For what belongs to no organization, which only a binding to `*` allows.
+    Deployment,
+}
+
+impl PrivilegeRefusal {
+    /// No binding grants the privilege in any organization.
+    pub(crate) fn anywhere(identity: &Identity, privilege: Privilege) -> Self {
+        Self { identity: identity.clone(), privilege, place: PrivilegePlace::Anywhere }
+    }
+
+    /// No binding grants the privilege in the organization of this name.
+    pub(crate) fn within(identity: &Identity, privilege: Privilege, organization: &str) -> Self {
+        let place = PrivilegePlace::Organization(organization.to_owned());
+        Self { identity: identity.clone(), privilege, place }
+    }
+
+    /// No binding to `*` grants the privilege.
+    pub(crate) fn everywhere(identity: &Identity, privilege: Privilege) -> Self {
+        Self { identity: identity.clone(), privilege, place: PrivilegePlace::Deployment }
+    }
+}
+
+impl From<PrivilegeRefusal> for Refusal {
+    fn from(refusal: PrivilegeRefusal) -> Self {
+        Self::PrivilegeMissing(Box::new(refusal))
+    }
+}
+
+impl From<PrivilegeRefusal> for Status {
+    fn from(PrivilegeRefusal { identity, privilege, place }: PrivilegeRefusal) -> Self {
+        let lacks = format!("{identity} lacks the privilege {privilege}");
+        let (message, organization) = match place {
+            PrivilegePlace::Anywhere => (format!("{lacks} in every organization"), None),
+            PrivilegePlace::Organization(name) => (format!("{lacks} in organizations/{name}"), Some(name)),
+            PrivilegePlace::Deployment => {
+                (format!("{lacks} for the whole deployment: it takes a binding to \"*\""), Some("*".to_owned()))
+            }
+        };
+        let builder = StatusBuilder::new(Code::PermissionDenied, ErrorReason::PrivilegeMissing, message)
+            .with("privilege", privilege)
+            .with("identity", identity);
+        match organization {
+            Some(name) => builder.with("organization", name).build(),
+            None => builder.build(),
+        }
+    }
+}
+
 /// What the transport refuses by itself, before a message was read or after the time for it has passed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
     /// The call came over a connection without TLS.
     HttpsRequired,
@@ -57,8 +121,8 @@ pub(crate) enum Refusal {
     TokenRefused(TokenProblem),
     /// The bearer token and the client certificate don't belong together.
     IdentitiesDisagree,
-    /// The caller may not call this rpc anywhere.
-    PrivilegeMissing(Privilege),
+    /// The caller lacks the privilege that this rpc needs.
+    PrivilegeMissing(Box<PrivilegeRefusal>),
     /// The caller called more often than it may.
     TooOften {
         /// How often it may.
@@ -153,13 +217,7 @@ impl From<Refusal> for Status {
                 "your bearer token and your client certificate don't belong together: show one of them, or a token that is bound to the certificate",
             )
             .build(),
-            Refusal::PrivilegeMissing(privilege) => StatusBuilder::new(
-                Code::PermissionDenied,
-                ErrorReason::PrivilegeMissing,
-                format!("you lack the privilege {privilege}"),
-            )
-            .with("privilege", privilege)
-            .build(),
+            Refusal::PrivilegeMissing(refusal) => (*refusal).into(),
             Refusal::TooOften { limit, interval_seconds, retry_after } => StatusBuilder::new(
                 Code::ResourceExhausted,
                 ErrorReason::RateLimited,
@@ -784,7 +842,7 @@ pub(crate) fn key(error: KeyError, organization: &str, progress: Option<(u64, u6
         }
         KeyError::NotPresent { wanted } => inactive(organization, wanted),
         KeyError::AlreadyActive => {
-            let message = "the key is present and working: to set another, set change_encryption_key".to_owned();
+            let message = "data encryption is active: the key is present and working".to_owned();
             with_organization(FailedPrecondition, ErrorReason::KeyAlreadyActive, message)
                 .dynamics_code("80048525")
                 .build()

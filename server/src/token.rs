@@ -46,7 +46,8 @@ pub(crate) struct Proven {
     /// SHA-256 of the certificate that it is bound to (RFC 8705, section 3.1), if it is.
     pub(crate) certificate_sha256: Option<[u8; 32]>,
     not_before: Option<Timestamp>,
-    not_after: Timestamp,
+    /// When it ends, by its own `exp`.
+    pub(crate) not_after: Timestamp,
 }
 
 /// Why a token isn't believed. The text is for its bearer, and repeats nothing of it.

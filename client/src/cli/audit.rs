@@ -12,6 +12,7 @@ use super::{
     output::{self, Column, Output},
     pages::PageOptions,
     trail_file,
+    transfer::Target,
 };
 
 /// The commands under `audit`.
@@ -118,8 +119,10 @@ pub(super) async fn run(command: AuditCommand, connection: &Connection, output: 
             )
         }
         AuditCommand::Export { file, trail } => {
+            // Before anything is fetched: the place may be unusable.
+            let target = Target::begin(&file)?;
             let records = all(&client, &trail.name(connection)).await?;
-            trail_file::write(&file, &records)?;
+            trail_file::write(target, &records)?;
             output::notice(&format!("{} records were written.", records.len()));
             Ok(())
         }

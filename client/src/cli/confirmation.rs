@@ -1,6 +1,6 @@
 //! Asks before what can't be undone.
 //!
-//! A person is asked, at a terminal; a program has to have said `--yes`. Nothing here knows what is done afterwards.
+//! A person is asked, at a terminal; a program has to give `--yes`, or the name of what it deletes. Nothing here knows what is done afterwards.
 
 use std::io::{self, BufRead as _, IsTerminal as _};
 
@@ -23,7 +23,7 @@ impl Confirmation {
     /// If the person doesn't want it; or if nobody can be asked, which is a wrong command.
     pub(super) fn ask(self, consequence: &str) -> Result<(), Failure> {
         if !self.yes && !is_interactive() {
-            return Err(Failure::usage(format!("{consequence}\nNobody can be asked here: say --yes if you mean it")));
+            return Err(Failure::usage(format!("{consequence}\nThere is no terminal to ask at: add --yes to go on")));
         }
         self.ask_if_possible(consequence)
     }
@@ -35,13 +35,37 @@ impl Confirmation {
         }
         output::notice(consequence);
         output::question("Go on? [y/N] ");
-        let mut answer = String::new();
-        io::stdin()
-            .lock()
-            .read_line(&mut answer)
-            .map_err(|error| Failure::usage(format!("the answer can't be read: {error}")))?;
-        if is_yes(&answer) { Ok(()) } else { Err(Failure::Declined) }
+        if is_yes(&read_line()?) { Ok(()) } else { Err(Failure::Declined) }
     }
+}
+
+/// Goes on only if the name of what is to be deleted was given beforehand, or a person types it now: a yes is typed too easily.
+///
+/// # Errors
+/// It is another name; or nobody can be asked, which is a wrong command.
+pub(super) fn ask_name(consequence: &str, kind: &str, name: &str, given: Option<&str>) -> Result<(), Failure> {
+    if let Some(given) = given {
+        return if given == name {
+            Ok(())
+        } else {
+            Err(Failure::usage(format!("--confirm has to be the name of the {kind}, {name}. Nothing was deleted")))
+        };
+    }
+    if !is_interactive() {
+        return Err(Failure::usage(format!("{consequence}\nThere is no terminal to ask at: add --confirm {name}")));
+    }
+    output::notice(consequence);
+    output::question(&format!("Type the name of the {kind} to delete it: "));
+    if read_line()?.trim() == name { Ok(()) } else { Err(Failure::Declined) }
+}
+
+fn read_line() -> Result<String, Failure> {
+    let mut answer = String::new();
+    io::stdin()
+        .lock()
+        .read_line(&mut answer)
+        .map_err(|error| Failure::usage(format!("the answer can't be read: {error}")))?;
+    Ok(answer)
 }
 
 /// Whether a person is there to ask: everything goes to and comes from a terminal.

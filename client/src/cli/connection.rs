@@ -1,12 +1,19 @@
 //! Which server, as whom, in which organization: the options that every command takes, before or after its name.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    fs::File,
+    io::{self, Read as _},
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use clap::{ArgMatches, Args, parser::ValueSource};
 use fieldseal_client::Client;
 
 use super::{
+    environment::variable,
     failure::Failure,
+    hints::{self, Hints},
     profile::{Profile, ProfileFile},
 };
 
@@ -22,7 +29,7 @@ pub(super) struct ConnectionOptions {
     #[arg(long, global = true, hide_short_help = true, env = "FIELDSEAL_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
 
-    /// The server.
+    /// The server. Without it, where the server of --dev listens, if that is given.
     #[arg(
         long,
         global = true,
@@ -51,7 +58,7 @@ pub(super) struct ConnectionOptions {
     /// The folder of `fieldseal-server dev`, with the certificates to use.
     ///
     /// CA, certificate and key are taken from DIR/tls. Of the three, what is given on the command line goes before it, and what is in the
-    /// environment after it.
+    /// environment after it. The endpoint is taken from DIR/endpoint, which the server writes, unless --endpoint or its variable is given.
     #[arg(long, global = true, env = "FIELDSEAL_DEV", value_name = "DIR")]
     dev: Option<PathBuf>,
 
@@ -163,12 +170,41 @@ impl ConnectionOptions {
         Ok(())
     }
 
+    /// The address that a development server got, unless another was given. It goes before the profile, as the folder does.
+    fn take_development_endpoint(&mut self, matches: &ArgMatches) -> Result<bool, Failure> {
+        let (Some(dev), Some(_)) = (&self.dev, &self.role) else { return Ok(false) };
+        if !is_unsaid(matches, "endpoint") {
+            return Ok(false);
+        }
+        let found = read_endpoint(&dev.join(ENDPOINT_FILE))?;
+        let is_found = found.is_some();
+        if let Some(endpoint) = found {
+            self.endpoint = endpoint;
+        }
+        Ok(is_found)
+    }
+
+    /// The organization of the next command, if nothing is said on its command line.
+    fn usual_organization(&self, matches: &ArgMatches, profile: Option<&Profile>) -> String {
+        if let Some(organization) = variable("FIELDSEAL_ORGANIZATION") {
+            return organization;
+        }
+        let next_profile = if is_given(matches, "profile") {
+            let file = self.profile_file().ok();
+            let name = variable("FIELDSEAL_PROFILE");
+            file.and_then(|file| file.get(name.as_deref().or(file.default_name())?).ok())
+        } else {
+            profile.cloned()
+        };
+        next_profile.and_then(|profile| profile.organization).unwrap_or_else(|| hints::DEFAULT.to_owned())
+    }
+
     /// Whatever nobody has said. A certificate and a key belong together, so they come from one place.
-    fn take_profile(&mut self, matches: &ArgMatches, profile: Profile) {
-        let is_unsaid = |name| matches.value_source(name).is_none_or(|source| source == ValueSource::DefaultValue);
+    fn take_profile(&mut self, matches: &ArgMatches, has_endpoint: bool, profile: Profile) {
+        let is_unsaid = |name| is_unsaid(matches, name);
         let Profile { endpoint, ca, cert, key, token_file, domain_name, organization, timeout_seconds, output: _ } =
             profile;
-        if let Some(endpoint) = endpoint.filter(|_| is_unsaid("endpoint")) {
+        if let Some(endpoint) = endpoint.filter(|_| !has_endpoint && is_unsaid("endpoint")) {
             self.endpoint = endpoint;
         }
         if let Some(organization) = organization.filter(|_| is_unsaid("organization")) {
@@ -190,9 +226,33 @@ fn is_given(matches: &ArgMatches, name: &str) -> bool {
     matches.value_source(name) == Some(ValueSource::CommandLine)
 }
 
+/// Whether neither the command line nor the environment says anything.
+fn is_unsaid(matches: &ArgMatches, name: &str) -> bool {
+    matches.value_source(name).is_none_or(|source| source == ValueSource::DefaultValue)
+}
+
+/// What a development server wrote; `None` if it wrote nothing.
+fn read_endpoint(path: &Path) -> Result<Option<String>, Failure> {
+    let mut text = String::new();
+    let read = File::open(path).and_then(|file| file.take(ENDPOINT_MAX_BYTES).read_to_string(&mut text));
+    match read {
+        Ok(_) if text.starts_with("https://") => Ok(Some(text.trim_end().to_owned())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Ok(_) => Err(Failure::usage(format!("{} isn't an endpoint: give --endpoint", path.display()))),
+        Err(error) => Err(Failure::usage(format!("{} can't be read: {error}; give --endpoint", path.display()))),
+    }
+}
+
+/// Where `fieldseal-server dev` writes its address.
+const ENDPOINT_FILE: &str = "endpoint";
+
+/// More than any endpoint has.
+const ENDPOINT_MAX_BYTES: u64 = 1_024;
+
 /// The options, with what the environment and the profile say and what follows from one another worked out.
 pub(super) struct Connection {
     options: ConnectionOptions,
+    hints: Hints,
 }
 
 impl Connection {
@@ -203,20 +263,28 @@ impl Connection {
         profile: Option<Profile>,
     ) -> Result<Self, Failure> {
         options.take_development_files(matches, profile.is_some())?;
+        let has_endpoint = options.take_development_endpoint(matches)?;
+        let usual = options.usual_organization(matches, profile.as_ref());
         if let Some(profile) = profile {
-            options.take_profile(matches, profile);
+            options.take_profile(matches, has_endpoint, profile);
         }
+        let hints = Hints::new(&options.organization, &usual);
         if options.cert.is_some() != options.key.is_some() {
             return Err(Failure::usage("--cert and --key go together: the certificate and its private key"));
         }
         if options.ca.is_none() && !options.plaintext {
             return Err(Failure::usage(
-                "say whose certificate the server has with --ca FILE (or FIELDSEAL_CA), and who you are with --cert and --key;\n\
-                 with a server started by `fieldseal-server dev`, --dev ./fieldseal-dev --as ROLE says it all;\n\
-                 `fieldseal profile set` keeps it, so that it needs to be said once only",
+                "give the CA of the server's certificate with --ca FILE (or FIELDSEAL_CA), and your own with --cert and --key;\n\
+                 for a server started by `fieldseal-server dev`, --dev ./fieldseal-dev --as ROLE is all it takes;\n\
+                 `fieldseal profile set` keeps these settings",
             ));
         }
-        Ok(Self { options })
+        Ok(Self { options, hints })
+    }
+
+    /// Commands to run next.
+    pub(super) fn hints(&self) -> &Hints {
+        &self.hints
     }
 
     /// `organizations/contoso`.
@@ -320,8 +388,44 @@ mod tests {
     }
 
     #[test]
+    fn a_development_folder_gives_the_endpoint_unless_another_is_given() {
+        let folder = tempfile::tempdir().unwrap();
+        let dev = format!("--dev {} --as writer", folder.path().display());
+        let endpoint = |more: &str, profile| {
+            with_profile(&format!("{dev} {more}"), profile).map(|options| options.endpoint).map_err(|_| ())
+        };
+        assert_eq!(endpoint("", None).unwrap(), "https://127.0.0.1:7443");
+        std::fs::write(folder.path().join(ENDPOINT_FILE), "https://127.0.0.1:4711\n").unwrap();
+        assert_eq!(endpoint("", None).unwrap(), "https://127.0.0.1:4711");
+        assert_eq!(endpoint("--endpoint https://given", None).unwrap(), "https://given");
+        let profile = Profile { endpoint: Some("https://p".to_owned()), ..Profile::default() };
+        assert_eq!(endpoint("", Some(profile)).unwrap(), "https://127.0.0.1:4711");
+        std::fs::write(folder.path().join(ENDPOINT_FILE), "nothing of the kind").unwrap();
+        assert!(endpoint("", None).is_err());
+    }
+
+    #[test]
+    fn hints_name_the_organization_that_the_next_command_would_not_take() {
+        let hints = |arguments: &str, profile: Option<Profile>| {
+            let command = ConnectionOptions::augment_args(Command::new("fieldseal").no_binary_name(true));
+            let matches = command.try_get_matches_from(arguments.split_whitespace()).unwrap();
+            let options = ConnectionOptions::from_arg_matches(&matches).unwrap();
+            Connection::new(options, &matches, profile).ok().unwrap().hints.command("key show")
+        };
+        let contoso = || Some(Profile { organization: Some("contoso".to_owned()), ..Profile::default() });
+        assert_eq!(hints("--ca c", None), "fieldseal key show");
+        assert_eq!(hints("--ca c -o contoso", None), "fieldseal key show -o contoso");
+        assert_eq!(hints("--ca c", contoso()), "fieldseal key show");
+        assert_eq!(hints("--ca c -o default", contoso()), "fieldseal key show -o default");
+        // A profile for this command only isn't that of the next.
+        let arguments = "--ca c --config /nonexistent/config.toml --profile p";
+        assert_eq!(hints(arguments, contoso()), "fieldseal key show -o contoso");
+    }
+
+    #[test]
     fn names_are_taken_in_full_or_by_id() {
-        let connection = Connection { options: connection("--ca c -o contoso").ok().unwrap() };
+        let options = connection("--ca c -o contoso").ok().unwrap();
+        let connection = Connection { options, hints: Hints::default() };
         assert_eq!(connection.record_name("mailboxes", "1"), "organizations/contoso/mailboxes/1");
         assert_eq!(connection.record_name("mailboxes", "organizations/o/mailboxes/1"), "organizations/o/mailboxes/1");
         assert_eq!(organization_name("organizations/o"), "organizations/o");

@@ -43,21 +43,24 @@ pub(super) async fn run(arguments: &DemoArguments, connection: &Connection, outp
         store_all(&client, &organization, records, &mut made).await?;
     }
 
-    output.answer(&json!({
-        "organization": organization,
-        "email_server_profiles": made.email_server_profiles,
-        "mailboxes": made.mailboxes,
-        "queues": made.queues,
-        "user_settings": made.user_settings,
-        "existing": made.existing,
-    }))?;
-    output::notice("The passwords were drawn at random, and nobody has seen them. To try next:");
-    output::notice("  fieldseal mailbox list");
+    output
+        .answer(&json!({
+            "organization": organization,
+            "email_server_profiles": made.email_server_profiles,
+            "mailboxes": made.mailboxes,
+            "queues": made.queues,
+            "user_settings": made.user_settings,
+            "existing": made.existing,
+        }))
+        .map_err(|failure| failure.done(format!("the records are stored in {organization}")))?;
+    let next = |words: &str| output::notice(&format!("  {}", connection.hints().command(words)));
+    output::notice("The passwords were drawn at random and shown to nobody. To try next:");
+    next("mailbox list");
     if let Some(id) = first_mailbox {
-        output::notice(&format!("  fieldseal mailbox get {id}"));
-        output::notice(&format!("  fieldseal mailbox reveal {id} --attribute password --purpose 'a first look'"));
+        next(&format!("mailbox get {id}"));
+        next(&format!("mailbox reveal {id} --attribute password --purpose 'a first look'"));
     }
-    output::notice("  fieldseal key change --wait");
+    next("key change --wait");
     Ok(())
 }
 

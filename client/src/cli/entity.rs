@@ -2,7 +2,7 @@
 
 use clap::{Arg, ArgAction, ArgMatches, Args as _, Command, FromArgMatches as _};
 use fieldseal_client::{EntityType, ListOptions, WriteOptions};
-use prost_reflect::Value;
+use prost_reflect::{DynamicMessage, Value};
 use serde_json::Map;
 
 use super::{
@@ -195,7 +195,10 @@ async fn run_create(
     let client = connection.connect().await?;
     let (organization, id) = (connection.organization(), text(matches, ID));
     let created = client.records(entity).create_with(&organization, record.message, id, write_options(matches)).await?;
-    output.record(entity, &created)?;
+    let shown = output.record(entity, &created);
+    shown.map_err(
+        |failure| if is_check(matches) { failure } else { failure.done(stored(entity, &created, "created")) },
+    )?;
     tell_of_check(matches);
     Ok(())
 }
@@ -250,7 +253,10 @@ async fn run_update(
     let mask: Vec<String> = record.mask.into_iter().collect();
     let client = connection.connect().await?;
     let updated = client.records(entity).update_with(record.message, &mask, write_options(matches)).await?;
-    output.record(entity, &updated)?;
+    let shown = output.record(entity, &updated);
+    shown.map_err(
+        |failure| if is_check(matches) { failure } else { failure.done(stored(entity, &updated, "updated")) },
+    )?;
     tell_of_check(matches);
     Ok(())
 }
@@ -297,6 +303,16 @@ async fn run_delete(entity: &EntityType, matches: &ArgMatches, connection: &Conn
     Ok(())
 }
 
+fn is_check(matches: &ArgMatches) -> bool {
+    matches.get_flag(CHECK)
+}
+
+/// What was done to a record whose answer can't be written, and how to see it.
+fn stored(entity: &EntityType, record: &DynamicMessage, done: &str) -> String {
+    let name = record.get_field_by_name("name").and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default();
+    format!("the record is {done}; to see it: fieldseal {} get {name}", command_name(entity))
+}
+
 fn given(matches: &ArgMatches) -> Given<'_> {
     Given { json: text(matches, JSON), set: many(matches, SET), secret: many(matches, SECRET), clear: Vec::new() }
 }
@@ -306,8 +322,8 @@ fn write_options(matches: &ArgMatches) -> WriteOptions {
 }
 
 fn tell_of_check(matches: &ArgMatches) {
-    if matches.get_flag(CHECK) {
-        output::notice("It is possible. Nothing was changed.");
+    if is_check(matches) {
+        output::notice("The request is valid. Nothing was changed.");
     }
 }
 

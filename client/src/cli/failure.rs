@@ -2,9 +2,9 @@
 
 use std::{error::Error as _, io, process::ExitCode};
 
-use fieldseal_client::{Action, CallError, Error, ErrorReason, FieldViolation, Origin, SetupError};
+use fieldseal_client::{Action, CallError, Error, ErrorReason, FieldViolation, Origin, SetupError, reason_name};
 
-use super::output;
+use super::{hints::Hints, output};
 
 /// Why a run failed.
 #[derive(Debug)]
@@ -17,10 +17,12 @@ pub(super) enum Failure {
     Connecting { endpoint: String, error: Error },
     /// The call failed.
     Call(Error),
+    /// The call failed, and the command knows better than the error what to do about it.
+    Advised { error: Error, advice: String },
     /// The call succeeded, and what was wanted isn't in the answer.
     NoValue(String),
-    /// The answer can't be written.
-    Output(io::Error),
+    /// The answer can't be written. `done`: what stays of the command, and how to get what wasn't delivered.
+    Undelivered { error: io::Error, done: Option<String> },
     /// The person was asked, and doesn't want it.
     Declined,
     /// The person doesn't want to watch any longer. It was said already that the server goes on.
@@ -36,29 +38,70 @@ impl Failure {
         Self::Connecting { endpoint: endpoint.to_owned(), error }
     }
 
-    /// Writes it to stderr and says what the run ends with.
-    pub(super) fn report(&self) -> ExitCode {
+    /// The answer of a command that changed nothing can't be written.
+    pub(super) fn undelivered(error: io::Error) -> Self {
+        Self::Undelivered { error, done: None }
+    }
+
+    /// Adds what the command has done, if it is its answer that can't be written.
+    pub(super) fn done(self, done: impl Into<String>) -> Self {
         match self {
-            Self::CommandLine(error) => {
-                // Nothing is left to tell if even that can't be written.
-                let _written = error.print();
-                return if error.use_stderr() { USAGE.into() } else { ExitCode::SUCCESS };
-            }
+            Self::Undelivered { error, .. } => Self::Undelivered { error, done: Some(done.into()) },
+            other => other,
+        }
+    }
+
+    /// Replaces the general advice about a failed call.
+    pub(super) fn advised(self, advice: impl Into<String>) -> Self {
+        match self {
+            Self::Call(error) => Self::Advised { error, advice: advice.into() },
+            other => other,
+        }
+    }
+
+    /// Writes it to stderr and says what the run ends with.
+    pub(super) fn report(&self, hints: &Hints) -> ExitCode {
+        match self {
+            Self::CommandLine(error) => return report_command_line(error),
             Self::Usage(text) | Self::NoValue(text) => output::error(text),
-            Self::Connecting { endpoint, error } => output::error(&describe(error, Some(endpoint)).join("\n")),
-            Self::Call(error) => output::error(&describe(error, None).join("\n")),
-            Self::Output(error) => output::error(&format!("the answer can't be written: {error}")),
+            Self::Connecting { endpoint, error } => output::error(&describe(error, Some(endpoint), None, hints)),
+            Self::Call(error) => output::error(&describe(error, None, None, hints)),
+            Self::Advised { error, advice } => output::error(&describe(error, None, Some(advice), hints)),
+            // A reader that has seen enough, such as `head`. The exit code says that it didn't get everything.
+            Self::Undelivered { error, done: None } if error.kind() == io::ErrorKind::BrokenPipe => {}
+            Self::Undelivered { error, done } => {
+                let done = done
+                    .as_deref()
+                    .unwrap_or("nothing was changed: send the answer elsewhere and run the command again");
+                output::error(&format!("the answer can't be written to stdout: {error}\n  {done}"));
+            }
             Self::Declined => output::error("nothing was done"),
             Self::Detached => {}
         }
         match self {
             Self::CommandLine(_) | Self::Usage(_) => USAGE.into(),
-            Self::Call(Error::Setup(_)) | Self::Connecting { error: Error::Setup(_), .. } => USAGE.into(),
-            Self::Connecting { .. } | Self::Call(_) | Self::NoValue(_) | Self::Output(_) | Self::Declined => {
-                ExitCode::FAILURE
-            }
+            Self::Call(Error::Setup(_))
+            | Self::Advised { error: Error::Setup(_), .. }
+            | Self::Connecting { error: Error::Setup(_), .. } => USAGE.into(),
+            Self::Connecting { .. }
+            | Self::Call(_)
+            | Self::Advised { .. }
+            | Self::NoValue(_)
+            | Self::Undelivered { .. }
+            | Self::Declined => ExitCode::FAILURE,
             Self::Detached => INTERRUPTED.into(),
         }
+    }
+}
+
+/// Prints help to stdout, and what is wrong to stderr.
+fn report_command_line(error: &clap::Error) -> ExitCode {
+    let printed = error.print().and_then(|()| io::Write::flush(&mut io::stdout()));
+    match printed {
+        // Nothing is left to report if even stderr can't be written.
+        _ if error.use_stderr() => USAGE.into(),
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => Failure::undelivered(error).report(&Hints::default()),
     }
 }
 
@@ -74,10 +117,22 @@ impl From<clap::Error> for Failure {
     }
 }
 
+/// Whether the call may have taken effect although its last attempt says that it changed nothing: an attempt before it broke off.
+fn is_in_doubt(error: &CallError) -> bool {
+    error.action() == Action::CheckOutcome && error.is_in_doubt()
+}
+
 /// One line for what happened, one for each violation, one for what to do, one for the call's id.
-fn describe(error: &Error, endpoint: Option<&str>) -> Vec<String> {
+fn describe(error: &Error, endpoint: Option<&str>, advised: Option<&str>, hints: &Hints) -> String {
     let what = with_causes(error);
-    let mut lines = vec![what.clone()];
+    let mut lines = match error.call().filter(|call| is_in_doubt(call)) {
+        // One statement about all attempts, and not what the server said of the last.
+        Some(call) => vec![format!(
+            "it isn't known whether this took effect: one attempt broke off, the last one failed ({})",
+            name(call)
+        )],
+        None => vec![what.clone()],
+    };
     // The server's message already has one of the violations: what it says isn't printed twice.
     let others = error
         .field_violations()
@@ -87,14 +142,23 @@ fn describe(error: &Error, endpoint: Option<&str>) -> Vec<String> {
     match error {
         Error::Setup(setup) => lines.extend(setup_advice(setup).map(|advice| format!("  {advice}"))),
         Error::Call(call) => {
-            lines.extend(endpoint.map(|endpoint| format!("  it was looked for at {endpoint}")));
-            lines.push(format!("  {}", advice(call, &what)));
+            lines.extend(endpoint.map(|endpoint| format!("  the endpoint is {endpoint}")));
+            let advice = advised.map_or_else(|| advice(call, &what, hints), str::to_owned);
+            lines.extend(advice.lines().map(|line| format!("  {line}")));
             lines.extend(call.call_id().map(|id| format!("  call id: {id}")));
         }
         // And whatever later versions add.
         Error::Schema(_) | _ => {}
     }
-    lines
+    lines.join("\n")
+}
+
+/// What the last attempt failed with, in a word.
+fn name(error: &CallError) -> String {
+    match error.reason() {
+        ErrorReason::Unspecified => error.to_string(),
+        reason => reason_name(reason).to_owned(),
+    }
 }
 
 /// What is wrong, with its name for programs at the end: that is what one can search for.
@@ -121,13 +185,17 @@ fn with_causes(error: &Error) -> String {
 }
 
 /// What to do next. `what`: what is said about the error and what is under it.
-fn advice(error: &CallError, what: &str) -> String {
+fn advice(error: &CallError, what: &str, hints: &Hints) -> String {
     let general = general_advice(error.action());
     match error.origin() {
-        Origin::Server => advice_by_reason(error),
+        Origin::Server => advice_by_reason(error, hints),
         Origin::NotConnected => connection_advice(what).to_owned(),
         Origin::TlsRefused => tls_advice(what).to_owned(),
-        Origin::Broken => format!("{general}; if this goes on, the server may not accept your certificate (--cert)"),
+        // Once this run has had an answer, the server accepts its certificate.
+        Origin::Broken if error.is_after_answer() => general,
+        Origin::Broken => {
+            format!("{general}; if this happens again, the server may not accept your certificate (--cert)")
+        }
         Origin::TimedOut => format!("{general}; --timeout gives it longer"),
         Origin::Unreadable => "compare the versions of this client and the server".to_owned(),
     }
@@ -135,7 +203,7 @@ fn advice(error: &CallError, what: &str) -> String {
 
 fn connection_advice(what: &str) -> &'static str {
     let known: [(&[&str], &str); 3] = [
-        (&["dns error", "failed to lookup"], "nobody knows that name: check the host in --endpoint"),
+        (&["dns error", "failed to lookup"], "the host isn't known: check the host in --endpoint"),
         (
             &["eof", "reset by peer", "broken pipe"],
             "something is there and hangs up: is it the right port in --endpoint?",
@@ -145,8 +213,8 @@ fn connection_advice(what: &str) -> &'static str {
             "nothing answers there: check host and port in --endpoint, and the firewall",
         ),
     ];
-    let otherwise = "is the server running, and is this its port? --endpoint says where it is looked for; \
-                     `fieldseal-server dev` starts one to try";
+    let otherwise = "is the server running, and is this its port? --endpoint sets the address; \
+                     `fieldseal-server dev` starts a server to try";
     advice_by_words(what, &known).unwrap_or(otherwise)
 }
 
@@ -159,7 +227,7 @@ fn tls_advice(what: &str) -> &'static str {
         ),
         (
             &["peer certificate: expired", "certificate expired: verification"],
-            "the server's certificate has expired, or this machine's clock is wrong: whoever runs the server has to renew it",
+            "the server's certificate has expired, or this machine's clock is wrong: the server's operator has to renew it",
         ),
         (
             &["peer certificate: notvalidyet", "not valid yet: verification"],
@@ -197,10 +265,10 @@ fn advice_by_words(what: &str, known: &[(&[&str], &'static str)]) -> Option<&'st
 fn setup_advice(error: &SetupError) -> Option<&'static str> {
     match error {
         SetupError::FileUnreadable { source, .. } if source.kind() == io::ErrorKind::NotFound => {
-            Some("check --ca, --cert and --key, or --dev and --as; `fieldseal profile show` tells what a profile says")
+            Some("check --ca, --cert and --key, or --dev and --as; `fieldseal profile show` shows a profile's settings")
         }
         SetupError::FileUnreadable { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
-            Some("you may not read it on this machine: ask its owner, or come with a certificate of your own")
+            Some("you may not read it on this machine: ask its owner, or use your own certificate")
         }
         SetupError::PemMissing { .. } => {
             Some("PEM begins with -----BEGIN …; are --cert and --key the wrong way round?")
@@ -216,33 +284,44 @@ fn setup_advice(error: &SetupError) -> Option<&'static str> {
     }
 }
 
-fn advice_by_reason(error: &CallError) -> String {
+fn advice_by_reason(error: &CallError, hints: &Hints) -> String {
     let value = |key| error.metadata().get(key).map_or("?", String::as_str);
+    // About the organization that the server names, which a record's full name may have chosen.
+    let command = |words: &str| match error.metadata().get("organization") {
+        Some(organization) => hints.command_in(words, organization),
+        None => hints.command(words),
+    };
     let general = || general_advice(error.action());
     match error.reason() {
         ErrorReason::HttpsRequired => {
-            "use an https:// endpoint; think of what was sent in the clear as known".to_owned()
+            "use an https:// endpoint; treat what was sent in the clear as disclosed".to_owned()
         }
         ErrorReason::KeyMismatch => {
-            format!("find the key with the fingerprint {}; each wrong try counts", value("wanted_fingerprint"))
+            format!("find the key with the fingerprint {}; each wrong attempt counts", value("wanted_fingerprint"))
         }
         ErrorReason::KeyInactive | ErrorReason::DataEncryptionInactive => {
-            format!("restore the key with the fingerprint {}: fieldseal key restore", value("wanted_fingerprint"))
+            format!("restore the key with the fingerprint {}: {}", value("wanted_fingerprint"), command("key restore"))
         }
         ErrorReason::KeyAlreadyActive => {
-            "there is nothing to restore; for another key: fieldseal key change".to_owned()
+            format!("there is nothing to restore; to set another key: {}", command("key change"))
         }
-        ErrorReason::KeyValidation => "to have a key generated: fieldseal key change, without a key".to_owned(),
+        ErrorReason::KeyValidation => {
+            format!("to generate a key, give none: {}", command("key change"))
+        }
         ErrorReason::KeyRestoreQuota => {
-            format!("{}; until then, look for the right key: `fieldseal key status` has its fingerprint", general())
+            format!(
+                "{}; until then, look for the right key: `{}` shows its fingerprint",
+                general(),
+                command("key status")
+            )
         }
-        ErrorReason::SetKeyAlreadyRunning => "follow what runs: fieldseal key watch".to_owned(),
-        ErrorReason::KeyRingDamaged => {
-            "restore the organization's database from a backup, or give up what is encrypted: fieldseal key abandon"
-                .to_owned()
-        }
-        ErrorReason::ExportInvalid => "export it again; nothing of this file was taken".to_owned(),
-        ErrorReason::CellUnreadable => format!("set {} anew", value("attribute")),
+        ErrorReason::SetKeyAlreadyRunning => format!("follow the one that runs: {}", command("key watch")),
+        ErrorReason::KeyRingDamaged => format!(
+            "restore the organization's database from a backup, or give up its encrypted attributes: {}",
+            command("key abandon")
+        ),
+        ErrorReason::ExportInvalid => "export it again; nothing of this file was imported".to_owned(),
+        ErrorReason::CellUnreadable => format!("set {} again", value("attribute")),
         ErrorReason::EncryptedAttribute => {
             "an encrypted attribute can't be filtered or sorted by, nor customized: leave it out".to_owned()
         }
@@ -257,11 +336,12 @@ fn advice_by_reason(error: &CallError) -> String {
         ErrorReason::MailboxWithoutProfile => "set the mailbox's email_server_profile".to_owned(),
         ErrorReason::ProfileInactive => "activate the profile, or give the mailbox another".to_owned(),
         ErrorReason::PrivilegeMissing => {
-            format!("ask for {} in the server's role bindings, or come as somebody else", value("privilege"))
+            format!(
+                "ask an administrator for a binding with {}, or use another identity; your roles: fieldseal whoami",
+                value("privilege")
+            )
         }
-        ErrorReason::IdentityRequired => {
-            "come with a valid certificate: --cert and --key, or --dev and --as".to_owned()
-        }
+        ErrorReason::IdentityRequired => "use a valid certificate: --cert and --key, or --dev and --as".to_owned(),
         ErrorReason::MethodUnknown
         | ErrorReason::MessageInvalid
         | ErrorReason::CompressionNotServed
@@ -271,10 +351,7 @@ fn advice_by_reason(error: &CallError) -> String {
         ErrorReason::MetadataTooLarge => "send a shorter bearer token: it is most of a call's metadata".to_owned(),
         ErrorReason::MessageTooLarge => "give shorter values, or a smaller --page-size".to_owned(),
         ErrorReason::AuditUnavailable | ErrorReason::StoreUnavailable => {
-            format!(
-                "{}; if this goes on, whoever runs the server finds the cause in its log, under the call id",
-                general()
-            )
+            format!("{}; if this happens again, the server's log has the cause under the call id", general())
         }
         ErrorReason::DeadlineExceeded => format!("{}; --timeout gives it longer", general()),
         ErrorReason::Internal => "report it, with the call id".to_owned(),
@@ -298,7 +375,7 @@ fn general_advice(action: Action) -> String {
         }
         Action::Wait { delay: None } => "nothing was changed; try again later".to_owned(),
         Action::CheckOutcome => "this may have taken effect: look before trying again".to_owned(),
-        Action::GiveUp => "trying again won't help; report it to whoever runs the server".to_owned(),
+        Action::GiveUp => "trying again won't help: report it to the server's operator".to_owned(),
     }
 }
 
@@ -316,7 +393,8 @@ mod tests {
 
     fn connecting(setup: fieldseal_client::ClientBuilder, endpoint: &str) -> Vec<String> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        describe(&runtime.block_on(setup.connect()).unwrap_err(), Some(endpoint))
+        let error = runtime.block_on(setup.connect()).unwrap_err();
+        describe(&error, Some(endpoint), None, &Hints::default()).lines().map(str::to_owned).collect()
     }
 
     #[test]
@@ -333,7 +411,7 @@ mod tests {
         let lines = connecting(Client::builder(endpoint).plaintext(), endpoint);
         assert!(lines[0].starts_with("the server can't be reached: "), "{lines:?}");
         assert!(lines[0].contains("refused"), "{lines:?}");
-        assert_eq!(lines[1], "  it was looked for at http://127.0.0.1:1");
+        assert_eq!(lines[1], "  the endpoint is http://127.0.0.1:1");
         assert!(lines[2].contains("--endpoint"), "{lines:?}");
     }
 

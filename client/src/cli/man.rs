@@ -11,7 +11,7 @@ use super::{failure::Failure, output};
 pub(super) fn run(command: Command, folder: Option<&Path>) -> Result<(), Failure> {
     let Some(folder) = folder else {
         let mut page = Vec::new();
-        Man::new(command).render(&mut page).map_err(Failure::Output)?;
+        Man::new(command).render(&mut page).map_err(Failure::undelivered)?;
         return output::print_bytes(&page);
     };
     let written = fs::create_dir_all(folder).and_then(|()| clap_mangen::generate_to(command, folder));

@@ -183,8 +183,14 @@ pub(super) async fn run(command: MetadataCommand, connection: &Connection, outpu
             let (attribute, mask) = arguments.into_update(&organization)?;
             let client = connection.connect().await?;
             let updated = client.update_attribute_metadata(attribute, mask, is_check).await?;
-            output.named(&output::message("AttributeMetadata", &updated))?;
-            output::notice(if is_check { "It is possible. Nothing was changed." } else { "It is so from now on." });
+            let shown = output.named(&output::message("AttributeMetadata", &updated));
+            if is_check {
+                shown?;
+                output::notice("The request is valid. Nothing was changed.");
+            } else {
+                shown.map_err(|failure| failure.done("the metadata is updated"))?;
+                output::notice("Updated.");
+            }
             Ok(())
         }
         MetadataCommand::Changes { of, filter, page } => {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Subcommand;
 
 use super::{
-    confirmation::Confirmation,
+    confirmation,
     connection::{Connection, organization_name},
     failure::Failure,
     output::{self, Column, Output},
@@ -69,15 +69,18 @@ Examples:
     #[command(after_help = "\
 There is no way back, but for an export or a copy of its database, and its key.
 
+A terminal asks for the organization's name to be typed. Elsewhere, --confirm gives it.
+
 Examples:
   fieldseal org delete contoso
-  fieldseal org delete contoso --yes")]
+  fieldseal org delete contoso --confirm contoso")]
     Delete {
         /// Which one.
         #[arg(value_name = "NAME")]
         name: String,
-        #[command(flatten)]
-        confirmation: Confirmation,
+        /// The name once more, in place of typing it at a terminal.
+        #[arg(long, value_name = "NAME")]
+        confirm: Option<String>,
     },
     /// List the organizations that you may see.
     #[command(after_help = "\
@@ -95,8 +98,14 @@ pub(super) async fn run(command: OrganizationCommand, connection: &Connection, o
     match command {
         OrganizationCommand::Create { id } => {
             let created = client.create_organization(id).await?;
-            output.named(&output::message("Organization", &created))?;
-            output::notice("Its encryption key was generated: fetch it with `fieldseal key show` and keep it safe.");
+            let name = &created.name;
+            output
+                .named(&output::message("Organization", &created))
+                .map_err(|failure| failure.done(format!("{name} is created")))?;
+            output::notice(&format!(
+                "The encryption key of {name} was generated. To get it and keep it safe: {}",
+                connection.hints().command_in("key show", name)
+            ));
             Ok(())
         }
         OrganizationCommand::Get { name } => {
@@ -105,18 +114,23 @@ pub(super) async fn run(command: OrganizationCommand, connection: &Connection, o
         }
         OrganizationCommand::Export { name, file } => {
             let name = name.map_or_else(|| connection.organization(), |name| organization_name(&name));
-            transfer::export(&client, &name, &file).await
+            transfer::export(&client, &name, &file, connection.hints()).await
         }
         OrganizationCommand::Import { file, id } => {
             let imported = transfer::import(&client, &file, id.as_deref().unwrap_or_default()).await?;
-            output.named(&output::message("Organization", &imported))?;
-            let id = imported.name.strip_prefix("organizations/").unwrap_or(&imported.name);
-            output::notice(&format!("It is inactive until its key is restored: fieldseal key restore -o {id}"));
+            let name = &imported.name;
+            let restore = connection.hints().command_in("key restore", name);
+            output
+                .named(&output::message("Organization", &imported))
+                .map_err(|failure| failure.done(format!("{name} is imported; to restore its key: {restore}")))?;
+            output::notice(&format!("{name} is inactive until its key is restored: {restore}"));
             Ok(())
         }
-        OrganizationCommand::Delete { name, confirmation } => {
+        OrganizationCommand::Delete { name, confirm } => {
             let name = organization_name(&name);
-            confirmation.ask(&format!("This deletes {name} for good: its keys, its records and its audit trail."))?;
+            let id = name.strip_prefix("organizations/").unwrap_or(&name);
+            let consequence = format!("This deletes {name} for good: its keys, its records and its audit trail.");
+            confirmation::ask_name(&consequence, "organization", id, confirm.as_deref())?;
             client.delete_organization(name.as_str()).await?;
             output::notice(&format!("{name} is deleted."));
             Ok(())

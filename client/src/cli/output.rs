@@ -1,4 +1,4 @@
-//! How answers are shown: tables for people, JSON for programs, bare names for scripts.
+//! How answers are shown: tables for people, JSON for programs, bare names for scripts. And the one place that writes to stdout and stderr.
 //!
 //! JSON is the mapping of proto3 with the contract's own field names. In records an encrypted attribute is there and null, so that nobody
 //! wonders where it is; any other attribute without a value is left out, as proto3 has it. Answers go to stdout, words to stderr.
@@ -20,6 +20,7 @@ use zeroize::Zeroizing;
 use super::{
     color::{ERROR, WARNING},
     failure::Failure,
+    harmless,
     record::short_enum_name,
     table,
 };
@@ -111,7 +112,7 @@ impl Output {
     /// Shows a message that has a name, and isn't a record of an entity.
     pub(super) fn named(&self, message: &Value) -> Result<(), Failure> {
         match self.format {
-            Format::Name => print_lines(text_of(message, "name")),
+            Format::Name => print_lines(&harmless::line(text_of(message, "name"))),
             Format::Table | Format::Json => self.answer(message),
         }
     }
@@ -139,7 +140,7 @@ impl Output {
                 let rows: Vec<Vec<String>> = records.iter().map(row).collect();
                 print_lines(&table::rows(&headings, &rows, self.width))
             }
-            Format::Name => records.iter().try_for_each(|record| print_lines(text_of(record, "name"))),
+            Format::Name => records.iter().try_for_each(|record| print_lines(&harmless::line(text_of(record, "name")))),
             Format::Json => {
                 let records = (collection.to_owned(), Value::Array(records));
                 print_json(&Value::Object(iter::once(records).chain(more).collect()))
@@ -151,49 +152,73 @@ impl Output {
 /// Prints a value to stdout, as JSON.
 fn print_json(value: &Value) -> Result<(), Failure> {
     // Wiped, because a value may be an encryption key.
-    let mut text = Zeroizing::new(serde_json::to_vec_pretty(value).map_err(|error| Failure::Output(error.into()))?);
-    text.push(b'\n');
-    print_bytes(&text)
+    let mut text = Zeroizing::new(
+        serde_json::to_string_pretty(value).map_err(|error| Failure::undelivered(io::Error::from(error)))?,
+    );
+    if io::stdout().is_terminal() {
+        text = Zeroizing::new(harmless::json(&text));
+    }
+    text.push('\n');
+    print_bytes(text.as_bytes())
 }
 
 /// Prints lines to stdout, with colours where they belong.
 fn print_lines(text: &str) -> Result<(), Failure> {
     let mut stdout = anstream::stdout().lock();
-    unless_nobody_reads(writeln!(stdout, "{text}").and_then(|()| stdout.flush()))
+    writeln!(stdout, "{text}").and_then(|()| stdout.flush()).map_err(Failure::undelivered)
 }
 
 /// Prints bytes to stdout as they are.
 pub(super) fn print_bytes(bytes: &[u8]) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
-    unless_nobody_reads(stdout.write_all(bytes).and_then(|()| stdout.flush()))
+    stdout.write_all(bytes).and_then(|()| stdout.flush()).map_err(Failure::undelivered)
 }
 
-/// A reader that has left, such as `head`, is no failure.
-fn unless_nobody_reads(written: io::Result<()>) -> Result<(), Failure> {
-    match written {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::Output(error)),
-        Ok(()) | Err(_) => Ok(()),
+/// Prints a value to stdout as it is, for a program. A terminal gets it only if it can't be steered by it.
+pub(super) fn print_value(value: &[u8]) -> Result<(), Failure> {
+    if io::stdout().is_terminal() && !std::str::from_utf8(value).is_ok_and(harmless::is_text) {
+        return Err(Failure::NoValue(
+            "the value has characters that would control the terminal or are invisible: send it to a file or a pipe"
+                .to_owned(),
+        ));
     }
+    print_bytes(value)
 }
 
-/// Says something to the person, on stderr.
+/// Prints a message to the person, on stderr.
 pub(super) fn notice(text: &str) {
-    anstream::eprintln!("{text}");
+    print_to_stderr(format_args!("{}\n", harmless::text(text)));
 }
 
-/// Says something that the person should think about, on stderr.
+/// Prints what the person should think about, on stderr.
 pub(super) fn warning(text: &str) {
-    anstream::eprintln!("{WARNING}Careful:{WARNING:#} {text}");
+    print_to_stderr(format_args!("{WARNING}Careful:{WARNING:#} {}\n", harmless::text(text)));
 }
 
-/// Says what went wrong, on stderr.
+/// Prints what went wrong, on stderr.
 pub(super) fn error(text: &str) {
-    anstream::eprintln!("{ERROR}fieldseal:{ERROR:#} {text}");
+    print_to_stderr(format_args!("{ERROR}fieldseal:{ERROR:#} {}\n", harmless::text(text)));
 }
 
 /// Asks, on stderr; the answer is awaited on the same line.
 pub(super) fn question(text: &str) {
-    anstream::eprint!("{text}");
+    print_to_stderr(format_args!("{}", harmless::text(text)));
+}
+
+/// Where not even stderr can be written, there is nowhere left to report it, and the exit code says the rest.
+fn print_to_stderr(text: std::fmt::Arguments<'_>) {
+    let mut stderr = anstream::stderr().lock();
+    let _unreported = stderr.write_fmt(text).and_then(|()| stderr.flush());
+}
+
+/// An answer about an organization's key, with the organization in front: the key of which one it is must never be a guess.
+pub(super) fn of_organization(organization: &str, answer: Value) -> Value {
+    let mut fields = Map::from_iter([("organization".to_owned(), Value::String(organization.to_owned()))]);
+    match answer {
+        Value::Object(others) => fields.extend(others),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {}
+    }
+    Value::Object(fields)
 }
 
 /// A generated message of the contract, its false and zero fields included.

@@ -11,7 +11,7 @@ use serde_json::{Map, Value as Json};
 
 use super::{
     failure::Failure,
-    secret_input::{Secrets, Source, into_text, read_file},
+    secret_input::{Secrets, Source, byte_order_mark, check_not_empty, read_file, read_text},
 };
 
 /// What the command line says about a record, in words.
@@ -106,6 +106,9 @@ impl<'a> Document<'a> {
             "-" => secrets.read_document("the JSON")?,
             file => read_file("the JSON", &PathBuf::from(file))?,
         };
+        if byte_order_mark(&text).is_some() {
+            return Err(Failure::usage("the JSON begins with a byte order mark: save it as UTF-8 without one"));
+        }
         // serde_json tells line and column, never what is there.
         let parsed: Json = serde_json::from_slice(&text)
             .map_err(|error| Failure::usage(format!("the JSON can't be read: {error}")))?;
@@ -232,10 +235,11 @@ fn cleared<'a>(entity: &'a EntityType, name: &str) -> Result<&'a AttributeType, 
 
 fn secret_value(attribute: &AttributeType, source: &Source, secrets: &mut dyn Secrets) -> Result<Value, Failure> {
     let name = attribute.name();
-    let mut secret = secrets.read(name, source)?;
     if attribute.field.kind() == Kind::String {
-        return Ok(Value::String(into_text(name, secret)?.expose_secret().to_owned()));
+        return Ok(Value::String(read_text(secrets, name, source)?.expose_secret().to_owned()));
     }
+    let mut secret = secrets.read(name, source)?;
+    check_not_empty(name, source, &secret)?;
     Ok(Value::Bytes(std::mem::take(&mut *secret).into()))
 }
 

@@ -80,7 +80,7 @@ pub(super) async fn run(
     let values = client.reveal_attributes(name, &attributes, text(PURPOSE)).await?;
     if is_raw {
         let value = values.values().next().ok_or_else(|| Failure::NoValue("the attribute is null".to_owned()))?;
-        output::print_bytes(value.expose_bytes())?;
+        output::print_value(value.expose_bytes())?;
         return if std::io::stdout().is_terminal() { output::print_bytes(b"\n") } else { Ok(()) };
     }
     let shown: Map<String, Value> = attributes

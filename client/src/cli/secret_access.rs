@@ -10,7 +10,7 @@ use super::{
     connection::Connection,
     failure::Failure,
     output::{self, Output},
-    secret_input::{Secrets, Source, into_text},
+    secret_input::{Secrets, Source, read_text},
 };
 
 /// What to resolve.
@@ -112,7 +112,7 @@ pub(super) async fn compare(
         (None, false) => Source::Prompt,
     };
     const WHAT: &str = "The value to compare with";
-    let value = into_text(WHAT, secrets.read(WHAT, &source)?)?;
+    let value = read_text(secrets, WHAT, &source)?;
     let client = connection.connect().await?;
     let equal = client.compare_attribute(arguments.name, arguments.attribute, &value, arguments.purpose).await?;
     output.answer(&json!({ "equal": equal }))?;

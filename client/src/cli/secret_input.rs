@@ -1,7 +1,8 @@
 //! Where secrets come from: a prompt that shows nothing, a file, or standard input. Never an argument.
 //!
 //! Of a file and of standard input exactly one line break at the end is left out, since editors and `echo` put one there; everything
-//! else is taken as it is.
+//! else is taken as it is. What can only be a mistake is refused: nothing at all, and a byte order mark, which an editor puts before a
+//! text, nobody sees, and would be part of the secret.
 
 use std::{
     fs::File,
@@ -36,8 +37,70 @@ pub(super) trait Secrets {
     fn read_document(&mut self, what: &str) -> Result<Zeroizing<Vec<u8>>, Failure>;
 }
 
+/// Gets a secret that is a text.
+///
+/// # Errors
+/// It is empty, or isn't text without a byte order mark.
+pub(super) fn read_text(secrets: &mut dyn Secrets, what: &str, source: &Source) -> Result<SecretString, Failure> {
+    read_text_or(secrets, what, source, "")
+}
+
+/// As [`read_text`]. `otherwise`: a line on what to do if the byte order mark is meant.
+pub(super) fn read_text_or(
+    secrets: &mut dyn Secrets,
+    what: &str,
+    source: &Source,
+    otherwise: &str,
+) -> Result<SecretString, Failure> {
+    let secret = secrets.read(what, source)?;
+    if let Some(encoding) = byte_order_mark(&secret) {
+        return Err(Failure::usage(format!(
+            "{what} begins with a byte order mark ({encoding}), which would be part of it: {}{otherwise}",
+            match source {
+                Source::File(path) => format!("save {} as UTF-8 without one", path.display()),
+                Source::Stdin => "write it to stdin as UTF-8 without one".to_owned(),
+                Source::Prompt | Source::PromptTwice => "enter it without one".to_owned(),
+            }
+        )));
+    }
+    read_whole_text(what, source, secret)
+}
+
+/// As [`read_text`], and takes a byte order mark for a part of the text.
+pub(super) fn read_text_with_mark(
+    secrets: &mut dyn Secrets,
+    what: &str,
+    source: &Source,
+) -> Result<SecretString, Failure> {
+    let secret = secrets.read(what, source)?;
+    read_whole_text(what, source, secret)
+}
+
+fn read_whole_text(what: &str, source: &Source, secret: Zeroizing<Vec<u8>>) -> Result<SecretString, Failure> {
+    check_not_empty(what, source, &secret)?;
+    into_text(what, secret)
+}
+
+/// Refuses a secret of no bytes: a pipe whose program failed, a file that was never written, Enter alone.
+pub(super) fn check_not_empty(what: &str, source: &Source, secret: &[u8]) -> Result<(), Failure> {
+    if !secret.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::usage(match source {
+        Source::File(path) => format!("{what} is empty: {} has nothing in it", path.display()),
+        Source::Stdin => format!("{what} is empty: nothing came from stdin"),
+        Source::Prompt | Source::PromptTwice => format!("{what} is empty: nothing was entered"),
+    }))
+}
+
+/// The encoding whose byte order mark the bytes begin with.
+pub(super) fn byte_order_mark(bytes: &[u8]) -> Option<&'static str> {
+    let marks: [(&[u8], &str); 3] = [(b"\xef\xbb\xbf", "UTF-8"), (b"\xff\xfe", "UTF-16"), (b"\xfe\xff", "UTF-16")];
+    marks.into_iter().find(|(mark, _)| bytes.starts_with(mark)).map(|(_, encoding)| encoding)
+}
+
 /// The text of a secret.
-pub(super) fn into_text(what: &str, mut secret: Zeroizing<Vec<u8>>) -> Result<SecretString, Failure> {
+fn into_text(what: &str, mut secret: Zeroizing<Vec<u8>>) -> Result<SecretString, Failure> {
     match String::from_utf8(std::mem::take(&mut *secret)) {
         Ok(text) => Ok(SecretString::from(text)),
         Err(error) => {
@@ -76,7 +139,7 @@ impl Secrets for Terminal {
             }),
             Source::File(path) => read_file(what, path).map(without_line_break),
             Source::Stdin if io::stdin().is_terminal() => Err(Failure::usage(format!(
-                "{what} was to come from stdin, which is a terminal and would show it; let it be asked for"
+                "{what} can't come from stdin, which is a terminal and would show it: leave the option out to be asked for it"
             ))),
             Source::Stdin => self.read_document(what).map(without_line_break),
         }
@@ -100,7 +163,7 @@ fn silently<T>(ask: impl FnOnce() -> T) -> T {
 
 fn prompt(label: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
     let typed = rpassword::prompt_password(label)
-        .map_err(|error| Failure::usage(format!("there is no terminal to ask at ({error}); give a file or stdin")))?;
+        .map_err(|error| Failure::usage(format!("there is no terminal to ask at ({error}): use a file or stdin")))?;
     Ok(Zeroizing::new(typed.into_bytes()))
 }
 
@@ -184,6 +247,37 @@ mod tests {
         assert_eq!(into_text("key", Zeroizing::new(b"abc".to_vec())).ok().unwrap().expose_secret(), "abc");
         let refused = into_text("key", Zeroizing::new(b"canary\xff".to_vec())).unwrap_err();
         assert!(matches!(refused, Failure::Usage(text) if text == "key isn't text in UTF-8"));
+    }
+
+    /// Hands out the same bytes, whatever it is asked for.
+    struct Fixed(&'static [u8]);
+
+    impl Secrets for Fixed {
+        fn read(&mut self, _what: &str, _source: &Source) -> Result<Zeroizing<Vec<u8>>, Failure> {
+            Ok(Zeroizing::new(self.0.to_vec()))
+        }
+
+        fn read_document(&mut self, _what: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
+            Ok(Zeroizing::new(self.0.to_vec()))
+        }
+    }
+
+    #[test]
+    fn an_empty_secret_and_a_byte_order_mark_are_refused_by_name() {
+        let file = Source::File("contoso.key".into());
+        let refused = |bytes, source: &Source| match read_text(&mut Fixed(bytes), "new encryption key", source) {
+            Err(Failure::Usage(text)) => text,
+            other => panic!("{other:?}"),
+        };
+        let empty = refused(b"", &Source::Stdin);
+        assert_eq!(empty, "new encryption key is empty: nothing came from stdin");
+        assert!(refused(b"", &file).contains("contoso.key has nothing in it"));
+        let marked = refused(b"\xef\xbb\xbfcanary", &file);
+        assert!(marked.contains("begins with a byte order mark (UTF-8)") && marked.contains("contoso.key"), "{marked}");
+        assert!(!marked.contains("canary"), "{marked}");
+        assert!(refused(b"\xff\xfec\0", &Source::Stdin).contains("UTF-16"));
+        let kept = read_text_with_mark(&mut Fixed(b"\xef\xbb\xbfa"), "encryption key", &file);
+        assert_eq!(kept.ok().unwrap().expose_secret(), "\u{feff}a");
     }
 
     #[test]

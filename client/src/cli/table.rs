@@ -1,19 +1,18 @@
 //! Answers as a person likes to read them: several records as a table, one as a list of its attributes.
 //!
-//! Made from the same JSON that programs get, so both show the same. Nothing that is shown can steer the terminal: control characters,
-//! and those that turn the direction of writing, are shown as escapes.
+//! Made from the same JSON that programs get, so both show the same. Nothing that is shown can steer the terminal: see [`harmless`].
 
 use comfy_table::{Cell, ColumnConstraint, ContentArrangement, Row, Table, presets};
 use serde_json::Value;
 
-use super::color::HEADING;
+use super::{color::HEADING, harmless};
 
 /// Rows under headings, a line each. What doesn't fit into `width` is cut, except the first column, which is there to be copied.
 pub(super) fn rows(headings: &[&str], rows: &[Vec<String>], width: Option<u16>) -> String {
     let mut table = table(width);
     table.set_header(one_line(headings.iter().copied()));
     for row in rows {
-        table.add_row(one_line(row.iter().map(|value| in_one_line(value))));
+        table.add_row(one_line(row.iter().map(|value| harmless::line(value))));
     }
     if let Some(first) = table.column_mut(0) {
         first.set_constraint(ColumnConstraint::ContentWidth);
@@ -29,13 +28,13 @@ pub(super) fn rows(headings: &[&str], rows: &[Vec<String>], width: Option<u16>) 
 pub(super) fn fields(fields: &[(String, String)], width: Option<u16>) -> String {
     let mut table = table(width);
     for (name, value) in fields {
-        table.add_row([name.clone(), harmless(value)]);
+        table.add_row([harmless::line(name), harmless::text(value)]);
     }
     if let Some(first) = table.column_mut(0) {
         first.set_constraint(ColumnConstraint::ContentWidth);
     }
     // Names are those of the contract: a byte is a column.
-    let name_width = fields.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
+    let name_width = fields.iter().map(|(name, _)| harmless::line(name).len()).max().unwrap_or_default();
     let coloured = |line: String| match line.split_at_checked(name_width) {
         Some((name, value)) if !name.trim().is_empty() => format!("{HEADING}{name}{HEADING:#}{value}"),
         Some(_) | None => line,
@@ -114,25 +113,6 @@ fn lines(table: &Table) -> Vec<String> {
     table.lines().map(|line| line.strip_prefix(' ').unwrap_or(&line).trim_end().to_owned()).collect()
 }
 
-fn in_one_line(text: &str) -> String {
-    harmless(text).replace('\n', "\\n")
-}
-
-/// Text that shows what would steer a terminal or turn its writing round, and keeps line breaks.
-fn harmless(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for character in text.chars() {
-        let is_harmful = character.is_control()
-            || matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        if is_harmful && character != '\n' {
-            shown.extend(character.escape_default());
-        } else {
-            shown.push(character);
-        }
-    }
-    shown
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -182,10 +162,11 @@ mod tests {
     }
 
     #[test]
-    fn what_would_steer_the_terminal_is_shown_instead() {
-        assert_eq!(harmless("a\u{1b}[2Jb\u{202e}c\u{7}"), "a\\u{1b}[2Jb\\u{202e}c\\u{7}");
-        assert_eq!(in_one_line("two\nlines"), "two\\nlines");
-        assert!(!rows(&["id"], &[vec!["\u{1b}]0;x".to_owned()]], None).contains("\u{1b}]"));
+    fn a_table_shows_harmful_characters_as_escapes() {
+        let shown = rows(&["id"], &[vec!["\u{1b}]0;x\u{61c}\u{2028}\nb".to_owned()]], None);
+        assert!(plain(&shown).contains("\\u{1b}]0;x\\u{61c}\\u{2028}\\nb"), "{shown:?}");
+        let shown = fields(&[("na\u{202e}me".to_owned(), "\u{9b}2J".to_owned())], None);
+        assert!(plain(&shown).contains("na\\u{202e}me  \\u{9b}2J"), "{shown:?}");
     }
 
     #[test]

@@ -27,8 +27,7 @@ use uuid::Uuid;
 use super::{failure::Failure, output, transfer::Target};
 
 /// Writes the records to a file of the caller's own, or to stdout.
-pub(super) fn write(path: &Path, records: &[AuditRecord]) -> Result<(), Failure> {
-    let mut target = Target::begin(path)?;
+pub(super) fn write(mut target: Target, records: &[AuditRecord]) -> Result<(), Failure> {
     for record in records {
         target.write(format!("{}\n", output::message("AuditRecord", record)).as_bytes())?;
     }

@@ -10,13 +10,19 @@ use std::{
 use fieldseal_client::{Client, v1::Organization};
 use tempfile::NamedTempFile;
 
-use super::{failure::Failure, output, progress::Display};
+use super::{
+    delivery::{stdout, sync_folder_of},
+    failure::Failure,
+    hints::Hints,
+    output,
+    progress::Display,
+};
 
 /// How much of a file is sent at once, in bytes.
 const CHUNK_BYTES: usize = 64 * 1024;
 
 /// Exports to a file that appears when it is whole, or to stdout.
-pub(super) async fn export(client: &Client, name: &str, path: &Path) -> Result<(), Failure> {
+pub(super) async fn export(client: &Client, name: &str, path: &Path, hints: &Hints) -> Result<(), Failure> {
     let mut target = Target::begin(path)?;
     let mut display = Display::counting();
     let mut stream = client.export_organization(name).await?;
@@ -28,7 +34,10 @@ pub(super) async fn export(client: &Client, name: &str, path: &Path) -> Result<(
     }
     display.end();
     target.finish()?;
-    output::notice(&format!("{name} is exported: {rows} rows. Keep its key apart from it: fieldseal key show"));
+    output::notice(&format!(
+        "{name} is exported: {rows} rows. Keep its key apart from it: {}",
+        hints.command_in("key show", name)
+    ));
     Ok(())
 }
 
@@ -45,27 +54,34 @@ pub(super) enum Target {
 impl Target {
     pub(super) fn begin(path: &Path) -> Result<Self, Failure> {
         if path == Path::new("-") {
-            return Ok(Self::Stdout);
+            return if stdout::is_closed() {
+                Err(Failure::usage("stdout is closed: send it to a file or a pipe, or give --file FILE"))
+            } else {
+                Ok(Self::Stdout)
+            };
         }
         if path.exists() {
-            return Err(Failure::usage(format!("{} exists, and is left alone", path.display())));
+            return Err(Failure::usage(format!("{} exists already: choose another name", path.display())));
         }
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let unfinished = NamedTempFile::new_in(folder).map_err(|error| broken(path, &error))?;
+        let unfinished = NamedTempFile::new_in(folder).map_err(|error| unusable(path, &error))?;
         Ok(Self::File { unfinished, path: path.to_owned() })
     }
 
     pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         match self {
-            Self::Stdout => output::print_bytes(bytes),
-            Self::File { unfinished, path } => unfinished.write_all(bytes).map_err(|error| broken(path, &error)),
+            Self::Stdout => output::print_bytes(bytes).map_err(|failure| {
+                failure.done("what was written is incomplete: discard it, and run the command again")
+            }),
+            Self::File { unfinished, path } => unfinished.write_all(bytes).map_err(|error| unwritten(path, &error)),
         }
     }
 
     pub(super) fn finish(self) -> Result<(), Failure> {
         let Self::File { unfinished, path } = self else { return Ok(()) };
-        unfinished.as_file().sync_all().map_err(|error| broken(&path, &error))?;
-        unfinished.persist_noclobber(&path).map(drop).map_err(|error| broken(&path, &error.error))
+        unfinished.as_file().sync_all().map_err(|error| unwritten(&path, &error))?;
+        unfinished.persist_noclobber(&path).map_err(|error| unwritten(&path, &error.error))?;
+        sync_folder_of(&path).map_err(|error| unwritten(&path, &error))
     }
 }
 
@@ -74,8 +90,8 @@ pub(super) async fn import(client: &Client, path: &Path, id: &str) -> Result<Org
     let (source, bytes): (Box<dyn Read + Send>, _) = if path == Path::new("-") {
         (Box::new(io::stdin()), 0)
     } else {
-        let file = File::open(path).map_err(|error| broken(path, &error))?;
-        let bytes = file.metadata().map_err(|error| broken(path, &error))?.len();
+        let file = File::open(path).map_err(|error| unusable(path, &error))?;
+        let bytes = file.metadata().map_err(|error| unusable(path, &error))?.len();
         (Box::new(file), bytes)
     };
     let failed = Arc::new(Mutex::new(None));
@@ -89,7 +105,7 @@ pub(super) async fn import(client: &Client, path: &Path, id: &str) -> Result<Org
     let imported = client.import_organization(id, tokio_stream::iter(chunks)).await;
     // What the server says of a file that ended too early is no news to whoever knows why it did.
     match failed.lock().unwrap_or_else(PoisonError::into_inner).take() {
-        Some(error) => Err(broken(path, &error)),
+        Some(error) => Err(unusable(path, &error)),
         None => Ok(imported?),
     }
 }
@@ -128,8 +144,17 @@ impl Iterator for Chunks {
     }
 }
 
-fn broken(path: &Path, error: &io::Error) -> Failure {
+/// The command names a file that can't be used.
+fn unusable(path: &Path, error: &io::Error) -> Failure {
     Failure::usage(format!("{}: {error}", path.display()))
+}
+
+/// What came from the server can't be kept.
+fn unwritten(path: &Path, error: &io::Error) -> Failure {
+    Failure::NoValue(format!(
+        "{} can't be written: {error}. Nothing is left of it; free space or choose another place",
+        path.display()
+    ))
 }
 
 #[cfg(test)]

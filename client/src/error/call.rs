@@ -23,6 +23,7 @@ pub struct CallError {
     details: Details,
     repetition: Repetition,
     in_doubt: bool,
+    after_answer: bool,
     cause: Cause,
 }
 
@@ -107,6 +108,26 @@ impl CallError {
     pub fn action(&self) -> Action {
         let action = self.action_of_attempt();
         if self.in_doubt && matches!(action, Action::Wait { .. }) { Action::CheckOutcome } else { action }
+    }
+
+    /// Whether an earlier attempt of the same call may have taken effect. What the server says of the last attempt, that nothing was
+    /// changed for example, is then not true of the call.
+    #[must_use]
+    pub fn is_in_doubt(&self) -> bool {
+        self.in_doubt
+    }
+
+    /// Whether the server had answered this client before, a call or the opening of this one's stream: then it accepts the client's
+    /// certificate.
+    #[must_use]
+    pub fn is_after_answer(&self) -> bool {
+        self.after_answer
+    }
+
+    /// Notes that the server had answered this client before.
+    pub(crate) fn after_answer(mut self: Box<Self>) -> Box<Self> {
+        self.after_answer = true;
+        self
     }
 
     /// What to do about the last attempt, as if there had been no other.
@@ -220,6 +241,7 @@ impl CallError {
             details,
             repetition: method.repetition,
             in_doubt: false,
+            after_answer: false,
             cause: Cause::Status(status),
         })
     }
@@ -234,6 +256,7 @@ impl CallError {
             details: Details::default(),
             repetition,
             in_doubt: false,
+            after_answer: false,
             cause: Cause::Transport(error),
         })
     }
@@ -247,6 +270,7 @@ impl CallError {
             details: Details::timed_out(),
             repetition: method.repetition,
             in_doubt: false,
+            after_answer: false,
             cause: Cause::None,
         })
     }
@@ -260,6 +284,7 @@ impl CallError {
             details: Details::default(),
             repetition: Repetition::Decided,
             in_doubt: false,
+            after_answer: false,
             cause: Cause::Decode(error),
         })
     }

@@ -16,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-use clap::{Args, Parser};
+use clap::{Arg, Args, CommandFactory as _, FromArgMatches as _, Parser};
 use fieldseal_client::{Client, Error as FieldsealError};
 
 use account::{Account, NoAccount};
@@ -102,9 +102,17 @@ enum Failure {
 /// 0: signed in. 1: it came to nothing, and stderr says why. 2: the command line makes no sense.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let Err(failure) = run(&Arguments::parse()).await else { return ExitCode::SUCCESS };
+    let matches = without_empty_variables(Arguments::command()).get_matches();
+    let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let Err(failure) = run(&arguments).await else { return ExitCode::SUCCESS };
     report(&failure);
     ExitCode::FAILURE
+}
+
+/// An environment variable that is set and empty counts as unset.
+fn without_empty_variables(command: clap::Command) -> clap::Command {
+    let is_empty = |argument: &Arg| argument.get_env().and_then(std::env::var_os).is_some_and(|value| value.is_empty());
+    command.mut_args(|argument| if is_empty(&argument) { argument.env(None::<&'static str>) } else { argument })
 }
 
 /// What happened, from the outside in, and what Fieldseal says beside. None of it has a secret.

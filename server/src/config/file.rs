@@ -205,7 +205,7 @@ section! {
         /// subject. One kind is never taken for another.
         identity: Text, "\"spiffe:…\", \"dns:…\", \"cn:…\" or \"jwt:<issuer>#<subject>\"", Required, AtReload;
 
-        /// What they may do: a role, one of [[roles]], or a privilege by itself, such as "prvReadSqlEncryptionKey".
+        /// What they may do: a role, one of [[roles]], or a single privilege, such as "prvReadEncryptionState".
         role: Text, "\"system-administrator\", \"record-writer\", \"record-reader\", \"mail-connector\", \"auditor\", a name of [[roles]] or a privilege", Required, AtReload;
 
         /// Where: names of organizations, or ["*"] for all, those to come included.
@@ -253,7 +253,7 @@ pub fn sections() -> Vec<Section> {
             "roles",
             RoleSection::ABOUT,
             RoleSection::SETTINGS,
-            "name = \"operator\"\nprivileges = [\"prvReadOrganizations\", \"prvReadSqlEncryptionKey\"]",
+            "name = \"operator\"\nprivileges = [\"prvReadOrganizations\", \"prvReadEncryptionState\"]",
         ),
         repeated(
             "bindings",

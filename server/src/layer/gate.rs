@@ -83,7 +83,7 @@ where
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         Poll::Ready(match self.project() {
             GatedFutureProjection::Admitted { answer } => ready!(answer.poll(context)),
-            GatedFutureProjection::Refused { refusal } => Ok(Status::from(*refusal).into_http()),
+            GatedFutureProjection::Refused { refusal } => Ok(Status::from(refusal.clone()).into_http()),
         })
     }
 }

@@ -61,22 +61,25 @@ impl IdentityRequired {
         Self { clock, terms, issuers }
     }
 
-    fn caller(&self, head: &Parts) -> Result<Caller, Refusal> {
+    /// The caller, and the token if one proved or accompanied the identity.
+    fn caller(&self, head: &Parts) -> Result<(Caller, Option<Proven>), Refusal> {
         let connection = head.extensions.get::<Connection>().ok_or(Refusal::IdentityRequired)?;
         let tls = connection.tls.as_ref().ok_or(Refusal::IdentityRequired)?;
         if let Some(NoPlace { limit }) = connection.no_place {
             return Err(Refusal::TooManyConnections { limit });
         }
-        let identity = match (self.certificate(tls)?, self.token(&head.headers)?) {
-            (Some(certificate), None) => certificate.identity.clone(),
+        let (identity, token) = match (self.certificate(tls)?, self.token(&head.headers)?) {
+            (Some(certificate), None) => (certificate.identity.clone(), None),
             // A certificate that names nobody can't be agreed with either.
-            (None, Some(token)) if token.certificate_sha256.is_none() && tls.chain.is_empty() => token.identity,
-            (Some(certificate), Some(token)) if agree(certificate, &token) => token.identity,
+            (None, Some(token)) if token.certificate_sha256.is_none() && tls.chain.is_empty() => {
+                (token.identity.clone(), Some(token))
+            }
+            (Some(certificate), Some(token)) if agree(certificate, &token) => (token.identity.clone(), Some(token)),
             (_, Some(_)) => return Err(Refusal::IdentitiesDisagree),
             (None, None) => return Err(Refusal::IdentityRequired),
         };
         let call_id = head.extensions.get::<CallId>().map(|id| id.as_str().to_owned()).unwrap_or_default();
-        Ok(Caller { identity, peer: Some(connection.peer), call_id })
+        Ok((Caller { identity, peer: Some(connection.peer), call_id }, token))
     }
 
     fn certificate<'a>(&self, tls: &'a TlsFacts) -> Result<Option<&'a ClientCertificate>, Refusal> {
@@ -121,13 +124,17 @@ impl Gate for IdentityRequired {
         if is_health(head.uri.path()) {
             return Ok(());
         }
-        let caller = self.caller(head)?;
+        let (caller, token) = self.caller(head)?;
         // Nobody below needs it, and what nobody has nobody can let out.
         head.headers.remove(AUTHORIZATION);
         if let Some(facts) = head.extensions.get::<CallFacts>() {
             facts.identified(&caller.identity);
         }
         head.extensions.insert(caller);
+        if let Some(token) = token {
+            // WhoAmI shows what proved the identity. The certificate is in the connection's facts.
+            head.extensions.insert(token);
+        }
         Ok(())
     }
 }

@@ -13,27 +13,57 @@ use http::request::Parts;
 use tokio::sync::watch;
 
 use super::{gate::Gate, is_health};
-use crate::{denials::Denials, status::Refusal};
+use crate::{
+    denials::Denials,
+    status::{PrivilegeRefusal, Refusal},
+};
 
 /// One rpc, as the layers see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Rpc {
-    /// What calling it needs: one of these. Empty where nobody has said: then nobody may.
-    pub(crate) privileges: Vec<Privilege>,
+    /// What calling it needs.
+    pub(crate) needs: Needs,
     /// Whether it takes, or answers with, a stream, which may go on for hours.
     pub(crate) is_stream: bool,
     /// Whether it takes any number of messages. All others take one.
     pub(crate) takes_stream: bool,
 }
 
+/// What a caller needs to call an rpc.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Needs {
+    /// Only an identity, bound to a role or not.
+    Identity,
+    /// One of these privileges. None: no caller may call it.
+    OneOf(Vec<Privilege>),
+}
+
 impl Rpc {
     pub(crate) fn new(privileges: &[Privilege], is_stream: bool) -> Self {
-        Self { privileges: privileges.to_vec(), is_stream, takes_stream: false }
+        Self { needs: Needs::OneOf(privileges.to_vec()), is_stream, takes_stream: false }
     }
 
     /// The same, taking any number of messages.
     pub(crate) fn taking_stream(self) -> Self {
         Self { takes_stream: true, ..self }
+    }
+
+    /// A unary rpc that every caller with an identity may call.
+    pub(crate) fn for_every_identity() -> Self {
+        Self { needs: Needs::Identity, is_stream: false, takes_stream: false }
+    }
+
+    /// The privileges of which it needs one. Empty for an rpc that needs only an identity.
+    pub(crate) fn privileges(&self) -> &[Privilege] {
+        match &self.needs {
+            Needs::Identity => &[],
+            Needs::OneOf(privileges) => privileges,
+        }
+    }
+
+    /// Whether an identity without any role may call it.
+    pub(crate) fn is_for_every_identity(&self) -> bool {
+        self.needs == Needs::Identity
     }
 }
 
@@ -81,13 +111,14 @@ impl Gate for PermissionRequired {
         }
         let caller = head.extensions.get::<Caller>().ok_or(Refusal::IdentityRequired)?;
         let rpc = self.rpcs.get(path).ok_or(Refusal::MethodUnknown)?;
-        let first = *rpc.privileges.first().ok_or(Refusal::NotPermitted)?;
-
         let policy = Arc::clone(&self.policy.borrow());
-        let held = |privilege: &Privilege| policy.check_anywhere(&caller.identity, *privilege).is_ok();
-        if !rpc.privileges.iter().any(held) {
-            self.denials.record(caller, AuditAction::Call, path.to_owned());
-            return Err(Refusal::PrivilegeMissing(first));
+        if let Needs::OneOf(privileges) = &rpc.needs {
+            let first = *privileges.first().ok_or(Refusal::NotPermitted)?;
+            let held = |privilege: &Privilege| policy.check_anywhere(&caller.identity, *privilege).is_ok();
+            if !privileges.iter().any(held) {
+                self.denials.record(caller, AuditAction::Call, path.to_owned());
+                return Err(PrivilegeRefusal::anywhere(&caller.identity, first).into());
+            }
         }
         // The one policy by which the whole call is decided, so that a change in between can't split it.
         head.extensions.insert(policy);

@@ -1,19 +1,25 @@
-//! AccessService: who may do what, and why.
+//! AccessService: whom the server takes a caller for, who may do what, and why.
 
 use std::sync::Arc;
 
 use fieldseal::v1::{
-    ExplainAccessRequest, ExplainAccessResponse, ExplainedBinding, access_service_server::AccessService,
+    CallerCertificate, CallerToken, ExplainAccessRequest, ExplainAccessResponse, ExplainedBinding, HeldRole,
+    WhoAmIRequest, WhoAmIResponse, access_service_server::AccessService,
 };
 use fieldseal_core::{
+    hex::hex,
     identity::Identity,
     policy::{Privilege, ReadAccess, Scope},
     record::{Problem, Violation},
 };
+use http::Extensions;
 use tonic::{Request, Response, Status};
 
 use super::{dispatcher::Dispatcher, name};
-use crate::{config::lower_case_dns, layer::permission::RpcTable, status};
+use crate::{
+    config::lower_case_dns, layer::permission::RpcTable, listener::Connection, schema::timestamp_to_proto, status,
+    token::Proven,
+};
 
 pub(crate) struct Access {
     dispatcher: Arc<Dispatcher>,
@@ -28,6 +34,22 @@ impl Access {
 
 #[tonic::async_trait]
 impl AccessService for Access {
+    async fn who_am_i(&self, request: Request<WhoAmIRequest>) -> Result<Response<WhoAmIResponse>, Status> {
+        let extensions = request.extensions();
+        let (caller, policy) = self.dispatcher.enter_as_identity(extensions)?;
+        let roles = policy.bindings_of(&caller.identity).map(|binding| HeldRole {
+            role: binding.role.name().to_owned(),
+            organizations: organizations(&binding.scope),
+            privileges: names(binding.role.privileges().iter()),
+        });
+        Ok(Response::new(WhoAmIResponse {
+            identity: caller.identity.to_string(),
+            certificate: certificate(extensions),
+            token: token(extensions),
+            roles: roles.collect(),
+        }))
+    }
+
     async fn explain_access(
         &self,
         request: Request<ExplainAccessRequest>,
@@ -57,15 +79,12 @@ impl AccessService for Access {
                 return Err(status::invalid(violations.into_iter().flatten().collect()));
             }
         };
-        let needed = |privilege: &&Privilege| rpc.privileges.contains(privilege);
+        let needed = |privilege: &&Privilege| rpc.privileges().contains(privilege);
         let bindings: Vec<_> = policy
             .bindings_of(&identity)
             .map(|binding| ExplainedBinding {
                 role: binding.role.name().to_owned(),
-                organizations: match &binding.scope {
-                    Scope::All => vec!["*".to_owned()],
-                    Scope::Organizations(names) => names.iter().cloned().collect(),
-                },
+                organizations: organizations(&binding.scope),
                 privileges: names(binding.role.privileges().iter().filter(needed)),
                 in_scope: match organization {
                     Some(name) => binding.scope.has(name),
@@ -74,11 +93,38 @@ impl AccessService for Access {
             })
             .collect();
         Ok(Response::new(ExplainAccessResponse {
-            allowed: bindings.iter().any(|binding| binding.in_scope && !binding.privileges.is_empty()),
+            allowed: rpc.is_for_every_identity()
+                || bindings.iter().any(|binding| binding.in_scope && !binding.privileges.is_empty()),
             identity: identity.to_string(),
-            privileges: names(rpc.privileges.iter()),
+            privileges: names(rpc.privileges().iter()),
             bindings,
         }))
+    }
+}
+
+/// The certificate of the caller's connection.
+fn certificate(extensions: &Extensions) -> Option<CallerCertificate> {
+    let certificate = extensions.get::<Connection>()?.tls.as_ref()?.certificate.as_deref()?;
+    Some(CallerCertificate {
+        sha256: hex(&certificate.sha256),
+        expire_time: Some(timestamp_to_proto(certificate.not_after)),
+    })
+}
+
+/// The token of the call.
+fn token(extensions: &Extensions) -> Option<CallerToken> {
+    let token = extensions.get::<Proven>()?;
+    let issuer = match &token.identity {
+        Identity::Jwt { issuer, .. } => issuer.clone(),
+        Identity::Spiffe(_) | Identity::Dns(_) | Identity::CommonName(_) => String::new(),
+    };
+    Some(CallerToken { issuer, subject: token.subject.clone(), expire_time: Some(timestamp_to_proto(token.not_after)) })
+}
+
+fn organizations(scope: &Scope) -> Vec<String> {
+    match scope {
+        Scope::All => vec!["*".to_owned()],
+        Scope::Organizations(names) => names.iter().cloned().collect(),
     }
 }
 

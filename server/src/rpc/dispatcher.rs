@@ -27,14 +27,15 @@ use crate::{
     drain::Drain,
     rates::{Cost, Rates},
     shed::Shed,
-    status::{self, Refusal},
+    status::{self, PrivilegeRefusal, Refusal},
 };
 
 /// What a call that needs this privilege costs.
 fn cost(privilege: Privilege) -> Cost {
     match privilege {
         Privilege::RevealAttributes | Privilege::CompareAttributes => Cost::Reveal,
-        Privilege::ReadEncryptionKey
+        Privilege::ReadEncryptionState
+        | Privilege::ReadEncryptionKey
         | Privilege::ChangeEncryptionKey
         | Privilege::RestoreEncryptionKey
         | Privilege::AbandonEncryptedData
@@ -176,7 +177,7 @@ impl Dispatcher {
             Ok(permit) => permit,
             Err(missing) => {
                 self.denied(&caller, &format!("organizations/{organization}"), audited);
-                return Err(Refusal::PrivilegeMissing(missing.privilege).into());
+                return Err(PrivilegeRefusal::within(&caller.identity, missing.privilege, organization).into());
             }
         };
         // Before it is looked up whether there is one: a name that is tried costs as much as one that is there.
@@ -203,9 +204,16 @@ impl Dispatcher {
             }
             Err(missing) => {
                 self.denied(&caller, "organizations", audited);
-                Err(Refusal::PrivilegeMissing(missing.privilege).into())
+                Err(PrivilegeRefusal::everywhere(&caller.identity, missing.privilege).into())
             }
         }
+    }
+
+    /// Lets in a call that needs only an identity, bound or not.
+    pub(crate) fn enter_as_identity(&self, extensions: &Extensions) -> Result<(Caller, Arc<Policy>), Status> {
+        let (caller, policy) = self.caller(extensions)?;
+        self.rates.admit(&caller.identity, "", Cost::Call)?;
+        Ok((caller, policy))
     }
 
     /// Whether what has to be recorded may be done now. A list of a trail isn't recorded when it is given.

@@ -15,17 +15,17 @@ const RPCS: &[(&str, &[Privilege], bool)] = &[
     ("/fieldseal.v1.AccessService/ExplainAccess", &[Privilege::ReadAccess], false),
     ("/fieldseal.v1.AuditService/ListAuditRecords", &[Privilege::ReadAuditTrail], false),
     ("/fieldseal.v1.AuditService/VerifyAuditTrail", &[Privilege::ReadAuditTrail], false),
-    ("/fieldseal.v1.DataEncryptionService/IsDataEncryptionActive", &[Privilege::ReadEncryptionKey], false),
+    ("/fieldseal.v1.DataEncryptionService/IsDataEncryptionActive", &[Privilege::ReadEncryptionState], false),
     ("/fieldseal.v1.DataEncryptionService/RetrieveDataEncryptionKey", &[Privilege::ReadEncryptionKey], false),
     (
         "/fieldseal.v1.DataEncryptionService/SetDataEncryptionKey",
         &[Privilege::ChangeEncryptionKey, Privilege::RestoreEncryptionKey],
         false,
     ),
-    ("/fieldseal.v1.DataEncryptionService/WatchReencryption", &[Privilege::ReadEncryptionKey], true),
-    ("/fieldseal.v1.DataEncryptionService/ListUnreadableCells", &[Privilege::ReadEncryptionKey], false),
-    ("/fieldseal.v1.DataEncryptionService/VerifyCells", &[Privilege::ReadEncryptionKey], true),
-    ("/fieldseal.v1.DataEncryptionService/ListKeyChanges", &[Privilege::ReadEncryptionKey], false),
+    ("/fieldseal.v1.DataEncryptionService/WatchReencryption", &[Privilege::ReadEncryptionState], true),
+    ("/fieldseal.v1.DataEncryptionService/ListUnreadableCells", &[Privilege::ReadEncryptionState], false),
+    ("/fieldseal.v1.DataEncryptionService/VerifyCells", &[Privilege::ReadEncryptionState], true),
+    ("/fieldseal.v1.DataEncryptionService/ListKeyChanges", &[Privilege::ReadEncryptionState], false),
     ("/fieldseal.v1.DataEncryptionService/AbandonEncryptedData", &[Privilege::AbandonEncryptedData], false),
     ("/fieldseal.v1.OrganizationService/CreateOrganization", &[Privilege::CreateOrganizations], false),
     ("/fieldseal.v1.OrganizationService/GetOrganization", &[Privilege::ReadOrganizations], false),
@@ -51,6 +51,9 @@ const TAKING_STREAMS: &[&str] = &[
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
 ];
 
+/// Open to every caller with an identity: it is how a caller finds out which roles it has, if any.
+const WHO_AM_I: &str = "/fieldseal.v1.AccessService/WhoAmI";
+
 /// The privilege that a standard method of an entity needs.
 fn standard_privilege(method: &EntityMethod) -> Privilege {
     match method.standard {
@@ -68,7 +71,8 @@ pub(crate) fn rpc_table(served: &ServedSchema) -> RpcTable {
     });
     let entities =
         served.methods.iter().map(|method| (method.path.clone(), Rpc::new(&[standard_privilege(method)], false)));
-    RpcTable::new(named.chain(entities).collect::<HashMap<_, _>>())
+    let open = std::iter::once((WHO_AM_I.to_owned(), Rpc::for_every_identity()));
+    RpcTable::new(named.chain(entities).chain(open).collect::<HashMap<_, _>>())
 }
 
 #[cfg(test)]
@@ -83,11 +87,11 @@ mod tests {
         for method in pool.services().flat_map(|service| service.methods().collect::<Vec<_>>()) {
             let path = format!("/{}/{}", method.parent_service().full_name(), method.name());
             let rpc = table.get(&path).unwrap_or_else(|| panic!("{path} is not in the table"));
-            assert!(!rpc.privileges.is_empty(), "{path}");
+            assert_eq!(rpc.privileges().is_empty(), path == WHO_AM_I, "{path}");
             assert_eq!(rpc.is_stream, method.is_server_streaming() || method.is_client_streaming(), "{path}");
             assert_eq!(rpc.takes_stream, method.is_client_streaming(), "{path}");
             rpcs += 1;
         }
-        assert_eq!(rpcs, 44);
+        assert_eq!(rpcs, 45);
     }
 }

@@ -38,7 +38,9 @@ client for your language from it, or ask a server for it by reflection. [Getting
   output by the generated Rust code; keep them out of your own.
 * **Entities** are messages that are stored. Their fields are attributes, and the column *Rules* says what the server does about them:
     * *encrypted*: sealed before it is stored, absent from every answer but that of [RevealAttributes](#revealattributes)
-    * *required*: not null, after the default was filled in
+    * *required*: not null, and not an empty text, after the default was filled in; *ApplicationRequired* is the level that Dynamics 365 has
+      for it, where that isn't SystemRequired
+    * *several lines*: line breaks are allowed; every other text is a single line
     * *output only*: what a request says is ignored
     * *not at creation*, *not in an update*: refused there
 * **Options** are the numbers that Dynamics 365 Customer Engagement gives to the values of an option set.
@@ -315,11 +317,18 @@ fn rules(field: &FieldDescriptor, attribute: v1::Attribute) -> String {
         sent_to,
         reports_set,
         display_name,
+        multi_line,
+        uuid,
+        application_required,
+        state_attribute,
     } = attribute;
     let mut rules: Vec<String> = Vec::new();
     let flags = [
         (encrypted, "**encrypted**"),
-        (required, "required"),
+        (required && !application_required, "required"),
+        (required && application_required, "required (ApplicationRequired)"),
+        (uuid, "a UUID"),
+        (multi_line, "several lines"),
         (output_only, "output only"),
         (immutable, "immutable"),
         (not_valid_for_create, "not at creation"),
@@ -347,6 +356,7 @@ fn rules(field: &FieldDescriptor, attribute: v1::Attribute) -> String {
     }));
     let named = [
         (reports_set, "tells about"),
+        (state_attribute, "belongs to"),
         (deprecated_for, "use instead:"),
         (sent_to.join(", "), "cleared by an update of these without it:"),
         (storage_name, "in databases"),

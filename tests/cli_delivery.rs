@@ -1,0 +1,251 @@
+//! Answers of the command line that can't be delivered: a failure with what to do next, and never a key that is lost.
+
+use std::{
+    collections::HashMap,
+    convert::Infallible,
+    fs::{self, File},
+    os::unix::fs::PermissionsExt as _,
+    process::{Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use fieldseal_client::ExposeSecret as _;
+use fieldseal_core::policy::{Binding, Privilege, Scope};
+use fieldseal_server::{config::Config, development::Person};
+use http::Request;
+use hyper::{body::Incoming, server::conn::http2, service::service_fn};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+use crate::{
+    cli::{Run, Terminal, command, fieldseal},
+    harness::{DEFAULT, Server, mailbox},
+};
+
+/// A device that takes nothing: each write is ENOSPC.
+fn full() -> File {
+    File::options().write(true).open("/dev/full").unwrap()
+}
+
+/// A pipe that nobody reads any longer.
+fn unread() -> std::io::PipeWriter {
+    std::io::pipe().unwrap().1
+}
+
+/// In place of the writer's role, the privilege to change the key alone.
+fn change_only(config: &mut Config) {
+    let identity = "cn:writer".parse().unwrap();
+    config.bindings.retain(|binding| binding.identity != identity);
+    config.bindings.push(Binding { identity, role: Privilege::ChangeEncryptionKey.into(), scope: Scope::All });
+}
+
+async fn key_version(server: &Server) -> u32 {
+    server.client(Person::Admin).is_data_encryption_active(DEFAULT).await.unwrap().key_version
+}
+
+async fn key_text(server: &Server) -> String {
+    let key = server.client(Person::Admin).retrieve_data_encryption_key(DEFAULT).await.unwrap();
+    key.encryption_key.expose_secret().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_that_nobody_reads_is_exit_code_1_without_words() {
+    let server = Server::start().await;
+    let terminal = Terminal::at(&server);
+    server.client(Person::Writer).mailboxes().create(DEFAULT, mailbox("hunter2"), None).await.unwrap();
+    for words in ["mailbox list", "mailbox list --output table", "org list --output name", "key status", "whoami"] {
+        let run = terminal.run_into(Person::Admin, words, unread());
+        assert_eq!((run.code, run.stderr.lines().find(|line| line.starts_with("fieldseal:"))), (1, None), "{words}");
+    }
+    let help = command().args(["--help"]).stdout(unread()).stderr(Stdio::piped()).output().unwrap();
+    assert_eq!(Run::of(help).code, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_can_not_be_written_is_exit_code_1_and_says_what_stays() {
+    let server = Server::start().await;
+    let terminal = Terminal::at(&server);
+    let run = terminal.run_into(Person::Reader, "mailbox list", full());
+    assert!(run.failure(1).contains("nothing was changed"), "{run:?}");
+    let run = terminal.run_into(Person::Writer, "mailbox create --set display_name=Sales", full());
+    let said = run.failure(1);
+    assert!(said.contains("the record is created") && said.contains("fieldseal mailbox get organizations/"), "{said}");
+    let run = terminal.run_into(Person::Admin, "org create contoso", full());
+    assert!(run.failure(1).contains("organizations/contoso is created"), "{run:?}");
+    for words in [&["--help"][..], &["version"], &["completions", "bash"], &["man"], &["key", "change", "--help"]] {
+        let output = command().args(words).stdout(full()).stderr(Stdio::piped()).output().unwrap();
+        let run = Run::of(output);
+        assert!(run.failure(1).contains("can't be written"), "{words:?} {run:?}");
+    }
+    // A stderr that takes nothing changes neither the answer nor the exit code.
+    let words = [&terminal.connection(Person::Admin)[..], &["org", "get"]].concat();
+    let output = command().args(words).stdout(Stdio::piped()).stderr(full()).output().unwrap();
+    assert_eq!(Run::of(output).json()["name"], DEFAULT);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_generated_key_is_not_set_if_stdout_leads_nowhere() {
+    let server = Server::start().await;
+    let terminal = Terminal::at(&server);
+    let before = key_text(&server).await;
+    let fingerprint = terminal.run(Person::Admin, "key status").json()["fingerprint"].as_str().unwrap().to_owned();
+    for words in ["key change", &format!("key abandon --yes --confirm {fingerprint}")] {
+        let runs = [
+            terminal.run_into(Person::Admin, words, unread()),
+            terminal.run_into(Person::Admin, words, Stdio::null()),
+            closed(&terminal, words),
+        ];
+        for run in runs {
+            let said = run.failure(2);
+            assert!(said.contains("--output-file") && said.contains("Nothing was changed"), "{said}");
+        }
+    }
+    assert_eq!((key_version(&server).await, key_text(&server).await), (1, before));
+}
+
+/// Runs the words as an administrator with stdout closed.
+fn closed(terminal: &Terminal, words: &str) -> Run {
+    let script = format!("exec \"$0\" \"$@\" {words} >&-");
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &script]).arg(command().get_program()).args(terminal.connection(Person::Admin));
+    shell.env("XDG_CONFIG_HOME", "/nonexistent");
+    Run::of(shell.stdin(Stdio::null()).stderr(Stdio::piped()).output().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_was_set_and_can_not_be_written_can_still_be_got() {
+    let server = Server::start_with(change_only).await;
+    let terminal = Terminal::at(&server);
+    // Who may not read the key learns who has to.
+    let run = terminal.run_into(Person::Writer, "key change", full());
+    let said = run.failure(1);
+    for expected in [
+        "the new key is the key of organizations/default",
+        "you lack prvReadSqlEncryptionKey",
+        "key show --output-file",
+    ] {
+        assert!(said.contains(expected), "{said}");
+    }
+    assert_eq!(key_version(&server).await, 2);
+    crate::harness::settled(&server.client(Person::Admin)).await;
+
+    let run = terminal.run_into(Person::Admin, "key change", full());
+    let said = run.failure(1);
+    assert!(said.contains("get it with: fieldseal key show --output-file FILE"), "{said}");
+    assert_eq!(key_version(&server).await, 3);
+    let file = server.folder().path().join("got.key");
+    let shown = terminal.run(Person::Admin, &format!("key show --output-file {}", file.display())).json();
+    assert_eq!((&shown["organization"], shown.get("encryption_key")), (&json!(DEFAULT), None));
+    assert_eq!(fs::read_to_string(&file).unwrap(), format!("{}\n", key_text(&server).await));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_file_has_the_key_before_it_is_set_and_goes_if_it_is_not() {
+    let server = Server::start_with(change_only).await;
+    let terminal = Terminal::at(&server);
+    let file = server.folder().path().join("new.key");
+    let change = format!("key change --output-file {}", file.display());
+
+    let changed = terminal.run(Person::Writer, &change).json();
+    assert_eq!(changed["organization"], DEFAULT);
+    assert_eq!((&changed["output_file"], changed.get("encryption_key")), (&json!(file), None));
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(fs::read_to_string(&file).unwrap(), format!("{}\n", key_text(&server).await));
+    crate::harness::settled(&server.client(Person::Admin)).await;
+
+    // It is never written over, and nothing is changed then.
+    let again = terminal.run(Person::Writer, &change);
+    assert!(again.failure(2).contains("exists already"), "{again:?}");
+    assert_eq!(key_version(&server).await, 2);
+
+    // A refused change leaves no file, and an answer that can't be written leaves it.
+    let refused = terminal.run(Person::Reader, &change.replace("new.key", "refused.key"));
+    assert!(refused.failure(1).contains("PRIVILEGE_MISSING"), "{refused:?}");
+    assert!(!file.with_file_name("refused.key").exists());
+    let unwritten = terminal.run_into(Person::Writer, &change.replace("new.key", "kept.key"), full());
+    assert!(unwritten.failure(1).contains("kept.key"), "{unwritten:?}");
+    let kept = fs::read_to_string(file.with_file_name("kept.key")).unwrap();
+    assert_eq!(kept, format!("{}\n", key_text(&server).await));
+
+    for words in ["--stdin", "--check"] {
+        let wrong =
+            terminal.run_with(Person::Writer, &format!("{change} {words}").replace("new.key", "x.key"), "a key");
+        assert!(wrong.failure(2).contains("--output-file"), "{wrong:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_export_that_is_cut_short_is_exit_code_1() {
+    let server = Server::start().await;
+    server.client(Person::Admin).retrieve_data_encryption_key(DEFAULT).await.unwrap();
+    let terminal = Terminal::at(&server);
+    for words in ["org export --file -", "audit export --file -"] {
+        for stdout in [Stdio::from(unread()), full().into()] {
+            let run = terminal.run_into(Person::Admin, words, stdout);
+            assert!(run.failure(1).contains("incomplete"), "{words}: {run:?}");
+        }
+        let run = closed(&terminal, words);
+        assert!(run.failure(2).contains("stdout is closed"), "{words}: {run:?}");
+    }
+}
+
+/// A server that refuses its calls with these reasons, one after the other, and with the last one from then on.
+async fn refusing(reasons: &'static [&'static str]) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        let calls = Arc::new(AtomicUsize::new(0));
+        while let Ok((stream, _)) = listener.accept().await {
+            let calls = Arc::clone(&calls);
+            let answer = service_fn(move |_: Request<Incoming>| {
+                let call = calls.fetch_add(1, Ordering::Relaxed).min(reasons.len() - 1);
+                let mut details = ErrorDetails::new();
+                details.set_error_info(reasons[call], "fieldseal", HashMap::new());
+                let status = Status::with_error_details(Code::Unavailable, "nothing changed", details);
+                async move { Ok::<_, Infallible>(status.into_http::<tonic::body::Body>()) }
+            });
+            let connection = http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), answer);
+            tokio::spawn(connection);
+        }
+    });
+    endpoint
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_of_unknown_outcome_is_one_statement_and_delivers_the_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("new.key");
+    let run = |endpoint: &str, words: &str| {
+        let words: Vec<&str> = words.split_whitespace().collect();
+        fieldseal(&[&["--endpoint", endpoint, "--plaintext", "key", "change"], &words[..]].concat(), "")
+    };
+    // As a disk that is full does: the first attempt may have been made, those after it surely were not.
+    let endpoint = refusing(&["OUTCOME_UNKNOWN", "STORE_UNAVAILABLE"]).await;
+    let shown = run(&endpoint, "");
+    assert_eq!(shown.code, 1, "{shown:?}");
+    let answer: Value = serde_json::from_str(&shown.stdout).unwrap();
+    assert_eq!((&answer["organization"], &answer["outcome"]), (&json!(DEFAULT), &json!("unknown")));
+    assert_eq!(answer["encryption_key"].as_str().unwrap().len(), 41);
+    assert!(shown.stderr.contains("it isn't known whether this took effect"), "{shown:?}");
+    for contradiction in ["nothing changed", "nothing was changed", "Nothing was changed"] {
+        assert!(!shown.stderr.contains(contradiction), "{shown:?}");
+    }
+    let endpoint = refusing(&["OUTCOME_UNKNOWN", "STORE_UNAVAILABLE"]).await;
+    let kept = run(&endpoint, &format!("--output-file {}", file.display()));
+    let said = kept.failure(1);
+    assert!(said.contains("may have been set: keep it") && said.contains("key change --file"), "{said}");
+    assert!(file.exists());
+
+    // Where nothing was changed, the key of nothing goes.
+    let endpoint = refusing(&["STORE_UNAVAILABLE"]).await;
+    let gone = run(&endpoint, &format!("--output-file {}", file.with_extension("gone").display()));
+    let said = gone.failure(1);
+    assert!(said.contains("nothing was changed") && !said.contains("may have"), "{said}");
+    assert!(!file.with_extension("gone").exists());
+}
