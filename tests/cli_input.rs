@@ -88,7 +88,7 @@ async fn every_answer_about_a_key_names_the_organization_and_every_hint_does() {
         let hints = run.stderr.lines().filter(|line| line.contains("fieldseal key"));
         hints.for_each(|hint| assert!(hint.contains("-o contoso"), "{words}: {hint}"));
     }
-    let demo = terminal.run(Person::Writer, "demo --records 4 -o contoso");
+    let demo = terminal.run(Person::Writer, "demo --records 20 -o contoso");
     let hints: Vec<&str> = demo.stderr.lines().filter(|line| line.contains("fieldseal ")).collect();
     assert!(hints.len() > 2 && hints.iter().all(|hint| hint.ends_with("-o contoso")), "{demo:?}");
     let active = terminal.run_with(Person::Admin, "key restore --stdin -o contoso", "a key, number 1");

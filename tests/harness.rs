@@ -2,6 +2,7 @@
 
 pub mod dovecot;
 pub mod http;
+pub mod http2;
 pub mod inside;
 pub mod process;
 pub mod proxy;
@@ -126,6 +127,14 @@ impl Server {
         running.drain().begin();
         assert_eq!(running.wait().await, Drained::Whole);
         self.folder
+    }
+
+    /// Stops without waiting for anything, and gives the folder back.
+    pub async fn stop_at_once(mut self) -> (Folder, Drained) {
+        let running = self.running.take().unwrap();
+        running.drain().cut_short();
+        let drained = running.wait().await;
+        (self.folder, drained)
     }
 
     /// Drains, does something to the folder, and starts again.

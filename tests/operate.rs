@@ -22,14 +22,14 @@ use crate::harness::{
     reason,
 };
 
-fn program() -> Command {
+pub(crate) fn program() -> Command {
     let mut command = Command::new(binary("fieldseal-server"));
     command.env_remove("CREDENTIALS_DIRECTORY").env_remove("FIELDSEAL_CONFIG").env_remove("NOTIFY_SOCKET");
     command
 }
 
 /// What a command that ends by itself came to: its exit code, stdout and stderr.
-fn run(command: &mut Command) -> (i32, String, String) {
+pub(crate) fn run(command: &mut Command) -> (i32, String, String) {
     let output = command.output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
@@ -66,14 +66,14 @@ impl Drop for Serving {
 }
 
 /// The report of `check-config --json`, and the exit code.
-fn checked(command: &mut Command, config: &Path) -> (i32, Value) {
+pub(crate) fn checked(command: &mut Command, config: &Path) -> (i32, Value) {
     let (code, report, errors) = run(command.args(["check-config", "--json", "--config"]).arg(config));
     assert_eq!(errors, "");
     (code, serde_json::from_str(&report).unwrap())
 }
 
 /// Severity, subject and problem of every finding. Each says what to do.
-fn findings(report: &Value) -> Vec<(String, String, String)> {
+pub(crate) fn findings(report: &Value) -> Vec<(String, String, String)> {
     let text = |finding: &Value, name: &str| finding[name].as_str().unwrap().to_owned();
     let findings = report["findings"].as_array().unwrap();
     for finding in findings {
@@ -93,11 +93,11 @@ fn assert_found(found: &[(String, String, String)], wanted: &[(&str, &str, &str)
     assert_eq!(found.len(), wanted.len(), "{found:#?}");
 }
 
-fn set_mode(path: &Path, mode: u32) {
+pub(crate) fn set_mode(path: &Path, mode: u32) {
     fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
 }
 
-fn replace(path: &Path, from: &str, to: &str) {
+pub(crate) fn replace(path: &Path, from: &str, to: &str) {
     let text = fs::read_to_string(path).unwrap();
     assert!(text.contains(from), "{from}");
     fs::write(path, text.replace(from, to)).unwrap();
@@ -243,7 +243,7 @@ fn everything_that_is_wrong_before_a_first_start_is_told_at_once() {
             ("error", "limits.keepalive_timeout_seconds", "is a string"),
             ("error", "limits.page_size_max", "2000 is not within 1 to 1000 records"),
             ("error", "log.level", "`loud` is none of"),
-            ("error", prepared.config().to_str().unwrap(), "everybody may write to it"),
+            ("error", prepared.config().to_str().unwrap(), "is writable by everybody"),
             ("error", "tls.key", "not the one of the first certificate"),
             ("error", "tls.client_ca", "is no CA's"),
             ("error", "root_key.files", "mode 0640"),
@@ -256,7 +256,7 @@ fn everything_that_is_wrong_before_a_first_start_is_told_at_once() {
     let (code, text, _) = run(program().args(["check-config", "--config"]).arg(prepared.config()));
     assert_eq!(code, 1);
     assert!(text.contains("error: root_key.files: the root key "), "{text}");
-    assert!(text.contains("\n  chmod 600 the file"), "{text}");
+    assert!(text.contains(&format!("\n  chmod 600 {}/root.key", folder.display())), "{text}");
     assert!(!text.contains('\x1b'), "{text}");
     assert!(text.ends_with("9 errors, 0 warnings\n"), "{text}");
 
@@ -357,7 +357,7 @@ async fn everything_that_is_wrong_with_databases_is_told_at_once() {
 
     // Another root key opens nothing.
     fs::remove_file(folder.path().join("root.key")).unwrap();
-    File::create(folder.path().join("root.key")).unwrap().set_len(32).unwrap();
+    fs::write(folder.path().join("root.key"), b"32 bytes that nobody would guess").unwrap();
     set_mode(&folder.path().join("root.key"), 0o600);
     let (_, report) = checked(&mut program(), &config);
     let sealed = ("error", "root_key.files", "sealed under a root key that is not among these files");

@@ -47,6 +47,7 @@ async fn a_deleted_organization_leaves_nothing_but_a_tombstone_and_an_audit_reco
 
     let folder = server.stop().await;
     assert!(!folder.path().join(&database).exists());
+    assert!(!folder.path().join(&database).with_extension("lock").exists());
     assert_eq!(files_with(&folder.path(), &wrapped), Vec::<std::path::PathBuf>::new());
     let configuration = Inside::configuration(&folder);
     assert_eq!(configuration.key_texts().len(), 1);
@@ -79,21 +80,6 @@ async fn a_delete_is_meant_and_waits_for_no_change() {
     admin.change_key(DEFAULT, &"a new key, number 2".into()).await.unwrap();
     assert_eq!(reason(admin.delete_organization(DEFAULT).await), ErrorReason::SetKeyAlreadyRunning);
     assert_eq!(admin.list_organizations(0, "").await.unwrap().records.len(), 1);
-}
-
-#[tokio::test]
-async fn a_start_finishes_a_delete_that_was_cut_short() {
-    let server = Server::start().await;
-    let uid = server.client(Person::Admin).create_organization("contoso").await.unwrap().uid;
-    let folder = server.stop().await;
-    let configuration = Inside::configuration(&folder);
-    configuration.change(1, "UPDATE fieldseal_organizations SET state = 'deleting' WHERE name = 'contoso'");
-    drop(configuration);
-    let server = Server::start_in(folder, |_| {}).await;
-    assert_eq!(reason(server.client(Person::Admin).get_organization(CONTOSO).await), ErrorReason::NotFound);
-    let folder = server.stop().await;
-    assert!(!folder.path().join(format!("organizations/{uid}.db")).exists());
-    assert_eq!(Inside::configuration(&folder).key_texts().len(), 1);
 }
 
 #[tokio::test]

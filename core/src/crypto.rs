@@ -11,11 +11,12 @@
 //! | [`root_key`] | the deployment's own key | sealed key texts, and MACs that need no organization's key |
 //!
 //! Under them: [`secret`] has one type per secret, `encoding` the one injective encoding of what is authenticated,
-//! `padding` hides lengths, and `primitive` is the only file that names an algorithm's implementation.
+//! `format` tells newer formats from damage, `padding` hides lengths, and `primitive` is the only file that names an algorithm's implementation.
 
 pub mod cell;
 pub mod context;
 pub(crate) mod encoding;
+mod format;
 pub mod kek;
 pub mod key_text;
 mod padding;

@@ -66,6 +66,18 @@ pub struct Deployment {
     /// How large a filter may be that a caller gives.
     pub filter_bounds: filter::Bounds,
     organizations: RwLock<BTreeMap<String, Arc<Organization>>>,
+    not_served: RwLock<BTreeMap<String, NotServed>>,
+}
+
+/// Why an organization that the configuration database lists isn't served now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotServed {
+    /// Its database can't be opened. It is served once it can be.
+    Unavailable,
+    /// Its row isn't authentic, or its database is another organization's inside.
+    Mismatch,
+    /// Its database was written by a newer version, or with another schema.
+    NewerVersion,
 }
 
 impl Deployment {
@@ -73,7 +85,8 @@ impl Deployment {
     #[must_use]
     pub fn new(ports: Ports, schema: Arc<Schema>, key_limits: KeyLimits) -> Self {
         let filter_bounds = filter::Bounds::default();
-        Deployment { ports, schema, key_limits, filter_bounds, organizations: RwLock::default() }
+        let (organizations, not_served) = Default::default();
+        Deployment { ports, schema, key_limits, filter_bounds, organizations, not_served }
     }
 
     /// The same with filters within other bounds.
@@ -103,6 +116,26 @@ impl Deployment {
     #[must_use]
     pub fn organizations(&self) -> Vec<Arc<Organization>> {
         self.organizations.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// Why the organization of this name isn't served; `None` if it is, or if there is none.
+    #[must_use]
+    pub fn not_served(&self, name: &str) -> Option<NotServed> {
+        self.not_served.read().unwrap_or_else(PoisonError::into_inner).get(name).copied()
+    }
+
+    /// How many organizations are listed and not served.
+    #[must_use]
+    pub fn not_served_count(&self) -> usize {
+        self.not_served.read().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    pub(crate) fn does_not_serve(&self, name: String, why: NotServed) {
+        self.not_served.write().unwrap_or_else(PoisonError::into_inner).insert(name, why);
+    }
+
+    pub(crate) fn forget_not_served(&self, name: &str) {
+        self.not_served.write().unwrap_or_else(PoisonError::into_inner).remove(name);
     }
 
     /// Serves an organization from now on.

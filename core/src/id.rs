@@ -206,6 +206,29 @@ impl Timestamp {
         self.unix_micros
     }
 
+    /// The earliest time that can be written as text: 0001-01-01T00:00:00Z, as protobuf's timestamps and RFC 3339 have it.
+    pub const EARLIEST: Self = Self::from_unix_micros(-62_135_596_800 * 1_000_000);
+
+    /// The latest time that can be written as text: 9999-12-31T23:59:59.999999Z.
+    pub const LATEST: Self = Self::from_unix_micros(253_402_300_800 * 1_000_000 - 1);
+
+    /// Whether a clock that shows this time can be right: in the years 1970 to 9999. A server doesn't work by any other.
+    pub const fn is_plausible_now(self) -> bool {
+        self.unix_micros >= 0 && self.unix_micros <= Self::LATEST.unix_micros
+    }
+
+    /// The nearest time that can be written as text; itself, if it can be.
+    #[must_use]
+    pub const fn writable(self) -> Self {
+        if self.unix_micros < Self::EARLIEST.unix_micros {
+            Self::EARLIEST
+        } else if self.unix_micros > Self::LATEST.unix_micros {
+            Self::LATEST
+        } else {
+            self
+        }
+    }
+
     /// Whole milliseconds since the Unix epoch, rounded down.
     pub const fn unix_millis(self) -> i64 {
         self.unix_micros.div_euclid(1_000)
@@ -238,6 +261,16 @@ mod tests {
             assert_eq!(other.parse::<RecordId>(), Err(InvalidUuid), "{other}");
             assert_eq!(other.parse::<OrganizationId>(), Err(InvalidUuid), "{other}");
         }
+    }
+
+    #[test]
+    fn a_time_outside_of_the_years_1_to_9999_is_written_as_the_nearest_within() {
+        let at = Timestamp::from_unix_micros;
+        assert_eq!(at(i64::MIN).writable(), Timestamp::EARLIEST);
+        assert_eq!(at(Timestamp::LATEST.unix_micros() + 1).writable(), Timestamp::LATEST);
+        assert_eq!([at(-1), at(0), Timestamp::LATEST].map(Timestamp::writable), [at(-1), at(0), Timestamp::LATEST]);
+        let plausible = [at(-1), at(0), Timestamp::LATEST, at(Timestamp::LATEST.unix_micros() + 1)];
+        assert_eq!(plausible.map(Timestamp::is_plausible_now), [false, true, true, false]);
     }
 
     #[test]

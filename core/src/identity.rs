@@ -7,6 +7,7 @@ pub mod spiffe;
 use std::{fmt, net::SocketAddr, str::FromStr};
 
 use self::spiffe::{SpiffeId, SpiffeIdError};
+use crate::text::{Hidden, hidden};
 
 /// A proven caller, as bindings name it: `spiffe:…`, `dns:…` or `cn:…` from a client certificate, `jwt:<issuer>#<subject>` from a
 /// bearer token.
@@ -34,6 +35,22 @@ impl fmt::Display for Identity {
             Identity::Dns(name) => write!(f, "dns:{name}"),
             Identity::CommonName(name) => write!(f, "cn:{name}"),
             Identity::Jwt { issuer, subject } => write!(f, "jwt:{issuer}#{subject}"),
+        }
+    }
+}
+
+impl Identity {
+    /// What can't be seen in its names, each thing once: a binding with any of it is probably a slip, and matches nobody.
+    #[must_use]
+    pub fn hidden(&self) -> Vec<Hidden> {
+        match self {
+            Identity::Spiffe(id) => hidden(id.without_scheme()),
+            Identity::Dns(name) | Identity::CommonName(name) => hidden(name),
+            Identity::Jwt { issuer, subject } => {
+                let mut found = hidden(issuer);
+                found.extend(hidden(subject).into_iter().filter(|one| !hidden(issuer).contains(one)));
+                found
+            }
         }
     }
 }
@@ -102,6 +119,17 @@ mod tests {
         }
         let as_in_a_certificate: Identity = "spiffe://example.org/ns/mail".parse().unwrap();
         assert_eq!(as_in_a_certificate.to_string(), "spiffe:example.org/ns/mail");
+    }
+
+    #[test]
+    fn what_can_not_be_seen_in_a_name_is_found() {
+        let found = |text: &str| text.parse::<Identity>().unwrap().hidden();
+        assert_eq!(found("cn:J\u{f6}rg"), []);
+        assert_eq!(found("cn: J\u{f6}rg "), [Hidden::BlankAtStart, Hidden::BlankAtEnd]);
+        assert_eq!(found("cn:Jo\u{308}rg"), [Hidden::NotNfc]);
+        assert_eq!(found("dns:mail\u{200b}.internal"), [Hidden::Invisible('\u{200b}')]);
+        assert_eq!(found("jwt:https://idp/ #ada "), [Hidden::BlankAtEnd]);
+        assert_eq!(found("spiffe:example.org/ns/mail"), []);
     }
 
     #[test]

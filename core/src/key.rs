@@ -31,7 +31,7 @@ use crate::{
     id::{KeyVersion, Timestamp},
     identity::Caller,
     key_change::{ConfigurationFacts, NextStep, RingFacts, next_step},
-    organization::{Keys, Organization, create::key_change_row, write_text},
+    organization::{Keys, Obstacle, Organization, ReadTextError, create::key_change_row, write_text},
     port::OrganizationLock,
     store::{Cause, Commit, CommitError, Condition, Datum, Step, Unavailable, rows},
 };
@@ -51,7 +51,7 @@ pub struct CurrentKey {
 /// The right to work on an organization's keys: its one lock. Tried, never waited for.
 pub struct KeyWork {
     // Given back before the organization is said to be at rest.
-    _lock: Box<dyn OrganizationLock>,
+    lock: Box<dyn OrganizationLock>,
     at_work: AtWork,
 }
 
@@ -82,9 +82,14 @@ impl KeyWork {
     /// [`KeyError::AlreadyRunning`], or that the lock's keeper doesn't answer.
     pub async fn begin(deployment: &Deployment, organization: Arc<Organization>) -> Result<KeyWork, KeyError> {
         match deployment.ports.databases.try_lock(organization.id).await? {
-            Some(lock) => Ok(KeyWork { _lock: lock, at_work: AtWork::begin(organization) }),
+            Some(lock) => Ok(KeyWork { lock, at_work: AtWork::begin(organization) }),
             None => Err(KeyError::AlreadyRunning),
         }
+    }
+
+    /// The lock, and what says that the organization is worked on. The lock is to be given back first.
+    pub(crate) fn into_parts(self) -> (Box<dyn OrganizationLock>, AtWork) {
+        (self.lock, self.at_work)
     }
 
     /// The organization it is for.
@@ -118,6 +123,9 @@ pub enum KeyError {
     /// The key ring is missing or damaged.
     #[error("the key ring is missing or damaged")]
     RingDamaged,
+    /// The key is there, and this server can't use it.
+    #[error("this server can't use the key")]
+    Inaccessible(#[source] Obstacle),
     /// The text doesn't open the ring.
     #[error("the key does not open the data")]
     Mismatch {
@@ -187,6 +195,7 @@ impl KeyError {
             KeyError::NotPresent { .. } => "DATA_ENCRYPTION_INACTIVE",
             KeyError::AlreadyActive => "KEY_ALREADY_ACTIVE",
             KeyError::RingDamaged => "KEY_RING_DAMAGED",
+            KeyError::Inaccessible(obstacle) => obstacle.reason(),
             KeyError::Mismatch { .. } => "KEY_MISMATCH",
             KeyError::ChangeQuota { .. } => "KEY_CHANGE_QUOTA",
             KeyError::RestoreQuota { .. } => "KEY_RESTORE_QUOTA",
@@ -215,6 +224,15 @@ impl KeyError {
 impl From<Unavailable> for KeyError {
     fn from(Unavailable(cause): Unavailable) -> Self {
         KeyError::Unavailable(cause)
+    }
+}
+
+impl From<ReadTextError> for KeyError {
+    fn from(error: ReadTextError) -> Self {
+        match error {
+            ReadTextError::Unavailable(error) => error.into(),
+            ReadTextError::Inaccessible(obstacle) => KeyError::Inaccessible(obstacle),
+        }
     }
 }
 
@@ -349,6 +367,7 @@ pub(crate) fn step(keys: &Keys) -> NextStep {
             let facts = whole(stored.reencryption.state, stored.version());
             next_step(ConfigurationFacts { has_current_text: false }, facts)
         }
+        Keys::Inaccessible(..) => next_step(ConfigurationFacts { has_current_text: false }, RingFacts::Inaccessible),
         Keys::Damaged => next_step(ConfigurationFacts { has_current_text: false }, RingFacts::Damaged),
     }
 }

@@ -17,6 +17,8 @@ pub struct ConfigurationFacts {
 pub enum RingFacts {
     /// It is missing or damaged.
     Damaged,
+    /// It is there, and this server can't use it: a newer version wrote it, or its text is sealed under a root key that isn't given.
+    Inaccessible,
     /// It reads.
     Whole {
         /// Where its re-encryption stands.
@@ -31,6 +33,8 @@ pub enum RingFacts {
 pub enum NextStep {
     /// Nothing: the ring can't be opened by any key.
     ReportDamage,
+    /// Nothing: another server can open the ring, this one can't.
+    AwaitOtherServer,
     /// Nothing until the key is restored.
     AwaitRestore {
         /// A re-encryption waits for it too.
@@ -49,8 +53,10 @@ pub enum NextStep {
 /// What to do next, given what the two databases say.
 #[must_use]
 pub fn next_step(configuration: ConfigurationFacts, ring: RingFacts) -> NextStep {
-    let RingFacts::Whole { reencryption, version } = ring else {
-        return NextStep::ReportDamage;
+    let (reencryption, version) = match ring {
+        RingFacts::Damaged => return NextStep::ReportDamage,
+        RingFacts::Inaccessible => return NextStep::AwaitOtherServer,
+        RingFacts::Whole { reencryption, version } => (reencryption, version),
     };
     if !configuration.has_current_text {
         return NextStep::AwaitRestore { waiting: reencryption != ReencryptionState::Idle };
@@ -78,6 +84,12 @@ mod tests {
     fn a_damaged_ring_leads_nowhere_whatever_the_configuration_holds() {
         assert_eq!(next_step(PRESENT, RingFacts::Damaged), NextStep::ReportDamage);
         assert_eq!(next_step(MISSING, RingFacts::Damaged), NextStep::ReportDamage);
+    }
+
+    #[test]
+    fn a_ring_that_only_another_server_can_open_is_left_alone() {
+        assert_eq!(next_step(PRESENT, RingFacts::Inaccessible), NextStep::AwaitOtherServer);
+        assert_eq!(next_step(MISSING, RingFacts::Inaccessible), NextStep::AwaitOtherServer);
     }
 
     #[test]
@@ -113,6 +125,7 @@ mod tests {
                     NextStep::Reseal(_) => Finishing,
                     NextStep::ForgetTexts => Idle,
                     stuck @ (NextStep::ReportDamage
+                    | NextStep::AwaitOtherServer
                     | NextStep::AwaitRestore { .. }
                     | NextStep::Clear(_)
                     | NextStep::Rest) => {

@@ -183,7 +183,11 @@ pub fn configuration() -> Layout {
         tables: vec![
             table(DEPLOYMENT, &["slot"], &[("slot", Integer), ("id", Uuid), ("create_time", Time)]),
             table(ROOT_KEY, &["check_value"], &[("check_value", Bytes), ("create_time", Time)]),
-            table(ORGANIZATIONS, &["name"], &[("name", Text), ("id", Uuid), ("state", Text), ("create_time", Time)]),
+            table(
+                ORGANIZATIONS,
+                &["name"],
+                &[("name", Text), ("id", Uuid), ("state", Text), ("create_time", Time), ("mac", BytesOrNull)],
+            ),
             table(
                 KEY_TEXT,
                 &["organization", "key_check_value"],

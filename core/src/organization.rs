@@ -9,6 +9,7 @@ pub mod export;
 pub mod import;
 pub mod open;
 pub mod ring_rows;
+pub mod row;
 pub mod seen;
 
 use std::sync::{
@@ -20,8 +21,9 @@ use crate::{
     audit::AuditEntry,
     crypto::{
         kek::{Fingerprint, KeyCheckValue},
-        ring::KeyRing,
-        ring::stored::StoredRing,
+        ring::stored::{RingUnread, StoredRing},
+        ring::{KeyRing, RingError},
+        root_key::{RootKeyError, RootKeyId},
         secret::{Kek, KeyText},
     },
     deployment::{Deployment, of_organization, root_key_failed},
@@ -29,6 +31,7 @@ use crate::{
     key::pace::Pace,
     layout::{FINGERPRINT, KEY_TEXT},
     metadata::OrganizationSchema,
+    organization::ring_rows::RingRows,
     schema::Schema,
     store::{Commit, CommitError, Condition, Datum, Expect, Step, Store, Unavailable, rows},
 };
@@ -71,8 +74,52 @@ pub enum Keys {
     Active(Arc<KeyRing>),
     /// The key is missing.
     Inactive(Arc<StoredRing>),
+    /// The key is there, and this server can't use it. Nothing is lost. The ring, if it reads.
+    Inaccessible(Obstacle, Option<Arc<StoredRing>>),
     /// The ring is missing or damaged, and no key opens it.
     Damaged,
+}
+
+/// Why a server can't use what another server, or this one with other root keys, can. It is never a reason to give anything up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Obstacle {
+    /// A newer version wrote the key ring.
+    #[error("the key ring has format {format}, which a newer version wrote")]
+    NewerRing {
+        /// The format as stored.
+        format: i64,
+    },
+    /// A newer version sealed a cell.
+    #[error("a cell has format {format}, which a newer version wrote")]
+    NewerCell {
+        /// The format as stored.
+        format: u8,
+    },
+    /// A newer version sealed the key's text.
+    #[error("the sealed key text has format {format}, which a newer version wrote")]
+    NewerKeyText {
+        /// The format as stored.
+        format: u8,
+    },
+    /// The key's text is sealed under a root key that isn't given.
+    #[error("the key text is sealed under root key {id}, which isn't given: name its file in root_key.files too")]
+    UnknownRootKey {
+        /// The root key.
+        id: RootKeyId,
+    },
+}
+
+impl Obstacle {
+    /// The word that the audit trail records, which is the reason that the caller gets.
+    #[must_use]
+    pub fn reason(self) -> &'static str {
+        match self {
+            Obstacle::NewerRing { .. } | Obstacle::NewerCell { .. } | Obstacle::NewerKeyText { .. } => {
+                "WRITTEN_BY_NEWER_VERSION"
+            }
+            Obstacle::UnknownRootKey { .. } => "ROOT_KEY_UNKNOWN",
+        }
+    }
 }
 
 impl Keys {
@@ -80,6 +127,7 @@ impl Keys {
         let (stored, is_active) = match self {
             Keys::Active(ring) => (Some(ring.stored()), true),
             Keys::Inactive(stored) => (Some(&**stored), false),
+            Keys::Inaccessible(_, stored) => (stored.as_deref(), false),
             Keys::Damaged => (None, false),
         };
         let set = stored.and_then(|stored| Some((stored.version()?, stored.key_change_time)));
@@ -203,21 +251,38 @@ impl Organization {
     /// # Errors
     /// If one of the databases doesn't answer: that is never taken for a missing key.
     pub async fn load_keys(&self, deployment: &Deployment) -> Result<Keys, Unavailable> {
-        let Ok(stored) = ring_rows::read(&*self.store).await? else {
-            return Ok(self.set_keys(Keys::Damaged));
+        Ok(self.look_at_keys(deployment).await?.0)
+    }
+
+    /// As [`load_keys`](Self::load_keys), with the rows that the answer was made of.
+    pub(crate) async fn look_at_keys(&self, deployment: &Deployment) -> Result<(Keys, RingRows), Unavailable> {
+        let rows = RingRows::read(&*self.store).await?;
+        let keys = match rows.parse() {
+            Ok(stored) => self.open_ring(deployment, stored).await?,
+            Err(RingUnread::Newer { format }) => {
+                self.set_keys(Keys::Inaccessible(Obstacle::NewerRing { format }, None))
+            }
+            Err(RingUnread::Damaged(_)) => self.set_keys(Keys::Damaged),
         };
+        Ok((keys, rows))
+    }
+
+    async fn open_ring(&self, deployment: &Deployment, stored: StoredRing) -> Result<Keys, Unavailable> {
         if let Some(Keys::Active(ring)) = self.keys()
             && ring.revision() == stored.revision
         {
             return Ok(Keys::Active(ring));
         }
-        let keys = match read_text(deployment, self.id, &stored.check).await? {
-            None => Keys::Inactive(Arc::new(stored)),
-            Some((_, kek)) => match KeyRing::open(&stored, self.id, &kek) {
+        let keys = match read_text(deployment, self.id, &stored.check).await {
+            Ok(None) => Keys::Inactive(Arc::new(stored)),
+            Ok(Some((_, kek))) => match KeyRing::open(&stored, self.id, &kek) {
                 Ok(ring) => Keys::Active(Arc::new(ring)),
+                Err(RingError::Newer { format }) => Keys::Inaccessible(Obstacle::NewerRing { format }, None),
                 // The text was sealed for this very key-check value, so a mismatch is damage as well.
-                Err(_) => Keys::Damaged,
+                Err(RingError::KeyMismatch | RingError::Damaged(_)) => Keys::Damaged,
             },
+            Err(ReadTextError::Inaccessible(obstacle)) => Keys::Inaccessible(obstacle, Some(Arc::new(stored))),
+            Err(ReadTextError::Unavailable(error)) => return Err(error),
         };
         Ok(self.set_keys(keys))
     }
@@ -248,21 +313,40 @@ impl Organization {
     }
 }
 
-/// The key text, and its KEK, that the configuration database holds for this key-check value. One that the root key doesn't open
-/// counts as missing: a restore puts it back.
+/// Why a key text that is there isn't given.
+#[derive(Debug)]
+pub(crate) enum ReadTextError {
+    /// A database or the root key doesn't answer.
+    Unavailable(Unavailable),
+    /// Another server could open it.
+    Inaccessible(Obstacle),
+}
+
+impl From<Unavailable> for ReadTextError {
+    fn from(error: Unavailable) -> Self {
+        ReadTextError::Unavailable(error)
+    }
+}
+
+/// The key text, and its KEK, that the configuration database holds for this key-check value. One that is damaged counts as missing: a
+/// restore puts it back.
 pub(crate) async fn read_text(
     deployment: &Deployment,
     organization: OrganizationId,
     check: &KeyCheckValue,
-) -> Result<Option<(KeyText, Kek)>, Unavailable> {
+) -> Result<Option<(KeyText, Kek)>, ReadTextError> {
     let condition =
         of_organization(organization).and(Condition::equal("key_check_value", Datum::Bytes(check.as_bytes().to_vec())));
     let found = rows(&*deployment.ports.configuration, KEY_TEXT, &["sealed"], condition).await?;
     let Some([Datum::Bytes(sealed)]) = found.first().map(Vec::as_slice) else { return Ok(None) };
     match deployment.ports.root_key.open_key(sealed, organization, check) {
         Ok(opened) => Ok(Some(opened)),
-        Err(error @ crate::crypto::root_key::RootKeyError::Unavailable(_)) => Err(root_key_failed(error)),
-        Err(_) => Ok(None),
+        Err(RootKeyError::NewerFormat { format }) => {
+            Err(ReadTextError::Inaccessible(Obstacle::NewerKeyText { format }))
+        }
+        Err(RootKeyError::UnknownRootKey { id }) => Err(ReadTextError::Inaccessible(Obstacle::UnknownRootKey { id })),
+        Err(error @ RootKeyError::Unavailable(_)) => Err(root_key_failed(error).into()),
+        Err(RootKeyError::Malformed | RootKeyError::DoesNotVerify) => Ok(None),
     }
 }
 
@@ -301,6 +385,7 @@ pub fn wanted_fingerprint(keys: &Keys) -> Option<Fingerprint> {
     match keys {
         Keys::Active(ring) => Some(ring.fingerprint()),
         Keys::Inactive(stored) => Some(stored.fingerprint()),
+        Keys::Inaccessible(_, stored) => stored.as_ref().map(|stored| stored.fingerprint()),
         Keys::Damaged => None,
     }
 }

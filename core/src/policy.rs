@@ -208,6 +208,14 @@ impl Policy {
         self.bindings.iter().filter(move |binding| binding.identity == *identity)
     }
 
+    /// Every grant that names this organization: those for all organizations don't. Names outlive organizations, so that these count in
+    /// the next one of that name too.
+    pub fn bindings_naming<'a>(&'a self, organization: &'a str) -> impl Iterator<Item = &'a Binding> {
+        self.bindings.iter().filter(
+            move |binding| matches!(&binding.scope, Scope::Organizations(names) if names.contains(organization)),
+        )
+    }
+
     /// Whether the caller may do `A`, which belongs to no organization: needs a grant for all.
     ///
     /// # Errors

@@ -28,7 +28,10 @@ pub trait KeyDerivation: Send + Sync {
 }
 
 /// The one lock of an organization. Dropping it gives it back.
-pub trait OrganizationLock: Send + Sync {}
+pub trait OrganizationLock: Send + Sync {
+    /// Gives it back, and removes what there is of it: the organization is gone.
+    fn discard(self: Box<Self>) -> Pending<'static, Result<(), Unavailable>>;
+}
 
 /// A database that nobody sees yet.
 pub trait PreparedDatabase: Send + Sync {
@@ -52,7 +55,7 @@ pub trait OrganizationDatabases: Send + Sync {
     fn prepare(&self, id: OrganizationId, first: Commit)
     -> Pending<'_, Result<Box<dyn PreparedDatabase>, CommitError>>;
 
-    /// Opens a database that exists.
+    /// Opens a database that exists, if it is this organization's inside: at each opening, whoever has closed it meanwhile.
     fn open(&self, id: OrganizationId) -> Pending<'_, Result<Arc<dyn Store>, OpenError>>;
 
     /// The databases that exist.

@@ -287,7 +287,7 @@ impl fmt::Display for Problem {
             Problem::NotEncrypted => f.write_str("is not an encrypted attribute; read it with Get"),
             Problem::Repeated => f.write_str("is listed more than once"),
             Problem::NotAUuid => {
-                f.write_str("must be a UUID with hyphens, such as 0191e2a4-5b6c-7d8e-9fa0-b1c2d3e4f506")
+                f.write_str("must be a UUID with hyphens such as 0191e2a4-5b6c-7d8e-9fa0-b1c2d3e4f506, in lower case if it is an id")
             }
             Problem::NotAnOrganizationId => f.write_str(
                 "must be 1 to 63 lower-case letters, digits and hyphens, with no hyphen at the beginning or end",

@@ -25,7 +25,7 @@ use crate::{
     key::unreadable,
     mask::ReadMask,
     metadata::{OrganizationSchema, changes::Written},
-    organization::{Keys, Organization, ring_rows},
+    organization::{Keys, Obstacle, Organization, ring_rows},
     record::{Given, Problem, Record, Violation, field_violation},
     records::repetition::Mode,
     schema::{Attribute, Entity, Kind, SYSTEM_COLUMNS, Value},
@@ -103,6 +103,9 @@ pub enum RecordError {
     /// The key ring is missing or damaged.
     #[error("the key ring is missing or damaged")]
     RingDamaged,
+    /// The key or the value is there, and this server can't use it.
+    #[error("this server can't use what is stored")]
+    Inaccessible(#[source] Obstacle),
     /// A stored cell can't be opened.
     #[error("a cell can't be opened")]
     CellUnreadable {
@@ -254,6 +257,7 @@ async fn sealing_ring(deployment: &Deployment, organization: &Organization) -> R
     match organization.load_keys(deployment).await? {
         Keys::Active(ring) => Ok(ring),
         Keys::Inactive(stored) => Err(RecordError::Inactive { wanted: stored.fingerprint() }),
+        Keys::Inaccessible(obstacle, _) => Err(RecordError::Inaccessible(obstacle)),
         Keys::Damaged => Err(RecordError::RingDamaged),
     }
 }

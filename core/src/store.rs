@@ -482,6 +482,9 @@ pub enum OpenError {
     /// It is there, and can't be read.
     #[error("the organization's database can't be opened")]
     Unavailable(#[source] Cause),
+    /// It is another organization's inside, or has another name there than it had before.
+    #[error("the database is another organization's inside")]
+    OtherInside,
 }
 
 /// What can be read: a database, or a snapshot of one.

@@ -268,7 +268,11 @@ impl Protocol {
                 })
             }
             // No key is given up here.
-            NextStep::Rest | NextStep::AwaitRestore { .. } | NextStep::ReportDamage | NextStep::Clear(_) => None,
+            NextStep::Rest
+            | NextStep::AwaitRestore { .. }
+            | NextStep::AwaitOtherServer
+            | NextStep::ReportDamage
+            | NextStep::Clear(_) => None,
         }
     }
 
@@ -453,7 +457,7 @@ impl Model for Protocol {
                     NextStep::Rest if left.changes > 0 => actions.push(Action::Change(server)),
                     NextStep::Reseal(_) | NextStep::ForgetTexts => actions.push(Action::TakeUp(server)),
                     NextStep::AwaitRestore { .. } => actions.push(Action::Restore(server)),
-                    NextStep::Rest | NextStep::ReportDamage | NextStep::Clear(_) => {}
+                    NextStep::Rest | NextStep::AwaitOtherServer | NextStep::ReportDamage | NextStep::Clear(_) => {}
                 },
                 None => {}
                 Some(Work::Look) => actions.push(Action::Step(server, Outcome::Known)),

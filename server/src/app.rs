@@ -1,6 +1,6 @@
 //! The server as a whole: the one place where rpcs, stores, root key and listener meet.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use fieldseal_core::{
     crypto::root_key::{RootKey, RootKeySet},
@@ -12,7 +12,7 @@ use fieldseal_core::{
     key::reseal::{Resealed, reseal},
     organization::{
         create::{CreateOrganizationError, create_first},
-        open::open_all,
+        open::{inspect, open_all},
         seen::look,
     },
     port::{Clock, OrganizationDatabases},
@@ -20,7 +20,7 @@ use fieldseal_core::{
     schema::Schema,
     store::{OpenError, Store, Unavailable},
 };
-use tokio::{sync::watch, task::JoinHandle};
+use tokio::{sync::watch, task::JoinHandle, time::timeout};
 use tower::Layer;
 use uuid::Uuid;
 
@@ -30,6 +30,7 @@ use crate::{
     committer::Witness,
     config::{Config, Log, limits::Limits},
     denials::Denials,
+    descriptors,
     drain::{Drain, Drained},
     due, error_chain,
     fail_points::OfEnvironment,
@@ -38,15 +39,17 @@ use crate::{
     idle,
     jwks::Fetching,
     key_derivation::BlockingKeyDerivation,
-    layer::{self, Layers, deadline::Deadlines, http_gate::HttpGateLayer, metadata::MetadataGate, trace::TraceLayer},
+    layer::{
+        self, Layers, arrival::ArrivalBounds, deadline::Deadlines, http_gate::HttpGateLayer, metadata::MetadataGate,
+        trace::TraceLayer,
+    },
     listener::{BindError, Listener},
     log_queue,
     metrics::{Counted, Metrics},
-    places::Places,
     random::SystemRandom,
     rates::Rates,
-    reencryption,
     reload::{InForce, Read, Reloader},
+    reopen,
     root_key::{self, RootKeyFileError},
     rpc::{self, Health, dispatcher::Dispatcher, permission::rpc_table},
     samples::Samples,
@@ -58,6 +61,9 @@ use crate::{
     trails,
     version::VERSION,
 };
+
+/// How long a server that was cut short may take to sign its audit trails.
+const LAST_SIGNING_MAX: Duration = Duration::from_secs(2);
 
 /// Starts servers.
 pub struct App;
@@ -88,6 +94,9 @@ pub enum StartError {
     /// A root key can't be taken from its file.
     #[error(transparent)]
     RootKeyFile(#[from] RootKeyFileError),
+    /// The clock shows a time that can't be right.
+    #[error("the clock is out of range: set it to a time in the years 1970 to 9999")]
+    Clock,
     /// No root key is configured.
     #[error("root_key.files names no file")]
     NoRootKey,
@@ -129,6 +138,10 @@ impl App {
     /// # Errors
     /// [`StartError`]; nothing listens then.
     pub async fn start(config: Config) -> Result<Running, StartError> {
+        raise_descriptors(&config);
+        if !SystemClock.now().is_plausible_now() {
+            return Err(StartError::Clock);
+        }
         let root_key = load_root_keys(&config)?;
         let certificate = Arc::new(ServerCertificate::load(&config.tls)?);
         let trust = Arc::new(Trust::load(&config.tls)?);
@@ -146,6 +159,7 @@ impl App {
             None => None,
         };
 
+        config.log_doubtful_bindings();
         let copying = Copying::new(&config);
         let (ports, databases, id) = open_ports(&config, root_key, &copying).await?;
         let deployment = Deployment::new(ports, Arc::clone(&served.schema), key_limits(&config.limits));
@@ -153,22 +167,12 @@ impl App {
         let issuers = Issuers::load(&config.token_issuers, config.limits.token_clock_skew(), &fetching, None)?;
         issuers.begin();
         let issuers = Arc::new(issuers);
-        let not_opened = open_all(&deployment).await?;
-        let has_organizations = !not_opened.is_empty() || !deployment.organizations().is_empty();
-        for missing in not_opened {
-            tracing::error!(
-                organization = missing.name,
-                error = error_chain::text(&missing.error),
-                "an organization is not served"
-            );
-        }
+        let opened = open_all(&deployment).await?;
+        let has_organizations = !opened.not_opened.is_empty() || !deployment.organizations().is_empty();
+        reopen::log_not_opened(&opened.not_opened);
         let audit_copy = copying.begin(&config, &deployment, id).await;
         log_resealed(reseal(&deployment).await?);
-        for organization in deployment.organizations() {
-            log_keys(&organization);
-            reencryption::retire_healed(&deployment, &drain, &organization);
-            reencryption::take_up(&deployment, config.limits, &drain, organization);
-        }
+        reopen::take_up(&deployment, config.limits, &drain, deployment.organizations());
         drain.tasks().spawn(due::keep_reporting(Arc::clone(&deployment), drain.clone()));
         let shed = Shed::default();
         let samples = Samples::new(config.limits.refusal_log_lines_per_minute, shed.clone());
@@ -176,11 +180,11 @@ impl App {
         let trace = TraceLayer::new(Arc::new(SystemClock), Arc::new(SystemRandom), samples.clone());
         let refused_handshakes = handshake::Refused::default();
         let handshakes = Handshakes::new(refused_handshakes.clone(), samples.clone(), trace.clone());
-        let places = Places::new(config.limits.connections_per_identity_max, shed.clone());
         let metrics_address = metrics.as_ref().map(Metrics::address);
         if let Some(metrics) = metrics {
             let counted = Counted { shed: shed.clone(), refused_handshakes };
-            let serving = metrics.serve(Arc::clone(&deployment), copying.clone(), counted, drain.clone());
+            let serving =
+                metrics.serve(Arc::clone(&deployment), copying.clone(), counted, config.limits, drain.clone());
             drain.tasks().spawn(serving);
         }
         let closing = idle::keep_closing(Arc::clone(&deployment), Arc::clone(&databases), config.limits, drain.clone());
@@ -194,10 +198,19 @@ impl App {
         );
         drain.tasks().spawn(signing);
 
-        let health =
-            Health::new(served.methods.iter().filter_map(|method| method.path.split('/').nth(1).map(str::to_owned)));
+        let health = Health::new(
+            served.methods.iter().filter_map(|method| method.path.split('/').nth(1).map(str::to_owned)),
+            drain.clone(),
+        );
         health.look(&deployment).await;
-        tokio::spawn(health.clone().keep_looking(Arc::clone(&deployment), drain.clone()));
+        tokio::spawn(health.clone().keep_looking(Arc::clone(&deployment)));
+        drain.tasks().spawn(reopen::keep_trying(
+            Arc::clone(&deployment),
+            config.limits,
+            drain.clone(),
+            health.clone(),
+            opened.not_opened,
+        ));
 
         let denials = Denials::start(Arc::clone(&deployment), &drain);
         let dispatcher = Arc::new(Dispatcher {
@@ -227,10 +240,11 @@ impl App {
             issuers: issuers_in_force,
             policy,
             denials,
+            arrival: ArrivalBounds::of(&config.limits, &shed),
         };
         let (address, plaintext_address) = (listener.address(), listener.plaintext_address());
-        let connections = listener.accept(terms.clone(), handshakes, &places, &config.limits);
-        let http2 = Http2::new(&config.limits, terms, Arc::new(SystemRandom), drain.clone());
+        let connections = listener.accept(terms.clone(), handshakes, &config.limits, &shed);
+        let http2 = Http2::new(&config.limits, terms, Arc::new(SystemRandom), drain.clone(), shed.clone());
         let service = layer::stack(layers).layer(routes.prepare());
         let serving = tokio::spawn(http2.serve(connections, service));
         let in_force = InForce { terms: terms_sender, issuers: issuers_sender, policy: policy_sender, log: log_sender };
@@ -353,8 +367,14 @@ impl Running {
         };
         let drained = self.drain.finish(not_serving, serving, self.limits.drain_timeout()).await;
         self.samples.report();
-        if drained == Drained::Whole {
-            leave_whole_files(&self.deployment, &self.databases, self.audit_copy).await;
+        match drained {
+            Drained::Whole => leave_whole_files(&self.deployment, &self.databases, self.audit_copy).await,
+            // What was cut short is taken up at the next start, but what was recorded until here is signed all the same.
+            Drained::CutShort => {
+                if timeout(LAST_SIGNING_MAX, trails::sign_all(&self.deployment, &self.databases)).await.is_err() {
+                    tracing::warn!("audit trails not signed in time; the next start signs them");
+                }
+            }
         }
         drained
     }
@@ -386,9 +406,23 @@ async fn leave_whole_files(deployment: &Deployment, databases: &SqliteDatabases,
     }
 }
 
+fn raise_descriptors(config: &Config) {
+    let needed = descriptors::needed(config);
+    if let Some(available) = descriptors::raise()
+        && available < needed
+    {
+        tracing::warn!(
+            available,
+            needed,
+            "file descriptors may run out: raise the hard limit (LimitNOFILE=, ulimit -Hn), or lower limits.connections_max or \
+             limits.databases_open_max"
+        );
+    }
+}
+
 fn load_root_keys(config: &Config) -> Result<Arc<dyn RootKey>, StartError> {
-    let mut keys =
-        config.root_key.files.iter().map(|path| root_key::load(path)).collect::<Result<Vec<_>, _>>()?.into_iter();
+    let keys = config.root_key.files.iter().map(|path| root_key::load(path, config.root_key.source));
+    let mut keys = keys.collect::<Result<Vec<_>, _>>()?.into_iter();
     let first = keys.next().ok_or(StartError::NoRootKey)?;
     Ok(Arc::new(RootKeySet::new(first, keys.collect())))
 }
@@ -429,7 +463,8 @@ async fn open_ports(
         let copying = copying.clone();
         Box::new(move |id| copying.witness(Some(id)))
     };
-    let databases = SqliteDatabases::new(folder, id, options, limits, witnesses).map_err(StartError::Organizations)?;
+    let databases =
+        SqliteDatabases::new(folder, id, options, limits, witnesses, inspect).map_err(StartError::Organizations)?;
     let databases = Arc::new(databases);
     let ports = Ports {
         configuration,
@@ -498,21 +533,5 @@ fn log_resealed(resealed: Resealed) {
         Err(error) => {
             tracing::warn!(error = error_chain::text(&error), "former root keys are needed until the next start")
         }
-    }
-}
-
-fn log_keys(organization: &fieldseal_core::organization::Organization) {
-    use fieldseal_core::organization::Keys;
-    match organization.keys() {
-        Some(Keys::Active(ring)) => {
-            tracing::info!(organization = organization.name, fingerprint = %ring.fingerprint(), "data encryption is active");
-        }
-        Some(Keys::Inactive(stored)) => tracing::warn!(
-            organization = organization.name,
-            wanted_fingerprint = %stored.fingerprint(),
-            "data encryption is inactive: restore the key with this fingerprint"
-        ),
-        Some(Keys::Damaged) => tracing::error!(organization = organization.name, "the key ring is missing or damaged"),
-        None => {}
     }
 }

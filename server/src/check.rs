@@ -19,7 +19,7 @@ use serde::Serialize;
 use crate::{
     clock::SystemClock,
     config::{AuditCopy, Config, ConfigError, CopyTo, Faults, TokenKeys, credentials_folder},
-    error_chain, root_key, token,
+    descriptors, error_chain, root_key, token,
 };
 
 /// What a check found.
@@ -117,6 +117,7 @@ pub async fn check(path: &Path) -> Report {
     settings(&faults, &mut report);
     files::configuration(path, &mut report);
     bindings(&config, &faults, &mut report);
+    descriptors(&config, &mut report);
     tls::check(&config.tls, SystemClock.now(), &mut report);
     token_issuers(&config, &mut report);
     if let Some(AuditCopy { to: CopyTo::File(path), on_failure }) = &config.audit
@@ -149,12 +150,29 @@ fn settings(faults: &Faults, report: &mut Report) {
 }
 
 fn bindings(config: &Config, faults: &Faults, report: &mut Report) {
+    for doubtful in config.doubtful_bindings() {
+        report.warning(doubtful.setting, doubtful.problem, "write the name again, as the certificate or token has it");
+    }
     let is_sound = !faults.0.iter().any(|fault| fault.setting.starts_with("bindings"));
     if is_sound && !config.bindings.iter().any(|binding| binding.role == Role::SystemAdministrator.into()) {
         report.warning(
             "bindings",
             "nobody is system-administrator, so that nobody can create organizations or restore a key",
             "bind an administrator's identity to system-administrator, with organizations = [\"*\"]",
+        );
+    }
+}
+
+/// The server may run under another limit than this check; on the same machine and by the same user, it seldom does.
+fn descriptors(config: &Config, report: &mut Report) {
+    let needed = descriptors::needed(config);
+    if let Some(available) = descriptors::available()
+        && available < needed
+    {
+        report.warning(
+            "limits",
+            format!("connections and databases may need {needed} file descriptors, and this process may open {available}"),
+            "raise the hard limit (LimitNOFILE=, ulimit -Hn), or lower limits.connections_max or limits.databases_open_max",
         );
     }
 }
@@ -179,7 +197,7 @@ fn token_issuers(config: &Config, report: &mut Report) {
 fn root_keys(config: &Config, report: &mut Report) -> Option<RootKeySet> {
     let mut keys = Vec::new();
     for path in config.root_key.files.iter().filter(|path| is_given(path)) {
-        match root_key::load(path) {
+        match root_key::load(path, config.root_key.source) {
             Ok(key) => {
                 report.fact("root_key.files", format!("{} is a root key", path.display()));
                 keys.push(key);

@@ -3,6 +3,7 @@
 //! stdout has the message for whoever started the server, and nothing else; the log and errors go to stderr. Where the configuration sends
 //! audit records to stdout, the message goes to stderr too.
 
+mod backup;
 mod check_config;
 mod dev;
 mod init;
@@ -31,8 +32,8 @@ use fieldseal_server::{
 use tokio::runtime::Runtime;
 
 use self::{
-    check_config::CheckConfigArguments, dev::DevArguments, init::InitArguments, log::Logging, reference::Reference,
-    serve::ServeArguments,
+    backup::BackupArguments, check_config::CheckConfigArguments, dev::DevArguments, init::InitArguments, log::Logging,
+    reference::Reference, serve::ServeArguments,
 };
 
 /// Stores records whose sensitive fields are encrypted, one field at a time.
@@ -48,6 +49,7 @@ Examples:
   fieldseal-server init /etc/fieldseal --admin cn:ada     what a production server needs
   fieldseal-server check-config --config /etc/fieldseal/fieldseal.toml
   fieldseal-server serve --config /etc/fieldseal/fieldseal.toml
+  fieldseal-server backup --config /etc/fieldseal/fieldseal.toml /srv/backup/2026-11-29
 
 The message for whoever started it is on stdout, the log and errors are on stderr.
 Exit codes: 0 done, 1 failed, 2 the command line makes no sense."
@@ -75,6 +77,8 @@ enum Command {
     CheckConfig(CheckConfigArguments),
     /// Run a server with a configuration of your own.
     Serve(ServeArguments),
+    /// Back up the databases of a server, while it runs or not.
+    Backup(BackupArguments),
     /// Print documentation that is made of the code.
     #[command(subcommand, hide = true)]
     Reference(Reference),
@@ -98,6 +102,7 @@ pub(crate) fn run() -> ExitCode {
                 Command::Init(arguments) => init::run(arguments)?,
                 Command::CheckConfig(arguments) => return check_config::run(arguments).await,
                 Command::Serve(arguments) => serve::run(&arguments).await?,
+                Command::Backup(arguments) => backup::run(arguments).await?,
                 Command::Reference(which) => reference::run(&which)?,
             }
             Ok(ExitCode::SUCCESS)

@@ -14,12 +14,15 @@ pub mod template;
 
 use std::{
     collections::BTreeMap,
-    env, fmt, fs, io,
+    env, fmt,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
 };
 
-use fieldseal_core::policy::{Binding, Policy};
+use fieldseal_core::{
+    policy::{Binding, Policy},
+    text::{code_point, is_invisible},
+};
 use http::Uri;
 use jsonwebtoken::Algorithm;
 use serde::Deserialize;
@@ -32,6 +35,7 @@ pub use self::{
     file::sections,
     origin::{NotAnOrigin, Origin},
 };
+use crate::trusted_file::{self, TrustedFileError};
 
 /// Where the server listens unless told otherwise: on this machine only.
 pub const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7443);
@@ -140,8 +144,20 @@ pub enum TlsVersion {
 /// `[root_key]`: where the root key comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RootKey {
-    /// Files of 32 bytes that only their owner may read, at least one, none twice. The first seals, all open.
+    /// Files of 32 bytes, at least one, none twice. The first seals, all open.
     pub files: Vec<PathBuf>,
+    /// Who else may read them; [`RootKeySource::File`] by default.
+    pub source: RootKeySource,
+}
+
+/// Where the files of root keys come from, which decides who may read them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RootKeySource {
+    /// Files that only their owner may read.
+    #[default]
+    File,
+    /// Secrets that a container platform mounts: group or everybody in the container may read them.
+    MountedSecret,
 }
 
 /// `[audit]`: a copy of the audit trails beside the databases.
@@ -193,13 +209,13 @@ pub enum LogFormat {
 /// Why there is no configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// The file is missing, or the system refuses it.
+    /// The file isn't read: it is missing, the system refuses it, or others can change it.
     #[error("the configuration {path} can't be read")]
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the system said.
-        source: io::Error,
+        /// Why.
+        source: TrustedFileError,
     },
     /// It isn't TOML.
     #[error("{path} isn't a configuration of this server")]
@@ -254,12 +270,14 @@ impl Config {
     }
 
     /// Reads a configuration file for whoever wants to look at the rest of it too when something is wrong. What a fault names has a
-    /// default in its place, or an empty path.
+    /// default in its place, or an empty path. Whether others can change the file is for the caller to check.
     ///
     /// # Errors
     /// [`ConfigError::Unreadable`], [`ConfigError::Malformed`]
     pub(crate) fn load_with_faults(path: &Path) -> Result<(Self, Faults), ConfigError> {
-        Self::parse_beside(&read(path)?, path, credentials_folder().as_deref())
+        let text = trusted_file::look_at_text(path, trusted_file::Kind::Configuration)
+            .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+        Self::parse_beside(&text, path, credentials_folder().as_deref())
     }
 
     fn parse_beside(text: &str, path: &Path, credentials: Option<&Path>) -> Result<(Self, Faults), ConfigError> {
@@ -283,7 +301,8 @@ impl Config {
             ("listen.plaintext_address", self.listen.plaintext_address != other.listen.plaintext_address),
             ("listen.metrics_address", self.listen.metrics_address != other.listen.metrics_address),
             ("listen.origins", self.origins != other.origins),
-            ("root_key.files", self.root_key != other.root_key),
+            ("root_key.files", self.root_key.files != other.root_key.files),
+            ("root_key.source", self.root_key.source != other.root_key.source),
             ("audit.file", self.audit.as_ref().map(|audit| &audit.to) != other.audit.as_ref().map(|audit| &audit.to)),
             ("audit.on_failure", self.refuses_unless_copied() != other.refuses_unless_copied()),
             ("log.format", self.log.format != other.log.format),
@@ -302,11 +321,54 @@ impl Config {
         self.audit.as_ref().is_some_and(|audit| audit.to == CopyTo::Stdout)
     }
 
+    /// Bindings that probably match no caller, since something can't be seen in their identities. They count as they are written.
+    pub(crate) fn doubtful_bindings(&self) -> impl Iterator<Item = DoubtfulBinding> {
+        self.bindings.iter().enumerate().filter_map(|(index, binding)| {
+            let hidden = binding.identity.hidden();
+            let identity = visible(&binding.identity.to_string());
+            let what = hidden.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            (!hidden.is_empty()).then(|| DoubtfulBinding {
+                setting: format!("bindings[{index}].identity"),
+                problem: format!(
+                    "`{identity}` {what}: it matches only callers whose certificate or token has the same"
+                ),
+            })
+        })
+    }
+
+    /// Logs bindings that probably match no caller.
+    pub(crate) fn log_doubtful_bindings(&self) {
+        for DoubtfulBinding { setting, problem } in self.doubtful_bindings() {
+            tracing::warn!(setting, problem, "binding is probably wrong");
+        }
+    }
+
     /// What the bindings grant.
     #[must_use]
     pub fn policy(&self) -> Policy {
         Policy::new(self.bindings.clone())
     }
+}
+
+/// A binding that probably matches no caller.
+pub(crate) struct DoubtfulBinding {
+    /// Where it is.
+    pub(crate) setting: String,
+    /// Which characters make it doubtful.
+    pub(crate) problem: String,
+}
+
+/// A text with the numbers of characters that can't be seen in place of them.
+fn visible(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character.is_control() || is_invisible(character) {
+            shown.push_str(&format!("<{}>", code_point(character)));
+        } else {
+            shown.push(character);
+        }
+    }
+    shown
 }
 
 /// Without the text, which would fill a log.
@@ -328,7 +390,8 @@ pub(crate) fn credentials_folder() -> Option<PathBuf> {
 }
 
 fn read(path: &Path) -> Result<String, ConfigError> {
-    fs::read_to_string(path).map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })
+    trusted_file::read_text(path, trusted_file::Kind::Configuration)
+        .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })
 }
 
 fn count(faults: usize) -> String {

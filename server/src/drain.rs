@@ -63,6 +63,11 @@ impl Drain {
         self.begun.is_cancelled()
     }
 
+    /// Whether the end is announced, or has begun.
+    pub(crate) fn is_announced(&self) -> bool {
+        self.announced.is_cancelled()
+    }
+
     /// Resolves when the end is announced, or begins.
     pub fn announced(&self) -> WaitForCancellationFutureOwned {
         self.announced.clone().cancelled_owned()

@@ -111,20 +111,17 @@ impl Handshakes {
         Self::new(Refused::default(), samples, trace)
     }
 
-    /// Makes the handshake on these terms before the deadline; `None` if it was refused. `place` is what the connection holds: it is
-    /// given back at once where the client speaks no TLS, and with the connection otherwise.
-    pub(crate) async fn accept<P>(
+    /// Makes the handshake on these terms before the deadline; `None` if it was refused.
+    pub(crate) async fn accept(
         &self,
         stream: TcpStream,
         peer: SocketAddr,
         terms: &Terms,
         deadline: Instant,
-        place: P,
-    ) -> Option<(Box<TlsStream<TcpStream>>, P)> {
+    ) -> Option<Box<TlsStream<TcpStream>>> {
         match timeout_at(deadline, open(stream, terms)).await {
-            Ok(Ok(Opened::Tls(stream))) => return Some((stream, place)),
+            Ok(Ok(Opened::Tls(stream))) => return Some(stream),
             Ok(Ok(Opened::Plaintext(stream))) => {
-                drop(place);
                 self.report(Cause::Plaintext, peer, None, None);
                 self.wrong_port.answer(stream, peer).await;
             }

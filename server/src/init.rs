@@ -264,7 +264,7 @@ const OPEN_FOLDER: u32 = 0o755;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Config;
+    use crate::config::{Config, RootKeySource};
 
     fn wishes(folder: &Path) -> Wishes {
         Wishes { data_dir: Some(folder.join("state")), ..Wishes::default() }
@@ -289,7 +289,7 @@ mod tests {
         let [certificate, key, client_ca] = plan.provided().map(|provided| provided.path);
         assert_eq!((config.tls.certificate, config.tls.key, config.tls.client_ca), (certificate, key, client_ca));
         assert!(config.bindings.is_empty());
-        root_key::load(&plan.root_key()).unwrap();
+        root_key::load(&plan.root_key(), RootKeySource::File).unwrap();
     }
 
     #[test]

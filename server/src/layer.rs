@@ -2,6 +2,7 @@
 //!
 //! These layers see headers only. What needs the message, above all permission in an organization, comes after them.
 
+pub(crate) mod arrival;
 pub(crate) mod complete;
 pub(crate) mod deadline;
 pub(crate) mod gate;
@@ -10,6 +11,7 @@ pub(crate) mod identity;
 pub(crate) mod message;
 pub(crate) mod metadata;
 pub(crate) mod permission;
+pub(crate) mod place;
 pub(crate) mod tls_required;
 pub(crate) mod trace;
 
@@ -23,6 +25,7 @@ use tonic::{body::Body, service::Routes};
 use tower::{Layer, Service, ServiceBuilder};
 
 use self::{
+    arrival::{ArrivalBounds, ArrivalLayer},
     complete::CompleteLayer,
     deadline::{DeadlineLayer, Deadlines},
     gate::GateLayer,
@@ -31,6 +34,7 @@ use self::{
     message::{Uncompressed, WholeMessagesLayer},
     metadata::MetadataGate,
     permission::{PermissionRequired, RpcTable},
+    place::PlaceRequired,
     tls_required::TlsRequired,
     trace::TraceLayer,
 };
@@ -58,6 +62,8 @@ pub(crate) struct Layers {
     pub(crate) policy: watch::Receiver<Arc<Policy>>,
     /// Where those are recorded who may not.
     pub(crate) denials: Denials,
+    /// How requests may arrive.
+    pub(crate) arrival: ArrivalBounds,
 }
 
 /// The stack, outside in.
@@ -70,7 +76,8 @@ pub(crate) fn stack(
                  + Send
                  + 'static,
 > + Clone {
-    let Layers { http_gate, trace, metadata, clock, deadlines, rpcs, terms, issuers, policy, denials } = layers;
+    let Layers { http_gate, trace, metadata, clock, deadlines, rpcs, terms, issuers, policy, denials, arrival } =
+        layers;
     ServiceBuilder::new()
         // Outermost: what is no call gets no further, and its answer is plain HTTP.
         .layer(http_gate)
@@ -82,6 +89,8 @@ pub(crate) fn stack(
         .layer(GateLayer(metadata))
         // Before anything can wait, so that the caller's time counts from the first byte.
         .layer(DeadlineLayer::new(deadlines, Arc::clone(&rpcs)))
+        // Before all others: for a connection without a place, nothing is worked out.
+        .layer(GateLayer(PlaceRequired))
         // Before identity: a caller without TLS has to learn that, whoever it is, and nothing of its body may be read.
         .layer(GateLayer(TlsRequired))
         // Before permission, which is somebody's.
@@ -90,14 +99,21 @@ pub(crate) fn stack(
         .layer(GateLayer(PermissionRequired::new(Arc::clone(&rpcs), policy, denials)))
         // Before a message is read.
         .layer(GateLayer(Uncompressed))
-        // Innermost, so that handlers get whole messages, and as many as they take.
-        .layer(WholeMessagesLayer(rpcs))
+        // Before messages are counted, so that what isn't framed as gRPC frames it goes no further.
+        .layer(WholeMessagesLayer(Arc::clone(&rpcs)))
+        // Innermost: it lets the message in, on the account of a caller who is known by now.
+        .layer(ArrivalLayer::new(arrival, rpcs))
         .into_inner()
 }
 
 /// Health is for probes: without TLS, without identity, without permission.
 fn is_health(path: &str) -> bool {
     path.starts_with("/grpc.health.v1.Health/")
+}
+
+/// Health and reflection: their messages are small, and nobody but the framework reads them.
+fn takes_small_messages(path: &str) -> bool {
+    is_health(path) || path.starts_with("/grpc.reflection.")
 }
 
 #[cfg(test)]
@@ -120,6 +136,7 @@ mod tests {
     use super::{gate::Gate, permission::Rpc, trace::CallId, *};
     use crate::{
         clock::SystemClock,
+        config::limits::Limits,
         identity::ClientCertificate,
         listener::{Connection, TlsFacts},
         random::SystemRandom,
@@ -212,6 +229,7 @@ mod tests {
             issuers: no_issuers(),
             policy: watch::channel(Arc::new(Policy::new(vec![binding]))).1,
             denials: Denials::nowhere(),
+            arrival: ArrivalBounds::of(&Limits::default(), &Shed::default()),
         };
         stack(layers).layer(Routes::default()).oneshot(request).await.unwrap()
     }

@@ -8,7 +8,10 @@ use std::{
     io,
     net::SocketAddr,
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
     time::Duration,
 };
@@ -18,7 +21,7 @@ use rustls::pki_types::CertificateDer;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch},
+    sync::{mpsc, watch},
     time::{Instant, Sleep, timeout},
 };
 use tokio_rustls::server::TlsStream;
@@ -28,7 +31,8 @@ use crate::{
     config::{Listen, limits::Limits},
     handshake::Handshakes,
     identity::ClientCertificate,
-    places::{NoPlace, Place, Places},
+    places::{Bounds, NoPlace, Place, Places},
+    shed::Shed,
     tls::{Terms, Trust},
 };
 
@@ -48,7 +52,7 @@ pub(crate) struct Connection {
     pub(crate) peer: SocketAddr,
     /// What TLS established; `None` on the plaintext listener.
     pub(crate) tls: Option<TlsFacts>,
-    /// Whether there is no place for it: its identity holds as many as it may.
+    /// Whether there is no place for it.
     pub(crate) no_place: Option<NoPlace>,
 }
 
@@ -104,20 +108,20 @@ impl Listener {
     }
 
     /// Begins to accept. Dropping the receiver closes the sockets. Each connection is made on the terms that the watch holds then, so
-    /// that certificates can be exchanged while everything runs, and takes a place of its identity's.
+    /// that certificates can be exchanged while everything runs, and has a place among those of its listener.
     pub(crate) fn accept(
         self,
         terms: watch::Receiver<Arc<Terms>>,
         handshakes: Handshakes,
-        places: &Arc<Places>,
         limits: &Limits,
+        shed: &Shed,
     ) -> mpsc::Receiver<ConnectionStream> {
         let (finished, connections) = mpsc::channel(FINISHED_MAX);
         if let Some((listener, _)) = self.plaintext {
-            tokio::spawn(AcceptLoop::new(limits, None, places, finished.clone()).run(listener));
+            tokio::spawn(AcceptLoop::new(limits, None, shed, finished.clone()).run(listener));
         }
         let tls = Some((terms, handshakes));
-        tokio::spawn(AcceptLoop::new(limits, tls, places, finished).run(self.tls));
+        tokio::spawn(AcceptLoop::new(limits, tls, shed, finished).run(self.tls));
         connections
     }
 }
@@ -131,14 +135,35 @@ pub(crate) async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr
     bound.await.map_err(|source| BindError { address, source })
 }
 
+/// Accepts connections until nobody takes them any more, over errors that pass.
+pub(crate) async fn accept(listener: TcpListener, is_over: impl Fn() -> bool, take: impl Fn(TcpStream, SocketAddr)) {
+    let mut refused_before = false;
+    while !is_over() {
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                refused_before = false;
+                take(stream, peer);
+            }
+            // The connection was given up before it was accepted. The next one has nothing to do with it.
+            Err(error) if belongs_to_one_connection(&error) => {}
+            Err(error) => {
+                if !std::mem::replace(&mut refused_before, true) {
+                    tracing::warn!(%error, "no connection can be accepted now; trying again every {ACCEPT_PAUSE:?}");
+                }
+                let _always_passes = timeout(ACCEPT_PAUSE, std::future::pending::<()>()).await;
+            }
+        }
+    }
+}
+
 /// Accepts on one socket until nobody takes connections any more.
 struct AcceptLoop {
     /// How to speak TLS; `None` to speak none.
     tls: Option<(watch::Receiver<Arc<Terms>>, Handshakes)>,
-    /// One permit for each connection, handshakes included. Each listener has its own, so that callers can't keep probes out.
-    permits: Arc<Semaphore>,
+    /// Each listener has its own, so that callers can't keep probes out.
     places: Arc<Places>,
     handshake_timeout: Duration,
+    stall_max: Duration,
     finished: mpsc::Sender<ConnectionStream>,
 }
 
@@ -146,16 +171,14 @@ impl AcceptLoop {
     fn new(
         limits: &Limits,
         tls: Option<(watch::Receiver<Arc<Terms>>, Handshakes)>,
-        places: &Arc<Places>,
+        shed: &Shed,
         finished: mpsc::Sender<ConnectionStream>,
     ) -> Self {
         Self {
             tls,
-            permits: Arc::new(Semaphore::new(
-                usize::try_from(limits.connections_max).unwrap_or(Semaphore::MAX_PERMITS),
-            )),
-            places: Arc::clone(places),
+            places: Places::new(Bounds::of(limits), shed.clone()),
             handshake_timeout: limits.handshake_timeout(),
+            stall_max: limits.answer_stall_max(),
             finished,
         }
     }
@@ -163,58 +186,38 @@ impl AcceptLoop {
     async fn run(self, listener: TcpListener) {
         let taken = self.finished.clone();
         tokio::select! {
-            () = self.accept_all(listener) => {}
+            () = accept(listener, || taken.is_closed(), |stream, peer| self.spawn_handshake(stream, peer)) => {}
             // The server drains. The socket closes with this task, and what knocks from now on is refused by the system.
             () = taken.closed() => {}
         }
     }
 
-    async fn accept_all(&self, listener: TcpListener) {
-        let mut refused_before = false;
-        // The permit comes first: a connection too many waits in the system's queue and costs this process nothing.
-        while let Ok(permit) = Arc::clone(&self.permits).acquire_owned().await {
-            match listener.accept().await {
-                Ok((stream, peer)) => {
-                    refused_before = false;
-                    // Answers are small and written whole; waiting for more to send only adds to their time.
-                    let _slower_without = stream.set_nodelay(true);
-                    self.spawn_handshake(stream, peer, permit);
-                }
-                // The connection was given up before it was accepted. The next one has nothing to do with it.
-                Err(error) if belongs_to_one_connection(&error) => {}
-                Err(error) => {
-                    if !std::mem::replace(&mut refused_before, true) {
-                        tracing::warn!(%error, "no connection can be accepted now; trying again every {ACCEPT_PAUSE:?}");
-                    }
-                    let _either_way_try_again = timeout(ACCEPT_PAUSE, self.finished.closed()).await;
-                }
-            }
-        }
-    }
-
     /// In a task of its own, so that a slow client holds up nobody.
-    fn spawn_handshake(&self, stream: TcpStream, peer: SocketAddr, permit: OwnedSemaphorePermit) {
+    fn spawn_handshake(&self, stream: TcpStream, peer: SocketAddr) {
         let deadline = Instant::now() + self.handshake_timeout;
         let tls = self.tls.as_ref().map(|(terms, handshakes)| (Arc::clone(&terms.borrow()), handshakes.clone()));
-        let (finished, places) = (self.finished.clone(), Arc::clone(&self.places));
+        let (finished, place, stall_max) = (self.finished.clone(), self.places.arrive(peer), self.stall_max);
         tokio::spawn(async move {
-            let (transport, permit) = match tls {
+            // Answers are small and written whole; waiting for more to send only adds to their time.
+            let _slower_without = stream.set_nodelay(true);
+            let transport = match tls {
                 Some((terms, handshakes)) => {
-                    let accepted = handshakes.accept(stream, peer, &terms, deadline, permit).await;
-                    let Some((stream, permit)) = accepted else { return };
-                    (Transport::Tls(stream, Arc::clone(&terms.trust)), permit)
+                    let accepted = tokio::select! {
+                        accepted = handshakes.accept(stream, peer, &terms, deadline) => accepted,
+                        () = place.closing() => return tracing::debug!(%peer, "a handshake gave way to another connection"),
+                    };
+                    let Some(stream) = accepted else { return };
+                    Transport::Tls(stream, Arc::clone(&terms.trust))
                 }
-                None => (Transport::Plaintext(stream), permit),
+                None => Transport::Plaintext(stream),
             };
             let tls = transport.tls_facts(peer);
             let identity = tls.as_ref().and_then(|tls| Some(&tls.certificate.as_ref()?.identity));
-            let (place, no_place) = match identity.map(|identity| places.take(identity)).transpose() {
-                Ok(place) => (place, None),
-                Err(no_place) => (None, Some(no_place)),
-            };
+            let no_place = identity.and_then(|identity| place.identify(identity).err());
             let connection = Connection { peer, tls, no_place };
             // Fails when the server drains; the connection closes then.
-            let _drained = finished.send(ConnectionStream::new(transport, connection, deadline, (permit, place))).await;
+            let stream = ConnectionStream::new(transport, connection, deadline, stall_max, place);
+            let _drained = finished.send(stream).await;
         });
     }
 }
@@ -272,18 +275,54 @@ fn read(chain: &[CertificateDer<'_>], trust: &Trust, peer: SocketAddr) -> Option
 trait Io: AsyncRead + AsyncWrite + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Unpin> Io for T {}
 
+/// Whether something has come from the other end lately.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SignsOfLife(Arc<AtomicBool>);
+
+impl SignsOfLife {
+    /// Whether something has come since the last look.
+    pub(crate) fn seen(&self) -> bool {
+        self.0.swap(false, Ordering::Relaxed)
+    }
+}
+
 /// A finished connection: its bytes, its facts, and its place among the connections.
 pub(crate) struct ConnectionStream {
     transport: Transport,
     connection: Connection,
     preface: Preface,
-    _held: (OwnedSemaphorePermit, Option<Place>),
+    signs_of_life: SignsOfLife,
+    stall: Stall,
+    place: Arc<Place>,
 }
 
 /// What a connection has yet to say to be taken for HTTP/2, and until when. Nobody else bounds that time.
 struct Preface {
     missing: usize,
     deadline: Pin<Box<Sleep>>,
+}
+
+/// Since when the other end takes nothing that is written, and for how long it may.
+struct Stall {
+    max: Duration,
+    deadline: Option<Pin<Box<Sleep>>>,
+}
+
+impl Stall {
+    /// An error in place of waiting any longer.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a timer that is polled beside the bytes; timeout takes one future only"
+    )]
+    fn bounded<T>(&mut self, context: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.deadline = None;
+            return written;
+        }
+        let max = self.max;
+        let deadline = self.deadline.get_or_insert_with(|| Box::pin(tokio::time::sleep(max)));
+        deadline.as_mut().poll(context).map(|()| Err(io::ErrorKind::TimedOut.into()))
+    }
 }
 
 impl ConnectionStream {
@@ -295,10 +334,22 @@ impl ConnectionStream {
         transport: Transport,
         connection: Connection,
         deadline: Instant,
-        held: (OwnedSemaphorePermit, Option<Place>),
+        stall_max: Duration,
+        place: Arc<Place>,
     ) -> Self {
         let preface = Preface { missing: PREFACE_LENGTH, deadline: Box::pin(tokio::time::sleep_until(deadline)) };
-        Self { transport, connection, preface, _held: held }
+        let stall = Stall { max: stall_max, deadline: None };
+        Self { transport, connection, preface, signs_of_life: SignsOfLife::default(), stall, place }
+    }
+
+    /// Its place among the connections, which it keeps for as long as it lives.
+    pub(crate) fn place(&self) -> &Arc<Place> {
+        &self.place
+    }
+
+    /// Whether something comes from the other end.
+    pub(crate) fn signs_of_life(&self) -> SignsOfLife {
+        self.signs_of_life.clone()
     }
 
     /// What is known of it.
@@ -315,8 +366,12 @@ impl AsyncRead for ConnectionStream {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let read = self.transport.io().poll_read(context, buffer);
+        let count = buffer.filled().len().saturating_sub(before);
+        if count > 0 {
+            self.signs_of_life.0.store(true, Ordering::Relaxed);
+        }
         if self.preface.missing > 0 {
-            self.preface.missing = self.preface.missing.saturating_sub(buffer.filled().len().saturating_sub(before));
+            self.preface.missing = self.preface.missing.saturating_sub(count);
             if read.is_pending() && self.preface.deadline.as_mut().poll(context).is_ready() {
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
             }
@@ -327,7 +382,8 @@ impl AsyncRead for ConnectionStream {
 
 impl AsyncWrite for ConnectionStream {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
-        self.transport.io().poll_write(context, buffer)
+        let written = self.transport.io().poll_write(context, buffer);
+        self.stall.bounded(context, written)
     }
 
     fn poll_write_vectored(
@@ -335,7 +391,8 @@ impl AsyncWrite for ConnectionStream {
         context: &mut Context<'_>,
         buffers: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.transport.io().poll_write_vectored(context, buffers)
+        let written = self.transport.io().poll_write_vectored(context, buffers);
+        self.stall.bounded(context, written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -346,11 +403,13 @@ impl AsyncWrite for ConnectionStream {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.transport.io().poll_flush(context)
+        let flushed = self.transport.io().poll_flush(context);
+        self.stall.bounded(context, flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.transport.io().poll_shutdown(context)
+        let shut_down = self.transport.io().poll_shutdown(context);
+        self.stall.bounded(context, shut_down)
     }
 }
 
@@ -366,7 +425,6 @@ mod tests {
     use crate::{
         development::{Development, Person},
         pem,
-        shed::Shed,
     };
 
     /// Listeners on free ports, with the development certificates.
@@ -386,8 +444,7 @@ mod tests {
             .unwrap();
         let (address, plaintext_address) = (listener.address(), listener.plaintext_address().unwrap());
         let terms = watch::channel(Arc::new(Terms::load(&development.config().unwrap().tls).unwrap())).1;
-        let places = Places::new(limits.connections_per_identity_max, Shed::default());
-        let connections = listener.accept(terms, Handshakes::for_tests(), &places, &limits);
+        let connections = listener.accept(terms, Handshakes::for_tests(), &limits, &Shed::default());
         (Fixture { _folder: folder, development, address, plaintext_address }, connections)
     }
 
@@ -436,15 +493,24 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_connection_too_many_waits_until_another_one_ends() {
-        let (fixture, mut connections) = listen(Limits { connections_max: 1, ..Limits::default() }).await;
-        let first = fixture.connect(fixture.client(None)).await.unwrap();
+    async fn an_unidentified_connection_gives_way_to_a_new_one() {
+        let (fixture, mut connections) = listen(Limits { connections_max: 2, ..Limits::default() }).await;
+        let _first = fixture.connect(fixture.client(None)).await.unwrap();
         let served = connections.recv().await.unwrap();
-        let mut second = pin!(fixture.connect(fixture.client(None)));
-        // The system takes it, and nobody speaks to it.
-        assert!(timeout(Duration::from_millis(50), second.as_mut()).await.is_err());
-        drop((first, served));
-        timeout(Duration::from_secs(60), second).await.unwrap().unwrap();
+        let mut closing = pin!(served.place().closing());
+        assert!(timeout(Duration::ZERO, closing.as_mut()).await.is_err());
+        let _second = fixture.connect(fixture.client(Some(Person::Admin))).await.unwrap();
+        timeout(Duration::from_secs(60), closing).await.unwrap();
+        assert!(connections.recv().await.unwrap().connection().no_place.is_none());
+    }
+
+    #[tokio::test]
+    async fn an_unfinished_handshake_gives_way_to_a_new_connection() {
+        let (fixture, mut connections) = listen(Limits { connections_max: 1, ..Limits::default() }).await;
+        let mut silent = TcpStream::connect(fixture.address).await.unwrap();
+        let _second = fixture.connect(fixture.client(Some(Person::Admin))).await.unwrap();
+        assert!(connections.recv().await.unwrap().connection().no_place.is_none());
+        assert_eq!(silent.read(&mut [0]).await.unwrap_or(0), 0);
     }
 
     #[tokio::test]
@@ -458,7 +524,7 @@ mod tests {
         let (_, second) = next(Some(Person::Admin)).await;
         let (_, other) = next(Some(Person::Reader)).await;
         let nobodys = [next(None).await, next(None).await];
-        assert_eq!(second.connection().no_place, Some(NoPlace { limit: 1 }));
+        assert_eq!(second.connection().no_place, Some(NoPlace::OfIdentity { limit: 1 }));
         let with_place = [&first, &other, &nobodys[0].1, &nobodys[1].1];
         assert!(with_place.iter().all(|stream| stream.connection().no_place.is_none()));
         drop(first);

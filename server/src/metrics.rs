@@ -9,27 +9,38 @@ use std::{net::SocketAddr, sync::Arc};
 use axum::{
     Router,
     http::{
-        HeaderMap, StatusCode,
+        HeaderMap, Request, StatusCode,
         header::{CONTENT_TYPE, VARY},
     },
     response::{IntoResponse, Response},
     routing::get,
 };
 use fieldseal_core::deployment::Deployment;
+use hyper::{body::Incoming, server::conn::http1};
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
     metrics::{family::Family, gauge::Gauge},
     registry::{Registry, Unit},
 };
-use tokio::net::TcpListener;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    time::timeout,
+};
+use tower::ServiceExt as _;
 
 use self::format::Format;
 use crate::{
     audit_copy::Copying,
+    config::limits::Limits,
     drain::Drain,
     due::due_time,
     handshake,
-    listener::{BindError, bind},
+    listener::{BindError, accept, bind},
+    places::{Bounds, Places},
     shed::Shed,
 };
 
@@ -41,6 +52,9 @@ pub(crate) struct Counted {
     /// Handshakes that were refused, by cause.
     pub(crate) refused_handshakes: handshake::Refused,
 }
+
+/// The largest request head: a line and some headers.
+const REQUEST_MAX_BYTES: usize = 16 * 1024;
 
 /// Where metrics are scraped.
 pub(crate) struct Metrics {
@@ -59,8 +73,17 @@ impl Metrics {
         self.address
     }
 
-    /// Answers scrapes until the server drains.
-    pub(crate) async fn serve(self, deployment: Arc<Deployment>, copying: Copying, counted: Counted, drain: Drain) {
+    /// Answers scrapes until the server drains. Nobody waits for a scrape then.
+    pub(crate) async fn serve(
+        self,
+        deployment: Arc<Deployment>,
+        copying: Copying,
+        counted: Counted,
+        limits: Limits,
+        drain: Drain,
+    ) {
+        let bounds = Bounds::unidentified(limits.metrics_connections_max, "metrics_connections_max");
+        let places = Places::new(bounds, counted.shed.clone());
         let scrape = move |headers: HeaderMap| {
             let answer = match Format::accepted(&headers) {
                 Some(format) => answer(format, text(&deployment, &copying, &counted)),
@@ -69,10 +92,38 @@ impl Metrics {
             async move { answer }
         };
         let routes = Router::new().route("/metrics", get(scrape));
-        let ended = async move { drain.begun().await };
-        if let Err(error) = axum::serve(self.listener, routes).with_graceful_shutdown(ended).await {
-            tracing::error!(%error, "metrics are not served any more");
+        let accepting = accept(
+            self.listener,
+            || drain.has_begun(),
+            |stream, peer| {
+                let (routes, place, drain) = (routes.clone(), places.arrive(peer), drain.clone());
+                tokio::spawn(async move {
+                    tokio::select! {
+                        () = serve_one(stream, routes, &limits) => {}
+                        () = place.closing() => tracing::debug!(%peer, "connection for metrics gave way to another one"),
+                        () = drain.begun() => {}
+                    }
+                });
+            },
+        );
+        tokio::select! {
+            () = accepting => {}
+            () = drain.begun() => {}
         }
+    }
+}
+
+/// A connection of a scraper. It may be silent for as long as a handshake may take, before a request and between two.
+async fn serve_one(stream: TcpStream, routes: Router, limits: &Limits) {
+    let service = routes.map_request(|request: Request<Incoming>| request.map(axum::body::Body::new));
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.handshake_timeout())
+        .max_buf_size(REQUEST_MAX_BYTES)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+    match timeout(limits.connection_age_max(), connection).await {
+        Ok(Ok(())) | Err(_) => {}
+        Ok(Err(error)) => tracing::debug!(error = &error as &dyn std::error::Error, "connection for metrics broke"),
     }
 }
 
@@ -105,7 +156,10 @@ fn text(deployment: &Deployment, copying: &Copying, counted: &Counted) -> Result
             due_time_seconds.get_or_create(&labels).set(time.unix_micros().div_euclid(1_000_000));
         }
     }
+    let not_served = Gauge::<i64>::default();
+    not_served.set(deployment.not_served_count().try_into().unwrap_or(i64::MAX));
     let mut registry = Registry::with_prefix("fieldseal");
+    registry.register("organizations_not_served", "Organizations that are listed and can't be served now", not_served);
     registry.register("encryption_active", "Whether the organization's encryption key is present", active);
     registry.register("key_change_due", "Whether the organization's encryption key should have been changed", due);
     registry.register_with_unit(

@@ -3,12 +3,14 @@
 //! Knows files and their form; what certificates and keys are for, and whether they fit together, is `tls`'s matter.
 
 use std::{
-    fs::File,
-    io::{self, BufReader},
+    io,
     path::{Path, PathBuf},
 };
 
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
+use zeroize::Zeroizing;
+
+use crate::trusted_file::{self, Kind};
 
 /// Why a PEM file gives nothing.
 #[derive(Debug, thiserror::Error)]
@@ -37,7 +39,7 @@ pub enum PemError {
 /// [`PemError`]
 #[expect(clippy::disallowed_methods, reason = "this is the module that reads PEM files")]
 pub(crate) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, PemError> {
-    at_least_one(path, "certificate", |reader| rustls_pemfile::certs(reader).collect())
+    at_least_one(path, Kind::Certificates, "certificate", |reader| rustls_pemfile::certs(reader).collect())
 }
 
 /// The first private key of a file: PKCS #8, PKCS #1 or SEC 1, unencrypted.
@@ -46,7 +48,8 @@ pub(crate) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, 
 /// [`PemError`]
 #[expect(clippy::disallowed_methods, reason = "this is the module that reads PEM files")]
 pub(crate) fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, PemError> {
-    let mut reader = open(path)?;
+    let content = read(path, Kind::PrivateKey)?;
+    let mut reader: &[u8] = &content;
     rustls_pemfile::private_key(&mut reader)
         .map_err(|source| unreadable(path, source))?
         .ok_or_else(|| PemError::Missing { path: path.to_owned(), wanted: "unencrypted private key" })
@@ -58,20 +61,24 @@ pub(crate) fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, PemErro
 /// [`PemError`]
 #[expect(clippy::disallowed_methods, reason = "this is the module that reads PEM files")]
 pub(crate) fn revocation_lists(path: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, PemError> {
-    at_least_one(path, "certificate revocation list", |reader| rustls_pemfile::crls(reader).collect())
+    at_least_one(path, Kind::RevocationLists, "certificate revocation list", |reader| {
+        rustls_pemfile::crls(reader).collect()
+    })
 }
 
 fn at_least_one<T>(
     path: &Path,
+    kind: Kind,
     wanted: &'static str,
-    read: impl FnOnce(&mut BufReader<File>) -> io::Result<Vec<T>>,
+    parse: impl FnOnce(&mut &[u8]) -> io::Result<Vec<T>>,
 ) -> Result<Vec<T>, PemError> {
-    let found = read(&mut open(path)?).map_err(|source| unreadable(path, source))?;
+    let content = read(path, kind)?;
+    let found = parse(&mut &content[..]).map_err(|source| unreadable(path, source))?;
     if found.is_empty() { Err(PemError::Missing { path: path.to_owned(), wanted }) } else { Ok(found) }
 }
 
-fn open(path: &Path) -> Result<BufReader<File>, PemError> {
-    File::open(path).map(BufReader::new).map_err(|source| unreadable(path, source))
+fn read(path: &Path, kind: Kind) -> Result<Zeroizing<Vec<u8>>, PemError> {
+    trusted_file::read(path, kind).map_err(|error| unreadable(path, io::Error::other(error)))
 }
 
 fn unreadable(path: &Path, source: io::Error) -> PemError {

@@ -214,6 +214,7 @@ impl Files {
         if now.bindings != before.bindings {
             self.in_force.policy.send_replace(Arc::new(now.policy()));
             tracing::info!(bindings = now.bindings.len(), "other bindings count from the next call on");
+            now.log_doubtful_bindings();
         }
         if now.log != before.log {
             self.in_force.log.send_replace(now.log);

@@ -40,6 +40,7 @@ pub(crate) fn routes(
     health: Health,
 ) -> Result<Routes, reflection::ReflectionError> {
     let max = dispatcher.message_size_max_bytes();
+    let probe_max = usize::try_from(dispatcher.limits.probe_message_size_max_bytes).unwrap_or(usize::MAX);
     let mut routes = Routes::builder();
     routes
         .add_service(
@@ -72,8 +73,8 @@ pub(crate) fn routes(
                 .max_decoding_message_size(max)
                 .max_encoding_message_size(max),
         )
-        .add_service(health.service());
-    reflection::add(&mut routes)?;
+        .add_service(health.service().max_decoding_message_size(probe_max));
+    reflection::add(&mut routes, probe_max)?;
     let mut router = routes.routes().into_axum_router();
     for method in &served.methods {
         router = entity::route(router, Arc::clone(&dispatcher), method.clone());

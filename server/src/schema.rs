@@ -510,7 +510,8 @@ pub fn timestamp_from_proto(seconds: i64, nanos: i32) -> Option<Timestamp> {
 /// Seconds and nanoseconds of a protobuf timestamp.
 #[must_use]
 pub fn timestamp_to_proto(time: Timestamp) -> prost_types::Timestamp {
-    let micros = time.unix_micros();
+    // A timestamp outside of protobuf's range has no JSON form.
+    let micros = time.writable().unix_micros();
     prost_types::Timestamp {
         seconds: micros.div_euclid(1_000_000),
         nanos: i32::try_from(micros.rem_euclid(1_000_000) * 1_000).unwrap_or(0),

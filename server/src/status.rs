@@ -15,16 +15,17 @@ use fieldseal_core::{
         kek::Fingerprint,
         key_text::{GivenTextHint, KeyTextViolation},
     },
+    deployment::NotServed,
     identity::Identity,
     key::KeyError,
     listing::ListingError,
     metadata::update::UpdateMetadataError,
-    organization::{Organization, create::CreateOrganizationError, import::ImportError},
+    organization::{Obstacle, Organization, create::CreateOrganizationError, import::ImportError},
     policy::Privilege,
     record::{Problem, Violation},
     records::{Place, RecordError, compare::INTERVAL_SECONDS},
     schema::{Attribute, Entity},
-    store::{Cause, Unavailable},
+    store::{Cause, OpenError, Unavailable},
     text::is_invisible,
 };
 use http::HeaderMap;
@@ -34,6 +35,7 @@ use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 use crate::{
     audit_copy::CopyFails,
     config::limits::{ERROR_DETAILS_MAX_BYTES, ERROR_VIOLATIONS_MAX},
+    places::NoPlace,
     token::TokenProblem,
 };
 
@@ -132,10 +134,17 @@ pub(crate) enum Refusal {
         /// When it may again.
         retry_after: Duration,
     },
-    /// The caller has more connections than it may.
-    TooManyConnections {
-        /// How many it may have.
-        limit: u32,
+    /// There is no place for the caller's connection.
+    NoPlace(NoPlace),
+    /// Requests take as much memory as they may.
+    RequestMemory {
+        /// How much that is, in bytes.
+        limit: u64,
+    },
+    /// A message took longer to arrive than it may.
+    MessageTooSlow {
+        /// How long that is.
+        limit: Duration,
     },
     /// The rpc is served and stands in no permission table: nobody may call it.
     NotPermitted,
@@ -153,6 +162,8 @@ pub(crate) enum Refusal {
     DeadlineExceeded,
     /// The server ends: the call was cut short, or not begun.
     ShuttingDown,
+    /// The server's clock shows a time that can't be right.
+    ClockOutOfRange,
 }
 
 /// More metadata than is taken.
@@ -227,13 +238,34 @@ impl From<Refusal> for Status {
             .with("interval_seconds", interval_seconds)
             .retry_after(retry_after)
             .build(),
-            Refusal::TooManyConnections { limit } => StatusBuilder::new(
+            Refusal::NoPlace(no_place) => {
+                let (limit, message) = match no_place {
+                    NoPlace::OfIdentity { limit } => {
+                        (limit, format!("you have {limit} connections already: use those, or end some"))
+                    }
+                    NoPlace::OfAll { limit } => {
+                        (limit, format!("the server has {limit} connections already, its limit: try again later"))
+                    }
+                };
+                StatusBuilder::new(Code::ResourceExhausted, ErrorReason::ConnectionLimit, message)
+                    .with("limit", limit)
+                    .retry_after(RETRY_ELSEWHERE)
+                    .build()
+            }
+            Refusal::RequestMemory { limit } => StatusBuilder::new(
                 Code::ResourceExhausted,
-                ErrorReason::ConnectionLimit,
-                format!("you have {limit} connections already: use those, or end some"),
+                ErrorReason::RequestMemoryLimit,
+                format!("requests already take the {limit} bytes of memory that they may: send fewer at once, or try again later"),
             )
             .with("limit", limit)
             .retry_after(RETRY_ELSEWHERE)
+            .build(),
+            Refusal::MessageTooSlow { limit } => StatusBuilder::new(
+                Code::DeadlineExceeded,
+                ErrorReason::MessageTooSlow,
+                format!("the message took longer than {} ms to arrive: send it faster, or send less", limit.as_millis()),
+            )
+            .with("limit_ms", limit.as_millis())
             .build(),
             Refusal::NotPermitted => {
                 StatusBuilder::new(Code::PermissionDenied, ErrorReason::PrivilegeMissing, "nobody may call this method")
@@ -265,6 +297,15 @@ impl From<Refusal> for Status {
                 "the time for this call has passed",
             )
             .build(),
+            Refusal::ClockOutOfRange => {
+                tracing::error!("clock out of range: it must show a time in the years 1970 to 9999");
+                StatusBuilder::new(
+                    Code::Unavailable,
+                    ErrorReason::Internal,
+                    "the server's clock is out of range; nothing was done",
+                )
+                .build()
+            }
             Refusal::ShuttingDown => {
                 StatusBuilder::new(Code::Unavailable, ErrorReason::ShuttingDown, "the server is shutting down")
                     .retry_after(RETRY_ELSEWHERE)
@@ -575,6 +616,60 @@ pub(crate) fn organization_not_found(organization: &str) -> Status {
     not_found("there is no such organization").with("organization", organization).build()
 }
 
+/// There is an organization of this name, and it isn't served; said only to who may do what was asked there.
+pub(crate) fn organization_not_served(organization: &str, why: NotServed) -> Status {
+    let builder = match why {
+        NotServed::Unavailable => StatusBuilder::new(
+            Code::Unavailable,
+            ErrorReason::OrganizationUnavailable,
+            "the organization's database can't be opened now; the server's log has the cause, and it tries again",
+        )
+        .retry_after(RETRY_ORGANIZATION),
+        NotServed::Mismatch => organization_mismatch(),
+        NotServed::NewerVersion => StatusBuilder::new(
+            Code::Unavailable,
+            ErrorReason::WrittenByNewerVersion,
+            "the organization's database was written by a newer version of the server, or with another schema",
+        )
+        .with("what", "database"),
+    };
+    builder.with("organization", organization).build()
+}
+
+fn organization_mismatch() -> StatusBuilder {
+    StatusBuilder::new(
+        Code::FailedPrecondition,
+        ErrorReason::OrganizationMismatch,
+        "the organization isn't served: its row or its database is not what it should be; the server's log has the cause",
+    )
+}
+
+/// Why a server can't use keys that are there.
+fn inaccessible(organization: &str, obstacle: Obstacle) -> Status {
+    let builder = match obstacle {
+        Obstacle::NewerRing { format } => written_by_newer_version("key-ring", format),
+        Obstacle::NewerCell { format } => written_by_newer_version("cell", format),
+        Obstacle::NewerKeyText { format } => written_by_newer_version("key-text", format),
+        Obstacle::UnknownRootKey { id } => StatusBuilder::new(
+            Code::Unavailable,
+            ErrorReason::RootKeyUnknown,
+            format!("the organization's key is sealed under the root key {id}, which this server doesn't have"),
+        )
+        .with("root_key_id", id),
+    };
+    builder.with("organization", organization).build()
+}
+
+fn written_by_newer_version(what: &'static str, format: impl Display) -> StatusBuilder {
+    StatusBuilder::new(
+        Code::Unavailable,
+        ErrorReason::WrittenByNewerVersion,
+        format!("written by a newer version of the server ({what} of format {format}): nothing is lost, have that version serve it"),
+    )
+    .with("what", what)
+    .with("format", format)
+}
+
 fn not_found(message: &str) -> StatusBuilder {
     StatusBuilder::new(Code::NotFound, ErrorReason::NotFound, message).dynamics_code("80040217")
 }
@@ -628,9 +723,24 @@ pub(crate) fn audit_copy_unavailable(cause: CopyFails) -> Status {
 }
 
 fn store_unavailable(cause: Cause) -> StatusBuilder {
+    if is_other_inside(&cause) {
+        return organization_mismatch().caused_by(cause);
+    }
     StatusBuilder::new(Code::Unavailable, ErrorReason::StoreUnavailable, "the store is unavailable; nothing changed")
         .retry_after(RETRY_STORE)
         .caused_by(cause)
+}
+
+/// Whether a database was found to be another organization's when it was opened again.
+fn is_other_inside(cause: &Cause) -> bool {
+    let mut next: Option<&(dyn Error + 'static)> = Some(&*cause.0);
+    while let Some(error) = next {
+        if matches!(error.downcast_ref(), Some(OpenError::OtherInside)) {
+            return true;
+        }
+        next = error.source();
+    }
+    false
 }
 
 fn outcome_unknown(cause: Cause) -> StatusBuilder {
@@ -644,6 +754,9 @@ fn outcome_unknown(cause: Cause) -> StatusBuilder {
 
 /// How soon a store that did not answer may be asked again.
 const RETRY_STORE: Duration = Duration::from_secs(1);
+
+/// How soon an organization that couldn't be opened may be asked for again.
+const RETRY_ORGANIZATION: Duration = Duration::from_secs(10);
 
 /// How soon a SetDataEncryptionKey that found another one running may be tried again.
 const RETRY_SET_KEY: Duration = Duration::from_secs(5);
@@ -708,6 +821,7 @@ pub(crate) fn record(error: RecordError, place: &Place) -> Status {
         .build(),
         RecordError::Inactive { wanted } => inactive(organization, wanted),
         RecordError::RingDamaged => ring_damaged(organization),
+        RecordError::Inaccessible(obstacle) => inaccessible(organization, obstacle),
         RecordError::CellUnreadable { entity, attribute } => {
             StatusBuilder::new(Code::DataLoss, ErrorReason::CellUnreadable, "the stored value can't be opened")
                 .with("organization", organization)
@@ -793,6 +907,7 @@ pub(crate) fn create_organization(error: CreateOrganizationError, organization: 
         CreateOrganizationError::AlreadyExists => {
             already_exists("an organization of this name exists").with("organization", organization).build()
         }
+        CreateOrganizationError::NotServed(why) => organization_not_served(organization, why),
         CreateOrganizationError::Unavailable(cause) => store_unavailable(cause).build(),
         CreateOrganizationError::Unknown(cause) => outcome_unknown(cause).build(),
     }
@@ -812,6 +927,7 @@ pub(crate) fn import_organization(error: ImportError, organization: &str) -> Sta
             let builder = already_exists("an organization of this name, or of this UUID, exists");
             if organization.is_empty() { builder.build() } else { builder.with("organization", organization).build() }
         }
+        ImportError::NotServed { name, why } => organization_not_served(&name, why),
         ImportError::Unavailable(cause) => store_unavailable(cause).build(),
         ImportError::Unknown(cause) => outcome_unknown(cause).build(),
     }
@@ -848,6 +964,7 @@ pub(crate) fn key(error: KeyError, organization: &str, progress: Option<(u64, u6
                 .build()
         }
         KeyError::RingDamaged => ring_damaged(organization),
+        KeyError::Inaccessible(obstacle) => inaccessible(organization, obstacle),
         KeyError::Mismatch { wanted, given_length, hints } => {
             let builder =
                 with_organization(FailedPrecondition, ErrorReason::KeyMismatch, mismatch_message(wanted, &hints))
@@ -925,6 +1042,11 @@ fn mismatch_message(wanted: Fingerprint, hints: &[GivenTextHint]) -> String {
 pub(crate) fn reason_name(reason: ErrorReason) -> &'static str {
     let name = reason.as_str_name();
     name.strip_prefix("ERROR_REASON_").unwrap_or(name)
+}
+
+/// Whether an error has a reason: the framework's have none until they leave.
+pub(crate) fn is_complete(status: &Status) -> bool {
+    status.get_details_error_info().is_some_and(|info| info.domain == DOMAIN)
 }
 
 /// Completes the status in `headers` (of a response without a body, or trailers): the id of the call, and an ErrorInfo where there is

@@ -6,7 +6,6 @@
 
 use std::{
     collections::HashMap,
-    fs,
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -25,6 +24,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     config::{TokenIssuer, TokenKeys},
     jwks::{Fetched, Fetching, KeySet, KeySetError},
+    trusted_file,
 };
 
 /// How many verified tokens are remembered for each issuer. When they are full, all are forgotten.
@@ -350,10 +350,10 @@ fn problem(error: &Error) -> TokenProblem {
 /// # Errors
 /// [`TokenKeysError`]
 pub(crate) fn read_keys(issuer: &str, path: &Path) -> Result<KeySet, TokenKeysError> {
-    let text = fs::read_to_string(path).map_err(|source| TokenKeysError::File {
+    let text = trusted_file::read_text(path, trusted_file::Kind::KeySet).map_err(|error| TokenKeysError::File {
         issuer: issuer.to_owned(),
         path: path.to_owned(),
-        source,
+        source: std::io::Error::other(error),
     })?;
     KeySet::parse(text).map_err(|source| TokenKeysError::Keys { issuer: issuer.to_owned(), source })
 }

@@ -12,9 +12,10 @@ use super::{
 /// The commands under `access`.
 #[derive(Subcommand)]
 pub(super) enum AccessCommand {
-    /// Tell whether an identity may call a method in an organization, and which bindings say so.
+    /// Show whether an identity may call a method in an organization, and which bindings allow it.
     #[command(after_help = "\
-What counts is the server's configuration as it is now; nothing is called. Exit code 1: the call would be refused.
+The answer follows the server's configuration in force; nothing is called. Exit code 1: the call would be refused.
+Your own roles and privileges: fieldseal whoami
 
 Examples:
   fieldseal access explain --method GetMailbox
@@ -68,6 +69,9 @@ fn words(explained: &ExplainAccessResponse, method: &str, organization: &str) ->
     let place = if organization.is_empty() { "the deployment" } else { organization };
     let needed = explained.privileges.join(" or ");
     let who = &explained.identity;
+    if explained.privileges.is_empty() {
+        return format!("{who} may call {method}: it takes only an identity.");
+    }
     let holds = |binding: &&fieldseal_client::v1::ExplainedBinding| !binding.privileges.is_empty();
     if let Some(binding) = explained.bindings.iter().filter(holds).find(|binding| binding.in_scope) {
         return format!(
@@ -109,6 +113,15 @@ mod tests {
             privileges: privileges.iter().map(|&name| name.to_owned()).collect(),
             in_scope,
         }
+    }
+
+    #[test]
+    fn a_method_that_takes_only_an_identity_needs_no_role() {
+        let open = ExplainAccessResponse { allowed: true, privileges: Vec::new(), ..explained(vec![]) };
+        assert_eq!(
+            words(&open, "WhoAmI", "organizations/contoso"),
+            "cn:ada may call WhoAmI: it takes only an identity."
+        );
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::{failure::Failure, output};
 /// The option of every command that asks.
 #[derive(Args, Clone, Copy)]
 pub(super) struct Confirmation {
-    /// Don't ask; needed where nobody can be asked.
+    /// Don't ask; needed where there is no terminal to ask at.
     #[arg(long, short = 'y')]
     yes: bool,
 }
@@ -20,7 +20,7 @@ impl Confirmation {
     /// Goes on only if it was said beforehand, or a person says so now.
     ///
     /// # Errors
-    /// If the person doesn't want it; or if nobody can be asked, which is a wrong command.
+    /// If the person doesn't want it; or if there is no terminal to ask at, which is a wrong command.
     pub(super) fn ask(self, consequence: &str) -> Result<(), Failure> {
         if !self.yes && !is_interactive() {
             return Err(Failure::usage(format!("{consequence}\nThere is no terminal to ask at: add --yes to go on")));
@@ -28,7 +28,7 @@ impl Confirmation {
         self.ask_if_possible(consequence)
     }
 
-    /// As [`ask`](Self::ask), and goes on where nobody can be asked: for what a program does on purpose, and loses nothing by.
+    /// As [`ask`](Self::ask), and goes on without a terminal: for what a program does on purpose, and loses nothing by.
     pub(super) fn ask_if_possible(self, consequence: &str) -> Result<(), Failure> {
         if self.yes || !is_interactive() {
             return Ok(());
@@ -42,7 +42,7 @@ impl Confirmation {
 /// Goes on only if the name of what is to be deleted was given beforehand, or a person types it now: a yes is typed too easily.
 ///
 /// # Errors
-/// It is another name; or nobody can be asked, which is a wrong command.
+/// It is another name; or there is no terminal to ask at, which is a wrong command.
 pub(super) fn ask_name(consequence: &str, kind: &str, name: &str, given: Option<&str>) -> Result<(), Failure> {
     if let Some(given) = given {
         return if given == name {

@@ -34,7 +34,7 @@ impl OutputFile {
         self.output_file.as_deref()
     }
 
-    /// Looks whether a generated key could be delivered, before it is used.
+    /// Checks that a generated key can be delivered, before it is used.
     ///
     /// # Errors
     /// The file exists; or stdout, which the key would go to, leads nowhere.
@@ -177,6 +177,14 @@ async fn may_read_key(client: &Client, organization: &str) -> Option<bool> {
     }))
 }
 
+/// Refuses to get a secret for a stdout that was closed: it would be recorded as given, and be lost.
+pub(super) fn check_open() -> Result<(), Failure> {
+    if stdout::is_closed() {
+        return Err(Failure::usage("stdout is closed: send the answer to a file or a pipe. Nothing was done"));
+    }
+    Ok(())
+}
+
 /// What stdout is, as far as that shows before anything is written.
 #[cfg(unix)]
 pub(super) mod stdout {
@@ -187,18 +195,18 @@ pub(super) mod stdout {
         fs::{FileType, OFlags, Stat, fcntl_getfl, fstat, stat},
     };
 
-    /// Why nobody would get what is written, if that shows already.
+    /// Why what is written would be lost, if that shows already.
     pub(in crate::cli) fn dead_end() -> Option<&'static str> {
         let stdout = io::stdout();
         if is_null(&fstat(&stdout).ok()?) {
-            return Some("stdout is closed, or /dev/null");
+            return Some("stdout is closed or /dev/null");
         }
         let mut polled = [PollFd::new(&stdout, PollFlags::OUT)];
         let now = Timespec { tv_sec: 0, tv_nsec: 0 };
         poll(&mut polled, Some(&now)).ok()?;
         let is_broken =
             polled.iter().any(|one| one.revents().intersects(PollFlags::ERR | PollFlags::HUP | PollFlags::NVAL));
-        is_broken.then_some("nobody reads stdout")
+        is_broken.then_some("no program reads stdout any longer")
     }
 
     /// Whether stdout was closed when the process began. Rust has put /dev/null in its place, open for reading too, which a shell's

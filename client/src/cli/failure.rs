@@ -332,7 +332,9 @@ fn advice_by_reason(error: &CallError, hints: &Hints) -> String {
         ErrorReason::NotFound => "check the name, and the organization (-o): `list` shows what there is".to_owned(),
         ErrorReason::AlreadyExists => "choose another id, or change what is there: update".to_owned(),
         ErrorReason::ReferenceInUse => "other records refer to it: change or delete those first".to_owned(),
-        ErrorReason::MailboxInactive => "activate it: fieldseal mailbox update, state_code".to_owned(),
+        ErrorReason::MailboxInactive => {
+            format!("activate it: {}", command("mailbox update ID --set state_code=active"))
+        }
         ErrorReason::MailboxWithoutProfile => "set the mailbox's email_server_profile".to_owned(),
         ErrorReason::ProfileInactive => "activate the profile, or give the mailbox another".to_owned(),
         ErrorReason::PrivilegeMissing => {
@@ -353,6 +355,17 @@ fn advice_by_reason(error: &CallError, hints: &Hints) -> String {
         ErrorReason::AuditUnavailable | ErrorReason::StoreUnavailable => {
             format!("{}; if this happens again, the server's log has the cause under the call id", general())
         }
+        ErrorReason::WrittenByNewerVersion => {
+            "nothing is lost: have a server of the version that wrote it serve it again".to_owned()
+        }
+        ErrorReason::OrganizationUnavailable | ErrorReason::OrganizationMismatch => {
+            "an administrator of the server finds the cause in its log, and with `fieldseal-server check-config`"
+                .to_owned()
+        }
+        ErrorReason::RootKeyUnknown => format!(
+            "name the file of root key {} in the server's root_key.files; if it is lost: fieldseal key restore",
+            value("root_key_id")
+        ),
         ErrorReason::DeadlineExceeded => format!("{}; --timeout gives it longer", general()),
         ErrorReason::Internal => "report it, with the call id".to_owned(),
         ErrorReason::Unspecified
@@ -360,6 +373,8 @@ fn advice_by_reason(error: &CallError, hints: &Hints) -> String {
         | ErrorReason::ComparisonQuota
         | ErrorReason::RateLimited
         | ErrorReason::ConnectionLimit
+        | ErrorReason::RequestMemoryLimit
+        | ErrorReason::MessageTooSlow
         | ErrorReason::FieldInvalid
         | ErrorReason::OutcomeUnknown
         | ErrorReason::Cancelled

@@ -45,7 +45,7 @@ Examples:
         #[command(flatten)]
         output_file: OutputFile,
     },
-    /// Change the encryption key; stored values are encrypted anew in the background.
+    /// Change the encryption key; stored values are encrypted again in the background.
     #[command(after_help = "\
 Unless a key is given, one is generated and shown once. Keep it safe, apart from the database:
 without it a copy of the database is of no use, and with both everything can be read.
@@ -98,7 +98,7 @@ Examples:
     Verify,
     /// List the stored values that no key opens, which the last re-encryption has left as they are.
     #[command(after_help = "\
-Set such an attribute anew, clear it or delete its record to be rid of it.
+Set such an attribute again, clear it or delete its record.
 
 Examples:
   fieldseal key unreadable
@@ -107,7 +107,7 @@ Examples:
         #[command(flatten)]
         page: PageOptions,
     },
-    /// Give up all encrypted attributes, because their key is lost for good, and begin anew under another key.
+    /// Give up all encrypted attributes, because their key is lost for good, and start over with another key.
     #[command(after_help = "\
 Only while data encryption is inactive, or the key ring is missing or damaged. All encrypted attributes are cleared; everything
 else stays. There is no way back, but for a copy of the database and its key. Look everywhere first: `fieldseal key history`.
@@ -373,6 +373,9 @@ async fn abandon(
 
 async fn show(connection: &Connection, output: &Output, is_raw: bool, output_file: &OutputFile) -> Result<(), Failure> {
     let organization = connection.organization();
+    if output_file.path().is_none() {
+        delivery::check_open()?;
+    }
     let key = connection.connect().await?.retrieve_data_encryption_key(organization.as_str()).await?;
     if let Some(path) = output_file.path() {
         let file = KeyFile::create(path, &key.encryption_key)?;
@@ -492,7 +495,7 @@ impl<'a> NewKey<'a> {
     }
 }
 
-/// Refuses a text with characters that nobody sees: typed again after a loss, they would be missing.
+/// Refuses a text with invisible characters: typed again after a loss, they would be missing.
 /// `otherwise`: a line on what to do if it is meant.
 fn check_visible(what: &str, text: &SecretString, otherwise: &str) -> Result<(), Failure> {
     let mut characters = text.expose_secret().chars().enumerate();

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use super::{
     connection::Connection,
+    delivery,
     failure::Failure,
     output::{self, Output},
 };
@@ -76,6 +77,7 @@ pub(super) async fn run(
         }
     };
 
+    delivery::check_open()?;
     let client = connection.connect().await?;
     let values = client.reveal_attributes(name, &attributes, text(PURPOSE)).await?;
     if is_raw {

@@ -2,7 +2,7 @@
 //!
 //! Of a file and of standard input exactly one line break at the end is left out, since editors and `echo` put one there; everything
 //! else is taken as it is. What can only be a mistake is refused: nothing at all, and a byte order mark, which an editor puts before a
-//! text, nobody sees, and would be part of the secret.
+//! text, can't be seen and would be part of the secret.
 
 use std::{
     fs::File,

@@ -1,7 +1,7 @@
 //! Files of exported organizations: written whole or not at all, and sent as they are read.
 
 use std::{
-    fs::File,
+    fs::{File, OpenOptions},
     io::{self, Read, Write},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
@@ -11,7 +11,7 @@ use fieldseal_client::{Client, v1::Organization};
 use tempfile::NamedTempFile;
 
 use super::{
-    delivery::{stdout, sync_folder_of},
+    delivery::{check_open, sync_folder_of},
     failure::Failure,
     hints::Hints,
     output,
@@ -54,11 +54,8 @@ pub(super) enum Target {
 impl Target {
     pub(super) fn begin(path: &Path) -> Result<Self, Failure> {
         if path == Path::new("-") {
-            return if stdout::is_closed() {
-                Err(Failure::usage("stdout is closed: send it to a file or a pipe, or give --file FILE"))
-            } else {
-                Ok(Self::Stdout)
-            };
+            check_open()?;
+            return Ok(Self::Stdout);
         }
         if path.exists() {
             return Err(Failure::usage(format!("{} exists already: choose another name", path.display())));
@@ -80,7 +77,15 @@ impl Target {
     pub(super) fn finish(self) -> Result<(), Failure> {
         let Self::File { unfinished, path } = self else { return Ok(()) };
         unfinished.as_file().sync_all().map_err(|error| unwritten(&path, &error))?;
-        unfinished.persist_noclobber(&path).map_err(|error| unwritten(&path, &error.error))?;
+        let placed = unfinished.persist_noclobber(&path).map(drop).or_else(|failed| {
+            if failed.error.kind() == io::ErrorKind::AlreadyExists {
+                return Err(failed.error);
+            }
+            // A file system that knows neither an exclusive rename nor a hard link: the name is taken first, by an empty file.
+            OpenOptions::new().write(true).create_new(true).open(&path)?;
+            failed.file.persist(&path).map(drop).map_err(|failed| failed.error)
+        });
+        placed.map_err(|error| unwritten(&path, &error))?;
         sync_folder_of(&path).map_err(|error| unwritten(&path, &error))
     }
 }

@@ -177,13 +177,20 @@ impl CallError {
             | Reason::ComparisonQuota
             | Reason::RateLimited
             | Reason::ConnectionLimit
+            | Reason::RequestMemoryLimit
+            | Reason::MessageTooSlow
             | Reason::AuditUnavailable
             | Reason::StoreUnavailable
+            | Reason::OrganizationUnavailable
             | Reason::ShuttingDown => Action::Wait { delay: self.retry_delay() },
             Reason::OutcomeUnknown | Reason::DeadlineExceeded | Reason::Cancelled => self.wait_or_check(),
-            Reason::KeyRingDamaged | Reason::CellUnreadable | Reason::MethodUnknown | Reason::Internal => {
-                Action::GiveUp
-            }
+            Reason::KeyRingDamaged
+            | Reason::CellUnreadable
+            | Reason::WrittenByNewerVersion
+            | Reason::OrganizationMismatch
+            | Reason::RootKeyUnknown
+            | Reason::MethodUnknown
+            | Reason::Internal => Action::GiveUp,
             Reason::Unspecified => self.action_by_code(),
         }
     }

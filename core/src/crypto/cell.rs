@@ -14,6 +14,7 @@
 
 use super::{
     context::CellContext,
+    format::is_newer,
     padding::{self, padding, unpadded_length},
     primitive::{Aead, NONCE_BYTES, Sealed, TAG_BYTES},
     secret::{DataKey, Plaintext},
@@ -30,7 +31,13 @@ pub const HEADER_BYTES: usize = 5;
 /// How much longer than its padded value a cell is, in bytes: header, nonce and tag.
 pub const OVERHEAD_BYTES: usize = HEADER_BYTES + NONCE_BYTES + TAG_BYTES;
 
-const FORMAT: u8 = 0x01;
+/// The first byte of every cell that this version writes and opens.
+pub(crate) const FORMAT: u8 = 0x01;
+
+/// The format of a stored cell that a newer version wrote; `None` if it is of the known format, or damaged.
+pub(crate) fn newer_format(cell: &[u8]) -> Option<u8> {
+    cell.first().copied().filter(|format| is_newer(*format, FORMAT))
+}
 
 /// The header of every cell sealed under this key version.
 pub const fn header(version: KeyVersion) -> [u8; HEADER_BYTES] {
@@ -152,7 +159,13 @@ pub enum CellFormatError {
         /// How many bytes there are.
         length_bytes: usize,
     },
-    /// Written by a later release, or not a cell.
+    /// Written by a newer version.
+    #[error("the cell has format {format}, which a newer version wrote")]
+    NewerFormat {
+        /// The first byte.
+        format: u8,
+    },
+    /// Not a cell.
     #[error("unknown cell format {format}")]
     UnknownFormat {
         /// The first byte.
@@ -169,6 +182,9 @@ pub enum CellFormatError {
 fn parse_header(bytes: &[u8]) -> Result<(KeyVersion, &[u8]), CellFormatError> {
     let too_short = CellFormatError::Length { length_bytes: bytes.len() };
     let (&format, rest) = bytes.split_first().ok_or(too_short)?;
+    if is_newer(format, FORMAT) {
+        return Err(CellFormatError::NewerFormat { format });
+    }
     if format != FORMAT {
         return Err(CellFormatError::UnknownFormat { format });
     }
@@ -315,7 +331,8 @@ mod tests {
     fn malformed_cells_say_what_is_wrong() {
         assert_eq!(version_of(&[]), Err(CellFormatError::Length { length_bytes: 0 }));
         assert_eq!(version_of(&[1, 0, 0, 7]), Err(CellFormatError::Length { length_bytes: 4 }));
-        assert_eq!(version_of(&[2, 0, 0, 0, 7]), Err(CellFormatError::UnknownFormat { format: 2 }));
+        assert_eq!(version_of(&[2, 0, 0, 0, 7]), Err(CellFormatError::NewerFormat { format: 2 }));
+        assert_eq!(version_of(&[0x57, 0, 0, 0, 7]), Err(CellFormatError::UnknownFormat { format: 0x57 }));
         assert_eq!(version_of(&[1, 0, 0, 0, 0]), Err(CellFormatError::VersionZero));
         assert_eq!(Cell::parse(&[1; 5 + 24 + 16]).unwrap_err(), CellFormatError::Length { length_bytes: 45 });
         assert_eq!(Cell::parse(&[1; 5 + 24 + 31 + 16]).unwrap_err(), CellFormatError::Length { length_bytes: 76 });

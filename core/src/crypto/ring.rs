@@ -17,7 +17,9 @@ use std::{
     sync::Arc,
 };
 
-use stored::{FORMAT, Reencryption, ReencryptionState, RingDamage, StoredRing, WrappedKey, wrap_associated_data};
+use stored::{
+    FORMAT, Reencryption, ReencryptionState, RingDamage, RingUnread, StoredRing, WrappedKey, wrap_associated_data,
+};
 
 use super::{
     cell::{Cell, CellError, CellKey},
@@ -88,8 +90,8 @@ impl KeyRing {
     /// along as it is.
     ///
     /// # Errors
-    /// [`RingError::KeyMismatch`] only if the KEK isn't the one the key-check value was made with;
-    /// [`RingError::Damaged`] for all else.
+    /// [`RingError::KeyMismatch`] only if the KEK isn't the one the key-check value was made with; [`RingError::Newer`] if a newer
+    /// version wrote the ring; [`RingError::Damaged`] for all else.
     pub fn open(stored: &StoredRing, organization: OrganizationId, kek: &Kek) -> Result<Self, RingError> {
         stored.check_shape()?;
         if stored.organization != organization {
@@ -238,9 +240,24 @@ pub enum RingError {
     /// It is locked with another encryption key: the caller's to mend.
     #[error("the encryption key is not the one this key ring is locked with")]
     KeyMismatch,
+    /// A newer version wrote it.
+    #[error("the key ring has format {format}, which a newer version wrote")]
+    Newer {
+        /// The format as stored.
+        format: i64,
+    },
     /// No encryption key opens it any more.
     #[error("the key ring is damaged")]
     Damaged(#[source] RingDamage),
+}
+
+impl From<RingUnread> for RingError {
+    fn from(unread: RingUnread) -> Self {
+        match unread {
+            RingUnread::Newer { format } => Self::Newer { format },
+            RingUnread::Damaged(damage) => Self::Damaged(damage),
+        }
+    }
 }
 
 impl From<RingDamage> for RingError {
@@ -447,7 +464,8 @@ mod tests {
         };
         let damaged = |damage| Err(RingError::Damaged(damage));
         assert_eq!(opened_after(|_| ()), Ok(()));
-        assert_eq!(opened_after(|ring| ring.format = 2), damaged(RingDamage::UnknownFormat { format: 2 }));
+        assert_eq!(opened_after(|ring| ring.format = 2), Err(RingError::Newer { format: 2 }));
+        assert_eq!(opened_after(|ring| ring.format = 0), damaged(RingDamage::UnknownFormat { format: 0 }));
         let other = OrganizationId::from_bytes([0xA2; 16]);
         assert_eq!(
             opened_after(|ring| ring.organization = OrganizationId::from_bytes([0xA2; 16])),

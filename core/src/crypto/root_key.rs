@@ -23,6 +23,7 @@ use zeroize::Zeroizing;
 
 use super::{
     encoding::Encoding,
+    format::is_newer,
     kek::KeyCheckValue,
     padding::{padding, unpadded_length},
     primitive::{self, Aead, Sealed},
@@ -98,6 +99,8 @@ pub enum MacPurpose {
     RequestDigest,
     /// The seed of the key that signs the heads of audit trails.
     AuditSignature,
+    /// The row that lists an organization in the configuration database; see [`crate::organization::row`].
+    OrganizationRow,
 }
 
 impl MacPurpose {
@@ -106,6 +109,7 @@ impl MacPurpose {
             Self::PageToken => "fieldseal root page token v1",
             Self::RequestDigest => "fieldseal root request digest v1",
             Self::AuditSignature => "fieldseal root audit signature v1",
+            Self::OrganizationRow => "fieldseal root organization row v1",
         }
     }
 }
@@ -129,6 +133,12 @@ impl fmt::Debug for RootKeyId {
 /// Why the root key didn't do its work.
 #[derive(Debug, thiserror::Error)]
 pub enum RootKeyError {
+    /// A newer version sealed the value.
+    #[error("the sealed value has format {format}, which a newer version wrote")]
+    NewerFormat {
+        /// The first byte.
+        format: u8,
+    },
     /// The value isn't of a known format.
     #[error("the sealed value is malformed")]
     Malformed,
@@ -195,6 +205,9 @@ impl RootKeySet {
         check: &KeyCheckValue,
         sealed: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>, RootKeyError> {
+        if let Some(&format) = sealed.first().filter(|format| is_newer(**format, FORMAT)) {
+            return Err(RootKeyError::NewerFormat { format });
+        }
         let (id, rest) = parse_header(sealed).ok_or(RootKeyError::Malformed)?;
         let parts = Sealed::split(rest).ok_or(RootKeyError::Malformed)?;
         let key = self.all().find(|key| key.id == id).ok_or(RootKeyError::UnknownRootKey { id })?;

@@ -9,9 +9,9 @@ use crate::{
     deployment::Deployment,
     id::KeyVersion,
     identity::Caller,
-    key::{CurrentKey, KeyError, KeyWork, Setting, VALIDATE_ONLY, audited, install, unchanged},
+    key::{CurrentKey, KeyError, KeyWork, Setting, VALIDATE_ONLY, audited, install, reencrypt::newer_cell, unchanged},
     layout::{CENSUS, DATA_KEY, KEY_CHANGE, KEY_RING, REENCRYPTION, RESTORE_ATTEMPT},
-    organization::{Keys, Organization, ring_rows},
+    organization::{Keys, Obstacle, Organization, ring_rows},
     policy::{self, Permit},
     store::{Condition, Datum, Direction, Expect, Name, Select, Step, Unavailable},
 };
@@ -29,7 +29,8 @@ pub struct Abandonment {
 /// Gives up what the lost key has sealed, and makes `text` the organization's key.
 ///
 /// # Errors
-/// See [`KeyError`]: [`KeyError::AlreadyActive`] while the key is there, [`KeyError::NotConfirmed`]; each refusal is in the trail.
+/// See [`KeyError`]: [`KeyError::AlreadyActive`] while the key is there, [`KeyError::Inaccessible`] while another server can use it,
+/// [`KeyError::NotConfirmed`]; each refusal is in the trail.
 pub async fn abandon(
     deployment: &Deployment,
     work: &KeyWork,
@@ -48,12 +49,19 @@ async fn attempt(
     caller: &Caller,
     Abandonment { confirm_fingerprint, text, validate_only }: Abandonment,
 ) -> Result<CurrentKey, KeyError> {
-    // Exactly the ring that was looked at goes; of one that doesn't read, whatever there is.
-    let (lost, mut steps) = match organization.load_keys(deployment).await? {
+    let (keys, looked_at) = organization.look_at_keys(deployment).await?;
+    let lost = match keys {
         Keys::Active(_) => return Err(KeyError::AlreadyActive),
-        Keys::Inactive(stored) => (Some(stored.fingerprint().to_string()), vec![ring_rows::require(stored.revision)]),
-        Keys::Damaged => (last_fingerprint(organization).await?, Vec::new()),
+        Keys::Inaccessible(obstacle, _) => return Err(KeyError::Inaccessible(obstacle)),
+        Keys::Inactive(stored) => Some(stored.fingerprint().to_string()),
+        Keys::Damaged => last_fingerprint(organization).await?,
     };
+    // Cells that a newer version sealed belong to a newer ring: this one is an older copy, or damaged.
+    if let Some(format) = newer_cell(&*organization.store).await? {
+        return Err(KeyError::Inaccessible(Obstacle::NewerCell { format }));
+    }
+    // Exactly the ring that was looked at goes, damaged or not.
+    let mut steps = looked_at.require();
     let lost = lost.unwrap_or_default();
     if confirm_fingerprint != lost {
         return Err(KeyError::NotConfirmed { expected: lost });

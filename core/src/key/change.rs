@@ -46,6 +46,7 @@ async fn attempt(
     let keys = organization.load_keys(deployment).await?;
     let ring = match (step(&keys), keys) {
         (NextStep::Rest, Keys::Active(ring)) => ring,
+        (_, Keys::Inaccessible(obstacle, _)) => return Err(KeyError::Inaccessible(obstacle)),
         (NextStep::ReportDamage, _) | (_, Keys::Damaged) => return Err(KeyError::RingDamaged),
         (_, Keys::Inactive(stored)) => return Err(KeyError::Inactive { wanted: stored.fingerprint() }),
         (_, Keys::Active(_)) => return Err(KeyError::AlreadyRunning),

@@ -110,7 +110,7 @@ impl ReencryptionStatus {
 /// The organization's status.
 ///
 /// # Errors
-/// [`KeyError::Unavailable`] if a database doesn't answer.
+/// [`KeyError::Unavailable`] if a database doesn't answer, [`KeyError::Inaccessible`] if this server can't use the key that is there.
 pub async fn check(
     deployment: &Deployment,
     organization: &Organization,
@@ -120,6 +120,8 @@ pub async fn check(
     let (stored, is_active) = match &keys {
         Keys::Active(ring) => (Some(ring.stored()), true),
         Keys::Inactive(stored) => (Some(&**stored), false),
+        // Neither inactive nor damaged: whoever can't tell must not say either.
+        Keys::Inaccessible(obstacle, _) => return Err(KeyError::Inaccessible(*obstacle)),
         Keys::Damaged => (None, false),
     };
     let key = stored.and_then(|stored| key_status(deployment, stored));

@@ -63,8 +63,8 @@ pub async fn advance(deployment: &Deployment, work: &KeyWork) -> Result<Advance,
             reseal(deployment, organization, &ring, target).await
         }
         (NextStep::ForgetTexts, Keys::Active(ring)) => forget_texts(deployment, organization, &ring).await,
-        (NextStep::Rest | NextStep::AwaitRestore { .. } | NextStep::ReportDamage, _)
-        | (_, Keys::Inactive(_) | Keys::Damaged) => Ok(Advance::Rest),
+        (NextStep::Rest | NextStep::AwaitRestore { .. } | NextStep::AwaitOtherServer | NextStep::ReportDamage, _)
+        | (_, Keys::Inactive(_) | Keys::Inaccessible(..) | Keys::Damaged) => Ok(Advance::Rest),
     }
 }
 
@@ -157,7 +157,8 @@ impl Batch<'_> {
             expect: Expect::Any,
         };
         let into = |datum| Assignment::Set(column.to_owned().into(), datum);
-        if is_clearing(self.ring) {
+        // One that a newer version sealed isn't cleared: it is set aside like one that doesn't open.
+        if is_clearing(self.ring) && cell::newer_format(&cell).is_none() {
             // Readers see it: that there was a value is no secret.
             let set = vec![
                 into(Datum::Null),
@@ -202,7 +203,7 @@ async fn finish(
     if is_clearing(ring) {
         return forget_texts(deployment, organization, ring).await;
     }
-    let finished = ring.finish(&aside.needed(), &*deployment.ports.random).map_err(KeyError::internal)?;
+    let finished = ring.finish(&aside.needed(ring), &*deployment.ports.random).map_err(KeyError::internal)?;
     let mut steps = ring_rows::replace(ring.revision(), finished.stored());
     steps.push(cursor.require());
     organization.commit(steps).await?;
@@ -278,7 +279,18 @@ async fn select_cells(
     after: Option<RecordId>,
     limit: u32,
 ) -> Result<Vec<(RecordId, Vec<u8>)>, Unavailable> {
-    let mut condition = others(column, target);
+    select_where(store, table, column, others(column, target), after, limit).await
+}
+
+/// Cells that meet a condition, in the order of their records' ids.
+async fn select_where(
+    store: &dyn Reader,
+    table: &str,
+    column: &str,
+    mut condition: Condition,
+    after: Option<RecordId>,
+    limit: u32,
+) -> Result<Vec<(RecordId, Vec<u8>)>, Unavailable> {
     if let Some(after) = after {
         condition = Condition::greater("id", Datum::Uuid(after.uuid())).and(condition);
     }
@@ -298,6 +310,23 @@ async fn select_cells(
             Ok(_) | Err(_) => Err(Unavailable("a column of cells holds something that is none".into())),
         })
         .collect()
+}
+
+/// The format of a cell that a newer version sealed; `None` if there is no such cell.
+pub(super) async fn newer_cell(store: &dyn Reader) -> Result<Option<u8>, Unavailable> {
+    for (table, column) in cell_columns(store).await? {
+        let other_format = Condition::HeaderDiffers { column: column.clone().into(), header: vec![cell::FORMAT] };
+        let mut after = None;
+        loop {
+            let page = select_where(store, &table, &column, other_format.clone(), after, SCAN_PAGE_CELLS).await?;
+            let Some((last, _)) = page.last() else { break };
+            after = Some(*last);
+            if let Some(format) = page.iter().find_map(|(_, cell)| cell::newer_format(cell)) {
+                return Ok(Some(format));
+            }
+        }
+    }
+    Ok(None)
 }
 
 fn others(column: &str, target: KeyVersion) -> Condition {

@@ -16,6 +16,7 @@ use crate::{
     fail_point::FailPoint,
     id::OrganizationId,
     layout::{KEY_TEXT, ORGANIZATIONS, ROOT_KEY},
+    organization::row,
     random::Random,
     store::{
         Assignment, Cause, Commit, CommitError, Comparison, Condition, Datum, Expect, Reader, Step, Unavailable, rows,
@@ -60,6 +61,12 @@ pub enum ResealError {
     /// The configuration database, the root key or the lock's keeper doesn't answer.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
+    /// A newer version sealed a text.
+    #[error("a key text has format {format}, which a newer version wrote")]
+    NewerFormat {
+        /// The format as stored.
+        format: u8,
+    },
     /// The commit failed.
     #[error("its texts can't be written")]
     Commit(#[from] CommitError),
@@ -87,6 +94,7 @@ pub async fn reseal(deployment: &Deployment) -> Result<Resealed, Unavailable> {
     }
     // A text that doesn't open keeps no root key: none at hand is of use to it.
     let all_done = organizations.iter().all(|organization| organization.texts.is_ok());
+    remake_row_macs(deployment).await?;
     let root_keys_retired = if all_done { retire(deployment).await } else { Ok(0) };
     Ok(Resealed { organizations, root_keys_retired })
 }
@@ -104,6 +112,8 @@ async fn reseal_organization(
         match text.resealed(&*ports.root_key, &*ports.random) {
             Ok(step) => steps.extend(step),
             Err(error @ RootKeyError::Unavailable(_)) => return Err(root_key_failed(error).into()),
+            // A root key at hand may be the one that opens it: none is retired.
+            Err(RootKeyError::NewerFormat { format }) => return Err(ResealError::NewerFormat { format }),
             Err(error) => unopened.push(UnopenedText { wanted: text.check.fingerprint(), error }),
         }
     }
@@ -115,6 +125,19 @@ async fn reseal_organization(
         deployment.reached(FailPoint::TextsResealed);
     }
     Ok(count)
+}
+
+/// Gives the rows of organizations the MAC of the first root key. One that isn't authentic stays as it is.
+async fn remake_row_macs(deployment: &Deployment) -> Result<(), Unavailable> {
+    let ports = &deployment.ports;
+    let mut steps = Vec::new();
+    for listed in row::read_all(&*ports.configuration).await? {
+        steps.extend(listed.under_first_root_key(&*ports.root_key)?);
+    }
+    if steps.is_empty() {
+        return Ok(());
+    }
+    ports.configuration.commit(Commit::of(steps)).await.map_err(|error| Unavailable(Cause(error.into())))
 }
 
 /// Forgets the check values of all root keys but the first: how many.

@@ -20,7 +20,7 @@ use crate::{
     identity::Caller,
     key::{CurrentKey, KeyError, KeyWork, VALIDATE_ONLY, audited, entry, quota, times},
     layout::RESTORE_ATTEMPT,
-    organization::{Keys, Organization, write_text},
+    organization::{Keys, Obstacle, Organization, write_text},
     policy::{self, Permit},
     random,
     store::{Commit, Condition, Datum, Expect, Step},
@@ -56,7 +56,9 @@ async fn attempt(
     let stored: Arc<StoredRing> = match organization.load_keys(deployment).await? {
         Keys::Active(_) => return Err(KeyError::AlreadyActive),
         Keys::Damaged => return Err(KeyError::RingDamaged),
-        Keys::Inactive(stored) => stored,
+        // A ring that reads is opened by its text, whoever sealed the text that is kept: this one takes its place.
+        Keys::Inactive(stored) | Keys::Inaccessible(_, Some(stored)) => stored,
+        Keys::Inaccessible(obstacle, None) => return Err(KeyError::Inaccessible(obstacle)),
     };
     let limit = deployment.key_limits.restores_per_quarter_hour;
     let now = deployment.now();
@@ -72,6 +74,7 @@ async fn attempt(
     let kek = kek.map_err(|_| KeyError::RingDamaged)?;
     let ring = KeyRing::open(&stored, organization.id, &kek).map_err(|error| match error {
         RingError::KeyMismatch => KeyError::Mismatch { wanted: stored.fingerprint(), given_length, hints },
+        RingError::Newer { format } => KeyError::Inaccessible(Obstacle::NewerRing { format }),
         RingError::Damaged(_) => KeyError::RingDamaged,
     })?;
     let current = CurrentKey { fingerprint: ring.fingerprint(), key_version: ring.version() };

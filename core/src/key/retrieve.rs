@@ -13,7 +13,7 @@ use crate::{
 /// The text that opens the organization's database, character for character as it was set, and which key it is.
 ///
 /// # Errors
-/// [`KeyError::NotPresent`], [`KeyError::RingDamaged`], [`KeyError::AuditUnavailable`], [`KeyError::Unavailable`].
+/// [`KeyError::NotPresent`], [`KeyError::RingDamaged`], [`KeyError::Inaccessible`], [`KeyError::AuditUnavailable`], [`KeyError::Unavailable`].
 pub async fn retrieve(
     deployment: &Deployment,
     organization: &Organization,
@@ -32,6 +32,7 @@ async fn attempt(
     let ring = match organization.load_keys(deployment).await? {
         Keys::Active(ring) => ring,
         Keys::Inactive(stored) => return Err(KeyError::NotPresent { wanted: stored.fingerprint() }),
+        Keys::Inaccessible(obstacle, _) => return Err(KeyError::Inaccessible(obstacle)),
         Keys::Damaged => return Err(KeyError::RingDamaged),
     };
     let Some((text, _)) = read_text(deployment, organization.id, &ring.stored().check).await? else {

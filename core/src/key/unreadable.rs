@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::{
     audit::AuditAction,
     crypto::{
-        cell::{self, CellError},
+        cell::{self, CellError, CellFormatError},
         ring::{KeyRing, stored::ReencryptionState},
     },
     deployment::Deployment,
@@ -39,11 +39,13 @@ pub enum Reason {
     DoesNotVerify,
     /// The bytes are no cell's.
     Malformed,
+    /// A newer version sealed it.
+    NewerFormat,
 }
 
 impl Reason {
     /// Every reason.
-    const ALL: [Reason; 3] = [Reason::UnknownKeyVersion, Reason::DoesNotVerify, Reason::Malformed];
+    const ALL: [Reason; 4] = [Reason::UnknownKeyVersion, Reason::DoesNotVerify, Reason::Malformed, Reason::NewerFormat];
 
     /// The word that is stored.
     fn code(self) -> &'static str {
@@ -51,6 +53,7 @@ impl Reason {
             Reason::UnknownKeyVersion => "unknown-key-version",
             Reason::DoesNotVerify => "does-not-verify",
             Reason::Malformed => "malformed",
+            Reason::NewerFormat => "newer-format",
         }
     }
 }
@@ -58,6 +61,7 @@ impl Reason {
 impl From<&CellError> for Reason {
     fn from(error: &CellError) -> Self {
         match error {
+            CellError::Malformed(CellFormatError::NewerFormat { .. }) => Reason::NewerFormat,
             CellError::Malformed(_) => Reason::Malformed,
             CellError::UnknownKeyVersion(_) => Reason::UnknownKeyVersion,
             CellError::DoesNotVerify => Reason::DoesNotVerify,
@@ -172,8 +176,11 @@ impl Aside {
         self.0.get(&place).is_some_and(|aside| aside.sha256[..] == Sha256::digest(cell)[..])
     }
 
-    /// The data keys that one of them may yet need.
-    pub(crate) fn needed(&self) -> BTreeSet<KeyVersion> {
+    /// The data keys of this ring that one of them may yet need: all, if a newer version sealed one, since its header can't be read here.
+    pub(crate) fn needed(&self, ring: &KeyRing) -> BTreeSet<KeyVersion> {
+        if self.0.values().any(|cell| cell.reason == Reason::NewerFormat) {
+            return ring.stored().keys.iter().map(|key| key.version).collect();
+        }
         let unverified = self.0.values().filter(|cell| cell.reason == Reason::DoesNotVerify);
         unverified.filter_map(|cell| cell.key_version).collect()
     }
@@ -263,10 +270,10 @@ fn keeps(ring: &KeyRing) -> bool {
 pub async fn is_healed(organization: &Organization) -> Result<bool, KeyError> {
     match organization.keys() {
         Some(Keys::Active(ring)) if keeps(&ring) => {
-            let needed = Aside::read(&*organization.store).await?.needed();
+            let needed = Aside::read(&*organization.store).await?.needed(&ring);
             Ok(unneeded(&ring, &needed))
         }
-        Some(Keys::Active(_) | Keys::Inactive(_) | Keys::Damaged) | None => Ok(false),
+        Some(Keys::Active(_) | Keys::Inactive(_) | Keys::Inaccessible(..) | Keys::Damaged) | None => Ok(false),
     }
 }
 
@@ -283,7 +290,7 @@ pub async fn retire(deployment: &Deployment, work: &KeyWork) -> Result<(), KeyEr
     let Keys::Active(ring) = organization.load_keys(deployment).await? else { return Ok(()) };
     let store = &*organization.store;
     let aside = Aside::read(store).await?;
-    let needed = aside.needed();
+    let needed = aside.needed(&ring);
     if !keeps(&ring) || !unneeded(&ring, &needed) || !all_aside(store, ring.version(), &aside).await? {
         return Ok(());
     }

@@ -9,12 +9,15 @@ use crate::{
     audit::AuditAction,
     catalog::cell_columns,
     census::{self, CellKind, Census},
-    crypto::{context::CellContext, ring::KeyRing},
+    crypto::{
+        context::CellContext,
+        ring::{KeyRing, stored::RingUnread},
+    },
     deployment::Deployment,
     id::OrganizationId,
     identity::Caller,
     key::{CurrentKey, KeyError, audited, entry, unreadable::UnreadableCell},
-    organization::{Organization, read_text, ring_rows},
+    organization::{Obstacle, Organization, read_text, ring_rows},
     policy::{self, Permit},
     store::{Condition, Reader},
 };
@@ -76,7 +79,10 @@ impl Verification {
 
     async fn open(deployment: &Deployment, organization: &Organization) -> Result<Verification, KeyError> {
         let snapshot = organization.store.snapshot().await?;
-        let stored = ring_rows::read(&*snapshot).await?.map_err(|_| KeyError::RingDamaged)?;
+        let stored = ring_rows::read(&*snapshot).await?.map_err(|unread| match unread {
+            RingUnread::Newer { format } => KeyError::Inaccessible(Obstacle::NewerRing { format }),
+            RingUnread::Damaged(_) => KeyError::RingDamaged,
+        })?;
         let wanted = stored.fingerprint();
         let text = read_text(deployment, organization.id, &stored.check).await?;
         let (_, kek) = text.ok_or(KeyError::NotPresent { wanted })?;

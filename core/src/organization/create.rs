@@ -5,7 +5,11 @@
 
 use std::sync::Arc;
 
-use super::{Keys, Organization, open::Row, ring_rows, write_text};
+use super::{
+    Keys, Organization, ring_rows,
+    row::{Row, STATE_CREATING, STATE_READY},
+    write_text,
+};
 use crate::{
     audit::{AuditAction, AuditEntry},
     catalog,
@@ -14,25 +18,16 @@ use crate::{
         key_text,
         ring::KeyRing,
     },
-    deployment::Deployment,
+    deployment::{Deployment, NotServed},
     fail_point::FailPoint,
     id::OrganizationId,
     identity::Caller,
-    layout::{self, KEY_CHANGE, ORGANIZATION, ORGANIZATIONS},
+    layout::{self, KEY_CHANGE, ORGANIZATION},
     policy::{self, Permit},
     port::OrganizationLock,
     record::{Problem, Violation},
-    store::{Assignment, Cause, Commit, CommitError, Condition, Datum, Expect, OpenError, Step, Unavailable},
+    store::{Cause, Commit, CommitError, Datum, OpenError, Step, Unavailable},
 };
-
-/// A row of the configuration database whose database may not exist yet.
-pub(super) const STATE_CREATING: &str = "creating";
-/// A row whose database is being imported, or is there already.
-pub(super) const STATE_IMPORTING: &str = "importing";
-/// A row whose organization is going, and isn't served any more.
-pub(super) const STATE_DELETING: &str = "deleting";
-/// A row whose database exists.
-pub const STATE_READY: &str = "ready";
 
 /// Why an organization was not created.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +38,9 @@ pub enum CreateOrganizationError {
     /// There is one of this name.
     #[error("the organization exists")]
     AlreadyExists,
+    /// There is one of this name, and it isn't served now.
+    #[error("the organization exists, and isn't served now")]
+    NotServed(NotServed),
     /// A database did not answer; nothing is left of it, or the next start undoes it.
     #[error("a database is unavailable")]
     Unavailable(#[source] Cause),
@@ -102,6 +100,9 @@ async fn create_unasked(
     if deployment.organization(name).is_some() {
         return Err(CreateOrganizationError::AlreadyExists);
     }
+    if let Some(why) = deployment.not_served(name) {
+        return Err(CreateOrganizationError::NotServed(why));
+    }
     let ports = &deployment.ports;
     let random = &*ports.random;
     let id = OrganizationId::new_v4(random);
@@ -123,7 +124,7 @@ async fn create_unasked(
     };
 
     let row = Row { name: name.to_owned(), id, state: STATE_CREATING.to_owned(), create_time: now };
-    let mut steps = vec![row.insert()];
+    let mut steps = vec![row.insert(&*ports.root_key)?];
     steps.extend(write_text(deployment, id, &check, &text, &kek)?);
     steps.push(Step::Audit(entry.clone()));
     ports.configuration.commit(Commit::of(steps)).await?;
@@ -143,12 +144,14 @@ async fn create_unasked(
     first.steps.push(Step::Audit(entry));
     ports.databases.create(id, first).await?;
     deployment.reached(FailPoint::DatabaseCreated);
-    ports.configuration.commit(Commit::of(vec![become_ready(name)])).await?;
+    let ready = row.become_state(STATE_READY, &*ports.root_key)?;
+    ports.configuration.commit(Commit::of(vec![ready])).await?;
     deployment.reached(FailPoint::CreateReady);
 
     let store = ports.databases.open(id).await.map_err(|error| match error {
         OpenError::Missing => CreateOrganizationError::Unavailable("the database just made is missing".into()),
         OpenError::Unavailable(cause) => CreateOrganizationError::Unavailable(cause),
+        error @ OpenError::OtherInside => CreateOrganizationError::Unavailable(Cause(Box::new(error))),
     })?;
     let organization = Arc::new(Organization::new(id, name.to_owned(), now, store, &deployment.schema));
     organization.set_keys(Keys::Active(Arc::new(ring)));
@@ -165,15 +168,6 @@ pub(crate) fn key_change_row(ring: &KeyRing) -> Step {
             ("time".into(), Datum::Time(ring.stored().key_change_time)),
             ("fingerprint".into(), Datum::Text(ring.fingerprint().to_string())),
         ],
-    }
-}
-
-pub(super) fn become_ready(name: &str) -> Step {
-    Step::Update {
-        table: ORGANIZATIONS.into(),
-        rows: Condition::equal("name", Datum::Text(name.to_owned())),
-        set: vec![Assignment::Set("state".into(), Datum::Text(STATE_READY.to_owned()))],
-        expect: Expect::One,
     }
 }
 

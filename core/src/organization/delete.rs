@@ -4,17 +4,17 @@
 //! way back; the ring, and the key texts; the database; a tombstone in the place of the row, which keeps a copy that is found later from
 //! coming back by itself.
 
-use super::create::STATE_DELETING;
+use super::row::{Row, STATE_DELETING, STATE_READY};
 use crate::{
     audit::{AuditAction, AuditEntry},
     deployment::{Deployment, of_organization},
     fail_point::FailPoint,
-    id::OrganizationId,
     identity::Caller,
     key::{KeyError, KeyWork},
-    layout::{DATA_KEY, FINGERPRINT, KEY_RING, KEY_TEXT, ORGANIZATIONS, SEEN, TOMBSTONE},
+    layout::{DATA_KEY, FINGERPRINT, KEY_RING, KEY_TEXT, SEEN, TOMBSTONE},
     policy::{self, Permit},
-    store::{Assignment, Commit, CommitError, Condition, Datum, Expect, OpenError, Step, Unavailable},
+    port::OrganizationLock,
+    store::{Commit, CommitError, Condition, Datum, Expect, OpenError, Step, Unavailable},
 };
 
 /// Deletes the organization that is worked on. When this returns, nothing of it is left but a tombstone.
@@ -29,32 +29,34 @@ pub async fn delete(
     caller: &Caller,
 ) -> Result<(), KeyError> {
     let organization = work.organization();
-    let (id, name) = (organization.id, organization.name.clone());
+    let row = Row {
+        name: organization.name.clone(),
+        id: organization.id,
+        state: STATE_READY.to_owned(),
+        create_time: organization.create_time,
+    };
     let entry = AuditEntry {
         caller: Some(caller.clone()),
         ..AuditEntry::done(deployment.now(), AuditAction::DeleteOrganization, organization.resource_name())
     };
-    let begin = vec![
-        Step::Update {
-            table: ORGANIZATIONS.into(),
-            rows: is_row(id),
-            set: vec![Assignment::Set("state".into(), Datum::Text(STATE_DELETING.to_owned()))],
-            expect: Expect::One,
-        },
-        Step::Audit(entry),
-    ];
+    let begin = vec![row.become_state(STATE_DELETING, &*deployment.ports.root_key)?, Step::Audit(entry)];
     deployment.ports.configuration.commit(Commit::of(begin)).await?;
     deployment.reached(FailPoint::DeleteBegun);
-    deployment.dismiss(&name);
-    Ok(finish(deployment, id, &name).await?)
+    deployment.dismiss(&row.name);
+    let (lock, _at_work) = work.into_parts();
+    Ok(finish(deployment, &row, lock).await?)
 }
 
-/// Does what is left to do once the row says *deleting*. Each step may have been done before.
+/// Does what is left to do once the row says *deleting*. Each step may have been done before. The lock goes last, with its file.
 ///
 /// # Errors
 /// What failed; all of it can be done again.
-pub(super) async fn finish(deployment: &Deployment, id: OrganizationId, name: &str) -> Result<(), CommitError> {
-    let ports = &deployment.ports;
+pub(super) async fn finish(
+    deployment: &Deployment,
+    row: &Row,
+    lock: Box<dyn OrganizationLock>,
+) -> Result<(), CommitError> {
+    let (ports, id) = (&deployment.ports, row.id);
     let all = |table: &'static str, rows| Step::Delete { table: table.into(), rows, expect: Expect::Any };
     let unavailable = |Unavailable(cause)| CommitError::Unavailable(cause);
     match ports.databases.open(id).await {
@@ -65,7 +67,7 @@ pub(super) async fn finish(deployment: &Deployment, id: OrganizationId, name: &s
             deployment.reached(FailPoint::RingDestroyed);
         }
         // One that can't be opened is removed as it is.
-        Err(OpenError::Missing | OpenError::Unavailable(_)) => {}
+        Err(OpenError::Missing | OpenError::Unavailable(_) | OpenError::OtherInside) => {}
     }
     ports.configuration.commit(Commit::of(vec![all(KEY_TEXT, of_organization(id))])).await?;
     ports.configuration.scrub().await.map_err(unavailable)?;
@@ -73,7 +75,7 @@ pub(super) async fn finish(deployment: &Deployment, id: OrganizationId, name: &s
     ports.databases.remove(id).await.map_err(unavailable)?;
     deployment.reached(FailPoint::DatabaseRemoved);
     let end = vec![
-        all(ORGANIZATIONS, is_row(id)),
+        row.unlist(Expect::Any),
         all(FINGERPRINT, of_organization(id)),
         all(SEEN, of_organization(id)),
         all(TOMBSTONE, of_organization(id)),
@@ -81,16 +83,14 @@ pub(super) async fn finish(deployment: &Deployment, id: OrganizationId, name: &s
             table: TOMBSTONE.into(),
             row: vec![
                 ("organization".into(), Datum::Uuid(id.uuid())),
-                ("name".into(), Datum::Text(name.to_owned())),
+                ("name".into(), Datum::Text(row.name.clone())),
                 ("time".into(), Datum::Time(deployment.now())),
             ],
         },
     ];
     ports.configuration.commit(Commit::of(end)).await?;
     deployment.reached(FailPoint::DeleteDone);
+    // What is left of it now is the file of a lock that nobody has: a start removes those too.
+    let _left = lock.discard().await;
     Ok(())
-}
-
-fn is_row(id: OrganizationId) -> Condition {
-    Condition::equal("id", Datum::Uuid(id.uuid()))
 }

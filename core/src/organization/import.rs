@@ -11,16 +11,17 @@ use std::{
 
 use super::{
     Organization,
-    create::{STATE_IMPORTING, become_ready, is_organization_name},
+    create::is_organization_name,
     export::{Exported, tables},
-    open::{Row, admit},
+    open::admit,
     ring_rows,
+    row::{Row, STATE_IMPORTING, STATE_READY},
 };
 use crate::{
     audit::{AuditAction, AuditEntry},
     catalog,
     census::{CellKind, Census},
-    deployment::{Deployment, of_organization},
+    deployment::{Deployment, NotServed, of_organization},
     fail_point::FailPoint,
     identity::Caller,
     layout::{self, LaidOut, ORGANIZATION, ORGANIZATIONS, TOMBSTONE},
@@ -45,6 +46,14 @@ pub enum ImportError {
     /// There is an organization of this name, or of this id.
     #[error("the organization exists")]
     AlreadyExists,
+    /// There is one of this name, and it isn't served now.
+    #[error("the organization {name} exists, and isn't served now")]
+    NotServed {
+        /// The name.
+        name: String,
+        /// Why it isn't.
+        why: NotServed,
+    },
     /// A database did not answer.
     #[error("a database is unavailable")]
     Unavailable(#[source] Cause),
@@ -80,7 +89,7 @@ pub struct Import {
     /// The table whose rows come, with the columns that its rows have, in order.
     present: Option<(Name, Vec<Column>)>,
     census: Census,
-    _lock: Box<dyn OrganizationLock>,
+    lock: Box<dyn OrganizationLock>,
 }
 
 impl Import {
@@ -98,6 +107,9 @@ impl Import {
         if !is_organization_name(name) {
             return Err(ImportError::NotAName);
         }
+        if let Some(why) = deployment.not_served(name) {
+            return Err(ImportError::NotServed { name: name.to_owned(), why });
+        }
         let ports = &deployment.ports;
         let lock = ports.databases.try_lock(exported.id).await?.ok_or(ImportError::AlreadyExists)?;
         let row = Row {
@@ -110,7 +122,7 @@ impl Import {
             return Err(ImportError::AlreadyExists);
         }
         let same_id = Condition::equal("id", Datum::Uuid(exported.id.uuid()));
-        let begin = vec![Step::Forbid { table: ORGANIZATIONS.into(), rows: same_id }, row.insert()];
+        let begin = vec![Step::Forbid { table: ORGANIZATIONS.into(), rows: same_id }, row.insert(&*ports.root_key)?];
         let listed = ports.configuration.commit(Commit::of(begin)).await;
         listed.map_err(|error| ImportError::of(error, ImportError::AlreadyExists))?;
         deployment.reached(FailPoint::ImportBegun);
@@ -124,7 +136,7 @@ impl Import {
                 seen: HashSet::new(),
                 present: None,
                 census: Census::new(),
-                _lock: lock,
+                lock,
             }),
             Err(error) => {
                 unlist(deployment, &row).await;
@@ -207,7 +219,7 @@ impl Import {
             return Err(error);
         }
         deployment.reached(FailPoint::ImportVerified);
-        let Import { row, database, _lock, .. } = self;
+        let Import { row, database, lock: _lock, .. } = self;
         if let Err(error) = database.publish().await {
             if matches!(error, CommitError::Refused { .. }) {
                 unlist(deployment, &row).await;
@@ -221,7 +233,7 @@ impl Import {
             ..AuditEntry::done(deployment.now(), AuditAction::ImportOrganization, format!("organizations/{}", row.name))
         };
         let ready = vec![
-            become_ready(&row.name),
+            row.become_state(STATE_READY, &*ports.root_key)?,
             // Whoever imports an organization that was deleted here wants it back.
             Step::Delete { table: TOMBSTONE.into(), rows: of_organization(row.id), expect: Expect::Any },
             Step::Audit(entry.clone()),
@@ -232,6 +244,7 @@ impl Import {
         let store = ports.databases.open(row.id).await.map_err(|error| match error {
             OpenError::Missing => ImportError::Unavailable("the database just published is missing".into()),
             OpenError::Unavailable(cause) => ImportError::Unavailable(cause),
+            error @ OpenError::OtherInside => ImportError::Unavailable(Cause(Box::new(error))),
         })?;
         let organization = admit(deployment, &row, store).await?;
         let recorded = organization.record(entry).await;
@@ -272,16 +285,13 @@ impl Import {
         // What can't be removed now goes at the next start: the row says what it is.
         let _left = self.database.discard().await;
         unlist(deployment, &self.row).await;
+        let _left = self.lock.discard().await;
     }
 }
 
 async fn unlist(deployment: &Deployment, row: &Row) {
-    let unlist = Step::Delete {
-        table: ORGANIZATIONS.into(),
-        rows: Condition::equal("id", Datum::Uuid(row.id.uuid()))
-            .and(Condition::equal("state", Datum::Text(STATE_IMPORTING.to_owned()))),
-        expect: Expect::Any,
-    };
+    // The lock is held: nobody else has moved the row on.
+    let unlist = row.unlist(Expect::Any);
     let _left = deployment.ports.configuration.commit(Commit::of(vec![unlist])).await;
 }
 

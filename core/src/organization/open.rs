@@ -1,30 +1,51 @@
 //! Open the organizations at a start: finish or undo what was half-way, register databases that were copied in, and serve the rest.
 //!
-//! A start deletes nothing but the row of an organization whose database was never made.
+//! A start deletes nothing but the row of an organization whose database was never made. A row is believed only with its MAC (see
+//! [`row`]), and a database is served only under the name and id that it has inside. What can't be opened now is opened once it can be,
+//! by [`open_again`].
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use super::{
     Organization,
-    create::{STATE_CREATING, STATE_DELETING, STATE_IMPORTING, STATE_READY, become_ready, is_organization_name},
-    delete, seen,
+    create::is_organization_name,
+    delete,
+    row::{self, Listed, Row, STATE_CREATING, STATE_DELETING, STATE_IMPORTING, STATE_READY},
+    seen,
 };
 use crate::{
     audit::{AuditAction, AuditEntry},
-    catalog::{MigrateError, migrate},
+    catalog::{CatalogError, MigrateError, migrate},
     census,
-    deployment::{Deployment, of_organization},
+    deployment::{Deployment, NotServed, of_organization},
     fail_point::FailPoint,
     id::{OrganizationId, Timestamp},
-    layout::{self, KEY_TEXT, ORGANIZATION, ORGANIZATIONS, TOMBSTONE},
+    layout::{self, KEY_TEXT, ORGANIZATION, TOMBSTONE},
+    port::{OrganizationLock, Pending},
     store::{Commit, CommitError, Condition, Datum, Expect, OpenError, Reader, Step, Store, Unavailable, rows},
 };
+
+/// What became of the organizations that were to be opened.
+#[derive(Default)]
+pub struct Opened {
+    /// Those that are served from now on.
+    pub organizations: Vec<Arc<Organization>>,
+    /// Those that are not.
+    pub not_opened: Vec<NotOpened>,
+}
 
 /// An organization that could not be opened, and why. The others are served.
 #[derive(Debug)]
 pub struct NotOpened {
     /// Its name or, if that isn't known, its database's id.
     pub name: String,
+    /// The id that its database is named after.
+    pub id: OrganizationId,
+    /// Whether the configuration database lists it.
+    is_listed: bool,
     /// Why.
     pub error: OpenOrganizationError,
 }
@@ -44,12 +65,30 @@ pub enum OpenOrganizationError {
     /// A commit failed.
     #[error("it can't be registered")]
     Commit(#[from] CommitError),
+    /// Its row was not written by this deployment.
+    #[error(
+        "its row in configuration.db isn't authentic: somebody changed it, or it is older than such rows have a MAC. Put a backup of configuration.db back; or move it away, start, and restore each key by its text"
+    )]
+    NotAuthentic,
+    /// Its database names another organization inside than the one it is listed as.
+    #[error(
+        "its database is that of organizations/{name} inside: each database belongs under the name and id that it has inside"
+    )]
+    OtherName {
+        /// The name inside.
+        name: String,
+    },
     /// A database found in the folder names another organization than its file does.
     #[error("the database found there names another organization inside")]
     OtherInside,
     /// A database found in the folder has a name that is taken.
     #[error("the database found there has the name of another organization")]
     NameTaken,
+    /// The configuration database keeps keys of a database that it doesn't list.
+    #[error(
+        "configuration.db has keys of the database found there, but doesn't list it: its row was removed. Put a backup of configuration.db back"
+    )]
+    RowRemoved,
     /// A database found in the folder is that of an organization which was deleted here.
     #[error(
         "the database found there is that of an organization that was deleted here; remove it, or import an export of it"
@@ -60,74 +99,182 @@ pub enum OpenOrganizationError {
     Locked,
 }
 
-pub(super) struct Row {
-    pub(super) name: String,
-    pub(super) id: OrganizationId,
-    pub(super) state: String,
-    pub(super) create_time: Timestamp,
-}
-
-impl Row {
-    /// The step that lists it.
-    pub(super) fn insert(&self) -> Step {
-        Step::Insert {
-            table: ORGANIZATIONS.into(),
-            row: vec![
-                ("name".into(), Datum::Text(self.name.clone())),
-                ("id".into(), Datum::Uuid(self.id.uuid())),
-                ("state".into(), Datum::Text(self.state.clone())),
-                ("create_time".into(), Datum::Time(self.create_time)),
-            ],
+impl OpenOrganizationError {
+    /// What callers are told.
+    fn not_served(&self) -> NotServed {
+        match self {
+            Self::NotAuthentic
+            | Self::OtherName { .. }
+            | Self::OtherInside
+            | Self::NameTaken
+            | Self::RowRemoved
+            | Self::Deleted
+            | Self::Open(OpenError::OtherInside) => NotServed::Mismatch,
+            Self::Migrate(MigrateError::Catalog(
+                CatalogError::UnknownCellColumn { .. } | CatalogError::UnknownColumn { .. },
+            )) => NotServed::NewerVersion,
+            Self::Open(OpenError::Missing | OpenError::Unavailable(_))
+            | Self::Migrate(
+                MigrateError::Catalog(CatalogError::Retyped { .. } | CatalogError::EncryptionSwitched { .. })
+                | MigrateError::Unavailable(_)
+                | MigrateError::Commit(_),
+            )
+            | Self::Unavailable(_)
+            | Self::Commit(_)
+            | Self::Locked => NotServed::Unavailable,
         }
     }
+}
+
+/// What a database says that it is.
+pub struct Inside {
+    /// Its organization's id.
+    pub id: OrganizationId,
+    /// Its organization's name, where it was written last.
+    pub name: String,
+    /// When its organization was created.
+    pub create_time: Timestamp,
+}
+
+/// What a database says that it is; `None` if it isn't an organization's.
+///
+/// # Errors
+/// If it doesn't answer.
+pub async fn inside(store: &dyn Reader) -> Result<Option<Inside>, Unavailable> {
+    let found = rows(store, ORGANIZATION, &["id", "name", "create_time"], Condition::EVERYTHING).await?;
+    match <[Vec<Datum>; 1]>::try_from(found).map(|[row]| <[Datum; 3]>::try_from(row)) {
+        Ok(Ok([Datum::Uuid(id), Datum::Text(name), Datum::Time(create_time)])) => {
+            Ok(Some(Inside { id: OrganizationId::from_uuid(id), name, create_time }))
+        }
+        Ok(_) | Err(_) => Ok(None),
+    }
+}
+
+/// The name inside a database that lies where this organization's belongs. What keeps databases asks at each opening.
+pub fn inspect(id: OrganizationId, store: &dyn Reader) -> Pending<'_, Result<String, OpenError>> {
+    Box::pin(async move {
+        match inside(store).await {
+            Ok(Some(inside)) if inside.id == id => Ok(inside.name),
+            Ok(_) => Err(OpenError::OtherInside),
+            Err(Unavailable(cause)) => Err(OpenError::Unavailable(cause)),
+        }
+    })
 }
 
 /// Opens every organization that can be opened, and tells of those that can't.
 ///
 /// # Errors
 /// If the configuration database or the folder of databases doesn't answer.
-pub async fn open_all(deployment: &Deployment) -> Result<Vec<NotOpened>, Unavailable> {
+pub async fn open_all(deployment: &Deployment) -> Result<Opened, Unavailable> {
     let ports = &deployment.ports;
-    let listed = read_rows(&*ports.configuration).await?;
+    let listed = row::read_all(&*ports.configuration).await?;
     let found: HashSet<OrganizationId> = ports.databases.list().await?.into_iter().collect();
-    let mut not_opened = Vec::new();
-    let known: HashSet<OrganizationId> = listed.iter().map(|row| row.id).collect();
-    let names: HashSet<String> = listed.iter().map(|row| row.name.clone()).collect();
-    for row in listed {
-        if let Err(error) = open_listed(deployment, &row, found.contains(&row.id)).await {
-            not_opened.push(NotOpened { name: row.name, error });
-        }
+    let known: HashSet<OrganizationId> = listed.iter().map(|listed| listed.row.id).collect();
+    let names: HashSet<String> = listed.iter().map(|listed| listed.row.name.clone()).collect();
+    let mut opened = Opened::default();
+    for listed in listed {
+        let outcome = open_listed(deployment, &listed, found.contains(&listed.row.id)).await;
+        opened.note(deployment, listed.row.name, listed.row.id, true, outcome);
     }
     for id in found.difference(&known) {
-        if let Err(error) = register(deployment, *id, &names).await {
-            not_opened.push(NotOpened { name: id.to_string(), error });
-        }
+        let outcome = register(deployment, *id, &names).await;
+        opened.note(deployment, id.to_string(), *id, false, outcome);
     }
-    Ok(not_opened)
+    Ok(opened)
 }
 
-async fn open_listed(deployment: &Deployment, row: &Row, found: bool) -> Result<(), OpenOrganizationError> {
-    let configuration = &deployment.ports.configuration;
+/// Tries those again that could not be opened before.
+///
+/// # Errors
+/// If the configuration database or the folder of databases doesn't answer.
+pub async fn open_again(deployment: &Deployment, not_opened: &[NotOpened]) -> Result<Opened, Unavailable> {
+    let ports = &deployment.ports;
+    let listed = row::read_all(&*ports.configuration).await?;
+    let names: HashSet<String> = listed.iter().map(|listed| listed.row.name.clone()).collect();
+    let mut listed: HashMap<String, Listed> =
+        listed.into_iter().map(|listed| (listed.row.name.clone(), listed)).collect();
+    let found: HashSet<OrganizationId> = ports.databases.list().await?.into_iter().collect();
+    let mut opened = Opened::default();
+    for NotOpened { name, id, is_listed, .. } in not_opened {
+        let outcome = match listed.remove(name) {
+            Some(listed) if *is_listed => open_listed(deployment, &listed, found.contains(&listed.row.id)).await,
+            None if !is_listed && found.contains(id) => register(deployment, *id, &names).await,
+            // It is gone, or an administrator has created another one meanwhile.
+            Some(_) | None => {
+                deployment.forget_not_served(name);
+                continue;
+            }
+        };
+        opened.note(deployment, name.clone(), *id, *is_listed, outcome);
+    }
+    Ok(opened)
+}
+
+impl Opened {
+    fn note(
+        &mut self,
+        deployment: &Deployment,
+        name: String,
+        id: OrganizationId,
+        is_listed: bool,
+        outcome: Result<Option<Arc<Organization>>, OpenOrganizationError>,
+    ) {
+        match outcome {
+            Ok(organization) => {
+                deployment.forget_not_served(&name);
+                self.organizations.extend(organization);
+            }
+            Err(error) => {
+                if is_listed {
+                    deployment.does_not_serve(name.clone(), error.not_served());
+                }
+                self.not_opened.push(NotOpened { name, id, is_listed, error });
+            }
+        }
+    }
+}
+
+/// Opens an organization that is listed, and answers with it; with `None` if it is gone.
+async fn open_listed(
+    deployment: &Deployment,
+    listed: &Listed,
+    found: bool,
+) -> Result<Option<Arc<Organization>>, OpenOrganizationError> {
+    let ports = &deployment.ports;
+    let row = &listed.row;
+    // Before anything is done for what the row says.
+    if !listed.is_authentic(&*ports.root_key)? {
+        return Err(OpenOrganizationError::NotAuthentic);
+    }
+    let lock = ports.databases.try_lock(row.id).await?.ok_or(OpenOrganizationError::Locked)?;
+    // Whoever had the lock before may have done it.
+    if let Some(served) = deployment.organization(&row.name) {
+        return Ok(Some(served));
+    }
     if row.state == STATE_DELETING {
-        let _lock = deployment.ports.databases.try_lock(row.id).await?.ok_or(OpenOrganizationError::Locked)?;
-        return Ok(delete::finish(deployment, row.id, &row.name).await?);
+        delete::finish(deployment, row, lock).await?;
+        return Ok(None);
     }
     if row.state == STATE_CREATING || row.state == STATE_IMPORTING {
         if !found {
             let steps = vec![
                 Step::Delete { table: KEY_TEXT.into(), rows: of_organization(row.id), expect: Expect::Any },
-                Step::Delete {
-                    table: ORGANIZATIONS.into(),
-                    rows: Condition::equal("name", Datum::Text(row.name.clone())),
-                    expect: Expect::One,
-                },
+                row.unlist(Expect::One),
             ];
-            return Ok(configuration.commit(Commit::of(steps)).await?);
+            ports.configuration.commit(Commit::of(steps)).await?;
+            lock.discard().await?;
+            return Ok(None);
         }
-        configuration.commit(Commit::of(vec![become_ready(&row.name)])).await?;
+        let ready = row.become_state(STATE_READY, &*ports.root_key)?;
+        ports.configuration.commit(Commit::of(vec![ready])).await?;
     }
-    let store = deployment.ports.databases.open(row.id).await?;
-    serve(deployment, row, store).await
+    let store = ports.databases.open(row.id).await?;
+    match inside(&*store).await? {
+        Some(inside) if inside.id == row.id && inside.name == row.name => {}
+        Some(inside) if inside.id == row.id => return Err(OpenOrganizationError::OtherName { name: inside.name }),
+        Some(_) | None => return Err(OpenOrganizationError::OtherInside),
+    }
+    serve(deployment, row, store, lock).await.map(Some)
 }
 
 /// Registers a database that was copied in, or whose configuration was lost: inactive until its key is restored.
@@ -135,39 +282,50 @@ async fn register(
     deployment: &Deployment,
     id: OrganizationId,
     names: &HashSet<String>,
-) -> Result<(), OpenOrganizationError> {
+) -> Result<Option<Arc<Organization>>, OpenOrganizationError> {
     let ports = &deployment.ports;
+    let lock = ports.databases.try_lock(id).await?.ok_or(OpenOrganizationError::Locked)?;
+    if row::of_id(&*ports.configuration, id).await?.is_some() {
+        return Ok(None);
+    }
     let store = ports.databases.open(id).await?;
-    let inside = rows(&*store, ORGANIZATION, &["id", "name", "create_time"], Condition::EVERYTHING).await?;
-    let Some([Datum::Uuid(inner), Datum::Text(name), Datum::Time(create_time)]) = inside.first().map(Vec::as_slice)
-    else {
+    let Some(Inside { id: inner, name, create_time }) = inside(&*store).await? else {
         return Err(OpenOrganizationError::OtherInside);
     };
-    if *inner != id.uuid() || !is_organization_name(name) {
+    if inner != id || !is_organization_name(&name) {
         return Err(OpenOrganizationError::OtherInside);
     }
     if ports.configuration.count(TOMBSTONE.into(), of_organization(id)).await? > 0 {
         return Err(OpenOrganizationError::Deleted);
     }
-    if names.contains(name) || deployment.organization(name).is_some() {
+    if names.contains(&name) || deployment.organization(&name).is_some() {
         return Err(OpenOrganizationError::NameTaken);
     }
-    let row = Row { name: name.clone(), id, state: STATE_READY.to_owned(), create_time: *create_time };
-    let subject = format!("organizations/{name}");
+    // A row and the first key text come in one commit, and go after the texts. Nobody proves the name inside a database; with the keys
+    // that are here it would be served under that name at once.
+    if ports.configuration.count(KEY_TEXT.into(), of_organization(id)).await? > 0 {
+        return Err(OpenOrganizationError::RowRemoved);
+    }
+    let row = Row { name, id, state: STATE_READY.to_owned(), create_time };
+    let subject = format!("organizations/{}", row.name);
     let entry = AuditEntry::done(deployment.now(), AuditAction::RegisterOrganization, subject);
-    ports.configuration.commit(Commit::of(vec![row.insert(), Step::Audit(entry)])).await?;
-    serve(deployment, &row, store).await
+    let steps = vec![row.insert(&*ports.root_key)?, Step::Audit(entry)];
+    ports.configuration.commit(Commit::of(steps)).await?;
+    serve(deployment, &row, store, lock).await.map(Some)
 }
 
-async fn serve(deployment: &Deployment, row: &Row, store: Arc<dyn Store>) -> Result<(), OpenOrganizationError> {
-    let lock = deployment.ports.databases.try_lock(row.id).await?.ok_or(OpenOrganizationError::Locked)?;
+async fn serve(
+    deployment: &Deployment,
+    row: &Row,
+    store: Arc<dyn Store>,
+    lock: Box<dyn OrganizationLock>,
+) -> Result<Arc<Organization>, OpenOrganizationError> {
     deployment.reached(FailPoint::MigrationDue);
     let census = census::first(&*store).await?;
     migrate(&*store, &layout::organization(&deployment.schema), census, deployment.now()).await?;
     deployment.reached(FailPoint::Migrated);
     drop(lock);
-    admit(deployment, row, store).await?;
-    Ok(())
+    Ok(admit(deployment, row, store).await?)
 }
 
 /// Serves an organization whose database is as the schema wants it.
@@ -183,19 +341,4 @@ pub(super) async fn admit(
     seen::look(deployment, &organization).await?;
     deployment.admit(Arc::clone(&organization));
     Ok(organization)
-}
-
-async fn read_rows(configuration: &dyn Reader) -> Result<Vec<Row>, Unavailable> {
-    rows(configuration, ORGANIZATIONS, &["name", "id", "state", "create_time"], Condition::EVERYTHING)
-        .await?
-        .into_iter()
-        .map(|row| match <[Datum; 4]>::try_from(row) {
-            Ok([Datum::Text(name), Datum::Uuid(id), Datum::Text(state), Datum::Time(create_time)]) => {
-                Ok(Row { name, id: OrganizationId::from_uuid(id), state, create_time })
-            }
-            Ok(_) | Err(_) => {
-                Err(Unavailable("the configuration database lists something that is no organization".into()))
-            }
-        })
-        .collect()
 }

@@ -1,10 +1,10 @@
 //! The key ring in its tables: one row for the ring, one for each data key.
 
 use crate::{
-    crypto::ring::stored::{RingDamage, RingRow, StoredRing},
+    crypto::ring::stored::{RingDamage, RingRow, RingUnread, StoredRing, check_format},
     id::RingRevision,
     layout::{DATA_KEY, KEY_RING},
-    store::{Assignment, Condition, Datum, Expect, Name, Reader, Step, Unavailable, rows},
+    store::{Assignment, Condition, Datum, Expect, Name, Reader, Row, Step, Unavailable, rows},
 };
 
 const COLUMNS: [&str; 10] = [
@@ -20,24 +20,70 @@ const COLUMNS: [&str; 10] = [
     "mac",
 ];
 
-/// Reads the ring: the outer error is the store's, the inner one says what is damaged.
+const KEY_COLUMNS: [&str; 2] = ["version", "wrapped"];
+
+/// The rows of a ring at one moment, whether they make one or not.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct RingRows {
+    ring: Vec<Row>,
+    keys: Vec<Row>,
+}
+
+impl RingRows {
+    /// Reads what there is.
+    pub(crate) async fn read(store: &dyn Reader) -> Result<Self, Unavailable> {
+        // The ring row before the keys, and once more after them: a ring written in between is read again.
+        loop {
+            let ring = rows(store, KEY_RING, &COLUMNS, Condition::EVERYTHING).await?;
+            let keys = rows(store, DATA_KEY, &KEY_COLUMNS, Condition::EVERYTHING).await?;
+            let after = rows(store, KEY_RING, &COLUMNS, Condition::EVERYTHING).await?;
+            if ring == after {
+                return Ok(RingRows { ring, keys });
+            }
+        }
+    }
+
+    /// The ring that they make.
+    pub(crate) fn parse(&self) -> Result<StoredRing, RingUnread> {
+        let row = self.ring.first().ok_or(RingDamage::Column { name: "row" })?;
+        // First of all: what else a newer format has is not known here.
+        if let Some(Datum::Integer(format)) = row.first() {
+            check_format(*format)?;
+        }
+        let row = parse(row.clone(), self.keys.clone()).ok_or(RingDamage::Column { name: "row" })?;
+        StoredRing::try_from(row)
+    }
+
+    /// The steps that hold a commit against these very rows being there still.
+    pub(crate) fn require(&self) -> Vec<Step> {
+        let is_there = |columns: &[&'static str], row: &Row| {
+            let equal = |(column, datum): (&&'static str, &Datum)| {
+                if *datum == Datum::Null {
+                    Condition::IsNull(Name::from(*column))
+                } else {
+                    Condition::equal(*column, datum.clone())
+                }
+            };
+            Condition::All(columns.iter().zip(row).map(equal).collect())
+        };
+        let of_table = |table: &'static str, columns: &[&'static str], found: &[Row]| -> Vec<Step> {
+            if found.is_empty() {
+                return vec![Step::Forbid { table: table.into(), rows: Condition::EVERYTHING }];
+            }
+            found.iter().map(|row| Step::Require { table: table.into(), rows: is_there(columns, row) }).collect()
+        };
+        let mut steps = of_table(KEY_RING, &COLUMNS, &self.ring);
+        steps.extend(of_table(DATA_KEY, &KEY_COLUMNS, &self.keys));
+        steps
+    }
+}
+
+/// Reads the ring: the outer error is the store's, the inner one says why there is none.
 ///
 /// # Errors
 /// If the store doesn't answer.
-pub async fn read(store: &dyn Reader) -> Result<Result<StoredRing, RingDamage>, Unavailable> {
-    // The ring row before the keys, and once more after them: a ring written in between is read again.
-    loop {
-        let before = rows(store, KEY_RING, &COLUMNS, Condition::EVERYTHING).await?;
-        let keys = rows(store, DATA_KEY, &["version", "wrapped"], Condition::EVERYTHING).await?;
-        let after = rows(store, KEY_RING, &COLUMNS, Condition::EVERYTHING).await?;
-        if before == after {
-            return Ok(before
-                .into_iter()
-                .next()
-                .and_then(|row| parse(row, keys))
-                .map_or(Err(RingDamage::Column { name: "row" }), StoredRing::try_from));
-        }
-    }
+pub async fn read(store: &dyn Reader) -> Result<Result<StoredRing, RingUnread>, Unavailable> {
+    Ok(RingRows::read(store).await?.parse())
 }
 
 /// Whether the ring that is stored has this revision.
@@ -146,4 +192,47 @@ fn insert_keys(ring: &StoredRing) -> impl Iterator<Item = Step> {
             ("wrapped".into(), Datum::Bytes(key.wrapped.clone())),
         ],
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn requires(steps: &[Step]) -> Vec<(&str, bool)> {
+        steps
+            .iter()
+            .map(|step| match step {
+                Step::Require { table, .. } => (&**table, true),
+                Step::Forbid { table, .. } => (&**table, false),
+                other => panic!("{other:?}"),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn rows_that_make_no_ring_are_required_one_by_one() {
+        let key = |version| vec![Datum::Integer(version), Datum::Bytes(vec![7; 72])];
+        let ring = vec![Datum::Integer(1), Datum::Null];
+        let damaged = RingRows { ring: vec![ring], keys: vec![key(1), key(2)] };
+        assert!(matches!(damaged.parse(), Err(RingUnread::Damaged(_))));
+        let steps = damaged.require();
+        assert_eq!(requires(&steps), [(KEY_RING, true), (DATA_KEY, true), (DATA_KEY, true)]);
+        let Some(Step::Require { rows: Condition::All(conditions), .. }) = steps.first() else { panic!("{steps:?}") };
+        let expected = [Condition::equal("format", Datum::Integer(1)), Condition::IsNull(Name::from("organization"))];
+        assert_eq!(conditions[..], expected);
+    }
+
+    #[test]
+    fn a_ring_that_is_missing_is_required_to_be_missing() {
+        let missing = RingRows { ring: Vec::new(), keys: Vec::new() };
+        assert!(matches!(missing.parse(), Err(RingUnread::Damaged(_))));
+        assert_eq!(requires(&missing.require()), [(KEY_RING, false), (DATA_KEY, false)]);
+    }
+
+    #[test]
+    fn the_format_of_a_ring_is_read_before_all_else() {
+        let newer =
+            RingRows { ring: vec![vec![Datum::Integer(2), Datum::Text("another form".to_owned())]], keys: Vec::new() };
+        assert_eq!(newer.parse(), Err(RingUnread::Newer { format: 2 }));
+    }
 }

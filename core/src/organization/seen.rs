@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use crate::{
     audit::{self, AUDIT_TABLE},
+    crypto::ring::stored::RingUnread,
     deployment::{Deployment, deployment_id, of_organization},
     id::Timestamp,
     layout::SEEN,
@@ -43,8 +44,8 @@ struct Remembered {
 pub async fn look(deployment: &Deployment, organization: &Organization) -> Result<Option<Timestamp>, Unavailable> {
     let configuration = &*deployment.ports.configuration;
     let writer = deployment_id(configuration).await?;
-    let now = present(organization, writer).await?;
     let last = last(deployment, organization).await?;
+    let now = present(organization, writer, last.as_ref()).await?;
     let (mut rolled_back, mut lost) = (None, None);
     if let Some(last) = &last {
         let continues = continues(organization, writer, &last.seen).await?;
@@ -89,11 +90,16 @@ pub(crate) async fn known_heads(
     Ok(heads.filter_map(|(sequence, hash)| Some((writer, sequence, hash.try_into().ok()?))).collect())
 }
 
-async fn present(organization: &Organization, writer: Uuid) -> Result<Seen, Unavailable> {
+async fn present(organization: &Organization, writer: Uuid, last: Option<&Remembered>) -> Result<Seen, Unavailable> {
     let store = &*organization.store;
-    let version = ring_rows::read(store).await?.ok().and_then(|ring| ring.version());
+    let version = match ring_rows::read(store).await? {
+        Ok(ring) => ring.version().map_or(0, |version| version.get().into()),
+        // Of a newer format the version can't be told, and it is no older than what was seen.
+        Err(RingUnread::Newer { .. }) => last.map_or(0, |last| last.seen.key_version),
+        Err(RingUnread::Damaged(_)) => 0,
+    };
     let (audit_sequence, audit_hash) = audit::head(store, writer).await?.unwrap_or_default();
-    Ok(Seen { key_version: version.map_or(0, |version| version.get().into()), audit_sequence, audit_hash })
+    Ok(Seen { key_version: version, audit_sequence, audit_hash })
 }
 
 /// Whether the trail still has the record that was its last.

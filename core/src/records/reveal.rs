@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 
 use crate::{
     audit::{AuditAction, AuditEntry, OUTCOME_DONE},
-    crypto::{ring::KeyRing, secret::Plaintext},
+    crypto::{cell, ring::KeyRing, secret::Plaintext},
     deployment::Deployment,
     identity::Caller,
-    organization::{Keys, Organization},
+    organization::{Keys, Obstacle, Organization},
     policy::{self, Permit},
     record::{Problem, Violation, line_problem},
     records::{ATTEMPTS, Place, RecordError, context, exhausted, read_cells, record_access, sealing_ring},
@@ -62,6 +62,7 @@ pub(super) fn refusal_word(error: &RecordError) -> &'static str {
         RecordError::NotFound => "NOT_FOUND",
         RecordError::Inactive { .. } => "DATA_ENCRYPTION_INACTIVE",
         RecordError::RingDamaged => "KEY_RING_DAMAGED",
+        RecordError::Inaccessible(obstacle) => obstacle.reason(),
         RecordError::CellUnreadable { .. } => "CELL_UNREADABLE",
         RecordError::MailboxInactive => "MAILBOX_INACTIVE",
         RecordError::MailboxWithoutProfile => "MAILBOX_WITHOUT_PROFILE",
@@ -131,10 +132,13 @@ pub(super) async fn open_with_ring<Read: PartialEq, Opened, Reading: Future<Outp
         let cells = read().await?;
         match open(&cells, &ring) {
             Ok(values) => return Ok(values),
-            Err(Unopened { entity, attribute }) => {
+            Err(Unopened { entity, attribute, newer_format }) => {
                 let now = Some((ring.revision(), cells));
                 if failed == now {
-                    return Err(RecordError::CellUnreadable { entity, attribute });
+                    return Err(match newer_format {
+                        Some(format) => RecordError::Inaccessible(Obstacle::NewerCell { format }),
+                        None => RecordError::CellUnreadable { entity, attribute },
+                    });
                 }
                 failed = now;
                 ring = reload(deployment, organization).await?;
@@ -148,6 +152,7 @@ async fn reload(deployment: &Deployment, organization: &Organization) -> Result<
     match organization.load_keys(deployment).await? {
         Keys::Active(ring) => Ok(ring),
         Keys::Inactive(stored) => Err(RecordError::Inactive { wanted: stored.fingerprint() }),
+        Keys::Inaccessible(obstacle, _) => Err(RecordError::Inaccessible(obstacle)),
         Keys::Damaged => Err(RecordError::RingDamaged),
     }
 }
@@ -156,6 +161,8 @@ async fn reload(deployment: &Deployment, organization: &Organization) -> Result<
 pub(super) struct Unopened {
     entity: String,
     attribute: String,
+    /// The format of the cell, if a newer version sealed it.
+    newer_format: Option<u8>,
 }
 
 /// Opens the cell of one attribute of a record.
@@ -165,8 +172,11 @@ pub(super) fn open_cell(
     cell: &[u8],
     ring: &KeyRing,
 ) -> Result<Plaintext, Unopened> {
-    ring.open_cell(&context(place, attribute), cell)
-        .map_err(|_| Unopened { entity: place.entity.name.clone(), attribute: attribute.name.clone() })
+    ring.open_cell(&context(place, attribute), cell).map_err(|_| Unopened {
+        entity: place.entity.name.clone(),
+        attribute: attribute.name.clone(),
+        newer_format: cell::newer_format(cell),
+    })
 }
 
 fn open(

@@ -7,12 +7,19 @@ use std::{collections::HashSet, path::Path, sync::Arc};
 use fieldseal_core::{
     catalog,
     crypto::{
-        ring::{KeyRing, stored::StoredRing},
-        root_key::RootKey,
+        ring::{
+            KeyRing,
+            stored::{RingUnread, StoredRing},
+        },
+        root_key::{RootKey, RootKeyError},
     },
     id::OrganizationId,
-    layout::{self, KEY_TEXT, Layout, ORGANIZATION, ORGANIZATIONS, ROOT_KEY},
-    organization::{create::STATE_READY, ring_rows},
+    layout::{self, KEY_TEXT, Layout, ORGANIZATIONS, ROOT_KEY},
+    organization::{
+        open::{Inside, inside},
+        ring_rows,
+        row::{self, Listed, Row as OrganizationRow, STATE_READY},
+    },
     policy::Scope,
     port::Clock,
     schema::Schema,
@@ -98,18 +105,22 @@ impl Look<'_> {
         self.migration("configuration.db", &self.configuration, &layout::configuration(), report).await;
         self.root_key(report).await?;
         let mut names = HashSet::new();
-        for row in rows(&self.configuration, ORGANIZATIONS, &["name", "id", "state"], Condition::EVERYTHING).await? {
-            let Ok([Datum::Text(name), Datum::Uuid(id), Datum::Text(state)]) = <[Datum; 3]>::try_from(row) else {
-                return Err(Unavailable("it lists something that is no organization".into()));
-            };
-            let id = OrganizationId::from_uuid(id);
-            if found.remove(&id) {
-                self.organization(&name, id, report).await;
+        for listed in self.listed().await? {
+            let OrganizationRow { name, id, state, .. } = &listed.row;
+            if !self.is_authentic(&listed)? {
+                report.error(
+                    format!("organizations/{name}"),
+                    "its row in configuration.db isn't authentic: somebody changed it, or it is older than such rows have a MAC",
+                    "put configuration.db back from a backup; or move it away, start, and restore each key: fieldseal key restore",
+                );
+            }
+            if found.remove(id) {
+                self.organization(name, *id, report).await;
             } else if state == STATE_READY {
-                let problem = format!("its database, {}, is missing", self.path(id).display());
+                let problem = format!("its database, {}, is missing", self.path(*id).display());
                 report.error(format!("organizations/{name}"), problem, FROM_BACKUP);
             }
-            names.insert(name);
+            names.insert(name.clone());
         }
         let mut unknown: Vec<_> = found.into_iter().collect();
         unknown.sort();
@@ -118,6 +129,21 @@ impl Look<'_> {
         }
         bound_names(config, &names, report);
         Ok(())
+    }
+
+    /// The organizations listed. The rows of a configuration database from before they had MACs have none.
+    async fn listed(&self) -> Result<Vec<Listed>, Unavailable> {
+        let catalog = catalog::read(&self.configuration).await?.0;
+        if catalog.iter().any(|cataloged| cataloged.table == ORGANIZATIONS && cataloged.column == "mac") {
+            row::read_all(&self.configuration).await
+        } else {
+            row::read_without_macs(&self.configuration).await
+        }
+    }
+
+    /// Whether a row is the deployment's own; without a root key it can't be told.
+    fn is_authentic(&self, listed: &Listed) -> Result<bool, Unavailable> {
+        self.root_key.map_or(Ok(true), |root_key| listed.is_authentic(root_key))
     }
 
     fn path(&self, id: OrganizationId) -> std::path::PathBuf {
@@ -176,6 +202,26 @@ impl Look<'_> {
             Ok(store) => store,
             Err(error) => return unopened(&subject, &path, &error, report),
         };
+        match inside(&store).await {
+            Ok(Some(inside)) if inside.id == id && inside.name == name => {}
+            Ok(Some(inside)) => {
+                let problem = format!(
+                    "{} is the database of organizations/{}, {}, inside",
+                    path.display(),
+                    inside.name,
+                    inside.id
+                );
+                report.error(
+                    &subject,
+                    problem,
+                    "put each database under the name of the UUID inside; it is not served here",
+                );
+            }
+            Ok(None) => report.error(&subject, format!("{} has no organization inside", path.display()), FROM_BACKUP),
+            Err(error) => {
+                report.error(&subject, format!("{}: {}", path.display(), error_chain::text(&error)), FROM_BACKUP)
+            }
+        }
         let columns_to_add = self.migration(&subject, &store, &layout::organization(&self.schema), report).await;
         let (fingerprint, is_key_present) = self.key(&subject, id, &store, report).await;
         let (name, id) = (name.to_owned(), id.to_string());
@@ -196,15 +242,22 @@ impl Look<'_> {
         };
         let ring = match ring_rows::read(store).await {
             Ok(Ok(ring)) => ring,
-            Ok(Err(damage)) => return damaged(error_chain::text(&damage), report),
+            Ok(Err(newer @ RingUnread::Newer { .. })) => {
+                report.error(subject, error_chain::text(&newer), "have the version that wrote it serve it");
+                return (None, false);
+            }
+            Ok(Err(damage @ RingUnread::Damaged(_))) => return damaged(error_chain::text(&damage), report),
             Err(error) => return damaged(error_chain::text(&error), report),
         };
-        if let Err(damage) = ring.check_shape() {
-            return damaged(error_chain::text(&damage), report);
-        }
         let fingerprint = ring.fingerprint().to_string();
         let is_present = match self.opens(id, &ring).await {
-            Ok(is_present) => is_present,
+            Ok(Ok(is_present)) => is_present,
+            Ok(Err(error)) => {
+                let remedy =
+                    "have the version that wrote it serve it; or name the root key's file in root_key.files too";
+                report.error(subject, format!("its key can't be used here: {}", error_chain::text(&error)), remedy);
+                return (Some(fingerprint), false);
+            }
             Err(why) => return damaged(why, report),
         };
         if !is_present && self.root_key.is_some() {
@@ -217,16 +270,25 @@ impl Look<'_> {
         (Some(fingerprint), is_present)
     }
 
-    /// Whether the configuration database has the ring's text; an error if it has and the ring doesn't open.
-    async fn opens(&self, id: OrganizationId, ring: &StoredRing) -> Result<bool, String> {
-        let Some(root_key) = self.root_key else { return Ok(false) };
+    /// Whether the configuration database has the ring's text, or why another server has to open that; the outer error is that the ring
+    /// doesn't open with it.
+    async fn opens(&self, id: OrganizationId, ring: &StoredRing) -> Result<Result<bool, RootKeyError>, String> {
+        let Some(root_key) = self.root_key else { return Ok(Ok(false)) };
         let of_ring = Condition::equal("organization", Datum::Uuid(id.uuid()))
             .and(Condition::equal("key_check_value", Datum::Bytes(ring.check.as_bytes().to_vec())));
         let texts = rows(&self.configuration, KEY_TEXT, &["sealed"], of_ring).await;
         let texts = texts.map_err(|error| error_chain::text(&error))?;
-        let Some([Datum::Bytes(sealed)]) = texts.first().map(Vec::as_slice) else { return Ok(false) };
-        let Ok((_, kek)) = root_key.open_key(sealed, id, &ring.check) else { return Ok(false) };
-        KeyRing::open(ring, id, &kek).map(|_| true).map_err(|error| error_chain::text(&error))
+        let Some([Datum::Bytes(sealed)]) = texts.first().map(Vec::as_slice) else { return Ok(Ok(false)) };
+        let kek = match root_key.open_key(sealed, id, &ring.check) {
+            Ok((_, kek)) => kek,
+            Err(error @ (RootKeyError::NewerFormat { .. } | RootKeyError::UnknownRootKey { .. })) => {
+                return Ok(Err(error));
+            }
+            Err(RootKeyError::Malformed | RootKeyError::DoesNotVerify | RootKeyError::Unavailable(_)) => {
+                return Ok(Ok(false));
+            }
+        };
+        KeyRing::open(ring, id, &kek).map(|_| Ok(true)).map_err(|error| error_chain::text(&error))
     }
 
     /// A database that the configuration database doesn't know: its name, if a start would register it.
@@ -239,13 +301,20 @@ impl Look<'_> {
                 return None;
             }
         };
-        let inside = rows(&store, ORGANIZATION, &["id", "name"], Condition::EVERYTHING).await.unwrap_or_default();
+        let inside = inside(&store).await.ok().flatten();
         let shown = path.display();
-        match inside.first().map(Vec::as_slice) {
-            Some([Datum::Uuid(inner), Datum::Text(name)]) if *inner == id.uuid() => {
+        match &inside {
+            Some(Inside { id: inner, name, .. }) if *inner == id => {
                 if names.contains(name) {
                     let problem = format!("{shown} has the name of another organization, {name}: it is not served");
                     report.warning(DATA_DIR, problem, "move it out of the folder");
+                    return None;
+                }
+                let of_organization = Condition::equal("organization", Datum::Uuid(id.uuid()));
+                if self.configuration.count(KEY_TEXT.into(), of_organization).await.is_ok_and(|texts| texts > 0) {
+                    let problem =
+                        format!("configuration.db has keys of {shown} and doesn't list it: its row was removed");
+                    report.error(DATA_DIR, problem, "put configuration.db back from a backup");
                     return None;
                 }
                 self.organization(name, id, report).await;

@@ -15,20 +15,19 @@ use rustix::{
 };
 
 use super::{Report, Severity};
-use crate::config::OnFailure;
+use crate::{
+    config::OnFailure,
+    error_chain,
+    trusted_file::{self, TrustedFileError},
+};
 
 /// Less room than this is worth a warning: an organization's database and its log want some MB each.
 const ROOM_MIN_BYTES: u64 = 256 << 20;
 
-/// Who may write the configuration may make anybody an administrator.
+/// A user who can change the configuration can become administrator.
 pub(super) fn configuration(path: &Path, report: &mut Report) {
-    let subject = path.display().to_string();
-    if fs::metadata(path).is_ok_and(|found| found.mode() & 0o002 != 0) {
-        report.error(
-            subject,
-            "everybody may write to it, and so become administrator",
-            format!("chmod 644 {}", path.display()),
-        );
+    if let Err(error) = trusted_file::check(path) {
+        report.error(path.display().to_string(), error_chain::text(&error), error.remedy());
     }
 }
 
@@ -45,6 +44,11 @@ pub(super) fn data_folder(path: &Path, report: &mut Report) {
     match fs::metadata(path) {
         Ok(found) => {
             folder(path, &found, report);
+            if let Some(above) = path.parent()
+                && let Err(error @ TrustedFileError::Exposed { .. }) = trusted_file::check(above)
+            {
+                report.warning("data_dir", format!("{}: it can be replaced by another folder", error), error.remedy());
+            }
             let organizations = path.join("organizations");
             if let Ok(found) = fs::metadata(&organizations) {
                 folder(&organizations, &found, report);

@@ -18,7 +18,7 @@ use tracing::level_filters::LevelFilter;
 
 use super::{
     AuditCopy, Config, CopyTo, DEFAULT_ADDRESS, Fault, Faults, Listen, Log, LogFormat, NotAnOrigin, OnFailure, Origin,
-    RootKey, Source, Tls, TlsVersion, TokenIssuer, TokenKeys,
+    RootKey, RootKeySource, Source, Tls, TlsVersion, TokenIssuer, TokenKeys,
     file::{
         AuditSection, BindingSection, ConfigFile, ListenSection, LogSection, RoleSection, RootKeySection, TlsSection,
         TokenIssuerSection, TrustDomainSection,
@@ -275,7 +275,15 @@ impl Check<'_> {
         if files.iter().collect::<BTreeSet<_>>().len() < files.len() {
             self.faults.add("root_key.files", "names a file twice");
         }
-        RootKey { files }
+        let source = match section.source.as_deref() {
+            None | Some("file") => RootKeySource::File,
+            Some("mounted-secret") => RootKeySource::MountedSecret,
+            Some(other) => {
+                self.faults.add("root_key.source", format!("`{other}` is neither \"file\" nor \"mounted-secret\""));
+                RootKeySource::File
+            }
+        };
+        RootKey { files, source }
     }
 
     fn audit(&mut self, section: AuditSection) -> Option<AuditCopy> {

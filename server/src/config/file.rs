@@ -130,10 +130,16 @@ section! {
 section! {
     /// The deployment's own key, which seals the encryption keys' texts in configuration.db.
     RootKeySection {
-        /// Files of 32 random bytes that only their owner may read (mode 0600 or 0400), in folders that nobody else may write to.
+        /// Files of 32 random bytes that only their owner may read (mode 0600 or 0400), and that nobody but root and the server's user can
+        /// change or replace: that is checked for the file, for every folder above it and for every link on the way.
         /// "credential:NAME" is one that systemd loaded. The first seals, all open.
         /// Without them the keys have to be restored by hand: keep a copy elsewhere.
         files: Paths, "at least one file, none twice", Required, AtStart;
+
+        /// Where the files come from. "file": only their owner may read them. "mounted-secret": a container platform mounts them, and
+        /// their group or everybody in the container may read them, as Kubernetes (mode 0440 with fsGroup, 0400) and Docker (mode 0444)
+        /// set it up. Choose it only where no other program runs in the container. Who may change them is checked alike.
+        source: Text, "\"file\" or \"mounted-secret\"", Is(r#""file""#), AtStart;
     }
 }
 

@@ -101,7 +101,32 @@ limits! {
     /// A record with every attribute at its longest is far below it; gRPC clients refuse more than 4 MiB unless told otherwise.
     message_size_max_bytes: 4_194_304 within 65_536 to 67_108_864, "bytes";
 
-    /// Connections open at once, on each listener. One more waits in the system's queue.
+    /// The largest message of a health check or of server reflection. Ours have less than a hundred bytes.
+    probe_message_size_max_bytes: 1_024 within 256 to 65_536, "bytes";
+
+    /// How long a message may take to arrive, from the beginning of its call, or of the message in a stream of them, to its end.
+    /// A message of 4 MiB needs 4 Mbit a second. What hasn't arrived whole is held in memory.
+    message_time_max_ms: 10_000 within 100 to 600_000, "milliseconds";
+
+    /// What requests take that arrive or are being handled: messages, headers, and 8 KiB for each call. A quarter is left to
+    /// administrators of the deployment, and callers without an identity have a thirty-second part by themselves.
+    /// Four times what one identity may take.
+    requests_max_bytes: 268_435_456 within 16_777_216 to 4_294_967_295, "bytes";
+
+    /// What the requests of one identity take of that, but at least one message of the largest size.
+    requests_per_identity_max_bytes: 67_108_864 within 1_048_576 to 4_294_967_295, "bytes";
+
+    /// What the requests of one connection take of that, but at least one message of the largest size.
+    requests_per_connection_max_bytes: 33_554_432 within 1_048_576 to 4_294_967_295, "bytes";
+
+    /// What answers take that wait until their callers have room for them, shared out as requests_max_bytes is.
+    /// A caller who reads as fast as the network carries never comes near it.
+    answers_max_bytes: 536_870_912 within 16_777_216 to 4_294_967_295, "bytes";
+
+    /// What the answers to one identity take of that, but at least one message of the largest size.
+    answers_per_identity_max_bytes: 134_217_728 within 1_048_576 to 4_294_967_295, "bytes";
+
+    /// Connections open at once, on each listener. Of one more, an unidentified one closes or an identified one is refused.
     /// Each costs about 50 KB and a file descriptor: mind `ulimit -n`.
     connections_max: 1_000 within 1 to 100_000, "connections";
 
@@ -109,6 +134,21 @@ limits! {
     /// A program needs one, and one for each of its processes. Connections without a certificate, whose calls show bearer tokens, count for
     /// nobody: only connections_max bounds them.
     connections_per_identity_max: 100 within 0 to 100_000, "connections";
+
+    /// The share of connections_max, at least one, for connections of which nobody is known: without a client certificate and without a
+    /// bearer token that was accepted yet, and those whose handshake isn't done. Where all of them are open, the oldest one of the address that has
+    /// the most closes for a new one. The rest is for identified connections alone.
+    connections_unidentified_percent: 25 within 1 to 90, "percent";
+
+    /// Unidentified connections of one address, or of one IPv6 network of 64 bits. For one more, the oldest of them closes.
+    /// Clients behind one address need as many as connect at the same moment.
+    connections_unidentified_per_address_max: 100 within 1 to 100_000, "connections";
+
+    /// How long an unidentified connection may be open without a call. Probes connect anew, clients make their first call at once.
+    connection_unidentified_idle_max_seconds: 15 within 1 to 3_600, "seconds";
+
+    /// Connections open at once to the listener of metrics. For one more, the oldest closes. A scraper needs one.
+    metrics_connections_max: 16 within 1 to 1_000, "connections";
 
     /// The longest time from a connection's first packet to its first HTTP/2 frame, TLS included.
     /// A slow link needs a second; who needs more than ten only holds a place.
@@ -140,6 +180,18 @@ limits! {
 
     /// The longest time a unary call gets, whatever it asks for.
     deadline_max_ms: 300_000 within 1 to 3_600_000, "milliseconds";
+
+    /// How much of the requests of one connection is held before somebody reads it; one call may take half of it.
+    /// Enough for 5 MB a second over 50 milliseconds of distance, and little beside all else that a connection costs.
+    connection_window_max_bytes: 262_144 within 65_536 to 16_777_216, "bytes";
+
+    /// How long an answer may wait for a caller who takes nothing of it; then the call is cut off, or the connection if that takes nothing at all.
+    /// What waits is held in memory. A network that is worse than that carries no calls.
+    answer_stall_max_ms: 20_000 within 100 to 600_000, "milliseconds";
+
+    /// How much of a request is read on that was refused by its headers, so that the answer isn't lost to proxies and clients.
+    /// As much as a client sends before it hears anything.
+    refused_request_read_max_bytes: 65_536 within 0 to 1_048_576, "bytes";
 
     /// How long a server that was told to end waits for calls and key work that still run. What is cut short is taken up at the next start.
     /// Orchestrators kill after 30 seconds unless told otherwise.
@@ -213,6 +265,10 @@ limits! {
 
     /// After how long without a call an organization's database is closed and its keys leave memory. The next call opens it within milliseconds.
     database_idle_max_seconds: 300 within 1 to 86_400, "seconds";
+
+    /// How often an organization that can't be served is tried again: its database is missing, unreadable or another organization's.
+    /// A try costs the opening of a file.
+    organization_retry_interval_seconds: 10 within 1 to 3_600, "seconds";
 }
 
 /// The most violations that an error lists; of more, it says how many there are.
@@ -289,6 +345,24 @@ impl Limits {
         Duration::from_millis(self.deadline_max_ms.into())
     }
 
+    /// See [`Limits::connection_unidentified_idle_max_seconds`].
+    #[must_use]
+    pub fn connection_unidentified_idle_max(&self) -> Duration {
+        Duration::from_secs(self.connection_unidentified_idle_max_seconds.into())
+    }
+
+    /// See [`Limits::message_time_max_ms`].
+    #[must_use]
+    pub fn message_time_max(&self) -> Duration {
+        Duration::from_millis(self.message_time_max_ms.into())
+    }
+
+    /// See [`Limits::answer_stall_max_ms`].
+    #[must_use]
+    pub fn answer_stall_max(&self) -> Duration {
+        Duration::from_millis(self.answer_stall_max_ms.into())
+    }
+
     /// See [`Limits::drain_timeout_seconds`].
     #[must_use]
     pub fn drain_timeout(&self) -> Duration {
@@ -330,6 +404,12 @@ impl Limits {
     #[must_use]
     pub fn database_idle_max(&self) -> Duration {
         Duration::from_secs(self.database_idle_max_seconds.into())
+    }
+
+    /// See [`Limits::organization_retry_interval_seconds`].
+    #[must_use]
+    pub fn organization_retry_interval(&self) -> Duration {
+        Duration::from_secs(self.organization_retry_interval_seconds.into())
     }
 }
 

@@ -1,7 +1,7 @@
 //! HTTP without TLS, sent to the TLS port: answered with HTTPS_REQUIRED, then closed.
 //!
 //! A call over HTTP/2 gets the answer that it would get on a listener without TLS; HTTP/1.x gets a plain 400. What the client sends is not
-//! read beyond what the answer needs, and few such connections are open at a time: they hold no place of other connections.
+//! read beyond what the answer needs, and few such connections are answered at a time.
 
 use std::{convert::Infallible, io::Cursor, net::SocketAddr, time::Duration};
 
@@ -23,6 +23,7 @@ use tower::{ServiceBuilder, ServiceExt, service_fn};
 use super::say_goodbye;
 use crate::{
     layer::{complete::CompleteLayer, trace::TraceLayer},
+    leaving::Leaving,
     listener::Connection,
     status::Refusal,
 };
@@ -81,7 +82,7 @@ impl WrongPort {
     async fn answer_call(&self, stream: &mut TcpStream, peer: SocketAddr) {
         let called = std::sync::Arc::new(Notify::new());
         let calls = std::sync::Arc::clone(&called);
-        let connection = Connection { peer, tls: None, no_place: None };
+        let connection = Connection { peer, tls: None, no_place: None, leaving: Leaving::default() };
         let refuse = |_: Request<Body>| async { Ok::<_, Infallible>(Status::from(Refusal::HttpsRequired).into_http()) };
         let service = ServiceBuilder::new().layer(self.trace.clone()).layer(CompleteLayer).service(service_fn(refuse));
         let service = service.map_request(move |request: Request<Incoming>| {

@@ -20,7 +20,7 @@ use tonic::{Status, body::Body};
 use tower::{Layer, Service};
 
 use super::permission::{Rpc, RpcTable};
-use crate::status::Refusal;
+use crate::{http2::EndsAt, status::Refusal};
 
 pub(super) const GRPC_TIMEOUT: &str = "grpc-timeout";
 
@@ -120,10 +120,11 @@ where
     }
 }
 
-/// The rest of the time is for the body.
-fn within(timer: Option<Pin<Box<Sleep>>>, response: Response<Body>) -> Response<Body> {
+/// The rest of the time is for the body. Whoever sends it needs to know as well: while it waits for the caller, nobody asks the body.
+fn within(timer: Option<Pin<Box<Sleep>>>, mut response: Response<Body>) -> Response<Body> {
     match timer {
         Some(timer) if !response.body().is_end_stream() => {
+            response.extensions_mut().insert(EndsAt(timer.deadline()));
             response.map(|inner| Body::new(DeadlineBody { rest: Some(Rest { inner, timer }) }))
         }
         Some(_) | None => response,

@@ -24,7 +24,6 @@ use super::{
 use crate::{
     identity::ClientCertificate,
     listener::{Connection, TlsFacts},
-    places::NoPlace,
     status::Refusal,
     tls::Terms,
     token::{Issuers, Proven, TokenProblem},
@@ -65,9 +64,6 @@ impl IdentityRequired {
     fn caller(&self, head: &Parts) -> Result<(Caller, Option<Proven>), Refusal> {
         let connection = head.extensions.get::<Connection>().ok_or(Refusal::IdentityRequired)?;
         let tls = connection.tls.as_ref().ok_or(Refusal::IdentityRequired)?;
-        if let Some(NoPlace { limit }) = connection.no_place {
-            return Err(Refusal::TooManyConnections { limit });
-        }
         let (identity, token) = match (self.certificate(tls)?, self.token(&head.headers)?) {
             (Some(certificate), None) => (certificate.identity.clone(), None),
             // A certificate that names nobody can't be agreed with either.
@@ -123,6 +119,9 @@ impl Gate for IdentityRequired {
         remove_forwarded_identity(&mut head.headers);
         if is_health(head.uri.path()) {
             return Ok(());
+        }
+        if !self.clock.now().is_plausible_now() {
+            return Err(Refusal::ClockOutOfRange);
         }
         let (caller, token) = self.caller(head)?;
         // Nobody below needs it, and what nobody has nobody can let out.

@@ -11,7 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{HeaderName, Request, Response, request::Parts};
-use http_body::{Frame, SizeHint};
+use http_body::{Body as _, Frame, SizeHint};
 use tonic::{Status, body::Body};
 use tower::{Layer, Service};
 
@@ -123,8 +123,8 @@ impl http_body::Body for Watched {
     }
 
     fn is_end_stream(&self) -> bool {
-        // What is left to be looked at at the end has to be asked for.
-        self.ended
+        // What is wrong at the end has to be asked for.
+        self.ended || self.inner.is_end_stream() && self.frames.end().is_ok()
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -43,9 +43,10 @@ impl Rpc {
         Self { needs: Needs::OneOf(privileges.to_vec()), is_stream, takes_stream: false }
     }
 
-    /// The same, taking any number of messages.
-    pub(crate) fn taking_stream(self) -> Self {
-        Self { takes_stream: true, ..self }
+    /// The same, taking a stream.
+    pub(crate) fn taking_a_stream(mut self) -> Self {
+        self.takes_stream = true;
+        self
     }
 
     /// A unary rpc that every caller with an identity may call.

@@ -297,6 +297,7 @@ fn unreadable_cell(schema: &Schema, organization: &Organization, cell: &Unreadab
         Reason::UnknownKeyVersion => v1::unreadable_cell::Reason::UnknownKeyVersion,
         Reason::DoesNotVerify => v1::unreadable_cell::Reason::DoesNotVerify,
         Reason::Malformed => v1::unreadable_cell::Reason::Malformed,
+        Reason::NewerFormat => v1::unreadable_cell::Reason::NewerFormat,
     };
     v1::UnreadableCell {
         name: format!("{}/{collection}/{}", organization.resource_name(), cell.record),

@@ -183,10 +183,18 @@ impl Dispatcher {
         // Before it is looked up whether there is one: a name that is tried costs as much as one that is there.
         self.rates.admit(&caller.identity, organization, cost(A::PRIVILEGE))?;
         self.admit_recorded(audited)?;
-        let found = self.deployment.organization(organization);
-        let organization = found.ok_or_else(|| status::organization_not_found(organization))?;
+        let organization = self.find(organization)?;
         tracing::Span::current().record("organization", organization.name.as_str());
         Ok(Entered { organization, permit, caller })
+    }
+
+    /// The organization of this name, for a caller whose permission in it was checked.
+    pub(crate) fn find(&self, name: &str) -> Result<Arc<Organization>, Status> {
+        let found = self.deployment.organization(name);
+        found.ok_or_else(|| match self.deployment.not_served(name) {
+            Some(why) => status::organization_not_served(name, why),
+            None => status::organization_not_found(name),
+        })
     }
 
     /// Lets in a call that belongs to no organization.

@@ -11,7 +11,7 @@ use fieldseal_core::{
     audit::AuditAction,
     key::KeyWork,
     organization::{Organization, create::create, delete::delete, export::Export},
-    policy::{CreateOrganization, DeleteOrganization, ExportOrganization, Privilege, ReadOrganization},
+    policy::{CreateOrganization, DeleteOrganization, ExportOrganization, Policy, Privilege, ReadOrganization},
     record::{Problem, Violation},
 };
 use tokio::sync::mpsc;
@@ -49,6 +49,7 @@ impl OrganizationService for Organizations {
         let (_, extensions, request) = request.into_parts();
         let audited = Some(AuditAction::CreateOrganization);
         let (permit, caller) = self.dispatcher.enter_deployment::<CreateOrganization>(&extensions, audited)?;
+        let (_, policy) = self.dispatcher.caller(&extensions)?;
         let deployment = Arc::clone(&self.dispatcher.deployment);
         let name = request.organization_id.clone();
         // In a task of its own: a caller that leaves must not stop it half-way.
@@ -58,7 +59,10 @@ impl OrganizationService for Organizations {
             .tasks()
             .spawn(async move { create(&deployment, permit, Some(&caller), &request.organization_id).await });
         match task.await {
-            Ok(Ok(organization)) => Ok(Response::new(resource(&organization))),
+            Ok(Ok(organization)) => {
+                warn_of_bindings(&policy, &organization.name, "organization created that bindings already name");
+                Ok(Response::new(resource(&organization)))
+            }
             Ok(Err(error)) => Err(status::create_organization(error, &name)),
             Err(_) => Err(status::broken()),
         }
@@ -125,6 +129,7 @@ impl OrganizationService for Organizations {
         let (_, extensions, file) = request.into_parts();
         let audited = Some(AuditAction::ImportOrganization);
         let (permit, caller) = self.dispatcher.enter_deployment::<CreateOrganization>(&extensions, audited)?;
+        let (_, policy) = self.dispatcher.caller(&extensions)?;
         let (deployment, drain) = (Arc::clone(&self.dispatcher.deployment), self.dispatcher.drain.clone());
         // In a task of its own: of an import whose caller leaves nothing is to stay behind.
         let task = self
@@ -133,6 +138,7 @@ impl OrganizationService for Organizations {
             .tasks()
             .spawn(async move { transfer::import(&deployment, permit, &caller, &drain, file).await });
         let organization = task.await.map_err(|_| status::broken())??;
+        warn_of_bindings(&policy, &organization.name, "organization imported that bindings already name");
         Ok(Response::new(resource(&organization)))
     }
 
@@ -145,8 +151,9 @@ impl OrganizationService for Organizations {
             let problem = Problem::NotConfirmed { expected: request.name };
             return Err(status::invalid(vec![Violation::new("confirm_name", problem)]));
         }
+        let (_, policy) = self.dispatcher.caller(&extensions)?;
         let deployment = Arc::clone(&self.dispatcher.deployment);
-        let organization = deployment.organization(id).ok_or_else(|| status::organization_not_found(id))?;
+        let organization = self.dispatcher.find(id)?;
         let (name, id) = (organization.name.clone(), organization.id);
         let copying = self.dispatcher.copying.clone();
         // In a task of its own: a caller that leaves must not stop it half-way.
@@ -158,10 +165,22 @@ impl OrganizationService for Organizations {
             Ok(())
         });
         match task.await {
-            Ok(Ok(())) => Ok(Response::new(())),
+            Ok(Ok(())) => {
+                warn_of_bindings(&policy, &name, "organization deleted that bindings still name");
+                Ok(Response::new(()))
+            }
             Ok(Err(error)) => Err(status::key(error, &name, None)),
             Err(_) => Err(status::broken()),
         }
+    }
+}
+
+/// Bindings go by names. One that names an organization before it is there, or when it is gone, counts in the next one of that name.
+fn warn_of_bindings(policy: &Policy, organization: &str, event: &str) {
+    let identities: Vec<String> =
+        policy.bindings_naming(organization).map(|binding| binding.identity.to_string()).collect();
+    if !identities.is_empty() {
+        tracing::warn!(organization, identities = identities.join(", "), "{event}");
     }
 }
 

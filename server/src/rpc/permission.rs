@@ -45,7 +45,7 @@ const RPCS: &[(&str, &[Privilege], bool)] = &[
 ];
 
 /// Those of them that take a stream.
-const TAKING_STREAMS: &[&str] = &[
+const TAKING_STREAMS: [&str; 3] = [
     "/fieldseal.v1.OrganizationService/ImportOrganization",
     "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
@@ -66,7 +66,7 @@ fn standard_privilege(method: &EntityMethod) -> Privilege {
 pub(crate) fn rpc_table(served: &ServedSchema) -> RpcTable {
     let named = RPCS.iter().map(|(path, privileges, is_stream)| {
         let rpc = Rpc::new(privileges, *is_stream);
-        let rpc = if TAKING_STREAMS.contains(path) { rpc.taking_stream() } else { rpc };
+        let rpc = if TAKING_STREAMS.contains(path) { rpc.taking_a_stream() } else { rpc };
         ((*path).to_owned(), rpc)
     });
     let entities =

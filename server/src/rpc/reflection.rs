@@ -7,14 +7,16 @@ use tonic::service::RoutesBuilder;
 #[error("the descriptor set can't be reflected")]
 pub(crate) struct ReflectionError(#[from] tonic_reflection::server::Error);
 
-/// Adds both versions of the service.
-pub(super) fn add(routes: &mut RoutesBuilder) -> Result<(), ReflectionError> {
+/// Adds both versions of the service, which take messages of this size.
+pub(super) fn add(routes: &mut RoutesBuilder, message_size_max: usize) -> Result<(), ReflectionError> {
     let sets = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(fieldseal::FILE_DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
     };
-    routes.add_service(sets().build_v1()?).add_service(sets().build_v1alpha()?);
+    routes
+        .add_service(sets().build_v1()?.max_decoding_message_size(message_size_max))
+        .add_service(sets().build_v1alpha()?.max_decoding_message_size(message_size_max));
     Ok(())
 }

@@ -95,8 +95,13 @@ pub(crate) async fn import(
             () = drain.begun() => break Err(Refusal::ShuttingDown.into()),
             next = timeout(SILENCE_MAX, file.message()) => next,
         };
-        // A caller that has left, or says nothing any more, has sent a file that is cut off.
-        let Ok(Ok(message)) = next else { break Err(invalid(&FormatError::CutOff)) };
+        let message = match next {
+            Ok(Ok(message)) => message,
+            // The message was refused on its way.
+            Ok(Err(status)) if status::is_complete(&status) => break Err(status),
+            // A caller that has left, or says nothing any more, has sent a file that is cut off.
+            Ok(Err(_)) | Err(_) => break Err(invalid(&FormatError::CutOff)),
+        };
         let Some(message) = message else { break reader.end().map_err(|error| invalid(&error)) };
         if import.is_none() && !message.organization_id.is_empty() {
             name = message.organization_id;

@@ -22,7 +22,10 @@ use fieldseal_core::{
 use uuid::Uuid;
 
 use self::{connection::Connection, readers::Readers, writer::SqliteWriter};
-use crate::committer::{self, Committer, Ended, Witness};
+use crate::{
+    committer::{self, Committer, Ended, Witness},
+    private_file::rename_new,
+};
 
 mod connection;
 mod databases;
@@ -38,7 +41,7 @@ mod writer;
 
 pub(crate) use self::{
     connection::FORMAT,
-    databases::SqliteDatabases,
+    databases::{Inspect, SqliteDatabases},
     folder::{DataFolder, DataFolderError},
     on_demand::OpenLimits,
     view::SqliteView,
@@ -123,7 +126,9 @@ impl SqliteStore {
             let _ = remove(&creating);
         }
         made?;
-        fs::rename(&creating, path).map_err(unavailable)?;
+        if !rename_new(&creating, path).map_err(unavailable)? {
+            return Err(CommitError::Refused { step: 0 });
+        }
         sync_folder(path).map_err(|error| CommitError::Unknown(Cause(error.into())))
     }
 
@@ -155,6 +160,21 @@ impl Store for SqliteStore {
     fn scrub(&self) -> Pending<'_, Result<(), Unavailable>> {
         Box::pin(self.committer.scrub())
     }
+}
+
+/// Copies a database as it is at one moment into a new file of mode 0600, which is whole and on disk then. Others may write to the
+/// database meanwhile. Blocks.
+///
+/// # Errors
+/// There is a file of that name, or what the database or the file system reports.
+pub(crate) fn copy(from: &Path, to: &Path, options: SqliteOptions) -> Result<(), Cause> {
+    let failed = |error: io::Error| Cause(error.into());
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(to).map_err(failed)?;
+    let source = Connection::open_unlogged(from, options)?;
+    source.copy_into(to)?;
+    drop(source);
+    Connection::open_at_rest(to, options)?.check_whole()?;
+    File::open(to).and_then(|file| file.sync_all()).map_err(failed)
 }
 
 fn make(path: &Path, writer: Uuid, options: SqliteOptions, first: Commit) -> Result<(), CommitError> {

@@ -26,6 +26,7 @@
 use crate::{
     crypto::{
         encoding::Encoding,
+        format::is_newer,
         kek::{Fingerprint, KDF_NAME, KdfOutOfBounds, KdfParameters, KeyCheckValue},
         primitive,
         secret::RingKey,
@@ -45,7 +46,7 @@ const WRAP_LABEL: &str = "fieldseal data key v1";
 /// [`KeyRing::open`]: super::KeyRing::open
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredRing {
-    /// [`FORMAT`], or a later one that this release can't open.
+    /// [`FORMAT`], or a later one that this version can't open.
     pub format: u8,
     /// The organization whose ring it is.
     pub organization: OrganizationId,
@@ -132,11 +133,13 @@ impl StoredRing {
     /// Checks what can be checked without a key. A ring that fails here can't be opened by any.
     ///
     /// # Errors
-    /// The first damage that is found.
-    pub fn check_shape(&self) -> Result<(), RingDamage> {
-        if self.format != FORMAT {
-            return Err(RingDamage::UnknownFormat { format: self.format.into() });
-        }
+    /// [`RingUnread::Newer`], or the first damage that is found.
+    pub fn check_shape(&self) -> Result<(), RingUnread> {
+        check_format(self.format.into())?;
+        Ok(self.check_parts()?)
+    }
+
+    fn check_parts(&self) -> Result<(), RingDamage> {
         self.kdf.check()?;
         let highest = self.version().ok_or(RingDamage::NoKeys)?;
         if !self.keys.is_sorted_by(|a, b| a.version < b.version) {
@@ -221,11 +224,13 @@ impl From<&StoredRing> for RingRow {
 }
 
 impl TryFrom<RingRow> for StoredRing {
-    type Error = RingDamage;
+    type Error = RingUnread;
 
     /// Reads what a database has. Total: any row gives a ring of the right [shape](StoredRing::check_shape), or says
-    /// what is damaged.
-    fn try_from(row: RingRow) -> Result<Self, RingDamage> {
+    /// why it doesn't.
+    fn try_from(row: RingRow) -> Result<Self, RingUnread> {
+        // First of all: of a newer format, nothing else is known.
+        check_format(row.format)?;
         let format = u8::try_from(row.format).map_err(|_| RingDamage::UnknownFormat { format: row.format })?;
         let mut keys = Vec::with_capacity(row.keys.len());
         for (number, wrapped) in row.keys {
@@ -253,10 +258,35 @@ impl TryFrom<RingRow> for StoredRing {
     }
 }
 
+/// Whether a ring of this format can be read.
+///
+/// # Errors
+/// [`RingUnread::Newer`], [`RingDamage::UnknownFormat`]
+pub(crate) fn check_format(format: i64) -> Result<(), RingUnread> {
+    if is_newer(format, FORMAT) {
+        return Err(RingUnread::Newer { format });
+    }
+    if format == FORMAT.into() { Ok(()) } else { Err(RingDamage::UnknownFormat { format }.into()) }
+}
+
+/// Why a stored ring isn't read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RingUnread {
+    /// A newer version wrote it. It is whole, as far as anybody can tell.
+    #[error("the key ring has format {format}, which a newer version wrote")]
+    Newer {
+        /// The format as stored.
+        format: i64,
+    },
+    /// It is missing or damaged.
+    #[error(transparent)]
+    Damaged(#[from] RingDamage),
+}
+
 /// What is wrong with a stored ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RingDamage {
-    /// Written by a later release, or not a ring.
+    /// Not a ring.
     #[error("unknown key ring format {format}")]
     UnknownFormat {
         /// The format as stored.
@@ -350,10 +380,14 @@ mod tests {
         let damaged = |damage: fn(&mut RingRow)| {
             let mut row = RingRow::from(&ring());
             damage(&mut row);
-            StoredRing::try_from(row).unwrap_err()
+            match StoredRing::try_from(row).unwrap_err() {
+                RingUnread::Damaged(damage) => damage,
+                newer @ RingUnread::Newer { .. } => panic!("{newer}"),
+            }
         };
         let column = |name| RingDamage::Column { name };
-        assert_eq!(damaged(|row| row.format = 2), RingDamage::UnknownFormat { format: 2 });
+        assert_eq!(damaged(|row| row.format = 0), RingDamage::UnknownFormat { format: 0 });
+        assert_eq!(damaged(|row| row.format = 1 << 32), RingDamage::UnknownFormat { format: 1 << 32 });
         assert_eq!(damaged(|row| row.format = -1), RingDamage::UnknownFormat { format: -1 });
         assert_eq!(damaged(|row| row.organization.clear()), column("organization"));
         assert_eq!(damaged(|row| row.revision.push(0)), column("revision"));
@@ -375,6 +409,16 @@ mod tests {
         assert_eq!(damaged(|row| row.reencryption_target = Some(6)), RingDamage::ReencryptionTarget);
         assert_eq!(damaged(|row| row.reencryption_target = Some(-7)), column("reencryption_target"));
         assert_eq!(damaged(|row| row.reencryption_target = None), RingDamage::ReencryptionTarget);
+    }
+
+    #[test]
+    fn a_ring_of_a_newer_format_is_not_damaged_whatever_else_it_holds() {
+        let mut row = RingRow::from(&ring());
+        row.format = 2;
+        row.reencryption_state = "resting".to_owned();
+        row.kdf_salt.clear();
+        row.keys.clear();
+        assert_eq!(StoredRing::try_from(row), Err(RingUnread::Newer { format: 2 }));
     }
 
     #[test]

@@ -4,7 +4,12 @@
 //! written when tables and columns are made. With it every value is checked before it goes in, because SQLite would turn the text
 //! `7` into the number without a word. Nothing here knows transactions.
 
-use std::{collections::HashMap, os::unix::ffi::OsStrExt, path::Path, sync::Arc};
+use std::{
+    collections::HashMap,
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use fieldseal_core::{
     id::Timestamp,
@@ -38,6 +43,10 @@ pub(super) enum SqliteError {
     Foreign,
     #[error("the database has store format {0}, and this server knows {FORMAT} only")]
     Format(i32),
+    #[error("the path {} isn't UTF-8", .0.display())]
+    Path(PathBuf),
+    #[error("the copy of the database isn't whole: {0}")]
+    NotWhole(String),
     #[error("the database can't keep a write-ahead log")]
     NoLog,
     #[error("somebody reads from the write-ahead log, which can't be cut off yet")]
@@ -221,6 +230,23 @@ impl Connection {
     /// Forgets which tables there are: some of them may have been made in vain.
     pub(super) fn forget_tables(&mut self) {
         self.tables.clear();
+    }
+
+    /// Copies the database, as it is now, into an empty file: all of it within one read transaction, so that it never begins again
+    /// because somebody writes. What was deleted isn't in the copy.
+    pub(super) fn copy_into(&self, path: &Path) -> Result<(), SqliteError> {
+        let path = path.to_str().ok_or_else(|| SqliteError::Path(path.to_owned()))?;
+        self.sqlite.execute("VACUUM INTO ?1", [path])?;
+        Ok(())
+    }
+
+    /// Whether what is in the file is a whole database.
+    ///
+    /// # Errors
+    /// [`SqliteError::NotWhole`] with what is wrong first.
+    pub(super) fn check_whole(&self) -> Result<(), SqliteError> {
+        let found: String = self.sqlite.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+        if found == "ok" { Ok(()) } else { Err(SqliteError::NotWhole(found)) }
     }
 
     /// Begins a transaction that sees what is committed now. It ends with the connection.

@@ -14,14 +14,14 @@ use std::{
 use fieldseal_core::{
     id::OrganizationId,
     port::{OrganizationDatabases, OrganizationLock, Pending, PreparedDatabase},
-    store::{Cause, Commit, CommitError, OpenError, Store, Unavailable},
+    store::{Cause, Commit, CommitError, OpenError, Reader, Store, Unavailable},
 };
 use uuid::Uuid;
 
 use super::{
     CREATING_SUFFIX, DataFolder, SqliteOptions, SqliteStore, blocking,
     folder::{LockedFile, make_private},
-    on_demand::{OnDemandStore, OpenDatabases, OpenLimits},
+    on_demand::{OnDemandStore, OpenDatabases, OpenLimits, Opening},
     prepared::PreparedSqlite,
 };
 use crate::committer::Witness;
@@ -29,12 +29,16 @@ use crate::committer::Witness;
 /// Who hears how far the chain in an organization's database goes.
 pub(crate) type Witnesses = Box<dyn Fn(OrganizationId) -> Witness + Send + Sync>;
 
+/// Finds out the name inside a database that was just opened, if it is that of this organization. Asked at each opening.
+pub(crate) type Inspect = for<'a> fn(OrganizationId, &'a dyn Reader) -> Pending<'a, Result<String, OpenError>>;
+
 /// The organizations' databases of a data folder.
 pub(crate) struct SqliteDatabases {
     folder: Arc<DataFolder>,
     writer: Uuid,
     options: SqliteOptions,
     witnesses: Witnesses,
+    inspect: Inspect,
     open: Arc<OpenDatabases>,
     databases: Mutex<HashMap<OrganizationId, Arc<OnDemandStore>>>,
 }
@@ -42,7 +46,7 @@ pub(crate) struct SqliteDatabases {
 impl SqliteDatabases {
     /// The databases in `folder`. `writer` names the audit chains that this process writes. Blocks.
     ///
-    /// What an earlier process left half made is removed.
+    /// What an earlier process left half made is removed, and so are locks of organizations that have no database.
     ///
     /// # Errors
     /// What the operating system says.
@@ -52,19 +56,27 @@ impl SqliteDatabases {
         options: SqliteOptions,
         limits: OpenLimits,
         witnesses: Witnesses,
+        inspect: Inspect,
     ) -> io::Result<Self> {
         let organizations = folder.organizations();
         make_private(&organizations)?;
         for entry in fs::read_dir(&organizations)? {
             let entry = entry?;
-            let name = entry.file_name();
+            let (name, path) = (entry.file_name(), entry.path());
             // With what follows it: the journal of a file half made.
-            if name.to_str().is_some_and(|name| name.starts_with('.') && name.contains(CREATING_SUFFIX)) {
-                fs::remove_file(entry.path())?;
+            let is_half_made =
+                name.to_str().is_some_and(|name| name.starts_with('.') && name.contains(CREATING_SUFFIX));
+            let is_lock_of_none = path.extension().is_some_and(|extension| extension == LOCK)
+                && path.file_stem().and_then(|stem| stem.to_str()?.parse::<OrganizationId>().ok()).is_some()
+                && !fs::exists(path.with_extension(DATABASE))?;
+            if is_half_made {
+                fs::remove_file(path)?;
+            } else if is_lock_of_none && let Some(lock) = LockedFile::try_lock(&path)? {
+                lock.remove()?;
             }
         }
         let open = OpenDatabases::new(limits);
-        Ok(SqliteDatabases { folder, writer, options, witnesses, open, databases: Mutex::default() })
+        Ok(SqliteDatabases { folder, writer, options, witnesses, inspect, open, databases: Mutex::default() })
     }
 
     /// Closes the databases that are idle at this time, and those that are too many. Blocks.
@@ -91,7 +103,10 @@ impl SqliteDatabases {
         let mut databases = self.databases.lock().unwrap_or_else(PoisonError::into_inner);
         let closed = || {
             let (path, witness) = (self.path(id, DATABASE), (self.witnesses)(id));
-            OnDemandStore::new(path, self.writer, self.options, witness, Arc::clone(&self.open))
+            OnDemandStore::new(
+                Opening { path, id, writer: self.writer, options: self.options, witness, inspect: self.inspect },
+                Arc::clone(&self.open),
+            )
         };
         Arc::clone(databases.entry(id).or_insert_with(|| Arc::new(closed())))
     }
@@ -169,7 +184,14 @@ impl OrganizationDatabases for SqliteDatabases {
     }
 }
 
-impl OrganizationLock for LockedFile {}
+impl OrganizationLock for LockedFile {
+    fn discard(self: Box<Self>) -> Pending<'static, Result<(), Unavailable>> {
+        Box::pin(async move {
+            let removed = blocking(move || self.remove()).await.map_err(Unavailable)?;
+            removed.map_err(|error| Unavailable(Cause(error.into())))
+        })
+    }
+}
 
 const DATABASE: &str = "db";
 const LOCK: &str = "lock";

@@ -5,7 +5,7 @@
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, TryLockError},
     io,
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
@@ -95,26 +95,55 @@ pub(super) fn make_private(path: &Path) -> io::Result<()> {
 
 /// A file that this process has locked, alone of all. The operating system gives the lock back however the process ends.
 ///
-/// The file is never written to, and never removed, since a lock on a removed file keeps nobody out.
+/// The file is never written to. It is removed only by whoever has the lock, and a lock on a file that was removed meanwhile isn't taken,
+/// since that would keep nobody out.
 #[derive(Debug)]
-pub(super) struct LockedFile(File);
+pub(super) struct LockedFile {
+    file: File,
+    path: PathBuf,
+}
+
+/// How often the lock of a file is tried whose file was removed under it. Each time, another process has had the lock and is done with it.
+const REMOVED_MAX: u32 = 100;
 
 impl LockedFile {
     /// Locks the file of this name, made if there is none. `None` if somebody else has it. Blocks, but for no lock.
     pub(super) fn try_lock(path: &Path) -> io::Result<Option<Self>> {
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
-        match file.try_lock() {
-            Ok(()) => Ok(Some(LockedFile(file))),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(error)) => Err(error),
+        for _ in 0..REMOVED_MAX {
+            let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => return Ok(None),
+                Err(TryLockError::Error(error)) => return Err(error),
+            }
+            let locked = LockedFile { file, path: path.to_owned() };
+            if locked.is_at_its_path()? {
+                return Ok(Some(locked));
+            }
         }
+        Ok(None)
+    }
+
+    /// Whether the file that is locked is the one that others would find.
+    fn is_at_its_path(&self) -> io::Result<bool> {
+        let locked = self.file.metadata()?;
+        match fs::metadata(&self.path) {
+            Ok(found) => Ok((found.dev(), found.ino()) == (locked.dev(), locked.ino())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Removes the file, and gives the lock back. Blocks.
+    pub(super) fn remove(self) -> io::Result<()> {
+        fs::remove_file(&self.path)
     }
 }
 
 impl Drop for LockedFile {
     fn drop(&mut self) {
         // Closing alone leaves the lock with a child that was just forked, until it runs its program. If this fails, closing does it then.
-        let _at_the_latest_when_closed = self.0.unlock();
+        let _at_the_latest_when_closed = self.file.unlock();
     }
 }
 
@@ -128,9 +157,28 @@ mod tests {
         let path = temporary.path().join("lock");
         let lock = LockedFile::try_lock(&path).unwrap().unwrap();
         // What a child has between fork and exec: the same open file.
-        let _inherited = lock.0.try_clone().unwrap();
+        let _inherited = lock.file.try_clone().unwrap();
         assert!(LockedFile::try_lock(&path).unwrap().is_none());
         drop(lock);
         assert!(LockedFile::try_lock(&path).unwrap().is_some());
+    }
+
+    #[test]
+    fn a_lock_on_a_removed_file_is_not_taken() {
+        let temporary = tempfile::TempDir::new().unwrap();
+        let path = temporary.path().join("lock");
+        let lock = LockedFile::try_lock(&path).unwrap().unwrap();
+        // Somebody else has opened the file before it is removed, and locks it afterwards.
+        let late = OpenOptions::new().read(true).write(true).open(&path).unwrap();
+        lock.remove().unwrap();
+        assert!(!path.exists());
+        late.try_lock().unwrap();
+        let late = LockedFile { file: late, path: path.clone() };
+        assert!(!late.is_at_its_path().unwrap());
+        // What is locked now is another file, which both would find.
+        let lock = LockedFile::try_lock(&path).unwrap().unwrap();
+        assert!(!late.is_at_its_path().unwrap());
+        assert!(LockedFile::try_lock(&path).unwrap().is_none());
+        drop(lock);
     }
 }

@@ -10,20 +10,21 @@ use std::{
     mem,
     path::PathBuf,
     sync::{
-        Arc, Mutex, PoisonError, RwLock,
+        Arc, Mutex, OnceLock, PoisonError, RwLock,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
 
 use fieldseal_core::{
+    id::OrganizationId,
     port::Pending,
     store::{Cause, Commit, CommitError, Condition, Name, OpenError, Reader, Row, Select, Store, Unavailable},
 };
-use tokio::sync::OwnedMutexGuard;
+use tokio::{runtime::Handle, sync::OwnedMutexGuard};
 use uuid::Uuid;
 
-use super::{SqliteOptions, SqliteStore, blocking, remove, sync_folder};
+use super::{Inspect, SqliteOptions, SqliteStore, blocking, remove, sync_folder};
 use crate::committer::{Ended, Witness};
 
 /// How many databases are open, and for how long.
@@ -89,12 +90,24 @@ impl OpenDatabases {
     }
 }
 
+/// What a database is opened with.
+#[derive(Clone)]
+pub(super) struct Opening {
+    pub(super) path: PathBuf,
+    /// The organization that it has to be of.
+    pub(super) id: OrganizationId,
+    /// The audit chain that this process writes.
+    pub(super) writer: Uuid,
+    pub(super) options: SqliteOptions,
+    pub(super) witness: Witness,
+    pub(super) inspect: Inspect,
+}
+
 /// A database of which it doesn't show whether it is open.
 pub(super) struct OnDemandStore {
-    path: PathBuf,
-    writer: Uuid,
-    options: SqliteOptions,
-    witness: Witness,
+    opening: Opening,
+    /// The name inside, when it was opened first. It is never given another one.
+    name: Arc<OnceLock<String>>,
     current: Arc<Current>,
     open: Arc<OpenDatabases>,
     turn: Arc<tokio::sync::Mutex<Turn>>,
@@ -111,14 +124,9 @@ pub(super) struct Turn {
 
 impl OnDemandStore {
     /// A database that is closed.
-    pub(super) fn new(
-        path: PathBuf,
-        writer: Uuid,
-        options: SqliteOptions,
-        witness: Witness,
-        open: Arc<OpenDatabases>,
-    ) -> Self {
-        OnDemandStore { path, writer, options, witness, current: Arc::new(Current::new()), open, turn: Arc::default() }
+    pub(super) fn new(opening: Opening, open: Arc<OpenDatabases>) -> Self {
+        let current = Arc::new(Current::new());
+        OnDemandStore { opening, name: Arc::default(), current, open, turn: Arc::default() }
     }
 
     /// Waits for the turn. Whoever has it is the only one to open the database.
@@ -147,7 +155,7 @@ impl OnDemandStore {
         if let Some(mut ended) = turn.ended.take() {
             ended.wait().await;
         }
-        let path = self.path.clone();
+        let path = self.opening.path.clone();
         // The turn goes along: nobody opens what is being removed.
         let removed = blocking(move || {
             let removed = remove(&path).and_then(|()| sync_folder(&path));
@@ -169,21 +177,21 @@ impl OnDemandStore {
         if let Some(ended) = &mut turn.ended {
             ended.wait().await;
         }
-        let (path, writer, options, witness) = (self.path.clone(), self.writer, self.options, self.witness.clone());
+        let (opening, name) = (self.opening.clone(), Arc::clone(&self.name));
         let (current, open) = (Arc::clone(&self.current), Arc::clone(&self.open));
         // The turn goes along: what is opened is known before anybody else can open it, even if this caller leaves.
         blocking(move || {
-            let opened = SqliteStore::open(&path, writer, options, witness).map(Arc::new);
+            let path = opening.path.clone();
+            let opened = opening.open(&name, &mut turn.ended).map(Arc::new);
             match &opened {
                 Ok(store) => {
-                    turn.ended = Some(store.ended());
                     turn.reported = false;
                     current.set(Arc::clone(store));
                     open.admit(current);
                 }
                 // Who opens a database for the first time says himself that it can't be opened.
                 Err(error) => {
-                    if turn.ended.is_some() && !mem::replace(&mut turn.reported, true) {
+                    if name.get().is_some() && !mem::replace(&mut turn.reported, true) {
                         tracing::error!(
                             database = %path.display(),
                             error = error as &dyn std::error::Error,
@@ -196,6 +204,16 @@ impl OnDemandStore {
         })
         .await
         .map_err(OpenError::Unavailable)?
+    }
+}
+
+impl Opening {
+    /// Opens the database, and closes it again if it is another organization's inside. `ended` tells when it is closed. Blocks.
+    fn open(self, name: &OnceLock<String>, ended: &mut Option<Ended>) -> Result<SqliteStore, OpenError> {
+        let store = SqliteStore::open(&self.path, self.writer, self.options, self.witness)?;
+        *ended = Some(store.ended());
+        let inside = Handle::current().block_on((self.inspect)(self.id, &store))?;
+        if *name.get_or_init(|| inside.clone()) == inside { Ok(store) } else { Err(OpenError::OtherInside) }
     }
 }
 

@@ -1,6 +1,6 @@
 //! A database that nobody sees before it is whole: under a name of its own beside where it belongs, and renamed when it is published.
 
-use std::{fs, path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc};
 
 use fieldseal_core::{
     port::{Pending, PreparedDatabase},
@@ -9,7 +9,7 @@ use fieldseal_core::{
 use uuid::Uuid;
 
 use super::{SqliteOptions, SqliteStore, blocking, creating_path, make, remove, sync_folder};
-use crate::committer::Witness;
+use crate::{committer::Witness, private_file::rename_new};
 
 /// A database that is being made.
 pub(super) struct PreparedSqlite {
@@ -89,9 +89,8 @@ impl PreparedDatabase for PreparedSqlite {
 
 fn rename(creating: &PathBuf, path: &PathBuf) -> Result<(), CommitError> {
     let failed = |error: std::io::Error| CommitError::Unavailable(Cause(error.into()));
-    if fs::exists(path).map_err(failed)? {
+    if !rename_new(creating, path).map_err(failed)? {
         return Err(CommitError::Refused { step: 0 });
     }
-    fs::rename(creating, path).map_err(failed)?;
     sync_folder(path).map_err(|error| CommitError::Unknown(Cause(error.into())))
 }

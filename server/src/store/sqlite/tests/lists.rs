@@ -14,7 +14,7 @@ use fieldseal_core::{
     id::RecordId,
     identity::Identity,
     mask::ReadMask,
-    organization::{Organization, create::create_first},
+    organization::{Organization, create::create_first, open::inspect},
     policy::{Binding, Policy, ReadRecords, Role, Scope},
     record::Record,
     records::list::{Listed, Page, Query, list},
@@ -401,9 +401,15 @@ impl Lists {
         let root_key = Arc::new(RootKeySet::new(RootKeyBytes::from_slice(&[7; 32]).unwrap(), Vec::new()));
         prepare_configuration(&*configuration, &*root_key, now).await.unwrap();
         let limits = OpenLimits { open_max: OPEN_MAX, idle_max: IDLE_MAX };
-        let databases =
-            SqliteDatabases::new(Arc::clone(&fixture.folder), WRITER, SqliteOptions::default(), limits, unheard())
-                .unwrap();
+        let databases = SqliteDatabases::new(
+            Arc::clone(&fixture.folder),
+            WRITER,
+            SqliteOptions::default(),
+            limits,
+            unheard(),
+            inspect,
+        )
+        .unwrap();
         let ports = Ports {
             configuration,
             databases: Arc::new(databases),

@@ -1,0 +1,28 @@
+//! Numbers of formats: what a newer version wrote is told apart from damage.
+//!
+//! Cells, key rings and sealed key texts begin with the number of their format. Formats are numbered one after the other, so that a number
+//! a little above the one known here is a newer version's, and any other is damage. What a newer version wrote is not lost: a server
+//! that doesn't know it has to leave it alone.
+
+/// The highest number that is taken for a format to come.
+const NEWEST: i64 = 15;
+
+/// Whether this is the number of a format that came after the one known here.
+pub(super) fn is_newer(format: impl Into<i64>, known: u8) -> bool {
+    (i64::from(known) + 1..=NEWEST).contains(&format.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_a_little_above_the_known_one_is_a_newer_format_and_any_other_is_not() {
+        assert_eq!(
+            [0, 1, 2, 15, 16, 255].map(|format: u8| is_newer(format, 1)),
+            [false, false, true, true, false, false]
+        );
+        assert_eq!([-1, i64::MAX].map(|format: i64| is_newer(format, 1)), [false, false]);
+        assert!(!is_newer(2_u8, 2) && is_newer(3_u8, 2));
+    }
+}

@@ -1,0 +1,244 @@
+//! The row that lists an organization in the configuration database: its name, its id and its state, under a MAC of the root key.
+//!
+//! The name decides whose bindings count in an organization, and the state what a start does with its database. A user who can write to
+//! the configuration database could exchange names, or have a database deleted; without the root key, nobody can make the MAC of such a
+//! row. A row without its MAC is never believed and never touched. Nothing here opens a database.
+
+use crate::{
+    crypto::{
+        encoding::Encoding,
+        root_key::{MacPurpose, RootKey},
+    },
+    deployment::root_key_failed,
+    id::{OrganizationId, Timestamp},
+    layout::ORGANIZATIONS,
+    store::{Assignment, Condition, Datum, Expect, Reader, Step, Unavailable, rows},
+};
+
+/// A row whose database may not exist yet.
+pub(crate) const STATE_CREATING: &str = "creating";
+/// A row whose database is being imported, or is there already.
+pub(crate) const STATE_IMPORTING: &str = "importing";
+/// A row whose organization is going, and isn't served any more.
+pub(crate) const STATE_DELETING: &str = "deleting";
+/// A row whose database exists.
+pub const STATE_READY: &str = "ready";
+
+const LABEL: &str = "fieldseal organization row v1";
+
+/// An organization, as the configuration database lists it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// Its name in this deployment.
+    pub name: String,
+    /// Its id.
+    pub id: OrganizationId,
+    /// How far its creation, import or deletion is.
+    pub state: String,
+    /// When it was created.
+    pub create_time: Timestamp,
+}
+
+/// A row as it was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// What it says.
+    pub row: Row,
+    /// Its MAC; empty if it has none.
+    mac: Vec<u8>,
+}
+
+impl Row {
+    /// What the MAC is made over.
+    fn message(&self) -> Vec<u8> {
+        Encoding::new(LABEL)
+            .part(self.name.as_bytes())
+            .part(self.id.as_bytes())
+            .part(self.state.as_bytes())
+            .part(&self.create_time.unix_micros().to_be_bytes())
+            .into_bytes()
+    }
+
+    fn mac(&self, root_key: &dyn RootKey) -> Result<Datum, Unavailable> {
+        let mac = root_key.mac(MacPurpose::OrganizationRow, &self.message()).map_err(root_key_failed)?;
+        Ok(Datum::Bytes(mac.to_vec()))
+    }
+
+    /// The step that lists it.
+    pub(crate) fn insert(&self, root_key: &dyn RootKey) -> Result<Step, Unavailable> {
+        Ok(Step::Insert {
+            table: ORGANIZATIONS.into(),
+            row: vec![
+                ("name".into(), Datum::Text(self.name.clone())),
+                ("id".into(), Datum::Uuid(self.id.uuid())),
+                ("state".into(), Datum::Text(self.state.clone())),
+                ("create_time".into(), Datum::Time(self.create_time)),
+                ("mac".into(), self.mac(root_key)?),
+            ],
+        })
+    }
+
+    /// The step that moves it to another state.
+    pub(crate) fn become_state(&self, state: &str, root_key: &dyn RootKey) -> Result<Step, Unavailable> {
+        let moved = Row { state: state.to_owned(), ..self.clone() };
+        Ok(Step::Update {
+            table: ORGANIZATIONS.into(),
+            rows: self.is_listed(),
+            set: vec![
+                Assignment::Set("state".into(), Datum::Text(moved.state.clone())),
+                Assignment::Set("mac".into(), moved.mac(root_key)?),
+            ],
+            expect: Expect::One,
+        })
+    }
+
+    /// The step that takes it off the list.
+    pub(crate) fn unlist(&self, expect: Expect) -> Step {
+        Step::Delete { table: ORGANIZATIONS.into(), rows: self.is_listed(), expect }
+    }
+
+    /// The condition that a row lists this organization under this name.
+    fn is_listed(&self) -> Condition {
+        Condition::equal("name", Datum::Text(self.name.clone()))
+            .and(Condition::equal("id", Datum::Uuid(self.id.uuid())))
+    }
+}
+
+impl Listed {
+    /// Whether a root key at hand has made the MAC of just this row.
+    ///
+    /// # Errors
+    /// If the root key can't be used now.
+    pub fn is_authentic(&self, root_key: &dyn RootKey) -> Result<bool, Unavailable> {
+        root_key.verify_mac(MacPurpose::OrganizationRow, &self.row.message(), &self.mac).map_err(root_key_failed)
+    }
+
+    /// The step that gives the row the MAC of the first root key; `None` if it has that one already, or one that isn't authentic.
+    pub(crate) fn under_first_root_key(&self, root_key: &dyn RootKey) -> Result<Option<Step>, Unavailable> {
+        let mac = self.row.mac(root_key)?;
+        if mac == Datum::Bytes(self.mac.clone()) || !self.is_authentic(root_key)? {
+            return Ok(None);
+        }
+        Ok(Some(Step::Update {
+            table: ORGANIZATIONS.into(),
+            rows: self.row.is_listed().and(Condition::equal("mac", Datum::Bytes(self.mac.clone()))),
+            set: vec![Assignment::Set("mac".into(), mac)],
+            expect: Expect::One,
+        }))
+    }
+}
+
+/// Reads every row, whether it is authentic or not.
+///
+/// # Errors
+/// If the configuration database doesn't answer, or lists something that isn't an organization.
+pub async fn read_all(configuration: &dyn Reader) -> Result<Vec<Listed>, Unavailable> {
+    read(configuration, Condition::EVERYTHING).await
+}
+
+/// As [`read_all`], from a configuration database whose rows have no MACs yet: none of them is authentic.
+///
+/// # Errors
+/// See [`read_all`].
+pub async fn read_without_macs(configuration: &dyn Reader) -> Result<Vec<Listed>, Unavailable> {
+    let found = rows(configuration, ORGANIZATIONS, &COLUMNS[..4], Condition::EVERYTHING).await?;
+    found.into_iter().map(|row| parse(row.into_iter().chain([Datum::Null]).collect())).collect()
+}
+
+/// Reads the row of this organization, if there is one.
+///
+/// # Errors
+/// See [`read_all`].
+pub(crate) async fn of_id(configuration: &dyn Reader, id: OrganizationId) -> Result<Option<Listed>, Unavailable> {
+    Ok(read(configuration, Condition::equal("id", Datum::Uuid(id.uuid()))).await?.into_iter().next())
+}
+
+async fn read(configuration: &dyn Reader, condition: Condition) -> Result<Vec<Listed>, Unavailable> {
+    rows(configuration, ORGANIZATIONS, &COLUMNS, condition).await?.into_iter().map(parse).collect()
+}
+
+const COLUMNS: [&str; 5] = ["name", "id", "state", "create_time", "mac"];
+
+fn parse(row: Vec<Datum>) -> Result<Listed, Unavailable> {
+    match <[Datum; 5]>::try_from(row) {
+        Ok([Datum::Text(name), Datum::Uuid(id), Datum::Text(state), Datum::Time(create_time), mac]) => {
+            let mac = if let Datum::Bytes(mac) = mac { mac } else { Vec::new() };
+            Ok(Listed { row: Row { name, id: OrganizationId::from_uuid(id), state, create_time }, mac })
+        }
+        Ok(_) | Err(_) => {
+            Err(Unavailable("the configuration database lists something that isn't an organization".into()))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        crypto::{root_key::RootKeySet, secret::RootKeyBytes},
+        hex::hex,
+    };
+
+    fn root_keys(first: u8, others: &[u8]) -> RootKeySet {
+        let root = |byte: u8| RootKeyBytes::from_slice(&[byte; 32]).unwrap();
+        RootKeySet::new(root(first), others.iter().copied().map(root).collect())
+    }
+
+    fn row() -> Row {
+        Row {
+            name: "contoso".to_owned(),
+            id: OrganizationId::from_bytes([0xA1; 16]),
+            state: STATE_READY.to_owned(),
+            create_time: Timestamp::from_unix_micros(1_700_000_000_000_000),
+        }
+    }
+
+    fn listed_by(root_key: &dyn RootKey) -> Listed {
+        let Datum::Bytes(mac) = row().mac(root_key).unwrap() else { panic!("no bytes") };
+        Listed { row: row(), mac }
+    }
+
+    #[test]
+    fn a_row_that_was_changed_anywhere_is_not_authentic() {
+        let root_key = root_keys(1, &[]);
+        let listed = listed_by(&root_key);
+        assert!(listed.is_authentic(&root_key).unwrap());
+        let changes: [fn(&mut Listed); 7] = [
+            |listed| listed.row.name = "fabrikam".to_owned(),
+            |listed| listed.row.id = OrganizationId::from_bytes([0xA2; 16]),
+            |listed| listed.row.state = STATE_DELETING.to_owned(),
+            |listed| listed.row.create_time = Timestamp::from_unix_micros(0),
+            |listed| listed.mac[0] ^= 1,
+            |listed| listed.mac.clear(),
+            |listed| listed.mac.truncate(31),
+        ];
+        for change in changes {
+            let mut changed = listed.clone();
+            change(&mut changed);
+            assert!(!changed.is_authentic(&root_key).unwrap(), "{changed:?}");
+            assert!(changed.under_first_root_key(&root_key).unwrap().is_none());
+        }
+        assert!(!listed.is_authentic(&root_keys(2, &[])).unwrap());
+    }
+
+    #[test]
+    fn a_row_of_a_former_root_key_is_authentic_and_gets_the_mac_of_the_first() {
+        let listed = listed_by(&root_keys(1, &[]));
+        let both = root_keys(2, &[1]);
+        assert!(listed.is_authentic(&both).unwrap());
+        let Some(Step::Update { set, .. }) = listed.under_first_root_key(&both).unwrap() else { panic!("no update") };
+        let [Assignment::Set(_, Datum::Bytes(mac))] = &set[..] else { panic!("{set:?}") };
+        let remade = Listed { row: row(), mac: mac.clone() };
+        assert!(remade.is_authentic(&root_keys(2, &[])).unwrap());
+        assert!(remade.under_first_root_key(&both).unwrap().is_none());
+    }
+
+    /// Computed independently, with Python's hmac and hashlib.
+    #[test]
+    fn the_mac_of_a_row_never_changes() {
+        assert_eq!(
+            hex(&listed_by(&root_keys(1, &[])).mac),
+            "6130496f6f5b145f0b917a09ef4ec6ba498ddf4d1b4525bf022a4e205a9785fb"
+        );
+    }
+}

@@ -1,0 +1,267 @@
+//! Backs up a deployment's databases while its server runs: `configuration.db` and the databases of the organizations that it lists, as
+//! copies that belong together.
+//!
+//! Each copy is one moment of its database, taken by SQLite within one read transaction: writers go on beside it, and it never begins
+//! again because of them. An organization's copy needs the text of its key in the copy of `configuration.db`; where a change of the key
+//! came between the two, both are taken again. The folder appears under its name when everything in it is whole, checked and on disk.
+//!
+//! The root key and the configuration file are not among it: together with the copies they open everything.
+
+use std::{
+    fs, io,
+    os::unix::fs::{DirBuilderExt, MetadataExt},
+    path::{Path, PathBuf},
+};
+
+use fieldseal_core::{
+    id::OrganizationId,
+    layout::KEY_TEXT,
+    organization::{
+        open::inspect,
+        ring_rows,
+        row::{self, Row, STATE_READY},
+    },
+    random::{self, Random},
+    store::{Cause, Condition, Datum, OpenError, Reader, Unavailable},
+};
+use rustix::process::geteuid;
+
+use crate::{
+    private_file,
+    random::SystemRandom,
+    store::sqlite::{self, SqliteOptions, SqliteView},
+};
+
+/// How often copies are taken again that don't belong together. Each time, somebody has changed a key or deleted an organization in
+/// between; key changes are limited to a few an hour.
+const ATTEMPTS: u32 = 5;
+
+/// What was backed up.
+#[derive(Debug)]
+pub struct BackedUp {
+    /// The names of the organizations, in order.
+    pub organizations: Vec<String>,
+    /// Organizations that are listed and whose creation or import isn't over: they are not in the backup.
+    pub unfinished: Vec<String>,
+}
+
+/// Why there is no backup. Nothing of it is left.
+#[derive(Debug, thiserror::Error)]
+pub enum BackupError {
+    /// There is something under the name of the backup.
+    #[error("{path} exists: name a folder that doesn't, nothing is overwritten")]
+    Exists {
+        /// The name.
+        path: PathBuf,
+    },
+    /// Another user would leave files that the server can't open.
+    #[error("the data folder {path} belongs to user {owner}, and this runs as user {us}: run it as the server's user")]
+    OtherUser {
+        /// The data folder.
+        path: PathBuf,
+        /// Whose it is.
+        owner: u32,
+        /// Who this is.
+        us: u32,
+    },
+    /// A file or folder can't be read or made.
+    #[error("{path} can't be used")]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system reported.
+        source: io::Error,
+    },
+    /// A database can't be copied.
+    #[error("the database {path} can't be copied")]
+    Database {
+        /// The database.
+        path: PathBuf,
+        /// Why.
+        source: Cause,
+    },
+    /// A copy can't be read.
+    #[error("the copy of {name} can't be read")]
+    Copy {
+        /// Its name in the backup.
+        name: String,
+        /// Why.
+        source: Cause,
+    },
+    /// A database is another organization's than the one it is listed as.
+    #[error(
+        "the database of organizations/{name} is another organization's inside: `fieldseal-server check-config` has more"
+    )]
+    OtherInside {
+        /// The name of the organization.
+        name: String,
+    },
+    /// Keys were changed, or organizations deleted, each time.
+    #[error("organizations or their keys have changed {ATTEMPTS} times while they were copied: try again later")]
+    KeepsChanging,
+}
+
+/// Copies the databases below `data_dir` into a new folder.
+///
+/// # Errors
+/// [`BackupError`]
+pub async fn back_up(data_dir: &Path, to: &Path) -> Result<BackedUp, BackupError> {
+    let found = fs::metadata(data_dir).map_err(|source| io_error(data_dir, source))?;
+    let us = geteuid().as_raw();
+    if found.uid() != us {
+        return Err(BackupError::OtherUser { path: data_dir.to_owned(), owner: found.uid(), us });
+    }
+    if to.try_exists().map_err(|source| io_error(to, source))? {
+        return Err(BackupError::Exists { path: to.to_owned() });
+    }
+    let unfinished = unfinished_name(to)?;
+    let outcome = fill(data_dir, &unfinished).await.and_then(|backed_up| {
+        let is_new = publish(&unfinished, to).map_err(|source| io_error(to, source))?;
+        if is_new { Ok(backed_up) } else { Err(BackupError::Exists { path: to.to_owned() }) }
+    });
+    if outcome.is_err() {
+        // It may not be there.
+        let _removed = fs::remove_dir_all(&unfinished);
+    }
+    outcome
+}
+
+/// A name beside the backup's, so that both are on one file system.
+fn unfinished_name(to: &Path) -> Result<PathBuf, BackupError> {
+    let name = to.file_name().ok_or_else(|| io_error(to, io::ErrorKind::InvalidInput.into()))?;
+    let suffix = u64::from_be_bytes(random::bytes(&SystemRandom as &dyn Random));
+    Ok(to.with_file_name(format!(".{}.{suffix:016x}.unfinished", name.to_string_lossy())))
+}
+
+fn publish(unfinished: &Path, to: &Path) -> io::Result<bool> {
+    for folder in [unfinished.join(ORGANIZATIONS), unfinished.to_owned()] {
+        fs::File::open(folder)?.sync_all()?;
+    }
+    let is_new = private_file::rename_new(unfinished, to)?;
+    let above = to.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::File::open(above)?.sync_all()?;
+    Ok(is_new)
+}
+
+const ORGANIZATIONS: &str = "organizations";
+const CONFIGURATION: &str = "configuration.db";
+
+async fn fill(data_dir: &Path, folder: &Path) -> Result<BackedUp, BackupError> {
+    for made in [folder.to_owned(), folder.join(ORGANIZATIONS)] {
+        fs::DirBuilder::new().mode(0o700).create(&made).map_err(|source| io_error(&made, source))?;
+    }
+    let copies = Copies { data_dir, folder };
+    for _ in 0..ATTEMPTS {
+        copies.copy(CONFIGURATION)?;
+        let listed = copies.listed().await?;
+        let (ready, unfinished): (Vec<_>, Vec<_>) = listed.into_iter().partition(|row| row.state == STATE_READY);
+        let mut belong_together = true;
+        for row in &ready {
+            belong_together &= copies.organization(row).await?;
+        }
+        if belong_together {
+            copies.remove_unlisted(&ready)?;
+            let names = |rows: Vec<Row>| rows.into_iter().map(|row| row.name).collect();
+            return Ok(BackedUp { organizations: names(ready), unfinished: names(unfinished) });
+        }
+    }
+    Err(BackupError::KeepsChanging)
+}
+
+struct Copies<'a> {
+    data_dir: &'a Path,
+    folder: &'a Path,
+}
+
+impl Copies<'_> {
+    /// Copies a database, in the place of a copy that was taken before.
+    fn copy(&self, name: &str) -> Result<(), BackupError> {
+        let (from, to) = (self.data_dir.join(name), self.folder.join(name));
+        match fs::remove_file(&to) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io_error(&to, error)),
+            Ok(()) | Err(_) => {}
+        }
+        sqlite::copy(&from, &to, SqliteOptions::default())
+            .map_err(|source| BackupError::Database { path: from, source })
+    }
+
+    fn view(&self, name: &str) -> Result<SqliteView, BackupError> {
+        let opened = SqliteView::open(&self.folder.join(name), SqliteOptions::default());
+        opened.map_err(|error| BackupError::Copy { name: name.to_owned(), source: Cause(error.into()) })
+    }
+
+    async fn listed(&self) -> Result<Vec<Row>, BackupError> {
+        let mut listed =
+            row::read_all(&self.view(CONFIGURATION)?).await.map_err(|error| copy_error(CONFIGURATION, error))?;
+        listed.sort_by(|one, other| one.row.name.cmp(&other.row.name));
+        Ok(listed.into_iter().map(|listed| listed.row).collect())
+    }
+
+    /// Copies an organization's database: whether it belongs to the copy of the configuration database.
+    async fn organization(&self, row: &Row) -> Result<bool, BackupError> {
+        let name = name_of(row.id);
+        if !self.data_dir.join(&name).try_exists().map_err(|source| io_error(&self.data_dir.join(&name), source))? {
+            // Deleted since the configuration database was copied; or it is missing, and then it stays so.
+            return if self.is_listed_now(row).await? {
+                Err(io_error(&self.data_dir.join(&name), io::ErrorKind::NotFound.into()))
+            } else {
+                Ok(false)
+            };
+        }
+        self.copy(&name)?;
+        let (copy, configuration) = (self.view(&name)?, self.view(CONFIGURATION)?);
+        match inspect(row.id, &copy).await {
+            Ok(inside) if inside == row.name => {}
+            Ok(_) | Err(OpenError::OtherInside) => return Err(BackupError::OtherInside { name: row.name.clone() }),
+            Err(error @ (OpenError::Missing | OpenError::Unavailable(_))) => {
+                return Err(BackupError::Copy { name, source: Cause(error.into()) });
+            }
+        }
+        let Ok(ring) = ring_rows::read(&copy).await.map_err(|error| copy_error(&name, error))? else {
+            // A ring that doesn't read needs no text that could be known here.
+            return Ok(true);
+        };
+        let of_organization = || Condition::equal("organization", Datum::Uuid(row.id.uuid()));
+        let of_ring =
+            of_organization().and(Condition::equal("key_check_value", Datum::Bytes(ring.check.as_bytes().to_vec())));
+        let texts = |rows| configuration.count(KEY_TEXT.into(), rows);
+        let has_text = texts(of_ring).await.map_err(|error| copy_error(CONFIGURATION, error))? > 0;
+        // Without any text the organization is inactive, and so is its copy.
+        let is_inactive = texts(of_organization()).await.map_err(|error| copy_error(CONFIGURATION, error))? == 0;
+        Ok(has_text || is_inactive)
+    }
+
+    /// Whether the organization is listed still, as ready, by the configuration database itself.
+    async fn is_listed_now(&self, row: &Row) -> Result<bool, BackupError> {
+        let path = self.data_dir.join(CONFIGURATION);
+        let failed = |source| BackupError::Database { path: path.clone(), source };
+        let view = SqliteView::open(&path, SqliteOptions::default()).map_err(|error| failed(Cause(error.into())))?;
+        let listed = row::read_all(&view).await.map_err(|Unavailable(cause)| failed(cause))?;
+        Ok(listed.iter().any(|listed| listed.row == *row))
+    }
+
+    /// Removes the copies of organizations that were deleted between one attempt and the next.
+    fn remove_unlisted(&self, listed: &[Row]) -> Result<(), BackupError> {
+        let folder = self.folder.join(ORGANIZATIONS);
+        let failed = |source| io_error(&folder, source);
+        for entry in fs::read_dir(&folder).map_err(failed)? {
+            let path = entry.map_err(failed)?.path();
+            if !listed.iter().any(|row| self.folder.join(name_of(row.id)) == path) {
+                fs::remove_file(&path).map_err(failed)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn name_of(id: OrganizationId) -> String {
+    format!("{ORGANIZATIONS}/{id}.db")
+}
+
+fn io_error(path: &Path, source: io::Error) -> BackupError {
+    BackupError::Io { path: path.to_owned(), source }
+}
+
+fn copy_error(name: &str, Unavailable(source): Unavailable) -> BackupError {
+    BackupError::Copy { name: name.to_owned(), source }
+}

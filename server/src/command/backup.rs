@@ -1,0 +1,51 @@
+//! `backup`: the databases of a deployment, as copies that belong together, while its server runs or not.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use fieldseal_server::{
+    backup::{BackedUp, back_up},
+    config::Config,
+};
+
+use super::{Failure, quoted_path};
+
+/// What `backup` takes.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  fieldseal-server backup --config /etc/fieldseal/fieldseal.toml /srv/backup/2026-11-29
+  runuser -u fieldseal -- fieldseal-server backup --config /etc/fieldseal/fieldseal.toml /srv/backup/2026-11-29
+
+Run it as the user that the server runs as. The server can go on: each copy is one moment of its database. DIR must not exist; it appears
+when everything in it is whole, checked and on disk, with mode 0700, its files with mode 0600. The root key and the configuration aren't in
+it: keep copies of them elsewhere, since with the databases they open everything.
+
+To restore: stop the server, put what is in DIR in the place of the data folder's content, for the server's user, and start.
+
+Exit codes: 0 backed up, 1 failed and nothing left, 2 the command line makes no sense.")]
+pub(super) struct BackupArguments {
+    /// The configuration of the server whose databases are backed up, a TOML file.
+    #[arg(long, value_name = "FILE", env = "FIELDSEAL_CONFIG")]
+    config: PathBuf,
+
+    /// The folder that is made.
+    #[arg(value_name = "DIR")]
+    folder: PathBuf,
+}
+
+pub(super) async fn run(arguments: BackupArguments) -> Result<(), Failure> {
+    let config = Config::load(&super::absolute(arguments.config))?;
+    let folder = super::absolute(arguments.folder);
+    let BackedUp { organizations, unfinished } = back_up(&config.data_dir, &folder).await?;
+    let mut text = format!("backed up to {}: configuration.db", quoted_path(&folder));
+    for name in organizations {
+        text.push_str(&format!(", organizations/{name}"));
+    }
+    text.push('\n');
+    for name in unfinished {
+        text.push_str(&format!("not in it, since its creation, import or deletion isn't over: organizations/{name}\n"));
+    }
+    super::say(&text);
+    Ok(())
+}

@@ -1,0 +1,615 @@
+//! Reads the files that a server believes: its configuration, certificates, keys and revocation lists.
+//!
+//! A file is read only if nobody but root and the server's user can change it, or put another in its place. That is judged for the file,
+//! for every folder up to the root, and for every symbolic link on the way. Every read is bounded: only regular files, up to a size for
+//! each [`Kind`], within [`READ_TIMEOUT`], also where a file system has stopped answering.
+//!
+//! Nothing here knows what is in a file.
+
+use std::{
+    collections::BTreeSet,
+    ffi::OsString,
+    fs::{self, File, FileType, Metadata},
+    io::{self, Read},
+    os::unix::fs::{FileTypeExt, MetadataExt},
+    path::{Component, Path, PathBuf},
+    sync::{Mutex, PoisonError, mpsc},
+    thread,
+    time::Duration,
+};
+
+use rustix::{
+    fs::{Mode, OFlags, StatVfsMountFlags, open, statvfs},
+    process::{getegid, geteuid},
+};
+use zeroize::Zeroizing;
+
+/// How long a file may take to be read. A disk that is busy answers within a second or two; a mount whose server is gone never does.
+pub(crate) const READ_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The most symbolic links on the way to a file; Linux has the same limit.
+const LINKS_MAX: u32 = 40;
+
+/// What a file is for, which bounds its size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// The configuration: ten thousand bindings take about 1 MiB.
+    Configuration,
+    /// Certificates in PEM: a system's whole bundle of CAs takes about 256 KiB.
+    Certificates,
+    /// Revocation lists in PEM: the largest public ones take some 10 MiB.
+    RevocationLists,
+    /// A private key in PEM, with certificates perhaps.
+    PrivateKey,
+    /// A JSON Web Key Set: no issuer has that many keys.
+    KeySet,
+    /// A root key. One byte more than it may have, so that a longer one is noticed.
+    RootKey,
+}
+
+impl Kind {
+    /// The largest file of this kind that is read, in bytes.
+    pub(crate) const fn size_max_bytes(self) -> u64 {
+        match self {
+            Self::Configuration | Self::Certificates => 4 << 20,
+            Self::RevocationLists => 64 << 20,
+            Self::PrivateKey => 1 << 20,
+            Self::KeySet => 256 << 10,
+            Self::RootKey => 33,
+        }
+    }
+}
+
+/// Why a file isn't read.
+#[derive(Debug, thiserror::Error)]
+pub enum TrustedFileError {
+    /// The file is missing, or the system refuses it.
+    #[error("{path} can't be read")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system reported.
+        source: io::Error,
+    },
+    /// It is a folder, a device, a pipe or a socket.
+    #[error("{path} is {found}: name a regular file")]
+    NotAFile {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        found: &'static str,
+    },
+    /// It is larger than any file of its kind.
+    #[error("{path} is larger than {limit_bytes} bytes, the most that is read of such a file")]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// The limit.
+        limit_bytes: u64,
+    },
+    /// It isn't text.
+    #[error("{path} isn't text in UTF-8")]
+    NotText {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file system doesn't answer.
+    #[error("{path} can't be read within {} seconds: check the file system that it is on", READ_TIMEOUT.as_secs())]
+    TimedOut {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Others can change the file, or put another in its place.
+    #[error("{path} can be changed by others: {exposure}")]
+    Exposed {
+        /// The file.
+        path: PathBuf,
+        /// Where, and by whom.
+        exposure: Exposure,
+    },
+}
+
+/// The place on the way to a file that others can change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exposure {
+    /// The file or the folder.
+    pub place: PathBuf,
+    /// Whether it is a folder.
+    pub is_folder: bool,
+    /// Its permission bits.
+    pub mode: u32,
+    /// The user that owns it.
+    pub owner: u32,
+    /// Its group.
+    pub group: u32,
+    /// Who can change it.
+    pub by: ExposedTo,
+}
+
+/// Who can change a file or folder that they must not change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExposedTo {
+    /// Its owner, who is neither root nor the server's user.
+    Owner,
+    /// Its group, which is neither root's nor the server's own.
+    Group,
+    /// Everybody.
+    Everybody,
+}
+
+impl std::fmt::Display for Exposure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { place, is_folder, mode, owner, group, by } = self;
+        let (what, place) = (if *is_folder { "the folder" } else { "the file" }, place.display());
+        write!(f, "{what} {place} (mode {mode:04o}, user {owner}, group {group}) ")?;
+        match by {
+            ExposedTo::Owner => write!(
+                f,
+                "belongs to a user other than root and the server's: chown {} {place}, or move the file elsewhere",
+                geteuid().as_raw()
+            ),
+            ExposedTo::Group => write!(f, "is writable by its group: chmod g-w {place}"),
+            ExposedTo::Everybody => write!(f, "is writable by everybody: chmod go-w {place}"),
+        }
+    }
+}
+
+impl TrustedFileError {
+    fn unreadable(path: &Path, source: io::Error) -> Self {
+        Self::Unreadable { path: path.to_owned(), source }
+    }
+
+    /// What an operator does about it.
+    pub(crate) fn remedy(&self) -> String {
+        match self {
+            Self::Unreadable { .. } => "name a file that exists, and let the server's user read it".to_owned(),
+            Self::NotAFile { .. } => "name a regular file".to_owned(),
+            Self::TooLarge { .. } => "name the right file".to_owned(),
+            Self::NotText { .. } => "save the file in UTF-8".to_owned(),
+            Self::TimedOut { .. } => "check the file system that the file is on".to_owned(),
+            Self::Exposed { exposure, .. } => match exposure.by {
+                ExposedTo::Owner => format!("chown {} {}", geteuid().as_raw(), exposure.place.display()),
+                ExposedTo::Group => format!("chmod g-w {}", exposure.place.display()),
+                ExposedTo::Everybody => format!("chmod go-w {}", exposure.place.display()),
+            },
+        }
+    }
+}
+
+/// Reads a file that only root and the server's user can change. Blocks, for [`READ_TIMEOUT`] at most.
+///
+/// The content is wiped when it is dropped: it may be a key.
+///
+/// # Errors
+/// [`TrustedFileError`]
+pub(crate) fn read(path: &Path, kind: Kind) -> Result<Zeroizing<Vec<u8>>, TrustedFileError> {
+    let wanted = path.to_owned();
+    within_timeout(path, move || {
+        let judged = judge(&wanted)?;
+        read_judged(&wanted, &judged, kind)
+    })
+}
+
+/// As [`read`], of a file that is text.
+///
+/// # Errors
+/// [`TrustedFileError`]
+pub(crate) fn read_text(path: &Path, kind: Kind) -> Result<String, TrustedFileError> {
+    let mut content = read(path, kind)?;
+    String::from_utf8(std::mem::take(&mut *content)).map_err(|_| TrustedFileError::NotText { path: path.to_owned() })
+}
+
+/// Whether only root and the server's user can change a file, or what is in a folder. Blocks, for [`READ_TIMEOUT`] at most.
+///
+/// # Errors
+/// [`TrustedFileError`]
+pub(crate) fn check(path: &Path) -> Result<(), TrustedFileError> {
+    let wanted = path.to_owned();
+    within_timeout(path, move || judge(&wanted).map(drop))
+}
+
+/// As [`read_text`], of a file that others may be able to change: for whoever believes nothing of it, and reports that.
+///
+/// # Errors
+/// [`TrustedFileError`], but not that it is exposed.
+pub(crate) fn look_at_text(path: &Path, kind: Kind) -> Result<String, TrustedFileError> {
+    let wanted = path.to_owned();
+    let mut content = within_timeout(path, move || {
+        let judged = match judge(&wanted) {
+            Err(TrustedFileError::Exposed { .. }) => {
+                let unreadable = |source| TrustedFileError::unreadable(&wanted, source);
+                let resolved = fs::canonicalize(&wanted).map_err(unreadable)?;
+                Judged { metadata: fs::symlink_metadata(&resolved).map_err(unreadable)?, resolved }
+            }
+            judged => judged?,
+        };
+        read_judged(&wanted, &judged, kind)
+    })?;
+    String::from_utf8(std::mem::take(&mut *content)).map_err(|_| TrustedFileError::NotText { path: path.to_owned() })
+}
+
+/// Does something with a file, but doesn't wait longer than [`READ_TIMEOUT`] for it.
+///
+/// A system call on a dead mount can't be interrupted. It is left on its thread, and the same path isn't tried again before it has
+/// returned, so that each path holds one thread at most.
+pub(crate) fn within_timeout<T: Send + 'static>(
+    path: &Path,
+    work: impl FnOnce() -> Result<T, TrustedFileError> + Send + 'static,
+) -> Result<T, TrustedFileError> {
+    within(READ_TIMEOUT, path, work)
+}
+
+fn within<T: Send + 'static>(
+    timeout: Duration,
+    path: &Path,
+    work: impl FnOnce() -> Result<T, TrustedFileError> + Send + 'static,
+) -> Result<T, TrustedFileError> {
+    let timed_out = || TrustedFileError::TimedOut { path: path.to_owned() };
+    if abandoned().contains(path) {
+        return Err(timed_out());
+    }
+    let (sender, receiver) = mpsc::sync_channel(1);
+    let key = path.to_owned();
+    let reader = thread::Builder::new().name("read-file".to_owned()).spawn(move || {
+        // The receiver may have given up.
+        let _given_up = sender.send(work());
+        abandoned().remove(&key);
+    });
+    reader.map_err(|source| TrustedFileError::unreadable(path, source))?;
+    if let Ok(outcome) = receiver.recv_timeout(timeout) {
+        return outcome;
+    }
+    // Looked at once more under the lock: a reader that has answered by now removes nothing afterwards that is put in here.
+    let mut abandoned = abandoned();
+    if let Ok(outcome) = receiver.try_recv() {
+        return outcome;
+    }
+    abandoned.insert(path.to_owned());
+    Err(timed_out())
+}
+
+/// The paths whose readers have not returned yet, although nobody waits for them any more.
+fn abandoned() -> std::sync::MutexGuard<'static, BTreeSet<PathBuf>> {
+    static ABANDONED: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+    ABANDONED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Reads a file that was judged, whatever it is by now.
+pub(crate) fn read_judged(path: &Path, judged: &Judged, kind: Kind) -> Result<Zeroizing<Vec<u8>>, TrustedFileError> {
+    let unreadable = |source| TrustedFileError::unreadable(path, source);
+    must_be_regular(path, judged.metadata.file_type())?;
+    // Opening never blocks, not even if it has become a pipe since.
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file =
+        File::from(open(judged.resolved.as_path(), flags, Mode::empty()).map_err(|error| unreadable(error.into()))?);
+    let opened = file.metadata().map_err(unreadable)?;
+    must_be_regular(path, opened.file_type())?;
+    let limit = kind.size_max_bytes();
+    let too_large = || TrustedFileError::TooLarge { path: path.to_owned(), limit_bytes: limit };
+    if opened.len() > limit {
+        return Err(too_large());
+    }
+    // With room for all of it at once, since what grows leaves copies behind; one byte more, to notice a file that grows meanwhile.
+    let expected = usize::try_from(opened.len()).unwrap_or(0);
+    let mut content = Zeroizing::new(Vec::with_capacity(expected + 1));
+    file.take(limit + 1).read_to_end(&mut content).map_err(unreadable)?;
+    if content.len() as u64 > limit { Err(too_large()) } else { Ok(content) }
+}
+
+fn must_be_regular(path: &Path, found: FileType) -> Result<(), TrustedFileError> {
+    let found = match found {
+        file if file.is_file() => return Ok(()),
+        folder if folder.is_dir() => "a folder",
+        pipe if pipe.is_fifo() => "a pipe",
+        socket if socket.is_socket() => "a socket",
+        _ => "a device",
+    };
+    Err(TrustedFileError::NotAFile { path: path.to_owned(), found })
+}
+
+/// A path that was walked, and on which nobody but root and the server's user can change anything.
+#[derive(Debug)]
+pub(crate) struct Judged {
+    /// The path without symbolic links.
+    pub(crate) resolved: PathBuf,
+    /// What is there.
+    pub(crate) metadata: Metadata,
+}
+
+/// Walks a path from the root, as the system does, and judges everything on the way. Blocks.
+///
+/// # Errors
+/// [`TrustedFileError::Unreadable`], [`TrustedFileError::Exposed`]
+pub(crate) fn judge(path: &Path) -> Result<Judged, TrustedFileError> {
+    let unreadable = |source| TrustedFileError::unreadable(path, source);
+    let exposed = |exposure| TrustedFileError::Exposed { path: path.to_owned(), exposure };
+    let absolute = std::path::absolute(path).map_err(unreadable)?;
+    let mut left: Vec<OsString> = names(&absolute);
+    let mut resolved = PathBuf::from("/");
+    let mut metadata = fs::symlink_metadata(&resolved).map_err(unreadable)?;
+    let mut links = 0;
+    while let Some(name) = left.pop() {
+        if name == ".." {
+            resolved.pop();
+            metadata = fs::symlink_metadata(&resolved).map_err(unreadable)?;
+            continue;
+        }
+        let place = resolved.join(&name);
+        let found = fs::symlink_metadata(&place).map_err(unreadable)?;
+        judge_entry(&resolved, &metadata, &found).map_err(exposed)?;
+        if !found.is_symlink() {
+            (resolved, metadata) = (place, found);
+            continue;
+        }
+        links += 1;
+        if links > LINKS_MAX {
+            return Err(unreadable(io::Error::from(rustix::io::Errno::LOOP)));
+        }
+        let target = fs::read_link(&place).map_err(unreadable)?;
+        if target.is_absolute() {
+            resolved = PathBuf::from("/");
+            metadata = fs::symlink_metadata(&resolved).map_err(unreadable)?;
+        }
+        left.extend(names(&target));
+    }
+    judge_itself(&resolved, &metadata).map_err(exposed)?;
+    Ok(Judged { resolved, metadata })
+}
+
+/// The names of a path, the last one first.
+fn names(path: &Path) -> Vec<OsString> {
+    let name = |component: Component<'_>| match component {
+        Component::Normal(name) => Some(name.to_owned()),
+        Component::ParentDir => Some(OsString::from("..")),
+        Component::Prefix(_) | Component::RootDir | Component::CurDir => None,
+    };
+    path.components().rev().filter_map(name).collect()
+}
+
+/// Whether others can put something else in the place of this entry of this folder.
+fn judge_entry(folder: &Path, of_folder: &Metadata, of_entry: &Metadata) -> Result<(), Exposure> {
+    match judge_itself(folder, of_folder) {
+        // In a sticky folder, an entry is its owner's and the folder's owner's to replace.
+        Err(Exposure { by: ExposedTo::Group | ExposedTo::Everybody, .. })
+            if is_sticky(of_folder) && is_trusted(of_entry.uid()) =>
+        {
+            Ok(())
+        }
+        judged => judged,
+    }
+}
+
+/// Whether others can write to this.
+fn judge_itself(place: &Path, metadata: &Metadata) -> Result<(), Exposure> {
+    let exposed = |by| Exposure {
+        place: place.to_owned(),
+        is_folder: metadata.is_dir(),
+        mode: metadata.mode() & PERMISSIONS,
+        owner: metadata.uid(),
+        group: metadata.gid(),
+        by,
+    };
+    if !is_trusted(metadata.uid()) {
+        return Err(exposed(ExposedTo::Owner));
+    }
+    let by = if metadata.mode() & OTHERS_WRITE != 0 {
+        ExposedTo::Everybody
+    } else if metadata.mode() & GROUP_WRITES != 0 && !is_trusted_group(metadata.gid()) {
+        ExposedTo::Group
+    } else {
+        return Ok(());
+    };
+    // Where nothing can be written, modes let nobody write. Kubernetes mounts ConfigMaps so, in folders of mode 0777.
+    if is_read_only(place) { Ok(()) } else { Err(exposed(by)) }
+}
+
+/// Whether a user may change what the server believes: root, who can do anything, and the user that it runs as.
+fn is_trusted(user: u32) -> bool {
+    user == 0 || user == geteuid().as_raw()
+}
+
+/// Whether a group may: root's, and the server's own.
+fn is_trusted_group(group: u32) -> bool {
+    group == 0 || group == getegid().as_raw()
+}
+
+pub(crate) fn is_sticky(metadata: &Metadata) -> bool {
+    metadata.is_dir() && metadata.mode() & STICKY != 0
+}
+
+/// Whether the mount that this is on takes no writes.
+pub(crate) fn is_read_only(place: &Path) -> bool {
+    statvfs(place).is_ok_and(|mount| mount.f_flag.contains(StatVfsMountFlags::RDONLY))
+}
+
+const STICKY: u32 = 0o1000;
+const GROUP_WRITES: u32 = 0o020;
+const OTHERS_WRITE: u32 = 0o002;
+const PERMISSIONS: u32 = 0o7777;
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        os::unix::fs::{PermissionsExt, chown, symlink},
+        sync::{Arc, Barrier},
+    };
+
+    use super::*;
+
+    const KIND: Kind = Kind::Certificates;
+
+    fn set_mode(path: &Path, mode: u32) {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    fn exposure(path: &Path) -> Option<(PathBuf, ExposedTo)> {
+        match read(path, KIND) {
+            Ok(_) => None,
+            Err(TrustedFileError::Exposed { exposure, .. }) => Some((exposure.place, exposure.by)),
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// A folder with a file in a folder.
+    fn folders() -> (tempfile::TempDir, PathBuf, PathBuf) {
+        let temporary = tempfile::tempdir().unwrap();
+        let folder = temporary.path().canonicalize().unwrap().join("folder");
+        let file = folder.join("file");
+        fs::create_dir(&folder).unwrap();
+        set_mode(&folder, 0o755);
+        fs::write(&file, b"content").unwrap();
+        set_mode(&file, 0o644);
+        (temporary, folder, file)
+    }
+
+    #[test]
+    fn a_file_that_only_its_owner_can_change_is_read() {
+        let (_temporary, _, file) = folders();
+        assert_eq!(read(&file, KIND).unwrap()[..], b"content"[..]);
+    }
+
+    #[test]
+    fn a_file_that_others_can_change_is_refused() {
+        let (_temporary, _, file) = folders();
+        set_mode(&file, 0o666);
+        assert_eq!(exposure(&file), Some((file, ExposedTo::Everybody)));
+    }
+
+    #[test]
+    fn a_file_in_a_folder_that_others_can_change_is_refused_however_far_up() {
+        let (temporary, folder, file) = folders();
+        set_mode(&folder, 0o777);
+        assert_eq!(exposure(&file), Some((folder.clone(), ExposedTo::Everybody)));
+        set_mode(&folder, 0o755);
+        set_mode(temporary.path(), 0o777);
+        assert_eq!(exposure(&file), Some((folder.parent().unwrap().to_owned(), ExposedTo::Everybody)));
+        let error = read(&file, KIND).unwrap_err().to_string();
+        assert!(error.contains("(mode 0777, user ") && error.contains("chmod go-w "), "{error}");
+    }
+
+    #[test]
+    fn a_sticky_folder_is_as_safe_as_the_owner_of_the_entry() {
+        let (_temporary, folder, file) = folders();
+        set_mode(&folder, 0o1777);
+        assert_eq!(exposure(&file), None);
+        if geteuid().is_root() {
+            chown(&file, Some(65_534), None).unwrap();
+            assert_eq!(exposure(&file), Some((folder, ExposedTo::Everybody)));
+        }
+    }
+
+    #[test]
+    fn a_link_in_a_folder_that_others_can_change_is_refused() {
+        let (_temporary, folder, file) = folders();
+        let open = folder.join("open");
+        fs::create_dir(&open).unwrap();
+        set_mode(&open, 0o777);
+        let link = open.join("link");
+        symlink(&file, &link).unwrap();
+        assert_eq!(exposure(&link), Some((open.clone(), ExposedTo::Everybody)));
+        // A link that leads there, from a place that nobody can change.
+        let indirect = folder.join("indirect");
+        symlink("open/link", &indirect).unwrap();
+        assert_eq!(exposure(&indirect), Some((open, ExposedTo::Everybody)));
+    }
+
+    #[test]
+    fn links_as_kubernetes_makes_them_are_followed() {
+        let (_temporary, folder, _) = folders();
+        set_mode(&folder, 0o1777);
+        let version = folder.join("..2026_11_28");
+        fs::create_dir(&version).unwrap();
+        set_mode(&version, 0o755);
+        fs::write(version.join("root.key"), b"mounted").unwrap();
+        set_mode(&version.join("root.key"), 0o644);
+        symlink("..2026_11_28", folder.join("..data")).unwrap();
+        symlink("..data/root.key", folder.join("root.key")).unwrap();
+        let judged = judge(&folder.join("root.key")).unwrap();
+        assert_eq!(judged.resolved, version.join("root.key"));
+        assert_eq!(read(&folder.join("root.key"), KIND).unwrap()[..], b"mounted"[..]);
+    }
+
+    #[test]
+    fn another_users_file_or_folder_is_refused() {
+        if !geteuid().is_root() {
+            return;
+        }
+        let (_temporary, folder, file) = folders();
+        chown(&file, Some(65_534), None).unwrap();
+        assert_eq!(exposure(&file), Some((file.clone(), ExposedTo::Owner)));
+        chown(&file, Some(0), None).unwrap();
+        chown(&folder, Some(65_534), None).unwrap();
+        assert_eq!(exposure(&file), Some((folder, ExposedTo::Owner)));
+    }
+
+    #[test]
+    fn a_group_may_write_only_if_it_is_roots_or_the_servers_own() {
+        let (_temporary, folder, file) = folders();
+        set_mode(&file, 0o664);
+        chown(&file, None, Some(getegid().as_raw())).unwrap();
+        assert_eq!(exposure(&file), None);
+        if geteuid().is_root() {
+            chown(&file, None, Some(65_534)).unwrap();
+            assert_eq!(exposure(&file), Some((file.clone(), ExposedTo::Group)));
+            set_mode(&file, 0o644);
+            set_mode(&folder, 0o775);
+            chown(&folder, None, Some(65_534)).unwrap();
+            assert_eq!(exposure(&file), Some((folder, ExposedTo::Group)));
+        }
+    }
+
+    #[test]
+    fn a_circle_of_links_is_an_error() {
+        let (_temporary, folder, _) = folders();
+        symlink("b", folder.join("a")).unwrap();
+        symlink("a", folder.join("b")).unwrap();
+        assert!(matches!(read(&folder.join("a"), KIND), Err(TrustedFileError::Unreadable { .. })));
+    }
+
+    #[test]
+    fn pipes_devices_and_folders_are_refused_without_waiting() {
+        let (_temporary, folder, _) = folders();
+        let pipe = folder.join("pipe");
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
+        let found = |path: &Path| match read(path, KIND) {
+            Err(TrustedFileError::NotAFile { found, .. }) => found,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(found(&pipe), "a pipe");
+        assert_eq!(found(&folder), "a folder");
+        // Everybody may write to the null device.
+        assert!(matches!(read(Path::new("/dev/null"), KIND), Err(TrustedFileError::Exposed { .. })));
+    }
+
+    #[test]
+    fn a_file_is_read_up_to_the_limit_of_its_kind_and_not_one_byte_past_it() {
+        let (_temporary, _, file) = folders();
+        let limit = usize::try_from(Kind::KeySet.size_max_bytes()).unwrap();
+        fs::write(&file, vec![b' '; limit]).unwrap();
+        assert_eq!(read(&file, Kind::KeySet).unwrap().len(), limit);
+        fs::write(&file, vec![b' '; limit + 1]).unwrap();
+        assert!(matches!(read(&file, Kind::KeySet), Err(TrustedFileError::TooLarge { .. })));
+    }
+
+    #[test]
+    fn a_reader_that_hangs_is_abandoned_and_its_path_is_tried_again_once_it_returns() {
+        const SHORT: Duration = Duration::from_millis(20);
+        let (path, barrier) = (Path::new("/nowhere/hangs"), Arc::new(Barrier::new(2)));
+        let hangs = {
+            let barrier = Arc::clone(&barrier);
+            move || {
+                barrier.wait();
+                Ok(1)
+            }
+        };
+        assert!(matches!(within(SHORT, path, hangs), Err(TrustedFileError::TimedOut { .. })));
+        // The path isn't tried a second time meanwhile; others are.
+        assert!(matches!(within_timeout(path, || Ok(2)), Err(TrustedFileError::TimedOut { .. })));
+        assert_eq!(within_timeout(Path::new("/nowhere/else"), || Ok(3)).unwrap(), 3);
+        barrier.wait();
+        while abandoned().contains(path) {
+            thread::yield_now();
+        }
+        assert_eq!(within_timeout(path, || Ok(4)).unwrap(), 4);
+    }
+}

@@ -1,0 +1,113 @@
+//! HTTP/2 as no client library speaks it: messages that never end, windows that never open.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use fieldseal_server::development::Person;
+use h2::{
+    SendStream,
+    client::{Builder, ResponseFuture, SendRequest},
+};
+use http::{HeaderMap, Request};
+use prost::bytes::Bytes;
+use rustls::{
+    ClientConfig, RootCertStore,
+    crypto::aws_lc_rs,
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
+};
+use tokio::{net::TcpStream, task::JoinHandle};
+use tokio_rustls::TlsConnector;
+use tonic::Status;
+
+use super::{Folder, PATIENCE};
+
+/// A connection.
+pub struct Connection {
+    requests: SendRequest<Bytes>,
+    driver: JoinHandle<Result<(), h2::Error>>,
+}
+
+/// A call whose message may be under way.
+pub struct Call {
+    pub answer: ResponseFuture,
+    pub message: SendStream<Bytes>,
+}
+
+impl Connection {
+    /// Over TLS, with the certificate of this person if there is one. Each answer has a window of this size, which never grows.
+    pub async fn with_tls(folder: &Folder, address: &str, person: Option<Person>, window: u32) -> Self {
+        let development = folder.development();
+        let mut roots = RootCertStore::empty();
+        for ca in CertificateDer::pem_file_iter(development.ca()).unwrap() {
+            roots.add(ca.unwrap()).unwrap();
+        }
+        let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots);
+        let mut config = match person {
+            Some(person) => {
+                let chain = CertificateDer::pem_file_iter(development.certificate(person)).unwrap();
+                let key = PrivateKeyDer::from_pem_file(development.key(person)).unwrap();
+                builder.with_client_auth_cert(chain.map(Result::unwrap).collect(), key).unwrap()
+            }
+            None => builder.with_no_client_auth(),
+        };
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        let stream = TcpStream::connect(address.parse::<SocketAddr>().unwrap()).await.unwrap();
+        let name = ServerName::try_from("localhost").unwrap();
+        let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap();
+        let (requests, connection) =
+            Builder::new().initial_window_size(window).handshake::<_, Bytes>(stream).await.unwrap();
+        Connection { requests, driver: tokio::spawn(connection) }
+    }
+
+    /// Begins a call, and sends these bytes of its message; more may follow. `None` once the connection takes no calls.
+    pub async fn begin(&mut self, path: &str, headers: &[(&'static str, &str)], bytes: Bytes) -> Option<Call> {
+        let mut requests = self.requests.clone().ready().await.ok()?;
+        let mut request = Request::post(format!("https://localhost{path}"))
+            .header("content-type", "application/grpc")
+            .header("te", "trailers");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let (answer, mut message) = requests.send_request(request.body(()).unwrap(), false).ok()?;
+        message.send_data(bytes, false).ok()?;
+        Some(Call { answer, message })
+    }
+
+    /// Waits until the server has closed it.
+    pub async fn closed(mut self) {
+        let _broken_or_not = tokio::time::timeout(PATIENCE, &mut self.driver).await.expect("it stays open").unwrap();
+    }
+
+    /// Whether it is still there.
+    pub fn is_open(&self) -> bool {
+        !self.driver.is_finished()
+    }
+}
+
+impl Call {
+    /// The status of an answer that is an error without a message; `None` where the stream was reset.
+    pub async fn refusal(self) -> Option<Status> {
+        let answer = tokio::time::timeout(PATIENCE, self.answer).await.expect("no answer").ok()?;
+        Status::from_header_map(answer.headers())
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}
+
+/// The beginning of a message of so many bytes, as gRPC frames it, with what there is of it.
+pub fn framed(length: usize, message: &[u8]) -> Bytes {
+    let length = u32::try_from(length).unwrap().to_be_bytes();
+    [&[0][..], &length, message].concat().into()
+}
+
+/// The reason that trailers or headers have, if they are an error's.
+pub fn reason_of(headers: &HeaderMap) -> Option<String> {
+    use tonic_types::StatusExt as _;
+    Some(Status::from_header_map(headers)?.get_details_error_info()?.reason)
+}

@@ -1,0 +1,371 @@
+//! The server under pressure: callers who send what never ends, take nothing, or hold connections. Each attack is small; what it would grow to
+//! is bounded by the same limits, which are small here as well.
+
+use std::{
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use fieldseal_client::{Client, ErrorReason, ListOptions, RetryPolicy, v1};
+use fieldseal_server::{development::Person, drain::Drained};
+use prost::{Message as _, bytes::Bytes};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::timeout,
+};
+use tonic::Code;
+use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+use tonic_types::StatusExt as _;
+
+use crate::{
+    due::scraped,
+    harness::{
+        DEFAULT, Folder, PATIENCE, Server,
+        http2::{Call, Connection, framed, reason_of},
+        inside::Inside,
+        mailbox,
+        process::{Process, binary},
+        raw, reveal,
+    },
+};
+
+const GET_MAILBOX: &str = "/fieldseal.v1.MailboxService/GetMailbox";
+const LIST_MAILBOXES: &str = "/fieldseal.v1.MailboxService/ListMailboxes";
+const IMPORT: &str = "/fieldseal.v1.OrganizationService/ImportOrganization";
+const HEALTH: &str = "/grpc.health.v1.Health/Check";
+
+const MIB: usize = 1024 * 1024;
+
+/// Many times what any of these tests waits for, and less than a drain takes that isn't over before its time.
+const SOON: Duration = Duration::from_secs(12);
+
+fn without_certificate(server: &Server) -> Client {
+    server.folder().client_builder(server.address()).connect_lazy().unwrap()
+}
+
+fn plaintext(server: &Server) -> Client {
+    let address = server.plaintext_address.clone().unwrap();
+    Client::builder(format!("http://{address}")).plaintext().retry(RetryPolicy::never()).connect_lazy().unwrap()
+}
+
+async fn is_healthy(client: &Client) -> bool {
+    HealthClient::new(client.channel()).check(HealthCheckRequest::default()).await.is_ok()
+}
+
+async fn listed(client: &Client) {
+    client.mailboxes().list(DEFAULT, ListOptions::default()).await.unwrap();
+}
+
+/// The most memory that a process has had, in MiB.
+fn peak_memory_mib(process: &Process) -> usize {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", process.id())).unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    peak.trim().trim_end_matches(" kB").parse::<usize>().unwrap() / 1024
+}
+
+/// Calls whose messages of 4 MiB lack their last byte.
+async fn flood(connection: &mut Connection, path: &str, calls: usize) -> Vec<Call> {
+    static ZEROS: [u8; 4 * MIB - 1] = [0; 4 * MIB - 1];
+    let mut begun = Vec::new();
+    for _ in 0..calls {
+        let Some(mut call) = connection.begin(path, &[], framed(4 * MIB, &[])).await else { break };
+        let _refused_already = call.message.send_data(Bytes::from_static(&ZEROS), false);
+        begun.push(call);
+    }
+    begun
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn unfinished_messages_take_bounded_memory() {
+    let folder = Folder::new();
+    let server = Process::start(&folder.path());
+    let admin = folder.client(&server.address, Person::Admin);
+    listed(&admin).await;
+    let before = peak_memory_mib(&server);
+
+    // Without identity: 800 MB.
+    let mut stranger = Connection::with_tls(&folder, &server.address, None, 65_535).await;
+    for call in flood(&mut stranger, HEALTH, 200).await {
+        let status = call.refusal().await;
+        assert!(status.is_none_or(|status| status.code() == Code::OutOfRange));
+    }
+    let without_identity = peak_memory_mib(&server);
+    assert!(without_identity < before + 64, "{before} MiB before, {without_identity} MiB after");
+
+    // As a reader: 1.6 GB. An administrator is served meanwhile.
+    let mut calls = Vec::new();
+    let mut connections = Vec::new();
+    for _ in 0..4 {
+        let mut connection = Connection::with_tls(&folder, &server.address, Some(Person::Reader), 65_535).await;
+        calls.extend(flood(&mut connection, GET_MAILBOX, 100).await);
+        connections.push(connection);
+    }
+    listed(&admin).await;
+    // Most of them at once, and the few that are let in when the time for their messages has passed.
+    for call in calls {
+        let status = call.refusal().await;
+        assert!(status.is_none_or(|status| status.code() != Code::Ok));
+    }
+    let as_reader = peak_memory_mib(&server);
+    assert!(as_reader < before + 256, "{before} MiB before, {as_reader} MiB after");
+    println!("peak memory: {before} MiB, {without_identity} MiB without identity, {as_reader} MiB as a reader");
+}
+
+#[tokio::test]
+async fn administrators_and_probes_get_in_while_others_use_up_the_memory_of_requests() {
+    let server = Server::start_with(|config| {
+        config.limits.requests_max_bytes = 16 * 1024 * 1024;
+        config.listen.metrics_address = Some("127.0.0.1:0".parse().unwrap());
+    })
+    .await;
+    let mut connection = Connection::with_tls(server.folder(), server.address(), Some(Person::Reader), 65_535).await;
+    // Three quarters are for all, which is less than three messages.
+    let first = connection.begin(GET_MAILBOX, &[], framed(4 * MIB, &[])).await.unwrap();
+    let second = connection.begin(GET_MAILBOX, &[], framed(4 * MIB, &[])).await.unwrap();
+    let third = connection.begin(GET_MAILBOX, &[], framed(4 * MIB, &[])).await.unwrap();
+    let status = third.refusal().await.unwrap();
+    let details = status.get_error_details();
+    assert_eq!(status.code(), Code::ResourceExhausted);
+    assert_eq!(details.error_info().unwrap().reason, "REQUEST_MEMORY_LIMIT");
+    assert!(details.retry_info().is_some());
+    let large = vec![0x7a_u8; 4 * MIB];
+    let refused = raw::call(&server.client(Person::Writer), GET_MAILBOX, &large).await.unwrap_err();
+    assert_eq!(refused.get_details_error_info().unwrap().reason, "REQUEST_MEMORY_LIMIT");
+    // It gets as far as to be read.
+    let taken = raw::call(&server.client(Person::Admin), GET_MAILBOX, &large).await.unwrap_err();
+    assert_eq!(taken.get_details_error_info().unwrap().reason, "MESSAGE_INVALID");
+    assert!(is_healthy(&plaintext(&server)).await && is_healthy(&without_certificate(&server)).await);
+    listed(&server.client(Person::Writer)).await;
+    let metrics = scraped(server.metrics_address()).await;
+    assert!(metrics.contains("fieldseal_refused_by_bound_total{bound=\"requests_max_bytes\"} 2"), "{metrics}");
+    drop((first, second));
+}
+
+#[tokio::test]
+async fn a_message_that_does_not_arrive_is_refused_in_time() {
+    let server = Server::start_with(|config| config.limits.message_time_max_ms = 100).await;
+    for (client, path) in [
+        (server.client(Person::Admin), GET_MAILBOX),
+        (plaintext(&server), HEALTH),
+        (without_certificate(&server), HEALTH),
+    ] {
+        let refused = timeout(PATIENCE, raw::call_without_message(&client, path)).await.unwrap().unwrap_err();
+        assert_eq!(refused.code(), Code::DeadlineExceeded);
+        assert_eq!(refused.get_details_error_info().unwrap().reason, "MESSAGE_TOO_SLOW");
+    }
+    // In a stream, each message has that time.
+    let mut connection = Connection::with_tls(server.folder(), server.address(), Some(Person::Admin), 65_535).await;
+    let call = connection.begin(IMPORT, &[], framed(100, b"part")).await.unwrap();
+    let status = call.refusal().await.unwrap();
+    assert_eq!(status.get_details_error_info().unwrap().reason, "MESSAGE_TOO_SLOW");
+}
+
+#[tokio::test]
+async fn health_and_reflection_take_small_messages_only() {
+    let server = Server::start().await;
+    let large = HealthCheckRequest { service: "x".repeat(1_025) }.encode_to_vec();
+    let refused = raw::call(&plaintext(&server), HEALTH, &large).await.unwrap_err();
+    assert_eq!(refused.get_details_error_info().unwrap().reason, "MESSAGE_TOO_LARGE");
+    for version in ["v1", "v1alpha"] {
+        let path = format!("/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo");
+        let refused = raw::call(&server.client(Person::Reader), &path, &large).await.unwrap_err();
+        assert_eq!(refused.get_details_error_info().unwrap().reason, "MESSAGE_TOO_LARGE");
+    }
+    // One byte less than the limit, with tag and length.
+    let at = HealthCheckRequest { service: "x".repeat(1_021) }.encode_to_vec();
+    assert_eq!(at.len(), 1_024);
+    assert_eq!(raw::call(&plaintext(&server), HEALTH, &at).await.unwrap_err().code(), Code::NotFound);
+}
+
+#[tokio::test]
+async fn connections_without_identity_keep_nobody_out() {
+    let server = Server::start_with(|config| config.limits.connections_max = 16).await;
+    let mut held = Vec::new();
+    for address in [server.address(), server.plaintext_address.as_deref().unwrap()] {
+        for _ in 0..64 {
+            held.push(TcpStream::connect(address).await.unwrap());
+        }
+    }
+    for _ in 0..8 {
+        let connection = Connection::with_tls(server.folder(), server.address(), None, 65_535).await;
+        assert!(connection.is_open());
+    }
+    timeout(PATIENCE, listed(&server.client(Person::Admin))).await.unwrap();
+    assert!(timeout(PATIENCE, is_healthy(&plaintext(&server))).await.unwrap());
+    // The oldest are closed.
+    assert_eq!(timeout(PATIENCE, held[0].read(&mut [0; 64])).await.unwrap().unwrap_or(0), 0);
+}
+
+#[tokio::test]
+async fn a_connection_without_a_place_is_refused_health_as_well_and_closed() {
+    let server = Server::start_with(|config| config.limits.connections_per_identity_max = 1).await;
+    let reader = server.client(Person::Reader);
+    listed(&reader).await;
+    for path in [HEALTH, GET_MAILBOX] {
+        let mut connection =
+            Connection::with_tls(server.folder(), server.address(), Some(Person::Reader), 65_535).await;
+        // Its message never ends.
+        let call = connection.begin(path, &[], framed(100, &[])).await.unwrap();
+        let answer = timeout(PATIENCE, call.answer).await.unwrap().unwrap();
+        assert_eq!(reason_of(answer.headers()).as_deref(), Some("CONNECTION_LIMIT"), "{path}");
+        connection.closed().await;
+    }
+    listed(&reader).await;
+}
+
+#[tokio::test]
+async fn thousands_of_refusals_leave_a_connection_as_it_is() {
+    let server = Server::start().await;
+    let mut connection = Connection::with_tls(server.folder(), server.address(), None, 65_535).await;
+    let message = v1::GetMailboxRequest::default().encode_to_vec();
+    for _ in 0..20 {
+        let mut calls = Vec::new();
+        for _ in 0..100 {
+            calls.push(connection.begin(GET_MAILBOX, &[], framed(message.len(), &[])).await.unwrap());
+        }
+        for call in &mut calls {
+            let _end_comes_late = call.message.send_data(message.clone().into(), true);
+        }
+        for call in calls {
+            assert_eq!(call.refusal().await.unwrap().code(), Code::Unauthenticated);
+        }
+    }
+    let health = HealthCheckRequest::default().encode_to_vec();
+    let mut call = connection.begin(HEALTH, &[], framed(health.len(), &health)).await.unwrap();
+    call.message.send_data(Bytes::new(), true).unwrap();
+    let answer = timeout(PATIENCE, call.answer).await.unwrap().unwrap();
+    assert!(!answer.headers().contains_key("grpc-status"));
+}
+
+/// A call for a list whose answer nobody takes.
+async fn untaken(server: &Server, headers: &[(&'static str, &str)]) -> h2::Error {
+    let mut connection = Connection::with_tls(server.folder(), server.address(), Some(Person::Reader), 1).await;
+    let message = v1::ListMailboxesRequest { parent: DEFAULT.to_owned(), ..Default::default() }.encode_to_vec();
+    let mut call = connection.begin(LIST_MAILBOXES, headers, framed(message.len(), &message)).await.unwrap();
+    call.message.send_data(Bytes::new(), true).unwrap();
+    let mut body = timeout(PATIENCE, call.answer).await.unwrap().unwrap().into_body();
+    let read = async {
+        // What is taken is never released, so the window stays as it is.
+        while let Some(data) = body.data().await {
+            if let Err(error) = data {
+                return error;
+            }
+        }
+        panic!("the answer came to its end")
+    };
+    timeout(PATIENCE, read).await.expect("the stream stays open")
+}
+
+#[tokio::test]
+async fn an_answer_that_nobody_takes_ends_with_the_time_of_its_call() {
+    let server = Server::start().await;
+    server.client(Person::Writer).mailboxes().create(DEFAULT, mailbox("hunter2"), None).await.unwrap();
+    let reset = untaken(&server, &[("grpc-timeout", "300m")]).await;
+    assert_eq!(reset.reason(), Some(h2::Reason::CANCEL));
+}
+
+#[tokio::test]
+async fn an_answer_that_nobody_takes_ends_after_a_while() {
+    let server = Server::start_with(|config| {
+        config.limits.answer_stall_max_ms = 100;
+        config.listen.metrics_address = Some("127.0.0.1:0".parse().unwrap());
+    })
+    .await;
+    server.client(Person::Writer).mailboxes().create(DEFAULT, mailbox("hunter2"), None).await.unwrap();
+    assert_eq!(untaken(&server, &[]).await.reason(), Some(h2::Reason::CANCEL));
+    let metrics = scraped(server.metrics_address()).await;
+    assert!(metrics.contains("fieldseal_refused_by_bound_total{bound=\"answer_stall_max_ms\"} 1"), "{metrics}");
+}
+
+#[tokio::test]
+async fn a_stop_waits_for_no_connection_without_a_call_at_work() {
+    let server = Server::start().await;
+    // Neither of them hears what the server says, nor answers a ping.
+    let mut deaf = TcpStream::connect(server.plaintext_address.as_ref().unwrap()).await.unwrap();
+    deaf.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
+    let mut unfinished = Vec::new();
+    for (person, path) in [(None, HEALTH), (Some(Person::Reader), GET_MAILBOX)] {
+        let mut connection = Connection::with_tls(server.folder(), server.address(), person, 65_535).await;
+        let call = connection.begin(path, &[], framed(100, &[])).await.unwrap();
+        unfinished.push((connection, call));
+    }
+    listed(&server.client(Person::Reader)).await;
+    let begun = Instant::now();
+    // Whole, so that trails were signed.
+    server.stop().await;
+    assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn trails_are_signed_when_a_stop_is_cut_short_as_well() {
+    let server = Server::start_with(|config| config.limits.audit_signature_interval_seconds = 86_400).await;
+    let stored = server.client(Person::Writer).mailboxes().create(DEFAULT, mailbox("hunter2"), None).await.unwrap();
+    reveal(&server.client(Person::Connector), &stored.name).await.unwrap();
+    let (folder, drained) = server.stop_at_once().await;
+    assert_eq!(drained, Drained::CutShort);
+    let inside = Inside::organization(&folder);
+    let last: i64 = inside.trail().iter().map(|record| record.sequence).max().unwrap();
+    let signed: i64 =
+        inside.sqlite().query_row("SELECT MAX(sequence) FROM fieldseal_audit_head", [], |row| row.get(0)).unwrap();
+    assert_eq!(signed, last);
+}
+
+#[tokio::test]
+async fn half_sent_scrapes_keep_no_scraper_out() {
+    let server = Server::start_with(|config| {
+        config.listen.metrics_address = Some("127.0.0.1:0".parse().unwrap());
+        config.limits.metrics_connections_max = 4;
+        config.limits.handshake_timeout_ms = 200;
+    })
+    .await;
+    let mut held = Vec::new();
+    for _ in 0..32 {
+        let mut stream = TcpStream::connect(server.metrics_address()).await.unwrap();
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: ").await.unwrap();
+        held.push(stream);
+    }
+    let metrics = timeout(PATIENCE, scraped(server.metrics_address())).await.unwrap();
+    assert!(metrics.contains("fieldseal_refused_by_bound_total{bound=\"metrics_connections_max\"} "), "{metrics}");
+    // Those that keep their places have no more time than a handshake has.
+    for stream in &mut held {
+        let mut rest = Vec::new();
+        let _reset_or_not = timeout(PATIENCE, stream.read_to_end(&mut rest)).await.expect("it stays open");
+    }
+}
+
+#[test]
+fn a_check_reports_file_descriptors_that_do_not_suffice() {
+    let folder = Folder::new();
+    let check = |descriptors: u32| {
+        let command = format!(
+            "ulimit -n {descriptors} && exec '{}' check-config --config '{}'",
+            binary("fieldseal-server").display(),
+            folder.development().config_file().display()
+        );
+        let output = Command::new("sh").args(["-c", &command]).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let warned = check(512);
+    assert!(warned.contains("file descriptors, and this process may open 512"), "{warned}");
+    let sufficient = check(8_192);
+    assert!(!sufficient.contains("file descriptors"), "{sufficient}");
+}
+
+#[tokio::test]
+async fn a_reader_learns_what_its_connection_takes() {
+    let server = Server::start_with(|config| {
+        config.limits.requests_per_connection_max_bytes = 1_048_576;
+        config.limits.message_size_max_bytes = 1_048_576;
+    })
+    .await;
+    let reader = server.client(Person::Reader);
+    let mut connection = Connection::with_tls(server.folder(), server.address(), Some(Person::Reader), 65_535).await;
+    let _first = connection.begin(GET_MAILBOX, &[], framed(1_048_576, &[])).await.unwrap();
+    let second = connection.begin(GET_MAILBOX, &[], framed(1_048_576, &[])).await.unwrap();
+    let status = second.refusal().await.unwrap();
+    assert_eq!(status.get_details_error_info().unwrap().reason, "REQUEST_MEMORY_LIMIT");
+    // Another connection of the same caller has its own share.
+    let error = reader.mailboxes().get(&format!("{DEFAULT}/mailboxes/{}", "x".repeat(1_000_000))).await.unwrap_err();
+    assert_eq!(error.reason(), ErrorReason::FieldInvalid);
+}
