@@ -32,6 +32,7 @@ mod handshakes;
 mod idle;
 mod key_life;
 mod kills;
+mod long_work;
 mod lost_key;
 mod mail_connector;
 mod metadata;

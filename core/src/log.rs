@@ -10,7 +10,7 @@ use crate::{
     order::Order,
     page::PageContext,
     schema::Entity,
-    store::{Condition, Name, Reader, Row},
+    store::{Condition, Datum, Name, Reader, Row, row_bytes},
 };
 
 /// A page wanted.
@@ -49,6 +49,8 @@ pub(crate) struct Log<'a> {
     pub(crate) order: Order,
     /// What a filter can look at.
     pub(crate) fields: &'a Entity,
+    /// How many bytes an answer takes for a row at most, beside 8 for each column and the values as they are stored.
+    pub(crate) overhead_bytes: usize,
 }
 
 /// The rows of a page of those that meet a condition, and the token of the next page, empty if this is the last.
@@ -71,6 +73,9 @@ pub(crate) async fn page(
         order_by: "",
         identity: wanted.identity,
     };
+    let overhead_bytes = log.overhead_bytes;
+    let weight =
+        |row: &[Datum]| row_bytes(row).saturating_add(row.len().saturating_mul(8)).saturating_add(overhead_bytes);
     let listing = Listing {
         table: log.table,
         columns: log.columns,
@@ -79,6 +84,8 @@ pub(crate) async fn page(
         context: &context,
         token: wanted.token,
         size: wanted.size,
+        bytes_max: deployment.page_bytes_max,
+        weight: &weight,
     };
     Ok(listing::page(&*deployment.ports.root_key, store, listing).await?)
 }

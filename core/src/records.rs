@@ -74,6 +74,12 @@ pub enum RecordError {
     /// The page token was not made for this list and this caller.
     #[error("the page token is invalid")]
     PageToken,
+    /// Finding the records of a list took longer than a list may take.
+    #[error("the list took longer than {limit_ms} ms")]
+    ListTooLong {
+        /// How long it may take.
+        limit_ms: u64,
+    },
     /// There is no such record.
     #[error("the record does not exist")]
     NotFound,
@@ -385,7 +391,7 @@ fn invalid_unless_empty(violations: Vec<Violation>) -> Result<(), RecordError> {
 }
 
 /// The columns of a record's wanted fields, in the order [`parse_row`] expects.
-fn record_columns(entity: &Entity, mask: &ReadMask) -> Vec<Name> {
+pub(crate) fn record_columns(entity: &Entity, mask: &ReadMask) -> Vec<Name> {
     let mut columns = Vec::with_capacity(SYSTEM_COLUMNS.len().saturating_add(entity.attributes.len()));
     columns.extend(SYSTEM_COLUMNS.map(Name::from));
     let read = entity.attributes.iter().enumerate().filter(|(index, attribute)| is_read(*index, attribute, mask));
@@ -398,11 +404,11 @@ fn is_read(index: usize, attribute: &Attribute, mask: &ReadMask) -> bool {
 }
 
 /// The cells of a record, by the position of their attributes.
-type Cells = BTreeMap<usize, Vec<u8>>;
+pub(crate) type Cells = BTreeMap<usize, Vec<u8>>;
 
 /// Makes a record, as far as it is wanted, of a row that begins with its [`record_columns`]. Of its cells the record tells only whether
 /// they are there.
-fn parse_row(entity: &Entity, mask: &ReadMask, row: Row) -> Result<(Record, Cells), Unavailable> {
+pub(crate) fn parse_row(entity: &Entity, mask: &ReadMask, row: Row) -> Result<(Record, Cells), Unavailable> {
     let wrong = || Unavailable("a row is not what the schema says".into());
     let mut data = row.into_iter();
     let (

@@ -26,6 +26,7 @@ use uuid::Uuid;
 
 use crate::{
     audit_copy::{Begun, Copying},
+    bounded::Bounded,
     clock::SystemClock,
     committer::Witness,
     config::{Config, Log, limits::Limits},
@@ -45,7 +46,7 @@ use crate::{
     },
     listener::{BindError, Listener},
     log_queue,
-    metrics::{Counted, Metrics},
+    metrics::{Believed, Counted, Metrics},
     random::SystemRandom,
     rates::Rates,
     reload::{InForce, Read, Reloader},
@@ -57,7 +58,7 @@ use crate::{
     shed::Shed,
     store::sqlite::{DataFolder, DataFolderError, OpenLimits, SqliteDatabases, SqliteOptions, SqliteStore},
     tls::{self, ServerCertificate, Terms, Trust},
-    token::{Issuers, TokenKeysError},
+    token::{Bounds, Issuers, TokenKeysError},
     trails,
     version::VERSION,
 };
@@ -147,11 +148,9 @@ impl App {
         let trust = Arc::new(Trust::load(&config.tls)?);
         let terms = Terms::new(config.tls.minimum_version, &certificate, &trust)?;
         let drain = Drain::new();
-        let fetching = Fetching {
-            interval: config.limits.jwks_fetch_interval(),
-            folder: config.data_dir.clone(),
-            drain: drain.clone(),
-        };
+        let shed = Shed::default();
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let fetching = Fetching::new(&config.limits, &config.data_dir, clock, shed.clone(), drain.clone());
         let served = schema::read(fieldseal::FILE_DESCRIPTOR_SET)?;
         let listener = Listener::bind(&config.listen).await?;
         let metrics = match config.listen.metrics_address {
@@ -163,10 +162,14 @@ impl App {
         let copying = Copying::new(&config);
         let (ports, databases, id) = open_ports(&config, root_key, &copying).await?;
         let deployment = Deployment::new(ports, Arc::clone(&served.schema), key_limits(&config.limits));
-        let deployment = Arc::new(deployment.with_filter_bounds(filter_bounds(&config.limits)));
-        let issuers = Issuers::load(&config.token_issuers, config.limits.token_clock_skew(), &fetching, None)?;
+        let deployment = deployment.with_filter_bounds(filter_bounds(&config.limits));
+        let deployment = Arc::new(deployment.with_page_bytes_max(page_bytes_max(&config.limits)));
+        let bounds = Bounds::new(&config.limits, shed.clone());
+        let issuers = Issuers::load(&config.token_issuers, bounds.clone(), &fetching, None)?;
         issuers.begin();
         let issuers = Arc::new(issuers);
+        let (terms_sender, terms) = watch::channel(Arc::new(terms));
+        let (issuers_sender, issuers_in_force) = watch::channel(Arc::clone(&issuers));
         let opened = open_all(&deployment).await?;
         let has_organizations = !opened.not_opened.is_empty() || !deployment.organizations().is_empty();
         reopen::log_not_opened(&opened.not_opened);
@@ -174,7 +177,6 @@ impl App {
         log_resealed(reseal(&deployment).await?);
         reopen::take_up(&deployment, config.limits, &drain, deployment.organizations());
         drain.tasks().spawn(due::keep_reporting(Arc::clone(&deployment), drain.clone()));
-        let shed = Shed::default();
         let samples = Samples::new(config.limits.refusal_log_lines_per_minute, shed.clone());
         drain.tasks().spawn(samples.clone().keep_reporting(drain.clone()));
         let trace = TraceLayer::new(Arc::new(SystemClock), Arc::new(SystemRandom), samples.clone());
@@ -182,9 +184,10 @@ impl App {
         let handshakes = Handshakes::new(refused_handshakes.clone(), samples.clone(), trace.clone());
         let metrics_address = metrics.as_ref().map(Metrics::address);
         if let Some(metrics) = metrics {
+            let believed = Believed { terms: terms.clone(), issuers: issuers_in_force.clone() };
             let counted = Counted { shed: shed.clone(), refused_handshakes };
-            let serving =
-                metrics.serve(Arc::clone(&deployment), copying.clone(), counted, config.limits, drain.clone());
+            let scraped = (Arc::clone(&deployment), copying.clone(), counted, believed);
+            let serving = metrics.serve(scraped, config.limits, drain.clone());
             drain.tasks().spawn(serving);
         }
         let closing = idle::keep_closing(Arc::clone(&deployment), Arc::clone(&databases), config.limits, drain.clone());
@@ -219,14 +222,13 @@ impl App {
             drain: drain.clone(),
             denials: denials.clone(),
             rates: Rates::new(&config.limits),
+            bounded: Bounded::new(&config.limits, shed.clone()),
             copying,
             shed: shed.clone(),
         });
         let rpcs = Arc::new(rpc_table(&served));
         let routes = rpc::routes(dispatcher, &served, Arc::clone(&rpcs), health.clone())
             .map_err(|error| StartError::Reflection(Box::new(error)))?;
-        let (terms_sender, terms) = watch::channel(Arc::new(terms));
-        let (issuers_sender, issuers_in_force) = watch::channel(Arc::clone(&issuers));
         let (policy_sender, policy) = watch::channel(Arc::new(config.policy()));
         let (log_sender, log) = watch::channel(config.log);
         let layers = Layers {
@@ -249,7 +251,7 @@ impl App {
         let serving = tokio::spawn(http2.serve(connections, service));
         let in_force = InForce { terms: terms_sender, issuers: issuers_sender, policy: policy_sender, log: log_sender };
         let read = Read { certificate, trust, issuers };
-        let reloader = Reloader::start(&config, read, in_force, fetching, Arc::new(SystemClock));
+        let reloader = Reloader::start(&config, read, in_force, (bounds, fetching), Arc::new(SystemClock));
         tracing::info!(
             version = VERSION,
             %address,
@@ -435,7 +437,11 @@ async fn open_ports(
 ) -> Result<(Ports, Arc<SqliteDatabases>, Uuid), StartError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let random: Arc<dyn Random> = Arc::new(SystemRandom);
-    let options = SqliteOptions::default();
+    let options = SqliteOptions {
+        scan_time_max: config.limits.list_time_max(),
+        log_max_bytes: config.limits.write_ahead_log_max_bytes.into(),
+        ..SqliteOptions::default()
+    };
     let folder = Arc::new(DataFolder::open(&config.data_dir)?);
     let now = clock.now();
     let new_id = Uuid::from_bytes(random::bytes(&*random));
@@ -499,6 +505,13 @@ fn filter_bounds(limits: &Limits) -> filter::Bounds {
         depth_max: number(limits.filter_depth_max),
         comparisons_max: number(limits.filter_comparisons_max),
     }
+}
+
+/// What a message leaves for the records of a page.
+pub(crate) fn page_bytes_max(limits: &Limits) -> usize {
+    // The token of the next page has 4,500 characters at most, and the total size some bytes.
+    const REST: u32 = 8_192;
+    usize::try_from(limits.message_size_max_bytes.saturating_sub(REST)).unwrap_or(usize::MAX)
 }
 
 fn log_resealed(resealed: Resealed) {

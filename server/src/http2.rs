@@ -52,6 +52,9 @@ const RESET_MEMORY: Duration = Duration::from_secs(5);
 /// How long a stop waits for a connection that has nothing at work.
 const LAST_REST: Duration = Duration::from_secs(1);
 
+/// How long the last answers of streams may take to be sent after the grace.
+const LAST_ANSWERS: Duration = Duration::from_secs(30);
+
 /// How long a connection that was refused stays after the refusal.
 const REFUSED_REST: Duration = Duration::from_millis(500);
 
@@ -144,7 +147,11 @@ impl Http2 {
             }
         };
         // Bounded by the stream itself, which gives a connection so long until its first frame.
-        let mut connection = match self.protocol.handshake::<_, Bytes>(stream).await {
+        let begun = tokio::select! {
+            begun = self.protocol.handshake::<_, Bytes>(stream) => begun,
+            () = place.closing() => return tracing::debug!(%peer, "a silent connection gave way to another one"),
+        };
+        let mut connection = match begun {
             Ok(connection) => connection,
             Err(error) => {
                 return tracing::debug!(%peer, error = &error as &dyn std::error::Error, "connection broke");
@@ -224,8 +231,27 @@ impl Http2 {
                 () = stopping => "the server ends, and it has no call at work",
             }
         };
-        let grace = if is_refused { self.limits.handshake_timeout() } else { self.limits.connection_grace() };
-        timeout(grace, earlier).await.unwrap_or("its calls took longer than the grace")
+        let grace = if is_refused { LAST_REST } else { self.limits.connection_grace() };
+        match timeout(grace, earlier).await {
+            Ok(reason) => reason,
+            Err(_) => self.last_streams(connection, calls).await,
+        }
+    }
+
+    /// Waits for the streams that a connection has after its grace. Those that have a bound of their own may come to their end, unless the
+    /// server believes others by then; the rest end at once.
+    async fn last_streams(&self, connection: &Connection, calls: &Calls) -> &'static str {
+        let leaving = &connection.leaving;
+        if leaving.has_streams() {
+            leaving.begin();
+            tokio::select! {
+                () = leaving.streams_ended() => {}
+                () = self.distrusts(connection) => leaving.cut(),
+            }
+            // What ended them is still to be sent.
+            let _sent = timeout(LAST_ANSWERS, calls.none_open_for(Duration::ZERO)).await;
+        }
+        "its calls took longer than the grace"
     }
 
     /// Resolves when nobody has been found out to be at the other end, and no call has been made for as long as that may be.
@@ -505,7 +531,11 @@ mod tests {
         let mut client = fixture.connect().await;
         let other = {
             let terms = fixture.terms.borrow();
-            Terms { server_config: Arc::clone(&terms.server_config), trust: Arc::clone(&terms.trust) }
+            Terms {
+                server_config: Arc::clone(&terms.server_config),
+                trust: Arc::clone(&terms.trust),
+                certificate: terms.certificate.clone(),
+            }
         };
         fixture.terms.send_replace(Arc::new(other));
         for _ in 0..100 {

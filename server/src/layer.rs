@@ -138,6 +138,7 @@ mod tests {
         clock::SystemClock,
         config::limits::Limits,
         identity::ClientCertificate,
+        leaving::Leaving,
         listener::{Connection, TlsFacts},
         random::SystemRandom,
         samples::Samples,
@@ -185,7 +186,12 @@ mod tests {
             Arc::new(ClientCertificate { identity: Identity::CommonName(name.to_owned()), sha256: [0; 32], not_after })
         });
         let (chain, trust) = (Arc::from([]), Arc::clone(&terms().trust));
-        Some(Connection { peer: peer(), tls: Some(TlsFacts { certificate, chain, trust }), no_place: None })
+        Some(Connection {
+            peer: peer(),
+            tls: Some(TlsFacts { certificate, chain, trust }),
+            no_place: None,
+            leaving: Leaving::default(),
+        })
     }
 
     /// The same for all, as if nothing had been exchanged.
@@ -243,7 +249,7 @@ mod tests {
 
     #[tokio::test]
     async fn without_tls_only_health_is_answered_and_no_body_is_read() {
-        let plaintext = || Some(Connection { peer: peer(), tls: None, no_place: None });
+        let plaintext = || Some(Connection { peer: peer(), tls: None, no_place: None, leaving: Leaving::default() });
         let refused = (Code::FailedPrecondition, "HTTPS_REQUIRED".to_owned());
         assert_eq!(status(request(GET, plaintext())).await, refused);
         assert_eq!(status(request("/nothing/There", plaintext())).await, refused);

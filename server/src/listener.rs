@@ -31,6 +31,7 @@ use crate::{
     config::{Listen, limits::Limits},
     handshake::Handshakes,
     identity::ClientCertificate,
+    leaving::Leaving,
     places::{Bounds, NoPlace, Place, Places},
     shed::Shed,
     tls::{Terms, Trust},
@@ -54,6 +55,8 @@ pub(crate) struct Connection {
     pub(crate) tls: Option<TlsFacts>,
     /// Whether there is no place for it.
     pub(crate) no_place: Option<NoPlace>,
+    /// How far its end is.
+    pub(crate) leaving: Leaving,
 }
 
 /// What TLS established.
@@ -214,7 +217,7 @@ impl AcceptLoop {
             let tls = transport.tls_facts(peer);
             let identity = tls.as_ref().and_then(|tls| Some(&tls.certificate.as_ref()?.identity));
             let no_place = identity.and_then(|identity| place.identify(identity).err());
-            let connection = Connection { peer, tls, no_place };
+            let connection = Connection { peer, tls, no_place, leaving: Leaving::default() };
             // Fails when the server drains; the connection closes then.
             let stream = ConnectionStream::new(transport, connection, deadline, stall_max, place);
             let _drained = finished.send(stream).await;

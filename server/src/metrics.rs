@@ -15,7 +15,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use fieldseal_core::deployment::Deployment;
+use fieldseal_core::{deployment::Deployment, id::Timestamp};
 use hyper::{body::Incoming, server::conn::http1};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -28,6 +28,7 @@ use prometheus_client::{
 };
 use tokio::{
     net::{TcpListener, TcpStream},
+    sync::watch,
     time::timeout,
 };
 use tower::ServiceExt as _;
@@ -42,6 +43,8 @@ use crate::{
     listener::{BindError, accept, bind},
     places::{Bounds, Places},
     shed::Shed,
+    tls::Terms,
+    token::Issuers,
 };
 
 /// What is counted while the server runs.
@@ -55,6 +58,13 @@ pub(crate) struct Counted {
 
 /// The largest request head: a line and some headers.
 const REQUEST_MAX_BYTES: usize = 16 * 1024;
+
+/// What certificates and keys are in use, as of now.
+#[derive(Clone)]
+pub(crate) struct Believed {
+    pub(crate) terms: watch::Receiver<Arc<Terms>>,
+    pub(crate) issuers: watch::Receiver<Arc<Issuers>>,
+}
 
 /// Where metrics are scraped.
 pub(crate) struct Metrics {
@@ -76,9 +86,7 @@ impl Metrics {
     /// Answers scrapes until the server drains. Nobody waits for a scrape then.
     pub(crate) async fn serve(
         self,
-        deployment: Arc<Deployment>,
-        copying: Copying,
-        counted: Counted,
+        (deployment, copying, counted, believed): (Arc<Deployment>, Copying, Counted, Believed),
         limits: Limits,
         drain: Drain,
     ) {
@@ -86,7 +94,7 @@ impl Metrics {
         let places = Places::new(bounds, counted.shed.clone());
         let scrape = move |headers: HeaderMap| {
             let answer = match Format::accepted(&headers) {
-                Some(format) => answer(format, text(&deployment, &copying, &counted)),
+                Some(format) => answer(format, text(&deployment, &copying, &counted, &believed)),
                 None => (StatusCode::NOT_ACCEPTABLE, NOT_ACCEPTABLE).into_response(),
             };
             async move { answer }
@@ -142,7 +150,65 @@ struct OfOrganization {
     organization: String,
 }
 
-fn text(deployment: &Deployment, copying: &Copying, counted: &Counted) -> Result<String, std::fmt::Error> {
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfCertificate {
+    setting: String,
+    subject: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfList {
+    issuer: String,
+    number: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfIssuer {
+    issuer: String,
+}
+
+/// When certificates end, when revocation lists are due, and which keys token issuers have.
+fn register_believed(believed: &Believed, now: Timestamp, registry: &mut Registry) {
+    let terms = Arc::clone(&believed.terms.borrow());
+    let certificates = Family::<OfCertificate, Gauge>::default();
+    if let Some(end) = terms.certificate.not_after() {
+        let labels = OfCertificate { setting: "tls.certificate".to_owned(), subject: terms.certificate.subject() };
+        certificates.get_or_create(&labels).set(end.timestamp());
+    }
+    for ca in terms.trust.client_cas() {
+        let labels = OfCertificate { setting: ca.setting.clone(), subject: ca.subject.clone() };
+        certificates.get_or_create(&labels).set(ca.not_after.timestamp());
+    }
+    let help = "When a certificate of this server or a client CA expires, in Unix time";
+    registry.register_with_unit("certificate_not_after", help, Unit::Seconds, certificates);
+
+    let lists = Family::<OfList, Gauge>::default();
+    for list in terms.trust.revocation_lists() {
+        let labels = OfList { issuer: list.issuer.clone(), number: list.number.clone().unwrap_or_default() };
+        lists.get_or_create(&labels).set(list.next_update.map_or(0, |due| due.timestamp()));
+    }
+    let help = "When the next revocation list of a CA is due, in Unix time";
+    registry.register_with_unit("revocation_list_next_update", help, Unit::Seconds, lists);
+
+    let (keys, fetched) = (Family::<OfIssuer, Gauge>::default(), Family::<OfIssuer, Gauge>::default());
+    for (issuer, usable, fetched_at) in believed.issuers.borrow().keys(now) {
+        let labels = OfIssuer { issuer: issuer.to_owned() };
+        keys.get_or_create(&labels).set(usable.try_into().unwrap_or(i64::MAX));
+        if let Some(time) = fetched_at {
+            fetched.get_or_create(&labels).set(time.unix_micros().div_euclid(1_000_000));
+        }
+    }
+    registry.register("token_issuer_keys", "Keys that verify the tokens of an issuer now", keys);
+    let help = "When the keys of a token issuer were fetched last, in Unix time";
+    registry.register_with_unit("token_issuer_keys_fetched", help, Unit::Seconds, fetched);
+}
+
+fn text(
+    deployment: &Deployment,
+    copying: &Copying,
+    counted: &Counted,
+    believed: &Believed,
+) -> Result<String, std::fmt::Error> {
     let active = Family::<OfOrganization, Gauge>::default();
     let due = Family::<OfOrganization, Gauge>::default();
     let due_time_seconds = Family::<OfOrganization, Gauge>::default();
@@ -172,6 +238,7 @@ fn text(deployment: &Deployment, copying: &Copying, counted: &Counted) -> Result
     registry.register("refused_by_bound", help, counted.shed.refused());
     let help = "Handshakes of the TLS listener that were refused, by cause";
     registry.register("handshakes_refused", help, counted.refused_handshakes.clone());
+    register_believed(believed, now, &mut registry);
     if let Some(facts) = copying.facts() {
         let (failing, behind) = (Gauge::<i64>::default(), Gauge::<i64>::default());
         failing.set(facts.is_failing.into());

@@ -35,6 +35,7 @@ use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 use crate::{
     audit_copy::CopyFails,
     config::limits::{ERROR_DETAILS_MAX_BYTES, ERROR_VIOLATIONS_MAX},
+    jwks::FETCH_PAUSE,
     places::NoPlace,
     token::TokenProblem,
 };
@@ -44,6 +45,9 @@ pub(crate) const DOMAIN: &str = "fieldseal";
 
 /// How soon a call that a server refused because it ends, or because of its connection, may be tried again.
 const RETRY_ELSEWHERE: Duration = Duration::from_secs(1);
+
+/// How soon a call may be made again that waits for others to end, or for another connection.
+const RETRY_IN_FLIGHT: Duration = Duration::from_millis(200);
 
 /// Which caller lacks which privilege, and where. Says nothing about whether the organization exists.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -146,6 +150,27 @@ pub(crate) enum Refusal {
         /// How long that is.
         limit: Duration,
     },
+    /// The caller has as many calls of this kind under way as it may, or as many callers write the same thing.
+    TooManyInFlight {
+        /// The limit's name.
+        bound: &'static str,
+        /// How many there may be.
+        limit: u32,
+    },
+    /// Indexes of the organization were switched as often as they may be.
+    TooManyIndexSwitches {
+        /// How often within an hour.
+        limit: u32,
+        /// When one may be switched again.
+        retry_after: Duration,
+    },
+    /// The connection ends, and the stream on it.
+    ConnectionEnding,
+    /// An export or import is too slow, or its snapshot was ended.
+    TransferLimit {
+        /// The limit's name, or `snapshot`.
+        bound: &'static str,
+    },
     /// The rpc is served and stands in no permission table: nobody may call it.
     NotPermitted,
     /// There is no such rpc.
@@ -216,6 +241,13 @@ impl From<Refusal> for Status {
                 "your client certificate is no longer accepted: it was revoked, or its CA was removed",
             )
             .build(),
+            Refusal::TokenRefused(TokenProblem::KeysUnavailable) => StatusBuilder::new(
+                Code::Unavailable,
+                ErrorReason::TokenKeysUnavailable,
+                "your bearer token can't be verified: the keys of its issuer can't be fetched now",
+            )
+            .retry_after(FETCH_PAUSE)
+            .build(),
             Refusal::TokenRefused(problem) => StatusBuilder::new(
                 Code::Unauthenticated,
                 ErrorReason::IdentityRequired,
@@ -267,6 +299,49 @@ impl From<Refusal> for Status {
             )
             .with("limit_ms", limit.as_millis())
             .build(),
+            Refusal::TooManyInFlight { bound, limit } => StatusBuilder::new(
+                Code::ResourceExhausted,
+                ErrorReason::InFlightLimit,
+                format!("{limit} calls of this kind are under way, as many as {bound} allows: wait until some are done"),
+            )
+            .with("bound", bound)
+            .with("limit", limit)
+            .retry_after(RETRY_IN_FLIGHT)
+            .build(),
+            Refusal::TooManyIndexSwitches { limit, retry_after } => StatusBuilder::new(
+                Code::ResourceExhausted,
+                ErrorReason::IndexQuota,
+                format!("indexes were switched {limit} times within an hour; nothing changed"),
+            )
+            .with("limit", limit)
+            .with("interval_seconds", 3_600)
+            .retry_after(retry_after)
+            .build(),
+            Refusal::ConnectionEnding => StatusBuilder::new(
+                Code::Unavailable,
+                ErrorReason::ConnectionEnding,
+                "the server ends this connection: make the call again",
+            )
+            .retry_after(RETRY_IN_FLIGHT)
+            .build(),
+            Refusal::TransferLimit { bound } => {
+                let message = match bound {
+                    "transfer_rate_min_bytes_per_second" => {
+                        "the transfer was slower than transfer_rate_min_bytes_per_second: make the call again over a faster connection"
+                    }
+                    "transfer_time_max_seconds" => {
+                        "the transfer took longer than transfer_time_max_seconds: make the call again over a faster connection"
+                    }
+                    "write_ahead_log_max_bytes" => {
+                        "the database's log reached write_ahead_log_max_bytes during the export: export when less is written"
+                    }
+                    _ => "the export kept a key change from finishing: make the call again",
+                };
+                StatusBuilder::new(Code::Aborted, ErrorReason::TransferLimit, message)
+                    .with("bound", bound)
+                    .retry_after(RETRY_ELSEWHERE)
+                    .build()
+            }
             Refusal::NotPermitted => {
                 StatusBuilder::new(Code::PermissionDenied, ErrorReason::PrivilegeMissing, "nobody may call this method")
                     .build()
@@ -578,6 +653,7 @@ pub(crate) fn page_token_invalid() -> Status {
 pub(crate) fn listing(error: ListingError) -> Status {
     match error {
         ListingError::PageToken => page_token_invalid(),
+        ListingError::TooLong { limit_ms } => list_too_long(limit_ms),
         ListingError::Unavailable(Unavailable(cause)) => unavailable(cause),
     }
 }
@@ -606,9 +682,24 @@ pub(crate) fn broken_message(broken: BrokenMessage) -> Status {
     StatusBuilder::new(Code::InvalidArgument, ErrorReason::MessageInvalid, words).build()
 }
 
+/// The database looked for the records of a list for as long as it may.
+fn list_too_long(limit_ms: u64) -> Status {
+    let message = format!(
+        "finding the records took longer than {limit_ms} ms: narrow the filter, order by an indexed attribute, or leave out the total size"
+    );
+    StatusBuilder::new(Code::ResourceExhausted, ErrorReason::ListTimeLimit, message).with("limit_ms", limit_ms).build()
+}
+
 /// The message can't be decoded. What is wrong with it isn't repeated: it may hold anything.
 pub(crate) fn message_invalid() -> Status {
     StatusBuilder::new(Code::InvalidArgument, ErrorReason::MessageInvalid, "the message can't be decoded").build()
+}
+
+/// A message of an import is larger than a message may be.
+pub(crate) fn chunk_too_large(limit_bytes: u32) -> Status {
+    let message =
+        format!("a chunk of the file is larger than message_size_max_bytes, {limit_bytes}: send smaller chunks");
+    StatusBuilder::new(Code::OutOfRange, ErrorReason::MessageTooLarge, message).with("limit", limit_bytes).build()
 }
 
 /// There is no organization of this name; said only to who may do what was asked there.
@@ -786,6 +877,7 @@ pub(crate) fn record(error: RecordError, place: &Place) -> Status {
     match error {
         RecordError::Invalid(violations) => invalid(violations),
         RecordError::PageToken => page_token_invalid(),
+        RecordError::ListTooLong { limit_ms } => list_too_long(limit_ms),
         RecordError::NotFound => {
             not_found("there is no such record").with("organization", organization).with("entity", entity).build()
         }

@@ -270,8 +270,8 @@ fn setup_advice(error: &SetupError) -> Option<&'static str> {
         SetupError::FileUnreadable { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
             Some("you may not read it on this machine: ask its owner, or use your own certificate")
         }
-        SetupError::PemMissing { .. } => {
-            Some("PEM begins with -----BEGIN …; are --cert and --key the wrong way round?")
+        SetupError::PemUnusable { problem, .. } if problem.contains("the file has no") => {
+            Some("PEM begins with -----BEGIN …: are --cert and --key swapped?")
         }
         SetupError::Tls { .. } => Some("are --cert and --key of one another?"),
         // These say what to do themselves.
@@ -280,6 +280,7 @@ fn setup_advice(error: &SetupError) -> Option<&'static str> {
         | SetupError::PlaintextOverTls { .. }
         | SetupError::CaMissing
         | SetupError::FileUnreadable { .. }
+        | SetupError::PemUnusable { .. }
         | _ => None,
     }
 }
@@ -355,6 +356,16 @@ fn advice_by_reason(error: &CallError, hints: &Hints) -> String {
         ErrorReason::AuditUnavailable | ErrorReason::StoreUnavailable => {
             format!("{}; if this happens again, the server's log has the cause under the call id", general())
         }
+        ErrorReason::ListTimeLimit => {
+            "narrow the filter, order by an attribute that has an index, or leave out the total size".to_owned()
+        }
+        ErrorReason::ConnectionEnding => {
+            "start again; nothing of an unfinished export or import is left".to_owned()
+        }
+        ErrorReason::TransferLimit => {
+            "start again, over a faster connection or when less is written; nothing of an unfinished export or import is left"
+                .to_owned()
+        }
         ErrorReason::WrittenByNewerVersion => {
             "nothing is lost: have a server of the version that wrote it serve it again".to_owned()
         }
@@ -373,6 +384,9 @@ fn advice_by_reason(error: &CallError, hints: &Hints) -> String {
         | ErrorReason::ComparisonQuota
         | ErrorReason::RateLimited
         | ErrorReason::ConnectionLimit
+        | ErrorReason::TokenKeysUnavailable
+        | ErrorReason::InFlightLimit
+        | ErrorReason::IndexQuota
         | ErrorReason::RequestMemoryLimit
         | ErrorReason::MessageTooSlow
         | ErrorReason::FieldInvalid

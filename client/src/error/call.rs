@@ -166,6 +166,7 @@ impl CallError {
             | Reason::MailboxWithoutProfile
             | Reason::ProfileInactive
             | Reason::ExportInvalid
+            | Reason::ListTimeLimit
             | Reason::MessageInvalid
             | Reason::MessageTooLarge
             | Reason::CompressionNotServed
@@ -177,6 +178,11 @@ impl CallError {
             | Reason::ComparisonQuota
             | Reason::RateLimited
             | Reason::ConnectionLimit
+            | Reason::TokenKeysUnavailable
+            | Reason::InFlightLimit
+            | Reason::ConnectionEnding
+            | Reason::TransferLimit
+            | Reason::IndexQuota
             | Reason::RequestMemoryLimit
             | Reason::MessageTooSlow
             | Reason::AuditUnavailable

@@ -1,6 +1,9 @@
 //! A trail listed, the newest records first, with the signatures of its heads.
 
-use std::{collections::HashMap, sync::LazyLock};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::LazyLock,
+};
 
 use uuid::Uuid;
 
@@ -16,7 +19,7 @@ use crate::{
     order::Order,
     policy::{self, Permit},
     schema::{Attribute, Entity, Kind},
-    store::{ColumnType, Comparison, Condition, Datum, Name, Reader, Select, Unavailable},
+    store::{ColumnType, Condition, Datum, Name, Reader, Select, Unavailable},
 };
 
 /// What records are ordered by, all of it descending.
@@ -62,7 +65,14 @@ pub async fn list(
     store: &dyn Reader,
     wanted: &Page<'_>,
 ) -> Result<Listed, ListLogError> {
-    let trail = Log { table: AUDIT_TABLE.into(), columns: columns(), order: Order::descending(ORDER), fields: &FIELDS };
+    let trail = Log {
+        table: AUDIT_TABLE.into(),
+        columns: columns(),
+        order: Order::descending(ORDER),
+        fields: &FIELDS,
+        // The signature of a head, and ids as texts.
+        overhead_bytes: 512,
+    };
     let (rows, next_page_token) = log::page(deployment, store, trail, Condition::EVERYTHING, wanted).await?;
     let unreadable = || ListingError::from(Unavailable("the audit trail holds a row that is no record".into()));
     let rows = rows.into_iter();
@@ -75,24 +85,32 @@ pub async fn list(
     Ok(Listed { records: records.collect(), next_page_token })
 }
 
+/// The signatures of those of these records that are signed heads.
 async fn signed_among(
     store: &dyn Reader,
     records: &[AuditRecord],
 ) -> Result<HashMap<(Uuid, i64), SignedHead>, Unavailable> {
-    let sequences = || records.iter().map(|record| record.sequence);
-    let (Some(first), Some(last)) = (sequences().min(), sequences().max()) else { return Ok(HashMap::new()) };
-    let bound = |comparison, sequence| Condition::Compare {
-        column: "sequence".into(),
-        comparison,
-        value: Datum::Integer(sequence),
-    };
-    let select = Select {
-        table: AUDIT_HEAD.into(),
-        columns: sign::COLUMNS.map(Name::from).into(),
-        rows: bound(Comparison::GreaterOrEqual, first).and(bound(Comparison::LessOrEqual, last)),
-        order: Vec::new(),
-        limit: u32::MAX,
-    };
-    let heads = store.select(select).await?.into_iter().filter_map(SignedHead::from_row);
-    Ok(heads.map(|head| ((head.writer, head.sequence), head)).collect())
+    let mut by_writer: BTreeMap<Uuid, Vec<i64>> = BTreeMap::new();
+    for record in records {
+        by_writer.entry(record.writer).or_default().push(record.sequence);
+    }
+    let mut heads = HashMap::new();
+    for (writer, sequences) in by_writer {
+        for sequences in sequences.chunks(HEADS_AT_ONCE) {
+            let these = sequences.iter().map(|sequence| Condition::equal("sequence", Datum::Integer(*sequence)));
+            let select = Select {
+                table: AUDIT_HEAD.into(),
+                columns: sign::COLUMNS.map(Name::from).into(),
+                rows: Condition::equal("writer", Datum::Uuid(writer)).and(Condition::Any(these.collect())),
+                order: Vec::new(),
+                limit: u32::MAX,
+            };
+            let found = store.select(select).await?.into_iter().filter_map(SignedHead::from_row);
+            heads.extend(found.map(|head| ((head.writer, head.sequence), head)));
+        }
+    }
+    Ok(heads)
 }
+
+/// For how many records at once their signatures are looked up. However far apart the records are, no others are read.
+const HEADS_AT_ONCE: usize = 200;

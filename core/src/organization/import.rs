@@ -2,7 +2,9 @@
 //!
 //! The order of writes lets a start undo or finish what a crash left half-way: the row *importing*, the database under a name of its own,
 //! the same where it belongs, the row *ready*. What is imported is data from elsewhere: every table, column and value is held against the
-//! schema of this deployment before it is written.
+//! schema of this deployment before it is written, and every record against its rules before it is published.
+
+mod records;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -267,13 +269,15 @@ impl Import {
         {
             return Err(invalid("its key ring is another organization's"));
         }
+        let customized = OrganizationSchema::read(store, &deployment.schema).await?;
+        records::check(store, &deployment.schema, &customized).await?;
         let mut steps = vec![Step::Update {
             table: ORGANIZATION.into(),
             rows: Condition::EVERYTHING,
             set: vec![Assignment::Set("name".into(), Datum::Text(self.row.name.clone()))],
             expect: Expect::One,
         }];
-        steps.extend(OrganizationSchema::read(store, &deployment.schema).await?.make_indexes());
+        steps.extend(customized.make_indexes());
         steps.extend(self.census.iter().map(|(kind, cells)| kind.clone().first(*cells)));
         let stored = store.commit(Commit::of(steps)).await;
         stored.map_err(|error| ImportError::of(error, invalid("it has no organization inside")))?;

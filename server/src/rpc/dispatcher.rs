@@ -22,6 +22,7 @@ use tonic::Status;
 use super::name;
 use crate::{
     audit_copy::Copying,
+    bounded::Bounded,
     config::limits::Limits,
     denials::Denials,
     drain::Drain,
@@ -77,6 +78,7 @@ pub(crate) struct Dispatcher {
     pub(crate) drain: Drain,
     pub(crate) denials: Denials,
     pub(crate) rates: Rates,
+    pub(crate) bounded: Bounded,
     pub(crate) copying: Copying,
     pub(crate) shed: Shed,
 }

@@ -80,6 +80,7 @@ macro_rules! contract_tests {
                 pages_follow_each_other_without_gap_or_repetition
                 a_limit_is_kept
                 rows_are_counted
+                a_scan_ends_with_the_row_that_exceeds_its_bytes
                 what_is_not_there_is_unavailable;
             filters:
                 a_filter_finds_what_it_means_in_memory;
