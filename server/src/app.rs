@@ -85,6 +85,7 @@ pub struct Running {
     health: Health,
     samples: Samples,
     shed: Shed,
+    denials: Denials,
     audit_copy: Option<Begun>,
     serving: JoinHandle<()>,
 }
@@ -159,7 +160,8 @@ impl App {
         };
 
         config.log_doubtful_bindings();
-        let copying = Copying::new(&config);
+        let shed = Shed::default();
+        let copying = Copying::new(&config, shed.clone());
         let (ports, databases, id) = open_ports(&config, root_key, &copying).await?;
         let deployment = Deployment::new(ports, Arc::clone(&served.schema), key_limits(&config.limits));
         let deployment = deployment.with_filter_bounds(filter_bounds(&config.limits));
@@ -215,7 +217,7 @@ impl App {
             opened.not_opened,
         ));
 
-        let denials = Denials::start(Arc::clone(&deployment), &drain);
+        let denials = Denials::start(Arc::clone(&deployment), &config.limits, shed.clone(), &drain);
         let dispatcher = Arc::new(Dispatcher {
             deployment: Arc::clone(&deployment),
             limits: config.limits,
@@ -241,7 +243,7 @@ impl App {
             terms: terms.clone(),
             issuers: issuers_in_force,
             policy,
-            denials,
+            denials: denials.clone(),
             arrival: ArrivalBounds::of(&config.limits, &shed),
         };
         let (address, plaintext_address) = (listener.address(), listener.plaintext_address());
@@ -275,6 +277,7 @@ impl App {
             health,
             samples,
             shed,
+            denials,
             audit_copy,
             serving,
         })
@@ -369,6 +372,7 @@ impl Running {
         };
         let drained = self.drain.finish(not_serving, serving, self.limits.drain_timeout()).await;
         self.samples.report();
+        self.denials.finish().await;
         match drained {
             Drained::Whole => leave_whole_files(&self.deployment, &self.databases, self.audit_copy).await,
             // What was cut short is taken up at the next start, but what was recorded until here is signed all the same.
@@ -479,6 +483,7 @@ async fn open_ports(
         key_derivation: Arc::new(BlockingKeyDerivation),
         clock,
         random,
+        audit_gate: Arc::new(copying.clone()),
         fail_points: Arc::new(OfEnvironment),
     };
     Ok((ports, databases, id))

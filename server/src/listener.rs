@@ -129,6 +129,12 @@ impl Listener {
     }
 }
 
+/// The peer as logs, audit trails and filters name it: a socket of both families reports IPv4 addresses in IPv6 form, which would be
+/// another name for the same address.
+fn canonical(peer: SocketAddr) -> SocketAddr {
+    SocketAddr::new(peer.ip().to_canonical(), peer.port())
+}
+
 pub(crate) async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), BindError> {
     let bound = async {
         let listener = TcpListener::bind(address).await?;
@@ -145,7 +151,7 @@ pub(crate) async fn accept(listener: TcpListener, is_over: impl Fn() -> bool, ta
         match listener.accept().await {
             Ok((stream, peer)) => {
                 refused_before = false;
-                take(stream, peer);
+                take(stream, canonical(peer));
             }
             // The connection was given up before it was accepted. The next one has nothing to do with it.
             Err(error) if belongs_to_one_connection(&error) => {}
@@ -429,6 +435,17 @@ mod tests {
         development::{Development, Person},
         pem,
     };
+
+    #[test]
+    fn an_ipv4_peer_of_an_ipv6_socket_has_its_ipv4_address() {
+        for (given, named) in [
+            ("[::ffff:127.0.0.1]:7", "127.0.0.1:7"),
+            ("127.0.0.1:7", "127.0.0.1:7"),
+            ("[2001:db8::1]:7", "[2001:db8::1]:7"),
+        ] {
+            assert_eq!(canonical(given.parse().unwrap()).to_string(), named);
+        }
+    }
 
     /// Listeners on free ports, with the development certificates.
     struct Fixture {

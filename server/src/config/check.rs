@@ -4,7 +4,9 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fs, io,
     net::SocketAddr,
+    os::{fd::AsFd, unix::fs::MetadataExt},
     path::{Component, Path, PathBuf},
 };
 
@@ -289,7 +291,7 @@ impl Check<'_> {
     fn audit(&mut self, section: AuditSection) -> Option<AuditCopy> {
         let to = section.file.map(|file| match file.to_str() {
             Some(STDOUT) => CopyTo::Stdout,
-            Some(_) | None => CopyTo::File(self.path("audit.file", Some(file))),
+            Some(_) | None => self.copy_to(file),
         });
         let on_failure = match section.on_failure.as_deref() {
             None | Some("report") => OnFailure::Report,
@@ -303,6 +305,19 @@ impl Check<'_> {
             self.faults.add("audit.on_failure", "is for a copy: say in audit.file where it goes");
         }
         Some(AuditCopy { to: to?, on_failure })
+    }
+
+    /// A file, unless it is one of the streams of this process under another name: records must not mix with anything else there.
+    fn copy_to(&mut self, file: PathBuf) -> CopyTo {
+        let path = self.path("audit.file", Some(file));
+        if is_stream(&path, io::stdout()) {
+            return CopyTo::Stdout;
+        }
+        if is_stream(&path, io::stderr()) {
+            self.faults
+                .add("audit.file", "is this process's stderr, which has the log: name a file, or \"-\" for stdout");
+        }
+        CopyTo::File(path)
     }
 
     fn bindings(&mut self, roles: Vec<RoleSection>, sections: Vec<BindingSection>) -> Vec<Binding> {
@@ -418,5 +433,14 @@ pub(crate) fn lower_case_dns(identity: Identity) -> Identity {
     match identity {
         Identity::Dns(name) => Identity::Dns(name.to_ascii_lowercase()),
         Identity::Spiffe(_) | Identity::CommonName(_) | Identity::Jwt { .. } => identity,
+    }
+}
+
+/// Whether a path names what a stream of this process is connected to. The null device keeps nothing, so nothing mixes there.
+fn is_stream(path: &Path, stream: impl AsFd) -> bool {
+    let is_null = fs::canonicalize(path).is_ok_and(|path| path == Path::new("/dev/null"));
+    match (fs::metadata(path), rustix::fs::fstat(stream)) {
+        (Ok(found), Ok(stream)) => !is_null && (found.dev(), found.ino()) == (stream.st_dev, stream.st_ino),
+        (Err(_), _) | (_, Err(_)) => false,
     }
 }

@@ -150,12 +150,14 @@ section! {
 section! {
     /// A copy of the audit trails, beside the databases: every record as a line of JSON. docs/audit-trail.md says what is promised of it.
     AuditSection {
-        /// Where the copy goes: a file, which is made with mode 0600 and may be renamed at any time, or "-" for stdout.
+        /// Where the copy goes: a file, which is made with mode 0600 and may be renamed at any time, or "-" for stdout. A path that is
+        /// stdout, such as /dev/stdout, means the same as "-".
         file: Path, "a file, or \"-\" for stdout", Nothing(r#""audit.jsonl""#), AtStart;
 
-        /// What happens while the copy can't be written. "report": calls are answered, the log and a metric tell, and the copy is caught up.
-        /// "refuse": calls that have to be recorded are answered with AUDIT_UNAVAILABLE from when that was noticed, until it can be
-        /// written again. The trails in the databases never wait for the copy.
+        /// What happens while the copy can't be written. "report": calls are answered, the log and a metric report it, and the copy is caught
+        /// up. "refuse": calls that have to be recorded are answered with AUDIT_UNAVAILABLE from when that was noticed, until it can be
+        /// written again; limits.audit_copy_answer_max_ms and limits.audit_copy_behind_max_records say when it is noticed at the latest. The
+        /// trails in the databases never wait for the copy.
         on_failure: Text, "\"report\" or \"refuse\"", Is(r#""report""#), AtStart;
     }
 }

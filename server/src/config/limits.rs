@@ -255,6 +255,19 @@ limits! {
     /// attributes too; 0 keeps them for ever.
     audit_retention_days: 0 within 0 to 36_500, "days";
 
+    /// Audit records that the refused calls of one identity may make at once within a minute. Calls refused beyond that are counted, and
+    /// each minute a record per action says how many there were.
+    /// Enough for each mistake of a person or a program to be seen one by one; a caller who is refused without end makes some 20 KB a minute.
+    refusals_recorded_per_minute_per_identity: 20 within 1 to 1_000, "records";
+
+    /// How long a write of the audit copy may take before the copy counts as failing. See `[audit] on_failure`.
+    /// A disk that works takes milliseconds, a busy one some hundreds of them.
+    audit_copy_answer_max_ms: 2_000 within 100 to 60_000, "milliseconds";
+
+    /// With `[audit] on_failure = "refuse"`: the audit records that may be missing from the copy before calls that have to be recorded are
+    /// refused, though the copy doesn't count as failing yet. As many as a fast server records within a second.
+    audit_copy_behind_max_records: 10_000 within 100 to 1_000_000, "records";
+
     /// The most records in a page of a list, whatever it asks for. The contract promises no more than 1000.
     /// A page is held in memory whole.
     page_size_max: 1_000 within 1 to 1_000, "records";
@@ -444,6 +457,12 @@ impl Limits {
     #[must_use]
     pub fn jwks_fetch_interval(&self) -> Duration {
         Duration::from_secs(self.jwks_fetch_interval_seconds.into())
+    }
+
+    /// See [`Limits::audit_copy_answer_max_ms`].
+    #[must_use]
+    pub fn audit_copy_answer_max(&self) -> Duration {
+        Duration::from_millis(self.audit_copy_answer_max_ms.into())
     }
 
     /// See [`Limits::jwks_age_max_seconds`].
