@@ -637,7 +637,8 @@ mod tests {
         let mut values = vec![None; 5];
         values[STATE] = Some(Value::Integer(state));
         values[STATUS] = status.map(Value::Integer);
-        Record { id: RecordId::from_bytes([7; 16]), revision: 1, create_time: time, update_time: time, values }
+        let id = RecordId::from_bytes([7; 16]);
+        Record { id, revision: 1, create_time: time, update_time: time, created_by: None, modified_by: None, values }
     }
 
     #[test]

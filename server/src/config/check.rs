@@ -19,8 +19,8 @@ use jsonwebtoken::Algorithm;
 use tracing::level_filters::LevelFilter;
 
 use super::{
-    AuditCopy, Config, CopyTo, DEFAULT_ADDRESS, Fault, Faults, Listen, Log, LogFormat, OnFailure, RootKey,
-    RootKeySource, Source, Tls, TlsVersion, TokenIssuer, TokenKeys,
+    AuditCopy, Config, CopyTo, DEFAULT_ADDRESS, Fault, Faults, Listen, Log, LogFormat, NotAnOrigin, OnFailure, Origin,
+    RootKey, RootKeySource, Source, Tls, TlsVersion, TokenIssuer, TokenKeys,
     file::{
         AuditSection, BindingSection, ConfigFile, ListenSection, LogSection, RoleSection, RootKeySection, TlsSection,
         TokenIssuerSection, TrustDomainSection,
@@ -58,10 +58,13 @@ pub(super) fn check(
     faults: Faults,
 ) -> (Config, Faults) {
     let mut check = Check { folder, credentials, faults };
+    let data_dir = check.path("data_dir", file.data_dir);
+    let (listen, origins) = check.listen(file.listen);
     let config = Config {
         source,
-        data_dir: check.path("data_dir", file.data_dir),
-        listen: check.listen(file.listen),
+        data_dir,
+        listen,
+        origins,
         tls: check.tls(file.tls, file.trust_domains),
         root_key: check.root_key(file.root_key),
         limits: file.limits.check(&mut check.faults),
@@ -88,7 +91,7 @@ struct Check<'a> {
 }
 
 impl Check<'_> {
-    fn listen(&mut self, section: ListenSection) -> Listen {
+    fn listen(&mut self, section: ListenSection) -> (Listen, Vec<Origin>) {
         let address = section.address.and_then(|text| self.address("listen.address", &text)).unwrap_or(DEFAULT_ADDRESS);
         let plaintext_address =
             section.plaintext_address.and_then(|text| self.address("listen.plaintext_address", &text));
@@ -107,7 +110,20 @@ impl Check<'_> {
             let problem = format!("{address} is listen.plaintext_address already; take another port");
             self.faults.add("listen.metrics_address", problem);
         }
-        Listen { address, plaintext_address, metrics_address }
+        let origins = self.origins(&section.origins);
+        (Listen { address, plaintext_address, metrics_address }, origins)
+    }
+
+    fn origins(&mut self, texts: &[String]) -> Vec<Origin> {
+        let parsed = texts.iter().enumerate().filter_map(|(index, text)| match text.parse() {
+            Ok(origin) => Some(origin),
+            Err(error) => {
+                let error: NotAnOrigin = error;
+                self.faults.add(format!("listen.origins[{index}]"), error.to_string());
+                None
+            }
+        });
+        parsed.collect()
     }
 
     fn address(&mut self, setting: &str, text: &str) -> Option<SocketAddr> {

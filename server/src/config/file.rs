@@ -99,6 +99,10 @@ section! {
 
         /// Where metrics are scraped, at /metrics, without TLS and by anybody: they name organizations and tell when their keys are due.
         metrics_address: Text, "IP:port", Nothing(r#""127.0.0.1:7081""#), AtStart;
+
+        /// Origins of pages that may call, as browsers write them; the server's own is one of them if pages come from it. Requests that pages
+        /// of other origins send are refused. Programs that aren't browsers send no origin and need none here.
+        origins: Texts, "origins: https://HOST or https://HOST:PORT", Nothing(r#"["https://console.example.org"]"#), AtStart;
     }
 }
 

@@ -198,6 +198,20 @@ limits! {
     /// Orchestrators kill after 30 seconds unless told otherwise.
     drain_timeout_seconds: 25 within 1 to 600, "seconds";
 
+    /// How long a server that was told to end goes on serving everything while health says NOT_SERVING; then it takes no more calls.
+    /// As long as a balancer needs to notice, which is its interval of health checks times the failures that it waits for; 0 where none looks.
+    /// It comes before drain_timeout_seconds: orchestrators have to wait for both together.
+    drain_delay_seconds: 0 within 0 to 300, "seconds";
+
+    /// Kinds of refusals that are logged in a minute, for callers with an identity and for callers without each. A kind is a caller and a
+    /// reason: the first refusal is logged at once, its repeats as a count. Refusals of further kinds are counted together.
+    /// Enough to see who is refused, and too few to fill a disk.
+    refusal_log_lines_per_minute: 60 within 1 to 10_000, "lines";
+
+    /// Lines of the log that wait for a reader of stderr that is slow or has stopped. Further lines are dropped and counted.
+    /// Nothing waits for the log. A line has some hundred bytes.
+    log_queue_lines: 8_192 within 16 to 1_000_000, "lines";
+
     /// How often the files that are exchanged while the server runs are looked at. What has changed counts once two looks found the same,
     /// so that a file that is being written isn't taken half; at SIGHUP it counts at once.
     reload_check_interval_seconds: 10 within 1 to 3_600, "seconds";
@@ -425,6 +439,12 @@ impl Limits {
     #[must_use]
     pub fn drain_timeout(&self) -> Duration {
         Duration::from_secs(self.drain_timeout_seconds.into())
+    }
+
+    /// See [`Limits::drain_delay_seconds`].
+    #[must_use]
+    pub fn drain_delay(&self) -> Duration {
+        Duration::from_secs(self.drain_delay_seconds.into())
     }
 
     /// See [`Limits::token_clock_skew_seconds`].

@@ -24,7 +24,7 @@ pub(crate) struct Rpc {
     pub(crate) needs: Needs,
     /// Whether it takes, or answers with, a stream, which may go on for hours.
     pub(crate) is_stream: bool,
-    /// Whether it takes a stream.
+    /// Whether it takes any number of messages. All others take one.
     pub(crate) takes_stream: bool,
 }
 

@@ -180,7 +180,8 @@ fn read_request(method: &EntityMethod, mask_paths_max: usize, mut message: Dynam
     };
     let resource = take(&mut message, &entity.singular);
     if let Some(ProtoValue::Message(mut resource)) = resource {
-        if request.name.is_empty() {
+        // An update names its record in the resource; a create names the parent beside it, and nothing else stands for that.
+        if method.standard == StandardMethod::Update {
             request.name = take_text(&mut resource, "name");
             request.etag = take_text(&mut resource, "etag");
         }
