@@ -69,6 +69,8 @@ async fn of_many_changes_at_once_exactly_one_runs() {
     const ROUNDS: u32 = 10;
     const CALLERS: u32 = 8;
     let mut server = Server::start_with(slow).await;
+    // A re-encryption without cells would be over at once.
+    server.client(Person::Writer).mailboxes().create(DEFAULT, mailbox("hunter2"), None).await.unwrap();
     for round in 1..=ROUNDS {
         let mut calls = JoinSet::new();
         for caller in 0..CALLERS {
@@ -101,6 +103,17 @@ async fn of_many_changes_at_once_exactly_one_runs() {
 }
 
 #[tokio::test]
+async fn a_change_without_cells_does_not_rest() {
+    let server = Server::start_with(slow).await;
+    let admin = server.client(Person::Admin);
+    for round in 0..3 {
+        admin.change_key(DEFAULT, &text(format!("the key of round {round}!"))).await.unwrap();
+        // Each rest would take a minute, which is as long as this waits.
+        assert_eq!(settled(&admin).await.state(), State::Done);
+    }
+}
+
+#[tokio::test]
 async fn an_answer_means_that_nobody_is_in_the_way_any_more() {
     let server = Server::start().await;
     let admin = server.client(Person::Admin);
@@ -121,6 +134,9 @@ async fn organizations_do_not_wait_for_each_other() {
     let server = Server::start_with(slow).await;
     let admin = server.client(Person::Admin);
     admin.create_organization("contoso").await.unwrap();
+    for organization in [DEFAULT, "organizations/contoso"] {
+        server.client(Person::Writer).mailboxes().create(organization, mailbox("hunter2"), None).await.unwrap();
+    }
     let key = text("one key for both, num 1");
     let (first, second) =
         tokio::join!(admin.change_key(DEFAULT, &key), admin.change_key("organizations/contoso", &key));

@@ -245,7 +245,7 @@ fn everything_that_is_wrong_before_a_first_start_is_told_at_once() {
             ("error", "log.level", "`loud` is none of"),
             ("error", prepared.config().to_str().unwrap(), "is writable by everybody"),
             ("error", "tls.key", "not the one of the first certificate"),
-            ("error", "tls.client_ca", "is no CA's"),
+            ("error", "tls.client_ca", "can't be a client CA: it isn't a CA"),
             ("error", "root_key.files", "mode 0640"),
             ("error", "data_dir", "open to others (mode 0750)"),
         ],

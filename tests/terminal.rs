@@ -261,5 +261,8 @@ async fn who_stops_watching_is_told_that_the_server_goes_on() {
     seat.types("\u{3}");
     let (code, shown) = seat.ends();
     assert_eq!(code, 130, "{shown}");
-    assert!(shown.contains("The server goes on by itself.") && shown.contains("fieldseal key watch"), "{shown}");
+    assert!(
+        shown.contains("The re-encryption continues on the server.") && shown.contains("fieldseal key watch"),
+        "{shown}"
+    );
 }

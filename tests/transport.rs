@@ -156,12 +156,12 @@ fn message_of(bytes: usize) -> Vec<u8> {
 
 #[tokio::test]
 async fn a_message_is_taken_up_to_the_limit_and_not_one_byte_past_it() {
-    let server = Server::start_with(|config| config.limits.message_size_max_bytes = 65_536).await;
+    let server = Server::start_with(|config| config.limits.message_size_max_bytes = 262_144).await;
     let admin = server.client(Person::Admin);
     for path in [GET_MAILBOX, IS_ACTIVE] {
-        let at = refusal(raw::call(&admin, path, &message_of(65_536)).await);
+        let at = refusal(raw::call(&admin, path, &message_of(262_144)).await);
         assert_eq!(at, is(Code::InvalidArgument, "FIELD_INVALID"), "{path}");
-        let (code, reason) = refusal(raw::call(&admin, path, &message_of(65_537)).await);
+        let (code, reason) = refusal(raw::call(&admin, path, &message_of(262_145)).await);
         assert_eq!(reason, "MESSAGE_TOO_LARGE", "{path}");
         assert!([Code::OutOfRange, Code::ResourceExhausted].contains(&code), "{path} {code:?}");
     }

@@ -16,7 +16,7 @@ use crate::{
     id::{OrganizationId, Timestamp},
     layout::DEPLOYMENT,
     organization::Organization,
-    port::{Clock, KeyDerivation, OrganizationDatabases},
+    port::{AuditGate, Clock, KeyDerivation, OrganizationDatabases},
     random::Random,
     schema::Schema,
     store::{Cause, Commit, CommitError, Condition, Datum, Reader, Step, Store, Unavailable, rows},
@@ -36,6 +36,8 @@ pub struct Ports {
     pub clock: Arc<dyn Clock>,
     /// Randomness.
     pub random: Arc<dyn Random>,
+    /// Whether anything that has to be recorded may be done now.
+    pub audit_gate: Arc<dyn AuditGate>,
     /// Where a test makes things fail.
     pub fail_points: Arc<dyn FailPoints>,
 }
@@ -65,6 +67,8 @@ pub struct Deployment {
     pub key_limits: KeyLimits,
     /// How large a filter may be that a caller gives.
     pub filter_bounds: filter::Bounds,
+    /// How many bytes the records of a page may have in an answer together, unless it is one.
+    pub page_bytes_max: usize,
     organizations: RwLock<BTreeMap<String, Arc<Organization>>>,
     not_served: RwLock<BTreeMap<String, NotServed>>,
 }
@@ -86,13 +90,20 @@ impl Deployment {
     pub fn new(ports: Ports, schema: Arc<Schema>, key_limits: KeyLimits) -> Self {
         let filter_bounds = filter::Bounds::default();
         let (organizations, not_served) = Default::default();
-        Deployment { ports, schema, key_limits, filter_bounds, organizations, not_served }
+        let page_bytes_max = PAGE_BYTES_MAX;
+        Deployment { ports, schema, key_limits, filter_bounds, page_bytes_max, organizations, not_served }
     }
 
     /// The same with filters within other bounds.
     #[must_use]
     pub fn with_filter_bounds(self, filter_bounds: filter::Bounds) -> Self {
         Deployment { filter_bounds, ..self }
+    }
+
+    /// The same with pages of at most this many bytes.
+    #[must_use]
+    pub fn with_page_bytes_max(self, page_bytes_max: usize) -> Self {
+        Deployment { page_bytes_max, ..self }
     }
 
     /// Now.
@@ -162,6 +173,9 @@ impl Deployment {
         self.ports.configuration.commit(Commit::of(vec![Step::Audit(entry)])).await
     }
 }
+
+/// How many bytes a page has at most, unless the deployment is told another bound: what gRPC clients take, less the rest of the message.
+const PAGE_BYTES_MAX: usize = 4_000_000;
 
 /// Makes the content of a new configuration database: its tables, and the id of the deployment, which is the writer of its chains.
 #[must_use]

@@ -12,6 +12,7 @@ pub mod list;
 pub mod repetition;
 pub mod resolve;
 pub mod reveal;
+mod secret_writes;
 pub mod update;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -74,6 +75,12 @@ pub enum RecordError {
     /// The page token was not made for this list and this caller.
     #[error("the page token is invalid")]
     PageToken,
+    /// Finding the records of a list took longer than a list may take.
+    #[error("the list took longer than {limit_ms} ms")]
+    ListTooLong {
+        /// How long it may take.
+        limit_ms: u64,
+    },
     /// There is no such record.
     #[error("the record does not exist")]
     NotFound,
@@ -385,7 +392,7 @@ fn invalid_unless_empty(violations: Vec<Violation>) -> Result<(), RecordError> {
 }
 
 /// The columns of a record's wanted fields, in the order [`parse_row`] expects.
-fn record_columns(entity: &Entity, mask: &ReadMask) -> Vec<Name> {
+pub(crate) fn record_columns(entity: &Entity, mask: &ReadMask) -> Vec<Name> {
     let mut columns = Vec::with_capacity(SYSTEM_COLUMNS.len().saturating_add(entity.attributes.len()));
     columns.extend(SYSTEM_COLUMNS.map(Name::from));
     let read = entity.attributes.iter().enumerate().filter(|(index, attribute)| is_read(*index, attribute, mask));
@@ -398,11 +405,11 @@ fn is_read(index: usize, attribute: &Attribute, mask: &ReadMask) -> bool {
 }
 
 /// The cells of a record, by the position of their attributes.
-type Cells = BTreeMap<usize, Vec<u8>>;
+pub(crate) type Cells = BTreeMap<usize, Vec<u8>>;
 
 /// Makes a record, as far as it is wanted, of a row that begins with its [`record_columns`]. Of its cells the record tells only whether
 /// they are there.
-fn parse_row(entity: &Entity, mask: &ReadMask, row: Row) -> Result<(Record, Cells), Unavailable> {
+pub(crate) fn parse_row(entity: &Entity, mask: &ReadMask, row: Row) -> Result<(Record, Cells), Unavailable> {
     let wrong = || Unavailable("a row is not what the schema says".into());
     let mut data = row.into_iter();
     let (
@@ -410,10 +417,14 @@ fn parse_row(entity: &Entity, mask: &ReadMask, row: Row) -> Result<(Record, Cell
         Some(Datum::Integer(revision)),
         Some(Datum::Time(create_time)),
         Some(Datum::Time(update_time)),
-    ) = (data.next(), data.next(), data.next(), data.next())
+        Some(created_by),
+        Some(modified_by),
+    ) = (data.next(), data.next(), data.next(), data.next(), data.next(), data.next())
     else {
         return Err(wrong());
     };
+    let created_by = text_or_null(created_by).ok_or_else(wrong)?;
+    let modified_by = text_or_null(modified_by).ok_or_else(wrong)?;
     let mut values = Vec::with_capacity(entity.attributes.len());
     let mut cells = Cells::new();
     for (index, attribute) in entity.attributes.iter().enumerate() {
@@ -431,9 +442,19 @@ fn parse_row(entity: &Entity, mask: &ReadMask, row: Row) -> Result<(Record, Cell
         cells.keys().any(|index| entity.attributes.get(*index).is_some_and(|attribute| attribute.name == name))
     };
     report_set(entity, &mut values, has_cell);
-    let mut record = Record { id: RecordId::from_uuid(id), revision, create_time, update_time, values };
+    let id = RecordId::from_uuid(id);
+    let mut record = Record { id, revision, create_time, update_time, created_by, modified_by, values };
     mask.apply(&mut record);
     Ok((record, cells))
+}
+
+/// The text of a column, or none; the outer `None` if it holds something else.
+fn text_or_null(datum: Datum) -> Option<Option<String>> {
+    match datum {
+        Datum::Text(text) => Some(Some(text)),
+        Datum::Null => Some(None),
+        Datum::Boolean(_) | Datum::Integer(_) | Datum::Bytes(_) | Datum::Uuid(_) | Datum::Time(_) => None,
+    }
 }
 
 /// Fills in the attributes that tell whether an encrypted one has a value.

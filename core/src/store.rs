@@ -143,10 +143,11 @@ pub enum Comparison {
 }
 
 /// Which rows. A row meets a condition or it doesn't, there is no third answer: a row whose column is null meets no [`Compare`],
-/// [`BeginsWith`] or [`HeaderDiffers`] of it, and therefore every [`Not`] of one.
+/// [`BeginsWith`], [`Lists`] or [`HeaderDiffers`] of it, and therefore every [`Not`] of one.
 ///
 /// [`Compare`]: Condition::Compare
 /// [`BeginsWith`]: Condition::BeginsWith
+/// [`Lists`]: Condition::Lists
 /// [`HeaderDiffers`]: Condition::HeaderDiffers
 /// [`Not`]: Condition::Not
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -166,6 +167,13 @@ pub enum Condition {
         column: Name,
         /// The text.
         prefix: String,
+    },
+    /// The column, of text, is not null and is a list, joined by commas, that has this element: case-sensitive. The element has no comma.
+    Lists {
+        /// The column.
+        column: Name,
+        /// The element.
+        element: String,
     },
     /// The column is null.
     IsNull(Name),
@@ -237,6 +245,7 @@ impl Condition {
             }
             Condition::Compare { .. }
             | Condition::BeginsWith { .. }
+            | Condition::Lists { .. }
             | Condition::IsNull(_)
             | Condition::HeaderDiffers { .. }
             | Condition::Any(_)
@@ -456,6 +465,30 @@ impl From<&'static str> for Cause {
 #[error("the store is unavailable")]
 pub struct Unavailable(#[source] pub Cause);
 
+/// Why a store ended a snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SnapshotEnded {
+    /// It kept the log of writes from being cut, which is as large as it may be.
+    #[error("the snapshot was ended: it kept the database's log from being cut")]
+    LogFull,
+    /// It kept a [`scrub`](Store::scrub) from being done.
+    #[error("the snapshot was ended: it kept deleted data in the database's files")]
+    InTheWay,
+}
+
+/// Whether a read failed because the store ended its snapshot: it can be begun again with another.
+#[must_use]
+pub fn snapshot_ended(cause: &Cause) -> Option<SnapshotEnded> {
+    let mut next: Option<&(dyn Error + 'static)> = Some(&*cause.0);
+    while let Some(error) = next {
+        if let Some(ended) = error.downcast_ref::<SnapshotEnded>() {
+            return Some(*ended);
+        }
+        next = error.source();
+    }
+    None
+}
+
 /// Why a commit did not take effect, or may not have.
 #[derive(Debug, thiserror::Error)]
 pub enum CommitError {
@@ -488,12 +521,80 @@ pub enum OpenError {
 }
 
 /// What can be read: a database, or a snapshot of one.
+///
+/// [`select`](Reader::select) and [`count`](Reader::count) are for reads whose work the service bounds: a record by its id, a small
+/// table, a batch. [`scan`](Reader::scan) and [`scan_count`](Reader::scan_count) are for reads whose work a caller chooses, such as a
+/// list with a filter. A store keeps them apart, so that the first never wait for the second.
 pub trait Reader: Send + Sync {
     /// Reads rows.
     fn select(&self, select: Select) -> Pending<'_, Result<Vec<Row>, Unavailable>>;
 
     /// How many rows of `table` meet the condition.
     fn count(&self, table: Name, rows: Condition) -> Pending<'_, Result<u64, Unavailable>>;
+
+    /// Reads rows until their values have more than `bytes_max` bytes together; the row that exceeds it is the last one. Stops
+    /// when the answer is dropped, and where the store bounds the time of a scan, when that has passed.
+    fn scan(&self, select: Select, bytes_max: usize) -> Pending<'_, Result<Scanned, ScanError>> {
+        Box::pin(async move { Ok(Scanned::cut(self.select(select).await?, bytes_max)) })
+    }
+
+    /// As [`count`](Reader::count), under the bounds of [`scan`](Reader::scan).
+    fn scan_count(&self, table: Name, rows: Condition) -> Pending<'_, Result<u64, ScanError>> {
+        Box::pin(async move { Ok(self.count(table, rows).await?) })
+    }
+}
+
+/// The rows that a scan found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scanned {
+    /// The rows.
+    pub rows: Vec<Row>,
+    /// Whether the scan ended because of the bytes, so that there may be more rows.
+    pub is_cut: bool,
+}
+
+impl Scanned {
+    /// These rows, up to and including the one that exceeds `bytes_max`.
+    fn cut(mut rows: Vec<Row>, bytes_max: usize) -> Self {
+        let mut bytes = 0_usize;
+        let exceeds = rows.iter().position(|row| {
+            bytes = bytes.saturating_add(row_bytes(row));
+            bytes > bytes_max
+        });
+        let is_cut = exceeds.is_some();
+        if let Some(last) = exceeds {
+            rows.truncate(last.saturating_add(1));
+        }
+        Scanned { rows, is_cut }
+    }
+}
+
+/// How many bytes the values of a row have: those of texts and bytes, and 16 for any other value.
+#[must_use]
+pub fn row_bytes(row: &[Datum]) -> usize {
+    row.iter().map(datum_bytes).fold(0, usize::saturating_add)
+}
+
+fn datum_bytes(datum: &Datum) -> usize {
+    match datum {
+        Datum::Text(text) => text.len(),
+        Datum::Bytes(bytes) => bytes.len(),
+        Datum::Null | Datum::Boolean(_) | Datum::Integer(_) | Datum::Uuid(_) | Datum::Time(_) => 16,
+    }
+}
+
+/// Why a scan gave no rows.
+#[derive(Debug, thiserror::Error)]
+pub enum ScanError {
+    /// It took longer than the store lets a scan take.
+    #[error("the scan took longer than {limit_ms} ms")]
+    TooLong {
+        /// How long it may take.
+        limit_ms: u64,
+    },
+    /// The database did not answer.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
 }
 
 /// A database. It reads what was committed last, or later.
@@ -502,7 +603,8 @@ pub trait Store: Reader {
     fn commit(&self, commit: Commit) -> Pending<'_, Result<(), CommitError>>;
 
     /// The database as it is now, for as long as the snapshot is held: whatever is committed meanwhile doesn't show in it. Writes go on,
-    /// but a [`scrub`](Store::scrub) can't be done before the snapshot is dropped: don't hold one for long.
+    /// but the files can't shrink and a [`scrub`](Store::scrub) can't be done before the snapshot is dropped: don't hold one for long.
+    /// A store may end a snapshot that is in the way; reads of it then fail with a cause in which [`snapshot_ended`] finds why.
     fn snapshot(&self) -> Pending<'_, Result<Arc<dyn Reader>, Unavailable>>;
 
     /// Makes what was deleted or overwritten before disappear from the database's files, as far as the store can say.

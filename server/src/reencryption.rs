@@ -30,10 +30,12 @@ pub(crate) async fn run(deployment: &Deployment, limits: &Limits, drain: &Drain,
     while !drain.has_begun() {
         let begun = Instant::now();
         match advance(deployment, &work).await {
-            Ok(Advance::More) => {
+            Ok(Advance::Worked) => {
                 steps += 1;
                 rest(drain, limits.reencryption_rest(begun.elapsed())).await;
             }
+            // A step without cells takes nothing from anybody that a rest would give back.
+            Ok(Advance::More) => steps += 1,
             Ok(Advance::Rest) => {
                 if steps > 0 {
                     tracing::info!(organization, "re-encryption done");

@@ -1,6 +1,7 @@
 //! The rpcs: from a decoded message, through the dispatcher, to one use case and back. No cryptography and no SQL here.
 
 mod access;
+mod answers;
 mod audit;
 pub(crate) mod codec;
 mod data_encryption;

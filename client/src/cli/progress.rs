@@ -1,51 +1,92 @@
 //! Follows a re-encryption: a bar on a terminal, a line a message elsewhere.
 //!
-//! Ctrl-C ends the watching only: the server does the work, and goes on with it.
+//! Ctrl-C ends the watching only: the server does the work, and continues it.
 
 use std::{
     future::pending,
     io::{self, IsTerminal as _},
     pin::pin,
+    time::Duration,
 };
 
-use fieldseal_client::{Client, v1::Reencryption, v1::reencryption::State};
+use fieldseal_client::{
+    Action, Client, Code, Error,
+    v1::{Reencryption, reencryption::State},
+};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{failure::Failure, output};
 
-/// Shows the progress until it ends, and answers with its last state; `None` if the server had nothing to say.
+/// Shows the progress until it ends, and answers with its last state; `None` if the server had nothing to say. A stream that breaks off,
+/// with its connection or with the server, is begun again.
 pub(super) async fn follow(client: &Client, organization: &str) -> Result<Option<Reencryption>, Failure> {
-    let mut stream = client.watch_reencryption(organization).await?;
     let mut interrupt = pin!(interrupt());
     let mut display = Display::for_stderr();
-    let mut last = None;
+    let mut followed = Followed::default();
     loop {
-        let next = tokio::select! {
+        let outcome = tokio::select! {
             // Ctrl-C first, so that it is waited for before anything is shown.
             biased;
-            () = &mut interrupt => {
-                display.end();
-                output::notice(&detached(organization));
-                return Err(Failure::Detached);
-            }
-            next = stream.next() => next,
+            () = &mut interrupt => return Err(detach(&mut display, organization)),
+            outcome = followed.further(client, organization, &mut display) => outcome,
         };
-        match next {
-            Ok(Some(progress)) => {
-                display.show(&progress);
-                last = Some(progress);
-            }
-            Ok(None) => {
+        let error = match outcome {
+            Ok(()) => {
                 display.end();
-                return Ok(last);
+                return Ok(followed.last);
             }
-            Err(error) => {
-                display.end();
-                return Err(error.into());
-            }
+            Err(error) => error,
+        };
+        if !followed.may_resume(&error) {
+            display.end();
+            // What was done before is in no doubt: watching is all that failed.
+            return Err(Failure::from(error).advised(goes_on(organization)));
+        }
+        if tokio::time::timeout(RESUME_PAUSE, &mut interrupt).await.is_ok() {
+            return Err(detach(&mut display, organization));
         }
     }
 }
+
+fn detach(display: &mut Display, organization: &str) -> Failure {
+    display.end();
+    output::notice(&goes_on(organization));
+    Failure::Detached
+}
+
+/// What was seen of a re-encryption.
+#[derive(Default)]
+struct Followed {
+    last: Option<Reencryption>,
+    /// How often watching failed since something was seen.
+    failures: u32,
+}
+
+impl Followed {
+    /// Watches until the re-encryption, or the stream, ends.
+    async fn further(&mut self, client: &Client, organization: &str, display: &mut Display) -> Result<(), Error> {
+        let mut stream = client.watch_reencryption(organization).await?;
+        while let Some(progress) = stream.next().await? {
+            self.failures = 0;
+            display.show(&progress);
+            self.last = Some(progress);
+        }
+        Ok(())
+    }
+
+    /// Whether to watch again after this error: one that passes, and has not come too often in a row.
+    fn may_resume(&mut self, error: &Error) -> bool {
+        self.failures += 1;
+        let failures_max = if self.last.is_some() { FAILURES_MAX } else { FAILURES_MAX_AT_FIRST };
+        let passes = matches!(error.action(), Action::Wait { .. });
+        error.code() == Code::Unavailable && passes && self.failures <= failures_max
+    }
+}
+
+/// How long to wait before a stream is begun again, and how often in a row: a server that is restarted takes seconds.
+const RESUME_PAUSE: Duration = Duration::from_secs(1);
+const FAILURES_MAX: u32 = 60;
+const FAILURES_MAX_AT_FIRST: u32 = 5;
 
 /// Waits for Ctrl-C. Where it can't be waited for, it ends the process by itself.
 async fn interrupt() {
@@ -172,9 +213,9 @@ fn is_last(progress: &Reencryption) -> bool {
     }
 }
 
-fn detached(organization: &str) -> String {
+fn goes_on(organization: &str) -> String {
     let id = organization.strip_prefix("organizations/").unwrap_or(organization);
-    format!("The server goes on by itself. To watch again: fieldseal key watch -o {id}")
+    format!("The re-encryption continues on the server. To watch it again: fieldseal key watch -o {id}")
 }
 
 const COUNTING: &str = "{prefix} {bar:30} {pos} of {len}";
@@ -207,6 +248,6 @@ mod tests {
     fn the_bar_can_be_drawn_and_a_detached_person_knows_how_to_come_back() {
         ProgressStyle::with_template(TEMPLATE).unwrap();
         ProgressStyle::with_template(COUNTING).unwrap();
-        assert!(detached("organizations/contoso").ends_with("fieldseal key watch -o contoso"));
+        assert!(goes_on("organizations/contoso").ends_with("fieldseal key watch -o contoso"));
     }
 }

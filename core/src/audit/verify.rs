@@ -3,7 +3,10 @@
 //! [`TrailVerifier`] is pure and takes records as they come, from a database or from lines of an export; only the records of one chain
 //! have to come in their order. Nothing here says who did it: a hash proves that something was changed, not by whom.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use uuid::Uuid;
 
@@ -18,7 +21,7 @@ use crate::{
     layout::AUDIT_HEAD,
     organization::{Organization, seen},
     policy::{self, Permit},
-    store::{CommitError, Condition, Datum, Direction, Name, Reader, Select, Unavailable},
+    store::{CommitError, Comparison, Condition, Datum, Direction, Name, Reader, Select, Unavailable},
 };
 
 /// What is wrong at a place of a chain.
@@ -114,9 +117,24 @@ impl TrailVerifier {
     pub fn new(heads: Vec<SignedHead>, trusted: Vec<[u8; 32]>) -> Self {
         let mut verifier = TrailVerifier { trusted, ..TrailVerifier::default() };
         for head in heads {
-            verifier.heads.entry((head.writer, head.sequence)).or_default().push(head);
+            verifier.expect(head);
         }
         verifier
+    }
+
+    /// A head that was signed. It has to be known before its record is taken.
+    fn expect(&mut self, head: SignedHead) {
+        self.heads.entry((head.writer, head.sequence)).or_default().push(head);
+    }
+
+    /// Forgets the heads whose records have not come.
+    fn forget_heads(&mut self) {
+        self.heads.clear();
+    }
+
+    /// The place of the last record that was taken of each chain.
+    fn ends(&self) -> Vec<(Uuid, i64)> {
+        self.chains.iter().map(|(writer, walked)| (*writer, walked.chain.last)).collect()
     }
 
     /// Something that is known from elsewhere: the chain of this writer once had a record with this hash at this place. What begins right
@@ -244,53 +262,167 @@ fn is_trusted(trusted: &[[u8; 32]], head: &SignedHead) -> bool {
     trusted.is_empty() || trusted.contains(&head.public_key)
 }
 
-/// Why a trail was not verified.
-#[derive(Debug, thiserror::Error)]
-pub enum VerifyTrailError {
-    /// A database doesn't answer, or holds something that is no record.
-    #[error(transparent)]
-    Unavailable(#[from] Unavailable),
-    /// That it was verified can't be recorded.
-    #[error("the audit record can't be written")]
-    Audit(#[source] CommitError),
+/// A look at a whole trail as it is at one moment, under way. It holds a snapshot: take its steps, or drop it.
+///
+/// It needs no permission, since what it finds can be read only through [`Found::tell`].
+pub struct TrailWalk {
+    snapshot: Arc<dyn Reader>,
+    verifier: TrailVerifier,
+    after: Option<(Uuid, i64)>,
+    writers: BTreeSet<Uuid>,
 }
 
-/// Verifies an organization's trail as it is at one moment, with what the configuration database knows of it. Recorded.
-///
-/// # Errors
-/// See [`VerifyTrailError`].
-pub async fn verify_organization(
-    deployment: &Deployment,
-    organization: &Organization,
-    _permit: Permit<policy::ReadAuditTrail>,
-    caller: &Caller,
-) -> Result<Verified, VerifyTrailError> {
-    let known = seen::known_heads(deployment, organization).await?;
-    let snapshot = organization.store.snapshot().await?;
-    let verified = verify(&*snapshot, known).await?;
-    drop(snapshot);
-    organization
-        .record(entry(deployment, caller, organization.resource_name(), &verified))
-        .await
-        .map_err(VerifyTrailError::Audit)?;
-    Ok(verified)
+impl TrailWalk {
+    /// Begins a look at an organization's trail, with what the configuration database knows of it.
+    ///
+    /// # Errors
+    /// If a database doesn't answer.
+    pub async fn of_organization(deployment: &Deployment, organization: &Organization) -> Result<Self, Unavailable> {
+        let known = seen::known_heads(deployment, organization).await?;
+        Ok(Self::of(organization.store.snapshot().await?, known))
+    }
+
+    /// Begins a look at the deployment's own trail.
+    ///
+    /// # Errors
+    /// If the database doesn't answer.
+    pub async fn of_deployment(deployment: &Deployment) -> Result<Self, Unavailable> {
+        Ok(Self::of(deployment.ports.configuration.snapshot().await?, Vec::new()))
+    }
+
+    fn of(snapshot: Arc<dyn Reader>, known: Vec<(Uuid, i64, [u8; 32])>) -> Self {
+        let mut verifier = TrailVerifier::default();
+        for (writer, sequence, hash) in known {
+            verifier.know(writer, sequence, hash);
+        }
+        TrailWalk { snapshot, verifier, after: None, writers: BTreeSet::new() }
+    }
+
+    /// Looks at some more records, and the heads that were signed of them. Answers with the whole walk until it is over. However long the
+    /// trail is, a step holds one page of it.
+    ///
+    /// # Errors
+    /// If the database doesn't answer, or holds a row that isn't a record.
+    pub async fn step(mut self) -> Result<Looked, Unavailable> {
+        const PAGE: u32 = 500;
+        let key = |(writer, sequence)| {
+            [("writer".into(), Datum::Uuid(writer)), ("sequence".into(), Datum::Integer(sequence))]
+        };
+        let page = Select {
+            table: AUDIT_TABLE.into(),
+            columns: columns(),
+            rows: self.after.map_or(Condition::EVERYTHING, |last| Condition::later(key(last))),
+            order: vec![("writer".into(), Direction::Ascending), ("sequence".into(), Direction::Ascending)],
+            limit: PAGE,
+        };
+        let rows = self.snapshot.select(page).await?;
+        let is_last = rows.len() < usize::try_from(PAGE).unwrap_or(usize::MAX);
+        let records = rows.into_iter().map(AuditRecord::from_row).collect::<Option<Vec<_>>>();
+        let records = records.ok_or(Unavailable("the audit trail holds a row that is no record".into()))?;
+        let mut spans: BTreeMap<Uuid, (i64, i64)> = BTreeMap::new();
+        for record in &records {
+            let span = spans.entry(record.writer).or_insert((record.sequence, record.sequence));
+            span.1 = span.1.max(record.sequence);
+        }
+        for (writer, (first, last)) in &spans {
+            let within = sequence(Comparison::GreaterOrEqual, *first).and(sequence(Comparison::LessOrEqual, *last));
+            for head in self.heads(of_writer(*writer).and(within)).await? {
+                self.verifier.expect(head);
+            }
+        }
+        for record in &records {
+            self.verifier.take(record);
+        }
+        // A head between two records that follow each other stands for nothing: that one is missing is found by itself.
+        self.verifier.forget_heads();
+        self.writers.extend(spans.into_keys());
+        if let Some(last) = records.last() {
+            self.after = Some((last.writer, last.sequence));
+        }
+        if is_last { self.finish().await.map(Looked::Over) } else { Ok(Looked::Further(self)) }
+    }
+
+    /// What is signed beyond the end of each chain, and of chains that are gone, was cut off.
+    async fn finish(mut self) -> Result<Found, Unavailable> {
+        for (writer, last) in self.verifier.ends() {
+            for head in self.heads(of_writer(writer).and(sequence(Comparison::Greater, last))).await? {
+                self.verifier.expect(head);
+            }
+        }
+        let known = self.writers.iter().map(|writer| of_writer(*writer)).collect();
+        for head in self.heads(Condition::Any(known).negated()).await? {
+            self.verifier.expect(head);
+        }
+        Ok(Found(self.verifier.finish()))
+    }
+
+    async fn heads(&self, rows: Condition) -> Result<Vec<SignedHead>, Unavailable> {
+        let heads = Select {
+            table: AUDIT_HEAD.into(),
+            columns: sign::COLUMNS.map(Name::from).into(),
+            rows,
+            order: Vec::new(),
+            limit: HEADS_MAX,
+        };
+        let heads = self.snapshot.select(heads).await?.into_iter().map(SignedHead::from_row);
+        heads.collect::<Option<Vec<_>>>().ok_or(Unavailable("the audit trail has a signed head that is none".into()))
+    }
 }
 
-/// Verifies the deployment's own trail. Recorded.
-///
-/// # Errors
-/// See [`VerifyTrailError`].
-pub async fn verify_deployment(
-    deployment: &Deployment,
-    _permit: Permit<policy::ReadAuditTrail>,
-    caller: &Caller,
-) -> Result<Verified, VerifyTrailError> {
-    let snapshot = deployment.ports.configuration.snapshot().await?;
-    let verified = verify(&*snapshot, Vec::new()).await?;
-    drop(snapshot);
-    let entry = entry(deployment, caller, "organizations".to_owned(), &verified);
-    deployment.record(entry).await.map_err(VerifyTrailError::Audit)?;
-    Ok(verified)
+/// The most heads that are read at once. A page has no more records than this, and of what was cut off the first ones tell enough.
+const HEADS_MAX: u32 = 10_000;
+
+fn of_writer(writer: Uuid) -> Condition {
+    Condition::equal("writer", Datum::Uuid(writer))
+}
+
+fn sequence(comparison: Comparison, sequence: i64) -> Condition {
+    Condition::Compare { column: "sequence".into(), comparison, value: Datum::Integer(sequence) }
+}
+
+/// How far a walk is.
+pub enum Looked {
+    /// There is more to look at.
+    Further(TrailWalk),
+    /// It is over.
+    Over(Found),
+}
+
+/// What a look at a trail found. Several callers may be told of one look.
+#[derive(Clone, Debug)]
+pub struct Found(Verified);
+
+impl Found {
+    /// Tells a caller what was found in an organization's trail. Recorded there.
+    ///
+    /// # Errors
+    /// If it can't be recorded; nothing is told then.
+    pub async fn tell(
+        self,
+        deployment: &Deployment,
+        organization: &Organization,
+        _permit: Permit<policy::ReadAuditTrail>,
+        caller: &Caller,
+    ) -> Result<Verified, CommitError> {
+        let Found(verified) = self;
+        organization.record(entry(deployment, caller, organization.resource_name(), &verified)).await?;
+        Ok(verified)
+    }
+
+    /// Tells a caller what was found in the deployment's own trail. Recorded there.
+    ///
+    /// # Errors
+    /// If it can't be recorded; nothing is told then.
+    pub async fn tell_of_deployment(
+        self,
+        deployment: &Deployment,
+        _permit: Permit<policy::ReadAuditTrail>,
+        caller: &Caller,
+    ) -> Result<Verified, CommitError> {
+        let Found(verified) = self;
+        deployment.record(entry(deployment, caller, "organizations".to_owned(), &verified)).await?;
+        Ok(verified)
+    }
 }
 
 fn entry(deployment: &Deployment, caller: &Caller, subject: String, verified: &Verified) -> AuditEntry {
@@ -298,46 +430,6 @@ fn entry(deployment: &Deployment, caller: &Caller, subject: String, verified: &V
         caller: Some(caller.clone()),
         details: Some(format!("faults {}", verified.faults)),
         ..AuditEntry::done(deployment.now(), AuditAction::VerifyAuditTrail, subject)
-    }
-}
-
-async fn verify(store: &dyn Reader, known: Vec<(Uuid, i64, [u8; 32])>) -> Result<Verified, Unavailable> {
-    const PAGE: u32 = 1_000;
-    let unreadable = || Unavailable("the audit trail holds a row that is no record".into());
-    let heads = Select {
-        table: AUDIT_HEAD.into(),
-        columns: sign::COLUMNS.map(Name::from).into(),
-        rows: Condition::EVERYTHING,
-        order: Vec::new(),
-        limit: u32::MAX,
-    };
-    let heads = store.select(heads).await?.into_iter().map(SignedHead::from_row).collect::<Option<Vec<_>>>();
-    let mut verifier = TrailVerifier::new(heads.ok_or_else(unreadable)?, Vec::new());
-    for (writer, sequence, hash) in known {
-        verifier.know(writer, sequence, hash);
-    }
-    let mut after: Option<(Uuid, i64)> = None;
-    loop {
-        let key = |(writer, sequence)| {
-            [("writer".into(), Datum::Uuid(writer)), ("sequence".into(), Datum::Integer(sequence))]
-        };
-        let page = Select {
-            table: AUDIT_TABLE.into(),
-            columns: columns(),
-            rows: after.map_or(Condition::EVERYTHING, |last| Condition::later(key(last))),
-            order: vec![("writer".into(), Direction::Ascending), ("sequence".into(), Direction::Ascending)],
-            limit: PAGE,
-        };
-        let rows = store.select(page).await?;
-        let is_last = rows.len() < usize::try_from(PAGE).unwrap_or(usize::MAX);
-        for row in rows {
-            let record = AuditRecord::from_row(row).ok_or_else(unreadable)?;
-            verifier.take(&record);
-            after = Some((record.writer, record.sequence));
-        }
-        if is_last {
-            return Ok(verifier.finish());
-        }
     }
 }
 

@@ -37,7 +37,9 @@ use crate::{
 /// What is to be expected after a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Advance {
-    /// There is more to do.
+    /// Cells were counted, sealed again or cleared, and there is more to do: a rest gives others their turn.
+    Worked,
+    /// No cell was touched, and there is more to do.
     More,
     /// There is nothing to do, or nothing before the key is restored.
     Rest,
@@ -92,17 +94,19 @@ async fn reseal(
         let counted = Cursor { cells_total: Some(total), ..cursor.clone() };
         organization.commit(guarded(ring, cursor.moved(&counted))).await?;
         deployment.reached(FailPoint::CellsCounted);
-        return Ok(Advance::More);
+        return Ok(if total == 0 { Advance::More } else { Advance::Worked });
     }
     let place = (cursor.table.clone(), cursor.column.clone());
-    match columns.into_iter().find(|column| cursor.column.is_empty() || *column >= place) {
-        Some((table, column)) => {
-            let batch = Batch { deployment, organization, ring, target };
-            batch.run(cursor, &table, &column).await?;
-            Ok(Advance::More)
+    let batch = Batch { deployment, organization, ring, target };
+    // Columns without a cell of another version cost a look, and no transaction of their own.
+    for (table, column) in columns.into_iter().filter(|column| cursor.column.is_empty() || *column >= place) {
+        let cells = batch.cells(&cursor, &table, &column).await?;
+        if !cells.is_empty() {
+            batch.run(cursor, &table, &column, cells).await?;
+            return Ok(Advance::Worked);
         }
-        None => finish(deployment, organization, ring, target, cursor).await,
     }
+    finish(deployment, organization, ring, target, cursor).await
 }
 
 /// One batch of one column.
@@ -114,10 +118,21 @@ struct Batch<'a> {
 }
 
 impl Batch<'_> {
-    async fn run(&self, cursor: Cursor, table: &str, column: &str) -> Result<(), KeyError> {
+    /// The cells of a column that come next.
+    async fn cells(&self, cursor: &Cursor, table: &str, column: &str) -> Result<Vec<(RecordId, Vec<u8>)>, Unavailable> {
         let limit = self.deployment.key_limits.reencryption_batch_cells;
         let after = cursor.after.filter(|_| cursor.table == table && cursor.column == column);
-        let cells = select_cells(&*self.organization.store, table, column, self.target, after, limit).await?;
+        select_cells(&*self.organization.store, table, column, self.target, after, limit).await
+    }
+
+    async fn run(
+        &self,
+        cursor: Cursor,
+        table: &str,
+        column: &str,
+        cells: Vec<(RecordId, Vec<u8>)>,
+    ) -> Result<(), KeyError> {
+        let limit = self.deployment.key_limits.reencryption_batch_cells;
         let last = cells.last().map(|(id, _)| *id);
         let count = u64::try_from(cells.len()).unwrap_or(u64::MAX);
         let mut steps = Vec::with_capacity(cells.len() * 3 + 4);
@@ -164,6 +179,8 @@ impl Batch<'_> {
                 into(Datum::Null),
                 Assignment::Add("revision".into(), 1),
                 Assignment::Set("update_time".into(), Datum::Time(self.deployment.now())),
+                // The service itself clears it, hours after the caller who gave the data up has left.
+                Assignment::Set("modified_by".into(), Datum::Null),
             ];
             return vec![replace(set), former.counted(-1)];
         }

@@ -228,15 +228,23 @@ pub async fn list(
     };
     let found = organization.store.select(select).await?;
     let mut cells = found.into_iter().map(parse).collect::<Result<Vec<_>, _>>()?;
-    let size = usize::try_from(size).unwrap_or(usize::MAX);
-    let has_more = cells.len() > size;
-    cells.truncate(size);
+    let mut bytes = 0_usize;
+    let fits = cells.iter().take_while(|_| {
+        bytes = bytes.saturating_add(CELL_BYTES);
+        bytes <= deployment.page_bytes_max
+    });
+    let shown = fits.count().max(1).min(usize::try_from(size).unwrap_or(usize::MAX));
+    let has_more = cells.len() > shown;
+    cells.truncate(shown);
     let next_page_token = match cells.last() {
         Some(last) if has_more => page::token(root_key, &context, &cursor(last)).map_err(KeyError::internal)?,
         Some(_) | None => String::new(),
     };
     Ok(Some(Listed { cells, next_page_token }))
 }
+
+/// How many bytes a cell takes in a page at most: its name, its attribute, its hash.
+const CELL_BYTES: usize = 512;
 
 const PLACE: [&str; 3] = ["table_name", "column_name", "id"];
 

@@ -284,7 +284,15 @@ pub async fn list(
     wanted: &Page<'_>,
 ) -> Result<(Vec<AttributeChange>, String), ListLogError> {
     let columns = COLUMNS.map(Name::from).into();
-    let changes = Log { table: ATTRIBUTE_CHANGE.into(), columns, order: Order::descending(ORDER), fields: &FIELDS };
+    let changes = Log {
+        table: ATTRIBUTE_CHANGE.into(),
+        columns,
+        order: Order::descending(ORDER),
+        fields: &FIELDS,
+        translate: Ok,
+        // The name of the record, and two values that may be names of records.
+        overhead_bytes: 768,
+    };
     let (rows, token) = log::page(deployment, &*organization.store, changes, of.rows(), wanted).await?;
     let rows = rows.into_iter().map(|row| AttributeChange::from_row(row, &deployment.schema));
     let unreadable = || ListingError::from(Unavailable("the table of changes holds a row that is none".into()));

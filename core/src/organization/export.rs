@@ -14,7 +14,7 @@ use crate::{
     layout::{self, CATALOG, CENSUS, LaidOut, MIGRATION, REQUEST, RESTORE_ATTEMPT},
     organization::{Organization, ring_rows},
     policy::{self, Permit},
-    store::{Condition, Datum, Direction, Name, Reader, Row, Select},
+    store::{Cause, Condition, Datum, Direction, Name, Reader, Row, ScanError, Select},
 };
 
 /// Tables that an export leaves out: requests are remembered under this deployment's root key, attempts to restore are this deployment's,
@@ -125,16 +125,19 @@ impl Export {
                 Place::After(key) => Condition::later(laid_out.table.key.iter().cloned().zip(key.iter().cloned())),
             };
             let table = &laid_out.table;
-            let found = self
-                .snapshot
-                .select(Select {
-                    table: table.name.clone(),
-                    columns: table.columns.iter().map(|column| column.name.clone()).collect(),
-                    rows,
-                    order: table.key.iter().map(|name| (name.clone(), Direction::Ascending)).collect(),
-                    limit: PAGE_ROWS,
-                })
-                .await?;
+            let select = Select {
+                table: table.name.clone(),
+                columns: table.columns.iter().map(|column| column.name.clone()).collect(),
+                rows,
+                order: table.key.iter().map(|name| (name.clone(), Direction::Ascending)).collect(),
+                limit: PAGE_ROWS,
+            };
+            let found = self.snapshot.scan(select, PAGE_BYTES).await.map_err(|error| match error {
+                ScanError::Unavailable(error) => KeyError::from(error),
+                // A snapshot has no bound for the time of one page.
+                error @ ScanError::TooLong { .. } => KeyError::Unavailable(Cause(error.into())),
+            })?;
+            let found = found.rows;
             let position = |name: &Name| table.columns.iter().position(|column| column.name == *name);
             let Some(last) = found.last() else {
                 self.tables.pop();
@@ -148,4 +151,6 @@ impl Export {
     }
 }
 
+/// A part has so many rows at most, and ends with the row that exceeds so many bytes.
 const PAGE_ROWS: u32 = 256;
+const PAGE_BYTES: usize = 1024 * 1024;

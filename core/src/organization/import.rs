@@ -2,7 +2,9 @@
 //!
 //! The order of writes lets a start undo or finish what a crash left half-way: the row *importing*, the database under a name of its own,
 //! the same where it belongs, the row *ready*. What is imported is data from elsewhere: every table, column and value is held against the
-//! schema of this deployment before it is written.
+//! schema of this deployment before it is written, and every record against its rules before it is published.
+
+mod records;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -20,7 +22,7 @@ use super::{
 use crate::{
     audit::{AuditAction, AuditEntry},
     catalog,
-    census::{CellKind, Census},
+    census::{self, CellKind, Census},
     deployment::{Deployment, NotServed, of_organization},
     fail_point::FailPoint,
     identity::Caller,
@@ -219,7 +221,7 @@ impl Import {
             return Err(error);
         }
         deployment.reached(FailPoint::ImportVerified);
-        let Import { row, database, lock: _lock, .. } = self;
+        let Import { row, database, census, lock: _lock, .. } = self;
         if let Err(error) = database.publish().await {
             if matches!(error, CommitError::Refused { .. }) {
                 unlist(deployment, &row).await;
@@ -230,6 +232,7 @@ impl Import {
         let ports = &deployment.ports;
         let entry = AuditEntry {
             caller: Some(caller.clone()),
+            details: Some(census::told(&census, &deployment.schema)),
             ..AuditEntry::done(deployment.now(), AuditAction::ImportOrganization, format!("organizations/{}", row.name))
         };
         let ready = vec![
@@ -267,13 +270,15 @@ impl Import {
         {
             return Err(invalid("its key ring is another organization's"));
         }
+        let customized = OrganizationSchema::read(store, &deployment.schema).await?;
+        records::check(store, &deployment.schema, &customized).await?;
         let mut steps = vec![Step::Update {
             table: ORGANIZATION.into(),
             rows: Condition::EVERYTHING,
             set: vec![Assignment::Set("name".into(), Datum::Text(self.row.name.clone()))],
             expect: Expect::One,
         }];
-        steps.extend(OrganizationSchema::read(store, &deployment.schema).await?.make_indexes());
+        steps.extend(customized.make_indexes());
         steps.extend(self.census.iter().map(|(kind, cells)| kind.clone().first(*cells)));
         let stored = store.commit(Commit::of(steps)).await;
         stored.map_err(|error| ImportError::of(error, invalid("it has no organization inside")))?;

@@ -13,9 +13,9 @@ use crate::{
     page::PageContext,
     policy::{self, Permit},
     record::{Problem, Record, Violation},
-    records::{RecordError, parse_row, record_columns, table_of},
-    schema::Entity,
-    store::{Condition, Unavailable},
+    records::{RecordError, is_read, parse_row, record_columns, table_of},
+    schema::{Entity, Kind, SYSTEM_COLUMNS},
+    store::{Condition, Datum, ScanError, Unavailable},
 };
 
 /// Which records a list has, and in which order.
@@ -86,7 +86,7 @@ pub struct Listed {
 /// One page of an entity's records.
 ///
 /// # Errors
-/// [`RecordError::PageToken`], [`RecordError::Unavailable`].
+/// [`RecordError::PageToken`], [`RecordError::ListTooLong`], [`RecordError::Unavailable`].
 pub async fn list(
     deployment: &Deployment,
     _permit: Permit<policy::ReadRecords>,
@@ -98,6 +98,7 @@ pub async fn list(
     let Query { rows, order, filter, order_by } = query;
     let parent = format!("{}/{}", organization.resource_name(), entity.collection);
     let context = PageContext { method: wanted.method, parent: &parent, filter, order_by, identity: wanted.identity };
+    let weight = |row: &[Datum]| record_bytes_max(entity, wanted.mask, row);
     let listing = Listing {
         table: table_of(entity),
         columns: record_columns(entity, wanted.mask),
@@ -106,14 +107,58 @@ pub async fn list(
         context: &context,
         token: wanted.token,
         size: wanted.size,
+        bytes_max: deployment.page_bytes_max,
+        weight: &weight,
     };
     let (found, next_page_token) = listing::page(&*deployment.ports.root_key, &*organization.store, listing)
         .await
         .map_err(|error| match error {
             ListingError::PageToken => RecordError::PageToken,
+            ListingError::TooLong { limit_ms } => RecordError::ListTooLong { limit_ms },
             ListingError::Unavailable(Unavailable(cause)) => RecordError::Unavailable(cause),
         })?;
-    let total_size = if wanted.count { Some(organization.store.count(table_of(entity), rows).await?) } else { None };
+    let total_size =
+        if wanted.count { Some(organization.store.scan_count(table_of(entity), rows).await?) } else { None };
     let parsed = found.into_iter().map(|row| parse_row(entity, wanted.mask, row).map(|(record, _)| record));
     Ok(Listed { records: parsed.collect::<Result<_, _>>()?, next_page_token, total_size })
+}
+
+impl From<ScanError> for RecordError {
+    fn from(error: ScanError) -> Self {
+        match error {
+            ScanError::TooLong { limit_ms } => RecordError::ListTooLong { limit_ms },
+            ScanError::Unavailable(Unavailable(cause)) => RecordError::Unavailable(cause),
+        }
+    }
+}
+
+/// How many bytes a record takes in a page at most, whose row begins with its [`record_columns`]. It is counted and not encoded, since
+/// core knows no wire: a field takes up to 8 bytes beside its value, for its tag and its length.
+#[must_use]
+pub fn record_bytes_max(entity: &Entity, mask: &ReadMask, row: &[Datum]) -> usize {
+    const FIELD: usize = 8;
+    // `organizations/{63}/{collection}/{36}`
+    let name = |collection: &str| 14 + 63 + 1 + collection.len() + 1 + 36 + FIELD;
+    let time = 20 + FIELD;
+    // Two bytes more of a field's number than an attribute has.
+    let identity = |datum: &Datum| if let Datum::Text(identity) = datum { identity.len() + FIELD + 2 } else { 0 };
+    let identities: usize = row.iter().take(SYSTEM_COLUMNS.len()).map(identity).sum();
+    // The record itself in the page, its name, its etag, its two times, who wrote it, and what reports whether a secret is set.
+    let fixed = FIELD + name(&entity.collection) + 20 + FIELD + 2 * time + identities + entity.attributes.len() * 3;
+    let read = entity.attributes.iter().enumerate().filter(|(index, attribute)| is_read(*index, attribute, mask));
+    let values = row.get(SYSTEM_COLUMNS.len()..).unwrap_or_default();
+    read.zip(values).fold(fixed, |bytes, ((_, attribute), datum)| {
+        let value = match (datum, &attribute.kind) {
+            // A cell isn't shown.
+            (Datum::Bytes(_), _) if attribute.encrypted => 0,
+            (Datum::Null, _) => 0,
+            (Datum::Text(text), _) => text.len() + FIELD,
+            (Datum::Bytes(data), _) => data.len() + FIELD,
+            (Datum::Time(_), _) => time,
+            (Datum::Uuid(_), Kind::Reference { collection, .. }) => name(collection),
+            (Datum::Uuid(_), _) => 36 + FIELD,
+            (Datum::Boolean(_) | Datum::Integer(_), _) => 10 + FIELD,
+        };
+        bytes.saturating_add(value)
+    })
 }

@@ -69,6 +69,7 @@ pub(super) fn refusal_word(error: &RecordError) -> &'static str {
         RecordError::ProfileInactive => "PROFILE_INACTIVE",
         RecordError::Invalid(_)
         | RecordError::PageToken
+        | RecordError::ListTooLong { .. }
         | RecordError::AlreadyExists
         | RecordError::EtagMismatch
         | RecordError::RequestIdReused

@@ -242,7 +242,7 @@ where
                 }
                 Poll::Ready(Ok(response))
             }
-            ArrivalFutureProjection::Refused { refusal } => Poll::Ready(Ok(Status::from(*refusal).into_http())),
+            ArrivalFutureProjection::Refused { refusal } => Poll::Ready(Ok(Status::from(refusal.clone()).into_http())),
         }
     }
 }

@@ -10,7 +10,7 @@ use fieldseal_core::{
     audit::{
         AuditAction,
         list::list,
-        verify::{Chain, Fault, Finding, Verified, VerifyTrailError, verify_deployment, verify_organization},
+        verify::{Chain, Fault, Finding, Verified},
     },
     identity::Caller,
     log::Page,
@@ -82,6 +82,7 @@ impl AuditService for Audit {
             Some(organization) => &*organization.store,
             None => &*deployment.ports.configuration,
         };
+        let _held = self.dispatcher.bounded.lists.enter_in_turn(&trail.caller.identity).await?;
         let listed =
             list(deployment, trail.permit, store, &wanted).await.map_err(|error| self.dispatcher.list_log(error))?;
         let whose = Whose::of(trail.organization.as_deref());
@@ -99,16 +100,15 @@ impl AuditService for Audit {
         let (_, extensions, request) = request.into_parts();
         let OfTrail { organization, permit, caller } =
             self.enter(&extensions, &request.organization, AuditAction::VerifyAuditTrail)?;
-        let deployment = &self.dispatcher.deployment;
+        let (deployment, bounded) = (&self.dispatcher.deployment, &self.dispatcher.bounded);
+        let _held = bounded.lists.enter(&caller.identity)?;
+        let found = bounded.verifications.look(deployment, organization.as_ref()).await.map_err(status::unavailable)?;
         let whose = Whose::of(organization.as_deref());
         let verified = match organization {
-            Some(organization) => verify_organization(deployment, &organization, permit, &caller).await,
-            None => verify_deployment(deployment, permit, &caller).await,
+            Some(organization) => found.tell(deployment, &organization, permit, &caller).await,
+            None => found.tell_of_deployment(deployment, permit, &caller).await,
         };
-        verified.map(|verified| Response::new(response(&whose, verified))).map_err(|error| match error {
-            VerifyTrailError::Unavailable(error) => status::unavailable(error.0),
-            VerifyTrailError::Audit(error) => status::audit_unavailable(error),
-        })
+        Ok(Response::new(response(&whose, verified.map_err(status::audit_unavailable)?)))
     }
 }
 

@@ -26,20 +26,22 @@ use fieldseal_core::{
     schema::Schema,
 };
 use http::Extensions;
-use tokio::{sync::mpsc, time::MissedTickBehavior};
-use tokio_stream::{Stream, wrappers::ReceiverStream};
+use tokio::time::MissedTickBehavior;
+use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 
 use super::{
+    answers::{Answers, NotSent, answers},
     dispatcher::{Dispatcher, Entered},
     name,
     paged_list::PagedList,
-    transfer::SILENCE_MAX,
+    transfer::{Ending, SILENCE_MAX, of_snapshot},
 };
 use crate::{
+    leaving::Leaving,
     one_at_a_time::{KeySetting, Mode, NotRun, OneAtATime},
     schema::timestamp_to_proto,
-    status,
+    status::{self, Refusal},
 };
 
 /// How often a watcher hears of a re-encryption.
@@ -190,9 +192,15 @@ impl DataEncryptionService for DataEncryption {
         let entered: Entered<ReadKeyStatus> =
             self.dispatcher.enter(&extensions, "organization", &request.organization, None)?;
         whole_name(&request.organization)?;
-        let (sender, receiver) = mpsc::channel(1);
-        tokio::spawn(watch(Arc::clone(&self.dispatcher), entered.organization, entered.permit, sender));
-        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+        let held = self.dispatcher.bounded.streams.enter(&entered.caller.identity)?;
+        let leaving = Leaving::of(&extensions);
+        let (answers, answered) = answers();
+        let dispatcher = Arc::clone(&self.dispatcher);
+        tokio::spawn(async move {
+            let _held = (held, leaving.hold());
+            watch(dispatcher, entered.organization, entered.permit, leaving, answers).await;
+        });
+        Ok(Response::new(Box::pin(answered)))
     }
 
     async fn list_unreadable_cells(
@@ -228,11 +236,17 @@ impl DataEncryptionService for DataEncryption {
             self.dispatcher.enter(&extensions, "organization", &request.organization, audited)?;
         whole_name(&request.organization)?;
         let Entered { organization, permit, caller } = entered;
+        let held = self.dispatcher.bounded.streams.enter(&caller.identity)?;
+        let ending = Ending { drain: self.dispatcher.drain.clone(), leaving: Leaving::of(&extensions) };
         match Verification::begin(&self.dispatcher.deployment, &organization, permit, &caller).await {
             Ok(verification) => {
-                let (sender, receiver) = mpsc::channel(1);
-                tokio::spawn(verify(Arc::clone(&self.dispatcher), organization, verification, sender));
-                Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+                let (answers, answered) = answers();
+                let dispatcher = Arc::clone(&self.dispatcher);
+                tokio::spawn(async move {
+                    let _held = (held, ending.leaving.hold());
+                    verify(dispatcher, organization, verification, ending, answers).await;
+                });
+                Ok(Response::new(Box::pin(answered)))
             }
             Err(error) => Err(key_status(error, &organization).await),
         }
@@ -255,13 +269,11 @@ impl DataEncryptionService for DataEncryption {
             method: "ListKeyChanges",
             parent: &organization.resource_name(),
             identity: &caller.identity,
+            bytes_max: deployment.page_bytes_max,
         };
-        let (shown, next_page_token) =
-            list.page(&changes, size, &request.page_token, |change| change.fingerprint.as_bytes())?;
-        Ok(Response::new(ListKeyChangesResponse {
-            key_changes: shown.iter().map(key_change).collect(),
-            next_page_token,
-        }))
+        let (key_changes, next_page_token) =
+            list.page(&changes, size, &request.page_token, |change| change.fingerprint.as_bytes(), key_change)?;
+        Ok(Response::new(ListKeyChangesResponse { key_changes, next_page_token }))
     }
 
     async fn abandon_encrypted_data(
@@ -316,27 +328,39 @@ fn key_change(change: &KeyChange) -> v1::KeyChange {
     }
 }
 
-/// Tells of a verification until it ends, the caller leaves or takes nothing, or the server drains: it holds a snapshot, which keeps the
-/// database's log from being cut off.
+/// Tells of a verification until it ends, the caller leaves or takes nothing, or the stream has to end: it holds a snapshot, which keeps
+/// the database's log from being cut off.
 async fn verify(
     dispatcher: Arc<Dispatcher>,
     organization: Arc<Organization>,
     mut verification: Verification,
-    sender: mpsc::Sender<Result<VerifyCellsResponse, Status>>,
+    ending: Ending,
+    answers: Answers<VerifyCellsResponse>,
 ) {
     loop {
-        let message = match verification.step().await {
-            Ok(None) => return,
-            Ok(Some(_)) if dispatcher.drain.has_begun() => Err(crate::status::Refusal::ShuttingDown.into()),
-            Ok(Some(verified)) => Ok(verify_response(&dispatcher.deployment.schema, &organization, &verified)),
-            Err(error) => Err(key_status(error, &organization).await),
+        let step = tokio::select! {
+            refusal = ending.ends() => return answers.fail(refusal.into()),
+            step = verification.step() => step,
         };
-        let is_last = message.is_err();
-        if sender.send_timeout(message, SILENCE_MAX).await.is_err() || is_last {
-            return;
+        let message = match step {
+            Ok(None) => return answers.done(),
+            Ok(Some(verified)) => verify_response(&dispatcher.deployment.schema, &organization, &verified),
+            Err(error) => return answers.fail(of_snapshot(error, &organization.name, &dispatcher.shed)),
+        };
+        let sent = tokio::select! {
+            refusal = ending.ends() => return answers.fail(refusal.into()),
+            sent = answers.send(message, SILENCE_MAX) => sent,
+        };
+        match sent {
+            Ok(()) => {}
+            Err(NotSent::Silent) => return answers.fail(SILENT.into()),
+            Err(NotSent::Left) => return,
         }
     }
 }
+
+/// What ends a stream whose caller takes nothing.
+const SILENT: Refusal = Refusal::TransferLimit { bound: "transfer_rate_min_bytes_per_second" };
 
 fn verify_response(schema: &Schema, organization: &Organization, verified: &Verified) -> VerifyCellsResponse {
     let count = |cells: u64| i64::try_from(cells).unwrap_or(i64::MAX);
@@ -359,33 +383,35 @@ fn verify_response(schema: &Schema, organization: &Organization, verified: &Veri
     }
 }
 
-/// Tells of a re-encryption until it ends, the watcher leaves or the server drains.
+/// Tells of a re-encryption until it ends, the watcher leaves or takes nothing, the server drains, or the connection is to end: whoever
+/// watches can watch again.
 async fn watch(
     dispatcher: Arc<Dispatcher>,
     organization: Arc<Organization>,
     permit: Permit<ReadKeyStatus>,
-    sender: mpsc::Sender<Result<Reencryption, Status>>,
+    leaving: Leaving,
+    answers: Answers<Reencryption>,
 ) {
     let mut ticks = tokio::time::interval(WATCH_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
-            () = sender.closed() => return,
-            () = dispatcher.drain.begun() => {
-                let _gone = sender.send(Err(crate::status::Refusal::ShuttingDown.into())).await;
-                return;
-            }
+            () = answers.left() => return,
+            () = dispatcher.drain.begun() => return answers.fail(Refusal::ShuttingDown.into()),
+            () = leaving.begun() => return answers.fail(Refusal::ConnectionEnding.into()),
         }
-        let (message, more) = match check(&dispatcher.deployment, &organization, &permit).await {
-            // Whoever waits for the end wants to change the key after it: it has come when nobody is in the way any more.
-            Ok(status) => {
-                (Ok(reencryption(&status.reencryption)), status.reencryption.is_running() || organization.is_at_work())
-            }
-            Err(error) => (Err(key_status(error, &organization).await), false),
+        let status = match check(&dispatcher.deployment, &organization, &permit).await {
+            Ok(status) => status.reencryption,
+            Err(error) => return answers.fail(key_status(error, &organization).await),
         };
-        if sender.send(message).await.is_err() || !more {
-            return;
+        // Whoever waits for the end wants to change the key after it: it has come when nobody is in the way any more.
+        let more = status.is_running() || organization.is_at_work();
+        match answers.send(reencryption(&status), SILENCE_MAX).await {
+            Ok(()) if more => {}
+            Ok(()) => return answers.done(),
+            Err(NotSent::Silent) => return answers.fail(SILENT.into()),
+            Err(NotSent::Left) => return,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use fieldseal_core::{
-    id::RecordId,
+    id::{OrganizationId, RecordId},
     identity::Caller,
     organization::Organization,
     policy::ReadRecords,
@@ -35,6 +35,7 @@ use crate::{
     reencryption,
     schema::{EntityMethod, StandardMethod},
     status,
+    turns::Turn,
 };
 
 /// Adds the route of one method.
@@ -150,6 +151,7 @@ impl Handler {
             identity: &entered.caller.identity,
         };
         let deployment = &self.dispatcher.deployment;
+        let _held = self.dispatcher.bounded.lists.enter_in_turn(&entered.caller.identity).await?;
         let listed = list::list(deployment, entered.permit, organization, entity, query, wanted)
             .await
             .map_err(|error| status::record(error, &self.place_of(organization, RecordId::from_bytes([0; 16]))))?;
@@ -174,14 +176,15 @@ impl Handler {
                 return Err(self.dispatcher.invalid(violations));
             }
         };
+        let _turn = self.turn(&entered.organization, id).await?;
         let place = self.place(&entered, id);
         let deployment = &self.dispatcher.deployment;
         let given = (&request.draft, &request.touched);
-        let record = update::update(deployment, entered.permit, &entered.caller, &place, given, etag, mode)
+        let updated = update::update(deployment, entered.permit, &entered.caller, &place, given, etag, mode)
             .await
             .map_err(|error| status::record(error, &place))?;
         self.retire_healed(&place);
-        Ok(EntityReply::Record(place.organization.name.clone(), record))
+        Ok(EntityReply::Updated(place.organization.name.clone(), updated))
     }
 
     async fn delete(&self, extensions: &Extensions, request: EntityRequest) -> Result<EntityReply, Status> {
@@ -189,12 +192,22 @@ impl Handler {
         let id = name::record("name", &request.name, &entered.organization.name, self.entity()).map_err(invalid)?;
         let etag = revision("etag", &request.etag).map_err(invalid)?;
         let mode = mode(&entered.caller, request.validate_only, &request.request_id).map_err(invalid)?;
+        let _turn = self.turn(&entered.organization, id).await?;
         let place = self.place(&entered, id);
         delete::delete(&self.dispatcher.deployment, entered.permit, &entered.caller, &place, etag, mode)
             .await
             .map_err(|error| status::record(error, &place))?;
         self.retire_healed(&place);
         Ok(EntityReply::Empty)
+    }
+
+    /// Waits for those who write this record and came before.
+    async fn turn(
+        &self,
+        organization: &Organization,
+        id: RecordId,
+    ) -> Result<Turn<(OrganizationId, RecordId)>, Status> {
+        Ok(self.dispatcher.bounded.records.take((organization.id, id)).await?)
     }
 
     fn retire_healed(&self, place: &Place) {

@@ -73,7 +73,9 @@ impl Metadata {
             Some(Of::Record(entity, name::reference(parent, &organization.name, &entity.collection)?))
         });
         record.ok_or_else(|| {
-            let form = "organizations/{organization}, or the name of a record or of an attribute's metadata";
+            // Three forms, each between backticks once they are shown.
+            let form = "organizations/{organization}`, `organizations/{organization}/{collection}/{id}` or \
+                        `organizations/{organization}/entityMetadata/{entity}/attributes/{attribute}";
             invalid("parent", Problem::NotAName { form: form.to_owned() })
         })
     }
@@ -109,12 +111,13 @@ impl MetadataService for Metadata {
             method: LIST,
             parent: &request.parent,
             identity: &entered.caller.identity,
+            bytes_max: self.dispatcher.deployment.page_bytes_max,
         };
         let mut entities: Vec<_> = self.schema().entities().iter().collect();
         entities.sort_by_key(|entity| &entity.name);
-        let (page, next_page_token) =
-            list.page(&entities, size, &request.page_token, |entity| entity.name.as_bytes())?;
-        let entity_metadata = page.iter().map(|entity| self.described(&entered.organization, entity)).collect();
+        let message = |entity: &&Arc<Entity>| self.described(&entered.organization, entity);
+        let (entity_metadata, next_page_token) =
+            list.page(&entities, size, &request.page_token, |entity| entity.name.as_bytes(), message)?;
         Ok(Response::new(ListEntityMetadataResponse { entity_metadata, next_page_token }))
     }
 
@@ -153,6 +156,11 @@ impl MetadataService for Metadata {
         Dispatcher::within("update_mask", mask.len(), self.dispatcher.limits.mask_paths_max)
             .map_err(|violation| self.dispatcher.invalid(vec![violation]))?;
         let customization = customization(&given, &mask).map_err(status::invalid)?;
+        let bounded = &self.dispatcher.bounded;
+        let _turn = bounded.metadata.take(entered.organization.id).await?;
+        if !request.validate_only && switches_index(&entered.organization, entity, attribute, &customization) {
+            bounded.index_switches.admit(entered.organization.id)?;
+        }
         let after = update(
             &self.dispatcher.deployment,
             entered.permit,
@@ -186,6 +194,7 @@ impl MetadataService for Metadata {
             identity: &entered.caller.identity,
         };
         let deployment = &self.dispatcher.deployment;
+        let _held = self.dispatcher.bounded.lists.enter_in_turn(&entered.caller.identity).await?;
         let listed = changes::list(deployment, entered.permit, &entered.organization, of, &wanted).await;
         let (found, next_page_token) = listed.map_err(|error| self.dispatcher.list_log(error))?;
         let organization = entered.organization.resource_name();
@@ -244,6 +253,18 @@ fn customization(given: &AttributeMetadata, mask: &[String]) -> Result<Customiza
         audited: touched(audited, given.audited.is_some()).then_some(given.audited),
         indexed: touched(indexed, given.indexed.is_some()).then_some(given.indexed),
     })
+}
+
+/// Whether an update makes or drops an index, as far as is known without looking again.
+fn switches_index(
+    organization: &Organization,
+    entity: &Arc<Entity>,
+    attribute: &Attribute,
+    customization: &Customization,
+) -> bool {
+    let present = organization.schema().entity(entity);
+    let is_indexed = present.attribute(&attribute.name).is_some_and(|attribute| attribute.is_indexed);
+    customization.indexed.is_some_and(|wanted| wanted.unwrap_or(false) != is_indexed)
 }
 
 /// The fields that an update can change.

@@ -14,17 +14,18 @@ use fieldseal_core::{
     policy::{CreateOrganization, DeleteOrganization, ExportOrganization, Policy, Privilege, ReadOrganization},
     record::{Problem, Violation},
 };
-use tokio::sync::mpsc;
-use tokio_stream::{Stream, wrappers::ReceiverStream};
+use http::Extensions;
+use tokio_stream::Stream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{
+    answers::answers,
     dispatcher::{Dispatcher, Entered},
     name,
     paged_list::PagedList,
-    transfer,
+    transfer::{self, Bounds, Ending},
 };
-use crate::{schema::timestamp_to_proto, status};
+use crate::{leaving::Leaving, schema::timestamp_to_proto, status};
 
 const LIST: &str = "/fieldseal.v1.OrganizationService/ListOrganizations";
 
@@ -35,6 +36,13 @@ pub(crate) struct Organizations {
 impl Organizations {
     pub(crate) fn new(dispatcher: Arc<Dispatcher>) -> Self {
         Organizations { dispatcher }
+    }
+
+    /// What may end a transfer.
+    fn transfer(&self, extensions: &Extensions) -> (Ending, Bounds) {
+        let Dispatcher { drain, limits, shed, .. } = &*self.dispatcher;
+        let ending = Ending { drain: drain.clone(), leaving: Leaving::of(extensions) };
+        (ending, Bounds::new(limits, shed.clone()))
     }
 }
 
@@ -94,11 +102,16 @@ impl OrganizationService for Organizations {
             method: LIST,
             parent: "organizations",
             identity: &caller.identity,
+            bytes_max: deployment.page_bytes_max,
         };
         // Organizations are named by their ids.
-        let (shown, next_page_token) =
-            list.page(&visible, size, &request.page_token, |organization| organization.id.as_bytes())?;
-        let organizations = shown.iter().map(|organization| resource(organization)).collect();
+        let (organizations, next_page_token) = list.page(
+            &visible,
+            size,
+            &request.page_token,
+            |organization| organization.id.as_bytes(),
+            |organization| resource(organization),
+        )?;
         Ok(Response::new(ListOrganizationsResponse { organizations, next_page_token }))
     }
 
@@ -112,13 +125,18 @@ impl OrganizationService for Organizations {
             self.dispatcher.enter(&extensions, "name", &request.name, audited)?;
         name::organization("name", &request.name).map_err(|violation| status::invalid(vec![violation]))?;
         let Entered { organization, permit, caller } = entered;
+        let held = self.dispatcher.bounded.streams.enter(&caller.identity)?;
+        let (ending, bounds) = self.transfer(&extensions);
         match Export::begin(&self.dispatcher.deployment, &organization, permit, &caller).await {
             Ok((exported, export)) => {
-                let (answers, receiver) = mpsc::channel(1);
-                tokio::spawn(transfer::export(exported, export, self.dispatcher.drain.clone(), answers));
-                Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+                let (answers, answered) = answers();
+                tokio::spawn(async move {
+                    let _held = (held, ending.leaving.hold());
+                    transfer::export(exported, export, ending, bounds, answers).await;
+                });
+                Ok(Response::new(Box::pin(answered)))
             }
-            Err(error) => Err(status::key(error, &organization.name, None)),
+            Err(error) => Err(transfer::of_snapshot(error, &organization.name, &bounds.shed)),
         }
     }
 
@@ -129,14 +147,15 @@ impl OrganizationService for Organizations {
         let (_, extensions, file) = request.into_parts();
         let audited = Some(AuditAction::ImportOrganization);
         let (permit, caller) = self.dispatcher.enter_deployment::<CreateOrganization>(&extensions, audited)?;
+        let held = self.dispatcher.bounded.streams.enter(&caller.identity)?;
+        let (ending, bounds) = self.transfer(&extensions);
         let (_, policy) = self.dispatcher.caller(&extensions)?;
-        let (deployment, drain) = (Arc::clone(&self.dispatcher.deployment), self.dispatcher.drain.clone());
+        let deployment = Arc::clone(&self.dispatcher.deployment);
         // In a task of its own: of an import whose caller leaves nothing is to stay behind.
-        let task = self
-            .dispatcher
-            .drain
-            .tasks()
-            .spawn(async move { transfer::import(&deployment, permit, &caller, &drain, file).await });
+        let task = self.dispatcher.drain.tasks().spawn(async move {
+            let _held = (held, ending.leaving.hold());
+            transfer::import(&deployment, permit, &caller, &ending, &bounds, file).await
+        });
         let organization = task.await.map_err(|_| status::broken())??;
         warn_of_bindings(&policy, &organization.name, "organization imported that bindings already name");
         Ok(Response::new(resource(&organization)))

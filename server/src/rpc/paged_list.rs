@@ -1,10 +1,11 @@
-//! A page of a list that is in memory whole.
+//! A page of a list that is in memory whole: as many items as were asked for and as fit into a message, one at least.
 
 use fieldseal_core::{
     crypto::root_key::RootKey,
     identity::Identity,
     page::{self, PageContext},
 };
+use prost::Message;
 use tonic::Status;
 
 use crate::status;
@@ -17,18 +18,22 @@ pub(crate) struct PagedList<'a> {
     /// What the list belongs to.
     pub(crate) parent: &'a str,
     pub(crate) identity: &'a Identity,
+    /// How many bytes the items may have together, unless it is one.
+    pub(crate) bytes_max: usize,
 }
 
 impl PagedList<'_> {
-    /// At most `size` of these items, after the one that the token names, and the token of the page after them; empty if there is none.
-    pub(crate) fn page<'t, T>(
+    /// The messages of at most `size` of these items, after the one that the token names, and the token of the page after them; empty if
+    /// there is none.
+    pub(crate) fn page<T, M: Message>(
         &self,
-        items: &'t [T],
+        items: &[T],
         size: u32,
         token: &str,
         cursor: impl Fn(&T) -> &[u8],
-    ) -> Result<(&'t [T], String), Status> {
-        let PagedList { root_key, method, parent, identity } = *self;
+        message: impl Fn(&T) -> M,
+    ) -> Result<(Vec<M>, String), Status> {
+        let PagedList { root_key, method, parent, identity, bytes_max } = *self;
         let context = PageContext { method, parent, filter: "", order_by: "", identity };
         let start = if token.is_empty() {
             0
@@ -38,13 +43,59 @@ impl PagedList<'_> {
             position.ok_or_else(status::page_token_invalid)?.saturating_add(1)
         };
         let rest = items.get(start..).unwrap_or_default();
-        let shown = rest.get(..usize::try_from(size).unwrap_or(usize::MAX)).unwrap_or(rest);
-        let next = match shown.last() {
+        let mut bytes = 0_usize;
+        let fits = |message: &M| {
+            let is_first = bytes == 0;
+            bytes = bytes.saturating_add(message.encoded_len()).saturating_add(FIELD_BYTES);
+            is_first || bytes <= bytes_max
+        };
+        let wanted = rest.iter().take(usize::try_from(size).unwrap_or(usize::MAX));
+        let shown: Vec<M> = wanted.map(message).take_while(fits).collect();
+        let last = shown.len().checked_sub(1).and_then(|last| rest.get(last));
+        let next = match last {
             Some(last) if shown.len() < rest.len() => {
                 page::token(root_key, &context, cursor(last)).map_err(status::internal)?
             }
             Some(_) | None => String::new(),
         };
         Ok((shown, next))
+    }
+}
+
+/// How many bytes a message takes beside itself in another.
+const FIELD_BYTES: usize = 6;
+
+#[cfg(test)]
+mod tests {
+    use fieldseal_core::crypto::{root_key::RootKeySet, secret::RootKeyBytes};
+
+    use super::*;
+
+    #[test]
+    fn a_page_has_what_fits_and_the_pages_together_have_all() {
+        let root_key = RootKeySet::new(RootKeyBytes::from_slice(&[1; 32]).unwrap(), Vec::new());
+        let identity = Identity::Dns("reader".to_owned());
+        let items: Vec<String> = (0..10).map(|number| format!("{number}{}", "x".repeat(99))).collect();
+        let pages = |bytes_max, size| {
+            let list = PagedList { root_key: &root_key, method: "List", parent: "", identity: &identity, bytes_max };
+            let (mut sizes, mut all, mut token) = (Vec::new(), Vec::new(), String::new());
+            loop {
+                let (shown, next) = list.page(&items, size, &token, |item| item.as_bytes(), String::clone).unwrap();
+                sizes.push(shown.len());
+                all.extend(shown);
+                if next.is_empty() {
+                    break;
+                }
+                token = next;
+            }
+            assert_eq!(all, items);
+            sizes
+        };
+        assert_eq!(pages(usize::MAX, 1_000), [10]);
+        assert_eq!(pages(usize::MAX, 4), [4, 4, 2]);
+        // A text of 100 bytes is a message of 102 bytes, and takes 108.
+        assert_eq!(pages(324, 1_000), [3, 3, 3, 1]);
+        assert_eq!(pages(323, 1_000), [2; 5]);
+        assert_eq!(pages(1, 1_000), [1; 10]);
     }
 }

@@ -1,76 +1,217 @@
 //! Export and import: bytes of a file, as streams. What they mean is in [`crate::export_format`], what they do in core.
+//!
+//! An export holds a snapshot, and an import an organization's name: so both have a least rate and a longest time. Only the time in which
+//! the server waits for the caller counts towards the rate. Nothing here knows what a file holds.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use fieldseal::v1::{ExportOrganizationResponse, ImportOrganizationRequest};
 use fieldseal_core::{
     deployment::Deployment,
     identity::Caller,
+    key::KeyError,
     organization::{
         Organization,
         export::{Export, Exported, Part},
         import::{Import, ImportError},
     },
     policy::{CreateOrganization, Permit},
+    store::{SnapshotEnded, snapshot_ended},
 };
-use tokio::{sync::mpsc, time::timeout};
-use tonic::{Status, Streaming};
+use tokio::time::timeout;
+use tonic::{Code, Status, Streaming};
 
+use super::answers::{Answers, NotSent};
 use crate::{
+    config::limits::Limits,
     drain::Drain,
     export_format::{FormatError, Read, Reader, Writer},
+    leaving::Leaving,
+    shed::Shed,
     status::{self, Refusal},
 };
 
-/// How long the other side may take, or send, nothing: an export holds a snapshot, an import a lock.
+/// How long the other side may take, or send, nothing.
 pub(crate) const SILENCE_MAX: Duration = Duration::from_secs(60);
 
-/// How many bytes of a file a message has.
+/// The longest part of a file in a message.
 const CHUNK_BYTES: usize = 64 * 1024;
 
-type Answers = mpsc::Sender<Result<ExportOrganizationResponse, Status>>;
+/// For how long the server waits for the other side before its rate counts: a connection begins slowly.
+const RATE_GRACE: Duration = Duration::from_secs(10);
 
-/// Sends the file until it ends, the caller leaves or takes nothing, or the server drains.
-pub(crate) async fn export(exported: Exported, mut export: Export, drain: Drain, answers: Answers) {
-    let rows_total = count(export.rows_total());
-    let (mut writer, bytes) = Writer::begin(&exported);
-    let mut rows_done = 0;
-    let mut file = Chunks { answers, rows_total };
-    let mut sent = file.send(bytes, rows_done).await;
-    while sent.is_some() {
-        let part = match export.next().await {
-            _ if drain.has_begun() => return file.fail(Refusal::ShuttingDown.into()).await,
-            Ok(Some(part)) => part,
-            Ok(None) => {
-                file.send(writer.finish(), rows_done).await;
-                return;
-            }
-            Err(error) => return file.fail(status::key(error, &exported.name, None)).await,
+/// Why a stream ends before it is done, whatever it carries.
+pub(crate) struct Ending {
+    pub(crate) drain: Drain,
+    pub(crate) leaving: Leaving,
+}
+
+impl Ending {
+    /// Resolves when the stream has to end.
+    pub(crate) async fn ends(&self) -> Refusal {
+        tokio::select! {
+            () = self.drain.begun() => Refusal::ShuttingDown,
+            () = self.leaving.is_cut() => Refusal::ConnectionEnding,
+        }
+    }
+}
+
+/// What bounds a transfer.
+#[derive(Clone)]
+pub(crate) struct Bounds {
+    rate_min: u64,
+    time_max: Duration,
+    chunk_bytes: usize,
+    message_bytes_max: u32,
+    rate_grace: Duration,
+    pub(crate) shed: Shed,
+}
+
+impl Bounds {
+    pub(crate) fn new(limits: &Limits, shed: Shed) -> Self {
+        let message_bytes = usize::try_from(limits.message_size_max_bytes).unwrap_or(usize::MAX);
+        Bounds {
+            rate_min: limits.transfer_rate_min_bytes_per_second.into(),
+            time_max: limits.transfer_time_max(),
+            // Half of a message is more than what a message has beside the chunk.
+            chunk_bytes: CHUNK_BYTES.min(message_bytes / 2),
+            message_bytes_max: limits.message_size_max_bytes,
+            rate_grace: RATE_GRACE,
+            shed,
+        }
+    }
+
+    fn refuse(&self, bound: &'static str) -> Status {
+        self.shed.count(bound);
+        Refusal::TransferLimit { bound }.into()
+    }
+}
+
+/// How fast the other side is.
+struct Pace {
+    bounds: Bounds,
+    begun: Instant,
+    waited: Duration,
+    bytes: u64,
+}
+
+impl Pace {
+    fn begin(bounds: &Bounds) -> Self {
+        Pace { bounds: bounds.clone(), begun: Instant::now(), waited: Duration::ZERO, bytes: 0 }
+    }
+
+    /// How long the other side may take for the next step.
+    fn patience(&self) -> Duration {
+        SILENCE_MAX.min(self.bounds.time_max.saturating_sub(self.begun.elapsed()))
+    }
+
+    /// Takes note of so many bytes, for which the server waited so long.
+    fn note(&mut self, bytes: usize, waited: Duration) -> Result<(), Status> {
+        self.bytes = self.bytes.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
+        self.waited = self.waited.saturating_add(waited);
+        if self.begun.elapsed() >= self.bounds.time_max {
+            return Err(self.bounds.refuse(TIME_MAX));
+        }
+        let is_slow = self.waited > self.bounds.rate_grace
+            && (self.bytes as f64) < self.bounds.rate_min as f64 * self.waited.as_secs_f64();
+        if is_slow { Err(self.bounds.refuse(RATE_MIN)) } else { Ok(()) }
+    }
+
+    /// The other side took or sent nothing for as long as it may.
+    fn silent(&self) -> Status {
+        self.bounds.refuse(if self.begun.elapsed() >= self.bounds.time_max { TIME_MAX } else { RATE_MIN })
+    }
+}
+
+const TIME_MAX: &str = "transfer_time_max_seconds";
+const RATE_MIN: &str = "transfer_rate_min_bytes_per_second";
+const LOG_MAX: &str = "write_ahead_log_max_bytes";
+
+/// The status of an error that may come from a snapshot which the store has ended.
+pub(crate) fn of_snapshot(error: KeyError, organization: &str, shed: &Shed) -> Status {
+    let ended = if let KeyError::Unavailable(cause) = &error { snapshot_ended(cause) } else { None };
+    match ended {
+        Some(SnapshotEnded::LogFull) => {
+            shed.count(LOG_MAX);
+            Refusal::TransferLimit { bound: LOG_MAX }.into()
+        }
+        Some(SnapshotEnded::InTheWay) => Refusal::TransferLimit { bound: "snapshot" }.into(),
+        None => status::key(error, organization, None),
+    }
+}
+
+/// Sends the file until it ends, the caller leaves or is too slow, or the stream has to end.
+pub(crate) async fn export(
+    exported: Exported,
+    export: Export,
+    ending: Ending,
+    bounds: Bounds,
+    answers: Answers<ExportOrganizationResponse>,
+) {
+    // The snapshot ends with this, before the caller has taken the last answer.
+    match send_file(&exported, export, &ending, &bounds, &answers).await {
+        Ok(()) => answers.done(),
+        Err(Some(status)) => answers.fail(status),
+        Err(None) => {}
+    }
+}
+
+/// The inner `None`: nobody takes it any more.
+async fn send_file(
+    exported: &Exported,
+    mut export: Export,
+    ending: &Ending,
+    bounds: &Bounds,
+    answers: &Answers<ExportOrganizationResponse>,
+) -> Result<(), Option<Status>> {
+    let (mut writer, bytes) = Writer::begin(exported);
+    let mut file =
+        Chunks { answers, ending, rows_total: count(export.rows_total()), rows_done: 0, pace: Pace::begin(bounds) };
+    file.send(bytes).await?;
+    loop {
+        let part = tokio::select! {
+            refusal = ending.ends() => return Err(Some(refusal.into())),
+            part = export.next() => part,
         };
-        if let Part::Rows(rows) = &part {
-            rows_done += i64::try_from(rows.len()).unwrap_or(0);
+        match part.map_err(|error| Some(of_snapshot(error, &exported.name, &bounds.shed)))? {
+            None => return file.send(writer.finish()).await,
+            Some(part) => {
+                if let Part::Rows(rows) = &part {
+                    file.rows_done += i64::try_from(rows.len()).unwrap_or(0);
+                }
+                file.send(writer.part(part)).await?;
+            }
         }
-        sent = file.send(writer.part(part), rows_done).await;
     }
 }
 
-struct Chunks {
-    answers: Answers,
+struct Chunks<'a> {
+    answers: &'a Answers<ExportOrganizationResponse>,
+    ending: &'a Ending,
     rows_total: i64,
+    rows_done: i64,
+    pace: Pace,
 }
 
-impl Chunks {
-    /// `None`: nobody takes it.
-    async fn send(&mut self, bytes: Vec<u8>, rows_done: i64) -> Option<()> {
-        for chunk in bytes.chunks(CHUNK_BYTES) {
-            let answer = ExportOrganizationResponse { chunk: chunk.to_vec(), rows_total: self.rows_total, rows_done };
-            self.answers.send_timeout(Ok(answer), SILENCE_MAX).await.ok()?;
+impl Chunks<'_> {
+    async fn send(&mut self, bytes: Vec<u8>) -> Result<(), Option<Status>> {
+        for chunk in bytes.chunks(self.pace.bounds.chunk_bytes) {
+            let (rows_total, rows_done) = (self.rows_total, self.rows_done);
+            let answer = ExportOrganizationResponse { chunk: chunk.to_vec(), rows_total, rows_done };
+            let begun = Instant::now();
+            tokio::select! {
+                refusal = self.ending.ends() => return Err(Some(refusal.into())),
+                sent = self.answers.send(answer, self.pace.patience()) => match sent {
+                    Ok(()) => self.pace.note(chunk.len(), begun.elapsed())?,
+                    Err(NotSent::Silent) => return Err(Some(self.pace.silent())),
+                    Err(NotSent::Left) => return Err(None),
+                }
+            }
         }
-        Some(())
-    }
-
-    async fn fail(&mut self, status: Status) {
-        let _gone = self.answers.send_timeout(Err(status), SILENCE_MAX).await;
+        Ok(())
     }
 }
 
@@ -83,26 +224,32 @@ pub(crate) async fn import(
     deployment: &Deployment,
     permit: Permit<CreateOrganization>,
     caller: &Caller,
-    drain: &Drain,
+    ending: &Ending,
+    bounds: &Bounds,
     mut file: Streaming<ImportOrganizationRequest>,
 ) -> Result<Arc<Organization>, Status> {
     let mut reader = Reader::default();
     let mut permit = Some(permit);
     let mut import = None;
     let mut name = String::new();
+    let mut pace = Pace::begin(bounds);
     let outcome = loop {
+        let begun = Instant::now();
         let next = tokio::select! {
-            () = drain.begun() => break Err(Refusal::ShuttingDown.into()),
-            next = timeout(SILENCE_MAX, file.message()) => next,
+            refusal = ending.ends() => break Err(refusal.into()),
+            next = timeout(pace.patience(), file.message()) => next,
         };
         let message = match next {
-            Ok(Ok(message)) => message,
+            Ok(Ok(Some(message))) => message,
+            Ok(Ok(None)) => break reader.end().map_err(|error| invalid(&error)),
             // The message was refused on its way.
             Ok(Err(status)) if status::is_complete(&status) => break Err(status),
-            // A caller that has left, or says nothing any more, has sent a file that is cut off.
-            Ok(Err(_)) | Err(_) => break Err(invalid(&FormatError::CutOff)),
+            Ok(Err(error)) => break Err(broken_off(&error, bounds)),
+            Err(_) => break Err(pace.silent()),
         };
-        let Some(message) = message else { break reader.end().map_err(|error| invalid(&error)) };
+        if let Err(status) = pace.note(message.chunk.len(), begun.elapsed()) {
+            break Err(status);
+        }
         if import.is_none() && !message.organization_id.is_empty() {
             name = message.organization_id;
         }
@@ -121,6 +268,16 @@ pub(crate) async fn import(
             Err(status)
         }
         (Err(status), None) => Err(status),
+    }
+}
+
+/// Why the messages of an import end before the file does: one is larger than a message may be, or the caller has left.
+fn broken_off(error: &Status, bounds: &Bounds) -> Status {
+    if error.code() == Code::OutOfRange {
+        bounds.shed.count("message_size_max_bytes");
+        status::chunk_too_large(bounds.message_bytes_max)
+    } else {
+        invalid(&FormatError::CutOff)
     }
 }
 
@@ -153,4 +310,49 @@ async fn take(
 
 fn invalid(error: &FormatError) -> Status {
     status::import_organization(ImportError::Invalid(error.to_string()), "")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pace(rate_min: u64) -> (Pace, Shed) {
+        let shed = Shed::default();
+        let bounds = Bounds { rate_min, ..Bounds::new(&Limits::default(), shed.clone()) };
+        (Pace::begin(&bounds), shed)
+    }
+
+    fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn a_transfer_at_the_least_rate_goes_on_and_a_slower_one_is_ended_and_counted() {
+        let (mut pace, shed) = pace(1_000);
+        pace.note(0, RATE_GRACE).unwrap();
+        pace.note(20_000, seconds(10)).unwrap();
+        pace.note(5_000, seconds(5)).unwrap();
+        assert_eq!(shed.refused_by(RATE_MIN), 0);
+        pace.note(999, seconds(1)).unwrap_err();
+        assert_eq!(shed.refused_by(RATE_MIN), 1);
+    }
+
+    #[test]
+    fn without_a_least_rate_a_transfer_may_be_slow() {
+        let (mut pace, _) = pace(0);
+        pace.note(1, seconds(3_000)).unwrap();
+    }
+
+    #[test]
+    fn the_smallest_message_has_room_for_a_chunk() {
+        let smallest =
+            crate::config::limits::LIMITS.iter().find(|limit| limit.name == "message_size_max_bytes").unwrap();
+        for bytes in [smallest.minimum, smallest.default, smallest.maximum] {
+            let limits = Limits { message_size_max_bytes: bytes, ..Limits::default() };
+            let bounds = Bounds::new(&limits, Shed::default());
+            let chunk = vec![0; bounds.chunk_bytes];
+            let answer = ExportOrganizationResponse { chunk, rows_total: i64::MAX, rows_done: i64::MAX };
+            assert!(prost::Message::encoded_len(&answer) <= usize::try_from(bytes).unwrap());
+        }
+    }
 }

@@ -2,7 +2,7 @@
 //!
 //! [`SqliteStore`] is one database, [`SqliteDatabases`] the organizations' databases of a [`DataFolder`], each open while it is used. All
 //! writes go through the [`Committer`]'s thread, all reads through connections of their own on threads that may block; the runtime never
-//! waits for a disk.
+//! waits for a disk. Long reads and snapshots have bounds, and end where a scrub or the size of the write-ahead log demands it.
 //! Nothing here knows what the tables are for.
 
 use std::{
@@ -17,11 +17,14 @@ use std::{
 
 use fieldseal_core::{
     port::Pending,
-    store::{Cause, Commit, CommitError, Condition, Name, OpenError, Reader, Row, Select, Store, Unavailable},
+    store::{
+        Cause, Commit, CommitError, Condition, Name, OpenError, Reader, Row, ScanError, Scanned, Select, Store,
+        Unavailable,
+    },
 };
 use uuid::Uuid;
 
-use self::{connection::Connection, readers::Readers, writer::SqliteWriter};
+use self::{connection::Connection, readers::Readers, snapshot::Snapshots, writer::SqliteWriter};
 use crate::{
     committer::{self, Committer, Ended, Witness},
     private_file::rename_new,
@@ -34,6 +37,7 @@ mod on_demand;
 mod prepared;
 mod readers;
 mod snapshot;
+mod stop;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -50,24 +54,45 @@ pub(crate) use self::{
 /// The bounds of a database.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SqliteOptions {
-    /// The most reads at a time, each on a connection of its own.
+    /// The most quick reads at a time, each on a connection of its own.
     pub(crate) readers_max: usize,
+    /// The most scans at a time, each on a connection of its own.
+    pub(crate) scans_max: u32,
+    /// How long a scan may run.
+    pub(crate) scan_time_max: Duration,
+    /// How large the write-ahead log may be before snapshots that keep it from being cut are ended.
+    pub(crate) log_max_bytes: u64,
+    /// How long a snapshot that is in the way of a scrub may go on.
+    pub(crate) snapshot_grace: Duration,
     /// How long to wait for somebody else's lock: a backup's, or a shell's.
     pub(crate) busy_timeout: Duration,
 }
 
 impl Default for SqliteOptions {
-    /// 4 readers: a read by key takes some 10 µs, so that more would only share the processors. 5 s, as SQLite's own shell waits.
+    /// 4 readers: a read by key takes some 10 µs, so that more would only share the processors. As many scans, of which one identity
+    /// has no more than half. 5 s, as SQLite's own shell waits. 10 s let an export of 100 MB end that has just begun.
     fn default() -> Self {
-        SqliteOptions { readers_max: 4, busy_timeout: Duration::from_secs(5) }
+        SqliteOptions {
+            readers_max: 4,
+            scans_max: SCANS_MAX,
+            scan_time_max: Duration::from_secs(10),
+            log_max_bytes: 256 * 1024 * 1024,
+            snapshot_grace: Duration::from_secs(10),
+            busy_timeout: Duration::from_secs(5),
+        }
     }
 }
+
+/// The most scans of one database at a time.
+pub(crate) const SCANS_MAX: u32 = 4;
 
 /// A database in a file. Dropped, it finishes what was handed over and closes.
 #[derive(Debug)]
 pub(crate) struct SqliteStore {
     // In this order, so that the writer closes last and leaves no write-ahead log behind.
     readers: Readers,
+    snapshots: Arc<Snapshots>,
+    snapshot_grace: Duration,
     committer: Committer,
 }
 
@@ -103,10 +128,16 @@ impl SqliteStore {
         if !fs::exists(path).map_err(|error| OpenError::Unavailable(Cause(error.into())))? {
             return Err(OpenError::Missing);
         }
-        let backend = SqliteWriter::open(path, options).map_err(OpenError::Unavailable)?;
+        let snapshots = Arc::new(Snapshots::default());
+        let backend = SqliteWriter::open(path, options, Arc::clone(&snapshots)).map_err(OpenError::Unavailable)?;
         let committer =
             Committer::start(path.display().to_string(), backend, writer, witness).map_err(OpenError::Unavailable)?;
-        Ok(SqliteStore { readers: Readers::new(path, options), committer })
+        Ok(SqliteStore::of(path, options, snapshots, committer))
+    }
+
+    fn of(path: &Path, options: SqliteOptions, snapshots: Arc<Snapshots>, committer: Committer) -> Self {
+        let readers = Readers::new(path, options, Arc::clone(&snapshots));
+        SqliteStore { readers, snapshots, snapshot_grace: options.snapshot_grace, committer }
     }
 
     /// Makes a database whose content is `first`: under another name, and renamed when it is whole and on disk. Blocks.
@@ -146,6 +177,14 @@ impl Reader for SqliteStore {
     fn count(&self, table: Name, rows: Condition) -> Pending<'_, Result<u64, Unavailable>> {
         Box::pin(self.readers.read(move |connection| connection.count(&table, &rows)))
     }
+
+    fn scan(&self, select: Select, bytes_max: usize) -> Pending<'_, Result<Scanned, ScanError>> {
+        Box::pin(self.readers.scan(move |connection| connection.scan(&select, bytes_max)))
+    }
+
+    fn scan_count(&self, table: Name, rows: Condition) -> Pending<'_, Result<u64, ScanError>> {
+        Box::pin(self.readers.scan(move |connection| connection.count(&table, &rows)))
+    }
 }
 
 impl Store for SqliteStore {
@@ -158,7 +197,12 @@ impl Store for SqliteStore {
     }
 
     fn scrub(&self) -> Pending<'_, Result<(), Unavailable>> {
-        Box::pin(self.committer.scrub())
+        Box::pin(async move {
+            // The writer waits for whoever reads from the log, and so do all writes: whoever may read for long ends before it asks.
+            let _no_scan = self.readers.without_scans().await?;
+            let _no_snapshot = self.snapshots.none_after(self.snapshot_grace).await?;
+            self.committer.scrub().await
+        })
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a read answers, and in which order.
 
 use Direction::{Ascending, Descending};
-use fieldseal_core::store::Expect;
+use fieldseal_core::store::{Expect, Reader};
 
 use super::*;
 
@@ -89,6 +89,21 @@ pub(crate) async fn a_prefix_matches_code_point_by_code_point(subject: &dyn Subj
     assert!(store.select(nul).await.is_err());
     let number = Condition::BeginsWith { column: "number".into(), prefix: "1".to_owned() };
     assert!(store.select(things(&["id"], number, &[])).await.is_err());
+}
+
+pub(crate) async fn a_list_has_whole_elements_only(subject: &dyn Subject) {
+    let store = opened(subject).await;
+    let texts =
+        [None, Some(""), Some("a"), Some("a,b"), Some("b,a"), Some("c,a,b"), Some("ab,A"), Some("a,a"), Some("aa,ba")];
+    fill(&*store, "name", texts.map(|name| name.map_or(Datum::Null, text))).await;
+    for element in ["a", "b", "ab", "A", "ba", "c", "x", "%", "_"] {
+        let has = |name: &Option<&str>| name.is_some_and(|name| name.split(',').any(|other| other == element));
+        let wanted: Vec<u128> = (1..).zip(&texts).filter(|(_, name)| has(name)).map(|(number, _)| number).collect();
+        let lists = Condition::Lists { column: "name".into(), element: element.to_owned() };
+        assert_eq!(ids(&*store, lists.clone()).await, wanted, "{element:?}");
+        let others: Vec<u128> = (1..=texts.len() as u128).filter(|number| !wanted.contains(number)).collect();
+        assert_eq!(ids(&*store, lists.negated()).await, others, "not {element:?}");
+    }
 }
 
 fn begins_with(prefix: &str) -> Condition {
@@ -223,6 +238,21 @@ pub(crate) async fn rows_are_counted(subject: &dyn Subject) {
     fill(&*store, "name", [text("a"), Datum::Null, text("a")]).await;
     assert_eq!(store.count(THING.into(), Condition::EVERYTHING).await.unwrap(), 3);
     assert_eq!(store.count(THING.into(), Condition::equal("name", text("a"))).await.unwrap(), 2);
+}
+
+pub(crate) async fn a_scan_ends_with_the_row_that_exceeds_its_bytes(subject: &dyn Subject) {
+    let store = opened(subject).await;
+    let data = |length| Datum::Bytes(vec![7; length]);
+    apply(&*store, (1..=5).map(|number| insert(number, [("data", data(100))])).collect()).await;
+    let snapshot = store.snapshot().await.unwrap();
+    for (bytes_max, rows, is_cut) in [(0, 1, true), (199, 2, true), (200, 3, true), (499, 5, true), (500, 5, false)] {
+        for reader in [&*store as &dyn Reader, &*snapshot] {
+            let scanned = reader.scan(things(&["data"], Condition::EVERYTHING, &[("id", Ascending)]), bytes_max).await;
+            let scanned = scanned.unwrap();
+            assert_eq!((scanned.rows.len(), scanned.is_cut), (rows, is_cut), "{bytes_max}");
+        }
+    }
+    assert_eq!(store.scan_count(THING.into(), Condition::greater("id", id(2))).await.unwrap(), 3);
 }
 
 pub(crate) async fn what_is_not_there_is_unavailable(subject: &dyn Subject) {

@@ -9,11 +9,12 @@ use std::{
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use fieldseal_core::{
     id::Timestamp,
-    store::{Cause, Column, ColumnType, Condition, Datum, Name, Row, Select},
+    store::{Cause, Column, ColumnType, Condition, Datum, Name, Row, Scanned, Select, row_bytes},
 };
 use rusqlite::{
     CachedStatement, OpenFlags,
@@ -23,7 +24,7 @@ use rusqlite::{
 };
 use uuid::Uuid;
 
-use super::SqliteOptions;
+use super::{SqliteOptions, stop::Stop};
 use crate::store::sql::{self, Malformed, Sql, Value};
 
 /// Why a statement was not executed.
@@ -61,6 +62,14 @@ impl SqliteError {
             error.extended_code,
             ffi::SQLITE_CONSTRAINT_PRIMARYKEY | ffi::SQLITE_CONSTRAINT_UNIQUE | ffi::SQLITE_CONSTRAINT_ROWID
         )
+    }
+}
+
+impl SqliteError {
+    /// Whether a statement was stopped; see [`Connection::stop_when`].
+    pub(super) fn is_interrupted(&self) -> bool {
+        let SqliteError::Sqlite(rusqlite::Error::SqliteFailure(error, _)) = self else { return false };
+        error.code == rusqlite::ErrorCode::OperationInterrupted
     }
 }
 
@@ -189,6 +198,11 @@ impl Connection {
     }
 
     pub(super) fn select(&mut self, select: &Select) -> Result<Vec<Row>, SqliteError> {
+        self.scan(select, usize::MAX).map(|scanned| scanned.rows)
+    }
+
+    /// Reads rows until their values have more than `bytes_max` bytes together.
+    pub(super) fn scan(&mut self, select: &Select, bytes_max: usize) -> Result<Scanned, SqliteError> {
         let columns = self.columns(&select.table, select.columns.iter().map(|name| &**name))?;
         let unreadable =
             |column: &Name| SqliteError::Unreadable { table: select.table.to_string(), column: column.to_string() };
@@ -199,15 +213,23 @@ impl Connection {
         let sql = sql::select(select)?;
         let mut statement = self.bound(&select.table, &sql)?;
         let mut found = statement.raw_query();
-        let mut rows = Vec::new();
-        while let Some(row) = found.next()? {
+        let (mut rows, mut bytes) = (Vec::new(), 0_usize);
+        while bytes <= bytes_max {
+            let Some(row) = found.next()? else { return Ok(Scanned { rows, is_cut: false }) };
             let mut datums = Vec::with_capacity(wanted.len());
             for (index, (column, kind)) in wanted.iter().enumerate() {
                 datums.push(datum(row.get_ref(index)?, *kind).ok_or_else(|| unreadable(column))?);
             }
+            bytes = bytes.saturating_add(row_bytes(&datums));
             rows.push(datums);
         }
-        Ok(rows)
+        Ok(Scanned { rows, is_cut: true })
+    }
+
+    /// Has every statement stop with [`SqliteError::is_interrupted`] once this says so; `None` lets them run again.
+    pub(super) fn stop_when(&mut self, stop: Option<Arc<Stop>>) -> Result<(), SqliteError> {
+        let handler = stop.map(|stop| move || stop.is_due());
+        Ok(self.sqlite.progress_handler(OPERATIONS_BETWEEN_LOOKS, handler)?)
     }
 
     /// Whether there is such a table.
@@ -265,6 +287,14 @@ impl Connection {
     #[cfg(test)]
     pub(super) fn limit_pages(&self, pages: u32) {
         self.sqlite.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(())).unwrap();
+    }
+
+    /// As [`checkpoint`](Self::checkpoint), but waits for readers no longer than this.
+    pub(super) fn checkpoint_within(&self, patience: Duration, usual: Duration) -> Result<(), SqliteError> {
+        self.sqlite.busy_timeout(patience)?;
+        let outcome = self.checkpoint();
+        self.sqlite.busy_timeout(usual)?;
+        outcome
     }
 
     /// Moves everything from the log to the database, and cuts the log to nothing.
@@ -378,6 +408,9 @@ const APPLICATION_ID: i32 = i32::from_be_bytes(*b"FSEA");
 
 /// The format of the store, which is not that of what is stored in it.
 pub(crate) const FORMAT: i32 = 1;
+
+/// After how many of SQLite's own steps a statement looks whether it is to stop: some ten microseconds.
+const OPERATIONS_BETWEEN_LOOKS: i32 = 1_000;
 
 /// Prepared statements kept by a connection: those of some dozen tables.
 const STATEMENTS_MAX: usize = 128;

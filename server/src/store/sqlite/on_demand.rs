@@ -19,7 +19,10 @@ use std::{
 use fieldseal_core::{
     id::OrganizationId,
     port::Pending,
-    store::{Cause, Commit, CommitError, Condition, Name, OpenError, Reader, Row, Select, Store, Unavailable},
+    store::{
+        Cause, Commit, CommitError, Condition, Name, OpenError, Reader, Row, ScanError, Scanned, Select, Store,
+        Unavailable,
+    },
 };
 use tokio::{runtime::Handle, sync::OwnedMutexGuard};
 use uuid::Uuid;
@@ -225,6 +228,14 @@ impl Reader for OnDemandStore {
     fn count(&self, table: Name, rows: Condition) -> Pending<'_, Result<u64, Unavailable>> {
         Box::pin(async move { self.get().await.map_err(unavailable)?.count(table, rows).await })
     }
+
+    fn scan(&self, select: Select, bytes_max: usize) -> Pending<'_, Result<Scanned, ScanError>> {
+        Box::pin(async move { self.get().await.map_err(unavailable)?.scan(select, bytes_max).await })
+    }
+
+    fn scan_count(&self, table: Name, rows: Condition) -> Pending<'_, Result<u64, ScanError>> {
+        Box::pin(async move { self.get().await.map_err(unavailable)?.scan_count(table, rows).await })
+    }
 }
 
 impl Store for OnDemandStore {
@@ -261,6 +272,10 @@ impl Reader for InUse {
 
     fn count(&self, table: Name, rows: Condition) -> Pending<'_, Result<u64, Unavailable>> {
         self.snapshot.count(table, rows)
+    }
+
+    fn scan(&self, select: Select, bytes_max: usize) -> Pending<'_, Result<Scanned, ScanError>> {
+        self.snapshot.scan(select, bytes_max)
     }
 }
 

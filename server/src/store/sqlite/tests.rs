@@ -26,6 +26,7 @@ use crate::{
 
 mod failures;
 mod files;
+mod lanes;
 mod lists;
 mod locks;
 mod on_demand;

@@ -2,17 +2,24 @@
 //!
 //! Nothing here knows who waits for a commit, or what an audit record is but a row.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use fieldseal_core::{
     audit::{AUDIT_TABLE, ChainHead},
-    store::{Cause, Condition, Datum, Direction, Expect, Name, Select, Source, Step, Tally},
+    store::{Cause, Condition, Datum, Direction, Expect, Name, Select, SnapshotEnded, Source, Step, Tally},
 };
 use uuid::Uuid;
 
 use super::{
     SqliteOptions,
     connection::{Connection, SqliteError},
+    snapshot::Snapshots,
+    suffixed,
 };
 use crate::{
     committer::{Backend, Failure},
@@ -29,18 +36,25 @@ pub(super) struct SqliteWriter {
     connection: Option<Connection>,
     /// How far the transaction's commits move counters: many move the same few, which are written once, at its end.
     tallies: Vec<Tally>,
+    /// Those that may keep the log from being cut.
+    snapshots: Arc<Snapshots>,
+    /// When it was last tried to cut the log because of its size.
+    cut_at: Option<Instant>,
 }
 
 impl SqliteWriter {
-    pub(super) fn open(path: &Path, options: SqliteOptions) -> Result<Self, Cause> {
-        let connection = Connection::open_writer(path, options)?;
-        Ok(SqliteWriter { path: path.to_owned(), options, connection: Some(connection), tallies: Vec::new() })
+    pub(super) fn open(path: &Path, options: SqliteOptions, snapshots: Arc<Snapshots>) -> Result<Self, Cause> {
+        Ok(Self::of(path, options, Connection::open_writer(path, options)?, snapshots))
+    }
+
+    fn of(path: &Path, options: SqliteOptions, connection: Connection, snapshots: Arc<Snapshots>) -> Self {
+        let (path, tallies, connection) = (path.to_owned(), Vec::new(), Some(connection));
+        SqliteWriter { path, options, connection, tallies, snapshots, cut_at: None }
     }
 
     /// For a database that is being made, which has no readers and needs no log.
     pub(super) fn open_unlogged(path: &Path, options: SqliteOptions) -> Result<Self, Cause> {
-        let connection = Connection::open_unlogged(path, options)?;
-        Ok(SqliteWriter { path: path.to_owned(), options, connection: Some(connection), tallies: Vec::new() })
+        Ok(Self::of(path, options, Connection::open_unlogged(path, options)?, Arc::default()))
     }
 
     #[cfg(test)]
@@ -51,7 +65,31 @@ impl SqliteWriter {
     fn connection(&mut self) -> Result<&mut Connection, Cause> {
         self.connection.as_mut().ok_or(CLOSED.into())
     }
+
+    /// Cuts a log that is larger than it may be. SQLite by itself moves what it can to the database after each transaction, but begins the
+    /// log again only when nobody reads from it: so snapshots end here, and other reads are waited for, which are short.
+    fn bound_log(&mut self) {
+        let is_too_large =
+            fs::metadata(suffixed(&self.path, "-wal")).is_ok_and(|log| log.len() > self.options.log_max_bytes);
+        let is_rested = self.cut_at.is_none_or(|last| last.elapsed() >= CUT_INTERVAL);
+        let Some(connection) = self.connection.as_ref().filter(|_| is_too_large && is_rested) else { return };
+        let snapshots = self.snapshots.end(SnapshotEnded::LogFull);
+        let cut = connection.checkpoint_within(CUT_PATIENCE, self.options.busy_timeout);
+        match &cut {
+            Ok(()) => tracing::info!(snapshots_ended = snapshots, "write-ahead log cut at its maximum size"),
+            Err(error) => tracing::warn!(
+                snapshots_ended = snapshots,
+                error = error as &dyn std::error::Error,
+                "write-ahead log above its maximum size"
+            ),
+        }
+        self.cut_at = Some(Instant::now());
+    }
 }
+
+/// How often it is tried to cut a log because of its size, and how long each try waits for readers: writes wait meanwhile.
+const CUT_INTERVAL: Duration = Duration::from_secs(1);
+const CUT_PATIENCE: Duration = Duration::from_millis(100);
 
 const CLOSED: &str = "the database is closed";
 
@@ -96,7 +134,11 @@ impl Backend for SqliteWriter {
             connection.execute(&tally.table, &sql::tally(tally).map_err(SqliteError::from)?)?;
         }
         match fail_points::sync_failure() {
-            None => Ok(connection.control("COMMIT")?),
+            None => {
+                connection.control("COMMIT")?;
+                self.bound_log();
+                Ok(())
+            }
             Some(failure) => {
                 connection.control(if failure == SyncFailure::Kept { "COMMIT" } else { "ROLLBACK" })?;
                 Err("a test made the disk fail".into())

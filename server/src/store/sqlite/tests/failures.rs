@@ -48,7 +48,7 @@ async fn after_an_unknown_outcome_a_read_tells_it_and_the_chain_goes_on_from_the
         fixture.databases.create(ID, first()).await.unwrap();
         let fails = Arc::new(AtomicBool::new(false));
         let options = SqliteOptions::default();
-        let writer = SqliteWriter::open(&fixture.database(), options).unwrap();
+        let writer = SqliteWriter::open(&fixture.database(), options, Arc::default()).unwrap();
         let committer = Committer::start(
             "test".to_owned(),
             Faulty { writer, fails: Arc::clone(&fails), takes_effect },
@@ -56,7 +56,7 @@ async fn after_an_unknown_outcome_a_read_tells_it_and_the_chain_goes_on_from_the
             Witness::nobody(),
         )
         .unwrap();
-        let store = SqliteStore { readers: Readers::new(&fixture.database(), options), committer };
+        let store = SqliteStore::of(&fixture.database(), options, Arc::default(), committer);
         store.commit(Commit::of(vec![insert(1, b""), reveal()])).await.unwrap();
         assert_eq!(count(&store, "Entry").await, 1);
         fails.store(true, Ordering::SeqCst);
@@ -74,10 +74,10 @@ async fn a_full_disk_makes_a_commit_unavailable_and_nothing_more() {
     let fixture = Fixture::new();
     fixture.databases.create(ID, first()).await.unwrap();
     let options = SqliteOptions::default();
-    let mut writer = SqliteWriter::open(&fixture.database(), options).unwrap();
+    let mut writer = SqliteWriter::open(&fixture.database(), options, Arc::default()).unwrap();
     writer.limit_pages(50);
     let committer = Committer::start("test".to_owned(), writer, WRITER, Witness::nobody()).unwrap();
-    let store = SqliteStore { readers: Readers::new(&fixture.database(), options), committer };
+    let store = SqliteStore::of(&fixture.database(), options, Arc::default(), committer);
     store.commit(Commit::of(vec![insert(1, b"small"), reveal()])).await.unwrap();
     let outcome = store.commit(Commit::of(vec![reveal(), insert(2, &[7; 1_000_000])])).await;
     assert!(matches!(outcome, Err(CommitError::Unavailable(_))));

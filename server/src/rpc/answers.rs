@@ -1,0 +1,137 @@
+//! The answers of a stream: sent by a task of its own, and ended by a status that is never lost.
+//!
+//! A stream that ends without an error means that all of it was sent. So the end is a status unless the task says that it is done:
+//! whatever becomes of the task, and however late the caller takes what it was sent. Nothing here knows what is sent.
+
+use std::{
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use tokio::sync::mpsc;
+use tokio_stream::Stream;
+use tonic::Status;
+
+use crate::status;
+
+/// The end that sends.
+pub(crate) struct Answers<T> {
+    sender: mpsc::Sender<T>,
+    end: Arc<End>,
+}
+
+/// The end that the caller takes from.
+pub(crate) struct Answered<T> {
+    receiver: mpsc::Receiver<T>,
+    end: Arc<End>,
+}
+
+/// How the stream ends; `None` without an error.
+struct End(Mutex<Option<Status>>);
+
+/// Why an answer was not sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NotSent {
+    /// The caller has left.
+    Left,
+    /// The caller took nothing for as long as it may.
+    Silent,
+}
+
+/// A stream of answers, one of which waits for the caller.
+pub(crate) fn answers<T>() -> (Answers<T>, Answered<T>) {
+    let (sender, receiver) = mpsc::channel(1);
+    let end = Arc::new(End(Mutex::new(Some(status::broken()))));
+    (Answers { sender, end: Arc::clone(&end) }, Answered { receiver, end })
+}
+
+impl<T> Answers<T> {
+    /// Sends an answer, if the caller takes the one before within this time.
+    pub(crate) async fn send(&self, answer: T, patience: Duration) -> Result<(), NotSent> {
+        self.sender.send_timeout(answer, patience).await.map_err(|error| match error {
+            mpsc::error::SendTimeoutError::Timeout(_) => NotSent::Silent,
+            mpsc::error::SendTimeoutError::Closed(_) => NotSent::Left,
+        })
+    }
+
+    /// Resolves when the caller has left.
+    pub(crate) async fn left(&self) {
+        self.sender.closed().await;
+    }
+
+    /// Ends the stream: all was sent.
+    pub(crate) fn done(self) {
+        *self.end.status() = None;
+    }
+
+    /// Ends the stream with an error. Nothing waits for the caller to take it.
+    pub(crate) fn fail(self, status: Status) {
+        *self.end.status() = Some(status);
+    }
+}
+
+impl End {
+    fn status(&self) -> MutexGuard<'_, Option<Status>> {
+        // Nothing under this lock can fail.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T> Stream for Answered<T> {
+    type Item = Result<T, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        match ready!(self.receiver.poll_recv(context)) {
+            Some(answer) => Poll::Ready(Some(Ok(answer))),
+            None => Poll::Ready(self.end.status().take().map(Err)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio_stream::StreamExt as _;
+    use tonic::Code;
+
+    use super::*;
+    use crate::status::Refusal;
+
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    async fn taken(answered: Answered<u8>) -> (Vec<u8>, Option<Code>) {
+        let all: Vec<_> = answered.collect().await;
+        let taken = all.iter().filter_map(|answer| answer.as_ref().ok().copied()).collect();
+        (taken, all.last().and_then(|last| last.as_ref().err()).map(Status::code))
+    }
+
+    #[tokio::test]
+    async fn a_stream_ends_without_an_error_only_if_it_is_done() {
+        let (sending, answered) = answers();
+        sending.send(1, PATIENCE).await.unwrap();
+        sending.done();
+        assert_eq!(taken(answered).await, (vec![1], None));
+        let (sending, answered) = answers();
+        sending.send(1, PATIENCE).await.unwrap();
+        drop(sending);
+        assert_eq!(taken(answered).await, (vec![1], Some(Code::Internal)));
+    }
+
+    #[tokio::test]
+    async fn a_caller_that_takes_nothing_finds_the_error_later() {
+        let (sending, answered) = answers();
+        sending.send(1, PATIENCE).await.unwrap();
+        assert_eq!(sending.send(2, Duration::ZERO).await, Err(NotSent::Silent));
+        sending.fail(Refusal::ConnectionEnding.into());
+        assert_eq!(taken(answered).await, (vec![1], Some(Code::Unavailable)));
+    }
+
+    #[tokio::test]
+    async fn a_caller_that_left_is_noticed() {
+        let (sending, answered) = answers::<u8>();
+        drop(answered);
+        sending.left().await;
+        assert_eq!(sending.send(1, PATIENCE).await, Err(NotSent::Left));
+    }
+}
