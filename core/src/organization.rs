@@ -32,6 +32,7 @@ use crate::{
     layout::{FINGERPRINT, KEY_TEXT},
     metadata::OrganizationSchema,
     organization::ring_rows::RingRows,
+    records::compare::Comparisons,
     schema::Schema,
     store::{Commit, CommitError, Condition, Datum, Expect, Step, Store, Unavailable, rows},
 };
@@ -56,6 +57,8 @@ pub struct Organization {
     /// Whether the audit trail may have records after the head that was signed last.
     is_trail_unsigned: AtomicBool,
     pace: Mutex<Pace>,
+    /// How often attributes were compared lately.
+    pub(crate) comparisons: Comparisons,
 }
 
 /// What is public of an organization's keys.
@@ -155,6 +158,7 @@ impl Organization {
             at_work: AtomicUsize::new(0),
             is_trail_unsigned: AtomicBool::new(true),
             pace: Mutex::default(),
+            comparisons: Comparisons::default(),
         }
     }
 
@@ -307,8 +311,11 @@ impl Organization {
         self.store.commit(Commit::of(steps)).await
     }
 
-    /// Records something in the organization's trail, by itself.
-    pub(crate) async fn record(&self, entry: AuditEntry) -> Result<(), CommitError> {
+    /// Records something in the organization's trail, in a commit of its own.
+    ///
+    /// # Errors
+    /// Why it was not, or may not have been, recorded.
+    pub async fn record(&self, entry: AuditEntry) -> Result<(), CommitError> {
         self.commit(vec![Step::Audit(entry)]).await
     }
 }

@@ -1,12 +1,17 @@
-//! Metrics, in the text format of OpenMetrics, for whoever scrapes `listen.metrics_address`.
+//! Metrics for scrapers of `listen.metrics_address`, in the text format of OpenMetrics or in the older one of Prometheus, as they accept.
 //!
 //! They are made at each scrape of what is known in memory; no database is opened for them. They name organizations and nothing secret.
+
+mod format;
 
 use std::{net::SocketAddr, sync::Arc};
 
 use axum::{
     Router,
-    http::{Request, header::CONTENT_TYPE},
+    http::{
+        HeaderMap, Request, StatusCode,
+        header::{CONTENT_TYPE, VARY},
+    },
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -28,11 +33,13 @@ use tokio::{
 };
 use tower::ServiceExt as _;
 
+use self::format::Format;
 use crate::{
     audit_copy::Copying,
     config::limits::Limits,
     drain::Drain,
     due::due_time,
+    handshake,
     listener::{BindError, accept, bind},
     places::{Bounds, Places},
     shed::Shed,
@@ -40,8 +47,14 @@ use crate::{
     token::Issuers,
 };
 
-/// The media type of the text format.
-const TEXT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// What is counted while the server runs.
+#[derive(Clone)]
+pub(crate) struct Counted {
+    /// What bounds turned away.
+    pub(crate) shed: Shed,
+    /// Handshakes that were refused, by cause.
+    pub(crate) refused_handshakes: handshake::Refused,
+}
 
 /// The largest request head: a line and some headers.
 const REQUEST_MAX_BYTES: usize = 16 * 1024;
@@ -73,15 +86,18 @@ impl Metrics {
     /// Answers scrapes until the server drains. Nobody waits for a scrape then.
     pub(crate) async fn serve(
         self,
-        (deployment, copying, shed, believed): (Arc<Deployment>, Copying, Shed, Believed),
+        (deployment, copying, counted, believed): (Arc<Deployment>, Copying, Counted, Believed),
         limits: Limits,
         drain: Drain,
     ) {
         let bounds = Bounds::unidentified(limits.metrics_connections_max, "metrics_connections_max");
-        let places = Places::new(bounds, shed.clone());
-        let scrape = move || {
-            let text = text(&deployment, &copying, &shed, &believed);
-            async move { answer(text) }
+        let places = Places::new(bounds, counted.shed.clone());
+        let scrape = move |headers: HeaderMap| {
+            let answer = match Format::accepted(&headers) {
+                Some(format) => answer(format, text(&deployment, &copying, &counted, &believed)),
+                None => (StatusCode::NOT_ACCEPTABLE, NOT_ACCEPTABLE).into_response(),
+            };
+            async move { answer }
         };
         let routes = Router::new().route("/metrics", get(scrape));
         let accepting = accept(
@@ -119,10 +135,13 @@ async fn serve_one(stream: TcpStream, routes: Router, limits: &Limits) {
     }
 }
 
-fn answer(text: Result<String, std::fmt::Error>) -> Response {
+/// The answer to a scraper that accepts no format that there is.
+const NOT_ACCEPTABLE: &str = "metrics are given as application/openmetrics-text or text/plain; version=0.0.4\n";
+
+fn answer(format: Format, text: Result<String, std::fmt::Error>) -> Response {
     match text {
-        Ok(text) => ([(CONTENT_TYPE, TEXT)], text).into_response(),
-        Err(_) => axum::http::StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+        Ok(text) => ([(CONTENT_TYPE, format.content_type()), (VARY, "accept")], format.of(text)).into_response(),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
 }
 
@@ -187,7 +206,7 @@ fn register_believed(believed: &Believed, now: Timestamp, registry: &mut Registr
 fn text(
     deployment: &Deployment,
     copying: &Copying,
-    shed: &Shed,
+    counted: &Counted,
     believed: &Believed,
 ) -> Result<String, std::fmt::Error> {
     let active = Family::<OfOrganization, Gauge>::default();
@@ -216,7 +235,9 @@ fn text(
         due_time_seconds,
     );
     let help = "Connections, calls and messages turned away, by the bound in [limits] that turned them away";
-    registry.register("refused_by_bound", help, shed.refused());
+    registry.register("refused_by_bound", help, counted.shed.refused());
+    let help = "Handshakes of the TLS listener that were refused, by cause";
+    registry.register("handshakes_refused", help, counted.refused_handshakes.clone());
     register_believed(believed, now, &mut registry);
     if let Some(facts) = copying.facts() {
         let (failing, behind) = (Gauge::<i64>::default(), Gauge::<i64>::default());

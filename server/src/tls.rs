@@ -25,6 +25,7 @@ pub(crate) use self::{
 };
 use crate::{
     config::{Tls, TlsVersion},
+    handshake::Remembering,
     pem::PemError,
 };
 
@@ -109,7 +110,7 @@ impl Terms {
         let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_protocol_versions(&versions(minimum_version))
             .map_err(TlsError::Versions)?
-            .with_client_cert_verifier(trust.verifier())
+            .with_client_cert_verifier(Arc::new(Remembering(trust.verifier())))
             .with_cert_resolver(Arc::new(resolver));
         // gRPC is HTTP/2; a client that offers only something else is refused in the handshake.
         config.alpn_protocols = vec![b"h2".to_vec()];

@@ -220,7 +220,7 @@ fn connection_advice(what: &str) -> &'static str {
 
 /// By the words of rustls, which no contract fixes; where none is found, all that it can be is listed.
 fn tls_advice(what: &str) -> &'static str {
-    let known: [(&[&str], &str); 7] = [
+    let known: [(&[&str], &str); 9] = [
         (
             &["unknownissuer"],
             "the server's certificate isn't from the CA in --ca: use the CA of this server, or another server",
@@ -230,11 +230,20 @@ fn tls_advice(what: &str) -> &'static str {
             "the server's certificate has expired, or this machine's clock is wrong: the server's operator has to renew it",
         ),
         (
+            &["peer certificate: notvalidyet", "not valid yet: verification"],
+            "the server's certificate isn't valid yet, or this machine's clock is behind: compare the clocks of both machines",
+        ),
+        (
             &["notvalidforname", "not valid for name", "not valid for"],
             "the server goes by another name: use that in --endpoint, or say it with --domain-name",
         ),
         (&["certificaterequired"], "the server wants to know who you are: --cert and --key, or --dev and --as"),
-        (&["alert: certificateexpired"], "your certificate has expired: ask for a new one, and give it with --cert"),
+        (
+            &["alert: certificateexpired"],
+            "your certificate has expired or isn't valid yet: check its dates (openssl x509 -noout -dates -in FILE) and the clocks, \
+             or give another with --cert",
+        ),
+        (&["alert: certificaterevoked"], "your certificate was revoked: ask for a new one, and give it with --cert"),
         (
             &["alert: unknownca", "alert: decrypterror", "alert: badcertificate", "alert: certificate"],
             "the server doesn't accept your certificate: give one from a CA that it trusts with --cert and --key",
@@ -336,9 +345,13 @@ fn advice_by_reason(error: &CallError, hints: &Hints) -> String {
             )
         }
         ErrorReason::IdentityRequired => "use a valid certificate: --cert and --key, or --dev and --as".to_owned(),
-        ErrorReason::MethodUnknown | ErrorReason::MessageInvalid => {
+        ErrorReason::MethodUnknown
+        | ErrorReason::MessageInvalid
+        | ErrorReason::CompressionNotServed
+        | ErrorReason::TimeoutInvalid => {
             "compare the versions of this client and the server: fieldseal version".to_owned()
         }
+        ErrorReason::MetadataTooLarge => "send a shorter bearer token: it is most of a call's metadata".to_owned(),
         ErrorReason::MessageTooLarge => "give shorter values, or a smaller --page-size".to_owned(),
         ErrorReason::AuditUnavailable | ErrorReason::StoreUnavailable => {
             format!("{}; if this happens again, the server's log has the cause under the call id", general())
@@ -361,8 +374,9 @@ fn advice_by_reason(error: &CallError, hints: &Hints) -> String {
                 .to_owned()
         }
         ErrorReason::RootKeyUnknown => format!(
-            "name the file of root key {} in the server's root_key.files; if it is lost: fieldseal key restore",
-            value("root_key_id")
+            "name the file of root key {} in the server's root_key.files; if it is lost: {}",
+            value("root_key_id"),
+            command("key restore")
         ),
         ErrorReason::DeadlineExceeded => format!("{}; --timeout gives it longer", general()),
         ErrorReason::Internal => "report it, with the call id".to_owned(),
@@ -438,7 +452,9 @@ mod tests {
             ("invalid peer certificate: Expired", "renew"),
             ("invalid peer certificate: NotValidForName", "--domain-name"),
             ("received fatal alert: CertificateRequired", "--dev and --as"),
-            ("received fatal alert: CertificateExpired", "your certificate has expired"),
+            ("received fatal alert: CertificateExpired", "has expired or isn't valid yet"),
+            ("received fatal alert: CertificateRevoked", "was revoked"),
+            ("invalid peer certificate: certificate not valid yet: verification time 1 (UNIX)", "isn't valid yet"),
             ("received fatal alert: UnknownCA", "doesn't accept your certificate"),
             ("received corrupt message of type InvalidContentType", "doesn't speak TLS"),
             ("something new", "check --ca, --cert and --key"),

@@ -168,7 +168,10 @@ impl CallError {
             | Reason::ExportInvalid
             | Reason::ListTimeLimit
             | Reason::MessageInvalid
-            | Reason::MessageTooLarge => Action::FixCall,
+            | Reason::MessageTooLarge
+            | Reason::CompressionNotServed
+            | Reason::TimeoutInvalid
+            | Reason::MetadataTooLarge => Action::FixCall,
             Reason::SetKeyAlreadyRunning
             | Reason::KeyChangeQuota
             | Reason::KeyRestoreQuota

@@ -99,6 +99,10 @@ section! {
 
         /// Where metrics are scraped, at /metrics, without TLS and by anybody: they name organizations and tell when their keys are due.
         metrics_address: Text, "IP:port", Nothing(r#""127.0.0.1:7081""#), AtStart;
+
+        /// Origins of pages that may call, as browsers write them; the server's own is one of them if pages come from it. Requests that pages
+        /// of other origins send are refused. Programs that aren't browsers send no origin and need none here.
+        origins: Texts, "origins: https://HOST or https://HOST:PORT", Nothing(r#"["https://console.example.org"]"#), AtStart;
     }
 }
 
@@ -146,12 +150,14 @@ section! {
 section! {
     /// A copy of the audit trails, beside the databases: every record as a line of JSON. docs/audit-trail.md says what is promised of it.
     AuditSection {
-        /// Where the copy goes: a file, which is made with mode 0600 and may be renamed at any time, or "-" for stdout.
+        /// Where the copy goes: a file, which is made with mode 0600 and may be renamed at any time, or "-" for stdout. A path that is
+        /// stdout, such as /dev/stdout, means the same as "-".
         file: Path, "a file, or \"-\" for stdout", Nothing(r#""audit.jsonl""#), AtStart;
 
-        /// What happens while the copy can't be written. "report": calls are answered, the log and a metric tell, and the copy is caught up.
-        /// "refuse": calls that have to be recorded are answered with AUDIT_UNAVAILABLE from when that was noticed, until it can be
-        /// written again. The trails in the databases never wait for the copy.
+        /// What happens while the copy can't be written. "report": calls are answered, the log and a metric report it, and the copy is caught
+        /// up. "refuse": calls that have to be recorded are answered with AUDIT_UNAVAILABLE from when that was noticed, until it can be
+        /// written again; limits.audit_copy_answer_max_ms and limits.audit_copy_behind_max_records say when it is noticed at the latest. The
+        /// trails in the databases never wait for the copy.
         on_failure: Text, "\"report\" or \"refuse\"", Is(r#""report""#), AtStart;
     }
 }

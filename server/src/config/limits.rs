@@ -198,6 +198,20 @@ limits! {
     /// Orchestrators kill after 30 seconds unless told otherwise.
     drain_timeout_seconds: 25 within 1 to 600, "seconds";
 
+    /// How long a server that was told to end goes on serving everything while health says NOT_SERVING; then it takes no more calls.
+    /// As long as a balancer needs to notice, which is its interval of health checks times the failures that it waits for; 0 where none looks.
+    /// It comes before drain_timeout_seconds: orchestrators have to wait for both together.
+    drain_delay_seconds: 0 within 0 to 300, "seconds";
+
+    /// Kinds of refusals that are logged in a minute, for callers with an identity and for callers without each. A kind is a caller and a
+    /// reason: the first refusal is logged at once, its repeats as a count. Refusals of further kinds are counted together.
+    /// Enough to see who is refused, and too few to fill a disk.
+    refusal_log_lines_per_minute: 60 within 1 to 10_000, "lines";
+
+    /// Lines of the log that wait for a reader of stderr that is slow or has stopped. Further lines are dropped and counted.
+    /// Nothing waits for the log. A line has some hundred bytes.
+    log_queue_lines: 8_192 within 16 to 1_000_000, "lines";
+
     /// How often the files that are exchanged while the server runs are looked at. What has changed counts once two looks found the same,
     /// so that a file that is being written isn't taken half; at SIGHUP it counts at once.
     reload_check_interval_seconds: 10 within 1 to 3_600, "seconds";
@@ -240,6 +254,19 @@ limits! {
     /// After how many days audit records are removed, from the old end and up to a signed record, and recorded changes of audited
     /// attributes too; 0 keeps them for ever.
     audit_retention_days: 0 within 0 to 36_500, "days";
+
+    /// Audit records that the refused calls of one identity may make at once within a minute. Calls refused beyond that are counted, and
+    /// each minute a record per action says how many there were.
+    /// Enough for each mistake of a person or a program to be seen one by one; a caller who is refused without end makes some 20 KB a minute.
+    refusals_recorded_per_minute_per_identity: 20 within 1 to 1_000, "records";
+
+    /// How long a write of the audit copy may take before the copy counts as failing. See `[audit] on_failure`.
+    /// A disk that works takes milliseconds, a busy one some hundreds of them.
+    audit_copy_answer_max_ms: 2_000 within 100 to 60_000, "milliseconds";
+
+    /// With `[audit] on_failure = "refuse"`: the audit records that may be missing from the copy before calls that have to be recorded are
+    /// refused, though the copy doesn't count as failing yet. As many as a fast server records within a second.
+    audit_copy_behind_max_records: 10_000 within 100 to 1_000_000, "records";
 
     /// The most records in a page of a list, whatever it asks for. The contract promises no more than 1000.
     /// A page is held in memory whole.
@@ -414,6 +441,12 @@ impl Limits {
         Duration::from_secs(self.drain_timeout_seconds.into())
     }
 
+    /// See [`Limits::drain_delay_seconds`].
+    #[must_use]
+    pub fn drain_delay(&self) -> Duration {
+        Duration::from_secs(self.drain_delay_seconds.into())
+    }
+
     /// See [`Limits::token_clock_skew_seconds`].
     #[must_use]
     pub fn token_clock_skew(&self) -> Duration {
@@ -424,6 +457,12 @@ impl Limits {
     #[must_use]
     pub fn jwks_fetch_interval(&self) -> Duration {
         Duration::from_secs(self.jwks_fetch_interval_seconds.into())
+    }
+
+    /// See [`Limits::audit_copy_answer_max_ms`].
+    #[must_use]
+    pub fn audit_copy_answer_max(&self) -> Duration {
+        Duration::from_millis(self.audit_copy_answer_max_ms.into())
     }
 
     /// See [`Limits::jwks_age_max_seconds`].

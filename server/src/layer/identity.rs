@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use super::{
     gate::{Gate, Wait},
     is_health,
-    trace::CallId,
+    trace::{CallFacts, CallId},
 };
 use crate::{
     identity::ClientCertificate,
@@ -119,7 +119,9 @@ impl Gate for IdentityRequired {
         let (caller, token) = self.caller(head)?;
         // Nobody below needs it, and what nobody has nobody can let out.
         head.headers.remove(AUTHORIZATION);
-        tracing::Span::current().record("identity", tracing::field::display(&caller.identity));
+        if let Some(facts) = head.extensions.get::<CallFacts>() {
+            facts.identified(&caller.identity);
+        }
         head.extensions.insert(caller);
         if let Some(token) = token {
             // WhoAmI shows what proved the identity. The certificate is in the connection's facts.

@@ -180,11 +180,11 @@ impl Handler {
         let place = self.place(&entered, id);
         let deployment = &self.dispatcher.deployment;
         let given = (&request.draft, &request.touched);
-        let record = update::update(deployment, entered.permit, &entered.caller, &place, given, etag, mode)
+        let updated = update::update(deployment, entered.permit, &entered.caller, &place, given, etag, mode)
             .await
             .map_err(|error| status::record(error, &place))?;
         self.retire_healed(&place);
-        Ok(EntityReply::Record(place.organization.name.clone(), record))
+        Ok(EntityReply::Updated(place.organization.name.clone(), updated))
     }
 
     async fn delete(&self, extensions: &Extensions, request: EntityRequest) -> Result<EntityReply, Status> {
