@@ -87,7 +87,10 @@ pub(crate) fn fuzz(tools: &Tools, seconds: u32, named: &[String]) -> Result<(), 
     for batch in chosen.chunks(AT_ONCE) {
         let outcomes: Vec<_> = thread::scope(|scope| {
             let running: Vec<_> = batch.iter().map(|target| scope.spawn(|| run_one(tools, seconds, target))).collect();
-            running.into_iter().map(|one| one.join().unwrap_or_else(|_| Err("the thread panicked".to_owned()))).collect()
+            running
+                .into_iter()
+                .map(|one| one.join().unwrap_or_else(|_| Err("the thread panicked".to_owned())))
+                .collect()
         });
         for (target, outcome) in batch.iter().zip(outcomes) {
             match outcome {
@@ -102,7 +105,10 @@ pub(crate) fn fuzz(tools: &Tools, seconds: u32, named: &[String]) -> Result<(), 
     if findings.is_empty() {
         return Ok(());
     }
-    Err(FuzzError::Failed(format!("fuzzers found something: {}; the inputs are in fuzz/artifacts", findings.join(", "))))
+    Err(FuzzError::Failed(format!(
+        "fuzzers found something: {}; the inputs are in fuzz/artifacts",
+        findings.join(", ")
+    )))
 }
 
 /// Runs one fuzzer to its end. Returns the number of inputs it tried, or all that it printed.
