@@ -374,8 +374,9 @@ fn advice_by_reason(error: &CallError, hints: &Hints) -> String {
                 .to_owned()
         }
         ErrorReason::RootKeyUnknown => format!(
-            "name the file of root key {} in the server's root_key.files; if it is lost: fieldseal key restore",
-            value("root_key_id")
+            "name the file of root key {} in the server's root_key.files; if it is lost: {}",
+            value("root_key_id"),
+            command("key restore")
         ),
         ErrorReason::DeadlineExceeded => format!("{}; --timeout gives it longer", general()),
         ErrorReason::Internal => "report it, with the call id".to_owned(),
