@@ -18,7 +18,7 @@ use rustls::{
 };
 use x509_parser::time::ASN1Time;
 
-pub use self::{revocation::ListProblem, trust::ClientCaProblem};
+use self::{revocation::ListProblem, trust::ClientCaProblem};
 pub(crate) use self::{
     server_certificate::{ServerCertificate, faults, names},
     trust::{Shortcoming, Trust},
