@@ -54,7 +54,7 @@ impl Failure {
     /// Replaces the general advice about a failed call.
     pub(super) fn advised(self, advice: impl Into<String>) -> Self {
         match self {
-            Self::Call(error) => Self::Advised { error, advice: advice.into() },
+            Self::Call(error) | Self::Advised { error, .. } => Self::Advised { error, advice: advice.into() },
             other => other,
         }
     }
