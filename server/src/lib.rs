@@ -20,6 +20,8 @@ mod due;
 mod error_chain;
 mod export_format;
 mod fail_points;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod handshake;
 mod http2;
 mod identity;

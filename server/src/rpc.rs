@@ -9,7 +9,7 @@ pub(crate) mod dispatcher;
 mod entity;
 mod health;
 mod metadata;
-mod name;
+pub(crate) mod name;
 mod organization;
 mod paged_list;
 pub(crate) mod permission;

@@ -3,7 +3,7 @@
 //! Client certificates are verified when they are shown and may be left out: who must show one is the identity layer's question.
 //! Nothing here knows sockets, and nothing here decides when files are read.
 
-mod revocation;
+pub(crate) mod revocation;
 mod server_certificate;
 mod trust;
 

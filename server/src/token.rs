@@ -240,6 +240,20 @@ impl Issuers {
         Ok(Self { issuers: settings.iter().map(issuer).collect::<Result<_, _>>()?, bounds })
     }
 
+    /// One issuer with these keys.
+    #[cfg(fuzzing)]
+    pub(crate) fn of_one(issuer: &str, keys: Arc<KeySet>) -> Self {
+        use jsonwebtoken::Algorithm;
+        let settings = TokenIssuer {
+            issuer: issuer.to_owned(),
+            audience: "fieldseal".to_owned(),
+            algorithms: vec![Algorithm::EdDSA, Algorithm::ES256, Algorithm::RS256],
+            keys: TokenKeys::File("jwks.json".into()),
+        };
+        let only = Issuer { settings, keys: Keys::OfFile(keys), remembered: Mutex::default() };
+        Self { issuers: HashMap::from([(issuer.to_owned(), only)]), bounds: Bounds::default() }
+    }
+
     /// Begins to fetch what is at an address, for as long as this is in force.
     pub(crate) fn begin(&self) {
         for issuer in self.issuers.values() {

@@ -12,6 +12,7 @@ use fieldseal_core::{
     records::{list::Listed, update::Updated},
     schema::{Attribute, Entity, Kind, Value},
 };
+use bytes::Buf;
 use prost::Message as _;
 use prost_reflect::{DynamicMessage, FieldDescriptor, ReflectMessage as _, Value as ProtoValue};
 use tonic::{
@@ -109,9 +110,7 @@ impl Decoder for EntityCodec {
     type Error = Status;
 
     fn decode(&mut self, source: &mut DecodeBuf<'_>) -> Result<Option<Self::Item>, Self::Error> {
-        let message =
-            DynamicMessage::decode(self.method.input.clone(), source).map_err(|_| status::message_invalid())?;
-        Ok(Some(read_request(&self.method, self.mask_paths_max, message)))
+        decode(&self.method, self.mask_paths_max, source).map(Some)
     }
 }
 
@@ -160,6 +159,12 @@ fn write_list(method: &EntityMethod, organization: &str, listed: Listed, mask: &
         message.set_field_by_name("total_size", ProtoValue::I64(total_size));
     }
     message
+}
+
+/// Decodes the request of a method. What is wrong with its fields is in the request; what isn't a message of its type is refused.
+pub(crate) fn decode(method: &EntityMethod, mask_paths_max: usize, source: impl Buf) -> Result<EntityRequest, Status> {
+    let message = DynamicMessage::decode(method.input.clone(), source).map_err(|_| status::message_invalid())?;
+    Ok(read_request(method, mask_paths_max, message))
 }
 
 fn read_request(method: &EntityMethod, mask_paths_max: usize, mut message: DynamicMessage) -> EntityRequest {
