@@ -33,7 +33,12 @@ fn filter(criterion: &mut Criterion) {
     let names: Vec<&str> = entity.attributes.iter().map(|attribute| attribute.name.as_str()).collect();
     let value = |field| match field {
         Field::Attribute(index) if names.get(index) == Some(&"display_name") => Some(&sales),
-        Field::Attribute(_) | Field::Name | Field::CreateTime | Field::UpdateTime => None,
+        Field::Attribute(_)
+        | Field::Name
+        | Field::CreateTime
+        | Field::UpdateTime
+        | Field::CreatedBy
+        | Field::ModifiedBy => None,
     };
 
     let mut group = criterion.benchmark_group("filter");

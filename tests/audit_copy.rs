@@ -391,7 +391,27 @@ async fn where_that_is_wanted_what_can_not_be_copied_is_not_done_and_all_else_is
     assert_eq!(error.code(), Code::Unavailable);
     // Records are read and written, trails are listed, and who may not do something hears that.
     writer.mailboxes().get(&stored.name).await.unwrap();
-    writer.mailboxes().create(DEFAULT, mailbox("hunter2"), None).await.unwrap();
+    let plain = v1::Mailbox { password: None, ..mailbox("") };
+    let plain = writer.mailboxes().create(DEFAULT, plain, None).await.unwrap();
+    // But no write of an encrypted attribute; one that is only checked writes none.
+    let mailboxes = writer.mailboxes();
+    let with = |name: &str, password: Option<&str>| v1::Mailbox {
+        name: name.to_owned(),
+        password: password.map(str::to_owned),
+        ..v1::Mailbox::default()
+    };
+    for written in [
+        mailboxes.create(DEFAULT, mailbox("hunter2"), None).await.map(drop),
+        mailboxes.update(with(&plain.name, Some("hunter2")), ["password"]).await.map(drop),
+        mailboxes.update(with(&stored.name, None), ["password"]).await.map(drop),
+        mailboxes.delete(&stored.name, "").await,
+    ] {
+        assert_eq!(reason(written), ErrorReason::AuditUnavailable);
+    }
+    let check = fieldseal_client::WriteOptions::validate_only();
+    mailboxes.update_with(with(&stored.name, None), ["password"], check).await.unwrap();
+    mailboxes.update(with(&plain.name, None), ["password"]).await.unwrap();
+    mailboxes.delete(&plain.name, "").await.unwrap();
     assert!(admin.is_data_encryption_active(DEFAULT).await.unwrap().is_active);
     admin.list_key_changes(DEFAULT, 0, "").await.unwrap();
     let listed = server.client(Person::Auditor).list_audit_records(DEFAULT, "", 0, "").await.unwrap().records;
@@ -459,10 +479,41 @@ async fn the_trail_of_an_organization_is_copied_before_it_is_deleted() {
 
 #[tokio::test]
 async fn on_stdout_there_are_audit_records_and_nothing_else() {
+    on_stdout_under_this_name("-").await;
+}
+
+#[tokio::test]
+async fn a_path_that_is_stdout_has_audit_records_and_nothing_else() {
+    on_stdout_under_this_name("/dev/stdout").await;
+}
+
+#[test]
+fn a_path_that_is_stderr_is_refused() {
     let folder = Folder::new();
+    let config = copying_in_file(&folder, "/dev/stderr");
+    let output = Command::new(binary("fieldseal-server"))
+        .args(["check-config", "--config"])
+        .arg(&config)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .output()
+        .unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said);
+    assert!(!output.status.success() && said.contains("audit.file") && said.contains("stderr"), "{said}");
+}
+
+/// Writes into a folder's configuration where the copy goes.
+fn copying_in_file(folder: &Folder, file: &str) -> PathBuf {
     let config = folder.path().join("fieldseal.toml");
     let text = fs::read_to_string(&config).unwrap();
-    fs::write(&config, text.replace("# file = \"audit.jsonl\"", "file = \"-\"")).unwrap();
+    fs::write(&config, text.replace("# file = \"audit.jsonl\"", &format!("file = \"{file}\""))).unwrap();
+    config
+}
+
+async fn on_stdout_under_this_name(file: &str) {
+    let folder = Folder::new();
+    copying_in_file(&folder, file);
     let mut child = Command::new(binary("fieldseal-server"))
         .args(["dev", "--listen", "127.0.0.1:0", "--data-dir"])
         .arg(folder.path())
@@ -488,4 +539,84 @@ async fn on_stdout_there_are_audit_records_and_nothing_else() {
     fs::write(&path, output.stdout).unwrap();
     is_what_is_stored(lines(&path), &folder);
     assert_eq!(verify(&path, &[]).0, 0);
+}
+
+/// A pipe that somebody opened for reading and doesn't read.
+fn unread_pipe(folder: &Folder) -> (PathBuf, fs::File) {
+    let path = folder.path().join("pipe");
+    assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+    // Opened for both, so that neither end waits for the other.
+    let end = fs::OpenOptions::new().read(true).write(true).open(&path).unwrap();
+    (path, end)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pipe_whose_reader_has_stopped_counts_as_failing_within_the_limit_and_the_server_ends() {
+    let folder = Folder::new();
+    let (path, mut pipe) = unread_pipe(&folder);
+    let server = Server::start_in(folder, |config| {
+        copying_to(path, OnFailure::Refuse)(config);
+        config.limits.audit_copy_answer_max_ms = 200;
+    })
+    .await;
+    let admin = server.client(Person::Admin);
+    let begin = std::time::Instant::now();
+    let mut answered = 0_usize;
+    // A pipe takes 64 KiB; from then on the copy waits.
+    let refused = loop {
+        match admin.retrieve_data_encryption_key(DEFAULT).await {
+            Ok(_) => answered += 1,
+            Err(error) => break error,
+        }
+        assert!(begin.elapsed() < PATIENCE && answered < 100_000, "{answered}");
+    };
+    assert_eq!((refused.code(), refused.reason()), (Code::Unavailable, ErrorReason::AuditUnavailable));
+    assert!(is_failing(&server).await);
+    let by_bound = crate::due::scraped(server.metrics_address()).await;
+    let line = "fieldseal_refused_by_bound_total{bound=\"audit_copy_answer_max_ms\"}";
+    assert!(by_bound.contains(line), "{by_bound}");
+    // Once it is read, calls are answered again, and nothing is missing.
+    let reader = std::thread::spawn(move || {
+        let mut buffer = [0; 65_536];
+        let mut lines = 0;
+        while lines < answered {
+            let count = std::io::Read::read(&mut pipe, &mut buffer).unwrap();
+            lines += buffer[..count].iter().filter(|byte| **byte == b'\n').count();
+        }
+        pipe
+    });
+    until("calls are not answered again", async || admin.retrieve_data_encryption_key(DEFAULT).await.is_ok()).await;
+    let pipe = tokio::task::spawn_blocking(move || reader.join().unwrap()).await.unwrap();
+    // It ends although nobody reads.
+    while admin.retrieve_data_encryption_key(DEFAULT).await.is_ok() {}
+    server.stop().await;
+    drop(pipe);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_records_than_may_be_missing_from_the_copy_are_not_answered() {
+    let folder = Folder::new();
+    let (path, pipe) = unread_pipe(&folder);
+    let server = Server::start_in(folder, |config| {
+        copying_to(path, OnFailure::Refuse)(config);
+        // Longer than the test takes: only the number of records counts.
+        config.limits.audit_copy_answer_max_ms = 60_000;
+        config.limits.audit_copy_behind_max_records = 100;
+    })
+    .await;
+    let admin = server.client(Person::Admin);
+    let mut answered = 0_usize;
+    let refused = loop {
+        match admin.retrieve_data_encryption_key(DEFAULT).await {
+            Ok(_) => answered += 1,
+            Err(error) => break error,
+        }
+        assert!(answered < 5_000);
+    };
+    assert_eq!(refused.reason(), ErrorReason::AuditUnavailable);
+    // The last one admitted is the first beyond the limit.
+    assert!((101..110).contains(&metric(&server, "fieldseal_audit_copy_records_behind").await));
+    assert_eq!(metric(&server, "fieldseal_refused_by_bound_total{bound=\"audit_copy_behind_max_records\"}").await, 1);
+    drop(pipe);
+    drop(server);
 }

@@ -1,6 +1,7 @@
 //! Servers to test against. Each has a folder and a port of its own, so that all tests run side by side.
 
 pub mod dovecot;
+pub mod http;
 pub mod http2;
 pub mod inside;
 pub mod process;

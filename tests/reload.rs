@@ -232,6 +232,79 @@ async fn a_revoked_certificate_is_refused_in_the_handshake_and_on_its_old_connec
 }
 
 #[tokio::test]
+async fn a_certificate_that_any_of_two_lists_names_is_refused() {
+    let ca = Ca::new("clients");
+    // The former list is first.
+    let server = server_for(&[&ca], Some(ca.list(&[]) + &ca.list(&[7]))).await;
+    not_let_in(call(&ca.admin(&server, 7).channel()).await);
+    call(&ca.admin(&server, 8).channel()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_ca_renewed_with_a_new_key_keeps_its_clients_and_their_lists() {
+    let (before, after) = (Ca::new("clients"), Ca::new("clients"));
+    let server = server_for(&[&before, &after], Some(after.list(&[7]) + &before.list(&[8]))).await;
+    for (ca, revoked, good) in [(&before, 8, 7), (&after, 7, 8)] {
+        not_let_in(call(&ca.admin(&server, revoked).channel()).await);
+        call(&ca.admin(&server, good).channel()).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn an_unusable_server_certificate_does_not_replace_the_one_in_use() {
+    let server = Server::start().await;
+    let reader = person(&server, Person::Reader);
+    let old = reader.channel();
+    call(&old).await.unwrap();
+    let tls = server.folder().development().folder().join("tls");
+    let key = KeyPair::generate().unwrap();
+    let issued = |change: fn(&mut CertificateParams)| {
+        let mut params = CertificateParams::new(["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
+        change(&mut params);
+        params.self_signed(&key).unwrap().pem()
+    };
+    for (change, words) in [
+        (
+            (|params| params.not_after = date_time_ymd(2020, 1, 1)) as fn(&mut CertificateParams),
+            "it expired on 2020-01-01",
+        ),
+        (|params| params.not_before = date_time_ymd(2999, 1, 1), "it isn't valid before 2999-01-01"),
+        (|params| params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth], "lacks serverAuth"),
+        (|params| params.subject_alt_names.clear(), "it has no alternative names"),
+        (|params| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained), "it is the certificate of a CA"),
+    ] {
+        fs::write(tls.join("server.pem"), issued(change)).unwrap();
+        fs::write(tls.join("server.key"), key.serialize_pem()).unwrap();
+        let Outcome::Refused(why) = server.reload().await.certificate else { panic!("{words}: it was loaded") };
+        assert!(why.contains(words), "{why}");
+        call(&person(&server, Person::Reader).channel()).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn the_ends_of_certificates_and_lists_are_in_the_metrics() {
+    let ca = Ca::new("clients");
+    let folder = Folder::new();
+    fs::write(client_ca(&folder), pem(&[&ca])).unwrap();
+    fs::write(client_crl(&folder), ca.list(&[])).unwrap();
+    let (client_ca, client_crl) = (client_ca(&folder), client_crl(&folder));
+    let server = Server::start_in(folder, |config| {
+        config.tls.client_ca = client_ca;
+        config.tls.client_crl = Some(client_crl);
+        config.listen.metrics_address = Some("127.0.0.1:0".parse().unwrap());
+    })
+    .await;
+    let metrics = crate::due::scraped(server.metrics_address()).await;
+    for expected in [
+        "fieldseal_certificate_not_after_seconds{setting=\"tls.certificate\",subject=\"CN=fieldseal-server\"} ",
+        "fieldseal_certificate_not_after_seconds{setting=\"tls.client_ca\",subject=\"CN=clients\"} 67090118400",
+        "fieldseal_revocation_list_next_update_seconds{issuer=\"CN=clients\",number=\"1\"} 32472144000",
+    ] {
+        assert!(metrics.contains(expected), "{expected} is missing: {metrics}");
+    }
+}
+
+#[tokio::test]
 async fn a_session_begun_under_another_trust_is_not_resumed() {
     let ca = Ca::new("clients");
     let server = server_for(&[&ca], Some(ca.list(&[]))).await;

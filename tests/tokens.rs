@@ -68,6 +68,8 @@ async fn a_token_lets_its_subject_in_as_nobody_else() {
         (signer.token_with("ada", json!({"iss": "https://other/"})), "its issuer isn't known"),
         (Signer::new("a").token("ada"), "its signature is wrong"),
         (Signer::new("b").token("ada"), "its issuer has no such key"),
+        (signer.token_with("ada", json!({"exp": 9_000_000_000_u64})), "it is valid for longer than 86400 seconds"),
+        (signer.token_with("ada", json!({"sub": 7})), "its claim sub can't be used"),
         ("nonsense".to_owned(), "it isn't a JSON Web Token"),
     ] {
         let text = unauthenticated(may_read(&bearer(&server, &token)).await);
@@ -126,31 +128,99 @@ async fn keys_in_a_file_are_exchanged_while_the_server_runs() {
     may_read(&with_new).await.unwrap();
 
     // What can't be used leaves in force what there was.
-    std::fs::write(&file, r#"{"keys": [{"kty": "oct", "k": "c2VjcmV0"}]}"#).unwrap();
+    std::fs::write(&file, r#"{"keys": "#).unwrap();
     assert!(matches!(server.reload().await.token_issuers, Outcome::Refused(text) if text.contains(ISSUER)));
     may_read(&with_new).await.unwrap();
+
+    // A set without keys is an answer, and so is one whose keys aren't for signatures.
+    for withdrawn in [r#"{"keys": []}"#, r#"{"keys": [{"kty": "oct", "k": "c2VjcmV0"}]}"#] {
+        std::fs::write(&file, key_set(&[&new])).unwrap();
+        server.reload().await;
+        may_read(&with_new).await.unwrap();
+        std::fs::write(&file, withdrawn).unwrap();
+        assert_eq!(server.reload().await.token_issuers, Outcome::Taken);
+        unauthenticated(may_read(&with_new).await);
+    }
 }
 
-#[tokio::test]
-async fn keys_at_an_address_are_fetched_when_they_are_needed_and_outlive_their_server() {
-    let (old, new) = (Signer::new("old"), Signer::new("new"));
-    let keys = KeyServer::start(key_set(&[&old])).await;
+/// A folder whose configuration believes tokens of the keys at this address, and lets ada read.
+fn folder_for(keys: &KeyServer) -> Folder {
     let folder = Folder::new();
     std::fs::write(folder.path().join("idp-ca.pem"), &keys.ca).unwrap();
     let places = format!("jwks_url = \"{}\"\njwks_ca = \"idp-ca.pem\"", keys.url);
     append(&folder.path(), &(settings(&places) + READER));
-    let server = Server::start_in(folder, |_| {}).await;
-    let until_let_in = |client: Client| async move {
-        tokio::time::timeout(PATIENCE, async { while may_read(&client).await.is_err() {} }).await.unwrap();
+    folder
+}
+
+/// Calls until one is refused, which must be soon.
+async fn refused_at_last(client: &Client) -> Error {
+    let refused = async {
+        loop {
+            if let Err(error) = may_read(client).await {
+                break error;
+            }
+        }
     };
-    until_let_in(bearer(&server, &old.token("ada"))).await;
-    // A token of a key that isn't known yet has it fetched.
+    tokio::time::timeout(PATIENCE, refused).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_token_of_a_key_that_is_not_known_yet_waits_for_the_fetch() {
+    let (old, new) = (Signer::new("old"), Signer::new("new"));
+    let keys = KeyServer::start(key_set(&[&old])).await;
+    let server = Server::start_in(folder_for(&keys), |_| {}).await;
+    // The first call of all, before any set was fetched, and the first one of a new key.
+    may_read(&bearer(&server, &old.token("ada"))).await.unwrap();
     keys.exchange(key_set(&[&old, &new]));
-    until_let_in(bearer(&server, &new.token("ada"))).await;
+    may_read(&bearer(&server, &new.token("ada"))).await.unwrap();
 
     keys.stop().await;
     let server = server.restart(|_| {}, |_| {}).await;
     may_read(&bearer(&server, &new.token("ada"))).await.unwrap();
+}
+
+#[tokio::test]
+async fn keys_that_are_withdrawn_at_their_address_verify_no_token() {
+    let signer = Signer::new("a");
+    let keys = KeyServer::start(key_set(&[&signer])).await;
+    let server = Server::start_in(folder_for(&keys), |config| {
+        config.limits.jwks_fetch_interval_seconds = 1;
+        config.limits.jwks_wait_ms = 0;
+    })
+    .await;
+    let ada = bearer(&server, &signer.token("ada"));
+    tokio::time::timeout(PATIENCE, async { while may_read(&ada).await.is_err() {} }).await.unwrap();
+    keys.exchange(r#"{"keys": []}"#.to_owned());
+    let error = refused_at_last(&ada).await;
+    assert_eq!((error.code(), error.reason()), (Code::Unauthenticated, ErrorReason::IdentityRequired), "{error}");
+}
+
+#[tokio::test]
+async fn keys_that_can_not_be_fetched_are_used_up_to_their_greatest_age_restarts_included() {
+    // Gone, never there, and nothing at the address any more.
+    for status in [Some(410), Some(404), None] {
+        let signer = Signer::new("a");
+        let keys = KeyServer::start(key_set(&[&signer])).await;
+        let limits = |config: &mut fieldseal_server::config::Config| {
+            config.limits.jwks_fetch_interval_seconds = 1;
+            config.limits.jwks_age_max_seconds = 3;
+            config.limits.jwks_wait_ms = 0;
+        };
+        let server = Server::start_in(folder_for(&keys), limits).await;
+        let token = signer.token("ada");
+        let ada = bearer(&server, &token);
+        tokio::time::timeout(PATIENCE, async { while may_read(&ada).await.is_err() {} }).await.unwrap();
+        match status {
+            Some(status) => keys.refuse(status),
+            None => keys.stop().await,
+        }
+        may_read(&ada).await.unwrap();
+        let error = refused_at_last(&ada).await;
+        assert_eq!((error.code(), error.reason()), (Code::Unavailable, ErrorReason::TokenKeysUnavailable), "{error}");
+        let server = server.restart(|_| {}, limits).await;
+        let error = may_read(&bearer(&server, &token)).await.unwrap_err();
+        assert_eq!(error.reason(), ErrorReason::TokenKeysUnavailable, "{error}");
+    }
 }
 
 #[tokio::test]

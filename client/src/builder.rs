@@ -59,13 +59,13 @@ pub enum SetupError {
         /// What the system said.
         source: io::Error,
     },
-    /// What was given has nothing of the kind in it.
-    #[error("the {what} has no {label} in PEM")]
-    PemMissing {
-        /// What it should hold.
-        what: &'static str,
-        /// The label looked for.
-        label: &'static str,
+    /// The PEM that was given can't be used.
+    #[error("the {what} can't be used: {problem}")]
+    PemUnusable {
+        /// What it should contain, and the file.
+        what: String,
+        /// What is wrong with it, and what to do.
+        problem: String,
     },
     /// A token was given for a connection without TLS, which anybody on the way could take it from.
     #[error("a bearer token isn't sent without TLS: use https://")]
@@ -255,10 +255,13 @@ impl ClientBuilder {
     }
 
     fn tls(&self) -> Result<ClientTlsConfig, SetupError> {
-        let ca = self.ca.as_ref().ok_or(SetupError::CaMissing)?.read(CERTIFICATE)?;
+        let ca = self.ca.as_ref().ok_or(SetupError::CaMissing)?.read(Wanted::Certificates)?;
         let mut tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(&*ca)).timeout(self.connect_timeout);
         if let Some((certificate, key)) = &self.identity {
-            tls = tls.identity(Identity::from_pem(&*certificate.read(CERTIFICATE)?, &*key.read(PRIVATE_KEY)?));
+            tls = tls.identity(Identity::from_pem(
+                &*certificate.read(Wanted::Certificates)?,
+                &*key.read(Wanted::PrivateKey)?,
+            ));
         }
         if let Some(name) = &self.domain_name {
             tls = tls.domain_name(name);
@@ -287,8 +290,8 @@ impl Pem {
         Self { what, place: Place::File(path.to_owned()) }
     }
 
-    /// TLS would take a file without any certificate for an empty list of them, and trust nobody: so the label is looked for here.
-    fn read(&self, label: &'static str) -> Result<Zeroizing<Vec<u8>>, SetupError> {
+    /// TLS skips what it doesn't recognize, and then trusts fewer CAs than the file names: so all of it is checked here.
+    fn read(&self, wanted: Wanted) -> Result<Zeroizing<Vec<u8>>, SetupError> {
         let text = match &self.place {
             Place::Text(text) => text.clone(),
             Place::File(path) => Zeroizing::new(fs::read(path).map_err(|source| SetupError::FileUnreadable {
@@ -297,14 +300,35 @@ impl Pem {
                 source,
             })?),
         };
-        let is_there = text.windows(label.len()).any(|window| window == label.as_bytes());
-        if is_there { Ok(text) } else { Err(SetupError::PemMissing { what: self.what, label }) }
+        let checked = match wanted {
+            Wanted::Certificates => fieldseal_pem::certificates(&text).map(drop),
+            Wanted::PrivateKey => fieldseal_pem::private_key(&text).map(drop),
+        };
+        checked.map(|()| text).map_err(|problem| self.unusable(&problem))
+    }
+
+    /// Commands in the message name the file.
+    fn unusable(&self, problem: &fieldseal_pem::PemError) -> SetupError {
+        let problem = problem.to_string();
+        match &self.place {
+            Place::Text(_) => SetupError::PemUnusable { what: self.what.to_owned(), problem },
+            Place::File(path) => {
+                let path = path.display().to_string();
+                SetupError::PemUnusable {
+                    what: format!("{} {path}", self.what),
+                    problem: problem.replace("FILE", &path),
+                }
+            }
+        }
     }
 }
 
-const CERTIFICATE: &str = "CERTIFICATE";
-/// `PRIVATE KEY`, `EC PRIVATE KEY` and `RSA PRIVATE KEY` alike.
-const PRIVATE_KEY: &str = "PRIVATE KEY";
+/// What is read of PEM.
+#[derive(Clone, Copy)]
+enum Wanted {
+    Certificates,
+    PrivateKey,
+}
 
 const CONNECT_TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
 
@@ -353,9 +377,35 @@ mod tests {
         assert!(matches!(https(|builder| builder), SetupError::CaMissing));
         let unreadable = https(|builder| builder.ca_file("/nowhere/ca.pem"));
         assert_eq!(unreadable.to_string(), "the CA file /nowhere/ca.pem can't be read");
-        let swapped = https(|builder| {
-            builder.ca_pem("-----BEGIN CERTIFICATE-----").identity_pem("-----BEGIN PRIVATE KEY-----", "")
+        let empty = https(|builder| builder.ca_pem("text"));
+        assert_eq!(empty.to_string(), "the CA can't be used: the file has no certificate in PEM");
+    }
+
+    #[test]
+    fn pem_that_others_skip_is_refused_with_the_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let ca = folder.path().join("ca.pem");
+        let block = "-----BEGIN CERTIFICATE-----\nMAMCAQE=\n-----END CERTIFICATE-----";
+        for (text, line) in [
+            (format!("\u{feff}{block}\n"), 1),
+            (format!("{block}{block}\n"), 3),
+            (format!("{block}\n  {block}\n"), 4),
+            (format!("{block}\n{}\n", block.replace("CERTIFICATE", "TRUSTED CERTIFICATE")), 4),
+        ] {
+            fs::write(&ca, text).unwrap();
+            let refused = setup("https://127.0.0.1:7443", |builder| builder.ca_file(&ca)).unwrap_err().to_string();
+            let expected = format!("the CA file {} can't be used: line {line}: ", ca.display());
+            assert!(refused.starts_with(&expected), "{refused}");
+        }
+    }
+
+    #[test]
+    fn an_encrypted_key_is_said_to_be_one() {
+        let block = |label| format!("-----BEGIN {label}-----\nMAMCAQE=\n-----END {label}-----\n");
+        let refused = setup("https://127.0.0.1:7443", |builder| {
+            builder.ca_pem(block("CERTIFICATE")).identity_pem(block("CERTIFICATE"), block("ENCRYPTED PRIVATE KEY"))
         });
-        assert_eq!(swapped.to_string(), "the client certificate has no CERTIFICATE in PEM");
+        let refused = refused.unwrap_err().to_string();
+        assert!(refused.starts_with("the client key can't be used: line 1: the private key is encrypted"), "{refused}");
     }
 }

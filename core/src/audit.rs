@@ -72,11 +72,13 @@ pub enum AuditAction {
     VerifyAuditTrail,
     /// An encrypted attribute was compared with a value.
     CompareAttribute,
+    /// Encrypted attributes of a record were set, cleared or deleted; the details say which.
+    WriteEncryptedAttributes,
     /// A mailbox's connections were resolved, passwords included; the details say where each goes.
     ResolveMailboxConnection,
     /// The metadata of an attribute was changed; the details say what.
     UpdateAttributeMetadata,
-    /// A call was refused because its caller may not make it; the subject is the rpc.
+    /// A call was refused because its caller may not make it, and is recorded as nothing else; the subject is the rpc or the organization.
     Call,
 }
 
@@ -104,6 +106,7 @@ impl AuditAction {
             AuditAction::ReadAuditTrail => "read-audit-trail",
             AuditAction::VerifyAuditTrail => "verify-audit-trail",
             AuditAction::CompareAttribute => "compare-attribute",
+            AuditAction::WriteEncryptedAttributes => "write-encrypted-attributes",
             AuditAction::ResolveMailboxConnection => "resolve-mailbox-connection",
             AuditAction::UpdateAttributeMetadata => "update-attribute-metadata",
             AuditAction::Call => "call",
@@ -127,7 +130,7 @@ pub struct AuditEntry {
     pub outcome: &'static str,
     /// The resource it was done to: a record's or an organization's name.
     pub subject: String,
-    /// The attributes revealed, joined by commas.
+    /// The attributes revealed, compared or written, joined by commas.
     pub attributes: Option<String>,
     /// What the caller said it was for.
     pub purpose: Option<String>,

@@ -12,6 +12,7 @@ use crate::{
     crypto::cell,
     id::{KeyVersion, RecordId},
     layout::{CATALOG, CENSUS},
+    schema::Schema,
     store::{Condition, Datum, Direction, Name, Reader, Select, Step, Tally, Unavailable, rows},
 };
 
@@ -74,6 +75,27 @@ pub async fn kept(store: &dyn Reader) -> Result<Census, Unavailable> {
         Ok(_) | Err(_) => Err(Unavailable("the census holds a row that is none".into())),
     });
     parsed.filter(|row| !matches!(row, Ok((_, 0)))).collect()
+}
+
+/// How many cells each encrypted attribute has, for the details of an audit record: `cells Mailbox.password 12, Queue.email_password 1`.
+/// A column that no attribute of the schema has is named as it is stored.
+pub(crate) fn told(census: &Census, schema: &Schema) -> String {
+    let mut cells: BTreeMap<String, i64> = BTreeMap::new();
+    for (kind, count) in census {
+        let entity = schema.by_storage_name(&kind.table);
+        let attribute = entity.and_then(|entity| Some((entity, entity.stored_in(&kind.column)?.1)));
+        let name = match attribute {
+            Some((entity, attribute)) => format!("{}.{}", entity.name, attribute.name),
+            None => format!("{}.{}", kind.table, kind.column),
+        };
+        let sum = cells.entry(name).or_default();
+        *sum = sum.saturating_add(*count);
+    }
+    if cells.is_empty() {
+        return "cells none".to_owned();
+    }
+    let cells: Vec<String> = cells.into_iter().map(|(name, count)| format!("{name} {count}")).collect();
+    format!("cells {}", cells.join(", "))
 }
 
 /// A walk over every cell, in the order of columns and records: page by page, the last of which may be empty.

@@ -16,7 +16,7 @@ use crate::{
     id::{OrganizationId, Timestamp},
     layout::DEPLOYMENT,
     organization::Organization,
-    port::{Clock, KeyDerivation, OrganizationDatabases},
+    port::{AuditGate, Clock, KeyDerivation, OrganizationDatabases},
     random::Random,
     schema::Schema,
     store::{Cause, Commit, CommitError, Condition, Datum, Reader, Step, Store, Unavailable, rows},
@@ -36,6 +36,8 @@ pub struct Ports {
     pub clock: Arc<dyn Clock>,
     /// Randomness.
     pub random: Arc<dyn Random>,
+    /// Whether anything that has to be recorded may be done now.
+    pub audit_gate: Arc<dyn AuditGate>,
     /// Where a test makes things fail.
     pub fail_points: Arc<dyn FailPoints>,
 }

@@ -66,6 +66,10 @@ pub enum Field {
     CreateTime,
     /// When it was last changed.
     UpdateTime,
+    /// The identity that created it.
+    CreatedBy,
+    /// The identity that last changed it.
+    ModifiedBy,
 }
 
 impl Filter {
@@ -114,7 +118,7 @@ impl Filter {
     pub fn attributes(&self) -> BTreeSet<usize> {
         let index = |field| match field {
             Field::Attribute(index) => Some(index),
-            Field::Name | Field::CreateTime | Field::UpdateTime => None,
+            Field::Name | Field::CreateTime | Field::UpdateTime | Field::CreatedBy | Field::ModifiedBy => None,
         };
         self.fields().into_iter().filter_map(index).collect()
     }
@@ -197,7 +201,9 @@ pub enum FilterProblem {
     #[error("only fields of the record itself can be named, not what is inside or behind them: leave out the `.`")]
     Traversal,
     /// A field of every record that filters can't look at.
-    #[error("`{name}` can't be filtered by; `name`, `create_time`, `update_time` and the attributes can")]
+    #[error(
+        "`{name}` can't be filtered by; `name`, `create_time`, `update_time`, `created_by`, `modified_by` and the attributes can"
+    )]
     NotFilterable {
         /// The field.
         name: String,

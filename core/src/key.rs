@@ -300,6 +300,8 @@ struct Setting {
     ring: KeyRing,
     text: KeyText,
     kek: Kek,
+    /// What else the record of it says.
+    details: Option<String>,
 }
 
 /// Puts a ring in place whose cells are to be walked: its text first, then, in one transaction, the steps that take the place of the
@@ -308,7 +310,7 @@ async fn install(
     deployment: &Deployment,
     organization: &Organization,
     caller: &Caller,
-    Setting { action, ring, text, kek }: Setting,
+    Setting { action, ring, text, kek, details }: Setting,
     mut steps: Vec<Step>,
 ) -> Result<CurrentKey, KeyError> {
     let current = CurrentKey { fingerprint: ring.fingerprint(), key_version: ring.version() };
@@ -320,7 +322,8 @@ async fn install(
     steps.push(key_change_row(&ring));
     steps.extend(reencrypt::Cursor::first(ring.version(), deployment.now()).replace());
     steps.push(unreadable::forget_all());
-    steps.push(Step::Audit(entry(deployment, organization, Some(caller), action, Ok(current))));
+    let entry = entry(deployment, organization, Some(caller), action, Ok(current));
+    steps.push(Step::Audit(AuditEntry { details, ..entry }));
     match organization.commit(steps).await {
         Ok(()) => {
             deployment.reached(FailPoint::RingReplaced);

@@ -139,7 +139,14 @@ pub fn organization(schema: &Schema) -> Layout {
             table(
                 REQUEST,
                 &REQUEST_KEY,
-                &[("id", Uuid), ("identity", Text), ("record_id", Uuid), ("mac", Bytes), ("time", Time)],
+                &[
+                    ("id", Uuid),
+                    ("identity", Text),
+                    ("record_id", Uuid),
+                    ("mac", Bytes),
+                    ("time", Time),
+                    ("cleared", TextOrNull),
+                ],
             ),
             "fieldseal_request_by_time",
             &["time"],
@@ -260,8 +267,18 @@ fn audit_head() -> LaidOut {
 }
 
 fn of_entity(entity: &Entity) -> LaidOut {
-    let mut laid_out =
-        table("", &["id"], &[("id", Uuid), ("revision", Integer), ("create_time", Time), ("update_time", Time)]);
+    let mut laid_out = table(
+        "",
+        &["id"],
+        &[
+            ("id", Uuid),
+            ("revision", Integer),
+            ("create_time", Time),
+            ("update_time", Time),
+            ("created_by", TextOrNull),
+            ("modified_by", TextOrNull),
+        ],
+    );
     laid_out.table.name = entity.storage_name.clone().into();
     for attribute in entity.attributes.iter().filter(|attribute| attribute.stored()) {
         let name = Name::from(attribute.storage_name.clone());

@@ -49,6 +49,8 @@ pub(crate) struct Log<'a> {
     pub(crate) order: Order,
     /// What a filter can look at.
     pub(crate) fields: &'a Entity,
+    /// What a filter means in the table, where its fields are not the columns.
+    pub(crate) translate: fn(Condition) -> Result<Condition, FilterProblem>,
     /// How many bytes an answer takes for a row at most, beside 8 for each column and the values as they are stored.
     pub(crate) overhead_bytes: usize,
 }
@@ -66,6 +68,8 @@ pub(crate) async fn page(
         let problem = FilterProblem::NotFilterable { name: name.to_owned() };
         return Err(FilterError { position: 0, problem }.into());
     }
+    let translated = (log.translate)(filter.condition());
+    let condition = translated.map_err(|problem| FilterError { position: 0, problem })?;
     let context = PageContext {
         method: wanted.method,
         parent: wanted.parent,
@@ -79,7 +83,7 @@ pub(crate) async fn page(
     let listing = Listing {
         table: log.table,
         columns: log.columns,
-        rows: rows.and(filter.condition()),
+        rows: rows.and(condition),
         order: &log.order,
         context: &context,
         token: wanted.token,
@@ -97,5 +101,7 @@ fn of_records_alone(field: Field) -> Option<&'static str> {
         Field::Name => Some("name"),
         Field::CreateTime => Some("create_time"),
         Field::UpdateTime => Some("update_time"),
+        Field::CreatedBy => Some("created_by"),
+        Field::ModifiedBy => Some("modified_by"),
     }
 }

@@ -1,6 +1,6 @@
 //! Read masks: which fields of a record an answer has.
 //!
-//! A mask names fields as the contract does: attributes, `etag`, `create_time`, `update_time`, and `name`, which every answer has. The
+//! A mask names fields as the contract does: attributes, `etag`, `create_time`, `update_time`, `created_by`, `modified_by`, and `name`, which every answer has. The
 //! mask of everything costs nothing to make, to ask and to copy.
 
 use std::sync::Arc;
@@ -19,6 +19,8 @@ struct Fields {
     etag: bool,
     create_time: bool,
     update_time: bool,
+    created_by: bool,
+    modified_by: bool,
     /// By index of the entity's attributes: whether it is wanted.
     wanted: Vec<bool>,
     /// By index of the entity's attributes: whether its column has to be read, for itself or for the attribute that reports on it.
@@ -49,6 +51,8 @@ impl ReadMask {
                 ("etag", _) => fields.etag = true,
                 ("create_time", _) => fields.create_time = true,
                 ("update_time", _) => fields.update_time = true,
+                ("created_by", _) => fields.created_by = true,
+                ("modified_by", _) => fields.modified_by = true,
                 // An encrypted attribute is null in every answer: it is a field, and nothing is read for it.
                 (_, Some((attribute, wanted))) => *wanted = !attribute.encrypted,
                 (_, None) => note(&mut violations, Problem::no_such_field(path, fields_of(entity))),
@@ -87,6 +91,18 @@ impl ReadMask {
         self.0.as_ref().is_none_or(|fields| fields.update_time)
     }
 
+    /// Whether the identity that created it is wanted.
+    #[must_use]
+    pub fn has_created_by(&self) -> bool {
+        self.0.as_ref().is_none_or(|fields| fields.created_by)
+    }
+
+    /// Whether the identity that last changed it is wanted.
+    #[must_use]
+    pub fn has_modified_by(&self) -> bool {
+        self.0.as_ref().is_none_or(|fields| fields.modified_by)
+    }
+
     /// Whether the column of the attribute with this index has to be read.
     pub(crate) fn reads(&self, index: usize) -> bool {
         self.0.as_ref().is_none_or(|fields| fields.read.get(index).copied().unwrap_or_default())
@@ -109,7 +125,7 @@ fn fields_of(entity: &Entity) -> impl Iterator<Item = &str> {
 }
 
 /// The fields that every record has beside its attributes.
-const SYSTEM_FIELDS: [&str; 4] = ["name", "etag", "create_time", "update_time"];
+const SYSTEM_FIELDS: [&str; 6] = ["name", "etag", "create_time", "update_time", "created_by", "modified_by"];
 
 /// Each problem once.
 fn note(violations: &mut Vec<Violation>, problem: Problem) {
@@ -146,6 +162,8 @@ mod tests {
             revision: 1,
             create_time: time,
             update_time: time,
+            created_by: None,
+            modified_by: None,
             values: vec![Some(Value::Boolean(true)); entity.attributes.len()],
         };
         mask.apply(&mut record);
@@ -159,6 +177,7 @@ mod tests {
             let [read, shown] = attributes(&mask);
             assert_eq!((read.len(), shown.len()), (thing().attributes.len(), thing().attributes.len()));
             assert!(mask.has_etag() && mask.has_create_time() && mask.has_update_time());
+            assert!(mask.has_created_by() && mask.has_modified_by());
         }
     }
 
@@ -167,6 +186,9 @@ mod tests {
         let mask = parse(&["name", "etag", "name_1", "name_1"]).unwrap();
         assert_eq!(attributes(&mask), [["name_1"], ["name_1"]]);
         assert!(mask.has_etag() && !mask.has_create_time() && !mask.has_update_time());
+        assert!(!mask.has_created_by() && !mask.has_modified_by());
+        let identities = parse(&["created_by", "modified_by"]).unwrap();
+        assert!(identities.has_created_by() && identities.has_modified_by() && !identities.has_etag());
         assert_eq!(attributes(&parse(&["name"]).unwrap()), [[""; 0], [""; 0]]);
     }
 

@@ -31,6 +31,10 @@ pub const TEXT_MAX_BYTES: u32 = 1_024;
 /// the page token: with this, a cursor is at most 2,200 bytes.
 pub const KEYS_MAX_CHARS: u32 = 500;
 
+/// How long an identity is taken to be, in Unicode scalar values: both of a record can be ordered by. A longer one, of a bearer token for
+/// instance, makes the page token longer and changes nothing else.
+const IDENTITY_CHARS: u32 = 250;
+
 /// An order of an entity's records.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Order {
@@ -282,10 +286,15 @@ fn read_term<'a>(term: &'a str, entity: &'a Entity) -> Result<(Key, u32), TermEr
     let of_time = |column: &'static str| {
         Ok((Key { column: column.into(), kind: ColumnType::Time, nullable: false, direction }, 0))
     };
+    let of_identity = |column: &'static str| {
+        Ok((Key { column: column.into(), kind: ColumnType::Text, nullable: true, direction }, IDENTITY_CHARS))
+    };
     match field {
         "name" => return Ok((Key::of_id(direction), 0)),
         "create_time" => return of_time("create_time"),
         "update_time" => return of_time("update_time"),
+        "created_by" => return of_identity("created_by"),
+        "modified_by" => return of_identity("modified_by"),
         _ => {}
     }
     let attribute = entity.attribute(field).ok_or(TermError::Unknown(field))?;
@@ -324,7 +333,7 @@ const VALUE: u8 = 1;
 const FIELD: &str = "order_by";
 
 /// The fields that every record has beside its attributes and that can be ordered by.
-const SYSTEM_FIELDS: [&str; 3] = ["name", "create_time", "update_time"];
+const SYSTEM_FIELDS: [&str; 5] = ["name", "create_time", "update_time", "created_by", "modified_by"];
 
 #[cfg(test)]
 mod tests {

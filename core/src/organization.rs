@@ -32,6 +32,7 @@ use crate::{
     layout::{FINGERPRINT, KEY_TEXT},
     metadata::OrganizationSchema,
     organization::ring_rows::RingRows,
+    records::compare::Comparisons,
     schema::Schema,
     store::{Commit, CommitError, Condition, Datum, Expect, Step, Store, Unavailable, rows},
 };
@@ -56,6 +57,8 @@ pub struct Organization {
     /// Whether the audit trail may have records after the head that was signed last.
     is_trail_unsigned: AtomicBool,
     pace: Mutex<Pace>,
+    /// How often attributes were compared lately.
+    pub(crate) comparisons: Comparisons,
 }
 
 /// What is public of an organization's keys.
@@ -123,15 +126,16 @@ impl Obstacle {
 }
 
 impl Keys {
-    fn facts(&self) -> KeyFacts {
+    /// What is public of them; `None` where this server can't tell.
+    fn facts(&self) -> Option<KeyFacts> {
         let (stored, is_active) = match self {
             Keys::Active(ring) => (Some(ring.stored()), true),
             Keys::Inactive(stored) => (Some(&**stored), false),
-            Keys::Inaccessible(_, stored) => (stored.as_deref(), false),
+            Keys::Inaccessible(..) => return None,
             Keys::Damaged => (None, false),
         };
         let set = stored.and_then(|stored| Some((stored.version()?, stored.key_change_time)));
-        KeyFacts { is_active, set }
+        Some(KeyFacts { is_active, set })
     }
 }
 
@@ -155,6 +159,7 @@ impl Organization {
             at_work: AtomicUsize::new(0),
             is_trail_unsigned: AtomicBool::new(true),
             pace: Mutex::default(),
+            comparisons: Comparisons::default(),
         }
     }
 
@@ -211,7 +216,7 @@ impl Organization {
     }
 
     pub(crate) fn set_keys(&self, keys: Keys) -> Keys {
-        *self.facts.write().unwrap_or_else(PoisonError::into_inner) = Some(keys.facts());
+        *self.facts.write().unwrap_or_else(PoisonError::into_inner) = keys.facts();
         *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Some(keys.clone());
         keys
     }
@@ -307,8 +312,11 @@ impl Organization {
         self.store.commit(Commit::of(steps)).await
     }
 
-    /// Records something in the organization's trail, by itself.
-    pub(crate) async fn record(&self, entry: AuditEntry) -> Result<(), CommitError> {
+    /// Records something in the organization's trail, in a commit of its own.
+    ///
+    /// # Errors
+    /// Why it was not, or may not have been, recorded.
+    pub async fn record(&self, entry: AuditEntry) -> Result<(), CommitError> {
         self.commit(vec![Step::Audit(entry)]).await
     }
 }

@@ -10,8 +10,9 @@ use crate::{
         secret::{Kek, KeyText},
     },
     id::{OrganizationId, Timestamp},
-    store::{Commit, CommitError, OpenError, Store, Unavailable},
+    store::{Cause, Commit, CommitError, OpenError, Store, Unavailable},
 };
+
 /// What an asynchronous port answers with.
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -19,6 +20,15 @@ pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub trait Clock: Send + Sync {
     /// Now, in UTC.
     fn now(&self) -> Timestamp;
+}
+
+/// Whether anything that has to be recorded may be done now: a deployment can demand that audit records are copied elsewhere.
+pub trait AuditGate: Send + Sync {
+    /// Lets a call pass, or says why not.
+    ///
+    /// # Errors
+    /// Why no call that has to be recorded may be made now.
+    fn admit(&self) -> Result<(), Cause>;
 }
 
 /// Key derivation, which costs a tenth of a second of processor time: the server runs it on a thread made for that.

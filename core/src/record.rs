@@ -30,6 +30,10 @@ pub struct Record {
     pub create_time: Timestamp,
     /// When it was last changed.
     pub update_time: Timestamp,
+    /// The identity that created it; `None` for a record from before this was kept.
+    pub created_by: Option<String>,
+    /// The identity that last changed it; `None` where that was the service itself, or before this was kept.
+    pub modified_by: Option<String>,
     /// By index of the entity's attributes. Always `None` at an encrypted one; there is no way to put a value there that reaches a
     /// caller.
     pub values: Vec<Option<Value>>,
@@ -633,7 +637,8 @@ mod tests {
         let mut values = vec![None; 5];
         values[STATE] = Some(Value::Integer(state));
         values[STATUS] = status.map(Value::Integer);
-        Record { id: RecordId::from_bytes([7; 16]), revision: 1, create_time: time, update_time: time, values }
+        let id = RecordId::from_bytes([7; 16]);
+        Record { id, revision: 1, create_time: time, update_time: time, created_by: None, modified_by: None, values }
     }
 
     #[test]

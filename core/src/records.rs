@@ -12,6 +12,7 @@ pub mod list;
 pub mod repetition;
 pub mod resolve;
 pub mod reveal;
+mod secret_writes;
 pub mod update;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -416,10 +417,14 @@ pub(crate) fn parse_row(entity: &Entity, mask: &ReadMask, row: Row) -> Result<(R
         Some(Datum::Integer(revision)),
         Some(Datum::Time(create_time)),
         Some(Datum::Time(update_time)),
-    ) = (data.next(), data.next(), data.next(), data.next())
+        Some(created_by),
+        Some(modified_by),
+    ) = (data.next(), data.next(), data.next(), data.next(), data.next(), data.next())
     else {
         return Err(wrong());
     };
+    let created_by = text_or_null(created_by).ok_or_else(wrong)?;
+    let modified_by = text_or_null(modified_by).ok_or_else(wrong)?;
     let mut values = Vec::with_capacity(entity.attributes.len());
     let mut cells = Cells::new();
     for (index, attribute) in entity.attributes.iter().enumerate() {
@@ -437,9 +442,19 @@ pub(crate) fn parse_row(entity: &Entity, mask: &ReadMask, row: Row) -> Result<(R
         cells.keys().any(|index| entity.attributes.get(*index).is_some_and(|attribute| attribute.name == name))
     };
     report_set(entity, &mut values, has_cell);
-    let mut record = Record { id: RecordId::from_uuid(id), revision, create_time, update_time, values };
+    let id = RecordId::from_uuid(id);
+    let mut record = Record { id, revision, create_time, update_time, created_by, modified_by, values };
     mask.apply(&mut record);
     Ok((record, cells))
+}
+
+/// The text of a column, or none; the outer `None` if it holds something else.
+fn text_or_null(datum: Datum) -> Option<Option<String>> {
+    match datum {
+        Datum::Text(text) => Some(Some(text)),
+        Datum::Null => Some(None),
+        Datum::Boolean(_) | Datum::Integer(_) | Datum::Bytes(_) | Datum::Uuid(_) | Datum::Time(_) => None,
+    }
 }
 
 /// Fills in the attributes that tell whether an encrypted one has a value.

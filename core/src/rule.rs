@@ -110,7 +110,7 @@ impl Rule {
         self.refuse_when.holds(&|field| match field {
             Field::Attribute(index) => values.get(index)?.as_ref(),
             // No rule looks at these.
-            Field::Name | Field::CreateTime | Field::UpdateTime => None,
+            Field::Name | Field::CreateTime | Field::UpdateTime | Field::CreatedBy | Field::ModifiedBy => None,
         })
     }
 }
@@ -259,6 +259,8 @@ mod tests {
             revision: 2,
             create_time: now,
             update_time: now,
+            created_by: None,
+            modified_by: None,
             values: values.to_vec(),
         };
         named(check_update(&entity(), &record, &touched.into()))
@@ -329,7 +331,7 @@ mod tests {
         }
         assert_eq!(refused(RuleText { attribute: "window", ..right }), RuleError::Attribute);
         assert_eq!(refused(RuleText { description: "", ..right }), RuleError::Description);
-        for refuse_when in ["", "name:*", "open = true AND create_time:*"] {
+        for refuse_when in ["", "name:*", "open = true AND create_time:*", "created_by:*"] {
             assert_eq!(refused(RuleText { refuse_when, ..right }), RuleError::NotOfAttributes, "{refuse_when}");
         }
         for dynamics_code in ["8005E2A", "8005E2ABC", "8005e2ab", "0x8005E2"] {

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// The columns that every entity's table has beside those of its attributes.
-pub const SYSTEM_COLUMNS: [&str; 4] = ["id", "revision", "create_time", "update_time"];
+pub const SYSTEM_COLUMNS: [&str; 6] = ["id", "revision", "create_time", "update_time", "created_by", "modified_by"];
 
 /// All entities of a deployment.
 #[derive(Clone, Debug)]

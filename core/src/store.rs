@@ -143,10 +143,11 @@ pub enum Comparison {
 }
 
 /// Which rows. A row meets a condition or it doesn't, there is no third answer: a row whose column is null meets no [`Compare`],
-/// [`BeginsWith`] or [`HeaderDiffers`] of it, and therefore every [`Not`] of one.
+/// [`BeginsWith`], [`Lists`] or [`HeaderDiffers`] of it, and therefore every [`Not`] of one.
 ///
 /// [`Compare`]: Condition::Compare
 /// [`BeginsWith`]: Condition::BeginsWith
+/// [`Lists`]: Condition::Lists
 /// [`HeaderDiffers`]: Condition::HeaderDiffers
 /// [`Not`]: Condition::Not
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -166,6 +167,13 @@ pub enum Condition {
         column: Name,
         /// The text.
         prefix: String,
+    },
+    /// The column, of text, is not null and is a list, joined by commas, that has this element: case-sensitive. The element has no comma.
+    Lists {
+        /// The column.
+        column: Name,
+        /// The element.
+        element: String,
     },
     /// The column is null.
     IsNull(Name),
@@ -237,6 +245,7 @@ impl Condition {
             }
             Condition::Compare { .. }
             | Condition::BeginsWith { .. }
+            | Condition::Lists { .. }
             | Condition::IsNull(_)
             | Condition::HeaderDiffers { .. }
             | Condition::Any(_)

@@ -35,24 +35,30 @@ use crate::{
     drain::{Drain, Drained},
     due, error_chain,
     fail_points::OfEnvironment,
+    handshake::{self, Handshakes},
     http2::Http2,
     idle,
     jwks::Fetching,
     key_derivation::BlockingKeyDerivation,
-    layer::{self, Layers, arrival::ArrivalBounds, deadline::Deadlines},
+    layer::{
+        self, Layers, arrival::ArrivalBounds, deadline::Deadlines, http_gate::HttpGateLayer, metadata::MetadataGate,
+        trace::TraceLayer,
+    },
     listener::{BindError, Listener},
-    metrics::Metrics,
+    log_queue,
+    metrics::{Believed, Counted, Metrics},
     random::SystemRandom,
     rates::Rates,
     reload::{InForce, Read, Reloader},
     reopen,
     root_key::{self, RootKeyFileError},
     rpc::{self, Health, dispatcher::Dispatcher, permission::rpc_table},
+    samples::Samples,
     schema,
     shed::Shed,
     store::sqlite::{DataFolder, DataFolderError, OpenLimits, SqliteDatabases, SqliteOptions, SqliteStore},
     tls::{self, ServerCertificate, Terms, Trust},
-    token::{Issuers, TokenKeysError},
+    token::{Bounds, Issuers, TokenKeysError},
     trails,
     version::VERSION,
 };
@@ -77,6 +83,9 @@ pub struct Running {
     reloader: Reloader,
     log: watch::Receiver<Log>,
     health: Health,
+    samples: Samples,
+    shed: Shed,
+    denials: Denials,
     audit_copy: Option<Begun>,
     serving: JoinHandle<()>,
 }
@@ -140,11 +149,9 @@ impl App {
         let trust = Arc::new(Trust::load(&config.tls)?);
         let terms = Terms::new(config.tls.minimum_version, &certificate, &trust)?;
         let drain = Drain::new();
-        let fetching = Fetching {
-            interval: config.limits.jwks_fetch_interval(),
-            folder: config.data_dir.clone(),
-            drain: drain.clone(),
-        };
+        let shed = Shed::default();
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let fetching = Fetching::new(&config.limits, &config.data_dir, clock, shed.clone(), drain.clone());
         let served = schema::read(fieldseal::FILE_DESCRIPTOR_SET)?;
         let listener = Listener::bind(&config.listen).await?;
         let metrics = match config.listen.metrics_address {
@@ -153,14 +160,18 @@ impl App {
         };
 
         config.log_doubtful_bindings();
-        let copying = Copying::new(&config);
+        let shed = Shed::default();
+        let copying = Copying::new(&config, shed.clone());
         let (ports, databases, id) = open_ports(&config, root_key, &copying).await?;
         let deployment = Deployment::new(ports, Arc::clone(&served.schema), key_limits(&config.limits));
         let deployment = deployment.with_filter_bounds(filter_bounds(&config.limits));
         let deployment = Arc::new(deployment.with_page_bytes_max(page_bytes_max(&config.limits)));
-        let issuers = Issuers::load(&config.token_issuers, config.limits.token_clock_skew(), &fetching, None)?;
+        let bounds = Bounds::new(&config.limits, shed.clone());
+        let issuers = Issuers::load(&config.token_issuers, bounds.clone(), &fetching, None)?;
         issuers.begin();
         let issuers = Arc::new(issuers);
+        let (terms_sender, terms) = watch::channel(Arc::new(terms));
+        let (issuers_sender, issuers_in_force) = watch::channel(Arc::clone(&issuers));
         let opened = open_all(&deployment).await?;
         let has_organizations = !opened.not_opened.is_empty() || !deployment.organizations().is_empty();
         reopen::log_not_opened(&opened.not_opened);
@@ -168,11 +179,17 @@ impl App {
         log_resealed(reseal(&deployment).await?);
         reopen::take_up(&deployment, config.limits, &drain, deployment.organizations());
         drain.tasks().spawn(due::keep_reporting(Arc::clone(&deployment), drain.clone()));
-        let shed = Shed::default();
+        let samples = Samples::new(config.limits.refusal_log_lines_per_minute, shed.clone());
+        drain.tasks().spawn(samples.clone().keep_reporting(drain.clone()));
+        let trace = TraceLayer::new(Arc::new(SystemClock), Arc::new(SystemRandom), samples.clone());
+        let refused_handshakes = handshake::Refused::default();
+        let handshakes = Handshakes::new(refused_handshakes.clone(), samples.clone(), trace.clone());
         let metrics_address = metrics.as_ref().map(Metrics::address);
         if let Some(metrics) = metrics {
-            let serving =
-                metrics.serve(Arc::clone(&deployment), copying.clone(), shed.clone(), config.limits, drain.clone());
+            let believed = Believed { terms: terms.clone(), issuers: issuers_in_force.clone() };
+            let counted = Counted { shed: shed.clone(), refused_handshakes };
+            let scraped = (Arc::clone(&deployment), copying.clone(), counted, believed);
+            let serving = metrics.serve(scraped, config.limits, drain.clone());
             drain.tasks().spawn(serving);
         }
         let closing = idle::keep_closing(Arc::clone(&deployment), Arc::clone(&databases), config.limits, drain.clone());
@@ -186,10 +203,12 @@ impl App {
         );
         drain.tasks().spawn(signing);
 
-        let health =
-            Health::new(served.methods.iter().filter_map(|method| method.path.split('/').nth(1).map(str::to_owned)));
+        let health = Health::new(
+            served.methods.iter().filter_map(|method| method.path.split('/').nth(1).map(str::to_owned)),
+            drain.clone(),
+        );
         health.look(&deployment).await;
-        tokio::spawn(health.clone().keep_looking(Arc::clone(&deployment), drain.clone()));
+        tokio::spawn(health.clone().keep_looking(Arc::clone(&deployment)));
         drain.tasks().spawn(reopen::keep_trying(
             Arc::clone(&deployment),
             config.limits,
@@ -198,7 +217,7 @@ impl App {
             opened.not_opened,
         ));
 
-        let denials = Denials::start(Arc::clone(&deployment), &drain);
+        let denials = Denials::start(Arc::clone(&deployment), &config.limits, shed.clone(), &drain);
         let dispatcher = Arc::new(Dispatcher {
             deployment: Arc::clone(&deployment),
             limits: config.limits,
@@ -212,29 +231,29 @@ impl App {
         let rpcs = Arc::new(rpc_table(&served));
         let routes = rpc::routes(dispatcher, &served, Arc::clone(&rpcs), health.clone())
             .map_err(|error| StartError::Reflection(Box::new(error)))?;
-        let (terms_sender, terms) = watch::channel(Arc::new(terms));
-        let (issuers_sender, issuers_in_force) = watch::channel(Arc::clone(&issuers));
         let (policy_sender, policy) = watch::channel(Arc::new(config.policy()));
         let (log_sender, log) = watch::channel(config.log);
         let layers = Layers {
+            http_gate: HttpGateLayer::new(config.origins.clone(), samples.clone()),
+            trace,
+            metadata: MetadataGate::new(config.limits.header_list_size_max_bytes, shed.clone()),
             clock: Arc::new(SystemClock),
-            random: Arc::new(SystemRandom),
             deadlines: Deadlines { default: config.limits.deadline_default(), max: config.limits.deadline_max() },
             rpcs,
             terms: terms.clone(),
             issuers: issuers_in_force,
             policy,
-            denials,
+            denials: denials.clone(),
             arrival: ArrivalBounds::of(&config.limits, &shed),
         };
         let (address, plaintext_address) = (listener.address(), listener.plaintext_address());
-        let connections = listener.accept(terms.clone(), &config.limits, &shed);
-        let http2 = Http2::new(&config.limits, terms, Arc::new(SystemRandom), drain.clone(), shed);
+        let connections = listener.accept(terms.clone(), handshakes, &config.limits, &shed);
+        let http2 = Http2::new(&config.limits, terms, Arc::new(SystemRandom), drain.clone(), shed.clone());
         let service = layer::stack(layers).layer(routes.prepare());
         let serving = tokio::spawn(http2.serve(connections, service));
         let in_force = InForce { terms: terms_sender, issuers: issuers_sender, policy: policy_sender, log: log_sender };
         let read = Read { certificate, trust, issuers };
-        let reloader = Reloader::start(&config, read, in_force, fetching, Arc::new(SystemClock));
+        let reloader = Reloader::start(&config, read, in_force, (bounds, fetching), Arc::new(SystemClock));
         tracing::info!(
             version = VERSION,
             %address,
@@ -256,6 +275,9 @@ impl App {
             reloader,
             log,
             health,
+            samples,
+            shed,
+            denials,
             audit_copy,
             serving,
         })
@@ -305,6 +327,19 @@ impl Running {
         self.log.clone()
     }
 
+    /// Ends the server at SIGTERM or SIGINT, after the delay that is configured, and at once at the second.
+    ///
+    /// # Errors
+    /// The system lets no signal handler be set.
+    pub fn end_on_signals(&self) -> std::io::Result<()> {
+        self.drain.on_signals(self.limits.drain_delay())
+    }
+
+    /// Counts and reports lines that the log had no room for, where `dropped` says how many there were so far.
+    pub fn report_dropped_lines(&self, dropped: impl Fn() -> u64 + Send + 'static) {
+        self.drain.tasks().spawn(log_queue::keep_reporting(dropped, self.shed.clone(), self.drain.clone()));
+    }
+
     /// An id as the server would give a new record; for examples.
     #[must_use]
     pub fn new_record_id(&self) -> String {
@@ -336,6 +371,8 @@ impl Running {
             }
         };
         let drained = self.drain.finish(not_serving, serving, self.limits.drain_timeout()).await;
+        self.samples.report();
+        self.denials.finish().await;
         match drained {
             Drained::Whole => leave_whole_files(&self.deployment, &self.databases, self.audit_copy).await,
             // What was cut short is taken up at the next start, but what was recorded until here is signed all the same.
@@ -446,6 +483,7 @@ async fn open_ports(
         key_derivation: Arc::new(BlockingKeyDerivation),
         clock,
         random,
+        audit_gate: Arc::new(copying.clone()),
         fail_points: Arc::new(OfEnvironment),
     };
     Ok((ports, databases, id))

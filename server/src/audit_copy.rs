@@ -14,11 +14,14 @@ mod ledger;
 mod target;
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
-use fieldseal_core::{deployment::Deployment, id::OrganizationId};
+use fieldseal_core::{deployment::Deployment, id::OrganizationId, port::AuditGate, store::Cause};
 use tokio::{
     sync::{Notify, oneshot},
     task::JoinHandle,
@@ -33,10 +36,8 @@ use crate::{
     committer::Witness,
     config::{AuditCopy, Config, CopyTo, OnFailure},
     error_chain,
+    shed::Shed,
 };
-
-/// How long a write may take before the copy counts as failing. A disk that works takes milliseconds.
-const ANSWER_MAX: Duration = Duration::from_secs(10);
 
 /// How long a deletion waits for the last records of what it deletes, and the end of the server for those of all.
 const CATCH_UP_MAX: Duration = Duration::from_secs(5);
@@ -56,14 +57,32 @@ pub(crate) struct CopyFacts {
     pub(crate) records_behind: u64,
 }
 
-/// The copy can't be written, and calls that have to be recorded are not wanted without it.
+/// Calls that have to be recorded are not wanted now, because of the copy.
 #[derive(Debug, thiserror::Error)]
-#[error("the copy of the audit trails can't be written: {0}")]
-pub(crate) struct CopyFails(String);
+pub(crate) enum CopyFails {
+    /// It can't be written.
+    #[error("the copy of the audit trails can't be written: {0}")]
+    Failing(String),
+    /// Too many records are missing from it.
+    #[error("the copy of the audit trails lacks {records} records; at most {limit} may be missing")]
+    Behind {
+        /// How many.
+        records: u64,
+        /// How many may be.
+        limit: u64,
+    },
+}
 
 /// What the task and the others share.
 struct Shared {
     settings: AuditCopy,
+    /// How long a write may take before the copy counts as failing.
+    answer_max: Duration,
+    /// How many records may be missing where calls are refused without a copy.
+    behind_max_records: u64,
+    /// Whether the last write took too long and has not ended yet.
+    is_late: AtomicBool,
+    shed: Shed,
     ledger: Mutex<Ledger>,
     /// Why it can't be written.
     failure: Mutex<Option<String>>,
@@ -75,10 +94,14 @@ struct Shared {
 
 impl Copying {
     /// A copy as configured, which begins with [`Copying::begin`].
-    pub(crate) fn new(config: &Config) -> Self {
+    pub(crate) fn new(config: &Config, shed: Shed) -> Self {
         let shared = |settings: &AuditCopy| {
             Arc::new(Shared {
                 settings: settings.clone(),
+                answer_max: config.limits.audit_copy_answer_max(),
+                behind_max_records: config.limits.audit_copy_behind_max_records.into(),
+                is_late: AtomicBool::new(false),
+                shed: shed.clone(),
                 ledger: Mutex::default(),
                 failure: Mutex::default(),
                 grown: Notify::new(),
@@ -86,6 +109,12 @@ impl Copying {
             })
         };
         Copying { shared: config.audit.as_ref().map(shared) }
+    }
+
+    /// No copy.
+    #[cfg(test)]
+    pub(crate) fn none() -> Self {
+        Copying { shared: None }
     }
 
     /// Who is to hear how far this trail goes.
@@ -103,12 +132,21 @@ impl Copying {
     /// # Errors
     /// [`CopyFails`]
     pub(crate) fn admit(&self) -> Result<(), CopyFails> {
-        match &self.shared {
-            Some(shared) if shared.settings.on_failure == OnFailure::Refuse => {
-                shared.failure().as_ref().map_or(Ok(()), |failure| Err(CopyFails(failure.clone())))
+        let Some(shared) = self.shared.as_ref().filter(|shared| shared.settings.on_failure == OnFailure::Refuse) else {
+            return Ok(());
+        };
+        if let Some(failure) = shared.failure().clone() {
+            if shared.is_late.load(Ordering::Acquire) {
+                shared.shed.count("audit_copy_answer_max_ms");
             }
-            Some(_) | None => Ok(()),
+            return Err(CopyFails::Failing(failure));
         }
+        let (records, limit) = (shared.ledger().records_behind(), shared.behind_max_records);
+        if records > limit {
+            shared.shed.count("audit_copy_behind_max_records");
+            return Err(CopyFails::Behind { records, limit });
+        }
+        Ok(())
     }
 
     /// Whether a trail has records that are not copied yet.
@@ -155,8 +193,14 @@ impl Copying {
         let copier = Copier::new(Arc::clone(shared), Arc::clone(deployment), writer, target, path);
         let task = tokio::spawn(copier.run(stop.clone(), looked));
         // A little more than the time in which it is found to hang.
-        let _hangs = timeout(ANSWER_MAX + Duration::from_secs(1), first_look).await;
+        let _hangs = timeout(shared.answer_max + Duration::from_secs(1), first_look).await;
         Some(Begun { stop: stop.drop_guard(), task })
+    }
+}
+
+impl AuditGate for Copying {
+    fn admit(&self) -> Result<(), Cause> {
+        Copying::admit(self).map_err(|fails| Cause(Box::new(fails)))
     }
 }
 

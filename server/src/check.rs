@@ -182,8 +182,18 @@ fn token_issuers(config: &Config, report: &mut Report) {
     for issuer in &config.token_issuers {
         match &issuer.keys {
             TokenKeys::File(path) if is_given(path) => match token::read_keys(&issuer.issuer, path) {
-                Ok(keys) => report
-                    .fact("token_issuers", format!("{} has {} keys of {}", path.display(), keys.len(), issuer.issuer)),
+                Ok(keys) => {
+                    let (path, count, left_out, issuer) = (path.display(), keys.len(), keys.left_out(), &issuer.issuer);
+                    report.fact(
+                        "token_issuers",
+                        format!("{path} has {count} keys of {issuer}; {left_out} others verify no tokens"),
+                    );
+                    if count == 0 {
+                        let problem =
+                            format!("{path} has no key that verifies tokens: every token of {issuer} is refused");
+                        report.warning("token_issuers", problem, "put the issuer's public keys for signatures there");
+                    }
+                }
                 Err(error) => {
                     report.error("token_issuers", error_chain::text(&error), "put the issuer's JSON Web Key Set there");
                 }

@@ -17,6 +17,9 @@ use std::{
     io::{self, Write},
     path::{Path, PathBuf},
     process::ExitCode,
+    sync::mpsc,
+    thread,
+    time::Duration,
 };
 
 use clap::{Arg, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
@@ -29,7 +32,7 @@ use fieldseal_server::{
 use tokio::runtime::Runtime;
 
 use self::{
-    backup::BackupArguments, check_config::CheckConfigArguments, dev::DevArguments, init::InitArguments,
+    backup::BackupArguments, check_config::CheckConfigArguments, dev::DevArguments, init::InitArguments, log::Logging,
     reference::Reference, serve::ServeArguments,
 };
 
@@ -125,13 +128,25 @@ fn keep_memory_to_ourselves() -> std::io::Result<()> {
     Ok(())
 }
 
-/// Starts a server that ends at SIGTERM or SIGINT.
-async fn start(config: Config) -> Result<Running, Failure> {
-    let exchange_level = log::to_stderr(config.log);
+/// Starts a server that ends at SIGTERM or SIGINT, and its log.
+async fn start(config: Config) -> Result<(Running, Logging), Failure> {
+    let logging = log::to_stderr(config.log, &config.limits);
+    let running = match start_logged(config, &logging).await {
+        Ok(running) => running,
+        Err(failure) => {
+            logging.end();
+            return Err(failure);
+        }
+    };
+    Ok((running, logging))
+}
+
+async fn start_logged(config: Config, logging: &Logging) -> Result<Running, Failure> {
     let running = App::start(config).await?;
-    running.drain().on_signals()?;
+    running.end_on_signals()?;
     running.reloader().on_signals()?;
-    let mut log = running.log();
+    running.report_dropped_lines(logging.dropped());
+    let (mut log, exchange_level) = (running.log(), logging.exchange_level());
     tokio::spawn(async move {
         while log.changed().await.is_ok() {
             exchange_level(log.borrow_and_update().level);
@@ -141,11 +156,11 @@ async fn start(config: Config) -> Result<Running, Failure> {
 }
 
 /// Tells the supervisor that the server is ready, and waits until it has ended.
-async fn wait(running: Running) -> Result<(), Failure> {
+async fn wait((running, logging): (Running, Logging)) -> Result<(), Failure> {
     supervisor::ready(&format!("listens on {}", running.address()));
-    let begun = running.drain().begun();
+    let announced = running.drain().announced();
     let told = async {
-        begun.await;
+        announced.await;
         supervisor::stopping();
     };
     let (drained, ()) = tokio::join!(running.wait(), told);
@@ -155,15 +170,35 @@ async fn wait(running: Running) -> Result<(), Failure> {
             tracing::warn!("ended with calls or tasks unfinished; the next start takes up what has to be")
         }
     }
+    logging.end();
     Ok(())
 }
 
-/// Tells whoever started a server with this configuration something: on stderr, where stdout has audit records and nothing else.
+/// How long the server waits for a reader of what it prints.
+const PRINT_MAX: Duration = Duration::from_secs(1);
+
+/// Tells whoever started a server with this configuration something: on stderr, where stdout has audit records and nothing else. A server
+/// doesn't wait long for a reader.
 fn greet(is_audit_on_stdout: bool, text: &str) {
-    if is_audit_on_stdout {
-        let _nobody_listens = io::stderr().write_all(text.as_bytes());
-    } else {
-        say(text);
+    let text = text.to_owned();
+    within(PRINT_MAX, move || {
+        if is_audit_on_stdout {
+            let _nobody_listens = io::stderr().write_all(text.as_bytes());
+        } else {
+            say(&text);
+        }
+    });
+}
+
+/// Does work that may block, in a thread of its own, and waits for it no longer than this. It goes on after that, as long as the process.
+fn within(bound: Duration, work: impl FnOnce() + Send + 'static) {
+    let (done, ended) = mpsc::channel();
+    let worker = move || {
+        work();
+        let _nobody_waits = done.send(());
+    };
+    if thread::Builder::new().spawn(worker).is_ok() {
+        let _done_or_not = ended.recv_timeout(bound);
     }
 }
 
@@ -181,7 +216,9 @@ fn report(failure: &(dyn Error + 'static)) {
         text.push_str(&format!("  because: {cause}\n"));
         next = cause.source();
     }
-    let _nobody_listens = io::stderr().write_all(text.as_bytes());
+    within(PRINT_MAX, move || {
+        let _nobody_listens = io::stderr().write_all(text.as_bytes());
+    });
 }
 
 /// A path that means the same from any folder.

@@ -7,6 +7,7 @@
 mod check;
 mod file;
 pub mod limits;
+mod origin;
 pub mod setting;
 mod sift;
 pub mod template;
@@ -29,8 +30,11 @@ use toml::de::DeTable;
 use tracing::level_filters::LevelFilter;
 
 pub(crate) use self::check::{CREDENTIAL, lower_case_dns};
-pub use self::file::sections;
 use self::{file::ConfigFile, limits::Limits};
+pub use self::{
+    file::sections,
+    origin::{NotAnOrigin, Origin},
+};
 use crate::trusted_file::{self, TrustedFileError};
 
 /// Where the server listens unless told otherwise: on this machine only.
@@ -45,6 +49,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Where the server listens.
     pub listen: Listen,
+    /// Pages of which origins may call; none by default.
+    pub origins: Vec<Origin>,
     /// How TLS is spoken, and whose client certificates are believed.
     pub tls: Tls,
     /// The deployment's own key.
@@ -294,6 +300,7 @@ impl Config {
             ("listen.address", self.listen.address != other.listen.address),
             ("listen.plaintext_address", self.listen.plaintext_address != other.listen.plaintext_address),
             ("listen.metrics_address", self.listen.metrics_address != other.listen.metrics_address),
+            ("listen.origins", self.origins != other.origins),
             ("root_key.files", self.root_key.files != other.root_key.files),
             ("root_key.source", self.root_key.source != other.root_key.source),
             ("audit.file", self.audit.as_ref().map(|audit| &audit.to) != other.audit.as_ref().map(|audit| &audit.to)),
@@ -576,6 +583,7 @@ mod tests {
             [listen]
             address = "localhost"
             plaintext_address = "127.0.0.1"
+            origins = ["https://console.example.org/"]
             [tls]
             key = "server.key"
             client_ca = ""
@@ -609,6 +617,7 @@ mod tests {
                 "data_dir",
                 "listen.address",
                 "listen.plaintext_address",
+                "listen.origins[0]",
                 "tls.certificate",
                 "tls.client_ca",
                 "tls.minimum_version",
@@ -664,6 +673,7 @@ mod tests {
             plaintext_address: Some(DEFAULT_ADDRESS),
             metrics_address: Some(([127, 0, 0, 1], 2).into()),
         };
+        after.origins = vec!["https://console.example.org".parse().unwrap()];
         after.root_key.files = vec!["other.key".into()];
         after.log.format = LogFormat::Json;
         after.limits.page_size_max = 7;

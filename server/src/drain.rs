@@ -1,4 +1,5 @@
-//! How the server ends: told once it takes no more calls and finishes those it has, within a bound; told twice it stops at once.
+//! How the server ends: told once it announces that, takes no more calls after a delay, and finishes those it has, within a bound; told
+//! twice it stops at once.
 //!
 //! Nothing here knows what runs. Whatever has to be over before the process ends is spawned on [`Drain::tasks`]; whatever would never
 //! end by itself, a stream of ours for instance, ends when [`Drain::begun`] resolves.
@@ -17,6 +18,7 @@ use tokio_util::{
 /// The end of the server, shared by all that have to do with it.
 #[derive(Clone, Debug, Default)]
 pub struct Drain {
+    announced: CancellationToken,
     begun: CancellationToken,
     cut_short: CancellationToken,
     tasks: TaskTracker,
@@ -38,14 +40,20 @@ impl Drain {
         Self::default()
     }
 
+    /// Announces the end: everything is served as before, but health says NOT_SERVING, so that balancers send their calls elsewhere.
+    pub fn announce(&self) {
+        self.announced.cancel();
+    }
+
     /// Tells the server to end. Repeating it changes nothing.
     pub fn begin(&self) {
+        self.announced.cancel();
         self.begun.cancel();
     }
 
     /// Tells the server to stop at once: [`Drain::finish`] waits for nothing any more.
     pub fn cut_short(&self) {
-        self.begun.cancel();
+        self.begin();
         self.cut_short.cancel();
     }
 
@@ -53,6 +61,16 @@ impl Drain {
     #[must_use]
     pub fn has_begun(&self) -> bool {
         self.begun.is_cancelled()
+    }
+
+    /// Whether the end is announced, or has begun.
+    pub(crate) fn is_announced(&self) -> bool {
+        self.announced.is_cancelled()
+    }
+
+    /// Resolves when the end is announced, or begins.
+    pub fn announced(&self) -> WaitForCancellationFutureOwned {
+        self.announced.clone().cancelled_owned()
     }
 
     /// Resolves when the server is told to end.
@@ -66,22 +84,32 @@ impl Drain {
         &self.tasks
     }
 
-    /// Begins at the first SIGTERM or SIGINT, and cuts short at the second.
+    /// Announces the end at the first SIGTERM or SIGINT, begins it after `delay`, and cuts short at the second.
     ///
     /// # Errors
     /// The system lets no signal handler be set.
-    pub fn on_signals(&self) -> io::Result<()> {
+    pub fn on_signals(&self, delay: Duration) -> io::Result<()> {
         let mut signals = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let drain = self.clone();
         // Not on `tasks`: it waits for a second signal, which may never come.
         tokio::spawn(async move {
             next(&mut signals).await;
-            tracing::info!("told to end; a second signal ends at once");
-            drain.begin();
-            next(&mut signals).await;
-            drain.cut_short();
+            let delay_seconds = delay.as_secs();
+            tracing::info!(delay_seconds, "told to end; a second signal ends at once");
+            drain.end(delay, next(&mut signals)).await;
         });
         Ok(())
+    }
+
+    /// Announces the end, begins it after `delay`, and cuts short when `again` resolves, before or after that.
+    async fn end(&self, delay: Duration, again: impl Future<Output = ()>) {
+        let mut again = std::pin::pin!(again);
+        self.announce();
+        if timeout(delay, &mut again).await.is_err() {
+            self.begin();
+            again.await;
+        }
+        self.cut_short();
     }
 
     /// Waits for the beginning, then for `serving` (which stops taking connections by itself, see [`Drain::begun`]) and the tasks, at
@@ -166,6 +194,33 @@ mod tests {
         drain.cut_short();
         assert!(drain.has_begun());
         assert_eq!(drain.finish(ready(()), pending(), LONG).await, Drained::CutShort);
+    }
+
+    #[tokio::test]
+    async fn end_is_announced_before_it_begins_and_a_second_word_skips_the_delay() {
+        let drain = Drain::new();
+        let (again, second) = oneshot::channel::<()>();
+        let ending = tokio::spawn({
+            let drain = drain.clone();
+            async move { drain.end(LONG, async move { second.await.unwrap() }).await }
+        });
+        drain.announced().await;
+        assert!(!drain.has_begun());
+        again.send(()).unwrap();
+        ending.await.unwrap();
+        assert_eq!(drain.finish(ready(()), pending(), LONG).await, Drained::CutShort);
+    }
+
+    #[tokio::test]
+    async fn end_begins_after_the_delay() {
+        let drain = Drain::new();
+        let ending = tokio::spawn({
+            let drain = drain.clone();
+            async move { drain.end(Duration::ZERO, pending()).await }
+        });
+        drain.begun().await;
+        assert_eq!(drain.finish(ready(()), ready(()), LONG).await, Drained::Whole);
+        ending.abort();
     }
 
     #[tokio::test]

@@ -106,6 +106,9 @@ pub enum InitError {
     },
 }
 
+/// What most balancers need to notice that a server is about to end.
+const DRAIN_DELAY_SECONDS: i64 = 5;
+
 impl Plan {
     /// A deployment whose configuration and root key lie in `folder`.
     #[must_use]
@@ -158,6 +161,7 @@ impl Plan {
             ("tls.key", self.written(key.as_deref(), SERVER_KEY)),
             ("tls.client_ca", self.written(client_ca.as_deref(), CLIENT_CA)),
             ("root_key.files", vec![if self.wishes.systemd { credential(ROOT_KEY) } else { ROOT_KEY.into() }].into()),
+            ("limits.drain_delay_seconds", DRAIN_DELAY_SECONDS.into()),
         ];
         given.extend(listen.map(|address| ("listen.address", address.to_string().into())));
         let admin = admin.as_ref().map(|identity| (identity.to_string(), Role::SystemAdministrator.name()));

@@ -6,7 +6,10 @@ pub(crate) mod arrival;
 pub(crate) mod complete;
 pub(crate) mod deadline;
 pub(crate) mod gate;
+pub(crate) mod http_gate;
 pub(crate) mod identity;
+pub(crate) mod message;
+pub(crate) mod metadata;
 pub(crate) mod permission;
 pub(crate) mod place;
 pub(crate) mod tls_required;
@@ -15,7 +18,7 @@ pub(crate) mod trace;
 use std::{convert::Infallible, sync::Arc};
 
 use crate::{denials::Denials, tls::Terms, token::Issuers};
-use fieldseal_core::{policy::Policy, port::Clock, random::Random};
+use fieldseal_core::{policy::Policy, port::Clock};
 use http::{Request, Response};
 use tokio::sync::watch;
 use tonic::{body::Body, service::Routes};
@@ -26,7 +29,10 @@ use self::{
     complete::CompleteLayer,
     deadline::{DeadlineLayer, Deadlines},
     gate::GateLayer,
+    http_gate::HttpGateLayer,
     identity::IdentityRequired,
+    message::{Uncompressed, WholeMessagesLayer},
+    metadata::MetadataGate,
     permission::{PermissionRequired, RpcTable},
     place::PlaceRequired,
     tls_required::TlsRequired,
@@ -36,10 +42,14 @@ use self::{
 /// What the layers need to know.
 #[derive(Clone)]
 pub(crate) struct Layers {
-    /// Tells whether a certificate has expired, and dates call ids.
+    /// Tells calls from other requests.
+    pub(crate) http_gate: HttpGateLayer,
+    /// Gives calls their ids, and logs them.
+    pub(crate) trace: TraceLayer,
+    /// Bounds metadata.
+    pub(crate) metadata: MetadataGate,
+    /// Tells whether a certificate has expired.
     pub(crate) clock: Arc<dyn Clock>,
-    /// Makes call ids.
-    pub(crate) random: Arc<dyn Random>,
     /// The time a call has.
     pub(crate) deadlines: Deadlines,
     /// Every rpc that is served.
@@ -66,12 +76,17 @@ pub(crate) fn stack(
                  + Send
                  + 'static,
 > + Clone {
-    let Layers { clock, random, deadlines, rpcs, terms, issuers, policy, denials, arrival } = layers;
+    let Layers { http_gate, trace, metadata, clock, deadlines, rpcs, terms, issuers, policy, denials, arrival } =
+        layers;
     ServiceBuilder::new()
-        // Outermost, so that whatever happens has a call id and ends in the log, with the code that the caller saw.
-        .layer(TraceLayer::new(Arc::clone(&clock), random))
+        // Outermost: what is no call gets no further, and its answer is plain HTTP.
+        .layer(http_gate)
+        // Around everything else, so that every call has an id and ends in the log, with the code that the caller saw.
+        .layer(trace)
         // Around all that can fail, so that every error leaves with a reason and the call id: those of the layers below and tonic's.
         .layer(CompleteLayer)
+        // Before the headers are used: not too many of them, and a time that can be kept.
+        .layer(GateLayer(metadata))
         // Before anything can wait, so that the caller's time counts from the first byte.
         .layer(DeadlineLayer::new(deadlines, Arc::clone(&rpcs)))
         // Before all others: for a connection without a place, nothing is worked out.
@@ -82,6 +97,10 @@ pub(crate) fn stack(
         .layer(GateLayer(IdentityRequired::new(clock, terms, issuers)))
         // Who may not call the rpc anywhere doesn't get to send a message.
         .layer(GateLayer(PermissionRequired::new(Arc::clone(&rpcs), policy, denials)))
+        // Before a message is read.
+        .layer(GateLayer(Uncompressed))
+        // Before messages are counted, so that what isn't framed as gRPC frames it goes no further.
+        .layer(WholeMessagesLayer(Arc::clone(&rpcs)))
         // Innermost: it lets the message in, on the account of a caller who is known by now.
         .layer(ArrivalLayer::new(arrival, rpcs))
         .into_inner()
@@ -122,6 +141,7 @@ mod tests {
         leaving::Leaving,
         listener::{Connection, TlsFacts},
         random::SystemRandom,
+        samples::Samples,
         shed::Shed,
         status::Refusal,
         tls,
@@ -153,8 +173,8 @@ mod tests {
     }
 
     fn request(path: &str, connection: Option<Connection>) -> Request<Body> {
-        let mut request =
-            Request::builder().uri(format!("http://localhost{path}")).body(Body::new(Untouchable)).unwrap();
+        let request = Request::post(format!("http://localhost{path}")).header("content-type", "application/grpc");
+        let mut request = request.body(Body::new(Untouchable)).unwrap();
         if let Some(connection) = connection {
             request.extensions_mut().insert(connection);
         }
@@ -180,6 +200,14 @@ mod tests {
         Arc::clone(&TERMS)
     }
 
+    fn samples() -> Samples {
+        Samples::new(10, Shed::default())
+    }
+
+    fn trace() -> TraceLayer {
+        TraceLayer::new(Arc::new(SystemClock), Arc::new(SystemRandom), samples())
+    }
+
     fn no_issuers() -> watch::Receiver<Arc<Issuers>> {
         watch::channel(Arc::default()).1
     }
@@ -197,8 +225,10 @@ mod tests {
             (FORGOTTEN.to_owned(), Rpc::new(&[], false)),
         ]);
         let layers = Layers {
+            http_gate: HttpGateLayer::new(Vec::new(), samples()),
+            trace: trace(),
+            metadata: MetadataGate::new(16_384, Shed::default()),
             clock: Arc::new(SystemClock),
-            random: Arc::new(SystemRandom),
             deadlines: Deadlines { default: Duration::from_secs(60), max: Duration::from_secs(60) },
             rpcs: Arc::new(RpcTable::new(rpcs)),
             terms: watch::channel(terms()).1,
@@ -228,6 +258,44 @@ mod tests {
         assert_eq!(status(request(GET, None)).await, refused);
         // These routes serve no health; what counts is that the call got to them.
         assert_eq!(status(request(HEALTH, plaintext())).await, (Code::Unimplemented, "METHOD_UNKNOWN".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn request_that_is_no_call_is_refused_before_everything_else() {
+        let changed = async |path, connection, change: fn(&mut Request<Body>)| {
+            let mut request = request(path, connection);
+            change(&mut request);
+            let answer = call(request).await;
+            assert!(!answer.headers().contains_key("grpc-status"));
+            answer.status().as_u16()
+        };
+        let text = |request: &mut Request<Body>| {
+            request.headers_mut().insert("content-type", "text/plain".parse().unwrap());
+        };
+        let page = |request: &mut Request<Body>| {
+            request.headers_mut().insert("origin", "https://evil.example".parse().unwrap());
+        };
+        for path in [GET, HEALTH, "/nothing/There"] {
+            for connection in [None, over_tls(None), over_tls(Some(("reader", NEVER)))] {
+                assert_eq!(
+                    changed(path, connection.clone(), |request| *request.method_mut() = http::Method::GET).await,
+                    405
+                );
+                assert_eq!(changed(path, connection.clone(), text).await, 415);
+                assert_eq!(changed(path, connection, page).await, 403);
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn compressed_call_is_unimplemented_and_says_what_is_served() {
+        let mut request = request(GET, over_tls(Some(("reader", NEVER))));
+        request.headers_mut().insert("grpc-encoding", "gzip".parse().unwrap());
+        let answer = call(request).await;
+        assert_eq!(answer.headers()["grpc-accept-encoding"], "identity");
+        let status = Status::from_header_map(answer.headers()).unwrap();
+        assert_eq!(status.code(), Code::Unimplemented);
+        assert_eq!(status.get_details_error_info().unwrap().reason, "COMPRESSION_NOT_SERVED");
     }
 
     #[tokio::test]
@@ -290,14 +358,14 @@ mod tests {
     #[tokio::test]
     async fn a_handler_gets_the_caller_the_call_and_the_policy() {
         let gates = ServiceBuilder::new()
-            .layer(TraceLayer::new(Arc::new(SystemClock), Arc::new(SystemRandom)))
+            .layer(trace())
             .layer(GateLayer(IdentityRequired::new(Arc::new(SystemClock), watch::channel(terms()).1, no_issuers())))
             .service_fn(|request: Request<Body>| async move {
                 let caller = request.extensions().get::<Caller>().unwrap();
                 assert_eq!(caller.identity.to_string(), "cn:reader");
                 assert_eq!(caller.peer, Some(peer()));
                 assert_eq!(caller.call_id, request.extensions().get::<CallId>().unwrap().as_str());
-                assert!(request.headers().is_empty());
+                assert_eq!(request.headers().len(), 1);
                 Ok::<_, Infallible>(Response::new(Body::empty()))
             });
         let mut request = request(GET, over_tls(Some(("reader", NEVER))));

@@ -22,13 +22,14 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
     sync::{mpsc, watch},
-    time::{Instant, Sleep, timeout, timeout_at},
+    time::{Instant, Sleep, timeout},
 };
-use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tokio_rustls::server::TlsStream;
 
 use crate::{
     clock::SystemClock,
     config::{Listen, limits::Limits},
+    handshake::Handshakes,
     identity::ClientCertificate,
     leaving::Leaving,
     places::{Bounds, NoPlace, Place, Places},
@@ -114,6 +115,7 @@ impl Listener {
     pub(crate) fn accept(
         self,
         terms: watch::Receiver<Arc<Terms>>,
+        handshakes: Handshakes,
         limits: &Limits,
         shed: &Shed,
     ) -> mpsc::Receiver<ConnectionStream> {
@@ -121,9 +123,16 @@ impl Listener {
         if let Some((listener, _)) = self.plaintext {
             tokio::spawn(AcceptLoop::new(limits, None, shed, finished.clone()).run(listener));
         }
-        tokio::spawn(AcceptLoop::new(limits, Some(terms), shed, finished).run(self.tls));
+        let tls = Some((terms, handshakes));
+        tokio::spawn(AcceptLoop::new(limits, tls, shed, finished).run(self.tls));
         connections
     }
+}
+
+/// The peer as logs, audit trails and filters name it: a socket of both families reports IPv4 addresses in IPv6 form, which would be
+/// another name for the same address.
+fn canonical(peer: SocketAddr) -> SocketAddr {
+    SocketAddr::new(peer.ip().to_canonical(), peer.port())
 }
 
 pub(crate) async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), BindError> {
@@ -142,7 +151,7 @@ pub(crate) async fn accept(listener: TcpListener, is_over: impl Fn() -> bool, ta
         match listener.accept().await {
             Ok((stream, peer)) => {
                 refused_before = false;
-                take(stream, peer);
+                take(stream, canonical(peer));
             }
             // The connection was given up before it was accepted. The next one has nothing to do with it.
             Err(error) if belongs_to_one_connection(&error) => {}
@@ -159,7 +168,7 @@ pub(crate) async fn accept(listener: TcpListener, is_over: impl Fn() -> bool, ta
 /// Accepts on one socket until nobody takes connections any more.
 struct AcceptLoop {
     /// How to speak TLS; `None` to speak none.
-    terms: Option<watch::Receiver<Arc<Terms>>>,
+    tls: Option<(watch::Receiver<Arc<Terms>>, Handshakes)>,
     /// Each listener has its own, so that callers can't keep probes out.
     places: Arc<Places>,
     handshake_timeout: Duration,
@@ -170,12 +179,12 @@ struct AcceptLoop {
 impl AcceptLoop {
     fn new(
         limits: &Limits,
-        terms: Option<watch::Receiver<Arc<Terms>>>,
+        tls: Option<(watch::Receiver<Arc<Terms>>, Handshakes)>,
         shed: &Shed,
         finished: mpsc::Sender<ConnectionStream>,
     ) -> Self {
         Self {
-            terms,
+            tls,
             places: Places::new(Bounds::of(limits), shed.clone()),
             handshake_timeout: limits.handshake_timeout(),
             stall_max: limits.answer_stall_max(),
@@ -195,17 +204,21 @@ impl AcceptLoop {
     /// In a task of its own, so that a slow client holds up nobody.
     fn spawn_handshake(&self, stream: TcpStream, peer: SocketAddr) {
         let deadline = Instant::now() + self.handshake_timeout;
-        let terms = self.terms.as_ref().map(|terms| Arc::clone(&terms.borrow()));
+        let tls = self.tls.as_ref().map(|(terms, handshakes)| (Arc::clone(&terms.borrow()), handshakes.clone()));
         let (finished, place, stall_max) = (self.finished.clone(), self.places.arrive(peer), self.stall_max);
         tokio::spawn(async move {
-            let shaken = tokio::select! {
-                shaken = timeout_at(deadline, handshake(stream, terms)) => shaken,
-                () = place.closing() => return tracing::debug!(%peer, "a handshake gave way to another connection"),
-            };
-            let transport = match shaken {
-                Ok(Ok(transport)) => transport,
-                Ok(Err(error)) => return tracing::debug!(%peer, %error, "a handshake failed"),
-                Err(_) => return tracing::debug!(%peer, "a handshake took too long"),
+            // Answers are small and written whole; waiting for more to send only adds to their time.
+            let _slower_without = stream.set_nodelay(true);
+            let transport = match tls {
+                Some((terms, handshakes)) => {
+                    let accepted = tokio::select! {
+                        accepted = handshakes.accept(stream, peer, &terms, deadline) => accepted,
+                        () = place.closing() => return tracing::debug!(%peer, "a handshake gave way to another connection"),
+                    };
+                    let Some(stream) = accepted else { return };
+                    Transport::Tls(stream, Arc::clone(&terms.trust))
+                }
+                None => Transport::Plaintext(stream),
             };
             let tls = transport.tls_facts(peer);
             let identity = tls.as_ref().and_then(|tls| Some(&tls.certificate.as_ref()?.identity));
@@ -216,14 +229,6 @@ impl AcceptLoop {
             let _drained = finished.send(stream).await;
         });
     }
-}
-
-async fn handshake(stream: TcpStream, terms: Option<Arc<Terms>>) -> io::Result<Transport> {
-    // Answers are small and written whole; waiting for more to send only adds to their time.
-    stream.set_nodelay(true)?;
-    let Some(terms) = terms else { return Ok(Transport::Plaintext(stream)) };
-    let stream = TlsAcceptor::from(Arc::clone(&terms.server_config)).accept(stream).await?;
-    Ok(Transport::Tls(Box::new(stream), Arc::clone(&terms.trust)))
 }
 
 fn belongs_to_one_connection(error: &io::Error) -> bool {
@@ -431,6 +436,17 @@ mod tests {
         pem,
     };
 
+    #[test]
+    fn an_ipv4_peer_of_an_ipv6_socket_has_its_ipv4_address() {
+        for (given, named) in [
+            ("[::ffff:127.0.0.1]:7", "127.0.0.1:7"),
+            ("127.0.0.1:7", "127.0.0.1:7"),
+            ("[2001:db8::1]:7", "[2001:db8::1]:7"),
+        ] {
+            assert_eq!(canonical(given.parse().unwrap()).to_string(), named);
+        }
+    }
+
     /// Listeners on free ports, with the development certificates.
     struct Fixture {
         _folder: tempfile::TempDir,
@@ -448,7 +464,7 @@ mod tests {
             .unwrap();
         let (address, plaintext_address) = (listener.address(), listener.plaintext_address().unwrap());
         let terms = watch::channel(Arc::new(Terms::load(&development.config().unwrap().tls).unwrap())).1;
-        let connections = listener.accept(terms, &limits, &Shed::default());
+        let connections = listener.accept(terms, Handshakes::for_tests(), &limits, &Shed::default());
         (Fixture { _folder: folder, development, address, plaintext_address }, connections)
     }
 

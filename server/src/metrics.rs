@@ -1,16 +1,21 @@
-//! Metrics, in the text format of OpenMetrics, for whoever scrapes `listen.metrics_address`.
+//! Metrics for scrapers of `listen.metrics_address`, in the text format of OpenMetrics or in the older one of Prometheus, as they accept.
 //!
 //! They are made at each scrape of what is known in memory; no database is opened for them. They name organizations and nothing secret.
+
+mod format;
 
 use std::{net::SocketAddr, sync::Arc};
 
 use axum::{
     Router,
-    http::{Request, header::CONTENT_TYPE},
+    http::{
+        HeaderMap, Request, StatusCode,
+        header::{CONTENT_TYPE, VARY},
+    },
     response::{IntoResponse, Response},
     routing::get,
 };
-use fieldseal_core::deployment::Deployment;
+use fieldseal_core::{deployment::Deployment, id::Timestamp};
 use hyper::{body::Incoming, server::conn::http1};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -23,25 +28,43 @@ use prometheus_client::{
 };
 use tokio::{
     net::{TcpListener, TcpStream},
+    sync::watch,
     time::timeout,
 };
 use tower::ServiceExt as _;
 
+use self::format::Format;
 use crate::{
     audit_copy::Copying,
     config::limits::Limits,
     drain::Drain,
     due::due_time,
+    handshake,
     listener::{BindError, accept, bind},
     places::{Bounds, Places},
     shed::Shed,
+    tls::Terms,
+    token::Issuers,
 };
 
-/// The media type of the text format.
-const TEXT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// What is counted while the server runs.
+#[derive(Clone)]
+pub(crate) struct Counted {
+    /// What bounds turned away.
+    pub(crate) shed: Shed,
+    /// Handshakes that were refused, by cause.
+    pub(crate) refused_handshakes: handshake::Refused,
+}
 
 /// The largest request head: a line and some headers.
 const REQUEST_MAX_BYTES: usize = 16 * 1024;
+
+/// What certificates and keys are in use, as of now.
+#[derive(Clone)]
+pub(crate) struct Believed {
+    pub(crate) terms: watch::Receiver<Arc<Terms>>,
+    pub(crate) issuers: watch::Receiver<Arc<Issuers>>,
+}
 
 /// Where metrics are scraped.
 pub(crate) struct Metrics {
@@ -63,17 +86,18 @@ impl Metrics {
     /// Answers scrapes until the server drains. Nobody waits for a scrape then.
     pub(crate) async fn serve(
         self,
-        deployment: Arc<Deployment>,
-        copying: Copying,
-        shed: Shed,
+        (deployment, copying, counted, believed): (Arc<Deployment>, Copying, Counted, Believed),
         limits: Limits,
         drain: Drain,
     ) {
         let bounds = Bounds::unidentified(limits.metrics_connections_max, "metrics_connections_max");
-        let places = Places::new(bounds, shed.clone());
-        let scrape = move || {
-            let text = text(&deployment, &copying, &shed);
-            async move { answer(text) }
+        let places = Places::new(bounds, counted.shed.clone());
+        let scrape = move |headers: HeaderMap| {
+            let answer = match Format::accepted(&headers) {
+                Some(format) => answer(format, text(&deployment, &copying, &counted, &believed)),
+                None => (StatusCode::NOT_ACCEPTABLE, NOT_ACCEPTABLE).into_response(),
+            };
+            async move { answer }
         };
         let routes = Router::new().route("/metrics", get(scrape));
         let accepting = accept(
@@ -111,10 +135,13 @@ async fn serve_one(stream: TcpStream, routes: Router, limits: &Limits) {
     }
 }
 
-fn answer(text: Result<String, std::fmt::Error>) -> Response {
+/// The answer to a scraper that accepts no format that there is.
+const NOT_ACCEPTABLE: &str = "metrics are given as application/openmetrics-text or text/plain; version=0.0.4\n";
+
+fn answer(format: Format, text: Result<String, std::fmt::Error>) -> Response {
     match text {
-        Ok(text) => ([(CONTENT_TYPE, TEXT)], text).into_response(),
-        Err(_) => axum::http::StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+        Ok(text) => ([(CONTENT_TYPE, format.content_type()), (VARY, "accept")], format.of(text)).into_response(),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
 }
 
@@ -123,7 +150,65 @@ struct OfOrganization {
     organization: String,
 }
 
-fn text(deployment: &Deployment, copying: &Copying, shed: &Shed) -> Result<String, std::fmt::Error> {
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfCertificate {
+    setting: String,
+    subject: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfList {
+    issuer: String,
+    number: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfIssuer {
+    issuer: String,
+}
+
+/// When certificates end, when revocation lists are due, and which keys token issuers have.
+fn register_believed(believed: &Believed, now: Timestamp, registry: &mut Registry) {
+    let terms = Arc::clone(&believed.terms.borrow());
+    let certificates = Family::<OfCertificate, Gauge>::default();
+    if let Some(end) = terms.certificate.not_after() {
+        let labels = OfCertificate { setting: "tls.certificate".to_owned(), subject: terms.certificate.subject() };
+        certificates.get_or_create(&labels).set(end.timestamp());
+    }
+    for ca in terms.trust.client_cas() {
+        let labels = OfCertificate { setting: ca.setting.clone(), subject: ca.subject.clone() };
+        certificates.get_or_create(&labels).set(ca.not_after.timestamp());
+    }
+    let help = "When a certificate of this server or a client CA expires, in Unix time";
+    registry.register_with_unit("certificate_not_after", help, Unit::Seconds, certificates);
+
+    let lists = Family::<OfList, Gauge>::default();
+    for list in terms.trust.revocation_lists() {
+        let labels = OfList { issuer: list.issuer.clone(), number: list.number.clone().unwrap_or_default() };
+        lists.get_or_create(&labels).set(list.next_update.map_or(0, |due| due.timestamp()));
+    }
+    let help = "When the next revocation list of a CA is due, in Unix time";
+    registry.register_with_unit("revocation_list_next_update", help, Unit::Seconds, lists);
+
+    let (keys, fetched) = (Family::<OfIssuer, Gauge>::default(), Family::<OfIssuer, Gauge>::default());
+    for (issuer, usable, fetched_at) in believed.issuers.borrow().keys(now) {
+        let labels = OfIssuer { issuer: issuer.to_owned() };
+        keys.get_or_create(&labels).set(usable.try_into().unwrap_or(i64::MAX));
+        if let Some(time) = fetched_at {
+            fetched.get_or_create(&labels).set(time.unix_micros().div_euclid(1_000_000));
+        }
+    }
+    registry.register("token_issuer_keys", "Keys that verify the tokens of an issuer now", keys);
+    let help = "When the keys of a token issuer were fetched last, in Unix time";
+    registry.register_with_unit("token_issuer_keys_fetched", help, Unit::Seconds, fetched);
+}
+
+fn text(
+    deployment: &Deployment,
+    copying: &Copying,
+    counted: &Counted,
+    believed: &Believed,
+) -> Result<String, std::fmt::Error> {
     let active = Family::<OfOrganization, Gauge>::default();
     let due = Family::<OfOrganization, Gauge>::default();
     let due_time_seconds = Family::<OfOrganization, Gauge>::default();
@@ -150,7 +235,10 @@ fn text(deployment: &Deployment, copying: &Copying, shed: &Shed) -> Result<Strin
         due_time_seconds,
     );
     let help = "Connections, calls and messages turned away, by the bound in [limits] that turned them away";
-    registry.register("refused_by_bound", help, shed.refused());
+    registry.register("refused_by_bound", help, counted.shed.refused());
+    let help = "Handshakes of the TLS listener that were refused, by cause";
+    registry.register("handshakes_refused", help, counted.refused_handshakes.clone());
+    register_believed(believed, now, &mut registry);
     if let Some(facts) = copying.facts() {
         let (failing, behind) = (Gauge::<i64>::default(), Gauge::<i64>::default());
         failing.set(facts.is_failing.into());

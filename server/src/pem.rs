@@ -1,6 +1,6 @@
-//! PEM files to rustls types. The only user of rustls-pemfile, so that it can be exchanged here and nowhere else.
+//! PEM files to rustls types, by path.
 //!
-//! Knows files and their form; what certificates and keys are for, and whether they fit together, is `tls`'s matter.
+//! What PEM is, [`fieldseal_pem`] knows; what certificates and keys are for, and whether they fit together, is `tls`'s matter.
 
 use std::{
     io,
@@ -8,28 +8,27 @@ use std::{
 };
 
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
-use zeroize::Zeroizing;
 
 use crate::trusted_file::{self, Kind};
 
-/// Why a PEM file gives nothing.
+/// Why a PEM file can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum PemError {
-    /// The file is missing, the system refuses it, or it isn't PEM.
-    #[error("{path} can't be read as PEM")]
+    /// The file is missing, or the system refuses it.
+    #[error("{path} can't be read")]
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What was wrong.
+        /// What the system reported.
         source: io::Error,
     },
-    /// The file is PEM, but what is asked for isn't in it.
-    #[error("{path} holds no {wanted}")]
-    Missing {
+    /// The content can't be used.
+    #[error("{path}: {}", with_file_name(problem, path))]
+    Unusable {
         /// The file.
         path: PathBuf,
-        /// What is asked for.
-        wanted: &'static str,
+        /// What is wrong with it.
+        problem: fieldseal_pem::PemError,
     },
 }
 
@@ -37,80 +36,56 @@ pub enum PemError {
 ///
 /// # Errors
 /// [`PemError`]
-#[expect(clippy::disallowed_methods, reason = "this is the module that reads PEM files")]
 pub(crate) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, PemError> {
-    at_least_one(path, Kind::Certificates, "certificate", |reader| rustls_pemfile::certs(reader).collect())
+    read(path, Kind::Certificates, fieldseal_pem::certificates)
 }
 
-/// The first private key of a file: PKCS #8, PKCS #1 or SEC 1, unencrypted.
+/// The private key of a file: PKCS #8, PKCS #1 or SEC 1, unencrypted.
 ///
 /// # Errors
 /// [`PemError`]
-#[expect(clippy::disallowed_methods, reason = "this is the module that reads PEM files")]
 pub(crate) fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, PemError> {
-    let content = read(path, Kind::PrivateKey)?;
-    let mut reader: &[u8] = &content;
-    rustls_pemfile::private_key(&mut reader)
-        .map_err(|source| unreadable(path, source))?
-        .ok_or_else(|| PemError::Missing { path: path.to_owned(), wanted: "unencrypted private key" })
+    read(path, Kind::PrivateKey, fieldseal_pem::private_key)
 }
 
 /// Every certificate revocation list of a file, in its order: at least one.
 ///
 /// # Errors
 /// [`PemError`]
-#[expect(clippy::disallowed_methods, reason = "this is the module that reads PEM files")]
 pub(crate) fn revocation_lists(path: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, PemError> {
-    at_least_one(path, Kind::RevocationLists, "certificate revocation list", |reader| {
-        rustls_pemfile::crls(reader).collect()
-    })
+    read(path, Kind::RevocationLists, fieldseal_pem::revocation_lists)
 }
 
-fn at_least_one<T>(
+fn read<T>(
     path: &Path,
     kind: Kind,
-    wanted: &'static str,
-    parse: impl FnOnce(&mut &[u8]) -> io::Result<Vec<T>>,
-) -> Result<Vec<T>, PemError> {
-    let content = read(path, kind)?;
-    let found = parse(&mut &content[..]).map_err(|source| unreadable(path, source))?;
-    if found.is_empty() { Err(PemError::Missing { path: path.to_owned(), wanted }) } else { Ok(found) }
+    parse: impl FnOnce(&[u8]) -> Result<T, fieldseal_pem::PemError>,
+) -> Result<T, PemError> {
+    let text = trusted_file::read(path, kind)
+        .map_err(|error| PemError::Unreadable { path: path.to_owned(), source: io::Error::other(error) })?;
+    parse(&text).map_err(|problem| PemError::Unusable { path: path.to_owned(), problem })
 }
 
-fn read(path: &Path, kind: Kind) -> Result<Zeroizing<Vec<u8>>, PemError> {
-    trusted_file::read(path, kind).map_err(|error| unreadable(path, io::Error::other(error)))
-}
-
-fn unreadable(path: &Path, source: io::Error) -> PemError {
-    PemError::Unreadable { path: path.to_owned(), source }
+/// Commands in the message name the file.
+fn with_file_name(problem: &fieldseal_pem::PemError, path: &Path) -> String {
+    problem.to_string().replace("FILE", &path.display().to_string())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
-    fn file(content: &str) -> tempfile::NamedTempFile {
+    #[test]
+    fn an_error_names_the_file_and_the_line() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), content).unwrap();
-        file
-    }
-
-    #[test]
-    fn certificates_and_key_may_share_a_file() {
-        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-        let file = file(&format!("{0}{1}{0}", made.cert.pem(), made.signing_key.serialize_pem()));
-        assert_eq!(certificates(file.path()).unwrap(), [made.cert.der().clone(), made.cert.der().clone()]);
-        assert_eq!(private_key(file.path()).unwrap().secret_der(), made.signing_key.serialized_der());
-    }
-
-    #[test]
-    fn what_is_not_there_is_named() {
-        let empty = file("just text\n");
-        assert!(matches!(certificates(empty.path()), Err(PemError::Missing { wanted: "certificate", .. })));
-        assert!(matches!(private_key(empty.path()), Err(PemError::Missing { .. })));
-        assert!(matches!(revocation_lists(empty.path()), Err(PemError::Missing { .. })));
-        let broken = file("-----BEGIN CERTIFICATE-----\n!!!\n-----END CERTIFICATE-----\n");
-        assert!(matches!(certificates(broken.path()), Err(PemError::Unreadable { .. })));
+        fs::write(file.path(), "text\n  -----BEGIN CERTIFICATE-----\n").unwrap();
+        let error = certificates(file.path()).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("{}: line 2: ", file.path().display())), "{error}");
+        fs::write(file.path(), [0x30, 0x82, 0, 0]).unwrap();
+        let error = private_key(file.path()).unwrap_err().to_string();
+        assert!(error.contains(&format!("-in {}", file.path().display())), "{error}");
         assert!(matches!(certificates(Path::new("/nowhere")), Err(PemError::Unreadable { .. })));
     }
 }

@@ -10,7 +10,7 @@
 //!
 //! Nothing here knows connections or calls. They follow the watches that this module sends to.
 
-use std::{error::Error, io, sync::Arc, time::Duration};
+use std::{error::Error, io, sync::Arc};
 
 use fieldseal_core::{policy::Policy, port::Clock};
 use tokio::{
@@ -24,8 +24,8 @@ use crate::{
     config::{Config, Log, Tls, TokenIssuer},
     error_chain,
     jwks::Fetching,
-    tls::{ServerCertificate, Terms, Trust},
-    token::Issuers,
+    tls::{ServerCertificate, Shortcoming, Terms, Trust},
+    token::{Bounds, Issuers},
 };
 
 /// Looks that may be asked for before the first is done. One that finds the queue full waits its turn.
@@ -111,7 +111,7 @@ impl Reloader {
         config: &Config,
         read: Read,
         in_force: InForce,
-        fetching: Fetching,
+        (bounds, fetching): (Bounds, Fetching),
         clock: Arc<dyn Clock>,
     ) -> Self {
         let (asked, orders) = mpsc::channel(ASKED_MAX);
@@ -125,7 +125,7 @@ impl Reloader {
             trust: Part::new("client CAs and revocation lists", trust),
             issuers: Part::new("token issuers", issuers),
             token_issuers: config.token_issuers.clone(),
-            skew: config.limits.token_clock_skew(),
+            bounds,
             fetching,
             tls: config.tls.clone(),
             in_force,
@@ -155,14 +155,14 @@ struct Files {
     issuers: Part<Arc<Issuers>>,
     /// Where the keys of token issuers are.
     token_issuers: Vec<TokenIssuer>,
-    skew: Duration,
+    bounds: Bounds,
     fetching: Fetching,
     /// Where the files of `[tls]` are.
     tls: Tls,
     in_force: InForce,
     clock: Arc<dyn Clock>,
     /// What was last warned about.
-    warned: Vec<String>,
+    warned: Vec<Shortcoming>,
 }
 
 impl Files {
@@ -228,15 +228,16 @@ impl Files {
     }
 
     async fn look_at_certificate(&mut self, ask: Ask) -> Outcome {
-        let tls = self.tls.clone();
-        let seen = read(move || ServerCertificate::load(&tls).map(Arc::new)).await;
+        let (tls, current, now) = (self.tls.clone(), Arc::clone(&self.certificate.in_force), self.clock.now());
+        let load = move || ServerCertificate::load_in_place_of(&current, &tls, now).map(Arc::new);
+        let seen = read(load).await;
         let outcome = self.certificate.look(seen, ask);
         if outcome == Outcome::Taken {
             let certificate = &self.certificate.in_force;
-            let (subject, not_after) = certificate.describe().unzip();
             tracing::info!(
-                subject,
-                not_after = not_after.map(|time| time.to_string()),
+                subject = certificate.subject(),
+                names = certificate.names().join(", "),
+                not_after = certificate.not_after().map(|time| time.to_string()),
                 fingerprint = certificate.fingerprint(),
                 "new connections are shown another server certificate"
             );
@@ -250,8 +251,8 @@ impl Files {
         if outcome == Outcome::Taken {
             let trust = &self.trust.in_force;
             tracing::info!(
-                client_cas = trust.client_cas(),
-                revocation_lists = trust.revocation_lists(),
+                client_cas = trust.client_cas().count(),
+                revocation_lists = trust.revocation_lists().count(),
                 "other client CAs or revocation lists count; older connections are told to leave"
             );
         }
@@ -259,9 +260,9 @@ impl Files {
     }
 
     async fn look_at_issuers(&mut self, ask: Ask) -> Outcome {
-        let (settings, skew, fetching) = (self.token_issuers.clone(), self.skew, self.fetching.clone());
+        let (settings, bounds, fetching) = (self.token_issuers.clone(), self.bounds.clone(), self.fetching.clone());
         let before = Arc::clone(&self.issuers.in_force);
-        let load = move || Issuers::load(&settings, skew, &fetching, Some(&before)).map(Arc::new);
+        let load = move || Issuers::load(&settings, bounds, &fetching, Some(&before)).map(Arc::new);
         let outcome = self.issuers.look(read(load).await, ask);
         if outcome == Outcome::Taken {
             let issuers = Arc::clone(&self.issuers.in_force);
@@ -279,20 +280,20 @@ impl Files {
         }
     }
 
-    /// Warns of what the files lack, once until it changes. Time alone may change it.
+    /// Logs what the files lack, once until it changes. Time alone may change it.
     fn warn(&mut self) {
-        let trust = &self.trust.in_force;
-        let unlisted = trust.cas_without_list().into_iter().map(|ca| {
-            format!("tls.client_crl has no list of the client CA {ca}: nobody with its certificates gets in")
-        });
-        let late = trust.late_lists(self.clock.now()).into_iter().map(|issuer| {
-            format!("the revocation list of {issuer} is past its time: what was revoked since isn't known")
-        });
-        let warnings: Vec<_> = unlisted.chain(late).collect();
-        for warning in warnings.iter().filter(|warning| !self.warned.contains(warning)) {
-            tracing::warn!("{warning}");
+        let now = self.clock.now();
+        let of_certificate = self.certificate.in_force.shortcomings(now);
+        let shortcomings = of_certificate.into_iter().chain(self.trust.in_force.shortcomings(now));
+        let lacking: Vec<_> = shortcomings.chain(self.issuers.in_force.shortcomings(now)).collect();
+        for new in lacking.iter().filter(|shortcoming| !self.warned.contains(shortcoming)) {
+            let Shortcoming { setting, problem, remedy, is_error } = new;
+            match is_error {
+                true => tracing::error!(setting, "{problem}: {remedy}"),
+                false => tracing::warn!(setting, "{problem}: {remedy}"),
+            }
         }
-        self.warned = warnings;
+        self.warned = lacking;
     }
 }
 

@@ -18,7 +18,11 @@ use prost_reflect::{
 };
 
 /// The fields that every entity has and that are no attributes.
-const SYSTEM_FIELDS: [&str; 4] = ["name", "etag", "create_time", "update_time"];
+const SYSTEM_FIELDS: [&str; 6] = ["name", "etag", "create_time", "update_time", "created_by", "modified_by"];
+
+/// The field in the answer to an update that names the encrypted attributes which the update cleared automatically. An entity that has such
+/// attributes needs it.
+pub(crate) const CLEARED_FIELD: &str = "cleared_attributes";
 
 /// A schema together with what the wire needs to serve it.
 pub struct ServedSchema {
@@ -155,7 +159,15 @@ impl Options {
                 return Err(wrong(message.full_name(), format!("an entity needs the field `{name}`")));
             }
         }
-        let attributes = attribute_fields(message).map(|field| self.attribute(&field)).collect::<Result<_, _>>()?;
+        let attributes: Vec<Attribute> =
+            attribute_fields(message).map(|field| self.attribute(&field)).collect::<Result<_, _>>()?;
+        if attributes.iter().any(|attribute| !attribute.sent_to.is_empty()) {
+            let field = message.get_field_by_name(CLEARED_FIELD);
+            if !field.is_some_and(|field| field.is_list() && field.kind() == ProtoKind::String) {
+                let problem = format!("an entity with `sent_to` needs the field `repeated string {CLEARED_FIELD}`");
+                return Err(wrong(message.full_name(), problem));
+            }
+        }
         let storage_name = text(&option, "storage_name");
         let name_for_people = text(&option, "display_name");
         let mut entity = Entity {
@@ -346,7 +358,10 @@ fn rule(entity: &Entity, declared: &DynamicMessage) -> Result<Rule, SchemaError>
 }
 
 fn attribute_fields(message: &MessageDescriptor) -> impl Iterator<Item = FieldDescriptor> + use<> {
-    let mut fields: Vec<_> = message.fields().filter(|field| !SYSTEM_FIELDS.contains(&field.name())).collect();
+    let mut fields: Vec<_> = message
+        .fields()
+        .filter(|field| !SYSTEM_FIELDS.contains(&field.name()) && field.name() != CLEARED_FIELD)
+        .collect();
     fields.sort_by_key(FieldDescriptor::number);
     fields.into_iter()
 }

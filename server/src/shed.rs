@@ -21,8 +21,13 @@ pub(crate) struct OfBound {
 impl Shed {
     /// Counts a call, a connection or a message that this bound turned away.
     pub(crate) fn count(&self, bound: &'static str) {
+        self.count_many(bound, 1);
+    }
+
+    /// Counts as many as this bound turned away since it was counted last.
+    pub(crate) fn count_many(&self, bound: &'static str, refused: u64) {
         debug_assert!(crate::config::limits::LIMITS.iter().any(|limit| limit.name == bound), "{bound} is not a limit");
-        self.refused.get_or_create(&OfBound { bound }).inc();
+        self.refused.get_or_create(&OfBound { bound }).inc_by(refused);
     }
 
     /// The counters, by bound.

@@ -29,12 +29,13 @@ use fieldseal_core::{
     text::is_invisible,
 };
 use http::HeaderMap;
-use tonic::{Code, Status};
+use tonic::{Code, Status, metadata::MetadataValue};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
 use crate::{
     audit_copy::CopyFails,
     config::limits::{ERROR_DETAILS_MAX_BYTES, ERROR_VIOLATIONS_MAX},
+    jwks::FETCH_PAUSE,
     places::NoPlace,
     token::TokenProblem,
 };
@@ -174,12 +175,42 @@ pub(crate) enum Refusal {
     NotPermitted,
     /// There is no such rpc.
     MethodUnknown,
+    /// The call has more metadata than is taken.
+    MetadataTooLarge(MetadataTooLarge),
+    /// The time that the caller gives the call can't be read.
+    TimeoutInvalid,
+    /// The call's messages are compressed.
+    CompressionNotServed,
+    /// The caller cancelled the call, or its connection broke, before its messages were there.
+    Cancelled,
     /// The time of the call has passed.
     DeadlineExceeded,
     /// The server ends: the call was cut short, or not begun.
     ShuttingDown,
     /// The server's clock shows a time that can't be right.
     ClockOutOfRange,
+}
+
+/// More metadata than is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct MetadataTooLarge {
+    /// How many bytes are taken, as HTTP/2 counts.
+    pub(crate) limit: u32,
+}
+
+/// What is wrong with how a request is framed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BrokenMessage {
+    /// The rpc takes one message, and there is none.
+    Missing,
+    /// The rpc takes one message, and there is another.
+    Second,
+    /// The last message ends before its end.
+    CutOff,
+    /// A message is marked as compressed.
+    Compressed,
+    /// A message has a mark that doesn't exist.
+    Flag,
 }
 
 impl From<Refusal> for Status {
@@ -209,6 +240,13 @@ impl From<Refusal> for Status {
                 ErrorReason::IdentityRequired,
                 "your client certificate is no longer accepted: it was revoked, or its CA was removed",
             )
+            .build(),
+            Refusal::TokenRefused(TokenProblem::KeysUnavailable) => StatusBuilder::new(
+                Code::Unavailable,
+                ErrorReason::TokenKeysUnavailable,
+                "your bearer token can't be verified: the keys of its issuer can't be fetched now",
+            )
+            .retry_after(FETCH_PAUSE)
             .build(),
             Refusal::TokenRefused(problem) => StatusBuilder::new(
                 Code::Unauthenticated,
@@ -310,6 +348,23 @@ impl From<Refusal> for Status {
             }
             Refusal::MethodUnknown => {
                 StatusBuilder::new(Code::Unimplemented, ErrorReason::MethodUnknown, "there is no such method").build()
+            }
+            Refusal::MetadataTooLarge(MetadataTooLarge { limit }) => StatusBuilder::new(
+                Code::ResourceExhausted,
+                ErrorReason::MetadataTooLarge,
+                format!("the call's metadata is larger than {limit} bytes: send less of it"),
+            )
+            .with("limit", limit)
+            .build(),
+            Refusal::TimeoutInvalid => StatusBuilder::new(
+                Code::InvalidArgument,
+                ErrorReason::TimeoutInvalid,
+                "grpc-timeout can't be read: send it once, as 1 to 8 digits and one of the units H, M, S, m, u, n",
+            )
+            .build(),
+            Refusal::CompressionNotServed => compression_not_served(),
+            Refusal::Cancelled => {
+                StatusBuilder::new(Code::Cancelled, ErrorReason::Cancelled, "the call was cancelled").build()
             }
             Refusal::DeadlineExceeded => StatusBuilder::new(
                 Code::DeadlineExceeded,
@@ -601,6 +656,30 @@ pub(crate) fn listing(error: ListingError) -> Status {
         ListingError::TooLong { limit_ms } => list_too_long(limit_ms),
         ListingError::Unavailable(Unavailable(cause)) => unavailable(cause),
     }
+}
+
+/// Compressed messages aren't served: gRPC's answer to them, with the encodings that are.
+fn compression_not_served() -> Status {
+    let mut status = StatusBuilder::new(
+        Code::Unimplemented,
+        ErrorReason::CompressionNotServed,
+        "compressed messages aren't served: send them without compression",
+    )
+    .build();
+    status.metadata_mut().insert("grpc-accept-encoding", MetadataValue::from_static("identity"));
+    status
+}
+
+/// The request isn't framed as gRPC frames it.
+pub(crate) fn broken_message(broken: BrokenMessage) -> Status {
+    let words = match broken {
+        BrokenMessage::Compressed => return compression_not_served(),
+        BrokenMessage::Missing => "the request has no message",
+        BrokenMessage::Second => "the request has a second message: this method takes one",
+        BrokenMessage::CutOff => "the request ends inside a message",
+        BrokenMessage::Flag => "a message of the request is marked neither as compressed nor as not",
+    };
+    StatusBuilder::new(Code::InvalidArgument, ErrorReason::MessageInvalid, words).build()
 }
 
 /// The database looked for the records of a list for as long as it may.
@@ -1068,39 +1147,40 @@ pub(crate) fn complete(headers: &mut HeaderMap, call_id: &str) {
     // Status reads the details with an `expect`; what a header of the framework's holds is never anything but base64.
     let Some(status) = Status::from_header_map(headers).filter(|status| status.code() != Code::Ok) else { return };
     let mut details = status.get_error_details();
-    let mut message = status.message();
+    let (mut code, mut message) = (status.code(), status.message());
     if details.error_info().is_none() {
-        let (reason, words) = framework_error(status.code());
+        let (own_code, reason, words) = framework_error(code);
         details.set_error_info(reason_name(reason), DOMAIN, HashMap::new());
+        code = own_code;
         message = words.unwrap_or(message);
     }
     let message = presentable(message, MESSAGE_MAX_BYTES);
     details.set_request_info(call_id, "");
     // Adding fails for a text that no header can hold; the incomplete status stands then.
-    let _incomplete = Status::with_error_details(status.code(), message, details).add_header(headers);
+    let _incomplete = Status::with_error_details(code, message, details).add_header(headers);
 }
 
-/// The reason for an error that the framework made, and words to put in place of its own where those may be internal.
-fn framework_error(code: Code) -> (ErrorReason, Option<&'static str>) {
+/// Code and reason for an error that the framework made, and words to put in place of its own where those may be internal.
+fn framework_error(code: Code) -> (Code, ErrorReason, Option<&'static str>) {
     match code {
-        Code::Unimplemented => (ErrorReason::MethodUnknown, None),
-        // tonic answers a message that can't be decoded, or is missing, with INTERNAL.
-        Code::InvalidArgument | Code::Internal => (ErrorReason::MessageInvalid, None),
-        Code::OutOfRange | Code::ResourceExhausted => (ErrorReason::MessageTooLarge, None),
-        Code::DeadlineExceeded => (ErrorReason::DeadlineExceeded, None),
-        Code::Cancelled => (ErrorReason::Cancelled, None),
-        Code::NotFound => (ErrorReason::NotFound, None),
-        Code::PermissionDenied => (ErrorReason::PrivilegeMissing, None),
-        Code::Unauthenticated => (ErrorReason::IdentityRequired, None),
+        Code::Unimplemented => (code, ErrorReason::MethodUnknown, None),
+        // tonic answers a message that can't be decoded with INTERNAL, as if the server were to blame.
+        Code::InvalidArgument | Code::Internal => {
+            (Code::InvalidArgument, ErrorReason::MessageInvalid, Some("the message can't be decoded"))
+        }
+        Code::OutOfRange | Code::ResourceExhausted => (code, ErrorReason::MessageTooLarge, None),
+        Code::DeadlineExceeded => (code, ErrorReason::DeadlineExceeded, None),
+        Code::Cancelled => (code, ErrorReason::Cancelled, None),
+        Code::NotFound => (code, ErrorReason::NotFound, None),
+        Code::PermissionDenied => (code, ErrorReason::PrivilegeMissing, None),
+        Code::Unauthenticated => (code, ErrorReason::IdentityRequired, None),
         Code::Ok
         | Code::Unknown
         | Code::AlreadyExists
         | Code::FailedPrecondition
         | Code::Aborted
         | Code::Unavailable
-        | Code::DataLoss => {
-            (ErrorReason::Internal, Some("the server failed; its log has the reason under the id of this call"))
-        }
+        | Code::DataLoss => (code, ErrorReason::Internal, Some(INTERNAL_WORDS)),
     }
 }
 
@@ -1155,7 +1235,6 @@ mod tests {
         for (status, reason) in [
             (Status::unimplemented(""), "METHOD_UNKNOWN"),
             (Status::out_of_range("too large"), "MESSAGE_TOO_LARGE"),
-            (Status::internal("failed to decode"), "MESSAGE_INVALID"),
             (Status::cancelled("Timeout expired"), "CANCELLED"),
         ] {
             let completed = completed(&status);
@@ -1163,6 +1242,12 @@ mod tests {
             assert_eq!(completed.get_details_error_info().unwrap().reason, reason);
             assert_eq!(completed.get_details_request_info().unwrap().request_id, "the-call");
         }
+        let undecodable = completed(&Status::internal("failed to decode Protobuf message: the field /secret"));
+        assert_eq!(
+            (undecodable.code(), undecodable.message()),
+            (Code::InvalidArgument, "the message can't be decoded")
+        );
+        assert_eq!(undecodable.get_details_error_info().unwrap().reason, "MESSAGE_INVALID");
         let unknown = completed(&Status::unknown("the path /secret is missing"));
         assert_eq!(unknown.get_details_error_info().unwrap().reason, "INTERNAL");
         assert!(!unknown.message().contains("secret"));

@@ -1,8 +1,9 @@
 //! Bearer tokens: JSON Web Tokens (RFC 7519) of the issuers that the configuration names, to identities.
 //!
-//! Issuer, audience and the ways of signing are pinned per issuer, and a token chooses among what is pinned only. Times are held against
-//! this server's clock with a stated skew. What was verified is remembered until it ends or the issuer's keys change, so that a caller's
-//! token costs a signature once and a hash from then on. What an identity may do is the policy's matter.
+//! Issuer, audience and the ways of signing are pinned per issuer, and a token chooses among what is pinned only. Times are compared with
+//! this server's clock with a stated skew, and a token that is valid for very long is refused. What was verified is remembered until it
+//! ends or the issuer's keys change, so that a caller's token costs a signature once and a hash from then on. What an identity may do is
+//! the policy's matter.
 
 use std::{
     collections::HashMap,
@@ -18,12 +19,15 @@ use jsonwebtoken::{
     decode, decode_header,
     errors::{Error, ErrorKind},
 };
-use serde::Deserialize;
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::{
+    config::limits::Limits,
     config::{TokenIssuer, TokenKeys},
-    jwks::{Fetched, Fetching, KeySet, KeySetError},
+    jwks::{Fetched, Fetching, KeySet, KeySetError, Wait},
+    shed::Shed,
+    tls::Shortcoming,
     trusted_file,
 };
 
@@ -48,6 +52,7 @@ pub(crate) struct Proven {
     not_before: Option<Timestamp>,
     /// When it ends, by its own `exp`.
     pub(crate) not_after: Timestamp,
+    issued_at: Option<Timestamp>,
 }
 
 /// Why a token isn't believed. The text is for its bearer, and repeats nothing of it.
@@ -74,9 +79,24 @@ pub(crate) enum TokenProblem {
     /// It is for somebody else.
     #[error("it is for another audience")]
     Audience,
-    /// It lacks a claim, or a claim is of another type.
-    #[error("it needs the claims iss, sub, aud and exp, each of its type")]
-    Claims,
+    /// It lacks a claim.
+    #[error("it has no claim {0}")]
+    MissingClaim(&'static str),
+    /// A claim is of another type, empty, too long or out of range.
+    #[error("its claim {0} can't be used")]
+    Claim(&'static str),
+    /// It isn't meant for this.
+    #[error("its typ isn't that of a JSON Web Token: JWT or at+jwt")]
+    Type,
+    /// It would be believed for too long, should it be stolen.
+    #[error("it is valid for longer than {max_seconds} seconds: have its issuer make it shorter")]
+    Lifetime {
+        /// The longest time.
+        max_seconds: u32,
+    },
+    /// Which keys its issuer has now isn't known.
+    #[error("the keys of its issuer can't be fetched now")]
+    KeysUnavailable,
     /// Its time has passed.
     #[error("it has expired")]
     Expired,
@@ -116,11 +136,55 @@ pub enum TokenKeysError {
     },
 }
 
+/// The bounds of tokens.
+#[derive(Clone, Default)]
+pub(crate) struct Bounds {
+    skew: Duration,
+    lifetime_max_seconds: u32,
+    keys_tried_max: usize,
+    shed: Shed,
+}
+
+impl Bounds {
+    pub(crate) fn new(limits: &Limits, shed: Shed) -> Self {
+        Self {
+            skew: limits.token_clock_skew(),
+            lifetime_max_seconds: limits.token_lifetime_max_seconds,
+            keys_tried_max: usize::try_from(limits.token_keys_tried_max).unwrap_or(usize::MAX),
+            shed,
+        }
+    }
+
+    fn skew_micros(&self) -> i64 {
+        i64::try_from(self.skew.as_micros()).unwrap_or(i64::MAX)
+    }
+
+    /// Whether a token is in its time, and for how long.
+    fn check(&self, proven: &Proven, now: Timestamp) -> Result<(), TokenProblem> {
+        let (now, end, skew) = (now.unix_micros(), proven.not_after.unix_micros(), self.skew_micros());
+        if now >= end.saturating_add(skew) {
+            return Err(TokenProblem::Expired);
+        }
+        let begins = proven.not_before.map_or(i64::MIN, Timestamp::unix_micros);
+        if now < begins.saturating_sub(skew) {
+            return Err(TokenProblem::NotYet);
+        }
+        let lifetime_max = i64::from(self.lifetime_max_seconds).saturating_mul(1_000_000);
+        let is_too_long = end.saturating_sub(now) > lifetime_max.saturating_add(skew)
+            || proven.issued_at.is_some_and(|begin| end.saturating_sub(begin.unix_micros()) > lifetime_max);
+        if is_too_long {
+            self.shed.count("token_lifetime_max_seconds");
+            return Err(TokenProblem::Lifetime { max_seconds: self.lifetime_max_seconds });
+        }
+        Ok(())
+    }
+}
+
 /// The issuers whose tokens are believed. Exchanged as a whole.
 #[derive(Default)]
 pub(crate) struct Issuers {
     issuers: HashMap<String, Issuer>,
-    skew: Duration,
+    bounds: Bounds,
 }
 
 struct Issuer {
@@ -154,7 +218,7 @@ impl Issuers {
     /// [`TokenKeysError`]
     pub(crate) fn load(
         settings: &[TokenIssuer],
-        skew: Duration,
+        bounds: Bounds,
         fetching: &Fetching,
         before: Option<&Self>,
     ) -> Result<Self, TokenKeysError> {
@@ -173,7 +237,7 @@ impl Issuers {
             };
             Ok((name(), Issuer { settings: settings.clone(), keys, remembered: Mutex::default() }))
         };
-        Ok(Self { issuers: settings.iter().map(issuer).collect::<Result<_, _>>()?, skew })
+        Ok(Self { issuers: settings.iter().map(issuer).collect::<Result<_, _>>()?, bounds })
     }
 
     /// Begins to fetch what is at an address, for as long as this is in force.
@@ -190,22 +254,76 @@ impl Issuers {
     /// # Errors
     /// [`TokenProblem`]
     pub(crate) fn verify(&self, token: &str, now: Timestamp) -> Result<Proven, TokenProblem> {
+        let proven = self.issuer_of(token)?.prove(token, &self.bounds, now)?;
+        self.bounds.check(&proven, now)?;
+        Ok(proven)
+    }
+
+    /// What may change a problem with a token: a fetch of its issuer's keys, for which the call may wait.
+    pub(crate) fn wait(&self, token: &str, problem: TokenProblem, has_certificate: bool) -> Option<Wait> {
+        if !matches!(problem, TokenProblem::UnknownKey | TokenProblem::KeysUnavailable) {
+            return None;
+        }
+        match &self.issuer_of(token).ok()?.keys {
+            Keys::Fetched(fetched) => fetched.wait(has_certificate),
+            Keys::OfFile(_) => None,
+        }
+    }
+
+    fn issuer_of(&self, token: &str) -> Result<&Issuer, TokenProblem> {
         if token.len() > TOKEN_MAX_BYTES {
             return Err(TokenProblem::Malformed);
         }
-        #[derive(Deserialize)]
-        struct Whose {
-            iss: String,
+        let claims: Claims = insecure_decode_claims(token).map_err(|_| TokenProblem::Malformed)?;
+        self.issuers.get(text(&claims, "iss")?).ok_or(TokenProblem::UnknownIssuer)
+    }
+
+    /// What keeps tokens from being believed at this time.
+    pub(crate) fn shortcomings(&self, now: Timestamp) -> Vec<Shortcoming> {
+        let of_issuer = |(name, issuer): (&String, &Issuer)| {
+            let (problem, remedy) = match (&issuer.keys, issuer.keys.current(now)) {
+                (_, Some(keys)) if keys.len() == 0 => (
+                    format!("the token issuer {name} has no key that verifies tokens: every token of it is refused"),
+                    "check the issuer's key set if that isn't intended",
+                ),
+                (Keys::Fetched(fetched), None) if fetched.fetched_at().is_some() => (
+                    format!(
+                        "the keys of the token issuer {name} are older than limits.jwks_age_max_seconds: every token of it is refused"
+                    ),
+                    "let this server reach jwks_url",
+                ),
+                (Keys::Fetched(fetched), None) if fetched.has_failed() => (
+                    format!("the keys of the token issuer {name} were never fetched: every token of it is refused"),
+                    "let this server reach jwks_url",
+                ),
+                (Keys::OfFile(_) | Keys::Fetched(_), _) => return None,
+            };
+            Some(Shortcoming { setting: "token_issuers".to_owned(), problem, remedy, is_error: true })
+        };
+        let mut shortcomings: Vec<_> = self.issuers.iter().filter_map(of_issuer).collect();
+        shortcomings.sort_by(|one, other| one.problem.cmp(&other.problem));
+        shortcomings
+    }
+
+    /// For each issuer, how many keys verify its tokens, and when they were fetched if they are.
+    pub(crate) fn keys(&self, now: Timestamp) -> impl Iterator<Item = (&str, usize, Option<Timestamp>)> {
+        self.issuers.iter().map(move |(name, issuer)| {
+            let fetched_at = match &issuer.keys {
+                Keys::Fetched(fetched) => fetched.fetched_at(),
+                Keys::OfFile(_) => None,
+            };
+            (name.as_str(), issuer.keys.current(now).map_or(0, |keys| keys.len()), fetched_at)
+        })
+    }
+}
+
+impl Keys {
+    /// The keys that count now.
+    fn current(&self, now: Timestamp) -> Option<Arc<KeySet>> {
+        match self {
+            Keys::OfFile(keys) => Some(Arc::clone(keys)),
+            Keys::Fetched(fetched) => fetched.current(now),
         }
-        let whose: Whose = insecure_decode_claims(token).map_err(|_| TokenProblem::Malformed)?;
-        let issuer = self.issuers.get(&whose.iss).ok_or(TokenProblem::UnknownIssuer)?;
-        let proven = issuer.prove(token)?;
-        let skew = i64::try_from(self.skew.as_micros()).unwrap_or(i64::MAX);
-        if now.unix_micros() >= proven.not_after.unix_micros().saturating_add(skew) {
-            return Err(TokenProblem::Expired);
-        }
-        let begins = proven.not_before.map_or(i64::MIN, Timestamp::unix_micros);
-        if now.unix_micros() < begins.saturating_sub(skew) { Err(TokenProblem::NotYet) } else { Ok(proven) }
     }
 }
 
@@ -220,23 +338,16 @@ impl Issuer {
         self.settings == other.settings && same_keys
     }
 
-    /// What the token proves, whatever the time is.
-    fn prove(&self, token: &str) -> Result<Proven, TokenProblem> {
-        let keys = match &self.keys {
-            Keys::OfFile(keys) => Arc::clone(keys),
-            Keys::Fetched(fetched) => fetched.current(),
-        };
+    /// What the token proves by the keys that count now, whatever its own time is.
+    fn prove(&self, token: &str, bounds: &Bounds, now: Timestamp) -> Result<Proven, TokenProblem> {
+        let keys = self.keys.current(now).ok_or(TokenProblem::KeysUnavailable)?;
         let sha256: [u8; 32] = Sha256::digest(token).into();
         if let Some((proven, by)) = self.remembered().get(&sha256)
             && Arc::ptr_eq(by, &keys)
         {
             return Ok(proven.clone());
         }
-        let proven = self.verify(token, &keys).inspect_err(|problem| {
-            if let (TokenProblem::UnknownKey, Keys::Fetched(fetched)) = (problem, &self.keys) {
-                fetched.ask();
-            }
-        })?;
+        let proven = self.verify(token, &keys, bounds)?;
         let mut remembered = self.remembered();
         if remembered.len() >= REMEMBERED_MAX {
             remembered.clear();
@@ -249,7 +360,7 @@ impl Issuer {
         self.remembered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn verify(&self, token: &str, keys: &KeySet) -> Result<Proven, TokenProblem> {
+    fn verify(&self, token: &str, keys: &KeySet, bounds: &Bounds) -> Result<Proven, TokenProblem> {
         let header = decode_header(token).map_err(|_| TokenProblem::Malformed)?;
         if header.crit.is_some() {
             return Err(TokenProblem::Critical);
@@ -257,89 +368,137 @@ impl Issuer {
         if !self.settings.algorithms.contains(&header.alg) {
             return Err(TokenProblem::Algorithm);
         }
-        let key = keys.find(header.kid.as_deref(), header.alg).ok_or(TokenProblem::UnknownKey)?;
         let mut validation = Validation::new(header.alg);
         validation.set_issuer(&[&self.settings.issuer]);
         validation.set_audience(&[&self.settings.audience]);
-        validation.set_required_spec_claims(&["iss", "sub", "aud"]);
-        // By this server's clock, and each time anew.
+        // By this server's clock and each time, and with the name of the claim: see below.
+        validation.required_spec_claims.clear();
         validation.validate_exp = false;
-        let claims = decode::<Claims>(token, key, &validation).map_err(|error| problem(&error))?.claims;
-        claims.proven(&self.settings.issuer)
+        let claims = self.verify_signature(token, header.kid.as_deref(), keys, &validation, bounds)?;
+        let proven = proven(&claims, &self.settings)?;
+        check_type(header.typ.as_deref(), &proven.subject)?;
+        Ok(proven)
     }
-}
 
-/// What is read of a token.
-#[derive(Deserialize)]
-struct Claims {
-    sub: String,
-    /// Seconds since 1970, in parts too.
-    exp: f64,
-    nbf: Option<f64>,
-    cnf: Option<Confirmation>,
-}
-
-/// What binds a token to a key (RFC 7800).
-#[derive(Deserialize)]
-struct Confirmation {
-    /// SHA-256 of a certificate, in base64 for addresses without padding.
-    #[serde(rename = "x5t#S256")]
-    certificate: Option<String>,
-    /// Other bindings, which can't be looked at here.
-    #[serde(flatten)]
-    others: serde_json::Map<String, serde_json::Value>,
-}
-
-impl Claims {
-    fn proven(self, issuer: &str) -> Result<Proven, TokenProblem> {
-        let is_name =
-            !self.sub.is_empty() && self.sub.len() <= SUBJECT_MAX_BYTES && !self.sub.chars().any(char::is_control);
-        if !is_name {
-            return Err(TokenProblem::Claims);
-        }
-        let certificate_sha256 = match self.cnf {
-            None => None,
-            Some(Confirmation { certificate: Some(text), others }) if others.is_empty() => {
-                Some(thumbprint(&text).ok_or(TokenProblem::Claims)?)
+    /// A token that doesn't name its key is verified with each that fits.
+    fn verify_signature(
+        &self,
+        token: &str,
+        key_id: Option<&str>,
+        keys: &KeySet,
+        validation: &Validation,
+        bounds: &Bounds,
+    ) -> Result<Claims, TokenProblem> {
+        let algorithm = *validation.algorithms.first().ok_or(TokenProblem::Algorithm)?;
+        let mut is_known = false;
+        for (tried, key) in keys.find(key_id, algorithm).enumerate() {
+            if tried >= bounds.keys_tried_max {
+                bounds.shed.count("token_keys_tried_max");
+                break;
             }
-            // Bound to a key whose possession nobody shows here.
-            Some(_) => return Err(TokenProblem::Claims),
-        };
-        Ok(Proven {
-            identity: Identity::Jwt { issuer: issuer.to_owned(), subject: self.sub.clone() },
-            subject: self.sub,
-            certificate_sha256,
-            not_before: self.nbf.map(numeric_date).transpose()?,
-            not_after: numeric_date(self.exp)?,
-        })
+            is_known = key_id.is_some();
+            match decode::<Claims>(token, key, validation) {
+                Ok(token) => return Ok(token.claims),
+                Err(error) => match problem(&error) {
+                    TokenProblem::Signature => {}
+                    other => return Err(other),
+                },
+            }
+        }
+        if is_known {
+            return Err(TokenProblem::Signature);
+        }
+        // Without the name of a key, it may have been signed with one that isn't known yet.
+        match &self.keys {
+            Keys::Fetched(fetched) if fetched.has_failed() => Err(TokenProblem::KeysUnavailable),
+            Keys::Fetched(_) | Keys::OfFile(_) => Err(TokenProblem::UnknownKey),
+        }
     }
 }
 
-/// A NumericDate (RFC 7519, section 2).
-fn numeric_date(seconds: f64) -> Result<Timestamp, TokenProblem> {
+/// The claims of a token, as they are written there.
+type Claims = serde_json::Map<String, Value>;
+
+/// `JWT` (RFC 7519, section 5.1) or `at+jwt` (RFC 9068), with or without `application/`. A JWT-SVID may also have `JOSE` (JWT-SVID, section
+/// 2.3). Other kinds of tokens that an issuer signs, for logouts for instance, have names of their own.
+fn check_type(of_token: Option<&str>, subject: &str) -> Result<(), TokenProblem> {
+    let Some(of_token) = of_token else { return Ok(()) };
+    let mut name = of_token.to_ascii_lowercase();
+    if let Some(short) = name.strip_prefix("application/") {
+        name = short.to_owned();
+    }
+    let is_svid = subject.starts_with("spiffe://");
+    if matches!(&*name, "jwt" | "at+jwt") || is_svid && name == "jose" { Ok(()) } else { Err(TokenProblem::Type) }
+}
+
+fn proven(claims: &Claims, settings: &TokenIssuer) -> Result<Proven, TokenProblem> {
+    if text(claims, "iss")? != settings.issuer {
+        return Err(TokenProblem::UnknownIssuer);
+    }
+    check_audience(claims, &settings.audience)?;
+    let subject = text(claims, "sub")?;
+    if subject.is_empty() || subject.len() > SUBJECT_MAX_BYTES || subject.chars().any(char::is_control) {
+        return Err(TokenProblem::Claim("sub"));
+    }
+    Ok(Proven {
+        identity: Identity::Jwt { issuer: settings.issuer.clone(), subject: subject.to_owned() },
+        subject: subject.to_owned(),
+        certificate_sha256: certificate_sha256(claims)?,
+        not_before: date(claims, "nbf")?,
+        not_after: date(claims, "exp")?.ok_or(TokenProblem::MissingClaim("exp"))?,
+        issued_at: date(claims, "iat")?,
+    })
+}
+
+fn text<'a>(claims: &'a Claims, name: &'static str) -> Result<&'a str, TokenProblem> {
+    claims.get(name).ok_or(TokenProblem::MissingClaim(name))?.as_str().ok_or(TokenProblem::Claim(name))
+}
+
+/// One audience or several (RFC 7519, section 4.1.3).
+fn check_audience(claims: &Claims, audience: &str) -> Result<(), TokenProblem> {
+    let is_ours = match claims.get("aud").ok_or(TokenProblem::MissingClaim("aud"))? {
+        Value::String(one) => one == audience,
+        Value::Array(several) if several.iter().all(Value::is_string) => {
+            several.iter().any(|one| one.as_str() == Some(audience))
+        }
+        Value::Array(_) | Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => {
+            return Err(TokenProblem::Claim("aud"));
+        }
+    };
+    if is_ours { Ok(()) } else { Err(TokenProblem::Audience) }
+}
+
+/// SHA-256 of the certificate that a token is bound to (RFC 8705, section 3.1). A token that is bound to another kind of key (RFC 7800) is
+/// refused, since possession of that isn't proven here.
+fn certificate_sha256(claims: &Claims) -> Result<Option<[u8; 32]>, TokenProblem> {
+    const CLAIM: &str = "cnf";
+    let unusable = TokenProblem::Claim(CLAIM);
+    let Some(confirmation) = claims.get(CLAIM) else { return Ok(None) };
+    let members = confirmation.as_object().filter(|members| members.len() == 1).ok_or(unusable)?;
+    let thumbprint = members.get("x5t#S256").and_then(Value::as_str).ok_or(unusable)?;
+    let bytes = data_encoding::BASE64URL_NOPAD.decode(thumbprint.as_bytes()).map_err(|_| unusable)?;
+    bytes.try_into().map(Some).map_err(|_| unusable)
+}
+
+/// A NumericDate (RFC 7519, section 2): seconds since 1970, in parts too.
+fn date(claims: &Claims, name: &'static str) -> Result<Option<Timestamp>, TokenProblem> {
     const MICROS_A_SECOND: f64 = 1e6;
     const SECONDS_MAX: f64 = 1e12;
-    if !(0.0..=SECONDS_MAX).contains(&seconds) {
-        return Err(TokenProblem::Claims);
-    }
+    let Some(value) = claims.get(name) else { return Ok(None) };
+    let seconds = value.as_f64().filter(|seconds| (0.0..=SECONDS_MAX).contains(seconds));
+    let seconds = seconds.ok_or(TokenProblem::Claim(name))?;
     #[expect(clippy::cast_possible_truncation, reason = "it is within 0 to 1e18")]
-    Ok(Timestamp::from_unix_micros((seconds * MICROS_A_SECOND) as i64))
-}
-
-fn thumbprint(text: &str) -> Option<[u8; 32]> {
-    data_encoding::BASE64URL_NOPAD.decode(text.as_bytes()).ok()?.try_into().ok()
+    Ok(Some(Timestamp::from_unix_micros((seconds * MICROS_A_SECOND) as i64)))
 }
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "the kinds aren't all named: more may come")]
 fn problem(error: &Error) -> TokenProblem {
     match error.kind() {
         ErrorKind::InvalidAudience => TokenProblem::Audience,
-        ErrorKind::MissingRequiredClaim(_)
-        | ErrorKind::InvalidClaimFormat(_)
-        | ErrorKind::Json(_)
-        | ErrorKind::InvalidIssuer
-        | ErrorKind::InvalidSubject => TokenProblem::Claims,
-        ErrorKind::InvalidToken | ErrorKind::Base64(_) | ErrorKind::Utf8(_) => TokenProblem::Malformed,
+        ErrorKind::InvalidIssuer => TokenProblem::UnknownIssuer,
+        ErrorKind::InvalidToken | ErrorKind::Json(_) | ErrorKind::Base64(_) | ErrorKind::Utf8(_) => {
+            TokenProblem::Malformed
+        }
         ErrorKind::InvalidAlgorithm => TokenProblem::Algorithm,
         _ => TokenProblem::Signature,
     }
@@ -368,6 +527,8 @@ mod tests {
 
     const ISSUER: &str = "https://idp.example.org/";
     const NOW: i64 = 1_900_000_000;
+    const LIFETIME_MAX: u32 = 3_600;
+    const KEYS_TRIED_MAX: usize = 3;
 
     struct Signer {
         kid: &'static str,
@@ -416,7 +577,13 @@ mod tests {
         };
         let keys = Keys::OfFile(Arc::new(KeySet::parse(text).unwrap()));
         let issuer = Issuer { settings, keys, remembered: Mutex::default() };
-        Issuers { issuers: [(ISSUER.to_owned(), issuer)].into(), skew: Duration::from_secs(30) }
+        let bounds = Bounds {
+            skew: Duration::from_secs(30),
+            lifetime_max_seconds: LIFETIME_MAX,
+            keys_tried_max: KEYS_TRIED_MAX,
+            shed: Shed::default(),
+        };
+        Issuers { issuers: [(ISSUER.to_owned(), issuer)].into(), bounds }
     }
 
     fn at(seconds: i64) -> Timestamp {
@@ -459,15 +626,20 @@ mod tests {
         assert_eq!(refused(&"a".repeat(TOKEN_MAX_BYTES + 1)), TokenProblem::Malformed);
         assert_eq!(changed(|claims| claims["iss"] = json!("https://idp.example.org")), TokenProblem::UnknownIssuer);
         assert_eq!(changed(|claims| claims["aud"] = json!("other")), TokenProblem::Audience);
-        for claim in ["sub", "aud", "exp"] {
+        for claim in ["iss", "sub", "aud", "exp"] {
             let token = ours.token(|claims| drop(claims.as_object_mut().unwrap().remove(claim)));
-            assert_eq!(refused(&token), TokenProblem::Claims, "{claim}");
+            assert_eq!(refused(&token), TokenProblem::MissingClaim(claim));
+            let token = ours.token(|claims| claims[claim] = json!({}));
+            assert_eq!(refused(&token), TokenProblem::Claim(claim));
         }
-        assert_eq!(changed(|claims| claims["sub"] = json!("")), TokenProblem::Claims);
-        assert_eq!(changed(|claims| claims["sub"] = json!("a\nb")), TokenProblem::Claims);
-        assert_eq!(changed(|claims| claims["exp"] = json!("soon")), TokenProblem::Claims);
-        assert_eq!(changed(|claims| claims["exp"] = json!(-1)), TokenProblem::Claims);
-        assert_eq!(changed(|claims| claims["cnf"] = json!({"jkt": "x"})), TokenProblem::Claims);
+        assert_eq!(changed(|claims| claims["sub"] = json!("")), TokenProblem::Claim("sub"));
+        assert_eq!(changed(|claims| claims["sub"] = json!("a\nb")), TokenProblem::Claim("sub"));
+        assert_eq!(changed(|claims| claims["aud"] = json!(["fieldseal", 7])), TokenProblem::Claim("aud"));
+        assert_eq!(changed(|claims| claims["exp"] = json!("soon")), TokenProblem::Claim("exp"));
+        assert_eq!(changed(|claims| claims["exp"] = json!(-1)), TokenProblem::Claim("exp"));
+        assert_eq!(changed(|claims| claims["nbf"] = json!("now")), TokenProblem::Claim("nbf"));
+        assert_eq!(changed(|claims| claims["iat"] = json!(null)), TokenProblem::Claim("iat"));
+        assert_eq!(changed(|claims| claims["cnf"] = json!({"jkt": "x"})), TokenProblem::Claim("cnf"));
         assert_eq!(refused(&theirs.token(|_| {})), TokenProblem::UnknownKey);
         assert_eq!(
             refused(&theirs.token_with(|_| {}, |header| header.kid = Some("a".to_owned()))),
@@ -500,5 +672,93 @@ mod tests {
         let thumbprint = data_encoding::BASE64URL_NOPAD.encode(&[7; 32]);
         let token = signer.token(|claims| claims["cnf"] = json!({"x5t#S256": thumbprint}));
         assert_eq!(issuers.verify(&token, at(NOW)).unwrap().certificate_sha256, Some([7; 32]));
+    }
+
+    #[test]
+    fn a_token_without_a_key_id_is_verified_with_each_key_that_fits() {
+        let signers = ["a", "b", "c", "d"].map(|kid| signer(kid, Algorithm::ES256));
+        let other = signer("e", Algorithm::EdDSA);
+        let without_id = |signer: &Signer| signer.token_with(|_| {}, |header| header.kid = None);
+        let all: Vec<&Signer> = std::iter::once(&other).chain(&signers).collect();
+        let issuers = issuers(&all, &[Algorithm::ES256, Algorithm::EdDSA]);
+        for signer in all.iter().take(1 + KEYS_TRIED_MAX) {
+            assert!(issuers.verify(&without_id(signer), at(NOW)).is_ok(), "{}", signer.kid);
+        }
+        // One key more than are tried.
+        assert_eq!(issuers.verify(&without_id(&signers[3]), at(NOW)), Err(TokenProblem::UnknownKey));
+        assert_eq!(issuers.bounds.shed.refused_by("token_keys_tried_max"), 1);
+        assert!(issuers.verify(&signers[3].token(|_| {}), at(NOW)).is_ok());
+        let stranger = signer("a", Algorithm::ES256);
+        assert_eq!(issuers.verify(&without_id(&stranger), at(NOW)), Err(TokenProblem::UnknownKey));
+        assert_eq!(issuers.verify(&stranger.token(|_| {}), at(NOW)), Err(TokenProblem::Signature));
+    }
+
+    #[test]
+    fn the_lifetime_of_a_token_has_a_maximum() {
+        let signer = signer("a", Algorithm::ES256);
+        let issuers = issuers(&[&signer], &[Algorithm::ES256]);
+        let max = i64::from(LIFETIME_MAX);
+        let verified = |exp: i64, iat: Option<i64>| {
+            let token = signer.token(|claims| {
+                claims["exp"] = json!(exp);
+                iat.into_iter().for_each(|iat| claims["iat"] = json!(iat));
+            });
+            issuers.verify(&token, at(NOW)).map(drop)
+        };
+        let too_long = Err(TokenProblem::Lifetime { max_seconds: LIFETIME_MAX });
+        assert_eq!(verified(NOW + max + 30, None), Ok(()));
+        assert_eq!(verified(NOW + max + 31, None), too_long);
+        assert_eq!(verified(NOW + 60, Some(NOW + 60 - max)), Ok(()));
+        assert_eq!(verified(NOW + 60, Some(NOW + 59 - max)), too_long);
+        assert_eq!(issuers.bounds.shed.refused_by("token_lifetime_max_seconds"), 2);
+    }
+
+    #[test]
+    fn the_type_of_a_token_is_that_of_a_jwt_or_missing() {
+        let signer = signer("a", Algorithm::ES256);
+        let issuers = issuers(&[&signer], &[Algorithm::ES256]);
+        let verified = |typ: Option<&str>, subject: &str| {
+            let change = |header: &mut Header| header.typ = typ.map(str::to_owned);
+            issuers.verify(&signer.token_with(|claims| claims["sub"] = json!(subject), change), at(NOW)).map(drop)
+        };
+        for typ in [None, Some("JWT"), Some("jwt"), Some("at+JWT"), Some("application/at+jwt"), Some("Application/jwt")]
+        {
+            assert_eq!(verified(typ, "ada"), Ok(()), "{typ:?}");
+        }
+        for typ in ["", "logout+jwt", "dpop+jwt", "JOSE", "application/", "secevent+jwt", "at+jwt "] {
+            assert_eq!(verified(Some(typ), "ada"), Err(TokenProblem::Type), "{typ:?}");
+        }
+        assert_eq!(verified(Some("JOSE"), "spiffe://example.org/a"), Ok(()));
+    }
+
+    #[test]
+    fn a_key_that_is_not_for_signatures_verifies_no_token() {
+        let signer = signer("a", Algorithm::ES256);
+        let verified = |change: fn(&mut Value)| {
+            let mut jwk = signer.jwk.clone();
+            change(&mut jwk);
+            let changed = Signer { jwk, kid: signer.kid, algorithm: signer.algorithm, key: signer.key.clone() };
+            issuers(&[&changed], &[Algorithm::ES256]).verify(&signer.token(|_| {}), at(NOW)).map(drop)
+        };
+        for change in [
+            (|jwk| jwk["use"] = json!("enc")) as fn(&mut Value),
+            |jwk| jwk["use"] = json!("other"),
+            |jwk| jwk["key_ops"] = json!(["encrypt"]),
+            |jwk| jwk["key_ops"] = json!([]),
+            |jwk| jwk["alg"] = json!("ES384"),
+        ] {
+            assert_eq!(verified(change), Err(TokenProblem::UnknownKey));
+        }
+        assert_eq!(verified(|jwk| jwk["use"] = json!("sig")), Ok(()));
+        assert_eq!(verified(|jwk| jwk["key_ops"] = json!(["verify"])), Ok(()));
+    }
+
+    #[test]
+    fn an_empty_key_set_refuses_every_token() {
+        let signer = signer("a", Algorithm::ES256);
+        let none = issuers(&[], &[Algorithm::ES256]);
+        assert_eq!(none.verify(&signer.token(|_| {}), at(NOW)), Err(TokenProblem::UnknownKey));
+        let said = none.shortcomings(at(NOW));
+        assert!(said[0].problem.contains("has no key that verifies tokens"), "{said:?}");
     }
 }

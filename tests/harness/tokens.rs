@@ -66,7 +66,8 @@ pub fn settings(keys: &str) -> String {
 pub struct KeyServer {
     pub url: String,
     pub ca: String,
-    keys: Arc<Mutex<String>>,
+    /// The status and the body of the next answers.
+    answer: Arc<Mutex<(u16, String)>>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -86,27 +87,34 @@ impl KeyServer {
         let acceptor = TlsAcceptor::from(Arc::new(config));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let keys = Arc::new(Mutex::new(keys));
-        let served = Arc::clone(&keys);
+        let answer = Arc::new(Mutex::new((200, keys)));
+        let served = Arc::clone(&answer);
         let task = tokio::spawn(async move {
             loop {
                 let Ok((stream, _)) = listener.accept().await else { return };
-                let (acceptor, keys) = (acceptor.clone(), Arc::clone(&served));
+                let (acceptor, answers) = (acceptor.clone(), Arc::clone(&served));
                 tokio::spawn(async move {
                     let Ok(stream) = acceptor.accept(stream).await else { return };
                     let answer = service_fn(move |_: Request<Incoming>| {
-                        let text = keys.lock().unwrap().clone();
-                        async move { Ok::<_, Infallible>(Response::new(text)) }
+                        let (status, text) = answers.lock().unwrap().clone();
+                        let mut answer = Response::new(text);
+                        *answer.status_mut() = status.try_into().unwrap();
+                        async move { Ok::<_, Infallible>(answer) }
                     });
                     let _ended = http1::Builder::new().serve_connection(TokioIo::new(stream), answer).await;
                 });
             }
         });
-        KeyServer { url: format!("https://localhost:{port}/keys"), ca: certificate.pem(), keys, task }
+        KeyServer { url: format!("https://localhost:{port}/keys"), ca: certificate.pem(), answer, task }
     }
 
     pub fn exchange(&self, keys: String) {
-        *self.keys.lock().unwrap() = keys;
+        *self.answer.lock().unwrap() = (200, keys);
+    }
+
+    /// From now on there is no key set, but this status.
+    pub fn refuse(&self, status: u16) {
+        *self.answer.lock().unwrap() = (status, String::new());
     }
 
     /// Nobody answers there any more.

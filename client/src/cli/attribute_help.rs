@@ -15,10 +15,23 @@ pub(super) fn attributes(entity: &EntityType, purpose: Purpose) -> String {
         };
         is_valid && !options.output_only && options.reports_set.is_empty()
     });
-    let lines: Vec<String> = writable
-        .map(|attribute| format!("  {}: {}\n      {}", attribute.name(), form(attribute), attribute.description))
-        .collect();
+    let line = |attribute: &AttributeType| {
+        let mut line = format!("  {}: {}\n      {}", attribute.name(), form(attribute), attribute.description);
+        let cleared = sent_to(entity, attribute.name());
+        if purpose == Purpose::Update && !cleared.is_empty() {
+            let names = cleared.join(" and ");
+            line.push_str(&format!("\n      Changing it clears {names}, unless the same update sets it again."));
+        }
+        line
+    };
+    let lines: Vec<String> = writable.map(line).collect();
     format!("Attributes:\n{}", lines.join("\n"))
+}
+
+/// The encrypted attributes whose values are sent to where this attribute says.
+fn sent_to<'a>(entity: &'a EntityType, name: &str) -> Vec<&'a str> {
+    let sent = entity.attributes.iter().filter(|other| other.options.sent_to.iter().any(|to| to == name));
+    sent.map(AttributeType::name).collect()
 }
 
 fn form(attribute: &AttributeType) -> String {
@@ -67,5 +80,20 @@ mod tests {
         assert!(create.contains("  status_code: one of active, inactive\n"), "{create}");
         assert!(!create.contains("is_password_set:") && !create.contains("enabled_for_act:"), "{create}");
         assert!(attributes(mailbox, Purpose::Update).contains("enabled_for_act:"));
+    }
+
+    #[test]
+    fn update_help_says_which_passwords_a_change_clears() {
+        let profile = &EntityType::all(&built_in_pool()).unwrap()[0];
+        let update = attributes(profile, Purpose::Update);
+        let words = "Changing it clears incoming_password, unless the same update sets it again.";
+        // An attribute's own lines: its name is indented by two blanks, what is said of it by more.
+        let of = |name: &str| {
+            let (_, after) = update.split_once(&format!("\n  {name}: ")).unwrap();
+            after.lines().take_while(|line| !line.starts_with("  ") || line.starts_with("   ")).collect::<String>()
+        };
+        assert!(of("incoming_port_number").contains(words), "{update}");
+        assert!(!of("description").contains("clears"), "{update}");
+        assert!(!attributes(profile, Purpose::Create).contains("Changing it clears"));
     }
 }

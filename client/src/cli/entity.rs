@@ -121,7 +121,9 @@ fn list(name: &str, words: &str) -> Command {
                 .visible_alias("columns")
                 .value_name("FIELD,…")
                 .value_delimiter(',')
-                .help("Only these of each: id, name, etag, create_time, update_time and any attribute"),
+                .help(
+                    "Only these of each: id, name, etag, create_time, update_time, created_by, modified_by and any attribute",
+                ),
         )
         .arg(Arg::new(TOTAL).long(TOTAL).action(ArgAction::SetTrue).help("Count the records of all pages too"))
         .after_help(format!(
@@ -254,11 +256,28 @@ async fn run_update(
     let client = connection.connect().await?;
     let updated = client.records(entity).update_with(record.message, &mask, write_options(matches)).await?;
     let shown = output.record(entity, &updated);
+    report_cleared(&updated, is_check(matches));
     shown.map_err(
         |failure| if is_check(matches) { failure } else { failure.done(stored(entity, &updated, "updated")) },
     )?;
     tell_of_check(matches);
     Ok(())
+}
+
+/// Names the encrypted attributes that an update cleared without having been asked to.
+fn report_cleared(updated: &DynamicMessage, is_check: bool) {
+    let field = updated.get_field_by_name("cleared_attributes");
+    let names: Vec<&str> = match field.as_deref() {
+        Some(Value::List(names)) => names.iter().filter_map(Value::as_str).collect(),
+        Some(_) | None => Vec::new(),
+    };
+    if !names.is_empty() {
+        let (names, secrets) = (names.join(", "), names.join(" --secret "));
+        let verb = if is_check { "This would clear" } else { "This cleared" };
+        output::warning(&format!(
+            "{verb} {names}, because it changes where the value is sent. To keep a value, set it in the same update: --secret {secrets}"
+        ));
+    }
 }
 
 async fn run_list(

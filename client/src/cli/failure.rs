@@ -54,7 +54,7 @@ impl Failure {
     /// Replaces the general advice about a failed call.
     pub(super) fn advised(self, advice: impl Into<String>) -> Self {
         match self {
-            Self::Call(error) => Self::Advised { error, advice: advice.into() },
+            Self::Call(error) | Self::Advised { error, .. } => Self::Advised { error, advice: advice.into() },
             other => other,
         }
     }
@@ -220,7 +220,7 @@ fn connection_advice(what: &str) -> &'static str {
 
 /// By the words of rustls, which no contract fixes; where none is found, all that it can be is listed.
 fn tls_advice(what: &str) -> &'static str {
-    let known: [(&[&str], &str); 7] = [
+    let known: [(&[&str], &str); 9] = [
         (
             &["unknownissuer"],
             "the server's certificate isn't from the CA in --ca: use the CA of this server, or another server",
@@ -230,11 +230,20 @@ fn tls_advice(what: &str) -> &'static str {
             "the server's certificate has expired, or this machine's clock is wrong: the server's operator has to renew it",
         ),
         (
+            &["peer certificate: notvalidyet", "not valid yet: verification"],
+            "the server's certificate isn't valid yet, or this machine's clock is behind: compare the clocks of both machines",
+        ),
+        (
             &["notvalidforname", "not valid for name", "not valid for"],
             "the server goes by another name: use that in --endpoint, or say it with --domain-name",
         ),
         (&["certificaterequired"], "the server wants to know who you are: --cert and --key, or --dev and --as"),
-        (&["alert: certificateexpired"], "your certificate has expired: ask for a new one, and give it with --cert"),
+        (
+            &["alert: certificateexpired"],
+            "your certificate has expired or isn't valid yet: check its dates (openssl x509 -noout -dates -in FILE) and the clocks, \
+             or give another with --cert",
+        ),
+        (&["alert: certificaterevoked"], "your certificate was revoked: ask for a new one, and give it with --cert"),
         (
             &["alert: unknownca", "alert: decrypterror", "alert: badcertificate", "alert: certificate"],
             "the server doesn't accept your certificate: give one from a CA that it trusts with --cert and --key",
@@ -261,16 +270,19 @@ fn setup_advice(error: &SetupError) -> Option<&'static str> {
         SetupError::FileUnreadable { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
             Some("you may not read it on this machine: ask its owner, or use your own certificate")
         }
-        SetupError::PemMissing { .. } => {
-            Some("PEM begins with -----BEGIN …; are --cert and --key the wrong way round?")
+        SetupError::PemUnusable { problem, .. } if problem.contains("the file has no") => {
+            Some("PEM begins with -----BEGIN …: are --cert and --key swapped?")
         }
-        SetupError::Tls { .. } => Some("are --cert and --key of one another?"),
+        SetupError::Tls { .. } => {
+            Some("check that --cert and --key belong together, and the name in --endpoint or --domain-name")
+        }
         // These say what to do themselves.
         SetupError::EndpointInvalid { .. }
         | SetupError::PlaintextNotAllowed { .. }
         | SetupError::PlaintextOverTls { .. }
         | SetupError::CaMissing
         | SetupError::FileUnreadable { .. }
+        | SetupError::PemUnusable { .. }
         | _ => None,
     }
 }
@@ -335,9 +347,13 @@ fn advice_by_reason(error: &CallError, hints: &Hints) -> String {
             )
         }
         ErrorReason::IdentityRequired => "use a valid certificate: --cert and --key, or --dev and --as".to_owned(),
-        ErrorReason::MethodUnknown | ErrorReason::MessageInvalid => {
+        ErrorReason::MethodUnknown
+        | ErrorReason::MessageInvalid
+        | ErrorReason::CompressionNotServed
+        | ErrorReason::TimeoutInvalid => {
             "compare the versions of this client and the server: fieldseal version".to_owned()
         }
+        ErrorReason::MetadataTooLarge => "send a shorter bearer token: it is most of a call's metadata".to_owned(),
         ErrorReason::MessageTooLarge => "give shorter values, or a smaller --page-size".to_owned(),
         ErrorReason::AuditUnavailable | ErrorReason::StoreUnavailable => {
             format!("{}; if this happens again, the server's log has the cause under the call id", general())
@@ -360,8 +376,9 @@ fn advice_by_reason(error: &CallError, hints: &Hints) -> String {
                 .to_owned()
         }
         ErrorReason::RootKeyUnknown => format!(
-            "name the file of root key {} in the server's root_key.files; if it is lost: fieldseal key restore",
-            value("root_key_id")
+            "name the file of root key {} in the server's root_key.files; if it is lost: {}",
+            value("root_key_id"),
+            command("key restore")
         ),
         ErrorReason::DeadlineExceeded => format!("{}; --timeout gives it longer", general()),
         ErrorReason::Internal => "report it, with the call id".to_owned(),
@@ -370,6 +387,7 @@ fn advice_by_reason(error: &CallError, hints: &Hints) -> String {
         | ErrorReason::ComparisonQuota
         | ErrorReason::RateLimited
         | ErrorReason::ConnectionLimit
+        | ErrorReason::TokenKeysUnavailable
         | ErrorReason::InFlightLimit
         | ErrorReason::IndexQuota
         | ErrorReason::RequestMemoryLimit
@@ -436,7 +454,9 @@ mod tests {
             ("invalid peer certificate: Expired", "renew"),
             ("invalid peer certificate: NotValidForName", "--domain-name"),
             ("received fatal alert: CertificateRequired", "--dev and --as"),
-            ("received fatal alert: CertificateExpired", "your certificate has expired"),
+            ("received fatal alert: CertificateExpired", "has expired or isn't valid yet"),
+            ("received fatal alert: CertificateRevoked", "was revoked"),
+            ("invalid peer certificate: certificate not valid yet: verification time 1 (UNIX)", "isn't valid yet"),
             ("received fatal alert: UnknownCA", "doesn't accept your certificate"),
             ("received corrupt message of type InvalidContentType", "doesn't speak TLS"),
             ("something new", "check --ca, --cert and --key"),

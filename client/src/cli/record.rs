@@ -147,7 +147,8 @@ impl<'a> Document<'a> {
             "name" => self.name = text,
             "etag" => self.etag = text,
             // The server's own; what was read can be sent back.
-            "create_time" | "createTime" | "update_time" | "updateTime" => {}
+            "create_time" | "createTime" | "update_time" | "updateTime" | "created_by" | "createdBy"
+            | "modified_by" | "modifiedBy" | "cleared_attributes" | "clearedAttributes" => {}
             _ => return Err(no_attribute(entity, key)),
         }
         Ok(())

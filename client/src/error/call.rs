@@ -168,13 +168,17 @@ impl CallError {
             | Reason::ExportInvalid
             | Reason::ListTimeLimit
             | Reason::MessageInvalid
-            | Reason::MessageTooLarge => Action::FixCall,
+            | Reason::MessageTooLarge
+            | Reason::CompressionNotServed
+            | Reason::TimeoutInvalid
+            | Reason::MetadataTooLarge => Action::FixCall,
             Reason::SetKeyAlreadyRunning
             | Reason::KeyChangeQuota
             | Reason::KeyRestoreQuota
             | Reason::ComparisonQuota
             | Reason::RateLimited
             | Reason::ConnectionLimit
+            | Reason::TokenKeysUnavailable
             | Reason::InFlightLimit
             | Reason::ConnectionEnding
             | Reason::TransferLimit

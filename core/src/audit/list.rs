@@ -13,13 +13,14 @@ use super::{
 };
 use crate::{
     deployment::Deployment,
+    filter::FilterProblem,
     layout::AUDIT_HEAD,
     listing::ListingError,
     log::{self, ListLogError, Log, Page},
     order::Order,
     policy::{self, Permit},
     schema::{Attribute, Entity, Kind},
-    store::{ColumnType, Condition, Datum, Name, Reader, Select, Unavailable},
+    store::{ColumnType, Comparison, Condition, Datum, Name, Reader, Select, Unavailable},
 };
 
 /// What records are ordered by, all of it descending.
@@ -43,9 +44,48 @@ static FIELDS: LazyLock<Entity> = LazyLock::new(|| {
         field("key_version", Kind::Integer64),
         field("details", Kind::Text),
         field("sequence", Kind::Integer64),
+        // The subject where that is a record: what a filter by record asks for, however it is stored.
+        Attribute { storage_name: "subject".to_owned(), ..field("record", Kind::Text) },
+        field(ATTRIBUTE, Kind::Text),
     ];
     Entity::new("AuditRecord", "auditRecords", "audit_record", fields)
 });
+
+/// One of the attributes of a record. No column: see [`translate`].
+const ATTRIBUTE: &str = "attribute";
+
+/// The column of a record's attributes, joined by commas.
+const ATTRIBUTES: &str = "attributes";
+
+/// What a condition on [`ATTRIBUTE`] means in the table: one of the attributes is it.
+fn translate(condition: Condition) -> Result<Condition, FilterProblem> {
+    let translate_all =
+        |conditions: Vec<Condition>| conditions.into_iter().map(translate).collect::<Result<Vec<_>, _>>();
+    Ok(match condition {
+        Condition::Compare { column, comparison: Comparison::Equal, value: Datum::Text(element) }
+            if column == ATTRIBUTE =>
+        {
+            // No attribute has a comma in its name.
+            if element.contains(',') {
+                Condition::Any(Vec::new())
+            } else {
+                Condition::Lists { column: ATTRIBUTES.into(), element }
+            }
+        }
+        Condition::IsNull(column) if column == ATTRIBUTE => Condition::IsNull(ATTRIBUTES.into()),
+        Condition::Compare { column, .. } | Condition::BeginsWith { column, .. } if column == ATTRIBUTE => {
+            return Err(FilterProblem::Operator { name: ATTRIBUTE.to_owned(), operators: "`=`, `!=` and `:*`" });
+        }
+        Condition::All(conditions) => Condition::All(translate_all(conditions)?),
+        Condition::Any(conditions) => Condition::Any(translate_all(conditions)?),
+        Condition::Not(condition) => translate(*condition)?.negated(),
+        Condition::Compare { .. }
+        | Condition::BeginsWith { .. }
+        | Condition::Lists { .. }
+        | Condition::IsNull(_)
+        | Condition::HeaderDiffers { .. } => condition,
+    })
+}
 
 /// A page of a trail.
 pub struct Listed {
@@ -70,6 +110,7 @@ pub async fn list(
         columns: columns(),
         order: Order::descending(ORDER),
         fields: &FIELDS,
+        translate,
         // The signature of a head, and ids as texts.
         overhead_bytes: 512,
     };
@@ -114,3 +155,29 @@ async fn signed_among(
 
 /// For how many records at once their signatures are looked up. However far apart the records are, no others are read.
 const HEADS_AT_ONCE: usize = 200;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::filter::Filter;
+
+    fn translated(filter: &str) -> Result<Condition, FilterProblem> {
+        translate(Filter::parse(filter, &FIELDS, "").unwrap().condition())
+    }
+
+    #[test]
+    fn filter_by_attribute_looks_into_the_list_and_filter_by_record_at_the_subject() {
+        let lists = || Condition::Lists { column: "attributes".into(), element: "password".to_owned() };
+        let present = || Condition::IsNull("attributes".into()).negated();
+        assert_eq!(translated("attribute = password"), Ok(lists()));
+        assert_eq!(translated("attribute != password"), Ok(present().and(lists().negated())));
+        assert_eq!(translated("attribute:*"), Ok(present()));
+        assert_eq!(translated("attribute = \"a,b\""), Ok(Condition::Any(Vec::new())));
+        let subject = Condition::equal("subject", Datum::Text("organizations/a/mailboxes/1".to_owned()));
+        assert_eq!(translated("record = \"organizations/a/mailboxes/1\""), Ok(subject));
+        for filter in ["attribute = pass*", "attribute < password", "NOT (attribute >= a)"] {
+            let refused = translated(filter).unwrap_err();
+            assert!(matches!(refused, FilterProblem::Operator { .. }), "{filter}: {refused:?}");
+        }
+    }
+}

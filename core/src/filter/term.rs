@@ -41,13 +41,16 @@ pub(super) fn subject<'a>(entity: &'a Entity, position: usize, name: &'a str) ->
         "name" => (Field::Name, column("id"), Shape::Reference(&entity.collection)),
         "create_time" => (Field::CreateTime, column("create_time"), Shape::Time),
         "update_time" => (Field::UpdateTime, column("update_time"), Shape::Time),
+        "created_by" => (Field::CreatedBy, column("created_by"), Shape::Text),
+        "modified_by" => (Field::ModifiedBy, column("modified_by"), Shape::Text),
         "etag" => return wrong(FilterProblem::NotFilterable { name: name.to_owned() }),
         _ if name.contains('.') => return wrong(FilterProblem::Traversal),
         _ => {
             let found = entity.attributes.iter().enumerate().find(|(_, attribute)| attribute.name == name);
             let Some((index, attribute)) = found else {
                 let known = entity.attributes.iter().map(|attribute| attribute.name.as_str());
-                let meant = meant_by(name, known.chain(["create_time", "update_time"])).map(str::to_owned);
+                let meant = meant_by(name, known.chain(["create_time", "update_time", "created_by", "modified_by"]))
+                    .map(str::to_owned);
                 let (name, entity) = (name.to_owned(), entity.name.clone());
                 return wrong(FilterProblem::UnknownField { name, entity, meant });
             };

@@ -113,6 +113,9 @@ fn every_type_is_compared_in_its_own_way() {
         ("seen = \"2026-01-31T13:00:00+01:00\"", compare("seen", Equal, noon.clone())),
         ("create_time > \"2026-01-31T12:00:00Z\"", compare("create_time", Greater, noon.clone())),
         ("update_time<=\"2026-01-31T12:00:00.0Z\"", compare("update_time", LessOrEqual, noon)),
+        ("created_by = \"cn:ada\"", compare("created_by", Equal, text("cn:ada"))),
+        ("modified_by = \"cn:*\"", Condition::BeginsWith { column: "modified_by".into(), prefix: "cn:".to_owned() }),
+        ("NOT created_by:*", set("created_by").negated()),
         (link.as_str(), compare("link", Equal, uuid.clone())),
         (quoted_link.as_str(), compare("link", Equal, uuid.clone())),
         (name.as_str(), compare("id", Equal, uuid)),
@@ -195,7 +198,11 @@ fn what_does_not_fit_the_field_is_refused_at_its_place() {
         ("-nothing = 1", 1, "there is no field `nothing` in Thing"),
         ("secret = a", 0, "`secret` is encrypted and can't be filtered by; leave it out"),
         ("flag = true OR secret:*", 15, "`secret` is encrypted and can't be filtered by; leave it out"),
-        ("etag = 1", 0, "`etag` can't be filtered by; `name`, `create_time`, `update_time` and the attributes can"),
+        (
+            "etag = 1",
+            0,
+            "`etag` can't be filtered by; `name`, `create_time`, `update_time`, `created_by`, `modified_by` and the attributes can",
+        ),
         ("flag < true", 5, "`flag` can be compared by `=`, `!=` and `:*` only"),
         ("is_secret_set > true", 14, "`is_secret_set` can be compared by `=`, `!=` and `:*` only"),
         ("color >= COLOR_RED", 6, "`color` can be compared by `=`, `!=` and `:*` only"),
@@ -512,6 +519,7 @@ fn meets(condition: &Condition, row: &[Option<Value>]) -> bool {
             }
         }
         Condition::HeaderDiffers { .. } => panic!("a filter asks for no header"),
+        Condition::Lists { .. } => panic!("an attribute holds no list"),
     }
 }
 
@@ -523,7 +531,7 @@ proptest! {
         let filter = parse(&written).map_err(|error| TestCaseError::fail(format!("{written}: {error}")))?;
         let value = |field| match field {
             Field::Attribute(index) => record[index].as_ref(),
-            Field::Name | Field::CreateTime | Field::UpdateTime => None,
+            Field::Name | Field::CreateTime | Field::UpdateTime | Field::CreatedBy | Field::ModifiedBy => None,
         };
         let wanted = ast.evaluate(&record);
         prop_assert_eq!(filter.holds(&value), wanted, "in memory: {}", &written);

@@ -5,6 +5,7 @@
 
 use crate::{
     audit::AuditAction,
+    census,
     crypto::{kek::KdfParameters, key_text, ring::KeyRing, secret::KeyText},
     deployment::Deployment,
     id::KeyVersion,
@@ -84,7 +85,9 @@ async fn attempt(
         |table: &'static str| Step::Delete { table: table.into(), rows: Condition::EVERYTHING, expect: Expect::Any };
     steps.extend([all(KEY_RING), all(DATA_KEY), all(RESTORE_ATTEMPT)]);
     steps.extend(ring_rows::insert(ring.stored()));
-    let setting = Setting { action: AuditAction::AbandonEncryptedData, ring, text, kek };
+    // What is given up, as the record of it says.
+    let details = Some(census::told(&census::kept(&*organization.store).await?, &deployment.schema));
+    let setting = Setting { action: AuditAction::AbandonEncryptedData, ring, text, kek, details };
     install(deployment, organization, caller, setting, steps).await
 }
 

@@ -86,7 +86,7 @@ async fn commit(
         deployment,
         organization,
         caller,
-        Setting { action: AuditAction::ChangeKey, ring: changed, text, kek },
+        Setting { action: AuditAction::ChangeKey, ring: changed, text, kek, details: None },
         steps,
     )
     .await

@@ -179,6 +179,8 @@ impl Batch<'_> {
                 into(Datum::Null),
                 Assignment::Add("revision".into(), 1),
                 Assignment::Set("update_time".into(), Datum::Time(self.deployment.now())),
+                // The service itself clears it, hours after the caller who gave the data up has left.
+                Assignment::Set("modified_by".into(), Datum::Null),
             ];
             return vec![replace(set), former.counted(-1)];
         }

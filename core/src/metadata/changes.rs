@@ -289,6 +289,7 @@ pub async fn list(
         columns,
         order: Order::descending(ORDER),
         fields: &FIELDS,
+        translate: Ok,
         // The name of the record, and two values that may be names of records.
         overhead_bytes: 768,
     };

@@ -22,7 +22,7 @@ use super::{
 use crate::{
     audit::{AuditAction, AuditEntry},
     catalog,
-    census::{CellKind, Census},
+    census::{self, CellKind, Census},
     deployment::{Deployment, NotServed, of_organization},
     fail_point::FailPoint,
     identity::Caller,
@@ -221,7 +221,7 @@ impl Import {
             return Err(error);
         }
         deployment.reached(FailPoint::ImportVerified);
-        let Import { row, database, lock: _lock, .. } = self;
+        let Import { row, database, census, lock: _lock, .. } = self;
         if let Err(error) = database.publish().await {
             if matches!(error, CommitError::Refused { .. }) {
                 unlist(deployment, &row).await;
@@ -232,6 +232,7 @@ impl Import {
         let ports = &deployment.ports;
         let entry = AuditEntry {
             caller: Some(caller.clone()),
+            details: Some(census::told(&census, &deployment.schema)),
             ..AuditEntry::done(deployment.now(), AuditAction::ImportOrganization, format!("organizations/{}", row.name))
         };
         let ready = vec![

@@ -1,8 +1,14 @@
 //! Compare an encrypted attribute with a value: is this the one that is stored, yes or no, without giving it.
 //!
-//! A comparison is a guess, so that each is recorded like a reveal, and there are so many for one attribute of one record in an interval.
-//! They are counted in the audit trail: a restart forgets none. Compared are hashes, in constant time, so that neither a time nor a
-//! length tells how near a guess is.
+//! A comparison is a guess, so each is recorded like a reveal, and there are only so many for one attribute of one record in an interval.
+//! Its place is reserved before the cell is opened: of many at once no more than the limit see it. A comparison that finds no place
+//! opens nothing, and so records no outcome. The count comes from the audit trail: a restart forgets none. What is compared are hashes,
+//! in constant time, so that neither a time nor a length tells how near a guess is.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq as _;
@@ -12,19 +18,22 @@ use crate::{
     audit::{AUDIT_TABLE, AuditAction, AuditEntry, OUTCOME_DONE},
     crypto::secret::Plaintext,
     deployment::Deployment,
+    id::{RecordId, Timestamp},
     identity::Caller,
     policy::{self, Permit},
-    records::{Place, RecordError, record_access},
-    store::{Condition, Datum},
+    records::{Place, RecordError, exhausted, record_access},
+    store::{Condition, Datum, Unavailable, rows},
 };
 
 /// Over how long comparisons are counted.
 pub const INTERVAL_SECONDS: u32 = 900;
 
+const INTERVAL_US: i64 = 900 * 1_000_000;
+
 /// Whether the attribute has this value. One that is null has none.
 ///
 /// # Errors
-/// See [`RecordError`]; the refusal of a call that is well formed is in the trail too, but that there were too many.
+/// See [`RecordError`]; the refusal of a call that is well formed is in the trail too, except for [`RecordError::ComparisonQuota`].
 pub async fn compare(
     deployment: &Deployment,
     _permit: Permit<policy::Compare>,
@@ -36,10 +45,8 @@ pub async fn compare(
 ) -> Result<bool, RecordError> {
     let name = [attribute.to_owned()];
     let wanted = check(place, &name, purpose)?;
-    let limit = u64::from(deployment.key_limits.comparisons_per_quarter_hour);
-    if limit > 0 && counted(deployment, place, attribute).await? >= limit {
-        return Err(too_many(limit));
-    }
+    let limit = deployment.key_limits.comparisons_per_quarter_hour;
+    let reservation = if limit > 0 { Some(reserve(deployment, place, attribute, limit).await?) } else { None };
     let outcome = read_and_open(deployment, place, &wanted).await.map(|values| {
         let stored = values.get(attribute).map(|value| Sha256::digest(value.plaintext.expose()));
         stored.is_some_and(|stored| stored.ct_eq(&Sha256::digest(given.expose())).into())
@@ -52,25 +59,224 @@ pub async fn compare(
         details: outcome.as_ref().ok().map(|equal| if *equal { "equal" } else { "different" }.to_owned()),
         ..AuditEntry::done(deployment.now(), AuditAction::CompareAttribute, place.resource_name())
     };
+    let time = entry.time;
     record_access(place, entry).await?;
-    // Again, with this one: of many at once no more than the limit learn something.
-    if limit > 0 && counted(deployment, place, attribute).await? > limit {
-        return Err(too_many(limit));
+    if let (Some(reservation), Ok(_)) = (reservation, &outcome) {
+        reservation.spend(time);
     }
     outcome
 }
 
-fn too_many(limit: u64) -> RecordError {
-    RecordError::ComparisonQuota { limit, retry_after_seconds: INTERVAL_SECONDS }
+/// Reserves a place for one comparison. What was compared before this process began is read from the trail.
+async fn reserve<'a>(
+    deployment: &Deployment,
+    place: &'a Place,
+    attribute: &str,
+    limit: u32,
+) -> Result<Reservation<'a>, RecordError> {
+    let comparisons = &place.organization.comparisons;
+    let key = (place.entity.storage_name.clone(), place.id, attribute.to_owned());
+    for _ in 0..LOADS_MAX {
+        match comparisons.reserve(&key, deployment.now(), limit) {
+            Reserved::Place => return Ok(Reservation { comparisons, key }),
+            Reserved::Full { retry_after_seconds } => {
+                return Err(RecordError::ComparisonQuota { limit: limit.into(), retry_after_seconds });
+            }
+            Reserved::NotLoaded => {
+                let times = recorded(deployment, place, attribute).await?;
+                comparisons.load(&key, times);
+            }
+        }
+    }
+    Err(exhausted())
 }
 
-/// How often this attribute of this record was compared in the interval that ends now.
-async fn counted(deployment: &Deployment, place: &Place, attribute: &str) -> Result<u64, RecordError> {
+/// How often a window is loaded for one call, which others may push out of memory meanwhile.
+const LOADS_MAX: usize = 8;
+
+/// When this attribute of this record was compared in the interval that ends now, as the trail has it.
+async fn recorded(deployment: &Deployment, place: &Place, attribute: &str) -> Result<Vec<Timestamp>, Unavailable> {
     let begin = deployment.seconds_ago(INTERVAL_SECONDS.into());
-    let rows = Condition::greater("time", Datum::Time(begin))
+    let compared = Condition::greater("time", Datum::Time(begin))
         .and(Condition::equal("action", Datum::Text(AuditAction::CompareAttribute.name().to_owned())))
         .and(Condition::equal("subject", Datum::Text(place.resource_name())))
         .and(Condition::equal("attributes", Datum::Text(attribute.to_owned())))
         .and(Condition::equal("outcome", Datum::Text(OUTCOME_DONE.to_owned())));
-    Ok(place.organization.store.count(AUDIT_TABLE.into(), rows).await?)
+    let found = rows(&*place.organization.store, AUDIT_TABLE, &["time"], compared).await?;
+    let time = |row: Vec<Datum>| match row.first() {
+        Some(Datum::Time(time)) => Some(*time),
+        Some(_) | None => None,
+    };
+    Ok(found.into_iter().filter_map(time).collect())
+}
+
+/// Which attribute of which record: the entity's table, the record, the attribute.
+type Key = (String, RecordId, String);
+
+/// How often attributes of an organization's records were compared lately, and how many comparisons are under way.
+///
+/// No comparison is admitted before its window was loaded, and from then on the window has each that was admitted: so the count is exact,
+/// whatever comes at the same time.
+#[derive(Default)]
+pub(crate) struct Comparisons(Mutex<HashMap<Key, Window>>);
+
+/// One attribute's comparisons.
+#[derive(Debug, Default)]
+struct Window {
+    /// When those were made that are recorded, the oldest first.
+    times: VecDeque<Timestamp>,
+    /// How many are under way.
+    reserved: u32,
+}
+
+/// How many windows are in memory at most, unless more comparisons are under way. One costs some 300 bytes, and one that was dropped is
+/// loaded again from the trail.
+const WINDOWS_MAX: usize = 10_000;
+
+#[derive(Debug, PartialEq, Eq)]
+enum Reserved {
+    Place,
+    Full { retry_after_seconds: u32 },
+    NotLoaded,
+}
+
+impl Comparisons {
+    fn reserve(&self, key: &Key, now: Timestamp, limit: u32) -> Reserved {
+        let mut windows = self.windows();
+        let Some(window) = windows.get_mut(key) else { return Reserved::NotLoaded };
+        window.forget(now);
+        let made = u32::try_from(window.times.len()).unwrap_or(u32::MAX);
+        if made.saturating_add(window.reserved) >= limit {
+            // The one that has to age out of the interval.
+            let last = window.times.len().saturating_sub(usize::try_from(limit).unwrap_or(usize::MAX));
+            return Reserved::Full {
+                retry_after_seconds: window.times.get(last).map_or(1, |time| left_of(*time, now)),
+            };
+        }
+        window.reserved += 1;
+        Reserved::Place
+    }
+
+    fn load(&self, key: &Key, mut times: Vec<Timestamp>) {
+        let mut windows = self.windows();
+        if windows.len() >= WINDOWS_MAX {
+            let newest = windows.values().filter_map(|window| window.times.back().copied()).max();
+            windows.retain(|_, window| {
+                if let Some(newest) = newest {
+                    window.forget(newest);
+                }
+                window.reserved > 0 || !window.times.is_empty()
+            });
+        }
+        if windows.len() >= WINDOWS_MAX {
+            windows.retain(|_, window| window.reserved > 0);
+        }
+        times.sort_unstable();
+        // Of two that load at the same time, the first one's window has what was admitted since.
+        windows.entry(key.clone()).or_insert_with(|| Window { times: times.into(), reserved: 0 });
+    }
+
+    fn windows(&self) -> MutexGuard<'_, HashMap<Key, Window>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Window {
+    /// Forgets what is older than the interval.
+    fn forget(&mut self, now: Timestamp) {
+        while self.times.front().is_some_and(|time| now.unix_micros().saturating_sub(time.unix_micros()) >= INTERVAL_US)
+        {
+            self.times.pop_front();
+        }
+    }
+}
+
+/// In how many seconds a comparison made at `time` counts no more, at least one.
+fn left_of(time: Timestamp, now: Timestamp) -> u32 {
+    let age = now.unix_micros().saturating_sub(time.unix_micros()).max(0);
+    let left = INTERVAL_US.saturating_sub(age).max(0).unsigned_abs().div_ceil(1_000_000);
+    u32::try_from(left).unwrap_or(INTERVAL_SECONDS).max(1)
+}
+
+/// A place among the comparisons of an attribute. Dropped, it is given back: a comparison that was not answered was no guess.
+struct Reservation<'a> {
+    comparisons: &'a Comparisons,
+    key: Key,
+}
+
+impl Reservation<'_> {
+    /// The comparison was made and recorded at `time`.
+    fn spend(self, time: Timestamp) {
+        if let Some(window) = self.comparisons.windows().get_mut(&self.key) {
+            window.times.push_back(time);
+        }
+    }
+}
+
+impl Drop for Reservation<'_> {
+    fn drop(&mut self) {
+        if let Some(window) = self.comparisons.windows().get_mut(&self.key) {
+            window.reserved = window.reserved.saturating_sub(1);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(number: u8) -> Key {
+        ("Mailbox".to_owned(), RecordId::from_bytes([number; 16]), "password".to_owned())
+    }
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_unix_micros(seconds * 1_000_000)
+    }
+
+    #[test]
+    fn comparisons_under_way_and_recorded_ones_share_the_limit() {
+        let comparisons = Comparisons::default();
+        assert_eq!(comparisons.reserve(&key(1), at(1_000), 3), Reserved::NotLoaded);
+        comparisons.load(&key(1), vec![at(500), at(10)]);
+        // The older one is out of the interval.
+        let reserve = || match comparisons.reserve(&key(1), at(1_000), 3) {
+            Reserved::Place => Ok(Reservation { comparisons: &comparisons, key: key(1) }),
+            other => Err(other),
+        };
+        let first = reserve().ok().unwrap();
+        let second = reserve().ok().unwrap();
+        assert_eq!(reserve().err().unwrap(), Reserved::Full { retry_after_seconds: 400 });
+        // One that is not answered gives its place back, one that is keeps it.
+        drop(first);
+        second.spend(at(1_000));
+        let third = reserve().ok().unwrap();
+        third.spend(at(1_001));
+        assert_eq!(reserve().err().unwrap(), Reserved::Full { retry_after_seconds: 400 });
+        // Another record is another secret.
+        assert_eq!(comparisons.reserve(&key(2), at(1_000), 3), Reserved::NotLoaded);
+        assert_eq!(comparisons.reserve(&key(1), at(1_401), 3), Reserved::Place);
+    }
+
+    #[test]
+    fn loading_a_window_twice_forgets_no_comparison() {
+        let comparisons = Comparisons::default();
+        comparisons.load(&key(1), Vec::new());
+        assert_eq!(comparisons.reserve(&key(1), at(1), 1), Reserved::Place);
+        comparisons.load(&key(1), Vec::new());
+        assert_eq!(comparisons.reserve(&key(1), at(1), 1), Reserved::Full { retry_after_seconds: 1 });
+    }
+
+    #[test]
+    fn windows_in_memory_are_bounded_and_those_in_use_stay() {
+        let comparisons = Comparisons::default();
+        let numbered = |number: u32| (number.to_string(), RecordId::from_bytes([0; 16]), String::new());
+        for number in 0..20_000 {
+            comparisons.load(&numbered(number), vec![at(1)]);
+            if number == 7 {
+                assert_eq!(comparisons.reserve(&numbered(7), at(1), 5), Reserved::Place);
+            }
+        }
+        assert!(comparisons.windows().len() <= WINDOWS_MAX);
+        assert!(comparisons.windows().contains_key(&numbered(7)));
+    }
 }

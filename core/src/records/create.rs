@@ -10,8 +10,10 @@ use crate::{
     record::{self, Draft, Given, Record, check_create},
     records::{
         ATTEMPTS, Place, Plan, RecordError, Refusal, count_cells, exhausted, invalid_unless_empty, record_changes,
-        repetition::{self, Asked, Mode, Once, Verb},
-        require_references, require_ring, require_schema, sealing_ring, stored_datum, table_of,
+        repetition::{Asked, Mode, Once, Verb},
+        require_references, require_ring, require_schema, sealing_ring,
+        secret_writes::{Effect, SecretWrites},
+        stored_datum, table_of,
     },
     schema::{Entity, Value},
     store::{Datum, Name, Step},
@@ -37,7 +39,10 @@ pub async fn create(
         // What is wrong by now was right when it was made.
         Err(refusal) => Err(refusal),
     };
-    repetition::answer(deployment, place, once, outcome).await
+    match (outcome, once) {
+        (Err(refusal), Some(once)) => once.answer(deployment, place, refusal).await.map(|(record, _)| record),
+        (outcome, _) => outcome,
+    }
 }
 
 /// A draft with defaults in, and the attributes that it had without them.
@@ -95,12 +100,23 @@ async fn make(
         let now = deployment.now();
         let draft = &checked.draft;
         let values = record::values(&place.entity, draft);
-        let record = Record { id: place.id, revision: 1, create_time: now, update_time: now, values };
+        let identity = caller.identity.to_string();
+        let record = Record {
+            id: place.id,
+            revision: 1,
+            create_time: now,
+            update_time: now,
+            created_by: Some(identity.clone()),
+            modified_by: Some(identity.clone()),
+            values,
+        };
         let mut row: Vec<(Name, Datum)> = vec![
             ("id".into(), Datum::Uuid(place.id.uuid())),
             ("revision".into(), Datum::Integer(1)),
             ("create_time".into(), Datum::Time(now)),
             ("update_time".into(), Datum::Time(now)),
+            ("created_by".into(), Datum::Text(identity.clone())),
+            ("modified_by".into(), Datum::Text(identity)),
         ];
         let mut cells = Vec::new();
         for (index, given) in &draft.given {
@@ -116,15 +132,17 @@ async fn make(
         }
         let mut plan = Plan::default();
         if let Some(once) = once {
-            once.remember(&mut plan, place.id);
+            once.remember(&mut plan, place.id, &[]);
         }
         require_schema(&mut plan, &place);
         require_ring(&mut plan, ring.as_ref());
         require_references(&mut plan, &place, clear_values(draft));
         let insert = Step::Insert { table: table_of(&place.entity), row };
         plan.step(insert, Refusal::Answer(RecordError::AlreadyExists));
+        let mut writes = SecretWrites::default();
         for (attribute, cell) in cells {
             count_cells(&mut plan, &place, &attribute.storage_name, None, Some(&cell));
+            writes.add(Effect::Set, attribute);
         }
         let written = Written {
             entity: &place.entity,
@@ -135,6 +153,7 @@ async fn make(
             caller,
         };
         record_changes(&mut plan, &written, None, Some(&record));
+        writes.record(&mut plan, deployment, &place, caller, now, mode)?;
         match plan.commit(&place.organization, mode).await? {
             None => return Ok(record),
             Some(Refusal::StaleRing) => {

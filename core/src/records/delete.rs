@@ -10,7 +10,9 @@ use crate::{
         ATTEMPTS, Place, Plan, RecordError, Refusal, count_cells, exhausted, healed, holds, is_record, read_record,
         record_changes,
         repetition::{Asked, Mode, Once, Verb},
-        require_schema, table_of,
+        require_schema,
+        secret_writes::{Effect, SecretWrites},
+        table_of,
     },
     schema::{Attribute, Entity, OnDelete, Value},
     store::{Assignment, Comparison, Condition, Datum, Expect, Step},
@@ -56,7 +58,7 @@ async fn make(
         let found = if is_read(&place) { Some(read_record(&place).await?.ok_or(RecordError::NotFound)?) } else { None };
         let mut plan = Plan::default();
         if let Some(once) = once {
-            once.remember(&mut plan, place.id);
+            once.remember(&mut plan, place.id, &[]);
         }
         require_schema(&mut plan, &place);
         expect_record(&mut plan, &place, etag_revision);
@@ -77,8 +79,10 @@ async fn make(
         for (attribute, cell) in &cells {
             count_cells(&mut plan, &place, &attribute.storage_name, *cell, None);
         }
+        let mut writes = SecretWrites::default();
         for (attribute, _) in cells.iter().filter(|(_, cell)| cell.is_some()) {
             healed(&mut plan, &place, &attribute.storage_name);
+            writes.add(Effect::Deleted, attribute);
         }
         if let Some((record, _)) = &found {
             let written = Written {
@@ -91,6 +95,7 @@ async fn make(
             };
             record_changes(&mut plan, &written, Some(record), None);
         }
+        writes.record(&mut plan, deployment, &place, caller, deleted.time, mode)?;
         deleted.let_links_go(&mut plan);
         match plan.commit(&place.organization, mode).await? {
             None => return Ok(()),
@@ -165,6 +170,7 @@ impl Deleted<'_> {
                 Assignment::Set(attribute.storage_name.clone().into(), Datum::Null),
                 Assignment::Add("revision".into(), 1),
                 Assignment::Set("update_time".into(), Datum::Time(self.time)),
+                Assignment::Set("modified_by".into(), Datum::Text(self.caller.identity.to_string())),
             ],
             expect: Expect::Any,
         }

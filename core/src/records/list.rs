@@ -140,8 +140,11 @@ pub fn record_bytes_max(entity: &Entity, mask: &ReadMask, row: &[Datum]) -> usiz
     // `organizations/{63}/{collection}/{36}`
     let name = |collection: &str| 14 + 63 + 1 + collection.len() + 1 + 36 + FIELD;
     let time = 20 + FIELD;
-    // The record itself in the page, its name, its etag, its two times, and what reports whether a secret is set.
-    let fixed = FIELD + name(&entity.collection) + 20 + FIELD + 2 * time + entity.attributes.len() * 3;
+    // Two bytes more of a field's number than an attribute has.
+    let identity = |datum: &Datum| if let Datum::Text(identity) = datum { identity.len() + FIELD + 2 } else { 0 };
+    let identities: usize = row.iter().take(SYSTEM_COLUMNS.len()).map(identity).sum();
+    // The record itself in the page, its name, its etag, its two times, who wrote it, and what reports whether a secret is set.
+    let fixed = FIELD + name(&entity.collection) + 20 + FIELD + 2 * time + identities + entity.attributes.len() * 3;
     let read = entity.attributes.iter().enumerate().filter(|(index, attribute)| is_read(*index, attribute, mask));
     let values = row.get(SYSTEM_COLUMNS.len()..).unwrap_or_default();
     read.zip(values).fold(fixed, |bytes, ((_, attribute), datum)| {

@@ -95,7 +95,9 @@ impl Once {
 
     /// The steps that remember it, before all others of a plan: a repetition is recognised as such before anything else is held
     /// against it. Forgotten requests go.
-    pub(super) fn remember(&self, plan: &mut Plan, record: RecordId) {
+    ///
+    /// `cleared` are the attributes that the write clears without having been asked to: the answer to a repetition names them too.
+    pub(super) fn remember(&self, plan: &mut Plan, record: RecordId, cleared: &[String]) {
         let forgotten = Condition::Compare {
             column: "time".into(),
             comparison: Comparison::Less,
@@ -112,8 +114,24 @@ impl Once {
             ("record_id".into(), Datum::Uuid(record.uuid())),
             ("mac".into(), Datum::Bytes(self.mac.to_vec())),
             ("time".into(), Datum::Time(self.now)),
+            ("cleared".into(), if cleared.is_empty() { Datum::Null } else { Datum::Text(cleared.join(",")) }),
         ];
         plan.step(Step::Insert { table: REQUEST.into(), row }, Refusal::Answer(RecordError::RequestIdReused));
+    }
+
+    /// The answer to a repetition: the record as it is now, and what the write cleared without having been asked to.
+    ///
+    /// # Errors
+    /// As [`earlier`](Self::earlier), and [`RecordError::NotFound`] if the record is gone.
+    pub(super) async fn answer(
+        &self,
+        deployment: &Deployment,
+        place: &Place,
+        refusal: RecordError,
+    ) -> Result<(Record, Vec<String>), RecordError> {
+        let Earlier { record: id, cleared } = self.earlier(deployment, place, refusal).await?;
+        let (record, _) = read_record(&Place { id, ..place.clone() }).await?.ok_or(RecordError::NotFound)?;
+        Ok((record, cleared))
     }
 
     /// The record that the request was about when it was made; if it was not, or was another, that is an error. `refusal` is what
@@ -123,19 +141,20 @@ impl Once {
         deployment: &Deployment,
         place: &Place,
         refusal: RecordError,
-    ) -> Result<RecordId, RecordError> {
+    ) -> Result<Earlier, RecordError> {
         if matches!(refusal, RecordError::Unavailable(_) | RecordError::Unknown(_)) {
             return Err(refusal);
         }
-        let found = rows(&*place.organization.store, REQUEST, &["record_id", "mac", "time"], self.rows()).await?;
+        let found =
+            rows(&*place.organization.store, REQUEST, &["record_id", "mac", "time", "cleared"], self.rows()).await?;
         match found.first().map(Vec::as_slice).filter(|row| !self.is_forgotten(row)) {
             // It was remembered when this one was refused, and has been forgotten since.
             None if matches!(refusal, RecordError::RequestIdReused) => Err(exhausted()),
             None => Err(refusal),
-            Some([Datum::Uuid(record), Datum::Bytes(mac), _]) => {
+            Some([Datum::Uuid(record), Datum::Bytes(mac), _, cleared]) => {
                 let root_key = &deployment.ports.root_key;
                 if root_key.verify_mac(MacPurpose::RequestDigest, &self.message, mac)? {
-                    Ok(RecordId::from_uuid(*record))
+                    Ok(Earlier { record: RecordId::from_uuid(*record), cleared: names(cleared) })
                 } else if matches!(refusal, RecordError::Invalid(_)) {
                     // What is wrong with it says more than that it is another one.
                     Err(refusal)
@@ -153,7 +172,7 @@ impl Once {
     }
 
     fn is_forgotten(&self, row: &[Datum]) -> bool {
-        matches!(row, [_, _, Datum::Time(time)] if *time < self.forgotten_before())
+        matches!(row, [_, _, Datum::Time(time), _] if *time < self.forgotten_before())
     }
 
     fn forgotten_before(&self) -> Timestamp {
@@ -161,21 +180,16 @@ impl Once {
     }
 }
 
-/// The answer to a write of a record: the one that was just written or, to a repetition, the one that there is now.
-pub(super) async fn answer(
-    deployment: &Deployment,
-    place: &Place,
-    once: Option<Once>,
-    outcome: Result<Record, RecordError>,
-) -> Result<Record, RecordError> {
-    match (outcome, once) {
-        (Err(refusal), Some(once)) => {
-            let id = once.earlier(deployment, place, refusal).await?;
-            let (record, _) = read_record(&Place { id, ..place.clone() }).await?.ok_or(RecordError::NotFound)?;
-            Ok(record)
-        }
-        (outcome, _) => outcome,
-    }
+/// A write that was made.
+pub(super) struct Earlier {
+    record: RecordId,
+    /// What it cleared without having been asked to.
+    cleared: Vec<String>,
+}
+
+/// The names in a column of names joined by commas.
+fn names(column: &Datum) -> Vec<String> {
+    if let Datum::Text(names) = column { names.split(',').map(str::to_owned).collect() } else { Vec::new() }
 }
 
 /// What the MAC of a request is made of. Names are those of the storage, which never change, so that a request that was made before

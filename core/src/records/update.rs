@@ -13,13 +13,25 @@ use crate::{
     records::{
         ATTEMPTS, Place, Plan, RecordError, Refusal, count_cells, exhausted, healed, holds, invalid_unless_empty,
         is_record, read_record, record_changes,
-        repetition::{self, Asked, Mode, Once, Verb},
-        require_references, require_ring, require_schema, sealing_ring, stored_datum, table_of,
+        repetition::{Asked, Mode, Once, Verb},
+        require_references, require_ring, require_schema, sealing_ring,
+        secret_writes::{Effect, SecretWrites},
+        stored_datum, table_of,
     },
     rule,
     schema::Value,
     store::{Assignment, Condition, Datum, Expect, Step},
 };
+
+/// A record as an update left it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Updated {
+    /// The record.
+    pub record: Record,
+    /// The names of the encrypted attributes that the update cleared without having been asked to, because it changed where their
+    /// values are sent.
+    pub cleared: Vec<String>,
+}
 
 /// Updates the touched attributes: one that is not given becomes null. `etag_revision` is the revision the caller has seen.
 ///
@@ -33,7 +45,7 @@ pub async fn update(
     (draft, touched): (&Draft, &Touched),
     etag_revision: Option<i64>,
     mode: Mode<'_>,
-) -> Result<Record, RecordError> {
+) -> Result<Updated, RecordError> {
     let attribute = |index: &usize| Some((place.entity.attributes.get(*index)?, draft.given.get(index)));
     let asked = Asked {
         verb: Verb::Update,
@@ -50,7 +62,13 @@ pub async fn update(
         // What is wrong by now was right when it was made.
         Err(refusal) => Err(refusal),
     };
-    repetition::answer(deployment, place, once, outcome).await
+    match (outcome, once) {
+        (Err(refusal), Some(once)) => {
+            let (record, cleared) = once.answer(deployment, place, refusal).await?;
+            Ok(Updated { record, cleared })
+        }
+        (outcome, _) => outcome,
+    }
 }
 
 struct Change<'a> {
@@ -66,7 +84,7 @@ async fn make(
     &Change { draft, touched, etag_revision }: &Change<'_>,
     mode: Mode<'_>,
     once: Option<&Once>,
-) -> Result<Record, RecordError> {
+) -> Result<Updated, RecordError> {
     let secret = |index: &usize| matches!(draft.given.get(index), Some(Given::Secret(_)));
     let seals = touched.iter().any(secret);
     for _ in 0..ATTEMPTS {
@@ -79,11 +97,14 @@ async fn make(
         let mut record = before.clone();
         record.revision = record.revision.saturating_add(1);
         record.update_time = deployment.now().max(record.update_time);
+        record.modified_by = Some(caller.identity.to_string());
         let mut set = vec![
             Assignment::Set("revision".into(), Datum::Integer(record.revision)),
             Assignment::Set("update_time".into(), Datum::Time(record.update_time)),
+            Assignment::Set("modified_by".into(), Datum::Text(caller.identity.to_string())),
         ];
         let mut replaced = Vec::new();
+        let mut writes = SecretWrites::default();
         let follow = statuses_that_follow(&place.entity, &before, draft, touched);
         let given_for = |index: &usize| follow.given.get(index).or_else(|| draft.given.get(index));
         let mut affected = with_what_is_sent_elsewhere(&place, &before, draft, touched);
@@ -97,6 +118,12 @@ async fn make(
                 // A re-encryption moves a cell and not the record: what is replaced is the cell that was read.
                 unmoved = unmoved.and(holds(&attribute.storage_name, cells.get(index)));
                 replaced.push((attribute, cells.get(index), datum.clone()));
+                if given.is_some() {
+                    writes.add(Effect::Set, attribute);
+                } else if cells.contains_key(index) {
+                    let is_asked = touched.contains(index);
+                    writes.add(if is_asked { Effect::Cleared } else { Effect::ClearedAutomatically }, attribute);
+                }
             }
             set.push(Assignment::Set(attribute.storage_name.clone().into(), datum));
             apply(&place, &mut record, *index, given);
@@ -104,7 +131,7 @@ async fn make(
         invalid_unless_empty(rule::check_update(&place.entity, &record, affected))?;
         let mut plan = Plan::default();
         if let Some(once) = once {
-            once.remember(&mut plan, place.id);
+            once.remember(&mut plan, place.id, &writes.cleared_automatically());
         }
         require_schema(&mut plan, &place);
         require_ring(&mut plan, ring.as_ref());
@@ -127,8 +154,10 @@ async fn make(
             caller,
         };
         record_changes(&mut plan, &written, Some(&before), Some(&record));
+        writes.record(&mut plan, deployment, &place, caller, record.update_time, mode)?;
+        let cleared = writes.cleared_automatically();
         match plan.commit(&place.organization, mode).await? {
-            None => return Ok(record),
+            None => return Ok(Updated { record, cleared }),
             Some(Refusal::StaleRing) => {
                 place.organization.load_keys(deployment).await?;
             }

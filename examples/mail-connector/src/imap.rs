@@ -25,11 +25,7 @@ use imap_next::{
         sequence::SequenceSet,
     },
 };
-use rustls::{
-    ClientConfig, RootCertStore,
-    crypto::aws_lc_rs,
-    pki_types::{CertificateDer, ServerName, pem, pem::PemObject as _},
-};
+use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs, pki_types::ServerName};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::TcpStream,
@@ -42,7 +38,9 @@ use zeroize::Zeroizing;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TrustError {
     #[error("the CA file {path} can't be read")]
-    File { path: PathBuf, source: pem::Error },
+    File { path: PathBuf, source: io::Error },
+    #[error("the CA file {path} can't be used")]
+    Pem { path: PathBuf, source: fieldseal_pem::PemError },
     #[error("the CA file {path} has a certificate that can't be a CA's")]
     NoCa { path: PathBuf, source: rustls::Error },
     #[error("there are no CAs to verify it by: name a file that has some with --mail-ca")]
@@ -97,9 +95,10 @@ pub(crate) fn tls(ca: Option<impl AsRef<Path>>) -> Result<TlsConnector, TrustErr
     let mut roots = RootCertStore::empty();
     if let Some(path) = ca {
         let path = path.as_ref();
-        let unreadable = |source| TrustError::File { path: path.to_owned(), source };
-        for certificate in CertificateDer::pem_file_iter(path).map_err(unreadable)? {
-            let added = roots.add(certificate.map_err(unreadable)?);
+        let text = std::fs::read(path).map_err(|source| TrustError::File { path: path.to_owned(), source })?;
+        let certificates = fieldseal_pem::certificates(&text);
+        for certificate in certificates.map_err(|source| TrustError::Pem { path: path.to_owned(), source })? {
+            let added = roots.add(certificate);
             added.map_err(|source| TrustError::NoCa { path: path.to_owned(), source })?;
         }
     } else {

@@ -5,7 +5,7 @@ use std::{
     future::pending,
     io,
     path::PathBuf,
-    sync::{Arc, mpsc},
+    sync::{Arc, atomic::Ordering, mpsc},
     thread,
     time::Duration,
 };
@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{
-    ANSWER_MAX, Shared,
+    Shared,
     checkpoint::Checkpoint,
     error_chain,
     ledger::Trail,
@@ -288,11 +288,14 @@ impl TargetThread {
         });
         // If the thread is gone, so is the answer.
         let _gone = self.0.send(work);
-        let outcome = match timeout(ANSWER_MAX, &mut answered).await {
+        let outcome = match timeout(shared.answer_max, &mut answered).await {
             Ok(outcome) => outcome,
             Err(_) => {
-                shared.fails(format!("it has not answered for {} seconds", ANSWER_MAX.as_secs()));
-                answered.await
+                shared.is_late.store(true, Ordering::Release);
+                shared.fails(format!("a write has not ended within {} ms", shared.answer_max.as_millis()));
+                let outcome = answered.await;
+                shared.is_late.store(false, Ordering::Release);
+                outcome
             }
         };
         match outcome {

@@ -1,8 +1,8 @@
-//! Certificates and keys: whether they fit, in which order they stand, whom they name and how long they are valid.
+//! Certificates, keys and revocation lists: whether they fit, their order, whom they name and how long they are valid.
 //!
-//! Whether clients believe the server's certificate can't be told here: they have their own CAs.
+//! Whether clients trust the server's certificate can't be known here: they have their own CAs.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use fieldseal_core::id::Timestamp;
 use rustls::{
@@ -11,17 +11,14 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer},
     sign::CertifiedKey,
 };
-use x509_parser::{certificate::X509Certificate, extensions::GeneralName, prelude::FromDer, time::ASN1Time};
+use x509_parser::{certificate::X509Certificate, prelude::FromDer};
 
-use super::{Report, files, is_given};
+use super::{Report, Severity, files, is_given};
 use crate::{
     config::Tls,
     error_chain, pem,
-    tls::{Terms, Trust},
+    tls::{SOON_DAYS, Shortcoming, Terms, TlsError, Trust, day, faults, names},
 };
-
-/// A certificate that ends sooner is worth a warning.
-const SOON_DAYS: i64 = 30;
 
 const CERTIFICATE: &str = "tls.certificate";
 const KEY: &str = "tls.key";
@@ -31,26 +28,41 @@ const CLIENT_CRL: &str = "tls.client_crl";
 pub(super) fn check(settings: &Tls, now: Timestamp, report: &mut Report) {
     let chain = certificates(CERTIFICATE, &settings.certificate, report);
     let key = private_key(&settings.key, report);
-    let cas = certificates(CLIENT_CA, &settings.client_ca, report);
     let chain_der = chain.as_deref().unwrap_or_default();
-    let parsed = parsed(CERTIFICATE, chain_der, report);
-    server_chain(&parsed, now, report);
-    let all_read = chain.is_some() && key.is_some() && cas.is_some();
-    if let (Some(chain), Some(key)) = (&chain, key) {
-        fits(chain.clone(), key, report);
+    server_chain(&parsed(CERTIFICATE, chain_der, report), now, report);
+    if let (Some(chain), Some(key)) = (chain, key) {
+        fits(chain, key, report);
     }
-    client_cas(cas.as_deref().unwrap_or_default(), now, report);
-    if let Some(path) = settings.client_crl.as_deref().filter(|path| is_given(path))
-        && let Err(error) = pem::revocation_lists(path)
-    {
-        report.error(CLIENT_CRL, error_chain::text(&error), "put certificate revocation lists there, in PEM");
+    let cas = certificates(CLIENT_CA, &settings.client_ca, report);
+    let is_bundle = |(name, path): (&String, &PathBuf)| {
+        !is_given(path) || certificates(&format!("trust_domains of {name}"), path, report).is_some()
+    };
+    let bundles_are_read = settings.trust_domains.iter().map(is_bundle).fold(true, |all, is_read| all && is_read);
+    let lists_are_read = settings.client_crl.as_deref().filter(|path| is_given(path)).is_none_or(|path| {
+        let remedy = "put certificate revocation lists there, in PEM";
+        pem::revocation_lists(path).map_err(|error| report.error(CLIENT_CRL, error_chain::text(&error), remedy)).is_ok()
+    });
+    if cas.is_some() && bundles_are_read && lists_are_read {
+        match Trust::load(settings) {
+            Ok(trust) => client_trust(&trust, now, report),
+            Err(error) => report.error(subject(&error), error_chain::text(&error), "replace what is named"),
+        }
     }
-    // Whatever else a start would find: last, and only if nothing above says it already.
-    let is_told = report.findings.iter().any(|finding| finding.subject.starts_with("tls."));
-    if all_read && !is_told {
-        match Terms::load(settings) {
-            Ok(terms) => revocation_lists(&terms.trust, now, report),
-            Err(error) => report.error("tls", error_chain::text(&error), "exchange the file that is named"),
+    // Whatever else a start would find: last, and only if nothing above reports it.
+    let is_reported =
+        report.findings.iter().any(|finding| finding.severity == Severity::Error && finding.subject.starts_with("tls"));
+    if !is_reported && let Err(error) = Terms::load(settings) {
+        report.error("tls", error_chain::text(&error), "replace the file that is named");
+    }
+}
+
+/// The setting that an error is about.
+fn subject(error: &TlsError) -> String {
+    match error {
+        TlsError::ClientCa { setting, .. } => setting.clone(),
+        TlsError::RevocationList { .. } => CLIENT_CRL.to_owned(),
+        TlsError::Pem(_) | TlsError::Certificate(_) | TlsError::Unusable { .. } | TlsError::Versions(_) => {
+            "tls".to_owned()
         }
     }
 }
@@ -99,27 +111,14 @@ fn server_chain(chain: &[X509Certificate<'_>], now: Timestamp, report: &mut Repo
     let names = names(own);
     let shown = if names.is_empty() { "no names".to_owned() } else { names.join(", ") };
     report.fact(CERTIFICATE, format!("{}, for {shown}, valid until {}", own.subject(), day(own.validity().not_after)));
-    if names.is_empty() {
-        report.warning(
-            CERTIFICATE,
-            "the server's certificate has no alternative names, and clients look for names nowhere else",
-            "have one issued with the DNS names or IP addresses that clients connect to",
-        );
-    }
-    if own.is_ca() {
-        report.error(
-            CERTIFICATE,
-            "the first certificate is a CA's",
-            "put the server's own certificate first, then the one that issued it, and so on",
-        );
-    }
-    if let Ok(Some(purposes)) = own.extended_key_usage()
-        && !(purposes.value.server_auth || purposes.value.any)
-    {
-        report.error(CERTIFICATE, "the certificate is not for servers", "have one issued for server authentication");
+    for fault in faults(own, now) {
+        report.error(CERTIFICATE, format!("certificate 1, {}: {fault}", own.subject()), fault.remedy());
     }
     for (number, certificate) in (1..).zip(chain) {
-        validity(CERTIFICATE, &format!("certificate {number}, {},", certificate.subject()), certificate, now, report);
+        let is_faulty = number == 1 && !faults(own, now).is_empty();
+        if !is_faulty {
+            validity(&format!("certificate {number}, {},", certificate.subject()), certificate, now, report);
+        }
     }
     for (number, pair) in (1..).zip(chain.windows(2)) {
         if let [issued, issuer] = pair
@@ -153,82 +152,36 @@ fn fits(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>, report
     }
 }
 
-fn client_cas(cas: &[CertificateDer<'_>], now: Timestamp, report: &mut Report) {
-    for (number, ca) in (1..).zip(&parsed(CLIENT_CA, cas, report)) {
-        let which = format!("certificate {number}, {},", ca.subject());
-        report.fact(CLIENT_CA, format!("{}, valid until {}", ca.subject(), day(ca.validity().not_after)));
-        let signs = !matches!(ca.key_usage(), Ok(Some(usage)) if !usage.value.key_cert_sign());
-        if !ca.is_ca() || !signs {
-            report.error(
-                CLIENT_CA,
-                format!("{which} is no CA's: nobody can have been issued a certificate by it"),
-                "put the CA's own certificate there, not one that it issued",
-            );
+/// Whose client certificates are believed, and what is known to be revoked.
+fn client_trust(trust: &Trust, now: Timestamp, report: &mut Report) {
+    for ca in trust.client_cas() {
+        report.fact(&ca.setting, format!("{}, valid until {}", ca.subject, day(ca.not_after)));
+    }
+    for list in trust.revocation_lists() {
+        report.fact(CLIENT_CRL, list.to_string());
+    }
+    for Shortcoming { setting, problem, remedy, is_error } in trust.shortcomings(now) {
+        match is_error {
+            true => report.error(setting, problem, remedy),
+            false => report.warning(setting, problem, remedy),
         }
-        validity(CLIENT_CA, &which, ca, now, report);
     }
 }
 
-fn validity(setting: &str, which: &str, certificate: &X509Certificate<'_>, now: Timestamp, report: &mut Report) {
+fn validity(which: &str, certificate: &X509Certificate<'_>, now: Timestamp, report: &mut Report) {
     const DAY_SECONDS: i64 = 86_400;
 
     let now = now.unix_micros().div_euclid(1_000_000);
     let (begins, ends) = (certificate.validity().not_before, certificate.validity().not_after);
-    let renew = "have it issued anew";
+    let renew = "renew it and send SIGHUP";
     if now > ends.timestamp() {
-        report.error(setting, format!("{which} expired on {}", day(ends)), renew);
+        report.error(CERTIFICATE, format!("{which} expired on {}", day(ends)), renew);
     } else if now < begins.timestamp() {
         let remedy = "set this machine's clock, or wait";
-        report.error(setting, format!("{which} is not valid before {}", day(begins)), remedy);
+        report.error(CERTIFICATE, format!("{which} is not valid before {}", day(begins)), remedy);
     } else if ends.timestamp() - now < SOON_DAYS * DAY_SECONDS {
         let days = (ends.timestamp() - now) / DAY_SECONDS;
-        report.warning(setting, format!("{which} expires on {}, in {days} days", day(ends)), renew);
-    }
-}
-
-fn names(certificate: &X509Certificate<'_>) -> Vec<String> {
-    let Ok(Some(extension)) = certificate.subject_alternative_name() else { return Vec::new() };
-    let name = |name: &GeneralName<'_>| match name {
-        GeneralName::DNSName(name) | GeneralName::URI(name) => Some((*name).to_owned()),
-        GeneralName::IPAddress(bytes) => Some(address(bytes)),
-        GeneralName::OtherName(..)
-        | GeneralName::RFC822Name(_)
-        | GeneralName::X400Address(_)
-        | GeneralName::DirectoryName(_)
-        | GeneralName::EDIPartyName(_)
-        | GeneralName::RegisteredID(_)
-        | GeneralName::Invalid(..) => None,
-    };
-    extension.value.general_names.iter().filter_map(name).collect()
-}
-
-fn address(bytes: &[u8]) -> String {
-    match (<[u8; 4]>::try_from(bytes), <[u8; 16]>::try_from(bytes)) {
-        (Ok(v4), _) => std::net::Ipv4Addr::from(v4).to_string(),
-        (_, Ok(v6)) => std::net::Ipv6Addr::from(v6).to_string(),
-        (Err(_), Err(_)) => "an address that is none".to_owned(),
-    }
-}
-
-/// As in `2027-11-23`.
-fn day(time: ASN1Time) -> String {
-    time.to_datetime().date().to_string()
-}
-
-fn revocation_lists(trust: &Trust, now: Timestamp, report: &mut Report) {
-    for ca in trust.cas_without_list() {
-        report.warning(
-            CLIENT_CRL,
-            format!("has no list of the client CA {ca}: nobody with its certificates gets in"),
-            "add the CA's list, or remove the CA",
-        );
-    }
-    for issuer in trust.late_lists(now) {
-        report.warning(
-            CLIENT_CRL,
-            format!("the list of {issuer} is past its time: what was revoked since isn't known"),
-            "exchange it for the CA's latest",
-        );
+        report.warning(CERTIFICATE, format!("{which} expires on {}, in {days} days", day(ends)), renew);
     }
 }
 
@@ -365,7 +318,7 @@ mod tests {
         let expired = with(date_time_ymd(2025, 1, 1), date_time_ymd(2025, 12, 31));
         assert_says(expired, Severity::Error, "expired on 2025-12-31");
         let early = with(date_time_ymd(2026, 2, 1), date_time_ymd(2027, 1, 1));
-        assert_says(early, Severity::Error, "is not valid before 2026-02-01");
+        assert_says(early, Severity::Error, "isn't valid before 2026-02-01");
         let soon = with(date_time_ymd(2025, 1, 1), date_time_ymd(2026, 1, 11));
         assert_says(soon, Severity::Warning, "expires on 2026-01-11, in 10 days");
 
@@ -373,7 +326,7 @@ mod tests {
         let mut params = ca_params();
         params.not_after = date_time_ymd(2025, 12, 31);
         made.write("client-ca.pem", &made.ca(params));
-        assert_says(made.finding(), Severity::Error, "tls.client_ca: certificate 1");
+        assert_says(made.finding(), Severity::Error, "tls.client_ca: the client CA");
     }
 
     #[test]
@@ -393,7 +346,7 @@ mod tests {
         assert_says(made.finding(), Severity::Error, "certificate 2 is not the issuer of certificate 1");
         made.write("server.pem", &format!("{ca}{server}"));
         let problems: Vec<_> = made.report().findings.into_iter().map(|finding| finding.problem).collect();
-        assert!(problems.contains(&"the first certificate is a CA's".to_owned()), "{problems:?}");
+        assert!(problems.iter().any(|problem| problem.contains("it is the certificate of a CA")), "{problems:?}");
         assert!(
             problems.iter().any(|problem| problem.contains("is not the one of the first certificate")),
             "{problems:?}"
@@ -406,18 +359,22 @@ mod tests {
         let mut params = server_params();
         params.subject_alt_names.clear();
         made.write("server.pem", &made.server(params).pem());
-        assert_says(made.finding(), Severity::Warning, "no alternative names");
+        assert_says(made.finding(), Severity::Error, "no alternative names");
         let mut params = server_params();
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         made.write("server.pem", &made.server(params).pem());
-        assert_says(made.finding(), Severity::Error, "not for servers");
+        assert_says(made.finding(), Severity::Error, "it isn't for servers");
     }
 
     #[test]
     fn a_client_ca_has_to_be_one() {
         let made = Made::new();
         made.write("client-ca.pem", &made.server(server_params()).pem());
-        assert_says(made.finding(), Severity::Error, "tls.client_ca: certificate 1, CN=server, is no CA's");
+        assert_says(
+            made.finding(),
+            Severity::Error,
+            "tls.client_ca: certificate 1 of tls.client_ca can't be a client CA",
+        );
     }
 
     #[test]
@@ -442,11 +399,24 @@ mod tests {
     fn revocation_lists_that_are_missing_late_or_none_are_told() {
         let made = Made::new();
         made.write("client-crl.pem", &made.list(ca_params(), 2030));
-        assert_eq!(made.report().findings.len(), 0);
+        let report = made.report();
+        assert_eq!(report.findings, []);
+        assert_eq!(
+            report.facts.last().unwrap().text,
+            "list 1 of CN=Test CA, made on 2024-01-01, next due on 2030-01-01, revokes 0"
+        );
         made.write("client-crl.pem", &made.list(server_params(), 2030));
-        assert_says(made.finding(), Severity::Warning, "tls.client_crl: has no list of the client CA CN=Test CA");
+        assert_says(
+            made.finding(),
+            Severity::Warning,
+            "tls.client_crl: no list of the client CA CN=Test CA can be used",
+        );
         made.write("client-crl.pem", &made.list(ca_params(), 2025));
-        assert_says(made.finding(), Severity::Warning, "tls.client_crl: the list of CN=Test CA is past its time");
+        assert_says(
+            made.finding(),
+            Severity::Warning,
+            "of CN=Test CA, made on 2024-01-01, next due on 2025-01-01, revokes 0: it is past its time",
+        );
         made.write("client-crl.pem", "no lists");
         assert_says(made.finding(), Severity::Error, "tls.client_crl: ");
     }

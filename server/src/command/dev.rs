@@ -37,13 +37,13 @@ pub(super) async fn run(arguments: &DevArguments) -> Result<(), Failure> {
         config.listen.address = address;
     }
     let is_audit_on_stdout = config.is_audit_on_stdout();
-    let running = super::start(config).await?;
+    let (running, logging) = super::start(config).await?;
     running.ensure_organization(ORGANIZATION).await?;
     let endpoint = format!("https://{}", reachable(running.address()));
     development.write_endpoint(&endpoint)?;
     let message = message(&development, running.address(), running.plaintext_address(), &running.new_record_id());
     super::greet(is_audit_on_stdout, &message);
-    let ended = super::wait(running).await;
+    let ended = super::wait((running, logging)).await;
     development.remove_endpoint();
     ended
 }

@@ -14,7 +14,8 @@ Examples:
   fieldseal-server serve --config /etc/fieldseal/fieldseal.toml
   FIELDSEAL_CONFIG=/etc/fieldseal/fieldseal.toml fieldseal-server serve
 
-SIGTERM or SIGINT ends the server when the calls that run are answered; a second one ends it at once. Where systemd runs it, it says when
+SIGTERM or SIGINT ends the server: health says NOT_SERVING for limits.drain_delay_seconds, then the calls that run are answered. A second
+one ends it at once. Where systemd runs it, it says when
 it is ready and when it ends (Type=notify). SIGHUP makes it look at its configuration, certificates and revocation lists, which it also
 does by itself every few seconds. A commented configuration to start from: fieldseal-server init.")]
 pub(super) struct ServeArguments {
@@ -26,7 +27,7 @@ pub(super) struct ServeArguments {
 pub(super) async fn run(arguments: &ServeArguments) -> Result<(), Failure> {
     let config = Config::load(&arguments.config)?;
     let is_audit_on_stdout = config.is_audit_on_stdout();
-    let running = super::start(config).await?;
+    let (running, logging) = super::start(config).await?;
     let mut message = format!("fieldseal-server listens on {} (TLS)\n", running.address());
     if let Some(address) = running.plaintext_address() {
         message.push_str(&format!("and on {address} without TLS, for health checks\n"));
@@ -35,5 +36,5 @@ pub(super) async fn run(arguments: &ServeArguments) -> Result<(), Failure> {
         message.push_str(&format!("metrics are at http://{address}/metrics\n"));
     }
     super::greet(is_audit_on_stdout, &message);
-    super::wait(running).await
+    super::wait((running, logging)).await
 }

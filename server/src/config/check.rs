@@ -4,7 +4,9 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fs, io,
     net::SocketAddr,
+    os::{fd::AsFd, unix::fs::MetadataExt},
     path::{Component, Path, PathBuf},
 };
 
@@ -17,8 +19,8 @@ use jsonwebtoken::Algorithm;
 use tracing::level_filters::LevelFilter;
 
 use super::{
-    AuditCopy, Config, CopyTo, DEFAULT_ADDRESS, Fault, Faults, Listen, Log, LogFormat, OnFailure, RootKey,
-    RootKeySource, Source, Tls, TlsVersion, TokenIssuer, TokenKeys,
+    AuditCopy, Config, CopyTo, DEFAULT_ADDRESS, Fault, Faults, Listen, Log, LogFormat, NotAnOrigin, OnFailure, Origin,
+    RootKey, RootKeySource, Source, Tls, TlsVersion, TokenIssuer, TokenKeys,
     file::{
         AuditSection, BindingSection, ConfigFile, ListenSection, LogSection, RoleSection, RootKeySection, TlsSection,
         TokenIssuerSection, TrustDomainSection,
@@ -56,10 +58,13 @@ pub(super) fn check(
     faults: Faults,
 ) -> (Config, Faults) {
     let mut check = Check { folder, credentials, faults };
+    let data_dir = check.path("data_dir", file.data_dir);
+    let (listen, origins) = check.listen(file.listen);
     let config = Config {
         source,
-        data_dir: check.path("data_dir", file.data_dir),
-        listen: check.listen(file.listen),
+        data_dir,
+        listen,
+        origins,
         tls: check.tls(file.tls, file.trust_domains),
         root_key: check.root_key(file.root_key),
         limits: file.limits.check(&mut check.faults),
@@ -86,7 +91,7 @@ struct Check<'a> {
 }
 
 impl Check<'_> {
-    fn listen(&mut self, section: ListenSection) -> Listen {
+    fn listen(&mut self, section: ListenSection) -> (Listen, Vec<Origin>) {
         let address = section.address.and_then(|text| self.address("listen.address", &text)).unwrap_or(DEFAULT_ADDRESS);
         let plaintext_address =
             section.plaintext_address.and_then(|text| self.address("listen.plaintext_address", &text));
@@ -105,7 +110,20 @@ impl Check<'_> {
             let problem = format!("{address} is listen.plaintext_address already; take another port");
             self.faults.add("listen.metrics_address", problem);
         }
-        Listen { address, plaintext_address, metrics_address }
+        let origins = self.origins(&section.origins);
+        (Listen { address, plaintext_address, metrics_address }, origins)
+    }
+
+    fn origins(&mut self, texts: &[String]) -> Vec<Origin> {
+        let parsed = texts.iter().enumerate().filter_map(|(index, text)| match text.parse() {
+            Ok(origin) => Some(origin),
+            Err(error) => {
+                let error: NotAnOrigin = error;
+                self.faults.add(format!("listen.origins[{index}]"), error.to_string());
+                None
+            }
+        });
+        parsed.collect()
     }
 
     fn address(&mut self, setting: &str, text: &str) -> Option<SocketAddr> {
@@ -273,7 +291,7 @@ impl Check<'_> {
     fn audit(&mut self, section: AuditSection) -> Option<AuditCopy> {
         let to = section.file.map(|file| match file.to_str() {
             Some(STDOUT) => CopyTo::Stdout,
-            Some(_) | None => CopyTo::File(self.path("audit.file", Some(file))),
+            Some(_) | None => self.copy_to(file),
         });
         let on_failure = match section.on_failure.as_deref() {
             None | Some("report") => OnFailure::Report,
@@ -287,6 +305,19 @@ impl Check<'_> {
             self.faults.add("audit.on_failure", "is for a copy: say in audit.file where it goes");
         }
         Some(AuditCopy { to: to?, on_failure })
+    }
+
+    /// A file, unless it is one of the streams of this process under another name: records must not mix with anything else there.
+    fn copy_to(&mut self, file: PathBuf) -> CopyTo {
+        let path = self.path("audit.file", Some(file));
+        if is_stream(&path, io::stdout()) {
+            return CopyTo::Stdout;
+        }
+        if is_stream(&path, io::stderr()) {
+            self.faults
+                .add("audit.file", "is this process's stderr, which has the log: name a file, or \"-\" for stdout");
+        }
+        CopyTo::File(path)
     }
 
     fn bindings(&mut self, roles: Vec<RoleSection>, sections: Vec<BindingSection>) -> Vec<Binding> {
@@ -402,5 +433,14 @@ pub(crate) fn lower_case_dns(identity: Identity) -> Identity {
     match identity {
         Identity::Dns(name) => Identity::Dns(name.to_ascii_lowercase()),
         Identity::Spiffe(_) | Identity::CommonName(_) | Identity::Jwt { .. } => identity,
+    }
+}
+
+/// Whether a path names what a stream of this process is connected to. The null device keeps nothing, so nothing mixes there.
+fn is_stream(path: &Path, stream: impl AsFd) -> bool {
+    let is_null = fs::canonicalize(path).is_ok_and(|path| path == Path::new("/dev/null"));
+    match (fs::metadata(path), rustix::fs::fstat(stream)) {
+        (Ok(found), Ok(stream)) => !is_null && (found.dev(), found.ino()) == (stream.st_dev, stream.st_ino),
+        (Err(_), _) | (_, Err(_)) => false,
     }
 }

@@ -99,23 +99,31 @@ section! {
 
         /// Where metrics are scraped, at /metrics, without TLS and by anybody: they name organizations and tell when their keys are due.
         metrics_address: Text, "IP:port", Nothing(r#""127.0.0.1:7081""#), AtStart;
+
+        /// Origins of pages that may call, as browsers write them; the server's own is one of them if pages come from it. Requests that pages
+        /// of other origins send are refused. Programs that aren't browsers send no origin and need none here.
+        origins: Texts, "origins: https://HOST or https://HOST:PORT", Nothing(r#"["https://console.example.org"]"#), AtStart;
     }
 }
 
 section! {
     /// How TLS is spoken, and whose client certificates are believed. Files are PEM; "credential:NAME" is one that systemd loaded.
     TlsSection {
-        /// The server's certificate, followed by those between it and its CA.
+        /// The server's certificate, followed by those between it and its CA. A reload keeps the current one if no client could accept the
+        /// new one: expired, not valid yet, without alternative names or server authentication, a CA's, or without any name of the current one.
         certificate: Path, "a PEM file, or \"credential:NAME\"", Required, AtReload;
 
         /// The private key of the certificate, unencrypted.
         key: Path, "a PEM file, or \"credential:NAME\"", Required, AtReload;
 
-        /// The CAs whose client certificates are believed.
+        /// The CAs whose client certificates are believed, while they are in their time. The path length of each is enforced.
         client_ca: Path, "a PEM file, or \"credential:NAME\"", Required, AtReload;
 
-        /// Certificate revocation lists of those CAs. With them, every CA that issued one of a client's certificates needs a list here, or
-        /// the client is refused. A list past its time goes on being used, and the log warns.
+        /// Certificate revocation lists of those CAs and of those below them. With them, every CA that issued one of a client's certificates
+        /// needs a list here, signed with its key, or the client is refused. A CA may have several lists, in any order: a certificate that one
+        /// of them names is refused. A list that is divided by issuing distribution points counts for the certificates that name its part.
+        /// Delta and indirect lists are refused. A list past its time continues to be used, one from the future vouches for no certificate;
+        /// the log warns of both.
         client_crl: Path, "a PEM file, or \"credential:NAME\"", Nothing(r#""crl.pem""#), AtReload;
 
         /// The oldest version of TLS spoken: "1.3" or "1.2".
@@ -142,12 +150,14 @@ section! {
 section! {
     /// A copy of the audit trails, beside the databases: every record as a line of JSON. docs/audit-trail.md says what is promised of it.
     AuditSection {
-        /// Where the copy goes: a file, which is made with mode 0600 and may be renamed at any time, or "-" for stdout.
+        /// Where the copy goes: a file, which is made with mode 0600 and may be renamed at any time, or "-" for stdout. A path that is
+        /// stdout, such as /dev/stdout, means the same as "-".
         file: Path, "a file, or \"-\" for stdout", Nothing(r#""audit.jsonl""#), AtStart;
 
-        /// What happens while the copy can't be written. "report": calls are answered, the log and a metric tell, and the copy is caught up.
-        /// "refuse": calls that have to be recorded are answered with AUDIT_UNAVAILABLE from when that was noticed, until it can be
-        /// written again. The trails in the databases never wait for the copy.
+        /// What happens while the copy can't be written. "report": calls are answered, the log and a metric report it, and the copy is caught
+        /// up. "refuse": calls that have to be recorded are answered with AUDIT_UNAVAILABLE from when that was noticed, until it can be
+        /// written again; limits.audit_copy_answer_max_ms and limits.audit_copy_behind_max_records say when it is noticed at the latest. The
+        /// trails in the databases never wait for the copy.
         on_failure: Text, "\"report\" or \"refuse\"", Is(r#""report""#), AtStart;
     }
 }
@@ -170,7 +180,7 @@ section! {
         /// Its name, as it stands in SPIFFE ids.
         name: Text, "\"example.org\"", Required, AtReload;
 
-        /// Its bundle: CAs, PEM.
+        /// Its bundle: CAs, PEM. They have their revocation lists in tls.client_crl.
         ca: Path, "a PEM file, or \"credential:NAME\"", Required, AtReload;
     }
 }
@@ -188,11 +198,12 @@ section! {
         /// How tokens may be signed. Nothing else is taken, whatever a token says.
         algorithms: Texts, "\"ES256\", \"ES384\", \"RS256\", \"RS384\", \"RS512\", \"PS256\", \"PS384\", \"PS512\" or \"EdDSA\"", Required, AtReload;
 
-        /// The issuer's public keys: a JSON Web Key Set (RFC 7517). Either this or jwks_url.
+        /// The issuer's public keys: a JSON Web Key Set (RFC 7517). Either this or jwks_url. A set without keys refuses all its tokens.
         jwks: Path, "a JSON file, or \"credential:NAME\"", Nothing(r#""jwks.json""#), AtReload;
 
-        /// Where the issuer's public keys are fetched from, in an interval and when a token names a key that isn't among them. Those
-        /// fetched last are kept in the data folder, and used until others come.
+        /// Where the issuer's public keys are fetched from, in an interval and when a token names a key that isn't among them. A set without
+        /// keys refuses all its tokens. While none can be fetched, the last one is used up to limits.jwks_age_max_seconds; it is kept in the
+        /// data folder. HTTPS_PROXY and NO_PROXY of the environment are used, with proxies at http://…. Redirects aren't followed.
         jwks_url: Text, "https://…", Nothing(r#""https://idp.example.org/keys""#), AtReload;
 
         /// The CAs that the certificate behind jwks_url may come from. Without it, those of the system.

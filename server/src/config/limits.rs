@@ -198,6 +198,20 @@ limits! {
     /// Orchestrators kill after 30 seconds unless told otherwise.
     drain_timeout_seconds: 25 within 1 to 600, "seconds";
 
+    /// How long a server that was told to end goes on serving everything while health says NOT_SERVING; then it takes no more calls.
+    /// As long as a balancer needs to notice, which is its interval of health checks times the failures that it waits for; 0 where none looks.
+    /// It comes before drain_timeout_seconds: orchestrators have to wait for both together.
+    drain_delay_seconds: 0 within 0 to 300, "seconds";
+
+    /// Kinds of refusals that are logged in a minute, for callers with an identity and for callers without each. A kind is a caller and a
+    /// reason: the first refusal is logged at once, its repeats as a count. Refusals of further kinds are counted together.
+    /// Enough to see who is refused, and too few to fill a disk.
+    refusal_log_lines_per_minute: 60 within 1 to 10_000, "lines";
+
+    /// Lines of the log that wait for a reader of stderr that is slow or has stopped. Further lines are dropped and counted.
+    /// Nothing waits for the log. A line has some hundred bytes.
+    log_queue_lines: 8_192 within 16 to 1_000_000, "lines";
+
     /// How often the files that are exchanged while the server runs are looked at. What has changed counts once two looks found the same,
     /// so that a file that is being written isn't taken half; at SIGHUP it counts at once.
     reload_check_interval_seconds: 10 within 1 to 3_600, "seconds";
@@ -205,9 +219,33 @@ limits! {
     /// How far the clocks of token issuers may be apart from this one: so long before its time and after it a token is taken.
     token_clock_skew_seconds: 30 within 0 to 300, "seconds";
 
-    /// How often the keys of token issuers are fetched that stand at a jwks_url.
-    /// A key that was withdrawn there is believed for no longer than this; one that is new is fetched when the first token names it.
+    /// The longest time that a token may be valid for, from when it was issued and from now.
+    /// A token can't be revoked; one that is stolen is good until its end. Issuers give minutes or hours.
+    token_lifetime_max_seconds: 86_400 within 60 to 31_536_000, "seconds";
+
+    /// Keys that are tried for a token that doesn't name its key. Each costs a signature.
+    /// An issuer that changes its key publishes two or three.
+    token_keys_tried_max: 8 within 1 to 100, "keys";
+
+    /// How often the keys of token issuers at a jwks_url are fetched.
+    /// A key that was withdrawn there is believed for no longer than this while the address answers; a new one is fetched when the first
+    /// token names it.
     jwks_fetch_interval_seconds: 300 within 10 to 86_400, "seconds";
+
+    /// Up to which age the keys of a token issuer are used while they can't be fetched, restarts included. Then its tokens are refused.
+    /// A key may have been withdrawn meanwhile. A day bridges an outage of the issuer.
+    jwks_age_max_seconds: 86_400 within 10 to 2_592_000, "seconds";
+
+    /// How long a call waits for its issuer's keys if its token names one that isn't known.
+    /// Two fetches are five seconds apart.
+    jwks_wait_ms: 10_000 within 0 to 60_000, "milliseconds";
+
+    /// Calls that wait for the keys of one issuer. One more is refused; the last quarter is for callers with a certificate.
+    /// Any token can name an unknown key, so that strangers could hold calls and memory.
+    jwks_waiting_calls_max: 100 within 0 to 10_000, "calls";
+
+    /// The largest key set that is fetched. Those of large issuers have 20 KB.
+    jwks_size_max_bytes: 262_144 within 1_024 to 16_777_216, "bytes";
 
     /// How often the last record of each audit trail that has grown is signed, and remembered in the configuration database.
     /// What was cut off behind the last signature goes unseen; a signature costs two small commits.
@@ -216,6 +254,19 @@ limits! {
     /// After how many days audit records are removed, from the old end and up to a signed record, and recorded changes of audited
     /// attributes too; 0 keeps them for ever.
     audit_retention_days: 0 within 0 to 36_500, "days";
+
+    /// Audit records that the refused calls of one identity may make at once within a minute. Calls refused beyond that are counted, and
+    /// each minute a record per action says how many there were.
+    /// Enough for each mistake of a person or a program to be seen one by one; a caller who is refused without end makes some 20 KB a minute.
+    refusals_recorded_per_minute_per_identity: 20 within 1 to 1_000, "records";
+
+    /// How long a write of the audit copy may take before the copy counts as failing. See `[audit] on_failure`.
+    /// A disk that works takes milliseconds, a busy one some hundreds of them.
+    audit_copy_answer_max_ms: 2_000 within 100 to 60_000, "milliseconds";
+
+    /// With `[audit] on_failure = "refuse"`: the audit records that may be missing from the copy before calls that have to be recorded are
+    /// refused, though the copy doesn't count as failing yet. As many as a fast server records within a second.
+    audit_copy_behind_max_records: 10_000 within 100 to 1_000_000, "records";
 
     /// The most records in a page of a list, whatever it asks for. The contract promises no more than 1000.
     /// A page is held in memory whole.
@@ -390,6 +441,12 @@ impl Limits {
         Duration::from_secs(self.drain_timeout_seconds.into())
     }
 
+    /// See [`Limits::drain_delay_seconds`].
+    #[must_use]
+    pub fn drain_delay(&self) -> Duration {
+        Duration::from_secs(self.drain_delay_seconds.into())
+    }
+
     /// See [`Limits::token_clock_skew_seconds`].
     #[must_use]
     pub fn token_clock_skew(&self) -> Duration {
@@ -400,6 +457,24 @@ impl Limits {
     #[must_use]
     pub fn jwks_fetch_interval(&self) -> Duration {
         Duration::from_secs(self.jwks_fetch_interval_seconds.into())
+    }
+
+    /// See [`Limits::audit_copy_answer_max_ms`].
+    #[must_use]
+    pub fn audit_copy_answer_max(&self) -> Duration {
+        Duration::from_millis(self.audit_copy_answer_max_ms.into())
+    }
+
+    /// See [`Limits::jwks_age_max_seconds`].
+    #[must_use]
+    pub fn jwks_age_max(&self) -> Duration {
+        Duration::from_secs(self.jwks_age_max_seconds.into())
+    }
+
+    /// See [`Limits::jwks_wait_ms`].
+    #[must_use]
+    pub fn jwks_wait(&self) -> Duration {
+        Duration::from_millis(self.jwks_wait_ms.into())
     }
 
     /// See [`Limits::reencryption_pause_ms`].
@@ -472,6 +547,12 @@ fn check_pairs(limits: &Limits, faults: &mut Faults) {
         faults.add(
             "limits.deadline_default_ms",
             format!("is more than limits.deadline_max_ms, {}", limits.deadline_max_ms),
+        );
+    }
+    if limits.jwks_age_max_seconds < limits.jwks_fetch_interval_seconds {
+        faults.add(
+            "limits.jwks_age_max_seconds",
+            format!("is less than limits.jwks_fetch_interval_seconds, {}", limits.jwks_fetch_interval_seconds),
         );
     }
 }

@@ -163,7 +163,7 @@ mod tests {
 
     #[test]
     fn every_default_shown_in_a_comment_is_the_default() {
-        let without_default = ["# plaintext_address", "# metrics_address", "# client_crl", "# file "];
+        let without_default = ["# plaintext_address", "# metrics_address", "# origins", "# client_crl", "# file "];
         let text = rendered(&[]);
         let (settings, _examples) = text.split_once("\n# [[").unwrap();
         let uncommented: String = settings

@@ -22,7 +22,7 @@ use tower::{Layer, Service};
 use super::permission::{Rpc, RpcTable};
 use crate::{http2::EndsAt, status::Refusal};
 
-const GRPC_TIMEOUT: &str = "grpc-timeout";
+pub(super) const GRPC_TIMEOUT: &str = "grpc-timeout";
 
 /// The server's own bounds, for calls that don't answer with a stream.
 #[derive(Clone, Copy, Debug)]
@@ -174,8 +174,8 @@ fn timer(deadline: Instant) -> Pin<Box<Sleep>> {
     Box::pin(tokio::time::sleep_until(deadline))
 }
 
-/// `grpc-timeout` as gRPC over HTTP/2 writes it: at most 8 digits and a unit. What isn't written so counts as not said.
-fn parse_timeout(value: &HeaderValue) -> Option<Duration> {
+/// `grpc-timeout` as gRPC over HTTP/2 writes it: at most 8 digits and a unit. What isn't written so was refused before.
+pub(super) fn parse_timeout(value: &HeaderValue) -> Option<Duration> {
     const DIGITS_MAX: usize = 8;
     let (digits, unit) = value.to_str().ok()?.split_at_checked(value.len().checked_sub(1)?)?;
     if digits.is_empty() || digits.len() > DIGITS_MAX || !digits.bytes().all(|digit| digit.is_ascii_digit()) {

@@ -11,7 +11,7 @@ use std::{
 use http::{Request, Response, request::Parts};
 use pin_project_lite::pin_project;
 use tonic::{Status, body::Body};
-use tower::{Layer, Service};
+use tower::{Layer, Service, ServiceExt as _};
 
 use crate::status::Refusal;
 
@@ -22,7 +22,15 @@ pub(crate) trait Gate: Clone {
     /// # Errors
     /// The answer to a call that doesn't pass.
     fn admit(&self, head: &mut Parts) -> Result<(), Refusal>;
+
+    /// What may change a refusal, if anything does. The call waits for it, and the gate decides once more.
+    fn wait(&self, _head: &Parts, _refusal: &Refusal) -> Option<Wait> {
+        None
+    }
 }
+
+/// Resolves when a gate may decide otherwise. Bounded in time by whoever makes it.
+pub(crate) type Wait = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Puts a gate before a service.
 #[derive(Clone)]
@@ -45,8 +53,9 @@ impl<G: Gate, S> Layer<S> for GateLayer<G> {
 
 impl<G, S> Service<Request<Body>> for Gated<G, S>
 where
-    G: Gate,
-    S: Service<Request<Body>, Response = Response<Body>>,
+    G: Gate + Send + Sync + 'static,
+    S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + 'static,
+    S::Future: Send,
 {
     type Response = Response<Body>;
     type Error = S::Error;
@@ -60,17 +69,42 @@ where
         let (mut head, body) = request.into_parts();
         match self.gate.admit(&mut head) {
             Ok(()) => GatedFuture::Admitted { answer: self.inner.call(Request::from_parts(head, body)) },
-            Err(refusal) => GatedFuture::Refused { refusal },
+            Err(refusal) => match self.gate.wait(&head, &refusal) {
+                None => GatedFuture::Refused { refusal },
+                Some(wait) => {
+                    let (gate, inner) = (self.gate.clone(), self.inner.clone());
+                    GatedFuture::Waiting { answer: Box::pin(admit_after(wait, gate, inner, head, body)) }
+                }
+            },
         }
+    }
+}
+
+async fn admit_after<G, S>(
+    wait: Wait,
+    gate: G,
+    inner: S,
+    mut head: Parts,
+    body: Body,
+) -> Result<Response<Body>, S::Error>
+where
+    G: Gate,
+    S: Service<Request<Body>, Response = Response<Body>>,
+{
+    wait.await;
+    match gate.admit(&mut head) {
+        Ok(()) => inner.oneshot(Request::from_parts(head, body)).await,
+        Err(refusal) => Ok(Status::from(refusal).into_http()),
     }
 }
 
 pin_project! {
     /// The answer of the service, or of the gate.
     #[project = GatedFutureProjection]
-    pub(crate) enum GatedFuture<F> {
+    pub(crate) enum GatedFuture<F: Future> {
         Admitted { #[pin] answer: F },
         Refused { refusal: Refusal },
+        Waiting { answer: Pin<Box<dyn Future<Output = F::Output> + Send>> },
     }
 }
 
@@ -84,6 +118,7 @@ where
         Poll::Ready(match self.project() {
             GatedFutureProjection::Admitted { answer } => ready!(answer.poll(context)),
             GatedFutureProjection::Refused { refusal } => Ok(Status::from(refusal.clone()).into_http()),
+            GatedFutureProjection::Waiting { answer } => ready!(answer.as_mut().poll(context)),
         })
     }
 }

@@ -16,7 +16,11 @@ use fieldseal_core::{
 use http::{HeaderMap, HeaderName, header::AUTHORIZATION, request::Parts};
 use tokio::sync::watch;
 
-use super::{gate::Gate, is_health, trace::CallId};
+use super::{
+    gate::{Gate, Wait},
+    is_health,
+    trace::{CallFacts, CallId},
+};
 use crate::{
     identity::ClientCertificate,
     listener::{Connection, TlsFacts},
@@ -84,14 +88,7 @@ impl IdentityRequired {
     }
 
     fn token(&self, headers: &HeaderMap) -> Result<Option<Proven>, Refusal> {
-        let mut given = headers.get_all(AUTHORIZATION).iter();
-        let (first, second) = (given.next(), given.next());
-        let Some(first) = first else { return Ok(None) };
-        let token = first.to_str().ok().filter(|_| second.is_none()).and_then(|text| {
-            let (scheme, token) = text.split_once(' ')?;
-            scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-        });
-        let token = token.ok_or(Refusal::TokenRefused(TokenProblem::Malformed))?;
+        let Some(token) = bearer(headers)? else { return Ok(None) };
         let issuers = Arc::clone(&self.issuers.borrow());
         issuers.verify(token, self.clock.now()).map(Some).map_err(Refusal::TokenRefused)
     }
@@ -122,7 +119,9 @@ impl Gate for IdentityRequired {
         let (caller, token) = self.caller(head)?;
         // Nobody below needs it, and what nobody has nobody can let out.
         head.headers.remove(AUTHORIZATION);
-        tracing::Span::current().record("identity", tracing::field::display(&caller.identity));
+        if let Some(facts) = head.extensions.get::<CallFacts>() {
+            facts.identified(&caller.identity);
+        }
         head.extensions.insert(caller);
         if let Some(token) = token {
             // WhoAmI shows what proved the identity. The certificate is in the connection's facts.
@@ -130,6 +129,26 @@ impl Gate for IdentityRequired {
         }
         Ok(())
     }
+
+    /// A token whose key isn't known yet has its issuer's keys fetched.
+    fn wait(&self, head: &Parts, refusal: &Refusal) -> Option<Wait> {
+        let Refusal::TokenRefused(problem) = refusal else { return None };
+        let tls = head.extensions.get::<Connection>()?.tls.as_ref()?;
+        let issuers = Arc::clone(&self.issuers.borrow());
+        issuers.wait(bearer(&head.headers).ok()??, *problem, tls.certificate.is_some())
+    }
+}
+
+/// The bearer token of a call, if it has any (RFC 6750, section 2.1).
+fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
+    let mut given = headers.get_all(AUTHORIZATION).iter();
+    let (first, second) = (given.next(), given.next());
+    let Some(first) = first else { return Ok(None) };
+    let token = first.to_str().ok().filter(|_| second.is_none()).and_then(|text| {
+        let (scheme, token) = text.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+    });
+    token.map(Some).ok_or(Refusal::TokenRefused(TokenProblem::Malformed))
 }
 
 fn agree(certificate: &ClientCertificate, token: &Proven) -> bool {

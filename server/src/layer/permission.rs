@@ -5,7 +5,6 @@
 use std::{collections::HashMap, sync::Arc};
 
 use fieldseal_core::{
-    audit::AuditAction,
     identity::Caller,
     policy::{Policy, Privilege},
 };
@@ -25,7 +24,7 @@ pub(crate) struct Rpc {
     pub(crate) needs: Needs,
     /// Whether it takes, or answers with, a stream, which may go on for hours.
     pub(crate) is_stream: bool,
-    /// Whether it takes a stream.
+    /// Whether it takes any number of messages. All others take one.
     pub(crate) takes_stream: bool,
 }
 
@@ -117,7 +116,7 @@ impl Gate for PermissionRequired {
             let first = *privileges.first().ok_or(Refusal::NotPermitted)?;
             let held = |privilege: &Privilege| policy.check_anywhere(&caller.identity, *privilege).is_ok();
             if !privileges.iter().any(held) {
-                self.denials.record(caller, AuditAction::Call, path.to_owned());
+                self.denials.method(caller, path, first);
                 return Err(PrivilegeRefusal::anywhere(&caller.identity, first).into());
             }
         }

@@ -2,7 +2,10 @@
 //!
 //! Logged are rpc, peer, identity, organization, code, reason and duration: never a header's value and nothing of a message but the name
 //! of an organization that exists. What lies under an error is logged here too, from the status's source; the caller gets only the id
-//! to ask for it. A call is a line at `info`, one that failed on our side at `warn`, and a health check at `debug`.
+//! to ask for it. A call is a line at `info`, one that failed on our side at `warn`, and a health check at `debug`. Refused calls, and
+//! failed ones of callers without an identity, are sampled: their callers decide how many there are.
+//!
+//! A call whose request was cut off has ended as CANCELLED, whatever the layers below made of the rest: nobody got their answer.
 
 use std::{
     error::Error,
@@ -10,12 +13,17 @@ use std::{
     future::Future,
     net::SocketAddr,
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
+use fieldseal::v1::ErrorReason;
 use fieldseal_core::{
+    identity::Identity,
     port::Clock,
     random::{self, Random},
 };
@@ -29,7 +37,15 @@ use tower::{Layer, Service};
 use tracing::{Span, field::Empty};
 
 use super::is_health;
-use crate::{error_chain, listener::Connection};
+use crate::{
+    error_chain,
+    listener::Connection,
+    samples::{Kind, Samples, Who},
+    status::reason_name,
+};
+
+/// The message of a call's line.
+const ANSWERED: &str = "answered";
 
 /// As much of a path as is logged. Ours are shorter; others may be as long as headers can be.
 const PATH_LENGTH_MAX: usize = 128;
@@ -63,11 +79,43 @@ impl fmt::Display for CallId {
     }
 }
 
+/// What the layers below find out about a call, for its line; in every request's extensions.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct CallFacts(Arc<Facts>);
+
+#[derive(Debug, Default)]
+struct Facts {
+    identity: OnceLock<String>,
+    request_cut: AtomicBool,
+}
+
+impl CallFacts {
+    /// Notes who calls.
+    pub(crate) fn identified(&self, identity: &Identity) {
+        Span::current().record("identity", tracing::field::display(identity));
+        let _the_first_counts = self.0.identity.set(identity.to_string());
+    }
+
+    /// Notes that the request ended before its end: the caller cancelled the call, or its connection broke.
+    pub(crate) fn request_cut(&self) {
+        self.0.request_cut.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn was_cut(&self) -> bool {
+        self.0.request_cut.load(Ordering::Relaxed)
+    }
+
+    fn identity(&self) -> Option<&String> {
+        self.0.identity.get()
+    }
+}
+
 /// Puts [`Trace`] around a service.
 #[derive(Clone)]
 pub(crate) struct TraceLayer {
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
+    samples: Samples,
 }
 
 /// A service whose calls are logged.
@@ -79,8 +127,8 @@ pub(crate) struct Trace<S> {
 
 impl TraceLayer {
     /// Clock and randomness make the call ids.
-    pub(crate) fn new(clock: Arc<dyn Clock>, random: Arc<dyn Random>) -> Self {
-        Self { clock, random }
+    pub(crate) fn new(clock: Arc<dyn Clock>, random: Arc<dyn Random>, samples: Samples) -> Self {
+        Self { clock, random, samples }
     }
 }
 
@@ -106,21 +154,36 @@ where
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let call_id = CallId::draw(self.layer.clock.as_ref(), self.layer.random.as_ref());
-        let path = request.uri().path();
+        let (path, peer) = (request.uri().path(), peer(&request));
         let span = tracing::info_span!(
             "call",
             call_id = call_id.as_str(),
-            rpc = path.get(..PATH_LENGTH_MAX).unwrap_or(path),
-            peer = peer(&request).map(tracing::field::display),
+            rpc = logged_path(path),
+            peer = peer.map(tracing::field::display),
             identity = Empty,
             organization = Empty,
         );
-        let log = CallLog { span, begun: Instant::now(), is_probe: is_health(path), ended: false };
+        let facts = CallFacts::default();
+        let log = CallLog {
+            span,
+            peer,
+            facts: facts.clone(),
+            samples: self.layer.samples.clone(),
+            begun: Instant::now(),
+            is_probe: is_health(path),
+            ended: false,
+        };
         request.extensions_mut().insert(call_id);
+        request.extensions_mut().insert(facts);
         // The layers below decide in their `call`, so that has to happen in the span too.
         let answer = log.span.in_scope(|| self.inner.call(request));
         TraceFuture { answer, log: Some(log) }
     }
+}
+
+/// As much of a path as is logged.
+pub(crate) fn logged_path(path: &str) -> &str {
+    path.get(..PATH_LENGTH_MAX).unwrap_or(path)
 }
 
 fn peer<B>(request: &Request<B>) -> Option<SocketAddr> {
@@ -149,11 +212,18 @@ where
         drop(entered);
         let Some(mut log) = this.log.take() else { return Poll::Ready(Ok(response)) };
         if let Some(outcome) = Outcome::of(response.headers()) {
-            log.end(&outcome, response.extensions().get::<Status>().and_then(Error::source));
+            log.end(&outcome, response.extensions().get::<Status>().and_then(cause));
             return Poll::Ready(Ok(response));
         }
         Poll::Ready(Ok(response.map(|inner| Body::new(TraceBody { inner, log }))))
     }
+}
+
+/// What lies under a status. One that came through a body lies under itself, and says nothing more.
+fn cause<'a>(status: &'a Status) -> Option<&'a (dyn Error + 'static)> {
+    let cause = status.source()?;
+    let mut causes = std::iter::successors(Some(cause), |error: &&'a (dyn Error + 'static)| (*error).source());
+    if causes.any(|error| error.is::<Status>()) { None } else { Some(cause) }
 }
 
 struct TraceBody {
@@ -207,6 +277,9 @@ impl Outcome {
 /// Writes one line about a call, when it ends or when nobody waits for its end any more.
 struct CallLog {
     span: Span,
+    peer: Option<SocketAddr>,
+    facts: CallFacts,
+    samples: Samples,
     begun: Instant,
     is_probe: bool,
     ended: bool,
@@ -215,15 +288,20 @@ struct CallLog {
 impl CallLog {
     fn end(&mut self, outcome: &Outcome, cause: Option<&(dyn Error + 'static)>) {
         self.ended = true;
+        let (code, reason, cause) = match outcome {
+            _ if self.facts.was_cut() => (Code::Cancelled, None, None),
+            Outcome { code, reason } => (*code, reason.as_deref(), cause.map(error_chain::text)),
+        };
+        if self.is_sampled(code, reason) && !self.samples.is_first(self.kind(code, reason)) {
+            return;
+        }
         let duration_us = u64::try_from(self.begun.elapsed().as_micros()).unwrap_or(u64::MAX);
-        let cause = cause.map(error_chain::text);
         let cause = cause.as_deref();
-        let (code, reason) = (outcome.code, outcome.reason.as_deref());
         match code {
             Code::Unknown | Code::Internal | Code::DataLoss | Code::Unavailable => {
-                tracing::warn!(parent: &self.span, ?code, reason, duration_us, cause, "answered");
+                tracing::warn!(parent: &self.span, ?code, reason, duration_us, cause, "{ANSWERED}");
             }
-            Code::Ok if self.is_probe => tracing::debug!(parent: &self.span, ?code, duration_us, "answered"),
+            Code::Ok if self.is_probe => tracing::debug!(parent: &self.span, ?code, duration_us, "{ANSWERED}"),
             Code::Ok
             | Code::Cancelled
             | Code::InvalidArgument
@@ -237,11 +315,39 @@ impl CallLog {
             | Code::OutOfRange
             | Code::Unimplemented
             | Code::Unauthenticated => {
-                tracing::info!(parent: &self.span, ?code, reason, duration_us, cause, "answered")
+                tracing::info!(parent: &self.span, ?code, reason, duration_us, cause, "{ANSWERED}");
             }
         }
     }
+
+    /// Whether there may be any number of such calls, since nobody lets their caller do anything.
+    fn is_sampled(&self, code: Code, reason: Option<&str>) -> bool {
+        if code == Code::Ok {
+            return false;
+        }
+        self.facts.identity().is_none()
+            || reason.is_some_and(|reason| SAMPLED.iter().any(|sampled| reason_name(*sampled) == reason))
+    }
+
+    fn kind(&self, code: Code, reason: Option<&str>) -> Kind {
+        let who = match (self.facts.identity(), self.peer) {
+            (Some(identity), _) => Who::Identity(identity.clone()),
+            (None, Some(peer)) => Who::Connection(peer),
+            (None, None) => Who::Unknown,
+        };
+        let reason = reason.map_or_else(|| format!("{code:?}"), str::to_owned);
+        Kind { who, event: ANSWERED, reason: reason.into() }
+    }
 }
+
+/// Why calls of a caller with an identity are refused before anything is done for them.
+const SAMPLED: [ErrorReason; 5] = [
+    ErrorReason::PrivilegeMissing,
+    ErrorReason::MethodUnknown,
+    ErrorReason::RateLimited,
+    ErrorReason::ConnectionLimit,
+    ErrorReason::CompressionNotServed,
+];
 
 impl Drop for CallLog {
     fn drop(&mut self) {

@@ -9,7 +9,7 @@ use fieldseal_core::{
     crypto::secret::Plaintext,
     mask::ReadMask,
     record::{Draft, Given, Problem, Record, Touched, Violation, given_text},
-    records::list::Listed,
+    records::{list::Listed, update::Updated},
     schema::{Attribute, Entity, Kind, Value},
 };
 use prost::Message as _;
@@ -21,7 +21,10 @@ use tonic::{
 
 use super::name;
 use crate::{
-    schema::{EntityMethod, ResourceMessage, StandardMethod, list_field, timestamp_from_proto, timestamp_to_proto},
+    schema::{
+        CLEARED_FIELD, EntityMethod, ResourceMessage, StandardMethod, list_field, timestamp_from_proto,
+        timestamp_to_proto,
+    },
     status,
 };
 
@@ -62,6 +65,8 @@ pub(crate) struct EntityRequest {
 pub(crate) enum EntityReply {
     /// A record, in the organization of this name.
     Record(String, Record),
+    /// A record that was updated, in the organization of this name.
+    Updated(String, Updated),
     /// The fields of a record that a read wanted, in the organization of this name.
     Read(String, Record, ReadMask),
     /// A page of records with the fields wanted, in the organization of this name.
@@ -120,6 +125,7 @@ impl Encoder for EntityCodec {
             EntityReply::Record(organization, record) => {
                 write_record(&method.entity, &method.resource, &organization, record, &ReadMask::default())
             }
+            EntityReply::Updated(organization, updated) => write_updated(method, &organization, updated),
             EntityReply::Read(organization, record, mask) => {
                 write_record(&method.entity, &method.resource, &organization, record, &mask)
             }
@@ -128,6 +134,17 @@ impl Encoder for EntityCodec {
         };
         message.encode(destination).map_err(status::internal)
     }
+}
+
+/// An updated record. What the update cleared without having been asked to is in the answer to it and nowhere else.
+fn write_updated(method: &EntityMethod, organization: &str, Updated { record, cleared }: Updated) -> DynamicMessage {
+    let mut message = write_record(&method.entity, &method.resource, organization, record, &ReadMask::default());
+    if !cleared.is_empty()
+        && let Some(field) = method.resource.message.get_field_by_name(CLEARED_FIELD)
+    {
+        message.set_field(&field, ProtoValue::List(cleared.into_iter().map(ProtoValue::String).collect()));
+    }
+    message
 }
 
 fn write_list(method: &EntityMethod, organization: &str, listed: Listed, mask: &ReadMask) -> DynamicMessage {
@@ -163,7 +180,8 @@ fn read_request(method: &EntityMethod, mask_paths_max: usize, mut message: Dynam
     };
     let resource = take(&mut message, &entity.singular);
     if let Some(ProtoValue::Message(mut resource)) = resource {
-        if request.name.is_empty() {
+        // An update names its record in the resource; a create names the parent beside it, and nothing else stands for that.
+        if method.standard == StandardMethod::Update {
             request.name = take_text(&mut resource, "name");
             request.etag = take_text(&mut resource, "etag");
         }
@@ -306,6 +324,14 @@ fn write_record(
     ] {
         if let Some(field) = resource.message.get_field_by_name(field).filter(|_| wanted) {
             set_time(&mut message, &field, time);
+        }
+    }
+    for (field, identity, wanted) in [
+        ("created_by", record.created_by, mask.has_created_by()),
+        ("modified_by", record.modified_by, mask.has_modified_by()),
+    ] {
+        if let Some(identity) = identity.filter(|_| wanted) {
+            message.set_field_by_name(field, ProtoValue::String(identity));
         }
     }
     for (field, value) in resource.fields.iter().zip(record.values) {

@@ -10,6 +10,7 @@ use fieldseal_core::{
     deployment::Deployment,
     filter::{FilterError, FilterProblem},
     identity::{Caller, Identity},
+    listing::ListingError,
     log::ListLogError,
     organization::Organization,
     policy::{Action, Permit, Policy, Privilege, PrivilegeMissing, WriteRecords},
@@ -117,7 +118,12 @@ impl Dispatcher {
     pub(crate) fn list_log(&self, error: ListLogError) -> Status {
         match error {
             ListLogError::Filter(error) => self.invalid(vec![Violation::new("filter", Problem::Filter(error))]),
-            ListLogError::Listing(error) => status::listing(error),
+            ListLogError::Listing(error) => {
+                if let ListingError::TooLong { .. } = error {
+                    self.shed.count("list_time_max_ms");
+                }
+                status::listing(error)
+            }
         }
     }
 
@@ -135,8 +141,8 @@ impl Dispatcher {
         }
     }
 
-    /// Lets a call into the organization that `name` lies in. `field` is where the request has the name; `audited` is the action whose
-    /// refusal is recorded in the deployment's own trail, as what is done is recorded where it is done.
+    /// Lets a call into the organization that `name` lies in. `field` is where the request has the name; `audited` is the action that
+    /// the call is recorded as. A refusal is recorded in any case; see [`Denials`].
     pub(crate) fn enter<A: Action>(
         &self,
         extensions: &Extensions,
@@ -178,7 +184,8 @@ impl Dispatcher {
         let permit = match check(&policy, &caller.identity, organization) {
             Ok(permit) => permit,
             Err(missing) => {
-                self.denied(&caller, &format!("organizations/{organization}"), audited);
+                let action = audited.unwrap_or(AuditAction::Call);
+                self.denials.in_organization(&caller, action, organization, missing.privilege);
                 return Err(PrivilegeRefusal::within(&caller.identity, missing.privilege, organization).into());
             }
         };
@@ -213,7 +220,7 @@ impl Dispatcher {
                 Ok((permit, caller))
             }
             Err(missing) => {
-                self.denied(&caller, "organizations", audited);
+                self.denials.in_deployment(&caller, audited.unwrap_or(AuditAction::Call), missing.privilege);
                 Err(PrivilegeRefusal::everywhere(&caller.identity, missing.privilege).into())
             }
         }
@@ -232,14 +239,6 @@ impl Dispatcher {
             self.copying.admit().map_err(status::audit_copy_unavailable)?;
         }
         Ok(())
-    }
-
-    /// A refusal before permission in an organization is established belongs to the deployment's trail, whether the organization
-    /// exists or not.
-    fn denied(&self, caller: &Caller, subject: &str, audited: Option<AuditAction>) {
-        if let Some(action) = audited {
-            self.denials.record(caller, action, subject.to_owned());
-        }
     }
 
     /// Who calls, and the policy that the layers already asked.

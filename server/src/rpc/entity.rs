@@ -10,7 +10,7 @@ use fieldseal_core::{
     policy::ReadRecords,
     record::{Problem, Violation},
     records::{
-        Place,
+        Place, RecordError,
         create::{self, IdOrigin},
         delete, get, list,
         repetition::{self, Mode},
@@ -152,9 +152,13 @@ impl Handler {
         };
         let deployment = &self.dispatcher.deployment;
         let _held = self.dispatcher.bounded.lists.enter_in_turn(&entered.caller.identity).await?;
-        let listed = list::list(deployment, entered.permit, organization, entity, query, wanted)
-            .await
-            .map_err(|error| status::record(error, &self.place_of(organization, RecordId::from_bytes([0; 16]))))?;
+        let listed = list::list(deployment, entered.permit, organization, entity, query, wanted).await;
+        let listed = listed.map_err(|error| {
+            if let RecordError::ListTooLong { .. } = error {
+                self.dispatcher.shed.count("list_time_max_ms");
+            }
+            status::record(error, &self.place_of(organization, RecordId::from_bytes([0; 16])))
+        })?;
         Ok(EntityReply::List(organization.name.clone(), listed, request.read_mask))
     }
 
@@ -180,11 +184,11 @@ impl Handler {
         let place = self.place(&entered, id);
         let deployment = &self.dispatcher.deployment;
         let given = (&request.draft, &request.touched);
-        let record = update::update(deployment, entered.permit, &entered.caller, &place, given, etag, mode)
+        let updated = update::update(deployment, entered.permit, &entered.caller, &place, given, etag, mode)
             .await
             .map_err(|error| status::record(error, &place))?;
         self.retire_healed(&place);
-        Ok(EntityReply::Record(place.organization.name.clone(), record))
+        Ok(EntityReply::Updated(place.organization.name.clone(), updated))
     }
 
     async fn delete(&self, extensions: &Extensions, request: EntityRequest) -> Result<EntityReply, Status> {

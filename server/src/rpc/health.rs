@@ -1,10 +1,10 @@
 //! Health: SERVING means that the configuration database answers and the root key works; NOT_SERVING, that one doesn't or that the server
-//! drains.
+//! is about to end.
 //!
 //! The service `organizations` is NOT_SERVING while any organization that is listed can't be served. It is apart from the others, so that
 //! one unreadable database doesn't take the server out of a balancer.
 //!
-//! Open to everybody, on every listener: it tells nothing else.
+//! Open to everybody, on every listener: it tells nothing else. `List` isn't served: the service of tonic-health doesn't have it yet.
 
 use std::{sync::Arc, time::Duration};
 
@@ -34,15 +34,16 @@ pub(crate) struct Health {
     reporter: HealthReporter,
     service: HealthServer<HealthService>,
     services: Arc<Vec<String>>,
+    drain: Drain,
 }
 
 impl Health {
-    /// Health of the generated services and these others; serving nothing until it is looked at.
-    pub(crate) fn new(others: impl Iterator<Item = String>) -> Self {
+    /// Health of the generated services and these others; serving nothing until it is looked at, nor once the end of the server is announced.
+    pub(crate) fn new(others: impl Iterator<Item = String>, drain: Drain) -> Self {
         let reporter = HealthReporter::new();
         let service = HealthServer::new(HealthService::from_health_reporter(reporter.clone()));
         let services = SERVICES.into_iter().map(str::to_owned).chain(others).collect();
-        Health { reporter, service, services: Arc::new(services) }
+        Health { reporter, service, services: Arc::new(services), drain }
     }
 
     pub(crate) fn service(self) -> HealthServer<HealthService> {
@@ -61,19 +62,19 @@ impl Health {
 
     /// Looks at the parts, now.
     pub(crate) async fn look(&self, deployment: &Deployment) {
-        let works = works(deployment).await;
+        let works = works(deployment).await && !self.drain.is_announced();
         self.set(status(works)).await;
         self.reporter.set_service_status(ORGANIZATIONS, status(works && deployment.not_served_count() == 0)).await;
     }
 
-    /// Looks at the parts again and again, until the server drains.
-    pub(crate) async fn keep_looking(self, deployment: Arc<Deployment>, drain: Drain) {
+    /// Looks at the parts again and again, until the end of the server is announced.
+    pub(crate) async fn keep_looking(self, deployment: Arc<Deployment>) {
         let mut ticks = tokio::time::interval(INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 _ = ticks.tick() => self.look(&deployment).await,
-                () = drain.begun() => return self.set(ServingStatus::NotServing).await,
+                () = self.drain.announced() => return self.set(ServingStatus::NotServing).await,
             }
         }
     }

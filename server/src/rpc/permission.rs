@@ -66,7 +66,8 @@ fn standard_privilege(method: &EntityMethod) -> Privilege {
 pub(crate) fn rpc_table(served: &ServedSchema) -> RpcTable {
     let named = RPCS.iter().map(|(path, privileges, is_stream)| {
         let rpc = Rpc::new(privileges, *is_stream);
-        ((*path).to_owned(), if TAKING_STREAMS.contains(path) { rpc.taking_a_stream() } else { rpc })
+        let rpc = if TAKING_STREAMS.contains(path) { rpc.taking_a_stream() } else { rpc };
+        ((*path).to_owned(), rpc)
     });
     let entities =
         served.methods.iter().map(|method| (method.path.clone(), Rpc::new(&[standard_privilege(method)], false)));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use fieldseal::v1::{
-    CompareAttributeRequest, CompareAttributeResponse, MailConnection, ResolveMailboxConnectionRequest,
+    CompareAttributeRequest, CompareAttributeResponse, ErrorReason, MailConnection, ResolveMailboxConnectionRequest,
     ResolveMailboxConnectionResponse, RevealAttributesRequest, RevealAttributesResponse, SecretValue,
     mail_connection::{Credentials, Protocol},
     secret_access_service_server::SecretAccessService,
@@ -16,7 +16,7 @@ use fieldseal_core::{
     policy::{Compare, Reveal},
     record::{Problem, Violation},
     records::{
-        Place,
+        Place, RecordError,
         compare::compare,
         resolve::{self, resolve},
         reveal::{Revealed, reveal},
@@ -101,9 +101,15 @@ impl SecretAccessService for SecretAccess {
         let place = self.place(entered.organization, &name)?;
         let value = value.ok_or_else(|| status::invalid(vec![Violation::new("value", Problem::Required)]))?;
         let deployment = &self.dispatcher.deployment;
-        let equal = compare(deployment, entered.permit, &entered.caller, &place, &attribute, &value, &purpose)
-            .await
-            .map_err(|error| status::record(error, &place))?;
+        let outcome = compare(deployment, entered.permit, &entered.caller, &place, &attribute, &value, &purpose).await;
+        if let Err(RecordError::ComparisonQuota { .. }) = &outcome {
+            // Not recorded one by one: a caller who guesses on would fill the trail.
+            let (caller, organization) = (&entered.caller, &place.organization.name);
+            let outcome = status::reason_name(ErrorReason::ComparisonQuota);
+            let action = AuditAction::CompareAttribute;
+            self.dispatcher.denials.over_quota(caller, action, outcome, organization, place.resource_name());
+        }
+        let equal = outcome.map_err(|error| status::record(error, &place))?;
         Ok(Response::new(CompareAttributeResponse { equal }))
     }
 }

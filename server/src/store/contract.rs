@@ -70,6 +70,7 @@ macro_rules! contract_tests {
                 text_is_ordered_by_code_point
                 text_is_compared_case_sensitively
                 a_prefix_matches_code_point_by_code_point
+                a_list_has_whole_elements_only
                 numbers_and_times_are_ordered_by_value
                 bytes_and_uuids_are_ordered_by_their_bytes
                 nulls_come_first_and_in_reverse_last

@@ -424,6 +424,17 @@ impl<'a> Builder<'a> {
                 self.text(")");
                 Ok(())
             }
+            // What is left of the list without the element is another text. Of a null column all of it is null, which is not true.
+            Condition::Lists { column, element } => {
+                self.text("(replace(',' || ");
+                self.name(column)?;
+                self.text(" || ',', ");
+                self.value(Value::Bound(column, format!(",{element},").into()))?;
+                self.text(", '') <> ',' || ");
+                self.name(column)?;
+                self.text(" || ',')");
+                Ok(())
+            }
             Condition::IsNull(column) => {
                 self.name(column)?;
                 self.text(" IS NULL");
@@ -564,6 +575,11 @@ mod tests {
         assert_eq!(
             select(&read).unwrap().text,
             r#"SELECT "id" FROM "Mailbox" WHERE ("a" >= $1 AND "a" < $2) LIMIT $3"#
+        );
+        read.rows = Condition::Lists { column: "a".into(), element: "x".to_owned() };
+        assert_eq!(
+            select(&read).unwrap().text,
+            r#"SELECT "id" FROM "Mailbox" WHERE (replace(',' || "a" || ',', $1, '') <> ',' || "a" || ',') LIMIT $2"#
         );
         read.rows = Condition::BeginsWith { column: "a".into(), prefix: "x\0".to_owned() };
         assert_eq!(select(&read).unwrap_err(), Malformed::NulCharacter);

@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::ImportError;
 use crate::{
     id::{RecordId, Timestamp},
+    identity::Identity,
     mask::ReadMask,
     metadata::OrganizationSchema,
     record::{Problem, Record, Violation, check_whole, field_violation},
@@ -69,6 +70,12 @@ fn faults(entity: &Entity, record: &Record, cells: &Cells) -> Vec<Violation> {
     for (name, time) in [("create_time", record.create_time), ("update_time", record.update_time)] {
         if !is_time(time) {
             found.push(Violation::new(field(name), Problem::NotATime));
+        }
+    }
+    for (name, identity) in [("created_by", &record.created_by), ("modified_by", &record.modified_by)] {
+        if identity.as_ref().is_some_and(|identity| identity.parse::<Identity>().is_err()) {
+            let form = "spiffe:…, dns:…, cn:… or jwt:<issuer>#<subject>".to_owned();
+            found.push(Violation::new(field(name), Problem::NotAName { form }));
         }
     }
     if record.revision < 1 {
@@ -205,7 +212,8 @@ mod tests {
         let entity = thing();
         let time = Timestamp::from_unix_micros(1);
         let values = vec![None; entity.attributes.len()];
-        Record { id: RecordId::from_bytes([7; 16]), revision: 1, create_time: time, update_time: time, values }
+        let id = RecordId::from_bytes([7; 16]);
+        Record { id, revision: 1, create_time: time, update_time: time, created_by: None, modified_by: None, values }
     }
 
     /// What is wrong with a record that has this value.
@@ -249,6 +257,9 @@ mod tests {
         assert_eq!(reasons(&entity, &sound(), &none), ["REQUIRED"]);
         entity.attributes[name].required = false;
         assert!(reasons(&entity, &sound(), &none).is_empty());
+        let by = |identity: &str| Record { created_by: Some(identity.to_owned()), ..sound() };
+        assert!(reasons(&entity, &by("cn:ada"), &none).is_empty());
+        assert_eq!(reasons(&entity, &by("ada"), &none), ["NOT_A_NAME"]);
         let cell = |bytes| BTreeMap::from([(secret, vec![0; bytes])]);
         // 100 characters of up to 4 bytes, padded to 416, and 45 bytes beside.
         assert!(reasons(&entity, &sound(), &cell(416 + 45)).is_empty());

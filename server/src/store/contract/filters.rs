@@ -134,7 +134,7 @@ pub(crate) async fn a_filter_finds_what_it_means_in_memory(subject: &dyn Subject
         let holds = |record: &Vec<Option<Value>>| {
             filter.holds(&|field| match field {
                 Field::Attribute(index) => record[index].as_ref(),
-                Field::Name | Field::CreateTime | Field::UpdateTime => None,
+                Field::Name | Field::CreateTime | Field::UpdateTime | Field::CreatedBy | Field::ModifiedBy => None,
             })
         };
         let wanted: Vec<u128> = (0..).zip(&records).filter(|(_, record)| holds(record)).map(|(id, _)| id).collect();

@@ -91,6 +91,21 @@ pub(crate) async fn a_prefix_matches_code_point_by_code_point(subject: &dyn Subj
     assert!(store.select(things(&["id"], number, &[])).await.is_err());
 }
 
+pub(crate) async fn a_list_has_whole_elements_only(subject: &dyn Subject) {
+    let store = opened(subject).await;
+    let texts =
+        [None, Some(""), Some("a"), Some("a,b"), Some("b,a"), Some("c,a,b"), Some("ab,A"), Some("a,a"), Some("aa,ba")];
+    fill(&*store, "name", texts.map(|name| name.map_or(Datum::Null, text))).await;
+    for element in ["a", "b", "ab", "A", "ba", "c", "x", "%", "_"] {
+        let has = |name: &Option<&str>| name.is_some_and(|name| name.split(',').any(|other| other == element));
+        let wanted: Vec<u128> = (1..).zip(&texts).filter(|(_, name)| has(name)).map(|(number, _)| number).collect();
+        let lists = Condition::Lists { column: "name".into(), element: element.to_owned() };
+        assert_eq!(ids(&*store, lists.clone()).await, wanted, "{element:?}");
+        let others: Vec<u128> = (1..=texts.len() as u128).filter(|number| !wanted.contains(number)).collect();
+        assert_eq!(ids(&*store, lists.negated()).await, others, "not {element:?}");
+    }
+}
+
 fn begins_with(prefix: &str) -> Condition {
     Condition::BeginsWith { column: "name".into(), prefix: prefix.to_owned() }
 }

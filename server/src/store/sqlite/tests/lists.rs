@@ -115,6 +115,7 @@ struct Thing {
     id: u128,
     create_time: i64,
     update_time: i64,
+    created_by: Option<String>,
     /// By index; the encrypted one by its cell.
     values: Vec<Option<Value>>,
 }
@@ -125,14 +126,16 @@ enum Field {
     Name,
     CreateTime,
     UpdateTime,
+    CreatedBy,
     Attribute(usize),
 }
 
 impl Field {
-    const FILTERED: [Field; 13] = [
+    const FILTERED: [Field; 14] = [
         Field::Name,
         Field::CreateTime,
         Field::UpdateTime,
+        Field::CreatedBy,
         Field::Attribute(FLAG),
         Field::Attribute(SMALL),
         Field::Attribute(BIG),
@@ -145,10 +148,11 @@ impl Field {
         Field::Attribute(IS_SECRET_SET),
     ];
 
-    const ORDERED: [Field; 11] = [
+    const ORDERED: [Field; 12] = [
         Field::Name,
         Field::CreateTime,
         Field::UpdateTime,
+        Field::CreatedBy,
         Field::Attribute(FLAG),
         Field::Attribute(SMALL),
         Field::Attribute(BIG),
@@ -164,6 +168,7 @@ impl Field {
             Field::Name => "name",
             Field::CreateTime => "create_time",
             Field::UpdateTime => "update_time",
+            Field::CreatedBy => "created_by",
             Field::Attribute(index) => NAMES[index],
         }
     }
@@ -173,6 +178,7 @@ impl Field {
             Field::Name => Some(reference(thing.id)),
             Field::CreateTime => Some(Value::Time(Timestamp::from_unix_micros(thing.create_time))),
             Field::UpdateTime => Some(Value::Time(Timestamp::from_unix_micros(thing.update_time))),
+            Field::CreatedBy => thing.created_by.clone().map(Value::Text),
             Field::Attribute(IS_SECRET_SET) => Some(Value::Boolean(thing.values[SECRET].is_some())),
             Field::Attribute(index) => thing.values[index].clone(),
         }
@@ -203,7 +209,7 @@ impl Field {
                 let (number, name) = COLORS[pick % COLORS.len()];
                 (Value::Integer(number), name.to_owned())
             }
-            Field::Attribute(TITLE | NOTE) => {
+            Field::CreatedBy | Field::Attribute(TITLE | NOTE) => {
                 let text = TEXTS[pick % TEXTS.len()];
                 (Value::Text(text.to_owned()), quoted(text, ""))
             }
@@ -217,7 +223,9 @@ impl Field {
     fn operators(self) -> &'static [&'static str] {
         match self {
             Field::Attribute(DATA) => &[":"],
-            Field::Attribute(TITLE | NOTE) => &[":", "=", "!=", "<", "<=", ">", ">=", "begins", "begins not"],
+            Field::CreatedBy | Field::Attribute(TITLE | NOTE) => {
+                &[":", "=", "!=", "<", "<=", ">", ">=", "begins", "begins not"]
+            }
             Field::CreateTime | Field::UpdateTime | Field::Attribute(SMALL | BIG | SEEN) => {
                 &[":", "=", "!=", "<", "<=", ">", ">="]
             }
@@ -336,7 +344,8 @@ fn things() -> impl Strategy<Value = Vec<Thing>> {
     let pick = || any::<u8>().prop_map(usize::from);
     // A third of the values are null.
     let values = vec((prop::bool::weighted(0.33), pick()), NAMES.len());
-    let thing = (pick(), pick(), values).prop_map(|(create, update, picked)| {
+    let identity = prop::option::weighted(0.66, pick());
+    let thing = (pick(), pick(), identity, values).prop_map(|(create, update, identity, picked)| {
         let of = |(index, (is_null, pick)): (usize, (bool, usize))| {
             match index {
                 IS_SECRET_SET => None,
@@ -346,11 +355,19 @@ fn things() -> impl Strategy<Value = Vec<Thing>> {
             .filter(|_| !is_null)
         };
         let values = picked.into_iter().enumerate().map(of).collect();
-        (TIMES[create % TIMES.len()].0, TIMES[update % TIMES.len()].0, values)
+        let created_by = identity.map(|pick| TEXTS[pick % TEXTS.len()].to_owned());
+        (TIMES[create % TIMES.len()].0, TIMES[update % TIMES.len()].0, created_by, values)
     });
     (btree_set(0..IDS, 0..40), vec(thing, 40)).prop_map(|(ids, things)| {
         let things = ids.into_iter().zip(things);
-        things.map(|(id, (create_time, update_time, values))| Thing { id, create_time, update_time, values }).collect()
+        let thing = |(id, (create_time, update_time, created_by, values))| Thing {
+            id,
+            create_time,
+            update_time,
+            created_by,
+            values,
+        };
+        things.map(thing).collect()
     })
 }
 
@@ -417,6 +434,7 @@ impl Lists {
             key_derivation: Arc::new(BlockingKeyDerivation),
             clock,
             random,
+            audit_gate: Arc::new(crate::audit_copy::Copying::none()),
             fail_points: Arc::new(crate::fail_points::OfEnvironment),
         };
         let limits = KeyLimits {
@@ -467,6 +485,7 @@ fn row(thing: &Thing) -> Step {
         ("create_time".into(), Datum::Time(Timestamp::from_unix_micros(thing.create_time))),
         ("update_time".into(), Datum::Time(Timestamp::from_unix_micros(thing.update_time))),
     ];
+    row.extend(thing.created_by.clone().map(|identity| ("created_by".into(), Datum::Text(identity))));
     let values = NAMES.iter().zip(&thing.values);
     row.extend(values.filter_map(|(name, value)| Some((format!("stored_{name}").into(), datum(value.as_ref()?)))));
     Step::Insert { table: "Thing".into(), row }
@@ -483,6 +502,8 @@ fn shown(thing: &Thing, mask: &BTreeSet<usize>) -> Record {
         revision: 1,
         create_time: Timestamp::from_unix_micros(thing.create_time),
         update_time: Timestamp::from_unix_micros(thing.update_time),
+        created_by: thing.created_by.clone(),
+        modified_by: None,
         values: (0..NAMES.len()).map(value).collect(),
     }
 }

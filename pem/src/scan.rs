@@ -1,0 +1,267 @@
+//! The lines of a PEM text: where its blocks are, what they are labelled, and which line can't be what it seems to be.
+
+use std::fmt;
+
+use crate::PemError;
+
+/// What is wrong with a line, and what to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LineProblem {
+    /// The text begins with U+FEFF.
+    ByteOrderMark,
+    /// The line is indented.
+    Indented,
+    /// The line has a BEGIN or END marker and more than that.
+    SharedLine,
+    /// The line resembles a BEGIN or END line, and isn't one.
+    Marker,
+    /// An END line that ends no block, or another one.
+    End,
+    /// A block that begins here has no END line.
+    Unfinished,
+    /// A line in a block has characters that aren't Base64.
+    Base64,
+    /// A block has headers.
+    Header,
+    /// A block isn't what its label says, is cut off, or has something appended.
+    Content,
+    /// The private key is encrypted.
+    EncryptedKey,
+    /// A second private key.
+    SecondKey,
+    /// A revocation list where something else is read.
+    RevocationList,
+    /// Something else where revocation lists are read.
+    NotARevocationList,
+    /// A certificate with the trust settings of OpenSSL.
+    TrustedCertificate,
+    /// A certificate under its old label.
+    OldLabel,
+    /// A request for a certificate.
+    Request,
+    /// Certificates in a PKCS #7 message.
+    Pkcs7,
+    /// A key of OpenSSH.
+    OpenSshKey,
+    /// A public key.
+    PublicKey,
+    /// A label that isn't known.
+    UnknownLabel,
+}
+
+impl fmt::Display for LineProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            LineProblem::ByteOrderMark => "a byte order mark (U+FEFF) is before the text: save the file without it",
+            LineProblem::Indented => "the line is indented: remove the blanks before it",
+            LineProblem::SharedLine => "a BEGIN or END marker shares the line with other text: put each on a line of its own",
+            LineProblem::Marker => "this resembles a BEGIN or END line and isn't one: write `-----BEGIN LABEL-----` or `-----END LABEL-----`",
+            LineProblem::End => "this END line ends no block of its label: restore the block from its source",
+            LineProblem::Unfinished => "the block that begins here has no END line: the file is cut off",
+            LineProblem::Base64 => "the line isn't Base64: restore the block from its source",
+            LineProblem::Header => "the block has headers: remove them, or convert the file with openssl",
+            LineProblem::Content => "the block that begins here isn't what its label says, or is cut off: restore it from its source",
+            LineProblem::EncryptedKey => "the private key is encrypted: decrypt it with `openssl pkey -in FILE -out FILE.pem`",
+            LineProblem::SecondKey => "this is a second private key: keep one key in the file",
+            LineProblem::RevocationList => "a revocation list isn't read from this file: move it to the file of the revocation lists",
+            LineProblem::NotARevocationList => "this isn't a revocation list: move it out of this file",
+            LineProblem::TrustedCertificate => {
+                "TRUSTED CERTIFICATE is a form of OpenSSL: convert it with `openssl x509 -in FILE -out FILE.pem`"
+            }
+            LineProblem::OldLabel => "X509 CERTIFICATE is an old label: write CERTIFICATE in its BEGIN and END lines",
+            LineProblem::Request => "this is a request for a certificate: put the certificate that the CA issued for it here",
+            LineProblem::Pkcs7 => "this is PKCS #7: convert it with `openssl pkcs7 -print_certs -in FILE -out FILE.pem`",
+            LineProblem::OpenSshKey => "this is a key of OpenSSH: convert it with `ssh-keygen -p -m PKCS8 -f FILE`",
+            LineProblem::PublicKey => "this is a public key: remove it",
+            LineProblem::UnknownLabel => "a block of this label isn't known here: remove it",
+        })
+    }
+}
+
+/// A block of a text.
+pub(crate) struct Block<'a> {
+    /// The line of its BEGIN, from 1.
+    pub(crate) line: usize,
+    pub(crate) label: Label,
+    /// From its BEGIN line to its END line.
+    pub(crate) text: &'a [u8],
+}
+
+/// What a block is said to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Label {
+    Certificate,
+    RevocationList,
+    PrivateKey,
+    EncryptedKey,
+    /// Of a curve or a group, which openssl writes before a key.
+    Parameters,
+    Refused(LineProblem),
+}
+
+impl Label {
+    fn of(label: &[u8]) -> Self {
+        match label {
+            b"CERTIFICATE" => Label::Certificate,
+            b"X509 CRL" => Label::RevocationList,
+            b"PRIVATE KEY" | b"EC PRIVATE KEY" | b"RSA PRIVATE KEY" => Label::PrivateKey,
+            b"ENCRYPTED PRIVATE KEY" => Label::EncryptedKey,
+            b"EC PARAMETERS" | b"DH PARAMETERS" => Label::Parameters,
+            b"TRUSTED CERTIFICATE" => Label::Refused(LineProblem::TrustedCertificate),
+            b"X509 CERTIFICATE" => Label::Refused(LineProblem::OldLabel),
+            b"CERTIFICATE REQUEST" | b"NEW CERTIFICATE REQUEST" => Label::Refused(LineProblem::Request),
+            b"PKCS7" | b"CMS" => Label::Refused(LineProblem::Pkcs7),
+            b"OPENSSH PRIVATE KEY" => Label::Refused(LineProblem::OpenSshKey),
+            b"PUBLIC KEY" | b"RSA PUBLIC KEY" => Label::Refused(LineProblem::PublicKey),
+            _ => Label::Refused(LineProblem::UnknownLabel),
+        }
+    }
+}
+
+impl Block<'_> {
+    pub(crate) fn problem(&self, problem: LineProblem) -> PemError {
+        PemError::Line { line: self.line, problem }
+    }
+}
+
+/// A block whose END line has yet to come.
+struct Open<'a> {
+    line: usize,
+    label: &'a [u8],
+    begin: usize,
+    is_encrypted: bool,
+    /// A body has begun: no headers follow.
+    has_body: bool,
+}
+
+/// The blocks of a text. What is between them is left alone, unless it resembles a part of one.
+pub(crate) fn blocks(text: &[u8]) -> Result<Vec<Block<'_>>, PemError> {
+    let mut blocks = Vec::new();
+    let mut open: Option<Open<'_>> = None;
+    for Line { number, begin, content } in lines(text) {
+        let problem = |problem| PemError::Line { line: number, problem };
+        match (marker(content).map_err(problem)?, &mut open) {
+            (Some(Marker::Begin(label)), None) => {
+                open = Some(Open { line: number, label, begin, is_encrypted: false, has_body: false });
+            }
+            (Some(Marker::Begin(_)), Some(open)) => {
+                return Err(PemError::Line { line: open.line, problem: LineProblem::Unfinished });
+            }
+            (Some(Marker::End(label)), Some(block)) if block.label == label => {
+                let text = text.get(block.begin..begin + content.len()).unwrap_or_default();
+                let label = match Label::of(label) {
+                    Label::PrivateKey if block.is_encrypted => Label::EncryptedKey,
+                    label => label,
+                };
+                blocks.push(Block { line: block.line, label, text });
+                open = None;
+            }
+            (Some(Marker::End(_)), _) => return Err(problem(LineProblem::End)),
+            (None, Some(block)) => block.check_line(content).map_err(problem)?,
+            (None, None) => {}
+        }
+    }
+    match open {
+        None => Ok(blocks),
+        Some(open) => Err(PemError::Line { line: open.line, problem: LineProblem::Unfinished }),
+    }
+}
+
+impl Open<'_> {
+    fn check_line(&mut self, line: &[u8]) -> Result<(), LineProblem> {
+        let content = line.trim_ascii_end();
+        if content.is_empty() {
+            return Ok(());
+        }
+        // RFC 1421: headers of encrypted keys, which OpenSSL wrote before version 1.0.
+        if !self.has_body && content.contains(&b':') {
+            let is_of_encryption = content.starts_with(b"Proc-Type: 4,ENCRYPTED") || content.starts_with(b"DEK-Info:");
+            self.is_encrypted |= is_of_encryption;
+            return if is_of_encryption { Ok(()) } else { Err(LineProblem::Header) };
+        }
+        self.has_body = true;
+        if content.first().is_some_and(u8::is_ascii_whitespace) {
+            return Err(LineProblem::Indented);
+        }
+        let is_base64 = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=');
+        if content.iter().all(is_base64) { Ok(()) } else { Err(LineProblem::Base64) }
+    }
+}
+
+enum Marker<'a> {
+    Begin(&'a [u8]),
+    End(&'a [u8]),
+}
+
+/// The marker that a line is; an error if the line only resembles one.
+fn marker(line: &[u8]) -> Result<Option<Marker<'_>>, LineProblem> {
+    if !resembles_marker(line) {
+        return Ok(None);
+    }
+    // Blanks may follow, as in rustls-pemfile; tabs may not.
+    let end = line.iter().rposition(|byte| *byte != b' ').map_or(0, |last| last + 1);
+    let trimmed = line.get(..end).unwrap_or_default();
+    let label_of = |begin: &[u8]| {
+        let label = trimmed.strip_prefix(begin)?.strip_suffix(b"-----")?;
+        (!label.is_empty() && !label.contains(&b'-')).then_some(label)
+    };
+    if let Some(label) = label_of(b"-----BEGIN ") {
+        return Ok(Some(Marker::Begin(label)));
+    }
+    if let Some(label) = label_of(b"-----END ") {
+        return Ok(Some(Marker::End(label)));
+    }
+    if line.first().is_some_and(u8::is_ascii_whitespace) {
+        return Err(LineProblem::Indented);
+    }
+    let markers = count(line, b"-----BEGIN ") + count(line, b"-----END ");
+    let begins = line.starts_with(b"-----BEGIN ") || line.starts_with(b"-----END ");
+    if markers > 1 || markers == 1 && !begins { Err(LineProblem::SharedLine) } else { Err(LineProblem::Marker) }
+}
+
+/// With too few hyphens, in lower case, or with the dashes of a word processor, a marker is none. It isn't explanatory text either.
+fn resembles_marker(line: &[u8]) -> bool {
+    const DASHES: [&[u8]; 4] = [b"-", "\u{2010}".as_bytes(), "\u{2013}".as_bytes(), "\u{2014}".as_bytes()];
+    let upper = line.to_ascii_uppercase();
+    let follows_dash = |word: &[u8]| {
+        positions(&upper, word).any(|at| {
+            let before = upper.get(..at).unwrap_or_default().trim_ascii_end();
+            DASHES.iter().any(|dash| before.ends_with(dash))
+        })
+    };
+    follows_dash(b"BEGIN ") || follows_dash(b"END ")
+}
+
+fn positions<'a>(text: &'a [u8], part: &'a [u8]) -> impl Iterator<Item = usize> + 'a {
+    text.windows(part.len()).enumerate().filter(move |(_, window)| *window == part).map(|(at, _)| at)
+}
+
+fn count(text: &[u8], part: &[u8]) -> usize {
+    positions(text, part).count()
+}
+
+/// A line without its end.
+struct Line<'a> {
+    number: usize,
+    begin: usize,
+    content: &'a [u8],
+}
+
+/// Lines end with CR LF, LF or CR.
+fn lines(text: &[u8]) -> impl Iterator<Item = Line<'_>> {
+    let (mut rest, mut begin, mut number) = (text, 0, 0);
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let length = rest.iter().position(|byte| matches!(byte, b'\n' | b'\r')).unwrap_or(rest.len());
+        let (content, end) = rest.split_at(length);
+        let skipped = if end.starts_with(b"\r\n") { 2 } else { end.len().min(1) };
+        let line = Line { number: number + 1, begin, content };
+        rest = end.get(skipped..).unwrap_or_default();
+        begin += length + skipped;
+        number += 1;
+        Some(line)
+    })
+}

@@ -1,0 +1,381 @@
+//! Certificate revocation lists (RFC 5280, section 5): which certificates they revoke, and which they vouch for.
+//!
+//! webpki looks at the first list that has the issuer's name, whoever signed it. Here every list counts whose signature the key of the
+//! certificate's issuer verifies, in any order: a certificate that one of them names is revoked. A certificate passes only if one of them
+//! is authoritative for it. A list signed with another key of the same name counts for nothing, so a CA may be renewed with a new key.
+//!
+//! Nothing here knows files, connections or identities.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Mutex, PoisonError},
+};
+
+use fieldseal_core::id::Timestamp;
+use rustls::{
+    crypto::aws_lc_rs,
+    pki_types::{CertificateRevocationListDer, SubjectPublicKeyInfoDer},
+};
+use sha2::{Digest, Sha256};
+use webpki::{CertRevocationList, OwnedCertRevocationList, RawPublicKeyEntity};
+use x509_parser::{
+    asn1_rs::Any,
+    certificate::X509Certificate,
+    extensions::{DistributionPointName, GeneralName, ParsedExtension},
+    prelude::FromDer,
+    revocation_list::CertificateRevocationList,
+    time::ASN1Time,
+};
+
+use super::{day, seconds};
+
+/// How far the clock of a CA may be ahead of this one. A list that a CA has just signed counts at once.
+const CLOCK_SKEW_SECONDS: i64 = 300;
+
+/// For how many keys of intermediate CAs the verified signatures are remembered. Only CAs below a client CA have keys that get here.
+const REMEMBERED_MAX: usize = 256;
+
+/// Why a list can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ListProblem {
+    /// It only has the changes since another list.
+    #[error("it is a delta list, which has changes only: use the CA's complete list")]
+    Delta,
+    /// It has certificates of other CAs too.
+    #[error("it is an indirect list, which names certificates of other CAs: use a list of each CA")]
+    Indirect,
+    /// It has revocations for some reasons only.
+    #[error("it has revocations for some reasons only: use the CA's complete list")]
+    Reasons,
+    /// It doesn't say which certificates it is for in a way that is known here.
+    #[error("its issuing distribution point has no full name: use the CA's complete list")]
+    DistributionPoint,
+    /// It has another form.
+    #[error("it isn't a revocation list of version 2 with nextUpdate and extensions")]
+    Malformed(#[source] Option<webpki::Error>),
+}
+
+/// The lists of a deployment.
+pub(crate) struct RevocationLists {
+    lists: Vec<List>,
+    /// Whether a key signed a list, by the list's number and SHA-256 of the key.
+    verified: Mutex<BTreeMap<(usize, [u8; 32]), bool>>,
+}
+
+struct List {
+    entries: CertRevocationList<'static>,
+    scope: Option<Scope>,
+    facts: ListFacts,
+    signed: Signed,
+}
+
+/// What a signature is made over, and by which algorithm.
+struct Signed {
+    content: Vec<u8>,
+    algorithm: Vec<u8>,
+    signature: Vec<u8>,
+}
+
+/// The certificates that a list is for (RFC 5280, section 5.2.5).
+struct Scope {
+    addresses: Vec<String>,
+    is_for_users_only: bool,
+    is_for_cas_only: bool,
+}
+
+/// What people know a list by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ListFacts {
+    /// Whose it is.
+    pub(crate) issuer: String,
+    /// Its CRL number, if it has one.
+    pub(crate) number: Option<String>,
+    /// How many certificates it revokes.
+    pub(crate) revoked: usize,
+    /// When it was made.
+    pub(crate) this_update: ASN1Time,
+    /// By when the next one is due.
+    pub(crate) next_update: Option<ASN1Time>,
+    /// Its distribution points, if it is for their certificates only.
+    pub(crate) addresses: Vec<String>,
+}
+
+/// The issuer of a certificate, as far as its lists are concerned.
+pub(crate) struct ListIssuer<'a> {
+    /// The subject in DER, without its header.
+    pub(crate) name: &'a [u8],
+    pub(crate) key: &'a SubjectPublicKeyInfoDer<'a>,
+    /// Without a key usage, a key may sign anything.
+    pub(crate) may_sign_lists: bool,
+}
+
+/// How a list is related to the CAs of the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// The key of one of them signed it.
+    OfClientCa,
+    /// One of them has the issuer's name, and another key.
+    ForeignSignature,
+    /// One of them signed it with a key that mustn't sign lists.
+    KeyUsage,
+    /// None of them has the issuer's name: it may be the list of an intermediate CA.
+    OfAnother,
+}
+
+impl RevocationLists {
+    /// Reads lists. An error has the number of the list, from 1.
+    ///
+    /// # Errors
+    /// [`ListProblem`]
+    pub(crate) fn parse(lists: &[CertificateRevocationListDer<'static>]) -> Result<Self, (usize, ListProblem)> {
+        let parse = |(number, der): (usize, &CertificateRevocationListDer<'_>)| {
+            List::parse(der).map_err(|problem| (number, problem))
+        };
+        let lists = (1..).zip(lists).map(parse).collect::<Result<_, _>>()?;
+        Ok(Self { lists, verified: Mutex::default() })
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lists.is_empty()
+    }
+
+    /// The lists, in the order of the file.
+    pub(crate) fn facts(&self) -> impl Iterator<Item = &ListFacts> {
+        self.lists.iter().map(|list| &list.facts)
+    }
+
+    /// Whether a certificate may be accepted. Without any list, every one may.
+    ///
+    /// # Errors
+    /// It was revoked, or no list is authoritative for it.
+    pub(crate) fn check(
+        &self,
+        certificate: &webpki::Cert<'_>,
+        is_ca: bool,
+        issuer: &ListIssuer<'_>,
+        now: Timestamp,
+    ) -> Result<(), webpki::Error> {
+        if self.is_empty() {
+            return Ok(());
+        }
+        let addresses = Addresses::of(&certificate.der()).ok_or(webpki::Error::MalformedExtensions)?;
+        let mut is_vouched_for = false;
+        for list in self.lists_of(issuer) {
+            // A list from the future revokes as well, but nothing is known to be current by it.
+            if list.entries.find_serial(certificate.serial())?.is_some() {
+                return Err(webpki::Error::CertRevoked);
+            }
+            is_vouched_for |= !list.is_from_the_future(now) && list.is_for(&addresses, is_ca);
+        }
+        if is_vouched_for { Ok(()) } else { Err(webpki::Error::UnknownRevocationStatus) }
+    }
+
+    /// Whether an issuer has a list at this time.
+    pub(crate) fn has_list_of(&self, issuer: &ListIssuer<'_>, now: Timestamp) -> bool {
+        self.lists_of(issuer).any(|list| !list.is_from_the_future(now))
+    }
+
+    /// The lists, in the order of the file, and how each is related to these CAs.
+    pub(crate) fn standings<'a>(
+        &'a self,
+        cas: &'a [ListIssuer<'a>],
+    ) -> impl Iterator<Item = (&'a ListFacts, Standing)> + 'a {
+        self.lists.iter().enumerate().map(move |(number, list)| (&list.facts, self.standing(number, list, cas)))
+    }
+
+    fn standing(&self, number: usize, list: &List, cas: &[ListIssuer<'_>]) -> Standing {
+        let mut named = cas.iter().filter(|ca| ca.name == list.entries.issuer()).peekable();
+        if named.peek().is_none() {
+            return Standing::OfAnother;
+        }
+        let mut signers = named.filter(|ca| self.is_signed_by(number, list, ca.key)).peekable();
+        if signers.peek().is_none() {
+            return Standing::ForeignSignature;
+        }
+        if signers.any(|ca| ca.may_sign_lists) { Standing::OfClientCa } else { Standing::KeyUsage }
+    }
+
+    fn lists_of<'a>(&'a self, issuer: &'a ListIssuer<'a>) -> impl Iterator<Item = &'a List> + 'a {
+        self.lists
+            .iter()
+            .enumerate()
+            .filter(move |(_, list)| issuer.may_sign_lists && list.entries.issuer() == issuer.name)
+            .filter(move |(number, list)| self.is_signed_by(*number, list, issuer.key))
+            .map(|(_, list)| list)
+    }
+
+    /// A list may be long, so its signature is verified once for each key.
+    fn is_signed_by(&self, number: usize, list: &List, key: &SubjectPublicKeyInfoDer<'_>) -> bool {
+        let place = (number, Sha256::digest(key).into());
+        let remembered = || self.verified.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(is_signed) = remembered().get(&place) {
+            return *is_signed;
+        }
+        let is_signed = list.signed.is_by(key);
+        let mut remembered = remembered();
+        if remembered.len() < REMEMBERED_MAX {
+            remembered.insert(place, is_signed);
+        }
+        is_signed
+    }
+}
+
+impl fmt::Debug for RevocationLists {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.lists.iter().map(|list| &list.facts)).finish()
+    }
+}
+
+impl List {
+    fn parse(der: &[u8]) -> Result<Self, ListProblem> {
+        let entries = OwnedCertRevocationList::from_der(der)?;
+        let (_, list) = CertificateRevocationList::from_der(der).map_err(|_| ListProblem::Malformed(None))?;
+        let scope = Scope::of(&list)?;
+        let facts = ListFacts {
+            issuer: list.issuer().to_string(),
+            number: list.crl_number().map(ToString::to_string),
+            revoked: list.iter_revoked_certificates().count(),
+            this_update: list.last_update(),
+            next_update: list.next_update(),
+            addresses: scope.as_ref().map(|scope| scope.addresses.clone()).unwrap_or_default(),
+        };
+        let signed = Signed {
+            content: list.tbs_cert_list.as_ref().to_vec(),
+            algorithm: signature_algorithm(der).ok_or(ListProblem::Malformed(None))?.to_vec(),
+            signature: list.signature_value.data.to_vec(),
+        };
+        Ok(Self { entries: entries.into(), scope, facts, signed })
+    }
+
+    fn is_from_the_future(&self, now: Timestamp) -> bool {
+        self.facts.is_from_the_future(now)
+    }
+
+    fn is_for(&self, addresses: &Addresses, is_ca: bool) -> bool {
+        self.scope.as_ref().is_none_or(|scope| scope.covers(addresses, is_ca))
+    }
+}
+
+impl ListFacts {
+    /// Whether it begins later than now, with some room for clocks.
+    pub(crate) fn is_from_the_future(&self, now: Timestamp) -> bool {
+        self.this_update.timestamp() > seconds(now).saturating_add(CLOCK_SKEW_SECONDS)
+    }
+
+    /// Whether the next one was due before now.
+    pub(crate) fn is_late(&self, now: Timestamp) -> bool {
+        self.next_update.is_some_and(|due| due.timestamp() < seconds(now))
+    }
+}
+
+/// `list 7 of CN=clients, made on 2026-01-02, next due on 2026-02-02, revokes 3`
+impl fmt::Display for ListFacts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.number {
+            Some(number) => write!(f, "list {number}")?,
+            None => f.write_str("list without a number")?,
+        }
+        write!(f, " of {}, made on {}", self.issuer, day(self.this_update))?;
+        if let Some(due) = self.next_update {
+            write!(f, ", next due on {}", day(due))?;
+        }
+        write!(f, ", revokes {}", self.revoked)?;
+        if !self.addresses.is_empty() {
+            write!(f, ", for certificates of {} only", self.addresses.join(" and "))?;
+        }
+        Ok(())
+    }
+}
+
+impl Signed {
+    fn is_by(&self, key: &SubjectPublicKeyInfoDer<'_>) -> bool {
+        let Ok(key) = RawPublicKeyEntity::try_from(key) else { return false };
+        let algorithms = aws_lc_rs::default_provider().signature_verification_algorithms.all;
+        algorithms
+            .iter()
+            .filter(|algorithm| algorithm.signature_alg_id().as_ref() == self.algorithm.as_slice())
+            .any(|algorithm| key.verify_signature(*algorithm, &self.content, &self.signature).is_ok())
+    }
+}
+
+/// The content of the list's second part, an AlgorithmIdentifier. webpki has compared it with the one that is signed.
+fn signature_algorithm(der: &[u8]) -> Option<&[u8]> {
+    let (_, list) = Any::from_der(der).ok()?;
+    let (rest, _content) = Any::from_der(list.data).ok()?;
+    let (_, algorithm) = Any::from_der(rest).ok()?;
+    Some(algorithm.data)
+}
+
+impl Scope {
+    fn of(list: &CertificateRevocationList<'_>) -> Result<Option<Self>, ListProblem> {
+        let points: Vec<_> = list
+            .extensions()
+            .iter()
+            .filter_map(|extension| {
+                let ParsedExtension::IssuingDistributionPoint(point) = extension.parsed_extension() else {
+                    return None;
+                };
+                Some(point)
+            })
+            .collect();
+        let [point] = points[..] else {
+            return if points.is_empty() { Ok(None) } else { Err(ListProblem::Malformed(None)) };
+        };
+        let Some(DistributionPointName::FullName(names)) = &point.distribution_point else {
+            return Err(ListProblem::DistributionPoint);
+        };
+        Ok(Some(Self {
+            addresses: addresses(names),
+            is_for_users_only: point.only_contains_user_certs,
+            is_for_cas_only: point.only_contains_ca_certs,
+        }))
+    }
+
+    /// A certificate that names no distribution point may be in any part of a list that was divided, so no part vouches for it (RFC 5280,
+    /// section 6.3.3, step b 2 i).
+    fn covers(&self, certificate: &Addresses, is_ca: bool) -> bool {
+        let is_kind = if is_ca { !self.is_for_users_only } else { !self.is_for_cas_only };
+        is_kind && certificate.0.iter().any(|address| self.addresses.contains(address))
+    }
+}
+
+/// Where a certificate says that its revocation lists are: of complete lists of its own issuer.
+struct Addresses(Vec<String>);
+
+impl Addresses {
+    /// `None` if the certificate can't be read.
+    fn of(der: &[u8]) -> Option<Self> {
+        let (_, certificate) = X509Certificate::from_der(der).ok()?;
+        let mut found = Vec::new();
+        for extension in certificate.extensions() {
+            let ParsedExtension::CRLDistributionPoints(points) = extension.parsed_extension() else { continue };
+            for point in points.iter().filter(|point| point.reasons.is_none() && point.crl_issuer.is_none()) {
+                if let Some(DistributionPointName::FullName(names)) = &point.distribution_point {
+                    found.extend(addresses(names));
+                }
+            }
+        }
+        Some(Self(found))
+    }
+}
+
+fn addresses(names: &[GeneralName<'_>]) -> Vec<String> {
+    names
+        .iter()
+        .filter_map(|name| if let GeneralName::URI(uri) = name { Some((*uri).to_owned()) } else { None })
+        .collect()
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "webpki has more errors than are told apart, and may have more")]
+impl From<webpki::Error> for ListProblem {
+    fn from(error: webpki::Error) -> Self {
+        match error {
+            webpki::Error::UnsupportedDeltaCrl => Self::Delta,
+            webpki::Error::UnsupportedIndirectCrl => Self::Indirect,
+            webpki::Error::UnsupportedRevocationReasonsPartitioning => Self::Reasons,
+            webpki::Error::UnsupportedCrlIssuingDistributionPoint => Self::DistributionPoint,
+            other => Self::Malformed(Some(other)),
+        }
+    }
+}

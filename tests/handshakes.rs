@@ -1,0 +1,212 @@
+//! Handshakes that are refused: the client learns why, each time, and so do the log and the metrics. Plaintext on the TLS port is answered.
+
+use std::{error::Error, fs, io::ErrorKind, sync::Arc};
+
+use fieldseal_client::{Code, ErrorReason, ListOptions, Origin, RetryPolicy};
+use fieldseal_server::development::Person;
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    date_time_ymd,
+};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::timeout,
+};
+
+use crate::{
+    due::scraped,
+    harness::{
+        DEFAULT, Folder, PATIENCE, Server,
+        http::{Http, call},
+        process::Process,
+    },
+};
+
+const LIST: &str = "/fieldseal.v1.MailboxService/ListMailboxes";
+
+/// A CA of clients, and a folder whose servers believe it.
+struct Ca {
+    issuer: Issuer<'static, KeyPair>,
+}
+
+impl Ca {
+    fn for_clients_of(folder: &Folder) -> Self {
+        let ca = Self::make();
+        fs::write(folder.path().join("client-ca.pem"), &ca.1).unwrap();
+        ca.0
+    }
+
+    /// A CA, and its certificate in PEM.
+    fn make() -> (Self, String) {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, "clients");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        let key = KeyPair::generate().unwrap();
+        let pem = params.self_signed(&key).unwrap().pem();
+        (Self { issuer: Issuer::new(params, key) }, pem)
+    }
+
+    /// Files of a certificate and its key, valid from one year to another.
+    fn certificate(&self, folder: &Folder, name: &str, from: i32, to: i32) -> [std::path::PathBuf; 2] {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        (params.not_before, params.not_after) = (date_time_ymd(from, 1, 1), date_time_ymd(to, 1, 1));
+        let key = KeyPair::generate().unwrap();
+        let [certificate_file, key_file] = ["pem", "key"].map(|end| folder.path().join(format!("{name}.{end}")));
+        fs::write(&certificate_file, params.signed_by(&key, &self.issuer).unwrap().pem()).unwrap();
+        fs::write(&key_file, key.serialize_pem()).unwrap();
+        [certificate_file, key_file]
+    }
+}
+
+/// What a client with this certificate is told: the error with all that lies under it.
+async fn refused(folder: &Folder, address: &str, [certificate, key]: &[std::path::PathBuf; 2]) -> String {
+    let client = folder.client_builder(address).identity_files(certificate, key).connect_lazy().unwrap();
+    let error = client.mailboxes().list(DEFAULT, ListOptions::default()).await.unwrap_err();
+    assert_eq!(error.call().unwrap().origin(), Origin::TlsRefused, "{error:?}");
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    text
+}
+
+#[tokio::test]
+async fn refused_certificate_is_reported_to_its_client_each_time_and_counted_by_cause() {
+    let folder = Folder::new();
+    let ca = Ca::for_clients_of(&folder);
+    let expired = ca.certificate(&folder, "expired", 2020, 2021);
+    let early = ca.certificate(&folder, "early", 2998, 2999);
+    let stranger = Ca::make().0.certificate(&folder, "stranger", 2020, 2999);
+    let client_ca = folder.path().join("client-ca.pem");
+    let server = Server::start_in(folder, |config| {
+        config.tls.client_ca = client_ca;
+        config.listen.metrics_address = Some("127.0.0.1:0".parse().unwrap());
+    })
+    .await;
+    const TRIES: usize = 20;
+    for _ in 0..TRIES {
+        let told = refused(server.folder(), server.address(), &expired).await;
+        assert!(told.contains("CertificateExpired"), "{told}");
+    }
+    refused(server.folder(), server.address(), &early).await;
+    let told = refused(server.folder(), server.address(), &stranger).await;
+    assert!(told.contains("UnknownCA"), "{told}");
+
+    let metrics = scraped(server.metrics_address()).await;
+    for (cause, count) in [("certificate_expired", TRIES), ("certificate_not_yet_valid", 1), ("unknown_ca", 1)] {
+        let line = format!("fieldseal_handshakes_refused_total{{cause=\"{cause}\"}} {count}\n");
+        assert!(metrics.contains(&line), "{line} {metrics}");
+    }
+}
+
+#[tokio::test]
+async fn refused_certificate_is_in_the_log_with_cause_and_subject_and_repeats_are_counted() {
+    let folder = Folder::new();
+    let ca = Ca::for_clients_of(&folder);
+    let early = ca.certificate(&folder, "early", 2998, 2999);
+    let config = folder.development().config_file();
+    let text = fs::read_to_string(&config).unwrap();
+    let before = text.lines().find(|line| line.starts_with("client_ca = ")).unwrap().to_owned();
+    let after = format!("client_ca = {:?}", folder.path().join("client-ca.pem"));
+    fs::write(&config, text.replace(&before, &after).replace("# format = \"text\"", "format = \"json\"")).unwrap();
+    let log = folder.path().join("log");
+    let server = Process::start_logging(&folder.path(), fs::File::create(&log).unwrap());
+    for _ in 0..3 {
+        refused(&folder, &server.address, &early).await;
+    }
+    server.terminate();
+    assert!(tokio::task::spawn_blocking(|| server.wait()).await.unwrap().success());
+
+    let text = fs::read_to_string(&log).unwrap();
+    let events: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
+    let refusals: Vec<_> = events.iter().filter(|event| event["message"] == "handshake refused").collect();
+    // A minute may have ended meanwhile.
+    assert!((1..=2).contains(&refusals.len()), "{refusals:#?}");
+    let refusal = refusals[0];
+    assert_eq!((&refusal["level"], &refusal["cause"]), (&"WARN".into(), &"certificate_not_yet_valid".into()));
+    assert_eq!(refusal["subject"], "CN=early");
+    assert!(refusal["peer"].as_str().unwrap().starts_with("127.0.0.1:"), "{refusal}");
+    assert!(!text.contains("certificate expired"), "{text}");
+    let repeated = events.iter().filter(|event| event["message"] == "refusals repeated");
+    let repeats: u64 = repeated.map(|event| event["repeats"].as_u64().unwrap()).sum();
+    assert_eq!(refusals.len() as u64 + repeats, 3, "{events:#?}");
+}
+
+#[tokio::test]
+async fn call_without_tls_on_the_tls_port_gets_https_required() {
+    let server =
+        Server::start_with(|config| config.listen.metrics_address = Some("127.0.0.1:0".parse().unwrap())).await;
+    let required = (Code::FailedPrecondition, "HTTPS_REQUIRED".to_owned());
+    for path in [LIST, "/grpc.health.v1.Health/Check"] {
+        let mut connection = Http::without_tls(server.address()).await;
+        assert_eq!(connection.send(call(path, Vec::new())).await.unwrap().refusal(), required, "{path}");
+        // One answer, and no more.
+        let gone = async { while connection.send(call(path, Vec::new())).await.is_ok() {} };
+        timeout(PATIENCE, gone).await.unwrap();
+    }
+    let endpoint = format!("http://{}", server.address());
+    let client = fieldseal_client::Client::builder(endpoint).plaintext().retry(RetryPolicy::never());
+    let error = client.connect_lazy().unwrap().mailboxes().list(DEFAULT, ListOptions::default()).await.unwrap_err();
+    assert_eq!(error.reason(), ErrorReason::HttpsRequired);
+
+    let metrics = scraped(server.metrics_address()).await;
+    assert!(metrics.contains("fieldseal_handshakes_refused_total{cause=\"plaintext\"} 3\n"), "{metrics}");
+}
+
+/// All that the server says to these bytes before it closes.
+async fn answer_to(address: &str, bytes: &[u8]) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(bytes).await.unwrap();
+    let mut answer = Vec::new();
+    let read = timeout(PATIENCE, stream.read_to_end(&mut answer)).await.expect("the server doesn't close");
+    if let Err(error) = read {
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+    }
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[tokio::test]
+async fn http_1_on_the_tls_port_gets_a_400_that_says_so() {
+    let server = Server::start().await;
+    let long = format!("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 50000\r\n\r\n{}", "x".repeat(50_000));
+    for request in ["GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", "PUT /secret HTTP/1.0\r\n\r\n", "P\r\n", &long] {
+        let answer = answer_to(server.address(), request.as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{answer}");
+        assert!(answer.contains("HTTPS_REQUIRED") && !answer.contains("secret"), "{answer}");
+    }
+    // Neither one nor the other.
+    assert!(!answer_to(server.address(), b"\x00\x01\x02 nothing that anybody speaks").await.contains("HTTP"));
+}
+
+#[tokio::test]
+async fn connections_without_tls_on_the_tls_port_keep_nobody_out() {
+    let server = Server::start_with(|config| config.limits.connections_max = 2).await;
+    let silent = |begin: &'static [u8]| {
+        let address = server.address().to_owned();
+        async move {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream.write_all(begin).await.unwrap();
+            stream
+        }
+    };
+    // They have begun, and say nothing more.
+    let mut held = Vec::new();
+    for _ in 0..40 {
+        held.push(silent(b"PRI * HTTP/2.0\r\n").await);
+    }
+    let tls = Arc::new(crate::harness::http::tls(server.folder(), Some(Person::Reader)));
+    let stream = TcpStream::connect(server.address()).await.unwrap();
+    let name = rustls::pki_types::ServerName::try_from("localhost").unwrap();
+    let connector = tokio_rustls::TlsConnector::from(tls);
+    timeout(PATIENCE, connector.connect(name, stream)).await.unwrap().unwrap();
+    // And are closed in the end.
+    for mut stream in held {
+        let _reset_or_closed = timeout(PATIENCE, stream.read_to_end(&mut Vec::new())).await.unwrap();
+    }
+}

@@ -1,0 +1,114 @@
+//! Requests of HTTP/2 with any method, headers and bytes: what no gRPC library would send.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, Request, StatusCode};
+use http_body_util::{BodyExt as _, Full};
+use hyper::client::conn::http2::{SendRequest, handshake};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use prost::bytes::Bytes;
+use rustls::{
+    ClientConfig, RootCertStore,
+    crypto::aws_lc_rs,
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _},
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+};
+use tokio_rustls::TlsConnector;
+use tonic::Status;
+use tonic_types::StatusExt as _;
+
+use super::{Folder, Person};
+
+/// A connection.
+pub struct Http {
+    sender: SendRequest<Full<Bytes>>,
+}
+
+/// A whole answer.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+    pub trailers: HeaderMap,
+}
+
+/// How a client of this folder's server speaks TLS, with the certificate of a person or none.
+pub fn tls(folder: &Folder, person: Option<Person>) -> ClientConfig {
+    let development = folder.development();
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(development.ca()).unwrap()).unwrap();
+    let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots);
+    let mut config = match person {
+        Some(person) => {
+            let chain = vec![CertificateDer::from_pem_file(development.certificate(person)).unwrap()];
+            let key = PrivateKeyDer::from_pem_file(development.key(person)).unwrap();
+            builder.with_client_auth_cert(chain, key).unwrap()
+        }
+        None => builder.with_no_client_auth(),
+    };
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    config
+}
+
+impl Http {
+    /// Over TLS, with the certificate of a person or none.
+    pub async fn over_tls(folder: &Folder, address: &str, person: Option<Person>) -> Self {
+        let stream = TcpStream::connect(address).await.unwrap();
+        let connector = TlsConnector::from(Arc::new(tls(folder, person)));
+        Self::over(connector.connect(ServerName::try_from("localhost").unwrap(), stream).await.unwrap()).await
+    }
+
+    pub async fn without_tls(address: &str) -> Self {
+        Self::over(TcpStream::connect(address).await.unwrap()).await
+    }
+
+    async fn over(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Self {
+        let (sender, connection) = handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+        tokio::spawn(connection);
+        Self { sender }
+    }
+
+    /// Sends a request, and reads the whole answer.
+    pub async fn send(&mut self, request: Request<Vec<u8>>) -> hyper::Result<Answer> {
+        let request = request.map(|body| Full::new(Bytes::from(body)));
+        let (head, body) = self.sender.send_request(request).await?.into_parts();
+        let body = body.collect().await?;
+        let trailers = body.trailers().cloned().unwrap_or_default();
+        Ok(Answer { status: head.status, headers: head.headers, body: body.to_bytes(), trailers })
+    }
+}
+
+impl Answer {
+    /// Code and reason of the error in it.
+    #[track_caller]
+    pub fn refusal(&self) -> (tonic::Code, String) {
+        let in_either = [&self.headers, &self.trailers].into_iter().find_map(Status::from_header_map);
+        let Some(status) = in_either else { panic!("no status: {self:?}") };
+        let details = status.get_error_details();
+        assert!(details.request_info().is_some_and(|info| !info.request_id.is_empty()), "{status:?}");
+        (status.code(), details.error_info().unwrap().reason.clone())
+    }
+}
+
+/// A call, as gRPC frames it, of a method under `https://localhost`.
+pub fn call(path: &str, body: Vec<u8>) -> Request<Vec<u8>> {
+    Request::post(format!("https://localhost{path}"))
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .body(body)
+        .unwrap()
+}
+
+/// A message as gRPC frames it.
+pub fn framed(message: &impl prost::Message) -> Vec<u8> {
+    let message = message.encode_to_vec();
+    let length = u32::try_from(message.len()).unwrap().to_be_bytes();
+    [&[0][..], &length, &message].concat()
+}
