@@ -36,7 +36,7 @@ fn request(method: &str, path: &str, headers: &[(&str, &str)], body: Vec<u8>) ->
 }
 
 async fn organizations(server: &Server) -> usize {
-    server.client(Person::Admin).list_organizations(0, "").await.unwrap().organizations.len()
+    server.client(Person::Admin).list_organizations(0, "").await.unwrap().records.len()
 }
 
 #[tokio::test]
