@@ -204,7 +204,7 @@ mod tests {
         let texts: Vec<_> = wrong.iter().map(ToString::to_string).collect();
         let wanted = [
             "`nothing` is not a field of this resource",
-            "this path is not a field of this resource",
+            "this path, which doesn't look like a name, is not a field of this resource",
             "`thing.name_1` is not a field of this resource; did you mean `name_1`?",
             "`createTime` is not a field of this resource; did you mean `create_time`?",
         ];
