@@ -32,12 +32,13 @@ struct Ca {
 
 impl Ca {
     fn for_clients_of(folder: &Folder) -> Self {
-        let ca = Self::new();
+        let ca = Self::make();
         fs::write(folder.path().join("client-ca.pem"), &ca.1).unwrap();
         ca.0
     }
 
-    fn new() -> (Self, String) {
+    /// A CA, and its certificate in PEM.
+    fn make() -> (Self, String) {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, "clients");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -81,7 +82,7 @@ async fn refused_certificate_is_reported_to_its_client_each_time_and_counted_by_
     let ca = Ca::for_clients_of(&folder);
     let expired = ca.certificate(&folder, "expired", 2020, 2021);
     let early = ca.certificate(&folder, "early", 2998, 2999);
-    let stranger = Ca::new().0.certificate(&folder, "stranger", 2020, 2999);
+    let stranger = Ca::make().0.certificate(&folder, "stranger", 2020, 2999);
     let client_ca = folder.path().join("client-ca.pem");
     let server = Server::start_in(folder, |config| {
         config.tls.client_ca = client_ca;

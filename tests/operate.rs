@@ -165,6 +165,8 @@ async fn a_server_is_prepared_checked_and_served() {
     let (code, report) = checked(&mut program(), &prepared.config());
     assert_eq!((code, findings(&report)), (0, vec![]));
 
+    // What balancers need, and a test doesn't wait for.
+    replace(&prepared.config(), "drain_delay_seconds = 5", "drain_delay_seconds = 0");
     let server = Serving::start(&mut program(), &prepared.config());
     let admin = prepared.certificates.client(&server.address, Person::Admin);
     admin.create_organization("contoso").await.unwrap();
@@ -459,6 +461,7 @@ fn a_supervisor_is_told_when_the_server_is_ready_and_when_it_ends() {
     let prepared = Prepared::new();
     assert_eq!(run(prepared.init().args(["--admin", "cn:admin"])).0, 0);
     prepared.put_certificates(&prepared.folder().join("tls"));
+    replace(&prepared.config(), "drain_delay_seconds = 5", "drain_delay_seconds = 0");
     let path = prepared.root.path().join("notify");
     let socket = UnixDatagram::bind(&path).unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();

@@ -36,7 +36,7 @@ fn request(method: &str, path: &str, headers: &[(&str, &str)], body: Vec<u8>) ->
 }
 
 async fn organizations(server: &Server) -> usize {
-    server.client(Person::Admin).list_organizations(0, "").await.unwrap().organizations.len()
+    server.client(Person::Admin).list_organizations(0, "").await.unwrap().records.len()
 }
 
 #[tokio::test]
@@ -253,7 +253,8 @@ async fn broken_and_cancelled_calls_are_no_failures_of_the_server_in_its_log() {
         _ = &mut pending => panic!("nobody sent a message"),
         answer = answered => assert_eq!(answer.unwrap().trailers["grpc-status"], "0"),
     }
-    drop((pending, client));
+    drop(pending);
+    drop(client);
     reader.send(call(LIST_MAILBOXES, framed(&list()))).await.unwrap();
     ended(server).await;
 

@@ -215,3 +215,32 @@ fn path(method: &Method) -> PathAndQuery {
 async fn rest(pause: Duration) {
     tokio::time::sleep(pause).await;
 }
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test makes the status of a connection that broke")]
+mod tests {
+    use tonic::Status;
+
+    use super::*;
+    use crate::method::IS_ACTIVE;
+
+    #[tokio::test]
+    async fn a_failure_is_known_to_come_after_an_answer() {
+        let client = Client::builder("http://127.0.0.1:1").plaintext().connect_lazy().unwrap();
+        let broken = || {
+            let mut status = Status::unavailable("");
+            status.set_source(Arc::new(std::io::Error::other("reset")));
+            Err::<(), _>(CallError::from_status(&IS_ACTIVE, status))
+        };
+        assert!(!client.noted(broken()).unwrap_err().is_after_answer());
+        assert!(client.noted(Ok(())).is_ok());
+        // Clones share the connection, and what is known of it.
+        assert!(client.clone().noted(broken()).unwrap_err().is_after_answer());
+
+        // A refusal is an answer too.
+        let client = Client::builder("http://127.0.0.1:1").plaintext().connect_lazy().unwrap();
+        let refused = Err::<(), _>(CallError::from_status(&IS_ACTIVE, Status::unavailable("")));
+        assert!(!client.noted(refused).unwrap_err().is_after_answer());
+        assert!(client.noted(broken()).unwrap_err().is_after_answer());
+    }
+}

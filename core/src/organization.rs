@@ -126,15 +126,16 @@ impl Obstacle {
 }
 
 impl Keys {
-    fn facts(&self) -> KeyFacts {
+    /// What is public of them; `None` where this server can't tell.
+    fn facts(&self) -> Option<KeyFacts> {
         let (stored, is_active) = match self {
             Keys::Active(ring) => (Some(ring.stored()), true),
             Keys::Inactive(stored) => (Some(&**stored), false),
-            Keys::Inaccessible(_, stored) => (stored.as_deref(), false),
+            Keys::Inaccessible(..) => return None,
             Keys::Damaged => (None, false),
         };
         let set = stored.and_then(|stored| Some((stored.version()?, stored.key_change_time)));
-        KeyFacts { is_active, set }
+        Some(KeyFacts { is_active, set })
     }
 }
 
@@ -215,7 +216,7 @@ impl Organization {
     }
 
     pub(crate) fn set_keys(&self, keys: Keys) -> Keys {
-        *self.facts.write().unwrap_or_else(PoisonError::into_inner) = Some(keys.facts());
+        *self.facts.write().unwrap_or_else(PoisonError::into_inner) = keys.facts();
         *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Some(keys.clone());
         keys
     }

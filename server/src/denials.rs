@@ -136,11 +136,11 @@ impl Denials {
         let mut state = self.shared.state();
         match state.tallies.take(refused) {
             Taken::Record(refused) if state.waiting.len() < WAITING_MAX => {
-                state.waiting.push_back(refused);
+                state.waiting.push_back(*refused);
                 drop(state);
                 self.shared.woken.notify_one();
             }
-            Taken::Record(refused) => state.tallies.count(refused),
+            Taken::Record(refused) => state.tallies.count(*refused),
             Taken::Counted => {}
             Taken::OverBudget => self.shared.shed.count("refusals_recorded_per_minute_per_identity"),
         }

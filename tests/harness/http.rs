@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::{HeaderMap, Request, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http2::{SendRequest, handshake};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -82,14 +82,6 @@ impl Http {
         let body = body.collect().await?;
         let trailers = body.trailers().cloned().unwrap_or_default();
         Ok(Answer { status: head.status, headers: head.headers, body: body.to_bytes(), trailers })
-    }
-
-    /// Begins a request without reading the answer; dropping the future cancels the call.
-    pub fn begin(
-        &mut self,
-        request: Request<Vec<u8>>,
-    ) -> impl Future<Output = hyper::Result<Response<hyper::body::Incoming>>> + use<> {
-        self.sender.send_request(request.map(|body| Full::new(Bytes::from(body))))
     }
 }
 

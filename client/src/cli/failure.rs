@@ -54,7 +54,7 @@ impl Failure {
     /// Replaces the general advice about a failed call.
     pub(super) fn advised(self, advice: impl Into<String>) -> Self {
         match self {
-            Self::Call(error) => Self::Advised { error, advice: advice.into() },
+            Self::Call(error) | Self::Advised { error, .. } => Self::Advised { error, advice: advice.into() },
             other => other,
         }
     }
@@ -273,7 +273,9 @@ fn setup_advice(error: &SetupError) -> Option<&'static str> {
         SetupError::PemUnusable { problem, .. } if problem.contains("the file has no") => {
             Some("PEM begins with -----BEGIN …: are --cert and --key swapped?")
         }
-        SetupError::Tls { .. } => Some("are --cert and --key of one another?"),
+        SetupError::Tls { .. } => {
+            Some("check that --cert and --key belong together, and the name in --endpoint or --domain-name")
+        }
         // These say what to do themselves.
         SetupError::EndpointInvalid { .. }
         | SetupError::PlaintextNotAllowed { .. }

@@ -20,7 +20,7 @@ use crate::{
     order::Order,
     policy::{self, Permit},
     schema::{Attribute, Entity, Kind},
-    store::{ColumnType, Condition, Datum, Name, Reader, Select, Unavailable},
+    store::{ColumnType, Comparison, Condition, Datum, Name, Reader, Select, Unavailable},
 };
 
 /// What records are ordered by, all of it descending.

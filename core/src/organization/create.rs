@@ -106,7 +106,7 @@ async fn create_unasked(
     let ports = &deployment.ports;
     let random = &*ports.random;
     let id = OrganizationId::new_v4(random);
-    let _lock: Box<dyn OrganizationLock> =
+    let lock: Box<dyn OrganizationLock> =
         ports.databases.try_lock(id).await?.ok_or(CreateOrganizationError::AlreadyExists)?;
 
     let kdf = KdfParameters::draw(random);
@@ -127,7 +127,13 @@ async fn create_unasked(
     let mut steps = vec![row.insert(&*ports.root_key)?];
     steps.extend(write_text(deployment, id, &check, &text, &kek)?);
     steps.push(Step::Audit(entry.clone()));
-    ports.configuration.commit(Commit::of(steps)).await?;
+    if let Err(error) = ports.configuration.commit(Commit::of(steps)).await {
+        if matches!(error, CommitError::Refused { .. }) {
+            // A start removes the file of a lock too that nobody has.
+            let _left = lock.discard().await;
+        }
+        return Err(error.into());
+    }
     deployment.reached(FailPoint::CreateBegun);
 
     let mut first = catalog::first(&layout::organization(&deployment.schema), now);
@@ -156,6 +162,7 @@ async fn create_unasked(
     let organization = Arc::new(Organization::new(id, name.to_owned(), now, store, &deployment.schema));
     organization.set_keys(Keys::Active(Arc::new(ring)));
     deployment.admit(Arc::clone(&organization));
+    drop(lock);
     Ok(organization)
 }
 

@@ -86,7 +86,7 @@ impl Repeated {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Taken {
     /// It is the first of its kind: it is to be recorded now.
-    Record(Refused),
+    Record(Box<Refused>),
     /// It was counted, because its kind is recorded already.
     Counted,
     /// It was counted, because its identity has used up its budget.
@@ -134,7 +134,7 @@ impl Tallies {
         }
         of.left -= 1;
         of.recorded.insert(kind);
-        Taken::Record(refused)
+        Taken::Record(Box::new(refused))
     }
 
     /// Counts a refusal that can't be recorded now.
@@ -238,7 +238,7 @@ mod tests {
     fn first_refusal_of_a_kind_is_recorded_and_repeats_are_counted() {
         let mut tallies = Tallies::new(20);
         let first = refused("cn:a", "organizations/x", None);
-        assert_eq!(tallies.take(first.clone()), Taken::Record(first.clone()));
+        assert_eq!(tallies.take(first.clone()), Taken::Record(Box::new(first.clone())));
         for _ in 0..5 {
             assert_eq!(tallies.take(first.clone()), Taken::Counted);
         }
@@ -247,7 +247,7 @@ mod tests {
         assert_eq!((all[0].count, all[0].subject().as_str()), (5, "organizations/x"));
         assert_eq!(all[0].details(), "lacks prvRevealAttributes; repeated 5 times");
         assert_eq!(tallies.take_all(), []);
-        assert_eq!(tallies.take(first.clone()), Taken::Record(first));
+        assert_eq!(tallies.take(first.clone()), Taken::Record(Box::new(first)));
     }
 
     #[test]
@@ -258,7 +258,7 @@ mod tests {
         assert_eq!(recorded.count(), 20);
         // Another caller has a budget of its own.
         let other = refused("cn:b", "organizations/real", Some("real"));
-        assert_eq!(tallies.take(other.clone()), Taken::Record(other));
+        assert_eq!(tallies.take(other.clone()), Taken::Record(Box::new(other)));
         // The same caller has none left, and is counted in the organization's trail all the same.
         assert_eq!(tallies.take(refused("cn:a", "organizations/real", Some("real"))), Taken::OverBudget);
         let all = tallies.take_all();

@@ -220,9 +220,9 @@ where
 }
 
 /// What lies under a status. One that came through a body lies under itself, and says nothing more.
-fn cause(status: &Status) -> Option<&(dyn Error + 'static)> {
+fn cause<'a>(status: &'a Status) -> Option<&'a (dyn Error + 'static)> {
     let cause = status.source()?;
-    let mut causes = std::iter::successors(Some(cause), |error| error.source());
+    let mut causes = std::iter::successors(Some(cause), |error: &&'a (dyn Error + 'static)| (*error).source());
     if causes.any(|error| error.is::<Status>()) { None } else { Some(cause) }
 }
 

@@ -10,6 +10,7 @@ use fieldseal_core::{
     deployment::Deployment,
     filter::{FilterError, FilterProblem},
     identity::{Caller, Identity},
+    listing::ListingError,
     log::ListLogError,
     organization::Organization,
     policy::{Action, Permit, Policy, Privilege, PrivilegeMissing, WriteRecords},
@@ -117,7 +118,12 @@ impl Dispatcher {
     pub(crate) fn list_log(&self, error: ListLogError) -> Status {
         match error {
             ListLogError::Filter(error) => self.invalid(vec![Violation::new("filter", Problem::Filter(error))]),
-            ListLogError::Listing(error) => status::listing(error),
+            ListLogError::Listing(error) => {
+                if let ListingError::TooLong { .. } = error {
+                    self.shed.count("list_time_max_ms");
+                }
+                status::listing(error)
+            }
         }
     }
 

@@ -10,7 +10,7 @@ use fieldseal_core::{
     policy::ReadRecords,
     record::{Problem, Violation},
     records::{
-        Place,
+        Place, RecordError,
         create::{self, IdOrigin},
         delete, get, list,
         repetition::{self, Mode},
@@ -152,9 +152,13 @@ impl Handler {
         };
         let deployment = &self.dispatcher.deployment;
         let _held = self.dispatcher.bounded.lists.enter_in_turn(&entered.caller.identity).await?;
-        let listed = list::list(deployment, entered.permit, organization, entity, query, wanted)
-            .await
-            .map_err(|error| status::record(error, &self.place_of(organization, RecordId::from_bytes([0; 16]))))?;
+        let listed = list::list(deployment, entered.permit, organization, entity, query, wanted).await;
+        let listed = listed.map_err(|error| {
+            if let RecordError::ListTooLong { .. } = error {
+                self.dispatcher.shed.count("list_time_max_ms");
+            }
+            status::record(error, &self.place_of(organization, RecordId::from_bytes([0; 16])))
+        })?;
         Ok(EntityReply::List(organization.name.clone(), listed, request.read_mask))
     }
 

@@ -266,7 +266,7 @@ pub(crate) fn check_format(format: i64) -> Result<(), RingUnread> {
     if is_newer(format, FORMAT) {
         return Err(RingUnread::Newer { format });
     }
-    if format == FORMAT.into() { Ok(()) } else { Err(RingDamage::UnknownFormat { format }.into()) }
+    if format == i64::from(FORMAT) { Ok(()) } else { Err(RingDamage::UnknownFormat { format }.into()) }
 }
 
 /// Why a stored ring isn't read.

@@ -6,6 +6,11 @@ use std::{
     task::Poll,
 };
 
+use fieldseal_core::{
+    layout::{self, ORGANIZATION},
+    organization::open::inspect,
+    schema::Schema,
+};
 use tokio::task::JoinSet;
 
 use super::*;
@@ -204,4 +209,64 @@ async fn a_database_that_is_gone_or_damaged_when_it_is_needed_again_is_unavailab
     closed().await;
     fs::write(fixture.database(), content).unwrap();
     assert_eq!((count(&*store, "Entry").await, chain_length(&*store).await), (1, 1));
+}
+
+/// An organization's database, which says inside whose it is.
+fn organization(id: OrganizationId, name: &str) -> Commit {
+    let layout = layout::organization(&Schema::new(Vec::new()).unwrap());
+    let laid_out = layout.tables.into_iter().find(|laid_out| laid_out.table.name == Name::from(ORGANIZATION)).unwrap();
+    let row = vec![
+        ("id".into(), Datum::Uuid(id.uuid())),
+        ("name".into(), Datum::Text(name.to_owned())),
+        ("create_time".into(), Datum::Time(Timestamp::from_unix_micros(1))),
+    ];
+    let insert = Step::Insert { table: ORGANIZATION.into(), row };
+    Commit::of(vec![Step::CreateTable(laid_out.table), Step::CreateTable(audit::table()), insert])
+}
+
+#[tokio::test]
+async fn a_database_that_was_exchanged_while_it_was_closed_is_not_opened_again() {
+    let fixture = Fixture::new();
+    let limits = OpenLimits { open_max: OPEN_MAX, idle_max: IDLE_MAX };
+    let databases =
+        SqliteDatabases::new(Arc::clone(&fixture.folder), WRITER, SqliteOptions::default(), limits, unheard(), inspect)
+            .unwrap();
+    let (one, other) = (numbered(1), numbered(2));
+    let mut stores = Vec::new();
+    for (id, name) in [(one, "one"), (other, "other")] {
+        databases.create(id, organization(id, name)).await.unwrap();
+        stores.push(databases.open(id).await.unwrap());
+    }
+    let close = || async {
+        databases.close_idle(Instant::now() + IDLE_MAX);
+        databases.closed(one).await;
+        databases.closed(other).await;
+    };
+    let path = |id: OrganizationId| fixture.path(&format!("{id}.db"));
+    let exchange = || {
+        let aside = fixture.path("aside");
+        fs::rename(path(one), &aside).unwrap();
+        fs::rename(path(other), path(one)).unwrap();
+        fs::rename(aside, path(other)).unwrap();
+    };
+    close().await;
+    exchange();
+    for store in &stores {
+        assert!(store.count(ORGANIZATION.into(), Condition::EVERYTHING).await.is_err());
+        let Err(CommitError::Unavailable(cause)) = store.commit(Commit::of(vec![reveal()])).await else {
+            panic!("committed to another organization's database")
+        };
+        assert!(matches!(cause.0.downcast_ref(), Some(OpenError::OtherInside)), "{cause}");
+    }
+    close().await;
+    exchange();
+    assert_eq!(count(&*stores[0], ORGANIZATION).await, 1);
+
+    // Another name under the same id.
+    close().await;
+    rusqlite::Connection::open(path(one))
+        .unwrap()
+        .execute("UPDATE fieldseal_organization SET name = 'other'", [])
+        .unwrap();
+    assert!(stores[0].count(ORGANIZATION.into(), Condition::EVERYTHING).await.is_err());
 }
