@@ -169,8 +169,8 @@ async fn health_and_reflection_take_small_messages_only() {
     assert_eq!(refused.get_details_error_info().unwrap().reason, "MESSAGE_TOO_LARGE");
     for version in ["v1", "v1alpha"] {
         let path = format!("/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo");
-        let refused = raw::call(&server.client(Person::Reader), &path, &large).await.unwrap_err();
-        assert_eq!(refused.get_details_error_info().unwrap().reason, "MESSAGE_TOO_LARGE");
+        // The framework's reflection ends its answers where it can't read a request, and gives no reason.
+        assert!(matches!(raw::call(&server.client(Person::Reader), &path, &large).await, Ok(None)));
     }
     // One byte less than the limit, with tag and length.
     let at = HealthCheckRequest { service: "x".repeat(1_021) }.encode_to_vec();
