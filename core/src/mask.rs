@@ -53,6 +53,8 @@ impl ReadMask {
                 ("update_time", _) => fields.update_time = true,
                 ("created_by", _) => fields.created_by = true,
                 ("modified_by", _) => fields.modified_by = true,
+                (CLEARED_ATTRIBUTES, None)
+                    if entity.attributes.iter().any(|attribute| !attribute.sent_to.is_empty()) => {}
                 // An encrypted attribute is null in every answer: it is a field, and nothing is read for it.
                 (_, Some((attribute, wanted))) => *wanted = !attribute.encrypted,
                 (_, None) => note(&mut violations, Problem::no_such_field(path, fields_of(entity))),
@@ -123,6 +125,9 @@ fn fields_of(entity: &Entity) -> impl Iterator<Item = &str> {
     let attributes = entity.attributes.iter().map(|attribute| attribute.name.as_str());
     SYSTEM_FIELDS.into_iter().chain(attributes)
 }
+
+/// The field that says in the answer to an update which attributes it cleared; a read has nothing to say there.
+const CLEARED_ATTRIBUTES: &str = "cleared_attributes";
 
 /// The fields that every record has beside its attributes.
 const SYSTEM_FIELDS: [&str; 6] = ["name", "etag", "create_time", "update_time", "created_by", "modified_by"];
