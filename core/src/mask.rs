@@ -53,8 +53,8 @@ impl ReadMask {
                 ("update_time", _) => fields.update_time = true,
                 ("created_by", _) => fields.created_by = true,
                 ("modified_by", _) => fields.modified_by = true,
-                // A field of the contract that only the answer to an update has: a program may name every field there is.
-                (CLEARED_FIELD, None) if entity.attributes.iter().any(|attribute| !attribute.sent_to.is_empty()) => {}
+                (CLEARED_ATTRIBUTES, None)
+                    if entity.attributes.iter().any(|attribute| !attribute.sent_to.is_empty()) => {}
                 // An encrypted attribute is null in every answer: it is a field, and nothing is read for it.
                 (_, Some((attribute, wanted))) => *wanted = !attribute.encrypted,
                 (_, None) => note(&mut violations, Problem::no_such_field(path, fields_of(entity))),
@@ -126,8 +126,8 @@ fn fields_of(entity: &Entity) -> impl Iterator<Item = &str> {
     SYSTEM_FIELDS.into_iter().chain(attributes)
 }
 
-/// The field that names what an update cleared without having been asked to.
-const CLEARED_FIELD: &str = "cleared_attributes";
+/// The field that says in the answer to an update which attributes it cleared; a read has nothing to say there.
+const CLEARED_ATTRIBUTES: &str = "cleared_attributes";
 
 /// The fields that every record has beside its attributes.
 const SYSTEM_FIELDS: [&str; 6] = ["name", "etag", "create_time", "update_time", "created_by", "modified_by"];
@@ -226,7 +226,7 @@ mod tests {
     #[test]
     fn mask_may_name_the_field_of_an_update_where_the_entity_has_one() {
         let mut entity = thing();
-        let parse = |entity: &Entity| ReadMask::parse([CLEARED_FIELD].into_iter(), 256, entity);
+        let parse = |entity: &Entity| ReadMask::parse([CLEARED_ATTRIBUTES].into_iter(), 256, entity);
         assert!(parse(&entity).is_err());
         let secret = entity.position("secret").unwrap();
         entity.attributes[secret].sent_to = vec!["name_1".to_owned()];
