@@ -32,15 +32,15 @@ struct Ca {
 
 impl Ca {
     fn for_clients_of(folder: &Folder) -> Self {
-        let ca = Self::make();
+        let ca = Self::make("clients");
         fs::write(folder.path().join("client-ca.pem"), &ca.1).unwrap();
         ca.0
     }
 
-    /// A CA, and its certificate in PEM.
-    fn make() -> (Self, String) {
+    /// A CA of this name, and its certificate in PEM.
+    fn make(name: &str) -> (Self, String) {
         let mut params = CertificateParams::default();
-        params.distinguished_name.push(DnType::CommonName, "clients");
+        params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
         let key = KeyPair::generate().unwrap();
@@ -82,7 +82,9 @@ async fn refused_certificate_is_reported_to_its_client_each_time_and_counted_by_
     let ca = Ca::for_clients_of(&folder);
     let expired = ca.certificate(&folder, "expired", 2020, 2021);
     let early = ca.certificate(&folder, "early", 2998, 2999);
-    let stranger = Ca::make().0.certificate(&folder, "stranger", 2020, 2999);
+    let stranger = Ca::make("strangers").0.certificate(&folder, "stranger", 2020, 2999);
+    // Of a CA with the same name and another key.
+    let impostor = Ca::make("clients").0.certificate(&folder, "impostor", 2020, 2999);
     let client_ca = folder.path().join("client-ca.pem");
     let server = Server::start_in(folder, |config| {
         config.tls.client_ca = client_ca;
@@ -97,9 +99,10 @@ async fn refused_certificate_is_reported_to_its_client_each_time_and_counted_by_
     refused(server.folder(), server.address(), &early).await;
     let told = refused(server.folder(), server.address(), &stranger).await;
     assert!(told.contains("UnknownCA"), "{told}");
+    refused(server.folder(), server.address(), &impostor).await;
 
     let metrics = scraped(server.metrics_address()).await;
-    for (cause, count) in [("certificate_expired", TRIES), ("certificate_not_yet_valid", 1), ("unknown_ca", 1)] {
+    for (cause, count) in [("certificate_expired", TRIES), ("certificate_not_yet_valid", 1), ("unknown_ca", 2)] {
         let line = format!("fieldseal_handshakes_refused_total{{cause=\"{cause}\"}} {count}\n");
         assert!(metrics.contains(&line), "{line} {metrics}");
     }

@@ -41,6 +41,7 @@ async fn create_any(writer: &Client, entity: &EntityType) -> String {
         let given = &attribute.options;
         if given.encrypted || given.required && given.default.is_none() && !given.output_only {
             let value = match attribute.field.kind() {
+                Kind::String if given.uuid => Value::String(uuid::Uuid::from_u128(7).to_string()),
                 Kind::String => Value::String("x".to_owned()),
                 Kind::Enum(_) => Value::EnumNumber(1),
                 Kind::Int32 => Value::I32(1),

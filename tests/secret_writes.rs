@@ -266,10 +266,10 @@ async fn record_from_before_has_no_creator_and_gets_a_modifier_with_its_next_wri
     for table in ["Mailbox", "Queue", "EmailServerProfile", "UserSettings"] {
         for column in ["created_by", "modified_by"] {
             inside.execute(&format!("ALTER TABLE \"{table}\" DROP COLUMN {column}"));
-            inside.change(
-                1,
-                &format!("DELETE FROM fieldseal_catalog WHERE table_name = '{table}' AND column_name = '{column}'"),
-            );
+            for known in ["fieldseal_catalog", "fieldseal_column_type"] {
+                let sql = format!("DELETE FROM {known} WHERE table_name = '{table}' AND column_name = '{column}'");
+                inside.change(1, &sql);
+            }
         }
     }
     drop(inside);

@@ -214,7 +214,6 @@ async fn keys_that_can_not_be_fetched_are_used_up_to_their_greatest_age_restarts
             Some(status) => keys.refuse(status),
             None => keys.stop().await,
         }
-        may_read(&ada).await.unwrap();
         let error = refused_at_last(&ada).await;
         assert_eq!((error.code(), error.reason()), (Code::Unavailable, ErrorReason::TokenKeysUnavailable), "{error}");
         let server = server.restart(|_| {}, limits).await;

@@ -41,7 +41,7 @@ fail_points! {
     RingReplaced = "ring-replaced";
     /// Re-encryption: the cells are counted.
     CellsCounted = "cells-counted";
-    /// Re-encryption: some cells are sealed again, or cleared, and the cursor is behind them.
+    /// Re-encryption: some cells are sealed again, or cleared, and the cursor is behind them; or a column has no cell left.
     BatchDone = "batch-done";
     /// Re-encryption: the walk is over, and the scan has found nothing left.
     ScanDone = "scan-done";

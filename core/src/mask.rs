@@ -53,6 +53,8 @@ impl ReadMask {
                 ("update_time", _) => fields.update_time = true,
                 ("created_by", _) => fields.created_by = true,
                 ("modified_by", _) => fields.modified_by = true,
+                (CLEARED_ATTRIBUTES, None)
+                    if entity.attributes.iter().any(|attribute| !attribute.sent_to.is_empty()) => {}
                 // An encrypted attribute is null in every answer: it is a field, and nothing is read for it.
                 (_, Some((attribute, wanted))) => *wanted = !attribute.encrypted,
                 (_, None) => note(&mut violations, Problem::no_such_field(path, fields_of(entity))),
@@ -123,6 +125,9 @@ fn fields_of(entity: &Entity) -> impl Iterator<Item = &str> {
     let attributes = entity.attributes.iter().map(|attribute| attribute.name.as_str());
     SYSTEM_FIELDS.into_iter().chain(attributes)
 }
+
+/// The field that says in the answer to an update which attributes it cleared; a read has nothing to say there.
+const CLEARED_ATTRIBUTES: &str = "cleared_attributes";
 
 /// The fields that every record has beside its attributes.
 const SYSTEM_FIELDS: [&str; 6] = ["name", "etag", "create_time", "update_time", "created_by", "modified_by"];
@@ -204,7 +209,7 @@ mod tests {
         let texts: Vec<_> = wrong.iter().map(ToString::to_string).collect();
         let wanted = [
             "`nothing` is not a field of this resource",
-            "this path is not a field of this resource",
+            "this path, which doesn't look like a name, is not a field of this resource",
             "`thing.name_1` is not a field of this resource; did you mean `name_1`?",
             "`createTime` is not a field of this resource; did you mean `create_time`?",
         ];
@@ -216,6 +221,16 @@ mod tests {
         let mask = parse(&["secret", "name_1"]).unwrap();
         assert_eq!(attributes(&mask), [["name_1"], ["name_1"]]);
         assert_eq!(attributes(&parse(&["secret"]).unwrap()), [[""; 0], [""; 0]]);
+    }
+
+    #[test]
+    fn mask_may_name_the_field_of_an_update_where_the_entity_has_one() {
+        let mut entity = thing();
+        let parse = |entity: &Entity| ReadMask::parse([CLEARED_ATTRIBUTES].into_iter(), 256, entity);
+        assert!(parse(&entity).is_err());
+        let secret = entity.position("secret").unwrap();
+        entity.attributes[secret].sent_to = vec!["name_1".to_owned()];
+        assert!(!parse(&entity).unwrap().has_etag());
     }
 
     #[test]

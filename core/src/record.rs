@@ -108,7 +108,7 @@ pub enum Problem {
     OutputOnly,
     /// The path doesn't name a field of the resource.
     NoSuchField {
-        /// The path, where it looks like a name; else the caller's text isn't repeated.
+        /// The path, where it looks like a name; otherwise the caller's text isn't repeated.
         path: Option<String>,
         /// The field whose name differs from it in capitals and underscores only.
         meant: Option<String>,
@@ -199,16 +199,16 @@ impl Problem {
         Problem::Encrypted { entity: entity.name.clone(), attribute: attribute.name.clone() }
     }
 
-    /// A path that doesn't name any of the known fields.
+    /// A path that doesn't name any of the known fields. It is repeated if it means one of them, or has nothing but letters, underscores and
+    /// dots. What has digits or symbols may be a secret at a wrong place, and isn't.
     #[must_use]
     pub fn no_such_field<'a>(path: &str, known: impl IntoIterator<Item = &'a str>) -> Problem {
-        let looks_like_a_name =
-            (1..=PATH_SHOWN_MAX).contains(&path.len()) && path.bytes().all(|byte| is_of_a_name(char::from(byte)));
-        if !looks_like_a_name {
-            return Problem::NoSuchField { path: None, meant: None };
-        }
-        let meant = meant_by(path, known).map(str::to_owned);
-        Problem::NoSuchField { path: Some(path.to_owned()), meant }
+        let is_short = (1..=PATH_SHOWN_MAX).contains(&path.len());
+        let (before, last) = path.rsplit_once('.').unwrap_or(("", path));
+        let could_mean = is_short && before.bytes().all(is_of_words) && last.bytes().all(is_of_a_name);
+        let meant = if could_mean { meant_by(last, known).map(str::to_owned) } else { None };
+        let is_shown = meant.is_some() || (is_short && path.bytes().all(is_of_words));
+        Problem::NoSuchField { path: is_shown.then(|| path.to_owned()), meant }
     }
 
     /// Its name for programs; part of the contract.
@@ -281,7 +281,7 @@ impl fmt::Display for Problem {
             Problem::NoSuchField { path, meant } => {
                 match path {
                     Some(path) => write!(f, "`{path}` is not a field of this resource")?,
-                    None => f.write_str("this path is not a field of this resource")?,
+                    None => f.write_str("this path, which doesn't look like a name, is not a field of this resource")?,
                 }
                 match meant {
                     Some(meant) => write!(f, "; did you mean `{meant}`?"),
@@ -340,8 +340,12 @@ pub(crate) fn meant_by<'a>(path: &str, known: impl IntoIterator<Item = &'a str>)
     known.into_iter().find(|name| !last.is_empty() && bare(name) == last)
 }
 
-fn is_of_a_name(character: char) -> bool {
-    character.is_ascii_alphanumeric() || matches!(character, '_' | '.' | '-')
+fn is_of_a_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-')
+}
+
+fn is_of_words(byte: u8) -> bool {
+    byte.is_ascii_alphabetic() || matches!(byte, b'_' | b'.')
 }
 
 /// A name without what languages spell differently: `displayName` and `display_name` are alike.
@@ -715,8 +719,10 @@ mod tests {
             let wanted = format!("`{close}` is not a field of this resource; did you mean `display_name`?");
             assert_eq!(problem(close), wanted);
         }
-        for text in ["", "two words", "a\u{202e}b", "`", &"x".repeat(127)] {
-            assert_eq!(problem(text), "this path is not a field of this resource", "{text}");
+        // Anything else may be a secret at a wrong place.
+        for text in ["", "two words", "a\u{202e}b", "`", "hunter2", "hunter2.display_name", &"x".repeat(127)] {
+            let wanted = "this path, which doesn't look like a name, is not a field of this resource";
+            assert_eq!(problem(text), wanted, "{text}");
         }
     }
 

@@ -674,7 +674,7 @@ mod tests {
             metrics_address: Some(([127, 0, 0, 1], 2).into()),
         };
         after.origins = vec!["https://console.example.org".parse().unwrap()];
-        after.root_key.files = vec!["other.key".into()];
+        after.root_key = RootKey { files: vec!["other.key".into()], source: RootKeySource::MountedSecret };
         after.log.format = LogFormat::Json;
         after.limits.page_size_max = 7;
         after.audit = Some(AuditCopy { to: CopyTo::Stdout, on_failure: OnFailure::Refuse });

@@ -207,7 +207,8 @@ impl Cause {
                 CertificateError::UnknownRevocationStatus
                 | CertificateError::ExpiredRevocationList
                 | CertificateError::ExpiredRevocationListContext { .. } => Self::RevocationUnknown,
-                CertificateError::UnknownIssuer => Self::UnknownCa,
+                // A bad signature is that of a CA with the name of a known one and another key.
+                CertificateError::UnknownIssuer | CertificateError::BadSignature => Self::UnknownCa,
                 _ => Self::CertificateInvalid,
             },
             rustls::Error::AlertReceived(_) => Self::RefusedByClient,
@@ -352,6 +353,7 @@ mod tests {
             (CertificateError::NotValidYetContext { time, not_before: later }, "certificate_not_yet_valid"),
             (CertificateError::Revoked, "certificate_revoked"),
             (CertificateError::UnknownIssuer, "unknown_ca"),
+            (CertificateError::BadSignature, "unknown_ca"),
             (CertificateError::BadEncoding, "certificate_invalid"),
         ] {
             let cause_of_error = Cause::of(&invalid(error));

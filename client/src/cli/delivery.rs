@@ -79,9 +79,12 @@ impl KeyFile {
         options.write(true).create_new(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = options.open(path).map_err(|error| match error.kind() {
-            io::ErrorKind::AlreadyExists => exists(path),
-            _ => Failure::usage(format!("{} can't be written: {error}. Nothing was changed", path.display())),
+        let mut file = options.open(path).map_err(|error| {
+            if error.kind() == io::ErrorKind::AlreadyExists {
+                exists(path)
+            } else {
+                Failure::usage(format!("{} can't be written: {error}. Nothing was changed", path.display()))
+            }
         })?;
         let written = file
             .write_all(key.expose_secret().as_bytes())

@@ -44,19 +44,19 @@ impl Failure {
     }
 
     /// Adds what the command has done, if it is its answer that can't be written.
-    pub(super) fn done(self, done: impl Into<String>) -> Self {
-        match self {
-            Self::Undelivered { error, .. } => Self::Undelivered { error, done: Some(done.into()) },
-            other => other,
+    pub(super) fn done(mut self, what: impl Into<String>) -> Self {
+        if let Self::Undelivered { done, .. } = &mut self {
+            *done = Some(what.into());
         }
+        self
     }
 
-    /// Replaces the general advice about a failed call.
+    /// Replaces the advice about a failed call.
     pub(super) fn advised(self, advice: impl Into<String>) -> Self {
-        match self {
-            Self::Call(error) | Self::Advised { error, .. } => Self::Advised { error, advice: advice.into() },
-            other => other,
+        if let Self::Call(error) | Self::Advised { error, .. } = self {
+            return Self::Advised { error, advice: advice.into() };
         }
+        self
     }
 
     /// Writes it to stderr and says what the run ends with.
@@ -155,10 +155,8 @@ fn describe(error: &Error, endpoint: Option<&str>, advised: Option<&str>, hints:
 
 /// What the last attempt failed with, in a word.
 fn name(error: &CallError) -> String {
-    match error.reason() {
-        ErrorReason::Unspecified => error.to_string(),
-        reason => reason_name(reason).to_owned(),
-    }
+    let reason = error.reason();
+    if reason == ErrorReason::Unspecified { error.to_string() } else { reason_name(reason).to_owned() }
 }
 
 /// What is wrong, with its name for programs at the end: that is what one can search for.

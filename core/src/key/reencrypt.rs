@@ -105,6 +105,7 @@ async fn reseal(
             batch.run(cursor, &table, &column, cells).await?;
             return Ok(Advance::Worked);
         }
+        deployment.reached(FailPoint::BatchDone);
     }
     finish(deployment, organization, ring, target, cursor).await
 }

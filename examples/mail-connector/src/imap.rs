@@ -293,10 +293,19 @@ fn subject_of(item: MessageDataItem<'static>) -> Option<String> {
     Some(text.map_or_else(|| "(no subject)".to_owned(), |text| printable(&text)))
 }
 
-/// What a stranger wrote, for a terminal: nothing in it moves the cursor, and it is no longer than a line.
+/// What a stranger wrote, for a terminal: nothing in it moves the cursor or turns the writing around, and it is no longer than a line.
 fn printable(text: &str) -> String {
     let shown = text.chars().take(SHOWN_MAX_CHARACTERS);
-    shown.map(|character| if character.is_control() { '\u{fffd}' } else { character }).collect()
+    shown.map(|character| if is_harmful(character) { '\u{fffd}' } else { character }).collect()
+}
+
+/// Controls, and of Unicode's separators and format characters those that hide or reorder text.
+fn is_harmful(character: char) -> bool {
+    let is_format = matches!(
+        character,
+        '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+    );
+    character.is_control() || is_format
 }
 
 /// So many messages are shown.
@@ -415,6 +424,7 @@ mod tests {
     #[test]
     fn what_a_stranger_wrote_moves_no_cursor() {
         assert_eq!(printable("Hello\u{1b}[2J\r\nW\u{9b}orld"), "Hello\u{fffd}[2J\u{fffd}\u{fffd}W\u{fffd}orld");
+        assert_eq!(printable("a\u{202e}b\u{2028}c\u{200b}d"), "a\u{fffd}b\u{fffd}c\u{fffd}d");
         assert_eq!(printable(&"x".repeat(SHOWN_MAX_CHARACTERS + 1)).len(), SHOWN_MAX_CHARACTERS);
     }
 }

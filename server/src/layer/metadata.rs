@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn metadata_is_taken_up_to_the_limit_and_not_one_byte_past_it() {
+    fn headers_are_taken_up_to_the_limit_and_not_one_byte_past_it() {
         let shed = Shed::default();
         let gate = MetadataGate::new(4_096, shed.clone());
         let pseudo = [(":method", "POST"), (":scheme", "https"), (":authority", "localhost"), (":path", "/a.B/C")];

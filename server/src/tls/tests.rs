@@ -351,6 +351,13 @@ fn a_broken_list_is_refused() {
 }
 
 #[test]
+fn a_certificate_of_a_namesake_of_a_client_ca_is_of_an_unknown_ca() {
+    let (ca, namesake) = (Ca::new("one"), Ca::new("one"));
+    let trust = trust(&[&ca], &[]).unwrap();
+    assert_eq!(verified(&trust, &[namesake.certificate(1)]), Err(CertificateError::UnknownIssuer));
+}
+
+#[test]
 fn a_client_ca_past_its_end_is_not_believed() {
     let mut params = ca_params("one");
     params.not_after = date_time_ymd(2030, 1, 1);

@@ -480,7 +480,7 @@ fn unix_time(seconds: i64) -> UnixTime {
     UnixTime::since_unix_epoch(Duration::from_secs(seconds.max(0).unsigned_abs()))
 }
 
-/// As rustls's own verifier reports it: the alert that the client gets depends on it.
+/// Nearly as rustls's own verifier reports it: the alert that the client gets depends on it.
 #[expect(clippy::wildcard_enum_match_arm, reason = "webpki has more errors than TLS has alerts, and may have more")]
 fn refusal(error: webpki::Error) -> rustls::Error {
     use webpki::Error as Webpki;
@@ -489,10 +489,10 @@ fn refusal(error: webpki::Error) -> rustls::Error {
         Webpki::CertNotValidYet { time, not_before } => CertificateError::NotValidYetContext { time, not_before },
         Webpki::CertExpired { time, not_after } => CertificateError::ExpiredContext { time, not_after },
         Webpki::InvalidCertValidity => CertificateError::Expired,
-        Webpki::UnknownIssuer => CertificateError::UnknownIssuer,
+        // None of the CAs of that name signed it: it comes from another one, or from the same one under a former key.
+        Webpki::UnknownIssuer | Webpki::InvalidSignatureForPublicKey => CertificateError::UnknownIssuer,
         Webpki::CertRevoked => CertificateError::Revoked,
         Webpki::UnknownRevocationStatus => CertificateError::UnknownRevocationStatus,
-        Webpki::InvalidSignatureForPublicKey => CertificateError::BadSignature,
         Webpki::RequiredEkuNotFoundContext(_) => CertificateError::InvalidPurpose,
         other => CertificateError::Other(OtherError(Arc::new(other))),
     };

@@ -143,6 +143,7 @@ impl OrganizationDatabases for SqliteDatabases {
     fn open(&self, id: OrganizationId) -> Pending<'_, Result<Arc<dyn Store>, OpenError>> {
         Box::pin(async move {
             let database = self.database(id);
+            database.forget_name();
             // Opened once, so that the caller learns now if it can't be.
             drop(database.get().await?);
             Ok(database as Arc<dyn Store>)

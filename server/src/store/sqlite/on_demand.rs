@@ -10,7 +10,7 @@ use std::{
     mem,
     path::PathBuf,
     sync::{
-        Arc, Mutex, OnceLock, PoisonError, RwLock,
+        Arc, Mutex, PoisonError, RwLock,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -27,7 +27,7 @@ use fieldseal_core::{
 use tokio::{runtime::Handle, sync::OwnedMutexGuard};
 use uuid::Uuid;
 
-use super::{Inspect, SqliteOptions, SqliteStore, blocking, remove, sync_folder};
+use super::{Inspect, SqliteOptions, SqliteStore, SqliteView, blocking, remove, sync_folder};
 use crate::committer::{Ended, Witness};
 
 /// How many databases are open, and for how long.
@@ -109,8 +109,8 @@ pub(super) struct Opening {
 /// A database of which it doesn't show whether it is open.
 pub(super) struct OnDemandStore {
     opening: Opening,
-    /// The name inside, when it was opened first. It is never given another one.
-    name: Arc<OnceLock<String>>,
+    /// The name inside, as whoever serves the organization has seen it. It isn't given another one while it is served.
+    name: Arc<Mutex<Option<String>>>,
     current: Arc<Current>,
     open: Arc<OpenDatabases>,
     turn: Arc<tokio::sync::Mutex<Turn>>,
@@ -130,6 +130,13 @@ impl OnDemandStore {
     pub(super) fn new(opening: Opening, open: Arc<OpenDatabases>) -> Self {
         let current = Arc::new(Current::new());
         OnDemandStore { opening, name: Arc::default(), current, open, turn: Arc::default() }
+    }
+
+    /// Forgets which name is inside, unless the database is open: whoever opens it next looks at that himself.
+    pub(super) fn forget_name(&self) {
+        if !self.is_open() {
+            *self.name.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        }
     }
 
     /// Waits for the turn. Whoever has it is the only one to open the database.
@@ -185,16 +192,17 @@ impl OnDemandStore {
         // The turn goes along: what is opened is known before anybody else can open it, even if this caller leaves.
         blocking(move || {
             let path = opening.path.clone();
-            let opened = opening.open(&name, &mut turn.ended).map(Arc::new);
+            let opened = opening.open(&name).map(Arc::new);
             match &opened {
                 Ok(store) => {
+                    turn.ended = Some(store.ended());
                     turn.reported = false;
                     current.set(Arc::clone(store));
                     open.admit(current);
                 }
                 // Who opens a database for the first time says himself that it can't be opened.
                 Err(error) => {
-                    if name.get().is_some() && !mem::replace(&mut turn.reported, true) {
+                    if turn.ended.is_some() && !mem::replace(&mut turn.reported, true) {
                         tracing::error!(
                             database = %path.display(),
                             error = error as &dyn std::error::Error,
@@ -211,12 +219,19 @@ impl OnDemandStore {
 }
 
 impl Opening {
-    /// Opens the database, and closes it again if it is another organization's inside. `ended` tells when it is closed. Blocks.
-    fn open(self, name: &OnceLock<String>, ended: &mut Option<Ended>) -> Result<SqliteStore, OpenError> {
-        let store = SqliteStore::open(&self.path, self.writer, self.options, self.witness)?;
-        *ended = Some(store.ended());
-        let inside = Handle::current().block_on((self.inspect)(self.id, &store))?;
-        if *name.get_or_init(|| inside.clone()) == inside { Ok(store) } else { Err(OpenError::OtherInside) }
+    /// Opens the database, unless it is another organization's inside, or has another name there than before. Blocks.
+    fn open(self, name: &Mutex<Option<String>>) -> Result<SqliteStore, OpenError> {
+        let view = SqliteView::open(&self.path, self.options)?;
+        // A view answers at once, on this thread.
+        let inside = Handle::current().block_on((self.inspect)(self.id, &view))?;
+        drop(view);
+        {
+            let mut name = name.lock().unwrap_or_else(PoisonError::into_inner);
+            if *name.get_or_insert_with(|| inside.clone()) != inside {
+                return Err(OpenError::OtherInside);
+            }
+        }
+        SqliteStore::open(&self.path, self.writer, self.options, self.witness)
     }
 }
 
