@@ -313,13 +313,16 @@ async fn metrics_come_in_the_format_that_is_accepted() {
         stream.read_to_string(&mut answer).await.unwrap();
         answer
     };
+    // Something to count: a counter without samples is in neither format.
+    let mut wrong_port = Http::without_tls(server.address()).await;
+    wrong_port.send(call(HEALTH, Vec::new())).await.unwrap();
     let answer = scraped("application/openmetrics-text;version=1.0.0").await;
     assert!(answer.contains("content-type: application/openmetrics-text; version=1.0.0"), "{answer}");
     assert!(answer.trim_end().ends_with("# EOF"), "{answer}");
     let answer = scraped("text/plain;version=0.0.4").await;
     assert!(answer.contains("content-type: text/plain; version=0.0.4"), "{answer}");
     assert!(
-        answer.contains("# TYPE fieldseal_refused_by_bound_total counter") && !answer.contains("# EOF"),
+        answer.contains("# TYPE fieldseal_handshakes_refused_total counter") && !answer.contains("# EOF"),
         "{answer}"
     );
     assert!(scraped("application/json").await.starts_with("HTTP/1.1 406 "));
