@@ -54,7 +54,7 @@ pub enum RuleError {
     Attribute,
     /// The filter can't be read.
     #[error("its `refuse_when` can't be read: {0}")]
-    RefuseWhen(FilterError),
+    RefuseWhen(Box<FilterError>),
     /// The filter looks at what every record has, or at nothing.
     #[error("its `refuse_when` must look at attributes, and at nothing but attributes")]
     NotOfAttributes,
@@ -77,7 +77,8 @@ impl Rule {
         }
         let attribute = entity.position(text.attribute).ok_or(RuleError::Attribute)?;
         // No organization has an empty name, so no reference by name is read: a schema knows none.
-        let refuse_when = Filter::parse(text.refuse_when, entity, "").map_err(RuleError::RefuseWhen)?;
+        let refuse_when =
+            Filter::parse(text.refuse_when, entity, "").map_err(|error| RuleError::RefuseWhen(Box::new(error)))?;
         let mut looks_at = refuse_when.attributes();
         if looks_at.is_empty() || looks_at.len() != refuse_when.fields().len() {
             return Err(RuleError::NotOfAttributes);

@@ -415,6 +415,8 @@ impl Issuer {
                 Ok(token) => return Ok(token.claims),
                 Err(error) => match problem(&error) {
                     TokenProblem::Signature => {}
+                    // A claim of another type, of which jsonwebtoken doesn't tell the name.
+                    TokenProblem::Malformed => return Err(self.problem_of_claims(token)),
                     other => return Err(other),
                 },
             }
@@ -427,6 +429,14 @@ impl Issuer {
             Keys::Fetched(fetched) if fetched.has_failed() => Err(TokenProblem::KeysUnavailable),
             Keys::Fetched(_) | Keys::OfFile(_) => Err(TokenProblem::UnknownKey),
         }
+    }
+}
+
+impl Issuer {
+    /// Why the claims of a token can't be used. They are only looked at to name the claim.
+    fn problem_of_claims(&self, token: &str) -> TokenProblem {
+        let claims = insecure_decode_claims::<Claims>(token).ok();
+        claims.and_then(|claims| proven(&claims, &self.settings).err()).unwrap_or(TokenProblem::Malformed)
     }
 }
 

@@ -101,7 +101,9 @@ impl KeyServer {
                         *answer.status_mut() = status.try_into().unwrap();
                         async move { Ok::<_, Infallible>(answer) }
                     });
-                    let _ended = http1::Builder::new().serve_connection(TokioIo::new(stream), answer).await;
+                    // One answer a connection, so that none outlives the address.
+                    let mut server = http1::Builder::new();
+                    let _ended = server.keep_alive(false).serve_connection(TokioIo::new(stream), answer).await;
                 });
             }
         });

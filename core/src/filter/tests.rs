@@ -191,11 +191,12 @@ const TIME: &str = "a time between quotes, to the microsecond at most, such as `
 fn what_does_not_fit_the_field_is_refused_at_its_place() {
     let other_organization = format!("link = organizations/fabrikam/things/{ID}");
     let other_collection = format!("name = organizations/contoso/thongs/{ID}");
-    let upper_case = format!("link = {}", ID.to_uppercase());
+    let without_hyphens = format!("link = {}", ID.replace('-', ""));
     for (written, position, words) in [
         ("nothing = 1", 0, "there is no field `nothing` in Thing"),
         ("NOT id = 1", 4, "there is no field `id` in Thing"),
         ("-nothing = 1", 1, "there is no field `nothing` in Thing"),
+        ("createTime:*", 0, "there is no field `createTime` in Thing; did you mean `create_time`?"),
         ("secret = a", 0, "`secret` is encrypted and can't be filtered by; leave it out"),
         ("flag = true OR secret:*", 15, "`secret` is encrypted and can't be filtered by; leave it out"),
         (
@@ -227,7 +228,7 @@ fn what_does_not_fit_the_field_is_refused_at_its_place() {
         ("seen = \"2026-01-31\"", 7, &format!("`seen` is compared with {TIME}")),
         ("seen = \"2026-01-31T12:00:00Z*\"", 7, &format!("`seen` is compared with {TIME}")),
         (&other_organization, 7, REFERENCE),
-        (&upper_case, 7, REFERENCE),
+        (&without_hyphens, 7, REFERENCE),
         ("link = organizations/contoso/things", 7, REFERENCE),
         (&other_collection, 7, &REFERENCE.replace("`link`", "`name`")),
     ] {
@@ -561,3 +562,11 @@ const WORDS: [&str; 30] = [
     "(", ")", "-", "NOT", "AND", "OR", "=", "!=", "<", ">=", ":", "*", "\"", "\\", "\"a*\"", "text", "small", "flag",
     "secret", "seen", "link", "1", "-1", "true", "null", "é", ".", "\0", "'", ID,
 ];
+
+#[test]
+fn ids_of_references_compare_in_either_case() {
+    let lower = parse(&format!("link = {ID}")).unwrap();
+    for written in [ID.to_uppercase(), format!("organizations/contoso/things/{}", ID.to_uppercase())] {
+        assert_eq!(parse(&format!("link = \"{written}\"")).unwrap(), lower, "{written}");
+    }
+}
