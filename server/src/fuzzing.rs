@@ -84,7 +84,10 @@ pub fn revocation_list(der: &[u8]) {
 pub fn token(text: &str) {
     static ISSUERS: LazyLock<Issuers> = LazyLock::new(|| {
         let keys = r#"{"keys": [{"kty": "OKP", "crv": "Ed25519", "kid": "1", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
-        Issuers::of_one("https://idp.example.org", Arc::new(KeySet::parse(keys.to_owned()).expect("the key set is valid")))
+        Issuers::of_one(
+            "https://idp.example.org",
+            Arc::new(KeySet::parse(keys.to_owned()).expect("the key set is valid")),
+        )
     });
     assert!(ISSUERS.verify(text, Timestamp::from_unix_micros(1_900_000_000_000_000)).is_err());
 }

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use bytes::Buf;
 use fieldseal_core::{
     crypto::secret::Plaintext,
     mask::ReadMask,
@@ -12,7 +13,6 @@ use fieldseal_core::{
     records::{list::Listed, update::Updated},
     schema::{Attribute, Entity, Kind, Value},
 };
-use bytes::Buf;
 use prost::Message as _;
 use prost_reflect::{DynamicMessage, FieldDescriptor, ReflectMessage as _, Value as ProtoValue};
 use tonic::{
