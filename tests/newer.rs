@@ -53,7 +53,7 @@ fn change_sealed_text(folder: &Folder, change: impl FnOnce(&mut Vec<u8>)) {
     assert_eq!(inside.sqlite().execute("UPDATE fieldseal_key_text SET sealed = ?1", [sealed]).unwrap(), 1);
 }
 
-fn newer<'a>(what: &'a str) -> [(&'a str, &'a str); 3] {
+fn newer(what: &str) -> [(&str, &str); 3] {
     [("organization", "default"), ("what", what), ("format", "2")]
 }
 

@@ -152,7 +152,7 @@ impl Wanted {
         PemError::Missing { wanted }
     }
 
-    fn from_der(self) -> &'static str {
+    fn command_for_der(self) -> &'static str {
         match self {
             Wanted::Certificates => "openssl x509 -inform der -in FILE -out FILE.pem",
             Wanted::PrivateKey => "openssl pkey -inform der -in FILE -out FILE.pem",
@@ -160,7 +160,7 @@ impl Wanted {
         }
     }
 
-    fn from_pkcs12(self) -> &'static str {
+    fn command_for_pkcs12(self) -> &'static str {
         match self {
             Wanted::Certificates | Wanted::RevocationLists => "openssl pkcs12 -in FILE -nokeys -out FILE.pem",
             Wanted::PrivateKey => "openssl pkcs12 -in FILE -nocerts -nodes -out FILE.pem",
@@ -173,10 +173,10 @@ fn check_encoding(pem: &[u8], wanted: Wanted) -> Result<(), PemError> {
         _ if pem.trim_ascii().is_empty() => Err(PemError::Empty),
         [0xEF, 0xBB, 0xBF, ..] => Err(PemError::Line { line: 1, problem: LineProblem::ByteOrderMark }),
         [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] | [0, b'-', ..] | [b'-', 0, ..] => Err(PemError::Utf16),
-        _ if is_pkcs12(pem) => Err(PemError::Pkcs12 { command: wanted.from_pkcs12() }),
+        _ if is_pkcs12(pem) => Err(PemError::Pkcs12 { command: wanted.command_for_pkcs12() }),
         // A length in the short form would be a sequence of less than 128 bytes: text that begins with the digit 0, or a small key.
-        [SEQUENCE, 0x81..=0x84, ..] => Err(PemError::Der { command: wanted.from_der() }),
-        _ if is_one_sequence(pem) => Err(PemError::Der { command: wanted.from_der() }),
+        [SEQUENCE, 0x81..=0x84, ..] => Err(PemError::Der { command: wanted.command_for_der() }),
+        _ if is_one_sequence(pem) => Err(PemError::Der { command: wanted.command_for_der() }),
         _ => Ok(()),
     }
 }

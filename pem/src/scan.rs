@@ -150,10 +150,9 @@ pub(crate) fn blocks(text: &[u8]) -> Result<Vec<Block<'_>>, PemError> {
             }
             (Some(Marker::End(label)), Some(block)) if block.label == label => {
                 let text = text.get(block.begin..begin + content.len()).unwrap_or_default();
-                let label = match Label::of(label) {
-                    Label::PrivateKey if block.is_encrypted => Label::EncryptedKey,
-                    label => label,
-                };
+                let label = Label::of(label);
+                let is_encrypted = label == Label::PrivateKey && block.is_encrypted;
+                let label = if is_encrypted { Label::EncryptedKey } else { label };
                 blocks.push(Block { line: block.line, label, text });
                 open = None;
             }

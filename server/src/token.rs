@@ -413,12 +413,16 @@ impl Issuer {
             is_known = key_id.is_some();
             match decode::<Claims>(token, key, validation) {
                 Ok(token) => return Ok(token.claims),
-                Err(error) => match problem(&error) {
-                    TokenProblem::Signature => {}
-                    // A claim of another type, of which jsonwebtoken doesn't tell the name.
-                    TokenProblem::Malformed => return Err(self.problem_of_claims(token)),
-                    other => return Err(other),
-                },
+                Err(error) => {
+                    let problem = problem(&error);
+                    if problem == TokenProblem::Malformed {
+                        // A claim of another type, of which jsonwebtoken doesn't tell the name.
+                        return Err(self.problem_of_claims(token));
+                    }
+                    if problem != TokenProblem::Signature {
+                        return Err(problem);
+                    }
+                }
             }
         }
         if is_known {

@@ -201,10 +201,14 @@ mod tests {
     fn requires(steps: &[Step]) -> Vec<(&str, bool)> {
         steps
             .iter()
-            .map(|step| match step {
-                Step::Require { table, .. } => (&**table, true),
-                Step::Forbid { table, .. } => (&**table, false),
-                other => panic!("{other:?}"),
+            .map(|step| {
+                if let Step::Require { table, .. } = step {
+                    (&**table, true)
+                } else if let Step::Forbid { table, .. } = step {
+                    (&**table, false)
+                } else {
+                    panic!("{step:?}")
+                }
             })
             .collect()
     }

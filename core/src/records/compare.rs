@@ -241,7 +241,7 @@ mod tests {
         // The older one is out of the interval.
         let reserve = || match comparisons.reserve(&key(1), at(1_000), 3) {
             Reserved::Place => Ok(Reservation { comparisons: &comparisons, key: key(1) }),
-            other => Err(other),
+            refused @ (Reserved::Full { .. } | Reserved::NotLoaded) => Err(refused),
         };
         let first = reserve().ok().unwrap();
         let second = reserve().ok().unwrap();

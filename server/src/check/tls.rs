@@ -34,10 +34,11 @@ pub(super) fn check(settings: &Tls, now: Timestamp, report: &mut Report) {
         fits(chain, key, report);
     }
     let cas = certificates(CLIENT_CA, &settings.client_ca, report);
-    let is_bundle = |(name, path): (&String, &PathBuf)| {
-        !is_given(path) || certificates(&format!("trust_domains of {name}"), path, report).is_some()
+    let is_unread = |(name, path): &(&String, &PathBuf)| {
+        is_given(path) && certificates(&format!("trust_domains of {name}"), path, report).is_none()
     };
-    let bundles_are_read = settings.trust_domains.iter().map(is_bundle).fold(true, |all, is_read| all && is_read);
+    // All of them are looked at, so that each that can't be read is reported.
+    let bundles_are_read = settings.trust_domains.iter().filter(is_unread).count() == 0;
     let lists_are_read = settings.client_crl.as_deref().filter(|path| is_given(path)).is_none_or(|path| {
         let remedy = "put certificate revocation lists there, in PEM";
         pem::revocation_lists(path).map_err(|error| report.error(CLIENT_CRL, error_chain::text(&error), remedy)).is_ok()

@@ -122,9 +122,9 @@ fn verified(trust: &Trust, chain: &[CertificateDer<'static>]) -> Result<(), Cert
 }
 
 fn verified_at(trust: &Trust, chain: &[CertificateDer<'static>], now: Timestamp) -> Result<(), CertificateError> {
-    trust.verify(chain, &ada(), now).map_err(|error| match error {
-        rustls::Error::InvalidCertificate(error) => error,
-        other => panic!("{other}"),
+    trust.verify(chain, &ada(), now).map_err(|error| {
+        let rustls::Error::InvalidCertificate(error) = error else { panic!("{error}") };
+        error
     })
 }
 

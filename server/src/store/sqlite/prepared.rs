@@ -1,6 +1,9 @@
 //! A database that nobody sees before it is whole: under a name of its own beside where it belongs, and renamed when it is published.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use fieldseal_core::{
     port::{Pending, PreparedDatabase},
@@ -87,7 +90,7 @@ impl PreparedDatabase for PreparedSqlite {
     }
 }
 
-fn rename(creating: &PathBuf, path: &PathBuf) -> Result<(), CommitError> {
+fn rename(creating: &Path, path: &Path) -> Result<(), CommitError> {
     let failed = |error: std::io::Error| CommitError::Unavailable(Cause(error.into()));
     if !rename_new(creating, path).map_err(failed)? {
         return Err(CommitError::Refused { step: 0 });

@@ -214,7 +214,7 @@ async fn a_database_that_is_gone_or_damaged_when_it_is_needed_again_is_unavailab
 /// An organization's database, which says inside whose it is.
 fn organization(id: OrganizationId, name: &str) -> Commit {
     let layout = layout::organization(&Schema::new(Vec::new()).unwrap());
-    let laid_out = layout.tables.into_iter().find(|laid_out| laid_out.table.name == Name::from(ORGANIZATION)).unwrap();
+    let laid_out = layout.tables.into_iter().find(|laid_out| laid_out.table.name == ORGANIZATION).unwrap();
     let row = vec![
         ("id".into(), Datum::Uuid(id.uuid())),
         ("name".into(), Datum::Text(name.to_owned())),
