@@ -99,7 +99,7 @@ impl Terminal {
     }
 
     /// The words that say which server, as whom.
-    pub fn connection<'a>(&'a self, person: Person) -> [&'a str; 6] {
+    pub fn connection(&self, person: Person) -> [&str; 6] {
         ["--endpoint", &self.endpoint, "--dev", &self.folder, "--as", person.name()]
     }
 

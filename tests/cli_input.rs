@@ -43,7 +43,7 @@ async fn a_secret_with_a_byte_order_mark_or_of_no_bytes_is_refused() {
             fs::write(&file, "\n").unwrap();
             let run = terminal.run_with(Person::Admin, words, "\n");
             let said = run.failure(2);
-            assert!(said.contains(&format!("{what}")) && said.contains("is empty"), "{words}: {said}");
+            assert!(said.contains(what) && said.contains("is empty"), "{words}: {said}");
             assert!(!said.contains("bits"), "{words}: {said}");
         }
     }

@@ -188,13 +188,14 @@ async fn say_goodbye(mut stream: TcpStream) {
 impl Cause {
     fn of(error: &io::Error) -> Self {
         let Some(error) = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>()) else {
-            return match error.kind() {
+            let hung_up = matches!(
+                error.kind(),
                 io::ErrorKind::UnexpectedEof
-                | io::ErrorKind::ConnectionReset
-                | io::ErrorKind::ConnectionAborted
-                | io::ErrorKind::BrokenPipe => Self::HungUp,
-                _ => Self::Other,
-            };
+                    | io::ErrorKind::ConnectionReset
+                    | io::ErrorKind::ConnectionAborted
+                    | io::ErrorKind::BrokenPipe
+            );
+            return if hung_up { Self::HungUp } else { Self::Other };
         };
         #[expect(clippy::wildcard_enum_match_arm, reason = "the enums of rustls grow")]
         match error {
