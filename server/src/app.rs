@@ -160,7 +160,6 @@ impl App {
         };
 
         config.log_doubtful_bindings();
-        let shed = Shed::default();
         let copying = Copying::new(&config, shed.clone());
         let (ports, databases, id) = open_ports(&config, root_key, &copying).await?;
         let deployment = Deployment::new(ports, Arc::clone(&served.schema), key_limits(&config.limits));

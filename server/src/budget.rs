@@ -17,8 +17,14 @@ use tokio::time::Instant;
 
 use crate::shed::Shed;
 
-/// The part of a budget that callers without an identity have: one of so many.
+/// The part of a budget that callers without an identity have on each kind of listener: one of so many.
 const NOBODYS_PART: u64 = 32;
+
+/// The part of that which one connection may use: one of so many, so that a few connections don't keep the others out.
+const NOBODYS_CONNECTION_PART: u64 = 8;
+
+/// What such a connection may use at least: some calls with all the headers they may have.
+const NOBODYS_CONNECTION_LEAST_BYTES: u64 = 64 * 1_024;
 
 /// The part of a budget that is left to administrators: one of so many.
 const RESERVE_PART: u64 = 4;
@@ -47,8 +53,10 @@ pub(crate) struct Bounds {
 /// Who uses a budget.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Payer {
-    /// A caller without an identity.
+    /// A caller without an identity, over TLS.
     Nobody,
+    /// A caller on the listener without TLS, which is for probes. They have a part of their own, which callers over TLS can't use up.
+    Probe,
     /// An identified caller.
     Identity(Identity),
     /// An identified caller who administers the deployment.
@@ -86,6 +94,7 @@ pub(crate) struct Budget {
 #[derive(Debug, Default)]
 struct Used {
     by_nobody: u64,
+    by_probes: u64,
     by_identities: u64,
     by_identity: HashMap<Identity, u64>,
     logged: Option<Instant>,
@@ -135,14 +144,21 @@ impl Budget {
         // The first bound that it would exceed.
         let exceeded = match &account.payer {
             _ if share.load(Ordering::Relaxed).saturating_add(bytes) > connection.bytes => Some(connection),
-            Payer::Nobody => {
+            Payer::Nobody | Payer::Probe => {
                 let part = Bound { bytes: process.bytes / NOBODYS_PART, ..process };
-                (used.by_nobody.saturating_add(bytes) > part.bytes).then_some(part)
+                let least = NOBODYS_CONNECTION_LEAST_BYTES;
+                let own = Bound { bytes: (part.bytes / NOBODYS_CONNECTION_PART).max(least), ..process };
+                let all = if account.payer == Payer::Probe { used.by_probes } else { used.by_nobody };
+                if share.load(Ordering::Relaxed).saturating_add(bytes) > own.bytes {
+                    Some(own)
+                } else {
+                    (all.saturating_add(bytes) > part.bytes).then_some(part)
+                }
             }
             Payer::Identity(name) | Payer::Administrator(name) => {
                 let reserve = match account.payer {
                     Payer::Administrator(_) => 0,
-                    Payer::Identity(_) | Payer::Nobody => process.bytes / RESERVE_PART,
+                    Payer::Identity(_) | Payer::Nobody | Payer::Probe => process.bytes / RESERVE_PART,
                 };
                 let open = Bound { bytes: process.bytes - reserve, ..process };
                 let own = used.by_identity.get(name).copied().unwrap_or(0);
@@ -160,6 +176,7 @@ impl Budget {
         share.fetch_add(bytes, Ordering::Relaxed);
         match &account.payer {
             Payer::Nobody => used.by_nobody += bytes,
+            Payer::Probe => used.by_probes += bytes,
             Payer::Identity(name) | Payer::Administrator(name) => {
                 used.by_identities += bytes;
                 match used.by_identity.get_mut(name) {
@@ -188,6 +205,7 @@ impl Budget {
         account.connection.of(self.purpose).fetch_sub(bytes, Ordering::Relaxed);
         match &account.payer {
             Payer::Nobody => used.by_nobody -= bytes,
+            Payer::Probe => used.by_probes -= bytes,
             Payer::Identity(name) | Payer::Administrator(name) => {
                 used.by_identities -= bytes;
                 if let Some(own) = used.by_identity.get_mut(name) {
@@ -311,17 +329,33 @@ mod tests {
     }
 
     #[test]
+    fn callers_over_tls_do_not_keep_probes_out_nor_one_connection_all_others() {
+        let (budget, _) = budget(64 << 20, 64 << 20, 64 << 20);
+        let part = (64 << 20) / NOBODYS_PART;
+        let own = part / NOBODYS_CONNECTION_PART;
+        let first = budget.account(Payer::Nobody, ConnectionShare::default());
+        let mut held = vec![first.reserve(own).unwrap()];
+        assert_eq!(first.reserve(1).unwrap_err(), Exhausted { limit: own });
+        for _ in 1..NOBODYS_CONNECTION_PART {
+            held.push(budget.account(Payer::Nobody, ConnectionShare::default()).reserve(own).unwrap());
+        }
+        let one_more = budget.account(Payer::Nobody, ConnectionShare::default());
+        assert_eq!(one_more.reserve(1).unwrap_err(), Exhausted { limit: part });
+        budget.account(Payer::Probe, ConnectionShare::default()).reserve(own).unwrap();
+    }
+
+    #[test]
     fn all_that_was_taken_is_given_back() {
         let (budget, _) = budget(4_000, 4_000, 4_000);
         let share = ConnectionShare::default();
-        for payer in [Payer::Nobody, named("ada"), administrator()] {
+        for payer in [Payer::Nobody, Payer::Probe, named("ada"), administrator()] {
             let account = budget.account(payer, share.clone());
             let mut held = account.reserve(10).unwrap();
             held.resize(100).unwrap();
             held.resize(1).unwrap();
         }
         let used = budget.used();
-        assert_eq!((used.by_nobody, used.by_identities, used.by_identity.len()), (0, 0, 0));
+        assert_eq!((used.by_nobody, used.by_probes, used.by_identities, used.by_identity.len()), (0, 0, 0, 0));
         assert_eq!(share.of(Purpose::Requests).load(Ordering::Relaxed), 0);
     }
 }

@@ -150,6 +150,7 @@ impl Http2 {
         let begun = tokio::select! {
             begun = self.protocol.handshake::<_, Bytes>(stream) => begun,
             () = place.closing() => return tracing::debug!(%peer, "a silent connection gave way to another one"),
+            () = self.drain.begun() => return tracing::debug!(%peer, "silent connection closed at shutdown"),
         };
         let mut connection = match begun {
             Ok(connection) => connection,
@@ -196,7 +197,10 @@ impl Http2 {
     async fn has_to_leave(&self, connection: &Connection, place: &Place, calls: &Calls) -> &'static str {
         if connection.no_place.is_some() {
             // The answer to its first call says why. A connection without one has no more time than a handshake.
-            let _in_time = timeout(self.limits.handshake_timeout(), calls.any()).await;
+            tokio::select! {
+                _in_time = timeout(self.limits.handshake_timeout(), calls.any()) => {}
+                () = self.drain.begun() => {}
+            }
             return "there is no place for it";
         }
         let earlier = async {

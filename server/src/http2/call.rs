@@ -144,14 +144,14 @@ impl Answer<'_> {
 
     async fn send_data(&mut self, mut data: Bytes) -> Result<(), Unsent> {
         let mut waiting: Option<Reservation> = None;
+        // All of it stays in memory until the last of it is taken.
+        let whole = u64::try_from(data.len()).unwrap_or(u64::MAX);
         while !data.is_empty() {
             self.stream.reserve_capacity(data.len().min(CLAIM_BYTES));
             let room = match self.stream.capacity() {
                 0 => {
-                    // All of it stays in memory until the last of it is taken.
                     if let (None, Some(account)) = (&waiting, &self.account) {
-                        let bytes = u64::try_from(data.len()).unwrap_or(u64::MAX);
-                        let reserved = account.reserve(bytes);
+                        let reserved = account.reserve(whole);
                         // gRPC reads this as RESOURCE_EXHAUSTED.
                         waiting = Some(reserved.map_err(|_| Unsent(Some(Reason::ENHANCE_YOUR_CALM)))?);
                     }

@@ -24,14 +24,12 @@ use tokio::time::{Instant, Sleep};
 use tonic::{Status, body::Body};
 use tower::{Layer, Service};
 
-use super::{
-    is_health,
-    permission::{Rpc, RpcTable},
-};
+use super::permission::{Rpc, RpcTable};
 use crate::{
     budget::{Account, Bound, Bounds, Budget, ConnectionShare, Exhausted, Payer, Purpose, Reservation},
     config::limits::Limits,
     http2::CallStage,
+    listener::Connection,
     places::Standing,
     shed::Shed,
     status::Refusal,
@@ -115,7 +113,11 @@ impl ArrivalLayer {
 
     /// Whose memory a request takes. The policy is there where the layers before this one have asked it.
     fn payer<B>(request: &Request<B>) -> Payer {
-        let Some(caller) = request.extensions().get::<Caller>() else { return Payer::Nobody };
+        let Some(caller) = request.extensions().get::<Caller>() else {
+            let connection = request.extensions().get::<Connection>();
+            let is_over_tls = connection.is_some_and(|connection| connection.tls.is_some());
+            return if is_over_tls { Payer::Nobody } else { Payer::Probe };
+        };
         let identity = caller.identity.clone();
         let policy = request.extensions().get::<Arc<Policy>>();
         if policy.is_some_and(|policy| policy.check_deployment::<CreateOrganization>(&identity).is_ok()) {
@@ -149,7 +151,7 @@ where
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let ArrivalLayer { bounds, rpcs } = &self.layer;
         let payer = ArrivalLayer::payer(&request);
-        if payer != Payer::Nobody
+        if matches!(payer, Payer::Identity(_) | Payer::Administrator(_))
             && let Some(standing) = request.extensions().get::<Standing>()
         {
             standing.vouch();
@@ -165,7 +167,7 @@ where
         let charge = Charge { call_bytes, reservation: Arc::new(Mutex::new(reservation)) };
         let is_probe = super::takes_small_messages(path);
         let takes_stream = matches!(rpcs.get(path), Some(Rpc { takes_stream: true, .. }));
-        let stage = request.extensions().get::<CallStage>().filter(|_| !is_health(path)).cloned();
+        let stage = request.extensions().get::<CallStage>().filter(|_| !is_probe).cloned();
         let request = request.map(|inner| {
             Body::new(ArrivingBody {
                 inner: Some(inner),

@@ -183,7 +183,8 @@ where
 
 /// As much of a path as is logged.
 pub(crate) fn logged_path(path: &str) -> &str {
-    path.get(..PATH_LENGTH_MAX).unwrap_or(path)
+    let end = (0..=PATH_LENGTH_MAX.min(path.len())).rev().find(|end| path.is_char_boundary(*end));
+    path.get(..end.unwrap_or(0)).unwrap_or_default()
 }
 
 fn peer<B>(request: &Request<B>) -> Option<SocketAddr> {

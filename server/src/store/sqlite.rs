@@ -199,8 +199,9 @@ impl Store for SqliteStore {
     fn scrub(&self) -> Pending<'_, Result<(), Unavailable>> {
         Box::pin(async move {
             // The writer waits for whoever reads from the log, and so do all writes: whoever may read for long ends before it asks.
-            let _no_scan = self.readers.without_scans().await?;
             let _no_snapshot = self.snapshots.none_after(self.snapshot_grace).await?;
+            // After the snapshots, which have longer: lists wait for lists only.
+            let _no_scan = self.readers.without_scans().await?;
             self.committer.scrub().await
         })
     }

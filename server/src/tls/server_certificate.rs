@@ -100,7 +100,9 @@ impl ServerCertificate {
             return Ok(next);
         }
         let (before, names) = (current.names(), next.names());
-        let mut faults = next.faults(now);
+        // A fault that its clients put up with already takes the server from none of them.
+        let known = current.faults(now);
+        let mut faults: Vec<_> = next.faults(now).into_iter().filter(|fault| !known.contains(fault)).collect();
         if !before.is_empty() && !names.is_empty() && !names.iter().any(|name| before.contains(name)) {
             faults.push(Fault::OtherNames { before: before.join(", "), now: names.join(", ") });
         }

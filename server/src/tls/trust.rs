@@ -396,9 +396,8 @@ impl ClientVerifier {
     /// The CA that vouches for a path. A CA may have several certificates for its key, of which one is in its time.
     fn ca_of(&self, anchor: &TrustAnchor<'_>, others: usize, now: Timestamp) -> Result<&ClientCa, webpki::Error> {
         let mut problem = webpki::Error::UnknownIssuer;
-        let is_same = |ca: &&ClientCa| {
-            ca.anchor.subject == anchor.subject && ca.anchor.subject_public_key_info == anchor.subject_public_key_info
-        };
+        // With its name constraints, which the path was checked against: those of another certificate for the key may differ.
+        let is_same = |ca: &&ClientCa| ca.anchor == *anchor;
         for ca in self.cas.iter().filter(is_same) {
             match ca.check(others, now) {
                 Ok(()) => return Ok(ca),

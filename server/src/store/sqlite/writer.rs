@@ -91,6 +91,9 @@ impl SqliteWriter {
 const CUT_INTERVAL: Duration = Duration::from_secs(1);
 const CUT_PATIENCE: Duration = Duration::from_millis(100);
 
+/// How long a scrub waits for readers of other processes, a backup for example: writes wait meanwhile. It is tried again.
+const SCRUB_PATIENCE: Duration = Duration::from_millis(500);
+
 const CLOSED: &str = "the database is closed";
 
 impl Backend for SqliteWriter {
@@ -179,7 +182,8 @@ impl Backend for SqliteWriter {
     }
 
     fn scrub(&mut self) -> Result<(), Cause> {
-        Ok(self.connection()?.checkpoint()?)
+        let usual = self.options.busy_timeout;
+        Ok(self.connection()?.checkpoint_within(SCRUB_PATIENCE.min(usual), usual)?)
     }
 }
 
