@@ -113,7 +113,8 @@ tells all that is wrong with it and with the files that it names, each with what
 
 * Relative paths start at the file's folder.
 * A path `"credential:NAME"` is `$CREDENTIALS_DIRECTORY/NAME`: a file that systemd loaded, with `LoadCredential=NAME:/path/to/file` in the
-  unit. A root key that comes this way may have mode 0400, 0440 or 0600 and be root's; one from elsewhere is for its owner alone.
+  unit. A root key that comes this way may have mode 0400, 0440 or 0600 and be root's; one from elsewhere must be readable by its owner
+  alone, unless `root_key.source` is `"mounted-secret"`.
 * A setting that there isn't is an error, and so is a value of the wrong type or out of its range.
 * *At a reload*: a running server takes the change up at SIGHUP, or by itself some seconds later. All else waits for the next start.
 "#;

@@ -132,7 +132,7 @@ impl From<ScanError> for RecordError {
     }
 }
 
-/// How many bytes a record takes in a page at most, whose row begins with its [`record_columns`]. It is counted and not encoded, since
+/// How many bytes a record takes in a page at most, whose row begins with the columns of a record. It is counted and not encoded, since
 /// core knows no wire: a field takes up to 8 bytes beside its value, for its tag and its length.
 #[must_use]
 pub fn record_bytes_max(entity: &Entity, mask: &ReadMask, row: &[Datum]) -> usize {

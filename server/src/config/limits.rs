@@ -127,13 +127,14 @@ limits! {
     /// What the answers to one identity take of that, but at least one message of the largest size.
     answers_per_identity_max_bytes: 134_217_728 within 1_048_576 to 4_294_967_295, "bytes";
 
-    /// Connections open at once, on each listener. Of one more, an unidentified one closes or an identified one is refused.
-    /// Each costs about 50 KB and a file descriptor: mind `ulimit -n`.
+    /// Maximum open connections on each listener. Above it, the server closes an unidentified connection, or refuses an identified one.
+    /// Each takes about 50 KB and a file descriptor. The server raises its soft limit of descriptors; check-config warns if the hard limit is
+    /// too low.
     connections_max: 1_000 within 1 to 100_000, "connections";
 
-    /// Connections open at once that show certificates of one identity; 0 lifts the limit. One more is told so with its first call, and to leave.
-    /// A program needs one, and one for each of its processes. Connections without a certificate, whose calls show bearer tokens, count for
-    /// nobody: only connections_max bounds them.
+    /// Maximum open connections that present certificates of one identity; 0 lifts the limit. A further one gets CONNECTION_LIMIT for its first
+    /// call and is closed. A program needs one for each of its processes. Connections whose calls carry bearer tokens aren't counted by
+    /// identity: until a token is accepted, connections_unidentified_percent applies; after that, connections_max.
     connections_per_identity_max: 100 within 0 to 100_000, "connections";
 
     /// The share of connections_max, at least one, for connections of which nobody is known: without a client certificate and without a
@@ -161,12 +162,13 @@ limits! {
     /// The largest set of headers taken with a call. Ours are small; bearer tokens may take some KB.
     header_list_size_max_bytes: 16_384 within 4_096 to 262_144, "bytes";
 
-    /// The age at which a connection takes no more calls and closes, so that clients spread over replicas and present certificates anew.
-    /// Each connection has up to a tenth less, so that they don't all come back at once.
+    /// The age at which a connection accepts no more calls and closes, so that clients reconnect through the load balancer and present their
+    /// certificates again. Each connection has up to a tenth less, so that they don't all reconnect at once.
     connection_age_max_seconds: 3_600 within 1 to 86_400, "seconds";
 
-    /// How long a connection that takes no more calls may go on with those it has; then it is cut off.
-    /// As long as the longest unary call may take. A stream that goes on for longer has to be begun again.
+    /// How long unary calls may continue on a connection that accepts no more calls; then they are cut off.
+    /// As long as the longest unary call may take. Exports, imports and verifications may finish under their own limits. A watch ends with
+    /// CONNECTION_ENDING: call it again.
     connection_grace_seconds: 300 within 1 to 86_400, "seconds";
 
     /// The pause after which a silent connection is asked for a sign of life (HTTP/2 PING).
