@@ -20,7 +20,7 @@ reached new code are kept in fuzz/corpus for the next run. A finding is written 
     cargo fuzz run --sanitizer none filter fuzz/artifacts/filter/crash-…";
 
 /// How long each target runs unless the caller says otherwise.
-pub(crate) const SECONDS: u32 = 60;
+const SECONDS: u32 = 60;
 
 /// Fuzzers that run at once: each keeps one core busy.
 const AT_ONCE: usize = 2;
@@ -54,7 +54,7 @@ fn usage() -> ExitCode {
 
 /// Why the fuzzers did not all pass.
 #[derive(Debug)]
-pub(crate) enum FuzzError {
+enum FuzzError {
     /// A tool could not be installed.
     Missing(Missing),
     /// A fuzzer could not be built, or found something.
@@ -71,7 +71,7 @@ impl std::fmt::Display for FuzzError {
 }
 
 /// Runs these targets, or all of them if none is named, each for so long.
-pub(crate) fn fuzz(tools: &Tools, seconds: u32, named: &[String]) -> Result<(), FuzzError> {
+fn fuzz(tools: &Tools, seconds: u32, named: &[String]) -> Result<(), FuzzError> {
     let all = targets(tools)?;
     if let Some(unknown) = named.iter().find(|name| !all.contains(name)) {
         return Err(FuzzError::Failed(format!("no fuzz target `{unknown}`; there are: {}", all.join(", "))));

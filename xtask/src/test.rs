@@ -8,10 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{
-    fuzz::{self, FuzzError},
-    tools::{Missing, Tools, shown},
-};
+use crate::tools::{Missing, Tools, shown};
 
 pub(crate) const SUMMARY: &str = "runs every check that CI runs, or the tests whose names contain a word";
 
@@ -20,8 +17,8 @@ Usage: cargo xtask test
        cargo xtask test FILTER… [OPTIONS OF THE TEST RUNNER]
 
 Without a filter it checks everything that CI checks: format, the rules of the .proto files, licences, bans, sources and
-advisories of dependencies, lints, documentation, all tests, and a minute of each fuzzer. What the checks need beyond Cargo is installed
-once: cargo-deny, cargo-fuzz, buf and grpcurl under target/tools; npm, Go, g++, sqlite3 and Dovecot with apt-get, if they aren't there. Dovecot is not
+advisories of dependencies, lints, documentation, and all tests. What the checks need beyond Cargo is installed once:
+cargo-deny, buf and grpcurl under target/tools; npm, Go, sqlite3 and Dovecot with apt-get, if they aren't there. Dovecot is not
 started as a service, neither then nor later.
 
 With a filter it only runs the tests whose names contain one of the words, and installs nothing:
@@ -72,12 +69,6 @@ fn everything(tools: &Tools) -> Report {
     });
     report.check("programs", || programs(tools));
     report.check("tests", || tests(tools, &[]));
-    report.check("fuzzing", || {
-        fuzz::fuzz(tools, fuzz::SECONDS, &[]).map_err(|error| match error {
-            FuzzError::Missing(missing) => missing.into(),
-            FuzzError::Failed(why) => Trouble::Failed(why),
-        })
-    });
     report
 }
 
