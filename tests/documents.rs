@@ -75,7 +75,7 @@ fn sources(folder: &Path, all: &mut String) {
 fn every_test_that_a_promise_rests_on_is_there() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut all = String::new();
-    for folder in ["core", "server/src", "client/src", "tests", "xtask", "examples"] {
+    for folder in ["core", "pem", "server/src", "client/src", "tests", "xtask", "examples"] {
         sources(&root.join(folder), &mut all);
     }
     let mut named = 0;
