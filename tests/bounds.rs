@@ -8,7 +8,7 @@ use fieldseal_server::{config::Config, development::Person};
 
 use crate::{
     due::scraped,
-    harness::{DEFAULT, PATIENCE, Server, mailbox, reason},
+    harness::{DEFAULT, PATIENCE, Server, mailbox},
 };
 
 const CONNECTION_LIMIT: u32 = 2;
@@ -46,22 +46,20 @@ async fn a_filter_is_taken_up_to_its_limits_and_not_past_them() {
     let nested = |name: &str, depth| format!("{}{name} != 1{}", "(".repeat(depth), ")".repeat(depth));
     let many = |name: &str, count| vec![format!("{name} != 1"); count].join(" OR ");
     type Filter<'a> = &'a dyn Fn(&str, usize) -> String;
-    let bounds: [(Filter<'_>, usize); 3] = [(&longest, 0), (&nested, 1), (&many, 2)];
-    for (filter, at) in bounds {
+    let bounds: [(Filter<'_>, usize, &str); 3] = [
+        (&longest, 0, "filter_length_max_bytes"),
+        (&nested, 1, "filter_depth_max"),
+        (&many, 2, "filter_comparisons_max"),
+    ];
+    for (filter, at, bound) in bounds {
         reader.mailboxes().list(DEFAULT, filtered(&filter(text, at))).await.unwrap();
         auditor.list_audit_records(DEFAULT, filter(number, at), 0, "").await.unwrap();
         let past = filter(text, at + 1);
-        assert_eq!(
-            reason(reader.mailboxes().list(DEFAULT, filtered(&past)).await),
-            ErrorReason::FilterInvalid,
-            "{past}"
-        );
+        let refused = reader.mailboxes().list(DEFAULT, filtered(&past)).await.unwrap_err();
+        assert_eq!((refused.reason(), refused.metadata("bound")), (ErrorReason::FilterInvalid, Some(bound)), "{past}");
         let past = filter(number, at + 1);
-        assert_eq!(
-            reason(auditor.list_audit_records(DEFAULT, past.as_str(), 0, "").await),
-            ErrorReason::FilterInvalid,
-            "{past}"
-        );
+        let refused = auditor.list_audit_records(DEFAULT, past.as_str(), 0, "").await.unwrap_err();
+        assert_eq!((refused.reason(), refused.metadata("bound")), (ErrorReason::FilterInvalid, Some(bound)), "{past}");
     }
 }
 
@@ -101,6 +99,8 @@ async fn a_mask_is_taken_up_to_its_limit_and_not_past_it() {
     let listed = writer.mailboxes().list(DEFAULT, ListOptions::default().read_mask(past)).await;
     assert_eq!(fields(listed), too_many("read_mask"));
     assert_eq!(fields(writer.mailboxes().update(changed(), past).await), too_many("update_mask"));
+    let refused = writer.mailboxes().update(changed(), past).await.unwrap_err();
+    assert_eq!(refused.metadata("bound"), Some("mask_paths_max"));
     // As many as a message holds are told once.
     let flood = vec!["nothing"; 100_000];
     assert_eq!(fields(writer.mailboxes().update(changed(), flood).await), too_many("update_mask"));
@@ -130,7 +130,7 @@ async fn an_identity_has_as_many_connections_as_it_may_and_one_more_is_told_why_
     let error = is_served(&another).await.unwrap_err();
     assert_eq!((error.code(), error.reason()), (Code::ResourceExhausted, ErrorReason::ConnectionLimit));
     assert!(matches!(error.action(), Action::Wait { delay: Some(_) }), "{error:?}");
-    assert_eq!(error.call().unwrap().metadata().get("limit").map(String::as_str), Some("2"));
+    assert_eq!((error.metadata("bound"), error.metadata("limit")), (Some("connections_per_identity_max"), Some("2")));
     // It counts for nobody else, and those that there are go on.
     is_served(&server.client(Person::Writer)).await.unwrap();
     for client in &held {

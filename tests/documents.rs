@@ -1,4 +1,4 @@
-//! The documents: what they link to is there, and so is every test that they name.
+//! The documents: what they link to is there, and so is every test that they name. The contract documents every reason of a violation.
 
 use std::{
     collections::BTreeSet,
@@ -57,6 +57,22 @@ fn every_link_in_the_documents_leads_somewhere() {
         }
     }
     assert_eq!(broken, Vec::<String>::new());
+}
+
+/// The words before the colon in the list of the comment on this value of an enum.
+fn listed(proto: &str, value: &str) -> BTreeSet<String> {
+    let (before, _) = proto.split_once(&format!("  {value} = ")).unwrap();
+    let comment: Vec<_> = before.lines().rev().map_while(|line| line.trim().strip_prefix("//")).collect();
+    let items = comment.into_iter().filter_map(|line| line.strip_prefix(" * "));
+    items.flat_map(|item| item.split_once(':').unwrap().0.split(", ").map(str::to_owned)).collect()
+}
+
+#[test]
+fn every_reason_of_a_violation_is_documented_and_no_other() {
+    let proto = Path::new(env!("CARGO_MANIFEST_DIR")).join("proto/fieldseal/v1/errors.proto");
+    let documented = listed(&fs::read_to_string(proto).unwrap(), "ERROR_REASON_FIELD_INVALID");
+    let reasons: BTreeSet<_> = fieldseal_core::record::REASONS.iter().map(|reason| (*reason).to_owned()).collect();
+    assert_eq!(documented, reasons);
 }
 
 /// The sources of all tests, as one text.

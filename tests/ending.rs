@@ -146,10 +146,8 @@ fn dropped(metrics: &str) -> u64 {
     metrics.lines().find_map(|line| line.strip_prefix(name)).map_or(0, |count| count.parse().unwrap())
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn server_serves_and_ends_while_nobody_reads_its_log() {
-    let folder = with_a_short_queue();
-    let mut server = Unread::start(&folder);
+/// Calls a server whose log nobody reads until it drops lines.
+async fn fill_log(server: &Unread, folder: &Folder) {
     let (address, metrics) = (named(&server.greeting, "address"), metrics_address(&server.greeting));
     let reader = folder.client(&address, Person::Reader);
     let call_until_dropped = async {
@@ -161,6 +159,13 @@ async fn server_serves_and_ends_while_nobody_reads_its_log() {
         }
     };
     timeout(PATIENCE, call_until_dropped).await.expect("a call waits for the log");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn server_serves_and_ends_while_nobody_reads_its_log() {
+    let folder = with_a_short_queue();
+    let mut server = Unread::start(&folder);
+    fill_log(&server, &folder).await;
 
     server.terminate();
     let ended = tokio::task::spawn_blocking(move || (server.child.wait().unwrap(), server));
@@ -172,16 +177,7 @@ async fn server_serves_and_ends_while_nobody_reads_its_log() {
 async fn log_says_how_many_lines_were_dropped_once_somebody_reads_it() {
     let folder = with_a_short_queue();
     let mut server = Unread::start(&folder);
-    let (address, metrics) = (named(&server.greeting, "address"), metrics_address(&server.greeting));
-    let reader = folder.client(&address, Person::Reader);
-    let call_until_dropped = async {
-        while dropped(&scraped(&metrics).await) == 0 {
-            for _ in 0..100 {
-                reader.mailboxes().list(DEFAULT, ListOptions::default()).await.unwrap();
-            }
-        }
-    };
-    timeout(PATIENCE, call_until_dropped).await.unwrap();
+    fill_log(&server, &folder).await;
     let reading = tokio::task::spawn_blocking(move || {
         let mut text = String::new();
         let mut line = String::new();

@@ -108,8 +108,13 @@ async fn a_change_beyond_the_quota_waits_and_the_current_text_never_does() {
 
     let server = server.restart(|_| {}, limit).await;
     let admin = server.client(Person::Admin);
-    let metadata =
-        [("organization", "default"), ("limit", "1"), ("interval_seconds", "3600"), ("dynamics_code", "80048529")];
+    let metadata = [
+        ("organization", "default"),
+        ("bound", "key_changes_per_hour"),
+        ("limit", "1"),
+        ("interval_seconds", "3600"),
+        ("dynamics_code", "80048529"),
+    ];
     for validate_only in [false, true] {
         let other = text("another key, number 2");
         let set = admin.set_data_encryption_key(DEFAULT, &other, KeyOperation::Change, validate_only).await;
@@ -207,8 +212,13 @@ async fn attempts_to_restore_are_counted_across_restarts_those_that_only_validat
     let admin = server.client(Person::Admin);
     let wrong = admin.restore_key(DEFAULT, &text("not the key")).await;
     assert_eq!(wrong.unwrap_err().reason(), ErrorReason::KeyMismatch);
-    let metadata =
-        [("organization", "default"), ("limit", "2"), ("interval_seconds", "900"), ("dynamics_code", "80048529")];
+    let metadata = [
+        ("organization", "default"),
+        ("bound", "wrong_key_restores_per_15_minutes"),
+        ("limit", "2"),
+        ("interval_seconds", "900"),
+        ("dynamics_code", "80048529"),
+    ];
     let error = refused(
         admin.restore_key(DEFAULT, &key).await,
         Code::ResourceExhausted,

@@ -138,7 +138,7 @@ async fn the_smallest_messages_have_room_for_an_export_and_its_import() {
     let chunks = |bytes| file.chunks(bytes).map(<[u8]>::to_vec).collect::<Vec<_>>();
     let error = admin.import_organization("copy", tokio_stream::iter(chunks(MESSAGE_MAX + 1))).await.unwrap_err();
     assert_eq!((error.code(), error.reason()), (Code::OutOfRange, ErrorReason::MessageTooLarge), "{error:?}");
-    assert_eq!(error.metadata("limit"), Some("262144"));
+    assert_eq!((error.metadata("bound"), error.metadata("limit")), (Some("message_size_max_bytes"), Some("262144")));
     admin.import_organization("copy", tokio_stream::iter(chunks(64 * 1024))).await.unwrap();
 }
 
@@ -186,7 +186,8 @@ async fn a_list_that_takes_too_long_is_ended_and_says_so() {
     let reader = server.client(Person::Reader);
     let error = reader.mailboxes().list(DEFAULT, costly()).await.unwrap_err();
     assert_eq!((error.code(), error.reason()), (Code::ResourceExhausted, ErrorReason::ListTimeLimit), "{error:?}");
-    assert_eq!((error.metadata("limit_ms"), error.retry_delay()), (Some("10"), None));
+    assert_eq!((error.metadata("bound"), error.metadata("limit_ms")), (Some("list_time_max_ms"), Some("10")));
+    assert_eq!(error.retry_delay(), None);
     // Those that find what they look for at once are answered.
     let page = reader.mailboxes().list(DEFAULT, ListOptions::default().page_size(10)).await.unwrap();
     assert_eq!(page.records.len(), 10);

@@ -437,8 +437,14 @@ async fn what_the_schema_requires_is_not_weakened_and_what_can_not_be_is_told_at
     assert_eq!(told.len(), 5, "{told:?}");
     let long = AttributeMetadata { indexed: Some(true), ..attribute("Queue", "description") };
     assert_eq!(violations(update(&admin, long).await), violation("attribute_metadata.indexed", "NOT_INDEXABLE"));
-    let wrong_mask = admin.update_attribute_metadata(email_address(), ["encrypted"], false).await;
-    assert_eq!(violations(wrong_mask), violation("update_mask", "NO_SUCH_FIELD"));
+    for (path, field, reason) in [
+        ("nothing", "update_mask", "NO_SUCH_FIELD"),
+        ("encrypted", "attribute_metadata.encrypted", "OUTPUT_ONLY"),
+        ("name", "attribute_metadata.name", "IMMUTABLE"),
+    ] {
+        let wrong_mask = admin.update_attribute_metadata(email_address(), [path], false).await;
+        assert_eq!(violations(wrong_mask), violation(field, reason));
+    }
     for name in ["Mailbox/attributes/nothing", "Nothing/attributes/password"] {
         let unknown =
             AttributeMetadata { name: format!("{DEFAULT}/entityMetadata/{name}"), ..AttributeMetadata::default() };

@@ -32,6 +32,9 @@ use crate::{
 
 const GET_MAILBOX: &str = "/fieldseal.v1.MailboxService/GetMailbox";
 const LIST_MAILBOXES: &str = "/fieldseal.v1.MailboxService/ListMailboxes";
+const WATCH: &str = "/fieldseal.v1.DataEncryptionService/WatchReencryption";
+const VERIFY: &str = "/fieldseal.v1.DataEncryptionService/VerifyCells";
+const EXPORT: &str = "/fieldseal.v1.OrganizationService/ExportOrganization";
 const IMPORT: &str = "/fieldseal.v1.OrganizationService/ImportOrganization";
 const HEALTH: &str = "/grpc.health.v1.Health/Check";
 
@@ -39,6 +42,10 @@ const MIB: usize = 1024 * 1024;
 
 /// Many times what any of these tests waits for, and less than a drain takes that isn't over before its time.
 const SOON: Duration = Duration::from_secs(12);
+
+fn list() -> v1::ListMailboxesRequest {
+    v1::ListMailboxesRequest { parent: DEFAULT.to_owned(), ..Default::default() }
+}
 
 fn without_certificate(server: &Server) -> Client {
     server.folder().client_builder(server.address()).connect_lazy().unwrap()
@@ -127,7 +134,8 @@ async fn administrators_and_probes_get_in_while_others_use_up_the_memory_of_requ
     let status = third.refusal().await.unwrap();
     let details = status.get_error_details();
     assert_eq!(status.code(), Code::ResourceExhausted);
-    assert_eq!(details.error_info().unwrap().reason, "REQUEST_MEMORY_LIMIT");
+    let info = details.error_info().unwrap();
+    assert_eq!((&*info.reason, &*info.metadata["bound"]), ("REQUEST_MEMORY_LIMIT", "requests_max_bytes"));
     assert!(details.retry_info().is_some());
     let large = vec![0x7a_u8; 4 * MIB];
     let refused = raw::call(&server.client(Person::Writer), GET_MAILBOX, &large).await.unwrap_err();
@@ -166,7 +174,8 @@ async fn health_and_reflection_take_small_messages_only() {
     let server = Server::start().await;
     let large = HealthCheckRequest { service: "x".repeat(1_025) }.encode_to_vec();
     let refused = raw::call(&plaintext(&server), HEALTH, &large).await.unwrap_err();
-    assert_eq!(refused.get_details_error_info().unwrap().reason, "MESSAGE_TOO_LARGE");
+    let info = refused.get_details_error_info().unwrap();
+    assert_eq!((&*info.reason, &*info.metadata["bound"]), ("MESSAGE_TOO_LARGE", "probe_message_size_max_bytes"));
     for version in ["v1", "v1alpha"] {
         let path = format!("/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo");
         // The framework's reflection ends its answers where it can't read a request, and gives no reason.
@@ -238,11 +247,16 @@ async fn thousands_of_refusals_leave_a_connection_as_it_is() {
     assert!(!answer.headers().contains_key("grpc-status"));
 }
 
-/// A call for a list whose answer nobody takes.
-async fn untaken(server: &Server, headers: &[(&'static str, &str)]) -> h2::Error {
-    let mut connection = Connection::with_tls(server.folder(), server.address(), Some(Person::Reader), 1).await;
-    let message = v1::ListMailboxesRequest { parent: DEFAULT.to_owned(), ..Default::default() }.encode_to_vec();
-    let mut call = connection.begin(LIST_MAILBOXES, headers, framed(message.len(), &message)).await.unwrap();
+/// A call whose answer nobody takes, and how its stream is reset.
+async fn untaken(
+    server: &Server,
+    path: &str,
+    request: &impl prost::Message,
+    headers: &[(&'static str, &str)],
+) -> h2::Error {
+    let mut connection = Connection::with_tls(server.folder(), server.address(), Some(Person::Admin), 1).await;
+    let message = request.encode_to_vec();
+    let mut call = connection.begin(path, headers, framed(message.len(), &message)).await.unwrap();
     call.message.send_data(Bytes::new(), true).unwrap();
     let mut body = timeout(PATIENCE, call.answer).await.unwrap().unwrap().into_body();
     let read = async {
@@ -261,21 +275,31 @@ async fn untaken(server: &Server, headers: &[(&'static str, &str)]) -> h2::Error
 async fn an_answer_that_nobody_takes_ends_with_the_time_of_its_call() {
     let server = Server::start().await;
     server.client(Person::Writer).mailboxes().create(DEFAULT, mailbox("hunter2"), None).await.unwrap();
-    let reset = untaken(&server, &[("grpc-timeout", "300m")]).await;
+    let reset = untaken(&server, LIST_MAILBOXES, &list(), &[("grpc-timeout", "300m")]).await;
     assert_eq!(reset.reason(), Some(h2::Reason::CANCEL));
 }
 
 #[tokio::test]
-async fn an_answer_that_nobody_takes_ends_after_a_while() {
+async fn answers_and_streams_that_nobody_takes_are_cancelled_by_one_limit() {
     let server = Server::start_with(|config| {
         config.limits.answer_stall_max_ms = 100;
         config.listen.metrics_address = Some("127.0.0.1:0".parse().unwrap());
     })
     .await;
     server.client(Person::Writer).mailboxes().create(DEFAULT, mailbox("hunter2"), None).await.unwrap();
-    assert_eq!(untaken(&server, &[]).await.reason(), Some(h2::Reason::CANCEL));
+    let organization = DEFAULT.to_owned();
+    // What gRPC clients report as CANCELLED.
+    let cancelled = Some(h2::Reason::CANCEL);
+    assert_eq!(untaken(&server, LIST_MAILBOXES, &list(), &[]).await.reason(), cancelled);
+    let watch = v1::WatchReencryptionRequest { organization: organization.clone() };
+    assert_eq!(untaken(&server, WATCH, &watch, &[]).await.reason(), cancelled);
+    let verify = v1::VerifyCellsRequest { organization: organization.clone() };
+    assert_eq!(untaken(&server, VERIFY, &verify, &[]).await.reason(), cancelled);
+    let export = v1::ExportOrganizationRequest { name: organization };
+    assert_eq!(untaken(&server, EXPORT, &export, &[]).await.reason(), cancelled);
     let metrics = scraped(server.metrics_address()).await;
-    assert!(metrics.contains("fieldseal_refused_by_bound_total{bound=\"answer_stall_max_ms\"} 1"), "{metrics}");
+    assert!(metrics.contains("fieldseal_refused_by_bound_total{bound=\"answer_stall_max_ms\"} 4"), "{metrics}");
+    assert!(!metrics.contains("transfer_rate_min_bytes_per_second"), "{metrics}");
 }
 
 #[tokio::test]
@@ -364,7 +388,11 @@ async fn a_reader_learns_what_its_connection_takes() {
     let _first = connection.begin(GET_MAILBOX, &[], framed(1_048_576, &[])).await.unwrap();
     let second = connection.begin(GET_MAILBOX, &[], framed(1_048_576, &[])).await.unwrap();
     let status = second.refusal().await.unwrap();
-    assert_eq!(status.get_details_error_info().unwrap().reason, "REQUEST_MEMORY_LIMIT");
+    let info = status.get_details_error_info().unwrap();
+    assert_eq!(
+        (&*info.reason, &*info.metadata["bound"]),
+        ("REQUEST_MEMORY_LIMIT", "requests_per_connection_max_bytes")
+    );
     // Another connection of the same caller has its own share.
     let error = reader.mailboxes().get(&format!("{DEFAULT}/mailboxes/{}", "x".repeat(1_000_000))).await.unwrap_err();
     assert_eq!(error.reason(), ErrorReason::FieldInvalid);

@@ -440,8 +440,22 @@ async fn update_mask_of_anything_but_attributes_is_refused() {
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
     let stored = writer.mailboxes().create(DEFAULT, mailbox("hunter2"), None).await.unwrap();
-    for path in ["*", "", "name", "etag", "create_time", "mailbox.password", "password.x", "displayName", "sesame1"] {
-        let update = v1::Mailbox { name: stored.name.clone(), ..mailbox("other") };
+    let update = || v1::Mailbox { name: stored.name.clone(), ..mailbox("other") };
+    for (path, reason) in [
+        ("name", "IMMUTABLE"),
+        ("etag", "OUTPUT_ONLY"),
+        ("create_time", "OUTPUT_ONLY"),
+        ("update_time", "OUTPUT_ONLY"),
+        ("created_by", "OUTPUT_ONLY"),
+        ("modified_by", "OUTPUT_ONLY"),
+    ] {
+        let error = writer.mailboxes().update(update(), [path]).await.unwrap_err();
+        let violations = error.field_violations();
+        let found: Vec<_> = violations.iter().map(|found| (found.field.as_str(), found.reason.as_str())).collect();
+        assert_eq!(found, [(format!("mailbox.{path}").as_str(), reason)]);
+    }
+    for path in ["*", "", "mailbox.password", "password.x", "displayName", "sesame1"] {
+        let update = update();
         let outcome = writer.mailboxes().update(update, [path]).await;
         let said = format!("{outcome:?}");
         assert_eq!(refused_fields(outcome), set_of(["update_mask"]), "{path}");

@@ -11,7 +11,10 @@ use fieldseal_client::{
 use fieldseal_server::development::Person;
 use tokio::task::JoinSet;
 
-use crate::harness::{DEFAULT, Server, inside::Inside, mailbox, reason, refused, reveal};
+use crate::{
+    due::scraped,
+    harness::{DEFAULT, Server, inside::Inside, mailbox, reason, refused, reveal},
+};
 
 async fn is(connector: &Client, name: &str, value: &str) -> Result<bool, Error> {
     connector.compare_attribute(name, "password", &SecretString::from(value), "a login").await
@@ -76,6 +79,7 @@ async fn of_many_guesses_at_once_no_more_than_the_limit_are_answered_and_a_resta
             Err(error) => {
                 assert_eq!((error.code(), error.reason()), (Code::ResourceExhausted, ErrorReason::ComparisonQuota));
                 assert_eq!((error.metadata("limit"), error.metadata("interval_seconds")), (Some("5"), Some("900")));
+                assert_eq!(error.metadata("bound"), Some("comparisons_per_15_minutes"));
                 assert!(error.retry_delay().is_some());
             }
         }
@@ -146,7 +150,11 @@ async fn who_sends_a_password_to_another_server_sends_none() {
 
 #[tokio::test]
 async fn who_reveals_too_often_waits_and_can_go_on_with_the_rest() {
-    let server = Server::start_with(|config| config.limits.reveals_per_minute_per_identity = 3).await;
+    let server = Server::start_with(|config| {
+        config.limits.reveals_per_minute_per_identity = 3;
+        config.listen.metrics_address = Some("127.0.0.1:0".parse().unwrap());
+    })
+    .await;
     let stored = server.client(Person::Writer).mailboxes().create(DEFAULT, mailbox("hunter2"), None).await.unwrap();
     let connector = server.client(Person::Connector);
     for _ in 0..2 {
@@ -156,7 +164,11 @@ async fn who_reveals_too_often_waits_and_can_go_on_with_the_rest() {
     let refused = reveal(&connector, &stored.name).await.unwrap_err();
     assert_eq!((refused.code(), refused.reason()), (Code::ResourceExhausted, ErrorReason::RateLimited));
     assert_eq!((refused.metadata("limit"), refused.metadata("interval_seconds")), (Some("3"), Some("60")));
+    assert_eq!(refused.metadata("bound"), Some("reveals_per_minute_per_identity"));
     assert!(refused.retry_delay().is_some());
+    let metrics = scraped(server.metrics_address()).await;
+    let counted = "fieldseal_refused_by_bound_total{bound=\"reveals_per_minute_per_identity\"} 1";
+    assert!(metrics.contains(counted), "{metrics}");
     // Nobody else waits.
     let admin = server.client(Person::Admin);
     reveal(&admin, &stored.name).await.unwrap();

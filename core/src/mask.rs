@@ -1,4 +1,4 @@
-//! Read masks: which fields of a record an answer has.
+//! Masks: which fields of a record an answer has, and what a path of an update can't name.
 //!
 //! A mask names fields as the contract does: attributes, `etag`, `create_time`, `update_time`, `created_by`, `modified_by`, and `name`, which every answer has. The
 //! mask of everything costs nothing to make, to ask and to copy.
@@ -53,8 +53,7 @@ impl ReadMask {
                 ("update_time", _) => fields.update_time = true,
                 ("created_by", _) => fields.created_by = true,
                 ("modified_by", _) => fields.modified_by = true,
-                (CLEARED_ATTRIBUTES, None)
-                    if entity.attributes.iter().any(|attribute| !attribute.sent_to.is_empty()) => {}
+                (CLEARED_ATTRIBUTES, None) if has_cleared_attributes(entity) => {}
                 // An encrypted attribute is null in every answer: it is a field, and nothing is read for it.
                 (_, Some((attribute, wanted))) => *wanted = !attribute.encrypted,
                 (_, None) => note(&mut violations, Problem::no_such_field(path, fields_of(entity))),
@@ -118,6 +117,26 @@ impl ReadMask {
             }
         }
     }
+}
+
+/// What is wrong with a path of an update mask that doesn't name an attribute of the entity.
+#[must_use]
+pub fn not_settable(path: &str, entity: &Entity) -> Violation {
+    let of_field = |problem| Violation::new(format!("{}.{path}", entity.singular), problem);
+    match path {
+        "name" => of_field(Problem::Immutable),
+        CLEARED_ATTRIBUTES if has_cleared_attributes(entity) => of_field(Problem::OutputOnly),
+        _ if SYSTEM_FIELDS.contains(&path) => of_field(Problem::OutputOnly),
+        _ => {
+            let attributes = entity.attributes.iter().map(|attribute| attribute.name.as_str());
+            Violation::new("update_mask", Problem::no_such_field(path, attributes))
+        }
+    }
+}
+
+/// Whether an update of this entity can clear attributes that it wasn't asked to clear.
+fn has_cleared_attributes(entity: &Entity) -> bool {
+    entity.attributes.iter().any(|attribute| !attribute.sent_to.is_empty())
 }
 
 /// Every field that a mask can name.
@@ -231,6 +250,26 @@ mod tests {
         let secret = entity.position("secret").unwrap();
         entity.attributes[secret].sent_to = vec!["name_1".to_owned()];
         assert!(!parse(&entity).unwrap().has_etag());
+    }
+
+    #[test]
+    fn fields_that_an_update_can_not_set_are_no_unknown_paths() {
+        let mut entity = thing();
+        let reason = |entity: &Entity, path: &str| {
+            let Violation { field, problem } = not_settable(path, entity);
+            (field, problem.reason().to_owned())
+        };
+        for path in SYSTEM_FIELDS {
+            let wanted = if path == "name" { "IMMUTABLE" } else { "OUTPUT_ONLY" };
+            assert_eq!(reason(&entity, path), (format!("thing.{path}"), wanted.to_owned()));
+        }
+        let unknown = ("update_mask".to_owned(), "NO_SUCH_FIELD".to_owned());
+        for path in ["nothing", "", "*", "thing.etag", CLEARED_ATTRIBUTES] {
+            assert_eq!(reason(&entity, path), unknown, "{path}");
+        }
+        let secret = entity.position("secret").unwrap();
+        entity.attributes[secret].sent_to = vec!["name_1".to_owned()];
+        assert_eq!(reason(&entity, CLEARED_ATTRIBUTES).1, "OUTPUT_ONLY");
     }
 
     #[test]

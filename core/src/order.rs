@@ -63,16 +63,6 @@ pub enum OrderFault {
     Repeated,
 }
 
-impl OrderFault {
-    /// Its name for programs; part of the contract.
-    pub(crate) fn reason(self) -> &'static str {
-        match self {
-            OrderFault::Repeated => "REPEATED",
-            OrderFault::NotATerm | OrderFault::Bytes | OrderFault::Derived => "NOT_ORDERABLE",
-        }
-    }
-}
-
 impl fmt::Display for OrderFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

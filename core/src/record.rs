@@ -104,7 +104,7 @@ pub enum Problem {
     NotValidForUpdate,
     /// It can't change once the record exists.
     Immutable,
-    /// The service sets it.
+    /// Only the service sets it.
     OutputOnly,
     /// The path doesn't name a field of the resource.
     NoSuchField {
@@ -210,46 +210,60 @@ impl Problem {
         let is_shown = meant.is_some() || (is_short && path.bytes().all(is_of_words));
         Problem::NoSuchField { path: is_shown.then(|| path.to_owned()), meant }
     }
+}
 
-    /// Its name for programs; part of the contract.
-    #[must_use]
-    pub fn reason(&self) -> &str {
-        match self {
-            Problem::Required => "REQUIRED",
-            Problem::TooLong { .. } => "TOO_LONG",
-            Problem::OutOfRange { .. } => "OUT_OF_RANGE",
-            Problem::NotAChoice => "NOT_A_CHOICE",
-            Problem::HasNul => "HAS_NUL",
-            Problem::HasControl { .. } => "HAS_CONTROL",
-            Problem::HasInvisible => "HAS_INVISIBLE",
-            Problem::NotATime => "NOT_A_TIME",
-            Problem::NotAReference { .. } => "NOT_A_REFERENCE",
-            Problem::ReferenceMissing => "REFERENCE_MISSING",
-            Problem::NotValidForCreate => "NOT_VALID_FOR_CREATE",
-            Problem::NotValidForUpdate => "NOT_VALID_FOR_UPDATE",
-            Problem::Immutable => "IMMUTABLE",
-            Problem::OutputOnly => "OUTPUT_ONLY",
-            Problem::NoSuchField { .. } => "NO_SUCH_FIELD",
-            Problem::NotEncrypted => "NOT_ENCRYPTED",
-            Problem::Repeated => "REPEATED",
-            Problem::NotAUuid => "NOT_A_UUID",
-            Problem::NotAName { .. } | Problem::NotAnOrganizationId => "NOT_A_NAME",
-            Problem::SystemRequired => "SYSTEM_REQUIRED",
-            Problem::NotRequirable => "NOT_REQUIRABLE",
-            Problem::NotAuditable => "NOT_AUDITABLE",
-            Problem::NotIndexable { .. } => "NOT_INDEXABLE",
-            Problem::HasNoLength => "HAS_NO_LENGTH",
-            Problem::TooMany { .. } => "TOO_MANY",
-            Problem::NotAnEtag => "NOT_AN_ETAG",
-            Problem::NotConfirmed { .. } => "NOT_CONFIRMED",
-            Problem::Encrypted { .. } => "ENCRYPTED",
-            Problem::Order { fault, .. } => fault.reason(),
-            Problem::OrderTooLong { .. } => "NOT_ORDERABLE",
-            Problem::Filter(_) => "NOT_A_FILTER",
-            Problem::StatusNotOfState { .. } => "STATUS_NOT_OF_STATE",
-            Problem::Rule { reason, .. } => reason,
+/// The reasons of problems and the list of them, from one table: a test compares the list with the contract.
+macro_rules! reasons {
+    ($($problem:pat => $reason:literal,)+) => {
+        /// The reasons of all problems except [`Problem::Rule`], whose reasons are the schema's.
+        pub const REASONS: &[&str] = &[$($reason),+];
+
+        impl Problem {
+            /// Its name for programs; part of the contract.
+            #[must_use]
+            pub fn reason(&self) -> &str {
+                match self {
+                    $($problem => $reason,)+
+                    Problem::Rule { reason, .. } => reason,
+                }
+            }
         }
-    }
+    };
+}
+
+reasons! {
+    Problem::Required => "REQUIRED",
+    Problem::TooLong { .. } => "TOO_LONG",
+    Problem::OutOfRange { .. } => "OUT_OF_RANGE",
+    Problem::NotAChoice => "NOT_A_CHOICE",
+    Problem::HasNul => "HAS_NUL",
+    Problem::HasControl { .. } => "HAS_CONTROL",
+    Problem::HasInvisible => "HAS_INVISIBLE",
+    Problem::NotATime => "NOT_A_TIME",
+    Problem::NotAReference { .. } => "NOT_A_REFERENCE",
+    Problem::ReferenceMissing => "REFERENCE_MISSING",
+    Problem::NotValidForCreate => "NOT_VALID_FOR_CREATE",
+    Problem::NotValidForUpdate => "NOT_VALID_FOR_UPDATE",
+    Problem::Immutable => "IMMUTABLE",
+    Problem::OutputOnly => "OUTPUT_ONLY",
+    Problem::NoSuchField { .. } => "NO_SUCH_FIELD",
+    Problem::NotEncrypted => "NOT_ENCRYPTED",
+    Problem::Repeated | Problem::Order { fault: OrderFault::Repeated, .. } => "REPEATED",
+    Problem::NotAUuid => "NOT_A_UUID",
+    Problem::NotAName { .. } | Problem::NotAnOrganizationId => "NOT_A_NAME",
+    Problem::SystemRequired => "SYSTEM_REQUIRED",
+    Problem::NotRequirable => "NOT_REQUIRABLE",
+    Problem::NotAuditable => "NOT_AUDITABLE",
+    Problem::NotIndexable { .. } => "NOT_INDEXABLE",
+    Problem::HasNoLength => "HAS_NO_LENGTH",
+    Problem::TooMany { .. } => "TOO_MANY",
+    Problem::NotAnEtag => "NOT_AN_ETAG",
+    Problem::NotConfirmed { .. } => "NOT_CONFIRMED",
+    Problem::Encrypted { .. } => "ENCRYPTED",
+    Problem::Order { fault: OrderFault::NotATerm | OrderFault::Bytes | OrderFault::Derived, .. }
+    | Problem::OrderTooLong { .. } => "NOT_ORDERABLE",
+    Problem::Filter(_) => "NOT_A_FILTER",
+    Problem::StatusNotOfState { .. } => "STATUS_NOT_OF_STATE",
 }
 
 impl fmt::Display for Problem {
@@ -277,7 +291,7 @@ impl fmt::Display for Problem {
             Problem::NotValidForCreate => f.write_str("can't be given when a record is created"),
             Problem::NotValidForUpdate => f.write_str("can't be updated"),
             Problem::Immutable => f.write_str("can't change once the record exists"),
-            Problem::OutputOnly => f.write_str("is set by the service and can't be in an update mask"),
+            Problem::OutputOnly => f.write_str("is output only: the service sets it, and an update mask can't name it"),
             Problem::NoSuchField { path, meant } => {
                 match path {
                     Some(path) => write!(f, "`{path}` is not a field of this resource")?,

@@ -222,7 +222,7 @@ impl App {
             limits: config.limits,
             drain: drain.clone(),
             denials: denials.clone(),
-            rates: Rates::new(&config.limits),
+            rates: Rates::new(&config.limits, &shed),
             bounded: Bounded::new(&config.limits, shed.clone()),
             copying,
             shed: shed.clone(),

@@ -61,8 +61,13 @@ pub(crate) struct CopyFacts {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CopyFails {
     /// It can't be written.
-    #[error("the copy of the audit trails can't be written: {0}")]
-    Failing(String),
+    #[error("the copy of the audit trails can't be written: {failure}")]
+    Failing {
+        /// Why.
+        failure: String,
+        /// Whether a write of it takes longer than it may.
+        is_late: bool,
+    },
     /// Too many records are missing from it.
     #[error("the copy of the audit trails lacks {records} records; at most {limit} may be missing")]
     Behind {
@@ -71,6 +76,16 @@ pub(crate) enum CopyFails {
         /// How many may be.
         limit: u64,
     },
+}
+
+impl CopyFails {
+    /// The name of the limit in `[limits]` that is reached, if it is one.
+    pub(crate) fn bound(&self) -> Option<&'static str> {
+        match self {
+            Self::Failing { is_late, .. } => is_late.then_some("audit_copy_answer_max_ms"),
+            Self::Behind { .. } => Some("audit_copy_behind_max_records"),
+        }
+    }
 }
 
 /// What the task and the others share.
@@ -135,18 +150,16 @@ impl Copying {
         let Some(shared) = self.shared.as_ref().filter(|shared| shared.settings.on_failure == OnFailure::Refuse) else {
             return Ok(());
         };
-        if let Some(failure) = shared.failure().clone() {
-            if shared.is_late.load(Ordering::Acquire) {
-                shared.shed.count("audit_copy_answer_max_ms");
-            }
-            return Err(CopyFails::Failing(failure));
-        }
         let (records, limit) = (shared.ledger().records_behind(), shared.behind_max_records);
-        if records > limit {
-            shared.shed.count("audit_copy_behind_max_records");
-            return Err(CopyFails::Behind { records, limit });
-        }
-        Ok(())
+        let fails = if let Some(failure) = shared.failure().clone() {
+            CopyFails::Failing { failure, is_late: shared.is_late.load(Ordering::Acquire) }
+        } else if records > limit {
+            CopyFails::Behind { records, limit }
+        } else {
+            return Ok(());
+        };
+        fails.bound().into_iter().for_each(|bound| shared.shed.count(bound));
+        Err(fails)
     }
 
     /// Whether a trail has records that are not copied yet.

@@ -33,7 +33,7 @@ const RESERVE_PART: u64 = 4;
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
 /// One bound of a budget: its name in `[limits]`, and the bytes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Bound {
     pub(crate) name: &'static str,
     pub(crate) bytes: u64,
@@ -115,12 +115,9 @@ pub(crate) struct Reservation {
     bytes: u64,
 }
 
-/// A bound of the budget is reached.
+/// This bound of the budget is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Exhausted {
-    /// The bound, in bytes.
-    pub(crate) limit: u64,
-}
+pub(crate) struct Exhausted(pub(crate) Bound);
 
 impl Budget {
     /// A budget that nobody uses yet.
@@ -171,7 +168,7 @@ impl Budget {
         };
         if let Some(bound) = exceeded {
             self.refuse(&mut used, account, bound);
-            return Err(Exhausted { limit: bound.bytes });
+            return Err(Exhausted(bound));
         }
         share.fetch_add(bytes, Ordering::Relaxed);
         match &account.payer {
@@ -297,7 +294,7 @@ mod tests {
             let account = budget.account(named("ada"), ConnectionShare::default());
             let mut held = account.reserve(limit - 1).unwrap();
             held.resize(limit).unwrap();
-            assert_eq!(account.reserve(1).unwrap_err(), Exhausted { limit });
+            assert_eq!(account.reserve(1).unwrap_err(), Exhausted(Bound { name, bytes: limit }));
             held.resize(limit + 1).unwrap_err();
             assert_eq!(shed.refused_by(name), 2, "{name}");
             held.resize(limit - 1).unwrap();
@@ -335,12 +332,12 @@ mod tests {
         let own = part / NOBODYS_CONNECTION_PART;
         let first = budget.account(Payer::Nobody, ConnectionShare::default());
         let mut held = vec![first.reserve(own).unwrap()];
-        assert_eq!(first.reserve(1).unwrap_err(), Exhausted { limit: own });
+        assert_eq!(first.reserve(1).unwrap_err(), Exhausted(Bound { name: PROCESS, bytes: own }));
         for _ in 1..NOBODYS_CONNECTION_PART {
             held.push(budget.account(Payer::Nobody, ConnectionShare::default()).reserve(own).unwrap());
         }
         let one_more = budget.account(Payer::Nobody, ConnectionShare::default());
-        assert_eq!(one_more.reserve(1).unwrap_err(), Exhausted { limit: part });
+        assert_eq!(one_more.reserve(1).unwrap_err(), Exhausted(Bound { name: PROCESS, bytes: part }));
         budget.account(Payer::Probe, ConnectionShare::default()).reserve(own).unwrap();
     }
 

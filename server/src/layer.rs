@@ -308,14 +308,31 @@ mod tests {
         assert_eq!(status(forwarded).await, refused);
     }
 
+    /// A clock that stands still.
+    struct At(i64);
+
+    impl Clock for At {
+        fn now(&self) -> Timestamp {
+            Timestamp::from_unix_micros(self.0)
+        }
+    }
+
+    #[test]
+    fn a_clock_out_of_range_is_unavailable_and_worth_another_try() {
+        let gate = IdentityRequired::new(Arc::new(At(-1)), watch::channel(terms()).1, no_issuers());
+        let admitted = |path| {
+            let (mut head, _) = request(path, over_tls(Some(("reader", NEVER)))).into_parts();
+            gate.admit(&mut head)
+        };
+        let status = Status::from(admitted(GET).unwrap_err());
+        let details = status.get_error_details();
+        assert_eq!((status.code(), &*details.error_info().unwrap().reason), (Code::Unavailable, "CLOCK_OUT_OF_RANGE"));
+        assert!(details.retry_info().is_some());
+        assert_eq!(admitted(HEALTH), Ok(()));
+    }
+
     #[test]
     fn a_certificate_counts_through_its_last_moment_and_not_after_it() {
-        struct At(i64);
-        impl Clock for At {
-            fn now(&self) -> Timestamp {
-                Timestamp::from_unix_micros(self.0)
-            }
-        }
         let admitted = |now| {
             let gate = IdentityRequired::new(Arc::new(At(now)), watch::channel(terms()).1, no_issuers());
             let not_after = Timestamp::from_unix_micros(1_000);

@@ -102,6 +102,16 @@ pub(crate) enum NoPlace {
     },
 }
 
+impl NoPlace {
+    /// The name of the limit in `[limits]`.
+    pub(crate) fn bound(self) -> &'static str {
+        match self {
+            NoPlace::OfIdentity { .. } => "connections_per_identity_max",
+            NoPlace::OfAll { .. } => "connections_max",
+        }
+    }
+}
+
 /// In the extensions of each request: the place of its connection.
 #[derive(Clone, Debug)]
 pub(crate) struct Standing(Weak<Place>);
@@ -224,13 +234,13 @@ impl Place {
         }
         let own = held.by_identity.get(identity).map_or(0, |own| own.places);
         let refused = if per_identity_max > 0 && own >= per_identity_max {
-            Some(("connections_per_identity_max", NoPlace::OfIdentity { limit: per_identity_max }))
+            Some(NoPlace::OfIdentity { limit: per_identity_max })
         } else if held.identified >= identified_max {
-            Some(("connections_max", NoPlace::OfAll { limit: identified_max }))
+            Some(NoPlace::OfAll { limit: identified_max })
         } else {
             None
         };
-        let Some((bound, no_place)) = refused else {
+        let Some(no_place) = refused else {
             held.identified += 1;
             held.by_identity.entry(identity.clone()).or_default().places += 1;
             *kind = Kind::Identified(Some(identity.clone()));
@@ -249,6 +259,7 @@ impl Place {
             (NoPlace::OfAll { .. }, _) => std::mem::replace(&mut held.told, true),
         };
         drop(held);
+        let bound = no_place.bound();
         self.places.shed.count(bound);
         if !was_told {
             tracing::warn!(%identity, bound, ?no_place, "connection limit reached: further connections are refused");

@@ -11,7 +11,7 @@ use governor::{
     clock::{Clock as _, DefaultClock},
 };
 
-use crate::{config::limits::Limits, status::Refusal};
+use crate::{config::limits::Limits, shed::Shed, status::Refusal};
 
 /// When so many are known, those that have not called for a while are forgotten.
 const KNOWN_MAX: usize = 10_000;
@@ -33,19 +33,23 @@ pub(crate) struct Rates {
 
 struct Rate {
     limiter: DefaultKeyedRateLimiter<(Identity, String)>,
+    /// The limit's name.
+    bound: &'static str,
     limit: u32,
     interval_seconds: u32,
+    shed: Shed,
 }
 
 impl Rates {
-    pub(crate) fn new(limits: &Limits) -> Self {
-        let rate = |limit: u32, interval_seconds: u32, quota: fn(NonZeroU32) -> Quota| {
+    pub(crate) fn new(limits: &Limits, shed: &Shed) -> Self {
+        let rate = |bound, limit: u32, interval_seconds: u32, quota: fn(NonZeroU32) -> Quota| {
             let quota = quota(NonZeroU32::new(limit)?);
-            Some(Rate { limiter: RateLimiter::keyed(quota), limit, interval_seconds })
+            Some(Rate { limiter: RateLimiter::keyed(quota), bound, limit, interval_seconds, shed: shed.clone() })
         };
+        let (calls, reveals) = (limits.calls_per_second_per_identity, limits.reveals_per_minute_per_identity);
         Self {
-            calls: rate(limits.calls_per_second_per_identity, 1, Quota::per_second),
-            reveals: rate(limits.reveals_per_minute_per_identity, 60, Quota::per_minute),
+            calls: rate("calls_per_second_per_identity", calls, 1, Quota::per_second),
+            reveals: rate("reveals_per_minute_per_identity", reveals, 60, Quota::per_minute),
         }
     }
 
@@ -68,10 +72,14 @@ impl Rate {
             self.limiter.retain_recent();
         }
         let key = (identity.clone(), organization.to_owned());
-        self.limiter.check_key(&key).map_err(|not_until| Refusal::TooOften {
-            limit: self.limit,
-            interval_seconds: self.interval_seconds,
-            retry_after: not_until.wait_time_from(DefaultClock::default().now()).max(Duration::from_millis(1)),
+        self.limiter.check_key(&key).map_err(|not_until| {
+            self.shed.count(self.bound);
+            Refusal::TooOften {
+                bound: self.bound,
+                limit: self.limit,
+                interval_seconds: self.interval_seconds,
+                retry_after: not_until.wait_time_from(DefaultClock::default().now()).max(Duration::from_millis(1)),
+            }
         })
     }
 }
@@ -84,26 +92,29 @@ mod tests {
         Identity::CommonName("ada".to_owned())
     }
 
-    fn rates(calls: u32, reveals: u32) -> Rates {
-        Rates::new(&Limits {
+    fn rates(calls: u32, reveals: u32) -> (Rates, Shed) {
+        let limits = Limits {
             calls_per_second_per_identity: calls,
             reveals_per_minute_per_identity: reveals,
             ..Limits::default()
-        })
+        };
+        let shed = Shed::default();
+        (Rates::new(&limits, &shed), shed)
     }
 
     #[test]
     fn who_calls_too_often_waits_and_nobody_else() {
-        let rates = rates(0, 3);
+        let (rates, shed) = rates(0, 3);
         for _ in 0..3 {
             rates.admit(&ada(), "contoso", Cost::Reveal).unwrap();
         }
-        let Err(Refusal::TooOften { limit, interval_seconds, retry_after }) =
+        let Err(Refusal::TooOften { bound, limit, interval_seconds, retry_after }) =
             rates.admit(&ada(), "contoso", Cost::Reveal)
         else {
             panic!("the fourth was let in")
         };
-        assert_eq!((limit, interval_seconds), (3, 60));
+        assert_eq!((bound, limit, interval_seconds), ("reveals_per_minute_per_identity", 3, 60));
+        assert_eq!(shed.refused_by(bound), 1);
         assert!(retry_after <= Duration::from_secs(20), "{retry_after:?}");
         rates.admit(&ada(), "contoso", Cost::Call).unwrap();
         rates.admit(&ada(), "fabrikam", Cost::Reveal).unwrap();
@@ -112,7 +123,7 @@ mod tests {
 
     #[test]
     fn a_limit_of_0_lets_everybody_in() {
-        let rates = rates(0, 0);
+        let (rates, _) = rates(0, 0);
         for _ in 0..10_000 {
             rates.admit(&ada(), "contoso", Cost::Reveal).unwrap();
         }

@@ -7,6 +7,8 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family},
 };
 
+use crate::config::limits::is_limit;
+
 /// The counters of a server, shared by all that apply a bound.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Shed {
@@ -26,7 +28,7 @@ impl Shed {
 
     /// Counts as many as this bound turned away since it was counted last.
     pub(crate) fn count_many(&self, bound: &'static str, refused: u64) {
-        debug_assert!(crate::config::limits::LIMITS.iter().any(|limit| limit.name == bound), "{bound} is not a limit");
+        debug_assert!(is_limit(bound), "{bound} is not a limit");
         self.refused.get_or_create(&OfBound { bound }).inc_by(refused);
     }
 

@@ -1,8 +1,8 @@
 //! The only maker of `tonic::Status`: every error that leaves the server gets its code, its reason and its words here.
 //!
-//! A status carries `google.rpc.ErrorInfo` with the domain `fieldseal` and a reason of the contract. What is wrong inside goes into
-//! its source, which the trace layer logs and no caller sees. The id of the call isn't known here: [`complete`] adds it on the way
-//! out, and details for the errors that the gRPC framework makes.
+//! A status carries `google.rpc.ErrorInfo` with the domain `fieldseal` and a reason of the contract; if a limit caused it, it also names
+//! the limit. What is wrong inside goes into its source, which the trace layer logs and no caller sees. The id of the call isn't known
+//! here: [`complete`] adds it on the way out, and details for the errors that the gRPC framework makes.
 //!
 //! Every status has a bounded size, whatever a request or a file had in it: clients refuse longer headers, and a refusal is to cost less
 //! than what it refuses. No control or invisible character leaves in one.
@@ -16,6 +16,7 @@ use fieldseal_core::{
         key_text::{GivenTextHint, KeyTextViolation},
     },
     deployment::NotServed,
+    filter::{FilterError, FilterProblem},
     identity::Identity,
     key::KeyError,
     listing::ListingError,
@@ -34,7 +35,7 @@ use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
 use crate::{
     audit_copy::CopyFails,
-    config::limits::{ERROR_DETAILS_MAX_BYTES, ERROR_VIOLATIONS_MAX},
+    config::limits::{ERROR_DETAILS_MAX_BYTES, ERROR_VIOLATIONS_MAX, is_limit},
     jwks::FETCH_PAUSE,
     places::NoPlace,
     token::TokenProblem,
@@ -48,6 +49,9 @@ const RETRY_ELSEWHERE: Duration = Duration::from_secs(1);
 
 /// How soon a call may be made again that waits for others to end, or for another connection.
 const RETRY_IN_FLIGHT: Duration = Duration::from_millis(200);
+
+/// How soon a call may be made again that found the server's clock out of range: an operator or a time service has to set it.
+const RETRY_CLOCK: Duration = Duration::from_secs(10);
 
 /// Which caller lacks which privilege, and where. Says nothing about whether the organization exists.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -131,6 +135,8 @@ pub(crate) enum Refusal {
     PrivilegeMissing(Box<PrivilegeRefusal>),
     /// The caller called more often than it may.
     TooOften {
+        /// The limit's name.
+        bound: &'static str,
         /// How often it may.
         limit: u32,
         /// Within how long.
@@ -142,8 +148,17 @@ pub(crate) enum Refusal {
     NoPlace(NoPlace),
     /// Requests take as much memory as they may.
     RequestMemory {
+        /// The limit's name.
+        bound: &'static str,
         /// How much that is, in bytes.
         limit: u64,
+    },
+    /// A message is larger than it may be.
+    MessageTooLarge {
+        /// The limit's name.
+        bound: &'static str,
+        /// How large it may be, in bytes.
+        limit: u32,
     },
     /// A message took longer to arrive than it may.
     MessageTooSlow {
@@ -166,11 +181,8 @@ pub(crate) enum Refusal {
     },
     /// The connection ends, and the stream on it.
     ConnectionEnding,
-    /// An export or import is too slow, or its snapshot was ended.
-    TransferLimit {
-        /// The limit's name, or `snapshot`.
-        bound: &'static str,
-    },
+    /// An export or import is too slow, or the snapshot of an export or a verification was ended.
+    TransferLimit(TransferLimit),
     /// The rpc is served and stands in no permission table: nobody may call it.
     NotPermitted,
     /// There is no such rpc.
@@ -189,6 +201,46 @@ pub(crate) enum Refusal {
     ShuttingDown,
     /// The server's clock shows a time that can't be right.
     ClockOutOfRange,
+}
+
+/// Why a stream was ended before it was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TransferLimit {
+    /// The caller takes or sends the file too slowly.
+    Rate,
+    /// The file takes too long.
+    Time,
+    /// Behind the stream's snapshot, the database's write-ahead log reached its limit.
+    Log,
+    /// The stream's snapshot kept a key change from finishing.
+    KeyChange,
+}
+
+impl TransferLimit {
+    /// The name of the limit in `[limits]`, if it is one.
+    pub(crate) fn bound(self) -> Option<&'static str> {
+        match self {
+            Self::Rate => Some("transfer_rate_min_bytes_per_second"),
+            Self::Time => Some("transfer_time_max_seconds"),
+            Self::Log => Some("write_ahead_log_max_bytes"),
+            Self::KeyChange => None,
+        }
+    }
+
+    fn words(self) -> &'static str {
+        match self {
+            Self::Rate => {
+                "the transfer was slower than transfer_rate_min_bytes_per_second: make the call again over a faster connection"
+            }
+            Self::Time => {
+                "the transfer took longer than transfer_time_max_seconds: make the call again over a faster connection"
+            }
+            Self::Log => {
+                "the database's write-ahead log reached write_ahead_log_max_bytes during the call: make the call again when less is written"
+            }
+            Self::KeyChange => "the call kept a key change from finishing: make the call again",
+        }
+    }
 }
 
 /// More metadata than is taken.
@@ -248,12 +300,12 @@ impl From<Refusal> for Status {
             )
             .retry_after(FETCH_PAUSE)
             .build(),
-            Refusal::TokenRefused(problem) => StatusBuilder::new(
-                Code::Unauthenticated,
-                ErrorReason::IdentityRequired,
-                format!("your bearer token isn't accepted: {problem}"),
-            )
-            .build(),
+            Refusal::TokenRefused(problem) => {
+                let message = format!("your bearer token isn't accepted: {problem}");
+                StatusBuilder::new(Code::Unauthenticated, ErrorReason::IdentityRequired, message)
+                    .bound_if_any(problem.bound())
+                    .build()
+            }
             Refusal::IdentitiesDisagree => StatusBuilder::new(
                 Code::Unauthenticated,
                 ErrorReason::IdentityRequired,
@@ -261,11 +313,12 @@ impl From<Refusal> for Status {
             )
             .build(),
             Refusal::PrivilegeMissing(refusal) => (*refusal).into(),
-            Refusal::TooOften { limit, interval_seconds, retry_after } => StatusBuilder::new(
+            Refusal::TooOften { bound, limit, interval_seconds, retry_after } => StatusBuilder::new(
                 Code::ResourceExhausted,
                 ErrorReason::RateLimited,
                 format!("you called more often than {limit} times within {interval_seconds} seconds"),
             )
+            .bound(bound)
             .with("limit", limit)
             .with("interval_seconds", interval_seconds)
             .retry_after(retry_after)
@@ -280,23 +333,34 @@ impl From<Refusal> for Status {
                     }
                 };
                 StatusBuilder::new(Code::ResourceExhausted, ErrorReason::ConnectionLimit, message)
+                    .bound(no_place.bound())
                     .with("limit", limit)
                     .retry_after(RETRY_ELSEWHERE)
                     .build()
             }
-            Refusal::RequestMemory { limit } => StatusBuilder::new(
+            Refusal::RequestMemory { bound, limit } => StatusBuilder::new(
                 Code::ResourceExhausted,
                 ErrorReason::RequestMemoryLimit,
-                format!("requests already take the {limit} bytes of memory that they may: send fewer at once, or try again later"),
+                format!("requests already use the {limit} bytes of memory that they may use: send fewer at once, or try again later"),
             )
+            .bound(bound)
             .with("limit", limit)
             .retry_after(RETRY_ELSEWHERE)
+            .build(),
+            Refusal::MessageTooLarge { bound, limit } => StatusBuilder::new(
+                Code::OutOfRange,
+                ErrorReason::MessageTooLarge,
+                format!("a message of the request is larger than {limit} bytes, the limit {bound}: send smaller messages"),
+            )
+            .bound(bound)
+            .with("limit", limit)
             .build(),
             Refusal::MessageTooSlow { limit } => StatusBuilder::new(
                 Code::DeadlineExceeded,
                 ErrorReason::MessageTooSlow,
                 format!("the message took longer than {} ms to arrive: send it faster, or send less", limit.as_millis()),
             )
+            .bound("message_time_max_ms")
             .with("limit_ms", limit.as_millis())
             .build(),
             Refusal::TooManyInFlight { bound, limit } => StatusBuilder::new(
@@ -304,7 +368,7 @@ impl From<Refusal> for Status {
                 ErrorReason::InFlightLimit,
                 format!("{limit} calls of this kind are under way, as many as {bound} allows: wait until some are done"),
             )
-            .with("bound", bound)
+            .bound(bound)
             .with("limit", limit)
             .retry_after(RETRY_IN_FLIGHT)
             .build(),
@@ -313,6 +377,7 @@ impl From<Refusal> for Status {
                 ErrorReason::IndexQuota,
                 format!("indexes were switched {limit} times within an hour; nothing changed"),
             )
+            .bound("index_switches_per_hour")
             .with("limit", limit)
             .with("interval_seconds", 3_600)
             .retry_after(retry_after)
@@ -324,21 +389,9 @@ impl From<Refusal> for Status {
             )
             .retry_after(RETRY_IN_FLIGHT)
             .build(),
-            Refusal::TransferLimit { bound } => {
-                let message = match bound {
-                    "transfer_rate_min_bytes_per_second" => {
-                        "the transfer was slower than transfer_rate_min_bytes_per_second: make the call again over a faster connection"
-                    }
-                    "transfer_time_max_seconds" => {
-                        "the transfer took longer than transfer_time_max_seconds: make the call again over a faster connection"
-                    }
-                    "write_ahead_log_max_bytes" => {
-                        "the database's log reached write_ahead_log_max_bytes during the export: export when less is written"
-                    }
-                    _ => "the export kept a key change from finishing: make the call again",
-                };
-                StatusBuilder::new(Code::Aborted, ErrorReason::TransferLimit, message)
-                    .with("bound", bound)
+            Refusal::TransferLimit(limit) => {
+                StatusBuilder::new(Code::Aborted, ErrorReason::TransferLimit, limit.words())
+                    .with(BOUND, limit.bound().unwrap_or("snapshot"))
                     .retry_after(RETRY_ELSEWHERE)
                     .build()
             }
@@ -354,6 +407,7 @@ impl From<Refusal> for Status {
                 ErrorReason::MetadataTooLarge,
                 format!("the call's metadata is larger than {limit} bytes: send less of it"),
             )
+            .bound("header_list_size_max_bytes")
             .with("limit", limit)
             .build(),
             Refusal::TimeoutInvalid => StatusBuilder::new(
@@ -376,9 +430,10 @@ impl From<Refusal> for Status {
                 tracing::error!("clock out of range: it must show a time in the years 1970 to 9999");
                 StatusBuilder::new(
                     Code::Unavailable,
-                    ErrorReason::Internal,
-                    "the server's clock is out of range; nothing was done",
+                    ErrorReason::ClockOutOfRange,
+                    "the server's clock is out of range; nothing was done: try another replica, or try again later",
                 )
+                .retry_after(RETRY_CLOCK)
                 .build()
             }
             Refusal::ShuttingDown => {
@@ -389,6 +444,9 @@ impl From<Refusal> for Status {
         }
     }
 }
+
+/// The key under which an error's metadata names what refused the call.
+const BOUND: &str = "bound";
 
 /// A status in the making.
 pub(crate) struct StatusBuilder {
@@ -424,7 +482,20 @@ impl StatusBuilder {
         self
     }
 
-    /// Adds the number that the original uses for the situation: eight hexadecimal digits.
+    /// Names the limit in `[limits]` that refused the call, as the metric of refusals does.
+    pub(crate) fn bound(self, name: &'static str) -> Self {
+        debug_assert!(is_limit(name), "{name} is not a limit");
+        self.with(BOUND, name)
+    }
+
+    fn bound_if_any(self, name: Option<&'static str>) -> Self {
+        match name {
+            Some(name) => self.bound(name),
+            None => self,
+        }
+    }
+
+    /// Adds the number that Dynamics 365 uses for the situation: eight hexadecimal digits.
     pub(crate) fn dynamics_code(self, code: &str) -> Self {
         self.with("dynamics_code", code)
     }
@@ -572,12 +643,29 @@ pub(crate) fn invalid(mut violations: Vec<Violation>) -> Status {
                 .dynamics_code(code.unwrap_or("80040203"))
         }
     };
+    let builder = builder.bound_if_any(violations.iter().find_map(bound_of_violation));
     // No more is made into text than is shown; the builder only needs to know that there are more.
     let total = violations.len();
     violations.truncate(ERROR_VIOLATIONS_MAX);
     let mut builder = violations.iter().map(Wrong::of).fold(builder, StatusBuilder::wrong);
     builder.more_violations = total.saturating_sub(ERROR_VIOLATIONS_MAX);
     builder.build()
+}
+
+/// The limit in `[limits]` that a violation is about, if it is about one.
+pub(crate) fn bound_of_violation(violation: &Violation) -> Option<&'static str> {
+    match (&*violation.field, &violation.problem) {
+        ("read_mask" | "update_mask", Problem::TooMany { .. }) => Some("mask_paths_max"),
+        ("attributes", Problem::TooMany { .. }) => Some("reveal_attributes_max"),
+        (_, Problem::Filter(FilterError { problem: FilterProblem::TooLong { .. }, .. })) => {
+            Some("filter_length_max_bytes")
+        }
+        (_, Problem::Filter(FilterError { problem: FilterProblem::TooDeep { .. }, .. })) => Some("filter_depth_max"),
+        (_, Problem::Filter(FilterError { problem: FilterProblem::TooManyComparisons { .. }, .. })) => {
+            Some("filter_comparisons_max")
+        }
+        _ => None,
+    }
 }
 
 /// A violation in words, and how many there are beside it.
@@ -687,19 +775,15 @@ fn list_too_long(limit_ms: u64) -> Status {
     let message = format!(
         "finding the records took longer than {limit_ms} ms: narrow the filter, order by an indexed attribute, or leave out the total size"
     );
-    StatusBuilder::new(Code::ResourceExhausted, ErrorReason::ListTimeLimit, message).with("limit_ms", limit_ms).build()
+    StatusBuilder::new(Code::ResourceExhausted, ErrorReason::ListTimeLimit, message)
+        .bound("list_time_max_ms")
+        .with("limit_ms", limit_ms)
+        .build()
 }
 
 /// The message can't be decoded. What is wrong with it isn't repeated: it may hold anything.
 pub(crate) fn message_invalid() -> Status {
     StatusBuilder::new(Code::InvalidArgument, ErrorReason::MessageInvalid, "the message can't be decoded").build()
-}
-
-/// A message of an import is larger than a message may be.
-pub(crate) fn chunk_too_large(limit_bytes: u32) -> Status {
-    let message =
-        format!("a chunk of the file is larger than message_size_max_bytes, {limit_bytes}: send smaller chunks");
-    StatusBuilder::new(Code::OutOfRange, ErrorReason::MessageTooLarge, message).with("limit", limit_bytes).build()
 }
 
 /// There is no organization of this name; said only to who may do what was asked there.
@@ -808,6 +892,7 @@ pub(crate) fn audit_copy_unavailable(cause: CopyFails) -> Status {
         ErrorReason::AuditUnavailable,
         "audit records can't be copied as this deployment demands, so nothing was given or done",
     )
+    .bound_if_any(cause.bound())
     .retry_after(RETRY_STORE)
     .caused_by(cause)
     .build()
@@ -928,6 +1013,7 @@ pub(crate) fn record(error: RecordError, place: &Place) -> Status {
             format!("the attribute was compared {limit} times within 15 minutes; wait"),
         )
         .with("organization", organization)
+        .bound(COMPARISONS)
         .with("limit", limit)
         .with("interval_seconds", INTERVAL_SECONDS)
         .retry_after(Duration::from_secs(retry_after_seconds.into()))
@@ -1025,11 +1111,27 @@ pub(crate) fn import_organization(error: ImportError, organization: &str) -> Sta
     }
 }
 
+/// The limit in `[limits]` on comparisons of one attribute.
+pub(crate) const COMPARISONS: &str = "comparisons_per_15_minutes";
+
+/// The limit in `[limits]` that refused work on a key, if one did.
+pub(crate) fn bound_of_key_error(error: &KeyError) -> Option<&'static str> {
+    if matches!(error, KeyError::ChangeQuota { .. }) {
+        Some("key_changes_per_hour")
+    } else if matches!(error, KeyError::RestoreQuota { .. }) {
+        Some("wrong_key_restores_per_15_minutes")
+    } else {
+        None
+    }
+}
+
 /// Why a key was not checked, retrieved, changed or restored. `progress` is how many cells of how many a re-encryption has done.
 pub(crate) fn key(error: KeyError, organization: &str, progress: Option<(u64, u64)>) -> Status {
     use Code::{Aborted, FailedPrecondition, InvalidArgument, ResourceExhausted};
-    let with_organization =
-        |code, reason, message: String| StatusBuilder::new(code, reason, message).with("organization", organization);
+    let bound = bound_of_key_error(&error);
+    let with_organization = |code, reason, message: String| {
+        StatusBuilder::new(code, reason, message).with("organization", organization).bound_if_any(bound)
+    };
     match error {
         KeyError::AlreadyRunning => {
             let message = "a SetDataEncryptionKey, or the re-encryption after one, is running".to_owned();
@@ -1207,6 +1309,62 @@ mod tests {
         let info = status.get_details_error_info().unwrap();
         assert_eq!((info.reason.as_str(), info.domain.as_str()), ("HTTPS_REQUIRED", "fieldseal"));
         assert_eq!(info.metadata.get("dynamics_code").map(String::as_str), Some("8004852C"));
+    }
+
+    #[test]
+    fn a_refusal_by_a_limit_names_the_limit() {
+        let second = Duration::from_secs(1);
+        for (refusal, bound) in [
+            (
+                Refusal::TooOften {
+                    bound: "calls_per_second_per_identity",
+                    limit: 1,
+                    interval_seconds: 1,
+                    retry_after: second,
+                },
+                "calls_per_second_per_identity",
+            ),
+            (Refusal::NoPlace(NoPlace::OfIdentity { limit: 1 }), "connections_per_identity_max"),
+            (Refusal::NoPlace(NoPlace::OfAll { limit: 1 }), "connections_max"),
+            (Refusal::RequestMemory { bound: "requests_max_bytes", limit: 1 }, "requests_max_bytes"),
+            (Refusal::MessageTooLarge { bound: "message_size_max_bytes", limit: 1 }, "message_size_max_bytes"),
+            (Refusal::MessageTooSlow { limit: second }, "message_time_max_ms"),
+            (Refusal::TooManyInFlight { bound: "streams_per_identity_max", limit: 1 }, "streams_per_identity_max"),
+            (Refusal::TooManyIndexSwitches { limit: 1, retry_after: second }, "index_switches_per_hour"),
+            (Refusal::TransferLimit(TransferLimit::Rate), "transfer_rate_min_bytes_per_second"),
+            (Refusal::TransferLimit(TransferLimit::Time), "transfer_time_max_seconds"),
+            (Refusal::TransferLimit(TransferLimit::Log), "write_ahead_log_max_bytes"),
+            (Refusal::TransferLimit(TransferLimit::KeyChange), "snapshot"),
+            (Refusal::MetadataTooLarge(MetadataTooLarge { limit: 1 }), "header_list_size_max_bytes"),
+            (Refusal::TokenRefused(TokenProblem::Lifetime { max_seconds: 1 }), "token_lifetime_max_seconds"),
+        ] {
+            assert_eq!(bound_in(&Status::from(refusal)).as_deref(), Some(bound));
+        }
+        let change = KeyError::ChangeQuota { limit: 1, retry_after_seconds: 1 };
+        assert_eq!(bound_in(&key(change, "default", None)).as_deref(), Some("key_changes_per_hour"));
+        let restore = KeyError::RestoreQuota { limit: 1, retry_after_seconds: 1 };
+        assert_eq!(bound_in(&key(restore, "default", None)).as_deref(), Some("wrong_key_restores_per_15_minutes"));
+        assert_eq!(bound_in(&key(KeyError::AlreadyActive, "default", None)), None);
+        let behind = audit_copy_unavailable(CopyFails::Behind { records: 2, limit: 1 });
+        assert_eq!(bound_in(&behind).as_deref(), Some("audit_copy_behind_max_records"));
+        assert_eq!(bound_in(&list_too_long(1)).as_deref(), Some("list_time_max_ms"));
+        // Of several violations, the first that a limit refused.
+        let violations = vec![wrong_field("x"), Violation::new("read_mask", Problem::TooMany { limit: 1 })];
+        assert_eq!(bound_in(&invalid(violations)).as_deref(), Some("mask_paths_max"));
+        assert_eq!(bound_in(&invalid(vec![wrong_field("x")])), None);
+    }
+
+    fn bound_in(status: &Status) -> Option<String> {
+        status.get_details_error_info()?.metadata.get(BOUND).cloned()
+    }
+
+    #[test]
+    fn words_of_a_transfer_limit_are_true_of_every_call_that_it_can_end() {
+        // A verification of cells has a snapshot too, and transfers no file.
+        for limit in [TransferLimit::Log, TransferLimit::KeyChange] {
+            let words = limit.words();
+            assert!(!words.contains("export") && !words.contains("transfer"), "{words}");
+        }
     }
 
     #[test]

@@ -105,6 +105,13 @@ pub(crate) enum TokenProblem {
     NotYet,
 }
 
+impl TokenProblem {
+    /// The name of the limit in `[limits]` that refuses the token, if one does.
+    pub(crate) fn bound(&self) -> Option<&'static str> {
+        matches!(self, Self::Lifetime { .. }).then_some("token_lifetime_max_seconds")
+    }
+}
+
 /// Why the keys of an issuer can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenKeysError {
@@ -173,8 +180,9 @@ impl Bounds {
         let is_too_long = end.saturating_sub(now) > lifetime_max.saturating_add(skew)
             || proven.issued_at.is_some_and(|begin| end.saturating_sub(begin.unix_micros()) > lifetime_max);
         if is_too_long {
-            self.shed.count("token_lifetime_max_seconds");
-            return Err(TokenProblem::Lifetime { max_seconds: self.lifetime_max_seconds });
+            let problem = TokenProblem::Lifetime { max_seconds: self.lifetime_max_seconds };
+            problem.bound().into_iter().for_each(|bound| self.shed.count(bound));
+            return Err(problem);
         }
         Ok(())
     }

@@ -360,10 +360,10 @@ fn advice_by_reason(error: &CallError, hints: &Hints) -> String {
             "narrow the filter, order by an attribute that has an index, or leave out the total size".to_owned()
         }
         ErrorReason::ConnectionEnding => {
-            "start again; nothing of an unfinished export or import is left".to_owned()
+            "start again: what an export or import has transferred so far can't be used".to_owned()
         }
         ErrorReason::TransferLimit => {
-            "start again, over a faster connection or when less is written; nothing of an unfinished export or import is left"
+            "start again, over a faster connection or when less is written: what an export or import has transferred so far can't be used"
                 .to_owned()
         }
         ErrorReason::WrittenByNewerVersion => {
@@ -378,6 +378,9 @@ fn advice_by_reason(error: &CallError, hints: &Hints) -> String {
             value("root_key_id"),
             command("key restore")
         ),
+        ErrorReason::ClockOutOfRange => {
+            format!("{}; the server's operator has to set its clock", general())
+        }
         ErrorReason::DeadlineExceeded => format!("{}; --timeout gives it longer", general()),
         ErrorReason::Internal => "report it, with the call id".to_owned(),
         ErrorReason::Unspecified

@@ -8,7 +8,7 @@ use fieldseal_client::{
     v1::{IsDataEncryptionActiveResponse, Reencryption},
 };
 use fieldseal_core::text::{code_point, is_invisible};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     confirmation::{Confirmation, is_interactive},
@@ -352,16 +352,10 @@ async fn abandon(
         }
     };
     let answer = output::of_organization(&organization, output::message("AbandonEncryptedDataResponse", &abandoned));
+    new.deliver(answer, delivery.as_ref(), output, &client, connection).await?;
     if arguments.check {
-        output.answer(&answer)?;
         output::notice("The request is valid. Nothing was changed.");
         return Ok(());
-    }
-    match &delivery {
-        Some(delivery) => delivery::show(answer, &new.text, delivery, output, &client, connection).await?,
-        None => output
-            .answer(&answer)
-            .map_err(|failure| failure.done(format!("the given key is the key of {organization}")))?,
     }
     output::notice(&format!(
         "The encrypted attributes of {organization} are being cleared: {}\n\
@@ -443,6 +437,28 @@ impl<'a> NewKey<'a> {
             return Ok(None);
         }
         self.output_file.write(&self.text).map(Some)
+    }
+
+    /// Shows the answer to the call that set the key, or only checked it; with a generated key in it that was set.
+    ///
+    /// # Errors
+    /// The answer can't be written. Unless nothing was set, the failure reports that the key was.
+    async fn deliver(
+        &self,
+        answer: Value,
+        delivery: Option<&Delivery>,
+        output: &Output,
+        client: &Client,
+        connection: &Connection,
+    ) -> Result<(), Failure> {
+        if let Some(delivery) = delivery {
+            return delivery::show(answer, &self.text, delivery, output, client, connection).await;
+        }
+        let shown = output.answer(&answer);
+        if self.is_check {
+            return shown;
+        }
+        shown.map_err(|failure| failure.done(format!("the given key is the key of {}", connection.organization())))
     }
 
     /// What becomes of a generated key when its call failed: one that isn't used goes, and one that may be is delivered.
@@ -536,16 +552,10 @@ async fn change(
         Err(error) => return Err(new.failed(error, delivery, output, connection, "key change")),
     };
     let answer = output::of_organization(&organization, output::message("SetDataEncryptionKeyResponse", &set));
+    new.deliver(answer, delivery.as_ref(), output, &client, connection).await?;
     if arguments.check {
-        output.answer(&answer)?;
         output::notice("The change is valid. Nothing was changed.");
         return Ok(());
-    }
-    match &delivery {
-        Some(delivery) => delivery::show(answer, &new.text, delivery, output, &client, connection).await?,
-        None => output
-            .answer(&answer)
-            .map_err(|failure| failure.done(format!("the given key is the key of {organization}")))?,
     }
     output::notice(&format!(
         "The key of {organization} is changed. Keep it safe, apart from the database: a copy of the database is of no use without it.\n\

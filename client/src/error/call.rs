@@ -188,6 +188,7 @@ impl CallError {
             | Reason::AuditUnavailable
             | Reason::StoreUnavailable
             | Reason::OrganizationUnavailable
+            | Reason::ClockOutOfRange
             | Reason::ShuttingDown => Action::Wait { delay: self.retry_delay() },
             Reason::OutcomeUnknown | Reason::DeadlineExceeded | Reason::Cancelled => self.wait_or_check(),
             Reason::KeyRingDamaged

@@ -188,7 +188,8 @@ limits! {
     /// Enough for 5 MB a second over 50 milliseconds of distance, and little beside all else that a connection costs.
     connection_window_max_bytes: 262_144 within 65_536 to 16_777_216, "bytes";
 
-    /// How long an answer may wait for a caller who takes nothing of it; then the call is cut off, or the connection if that takes nothing at all.
+    /// How long an answer, or a message of a stream of them, may wait for a caller that takes nothing of it. Then the call's stream is reset, which
+    /// gRPC clients report as CANCELLED; a connection that takes nothing at all is closed.
     /// What waits is held in memory. A network that is worse than that carries no calls.
     answer_stall_max_ms: 20_000 within 100 to 600_000, "milliseconds";
 
@@ -296,7 +297,8 @@ limits! {
     index_switches_per_hour: 20 within 0 to 10_000, "switches";
 
     /// The least rate at which the caller of an export or import takes or sends the file, on average over the time for which the server
-    /// waited for it; 0 lifts the limit. One that is slower is ended with TRANSFER_LIMIT: it holds a snapshot, or an organization's name.
+    /// waited for it; 0 lifts the limit. The first 10 seconds don't count, and a message has message_time_max_ms, but at least 10 seconds. A
+    /// slower transfer is ended with TRANSFER_LIMIT: it holds a snapshot, or an organization's name.
     /// A link of a quarter megabit per second is faster.
     transfer_rate_min_bytes_per_second: 16_384 within 0 to 1_000_000_000, "bytes per second";
 
@@ -368,6 +370,11 @@ pub struct Limit {
     pub maximum: u32,
     /// What it is, and why it is what it is: a sentence or two a line.
     pub doc: &'static [&'static str],
+}
+
+/// Whether a limit has this name.
+pub(crate) fn is_limit(name: &str) -> bool {
+    LIMITS.iter().any(|limit| limit.name == name)
 }
 
 impl Limits {

@@ -162,7 +162,7 @@ where
         let reserved = bounds.requests.account(payer.clone(), connection.clone()).reserve(call_bytes);
         let reservation = match reserved {
             Ok(reservation) => reservation,
-            Err(Exhausted { limit }) => return ArrivalFuture::Refused { refusal: Refusal::RequestMemory { limit } },
+            Err(exhausted) => return ArrivalFuture::Refused { refusal: exhausted.into() },
         };
         let charge = Charge { call_bytes, reservation: Arc::new(Mutex::new(reservation)) };
         let is_probe = super::takes_small_messages(path);
@@ -186,6 +186,12 @@ where
         });
         let answers = bounds.answers.account(payer, connection);
         ArrivalFuture::Admitted { answer: self.inner.call(request), charge: Some(charge), answers: Some(answers) }
+    }
+}
+
+impl From<Exhausted> for Refusal {
+    fn from(Exhausted(Bound { name, bytes }): Exhausted) -> Self {
+        Refusal::RequestMemory { bound: name, limit: bytes }
     }
 }
 
@@ -318,11 +324,12 @@ impl ArrivingBody {
                         self.deadline = Instant::now().checked_add(self.time_max);
                     }
                 }
-                // The decoder refuses it as soon as it sees the length, and buffers nothing.
-                FrameEvent::Length(length) if length > self.size_max => self.shed.count(self.size_limit),
-                FrameEvent::Length(length) => {
-                    self.charge.message(length).map_err(|Exhausted { limit }| Refusal::RequestMemory { limit })?
+                // Nothing of it is buffered. The decoder has the same limit, and would not name it.
+                FrameEvent::Length(length) if length > self.size_max => {
+                    self.shed.count(self.size_limit);
+                    return Err(Refusal::MessageTooLarge { bound: self.size_limit, limit: self.size_max });
                 }
+                FrameEvent::Length(length) => self.charge.message(length)?,
                 FrameEvent::Whole if self.takes_stream => {
                     self.deadline = None;
                     self.timer = None;
@@ -525,6 +532,12 @@ mod tests {
         assert_eq!((status.code(), info.reason.as_str(), info.domain.as_str()), (code, reason, DOMAIN));
     }
 
+    /// The limit that refused a call.
+    fn bound_of(outcome: &Result<usize, Status>) -> Option<String> {
+        let details = outcome.as_ref().unwrap_err().get_error_details();
+        details.error_info().unwrap().metadata.get("bound").cloned()
+    }
+
     #[tokio::test]
     async fn a_message_is_charged_when_its_length_is_known_and_until_the_answer() {
         let connection = ConnectionShare::default();
@@ -541,7 +554,9 @@ mod tests {
             tokio::task::yield_now().await;
         }
         send(&second, prefixed(1, &[])).await;
-        is_refused(second_answer.await.unwrap(), Code::ResourceExhausted, "REQUEST_MEMORY_LIMIT");
+        let refused = second_answer.await.unwrap();
+        assert_eq!(bound_of(&refused).as_deref(), Some("requests_per_connection_max_bytes"));
+        is_refused(refused, Code::ResourceExhausted, "REQUEST_MEMORY_LIMIT");
         assert_eq!(bounds.shed.refused_by("requests_per_connection_max_bytes"), 1);
         send(&first, vec![0; 1_000].into()).await;
         drop(first);
@@ -587,15 +602,16 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_message_larger_than_any_is_left_to_the_decoder_and_charged_for_nothing() {
+    async fn a_message_larger_than_any_is_refused_with_its_limit_and_charged_for_nothing() {
         for (path, size, limit) in
             [(UNARY, 65_537, "message_size_max_bytes"), (HEALTH, 1_025, "probe_message_size_max_bytes")]
         {
             let bounds = bounds(CALL_BYTES + 100, Duration::from_secs(60));
             let (sender, answer) = call(&bounds, path, &ConnectionShare::default()).await;
             send(&sender, prefixed(size, b"part")).await;
-            drop(sender);
-            assert_eq!(answer.await.unwrap().unwrap(), 9);
+            let refused = answer.await.unwrap();
+            assert_eq!(bound_of(&refused).as_deref(), Some(limit));
+            is_refused(refused, Code::OutOfRange, "MESSAGE_TOO_LARGE");
             assert_eq!(bounds.shed.refused_by(limit), 1);
         }
     }

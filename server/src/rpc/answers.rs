@@ -1,13 +1,13 @@
 //! The answers of a stream: sent by a task of its own, and ended by a status that is never lost.
 //!
 //! A stream that ends without an error means that all of it was sent. So the end is a status unless the task says that it is done:
-//! whatever becomes of the task, and however late the caller takes what it was sent. Nothing here knows what is sent.
+//! whatever becomes of the task, and however late the caller takes what it was sent. How long an answer may wait for its caller is the
+//! transport's matter: it drops an answer that waits too long, which is a caller that left. Nothing here knows what is sent.
 
 use std::{
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 use tokio::sync::mpsc;
@@ -31,14 +31,9 @@ pub(crate) struct Answered<T> {
 /// How the stream ends; `None` without an error.
 struct End(Mutex<Option<Status>>);
 
-/// Why an answer was not sent.
+/// The caller has left, or the transport has dropped its answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum NotSent {
-    /// The caller has left.
-    Left,
-    /// The caller took nothing for as long as it may.
-    Silent,
-}
+pub(crate) struct Left;
 
 /// A stream of answers, one of which waits for the caller.
 pub(crate) fn answers<T>() -> (Answers<T>, Answered<T>) {
@@ -48,12 +43,9 @@ pub(crate) fn answers<T>() -> (Answers<T>, Answered<T>) {
 }
 
 impl<T> Answers<T> {
-    /// Sends an answer, if the caller takes the one before within this time.
-    pub(crate) async fn send(&self, answer: T, patience: Duration) -> Result<(), NotSent> {
-        self.sender.send_timeout(answer, patience).await.map_err(|error| match error {
-            mpsc::error::SendTimeoutError::Timeout(_) => NotSent::Silent,
-            mpsc::error::SendTimeoutError::Closed(_) => NotSent::Left,
-        })
+    /// Sends an answer, once the caller has taken the one before.
+    pub(crate) async fn send(&self, answer: T) -> Result<(), Left> {
+        self.sender.send(answer).await.map_err(|_| Left)
     }
 
     /// Resolves when the caller has left.
@@ -92,13 +84,14 @@ impl<T> Stream for Answered<T> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use tokio::time::timeout;
     use tokio_stream::StreamExt as _;
     use tonic::Code;
 
     use super::*;
     use crate::status::Refusal;
-
-    const PATIENCE: Duration = Duration::from_secs(60);
 
     async fn taken(answered: Answered<u8>) -> (Vec<u8>, Option<Code>) {
         let all: Vec<_> = answered.collect().await;
@@ -109,11 +102,11 @@ mod tests {
     #[tokio::test]
     async fn a_stream_ends_without_an_error_only_if_it_is_done() {
         let (sending, answered) = answers();
-        sending.send(1, PATIENCE).await.unwrap();
+        sending.send(1).await.unwrap();
         sending.done();
         assert_eq!(taken(answered).await, (vec![1], None));
         let (sending, answered) = answers();
-        sending.send(1, PATIENCE).await.unwrap();
+        sending.send(1).await.unwrap();
         drop(sending);
         assert_eq!(taken(answered).await, (vec![1], Some(Code::Internal)));
     }
@@ -121,8 +114,8 @@ mod tests {
     #[tokio::test]
     async fn a_caller_that_takes_nothing_finds_the_error_later() {
         let (sending, answered) = answers();
-        sending.send(1, PATIENCE).await.unwrap();
-        assert_eq!(sending.send(2, Duration::ZERO).await, Err(NotSent::Silent));
+        sending.send(1).await.unwrap();
+        timeout(Duration::ZERO, sending.send(2)).await.unwrap_err();
         sending.fail(Refusal::ConnectionEnding.into());
         assert_eq!(taken(answered).await, (vec![1], Some(Code::Unavailable)));
     }
@@ -132,6 +125,6 @@ mod tests {
         let (sending, answered) = answers::<u8>();
         drop(answered);
         sending.left().await;
-        assert_eq!(sending.send(1, PATIENCE).await, Err(NotSent::Left));
+        assert_eq!(sending.send(1).await, Err(Left));
     }
 }

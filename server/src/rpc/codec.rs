@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Buf;
 use fieldseal_core::{
     crypto::secret::Plaintext,
-    mask::ReadMask,
+    mask::{ReadMask, not_settable},
     record::{Draft, Given, Problem, Record, Touched, Violation, given_text},
     records::{list::Listed, update::Updated},
     schema::{Attribute, Entity, Kind, Value},
@@ -215,17 +215,13 @@ fn read_request(method: &EntityMethod, mask_paths_max: usize, mut message: Dynam
         request.violations.push(Violation::new("update_mask", Problem::TooMany { limit: mask_paths_max }));
         return request;
     }
-    let known = || entity.attributes.iter().map(|attribute| attribute.name.as_str());
     for path in &paths {
         let path = path.as_str().unwrap_or_default();
         match entity.position(path) {
             Some(index) => {
                 request.touched.insert(index);
             }
-            None => {
-                let problem = Problem::no_such_field(path, known());
-                request.violations.push(Violation::new("update_mask", problem));
-            }
+            None => request.violations.push(not_settable(path, entity)),
         }
     }
     request

@@ -31,11 +31,11 @@ use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 
 use super::{
-    answers::{Answers, NotSent, answers},
+    answers::{Answers, Left, answers},
     dispatcher::{Dispatcher, Entered},
     name,
     paged_list::PagedList,
-    transfer::{Ending, SILENCE_MAX, of_snapshot},
+    transfer::{Ending, of_snapshot},
 };
 use crate::{
     leaving::Leaving,
@@ -108,7 +108,10 @@ impl DataEncryption {
         };
         match outcome {
             Ok(current) => Ok(current),
-            Err(error) => Err(key_status(error, &organization).await),
+            Err(error) => {
+                status::bound_of_key_error(&error).into_iter().for_each(|bound| self.dispatcher.shed.count(bound));
+                Err(key_status(error, &organization).await)
+            }
         }
     }
 
@@ -328,8 +331,8 @@ fn key_change(change: &KeyChange) -> v1::KeyChange {
     }
 }
 
-/// Tells of a verification until it ends, the caller leaves or takes nothing, or the stream has to end: it holds a snapshot, which keeps
-/// the database's log from being cut off.
+/// Reports a verification until it ends, the caller leaves, or the stream has to end: it holds a snapshot, which keeps the database's log
+/// from being cut.
 async fn verify(
     dispatcher: Arc<Dispatcher>,
     organization: Arc<Organization>,
@@ -349,18 +352,13 @@ async fn verify(
         };
         let sent = tokio::select! {
             refusal = ending.ends() => return answers.fail(refusal.into()),
-            sent = answers.send(message, SILENCE_MAX) => sent,
+            sent = answers.send(message) => sent,
         };
-        match sent {
-            Ok(()) => {}
-            Err(NotSent::Silent) => return answers.fail(SILENT.into()),
-            Err(NotSent::Left) => return,
+        if sent == Err(Left) {
+            return;
         }
     }
 }
-
-/// What ends a stream whose caller takes nothing.
-const SILENT: Refusal = Refusal::TransferLimit { bound: "transfer_rate_min_bytes_per_second" };
 
 fn verify_response(schema: &Schema, organization: &Organization, verified: &Verified) -> VerifyCellsResponse {
     let count = |cells: u64| i64::try_from(cells).unwrap_or(i64::MAX);
@@ -383,8 +381,7 @@ fn verify_response(schema: &Schema, organization: &Organization, verified: &Veri
     }
 }
 
-/// Tells of a re-encryption until it ends, the watcher leaves or takes nothing, the server drains, or the connection is to end: whoever
-/// watches can watch again.
+/// Reports a re-encryption until it ends, the caller leaves, the server drains, or the connection is to end: the caller can watch again.
 async fn watch(
     dispatcher: Arc<Dispatcher>,
     organization: Arc<Organization>,
@@ -398,8 +395,7 @@ async fn watch(
         tokio::select! {
             _ = ticks.tick() => {}
             () = answers.left() => return,
-            () = dispatcher.drain.begun() => return answers.fail(Refusal::ShuttingDown.into()),
-            () = leaving.begun() => return answers.fail(Refusal::ConnectionEnding.into()),
+            refusal = watch_ends(&dispatcher, &leaving) => return answers.fail(refusal.into()),
         }
         let status = match check(&dispatcher.deployment, &organization, &permit).await {
             Ok(status) => status.reencryption,
@@ -407,12 +403,23 @@ async fn watch(
         };
         // Whoever waits for the end wants to change the key after it: it has come when nobody is in the way any more.
         let more = status.is_running() || organization.is_at_work();
-        match answers.send(reencryption(&status), SILENCE_MAX).await {
+        let sent = tokio::select! {
+            refusal = watch_ends(&dispatcher, &leaving) => return answers.fail(refusal.into()),
+            sent = answers.send(reencryption(&status)) => sent,
+        };
+        match sent {
             Ok(()) if more => {}
             Ok(()) => return answers.done(),
-            Err(NotSent::Silent) => return answers.fail(SILENT.into()),
-            Err(NotSent::Left) => return,
+            Err(Left) => return,
         }
+    }
+}
+
+/// Resolves when a watch has to end.
+async fn watch_ends(dispatcher: &Dispatcher, leaving: &Leaving) -> Refusal {
+    tokio::select! {
+        () = dispatcher.drain.begun() => Refusal::ShuttingDown,
+        () = leaving.begun() => Refusal::ConnectionEnding,
     }
 }
 

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use fieldseal_core::{
     audit::AuditAction,
     deployment::Deployment,
-    filter::{FilterError, FilterProblem},
     identity::{Caller, Identity},
     listing::ListingError,
     log::ListLogError,
@@ -56,22 +55,6 @@ fn cost(privilege: Privilege) -> Cost {
     }
 }
 
-/// The bound that a violation is about, if it is one of the configuration.
-fn bound(violation: &Violation) -> Option<&'static str> {
-    match (&*violation.field, &violation.problem) {
-        ("read_mask" | "update_mask", Problem::TooMany { .. }) => Some("mask_paths_max"),
-        ("attributes", Problem::TooMany { .. }) => Some("reveal_attributes_max"),
-        (_, Problem::Filter(FilterError { problem: FilterProblem::TooLong { .. }, .. })) => {
-            Some("filter_length_max_bytes")
-        }
-        (_, Problem::Filter(FilterError { problem: FilterProblem::TooDeep { .. }, .. })) => Some("filter_depth_max"),
-        (_, Problem::Filter(FilterError { problem: FilterProblem::TooManyComparisons { .. }, .. })) => {
-            Some("filter_comparisons_max")
-        }
-        _ => None,
-    }
-}
-
 /// What handlers share.
 pub(crate) struct Dispatcher {
     pub(crate) deployment: Arc<Deployment>,
@@ -110,7 +93,7 @@ impl Dispatcher {
 
     /// The answer to a request whose fields are wrong. What a bound refused is counted.
     pub(crate) fn invalid(&self, violations: Vec<Violation>) -> Status {
-        violations.iter().filter_map(bound).for_each(|bound| self.shed.count(bound));
+        violations.iter().filter_map(status::bound_of_violation).for_each(|bound| self.shed.count(bound));
         status::invalid(violations)
     }
 

@@ -228,10 +228,7 @@ fn attribute_name(name: &str) -> Option<(&str, &str)> {
 /// What an update asks for.
 fn customization(given: &AttributeMetadata, mask: &[String]) -> Result<Customization, Vec<Violation>> {
     let is_named = |field: &str| mask.iter().any(|path| path == field);
-    let is_known = |path: &String| CHANGEABLE.contains(&&**path);
-    let unknown = mask.iter().filter(|path| !is_known(path));
-    let violations: Vec<_> =
-        unknown.map(|path| Violation::new("update_mask", Problem::no_such_field(path, CHANGEABLE))).collect();
+    let violations: Vec<_> = mask.iter().filter_map(|path| not_changeable(path)).collect();
     if !violations.is_empty() {
         return Err(violations);
     }
@@ -267,8 +264,39 @@ fn switches_index(
     customization.indexed.is_some_and(|wanted| wanted.unwrap_or(false) != is_indexed)
 }
 
+/// What is wrong with a path of an update mask, if anything is.
+fn not_changeable(path: &str) -> Option<Violation> {
+    let of_field = |problem| Some(Violation::new(format!("attribute_metadata.{path}"), problem));
+    match path {
+        "name" => of_field(Problem::Immutable),
+        _ if CHANGEABLE.contains(&path) => None,
+        _ if OUTPUT_ONLY.contains(&path) => of_field(Problem::OutputOnly),
+        _ => Some(Violation::new("update_mask", Problem::no_such_field(path, CHANGEABLE))),
+    }
+}
+
 /// The fields that an update can change.
 const CHANGEABLE: [&str; 5] = ["display_name", "max_length", "required_level", "audited", "indexed"];
+
+/// The fields that only the service sets.
+const OUTPUT_ONLY: [&str; 16] = [
+    "type",
+    "minimum",
+    "maximum",
+    "encrypted",
+    "valid_for_create",
+    "valid_for_read",
+    "valid_for_update",
+    "customizable",
+    "auditable",
+    "indexable",
+    "deprecated_for",
+    "choices",
+    "references",
+    "reports_set",
+    "format",
+    "state_attribute",
+];
 
 /// A choice; of a status with the name of the state that it belongs to.
 fn choice_resource(choice: &fieldseal_core::schema::Choice, states: Option<&Attribute>) -> Choice {
@@ -381,4 +409,21 @@ fn attribute_value(organization: &str, kind: &Kind, value: Value) -> AttributeVa
         (_, Value::Reference(id)) => ValueResource::Reference(id.to_string()),
     };
     AttributeValue { kind: Some(value) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_field_of_an_attribute_is_changeable_or_known_not_to_be() {
+        let pool = prost_reflect::DescriptorPool::decode(fieldseal::FILE_DESCRIPTOR_SET).unwrap();
+        let message = pool.get_message_by_name("fieldseal.v1.AttributeMetadata").unwrap();
+        let fields: BTreeSet<_> = message.fields().map(|field| field.name().to_owned()).collect();
+        let known = ["name"].into_iter().chain(CHANGEABLE).chain(OUTPUT_ONLY);
+        assert_eq!(known.map(str::to_owned).collect::<BTreeSet<_>>(), fields);
+        assert!(CHANGEABLE.into_iter().all(|path| not_changeable(path).is_none()));
+    }
 }

@@ -103,6 +103,7 @@ impl SecretAccessService for SecretAccess {
         let deployment = &self.dispatcher.deployment;
         let outcome = compare(deployment, entered.permit, &entered.caller, &place, &attribute, &value, &purpose).await;
         if let Err(RecordError::ComparisonQuota { .. }) = &outcome {
+            self.dispatcher.shed.count(status::COMPARISONS);
             // Not recorded one by one: a caller who guesses on would fill the trail.
             let (caller, organization) = (&entered.caller, &place.organization.name);
             let outcome = status::reason_name(ErrorReason::ComparisonQuota);

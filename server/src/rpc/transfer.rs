@@ -1,7 +1,8 @@
 //! Export and import: bytes of a file, as streams. What they mean is in [`crate::export_format`], what they do in core.
 //!
 //! An export holds a snapshot, and an import an organization's name: so both have a least rate and a longest time. Only the time in which
-//! the server waits for the caller counts towards the rate. Nothing here knows what a file holds.
+//! the server waits for the caller counts towards the rate. An answer of which the caller takes nothing at all is dropped by the transport.
+//! Nothing here knows what a file holds.
 
 use std::{
     sync::Arc,
@@ -22,20 +23,17 @@ use fieldseal_core::{
     store::{SnapshotEnded, snapshot_ended},
 };
 use tokio::time::timeout;
-use tonic::{Code, Status, Streaming};
+use tonic::{Status, Streaming};
 
-use super::answers::{Answers, NotSent};
+use super::answers::{Answers, Left};
 use crate::{
     config::limits::Limits,
     drain::Drain,
     export_format::{FormatError, Read, Reader, Writer},
     leaving::Leaving,
     shed::Shed,
-    status::{self, Refusal},
+    status::{self, Refusal, TransferLimit},
 };
-
-/// How long the other side may take, or send, nothing.
-pub(crate) const SILENCE_MAX: Duration = Duration::from_secs(60);
 
 /// The longest part of a file in a message.
 const CHUNK_BYTES: usize = 64 * 1024;
@@ -65,8 +63,9 @@ pub(crate) struct Bounds {
     rate_min: u64,
     time_max: Duration,
     chunk_bytes: usize,
-    message_bytes_max: u32,
     rate_grace: Duration,
+    /// How long a step may take in any case.
+    step_time: Duration,
     pub(crate) shed: Shed,
 }
 
@@ -78,15 +77,15 @@ impl Bounds {
             time_max: limits.transfer_time_max(),
             // Half of a message is more than what a message has beside the chunk.
             chunk_bytes: CHUNK_BYTES.min(message_bytes / 2),
-            message_bytes_max: limits.message_size_max_bytes,
             rate_grace: RATE_GRACE,
+            // A message may arrive for that long.
+            step_time: RATE_GRACE.max(limits.message_time_max()),
             shed,
         }
     }
 
-    fn refuse(&self, bound: &'static str) -> Status {
-        self.shed.count(bound);
-        Refusal::TransferLimit { bound }.into()
+    fn refuse(&self, limit: TransferLimit) -> Status {
+        refuse(limit, &self.shed)
     }
 }
 
@@ -103,9 +102,14 @@ impl Pace {
         Pace { bounds: bounds.clone(), begun: Instant::now(), waited: Duration::ZERO, bytes: 0 }
     }
 
-    /// How long the other side may take for the next step.
+    /// How long the other side may take for the next step: its usual time beyond what the least rate leaves, or until the time is over.
     fn patience(&self) -> Duration {
-        SILENCE_MAX.min(self.bounds.time_max.saturating_sub(self.begun.elapsed()))
+        let time_left = self.bounds.time_max.saturating_sub(self.begun.elapsed());
+        let at_least_rate = self.bytes as f64 / self.bounds.rate_min as f64;
+        // Without a least rate, this is no time that there is.
+        let Ok(at_least_rate) = Duration::try_from_secs_f64(at_least_rate) else { return time_left };
+        let rate_left = at_least_rate.saturating_sub(self.waited).saturating_add(self.bounds.step_time);
+        time_left.min(rate_left)
     }
 
     /// Takes note of so many bytes, for which the server waited so long.
@@ -113,32 +117,31 @@ impl Pace {
         self.bytes = self.bytes.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
         self.waited = self.waited.saturating_add(waited);
         if self.begun.elapsed() >= self.bounds.time_max {
-            return Err(self.bounds.refuse(TIME_MAX));
+            return Err(self.bounds.refuse(TransferLimit::Time));
         }
         let is_slow = self.waited > self.bounds.rate_grace
             && (self.bytes as f64) < self.bounds.rate_min as f64 * self.waited.as_secs_f64();
-        if is_slow { Err(self.bounds.refuse(RATE_MIN)) } else { Ok(()) }
+        if is_slow { Err(self.bounds.refuse(TransferLimit::Rate)) } else { Ok(()) }
     }
 
-    /// The other side took or sent nothing for as long as it may.
-    fn silent(&self) -> Status {
-        self.bounds.refuse(if self.begun.elapsed() >= self.bounds.time_max { TIME_MAX } else { RATE_MIN })
+    /// The next step took longer than it may.
+    fn late(&self) -> Status {
+        let is_over = self.begun.elapsed() >= self.bounds.time_max;
+        self.bounds.refuse(if is_over { TransferLimit::Time } else { TransferLimit::Rate })
     }
 }
 
-const TIME_MAX: &str = "transfer_time_max_seconds";
-const RATE_MIN: &str = "transfer_rate_min_bytes_per_second";
-const LOG_MAX: &str = "write_ahead_log_max_bytes";
+fn refuse(limit: TransferLimit, shed: &Shed) -> Status {
+    limit.bound().into_iter().for_each(|bound| shed.count(bound));
+    Refusal::TransferLimit(limit).into()
+}
 
 /// The status of an error that may come from a snapshot which the store has ended.
 pub(crate) fn of_snapshot(error: KeyError, organization: &str, shed: &Shed) -> Status {
     let ended = if let KeyError::Unavailable(cause) = &error { snapshot_ended(cause) } else { None };
     match ended {
-        Some(SnapshotEnded::LogFull) => {
-            shed.count(LOG_MAX);
-            Refusal::TransferLimit { bound: LOG_MAX }.into()
-        }
-        Some(SnapshotEnded::InTheWay) => Refusal::TransferLimit { bound: "snapshot" }.into(),
+        Some(SnapshotEnded::LogFull) => refuse(TransferLimit::Log, shed),
+        Some(SnapshotEnded::InTheWay) => refuse(TransferLimit::KeyChange, shed),
         None => status::key(error, organization, None),
     }
 }
@@ -204,10 +207,10 @@ impl Chunks<'_> {
             let begun = Instant::now();
             tokio::select! {
                 refusal = self.ending.ends() => return Err(Some(refusal.into())),
-                sent = self.answers.send(answer, self.pace.patience()) => match sent {
-                    Ok(()) => self.pace.note(chunk.len(), begun.elapsed())?,
-                    Err(NotSent::Silent) => return Err(Some(self.pace.silent())),
-                    Err(NotSent::Left) => return Err(None),
+                sent = timeout(self.pace.patience(), self.answers.send(answer)) => match sent {
+                    Ok(Ok(())) => self.pace.note(chunk.len(), begun.elapsed())?,
+                    Ok(Err(Left)) => return Err(None),
+                    Err(_) => return Err(Some(self.pace.late())),
                 }
             }
         }
@@ -244,8 +247,9 @@ pub(crate) async fn import(
             Ok(Ok(None)) => break reader.end().map_err(|error| invalid(&error)),
             // The message was refused on its way.
             Ok(Err(status)) if status::is_complete(&status) => break Err(status),
-            Ok(Err(error)) => break Err(broken_off(&error, bounds)),
-            Err(_) => break Err(pace.silent()),
+            // The caller has left.
+            Ok(Err(_)) => break Err(invalid(&FormatError::CutOff)),
+            Err(_) => break Err(pace.late()),
         };
         if let Err(status) = pace.note(message.chunk.len(), begun.elapsed()) {
             break Err(status);
@@ -268,16 +272,6 @@ pub(crate) async fn import(
             Err(status)
         }
         (Err(status), None) => Err(status),
-    }
-}
-
-/// Why the messages of an import end before the file does: one is larger than a message may be, or the caller has left.
-fn broken_off(error: &Status, bounds: &Bounds) -> Status {
-    if error.code() == Code::OutOfRange {
-        bounds.shed.count("message_size_max_bytes");
-        status::chunk_too_large(bounds.message_bytes_max)
-    } else {
-        invalid(&FormatError::CutOff)
     }
 }
 
@@ -332,15 +326,35 @@ mod tests {
         pace.note(0, RATE_GRACE).unwrap();
         pace.note(20_000, seconds(10)).unwrap();
         pace.note(5_000, seconds(5)).unwrap();
-        assert_eq!(shed.refused_by(RATE_MIN), 0);
+        let bound = TransferLimit::Rate.bound().unwrap();
+        assert_eq!(shed.refused_by(bound), 0);
         pace.note(999, seconds(1)).unwrap_err();
-        assert_eq!(shed.refused_by(RATE_MIN), 1);
+        assert_eq!(shed.refused_by(bound), 1);
     }
 
     #[test]
-    fn without_a_least_rate_a_transfer_may_be_slow() {
-        let (mut pace, _) = pace(0);
-        pace.note(1, seconds(3_000)).unwrap();
+    fn a_step_has_the_time_that_the_least_rate_leaves() {
+        let (mut pace, shed) = pace(1_000);
+        assert_eq!(pace.patience(), RATE_GRACE);
+        pace.note(100_000, seconds(20)).unwrap();
+        assert_eq!(pace.patience(), seconds(80) + RATE_GRACE);
+        pace.note(0, seconds(80)).unwrap();
+        assert_eq!(pace.patience(), RATE_GRACE);
+        pace.late();
+        assert_eq!(shed.refused_by(TransferLimit::Rate.bound().unwrap()), 1);
+    }
+
+    #[test]
+    fn without_a_least_rate_only_the_longest_time_bounds_a_transfer() {
+        let (mut pace, shed) = pace(0);
+        for bytes in [0, 1] {
+            pace.note(bytes, seconds(3_000)).unwrap();
+            assert!(pace.patience() > seconds(3_500), "{bytes}");
+        }
+        pace.bounds.time_max = Duration::ZERO;
+        assert_eq!(pace.patience(), Duration::ZERO);
+        pace.late();
+        assert_eq!(shed.refused_by(TransferLimit::Time.bound().unwrap()), 1);
     }
 
     #[test]
