@@ -153,6 +153,16 @@ cells and their verification. A grant of `prvReadSqlEncryptionKey` includes it, 
 
 "#;
 
+/// The rows of the tables under a heading of `docs/operations.md` that begin with code.
+#[cfg(test)]
+pub(crate) fn rows_of_operations(heading: &str) -> std::collections::BTreeSet<String> {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/operations.md");
+    let document = std::fs::read_to_string(path).unwrap();
+    let (_, section) = document.split_once(&format!("\n## {heading}\n")).unwrap();
+    let section = section.split("\n## ").next().unwrap();
+    section.lines().filter(|line| line.starts_with("| `")).map(str::to_owned).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use std::{fs, path::Path};

@@ -18,14 +18,14 @@ Examples:
   fieldseal-server dev --data-dir /tmp/fieldseal --listen 127.0.0.1:0
 
 The first run writes a CA, a certificate for each role, a root key and a commented configuration,
-DIR/fieldseal.toml. Later runs start from what is there: edit the configuration to try a setting,
-remove the folder to begin anew.")]
+DIR/fieldseal.toml. Later runs use what is there: edit the configuration to try a setting,
+remove the folder to start over.")]
 pub(super) struct DevArguments {
     /// The folder for data, keys and configuration.
     #[arg(long, value_name = "DIR", default_value = "./fieldseal-dev")]
     data_dir: PathBuf,
 
-    /// Listen here instead of where the configuration says; port 0 takes a free one.
+    /// The address to listen on, in place of the configured one; port 0 selects a free port.
     #[arg(long, value_name = "IP:PORT")]
     listen: Option<SocketAddr>,
 }
