@@ -84,7 +84,7 @@ fn message(plan: &Plan, wishes: &Wishes) -> String {
     let config = plan.config_file();
     let mut text = format!(
         "\
-Made:
+Created:
   {config}    the configuration: every setting with what it means
   {root_key}    the root key. Copy it to a safe place, apart from backups of the data:
       without it every encryption key has to be restored by its text
