@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use fieldseal_server::config::Config;
+use fieldseal_server::config::{Config, LogFormat};
 
 use super::Failure;
 
@@ -29,6 +29,8 @@ pub(super) struct ServeArguments {
 pub(super) async fn run(arguments: &ServeArguments) -> Result<(), Failure> {
     let config = Config::load(&arguments.config)?;
     let is_audit_on_stdout = config.is_audit_on_stdout();
+    // Where stdout and stderr are read as one, every line has to be JSON. The event `serving` has the same.
+    let is_greeting = config.log.format != LogFormat::Json;
     let (running, logging) = super::start(config).await?;
     let mut message = format!("fieldseal-server listens on {} (TLS)\n", running.address());
     if let Some(address) = running.plaintext_address() {
@@ -37,6 +39,8 @@ pub(super) async fn run(arguments: &ServeArguments) -> Result<(), Failure> {
     if let Some(address) = running.metrics_address() {
         message.push_str(&format!("metrics are at http://{address}/metrics\n"));
     }
-    super::greet(is_audit_on_stdout, &message);
+    if is_greeting {
+        super::greet(is_audit_on_stdout, &message);
+    }
     super::wait((running, logging)).await
 }
