@@ -114,7 +114,7 @@ fn last_literal(call: &str) -> Option<String> {
             '"' => {
                 let mut text = String::new();
                 while let Some(character) = characters.next().filter(|character| *character != '"') {
-                    match (character, characters.peek()) {
+                    match (character, characters.peek().copied()) {
                         ('\\', Some('\n')) => while characters.next_if(|next| next.is_whitespace()).is_some() {},
                         ('\\', Some(_)) => text.extend(characters.next()),
                         (_, _) => text.push(character),
