@@ -100,7 +100,8 @@ fn every_test_that_a_promise_rests_on_is_there() {
 
 /// What the server's sources log at this level: the message of each event, without those that are put together from parts.
 fn logged(sources: &str, level: &str) -> Vec<String> {
-    let calls = sources.split(&format!("tracing::{level}!(")).skip(1);
+    let logging = format!("tracing::{level}!(");
+    let calls = sources.split(&logging).skip(1);
     calls.filter_map(last_literal).filter(|message| !message.contains('{')).collect()
 }
 

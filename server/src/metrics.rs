@@ -333,7 +333,7 @@ mod tests {
     where
         L: Clone + std::hash::Hash + Eq,
     {
-        let family = Family::default();
+        let family = Family::<L, Gauge>::default();
         family.get_or_create(&labels).set(1);
         family
     }
