@@ -496,7 +496,7 @@ fn every_command_that_dev_prints_works_when_pasted() {
     let commands: Vec<&str> = server
         .message
         .split("\n\n")
-        .filter(|paragraph| paragraph.starts_with("grpcurl ") || paragraph.starts_with("fieldseal "))
+        .filter(|paragraph| ["grpcurl ", "fieldseal ", "printf "].iter().any(|word| paragraph.starts_with(word)))
         .collect();
     assert_eq!(commands.len(), 7, "{}", server.message);
 

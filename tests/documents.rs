@@ -1,4 +1,5 @@
-//! The documents: what they link to is there, and so is every test that they name. The contract documents every reason of a violation.
+//! The documents: what they link to is there, and so is every test and every log event that they name. The contract documents every reason of
+//! a violation.
 
 use std::{
     collections::BTreeSet,
@@ -112,4 +113,66 @@ fn every_test_that_a_promise_rests_on_is_there() {
     }
     assert!(named > 60, "{named}");
     assert_eq!(missing, Vec::<String>::new());
+}
+
+/// What the server's sources log at this level: the message of each event, without those that are put together from parts.
+fn logged(sources: &str, level: &str) -> Vec<String> {
+    let logging = format!("tracing::{level}!(");
+    let calls = sources.split(&logging).skip(1);
+    calls.filter_map(last_literal).filter(|message| !message.contains('{')).collect()
+}
+
+/// The last text among the arguments of a call that begins here: the message of a logging macro.
+fn last_literal(call: &str) -> Option<String> {
+    let (mut depth, mut last, mut characters) = (1, None, call.chars().peekable());
+    while let Some(character) = characters.next() {
+        match character {
+            '(' => depth += 1,
+            ')' => depth -= 1,
+            '"' => {
+                let mut text = String::new();
+                while let Some(character) = characters.next().filter(|character| *character != '"') {
+                    match (character, characters.peek().copied()) {
+                        ('\\', Some('\n')) => while characters.next_if(|next| next.is_whitespace()).is_some() {},
+                        ('\\', Some(_)) => text.extend(characters.next()),
+                        (_, _) => text.push(character),
+                    }
+                }
+                last = Some(text);
+            }
+            _ => {}
+        }
+        if depth == 0 {
+            return last;
+        }
+    }
+    None
+}
+
+#[test]
+fn operations_reference_lists_every_warning_and_error_of_the_log() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let document = fs::read_to_string(root.join("docs/operations.md")).unwrap();
+    let (_, section) = document.split_once("\n## Log events\n").unwrap();
+    let section = section.split("\n## ").next().unwrap();
+    // A row has the beginning of the message, as far as one would search for it.
+    let rows = section.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` | "));
+    let listed: Vec<(&str, &str)> = rows.map(|(message, rest)| (message, rest.split(" | ").next().unwrap())).collect();
+    assert!(listed.len() > 50, "{}", listed.len());
+    let mut all = String::new();
+    sources(&root.join("server/src"), &mut all);
+    let gone: Vec<&str> =
+        listed.iter().map(|(message, _)| *message).filter(|message| !all.contains(&format!("\"{message}"))).collect();
+    assert_eq!(gone, Vec::<&str>::new(), "docs/operations.md lists events that the server doesn't log");
+    for level in ["error", "warn"] {
+        let messages = logged(&all, level);
+        assert!(messages.len() > 15, "{level}: {}", messages.len());
+        let is_listed = |message: &&String| {
+            listed
+                .iter()
+                .any(|(start, levels)| message.starts_with(start) && levels.split(", ").any(|one| one == level))
+        };
+        let missing: Vec<&String> = messages.iter().filter(|message| !is_listed(message)).collect();
+        assert_eq!(missing, Vec::<&String>::new(), "docs/operations.md lacks events at level {level}");
+    }
 }

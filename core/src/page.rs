@@ -2,8 +2,8 @@
 //!
 //! A token carries a cursor, which says after what the page begins, and is sealed with a MAC over everything else that decides what a
 //! page holds. So it can be neither forged nor moved to another list, filter, order or caller. What only says how a page is shown (its
-//! size, its fields, the count) isn't among that and may change from page to page. The key comes from the root key: a token works on
-//! every replica, and while an organization is inactive.
+//! size, its fields, the count) isn't among that and may change from page to page. The key comes from the root key: a token works
+//! after a restart, and while an organization is inactive.
 //!
 //! `token = hex( cursor (n) | MAC (32) )`, in lower case: one spelling only.
 //!

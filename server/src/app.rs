@@ -202,10 +202,8 @@ impl App {
         );
         drain.tasks().spawn(signing);
 
-        let health = Health::new(
-            served.methods.iter().filter_map(|method| method.path.split('/').nth(1).map(str::to_owned)),
-            drain.clone(),
-        );
+        let rpcs = Arc::new(rpc_table(&served));
+        let health = Health::new(&rpcs, drain.clone());
         health.look(&deployment).await;
         tokio::spawn(health.clone().keep_looking(Arc::clone(&deployment)));
         drain.tasks().spawn(reopen::keep_trying(
@@ -227,7 +225,6 @@ impl App {
             copying,
             shed: shed.clone(),
         });
-        let rpcs = Arc::new(rpc_table(&served));
         let routes = rpc::routes(dispatcher, &served, Arc::clone(&rpcs), health.clone())
             .map_err(|error| StartError::Reflection(Box::new(error)))?;
         let (policy_sender, policy) = watch::channel(Arc::new(config.policy()));
@@ -545,7 +542,7 @@ fn log_resealed(resealed: Resealed) {
         Ok(0) => {}
         Ok(root_keys) => tracing::info!(
             root_keys,
-            "nothing is sealed under former root keys any more: they can be taken out of root_key.files"
+            "former root keys seal nothing any more: remove them from root_key.files after 24 hours, when no request id needs them"
         ),
         Err(error) => {
             tracing::warn!(error = error_chain::text(&error), "former root keys are needed until the next start")

@@ -51,8 +51,8 @@ Examples:
   fieldseal-server serve --config /etc/fieldseal/fieldseal.toml
   fieldseal-server backup --config /etc/fieldseal/fieldseal.toml /srv/backup/2026-11-29
 
-The message for whoever started it is on stdout, the log and errors are on stderr.
-Exit codes: 0 done, 1 failed, 2 the command line makes no sense."
+The greeting and the results are on stdout, the log and errors are on stderr.
+Exit codes: 0 done, 1 failed, 2 the command line is wrong."
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -71,13 +71,13 @@ fn without_empty_variables(command: clap::Command) -> clap::Command {
 enum Command {
     /// Run a server to try things out; needs no preparation.
     Dev(DevArguments),
-    /// Make what a production server needs: a commented configuration, a root key, a data folder.
+    /// Create what a production server needs: a commented configuration, a root key, a data folder.
     Init(InitArguments),
-    /// Tell all that is wrong with a configuration and with the files and databases that it names.
+    /// Report every problem with a configuration and with the files and databases that it names.
     CheckConfig(CheckConfigArguments),
-    /// Run a server with a configuration of your own.
+    /// Run a server with your configuration.
     Serve(ServeArguments),
-    /// Back up the databases of a server, while it runs or not.
+    /// Back up the databases of a server, running or stopped.
     Backup(BackupArguments),
     /// Print documentation that is made of the code.
     #[command(subcommand, hide = true)]
@@ -241,6 +241,8 @@ fn quoted(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsStr;
+
     use clap::CommandFactory;
 
     use super::*;
@@ -273,6 +275,44 @@ mod tests {
             }
             assert!(count > 0, "{name}");
         }
+    }
+
+    /// The rows of a command's options in docs/operations.md, where each says what `--help` says.
+    fn rows(command: &clap::Command) -> Vec<String> {
+        let row = |argument: &Arg| {
+            let takes_value = argument.get_action().takes_values();
+            let value = argument.get_value_names().and_then(|names| names.first()).map(|name| name.as_str());
+            let spelled = match (argument.get_long(), value.filter(|_| takes_value)) {
+                (Some(long), Some(value)) => format!("--{long} {value}"),
+                (Some(long), None) => format!("--{long}"),
+                (None, value) => value.unwrap_or_default().to_owned(),
+            };
+            let code = |text: Option<&OsStr>| text.map_or("none".to_owned(), |text| format!("`{}`", text.display()));
+            let default =
+                code(argument.get_default_values().first().filter(|_| takes_value).map(|value| value.as_ref()));
+            let required = if argument.is_required_set() { "yes" } else { "no" };
+            let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
+            format!("| `{spelled}` | {required} | {default} | {} | {help} |", code(argument.get_env()))
+        };
+        command.get_arguments().filter(|argument| argument.get_id() != "help").map(row).collect()
+    }
+
+    #[test]
+    fn operations_reference_lists_every_command_with_its_options() {
+        let document = include_str!("../../docs/operations.md");
+        let (_, section) = document.split_once("\n## Commands\n").unwrap();
+        let section = section.split("\n## ").next().unwrap();
+        let mut listed = Vec::new();
+        for part in section.split("\n### `fieldseal-server ").skip(1) {
+            let (name, text) = part.split_once("`\n").unwrap();
+            let rows = text.lines().filter(|line| line.starts_with("| `")).map(str::to_owned).collect();
+            listed.push((name.to_owned(), rows));
+        }
+        let arguments = Arguments::command();
+        let commands = arguments.get_subcommands().filter(|command| !command.is_hide_set());
+        let declared: Vec<(String, Vec<String>)> =
+            commands.map(|command| (command.get_name().to_owned(), rows(command))).collect();
+        assert_eq!(listed, declared);
     }
 
     /// The unit is for people to copy, so it has to be right without being run here.

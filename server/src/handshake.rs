@@ -93,6 +93,14 @@ enum Opened {
     Plaintext(TcpStream),
 }
 
+/// Refusals, of which one was counted.
+#[cfg(test)]
+pub(crate) fn refused_once() -> Refused {
+    let refused = Refused::default();
+    refused.get_or_create(&OfCause { cause: Cause::Other.name() }).inc();
+    refused
+}
+
 impl Handshakes {
     /// Handshakes whose refusals are sampled in the log; calls without TLS are traced as all calls are.
     pub(crate) fn new(refused: Refused, samples: Samples, trace: TraceLayer) -> Self {
@@ -186,6 +194,23 @@ async fn say_goodbye(mut stream: TcpStream) {
 }
 
 impl Cause {
+    #[cfg(test)]
+    const ALL: [Self; 13] = [
+        Self::CertificateExpired,
+        Self::CertificateNotYetValid,
+        Self::CertificateRevoked,
+        Self::RevocationUnknown,
+        Self::UnknownCa,
+        Self::CertificateInvalid,
+        Self::RefusedByClient,
+        Self::Incompatible,
+        Self::Plaintext,
+        Self::NotTls,
+        Self::HungUp,
+        Self::TimedOut,
+        Self::Other,
+    ];
+
     fn of(error: &io::Error) -> Self {
         let Some(error) = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>()) else {
             let hung_up = matches!(
@@ -337,6 +362,8 @@ fn subject(der: &CertificateDer<'_>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use rcgen::{CertificateParams, DnType, KeyPair};
 
     use super::*;
@@ -362,6 +389,14 @@ mod tests {
             assert!(cause_of_error.is_about_a_certificate());
         }
         assert_eq!(Cause::of(&io::ErrorKind::UnexpectedEof.into()), Cause::HungUp);
+    }
+
+    #[test]
+    fn operations_reference_lists_every_cause_of_a_refused_handshake() {
+        let rows = crate::reference::rows_of_operations("Refused handshakes");
+        let listed: BTreeSet<&str> = rows.iter().map(|row| row.split('`').nth(1).unwrap()).collect();
+        let causes: BTreeSet<&str> = Cause::ALL.map(Cause::name).into();
+        assert_eq!(listed, causes);
     }
 
     #[test]

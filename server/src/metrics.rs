@@ -23,7 +23,7 @@ use hyper_util::{
 };
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
-    metrics::{family::Family, gauge::Gauge},
+    metrics::{counter::Counter, family::Family, gauge::Gauge},
     registry::{Registry, Unit},
 };
 use tokio::{
@@ -35,14 +35,14 @@ use tower::ServiceExt as _;
 
 use self::format::Format;
 use crate::{
-    audit_copy::Copying,
+    audit_copy::{CopyFacts, Copying},
     config::limits::Limits,
     drain::Drain,
     due::due_time,
     handshake,
     listener::{BindError, accept, bind},
     places::{Bounds, Places},
-    shed::Shed,
+    shed::{OfBound, Shed},
     tls::Terms,
     token::Issuers,
 };
@@ -94,7 +94,7 @@ impl Metrics {
         let places = Places::new(bounds, counted.shed.clone());
         let scrape = move |headers: HeaderMap| {
             let answer = match Format::accepted(&headers) {
-                Some(format) => answer(format, text(&deployment, &copying, &counted, &believed)),
+                Some(format) => answer(format, Scrape::new(&deployment, &copying, &counted, &believed).text()),
                 None => (StatusCode::NOT_ACCEPTABLE, NOT_ACCEPTABLE).into_response(),
             };
             async move { answer }
@@ -167,86 +167,227 @@ struct OfIssuer {
     issuer: String,
 }
 
-/// When certificates end, when revocation lists are due, and which keys token issuers have.
-fn register_believed(believed: &Believed, now: Timestamp, registry: &mut Registry) {
-    let terms = Arc::clone(&believed.terms.borrow());
-    let certificates = Family::<OfCertificate, Gauge>::default();
-    if let Some(end) = terms.certificate.not_after() {
-        let labels = OfCertificate { setting: "tls.certificate".to_owned(), subject: terms.certificate.subject() };
-        certificates.get_or_create(&labels).set(end.timestamp());
-    }
-    for ca in terms.trust.client_cas() {
-        let labels = OfCertificate { setting: ca.setting.clone(), subject: ca.subject.clone() };
-        certificates.get_or_create(&labels).set(ca.not_after.timestamp());
-    }
-    let help = "When a certificate of this server or a client CA expires, in Unix time";
-    registry.register_with_unit("certificate_not_after", help, Unit::Seconds, certificates);
-
-    let lists = Family::<OfList, Gauge>::default();
-    for list in terms.trust.revocation_lists() {
-        let labels = OfList { issuer: list.issuer.clone(), number: list.number.clone().unwrap_or_default() };
-        lists.get_or_create(&labels).set(list.next_update.map_or(0, |due| due.timestamp()));
-    }
-    let help = "When the next revocation list of a CA is due, in Unix time";
-    registry.register_with_unit("revocation_list_next_update", help, Unit::Seconds, lists);
-
-    let (keys, fetched) = (Family::<OfIssuer, Gauge>::default(), Family::<OfIssuer, Gauge>::default());
-    for (issuer, usable, fetched_at) in believed.issuers.borrow().keys(now) {
-        let labels = OfIssuer { issuer: issuer.to_owned() };
-        keys.get_or_create(&labels).set(usable.try_into().unwrap_or(i64::MAX));
-        if let Some(time) = fetched_at {
-            fetched.get_or_create(&labels).set(time.unix_micros().div_euclid(1_000_000));
-        }
-    }
-    registry.register("token_issuer_keys", "Keys that verify the tokens of an issuer now", keys);
-    let help = "When the keys of a token issuer were fetched last, in Unix time";
-    registry.register_with_unit("token_issuer_keys_fetched", help, Unit::Seconds, fetched);
+/// Every metric, with the values of one scrape. docs/operations.md lists them.
+#[derive(Default)]
+struct Scrape {
+    organizations_not_served: Gauge,
+    encryption_active: Family<OfOrganization, Gauge>,
+    key_change_due: Family<OfOrganization, Gauge>,
+    key_change_due_time: Family<OfOrganization, Gauge>,
+    refused_by_bound: Family<OfBound, Counter>,
+    handshakes_refused: handshake::Refused,
+    certificate_not_after: Family<OfCertificate, Gauge>,
+    revocation_list_next_update: Family<OfList, Gauge>,
+    token_issuer_keys: Family<OfIssuer, Gauge>,
+    token_issuer_keys_fetched: Family<OfIssuer, Gauge>,
+    audit_copy: Option<CopyGauges>,
 }
 
-fn text(
-    deployment: &Deployment,
-    copying: &Copying,
-    counted: &Counted,
-    believed: &Believed,
-) -> Result<String, std::fmt::Error> {
-    let active = Family::<OfOrganization, Gauge>::default();
-    let due = Family::<OfOrganization, Gauge>::default();
-    let due_time_seconds = Family::<OfOrganization, Gauge>::default();
-    let now = deployment.now();
-    for organization in deployment.organizations() {
-        let labels = OfOrganization { organization: organization.name.clone() };
-        let Some(facts) = organization.key_facts() else { continue };
-        active.get_or_create(&labels).set(facts.is_active.into());
-        if let Some((_, time)) = due_time(deployment, &organization) {
-            due.get_or_create(&labels).set((time <= now).into());
-            due_time_seconds.get_or_create(&labels).set(time.unix_micros().div_euclid(1_000_000));
+/// The metrics of a server that copies its audit trails.
+#[derive(Default)]
+struct CopyGauges {
+    failing: Gauge,
+    records_behind: Gauge,
+}
+
+impl Scrape {
+    fn new(deployment: &Deployment, copying: &Copying, counted: &Counted, believed: &Believed) -> Self {
+        let scrape = Self {
+            refused_by_bound: counted.shed.refused(),
+            handshakes_refused: counted.refused_handshakes.clone(),
+            audit_copy: copying.facts().map(CopyGauges::new),
+            ..Self::default()
+        };
+        scrape.organizations_not_served.set(deployment.not_served_count().try_into().unwrap_or(i64::MAX));
+        scrape.set_organizations(deployment);
+        scrape.set_believed(believed, deployment.now());
+        scrape
+    }
+
+    fn set_organizations(&self, deployment: &Deployment) {
+        let now = deployment.now();
+        for organization in deployment.organizations() {
+            let labels = OfOrganization { organization: organization.name.clone() };
+            let Some(facts) = organization.key_facts() else { continue };
+            self.encryption_active.get_or_create(&labels).set(facts.is_active.into());
+            if let Some((_, time)) = due_time(deployment, &organization) {
+                self.key_change_due.get_or_create(&labels).set((time <= now).into());
+                self.key_change_due_time.get_or_create(&labels).set(unix_seconds(time));
+            }
         }
     }
-    let not_served = Gauge::<i64>::default();
-    not_served.set(deployment.not_served_count().try_into().unwrap_or(i64::MAX));
-    let mut registry = Registry::with_prefix("fieldseal");
-    registry.register("organizations_not_served", "Organizations that are listed and can't be served now", not_served);
-    registry.register("encryption_active", "Whether the organization's encryption key is present", active);
-    registry.register("key_change_due", "Whether the organization's encryption key should have been changed", due);
-    registry.register_with_unit(
-        "key_change_due_time",
-        "By when the organization's encryption key should be changed, in Unix time",
-        Unit::Seconds,
-        due_time_seconds,
-    );
-    let help = "Connections, calls and messages turned away, by the bound in [limits] that turned them away";
-    registry.register("refused_by_bound", help, counted.shed.refused());
-    let help = "Handshakes of the TLS listener that were refused, by cause";
-    registry.register("handshakes_refused", help, counted.refused_handshakes.clone());
-    register_believed(believed, now, &mut registry);
-    if let Some(facts) = copying.facts() {
-        let (failing, behind) = (Gauge::<i64>::default(), Gauge::<i64>::default());
-        failing.set(facts.is_failing.into());
-        behind.set(facts.records_behind.try_into().unwrap_or(i64::MAX));
-        registry.register("audit_copy_failing", "Whether the copy of the audit trails can't be written", failing);
-        registry.register("audit_copy_records_behind", "Audit records that are not in the copy yet", behind);
+
+    /// When certificates end, when revocation lists are due, and which keys token issuers have.
+    fn set_believed(&self, believed: &Believed, now: Timestamp) {
+        let terms = Arc::clone(&believed.terms.borrow());
+        if let Some(end) = terms.certificate.not_after() {
+            let labels = OfCertificate { setting: "tls.certificate".to_owned(), subject: terms.certificate.subject() };
+            self.certificate_not_after.get_or_create(&labels).set(end.timestamp());
+        }
+        for ca in terms.trust.client_cas() {
+            let labels = OfCertificate { setting: ca.setting.clone(), subject: ca.subject.clone() };
+            self.certificate_not_after.get_or_create(&labels).set(ca.not_after.timestamp());
+        }
+        for list in terms.trust.revocation_lists() {
+            let labels = OfList { issuer: list.issuer.clone(), number: list.number.clone().unwrap_or_default() };
+            let due = list.next_update.map_or(0, |due| due.timestamp());
+            self.revocation_list_next_update.get_or_create(&labels).set(due);
+        }
+        for (issuer, usable, fetched_at) in believed.issuers.borrow().keys(now) {
+            let labels = OfIssuer { issuer: issuer.to_owned() };
+            self.token_issuer_keys.get_or_create(&labels).set(usable.try_into().unwrap_or(i64::MAX));
+            if let Some(time) = fetched_at {
+                self.token_issuer_keys_fetched.get_or_create(&labels).set(unix_seconds(time));
+            }
+        }
     }
-    let mut text = String::new();
-    encode(&mut text, &registry)?;
-    Ok(text)
+
+    /// In the format of OpenMetrics. A metric without values is left out.
+    fn text(self) -> Result<String, std::fmt::Error> {
+        let mut registry = Registry::with_prefix("fieldseal");
+        registry.register(
+            "organizations_not_served",
+            "Organizations that are listed and can't be served now",
+            self.organizations_not_served,
+        );
+        registry.register(
+            "encryption_active",
+            "Whether the organization's encryption key is present",
+            self.encryption_active,
+        );
+        registry.register(
+            "key_change_due",
+            "Whether the organization's encryption key should have been changed",
+            self.key_change_due,
+        );
+        registry.register_with_unit(
+            "key_change_due_time",
+            "By when the organization's encryption key should be changed, in Unix time",
+            Unit::Seconds,
+            self.key_change_due_time,
+        );
+        registry.register(
+            "refused_by_bound",
+            "Connections, calls, messages and log lines turned away, by the bound in [limits] that turned them away",
+            self.refused_by_bound,
+        );
+        registry.register(
+            "handshakes_refused",
+            "Handshakes of the TLS listener that were refused, by cause",
+            self.handshakes_refused,
+        );
+        registry.register_with_unit(
+            "certificate_not_after",
+            "When a certificate of this server or a client CA expires, in Unix time",
+            Unit::Seconds,
+            self.certificate_not_after,
+        );
+        registry.register_with_unit(
+            "revocation_list_next_update",
+            "When the next revocation list of a CA is due, in Unix time; 0 if the list does not say",
+            Unit::Seconds,
+            self.revocation_list_next_update,
+        );
+        registry.register("token_issuer_keys", "Keys that verify the tokens of an issuer now", self.token_issuer_keys);
+        registry.register_with_unit(
+            "token_issuer_keys_fetched",
+            "When the keys of a token issuer were fetched last, in Unix time",
+            Unit::Seconds,
+            self.token_issuer_keys_fetched,
+        );
+        if let Some(CopyGauges { failing, records_behind }) = self.audit_copy {
+            registry.register("audit_copy_failing", "Whether the copy of the audit trails can't be written", failing);
+            registry.register(
+                "audit_copy_records_behind",
+                "Audit records that are not in the copy yet",
+                records_behind,
+            );
+        }
+        let mut text = String::new();
+        encode(&mut text, &registry)?;
+        Ok(text)
+    }
+}
+
+impl CopyGauges {
+    fn new(facts: CopyFacts) -> Self {
+        let gauges = Self::default();
+        gauges.failing.set(facts.is_failing.into());
+        gauges.records_behind.set(facts.records_behind.try_into().unwrap_or(i64::MAX));
+        gauges
+    }
+}
+
+fn unix_seconds(time: Timestamp) -> i64 {
+    time.unix_micros().div_euclid(1_000_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use super::*;
+    use crate::reference::rows_of_operations;
+
+    fn one<L>(labels: L) -> Family<L, Gauge>
+    where
+        L: Clone + std::hash::Hash + Eq,
+    {
+        let family = Family::<L, Gauge>::default();
+        family.get_or_create(&labels).set(1);
+        family
+    }
+
+    /// A scrape in which every metric has a value.
+    fn full() -> Scrape {
+        let shed = Shed::default();
+        shed.count("connections_max");
+        let of_organization = || one(OfOrganization { organization: "default".to_owned() });
+        let of_issuer = || one(OfIssuer { issuer: "https://id.example.com".to_owned() });
+        Scrape {
+            organizations_not_served: Gauge::default(),
+            encryption_active: of_organization(),
+            key_change_due: of_organization(),
+            key_change_due_time: of_organization(),
+            refused_by_bound: shed.refused(),
+            handshakes_refused: handshake::refused_once(),
+            certificate_not_after: one(OfCertificate {
+                setting: "tls.certificate".to_owned(),
+                subject: "CN=localhost".to_owned(),
+            }),
+            revocation_list_next_update: one(OfList { issuer: "CN=ca".to_owned(), number: "7".to_owned() }),
+            token_issuer_keys: of_issuer(),
+            token_issuer_keys_fetched: of_issuer(),
+            audit_copy: Some(CopyGauges::default()),
+        }
+    }
+
+    /// The labels of a sample, as in the document.
+    fn labels(sample: &str) -> String {
+        let Some((_, labels)) = sample.split_once('{') else { return "none".to_owned() };
+        let names = labels.split("\",").filter_map(|label| label.split_once("=\""));
+        names.map(|(name, _)| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+    }
+
+    #[test]
+    fn operations_reference_lists_every_metric_as_it_is_scraped() {
+        let text = full().text().unwrap();
+        let described = |keyword: &str| -> BTreeMap<&str, &str> {
+            text.lines().filter_map(|line| line.strip_prefix(keyword)?.split_once(' ')).collect()
+        };
+        let (kinds, units) = (described("# TYPE "), described("# UNIT "));
+        let scraped: BTreeSet<String> = described("# HELP ")
+            .into_iter()
+            .map(|(name, help)| {
+                let kind = kinds[name];
+                let sample = if kind == "counter" { format!("{name}_total") } else { name.to_owned() };
+                let is_sample =
+                    |line: &&str| line.strip_prefix(&sample).is_some_and(|rest| rest.starts_with(['{', ' ']));
+                let line = text.lines().find(is_sample).unwrap();
+                let unit = units.get(name).copied().unwrap_or("none");
+                format!("| `{sample}` | {kind} | {} | {unit} | {help} |", labels(line))
+            })
+            .collect();
+        assert_eq!(rows_of_operations("Metrics"), scraped);
+    }
 }

@@ -9,7 +9,7 @@ use crate::{
         sections,
         setting::{Otherwise, Section, Setting, TakenUp},
     },
-    rpc::permission::rpc_table,
+    rpc::permission::{is_of_the_deployment, rpc_table},
     schema::{self, DescriptorError},
 };
 
@@ -30,11 +30,16 @@ pub fn configuration() -> String {
 pub fn permissions() -> Result<String, DescriptorError> {
     let mut text = String::from(PERMISSIONS);
     let roles = Role::ALL.map(|role| format!("`{}`", role.name()));
-    let by_role = |may: &dyn Fn(Role) -> bool| Role::ALL.map(|role| if may(role) { "yes" } else { "" }.to_owned());
+    let by_role =
+        |yes: &str, may: &dyn Fn(Role) -> bool| Role::ALL.map(|role| if may(role) { yes } else { "" }.to_owned());
     table_row(&mut text, "privilege", &roles);
     table_row(&mut text, "---", &roles.each_ref().map(|_| "---".to_owned()));
     for privilege in Privilege::ALL {
-        table_row(&mut text, &format!("`{privilege}`"), &by_role(&|role| role.privileges().contains(&privilege)));
+        table_row(
+            &mut text,
+            &format!("`{privilege}`"),
+            &by_role("yes", &|role| role.privileges().contains(&privilege)),
+        );
     }
     text.push_str("\n## Methods\n\n");
     table_row(&mut text, "method | needs", &roles);
@@ -49,8 +54,9 @@ pub fn permissions() -> Result<String, DescriptorError> {
             let holds = |privilege: &Privilege| role.privileges().contains(privilege);
             rpc.is_for_every_identity() || rpc.privileges().iter().any(holds)
         };
+        let yes = if is_of_the_deployment(path) { "bound to `*`" } else { "yes" };
         let method = path.trim_start_matches('/').trim_start_matches("fieldseal.v1.");
-        table_row(&mut text, &format!("`{method}` | {needs}"), &by_role(&may));
+        table_row(&mut text, &format!("`{method}` | {needs}"), &by_role(yes, &may));
     }
     Ok(text)
 }
@@ -138,7 +144,7 @@ organizations = ["contoso"]                 # or ["*"]
 
 * An identity without a binding may call only `AccessService/WhoAmI`, which answers whom the server takes it for. Health needs no identity.
 * Identities of different kinds are different, whatever they are called: `cn:ada` isn't `dns:ada`, and no token is a certificate.
-* What belongs to no organization, such as creating one, needs a binding to `["*"]`.
+* What belongs to no organization needs a binding to `["*"]`: the methods marked *bound to `*`* below, and the deployment's own audit trail.
 * Whether a caller may is decided before it is looked up what is there: who may not see an organization can't tell whether it exists.
 * Roles and bindings count from the next call on when the configuration is reloaded. One that can't be read changes nothing.
 * A refusal names the privilege, the caller's identity and the organization. `fieldseal whoami` shows the caller's own roles and privileges.
@@ -152,6 +158,16 @@ cells and their verification. A grant of `prvReadSqlEncryptionKey` includes it, 
 ## Roles
 
 "#;
+
+/// The rows of the tables under a heading of `docs/operations.md` that begin with code.
+#[cfg(test)]
+pub(crate) fn rows_of_operations(heading: &str) -> std::collections::BTreeSet<String> {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/operations.md");
+    let document = std::fs::read_to_string(path).unwrap();
+    let (_, section) = document.split_once(&format!("\n## {heading}\n")).unwrap();
+    let section = section.split("\n## ").next().unwrap();
+    section.lines().filter(|line| line.starts_with("| `")).map(str::to_owned).collect()
+}
 
 #[cfg(test)]
 mod tests {

@@ -112,11 +112,8 @@ pub(super) async fn run(command: AuditCommand, connection: &Connection, output: 
                 let records = page.records.iter().map(|record| output::message("AuditRecord", record));
                 pages.take(records.collect(), page.next_page_token, None);
             }
-            pages.show(
-                "audit_records",
-                ["time", "identity", "action", "outcome", "subject", "purpose", "details"].map(Column::of).into(),
-                output,
-            )
+            let columns = ["time", "identity", "action", "outcome", "subject", "purpose", "details"].map(Column::of);
+            pages.show_whole("audit_records", columns.into(), WHOLE_COLUMNS, output)
         }
         AuditCommand::Export { file, trail } => {
             // Before anything is fetched: the place may be unusable.
@@ -129,6 +126,9 @@ pub(super) async fn run(command: AuditCommand, connection: &Connection, output: 
         AuditCommand::Verify { trail, .. } => show(&client.verify_audit_trail(trail.name(connection)).await?, output),
     }
 }
+
+/// When, who, what and how it came out are never cut.
+const WHOLE_COLUMNS: usize = 4;
 
 /// Every record, the oldest first.
 async fn all(client: &Client, organization: &str) -> Result<Vec<AuditRecord>, Failure> {

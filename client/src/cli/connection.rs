@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use clap::{ArgMatches, Args, parser::ValueSource};
+use clap::{ArgMatches, Args, ValueHint, parser::ValueSource};
 use fieldseal_client::Client;
 
 use super::{
@@ -22,7 +22,7 @@ use super::{
 #[command(next_help_heading = "Connection")]
 pub(super) struct ConnectionOptions {
     /// The profile to take settings from that are given neither here nor in the environment. Default: the default profile.
-    #[arg(long, global = true, env = "FIELDSEAL_PROFILE", value_name = "PROFILE")]
+    #[arg(long, global = true, env = "FIELDSEAL_PROFILE", value_name = "PROFILE", value_hint = ValueHint::Other)]
     profile: Option<String>,
 
     /// The file with the profiles. Default: fieldseal/config.toml under $XDG_CONFIG_HOME or ~/.config.
@@ -63,7 +63,7 @@ pub(super) struct ConnectionOptions {
     dev: Option<PathBuf>,
 
     /// Whose certificate to take from --dev: admin, writer, reader, connector or auditor.
-    #[arg(long = "as", global = true, env = "FIELDSEAL_AS", value_name = "ROLE")]
+    #[arg(long = "as", global = true, env = "FIELDSEAL_AS", value_name = "ROLE", value_hint = ValueHint::Other)]
     role: Option<String>,
 
     /// The name that the server's certificate has to carry, if it isn't the endpoint's host.
@@ -77,6 +77,7 @@ pub(super) struct ConnectionOptions {
         global = true,
         env = "FIELDSEAL_ORGANIZATION",
         value_name = "ORGANIZATION",
+        value_hint = ValueHint::Other,
         default_value = "default"
     )]
     organization: String,

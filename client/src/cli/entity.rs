@@ -1,6 +1,6 @@
 //! The commands of an entity, made from its descriptors: create, get, list, update, delete and reveal, the same for every one.
 
-use clap::{Arg, ArgAction, ArgMatches, Args as _, Command, FromArgMatches as _};
+use clap::{Arg, ArgAction, ArgMatches, Args as _, Command, FromArgMatches as _, ValueHint};
 use fieldseal_client::{EntityType, ListOptions, WriteOptions};
 use prost_reflect::{DynamicMessage, Value};
 use serde_json::Map;
@@ -94,6 +94,7 @@ fn update(entity: &EntityType, name: &str, words: &str) -> Command {
                 .long(CLEAR)
                 .visible_alias("unset")
                 .value_name("ATTRIBUTE")
+                .value_hint(ValueHint::Other)
                 .action(ArgAction::Append)
                 .help("Make the attribute null; can be given several times"),
         );
@@ -152,7 +153,7 @@ fn with_attributes(command: Command) -> Command {
         .arg(Arg::new(JSON).long(JSON).visible_alias("from-file").value_name("FILE|-").help(
             "Take attributes from JSON, in a file or on stdin; it may have encrypted ones. A null counts as not given",
         ))
-        .arg(many(SET, "ATTRIBUTE=VALUE").help(
+        .arg(many(SET, "ATTRIBUTE=VALUE").value_hint(ValueHint::Other).help(
             "Set an attribute that isn't encrypted, a choice by its name or by its number in Dynamics 365; can be given several times and \
              goes before JSON",
         ))
@@ -179,7 +180,11 @@ fn with_examples(command: Command, examples: &str, attributes: &str) -> Command 
 }
 
 fn record_argument() -> Arg {
-    Arg::new(NAME).value_name("NAME").required(true).help("The record, by its id or its full name")
+    Arg::new(NAME)
+        .value_name("NAME")
+        .value_hint(ValueHint::Other)
+        .required(true)
+        .help("The record, by its id or its full name")
 }
 
 fn etag_argument(help: &'static str) -> Arg {
@@ -224,6 +229,7 @@ async fn run_get(
         collection: &snake_case(&entity.options.collection),
         records: records.iter().map(|record| output::record(entity, record)).collect(),
         columns: output::usual_columns(entity),
+        whole: 1,
         more: Map::new(),
     })
 }

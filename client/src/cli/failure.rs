@@ -59,6 +59,11 @@ impl Failure {
         self
     }
 
+    /// Replaces the advice about a call that failed for this reason.
+    pub(super) fn advised_of(self, reason: ErrorReason, advice: &str) -> Self {
+        if matches!(&self, Self::Call(error) if error.reason() == reason) { self.advised(advice) } else { self }
+    }
+
     /// Writes it to stderr and says what the run ends with.
     pub(super) fn report(&self, hints: &Hints) -> ExitCode {
         match self {

@@ -252,7 +252,13 @@ fn show_attributes(entity: &Value, output: &Output) -> Result<(), Failure> {
         Column::of("indexed"),
         Column::of("display_name"),
     ];
-    output.list(output::Listed { collection: "attributes", records: attributes, columns, more: serde_json::Map::new() })
+    output.list(output::Listed {
+        collection: "attributes",
+        records: attributes,
+        columns,
+        whole: 1,
+        more: serde_json::Map::new(),
+    })
 }
 
 fn last_part(heading: &str, field: &'static str) -> Column {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Subcommand;
+use fieldseal_client::ErrorReason;
 
 use super::{
     confirmation,
@@ -93,6 +94,10 @@ Examples:
     },
 }
 
+/// An import is refused for a name that is taken, which `--id` changes, or for the UUID in the file, which nothing does.
+const IMPORT_EXISTS: &str = "if another organization has this name, import under a new one: --id NAME\n\
+     if this organization is here already, under any name, it can't be imported again unless it is deleted: fieldseal org delete NAME";
+
 pub(super) async fn run(command: OrganizationCommand, connection: &Connection, output: &Output) -> Result<(), Failure> {
     let client = connection.connect().await?;
     match command {
@@ -117,7 +122,9 @@ pub(super) async fn run(command: OrganizationCommand, connection: &Connection, o
             transfer::export(&client, &name, &file, connection.hints()).await
         }
         OrganizationCommand::Import { file, id } => {
-            let imported = transfer::import(&client, &file, id.as_deref().unwrap_or_default()).await?;
+            let imported = transfer::import(&client, &file, id.as_deref().unwrap_or_default())
+                .await
+                .map_err(|failure| failure.advised_of(ErrorReason::AlreadyExists, IMPORT_EXISTS))?;
             let name = &imported.name;
             let restore = connection.hints().command_in("key restore", name);
             output

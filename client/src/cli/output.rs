@@ -61,6 +61,8 @@ pub(super) struct Listed<'a> {
     pub(super) records: Vec<Value>,
     /// What a table shows of each.
     pub(super) columns: Vec<Column>,
+    /// How many of them, from the first on, are never cut. Where the others don't fit, the last ones are left out.
+    pub(super) whole: usize,
     /// Whatever else the answer has, for JSON.
     pub(super) more: Map<String, Value>,
 }
@@ -128,17 +130,24 @@ impl Output {
 
     /// Shows several records.
     pub(super) fn list(&self, listed: Listed<'_>) -> Result<(), Failure> {
-        let Listed { collection, records, columns, more } = listed;
+        let Listed { collection, records, columns, whole, more } = listed;
         match self.format {
             Format::Table if records.is_empty() => {
                 notice(&format!("There are no {} here.", collection.replace('_', " ")));
                 Ok(())
             }
             Format::Table => {
-                let headings: Vec<&str> = columns.iter().map(|column| column.heading.as_str()).collect();
+                let mut headings: Vec<&str> = columns.iter().map(|column| column.heading.as_str()).collect();
                 let row = |record| columns.iter().map(|column| (column.value)(record)).collect();
-                let rows: Vec<Vec<String>> = records.iter().map(row).collect();
-                print_lines(&table::rows(&headings, &rows, self.width))
+                let mut rows: Vec<Vec<String>> = records.iter().map(row).collect();
+                let fitting = table::fitting(&headings, &rows, whole, self.width);
+                let left_out = headings.split_off(fitting);
+                rows.iter_mut().for_each(|row| row.truncate(fitting));
+                print_lines(&table::rows(&headings, &rows, whole, self.width))?;
+                if !left_out.is_empty() {
+                    notice(&format!("Not shown for lack of room: {}. --output json has all.", left_out.join(", ")));
+                }
+                Ok(())
             }
             Format::Name => records.iter().try_for_each(|record| print_lines(&harmless::line(text_of(record, "name")))),
             Format::Json => {

@@ -76,6 +76,17 @@ impl Pages {
 
     /// Shows all of it, and how to get more if there is more.
     pub(super) fn show(self, collection: &str, columns: Vec<Column>, output: &Output) -> Result<(), Failure> {
+        self.show_whole(collection, columns, 1, output)
+    }
+
+    /// The same, with so many columns that are never cut.
+    pub(super) fn show_whole(
+        self,
+        collection: &str,
+        columns: Vec<Column>,
+        whole: usize,
+        output: &Output,
+    ) -> Result<(), Failure> {
         let Self { records, token, total, .. } = self;
         let mut more = Map::new();
         if !token.is_empty() {
@@ -85,7 +96,7 @@ impl Pages {
             // The JSON of proto3 has 64-bit numbers as strings.
             more.insert("total_size".to_owned(), Value::String(total.to_string()));
         }
-        output.list(Listed { collection, records, columns, more })?;
+        output.list(Listed { collection, records, columns, whole, more })?;
         if output.format() == Format::Json {
             return Ok(());
         }
@@ -93,7 +104,7 @@ impl Pages {
             output::notice(&format!("In all there are {total}."));
         }
         if !token.is_empty() {
-            output::notice(&format!("There are more: --all shows them, --page-token {token} the next page."));
+            output::notice("There are more: --all shows all. --output json has the token of the next page.");
         }
         Ok(())
     }

@@ -163,7 +163,12 @@ fn describe(progress: &Reencryption) -> String {
     let state = state_in_words(progress);
     match progress.state() {
         State::None => state.to_owned(),
-        State::Running | State::Clearing => format!("{state}: {cells}, {cells_per_second:.0} a second"),
+        // The first message of a change comes before the cells are counted.
+        State::Running | State::Clearing if *cells_total == 0 => state.to_owned(),
+        State::Running | State::Clearing if *cells_per_second >= RATE_SHOWN_MIN => {
+            format!("{state}: {cells}, {cells_per_second:.0} a second")
+        }
+        State::Running | State::Clearing => format!("{state}: {cells}"),
         State::DoneWithUnreadableCells => format!("{state}: {cells}, and {cells_unreadable} that no key here opens"),
         State::Waiting | State::Finishing | State::Done | State::Unspecified => format!("{state}: {cells}"),
     }
@@ -186,7 +191,7 @@ fn pace(progress: &Reencryption) -> String {
     let rate = progress.cells_per_second;
     let left = progress.cells_total.saturating_sub(progress.cells_done);
     match progress.state() {
-        State::Running | State::Clearing if rate > 0.0 => {
+        State::Running | State::Clearing if rate >= RATE_SHOWN_MIN && left > 0 => {
             let seconds = (left as f64 / rate).ceil() as u64;
             let time = match (seconds / 3_600, seconds / 60 % 60, seconds % 60) {
                 (0, 0, seconds) => format!("{seconds} s"),
@@ -218,6 +223,9 @@ fn goes_on(organization: &str) -> String {
     format!("The re-encryption continues on the server. To watch it again: fieldseal key watch -o {id}")
 }
 
+/// What isn't 0 when it is rounded.
+const RATE_SHOWN_MIN: f64 = 0.5;
+
 const COUNTING: &str = "{prefix} {bar:30} {pos} of {len}";
 const TEMPLATE: &str = "{prefix} {bar:30} {pos} of {len} cells  {msg}";
 
@@ -234,6 +242,8 @@ mod tests {
     #[test]
     fn progress_reads_as_a_line() {
         assert_eq!(describe(&running(5_000, 1_200, 799.6)), "Running: 1200 of 5000 cells, 800 a second");
+        assert_eq!(describe(&running(2, 1, 0.4)), "Running: 1 of 2 cells");
+        assert_eq!(describe(&running(0, 0, 0.0)), "Running");
     }
 
     #[test]
@@ -242,6 +252,7 @@ mod tests {
         assert_eq!(pace(&running(1_000, 100, 10.0)), "10 a second, about 1 min 30 s left");
         assert_eq!(pace(&running(1_000_000, 0, 100.0)), "100 a second, about 2 h 46 min left");
         assert_eq!(pace(&running(100, 0, 0.0)), "");
+        assert_eq!(pace(&running(100, 100, 10.0)), "");
     }
 
     #[test]

@@ -255,9 +255,19 @@ fn attribute<'a>(entity: &'a EntityType, name: &str) -> Result<&'a AttributeType
 
 fn no_attribute(entity: &EntityType, name: &str) -> Failure {
     let command = super::entity::command_name(entity);
+    let closest = entity
+        .attributes
+        .iter()
+        .map(|attribute| (strsim::jaro_winkler(name, attribute.name()), attribute.name()))
+        .filter(|(likeness, _)| *likeness >= LIKENESS_MIN)
+        .max_by(|(a, _), (b, _)| a.total_cmp(b));
+    let meant = closest.map(|(_, closest)| format!("; did you mean {closest}?")).unwrap_or_default();
     let entity = entity.message.name();
-    Failure::usage(format!("{entity} has no attribute {name:?}; `fieldseal {command} create --help` lists them"))
+    Failure::usage(format!("{entity} has no attribute {name:?}{meant}; `fieldseal {command} create --help` lists them"))
 }
+
+/// From how alike two names are on (0 to 1) one is taken for a slip of the other.
+const LIKENESS_MIN: f64 = 0.85;
 
 /// The values of an option set, as short as they are unambiguous: `server_side_sync`.
 pub(super) fn enum_names(kind: &EnumDescriptor) -> Vec<String> {
@@ -414,6 +424,7 @@ mod tests {
     fn wrong_words_are_explained() {
         for (given, explained) in [
             ("nothing=1", "has no attribute"),
+            ("usernmae=u", "did you mean username?"),
             ("is_password_set=true", "set by the server"),
             ("process_and_delete_emails=yes", "true or false"),
             ("state_code=asleep", "one of active, inactive"),

@@ -4,18 +4,20 @@
 
 use comfy_table::{Cell, ColumnConstraint, ContentArrangement, Row, Table, presets};
 use serde_json::Value;
+use unicode_width::UnicodeWidthStr as _;
 
 use super::{color::HEADING, harmless};
 
-/// Rows under headings, a line each. What doesn't fit into `width` is cut, except the first column, which is there to be copied.
-pub(super) fn rows(headings: &[&str], rows: &[Vec<String>], width: Option<u16>) -> String {
+/// Rows under headings, a line each. The first `whole` columns are there to be copied, and never cut. The others are cut where they don't fit
+/// into `width`.
+pub(super) fn rows(headings: &[&str], rows: &[Vec<String>], whole: usize, width: Option<u16>) -> String {
     let mut table = table(width);
     table.set_header(one_line(headings.iter().copied()));
     for row in rows {
         table.add_row(one_line(row.iter().map(|value| harmless::line(value))));
     }
-    if let Some(first) = table.column_mut(0) {
-        first.set_constraint(ColumnConstraint::ContentWidth);
+    for column in table.column_iter_mut().take(whole) {
+        column.set_constraint(ColumnConstraint::ContentWidth);
     }
     let mut lines = lines(&table);
     if let Some(heading) = lines.first_mut() {
@@ -23,6 +25,27 @@ pub(super) fn rows(headings: &[&str], rows: &[Vec<String>], width: Option<u16>) 
     }
     lines.join("\n")
 }
+
+/// How many columns fit into `width`: those that are shown whole, and of the others those that have room for some characters.
+pub(super) fn fitting(headings: &[&str], rows: &[Vec<String>], whole: usize, width: Option<u16>) -> usize {
+    let Some(width) = width else { return headings.len() };
+    let wanted = |(index, heading): (usize, &&str)| {
+        let cells = rows.iter().filter_map(|row| row.get(index)).map(|cell| harmless::line(cell).width());
+        let content = cells.chain([heading.width()]).max().unwrap_or_default();
+        if index < whole { content } else { content.min(CUT_WIDTH_MIN) }
+    };
+    let ends = headings.iter().enumerate().map(wanted).scan(0, |end, wanted| {
+        *end += wanted + GAP;
+        Some(*end)
+    });
+    ends.take_while(|end| *end <= usize::from(width)).count().max(whole.min(headings.len()))
+}
+
+/// What is left at least of a column that is cut.
+const CUT_WIDTH_MIN: usize = 6;
+
+/// Between two columns, and at the edges of the table together.
+const GAP: usize = 2;
 
 /// A name and its value on a line, longer values on several.
 pub(super) fn fields(fields: &[(String, String)], width: Option<u16>) -> String {
@@ -68,7 +91,7 @@ pub(super) fn text(name: &str, value: &Value) -> String {
         Value::Null => String::new(),
         Value::Bool(true) => "yes".to_owned(),
         Value::Bool(false) => "no".to_owned(),
-        Value::String(text) if name.ends_with("_time") => time(text),
+        Value::String(text) if name == "time" || name.ends_with("_time") => time(text),
         Value::String(text) if name.ends_with("state") && text.starts_with("STATE_") => {
             text.trim_start_matches("STATE_").to_ascii_lowercase().replace('_', " ")
         }
@@ -116,7 +139,6 @@ fn lines(table: &Table) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
-    use unicode_width::UnicodeWidthStr as _;
 
     use super::*;
 
@@ -127,7 +149,7 @@ mod tests {
     fn three(width: Option<u16>) -> String {
         let shown = [["0191e2a4", "Sales", "set"], ["0191e2a5", "営業 and more words", "not set"]];
         let shown: Vec<Vec<String>> = shown.iter().map(|row| row.iter().map(ToString::to_string).collect()).collect();
-        plain(&rows(&["id", "display_name", "password"], &shown, width))
+        plain(&rows(&["id", "display_name", "password"], &shown, 1, width))
     }
 
     #[test]
@@ -151,6 +173,29 @@ mod tests {
     }
 
     #[test]
+    fn audit_record_fits_80_columns_with_identity_and_action_whole() {
+        let headings = ["time", "identity", "action", "outcome", "subject", "purpose", "details"];
+        let row = [
+            "2026-01-31 12:00:00 UTC",
+            "cn:connector",
+            "write-encrypted-attributes",
+            "done",
+            "organizations/default/mailboxes/0191e2a4-5b6c-7d8e-9fa0-b1c2d3e4f506",
+            "fetch mail",
+            "cleared password",
+        ];
+        let row: Vec<String> = row.into_iter().map(str::to_owned).collect();
+        let all = [row.clone()];
+        assert_eq!(fitting(&headings, &all, 4, None), 7);
+        assert_eq!(fitting(&headings, &all, 4, Some(200)), 7);
+        let fit = fitting(&headings, &all, 4, Some(80));
+        assert_eq!(fit, 4);
+        let shown = plain(&rows(&headings[..fit], &[row[..fit].to_vec()], 4, Some(80)));
+        assert!(shown.contains("cn:connector  write-encrypted-attributes  done"), "{shown}");
+        assert!(shown.lines().all(|line| line.width() <= 80), "{shown}");
+    }
+
+    #[test]
     fn long_values_of_one_record_are_wrapped_beside_its_names() {
         let shown = fields(
             &[("name".to_owned(), "n".to_owned()), ("description".to_owned(), "many words that take lines".to_owned())],
@@ -163,7 +208,7 @@ mod tests {
 
     #[test]
     fn a_table_shows_harmful_characters_as_escapes() {
-        let shown = rows(&["id"], &[vec!["\u{1b}]0;x\u{61c}\u{2028}\nb".to_owned()]], None);
+        let shown = rows(&["id"], &[vec!["\u{1b}]0;x\u{61c}\u{2028}\nb".to_owned()]], 1, None);
         assert!(plain(&shown).contains("\\u{1b}]0;x\\u{61c}\\u{2028}\\nb"), "{shown:?}");
         let shown = fields(&[("na\u{202e}me".to_owned(), "\u{9b}2J".to_owned())], None);
         assert!(plain(&shown).contains("na\\u{202e}me  \\u{9b}2J"), "{shown:?}");

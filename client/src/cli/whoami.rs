@@ -31,6 +31,7 @@ pub(super) async fn run(connection: &Connection, output: &Output) -> Result<(), 
         collection: "roles",
         records: json.get("roles").and_then(Value::as_array).cloned().unwrap_or_default(),
         columns: vec![output::Column::of("role"), joined("organizations", ", "), joined("privileges", " ")],
+        whole: 1,
         more: serde_json::Map::new(),
     })
 }

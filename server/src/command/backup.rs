@@ -17,19 +17,19 @@ Examples:
   fieldseal-server backup --config /etc/fieldseal/fieldseal.toml /srv/backup/2026-11-29
   runuser -u fieldseal -- fieldseal-server backup --config /etc/fieldseal/fieldseal.toml /srv/backup/2026-11-29
 
-Run it as the user that the server runs as. The server can go on: each copy is one moment of its database. DIR must not exist; it appears
-when everything in it is whole, checked and on disk, with mode 0700, its files with mode 0600. The root key and the configuration aren't in
-it: keep copies of them elsewhere, since with the databases they open everything.
+Run it as the user that the server runs as. The server may keep running: each copy is one moment of its database. DIR must not exist; it
+appears when everything in it is complete, checked and on disk, with mode 0700, its files with mode 0600. The root key and the configuration
+aren't in it: keep copies of them elsewhere, since with the databases they open everything.
 
-To restore: stop the server, put what is in DIR in the place of the data folder's content, for the server's user, and start.
+To restore: stop the server, replace the content of the data folder with that of DIR, owned by the server's user, and start.
 
-Exit codes: 0 backed up, 1 failed and nothing left, 2 the command line makes no sense.")]
+Exit codes: 0 backed up, 1 failed, and nothing was left, 2 the command line is wrong.")]
 pub(super) struct BackupArguments {
-    /// The configuration of the server whose databases are backed up, a TOML file.
+    /// The configuration of the server to back up, a TOML file.
     #[arg(long, value_name = "FILE", env = "FIELDSEAL_CONFIG")]
     config: PathBuf,
 
-    /// The folder that is made.
+    /// The folder to create.
     #[arg(value_name = "DIR")]
     folder: PathBuf,
 }

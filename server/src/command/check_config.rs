@@ -19,16 +19,16 @@ Examples:
   fieldseal-server check-config --config /etc/fieldseal/fieldseal.toml
   fieldseal-server check-config --config /etc/fieldseal/fieldseal.toml --json
 
-Run it as the user that the server runs as. It writes nothing, and a server may run on the same data folder meanwhile. A configuration
+Run it as the user that the server runs as. It writes nothing, and a server may run on the same data folder. A configuration
 that names systemd's credentials is checked with CREDENTIALS_DIRECTORY set to the folder that has files of those names.
 
-Exit codes: 0 no errors (there may be warnings), 1 errors, 2 the command line makes no sense.")]
+Exit codes: 0 no errors (there may be warnings), 1 errors, 2 the command line is wrong.")]
 pub(super) struct CheckConfigArguments {
     /// The configuration, a TOML file.
     #[arg(long, value_name = "FILE", env = "FIELDSEAL_CONFIG")]
     config: PathBuf,
 
-    /// Tell it to programs: one JSON object.
+    /// Print one JSON object, for programs.
     #[arg(long)]
     json: bool,
 }

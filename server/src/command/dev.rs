@@ -18,14 +18,14 @@ Examples:
   fieldseal-server dev --data-dir /tmp/fieldseal --listen 127.0.0.1:0
 
 The first run writes a CA, a certificate for each role, a root key and a commented configuration,
-DIR/fieldseal.toml. Later runs start from what is there: edit the configuration to try a setting,
-remove the folder to begin anew.")]
+DIR/fieldseal.toml. Later runs use what is there: edit the configuration to try a setting,
+remove the folder to start over.")]
 pub(super) struct DevArguments {
     /// The folder for data, keys and configuration.
     #[arg(long, value_name = "DIR", default_value = "./fieldseal-dev")]
     data_dir: PathBuf,
 
-    /// Listen here instead of where the configuration says; port 0 takes a free one.
+    /// The address to listen on, in place of the configured one; port 0 selects a free port.
     #[arg(long, value_name = "IP:PORT")]
     listen: Option<SocketAddr>,
 }
@@ -58,15 +58,8 @@ fn message(
     let commands = Commands { development, address: reachable(address) };
     let organization = format!("organizations/{ORGANIZATION}");
     let mailbox = format!("{organization}/mailboxes/{mailbox_id}");
-    let folder = development.folder().display();
+    let (folder, exported) = (development.folder().display(), quoted_path(development.folder()));
 
-    let create = commands.grpcurl(
-        Person::Writer,
-        "MailboxService/CreateMailbox",
-        &format!(
-            r#"{{"parent": "{organization}", "mailbox_id": "{mailbox_id}", "mailbox": {{"display_name": "Sales", "username": "sales@example.com", "password": "correct horse battery staple"}}}}"#
-        ),
-    );
     let get = commands.grpcurl(Person::Writer, "MailboxService/GetMailbox", &format!(r#"{{"name": "{mailbox}"}}"#));
     let reveal = commands.grpcurl(
         Person::Connector,
@@ -78,6 +71,9 @@ fn message(
         "DataEncryptionService/IsDataEncryptionActive",
         &format!(r#"{{"organization": "{organization}"}}"#),
     );
+    let create = format!("mailbox create --id {mailbox_id} --set display_name=Sales --secret password=-");
+    let fieldseal_create =
+        format!("printf 'correct horse battery staple' | {}", commands.fieldseal(Person::Writer, &create));
     let fieldseal_get = commands.fieldseal(Person::Writer, &format!("mailbox get {mailbox_id}"));
     let fieldseal_reveal = commands.fieldseal(
         Person::Connector,
@@ -96,18 +92,10 @@ Fieldseal runs, for development.
   configuration  {folder}/fieldseal.toml
   certificates   {folder}/tls: admin, writer, reader, connector, auditor
 
-With grpcurl: store a mailbox with a password, read it without, reveal the password as the connector, see the state of the key.
+In another terminal: store a mailbox with a password, read it without, reveal the password as the connector, see the state of the key.
+Where fieldseal isn't on the PATH, this replaces it in a clone of the source: cargo run --release -q -p fieldseal-client --bin fieldseal --
 
-{create}
-
-{get}
-
-{reveal}
-
-{status}
-
-The same with fieldseal. Where it isn't on the PATH, this stands for it in a clone of the source:
-cargo run --release -q -p fieldseal-client --bin fieldseal --
+{fieldseal_create}
 
 {fieldseal_get}
 
@@ -115,7 +103,19 @@ cargo run --release -q -p fieldseal-client --bin fieldseal --
 
 {fieldseal_status}
 
-Ctrl-C ends the server; the folder keeps everything.
+With this variable, --endpoint and --dev can be left out:
+
+export FIELDSEAL_DEV={exported}
+
+With grpcurl: read the same mailbox, reveal its password, see the state of the key.
+
+{get}
+
+{reveal}
+
+{status}
+
+Ctrl-C stops the server; the folder keeps everything.
 "
     )
 }
@@ -172,9 +172,10 @@ mod tests {
         let development = Development::prepare(folder.path()).unwrap();
         let text =
             message(&development, "127.0.0.1:7443".parse().unwrap(), None, "0191e2a4-5b6c-7d8e-9fa0-b1c2d3e4f506");
-        assert_eq!(text.matches("\ngrpcurl ").count(), 4);
+        assert_eq!(text.matches("\ngrpcurl ").count(), 3);
+        assert_eq!(text.matches("\nprintf 'correct horse battery staple' | fieldseal ").count(), 1);
         assert_eq!(text.matches("\nfieldseal ").count(), 3);
-        assert!(text.contains("127.0.0.1:7443 fieldseal.v1.MailboxService/CreateMailbox\n"));
-        assert!(!text.contains('{') || text.contains(r#""parent": "organizations/default""#));
+        assert!(text.contains("127.0.0.1:7443 fieldseal.v1.MailboxService/GetMailbox\n"));
+        assert!(!text.contains('{') || text.contains(r#""organization": "organizations/default""#));
     }
 }

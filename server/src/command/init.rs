@@ -14,12 +14,13 @@ use super::Failure;
 Examples:
   fieldseal-server init /etc/fieldseal --admin cn:ada
   fieldseal-server init /etc/fieldseal --data-dir /srv/fieldseal --listen 0.0.0.0:7443
-  fieldseal-server init /etc/fieldseal --systemd --admin spiffe:example.org/ops
+  fieldseal-server init /etc/fieldseal --systemd --admin spiffe:example.org/ops --listen 0.0.0.0:7443
   fieldseal-server init /etc/fieldseal --print
 
-Nothing that exists is written over. Paths given here are taken from the folder that this is run in; DIR's own are relative to DIR.")]
+Existing files are never overwritten. Paths given here are relative to the current folder; default paths are relative to DIR.
+Without --listen the server is reachable from this machine only.")]
 pub(super) struct InitArguments {
-    /// The folder for configuration and root key.
+    /// The folder for the configuration and the root key.
     #[arg(value_name = "DIR")]
     folder: PathBuf,
 
@@ -27,31 +28,31 @@ pub(super) struct InitArguments {
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
 
-    /// Where calls are taken. Default: 127.0.0.1:7443.
+    /// The address to listen on. Default: 127.0.0.1:7443, which only this machine reaches.
     #[arg(long, value_name = "IP:PORT")]
     listen: Option<SocketAddr>,
 
-    /// The server's certificate, in PEM. Default: DIR/tls/server.pem.
+    /// The server's certificate, in PEM. Default: DIR/tls/server.pem, or DIR/server.pem with --systemd.
     #[arg(long, value_name = "FILE")]
     certificate: Option<PathBuf>,
 
-    /// The certificate's private key, in PEM. Default: DIR/tls/server.key.
+    /// The certificate's private key, in PEM. Default: DIR/tls/server.key, or DIR/server.key with --systemd.
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
 
-    /// The CAs whose client certificates are believed, in PEM. Default: DIR/tls/client-ca.pem.
+    /// The CAs whose client certificates are accepted, in PEM. Default: DIR/tls/client-ca.pem, or DIR/client-ca.pem with --systemd.
     #[arg(long, value_name = "FILE")]
     client_ca: Option<PathBuf>,
 
-    /// Who becomes system administrator, as named by a client certificate: cn:NAME, dns:NAME or spiffe:ID.
+    /// The identity of the first system administrator, as its client certificate names it: cn:NAME, dns:NAME or spiffe:ID.
     #[arg(long, value_name = "IDENTITY")]
     admin: Option<Identity>,
 
-    /// For deploy/fieldseal.service: certificates, keys and root key are named as systemd's credentials, which the unit loads from DIR.
+    /// Name certificates, keys and the root key as systemd credentials, which deploy/fieldseal.service loads from DIR.
     #[arg(long)]
     systemd: bool,
 
-    /// Write nothing but the configuration, and that to stdout.
+    /// Write only the configuration, and to stdout.
     #[arg(long)]
     print: bool,
 }
@@ -83,7 +84,7 @@ fn message(plan: &Plan, wishes: &Wishes) -> String {
     let config = plan.config_file();
     let mut text = format!(
         "\
-Made:
+Created:
   {config}    the configuration: every setting with what it means
   {root_key}    the root key. Copy it to a safe place, apart from backups of the data:
       without it every encryption key has to be restored by its text
@@ -123,7 +124,7 @@ fn steps(plan: &Plan, wishes: &Wishes) -> Vec<String> {
             "Check everything:\n     CREDENTIALS_DIRECTORY={folder} fieldseal-server check-config --config {config}"
         ));
         steps.push(format!(
-            "Copy deploy/fieldseal.service to /etc/systemd/system; where DIR isn't /etc/fieldseal, mend its paths to {folder}. Then:\n     \
+            "Copy deploy/fieldseal.service to /etc/systemd/system; where DIR isn't /etc/fieldseal, change its paths to {folder}. Then:\n     \
              systemctl daemon-reload && systemctl enable --now fieldseal"
         ));
     } else {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use fieldseal_server::config::Config;
+use fieldseal_server::config::{Config, LogFormat};
 
 use super::Failure;
 
@@ -14,10 +14,12 @@ Examples:
   fieldseal-server serve --config /etc/fieldseal/fieldseal.toml
   FIELDSEAL_CONFIG=/etc/fieldseal/fieldseal.toml fieldseal-server serve
 
-SIGTERM or SIGINT ends the server: health says NOT_SERVING for limits.drain_delay_seconds, then the calls that run are answered. A second
-one ends it at once. Where systemd runs it, it says when
-it is ready and when it ends (Type=notify). SIGHUP makes it look at its configuration, certificates and revocation lists, which it also
-does by itself every few seconds. A commented configuration to start from: fieldseal-server init.")]
+SIGTERM or SIGINT stops the server: health reports NOT_SERVING for limits.drain_delay_seconds, then running calls finish, for at most
+limits.drain_timeout_seconds. A second signal stops it at once. It notifies systemd when it is ready and when it stops (Type=notify). SIGHUP
+reloads its configuration, certificates and revocation lists, which it also checks for changes every few seconds. For a commented
+configuration, run fieldseal-server init.
+
+Exit codes: 0 stopped by a signal, 1 not started, 2 the command line is wrong.")]
 pub(super) struct ServeArguments {
     /// The configuration, a TOML file.
     #[arg(long, value_name = "FILE", env = "FIELDSEAL_CONFIG")]
@@ -27,6 +29,8 @@ pub(super) struct ServeArguments {
 pub(super) async fn run(arguments: &ServeArguments) -> Result<(), Failure> {
     let config = Config::load(&arguments.config)?;
     let is_audit_on_stdout = config.is_audit_on_stdout();
+    // Where stdout and stderr are read as one, every line has to be JSON. The event `serving` has the same.
+    let is_greeting = config.log.format != LogFormat::Json;
     let (running, logging) = super::start(config).await?;
     let mut message = format!("fieldseal-server listens on {} (TLS)\n", running.address());
     if let Some(address) = running.plaintext_address() {
@@ -35,6 +39,8 @@ pub(super) async fn run(arguments: &ServeArguments) -> Result<(), Failure> {
     if let Some(address) = running.metrics_address() {
         message.push_str(&format!("metrics are at http://{address}/metrics\n"));
     }
-    super::greet(is_audit_on_stdout, &message);
+    if is_greeting {
+        super::greet(is_audit_on_stdout, &message);
+    }
     super::wait((running, logging)).await
 }

@@ -6,7 +6,7 @@
 //!
 //! Open to everybody, on every listener: it tells nothing else. `List` isn't served: the service of tonic-health doesn't have it yet.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use fieldseal_core::deployment::{Deployment, deployment_id};
 use tokio::time::MissedTickBehavior;
@@ -16,14 +16,10 @@ use tonic_health::{
     server::{HealthReporter, HealthService},
 };
 
-use crate::drain::Drain;
+use crate::{drain::Drain, layer::permission::RpcTable};
 
 /// How often the parts are looked at.
 const INTERVAL: Duration = Duration::from_secs(5);
-
-/// The services whose health is the server's.
-const SERVICES: [&str; 4] =
-    ["", "fieldseal.v1.DataEncryptionService", "fieldseal.v1.OrganizationService", "fieldseal.v1.SecretAccessService"];
 
 /// Whether every organization is served.
 const ORGANIZATIONS: &str = "organizations";
@@ -33,17 +29,16 @@ const ORGANIZATIONS: &str = "organizations";
 pub(crate) struct Health {
     reporter: HealthReporter,
     service: HealthServer<HealthService>,
-    services: Arc<Vec<String>>,
+    services: Arc<BTreeSet<String>>,
     drain: Drain,
 }
 
 impl Health {
-    /// Health of the generated services and these others; serving nothing until it is looked at, nor once the end of the server is announced.
-    pub(crate) fn new(others: impl Iterator<Item = String>, drain: Drain) -> Self {
+    /// Health of the services that have these rpcs: NOT_SERVING until it is looked at, and once the end of the server is announced.
+    pub(crate) fn new(rpcs: &RpcTable, drain: Drain) -> Self {
         let reporter = HealthReporter::new();
         let service = HealthServer::new(HealthService::from_health_reporter(reporter.clone()));
-        let services = SERVICES.into_iter().map(str::to_owned).chain(others).collect();
-        Health { reporter, service, services: Arc::new(services), drain }
+        Health { reporter, service, services: Arc::new(services(rpcs)), drain }
     }
 
     pub(crate) fn service(self) -> HealthServer<HealthService> {
@@ -80,6 +75,13 @@ impl Health {
     }
 }
 
+/// The names whose health is the server's: that of the whole, which is empty, and those of the contract's services.
+fn services(rpcs: &RpcTable) -> BTreeSet<String> {
+    let paths = rpcs.in_order();
+    let names = paths.keys().filter_map(|path| path.split('/').nth(1));
+    std::iter::once("").chain(names).map(str::to_owned).collect()
+}
+
 fn status(serves: bool) -> ServingStatus {
     if serves { ServingStatus::Serving } else { ServingStatus::NotServing }
 }
@@ -87,4 +89,21 @@ fn status(serves: bool) -> ServingStatus {
 async fn works(deployment: &Deployment) -> bool {
     let ports = &deployment.ports;
     ports.root_key.check_value().is_ok() && deployment_id(&*ports.configuration).await.is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{reference::rows_of_operations, rpc::permission::rpc_table, schema};
+
+    #[test]
+    fn operations_reference_lists_every_name_that_health_knows() {
+        let rpcs = rpc_table(&schema::read(fieldseal::FILE_DESCRIPTOR_SET).unwrap());
+        let mut known = services(&rpcs);
+        assert!(known.remove(""));
+        known.insert(ORGANIZATIONS.to_owned());
+        let rows = rows_of_operations("Health");
+        let listed: BTreeSet<String> = rows.iter().map(|row| row.split('`').nth(1).unwrap().to_owned()).collect();
+        assert_eq!(listed, known);
+    }
 }

@@ -51,6 +51,19 @@ const TAKING_STREAMS: [&str; 3] = [
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
 ];
 
+/// Those of them that belong to no organization: their callers need a binding to every one.
+const OF_THE_DEPLOYMENT: [&str; 4] = [
+    "/fieldseal.v1.AccessService/ExplainAccess",
+    "/fieldseal.v1.OrganizationService/CreateOrganization",
+    "/fieldseal.v1.OrganizationService/ImportOrganization",
+    "/fieldseal.v1.OrganizationService/DeleteOrganization",
+];
+
+/// Whether a binding to single organizations isn't enough for the rpc of this path.
+pub(crate) fn is_of_the_deployment(path: &str) -> bool {
+    OF_THE_DEPLOYMENT.contains(&path)
+}
+
 /// Open to every caller with an identity: it is how a caller finds out which roles it has, if any.
 const WHO_AM_I: &str = "/fieldseal.v1.AccessService/WhoAmI";
 

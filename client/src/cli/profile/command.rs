@@ -133,7 +133,7 @@ fn list(file: &ProfileFile, output: &Output) -> Result<(), Failure> {
     };
     let mut columns = vec![Column::of("name"), is_default];
     columns.extend(["endpoint", "organization", "cert"].map(Column::of));
-    output.list(Listed { collection: "profiles", records: profiles, columns, more })
+    output.list(Listed { collection: "profiles", records: profiles, columns, whole: 1, more })
 }
 
 fn shown(name: &str, profile: &Profile) -> Value {
