@@ -3,4 +3,4 @@
 
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|pieces: Vec<&[u8]>| fieldseal_server::fuzzing::export(&pieces));
+fuzz_target!(|bytes: &[u8]| fieldseal_server::fuzzing::export(&fieldseal_fuzz::pieces(bytes)));

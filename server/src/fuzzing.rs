@@ -10,6 +10,7 @@ use rustls::pki_types::CertificateRevocationListDer;
 use crate::{
     export_format::Reader,
     jwks::KeySet,
+    layer::message::Frames,
     rpc::{codec, name},
     schema::{self, ServedSchema},
     tls::revocation::RevocationLists,
@@ -42,6 +43,15 @@ pub fn request(bytes: &[u8]) {
     for method in &SERVED.methods {
         let _refused_or_not = codec::decode(method, MASK_PATHS_MAX, bytes);
     }
+}
+
+/// Reads the frames of a request's body that comes in pieces. How it was cut decides nothing.
+pub fn frames(takes_stream: bool, pieces: &[&[u8]]) {
+    let outcome = |pieces: &[&[u8]]| {
+        let mut frames = Frames::new(takes_stream);
+        pieces.iter().try_for_each(|piece| frames.take(piece)).and_then(|()| frames.end())
+    };
+    assert_eq!(outcome(pieces), outcome(&[&pieces.concat()]));
 }
 
 /// Reads a file of an exported organization that comes in pieces.

@@ -14,13 +14,14 @@ const HELP: &str = "\
 Usage: cargo xtask fuzz [--seconds SECONDS] [TARGET…]
 
 Builds the fuzzers in fuzz/targets and runs each of the TARGETs, or all of them, for SECONDS (default 60), two at a time.
-Installs cargo-fuzz under target/tools, and a C++ compiler with apt-get if there is none. Inputs to start from are in fuzz/seeds; inputs that
-reached new code are kept in fuzz/corpus for the next run. A finding is written to fuzz/artifacts, and the command fails:
+Installs a C++ compiler for libFuzzer with apt-get if there is none. Inputs to start from are in fuzz/seeds; inputs that reached new code are
+kept in fuzz/corpus for the next run. A finding is written to fuzz/artifacts, and the command fails. To run one target longer, and to run a
+finding again:
     cargo xtask fuzz --seconds 3600 filter
-    cargo fuzz run --sanitizer none filter fuzz/artifacts/filter/crash-…";
+    target/debug/fuzz-filter fuzz/artifacts/filter/crash-…";
 
 /// How long each target runs unless the caller says otherwise.
-const SECONDS: u32 = 60;
+pub(crate) const SECONDS: u32 = 60;
 
 /// Fuzzers that run at once: each keeps one core busy.
 const AT_ONCE: usize = 2;
@@ -54,7 +55,7 @@ fn usage() -> ExitCode {
 
 /// Why the fuzzers did not all pass.
 #[derive(Debug)]
-enum FuzzError {
+pub(crate) enum FuzzError {
     /// A tool could not be installed.
     Missing(Missing),
     /// A fuzzer could not be built, or found something.
@@ -71,16 +72,16 @@ impl std::fmt::Display for FuzzError {
 }
 
 /// Runs these targets, or all of them if none is named, each for so long.
-fn fuzz(tools: &Tools, seconds: u32, named: &[String]) -> Result<(), FuzzError> {
+pub(crate) fn fuzz(tools: &Tools, seconds: u32, named: &[String]) -> Result<(), FuzzError> {
     let all = targets(tools)?;
     if let Some(unknown) = named.iter().find(|name| !all.contains(name)) {
         return Err(FuzzError::Failed(format!("no fuzz target `{unknown}`; there are: {}", all.join(", "))));
     }
-    tools.cargo_fuzz().map_err(FuzzError::Missing)?;
-    let mut build = cargo_fuzz(tools, "build");
+    tools.cxx().map_err(FuzzError::Missing)?;
+    let mut build = build(tools, &all);
     println!("   {}", shown(&build));
     if !build.status().is_ok_and(|status| status.success()) {
-        return Err(FuzzError::Failed(format!("`{}` failed", shown(&build))));
+        return Err(FuzzError::Failed("the fuzzers could not be built".to_owned()));
     }
     let chosen = if named.is_empty() { &all } else { named };
     let mut findings = Vec::new();
@@ -113,13 +114,14 @@ fn fuzz(tools: &Tools, seconds: u32, named: &[String]) -> Result<(), FuzzError> 
 
 /// Runs one fuzzer to its end. Returns the number of inputs it tried, or all that it printed.
 fn run_one(tools: &Tools, seconds: u32, target: &str) -> Result<String, String> {
-    let (corpus, seeds) = (format!("fuzz/corpus/{target}"), format!("fuzz/seeds/{target}"));
-    for folder in [&corpus, &seeds] {
+    let [corpus, seeds, artifacts] = ["corpus", "seeds", "artifacts"].map(|kind| format!("fuzz/{kind}/{target}"));
+    for folder in [&corpus, &seeds, &artifacts] {
         fs::create_dir_all(tools.root().join(folder)).map_err(|error| format!("{folder}: {error}"))?;
     }
-    let mut run = cargo_fuzz(tools, "run");
-    run.args([target, &corpus, &seeds, "--"]);
-    run.arg(format!("-max_total_time={seconds}"));
+    let program = tools.root().join(format!("target/debug/fuzz-{target}"));
+    let mut run = tools.command(&program.to_string_lossy());
+    run.args([&corpus, &seeds]);
+    run.args([format!("-artifact_prefix={artifacts}/"), format!("-max_total_time={seconds}")]);
     run.args(["-max_len=4096", "-timeout=10", "-rss_limit_mb=2048", "-use_value_profile=1", "-print_final_stats=1"]);
     let Output { status, stdout, stderr } =
         run.stdin(Stdio::null()).output().map_err(|error| format!("{}: {error}", shown(&run)))?;
@@ -131,11 +133,16 @@ fn run_one(tools: &Tools, seconds: u32, target: &str) -> Result<String, String> 
     }
 }
 
-/// Without a sanitizer: nothing of ours is `unsafe`, and the pinned stable toolchain is enough.
-fn cargo_fuzz(tools: &Tools, command: &str) -> Command {
-    let mut cargo_fuzz = tools.command("cargo-fuzz");
-    cargo_fuzz.args(["fuzz", command, "--sanitizer", "none"]);
-    cargo_fuzz
+/// The build of the fuzzers. The whole workspace is named so that dependencies have the features that the tests' build gives them, and are
+/// compiled once.
+fn build(tools: &Tools, targets: &[String]) -> Command {
+    let mut build = tools.cargo();
+    build.args(["build", "--workspace", "--locked", "--features", "fieldseal-fuzz/libfuzzer"]);
+    for target in targets {
+        build.args(["--bin", &format!("fuzz-{target}")]);
+    }
+    build.env("RUSTC_WORKSPACE_WRAPPER", tools.root().join("fuzz/rustc.sh")).stdin(Stdio::null());
+    build
 }
 
 /// The names of all targets, in order.

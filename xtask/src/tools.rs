@@ -67,15 +67,9 @@ impl Tools {
         done(&mut self.cargo_install(&package))
     }
 
-    /// cargo-fuzz, and the C++ compiler that libFuzzer is built with.
-    pub(crate) fn cargo_fuzz(&self) -> Result<(), Missing> {
-        self.debian("c++", "g++")?;
-        if self.says("cargo-fuzz", "--version", CARGO_FUZZ_VERSION) {
-            return Ok(());
-        }
-        let package = format!("cargo-fuzz@{CARGO_FUZZ_VERSION}");
-        announce(&package);
-        done(&mut self.cargo_install(&package))
+    /// The C++ compiler that libFuzzer is built with.
+    pub(crate) fn cxx(&self) -> Result<(), Missing> {
+        self.debian("c++", "g++")
     }
 
     /// The installation of a program from crates.io, built without optimization: a tool that starts others or works for a second is fast enough,
@@ -219,7 +213,6 @@ const DOVECOT_UNITS: [&str; 2] = ["dovecot.service", "dovecot.socket"];
 
 const BUF_VERSION: &str = "1.75.0";
 const CARGO_DENY_VERSION: &str = "0.20.2";
-const CARGO_FUZZ_VERSION: &str = "0.13.2";
 /// The newest that the Go of Debian 12 can build (later ones need Go 1.21, then 1.25). The commands we print work with all of them.
 const GRPCURL_VERSION: &str = "1.8.9";
 

@@ -134,7 +134,7 @@ impl http_body::Body for Watched {
 
 /// Where in its messages a request is.
 #[derive(Debug)]
-struct Frames {
+pub(crate) struct Frames {
     takes_stream: bool,
     messages: u64,
     header: [u8; HEADER_LENGTH],
@@ -145,11 +145,11 @@ struct Frames {
 }
 
 impl Frames {
-    fn new(takes_stream: bool) -> Self {
+    pub(crate) fn new(takes_stream: bool) -> Self {
         Self { takes_stream, messages: 0, header: [0; HEADER_LENGTH], header_length: 0, missing: 0 }
     }
 
-    fn take(&mut self, mut data: &[u8]) -> Result<(), BrokenMessage> {
+    pub(crate) fn take(&mut self, mut data: &[u8]) -> Result<(), BrokenMessage> {
         while !data.is_empty() {
             let passed = self.missing.min(data.len());
             self.missing -= passed;
@@ -187,7 +187,7 @@ impl Frames {
         Ok(())
     }
 
-    fn end(&self) -> Result<(), BrokenMessage> {
+    pub(crate) fn end(&self) -> Result<(), BrokenMessage> {
         if self.missing > 0 || self.header_length > 0 {
             return Err(BrokenMessage::CutOff);
         }
