@@ -18,7 +18,7 @@ Installs a C++ compiler for libFuzzer with apt-get if there is none. Inputs to s
 kept in fuzz/corpus for the next run. A finding is written to fuzz/artifacts, and the command fails. To run one target longer, and to run a
 finding again:
     cargo xtask fuzz --seconds 3600 filter
-    target/debug/fuzz-filter fuzz/artifacts/filter/crash-…";
+    target/debug/examples/fuzz-filter fuzz/artifacts/filter/crash-…";
 
 /// How long each target runs unless the caller says otherwise.
 pub(crate) const SECONDS: u32 = 60;
@@ -118,7 +118,7 @@ fn run_one(tools: &Tools, seconds: u32, target: &str) -> Result<String, String> 
     for folder in [&corpus, &seeds, &artifacts] {
         fs::create_dir_all(tools.root().join(folder)).map_err(|error| format!("{folder}: {error}"))?;
     }
-    let program = tools.root().join(format!("target/debug/fuzz-{target}"));
+    let program = tools.root().join(format!("target/debug/examples/fuzz-{target}"));
     let mut run = tools.command(&program.to_string_lossy());
     run.args([&corpus, &seeds]);
     run.args([format!("-artifact_prefix={artifacts}/"), format!("-max_total_time={seconds}")]);
@@ -139,7 +139,7 @@ fn build(tools: &Tools, targets: &[String]) -> Command {
     let mut build = tools.cargo();
     build.args(["build", "--workspace", "--locked", "--features", "fieldseal-fuzz/libfuzzer"]);
     for target in targets {
-        build.args(["--bin", &format!("fuzz-{target}")]);
+        build.args(["--example", &format!("fuzz-{target}")]);
     }
     build.env("RUSTC_WORKSPACE_WRAPPER", tools.root().join("fuzz/rustc.sh")).stdin(Stdio::null());
     build

@@ -79,9 +79,10 @@ fn selected(tools: &Tools, filters: &[String]) -> Report {
     report
 }
 
-/// The programs of the workspace, which black-box tests start.
+/// The tests, and the programs that black-box tests start: in one build, since programs built without the tests would get dependencies with
+/// other features, compiled a second time.
 fn programs(tools: &Tools) -> Result<(), Trouble> {
-    run_to_end(tools.cargo().args(["build", "--workspace", "--bins", "--locked"]))
+    run_to_end(tools.cargo().args(["build", "--workspace", "--bins", "--examples", "--tests", "--locked"]))
 }
 
 fn tests(tools: &Tools, filters: &[String]) -> Result<(), Trouble> {
