@@ -15,7 +15,7 @@ use std::{env, fs};
 use prost_reflect::{DescriptorPool, Kind, MessageDescriptor, Value};
 
 const PROTO_ROOT: &str = "proto";
-const PACKAGE: &str = "fieldseal.v1";
+const PACKAGE: &str = "sealward.v1";
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed={PROTO_ROOT}");
@@ -26,10 +26,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         .include_imports(true)
         .include_source_info(true)
         .open_files(proto_files(Path::new(PROTO_ROOT).join(PACKAGE.replace('.', "/")).as_path())?)?;
-    fs::write(out_dir.join("fieldseal.v1.descriptors.bin"), compiler.encode_file_descriptor_set())?;
+    fs::write(out_dir.join("sealward.v1.descriptors.bin"), compiler.encode_file_descriptor_set())?;
 
     let redacted = redacted_messages(&compiler.descriptor_pool());
-    fs::write(out_dir.join("fieldseal.v1.debug.rs"), debug_implementations(&redacted)?)?;
+    fs::write(out_dir.join("sealward.v1.debug.rs"), debug_implementations(&redacted)?)?;
 
     tonic_prost_build::configure()
         .skip_debug(redacted.iter().map(|message| format!(".{}", message.full_name())))

@@ -10,12 +10,12 @@ use std::{
 };
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use fieldseal_core::{
+use sealward_core::{
     id::Timestamp,
     organization::Organization,
     store::{Commit, Datum, Step},
 };
-use fieldseal_server::{app::App, development::Development};
+use sealward_server::{app::App, development::Development};
 use tokio::{runtime::Runtime, task::JoinSet};
 use uuid::Uuid;
 

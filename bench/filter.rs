@@ -4,7 +4,7 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use fieldseal_core::{
+use sealward_core::{
     filter::{COMPARISONS_MAX, Field, Filter},
     schema::Value,
 };
@@ -27,7 +27,7 @@ fn filters() -> [(&'static str, String); 3] {
 }
 
 fn filter(criterion: &mut Criterion) {
-    let served = fieldseal_server::schema::read(fieldseal::FILE_DESCRIPTOR_SET).unwrap();
+    let served = sealward_server::schema::read(sealward::FILE_DESCRIPTOR_SET).unwrap();
     let entity = served.schema.entities().iter().find(|entity| entity.name == "Mailbox").unwrap();
     let sales = Value::Text("Sales".to_owned());
     let names: Vec<&str> = entity.attributes.iter().map(|attribute| attribute.name.as_str()).collect();

@@ -6,7 +6,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use fieldseal_client::{
+use sealward_client::{
     Client, RetryPolicy,
     v1::{
         self, Mailbox,
@@ -14,7 +14,7 @@ use fieldseal_client::{
         mailbox_service_server::{MailboxService, MailboxServiceServer},
     },
 };
-use fieldseal_server::{
+use sealward_server::{
     app::App,
     development::{Development, Person},
 };
@@ -39,19 +39,19 @@ async fn main() {
     running.ensure_organization("default").await.unwrap();
     let echo = echo_server(&development).await;
 
-    let fieldseal = connect(&development, &running.address().to_string());
+    let sealward = connect(&development, &running.address().to_string());
     let echo = connect(&development, &echo);
-    let stored = client(&fieldseal, 0).create_mailbox(create(Some("hunter2"))).await.unwrap().into_inner().name;
+    let stored = client(&sealward, 0).create_mailbox(create(Some("hunter2"))).await.unwrap().into_inner().name;
     let get = Arc::new(v1::GetMailboxRequest { name: stored, ..Default::default() });
 
     let mut rates = [const { Vec::new() }; 5];
     for round in 0..=ROUNDS {
         let measured = [
             load(&echo, Call::Get(Arc::clone(&get))).await,
-            load(&fieldseal, Call::Get(Arc::clone(&get))).await,
+            load(&sealward, Call::Get(Arc::clone(&get))).await,
             load(&echo, Call::Create(Some("hunter2"))).await,
-            load(&fieldseal, Call::Create(None)).await,
-            load(&fieldseal, Call::Create(Some("hunter2"))).await,
+            load(&sealward, Call::Create(None)).await,
+            load(&sealward, Call::Create(Some("hunter2"))).await,
         ];
         // The first round warms up.
         if round > 0 {

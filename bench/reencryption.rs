@@ -1,6 +1,6 @@
 //! What a re-encryption costs those who work beside it: Get and Update with and without one, in one run; and how fast it goes.
 //!
-//! `FIELDSEAL_BENCH_RECORDS` says how many records the organization has (20,000 unless it is said), `FIELDSEAL_BENCH_BATCH_CELLS` how many cells
+//! `SEALWARD_BENCH_RECORDS` says how many records the organization has (20,000 unless it is said), `SEALWARD_BENCH_BATCH_CELLS` how many cells
 //! a step has (as the service has it unless it is said). The figures to go by are the ratios: client and server share the processors here.
 
 use std::{
@@ -11,8 +11,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use fieldseal_client::{Client, RetryPolicy, v1, v1::reencryption::State};
-use fieldseal_server::{
+use sealward_client::{Client, RetryPolicy, v1, v1::reencryption::State};
+use sealward_server::{
     app::App,
     development::{Development, Person},
 };
@@ -129,13 +129,13 @@ fn show(what: &str, without: &mut [Duration], with: &mut [Duration]) {
 #[tokio::main]
 async fn main() {
     let number = |variable| std::env::var(variable).ok().and_then(|text| text.parse::<usize>().ok());
-    let records = number("FIELDSEAL_BENCH_RECORDS").unwrap_or(20_000);
+    let records = number("SEALWARD_BENCH_RECORDS").unwrap_or(20_000);
     let folder = tempfile::tempdir().expect("a folder can be made");
     let development = Development::prepare(&folder.path().join("dev")).expect("a deployment can be prepared");
     let mut config = development.config().expect("its configuration reads");
     config.listen.address = "127.0.0.1:0".parse().expect("an address");
     config.limits.key_changes_per_hour = 0;
-    if let Some(cells) = number("FIELDSEAL_BENCH_BATCH_CELLS").and_then(|cells| u32::try_from(cells).ok()) {
+    if let Some(cells) = number("SEALWARD_BENCH_BATCH_CELLS").and_then(|cells| u32::try_from(cells).ok()) {
         config.limits.reencryption_batch_cells = cells;
     }
     let running = App::start(config).await.expect("the server starts");

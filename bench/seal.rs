@@ -6,7 +6,7 @@
 use std::{collections::BTreeSet, hint::black_box};
 
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
-use fieldseal_core::{
+use sealward_core::{
     crypto::{
         context::CellContext,
         kek::{self, ITERATIONS_DEFAULT, KdfParameters},

@@ -1,17 +1,17 @@
-//! The API of Fieldseal as Rust: messages, clients and servers generated from `proto/fieldseal/v1`, and the descriptor set that
+//! The API of Sealward as Rust: messages, clients and servers generated from `proto/sealward/v1`, and the descriptor set that
 //! also is the schema of the built-in entities.
 //!
 //! Messages that carry a secret print as their name only. Nothing here knows what the messages mean.
 
-/// Everything in the package `fieldseal.v1`.
+/// Everything in the package `sealward.v1`.
 #[allow(missing_docs, clippy::disallowed_methods, reason = "generated; the comments of the contract document it")]
 pub mod v1 {
-    tonic::include_proto!("fieldseal.v1");
-    include!(concat!(env!("OUT_DIR"), "/fieldseal.v1.debug.rs"));
+    tonic::include_proto!("sealward.v1");
+    include!(concat!(env!("OUT_DIR"), "/sealward.v1.debug.rs"));
 }
 
-/// The encoded `google.protobuf.FileDescriptorSet` of the contract: imports, comments and Fieldseal's own options included.
-pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/fieldseal.v1.descriptors.bin"));
+/// The encoded `google.protobuf.FileDescriptorSet` of the contract: imports, comments and Sealward's own options included.
+pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/sealward.v1.descriptors.bin"));
 
 #[cfg(test)]
 mod tests {
@@ -32,7 +32,7 @@ mod tests {
     /// The value of one of our options, if it is given.
     fn option(options: &DynamicMessage, name: &str) -> Option<Value> {
         let extension =
-            options.descriptor().parent_pool().get_extension_by_name(&format!("fieldseal.v1.{name}")).unwrap();
+            options.descriptor().parent_pool().get_extension_by_name(&format!("sealward.v1.{name}")).unwrap();
         options.has_extension(&extension).then(|| options.get_extension(&extension).into_owned())
     }
 
@@ -74,9 +74,7 @@ mod tests {
             .collect();
         assert_eq!(
             names,
-            ["EmailServerProfile", "Mailbox", "Queue", "UserSettings"]
-                .map(|name| format!("fieldseal.v1.{name}"))
-                .into()
+            ["EmailServerProfile", "Mailbox", "Queue", "UserSettings"].map(|name| format!("sealward.v1.{name}")).into()
         );
         assert_eq!(served, names);
     }

@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use fieldseal_client::{Error, ErrorReason, ExposeSecret, KeyOperation, SecretString, v1::reencryption::State};
-use fieldseal_core::{
+use sealward_client::{Error, ErrorReason, ExposeSecret, KeyOperation, SecretString, v1::reencryption::State};
+use sealward_core::{
     audit::{AuditAction, AuditEntry, ChainHead},
     id::Timestamp,
     identity::Caller,
     policy::{Binding, Role, Scope},
     store::{Datum, Step},
 };
-use fieldseal_server::development::Person;
+use sealward_server::development::Person;
 use tonic::Code;
 use uuid::Uuid;
 
@@ -150,7 +150,7 @@ async fn what_is_done_to_the_key_and_what_is_refused_stands_in_the_organizations
     is_chained(&whole);
     for error in &refusals {
         let record = record_of(&trail, error);
-        assert_eq!(record.outcome, fieldseal_client::reason_name(error.reason()));
+        assert_eq!(record.outcome, sealward_client::reason_name(error.reason()));
         assert_eq!((record.fingerprint.as_deref(), record.key_version), (None, None));
     }
     for record in &trail {
@@ -266,7 +266,7 @@ async fn the_creation_of_an_organization_stands_in_both_trails() {
 async fn a_registered_database_is_in_the_deployments_trail_and_a_denial_in_that_of_the_organization_too() {
     // The auditor is an administrator, of another organization.
     let server = Server::start().await;
-    let elsewhere = |config: &mut fieldseal_server::config::Config| {
+    let elsewhere = |config: &mut sealward_server::config::Config| {
         config.bindings.push(Binding {
             identity: "cn:auditor".parse().unwrap(),
             role: Role::SystemAdministrator.into(),

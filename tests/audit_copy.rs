@@ -9,8 +9,8 @@ use std::{
     process::{Command, Stdio},
 };
 
-use fieldseal_client::{Client, ErrorReason, ExposeSecret as _, KeyOperation, v1};
-use fieldseal_server::{
+use sealward_client::{Client, ErrorReason, ExposeSecret as _, KeyOperation, v1};
+use sealward_server::{
     config::{AuditCopy, Config, CopyTo, OnFailure},
     development::Person,
 };
@@ -110,9 +110,9 @@ fn is_what_is_stored(copied: Vec<Line>, folder: &Folder) {
     assert_eq!(copied, stored);
 }
 
-/// `fieldseal audit verify --file`: its exit code, what it tells as JSON, and what it says beside.
+/// `sealward audit verify --file`: its exit code, what it tells as JSON, and what it says beside.
 fn verify(path: &Path, words: &[&str]) -> (i32, Value, String) {
-    let output = Command::new(binary("fieldseal"))
+    let output = Command::new(binary("sealward"))
         .args(["audit", "verify", "--output", "json", "--file"])
         .arg(path)
         .args(words)
@@ -140,11 +140,11 @@ async fn metric(server: &Server, name: &str) -> i64 {
 }
 
 async fn is_failing(server: &Server) -> bool {
-    metric(server, "fieldseal_audit_copy_failing").await == 1
+    metric(server, "sealward_audit_copy_failing").await == 1
 }
 
 async fn is_whole(server: &Server) -> bool {
-    !is_failing(server).await && metric(server, "fieldseal_audit_copy_records_behind").await == 0
+    !is_failing(server).await && metric(server, "sealward_audit_copy_records_behind").await == 0
 }
 
 async fn retrieve(admin: &Client) {
@@ -215,7 +215,7 @@ async fn a_line_of_the_copy_is_a_line_of_an_export() {
     until("the copy is never whole", async || is_whole(&server).await).await;
     let exported = server.folder().path().join("exported.jsonl");
     let dev = server.folder().path();
-    let output = tokio::process::Command::new(binary("fieldseal"))
+    let output = tokio::process::Command::new(binary("sealward"))
         .args(["audit", "export", "--as", "auditor", "--endpoint", &format!("https://{}", server.address()), "--dev"])
         .arg(dev)
         .arg("--file")
@@ -279,7 +279,7 @@ async fn a_restart_goes_on_without_a_gap_or_a_repetition_and_a_rotated_file_too(
 async fn a_server_that_is_killed_leaves_a_copy_that_its_next_start_completes() {
     let folder = Folder::new();
     let path = copy_in(&folder.path());
-    let config = folder.path().join("fieldseal.toml");
+    let config = folder.path().join("sealward.toml");
     let text = fs::read_to_string(&config).unwrap();
     fs::write(&config, text.replace("# file = \"audit.jsonl\"", "file = \"audit.jsonl\"")).unwrap();
     for _ in 0..3 {
@@ -322,7 +322,7 @@ async fn a_copy_that_can_not_be_written_is_reported_and_caught_up_and_nobody_wai
     for _ in 0..10 {
         retrieve(&admin).await;
     }
-    assert!(metric(&server, "fieldseal_audit_copy_records_behind").await >= 10);
+    assert!(metric(&server, "sealward_audit_copy_records_behind").await >= 10);
     fs::remove_dir(&path).unwrap();
     until("it is not caught up", async || is_whole(&server).await).await;
     let folder = server.stop().await;
@@ -408,7 +408,7 @@ async fn where_that_is_wanted_what_can_not_be_copied_is_not_done_and_all_else_is
     ] {
         assert_eq!(reason(written), ErrorReason::AuditUnavailable);
     }
-    let check = fieldseal_client::WriteOptions::validate_only();
+    let check = sealward_client::WriteOptions::validate_only();
     mailboxes.update_with(with(&stored.name, None), ["password"], check).await.unwrap();
     mailboxes.update(with(&plain.name, None), ["password"]).await.unwrap();
     mailboxes.delete(&plain.name, "").await.unwrap();
@@ -491,7 +491,7 @@ async fn a_path_that_is_stdout_has_audit_records_and_nothing_else() {
 fn a_path_that_is_stderr_is_refused() {
     let folder = Folder::new();
     let config = copying_in_file(&folder, "/dev/stderr");
-    let output = Command::new(binary("fieldseal-server"))
+    let output = Command::new(binary("sealward-server"))
         .args(["check-config", "--config"])
         .arg(&config)
         .stdout(Stdio::piped())
@@ -505,7 +505,7 @@ fn a_path_that_is_stderr_is_refused() {
 
 /// Writes into a folder's configuration where the copy goes.
 fn copying_in_file(folder: &Folder, file: &str) -> PathBuf {
-    let config = folder.path().join("fieldseal.toml");
+    let config = folder.path().join("sealward.toml");
     let text = fs::read_to_string(&config).unwrap();
     fs::write(&config, text.replace("# file = \"audit.jsonl\"", &format!("file = \"{file}\""))).unwrap();
     config
@@ -514,7 +514,7 @@ fn copying_in_file(folder: &Folder, file: &str) -> PathBuf {
 async fn on_stdout_under_this_name(file: &str) {
     let folder = Folder::new();
     copying_in_file(&folder, file);
-    let mut child = Command::new(binary("fieldseal-server"))
+    let mut child = Command::new(binary("sealward-server"))
         .args(["dev", "--listen", "127.0.0.1:0", "--data-dir"])
         .arg(folder.path())
         .stdout(Stdio::piped())
@@ -573,7 +573,7 @@ async fn a_pipe_whose_reader_has_stopped_counts_as_failing_within_the_limit_and_
     assert_eq!((refused.code(), refused.reason()), (Code::Unavailable, ErrorReason::AuditUnavailable));
     assert!(is_failing(&server).await);
     let by_bound = crate::due::scraped(server.metrics_address()).await;
-    let line = "fieldseal_refused_by_bound_total{bound=\"audit_copy_answer_max_ms\"}";
+    let line = "sealward_refused_by_bound_total{bound=\"audit_copy_answer_max_ms\"}";
     assert!(by_bound.contains(line), "{by_bound}");
     // Once it is read, calls are answered again, and nothing is missing.
     let reader = std::thread::spawn(move || {
@@ -615,8 +615,8 @@ async fn more_records_than_may_be_missing_from_the_copy_are_not_answered() {
     };
     assert_eq!(refused.reason(), ErrorReason::AuditUnavailable);
     // The last one admitted is the first beyond the limit.
-    assert!((101..110).contains(&metric(&server, "fieldseal_audit_copy_records_behind").await));
-    assert_eq!(metric(&server, "fieldseal_refused_by_bound_total{bound=\"audit_copy_behind_max_records\"}").await, 1);
+    assert!((101..110).contains(&metric(&server, "sealward_audit_copy_records_behind").await));
+    assert_eq!(metric(&server, "sealward_refused_by_bound_total{bound=\"audit_copy_behind_max_records\"}").await, 1);
     drop(pipe);
     drop(server);
 }

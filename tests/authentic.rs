@@ -6,8 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use fieldseal_client::{Client, Code, ErrorReason};
-use fieldseal_server::{config::Config, development::Person};
+use sealward_client::{Client, Code, ErrorReason};
+use sealward_server::{config::Config, development::Person};
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 
 use crate::{
@@ -70,9 +70,9 @@ async fn health_becomes(server: &Server, wanted: ServingStatus) {
     tokio::time::timeout(crate::harness::PATIENCE, found).await.expect("health stays as it is");
 }
 
-const SWAP_NAMES: &str = "UPDATE fieldseal_organizations SET name = 'other' WHERE name = 'default';
-     UPDATE fieldseal_organizations SET name = 'default' WHERE name = 'contoso';
-     UPDATE fieldseal_organizations SET name = 'contoso' WHERE name = 'other'";
+const SWAP_NAMES: &str = "UPDATE sealward_organizations SET name = 'other' WHERE name = 'default';
+     UPDATE sealward_organizations SET name = 'default' WHERE name = 'contoso';
+     UPDATE sealward_organizations SET name = 'contoso' WHERE name = 'other'";
 
 #[tokio::test]
 async fn organizations_whose_names_were_exchanged_are_not_served_until_they_are_put_back() {
@@ -104,9 +104,9 @@ async fn organizations_whose_names_were_exchanged_are_not_served_until_they_are_
 #[tokio::test]
 async fn a_row_that_was_changed_makes_a_start_do_nothing() {
     for sql in [
-        "UPDATE fieldseal_organizations SET state = 'deleting' WHERE name = 'contoso'",
-        "UPDATE fieldseal_organizations SET mac = NULL WHERE name = 'contoso'",
-        "UPDATE fieldseal_organizations SET create_time = create_time + 1 WHERE name = 'contoso'",
+        "UPDATE sealward_organizations SET state = 'deleting' WHERE name = 'contoso'",
+        "UPDATE sealward_organizations SET mac = NULL WHERE name = 'contoso'",
+        "UPDATE sealward_organizations SET create_time = create_time + 1 WHERE name = 'contoso'",
     ] {
         let two = Two::new().await;
         two.configuration(sql);
@@ -147,7 +147,7 @@ async fn a_database_in_another_ones_place_is_not_served() {
 #[tokio::test]
 async fn a_database_whose_name_inside_was_changed_is_not_served() {
     let two = Two::new().await;
-    Inside::open(&two.contoso_database).change(1, "UPDATE fieldseal_organization SET name = 'default'");
+    Inside::open(&two.contoso_database).change(1, "UPDATE sealward_organization SET name = 'default'");
     let server = Server::start_in(two.folder, |_| {}).await;
     mismatch(&server.client(Person::Admin), "contoso").await;
     assert_eq!(reveal(&server.client(Person::Connector), &two.default).await.unwrap().as_deref(), Some("default's"));
@@ -157,8 +157,8 @@ async fn a_database_whose_name_inside_was_changed_is_not_served() {
 #[tokio::test]
 async fn a_database_whose_row_was_removed_is_not_registered_with_the_keys_that_are_there() {
     let two = Two::new().await;
-    two.configuration("DELETE FROM fieldseal_organizations WHERE name IN ('default', 'contoso')");
-    Inside::open(&two.contoso_database).change(1, "UPDATE fieldseal_organization SET name = 'default'");
+    two.configuration("DELETE FROM sealward_organizations WHERE name IN ('default', 'contoso')");
+    Inside::open(&two.contoso_database).change(1, "UPDATE sealward_organization SET name = 'default'");
     let server = Server::start_in(two.folder, |_| {}).await;
     let admin = server.client(Person::Admin);
     assert_eq!(reason(admin.get_organization(DEFAULT).await), ErrorReason::NotFound);
@@ -198,7 +198,7 @@ async fn rows_get_the_mac_of_a_new_root_key_before_the_former_one_is_retired() {
     let two = Two::new().await;
     let macs = |folder: &Folder| {
         let inside = Inside::configuration(folder);
-        let mut read = inside.sqlite().prepare("SELECT mac FROM fieldseal_organizations ORDER BY name").unwrap();
+        let mut read = inside.sqlite().prepare("SELECT mac FROM sealward_organizations ORDER BY name").unwrap();
         let macs = read.query_map([], |row| row.get::<_, Vec<u8>>(0)).unwrap();
         macs.collect::<Result<Vec<_>, _>>().unwrap()
     };

@@ -10,8 +10,8 @@ use std::{
     },
 };
 
-use fieldseal_client::v1;
-use fieldseal_server::development::Person;
+use sealward_client::v1;
+use sealward_server::development::Person;
 
 use crate::{
     harness::{DEFAULT, Folder, Server, mailbox, process::Process, reveal, settled},
@@ -20,7 +20,7 @@ use crate::{
 
 /// The exit code, stdout and stderr of a backup of this folder's server.
 fn back_up(folder: &Path, to: &Path) -> (i32, String, String) {
-    run(program().args(["backup", "--config"]).arg(folder.join("fieldseal.toml")).arg(to))
+    run(program().args(["backup", "--config"]).arg(folder.join("sealward.toml")).arg(to))
 }
 
 fn mode(path: &Path) -> u32 {

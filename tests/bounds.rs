@@ -3,8 +3,8 @@
 //! Sizes of messages and pages are with what they bound, in `transport` and `records`; headers, calls at once and connections are tested
 //! in the server's own `http2` and `listener`, deadlines in its `layer`.
 
-use fieldseal_client::{Action, Client, Code, Error, ErrorReason, ListOptions, v1};
-use fieldseal_server::{config::Config, development::Person};
+use sealward_client::{Action, Client, Code, Error, ErrorReason, ListOptions, v1};
+use sealward_server::{config::Config, development::Person};
 
 use crate::{
     due::scraped,
@@ -137,7 +137,7 @@ async fn an_identity_has_as_many_connections_as_it_may_and_one_more_is_told_why_
         is_served(client).await.unwrap();
     }
     let metrics = scraped(server.metrics_address()).await;
-    assert!(metrics.contains("fieldseal_refused_by_bound_total{bound=\"connections_per_identity_max\"} "), "{metrics}");
+    assert!(metrics.contains("sealward_refused_by_bound_total{bound=\"connections_per_identity_max\"} "), "{metrics}");
     // Once there is a place, the same client gets in: its connection was told to leave, and it makes another one.
     held.pop();
     let served = async { while is_served(&another).await.is_err() {} };

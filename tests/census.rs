@@ -8,11 +8,11 @@ use std::{
     },
 };
 
-use fieldseal_client::{
+use sealward_client::{
     Client, ErrorReason, SecretString,
     v1::{self, reencryption::State, unreadable_cell::Reason},
 };
-use fieldseal_server::development::Person;
+use sealward_server::development::Person;
 use sha2::{Digest as _, Sha256};
 use tokio::time::timeout;
 
@@ -100,9 +100,9 @@ async fn a_database_without_a_census_gets_one_at_the_start() {
     }
     let folder = server.stop().await;
     let inside = Inside::organization(&folder);
-    inside.sqlite().execute_batch("DROP TABLE fieldseal_census").unwrap();
-    for table in ["fieldseal_catalog", "fieldseal_column_type"] {
-        inside.change(4, &format!("DELETE FROM {table} WHERE table_name = 'fieldseal_census'"));
+    inside.sqlite().execute_batch("DROP TABLE sealward_census").unwrap();
+    for table in ["sealward_catalog", "sealward_column_type"] {
+        inside.change(4, &format!("DELETE FROM {table} WHERE table_name = 'sealward_census'"));
     }
     drop(inside);
     let server = Server::start_in(folder, |_| {}).await;
@@ -135,7 +135,7 @@ async fn a_check_finds_cells_that_do_not_open_and_kinds_that_are_miscounted() {
     let folder = server.stop().await;
     let inside = Inside::organization(&folder);
     inside.set_password_cell(&broken, &flipped(&inside.password_cell(&broken)));
-    inside.change(1, "UPDATE fieldseal_census SET cells = 7");
+    inside.change(1, "UPDATE sealward_census SET cells = 7");
     drop(inside);
     let server = Server::start_in(folder, |_| {}).await;
     let (checked, unreadable, miscounts) = verified(&server.client(Person::Admin)).await;

@@ -1,4 +1,4 @@
-//! The command line `fieldseal`, run as a program would: JSON on stdout, words on stderr, an exit code; and what `dev` says to paste.
+//! The command line `sealward`, run as a program would: JSON on stdout, words on stderr, an exit code; and what `dev` says to paste.
 //! What a person sees is in [`terminal`](super::terminal).
 
 use std::{
@@ -7,7 +7,7 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
-use fieldseal_server::development::Person;
+use sealward_server::development::Person;
 use serde_json::{Value, json};
 
 use crate::harness::{
@@ -47,23 +47,23 @@ impl Run {
     }
 }
 
-/// `fieldseal` with nothing of it in the environment, and no profiles.
+/// `sealward` with nothing of it in the environment, and no profiles.
 pub fn command() -> Command {
-    let mut command = Command::new(binary("fieldseal"));
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("FIELDSEAL_")) {
+    let mut command = Command::new(binary("sealward"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("SEALWARD_")) {
         command.env_remove(name);
     }
     command.env("XDG_CONFIG_HOME", "/nonexistent");
     command
 }
 
-/// `fieldseal` with these words, and nothing of it in the environment.
-pub fn fieldseal(words: &[&str], stdin: &str) -> Run {
-    fieldseal_with(words, stdin, &[])
+/// `sealward` with these words, and nothing of it in the environment.
+pub fn sealward(words: &[&str], stdin: &str) -> Run {
+    sealward_with(words, stdin, &[])
 }
 
-/// As [`fieldseal`], with these variables.
-pub fn fieldseal_with(words: &[&str], stdin: &str, variables: &[(&str, &str)]) -> Run {
+/// As [`sealward`], with these variables.
+pub fn sealward_with(words: &[&str], stdin: &str, variables: &[(&str, &str)]) -> Run {
     let mut command = command();
     command.envs(variables.iter().copied());
     let mut child =
@@ -95,7 +95,7 @@ impl Terminal {
     }
 
     fn run_words(&self, person: Person, words: &[&str], stdin: &str) -> Run {
-        fieldseal(&[&self.connection(person), words].concat(), stdin)
+        sealward(&[&self.connection(person), words].concat(), stdin)
     }
 
     /// The words that say which server, as whom.
@@ -229,7 +229,7 @@ async fn a_key_is_looked_at_changed_followed_and_restored() {
     let said = short.failure(1);
     assert!(said.contains("KEY_VALIDATION") && said.contains("  encryption_key: "), "{said}");
     let active = terminal.run_with(Person::Admin, "key restore --stdin", "a new key, number 1");
-    assert!(active.failure(1).contains("fieldseal key change"), "{active:?}");
+    assert!(active.failure(1).contains("sealward key change"), "{active:?}");
 
     let lose = |folder: &Path| {
         for suffix in ["", "-wal", "-shm"] {
@@ -242,7 +242,7 @@ async fn a_key_is_looked_at_changed_followed_and_restored() {
     let inactive = terminal.run(Person::Admin, "key status");
     assert_eq!(inactive.json()["is_active"], json!(false));
     let wanted = set["fingerprint"].as_str().unwrap();
-    assert!(inactive.stderr.contains(wanted) && inactive.stderr.contains("fieldseal key restore"), "{inactive:?}");
+    assert!(inactive.stderr.contains(wanted) && inactive.stderr.contains("sealward key restore"), "{inactive:?}");
     let refused = terminal.run(Person::Admin, "key show");
     assert!(refused.failure(1).contains(wanted), "{refused:?}");
     let wrong = terminal.run_with(Person::Admin, "key restore --stdin", "a new key, number 1");
@@ -370,7 +370,7 @@ async fn profiles_keep_settings_and_give_way_to_what_is_said() {
     let folder = server.folder().path();
     let file = folder.join("profiles/config.toml");
     let config = ["--config", file.to_str().unwrap()];
-    let run = |words: &str| fieldseal(&[&config[..], &words.split_whitespace().collect::<Vec<_>>()].concat(), "");
+    let run = |words: &str| sealward(&[&config[..], &words.split_whitespace().collect::<Vec<_>>()].concat(), "");
     let endpoint = format!("https://{}", server.address());
     let dev = folder.to_str().unwrap();
 
@@ -382,8 +382,8 @@ async fn profiles_keep_settings_and_give_way_to_what_is_said() {
     assert_eq!(run("--profile admin org create contoso").json()["name"], "organizations/contoso");
     assert_eq!(run("--profile admin org get").json()["name"], "organizations/contoso");
     assert_eq!(run("--profile admin org get -o default").json()["name"], "organizations/default");
-    let from_environment = [("FIELDSEAL_PROFILE", "admin"), ("FIELDSEAL_ORGANIZATION", "default")];
-    let got = fieldseal_with(&[&config[..], &["org", "get"]].concat(), "", &from_environment);
+    let from_environment = [("SEALWARD_PROFILE", "admin"), ("SEALWARD_ORGANIZATION", "default")];
+    let got = sealward_with(&[&config[..], &["org", "get"]].concat(), "", &from_environment);
     assert_eq!(got.json()["name"], "organizations/default");
 
     let listed = run("profile list").json();
@@ -412,17 +412,17 @@ async fn profiles_keep_settings_and_give_way_to_what_is_said() {
 
 #[test]
 fn what_needs_no_server_works_without_one() {
-    let version = fieldseal(&["version"], "");
-    assert_eq!((version.code, version.stdout.as_str()), (0, concat!("fieldseal ", env!("CARGO_PKG_VERSION"), "\n")));
+    let version = sealward(&["version"], "");
+    assert_eq!((version.code, version.stdout.as_str()), (0, concat!("sealward ", env!("CARGO_PKG_VERSION"), "\n")));
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
-        let script = fieldseal(&["completions", shell], "");
+        let script = sealward(&["completions", shell], "");
         assert!(script.code == 0 && script.stdout.contains("user-settings"), "{shell}");
     }
     let folder = tempfile::tempdir().unwrap();
-    let pages = fieldseal(&["man", "--dir", folder.path().to_str().unwrap()], "");
+    let pages = sealward(&["man", "--dir", folder.path().to_str().unwrap()], "");
     assert_eq!(pages.code, 0, "{pages:?}");
-    assert!(std::fs::read_to_string(folder.path().join("fieldseal-key-change.1")).unwrap().contains("generated"));
-    let help = fieldseal(&["help", "key", "change"], "");
+    assert!(std::fs::read_to_string(folder.path().join("sealward-key-change.1")).unwrap().contains("generated"));
+    let help = sealward(&["help", "key", "change"], "");
     assert!(help.code == 0 && help.stdout.contains("Examples:"), "{help:?}");
 }
 
@@ -441,7 +441,7 @@ async fn what_fails_is_said_on_stderr_with_what_to_do() {
     let said = invalid.failure(1);
     for expected in [
         // The first is in the message, and isn't printed twice.
-        "fieldseal: FIELD_INVALID: mailbox.display_name: must have a value, and 2 more\n  mailbox.username: ",
+        "sealward: FIELD_INVALID: mailbox.display_name: must have a value, and 2 more\n  mailbox.username: ",
         "\n  mailbox.password: ",
         "\n  call id: ",
     ] {
@@ -453,10 +453,10 @@ async fn what_fails_is_said_on_stderr_with_what_to_do() {
     let endpoint = "https://127.0.0.1:1";
     let folder = server.folder().path();
     let dev = ["--dev", folder.to_str().unwrap(), "--as", "reader"];
-    let nobody_there = fieldseal(&[&["--endpoint", endpoint], &dev[..], &["mailbox", "list"]].concat(), "");
+    let nobody_there = sealward(&[&["--endpoint", endpoint], &dev[..], &["mailbox", "list"]].concat(), "");
     assert!(nobody_there.failure(1).contains("--endpoint"), "{nobody_there:?}");
     let http = format!("http://{}", server.plaintext_address.as_ref().unwrap());
-    let plaintext = fieldseal(&["--endpoint", &http, "--plaintext", "mailbox", "list"], "");
+    let plaintext = sealward(&["--endpoint", &http, "--plaintext", "mailbox", "list"], "");
     assert!(plaintext.failure(1).contains("HTTPS_REQUIRED"), "{plaintext:?}");
 
     // 2: the command was wrong, and no call was made.
@@ -478,14 +478,14 @@ async fn what_fails_is_said_on_stderr_with_what_to_do() {
         assert!(said.contains(expected), "{words}: {said}");
         assert!(words.starts_with("key") || !said.contains("canary"), "{words}: {said}");
     }
-    let nobody = fieldseal(&["--endpoint", &terminal.endpoint, "mailbox", "list"], "");
+    let nobody = sealward(&["--endpoint", &terminal.endpoint, "mailbox", "list"], "");
     assert!(nobody.failure(2).contains("--ca"), "{nobody:?}");
-    let no_file = fieldseal(&["--endpoint", &terminal.endpoint, "--ca", "/nowhere/ca.pem", "mailbox", "list"], "");
+    let no_file = sealward(&["--endpoint", &terminal.endpoint, "--ca", "/nowhere/ca.pem", "mailbox", "list"], "");
     assert!(no_file.failure(2).contains("/nowhere/ca.pem"), "{no_file:?}");
     assert_eq!(terminal.run(Person::Reader, "mailbox list").json(), json!({ "mailboxes": [] }));
 
     // 0: help is no failure.
-    let help = fieldseal(&["mailbox", "create", "--help"], "");
+    let help = sealward(&["mailbox", "create", "--help"], "");
     assert!(help.code == 0 && help.stdout.contains("display_name"), "{help:?}");
 }
 
@@ -496,11 +496,11 @@ fn every_command_that_dev_prints_works_when_pasted() {
     let commands: Vec<&str> = server
         .message
         .split("\n\n")
-        .filter(|paragraph| ["grpcurl ", "fieldseal ", "printf "].iter().any(|word| paragraph.starts_with(word)))
+        .filter(|paragraph| ["grpcurl ", "sealward ", "printf "].iter().any(|word| paragraph.starts_with(word)))
         .collect();
     assert_eq!(commands.len(), 7, "{}", server.message);
 
-    let mut path = vec![binary("fieldseal").parent().unwrap().to_owned(), tools()];
+    let mut path = vec![binary("sealward").parent().unwrap().to_owned(), tools()];
     path.extend(grpcurl().parent().map(Path::to_owned));
     path.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap()));
     let elsewhere = tempfile::tempdir().unwrap();

@@ -12,19 +12,19 @@ use std::{
     },
 };
 
-use fieldseal_client::ExposeSecret as _;
-use fieldseal_core::policy::{Binding, Privilege, Scope};
-use fieldseal_server::{config::Config, development::Person};
 use http::Request;
 use hyper::{body::Incoming, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use sealward_client::ExposeSecret as _;
+use sealward_core::policy::{Binding, Privilege, Scope};
+use sealward_server::{config::Config, development::Person};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use crate::{
-    cli::{Run, Terminal, command, fieldseal},
+    cli::{Run, Terminal, command, sealward},
     harness::{DEFAULT, Server, mailbox},
 };
 
@@ -61,7 +61,7 @@ async fn a_list_that_nobody_reads_is_exit_code_1_without_words() {
     server.client(Person::Writer).mailboxes().create(DEFAULT, mailbox("hunter2"), None).await.unwrap();
     for words in ["mailbox list", "mailbox list --output table", "org list --output name", "key status", "whoami"] {
         let run = terminal.run_into(Person::Admin, words, unread());
-        assert_eq!((run.code, run.stderr.lines().find(|line| line.starts_with("fieldseal:"))), (1, None), "{words}");
+        assert_eq!((run.code, run.stderr.lines().find(|line| line.starts_with("sealward:"))), (1, None), "{words}");
     }
     let help = command().args(["--help"]).stdout(unread()).stderr(Stdio::piped()).output().unwrap();
     assert_eq!(Run::of(help).code, 1);
@@ -75,7 +75,7 @@ async fn an_answer_that_can_not_be_written_is_exit_code_1_and_says_what_stays() 
     assert!(run.failure(1).contains("nothing was changed"), "{run:?}");
     let run = terminal.run_into(Person::Writer, "mailbox create --set display_name=Sales", full());
     let said = run.failure(1);
-    assert!(said.contains("the record is created") && said.contains("fieldseal mailbox get organizations/"), "{said}");
+    assert!(said.contains("the record is created") && said.contains("sealward mailbox get organizations/"), "{said}");
     let run = terminal.run_into(Person::Admin, "org create contoso", full());
     assert!(run.failure(1).contains("organizations/contoso is created"), "{run:?}");
     for words in [&["--help"][..], &["version"], &["completions", "bash"], &["man"], &["key", "change", "--help"]] {
@@ -137,7 +137,7 @@ async fn a_key_that_was_set_and_can_not_be_written_can_still_be_got() {
 
     let run = terminal.run_into(Person::Admin, "key change", full());
     let said = run.failure(1);
-    assert!(said.contains("get it with: fieldseal key show --output-file FILE"), "{said}");
+    assert!(said.contains("get it with: sealward key show --output-file FILE"), "{said}");
     assert_eq!(key_version(&server).await, 3);
     let file = server.folder().path().join("got.key");
     let shown = terminal.run(Person::Admin, &format!("key show --output-file {}", file.display())).json();
@@ -208,7 +208,7 @@ async fn refusing(reasons: &'static [&'static str]) -> String {
             let answer = service_fn(move |_: Request<Incoming>| {
                 let call = calls.fetch_add(1, Ordering::Relaxed).min(reasons.len() - 1);
                 let mut details = ErrorDetails::new();
-                details.set_error_info(reasons[call], "fieldseal", HashMap::new());
+                details.set_error_info(reasons[call], "sealward", HashMap::new());
                 let status = Status::with_error_details(Code::Unavailable, "nothing changed", details);
                 async move { Ok::<_, Infallible>(status.into_http::<tonic::body::Body>()) }
             });
@@ -225,7 +225,7 @@ async fn a_change_of_unknown_outcome_is_one_statement_and_delivers_the_key() {
     let file = folder.path().join("new.key");
     let run = |endpoint: &str, words: &str| {
         let words: Vec<&str> = words.split_whitespace().collect();
-        fieldseal(&[&["--endpoint", endpoint, "--plaintext", "key", "change"], &words[..]].concat(), "")
+        sealward(&[&["--endpoint", endpoint, "--plaintext", "key", "change"], &words[..]].concat(), "")
     };
     // As a disk that is full does: the first attempt may have been made, those after it surely were not.
     let endpoint = refusing(&["OUTCOME_UNKNOWN", "STORE_UNAVAILABLE"]).await;

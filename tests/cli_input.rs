@@ -3,12 +3,12 @@
 
 use std::{collections::BTreeSet, fs};
 
-use fieldseal_core::policy::{Binding, Privilege, Role, Scope};
-use fieldseal_server::development::Person;
+use sealward_core::policy::{Binding, Privilege, Role, Scope};
+use sealward_server::development::Person;
 use serde_json::json;
 
 use crate::{
-    cli::{Terminal, fieldseal, fieldseal_with},
+    cli::{Terminal, sealward, sealward_with},
     harness::{DEFAULT, Server, inside::lose_configuration, process::Process},
 };
 
@@ -81,30 +81,30 @@ async fn every_answer_about_a_key_names_the_organization_and_every_hint_does() {
     let server = Server::start().await;
     let terminal = Terminal::at(&server);
     let created = terminal.run(Person::Admin, "org create contoso");
-    assert!(created.stderr.contains("fieldseal key show -o contoso"), "{created:?}");
+    assert!(created.stderr.contains("sealward key show -o contoso"), "{created:?}");
     for words in ["key status", "key show", "key change --check", "key change"] {
         let run = terminal.run(Person::Admin, &format!("{words} -o contoso"));
         assert_eq!(run.json()["organization"], "organizations/contoso", "{words}");
-        let hints = run.stderr.lines().filter(|line| line.contains("fieldseal key"));
+        let hints = run.stderr.lines().filter(|line| line.contains("sealward key"));
         hints.for_each(|hint| assert!(hint.contains("-o contoso"), "{words}: {hint}"));
     }
     let demo = terminal.run(Person::Writer, "demo --records 20 -o contoso");
-    let hints: Vec<&str> = demo.stderr.lines().filter(|line| line.contains("fieldseal ")).collect();
+    let hints: Vec<&str> = demo.stderr.lines().filter(|line| line.contains("sealward ")).collect();
     assert!(hints.len() > 2 && hints.iter().all(|hint| hint.ends_with("-o contoso")), "{demo:?}");
     let active = terminal.run_with(Person::Admin, "key restore --stdin -o contoso", "a key, number 1");
-    assert!(active.failure(1).contains("fieldseal key change -o contoso"), "{active:?}");
+    assert!(active.failure(1).contains("sealward key change -o contoso"), "{active:?}");
     // The next command takes it anyway.
     terminal.run(Person::Admin, "org create fabrikam").json();
     let words = [&terminal.connection(Person::Admin)[..], &["key", "status"]].concat();
-    let usual = fieldseal_with(&words, "", &[("FIELDSEAL_ORGANIZATION", "fabrikam")]);
+    let usual = sealward_with(&words, "", &[("SEALWARD_ORGANIZATION", "fabrikam")]);
     assert_eq!(usual.json()["organization"], "organizations/fabrikam");
-    assert!(usual.stderr.contains("fieldseal key change") && !usual.stderr.contains(" -o "), "{usual:?}");
+    assert!(usual.stderr.contains("sealward key change") && !usual.stderr.contains(" -o "), "{usual:?}");
 
     let server = server.restart(lose_configuration, |_| {}).await;
     let terminal = Terminal::at(&server);
     let status = terminal.run(Person::Admin, "key status -o contoso");
     assert_eq!(status.json()["is_active"], false);
-    assert!(status.stderr.contains("fieldseal key restore -o contoso"), "{status:?}");
+    assert!(status.stderr.contains("sealward key restore -o contoso"), "{status:?}");
     // A change would be refused.
     assert!(!status.stderr.contains("key change"), "{status:?}");
 }
@@ -142,16 +142,16 @@ async fn an_organization_is_deleted_only_by_its_name() {
 async fn an_empty_variable_counts_as_unset() {
     let server = Server::start().await;
     let terminal = Terminal::at(&server);
-    let help = fieldseal(&["mailbox", "list", "--help"], "").stdout;
+    let help = sealward(&["mailbox", "list", "--help"], "").stdout;
     let names = help.split("[env: ").skip(1).filter_map(|rest| rest.split('=').next());
     let names: BTreeSet<&str> = names.collect();
-    for name in ["FIELDSEAL_CA", "FIELDSEAL_PROFILE", "FIELDSEAL_OUTPUT", "FIELDSEAL_ORGANIZATION", "FIELDSEAL_AS"] {
+    for name in ["SEALWARD_CA", "SEALWARD_PROFILE", "SEALWARD_OUTPUT", "SEALWARD_ORGANIZATION", "SEALWARD_AS"] {
         assert!(names.contains(name), "{names:?}");
     }
     let empty: Vec<(&str, &str)> = names.iter().map(|name| (*name, "")).collect();
     let words = [&terminal.connection(Person::Admin)[..], &["org", "get"]].concat();
-    assert_eq!(fieldseal_with(&words, "", &empty).json()["name"], DEFAULT);
-    let nobody = fieldseal_with(&["org", "get"], "", &empty);
+    assert_eq!(sealward_with(&words, "", &empty).json()["name"], DEFAULT);
+    let nobody = sealward_with(&["org", "get"], "", &empty);
     assert!(nobody.failure(2).contains("--ca FILE"), "{nobody:?}");
 }
 
@@ -171,7 +171,7 @@ async fn a_token_file_that_has_something_else_is_explained() {
     ] {
         fs::write(&file, content).unwrap();
         let options = ["--endpoint", &endpoint, "--ca", ca.to_str().unwrap(), "--token-file", file.to_str().unwrap()];
-        let run = fieldseal(&[&options[..], &["whoami"]].concat(), "");
+        let run = sealward(&[&options[..], &["whoami"]].concat(), "");
         let said = run.failure(2);
         assert!(said.contains(expected) && said.contains("token") && !said.contains("canary"), "{said}");
     }
@@ -206,7 +206,7 @@ async fn whoami_shows_identity_proof_and_roles() {
     let refused = terminal.run(Person::Writer, "mailbox list");
     let said = refused.failure(1);
     assert!(
-        said.contains("cn:writer lacks the privilege prvReadRecords") && said.contains("fieldseal whoami"),
+        said.contains("cn:writer lacks the privilege prvReadRecords") && said.contains("sealward whoami"),
         "{said}"
     );
 }
@@ -217,7 +217,7 @@ fn a_development_folder_says_where_its_server_listens() {
     let data = folder.path().join("dev");
     let server = Process::start(&data);
     let dev = ["--dev", data.to_str().unwrap(), "--as", "admin"];
-    let status = fieldseal(&[&dev[..], &["key", "status"]].concat(), "");
+    let status = sealward(&[&dev[..], &["key", "status"]].concat(), "");
     assert_eq!(status.json()["organization"], DEFAULT);
     server.terminate();
     assert!(server.wait().success());

@@ -10,11 +10,11 @@ use std::{
     },
 };
 
-use fieldseal_client::{
+use sealward_client::{
     Client, Error, ErrorReason, ExposeSecret, SecretString,
     v1::{self, reencryption::State},
 };
-use fieldseal_server::development::Person;
+use sealward_server::development::Person;
 use tokio::{task::JoinHandle, time::timeout};
 
 use crate::harness::{
@@ -27,7 +27,7 @@ use crate::harness::{
 
 /// Sets limits in the configuration of a folder, whatever they were.
 pub(crate) fn set_limits(folder: &Path, limits: &[(&str, u32)]) {
-    let path = folder.join("fieldseal.toml");
+    let path = folder.join("sealward.toml");
     let mut lines: Vec<String> = fs::read_to_string(&path).unwrap().lines().map(str::to_owned).collect();
     for (name, value) in limits {
         let is_it = |line: &&mut String| line.trim_start_matches("# ").starts_with(&format!("{name} = "));
@@ -87,7 +87,7 @@ fn keep_writing(
 
 /// Whether the server did not answer, as one that was killed doesn't.
 pub(crate) fn is_gone(error: &Error) -> bool {
-    error.call().unwrap().origin() != fieldseal_client::Origin::Server
+    error.call().unwrap().origin() != sealward_client::Origin::Server
 }
 
 async fn create_mailboxes(writer: &Client, count: usize) -> BTreeMap<String, Written> {

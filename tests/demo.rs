@@ -1,15 +1,15 @@
-//! `fieldseal demo`, run as a person would against a real server.
+//! `sealward demo`, run as a person would against a real server.
 
 use std::process::{Command, Output};
 
-use fieldseal_client::ListOptions;
-use fieldseal_server::development::Person;
+use sealward_client::ListOptions;
+use sealward_server::development::Person;
 use serde_json::{Value, json};
 
 use crate::harness::{DEFAULT, Server, process::binary, reveal};
 
 fn demo(server: &Server, person: Person, words: &[&str]) -> Output {
-    Command::new(binary("fieldseal"))
+    Command::new(binary("sealward"))
         .args(["--endpoint", &format!("https://{}", server.address()), "--as", person.name(), "--dev"])
         .arg(server.folder().path())
         .arg("demo")
@@ -38,7 +38,7 @@ async fn the_demo_fills_an_organization_with_records_that_are_linked_and_sealed(
     });
     assert_eq!(counts(&made), expected);
     let said = String::from_utf8(made.stderr).unwrap();
-    assert!(said.contains("fieldseal mailbox reveal "), "{said}");
+    assert!(said.contains("sealward mailbox reveal "), "{said}");
 
     let reader = server.client(Person::Reader);
     let profiles =

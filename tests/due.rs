@@ -1,7 +1,7 @@
 //! Keys that should be changed: told in the status, in the log and as a metric.
 
-use fieldseal_client::v1::reencryption::State;
-use fieldseal_server::development::Person;
+use sealward_client::v1::reencryption::State;
+use sealward_server::development::Person;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -21,7 +21,7 @@ pub async fn scraped(address: &str) -> String {
     answer
 }
 
-fn with_metrics(config: &mut fieldseal_server::config::Config) {
+fn with_metrics(config: &mut sealward_server::config::Config) {
     config.listen.metrics_address = Some("127.0.0.1:0".parse().unwrap());
 }
 
@@ -32,8 +32,8 @@ async fn a_generated_key_is_due_until_it_is_changed() {
     assert!(admin.is_data_encryption_active(DEFAULT).await.unwrap().is_key_change_due);
     let metrics = scraped(server.metrics_address()).await;
     for line in [
-        r#"fieldseal_encryption_active{organization="default"} 1"#,
-        r#"fieldseal_key_change_due{organization="default"} 1"#,
+        r#"sealward_encryption_active{organization="default"} 1"#,
+        r#"sealward_key_change_due{organization="default"} 1"#,
     ] {
         assert!(metrics.contains(line), "{metrics}");
     }
@@ -41,12 +41,12 @@ async fn a_generated_key_is_due_until_it_is_changed() {
     assert_eq!(settled(&admin).await.state(), State::Done);
     assert!(!admin.is_data_encryption_active(DEFAULT).await.unwrap().is_key_change_due);
     let metrics = scraped(server.metrics_address()).await;
-    assert!(metrics.contains(r#"fieldseal_key_change_due{organization="default"} 0"#), "{metrics}");
-    assert!(metrics.contains(r#"fieldseal_key_change_due_time_seconds{organization="default"} "#), "{metrics}");
+    assert!(metrics.contains(r#"sealward_key_change_due{organization="default"} 0"#), "{metrics}");
+    assert!(metrics.contains(r#"sealward_key_change_due_time_seconds{organization="default"} "#), "{metrics}");
 
     let server = server.restart(lose_configuration, with_metrics).await;
     let metrics = scraped(server.metrics_address()).await;
-    assert!(metrics.contains(r#"fieldseal_encryption_active{organization="default"} 0"#), "{metrics}");
+    assert!(metrics.contains(r#"sealward_encryption_active{organization="default"} 0"#), "{metrics}");
 }
 
 #[tokio::test]

@@ -6,8 +6,8 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use fieldseal_client::ListOptions;
-use fieldseal_server::development::Person;
+use sealward_client::ListOptions;
+use sealward_server::development::Person;
 use tokio::time::timeout;
 use tonic::transport::Endpoint;
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
@@ -66,7 +66,7 @@ async fn end_is_announced_to_probes_while_everything_is_served() {
     let next = timeout(PATIENCE, watch.message()).await.unwrap().unwrap().unwrap();
     assert_eq!(next.status(), ServingStatus::NotServing);
     // Who polls with a connection of its own sees it too, for every service.
-    for service in ["", "fieldseal.v1.MailboxService"] {
+    for service in ["", "sealward.v1.MailboxService"] {
         let request = HealthCheckRequest { service: service.to_owned() };
         let status = probe().await.check(request).await.unwrap().into_inner().status();
         assert_eq!(status, ServingStatus::NotServing, "{service}");
@@ -97,7 +97,7 @@ struct Unread {
 impl Unread {
     fn start(folder: &Folder) -> Self {
         let (reader, writer) = std::io::pipe().unwrap();
-        let child = Command::new(binary("fieldseal-server"))
+        let child = Command::new(binary("sealward-server"))
             .args(["dev", "--listen", "127.0.0.1:0", "--data-dir"])
             .arg(folder.path())
             .stdin(Stdio::null())
@@ -142,7 +142,7 @@ fn metrics_address(greeting: &str) -> String {
 }
 
 fn dropped(metrics: &str) -> u64 {
-    let name = "fieldseal_refused_by_bound_total{bound=\"log_queue_lines\"} ";
+    let name = "sealward_refused_by_bound_total{bound=\"log_queue_lines\"} ";
     metrics.lines().find_map(|line| line.strip_prefix(name)).map_or(0, |count| count.parse().unwrap())
 }
 

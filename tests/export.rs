@@ -5,8 +5,8 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use fieldseal_client::{Client, Code, Error, ErrorReason, ExposeSecret as _, v1, v1::reencryption::State};
-use fieldseal_server::development::Person;
+use sealward_client::{Client, Code, Error, ErrorReason, ExposeSecret as _, v1, v1::reencryption::State};
+use sealward_server::development::Person;
 
 use crate::harness::{
     DEFAULT, Server,
@@ -38,7 +38,7 @@ async fn nothing_is_left(server: &Server) {
     assert_eq!(server.client(Person::Admin).list_organizations(0, "").await.unwrap().records.len(), 1);
     let configuration = Inside::configuration(server.folder());
     let rows: i64 =
-        configuration.sqlite().query_row("SELECT count(*) FROM fieldseal_organizations", [], |row| row.get(0)).unwrap();
+        configuration.sqlite().query_row("SELECT count(*) FROM sealward_organizations", [], |row| row.get(0)).unwrap();
     assert_eq!(rows, 1);
     let files = std::fs::read_dir(server.folder().path().join("organizations")).unwrap();
     let names: Vec<_> = files.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
@@ -193,7 +193,7 @@ async fn an_import_whose_caller_leaves_in_the_middle_can_be_made_again() {
 
 #[tokio::test]
 async fn a_change_that_was_exported_half_way_goes_on_after_the_import_and_the_restore() {
-    let slowly = |config: &mut fieldseal_server::config::Config| {
+    let slowly = |config: &mut sealward_server::config::Config| {
         config.limits.reencryption_batch_cells = 1;
         config.limits.reencryption_pause_ms = 60_000;
     };

@@ -3,9 +3,9 @@
 
 use std::{fs, io::Write as _, path::Path, process::Command};
 
-use fieldseal_client::{Client, Error, ErrorReason, SecretString, v1, v1::reencryption::State};
-use fieldseal_core::fail_point::FailPoint::{self, *};
-use fieldseal_server::development::Person;
+use sealward_client::{Client, Error, ErrorReason, SecretString, v1, v1::reencryption::State};
+use sealward_core::fail_point::FailPoint::{self, *};
+use sealward_server::development::Person;
 
 use crate::{
     crash::{current_text, is_gone, set_limits},
@@ -89,10 +89,10 @@ async fn a_restore_that_was_cut_short_can_be_made_again_and_each_try_was_counted
     let (folder, name, text) = prepared().await;
     for point in OF_A_RESTORE {
         lose_configuration(&folder.path());
-        Inside::organization(&folder).sqlite().execute_batch("DELETE FROM fieldseal_restore_attempt").unwrap();
+        Inside::organization(&folder).sqlite().execute_batch("DELETE FROM sealward_restore_attempt").unwrap();
         killed_at(&folder, point, async |admin| admin.restore_key(DEFAULT, &text).await).await;
         if point == RestoreCounted {
-            let count = "SELECT count(*) FROM fieldseal_restore_attempt";
+            let count = "SELECT count(*) FROM sealward_restore_attempt";
             let counted: u32 = Inside::organization(&folder).sqlite().query_row(count, [], |row| row.get(0)).unwrap();
             assert_eq!(counted, 1);
         }
@@ -206,9 +206,9 @@ async fn a_migration_that_was_cut_short_is_made_at_the_next_start() {
     for point in OF_A_MIGRATION {
         let (folder, name, _) = prepared().await;
         let inside = Inside::organization(&folder);
-        inside.sqlite().execute_batch("DROP TABLE fieldseal_census").unwrap();
-        for table in ["fieldseal_catalog", "fieldseal_column_type"] {
-            inside.change(4, &format!("DELETE FROM {table} WHERE table_name = 'fieldseal_census'"));
+        inside.sqlite().execute_batch("DROP TABLE sealward_census").unwrap();
+        for table in ["sealward_catalog", "sealward_column_type"] {
+            inside.change(4, &format!("DELETE FROM {table} WHERE table_name = 'sealward_census'"));
         }
         drop(inside);
         assert!(Process::start_failing(&folder.path(), point.name()).is_none(), "{point:?}");

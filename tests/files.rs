@@ -2,7 +2,7 @@
 
 use std::{fs, process::Command};
 
-use fieldseal_server::{config::Config, development::Person, reload::Outcome};
+use sealward_server::{config::Config, development::Person, reload::Outcome};
 
 use crate::{
     harness::{DEFAULT, Folder, Server, process::Process, reason},
@@ -27,13 +27,13 @@ async fn a_pipe_or_a_device_in_place_of_a_file_does_not_stop_a_reload() {
     refused_for(&server.reload().await.certificate, "is a pipe");
     // Bindings count all the same, in this look and in the next.
     let reader = server.client(Person::Reader);
-    reader.mailboxes().list(DEFAULT, fieldseal_client::ListOptions::default()).await.unwrap();
+    reader.mailboxes().list(DEFAULT, sealward_client::ListOptions::default()).await.unwrap();
     replace(&development.config_file(), READER, "identity = \"cn:somebody else\"");
     let reloaded = server.reload().await;
     assert_eq!(reloaded.configuration, Outcome::Taken);
     refused_for(&reloaded.certificate, "is a pipe");
-    let outcome = reader.mailboxes().list(DEFAULT, fieldseal_client::ListOptions::default()).await;
-    assert_eq!(reason(outcome), fieldseal_client::ErrorReason::PrivilegeMissing);
+    let outcome = reader.mailboxes().list(DEFAULT, sealward_client::ListOptions::default()).await;
+    assert_eq!(reason(outcome), sealward_client::ErrorReason::PrivilegeMissing);
 
     fs::remove_file(&certificate).unwrap();
     std::os::unix::fs::symlink("/dev/zero", &certificate).unwrap();
@@ -55,7 +55,7 @@ async fn files_that_others_can_change_are_not_reloaded() {
     set_mode(&config, 0o666);
     refused_for(&server.reload().await.configuration, "can be changed by others");
     let reader = server.client(Person::Reader);
-    assert_eq!(reason(reader.create_organization("mine").await), fieldseal_client::ErrorReason::PrivilegeMissing);
+    assert_eq!(reason(reader.create_organization("mine").await), sealward_client::ErrorReason::PrivilegeMissing);
     set_mode(&config, 0o644);
     let tls = folder.join("tls");
     let before = fs::metadata(&tls).unwrap().permissions();

@@ -1,6 +1,6 @@
 //! docs/filter.md keeps its word: its examples are filters, its errors are where it says.
 
-use fieldseal_core::{
+use sealward_core::{
     filter::{Filter, FilterError},
     schema::Schema,
 };
@@ -18,7 +18,7 @@ fn parse(schema: &Schema, collection: &str, text: &str) -> Result<Filter, Filter
 }
 
 fn built_in() -> std::sync::Arc<Schema> {
-    fieldseal_server::schema::read(fieldseal::FILE_DESCRIPTOR_SET).unwrap().schema
+    sealward_server::schema::read(sealward::FILE_DESCRIPTOR_SET).unwrap().schema
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crate::harness::process::{Process, binary, grpcurl, tools};
 const GUIDE: &str = include_str!("../docs/getting-started.md");
 
 /// What the guide types into the first terminal.
-const START: &str = "cargo run --release -p fieldseal-server -- dev";
+const START: &str = "cargo run --release -p sealward-server -- dev";
 
 /// Where the guide's server listens.
 const ADDRESS: &str = "127.0.0.1:7443";
@@ -79,15 +79,15 @@ fn is_shown(printed: &[&str], shown: &[&str]) -> bool {
 }
 
 fn run(command: &str, folder: &Path, server: &Process) -> String {
-    let mut path = vec![binary("fieldseal").parent().unwrap().to_owned(), tools()];
+    let mut path = vec![binary("sealward").parent().unwrap().to_owned(), tools()];
     path.extend(grpcurl().parent().map(Path::to_owned));
     path.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap()));
     let output = Command::new("bash")
         .args(["-c", &format!("exec 2>&1\n{}", command.replace(ADDRESS, &server.address))])
         .env("PATH", std::env::join_paths(&path).unwrap())
-        .env("FIELDSEAL_DEV", "./fieldseal-dev")
-        .env("FIELDSEAL_OUTPUT", "json")
-        .env("FIELDSEAL_ENDPOINT", format!("https://{}", server.address))
+        .env("SEALWARD_DEV", "./sealward-dev")
+        .env("SEALWARD_OUTPUT", "json")
+        .env("SEALWARD_ENDPOINT", format!("https://{}", server.address))
         .current_dir(folder)
         .output()
         .unwrap();
@@ -97,7 +97,7 @@ fn run(command: &str, folder: &Path, server: &Process) -> String {
 #[test]
 fn every_command_of_the_guide_prints_what_the_guide_shows() {
     let folder = TempDir::new().unwrap();
-    let data = folder.path().join("fieldseal-dev");
+    let data = folder.path().join("sealward-dev");
     let mut server = Process::start(&data);
     let steps = steps();
     assert!(steps.len() > 15 && GUIDE.contains(START), "the guide has become short");

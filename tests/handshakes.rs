@@ -2,12 +2,12 @@
 
 use std::{error::Error, fs, io::ErrorKind, sync::Arc};
 
-use fieldseal_client::{Code, ErrorReason, ListOptions, Origin, RetryPolicy};
-use fieldseal_server::development::Person;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
     date_time_ymd,
 };
+use sealward_client::{Code, ErrorReason, ListOptions, Origin, RetryPolicy};
+use sealward_server::development::Person;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -23,7 +23,7 @@ use crate::{
     },
 };
 
-const LIST: &str = "/fieldseal.v1.MailboxService/ListMailboxes";
+const LIST: &str = "/sealward.v1.MailboxService/ListMailboxes";
 
 /// A CA of clients, and a folder whose servers believe it.
 struct Ca {
@@ -103,7 +103,7 @@ async fn refused_certificate_is_reported_to_its_client_each_time_and_counted_by_
 
     let metrics = scraped(server.metrics_address()).await;
     for (cause, count) in [("certificate_expired", TRIES), ("certificate_not_yet_valid", 1), ("unknown_ca", 2)] {
-        let line = format!("fieldseal_handshakes_refused_total{{cause=\"{cause}\"}} {count}\n");
+        let line = format!("sealward_handshakes_refused_total{{cause=\"{cause}\"}} {count}\n");
         assert!(metrics.contains(&line), "{line} {metrics}");
     }
 }
@@ -154,12 +154,12 @@ async fn call_without_tls_on_the_tls_port_gets_https_required() {
         timeout(PATIENCE, gone).await.unwrap();
     }
     let endpoint = format!("http://{}", server.address());
-    let client = fieldseal_client::Client::builder(endpoint).plaintext().retry(RetryPolicy::never());
+    let client = sealward_client::Client::builder(endpoint).plaintext().retry(RetryPolicy::never());
     let error = client.connect_lazy().unwrap().mailboxes().list(DEFAULT, ListOptions::default()).await.unwrap_err();
     assert_eq!(error.reason(), ErrorReason::HttpsRequired);
 
     let metrics = scraped(server.metrics_address()).await;
-    assert!(metrics.contains("fieldseal_handshakes_refused_total{cause=\"plaintext\"} 3\n"), "{metrics}");
+    assert!(metrics.contains("sealward_handshakes_refused_total{cause=\"plaintext\"} 3\n"), "{metrics}");
 }
 
 /// All that the server says to these bytes before it closes.

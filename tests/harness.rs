@@ -14,8 +14,8 @@ use std::{
     time::Duration,
 };
 
-use fieldseal_client::{Client, ClientBuilder, Error, ErrorReason, RetryPolicy, v1};
-use fieldseal_server::{
+use sealward_client::{Client, ClientBuilder, Error, ErrorReason, RetryPolicy, v1};
+use sealward_server::{
     app::{App, Running},
     config::Config,
     development::{Development, Person},
@@ -145,7 +145,7 @@ impl Server {
     }
 
     /// What is served, for whoever works in the server's own process.
-    pub fn deployment(&self) -> &std::sync::Arc<fieldseal_core::deployment::Deployment> {
+    pub fn deployment(&self) -> &std::sync::Arc<sealward_core::deployment::Deployment> {
         self.running.as_ref().unwrap().deployment()
     }
 

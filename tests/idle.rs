@@ -2,8 +2,8 @@
 
 use std::fs::{self, File};
 
-use fieldseal_client::{Client, ErrorReason, v1::reencryption::State};
-use fieldseal_server::development::Person;
+use sealward_client::{Client, ErrorReason, v1::reencryption::State};
+use sealward_server::development::Person;
 use tokio::time::timeout;
 
 use crate::{

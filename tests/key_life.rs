@@ -6,12 +6,12 @@ use std::{
     time::Duration,
 };
 
-use fieldseal_client::{
+use sealward_client::{
     Client, Error, ErrorReason, ExposeSecret, KeyOperation, ListOptions, SecretString, WriteOptions,
     v1::{self, reencryption::State},
 };
-use fieldseal_core::deployment::ConfigurationError;
-use fieldseal_server::{
+use sealward_core::deployment::ConfigurationError;
+use sealward_server::{
     app::{App, StartError},
     development::Person,
 };
@@ -41,7 +41,7 @@ fn violations(error: &Error) -> Vec<&str> {
 }
 
 /// A server whose default organization is inactive, the mailbox in it, and its key.
-async fn inactive_server(change: impl FnOnce(&mut fieldseal_server::config::Config)) -> (Server, String, SecretString) {
+async fn inactive_server(change: impl FnOnce(&mut sealward_server::config::Config)) -> (Server, String, SecretString) {
     let server = Server::start().await;
     let stored = server.client(Person::Writer).mailboxes().create(DEFAULT, mailbox("hunter2"), None).await.unwrap();
     let key = retrieved(&server.client(Person::Admin), DEFAULT).await;
@@ -98,7 +98,7 @@ async fn a_text_that_breaks_the_rule_is_refused_with_all_that_is_wrong_with_it()
 
 #[tokio::test]
 async fn a_change_beyond_the_quota_waits_and_the_current_text_never_does() {
-    let limit = |config: &mut fieldseal_server::config::Config| config.limits.key_changes_per_hour = 1;
+    let limit = |config: &mut sealward_server::config::Config| config.limits.key_changes_per_hour = 1;
     let server = Server::start_with(limit).await;
     let admin = server.client(Person::Admin);
     let current = text("the first key, number 1");
@@ -201,7 +201,7 @@ async fn restoring_is_refused_while_active_and_everything_encrypted_while_inacti
 
 #[tokio::test]
 async fn attempts_to_restore_are_counted_across_restarts_those_that_only_validate_too() {
-    let limit = |config: &mut fieldseal_server::config::Config| config.limits.wrong_key_restores_per_15_minutes = 2;
+    let limit = |config: &mut sealward_server::config::Config| config.limits.wrong_key_restores_per_15_minutes = 2;
     let (server, name, key) = inactive_server(limit).await;
     let admin = server.client(Person::Admin);
     let tried = admin.set_data_encryption_key(DEFAULT, &key, KeyOperation::Restore, true).await.unwrap();
@@ -295,26 +295,26 @@ async fn a_damaged_ring_is_told(damage: impl FnOnce(&Inside)) {
 #[tokio::test]
 async fn a_ring_whose_authentication_code_is_wrong_is_damaged_and_ordinary_attributes_work() {
     a_damaged_ring_is_told(|inside| {
-        let read = inside.sqlite().query_row("SELECT mac FROM fieldseal_key_ring", [], |row| row.get::<_, Vec<u8>>(0));
+        let read = inside.sqlite().query_row("SELECT mac FROM sealward_key_ring", [], |row| row.get::<_, Vec<u8>>(0));
         let mac = flipped(&read.unwrap());
-        assert_eq!(inside.sqlite().execute("UPDATE fieldseal_key_ring SET mac = ?1", [mac]).unwrap(), 1);
+        assert_eq!(inside.sqlite().execute("UPDATE sealward_key_ring SET mac = ?1", [mac]).unwrap(), 1);
     })
     .await;
 }
 
 #[tokio::test]
 async fn a_ring_that_is_missing_is_damaged_and_ordinary_attributes_work() {
-    a_damaged_ring_is_told(|inside| inside.change(1, "DELETE FROM fieldseal_key_ring")).await;
+    a_damaged_ring_is_told(|inside| inside.change(1, "DELETE FROM sealward_key_ring")).await;
 }
 
 #[tokio::test]
 async fn a_ring_without_its_data_key_is_damaged_and_ordinary_attributes_work() {
-    a_damaged_ring_is_told(|inside| inside.change(1, "DELETE FROM fieldseal_data_key")).await;
+    a_damaged_ring_is_told(|inside| inside.change(1, "DELETE FROM sealward_data_key")).await;
 }
 
 #[tokio::test]
 async fn a_ring_whose_key_derivation_is_out_of_bounds_is_damaged_and_ordinary_attributes_work() {
-    a_damaged_ring_is_told(|inside| inside.change(1, "UPDATE fieldseal_key_ring SET kdf_iterations = 99999")).await;
+    a_damaged_ring_is_told(|inside| inside.change(1, "UPDATE sealward_key_ring SET kdf_iterations = 99999")).await;
 }
 
 #[tokio::test]

@@ -5,9 +5,9 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use fieldseal_client::{Client, ErrorReason, SecretString, v1, v1::reencryption::State};
-use fieldseal_core::fail_point::FailPoint;
-use fieldseal_server::development::Person;
+use sealward_client::{Client, ErrorReason, SecretString, v1, v1::reencryption::State};
+use sealward_core::fail_point::FailPoint;
+use sealward_server::development::Person;
 use tokio::{sync::Semaphore, task::JoinHandle};
 
 use crate::{
@@ -81,7 +81,7 @@ impl Write {
         }
     }
 
-    async fn make(&self, writer: &Client, name: &str) -> Result<(), fieldseal_client::Error> {
+    async fn make(&self, writer: &Client, name: &str) -> Result<(), sealward_client::Error> {
         let record = |stored: Stored| v1::Mailbox {
             name: name.to_owned(),
             display_name: Some(stored.display_name),
@@ -322,8 +322,8 @@ fn number(variable: &str, otherwise: u64) -> u64 {
 /// As many kills as are asked for, half of them in each of two campaigns side by side.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_killed_at_every_fail_point_and_at_random_moments_loses_nothing() {
-    let kills = number("FIELDSEAL_KILLS", 200);
-    let seed = number("FIELDSEAL_SEED", 1);
+    let kills = number("SEALWARD_KILLS", 200);
+    let seed = number("SEALWARD_SEED", 1);
     let campaigns = [seed, seed + 1].map(|seed| {
         tokio::spawn(async move {
             println!("campaign with seed {seed}");

@@ -2,12 +2,12 @@
 
 use std::{collections::BTreeSet, path::Path, process::Command};
 
-use fieldseal_client::{
+use prost::Message as _;
+use sealward_client::{
     Client, Code, Error, ErrorReason, ListOptions,
     v1::{self, reencryption::State},
 };
-use fieldseal_server::{config::Config, development::Person};
-use prost::Message as _;
+use sealward_server::{config::Config, development::Person};
 use tokio::{task::JoinSet, time::timeout};
 
 use crate::{
@@ -257,7 +257,7 @@ async fn an_identity_has_as_many_streams_as_it_may_and_one_more_is_refused() {
 
 /// Why a stream doesn't begin, if it doesn't.
 async fn opened<M: prost::Message + Default>(
-    stream: Result<fieldseal_client::MessageStream<M>, Error>,
+    stream: Result<sealward_client::MessageStream<M>, Error>,
 ) -> Option<ErrorReason> {
     match stream {
         Ok(mut stream) => stream.next().await.err().map(|error| error.reason()),
@@ -306,7 +306,7 @@ async fn the_command_line_watches_on_over_the_end_of_connections() {
     let folder = server.folder().path();
     let endpoint = format!("https://{}", server.address());
     let words = ["--endpoint", &endpoint, "--dev", folder.to_str().unwrap(), "--as", "admin", "--output", "json"];
-    let changing = Command::new(binary("fieldseal"))
+    let changing = Command::new(binary("sealward"))
         .args(words)
         .args(["key", "change", "--wait", "--yes"])
         .env("XDG_CONFIG_HOME", "/nonexistent")
@@ -363,7 +363,7 @@ async fn an_export_that_nobody_reads_is_ended_at_its_longest_time_and_says_so() 
     let server = server.restart(|folder| with_rows(folder, MUCH), change).await;
     let admin = server.client(Person::Admin);
     let mut stream = admin.export_organization(DEFAULT).await.unwrap();
-    let counted = "fieldseal_refused_by_bound_total{bound=\"transfer_time_max_seconds\"} 1";
+    let counted = "sealward_refused_by_bound_total{bound=\"transfer_time_max_seconds\"} 1";
     let ended = async { while !scraped(server.metrics_address()).await.contains(counted) {} };
     timeout(PATIENCE, ended).await.unwrap();
     let error = loop {

@@ -1,7 +1,7 @@
 //! A key that is lost for good: what it has sealed is given up, everything else stays.
 
-use fieldseal_client::{Client, Code, ErrorReason, SecretString, v1, v1::reencryption::State};
-use fieldseal_server::development::Person;
+use sealward_client::{Client, Code, ErrorReason, SecretString, v1, v1::reencryption::State};
+use sealward_server::development::Person;
 
 use crate::harness::{
     DEFAULT, Server,
@@ -42,7 +42,7 @@ async fn is_begun_anew(server: &Server, before: &v1::Mailbox) {
     assert_eq!(revealed.as_deref(), Some("sealed anew"));
 }
 
-async fn abandon(admin: &Client, confirm: &str) -> Result<v1::AbandonEncryptedDataResponse, fieldseal_client::Error> {
+async fn abandon(admin: &Client, confirm: &str) -> Result<v1::AbandonEncryptedDataResponse, sealward_client::Error> {
     admin.abandon_encrypted_data(DEFAULT, confirm, &new_key(), false).await
 }
 
@@ -101,7 +101,7 @@ async fn what_a_lost_key_has_sealed_is_cleared_and_everything_else_stays() {
 async fn clearing_goes_on_after_a_restart_and_waits_for_the_new_key_if_that_is_missing() {
     let (server, fingerprint, stored) = bereft(12).await;
     let folder = server.stop().await;
-    let slowly = |config: &mut fieldseal_server::config::Config| {
+    let slowly = |config: &mut sealward_server::config::Config| {
         config.limits.reencryption_batch_cells = 1;
         config.limits.reencryption_pause_ms = 60_000;
     };
@@ -124,7 +124,7 @@ async fn abandoning_leads_out_of_a_damaged_ring() {
     let server = Server::start().await;
     let before = server.client(Person::Writer).mailboxes().create(DEFAULT, mailbox("lost"), None).await.unwrap();
     let folder = server.stop().await;
-    Inside::organization(&folder).change(1, "UPDATE fieldseal_key_ring SET mac = zeroblob(32)");
+    Inside::organization(&folder).change(1, "UPDATE sealward_key_ring SET mac = zeroblob(32)");
     let server = Server::start_in(folder, |_| {}).await;
     let admin = server.client(Person::Admin);
     assert_eq!(admin.is_data_encryption_active(DEFAULT).await.unwrap().fingerprint, "");

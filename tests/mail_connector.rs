@@ -1,13 +1,13 @@
-//! The mail connector of `examples/`, with a real Fieldseal on one side and a real IMAP server on the other.
+//! The mail connector of `examples/`, with a real Sealward on one side and a real IMAP server on the other.
 
 use std::process::{Command, Output};
 
-use fieldseal_client::v1::{
+use sealward_client::v1::{
     EmailServerProfile, Mailbox,
     email_server_profile::{CredentialRetrieval, ServerType},
     mailbox::IncomingEmailDeliveryMethod,
 };
-use fieldseal_server::development::Person;
+use sealward_server::development::Person;
 
 use crate::harness::{
     DEFAULT, Server,
@@ -146,7 +146,7 @@ async fn another_encryption_key_changes_nothing_for_a_login_and_another_password
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_fieldseal_refuses_is_said_and_no_mail_server_is_asked() {
+async fn what_sealward_refuses_is_said_and_no_mail_server_is_asked() {
     let server = Server::start().await;
     let dovecot = Dovecot::start(Offer::Tls);
     let kept = mailbox_of(&server, &dovecot, true, |m| m.allow_email_connector_to_use_credentials = Some(false)).await;

@@ -1,6 +1,6 @@
 //! Metadata with real effect: what an organization chooses for its attributes, and what audited ones record.
 
-use fieldseal_client::{
+use sealward_client::{
     Client, Code, Error, ErrorReason, ListOptions, WriteOptions,
     v1::{
         AttributeChange, AttributeMetadata, EmailServerProfile, Mailbox,
@@ -11,12 +11,12 @@ use fieldseal_client::{
         mailbox,
     },
 };
-use fieldseal_core::{
+use sealward_core::{
     layout::ATTRIBUTE_SETTING,
     metadata::index_name,
     store::{Commit, Datum, Step},
 };
-use fieldseal_server::development::Person;
+use sealward_server::development::Person;
 
 use crate::harness::{
     DEFAULT, Folder, Server,
@@ -62,7 +62,7 @@ async fn changes(admin: &Client, parent: &str, filter: &str) -> Vec<AttributeCha
 
 /// A change in one line: attribute, what was done, revision, old and new value.
 fn line(change: &AttributeChange) -> String {
-    let value = |value: &Option<fieldseal_client::v1::AttributeValue>| {
+    let value = |value: &Option<sealward_client::v1::AttributeValue>| {
         value.as_ref().map_or("null".to_owned(), |value| match value.kind.as_ref().unwrap() {
             Kind::Boolean(value) => value.to_string(),
             Kind::Integer(value) => value.to_string(),
@@ -557,14 +557,14 @@ async fn choices_and_changes_travel_with_an_exported_organization() {
     let described = admin.get_entity_metadata(format!("{DEFAULT}/entityMetadata/Mailbox")).await.unwrap();
     assert!(described.attributes.contains(&chosen));
     let [by_filter, _] = plans(&there.stop().await);
-    assert!(by_filter.contains("USING COVERING INDEX fieldseal_by_"), "{by_filter}");
+    assert!(by_filter.contains("USING COVERING INDEX sealward_by_"), "{by_filter}");
 }
 
 /// Whoever writes the database can't have a password recorded by asking for it there.
 #[tokio::test]
 async fn a_row_that_asks_for_a_password_to_be_recorded_is_ignored() {
     let server = Server::start().await;
-    let row = "INSERT INTO fieldseal_attribute_setting VALUES ('Mailbox', 'password', 'Open', 10, 10, 1, 1, 1, 1)";
+    let row = "INSERT INTO sealward_attribute_setting VALUES ('Mailbox', 'password', 'Open', 10, 10, 1, 1, 1, 1)";
     let folder = server.stop().await;
     Inside::organization(&folder).change(1, row);
     let server = Server::start_in(folder, |_| {}).await;

@@ -1,8 +1,8 @@
 //! What a newer version wrote, after a roll-back: an older server leaves it alone, calls it neither damaged nor inactive, and never offers
 //! to give it up. The same of a key whose root key isn't given.
 
-use fieldseal_client::{Client, Code, ErrorReason, ExposeSecret as _, v1};
-use fieldseal_server::development::Person;
+use sealward_client::{Client, Code, ErrorReason, ExposeSecret as _, v1};
+use sealward_server::development::Person;
 
 use crate::{
     harness::{
@@ -41,7 +41,7 @@ async fn is_left_alone(server: &Server, name: &str, fingerprint: &str, reason: E
     assert_eq!(writer.mailboxes().get(name).await.unwrap().is_password_set, Some(true));
 }
 
-async fn abandon(admin: &Client, confirm: &str) -> Result<v1::AbandonEncryptedDataResponse, fieldseal_client::Error> {
+async fn abandon(admin: &Client, confirm: &str) -> Result<v1::AbandonEncryptedDataResponse, sealward_client::Error> {
     admin.abandon_encrypted_data(DEFAULT, confirm, &NEW.into(), false).await
 }
 
@@ -50,7 +50,7 @@ fn change_sealed_text(folder: &Folder, change: impl FnOnce(&mut Vec<u8>)) {
     let inside = Inside::configuration(folder);
     let mut sealed = inside.key_texts().remove(0);
     change(&mut sealed);
-    assert_eq!(inside.sqlite().execute("UPDATE fieldseal_key_text SET sealed = ?1", [sealed]).unwrap(), 1);
+    assert_eq!(inside.sqlite().execute("UPDATE sealward_key_text SET sealed = ?1", [sealed]).unwrap(), 1);
 }
 
 fn newer(what: &str) -> [(&str, &str); 3] {
@@ -61,10 +61,10 @@ fn newer(what: &str) -> [(&str, &str); 3] {
 async fn a_key_ring_of_a_newer_format_is_left_alone() {
     let (folder, name, _, fingerprint) = sealed().await;
     // Whatever else the newer format has in its columns.
-    let sql = "UPDATE fieldseal_key_ring SET format = 2, salt = x'00', reencryption_state = 'resting'";
+    let sql = "UPDATE sealward_key_ring SET format = 2, salt = x'00', reencryption_state = 'resting'";
     let salt: Vec<u8> = Inside::organization(&folder)
         .sqlite()
-        .query_row("SELECT salt FROM fieldseal_key_ring", [], |row| row.get(0))
+        .query_row("SELECT salt FROM sealward_key_ring", [], |row| row.get(0))
         .unwrap();
     Inside::organization(&folder).change(1, sql);
     let (_, report) = checked(&mut program(), &folder.development().config_file());
@@ -78,7 +78,7 @@ async fn a_key_ring_of_a_newer_format_is_left_alone() {
     let folder = server.stop().await;
     Inside::organization(&folder)
         .sqlite()
-        .execute("UPDATE fieldseal_key_ring SET format = 1, salt = ?1, reencryption_state = 'idle'", [salt])
+        .execute("UPDATE sealward_key_ring SET format = 1, salt = ?1, reencryption_state = 'idle'", [salt])
         .unwrap();
     let server = Server::start_in(folder, |_| {}).await.restart(|_| {}, |_| {}).await;
     let status = server.client(Person::Admin).is_data_encryption_active(DEFAULT).await.unwrap();

@@ -9,11 +9,11 @@ use std::{
     time::Duration,
 };
 
-use fieldseal_client::{
+use sealward_client::{
     Client, Error, ErrorReason, ExposeSecret, SecretString,
     v1::{self, reencryption::State},
 };
-use fieldseal_server::{config::Config, development::Person};
+use sealward_server::{config::Config, development::Person};
 use tokio::{sync::oneshot, task::JoinSet, time::timeout};
 use tonic::{
     Code, Request,
@@ -237,7 +237,7 @@ async fn a_caller_that_says_nothing_keeps_nobody_out() {
         let mut grpc = Grpc::new(channel.clone());
         silent.push(tokio::spawn(async move {
             grpc.ready().await.unwrap();
-            let path = PathAndQuery::from_static("/fieldseal.v1.DataEncryptionService/SetDataEncryptionKey");
+            let path = PathAndQuery::from_static("/sealward.v1.DataEncryptionService/SetDataEncryptionKey");
             let codec = ProstCodec::<v1::SetDataEncryptionKeyRequest, v1::SetDataEncryptionKeyResponse>::default();
             grpc.client_streaming(Request::new(Silence { asked: Some(asked) }), path, codec).await.map(drop)
         }));

@@ -8,8 +8,8 @@ use std::{
     process::{Child, Command, ExitStatus, Stdio},
 };
 
-use fieldseal_client::{ErrorReason, v1};
-use fieldseal_server::development::Person;
+use sealward_client::{ErrorReason, v1};
+use sealward_server::development::Person;
 use serde_json::Value;
 use tempfile::TempDir;
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
@@ -23,8 +23,8 @@ use crate::harness::{
 };
 
 pub(crate) fn program() -> Command {
-    let mut command = Command::new(binary("fieldseal-server"));
-    command.env_remove("CREDENTIALS_DIRECTORY").env_remove("FIELDSEAL_CONFIG").env_remove("NOTIFY_SOCKET");
+    let mut command = Command::new(binary("sealward-server"));
+    command.env_remove("CREDENTIALS_DIRECTORY").env_remove("SEALWARD_CONFIG").env_remove("NOTIFY_SOCKET");
     command
 }
 
@@ -47,7 +47,7 @@ impl Serving {
         let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let line = lines.next().expect("the server ended before it was ready").unwrap();
-        let address = line.strip_prefix("fieldseal-server listens on ").unwrap().strip_suffix(" (TLS)").unwrap();
+        let address = line.strip_prefix("sealward-server listens on ").unwrap().strip_suffix(" (TLS)").unwrap();
         Serving { child, address: address.to_owned() }
     }
 
@@ -115,11 +115,11 @@ impl Prepared {
     }
 
     fn folder(&self) -> PathBuf {
-        self.root.path().join("etc/fieldseal")
+        self.root.path().join("etc/sealward")
     }
 
     fn config(&self) -> PathBuf {
-        self.folder().join("fieldseal.toml")
+        self.folder().join("sealward.toml")
     }
 
     fn init(&self) -> Command {
@@ -196,7 +196,7 @@ async fn a_server_lives_on_credentials() {
     let mut init = prepared.init();
     let (code, message, error) = run(init.args(["--systemd", "--admin", "cn:admin", "--data-dir"]).arg(&data_dir));
     assert_eq!(code, 0, "{error}");
-    assert!(message.contains("fieldseal.service"), "{message}");
+    assert!(message.contains("sealward.service"), "{message}");
     prepared.put_certificates(&prepared.folder());
 
     // Without systemd each credential is missed, by name.
@@ -309,7 +309,7 @@ async fn four_organizations() -> Folder {
 
 fn database(folder: &Folder, name: &str) -> PathBuf {
     let configuration = Inside::configuration(folder);
-    let sql = "SELECT id FROM fieldseal_organizations WHERE name = ?1";
+    let sql = "SELECT id FROM sealward_organizations WHERE name = ?1";
     let id: [u8; 16] = configuration.sqlite().query_row(sql, [name], |row| row.get(0)).unwrap();
     folder.path().join(format!("organizations/{}.db", uuid::Uuid::from_bytes(id)))
 }
@@ -326,16 +326,16 @@ async fn everything_that_is_wrong_with_databases_is_told_at_once() {
     // Its key's text is gone.
     let forgotten = database(&folder, "default");
     let default_id = uuid::Uuid::parse_str(forgotten.file_stem().unwrap().to_str().unwrap()).unwrap();
-    let forget = "DELETE FROM fieldseal_key_text WHERE organization = ?1";
+    let forget = "DELETE FROM sealward_key_text WHERE organization = ?1";
     assert_eq!(Inside::configuration(&folder).sqlite().execute(forget, [&default_id.as_bytes()[..]]).unwrap(), 1);
     // Its database is gone.
     fs::remove_file(database(&folder, "contoso")).unwrap();
     // A bit of its ring has turned over.
-    Inside::open(&database(&folder, "fabrikam")).change(1, "UPDATE fieldseal_key_ring SET mac = zeroblob(32)");
+    Inside::open(&database(&folder, "fabrikam")).change(1, "UPDATE sealward_key_ring SET mac = zeroblob(32)");
     set_mode(&database(&folder, "fabrikam"), 0o644);
     // A newer release has encrypted an attribute that this one doesn't know.
     let catalog = Inside::open(&database(&folder, "northwind"));
-    catalog.change(1, "INSERT INTO fieldseal_catalog VALUES ('Mailbox', 'token', 'bytes', 1)");
+    catalog.change(1, "INSERT INTO sealward_catalog VALUES ('Mailbox', 'token', 'bytes', 1)");
     // Something else lies among them.
     let stranger = folder.path().join("organizations/0191e2a4-5b6c-7d8e-9fa0-b1c2d3e4f506.db");
     fs::write(&stranger, b"something that is no database of this service, and long enough for a header").unwrap();
@@ -397,7 +397,7 @@ async fn a_json_log_tells_of_each_call_who_what_where_and_how_it_ended() {
     let error = reader.mailboxes().get(missing).await.unwrap_err();
     assert_eq!(error.reason(), ErrorReason::NotFound);
     let refused = reader.mailboxes().create(DEFAULT, v1::Mailbox::default(), None).await.unwrap_err();
-    reader.mailboxes().list(DEFAULT, fieldseal_client::ListOptions::default().page_size(0)).await.unwrap();
+    reader.mailboxes().list(DEFAULT, sealward_client::ListOptions::default().page_size(0)).await.unwrap();
     let mut health = HealthClient::new(reader.channel());
     health.check(HealthCheckRequest::default()).await.unwrap();
     assert_eq!(reason(reader.mailboxes().get("nonsense").await), ErrorReason::FieldInvalid);
@@ -424,7 +424,7 @@ async fn a_json_log_tells_of_each_call_who_what_where_and_how_it_ended() {
     assert_eq!(event["level"], "INFO");
     assert_eq!((&event["code"], &event["reason"]), (&Value::from("NotFound"), &Value::from("NOT_FOUND")));
     assert!(event["duration_us"].is_u64(), "{event}");
-    assert_eq!(event["span"]["rpc"], "/fieldseal.v1.MailboxService/GetMailbox");
+    assert_eq!(event["span"]["rpc"], "/sealward.v1.MailboxService/GetMailbox");
     assert_eq!(event["span"]["organization"], "default");
     assert_eq!(event["span"]["identity"], "cn:reader");
     assert!(event["span"]["peer"].as_str().unwrap().starts_with("127.0.0.1:"), "{event}");
@@ -444,7 +444,7 @@ async fn a_text_log_in_a_file_has_times_and_no_colours() {
     folder
         .client(&server.address, Person::Reader)
         .mailboxes()
-        .list(DEFAULT, fieldseal_client::ListOptions::default().page_size(0))
+        .list(DEFAULT, sealward_client::ListOptions::default().page_size(0))
         .await
         .unwrap();
     server.terminate();
@@ -482,10 +482,10 @@ fn a_supervisor_is_told_when_the_server_is_ready_and_when_it_ends() {
 fn the_version_tells_an_operator_what_is_spoken_and_stored() {
     let (code, text, _) = run(program().arg("--version"));
     assert_eq!(code, 0);
-    assert!(text.starts_with(&format!("fieldseal-server {}\n", env!("CARGO_PKG_VERSION"))), "{text}");
-    for part in ["fieldseal.v1", "TLS", "SQLite", std::env::consts::ARCH] {
+    assert!(text.starts_with(&format!("sealward-server {}\n", env!("CARGO_PKG_VERSION"))), "{text}");
+    for part in ["sealward.v1", "TLS", "SQLite", std::env::consts::ARCH] {
         assert!(text.contains(part), "{part}: {text}");
     }
     let (_, short, _) = run(program().arg("-V"));
-    assert_eq!(short, format!("fieldseal-server {}\n", env!("CARGO_PKG_VERSION")));
+    assert_eq!(short, format!("sealward-server {}\n", env!("CARGO_PKG_VERSION")));
 }

@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use fieldseal_client::{Code, ErrorReason, ExposeSecret as _, v1::reencryption::State};
-use fieldseal_server::development::Person;
+use sealward_client::{Code, ErrorReason, ExposeSecret as _, v1::reencryption::State};
+use sealward_server::development::Person;
 
 use crate::harness::{
     DEFAULT, Folder, Server,
@@ -69,12 +69,12 @@ async fn a_deleted_organization_leaves_nothing_but_a_tombstone_and_an_audit_reco
 async fn a_delete_is_meant_and_waits_for_no_change() {
     let server = Server::start_with(|config| config.limits.reencryption_pause_ms = 60_000).await;
     let admin = server.client(Person::Admin);
-    let request = fieldseal_client::v1::DeleteOrganizationRequest {
+    let request = sealward_client::v1::DeleteOrganizationRequest {
         name: DEFAULT.to_owned(),
         confirm_name: "organizations/other".to_owned(),
     };
     let message = prost::Message::encode_to_vec(&request);
-    let unconfirmed = raw::call(&admin, "/fieldseal.v1.OrganizationService/DeleteOrganization", &message);
+    let unconfirmed = raw::call(&admin, "/sealward.v1.OrganizationService/DeleteOrganization", &message);
     assert_eq!(unconfirmed.await.unwrap_err().code(), Code::InvalidArgument);
     server.client(Person::Writer).mailboxes().create(DEFAULT, mailbox("kept"), None).await.unwrap();
     admin.change_key(DEFAULT, &"a new key, number 2".into()).await.unwrap();

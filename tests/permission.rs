@@ -2,12 +2,12 @@
 
 use std::{fmt::Write as _, path::Path};
 
-use fieldseal_client::{Client, Code, Error, ErrorReason, ListOptions, SecretString};
-use fieldseal_core::{
+use sealward_client::{Client, Code, Error, ErrorReason, ListOptions, SecretString};
+use sealward_core::{
     identity::Identity,
     policy::{Binding, Grant, Privilege, Role, Scope},
 };
-use fieldseal_server::{config::Config, development::Person};
+use sealward_server::{config::Config, development::Person};
 use tonic::Status;
 use tonic_types::StatusExt;
 
@@ -266,7 +266,7 @@ async fn a_key_privilege_granted_alone_is_no_other() {
     }
     // The change was the only one that changed something.
     let key = server.client(Person::Admin).retrieve_data_encryption_key(DEFAULT).await.unwrap();
-    assert_eq!(fieldseal_client::ExposeSecret::expose_secret(&key.encryption_key), "a new key, number 1");
+    assert_eq!(sealward_client::ExposeSecret::expose_secret(&key.encryption_key), "a new key, number 1");
 }
 
 #[tokio::test]

@@ -6,9 +6,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use fieldseal_client::{Client, ErrorReason, ListOptions, RetryPolicy, v1};
-use fieldseal_server::{development::Person, drain::Drained};
 use prost::{Message as _, bytes::Bytes};
+use sealward_client::{Client, ErrorReason, ListOptions, RetryPolicy, v1};
+use sealward_server::{development::Person, drain::Drained};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -30,12 +30,12 @@ use crate::{
     },
 };
 
-const GET_MAILBOX: &str = "/fieldseal.v1.MailboxService/GetMailbox";
-const LIST_MAILBOXES: &str = "/fieldseal.v1.MailboxService/ListMailboxes";
-const WATCH: &str = "/fieldseal.v1.DataEncryptionService/WatchReencryption";
-const VERIFY: &str = "/fieldseal.v1.DataEncryptionService/VerifyCells";
-const EXPORT: &str = "/fieldseal.v1.OrganizationService/ExportOrganization";
-const IMPORT: &str = "/fieldseal.v1.OrganizationService/ImportOrganization";
+const GET_MAILBOX: &str = "/sealward.v1.MailboxService/GetMailbox";
+const LIST_MAILBOXES: &str = "/sealward.v1.MailboxService/ListMailboxes";
+const WATCH: &str = "/sealward.v1.DataEncryptionService/WatchReencryption";
+const VERIFY: &str = "/sealward.v1.DataEncryptionService/VerifyCells";
+const EXPORT: &str = "/sealward.v1.OrganizationService/ExportOrganization";
+const IMPORT: &str = "/sealward.v1.OrganizationService/ImportOrganization";
 const HEALTH: &str = "/grpc.health.v1.Health/Check";
 
 const MIB: usize = 1024 * 1024;
@@ -146,7 +146,7 @@ async fn administrators_and_probes_get_in_while_others_use_up_the_memory_of_requ
     assert!(is_healthy(&plaintext(&server)).await && is_healthy(&without_certificate(&server)).await);
     listed(&server.client(Person::Writer)).await;
     let metrics = scraped(server.metrics_address()).await;
-    assert!(metrics.contains("fieldseal_refused_by_bound_total{bound=\"requests_max_bytes\"} 2"), "{metrics}");
+    assert!(metrics.contains("sealward_refused_by_bound_total{bound=\"requests_max_bytes\"} 2"), "{metrics}");
     drop((first, second));
 }
 
@@ -298,7 +298,7 @@ async fn answers_and_streams_that_nobody_takes_are_cancelled_by_one_limit() {
     let export = v1::ExportOrganizationRequest { name: organization };
     assert_eq!(untaken(&server, EXPORT, &export, &[]).await.reason(), cancelled);
     let metrics = scraped(server.metrics_address()).await;
-    assert!(metrics.contains("fieldseal_refused_by_bound_total{bound=\"answer_stall_max_ms\"} 4"), "{metrics}");
+    assert!(metrics.contains("sealward_refused_by_bound_total{bound=\"answer_stall_max_ms\"} 4"), "{metrics}");
     assert!(!metrics.contains("transfer_rate_min_bytes_per_second"), "{metrics}");
 }
 
@@ -331,7 +331,7 @@ async fn trails_are_signed_when_a_stop_is_cut_short_as_well() {
     let inside = Inside::organization(&folder);
     let last: i64 = inside.trail().iter().map(|record| record.sequence).max().unwrap();
     let signed: i64 =
-        inside.sqlite().query_row("SELECT MAX(sequence) FROM fieldseal_audit_head", [], |row| row.get(0)).unwrap();
+        inside.sqlite().query_row("SELECT MAX(sequence) FROM sealward_audit_head", [], |row| row.get(0)).unwrap();
     assert_eq!(signed, last);
 }
 
@@ -350,7 +350,7 @@ async fn half_sent_scrapes_keep_no_scraper_out() {
         held.push(stream);
     }
     let metrics = timeout(PATIENCE, scraped(server.metrics_address())).await.unwrap();
-    assert!(metrics.contains("fieldseal_refused_by_bound_total{bound=\"metrics_connections_max\"} "), "{metrics}");
+    assert!(metrics.contains("sealward_refused_by_bound_total{bound=\"metrics_connections_max\"} "), "{metrics}");
     // Those that keep their places have no more time than a handshake has.
     for stream in &mut held {
         let mut rest = Vec::new();
@@ -364,7 +364,7 @@ fn a_check_reports_file_descriptors_that_do_not_suffice() {
     let check = |descriptors: u32| {
         let command = format!(
             "ulimit -n {descriptors} && exec '{}' check-config --config '{}'",
-            binary("fieldseal-server").display(),
+            binary("sealward-server").display(),
             folder.development().config_file().display()
         );
         let output = Command::new("sh").args(["-c", &command]).output().unwrap();

@@ -3,9 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use fieldseal_client::{Client, Code, EntityType, Error, ErrorReason, ListOptions, Page, built_in_pool, v1};
-use fieldseal_server::development::Person;
 use prost_reflect::{DynamicMessage, Kind, ReflectMessage, Value};
+use sealward_client::{Client, Code, EntityType, Error, ErrorReason, ListOptions, Page, built_in_pool, v1};
+use sealward_server::development::Person;
 
 use crate::harness::{DEFAULT, Server, refused};
 

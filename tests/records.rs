@@ -7,9 +7,9 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use fieldseal_client::{Client, Code, EntityType, Error, ErrorReason, ListOptions, Records, built_in_pool, v1};
-use fieldseal_server::development::Person;
 use prost_reflect::{DynamicMessage, Kind, Value};
+use sealward_client::{Client, Code, EntityType, Error, ErrorReason, ListOptions, Records, built_in_pool, v1};
+use sealward_server::development::Person;
 
 use crate::harness::{DEFAULT, Server, mailbox, reason, reveal};
 

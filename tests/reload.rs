@@ -9,20 +9,20 @@ use std::{
     path::PathBuf,
 };
 
-use fieldseal_client::{
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SerialNumber, date_time_ymd,
+};
+use sealward_client::{
     Code, ErrorReason,
     v1::{
         CreateMailboxRequest, SetDataEncryptionKeyRequest, WatchReencryptionRequest,
         data_encryption_service_client::DataEncryptionServiceClient, mailbox_service_client::MailboxServiceClient,
     },
 };
-use fieldseal_server::{
+use sealward_server::{
     development::{Development, Person},
     reload::{Outcome, Reloaded},
-};
-use rcgen::{
-    BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SerialNumber, date_time_ymd,
 };
 use tokio::time::timeout;
 use tonic::{Status, transport::Channel};
@@ -296,9 +296,9 @@ async fn the_ends_of_certificates_and_lists_are_in_the_metrics() {
     .await;
     let metrics = crate::due::scraped(server.metrics_address()).await;
     for expected in [
-        "fieldseal_certificate_not_after_seconds{setting=\"tls.certificate\",subject=\"CN=fieldseal-server\"} ",
-        "fieldseal_certificate_not_after_seconds{setting=\"tls.client_ca\",subject=\"CN=clients\"} 67090118400",
-        "fieldseal_revocation_list_next_update_seconds{issuer=\"CN=clients\",number=\"1\"} 32472144000",
+        "sealward_certificate_not_after_seconds{setting=\"tls.certificate\",subject=\"CN=sealward-server\"} ",
+        "sealward_certificate_not_after_seconds{setting=\"tls.client_ca\",subject=\"CN=clients\"} 67090118400",
+        "sealward_revocation_list_next_update_seconds{issuer=\"CN=clients\",number=\"1\"} 32472144000",
     ] {
         assert!(metrics.contains(expected), "{expected} is missing: {metrics}");
     }

@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use fieldseal_client::{
+use prost_reflect::{DynamicMessage, Value};
+use sealward_client::{
     Action, Client, Code, EntityType, Error, ErrorReason, Origin, RetryPolicy, WriteOptions, built_in_pool,
     new_request_id, v1,
 };
-use fieldseal_server::development::Person;
-use prost_reflect::{DynamicMessage, Value};
+use sealward_server::development::Person;
 use tokio::time::timeout;
 
 use crate::harness::{
@@ -42,7 +42,7 @@ fn missing_beside(name: &str) -> String {
 }
 
 async fn mailboxes(client: &Client) -> Vec<v1::Mailbox> {
-    client.mailboxes().list(DEFAULT, fieldseal_client::ListOptions::default().page_size(1_000)).await.unwrap().records
+    client.mailboxes().list(DEFAULT, sealward_client::ListOptions::default().page_size(1_000)).await.unwrap().records
 }
 
 /// An id that is another request's already.
@@ -74,13 +74,13 @@ fn rows(inside: &Inside) -> BTreeMap<String, BTreeSet<String>> {
 }
 
 fn remembered(inside: &Inside) -> usize {
-    rows(inside)["fieldseal_request"].len()
+    rows(inside)["sealward_request"].len()
 }
 
 /// Lets a day pass for every request that is remembered.
 fn a_day_later(inside: &Inside) {
     let day_us = 24_i64 * 3_600 * 1_000_000;
-    inside.sqlite().execute("UPDATE fieldseal_request SET time = time - ?1", [day_us]).unwrap();
+    inside.sqlite().execute("UPDATE sealward_request SET time = time - ?1", [day_us]).unwrap();
 }
 
 #[tokio::test]
@@ -180,13 +180,13 @@ async fn an_entity_that_is_known_by_its_descriptors_repeats_alike() {
     let updated = records.update_with(record(&name), &mask, request(&update)).await.unwrap();
     assert_eq!(records.update_with(record(&name), &mask, request(&update)).await.unwrap(), updated);
     assert_eq!(
-        records.list(DEFAULT, fieldseal_client::ListOptions::default().page_size(0)).await.unwrap().records,
+        records.list(DEFAULT, sealward_client::ListOptions::default().page_size(0)).await.unwrap().records,
         [updated]
     );
     records.delete_with(&name, "", WriteOptions::validate_only()).await.unwrap();
     records.delete_with(&name, "", request(&delete)).await.unwrap();
     records.delete_with(&name, "", request(&delete)).await.unwrap();
-    assert_eq!(records.list(DEFAULT, fieldseal_client::ListOptions::default().page_size(0)).await.unwrap().records, []);
+    assert_eq!(records.list(DEFAULT, sealward_client::ListOptions::default().page_size(0)).await.unwrap().records, []);
 }
 
 #[tokio::test]
@@ -320,9 +320,9 @@ async fn a_request_is_forgotten_after_24_hours_and_its_row_goes_with_later_write
     let first = records.create_with(DEFAULT, named("A"), None, request(&id)).await.unwrap();
     let minute_us = 60_000_000_i64;
     a_day_later(&inside);
-    inside.sqlite().execute("UPDATE fieldseal_request SET time = time + ?1", [minute_us]).unwrap();
+    inside.sqlite().execute("UPDATE sealward_request SET time = time + ?1", [minute_us]).unwrap();
     assert_eq!(records.create_with(DEFAULT, named("A"), None, request(&id)).await.unwrap(), first);
-    inside.sqlite().execute("UPDATE fieldseal_request SET time = time - ?1", [minute_us]).unwrap();
+    inside.sqlite().execute("UPDATE sealward_request SET time = time - ?1", [minute_us]).unwrap();
     // Forgotten, though its row is there: an error is told as to a first call, and the id is as good as new.
     let stale = v1::Mailbox { etag: "9".to_owned(), ..renamed(&first, "B") };
     assert_eq!(reason(records.update_with(stale, NO_MASK, request(&id)).await), ErrorReason::EtagMismatch);
@@ -566,7 +566,7 @@ async fn what_is_remembered_of_a_request_tells_nothing_of_its_values() {
     }
     let folder = server.stop().await;
     let inside = Inside::organization(&folder);
-    let mut macs = inside.sqlite().prepare("SELECT mac FROM fieldseal_request").unwrap();
+    let mut macs = inside.sqlite().prepare("SELECT mac FROM sealward_request").unwrap();
     let macs: BTreeSet<Vec<u8>> = macs.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
     // Not even that two requests ask for the same.
     assert_eq!(macs.iter().map(Vec::len).collect::<Vec<_>>(), [32, 32]);
@@ -582,9 +582,9 @@ async fn a_database_of_a_former_version_remembers_requests_after_a_start() {
     inside
         .sqlite()
         .execute_batch(
-            "DROP TABLE fieldseal_request;
-             DELETE FROM fieldseal_catalog WHERE table_name = 'fieldseal_request';
-             DELETE FROM fieldseal_column_type WHERE table_name = 'fieldseal_request';",
+            "DROP TABLE sealward_request;
+             DELETE FROM sealward_catalog WHERE table_name = 'sealward_request';
+             DELETE FROM sealward_column_type WHERE table_name = 'sealward_request';",
         )
         .unwrap();
     drop(inside);
@@ -596,7 +596,7 @@ async fn a_database_of_a_former_version_remembers_requests_after_a_start() {
     let updated = update().await.unwrap();
     assert_eq!(update().await.unwrap(), updated);
     let inside = Inside::organization(server.folder());
-    let index = "SELECT count(*) FROM sqlite_master WHERE type = 'index' AND name = 'fieldseal_request_by_time'";
+    let index = "SELECT count(*) FROM sqlite_master WHERE type = 'index' AND name = 'sealward_request_by_time'";
     assert_eq!(inside.sqlite().query_row(index, [], |row| row.get::<_, i64>(0)).unwrap(), 1);
 }
 

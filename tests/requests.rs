@@ -1,8 +1,8 @@
 //! Requests that should not be served: what pages of other sites can send, and what isn't framed as gRPC frames calls.
 
-use fieldseal_client::{Code, v1};
-use fieldseal_server::development::Person;
 use http::{Method, Request};
+use sealward_client::{Code, v1};
+use sealward_server::development::Person;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -15,10 +15,10 @@ use crate::harness::{
     process::Process,
 };
 
-const CREATE_ORGANIZATION: &str = "/fieldseal.v1.OrganizationService/CreateOrganization";
-const CREATE_MAILBOX: &str = "/fieldseal.v1.MailboxService/CreateMailbox";
-const LIST_MAILBOXES: &str = "/fieldseal.v1.MailboxService/ListMailboxes";
-const WATCH: &str = "/fieldseal.v1.DataEncryptionService/WatchReencryption";
+const CREATE_ORGANIZATION: &str = "/sealward.v1.OrganizationService/CreateOrganization";
+const CREATE_MAILBOX: &str = "/sealward.v1.MailboxService/CreateMailbox";
+const LIST_MAILBOXES: &str = "/sealward.v1.MailboxService/ListMailboxes";
+const WATCH: &str = "/sealward.v1.DataEncryptionService/WatchReencryption";
 const HEALTH: &str = "/grpc.health.v1.Health/Check";
 
 fn contoso() -> Vec<u8> {
@@ -172,7 +172,7 @@ async fn request_that_is_not_one_whole_message_is_invalid() {
         (LIST_MAILBOXES, framed(&list())),
         (CREATE_ORGANIZATION, contoso()),
         (WATCH, watch),
-        (HEALTH, framed(&HealthCheckRequest { service: "fieldseal.v1.MailboxService".to_owned() })),
+        (HEALTH, framed(&HealthCheckRequest { service: "sealward.v1.MailboxService".to_owned() })),
     ] {
         let bad_flag = [&[7][..], &whole[1..]].concat();
         let two = [&whole[..], &whole].concat();
@@ -323,7 +323,7 @@ async fn metrics_come_in_the_format_that_is_accepted() {
     let answer = scraped("text/plain;version=0.0.4").await;
     assert!(answer.contains("content-type: text/plain; version=0.0.4"), "{answer}");
     assert!(
-        answer.contains("# TYPE fieldseal_handshakes_refused_total counter") && !answer.contains("# EOF"),
+        answer.contains("# TYPE sealward_handshakes_refused_total counter") && !answer.contains("# EOF"),
         "{answer}"
     );
     assert!(scraped("application/json").await.starts_with("HTTP/1.1 406 "));

@@ -7,9 +7,9 @@ use std::{
     time::Instant,
 };
 
-use fieldseal_client::{Client, ErrorReason};
-use fieldseal_core::deployment::ConfigurationError;
-use fieldseal_server::{
+use sealward_client::{Client, ErrorReason};
+use sealward_core::deployment::ConfigurationError;
+use sealward_server::{
     app::{App, StartError},
     development::Person,
 };
@@ -33,7 +33,7 @@ pub(crate) fn renew(folder: &Path) {
 
 /// Lists these root keys in the configuration.
 fn list(folder: &Path, files: &str) {
-    let path = folder.join("fieldseal.toml");
+    let path = folder.join("sealward.toml");
     let text = fs::read_to_string(&path).unwrap();
     let listed = |line: &str| if line.starts_with("files = ") { format!("files = {files}") } else { line.to_owned() };
     fs::write(path, text.lines().map(listed).collect::<Vec<_>>().join("\n")).unwrap();
@@ -61,7 +61,7 @@ fn sealed_under(folder: &Folder) -> Vec<Vec<u8>> {
 
 fn root_keys_known(folder: &Folder) -> u32 {
     let configuration = Inside::configuration(folder);
-    configuration.sqlite().query_row("SELECT count(*) FROM fieldseal_root_key", [], |row| row.get(0)).unwrap()
+    configuration.sqlite().query_row("SELECT count(*) FROM sealward_root_key", [], |row| row.get(0)).unwrap()
 }
 
 /// A mailbox in each of some organizations besides the first, with its password.
@@ -138,7 +138,7 @@ async fn a_server_killed_while_it_seals_under_another_root_key_goes_on_at_its_ne
     renew(&folder.path());
 
     // Killed as soon as a text is sealed anew.
-    let mut child = Command::new(binary("fieldseal-server"))
+    let mut child = Command::new(binary("sealward-server"))
         .args(["dev", "--listen", "127.0.0.1:0", "--data-dir"])
         .arg(folder.path())
         .stdout(Stdio::null())
@@ -197,7 +197,7 @@ async fn a_text_that_no_root_key_opens_is_in_the_log_and_keeps_no_root_key() {
     {
         let configuration = Inside::configuration(&folder);
         let damaged = flipped(&configuration.key_texts()[0]);
-        configuration.sqlite().execute("UPDATE fieldseal_key_text SET sealed = ?1", [damaged]).unwrap();
+        configuration.sqlite().execute("UPDATE sealward_key_text SET sealed = ?1", [damaged]).unwrap();
     }
 
     let log = folder.path().join("log");

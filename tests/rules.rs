@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use fieldseal_client::{Client, Code, EntityType, Error, ErrorReason, FieldViolation, built_in_pool, v1};
-use fieldseal_server::development::Person;
 use prost_reflect::DynamicMessage;
+use sealward_client::{Client, Code, EntityType, Error, ErrorReason, FieldViolation, built_in_pool, v1};
+use sealward_server::development::Person;
 use serde_json::{Map, Value as Json, json};
 
 use crate::harness::{DEFAULT, Server, mailbox};

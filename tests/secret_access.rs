@@ -1,6 +1,6 @@
 //! The narrow path: comparing a value, and that a password can't be had by sending it elsewhere.
 
-use fieldseal_client::{
+use sealward_client::{
     Client, Code, Error, ErrorReason, ExposeSecret, MailConnection, SecretString,
     v1::{
         self, EmailServerProfile, Mailbox,
@@ -8,7 +8,7 @@ use fieldseal_client::{
         mailbox::{IncomingEmailDeliveryMethod, OutgoingEmailDeliveryMethod},
     },
 };
-use fieldseal_server::development::Person;
+use sealward_server::development::Person;
 use tokio::task::JoinSet;
 
 use crate::{
@@ -167,7 +167,7 @@ async fn who_reveals_too_often_waits_and_can_go_on_with_the_rest() {
     assert_eq!(refused.metadata("bound"), Some("reveals_per_minute_per_identity"));
     assert!(refused.retry_delay().is_some());
     let metrics = scraped(server.metrics_address()).await;
-    let counted = "fieldseal_refused_by_bound_total{bound=\"reveals_per_minute_per_identity\"} 1";
+    let counted = "sealward_refused_by_bound_total{bound=\"reveals_per_minute_per_identity\"} 1";
     assert!(metrics.contains(counted), "{metrics}");
     // Nobody else waits.
     let admin = server.client(Person::Admin);
@@ -182,7 +182,7 @@ async fn who_calls_too_often_waits() {
     let mut calls = JoinSet::new();
     for _ in 0..50 {
         let writer = writer.clone();
-        calls.spawn(async move { writer.mailboxes().list(DEFAULT, fieldseal_client::ListOptions::default()).await });
+        calls.spawn(async move { writer.mailboxes().list(DEFAULT, sealward_client::ListOptions::default()).await });
     }
     let mut refused = 0;
     while let Some(call) = calls.join_next().await {

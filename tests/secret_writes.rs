@@ -2,11 +2,11 @@
 
 use std::process::Command;
 
-use fieldseal_client::{
+use sealward_client::{
     ErrorReason, ListOptions, WriteOptions, new_request_id,
     v1::{EmailServerProfile, Mailbox, Queue},
 };
-use fieldseal_server::development::Person;
+use sealward_server::development::Person;
 use serde_json::Value;
 
 use crate::harness::{
@@ -148,7 +148,7 @@ async fn automatically_cleared_passwords_are_in_the_answer_in_the_trail_and_on_s
 
     let dev = server.folder().path();
     let update = |words: &[&str]| {
-        let mut command = Command::new(binary("fieldseal"));
+        let mut command = Command::new(binary("sealward"));
         command.args([
             "email-server-profile",
             "update",
@@ -266,7 +266,7 @@ async fn record_from_before_has_no_creator_and_gets_a_modifier_with_its_next_wri
     for table in ["Mailbox", "Queue", "EmailServerProfile", "UserSettings"] {
         for column in ["created_by", "modified_by"] {
             inside.execute(&format!("ALTER TABLE \"{table}\" DROP COLUMN {column}"));
-            for known in ["fieldseal_catalog", "fieldseal_column_type"] {
+            for known in ["sealward_catalog", "sealward_column_type"] {
                 let sql = format!("DELETE FROM {known} WHERE table_name = '{table}' AND column_name = '{column}'");
                 inside.change(1, &sql);
             }

@@ -6,8 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use fieldseal_client::{Client, Error, ErrorReason, ExposeSecret, KeyOperation, ListOptions, SecretString, v1};
-use fieldseal_server::development::Person;
+use sealward_client::{Client, Error, ErrorReason, ExposeSecret, KeyOperation, ListOptions, SecretString, v1};
+use sealward_server::development::Person;
 
 use crate::harness::{DEFAULT, Folder, mailbox, process::Process, reveal, settled};
 

@@ -1,7 +1,7 @@
 //! The story of the README, told to a server process: store, read null, reveal, change, kill, lose the configuration, restore.
 
-use fieldseal_client::{ErrorReason, ExposeSecret, SecretString};
-use fieldseal_server::development::Person;
+use sealward_client::{ErrorReason, ExposeSecret, SecretString};
+use sealward_server::development::Person;
 
 use crate::harness::{DEFAULT, Folder, mailbox, process::Process, reason, reveal, settled};
 

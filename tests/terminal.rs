@@ -1,4 +1,4 @@
-//! The command line `fieldseal` as a person sees it: at a terminal, where answers are tables, what can't be undone is asked about, and
+//! The command line `sealward` as a person sees it: at a terminal, where answers are tables, what can't be undone is asked about, and
 //! progress can be left.
 #![cfg(unix)]
 
@@ -8,11 +8,11 @@ use std::{
     sync::mpsc::{Receiver, channel},
 };
 
-use fieldseal_server::{config::Config, development::Person};
 use pty_process::{
     Size,
     blocking::{Command, Pty},
 };
+use sealward_server::{config::Config, development::Person};
 
 use crate::harness::{DEFAULT, PATIENCE, Server, mailbox, process::binary, reveal, settled};
 
@@ -32,13 +32,13 @@ impl Seat {
     }
 
     fn run_with(server: &Server, person: Person, words: &[&str], variables: &[(&str, &str)]) -> Self {
-        Self::spawn(server, person, Command::new(binary("fieldseal")), words, variables)
+        Self::spawn(server, person, Command::new(binary("sealward")), words, variables)
     }
 
     /// The same with stdout leading to a file.
     fn run_into(server: &Server, person: Person, words: &str, file: &str) -> Self {
         let words = format!("exec \"$0\" \"$@\" {words} >{file}");
-        let shell = Command::new("/bin/sh").args(["-c", &words]).arg(binary("fieldseal"));
+        let shell = Command::new("/bin/sh").args(["-c", &words]).arg(binary("sealward"));
         Self::spawn(server, person, shell, &[], &[])
     }
 
@@ -212,7 +212,7 @@ async fn an_organization_is_deleted_once_its_name_is_typed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_that_is_stored_steers_the_terminal() {
     let server = Server::start().await;
-    let queue = fieldseal_client::v1::Queue {
+    let queue = sealward_client::v1::Queue {
         display_name: Some("Sales".to_owned()),
         description: Some("a\u{202e}b\u{61c}c\u{200b}d".to_owned()),
         ..Default::default()
@@ -234,7 +234,7 @@ async fn a_key_that_can_not_be_written_is_shown_at_the_terminal() {
     let (code, shown) = Seat::run_into(&server, Person::Admin, "key change", "/dev/full").ends();
     assert_eq!(code, 1, "{shown}");
     let key = server.client(Person::Admin).retrieve_data_encryption_key(DEFAULT).await.unwrap();
-    assert!(shown.contains(fieldseal_client::ExposeSecret::expose_secret(&key.encryption_key)), "{shown}");
+    assert!(shown.contains(sealward_client::ExposeSecret::expose_secret(&key.encryption_key)), "{shown}");
     assert!(shown.contains("the new key is the key of organizations/default"), "{shown}");
 }
 
@@ -262,7 +262,7 @@ async fn who_stops_watching_is_told_that_the_server_goes_on() {
     let (code, shown) = seat.ends();
     assert_eq!(code, 130, "{shown}");
     assert!(
-        shown.contains("The re-encryption continues on the server.") && shown.contains("fieldseal key watch"),
+        shown.contains("The re-encryption continues on the server.") && shown.contains("sealward key watch"),
         "{shown}"
     );
 }

@@ -1,7 +1,7 @@
 //! Bearer tokens: who is let in by one, beside a certificate or without, and what a change of keys does.
 
-use fieldseal_client::{Client, Code, Error, ErrorReason, ExposeSecret as _};
-use fieldseal_server::{development::Person, reload::Outcome};
+use sealward_client::{Client, Code, Error, ErrorReason, ExposeSecret as _};
+use sealward_server::{development::Person, reload::Outcome};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
@@ -36,7 +36,7 @@ fn bearer_with_certificate(server: &Server, person: Person, token: &str) -> Clie
 }
 
 async fn may_read(client: &Client) -> Result<(), Error> {
-    client.mailboxes().list(DEFAULT, fieldseal_client::ListOptions::default()).await.map(drop)
+    client.mailboxes().list(DEFAULT, sealward_client::ListOptions::default()).await.map(drop)
 }
 
 #[track_caller]
@@ -201,7 +201,7 @@ async fn keys_that_can_not_be_fetched_are_used_up_to_their_greatest_age_restarts
     for status in [Some(410), Some(404), None] {
         let signer = Signer::new("a");
         let keys = KeyServer::start(key_set(&[&signer])).await;
-        let limits = |config: &mut fieldseal_server::config::Config| {
+        let limits = |config: &mut sealward_server::config::Config| {
             config.limits.jwks_fetch_interval_seconds = 1;
             config.limits.jwks_age_max_seconds = 3;
             config.limits.jwks_wait_ms = 0;
@@ -228,7 +228,7 @@ async fn access_is_explained_by_the_bindings_that_count() {
     let server = Server::start_in(folder_with(&[&signer]), |_| {}).await;
     let auditor = server.client(Person::Auditor);
     let ada = "jwt:https://idp.example.org/#ada";
-    let get = "fieldseal.v1.MailboxService/GetMailbox";
+    let get = "sealward.v1.MailboxService/GetMailbox";
     let explained = auditor.explain_access(ada, get, "organizations/nowhere").await.unwrap();
     assert!(explained.allowed);
     assert_eq!((&explained.identity[..], &explained.privileges[..]), (ada, &["prvReadRecords".to_owned()][..]));
@@ -239,7 +239,7 @@ async fn access_is_explained_by_the_bindings_that_count() {
     assert_eq!((explained.allowed, &explained.identity[..]), (false, "cn:auditor"));
     let nobody = auditor.explain_access("cn:nobody", get, DEFAULT).await.unwrap();
     assert!(!nobody.allowed && nobody.bindings.is_empty());
-    let set_key = "/fieldseal.v1.DataEncryptionService/SetDataEncryptionKey";
+    let set_key = "/sealward.v1.DataEncryptionService/SetDataEncryptionKey";
     let explained = auditor.explain_access("cn:admin", set_key, "").await.unwrap();
     assert!(explained.allowed);
     assert_eq!(explained.privileges, ["prvChangeSqlEncryptionKey", "prvRestoreSqlEncryptionKey"]);
@@ -260,16 +260,16 @@ async fn a_writer_may_be_kept_from_profiles_which_say_where_passwords_go() {
         "\n[[roles]]\nname = \"mailbox-writer\"\nprivileges = [\"prvReadRecords\", \"prvWriteRecords\"]\n\
          \n[[bindings]]\nidentity = \"cn:guest\"\nrole = \"mailbox-writer\"\norganizations = [\"*\"]\n",
     );
-    let text = std::fs::read_to_string(folder.path().join("fieldseal.toml")).unwrap();
+    let text = std::fs::read_to_string(folder.path().join("sealward.toml")).unwrap();
     std::fs::write(
-        folder.path().join("fieldseal.toml"),
+        folder.path().join("sealward.toml"),
         text.replace("cn:writer", "cn:none").replace("cn:guest", "cn:writer"),
     )
     .unwrap();
     let server = Server::start_in(folder, |_| {}).await;
     let writer = server.client(Person::Writer);
     writer.mailboxes().create(DEFAULT, crate::harness::mailbox("hunter2"), None).await.unwrap();
-    let profile = fieldseal_client::v1::EmailServerProfile {
+    let profile = sealward_client::v1::EmailServerProfile {
         display_name: Some("P".to_owned()),
         server_type: Some(1),
         ..Default::default()

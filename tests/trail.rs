@@ -2,9 +2,9 @@
 
 use std::process::Command;
 
-use fieldseal_client::{Client, ErrorReason, v1::audit_finding::Fault};
-use fieldseal_core::hex::hex;
-use fieldseal_server::development::Person;
+use sealward_client::{Client, ErrorReason, v1::audit_finding::Fault};
+use sealward_core::hex::hex;
+use sealward_server::development::Person;
 
 use crate::harness::{DEFAULT, PATIENCE, Server, inside::Inside, mailbox, process::binary, reason, reveal};
 
@@ -111,17 +111,17 @@ async fn what_is_done_to_a_trail_in_the_database_is_found() {
     assert_eq!(faults(&auditor).await, []);
     let last = auditor.verify_audit_trail(DEFAULT).await.unwrap().chains[0].last_sequence;
 
-    let server = tampered(server, "UPDATE fieldseal_audit SET purpose = 'another' WHERE sequence = 3").await;
+    let server = tampered(server, "UPDATE sealward_audit SET purpose = 'another' WHERE sequence = 3").await;
     assert_eq!(faults(&server.client(Person::Auditor)).await, [(3, Fault::Changed)]);
-    let server = tampered(server, "UPDATE fieldseal_audit SET purpose = 'a test' WHERE sequence = 3").await;
+    let server = tampered(server, "UPDATE sealward_audit SET purpose = 'a test' WHERE sequence = 3").await;
     assert_eq!(faults(&server.client(Person::Auditor)).await, []);
-    let swap = "UPDATE fieldseal_audit SET sequence = -3 WHERE sequence = 3; UPDATE fieldseal_audit SET sequence = 3 WHERE sequence = 4; \
-                UPDATE fieldseal_audit SET sequence = 4 WHERE sequence = -3";
+    let swap = "UPDATE sealward_audit SET sequence = -3 WHERE sequence = 3; UPDATE sealward_audit SET sequence = 3 WHERE sequence = 4; \
+                UPDATE sealward_audit SET sequence = 4 WHERE sequence = -3";
     let server = tampered(server, swap).await;
     let found = faults(&server.client(Person::Auditor)).await;
     assert!(found.contains(&(3, Fault::Changed)) && found.contains(&(4, Fault::Changed)), "{found:?}");
     let server = tampered(server, swap).await;
-    let server = tampered(server, "DELETE FROM fieldseal_audit WHERE sequence = 3").await;
+    let server = tampered(server, "DELETE FROM sealward_audit WHERE sequence = 3").await;
     assert_eq!(faults(&server.client(Person::Auditor)).await, [(4, Fault::Missing)]);
     assert!(last > 6);
 }
@@ -137,7 +137,7 @@ async fn a_cut_off_end_and_an_older_trail_put_back_are_found_and_stay_so() {
     // The last records go, and the heads that were signed with them.
     let newer = std::fs::read(folder.organization_database()).unwrap();
     Inside::organization(&folder)
-        .execute("DELETE FROM fieldseal_audit WHERE sequence > 6; DELETE FROM fieldseal_audit_head WHERE sequence > 6");
+        .execute("DELETE FROM sealward_audit WHERE sequence > 6; DELETE FROM sealward_audit_head WHERE sequence > 6");
     let server = Server::start_in(folder, |_| {}).await;
     let found = faults(&server.client(Person::Auditor)).await;
     assert!(matches!(found[..], [(_, Fault::CutOff | Fault::Replaced)]), "{found:?}");
@@ -160,7 +160,7 @@ async fn an_exported_trail_is_verified_without_a_server() {
     let server = signed().await;
     let file = server.folder().path().join("trail.jsonl");
     let run = |words: &[&str]| {
-        let mut command = Command::new(binary("fieldseal"));
+        let mut command = Command::new(binary("sealward"));
         command.arg("audit").args(words).args(["--output", "json"]).env_clear();
         command.output().unwrap()
     };
@@ -215,8 +215,8 @@ async fn what_is_older_than_it_is_kept_goes_up_to_a_signed_head() {
     let server = Server::start_in(folder, |_| {}).await;
     let deployment = std::sync::Arc::clone(server.deployment());
     let organization = deployment.organization("default").unwrap();
-    let before = fieldseal_core::id::Timestamp::from_unix_micros(i64::MAX);
-    let cut = fieldseal_core::audit::retention::cut_organization(&deployment, &organization, before).await.unwrap();
+    let before = sealward_core::id::Timestamp::from_unix_micros(i64::MAX);
+    let cut = sealward_core::audit::retention::cut_organization(&deployment, &organization, before).await.unwrap();
     assert!(cut >= 6, "{cut}");
     let auditor = server.client(Person::Auditor);
     let verified = auditor.verify_audit_trail(DEFAULT).await.unwrap();

@@ -2,9 +2,9 @@
 
 use std::process::Command;
 
-use fieldseal_client::{Action, Client, Code, ErrorReason, ListOptions, Origin, RetryPolicy, SecretString, v1};
-use fieldseal_server::development::Person;
 use prost::Message;
+use sealward_client::{Action, Client, Code, ErrorReason, ListOptions, Origin, RetryPolicy, SecretString, v1};
+use sealward_server::development::Person;
 use tonic::Status;
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 use tonic_types::StatusExt;
@@ -15,8 +15,8 @@ use crate::harness::{
     raw, reveal,
 };
 
-const GET_MAILBOX: &str = "/fieldseal.v1.MailboxService/GetMailbox";
-const IS_ACTIVE: &str = "/fieldseal.v1.DataEncryptionService/IsDataEncryptionActive";
+const GET_MAILBOX: &str = "/sealward.v1.MailboxService/GetMailbox";
+const IS_ACTIVE: &str = "/sealward.v1.DataEncryptionService/IsDataEncryptionActive";
 
 fn plaintext(server: &Server) -> Client {
     let address = server.plaintext_address.clone().unwrap();
@@ -34,7 +34,7 @@ fn refusal<T>(outcome: Result<T, Status>) -> (Code, String) {
     let details = status.get_error_details();
     assert!(details.request_info().is_some_and(|info| !info.request_id.is_empty()), "{status:?}");
     let info = details.error_info().unwrap();
-    assert_eq!(info.domain, "fieldseal");
+    assert_eq!(info.domain, "sealward");
     (status.code(), info.reason.clone())
 }
 
@@ -68,7 +68,7 @@ async fn health_is_told_to_everybody() {
     let server = Server::start().await;
     for client in [plaintext(&server), without_certificate(&server), server.client(Person::Reader)] {
         let mut health = HealthClient::new(client.channel());
-        for service in ["", "fieldseal.v1.DataEncryptionService", "fieldseal.v1.MailboxService"] {
+        for service in ["", "sealward.v1.DataEncryptionService", "sealward.v1.MailboxService"] {
             let answer = health.check(HealthCheckRequest { service: service.to_owned() }).await.unwrap();
             assert_eq!(answer.into_inner().status(), ServingStatus::Serving, "{service}");
         }
@@ -121,7 +121,7 @@ async fn a_method_that_is_not_served_is_unimplemented() {
     let server = Server::start().await;
     let admin = server.client(Person::Admin);
     for path in
-        ["/fieldseal.v1.MailboxService/Nothing", "/nothing.At/All", "/", "/fieldseal.v1.MailboxService/GetMailbox/"]
+        ["/sealward.v1.MailboxService/Nothing", "/nothing.At/All", "/", "/sealward.v1.MailboxService/GetMailbox/"]
     {
         assert_eq!(refusal(raw::call(&admin, path, &[]).await), is(Code::Unimplemented, "METHOD_UNKNOWN"), "{path}");
     }
@@ -249,22 +249,17 @@ async fn reflection_tells_a_tool_the_contract_and_the_details_of_errors() {
     let call = |person, arguments: &[&str]| grpcurl_as(server.folder(), person, arguments);
     let (succeeded, services) = call(Person::Reader, &[server.address(), "list"]);
     assert!(succeeded, "{services}");
-    for service in ["fieldseal.v1.MailboxService", "fieldseal.v1.DataEncryptionService", "grpc.health.v1.Health"] {
+    for service in ["sealward.v1.MailboxService", "sealward.v1.DataEncryptionService", "grpc.health.v1.Health"] {
         assert!(services.lines().any(|line| line == service), "{services}");
     }
-    let (succeeded, described) = call(Person::Reader, &[server.address(), "describe", "fieldseal.v1.MailboxService"]);
+    let (succeeded, described) = call(Person::Reader, &[server.address(), "describe", "sealward.v1.MailboxService"]);
     assert!(succeeded && described.contains("rpc GetMailbox"), "{described}");
-    let (succeeded, described) = call(Person::Reader, &[server.address(), "describe", "fieldseal.v1.Mailbox"]);
+    let (succeeded, described) = call(Person::Reader, &[server.address(), "describe", "sealward.v1.Mailbox"]);
     assert!(succeeded && described.contains("optional string password = 8"), "{described}");
 
     let (succeeded, said) = call(
         Person::Writer,
-        &[
-            "-d",
-            r#"{"parent": "organizations/default"}"#,
-            server.address(),
-            "fieldseal.v1.MailboxService/CreateMailbox",
-        ],
+        &["-d", r#"{"parent": "organizations/default"}"#, server.address(), "sealward.v1.MailboxService/CreateMailbox"],
     );
     assert!(!succeeded);
     for expected in [

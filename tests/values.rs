@@ -1,6 +1,7 @@
 //! What may be stored, and what an error says about what may not: the form of texts, UUIDs, states, required values, and bounds on errors.
 
-use fieldseal_client::{
+use prost_reflect::{Kind, Value};
+use sealward_client::{
     Client, Code, Error, ErrorReason, FieldViolation, ListOptions, SecretString,
     v1::{
         self,
@@ -8,8 +9,7 @@ use fieldseal_client::{
         mailbox::{StateCode, StatusCode},
     },
 };
-use fieldseal_server::development::Person;
-use prost_reflect::{Kind, Value};
+use sealward_server::development::Person;
 
 use crate::{
     due::scraped,
@@ -60,7 +60,7 @@ async fn reveal_of_too_many_attributes_is_refused_with_one_violation() {
         assert_eq!((refused[0].field.as_str(), refused[0].reason.as_str()), ("attributes", "TOO_MANY"));
     }
     let metrics = scraped(server.metrics_address()).await;
-    assert!(metrics.contains("fieldseal_refused_by_bound_total{bound=\"reveal_attributes_max\"} 2"), "{metrics}");
+    assert!(metrics.contains("sealward_refused_by_bound_total{bound=\"reveal_attributes_max\"} 2"), "{metrics}");
 }
 
 #[tokio::test]
@@ -114,7 +114,7 @@ async fn control_characters_are_refused_in_every_single_line_attribute() {
     let writer = server.client(Person::Writer);
     let mut checked = 0;
     for entity in &entities() {
-        let is_text = |attribute: &&fieldseal_client::AttributeType| {
+        let is_text = |attribute: &&sealward_client::AttributeType| {
             let options = &attribute.options;
             attribute.field.kind() == Kind::String
                 && !options.uuid

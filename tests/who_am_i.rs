@@ -1,8 +1,8 @@
 //! WhoAmI: whom the server takes a caller for, what proved it, and the roles and privileges that the policy in force gives it.
 
-use fieldseal_client::{Client, ErrorReason, v1::HeldRole};
-use fieldseal_core::policy::{Binding, Role, Scope};
-use fieldseal_server::development::Person;
+use sealward_client::{Client, ErrorReason, v1::HeldRole};
+use sealward_core::policy::{Binding, Role, Scope};
+use sealward_server::development::Person;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 

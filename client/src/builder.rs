@@ -301,14 +301,14 @@ impl Pem {
             })?),
         };
         let checked = match wanted {
-            Wanted::Certificates => fieldseal_pem::certificates(&text).map(drop),
-            Wanted::PrivateKey => fieldseal_pem::private_key(&text).map(drop),
+            Wanted::Certificates => sealward_pem::certificates(&text).map(drop),
+            Wanted::PrivateKey => sealward_pem::private_key(&text).map(drop),
         };
         checked.map(|()| text).map_err(|problem| self.unusable(&problem))
     }
 
     /// Commands in the message name the file.
-    fn unusable(&self, problem: &fieldseal_pem::PemError) -> SetupError {
+    fn unusable(&self, problem: &sealward_pem::PemError) -> SetupError {
         let problem = problem.to_string();
         match &self.place {
             Place::Text(_) => SetupError::PemUnusable { what: self.what.to_owned(), problem },

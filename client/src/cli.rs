@@ -39,7 +39,7 @@ use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
 use clap::{ArgMatches, Args as _, Command, FromArgMatches as _, Subcommand};
 use clap_complete::Shell;
-use fieldseal_client::{EntityType, built_in_pool};
+use sealward_client::{EntityType, built_in_pool};
 
 use access::AccessCommand;
 use audit::AuditCommand;
@@ -61,7 +61,7 @@ pub(crate) async fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCo
     let color = color::choose(&arguments);
     let mut hints = Hints::default();
     let outcome = async {
-        let entities = EntityType::all(&built_in_pool()).map_err(fieldseal_client::Error::from)?;
+        let entities = EntityType::all(&built_in_pool()).map_err(sealward_client::Error::from)?;
         let command = environment::without_empty_variables(command(&entities).color(color));
         let matches = command.try_get_matches_from(arguments)?;
         execute(&entities, &matches, &mut hints).await
@@ -109,9 +109,9 @@ enum OtherCommand {
     /// Print a script that makes a shell complete commands and options.
     #[command(after_help = "\
 Examples:
-  fieldseal completions bash >~/.local/share/bash-completion/completions/fieldseal
-  fieldseal completions zsh >~/.zfunc/_fieldseal
-  fieldseal completions fish >~/.config/fish/completions/fieldseal.fish")]
+  sealward completions bash >~/.local/share/bash-completion/completions/sealward
+  sealward completions zsh >~/.zfunc/_sealward
+  sealward completions fish >~/.config/fish/completions/sealward.fish")]
     Completions {
         /// The shell.
         shell: Shell,
@@ -119,18 +119,18 @@ Examples:
     /// Print the manual page, or write those of all commands.
     #[command(after_help = "\
 Examples:
-  fieldseal man | man -l -
-  fieldseal man --dir ~/.local/share/man/man1")]
+  sealward man | man -l -
+  sealward man --dir ~/.local/share/man/man1")]
     Man {
         /// Write a page for each command into this folder.
         #[arg(long, value_name = "DIR")]
         dir: Option<PathBuf>,
     },
     /// Show the version of this client.
-    #[command(after_help = "Example:\n  fieldseal version")]
+    #[command(after_help = "Example:\n  sealward version")]
     Version,
     /// Print the reference of all commands, in Markdown.
-    #[command(hide = true, after_help = "Example:\n  fieldseal reference >docs/cli.md")]
+    #[command(hide = true, after_help = "Example:\n  sealward reference >docs/cli.md")]
     Reference,
 }
 
@@ -239,7 +239,7 @@ fn command(entities: &[EntityType]) -> Command {
     let command = OtherCommand::augment_subcommands(command);
     // The options bring the words above them along.
     OutputOptions::augment_args(ConnectionOptions::augment_args(command))
-        .about("Keeps records with encrypted attributes in a Fieldseal server")
+        .about("Keeps records with encrypted attributes in a Sealward server")
         .long_about(None)
 }
 
@@ -248,19 +248,19 @@ fn group(command: Command) -> Command {
     command.subcommand_required(true).arg_required_else_help(true)
 }
 
-const NAME: &str = "fieldseal";
+const NAME: &str = "sealward";
 const REVEAL: &str = "reveal";
 
 const EXAMPLES: &str = "\
-Examples, with the certificates that `fieldseal-server dev` has written:
-  export FIELDSEAL_DEV=./fieldseal-dev
-  fieldseal --as writer mailbox create --set display_name=Sales --secret password
-  fieldseal --as reader mailbox list
-  fieldseal --as connector mailbox reveal ID --attribute password --purpose 'incoming mail'
-  fieldseal --as admin key change
+Examples, with the certificates that `sealward-server dev` has written:
+  export SEALWARD_DEV=./sealward-dev
+  sealward --as writer mailbox create --set display_name=Sales --secret password
+  sealward --as reader mailbox list
+  sealward --as connector mailbox reveal ID --attribute password --purpose 'incoming mail'
+  sealward --as admin key change
 
 Elsewhere: --endpoint, --ca, --cert and --key, or their variables, or a profile that keeps them:
-  fieldseal profile set production --endpoint https://… --ca ca.pem --cert me.pem --key me.key --use
+  sealward profile set production --endpoint https://… --ca ca.pem --cert me.pem --key me.key --use
 
 What stands on the command line goes before the environment, and that before the profile.
 Answers are on stdout, as tables on a terminal and as JSON elsewhere; words are on stderr.
@@ -339,8 +339,8 @@ mod tests {
             }
             let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
             assert!(help.contains("Example"), "{path}");
-            for line in help.lines().filter_map(|line| line.strip_prefix("  fieldseal ")) {
-                let parsed = tree.clone().try_get_matches_from(words(&format!("fieldseal {line}")));
+            for line in help.lines().filter_map(|line| line.strip_prefix("  sealward ")) {
+                let parsed = tree.clone().try_get_matches_from(words(&format!("sealward {line}")));
                 assert!(parsed.is_ok(), "{path}: {line}: {}", parsed.unwrap_err());
             }
         });
@@ -357,7 +357,7 @@ mod tests {
 
     #[test]
     fn the_connection_is_told_before_or_after_the_command() {
-        for line in ["fieldseal --ca c -o contoso mailbox list", "fieldseal mailbox list -o contoso --ca c"] {
+        for line in ["sealward --ca c -o contoso mailbox list", "sealward mailbox list -o contoso --ca c"] {
             let matches = parse(line).unwrap();
             let options = ConnectionOptions::from_arg_matches(&matches).unwrap();
             let connection = Connection::new(options, &matches, None).ok().unwrap();
@@ -370,17 +370,17 @@ mod tests {
         walk(&command(&entities()).find_subcommand("key").unwrap().clone(), "", &mut |path, command| {
             assert_eq!(command.get_positionals().count(), 0, "{path}");
         });
-        for line in ["fieldseal key change abcdefgh1!", "fieldseal key change --key-text abcdefgh1!"] {
+        for line in ["sealward key change abcdefgh1!", "sealward key change --key-text abcdefgh1!"] {
             assert!(parse(line).is_err());
         }
-        assert!(parse("fieldseal key change --file key.txt --stdin").is_err());
+        assert!(parse("sealward key change --file key.txt --stdin").is_err());
     }
 
     #[test]
     fn a_reveal_needs_an_encrypted_attribute_and_a_purpose() {
-        assert!(parse("fieldseal mailbox reveal ID --attribute password").is_err());
-        assert!(parse("fieldseal mailbox reveal ID --attribute display_name --purpose p").is_err());
-        assert!(parse("fieldseal mailbox reveal ID --attribute password --purpose p").is_ok());
-        assert!(parse("fieldseal reveal organizations/o/mailboxes/ID --attribute password --purpose p --raw").is_ok());
+        assert!(parse("sealward mailbox reveal ID --attribute password").is_err());
+        assert!(parse("sealward mailbox reveal ID --attribute display_name --purpose p").is_err());
+        assert!(parse("sealward mailbox reveal ID --attribute password --purpose p").is_ok());
+        assert!(parse("sealward reveal organizations/o/mailboxes/ID --attribute password --purpose p --raw").is_ok());
     }
 }

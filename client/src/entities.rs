@@ -216,7 +216,7 @@ macro_rules! entities {
 
 macro_rules! method {
     ($service:literal, $name:ident, $kind:ident) => {
-        Method::$kind(concat!("/fieldseal.v1.", $service, "/", stringify!($name)))
+        Method::$kind(concat!("/sealward.v1.", $service, "/", stringify!($name)))
     };
 }
 

@@ -1,12 +1,12 @@
-//! A client for Fieldseal: every method of the service as a Rust method, with secrets as secret types and errors that say what to do.
+//! A client for Sealward: every method of the service as a Rust method, with secrets as secret types and errors that say what to do.
 //!
 //! ```no_run
-//! # async fn example() -> Result<(), fieldseal_client::Error> {
-//! use fieldseal_client::{Client, v1::Mailbox};
+//! # async fn example() -> Result<(), sealward_client::Error> {
+//! use sealward_client::{Client, v1::Mailbox};
 //!
 //! let client = Client::builder("https://127.0.0.1:7443")
-//!     .ca_file("fieldseal-dev/tls/ca.pem")
-//!     .identity_files("fieldseal-dev/tls/writer.pem", "fieldseal-dev/tls/writer.key")
+//!     .ca_file("sealward-dev/tls/ca.pem")
+//!     .identity_files("sealward-dev/tls/writer.pem", "sealward-dev/tls/writer.key")
 //!     .connect()
 //!     .await?;
 //!
@@ -27,8 +27,8 @@
 //! * **Lists.** [`ListOptions`] filters, orders and masks; `pages` walks over all pages:
 //!
 //! ```no_run
-//! # async fn example(client: fieldseal_client::Client) -> Result<(), fieldseal_client::Error> {
-//! use fieldseal_client::ListOptions;
+//! # async fn example(client: sealward_client::Client) -> Result<(), sealward_client::Error> {
+//! use sealward_client::ListOptions;
 //!
 //! let without_password = ListOptions::default().filter("is_password_set = false").order_by("display_name");
 //! let mut pages = client.mailboxes().pages("organizations/default", without_password);
@@ -39,7 +39,7 @@
 //! # }
 //! ```
 //!
-//! What a method does, who may call it and which errors it answers with stands in the contract, `proto/fieldseal/v1`. Nothing here
+//! What a method does, who may call it and which errors it answers with stands in the contract, `proto/sealward/v1`. Nothing here
 //! knows how the server does it.
 #![warn(missing_docs)]
 
@@ -70,11 +70,11 @@ pub use client::Client;
 pub use data_encryption::{KeyOperation, ReencryptionStream, RetrievedKey};
 pub use dynamic::DynamicRecords;
 pub use error::{Action, CallError, Error, FieldViolation, Origin, code_name, reason_name};
-pub use fieldseal::v1;
 pub use key_text::{GENERATED_KEY_BITS, generate_key_text};
 pub use records::{ListOptions, Page, Pages, Records};
 pub use retry::RetryPolicy;
 pub use schema::{AttributeType, EntityType, SchemaError, built_in_pool};
+pub use sealward::v1;
 pub use secrecy::{ExposeSecret, SecretSlice, SecretString};
 pub use secret_access::{MailConnection, ResolvedMailbox, SecretValue};
 pub use stream::MessageStream;

@@ -1,4 +1,4 @@
-//! `fieldseal`: the command line. What it can do is in [`cli`]; this file only starts it.
+//! `sealward`: the command line. What it can do is in [`cli`]; this file only starts it.
 
 mod cli;
 

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 /// A method of the service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Method {
-    /// `/fieldseal.v1.MailboxService/GetMailbox`.
+    /// `/sealward.v1.MailboxService/GetMailbox`.
     pub(crate) path: Cow<'static, str>,
     /// Whether a call of it can be made again without asking anyone.
     pub(crate) repetition: Repetition,
@@ -42,52 +42,51 @@ impl Method {
     }
 }
 
-pub(crate) const WHO_AM_I: Method = Method::read("/fieldseal.v1.AccessService/WhoAmI");
-pub(crate) const EXPLAIN_ACCESS: Method = Method::read("/fieldseal.v1.AccessService/ExplainAccess");
+pub(crate) const WHO_AM_I: Method = Method::read("/sealward.v1.AccessService/WhoAmI");
+pub(crate) const EXPLAIN_ACCESS: Method = Method::read("/sealward.v1.AccessService/ExplainAccess");
 
-pub(crate) const LIST_AUDIT_RECORDS: Method = Method::read("/fieldseal.v1.AuditService/ListAuditRecords");
+pub(crate) const LIST_AUDIT_RECORDS: Method = Method::read("/sealward.v1.AuditService/ListAuditRecords");
 /// Each call leaves a record, which says that there was one more.
-pub(crate) const VERIFY_AUDIT_TRAIL: Method = Method::read("/fieldseal.v1.AuditService/VerifyAuditTrail");
+pub(crate) const VERIFY_AUDIT_TRAIL: Method = Method::read("/sealward.v1.AuditService/VerifyAuditTrail");
 
-pub(crate) const IS_ACTIVE: Method = Method::read("/fieldseal.v1.DataEncryptionService/IsDataEncryptionActive");
-pub(crate) const RETRIEVE_KEY: Method = Method::read("/fieldseal.v1.DataEncryptionService/RetrieveDataEncryptionKey");
+pub(crate) const IS_ACTIVE: Method = Method::read("/sealward.v1.DataEncryptionService/IsDataEncryptionActive");
+pub(crate) const RETRIEVE_KEY: Method = Method::read("/sealward.v1.DataEncryptionService/RetrieveDataEncryptionKey");
 /// A change is recognised by its text, which then is the key already. A restore is not: a wrong try counts each time, and the right one
 /// is an error the second time.
-pub(crate) const SET_KEY: Method = Method::write("/fieldseal.v1.DataEncryptionService/SetDataEncryptionKey");
-pub(crate) const WATCH_REENCRYPTION: Method = Method::read("/fieldseal.v1.DataEncryptionService/WatchReencryption");
-pub(crate) const LIST_UNREADABLE_CELLS: Method =
-    Method::read("/fieldseal.v1.DataEncryptionService/ListUnreadableCells");
-pub(crate) const VERIFY_CELLS: Method = Method::read("/fieldseal.v1.DataEncryptionService/VerifyCells");
-pub(crate) const LIST_KEY_CHANGES: Method = Method::read("/fieldseal.v1.DataEncryptionService/ListKeyChanges");
+pub(crate) const SET_KEY: Method = Method::write("/sealward.v1.DataEncryptionService/SetDataEncryptionKey");
+pub(crate) const WATCH_REENCRYPTION: Method = Method::read("/sealward.v1.DataEncryptionService/WatchReencryption");
+pub(crate) const LIST_UNREADABLE_CELLS: Method = Method::read("/sealward.v1.DataEncryptionService/ListUnreadableCells");
+pub(crate) const VERIFY_CELLS: Method = Method::read("/sealward.v1.DataEncryptionService/VerifyCells");
+pub(crate) const LIST_KEY_CHANGES: Method = Method::read("/sealward.v1.DataEncryptionService/ListKeyChanges");
 /// The second time it is an error.
-pub(crate) const ABANDON: Method = Method::write("/fieldseal.v1.DataEncryptionService/AbandonEncryptedData");
+pub(crate) const ABANDON: Method = Method::write("/sealward.v1.DataEncryptionService/AbandonEncryptedData");
 
-pub(crate) const LIST_ENTITY_METADATA: Method = Method::read("/fieldseal.v1.MetadataService/ListEntityMetadata");
-pub(crate) const GET_ENTITY_METADATA: Method = Method::read("/fieldseal.v1.MetadataService/GetEntityMetadata");
+pub(crate) const LIST_ENTITY_METADATA: Method = Method::read("/sealward.v1.MetadataService/ListEntityMetadata");
+pub(crate) const GET_ENTITY_METADATA: Method = Method::read("/sealward.v1.MetadataService/GetEntityMetadata");
 /// Between the first and a repetition somebody may have chosen otherwise.
 pub(crate) const UPDATE_ATTRIBUTE_METADATA: Method =
-    Method::write("/fieldseal.v1.MetadataService/UpdateAttributeMetadata");
-pub(crate) const LIST_ATTRIBUTE_CHANGES: Method = Method::read("/fieldseal.v1.MetadataService/ListAttributeChanges");
+    Method::write("/sealward.v1.MetadataService/UpdateAttributeMetadata");
+pub(crate) const LIST_ATTRIBUTE_CHANGES: Method = Method::read("/sealward.v1.MetadataService/ListAttributeChanges");
 
 /// A repetition of one that was made says that the organization exists, which may be somebody else's.
-pub(crate) const CREATE_ORGANIZATION: Method = Method::write("/fieldseal.v1.OrganizationService/CreateOrganization");
-pub(crate) const GET_ORGANIZATION: Method = Method::read("/fieldseal.v1.OrganizationService/GetOrganization");
-pub(crate) const LIST_ORGANIZATIONS: Method = Method::read("/fieldseal.v1.OrganizationService/ListOrganizations");
+pub(crate) const CREATE_ORGANIZATION: Method = Method::write("/sealward.v1.OrganizationService/CreateOrganization");
+pub(crate) const GET_ORGANIZATION: Method = Method::read("/sealward.v1.OrganizationService/GetOrganization");
+pub(crate) const LIST_ORGANIZATIONS: Method = Method::read("/sealward.v1.OrganizationService/ListOrganizations");
 /// It reads, but each call leaves an audit record.
-pub(crate) const EXPORT_ORGANIZATION: Method = Method::write("/fieldseal.v1.OrganizationService/ExportOrganization");
-pub(crate) const IMPORT_ORGANIZATION: Method = Method::write("/fieldseal.v1.OrganizationService/ImportOrganization");
+pub(crate) const EXPORT_ORGANIZATION: Method = Method::write("/sealward.v1.OrganizationService/ExportOrganization");
+pub(crate) const IMPORT_ORGANIZATION: Method = Method::write("/sealward.v1.OrganizationService/ImportOrganization");
 /// Between the first and a repetition somebody may have created another one of that name.
-pub(crate) const DELETE_ORGANIZATION: Method = Method::write("/fieldseal.v1.OrganizationService/DeleteOrganization");
+pub(crate) const DELETE_ORGANIZATION: Method = Method::write("/sealward.v1.OrganizationService/DeleteOrganization");
 
 /// It reads, but each call leaves an audit record, and the purpose was given for one.
-pub(crate) const REVEAL_ATTRIBUTES: Method = Method::write("/fieldseal.v1.SecretAccessService/RevealAttributes");
+pub(crate) const REVEAL_ATTRIBUTES: Method = Method::write("/sealward.v1.SecretAccessService/RevealAttributes");
 
 /// It reads, but each call leaves an audit record, and the purpose was given for one.
 pub(crate) const RESOLVE_MAILBOX_CONNECTION: Method =
-    Method::write("/fieldseal.v1.SecretAccessService/ResolveMailboxConnection");
+    Method::write("/sealward.v1.SecretAccessService/ResolveMailboxConnection");
 
 /// Each call counts as a guess, and the purpose was given for one.
-pub(crate) const COMPARE_ATTRIBUTE: Method = Method::write("/fieldseal.v1.SecretAccessService/CompareAttribute");
+pub(crate) const COMPARE_ATTRIBUTE: Method = Method::write("/sealward.v1.SecretAccessService/CompareAttribute");
 
 #[cfg(test)]
 mod tests {
@@ -129,7 +128,7 @@ mod tests {
             wrapped.iter().chain(entities::METHODS).map(|method| method.path.clone().into_owned()).collect();
         let contract: BTreeSet<String> = built_in_pool()
             .services()
-            .filter(|service| service.package_name() == "fieldseal.v1")
+            .filter(|service| service.package_name() == "sealward.v1")
             .flat_map(|service| {
                 let full_name = service.full_name().to_owned();
                 service.methods().map(move |method| format!("/{full_name}/{}", method.name())).collect::<Vec<_>>()

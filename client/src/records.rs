@@ -27,7 +27,7 @@ impl<E> fmt::Debug for Records<'_, E> {
 /// likes.
 ///
 /// ```
-/// use fieldseal_client::ListOptions;
+/// use sealward_client::ListOptions;
 ///
 /// let latest = ListOptions::default()
 ///     .filter("state_code = STATE_CODE_ACTIVE AND is_password_set = true")

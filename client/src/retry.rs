@@ -101,7 +101,7 @@ mod tests {
 
     fn error(method: &Method, code: Code, reason: &str, retry_delay: Option<Duration>) -> Box<CallError> {
         let mut details = ErrorDetails::new();
-        details.set_error_info(reason, "fieldseal", std::collections::HashMap::new());
+        details.set_error_info(reason, "sealward", std::collections::HashMap::new());
         if let Some(delay) = retry_delay {
             details.set_retry_info(Some(delay));
         }

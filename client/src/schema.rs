@@ -1,14 +1,14 @@
 //! Entities as their descriptors tell them: what the command line is made from, and what serves entities that weren't known when this
 //! was compiled.
 //!
-//! Reads the options of `fieldseal/v1/annotations.proto`. The server checks a schema with all its rules; here only what is needed to
+//! Reads the options of `sealward/v1/annotations.proto`. The server checks a schema with all its rules; here only what is needed to
 //! speak to it is asked for.
 
-use fieldseal::FILE_DESCRIPTOR_SET;
 use prost::Message;
 use prost_reflect::{
     DescriptorPool, DynamicMessage, FieldDescriptor, MessageDescriptor, MethodDescriptor, ServiceDescriptor,
 };
+use sealward::FILE_DESCRIPTOR_SET;
 
 use crate::{
     method::{Method, Repetition},
@@ -165,7 +165,7 @@ fn extension(
     options: &DynamicMessage,
     name: &str,
 ) -> Result<Option<prost_reflect::Value>, SchemaError> {
-    let full_name = format!("fieldseal.v1.{name}");
+    let full_name = format!("sealward.v1.{name}");
     let extension =
         pool.get_extension_by_name(&full_name).ok_or_else(|| fault(&full_name, "there is no such option"))?;
     Ok(options.has_extension(&extension).then(|| options.get_extension(&extension).into_owned()))
@@ -201,6 +201,6 @@ mod tests {
         assert!(mailbox.attribute("etag").is_none());
         assert!(mailbox.attribute("email_address").unwrap().description.starts_with("The e-mail address."));
         assert!(mailbox.description.starts_with("An address"));
-        assert_eq!(method(&mailbox.list, Repetition::Read).path, "/fieldseal.v1.MailboxService/ListMailboxes");
+        assert_eq!(method(&mailbox.list, Repetition::Read).path, "/sealward.v1.MailboxService/ListMailboxes");
     }
 }

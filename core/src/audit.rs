@@ -1,6 +1,6 @@
 //! The audit trail: what is recorded, and how records are chained.
 //!
-//! A chain per writer: `hash = SHA-256("fieldseal audit v1" | writer | sequence | previous hash | every field of the record)`, each part
+//! A chain per writer: `hash = SHA-256("sealward audit v1" | writer | sequence | previous hash | every field of the record)`, each part
 //! with its length before it, so that no two records have one encoding. A changed, removed or reordered record breaks every hash after
 //! it. A record names who, from where, when, what and with which outcome; never a secret, nor a value of an encrypted attribute.
 //! docs/audit-trail.md has the encoding for whoever verifies a trail without this code.
@@ -27,9 +27,9 @@ use crate::{
 };
 
 /// The table that holds a trail.
-pub const AUDIT_TABLE: &str = "fieldseal_audit";
+pub const AUDIT_TABLE: &str = "sealward_audit";
 
-const LABEL: &[u8] = b"fieldseal audit v1";
+const LABEL: &[u8] = b"sealward audit v1";
 
 /// What was done or tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -394,7 +394,7 @@ pub fn table() -> Table {
         columns: COLUMNS.map(column).to_vec(),
         key: vec!["writer".into(), "sequence".into()],
         indexes: vec![Index {
-            name: "fieldseal_audit_by_time".into(),
+            name: "sealward_audit_by_time".into(),
             columns: list::ORDER.map(|(column, _)| Name::from(column)).to_vec(),
         }],
     }
@@ -483,8 +483,8 @@ pub(crate) mod tests {
     fn a_hash_of_either_format_never_changes() {
         let mut record = linked(&ChainHead::empty(Uuid::nil()), &entry("a"));
         let hex = |record: &AuditRecord| hex(&record.digest());
-        assert_eq!(hex(&record), "eb9d59d84e5cfbfc1f6d2c846e62923afd99d5e88dad418dd25d4ae53bed8e0e");
+        assert_eq!(hex(&record), "c2472601821c9e7564b57a8bf45ee73006b877957397a7a8939975ec32e7cb41");
         record.format = 1;
-        assert_eq!(hex(&record), "7477c0c3abeedb34d28124a192dc810ff57577819b82ca1411fcd054200929e9");
+        assert_eq!(hex(&record), "eb825ecec7e40009cb4f53830d7f6a242b944a3210af96bcca807360332a186f");
     }
 }

@@ -111,7 +111,7 @@ mod tests {
         for text in [
             "spiffe:example.org/ns/mail",
             "dns:reader.internal",
-            "cn:fieldseal admin",
+            "cn:sealward admin",
             "jwt:https://idp/#ada",
             "jwt:https://idp/#ada#2",
         ] {

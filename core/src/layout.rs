@@ -1,7 +1,7 @@
 //! The tables: which ones an organization's database and the configuration database have, and what stands in them.
 //!
 //! An entity has a table of its storage name, with a column per attribute; encrypted attributes have columns of cells. The tables
-//! that are not an entity's begin with `fieldseal_`, and no entity may take such a name.
+//! that are not an entity's begin with `sealward_`, and no entity may take such a name.
 //!
 //! Nothing here reads or writes; see [`crate::catalog`] for how a database comes to have these tables.
 
@@ -13,51 +13,51 @@ use crate::{
 };
 
 /// The organization's own name and id, and nothing else: one row.
-pub const ORGANIZATION: &str = "fieldseal_organization";
+pub const ORGANIZATION: &str = "sealward_organization";
 /// The key ring, without its keys: one row.
-pub const KEY_RING: &str = "fieldseal_key_ring";
+pub const KEY_RING: &str = "sealward_key_ring";
 /// The wrapped data keys.
-pub const DATA_KEY: &str = "fieldseal_data_key";
+pub const DATA_KEY: &str = "sealward_data_key";
 /// Each change of the key, with the time it was made; the quota counts them.
-pub const KEY_CHANGE: &str = "fieldseal_key_change";
+pub const KEY_CHANGE: &str = "sealward_key_change";
 /// Each attempt to restore the key since the last that succeeded.
-pub const RESTORE_ATTEMPT: &str = "fieldseal_restore_attempt";
+pub const RESTORE_ATTEMPT: &str = "sealward_restore_attempt";
 /// How far the last re-encryption came: one row.
-pub const REENCRYPTION: &str = "fieldseal_reencryption";
+pub const REENCRYPTION: &str = "sealward_reencryption";
 /// How many cells there are, by column and key version; see [`crate::census`].
-pub const CENSUS: &str = "fieldseal_census";
+pub const CENSUS: &str = "sealward_census";
 /// Cells that the last re-encryption could not open.
-pub const UNREADABLE_CELL: &str = "fieldseal_unreadable_cell";
+pub const UNREADABLE_CELL: &str = "sealward_unreadable_cell";
 /// Each write of the last 24 hours that had a request id, for as long as a repetition of it may come; see
 /// [`crate::records::repetition`].
-pub const REQUEST: &str = "fieldseal_request";
+pub const REQUEST: &str = "sealward_request";
 /// What the organization has customized of its attributes' metadata; see [`crate::metadata`].
-pub const ATTRIBUTE_SETTING: &str = "fieldseal_attribute_setting";
+pub const ATTRIBUTE_SETTING: &str = "sealward_attribute_setting";
 /// Each change of an audited attribute; see [`crate::metadata::changes`].
-pub const ATTRIBUTE_CHANGE: &str = "fieldseal_attribute_change";
+pub const ATTRIBUTE_CHANGE: &str = "sealward_attribute_change";
 /// Every column of the database; see [`crate::catalog`].
-pub const CATALOG: &str = "fieldseal_catalog";
+pub const CATALOG: &str = "sealward_catalog";
 /// Each migration that was made.
-pub const MIGRATION: &str = "fieldseal_migration";
+pub const MIGRATION: &str = "sealward_migration";
 
 /// Signed heads of the audit trail's chains; see [`crate::audit::sign`].
-pub const AUDIT_HEAD: &str = "fieldseal_audit_head";
+pub const AUDIT_HEAD: &str = "sealward_audit_head";
 
 /// Configuration database: what this deployment is. One row.
-pub const DEPLOYMENT: &str = "fieldseal_deployment";
+pub const DEPLOYMENT: &str = "sealward_deployment";
 /// Configuration database: a check value of each root key that something may be sealed under.
-pub const ROOT_KEY: &str = "fieldseal_root_key";
+pub const ROOT_KEY: &str = "sealward_root_key";
 /// Configuration database: the organizations of this deployment.
-pub const ORGANIZATIONS: &str = "fieldseal_organizations";
+pub const ORGANIZATIONS: &str = "sealward_organizations";
 /// Configuration database: sealed key texts, by organization and key-check value.
-pub const KEY_TEXT: &str = "fieldseal_key_text";
+pub const KEY_TEXT: &str = "sealward_key_text";
 /// Configuration database: the fingerprints an organization has had here.
-pub const FINGERPRINT: &str = "fieldseal_fingerprint";
+pub const FINGERPRINT: &str = "sealward_fingerprint";
 
 /// Configuration database: what was seen last of each organization's database; see [`crate::organization::seen`].
-pub const SEEN: &str = "fieldseal_seen";
+pub const SEEN: &str = "sealward_seen";
 /// Configuration database: organizations that were deleted here.
-pub const TOMBSTONE: &str = "fieldseal_tombstone";
+pub const TOMBSTONE: &str = "sealward_tombstone";
 
 /// The key of [`REQUEST`].
 pub const REQUEST_KEY: [&str; 2] = ["id", "identity"];
@@ -148,7 +148,7 @@ pub fn organization(schema: &Schema) -> Layout {
                     ("cleared", TextOrNull),
                 ],
             ),
-            "fieldseal_request_by_time",
+            "sealward_request_by_time",
             &["time"],
         ),
         indexed(
@@ -167,7 +167,7 @@ pub fn organization(schema: &Schema) -> Layout {
                     ("revision", Integer),
                 ],
             ),
-            "fieldseal_attribute_setting_by_revision",
+            "sealward_attribute_setting_by_revision",
             &["revision"],
         ),
         attribute_changes(),

@@ -1,4 +1,4 @@
-//! Fieldseal's heart: cryptography, domain rules and use cases.
+//! Sealward's heart: cryptography, domain rules and use cases.
 //!
 //! This crate decides, and awaits ports only. It knows no wire format, no runtime, no database and no clock of its own; what
 //! spawns, sleeps, blocks or watches lives in the server. Its manifest keeps that promise, and a test reads the manifest.

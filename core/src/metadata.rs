@@ -234,10 +234,10 @@ fn make_index(entity: &Entity, attribute: &Attribute) -> Step {
 /// The name of an attribute's index: the same in every database, and never longer than a name may be.
 #[must_use]
 pub fn index_name(entity: &Entity, attribute: &Attribute) -> Name {
-    let names = Encoding::new("fieldseal index v1");
+    let names = Encoding::new("sealward index v1");
     let names = names.part(entity.storage_name.as_bytes()).part(attribute.storage_name.as_bytes()).into_bytes();
     let digest = Sha256::digest(names);
-    format!("fieldseal_by_{}", hex(digest.get(..8).unwrap_or_default())).into()
+    format!("sealward_by_{}", hex(digest.get(..8).unwrap_or_default())).into()
 }
 
 #[cfg(test)]

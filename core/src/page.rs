@@ -58,7 +58,7 @@ pub fn cursor(root_key: &dyn RootKey, context: &PageContext<'_>, token: &str) ->
 fn encoding(context: &PageContext<'_>, cursor: &[u8]) -> Vec<u8> {
     let identity = context.identity.to_string();
     let texts = [context.method, context.parent, context.filter, context.order_by, &identity];
-    let encoding = Encoding::new("fieldseal page token v1");
+    let encoding = Encoding::new("sealward page token v1");
     texts.into_iter().fold(encoding, |encoding, text| encoding.part(text.as_bytes())).part(cursor).into_bytes()
 }
 

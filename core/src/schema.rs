@@ -407,7 +407,7 @@ pub enum SchemaError {
     },
     /// A name can't be stored or spelled in a resource name.
     #[error(
-        "{entity}: `{name}` can't be a {what}: use ASCII letters, digits and `_`, beginning with a letter, at most 63, and not beginning with `fieldseal_`"
+        "{entity}: `{name}` can't be a {what}: use ASCII letters, digits and `_`, beginning with a letter, at most 63, and not beginning with `sealward_`"
     )]
     Name {
         /// The entity's name.
@@ -549,7 +549,7 @@ fn check_entity(entity: &Entity, entities: &[Entity]) -> Result<(), SchemaError>
 }
 
 /// How the service's own tables begin.
-const RESERVED_PREFIX: &str = "fieldseal_";
+const RESERVED_PREFIX: &str = "sealward_";
 
 fn check_name(entity: &Entity, what: &'static str, name: &str) -> Result<(), SchemaError> {
     let fits = name.len() <= 63

@@ -55,10 +55,7 @@ fn core_depends_directly_on_the_reviewed_crates_only() {
 #[test]
 fn core_knows_no_wire_no_runtime_no_database_and_no_clock() {
     let foreign: Vec<String> = dependencies(&[]).into_iter().filter(|name| is_foreign(name)).collect();
-    assert!(
-        foreign.is_empty(),
-        "core comes to depend on {foreign:?}; `cargo tree -p fieldseal-core -i NAME` tells how"
-    );
+    assert!(foreign.is_empty(), "core comes to depend on {foreign:?}; `cargo tree -p sealward-core -i NAME` tells how");
 }
 
 fn is_foreign(name: &str) -> bool {
@@ -70,7 +67,7 @@ fn is_foreign(name: &str) -> bool {
 /// The names of core's dependencies in a build that isn't a test. Reads what is on disk, asks no registry.
 fn dependencies(options: &[&str]) -> BTreeSet<String> {
     let output = Command::new(env!("CARGO"))
-        .args(["tree", "--package", "fieldseal-core", "--edges", "normal", "--prefix", "none", "--locked", "--offline"])
+        .args(["tree", "--package", "sealward-core", "--edges", "normal", "--prefix", "none", "--locked", "--offline"])
         .args(options)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
@@ -78,8 +75,8 @@ fn dependencies(options: &[&str]) -> BTreeSet<String> {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 
     let names = String::from_utf8_lossy(&output.stdout).lines().filter_map(first_word).collect::<BTreeSet<_>>();
-    assert!(names.contains("fieldseal-core"), "cargo tree answered with something else: {names:?}");
-    names.into_iter().filter(|name| name != "fieldseal-core").collect()
+    assert!(names.contains("sealward-core"), "cargo tree answered with something else: {names:?}");
+    names.into_iter().filter(|name| name != "sealward-core").collect()
 }
 
 fn first_word(line: &str) -> Option<String> {

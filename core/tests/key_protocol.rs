@@ -16,7 +16,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use fieldseal_core::{
+use sealward_core::{
     crypto::ring::stored::ReencryptionState,
     id::KeyVersion,
     key_change::{ConfigurationFacts, NextStep, RingFacts, next_step},

@@ -2,12 +2,12 @@
 
 use std::sync::{Arc, LazyLock};
 
-use fieldseal_core::schema::Entity;
+use sealward_core::schema::Entity;
 
 /// The entities of the shipped schema.
 pub fn entities() -> &'static [Arc<Entity>] {
-    static SCHEMA: LazyLock<Arc<fieldseal_core::schema::Schema>> = LazyLock::new(|| {
-        fieldseal_server::schema::read(fieldseal::FILE_DESCRIPTOR_SET).expect("the shipped schema is valid").schema
+    static SCHEMA: LazyLock<Arc<sealward_core::schema::Schema>> = LazyLock::new(|| {
+        sealward_server::schema::read(sealward::FILE_DESCRIPTOR_SET).expect("the shipped schema is valid").schema
     });
     SCHEMA.entities()
 }

@@ -1,8 +1,8 @@
 //! Any bytes are a cell or a format error.
 #![no_main]
 
-use fieldseal_core::crypto::cell::{Cell, version_of};
 use libfuzzer_sys::fuzz_target;
+use sealward_core::crypto::cell::{Cell, version_of};
 
 fuzz_target!(|bytes: &[u8]| {
     if let Ok(cell) = Cell::parse(bytes) {

@@ -3,9 +3,9 @@
 
 use std::path::Path;
 
-use fieldseal_server::config::Config;
 use libfuzzer_sys::fuzz_target;
+use sealward_server::config::Config;
 
 fuzz_target!(|text: &str| {
-    let _ = Config::parse(text, Path::new("/etc/fieldseal/fieldseal.toml"));
+    let _ = Config::parse(text, Path::new("/etc/sealward/sealward.toml"));
 });

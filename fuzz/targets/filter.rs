@@ -1,11 +1,11 @@
 //! Any text is a filter or an error at a position within it, and no filter reaches an encrypted attribute.
 #![no_main]
 
-use fieldseal_core::filter::Filter;
 use libfuzzer_sys::fuzz_target;
+use sealward_core::filter::Filter;
 
 fuzz_target!(|text: &str| {
-    for entity in fieldseal_fuzz::entities() {
+    for entity in sealward_fuzz::entities() {
         match Filter::parse(text, entity, "contoso") {
             Ok(filter) => {
                 let is_encrypted = |index: usize| entity.attributes[index].encrypted;

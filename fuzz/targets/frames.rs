@@ -4,8 +4,8 @@
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
-    let pieces = fieldseal_fuzz::pieces(bytes);
+    let pieces = sealward_fuzz::pieces(bytes);
     for takes_stream in [false, true] {
-        fieldseal_server::fuzzing::frames(takes_stream, &pieces);
+        sealward_server::fuzzing::frames(takes_stream, &pieces);
     }
 });

@@ -1,11 +1,11 @@
 //! Ids, identities and SPIFFE ids: what is accepted is printed as it was written, so that one thing has one name.
 #![no_main]
 
-use fieldseal_core::{
+use libfuzzer_sys::fuzz_target;
+use sealward_core::{
     id::RecordId,
     identity::{Identity, spiffe::SpiffeId},
 };
-use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {
     if let Ok(id) = text.parse::<RecordId>() {
@@ -17,5 +17,5 @@ fuzz_target!(|text: &str| {
     if let Ok(identity) = text.parse::<Identity>() {
         assert_eq!(identity.to_string().parse::<Identity>().as_ref(), Ok(&identity));
     }
-    fieldseal_server::fuzzing::resource_name(text);
+    sealward_server::fuzzing::resource_name(text);
 });

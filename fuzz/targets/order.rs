@@ -1,11 +1,11 @@
 //! Any text is an order or a list of what is wrong with it.
 #![no_main]
 
-use fieldseal_core::order::Order;
 use libfuzzer_sys::fuzz_target;
+use sealward_core::order::Order;
 
 fuzz_target!(|text: &str| {
-    for entity in fieldseal_fuzz::entities() {
+    for entity in sealward_fuzz::entities() {
         if let Err(violations) = Order::parse(text, entity) {
             assert!(!violations.is_empty());
         }

@@ -3,4 +3,4 @@
 
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|bytes: &[u8]| fieldseal_server::fuzzing::pem(bytes));
+fuzz_target!(|bytes: &[u8]| sealward_server::fuzzing::pem(bytes));

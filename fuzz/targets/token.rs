@@ -3,4 +3,4 @@
 
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|text: &str| fieldseal_server::fuzzing::token(text));
+fuzz_target!(|text: &str| sealward_server::fuzzing::token(text));

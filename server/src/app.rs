@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use fieldseal_core::{
+use sealward_core::{
     crypto::root_key::{RootKey, RootKeySet},
     deployment::{
         ConfigurationError, Deployment, KeyLimits, Ports, deployment_id, first_configuration, prepare_configuration,
@@ -152,7 +152,7 @@ impl App {
         let shed = Shed::default();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let fetching = Fetching::new(&config.limits, &config.data_dir, clock, shed.clone(), drain.clone());
-        let served = schema::read(fieldseal::FILE_DESCRIPTOR_SET)?;
+        let served = schema::read(sealward::FILE_DESCRIPTOR_SET)?;
         let listener = Listener::bind(&config.listen).await?;
         let metrics = match config.listen.metrics_address {
             Some(address) => Some(Metrics::bind(address).await?),

@@ -21,7 +21,7 @@ use std::{
     time::Duration,
 };
 
-use fieldseal_core::{deployment::Deployment, id::OrganizationId, port::AuditGate, store::Cause};
+use sealward_core::{deployment::Deployment, id::OrganizationId, port::AuditGate, store::Cause};
 use tokio::{
     sync::{Notify, oneshot},
     task::JoinHandle,

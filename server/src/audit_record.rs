@@ -1,19 +1,19 @@
 //! Audit records as the contract has them: as messages, and as lines of JSON.
 //!
-//! A line is the message in the JSON mapping of proto3, as `fieldseal audit export` writes it too: who verifies one file verifies the other.
+//! A line is the message in the JSON mapping of proto3, as `sealward audit export` writes it too: who verifies one file verifies the other.
 //! Nothing here knows where lines go.
 
 use std::sync::LazyLock;
 
 use data_encoding::BASE64;
-use fieldseal::v1::{AuditRecord as Message, AuditSignature};
-use fieldseal_core::{
+use prost::Message as _;
+use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor, SerializeOptions};
+use sealward::v1::{AuditRecord as Message, AuditSignature};
+use sealward_core::{
     audit::{AuditRecord, follow::Place, sign::SignedHead},
     id::OrganizationId,
     organization::Organization,
 };
-use prost::Message as _;
-use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor, SerializeOptions};
 use serde::Deserialize;
 use uuid::Uuid;
 
@@ -105,13 +105,13 @@ pub(crate) fn place_in(line: &[u8]) -> Option<(Option<OrganizationId>, Uuid, Pla
 }
 
 static KIND: LazyLock<MessageDescriptor> = LazyLock::new(|| {
-    let pool = DescriptorPool::decode(fieldseal::FILE_DESCRIPTOR_SET).expect("the build made it");
-    pool.get_message_by_name("fieldseal.v1.AuditRecord").expect("it is of the contract")
+    let pool = DescriptorPool::decode(sealward::FILE_DESCRIPTOR_SET).expect("the build made it");
+    pool.get_message_by_name("sealward.v1.AuditRecord").expect("it is of the contract")
 });
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use fieldseal_core::id::Timestamp;
+    use sealward_core::id::Timestamp;
 
     use super::*;
 

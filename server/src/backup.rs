@@ -13,7 +13,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use fieldseal_core::{
+use rustix::process::geteuid;
+use sealward_core::{
     id::OrganizationId,
     layout::KEY_TEXT,
     organization::{
@@ -24,7 +25,6 @@ use fieldseal_core::{
     random::{self, Random},
     store::{Cause, Condition, Datum, OpenError, Reader, Unavailable},
 };
-use rustix::process::geteuid;
 
 use crate::{
     private_file,
@@ -90,7 +90,7 @@ pub enum BackupError {
     },
     /// A database is another organization's than the one it is listed as.
     #[error(
-        "the database of organizations/{name} is another organization's inside: `fieldseal-server check-config` has more"
+        "the database of organizations/{name} is another organization's inside: `sealward-server check-config` has more"
     )]
     OtherInside {
         /// The name of the organization.

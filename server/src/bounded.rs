@@ -2,11 +2,11 @@
 
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
-use fieldseal_core::id::{OrganizationId, RecordId};
 use governor::{
     DefaultKeyedRateLimiter, Quota, RateLimiter,
     clock::{Clock as _, DefaultClock},
 };
+use sealward_core::id::{OrganizationId, RecordId};
 
 use crate::{
     config::limits::Limits, in_flight::InFlight, shed::Shed, status::Refusal, store::sqlite::SCANS_MAX, turns::Turns,
@@ -74,7 +74,7 @@ impl IndexSwitches {
 
 #[cfg(test)]
 mod tests {
-    use fieldseal_core::{
+    use sealward_core::{
         id::Timestamp,
         mask::ReadMask,
         metadata::LENGTH_MAX,
@@ -104,7 +104,7 @@ mod tests {
 
     #[test]
     fn the_smallest_message_has_room_for_the_largest_record() {
-        let served = crate::schema::read(fieldseal::FILE_DESCRIPTOR_SET).unwrap();
+        let served = crate::schema::read(sealward::FILE_DESCRIPTOR_SET).unwrap();
         let smallest = LIMITS.iter().find(|limit| limit.name == "message_size_max_bytes").unwrap();
         let limits = Limits { message_size_max_bytes: smallest.minimum, ..Limits::default() };
         let room = crate::app::page_bytes_max(&limits);

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use fieldseal_core::identity::Identity;
+use sealward_core::identity::Identity;
 use tokio::time::Instant;
 
 use crate::shed::Shed;

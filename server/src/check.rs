@@ -9,7 +9,7 @@ mod tls;
 
 use std::path::{Path, PathBuf};
 
-use fieldseal_core::{
+use sealward_core::{
     crypto::root_key::{RootKey, RootKeySet},
     policy::Role,
     port::Clock,
@@ -135,7 +135,7 @@ pub async fn check(path: &Path) -> Report {
 
 fn unusable(path: &Path, error: &ConfigError, report: &mut Report) {
     let remedy = match error {
-        ConfigError::Unreadable { .. } => "name the file that `fieldseal-server init` wrote, and let this user read it",
+        ConfigError::Unreadable { .. } => "name the file that `sealward-server init` wrote, and let this user read it",
         ConfigError::Malformed { .. } | ConfigError::Invalid { .. } => {
             "mend the line; docs/configuration.md has every setting"
         }

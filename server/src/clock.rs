@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use fieldseal_core::{id::Timestamp, port::Clock};
+use sealward_core::{id::Timestamp, port::Clock};
 
 /// The operating system's clock.
 #[derive(Clone, Copy, Debug, Default)]

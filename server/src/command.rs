@@ -23,7 +23,7 @@ use std::{
 };
 
 use clap::{Arg, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
-use fieldseal_server::{
+use sealward_server::{
     app::{App, Running},
     config::Config,
     drain::Drained,
@@ -39,17 +39,17 @@ use self::{
 /// Stores records whose sensitive fields are encrypted, one field at a time.
 #[derive(Debug, Parser)]
 #[command(
-    name = "fieldseal-server",
+    name = "sealward-server",
     version,
     long_version = version::details(),
     arg_required_else_help = true,
     after_help = "\
 Examples:
-  fieldseal-server dev                                    a server to try things out
-  fieldseal-server init /etc/fieldseal --admin cn:ada     what a production server needs
-  fieldseal-server check-config --config /etc/fieldseal/fieldseal.toml
-  fieldseal-server serve --config /etc/fieldseal/fieldseal.toml
-  fieldseal-server backup --config /etc/fieldseal/fieldseal.toml /srv/backup/2026-11-29
+  sealward-server dev                                     a server to try things out
+  sealward-server init /etc/sealward --admin cn:ada       what a production server needs
+  sealward-server check-config --config /etc/sealward/sealward.toml
+  sealward-server serve --config /etc/sealward/sealward.toml
+  sealward-server backup --config /etc/sealward/sealward.toml /srv/backup/2026-11-29
 
 The greeting and the results are on stdout, the log and errors are on stderr.
 Exit codes: 0 done, 1 failed, 2 the command line is wrong."
@@ -263,12 +263,12 @@ mod tests {
             let name = command.get_name();
             assert!(command.get_about().is_some_and(|about| !about.to_string().is_empty()), "{name}");
             let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-            let examples = after.lines().filter(|line| line.trim_start().contains("fieldseal-server "));
+            let examples = after.lines().filter(|line| line.trim_start().contains("sealward-server "));
             let mut count = 0;
             for example in examples.filter(|line| line.starts_with("  ")) {
                 let line = example.split("     ").next().unwrap_or_default();
-                let words = line.split_whitespace().skip_while(|word| *word != "fieldseal-server");
-                let is_given_by_environment = example.contains("FIELDSEAL_CONFIG=");
+                let words = line.split_whitespace().skip_while(|word| *word != "sealward-server");
+                let is_given_by_environment = example.contains("SEALWARD_CONFIG=");
                 let parsed = Arguments::try_parse_from(words.map(str::to_owned));
                 assert!(parsed.is_ok() || is_given_by_environment, "{example}: {:?}", parsed.err());
                 count += 1;
@@ -303,7 +303,7 @@ mod tests {
         let (_, section) = document.split_once("\n## Commands\n").unwrap();
         let section = section.split("\n## ").next().unwrap();
         let mut listed = Vec::new();
-        for part in section.split("\n### `fieldseal-server ").skip(1) {
+        for part in section.split("\n### `sealward-server ").skip(1) {
             let (name, text) = part.split_once("`\n").unwrap();
             let rows = text.lines().filter(|line| line.starts_with("| `")).map(str::to_owned).collect();
             listed.push((name.to_owned(), rows));
@@ -318,7 +318,7 @@ mod tests {
     /// The unit is for people to copy, so it has to be right without being run here.
     #[test]
     fn the_unit_runs_commands_that_there_are_and_loads_what_init_names() {
-        let unit = include_str!("../../deploy/fieldseal.service");
+        let unit = include_str!("../../deploy/sealward.service");
         let values = |name: &str| -> Vec<&str> {
             unit.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix('=')).collect()
         };
@@ -329,7 +329,7 @@ mod tests {
         }
         let credentials = values("LoadCredential");
         for name in ["server.pem", "server.key", "client-ca.pem", "root.key"] {
-            assert!(credentials.contains(&format!("{name}:/etc/fieldseal/{name}").as_str()), "{name}: {credentials:?}");
+            assert!(credentials.contains(&format!("{name}:/etc/sealward/{name}").as_str()), "{name}: {credentials:?}");
         }
         assert_eq!(values("Type"), ["notify"]);
     }

@@ -14,7 +14,7 @@ use std::{
     thread,
 };
 
-use fieldseal_core::{
+use sealward_core::{
     audit::ChainHead,
     store::{Cause, Commit, CommitError, Step, Unavailable},
 };

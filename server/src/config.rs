@@ -19,12 +19,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use fieldseal_core::{
+use http::Uri;
+use jsonwebtoken::Algorithm;
+use sealward_core::{
     policy::{Binding, Policy},
     text::{code_point, is_invisible},
 };
-use http::Uri;
-use jsonwebtoken::Algorithm;
 use serde::Deserialize;
 use toml::de::DeTable;
 use tracing::level_filters::LevelFilter;
@@ -190,7 +190,7 @@ pub enum OnFailure {
 /// `[log]`: what goes to stderr.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Log {
-    /// `off`, `error`, `warn`, `info` (default), `debug` or `trace`; for Fieldseal's own events. Those of the libraries under it never
+    /// `off`, `error`, `warn`, `info` (default), `debug` or `trace`; for Sealward's own events. Those of the libraries under it never
     /// go below `warn`, since what they say in detail may hold what a caller sent.
     pub level: LevelFilter,
     /// How it is written.
@@ -400,7 +400,7 @@ fn count(faults: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use fieldseal_core::{
+    use sealward_core::{
         identity::Identity,
         policy::{Grant, Privilege, Role, Scope},
     };
@@ -418,7 +418,7 @@ mod tests {
     "#;
 
     fn parse(text: &str) -> Result<Config, ConfigError> {
-        Config::parse(text, Path::new("/srv/fieldseal.toml"))
+        Config::parse(text, Path::new("/srv/sealward.toml"))
     }
 
     fn faults(text: &str) -> Vec<String> {
@@ -445,11 +445,11 @@ mod tests {
         let text = SMALLEST
             .replace("tls/server.key", "credential:server.key")
             .replace("\"root.key\"", "\"credential:root.key\", \"credential:old.key\"");
-        let parse = |text: &str, folder| Config::parse_beside(text, Path::new("/srv/fieldseal.toml"), folder);
-        let (config, faults) = parse(&text, Some(Path::new("/run/credentials/fieldseal.service"))).unwrap();
+        let parse = |text: &str, folder| Config::parse_beside(text, Path::new("/srv/sealward.toml"), folder);
+        let (config, faults) = parse(&text, Some(Path::new("/run/credentials/sealward.service"))).unwrap();
         assert_eq!(faults, Faults::default());
-        assert_eq!(config.tls.key, Path::new("/run/credentials/fieldseal.service/server.key"));
-        assert_eq!(config.root_key.files[1], Path::new("/run/credentials/fieldseal.service/old.key"));
+        assert_eq!(config.tls.key, Path::new("/run/credentials/sealward.service/server.key"));
+        assert_eq!(config.root_key.files[1], Path::new("/run/credentials/sealward.service/old.key"));
         assert_eq!(config.tls.certificate, Path::new("/srv/tls/server.pem"));
 
         let faults = |text: &str, folder| parse(text, folder).unwrap().1.to_string();
@@ -538,7 +538,7 @@ mod tests {
     #[test]
     fn an_issuer_says_whose_tokens_for_whom_signed_how_and_where_its_keys_are() {
         let issuer = |change: fn(String) -> String| {
-            let text = "\n[[token_issuers]]\nissuer = \"https://idp/\"\naudience = \"fieldseal\"\nalgorithms = [\"ES256\"]\njwks = \"keys.json\"";
+            let text = "\n[[token_issuers]]\nissuer = \"https://idp/\"\naudience = \"sealward\"\nalgorithms = [\"ES256\"]\njwks = \"keys.json\"";
             format!("{SMALLEST}{}", change(text.to_owned()))
         };
         let parsed = parse(&issuer(|text| text)).unwrap().token_issuers;
@@ -550,7 +550,7 @@ mod tests {
         type Change = fn(String) -> String;
         let wrong: [(Change, &str); 8] = [
             (|text| text.replace("https://idp/", "a#b"), "issuer"),
-            (|text| text.replace("fieldseal", ""), "audience"),
+            (|text| text.replace("sealward", ""), "audience"),
             (|text| text.replace("ES256", "HS256"), "algorithms"),
             (|text| text.replace("\"ES256\"", ""), "algorithms"),
             (|text| text.replace("jwks = \"keys.json\"", ""), "jwks"),
@@ -643,7 +643,7 @@ mod tests {
             "{SMALLEST}[limits]\nconnections_max = 0\n[[bindings]]\nidentity = \"cn:a\"\nrole = \"root\"\norganizations = [\"*\"]"
         ));
         let text = error.unwrap_err().to_string();
-        assert!(text.starts_with("/srv/fieldseal.toml has 2 settings to correct:"), "{text}");
+        assert!(text.starts_with("/srv/sealward.toml has 2 settings to correct:"), "{text}");
         assert!(text.contains("limits.connections_max: 0 is not within 1 to 100000 connections"), "{text}");
         assert!(text.contains("bindings[0].role: `root` is no role; there are: system-administrator, "), "{text}");
     }

@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use fieldseal_core::{
+use sealward_core::{
     audit::{AuditAction, AuditEntry},
     deployment::Deployment,
     identity::Caller,

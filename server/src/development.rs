@@ -10,14 +10,14 @@ use std::{
     time::Duration,
 };
 
-use fieldseal_core::{
-    policy::Role,
-    port::Clock,
-    random::{self, Random},
-};
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, SanType, SerialNumber, date_time_ymd,
+};
+use sealward_core::{
+    policy::Role,
+    port::Clock,
+    random::{self, Random},
 };
 
 use crate::{
@@ -32,7 +32,7 @@ use crate::{
 pub const ORGANIZATION: &str = "default";
 
 /// A name that no other CA has: OpenSSL confuses CAs of one name.
-const CA_NAME: &str = "Fieldseal development CA";
+const CA_NAME: &str = "Sealward development CA";
 const CA_DAYS: u64 = 3_650;
 /// As long as clients of all makers accept a server's certificate.
 const CERTIFICATE_DAYS: u64 = 825;
@@ -168,13 +168,13 @@ impl Development {
         &self.folder
     }
 
-    /// `fieldseal.toml`
+    /// `sealward.toml`
     #[must_use]
     pub fn config_file(&self) -> PathBuf {
-        self.folder.join("fieldseal.toml")
+        self.folder.join("sealward.toml")
     }
 
-    /// Writes where the server listens, for `fieldseal --dev`.
+    /// Writes where the server listens, for `sealward --dev`.
     ///
     /// # Errors
     /// [`DevelopmentError`]
@@ -226,7 +226,7 @@ impl Development {
 fn configuration() -> String {
     let bindings = Person::ALL.map(|person| (format!("cn:{}", person.name()), person.role().name()));
     Template {
-        title: "The configuration of a Fieldseal development server, written by `fieldseal-server dev`.",
+        title: "The configuration of a Sealward development server, written by `sealward-server dev`.",
         given: &[
             ("data_dir", ".".into()),
             ("tls.certificate", "tls/server.pem".into()),
@@ -266,7 +266,7 @@ fn ca_params() -> CertificateParams {
 }
 
 fn server_params() -> CertificateParams {
-    let mut params = params("fieldseal-server", CERTIFICATE_DAYS);
+    let mut params = params("sealward-server", CERTIFICATE_DAYS);
     params.subject_alt_names =
         vec![SanType::IpAddress(IpAddr::V4(Ipv4Addr::LOCALHOST)), SanType::IpAddress(IpAddr::V6(Ipv6Addr::LOCALHOST))];
     params.subject_alt_names.extend("localhost".try_into().map(SanType::DnsName));
@@ -379,7 +379,7 @@ mod tests {
     #[test]
     fn keys_are_private_and_so_is_the_folder() {
         let parent = tempfile::tempdir().unwrap();
-        let folder = parent.path().join("fieldseal-dev");
+        let folder = parent.path().join("sealward-dev");
         let development = Development::prepare(&folder).unwrap();
         for private in [&folder, &development.tls()] {
             assert_eq!(fs::metadata(private).unwrap().permissions().mode() & 0o777, 0o700);

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use fieldseal_core::{
+use sealward_core::{
     deployment::Deployment,
     id::{KeyVersion, Timestamp},
     key::check::change_due_time,

@@ -5,24 +5,24 @@
 
 use std::mem;
 
-use fieldseal::v1::{
+use prost::Message;
+use sealward::v1::{
     ExportColumn, ExportHeader, ExportManifest, ExportPart, ExportRow, ExportRows, ExportTable, ExportValue,
     ExportedTable, export_column, export_part::Content, export_value,
 };
-use fieldseal_core::{
+use sealward_core::{
     id::{OrganizationId, Timestamp},
     layout::LaidOut,
     organization::export::{Exported, Part},
     store::{Column, ColumnType, Datum, Row, Table},
 };
-use prost::Message;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::schema::{timestamp_from_proto, timestamp_to_proto};
 
 /// What every file begins with.
-const MAGIC: &[u8] = b"fieldseal export 1\n";
+const MAGIC: &[u8] = b"sealward export 1\n";
 
 const FORMAT_VERSION: u32 = 1;
 

@@ -1,4 +1,4 @@
-//! Where a test ends this process, or makes a commit fail: `FIELDSEAL_FAIL_POINT=NAME`, or `NAME:3` for the third time that it is reached.
+//! Where a test ends this process, or makes a commit fail: `SEALWARD_FAIL_POINT=NAME`, or `NAME:3` for the third time that it is reached.
 //!
 //! A debug build looks at that variable; a release build doesn't, and nothing ever happens at a fail point. Besides the names of
 //! [`FailPoint`] there are `sync-failed-kept` and `sync-failed-lost`: a commit that fails as one does whose fsync failed, and which took
@@ -9,10 +9,10 @@ use std::sync::{
     atomic::{AtomicU32, Ordering},
 };
 
-use fieldseal_core::fail_point::{FailPoint, FailPoints};
+use sealward_core::fail_point::{FailPoint, FailPoints};
 
 /// The variable.
-const VARIABLE: &str = "FIELDSEAL_FAIL_POINT";
+const VARIABLE: &str = "SEALWARD_FAIL_POINT";
 
 /// What the environment of this process asks for.
 static ASKED: LazyLock<Asked> = LazyLock::new(|| {

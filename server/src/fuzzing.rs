@@ -4,8 +4,8 @@
 
 use std::sync::{Arc, LazyLock};
 
-use fieldseal_core::id::Timestamp;
 use rustls::pki_types::CertificateRevocationListDer;
+use sealward_core::id::Timestamp;
 
 use crate::{
     export_format::Reader,
@@ -21,7 +21,7 @@ use crate::{
 const MASK_PATHS_MAX: usize = 256;
 
 static SERVED: LazyLock<ServedSchema> =
-    LazyLock::new(|| schema::read(fieldseal::FILE_DESCRIPTOR_SET).expect("the shipped schema is valid"));
+    LazyLock::new(|| schema::read(sealward::FILE_DESCRIPTOR_SET).expect("the shipped schema is valid"));
 
 /// A name belongs to the organization that the dispatcher takes from it, whoever reads it.
 pub fn resource_name(text: &str) {
@@ -74,15 +74,15 @@ pub fn export(pieces: &[&[u8]]) {
 pub fn pem(bytes: &[u8]) {
     let announced = bytes.windows(10).filter(|window| *window == b"-----BEGIN").count();
     for found in [
-        fieldseal_pem::certificates(bytes).map(|certificates| certificates.len()).ok(),
-        fieldseal_pem::revocation_lists(bytes).map(|lists| lists.len()).ok(),
+        sealward_pem::certificates(bytes).map(|certificates| certificates.len()).ok(),
+        sealward_pem::revocation_lists(bytes).map(|lists| lists.len()).ok(),
     ]
     .into_iter()
     .flatten()
     {
         assert_eq!(found, announced);
     }
-    let _refused_or_not = fieldseal_pem::private_key(bytes);
+    let _refused_or_not = sealward_pem::private_key(bytes);
 }
 
 /// Reads a revocation list.

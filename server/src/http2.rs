@@ -16,12 +16,12 @@ use std::{
 };
 
 use bytes::Bytes;
-use fieldseal_core::random::{self, Random};
 use h2::{
     PingPong, RecvStream,
     server::{Builder, SendResponse},
 };
 use http::{Request, Response};
+use sealward_core::random::{self, Random};
 use tokio::{
     sync::{mpsc, watch},
     time::{interval, timeout},

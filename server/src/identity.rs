@@ -9,7 +9,7 @@
 //! The certificate's chain, signature and dates were verified in the handshake; here it is only read, once a connection. What an
 //! identity may do is the policy's matter.
 
-use fieldseal_core::{
+use sealward_core::{
     id::Timestamp,
     identity::{Identity, spiffe::SpiffeIdError},
 };

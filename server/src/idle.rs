@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use fieldseal_core::deployment::Deployment;
+use sealward_core::deployment::Deployment;
 use tokio::time::MissedTickBehavior;
 
 use crate::{config::limits::Limits, drain::Drain, store::sqlite::SqliteDatabases};

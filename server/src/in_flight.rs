@@ -8,7 +8,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use fieldseal_core::identity::Identity;
+use sealward_core::identity::Identity;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{shed::Shed, status::Refusal};

@@ -11,7 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use fieldseal_core::{identity::Identity, policy::Role};
+use sealward_core::{identity::Identity, policy::Role};
 use toml::Value;
 
 use crate::{
@@ -36,7 +36,7 @@ pub struct Wishes {
     pub client_ca: Option<PathBuf>,
     /// The first administrator.
     pub admin: Option<Identity>,
-    /// Whether `deploy/fieldseal.service` is to run the server: files come as credentials, and systemd makes the data folder.
+    /// Whether `deploy/sealward.service` is to run the server: files come as credentials, and systemd makes the data folder.
     pub systemd: bool,
 }
 
@@ -116,10 +116,10 @@ impl Plan {
         Self { folder: folder.to_owned(), wishes }
     }
 
-    /// `fieldseal.toml`
+    /// `sealward.toml`
     #[must_use]
     pub fn config_file(&self) -> PathBuf {
-        self.folder.join("fieldseal.toml")
+        self.folder.join("sealward.toml")
     }
 
     /// `root.key`
@@ -165,7 +165,7 @@ impl Plan {
         ];
         given.extend(listen.map(|address| ("listen.address", address.to_string().into())));
         let admin = admin.as_ref().map(|identity| (identity.to_string(), Role::SystemAdministrator.name()));
-        let title = "The configuration of a Fieldseal server, written by `fieldseal-server init`.";
+        let title = "The configuration of a Sealward server, written by `sealward-server init`.";
         Template { title, given: &given, bindings: admin.as_slice() }.render()
     }
 
@@ -254,8 +254,8 @@ const SERVER_KEY: &str = "server.key";
 const CLIENT_CA: &str = "client-ca.pem";
 const ROOT_KEY: &str = "root.key";
 
-/// `StateDirectory=fieldseal` of the unit.
-const STATE_DIRECTORY: &str = "/var/lib/fieldseal";
+/// `StateDirectory=sealward` of the unit.
+const STATE_DIRECTORY: &str = "/var/lib/sealward";
 
 const PRIVATE_FOLDER: u32 = 0o700;
 /// The service's user reads the configuration there; the files beside it keep themselves.

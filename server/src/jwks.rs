@@ -16,7 +16,6 @@ use std::{
 };
 
 use bytes::Bytes;
-use fieldseal_core::{hex::hex, id::Timestamp, port::Clock};
 use http::{Response, Uri, header::LOCATION};
 use http_body_util::{BodyExt as _, Empty, LengthLimitError, Limited};
 use hyper::body::Incoming;
@@ -36,6 +35,7 @@ use jsonwebtoken::{
     jwk::{AlgorithmParameters, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse},
 };
 use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
+use sealward_core::{hex::hex, id::Timestamp, port::Clock};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tokio::{

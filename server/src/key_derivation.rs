@@ -1,6 +1,6 @@
 //! Key derivation off the runtime: a tenth of a second of processor time belongs on a thread made for that.
 
-use fieldseal_core::{
+use sealward_core::{
     crypto::{
         kek::{self, KdfOutOfBounds, KdfParameters},
         secret::{Kek, KeyText},

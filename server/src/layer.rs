@@ -18,8 +18,8 @@ pub(crate) mod trace;
 use std::{convert::Infallible, sync::Arc};
 
 use crate::{denials::Denials, tls::Terms, token::Issuers};
-use fieldseal_core::{policy::Policy, port::Clock};
 use http::{Request, Response};
+use sealward_core::{policy::Policy, port::Clock};
 use tokio::sync::watch;
 use tonic::{body::Body, service::Routes};
 use tower::{Layer, Service, ServiceBuilder};
@@ -124,7 +124,7 @@ mod tests {
         collections::HashMap, net::SocketAddr, pin::Pin, sync::LazyLock, task::Context, task::Poll, time::Duration,
     };
 
-    use fieldseal_core::{
+    use sealward_core::{
         id::Timestamp,
         identity::{Caller, Identity},
         policy::{Binding, Privilege, Role, Scope},
@@ -147,9 +147,9 @@ mod tests {
         tls,
     };
 
-    const GET: &str = "/fieldseal.v1.MailboxService/GetMailbox";
-    const CREATE: &str = "/fieldseal.v1.MailboxService/CreateMailbox";
-    const FORGOTTEN: &str = "/fieldseal.v1.MailboxService/ForgottenMailbox";
+    const GET: &str = "/sealward.v1.MailboxService/GetMailbox";
+    const CREATE: &str = "/sealward.v1.MailboxService/CreateMailbox";
+    const FORGOTTEN: &str = "/sealward.v1.MailboxService/ForgottenMailbox";
     const HEALTH: &str = "/grpc.health.v1.Health/Check";
     const NEVER: Timestamp = Timestamp::from_unix_micros(i64::MAX);
 
@@ -367,7 +367,7 @@ mod tests {
         assert_eq!(status(as_caller("reader", CREATE)).await, refused);
         assert_eq!(status(as_caller("stranger", GET)).await, refused);
         assert_eq!(status(as_caller("reader", FORGOTTEN)).await, refused);
-        assert_eq!(status(as_caller("reader", "/fieldseal.v1.MailboxService/Nothing")).await, passed);
+        assert_eq!(status(as_caller("reader", "/sealward.v1.MailboxService/Nothing")).await, passed);
         // Permission is asked of somebody: nobody learns nothing of what is served.
         assert_eq!(status(request("/nothing/There", over_tls(None))).await.0, Code::Unauthenticated);
     }

@@ -1,6 +1,6 @@
-//! The Fieldseal server: how calls come in, who may make them, and where records and keys are kept.
+//! The Sealward server: how calls come in, who may make them, and where records and keys are kept.
 //!
-//! What is done with them is decided in `fieldseal-core`. rpc and store meet in one module only.
+//! What is done with them is decided in `sealward-core`. rpc and store meet in one module only.
 
 pub mod app;
 mod audit_copy;

@@ -16,8 +16,8 @@ use std::{
     time::Duration,
 };
 
-use fieldseal_core::port::Clock as _;
 use rustls::pki_types::CertificateDer;
+use sealward_core::port::Clock as _;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},

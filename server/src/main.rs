@@ -1,4 +1,4 @@
-//! The program `fieldseal-server`.
+//! The program `sealward-server`.
 
 mod command;
 

@@ -15,7 +15,6 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use fieldseal_core::{deployment::Deployment, id::Timestamp};
 use hyper::{body::Incoming, server::conn::http1};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -26,6 +25,7 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family, gauge::Gauge},
     registry::{Registry, Unit},
 };
+use sealward_core::{deployment::Deployment, id::Timestamp};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::watch,
@@ -244,7 +244,7 @@ impl Scrape {
 
     /// In the format of OpenMetrics. A metric without values is left out.
     fn text(self) -> Result<String, std::fmt::Error> {
-        let mut registry = Registry::with_prefix("fieldseal");
+        let mut registry = Registry::with_prefix("sealward");
         registry.register(
             "organizations_not_served",
             "Organizations that are listed and can't be served now",

@@ -9,7 +9,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use fieldseal_core::{
+use sealward_core::{
     audit::AuditAction,
     crypto::secret::KeyText,
     deployment::Deployment,

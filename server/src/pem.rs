@@ -1,6 +1,6 @@
 //! PEM files to rustls types, by path.
 //!
-//! What PEM is, [`fieldseal_pem`] knows; what certificates and keys are for, and whether they fit together, is `tls`'s matter.
+//! What PEM is, [`sealward_pem`] knows; what certificates and keys are for, and whether they fit together, is `tls`'s matter.
 
 use std::{
     io,
@@ -28,7 +28,7 @@ pub enum PemError {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
-        problem: fieldseal_pem::PemError,
+        problem: sealward_pem::PemError,
     },
 }
 
@@ -37,7 +37,7 @@ pub enum PemError {
 /// # Errors
 /// [`PemError`]
 pub(crate) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, PemError> {
-    read(path, Kind::Certificates, fieldseal_pem::certificates)
+    read(path, Kind::Certificates, sealward_pem::certificates)
 }
 
 /// The private key of a file: PKCS #8, PKCS #1 or SEC 1, unencrypted.
@@ -45,7 +45,7 @@ pub(crate) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, 
 /// # Errors
 /// [`PemError`]
 pub(crate) fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, PemError> {
-    read(path, Kind::PrivateKey, fieldseal_pem::private_key)
+    read(path, Kind::PrivateKey, sealward_pem::private_key)
 }
 
 /// Every certificate revocation list of a file, in its order: at least one.
@@ -53,13 +53,13 @@ pub(crate) fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, PemErro
 /// # Errors
 /// [`PemError`]
 pub(crate) fn revocation_lists(path: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, PemError> {
-    read(path, Kind::RevocationLists, fieldseal_pem::revocation_lists)
+    read(path, Kind::RevocationLists, sealward_pem::revocation_lists)
 }
 
 fn read<T>(
     path: &Path,
     kind: Kind,
-    parse: impl FnOnce(&[u8]) -> Result<T, fieldseal_pem::PemError>,
+    parse: impl FnOnce(&[u8]) -> Result<T, sealward_pem::PemError>,
 ) -> Result<T, PemError> {
     let text = trusted_file::read(path, kind)
         .map_err(|error| PemError::Unreadable { path: path.to_owned(), source: io::Error::other(error) })?;
@@ -67,7 +67,7 @@ fn read<T>(
 }
 
 /// Commands in the message name the file.
-fn with_file_name(problem: &fieldseal_pem::PemError, path: &Path) -> String {
+fn with_file_name(problem: &sealward_pem::PemError, path: &Path) -> String {
     problem.to_string().replace("FILE", &path.display().to_string())
 }
 

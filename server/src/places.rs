@@ -13,7 +13,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
-use fieldseal_core::identity::Identity;
+use sealward_core::identity::Identity;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::{config::limits::Limits, shed::Shed};

@@ -9,11 +9,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use fieldseal_core::random::{self, Random};
 use rustix::{
     fs::{CWD, RenameFlags},
     io::Errno,
 };
+use sealward_core::random::{self, Random};
 
 use crate::random::SystemRandom;
 

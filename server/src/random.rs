@@ -1,6 +1,6 @@
 //! The one place that asks the operating system for randomness. Everything else is handed a [`Random`].
 
-use fieldseal_core::random::Random;
+use sealward_core::random::Random;
 
 /// The operating system's generator.
 #[derive(Clone, Copy, Debug, Default)]

@@ -5,11 +5,11 @@
 
 use std::{num::NonZeroU32, time::Duration};
 
-use fieldseal_core::identity::Identity;
 use governor::{
     DefaultKeyedRateLimiter, Quota, RateLimiter,
     clock::{Clock as _, DefaultClock},
 };
+use sealward_core::identity::Identity;
 
 use crate::{config::limits::Limits, shed::Shed, status::Refusal};
 

@@ -1,13 +1,13 @@
 //! The worker: takes the steps of a re-encryption one after the other until there is none, the server drains or the key is gone.
 //!
-//! It decides nothing: see `fieldseal_core::key::reencrypt`. What a crash or a drain cuts short is taken up at the next start.
+//! It decides nothing: see `sealward_core::key::reencrypt`. What a crash or a drain cuts short is taken up at the next start.
 
 use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use fieldseal_core::{
+use sealward_core::{
     deployment::Deployment,
     key::{
         KeyError, KeyWork,

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use fieldseal_core::policy::{Privilege, Role};
+use sealward_core::policy::{Privilege, Role};
 
 use crate::{
     config::{
@@ -44,7 +44,7 @@ pub fn permissions() -> Result<String, DescriptorError> {
     text.push_str("\n## Methods\n\n");
     table_row(&mut text, "method | needs", &roles);
     table_row(&mut text, "--- | ---", &roles.each_ref().map(|_| "---".to_owned()));
-    let rpcs = rpc_table(&schema::read(fieldseal::FILE_DESCRIPTOR_SET)?);
+    let rpcs = rpc_table(&schema::read(sealward::FILE_DESCRIPTOR_SET)?);
     for (path, rpc) in rpcs.in_order() {
         let needs = match rpc.privileges() {
             [] => "an identity".to_owned(),
@@ -55,7 +55,7 @@ pub fn permissions() -> Result<String, DescriptorError> {
             rpc.is_for_every_identity() || rpc.privileges().iter().any(holds)
         };
         let yes = if is_of_the_deployment(path) { "bound to `*`" } else { "yes" };
-        let method = path.trim_start_matches('/').trim_start_matches("fieldseal.v1.");
+        let method = path.trim_start_matches('/').trim_start_matches("sealward.v1.");
         table_row(&mut text, &format!("`{method}` | {needs}"), &by_role(yes, &may));
     }
     Ok(text)
@@ -112,10 +112,10 @@ fn prose(lines: &[&str]) -> String {
 
 const CONFIGURATION: &str = r#"# Configuration
 
-<!-- Made from the code by `cargo run -p fieldseal-server -- reference configuration`. Edit the declarations in server/src/config. -->
+<!-- Made from the code by `cargo run -p sealward-server -- reference configuration`. Edit the declarations in server/src/config. -->
 
-One TOML file. `fieldseal-server init DIR` writes one in which every setting is explained; `fieldseal-server check-config --config FILE`
-tells all that is wrong with it and with the files that it names, each with what to do; `fieldseal-server serve --config FILE` serves.
+One TOML file. `sealward-server init DIR` writes one in which every setting is explained; `sealward-server check-config --config FILE`
+tells all that is wrong with it and with the files that it names, each with what to do; `sealward-server serve --config FILE` serves.
 
 * Relative paths start at the file's folder.
 * A path `"credential:NAME"` is `$CREDENTIALS_DIRECTORY/NAME`: a file that systemd loaded, with `LoadCredential=NAME:/path/to/file` in the
@@ -127,7 +127,7 @@ tells all that is wrong with it and with the files that it names, each with what
 
 const PERMISSIONS: &str = r#"# Permissions
 
-<!-- Made from the code by `cargo run -p fieldseal-server -- reference permissions`. Edit core/src/policy.rs and server/src/rpc/permission.rs. -->
+<!-- Made from the code by `cargo run -p sealward-server -- reference permissions`. Edit core/src/policy.rs and server/src/rpc/permission.rs. -->
 
 A call needs a privilege in the organization that it is about. Identities hold privileges by bindings, in the configuration:
 
@@ -147,8 +147,8 @@ organizations = ["contoso"]                 # or ["*"]
 * What belongs to no organization needs a binding to `["*"]`: the methods marked *bound to `*`* below, and the deployment's own audit trail.
 * Whether a caller may is decided before it is looked up what is there: who may not see an organization can't tell whether it exists.
 * Roles and bindings count from the next call on when the configuration is reloaded. One that can't be read changes nothing.
-* A refusal names the privilege, the caller's identity and the organization. `fieldseal whoami` shows the caller's own roles and privileges.
-* `fieldseal access explain IDENTITY --method METHOD -o ORGANIZATION` shows whether a call is allowed, and by which binding.
+* A refusal names the privilege, the caller's identity and the organization. `sealward whoami` shows the caller's own roles and privileges.
+* `sealward access explain IDENTITY --method METHOD -o ORGANIZATION` shows whether a call is allowed, and by which binding.
 
 Three privileges of the encryption key have the names that Dynamics 365 gave them: `prvReadSqlEncryptionKey` reads the key's text,
 `prvChangeSqlEncryptionKey` changes the key, `prvRestoreSqlEncryptionKey` restores it. `prvReadEncryptionState` reads everything about the key

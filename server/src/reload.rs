@@ -12,7 +12,7 @@
 
 use std::{error::Error, io, sync::Arc};
 
-use fieldseal_core::{policy::Policy, port::Clock};
+use sealward_core::{policy::Policy, port::Clock};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::{mpsc, oneshot, watch},

@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use fieldseal_core::{
+use sealward_core::{
     deployment::Deployment,
     organization::{
         Keys, Organization,

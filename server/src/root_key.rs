@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use fieldseal_core::{crypto::secret::RootKeyBytes, random::Random};
+use sealward_core::{crypto::secret::RootKeyBytes, random::Random};
 
 use crate::{
     config::{RootKeySource, credentials_folder},
@@ -77,7 +77,7 @@ impl RootKeyFileError {
     pub(crate) fn remedy(&self) -> String {
         match self {
             Self::Untrusted(TrustedFileError::Unreadable { .. } | TrustedFileError::NotAFile { .. }) => {
-                "name the file that `fieldseal-server init` made, and let the server's user read it".to_owned()
+                "name the file that `sealward-server init` made, and let the server's user read it".to_owned()
             }
             Self::Untrusted(TrustedFileError::TooLarge { .. }) | Self::WrongLength { .. } | Self::NotRandom { .. } => {
                 "put the right file back; only a deployment that has no databases yet may get a new one".to_owned()

@@ -19,7 +19,7 @@ mod transfer;
 
 use std::sync::Arc;
 
-use fieldseal::v1::{
+use sealward::v1::{
     access_service_server::AccessServiceServer, audit_service_server::AuditServiceServer,
     data_encryption_service_server::DataEncryptionServiceServer, metadata_service_server::MetadataServiceServer,
     organization_service_server::OrganizationServiceServer, secret_access_service_server::SecretAccessServiceServer,

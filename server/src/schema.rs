@@ -1,4 +1,4 @@
-//! From descriptors to the schema: reads Fieldseal's options off messages and services, once, at a start.
+//! From descriptors to the schema: reads Sealward's options off messages and services, once, at a start.
 //!
 //! Every message with the option `entity` becomes an entity; every service with the option `entity_service` serves one, by the five
 //! standard methods, recognised by name and shape. A wrong schema is an error that names the place. This file and the codec are the only
@@ -6,15 +6,15 @@
 
 use std::sync::Arc;
 
-use fieldseal_core::{
+use prost_reflect::{
+    Cardinality, DescriptorPool, DynamicMessage, EnumDescriptor, EnumValueDescriptor, FieldDescriptor,
+    Kind as ProtoKind, MessageDescriptor, MethodDescriptor, ServiceDescriptor, Value as ProtoValue,
+};
+use sealward_core::{
     id::Timestamp,
     policy::Privilege,
     rule::{Rule, RuleText},
     schema::{Attribute, Choice, Entity, Kind, OnDelete, Schema, SchemaError, TextForm, Value, display_name},
-};
-use prost_reflect::{
-    Cardinality, DescriptorPool, DynamicMessage, EnumDescriptor, EnumValueDescriptor, FieldDescriptor,
-    Kind as ProtoKind, MessageDescriptor, MethodDescriptor, ServiceDescriptor, Value as ProtoValue,
 };
 
 /// The fields that every entity has and that are no attributes.
@@ -35,7 +35,7 @@ pub struct ServedSchema {
 /// One rpc of an entity service.
 #[derive(Clone)]
 pub struct EntityMethod {
-    /// `/fieldseal.v1.MailboxService/CreateMailbox`
+    /// `/sealward.v1.MailboxService/CreateMailbox`
     pub path: String,
     /// Which of the five it is.
     pub standard: StandardMethod,
@@ -79,8 +79,8 @@ pub enum DescriptorError {
     /// The bytes are no descriptor set.
     #[error("the descriptor set can't be read")]
     Unreadable(#[source] prost_reflect::DescriptorError),
-    /// The set lacks Fieldseal's own options.
-    #[error("the descriptor set lacks `{0}`: it was made without fieldseal/v1/annotations.proto")]
+    /// The set lacks Sealward's own options.
+    #[error("the descriptor set lacks `{0}`: it was made without sealward/v1/annotations.proto")]
     OptionMissing(String),
     /// Something is declared in a way that can't be served.
     #[error("{place}: {problem}")]
@@ -122,7 +122,7 @@ pub fn read(encoded: &[u8]) -> Result<ServedSchema, DescriptorError> {
     Ok(ServedSchema { schema, methods })
 }
 
-/// Fieldseal's options, as extensions of the pool.
+/// Sealward's options, as extensions of the pool.
 struct Options {
     entity: prost_reflect::ExtensionDescriptor,
     attribute: prost_reflect::ExtensionDescriptor,
@@ -134,7 +134,7 @@ struct Options {
 impl Options {
     fn new(pool: &DescriptorPool) -> Result<Options, DescriptorError> {
         let extension = |name: &str| {
-            let full_name = format!("fieldseal.v1.{name}");
+            let full_name = format!("sealward.v1.{name}");
             pool.get_extension_by_name(&full_name).ok_or(DescriptorError::OptionMissing(full_name))
         };
         Ok(Options {
@@ -539,7 +539,7 @@ mod tests {
 
     #[test]
     fn the_built_in_schema_is_served_whole() {
-        let served = read(fieldseal::FILE_DESCRIPTOR_SET).unwrap();
+        let served = read(sealward::FILE_DESCRIPTOR_SET).unwrap();
         let names: Vec<_> = served.schema.entities().iter().map(|entity| entity.name.as_str()).collect();
         assert_eq!(names.len(), 4, "{names:?}");
         assert_eq!(served.methods.len(), 20);
@@ -564,7 +564,7 @@ mod tests {
     /// The built-in descriptors with one text in the place of another, which is as long and stands there.
     fn read_with(text: &str, other: &str) -> Result<ServedSchema, DescriptorError> {
         assert_eq!(text.len(), other.len());
-        let mut encoded = fieldseal::FILE_DESCRIPTOR_SET.to_vec();
+        let mut encoded = sealward::FILE_DESCRIPTOR_SET.to_vec();
         let at = encoded.windows(text.len()).position(|window| window == text.as_bytes()).unwrap();
         encoded.splice(at..at + text.len(), other.bytes());
         read(&encoded)
@@ -572,7 +572,7 @@ mod tests {
 
     #[test]
     fn a_choice_has_its_name_and_no_choice_is_none() {
-        let served = read(fieldseal::FILE_DESCRIPTOR_SET).unwrap();
+        let served = read(sealward::FILE_DESCRIPTOR_SET).unwrap();
         let profiles = served.schema.by_collection("emailServerProfiles").unwrap();
         let Kind::Choice(choices) = &profiles.attribute("server_type").unwrap().kind else { panic!("no choice") };
         let found: Vec<_> = choices.iter().map(|choice| (choice.number, choice.name.as_str())).collect();

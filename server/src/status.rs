@@ -1,6 +1,6 @@
 //! The only maker of `tonic::Status`: every error that leaves the server gets its code, its reason and its words here.
 //!
-//! A status carries `google.rpc.ErrorInfo` with the domain `fieldseal` and a reason of the contract; if a limit caused it, it also names
+//! A status carries `google.rpc.ErrorInfo` with the domain `sealward` and a reason of the contract; if a limit caused it, it also names
 //! the limit. What is wrong inside goes into its source, which the trace layer logs and no caller sees. The id of the call isn't known
 //! here: [`complete`] adds it on the way out, and details for the errors that the gRPC framework makes.
 //!
@@ -9,8 +9,9 @@
 
 use std::{collections::HashMap, error::Error, fmt::Display, sync::Arc, time::Duration};
 
-use fieldseal::v1::ErrorReason;
-use fieldseal_core::{
+use http::HeaderMap;
+use sealward::v1::ErrorReason;
+use sealward_core::{
     crypto::{
         kek::Fingerprint,
         key_text::{GivenTextHint, KeyTextViolation},
@@ -29,7 +30,6 @@ use fieldseal_core::{
     store::{Cause, OpenError, Unavailable},
     text::is_invisible,
 };
-use http::HeaderMap;
 use tonic::{Code, Status, metadata::MetadataValue};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
@@ -42,7 +42,7 @@ use crate::{
 };
 
 /// The domain of every reason.
-pub(crate) const DOMAIN: &str = "fieldseal";
+pub(crate) const DOMAIN: &str = "sealward";
 
 /// How soon a call that a server refused because it ends, or because of its connection, may be tried again.
 const RETRY_ELSEWHERE: Duration = Duration::from_secs(1);
@@ -1307,7 +1307,7 @@ mod tests {
         let status = Status::from(Refusal::HttpsRequired);
         assert_eq!(status.code(), Code::FailedPrecondition);
         let info = status.get_details_error_info().unwrap();
-        assert_eq!((info.reason.as_str(), info.domain.as_str()), ("HTTPS_REQUIRED", "fieldseal"));
+        assert_eq!((info.reason.as_str(), info.domain.as_str()), ("HTTPS_REQUIRED", "sealward"));
         assert_eq!(info.metadata.get("dynamics_code").map(String::as_str), Some("8004852C"));
     }
 

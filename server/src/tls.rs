@@ -9,13 +9,13 @@ mod trust;
 
 use std::{path::PathBuf, sync::Arc};
 
-use fieldseal_core::id::Timestamp;
 use rustls::{
     ServerConfig, SupportedProtocolVersion,
     crypto::aws_lc_rs,
     sign::SingleCertAndKey,
     version::{TLS12, TLS13},
 };
+use sealward_core::id::Timestamp;
 use x509_parser::time::ASN1Time;
 
 use self::{revocation::ListProblem, trust::ClientCaProblem};

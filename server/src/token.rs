@@ -12,13 +12,13 @@ use std::{
     time::Duration,
 };
 
-use fieldseal_core::{id::Timestamp, identity::Identity};
 use jsonwebtoken::{
     Validation,
     dangerous::insecure_decode_claims,
     decode, decode_header,
     errors::{Error, ErrorKind},
 };
+use sealward_core::{id::Timestamp, identity::Identity};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -254,7 +254,7 @@ impl Issuers {
         use jsonwebtoken::Algorithm;
         let settings = TokenIssuer {
             issuer: issuer.to_owned(),
-            audience: "fieldseal".to_owned(),
+            audience: "sealward".to_owned(),
             algorithms: vec![Algorithm::EdDSA, Algorithm::ES256, Algorithm::RS256],
             keys: TokenKeys::File("jwks.json".into()),
         };
@@ -594,7 +594,7 @@ mod tests {
         }
 
         fn token_with(&self, change: impl FnOnce(&mut Value), change_header: impl FnOnce(&mut Header)) -> String {
-            let mut claims = json!({"iss": ISSUER, "sub": "ada", "aud": "fieldseal", "exp": NOW + 60});
+            let mut claims = json!({"iss": ISSUER, "sub": "ada", "aud": "sealward", "exp": NOW + 60});
             change(&mut claims);
             let mut header = Header::new(self.algorithm);
             header.kid = Some(self.kid.to_owned());
@@ -607,7 +607,7 @@ mod tests {
         let text = json!({"keys": keys.iter().map(|signer| &signer.jwk).collect::<Vec<_>>()}).to_string();
         let settings = TokenIssuer {
             issuer: ISSUER.to_owned(),
-            audience: "fieldseal".to_owned(),
+            audience: "sealward".to_owned(),
             algorithms: algorithms.to_vec(),
             keys: TokenKeys::File("keys.json".into()),
         };
@@ -631,7 +631,7 @@ mod tests {
         for algorithm in [Algorithm::ES256, Algorithm::EdDSA] {
             let signer = signer("a", algorithm);
             let issuers = issuers(&[&signer], &[algorithm]);
-            let token = signer.token(|claims| claims["aud"] = json!(["other", "fieldseal"]));
+            let token = signer.token(|claims| claims["aud"] = json!(["other", "sealward"]));
             // The second time it is remembered.
             for _ in 0..2 {
                 let proven = issuers.verify(&token, at(NOW)).unwrap();
@@ -670,7 +670,7 @@ mod tests {
         }
         assert_eq!(changed(|claims| claims["sub"] = json!("")), TokenProblem::Claim("sub"));
         assert_eq!(changed(|claims| claims["sub"] = json!("a\nb")), TokenProblem::Claim("sub"));
-        assert_eq!(changed(|claims| claims["aud"] = json!(["fieldseal", 7])), TokenProblem::Claim("aud"));
+        assert_eq!(changed(|claims| claims["aud"] = json!(["sealward", 7])), TokenProblem::Claim("aud"));
         assert_eq!(changed(|claims| claims["exp"] = json!("soon")), TokenProblem::Claim("exp"));
         assert_eq!(changed(|claims| claims["exp"] = json!(-1)), TokenProblem::Claim("exp"));
         assert_eq!(changed(|claims| claims["nbf"] = json!("now")), TokenProblem::Claim("nbf"));
@@ -692,7 +692,7 @@ mod tests {
         // An HMAC under the public key, and no signature at all.
         let hmac = encode(
             &Header::new(Algorithm::HS256),
-            &json!({"iss": ISSUER, "sub": "ada", "aud": "fieldseal", "exp": NOW + 60}),
+            &json!({"iss": ISSUER, "sub": "ada", "aud": "sealward", "exp": NOW + 60}),
             &EncodingKey::from_secret(ours.jwk.to_string().as_bytes()),
         );
         assert_eq!(refused(&hmac.unwrap()), TokenProblem::Algorithm);

@@ -5,7 +5,7 @@
 
 use std::{error::Error, sync::Arc, time::Duration};
 
-use fieldseal_core::{
+use sealward_core::{
     audit::{
         retention::{cut_deployment, cut_organization},
         sign::{SignError, sign_deployment, sign_organization},

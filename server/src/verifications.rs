@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use fieldseal_core::{
+use sealward_core::{
     audit::verify::{Found, Looked, TrailWalk},
     deployment::Deployment,
     id::OrganizationId,

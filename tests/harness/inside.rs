@@ -67,7 +67,7 @@ impl Inside {
 
     /// The columns that hold cells: table and column.
     pub fn cell_columns(&self) -> Vec<(String, String)> {
-        self.rows("SELECT table_name, column_name FROM fieldseal_catalog WHERE cell = 1 ORDER BY 1, 2", |row| {
+        self.rows("SELECT table_name, column_name FROM sealward_catalog WHERE cell = 1 ORDER BY 1, 2", |row| {
             Ok((row.get(0)?, row.get(1)?))
         })
     }
@@ -83,7 +83,7 @@ impl Inside {
 
     /// The versions of the data keys in the ring.
     pub fn data_key_versions(&self) -> Vec<u32> {
-        self.rows("SELECT version FROM fieldseal_data_key ORDER BY 1", |row| row.get(0))
+        self.rows("SELECT version FROM sealward_data_key ORDER BY 1", |row| row.get(0))
     }
 
     /// The password's cell of the mailbox of this resource name.
@@ -99,18 +99,18 @@ impl Inside {
 
     /// The sealed key texts of a configuration database.
     pub fn key_texts(&self) -> Vec<Vec<u8>> {
-        self.rows("SELECT sealed FROM fieldseal_key_text", |row| row.get(0))
+        self.rows("SELECT sealed FROM sealward_key_text", |row| row.get(0))
     }
 
     /// The wrapped data keys of the ring.
     pub fn wrapped_keys(&self) -> Vec<Vec<u8>> {
-        self.rows("SELECT wrapped FROM fieldseal_data_key ORDER BY version", |row| row.get(0))
+        self.rows("SELECT wrapped FROM sealward_data_key ORDER BY version", |row| row.get(0))
     }
 
     /// The audit trail, oldest first, whoever wrote it.
     pub fn trail(&self) -> Vec<Trail> {
         let sql = "SELECT sequence, previous_hash, hash, identity, peer, call_id, action, outcome, subject, attributes, \
-                   purpose, fingerprint, key_version, writer, time, details FROM fieldseal_audit ORDER BY time, sequence";
+                   purpose, fingerprint, key_version, writer, time, details FROM sealward_audit ORDER BY time, sequence";
         self.rows(sql, |row| {
             Ok(Trail {
                 sequence: row.get(0)?,

@@ -17,7 +17,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// `fieldseal-server dev` on this folder, once it says that it is ready.
+    /// `sealward-server dev` on this folder, once it says that it is ready.
     pub fn start(folder: &Path) -> Self {
         Self::start_logging(folder, Stdio::null())
     }
@@ -33,10 +33,10 @@ impl Process {
     }
 
     fn begin(folder: &Path, log: Stdio, fail_point: &str) -> Option<Self> {
-        let mut child = Command::new(binary("fieldseal-server"))
+        let mut child = Command::new(binary("sealward-server"))
             .args(["dev", "--listen", "127.0.0.1:0", "--data-dir"])
             .arg(folder)
-            .env("FIELDSEAL_FAIL_POINT", fail_point)
+            .env("SEALWARD_FAIL_POINT", fail_point)
             .stdout(Stdio::piped())
             .stderr(log)
             .spawn()

@@ -1,8 +1,8 @@
 //! Calls of any rpc with any bytes: what no client library would send.
 
-use fieldseal_client::Client;
 use prost::bytes::{Buf, BufMut};
 use prost_reflect::{DescriptorPool, MethodDescriptor};
+use sealward_client::Client;
 use tonic::{
     Request, Status,
     client::Grpc,
@@ -13,11 +13,11 @@ use tonic::{
 
 /// Every rpc of the contract.
 pub fn rpcs() -> Vec<MethodDescriptor> {
-    let pool = DescriptorPool::decode(fieldseal::FILE_DESCRIPTOR_SET).unwrap();
+    let pool = DescriptorPool::decode(sealward::FILE_DESCRIPTOR_SET).unwrap();
     pool.services().flat_map(|service| service.methods().collect::<Vec<_>>()).collect()
 }
 
-/// `/fieldseal.v1.MailboxService/GetMailbox`
+/// `/sealward.v1.MailboxService/GetMailbox`
 pub fn path(rpc: &MethodDescriptor) -> String {
     format!("/{}/{}", rpc.parent_service().full_name(), rpc.name())
 }

@@ -44,7 +44,7 @@ impl Signer {
     pub fn token_with(&self, subject: &str, others: Value) -> String {
         #[expect(clippy::disallowed_methods, reason = "a token is held against the server's clock, which is this one")]
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-        let mut claims = json!({"iss": ISSUER, "sub": subject, "aud": "fieldseal", "exp": now + 60});
+        let mut claims = json!({"iss": ISSUER, "sub": subject, "aud": "sealward", "exp": now + 60});
         claims.as_object_mut().unwrap().extend(others.as_object().unwrap().clone());
         let mut header = Header::new(Algorithm::ES256);
         header.kid = Some(self.id.clone());
@@ -59,7 +59,7 @@ pub fn key_set(signers: &[&Signer]) -> String {
 
 /// What a configuration says of the issuer, with its keys there.
 pub fn settings(keys: &str) -> String {
-    format!("\n[[token_issuers]]\nissuer = \"{ISSUER}\"\naudience = \"fieldseal\"\nalgorithms = [\"ES256\"]\n{keys}\n")
+    format!("\n[[token_issuers]]\nissuer = \"{ISSUER}\"\naudience = \"sealward\"\nalgorithms = [\"ES256\"]\n{keys}\n")
 }
 
 /// An address with keys, over TLS with a certificate of its own.
@@ -128,7 +128,7 @@ impl KeyServer {
 
 /// Adds to a configuration file what the development server doesn't have.
 pub fn append(folder: &Path, text: &str) {
-    let file = folder.join("fieldseal.toml");
+    let file = folder.join("sealward.toml");
     let before = std::fs::read_to_string(&file).unwrap();
     std::fs::write(&file, before + text).unwrap();
 }

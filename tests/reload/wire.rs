@@ -8,13 +8,13 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use fieldseal_client::v1::{ListOrganizationsRequest, organization_service_client::OrganizationServiceClient};
 use hyper_util::rt::TokioIo;
 use rustls::{
     ClientConfig, HandshakeKind, RootCertStore,
     crypto::aws_lc_rs,
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
 };
+use sealward_client::v1::{ListOrganizationsRequest, organization_service_client::OrganizationServiceClient};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,

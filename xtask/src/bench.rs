@@ -27,7 +27,7 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
         return ExitCode::FAILURE;
     }
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["bench", "--package", "fieldseal", "--locked"]);
+    cargo.args(["bench", "--package", "sealward", "--locked"]);
     for (name, _) in MEASUREMENTS {
         if arguments.is_empty() || arguments.iter().any(|argument| argument == name) {
             cargo.args(["--bench", name]);

@@ -137,7 +137,7 @@ fn run_one(tools: &Tools, seconds: u32, target: &str) -> Result<String, String> 
 /// compiled once.
 fn build(tools: &Tools, targets: &[String]) -> Command {
     let mut build = tools.cargo();
-    build.args(["build", "--workspace", "--locked", "--features", "fieldseal-fuzz/libfuzzer"]);
+    build.args(["build", "--workspace", "--locked", "--features", "sealward-fuzz/libfuzzer"]);
     for target in targets {
         build.args(["--example", &format!("fuzz-{target}")]);
     }

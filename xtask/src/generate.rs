@@ -21,9 +21,9 @@ type Document = (&'static str, &'static [&'static str]);
 
 const DOCUMENTS: &[Document] = &[
     ("docs/api.md", &["-p", "xtask", "--example", "api_reference"]),
-    ("docs/cli.md", &["-p", "fieldseal-client", "--bin", "fieldseal", "--", "reference"]),
-    ("docs/configuration.md", &["-p", "fieldseal-server", "--", "reference", "configuration"]),
-    ("docs/permissions.md", &["-p", "fieldseal-server", "--", "reference", "permissions"]),
+    ("docs/cli.md", &["-p", "sealward-client", "--bin", "sealward", "--", "reference"]),
+    ("docs/configuration.md", &["-p", "sealward-server", "--", "reference", "configuration"]),
+    ("docs/permissions.md", &["-p", "sealward-server", "--", "reference", "permissions"]),
 ];
 
 /// Writes the documents, or checks them. One that can't be made doesn't stop the others.

@@ -27,9 +27,9 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
     };
     println!("{kills} kills; again from the same beginning: cargo xtask kill {kills} {seed}");
     let status = Command::new(env!("CARGO"))
-        .args(["test", "--package", "fieldseal", "--locked", "--test", "black_box", "--", "--nocapture", "kills::"])
-        .env("FIELDSEAL_KILLS", kills.to_string())
-        .env("FIELDSEAL_SEED", seed.to_string())
+        .args(["test", "--package", "sealward", "--locked", "--test", "black_box", "--", "--nocapture", "kills::"])
+        .env("SEALWARD_KILLS", kills.to_string())
+        .env("SEALWARD_SEED", seed.to_string())
         .status();
     match status {
         Ok(status) if status.success() => ExitCode::SUCCESS,

@@ -1,4 +1,4 @@
-//! Fieldseal's own tasks, run as `cargo xtask TASK`. Each is a module of its own and a line in [`TASKS`].
+//! Sealward's own tasks, run as `cargo xtask TASK`. Each is a module of its own and a line in [`TASKS`].
 
 use std::process::ExitCode;
 

@@ -1,7 +1,7 @@
 //! `access`: who may do what, and why.
 
 use clap::Subcommand;
-use fieldseal_client::{built_in_pool, v1::ExplainAccessResponse};
+use sealward_client::{built_in_pool, v1::ExplainAccessResponse};
 
 use super::{
     connection::Connection,
@@ -15,13 +15,13 @@ pub(super) enum AccessCommand {
     /// Show whether an identity may call a method in an organization, and which bindings allow it.
     #[command(after_help = "\
 The answer follows the server's configuration in force; nothing is called. Exit code 1: the call would be refused.
-Your own roles and privileges: fieldseal whoami
+Your own roles and privileges: sealward whoami
 
 Examples:
-  fieldseal access explain --method GetMailbox
-  fieldseal access explain cn:reader --method RevealAttributes -o contoso
-  fieldseal access explain spiffe:example.org/mail --method fieldseal.v1.MailboxService/UpdateMailbox
-  fieldseal access explain cn:admin --method CreateOrganization --deployment")]
+  sealward access explain --method GetMailbox
+  sealward access explain cn:reader --method RevealAttributes -o contoso
+  sealward access explain spiffe:example.org/mail --method sealward.v1.MailboxService/UpdateMailbox
+  sealward access explain cn:admin --method CreateOrganization --deployment")]
     Explain {
         /// Who: cn:…, dns:…, spiffe:… or jwt:<issuer>#<subject>. Default: you.
         #[arg(value_name = "IDENTITY")]
@@ -72,7 +72,7 @@ fn words(explained: &ExplainAccessResponse, method: &str, organization: &str) ->
     if explained.privileges.is_empty() {
         return format!("{who} may call {method}: it takes only an identity.");
     }
-    let holds = |binding: &&fieldseal_client::v1::ExplainedBinding| !binding.privileges.is_empty();
+    let holds = |binding: &&sealward_client::v1::ExplainedBinding| !binding.privileges.is_empty();
     if let Some(binding) = explained.bindings.iter().filter(holds).find(|binding| binding.in_scope) {
         return format!(
             "{who} may call {method} in {place}: {} holds {}.",
@@ -93,7 +93,7 @@ fn words(explained: &ExplainAccessResponse, method: &str, organization: &str) ->
 
 #[cfg(test)]
 mod tests {
-    use fieldseal_client::v1::ExplainedBinding;
+    use sealward_client::v1::ExplainedBinding;
 
     use super::*;
 
@@ -145,7 +145,7 @@ mod tests {
 
     #[test]
     fn a_method_is_named_with_or_without_its_service() {
-        assert_eq!(full_name("GetMailbox").ok().unwrap(), "fieldseal.v1.MailboxService/GetMailbox");
+        assert_eq!(full_name("GetMailbox").ok().unwrap(), "sealward.v1.MailboxService/GetMailbox");
         assert_eq!(full_name("/a.B/C").ok().unwrap(), "a.B/C");
         assert!(full_name("GetNothing").is_err());
     }

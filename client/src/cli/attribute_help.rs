@@ -1,7 +1,7 @@
 //! What `--help` says about the attributes of an entity, in the contract's own words.
 
-use fieldseal_client::{AttributeType, EntityType};
 use prost_reflect::Kind;
+use sealward_client::{AttributeType, EntityType};
 
 use super::record::{Purpose, enum_names};
 
@@ -68,7 +68,7 @@ fn form(attribute: &AttributeType) -> String {
 
 #[cfg(test)]
 mod tests {
-    use fieldseal_client::built_in_pool;
+    use sealward_client::built_in_pool;
 
     use super::*;
 

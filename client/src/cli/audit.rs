@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use fieldseal_client::{Client, v1::AuditRecord};
-use fieldseal_core::hex::hex;
+use sealward_client::{Client, v1::AuditRecord};
+use sealward_core::hex::hex;
 
 use super::{
     connection::Connection,
@@ -21,10 +21,10 @@ pub(super) enum AuditCommand {
     /// List audit records, the newest first.
     #[command(after_help = "\
 Examples:
-  fieldseal audit list --limit 20
-  fieldseal audit list --filter 'action = \"reveal-attributes\" AND identity = \"cn:connector\"' --all
-  fieldseal audit list --filter 'outcome != \"done\" AND time > \"2026-11-01T00:00:00Z\"'
-  fieldseal audit list --deployment")]
+  sealward audit list --limit 20
+  sealward audit list --filter 'action = \"reveal-attributes\" AND identity = \"cn:connector\"' --all
+  sealward audit list --filter 'outcome != \"done\" AND time > \"2026-11-01T00:00:00Z\"'
+  sealward audit list --deployment")]
     List {
         /// Which records; docs/filter.md has the language.
         #[arg(long, value_name = "FILTER", default_value = "", hide_default_value = true)]
@@ -39,8 +39,8 @@ Examples:
 The file is readable by you only, and appears when it is whole.
 
 Examples:
-  fieldseal audit export --file default.jsonl
-  fieldseal audit export --deployment --file - | gzip >deployment.jsonl.gz")]
+  sealward audit export --file default.jsonl
+  sealward audit export --deployment --file - | gzip >deployment.jsonl.gz")]
     Export {
         /// Where to; `-` for stdout. A file that exists is left alone.
         #[arg(long, value_name = "FILE")]
@@ -56,11 +56,11 @@ find a trail that was made anew or cut off, or to verify a file that goes on whe
 Exit code 1: something is wrong.
 
 Examples:
-  fieldseal audit verify
-  fieldseal audit verify --deployment
-  fieldseal audit verify --file default.jsonl
-  fieldseal audit verify --file /var/log/fieldseal/audit.jsonl
-  fieldseal audit verify --file default.jsonl --public-key 03a1…  --head 6c1f0a52-0f5c-4b7e-9c1d-2f0e8f0a1b2c:412:9be0…")]
+  sealward audit verify
+  sealward audit verify --deployment
+  sealward audit verify --file default.jsonl
+  sealward audit verify --file /var/log/sealward/audit.jsonl
+  sealward audit verify --file default.jsonl --public-key 03a1…  --head 6c1f0a52-0f5c-4b7e-9c1d-2f0e8f0a1b2c:412:9be0…")]
     Verify {
         /// An exported trail, or a server's copy of all trails, to be verified here; `-` for stdin.
         #[arg(long, value_name = "FILE")]
@@ -145,7 +145,7 @@ async fn all(client: &Client, organization: &str) -> Result<Vec<AuditRecord>, Fa
     }
 }
 
-fn show(verified: &fieldseal_client::v1::VerifyAuditTrailResponse, output: &Output) -> Result<(), Failure> {
+fn show(verified: &sealward_client::v1::VerifyAuditTrailResponse, output: &Output) -> Result<(), Failure> {
     output.answer(&output::message("VerifyAuditTrailResponse", verified))?;
     for chain in &verified.chains {
         let organization = Some(&chain.organization_uid).filter(|uid| !uid.is_empty());

@@ -63,11 +63,11 @@ mod tests {
     #[test]
     fn the_choice_is_found_wherever_it_stands() {
         let asked = |line: &str| asked_for(&line.split_whitespace().map(OsString::from).collect::<Vec<_>>());
-        assert_eq!(asked("fieldseal mailbox list"), ColorChoice::Auto);
-        assert_eq!(asked("fieldseal --color never mailbox list"), ColorChoice::Never);
-        assert_eq!(asked("fieldseal mailbox list --color=always"), ColorChoice::Always);
-        assert_eq!(asked("fieldseal mailbox list --color=sometimes"), ColorChoice::Auto);
-        assert_eq!(asked("fieldseal mailbox list --color"), ColorChoice::Auto);
-        assert_eq!(asked("fieldseal mailbox get -- --color=never"), ColorChoice::Auto);
+        assert_eq!(asked("sealward mailbox list"), ColorChoice::Auto);
+        assert_eq!(asked("sealward --color never mailbox list"), ColorChoice::Never);
+        assert_eq!(asked("sealward mailbox list --color=always"), ColorChoice::Always);
+        assert_eq!(asked("sealward mailbox list --color=sometimes"), ColorChoice::Auto);
+        assert_eq!(asked("sealward mailbox list --color"), ColorChoice::Auto);
+        assert_eq!(asked("sealward mailbox get -- --color=never"), ColorChoice::Auto);
     }
 }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use clap::{ArgMatches, Args, ValueHint, parser::ValueSource};
-use fieldseal_client::Client;
+use sealward_client::Client;
 
 use super::{
     environment::variable,
@@ -22,48 +22,48 @@ use super::{
 #[command(next_help_heading = "Connection")]
 pub(super) struct ConnectionOptions {
     /// The profile to take settings from that are given neither here nor in the environment. Default: the default profile.
-    #[arg(long, global = true, env = "FIELDSEAL_PROFILE", value_name = "PROFILE", value_hint = ValueHint::Other)]
+    #[arg(long, global = true, env = "SEALWARD_PROFILE", value_name = "PROFILE", value_hint = ValueHint::Other)]
     profile: Option<String>,
 
-    /// The file with the profiles. Default: fieldseal/config.toml under $XDG_CONFIG_HOME or ~/.config.
-    #[arg(long, global = true, hide_short_help = true, env = "FIELDSEAL_CONFIG", value_name = "FILE")]
+    /// The file with the profiles. Default: sealward/config.toml under $XDG_CONFIG_HOME or ~/.config.
+    #[arg(long, global = true, hide_short_help = true, env = "SEALWARD_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
 
     /// The server. Without it, where the server of --dev listens, if that is given.
     #[arg(
         long,
         global = true,
-        env = "FIELDSEAL_ENDPOINT",
+        env = "SEALWARD_ENDPOINT",
         value_name = "URL",
         default_value = "https://127.0.0.1:7443"
     )]
     endpoint: String,
 
     /// The CA that the server's certificate comes from, in PEM.
-    #[arg(long, global = true, hide_short_help = true, env = "FIELDSEAL_CA", value_name = "FILE")]
+    #[arg(long, global = true, hide_short_help = true, env = "SEALWARD_CA", value_name = "FILE")]
     ca: Option<PathBuf>,
 
     /// Your certificate, in PEM.
-    #[arg(long, global = true, hide_short_help = true, env = "FIELDSEAL_CERT", value_name = "FILE")]
+    #[arg(long, global = true, hide_short_help = true, env = "SEALWARD_CERT", value_name = "FILE")]
     cert: Option<PathBuf>,
 
     /// The private key of your certificate, in PEM.
-    #[arg(long, global = true, hide_short_help = true, env = "FIELDSEAL_KEY", value_name = "FILE")]
+    #[arg(long, global = true, hide_short_help = true, env = "SEALWARD_KEY", value_name = "FILE")]
     key: Option<PathBuf>,
 
     /// A file with the bearer token to send, instead of a certificate or with the one that it is bound to.
-    #[arg(long, global = true, hide_short_help = true, env = "FIELDSEAL_TOKEN_FILE", value_name = "FILE")]
+    #[arg(long, global = true, hide_short_help = true, env = "SEALWARD_TOKEN_FILE", value_name = "FILE")]
     token_file: Option<PathBuf>,
 
-    /// The folder of `fieldseal-server dev`, with the certificates to use.
+    /// The folder of `sealward-server dev`, with the certificates to use.
     ///
     /// CA, certificate and key are taken from DIR/tls. Of the three, what is given on the command line goes before it, and what is in the
     /// environment after it. The endpoint is taken from DIR/endpoint, which the server writes, unless --endpoint or its variable is given.
-    #[arg(long, global = true, env = "FIELDSEAL_DEV", value_name = "DIR")]
+    #[arg(long, global = true, env = "SEALWARD_DEV", value_name = "DIR")]
     dev: Option<PathBuf>,
 
     /// Whose certificate to take from --dev: admin, writer, reader, connector or auditor.
-    #[arg(long = "as", global = true, env = "FIELDSEAL_AS", value_name = "ROLE", value_hint = ValueHint::Other)]
+    #[arg(long = "as", global = true, env = "SEALWARD_AS", value_name = "ROLE", value_hint = ValueHint::Other)]
     role: Option<String>,
 
     /// The name that the server's certificate has to carry, if it isn't the endpoint's host.
@@ -75,7 +75,7 @@ pub(super) struct ConnectionOptions {
         long,
         short,
         global = true,
-        env = "FIELDSEAL_ORGANIZATION",
+        env = "SEALWARD_ORGANIZATION",
         value_name = "ORGANIZATION",
         value_hint = ValueHint::Other,
         default_value = "default"
@@ -154,7 +154,7 @@ impl ConnectionOptions {
             (Some(_), None) => {
                 return Err(Failure::usage("--dev needs --as: admin, writer, reader, connector or auditor"));
             }
-            (None, Some(_)) => return Err(Failure::usage("--as needs --dev, the folder of `fieldseal-server dev`")),
+            (None, Some(_)) => return Err(Failure::usage("--as needs --dev, the folder of `sealward-server dev`")),
             (None, None) => return Ok(()),
         };
         let tls = dev.join("tls");
@@ -187,12 +187,12 @@ impl ConnectionOptions {
 
     /// The organization of the next command, if nothing is said on its command line.
     fn usual_organization(&self, matches: &ArgMatches, profile: Option<&Profile>) -> String {
-        if let Some(organization) = variable("FIELDSEAL_ORGANIZATION") {
+        if let Some(organization) = variable("SEALWARD_ORGANIZATION") {
             return organization;
         }
         let next_profile = if is_given(matches, "profile") {
             let file = self.profile_file().ok();
-            let name = variable("FIELDSEAL_PROFILE");
+            let name = variable("SEALWARD_PROFILE");
             file.and_then(|file| file.get(name.as_deref().or(file.default_name())?).ok())
         } else {
             profile.cloned()
@@ -244,7 +244,7 @@ fn read_endpoint(path: &Path) -> Result<Option<String>, Failure> {
     }
 }
 
-/// Where `fieldseal-server dev` writes its address.
+/// Where `sealward-server dev` writes its address.
 const ENDPOINT_FILE: &str = "endpoint";
 
 /// More than any endpoint has.
@@ -275,9 +275,9 @@ impl Connection {
         }
         if options.ca.is_none() && !options.plaintext {
             return Err(Failure::usage(
-                "give the CA of the server's certificate with --ca FILE (or FIELDSEAL_CA), and your own with --cert and --key;\n\
-                 for a server started by `fieldseal-server dev`, --dev ./fieldseal-dev --as ROLE is all it takes;\n\
-                 `fieldseal profile set` keeps these settings",
+                "give the CA of the server's certificate with --ca FILE (or SEALWARD_CA), and your own with --cert and --key;\n\
+                 for a server started by `sealward-server dev`, --dev ./sealward-dev --as ROLE is all it takes;\n\
+                 `sealward profile set` keeps these settings",
             ));
         }
         Ok(Self { options, hints })
@@ -334,7 +334,7 @@ mod tests {
     use super::*;
 
     fn with_profile(arguments: &str, profile: Option<Profile>) -> Result<ConnectionOptions, Failure> {
-        let command = ConnectionOptions::augment_args(Command::new("fieldseal").no_binary_name(true));
+        let command = ConnectionOptions::augment_args(Command::new("sealward").no_binary_name(true));
         let matches = command.try_get_matches_from(arguments.split_whitespace()).unwrap();
         let options = ConnectionOptions::from_arg_matches(&matches).unwrap();
         Connection::new(options, &matches, profile).map(|connection| connection.options)
@@ -408,19 +408,19 @@ mod tests {
     #[test]
     fn hints_name_the_organization_that_the_next_command_would_not_take() {
         let hints = |arguments: &str, profile: Option<Profile>| {
-            let command = ConnectionOptions::augment_args(Command::new("fieldseal").no_binary_name(true));
+            let command = ConnectionOptions::augment_args(Command::new("sealward").no_binary_name(true));
             let matches = command.try_get_matches_from(arguments.split_whitespace()).unwrap();
             let options = ConnectionOptions::from_arg_matches(&matches).unwrap();
             Connection::new(options, &matches, profile).ok().unwrap().hints.command("key show")
         };
         let contoso = || Some(Profile { organization: Some("contoso".to_owned()), ..Profile::default() });
-        assert_eq!(hints("--ca c", None), "fieldseal key show");
-        assert_eq!(hints("--ca c -o contoso", None), "fieldseal key show -o contoso");
-        assert_eq!(hints("--ca c", contoso()), "fieldseal key show");
-        assert_eq!(hints("--ca c -o default", contoso()), "fieldseal key show -o default");
+        assert_eq!(hints("--ca c", None), "sealward key show");
+        assert_eq!(hints("--ca c -o contoso", None), "sealward key show -o contoso");
+        assert_eq!(hints("--ca c", contoso()), "sealward key show");
+        assert_eq!(hints("--ca c -o default", contoso()), "sealward key show -o default");
         // A profile for this command only isn't that of the next.
         let arguments = "--ca c --config /nonexistent/config.toml --profile p";
-        assert_eq!(hints(arguments, contoso()), "fieldseal key show -o contoso");
+        assert_eq!(hints(arguments, contoso()), "sealward key show -o contoso");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::{
 };
 
 use clap::Args;
-use fieldseal_client::{Client, ExposeSecret as _, SecretString};
+use sealward_client::{Client, ExposeSecret as _, SecretString};
 use serde_json::Value;
 
 use super::{

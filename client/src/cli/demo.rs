@@ -5,7 +5,7 @@
 mod records;
 
 use clap::{Args, value_parser};
-use fieldseal_client::{Client, Error, ErrorReason, ListOptions};
+use sealward_client::{Client, Error, ErrorReason, ListOptions};
 use serde_json::json;
 use tokio::task::JoinSet;
 
@@ -156,5 +156,5 @@ It needs the role record-writer or system-administrator. All addresses are under
 The same seed in the same organization makes what is missing and leaves what is there.
 
 Examples:
-  fieldseal --as writer demo
-  fieldseal --as writer demo --records 5000 --seed 7 -o contoso";
+  sealward --as writer demo
+  sealward --as writer demo --records 5000 --seed 7 -o contoso";

@@ -1,8 +1,8 @@
 //! The commands of an entity, made from its descriptors: create, get, list, update, delete and reveal, the same for every one.
 
 use clap::{Arg, ArgAction, ArgMatches, Args as _, Command, FromArgMatches as _, ValueHint};
-use fieldseal_client::{EntityType, ListOptions, WriteOptions};
 use prost_reflect::{DynamicMessage, Value};
+use sealward_client::{EntityType, ListOptions, WriteOptions};
 use serde_json::Map;
 
 use super::{
@@ -60,7 +60,7 @@ fn create(entity: &EntityType, name: &str, words: &str) -> Command {
     } else {
         id.help("Its id; the server draws one if none is given")
     };
-    let mut command = format!("  fieldseal {name} create");
+    let mut command = format!("  sealward {name} create");
     if entity.options.id_required {
         command.push_str(" --id 0191e2a4-5b6c-7d8e-9fa0-b1c2d3e4f506");
     }
@@ -79,11 +79,11 @@ fn create(entity: &EntityType, name: &str, words: &str) -> Command {
 fn update(entity: &EntityType, name: &str, words: &str) -> Command {
     let mut examples = String::new();
     if let Some(secret) = entity.encrypted().next() {
-        examples.push_str(&format!("  fieldseal {name} update ID --secret {secret}\n"));
-        examples.push_str(&format!("  fieldseal {name} update ID --clear {secret}\n"));
+        examples.push_str(&format!("  sealward {name} update ID --secret {secret}\n"));
+        examples.push_str(&format!("  sealward {name} update ID --clear {secret}\n"));
     }
     examples.push_str(&format!(
-        "  fieldseal {name} get ID >{name}.json; edit it; fieldseal {name} update ID --json {name}.json"
+        "  sealward {name} get ID >{name}.json; edit it; sealward {name} update ID --json {name}.json"
     ));
     let command = Command::new(UPDATE)
         .about(format!("Write the attributes that are given, of one record ({words}); others stay as they are"))
@@ -105,7 +105,7 @@ fn get(name: &str, words: &str) -> Command {
     Command::new(GET)
         .about(format!("Show one record ({words}), or several"))
         .arg(record_argument().num_args(1..).help("The record, by its id or its full name; several give a list"))
-        .after_help(format!("Examples:\n  fieldseal {name} get ID\n  fieldseal {name} get ID1 ID2 --output json"))
+        .after_help(format!("Examples:\n  sealward {name} get ID\n  sealward {name} get ID1 ID2 --output json"))
 }
 
 fn list(name: &str, words: &str) -> Command {
@@ -128,9 +128,9 @@ fn list(name: &str, words: &str) -> Command {
         )
         .arg(Arg::new(TOTAL).long(TOTAL).action(ArgAction::SetTrue).help("Count the records of all pages too"))
         .after_help(format!(
-            "Examples:\n  fieldseal {name} list\n  fieldseal {name} list --all --fields id,update_time --order-by 'update_time desc'\n  \
-             fieldseal {name} list --filter 'update_time > \"2026-01-31T00:00:00Z\"' --total\n  \
-             fieldseal {name} list --all --output name"
+            "Examples:\n  sealward {name} list\n  sealward {name} list --all --fields id,update_time --order-by 'update_time desc'\n  \
+             sealward {name} list --filter 'update_time > \"2026-01-31T00:00:00Z\"' --total\n  \
+             sealward {name} list --all --output name"
         ))
 }
 
@@ -140,7 +140,7 @@ fn delete(name: &str, words: &str) -> Command {
         .arg(record_argument())
         .arg(etag_argument("Delete it only if this still is its etag"))
         .after_help(format!(
-            "Examples:\n  fieldseal {name} delete ID\n  fieldseal {name} delete ID --etag 3 --yes\n\n\
+            "Examples:\n  sealward {name} delete ID\n  sealward {name} delete ID --etag 3 --yes\n\n\
              A terminal is asked before anything is done; elsewhere it takes --yes."
         ))
 }
@@ -335,7 +335,7 @@ fn is_check(matches: &ArgMatches) -> bool {
 /// What was done to a record whose answer can't be written, and how to see it.
 fn stored(entity: &EntityType, record: &DynamicMessage, done: &str) -> String {
     let name = record.get_field_by_name("name").and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default();
-    format!("the record is {done}; to see it: fieldseal {} get {name}", command_name(entity))
+    format!("the record is {done}; to see it: sealward {} get {name}", command_name(entity))
 }
 
 fn given(matches: &ArgMatches) -> Given<'_> {

@@ -2,7 +2,7 @@
 
 use std::{error::Error as _, io, process::ExitCode};
 
-use fieldseal_client::{Action, CallError, Error, ErrorReason, FieldViolation, Origin, SetupError, reason_name};
+use sealward_client::{Action, CallError, Error, ErrorReason, FieldViolation, Origin, SetupError, reason_name};
 
 use super::{hints::Hints, output};
 
@@ -217,7 +217,7 @@ fn connection_advice(what: &str) -> &'static str {
         ),
     ];
     let otherwise = "is the server running, and is this its port? --endpoint sets the address; \
-                     `fieldseal-server dev` starts a server to try";
+                     `sealward-server dev` starts a server to try";
     advice_by_words(what, &known).unwrap_or(otherwise)
 }
 
@@ -268,7 +268,7 @@ fn advice_by_words(what: &str, known: &[(&[&str], &'static str)]) -> Option<&'st
 fn setup_advice(error: &SetupError) -> Option<&'static str> {
     match error {
         SetupError::FileUnreadable { source, .. } if source.kind() == io::ErrorKind::NotFound => {
-            Some("check --ca, --cert and --key, or --dev and --as; `fieldseal profile show` shows a profile's settings")
+            Some("check --ca, --cert and --key, or --dev and --as; `sealward profile show` shows a profile's settings")
         }
         SetupError::FileUnreadable { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
             Some("you may not read it on this machine: ask its owner, or use your own certificate")
@@ -345,7 +345,7 @@ fn advice_by_reason(error: &CallError, hints: &Hints) -> String {
         ErrorReason::ProfileInactive => "activate the profile, or give the mailbox another".to_owned(),
         ErrorReason::PrivilegeMissing => {
             format!(
-                "ask an administrator for a binding with {}, or use another identity; your roles: fieldseal whoami",
+                "ask an administrator for a binding with {}, or use another identity; your roles: sealward whoami",
                 value("privilege")
             )
         }
@@ -354,7 +354,7 @@ fn advice_by_reason(error: &CallError, hints: &Hints) -> String {
         | ErrorReason::MessageInvalid
         | ErrorReason::CompressionNotServed
         | ErrorReason::TimeoutInvalid => {
-            "compare the versions of this client and the server: fieldseal version".to_owned()
+            "compare the versions of this client and the server: sealward version".to_owned()
         }
         ErrorReason::MetadataTooLarge => "send a shorter bearer token: it is most of a call's metadata".to_owned(),
         ErrorReason::MessageTooLarge => "give shorter values, or a smaller --page-size".to_owned(),
@@ -375,7 +375,7 @@ fn advice_by_reason(error: &CallError, hints: &Hints) -> String {
             "nothing is lost: have a server of the version that wrote it serve it again".to_owned()
         }
         ErrorReason::OrganizationUnavailable | ErrorReason::OrganizationMismatch => {
-            "an administrator of the server finds the cause in its log, and with `fieldseal-server check-config`"
+            "an administrator of the server finds the cause in its log, and with `sealward-server check-config`"
                 .to_owned()
         }
         ErrorReason::RootKeyUnknown => format!(
@@ -425,11 +425,11 @@ const INTERRUPTED: u8 = 130;
 
 #[cfg(test)]
 mod tests {
-    use fieldseal_client::Client;
+    use sealward_client::Client;
 
     use super::*;
 
-    fn connecting(setup: fieldseal_client::ClientBuilder, endpoint: &str) -> Vec<String> {
+    fn connecting(setup: sealward_client::ClientBuilder, endpoint: &str) -> Vec<String> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let error = runtime.block_on(setup.connect()).unwrap_err();
         describe(&error, Some(endpoint), None, &Hints::default()).lines().map(str::to_owned).collect()

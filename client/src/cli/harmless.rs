@@ -4,7 +4,7 @@
 //! direction of writing among them), separators of lines and paragraphs, and whatever is invisible by default. All that is printed
 //! goes through here: tables and words always, JSON where stdout is a terminal. What a program reads is never changed.
 
-use fieldseal_core::text::is_invisible;
+use sealward_core::text::is_invisible;
 
 /// The text with every harmful character as `\u{…}`; line breaks stay.
 pub(super) fn text(text: &str) -> String {

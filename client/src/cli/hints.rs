@@ -20,7 +20,7 @@ impl Hints {
         Self { organization: id(organization).to_owned(), usual: id(usual).to_owned() }
     }
 
-    /// `fieldseal key show -o contoso`: the command for the organization of this run.
+    /// `sealward key show -o contoso`: the command for the organization of this run.
     pub(super) fn command(&self, words: &str) -> String {
         self.command_in(words, &self.organization)
     }
@@ -28,8 +28,8 @@ impl Hints {
     /// The same for another organization, given as such or by its id.
     pub(super) fn command_in(&self, words: &str, organization: &str) -> String {
         match id(organization) {
-            id if id == self.usual || !is_id(id) => format!("fieldseal {words}"),
-            id => format!("fieldseal {words} -o {id}"),
+            id if id == self.usual || !is_id(id) => format!("sealward {words}"),
+            id => format!("sealward {words} -o {id}"),
         }
     }
 }
@@ -53,16 +53,16 @@ mod tests {
     #[test]
     fn a_hint_names_the_organization_unless_the_next_command_takes_it_anyway() {
         let hints = Hints::new("organizations/contoso", "default");
-        assert_eq!(hints.command("key show"), "fieldseal key show -o contoso");
-        assert_eq!(hints.command_in("key show", "fabrikam"), "fieldseal key show -o fabrikam");
-        assert_eq!(hints.command_in("key show", "organizations/default"), "fieldseal key show");
+        assert_eq!(hints.command("key show"), "sealward key show -o contoso");
+        assert_eq!(hints.command_in("key show", "fabrikam"), "sealward key show -o fabrikam");
+        assert_eq!(hints.command_in("key show", "organizations/default"), "sealward key show");
         let hints = Hints::new("contoso", "contoso");
-        assert_eq!(hints.command("key show"), "fieldseal key show");
-        assert_eq!(hints.command_in("key show", "default"), "fieldseal key show -o default");
+        assert_eq!(hints.command("key show"), "sealward key show");
+        assert_eq!(hints.command_in("key show", "default"), "sealward key show -o default");
     }
 
     #[test]
     fn a_hint_has_nothing_that_a_shell_would_run() {
-        assert_eq!(Hints::default().command_in("key show", "a; rm -rf x"), "fieldseal key show");
+        assert_eq!(Hints::default().command_in("key show", "a; rm -rf x"), "sealward key show");
     }
 }

@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use fieldseal_client::{
+use sealward_client::{
     Action, Client, Error, ErrorReason, ExposeSecret as _, KeyOperation, SecretString, generate_key_text,
     v1::{IsDataEncryptionActiveResponse, Reencryption},
 };
-use fieldseal_core::text::{code_point, is_invisible};
+use sealward_core::text::{code_point, is_invisible};
 use serde_json::{Value, json};
 
 use super::{
@@ -29,15 +29,15 @@ pub(super) enum KeyCommand {
     /// Show whether data encryption is active, with which key, and how far a re-encryption is.
     #[command(after_help = "\
 Examples:
-  fieldseal key status
-  fieldseal key status -o contoso --output json")]
+  sealward key status
+  sealward key status -o contoso --output json")]
     Status,
     /// Show the encryption key, to keep it somewhere safe. The audit trail records it.
     #[command(after_help = "\
 Examples:
-  fieldseal key show
-  fieldseal key show --output-file contoso.key -o contoso
-  fieldseal key show --raw | pass insert --multiline fieldseal/default")]
+  sealward key show
+  sealward key show --output-file contoso.key -o contoso
+  sealward key show --raw | pass insert --multiline sealward/default")]
     Show {
         /// Print the text of the key only, without a line break, for a program.
         #[arg(long, conflicts_with = "output_file")]
@@ -53,11 +53,11 @@ With --output-file, a generated key is on disk before the change is made, and is
 If it isn't known whether the change was made, the exit code is 1 and the answer has the key and \"outcome\": \"unknown\".
 
 Examples:
-  fieldseal key change
-  fieldseal key change --output-file contoso.key -o contoso
-  fieldseal key change --prompt --no-wait
-  fieldseal key change --output json >new-key.json
-  pass show fieldseal/contoso | fieldseal key change --stdin -o contoso
+  sealward key change
+  sealward key change --output-file contoso.key -o contoso
+  sealward key change --prompt --no-wait
+  sealward key change --output json >new-key.json
+  pass show sealward/contoso | sealward key change --stdin -o contoso
 
 At a terminal it asks before it changes anything, and follows the re-encryption; Ctrl-C ends the watching only.
 Elsewhere it does neither, unless --wait is given.
@@ -67,11 +67,11 @@ characters are refused.")]
     Change(ChangeArguments),
     /// Restore the key that the data is encrypted with, after a move or a loss; asks for it unless told otherwise.
     #[command(after_help = "\
-`fieldseal key status` shows the fingerprint of the key that is wanted. Each wrong try counts towards a quota.
+`sealward key status` shows the fingerprint of the key that is wanted. Each wrong try counts towards a quota.
 
 Examples:
-  fieldseal key restore
-  fieldseal key restore --file contoso.key
+  sealward key restore
+  sealward key restore --file contoso.key
 
 Of a file and of stdin, exactly one line break at the end is left out; everything else is the key. A byte order mark is refused unless
 the key was set with it: see --keep-byte-order-mark.")]
@@ -82,8 +82,8 @@ Of a key without a version, this database knows nothing: it was set in a later s
 was put back, or by a change that did not come through.
 
 Examples:
-  fieldseal key history
-  fieldseal key history --all --output json")]
+  sealward key history
+  sealward key history --all --output json")]
     History {
         #[command(flatten)]
         page: PageOptions,
@@ -93,16 +93,16 @@ Examples:
 It is a look at one moment: writes go on. Ends with exit code 1 if a value doesn't open, or the census is wrong.
 
 Examples:
-  fieldseal key verify
-  fieldseal key verify --output json >found.json")]
+  sealward key verify
+  sealward key verify --output json >found.json")]
     Verify,
     /// List the stored values that no key opens, which the last re-encryption has left as they are.
     #[command(after_help = "\
 Set such an attribute again, clear it or delete its record.
 
 Examples:
-  fieldseal key unreadable
-  fieldseal key unreadable --all --output json")]
+  sealward key unreadable
+  sealward key unreadable --all --output json")]
     Unreadable {
         #[command(flatten)]
         page: PageOptions,
@@ -110,22 +110,22 @@ Examples:
     /// Give up all encrypted attributes, because their key is lost for good, and start over with another key.
     #[command(after_help = "\
 Only while data encryption is inactive, or the key ring is missing or damaged. All encrypted attributes are cleared; everything
-else stays. There is no way back, but for a copy of the database and its key. Look everywhere first: `fieldseal key history`.
+else stays. There is no way back, but for a copy of the database and its key. Look everywhere first: `sealward key history`.
 
 Unless a key is given, the new one is generated and shown once. Keep it safe, better than the last one.
 
 Examples:
-  fieldseal key abandon --confirm 7f3a-19c2-5d04-88be
-  fieldseal key abandon --confirm 7f3a-19c2-5d04-88be --output-file contoso.key -o contoso
-  fieldseal key abandon --confirm 7f3a-19c2-5d04-88be --check")]
+  sealward key abandon --confirm 7f3a-19c2-5d04-88be
+  sealward key abandon --confirm 7f3a-19c2-5d04-88be --output-file contoso.key -o contoso
+  sealward key abandon --confirm 7f3a-19c2-5d04-88be --check")]
     Abandon(AbandonArguments),
     /// Follow a re-encryption until it ends.
     ///
     /// Ctrl-C ends the watching, with exit code 130; the server goes on.
     #[command(after_help = "\
 Examples:
-  fieldseal key watch
-  fieldseal key watch --output json >last.json")]
+  sealward key watch
+  sealward key watch --output json >last.json")]
     Watch,
 }
 
@@ -179,7 +179,7 @@ pub(super) struct RestoreArguments {
 /// What `key abandon` takes.
 #[derive(Args)]
 pub(super) struct AbandonArguments {
-    /// The fingerprint of the key that is given up, as `fieldseal key status` shows it.
+    /// The fingerprint of the key that is given up, as `sealward key status` shows it.
     #[arg(long, value_name = "FINGERPRINT")]
     confirm: String,
     /// Take the new key from a file.
@@ -650,7 +650,7 @@ mod tests {
         assert_eq!(due(status(true, false, 1)), None);
         assert!(due(status(true, true, 1)).unwrap().contains("generated"));
         let older = due(status(true, true, 2)).unwrap();
-        assert!(older.contains("older") && older.contains("fieldseal key change -o contoso"), "{older}");
+        assert!(older.contains("older") && older.contains("sealward key change -o contoso"), "{older}");
         // A change would be refused.
         assert_eq!(due(status(false, true, 2)), None);
     }

@@ -7,7 +7,7 @@ use clap_mangen::Man;
 
 use super::{failure::Failure, output};
 
-/// Prints the page of `fieldseal`, or writes those of all commands into a folder.
+/// Prints the page of `sealward`, or writes those of all commands into a folder.
 pub(super) fn run(command: Command, folder: Option<&Path>) -> Result<(), Failure> {
     let Some(folder) = folder else {
         let mut page = Vec::new();

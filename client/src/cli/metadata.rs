@@ -1,7 +1,7 @@
 //! `metadata`: attributes as an organization has them, and what audited ones recorded.
 
 use clap::{Args, Subcommand, ValueEnum};
-use fieldseal_client::v1::{AttributeMetadata, attribute_metadata::RequiredLevel};
+use sealward_client::v1::{AttributeMetadata, attribute_metadata::RequiredLevel};
 use serde_json::Value;
 
 use super::{
@@ -16,14 +16,14 @@ use super::{
 #[derive(Subcommand)]
 pub(super) enum MetadataCommand {
     /// List the entities.
-    #[command(after_help = "Example:\n  fieldseal metadata list")]
+    #[command(after_help = "Example:\n  sealward metadata list")]
     List {
         #[command(flatten)]
         page: PageOptions,
     },
     /// Show the attributes of an entity: types, lengths, what must be given, what is encrypted, audited and indexed.
     #[command(
-        after_help = "Examples:\n  fieldseal metadata show Mailbox\n  fieldseal metadata show Mailbox --output json"
+        after_help = "Examples:\n  sealward metadata show Mailbox\n  sealward metadata show Mailbox --output json"
     )]
     Show {
         /// The entity.
@@ -35,17 +35,17 @@ pub(super) enum MetadataCommand {
 A choice counts for every write from then on; what is stored stays as it is. Nothing can be chosen for an encrypted attribute.
 
 Examples:
-  fieldseal metadata set Mailbox.email_address --audited true --indexed true
-  fieldseal metadata set Mailbox.display_name --display-name 'Shared mailbox' --max-length 80
-  fieldseal metadata set Mailbox.username --required application-required --check
-  fieldseal metadata set Mailbox.display_name --reset display-name,max-length")]
+  sealward metadata set Mailbox.email_address --audited true --indexed true
+  sealward metadata set Mailbox.display_name --display-name 'Shared mailbox' --max-length 80
+  sealward metadata set Mailbox.username --required application-required --check
+  sealward metadata set Mailbox.display_name --reset display-name,max-length")]
     Set(SetArguments),
     /// List the changes of audited attributes, the newest first, with old and new values.
     #[command(after_help = "\
 Examples:
-  fieldseal metadata changes --limit 20
-  fieldseal metadata changes organizations/default/mailboxes/0865…
-  fieldseal metadata changes Mailbox.email_address --filter 'operation = OPERATION_DELETE' --all")]
+  sealward metadata changes --limit 20
+  sealward metadata changes organizations/default/mailboxes/0865…
+  sealward metadata changes Mailbox.email_address --filter 'operation = OPERATION_DELETE' --all")]
     Changes {
         /// Of a record, by its name, or of an attribute, as Entity.attribute. Default: all of --organization.
         #[arg(value_name = "OF")]

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Subcommand;
-use fieldseal_client::ErrorReason;
+use sealward_client::ErrorReason;
 
 use super::{
     confirmation,
@@ -20,15 +20,15 @@ pub(super) enum OrganizationCommand {
     /// Create an organization, with data encryption active under a generated key.
     #[command(after_help = "\
 Examples:
-  fieldseal org create contoso
-  fieldseal key show -o contoso | pass insert --multiline fieldseal/contoso")]
+  sealward org create contoso
+  sealward key show -o contoso | pass insert --multiline sealward/contoso")]
     Create {
         /// What it is called: lower-case letters, digits and hyphens.
         #[arg(value_name = "ID")]
         id: String,
     },
     /// Show one organization.
-    #[command(after_help = "Examples:\n  fieldseal org get\n  fieldseal org get contoso")]
+    #[command(after_help = "Examples:\n  sealward org get\n  sealward org get contoso")]
     Get {
         /// Which one. Default: that of --organization.
         #[arg(value_name = "NAME")]
@@ -36,12 +36,12 @@ Examples:
     },
     /// Export an organization to a file, as it is now, while writes go on.
     #[command(after_help = "\
-Encrypted attributes are in the file sealed, and its key is not: keep the key apart (fieldseal key show). Everything else is in
+Encrypted attributes are in the file sealed, and its key is not: keep the key apart (sealward key show). Everything else is in
 it in the clear. The file is readable by you only, and appears when it is whole.
 
 Examples:
-  fieldseal org export contoso --file contoso.fieldseal
-  fieldseal org export --file - | age -r age1example >default.fieldseal.age")]
+  sealward org export contoso --file contoso.sealward
+  sealward org export --file - | age -r age1example >default.sealward.age")]
     Export {
         /// Which one. Default: that of --organization.
         #[arg(value_name = "NAME")]
@@ -55,9 +55,9 @@ Examples:
 Everything is checked before any of it is visible, and an import that fails leaves nothing behind.
 
 Examples:
-  fieldseal org import contoso.fieldseal
-  fieldseal org import contoso.fieldseal --id contoso-copy
-  fieldseal key restore -o contoso")]
+  sealward org import contoso.sealward
+  sealward org import contoso.sealward --id contoso-copy
+  sealward key restore -o contoso")]
     Import {
         /// The file; `-` for stdin.
         #[arg(value_name = "FILE")]
@@ -73,8 +73,8 @@ There is no way back, but for an export or a copy of its database, and its key.
 A terminal asks for the organization's name to be typed. Elsewhere, --confirm gives it.
 
 Examples:
-  fieldseal org delete contoso
-  fieldseal org delete contoso --confirm contoso")]
+  sealward org delete contoso
+  sealward org delete contoso --confirm contoso")]
     Delete {
         /// Which one.
         #[arg(value_name = "NAME")]
@@ -86,8 +86,8 @@ Examples:
     /// List the organizations that you may see.
     #[command(after_help = "\
 Examples:
-  fieldseal org list --all
-  fieldseal org list --all --output name")]
+  sealward org list --all
+  sealward org list --all --output name")]
     List {
         #[command(flatten)]
         page: PageOptions,
@@ -96,7 +96,7 @@ Examples:
 
 /// An import is refused for a name that is taken, which `--id` changes, or for the UUID in the file, which nothing does.
 const IMPORT_EXISTS: &str = "if another organization has this name, import under a new one: --id NAME\n\
-     if this organization is here already, under any name, it can't be imported again unless it is deleted: fieldseal org delete NAME";
+     if this organization is here already, under any name, it can't be imported again unless it is deleted: sealward org delete NAME";
 
 pub(super) async fn run(command: OrganizationCommand, connection: &Connection, output: &Output) -> Result<(), Failure> {
     let client = connection.connect().await?;

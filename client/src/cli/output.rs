@@ -9,9 +9,9 @@ use std::{
 };
 
 use clap::{Args, ValueEnum};
-use fieldseal_client::{EntityType, built_in_pool};
 use prost::Message;
 use prost_reflect::{DynamicMessage, Kind, SerializeOptions};
+use sealward_client::{EntityType, built_in_pool};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use terminal_size::{Width, terminal_size_of};
@@ -30,7 +30,7 @@ use super::{
 #[command(next_help_heading = "Output")]
 pub(super) struct OutputOptions {
     /// How to show the answer. Default: the profile's; else a table on a terminal, and JSON elsewhere.
-    #[arg(long, global = true, env = "FIELDSEAL_OUTPUT", value_name = "FORMAT", value_enum)]
+    #[arg(long, global = true, env = "SEALWARD_OUTPUT", value_name = "FORMAT", value_enum)]
     pub(super) output: Option<Format>,
 }
 
@@ -206,7 +206,7 @@ pub(super) fn warning(text: &str) {
 
 /// Prints what went wrong, on stderr.
 pub(super) fn error(text: &str) {
-    print_to_stderr(format_args!("{ERROR}fieldseal:{ERROR:#} {}\n", harmless::text(text)));
+    print_to_stderr(format_args!("{ERROR}sealward:{ERROR:#} {}\n", harmless::text(text)));
 }
 
 /// Asks, on stderr; the answer is awaited on the same line.
@@ -232,7 +232,7 @@ pub(super) fn of_organization(organization: &str, answer: Value) -> Value {
 
 /// A generated message of the contract, its false and zero fields included.
 pub(super) fn message(name: &str, message: &impl Message) -> Value {
-    let descriptor = built_in_pool().get_message_by_name(&format!("fieldseal.v1.{name}"));
+    let descriptor = built_in_pool().get_message_by_name(&format!("sealward.v1.{name}"));
     let dynamic = descriptor.map(|descriptor| DynamicMessage::decode(descriptor, message.encode_to_vec().as_slice()));
     let dynamic = dynamic.expect("it is of the contract").expect("it was encoded a line above");
     json(&dynamic, false)
@@ -354,7 +354,7 @@ const PLAIN_COLUMNS: usize = 3;
 
 #[cfg(test)]
 mod tests {
-    use fieldseal_client::v1;
+    use sealward_client::v1;
 
     use super::*;
 

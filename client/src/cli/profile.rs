@@ -57,13 +57,13 @@ struct Content {
 }
 
 impl ProfileFile {
-    /// Where the file is, unless an option or FIELDSEAL_CONFIG says otherwise.
+    /// Where the file is, unless an option or SEALWARD_CONFIG says otherwise.
     pub(super) fn usual_path() -> Result<PathBuf, Failure> {
         let absolute = |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
         let folder = absolute("XDG_CONFIG_HOME").or_else(|| Some(env::home_dir()?.join(".config")));
         let folder =
             folder.ok_or_else(|| Failure::usage("there is no home folder to keep profiles in: give --config FILE"))?;
-        Ok(folder.join("fieldseal").join("config.toml"))
+        Ok(folder.join("sealward").join("config.toml"))
     }
 
     /// Reads the file; one that isn't there has no profiles.
@@ -130,7 +130,7 @@ impl ProfileFile {
         let path = self.path.display();
         let names = self.names();
         Failure::usage(if names.is_empty() {
-            format!("there is no profile {name}: {path} has none yet; fieldseal profile set {name} makes it")
+            format!("there is no profile {name}: {path} has none yet; sealward profile set {name} makes it")
         } else {
             format!("there is no profile {name}; {path} has {}", names.join(", "))
         })
@@ -283,7 +283,7 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> Result<ProfileFile, String> {
-        ProfileFile::parse("/home/ada/.config/fieldseal/config.toml".into(), text).map_err(|failure| {
+        ProfileFile::parse("/home/ada/.config/sealward/config.toml".into(), text).map_err(|failure| {
             let Failure::Usage(text) = failure else { panic!("{failure:?}") };
             text
         })
@@ -302,7 +302,7 @@ mod tests {
         let file = file.unwrap();
         assert_eq!((file.default_name(), file.names()), (Some("prod"), vec!["prod"]));
         let profile = file.get("prod").ok().unwrap();
-        assert_eq!(profile.ca.as_deref(), Some(Path::new("/home/ada/.config/fieldseal/ca.pem")));
+        assert_eq!(profile.ca.as_deref(), Some(Path::new("/home/ada/.config/sealward/ca.pem")));
         assert_eq!(profile.cert.as_deref(), Some(Path::new("/etc/me.pem")));
         assert_eq!((profile.timeout_seconds, profile.output), (Some(5), Some(Format::Json)));
         let Err(Failure::Usage(missing)) = file.get("test") else { panic!() };
@@ -326,7 +326,7 @@ mod tests {
     #[test]
     fn changes_keep_comments_and_what_is_not_mentioned() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("fieldseal/config.toml");
+        let path = folder.path().join("sealward/config.toml");
         let mut file = ProfileFile::read(path.clone()).ok().unwrap();
         let first =
             Profile { endpoint: Some("https://a".to_owned()), ca: Some("/ca.pem".into()), ..Profile::default() };

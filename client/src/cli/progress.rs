@@ -9,11 +9,11 @@ use std::{
     time::Duration,
 };
 
-use fieldseal_client::{
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use sealward_client::{
     Action, Client, Code, Error,
     v1::{Reencryption, reencryption::State},
 };
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{failure::Failure, output};
 
@@ -220,7 +220,7 @@ fn is_last(progress: &Reencryption) -> bool {
 
 fn goes_on(organization: &str) -> String {
     let id = organization.strip_prefix("organizations/").unwrap_or(organization);
-    format!("The re-encryption continues on the server. To watch it again: fieldseal key watch -o {id}")
+    format!("The re-encryption continues on the server. To watch it again: sealward key watch -o {id}")
 }
 
 /// What isn't 0 when it is rounded.
@@ -259,6 +259,6 @@ mod tests {
     fn the_bar_can_be_drawn_and_a_detached_person_knows_how_to_come_back() {
         ProgressStyle::with_template(TEMPLATE).unwrap();
         ProgressStyle::with_template(COUNTING).unwrap();
-        assert!(goes_on("organizations/contoso").ends_with("fieldseal key watch -o contoso"));
+        assert!(goes_on("organizations/contoso").ends_with("sealward key watch -o contoso"));
     }
 }

@@ -5,8 +5,8 @@
 
 use std::{collections::BTreeSet, path::PathBuf};
 
-use fieldseal_client::{AttributeType, EntityType, ExposeSecret as _};
 use prost_reflect::{DynamicMessage, EnumDescriptor, EnumValueDescriptor, Kind, Value};
+use sealward_client::{AttributeType, EntityType, ExposeSecret as _};
 use serde_json::{Map, Value as Json};
 
 use super::{
@@ -263,7 +263,7 @@ fn no_attribute(entity: &EntityType, name: &str) -> Failure {
         .max_by(|(a, _), (b, _)| a.total_cmp(b));
     let meant = closest.map(|(_, closest)| format!("; did you mean {closest}?")).unwrap_or_default();
     let entity = entity.message.name();
-    Failure::usage(format!("{entity} has no attribute {name:?}{meant}; `fieldseal {command} create --help` lists them"))
+    Failure::usage(format!("{entity} has no attribute {name:?}{meant}; `sealward {command} create --help` lists them"))
 }
 
 /// From how alike two names are on (0 to 1) one is taken for a slip of the other.
@@ -295,7 +295,7 @@ fn enum_value(kind: &EnumDescriptor, given: &str) -> Option<String> {
 fn option_number(value: &EnumValueDescriptor) -> Option<i32> {
     let options = value.options();
     let mut extensions = options.extensions();
-    extensions.find(|(extension, _)| extension.full_name() == "fieldseal.v1.option")?.1.as_i32()
+    extensions.find(|(extension, _)| extension.full_name() == "sealward.v1.option")?.1.as_i32()
 }
 
 /// What every value's name begins with: `STATE_CODE_` for StateCode.
@@ -312,7 +312,7 @@ fn enum_prefix(kind: &EnumDescriptor) -> String {
 
 #[cfg(test)]
 mod tests {
-    use fieldseal_client::built_in_pool;
+    use sealward_client::built_in_pool;
     use serde_json::json;
     use zeroize::Zeroizing;
 

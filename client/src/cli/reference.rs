@@ -29,7 +29,7 @@ fn contents(command: &Command, path: &str, text: &mut String) {
         if inner.has_subcommands() {
             contents(inner, &path, text);
         } else {
-            let path = format!("{}{path}", "fieldseal");
+            let path = format!("{}{path}", "sealward");
             let about = inner.get_about().map(ToString::to_string).unwrap_or_default();
             text.push_str(&format!("* [`{path}`](#{}): {about}\n", path.replace(' ', "-")));
         }
@@ -123,7 +123,7 @@ fn is_clap_s_own(argument: &Arg) -> bool {
 mod tests {
     use std::path::Path;
 
-    use fieldseal_client::{EntityType, built_in_pool};
+    use sealward_client::{EntityType, built_in_pool};
 
     use super::*;
 
@@ -135,7 +135,7 @@ mod tests {
         let kept = std::fs::read_to_string(kept).unwrap_or_default();
         assert!(
             kept == made,
-            "docs/cli.md is out of date: cargo run -q -p fieldseal-client --bin fieldseal -- reference >docs/cli.md"
+            "docs/cli.md is out of date: cargo run -q -p sealward-client --bin sealward -- reference >docs/cli.md"
         );
     }
 

@@ -3,7 +3,7 @@
 use std::io::IsTerminal as _;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, builder::PossibleValuesParser};
-use fieldseal_client::{EntityType, SecretValue, v1};
+use sealward_client::{EntityType, SecretValue, v1};
 use serde_json::{Map, Value};
 
 use super::{
@@ -41,7 +41,7 @@ pub(super) fn command(command: Command, entity: Option<&EntityType>) -> Command 
     command
         .about("Reveal the values of encrypted attributes; the audit trail has who, what and why")
         .after_help(format!(
-            "Examples:\n  fieldseal {example} --purpose 'incoming mail'\n  fieldseal {example} --purpose 'incoming mail' --raw"
+            "Examples:\n  sealward {example} --purpose 'incoming mail'\n  sealward {example} --purpose 'incoming mail' --raw"
         ))
         .arg(Arg::new(NAME).value_name("NAME").required(true).help(name))
         .arg(attribute)

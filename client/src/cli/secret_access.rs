@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use fieldseal_client::MailConnection;
+use sealward_client::MailConnection;
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -51,15 +51,15 @@ pub(super) const RESOLVE_EXAMPLES: &str = "\
 The audit trail has who, why, and to which host and port each password goes. A direction that the mailbox doesn't use is left out.
 
 Examples:
-  fieldseal resolve 0865… --purpose 'why it fetches nothing'
-  fieldseal resolve organizations/default/mailboxes/0865… --purpose 'incoming mail' --show-passwords --output json";
+  sealward resolve 0865… --purpose 'why it fetches nothing'
+  sealward resolve organizations/default/mailboxes/0865… --purpose 'incoming mail' --show-passwords --output json";
 
 pub(super) const COMPARE_EXAMPLES: &str = "\
 Each comparison is recorded, and there are so many for each value in 15 minutes. Exit code 1: it is another value, or there is none.
 
 Examples:
-  fieldseal compare organizations/default/mailboxes/0865… --attribute password --purpose 'a login'
-  pass show sales | fieldseal compare organizations/default/mailboxes/0865… --attribute password --purpose 'a login' --stdin";
+  sealward compare organizations/default/mailboxes/0865… --attribute password --purpose 'a login'
+  pass show sales | sealward compare organizations/default/mailboxes/0865… --attribute password --purpose 'a login' --stdin";
 
 pub(super) async fn resolve(
     arguments: ResolveArguments,
@@ -82,7 +82,7 @@ pub(super) async fn resolve(
 
 /// How to sign in, in the words of the contract.
 fn shown(connection: &MailConnection, with_password: bool) -> Value {
-    use fieldseal_client::ExposeSecret as _;
+    use sealward_client::ExposeSecret as _;
     let mut shown = json!({
         "protocol": connection.protocol.as_str_name().trim_start_matches("PROTOCOL_"),
         "server": connection.server,
@@ -121,7 +121,7 @@ pub(super) async fn compare(
 
 #[cfg(test)]
 mod tests {
-    use fieldseal_client::v1::mail_connection::{Credentials, Protocol};
+    use sealward_client::v1::mail_connection::{Credentials, Protocol};
 
     use super::*;
 

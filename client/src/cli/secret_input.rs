@@ -10,7 +10,7 @@ use std::{
     path::PathBuf,
 };
 
-use fieldseal_client::SecretString;
+use sealward_client::SecretString;
 use zeroize::Zeroizing;
 
 use super::failure::Failure;
@@ -224,7 +224,7 @@ const LENGTH_MAX_BYTES: u64 = 4 * 1024 * 1024;
 
 #[cfg(test)]
 mod tests {
-    use fieldseal_client::ExposeSecret as _;
+    use sealward_client::ExposeSecret as _;
 
     use super::*;
 

@@ -3,7 +3,7 @@
 //! An estimate that knows words, names, dates, keyboard patterns and repetitions (zxcvbn), told in bits and in time. It never shows
 //! any part of the text. The estimate keeps copies of the text that can't be wiped from here; the process ends soon after.
 
-use fieldseal_client::{ExposeSecret as _, GENERATED_KEY_BITS, SecretString};
+use sealward_client::{ExposeSecret as _, GENERATED_KEY_BITS, SecretString};
 
 /// How many guesses a key text withstands, by estimate.
 #[derive(Clone, Copy, Debug)]
@@ -58,7 +58,7 @@ fn estimated_bits(text: &str) -> f64 {
 }
 
 fn bits_up_to_64(text: &str) -> f64 {
-    zxcvbn::zxcvbn(text, &["fieldseal"]).guesses_log10() * 10_f64.log2()
+    zxcvbn::zxcvbn(text, &["sealward"]).guesses_log10() * 10_f64.log2()
 }
 
 /// A word, in parts that are each worth less than 64 bits.
@@ -118,7 +118,7 @@ const YEAR_SECONDS: f64 = 365.25 * DAY_SECONDS;
 
 #[cfg(test)]
 mod tests {
-    use fieldseal_client::generate_key_text;
+    use sealward_client::generate_key_text;
 
     use super::*;
 
@@ -128,13 +128,9 @@ mod tests {
 
     #[test]
     fn words_and_patterns_count_for_little_whatever_their_length() {
-        for weak in [
-            "Password1!",
-            "qwertyuiop1!",
-            "aaaaaaaaaaaaaaaaaaaaa1!",
-            "Fieldseal2026!",
-            "Password1!Password1!Password1!",
-        ] {
+        for weak in
+            ["Password1!", "qwertyuiop1!", "aaaaaaaaaaaaaaaaaaaaa1!", "Sealward2026!", "Password1!Password1!Password1!"]
+        {
             let strength = strength(weak);
             assert!(strength.estimated_bits < 45.0, "{weak}: {strength:?}");
             assert!(strength.is_weak());

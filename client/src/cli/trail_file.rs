@@ -8,11 +8,12 @@ use std::{
     path::Path,
 };
 
-use fieldseal_client::{
+use prost_reflect::DynamicMessage;
+use sealward_client::{
     built_in_pool,
     v1::{AuditChain, AuditFinding, AuditRecord, VerifyAuditTrailResponse, audit_finding::Fault as Told},
 };
-use fieldseal_core::{
+use sealward_core::{
     audit::{
         self,
         sign::SignedHead,
@@ -21,7 +22,6 @@ use fieldseal_core::{
     hex::unhex,
     id::Timestamp,
 };
-use prost_reflect::DynamicMessage;
 use uuid::Uuid;
 
 use super::{failure::Failure, output, transfer::Target};
@@ -138,7 +138,7 @@ fn read(path: &Path) -> Result<Vec<Line>, Failure> {
         Box::new(BufReader::new(fs::File::open(path).map_err(failed)?))
     };
     let pool = built_in_pool();
-    let kind = pool.get_message_by_name("fieldseal.v1.AuditRecord").ok_or_else(|| Failure::usage("no such message"))?;
+    let kind = pool.get_message_by_name("sealward.v1.AuditRecord").ok_or_else(|| Failure::usage("no such message"))?;
     let mut lines = Vec::new();
     for (number, text) in (1_usize..).zip(text.lines()) {
         let text = text.map_err(failed)?;

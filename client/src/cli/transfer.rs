@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use fieldseal_client::{Client, v1::Organization};
+use sealward_client::{Client, v1::Organization};
 use tempfile::NamedTempFile;
 
 use super::{
@@ -171,7 +171,7 @@ mod tests {
     #[test]
     fn a_file_appears_when_it_is_whole_and_is_left_alone_if_it_is_there() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("contoso.fieldseal");
+        let path = folder.path().join("contoso.sealward");
         let names = || fs::read_dir(folder.path()).unwrap().count();
         let mut target = Target::begin(&path).unwrap();
         target.write(b"half").unwrap();

@@ -1,6 +1,6 @@
 //! `whoami`: whom the server takes this client for, what proved it, and what it may do where.
 
-use fieldseal_client::v1::WhoAmIResponse;
+use sealward_client::v1::WhoAmIResponse;
 use serde_json::Value;
 
 use super::{
@@ -13,8 +13,8 @@ pub(super) const EXAMPLES: &str = "\
 Every caller with an identity is answered, bound to a role or not. Nothing is recorded in the audit trail.
 
 Examples:
-  fieldseal whoami
-  fieldseal --as connector whoami --output json";
+  sealward whoami
+  sealward --as connector whoami --output json";
 
 pub(super) async fn run(connection: &Connection, output: &Output) -> Result<(), Failure> {
     let answer = connection.connect().await?.who_am_i().await?;
@@ -63,7 +63,7 @@ fn joined(name: &'static str, separator: &'static str) -> output::Column {
 
 #[cfg(test)]
 mod tests {
-    use fieldseal_client::v1::{CallerCertificate, HeldRole};
+    use sealward_client::v1::{CallerCertificate, HeldRole};
 
     use super::*;
 

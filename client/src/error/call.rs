@@ -388,7 +388,7 @@ mod tests {
     fn everything_a_server_tells_is_decoded() {
         let mut details = ErrorDetails::new();
         details
-            .set_error_info("KEY_VALIDATION", "fieldseal", HashMap::from([("given_length".to_owned(), "3".to_owned())]))
+            .set_error_info("KEY_VALIDATION", "sealward", HashMap::from([("given_length".to_owned(), "3".to_owned())]))
             .add_bad_request_violation("encryption_key", "too short")
             .add_bad_request_violation("encryption_key", "needs a numeral")
             .set_retry_info(Some(Duration::from_secs(7)))
@@ -412,7 +412,7 @@ mod tests {
 
     #[test]
     fn a_reason_that_is_not_known_or_not_ours_reads_as_none() {
-        for (reason, domain) in [("KEY_MISMATCH", "example.com"), ("OF_A_NEWER_SERVER", "fieldseal")] {
+        for (reason, domain) in [("KEY_MISMATCH", "example.com"), ("OF_A_NEWER_SERVER", "sealward")] {
             let error = CallError::from_status(&IS_ACTIVE, with_reason(Code::FailedPrecondition, reason, domain));
             assert_eq!(error.reason(), ErrorReason::Unspecified);
             assert_eq!(error.action(), Action::FixCall);
@@ -424,7 +424,7 @@ mod tests {
     fn every_reason_has_an_action_and_survives_the_wire() {
         for number in 1.. {
             let Ok(reason) = ErrorReason::try_from(number) else { break };
-            let status = with_reason(Code::Unknown, reason_name(reason), "fieldseal");
+            let status = with_reason(Code::Unknown, reason_name(reason), "sealward");
             let error = CallError::from_status(&SET_KEY, status);
             assert_eq!(error.reason(), reason);
             let _has_one = error.action();
@@ -439,11 +439,11 @@ mod tests {
             (Code::Unavailable, ""),
         ] {
             let action =
-                |method: Method| CallError::from_status(&method, with_reason(code, reason, "fieldseal")).action();
+                |method: Method| CallError::from_status(&method, with_reason(code, reason, "sealward")).action();
             assert_eq!(action(SET_KEY), Action::CheckOutcome);
             assert_eq!(action(IS_ACTIVE), Action::Wait { delay: None });
         }
-        let shutting_down = with_reason(Code::Unavailable, "SHUTTING_DOWN", "fieldseal");
+        let shutting_down = with_reason(Code::Unavailable, "SHUTTING_DOWN", "sealward");
         assert_eq!(CallError::from_status(&SET_KEY, shutting_down).action(), Action::Wait { delay: None });
     }
 
@@ -451,7 +451,7 @@ mod tests {
     fn an_outcome_that_was_unknown_once_stays_so_until_the_server_says_more() {
         let recognised = || SET_KEY.repeated(Repetition::Recognised);
         let broken = || CallError::from_status(&recognised(), with_source(io::Error::other("reset")));
-        let answered = |code, reason| CallError::from_status(&recognised(), with_reason(code, reason, "fieldseal"));
+        let answered = |code, reason| CallError::from_status(&recognised(), with_reason(code, reason, "sealward"));
         let after = |first: Option<Box<CallError>>, mut last: Box<CallError>| {
             let mut in_doubt = false;
             if let Some(mut first) = first {

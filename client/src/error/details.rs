@@ -71,7 +71,7 @@ impl Default for Details {
 }
 
 /// The domain of the reasons that are ours.
-const DOMAIN: &str = "fieldseal";
+const DOMAIN: &str = "sealward";
 
 /// What the enum's names have before a reason.
 pub(super) const REASON_PREFIX: &str = "ERROR_REASON_";

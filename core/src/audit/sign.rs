@@ -4,7 +4,7 @@
 //! The key is derived from the root key, so that it is kept nowhere; another root key gives another one. Its public half is recorded in
 //! the chain before the first head that it signs.
 //!
-//! Signed is `"fieldseal audit head v1" | writer (16) | sequence (8, big endian) | hash (32) | time (8, microseconds, big endian)`, each part
+//! Signed is `"sealward audit head v1" | writer (16) | sequence (8, big endian) | hash (32) | time (8, microseconds, big endian)`, each part
 //! with its length (4, big endian) before it.
 
 use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
@@ -76,7 +76,7 @@ impl SignedHead {
 pub(crate) const COLUMNS: [&str; 6] = ["writer", "sequence", "hash", "time", "public_key", "signature"];
 
 fn message(writer: Uuid, sequence: i64, hash: &[u8; 32], time: Timestamp) -> Vec<u8> {
-    Encoding::new("fieldseal audit head v1")
+    Encoding::new("sealward audit head v1")
         .part(writer.as_bytes())
         .part(&sequence.to_be_bytes())
         .part(hash)
@@ -226,7 +226,7 @@ mod tests {
         let signature = hex(&signed().signature);
         assert_eq!(
             signature,
-            "4122e659d83eaa87e1be782af48f36f753b0d47712caa12afbd952f831cebeae6d5211fa260ce300fd00ed4a27f494cc9c02c18943488a19964be5c12fc9e30e"
+            "863649fb36e26a6deaca6e06ae04da0342c2ca47157c67cc2d750e0c910d8e6c3031e7eaf35c678c9d0b9ab11eb834ad4bf005c15214d9f961fdc6e4c06c180f"
         );
     }
 }

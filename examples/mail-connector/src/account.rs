@@ -1,8 +1,8 @@
 //! What a resolved mailbox comes to for a connector that speaks IMAP: an account to sign in with, or the reason why there is none.
 //!
-//! Decided from values alone. Nothing here knows how Fieldseal was asked, or any network.
+//! Decided from values alone. Nothing here knows how Sealward was asked, or any network.
 
-use fieldseal_client::{
+use sealward_client::{
     MailConnection, SecretString,
     v1::mail_connection::{Credentials, Protocol},
 };
@@ -30,7 +30,7 @@ pub(crate) enum NoAccount {
     NotImap { protocol: &'static str },
     #[error("the profile says that the mail server wants no credentials, and IMAP has no use for that")]
     Anonymous,
-    #[error("the profile says to use what Fieldseal doesn't keep: an account of the connector's own, or OAuth")]
+    #[error("the profile says to use what Sealward doesn't keep: an account of the connector's own, or OAuth")]
     Elsewhere,
     #[error("the mailbox doesn't allow connectors to use its credentials (allow_email_connector_to_use_credentials)")]
     NotAllowed,
@@ -46,7 +46,7 @@ pub(crate) enum NoAccount {
         "the profile says that {host} has no TLS: --allow-cleartext sends the password all the same, for all on the way to read"
     )]
     Cleartext { host: String },
-    #[error("the answer is of a newer Fieldseal than this connector knows")]
+    #[error("the answer is of a newer Sealward than this connector knows")]
     Unknown,
 }
 

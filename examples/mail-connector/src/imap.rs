@@ -2,7 +2,7 @@
 //!
 //! imap-next has the grammar and the flows of the protocol; here are the bytes, the order of commands, and what can go wrong with them. TLS
 //! is from the first byte or not at all: there is no STARTTLS, which somebody on the way can take out. INBOX is examined, not selected, so
-//! that nothing in it changes. Nothing here knows Fieldseal.
+//! that nothing in it changes. Nothing here knows Sealward.
 
 use std::{
     collections::BTreeMap,
@@ -12,7 +12,6 @@ use std::{
     sync::Arc,
 };
 
-use fieldseal_client::{ExposeSecret as _, SecretString};
 use imap_next::{
     Interrupt, Io, State as _,
     client::{Client, Error as ProtocolError, Event, Options},
@@ -26,6 +25,7 @@ use imap_next::{
     },
 };
 use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs, pki_types::ServerName};
+use sealward_client::{ExposeSecret as _, SecretString};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::TcpStream,
@@ -40,7 +40,7 @@ pub(crate) enum TrustError {
     #[error("the CA file {path} can't be read")]
     File { path: PathBuf, source: io::Error },
     #[error("the CA file {path} can't be used")]
-    Pem { path: PathBuf, source: fieldseal_pem::PemError },
+    Pem { path: PathBuf, source: sealward_pem::PemError },
     #[error("the CA file {path} has a certificate that can't be a CA's")]
     NoCa { path: PathBuf, source: rustls::Error },
     #[error("there are no CAs to verify it by: name a file that has some with --mail-ca")]
@@ -96,7 +96,7 @@ pub(crate) fn tls(ca: Option<impl AsRef<Path>>) -> Result<TlsConnector, TrustErr
     if let Some(path) = ca {
         let path = path.as_ref();
         let text = std::fs::read(path).map_err(|source| TrustError::File { path: path.to_owned(), source })?;
-        let certificates = fieldseal_pem::certificates(&text);
+        let certificates = sealward_pem::certificates(&text);
         for certificate in certificates.map_err(|source| TrustError::Pem { path: path.to_owned(), source })? {
             let added = roots.add(certificate);
             added.map_err(|source| TrustError::NoCa { path: path.to_owned(), source })?;

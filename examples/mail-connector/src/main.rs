@@ -1,4 +1,4 @@
-//! A mail connector, as small as one can be: asks Fieldseal how to sign in for a mailbox, signs in to the IMAP server with it, says what
+//! A mail connector, as small as one can be: asks Sealward how to sign in for a mailbox, signs in to the IMAP server with it, says what
 //! is there, and leaves. Made to be copied from.
 //!
 //! This file has the command line, the order of things and the words for people. Whether there is anything to sign in with is decided in
@@ -17,12 +17,12 @@ use std::{
 };
 
 use clap::{Arg, Args, CommandFactory as _, FromArgMatches as _, Parser};
-use fieldseal_client::{Client, Error as FieldsealError};
+use sealward_client::{Client, Error as SealwardError};
 
 use account::{Account, NoAccount};
 use imap::{Connection, ImapError, Inbox, TrustError};
 
-/// Signs in to the IMAP server of a mailbox with what Fieldseal has for it, and shows what is in INBOX.
+/// Signs in to the IMAP server of a mailbox with what Sealward has for it, and shows what is in INBOX.
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
@@ -34,7 +34,7 @@ struct Arguments {
     purpose: String,
 
     #[command(flatten)]
-    fieldseal: FieldsealOptions,
+    sealward: SealwardOptions,
 
     /// The CAs that the mail server's certificate may come from, in PEM. Default: those that the system trusts.
     #[arg(long, value_name = "FILE")]
@@ -45,32 +45,32 @@ struct Arguments {
     allow_cleartext: bool,
 }
 
-/// Which Fieldseal server, and who asks it.
+/// Which Sealward server, and who asks it.
 #[derive(Args)]
-struct FieldsealOptions {
-    /// The Fieldseal server.
-    #[arg(long, env = "FIELDSEAL_ENDPOINT", value_name = "URL", default_value = "https://127.0.0.1:7443")]
+struct SealwardOptions {
+    /// The Sealward server.
+    #[arg(long, env = "SEALWARD_ENDPOINT", value_name = "URL", default_value = "https://127.0.0.1:7443")]
     endpoint: String,
 
-    /// The folder of `fieldseal-server dev`, to take CA, certificate and key of the connector from that aren't given.
-    #[arg(long, env = "FIELDSEAL_DEV", value_name = "DIR")]
+    /// The folder of `sealward-server dev`, to take CA, certificate and key of the connector from that aren't given.
+    #[arg(long, env = "SEALWARD_DEV", value_name = "DIR")]
     dev: Option<PathBuf>,
 
-    /// The CA that the Fieldseal server's certificate comes from, in PEM.
-    #[arg(long, env = "FIELDSEAL_CA", value_name = "FILE", required_unless_present = "dev")]
+    /// The CA that the Sealward server's certificate comes from, in PEM.
+    #[arg(long, env = "SEALWARD_CA", value_name = "FILE", required_unless_present = "dev")]
     ca: Option<PathBuf>,
 
     /// This connector's certificate, in PEM. Its identity needs the role mail-connector.
-    #[arg(long, env = "FIELDSEAL_CERT", value_name = "FILE", required_unless_present = "dev")]
+    #[arg(long, env = "SEALWARD_CERT", value_name = "FILE", required_unless_present = "dev")]
     cert: Option<PathBuf>,
 
     /// The private key of the certificate, in PEM.
-    #[arg(long, env = "FIELDSEAL_KEY", value_name = "FILE", required_unless_present = "dev")]
+    #[arg(long, env = "SEALWARD_KEY", value_name = "FILE", required_unless_present = "dev")]
     key: Option<PathBuf>,
 }
 
-impl FieldsealOptions {
-    async fn connect(&self) -> Result<Client, FieldsealError> {
+impl SealwardOptions {
+    async fn connect(&self) -> Result<Client, SealwardError> {
         let file = |given: &Option<PathBuf>, name: &str| {
             let of_dev = || self.dev.as_ref().map(|folder| folder.join("tls").join(name));
             given.clone().or_else(of_dev).unwrap_or_default()
@@ -86,9 +86,9 @@ impl FieldsealOptions {
 /// Why a run ended without mail.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
-    /// Fieldseal can't be asked, or doesn't answer with a connection.
-    #[error("Fieldseal doesn't resolve the mailbox")]
-    Resolve(#[source] FieldsealError),
+    /// Sealward can't be asked, or doesn't answer with a connection.
+    #[error("Sealward doesn't resolve the mailbox")]
+    Resolve(#[source] SealwardError),
     #[error("there is nothing to sign in with")]
     NoAccount(#[from] NoAccount),
     #[error("no certificate of a mail server can be verified")]
@@ -115,7 +115,7 @@ fn without_empty_variables(command: clap::Command) -> clap::Command {
     command.mut_args(|argument| if is_empty(&argument) { argument.env(None::<&'static str>) } else { argument })
 }
 
-/// What happened, from the outside in, and what Fieldseal says beside. None of it has a secret.
+/// What happened, from the outside in, and what Sealward says beside. None of it has a secret.
 fn report(failure: &Failure) {
     eprint!("mail-connector: {failure}");
     let mut cause = failure.source();
@@ -131,7 +131,7 @@ fn report(failure: &Failure) {
 }
 
 async fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let client = arguments.fieldseal.connect().await.map_err(Failure::Resolve)?;
+    let client = arguments.sealward.connect().await.map_err(Failure::Resolve)?;
     // Each call leaves an audit record, so it is made when the password is needed, and what it gives isn't kept for the next time.
     let resolved = client.resolve_mailbox_connection(&arguments.mailbox, &arguments.purpose).await;
     // The password for sending, if there is one, is wiped here.

@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeMap, fs, io, path::Path};
 
-use fieldseal_core::{
+use sealward_core::{
     audit::follow::Place,
     hex::{hex, unhex},
 };
@@ -72,7 +72,7 @@ impl Checkpoint {
 
 #[cfg(test)]
 mod tests {
-    use fieldseal_core::id::OrganizationId;
+    use sealward_core::id::OrganizationId;
 
     use super::*;
 

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use fieldseal_core::{
+use sealward_core::{
     audit::follow::{Follows, Place, read_on},
     deployment::Deployment,
     id::OrganizationId,

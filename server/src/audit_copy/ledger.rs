@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use fieldseal_core::{audit::follow::Place, id::OrganizationId};
+use sealward_core::{audit::follow::Place, id::OrganizationId};
 
 /// Whose trail: an organization's, or `None` for the deployment's own.
 pub(crate) type Trail = Option<OrganizationId>;

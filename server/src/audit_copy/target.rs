@@ -11,7 +11,7 @@ use std::{
     path::Path,
 };
 
-use fieldseal_core::audit::follow::Place;
+use sealward_core::audit::follow::Place;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 

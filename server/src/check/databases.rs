@@ -4,7 +4,7 @@
 
 use std::{collections::HashSet, path::Path, sync::Arc};
 
-use fieldseal_core::{
+use sealward_core::{
     catalog,
     crypto::{
         ring::{
@@ -40,7 +40,7 @@ const FROM_BACKUP: &str = "put it back from a backup";
 
 /// Looks at everything below the data folder. `root_key` is `None` if a root key can't be used.
 pub(super) async fn check(config: &Config, root_key: Option<&dyn RootKey>, report: &mut Report) {
-    let schema = match schema::read(fieldseal::FILE_DESCRIPTOR_SET) {
+    let schema = match schema::read(sealward::FILE_DESCRIPTOR_SET) {
         Ok(served) => served.schema,
         Err(error) => return report.error("schema", error_chain::text(&error), "install this release anew"),
     };
@@ -77,7 +77,7 @@ fn without_configuration(path: &Path, found: &HashSet<OrganizationId>, report: &
         path.display(),
         found.len()
     );
-    report.warning(DATA_DIR, problem, format!("{FROM_BACKUP}, or start and restore each key: fieldseal key restore"));
+    report.warning(DATA_DIR, problem, format!("{FROM_BACKUP}, or start and restore each key: sealward key restore"));
 }
 
 /// The ids that files in the folder of organizations are named after.
@@ -111,7 +111,7 @@ impl Look<'_> {
                 report.error(
                     format!("organizations/{name}"),
                     "its row in configuration.db isn't authentic: somebody changed it, or it is older than such rows have a MAC",
-                    "put configuration.db back from a backup; or move it away, start, and restore each key: fieldseal key restore",
+                    "put configuration.db back from a backup; or move it away, start, and restore each key: sealward key restore",
                 );
             }
             if found.remove(id) {
@@ -264,7 +264,7 @@ impl Look<'_> {
             report.warning(
                 subject,
                 format!("data encryption is inactive: the key with the fingerprint {fingerprint} is missing"),
-                "restore it once the server runs: fieldseal key restore",
+                "restore it once the server runs: sealward key restore",
             );
         }
         (Some(fingerprint), is_present)

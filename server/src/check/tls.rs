@@ -4,13 +4,13 @@
 
 use std::path::{Path, PathBuf};
 
-use fieldseal_core::id::Timestamp;
 use rustls::{
     Error, InconsistentKeys,
     crypto::aws_lc_rs,
     pki_types::{CertificateDer, PrivateKeyDer},
     sign::CertifiedKey,
 };
+use sealward_core::id::Timestamp;
 use x509_parser::{certificate::X509Certificate, prelude::FromDer};
 
 use super::{Report, Severity, files, is_given};
@@ -218,7 +218,7 @@ mod tests {
     }
 
     fn server_params() -> CertificateParams {
-        let mut params = CertificateParams::new(vec!["fieldseal.example".to_owned()]).unwrap();
+        let mut params = CertificateParams::new(vec!["sealward.example".to_owned()]).unwrap();
         params.distinguished_name.push(DnType::CommonName, "server");
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         (params.not_before, params.not_after) = (date_time_ymd(2025, 6, 1), date_time_ymd(2026, 6, 1));
@@ -303,7 +303,7 @@ mod tests {
         let report = Made::new().report();
         assert_eq!(report.findings, []);
         let facts: Vec<_> = report.facts.iter().map(|fact| fact.text.as_str()).collect();
-        assert!(facts[0].ends_with("CN=server, for fieldseal.example, valid until 2026-06-01"), "{facts:?}");
+        assert!(facts[0].ends_with("CN=server, for sealward.example, valid until 2026-06-01"), "{facts:?}");
         assert!(facts[1].ends_with("CN=Test CA, valid until 2035-01-01"), "{facts:?}");
     }
 

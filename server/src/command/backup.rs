@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use fieldseal_server::{
+use sealward_server::{
     backup::{BackedUp, back_up},
     config::Config,
 };
@@ -14,8 +14,8 @@ use super::{Failure, quoted_path};
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  fieldseal-server backup --config /etc/fieldseal/fieldseal.toml /srv/backup/2026-11-29
-  runuser -u fieldseal -- fieldseal-server backup --config /etc/fieldseal/fieldseal.toml /srv/backup/2026-11-29
+  sealward-server backup --config /etc/sealward/sealward.toml /srv/backup/2026-11-29
+  runuser -u sealward -- sealward-server backup --config /etc/sealward/sealward.toml /srv/backup/2026-11-29
 
 Run it as the user that the server runs as. The server may keep running: each copy is one moment of its database. DIR must not exist; it
 appears when everything in it is complete, checked and on disk, with mode 0700, its files with mode 0600. The root key and the configuration
@@ -26,7 +26,7 @@ To restore: stop the server, replace the content of the data folder with that of
 Exit codes: 0 backed up, 1 failed, and nothing was left, 2 the command line is wrong.")]
 pub(super) struct BackupArguments {
     /// The configuration of the server to back up, a TOML file.
-    #[arg(long, value_name = "FILE", env = "FIELDSEAL_CONFIG")]
+    #[arg(long, value_name = "FILE", env = "SEALWARD_CONFIG")]
     config: PathBuf,
 
     /// The folder to create.

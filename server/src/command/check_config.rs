@@ -7,7 +7,7 @@ use std::{
 };
 
 use clap::Args;
-use fieldseal_server::check::{self, OrganizationFacts, Report, Severity};
+use sealward_server::check::{self, OrganizationFacts, Report, Severity};
 use serde_json::json;
 
 use super::Failure;
@@ -16,8 +16,8 @@ use super::Failure;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  fieldseal-server check-config --config /etc/fieldseal/fieldseal.toml
-  fieldseal-server check-config --config /etc/fieldseal/fieldseal.toml --json
+  sealward-server check-config --config /etc/sealward/sealward.toml
+  sealward-server check-config --config /etc/sealward/sealward.toml --json
 
 Run it as the user that the server runs as. It writes nothing, and a server may run on the same data folder. A configuration
 that names systemd's credentials is checked with CREDENTIALS_DIRECTORY set to the folder that has files of those names.
@@ -25,7 +25,7 @@ that names systemd's credentials is checked with CREDENTIALS_DIRECTORY set to th
 Exit codes: 0 no errors (there may be warnings), 1 errors, 2 the command line is wrong.")]
 pub(super) struct CheckConfigArguments {
     /// The configuration, a TOML file.
-    #[arg(long, value_name = "FILE", env = "FIELDSEAL_CONFIG")]
+    #[arg(long, value_name = "FILE", env = "SEALWARD_CONFIG")]
     config: PathBuf,
 
     /// Print one JSON object, for programs.

@@ -6,7 +6,7 @@ use std::{
 };
 
 use clap::Args;
-use fieldseal_server::development::{Development, ORGANIZATION, Person};
+use sealward_server::development::{Development, ORGANIZATION, Person};
 
 use super::{Failure, quoted, quoted_path};
 
@@ -14,15 +14,15 @@ use super::{Failure, quoted, quoted_path};
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  fieldseal-server dev
-  fieldseal-server dev --data-dir /tmp/fieldseal --listen 127.0.0.1:0
+  sealward-server dev
+  sealward-server dev --data-dir /tmp/sealward --listen 127.0.0.1:0
 
 The first run writes a CA, a certificate for each role, a root key and a commented configuration,
-DIR/fieldseal.toml. Later runs use what is there: edit the configuration to try a setting,
+DIR/sealward.toml. Later runs use what is there: edit the configuration to try a setting,
 remove the folder to start over.")]
 pub(super) struct DevArguments {
     /// The folder for data, keys and configuration.
-    #[arg(long, value_name = "DIR", default_value = "./fieldseal-dev")]
+    #[arg(long, value_name = "DIR", default_value = "./sealward-dev")]
     data_dir: PathBuf,
 
     /// The address to listen on, in place of the configured one; port 0 selects a free port.
@@ -72,40 +72,40 @@ fn message(
         &format!(r#"{{"organization": "{organization}"}}"#),
     );
     let create = format!("mailbox create --id {mailbox_id} --set display_name=Sales --secret password=-");
-    let fieldseal_create =
-        format!("printf 'correct horse battery staple' | {}", commands.fieldseal(Person::Writer, &create));
-    let fieldseal_get = commands.fieldseal(Person::Writer, &format!("mailbox get {mailbox_id}"));
-    let fieldseal_reveal = commands.fieldseal(
+    let sealward_create =
+        format!("printf 'correct horse battery staple' | {}", commands.sealward(Person::Writer, &create));
+    let sealward_get = commands.sealward(Person::Writer, &format!("mailbox get {mailbox_id}"));
+    let sealward_reveal = commands.sealward(
         Person::Connector,
         &format!("mailbox reveal {mailbox_id} --attribute password --purpose 'a first look'"),
     );
-    let fieldseal_status = commands.fieldseal(Person::Admin, "key status");
+    let sealward_status = commands.sealward(Person::Admin, "key status");
     let plaintext =
         plaintext_address.map(|address| format!("  without TLS    {address}, for health checks\n")).unwrap_or_default();
 
     format!(
         "\
-Fieldseal runs, for development.
+Sealward runs, for development.
 
   address        {address}
 {plaintext}  organization   {organization}
-  configuration  {folder}/fieldseal.toml
+  configuration  {folder}/sealward.toml
   certificates   {folder}/tls: admin, writer, reader, connector, auditor
 
 In another terminal: store a mailbox with a password, read it without, reveal the password as the connector, see the state of the key.
-Where fieldseal isn't on the PATH, this replaces it in a clone of the source: cargo run --release -q -p fieldseal-client --bin fieldseal --
+Where sealward isn't on the PATH, this replaces it in a clone of the source: cargo run --release -q -p sealward-client --bin sealward --
 
-{fieldseal_create}
+{sealward_create}
 
-{fieldseal_get}
+{sealward_get}
 
-{fieldseal_reveal}
+{sealward_reveal}
 
-{fieldseal_status}
+{sealward_status}
 
 With this variable, --endpoint and --dev can be left out:
 
-export FIELDSEAL_DEV={exported}
+export SEALWARD_DEV={exported}
 
 With grpcurl: read the same mailbox, reveal its password, see the state of the key.
 
@@ -130,7 +130,7 @@ impl Commands<'_> {
     fn grpcurl(&self, person: Person, method: &str, body: &str) -> String {
         let Self { development, address } = self;
         format!(
-            "grpcurl -cacert {} -cert {} -key {} \\\n  -d {} \\\n  {address} fieldseal.v1.{method}",
+            "grpcurl -cacert {} -cert {} -key {} \\\n  -d {} \\\n  {address} sealward.v1.{method}",
             quoted_path(&development.ca()),
             quoted_path(&development.certificate(person)),
             quoted_path(&development.key(person)),
@@ -138,10 +138,10 @@ impl Commands<'_> {
         )
     }
 
-    fn fieldseal(&self, person: Person, arguments: &str) -> String {
+    fn sealward(&self, person: Person, arguments: &str) -> String {
         let Self { development, address } = self;
         let folder = quoted_path(development.folder());
-        format!("fieldseal --endpoint https://{address} --dev {folder} --as {} \\\n  {arguments}", person.name())
+        format!("sealward --endpoint https://{address} --dev {folder} --as {} \\\n  {arguments}", person.name())
     }
 }
 
@@ -173,9 +173,9 @@ mod tests {
         let text =
             message(&development, "127.0.0.1:7443".parse().unwrap(), None, "0191e2a4-5b6c-7d8e-9fa0-b1c2d3e4f506");
         assert_eq!(text.matches("\ngrpcurl ").count(), 3);
-        assert_eq!(text.matches("\nprintf 'correct horse battery staple' | fieldseal ").count(), 1);
-        assert_eq!(text.matches("\nfieldseal ").count(), 3);
-        assert!(text.contains("127.0.0.1:7443 fieldseal.v1.MailboxService/GetMailbox\n"));
+        assert_eq!(text.matches("\nprintf 'correct horse battery staple' | sealward ").count(), 1);
+        assert_eq!(text.matches("\nsealward ").count(), 3);
+        assert!(text.contains("127.0.0.1:7443 sealward.v1.MailboxService/GetMailbox\n"));
         assert!(!text.contains('{') || text.contains(r#""organization": "organizations/default""#));
     }
 }

@@ -3,8 +3,8 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use clap::Args;
-use fieldseal_core::identity::Identity;
-use fieldseal_server::init::{Plan, Wishes};
+use sealward_core::identity::Identity;
+use sealward_server::init::{Plan, Wishes};
 
 use super::Failure;
 
@@ -12,10 +12,10 @@ use super::Failure;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  fieldseal-server init /etc/fieldseal --admin cn:ada
-  fieldseal-server init /etc/fieldseal --data-dir /srv/fieldseal --listen 0.0.0.0:7443
-  fieldseal-server init /etc/fieldseal --systemd --admin spiffe:example.org/ops --listen 0.0.0.0:7443
-  fieldseal-server init /etc/fieldseal --print
+  sealward-server init /etc/sealward --admin cn:ada
+  sealward-server init /etc/sealward --data-dir /srv/sealward --listen 0.0.0.0:7443
+  sealward-server init /etc/sealward --systemd --admin spiffe:example.org/ops --listen 0.0.0.0:7443
+  sealward-server init /etc/sealward --print
 
 Existing files are never overwritten. Paths given here are relative to the current folder; default paths are relative to DIR.
 Without --listen the server is reachable from this machine only.")]
@@ -24,7 +24,7 @@ pub(super) struct InitArguments {
     #[arg(value_name = "DIR")]
     folder: PathBuf,
 
-    /// The data folder. Default: DIR/data, or /var/lib/fieldseal with --systemd.
+    /// The data folder. Default: DIR/data, or /var/lib/sealward with --systemd.
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
 
@@ -48,7 +48,7 @@ pub(super) struct InitArguments {
     #[arg(long, value_name = "IDENTITY")]
     admin: Option<Identity>,
 
-    /// Name certificates, keys and the root key as systemd credentials, which deploy/fieldseal.service loads from DIR.
+    /// Name certificates, keys and the root key as systemd credentials, which deploy/sealward.service loads from DIR.
     #[arg(long)]
     systemd: bool,
 
@@ -121,16 +121,16 @@ fn steps(plan: &Plan, wishes: &Wishes) -> Vec<String> {
     if wishes.systemd {
         let folder = plan.config_file().parent().map(super::quoted_path).unwrap_or_default();
         steps.push(format!(
-            "Check everything:\n     CREDENTIALS_DIRECTORY={folder} fieldseal-server check-config --config {config}"
+            "Check everything:\n     CREDENTIALS_DIRECTORY={folder} sealward-server check-config --config {config}"
         ));
         steps.push(format!(
-            "Copy deploy/fieldseal.service to /etc/systemd/system; where DIR isn't /etc/fieldseal, change its paths to {folder}. Then:\n     \
-             systemctl daemon-reload && systemctl enable --now fieldseal"
+            "Copy deploy/sealward.service to /etc/systemd/system; where DIR isn't /etc/sealward, change its paths to {folder}. Then:\n     \
+             systemctl daemon-reload && systemctl enable --now sealward"
         ));
     } else {
-        steps.push(format!("Check everything:\n     fieldseal-server check-config --config {config}"));
-        steps.push(format!("Serve:\n     fieldseal-server serve --config {config}"));
+        steps.push(format!("Check everything:\n     sealward-server check-config --config {config}"));
+        steps.push(format!("Serve:\n     sealward-server serve --config {config}"));
     }
-    steps.push("Create an organization, as the administrator:\n     fieldseal org create NAME".to_owned());
+    steps.push("Create an organization, as the administrator:\n     sealward org create NAME".to_owned());
     steps
 }

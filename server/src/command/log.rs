@@ -10,8 +10,8 @@ use std::{
     time::Duration,
 };
 
-use fieldseal_server::config::{Log, LogFormat, limits::Limits};
 use rustix::fs::fstat;
+use sealward_server::config::{Log, LogFormat, limits::Limits};
 use tracing::{Subscriber, level_filters::LevelFilter};
 use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::{
@@ -76,10 +76,10 @@ impl Logging {
     }
 }
 
-/// Fieldseal's own events as configured; those of the libraries under it only from `warn` up, since in detail they may tell what a
+/// Sealward's own events as configured; those of the libraries under it only from `warn` up, since in detail they may tell what a
 /// caller sent.
 fn targets(level: LevelFilter) -> Targets {
-    Targets::new().with_default(level.min(LevelFilter::WARN)).with_target("fieldseal", level)
+    Targets::new().with_default(level.min(LevelFilter::WARN)).with_target("sealward", level)
 }
 
 fn written<S: Subscriber + for<'a> LookupSpan<'a>>(

@@ -1,7 +1,7 @@
-//! `reference`: the documentation that is made of the code. For those who build Fieldseal, and hidden from the rest.
+//! `reference`: the documentation that is made of the code. For those who build Sealward, and hidden from the rest.
 
 use clap::Subcommand;
-use fieldseal_server::{reference, schema::DescriptorError};
+use sealward_server::{reference, schema::DescriptorError};
 
 /// The files there are.
 #[derive(Debug, Subcommand)]

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use fieldseal_server::config::{Config, LogFormat};
+use sealward_server::config::{Config, LogFormat};
 
 use super::Failure;
 
@@ -11,18 +11,18 @@ use super::Failure;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  fieldseal-server serve --config /etc/fieldseal/fieldseal.toml
-  FIELDSEAL_CONFIG=/etc/fieldseal/fieldseal.toml fieldseal-server serve
+  sealward-server serve --config /etc/sealward/sealward.toml
+  SEALWARD_CONFIG=/etc/sealward/sealward.toml sealward-server serve
 
 SIGTERM or SIGINT stops the server: health reports NOT_SERVING for limits.drain_delay_seconds, then running calls finish, for at most
 limits.drain_timeout_seconds. A second signal stops it at once. It notifies systemd when it is ready and when it stops (Type=notify). SIGHUP
 reloads its configuration, certificates and revocation lists, which it also checks for changes every few seconds. For a commented
-configuration, run fieldseal-server init.
+configuration, run sealward-server init.
 
 Exit codes: 0 stopped by a signal, 1 not started, 2 the command line is wrong.")]
 pub(super) struct ServeArguments {
     /// The configuration, a TOML file.
-    #[arg(long, value_name = "FILE", env = "FIELDSEAL_CONFIG")]
+    #[arg(long, value_name = "FILE", env = "SEALWARD_CONFIG")]
     config: PathBuf,
 }
 
@@ -32,7 +32,7 @@ pub(super) async fn run(arguments: &ServeArguments) -> Result<(), Failure> {
     // Where stdout and stderr are read as one, every line has to be JSON. The event `serving` has the same.
     let is_greeting = config.log.format != LogFormat::Json;
     let (running, logging) = super::start(config).await?;
-    let mut message = format!("fieldseal-server listens on {} (TLS)\n", running.address());
+    let mut message = format!("sealward-server listens on {} (TLS)\n", running.address());
     if let Some(address) = running.plaintext_address() {
         message.push_str(&format!("and on {address} without TLS, for health checks\n"));
     }

@@ -8,7 +8,7 @@ use std::{
     task::Poll,
 };
 
-use fieldseal_core::{
+use sealward_core::{
     audit::{AUDIT_TABLE, AuditAction, AuditEntry},
     id::Timestamp,
     store::Datum,

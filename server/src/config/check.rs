@@ -10,12 +10,12 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
-use fieldseal_core::{
+use http::{Uri, uri::Scheme};
+use jsonwebtoken::Algorithm;
+use sealward_core::{
     identity::{Identity, spiffe::is_trust_domain},
     policy::{Binding, Grant, Privilege, Role, Scope},
 };
-use http::{Uri, uri::Scheme};
-use jsonwebtoken::Algorithm;
 use tracing::level_filters::LevelFilter;
 
 use super::{

@@ -229,7 +229,7 @@ section! {
 section! {
     /// What goes to stderr.
     LogSection {
-        /// "off", "error", "warn", "info", "debug" or "trace", for Fieldseal's own events. "info" has a line for each call, "debug" also
+        /// "off", "error", "warn", "info", "debug" or "trace", for Sealward's own events. "info" has a line for each call, "debug" also
         /// one for each health check. The libraries under it never go below "warn", since in detail they may tell what a caller sent.
         level: Text, "\"off\", \"error\", \"warn\", \"info\", \"debug\" or \"trace\"", Is(r#""info""#), AtReload;
 
@@ -260,7 +260,7 @@ pub fn sections() -> Vec<Section> {
             "token_issuers",
             TokenIssuerSection::ABOUT,
             TokenIssuerSection::SETTINGS,
-            "issuer = \"https://idp.example.org/\"\naudience = \"fieldseal\"\nalgorithms = [\"ES256\"]\njwks = \"jwks.json\"",
+            "issuer = \"https://idp.example.org/\"\naudience = \"sealward\"\nalgorithms = [\"ES256\"]\njwks = \"jwks.json\"",
         ),
         repeated(
             "roles",

@@ -140,12 +140,12 @@ mod tests {
 
     #[test]
     fn the_template_is_a_configuration() {
-        let config = Config::parse(&with_admin(), Path::new("/srv/fieldseal.toml")).unwrap();
+        let config = Config::parse(&with_admin(), Path::new("/srv/sealward.toml")).unwrap();
         assert_eq!(config.data_dir, Path::new("/srv"));
         assert_eq!(config.tls.key, Path::new("/srv/it's \"quoted\".key"));
         assert_eq!(config.limits, Limits::default());
         assert_eq!(config.bindings.len(), 1);
-        let nobody = Config::parse(&rendered(&[]), Path::new("/srv/fieldseal.toml")).unwrap();
+        let nobody = Config::parse(&rendered(&[]), Path::new("/srv/sealward.toml")).unwrap();
         assert!(nobody.bindings.is_empty());
     }
 
@@ -178,8 +178,8 @@ mod tests {
             .collect();
         assert!(uncommented.contains("\nkey_changes_per_hour = 5\n"));
         assert!(uncommented.contains("\nlevel = \"info\"\n"));
-        let written_out = Config::parse(&uncommented, Path::new("fieldseal.toml")).unwrap();
-        let by_default = Config::parse(&text, Path::new("fieldseal.toml")).unwrap();
+        let written_out = Config::parse(&uncommented, Path::new("sealward.toml")).unwrap();
+        let by_default = Config::parse(&text, Path::new("sealward.toml")).unwrap();
         assert_eq!(format!("{written_out:?}"), format!("{by_default:?}"));
     }
 
@@ -191,7 +191,7 @@ mod tests {
             let shown: Vec<_> = shown.lines().map_while(|line| line.strip_prefix("# ")).collect();
             let more = format!("{text}\n[[{}]]\n{}", section.name, shown.join("\n"));
             assert_eq!(shown.len(), section.example.lines().count());
-            drop(Config::parse(&more, Path::new("fieldseal.toml")).unwrap());
+            drop(Config::parse(&more, Path::new("sealward.toml")).unwrap());
         }
     }
 }

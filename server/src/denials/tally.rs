@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use fieldseal_core::{
+use sealward_core::{
     audit::AuditAction,
     identity::{Caller, Identity},
 };

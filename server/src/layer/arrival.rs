@@ -13,13 +13,13 @@ use std::{
 };
 
 use bytes::{Buf as _, Bytes};
-use fieldseal_core::{
-    identity::Caller,
-    policy::{CreateOrganization, Policy},
-};
 use http::{HeaderMap, Request, Response};
 use http_body::{Body as _, Frame, SizeHint};
 use pin_project_lite::pin_project;
+use sealward_core::{
+    identity::Caller,
+    policy::{CreateOrganization, Policy},
+};
 use tokio::time::{Instant, Sleep};
 use tonic::{Status, body::Body};
 use tower::{Layer, Service};
@@ -442,8 +442,8 @@ impl Frames {
 mod tests {
     use std::{collections::HashMap, convert::Infallible};
 
-    use fieldseal_core::identity::Identity;
     use http_body_util::{BodyExt as _, StreamBody};
+    use sealward_core::identity::Identity;
     use tokio::sync::mpsc;
     use tokio_stream::wrappers::ReceiverStream;
     use tonic::Code;
@@ -453,8 +453,8 @@ mod tests {
     use super::*;
     use crate::status::DOMAIN;
 
-    const UNARY: &str = "/fieldseal.v1.MailboxService/GetMailbox";
-    const STREAM: &str = "/fieldseal.v1.OrganizationService/ImportOrganization";
+    const UNARY: &str = "/sealward.v1.MailboxService/GetMailbox";
+    const STREAM: &str = "/sealward.v1.OrganizationService/ImportOrganization";
     const HEALTH: &str = "/grpc.health.v1.Health/Check";
 
     type Sender = mpsc::Sender<Result<Frame<Bytes>, Infallible>>;

@@ -203,8 +203,8 @@ mod tests {
 
     use super::*;
 
-    const UNARY: &str = "/fieldseal.v1.MailboxService/GetMailbox";
-    const STREAM: &str = "/fieldseal.v1.DataEncryptionService/WatchReencryption";
+    const UNARY: &str = "/sealward.v1.MailboxService/GetMailbox";
+    const STREAM: &str = "/sealward.v1.DataEncryptionService/WatchReencryption";
 
     fn layer() -> DeadlineLayer {
         let rpcs =

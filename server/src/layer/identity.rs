@@ -9,11 +9,11 @@
 
 use std::sync::Arc;
 
-use fieldseal_core::{
+use http::{HeaderMap, HeaderName, header::AUTHORIZATION, request::Parts};
+use sealward_core::{
     identity::{Caller, Identity},
     port::Clock,
 };
-use http::{HeaderMap, HeaderName, header::AUTHORIZATION, request::Parts};
 use tokio::sync::watch;
 
 use super::{

@@ -4,11 +4,11 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use fieldseal_core::{
+use http::request::Parts;
+use sealward_core::{
     identity::Caller,
     policy::{Policy, Privilege},
 };
-use http::request::Parts;
 use tokio::sync::watch;
 
 use super::{gate::Gate, is_health};
@@ -67,7 +67,7 @@ impl Rpc {
     }
 }
 
-/// Every rpc that is served, by path: `/fieldseal.v1.MailboxService/GetMailbox`.
+/// Every rpc that is served, by path: `/sealward.v1.MailboxService/GetMailbox`.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RpcTable(HashMap<String, Rpc>);
 

@@ -21,15 +21,15 @@ use std::{
 };
 
 use bytes::Bytes;
-use fieldseal::v1::ErrorReason;
-use fieldseal_core::{
+use http::{HeaderMap, Request, Response};
+use http_body::{Frame, SizeHint};
+use pin_project_lite::pin_project;
+use sealward::v1::ErrorReason;
+use sealward_core::{
     identity::Identity,
     port::Clock,
     random::{self, Random},
 };
-use http::{HeaderMap, Request, Response};
-use http_body::{Frame, SizeHint};
-use pin_project_lite::pin_project;
 use tokio::time::Instant;
 use tonic::{Code, Status, body::Body};
 use tonic_types::StatusExt;

@@ -2,17 +2,17 @@
 
 use std::sync::Arc;
 
-use fieldseal::v1::{
+use http::Extensions;
+use sealward::v1::{
     CallerCertificate, CallerToken, ExplainAccessRequest, ExplainAccessResponse, ExplainedBinding, HeldRole,
     WhoAmIRequest, WhoAmIResponse, access_service_server::AccessService,
 };
-use fieldseal_core::{
+use sealward_core::{
     hex::hex,
     identity::Identity,
     policy::{Privilege, ReadAccess, Scope},
     record::{Problem, Violation},
 };
-use http::Extensions;
 use tonic::{Request, Response, Status};
 
 use super::{dispatcher::Dispatcher, name};
@@ -65,7 +65,7 @@ impl AccessService for Access {
                 .map_err(|_| Violation::new("identity", Problem::NotAName { form: IDENTITY_FORM.to_owned() })),
         };
         let rpc = self.rpcs.get(&format!("/{}", request.method.trim_start_matches('/'))).ok_or_else(|| {
-            let form = "fieldseal.v1.MailboxService/GetMailbox".to_owned();
+            let form = "sealward.v1.MailboxService/GetMailbox".to_owned();
             Violation::new("method", Problem::NotAName { form })
         });
         let organization = match request.organization.as_str() {

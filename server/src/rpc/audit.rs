@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use fieldseal::v1::{
+use http::Extensions;
+use sealward::v1::{
     AuditChain, AuditFinding, ListAuditRecordsRequest, ListAuditRecordsResponse, VerifyAuditTrailRequest,
     VerifyAuditTrailResponse, audit_finding::Fault as Resources, audit_service_server::AuditService,
 };
-use fieldseal_core::{
+use sealward_core::{
     audit::{
         AuditAction,
         list::list,
@@ -17,7 +18,6 @@ use fieldseal_core::{
     organization::Organization,
     policy::{Permit, ReadAuditTrail},
 };
-use http::Extensions;
 use tonic::{Request, Response, Status};
 
 use super::{
@@ -29,7 +29,7 @@ use crate::{
     status,
 };
 
-const LIST: &str = "/fieldseal.v1.AuditService/ListAuditRecords";
+const LIST: &str = "/sealward.v1.AuditService/ListAuditRecords";
 
 pub(crate) struct Audit {
     dispatcher: Arc<Dispatcher>,

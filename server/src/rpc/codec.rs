@@ -6,15 +6,15 @@
 use std::sync::Arc;
 
 use bytes::Buf;
-use fieldseal_core::{
+use prost::Message as _;
+use prost_reflect::{DynamicMessage, FieldDescriptor, ReflectMessage as _, Value as ProtoValue};
+use sealward_core::{
     crypto::secret::Plaintext,
     mask::{ReadMask, not_settable},
     record::{Draft, Given, Problem, Record, Touched, Violation, given_text},
     records::{list::Listed, update::Updated},
     schema::{Attribute, Entity, Kind, Value},
 };
-use prost::Message as _;
-use prost_reflect::{DynamicMessage, FieldDescriptor, ReflectMessage as _, Value as ProtoValue};
 use tonic::{
     Status,
     codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
@@ -293,7 +293,7 @@ fn read_value(attribute: &Attribute, value: ProtoValue, organization: &str) -> G
     }
 }
 
-fn read_time(time: &DynamicMessage) -> Option<fieldseal_core::id::Timestamp> {
+fn read_time(time: &DynamicMessage) -> Option<sealward_core::id::Timestamp> {
     let seconds = match time.get_field_by_name("seconds").as_deref() {
         Some(ProtoValue::I64(seconds)) => *seconds,
         Some(_) | None => return None,
@@ -370,7 +370,7 @@ fn set_integer(message: &mut DynamicMessage, field: &FieldDescriptor, value: i64
     message.set_field(field, value);
 }
 
-fn set_time(message: &mut DynamicMessage, field: &FieldDescriptor, time: fieldseal_core::id::Timestamp) {
+fn set_time(message: &mut DynamicMessage, field: &FieldDescriptor, time: sealward_core::id::Timestamp) {
     if let prost_reflect::Kind::Message(descriptor) = field.kind() {
         let proto = timestamp_to_proto(time);
         let mut value = DynamicMessage::new(descriptor);

@@ -2,14 +2,15 @@
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
-use fieldseal::v1::{
+use http::Extensions;
+use sealward::v1::{
     self, AbandonEncryptedDataRequest, AbandonEncryptedDataResponse, IsDataEncryptionActiveRequest,
     IsDataEncryptionActiveResponse, ListKeyChangesRequest, ListKeyChangesResponse, ListUnreadableCellsRequest,
     ListUnreadableCellsResponse, Reencryption, RetrieveDataEncryptionKeyRequest, RetrieveDataEncryptionKeyResponse,
     SetDataEncryptionKeyRequest, SetDataEncryptionKeyResponse, VerifyCellsRequest, VerifyCellsResponse,
     WatchReencryptionRequest, data_encryption_service_server::DataEncryptionService, reencryption,
 };
-use fieldseal_core::{
+use sealward_core::{
     audit::AuditAction,
     crypto::secret::KeyText,
     key::{
@@ -25,7 +26,6 @@ use fieldseal_core::{
     policy::{Action, Permit, ReadKeyStatus, RetrieveKey},
     schema::Schema,
 };
-use http::Extensions;
 use tokio::time::MissedTickBehavior;
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status};

@@ -5,7 +5,8 @@
 
 use std::sync::Arc;
 
-use fieldseal_core::{
+use http::Extensions;
+use sealward_core::{
     audit::AuditAction,
     deployment::Deployment,
     identity::{Caller, Identity},
@@ -16,7 +17,6 @@ use fieldseal_core::{
     record::{Problem, Violation},
     schema::Entity,
 };
-use http::Extensions;
 use tonic::Status;
 
 use super::name;

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use axum::Router;
-use fieldseal_core::{
+use http::Extensions;
+use sealward_core::{
     id::{OrganizationId, RecordId},
     identity::Caller,
     organization::Organization,
@@ -18,7 +19,6 @@ use fieldseal_core::{
     },
     schema::Entity,
 };
-use http::Extensions;
 use tonic::{
     Request, Response, Status,
     body::Body,
@@ -99,7 +99,7 @@ impl Handler {
         let place = self.place(&entered, id);
         if !violations.is_empty() {
             // What is wrong with the record is told in the same answer.
-            violations.extend(fieldseal_core::record::check_create(&place.entity, &mut draft));
+            violations.extend(sealward_core::record::check_create(&place.entity, &mut draft));
             return Err(self.dispatcher.invalid(violations));
         }
         let id_origin = if request.id.is_empty() { IdOrigin::Service } else { IdOrigin::Caller };
@@ -176,7 +176,7 @@ impl Handler {
                 violations.extend(etag.err());
                 violations.extend(mode.err());
                 let entity = entered.organization.schema().entity(&self.method.entity);
-                violations.extend(fieldseal_core::record::check_update(&entity, &request.draft, &request.touched));
+                violations.extend(sealward_core::record::check_update(&entity, &request.draft, &request.touched));
                 return Err(self.dispatcher.invalid(violations));
             }
         };

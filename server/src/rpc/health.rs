@@ -8,7 +8,7 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use fieldseal_core::deployment::{Deployment, deployment_id};
+use sealward_core::deployment::{Deployment, deployment_id};
 use tokio::time::MissedTickBehavior;
 use tonic_health::{
     ServingStatus,
@@ -98,7 +98,7 @@ mod tests {
 
     #[test]
     fn operations_reference_lists_every_name_that_health_knows() {
-        let rpcs = rpc_table(&schema::read(fieldseal::FILE_DESCRIPTOR_SET).unwrap());
+        let rpcs = rpc_table(&schema::read(sealward::FILE_DESCRIPTOR_SET).unwrap());
         let mut known = services(&rpcs);
         assert!(known.remove(""));
         known.insert(ORGANIZATIONS.to_owned());

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use fieldseal::v1::{
+use sealward::v1::{
     AttributeChange as ChangeResource, AttributeMetadata, AttributeValue, EntityMetadata, GetEntityMetadataRequest,
     ListAttributeChangesRequest, ListAttributeChangesResponse, ListEntityMetadataRequest, ListEntityMetadataResponse,
     UpdateAttributeMetadataRequest, attribute_change,
@@ -10,7 +10,7 @@ use fieldseal::v1::{
     attribute_value::Kind as ValueResource,
     metadata_service_server::MetadataService,
 };
-use fieldseal_core::{
+use sealward_core::{
     audit::AuditAction,
     log::Page,
     metadata::{
@@ -27,8 +27,8 @@ use tonic::{Request, Response, Status};
 use super::{dispatcher::Dispatcher, name, paged_list::PagedList};
 use crate::{schema::timestamp_to_proto, status};
 
-const LIST: &str = "/fieldseal.v1.MetadataService/ListEntityMetadata";
-const LIST_CHANGES: &str = "/fieldseal.v1.MetadataService/ListAttributeChanges";
+const LIST: &str = "/sealward.v1.MetadataService/ListEntityMetadata";
+const LIST_CHANGES: &str = "/sealward.v1.MetadataService/ListAttributeChanges";
 
 pub(crate) struct Metadata {
     dispatcher: Arc<Dispatcher>,
@@ -52,7 +52,7 @@ impl Metadata {
         }
     }
 
-    fn schema(&self) -> &fieldseal_core::schema::Schema {
+    fn schema(&self) -> &sealward_core::schema::Schema {
         &self.dispatcher.deployment.schema
     }
 
@@ -299,7 +299,7 @@ const OUTPUT_ONLY: [&str; 16] = [
 ];
 
 /// A choice; of a status with the name of the state that it belongs to.
-fn choice_resource(choice: &fieldseal_core::schema::Choice, states: Option<&Attribute>) -> Choice {
+fn choice_resource(choice: &sealward_core::schema::Choice, states: Option<&Attribute>) -> Choice {
     let state = match states.map(|states| &states.kind) {
         Some(Kind::Choice(states)) => states.iter().find(|state| Some(state.number) == choice.state),
         Some(_) | None => None,
@@ -419,8 +419,8 @@ mod tests {
 
     #[test]
     fn every_field_of_an_attribute_is_changeable_or_known_not_to_be() {
-        let pool = prost_reflect::DescriptorPool::decode(fieldseal::FILE_DESCRIPTOR_SET).unwrap();
-        let message = pool.get_message_by_name("fieldseal.v1.AttributeMetadata").unwrap();
+        let pool = prost_reflect::DescriptorPool::decode(sealward::FILE_DESCRIPTOR_SET).unwrap();
+        let message = pool.get_message_by_name("sealward.v1.AttributeMetadata").unwrap();
         let fields: BTreeSet<_> = message.fields().map(|field| field.name().to_owned()).collect();
         let known = ["name"].into_iter().chain(CHANGEABLE).chain(OUTPUT_ONLY);
         assert_eq!(known.map(str::to_owned).collect::<BTreeSet<_>>(), fields);

@@ -2,7 +2,7 @@
 //!
 //! Reading one says nothing about whether the resource exists.
 
-use fieldseal_core::{
+use sealward_core::{
     id::RecordId,
     organization::create::is_organization_name,
     record::{Problem, Violation},

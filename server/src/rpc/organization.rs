@@ -2,19 +2,19 @@
 
 use std::{pin::Pin, sync::Arc};
 
-use fieldseal::v1::{
+use http::Extensions;
+use sealward::v1::{
     CreateOrganizationRequest, DeleteOrganizationRequest, ExportOrganizationRequest, ExportOrganizationResponse,
     GetOrganizationRequest, ImportOrganizationRequest, ListOrganizationsRequest, ListOrganizationsResponse,
     Organization as Resource, organization_service_server::OrganizationService,
 };
-use fieldseal_core::{
+use sealward_core::{
     audit::AuditAction,
     key::KeyWork,
     organization::{Organization, create::create, delete::delete, export::Export},
     policy::{CreateOrganization, DeleteOrganization, ExportOrganization, Policy, Privilege, ReadOrganization},
     record::{Problem, Violation},
 };
-use http::Extensions;
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{leaving::Leaving, schema::timestamp_to_proto, status};
 
-const LIST: &str = "/fieldseal.v1.OrganizationService/ListOrganizations";
+const LIST: &str = "/sealward.v1.OrganizationService/ListOrganizations";
 
 pub(crate) struct Organizations {
     dispatcher: Arc<Dispatcher>,

@@ -1,11 +1,11 @@
 //! A page of a list that is in memory whole: as many items as were asked for and as fit into a message, one at least.
 
-use fieldseal_core::{
+use prost::Message;
+use sealward_core::{
     crypto::root_key::RootKey,
     identity::Identity,
     page::{self, PageContext},
 };
-use prost::Message;
 use tonic::Status;
 
 use crate::status;
@@ -67,7 +67,7 @@ const FIELD_BYTES: usize = 6;
 
 #[cfg(test)]
 mod tests {
-    use fieldseal_core::crypto::{root_key::RootKeySet, secret::RootKeyBytes};
+    use sealward_core::crypto::{root_key::RootKeySet, secret::RootKeyBytes};
 
     use super::*;
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use fieldseal_core::policy::Privilege;
+use sealward_core::policy::Privilege;
 
 use crate::{
     layer::permission::{Rpc, RpcTable},
@@ -12,51 +12,51 @@ use crate::{
 /// The rpcs that are not an entity's, and whether a stream is taken or answered. `SetDataEncryptionKey` needs one of two privileges, by what
 /// it is asked to do: any of them gets it looked at, and the dispatcher asks for the one.
 const RPCS: &[(&str, &[Privilege], bool)] = &[
-    ("/fieldseal.v1.AccessService/ExplainAccess", &[Privilege::ReadAccess], false),
-    ("/fieldseal.v1.AuditService/ListAuditRecords", &[Privilege::ReadAuditTrail], false),
-    ("/fieldseal.v1.AuditService/VerifyAuditTrail", &[Privilege::ReadAuditTrail], false),
-    ("/fieldseal.v1.DataEncryptionService/IsDataEncryptionActive", &[Privilege::ReadEncryptionState], false),
-    ("/fieldseal.v1.DataEncryptionService/RetrieveDataEncryptionKey", &[Privilege::ReadEncryptionKey], false),
+    ("/sealward.v1.AccessService/ExplainAccess", &[Privilege::ReadAccess], false),
+    ("/sealward.v1.AuditService/ListAuditRecords", &[Privilege::ReadAuditTrail], false),
+    ("/sealward.v1.AuditService/VerifyAuditTrail", &[Privilege::ReadAuditTrail], false),
+    ("/sealward.v1.DataEncryptionService/IsDataEncryptionActive", &[Privilege::ReadEncryptionState], false),
+    ("/sealward.v1.DataEncryptionService/RetrieveDataEncryptionKey", &[Privilege::ReadEncryptionKey], false),
     (
-        "/fieldseal.v1.DataEncryptionService/SetDataEncryptionKey",
+        "/sealward.v1.DataEncryptionService/SetDataEncryptionKey",
         &[Privilege::ChangeEncryptionKey, Privilege::RestoreEncryptionKey],
         false,
     ),
-    ("/fieldseal.v1.DataEncryptionService/WatchReencryption", &[Privilege::ReadEncryptionState], true),
-    ("/fieldseal.v1.DataEncryptionService/ListUnreadableCells", &[Privilege::ReadEncryptionState], false),
-    ("/fieldseal.v1.DataEncryptionService/VerifyCells", &[Privilege::ReadEncryptionState], true),
-    ("/fieldseal.v1.DataEncryptionService/ListKeyChanges", &[Privilege::ReadEncryptionState], false),
-    ("/fieldseal.v1.DataEncryptionService/AbandonEncryptedData", &[Privilege::AbandonEncryptedData], false),
-    ("/fieldseal.v1.OrganizationService/CreateOrganization", &[Privilege::CreateOrganizations], false),
-    ("/fieldseal.v1.OrganizationService/GetOrganization", &[Privilege::ReadOrganizations], false),
-    ("/fieldseal.v1.OrganizationService/ListOrganizations", &[Privilege::ReadOrganizations], false),
-    ("/fieldseal.v1.OrganizationService/ExportOrganization", &[Privilege::ExportOrganizations], true),
-    ("/fieldseal.v1.OrganizationService/ImportOrganization", &[Privilege::CreateOrganizations], true),
-    ("/fieldseal.v1.OrganizationService/DeleteOrganization", &[Privilege::DeleteOrganizations], false),
-    ("/fieldseal.v1.MetadataService/ListEntityMetadata", &[Privilege::ReadContract], false),
-    ("/fieldseal.v1.MetadataService/GetEntityMetadata", &[Privilege::ReadContract], false),
-    ("/fieldseal.v1.MetadataService/UpdateAttributeMetadata", &[Privilege::CustomizeAttributes], false),
-    ("/fieldseal.v1.MetadataService/ListAttributeChanges", &[Privilege::ReadAttributeChanges], false),
-    ("/fieldseal.v1.SecretAccessService/RevealAttributes", &[Privilege::RevealAttributes], false),
-    ("/fieldseal.v1.SecretAccessService/ResolveMailboxConnection", &[Privilege::RevealAttributes], false),
-    ("/fieldseal.v1.SecretAccessService/CompareAttribute", &[Privilege::CompareAttributes], false),
+    ("/sealward.v1.DataEncryptionService/WatchReencryption", &[Privilege::ReadEncryptionState], true),
+    ("/sealward.v1.DataEncryptionService/ListUnreadableCells", &[Privilege::ReadEncryptionState], false),
+    ("/sealward.v1.DataEncryptionService/VerifyCells", &[Privilege::ReadEncryptionState], true),
+    ("/sealward.v1.DataEncryptionService/ListKeyChanges", &[Privilege::ReadEncryptionState], false),
+    ("/sealward.v1.DataEncryptionService/AbandonEncryptedData", &[Privilege::AbandonEncryptedData], false),
+    ("/sealward.v1.OrganizationService/CreateOrganization", &[Privilege::CreateOrganizations], false),
+    ("/sealward.v1.OrganizationService/GetOrganization", &[Privilege::ReadOrganizations], false),
+    ("/sealward.v1.OrganizationService/ListOrganizations", &[Privilege::ReadOrganizations], false),
+    ("/sealward.v1.OrganizationService/ExportOrganization", &[Privilege::ExportOrganizations], true),
+    ("/sealward.v1.OrganizationService/ImportOrganization", &[Privilege::CreateOrganizations], true),
+    ("/sealward.v1.OrganizationService/DeleteOrganization", &[Privilege::DeleteOrganizations], false),
+    ("/sealward.v1.MetadataService/ListEntityMetadata", &[Privilege::ReadContract], false),
+    ("/sealward.v1.MetadataService/GetEntityMetadata", &[Privilege::ReadContract], false),
+    ("/sealward.v1.MetadataService/UpdateAttributeMetadata", &[Privilege::CustomizeAttributes], false),
+    ("/sealward.v1.MetadataService/ListAttributeChanges", &[Privilege::ReadAttributeChanges], false),
+    ("/sealward.v1.SecretAccessService/RevealAttributes", &[Privilege::RevealAttributes], false),
+    ("/sealward.v1.SecretAccessService/ResolveMailboxConnection", &[Privilege::RevealAttributes], false),
+    ("/sealward.v1.SecretAccessService/CompareAttribute", &[Privilege::CompareAttributes], false),
     ("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", &[Privilege::ReadContract], true),
     ("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", &[Privilege::ReadContract], true),
 ];
 
 /// Those of them that take a stream.
 const TAKING_STREAMS: [&str; 3] = [
-    "/fieldseal.v1.OrganizationService/ImportOrganization",
+    "/sealward.v1.OrganizationService/ImportOrganization",
     "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
 ];
 
 /// Those of them that belong to no organization: their callers need a binding to every one.
 const OF_THE_DEPLOYMENT: [&str; 4] = [
-    "/fieldseal.v1.AccessService/ExplainAccess",
-    "/fieldseal.v1.OrganizationService/CreateOrganization",
-    "/fieldseal.v1.OrganizationService/ImportOrganization",
-    "/fieldseal.v1.OrganizationService/DeleteOrganization",
+    "/sealward.v1.AccessService/ExplainAccess",
+    "/sealward.v1.OrganizationService/CreateOrganization",
+    "/sealward.v1.OrganizationService/ImportOrganization",
+    "/sealward.v1.OrganizationService/DeleteOrganization",
 ];
 
 /// Whether a binding to single organizations isn't enough for the rpc of this path.
@@ -65,7 +65,7 @@ pub(crate) fn is_of_the_deployment(path: &str) -> bool {
 }
 
 /// Open to every caller with an identity: it is how a caller finds out which roles it has, if any.
-const WHO_AM_I: &str = "/fieldseal.v1.AccessService/WhoAmI";
+const WHO_AM_I: &str = "/sealward.v1.AccessService/WhoAmI";
 
 /// The privilege that a standard method of an entity needs.
 fn standard_privilege(method: &EntityMethod) -> Privilege {
@@ -94,8 +94,8 @@ mod tests {
 
     #[test]
     fn every_rpc_of_the_contract_is_named() {
-        let pool = prost_reflect::DescriptorPool::decode(fieldseal::FILE_DESCRIPTOR_SET).unwrap();
-        let table = rpc_table(&crate::schema::read(fieldseal::FILE_DESCRIPTOR_SET).unwrap());
+        let pool = prost_reflect::DescriptorPool::decode(sealward::FILE_DESCRIPTOR_SET).unwrap();
+        let table = rpc_table(&crate::schema::read(sealward::FILE_DESCRIPTOR_SET).unwrap());
         let mut rpcs = 0;
         for method in pool.services().flat_map(|service| service.methods().collect::<Vec<_>>()) {
             let path = format!("/{}/{}", method.parent_service().full_name(), method.name());

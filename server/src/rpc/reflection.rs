@@ -11,7 +11,7 @@ pub(crate) struct ReflectionError(#[from] tonic_reflection::server::Error);
 pub(super) fn add(routes: &mut RoutesBuilder, message_size_max: usize) -> Result<(), ReflectionError> {
     let sets = || {
         tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(fieldseal::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(sealward::FILE_DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
     };

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use fieldseal::v1::{
+use sealward::v1::{
     CompareAttributeRequest, CompareAttributeResponse, ErrorReason, MailConnection, ResolveMailboxConnectionRequest,
     ResolveMailboxConnectionResponse, RevealAttributesRequest, RevealAttributesResponse, SecretValue,
     mail_connection::{Credentials, Protocol},
     secret_access_service_server::SecretAccessService,
     secret_value,
 };
-use fieldseal_core::{
+use sealward_core::{
     audit::AuditAction,
     crypto::secret::Plaintext,
     organization::Organization,

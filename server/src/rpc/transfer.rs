@@ -9,8 +9,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use fieldseal::v1::{ExportOrganizationResponse, ImportOrganizationRequest};
-use fieldseal_core::{
+use sealward::v1::{ExportOrganizationResponse, ImportOrganizationRequest};
+use sealward_core::{
     deployment::Deployment,
     identity::Caller,
     key::KeyError,

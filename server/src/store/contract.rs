@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use fieldseal_core::{
+use sealward_core::{
     audit::{self, AUDIT_TABLE, AuditAction, AuditEntry, OUTCOME_DONE},
     id::Timestamp,
     port::Pending,

@@ -6,7 +6,7 @@
 
 use std::{borrow::Cow, fmt::Write as _};
 
-use fieldseal_core::store::{
+use sealward_core::store::{
     Assignment, Column, ColumnType, Comparison, Condition, Datum, Direction, Index, Name, Select, Source, Table, Tally,
 };
 

@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use fieldseal_core::{
+use sealward_core::{
     port::Pending,
     store::{
         Cause, Commit, CommitError, Condition, Name, OpenError, Reader, Row, ScanError, Scanned, Select, Store,

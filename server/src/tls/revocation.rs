@@ -12,11 +12,11 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use fieldseal_core::id::Timestamp;
 use rustls::{
     crypto::aws_lc_rs,
     pki_types::{CertificateRevocationListDer, SubjectPublicKeyInfoDer},
 };
+use sealward_core::id::Timestamp;
 use sha2::{Digest, Sha256};
 use webpki::{CertRevocationList, OwnedCertRevocationList, RawPublicKeyEntity};
 use x509_parser::{

@@ -4,8 +4,8 @@
 
 use std::{fmt, sync::Arc};
 
-use fieldseal_core::{hex::hex, id::Timestamp};
 use rustls::{crypto::aws_lc_rs, pki_types::CertificateDer, sign::CertifiedKey};
+use sealward_core::{hex::hex, id::Timestamp};
 use sha2::{Digest, Sha256};
 use x509_parser::{certificate::X509Certificate, extensions::GeneralName, prelude::FromDer, time::ASN1Time};
 

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::{development::Development, pem};
-use fieldseal_core::identity::Identity;
+use sealward_core::identity::Identity;
 
 /// The terms of a development server, whose folder isn't needed any more.
 pub(crate) fn terms() -> Arc<Terms> {
@@ -491,22 +491,22 @@ fn server(name: &str, change: impl FnOnce(&mut CertificateParams)) -> (TempDir, 
 
 #[test]
 fn an_unusable_server_certificate_does_not_replace_a_good_one() {
-    let (_folder, good) = server("Fieldseal.example", |_| {});
+    let (_folder, good) = server("Sealward.example", |_| {});
     let current = ServerCertificate::load(&good).unwrap();
     assert_eq!(current.faults(IN_2030), []);
     let replace = |tls: &Tls| ServerCertificate::load_in_place_of(&current, tls, IN_2030);
     type Change = fn(&mut CertificateParams);
     let cases: [(&str, Change, &str); 6] = [
-        ("fieldseal.example", |params| params.not_after = date_time_ymd(2029, 2, 1), "it expired on 2029-02-01"),
-        ("fieldseal.example", |params| params.not_before = date_time_ymd(2030, 12, 1), "isn't valid before 2030-12-01"),
+        ("sealward.example", |params| params.not_after = date_time_ymd(2029, 2, 1), "it expired on 2029-02-01"),
+        ("sealward.example", |params| params.not_before = date_time_ymd(2030, 12, 1), "isn't valid before 2030-12-01"),
         (
-            "fieldseal.example",
+            "sealward.example",
             |params| params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth],
             "lacks serverAuth",
         ),
-        ("fieldseal.example", |params| params.subject_alt_names.clear(), "no alternative names"),
+        ("sealward.example", |params| params.subject_alt_names.clear(), "no alternative names"),
         (
-            "fieldseal.example",
+            "sealward.example",
             |params| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained),
             "the certificate of a CA",
         ),
@@ -520,17 +520,17 @@ fn an_unusable_server_certificate_does_not_replace_a_good_one() {
         let at_start = ServerCertificate::load(&tls).unwrap();
         assert_eq!(at_start.shortcomings(IN_2030).is_empty(), name == "other.example");
     }
-    let (_folder, renewed) = server("fieldseal.example", |_| {});
+    let (_folder, renewed) = server("sealward.example", |_| {});
     assert!(replace(&renewed).is_ok());
     let (_folder, one_more) = server("new.example", |params| {
-        params.subject_alt_names.push(rcgen::SanType::DnsName("FIELDSEAL.example".try_into().unwrap()));
+        params.subject_alt_names.push(rcgen::SanType::DnsName("SEALWARD.example".try_into().unwrap()));
     });
     assert!(replace(&one_more).is_ok());
 }
 
 #[test]
 fn the_certificate_in_use_stays_whatever_the_time() {
-    let (_folder, tls) = server("fieldseal.example", |_| {});
+    let (_folder, tls) = server("sealward.example", |_| {});
     let current = ServerCertificate::load(&tls).unwrap();
     assert!(ServerCertificate::load_in_place_of(&current, &tls, IN_2033).is_ok());
     assert!(current.shortcomings(IN_2033)[0].problem.contains("it expired on 2031-01-01"));

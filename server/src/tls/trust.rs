@@ -5,7 +5,6 @@
 
 use std::{collections::BTreeMap, iter, sync::Arc, time::Duration};
 
-use fieldseal_core::{id::Timestamp, identity::Identity};
 use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, OtherError, RootCertStore, SignatureScheme,
     client::danger::HandshakeSignatureValid,
@@ -16,6 +15,7 @@ use rustls::{
         danger::{ClientCertVerified, ClientCertVerifier},
     },
 };
+use sealward_core::{id::Timestamp, identity::Identity};
 use webpki::{Cert, EndEntityCert, KeyUsage, VerifiedPath};
 use x509_parser::{certificate::X509Certificate, prelude::FromDer, time::ASN1Time};
 

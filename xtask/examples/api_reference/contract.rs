@@ -1,17 +1,17 @@
-//! What the descriptors say beyond names and types: the comments of the contract, and Fieldseal's own options.
+//! What the descriptors say beyond names and types: the comments of the contract, and Sealward's own options.
 
-use fieldseal::v1;
 use prost::Message;
 use prost_reflect::{
     DescriptorPool, DynamicMessage, EnumValueDescriptor, FieldDescriptor, FileDescriptor, MessageDescriptor, Value,
 };
+use sealward::v1;
 
 /// The package that the reference is about.
-pub(crate) const PACKAGE: &str = "fieldseal.v1";
+pub(crate) const PACKAGE: &str = "sealward.v1";
 
 /// The contract with its comments.
 pub(crate) fn pool() -> DescriptorPool {
-    DescriptorPool::decode(fieldseal::FILE_DESCRIPTOR_SET).expect("the compiled-in descriptor set is whole")
+    DescriptorPool::decode(sealward::FILE_DESCRIPTOR_SET).expect("the compiled-in descriptor set is whole")
 }
 
 /// The files of the package: those with services first, each group by name.

@@ -12,22 +12,22 @@ use std::{
     io::{self, Write as _},
 };
 
-use fieldseal::v1::{self, OnDelete, default_value};
 use prost_reflect::{
     Cardinality, DescriptorPool, EnumDescriptor, FieldDescriptor, FileDescriptor, Kind, MessageDescriptor,
     MethodDescriptor, ServiceDescriptor,
 };
+use sealward::v1::{self, OnDelete, default_value};
 
 use contract::{PACKAGE, comment};
 use errors::{DEPENDS, Reason, reasons};
 use markdown::{Prose, link, table};
 
 const INTRODUCTION: &str = "\
-<!-- Made by `cargo xtask generate` from proto/fieldseal/v1. Change the comments there. -->
+<!-- Made by `cargo xtask generate` from proto/sealward/v1. Change the comments there. -->
 
 # API reference
 
-Everything in the package `fieldseal.v1`, as [proto/fieldseal/v1](../proto/fieldseal/v1) has it. That folder is the contract; generate a
+Everything in the package `sealward.v1`, as [proto/sealward/v1](../proto/sealward/v1) has it. That folder is the contract; generate a
 client for your language from it, or ask a server for it by reflection. [Getting started](getting-started.md) shows both.
 
 ## How to read this
@@ -411,7 +411,7 @@ fn type_link(kind: &Kind) -> String {
     if full_name.starts_with(PACKAGE) { link(&local_name(full_name)) } else { format!("`{full_name}`") }
 }
 
-/// `Mailbox.StateCode`, for `fieldseal.v1.Mailbox.StateCode`.
+/// `Mailbox.StateCode`, for `sealward.v1.Mailbox.StateCode`.
 fn local_name(full_name: &str) -> String {
     full_name.strip_prefix(PACKAGE).unwrap_or(full_name).trim_start_matches('.').to_owned()
 }
@@ -434,7 +434,7 @@ fn heading(text: &mut String, level: usize, words: &str) {
 /// Where a comment about a whole file stands: before its `package`.
 const PACKAGE_STATEMENT: &[i32] = &[2];
 
-const ERROR_REASON: &str = "fieldseal.v1.ErrorReason";
+const ERROR_REASON: &str = "sealward.v1.ErrorReason";
 
 #[cfg(test)]
 mod tests {

@@ -3,7 +3,7 @@
 //! All but the passwords follows from a seed. Each record satisfies the rules of the contract across fields: a password has a user name,
 //! basic authentication has TLS, a location is given where nothing discovers it, only Exchange impersonates.
 
-use fieldseal_client::{
+use sealward_client::{
     ExposeSecret as _, generate_key_text,
     v1::{
         EmailServerProfile, Mailbox, Queue, UserSettings,

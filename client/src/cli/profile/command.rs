@@ -16,10 +16,10 @@ use crate::cli::{
 #[derive(Subcommand)]
 pub(in crate::cli) enum ProfileCommand {
     /// List the profiles.
-    #[command(after_help = "Example:\n  fieldseal profile list")]
+    #[command(after_help = "Example:\n  sealward profile list")]
     List,
     /// Show a profile.
-    #[command(after_help = "Examples:\n  fieldseal profile show\n  fieldseal profile show production")]
+    #[command(after_help = "Examples:\n  sealward profile show\n  sealward profile show production")]
     Show {
         /// Which one. Default: the one that a command would use.
         #[arg(value_name = "PROFILE")]
@@ -28,10 +28,10 @@ pub(in crate::cli) enum ProfileCommand {
     /// Make a profile of the connection settings given, or change those of one.
     #[command(after_help = "\
 Examples:
-  fieldseal profile set writer --dev ./fieldseal-dev --as writer --use
-  fieldseal profile set production --endpoint https://fieldseal.example.com:7443 --ca ca.pem --cert me.pem --key me.key
-  fieldseal profile set production --organization contoso --output json --timeout 60
-  fieldseal profile set production --unset output
+  sealward profile set writer --dev ./sealward-dev --as writer --use
+  sealward profile set production --endpoint https://sealward.example.com:7443 --ca ca.pem --cert me.pem --key me.key
+  sealward profile set production --organization contoso --output json --timeout 60
+  sealward profile set production --unset output
 
 Only what stands on the command line is kept; of --dev and --as, the three files that they stand for.")]
     Set {
@@ -46,14 +46,14 @@ Only what stands on the command line is kept; of --dev and --as, the three files
         unset: Vec<Setting>,
     },
     /// Use a profile wherever none is asked for.
-    #[command(after_help = "Example:\n  fieldseal profile use production")]
+    #[command(after_help = "Example:\n  sealward profile use production")]
     Use {
         /// Which one.
         #[arg(value_name = "PROFILE")]
         name: String,
     },
     /// Remove a profile; the files that it names stay.
-    #[command(after_help = "Example:\n  fieldseal profile remove production")]
+    #[command(after_help = "Example:\n  sealward profile remove production")]
     Remove {
         /// Which one.
         #[arg(value_name = "PROFILE")]
@@ -84,7 +84,7 @@ pub(in crate::cli) fn run(command: ProfileCommand, matches: &ArgMatches) -> Resu
         ProfileCommand::Show { name } => {
             let name = name.as_deref().or(options.profile_name()).or(file.default_name());
             let name = name.ok_or_else(|| {
-                Failure::usage("no profile is asked for, and none is the default: fieldseal profile list shows all")
+                Failure::usage("no profile is asked for, and none is the default: sealward profile list shows all")
             })?;
             output.named(&shown(name, &file.get(name)?))
         }
@@ -99,7 +99,7 @@ pub(in crate::cli) fn run(command: ProfileCommand, matches: &ArgMatches) -> Resu
             }
             let advice = match file.default_name() {
                 Some(default) if default == name => "It is used wherever no other is asked for.".to_owned(),
-                Some(_) | None => format!("To use it: --profile {name}, or for good: fieldseal profile use {name}"),
+                Some(_) | None => format!("To use it: --profile {name}, or for good: sealward profile use {name}"),
             };
             output::notice(&format!("Profile {name} is kept in {}.\n{advice}", file.path().display()));
             Ok(())

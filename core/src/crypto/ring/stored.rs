@@ -14,12 +14,12 @@
 //! | mac | 32 bytes | |
 //!
 //! The mac is HMAC-SHA-256 under the ring key over these parts, each preceded by its length in bytes (4 bytes, big
-//! endian): label `fieldseal key ring v1`, format (1 byte), organization, revision, name of the KDF, iterations (4
+//! endian): label `sealward key ring v1`, format (1 byte), organization, revision, name of the KDF, iterations (4
 //! bytes), salt, key-check value, time (8 bytes, two's complement), all versions (4 bytes each, in one part), state,
 //! target (4 bytes, or an empty part). Numbers are big endian.
 //!
 //! Wraps aren't under the mac: a damaged old one must not take the ring with it. They are under their own tags, whose
-//! associated data are label `fieldseal data key v1`, organization and version (4 bytes), encoded alike.
+//! associated data are label `sealward data key v1`, organization and version (4 bytes), encoded alike.
 //!
 //! What can be told without a key is told here. Opening is [`KeyRing`](super::KeyRing)'s.
 
@@ -37,8 +37,8 @@ use crate::{
 /// The one format there is.
 pub const FORMAT: u8 = 0x01;
 
-const MAC_LABEL: &str = "fieldseal key ring v1";
-const WRAP_LABEL: &str = "fieldseal data key v1";
+const MAC_LABEL: &str = "sealward key ring v1";
+const WRAP_LABEL: &str = "sealward data key v1";
 
 /// A key ring that is locked. Everything in it is public, and nothing in it is proven before [`KeyRing::open`] has done
 /// so.

@@ -1,6 +1,6 @@
 //! What callers see of each other, of time passing, and of a database that was closed.
 
-use fieldseal_core::store::{Assignment, Expect};
+use sealward_core::store::{Assignment, Expect};
 use tokio::task::JoinSet;
 
 use super::*;

@@ -1,6 +1,6 @@
 //! Filters: a store finds what they mean in memory.
 
-use fieldseal_core::{
+use sealward_core::{
     filter::{Field, Filter},
     id::RecordId,
     schema::{Attribute, Choice, Entity, Kind, OnDelete, Value},

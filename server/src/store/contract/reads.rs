@@ -1,7 +1,7 @@
 //! What a read answers, and in which order.
 
 use Direction::{Ascending, Descending};
-use fieldseal_core::store::{Expect, Reader};
+use sealward_core::store::{Expect, Reader};
 
 use super::*;
 

@@ -1,6 +1,6 @@
 //! What each step does, and when it refuses.
 
-use fieldseal_core::store::{Assignment, Expect};
+use sealward_core::store::{Assignment, Expect};
 
 use super::*;
 

@@ -1,6 +1,6 @@
 //! What goes in comes out, and what not every store could give back doesn't go in.
 
-use fieldseal_core::store::{Assignment, Expect};
+use sealward_core::store::{Assignment, Expect};
 
 use super::*;
 

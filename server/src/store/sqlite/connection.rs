@@ -12,15 +12,15 @@ use std::{
     time::Duration,
 };
 
-use fieldseal_core::{
-    id::Timestamp,
-    store::{Cause, Column, ColumnType, Condition, Datum, Name, Row, Scanned, Select, row_bytes},
-};
 use rusqlite::{
     CachedStatement, OpenFlags,
     config::DbConfig,
     ffi,
     types::{Null, ToSql, ToSqlOutput, ValueRef},
+};
+use sealward_core::{
+    id::Timestamp,
+    store::{Cause, Column, ColumnType, Condition, Datum, Name, Row, Scanned, Select, row_bytes},
 };
 use uuid::Uuid;
 
@@ -401,10 +401,10 @@ fn datum(stored: ValueRef<'_>, kind: ColumnType) -> Option<Datum> {
 }
 
 /// The table of column types: what a `STRICT` table doesn't tell.
-const COLUMN_TYPE: &str = "fieldseal_column_type";
+const COLUMN_TYPE: &str = "sealward_column_type";
 
-/// Tells our files from others: `FSEA`.
-const APPLICATION_ID: i32 = i32::from_be_bytes(*b"FSEA");
+/// Tells our files from others: `SLWD`.
+const APPLICATION_ID: i32 = i32::from_be_bytes(*b"SLWD");
 
 /// The format of the store, which is not that of what is stored in it.
 pub(crate) const FORMAT: i32 = 1;

@@ -11,7 +11,7 @@ use std::{
     time::Instant,
 };
 
-use fieldseal_core::{
+use sealward_core::{
     id::OrganizationId,
     port::{OrganizationDatabases, OrganizationLock, Pending, PreparedDatabase},
     store::{Cause, Commit, CommitError, OpenError, Reader, Store, Unavailable},

@@ -16,7 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use fieldseal_core::{
+use sealward_core::{
     id::OrganizationId,
     port::Pending,
     store::{

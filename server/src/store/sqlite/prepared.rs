@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use fieldseal_core::{
+use sealward_core::{
     port::{Pending, PreparedDatabase},
     store::{Cause, Commit, CommitError, OpenError, Store, Unavailable},
 };

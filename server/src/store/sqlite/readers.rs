@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use fieldseal_core::store::{Cause, ScanError, Unavailable};
+use sealward_core::store::{Cause, ScanError, Unavailable};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{

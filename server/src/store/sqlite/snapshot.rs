@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use fieldseal_core::{
+use sealward_core::{
     port::Pending,
     store::{Cause, Condition, Name, Reader, Row, ScanError, Scanned, Select, SnapshotEnded, Unavailable},
 };

@@ -7,7 +7,7 @@ use std::{
     time::Instant,
 };
 
-use fieldseal_core::{
+use sealward_core::{
     audit::{self, AUDIT_TABLE, AuditAction, AuditEntry, ChainHead, OUTCOME_DONE},
     id::{OrganizationId, Timestamp},
     port::OrganizationDatabases,

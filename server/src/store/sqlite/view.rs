@@ -9,7 +9,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use fieldseal_core::{
+use sealward_core::{
     port::Pending,
     store::{Cause, Condition, Name, OpenError, Reader, Row, Select, Unavailable},
 };

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use fieldseal_core::{
+use sealward_core::{
     audit::{AUDIT_TABLE, ChainHead},
     store::{Cause, Condition, Datum, Direction, Expect, Name, Select, SnapshotEnded, Source, Step, Tally},
 };

@@ -5,7 +5,7 @@ use std::{
     task::{Context, Waker},
 };
 
-use fieldseal_core::store::{ScanError, SnapshotEnded, snapshot_ended};
+use sealward_core::store::{ScanError, SnapshotEnded, snapshot_ended};
 
 use super::{stop::Stop, *};
 

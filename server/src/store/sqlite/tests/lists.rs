@@ -7,7 +7,13 @@
 
 use std::{cmp::Ordering, collections::BTreeSet};
 
-use fieldseal_core::{
+use proptest::{
+    collection::{btree_set, vec},
+    prelude::*,
+    sample::{Index, select, subsequence},
+    test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner},
+};
+use sealward_core::{
     crypto::{root_key::RootKeySet, secret::RootKeyBytes},
     deployment::{Deployment, KeyLimits, Ports, first_configuration, prepare_configuration},
     filter::Bounds,
@@ -19,12 +25,6 @@ use fieldseal_core::{
     record::Record,
     records::list::{Listed, Page, Query, list},
     schema::{Attribute, Choice, Entity, Kind, OnDelete, Schema, Value},
-};
-use proptest::{
-    collection::{btree_set, vec},
-    prelude::*,
-    sample::{Index, select, subsequence},
-    test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner},
 };
 
 use super::*;

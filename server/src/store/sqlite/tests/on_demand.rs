@@ -6,7 +6,7 @@ use std::{
     task::Poll,
 };
 
-use fieldseal_core::{
+use sealward_core::{
     layout::{self, ORGANIZATION},
     organization::open::inspect,
     schema::Schema,
@@ -266,7 +266,7 @@ async fn a_database_that_was_exchanged_while_it_was_closed_is_not_opened_again()
     close().await;
     rusqlite::Connection::open(path(one))
         .unwrap()
-        .execute("UPDATE fieldseal_organization SET name = 'other'", [])
+        .execute("UPDATE sealward_organization SET name = 'other'", [])
         .unwrap();
     assert!(stores[0].count(ORGANIZATION.into(), Condition::EVERYTHING).await.is_err());
 }

@@ -38,7 +38,7 @@ async fn reads_by_key_and_pages_in_key_order_use_the_key_and_sort_nothing() {
     assert_eq!(plan(&fixture, &scan), after);
     let records = Condition::equal("writer", id()).and(Condition::greater("sequence", Datum::Integer(1)));
     let trail = read(AUDIT_TABLE, records, &["writer", "sequence"]);
-    assert_eq!(plan(&fixture, &trail), "SEARCH fieldseal_audit USING PRIMARY KEY (writer=? AND sequence>?)");
+    assert_eq!(plan(&fixture, &trail), "SEARCH sealward_audit USING PRIMARY KEY (writer=? AND sequence>?)");
 }
 
 #[tokio::test]
