@@ -26,7 +26,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .include_imports(true)
         .include_source_info(true)
         .open_files(proto_files(Path::new(PROTO_ROOT).join(PACKAGE.replace('.', "/")).as_path())?)?;
-    fs::write(out_dir.join("sealward.v1.descriptors.bin"), compiler.encode_file_descriptor_set())?;
+    fs::write(out_dir.join("sealward.descriptors.bin"), compiler.encode_file_descriptor_set())?;
 
     let redacted = redacted_messages(&compiler.descriptor_pool());
     fs::write(out_dir.join("sealward.v1.debug.rs"), debug_implementations(&redacted)?)?;

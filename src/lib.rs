@@ -1,4 +1,4 @@
-//! The API of Sealward as Rust: messages, clients and servers generated from `proto/sealward/v1`, and the descriptor set that
+//! The API of Sealward as Rust: messages, clients and servers generated from `proto/sealward`, and the descriptor set that
 //! also is the schema of the built-in entities.
 //!
 //! Messages that carry a secret print as their name only. Nothing here knows what the messages mean.
@@ -10,8 +10,20 @@ pub mod v1 {
     include!(concat!(env!("OUT_DIR"), "/sealward.v1.debug.rs"));
 }
 
+/// Everything in the package [`SCHEMA_PACKAGE`].
+pub mod schema {
+    /// The messages of the options that turn messages of the contract into entities.
+    #[allow(missing_docs, reason = "generated; the comments of the contract document it")]
+    pub mod v1 {
+        tonic::include_proto!("sealward.schema.v1");
+    }
+}
+
+/// The package of the options that turn messages of the contract into entities.
+pub const SCHEMA_PACKAGE: &str = "sealward.schema.v1";
+
 /// The encoded `google.protobuf.FileDescriptorSet` of the contract: imports, comments and Sealward's own options included.
-pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/sealward.v1.descriptors.bin"));
+pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/sealward.descriptors.bin"));
 
 #[cfg(test)]
 mod tests {
@@ -32,7 +44,7 @@ mod tests {
     /// The value of one of our options, if it is given.
     fn option(options: &DynamicMessage, name: &str) -> Option<Value> {
         let extension =
-            options.descriptor().parent_pool().get_extension_by_name(&format!("sealward.v1.{name}")).unwrap();
+            options.descriptor().parent_pool().get_extension_by_name(&format!("{SCHEMA_PACKAGE}.{name}")).unwrap();
         options.has_extension(&extension).then(|| options.get_extension(&extension).into_owned())
     }
 

@@ -8,7 +8,9 @@ use std::{
 };
 
 use prost_reflect::{DynamicMessage, Kind, Value};
-use sealward_client::{Client, Code, EntityType, Error, ErrorReason, ListOptions, Records, built_in_pool, v1};
+use sealward_client::{
+    Client, Code, EntityType, Error, ErrorReason, ListOptions, Records, built_in_pool, schema_v1, v1,
+};
 use sealward_server::development::Person;
 
 use crate::harness::{DEFAULT, Server, mailbox, reason, reveal};
@@ -69,7 +71,7 @@ pub fn path(entity: &EntityType, attribute: &str) -> String {
     format!("{}.{attribute}", entity.options.singular)
 }
 
-fn names(entity: &EntityType, wanted: impl Fn(&v1::Attribute) -> bool) -> Vec<String> {
+fn names(entity: &EntityType, wanted: impl Fn(&schema_v1::Attribute) -> bool) -> Vec<String> {
     let attributes = entity.attributes.iter().filter(|attribute| wanted(&attribute.options));
     attributes.map(|attribute| attribute.name().to_owned()).collect()
 }
@@ -153,10 +155,10 @@ async fn what_is_not_given_has_its_default_or_is_null() {
                 assert_eq!(created.get_field(&attribute.field), given.get_field(&attribute.field));
             } else if let Some(default) = options.default.as_ref().and_then(|default| default.kind.as_ref()) {
                 let value = match default {
-                    v1::default_value::Kind::Text(text) => Value::String(text.clone()),
-                    v1::default_value::Kind::Integer(number) => Value::I32(i32::try_from(*number).unwrap()),
-                    v1::default_value::Kind::Boolean(value) => Value::Bool(*value),
-                    v1::default_value::Kind::EnumValue(name) => {
+                    schema_v1::default_value::Kind::Text(text) => Value::String(text.clone()),
+                    schema_v1::default_value::Kind::Integer(number) => Value::I32(i32::try_from(*number).unwrap()),
+                    schema_v1::default_value::Kind::Boolean(value) => Value::Bool(*value),
+                    schema_v1::default_value::Kind::EnumValue(name) => {
                         let kind = attribute.field.kind();
                         Value::EnumNumber(kind.as_enum().unwrap().get_value_by_name(name).unwrap().number())
                     }
@@ -291,7 +293,7 @@ async fn what_is_not_the_callers_to_set_is_refused_or_ignored() {
     let writer = server.client(Person::Writer);
     for entity in &entities() {
         let records = writer.records(entity);
-        let with = |mut record: DynamicMessage, wanted: &dyn Fn(&v1::Attribute) -> bool| {
+        let with = |mut record: DynamicMessage, wanted: &dyn Fn(&schema_v1::Attribute) -> bool| {
             for attribute in entity.attributes.iter().filter(|attribute| wanted(&attribute.options)) {
                 let value = match attribute.field.kind() {
                     Kind::Bool => Value::Bool(false),

@@ -74,7 +74,7 @@ pub use key_text::{GENERATED_KEY_BITS, generate_key_text};
 pub use records::{ListOptions, Page, Pages, Records};
 pub use retry::RetryPolicy;
 pub use schema::{AttributeType, EntityType, SchemaError, built_in_pool};
-pub use sealward::v1;
+pub use sealward::{schema::v1 as schema_v1, v1};
 pub use secrecy::{ExposeSecret, SecretSlice, SecretString};
 pub use secret_access::{MailConnection, ResolvedMailbox, SecretValue};
 pub use stream::MessageStream;

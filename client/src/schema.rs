@@ -1,18 +1,18 @@
 //! Entities as their descriptors tell them: what the command line is made from, and what serves entities that weren't known when this
 //! was compiled.
 //!
-//! Reads the options of `sealward/v1/annotations.proto`. The server checks a schema with all its rules; here only what is needed to
+//! Reads the options of `sealward/schema/v1/annotations.proto`. The server checks a schema with all its rules; here only what is needed to
 //! speak to it is asked for.
 
 use prost::Message;
 use prost_reflect::{
     DescriptorPool, DynamicMessage, FieldDescriptor, MessageDescriptor, MethodDescriptor, ServiceDescriptor,
 };
-use sealward::FILE_DESCRIPTOR_SET;
+use sealward::{FILE_DESCRIPTOR_SET, SCHEMA_PACKAGE};
 
 use crate::{
     method::{Method, Repetition},
-    v1,
+    schema_v1,
 };
 
 /// The descriptors of the contract, the four built-in entities among them.
@@ -31,7 +31,7 @@ pub struct EntityType {
     /// Its message.
     pub message: MessageDescriptor,
     /// The options of its message: collection, singular …
-    pub options: v1::Entity,
+    pub options: schema_v1::Entity,
     /// Its attributes, in the order of their numbers. The fields `name`, `etag`, `create_time` and `update_time` are none.
     pub attributes: Vec<AttributeType>,
     /// What the contract says about it, for people.
@@ -50,7 +50,7 @@ pub struct AttributeType {
     /// Its field.
     pub field: FieldDescriptor,
     /// The options of its field: encrypted, required …
-    pub options: v1::Attribute,
+    pub options: schema_v1::Attribute,
     /// What the contract says about it, for people.
     pub description: String,
 }
@@ -98,7 +98,7 @@ impl EntityType {
         let message = pool
             .get_message_by_name(full_name)
             .ok_or_else(|| fault(service.full_name(), format!("there is no message {full_name}")))?;
-        let options: v1::Entity =
+        let options: schema_v1::Entity =
             option(pool, &message.options(), "entity")?.ok_or_else(|| fault(full_name, "it has no option `entity`"))?;
 
         let method = |name: String| {
@@ -165,7 +165,7 @@ fn extension(
     options: &DynamicMessage,
     name: &str,
 ) -> Result<Option<prost_reflect::Value>, SchemaError> {
-    let full_name = format!("sealward.v1.{name}");
+    let full_name = format!("{SCHEMA_PACKAGE}.{name}");
     let extension =
         pool.get_extension_by_name(&full_name).ok_or_else(|| fault(&full_name, "there is no such option"))?;
     Ok(options.has_extension(&extension).then(|| options.get_extension(&extension).into_owned()))

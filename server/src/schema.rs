@@ -10,6 +10,7 @@ use prost_reflect::{
     Cardinality, DescriptorPool, DynamicMessage, EnumDescriptor, EnumValueDescriptor, FieldDescriptor,
     Kind as ProtoKind, MessageDescriptor, MethodDescriptor, ServiceDescriptor, Value as ProtoValue,
 };
+use sealward::SCHEMA_PACKAGE;
 use sealward_core::{
     id::Timestamp,
     policy::Privilege,
@@ -80,7 +81,7 @@ pub enum DescriptorError {
     #[error("the descriptor set can't be read")]
     Unreadable(#[source] prost_reflect::DescriptorError),
     /// The set lacks Sealward's own options.
-    #[error("the descriptor set lacks `{0}`: it was made without sealward/v1/annotations.proto")]
+    #[error("the descriptor set lacks `{0}`: it was made without sealward/schema/v1/annotations.proto")]
     OptionMissing(String),
     /// Something is declared in a way that can't be served.
     #[error("{place}: {problem}")]
@@ -134,7 +135,7 @@ struct Options {
 impl Options {
     fn new(pool: &DescriptorPool) -> Result<Options, DescriptorError> {
         let extension = |name: &str| {
-            let full_name = format!("sealward.v1.{name}");
+            let full_name = format!("{SCHEMA_PACKAGE}.{name}");
             pool.get_extension_by_name(&full_name).ok_or(DescriptorError::OptionMissing(full_name))
         };
         Ok(Options {

@@ -295,7 +295,8 @@ fn enum_value(kind: &EnumDescriptor, given: &str) -> Option<String> {
 fn option_number(value: &EnumValueDescriptor) -> Option<i32> {
     let options = value.options();
     let mut extensions = options.extensions();
-    extensions.find(|(extension, _)| extension.full_name() == "sealward.v1.option")?.1.as_i32()
+    let is_option = |full_name: &str| full_name.strip_prefix(sealward::SCHEMA_PACKAGE) == Some(".option");
+    extensions.find(|(extension, _)| is_option(extension.full_name()))?.1.as_i32()
 }
 
 /// What every value's name begins with: `STATE_CODE_` for StateCode.

@@ -4,19 +4,24 @@ use prost::Message;
 use prost_reflect::{
     DescriptorPool, DynamicMessage, EnumValueDescriptor, FieldDescriptor, FileDescriptor, MessageDescriptor, Value,
 };
-use sealward::v1;
+use sealward::{SCHEMA_PACKAGE, schema};
 
-/// The package that the reference is about.
-pub(crate) const PACKAGE: &str = "sealward.v1";
+/// The packages that the reference is about: the contract, and the options that make it a schema.
+const PACKAGES: [&str; 2] = ["sealward.v1", SCHEMA_PACKAGE];
 
 /// The contract with its comments.
 pub(crate) fn pool() -> DescriptorPool {
     DescriptorPool::decode(sealward::FILE_DESCRIPTOR_SET).expect("the compiled-in descriptor set is whole")
 }
 
-/// The files of the package: those with services first, each group by name.
+/// `Mailbox.StateCode`, for `sealward.v1.Mailbox.StateCode`; `None` for what the reference isn't about.
+pub(crate) fn local_name(full_name: &str) -> Option<&str> {
+    PACKAGES.iter().find_map(|package| full_name.strip_prefix(package)?.strip_prefix('.'))
+}
+
+/// The files of the packages: those with services first, each group by name.
 pub(crate) fn files(pool: &DescriptorPool) -> Vec<FileDescriptor> {
-    let ours = pool.files().filter(|file| file.package_name() == PACKAGE);
+    let ours = pool.files().filter(|file| PACKAGES.contains(&file.package_name()));
     let (mut with_services, without): (Vec<_>, Vec<_>) = ours.partition(|file| file.services().len() > 0);
     with_services.extend(without);
     with_services
@@ -41,12 +46,12 @@ pub(crate) fn comment(file: &FileDescriptor, path: &[i32]) -> Vec<String> {
 }
 
 /// What makes a message an entity, if it is one.
-pub(crate) fn entity(message: &MessageDescriptor) -> Option<v1::Entity> {
+pub(crate) fn entity(message: &MessageDescriptor) -> Option<schema::v1::Entity> {
     message_option(message.parent_pool(), &message.options(), "entity")
 }
 
 /// What makes a field an attribute, if it is one.
-pub(crate) fn attribute(field: &FieldDescriptor) -> Option<v1::Attribute> {
+pub(crate) fn attribute(field: &FieldDescriptor) -> Option<schema::v1::Attribute> {
     message_option(field.parent_pool(), &field.options(), "attribute")
 }
 
@@ -66,6 +71,6 @@ fn message_option<M: Message + Default>(pool: &DescriptorPool, options: &Dynamic
 }
 
 fn option(pool: &DescriptorPool, options: &DynamicMessage, name: &str) -> Option<Value> {
-    let extension = pool.get_extension_by_name(&format!("{PACKAGE}.{name}"))?;
+    let extension = pool.get_extension_by_name(&format!("{SCHEMA_PACKAGE}.{name}"))?;
     options.has_extension(&extension).then(|| options.get_extension(&extension).into_owned())
 }

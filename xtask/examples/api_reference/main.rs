@@ -16,19 +16,19 @@ use prost_reflect::{
     Cardinality, DescriptorPool, EnumDescriptor, FieldDescriptor, FileDescriptor, Kind, MessageDescriptor,
     MethodDescriptor, ServiceDescriptor,
 };
-use sealward::v1::{self, OnDelete, default_value};
+use sealward::schema::v1::{self, OnDelete, default_value};
 
-use contract::{PACKAGE, comment};
+use contract::comment;
 use errors::{DEPENDS, Reason, reasons};
 use markdown::{Prose, link, table};
 
 const INTRODUCTION: &str = "\
-<!-- Made by `cargo xtask generate` from proto/sealward/v1. Change the comments there. -->
+<!-- Made by `cargo xtask generate` from proto/sealward. Change the comments there. -->
 
 # API reference
 
-Everything in the package `sealward.v1`, as [proto/sealward/v1](../proto/sealward/v1) has it. That folder is the contract; generate a
-client for your language from it, or ask a server for it by reflection. [Getting started](getting-started.md) shows both.
+Everything in the packages `sealward.v1` and `sealward.schema.v1`, as [proto/sealward](../proto/sealward) has it. That folder is the contract;
+generate a client for your language from it, or ask a server for it by reflection. [Getting started](getting-started.md) shows both.
 
 ## How to read this
 
@@ -408,12 +408,12 @@ fn type_link(kind: &Kind) -> String {
     let Some(full_name) = message.or_else(|| kind.as_enum().map(EnumDescriptor::full_name)) else {
         return format!("`{kind:?}`").to_lowercase();
     };
-    if full_name.starts_with(PACKAGE) { link(&local_name(full_name)) } else { format!("`{full_name}`") }
+    contract::local_name(full_name).map_or_else(|| format!("`{full_name}`"), link)
 }
 
-/// `Mailbox.StateCode`, for `sealward.v1.Mailbox.StateCode`.
+/// What a message or an enum that the reference is about is called there.
 fn local_name(full_name: &str) -> String {
-    full_name.strip_prefix(PACKAGE).unwrap_or(full_name).trim_start_matches('.').to_owned()
+    contract::local_name(full_name).unwrap_or(full_name).to_owned()
 }
 
 /// What a file without a service is called: `Errors`, for `errors.proto`.
@@ -477,7 +477,7 @@ mod tests {
         let document = document();
         let pool = contract::pool();
         let anchors: BTreeSet<String> = anchors(&document).into_iter().collect();
-        let ours = |name: &str| name.starts_with(PACKAGE);
+        let ours = |name: &str| contract::local_name(name).is_some();
         let has_heading = |name: &str| assert!(anchors.contains(&markdown::anchor(name)), "{name}");
         let has_comment = |name: &str, file: &FileDescriptor, path: &[i32]| {
             assert!(!comment(file, path).is_empty(), "{name}");
