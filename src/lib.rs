@@ -91,6 +91,36 @@ mod tests {
         assert_eq!(served, names);
     }
 
+    /// The Go module that the generated packages are in: the one name to settle before clients are published, here and in every file.
+    const GO_MODULE: &str = "github.com/sealward/sealward/clients/go";
+
+    /// Objective-C has no packages, so that each of ours has a prefix of its own.
+    const OBJC_PREFIXES: [(&str, &str); 2] = [("sealward.v1", "SLW"), (SCHEMA_PACKAGE, "SLWS")];
+
+    #[test]
+    fn every_file_names_its_package_in_each_language() {
+        let mut packages = BTreeSet::new();
+        for file in pool().files().filter(|file| file.package_name().starts_with("sealward.")) {
+            let package = file.package_name();
+            let (_, objc_prefix) = OBJC_PREFIXES.into_iter().find(|(name, _)| *name == package).unwrap();
+            let words: Vec<&str> = package.split('.').collect();
+            let upper: Vec<_> = words.iter().map(|word| word[..1].to_ascii_uppercase() + &word[1..]).collect();
+            for (option, expected) in [
+                ("csharp_namespace", Value::String(upper.join("."))),
+                ("go_package", Value::String(format!("{GO_MODULE}/{};{}", words.join("/"), words.concat()))),
+                ("java_multiple_files", Value::Bool(true)),
+                ("java_package", Value::String(package.to_owned())),
+                ("objc_class_prefix", Value::String(objc_prefix.to_owned())),
+                ("php_namespace", Value::String(upper.join("\\"))),
+                ("ruby_package", Value::String(upper.join("::"))),
+            ] {
+                assert_eq!(*file.options().get_field_by_name(option).unwrap(), expected, "{}: {option}", file.name());
+            }
+            packages.insert(package.to_owned());
+        }
+        assert_eq!(packages.len(), OBJC_PREFIXES.len());
+    }
+
     #[test]
     fn every_service_of_an_entity_has_the_five_standard_methods() {
         for service in pool().services() {
