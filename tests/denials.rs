@@ -15,7 +15,7 @@ fn connectors_elsewhere(config: &mut Config) {
     for identity in ["cn:reader", "cn:auditor"] {
         config.bindings.push(Binding {
             identity: identity.parse().unwrap(),
-            role: Role::MailConnector.into(),
+            role: Role::SecretReader.into(),
             scope: Scope::Organizations(["elsewhere".to_owned()].into()),
         });
     }

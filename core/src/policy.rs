@@ -18,7 +18,7 @@ pub enum Role {
     /// Reads records; never sees an encrypted attribute.
     RecordReader,
     /// Reveals encrypted attributes and compares them, and nothing else.
-    MailConnector,
+    SecretReader,
     /// Reads the audit trail and the state of the key; sees organizations and who may do what. No text of a key, no records.
     Auditor,
 }
@@ -26,7 +26,7 @@ pub enum Role {
 impl Role {
     /// Every role.
     pub const ALL: [Role; 5] =
-        [Role::SystemAdministrator, Role::RecordWriter, Role::RecordReader, Role::MailConnector, Role::Auditor];
+        [Role::SystemAdministrator, Role::RecordWriter, Role::RecordReader, Role::SecretReader, Role::Auditor];
 
     /// The name that configuration uses.
     #[must_use]
@@ -35,7 +35,7 @@ impl Role {
             Role::SystemAdministrator => "system-administrator",
             Role::RecordWriter => "record-writer",
             Role::RecordReader => "record-reader",
-            Role::MailConnector => "mail-connector",
+            Role::SecretReader => "secret-reader",
             Role::Auditor => "auditor",
         }
     }
@@ -53,9 +53,7 @@ impl Role {
                 Privilege::ReadContract,
             ],
             Role::RecordReader => &[Privilege::ReadRecords, Privilege::ReadOrganizations, Privilege::ReadContract],
-            Role::MailConnector => {
-                &[Privilege::RevealAttributes, Privilege::CompareAttributes, Privilege::ReadContract]
-            }
+            Role::SecretReader => &[Privilege::RevealAttributes, Privilege::CompareAttributes, Privilege::ReadContract],
             Role::Auditor => &[
                 Privilege::ReadEncryptionState,
                 Privilege::ReadAuditTrail,

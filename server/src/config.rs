@@ -490,7 +490,7 @@ mod tests {
             "{SMALLEST}
             [[bindings]]
             identity = \"dns:Mail.Example\"
-            role = \"mail-connector\"
+            role = \"secret-reader\"
             organizations = [\"contoso\", \"fabrikam\"]
             [[bindings]]
             identity = \"cn:admin\"
@@ -503,7 +503,7 @@ mod tests {
             [
                 Binding {
                     identity: Identity::Dns("mail.example".to_owned()),
-                    role: Role::MailConnector.into(),
+                    role: Role::SecretReader.into(),
                     scope: Scope::Organizations(["contoso".to_owned(), "fabrikam".to_owned()].into()),
                 },
                 Binding {

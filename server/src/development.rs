@@ -75,7 +75,7 @@ impl Person {
             Person::Admin => Role::SystemAdministrator,
             Person::Writer => Role::RecordWriter,
             Person::Reader => Role::RecordReader,
-            Person::Connector => Role::MailConnector,
+            Person::Connector => Role::SecretReader,
             Person::Auditor => Role::Auditor,
         }
     }

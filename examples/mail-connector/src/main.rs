@@ -60,7 +60,7 @@ struct SealwardOptions {
     #[arg(long, env = "SEALWARD_CA", value_name = "FILE", required_unless_present = "dev")]
     ca: Option<PathBuf>,
 
-    /// This connector's certificate, in PEM. Its identity needs the role mail-connector.
+    /// This connector's certificate, in PEM. Its identity needs the role secret-reader.
     #[arg(long, env = "SEALWARD_CERT", value_name = "FILE", required_unless_present = "dev")]
     cert: Option<PathBuf>,
 

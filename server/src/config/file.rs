@@ -219,7 +219,7 @@ section! {
         identity: Text, "\"spiffe:…\", \"dns:…\", \"cn:…\" or \"jwt:<issuer>#<subject>\"", Required, AtReload;
 
         /// What they may do: a role, one of [[roles]], or a single privilege, such as "prvReadEncryptionState".
-        role: Text, "\"system-administrator\", \"record-writer\", \"record-reader\", \"mail-connector\", \"auditor\", a name of [[roles]] or a privilege", Required, AtReload;
+        role: Text, "\"system-administrator\", \"record-writer\", \"record-reader\", \"secret-reader\", \"auditor\", a name of [[roles]] or a privilege", Required, AtReload;
 
         /// Where: names of organizations, or ["*"] for all, those to come included.
         organizations: Texts, "names, or [\"*\"]", Required, AtReload;
