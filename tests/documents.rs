@@ -76,6 +76,41 @@ fn every_reason_of_a_violation_is_documented_and_no_other() {
     assert_eq!(documented, reasons);
 }
 
+/// Every file below a folder, without what its `.gitignore` leaves out.
+fn files_below(folder: &Path, found: &mut Vec<PathBuf>) {
+    let ignored = fs::read_to_string(folder.join(".gitignore")).unwrap_or_default();
+    let is_ignored = |name: &str| name == ".git" || ignored.lines().any(|line| line.trim_matches('/') == name);
+    for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+        if is_ignored(entry.file_name().to_str().unwrap()) {
+            continue;
+        }
+        if entry.file_type().unwrap().is_dir() {
+            files_below(&entry.path(), found);
+        } else {
+            found.push(entry.path());
+        }
+    }
+}
+
+#[test]
+fn former_product_name_is_nowhere() {
+    let former = ["field", "seal"].concat();
+    let in_hex: String = former.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = Vec::new();
+    files_below(root, &mut files);
+    assert!(files.len() > 300, "{}", files.len());
+    let found: Vec<_> = files
+        .iter()
+        .filter(|file| {
+            let path = file.strip_prefix(root).unwrap().to_string_lossy().to_lowercase();
+            let text = String::from_utf8_lossy(&fs::read(file).unwrap()).to_lowercase();
+            path.contains(&former) || text.contains(&former) || text.contains(&in_hex)
+        })
+        .collect();
+    assert_eq!(found, Vec::<&PathBuf>::new());
+}
+
 /// The sources of all tests, as one text.
 fn sources(folder: &Path, all: &mut String) {
     for entry in fs::read_dir(folder).unwrap() {
