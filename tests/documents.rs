@@ -111,13 +111,13 @@ fn former_product_name_is_nowhere() {
     assert_eq!(found, Vec::<&PathBuf>::new());
 }
 
-/// The sources of all tests, as one text.
-fn sources(folder: &Path, all: &mut String) {
+/// The files of a folder that have this extension, as one text.
+fn sources(folder: &Path, extension: &str, all: &mut String) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            sources(&path, all);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            sources(&path, extension, all);
+        } else if path.extension().is_some_and(|found| found == extension) {
             all.push_str(&fs::read_to_string(&path).unwrap());
         }
     }
@@ -128,11 +128,11 @@ fn every_test_that_a_promise_rests_on_is_there() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut all = String::new();
     for folder in ["core", "pem", "server/src", "client/src", "tests", "xtask", "examples"] {
-        sources(&root.join(folder), &mut all);
+        sources(&root.join(folder), "rs", &mut all);
     }
     let mut named = 0;
     let mut missing = Vec::new();
-    for document in ["ARCHITECTURE.md", "docs/threat-model.md"] {
+    for document in ["ARCHITECTURE.md", "docs/invariants.md", "docs/threat-model.md"] {
         for line in prose(&root.join(document)) {
             for name in line.split('`').skip(1).step_by(2) {
                 let is_test = name.matches('_').count() >= 4
@@ -195,7 +195,7 @@ fn operations_reference_lists_every_warning_and_error_of_the_log() {
     let listed: Vec<(&str, &str)> = rows.map(|(message, rest)| (message, rest.split(" | ").next().unwrap())).collect();
     assert!(listed.len() > 50, "{}", listed.len());
     let mut all = String::new();
-    sources(&root.join("server/src"), &mut all);
+    sources(&root.join("server/src"), "rs", &mut all);
     let gone: Vec<&str> =
         listed.iter().map(|(message, _)| *message).filter(|message| !all.contains(&format!("\"{message}"))).collect();
     assert_eq!(gone, Vec::<&str>::new(), "docs/operations.md lists events that the server doesn't log");
@@ -210,4 +210,37 @@ fn operations_reference_lists_every_warning_and_error_of_the_log() {
         let missing: Vec<&String> = messages.iter().filter(|message| !is_listed(message)).collect();
         assert_eq!(missing, Vec::<&String>::new(), "docs/operations.md lacks events at level {level}");
     }
+}
+
+/// Those of the words that a page doesn't have.
+fn missing_in(page: &str, words: &BTreeSet<String>) -> Vec<String> {
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(page)).unwrap();
+    words.iter().filter(|word| !text.contains(word.as_str())).cloned().collect()
+}
+
+fn contract() -> String {
+    let mut all = String::new();
+    sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("proto"), "proto", &mut all);
+    all
+}
+
+#[test]
+fn every_error_reason_is_in_troubleshooting() {
+    let contract = contract();
+    let declared = contract.lines().filter_map(|line| line.trim().strip_prefix("ERROR_REASON_")?.split_once(" = "));
+    let reasons: BTreeSet<_> =
+        declared.map(|(name, _)| format!("`{name}`")).filter(|name| name != "`UNSPECIFIED`").collect();
+    assert!(reasons.len() > 40, "{reasons:?}");
+    assert_eq!(missing_in("docs/troubleshooting.md", &reasons), Vec::<String>::new());
+}
+
+#[test]
+fn every_number_of_dynamics_365_is_in_its_page() {
+    let contract = contract();
+    let is_number =
+        |word: &&str| word.len() == 8 && word.starts_with("800") && word.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let words = contract.split(|character: char| !character.is_ascii_alphanumeric());
+    let numbers: BTreeSet<_> = words.filter(is_number).map(str::to_owned).collect();
+    assert!(numbers.len() > 20, "{numbers:?}");
+    assert_eq!(missing_in("docs/dynamics-365.md", &numbers), Vec::<String>::new());
 }

@@ -1,4 +1,4 @@
-//! The guide for newcomers, followed to the letter: every command of its `console` blocks is run, and prints what the guide shows.
+//! The README and the guide for newcomers, followed to the letter: every command that they show is run, and prints what they show.
 
 use std::{path::Path, process::Command};
 
@@ -6,9 +6,16 @@ use tempfile::TempDir;
 
 use crate::harness::process::{Process, binary, grpcurl, tools};
 
+const README: &str = include_str!("../README.md");
 const GUIDE: &str = include_str!("../docs/getting-started.md");
 
-/// What the guide types into the first terminal.
+/// The heading of the README's commands.
+const USE: &str = "Use it\n";
+
+/// What the README and the guide build the command line with. The tests have built it already.
+const BUILD: &str = "cargo build --release -p sealward-client\n";
+
+/// What the README and the guide type into the first terminal.
 const START: &str = "cargo run --release -p sealward-server -- dev";
 
 /// Where the guide's server listens.
@@ -78,20 +85,73 @@ fn is_shown(printed: &[&str], shown: &[&str]) -> bool {
     }
 }
 
-fn run(command: &str, folder: &Path, server: &Process) -> String {
+/// Commands of the README that are pasted at once, and what they print there.
+struct Block {
+    commands: String,
+    shown: Vec<&'static str>,
+}
+
+/// The blocks under the README's heading [`USE`]: commands in `sh`, what they print in `text`.
+fn blocks() -> Vec<Block> {
+    let section = README.split("\n## ").find(|section| section.starts_with(USE)).unwrap();
+    let mut blocks: Vec<Block> = Vec::new();
+    for fenced in section.split("\n```").skip(1).step_by(2) {
+        match fenced.split_once('\n').unwrap() {
+            ("sh", commands) => blocks.push(Block { commands: commands.to_owned(), shown: Vec::new() }),
+            ("text", shown) => blocks.last_mut().unwrap().shown.extend(shown.lines()),
+            (language, _) => panic!("a block of {language}"),
+        }
+    }
+    blocks
+}
+
+/// A shell in this folder that finds the programs. Its errors go where its output goes.
+fn shell(script: &str, folder: &Path) -> Command {
     let mut path = vec![binary("sealward").parent().unwrap().to_owned(), tools()];
     path.extend(grpcurl().parent().map(Path::to_owned));
     path.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap()));
-    let output = Command::new("bash")
-        .args(["-c", &format!("exec 2>&1\n{}", command.replace(ADDRESS, &server.address))])
+    let mut shell = Command::new("bash");
+    shell
+        .args(["-c", &format!("exec 2>&1\n{script}")])
         .env("PATH", std::env::join_paths(&path).unwrap())
+        .current_dir(folder);
+    shell
+}
+
+fn run(command: &str, folder: &Path, server: &Process) -> String {
+    let output = shell(&command.replace(ADDRESS, &server.address), folder)
         .env("SEALWARD_DEV", "./sealward-dev")
         .env("SEALWARD_OUTPUT", "json")
         .env("SEALWARD_ENDPOINT", format!("https://{}", server.address))
-        .current_dir(folder)
         .output()
         .unwrap();
     String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn every_command_of_the_readme_prints_what_the_readme_shows() {
+    const END_OF_BLOCK: &str = "=== end of block ===\n";
+    let folder = TempDir::new().unwrap();
+    let _server = Process::start(&folder.path().join("sealward-dev"));
+    let blocks = blocks();
+    let commands: String = blocks.iter().map(|block| block.commands.as_str()).collect();
+    assert!(README.contains(START) && commands.contains(BUILD) && GUIDE.contains(BUILD), "the commands have changed");
+    assert!(blocks.iter().filter(|block| !block.shown.is_empty()).count() >= 4, "the README has become short");
+
+    // One shell for all blocks, because later ones use variables of earlier ones.
+    let ended = blocks.iter().map(|Block { commands, .. }| format!("{commands}\nprintf '{END_OF_BLOCK}'\n"));
+    let script: String = ended.collect();
+    let output = shell(&script.replace(BUILD, ""), folder.path()).output().unwrap();
+    let output = String::from_utf8(output.stdout).unwrap();
+    let printed: Vec<&str> = output.split_terminator(END_OF_BLOCK).collect();
+    assert_eq!(printed.len(), blocks.len(), "{output}");
+    for (Block { commands, shown }, printed) in blocks.iter().zip(printed) {
+        assert!(
+            is_shown(&printed.lines().collect::<Vec<_>>(), shown),
+            "{commands}\nprints\n{printed}\nthe README shows\n{}",
+            shown.join("\n")
+        );
+    }
 }
 
 #[test]
