@@ -20,6 +20,10 @@ use sealward_core::{
     schema::Schema,
     store::{OpenError, Store, Unavailable},
 };
+use sealward_store::{
+    OnDemand, Witness,
+    sqlite::{DataFolder, DataFolderError, OpenLimits, SqliteDatabases, SqliteOptions, SqliteStore},
+};
 use tokio::{sync::watch, task::JoinHandle, time::timeout};
 use tower::Layer;
 use uuid::Uuid;
@@ -28,13 +32,12 @@ use crate::{
     audit_copy::{Begun, Copying},
     bounded::Bounded,
     clock::SystemClock,
-    committer::Witness,
     config::{Config, Log, limits::Limits},
     denials::Denials,
     descriptors,
     drain::{Drain, Drained},
     due, error_chain,
-    fail_points::OfEnvironment,
+    fail_points::{OfEnvironment, sync_failure},
     handshake::{self, Handshakes},
     http2::Http2,
     idle,
@@ -56,7 +59,6 @@ use crate::{
     samples::Samples,
     schema,
     shed::Shed,
-    store::sqlite::{DataFolder, DataFolderError, OpenLimits, SqliteDatabases, SqliteOptions, SqliteStore},
     tls::{self, ServerCertificate, Terms, Trust},
     token::{Bounds, Issuers, TokenKeysError},
     trails,
@@ -75,7 +77,7 @@ pub struct Running {
     plaintext_address: Option<SocketAddr>,
     metrics_address: Option<SocketAddr>,
     deployment: Arc<Deployment>,
-    databases: Arc<SqliteDatabases>,
+    databases: Arc<dyn OnDemand>,
     limits: Limits,
     /// Whether the data folder has databases of organizations, served or not.
     has_organizations: bool,
@@ -370,10 +372,10 @@ impl Running {
         self.samples.report();
         self.denials.finish().await;
         match drained {
-            Drained::Whole => leave_whole_files(&self.deployment, &self.databases, self.audit_copy).await,
+            Drained::Whole => leave_whole_files(&self.deployment, &*self.databases, self.audit_copy).await,
             // What was cut short is taken up at the next start, but what was recorded until here is signed all the same.
             Drained::CutShort => {
-                if timeout(LAST_SIGNING_MAX, trails::sign_all(&self.deployment, &self.databases)).await.is_err() {
+                if timeout(LAST_SIGNING_MAX, trails::sign_all(&self.deployment, &*self.databases)).await.is_err() {
                     tracing::warn!("audit trails not signed in time; the next start signs them");
                 }
             }
@@ -384,7 +386,7 @@ impl Running {
 
 /// Signs the trails and copies the last of them, remembers what the open databases are now, and moves their logs into them: a file is
 /// whole by itself when the server has ended.
-async fn leave_whole_files(deployment: &Deployment, databases: &SqliteDatabases, audit_copy: Option<Begun>) {
+async fn leave_whole_files(deployment: &Deployment, databases: &dyn OnDemand, audit_copy: Option<Begun>) {
     trails::sign_all(deployment, databases).await;
     if let Some(copy) = audit_copy {
         copy.finish().await;
@@ -434,12 +436,13 @@ async fn open_ports(
     config: &Config,
     root_key: Arc<dyn RootKey>,
     copying: &Copying,
-) -> Result<(Ports, Arc<SqliteDatabases>, Uuid), StartError> {
+) -> Result<(Ports, Arc<dyn OnDemand>, Uuid), StartError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let random: Arc<dyn Random> = Arc::new(SystemRandom);
     let options = SqliteOptions {
         scan_time_max: config.limits.list_time_max(),
         log_max_bytes: config.limits.write_ahead_log_max_bytes.into(),
+        sync_failure,
         ..SqliteOptions::default()
     };
     let folder = Arc::new(DataFolder::open(&config.data_dir)?);

@@ -22,6 +22,7 @@ use std::{
 };
 
 use sealward_core::{deployment::Deployment, id::OrganizationId, port::AuditGate, store::Cause};
+use sealward_store::Witness;
 use tokio::{
     sync::{Notify, oneshot},
     task::JoinHandle,
@@ -33,7 +34,6 @@ use uuid::Uuid;
 pub(crate) use self::ledger::Trail;
 use self::{checkpoint::Checkpoint, copier::Copier, ledger::Ledger, target::Target};
 use crate::{
-    committer::Witness,
     config::{AuditCopy, Config, CopyTo, OnFailure},
     error_chain,
     shed::Shed,
@@ -124,12 +124,6 @@ impl Copying {
             })
         };
         Copying { shared: config.audit.as_ref().map(shared) }
-    }
-
-    /// No copy.
-    #[cfg(test)]
-    pub(crate) fn none() -> Self {
-        Copying { shared: None }
     }
 
     /// Who is to hear how far this trail goes.

@@ -25,12 +25,9 @@ use sealward_core::{
     random::{self, Random},
     store::{Cause, Condition, Datum, OpenError, Reader, Unavailable},
 };
+use sealward_store::{copy, rename_new, view};
 
-use crate::{
-    private_file,
-    random::SystemRandom,
-    store::sqlite::{self, SqliteOptions, SqliteView},
-};
+use crate::random::SystemRandom;
 
 /// How often copies are taken again that don't belong together. Each time, somebody has changed a key or deleted an organization in
 /// between; key changes are limited to a few an hour.
@@ -137,7 +134,7 @@ fn publish(unfinished: &Path, to: &Path) -> io::Result<bool> {
     for folder in [unfinished.join(ORGANIZATIONS), unfinished.to_owned()] {
         fs::File::open(folder)?.sync_all()?;
     }
-    let is_new = private_file::rename_new(unfinished, to)?;
+    let is_new = rename_new(unfinished, to)?;
     let above = to.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::File::open(above)?.sync_all()?;
     Ok(is_new)
@@ -181,18 +178,17 @@ impl Copies<'_> {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io_error(&to, error)),
             Ok(()) | Err(_) => {}
         }
-        sqlite::copy(&from, &to, SqliteOptions::default())
-            .map_err(|source| BackupError::Database { path: from, source })
+        copy(&from, &to).map_err(|source| BackupError::Database { path: from, source })
     }
 
-    fn view(&self, name: &str) -> Result<SqliteView, BackupError> {
-        let opened = SqliteView::open(&self.folder.join(name), SqliteOptions::default());
+    fn view(&self, name: &str) -> Result<Box<dyn Reader>, BackupError> {
+        let opened = view(&self.folder.join(name));
         opened.map_err(|error| BackupError::Copy { name: name.to_owned(), source: Cause(error.into()) })
     }
 
     async fn listed(&self) -> Result<Vec<Row>, BackupError> {
         let mut listed =
-            row::read_all(&self.view(CONFIGURATION)?).await.map_err(|error| copy_error(CONFIGURATION, error))?;
+            row::read_all(&*self.view(CONFIGURATION)?).await.map_err(|error| copy_error(CONFIGURATION, error))?;
         listed.sort_by(|one, other| one.row.name.cmp(&other.row.name));
         Ok(listed.into_iter().map(|listed| listed.row).collect())
     }
@@ -210,14 +206,14 @@ impl Copies<'_> {
         }
         self.copy(&name)?;
         let (copy, configuration) = (self.view(&name)?, self.view(CONFIGURATION)?);
-        match inspect(row.id, &copy).await {
+        match inspect(row.id, &*copy).await {
             Ok(inside) if inside == row.name => {}
             Ok(_) | Err(OpenError::OtherInside) => return Err(BackupError::OtherInside { name: row.name.clone() }),
             Err(error @ (OpenError::Missing | OpenError::Unavailable(_))) => {
                 return Err(BackupError::Copy { name, source: Cause(error.into()) });
             }
         }
-        let Ok(ring) = ring_rows::read(&copy).await.map_err(|error| copy_error(&name, error))? else {
+        let Ok(ring) = ring_rows::read(&*copy).await.map_err(|error| copy_error(&name, error))? else {
             // A ring that doesn't read needs no text that could be known here.
             return Ok(true);
         };
@@ -235,8 +231,8 @@ impl Copies<'_> {
     async fn is_listed_now(&self, row: &Row) -> Result<bool, BackupError> {
         let path = self.data_dir.join(CONFIGURATION);
         let failed = |source| BackupError::Database { path: path.clone(), source };
-        let view = SqliteView::open(&path, SqliteOptions::default()).map_err(|error| failed(Cause(error.into())))?;
-        let listed = row::read_all(&view).await.map_err(|Unavailable(cause)| failed(cause))?;
+        let view = view(&path).map_err(|error| failed(Cause(error.into())))?;
+        let listed = row::read_all(&*view).await.map_err(|Unavailable(cause)| failed(cause))?;
         Ok(listed.iter().any(|listed| listed.row == *row))
     }
 

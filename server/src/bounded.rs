@@ -7,9 +7,10 @@ use governor::{
     clock::{Clock as _, DefaultClock},
 };
 use sealward_core::id::{OrganizationId, RecordId};
+use sealward_store::SCANS_MAX;
 
 use crate::{
-    config::limits::Limits, in_flight::InFlight, shed::Shed, status::Refusal, store::sqlite::SCANS_MAX, turns::Turns,
+    config::limits::Limits, in_flight::InFlight, shed::Shed, status::Refusal, turns::Turns,
     verifications::Verifications,
 };
 

@@ -10,6 +10,7 @@ use std::sync::{
 };
 
 use sealward_core::fail_point::{FailPoint, FailPoints};
+use sealward_store::SyncFailure;
 
 /// The variable.
 const VARIABLE: &str = "SEALWARD_FAIL_POINT";
@@ -47,15 +48,6 @@ impl Asked {
             None
         }
     }
-}
-
-/// How a commit is to fail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum SyncFailure {
-    /// What was written is there, and nobody knows.
-    Kept,
-    /// It isn't.
-    Lost,
 }
 
 /// How the commit that comes now is to fail; `None`: it isn't.

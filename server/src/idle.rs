@@ -1,6 +1,6 @@
 //! Idle organizations: their databases are closed, and their keys leave memory. The next call opens and loads what it needs.
 //!
-//! Nothing here decides what is idle; see [`SqliteDatabases::close_idle`].
+//! Nothing here decides what is idle; see [`OnDemand::close_idle`].
 
 use std::{
     sync::Arc,
@@ -8,9 +8,10 @@ use std::{
 };
 
 use sealward_core::deployment::Deployment;
+use sealward_store::OnDemand;
 use tokio::time::MissedTickBehavior;
 
-use crate::{config::limits::Limits, drain::Drain, store::sqlite::SqliteDatabases};
+use crate::{config::limits::Limits, drain::Drain};
 
 /// How often idle organizations are looked for, at the least often.
 const INTERVAL_MAX: Duration = Duration::from_secs(30);
@@ -18,7 +19,7 @@ const INTERVAL_MAX: Duration = Duration::from_secs(30);
 /// Looks for idle organizations again and again, until the server drains.
 pub(crate) async fn keep_closing(
     deployment: Arc<Deployment>,
-    databases: Arc<SqliteDatabases>,
+    databases: Arc<dyn OnDemand>,
     limits: Limits,
     drain: Drain,
 ) {
@@ -33,7 +34,7 @@ pub(crate) async fn keep_closing(
 }
 
 /// Closes what is idle at this time, and forgets the keys of every organization whose database is closed.
-async fn close_idle(deployment: &Deployment, databases: &Arc<SqliteDatabases>, now: Instant) {
+async fn close_idle(deployment: &Deployment, databases: &Arc<dyn OnDemand>, now: Instant) {
     let closing = Arc::clone(databases);
     // Closing waits for the disk.
     if tokio::task::spawn_blocking(move || closing.close_idle(now)).await.is_err() {

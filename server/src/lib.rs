@@ -1,6 +1,7 @@
 //! The Sealward server: how calls come in, who may make them, and where records and keys are kept.
 //!
-//! What is done with them is decided in `sealward-core`. rpc and store meet in one module only.
+//! What is done with them is decided in `sealward-core`. rpc and store meet in one module only: `app`, which opens the stores of
+//! `sealward-store`.
 
 pub mod app;
 mod audit_copy;
@@ -10,7 +11,6 @@ mod bounded;
 mod budget;
 pub mod check;
 mod clock;
-mod committer;
 pub mod config;
 mod denials;
 mod descriptors;
@@ -51,7 +51,6 @@ mod samples;
 pub mod schema;
 mod shed;
 mod status;
-mod store;
 mod tls;
 mod token;
 mod trails;

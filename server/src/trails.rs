@@ -15,16 +15,17 @@ use sealward_core::{
     metadata::changes::forget,
     organization::{Organization, seen::look},
 };
+use sealward_store::OnDemand;
 use tokio::time::MissedTickBehavior;
 
-use crate::{audit_copy::Copying, config::limits::Limits, drain::Drain, error_chain, store::sqlite::SqliteDatabases};
+use crate::{audit_copy::Copying, config::limits::Limits, drain::Drain, error_chain};
 
 const MICROS_A_DAY: i64 = 86_400_000_000;
 
 /// Signs and cuts, until the server drains.
 pub(crate) async fn keep_signing(
     deployment: Arc<Deployment>,
-    databases: Arc<SqliteDatabases>,
+    databases: Arc<dyn OnDemand>,
     limits: Limits,
     copying: Copying,
     drain: Drain,
@@ -36,17 +37,17 @@ pub(crate) async fn keep_signing(
             _ = ticks.tick() => {}
             () = drain.begun() => return,
         }
-        sign_all(&deployment, &databases).await;
+        sign_all(&deployment, &*databases).await;
         let days = i64::from(limits.audit_retention_days);
         if days > 0 {
             let before = deployment.now().unix_micros().saturating_sub(days.saturating_mul(MICROS_A_DAY));
-            cut_all(&deployment, &databases, &copying, Timestamp::from_unix_micros(before)).await;
+            cut_all(&deployment, &*databases, &copying, Timestamp::from_unix_micros(before)).await;
         }
     }
 }
 
 /// Signs the heads of the open trails that have grown, and remembers them in the configuration database.
-pub(crate) async fn sign_all(deployment: &Deployment, databases: &SqliteDatabases) {
+pub(crate) async fn sign_all(deployment: &Deployment, databases: &dyn OnDemand) {
     for organization in deployment.organizations() {
         if databases.is_open(organization.id) && organization.is_trail_unsigned() {
             told(&organization.name, sign_and_remember(deployment, &organization).await);
@@ -62,7 +63,7 @@ async fn sign_and_remember(deployment: &Deployment, organization: &Organization)
 }
 
 /// A trail that isn't copied whole stays as it is until a later round.
-async fn cut_all(deployment: &Deployment, databases: &SqliteDatabases, copying: &Copying, before: Timestamp) {
+async fn cut_all(deployment: &Deployment, databases: &dyn OnDemand, copying: &Copying, before: Timestamp) {
     for organization in deployment.organizations() {
         if databases.is_open(organization.id) {
             if !copying.is_behind(Some(organization.id)) {

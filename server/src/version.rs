@@ -5,21 +5,19 @@ use std::env::consts::{ARCH, OS};
 /// This release.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// What follows the name for `--version`: the release, and what it speaks and stores.
+/// What follows the name for `--version`: the release, and what it speaks and stores. Cells, key rings and sealed keys name their own
+/// formats; the one here is the store's.
 #[must_use]
 pub fn details() -> String {
-    let sqlite = rusqlite::version();
+    let storage = sealward_store::details();
     format!(
         "{VERSION}
 API      sealward.v1
 TLS      1.3, 1.2 by configuration (rustls, aws-lc-rs)
-storage  format {STORE_FORMAT}, SQLite {sqlite}
+storage  {storage}
 system   {OS} {ARCH}"
     )
 }
-
-/// Cells, key rings and sealed keys name their own formats; this is the store's.
-const STORE_FORMAT: i32 = crate::store::sqlite::FORMAT;
 
 #[cfg(test)]
 mod tests {

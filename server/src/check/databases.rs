@@ -25,14 +25,10 @@ use sealward_core::{
     schema::Schema,
     store::{Condition, Datum, Name, OpenError, Reader, Row, Select, Step, Unavailable},
 };
+use sealward_store::view;
 
 use super::{OrganizationFacts, Report, files};
-use crate::{
-    clock::SystemClock,
-    config::Config,
-    error_chain, schema,
-    store::sqlite::{SqliteOptions, SqliteView},
-};
+use crate::{clock::SystemClock, config::Config, error_chain, schema};
 
 const DATA_DIR: &str = "data_dir";
 const ROOT_KEY_FILES: &str = "root_key.files";
@@ -46,7 +42,7 @@ pub(super) async fn check(config: &Config, root_key: Option<&dyn RootKey>, repor
     };
     let path = config.data_dir.join("configuration.db");
     let found = databases_in(&config.data_dir);
-    let configuration = match look(&path) {
+    let configuration = match view(&path) {
         Ok(store) => store,
         Err(OpenError::Missing) => return without_configuration(&path, &found, report),
         Err(error) => return unopened(DATA_DIR, &path, &error, report),
@@ -57,11 +53,6 @@ pub(super) async fn check(config: &Config, root_key: Option<&dyn RootKey>, repor
         let problem = format!("{} can't be read: {}", path.display(), error_chain::text(&error));
         report.error(DATA_DIR, problem, FROM_BACKUP);
     }
-}
-
-/// Opens a database that somebody else may have open.
-fn look(path: &Path) -> Result<SqliteView, OpenError> {
-    SqliteView::open(path, SqliteOptions::default())
 }
 
 fn unopened(subject: &str, path: &Path, error: &OpenError, report: &mut Report) {
@@ -89,7 +80,7 @@ fn databases_in(data_dir: &Path) -> HashSet<OrganizationId> {
 
 /// What every look needs.
 struct Look<'a> {
-    configuration: SqliteView,
+    configuration: Box<dyn Reader>,
     root_key: Option<&'a dyn RootKey>,
     schema: Arc<Schema>,
     data_dir: &'a Path,
@@ -102,7 +93,7 @@ impl Look<'_> {
         mut found: HashSet<OrganizationId>,
         report: &mut Report,
     ) -> Result<(), Unavailable> {
-        self.migration("configuration.db", &self.configuration, &layout::configuration(), report).await;
+        self.migration("configuration.db", &*self.configuration, &layout::configuration(), report).await;
         self.root_key(report).await?;
         let mut names = HashSet::new();
         for listed in self.listed().await? {
@@ -133,11 +124,11 @@ impl Look<'_> {
 
     /// The organizations listed. The rows of a configuration database from before they had MACs have none.
     async fn listed(&self) -> Result<Vec<Listed>, Unavailable> {
-        let catalog = catalog::read(&self.configuration).await?.0;
+        let catalog = catalog::read(&*self.configuration).await?.0;
         if catalog.iter().any(|cataloged| cataloged.table == ORGANIZATIONS && cataloged.column == "mac") {
-            row::read_all(&self.configuration).await
+            row::read_all(&*self.configuration).await
         } else {
-            row::read_without_macs(&self.configuration).await
+            row::read_without_macs(&*self.configuration).await
         }
     }
 
@@ -153,7 +144,7 @@ impl Look<'_> {
     /// Whether the root keys at hand are all that ever sealed here.
     async fn root_key(&self, report: &mut Report) -> Result<(), Unavailable> {
         let Some(root_key) = self.root_key else { return Ok(()) };
-        for row in rows(&self.configuration, ROOT_KEY, &["check_value"], Condition::EVERYTHING).await? {
+        for row in rows(&*self.configuration, ROOT_KEY, &["check_value"], Condition::EVERYTHING).await? {
             let [Datum::Bytes(check)] = &row[..] else {
                 return Err(Unavailable("a root key's check value is no bytes".into()));
             };
@@ -198,11 +189,11 @@ impl Look<'_> {
         let subject = format!("organizations/{name}");
         let path = self.path(id);
         files::database(&subject, &path, report);
-        let store = match look(&path) {
+        let store = match view(&path) {
             Ok(store) => store,
             Err(error) => return unopened(&subject, &path, &error, report),
         };
-        match inside(&store).await {
+        match inside(&*store).await {
             Ok(Some(inside)) if inside.id == id && inside.name == name => {}
             Ok(Some(inside)) => {
                 let problem = format!(
@@ -222,8 +213,8 @@ impl Look<'_> {
                 report.error(&subject, format!("{}: {}", path.display(), error_chain::text(&error)), FROM_BACKUP)
             }
         }
-        let columns_to_add = self.migration(&subject, &store, &layout::organization(&self.schema), report).await;
-        let (fingerprint, is_key_present) = self.key(&subject, id, &store, report).await;
+        let columns_to_add = self.migration(&subject, &*store, &layout::organization(&self.schema), report).await;
+        let (fingerprint, is_key_present) = self.key(&subject, id, &*store, report).await;
         let (name, id) = (name.to_owned(), id.to_string());
         report.organizations.push(OrganizationFacts { name, id, columns_to_add, fingerprint, is_key_present });
     }
@@ -276,7 +267,7 @@ impl Look<'_> {
         let Some(root_key) = self.root_key else { return Ok(Ok(false)) };
         let of_ring = Condition::equal("organization", Datum::Uuid(id.uuid()))
             .and(Condition::equal("key_check_value", Datum::Bytes(ring.check.as_bytes().to_vec())));
-        let texts = rows(&self.configuration, KEY_TEXT, &["sealed"], of_ring).await;
+        let texts = rows(&*self.configuration, KEY_TEXT, &["sealed"], of_ring).await;
         let texts = texts.map_err(|error| error_chain::text(&error))?;
         let Some([Datum::Bytes(sealed)]) = texts.first().map(Vec::as_slice) else { return Ok(Ok(false)) };
         let kek = match root_key.open_key(sealed, id, &ring.check) {
@@ -294,14 +285,14 @@ impl Look<'_> {
     /// A database that the configuration database doesn't know: its name, if a start would register it.
     async fn unknown(&self, id: OrganizationId, names: &HashSet<String>, report: &mut Report) -> Option<String> {
         let path = self.path(id);
-        let store = match look(&path) {
+        let store = match view(&path) {
             Ok(store) => store,
             Err(error) => {
                 unopened(DATA_DIR, &path, &error, report);
                 return None;
             }
         };
-        let inside = inside(&store).await.ok().flatten();
+        let inside = inside(&*store).await.ok().flatten();
         let shown = path.display();
         match &inside {
             Some(Inside { id: inner, name, .. }) if *inner == id => {

@@ -31,7 +31,7 @@ pub(crate) trait Subject: Send + Sync {
 /// Makes a test of every check. The expression makes a subject of its own for each.
 macro_rules! contract_tests {
     ($subject:expr) => {
-        $crate::store::contract::contract_tests! { $subject;
+        $crate::contract::contract_tests! { $subject;
             steps:
                 a_commit_without_steps_is_applied
                 a_commit_is_applied_whole_or_not_at_all
@@ -102,7 +102,7 @@ macro_rules! contract_tests {
         $($(
             #[tokio::test(flavor = "multi_thread")]
             async fn $check() {
-                $crate::store::contract::$part::$check(&$subject).await;
+                $crate::contract::$part::$check(&$subject).await;
             }
         )+)+
     };

@@ -12,7 +12,7 @@ use sealward_core::{
 use uuid::Uuid;
 
 use super::{SqliteOptions, SqliteStore, blocking, creating_path, make, remove, sync_folder};
-use crate::{committer::Witness, private_file::rename_new};
+use crate::{committer::Witness, rename::rename_new};
 
 /// A database that is being made.
 pub(super) struct PreparedSqlite {

@@ -1,7 +1,7 @@
 //! The embedded store: one SQLite file for a database, in WAL mode, with one writer and a few readers.
 //!
 //! [`SqliteStore`] is one database, [`SqliteDatabases`] the organizations' databases of a [`DataFolder`], each open while it is used. All
-//! writes go through the [`Committer`]'s thread, all reads through connections of their own on threads that may block; the runtime never
+//! writes go through the committer's thread, all reads through connections of their own on threads that may block; the runtime never
 //! waits for a disk. Long reads and snapshots have bounds, and end where a scrub or the size of the write-ahead log demands it.
 //! Nothing here knows what the tables are for.
 
@@ -26,8 +26,9 @@ use uuid::Uuid;
 
 use self::{connection::Connection, readers::Readers, snapshot::Snapshots, writer::SqliteWriter};
 use crate::{
-    committer::{self, Committer, Ended, Witness},
-    private_file::rename_new,
+    SCANS_MAX,
+    committer::{self, Committer, Ended, SyncFailure, Witness},
+    rename::rename_new,
 };
 
 mod connection;
@@ -43,29 +44,30 @@ mod tests;
 mod view;
 mod writer;
 
-pub(crate) use self::{
-    connection::FORMAT,
-    databases::{Inspect, SqliteDatabases},
+pub(crate) use self::{connection::FORMAT, view::SqliteView};
+pub use self::{
+    databases::{Inspect, SqliteDatabases, Witnesses},
     folder::{DataFolder, DataFolderError},
     on_demand::OpenLimits,
-    view::SqliteView,
 };
 
 /// The bounds of a database.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct SqliteOptions {
+pub struct SqliteOptions {
     /// The most quick reads at a time, each on a connection of its own.
-    pub(crate) readers_max: usize,
+    pub readers_max: usize,
     /// The most scans at a time, each on a connection of its own.
-    pub(crate) scans_max: u32,
+    pub scans_max: u32,
     /// How long a scan may run.
-    pub(crate) scan_time_max: Duration,
+    pub scan_time_max: Duration,
     /// How large the write-ahead log may be before snapshots that keep it from being cut are ended.
-    pub(crate) log_max_bytes: u64,
+    pub log_max_bytes: u64,
     /// How long a snapshot that is in the way of a scrub may go on.
-    pub(crate) snapshot_grace: Duration,
+    pub snapshot_grace: Duration,
     /// How long to wait for somebody else's lock: a backup's, or a shell's.
-    pub(crate) busy_timeout: Duration,
+    pub busy_timeout: Duration,
+    /// Asked before each commit of a transaction how it is to fail, for tests; `None`: it isn't.
+    pub sync_failure: fn() -> Option<SyncFailure>,
 }
 
 impl Default for SqliteOptions {
@@ -79,16 +81,14 @@ impl Default for SqliteOptions {
             log_max_bytes: 256 * 1024 * 1024,
             snapshot_grace: Duration::from_secs(10),
             busy_timeout: Duration::from_secs(5),
+            sync_failure: || None,
         }
     }
 }
 
-/// The most scans of one database at a time.
-pub(crate) const SCANS_MAX: u32 = 4;
-
 /// A database in a file. Dropped, it finishes what was handed over and closes.
 #[derive(Debug)]
-pub(crate) struct SqliteStore {
+pub struct SqliteStore {
     // In this order, so that the writer closes last and leaves no write-ahead log behind.
     readers: Readers,
     snapshots: Arc<Snapshots>,
@@ -103,7 +103,7 @@ impl SqliteStore {
     ///
     /// # Errors
     /// [`OpenError::Unavailable`] if it can't be made, or isn't a database of ours.
-    pub(crate) async fn open_or_create(
+    pub async fn open_or_create(
         path: PathBuf,
         writer: Uuid,
         options: SqliteOptions,
@@ -164,7 +164,7 @@ impl SqliteStore {
     }
 
     /// Tells when the database is closed, after this was dropped.
-    pub(crate) fn ended(&self) -> Ended {
+    pub fn ended(&self) -> Ended {
         self.committer.ended()
     }
 }

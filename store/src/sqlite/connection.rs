@@ -25,7 +25,7 @@ use sealward_core::{
 use uuid::Uuid;
 
 use super::{SqliteOptions, stop::Stop};
-use crate::store::sql::{self, Malformed, Sql, Value};
+use crate::sql::{self, Malformed, Sql, Value};
 
 /// Why a statement was not executed.
 #[derive(Debug, thiserror::Error)]

@@ -46,16 +46,16 @@ pub(crate) trait Backend: Send + 'static {
 /// Hears how far a committer's audit chain goes: when its database is opened, and after each transaction that made it longer, before
 /// anybody is answered. It is called from the committer's thread, which it must not hold up.
 #[derive(Clone)]
-pub(crate) struct Witness(Option<Arc<dyn Fn(i64) + Send + Sync>>);
+pub struct Witness(Option<Arc<dyn Fn(i64) + Send + Sync>>);
 
 impl Witness {
     /// One that does this with the place of the chain's last record, 0 where there is none.
-    pub(crate) fn new(hears: impl Fn(i64) + Send + Sync + 'static) -> Self {
+    pub fn new(hears: impl Fn(i64) + Send + Sync + 'static) -> Self {
         Witness(Some(Arc::new(hears)))
     }
 
     /// Nobody.
-    pub(crate) fn nobody() -> Self {
+    pub fn nobody() -> Self {
         Witness(None)
     }
 
@@ -83,6 +83,15 @@ pub(crate) enum Failure {
     Lost(Cause),
 }
 
+/// How a test makes a commit fail, as one does whose fsync failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SyncFailure {
+    /// What was written is there, and nobody knows.
+    Kept,
+    /// It isn't.
+    Lost,
+}
+
 /// The handle: dropped, it lets the thread finish what is queued, and end.
 #[derive(Debug)]
 pub(crate) struct Committer {
@@ -92,10 +101,11 @@ pub(crate) struct Committer {
 
 /// Tells when a committer's thread has closed its database.
 #[derive(Clone, Debug)]
-pub(crate) struct Ended(watch::Receiver<()>);
+pub struct Ended(watch::Receiver<()>);
 
 impl Ended {
-    pub(crate) async fn wait(&mut self) {
+    /// Resolves when the database is closed.
+    pub async fn wait(&mut self) {
         // Nothing is ever sent: a change is the sender's end.
         while self.0.changed().await.is_ok() {}
     }

@@ -69,6 +69,21 @@ async fn after_an_unknown_outcome_a_read_tells_it_and_the_chain_goes_on_from_the
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sync_failure_takes_effect_as_its_name_says() {
+    let ways: [(fn() -> Option<SyncFailure>, u64); 2] =
+        [(|| Some(SyncFailure::Kept), 1), (|| Some(SyncFailure::Lost), 0)];
+    for (sync_failure, rows) in ways {
+        let fixture = Fixture::new();
+        fixture.databases.create(ID, first()).await.unwrap();
+        let options = SqliteOptions { sync_failure, ..SqliteOptions::default() };
+        let store = SqliteStore::open(&fixture.database(), WRITER, options, Witness::nobody()).unwrap();
+        let outcome = store.commit(Commit::of(vec![insert(1, b"")])).await;
+        assert!(matches!(outcome, Err(CommitError::Unknown(_))));
+        assert_eq!(count(&store, "Entry").await, rows);
+    }
+}
+
 #[tokio::test]
 async fn a_full_disk_makes_a_commit_unavailable_and_nothing_more() {
     let fixture = Fixture::new();

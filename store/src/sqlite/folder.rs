@@ -11,7 +11,7 @@ use std::{
 
 /// A folder that this process has to itself, for as long as the value lives.
 #[derive(Debug)]
-pub(crate) struct DataFolder {
+pub struct DataFolder {
     path: PathBuf,
     // The operating system gives the lock back when the file is closed, however this process ends.
     _lock: LockedFile,
@@ -55,7 +55,7 @@ impl DataFolder {
     ///
     /// # Errors
     /// See [`DataFolderError`].
-    pub(crate) fn open(path: impl AsRef<Path>) -> Result<Self, DataFolderError> {
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, DataFolderError> {
         let path = path.as_ref();
         let failed = |source| DataFolderError::Io { path: path.to_owned(), source };
         make_private(path).map_err(failed)?;
@@ -77,13 +77,13 @@ impl DataFolder {
 
     /// The configuration database.
     #[must_use]
-    pub(crate) fn configuration(&self) -> PathBuf {
+    pub fn configuration(&self) -> PathBuf {
         self.path.join("configuration.db")
     }
 
     /// The folder of the organizations' databases.
     #[must_use]
-    pub(crate) fn organizations(&self) -> PathBuf {
+    pub fn organizations(&self) -> PathBuf {
         self.path.join("organizations")
     }
 }

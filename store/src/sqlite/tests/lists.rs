@@ -5,7 +5,11 @@
 
 #![expect(clippy::wildcard_enum_match_arm, reason = "a plain evaluation says what it takes, and refuses the rest")]
 
-use std::{cmp::Ordering, collections::BTreeSet};
+use std::{
+    cmp::Ordering,
+    collections::BTreeSet,
+    sync::atomic::{self, AtomicU64},
+};
 
 use proptest::{
     collection::{btree_set, vec},
@@ -14,21 +18,27 @@ use proptest::{
     test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner},
 };
 use sealward_core::{
-    crypto::{root_key::RootKeySet, secret::RootKeyBytes},
+    crypto::{
+        kek::{self, KdfOutOfBounds, KdfParameters},
+        root_key::RootKeySet,
+        secret::{Kek, KeyText, RootKeyBytes},
+    },
     deployment::{Deployment, KeyLimits, Ports, first_configuration, prepare_configuration},
+    fail_point::{FailPoint, FailPoints},
     filter::Bounds,
     id::RecordId,
     identity::Identity,
     mask::ReadMask,
     organization::{Organization, create::create_first, open::inspect},
     policy::{Binding, Policy, ReadRecords, Role, Scope},
+    port::{AuditGate, Clock, KeyDerivation},
+    random::Random,
     record::Record,
     records::list::{Listed, Page, Query, list},
     schema::{Attribute, Choice, Entity, Kind, OnDelete, Schema, Value},
 };
 
 use super::*;
-use crate::{clock::SystemClock, key_derivation::BlockingKeyDerivation, random::SystemRandom};
 
 /// The attributes, by index.
 const FLAG: usize = 0;
@@ -394,6 +404,47 @@ fn written(order: &[(Field, bool)]) -> String {
     terms.collect::<Vec<_>>().join(", ")
 }
 
+/// The ports beside the store: a clock that stands still, bytes that differ at each draw, and nothing that fails or refuses.
+#[derive(Default)]
+struct Beside {
+    drawn: AtomicU64,
+}
+
+impl Clock for Beside {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_unix_micros(1_800_000_000_000_000)
+    }
+}
+
+impl Random for Beside {
+    /// SplitMix64.
+    fn fill(&self, bytes: &mut [u8]) {
+        for chunk in bytes.chunks_mut(8) {
+            let mut word = self.drawn.fetch_add(0x9E37_79B9_7F4A_7C15, atomic::Ordering::Relaxed);
+            word = (word ^ (word >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+            word = (word ^ (word >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+            chunk.copy_from_slice(&(word ^ (word >> 31)).to_le_bytes()[..chunk.len()]);
+        }
+    }
+}
+
+impl KeyDerivation for Beside {
+    fn derive(&self, text: KeyText, parameters: KdfParameters) -> Pending<'_, (KeyText, Result<Kek, KdfOutOfBounds>)> {
+        let kek = kek::derive(&text, &parameters);
+        Box::pin(async { (text, kek) })
+    }
+}
+
+impl AuditGate for Beside {
+    fn admit(&self) -> Result<(), Cause> {
+        Ok(())
+    }
+}
+
+impl FailPoints for Beside {
+    fn reached(&self, _: FailPoint) {}
+}
+
 /// A deployment with an organization that has no records yet.
 struct Lists {
     deployment: Deployment,
@@ -407,7 +458,7 @@ struct Lists {
 impl Lists {
     async fn new() -> Self {
         let fixture = Fixture::new();
-        let (clock, random) = (Arc::new(SystemClock), Arc::new(SystemRandom));
+        let beside = Arc::new(Beside::default());
         let now = Timestamp::from_unix_micros(1);
         let path = fixture.folder.configuration();
         let first = move || first_configuration(WRITER, now);
@@ -431,11 +482,11 @@ impl Lists {
             configuration,
             databases: Arc::new(databases),
             root_key,
-            key_derivation: Arc::new(BlockingKeyDerivation),
-            clock,
-            random,
-            audit_gate: Arc::new(crate::audit_copy::Copying::none()),
-            fail_points: Arc::new(crate::fail_points::OfEnvironment),
+            key_derivation: Arc::clone(&beside) as Arc<dyn KeyDerivation>,
+            clock: Arc::clone(&beside) as Arc<dyn Clock>,
+            random: Arc::clone(&beside) as Arc<dyn Random>,
+            audit_gate: Arc::clone(&beside) as Arc<dyn AuditGate>,
+            fail_points: beside,
         };
         let limits = KeyLimits {
             changes_per_hour: 0,

@@ -24,16 +24,16 @@ use super::{
     on_demand::{OnDemandStore, OpenDatabases, OpenLimits, Opening},
     prepared::PreparedSqlite,
 };
-use crate::committer::Witness;
+use crate::{OnDemand, committer::Witness};
 
 /// Who hears how far the chain in an organization's database goes.
-pub(crate) type Witnesses = Box<dyn Fn(OrganizationId) -> Witness + Send + Sync>;
+pub type Witnesses = Box<dyn Fn(OrganizationId) -> Witness + Send + Sync>;
 
 /// Finds out the name inside a database that was just opened, if it is that of this organization. Asked at each opening.
-pub(crate) type Inspect = for<'a> fn(OrganizationId, &'a dyn Reader) -> Pending<'a, Result<String, OpenError>>;
+pub type Inspect = for<'a> fn(OrganizationId, &'a dyn Reader) -> Pending<'a, Result<String, OpenError>>;
 
 /// The organizations' databases of a data folder.
-pub(crate) struct SqliteDatabases {
+pub struct SqliteDatabases {
     folder: Arc<DataFolder>,
     writer: Uuid,
     options: SqliteOptions,
@@ -50,7 +50,7 @@ impl SqliteDatabases {
     ///
     /// # Errors
     /// What the operating system says.
-    pub(crate) fn new(
+    pub fn new(
         folder: Arc<DataFolder>,
         writer: Uuid,
         options: SqliteOptions,
@@ -79,19 +79,9 @@ impl SqliteDatabases {
         Ok(SqliteDatabases { folder, writer, options, witnesses, inspect, open, databases: Mutex::default() })
     }
 
-    /// Closes the databases that are idle at this time, and those that are too many. Blocks.
-    pub(crate) fn close_idle(&self, now: Instant) {
-        self.open.close_idle(now);
-    }
-
-    /// Whether an organization's database is open. One that is not is opened by the next call that needs it.
-    pub(crate) fn is_open(&self, id: OrganizationId) -> bool {
-        self.database(id).is_open()
-    }
-
     /// Resolves when an organization's database, which was given up, is closed.
     #[cfg(test)]
-    pub(crate) async fn closed(&self, id: OrganizationId) {
+    pub(super) async fn closed(&self, id: OrganizationId) {
         self.database(id).closed().await;
     }
 
@@ -109,6 +99,16 @@ impl SqliteDatabases {
             )
         };
         Arc::clone(databases.entry(id).or_insert_with(|| Arc::new(closed())))
+    }
+}
+
+impl OnDemand for SqliteDatabases {
+    fn is_open(&self, id: OrganizationId) -> bool {
+        self.database(id).is_open()
+    }
+
+    fn close_idle(&self, now: Instant) {
+        self.open.close_idle(now);
     }
 }
 

@@ -17,11 +17,10 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::{
+    OnDemand,
     committer::{Backend, Failure},
-    store::{
-        contract::{Subject, chain_length, contract_tests},
-        sql,
-    },
+    contract::{Subject, chain_length, contract_tests},
+    sql,
 };
 
 mod failures;

@@ -32,12 +32,12 @@ use crate::committer::{Ended, Witness};
 
 /// How many databases are open, and for how long.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct OpenLimits {
+pub struct OpenLimits {
     /// How many may be open before those that were not used for the longest time are closed. Those in use are not closed, so that
     /// there are more if more are in use at once.
-    pub(crate) open_max: usize,
+    pub open_max: usize,
     /// After how long without a use a database is idle.
-    pub(crate) idle_max: Duration,
+    pub idle_max: Duration,
 }
 
 /// The databases that are open.

@@ -22,9 +22,8 @@ use super::{
     suffixed,
 };
 use crate::{
-    committer::{Backend, Failure},
-    fail_points::{self, SyncFailure},
-    store::sql::{self, Dialect},
+    committer::{Backend, Failure, SyncFailure},
+    sql::{self, Dialect},
 };
 
 /// The one connection that writes to a database.
@@ -132,11 +131,12 @@ impl Backend for SqliteWriter {
 
     fn commit(&mut self) -> Result<(), Cause> {
         let tallies = std::mem::take(&mut self.tallies);
+        let sync_failure = self.options.sync_failure;
         let connection = self.connection()?;
         for tally in tallies.iter().filter(|tally| tally.by != 0) {
             connection.execute(&tally.table, &sql::tally(tally).map_err(SqliteError::from)?)?;
         }
-        match fail_points::sync_failure() {
+        match sync_failure() {
             None => {
                 connection.control("COMMIT")?;
                 self.bound_log();

@@ -1,0 +1,111 @@
+//! A name that is taken once: files and folders get theirs without replacing what is there.
+//!
+//! Nothing here knows what is in them.
+
+use std::{
+    fs::{self, DirBuilder, OpenOptions},
+    io,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::Path,
+};
+
+use rustix::{
+    fs::{CWD, RenameFlags},
+    io::Errno,
+};
+
+/// Gives a file, or a folder, another name on the same file system, unless there is something of that name; answers whether it did.
+///
+/// It never replaces anything, whoever else is at work: by a rename that says so, where kernel and file system know one, else by a hard
+/// link. Where there are neither, a file first takes its name with an empty one, which it then replaces: a crash between the two leaves
+/// the empty file.
+///
+/// # Errors
+/// Whatever the file system says.
+pub fn rename_new(from: &Path, to: &Path) -> io::Result<bool> {
+    by_the_first_that_works(&[by_exclusive_rename, by_link, by_placeholder], from, to)
+}
+
+type Way = fn(&Path, &Path) -> io::Result<()>;
+
+fn by_the_first_that_works(ways: &[Way], from: &Path, to: &Path) -> io::Result<bool> {
+    let mut last = io::Error::from(io::ErrorKind::Unsupported);
+    for way in ways {
+        match way(from, to) {
+            Ok(()) => return Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
+            // ENOSYS and EINVAL of a rename, EPERM and EOPNOTSUPP of a link: this file system doesn't have it.
+            Err(error)
+                if matches!(
+                    Errno::from_io_error(&error),
+                    Some(Errno::NOSYS | Errno::INVAL | Errno::PERM | Errno::OPNOTSUPP)
+                ) =>
+            {
+                last = error;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Err(last)
+}
+
+fn by_exclusive_rename(from: &Path, to: &Path) -> io::Result<()> {
+    Ok(rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE)?)
+}
+
+fn by_link(from: &Path, to: &Path) -> io::Result<()> {
+    fs::hard_link(from, to)?;
+    fs::remove_file(from)
+}
+
+fn by_placeholder(from: &Path, to: &Path) -> io::Result<()> {
+    if fs::metadata(from)?.is_dir() {
+        // A folder replaces an empty one only.
+        DirBuilder::new().mode(0o700).create(to)?;
+    } else {
+        OpenOptions::new().write(true).create_new(true).mode(0o600).open(to)?;
+    }
+    fs::rename(from, to)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each way by itself, since one machine has few file systems.
+    #[test]
+    fn a_name_is_taken_once_in_every_way() {
+        let folder = tempfile::tempdir().unwrap();
+        for (number, way) in [by_exclusive_rename, by_link, by_placeholder].into_iter().enumerate() {
+            let path = |name: &str| folder.path().join(format!("{name}-{number}"));
+            fs::write(path("first"), b"first").unwrap();
+            fs::write(path("second"), b"second").unwrap();
+            assert!(by_the_first_that_works(&[way], &path("first"), &path("name")).unwrap());
+            assert!(!path("first").exists());
+            assert!(!by_the_first_that_works(&[way], &path("second"), &path("name")).unwrap());
+            assert_eq!(fs::read(path("name")).unwrap(), b"first");
+            assert_eq!(fs::read(path("second")).unwrap(), b"second");
+        }
+    }
+
+    #[test]
+    fn where_one_way_is_not_supported_the_next_is_tried() {
+        fn lacks<const ERRNO: i32>(_: &Path, _: &Path) -> io::Result<()> {
+            Err(io::Error::from_raw_os_error(ERRNO))
+        }
+        const EPERM: i32 = 1;
+        const EINVAL: i32 = 22;
+        const EACCES: i32 = 13;
+        const EOPNOTSUPP: i32 = 95;
+        let folder = tempfile::tempdir().unwrap();
+        let (from, to) = (folder.path().join("from"), folder.path().join("to"));
+        fs::write(&from, b"content").unwrap();
+        let none: [Way; 3] = [lacks::<EINVAL>, lacks::<EPERM>, lacks::<EOPNOTSUPP>];
+        assert!(by_the_first_that_works(&none, &from, &to).is_err());
+        assert!(by_the_first_that_works(&[lacks::<EACCES>, by_placeholder], &from, &to).is_err());
+        assert!(!to.exists());
+        let ways: [Way; 3] = [lacks::<EINVAL>, lacks::<EOPNOTSUPP>, by_placeholder];
+        assert!(by_the_first_that_works(&ways, &from, &to).unwrap());
+        assert_eq!(fs::read(&to).unwrap(), b"content");
+    }
+}
