@@ -29,39 +29,47 @@ use tower::Layer;
 use uuid::Uuid;
 
 use crate::{
-    audit_copy::{Begun, Copying},
-    bounded::Bounded,
-    clock::SystemClock,
+    audit::{
+        copy::{Begun, Copying},
+        denials::Denials,
+        trails,
+    },
+    background::{due_keys, idle, reopen},
+    bounds::{Bounded, rates::Rates},
     config::{Config, Log, limits::Limits},
-    denials::Denials,
-    descriptors,
     drain::{Drain, Drained},
-    due, error_chain,
-    fail_points::{OfEnvironment, sync_failure},
-    handshake::{self, Handshakes},
-    http2::Http2,
-    idle,
-    jwks::Fetching,
-    key_derivation::BlockingKeyDerivation,
-    layer::{
+    error_chain,
+    gates::{
         self, Layers, arrival::ArrivalBounds, deadline::Deadlines, http_gate::HttpGateLayer, metadata::MetadataGate,
         trace::TraceLayer,
     },
-    listener::{BindError, Listener},
-    log_queue,
-    metrics::{Believed, Counted, Metrics},
-    random::SystemRandom,
-    rates::Rates,
+    identity::{
+        jwks::Fetching,
+        token::{Bounds, Issuers, TokenKeysError},
+    },
+    ports::{
+        clock::SystemClock,
+        fail_points::{OfEnvironment, sync_failure},
+        key_derivation::BlockingKeyDerivation,
+        random::SystemRandom,
+    },
     reload::{InForce, Read, Reloader},
-    reopen,
     root_key::{self, RootKeyFileError},
     rpc::{self, Health, dispatcher::Dispatcher, permission::rpc_table},
-    samples::Samples,
     schema,
-    shed::Shed,
-    tls::{self, ServerCertificate, Terms, Trust},
-    token::{Bounds, Issuers, TokenKeysError},
-    trails,
+    telemetry::{
+        log_queue,
+        metrics::{Believed, Counted, Metrics},
+        samples::Samples,
+        shed::Shed,
+    },
+    transport::{
+        file_descriptors,
+        handshake::{self, Handshakes},
+        http2::Http2,
+        listener::{BindError, Listener},
+        tls::{self, ServerCertificate, Terms, Trust},
+    },
     version::VERSION,
 };
 
@@ -179,7 +187,7 @@ impl App {
         let audit_copy = copying.begin(&config, &deployment, id).await;
         log_resealed(reseal(&deployment).await?);
         reopen::take_up(&deployment, config.limits, &drain, deployment.organizations());
-        drain.tasks().spawn(due::keep_reporting(Arc::clone(&deployment), drain.clone()));
+        drain.tasks().spawn(due_keys::keep_reporting(Arc::clone(&deployment), drain.clone()));
         let samples = Samples::new(config.limits.refusal_log_lines_per_minute, shed.clone());
         drain.tasks().spawn(samples.clone().keep_reporting(drain.clone()));
         let trace = TraceLayer::new(Arc::new(SystemClock), Arc::new(SystemRandom), samples.clone());
@@ -247,7 +255,7 @@ impl App {
         let (address, plaintext_address) = (listener.address(), listener.plaintext_address());
         let connections = listener.accept(terms.clone(), handshakes, &config.limits, &shed);
         let http2 = Http2::new(&config.limits, terms, Arc::new(SystemRandom), drain.clone(), shed.clone());
-        let service = layer::stack(layers).layer(routes.prepare());
+        let service = gates::stack(layers).layer(routes.prepare());
         let serving = tokio::spawn(http2.serve(connections, service));
         let in_force = InForce { terms: terms_sender, issuers: issuers_sender, policy: policy_sender, log: log_sender };
         let read = Read { certificate, trust, issuers };
@@ -411,8 +419,8 @@ async fn leave_whole_files(deployment: &Deployment, databases: &dyn OnDemand, au
 }
 
 fn raise_descriptors(config: &Config) {
-    let needed = descriptors::needed(config);
-    if let Some(available) = descriptors::raise()
+    let needed = file_descriptors::needed(config);
+    if let Some(available) = file_descriptors::raise()
         && available < needed
     {
         tracing::warn!(

@@ -27,7 +27,7 @@ use sealward_core::{
 };
 use sealward_store::{copy, rename_new, view};
 
-use crate::random::SystemRandom;
+use crate::ports::random::SystemRandom;
 
 /// How often copies are taken again that don't belong together. Each time, somebody has changed a key or deleted an organization in
 /// between; key changes are limited to a few an hour.

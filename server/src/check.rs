@@ -17,9 +17,12 @@ use sealward_core::{
 use serde::Serialize;
 
 use crate::{
-    clock::SystemClock,
     config::{AuditCopy, Config, ConfigError, CopyTo, Faults, TokenKeys, credentials_folder},
-    descriptors, error_chain, root_key, token,
+    error_chain,
+    identity::token,
+    ports::clock::SystemClock,
+    root_key,
+    transport::file_descriptors,
 };
 
 /// What a check found.
@@ -165,8 +168,8 @@ fn bindings(config: &Config, faults: &Faults, report: &mut Report) {
 
 /// The server may run under another limit than this check; on the same machine and by the same user, it seldom does.
 fn descriptors(config: &Config, report: &mut Report) {
-    let needed = descriptors::needed(config);
-    if let Some(available) = descriptors::available()
+    let needed = file_descriptors::needed(config);
+    if let Some(available) = file_descriptors::available()
         && available < needed
     {
         report.warning(

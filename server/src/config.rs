@@ -35,7 +35,7 @@ pub use self::{
     file::sections,
     origin::{NotAnOrigin, Origin},
 };
-use crate::trusted_file::{self, TrustedFileError};
+use crate::files::trusted_file::{self, TrustedFileError};
 
 /// Where the server listens unless told otherwise: on this machine only.
 pub const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7443);

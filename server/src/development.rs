@@ -21,10 +21,9 @@ use sealward_core::{
 };
 
 use crate::{
-    clock::SystemClock,
     config::{Config, ConfigError, template::Template},
-    private_file::{self, PRIVATE, PUBLIC},
-    random::SystemRandom,
+    files::private_file::{self, PRIVATE, PUBLIC},
+    ports::{clock::SystemClock, random::SystemRandom},
     root_key::{self, RootKeyFileError},
 };
 
@@ -336,7 +335,7 @@ mod tests {
     use std::{collections::BTreeMap, os::unix::fs::PermissionsExt};
 
     use super::*;
-    use crate::{identity::ClientCertificate, pem, tls};
+    use crate::{files::pem, identity::ClientCertificate, transport::tls};
 
     /// Every file below a folder, with mode and content.
     fn files(folder: &Path) -> BTreeMap<PathBuf, (u32, Vec<u8>)> {

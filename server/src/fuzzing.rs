@@ -8,13 +8,11 @@ use rustls::pki_types::CertificateRevocationListDer;
 use sealward_core::id::Timestamp;
 
 use crate::{
-    export_format::Reader,
-    jwks::KeySet,
-    layer::message::Frames,
-    rpc::{codec, name},
+    gates::message::Frames,
+    identity::{jwks::KeySet, token::Issuers},
+    rpc::{codec, export_format::Reader, name},
     schema::{self, ServedSchema},
-    tls::revocation::RevocationLists,
-    token::Issuers,
+    transport::tls::revocation::RevocationLists,
 };
 
 /// As many paths as a mask may have by default.

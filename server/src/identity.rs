@@ -9,6 +9,9 @@
 //! The certificate's chain, signature and dates were verified in the handshake; here it is only read, once a connection. What an
 //! identity may do is the policy's matter.
 
+pub(crate) mod jwks;
+pub(crate) mod token;
+
 use sealward_core::{
     id::Timestamp,
     identity::{Identity, spiffe::SpiffeIdError},

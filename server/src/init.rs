@@ -16,8 +16,8 @@ use toml::Value;
 
 use crate::{
     config::template::Template,
-    private_file::{self, PUBLIC},
-    random::SystemRandom,
+    files::private_file::{self, PUBLIC},
+    ports::random::SystemRandom,
     root_key::{self, RootKeyFileError},
 };
 

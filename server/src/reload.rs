@@ -23,9 +23,11 @@ use tokio::{
 use crate::{
     config::{Config, Log, Tls, TokenIssuer},
     error_chain,
-    jwks::Fetching,
-    tls::{ServerCertificate, Shortcoming, Terms, Trust},
-    token::{Bounds, Issuers},
+    identity::{
+        jwks::Fetching,
+        token::{Bounds, Issuers},
+    },
+    transport::tls::{ServerCertificate, Shortcoming, Terms, Trust},
 };
 
 /// Looks that may be asked for before the first is done. One that finds the queue full waits its turn.

@@ -12,8 +12,10 @@ use sealward_core::{crypto::secret::RootKeyBytes, random::Random};
 
 use crate::{
     config::{RootKeySource, credentials_folder},
-    private_file,
-    trusted_file::{self, Judged, Kind, TrustedFileError},
+    files::{
+        private_file,
+        trusted_file::{self, Judged, Kind, TrustedFileError},
+    },
 };
 
 /// How many bytes a root key has.
@@ -196,7 +198,7 @@ mod tests {
     use rustix::process::geteuid;
 
     use super::*;
-    use crate::random::SystemRandom;
+    use crate::ports::random::SystemRandom;
 
     const FILE: RootKeySource = RootKeySource::File;
     const MOUNTED: RootKeySource = RootKeySource::MountedSecret;

@@ -7,6 +7,7 @@ pub(crate) mod codec;
 mod data_encryption;
 pub(crate) mod dispatcher;
 mod entity;
+pub(crate) mod export_format;
 mod health;
 mod metadata;
 pub(crate) mod name;
@@ -31,7 +32,7 @@ use self::{
     access::Access, audit::Audit, data_encryption::DataEncryption, dispatcher::Dispatcher, metadata::Metadata,
     organization::Organizations, secret_access::SecretAccess,
 };
-use crate::{layer::permission::RpcTable, schema::ServedSchema};
+use crate::{gates::permission::RpcTable, schema::ServedSchema};
 
 /// All services, as one router: the generated ones, and a route for each method of the entity services.
 pub(crate) fn routes(

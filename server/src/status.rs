@@ -34,11 +34,10 @@ use tonic::{Code, Status, metadata::MetadataValue};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
 use crate::{
-    audit_copy::CopyFails,
+    audit::copy::CopyFails,
     config::limits::{ERROR_DETAILS_MAX_BYTES, ERROR_VIOLATIONS_MAX, is_limit},
-    jwks::FETCH_PAUSE,
-    places::NoPlace,
-    token::TokenProblem,
+    identity::{jwks::FETCH_PAUSE, token::TokenProblem},
+    transport::connection_limit::NoPlace,
 };
 
 /// The domain of every reason.

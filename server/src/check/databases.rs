@@ -28,7 +28,7 @@ use sealward_core::{
 use sealward_store::view;
 
 use super::{OrganizationFacts, Report, files};
-use crate::{clock::SystemClock, config::Config, error_chain, schema};
+use crate::{config::Config, error_chain, ports::clock::SystemClock, schema};
 
 const DATA_DIR: &str = "data_dir";
 const ROOT_KEY_FILES: &str = "root_key.files";

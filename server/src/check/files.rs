@@ -18,7 +18,7 @@ use super::{Report, Severity};
 use crate::{
     config::OnFailure,
     error_chain,
-    trusted_file::{self, TrustedFileError},
+    files::trusted_file::{self, TrustedFileError},
 };
 
 /// Less room than this is worth a warning: an organization's database and its log want some MB each.

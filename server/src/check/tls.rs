@@ -16,8 +16,9 @@ use x509_parser::{certificate::X509Certificate, prelude::FromDer};
 use super::{Report, Severity, files, is_given};
 use crate::{
     config::Tls,
-    error_chain, pem,
-    tls::{SOON_DAYS, Shortcoming, Terms, TlsError, Trust, day, faults, names},
+    error_chain,
+    files::pem,
+    transport::tls::{SOON_DAYS, Shortcoming, Terms, TlsError, Trust, day, faults, names},
 };
 
 const CERTIFICATE: &str = "tls.certificate";

@@ -17,8 +17,8 @@ use tonic::{Request, Response, Status};
 
 use super::{dispatcher::Dispatcher, name};
 use crate::{
-    config::lower_case_dns, layer::permission::RpcTable, listener::Connection, schema::timestamp_to_proto, status,
-    token::Proven,
+    config::lower_case_dns, gates::permission::RpcTable, identity::token::Proven, schema::timestamp_to_proto, status,
+    transport::listener::Connection,
 };
 
 pub(crate) struct Access {

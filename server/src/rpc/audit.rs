@@ -25,7 +25,7 @@ use super::{
     name,
 };
 use crate::{
-    audit_record::{self, Whose},
+    audit::record::{self, Whose},
     status,
 };
 
@@ -86,7 +86,7 @@ impl AuditService for Audit {
         let listed =
             list(deployment, trail.permit, store, &wanted).await.map_err(|error| self.dispatcher.list_log(error))?;
         let whose = Whose::of(trail.organization.as_deref());
-        let message = |(record, head)| audit_record::message(&whose, record, head);
+        let message = |(record, head)| record::message(&whose, record, head);
         Ok(Response::new(ListAuditRecordsResponse {
             audit_records: listed.records.into_iter().map(message).collect(),
             next_page_token: listed.next_page_token,

@@ -38,10 +38,10 @@ use super::{
     transfer::{Ending, of_snapshot},
 };
 use crate::{
-    leaving::Leaving,
-    one_at_a_time::{KeySetting, Mode, NotRun, OneAtATime},
+    bounds::one_at_a_time::{KeySetting, Mode, NotRun, OneAtATime},
     schema::timestamp_to_proto,
     status::{self, Refusal},
+    transport::leaving::Leaving,
 };
 
 /// How often a watcher hears of a re-encryption.

@@ -21,14 +21,15 @@ use tonic::Status;
 
 use super::name;
 use crate::{
-    audit_copy::Copying,
-    bounded::Bounded,
+    audit::{copy::Copying, denials::Denials},
+    bounds::{
+        Bounded,
+        rates::{Cost, Rates},
+    },
     config::limits::Limits,
-    denials::Denials,
     drain::Drain,
-    rates::{Cost, Rates},
-    shed::Shed,
     status::{self, PrivilegeRefusal, Refusal},
+    telemetry::shed::Shed,
 };
 
 /// What a call that needs this privilege costs.

@@ -32,10 +32,10 @@ use super::{
     name,
 };
 use crate::{
-    reencryption,
+    background::reencryption,
+    bounds::turns::Turn,
     schema::{EntityMethod, StandardMethod},
     status,
-    turns::Turn,
 };
 
 /// Adds the route of one method.

@@ -16,7 +16,7 @@ use tonic_health::{
     server::{HealthReporter, HealthService},
 };
 
-use crate::{drain::Drain, layer::permission::RpcTable};
+use crate::{drain::Drain, gates::permission::RpcTable};
 
 /// How often the parts are looked at.
 const INTERVAL: Duration = Duration::from_secs(5);

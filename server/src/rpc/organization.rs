@@ -25,7 +25,7 @@ use super::{
     paged_list::PagedList,
     transfer::{self, Bounds, Ending},
 };
-use crate::{leaving::Leaving, schema::timestamp_to_proto, status};
+use crate::{schema::timestamp_to_proto, status, transport::leaving::Leaving};
 
 const LIST: &str = "/sealward.v1.OrganizationService/ListOrganizations";
 

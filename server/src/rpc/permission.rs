@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use sealward_core::policy::Privilege;
 
 use crate::{
-    layer::permission::{Rpc, RpcTable},
+    gates::permission::{Rpc, RpcTable},
     schema::{EntityMethod, ServedSchema, StandardMethod},
 };
 

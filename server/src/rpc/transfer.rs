@@ -1,4 +1,4 @@
-//! Export and import: bytes of a file, as streams. What they mean is in [`crate::export_format`], what they do in core.
+//! Export and import: bytes of a file, as streams. What they mean is in [`crate::rpc::export_format`], what they do in core.
 //!
 //! An export holds a snapshot, and an import an organization's name: so both have a least rate and a longest time. Only the time in which
 //! the server waits for the caller counts towards the rate. An answer of which the caller takes nothing at all is dropped by the transport.
@@ -29,10 +29,10 @@ use super::answers::{Answers, Left};
 use crate::{
     config::limits::Limits,
     drain::Drain,
-    export_format::{FormatError, Read, Reader, Writer},
-    leaving::Leaving,
-    shed::Shed,
+    rpc::export_format::{FormatError, Read, Reader, Writer},
     status::{self, Refusal, TransferLimit},
+    telemetry::shed::Shed,
+    transport::leaving::Leaving,
 };
 
 /// The longest part of a file in a message.

@@ -1,0 +1,287 @@
+//! The audit copy: every record of every trail, as a line of JSON in a file or on stdout.
+//!
+//! The trails in the databases are the proof, and never wait for their copy. Committers say how far each trail goes, which costs them a
+//! look into a map; a task reads what is new from the databases and writes it, in a thread of its own, since a file may hang. What was
+//! copied is remembered, so that nothing is left out whatever fails for however long: a copy that can be written again goes on where it
+//! stopped. While it can't, that is in the log once, in the metrics, and calls that have to be recorded are refused where the
+//! deployment wants that.
+//!
+//! Nothing here knows who called, or what for.
+
+mod checkpoint;
+mod copier;
+mod ledger;
+mod target;
+
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use sealward_core::{deployment::Deployment, id::OrganizationId, port::AuditGate, store::Cause};
+use sealward_store::Witness;
+use tokio::{
+    sync::{Notify, oneshot},
+    task::JoinHandle,
+    time::timeout,
+};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use uuid::Uuid;
+
+pub(crate) use self::ledger::Trail;
+use self::{checkpoint::Checkpoint, copier::Copier, ledger::Ledger, target::Target};
+use crate::{
+    config::{AuditCopy, Config, CopyTo, OnFailure},
+    error_chain,
+    telemetry::shed::Shed,
+};
+
+/// How long a deletion waits for the last records of what it deletes, and the end of the server for those of all.
+const CATCH_UP_MAX: Duration = Duration::from_secs(5);
+
+/// The copy, for those who have to do with it. Where none is configured, it is always as it should be.
+#[derive(Clone)]
+pub(crate) struct Copying {
+    shared: Option<Arc<Shared>>,
+}
+
+/// How a copy stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct CopyFacts {
+    /// Whether it can't be written.
+    pub(crate) is_failing: bool,
+    /// How many records are not in it yet.
+    pub(crate) records_behind: u64,
+}
+
+/// Calls that have to be recorded are not wanted now, because of the copy.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CopyFails {
+    /// It can't be written.
+    #[error("the copy of the audit trails can't be written: {failure}")]
+    Failing {
+        /// Why.
+        failure: String,
+        /// Whether a write of it takes longer than it may.
+        is_late: bool,
+    },
+    /// Too many records are missing from it.
+    #[error("the copy of the audit trails lacks {records} records; at most {limit} may be missing")]
+    Behind {
+        /// How many.
+        records: u64,
+        /// How many may be.
+        limit: u64,
+    },
+}
+
+impl CopyFails {
+    /// The name of the limit in `[limits]` that is reached, if it is one.
+    pub(crate) fn bound(&self) -> Option<&'static str> {
+        match self {
+            Self::Failing { is_late, .. } => is_late.then_some("audit_copy_answer_max_ms"),
+            Self::Behind { .. } => Some("audit_copy_behind_max_records"),
+        }
+    }
+}
+
+/// What the task and the others share.
+struct Shared {
+    settings: AuditCopy,
+    /// How long a write may take before the copy counts as failing.
+    answer_max: Duration,
+    /// How many records may be missing where calls are refused without a copy.
+    behind_max_records: u64,
+    /// Whether the last write took too long and has not ended yet.
+    is_late: AtomicBool,
+    shed: Shed,
+    ledger: Mutex<Ledger>,
+    /// Why it can't be written.
+    failure: Mutex<Option<String>>,
+    /// Some trail goes further than it did.
+    grown: Notify,
+    /// Something was copied, or can't be.
+    moved: Notify,
+}
+
+impl Copying {
+    /// A copy as configured, which begins with [`Copying::begin`].
+    pub(crate) fn new(config: &Config, shed: Shed) -> Self {
+        let shared = |settings: &AuditCopy| {
+            Arc::new(Shared {
+                settings: settings.clone(),
+                answer_max: config.limits.audit_copy_answer_max(),
+                behind_max_records: config.limits.audit_copy_behind_max_records.into(),
+                is_late: AtomicBool::new(false),
+                shed: shed.clone(),
+                ledger: Mutex::default(),
+                failure: Mutex::default(),
+                grown: Notify::new(),
+                moved: Notify::new(),
+            })
+        };
+        Copying { shared: config.audit.as_ref().map(shared) }
+    }
+
+    /// Who is to hear how far this trail goes.
+    pub(crate) fn witness(&self, trail: Trail) -> Witness {
+        let Some(shared) = &self.shared else { return Witness::nobody() };
+        let shared = Arc::clone(shared);
+        Witness::new(move |end| {
+            shared.ledger().goes_to(trail, end);
+            shared.grown.notify_one();
+        })
+    }
+
+    /// Refuses what has to be recorded, if the copy can't be written and that is not to be.
+    ///
+    /// # Errors
+    /// [`CopyFails`]
+    pub(crate) fn admit(&self) -> Result<(), CopyFails> {
+        let Some(shared) = self.shared.as_ref().filter(|shared| shared.settings.on_failure == OnFailure::Refuse) else {
+            return Ok(());
+        };
+        let (records, limit) = (shared.ledger().records_behind(), shared.behind_max_records);
+        let fails = if let Some(failure) = shared.failure().clone() {
+            CopyFails::Failing { failure, is_late: shared.is_late.load(Ordering::Acquire) }
+        } else if records > limit {
+            CopyFails::Behind { records, limit }
+        } else {
+            return Ok(());
+        };
+        fails.bound().into_iter().for_each(|bound| shared.shed.count(bound));
+        Err(fails)
+    }
+
+    /// Whether a trail has records that are not copied yet.
+    pub(crate) fn is_behind(&self, trail: Trail) -> bool {
+        self.shared.as_ref().is_some_and(|shared| shared.ledger().is_behind(trail))
+    }
+
+    /// How the copy stands; `None` if there is none.
+    pub(crate) fn facts(&self) -> Option<CopyFacts> {
+        let shared = self.shared.as_ref()?;
+        let is_failing = shared.failure().is_some();
+        Some(CopyFacts { is_failing, records_behind: shared.ledger().records_behind() })
+    }
+
+    /// Waits until all of an organization's trail is copied that there is, for a bounded time: who deletes the trail deletes what is not.
+    pub(crate) async fn catch_up(&self, organization: OrganizationId) {
+        let Some(shared) = &self.shared else { return };
+        let caught_up = shared.until(|| !shared.ledger().is_behind(Some(organization)) || shared.failure().is_some());
+        // What isn't copied by then is told when it is gone.
+        let _in_time = timeout(CATCH_UP_MAX, caught_up).await;
+    }
+
+    /// An organization was deleted, and its trail with it.
+    pub(crate) fn gone(&self, organization: OrganizationId) {
+        let Some(shared) = &self.shared else { return };
+        let records = shared.ledger().gone(Some(organization));
+        if records > 0 {
+            tracing::error!(%organization, records, "a trail was deleted with its organization before all of it was copied");
+        }
+    }
+
+    /// Begins to copy what the databases of this deployment have. The target was looked at, or hangs, when this returns.
+    pub(crate) async fn begin(&self, config: &Config, deployment: &Arc<Deployment>, writer: Uuid) -> Option<Begun> {
+        let shared = self.shared.as_ref()?;
+        let path = config.data_dir.join(checkpoint::NAME);
+        let Checkpoint { mark, places } = Checkpoint::read(&path, writer).unwrap_or_else(|error| {
+            let file = path.display();
+            tracing::error!(%file, %error, "what was copied of the audit trails isn't known: what isn't in the file is copied again");
+            Checkpoint::default()
+        });
+        shared.ledger().remember(places);
+        let target = Target::new(shared.settings.to.clone(), writer, mark);
+        let (stop, (looked, first_look)) = (CancellationToken::new(), oneshot::channel());
+        let copier = Copier::new(Arc::clone(shared), Arc::clone(deployment), writer, target, path);
+        let task = tokio::spawn(copier.run(stop.clone(), looked));
+        // A little more than the time in which it is found to hang.
+        let _hangs = timeout(shared.answer_max + Duration::from_secs(1), first_look).await;
+        Some(Begun { stop: stop.drop_guard(), task })
+    }
+}
+
+impl AuditGate for Copying {
+    fn admit(&self) -> Result<(), Cause> {
+        Copying::admit(self).map_err(|fails| Cause(Box::new(fails)))
+    }
+}
+
+/// A copy that goes on until this is dropped.
+pub(crate) struct Begun {
+    stop: DropGuard,
+    task: JoinHandle<()>,
+}
+
+impl Begun {
+    /// Copies what there is, for a bounded time, and remembers it. What is left is copied from the next start on.
+    pub(crate) async fn finish(self) {
+        drop(self.stop);
+        if timeout(CATCH_UP_MAX, self.task).await.is_err() {
+            tracing::warn!("audit records are not copied yet; the next start goes on with them");
+        }
+    }
+}
+
+impl Shared {
+    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn failure(&self) -> MutexGuard<'_, Option<String>> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The copy can't be written. Said once, until there is another reason.
+    fn fails(&self, failure: String) {
+        let mut known = self.failure();
+        if known.as_ref() != Some(&failure) {
+            let (to, error) = (self.target(), &failure);
+            match self.settings.on_failure {
+                OnFailure::Report => tracing::error!(
+                    to,
+                    error,
+                    "the audit trails can't be copied; calls go on, and the copy is caught up once it can be written"
+                ),
+                OnFailure::Refuse => tracing::error!(
+                    to,
+                    error,
+                    "the audit trails can't be copied; calls that have to be recorded are refused until they can be"
+                ),
+            }
+            *known = Some(failure);
+        }
+        drop(known);
+        self.moved.notify_waiters();
+    }
+
+    /// The copy can be written.
+    fn works(&self) {
+        if self.failure().take().is_some() {
+            tracing::info!(to = self.target(), "the audit trails are copied again, with all that was left out");
+            self.moved.notify_waiters();
+        }
+    }
+
+    fn target(&self) -> String {
+        match &self.settings.to {
+            CopyTo::Stdout => "stdout".to_owned(),
+            CopyTo::File(path) => path.display().to_string(),
+        }
+    }
+
+    /// Resolves once this holds.
+    async fn until(&self, holds: impl Fn() -> bool) {
+        loop {
+            let moved = self.moved.notified();
+            if holds() {
+                return;
+            }
+            moved.await;
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! What is remembered of a copy from one process to the next: up to where each trail was copied, and how long the file was then.
+//!
+//! Whatever the file has beyond that length was written after it was remembered, and is found by reading it. So this need not be written
+//! often.
+
+use std::{collections::BTreeMap, fs, io, path::Path};
+
+use sealward_core::{
+    audit::follow::Place,
+    hex::{hex, unhex},
+};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{ledger::Trail, target::Mark};
+use crate::files::private_file;
+
+/// Its name in the data folder.
+pub(super) const NAME: &str = "audit-copy.json";
+
+/// What is remembered.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Checkpoint {
+    /// How long which file was, with all that is named below in it and on disk. `None` for stdout.
+    pub(super) mark: Option<Mark>,
+    /// Up to where each trail was copied.
+    pub(super) places: BTreeMap<Trail, Place>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Written {
+    /// Whose chains; those of another deployment are other chains.
+    writer: String,
+    file: Option<Mark>,
+    /// By the UUID of the organization, "" for the deployment's own: place and hash of the last record copied.
+    trails: BTreeMap<String, (i64, String)>,
+}
+
+impl Checkpoint {
+    /// Reads what was remembered; nothing if that was not, or was by another deployment. Blocks.
+    ///
+    /// # Errors
+    /// It can't be read, or is something else.
+    pub(super) fn read(path: &Path, writer: Uuid) -> io::Result<Self> {
+        let text = match fs::read(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
+            Err(error) => return Err(error),
+        };
+        let written: Written = serde_json::from_slice(&text)?;
+        if written.writer != writer.to_string() {
+            return Ok(Self::default());
+        }
+        let place = |(trail, (sequence, hash)): (String, (i64, String))| {
+            let trail = if trail.is_empty() { None } else { Some(trail.parse().ok()?) };
+            Some((trail, Place { sequence, hash: unhex(&hash)?.try_into().ok()? }))
+        };
+        let places = written.trails.into_iter().map(place).collect::<Option<_>>();
+        Ok(Self { mark: written.file, places: places.ok_or(io::ErrorKind::InvalidData)? })
+    }
+
+    /// Puts it in the place of what was remembered before. Blocks.
+    pub(super) fn write(&self, path: &Path, writer: Uuid) -> io::Result<()> {
+        let place = |(trail, place): (&Trail, &Place)| {
+            (trail.map(|id| id.to_string()).unwrap_or_default(), (place.sequence, hex(&place.hash)))
+        };
+        let trails = self.places.iter().map(place).collect();
+        let written = Written { writer: writer.to_string(), file: self.mark, trails };
+        private_file::replace(path, &serde_json::to_vec(&written)?, private_file::PRIVATE)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sealward_core::id::OrganizationId;
+
+    use super::*;
+
+    #[test]
+    fn what_is_remembered_is_read_back_by_the_same_deployment() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(NAME);
+        let writer = Uuid::from_bytes([1; 16]);
+        assert_eq!(Checkpoint::read(&path, writer).unwrap(), Checkpoint::default());
+        let place = |sequence| Place { sequence, hash: [9; 32] };
+        let checkpoint = Checkpoint {
+            mark: Some(Mark { device: 1, inode: u64::MAX, length: 3 }),
+            places: [(None, place(4)), (Some(OrganizationId::from_bytes([7; 16])), place(i64::MAX))].into(),
+        };
+        checkpoint.write(&path, writer).unwrap();
+        assert_eq!(Checkpoint::read(&path, writer).unwrap(), checkpoint);
+        assert_eq!(Checkpoint::read(&path, Uuid::nil()).unwrap(), Checkpoint::default());
+        fs::write(&path, "{").unwrap();
+        assert!(Checkpoint::read(&path, writer).is_err());
+    }
+}

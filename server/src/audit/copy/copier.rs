@@ -1,0 +1,306 @@
+//! The task that copies: woken when a trail has grown, and each second to look whether the target is still there.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    future::pending,
+    io,
+    path::PathBuf,
+    sync::{Arc, atomic::Ordering, mpsc},
+    thread,
+    time::Duration,
+};
+
+use sealward_core::{
+    audit::follow::{Follows, Place, read_on},
+    deployment::Deployment,
+    id::OrganizationId,
+    organization::Organization,
+    store::Store,
+};
+use tokio::{
+    sync::oneshot,
+    task::spawn_blocking,
+    time::{Instant, Interval, MissedTickBehavior, interval, timeout},
+};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::{
+    Shared,
+    checkpoint::Checkpoint,
+    error_chain,
+    ledger::Trail,
+    target::{Looked, Mark, Target},
+};
+use crate::audit::record::{self, Whose};
+
+/// How many records are read and written at a time: some 100 KB of lines.
+const PAGE: u32 = 200;
+
+/// How often a target is looked at when nothing is to be written, and tried again when it fails.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long is waited from one copy to the next, so that what comes together is written together.
+const REST: Duration = Duration::from_millis(10);
+
+/// How often is remembered what was copied, at the most often: each time waits for two disks. After a crash as much as that of the file is
+/// read again.
+const REMEMBER_INTERVAL: Duration = Duration::from_secs(5);
+
+pub(super) struct Copier {
+    shared: Arc<Shared>,
+    deployment: Arc<Deployment>,
+    writer: Uuid,
+    target: TargetThread,
+    checkpoint: PathBuf,
+    /// When it was remembered last what was copied.
+    remembered: Instant,
+    /// Whether anything was copied since.
+    is_new: bool,
+    /// The trails that could not be read when that was tried last: the log has it.
+    unread: BTreeSet<Trail>,
+}
+
+/// The target doesn't do what it has to, for this reason.
+struct Failure(String);
+
+impl Copier {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        deployment: Arc<Deployment>,
+        writer: Uuid,
+        target: Target,
+        checkpoint: PathBuf,
+    ) -> Self {
+        Copier {
+            shared,
+            deployment,
+            writer,
+            target: TargetThread::start(target),
+            checkpoint,
+            remembered: Instant::now(),
+            is_new: false,
+            unread: BTreeSet::new(),
+        }
+    }
+
+    /// Copies until it is told to stop, and once more then. Says when the target was first looked at.
+    pub(super) async fn run(mut self, stop: CancellationToken, looked: oneshot::Sender<()>) {
+        let mut ticks = interval(LOOK_INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let first = self.look().await;
+        self.tell(first);
+        // Nobody may wait for it any more.
+        let _left = looked.send(());
+        while !stop.is_cancelled() {
+            let copied = self.copy_all().await;
+            self.tell(copied);
+            self.woken(&mut ticks, &stop).await;
+        }
+        let copied = self.copy_all().await;
+        self.tell(copied);
+        if let Err(failure) = self.remember().await {
+            self.tell(Err(failure));
+        }
+        let records = self.shared.ledger().records_behind();
+        if records > 0 {
+            tracing::warn!(records, "audit records are not copied yet; the next start goes on with them");
+        }
+    }
+
+    /// Resolves when there may be something to do. A target that fails is left alone until the next tick.
+    async fn woken(&self, ticks: &mut Interval, stop: &CancellationToken) {
+        let is_failing = self.shared.failure().is_some();
+        let grown = async {
+            if is_failing {
+                pending::<()>().await;
+            }
+            self.shared.grown.notified().await;
+            // Nothing to wait for but the time itself.
+            let _rested = timeout(REST, pending::<()>()).await;
+        };
+        tokio::select! {
+            () = grown => {}
+            _ = ticks.tick() => {}
+            () = stop.cancelled() => {}
+        }
+    }
+
+    fn tell(&self, outcome: Result<(), Failure>) {
+        match outcome {
+            Ok(()) => self.shared.works(),
+            Err(Failure(failure)) => self.shared.fails(failure),
+        }
+    }
+
+    /// Sees to the target, and takes what is found in it for copied.
+    async fn look(&mut self) -> Result<(), Failure> {
+        let Looked { is_another, found } = self.target.run(&self.shared, Target::look).await?;
+        for (trail, place) in found {
+            self.shared.ledger().found(trail, place);
+        }
+        if is_another {
+            // Records that the former file has are not looked for in this one.
+            self.remember().await?;
+        }
+        Ok(())
+    }
+
+    async fn copy_all(&mut self) -> Result<(), Failure> {
+        self.look().await?;
+        let behind = self.shared.ledger().behind();
+        if !behind.is_empty() {
+            let organizations = self.organizations(&behind);
+            for trail in behind {
+                match trail.map(|id| organizations.get(&id)) {
+                    None => {
+                        let store = Arc::clone(&self.deployment.ports.configuration);
+                        self.copy(trail, &*store, &Whose::of(None)).await?;
+                    }
+                    Some(Some(organization)) => {
+                        self.copy(trail, &*organization.store, &Whose::of(Some(organization))).await?;
+                    }
+                    // Not served yet, or not any more.
+                    Some(None) => {}
+                }
+            }
+        }
+        if self.is_new && self.remembered.elapsed() >= REMEMBER_INTERVAL {
+            self.remember().await?;
+        }
+        Ok(())
+    }
+
+    /// Those of the trails that are an organization's.
+    fn organizations(&self, trails: &BTreeSet<Trail>) -> BTreeMap<OrganizationId, Arc<Organization>> {
+        let all = self.deployment.organizations().into_iter().map(|organization| (organization.id, organization));
+        all.filter(|(id, _)| trails.contains(&Some(*id))).collect()
+    }
+
+    /// Copies what a trail has more than its copy, in its order.
+    async fn copy(&mut self, trail: Trail, store: &dyn Store, whose: &Whose) -> Result<(), Failure> {
+        let shared = Arc::clone(&self.shared);
+        let mut is_anew = false;
+        loop {
+            let Some((place, end)) = shared.ledger().to_copy(trail) else { return Ok(()) };
+            if end < place.sequence {
+                self.begin_anew(trail);
+                is_anew = true;
+                continue;
+            }
+            let records = match read_on(store, self.writer, place.sequence, end, PAGE).await {
+                Ok(records) => records,
+                Err(error) => {
+                    self.unread(trail, &error_chain::text(&error));
+                    return Ok(());
+                }
+            };
+            let (Some(first), Some(last)) = (records.first(), records.last().map(Place::of)) else {
+                self.unread(trail, "its last records are not there");
+                return Ok(());
+            };
+            match place.followed_by(first) {
+                Follows::Another if !is_anew => {
+                    self.begin_anew(trail);
+                    is_anew = true;
+                    continue;
+                }
+                Follows::After(records) => {
+                    let organization = trail.map(tracing::field::display);
+                    tracing::error!(organization, records, "audit records were gone before they were copied");
+                }
+                Follows::Next | Follows::Another => {}
+            }
+            self.unread.remove(&trail);
+            let whose = whose.clone();
+            self.target.run(&shared, move |target| target.write(&record::lines(&whose, records))).await?;
+            shared.ledger().copied(trail, last);
+            shared.moved.notify_waiters();
+            self.is_new = true;
+        }
+    }
+
+    /// A trail that was put back from a copy, or made anew, is another one.
+    fn begin_anew(&self, trail: Trail) {
+        let organization = trail.map(tracing::field::display);
+        tracing::error!(
+            organization,
+            "an audit trail isn't the one that was copied before: it is copied from its beginning"
+        );
+        self.shared.ledger().copied(trail, Place::default());
+    }
+
+    /// Said once, until it can be read again.
+    fn unread(&mut self, trail: Trail, error: &str) {
+        if self.unread.insert(trail) {
+            let organization = trail.map(tracing::field::display);
+            tracing::error!(
+                organization,
+                error,
+                "an audit trail can't be copied, because it can't be read; it is tried again"
+            );
+        }
+    }
+
+    /// Remembers what was copied, once it is on disk.
+    async fn remember(&mut self) -> Result<(), Failure> {
+        let mark: Option<Mark> = self.target.run(&self.shared, Target::sync).await?;
+        let places = self.shared.ledger().places().collect();
+        let (path, writer) = (self.checkpoint.clone(), self.writer);
+        let written = spawn_blocking(move || Checkpoint { mark, places }.write(&path, writer)).await;
+        if let Err(error) = written.map_err(io::Error::from).and_then(|written| written) {
+            tracing::warn!(%error, "what was copied of the audit trails is not remembered; after a crash it may be copied twice");
+        }
+        self.remembered = Instant::now();
+        self.is_new = false;
+        Ok(())
+    }
+}
+
+type Work = Box<dyn FnOnce(&mut Target) + Send>;
+
+/// A target in a thread of its own, so that one that hangs holds up nobody else, the end of the process included.
+struct TargetThread(mpsc::Sender<Work>);
+
+impl TargetThread {
+    fn start(mut target: Target) -> Self {
+        let (orders, work) = mpsc::channel::<Work>();
+        let started = thread::Builder::new().name("audit-copy".to_owned()).spawn(move || {
+            for work in work {
+                work(&mut target);
+            }
+        });
+        // Without a thread every order fails, as it does with a target that can't be written.
+        drop(started);
+        TargetThread(orders)
+    }
+
+    /// Does this with the target. While it takes too long, the copy counts as failing.
+    async fn run<T: Send + 'static>(
+        &self,
+        shared: &Shared,
+        work: impl FnOnce(&mut Target) -> io::Result<T> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let (answer, mut answered) = oneshot::channel();
+        let work = Box::new(move |target: &mut Target| {
+            // Whoever asked may have left.
+            let _left = answer.send(work(target));
+        });
+        // If the thread is gone, so is the answer.
+        let _gone = self.0.send(work);
+        let outcome = match timeout(shared.answer_max, &mut answered).await {
+            Ok(outcome) => outcome,
+            Err(_) => {
+                shared.is_late.store(true, Ordering::Release);
+                shared.fails(format!("a write has not ended within {} ms", shared.answer_max.as_millis()));
+                let outcome = answered.await;
+                shared.is_late.store(false, Ordering::Release);
+                outcome
+            }
+        };
+        match outcome {
+            Ok(outcome) => outcome.map_err(|error| Failure(error_chain::text(&error))),
+            Err(_) => Err(Failure("its thread has ended".to_owned())),
+        }
+    }
+}

@@ -1,0 +1,290 @@
+//! Where the copy goes: a file that may be renamed at any time, or stdout. All of it blocks.
+//!
+//! A file is written to at its end only. When it is opened, a last line that was cut short by a crash is closed, so that it spoils no other
+//! one, and what was written after the mark is read: those records are not written again. Nothing here knows trails or databases.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File, Metadata, OpenOptions},
+    io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write},
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    path::Path,
+};
+
+use sealward_core::audit::follow::Place;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::ledger::Trail;
+use crate::{audit::record::place_in, config::CopyTo, files::private_file};
+
+/// How long a file was.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Mark {
+    pub(super) device: u64,
+    pub(super) inode: u64,
+    pub(super) length: u64,
+}
+
+impl Mark {
+    fn of(file: &File) -> io::Result<Self> {
+        let found = file.metadata()?;
+        Ok(Mark { device: found.dev(), inode: found.ino(), length: found.len() })
+    }
+
+    fn is_of(&self, found: &Metadata) -> bool {
+        (self.device, self.inode) == (found.dev(), found.ino())
+    }
+}
+
+/// What a look at the target found.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Looked {
+    /// Whether another file is written to from now on.
+    pub(super) is_another: bool,
+    /// The last record of each trail that was found beyond the mark.
+    pub(super) found: BTreeMap<Trail, Place>,
+}
+
+/// Where the copy goes.
+pub(super) struct Target {
+    to: CopyTo,
+    /// Whose records are copied.
+    writer: Uuid,
+    /// The file, while it can be written.
+    open: Option<File>,
+    /// Beyond this nobody knows what the file has, until it is read.
+    unread: Option<Mark>,
+}
+
+impl Target {
+    /// `mark` is where the file ended when its content was known last; `None` if that is not known.
+    pub(super) fn new(to: CopyTo, writer: Uuid, mark: Option<Mark>) -> Self {
+        Target { to, writer, open: None, unread: Some(mark.unwrap_or_default()) }
+    }
+
+    /// Sees to it that the file of this name is the one that is written to.
+    pub(super) fn look(&mut self) -> io::Result<Looked> {
+        let CopyTo::File(path) = &self.to else { return Ok(Looked::default()) };
+        if let Some(file) = &self.open {
+            if is_at(path, file)? {
+                return Ok(Looked::default());
+            }
+            // It was renamed or removed. What it has is to stay.
+            let synced = sync(file);
+            self.open = None;
+            synced?;
+        }
+        let mut file =
+            OpenOptions::new().read(true).append(true).create(true).mode(private_file::PRIVATE).open(path)?;
+        let mut found = BTreeMap::new();
+        if file.metadata()?.is_file() {
+            close_last_line(&mut file)?;
+            if let Some(mark) = self.unread {
+                found = read_from(&mut file, mark, self.writer)?;
+            }
+        }
+        self.unread = None;
+        self.open = Some(file);
+        Ok(Looked { is_another: true, found })
+    }
+
+    /// Writes lines at the end. After an error, the next look tells which of them are there.
+    pub(super) fn write(&mut self, lines: &[u8]) -> io::Result<()> {
+        if self.to == CopyTo::Stdout {
+            let mut stdout = io::stdout().lock();
+            return stdout.write_all(lines).and_then(|()| stdout.flush());
+        }
+        let Some(file) = &mut self.open else { return Err(io::ErrorKind::NotConnected.into()) };
+        let before = Mark::of(file)?;
+        let mut rest = lines;
+        while !rest.is_empty() {
+            let written = match file.write(rest) {
+                Ok(0) => Err(io::ErrorKind::WriteZero.into()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                written => written,
+            };
+            match written {
+                Ok(written) => rest = rest.get(written..).unwrap_or_default(),
+                Err(error) => {
+                    let written = lines.get(..lines.len().saturating_sub(rest.len())).unwrap_or_default();
+                    let whole = written.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
+                    if file.metadata()?.is_file() {
+                        // A line that stays cut short, where this fails, is closed by the next look.
+                        let _cut = file.set_len(before.length.saturating_add(whole.try_into().unwrap_or_default()));
+                        self.unread = Some(before);
+                    }
+                    self.open = None;
+                    return Err(error);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts on disk what was written. Tells where the file ends; `None` if it isn't one that is kept.
+    pub(super) fn sync(&mut self) -> io::Result<Option<Mark>> {
+        let Some(file) = &self.open else { return Ok(None) };
+        if !file.metadata()?.is_file() {
+            return Ok(None);
+        }
+        let synced = sync(file).and_then(|()| Mark::of(file));
+        if synced.is_err() {
+            self.open = None;
+        }
+        synced.map(Some)
+    }
+}
+
+/// Whether what has this name is this file.
+fn is_at(path: &Path, file: &File) -> io::Result<bool> {
+    match fs::metadata(path) {
+        Ok(found) => Ok(Mark::of(file)?.is_of(&found)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn sync(file: &File) -> io::Result<()> {
+    // What is no file, a terminal for instance, has no disk.
+    if file.metadata()?.is_file() { file.sync_data() } else { Ok(()) }
+}
+
+/// Ends a last line that was cut short.
+fn close_last_line(file: &mut File) -> io::Result<()> {
+    if file.metadata()?.len() > 0 {
+        file.seek(SeekFrom::End(-1))?;
+        let mut last = [0];
+        file.read_exact(&mut last)?;
+        if last != *b"\n" {
+            file.write_all(b"\n")?;
+        }
+    }
+    Ok(())
+}
+
+/// The last record of each trail of this writer beyond the mark; in all of a file that it isn't of, or that is shorter now.
+fn read_from(file: &mut File, mark: Mark, writer: Uuid) -> io::Result<BTreeMap<Trail, Place>> {
+    let now = file.metadata()?;
+    let begin = if mark.is_of(&now) && mark.length <= now.len() { mark.length } else { 0 };
+    file.seek(SeekFrom::Start(begin))?;
+    let mut found = BTreeMap::<Trail, Place>::new();
+    let mut lines = BufReader::new(file);
+    let mut line = Vec::new();
+    while lines.read_until(b'\n', &mut line)? > 0 {
+        if let Some((trail, of, place)) = place_in(&line)
+            && of == writer
+        {
+            let last = found.entry(trail).or_default();
+            if place.sequence > last.sequence {
+                *last = place;
+            }
+        }
+        line.clear();
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+    use crate::audit::record::{self, Whose, tests::record};
+
+    const WRITER: Uuid = Uuid::from_bytes([1; 16]);
+
+    fn lines(sequences: impl IntoIterator<Item = i64>) -> Vec<u8> {
+        record::lines(&Whose::default(), sequences.into_iter().map(record).collect())
+    }
+
+    /// A target in a folder of its own, opened.
+    fn opened() -> (tempfile::TempDir, std::path::PathBuf, Target) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.jsonl");
+        let mut target = Target::new(CopyTo::File(path.clone()), WRITER, None);
+        assert_eq!(target.look().unwrap(), Looked { is_another: true, found: BTreeMap::new() });
+        (folder, path, target)
+    }
+
+    fn reopened(path: &Path, mark: Option<Mark>) -> (Target, Option<i64>) {
+        let mut target = Target::new(CopyTo::File(path.to_owned()), WRITER, mark);
+        let found = target.look().unwrap().found;
+        (target, found.get(&None).map(|place| place.sequence))
+    }
+
+    #[test]
+    fn a_file_is_made_for_its_owner_alone_and_written_at_its_end() {
+        let (_folder, path, mut target) = opened();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        target.write(&lines([1])).unwrap();
+        assert_eq!(target.look().unwrap(), Looked::default());
+        target.write(&lines([2, 3])).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), lines([1, 2, 3]));
+        assert_eq!(reopened(&path, None).1, Some(3));
+    }
+
+    #[test]
+    fn what_lies_beyond_the_mark_is_found_and_what_is_no_record_of_ours_is_not() {
+        let (_folder, path, mut target) = opened();
+        target.write(&lines([1, 2])).unwrap();
+        let mark = target.sync().unwrap();
+        assert_eq!(reopened(&path, mark).1, None);
+        target.write(&lines([3])).unwrap();
+        target.write(b"something else\n").unwrap();
+        assert_eq!(reopened(&path, mark).1, Some(3));
+        // A mark of another file, or beyond the end of this one, says nothing.
+        let other = mark.map(|mark| Mark { inode: mark.inode + 1, ..mark });
+        let later = mark.map(|mark| Mark { length: 1 << 40, ..mark });
+        assert_eq!((reopened(&path, other).1, reopened(&path, later).1), (Some(3), Some(3)));
+        let mut of_another = Target::new(CopyTo::File(path), Uuid::nil(), mark);
+        assert_eq!(of_another.look().unwrap().found, BTreeMap::new());
+    }
+
+    #[test]
+    fn a_line_that_was_cut_short_spoils_no_other_and_does_not_count() {
+        let (_folder, path, mut target) = opened();
+        let whole = lines([1, 2]);
+        target.write(&whole[..whole.len() - 7]).unwrap();
+        let (mut target, found) = reopened(&path, None);
+        assert_eq!(found, Some(1));
+        target.write(&lines([2])).unwrap();
+        assert_eq!(reopened(&path, None).1, Some(2));
+        let text = fs::read(&path).unwrap();
+        assert_eq!(text.split(|byte| *byte == b'\n').filter(|line| place_in(line).is_some()).count(), 2);
+    }
+
+    #[test]
+    fn a_file_that_was_renamed_stays_as_it_is_and_another_one_is_begun() {
+        let (folder, path, mut target) = opened();
+        target.write(&lines([1])).unwrap();
+        let old = folder.path().join("audit.jsonl.1");
+        fs::rename(&path, &old).unwrap();
+        assert_eq!(target.look().unwrap(), Looked { is_another: true, found: BTreeMap::new() });
+        target.write(&lines([2])).unwrap();
+        assert_eq!((fs::read(&old).unwrap(), fs::read(&path).unwrap()), (lines([1]), lines([2])));
+    }
+
+    #[test]
+    fn what_can_not_be_written_is_an_error_and_is_written_once_it_can() {
+        let (folder, path, mut target) = opened();
+        target.write(&lines([1])).unwrap();
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        target.look().unwrap_err();
+        target.write(&lines([2])).unwrap_err();
+        fs::remove_dir(&path).unwrap();
+        assert!(target.look().unwrap().is_another);
+        target.write(&lines([2])).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), lines([2]));
+
+        let mut nowhere = Target::new(CopyTo::File(folder.path().join("none/audit.jsonl")), WRITER, None);
+        nowhere.look().unwrap_err();
+        let mut full = Target::new(CopyTo::File("/dev/full".into()), WRITER, None);
+        full.look().unwrap();
+        assert_eq!(full.write(&lines([1])).unwrap_err().kind(), io::ErrorKind::StorageFull);
+        // And again, as often as is tried.
+        full.look().unwrap();
+        full.write(&lines([1])).unwrap_err();
+    }
+}

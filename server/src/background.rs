@@ -1,0 +1,8 @@
+//! Background work: re-encryption, idle databases, keys that are due for a change, organizations that couldn't be opened.
+//!
+//! Nothing here decides what the next step is.
+
+pub(crate) mod due_keys;
+pub(crate) mod idle;
+pub(crate) mod reencryption;
+pub(crate) mod reopen;

@@ -1,0 +1,103 @@
+//! Organizations that are listed and couldn't be opened: tried again in an interval, until they are served or the server drains.
+//!
+//! A database that was put back with the wrong owner, or a disk that is mounted late, needs no restart. Each reason is logged once, until
+//! another one or a success.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use sealward_core::{
+    deployment::Deployment,
+    organization::{
+        Keys, Organization,
+        open::{NotOpened, Opened, open_again},
+    },
+};
+use tokio::time::MissedTickBehavior;
+
+use crate::{background::reencryption, config::limits::Limits, drain::Drain, error_chain, rpc::Health};
+
+/// Logs what couldn't be opened, and works on with what could.
+pub(crate) fn take_up(
+    deployment: &Arc<Deployment>,
+    limits: Limits,
+    drain: &Drain,
+    organizations: Vec<Arc<Organization>>,
+) {
+    for organization in organizations {
+        log_keys(&organization);
+        reencryption::retire_healed(deployment, drain, &organization);
+        reencryption::take_up(deployment, limits, drain, organization);
+    }
+}
+
+/// Logs why organizations aren't served.
+pub(crate) fn log_not_opened(not_opened: &[NotOpened]) {
+    for NotOpened { name, error, .. } in not_opened {
+        tracing::error!(organization = name, error = error_chain::text(error), "organization not served");
+    }
+}
+
+/// Tries again what couldn't be opened.
+pub(crate) async fn keep_trying(
+    deployment: Arc<Deployment>,
+    limits: Limits,
+    drain: Drain,
+    health: Health,
+    mut not_opened: Vec<NotOpened>,
+) {
+    let mut ticks = tokio::time::interval(limits.organization_retry_interval());
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // The first tick comes at once, right after the start has tried.
+    ticks.tick().await;
+    while !not_opened.is_empty() {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = drain.begun() => return,
+        }
+        let Opened { organizations, not_opened: still } = match open_again(&deployment, &not_opened).await {
+            Ok(opened) => opened,
+            Err(error) => {
+                tracing::warn!(
+                    error = error_chain::text(&error),
+                    "organizations that aren't served can't be tried again"
+                );
+                continue;
+            }
+        };
+        for organization in &organizations {
+            tracing::info!(organization = organization.name, "organization served again");
+        }
+        if !organizations.is_empty() && !drain.has_begun() {
+            health.look(&deployment).await;
+        }
+        take_up(&deployment, limits, &drain, organizations);
+        let known: BTreeMap<String, String> =
+            not_opened.iter().map(|before| (before.name.clone(), error_chain::text(&before.error))).collect();
+        let (_, news): (Vec<_>, Vec<_>) =
+            still.iter().partition(|now| known.get(&now.name) == Some(&error_chain::text(&now.error)));
+        for NotOpened { name, error, .. } in news {
+            tracing::error!(organization = name, error = error_chain::text(error), "organization not served");
+        }
+        not_opened = still;
+    }
+}
+
+fn log_keys(organization: &Organization) {
+    match organization.keys() {
+        Some(Keys::Active(ring)) => {
+            tracing::info!(organization = organization.name, fingerprint = %ring.fingerprint(), "data encryption is active");
+        }
+        Some(Keys::Inactive(stored)) => tracing::warn!(
+            organization = organization.name,
+            wanted_fingerprint = %stored.fingerprint(),
+            "data encryption is inactive: restore the key with this fingerprint"
+        ),
+        Some(Keys::Damaged) => tracing::error!(organization = organization.name, "the key ring is missing or damaged"),
+        Some(Keys::Inaccessible(obstacle, _)) => tracing::error!(
+            organization = organization.name,
+            error = error_chain::text(&obstacle),
+            "the encryption key can't be used by this server"
+        ),
+        None => {}
+    }
+}

@@ -1,0 +1,139 @@
+//! What bounds the calls that take long, or that many callers make of the same thing: shared by all handlers.
+
+pub(crate) mod in_flight;
+pub(crate) mod one_at_a_time;
+pub(crate) mod rates;
+pub(crate) mod turns;
+
+use std::{num::NonZeroU32, sync::Arc, time::Duration};
+
+use governor::{
+    DefaultKeyedRateLimiter, Quota, RateLimiter,
+    clock::{Clock as _, DefaultClock},
+};
+use sealward_core::id::{OrganizationId, RecordId};
+use sealward_store::SCANS_MAX;
+
+use crate::{
+    audit::verifications::Verifications,
+    bounds::{in_flight::InFlight, turns::Turns},
+    config::limits::Limits,
+    status::Refusal,
+    telemetry::shed::Shed,
+};
+
+/// The bounds of a server.
+pub(crate) struct Bounded {
+    /// Lists, and whatever else reads as many rows as its caller likes.
+    pub(crate) lists: Arc<InFlight>,
+    /// Streams, in either direction.
+    pub(crate) streams: Arc<InFlight>,
+    /// Writes of one record.
+    pub(crate) records: Arc<Turns<(OrganizationId, RecordId)>>,
+    /// Writes of an organization's metadata.
+    pub(crate) metadata: Arc<Turns<OrganizationId>>,
+    /// Looks at audit trails.
+    pub(crate) verifications: Arc<Verifications>,
+    /// Switches of indexes.
+    pub(crate) index_switches: IndexSwitches,
+}
+
+impl Bounded {
+    pub(crate) fn new(limits: &Limits, shed: Shed) -> Self {
+        // Half of a database's readers: the other half is left to other identities.
+        let lists_at_once = usize::try_from(SCANS_MAX.div_ceil(2)).unwrap_or(1);
+        let streams_max = limits.streams_per_identity_max;
+        Bounded {
+            lists: InFlight::new("lists_per_identity_max", limits.lists_per_identity_max, lists_at_once, shed.clone()),
+            streams: InFlight::new("streams_per_identity_max", streams_max, 1, shed.clone()),
+            records: Turns::new("writes_per_record_max", limits.writes_per_record_max, shed.clone()),
+            metadata: Turns::new("writes_per_record_max", limits.writes_per_record_max, shed.clone()),
+            verifications: Verifications::new(),
+            index_switches: IndexSwitches::new(limits.index_switches_per_hour, shed),
+        }
+    }
+}
+
+/// How often indexes of an organization may be made or dropped: its writes wait meanwhile.
+pub(crate) struct IndexSwitches {
+    limiter: Option<DefaultKeyedRateLimiter<OrganizationId>>,
+    limit: u32,
+    shed: Shed,
+}
+
+impl IndexSwitches {
+    fn new(limit: u32, shed: Shed) -> Self {
+        let limiter = NonZeroU32::new(limit).map(|limit| RateLimiter::keyed(Quota::per_hour(limit)));
+        IndexSwitches { limiter, limit, shed }
+    }
+
+    /// Counts a switch in this organization.
+    ///
+    /// # Errors
+    /// [`Refusal::TooManyIndexSwitches`]
+    pub(crate) fn admit(&self, organization: OrganizationId) -> Result<(), Refusal> {
+        let Some(limiter) = &self.limiter else { return Ok(()) };
+        limiter.check_key(&organization).map_err(|not_until| {
+            self.shed.count("index_switches_per_hour");
+            let retry_after = not_until.wait_time_from(DefaultClock::default().now()).max(Duration::from_secs(1));
+            Refusal::TooManyIndexSwitches { limit: self.limit, retry_after }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sealward_core::{
+        id::Timestamp,
+        mask::ReadMask,
+        metadata::LENGTH_MAX,
+        records::list::record_bytes_max,
+        schema::{Attribute, Kind, SYSTEM_COLUMNS},
+        store::Datum,
+    };
+
+    use super::*;
+    use crate::config::limits::LIMITS;
+
+    const ID: OrganizationId = OrganizationId::from_bytes([1; 16]);
+
+    #[test]
+    fn indexes_are_switched_up_to_the_limit_and_not_once_past_it() {
+        let shed = Shed::default();
+        let switches = IndexSwitches::new(2, shed.clone());
+        switches.admit(ID).unwrap();
+        switches.admit(ID).unwrap();
+        let refused = switches.admit(ID).unwrap_err();
+        assert!(matches!(refused, Refusal::TooManyIndexSwitches { limit: 2, .. }), "{refused:?}");
+        assert_eq!(shed.refused_by("index_switches_per_hour"), 1);
+        switches.admit(OrganizationId::from_bytes([2; 16])).unwrap();
+        let unlimited = IndexSwitches::new(0, Shed::default());
+        assert!((0..1_000).all(|_| unlimited.admit(ID).is_ok()));
+    }
+
+    #[test]
+    fn the_smallest_message_has_room_for_the_largest_record() {
+        let served = crate::schema::read(sealward::FILE_DESCRIPTOR_SET).unwrap();
+        let smallest = LIMITS.iter().find(|limit| limit.name == "message_size_max_bytes").unwrap();
+        let limits = Limits { message_size_max_bytes: smallest.minimum, ..Limits::default() };
+        let room = crate::app::page_bytes_max(&limits);
+        for entity in served.schema.entities() {
+            let datum = |attribute: &Attribute| {
+                let length = attribute.max_length.map(|length| length.max(LENGTH_MAX));
+                match &attribute.kind {
+                    // Four bytes a character; an encrypted one is as long in a request as any other is in an answer.
+                    Kind::Text => Datum::Text("x".repeat(usize::try_from(length.unwrap() * 4).unwrap())),
+                    Kind::Bytes => Datum::Bytes(vec![0; usize::try_from(length.unwrap()).unwrap()]),
+                    Kind::Reference { .. } => Datum::Uuid(uuid::Uuid::nil()),
+                    Kind::Boolean | Kind::Integer32 | Kind::Integer64 | Kind::Choice(_) => Datum::Integer(-1),
+                    Kind::Time => Datum::Time(Timestamp::from_unix_micros(0)),
+                    Kind::ReportsSet { .. } => Datum::Null,
+                }
+            };
+            let mut row = vec![Datum::Null; SYSTEM_COLUMNS.len()];
+            row.extend(entity.attributes.iter().filter(|attribute| attribute.stored()).map(datum));
+            let bytes = record_bytes_max(entity, &ReadMask::default(), &row);
+            assert!(bytes <= room, "{}: {bytes} of {room}", entity.name);
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! How often somebody may call: a rate for each identity in each organization, and a lower one for what takes secrets out.
+//!
+//! Counted in this process, by the generic cell rate algorithm: a rate of 60 a minute lets 60 calls in at once, and one more each second. A
+//! limit of 0 counts nothing. Names that have not called for a while are forgotten.
+
+use std::{num::NonZeroU32, time::Duration};
+
+use governor::{
+    DefaultKeyedRateLimiter, Quota, RateLimiter,
+    clock::{Clock as _, DefaultClock},
+};
+use sealward_core::identity::Identity;
+
+use crate::{config::limits::Limits, status::Refusal, telemetry::shed::Shed};
+
+/// When so many are known, those that have not called for a while are forgotten.
+const KNOWN_MAX: usize = 10_000;
+
+/// What a call takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cost {
+    /// What every call takes.
+    Call,
+    /// It takes a secret out, too.
+    Reveal,
+}
+
+/// Who may call how often.
+pub(crate) struct Rates {
+    calls: Option<Rate>,
+    reveals: Option<Rate>,
+}
+
+struct Rate {
+    limiter: DefaultKeyedRateLimiter<(Identity, String)>,
+    /// The limit's name.
+    bound: &'static str,
+    limit: u32,
+    interval_seconds: u32,
+    shed: Shed,
+}
+
+impl Rates {
+    pub(crate) fn new(limits: &Limits, shed: &Shed) -> Self {
+        let rate = |bound, limit: u32, interval_seconds: u32, quota: fn(NonZeroU32) -> Quota| {
+            let quota = quota(NonZeroU32::new(limit)?);
+            Some(Rate { limiter: RateLimiter::keyed(quota), bound, limit, interval_seconds, shed: shed.clone() })
+        };
+        let (calls, reveals) = (limits.calls_per_second_per_identity, limits.reveals_per_minute_per_identity);
+        Self {
+            calls: rate("calls_per_second_per_identity", calls, 1, Quota::per_second),
+            reveals: rate("reveals_per_minute_per_identity", reveals, 60, Quota::per_minute),
+        }
+    }
+
+    /// Counts a call of this identity in the organization of this name.
+    ///
+    /// # Errors
+    /// [`Refusal::TooOften`]
+    pub(crate) fn admit(&self, identity: &Identity, organization: &str, cost: Cost) -> Result<(), Refusal> {
+        let reveals = self.reveals.as_ref().filter(|_| cost == Cost::Reveal);
+        for rate in self.calls.iter().chain(reveals) {
+            rate.admit(identity, organization)?;
+        }
+        Ok(())
+    }
+}
+
+impl Rate {
+    fn admit(&self, identity: &Identity, organization: &str) -> Result<(), Refusal> {
+        if self.limiter.len() > KNOWN_MAX {
+            self.limiter.retain_recent();
+        }
+        let key = (identity.clone(), organization.to_owned());
+        self.limiter.check_key(&key).map_err(|not_until| {
+            self.shed.count(self.bound);
+            Refusal::TooOften {
+                bound: self.bound,
+                limit: self.limit,
+                interval_seconds: self.interval_seconds,
+                retry_after: not_until.wait_time_from(DefaultClock::default().now()).max(Duration::from_millis(1)),
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ada() -> Identity {
+        Identity::CommonName("ada".to_owned())
+    }
+
+    fn rates(calls: u32, reveals: u32) -> (Rates, Shed) {
+        let limits = Limits {
+            calls_per_second_per_identity: calls,
+            reveals_per_minute_per_identity: reveals,
+            ..Limits::default()
+        };
+        let shed = Shed::default();
+        (Rates::new(&limits, &shed), shed)
+    }
+
+    #[test]
+    fn who_calls_too_often_waits_and_nobody_else() {
+        let (rates, shed) = rates(0, 3);
+        for _ in 0..3 {
+            rates.admit(&ada(), "contoso", Cost::Reveal).unwrap();
+        }
+        let Err(Refusal::TooOften { bound, limit, interval_seconds, retry_after }) =
+            rates.admit(&ada(), "contoso", Cost::Reveal)
+        else {
+            panic!("the fourth was let in")
+        };
+        assert_eq!((bound, limit, interval_seconds), ("reveals_per_minute_per_identity", 3, 60));
+        assert_eq!(shed.refused_by(bound), 1);
+        assert!(retry_after <= Duration::from_secs(20), "{retry_after:?}");
+        rates.admit(&ada(), "contoso", Cost::Call).unwrap();
+        rates.admit(&ada(), "fabrikam", Cost::Reveal).unwrap();
+        rates.admit(&Identity::Dns("ada".to_owned()), "contoso", Cost::Reveal).unwrap();
+    }
+
+    #[test]
+    fn a_limit_of_0_lets_everybody_in() {
+        let (rates, _) = rates(0, 0);
+        for _ in 0..10_000 {
+            rates.admit(&ada(), "contoso", Cost::Reveal).unwrap();
+        }
+    }
+}

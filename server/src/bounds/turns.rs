@@ -1,0 +1,135 @@
+//! Turns: those who would change the same thing wait for each other, in the order in which they came.
+//!
+//! Without turns, writers that read, decide and write on the condition that nothing moved would refuse each other over and over. Nothing
+//! here knows what is changed, and a turn proves nothing: the condition stays in the write.
+
+use std::{
+    collections::HashMap,
+    hash::Hash,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::sync::OwnedMutexGuard;
+
+use crate::{status::Refusal, telemetry::shed::Shed};
+
+/// The turns of many things, each known by its key while somebody waits for it or has it.
+#[derive(Debug)]
+pub(crate) struct Turns<K> {
+    /// The limit's name.
+    bound: &'static str,
+    max: u32,
+    shed: Shed,
+    waiting: Mutex<HashMap<K, Waiting>>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    callers: u32,
+    turn: Arc<tokio::sync::Mutex<()>>,
+}
+
+/// The turn, which ends when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Turn<K: Eq + Hash> {
+    _turn: OwnedMutexGuard<()>,
+    _counted: Counted<K>,
+}
+
+#[derive(Debug)]
+struct Counted<K: Eq + Hash> {
+    of: Arc<Turns<K>>,
+    key: K,
+}
+
+impl<K: Clone + Eq + Hash> Turns<K> {
+    /// At most `max` callers at a time have the turn of one thing or wait for it, as the limit `bound` says.
+    pub(crate) fn new(bound: &'static str, max: u32, shed: Shed) -> Arc<Self> {
+        Arc::new(Turns { bound, max, shed, waiting: Mutex::default() })
+    }
+
+    /// Waits for the turn of this thing.
+    ///
+    /// # Errors
+    /// [`Refusal::TooManyInFlight`], at once.
+    pub(crate) async fn take(self: &Arc<Self>, key: K) -> Result<Turn<K>, Refusal> {
+        let (turn, counted) = {
+            let mut all = self.waiting();
+            let waiting = all.entry(key.clone()).or_insert_with(|| Waiting { callers: 0, turn: Arc::default() });
+            if waiting.callers >= self.max {
+                self.shed.count(self.bound);
+                return Err(Refusal::TooManyInFlight { bound: self.bound, limit: self.max });
+            }
+            waiting.callers += 1;
+            (Arc::clone(&waiting.turn), Counted { of: Arc::clone(self), key })
+        };
+        Ok(Turn { _turn: turn.lock_owned().await, _counted: counted })
+    }
+}
+
+impl<K> Turns<K> {
+    fn waiting(&self) -> MutexGuard<'_, HashMap<K, Waiting>> {
+        // Nothing under this lock can leave the counts half changed.
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<K: Eq + Hash> Drop for Counted<K> {
+    fn drop(&mut self) {
+        let mut all = self.of.waiting();
+        if let Some(waiting) = all.get_mut(&self.key) {
+            waiting.callers = waiting.callers.saturating_sub(1);
+            if waiting.callers == 0 {
+                all.remove(&self.key);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        pin::Pin,
+        task::{Context, Waker},
+    };
+
+    use super::*;
+
+    const BOUND: &str = "writes_per_record_max";
+
+    fn waits(call: Pin<&mut impl Future>) -> bool {
+        call.poll(&mut Context::from_waker(Waker::noop())).is_pending()
+    }
+
+    #[tokio::test]
+    async fn who_came_first_goes_first_and_other_things_do_not_wait() {
+        let turns = Turns::new(BOUND, 10, Shed::default());
+        let first = turns.take(1).await.unwrap();
+        let mut second = Box::pin(turns.take(1));
+        let mut third = Box::pin(turns.take(1));
+        assert!(waits(second.as_mut()));
+        assert!(waits(third.as_mut()));
+        let _other = turns.take(2).await.unwrap();
+        drop(first);
+        assert!(waits(third.as_mut()));
+        let second = second.await.unwrap();
+        assert!(waits(third.as_mut()));
+        drop(second);
+        drop(third.await.unwrap());
+        assert_eq!(turns.waiting().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn one_caller_past_the_limit_is_refused_and_one_that_left_counts_no_more() {
+        let shed = Shed::default();
+        let turns = Turns::new(BOUND, 2, shed.clone());
+        let _first = turns.take(1).await.unwrap();
+        let mut second = Box::pin(turns.take(1));
+        assert!(waits(second.as_mut()));
+        assert_eq!(turns.take(1).await.unwrap_err(), Refusal::TooManyInFlight { bound: BOUND, limit: 2 });
+        assert_eq!(shed.refused_by(BOUND), 1);
+        drop(second);
+        let mut third = Box::pin(turns.take(1));
+        assert!(waits(third.as_mut()));
+    }
+}

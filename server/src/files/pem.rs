@@ -1,0 +1,91 @@
+//! PEM files to rustls types, by path.
+//!
+//! What PEM is, [`sealward_pem`] knows; what certificates and keys are for, and whether they fit together, is `tls`'s matter.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
+
+use crate::files::trusted_file::{self, Kind};
+
+/// Why a PEM file can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum PemError {
+    /// The file is missing, or the system refuses it.
+    #[error("{path} can't be read")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system reported.
+        source: io::Error,
+    },
+    /// The content can't be used.
+    #[error("{path}: {}", with_file_name(problem, path))]
+    Unusable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: sealward_pem::PemError,
+    },
+}
+
+/// Every certificate of a file, in its order: at least one.
+///
+/// # Errors
+/// [`PemError`]
+pub(crate) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, PemError> {
+    read(path, Kind::Certificates, sealward_pem::certificates)
+}
+
+/// The private key of a file: PKCS #8, PKCS #1 or SEC 1, unencrypted.
+///
+/// # Errors
+/// [`PemError`]
+pub(crate) fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, PemError> {
+    read(path, Kind::PrivateKey, sealward_pem::private_key)
+}
+
+/// Every certificate revocation list of a file, in its order: at least one.
+///
+/// # Errors
+/// [`PemError`]
+pub(crate) fn revocation_lists(path: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, PemError> {
+    read(path, Kind::RevocationLists, sealward_pem::revocation_lists)
+}
+
+fn read<T>(
+    path: &Path,
+    kind: Kind,
+    parse: impl FnOnce(&[u8]) -> Result<T, sealward_pem::PemError>,
+) -> Result<T, PemError> {
+    let text = trusted_file::read(path, kind)
+        .map_err(|error| PemError::Unreadable { path: path.to_owned(), source: io::Error::other(error) })?;
+    parse(&text).map_err(|problem| PemError::Unusable { path: path.to_owned(), problem })
+}
+
+/// Commands in the message name the file.
+fn with_file_name(problem: &sealward_pem::PemError, path: &Path) -> String {
+    problem.to_string().replace("FILE", &path.display().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn an_error_names_the_file_and_the_line() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), "text\n  -----BEGIN CERTIFICATE-----\n").unwrap();
+        let error = certificates(file.path()).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("{}: line 2: ", file.path().display())), "{error}");
+        fs::write(file.path(), [0x30, 0x82, 0, 0]).unwrap();
+        let error = private_key(file.path()).unwrap_err().to_string();
+        assert!(error.contains(&format!("-in {}", file.path().display())), "{error}");
+        assert!(matches!(certificates(Path::new("/nowhere")), Err(PemError::Unreadable { .. })));
+    }
+}

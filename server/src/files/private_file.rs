@@ -1,0 +1,112 @@
+//! Files that appear whole or not at all, replace one that exists only where that is asked for, and are nobody else's to read.
+//!
+//! Knows nothing of what is in them.
+
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+};
+
+use sealward_core::random::{self, Random};
+use sealward_store::rename_new;
+
+use crate::ports::random::SystemRandom;
+
+/// Owner reads and writes, nobody else: keys.
+pub(crate) const PRIVATE: u32 = 0o600;
+/// Everybody may read: certificates, configuration.
+pub(crate) const PUBLIC: u32 = 0o644;
+
+const PRIVATE_FOLDER: u32 = 0o700;
+
+/// Writes a file unless it exists; answers whether it did. The file is on disk, and whole, when it has its name.
+///
+/// # Errors
+/// Whatever the file system says.
+pub(crate) fn create(path: &Path, content: &[u8], mode: u32) -> io::Result<bool> {
+    if path.try_exists()? {
+        return Ok(false);
+    }
+    let temporary = temporary_name(path);
+    let created = write(&temporary, content, mode).and_then(|()| rename_new(&temporary, path));
+    if !matches!(created, Ok(true)) {
+        // It may not be there.
+        let _removed = fs::remove_file(&temporary);
+    }
+    let created = created?;
+    sync_folder_of(path)?;
+    Ok(created)
+}
+
+/// Writes a file, in the place of one that exists. It is on disk, and whole, when it has its name.
+///
+/// # Errors
+/// Whatever the file system says.
+pub(crate) fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    let temporary = temporary_name(path);
+    let renamed = write(&temporary, content, mode).and_then(|()| fs::rename(&temporary, path));
+    if renamed.is_err() {
+        // It may not be there.
+        let _removed = fs::remove_file(&temporary);
+    }
+    renamed?;
+    sync_folder_of(path)
+}
+
+/// Makes a folder, and those above it that are missing, with mode 0700. One that exists stays as it is.
+///
+/// # Errors
+/// Whatever the file system says.
+pub(crate) fn create_folder(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(PRIVATE_FOLDER).create(path)
+}
+
+fn write(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
+    file.write_all(content)?;
+    file.sync_all()
+}
+
+/// A name beside the file, so that both are on one file system; random, so that two processes never share it.
+fn temporary_name(path: &Path) -> PathBuf {
+    let suffix = u64::from_be_bytes(random::bytes(&SystemRandom as &dyn Random));
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{suffix:016x}.new"));
+    PathBuf::from(name)
+}
+
+fn sync_folder_of(path: &Path) -> io::Result<()> {
+    match path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        Some(folder) => File::open(folder)?.sync_all(),
+        None => File::open(".")?.sync_all(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_file_that_exists_is_never_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        assert!(create(&path, b"first", PRIVATE).unwrap());
+        assert!(!create(&path, b"second", PRIVATE).unwrap());
+        assert_eq!(fs::read(&path).unwrap(), b"first");
+    }
+
+    #[test]
+    fn a_private_file_is_private_and_leaves_nothing_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let inner = folder.path().join("a/b");
+        create_folder(&inner).unwrap();
+        create(&inner.join("key"), b"content", PRIVATE).unwrap();
+        assert_eq!(fs::metadata(&inner).unwrap().permissions().mode() & 0o777, 0o700);
+        assert_eq!(fs::metadata(inner.join("key")).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_dir(&inner).unwrap().count(), 1);
+    }
+}

@@ -1,0 +1,392 @@
+//! What every call passes before a handler sees it, and what every answer passes on its way out.
+//!
+//! These layers see headers only. What needs the message, above all permission in an organization, comes after them.
+
+pub(crate) mod arrival;
+pub(crate) mod complete;
+pub(crate) mod deadline;
+pub(crate) mod gate;
+pub(crate) mod http_gate;
+pub(crate) mod identity;
+pub(crate) mod message;
+pub(crate) mod metadata;
+pub(crate) mod permission;
+pub(crate) mod place;
+pub(crate) mod tls_required;
+pub(crate) mod trace;
+
+use std::{convert::Infallible, sync::Arc};
+
+use crate::{audit::denials::Denials, identity::token::Issuers, transport::tls::Terms};
+use http::{Request, Response};
+use sealward_core::{policy::Policy, port::Clock};
+use tokio::sync::watch;
+use tonic::{body::Body, service::Routes};
+use tower::{Layer, Service, ServiceBuilder};
+
+use self::{
+    arrival::{ArrivalBounds, ArrivalLayer},
+    complete::CompleteLayer,
+    deadline::{DeadlineLayer, Deadlines},
+    gate::GateLayer,
+    http_gate::HttpGateLayer,
+    identity::IdentityRequired,
+    message::{Uncompressed, WholeMessagesLayer},
+    metadata::MetadataGate,
+    permission::{PermissionRequired, RpcTable},
+    place::PlaceRequired,
+    tls_required::TlsRequired,
+    trace::TraceLayer,
+};
+
+/// What the layers need to know.
+#[derive(Clone)]
+pub(crate) struct Layers {
+    /// Tells calls from other requests.
+    pub(crate) http_gate: HttpGateLayer,
+    /// Gives calls their ids, and logs them.
+    pub(crate) trace: TraceLayer,
+    /// Bounds metadata.
+    pub(crate) metadata: MetadataGate,
+    /// Tells whether a certificate has expired.
+    pub(crate) clock: Arc<dyn Clock>,
+    /// The time a call has.
+    pub(crate) deadlines: Deadlines,
+    /// Every rpc that is served.
+    pub(crate) rpcs: Arc<RpcTable>,
+    /// Whose certificates are believed, as of now.
+    pub(crate) terms: watch::Receiver<Arc<Terms>>,
+    /// Whose bearer tokens are believed, as of now.
+    pub(crate) issuers: watch::Receiver<Arc<Issuers>>,
+    /// Who may do what, as of now.
+    pub(crate) policy: watch::Receiver<Arc<Policy>>,
+    /// Where those are recorded who may not.
+    pub(crate) denials: Denials,
+    /// How requests may arrive.
+    pub(crate) arrival: ArrivalBounds,
+}
+
+/// The stack, outside in.
+pub(crate) fn stack(
+    layers: Layers,
+) -> impl Layer<
+    Routes,
+    Service: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send>
+                 + Clone
+                 + Send
+                 + 'static,
+> + Clone {
+    let Layers { http_gate, trace, metadata, clock, deadlines, rpcs, terms, issuers, policy, denials, arrival } =
+        layers;
+    ServiceBuilder::new()
+        // Outermost: what is no call gets no further, and its answer is plain HTTP.
+        .layer(http_gate)
+        // Around everything else, so that every call has an id and ends in the log, with the code that the caller saw.
+        .layer(trace)
+        // Around all that can fail, so that every error leaves with a reason and the call id: those of the layers below and tonic's.
+        .layer(CompleteLayer)
+        // Before the headers are used: not too many of them, and a time that can be kept.
+        .layer(GateLayer(metadata))
+        // Before anything can wait, so that the caller's time counts from the first byte.
+        .layer(DeadlineLayer::new(deadlines, Arc::clone(&rpcs)))
+        // Before all others: for a connection without a place, nothing is worked out.
+        .layer(GateLayer(PlaceRequired))
+        // Before identity: a caller without TLS has to learn that, whoever it is, and nothing of its body may be read.
+        .layer(GateLayer(TlsRequired))
+        // Before permission, which is somebody's.
+        .layer(GateLayer(IdentityRequired::new(clock, terms, issuers)))
+        // Who may not call the rpc anywhere doesn't get to send a message.
+        .layer(GateLayer(PermissionRequired::new(Arc::clone(&rpcs), policy, denials)))
+        // Before a message is read.
+        .layer(GateLayer(Uncompressed))
+        // Before messages are counted, so that what isn't framed as gRPC frames it goes no further.
+        .layer(WholeMessagesLayer(Arc::clone(&rpcs)))
+        // Innermost: it lets the message in, on the account of a caller who is known by now.
+        .layer(ArrivalLayer::new(arrival, rpcs))
+        .into_inner()
+}
+
+/// Health is for probes: without TLS, without identity, without permission.
+fn is_health(path: &str) -> bool {
+    path.starts_with("/grpc.health.v1.Health/")
+}
+
+/// Health and reflection: their messages are small, and nobody but the framework reads them.
+fn takes_small_messages(path: &str) -> bool {
+    is_health(path) || path.starts_with("/grpc.reflection.")
+}
+
+#[cfg(test)]
+mod tests {
+    //! The stack as a whole, without a network: what is put into a request's extensions is what the listener would put there.
+
+    use std::{
+        collections::HashMap, net::SocketAddr, pin::Pin, sync::LazyLock, task::Context, task::Poll, time::Duration,
+    };
+
+    use sealward_core::{
+        id::Timestamp,
+        identity::{Caller, Identity},
+        policy::{Binding, Privilege, Role, Scope},
+    };
+    use tonic::{Code, Status};
+    use tonic_types::StatusExt;
+    use tower::ServiceExt;
+
+    use super::{gate::Gate, permission::Rpc, trace::CallId, *};
+    use crate::{
+        config::limits::Limits,
+        identity::ClientCertificate,
+        ports::{clock::SystemClock, random::SystemRandom},
+        status::Refusal,
+        telemetry::{samples::Samples, shed::Shed},
+        transport::{
+            leaving::Leaving,
+            listener::{Connection, TlsFacts},
+            tls,
+        },
+    };
+
+    const GET: &str = "/sealward.v1.MailboxService/GetMailbox";
+    const CREATE: &str = "/sealward.v1.MailboxService/CreateMailbox";
+    const FORGOTTEN: &str = "/sealward.v1.MailboxService/ForgottenMailbox";
+    const HEALTH: &str = "/grpc.health.v1.Health/Check";
+    const NEVER: Timestamp = Timestamp::from_unix_micros(i64::MAX);
+
+    /// A body that must not be read.
+    struct Untouchable;
+
+    impl http_body::Body for Untouchable {
+        type Data = bytes::Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<http_body::Frame<Self::Data>, Self::Error>>> {
+            panic!("the body was read");
+        }
+    }
+
+    fn peer() -> SocketAddr {
+        "192.0.2.1:4711".parse().unwrap()
+    }
+
+    fn request(path: &str, connection: Option<Connection>) -> Request<Body> {
+        let request = Request::post(format!("http://localhost{path}")).header("content-type", "application/grpc");
+        let mut request = request.body(Body::new(Untouchable)).unwrap();
+        if let Some(connection) = connection {
+            request.extensions_mut().insert(connection);
+        }
+        request
+    }
+
+    fn over_tls(certificate: Option<(&str, Timestamp)>) -> Option<Connection> {
+        let certificate = certificate.map(|(name, not_after)| {
+            Arc::new(ClientCertificate { identity: Identity::CommonName(name.to_owned()), sha256: [0; 32], not_after })
+        });
+        let (chain, trust) = (Arc::from([]), Arc::clone(&terms().trust));
+        Some(Connection {
+            peer: peer(),
+            tls: Some(TlsFacts { certificate, chain, trust }),
+            no_place: None,
+            leaving: Leaving::default(),
+        })
+    }
+
+    /// The same for all, as if nothing had been exchanged.
+    fn terms() -> Arc<Terms> {
+        static TERMS: LazyLock<Arc<Terms>> = LazyLock::new(tls::tests::terms);
+        Arc::clone(&TERMS)
+    }
+
+    fn samples() -> Samples {
+        Samples::new(10, Shed::default())
+    }
+
+    fn trace() -> TraceLayer {
+        TraceLayer::new(Arc::new(SystemClock), Arc::new(SystemRandom), samples())
+    }
+
+    fn no_issuers() -> watch::Receiver<Arc<Issuers>> {
+        watch::channel(Arc::default()).1
+    }
+
+    /// A stack whose `reader` may read records, over routes that don't exist: what gets through is tonic's UNIMPLEMENTED.
+    async fn call(request: Request<Body>) -> Response<Body> {
+        let binding = Binding {
+            identity: Identity::CommonName("reader".to_owned()),
+            role: Role::RecordReader.into(),
+            scope: Scope::All,
+        };
+        let rpcs = HashMap::from([
+            (GET.to_owned(), Rpc::new(&[Privilege::ReadRecords], false)),
+            (CREATE.to_owned(), Rpc::new(&[Privilege::WriteRecords], false)),
+            (FORGOTTEN.to_owned(), Rpc::new(&[], false)),
+        ]);
+        let layers = Layers {
+            http_gate: HttpGateLayer::new(Vec::new(), samples()),
+            trace: trace(),
+            metadata: MetadataGate::new(16_384, Shed::default()),
+            clock: Arc::new(SystemClock),
+            deadlines: Deadlines { default: Duration::from_secs(60), max: Duration::from_secs(60) },
+            rpcs: Arc::new(RpcTable::new(rpcs)),
+            terms: watch::channel(terms()).1,
+            issuers: no_issuers(),
+            policy: watch::channel(Arc::new(Policy::new(vec![binding]))).1,
+            denials: Denials::nowhere(),
+            arrival: ArrivalBounds::of(&Limits::default(), &Shed::default()),
+        };
+        stack(layers).layer(Routes::default()).oneshot(request).await.unwrap()
+    }
+
+    async fn status(request: Request<Body>) -> (Code, String) {
+        let response = call(request).await;
+        let status = Status::from_header_map(response.headers()).unwrap();
+        assert!(!status.get_details_request_info().unwrap().request_id.is_empty());
+        (status.code(), status.get_details_error_info().unwrap().reason)
+    }
+
+    #[tokio::test]
+    async fn without_tls_only_health_is_answered_and_no_body_is_read() {
+        let plaintext = || Some(Connection { peer: peer(), tls: None, no_place: None, leaving: Leaving::default() });
+        let refused = (Code::FailedPrecondition, "HTTPS_REQUIRED".to_owned());
+        assert_eq!(status(request(GET, plaintext())).await, refused);
+        assert_eq!(status(request("/nothing/There", plaintext())).await, refused);
+        assert_eq!(status(request("/grpc.health.v1.HealthX/Check", plaintext())).await, refused);
+        // A connection of which nothing is known counts as plaintext.
+        assert_eq!(status(request(GET, None)).await, refused);
+        // These routes serve no health; what counts is that the call got to them.
+        assert_eq!(status(request(HEALTH, plaintext())).await, (Code::Unimplemented, "METHOD_UNKNOWN".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn request_that_is_no_call_is_refused_before_everything_else() {
+        let changed = async |path, connection, change: fn(&mut Request<Body>)| {
+            let mut request = request(path, connection);
+            change(&mut request);
+            let answer = call(request).await;
+            assert!(!answer.headers().contains_key("grpc-status"));
+            answer.status().as_u16()
+        };
+        let text = |request: &mut Request<Body>| {
+            request.headers_mut().insert("content-type", "text/plain".parse().unwrap());
+        };
+        let page = |request: &mut Request<Body>| {
+            request.headers_mut().insert("origin", "https://evil.example".parse().unwrap());
+        };
+        for path in [GET, HEALTH, "/nothing/There"] {
+            for connection in [None, over_tls(None), over_tls(Some(("reader", NEVER)))] {
+                assert_eq!(
+                    changed(path, connection.clone(), |request| *request.method_mut() = http::Method::GET).await,
+                    405
+                );
+                assert_eq!(changed(path, connection.clone(), text).await, 415);
+                assert_eq!(changed(path, connection, page).await, 403);
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn compressed_call_is_unimplemented_and_says_what_is_served() {
+        let mut request = request(GET, over_tls(Some(("reader", NEVER))));
+        request.headers_mut().insert("grpc-encoding", "gzip".parse().unwrap());
+        let answer = call(request).await;
+        assert_eq!(answer.headers()["grpc-accept-encoding"], "identity");
+        let status = Status::from_header_map(answer.headers()).unwrap();
+        assert_eq!(status.code(), Code::Unimplemented);
+        assert_eq!(status.get_details_error_info().unwrap().reason, "COMPRESSION_NOT_SERVED");
+    }
+
+    #[tokio::test]
+    async fn a_caller_without_a_valid_certificate_is_nobody() {
+        let refused = (Code::Unauthenticated, "IDENTITY_REQUIRED".to_owned());
+        assert_eq!(status(request(GET, over_tls(None))).await, refused);
+        assert_eq!(status(request(GET, over_tls(Some(("reader", Timestamp::from_unix_micros(0)))))).await, refused);
+        let mut forwarded = request(GET, over_tls(None));
+        forwarded.headers_mut().insert("x-forwarded-client-cert", "Subject=\"CN=reader\"".parse().unwrap());
+        assert_eq!(status(forwarded).await, refused);
+    }
+
+    /// A clock that stands still.
+    struct At(i64);
+
+    impl Clock for At {
+        fn now(&self) -> Timestamp {
+            Timestamp::from_unix_micros(self.0)
+        }
+    }
+
+    #[test]
+    fn a_clock_out_of_range_is_unavailable_and_worth_another_try() {
+        let gate = IdentityRequired::new(Arc::new(At(-1)), watch::channel(terms()).1, no_issuers());
+        let admitted = |path| {
+            let (mut head, _) = request(path, over_tls(Some(("reader", NEVER)))).into_parts();
+            gate.admit(&mut head)
+        };
+        let status = Status::from(admitted(GET).unwrap_err());
+        let details = status.get_error_details();
+        assert_eq!((status.code(), &*details.error_info().unwrap().reason), (Code::Unavailable, "CLOCK_OUT_OF_RANGE"));
+        assert!(details.retry_info().is_some());
+        assert_eq!(admitted(HEALTH), Ok(()));
+    }
+
+    #[test]
+    fn a_certificate_counts_through_its_last_moment_and_not_after_it() {
+        let admitted = |now| {
+            let gate = IdentityRequired::new(Arc::new(At(now)), watch::channel(terms()).1, no_issuers());
+            let not_after = Timestamp::from_unix_micros(1_000);
+            let (mut head, _) = request(GET, over_tls(Some(("reader", not_after)))).into_parts();
+            gate.admit(&mut head)
+        };
+        assert_eq!(admitted(1_000), Ok(()));
+        assert_eq!(admitted(1_001), Err(Refusal::CertificateExpired));
+        assert!(Status::from(Refusal::CertificateExpired).message().contains("expired"));
+    }
+
+    #[test]
+    fn a_certificate_is_verified_again_where_another_trust_counts() {
+        let (sender, watched) = watch::channel(terms());
+        let gate = IdentityRequired::new(Arc::new(SystemClock), watched, no_issuers());
+        let admitted = || {
+            // Its chain is empty, which nobody verifies.
+            let (mut head, _) = request(GET, over_tls(Some(("reader", NEVER)))).into_parts();
+            gate.admit(&mut head)
+        };
+        assert_eq!(admitted(), Ok(()));
+        sender.send_replace(tls::tests::terms());
+        assert_eq!(admitted(), Err(Refusal::CertificateNotBelieved));
+    }
+
+    #[tokio::test]
+    async fn an_rpc_is_open_to_those_who_hold_its_privilege_somewhere() {
+        let as_caller = |name, path| request(path, over_tls(Some((name, NEVER))));
+        let refused = (Code::PermissionDenied, "PRIVILEGE_MISSING".to_owned());
+        let passed = (Code::Unimplemented, "METHOD_UNKNOWN".to_owned());
+        assert_eq!(status(as_caller("reader", GET)).await, passed);
+        assert_eq!(status(as_caller("reader", CREATE)).await, refused);
+        assert_eq!(status(as_caller("stranger", GET)).await, refused);
+        assert_eq!(status(as_caller("reader", FORGOTTEN)).await, refused);
+        assert_eq!(status(as_caller("reader", "/sealward.v1.MailboxService/Nothing")).await, passed);
+        // Permission is asked of somebody: nobody learns nothing of what is served.
+        assert_eq!(status(request("/nothing/There", over_tls(None))).await.0, Code::Unauthenticated);
+    }
+
+    #[tokio::test]
+    async fn a_handler_gets_the_caller_the_call_and_the_policy() {
+        let gates = ServiceBuilder::new()
+            .layer(trace())
+            .layer(GateLayer(IdentityRequired::new(Arc::new(SystemClock), watch::channel(terms()).1, no_issuers())))
+            .service_fn(|request: Request<Body>| async move {
+                let caller = request.extensions().get::<Caller>().unwrap();
+                assert_eq!(caller.identity.to_string(), "cn:reader");
+                assert_eq!(caller.peer, Some(peer()));
+                assert_eq!(caller.call_id, request.extensions().get::<CallId>().unwrap().as_str());
+                assert_eq!(request.headers().len(), 1);
+                Ok::<_, Infallible>(Response::new(Body::empty()))
+            });
+        let mut request = request(GET, over_tls(Some(("reader", NEVER))));
+        request.headers_mut().insert("X-Forwarded-User", "admin".parse().unwrap());
+        gates.oneshot(request).await.unwrap();
+    }
+}

@@ -1,0 +1,640 @@
+//! Requests on their way in: how much memory each takes until it is answered, and how long a message may take to arrive.
+//!
+//! A call is charged for itself and its headers from the beginning to the end of its answer, and for a message from the moment its length
+//! is known, before anything is buffered for it, until the call is answered or the next message begins. A caller who sends too slowly
+//! is refused, so that unfinished messages don't hold memory for long. What the bytes mean is the decoder's matter.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::{Buf as _, Bytes};
+use http::{HeaderMap, Request, Response};
+use http_body::{Body as _, Frame, SizeHint};
+use pin_project_lite::pin_project;
+use sealward_core::{
+    identity::Caller,
+    policy::{CreateOrganization, Policy},
+};
+use tokio::time::{Instant, Sleep};
+use tonic::{Status, body::Body};
+use tower::{Layer, Service};
+
+use super::permission::{Rpc, RpcTable};
+use crate::{
+    config::limits::Limits,
+    status::Refusal,
+    telemetry::shed::Shed,
+    transport::{
+        budget::{Account, Bound, Bounds, Budget, ConnectionShare, Exhausted, Payer, Purpose, Reservation},
+        connection_limit::Standing,
+        http2::CallStage,
+        listener::Connection,
+    },
+};
+
+/// What a call takes beside its headers and its message: tasks, channels, and the state of its stream.
+const CALL_BYTES: u64 = 8 * 1024;
+
+/// What there is room for beside one message: a call with all the headers that it may have.
+const LEAST_BYTES: u64 = CALL_BYTES + 512 * 1024;
+
+/// What a header takes beside its name and its value, as HTTP/2 counts (RFC 9113, section 6.5.2).
+const HEADER_BYTES: u64 = 32;
+
+/// The bounds of arriving requests.
+#[derive(Clone, Debug)]
+pub(crate) struct ArrivalBounds {
+    /// What requests may take.
+    pub(crate) requests: Arc<Budget>,
+    /// What answers may take that wait for their callers.
+    pub(crate) answers: Arc<Budget>,
+    /// The largest message.
+    pub(crate) message_size_max_bytes: u32,
+    /// The largest message of health and reflection.
+    pub(crate) probe_message_size_max_bytes: u32,
+    /// How long a message may take to arrive.
+    pub(crate) message_time_max: Duration,
+    /// Where refusals are counted.
+    pub(crate) shed: Shed,
+}
+
+impl ArrivalBounds {
+    /// As the configuration has them.
+    pub(crate) fn of(limits: &Limits, shed: &Shed) -> Self {
+        // A budget that doesn't hold one message would refuse what another limit allows.
+        let least = u64::from(limits.message_size_max_bytes) + LEAST_BYTES;
+        let bound = |name, bytes: u32| Bound { name, bytes: u64::from(bytes).max(least) };
+        let requests = Bounds {
+            // What is left without the reserve holds one as well.
+            process: Bound { name: "requests_max_bytes", bytes: u64::from(limits.requests_max_bytes).max(2 * least) },
+            identity: bound("requests_per_identity_max_bytes", limits.requests_per_identity_max_bytes),
+            connection: bound("requests_per_connection_max_bytes", limits.requests_per_connection_max_bytes),
+        };
+        let of_identity = bound("answers_per_identity_max_bytes", limits.answers_per_identity_max_bytes);
+        let answers = Bounds {
+            process: Bound { name: "answers_max_bytes", bytes: u64::from(limits.answers_max_bytes).max(2 * least) },
+            identity: of_identity,
+            // One connection may have all that its identity may.
+            connection: of_identity,
+        };
+        ArrivalBounds {
+            requests: Budget::new(Purpose::Requests, requests, shed.clone()),
+            answers: Budget::new(Purpose::Answers, answers, shed.clone()),
+            message_size_max_bytes: limits.message_size_max_bytes,
+            probe_message_size_max_bytes: limits.probe_message_size_max_bytes,
+            message_time_max: limits.message_time_max(),
+            shed: shed.clone(),
+        }
+    }
+}
+
+/// Puts [`Arrival`] around a service.
+#[derive(Clone)]
+pub(crate) struct ArrivalLayer {
+    bounds: ArrivalBounds,
+    rpcs: Arc<RpcTable>,
+}
+
+/// A service whose requests arrive within bounds.
+#[derive(Clone)]
+pub(crate) struct Arrival<S> {
+    layer: ArrivalLayer,
+    inner: S,
+}
+
+impl ArrivalLayer {
+    /// The table has the rpcs that take streams.
+    pub(crate) fn new(bounds: ArrivalBounds, rpcs: Arc<RpcTable>) -> Self {
+        Self { bounds, rpcs }
+    }
+
+    /// Whose memory a request takes. The policy is there where the layers before this one have asked it.
+    fn payer<B>(request: &Request<B>) -> Payer {
+        let Some(caller) = request.extensions().get::<Caller>() else {
+            let connection = request.extensions().get::<Connection>();
+            let is_over_tls = connection.is_some_and(|connection| connection.tls.is_some());
+            return if is_over_tls { Payer::Nobody } else { Payer::Probe };
+        };
+        let identity = caller.identity.clone();
+        let policy = request.extensions().get::<Arc<Policy>>();
+        if policy.is_some_and(|policy| policy.check_deployment::<CreateOrganization>(&identity).is_ok()) {
+            Payer::Administrator(identity)
+        } else {
+            Payer::Identity(identity)
+        }
+    }
+}
+
+impl<S> Layer<S> for ArrivalLayer {
+    type Service = Arrival<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Arrival { layer: self.clone(), inner }
+    }
+}
+
+impl<S> Service<Request<Body>> for Arrival<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>>,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = ArrivalFuture<S::Future>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let ArrivalLayer { bounds, rpcs } = &self.layer;
+        let payer = ArrivalLayer::payer(&request);
+        if matches!(payer, Payer::Identity(_) | Payer::Administrator(_))
+            && let Some(standing) = request.extensions().get::<Standing>()
+        {
+            standing.vouch();
+        }
+        let connection = request.extensions().get::<ConnectionShare>().cloned().unwrap_or_default();
+        let path = request.uri().path();
+        let call_bytes = CALL_BYTES + size_of_headers(request.headers()) + u64::try_from(path.len()).unwrap_or(0);
+        let reserved = bounds.requests.account(payer.clone(), connection.clone()).reserve(call_bytes);
+        let reservation = match reserved {
+            Ok(reservation) => reservation,
+            Err(exhausted) => return ArrivalFuture::Refused { refusal: exhausted.into() },
+        };
+        let charge = Charge { call_bytes, reservation: Arc::new(Mutex::new(reservation)) };
+        let is_probe = super::takes_small_messages(path);
+        let takes_stream = matches!(rpcs.get(path), Some(Rpc { takes_stream: true, .. }));
+        let stage = request.extensions().get::<CallStage>().filter(|_| !is_probe).cloned();
+        let request = request.map(|inner| {
+            Body::new(ArrivingBody {
+                inner: Some(inner),
+                charge: charge.clone(),
+                frames: Frames::default(),
+                size_max: if is_probe { bounds.probe_message_size_max_bytes } else { bounds.message_size_max_bytes },
+                size_limit: if is_probe { "probe_message_size_max_bytes" } else { "message_size_max_bytes" },
+                time_max: bounds.message_time_max,
+                // The first message is expected at once.
+                deadline: Instant::now().checked_add(bounds.message_time_max),
+                timer: None,
+                takes_stream,
+                stage,
+                shed: bounds.shed.clone(),
+            })
+        });
+        let answers = bounds.answers.account(payer, connection);
+        ArrivalFuture::Admitted { answer: self.inner.call(request), charge: Some(charge), answers: Some(answers) }
+    }
+}
+
+impl From<Exhausted> for Refusal {
+    fn from(Exhausted(Bound { name, bytes }): Exhausted) -> Self {
+        Refusal::RequestMemory { bound: name, limit: bytes }
+    }
+}
+
+fn size_of_headers(headers: &HeaderMap) -> u64 {
+    let size = |(name, value): (&http::HeaderName, &http::HeaderValue)| {
+        u64::try_from(name.as_str().len() + value.len()).unwrap_or(u64::MAX).saturating_add(HEADER_BYTES)
+    };
+    headers.iter().map(size).fold(0, u64::saturating_add)
+}
+
+/// What a call is charged for.
+#[derive(Clone)]
+struct Charge {
+    call_bytes: u64,
+    reservation: Arc<Mutex<Reservation>>,
+}
+
+impl Charge {
+    /// A message of this length arrives; the one before it is over.
+    fn message(&self, bytes: u32) -> Result<(), Exhausted> {
+        let mut reservation = self.reservation.lock().unwrap_or_else(PoisonError::into_inner);
+        reservation.resize(self.call_bytes.saturating_add(bytes.into()))
+    }
+
+    /// No message is held any longer.
+    fn no_message(&self) {
+        let _less_is_always_there = self.message(0);
+    }
+}
+
+pin_project! {
+    /// The answer, or the refusal.
+    #[project = ArrivalFutureProjection]
+    pub(crate) enum ArrivalFuture<F> {
+        Admitted { #[pin] answer: F, charge: Option<Charge>, answers: Option<Account> },
+        Refused { refusal: Refusal },
+    }
+}
+
+impl<F, E> Future for ArrivalFuture<F>
+where
+    F: Future<Output = Result<Response<Body>, E>>,
+{
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project() {
+            ArrivalFutureProjection::Admitted { answer, charge, answers } => {
+                let mut response = ready!(answer.poll(context))?;
+                if let (Some(charge), Some(answers)) = (charge.take(), answers.take())
+                    && !response.body().is_end_stream()
+                {
+                    response.extensions_mut().insert(answers);
+                    charge.no_message();
+                    response = response.map(|inner| Body::new(ChargedBody { inner, _charge: charge }));
+                }
+                Poll::Ready(Ok(response))
+            }
+            ArrivalFutureProjection::Refused { refusal } => Poll::Ready(Ok(Status::from(refusal.clone()).into_http())),
+        }
+    }
+}
+
+/// The body of an answer. The call is charged until it ends.
+struct ChargedBody {
+    inner: Body,
+    _charge: Charge,
+}
+
+impl http_body::Body for ChargedBody {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        Pin::new(&mut self.inner).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+/// The body of a request.
+struct ArrivingBody {
+    /// `None` once the request is refused: nothing more of it is read here.
+    inner: Option<Body>,
+    charge: Charge,
+    frames: Frames,
+    size_max: u32,
+    size_limit: &'static str,
+    time_max: Duration,
+    /// By when the message that arrives has to be whole; `None` between the messages of a stream.
+    deadline: Option<Instant>,
+    /// Runs out at the deadline. Made when something has to be waited for, which most calls never have.
+    timer: Option<Pin<Box<Sleep>>>,
+    takes_stream: bool,
+    /// `None` for health, which no stop waits for.
+    stage: Option<CallStage>,
+    shed: Shed,
+}
+
+impl ArrivingBody {
+    fn refuse(&mut self, refusal: Refusal) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        self.inner = None;
+        self.timer = None;
+        Poll::Ready(Some(Err(refusal.into())))
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a timer that is polled beside the body and goes on from frame to frame"
+    )]
+    fn is_late(&mut self, context: &mut Context<'_>) -> bool {
+        let Some(deadline) = self.deadline else { return false };
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+        timer.as_mut().poll(context).is_ready()
+    }
+
+    /// Looks at what has come, before anybody buffers it.
+    fn take(&mut self, data: &Bytes) -> Result<(), Refusal> {
+        let mut rest = data.clone();
+        while let Some(event) = self.frames.next(&mut rest) {
+            match event {
+                FrameEvent::Begun => {
+                    if self.takes_stream && self.deadline.is_none() {
+                        self.deadline = Instant::now().checked_add(self.time_max);
+                    }
+                }
+                // Nothing of it is buffered. The decoder has the same limit, and would not name it.
+                FrameEvent::Length(length) if length > self.size_max => {
+                    self.shed.count(self.size_limit);
+                    return Err(Refusal::MessageTooLarge { bound: self.size_limit, limit: self.size_max });
+                }
+                FrameEvent::Length(length) => self.charge.message(length)?,
+                FrameEvent::Whole if self.takes_stream => {
+                    self.deadline = None;
+                    self.timer = None;
+                    self.at_work();
+                }
+                // The decoder waits for the end of the request, and so does the timer.
+                FrameEvent::Whole => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn at_work(&mut self) {
+        if let Some(stage) = self.stage.take() {
+            stage.at_work();
+        }
+    }
+}
+
+impl http_body::Body for ArrivingBody {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let this = &mut *self;
+        let Some(inner) = &mut this.inner else { return Poll::Ready(None) };
+        let polled = Pin::new(&mut *inner).poll_frame(context);
+        let is_over = polled.is_ready() && inner.is_end_stream();
+        match &polled {
+            Poll::Pending if this.is_late(context) => {
+                this.shed.count("message_time_max_ms");
+                return this.refuse(Refusal::MessageTooSlow { limit: this.time_max });
+            }
+            Poll::Ready(Some(Ok(frame))) => {
+                if let Some(data) = frame.data_ref()
+                    && let Err(refusal) = this.take(data)
+                {
+                    return this.refuse(refusal);
+                }
+                if is_over || frame.is_trailers() {
+                    this.at_work();
+                }
+            }
+            Poll::Ready(None) => this.at_work(),
+            Poll::Pending | Poll::Ready(Some(Err(_))) => {}
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.as_ref().map_or_else(|| SizeHint::with_exact(0), |inner| inner.size_hint())
+    }
+}
+
+/// Where in its messages a body is. Each is preceded by a flag of one byte and its length in four, big endian (gRPC over HTTP/2).
+#[derive(Default)]
+struct Frames {
+    /// How many bytes of flag and length have come.
+    prefix: u8,
+    length: u32,
+    /// How many bytes of the message are still to come.
+    left: u32,
+}
+
+enum FrameEvent {
+    /// The first byte of a message has come.
+    Begun,
+    /// Its length is known.
+    Length(u32),
+    /// All of it has come.
+    Whole,
+}
+
+const PREFIX_BYTES: u8 = 5;
+
+impl Frames {
+    /// The next event in these bytes, which are taken up to it.
+    fn next(&mut self, bytes: &mut Bytes) -> Option<FrameEvent> {
+        if self.prefix == PREFIX_BYTES && self.left == 0 {
+            *self = Frames::default();
+            return Some(FrameEvent::Whole);
+        }
+        while self.prefix < PREFIX_BYTES {
+            let byte = bytes.try_get_u8().ok()?;
+            self.prefix += 1;
+            if self.prefix == 1 {
+                return Some(FrameEvent::Begun);
+            }
+            self.length = self.length << 8 | u32::from(byte);
+            if self.prefix == PREFIX_BYTES {
+                self.left = self.length;
+                return Some(FrameEvent::Length(self.length));
+            }
+        }
+        let here = usize::try_from(self.left).unwrap_or(usize::MAX).min(bytes.len());
+        bytes.advance(here);
+        self.left -= u32::try_from(here).unwrap_or(self.left);
+        if self.left > 0 {
+            return None;
+        }
+        self.next(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::HashMap, convert::Infallible};
+
+    use http_body_util::{BodyExt as _, StreamBody};
+    use sealward_core::identity::Identity;
+    use tokio::sync::mpsc;
+    use tokio_stream::wrappers::ReceiverStream;
+    use tonic::Code;
+    use tonic_types::StatusExt as _;
+    use tower::{ServiceExt as _, service_fn};
+
+    use super::*;
+    use crate::status::DOMAIN;
+
+    const UNARY: &str = "/sealward.v1.MailboxService/GetMailbox";
+    const STREAM: &str = "/sealward.v1.OrganizationService/ImportOrganization";
+    const HEALTH: &str = "/grpc.health.v1.Health/Check";
+
+    type Sender = mpsc::Sender<Result<Frame<Bytes>, Infallible>>;
+
+    fn prefixed(length: u32, message: &[u8]) -> Bytes {
+        [&[0][..], &length.to_be_bytes(), message].concat().into()
+    }
+
+    fn bounds(connection: u64, time: Duration) -> ArrivalBounds {
+        let shed = Shed::default();
+        let budget = |purpose, connection| {
+            let bounds = Bounds {
+                process: Bound { name: "requests_max_bytes", bytes: 1 << 30 },
+                identity: Bound { name: "requests_per_identity_max_bytes", bytes: 1 << 30 },
+                connection: Bound { name: "requests_per_connection_max_bytes", bytes: connection },
+            };
+            Budget::new(purpose, bounds, shed.clone())
+        };
+        ArrivalBounds {
+            requests: budget(Purpose::Requests, connection),
+            answers: budget(Purpose::Answers, 1 << 30),
+            message_size_max_bytes: 65_536,
+            probe_message_size_max_bytes: 1_024,
+            message_time_max: time,
+            shed,
+        }
+    }
+
+    /// A call whose service reads its request to the end, and what of it the service got.
+    async fn call(
+        bounds: &ArrivalBounds,
+        path: &str,
+        connection: &ConnectionShare,
+    ) -> (Sender, tokio::task::JoinHandle<Result<usize, Status>>) {
+        let rpcs = HashMap::from([
+            (UNARY.to_owned(), Rpc::new(&[], false)),
+            (STREAM.to_owned(), Rpc::new(&[], true).taking_a_stream()),
+        ]);
+        let layer = ArrivalLayer::new(bounds.clone(), Arc::new(RpcTable::new(rpcs)));
+        let service = layer.layer(service_fn(|request: Request<Body>| async move {
+            Ok::<_, Infallible>(match request.into_body().collect().await {
+                Ok(body) => Response::new(Body::new(http_body_util::Full::new(body.to_bytes()))),
+                Err(status) => status.into_http(),
+            })
+        }));
+        let (sender, receiver) = mpsc::channel(8);
+        let mut request =
+            Request::builder().uri(path).body(Body::new(StreamBody::new(ReceiverStream::new(receiver)))).unwrap();
+        request.extensions_mut().insert(connection.clone());
+        if path != HEALTH {
+            request.extensions_mut().insert(Caller {
+                identity: Identity::CommonName("ada".to_owned()),
+                peer: None,
+                call_id: String::new(),
+            });
+        }
+        let answer = tokio::spawn(async move {
+            let response = service.oneshot(request).await.unwrap();
+            if let Some(status) = Status::from_header_map(response.headers()) {
+                return Err(status);
+            }
+            Ok(response.into_body().collect().await.unwrap().to_bytes().len())
+        });
+        (sender, answer)
+    }
+
+    async fn send(sender: &Sender, bytes: Bytes) {
+        let _refused_already = sender.send(Ok(Frame::data(bytes))).await;
+    }
+
+    #[track_caller]
+    fn is_refused(outcome: Result<usize, Status>, code: Code, reason: &str) {
+        let status = outcome.unwrap_err();
+        let info = status.get_details_error_info().unwrap();
+        assert_eq!((status.code(), info.reason.as_str(), info.domain.as_str()), (code, reason, DOMAIN));
+    }
+
+    /// The limit that refused a call.
+    fn bound_of(outcome: &Result<usize, Status>) -> Option<String> {
+        let details = outcome.as_ref().unwrap_err().get_error_details();
+        details.error_info().unwrap().metadata.get("bound").cloned()
+    }
+
+    #[tokio::test]
+    async fn a_message_is_charged_when_its_length_is_known_and_until_the_answer() {
+        let connection = ConnectionShare::default();
+        // Two calls, and one message of 1,000 bytes.
+        let limit = 2 * (CALL_BYTES + u64::try_from(UNARY.len()).unwrap()) + 1_000;
+        let bounds = bounds(limit, Duration::from_secs(60));
+        let (first, first_answer) = call(&bounds, UNARY, &connection).await;
+        let (second, second_answer) = call(&bounds, UNARY, &connection).await;
+        // Byte by byte, as a caller may send it.
+        for byte in &prefixed(1_000, &[]) {
+            send(&first, Bytes::copy_from_slice(&[*byte])).await;
+        }
+        while first.capacity() < first.max_capacity() {
+            tokio::task::yield_now().await;
+        }
+        send(&second, prefixed(1, &[])).await;
+        let refused = second_answer.await.unwrap();
+        assert_eq!(bound_of(&refused).as_deref(), Some("requests_per_connection_max_bytes"));
+        is_refused(refused, Code::ResourceExhausted, "REQUEST_MEMORY_LIMIT");
+        assert_eq!(bounds.shed.refused_by("requests_per_connection_max_bytes"), 1);
+        send(&first, vec![0; 1_000].into()).await;
+        drop(first);
+        assert_eq!(first_answer.await.unwrap().unwrap(), 1_005);
+        // All of it is given back.
+        let (third, answer) = call(&bounds, UNARY, &connection).await;
+        send(&third, prefixed(1_000, &[0; 1_000])).await;
+        drop(third);
+        assert_eq!(answer.await.unwrap().unwrap(), 1_005);
+    }
+
+    #[tokio::test]
+    async fn a_message_that_arrives_too_slowly_is_refused() {
+        let bounds = bounds(1 << 30, Duration::from_millis(20));
+        let connection = ConnectionShare::default();
+        // Nothing, a part, and a whole message without the end of the request.
+        for sent in [&[][..], &prefixed(10, &[0; 9]), &prefixed(10, &[0; 10])] {
+            let (sender, answer) = call(&bounds, UNARY, &connection).await;
+            if !sent.is_empty() {
+                send(&sender, Bytes::copy_from_slice(sent)).await;
+            }
+            is_refused(answer.await.unwrap(), Code::DeadlineExceeded, "MESSAGE_TOO_SLOW");
+        }
+        assert_eq!(bounds.shed.refused_by("message_time_max_ms"), 3);
+    }
+
+    #[tokio::test]
+    async fn between_the_messages_of_a_stream_no_time_runs() {
+        let bounds = bounds(1 << 30, Duration::from_millis(20));
+        let connection = ConnectionShare::default();
+        let (sender, answer) = call(&bounds, STREAM, &connection).await;
+        send(&sender, prefixed(3, b"one")).await;
+        let mut ticks = tokio::time::interval(Duration::from_millis(60));
+        ticks.tick().await;
+        ticks.tick().await;
+        send(&sender, prefixed(3, b"two")).await;
+        drop(sender);
+        assert_eq!(answer.await.unwrap().unwrap(), 16);
+        let (sender, answer) = call(&bounds, STREAM, &connection).await;
+        send(&sender, prefixed(3, b"one")).await;
+        send(&sender, prefixed(3, b"t")).await;
+        is_refused(answer.await.unwrap(), Code::DeadlineExceeded, "MESSAGE_TOO_SLOW");
+    }
+
+    #[tokio::test]
+    async fn a_message_larger_than_any_is_refused_with_its_limit_and_charged_for_nothing() {
+        for (path, size, limit) in
+            [(UNARY, 65_537, "message_size_max_bytes"), (HEALTH, 1_025, "probe_message_size_max_bytes")]
+        {
+            let bounds = bounds(CALL_BYTES + 100, Duration::from_secs(60));
+            let (sender, answer) = call(&bounds, path, &ConnectionShare::default()).await;
+            send(&sender, prefixed(size, b"part")).await;
+            let refused = answer.await.unwrap();
+            assert_eq!(bound_of(&refused).as_deref(), Some(limit));
+            is_refused(refused, Code::OutOfRange, "MESSAGE_TOO_LARGE");
+            assert_eq!(bounds.shed.refused_by(limit), 1);
+        }
+    }
+
+    #[test]
+    fn messages_are_followed_wherever_they_are_cut() {
+        let bytes = [prefixed(3, b"abc"), prefixed(0, b""), prefixed(300, &[7; 300])].concat();
+        for cut in 1..bytes.len() {
+            let mut frames = Frames::default();
+            let (mut lengths, mut whole) = (Vec::new(), 0);
+            for part in bytes.chunks(cut) {
+                let mut part = Bytes::copy_from_slice(part);
+                while let Some(event) = frames.next(&mut part) {
+                    match event {
+                        FrameEvent::Begun => {}
+                        FrameEvent::Length(length) => lengths.push(length),
+                        FrameEvent::Whole => whole += 1,
+                    }
+                }
+            }
+            assert_eq!((lengths.as_slice(), whole), (&[3, 0, 300][..], 3), "{cut}");
+        }
+    }
+}

@@ -1,0 +1,279 @@
+//! The time a call has: the caller's `grpc-timeout`, bounded by the server's, and the server's default where the caller says nothing.
+//!
+//! A call that answers with a stream has no default and no bound, since following a re-encryption may take hours; the caller's own
+//! timeout holds for it to the last message. Work that was begun in a task of its own goes on when the time has passed.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Request, Response};
+use http_body::{Body as _, Frame, SizeHint};
+use pin_project_lite::pin_project;
+use tokio::time::{Instant, Sleep};
+use tonic::{Status, body::Body};
+use tower::{Layer, Service};
+
+use super::permission::{Rpc, RpcTable};
+use crate::{status::Refusal, transport::http2::EndsAt};
+
+pub(super) const GRPC_TIMEOUT: &str = "grpc-timeout";
+
+/// The server's own bounds, for calls that don't answer with a stream.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Deadlines {
+    /// Where the caller says nothing.
+    pub(crate) default: Duration,
+    /// Whatever the caller says.
+    pub(crate) max: Duration,
+}
+
+/// Puts [`Deadline`] around a service.
+#[derive(Clone)]
+pub(crate) struct DeadlineLayer {
+    deadlines: Deadlines,
+    rpcs: Arc<RpcTable>,
+}
+
+/// A service whose calls end in time.
+#[derive(Clone)]
+pub(crate) struct Deadline<S> {
+    layer: DeadlineLayer,
+    inner: S,
+}
+
+impl DeadlineLayer {
+    /// The table tells which rpcs answer with a stream.
+    pub(crate) fn new(deadlines: Deadlines, rpcs: Arc<RpcTable>) -> Self {
+        Self { deadlines, rpcs }
+    }
+
+    fn time_for<B>(&self, request: &Request<B>) -> Option<Duration> {
+        let asked = request.headers().get(GRPC_TIMEOUT).and_then(parse_timeout);
+        match self.rpcs.get(request.uri().path()) {
+            Some(Rpc { is_stream: true, .. }) => asked,
+            Some(_) | None => Some(asked.unwrap_or(self.deadlines.default).min(self.deadlines.max)),
+        }
+    }
+}
+
+impl<S> Layer<S> for DeadlineLayer {
+    type Service = Deadline<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Deadline { layer: self.clone(), inner }
+    }
+}
+
+impl<S> Service<Request<Body>> for Deadline<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>>,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = DeadlineFuture<S::Future>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        // Counted from here and not from the future's first poll, which may come late.
+        let deadline = self.layer.time_for(&request).and_then(|time| Instant::now().checked_add(time));
+        DeadlineFuture { timer: deadline.map(timer), answer: self.inner.call(request) }
+    }
+}
+
+pin_project! {
+    /// The answer, or DEADLINE_EXCEEDED.
+    pub(crate) struct DeadlineFuture<F> {
+        #[pin]
+        answer: F,
+        timer: Option<Pin<Box<Sleep>>>,
+    }
+}
+
+impl<F, E> Future for DeadlineFuture<F>
+where
+    F: Future<Output = Result<Response<Body>, E>>,
+{
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        if let Poll::Ready(answer) = this.answer.poll(context) {
+            let timer = this.timer.take();
+            return Poll::Ready(answer.map(|response| within(timer, response)));
+        }
+        match this.timer {
+            Some(timer) => {
+                ready!(timer.as_mut().poll(context));
+                Poll::Ready(Ok(Status::from(Refusal::DeadlineExceeded).into_http()))
+            }
+            None => Poll::Pending,
+        }
+    }
+}
+
+/// The rest of the time is for the body. Whoever sends it needs to know as well: while it waits for the caller, nobody asks the body.
+fn within(timer: Option<Pin<Box<Sleep>>>, mut response: Response<Body>) -> Response<Body> {
+    match timer {
+        Some(timer) if !response.body().is_end_stream() => {
+            response.extensions_mut().insert(EndsAt(timer.deadline()));
+            response.map(|inner| Body::new(DeadlineBody { rest: Some(Rest { inner, timer }) }))
+        }
+        Some(_) | None => response,
+    }
+}
+
+struct DeadlineBody {
+    /// `None` once the time has passed: what was to come is dropped then.
+    rest: Option<Rest>,
+}
+
+struct Rest {
+    inner: Body,
+    timer: Pin<Box<Sleep>>,
+}
+
+impl http_body::Body for DeadlineBody {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let Some(rest) = &mut self.rest else { return Poll::Ready(None) };
+        if let Poll::Ready(frame) = Pin::new(&mut rest.inner).poll_frame(context) {
+            return Poll::Ready(frame);
+        }
+        ready!(rest.timer.as_mut().poll(context));
+        self.rest = None;
+        let mut trailers = HeaderMap::new();
+        let status = Status::from(Refusal::DeadlineExceeded);
+        Poll::Ready(Some(status.add_header(&mut trailers).map(|()| Frame::trailers(trailers))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.rest.as_ref().is_none_or(|rest| rest.inner.is_end_stream())
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.rest.as_ref().map_or_else(|| SizeHint::with_exact(0), |rest| rest.inner.size_hint())
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a timer that goes from the answer on to its body; timeout_at keeps its own"
+)]
+fn timer(deadline: Instant) -> Pin<Box<Sleep>> {
+    Box::pin(tokio::time::sleep_until(deadline))
+}
+
+/// `grpc-timeout` as gRPC over HTTP/2 writes it: at most 8 digits and a unit. What isn't written so was refused before.
+pub(super) fn parse_timeout(value: &HeaderValue) -> Option<Duration> {
+    const DIGITS_MAX: usize = 8;
+    let (digits, unit) = value.to_str().ok()?.split_at_checked(value.len().checked_sub(1)?)?;
+    if digits.is_empty() || digits.len() > DIGITS_MAX || !digits.bytes().all(|digit| digit.is_ascii_digit()) {
+        return None;
+    }
+    let count: u64 = digits.parse().ok()?;
+    match unit {
+        "H" => Some(Duration::from_secs(count * 3600)),
+        "M" => Some(Duration::from_secs(count * 60)),
+        "S" => Some(Duration::from_secs(count)),
+        "m" => Some(Duration::from_millis(count)),
+        "u" => Some(Duration::from_micros(count)),
+        "n" => Some(Duration::from_nanos(count)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::HashMap, convert::Infallible, future::pending};
+
+    use http_body_util::{BodyExt, Full, StreamBody};
+    use tonic::Code;
+    use tower::{ServiceExt, service_fn};
+
+    use super::*;
+
+    const UNARY: &str = "/sealward.v1.MailboxService/GetMailbox";
+    const STREAM: &str = "/sealward.v1.DataEncryptionService/WatchReencryption";
+
+    fn layer() -> DeadlineLayer {
+        let rpcs =
+            [(UNARY, false), (STREAM, true)].map(|(path, is_stream)| (path.to_owned(), Rpc::new(&[], is_stream)));
+        let deadlines = Deadlines { default: Duration::from_secs(30), max: Duration::from_secs(300) };
+        DeadlineLayer::new(deadlines, Arc::new(RpcTable::new(HashMap::from(rpcs))))
+    }
+
+    fn request(path: &str, timeout: Option<&'static str>) -> Request<Body> {
+        let mut request = Request::builder().uri(path).body(Body::empty()).unwrap();
+        if let Some(timeout) = timeout {
+            request.headers_mut().insert(GRPC_TIMEOUT, HeaderValue::from_static(timeout));
+        }
+        request
+    }
+
+    #[test]
+    fn a_timeout_is_read_as_grpc_writes_it() {
+        let parse = |text| parse_timeout(&HeaderValue::from_static(text));
+        assert_eq!(parse("99999999H"), Some(Duration::from_secs(99_999_999 * 3600)));
+        assert_eq!(parse("2M"), Some(Duration::from_secs(120)));
+        assert_eq!(parse("3S"), Some(Duration::from_secs(3)));
+        assert_eq!(parse("250m"), Some(Duration::from_millis(250)));
+        assert_eq!(parse("1u"), Some(Duration::from_micros(1)));
+        assert_eq!(parse("0n"), Some(Duration::ZERO));
+        for text in ["", "S", "10", "1s", "100000000S", "-1S", "+1S", "1.5S", " 1S", "1 S"] {
+            assert_eq!(parse(text), None, "{text}");
+        }
+        assert_eq!(parse_timeout(&HeaderValue::from_bytes(b"1\xff").unwrap()), None);
+    }
+
+    #[test]
+    fn a_unary_call_is_bounded_and_a_stream_only_by_its_caller() {
+        let time_for = |path, timeout| layer().time_for(&request(path, timeout)).map(|time| time.as_secs());
+        assert_eq!(time_for(UNARY, None), Some(30));
+        assert_eq!(time_for(UNARY, Some("5S")), Some(5));
+        assert_eq!(time_for(UNARY, Some("300S")), Some(300));
+        assert_eq!(time_for(UNARY, Some("301S")), Some(300));
+        assert_eq!(time_for(UNARY, Some("9H")), Some(300));
+        assert_eq!(time_for(UNARY, Some("soon")), Some(30));
+        assert_eq!(time_for("/unknown/Method", None), Some(30));
+        assert_eq!(time_for(STREAM, None), None);
+        assert_eq!(time_for(STREAM, Some("9H")), Some(9 * 3600));
+    }
+
+    #[tokio::test]
+    async fn a_call_without_an_answer_gets_one_in_time() {
+        let service = layer().layer(service_fn(|_| pending::<Result<Response<Body>, Infallible>>()));
+        let answer = service.oneshot(request(UNARY, Some("0m"))).await.unwrap();
+        assert_eq!(Status::from_header_map(answer.headers()).unwrap().code(), Code::DeadlineExceeded);
+    }
+
+    #[tokio::test]
+    async fn a_stream_ends_in_time_with_trailers() {
+        let service = layer().layer(service_fn(|_| async {
+            let silent = StreamBody::new(tokio_stream::pending::<Result<Frame<Bytes>, Infallible>>());
+            Ok::<_, Infallible>(Response::new(Body::new(silent)))
+        }));
+        let answer = service.oneshot(request(STREAM, Some("0m"))).await.unwrap();
+        let trailers = answer.into_body().collect().await.unwrap().trailers().cloned().unwrap();
+        assert_eq!(Status::from_header_map(&trailers).unwrap().code(), Code::DeadlineExceeded);
+    }
+
+    #[tokio::test]
+    async fn an_answer_in_time_passes_unchanged() {
+        let service = layer().layer(service_fn(|_| async {
+            Ok::<_, Infallible>(Response::new(Body::new(Full::new(Bytes::from_static(b"message")))))
+        }));
+        let answer = service.oneshot(request(UNARY, None)).await.unwrap();
+        assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), "message");
+    }
+}

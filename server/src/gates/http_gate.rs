@@ -1,0 +1,336 @@
+//! What may be a call at all, by method, content type and origin. It is decided before anything else looks at a request, and answered in
+//! plain HTTP, since whoever sent it may speak no gRPC.
+//!
+//! A browser lets a page of any site send some requests to any server, with the client certificate that its user has for it. What a page
+//! can't send without the server's consent is a content type that forms don't have; and a page can't leave out where it comes from. So
+//! only calls' own content types are served, and only to origins that the configuration names. The `Host` header isn't compared with:
+//! a page that rebinds a name has both from the same attacker.
+//!
+//! All paths are treated alike, so that the answer tells nothing about what is served.
+
+use std::{
+    convert::Infallible,
+    future::Future,
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode,
+    header::{ACCEPT, ALLOW, CONTENT_TYPE, ORIGIN, X_CONTENT_TYPE_OPTIONS},
+    request::Parts,
+};
+use http_body_util::Full;
+use pin_project_lite::pin_project;
+use tonic::body::Body;
+use tower::{Layer, Service};
+
+use super::trace::logged_path;
+use crate::{
+    config::Origin,
+    telemetry::samples::{Kind, Samples, Who},
+    transport::listener::Connection,
+};
+
+/// Every content type that is served. Parameters after it change nothing of how a call is framed, and are not looked at.
+const CONTENT_TYPES: [&str; 2] = ["application/grpc", "application/grpc+proto"];
+
+/// The header by which a browser says how the page that sends a request is related to the server (W3C, Fetch Metadata).
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// Why a request is no call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoCall {
+    /// Its method isn't POST.
+    Method,
+    /// Its content type is missing, or isn't served.
+    ContentType,
+    /// A page of a site that the configuration doesn't name sent it.
+    Origin,
+}
+
+/// Puts [`HttpGate`] around a service.
+#[derive(Clone)]
+pub(crate) struct HttpGateLayer {
+    origins: Arc<[Origin]>,
+    samples: Samples,
+}
+
+/// A service that gets nothing but calls.
+#[derive(Clone)]
+pub(crate) struct HttpGate<S> {
+    layer: HttpGateLayer,
+    inner: S,
+}
+
+impl HttpGateLayer {
+    /// Pages of these origins may call.
+    pub(crate) fn new(origins: Vec<Origin>, samples: Samples) -> Self {
+        Self { origins: origins.into(), samples }
+    }
+
+    fn admit(&self, head: &Parts) -> Result<(), NoCall> {
+        if head.method != Method::POST {
+            return Err(NoCall::Method);
+        }
+        if !only(&head.headers, &CONTENT_TYPE).is_some_and(is_served) {
+            return Err(NoCall::ContentType);
+        }
+        if !self.admits_sender(&head.headers) {
+            return Err(NoCall::Origin);
+        }
+        Ok(())
+    }
+
+    /// Whether the request comes from no page, or from one that may call.
+    fn admits_sender(&self, headers: &HeaderMap) -> bool {
+        if headers.contains_key(ORIGIN) {
+            return only(headers, &ORIGIN).is_some_and(|origin| self.origins.iter().any(|allowed| allowed == origin));
+        }
+        // Without an origin nobody knows which page it is. What no page sent has `none`, or nothing where no browser sent it.
+        !headers.contains_key(SEC_FETCH_SITE)
+            || only(headers, &SEC_FETCH_SITE).is_some_and(|site| site == "none" || site == "same-origin")
+    }
+
+    fn report(&self, head: &Parts, no_call: NoCall) {
+        const EVENT: &str = "request refused";
+        let peer = head.extensions.get::<Connection>().map(|connection| connection.peer);
+        let who = peer.map_or(Who::Unknown, Who::Connection);
+        if self.samples.is_first(Kind { who, event: EVENT, reason: no_call.reason().into() }) {
+            let (peer, path): (Option<SocketAddr>, _) = (peer, logged_path(head.uri.path()));
+            let peer = peer.map(tracing::field::display);
+            tracing::info!(peer, path, reason = no_call.reason(), status = no_call.status().as_u16(), "{EVENT}");
+        }
+    }
+}
+
+impl<S> Layer<S> for HttpGateLayer {
+    type Service = HttpGate<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        HttpGate { layer: self.clone(), inner }
+    }
+}
+
+impl<S> Service<Request<Body>> for HttpGate<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = HttpGateFuture<S::Future>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let (head, body) = request.into_parts();
+        match self.layer.admit(&head) {
+            Ok(()) => HttpGateFuture::Call { answer: self.inner.call(Request::from_parts(head, body)) },
+            Err(no_call) => {
+                self.layer.report(&head, no_call);
+                HttpGateFuture::NoCall { no_call }
+            }
+        }
+    }
+}
+
+pin_project! {
+    /// The answer of the service, or of the gate.
+    #[project = HttpGateFutureProjection]
+    pub(crate) enum HttpGateFuture<F> {
+        Call { #[pin] answer: F },
+        NoCall { no_call: NoCall },
+    }
+}
+
+impl<F> Future for HttpGateFuture<F>
+where
+    F: Future<Output = Result<Response<Body>, Infallible>>,
+{
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project() {
+            HttpGateFutureProjection::Call { answer } => answer.poll(context),
+            HttpGateFutureProjection::NoCall { no_call } => Poll::Ready(Ok(no_call.answer())),
+        }
+    }
+}
+
+/// The value of a header that is there once, as text.
+fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (Some(value), None) => value.to_str().ok(),
+        (_, _) => None,
+    }
+}
+
+fn is_served(content_type: &str) -> bool {
+    let media_type = content_type.split(';').next().unwrap_or_default().trim_end_matches([' ', '\t']);
+    CONTENT_TYPES.iter().any(|served| media_type.eq_ignore_ascii_case(served))
+}
+
+impl NoCall {
+    fn status(self) -> StatusCode {
+        match self {
+            Self::Method => StatusCode::METHOD_NOT_ALLOWED,
+            Self::ContentType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::Origin => StatusCode::FORBIDDEN,
+        }
+    }
+
+    fn reason(self) -> &'static str {
+        match self {
+            Self::Method => "METHOD_NOT_POST",
+            Self::ContentType => "CONTENT_TYPE_NOT_SERVED",
+            Self::Origin => "ORIGIN_NOT_ALLOWED",
+        }
+    }
+
+    fn words(self) -> &'static str {
+        match self {
+            Self::Method => "calls are made with POST\n",
+            Self::ContentType => "the content type of calls is application/grpc\n",
+            Self::Origin => {
+                "pages of this origin may not call: the server's setting listen.origins names those that may\n"
+            }
+        }
+    }
+
+    /// The answer: nothing of the request is in it.
+    fn answer(self) -> Response<Body> {
+        let mut response = Response::new(Body::new(Full::new(Bytes::from_static(self.words().as_bytes()))));
+        *response.status_mut() = self.status();
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        match self {
+            Self::Method => {
+                headers.insert(ALLOW, HeaderValue::from_static("POST"));
+            }
+            Self::ContentType => {
+                for served in CONTENT_TYPES {
+                    headers.append(ACCEPT, HeaderValue::from_static(served));
+                }
+            }
+            Self::Origin => {}
+        }
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::shed::Shed;
+
+    const CONSOLE: &str = "https://console.example.org";
+
+    fn admitted(change: impl FnOnce(http::request::Builder) -> http::request::Builder) -> Result<(), NoCall> {
+        let gate = HttpGateLayer::new(vec![CONSOLE.parse().unwrap()], Samples::new(1, Shed::default()));
+        let (head, ()) = change(Request::builder()).body(()).unwrap().into_parts();
+        gate.admit(&head)
+    }
+
+    fn sent_with(headers: &[(&str, &str)]) -> Result<(), NoCall> {
+        let call = |request: http::request::Builder| request.method("POST").header("content-type", "application/grpc");
+        admitted(|request| headers.iter().fold(call(request), |request, (name, value)| request.header(*name, *value)))
+    }
+
+    #[test]
+    fn only_post_is_a_call() {
+        for method in ["GET", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "post"] {
+            let refused = admitted(|request| request.method(method).header("content-type", "application/grpc"));
+            assert_eq!(refused, Err(NoCall::Method), "{method}");
+        }
+    }
+
+    #[test]
+    fn content_type_is_one_that_is_served() {
+        let typed = |types: &[&str]| {
+            admitted(|request| {
+                types.iter().fold(request.method("POST"), |request, value| request.header("content-type", *value))
+            })
+        };
+        for served in [
+            "application/grpc",
+            "application/grpc+proto",
+            "Application/gRPC",
+            "application/grpc;x=y",
+            "application/grpc+proto ; charset=utf-8",
+        ] {
+            assert_eq!(typed(&[served]), Ok(()), "{served}");
+        }
+        for other in [
+            "",
+            "text/plain",
+            "application/json",
+            "application/grpc-web",
+            "application/grpc-web+proto",
+            "application/grpc+json",
+            "application/grpcx",
+            "application/x-www-form-urlencoded",
+            "multipart/form-data; boundary=application/grpc",
+            "text/plain; application/grpc",
+            "application/grpc, text/plain",
+        ] {
+            assert_eq!(typed(&[other]), Err(NoCall::ContentType), "{other}");
+        }
+        assert_eq!(typed(&[]), Err(NoCall::ContentType));
+        assert_eq!(typed(&["application/grpc", "text/plain"]), Err(NoCall::ContentType));
+        assert_eq!(typed(&["application/grpc", "application/grpc"]), Err(NoCall::ContentType));
+    }
+
+    #[test]
+    fn pages_of_origins_that_are_not_named_are_refused() {
+        assert_eq!(sent_with(&[]), Ok(()));
+        assert_eq!(sent_with(&[("origin", CONSOLE)]), Ok(()));
+        assert_eq!(sent_with(&[("origin", CONSOLE), ("sec-fetch-site", "cross-site")]), Ok(()));
+        for origin in [
+            "https://evil.example",
+            "null",
+            "",
+            "http://console.example.org",
+            "https://console.example.org:8443",
+            "https://console.example.org.evil.example",
+            "https://CONSOLE.example.org",
+            "https://console.example.org https://evil.example",
+        ] {
+            assert_eq!(sent_with(&[("origin", origin)]), Err(NoCall::Origin), "{origin}");
+            // The host that a page rebinds is its own.
+            let host = origin.strip_prefix("https://").unwrap_or(origin);
+            assert_eq!(sent_with(&[("origin", origin), ("host", host)]), Err(NoCall::Origin), "{origin}");
+            assert_eq!(sent_with(&[("origin", origin), ("sec-fetch-site", "same-origin")]), Err(NoCall::Origin));
+        }
+        assert_eq!(sent_with(&[("origin", CONSOLE), ("origin", CONSOLE)]), Err(NoCall::Origin));
+    }
+
+    #[test]
+    fn requests_of_unknown_pages_are_refused_and_those_of_no_page_are_not() {
+        for site in ["none", "same-origin"] {
+            assert_eq!(sent_with(&[("sec-fetch-site", site)]), Ok(()), "{site}");
+        }
+        for site in ["cross-site", "same-site", "", "Same-Origin", "something-new"] {
+            assert_eq!(sent_with(&[("sec-fetch-site", site)]), Err(NoCall::Origin), "{site}");
+        }
+        let twice = [("sec-fetch-site", "none"), ("sec-fetch-site", "cross-site")];
+        assert_eq!(sent_with(&twice), Err(NoCall::Origin));
+    }
+
+    #[test]
+    fn answers_repeat_nothing_of_the_request() {
+        for (no_call, status) in [(NoCall::Method, 405), (NoCall::ContentType, 415), (NoCall::Origin, 403)] {
+            let answer = no_call.answer();
+            assert_eq!(answer.status(), status);
+            assert_eq!(answer.headers()["x-content-type-options"], "nosniff");
+            assert!(!answer.headers().keys().any(|name| name.as_str().starts_with("access-control-")));
+        }
+        assert_eq!(NoCall::Method.answer().headers()["allow"], "POST");
+    }
+}

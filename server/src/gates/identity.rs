@@ -1,0 +1,192 @@
+//! Who calls: from the client certificate of the call's own connection, or the bearer token of the call, into a [`Caller`] that handlers
+//! and the audit trail use.
+//!
+//! A call with both is taken only if they agree: the token is bound to that very certificate (RFC 8705), or its subject is the SPIFFE id in
+//! it. Then the token's identity counts, which the caller asks to be known by. A token that is bound is worth nothing without its
+//! certificate.
+//!
+//! What an identity may do is decided after this.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderName, header::AUTHORIZATION, request::Parts};
+use sealward_core::{
+    identity::{Caller, Identity},
+    port::Clock,
+};
+use tokio::sync::watch;
+
+use super::{
+    gate::{Gate, Wait},
+    is_health,
+    trace::{CallFacts, CallId},
+};
+use crate::{
+    identity::{
+        ClientCertificate,
+        token::{Issuers, Proven, TokenProblem},
+    },
+    status::Refusal,
+    transport::{
+        listener::{Connection, TlsFacts},
+        tls::Terms,
+    },
+};
+
+/// Headers by which proxies tell what they know of a caller. No proxy is trusted, so nobody below may read one.
+const FORWARDED_IDENTITY: [&str; 9] = [
+    "forwarded",
+    "x-forwarded-",
+    "x-client-cert",
+    "x-real-ip",
+    "x-remote-user",
+    "x-spiffe-id",
+    "x-ssl-",
+    "ssl-client-",
+    "client-cert",
+];
+
+/// The gate.
+#[derive(Clone)]
+pub(crate) struct IdentityRequired {
+    clock: Arc<dyn Clock>,
+    terms: watch::Receiver<Arc<Terms>>,
+    issuers: watch::Receiver<Arc<Issuers>>,
+}
+
+impl IdentityRequired {
+    /// The clock tells whether a certificate has expired since the handshake, the watches whether it and tokens are believed at all now.
+    pub(crate) fn new(
+        clock: Arc<dyn Clock>,
+        terms: watch::Receiver<Arc<Terms>>,
+        issuers: watch::Receiver<Arc<Issuers>>,
+    ) -> Self {
+        Self { clock, terms, issuers }
+    }
+
+    /// The caller, and the token if one proved or accompanied the identity.
+    fn caller(&self, head: &Parts) -> Result<(Caller, Option<Proven>), Refusal> {
+        let connection = head.extensions.get::<Connection>().ok_or(Refusal::IdentityRequired)?;
+        let tls = connection.tls.as_ref().ok_or(Refusal::IdentityRequired)?;
+        let (identity, token) = match (self.certificate(tls)?, self.token(&head.headers)?) {
+            (Some(certificate), None) => (certificate.identity.clone(), None),
+            // A certificate that names nobody can't be agreed with either.
+            (None, Some(token)) if token.certificate_sha256.is_none() && tls.chain.is_empty() => {
+                (token.identity.clone(), Some(token))
+            }
+            (Some(certificate), Some(token)) if agree(certificate, &token) => (token.identity.clone(), Some(token)),
+            (_, Some(_)) => return Err(Refusal::IdentitiesDisagree),
+            (None, None) => return Err(Refusal::IdentityRequired),
+        };
+        let call_id = head.extensions.get::<CallId>().map(|id| id.as_str().to_owned()).unwrap_or_default();
+        Ok((Caller { identity, peer: Some(connection.peer), call_id }, token))
+    }
+
+    fn certificate<'a>(&self, tls: &'a TlsFacts) -> Result<Option<&'a ClientCertificate>, Refusal> {
+        let Some(certificate) = tls.certificate.as_deref() else { return Ok(None) };
+        if certificate.has_expired(self.clock.now()) {
+            return Err(Refusal::CertificateExpired);
+        }
+        self.still_believed(tls, &certificate.identity)?;
+        Ok(Some(certificate))
+    }
+
+    fn token(&self, headers: &HeaderMap) -> Result<Option<Proven>, Refusal> {
+        let Some(token) = bearer(headers)? else { return Ok(None) };
+        let issuers = Arc::clone(&self.issuers.borrow());
+        issuers.verify(token, self.clock.now()).map(Some).map_err(Refusal::TokenRefused)
+    }
+
+    /// A connection older than the trust that counts now was told to leave, and may not have heard it yet. Whoever would be let in
+    /// again is served meanwhile, all others are refused from the first call on.
+    fn still_believed(&self, tls: &TlsFacts, identity: &Identity) -> Result<(), Refusal> {
+        let trust = Arc::clone(&self.terms.borrow().trust);
+        if Arc::ptr_eq(&trust, &tls.trust) {
+            return Ok(());
+        }
+        trust.verify(&tls.chain, identity, self.clock.now()).map_err(|error| {
+            tracing::debug!(%error, "a certificate that was believed is refused");
+            Refusal::CertificateNotBelieved
+        })
+    }
+}
+
+impl Gate for IdentityRequired {
+    fn admit(&self, head: &mut Parts) -> Result<(), Refusal> {
+        remove_forwarded_identity(&mut head.headers);
+        if is_health(head.uri.path()) {
+            return Ok(());
+        }
+        if !self.clock.now().is_plausible_now() {
+            return Err(Refusal::ClockOutOfRange);
+        }
+        let (caller, token) = self.caller(head)?;
+        // Nobody below needs it, and what nobody has nobody can let out.
+        head.headers.remove(AUTHORIZATION);
+        if let Some(facts) = head.extensions.get::<CallFacts>() {
+            facts.identified(&caller.identity);
+        }
+        head.extensions.insert(caller);
+        if let Some(token) = token {
+            // WhoAmI shows what proved the identity. The certificate is in the connection's facts.
+            head.extensions.insert(token);
+        }
+        Ok(())
+    }
+
+    /// A token whose key isn't known yet has its issuer's keys fetched.
+    fn wait(&self, head: &Parts, refusal: &Refusal) -> Option<Wait> {
+        let Refusal::TokenRefused(problem) = refusal else { return None };
+        let tls = head.extensions.get::<Connection>()?.tls.as_ref()?;
+        let issuers = Arc::clone(&self.issuers.borrow());
+        issuers.wait(bearer(&head.headers).ok()??, *problem, tls.certificate.is_some())
+    }
+}
+
+/// The bearer token of a call, if it has any (RFC 6750, section 2.1).
+fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
+    let mut given = headers.get_all(AUTHORIZATION).iter();
+    let (first, second) = (given.next(), given.next());
+    let Some(first) = first else { return Ok(None) };
+    let token = first.to_str().ok().filter(|_| second.is_none()).and_then(|text| {
+        let (scheme, token) = text.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+    });
+    token.map(Some).ok_or(Refusal::TokenRefused(TokenProblem::Malformed))
+}
+
+fn agree(certificate: &ClientCertificate, token: &Proven) -> bool {
+    match (&token.certificate_sha256, &certificate.identity) {
+        (Some(bound_to), _) => *bound_to == certificate.sha256,
+        (None, Identity::Spiffe(id)) => token.subject == id.to_string(),
+        (None, Identity::Dns(_) | Identity::CommonName(_) | Identity::Jwt { .. }) => false,
+    }
+}
+
+fn remove_forwarded_identity(headers: &mut HeaderMap) {
+    let forged: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| FORWARDED_IDENTITY.iter().any(|prefix| name.as_str().starts_with(prefix)))
+        .cloned()
+        .collect();
+    for name in forged {
+        headers.remove(name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_proxies_say_is_removed_and_the_rest_stays() {
+        let names =
+            ["forwarded", "x-forwarded-client-cert", "x-forwarded-for", "ssl-client-verify", "client-cert-chain"];
+        let kept = ["grpc-timeout", "authorization", "te", "x-request-id"];
+        let mut headers: HeaderMap =
+            names.iter().chain(&kept).map(|name| (HeaderName::from_static(name), "x".parse().unwrap())).collect();
+        remove_forwarded_identity(&mut headers);
+        assert_eq!(headers.len(), kept.len());
+        assert!(kept.iter().all(|name| headers.contains_key(*name)));
+    }
+}

@@ -1,0 +1,127 @@
+//! May the caller call this rpc at all? In which organizations is asked later, when the message is known.
+//!
+//! The table names every rpc that is served. What isn't in it is never passed on, so that an rpc nobody thought about is closed.
+
+use std::{collections::HashMap, sync::Arc};
+
+use http::request::Parts;
+use sealward_core::{
+    identity::Caller,
+    policy::{Policy, Privilege},
+};
+use tokio::sync::watch;
+
+use super::{gate::Gate, is_health};
+use crate::{
+    audit::denials::Denials,
+    status::{PrivilegeRefusal, Refusal},
+};
+
+/// One rpc, as the layers see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Rpc {
+    /// What calling it needs.
+    pub(crate) needs: Needs,
+    /// Whether it takes, or answers with, a stream, which may go on for hours.
+    pub(crate) is_stream: bool,
+    /// Whether it takes any number of messages. All others take one.
+    pub(crate) takes_stream: bool,
+}
+
+/// What a caller needs to call an rpc.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Needs {
+    /// Only an identity, bound to a role or not.
+    Identity,
+    /// One of these privileges. None: no caller may call it.
+    OneOf(Vec<Privilege>),
+}
+
+impl Rpc {
+    pub(crate) fn new(privileges: &[Privilege], is_stream: bool) -> Self {
+        Self { needs: Needs::OneOf(privileges.to_vec()), is_stream, takes_stream: false }
+    }
+
+    /// The same, taking a stream.
+    pub(crate) fn taking_a_stream(mut self) -> Self {
+        self.takes_stream = true;
+        self
+    }
+
+    /// A unary rpc that every caller with an identity may call.
+    pub(crate) fn for_every_identity() -> Self {
+        Self { needs: Needs::Identity, is_stream: false, takes_stream: false }
+    }
+
+    /// The privileges of which it needs one. Empty for an rpc that needs only an identity.
+    pub(crate) fn privileges(&self) -> &[Privilege] {
+        match &self.needs {
+            Needs::Identity => &[],
+            Needs::OneOf(privileges) => privileges,
+        }
+    }
+
+    /// Whether an identity without any role may call it.
+    pub(crate) fn is_for_every_identity(&self) -> bool {
+        self.needs == Needs::Identity
+    }
+}
+
+/// Every rpc that is served, by path: `/sealward.v1.MailboxService/GetMailbox`.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct RpcTable(HashMap<String, Rpc>);
+
+impl RpcTable {
+    /// A table of these rpcs. Health isn't among them: it is open to all.
+    pub(crate) fn new(rpcs: HashMap<String, Rpc>) -> Self {
+        Self(rpcs)
+    }
+
+    /// Every rpc, by path.
+    pub(crate) fn in_order(&self) -> std::collections::BTreeMap<&str, &Rpc> {
+        self.0.iter().map(|(path, rpc)| (path.as_str(), rpc)).collect()
+    }
+
+    /// What is known of the rpc of this path.
+    pub(crate) fn get(&self, path: &str) -> Option<&Rpc> {
+        self.0.get(path)
+    }
+}
+
+/// The gate.
+#[derive(Clone)]
+pub(crate) struct PermissionRequired {
+    rpcs: Arc<RpcTable>,
+    policy: watch::Receiver<Arc<Policy>>,
+    denials: Denials,
+}
+
+impl PermissionRequired {
+    /// The policy is looked up at each call, so that a change of it counts from the next call on.
+    pub(crate) fn new(rpcs: Arc<RpcTable>, policy: watch::Receiver<Arc<Policy>>, denials: Denials) -> Self {
+        Self { rpcs, policy, denials }
+    }
+}
+
+impl Gate for PermissionRequired {
+    fn admit(&self, head: &mut Parts) -> Result<(), Refusal> {
+        let path = head.uri.path();
+        if is_health(path) {
+            return Ok(());
+        }
+        let caller = head.extensions.get::<Caller>().ok_or(Refusal::IdentityRequired)?;
+        let rpc = self.rpcs.get(path).ok_or(Refusal::MethodUnknown)?;
+        let policy = Arc::clone(&self.policy.borrow());
+        if let Needs::OneOf(privileges) = &rpc.needs {
+            let first = *privileges.first().ok_or(Refusal::NotPermitted)?;
+            let held = |privilege: &Privilege| policy.check_anywhere(&caller.identity, *privilege).is_ok();
+            if !privileges.iter().any(held) {
+                self.denials.method(caller, path, first);
+                return Err(PrivilegeRefusal::anywhere(&caller.identity, first).into());
+            }
+        }
+        // The one policy by which the whole call is decided, so that a change in between can't split it.
+        head.extensions.insert(policy);
+        Ok(())
+    }
+}

@@ -1,0 +1,20 @@
+//! Calls come over TLS, or they are health checks.
+//!
+//! Decided by the facts of the call's own connection. Headers that claim something else were written by anybody.
+
+use http::request::Parts;
+
+use super::{gate::Gate, is_health};
+use crate::{status::Refusal, transport::listener::Connection};
+
+/// The gate.
+#[derive(Clone, Copy)]
+pub(crate) struct TlsRequired;
+
+impl Gate for TlsRequired {
+    fn admit(&self, head: &mut Parts) -> Result<(), Refusal> {
+        // A connection of which nothing is known counts as plaintext.
+        let over_tls = head.extensions.get::<Connection>().is_some_and(|connection| connection.tls.is_some());
+        if over_tls || is_health(head.uri.path()) { Ok(()) } else { Err(Refusal::HttpsRequired) }
+    }
+}

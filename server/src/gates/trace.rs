@@ -1,0 +1,373 @@
+//! Every call has an id and a span, and ends as one line in the log, with the code and the reason that its caller saw.
+//!
+//! Logged are rpc, peer, identity, organization, code, reason and duration: never a header's value and nothing of a message but the name
+//! of an organization that exists. What lies under an error is logged here too, from the status's source; the caller gets only the id
+//! to ask for it. A call is a line at `info`, one that failed on our side at `warn`, and a health check at `debug`. Refused calls, and
+//! failed ones of callers without an identity, are sampled: their callers decide how many there are.
+//!
+//! A call whose request was cut off has ended as CANCELLED, whatever the layers below made of the rest: nobody got their answer.
+
+use std::{
+    error::Error,
+    fmt,
+    future::Future,
+    net::SocketAddr,
+    pin::Pin,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response};
+use http_body::{Frame, SizeHint};
+use pin_project_lite::pin_project;
+use sealward::v1::ErrorReason;
+use sealward_core::{
+    identity::Identity,
+    port::Clock,
+    random::{self, Random},
+};
+use tokio::time::Instant;
+use tonic::{Code, Status, body::Body};
+use tonic_types::StatusExt;
+use tower::{Layer, Service};
+use tracing::{Span, field::Empty};
+
+use super::is_health;
+use crate::{
+    error_chain,
+    status::reason_name,
+    telemetry::samples::{Kind, Samples, Who},
+    transport::listener::Connection,
+};
+
+/// The message of a call's line.
+const ANSWERED: &str = "answered";
+
+/// As much of a path as is logged. Ours are shorter; others may be as long as headers can be.
+const PATH_LENGTH_MAX: usize = 128;
+
+/// The id of a call, which its log lines, its errors and its audit records carry. A UUIDv7, so that ids sort by time.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct CallId(Arc<str>);
+
+impl CallId {
+    fn draw(clock: &dyn Clock, random: &dyn Random) -> Self {
+        let unix_millis = clock.now().unix_millis().max(0).unsigned_abs();
+        let id = uuid::Builder::from_unix_timestamp_millis(unix_millis, &random::bytes(random)).into_uuid();
+        Self(id.as_hyphenated().to_string().into())
+    }
+
+    /// The id as text.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for CallId {
+    fn from(text: &str) -> Self {
+        Self(text.into())
+    }
+}
+
+impl fmt::Display for CallId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What the layers below find out about a call, for its line; in every request's extensions.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct CallFacts(Arc<Facts>);
+
+#[derive(Debug, Default)]
+struct Facts {
+    identity: OnceLock<String>,
+    request_cut: AtomicBool,
+}
+
+impl CallFacts {
+    /// Notes who calls.
+    pub(crate) fn identified(&self, identity: &Identity) {
+        Span::current().record("identity", tracing::field::display(identity));
+        let _the_first_counts = self.0.identity.set(identity.to_string());
+    }
+
+    /// Notes that the request ended before its end: the caller cancelled the call, or its connection broke.
+    pub(crate) fn request_cut(&self) {
+        self.0.request_cut.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn was_cut(&self) -> bool {
+        self.0.request_cut.load(Ordering::Relaxed)
+    }
+
+    fn identity(&self) -> Option<&String> {
+        self.0.identity.get()
+    }
+}
+
+/// Puts [`Trace`] around a service.
+#[derive(Clone)]
+pub(crate) struct TraceLayer {
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+    samples: Samples,
+}
+
+/// A service whose calls are logged.
+#[derive(Clone)]
+pub(crate) struct Trace<S> {
+    layer: TraceLayer,
+    inner: S,
+}
+
+impl TraceLayer {
+    /// Clock and randomness make the call ids.
+    pub(crate) fn new(clock: Arc<dyn Clock>, random: Arc<dyn Random>, samples: Samples) -> Self {
+        Self { clock, random, samples }
+    }
+}
+
+impl<S> Layer<S> for TraceLayer {
+    type Service = Trace<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Trace { layer: self.clone(), inner }
+    }
+}
+
+impl<S> Service<Request<Body>> for Trace<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>>,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = TraceFuture<S::Future>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        let call_id = CallId::draw(self.layer.clock.as_ref(), self.layer.random.as_ref());
+        let (path, peer) = (request.uri().path(), peer(&request));
+        let span = tracing::info_span!(
+            "call",
+            call_id = call_id.as_str(),
+            rpc = logged_path(path),
+            peer = peer.map(tracing::field::display),
+            identity = Empty,
+            organization = Empty,
+        );
+        let facts = CallFacts::default();
+        let log = CallLog {
+            span,
+            peer,
+            facts: facts.clone(),
+            samples: self.layer.samples.clone(),
+            begun: Instant::now(),
+            is_probe: is_health(path),
+            ended: false,
+        };
+        request.extensions_mut().insert(call_id);
+        request.extensions_mut().insert(facts);
+        // The layers below decide in their `call`, so that has to happen in the span too.
+        let answer = log.span.in_scope(|| self.inner.call(request));
+        TraceFuture { answer, log: Some(log) }
+    }
+}
+
+/// As much of a path as is logged.
+pub(crate) fn logged_path(path: &str) -> &str {
+    let end = (0..=PATH_LENGTH_MAX.min(path.len())).rev().find(|end| path.is_char_boundary(*end));
+    path.get(..end.unwrap_or(0)).unwrap_or_default()
+}
+
+fn peer<B>(request: &Request<B>) -> Option<SocketAddr> {
+    request.extensions().get::<Connection>().map(|connection| connection.peer)
+}
+
+pin_project! {
+    /// The answer, watched.
+    pub(crate) struct TraceFuture<F> {
+        #[pin]
+        answer: F,
+        log: Option<CallLog>,
+    }
+}
+
+impl<F, E> Future for TraceFuture<F>
+where
+    F: Future<Output = Result<Response<Body>, E>>,
+{
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let entered = this.log.as_ref().map(|log| log.span.enter());
+        let response = ready!(this.answer.poll(context))?;
+        drop(entered);
+        let Some(mut log) = this.log.take() else { return Poll::Ready(Ok(response)) };
+        if let Some(outcome) = Outcome::of(response.headers()) {
+            log.end(&outcome, response.extensions().get::<Status>().and_then(cause));
+            return Poll::Ready(Ok(response));
+        }
+        Poll::Ready(Ok(response.map(|inner| Body::new(TraceBody { inner, log }))))
+    }
+}
+
+/// What lies under a status. One that came through a body lies under itself, and says nothing more.
+fn cause<'a>(status: &'a Status) -> Option<&'a (dyn Error + 'static)> {
+    let cause = status.source()?;
+    let mut causes = std::iter::successors(Some(cause), |error: &&'a (dyn Error + 'static)| (*error).source());
+    if causes.any(|error| error.is::<Status>()) { None } else { Some(cause) }
+}
+
+struct TraceBody {
+    inner: Body,
+    log: CallLog,
+}
+
+impl http_body::Body for TraceBody {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let this = self.get_mut();
+        let entered = this.log.span.enter();
+        let polled = ready!(Pin::new(&mut this.inner).poll_frame(context));
+        drop(entered);
+        if let Some(Ok(frame)) = &polled
+            && let Some(outcome) = frame.trailers_ref().and_then(Outcome::of)
+        {
+            this.log.end(&outcome, None);
+        }
+        Poll::Ready(polled)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+/// How a call came out, as its caller saw it.
+struct Outcome {
+    code: Code,
+    /// The reason of an error, in the contract's words.
+    reason: Option<String>,
+}
+
+impl Outcome {
+    /// Reads headers or trailers; `None` if they don't end the call.
+    fn of(headers: &HeaderMap) -> Option<Self> {
+        let code = Code::from_bytes(headers.get(Status::GRPC_STATUS)?.as_bytes());
+        let status = if code == Code::Ok { None } else { Status::from_header_map(headers) };
+        let reason = status.and_then(|status| Some(status.get_details_error_info()?.reason));
+        Some(Self { code, reason })
+    }
+}
+
+/// Writes one line about a call, when it ends or when nobody waits for its end any more.
+struct CallLog {
+    span: Span,
+    peer: Option<SocketAddr>,
+    facts: CallFacts,
+    samples: Samples,
+    begun: Instant,
+    is_probe: bool,
+    ended: bool,
+}
+
+impl CallLog {
+    fn end(&mut self, outcome: &Outcome, cause: Option<&(dyn Error + 'static)>) {
+        self.ended = true;
+        let (code, reason, cause) = match outcome {
+            _ if self.facts.was_cut() => (Code::Cancelled, None, None),
+            Outcome { code, reason } => (*code, reason.as_deref(), cause.map(error_chain::text)),
+        };
+        if self.is_sampled(code, reason) && !self.samples.is_first(self.kind(code, reason)) {
+            return;
+        }
+        let duration_us = u64::try_from(self.begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let cause = cause.as_deref();
+        match code {
+            Code::Unknown | Code::Internal | Code::DataLoss | Code::Unavailable => {
+                tracing::warn!(parent: &self.span, ?code, reason, duration_us, cause, "{ANSWERED}");
+            }
+            Code::Ok if self.is_probe => tracing::debug!(parent: &self.span, ?code, duration_us, "{ANSWERED}"),
+            Code::Ok
+            | Code::Cancelled
+            | Code::InvalidArgument
+            | Code::DeadlineExceeded
+            | Code::NotFound
+            | Code::AlreadyExists
+            | Code::PermissionDenied
+            | Code::ResourceExhausted
+            | Code::FailedPrecondition
+            | Code::Aborted
+            | Code::OutOfRange
+            | Code::Unimplemented
+            | Code::Unauthenticated => {
+                tracing::info!(parent: &self.span, ?code, reason, duration_us, cause, "{ANSWERED}");
+            }
+        }
+    }
+
+    /// Whether there may be any number of such calls, since nobody lets their caller do anything.
+    fn is_sampled(&self, code: Code, reason: Option<&str>) -> bool {
+        if code == Code::Ok {
+            return false;
+        }
+        self.facts.identity().is_none()
+            || reason.is_some_and(|reason| SAMPLED.iter().any(|sampled| reason_name(*sampled) == reason))
+    }
+
+    fn kind(&self, code: Code, reason: Option<&str>) -> Kind {
+        let who = match (self.facts.identity(), self.peer) {
+            (Some(identity), _) => Who::Identity(identity.clone()),
+            (None, Some(peer)) => Who::Connection(peer),
+            (None, None) => Who::Unknown,
+        };
+        let reason = reason.map_or_else(|| format!("{code:?}"), str::to_owned);
+        Kind { who, event: ANSWERED, reason: reason.into() }
+    }
+}
+
+/// Why calls of a caller with an identity are refused before anything is done for them.
+const SAMPLED: [ErrorReason; 5] = [
+    ErrorReason::PrivilegeMissing,
+    ErrorReason::MethodUnknown,
+    ErrorReason::RateLimited,
+    ErrorReason::ConnectionLimit,
+    ErrorReason::CompressionNotServed,
+];
+
+impl Drop for CallLog {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.end(&Outcome { code: Code::Cancelled, reason: None }, None);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ports::{clock::SystemClock, random::SystemRandom};
+
+    #[test]
+    fn call_ids_are_uuids_of_version_7_and_differ() {
+        let draw = || CallId::draw(&SystemClock, &SystemRandom);
+        let id: uuid::Uuid = draw().as_str().parse().unwrap();
+        assert_eq!(id.get_version_num(), 7);
+        assert_ne!(draw(), draw());
+    }
+}

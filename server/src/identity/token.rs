@@ -1,0 +1,799 @@
+//! Bearer tokens: JSON Web Tokens (RFC 7519) of the issuers that the configuration names, to identities.
+//!
+//! Issuer, audience and the ways of signing are pinned per issuer, and a token chooses among what is pinned only. Times are compared with
+//! this server's clock with a stated skew, and a token that is valid for very long is refused. What was verified is remembered until it
+//! ends or the issuer's keys change, so that a caller's token costs a signature once and a hash from then on. What an identity may do is
+//! the policy's matter.
+
+use std::{
+    collections::HashMap,
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use jsonwebtoken::{
+    Validation,
+    dangerous::insecure_decode_claims,
+    decode, decode_header,
+    errors::{Error, ErrorKind},
+};
+use sealward_core::{id::Timestamp, identity::Identity};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use crate::{
+    config::{TokenIssuer, TokenKeys, limits::Limits},
+    files::trusted_file,
+    identity::jwks::{Fetched, Fetching, KeySet, KeySetError, Wait},
+    telemetry::shed::Shed,
+    transport::tls::Shortcoming,
+};
+
+/// How many verified tokens are remembered for each issuer. When they are full, all are forgotten.
+const REMEMBERED_MAX: usize = 4_096;
+
+/// A longer token isn't looked at. Headers are bounded too; this bounds what is decoded before anything is verified.
+const TOKEN_MAX_BYTES: usize = 16 * 1_024;
+
+/// Names are compared by text and printed, so that a subject is bounded and has no control characters.
+const SUBJECT_MAX_BYTES: usize = 1_024;
+
+/// What a token proves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Proven {
+    /// Whom it names.
+    pub(crate) identity: Identity,
+    /// Its subject, as it stands there.
+    pub(crate) subject: String,
+    /// SHA-256 of the certificate that it is bound to (RFC 8705, section 3.1), if it is.
+    pub(crate) certificate_sha256: Option<[u8; 32]>,
+    not_before: Option<Timestamp>,
+    /// When it ends, by its own `exp`.
+    pub(crate) not_after: Timestamp,
+    issued_at: Option<Timestamp>,
+}
+
+/// Why a token isn't believed. The text is for its bearer, and repeats nothing of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum TokenProblem {
+    /// It can't be read.
+    #[error("it isn't a JSON Web Token")]
+    Malformed,
+    /// Nobody configured its issuer.
+    #[error("its issuer isn't known")]
+    UnknownIssuer,
+    /// It is signed in a way that its issuer doesn't sign.
+    #[error("it is signed with an algorithm that isn't taken of its issuer")]
+    Algorithm,
+    /// It demands that its reader knows some extension.
+    #[error("it has critical extensions")]
+    Critical,
+    /// Its issuer has no such key.
+    #[error("its issuer has no such key")]
+    UnknownKey,
+    /// It was changed, or signed by somebody else.
+    #[error("its signature is wrong")]
+    Signature,
+    /// It is for somebody else.
+    #[error("it is for another audience")]
+    Audience,
+    /// It lacks a claim.
+    #[error("it has no claim {0}")]
+    MissingClaim(&'static str),
+    /// A claim is of another type, empty, too long or out of range.
+    #[error("its claim {0} can't be used")]
+    Claim(&'static str),
+    /// It isn't meant for this.
+    #[error("its typ isn't that of a JSON Web Token: JWT or at+jwt")]
+    Type,
+    /// It would be believed for too long, should it be stolen.
+    #[error("it is valid for longer than {max_seconds} seconds: have its issuer make it shorter")]
+    Lifetime {
+        /// The longest time.
+        max_seconds: u32,
+    },
+    /// Which keys its issuer has now isn't known.
+    #[error("the keys of its issuer can't be fetched now")]
+    KeysUnavailable,
+    /// Its time has passed.
+    #[error("it has expired")]
+    Expired,
+    /// Its time has yet to come.
+    #[error("it isn't valid yet")]
+    NotYet,
+}
+
+impl TokenProblem {
+    /// The name of the limit in `[limits]` that refuses the token, if one does.
+    pub(crate) fn bound(&self) -> Option<&'static str> {
+        matches!(self, Self::Lifetime { .. }).then_some("token_lifetime_max_seconds")
+    }
+}
+
+/// Why the keys of an issuer can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenKeysError {
+    /// The file can't be read.
+    #[error("the keys of the token issuer {issuer} can't be read from {path}")]
+    File {
+        /// The issuer.
+        issuer: String,
+        /// The file.
+        path: std::path::PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// What is there are no keys.
+    #[error("the keys of the token issuer {issuer} can't be used")]
+    Keys {
+        /// The issuer.
+        issuer: String,
+        /// Why.
+        source: KeySetError,
+    },
+    /// What keys are fetched with can't be set up.
+    #[error("the keys of the token issuer {issuer} can't be fetched")]
+    Fetching {
+        /// The issuer.
+        issuer: String,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+/// The bounds of tokens.
+#[derive(Clone, Default)]
+pub(crate) struct Bounds {
+    skew: Duration,
+    lifetime_max_seconds: u32,
+    keys_tried_max: usize,
+    shed: Shed,
+}
+
+impl Bounds {
+    pub(crate) fn new(limits: &Limits, shed: Shed) -> Self {
+        Self {
+            skew: limits.token_clock_skew(),
+            lifetime_max_seconds: limits.token_lifetime_max_seconds,
+            keys_tried_max: usize::try_from(limits.token_keys_tried_max).unwrap_or(usize::MAX),
+            shed,
+        }
+    }
+
+    fn skew_micros(&self) -> i64 {
+        i64::try_from(self.skew.as_micros()).unwrap_or(i64::MAX)
+    }
+
+    /// Whether a token is in its time, and for how long.
+    fn check(&self, proven: &Proven, now: Timestamp) -> Result<(), TokenProblem> {
+        let (now, end, skew) = (now.unix_micros(), proven.not_after.unix_micros(), self.skew_micros());
+        if now >= end.saturating_add(skew) {
+            return Err(TokenProblem::Expired);
+        }
+        let begins = proven.not_before.map_or(i64::MIN, Timestamp::unix_micros);
+        if now < begins.saturating_sub(skew) {
+            return Err(TokenProblem::NotYet);
+        }
+        let lifetime_max = i64::from(self.lifetime_max_seconds).saturating_mul(1_000_000);
+        let is_too_long = end.saturating_sub(now) > lifetime_max.saturating_add(skew)
+            || proven.issued_at.is_some_and(|begin| end.saturating_sub(begin.unix_micros()) > lifetime_max);
+        if is_too_long {
+            let problem = TokenProblem::Lifetime { max_seconds: self.lifetime_max_seconds };
+            problem.bound().into_iter().for_each(|bound| self.shed.count(bound));
+            return Err(problem);
+        }
+        Ok(())
+    }
+}
+
+/// The issuers whose tokens are believed. Exchanged as a whole.
+#[derive(Default)]
+pub(crate) struct Issuers {
+    issuers: HashMap<String, Issuer>,
+    bounds: Bounds,
+}
+
+struct Issuer {
+    settings: TokenIssuer,
+    keys: Keys,
+    remembered: Mutex<Remembered>,
+}
+
+/// What was verified, by SHA-256 of the token, with the keys that verified it.
+type Remembered = HashMap<[u8; 32], (Proven, Arc<KeySet>)>;
+
+enum Keys {
+    OfFile(Arc<KeySet>),
+    Fetched(Arc<Fetched>),
+}
+
+/// Of the same settings, and of the same keys where those are in files.
+impl PartialEq for Issuers {
+    fn eq(&self, other: &Self) -> bool {
+        let same =
+            |issuer: &Issuer| other.issuers.get(&issuer.settings.issuer).is_some_and(|other| issuer.is_like(other));
+        self.issuers.len() == other.issuers.len() && self.issuers.values().all(same)
+    }
+}
+
+impl Issuers {
+    /// Reads the keys that are in files. Those at an address are taken over from `before` where it has them, and fetched from
+    /// [`begin`](Self::begin) on. Blocks.
+    ///
+    /// # Errors
+    /// [`TokenKeysError`]
+    pub(crate) fn load(
+        settings: &[TokenIssuer],
+        bounds: Bounds,
+        fetching: &Fetching,
+        before: Option<&Self>,
+    ) -> Result<Self, TokenKeysError> {
+        let issuer = |settings: &TokenIssuer| {
+            let name = || settings.issuer.clone();
+            let keys = match &settings.keys {
+                TokenKeys::File(path) => Keys::OfFile(Arc::new(read_keys(&name(), path)?)),
+                TokenKeys::Url { url, ca } => {
+                    let known = before.and_then(|before| match &before.issuers.get(&settings.issuer)?.keys {
+                        Keys::Fetched(fetched) if fetched.is_of(url, ca.as_deref()) => Some(Arc::clone(fetched)),
+                        Keys::Fetched(_) | Keys::OfFile(_) => None,
+                    });
+                    let fetched = known.map_or_else(|| Fetched::new(url, ca.as_deref(), fetching.clone()), Ok);
+                    Keys::Fetched(fetched.map_err(|source| TokenKeysError::Fetching { issuer: name(), source })?)
+                }
+            };
+            Ok((name(), Issuer { settings: settings.clone(), keys, remembered: Mutex::default() }))
+        };
+        Ok(Self { issuers: settings.iter().map(issuer).collect::<Result<_, _>>()?, bounds })
+    }
+
+    /// One issuer with these keys.
+    #[cfg(fuzzing)]
+    pub(crate) fn of_one(issuer: &str, keys: Arc<KeySet>) -> Self {
+        use jsonwebtoken::Algorithm;
+        let settings = TokenIssuer {
+            issuer: issuer.to_owned(),
+            audience: "sealward".to_owned(),
+            algorithms: vec![Algorithm::EdDSA, Algorithm::ES256, Algorithm::RS256],
+            keys: TokenKeys::File("jwks.json".into()),
+        };
+        let only = Issuer { settings, keys: Keys::OfFile(keys), remembered: Mutex::default() };
+        Self { issuers: HashMap::from([(issuer.to_owned(), only)]), bounds: Bounds::default() }
+    }
+
+    /// Begins to fetch what is at an address, for as long as this is in force.
+    pub(crate) fn begin(&self) {
+        for issuer in self.issuers.values() {
+            if let Keys::Fetched(fetched) = &issuer.keys {
+                fetched.begin();
+            }
+        }
+    }
+
+    /// Whom the token names, now.
+    ///
+    /// # Errors
+    /// [`TokenProblem`]
+    pub(crate) fn verify(&self, token: &str, now: Timestamp) -> Result<Proven, TokenProblem> {
+        let proven = self.issuer_of(token)?.prove(token, &self.bounds, now)?;
+        self.bounds.check(&proven, now)?;
+        Ok(proven)
+    }
+
+    /// What may change a problem with a token: a fetch of its issuer's keys, for which the call may wait.
+    pub(crate) fn wait(&self, token: &str, problem: TokenProblem, has_certificate: bool) -> Option<Wait> {
+        if !matches!(problem, TokenProblem::UnknownKey | TokenProblem::KeysUnavailable) {
+            return None;
+        }
+        match &self.issuer_of(token).ok()?.keys {
+            Keys::Fetched(fetched) => fetched.wait(has_certificate),
+            Keys::OfFile(_) => None,
+        }
+    }
+
+    fn issuer_of(&self, token: &str) -> Result<&Issuer, TokenProblem> {
+        if token.len() > TOKEN_MAX_BYTES {
+            return Err(TokenProblem::Malformed);
+        }
+        let claims: Claims = insecure_decode_claims(token).map_err(|_| TokenProblem::Malformed)?;
+        self.issuers.get(text(&claims, "iss")?).ok_or(TokenProblem::UnknownIssuer)
+    }
+
+    /// What keeps tokens from being believed at this time.
+    pub(crate) fn shortcomings(&self, now: Timestamp) -> Vec<Shortcoming> {
+        let of_issuer = |(name, issuer): (&String, &Issuer)| {
+            let (problem, remedy) = match (&issuer.keys, issuer.keys.current(now)) {
+                (_, Some(keys)) if keys.len() == 0 => (
+                    format!("the token issuer {name} has no key that verifies tokens: every token of it is refused"),
+                    "check the issuer's key set if that isn't intended",
+                ),
+                (Keys::Fetched(fetched), None) if fetched.fetched_at().is_some() => (
+                    format!(
+                        "the keys of the token issuer {name} are older than limits.jwks_age_max_seconds: every token of it is refused"
+                    ),
+                    "let this server reach jwks_url",
+                ),
+                (Keys::Fetched(fetched), None) if fetched.has_failed() => (
+                    format!("the keys of the token issuer {name} were never fetched: every token of it is refused"),
+                    "let this server reach jwks_url",
+                ),
+                (Keys::OfFile(_) | Keys::Fetched(_), _) => return None,
+            };
+            Some(Shortcoming { setting: "token_issuers".to_owned(), problem, remedy, is_error: true })
+        };
+        let mut shortcomings: Vec<_> = self.issuers.iter().filter_map(of_issuer).collect();
+        shortcomings.sort_by(|one, other| one.problem.cmp(&other.problem));
+        shortcomings
+    }
+
+    /// For each issuer, how many keys verify its tokens, and when they were fetched if they are.
+    pub(crate) fn keys(&self, now: Timestamp) -> impl Iterator<Item = (&str, usize, Option<Timestamp>)> {
+        self.issuers.iter().map(move |(name, issuer)| {
+            let fetched_at = match &issuer.keys {
+                Keys::Fetched(fetched) => fetched.fetched_at(),
+                Keys::OfFile(_) => None,
+            };
+            (name.as_str(), issuer.keys.current(now).map_or(0, |keys| keys.len()), fetched_at)
+        })
+    }
+}
+
+impl Keys {
+    /// The keys that count now.
+    fn current(&self, now: Timestamp) -> Option<Arc<KeySet>> {
+        match self {
+            Keys::OfFile(keys) => Some(Arc::clone(keys)),
+            Keys::Fetched(fetched) => fetched.current(now),
+        }
+    }
+}
+
+impl Issuer {
+    fn is_like(&self, other: &Self) -> bool {
+        let same_keys = match (&self.keys, &other.keys) {
+            (Keys::OfFile(ours), Keys::OfFile(theirs)) => ours == theirs,
+            // What it is fetched from stands in the settings.
+            (Keys::Fetched(_), Keys::Fetched(_)) => true,
+            (Keys::OfFile(_), Keys::Fetched(_)) | (Keys::Fetched(_), Keys::OfFile(_)) => false,
+        };
+        self.settings == other.settings && same_keys
+    }
+
+    /// What the token proves by the keys that count now, whatever its own time is.
+    fn prove(&self, token: &str, bounds: &Bounds, now: Timestamp) -> Result<Proven, TokenProblem> {
+        let keys = self.keys.current(now).ok_or(TokenProblem::KeysUnavailable)?;
+        let sha256: [u8; 32] = Sha256::digest(token).into();
+        if let Some((proven, by)) = self.remembered().get(&sha256)
+            && Arc::ptr_eq(by, &keys)
+        {
+            return Ok(proven.clone());
+        }
+        let proven = self.verify(token, &keys, bounds)?;
+        let mut remembered = self.remembered();
+        if remembered.len() >= REMEMBERED_MAX {
+            remembered.clear();
+        }
+        remembered.insert(sha256, (proven.clone(), keys));
+        Ok(proven)
+    }
+
+    fn remembered(&self) -> MutexGuard<'_, Remembered> {
+        self.remembered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn verify(&self, token: &str, keys: &KeySet, bounds: &Bounds) -> Result<Proven, TokenProblem> {
+        let header = decode_header(token).map_err(|_| TokenProblem::Malformed)?;
+        if header.crit.is_some() {
+            return Err(TokenProblem::Critical);
+        }
+        if !self.settings.algorithms.contains(&header.alg) {
+            return Err(TokenProblem::Algorithm);
+        }
+        let mut validation = Validation::new(header.alg);
+        validation.set_issuer(&[&self.settings.issuer]);
+        validation.set_audience(&[&self.settings.audience]);
+        // By this server's clock and each time, and with the name of the claim: see below.
+        validation.required_spec_claims.clear();
+        validation.validate_exp = false;
+        let claims = self.verify_signature(token, header.kid.as_deref(), keys, &validation, bounds)?;
+        let proven = proven(&claims, &self.settings)?;
+        check_type(header.typ.as_deref(), &proven.subject)?;
+        Ok(proven)
+    }
+
+    /// A token that doesn't name its key is verified with each that fits.
+    fn verify_signature(
+        &self,
+        token: &str,
+        key_id: Option<&str>,
+        keys: &KeySet,
+        validation: &Validation,
+        bounds: &Bounds,
+    ) -> Result<Claims, TokenProblem> {
+        let algorithm = *validation.algorithms.first().ok_or(TokenProblem::Algorithm)?;
+        let mut is_known = false;
+        for (tried, key) in keys.find(key_id, algorithm).enumerate() {
+            if tried >= bounds.keys_tried_max {
+                bounds.shed.count("token_keys_tried_max");
+                break;
+            }
+            is_known = key_id.is_some();
+            match decode::<Claims>(token, key, validation) {
+                Ok(token) => return Ok(token.claims),
+                Err(error) => {
+                    let problem = problem(&error);
+                    if problem == TokenProblem::Malformed {
+                        // A claim of another type, of which jsonwebtoken doesn't tell the name.
+                        return Err(self.problem_of_claims(token));
+                    }
+                    if problem != TokenProblem::Signature {
+                        return Err(problem);
+                    }
+                }
+            }
+        }
+        if is_known {
+            return Err(TokenProblem::Signature);
+        }
+        // Without the name of a key, it may have been signed with one that isn't known yet.
+        match &self.keys {
+            Keys::Fetched(fetched) if fetched.has_failed() => Err(TokenProblem::KeysUnavailable),
+            Keys::Fetched(_) | Keys::OfFile(_) => Err(TokenProblem::UnknownKey),
+        }
+    }
+}
+
+impl Issuer {
+    /// Why the claims of a token can't be used. They are only looked at to name the claim.
+    fn problem_of_claims(&self, token: &str) -> TokenProblem {
+        let claims = insecure_decode_claims::<Claims>(token).ok();
+        claims.and_then(|claims| proven(&claims, &self.settings).err()).unwrap_or(TokenProblem::Malformed)
+    }
+}
+
+/// The claims of a token, as they are written there.
+type Claims = serde_json::Map<String, Value>;
+
+/// `JWT` (RFC 7519, section 5.1) or `at+jwt` (RFC 9068), with or without `application/`. A JWT-SVID may also have `JOSE` (JWT-SVID, section
+/// 2.3). Other kinds of tokens that an issuer signs, for logouts for instance, have names of their own.
+fn check_type(of_token: Option<&str>, subject: &str) -> Result<(), TokenProblem> {
+    let Some(of_token) = of_token else { return Ok(()) };
+    let mut name = of_token.to_ascii_lowercase();
+    if let Some(short) = name.strip_prefix("application/") {
+        name = short.to_owned();
+    }
+    let is_svid = subject.starts_with("spiffe://");
+    if matches!(&*name, "jwt" | "at+jwt") || is_svid && name == "jose" { Ok(()) } else { Err(TokenProblem::Type) }
+}
+
+fn proven(claims: &Claims, settings: &TokenIssuer) -> Result<Proven, TokenProblem> {
+    if text(claims, "iss")? != settings.issuer {
+        return Err(TokenProblem::UnknownIssuer);
+    }
+    check_audience(claims, &settings.audience)?;
+    let subject = text(claims, "sub")?;
+    if subject.is_empty() || subject.len() > SUBJECT_MAX_BYTES || subject.chars().any(char::is_control) {
+        return Err(TokenProblem::Claim("sub"));
+    }
+    Ok(Proven {
+        identity: Identity::Jwt { issuer: settings.issuer.clone(), subject: subject.to_owned() },
+        subject: subject.to_owned(),
+        certificate_sha256: certificate_sha256(claims)?,
+        not_before: date(claims, "nbf")?,
+        not_after: date(claims, "exp")?.ok_or(TokenProblem::MissingClaim("exp"))?,
+        issued_at: date(claims, "iat")?,
+    })
+}
+
+fn text<'a>(claims: &'a Claims, name: &'static str) -> Result<&'a str, TokenProblem> {
+    claims.get(name).ok_or(TokenProblem::MissingClaim(name))?.as_str().ok_or(TokenProblem::Claim(name))
+}
+
+/// One audience or several (RFC 7519, section 4.1.3).
+fn check_audience(claims: &Claims, audience: &str) -> Result<(), TokenProblem> {
+    let is_ours = match claims.get("aud").ok_or(TokenProblem::MissingClaim("aud"))? {
+        Value::String(one) => one == audience,
+        Value::Array(several) if several.iter().all(Value::is_string) => {
+            several.iter().any(|one| one.as_str() == Some(audience))
+        }
+        Value::Array(_) | Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => {
+            return Err(TokenProblem::Claim("aud"));
+        }
+    };
+    if is_ours { Ok(()) } else { Err(TokenProblem::Audience) }
+}
+
+/// SHA-256 of the certificate that a token is bound to (RFC 8705, section 3.1). A token that is bound to another kind of key (RFC 7800) is
+/// refused, since possession of that isn't proven here.
+fn certificate_sha256(claims: &Claims) -> Result<Option<[u8; 32]>, TokenProblem> {
+    const CLAIM: &str = "cnf";
+    let unusable = TokenProblem::Claim(CLAIM);
+    let Some(confirmation) = claims.get(CLAIM) else { return Ok(None) };
+    let members = confirmation.as_object().filter(|members| members.len() == 1).ok_or(unusable)?;
+    let thumbprint = members.get("x5t#S256").and_then(Value::as_str).ok_or(unusable)?;
+    let bytes = data_encoding::BASE64URL_NOPAD.decode(thumbprint.as_bytes()).map_err(|_| unusable)?;
+    bytes.try_into().map(Some).map_err(|_| unusable)
+}
+
+/// A NumericDate (RFC 7519, section 2): seconds since 1970, in parts too.
+fn date(claims: &Claims, name: &'static str) -> Result<Option<Timestamp>, TokenProblem> {
+    const MICROS_A_SECOND: f64 = 1e6;
+    const SECONDS_MAX: f64 = 1e12;
+    let Some(value) = claims.get(name) else { return Ok(None) };
+    let seconds = value.as_f64().filter(|seconds| (0.0..=SECONDS_MAX).contains(seconds));
+    let seconds = seconds.ok_or(TokenProblem::Claim(name))?;
+    #[expect(clippy::cast_possible_truncation, reason = "it is within 0 to 1e18")]
+    Ok(Some(Timestamp::from_unix_micros((seconds * MICROS_A_SECOND) as i64)))
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "the kinds aren't all named: more may come")]
+fn problem(error: &Error) -> TokenProblem {
+    match error.kind() {
+        ErrorKind::InvalidAudience => TokenProblem::Audience,
+        ErrorKind::InvalidIssuer => TokenProblem::UnknownIssuer,
+        ErrorKind::InvalidToken | ErrorKind::Json(_) | ErrorKind::Base64(_) | ErrorKind::Utf8(_) => {
+            TokenProblem::Malformed
+        }
+        ErrorKind::InvalidAlgorithm => TokenProblem::Algorithm,
+        _ => TokenProblem::Signature,
+    }
+}
+
+/// Reads the keys of an issuer from a file. Blocks.
+///
+/// # Errors
+/// [`TokenKeysError`]
+pub(crate) fn read_keys(issuer: &str, path: &Path) -> Result<KeySet, TokenKeysError> {
+    let text = trusted_file::read_text(path, trusted_file::Kind::KeySet).map_err(|error| TokenKeysError::File {
+        issuer: issuer.to_owned(),
+        path: path.to_owned(),
+        source: std::io::Error::other(error),
+    })?;
+    KeySet::parse(text).map_err(|source| TokenKeysError::Keys { issuer: issuer.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+    use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ED25519, PublicKeyData as _};
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const ISSUER: &str = "https://idp.example.org/";
+    const NOW: i64 = 1_900_000_000;
+    const LIFETIME_MAX: u32 = 3_600;
+    const KEYS_TRIED_MAX: usize = 3;
+
+    struct Signer {
+        kid: &'static str,
+        algorithm: Algorithm,
+        key: EncodingKey,
+        jwk: Value,
+    }
+
+    fn signer(kid: &'static str, algorithm: Algorithm) -> Signer {
+        let encoded = |bytes: &[u8]| data_encoding::BASE64URL_NOPAD.encode(bytes);
+        let (key, jwk) = if algorithm == Algorithm::EdDSA {
+            let pair = KeyPair::generate_for(&PKCS_ED25519).unwrap();
+            let jwk = json!({"kty": "OKP", "crv": "Ed25519", "x": encoded(pair.der_bytes()), "kid": kid});
+            (EncodingKey::from_ed_der(pair.serialized_der()), jwk)
+        } else {
+            let pair = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
+            let (x, y) = pair.der_bytes()[1..].split_at(32);
+            let jwk = json!({"kty": "EC", "crv": "P-256", "x": encoded(x), "y": encoded(y), "kid": kid});
+            (EncodingKey::from_ec_der(pair.serialized_der()), jwk)
+        };
+        Signer { kid, algorithm, key, jwk }
+    }
+
+    impl Signer {
+        fn token(&self, change: impl FnOnce(&mut Value)) -> String {
+            self.token_with(change, |_| {})
+        }
+
+        fn token_with(&self, change: impl FnOnce(&mut Value), change_header: impl FnOnce(&mut Header)) -> String {
+            let mut claims = json!({"iss": ISSUER, "sub": "ada", "aud": "sealward", "exp": NOW + 60});
+            change(&mut claims);
+            let mut header = Header::new(self.algorithm);
+            header.kid = Some(self.kid.to_owned());
+            change_header(&mut header);
+            encode(&header, &claims, &self.key).unwrap()
+        }
+    }
+
+    fn issuers(keys: &[&Signer], algorithms: &[Algorithm]) -> Issuers {
+        let text = json!({"keys": keys.iter().map(|signer| &signer.jwk).collect::<Vec<_>>()}).to_string();
+        let settings = TokenIssuer {
+            issuer: ISSUER.to_owned(),
+            audience: "sealward".to_owned(),
+            algorithms: algorithms.to_vec(),
+            keys: TokenKeys::File("keys.json".into()),
+        };
+        let keys = Keys::OfFile(Arc::new(KeySet::parse(text).unwrap()));
+        let issuer = Issuer { settings, keys, remembered: Mutex::default() };
+        let bounds = Bounds {
+            skew: Duration::from_secs(30),
+            lifetime_max_seconds: LIFETIME_MAX,
+            keys_tried_max: KEYS_TRIED_MAX,
+            shed: Shed::default(),
+        };
+        Issuers { issuers: [(ISSUER.to_owned(), issuer)].into(), bounds }
+    }
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_unix_micros(seconds * 1_000_000)
+    }
+
+    #[test]
+    fn a_token_names_issuer_and_subject() {
+        for algorithm in [Algorithm::ES256, Algorithm::EdDSA] {
+            let signer = signer("a", algorithm);
+            let issuers = issuers(&[&signer], &[algorithm]);
+            let token = signer.token(|claims| claims["aud"] = json!(["other", "sealward"]));
+            // The second time it is remembered.
+            for _ in 0..2 {
+                let proven = issuers.verify(&token, at(NOW)).unwrap();
+                assert_eq!(proven.identity.to_string(), "jwt:https://idp.example.org/#ada");
+            }
+        }
+    }
+
+    #[test]
+    fn a_token_is_taken_within_its_time_and_the_skew_remembered_or_not() {
+        let signer = signer("a", Algorithm::ES256);
+        let issuers = issuers(&[&signer], &[Algorithm::ES256]);
+        let token = signer.token(|claims| claims["nbf"] = json!(NOW - 60));
+        let at = |seconds| issuers.verify(&token, at(seconds)).map(drop);
+        assert_eq!(at(NOW - 91), Err(TokenProblem::NotYet));
+        assert_eq!(at(NOW - 90), Ok(()));
+        assert_eq!(at(NOW + 89), Ok(()));
+        assert_eq!(at(NOW + 90), Err(TokenProblem::Expired));
+    }
+
+    #[test]
+    fn what_is_not_as_pinned_is_refused() {
+        let (ours, theirs) = (signer("a", Algorithm::ES256), signer("b", Algorithm::ES256));
+        let issuers = issuers(&[&ours], &[Algorithm::ES256]);
+        let refused = |token: &str| issuers.verify(token, at(NOW)).unwrap_err();
+        let changed = |change: fn(&mut Value)| refused(&ours.token(change));
+        assert_eq!(refused("no token"), TokenProblem::Malformed);
+        assert_eq!(refused(&"a".repeat(TOKEN_MAX_BYTES + 1)), TokenProblem::Malformed);
+        assert_eq!(changed(|claims| claims["iss"] = json!("https://idp.example.org")), TokenProblem::UnknownIssuer);
+        assert_eq!(changed(|claims| claims["aud"] = json!("other")), TokenProblem::Audience);
+        for claim in ["iss", "sub", "aud", "exp"] {
+            let token = ours.token(|claims| drop(claims.as_object_mut().unwrap().remove(claim)));
+            assert_eq!(refused(&token), TokenProblem::MissingClaim(claim));
+            let token = ours.token(|claims| claims[claim] = json!({}));
+            assert_eq!(refused(&token), TokenProblem::Claim(claim));
+        }
+        assert_eq!(changed(|claims| claims["sub"] = json!("")), TokenProblem::Claim("sub"));
+        assert_eq!(changed(|claims| claims["sub"] = json!("a\nb")), TokenProblem::Claim("sub"));
+        assert_eq!(changed(|claims| claims["aud"] = json!(["sealward", 7])), TokenProblem::Claim("aud"));
+        assert_eq!(changed(|claims| claims["exp"] = json!("soon")), TokenProblem::Claim("exp"));
+        assert_eq!(changed(|claims| claims["exp"] = json!(-1)), TokenProblem::Claim("exp"));
+        assert_eq!(changed(|claims| claims["nbf"] = json!("now")), TokenProblem::Claim("nbf"));
+        assert_eq!(changed(|claims| claims["iat"] = json!(null)), TokenProblem::Claim("iat"));
+        assert_eq!(changed(|claims| claims["cnf"] = json!({"jkt": "x"})), TokenProblem::Claim("cnf"));
+        assert_eq!(refused(&theirs.token(|_| {})), TokenProblem::UnknownKey);
+        assert_eq!(
+            refused(&theirs.token_with(|_| {}, |header| header.kid = Some("a".to_owned()))),
+            TokenProblem::Signature
+        );
+        assert_eq!(
+            refused(&ours.token_with(|_| {}, |header| header.crit = Some(vec!["x".to_owned()]))),
+            TokenProblem::Critical
+        );
+        // Another way to sign than the pinned one, also with a key of the issuer.
+        let other = signer("e", Algorithm::EdDSA);
+        let both = self::issuers(&[&ours, &other], &[Algorithm::ES256]);
+        assert_eq!(both.verify(&other.token(|_| {}), at(NOW)).unwrap_err(), TokenProblem::Algorithm);
+        // An HMAC under the public key, and no signature at all.
+        let hmac = encode(
+            &Header::new(Algorithm::HS256),
+            &json!({"iss": ISSUER, "sub": "ada", "aud": "sealward", "exp": NOW + 60}),
+            &EncodingKey::from_secret(ours.jwk.to_string().as_bytes()),
+        );
+        assert_eq!(refused(&hmac.unwrap()), TokenProblem::Algorithm);
+        let claims = ours.token(|_| {}).split('.').nth(1).unwrap().to_owned();
+        let none = data_encoding::BASE64URL_NOPAD.encode(br#"{"alg":"none"}"#);
+        assert_eq!(refused(&format!("{none}.{claims}.")), TokenProblem::Malformed);
+    }
+
+    #[test]
+    fn a_token_may_be_bound_to_a_certificate() {
+        let signer = signer("a", Algorithm::ES256);
+        let issuers = issuers(&[&signer], &[Algorithm::ES256]);
+        let thumbprint = data_encoding::BASE64URL_NOPAD.encode(&[7; 32]);
+        let token = signer.token(|claims| claims["cnf"] = json!({"x5t#S256": thumbprint}));
+        assert_eq!(issuers.verify(&token, at(NOW)).unwrap().certificate_sha256, Some([7; 32]));
+    }
+
+    #[test]
+    fn a_token_without_a_key_id_is_verified_with_each_key_that_fits() {
+        let signers = ["a", "b", "c", "d"].map(|kid| signer(kid, Algorithm::ES256));
+        let other = signer("e", Algorithm::EdDSA);
+        let without_id = |signer: &Signer| signer.token_with(|_| {}, |header| header.kid = None);
+        let all: Vec<&Signer> = std::iter::once(&other).chain(&signers).collect();
+        let issuers = issuers(&all, &[Algorithm::ES256, Algorithm::EdDSA]);
+        for signer in all.iter().take(1 + KEYS_TRIED_MAX) {
+            assert!(issuers.verify(&without_id(signer), at(NOW)).is_ok(), "{}", signer.kid);
+        }
+        // One key more than are tried.
+        assert_eq!(issuers.verify(&without_id(&signers[3]), at(NOW)), Err(TokenProblem::UnknownKey));
+        assert_eq!(issuers.bounds.shed.refused_by("token_keys_tried_max"), 1);
+        assert!(issuers.verify(&signers[3].token(|_| {}), at(NOW)).is_ok());
+        let stranger = signer("a", Algorithm::ES256);
+        assert_eq!(issuers.verify(&without_id(&stranger), at(NOW)), Err(TokenProblem::UnknownKey));
+        assert_eq!(issuers.verify(&stranger.token(|_| {}), at(NOW)), Err(TokenProblem::Signature));
+    }
+
+    #[test]
+    fn the_lifetime_of_a_token_has_a_maximum() {
+        let signer = signer("a", Algorithm::ES256);
+        let issuers = issuers(&[&signer], &[Algorithm::ES256]);
+        let max = i64::from(LIFETIME_MAX);
+        let verified = |exp: i64, iat: Option<i64>| {
+            let token = signer.token(|claims| {
+                claims["exp"] = json!(exp);
+                iat.into_iter().for_each(|iat| claims["iat"] = json!(iat));
+            });
+            issuers.verify(&token, at(NOW)).map(drop)
+        };
+        let too_long = Err(TokenProblem::Lifetime { max_seconds: LIFETIME_MAX });
+        assert_eq!(verified(NOW + max + 30, None), Ok(()));
+        assert_eq!(verified(NOW + max + 31, None), too_long);
+        assert_eq!(verified(NOW + 60, Some(NOW + 60 - max)), Ok(()));
+        assert_eq!(verified(NOW + 60, Some(NOW + 59 - max)), too_long);
+        assert_eq!(issuers.bounds.shed.refused_by("token_lifetime_max_seconds"), 2);
+    }
+
+    #[test]
+    fn the_type_of_a_token_is_that_of_a_jwt_or_missing() {
+        let signer = signer("a", Algorithm::ES256);
+        let issuers = issuers(&[&signer], &[Algorithm::ES256]);
+        let verified = |typ: Option<&str>, subject: &str| {
+            let change = |header: &mut Header| header.typ = typ.map(str::to_owned);
+            issuers.verify(&signer.token_with(|claims| claims["sub"] = json!(subject), change), at(NOW)).map(drop)
+        };
+        for typ in [None, Some("JWT"), Some("jwt"), Some("at+JWT"), Some("application/at+jwt"), Some("Application/jwt")]
+        {
+            assert_eq!(verified(typ, "ada"), Ok(()), "{typ:?}");
+        }
+        for typ in ["", "logout+jwt", "dpop+jwt", "JOSE", "application/", "secevent+jwt", "at+jwt "] {
+            assert_eq!(verified(Some(typ), "ada"), Err(TokenProblem::Type), "{typ:?}");
+        }
+        assert_eq!(verified(Some("JOSE"), "spiffe://example.org/a"), Ok(()));
+    }
+
+    #[test]
+    fn a_key_that_is_not_for_signatures_verifies_no_token() {
+        let signer = signer("a", Algorithm::ES256);
+        let verified = |change: fn(&mut Value)| {
+            let mut jwk = signer.jwk.clone();
+            change(&mut jwk);
+            let changed = Signer { jwk, kid: signer.kid, algorithm: signer.algorithm, key: signer.key.clone() };
+            issuers(&[&changed], &[Algorithm::ES256]).verify(&signer.token(|_| {}), at(NOW)).map(drop)
+        };
+        for change in [
+            (|jwk| jwk["use"] = json!("enc")) as fn(&mut Value),
+            |jwk| jwk["use"] = json!("other"),
+            |jwk| jwk["key_ops"] = json!(["encrypt"]),
+            |jwk| jwk["key_ops"] = json!([]),
+            |jwk| jwk["alg"] = json!("ES384"),
+        ] {
+            assert_eq!(verified(change), Err(TokenProblem::UnknownKey));
+        }
+        assert_eq!(verified(|jwk| jwk["use"] = json!("sig")), Ok(()));
+        assert_eq!(verified(|jwk| jwk["key_ops"] = json!(["verify"])), Ok(()));
+    }
+
+    #[test]
+    fn an_empty_key_set_refuses_every_token() {
+        let signer = signer("a", Algorithm::ES256);
+        let none = issuers(&[], &[Algorithm::ES256]);
+        assert_eq!(none.verify(&signer.token(|_| {}), at(NOW)), Err(TokenProblem::UnknownKey));
+        let said = none.shortcomings(at(NOW));
+        assert!(said[0].problem.contains("has no key that verifies tokens"), "{said:?}");
+    }
+}

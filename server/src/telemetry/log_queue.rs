@@ -1,0 +1,78 @@
+//! Lines that the log had no room for, since nobody reads it fast enough: counted, and reported once there is room.
+//!
+//! The queue belongs to the log, and nothing here knows who writes or reads it.
+
+use std::time::Duration;
+
+use tokio::time::MissedTickBehavior;
+
+use crate::{drain::Drain, telemetry::shed::Shed};
+
+/// How often the queue is looked at.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// The limit that bounds the queue.
+const BOUND: &str = "log_queue_lines";
+
+/// Reports until the server drains. `dropped` says how many lines were dropped so far.
+pub(crate) async fn keep_reporting(dropped: impl Fn() -> u64, shed: Shed, drain: Drain) {
+    let mut ticks = tokio::time::interval(INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut reporter = Reporter::default();
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => reporter.look(&dropped, &shed),
+            () = drain.begun() => return,
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Reporter {
+    counted: u64,
+    logged: u64,
+}
+
+impl Reporter {
+    fn look(&mut self, dropped: impl Fn() -> u64, shed: &Shed) {
+        let before = dropped();
+        if before > self.logged {
+            tracing::warn!(lines = before - self.logged, "log lines dropped");
+            // This line may have been dropped too: then it is said again when there is room.
+            if dropped() == before {
+                self.logged = before;
+            }
+        }
+        let after = dropped();
+        shed.count_many(BOUND, after.saturating_sub(self.counted));
+        self.counted = after;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dropped_lines_are_counted_once() {
+        let shed = Shed::default();
+        let mut reporter = Reporter::default();
+        for (dropped, counted) in [(0, 0), (7, 7), (7, 7), (9, 9)] {
+            reporter.look(|| dropped, &shed);
+            assert_eq!(shed.refused_by(BOUND), counted);
+            assert_eq!(reporter.logged, dropped);
+        }
+    }
+
+    #[test]
+    fn report_that_is_dropped_itself_is_repeated() {
+        let asked = std::cell::Cell::new(0);
+        let full = || {
+            asked.set(asked.get() + 1);
+            asked.get()
+        };
+        let mut reporter = Reporter::default();
+        reporter.look(full, &Shed::default());
+        assert_eq!(reporter.logged, 0);
+    }
+}

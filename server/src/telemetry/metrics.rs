@@ -1,0 +1,395 @@
+//! Metrics for scrapers of `listen.metrics_address`, in the text format of OpenMetrics or in the older one of Prometheus, as they accept.
+//!
+//! They are made at each scrape of what is known in memory; no database is opened for them. They name organizations and nothing secret.
+
+mod format;
+
+use std::{net::SocketAddr, sync::Arc};
+
+use axum::{
+    Router,
+    http::{
+        HeaderMap, Request, StatusCode,
+        header::{CONTENT_TYPE, VARY},
+    },
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use hyper::{body::Incoming, server::conn::http1};
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text::encode},
+    metrics::{counter::Counter, family::Family, gauge::Gauge},
+    registry::{Registry, Unit},
+};
+use sealward_core::{deployment::Deployment, id::Timestamp};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::watch,
+    time::timeout,
+};
+use tower::ServiceExt as _;
+
+use self::format::Format;
+use crate::{
+    audit::copy::{CopyFacts, Copying},
+    background::due_keys::due_time,
+    config::limits::Limits,
+    drain::Drain,
+    identity::token::Issuers,
+    telemetry::shed::{OfBound, Shed},
+    transport::{
+        connection_limit::{Bounds, Places},
+        handshake,
+        listener::{BindError, accept, bind},
+        tls::Terms,
+    },
+};
+
+/// What is counted while the server runs.
+#[derive(Clone)]
+pub(crate) struct Counted {
+    /// What bounds turned away.
+    pub(crate) shed: Shed,
+    /// Handshakes that were refused, by cause.
+    pub(crate) refused_handshakes: handshake::Refused,
+}
+
+/// The largest request head: a line and some headers.
+const REQUEST_MAX_BYTES: usize = 16 * 1024;
+
+/// What certificates and keys are in use, as of now.
+#[derive(Clone)]
+pub(crate) struct Believed {
+    pub(crate) terms: watch::Receiver<Arc<Terms>>,
+    pub(crate) issuers: watch::Receiver<Arc<Issuers>>,
+}
+
+/// Where metrics are scraped.
+pub(crate) struct Metrics {
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+impl Metrics {
+    /// Takes the address; port 0 takes any that is free.
+    pub(crate) async fn bind(address: SocketAddr) -> Result<Self, BindError> {
+        let (listener, address) = bind(address).await?;
+        Ok(Metrics { listener, address })
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Answers scrapes until the server drains. Nobody waits for a scrape then.
+    pub(crate) async fn serve(
+        self,
+        (deployment, copying, counted, believed): (Arc<Deployment>, Copying, Counted, Believed),
+        limits: Limits,
+        drain: Drain,
+    ) {
+        let bounds = Bounds::unidentified(limits.metrics_connections_max, "metrics_connections_max");
+        let places = Places::new(bounds, counted.shed.clone());
+        let scrape = move |headers: HeaderMap| {
+            let answer = match Format::accepted(&headers) {
+                Some(format) => answer(format, Scrape::new(&deployment, &copying, &counted, &believed).text()),
+                None => (StatusCode::NOT_ACCEPTABLE, NOT_ACCEPTABLE).into_response(),
+            };
+            async move { answer }
+        };
+        let routes = Router::new().route("/metrics", get(scrape));
+        let accepting = accept(
+            self.listener,
+            || drain.has_begun(),
+            |stream, peer| {
+                let (routes, place, drain) = (routes.clone(), places.arrive(peer), drain.clone());
+                tokio::spawn(async move {
+                    tokio::select! {
+                        () = serve_one(stream, routes, &limits) => {}
+                        () = place.closing() => tracing::debug!(%peer, "connection for metrics gave way to another one"),
+                        () = drain.begun() => {}
+                    }
+                });
+            },
+        );
+        tokio::select! {
+            () = accepting => {}
+            () = drain.begun() => {}
+        }
+    }
+}
+
+/// A connection of a scraper. It may be silent for as long as a handshake may take, before a request and between two.
+async fn serve_one(stream: TcpStream, routes: Router, limits: &Limits) {
+    let service = routes.map_request(|request: Request<Incoming>| request.map(axum::body::Body::new));
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.handshake_timeout())
+        .max_buf_size(REQUEST_MAX_BYTES)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+    match timeout(limits.connection_age_max(), connection).await {
+        Ok(Ok(())) | Err(_) => {}
+        Ok(Err(error)) => tracing::debug!(error = &error as &dyn std::error::Error, "connection for metrics broke"),
+    }
+}
+
+/// The answer to a scraper that accepts no format that there is.
+const NOT_ACCEPTABLE: &str = "metrics are given as application/openmetrics-text or text/plain; version=0.0.4\n";
+
+fn answer(format: Format, text: Result<String, std::fmt::Error>) -> Response {
+    match text {
+        Ok(text) => ([(CONTENT_TYPE, format.content_type()), (VARY, "accept")], format.of(text)).into_response(),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfOrganization {
+    organization: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfCertificate {
+    setting: String,
+    subject: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfList {
+    issuer: String,
+    number: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfIssuer {
+    issuer: String,
+}
+
+/// Every metric, with the values of one scrape. docs/operations.md lists them.
+#[derive(Default)]
+struct Scrape {
+    organizations_not_served: Gauge,
+    encryption_active: Family<OfOrganization, Gauge>,
+    key_change_due: Family<OfOrganization, Gauge>,
+    key_change_due_time: Family<OfOrganization, Gauge>,
+    refused_by_bound: Family<OfBound, Counter>,
+    handshakes_refused: handshake::Refused,
+    certificate_not_after: Family<OfCertificate, Gauge>,
+    revocation_list_next_update: Family<OfList, Gauge>,
+    token_issuer_keys: Family<OfIssuer, Gauge>,
+    token_issuer_keys_fetched: Family<OfIssuer, Gauge>,
+    audit_copy: Option<CopyGauges>,
+}
+
+/// The metrics of a server that copies its audit trails.
+#[derive(Default)]
+struct CopyGauges {
+    failing: Gauge,
+    records_behind: Gauge,
+}
+
+impl Scrape {
+    fn new(deployment: &Deployment, copying: &Copying, counted: &Counted, believed: &Believed) -> Self {
+        let scrape = Self {
+            refused_by_bound: counted.shed.refused(),
+            handshakes_refused: counted.refused_handshakes.clone(),
+            audit_copy: copying.facts().map(CopyGauges::new),
+            ..Self::default()
+        };
+        scrape.organizations_not_served.set(deployment.not_served_count().try_into().unwrap_or(i64::MAX));
+        scrape.set_organizations(deployment);
+        scrape.set_believed(believed, deployment.now());
+        scrape
+    }
+
+    fn set_organizations(&self, deployment: &Deployment) {
+        let now = deployment.now();
+        for organization in deployment.organizations() {
+            let labels = OfOrganization { organization: organization.name.clone() };
+            let Some(facts) = organization.key_facts() else { continue };
+            self.encryption_active.get_or_create(&labels).set(facts.is_active.into());
+            if let Some((_, time)) = due_time(deployment, &organization) {
+                self.key_change_due.get_or_create(&labels).set((time <= now).into());
+                self.key_change_due_time.get_or_create(&labels).set(unix_seconds(time));
+            }
+        }
+    }
+
+    /// When certificates end, when revocation lists are due, and which keys token issuers have.
+    fn set_believed(&self, believed: &Believed, now: Timestamp) {
+        let terms = Arc::clone(&believed.terms.borrow());
+        if let Some(end) = terms.certificate.not_after() {
+            let labels = OfCertificate { setting: "tls.certificate".to_owned(), subject: terms.certificate.subject() };
+            self.certificate_not_after.get_or_create(&labels).set(end.timestamp());
+        }
+        for ca in terms.trust.client_cas() {
+            let labels = OfCertificate { setting: ca.setting.clone(), subject: ca.subject.clone() };
+            self.certificate_not_after.get_or_create(&labels).set(ca.not_after.timestamp());
+        }
+        for list in terms.trust.revocation_lists() {
+            let labels = OfList { issuer: list.issuer.clone(), number: list.number.clone().unwrap_or_default() };
+            let due = list.next_update.map_or(0, |due| due.timestamp());
+            self.revocation_list_next_update.get_or_create(&labels).set(due);
+        }
+        for (issuer, usable, fetched_at) in believed.issuers.borrow().keys(now) {
+            let labels = OfIssuer { issuer: issuer.to_owned() };
+            self.token_issuer_keys.get_or_create(&labels).set(usable.try_into().unwrap_or(i64::MAX));
+            if let Some(time) = fetched_at {
+                self.token_issuer_keys_fetched.get_or_create(&labels).set(unix_seconds(time));
+            }
+        }
+    }
+
+    /// In the format of OpenMetrics. A metric without values is left out.
+    fn text(self) -> Result<String, std::fmt::Error> {
+        let mut registry = Registry::with_prefix("sealward");
+        registry.register(
+            "organizations_not_served",
+            "Organizations that are listed and can't be served now",
+            self.organizations_not_served,
+        );
+        registry.register(
+            "encryption_active",
+            "Whether the organization's encryption key is present",
+            self.encryption_active,
+        );
+        registry.register(
+            "key_change_due",
+            "Whether the organization's encryption key should have been changed",
+            self.key_change_due,
+        );
+        registry.register_with_unit(
+            "key_change_due_time",
+            "By when the organization's encryption key should be changed, in Unix time",
+            Unit::Seconds,
+            self.key_change_due_time,
+        );
+        registry.register(
+            "refused_by_bound",
+            "Connections, calls, messages and log lines turned away, by the bound in [limits] that turned them away",
+            self.refused_by_bound,
+        );
+        registry.register(
+            "handshakes_refused",
+            "Handshakes of the TLS listener that were refused, by cause",
+            self.handshakes_refused,
+        );
+        registry.register_with_unit(
+            "certificate_not_after",
+            "When a certificate of this server or a client CA expires, in Unix time",
+            Unit::Seconds,
+            self.certificate_not_after,
+        );
+        registry.register_with_unit(
+            "revocation_list_next_update",
+            "When the next revocation list of a CA is due, in Unix time; 0 if the list does not say",
+            Unit::Seconds,
+            self.revocation_list_next_update,
+        );
+        registry.register("token_issuer_keys", "Keys that verify the tokens of an issuer now", self.token_issuer_keys);
+        registry.register_with_unit(
+            "token_issuer_keys_fetched",
+            "When the keys of a token issuer were fetched last, in Unix time",
+            Unit::Seconds,
+            self.token_issuer_keys_fetched,
+        );
+        if let Some(CopyGauges { failing, records_behind }) = self.audit_copy {
+            registry.register("audit_copy_failing", "Whether the copy of the audit trails can't be written", failing);
+            registry.register(
+                "audit_copy_records_behind",
+                "Audit records that are not in the copy yet",
+                records_behind,
+            );
+        }
+        let mut text = String::new();
+        encode(&mut text, &registry)?;
+        Ok(text)
+    }
+}
+
+impl CopyGauges {
+    fn new(facts: CopyFacts) -> Self {
+        let gauges = Self::default();
+        gauges.failing.set(facts.is_failing.into());
+        gauges.records_behind.set(facts.records_behind.try_into().unwrap_or(i64::MAX));
+        gauges
+    }
+}
+
+fn unix_seconds(time: Timestamp) -> i64 {
+    time.unix_micros().div_euclid(1_000_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use super::*;
+    use crate::reference::rows_of_operations;
+
+    fn one<L>(labels: L) -> Family<L, Gauge>
+    where
+        L: Clone + std::hash::Hash + Eq,
+    {
+        let family = Family::<L, Gauge>::default();
+        family.get_or_create(&labels).set(1);
+        family
+    }
+
+    /// A scrape in which every metric has a value.
+    fn full() -> Scrape {
+        let shed = Shed::default();
+        shed.count("connections_max");
+        let of_organization = || one(OfOrganization { organization: "default".to_owned() });
+        let of_issuer = || one(OfIssuer { issuer: "https://id.example.com".to_owned() });
+        Scrape {
+            organizations_not_served: Gauge::default(),
+            encryption_active: of_organization(),
+            key_change_due: of_organization(),
+            key_change_due_time: of_organization(),
+            refused_by_bound: shed.refused(),
+            handshakes_refused: handshake::refused_once(),
+            certificate_not_after: one(OfCertificate {
+                setting: "tls.certificate".to_owned(),
+                subject: "CN=localhost".to_owned(),
+            }),
+            revocation_list_next_update: one(OfList { issuer: "CN=ca".to_owned(), number: "7".to_owned() }),
+            token_issuer_keys: of_issuer(),
+            token_issuer_keys_fetched: of_issuer(),
+            audit_copy: Some(CopyGauges::default()),
+        }
+    }
+
+    /// The labels of a sample, as in the document.
+    fn labels(sample: &str) -> String {
+        let Some((_, labels)) = sample.split_once('{') else { return "none".to_owned() };
+        let names = labels.split("\",").filter_map(|label| label.split_once("=\""));
+        names.map(|(name, _)| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+    }
+
+    #[test]
+    fn operations_reference_lists_every_metric_as_it_is_scraped() {
+        let text = full().text().unwrap();
+        let described = |keyword: &str| -> BTreeMap<&str, &str> {
+            text.lines().filter_map(|line| line.strip_prefix(keyword)?.split_once(' ')).collect()
+        };
+        let (kinds, units) = (described("# TYPE "), described("# UNIT "));
+        let scraped: BTreeSet<String> = described("# HELP ")
+            .into_iter()
+            .map(|(name, help)| {
+                let kind = kinds[name];
+                let sample = if kind == "counter" { format!("{name}_total") } else { name.to_owned() };
+                let is_sample =
+                    |line: &&str| line.strip_prefix(&sample).is_some_and(|rest| rest.starts_with(['{', ' ']));
+                let line = text.lines().find(is_sample).unwrap();
+                let unit = units.get(name).copied().unwrap_or("none");
+                format!("| `{sample}` | {kind} | {} | {unit} | {help} |", labels(line))
+            })
+            .collect();
+        assert_eq!(rows_of_operations("Metrics"), scraped);
+    }
+}

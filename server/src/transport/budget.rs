@@ -1,0 +1,358 @@
+//! Memory that calls make the server hold, in bytes: a budget for the process, with a share for each identity and each connection.
+//!
+//! Callers without an identity have a small part by themselves, so that neither they nor identified callers keep the others out.
+//! Administrators may use all that there is; other identified callers leave them a reserve. Nothing here knows what the bytes are.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use sealward_core::identity::Identity;
+use tokio::time::Instant;
+
+use crate::telemetry::shed::Shed;
+
+/// The part of a budget that callers without an identity have on each kind of listener: one of so many.
+const NOBODYS_PART: u64 = 32;
+
+/// The part of that which one connection may use: one of so many, so that a few connections don't keep the others out.
+const NOBODYS_CONNECTION_PART: u64 = 8;
+
+/// What such a connection may use at least: some calls with all the headers they may have.
+const NOBODYS_CONNECTION_LEAST_BYTES: u64 = 64 * 1_024;
+
+/// The part of a budget that is left to administrators: one of so many.
+const RESERVE_PART: u64 = 4;
+
+/// How often the log reports that a budget is used up.
+const LOG_INTERVAL: Duration = Duration::from_secs(60);
+
+/// One bound of a budget: its name in `[limits]`, and the bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Bound {
+    pub(crate) name: &'static str,
+    pub(crate) bytes: u64,
+}
+
+/// The bounds of a budget.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    /// Of all callers.
+    pub(crate) process: Bound,
+    /// Of each identity.
+    pub(crate) identity: Bound,
+    /// Of each connection.
+    pub(crate) connection: Bound,
+}
+
+/// Who uses a budget.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Payer {
+    /// A caller without an identity, over TLS.
+    Nobody,
+    /// A caller on the listener without TLS, which is for probes. They have a part of their own, which callers over TLS can't use up.
+    Probe,
+    /// An identified caller.
+    Identity(Identity),
+    /// An identified caller who administers the deployment.
+    Administrator(Identity),
+}
+
+/// What one connection uses. In the extensions of each of its requests.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ConnectionShare(Arc<Shares>);
+
+#[derive(Debug, Default)]
+struct Shares {
+    requests: AtomicU64,
+    answers: AtomicU64,
+}
+
+/// What a budget is for. A connection has a share of each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Requests that arrive or are being handled.
+    Requests,
+    /// Answers that wait for their callers.
+    Answers,
+}
+
+/// A budget.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    purpose: Purpose,
+    bounds: Bounds,
+    used: Mutex<Used>,
+    shed: Shed,
+}
+
+#[derive(Debug, Default)]
+struct Used {
+    by_nobody: u64,
+    by_probes: u64,
+    by_identities: u64,
+    by_identity: HashMap<Identity, u64>,
+    logged: Option<Instant>,
+}
+
+/// A caller's access to a budget.
+#[derive(Clone, Debug)]
+pub(crate) struct Account {
+    budget: Arc<Budget>,
+    payer: Payer,
+    connection: ConnectionShare,
+}
+
+/// Bytes that are in use until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Reservation {
+    account: Account,
+    bytes: u64,
+}
+
+/// This bound of the budget is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Exhausted(pub(crate) Bound);
+
+impl Budget {
+    /// A budget that nobody uses yet.
+    pub(crate) fn new(purpose: Purpose, bounds: Bounds, shed: Shed) -> Arc<Self> {
+        Arc::new(Budget { purpose, bounds, used: Mutex::default(), shed })
+    }
+
+    /// The access of this caller on this connection.
+    pub(crate) fn account(self: &Arc<Self>, payer: Payer, connection: ConnectionShare) -> Account {
+        Account { budget: Arc::clone(self), payer, connection }
+    }
+
+    fn used(&self) -> MutexGuard<'_, Used> {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(&self, account: &Account, bytes: u64) -> Result<(), Exhausted> {
+        let mut used = self.used();
+        let share = account.connection.of(self.purpose);
+        let Bounds { process, identity, connection } = self.bounds;
+        // The first bound that it would exceed.
+        let exceeded = match &account.payer {
+            _ if share.load(Ordering::Relaxed).saturating_add(bytes) > connection.bytes => Some(connection),
+            Payer::Nobody | Payer::Probe => {
+                let part = Bound { bytes: process.bytes / NOBODYS_PART, ..process };
+                let least = NOBODYS_CONNECTION_LEAST_BYTES;
+                let own = Bound { bytes: (part.bytes / NOBODYS_CONNECTION_PART).max(least), ..process };
+                let all = if account.payer == Payer::Probe { used.by_probes } else { used.by_nobody };
+                if share.load(Ordering::Relaxed).saturating_add(bytes) > own.bytes {
+                    Some(own)
+                } else {
+                    (all.saturating_add(bytes) > part.bytes).then_some(part)
+                }
+            }
+            Payer::Identity(name) | Payer::Administrator(name) => {
+                let reserve = match account.payer {
+                    Payer::Administrator(_) => 0,
+                    Payer::Identity(_) | Payer::Nobody | Payer::Probe => process.bytes / RESERVE_PART,
+                };
+                let open = Bound { bytes: process.bytes - reserve, ..process };
+                let own = used.by_identity.get(name).copied().unwrap_or(0);
+                if own.saturating_add(bytes) > identity.bytes {
+                    Some(identity)
+                } else {
+                    (used.by_identities.saturating_add(bytes) > open.bytes).then_some(open)
+                }
+            }
+        };
+        if let Some(bound) = exceeded {
+            self.refuse(&mut used, account, bound);
+            return Err(Exhausted(bound));
+        }
+        share.fetch_add(bytes, Ordering::Relaxed);
+        match &account.payer {
+            Payer::Nobody => used.by_nobody += bytes,
+            Payer::Probe => used.by_probes += bytes,
+            Payer::Identity(name) | Payer::Administrator(name) => {
+                used.by_identities += bytes;
+                match used.by_identity.get_mut(name) {
+                    Some(own) => *own += bytes,
+                    None => {
+                        used.by_identity.insert(name.clone(), bytes);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn refuse(&self, used: &mut Used, account: &Account, bound: Bound) {
+        self.shed.count(bound.name);
+        let now = Instant::now();
+        if used.logged.is_none_or(|last| now.duration_since(last) >= LOG_INTERVAL) {
+            used.logged = Some(now);
+            let (bound, bytes, payer) = (bound.name, bound.bytes, &account.payer);
+            tracing::warn!(bound, bytes, ?payer, "memory limit of calls reached; metrics count further refusals");
+        }
+    }
+
+    fn give(&self, account: &Account, bytes: u64) {
+        let mut used = self.used();
+        account.connection.of(self.purpose).fetch_sub(bytes, Ordering::Relaxed);
+        match &account.payer {
+            Payer::Nobody => used.by_nobody -= bytes,
+            Payer::Probe => used.by_probes -= bytes,
+            Payer::Identity(name) | Payer::Administrator(name) => {
+                used.by_identities -= bytes;
+                if let Some(own) = used.by_identity.get_mut(name) {
+                    *own -= bytes;
+                    if *own == 0 {
+                        used.by_identity.remove(name);
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl ConnectionShare {
+    fn of(&self, purpose: Purpose) -> &AtomicU64 {
+        match purpose {
+            Purpose::Requests => &self.0.requests,
+            Purpose::Answers => &self.0.answers,
+        }
+    }
+}
+
+impl Account {
+    /// Takes bytes of the budget.
+    ///
+    /// # Errors
+    /// [`Exhausted`]; nothing is taken then.
+    pub(crate) fn reserve(&self, bytes: u64) -> Result<Reservation, Exhausted> {
+        self.budget.take(self, bytes)?;
+        Ok(Reservation { account: self.clone(), bytes })
+    }
+}
+
+impl Reservation {
+    /// Makes it this many bytes, be it more or less than it was.
+    ///
+    /// # Errors
+    /// [`Exhausted`]; it stays as it was then.
+    pub(crate) fn resize(&mut self, bytes: u64) -> Result<(), Exhausted> {
+        let budget = &self.account.budget;
+        match bytes.checked_sub(self.bytes) {
+            Some(0) => {}
+            Some(more) => budget.take(&self.account, more)?,
+            None => budget.give(&self.account, self.bytes - bytes),
+        }
+        self.bytes = bytes;
+        Ok(())
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.account.budget.give(&self.account, self.bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PROCESS: &str = "requests_max_bytes";
+    const IDENTITY: &str = "requests_per_identity_max_bytes";
+    const CONNECTION: &str = "requests_per_connection_max_bytes";
+
+    fn budget(process: u64, identity: u64, connection: u64) -> (Arc<Budget>, Shed) {
+        let shed = Shed::default();
+        let bounds = Bounds {
+            process: Bound { name: PROCESS, bytes: process },
+            identity: Bound { name: IDENTITY, bytes: identity },
+            connection: Bound { name: CONNECTION, bytes: connection },
+        };
+        (Budget::new(Purpose::Requests, bounds, shed.clone()), shed)
+    }
+
+    fn named(name: &str) -> Payer {
+        Payer::Identity(Identity::CommonName(name.to_owned()))
+    }
+
+    fn administrator() -> Payer {
+        Payer::Administrator(Identity::CommonName("admin".to_owned()))
+    }
+
+    #[test]
+    fn each_bound_holds_at_its_limit_and_not_past_it() {
+        for (process, identity, connection, limit, name) in
+            [(400, 900, 900, 300, PROCESS), (4_000, 300, 900, 300, IDENTITY), (4_000, 900, 300, 300, CONNECTION)]
+        {
+            let (budget, shed) = budget(process, identity, connection);
+            let account = budget.account(named("ada"), ConnectionShare::default());
+            let mut held = account.reserve(limit - 1).unwrap();
+            held.resize(limit).unwrap();
+            assert_eq!(account.reserve(1).unwrap_err(), Exhausted(Bound { name, bytes: limit }));
+            held.resize(limit + 1).unwrap_err();
+            assert_eq!(shed.refused_by(name), 2, "{name}");
+            held.resize(limit - 1).unwrap();
+            let _one = account.reserve(1).unwrap();
+        }
+    }
+
+    #[test]
+    fn administrators_get_in_where_others_do_not() {
+        let (budget, _) = budget(400, 400, 400);
+        let ordinary = budget.account(named("ada"), ConnectionShare::default());
+        let _all = ordinary.reserve(300).unwrap();
+        ordinary.reserve(1).unwrap_err();
+        let reserve = budget.account(administrator(), ConnectionShare::default());
+        let _reserve = reserve.reserve(100).unwrap();
+        reserve.reserve(1).unwrap_err();
+    }
+
+    #[test]
+    fn callers_with_and_without_identity_do_not_keep_each_other_out() {
+        let (budget, shed) = budget(3_200, 3_200, 3_200);
+        let nobody = budget.account(Payer::Nobody, ConnectionShare::default());
+        let _part = nobody.reserve(100).unwrap();
+        nobody.reserve(1).unwrap_err();
+        assert_eq!(shed.refused_by(PROCESS), 1);
+        let _all = budget.account(administrator(), ConnectionShare::default()).reserve(3_200).unwrap();
+        drop(_part);
+        nobody.reserve(100).unwrap();
+    }
+
+    #[test]
+    fn callers_over_tls_do_not_keep_probes_out_nor_one_connection_all_others() {
+        let (budget, _) = budget(64 << 20, 64 << 20, 64 << 20);
+        let part = (64 << 20) / NOBODYS_PART;
+        let own = part / NOBODYS_CONNECTION_PART;
+        let first = budget.account(Payer::Nobody, ConnectionShare::default());
+        let mut held = vec![first.reserve(own).unwrap()];
+        assert_eq!(first.reserve(1).unwrap_err(), Exhausted(Bound { name: PROCESS, bytes: own }));
+        for _ in 1..NOBODYS_CONNECTION_PART {
+            held.push(budget.account(Payer::Nobody, ConnectionShare::default()).reserve(own).unwrap());
+        }
+        let one_more = budget.account(Payer::Nobody, ConnectionShare::default());
+        assert_eq!(one_more.reserve(1).unwrap_err(), Exhausted(Bound { name: PROCESS, bytes: part }));
+        budget.account(Payer::Probe, ConnectionShare::default()).reserve(own).unwrap();
+    }
+
+    #[test]
+    fn all_that_was_taken_is_given_back() {
+        let (budget, _) = budget(4_000, 4_000, 4_000);
+        let share = ConnectionShare::default();
+        for payer in [Payer::Nobody, Payer::Probe, named("ada"), administrator()] {
+            let account = budget.account(payer, share.clone());
+            let mut held = account.reserve(10).unwrap();
+            held.resize(100).unwrap();
+            held.resize(1).unwrap();
+        }
+        let used = budget.used();
+        assert_eq!((used.by_nobody, used.by_probes, used.by_identities, used.by_identity.len()), (0, 0, 0, 0));
+        assert_eq!(share.of(Purpose::Requests).load(Ordering::Relaxed), 0);
+    }
+}

@@ -1,0 +1,72 @@
+//! File descriptors: how many this process may open, and how many it needs when every bound of the configuration is reached.
+//!
+//! A server that runs out of them can accept no connection and open no database, whoever asks.
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::{config::Config, transport::connection_limit::Bounds};
+
+/// What an open database of an organization takes: the file, its log and its index, for the writer and each reader.
+const PER_DATABASE: u64 = 12;
+
+/// What a server takes beside connections and databases: the runtime, the configuration database, logs, files that are read.
+const BASE: u64 = 64;
+
+/// How many this process may open after [`raise`]; `None` for any number.
+pub(crate) fn available() -> Option<u64> {
+    getrlimit(Resource::Nofile).maximum
+}
+
+/// Raises the soft limit to the hard one, which a process may always do. Most systems start programs with a soft limit of 1024, for the
+/// sake of programs that this one is not.
+pub(crate) fn raise() -> Option<u64> {
+    let before = getrlimit(Resource::Nofile);
+    match setrlimit(Resource::Nofile, Rlimit { current: before.maximum, maximum: before.maximum }) {
+        Ok(()) => before.maximum,
+        // No limit is more than the system allows; then the soft limit stays.
+        Err(_) => before.current,
+    }
+}
+
+/// How many the bounds of this configuration need.
+pub(crate) fn needed(config: &Config) -> u64 {
+    let limits = &config.limits;
+    let listeners = 1 + u64::from(config.listen.plaintext_address.is_some());
+    let metrics = if config.listen.metrics_address.is_some() { limits.metrics_connections_max } else { 0 };
+    [
+        listeners * Bounds::of(limits).connections_max(),
+        metrics.into(),
+        u64::from(limits.databases_open_max) * PER_DATABASE,
+        BASE,
+    ]
+    .iter()
+    .sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{config::limits::Limits, development::Development};
+
+    #[test]
+    fn every_bound_counts() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = Development::prepare(folder.path()).unwrap().config().unwrap();
+        config.listen.plaintext_address = None;
+        config.listen.metrics_address = None;
+        config.limits = Limits { connections_max: 100, databases_open_max: 10, ..Limits::default() };
+        let base = needed(&config);
+        // The connections, those that are about to be refused, the databases and what is always there.
+        assert_eq!(base, 100 + 32 + 120 + 64);
+        config.listen.plaintext_address = Some("127.0.0.1:0".parse().unwrap());
+        assert_eq!(needed(&config), base + 132);
+        config.listen.metrics_address = Some("127.0.0.1:0".parse().unwrap());
+        assert_eq!(needed(&config), base + 132 + u64::from(config.limits.metrics_connections_max));
+    }
+
+    #[test]
+    fn the_soft_limit_is_raised_to_the_hard_one() {
+        assert_eq!(raise(), available());
+        assert_eq!(getrlimit(Resource::Nofile).current, available());
+    }
+}

@@ -1,0 +1,703 @@
+//! HTTP/2 on each connection: its bounds, and how a connection ends.
+//!
+//! A connection has to leave when it is old, when the server believes other client CAs or revocation lists than when it was made, when
+//! there is no place for it, and when the server ends. It gets a GOAWAY, finishes the calls it has, and is cut off after a grace.
+//! Clients make another one and see no error. What a call is to the protocol is in [`call`]; what the calls do is the service's matter.
+
+mod call;
+mod calls;
+
+use std::{
+    convert::Infallible,
+    future::{pending, poll_fn},
+    pin::pin,
+    sync::Arc,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use h2::{
+    PingPong, RecvStream,
+    server::{Builder, SendResponse},
+};
+use http::{Request, Response};
+use sealward_core::random::{self, Random};
+use tokio::{
+    sync::{mpsc, watch},
+    time::{interval, timeout},
+};
+use tokio_util::task::TaskTracker;
+use tonic::body::Body;
+use tower::Service;
+
+use self::{call::CallBounds, calls::Calls};
+pub(crate) use self::{call::EndsAt, calls::CallStage};
+use crate::{
+    config::limits::Limits,
+    drain::Drain,
+    gates::metadata::SIZE_LEEWAY,
+    telemetry::shed::Shed,
+    transport::{
+        budget::ConnectionShare,
+        connection_limit::Place,
+        listener::{Connection, ConnectionStream, SignsOfLife},
+        tls::Terms,
+    },
+};
+
+/// How much of each answer the protocol holds, beside what the caller has made room for: as much as a socket takes at once.
+const SEND_BUFFER_BYTES: usize = 64 * 1024;
+
+/// For how long frames of a stream that was reset may still arrive. Later ones count as errors of the connection.
+const RESET_MEMORY: Duration = Duration::from_secs(5);
+
+/// How long a stop waits for a connection that has nothing at work.
+const LAST_REST: Duration = Duration::from_secs(1);
+
+/// How long the last answers of streams may take to be sent after the grace.
+const LAST_ANSWERS: Duration = Duration::from_secs(30);
+
+/// How long a connection that was refused stays after the refusal.
+const REFUSED_REST: Duration = Duration::from_millis(500);
+
+/// Serves connections.
+#[derive(Clone)]
+pub(crate) struct Http2 {
+    protocol: Builder,
+    limits: Limits,
+    terms: watch::Receiver<Arc<Terms>>,
+    random: Arc<dyn Random>,
+    calls: CallBounds,
+    drain: Drain,
+}
+
+impl Http2 {
+    /// With the bounds of the configuration. The watch has what the server believes now, randomness spreads the ends of connections.
+    pub(crate) fn new(
+        limits: &Limits,
+        terms: watch::Receiver<Arc<Terms>>,
+        random: Arc<dyn Random>,
+        drain: Drain,
+        shed: Shed,
+    ) -> Self {
+        let streams_max = limits.concurrent_streams_max;
+        let mut protocol = Builder::new();
+        protocol
+            .max_concurrent_streams(streams_max)
+            // Each stream of a connection may be reset before its frames have all come.
+            .max_concurrent_reset_streams(usize::try_from(streams_max).unwrap_or(usize::MAX))
+            .reset_stream_duration(RESET_MEMORY)
+            // A layer answers what is over the limit with a reason; h2 refuses what is as large as it is given, with a bare 431.
+            .max_header_list_size(limits.header_list_size_max_bytes.saturating_mul(SIZE_LEEWAY).saturating_add(1))
+            // What nobody has read yet is held in memory. One call may take half of it, so that no call keeps the others out.
+            .initial_connection_window_size(limits.connection_window_max_bytes)
+            .initial_window_size(limits.connection_window_max_bytes / 2)
+            .max_send_buffer_size(SEND_BUFFER_BYTES);
+        let calls = CallBounds {
+            read_on_max_bytes: usize::try_from(limits.refused_request_read_max_bytes).unwrap_or(usize::MAX),
+            stall_max: limits.answer_stall_max(),
+            drain: drain.clone(),
+            shed,
+        };
+        Self { protocol, limits: *limits, terms, random, calls, drain }
+    }
+
+    /// Serves every connection until the server is told to end and the last one has ended. Each request carries the [`Connection`] it
+    /// came over.
+    pub(crate) async fn serve<S>(self, mut connections: mpsc::Receiver<ConnectionStream>, service: S)
+    where
+        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send> + Clone + Send + 'static,
+    {
+        let tasks = TaskTracker::new();
+        let mut begun = pin!(self.drain.begun());
+        loop {
+            let stream = tokio::select! {
+                () = &mut begun => break,
+                stream = connections.recv() => stream,
+            };
+            let Some(stream) = stream else { break };
+            tasks.spawn(self.clone().serve_one(stream, service.clone()));
+        }
+        // Closes the sockets, so that nobody waits for a server that takes no more.
+        drop(connections);
+        tasks.close();
+        tasks.wait().await;
+    }
+
+    async fn serve_one<S>(self, stream: ConnectionStream, service: S)
+    where
+        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send> + Clone + Send + 'static,
+    {
+        let facts = stream.connection().clone();
+        let (peer, signs, place) = (facts.peer, stream.signs_of_life(), Arc::clone(stream.place()));
+        let calls = Arc::new(Calls::default());
+        let mut served = {
+            let (facts, calls, bounds) = (facts.clone(), Arc::clone(&calls), self.calls.clone());
+            let (share, standing) = (ConnectionShare::default(), place.standing());
+            move |mut request: Request<RecvStream>, respond: SendResponse<Bytes>| {
+                let open = calls.open();
+                request.extensions_mut().insert(facts.clone());
+                request.extensions_mut().insert(open.stage());
+                request.extensions_mut().insert(share.clone());
+                request.extensions_mut().insert(standing.clone());
+                let (service, bounds) = (service.clone(), bounds.clone());
+                // In a task of its own, so that no call waits for another one's handler.
+                tokio::spawn(async move {
+                    call::serve(service, request, respond, bounds).await;
+                    drop(open);
+                });
+            }
+        };
+        // Bounded by the stream itself, which gives a connection so long until its first frame.
+        let begun = tokio::select! {
+            begun = self.protocol.handshake::<_, Bytes>(stream) => begun,
+            () = place.closing() => return tracing::debug!(%peer, "a silent connection gave way to another one"),
+            () = self.drain.begun() => return tracing::debug!(%peer, "silent connection closed at shutdown"),
+        };
+        let mut connection = match begun {
+            Ok(connection) => connection,
+            Err(error) => {
+                return tracing::debug!(%peer, error = &error as &dyn std::error::Error, "connection broke");
+            }
+        };
+        let mut cut = pin!({
+            let (pings, closing) = (connection.ping_pong(), place.closing());
+            async {
+                tokio::select! {
+                    () = self.silence(pings, &signs) => "it gives no sign of life",
+                    () = closing => "another one needs its place",
+                }
+            }
+        });
+        let left = tokio::select! {
+            ended = accept(&mut connection, &mut served) => Left::Ended(ended),
+            reason = &mut cut => Left::Cut(reason),
+            reason = self.has_to_leave(&facts, &place, &calls) => Left::Told(reason),
+        };
+        let left = match left {
+            Left::Told(reason) => {
+                tracing::debug!(%peer, reason, "connection asked to close");
+                connection.graceful_shutdown();
+                tokio::select! {
+                    ended = accept(&mut connection, &mut served) => Left::Ended(ended),
+                    reason = &mut cut => Left::Cut(reason),
+                    reason = self.has_to_be_cut(&facts, &place, &calls) => Left::Cut(reason),
+                }
+            }
+            left @ (Left::Ended(_) | Left::Cut(_)) => left,
+        };
+        match left {
+            Left::Ended(Ok(())) | Left::Told(_) => {}
+            Left::Ended(Err(error)) => {
+                tracing::debug!(%peer, error = &error as &dyn std::error::Error, "connection broke");
+            }
+            Left::Cut(reason) => tracing::debug!(%peer, reason, "connection cut off"),
+        }
+    }
+
+    /// Resolves when this connection has to leave, with the reason.
+    async fn has_to_leave(&self, connection: &Connection, place: &Place, calls: &Calls) -> &'static str {
+        if connection.no_place.is_some() {
+            // The answer to its first call says why. A connection without one has no more time than a handshake.
+            tokio::select! {
+                _in_time = timeout(self.limits.handshake_timeout(), calls.any()) => {}
+                () = self.drain.begun() => {}
+            }
+            return "there is no place for it";
+        }
+        let earlier = async {
+            tokio::select! {
+                () = self.drain.begun() => "the server ends",
+                () = self.distrusts(connection) => "other client CAs or revocation lists count now",
+                () = self.is_idle_and_unidentified(place, calls) => "it is unidentified and makes no calls",
+            }
+        };
+        let age_max = less_a_part(self.limits.connection_age_max(), &*self.random);
+        timeout(age_max, earlier).await.unwrap_or("it is old")
+    }
+
+    /// Resolves when a connection that was asked to close can't be waited for any longer, with the reason.
+    async fn has_to_be_cut(&self, connection: &Connection, place: &Place, calls: &Calls) -> &'static str {
+        let is_refused = connection.no_place.is_some();
+        // A client that takes no notice of a GOAWAY would stay for the whole grace, and need not do anything for it.
+        let idle = if is_refused {
+            REFUSED_REST
+        } else if place.is_unidentified() {
+            LAST_REST
+        } else {
+            self.limits.keepalive_timeout()
+        };
+        let stopping = async {
+            self.drain.begun().await;
+            calls.none_at_work_for(LAST_REST).await;
+        };
+        let earlier = async {
+            tokio::select! {
+                () = calls.none_open_for(idle) => "it has no calls and doesn't leave",
+                () = stopping => "the server ends, and it has no call at work",
+            }
+        };
+        let grace = if is_refused { LAST_REST } else { self.limits.connection_grace() };
+        match timeout(grace, earlier).await {
+            Ok(reason) => reason,
+            Err(_) => self.last_streams(connection, calls).await,
+        }
+    }
+
+    /// Waits for the streams that a connection has after its grace. Those that have a bound of their own may come to their end, unless the
+    /// server believes others by then; the rest end at once.
+    async fn last_streams(&self, connection: &Connection, calls: &Calls) -> &'static str {
+        let leaving = &connection.leaving;
+        if leaving.has_streams() {
+            leaving.begin();
+            tokio::select! {
+                () = leaving.streams_ended() => {}
+                () = self.distrusts(connection) => leaving.cut(),
+            }
+            // What ended them is still to be sent.
+            let _sent = timeout(LAST_ANSWERS, calls.none_open_for(Duration::ZERO)).await;
+        }
+        "its calls took longer than the grace"
+    }
+
+    /// Resolves when nobody has been found out to be at the other end, and no call has been made for as long as that may be.
+    async fn is_idle_and_unidentified(&self, place: &Place, calls: &Calls) {
+        calls.none_open_for(self.limits.connection_unidentified_idle_max()).await;
+        if !place.is_unidentified() {
+            pending::<()>().await;
+        }
+        self.calls.shed.count("connection_unidentified_idle_max_seconds");
+    }
+
+    /// Resolves when the server believes others than when this connection was made.
+    async fn distrusts(&self, connection: &Connection) {
+        let changed = match &connection.tls {
+            Some(tls) => {
+                let mut terms = self.terms.clone();
+                let other = |terms: &Arc<Terms>| !Arc::ptr_eq(&terms.trust, &tls.trust);
+                terms.wait_for(other).await.is_ok()
+            }
+            None => false,
+        };
+        if !changed {
+            pending::<()>().await;
+        }
+    }
+
+    /// Resolves when the other end has been silent for an interval and doesn't answer a ping in time either.
+    async fn silence(&self, pings: Option<PingPong>, signs: &SignsOfLife) {
+        let Some(mut pings) = pings else { return pending().await };
+        let mut ticks = interval(self.limits.keepalive_interval());
+        // The first tick is at once.
+        ticks.tick().await;
+        loop {
+            ticks.tick().await;
+            if signs.seen() {
+                continue;
+            }
+            // Where an earlier one is still under way, its answer does as well.
+            let _under_way = pings.send_ping(h2::Ping::opaque());
+            let pong = poll_fn(|context| pings.poll_pong(context));
+            let answered = timeout(self.limits.keepalive_timeout(), pong).await;
+            // Whatever else came meanwhile is a sign of life too; a pong counts once.
+            if !signs.seen() && !matches!(answered, Ok(Ok(_))) {
+                return;
+            }
+        }
+    }
+}
+
+/// How serving a connection came to an end.
+enum Left {
+    /// The connection ended by itself, or broke.
+    Ended(Result<(), h2::Error>),
+    /// It was asked to close, for this reason.
+    Told(&'static str),
+    /// It wasn't waited for, for this reason.
+    Cut(&'static str),
+}
+
+/// Moves the bytes of the connection and begins its calls, until it has ended. Nothing is lost where this is dropped before.
+async fn accept(
+    connection: &mut h2::server::Connection<ConnectionStream, Bytes>,
+    serve: &mut impl FnMut(Request<RecvStream>, SendResponse<Bytes>),
+) -> Result<(), h2::Error> {
+    while let Some(call) = connection.accept().await {
+        let (request, respond) = call?;
+        serve(request, respond);
+    }
+    Ok(())
+}
+
+/// From nine tenths of the duration to all of it.
+fn less_a_part(duration: Duration, random: &dyn Random) -> Duration {
+    let part = f64::from(u16::from_le_bytes(random::bytes(random))) / f64::from(u16::MAX);
+    duration - duration.mul_f64(part / 10.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        net::SocketAddr,
+        sync::atomic::{AtomicUsize, Ordering},
+    };
+
+    use bytes::Bytes;
+    use http_body_util::{Empty, Full};
+    use hyper::{
+        body::Incoming,
+        client::conn::http2::{self as client, SendRequest},
+    };
+    use hyper_util::rt::{TokioExecutor, TokioIo};
+    use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs, pki_types::ServerName};
+    use tokio::{net::TcpStream, sync::Semaphore, task::JoinHandle};
+    use tokio_rustls::{TlsConnector, client::TlsStream};
+    use tower::service_fn;
+
+    use super::*;
+    use crate::{
+        config::{Config, Listen},
+        development::{Development, Person},
+        files::pem,
+        ports::random::SystemRandom,
+        transport::{handshake::Handshakes, listener::Listener},
+    };
+
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    /// A server that answers calls of `/held` when a permit is there, and others at once.
+    struct Fixture {
+        _folder: tempfile::TempDir,
+        config: Config,
+        development: Development,
+        address: SocketAddr,
+        terms: watch::Sender<Arc<Terms>>,
+        drain: Drain,
+        begun: Arc<AtomicUsize>,
+        permits: Arc<Semaphore>,
+        /// One permit for each answer of `/large` whose memory was freed.
+        freed: Arc<Semaphore>,
+        serving: JoinHandle<()>,
+    }
+
+    /// The bytes of a large answer.
+    struct Large(Vec<u8>, Arc<Semaphore>);
+
+    impl AsRef<[u8]> for Large {
+        fn as_ref(&self) -> &[u8] {
+            &self.0
+        }
+    }
+
+    impl Drop for Large {
+        fn drop(&mut self) {
+            self.1.add_permits(1);
+        }
+    }
+
+    /// A client's connection, and its driver, which ends with it.
+    struct Client {
+        sender: SendRequest<Empty<Bytes>>,
+        driver: JoinHandle<hyper::Result<()>>,
+    }
+
+    impl Fixture {
+        async fn start(limits: Limits) -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let development = Development::prepare(folder.path()).unwrap();
+            let config = development.config().unwrap();
+            let any = Listen {
+                address: SocketAddr::from(([127, 0, 0, 1], 0)),
+                plaintext_address: None,
+                metrics_address: None,
+            };
+            let listener = Listener::bind(&any).await.unwrap();
+            let address = listener.address();
+            let (terms, believed) = watch::channel(Arc::new(Terms::load(&config.tls).unwrap()));
+            let drain = Drain::new();
+            let (begun, permits) = (Arc::new(AtomicUsize::new(0)), Arc::new(Semaphore::new(0)));
+            let (counted, awaited) = (Arc::clone(&begun), Arc::clone(&permits));
+            let freed = Arc::new(Semaphore::new(0));
+            let large = Arc::clone(&freed);
+            let service = service_fn(move |request: Request<Body>| {
+                assert!(request.extensions().get::<Connection>().is_some());
+                request.extensions().get::<CallStage>().unwrap().at_work();
+                let is_held = request.uri().path() == "/held";
+                counted.fetch_add(usize::from(is_held), Ordering::SeqCst);
+                let awaited = Arc::clone(&awaited);
+                let large = (request.uri().path() == "/large").then(|| Large(vec![0; 1 << 20], Arc::clone(&large)));
+                async move {
+                    if is_held {
+                        awaited.acquire().await.unwrap().forget();
+                    }
+                    let body = large.map(|large| Body::new(Full::new(Bytes::from_owner(large))));
+                    Ok(Response::new(body.unwrap_or_else(Body::empty)))
+                }
+            });
+            let connections = listener.accept(believed.clone(), Handshakes::for_tests(), &limits, &Shed::default());
+            let http2 = Http2::new(&limits, believed, Arc::new(SystemRandom), drain.clone(), Shed::default());
+            let serving = tokio::spawn(http2.serve(connections, service));
+            Self { _folder: folder, config, development, address, terms, drain, begun, permits, freed, serving }
+        }
+
+        async fn connect(&self) -> Client {
+            self.connect_as(None).await
+        }
+
+        async fn connect_as(&self, person: Option<Person>) -> Client {
+            let stream = self.tls(person).await;
+            let (sender, connection) = client::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+            Client { sender, driver: tokio::spawn(connection) }
+        }
+
+        /// A connection that is driven frame by frame, whose answers have a window of this size.
+        async fn frames(&self, window: u32) -> h2::client::SendRequest<Bytes> {
+            let stream = self.tls(None).await;
+            let handshake = h2::client::Builder::new().initial_window_size(window).handshake(stream);
+            let (requests, connection) = handshake.await.unwrap();
+            tokio::spawn(connection);
+            requests
+        }
+
+        async fn tls(&self, person: Option<Person>) -> TlsStream<TcpStream> {
+            let mut roots = RootCertStore::empty();
+            roots.add(pem::certificates(&self.development.ca()).unwrap().remove(0)).unwrap();
+            let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+                .with_safe_default_protocol_versions()
+                .unwrap()
+                .with_root_certificates(roots);
+            let mut config = match person {
+                Some(person) => {
+                    let certificates = pem::certificates(&self.development.certificate(person)).unwrap();
+                    let key = pem::private_key(&self.development.key(person)).unwrap();
+                    builder.with_client_auth_cert(certificates, key).unwrap()
+                }
+                None => builder.with_no_client_auth(),
+            };
+            config.alpn_protocols = vec![b"h2".to_vec()];
+            let stream = TcpStream::connect(self.address).await.unwrap();
+            let name = ServerName::try_from("localhost").unwrap();
+            TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap()
+        }
+
+        /// Other terms: the same server certificate, a trust of its own.
+        fn exchange_trust(&self) {
+            self.terms.send_replace(Arc::new(Terms::load(&self.config.tls).unwrap()));
+        }
+    }
+
+    impl Client {
+        fn call(&mut self, path: &str) -> impl Future<Output = hyper::Result<Response<Incoming>>> + use<> {
+            let request = Request::builder().uri(format!("https://localhost{path}")).body(Empty::new()).unwrap();
+            self.sender.send_request(request)
+        }
+
+        /// A call under way.
+        async fn begin(&mut self, fixture: &Fixture) -> JoinHandle<hyper::Result<Response<Incoming>>> {
+            let before = fixture.begun.load(Ordering::SeqCst);
+            let call = tokio::spawn(self.call("/held"));
+            while fixture.begun.load(Ordering::SeqCst) == before {
+                tokio::task::yield_now().await;
+            }
+            call
+        }
+
+        /// Waits until the connection takes no more calls.
+        async fn told_to_leave(&mut self) {
+            let told = async { while self.call("/").await.is_ok() {} };
+            timeout(PATIENCE, told).await.unwrap();
+        }
+
+        async fn ended(self) {
+            let _broken_or_not = timeout(PATIENCE, self.driver).await.unwrap().unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn another_trust_tells_older_connections_to_leave_when_their_calls_are_done() {
+        let fixture = Fixture::start(Limits::default()).await;
+        let mut client = fixture.connect().await;
+        let call = client.begin(&fixture).await;
+        fixture.exchange_trust();
+        client.told_to_leave().await;
+
+        let mut younger = fixture.connect().await;
+        let next = younger.begin(&fixture).await;
+        fixture.permits.add_permits(2);
+        assert_eq!(call.await.unwrap().unwrap().status(), 200);
+        client.ended().await;
+        assert_eq!(next.await.unwrap().unwrap().status(), 200);
+        assert_eq!(younger.call("/").await.unwrap().status(), 200);
+    }
+
+    #[tokio::test]
+    async fn another_server_certificate_leaves_connections_as_they_are() {
+        let fixture = Fixture::start(Limits::default()).await;
+        let mut client = fixture.connect().await;
+        let other = {
+            let terms = fixture.terms.borrow();
+            Terms {
+                server_config: Arc::clone(&terms.server_config),
+                trust: Arc::clone(&terms.trust),
+                certificate: terms.certificate.clone(),
+            }
+        };
+        fixture.terms.send_replace(Arc::new(other));
+        for _ in 0..100 {
+            assert_eq!(client.call("/").await.unwrap().status(), 200);
+        }
+    }
+
+    #[tokio::test]
+    async fn an_old_connection_is_told_to_leave() {
+        let fixture = Fixture::start(Limits { connection_age_max_seconds: 1, ..Limits::default() }).await;
+        fixture.connect().await.ended().await;
+    }
+
+    #[tokio::test]
+    async fn calls_longer_than_the_grace_are_cut_off() {
+        let limits = Limits { connection_grace_seconds: 1, ..Limits::default() };
+        let fixture = Fixture::start(limits).await;
+        let mut client = fixture.connect().await;
+        let call = client.begin(&fixture).await;
+        fixture.exchange_trust();
+        assert!(timeout(PATIENCE, call).await.unwrap().unwrap().is_err());
+        client.ended().await;
+    }
+
+    #[tokio::test]
+    async fn a_drain_waits_for_the_calls_of_every_connection() {
+        let fixture = Fixture::start(Limits::default()).await;
+        let (mut client, idle) = (fixture.connect().await, fixture.connect().await);
+        let call = client.begin(&fixture).await;
+        fixture.drain.begin();
+        idle.ended().await;
+        client.told_to_leave().await;
+        assert!(!fixture.serving.is_finished());
+        fixture.permits.add_permits(1);
+        assert_eq!(call.await.unwrap().unwrap().status(), 200);
+        timeout(PATIENCE, fixture.serving).await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn as_many_calls_run_on_a_connection_as_may_and_one_more_waits() {
+        let fixture = Fixture::start(Limits { concurrent_streams_max: 2, ..Limits::default() }).await;
+        let mut client = fixture.connect().await;
+        // After an answer the client knows the limit.
+        assert_eq!(client.call("/").await.unwrap().status(), 200);
+        let running = [client.begin(&fixture).await, client.begin(&fixture).await];
+        let mut third = pin!(client.begin(&fixture));
+        // Another connection is served meanwhile, and has calls of its own.
+        let mut other = fixture.connect().await;
+        tokio::select! {
+            biased;
+            _ = third.as_mut() => panic!("a call too many was begun"),
+            answer = other.call("/") => assert_eq!(answer.unwrap().status(), 200),
+        }
+        fixture.permits.add_permits(1);
+        let third = timeout(PATIENCE, third).await.unwrap();
+        fixture.permits.add_permits(2);
+        for call in running.into_iter().chain([third]) {
+            assert_eq!(call.await.unwrap().unwrap().status(), 200);
+        }
+    }
+
+    #[tokio::test]
+    async fn headers_are_passed_on_up_to_twice_the_limit_and_not_one_byte_past_it() {
+        let fixture = Fixture::start(Limits { header_list_size_max_bytes: 4_096, ..Limits::default() }).await;
+        let mut client = fixture.connect().await;
+        // As RFC 9113 counts, section 6.5.2: names, values, and 32 bytes for each.
+        let pseudo = [(":method", "GET"), (":scheme", "https"), (":authority", "localhost"), (":path", "/")];
+        let others: usize = pseudo.iter().map(|(name, value)| name.len() + value.len() + 32).sum();
+        let mut is_taken = async |size: usize| {
+            let request = Request::builder().uri("https://localhost/").header("x", "x".repeat(size - others - 33));
+            let answer = client.sender.send_request(request.body(Empty::new()).unwrap()).await;
+            answer.is_ok_and(|answer| answer.status() == 200)
+        };
+        assert!(is_taken(8_192).await);
+        assert!(!is_taken(8_193).await);
+        assert!(is_taken(8_192).await);
+    }
+
+    fn request(path: &str) -> Request<()> {
+        Request::post(format!("https://localhost{path}")).body(()).unwrap()
+    }
+
+    /// A whole call, which comes after all that was sent before it.
+    async fn round_trip(requests: &mut h2::client::SendRequest<Bytes>) {
+        let (answer, _) = requests.send_request(request("/"), true).unwrap();
+        assert_eq!(timeout(PATIENCE, answer).await.unwrap().unwrap().status(), 200);
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_nobody_takes_is_freed_however_small_the_window() {
+        let fixture = Fixture::start(Limits { answer_stall_max_ms: 100, ..Limits::default() }).await;
+        for window in [0, 1, 65_535] {
+            let mut requests = fixture.frames(window).await;
+            let (answer, _) = requests.send_request(request("/large"), true).unwrap();
+            let mut body = timeout(PATIENCE, answer).await.unwrap().unwrap().into_body();
+            timeout(PATIENCE, fixture.freed.acquire()).await.unwrap().unwrap().forget();
+            let reset = async { while !matches!(body.data().await, Some(Err(_)) | None) {} };
+            timeout(PATIENCE, reset).await.unwrap();
+            // The connection is as it was.
+            round_trip(&mut requests).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_refused_request_is_read_on_up_to_the_limit_and_not_past_it() {
+        let fixture = Fixture::start(Limits { refused_request_read_max_bytes: 1_000, ..Limits::default() }).await;
+        let mut requests = fixture.frames(65_535).await;
+        for (size, is_reset) in [(1_000, false), (1_001, true)] {
+            let (answer, mut stream) = requests.send_request(request("/"), false).unwrap();
+            assert_eq!(timeout(PATIENCE, answer).await.unwrap().unwrap().status(), 200);
+            stream.send_data(vec![0; size].into(), false).unwrap();
+            round_trip(&mut requests).await;
+            let reset = std::future::poll_fn(|context| stream.poll_reset(context));
+            if is_reset {
+                assert_eq!(timeout(PATIENCE, reset).await.unwrap().unwrap(), h2::Reason::NO_ERROR);
+            } else {
+                assert!(timeout(Duration::from_millis(50), reset).await.is_err());
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_nobody_reads_is_taken_up_to_the_window_of_the_connection() {
+        let fixture = Fixture::start(Limits { connection_window_max_bytes: 131_072, ..Limits::default() }).await;
+        let mut requests = fixture.frames(65_535).await;
+        round_trip(&mut requests).await;
+        let mut held = Vec::new();
+        for expected in [65_536, 65_536, 0] {
+            let (answer, mut stream) = requests.send_request(request("/held"), false).unwrap();
+            stream.reserve_capacity(131_072);
+            round_trip(&mut requests).await;
+            assert_eq!(stream.capacity(), expected);
+            stream.send_data(vec![0; expected].into(), false).unwrap();
+            held.push((answer, stream));
+        }
+        fixture.permits.add_permits(3);
+    }
+
+    #[tokio::test]
+    async fn an_unidentified_connection_without_calls_ends() {
+        let limits = Limits { connection_unidentified_idle_max_seconds: 1, ..Limits::default() };
+        let fixture = Fixture::start(limits).await;
+        let mut identified = fixture.connect_as(Some(Person::Reader)).await;
+        fixture.connect().await.ended().await;
+        assert_eq!(identified.call("/").await.unwrap().status(), 200);
+    }
+
+    #[test]
+    fn connections_of_one_moment_end_within_the_last_tenth_of_their_age() {
+        struct All(u8);
+        impl Random for All {
+            fn fill(&self, bytes: &mut [u8]) {
+                bytes.fill(self.0);
+            }
+        }
+        let age = Duration::from_secs(100);
+        assert_eq!(less_a_part(age, &All(0)), age);
+        assert_eq!(less_a_part(age, &All(255)), Duration::from_secs(90));
+    }
+}

@@ -1,0 +1,607 @@
+//! Where connections come in: own accept loops for TLS and for plaintext, handshakes within bounds, one queue of finished connections.
+//!
+//! What is known of a connection, its peer and what TLS established, is worked out once and goes with every request as [`Connection`].
+//! Nothing here decides what a connection may be used for.
+
+use std::{
+    future::Future,
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use rustls::pki_types::CertificateDer;
+use sealward_core::port::Clock as _;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpListener, TcpStream},
+    sync::{mpsc, watch},
+    time::{Instant, Sleep, timeout},
+};
+use tokio_rustls::server::TlsStream;
+
+use crate::{
+    config::{Listen, limits::Limits},
+    identity::ClientCertificate,
+    ports::clock::SystemClock,
+    telemetry::shed::Shed,
+    transport::{
+        connection_limit::{Bounds, NoPlace, Place, Places},
+        handshake::Handshakes,
+        leaving::Leaving,
+        tls::{Terms, Trust},
+    },
+};
+
+/// Finished connections that wait to be taken up; taking one up costs microseconds, so this is never the bound.
+const FINISHED_MAX: usize = 64;
+
+/// How long accepting rests when the system can't give a connection now: out of file descriptors or memory.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// The first bytes of HTTP/2 (RFC 9113, section 3.4): `PRI * HTTP/2.0`, and so on.
+const PREFACE_LENGTH: usize = 24;
+
+/// What is known of the connection that a request came over; in every request's extensions.
+#[derive(Clone, Debug)]
+pub(crate) struct Connection {
+    /// The other end.
+    pub(crate) peer: SocketAddr,
+    /// What TLS established; `None` on the plaintext listener.
+    pub(crate) tls: Option<TlsFacts>,
+    /// Whether there is no place for it.
+    pub(crate) no_place: Option<NoPlace>,
+    /// How far its end is.
+    pub(crate) leaving: Leaving,
+}
+
+/// What TLS established.
+#[derive(Clone, Debug)]
+pub(crate) struct TlsFacts {
+    /// The client's verified certificate, if it showed one that names somebody.
+    pub(crate) certificate: Option<Arc<ClientCertificate>>,
+    /// All that the client showed: its certificate, and those between it and its CA.
+    pub(crate) chain: Arc<[CertificateDer<'static>]>,
+    /// What that was verified by. Where another trust counts now, it has to be verified again.
+    pub(crate) trust: Arc<Trust>,
+}
+
+/// Sockets that are bound and not yet accepting.
+pub(crate) struct Listener {
+    tls: TcpListener,
+    address: SocketAddr,
+    plaintext: Option<(TcpListener, SocketAddr)>,
+}
+
+/// An address that can't be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error("can't listen on {address}")]
+pub struct BindError {
+    /// The address as configured.
+    pub address: SocketAddr,
+    source: io::Error,
+}
+
+impl Listener {
+    /// Binds the configured addresses. From here on the system queues connections.
+    ///
+    /// # Errors
+    /// [`BindError`]
+    pub(crate) async fn bind(listen: &Listen) -> Result<Self, BindError> {
+        let (tls, address) = bind(listen.address).await?;
+        let plaintext = match listen.plaintext_address {
+            Some(address) => Some(bind(address).await?),
+            None => None,
+        };
+        Ok(Self { tls, address, plaintext })
+    }
+
+    /// Where TLS is spoken; the real port, if 0 was asked for.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Where plaintext is taken, if it is.
+    pub(crate) fn plaintext_address(&self) -> Option<SocketAddr> {
+        self.plaintext.as_ref().map(|(_, address)| *address)
+    }
+
+    /// Begins to accept. Dropping the receiver closes the sockets. Each connection is made on the terms that the watch holds then, so
+    /// that certificates can be exchanged while everything runs, and has a place among those of its listener.
+    pub(crate) fn accept(
+        self,
+        terms: watch::Receiver<Arc<Terms>>,
+        handshakes: Handshakes,
+        limits: &Limits,
+        shed: &Shed,
+    ) -> mpsc::Receiver<ConnectionStream> {
+        let (finished, connections) = mpsc::channel(FINISHED_MAX);
+        if let Some((listener, _)) = self.plaintext {
+            tokio::spawn(AcceptLoop::new(limits, None, shed, finished.clone()).run(listener));
+        }
+        let tls = Some((terms, handshakes));
+        tokio::spawn(AcceptLoop::new(limits, tls, shed, finished).run(self.tls));
+        connections
+    }
+}
+
+/// The peer as logs, audit trails and filters name it: a socket of both families reports IPv4 addresses in IPv6 form, which would be
+/// another name for the same address.
+fn canonical(peer: SocketAddr) -> SocketAddr {
+    SocketAddr::new(peer.ip().to_canonical(), peer.port())
+}
+
+pub(crate) async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), BindError> {
+    let bound = async {
+        let listener = TcpListener::bind(address).await?;
+        let address = listener.local_addr()?;
+        Ok((listener, address))
+    };
+    bound.await.map_err(|source| BindError { address, source })
+}
+
+/// Accepts connections until nobody takes them any more, over errors that pass.
+pub(crate) async fn accept(listener: TcpListener, is_over: impl Fn() -> bool, take: impl Fn(TcpStream, SocketAddr)) {
+    let mut refused_before = false;
+    while !is_over() {
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                refused_before = false;
+                take(stream, canonical(peer));
+            }
+            // The connection was given up before it was accepted. The next one has nothing to do with it.
+            Err(error) if belongs_to_one_connection(&error) => {}
+            Err(error) => {
+                if !std::mem::replace(&mut refused_before, true) {
+                    tracing::warn!(%error, "no connection can be accepted now; trying again every {ACCEPT_PAUSE:?}");
+                }
+                let _always_passes = timeout(ACCEPT_PAUSE, std::future::pending::<()>()).await;
+            }
+        }
+    }
+}
+
+/// Accepts on one socket until nobody takes connections any more.
+struct AcceptLoop {
+    /// How to speak TLS; `None` to speak none.
+    tls: Option<(watch::Receiver<Arc<Terms>>, Handshakes)>,
+    /// Each listener has its own, so that callers can't keep probes out.
+    places: Arc<Places>,
+    handshake_timeout: Duration,
+    stall_max: Duration,
+    finished: mpsc::Sender<ConnectionStream>,
+}
+
+impl AcceptLoop {
+    fn new(
+        limits: &Limits,
+        tls: Option<(watch::Receiver<Arc<Terms>>, Handshakes)>,
+        shed: &Shed,
+        finished: mpsc::Sender<ConnectionStream>,
+    ) -> Self {
+        Self {
+            tls,
+            places: Places::new(Bounds::of(limits), shed.clone()),
+            handshake_timeout: limits.handshake_timeout(),
+            stall_max: limits.answer_stall_max(),
+            finished,
+        }
+    }
+
+    async fn run(self, listener: TcpListener) {
+        let taken = self.finished.clone();
+        tokio::select! {
+            () = accept(listener, || taken.is_closed(), |stream, peer| self.spawn_handshake(stream, peer)) => {}
+            // The server drains. The socket closes with this task, and what knocks from now on is refused by the system.
+            () = taken.closed() => {}
+        }
+    }
+
+    /// In a task of its own, so that a slow client holds up nobody.
+    fn spawn_handshake(&self, stream: TcpStream, peer: SocketAddr) {
+        let deadline = Instant::now() + self.handshake_timeout;
+        let tls = self.tls.as_ref().map(|(terms, handshakes)| (Arc::clone(&terms.borrow()), handshakes.clone()));
+        let (finished, place, stall_max) = (self.finished.clone(), self.places.arrive(peer), self.stall_max);
+        tokio::spawn(async move {
+            // Answers are small and written whole; waiting for more to send only adds to their time.
+            let _slower_without = stream.set_nodelay(true);
+            let transport = match tls {
+                Some((terms, handshakes)) => {
+                    let accepted = tokio::select! {
+                        accepted = handshakes.accept(stream, peer, &terms, deadline) => accepted,
+                        () = place.closing() => return tracing::debug!(%peer, "a handshake gave way to another connection"),
+                    };
+                    let Some(stream) = accepted else { return };
+                    Transport::Tls(stream, Arc::clone(&terms.trust))
+                }
+                None => Transport::Plaintext(stream),
+            };
+            let tls = transport.tls_facts(peer);
+            let identity = tls.as_ref().and_then(|tls| Some(&tls.certificate.as_ref()?.identity));
+            let no_place = identity.and_then(|identity| place.identify(identity).err());
+            let connection = Connection { peer, tls, no_place, leaving: Leaving::default() };
+            // Fails when the server drains; the connection closes then.
+            let stream = ConnectionStream::new(transport, connection, deadline, stall_max, place);
+            let _drained = finished.send(stream).await;
+        });
+    }
+}
+
+fn belongs_to_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::Interrupted
+    )
+}
+
+enum Transport {
+    Tls(Box<TlsStream<TcpStream>>, Arc<Trust>),
+    Plaintext(TcpStream),
+}
+
+impl Transport {
+    fn tls_facts(&self, peer: SocketAddr) -> Option<TlsFacts> {
+        match self {
+            Transport::Tls(stream, trust) => {
+                let (_, session) = stream.get_ref();
+                let chain: Arc<[_]> = session.peer_certificates().unwrap_or_default().into();
+                // A resumed session brings its chain along unverified: a CA may have expired since.
+                let is_resumed = session.handshake_kind() == Some(rustls::HandshakeKind::Resumed);
+                let certificate = read(&chain, trust, is_resumed, peer).map(Arc::new);
+                Some(TlsFacts { certificate, chain, trust: Arc::clone(trust) })
+            }
+            Transport::Plaintext(_) => None,
+        }
+    }
+
+    fn io(&mut self) -> Pin<&mut dyn Io> {
+        match self {
+            Transport::Tls(stream, _) => Pin::new(stream),
+            Transport::Plaintext(stream) => Pin::new(stream),
+        }
+    }
+}
+
+/// A certificate that names nobody, or somebody whom its CA doesn't speak for, is as good as none: the connection stays, its calls have no
+/// identity of it.
+fn read(chain: &[CertificateDer<'_>], trust: &Trust, is_resumed: bool, peer: SocketAddr) -> Option<ClientCertificate> {
+    let certificate = ClientCertificate::from_der(chain.first()?)
+        .inspect_err(|error| tracing::warn!(%peer, error = error as &dyn std::error::Error, "a verified client certificate names nobody"))
+        .ok()?;
+    let identity = &certificate.identity;
+    let now = SystemClock.now();
+    let verified =
+        if is_resumed { trust.verify(chain, identity, now) } else { trust.verify_name(chain, identity, now) };
+    verified
+        .inspect_err(|error| tracing::warn!(%peer, %identity, %error, "client certificate not accepted: its CA has expired or doesn't vouch for this name"))
+        .ok()?;
+    Some(certificate)
+}
+
+trait Io: AsyncRead + AsyncWrite + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Unpin> Io for T {}
+
+/// Whether something has come from the other end lately.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SignsOfLife(Arc<AtomicBool>);
+
+impl SignsOfLife {
+    /// Whether something has come since the last look.
+    pub(crate) fn seen(&self) -> bool {
+        self.0.swap(false, Ordering::Relaxed)
+    }
+}
+
+/// A finished connection: its bytes, its facts, and its place among the connections.
+pub(crate) struct ConnectionStream {
+    transport: Transport,
+    connection: Connection,
+    preface: Preface,
+    signs_of_life: SignsOfLife,
+    stall: Stall,
+    place: Arc<Place>,
+}
+
+/// What a connection has yet to say to be taken for HTTP/2, and until when. Nobody else bounds that time.
+struct Preface {
+    missing: usize,
+    deadline: Pin<Box<Sleep>>,
+}
+
+/// Since when the other end takes nothing that is written, and for how long it may.
+struct Stall {
+    max: Duration,
+    deadline: Option<Pin<Box<Sleep>>>,
+}
+
+impl Stall {
+    /// An error in place of waiting any longer.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a timer that is polled beside the bytes; timeout takes one future only"
+    )]
+    fn bounded<T>(&mut self, context: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.deadline = None;
+            return written;
+        }
+        let max = self.max;
+        let deadline = self.deadline.get_or_insert_with(|| Box::pin(tokio::time::sleep(max)));
+        deadline.as_mut().poll(context).map(|()| Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl ConnectionStream {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a timer that is polled beside the bytes; timeout_at takes one future only"
+    )]
+    fn new(
+        transport: Transport,
+        connection: Connection,
+        deadline: Instant,
+        stall_max: Duration,
+        place: Arc<Place>,
+    ) -> Self {
+        let preface = Preface { missing: PREFACE_LENGTH, deadline: Box::pin(tokio::time::sleep_until(deadline)) };
+        let stall = Stall { max: stall_max, deadline: None };
+        Self { transport, connection, preface, signs_of_life: SignsOfLife::default(), stall, place }
+    }
+
+    /// Its place among the connections, which it keeps for as long as it lives.
+    pub(crate) fn place(&self) -> &Arc<Place> {
+        &self.place
+    }
+
+    /// Whether something comes from the other end.
+    pub(crate) fn signs_of_life(&self) -> SignsOfLife {
+        self.signs_of_life.clone()
+    }
+
+    /// What is known of it.
+    pub(crate) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+}
+
+impl AsyncRead for ConnectionStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let read = self.transport.io().poll_read(context, buffer);
+        let count = buffer.filled().len().saturating_sub(before);
+        if count > 0 {
+            self.signs_of_life.0.store(true, Ordering::Relaxed);
+        }
+        if self.preface.missing > 0 {
+            self.preface.missing = self.preface.missing.saturating_sub(count);
+            if read.is_pending() && self.preface.deadline.as_mut().poll(context).is_ready() {
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+        }
+        read
+    }
+}
+
+impl AsyncWrite for ConnectionStream {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
+        let written = self.transport.io().poll_write(context, buffer);
+        self.stall.bounded(context, written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffers: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = self.transport.io().poll_write_vectored(context, buffers);
+        self.stall.bounded(context, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match &self.transport {
+            Transport::Tls(stream, _) => stream.is_write_vectored(),
+            Transport::Plaintext(stream) => stream.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = self.transport.io().poll_flush(context);
+        self.stall.bounded(context, flushed)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let shut_down = self.transport.io().poll_shutdown(context);
+        self.stall.bounded(context, shut_down)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+
+    use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs, pki_types::ServerName, version::TLS12};
+    use tokio::io::AsyncReadExt;
+    use tokio_rustls::{TlsConnector, client};
+
+    use super::*;
+    use crate::{
+        development::{Development, Person},
+        files::pem,
+    };
+
+    #[test]
+    fn an_ipv4_peer_of_an_ipv6_socket_has_its_ipv4_address() {
+        for (given, named) in [
+            ("[::ffff:127.0.0.1]:7", "127.0.0.1:7"),
+            ("127.0.0.1:7", "127.0.0.1:7"),
+            ("[2001:db8::1]:7", "[2001:db8::1]:7"),
+        ] {
+            assert_eq!(canonical(given.parse().unwrap()).to_string(), named);
+        }
+    }
+
+    /// Listeners on free ports, with the development certificates.
+    struct Fixture {
+        _folder: tempfile::TempDir,
+        development: Development,
+        address: SocketAddr,
+        plaintext_address: SocketAddr,
+    }
+
+    async fn listen(limits: Limits) -> (Fixture, mpsc::Receiver<ConnectionStream>) {
+        let folder = tempfile::tempdir().unwrap();
+        let development = Development::prepare(folder.path()).unwrap();
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let listener = Listener::bind(&Listen { address: any, plaintext_address: Some(any), metrics_address: None })
+            .await
+            .unwrap();
+        let (address, plaintext_address) = (listener.address(), listener.plaintext_address().unwrap());
+        let terms = watch::channel(Arc::new(Terms::load(&development.config().unwrap().tls).unwrap())).1;
+        let connections = listener.accept(terms, Handshakes::for_tests(), &limits, &Shed::default());
+        (Fixture { _folder: folder, development, address, plaintext_address }, connections)
+    }
+
+    impl Fixture {
+        fn client(&self, person: Option<Person>) -> ClientConfig {
+            let mut roots = RootCertStore::empty();
+            roots.add(pem::certificates(&self.development.ca()).unwrap().remove(0)).unwrap();
+            let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+                .with_safe_default_protocol_versions()
+                .unwrap()
+                .with_root_certificates(roots);
+            let mut config = match person {
+                Some(person) => {
+                    let certificates = pem::certificates(&self.development.certificate(person)).unwrap();
+                    let key = pem::private_key(&self.development.key(person)).unwrap();
+                    builder.with_client_auth_cert(certificates, key).unwrap()
+                }
+                None => builder.with_no_client_auth(),
+            };
+            config.alpn_protocols = vec![b"h2".to_vec()];
+            config
+        }
+
+        async fn connect(&self, config: ClientConfig) -> io::Result<client::TlsStream<TcpStream>> {
+            let stream = TcpStream::connect(self.address).await.unwrap();
+            TlsConnector::from(Arc::new(config)).connect(ServerName::try_from("localhost").unwrap(), stream).await
+        }
+    }
+
+    #[tokio::test]
+    async fn a_connection_knows_its_peer_and_whom_its_certificate_names() {
+        let (fixture, mut connections) = listen(Limits::default()).await;
+
+        let client = fixture.connect(fixture.client(Some(Person::Admin))).await.unwrap();
+        let connection = connections.recv().await.unwrap().connection().clone();
+        assert_eq!(connection.peer, client.get_ref().0.local_addr().unwrap());
+        assert_eq!(connection.tls.unwrap().certificate.unwrap().identity.to_string(), "cn:admin");
+
+        let _client = fixture.connect(fixture.client(None)).await.unwrap();
+        assert!(connections.recv().await.unwrap().connection().clone().tls.unwrap().certificate.is_none());
+
+        let client = TcpStream::connect(fixture.plaintext_address).await.unwrap();
+        let connection = connections.recv().await.unwrap().connection().clone();
+        assert_eq!(connection.peer, client.local_addr().unwrap());
+        assert!(connection.tls.is_none());
+    }
+
+    #[tokio::test]
+    async fn an_unidentified_connection_gives_way_to_a_new_one() {
+        let (fixture, mut connections) = listen(Limits { connections_max: 2, ..Limits::default() }).await;
+        let _first = fixture.connect(fixture.client(None)).await.unwrap();
+        let served = connections.recv().await.unwrap();
+        let mut closing = pin!(served.place().closing());
+        assert!(timeout(Duration::ZERO, closing.as_mut()).await.is_err());
+        let _second = fixture.connect(fixture.client(Some(Person::Admin))).await.unwrap();
+        timeout(Duration::from_secs(60), closing).await.unwrap();
+        assert!(connections.recv().await.unwrap().connection().no_place.is_none());
+    }
+
+    #[tokio::test]
+    async fn an_unfinished_handshake_gives_way_to_a_new_connection() {
+        let (fixture, mut connections) = listen(Limits { connections_max: 1, ..Limits::default() }).await;
+        let mut silent = TcpStream::connect(fixture.address).await.unwrap();
+        let _second = fixture.connect(fixture.client(Some(Person::Admin))).await.unwrap();
+        assert!(connections.recv().await.unwrap().connection().no_place.is_none());
+        assert_eq!(silent.read(&mut [0]).await.unwrap_or(0), 0);
+    }
+
+    #[tokio::test]
+    async fn a_connection_too_many_of_its_identity_has_no_place() {
+        let (fixture, mut connections) = listen(Limits { connections_per_identity_max: 1, ..Limits::default() }).await;
+        let mut next = async |person| {
+            let client = fixture.connect(fixture.client(person)).await.unwrap();
+            (client, connections.recv().await.unwrap())
+        };
+        let (_, first) = next(Some(Person::Admin)).await;
+        let (_, second) = next(Some(Person::Admin)).await;
+        let (_, other) = next(Some(Person::Reader)).await;
+        let nobodys = [next(None).await, next(None).await];
+        assert_eq!(second.connection().no_place, Some(NoPlace::OfIdentity { limit: 1 }));
+        let with_place = [&first, &other, &nobodys[0].1, &nobodys[1].1];
+        assert!(with_place.iter().all(|stream| stream.connection().no_place.is_none()));
+        drop(first);
+        assert_eq!(next(Some(Person::Admin)).await.1.connection().no_place, None);
+    }
+
+    #[tokio::test]
+    async fn other_protocols_and_older_versions_are_refused_in_the_handshake() {
+        let (fixture, _connections) = listen(Limits::default()).await;
+        let mut http_1 = fixture.client(None);
+        http_1.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let refused = fixture.connect(http_1).await.unwrap_err().to_string();
+        assert!(refused.contains("NoApplicationProtocol"), "{refused}");
+
+        let tls_1_2 = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_protocol_versions(&[&TLS12])
+            .unwrap()
+            .with_root_certificates(RootCertStore::empty())
+            .with_no_client_auth();
+        let refused = fixture.connect(tls_1_2).await.unwrap_err().to_string();
+        assert!(refused.contains("ProtocolVersion"), "{refused}");
+    }
+
+    #[tokio::test]
+    async fn a_silent_connection_is_given_up() {
+        let (fixture, mut connections) = listen(Limits { handshake_timeout_ms: 100, ..Limits::default() }).await;
+        let mut silent_in_tls = TcpStream::connect(fixture.address).await.unwrap();
+        assert_eq!(silent_in_tls.read(&mut [0]).await.unwrap(), 0);
+
+        let _silent_after_it = fixture.connect(fixture.client(None)).await.unwrap();
+        let error = connections.recv().await.unwrap().read(&mut [0]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test]
+    async fn who_stops_taking_connections_closes_the_sockets() {
+        let (fixture, connections) = listen(Limits::default()).await;
+        drop(connections);
+        for address in [fixture.address, fixture.plaintext_address] {
+            let refused = async { while TcpStream::connect(address).await.is_ok() {} };
+            timeout(Duration::from_secs(10), refused).await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn an_address_that_is_taken_is_named() {
+        let (fixture, _connections) = listen(Limits::default()).await;
+        let taken = Listen { address: fixture.address, plaintext_address: None, metrics_address: None };
+        assert_eq!(
+            Listener::bind(&taken).await.err().unwrap().to_string(),
+            format!("can't listen on {}", fixture.address)
+        );
+    }
+}

@@ -1,0 +1,213 @@
+//! The server's own certificate: whether it fits its key, and whether clients can accept it.
+//!
+//! Whether they trust its CA can't be known here. Nothing here knows connections, or when files are read.
+
+use std::{fmt, sync::Arc};
+
+use rustls::{crypto::aws_lc_rs, pki_types::CertificateDer, sign::CertifiedKey};
+use sealward_core::{hex::hex, id::Timestamp};
+use sha2::{Digest, Sha256};
+use x509_parser::{certificate::X509Certificate, extensions::GeneralName, prelude::FromDer, time::ASN1Time};
+
+use super::{DAY_SECONDS, SOON_DAYS, Shortcoming, TlsError, day, seconds};
+use crate::{config::Tls, files::pem};
+
+const SETTING: &str = "tls.certificate";
+
+/// The server's certificate, with those between it and its CA, and its key, which fits.
+#[derive(Clone, Debug)]
+pub(crate) struct ServerCertificate {
+    pub(super) certified: Arc<CertifiedKey>,
+}
+
+/// Of one chain, since the key fits the certificate.
+impl PartialEq for ServerCertificate {
+    fn eq(&self, other: &Self) -> bool {
+        self.certified.cert == other.certified.cert
+    }
+}
+
+/// Why no client accepts a certificate, whatever its CA.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    Expired(ASN1Time),
+    NotYetValid(ASN1Time),
+    /// Its extended key usage lacks server authentication.
+    NotForServers,
+    Nameless,
+    Ca,
+    /// It has no name of the certificate before it.
+    OtherNames {
+        before: String,
+        now: String,
+    },
+    Unreadable,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fault::Expired(end) => write!(f, "it expired on {}", day(*end)),
+            Fault::NotYetValid(begin) => write!(f, "it isn't valid before {}", day(*begin)),
+            Fault::NotForServers => f.write_str("it isn't for servers: its extended key usage lacks serverAuth"),
+            Fault::Nameless => f.write_str("it has no alternative names, and clients look for names nowhere else"),
+            Fault::Ca => f.write_str("it is the certificate of a CA"),
+            Fault::OtherNames { before, now } => {
+                write!(f, "it is for {now}, and none of these names is one of the current certificate's: {before}")
+            }
+            Fault::Unreadable => f.write_str("it can't be read"),
+        }
+    }
+}
+
+impl Fault {
+    /// What to do.
+    pub(crate) fn remedy(&self) -> &'static str {
+        match self {
+            Fault::Expired(_) => "renew it and send SIGHUP",
+            Fault::NotYetValid(_) => "set this machine's clock, or wait",
+            Fault::NotForServers => "have one issued for server authentication",
+            Fault::Nameless => "have one issued with the DNS names or IP addresses that clients connect to",
+            Fault::Ca => "put the server's own certificate first, then the one that issued it, and so on",
+            Fault::OtherNames { .. } => {
+                "check which certificate is in the file; restart the server if the names are right"
+            }
+            Fault::Unreadable => "replace it",
+        }
+    }
+}
+
+impl ServerCertificate {
+    /// Reads the files of `tls.certificate` and `tls.key`.
+    ///
+    /// # Errors
+    /// [`TlsError`]: among others, that the key is another certificate's.
+    pub(crate) fn load(tls: &Tls) -> Result<Self, TlsError> {
+        let chain = pem::certificates(&tls.certificate)?;
+        let key = pem::private_key(&tls.key)?;
+        let certified =
+            CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider()).map_err(TlsError::Certificate)?;
+        Ok(Self { certified: Arc::new(certified) })
+    }
+
+    /// As [`load`](Self::load), in place of a certificate that is in use: no client may lose the server by it.
+    ///
+    /// # Errors
+    /// [`TlsError`]: among others, that clients that accept the current certificate can't accept this one.
+    pub(crate) fn load_in_place_of(current: &Self, tls: &Tls, now: Timestamp) -> Result<Self, TlsError> {
+        let next = Self::load(tls)?;
+        if next == *current {
+            return Ok(next);
+        }
+        let (before, names) = (current.names(), next.names());
+        // A fault that its clients put up with already takes the server from none of them.
+        let known = current.faults(now);
+        let mut faults: Vec<_> = next.faults(now).into_iter().filter(|fault| !known.contains(fault)).collect();
+        if !before.is_empty() && !names.is_empty() && !names.iter().any(|name| before.contains(name)) {
+            faults.push(Fault::OtherNames { before: before.join(", "), now: names.join(", ") });
+        }
+        match faults.first() {
+            None => Ok(next),
+            Some(first) => Err(TlsError::Unusable {
+                path: tls.certificate.clone(),
+                faults: faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),
+                remedy: first.remedy(),
+            }),
+        }
+    }
+
+    /// Why no client accepts it at this time.
+    pub(crate) fn faults(&self, now: Timestamp) -> Vec<Fault> {
+        self.parsed().map_or_else(|| vec![Fault::Unreadable], |certificate| faults(&certificate, now))
+    }
+
+    /// What keeps clients out at this time, or soon will.
+    pub(crate) fn shortcomings(&self, now: Timestamp) -> Vec<Shortcoming> {
+        let of_fault = |fault: Fault| Shortcoming {
+            setting: SETTING.to_owned(),
+            problem: format!("no client can accept the server's certificate: {fault}"),
+            remedy: fault.remedy(),
+            is_error: true,
+        };
+        let faults = self.faults(now).into_iter().map(of_fault);
+        let soon = self.not_after().map(|end| (end, end.timestamp() - seconds(now)));
+        let soon = soon.filter(|(_, left)| (0..SOON_DAYS * DAY_SECONDS).contains(left));
+        let soon = soon.map(|(end, left)| Shortcoming {
+            setting: SETTING.to_owned(),
+            problem: format!("the server's certificate expires on {}, in {} days", day(end), left / DAY_SECONDS),
+            remedy: "renew it and send SIGHUP",
+            is_error: false,
+        });
+        faults.chain(soon).collect()
+    }
+
+    /// Its subject.
+    pub(crate) fn subject(&self) -> String {
+        self.parsed().map(|certificate| certificate.subject().to_string()).unwrap_or_default()
+    }
+
+    /// The end of its time.
+    pub(crate) fn not_after(&self) -> Option<ASN1Time> {
+        Some(self.parsed()?.validity().not_after)
+    }
+
+    /// The names that clients may know it by, in lower case.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.parsed().map(|certificate| names(&certificate)).unwrap_or_default()
+    }
+
+    /// SHA-256 of the certificate, in hex, as `openssl x509 -fingerprint -sha256` prints it without colons.
+    pub(crate) fn fingerprint(&self) -> String {
+        hex(&self.certified.cert.first().map(Sha256::digest).unwrap_or_default())
+    }
+
+    fn parsed(&self) -> Option<X509Certificate<'_>> {
+        let der: &CertificateDer<'_> = self.certified.cert.first()?;
+        Some(X509Certificate::from_der(der).ok()?.1)
+    }
+}
+
+/// Why no client accepts this certificate of a server at this time.
+pub(crate) fn faults(certificate: &X509Certificate<'_>, now: Timestamp) -> Vec<Fault> {
+    let (begin, end) = (certificate.validity().not_before, certificate.validity().not_after);
+    let is_for_servers = !matches!(
+        certificate.extended_key_usage(),
+        Ok(Some(purposes)) if !(purposes.value.server_auth || purposes.value.any)
+    );
+    [
+        (seconds(now) > end.timestamp()).then_some(Fault::Expired(end)),
+        (seconds(now) < begin.timestamp()).then_some(Fault::NotYetValid(begin)),
+        certificate.is_ca().then_some(Fault::Ca),
+        (!is_for_servers).then_some(Fault::NotForServers),
+        names(certificate).is_empty().then_some(Fault::Nameless),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+/// The names of a certificate that clients compare with the server's: DNS names in lower case, URIs and IP addresses.
+pub(crate) fn names(certificate: &X509Certificate<'_>) -> Vec<String> {
+    let Ok(Some(extension)) = certificate.subject_alternative_name() else { return Vec::new() };
+    let name = |name: &GeneralName<'_>| match name {
+        GeneralName::DNSName(name) => Some(name.to_ascii_lowercase()),
+        GeneralName::URI(name) => Some((*name).to_owned()),
+        GeneralName::IPAddress(bytes) => Some(address(bytes)),
+        GeneralName::OtherName(..)
+        | GeneralName::RFC822Name(_)
+        | GeneralName::X400Address(_)
+        | GeneralName::DirectoryName(_)
+        | GeneralName::EDIPartyName(_)
+        | GeneralName::RegisteredID(_)
+        | GeneralName::Invalid(..) => None,
+    };
+    extension.value.general_names.iter().filter_map(name).collect()
+}
+
+fn address(bytes: &[u8]) -> String {
+    match (<[u8; 4]>::try_from(bytes), <[u8; 16]>::try_from(bytes)) {
+        (Ok(v4), _) => std::net::Ipv4Addr::from(v4).to_string(),
+        (_, Ok(v6)) => std::net::Ipv6Addr::from(v6).to_string(),
+        (Err(_), Err(_)) => "a malformed address".to_owned(),
+    }
+}
