@@ -1,0 +1,183 @@
+//! Why a key was not checked, retrieved, changed or restored, and why what it opens can't be opened.
+
+use std::{fmt::Display, time::Duration};
+
+use sealward::v1::ErrorReason;
+use sealward_core::{
+    crypto::{
+        kek::Fingerprint,
+        key_text::{GivenTextHint, KeyTextViolation},
+    },
+    key::KeyError,
+    organization::Obstacle,
+    record::{Problem, Violation},
+};
+use tonic::{Code, Status};
+
+use super::{StatusBuilder, Wrong, and_more, audit, invalid, outcome_unknown, store_unavailable};
+
+/// Why a server can't use keys that are there.
+pub(super) fn inaccessible(organization: &str, obstacle: Obstacle) -> Status {
+    let builder = match obstacle {
+        Obstacle::NewerRing { format } => written_by_newer_version("key-ring", format),
+        Obstacle::NewerCell { format } => written_by_newer_version("cell", format),
+        Obstacle::NewerKeyText { format } => written_by_newer_version("key-text", format),
+        Obstacle::UnknownRootKey { id } => StatusBuilder::new(
+            Code::Unavailable,
+            ErrorReason::RootKeyUnknown,
+            format!("the organization's key is sealed under the root key {id}, which this server doesn't have"),
+        )
+        .with("root_key_id", id),
+    };
+    builder.with("organization", organization).build()
+}
+
+fn written_by_newer_version(what: &'static str, format: impl Display) -> StatusBuilder {
+    StatusBuilder::new(
+        Code::Unavailable,
+        ErrorReason::WrittenByNewerVersion,
+        format!("written by a newer version of the server ({what} of format {format}): nothing is lost, have that version serve it"),
+    )
+    .with("what", what)
+    .with("format", format)
+}
+
+/// How soon a SetDataEncryptionKey that found another one running may be tried again.
+const RETRY_SET_KEY: Duration = Duration::from_secs(5);
+
+pub(super) fn ring_damaged(organization: &str) -> Status {
+    StatusBuilder::new(Code::DataLoss, ErrorReason::KeyRingDamaged, "the organization's key ring is missing or damaged")
+        .with("organization", organization)
+        .dynamics_code("8004852F")
+        .build()
+}
+
+pub(super) fn inactive(organization: &str, wanted: Fingerprint) -> Status {
+    StatusBuilder::new(
+        Code::FailedPrecondition,
+        ErrorReason::DataEncryptionInactive,
+        format!("data encryption is inactive: restore the key with the fingerprint {wanted}"),
+    )
+    .with("organization", organization)
+    .with("wanted_fingerprint", wanted)
+    .dynamics_code("80048524")
+    .build()
+}
+
+/// The limit in `[limits]` that refused work on a key, if one did.
+pub(crate) fn bound_of_key_error(error: &KeyError) -> Option<&'static str> {
+    if matches!(error, KeyError::ChangeQuota { .. }) {
+        Some("key_changes_per_hour")
+    } else if matches!(error, KeyError::RestoreQuota { .. }) {
+        Some("wrong_key_restores_per_15_minutes")
+    } else {
+        None
+    }
+}
+
+/// Why a key was not checked, retrieved, changed or restored. `progress` is how many cells of how many a re-encryption has done.
+pub(crate) fn key(error: KeyError, organization: &str, progress: Option<(u64, u64)>) -> Status {
+    use Code::{Aborted, FailedPrecondition, InvalidArgument, ResourceExhausted};
+    let bound = bound_of_key_error(&error);
+    let with_organization = |code, reason, message: String| {
+        StatusBuilder::new(code, reason, message).with("organization", organization).bound_if_any(bound)
+    };
+    match error {
+        KeyError::AlreadyRunning => {
+            let message = "a SetDataEncryptionKey, or the re-encryption after one, is running".to_owned();
+            let (done, total) = progress.unwrap_or_default();
+            with_organization(Aborted, ErrorReason::SetKeyAlreadyRunning, message)
+                .with("cells_done", done)
+                .with("cells_total", total)
+                .dynamics_code("8004852A")
+                .retry_after(RETRY_SET_KEY)
+                .build()
+        }
+        KeyError::Inactive { wanted } => {
+            let message = format!("the key is missing: restore the one with the fingerprint {wanted}, then change it");
+            with_organization(FailedPrecondition, ErrorReason::KeyInactive, message)
+                .with("wanted_fingerprint", wanted)
+                .dynamics_code("80048527")
+                .build()
+        }
+        KeyError::NotPresent { wanted } => inactive(organization, wanted),
+        KeyError::AlreadyActive => {
+            let message = "data encryption is active: the key is present and working".to_owned();
+            with_organization(FailedPrecondition, ErrorReason::KeyAlreadyActive, message)
+                .dynamics_code("80048525")
+                .build()
+        }
+        KeyError::RingDamaged => ring_damaged(organization),
+        KeyError::Inaccessible(obstacle) => inaccessible(organization, obstacle),
+        KeyError::Mismatch { wanted, given_length, hints } => {
+            let builder =
+                with_organization(FailedPrecondition, ErrorReason::KeyMismatch, mismatch_message(wanted, &hints))
+                    .with("wanted_fingerprint", wanted)
+                    .with("given_length", given_length)
+                    .dynamics_code("8004852B");
+            let names: Vec<_> = hints.iter().map(|hint| hint.name()).collect();
+            if names.is_empty() { builder.build() } else { builder.with("given_text", names.join(",")).build() }
+        }
+        KeyError::ChangeQuota { limit, retry_after_seconds } => {
+            let message =
+                format!("the key was changed {limit} times within an hour; wait {retry_after_seconds} seconds");
+            with_organization(ResourceExhausted, ErrorReason::KeyChangeQuota, message)
+                .with("limit", limit)
+                .with("interval_seconds", 3_600)
+                .dynamics_code("80048529")
+                .retry_after(Duration::from_secs(retry_after_seconds))
+                .build()
+        }
+        KeyError::RestoreQuota { limit, retry_after_seconds } => {
+            let message =
+                format!("a restore was attempted {limit} times within 15 minutes; wait {retry_after_seconds} seconds");
+            with_organization(ResourceExhausted, ErrorReason::KeyRestoreQuota, message)
+                .with("limit", limit)
+                .with("interval_seconds", 900)
+                .dynamics_code("80048529")
+                .retry_after(Duration::from_secs(retry_after_seconds))
+                .build()
+        }
+        KeyError::NotConfirmed { expected } => {
+            invalid(vec![Violation::new("confirm_fingerprint", Problem::NotConfirmed { expected })])
+        }
+        KeyError::TextRule { violations, given_length } => {
+            let first = violations.first().map_or_else(String::new, ToString::to_string);
+            let message = and_more(format!("{ENCRYPTION_KEY}: {first}"), violations.len());
+            let builder = with_organization(InvalidArgument, ErrorReason::KeyValidation, message)
+                .with("given_length", given_length)
+                .dynamics_code(KEY_VALIDATION_CODE);
+            let wrong = |violation: &KeyTextViolation| {
+                Wrong::new(ENCRYPTION_KEY, violation, violation.reason(), Some(KEY_VALIDATION_CODE))
+            };
+            violations.iter().map(wrong).fold(builder, StatusBuilder::wrong).build()
+        }
+        KeyError::TextNotRestorable { violation, given_length } => {
+            let message = format!("{ENCRYPTION_KEY}: {violation}");
+            with_organization(InvalidArgument, ErrorReason::KeyValidation, message)
+                .with("given_length", given_length)
+                .dynamics_code(KEY_VALIDATION_CODE)
+                .wrong(Wrong::new(ENCRYPTION_KEY, violation, violation.reason(), Some(KEY_VALIDATION_CODE)))
+                .build()
+        }
+        KeyError::AuditUnavailable(cause) => audit(cause).with("organization", organization).build(),
+        KeyError::Unavailable(cause) => store_unavailable(cause).with("organization", organization).build(),
+        KeyError::Unknown(cause) => outcome_unknown(cause).with("organization", organization).build(),
+    }
+}
+
+/// The field of a key's text.
+const ENCRYPTION_KEY: &str = "encryption_key";
+
+/// The number that Dynamics 365 has for a text that breaks the rule.
+const KEY_VALIDATION_CODE: &str = "80048528";
+
+/// Says which key is wanted, and what can be said of the given text without repeating it.
+fn mismatch_message(wanted: Fingerprint, hints: &[GivenTextHint]) -> String {
+    let message = format!("this key does not open the data; the one with the fingerprint {wanted} does");
+    if hints.is_empty() {
+        return message;
+    }
+    let words: Vec<_> = hints.iter().map(|hint| hint.words()).collect();
+    format!("{message}. The given text {}: check how it was entered", words.join(", "))
+}

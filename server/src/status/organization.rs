@@ -1,0 +1,76 @@
+//! Why an organization was not found, served, created or imported.
+
+use std::time::Duration;
+
+use sealward::v1::ErrorReason;
+use sealward_core::{
+    deployment::NotServed,
+    organization::{create::CreateOrganizationError, import::ImportError},
+    record::{Problem, Violation},
+};
+use tonic::{Code, Status};
+
+use super::{
+    StatusBuilder, already_exists, invalid, not_found, organization_mismatch, outcome_unknown, store_unavailable,
+};
+
+/// There is no organization of this name; said only to who may do what was asked there.
+pub(crate) fn organization_not_found(organization: &str) -> Status {
+    not_found("there is no such organization").with("organization", organization).build()
+}
+
+/// There is an organization of this name, and it isn't served; said only to who may do what was asked there.
+pub(crate) fn organization_not_served(organization: &str, why: NotServed) -> Status {
+    let builder = match why {
+        NotServed::Unavailable => StatusBuilder::new(
+            Code::Unavailable,
+            ErrorReason::OrganizationUnavailable,
+            "the organization's database can't be opened now; the server's log has the cause, and it tries again",
+        )
+        .retry_after(RETRY_ORGANIZATION),
+        NotServed::Mismatch => organization_mismatch(),
+        NotServed::NewerVersion => StatusBuilder::new(
+            Code::Unavailable,
+            ErrorReason::WrittenByNewerVersion,
+            "the organization's database was written by a newer version of the server, or with another schema",
+        )
+        .with("what", "database"),
+    };
+    builder.with("organization", organization).build()
+}
+
+/// How soon an organization that couldn't be opened may be asked for again.
+const RETRY_ORGANIZATION: Duration = Duration::from_secs(10);
+
+/// Why an organization was not created.
+pub(crate) fn create_organization(error: CreateOrganizationError, organization: &str) -> Status {
+    match error {
+        CreateOrganizationError::Invalid(violations) => invalid(violations),
+        CreateOrganizationError::AlreadyExists => {
+            already_exists("an organization of this name exists").with("organization", organization).build()
+        }
+        CreateOrganizationError::NotServed(why) => organization_not_served(organization, why),
+        CreateOrganizationError::Unavailable(cause) => store_unavailable(cause).build(),
+        CreateOrganizationError::Unknown(cause) => outcome_unknown(cause).build(),
+    }
+}
+
+/// Why an organization was not imported.
+pub(crate) fn import_organization(error: ImportError, organization: &str) -> Status {
+    match error {
+        ImportError::Invalid(problem) => {
+            let message = format!("the export can't be imported: {problem}");
+            StatusBuilder::new(Code::InvalidArgument, ErrorReason::ExportInvalid, message)
+                .with("problem", problem)
+                .build()
+        }
+        ImportError::NotAName => invalid(vec![Violation::new("organization_id", Problem::NotAnOrganizationId)]),
+        ImportError::AlreadyExists => {
+            let builder = already_exists("an organization of this name, or of this UUID, exists");
+            if organization.is_empty() { builder.build() } else { builder.with("organization", organization).build() }
+        }
+        ImportError::NotServed { name, why } => organization_not_served(&name, why),
+        ImportError::Unavailable(cause) => store_unavailable(cause).build(),
+        ImportError::Unknown(cause) => outcome_unknown(cause).build(),
+    }
+}

@@ -1,0 +1,180 @@
+//! Why a record, a list or an attribute's metadata was not handled as asked.
+
+use std::time::Duration;
+
+use sealward::v1::ErrorReason;
+use sealward_core::{
+    listing::ListingError,
+    metadata::update::UpdateMetadataError,
+    organization::Organization,
+    records::{Place, RecordError, compare::INTERVAL_SECONDS},
+    schema::{Attribute, Entity},
+    store::Unavailable,
+};
+use tonic::{Code, Status};
+
+use super::{
+    StatusBuilder, already_exists, audit, invalid,
+    key::{inaccessible, inactive, ring_damaged},
+    not_found, outcome_unknown, store_unavailable, unavailable,
+};
+
+/// A page token that was not made for this list and this caller.
+pub(crate) fn page_token_invalid() -> Status {
+    StatusBuilder::new(
+        Code::InvalidArgument,
+        ErrorReason::PageTokenInvalid,
+        "page_token: is not a token that this list returned to this caller for this filter and order",
+    )
+    .violation(
+        "page_token",
+        "is not a token that this list returned to this caller for this filter and order",
+        "NOT_A_PAGE_TOKEN",
+    )
+    .build()
+}
+
+/// Why a list has no page.
+pub(crate) fn listing(error: ListingError) -> Status {
+    match error {
+        ListingError::PageToken => page_token_invalid(),
+        ListingError::TooLong { limit_ms } => list_too_long(limit_ms),
+        ListingError::Unavailable(Unavailable(cause)) => unavailable(cause),
+    }
+}
+
+/// The database looked for the records of a list for as long as it may.
+pub(super) fn list_too_long(limit_ms: u64) -> Status {
+    let message = format!(
+        "finding the records took longer than {limit_ms} ms: narrow the filter, order by an indexed attribute, or leave out the total size"
+    );
+    StatusBuilder::new(Code::ResourceExhausted, ErrorReason::ListTimeLimit, message)
+        .bound("list_time_max_ms")
+        .with("limit_ms", limit_ms)
+        .build()
+}
+
+/// Why a record was not handled as asked.
+pub(crate) fn record(error: RecordError, place: &Place) -> Status {
+    let (organization, entity) = (&place.organization.name, &place.entity.name);
+    match error {
+        RecordError::Invalid(violations) => invalid(violations),
+        RecordError::PageToken => page_token_invalid(),
+        RecordError::ListTooLong { limit_ms } => list_too_long(limit_ms),
+        RecordError::NotFound => {
+            not_found("there is no such record").with("organization", organization).with("entity", entity).build()
+        }
+        RecordError::AlreadyExists => already_exists("a record with this id exists")
+            .with("organization", organization)
+            .with("entity", entity)
+            .build(),
+        RecordError::EtagMismatch => StatusBuilder::new(
+            Code::Aborted,
+            ErrorReason::EtagMismatch,
+            "the record has changed since the etag was given: read it again",
+        )
+        .with("organization", organization)
+        .with("entity", entity)
+        .dynamics_code("80060882")
+        .build(),
+        RecordError::RequestIdReused => StatusBuilder::new(
+            Code::InvalidArgument,
+            ErrorReason::RequestIdReused,
+            "this request id belongs to another request of yours; nothing was changed by this one",
+        )
+        .with("organization", organization)
+        .violation("request_id", "was given with another request in the last 24 hours", "REUSED")
+        .build(),
+        RecordError::ReferenceInUse { entity, attribute } => StatusBuilder::new(
+            Code::FailedPrecondition,
+            ErrorReason::ReferenceInUse,
+            format!("{entity}.{attribute} of another record refers to this one"),
+        )
+        .with("organization", organization)
+        .with("entity", entity)
+        .with("attribute", attribute)
+        .build(),
+        RecordError::Inactive { wanted } => inactive(organization, wanted),
+        RecordError::RingDamaged => ring_damaged(organization),
+        RecordError::Inaccessible(obstacle) => inaccessible(organization, obstacle),
+        RecordError::CellUnreadable { entity, attribute } => {
+            StatusBuilder::new(Code::DataLoss, ErrorReason::CellUnreadable, "the stored value can't be opened")
+                .with("organization", organization)
+                .with("entity", entity)
+                .with("attribute", attribute)
+                .dynamics_code("80048524")
+                .build()
+        }
+        RecordError::ComparisonQuota { limit, retry_after_seconds } => StatusBuilder::new(
+            Code::ResourceExhausted,
+            ErrorReason::ComparisonQuota,
+            format!("the attribute was compared {limit} times within 15 minutes; wait"),
+        )
+        .with("organization", organization)
+        .bound(COMPARISONS)
+        .with("limit", limit)
+        .with("interval_seconds", INTERVAL_SECONDS)
+        .retry_after(Duration::from_secs(retry_after_seconds.into()))
+        .build(),
+        RecordError::MailboxInactive => resolve_refused(
+            ErrorReason::MailboxInactive,
+            "the mailbox is inactive: nobody signs in for it",
+            organization,
+        ),
+        RecordError::MailboxWithoutProfile => resolve_refused(
+            ErrorReason::MailboxWithoutProfile,
+            "the mailbox has no e-mail server profile, which would say where to sign in",
+            organization,
+        ),
+        RecordError::ProfileInactive => resolve_refused(
+            ErrorReason::ProfileInactive,
+            "the mailbox's e-mail server profile is inactive",
+            organization,
+        ),
+        RecordError::AuditUnavailable(cause) => audit(cause).with("organization", organization).build(),
+        RecordError::Unavailable(cause) => store_unavailable(cause).with("organization", organization).build(),
+        RecordError::Unknown(cause) => outcome_unknown(cause).with("organization", organization).build(),
+    }
+}
+
+fn resolve_refused(reason: ErrorReason, message: &'static str, organization: &str) -> Status {
+    StatusBuilder::new(Code::FailedPrecondition, reason, message).with("organization", organization).build()
+}
+
+/// There is no entity, or no attribute, of this name.
+pub(crate) fn metadata_not_found(message: &str) -> Status {
+    not_found(message).build()
+}
+
+/// An encrypted attribute can't have this done to it.
+pub(crate) fn encrypted_attribute(organization: &Organization, entity: &Entity, attribute: &Attribute) -> Status {
+    let message = format!(
+        "{}.{} is encrypted: it can't be audited, indexed or customized, since its values are sealed and nobody is to read them",
+        entity.name, attribute.name
+    );
+    StatusBuilder::new(Code::FailedPrecondition, ErrorReason::EncryptedAttribute, message)
+        .with("organization", &organization.name)
+        .with("entity", &entity.name)
+        .with("attribute", &attribute.name)
+        .build()
+}
+
+/// Why an attribute's metadata did not change.
+pub(crate) fn update_metadata(
+    error: UpdateMetadataError,
+    organization: &Organization,
+    entity: &Entity,
+    attribute: &Attribute,
+) -> Status {
+    match error {
+        UpdateMetadataError::Encrypted => encrypted_attribute(organization, entity, attribute),
+        UpdateMetadataError::Invalid(violations) => invalid(violations),
+        UpdateMetadataError::Unavailable(cause) => {
+            store_unavailable(cause).with("organization", &organization.name).build()
+        }
+        UpdateMetadataError::Unknown(cause) => outcome_unknown(cause).with("organization", &organization.name).build(),
+    }
+}
+
+/// The limit in `[limits]` on comparisons of one attribute.
+pub(crate) const COMPARISONS: &str = "comparisons_per_15_minutes";
