@@ -24,7 +24,7 @@ use sealward_core::{
 };
 use uuid::Uuid;
 
-use super::{SqliteOptions, stop::Stop};
+use super::{options::SqliteOptions, stop::Stop};
 use crate::sql::{self, Malformed, Sql, Value};
 
 /// Why a statement was not executed.

@@ -14,23 +14,23 @@ use std::{
 use sealward_core::{
     id::OrganizationId,
     port::{OrganizationDatabases, OrganizationLock, Pending, PreparedDatabase},
-    store::{Cause, Commit, CommitError, OpenError, Reader, Store, Unavailable},
+    store::{Cause, Commit, CommitError, OpenError, Store, Unavailable},
 };
 use uuid::Uuid;
 
 use super::{
-    CREATING_SUFFIX, DataFolder, SqliteOptions, SqliteStore, blocking,
-    folder::{LockedFile, make_private},
-    on_demand::{OnDemandStore, OpenDatabases, OpenLimits, Opening},
+    blocking::blocking,
+    file::CREATING_SUFFIX,
+    folder::{DataFolder, LockedFile, make_private},
+    on_demand::{Inspect, OnDemandStore, OpenDatabases, OpenLimits, Opening},
+    options::SqliteOptions,
     prepared::PreparedSqlite,
+    store::SqliteStore,
 };
-use crate::{OnDemand, committer::Witness};
+use crate::{committer::Witness, on_demand::OnDemand};
 
 /// Who hears how far the chain in an organization's database goes.
 pub type Witnesses = Box<dyn Fn(OrganizationId) -> Witness + Send + Sync>;
-
-/// Finds out the name inside a database that was just opened, if it is that of this organization. Asked at each opening.
-pub type Inspect = for<'a> fn(OrganizationId, &'a dyn Reader) -> Pending<'a, Result<String, OpenError>>;
 
 /// The organizations' databases of a data folder.
 pub struct SqliteDatabases {

@@ -27,7 +27,13 @@ use sealward_core::{
 use tokio::{runtime::Handle, sync::OwnedMutexGuard};
 use uuid::Uuid;
 
-use super::{Inspect, SqliteOptions, SqliteStore, SqliteView, blocking, remove, sync_folder};
+use super::{
+    blocking::blocking,
+    file::{remove, sync_folder},
+    options::SqliteOptions,
+    store::SqliteStore,
+    view::SqliteView,
+};
 use crate::committer::{Ended, Witness};
 
 /// How many databases are open, and for how long.
@@ -92,6 +98,9 @@ impl OpenDatabases {
         });
     }
 }
+
+/// Finds out the name inside a database that was just opened, if it is that of this organization. Asked at each opening.
+pub type Inspect = for<'a> fn(OrganizationId, &'a dyn Reader) -> Pending<'a, Result<String, OpenError>>;
 
 /// What a database is opened with.
 #[derive(Clone)]

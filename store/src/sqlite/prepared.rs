@@ -11,7 +11,12 @@ use sealward_core::{
 };
 use uuid::Uuid;
 
-use super::{SqliteOptions, SqliteStore, blocking, creating_path, make, remove, sync_folder};
+use super::{
+    blocking::blocking,
+    file::{creating_path, remove, sync_folder},
+    options::SqliteOptions,
+    store::{SqliteStore, make},
+};
 use crate::{committer::Witness, rename::rename_new};
 
 /// A database that is being made.

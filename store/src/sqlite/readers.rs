@@ -14,8 +14,9 @@ use sealward_core::store::{Cause, ScanError, Unavailable};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{
-    SqliteOptions, blocking,
+    blocking::blocking,
     connection::{Connection, SqliteError},
+    options::SqliteOptions,
     snapshot::{Snapshots, SqliteSnapshot},
     stop::{Stop, StopWhenDropped},
 };

@@ -18,7 +18,7 @@ use tokio::{
 };
 
 use super::{
-    blocking,
+    blocking::blocking,
     connection::{Connection, SqliteError},
     stop::Stop,
 };

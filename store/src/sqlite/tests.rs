@@ -1,24 +1,32 @@
 //! What SQLite promises beyond the contract: its files, its locks, its plans, and what a failed commit leaves.
 
 use std::{
-    fs::Permissions,
+    fs::{self, Permissions},
     os::unix::fs::PermissionsExt,
-    sync::atomic::{AtomicBool, Ordering},
-    time::Instant,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use sealward_core::{
     audit::{self, AUDIT_TABLE, AuditAction, AuditEntry, ChainHead, OUTCOME_DONE},
     id::{OrganizationId, Timestamp},
-    port::OrganizationDatabases,
-    store::{Assignment, Column, ColumnType, Comparison, Datum, Direction, Expect, Index, Reader, Step, Table},
+    port::{OrganizationDatabases, Pending},
+    store::{
+        Assignment, Cause, Column, ColumnType, Commit, CommitError, Comparison, Condition, Datum, Direction, Expect,
+        Index, OpenError, Reader, Row, Select, Step, Store, Table, Unavailable,
+    },
 };
 use tempfile::TempDir;
+use uuid::Uuid;
 
-use super::*;
+use super::{file::suffixed, writer::SqliteWriter, *};
 use crate::{
     OnDemand,
-    committer::{Backend, Failure},
+    committer::{Backend, Committer, Failure, SyncFailure, Witness},
     contract::{Subject, chain_length, contract_tests},
     sql,
 };

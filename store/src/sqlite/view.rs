@@ -14,7 +14,7 @@ use sealward_core::{
     store::{Cause, Condition, Name, OpenError, Reader, Row, Select, Unavailable},
 };
 
-use super::{SqliteOptions, connection::Connection, suffixed};
+use super::{connection::Connection, file::suffixed, options::SqliteOptions};
 
 /// A database that is only looked at. Reads block.
 pub(crate) struct SqliteView {

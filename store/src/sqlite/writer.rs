@@ -16,10 +16,10 @@ use sealward_core::{
 use uuid::Uuid;
 
 use super::{
-    SqliteOptions,
     connection::{Connection, SqliteError},
+    file::suffixed,
+    options::SqliteOptions,
     snapshot::Snapshots,
-    suffixed,
 };
 use crate::{
     committer::{Backend, Failure, SyncFailure},

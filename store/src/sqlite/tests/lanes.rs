@@ -7,7 +7,7 @@ use std::{
 
 use sealward_core::store::{ScanError, SnapshotEnded, snapshot_ended};
 
-use super::{stop::Stop, *};
+use super::{connection::Connection, stop::Stop, *};
 
 async fn opened(options: SqliteOptions) -> (Fixture, SqliteStore) {
     let fixture = Fixture::new();
