@@ -6,7 +6,7 @@ use std::{
     thread,
 };
 
-use crate::tools::{Missing, Tools, shown};
+use crate::tools::{self, Missing, Tools, shown};
 
 pub(crate) const SUMMARY: &str = "feeds random input to everything that parses text or bytes from outside";
 
@@ -76,7 +76,7 @@ fn fuzz(tools: &Tools, seconds: u32, named: &[String]) -> Result<(), FuzzError> 
     if let Some(unknown) = named.iter().find(|name| !all.contains(name)) {
         return Err(FuzzError::Failed(format!("no fuzz target `{unknown}`; there are: {}", all.join(", "))));
     }
-    tools.cargo_fuzz().map_err(FuzzError::Missing)?;
+    tools.cargo_fuzz(&mut tools::Output::Terminal).map_err(FuzzError::Missing)?;
     let mut build = cargo_fuzz(tools, "build");
     println!("   {}", shown(&build));
     if !build.status().is_ok_and(|status| status.success()) {
