@@ -113,7 +113,8 @@ pub fn binary(name: &str) -> PathBuf {
         let folder = test.parent().and_then(Path::parent).unwrap().to_owned();
         let release = folder.ends_with("release").then_some("--release");
         let built = Command::new(env!("CARGO"))
-            .args(["build", "--quiet", "--workspace", "--bins", "--locked"])
+            // Including a test: with other features, Cargo would compile most dependencies again.
+            .args(["build", "--quiet", "--workspace", "--bins", "--test", "black_box", "--locked"])
             .args(release)
             .current_dir(env!("CARGO_MANIFEST_DIR"))
             .status()

@@ -6,6 +6,7 @@ mod bench;
 mod fuzz;
 mod generate;
 mod kill;
+mod layers;
 mod test;
 mod tools;
 
@@ -14,6 +15,7 @@ type Task = (&'static str, &'static str, fn(&[String]) -> ExitCode);
 
 const TASKS: &[Task] = &[
     ("test", test::SUMMARY, test::run),
+    ("layers", layers::SUMMARY, layers::run),
     ("generate", generate::SUMMARY, generate::run),
     ("bench", bench::SUMMARY, bench::run),
     ("fuzz", fuzz::SUMMARY, fuzz::run),
