@@ -21,16 +21,16 @@ const LIST_MAILBOXES: &str = "/sealward.v1.MailboxService/ListMailboxes";
 const WATCH: &str = "/sealward.v1.DataEncryptionService/WatchReencryption";
 const HEALTH: &str = "/grpc.health.v1.Health/Check";
 
-fn contoso() -> Vec<u8> {
+pub(crate) fn contoso() -> Vec<u8> {
     framed(&v1::CreateOrganizationRequest { organization_id: "contoso".to_owned() })
 }
 
-fn list() -> v1::ListMailboxesRequest {
+pub(crate) fn list() -> v1::ListMailboxesRequest {
     v1::ListMailboxesRequest { parent: DEFAULT.to_owned(), ..Default::default() }
 }
 
 /// A request with these headers instead of a call's.
-fn request(method: &str, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Request<Vec<u8>> {
+pub(crate) fn request(method: &str, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Request<Vec<u8>> {
     let request = Request::builder().method(method).uri(format!("https://localhost{path}"));
     headers.iter().fold(request, |request, (name, value)| request.header(*name, *value)).body(body).unwrap()
 }

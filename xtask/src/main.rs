@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+mod attack;
 mod bench;
 mod fuzz;
 mod generate;
@@ -20,6 +21,7 @@ const TASKS: &[Task] = &[
     ("bench", bench::SUMMARY, bench::run),
     ("fuzz", fuzz::SUMMARY, fuzz::run),
     ("kill", kill::SUMMARY, kill::run),
+    ("attack", attack::SUMMARY, attack::run),
 ];
 
 fn main() -> ExitCode {
