@@ -213,7 +213,7 @@ impl Policy {
     }
 
     /// Every grant of this identity, in the order of the configuration.
-    pub fn bindings_of<'a>(&'a self, identity: &'a Identity) -> impl Iterator<Item = &'a Binding> {
+    pub fn bindings_of<'a>(&'a self, identity: &Identity) -> impl Iterator<Item = &'a Binding> + use<'a> {
         let positions = self.by_identity.get(identity).map(Vec::as_slice).unwrap_or_default();
         positions.iter().filter_map(|position| self.bindings.get(*position))
     }
@@ -243,7 +243,7 @@ impl Policy {
         self.grants(identity, privilege).any(|scope| scope.has(organization))
     }
 
-    fn grants<'a>(&'a self, identity: &'a Identity, privilege: Privilege) -> impl Iterator<Item = &'a Scope> {
+    fn grants<'a>(&'a self, identity: &Identity, privilege: Privilege) -> impl Iterator<Item = &'a Scope> + use<'a> {
         self.bindings_of(identity)
             .filter(move |binding| binding.role.privileges().contains(&privilege))
             .map(|binding| &binding.scope)
@@ -361,8 +361,9 @@ mod tests {
             binding(&eve, Role::SystemAdministrator, Scope::All),
             binding(&ada(), Role::Auditor, only("fabrikam")),
         ]);
-        let roles =
-            |identity| policy.bindings_of(identity).map(|binding| binding.role.name().to_owned()).collect::<Vec<_>>();
+        let roles = |identity: &Identity| {
+            policy.bindings_of(identity).map(|binding| binding.role.name().to_owned()).collect::<Vec<_>>()
+        };
         assert_eq!(roles(&ada()), ["record-reader", "auditor"]);
         assert_eq!(roles(&eve), ["system-administrator"]);
         assert_eq!(roles(&Identity::Dns("ada".to_owned())), [""; 0]);

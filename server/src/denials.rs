@@ -239,6 +239,8 @@ impl Shared {
 
 #[cfg(test)]
 mod tests {
+    use fieldseal_core::identity::Identity;
+
     use super::*;
 
     #[test]

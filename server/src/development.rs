@@ -424,7 +424,7 @@ mod tests {
                 config
                     .bindings
                     .iter()
-                    .any(|binding| binding.identity == identity && binding.role == person.role().into())
+                    .any(|binding| binding.identity == *identity && binding.role == person.role().into())
             );
         }
     }
