@@ -22,7 +22,10 @@ use sealward_core::{
 
 use crate::{
     config::{Config, ConfigError, template::Template},
-    files::private_file::{self, PRIVATE, PUBLIC},
+    files::{
+        private_file::{self, PRIVATE, PUBLIC},
+        trusted_file::{self, Kind},
+    },
     ports::{clock::SystemClock, random::SystemRandom},
     root_key::{self, RootKeyFileError},
 };
@@ -314,7 +317,8 @@ fn provide_pair(
         create(key, &KeyPair::generate().map_err(failed)?.serialize_pem(), PRIVATE)?;
     }
     // Read back, since another process may have been faster.
-    let pem = fs::read_to_string(key).map_err(|source| file_error(key, source))?;
+    let pem =
+        trusted_file::read_text(key, Kind::PrivateKey).map_err(|error| file_error(key, io::Error::other(error)))?;
     let key_pair = KeyPair::from_pem(&pem).map_err(failed)?;
     if !exists(certificate)? {
         create(certificate, &make(&key_pair).map_err(failed)?.pem(), PUBLIC)?;
@@ -421,7 +425,7 @@ mod tests {
                 config
                     .bindings
                     .iter()
-                    .any(|binding| binding.identity == identity && binding.role == person.role().into())
+                    .any(|binding| binding.identity == *identity && binding.role == person.role().into())
             );
         }
     }
