@@ -7,11 +7,11 @@
 //!
 //! Nothing here knows records, keys or audit trails, but that an [`AuditEntry`] is chained by whoever commits it.
 
-use std::{borrow::Cow, error::Error, fmt, sync::Arc};
+use std::{borrow::Cow, error::Error, fmt, future::Future, pin::Pin, sync::Arc};
 
 use uuid::Uuid;
 
-use crate::{audit::AuditEntry, id::Timestamp, port::Pending};
+use crate::{audit::entry::AuditEntry, id::Timestamp};
 
 /// The name of a table or a column.
 pub type Name = Cow<'static, str>;
@@ -628,3 +628,6 @@ pub(crate) async fn rows(
         })
         .await
 }
+
+/// What an asynchronous port answers with.
+pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

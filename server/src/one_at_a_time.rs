@@ -16,14 +16,17 @@ use sealward_core::{
     id::OrganizationId,
     identity::Caller,
     key::{
-        AtWork, CurrentKey, KeyError, KeyWork,
+        CurrentKey, KeyError,
         abandon::{Abandonment, abandon},
         change::change,
         reencrypt::is_under_way,
         refuse,
         restore::restore,
     },
-    organization::Organization,
+    organization::{
+        Organization,
+        work::{AtWork, KeyWork},
+    },
     policy::{AbandonEncryptedData, ChangeKey, Permit, RestoreKey},
 };
 use tokio::sync::oneshot;

@@ -10,11 +10,11 @@ use std::{
 use sealward_core::{
     deployment::Deployment,
     key::{
-        KeyError, KeyWork,
+        KeyError,
         reencrypt::{Advance, advance, is_under_way},
-        unreadable::{is_healed, keeps_former_keys, retire},
+        retire::{is_healed, keeps_former_keys, retire},
     },
-    organization::{Organization, seen::look},
+    organization::{Organization, seen::look, work::KeyWork},
 };
 use tracing::Instrument as _;
 

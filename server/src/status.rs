@@ -20,15 +20,17 @@ use sealward_core::{
     filter::{FilterError, FilterProblem},
     identity::Identity,
     key::KeyError,
-    listing::ListingError,
+    list::page::ListingError,
     metadata::update::UpdateMetadataError,
-    organization::{Obstacle, Organization, create::CreateOrganizationError, import::ImportError},
+    organization::{
+        Obstacle, Organization, comparisons::INTERVAL_SECONDS, create::CreateOrganizationError, import::ImportError,
+    },
     policy::Privilege,
-    record::{Problem, Violation},
-    records::{Place, RecordError, compare::INTERVAL_SECONDS},
+    record::{Place, RecordError},
     schema::{Attribute, Entity},
     store::{Cause, OpenError, Unavailable},
     text::is_invisible,
+    violation::{Problem, Violation},
 };
 use tonic::{Code, Status, metadata::MetadataValue};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};

@@ -4,8 +4,10 @@
 
 use uuid::Uuid;
 
-use super::{AUDIT_TABLE, AuditRecord, columns};
-use crate::store::{Comparison, Condition, Datum, Direction, Reader, Select, Unavailable};
+use crate::{
+    audit::record::{AUDIT_TABLE, AuditRecord, columns},
+    store::{Comparison, Condition, Datum, Direction, Reader, Select, Unavailable},
+};
 
 /// A place in a chain: that of the last record that was taken from it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -84,7 +86,10 @@ pub async fn read_on(
 mod tests {
     use super::*;
     use crate::{
-        audit::{AuditAction, AuditEntry, ChainHead, tests::linked},
+        audit::{
+            entry::{AuditAction, AuditEntry},
+            record::{ChainHead, tests::linked},
+        },
         id::Timestamp,
     };
 

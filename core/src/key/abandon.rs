@@ -4,15 +4,25 @@
 //! clears every cell instead of sealing it again. Everything that is not encrypted stays. Whoever asks says which key he gives up.
 
 use crate::{
-    audit::AuditAction,
+    audit::entry::AuditAction,
     census,
     crypto::{kek::KdfParameters, key_text, ring::KeyRing, secret::KeyText},
     deployment::Deployment,
     id::KeyVersion,
     identity::Caller,
-    key::{CurrentKey, KeyError, KeyWork, Setting, VALIDATE_ONLY, audited, install, reencrypt::newer_cell, unchanged},
+    key::{
+        error::KeyError,
+        install::{Setting, install},
+        outcome::{CurrentKey, VALIDATE_ONLY, audited, unchanged},
+        scan::newer_cell,
+    },
     layout::{CENSUS, DATA_KEY, KEY_CHANGE, KEY_RING, REENCRYPTION, RESTORE_ATTEMPT},
-    organization::{Keys, Obstacle, Organization, ring_rows},
+    organization::{
+        handle::Organization,
+        keys::{Keys, Obstacle},
+        ring_rows,
+        work::KeyWork,
+    },
     policy::{self, Permit},
     store::{Condition, Datum, Direction, Expect, Name, Select, Step, Unavailable},
 };

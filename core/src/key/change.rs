@@ -4,14 +4,19 @@
 //! ring in place, and that is the point of no return. Whatever breaks between the two leaves a text that nobody uses.
 
 use crate::{
-    audit::AuditAction,
+    audit::entry::AuditAction,
     crypto::{kek::KdfParameters, key_text, ring::KeyRing, secret::KeyText},
     deployment::Deployment,
     identity::Caller,
-    key::{CurrentKey, KeyError, KeyWork, Setting, VALIDATE_ONLY, audited, install, quota, step, times, unchanged},
-    key_change::NextStep,
+    key::{
+        error::KeyError,
+        install::{Setting, install},
+        outcome::{CurrentKey, VALIDATE_ONLY, audited, unchanged},
+        quota::{quota, times},
+        step::{NextStep, step},
+    },
     layout::KEY_CHANGE,
-    organization::{Keys, Organization, read_text, ring_rows},
+    organization::{handle::Organization, key_text::read_text, keys::Keys, ring_rows, work::KeyWork},
     policy::{self, Permit},
     store::{Condition, Datum},
 };

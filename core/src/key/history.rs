@@ -6,11 +6,12 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    deployment::{Deployment, of_organization},
+    configuration::of_organization,
+    deployment::Deployment,
     id::{KeyVersion, Timestamp},
-    key::KeyError,
+    key::error::KeyError,
     layout::{FINGERPRINT, KEY_CHANGE},
-    organization::Organization,
+    organization::handle::Organization,
     policy::{self, Permit},
     store::{Condition, Datum, rows},
 };

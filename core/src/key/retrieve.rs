@@ -1,12 +1,15 @@
 //! Retrieve the key text: recorded in the trail before it is given.
 
 use crate::{
-    audit::AuditAction,
+    audit::entry::AuditAction,
     crypto::secret::KeyText,
     deployment::Deployment,
     identity::Caller,
-    key::{CurrentKey, KeyError, audited, entry},
-    organization::{Keys, Organization, read_text},
+    key::{
+        error::KeyError,
+        outcome::{CurrentKey, audited, entry},
+    },
+    organization::{handle::Organization, key_text::read_text, keys::Keys},
     policy::{self, Permit},
 };
 

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    audit::AuditAction,
+    audit::entry::AuditAction,
     catalog::cell_columns,
     census::{self, CellKind, Census},
     crypto::{
@@ -16,8 +16,12 @@ use crate::{
     deployment::Deployment,
     id::OrganizationId,
     identity::Caller,
-    key::{CurrentKey, KeyError, audited, entry, unreadable::UnreadableCell},
-    organization::{Obstacle, Organization, read_text, ring_rows},
+    key::{
+        error::KeyError,
+        outcome::{CurrentKey, audited, entry},
+        unreadable::UnreadableCell,
+    },
+    organization::{handle::Organization, key_text::read_text, keys::Obstacle, ring_rows},
     policy::{self, Permit},
     store::{Condition, Reader},
 };

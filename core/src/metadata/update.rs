@@ -1,17 +1,21 @@
 //! Change an attribute's metadata in one organization.
 
-use super::{
-    ATTRIBUTE_SETTING, OrganizationSchema, Setting, index_name, length_within, make_index, name_problem, of_attribute,
-};
 use crate::{
-    audit::{AuditAction, AuditEntry},
+    audit::entry::{AuditAction, AuditEntry},
     deployment::Deployment,
     identity::Caller,
-    organization::Organization,
+    layout::ATTRIBUTE_SETTING,
+    metadata::setting::{
+        OrganizationSchema, Setting, index_name, length_within, make_index, name_problem, of_attribute,
+    },
+    organization::handle::Organization,
     policy::{self, Permit},
-    record::{Problem, Violation, check_value},
-    schema::{Attribute, Entity, INDEXED_CHARS_MAX},
+    schema::{
+        check::check_value,
+        entity::{Attribute, Entity, INDEXED_CHARS_MAX},
+    },
     store::{Cause, CommitError, Expect, Step, Unavailable},
+    violation::{Problem, Violation},
 };
 
 /// Whether a record must have a value.
@@ -270,7 +274,7 @@ const FIELD: &str = "attribute_metadata";
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::schema::{Value, testing::thing};
+    use crate::schema::{testing::thing, value::Value};
 
     fn update_of(name: &str, customization: &Customization) -> Result<Setting, Vec<(String, String)>> {
         let entity = thing();

@@ -5,13 +5,8 @@
 
 use std::sync::Arc;
 
-use super::{
-    Keys, Organization, ring_rows,
-    row::{Row, STATE_CREATING, STATE_READY},
-    write_text,
-};
 use crate::{
-    audit::{AuditAction, AuditEntry},
+    audit::entry::{AuditAction, AuditEntry},
     catalog,
     crypto::{
         kek::{KdfParameters, KeyCheckValue},
@@ -22,11 +17,18 @@ use crate::{
     fail_point::FailPoint,
     id::OrganizationId,
     identity::Caller,
-    layout::{self, KEY_CHANGE, ORGANIZATION},
+    layout::{self, ORGANIZATION},
+    organization::{
+        handle::Organization,
+        key_text::write_text,
+        keys::Keys,
+        ring_rows::{self, key_change_row},
+        row::{Row, STATE_CREATING, STATE_READY},
+    },
     policy::{self, Permit},
     port::OrganizationLock,
-    record::{Problem, Violation},
     store::{Cause, Commit, CommitError, Datum, OpenError, Step, Unavailable},
+    violation::{Problem, Violation},
 };
 
 /// Why an organization was not created.
@@ -164,18 +166,6 @@ async fn create_unasked(
     deployment.admit(Arc::clone(&organization));
     drop(lock);
     Ok(organization)
-}
-
-/// The row that remembers a change of the key; version 1 is the key an organization begins with.
-pub(crate) fn key_change_row(ring: &KeyRing) -> Step {
-    Step::Insert {
-        table: KEY_CHANGE.into(),
-        row: vec![
-            ("key_version".into(), Datum::Integer(ring.version().get().into())),
-            ("time".into(), Datum::Time(ring.stored().key_change_time)),
-            ("fingerprint".into(), Datum::Text(ring.fingerprint().to_string())),
-        ],
-    }
 }
 
 /// Whether a text can name an organization: 1 to 63 lower-case letters, digits and hyphens, no hyphen first or last.

@@ -4,14 +4,18 @@
 //! way back; the ring, and the key texts; the database; a tombstone in the place of the row, which keeps a copy that is found later from
 //! coming back by itself.
 
-use super::row::{Row, STATE_DELETING, STATE_READY};
 use crate::{
-    audit::{AuditAction, AuditEntry},
-    deployment::{Deployment, of_organization},
+    audit::entry::{AuditAction, AuditEntry},
+    configuration::of_organization,
+    deployment::Deployment,
     fail_point::FailPoint,
     identity::Caller,
-    key::{KeyError, KeyWork},
+    key::error::KeyError,
     layout::{DATA_KEY, FINGERPRINT, KEY_RING, KEY_TEXT, SEEN, TOMBSTONE},
+    organization::{
+        row::{Row, STATE_DELETING, STATE_READY},
+        work::KeyWork,
+    },
     policy::{self, Permit},
     port::OrganizationLock,
     store::{Commit, CommitError, Condition, Datum, Expect, OpenError, Step, Unavailable},

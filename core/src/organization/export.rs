@@ -6,13 +6,13 @@
 use std::sync::Arc;
 
 use crate::{
-    audit::{AuditAction, AuditEntry},
+    audit::entry::{AuditAction, AuditEntry},
     deployment::Deployment,
     id::{OrganizationId, Timestamp},
     identity::Caller,
-    key::KeyError,
+    key::error::KeyError,
     layout::{self, CATALOG, CENSUS, LaidOut, MIGRATION, REQUEST, RESTORE_ATTEMPT},
-    organization::{Organization, ring_rows},
+    organization::{handle::Organization, ring_rows},
     policy::{self, Permit},
     store::{Cause, Condition, Datum, Direction, Name, Reader, Row, ScanError, Select},
 };

@@ -15,10 +15,10 @@ use sealward_core::{
     crypto::secret::KeyText,
     key::{
         CurrentKey, KeyError,
-        check::{CellCount, ReencryptionStatus, State, check, names, progress},
         history::{KeyChange, history},
         refuse,
         retrieve::retrieve,
+        status::{CellCount, ReencryptionStatus, State, check, names, progress},
         unreadable::{self, Reason, UnreadableCell},
         verify::{Miscount, Verification, Verified},
     },

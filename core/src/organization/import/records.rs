@@ -10,16 +10,24 @@ use std::{
 
 use uuid::Uuid;
 
-use super::ImportError;
 use crate::{
     id::{RecordId, Timestamp},
     identity::Identity,
     mask::ReadMask,
-    metadata::OrganizationSchema,
-    record::{Problem, Record, Violation, check_whole, field_violation},
-    records::{Cells, parse_row, record_columns},
-    schema::{Attribute, Entity, Kind, Schema, Value},
+    metadata::setting::OrganizationSchema,
+    organization::import::error::ImportError,
+    record::{
+        check::check_whole,
+        content::Record,
+        row::{Cells, parse_row, record_columns},
+    },
+    schema::{
+        Schema,
+        entity::{Attribute, Entity, Kind},
+        value::Value,
+    },
     store::{Condition, Datum, Direction, Reader, ScanError, Select, Unavailable},
+    violation::{Problem, Violation, field_violation},
 };
 
 /// Checks every record of the database.

@@ -1,141 +1,26 @@
-//! Rules across fields: what a record must not be, said in the language of filters.
+//! The rules across fields that a record breaks.
 //!
-//! A rule belongs to its entity's schema. It is looked at whenever a write touches something that it looks at, and with the record as
-//! it will be stored: so a record from before a rule can still be changed elsewhere. Encrypted attributes take part through the
-//! attributes that report whether they are set. Nothing here knows any single rule.
+//! A rule is checked when a write touches an attribute that the rule looks at, with the record as it will be stored. So a record that is
+//! older than a rule can still be changed elsewhere. Encrypted attributes take part through the attributes that report whether they are
+//! set. Nothing here knows any single rule.
 
 use std::collections::BTreeSet;
 
 use crate::{
-    filter::{Field, Filter, FilterError},
-    record::{Problem, Record, Touched, Violation, field_violation},
-    schema::{Entity, StateAndStatus, Value},
+    record::content::{Record, Touched},
+    schema::{
+        entity::{Entity, StateAndStatus},
+        rule::Rule,
+        value::Value,
+    },
+    violation::{Problem, Violation, field_violation},
 };
-
-/// A rule across fields.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rule {
-    /// Its name for programs, unique in its entity: `AUTO_DISCOVER_NOT_ALLOWED`.
-    pub reason: String,
-    /// The index of the attribute that a violation is reported on.
-    pub attribute: usize,
-    /// The records that break it.
-    pub refuse_when: Filter,
-    /// What must be the case, for people; follows the attribute's name.
-    pub description: String,
-    /// The error number of the original: eight hexadecimal digits.
-    pub dynamics_code: Option<String>,
-    looks_at: BTreeSet<usize>,
-}
-
-/// A rule as a schema writes it.
-#[derive(Clone, Copy, Debug)]
-pub struct RuleText<'a> {
-    /// See [`Rule::reason`].
-    pub reason: &'a str,
-    /// The name of the attribute.
-    pub attribute: &'a str,
-    /// The filter's text.
-    pub refuse_when: &'a str,
-    /// See [`Rule::description`].
-    pub description: &'a str,
-    /// See [`Rule::dynamics_code`]; empty for none.
-    pub dynamics_code: &'a str,
-}
-
-/// Why a rule can't be read.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum RuleError {
-    /// The reason isn't spelled as one.
-    #[error("its `reason` must be 2 to 63 upper-case ASCII letters, digits and `_`, beginning with a letter")]
-    Reason,
-    /// There is no such attribute.
-    #[error("its `attribute` names none of the entity's")]
-    Attribute,
-    /// The filter can't be read.
-    #[error("its `refuse_when` can't be read: {0}")]
-    RefuseWhen(Box<FilterError>),
-    /// The filter looks at what every record has, or at nothing.
-    #[error("its `refuse_when` must look at attributes, and at nothing but attributes")]
-    NotOfAttributes,
-    /// Nobody is told what must be the case.
-    #[error("its `description` is missing")]
-    Description,
-    /// The number isn't spelled as one.
-    #[error("its `dynamics_code` must be 8 hexadecimal digits, letters in upper case")]
-    DynamicsCode,
-}
-
-impl Rule {
-    /// Reads a rule of an entity.
-    ///
-    /// # Errors
-    /// The first [`RuleError`] found.
-    pub fn read(text: &RuleText<'_>, entity: &Entity) -> Result<Rule, RuleError> {
-        if !is_reason(text.reason) {
-            return Err(RuleError::Reason);
-        }
-        let attribute = entity.position(text.attribute).ok_or(RuleError::Attribute)?;
-        // No organization has an empty name, so no reference by name is read: a schema knows none.
-        let refuse_when =
-            Filter::parse(text.refuse_when, entity, "").map_err(|error| RuleError::RefuseWhen(Box::new(error)))?;
-        let mut looks_at = refuse_when.attributes();
-        if looks_at.is_empty() || looks_at.len() != refuse_when.fields().len() {
-            return Err(RuleError::NotOfAttributes);
-        }
-        let reported: Vec<usize> = looks_at.iter().filter_map(|index| reported_by(entity, *index)).collect();
-        looks_at.extend(reported);
-        if text.description.is_empty() {
-            return Err(RuleError::Description);
-        }
-        if !(text.dynamics_code.is_empty() || is_dynamics_code(text.dynamics_code)) {
-            return Err(RuleError::DynamicsCode);
-        }
-        Ok(Rule {
-            reason: text.reason.to_owned(),
-            attribute,
-            refuse_when,
-            description: text.description.to_owned(),
-            dynamics_code: (!text.dynamics_code.is_empty()).then(|| text.dynamics_code.to_owned()),
-            looks_at,
-        })
-    }
-
-    /// The indexes of the attributes that decide it, an encrypted one beside the one that reports it.
-    #[must_use]
-    pub fn looks_at(&self) -> &BTreeSet<usize> {
-        &self.looks_at
-    }
-
-    fn is_broken_by(&self, values: &[Option<Value>]) -> bool {
-        self.refuse_when.holds(&|field| match field {
-            Field::Attribute(index) => values.get(index)?.as_ref(),
-            // No rule looks at these.
-            Field::Name | Field::CreateTime | Field::UpdateTime | Field::CreatedBy | Field::ModifiedBy => None,
-        })
-    }
-}
-
-/// The encrypted attribute that the attribute of this index reports, if it reports one.
-fn reported_by(entity: &Entity, index: usize) -> Option<usize> {
-    entity.position(entity.attributes.get(index)?.reports_set()?)
-}
-
-fn is_reason(text: &str) -> bool {
-    (2..=63).contains(&text.len())
-        && text.starts_with(|first: char| first.is_ascii_uppercase())
-        && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
-}
-
-fn is_dynamics_code(text: &str) -> bool {
-    text.len() == 8 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'A'..=b'F'))
-}
 
 /// The rules that a new record with these values breaks. Those that look at an attribute which is wrong by itself are left out: what
 /// it should have been isn't known.
 #[must_use]
 pub fn check_create(entity: &Entity, values: &[Option<Value>], wrong: &BTreeSet<usize>) -> Vec<Violation> {
-    let mut violations = broken(entity, values, |rule| rule.looks_at.is_disjoint(wrong));
+    let mut violations = broken(entity, values, |rule| rule.looks_at().is_disjoint(wrong));
     violations.extend(check_statuses(entity, values, |index| !wrong.contains(&index)));
     violations
 }
@@ -143,7 +28,7 @@ pub fn check_create(entity: &Entity, values: &[Option<Value>], wrong: &BTreeSet<
 /// The rules that a record breaks after an update that touched these attributes, among those that look at one of them.
 #[must_use]
 pub fn check_update(entity: &Entity, record: &Record, touched: &Touched) -> Vec<Violation> {
-    let mut violations = broken(entity, &record.values, |rule| !rule.looks_at.is_disjoint(touched));
+    let mut violations = broken(entity, &record.values, |rule| !rule.looks_at().is_disjoint(touched));
     let touches = |states: &StateAndStatus<'_>| touched.contains(&states.state) || touched.contains(&states.status);
     if entity.states().any(|states| touches(&states)) {
         violations.extend(check_statuses(entity, &record.values, |_| true));
@@ -197,8 +82,16 @@ mod tests {
     use crate::{
         crypto::secret::Plaintext,
         id::{RecordId, Timestamp},
-        record::{Draft, Given, check_create as check_draft},
-        schema::{Attribute, Kind, Schema, SchemaError},
+        record::{
+            check::check_create as check_draft,
+            content::{Draft, Given},
+        },
+        schema::{
+            Schema, SchemaError,
+            entity::{Attribute, Kind},
+            rule::RuleError,
+            rule_text::RuleText,
+        },
     };
 
     const LIMIT: usize = 0;

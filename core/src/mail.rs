@@ -11,16 +11,20 @@
 //!
 //! A password and the place it goes to come from one read of the profile, so that never a new password goes to an old place.
 
-use super::reveal::{Unopened, check_purpose, open_cell, open_with_ring, refusal_word};
 use crate::{
-    audit::{AuditAction, AuditEntry, OUTCOME_DONE},
+    audit::entry::{AuditAction, AuditEntry, OUTCOME_DONE},
     crypto::{ring::KeyRing, secret::Plaintext},
     deployment::Deployment,
     identity::Caller,
     policy::{self, Permit},
-    record::Record,
-    records::{Cells, Place, RecordError, read_record, record_access},
-    schema::Value,
+    record::{
+        content::Record,
+        error::RecordError,
+        place::Place,
+        reveal::{Unopened, check_purpose, open_cell, open_with_ring, record_access, refusal_word},
+        row::{Cells, read_record},
+    },
+    schema::value::Value,
 };
 
 /// What a mail server speaks.

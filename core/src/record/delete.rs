@@ -6,15 +6,19 @@ use crate::{
     identity::Caller,
     metadata::changes::{Operation, Written, cleared},
     policy::{self, Permit},
-    records::{
-        ATTEMPTS, Place, Plan, RecordError, Refusal, count_cells, exhausted, healed, holds, is_record, read_record,
-        record_changes,
-        repetition::{Asked, Mode, Once, Verb},
-        require_schema,
+    record::{
+        error::{RecordError, exhausted},
+        idempotency::{Asked, Once, Verb},
+        mode::Mode,
+        place::Place,
+        plan::{ATTEMPTS, Plan, Refusal, count_cells, healed, record_changes, require_schema},
+        row::{holds, is_record, read_record, table_of},
         secret_writes::{Effect, SecretWrites},
-        table_of,
     },
-    schema::{Attribute, Entity, OnDelete, Value},
+    schema::{
+        entity::{Attribute, Entity, OnDelete},
+        value::Value,
+    },
     store::{Assignment, Comparison, Condition, Datum, Expect, Step},
 };
 

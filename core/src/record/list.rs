@@ -4,18 +4,28 @@ use std::sync::Arc;
 
 use crate::{
     deployment::Deployment,
-    filter::{Bounds, Filter, FilterError, FilterProblem},
+    filter::{
+        error::{FilterError, FilterProblem},
+        expression::Filter,
+        parser::Bounds,
+    },
     identity::Identity,
-    listing::{self, Listing, ListingError},
+    list::{
+        page::{self, Listing, ListingError},
+        page_token::PageContext,
+    },
     mask::ReadMask,
     order::Order,
-    organization::Organization,
-    page::PageContext,
+    organization::handle::Organization,
     policy::{self, Permit},
-    record::{Problem, Record, Violation},
-    records::{RecordError, is_read, parse_row, record_columns, table_of},
-    schema::{Entity, Kind, SYSTEM_COLUMNS},
+    record::{
+        content::Record,
+        error::RecordError,
+        row::{is_read, parse_row, record_columns, table_of},
+    },
+    schema::entity::{Entity, Kind, SYSTEM_COLUMNS},
     store::{Condition, Datum, ScanError, Unavailable},
+    violation::{Problem, Violation},
 };
 
 /// Which records a list has, and in which order.
@@ -110,9 +120,8 @@ pub async fn list(
         bytes_max: deployment.page_bytes_max,
         weight: &weight,
     };
-    let (found, next_page_token) = listing::page(&*deployment.ports.root_key, &*organization.store, listing)
-        .await
-        .map_err(|error| match error {
+    let (found, next_page_token) =
+        page::page(&*deployment.ports.root_key, &*organization.store, listing).await.map_err(|error| match error {
             ListingError::PageToken => RecordError::PageToken,
             ListingError::TooLong { limit_ms } => RecordError::ListTooLong { limit_ms },
             ListingError::Unavailable(Unavailable(cause)) => RecordError::Unavailable(cause),

@@ -9,17 +9,23 @@ use crate::{
     identity::Caller,
     metadata::changes::{Operation, Written},
     policy::{self, Permit},
-    record::{Draft, Given, Record, Touched, check_update, statuses_that_follow},
-    records::{
-        ATTEMPTS, Place, Plan, RecordError, Refusal, count_cells, exhausted, healed, holds, invalid_unless_empty,
-        is_record, read_record, record_changes,
-        repetition::{Asked, Mode, Once, Verb},
-        require_references, require_ring, require_schema, sealing_ring,
+    record::{
+        check::{check_update, statuses_that_follow},
+        content::{Draft, Given, Record, Touched},
+        error::{RecordError, exhausted, invalid_unless_empty},
+        idempotency::{Asked, Once, Verb},
+        mode::Mode,
+        place::Place,
+        plan::{
+            ATTEMPTS, Plan, Refusal, count_cells, healed, record_changes, require_references, require_ring,
+            require_schema,
+        },
+        row::{holds, is_record, read_record, table_of},
+        rules,
+        seal::{sealing_ring, stored_datum},
         secret_writes::{Effect, SecretWrites},
-        stored_datum, table_of,
     },
-    rule,
-    schema::Value,
+    schema::value::Value,
     store::{Assignment, Condition, Datum, Expect, Step},
 };
 
@@ -128,7 +134,7 @@ async fn make(
             set.push(Assignment::Set(attribute.storage_name.clone().into(), datum));
             apply(&place, &mut record, *index, given);
         }
-        invalid_unless_empty(rule::check_update(&place.entity, &record, affected))?;
+        invalid_unless_empty(rules::check_update(&place.entity, &record, affected))?;
         let mut plan = Plan::default();
         if let Some(once) = once {
             once.remember(&mut plan, place.id, &writes.cleared_automatically());

@@ -4,12 +4,17 @@
 //! checked write leaves none. It names attributes and never has a value. Writes that touch no encrypted attribute have no record here.
 
 use crate::{
-    audit::{AuditAction, AuditEntry},
+    audit::entry::{AuditAction, AuditEntry},
     deployment::Deployment,
     id::Timestamp,
     identity::Caller,
-    records::{Place, Plan, RecordError, Refusal, repetition::Mode},
-    schema::Attribute,
+    record::{
+        error::RecordError,
+        mode::Mode,
+        place::Place,
+        plan::{Plan, Refusal},
+    },
+    schema::entity::Attribute,
     store::Step,
 };
 
@@ -103,7 +108,7 @@ impl<'a> SecretWrites<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::schema::Kind;
+    use crate::schema::entity::Kind;
 
     #[test]
     fn details_list_attributes_by_what_was_done_to_them() {

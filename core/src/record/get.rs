@@ -3,8 +3,7 @@
 use crate::{
     mask::ReadMask,
     policy::{self, Permit},
-    record::Record,
-    records::{Place, RecordError, read_fields},
+    record::{content::Record, error::RecordError, place::Place, row::read_fields},
 };
 
 /// The record without its encrypted attributes, as far as the mask wants it.

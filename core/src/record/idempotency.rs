@@ -19,11 +19,19 @@ use crate::{
     crypto::{encoding, root_key::MacPurpose},
     deployment::Deployment,
     id::{OrganizationId, RecordId, RequestId, Timestamp},
-    identity::Identity,
     layout::{REQUEST, REQUEST_KEY},
-    record::{Given, Record},
-    records::{Place, Plan, RecordError, Refusal, exhausted, read_record},
-    schema::{Attribute, Entity, Value},
+    record::{
+        content::{Given, Record},
+        error::{RecordError, exhausted},
+        mode::Mode,
+        place::Place,
+        plan::{Plan, Refusal},
+        row::read_record,
+    },
+    schema::{
+        entity::{Attribute, Entity},
+        value::Value,
+    },
     store::{Comparison, Condition, Datum, Expect, Step, Unavailable, rows},
 };
 
@@ -33,26 +41,6 @@ pub const REMEMBERED_US: i64 = 24 * 3_600 * 1_000_000;
 /// How many forgotten requests go with one write. One comes with it; so a day's worth goes this much faster than it came, and no write
 /// waits for more.
 const FORGOTTEN_MAX: u32 = 16;
-
-/// How a write is carried out.
-#[derive(Clone, Copy, Debug)]
-pub enum Mode<'a> {
-    /// It is made each time that it is asked for.
-    Make,
-    /// It is made once for this request, however often it is asked for.
-    MakeOnce(Request<'a>),
-    /// It is checked as if it were to be made, and leaves no trace.
-    ValidateOnly,
-}
-
-/// A request that may be repeated.
-#[derive(Clone, Copy, Debug)]
-pub struct Request<'a> {
-    /// Who asks. Nobody else's request has the same id.
-    pub caller: &'a Identity,
-    /// Its id.
-    pub id: RequestId,
-}
 
 /// What a request asks for: two that are equal in this ask for the same.
 pub(super) struct Asked<'a> {
@@ -241,7 +229,7 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
-    use crate::{crypto::secret::Plaintext, schema::Kind};
+    use crate::{crypto::secret::Plaintext, schema::entity::Kind};
 
     const ORGANIZATION: OrganizationId = OrganizationId::from_bytes([1; 16]);
     const ID: RequestId = RequestId::from_bytes([2; 16]);

@@ -5,16 +5,28 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    audit::{AuditAction, AuditEntry, OUTCOME_DONE},
+    audit::entry::{AuditAction, AuditEntry, OUTCOME_DONE},
     crypto::{cell, ring::KeyRing, secret::Plaintext},
     deployment::Deployment,
     identity::Caller,
-    organization::{Keys, Obstacle, Organization},
+    organization::{
+        handle::Organization,
+        keys::{Keys, Obstacle},
+    },
     policy::{self, Permit},
-    record::{Problem, Violation, line_problem},
-    records::{ATTEMPTS, Place, RecordError, context, exhausted, read_cells, record_access, sealing_ring},
-    schema::{Attribute, Kind},
-    store::Datum,
+    record::{
+        error::{RecordError, exhausted},
+        place::Place,
+        plan::ATTEMPTS,
+        row::read_cells,
+        seal::{context, sealing_ring},
+    },
+    schema::{
+        check::line_problem,
+        entity::{Attribute, Kind},
+    },
+    store::{CommitError, Datum},
+    violation::{Problem, Violation},
 };
 
 /// How long a purpose may be, in Unicode scalar values: a line in a trail.
@@ -57,7 +69,7 @@ pub async fn reveal(
     outcome
 }
 
-pub(super) fn refusal_word(error: &RecordError) -> &'static str {
+pub(crate) fn refusal_word(error: &RecordError) -> &'static str {
     match error {
         RecordError::NotFound => "NOT_FOUND",
         RecordError::Inactive { .. } => "DATA_ENCRYPTION_INACTIVE",
@@ -104,7 +116,7 @@ pub(super) fn check<'a>(place: &'a Place, names: &[String], purpose: &str) -> Re
 }
 
 /// What is wrong with a purpose.
-pub(super) fn check_purpose(purpose: &str) -> Option<Violation> {
+pub(crate) fn check_purpose(purpose: &str) -> Option<Violation> {
     line_problem(purpose, PURPOSE_MAX).map(|problem| Violation::new("purpose", problem))
 }
 
@@ -121,7 +133,7 @@ pub(super) async fn read_and_open(
 ///
 /// The ring before the cells. Cells that don't open may be newer than the ring, or the ring newer than the cells: both are taken again
 /// until they are the ones that failed before.
-pub(super) async fn open_with_ring<Read: PartialEq, Opened, Reading: Future<Output = Result<Read, RecordError>>>(
+pub(crate) async fn open_with_ring<Read: PartialEq, Opened, Reading: Future<Output = Result<Read, RecordError>>>(
     deployment: &Deployment,
     organization: &Organization,
     read: impl Fn() -> Reading,
@@ -159,7 +171,7 @@ async fn reload(deployment: &Deployment, organization: &Organization) -> Result<
 }
 
 /// The attribute whose cell doesn't open.
-pub(super) struct Unopened {
+pub(crate) struct Unopened {
     entity: String,
     attribute: String,
     /// The format of the cell, if a newer version sealed it.
@@ -167,7 +179,7 @@ pub(super) struct Unopened {
 }
 
 /// Opens the cell of one attribute of a record.
-pub(super) fn open_cell(
+pub(crate) fn open_cell(
     place: &Place,
     attribute: &Attribute,
     cell: &[u8],
@@ -194,4 +206,12 @@ fn open(
         }
     }
     Ok(values)
+}
+
+/// Records what was asked of a record's secrets, before anything of them is answered.
+pub(crate) async fn record_access(place: &Place, entry: AuditEntry) -> Result<(), RecordError> {
+    place.organization.record(entry).await.map_err(|error| match error {
+        CommitError::Refused { .. } => RecordError::AuditUnavailable("an audit record was refused".into()),
+        CommitError::Unavailable(cause) | CommitError::Unknown(cause) => RecordError::AuditUnavailable(cause),
+    })
 }

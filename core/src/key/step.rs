@@ -3,7 +3,7 @@
 //! The rpc, the start of a server and a restore all ask [`next_step`]; none of them remembers where a change was. Which text is current
 //! is the ring's word alone.
 
-use crate::{crypto::ring::stored::ReencryptionState, id::KeyVersion};
+use crate::{crypto::ring::stored::ReencryptionState, id::KeyVersion, organization::keys::Keys};
 
 /// What the configuration database says of an organization.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +66,26 @@ pub fn next_step(configuration: ConfigurationFacts, ring: RingFacts) -> NextStep
         ReencryptionState::Running => NextStep::Reseal(version),
         ReencryptionState::Clearing => NextStep::Clear(version),
         ReencryptionState::Finishing => NextStep::ForgetTexts,
+    }
+}
+
+/// What to do next for an organization whose keys were just loaded.
+pub(crate) fn step(keys: &Keys) -> NextStep {
+    let whole = |reencryption: ReencryptionState, version: Option<KeyVersion>| match version {
+        Some(version) => RingFacts::Whole { reencryption, version },
+        None => RingFacts::Damaged,
+    };
+    match keys {
+        Keys::Active(ring) => {
+            let facts = whole(ring.reencryption().state, Some(ring.version()));
+            next_step(ConfigurationFacts { has_current_text: true }, facts)
+        }
+        Keys::Inactive(stored) => {
+            let facts = whole(stored.reencryption.state, stored.version());
+            next_step(ConfigurationFacts { has_current_text: false }, facts)
+        }
+        Keys::Inaccessible(..) => next_step(ConfigurationFacts { has_current_text: false }, RingFacts::Inaccessible),
+        Keys::Damaged => next_step(ConfigurationFacts { has_current_text: false }, RingFacts::Damaged),
     }
 }
 

@@ -1,114 +1,19 @@
-//! Compare an encrypted attribute with a value: is this the one that is stored, yes or no, without giving it.
+//! How often encrypted attributes of an organization's records were compared lately, in memory.
 //!
-//! A comparison is a guess, so each is recorded like a reveal, and there are only so many for one attribute of one record in an interval.
-//! Its place is reserved before the cell is opened: of many at once no more than the limit see it. A comparison that finds no place
-//! opens nothing, and so records no outcome. The count comes from the audit trail: a restart forgets none. What is compared are hashes,
-//! in constant time, so that neither a time nor a length tells how near a guess is.
+//! The limit is exact: a comparison reserves its place before a cell is opened. The audit trail is the source; see
+//! [`compare`](crate::record::compare).
 
 use std::{
     collections::{HashMap, VecDeque},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq as _;
-
-use super::reveal::{check, read_and_open, refusal_word};
-use crate::{
-    audit::{AUDIT_TABLE, AuditAction, AuditEntry, OUTCOME_DONE},
-    crypto::secret::Plaintext,
-    deployment::Deployment,
-    id::{RecordId, Timestamp},
-    identity::Caller,
-    policy::{self, Permit},
-    records::{Place, RecordError, exhausted, record_access},
-    store::{Condition, Datum, Unavailable, rows},
-};
+use crate::id::{RecordId, Timestamp};
 
 /// Over how long comparisons are counted.
 pub const INTERVAL_SECONDS: u32 = 900;
 
 const INTERVAL_US: i64 = 900 * 1_000_000;
-
-/// Whether the attribute has this value. One that is null has none.
-///
-/// # Errors
-/// See [`RecordError`]; the refusal of a call that is well formed is in the trail too, except for [`RecordError::ComparisonQuota`].
-pub async fn compare(
-    deployment: &Deployment,
-    _permit: Permit<policy::Compare>,
-    caller: &Caller,
-    place: &Place,
-    attribute: &str,
-    given: &Plaintext,
-    purpose: &str,
-) -> Result<bool, RecordError> {
-    let name = [attribute.to_owned()];
-    let wanted = check(place, &name, purpose)?;
-    let limit = deployment.key_limits.comparisons_per_quarter_hour;
-    let reservation = if limit > 0 { Some(reserve(deployment, place, attribute, limit).await?) } else { None };
-    let outcome = read_and_open(deployment, place, &wanted).await.map(|values| {
-        let stored = values.get(attribute).map(|value| Sha256::digest(value.plaintext.expose()));
-        stored.is_some_and(|stored| stored.ct_eq(&Sha256::digest(given.expose())).into())
-    });
-    let entry = AuditEntry {
-        caller: Some(caller.clone()),
-        outcome: outcome.as_ref().map_or_else(refusal_word, |_| OUTCOME_DONE),
-        attributes: Some(attribute.to_owned()),
-        purpose: Some(purpose.to_owned()),
-        details: outcome.as_ref().ok().map(|equal| if *equal { "equal" } else { "different" }.to_owned()),
-        ..AuditEntry::done(deployment.now(), AuditAction::CompareAttribute, place.resource_name())
-    };
-    let time = entry.time;
-    record_access(place, entry).await?;
-    if let (Some(reservation), Ok(_)) = (reservation, &outcome) {
-        reservation.spend(time);
-    }
-    outcome
-}
-
-/// Reserves a place for one comparison. What was compared before this process began is read from the trail.
-async fn reserve<'a>(
-    deployment: &Deployment,
-    place: &'a Place,
-    attribute: &str,
-    limit: u32,
-) -> Result<Reservation<'a>, RecordError> {
-    let comparisons = &place.organization.comparisons;
-    let key = (place.entity.storage_name.clone(), place.id, attribute.to_owned());
-    for _ in 0..LOADS_MAX {
-        match comparisons.reserve(&key, deployment.now(), limit) {
-            Reserved::Place => return Ok(Reservation { comparisons, key }),
-            Reserved::Full { retry_after_seconds } => {
-                return Err(RecordError::ComparisonQuota { limit: limit.into(), retry_after_seconds });
-            }
-            Reserved::NotLoaded => {
-                let times = recorded(deployment, place, attribute).await?;
-                comparisons.load(&key, times);
-            }
-        }
-    }
-    Err(exhausted())
-}
-
-/// How often a window is loaded for one call, which others may push out of memory meanwhile.
-const LOADS_MAX: usize = 8;
-
-/// When this attribute of this record was compared in the interval that ends now, as the trail has it.
-async fn recorded(deployment: &Deployment, place: &Place, attribute: &str) -> Result<Vec<Timestamp>, Unavailable> {
-    let begin = deployment.seconds_ago(INTERVAL_SECONDS.into());
-    let compared = Condition::greater("time", Datum::Time(begin))
-        .and(Condition::equal("action", Datum::Text(AuditAction::CompareAttribute.name().to_owned())))
-        .and(Condition::equal("subject", Datum::Text(place.resource_name())))
-        .and(Condition::equal("attributes", Datum::Text(attribute.to_owned())))
-        .and(Condition::equal("outcome", Datum::Text(OUTCOME_DONE.to_owned())));
-    let found = rows(&*place.organization.store, AUDIT_TABLE, &["time"], compared).await?;
-    let time = |row: Vec<Datum>| match row.first() {
-        Some(Datum::Time(time)) => Some(*time),
-        Some(_) | None => None,
-    };
-    Ok(found.into_iter().filter_map(time).collect())
-}
 
 /// Which attribute of which record: the entity's table, the record, the attribute.
 type Key = (String, RecordId, String);
@@ -134,14 +39,14 @@ struct Window {
 const WINDOWS_MAX: usize = 10_000;
 
 #[derive(Debug, PartialEq, Eq)]
-enum Reserved {
+pub(crate) enum Reserved {
     Place,
     Full { retry_after_seconds: u32 },
     NotLoaded,
 }
 
 impl Comparisons {
-    fn reserve(&self, key: &Key, now: Timestamp, limit: u32) -> Reserved {
+    pub(crate) fn reserve(&self, key: &Key, now: Timestamp, limit: u32) -> Reserved {
         let mut windows = self.windows();
         let Some(window) = windows.get_mut(key) else { return Reserved::NotLoaded };
         window.forget(now);
@@ -157,7 +62,7 @@ impl Comparisons {
         Reserved::Place
     }
 
-    fn load(&self, key: &Key, mut times: Vec<Timestamp>) {
+    pub(crate) fn load(&self, key: &Key, mut times: Vec<Timestamp>) {
         let mut windows = self.windows();
         if windows.len() >= WINDOWS_MAX {
             let newest = windows.values().filter_map(|window| window.times.back().copied()).max();
@@ -199,14 +104,14 @@ fn left_of(time: Timestamp, now: Timestamp) -> u32 {
 }
 
 /// A place among the comparisons of an attribute. Dropped, it is given back: a comparison that was not answered was no guess.
-struct Reservation<'a> {
-    comparisons: &'a Comparisons,
-    key: Key,
+pub(crate) struct Reservation<'a> {
+    pub(crate) comparisons: &'a Comparisons,
+    pub(crate) key: Key,
 }
 
 impl Reservation<'_> {
     /// The comparison was made and recorded at `time`.
-    fn spend(self, time: Timestamp) {
+    pub(crate) fn spend(self, time: Timestamp) {
         if let Some(window) = self.comparisons.windows().get_mut(&self.key) {
             window.times.push_back(time);
         }

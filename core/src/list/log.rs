@@ -4,12 +4,17 @@
 
 use crate::{
     deployment::Deployment,
-    filter::{Field, Filter, FilterError, FilterProblem},
+    filter::{
+        error::{FilterError, FilterProblem},
+        expression::{Field, Filter},
+    },
     identity::Identity,
-    listing::{self, Listing, ListingError},
+    list::{
+        page::{self, Listing, ListingError},
+        page_token::PageContext,
+    },
     order::Order,
-    page::PageContext,
-    schema::Entity,
+    schema::entity::Entity,
     store::{Condition, Datum, Name, Reader, Row, row_bytes},
 };
 
@@ -91,7 +96,7 @@ pub(crate) async fn page(
         bytes_max: deployment.page_bytes_max,
         weight: &weight,
     };
-    Ok(listing::page(&*deployment.ports.root_key, store, listing).await?)
+    Ok(page::page(&*deployment.ports.root_key, store, listing).await?)
 }
 
 /// Fields that every record has, and nothing that was recorded.

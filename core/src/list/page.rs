@@ -6,8 +6,8 @@
 
 use crate::{
     crypto::root_key::{RootKey, RootKeyError},
+    list::page_token::{self, PageContext},
     order::Order,
-    page::{self, PageContext},
     store::{Cause, Condition, Datum, Name, Reader, Row, ScanError, Scanned, Select, Unavailable},
 };
 
@@ -75,7 +75,7 @@ pub(crate) async fn page(
     let rows = if token.is_empty() {
         rows
     } else {
-        let cursor = page::cursor(root_key, context, token)?.ok_or(ListingError::PageToken)?;
+        let cursor = page_token::cursor(root_key, context, token)?.ok_or(ListingError::PageToken)?;
         rows.and(order.after(&cursor).ok_or(ListingError::PageToken)?)
     };
     let width = columns.len();
@@ -87,7 +87,7 @@ pub(crate) async fn page(
     let more = is_cut || found.len() > shown;
     found.truncate(shown);
     let next_page_token = match found.last().and_then(|last| last.get(width..)) {
-        Some(keys) if more => page::token(root_key, context, &Order::cursor(keys))?,
+        Some(keys) if more => page_token::token(root_key, context, &Order::cursor(keys))?,
         Some(_) | None => String::new(),
     };
     found.iter_mut().for_each(|row| row.truncate(width));

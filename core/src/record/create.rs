@@ -7,15 +7,21 @@ use crate::{
     identity::Caller,
     metadata::changes::{Operation, Written},
     policy::{self, Permit},
-    record::{self, Draft, Given, Record, check_create},
-    records::{
-        ATTEMPTS, Place, Plan, RecordError, Refusal, count_cells, exhausted, invalid_unless_empty, record_changes,
-        repetition::{Asked, Mode, Once, Verb},
-        require_references, require_ring, require_schema, sealing_ring,
+    record::{
+        check::check_create,
+        content::{self, Draft, Given, Record},
+        error::{RecordError, exhausted, invalid_unless_empty},
+        idempotency::{Asked, Once, Verb},
+        mode::Mode,
+        place::Place,
+        plan::{
+            ATTEMPTS, Plan, Refusal, count_cells, record_changes, require_references, require_ring, require_schema,
+        },
+        row::table_of,
+        seal::{sealing_ring, stored_datum},
         secret_writes::{Effect, SecretWrites},
-        stored_datum, table_of,
     },
-    schema::{Entity, Value},
+    schema::{entity::Entity, value::Value},
     store::{Datum, Name, Step},
 };
 
@@ -99,7 +105,7 @@ async fn make(
         let ring = if seals { Some(sealing_ring(deployment, &place.organization).await?) } else { None };
         let now = deployment.now();
         let draft = &checked.draft;
-        let values = record::values(&place.entity, draft);
+        let values = content::values(&place.entity, draft);
         let identity = caller.identity.to_string();
         let record = Record {
             id: place.id,
