@@ -122,6 +122,7 @@ async fn every_listener_and_path_refuses_alike() {
         for path in [LIST_MAILBOXES, HEALTH, "/nothing.At/All", "/"] {
             for (method, headers, status) in [
                 (Method::GET, &[][..], 405),
+                (Method::HEAD, &[][..], 405),
                 (Method::OPTIONS, &[("origin", "https://evil.example")][..], 405),
                 (Method::POST, &[("content-type", "text/plain")], 415),
                 (Method::POST, &[("content-type", "application/grpc"), ("origin", "https://evil.example")], 403),
@@ -129,6 +130,7 @@ async fn every_listener_and_path_refuses_alike() {
                 let answer = connection.send(request(method.as_str(), path, headers, Vec::new())).await.unwrap();
                 assert_eq!(answer.status, status, "{method} {path}");
                 assert!(!answer.headers.contains_key("grpc-status"), "{method} {path}");
+                assert_eq!(answer.body.is_empty(), method == Method::HEAD, "{method} {path}");
             }
         }
     }

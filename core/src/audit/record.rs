@@ -327,7 +327,7 @@ pub(crate) mod tests {
     fn every_column_of_the_table_is_written_and_read_back() {
         let mut full = entry("a");
         full.caller = Some(Caller {
-            identity: crate::identity::Identity::CommonName("ada".to_owned()),
+            identity: crate::identity::Identity::CommonName("ada".to_owned()).into(),
             peer: Some("192.0.2.1:7".parse().unwrap()),
             call_id: "c".to_owned(),
         });

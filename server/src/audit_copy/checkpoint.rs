@@ -3,7 +3,7 @@
 //! Whatever the file has beyond that length was written after it was remembered, and is found by reading it. So this need not be written
 //! often.
 
-use std::{collections::BTreeMap, fs, io, path::Path};
+use std::{collections::BTreeMap, io, path::Path};
 
 use sealward_core::{
     audit::follow::Place,
@@ -13,7 +13,10 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{ledger::Trail, target::Mark};
-use crate::private_file;
+use crate::{
+    private_file,
+    trusted_file::{self, Kind},
+};
 
 /// Its name in the data folder.
 pub(super) const NAME: &str = "audit-copy.json";
@@ -42,10 +45,10 @@ impl Checkpoint {
     /// # Errors
     /// It can't be read, or is something else.
     pub(super) fn read(path: &Path, writer: Uuid) -> io::Result<Self> {
-        let text = match fs::read(path) {
+        let text = match trusted_file::read(path, Kind::AuditCheckpoint) {
             Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
-            Err(error) => return Err(error),
+            Err(error) if error.is_missing() => return Ok(Self::default()),
+            Err(error) => return Err(io::Error::other(error)),
         };
         let written: Written = serde_json::from_slice(&text)?;
         if written.writer != writer.to_string() {
@@ -72,6 +75,8 @@ impl Checkpoint {
 
 #[cfg(test)]
 mod tests {
+    use std::{fs, os::unix::fs::PermissionsExt as _};
+
     use sealward_core::id::OrganizationId;
 
     use super::*;
@@ -90,6 +95,10 @@ mod tests {
         checkpoint.write(&path, writer).unwrap();
         assert_eq!(Checkpoint::read(&path, writer).unwrap(), checkpoint);
         assert_eq!(Checkpoint::read(&path, Uuid::nil()).unwrap(), Checkpoint::default());
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
+        let error = Checkpoint::read(&path, writer).unwrap_err().to_string();
+        assert!(error.contains("can be changed by others"), "{error}");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
         fs::write(&path, "{").unwrap();
         assert!(Checkpoint::read(&path, writer).is_err());
     }
