@@ -18,7 +18,7 @@ use crate::{
     layout::KEY_CHANGE,
     organization::{handle::Organization, key_text::read_text, keys::Keys, ring_rows, work::KeyWork},
     policy::{self, Permit},
-    store::{Condition, Datum},
+    store::{Condition, Datum, StoreFailure},
 };
 
 const QUOTA_INTERVAL_SECONDS: u64 = 3_600;
@@ -84,8 +84,8 @@ async fn commit(
     let random = &*deployment.ports.random;
     let kdf = KdfParameters::draw(random);
     let (text, kek) = deployment.ports.key_derivation.derive(text, kdf).await;
-    let kek = kek.map_err(KeyError::internal)?;
-    let changed = ring.change(&kek, kdf, deployment.now(), random).map_err(KeyError::internal)?;
+    let kek = kek.map_err(StoreFailure::internal)?;
+    let changed = ring.change(&kek, kdf, deployment.now(), random).map_err(StoreFailure::internal)?;
     let steps = ring_rows::replace(ring.revision(), changed.stored());
     install(
         deployment,

@@ -5,8 +5,8 @@ use crate::{
         kek::Fingerprint,
         key_text::{GivenTextHint, KeyTextViolation, NotRestorable},
     },
-    organization::{key_text::ReadTextError, keys::Obstacle},
-    store::{Cause, CommitError, Unavailable},
+    organization::{key_text::ReadTextError, keys::Obstacle, work::WorkError},
+    store::{CommitError, StoreFailure, Unavailable},
 };
 
 /// Why a use case of the key's life did not do what it was asked.
@@ -84,15 +84,9 @@ pub enum KeyError {
         /// How many characters (Unicode scalar values) were given.
         given_length: usize,
     },
-    /// The audit record can't be written; nothing was given or done.
-    #[error("the audit record can't be written")]
-    AuditUnavailable(#[source] Cause),
-    /// A database did not answer, or something else failed that isn't the caller's doing. Nothing changed.
-    #[error("a database is unavailable")]
-    Unavailable(#[source] Cause),
-    /// A commit's outcome is unknown; the state of the key tells whether it took effect.
-    #[error("the outcome is unknown")]
-    Unknown(#[source] Cause),
+    /// A database, the root key or the audit trail failed.
+    #[error(transparent)]
+    Store(#[from] StoreFailure),
 }
 
 impl KeyError {
@@ -111,29 +105,25 @@ impl KeyError {
             KeyError::RestoreQuota { .. } => "KEY_RESTORE_QUOTA",
             KeyError::NotConfirmed { .. } => "FIELD_INVALID",
             KeyError::TextRule { .. } | KeyError::TextNotRestorable { .. } => "KEY_VALIDATION",
-            KeyError::AuditUnavailable(_) => "AUDIT_UNAVAILABLE",
-            KeyError::Unavailable(_) => "STORE_UNAVAILABLE",
-            KeyError::Unknown(_) => "OUTCOME_UNKNOWN",
-        }
-    }
-
-    /// A failure inside the service that no input explains.
-    pub(crate) fn internal(error: impl std::error::Error + Send + Sync + 'static) -> KeyError {
-        KeyError::Unavailable(Cause(Box::new(error)))
-    }
-
-    /// What a commit of nothing but an audit record means when it fails.
-    pub(crate) fn unaudited(error: CommitError) -> KeyError {
-        match error {
-            CommitError::Refused { .. } => KeyError::AuditUnavailable("an audit record was refused".into()),
-            CommitError::Unavailable(cause) | CommitError::Unknown(cause) => KeyError::AuditUnavailable(cause),
+            KeyError::Store(StoreFailure::AuditUnavailable(_)) => "AUDIT_UNAVAILABLE",
+            KeyError::Store(StoreFailure::Unavailable(_)) => "STORE_UNAVAILABLE",
+            KeyError::Store(StoreFailure::Unknown(_)) => "OUTCOME_UNKNOWN",
         }
     }
 }
 
 impl From<Unavailable> for KeyError {
-    fn from(Unavailable(cause): Unavailable) -> Self {
-        KeyError::Unavailable(cause)
+    fn from(error: Unavailable) -> Self {
+        KeyError::Store(error.into())
+    }
+}
+
+impl From<WorkError> for KeyError {
+    fn from(error: WorkError) -> Self {
+        match error {
+            WorkError::Busy => KeyError::AlreadyRunning,
+            WorkError::Unavailable(error) => error.into(),
+        }
     }
 }
 
@@ -148,10 +138,6 @@ impl From<ReadTextError> for KeyError {
 
 impl From<CommitError> for KeyError {
     fn from(error: CommitError) -> Self {
-        match error {
-            CommitError::Refused { .. } => KeyError::Unavailable("a commit under the lock was refused".into()),
-            CommitError::Unavailable(cause) => KeyError::Unavailable(cause),
-            CommitError::Unknown(cause) => KeyError::Unknown(cause),
-        }
+        KeyError::Store(error.into())
     }
 }

@@ -9,11 +9,10 @@ use crate::{
     configuration::of_organization,
     deployment::Deployment,
     id::{KeyVersion, Timestamp},
-    key::error::KeyError,
     layout::{FINGERPRINT, KEY_CHANGE},
     organization::handle::Organization,
     policy::{self, Permit},
-    store::{Condition, Datum, rows},
+    store::{Condition, Datum, Unavailable, rows},
 };
 
 /// A key that the organization has, had, or was about to have.
@@ -31,12 +30,12 @@ pub struct KeyChange {
 /// Every key, the youngest first.
 ///
 /// # Errors
-/// [`KeyError::Unavailable`] if a database doesn't answer.
+/// If a database doesn't answer.
 pub async fn history(
     deployment: &Deployment,
     organization: &Organization,
     _permit: &Permit<policy::ReadKeyStatus>,
-) -> Result<Vec<KeyChange>, KeyError> {
+) -> Result<Vec<KeyChange>, Unavailable> {
     let columns = ["fingerprint", "key_version", "time"];
     let own = rows(&*organization.store, KEY_CHANGE, &columns, Condition::EVERYTHING).await?;
     let mut changes: Vec<KeyChange> = own.into_iter().filter_map(change).collect();

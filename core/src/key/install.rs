@@ -17,7 +17,7 @@ use crate::{
         reencrypt, unreadable,
     },
     organization::{handle::Organization, key_text::write_text, keys::Keys, ring_rows::key_change_row},
-    store::{Commit, CommitError, Step},
+    store::{Commit, CommitError, Step, StoreFailure},
 };
 
 /// A ring that is about to be put in place, with the key that it is locked with.
@@ -59,7 +59,7 @@ pub(crate) async fn install(
         Err(CommitError::Unknown(cause)) => {
             // Which ring is in place now is read from the database, here for whoever comes next and by the re-encryption after this.
             organization.load_keys(deployment).await?;
-            Err(KeyError::Unknown(cause))
+            Err(KeyError::Store(StoreFailure::Unknown(cause)))
         }
         Err(error) => Err(error.into()),
     }

@@ -8,6 +8,7 @@ use crate::{
     identity::Caller,
     key::error::KeyError,
     organization::handle::Organization,
+    store::StoreFailure,
 };
 
 /// What the trail says that a text was given for, where nothing was to be changed or restored.
@@ -35,7 +36,7 @@ pub async fn refuse<T>(
     error: KeyError,
 ) -> Result<T, KeyError> {
     let entry = entry(deployment, organization, Some(caller), action, Err(error.reason()));
-    organization.record(entry).await.map_err(KeyError::unaudited)?;
+    organization.record(entry).await.map_err(StoreFailure::unaudited)?;
     Err(error)
 }
 
@@ -50,7 +51,7 @@ pub(crate) async fn audited<T>(
     match outcome {
         Ok(answer) => Ok(answer),
         // What failed for want of a record can't be recorded either; what may have happened is read from the ring.
-        Err(error @ (KeyError::AuditUnavailable(_) | KeyError::Unavailable(_) | KeyError::Unknown(_))) => Err(error),
+        Err(error @ KeyError::Store(_)) => Err(error),
         Err(error) => refuse(deployment, organization, caller, action, error).await,
     }
 }
@@ -66,7 +67,7 @@ pub(crate) async fn unchanged(
 ) -> Result<CurrentKey, KeyError> {
     let mut entry = entry(deployment, organization, Some(caller), action, Ok(current));
     entry.purpose = Some(why.to_owned());
-    organization.record(entry).await.map_err(KeyError::unaudited)?;
+    organization.record(entry).await.map_err(StoreFailure::unaudited)?;
     Ok(current)
 }
 

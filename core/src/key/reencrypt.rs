@@ -23,7 +23,6 @@ use crate::{
     fail_point::FailPoint,
     id::{KeyVersion, RecordId, Timestamp},
     key::{
-        error::KeyError,
         outcome::{CurrentKey, entry},
         scan::{all_aside, others, select_cells},
         step::{NextStep, step},
@@ -31,7 +30,9 @@ use crate::{
     },
     layout::{KEY_TEXT, REENCRYPTION},
     organization::{handle::Organization, keys::Keys, ring_rows, work::KeyWork},
-    store::{Assignment, Commit, CommitError, Condition, Datum, Expect, Name, Reader, Step, Unavailable, rows},
+    store::{
+        Assignment, Commit, CommitError, Condition, Datum, Expect, Name, Reader, Step, StoreFailure, Unavailable, rows,
+    },
 };
 
 /// What is to be expected after a step.
@@ -56,8 +57,8 @@ pub fn is_under_way(organization: &Organization) -> bool {
 /// Takes the next step of the organization's re-encryption, if one is under way.
 ///
 /// # Errors
-/// [`KeyError::Unavailable`] or [`KeyError::Unknown`]: the step can be taken again.
-pub async fn advance(deployment: &Deployment, work: &KeyWork) -> Result<Advance, KeyError> {
+/// [`StoreFailure`]: the step can be taken again.
+pub async fn advance(deployment: &Deployment, work: &KeyWork) -> Result<Advance, StoreFailure> {
     let organization = &**work.organization();
     let keys = organization.follow_keys(deployment).await?;
     match (step(&keys), keys) {
@@ -75,7 +76,7 @@ async fn reseal(
     organization: &Organization,
     ring: &KeyRing,
     target: KeyVersion,
-) -> Result<Advance, KeyError> {
+) -> Result<Advance, StoreFailure> {
     let store = &*organization.store;
     let cursor = match Cursor::read(store).await? {
         Some(cursor) if cursor.target == target => cursor,
@@ -132,7 +133,7 @@ impl Batch<'_> {
         table: &str,
         column: &str,
         cells: Vec<(RecordId, Vec<u8>)>,
-    ) -> Result<(), KeyError> {
+    ) -> Result<(), StoreFailure> {
         let limit = self.deployment.key_limits.reencryption_batch_cells;
         let last = cells.last().map(|(id, _)| *id);
         let count = u64::try_from(cells.len()).unwrap_or(u64::MAX);
@@ -208,7 +209,7 @@ async fn finish(
     ring: &KeyRing,
     target: KeyVersion,
     cursor: Cursor,
-) -> Result<Advance, KeyError> {
+) -> Result<Advance, StoreFailure> {
     let store = &*organization.store;
     let aside = Aside::read(store).await?;
     if !all_aside(store, target, &aside).await? {
@@ -221,7 +222,7 @@ async fn finish(
     if is_clearing(ring) {
         return forget_texts(deployment, organization, ring).await;
     }
-    let finished = ring.finish(&aside.needed(ring), &*deployment.ports.random).map_err(KeyError::internal)?;
+    let finished = ring.finish(&aside.needed(ring), &*deployment.ports.random).map_err(StoreFailure::internal)?;
     let mut steps = ring_rows::replace(ring.revision(), finished.stored());
     steps.push(cursor.require());
     organization.commit(steps).await?;
@@ -235,7 +236,7 @@ async fn forget_texts(
     deployment: &Deployment,
     organization: &Organization,
     ring: &KeyRing,
-) -> Result<Advance, KeyError> {
+) -> Result<Advance, StoreFailure> {
     // Those that are there now, by name: a text that comes later belongs to a later change.
     let configuration = &deployment.ports.configuration;
     let held = rows(&**configuration, KEY_TEXT, &["key_check_value"], of_organization(organization.id)).await?;
@@ -254,7 +255,7 @@ async fn forget_texts(
     organization.store.scrub().await?;
     deployment.reached(FailPoint::FilesScrubbed);
 
-    let settled = ring.settle(&*deployment.ports.random).map_err(KeyError::internal)?;
+    let settled = ring.settle(&*deployment.ports.random).map_err(StoreFailure::internal)?;
     let key = CurrentKey { fingerprint: settled.fingerprint(), key_version: settled.version() };
     let mut steps = ring_rows::replace(ring.revision(), settled.stored());
     steps.push(Step::Update {

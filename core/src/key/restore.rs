@@ -32,7 +32,7 @@ use crate::{
     },
     policy::{self, Permit},
     random,
-    store::{Commit, Condition, Datum, Expect, Step},
+    store::{Commit, Condition, Datum, Expect, Step, StoreFailure},
 };
 
 const QUOTA_INTERVAL_SECONDS: u64 = 900;
@@ -93,7 +93,7 @@ async fn attempt(
     if !validate_only {
         steps.push(Step::Delete { table: RESTORE_ATTEMPT.into(), rows: Condition::EVERYTHING, expect: Expect::Any });
     }
-    organization.commit(steps).await.map_err(KeyError::unaudited)?;
+    organization.commit(steps).await.map_err(StoreFailure::unaudited)?;
     if validate_only {
         return Ok(current);
     }

@@ -9,13 +9,12 @@ use crate::{
     fail_point::FailPoint,
     id::KeyVersion,
     key::{
-        error::KeyError,
         outcome::{CurrentKey, entry},
         scan::all_aside,
         unreadable::Aside,
     },
     organization::{handle::Organization, keys::Keys, ring_rows, work::KeyWork},
-    store::Step,
+    store::{Step, StoreFailure, Unavailable},
 };
 
 /// Whether the ring, as far as is known without looking again, keeps data keys for nothing but unreadable cells.
@@ -31,8 +30,8 @@ fn keeps(ring: &KeyRing) -> bool {
 /// Whether a data key is kept that no unreadable cell needs any more, as far as is known without looking again.
 ///
 /// # Errors
-/// [`KeyError::Unavailable`] if the database doesn't answer.
-pub async fn is_healed(organization: &Organization) -> Result<bool, KeyError> {
+/// If the database doesn't answer.
+pub async fn is_healed(organization: &Organization) -> Result<bool, Unavailable> {
     match organization.keys() {
         Some(Keys::Active(ring)) if keeps(&ring) => {
             let needed = Aside::read(&*organization.store).await?.needed(&ring);
@@ -49,8 +48,8 @@ fn unneeded(ring: &KeyRing, needed: &BTreeSet<KeyVersion>) -> bool {
 /// Destroys the data keys that were kept for unreadable cells and that none needs any more. A full scan makes sure of it.
 ///
 /// # Errors
-/// [`KeyError::Unavailable`] or [`KeyError::Unknown`]: it can be done again.
-pub async fn retire(deployment: &Deployment, work: &KeyWork) -> Result<(), KeyError> {
+/// [`StoreFailure`]: it can be done again.
+pub async fn retire(deployment: &Deployment, work: &KeyWork) -> Result<(), StoreFailure> {
     let organization = &**work.organization();
     let Keys::Active(ring) = organization.load_keys(deployment).await? else { return Ok(()) };
     let store = &*organization.store;
@@ -59,7 +58,7 @@ pub async fn retire(deployment: &Deployment, work: &KeyWork) -> Result<(), KeyEr
     if !keeps(&ring) || !unneeded(&ring, &needed) || !all_aside(store, ring.version(), &aside).await? {
         return Ok(());
     }
-    let retired = ring.retire(&needed, &*deployment.ports.random).map_err(KeyError::internal)?;
+    let retired = ring.retire(&needed, &*deployment.ports.random).map_err(StoreFailure::internal)?;
     let key = CurrentKey { fingerprint: retired.fingerprint(), key_version: retired.version() };
     let mut steps = ring_rows::replace(ring.revision(), retired.stored());
     steps.push(Step::Audit(entry(deployment, organization, None, AuditAction::DestroyDataKeys, Ok(key))));

@@ -11,12 +11,13 @@ use crate::{
     },
     organization::{handle::Organization, key_text::read_text, keys::Keys},
     policy::{self, Permit},
+    store::StoreFailure,
 };
 
 /// The text that opens the organization's database, character for character as it was set, and which key it is.
 ///
 /// # Errors
-/// [`KeyError::NotPresent`], [`KeyError::RingDamaged`], [`KeyError::Inaccessible`], [`KeyError::AuditUnavailable`], [`KeyError::Unavailable`].
+/// [`KeyError::NotPresent`], [`KeyError::RingDamaged`], [`KeyError::Inaccessible`], [`KeyError::Store`].
 pub async fn retrieve(
     deployment: &Deployment,
     organization: &Organization,
@@ -43,6 +44,6 @@ async fn attempt(
     };
     let current = CurrentKey { fingerprint: ring.fingerprint(), key_version: ring.version() };
     let entry = entry(deployment, organization, Some(caller), AuditAction::RetrieveKey, Ok(current));
-    organization.record(entry).await.map_err(KeyError::unaudited)?;
+    organization.record(entry).await.map_err(StoreFailure::unaudited)?;
     Ok((text, current))
 }

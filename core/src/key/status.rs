@@ -110,7 +110,7 @@ impl ReencryptionStatus {
 /// The organization's status.
 ///
 /// # Errors
-/// [`KeyError::Unavailable`] if a database doesn't answer, [`KeyError::Inaccessible`] if this server can't use the key that is there.
+/// [`KeyError::Store`] if a database doesn't answer, [`KeyError::Inaccessible`] if this server can't use the key that is there.
 pub async fn check(
     deployment: &Deployment,
     organization: &Organization,

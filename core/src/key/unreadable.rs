@@ -17,12 +17,11 @@ use crate::{
     deployment::Deployment,
     id::{KeyVersion, RecordId},
     identity::Identity,
-    key::error::KeyError,
     layout::UNREADABLE_CELL,
     list::page_token::{self, PageContext},
     organization::handle::Organization,
     policy::{self, Permit},
-    store::{Condition, Datum, Direction, Expect, Name, Reader, Select, Step, Unavailable, rows},
+    store::{Condition, Datum, Direction, Expect, Name, Reader, Select, Step, StoreFailure, Unavailable, rows},
 };
 
 /// Why a cell doesn't open.
@@ -193,7 +192,7 @@ pub struct Listed {
 /// this list.
 ///
 /// # Errors
-/// [`KeyError::Unavailable`] if a database doesn't answer.
+/// If a database doesn't answer.
 pub async fn list(
     deployment: &Deployment,
     organization: &Organization,
@@ -202,14 +201,15 @@ pub async fn list(
     method: &str,
     size: u32,
     token: &str,
-) -> Result<Option<Listed>, KeyError> {
+) -> Result<Option<Listed>, StoreFailure> {
     let root_key = &*deployment.ports.root_key;
     let parent = organization.resource_name();
     let context = PageContext { method, parent: &parent, filter: "", order_by: "", identity };
     let rows = if token.is_empty() {
         Condition::EVERYTHING
     } else {
-        match page_token::cursor(root_key, &context, token).map_err(KeyError::internal)?.as_deref().and_then(after) {
+        match page_token::cursor(root_key, &context, token).map_err(StoreFailure::internal)?.as_deref().and_then(after)
+        {
             Some(rows) => rows,
             None => return Ok(None),
         }
@@ -232,7 +232,9 @@ pub async fn list(
     let has_more = cells.len() > shown;
     cells.truncate(shown);
     let next_page_token = match cells.last() {
-        Some(last) if has_more => page_token::token(root_key, &context, &cursor(last)).map_err(KeyError::internal)?,
+        Some(last) if has_more => {
+            page_token::token(root_key, &context, &cursor(last)).map_err(StoreFailure::internal)?
+        }
         Some(_) | None => String::new(),
     };
     Ok(Some(Listed { cells, next_page_token }))

@@ -23,7 +23,7 @@ use crate::{
     },
     organization::{handle::Organization, key_text::read_text, keys::Obstacle, ring_rows},
     policy::{self, Permit},
-    store::{Condition, Reader},
+    store::{Condition, Reader, StoreFailure},
 };
 
 /// A look at every cell, under way. It holds a snapshot: take its steps, or drop it.
@@ -77,7 +77,7 @@ impl Verification {
         let ring = &verification.ring;
         let key = CurrentKey { fingerprint: ring.fingerprint(), key_version: ring.version() };
         let record = entry(deployment, organization, Some(caller), AuditAction::VerifyCells, Ok(key));
-        organization.record(record).await.map_err(KeyError::unaudited)?;
+        organization.record(record).await.map_err(StoreFailure::unaudited)?;
         Ok(verification)
     }
 

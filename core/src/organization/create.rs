@@ -27,7 +27,7 @@ use crate::{
     },
     policy::{self, Permit},
     port::OrganizationLock,
-    store::{Cause, Commit, CommitError, Datum, OpenError, Step, Unavailable},
+    store::{Commit, CommitError, Datum, OpenError, Step, StoreFailure, Unavailable},
     violation::{Problem, Violation},
 };
 
@@ -43,17 +43,14 @@ pub enum CreateOrganizationError {
     /// There is one of this name, and it isn't served now.
     #[error("the organization exists, and isn't served now")]
     NotServed(NotServed),
-    /// A database did not answer; nothing is left of it, or the next start undoes it.
-    #[error("a database is unavailable")]
-    Unavailable(#[source] Cause),
-    /// A commit's outcome is unknown; the next start finishes or undoes it.
-    #[error("the outcome is unknown")]
-    Unknown(#[source] Cause),
+    /// A database, the root key or the audit trail failed.
+    #[error(transparent)]
+    Store(#[from] StoreFailure),
 }
 
 impl From<Unavailable> for CreateOrganizationError {
-    fn from(Unavailable(cause): Unavailable) -> Self {
-        CreateOrganizationError::Unavailable(cause)
+    fn from(error: Unavailable) -> Self {
+        CreateOrganizationError::Store(error.into())
     }
 }
 
@@ -61,8 +58,9 @@ impl From<CommitError> for CreateOrganizationError {
     fn from(error: CommitError) -> Self {
         match error {
             CommitError::Refused { .. } => CreateOrganizationError::AlreadyExists,
-            CommitError::Unavailable(cause) => CreateOrganizationError::Unavailable(cause),
-            CommitError::Unknown(cause) => CreateOrganizationError::Unknown(cause),
+            error @ (CommitError::Unavailable(_) | CommitError::Unknown(_)) => {
+                CreateOrganizationError::Store(error.into())
+            }
         }
     }
 }
@@ -113,10 +111,10 @@ async fn create_unasked(
 
     let kdf = KdfParameters::draw(random);
     let (text, kek) = ports.key_derivation.derive(key_text::generate(random), kdf).await;
-    let kek = kek.map_err(|error| CreateOrganizationError::Unavailable(Cause(Box::new(error))))?;
+    let kek = kek.map_err(|error| CreateOrganizationError::Store(StoreFailure::internal(error)))?;
     let now = deployment.now();
     let ring = KeyRing::create(id, &kek, kdf, now, random)
-        .map_err(|error| CreateOrganizationError::Unavailable(Cause(Box::new(error))))?;
+        .map_err(|error| CreateOrganizationError::Store(StoreFailure::internal(error)))?;
     let check: KeyCheckValue = ring.stored().check;
     let entry = AuditEntry {
         caller: caller.cloned(),
@@ -157,9 +155,11 @@ async fn create_unasked(
     deployment.reached(FailPoint::CreateReady);
 
     let store = ports.databases.open(id).await.map_err(|error| match error {
-        OpenError::Missing => CreateOrganizationError::Unavailable("the database just made is missing".into()),
-        OpenError::Unavailable(cause) => CreateOrganizationError::Unavailable(cause),
-        error @ OpenError::OtherInside => CreateOrganizationError::Unavailable(Cause(Box::new(error))),
+        OpenError::Missing => {
+            CreateOrganizationError::Store(StoreFailure::Unavailable("the database just made is missing".into()))
+        }
+        OpenError::Unavailable(cause) => CreateOrganizationError::Store(StoreFailure::Unavailable(cause)),
+        error @ OpenError::OtherInside => CreateOrganizationError::Store(StoreFailure::internal(error)),
     })?;
     let organization = Arc::new(Organization::new(id, name.to_owned(), now, store, &deployment.schema));
     organization.set_keys(Keys::Active(Arc::new(ring)));

@@ -10,11 +10,10 @@ use crate::{
     deployment::Deployment,
     id::{OrganizationId, Timestamp},
     identity::Caller,
-    key::error::KeyError,
     layout::{self, CATALOG, CENSUS, LaidOut, MIGRATION, REQUEST, RESTORE_ATTEMPT},
     organization::{handle::Organization, ring_rows},
     policy::{self, Permit},
-    store::{Cause, Condition, Datum, Direction, Name, Reader, Row, ScanError, Select},
+    store::{Cause, Condition, Datum, Direction, Name, Reader, Row, ScanError, Select, StoreFailure},
 };
 
 /// Tables that an export leaves out: requests are remembered under this deployment's root key, attempts to restore are this deployment's,
@@ -71,19 +70,19 @@ impl Export {
     /// Takes the snapshot, once it is in the trail that it is taken.
     ///
     /// # Errors
-    /// [`KeyError::AuditUnavailable`] or [`KeyError::Unavailable`].
+    /// [`StoreFailure`].
     pub async fn begin(
         deployment: &Deployment,
         organization: &Organization,
         _permit: Permit<policy::ExportOrganization>,
         caller: &Caller,
-    ) -> Result<(Exported, Export), KeyError> {
+    ) -> Result<(Exported, Export), StoreFailure> {
         let export_time = deployment.now();
         let entry = AuditEntry {
             caller: Some(caller.clone()),
             ..AuditEntry::done(export_time, AuditAction::ExportOrganization, organization.resource_name())
         };
-        organization.record(entry).await.map_err(KeyError::unaudited)?;
+        organization.record(entry).await.map_err(StoreFailure::unaudited)?;
         let snapshot = organization.store.snapshot().await?;
         let ring = ring_rows::read(&*snapshot).await?;
         let exported = Exported {
@@ -112,7 +111,7 @@ impl Export {
     ///
     /// # Errors
     /// If the store doesn't answer.
-    pub async fn next(&mut self) -> Result<Option<Part>, KeyError> {
+    pub async fn next(&mut self) -> Result<Option<Part>, StoreFailure> {
         loop {
             let Some(laid_out) = self.tables.last() else { return Ok(None) };
             let rows = match &self.place {
@@ -133,9 +132,9 @@ impl Export {
                 limit: PAGE_ROWS,
             };
             let found = self.snapshot.scan(select, PAGE_BYTES).await.map_err(|error| match error {
-                ScanError::Unavailable(error) => KeyError::from(error),
+                ScanError::Unavailable(error) => StoreFailure::from(error),
                 // A snapshot has no bound for the time of one page.
-                error @ ScanError::TooLong { .. } => KeyError::Unavailable(Cause(error.into())),
+                error @ ScanError::TooLong { .. } => StoreFailure::Unavailable(Cause(error.into())),
             })?;
             let found = found.rows;
             let position = |name: &Name| table.columns.iter().position(|column| column.name == *name);

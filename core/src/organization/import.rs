@@ -34,7 +34,9 @@ use crate::{
     },
     policy::{self, Permit},
     port::{OrganizationLock, PreparedDatabase},
-    store::{Assignment, Cause, Column, Commit, CommitError, Condition, Datum, Expect, Name, OpenError, Step, rows},
+    store::{
+        Assignment, Column, Commit, CommitError, Condition, Datum, Expect, Name, OpenError, Step, StoreFailure, rows,
+    },
 };
 
 /// An import, under way. It is to be finished or aborted.
@@ -201,14 +203,17 @@ impl Import {
         listed.map_err(|error| ImportError::of(error, ImportError::AlreadyExists))?;
         deployment.reached(FailPoint::ImportReady);
         let store = ports.databases.open(row.id).await.map_err(|error| match error {
-            OpenError::Missing => ImportError::Unavailable("the database just published is missing".into()),
-            OpenError::Unavailable(cause) => ImportError::Unavailable(cause),
-            error @ OpenError::OtherInside => ImportError::Unavailable(Cause(Box::new(error))),
+            OpenError::Missing => {
+                ImportError::Store(StoreFailure::Unavailable("the database just published is missing".into()))
+            }
+            OpenError::Unavailable(cause) => ImportError::Store(StoreFailure::Unavailable(cause)),
+            error @ OpenError::OtherInside => ImportError::Store(StoreFailure::internal(error)),
         })?;
         let organization = admit(deployment, &row, store).await?;
         let recorded = organization.record(entry).await;
-        recorded
-            .map_err(|error| ImportError::of(error, ImportError::Unavailable("an audit record was refused".into())))?;
+        recorded.map_err(|error| {
+            ImportError::of(error, ImportError::Store(StoreFailure::Unavailable("an audit record was refused".into())))
+        })?;
         Ok(organization)
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{deployment::Deployment, key::error::KeyError, organization::handle::Organization, port::OrganizationLock};
+use crate::{deployment::Deployment, organization::handle::Organization, port::OrganizationLock, store::Unavailable};
 
 /// The right to work on an organization's keys: its one lock. Tried, never waited for.
 pub struct KeyWork {
@@ -35,11 +35,11 @@ impl KeyWork {
     /// Takes the lock, if nobody has it.
     ///
     /// # Errors
-    /// [`KeyError::AlreadyRunning`], or that the lock's keeper doesn't answer.
-    pub async fn begin(deployment: &Deployment, organization: Arc<Organization>) -> Result<KeyWork, KeyError> {
+    /// See [`WorkError`].
+    pub async fn begin(deployment: &Deployment, organization: Arc<Organization>) -> Result<KeyWork, WorkError> {
         match deployment.ports.databases.try_lock(organization.id).await? {
             Some(lock) => Ok(KeyWork { lock, at_work: AtWork::begin(organization) }),
-            None => Err(KeyError::AlreadyRunning),
+            None => Err(WorkError::Busy),
         }
     }
 
@@ -53,4 +53,15 @@ impl KeyWork {
     pub fn organization(&self) -> &Arc<Organization> {
         &self.at_work.organization
     }
+}
+
+/// Why work on an organization can't begin.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkError {
+    /// Other work is under way: a change or restore of the key, the re-encryption after one, or the deletion.
+    #[error("another SetDataEncryptionKey, or its re-encryption, is running")]
+    Busy,
+    /// The lock's keeper doesn't answer.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
 }

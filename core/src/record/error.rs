@@ -3,7 +3,7 @@
 use crate::{
     crypto::{kek::Fingerprint, root_key::RootKeyError},
     organization::keys::Obstacle,
-    store::{Cause, Unavailable},
+    store::{StoreFailure, Unavailable},
     violation::Violation,
 };
 
@@ -79,31 +79,25 @@ pub enum RecordError {
     /// The mailbox's profile is inactive.
     #[error("the mailbox's e-mail server profile is inactive")]
     ProfileInactive,
-    /// The audit record can't be written; nothing was given.
-    #[error("the audit record can't be written")]
-    AuditUnavailable(#[source] Cause),
-    /// A database did not answer. Nothing changed.
-    #[error("a database is unavailable")]
-    Unavailable(#[source] Cause),
-    /// A commit's outcome is unknown.
-    #[error("the outcome is unknown")]
-    Unknown(#[source] Cause),
+    /// A database, the root key or the audit trail failed.
+    #[error(transparent)]
+    Store(#[from] StoreFailure),
 }
 
 impl From<Unavailable> for RecordError {
-    fn from(Unavailable(cause): Unavailable) -> Self {
-        RecordError::Unavailable(cause)
+    fn from(error: Unavailable) -> Self {
+        RecordError::Store(error.into())
     }
 }
 
 impl From<RootKeyError> for RecordError {
     fn from(error: RootKeyError) -> Self {
-        RecordError::Unavailable(Cause(Box::new(error)))
+        RecordError::Store(StoreFailure::internal(error))
     }
 }
 
 pub(crate) fn exhausted() -> RecordError {
-    RecordError::Unavailable("the record or its key ring kept changing".into())
+    RecordError::Store(StoreFailure::Unavailable("the record or its key ring kept changing".into()))
 }
 
 pub(crate) fn invalid_unless_empty(violations: Vec<Violation>) -> Result<(), RecordError> {

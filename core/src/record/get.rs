@@ -9,7 +9,7 @@ use crate::{
 /// The record without its encrypted attributes, as far as the mask wants it.
 ///
 /// # Errors
-/// [`RecordError::NotFound`], [`RecordError::Unavailable`].
+/// [`RecordError::NotFound`], [`RecordError::Store`].
 pub async fn get(_permit: Permit<policy::ReadRecords>, place: &Place, mask: &ReadMask) -> Result<Record, RecordError> {
     let (record, _) = read_fields(place, mask).await?.ok_or(RecordError::NotFound)?;
     Ok(record)

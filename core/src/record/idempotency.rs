@@ -32,7 +32,7 @@ use crate::{
         entity::{Attribute, Entity},
         value::Value,
     },
-    store::{Comparison, Condition, Datum, Expect, Step, Unavailable, rows},
+    store::{Comparison, Condition, Datum, Expect, Step, StoreFailure, Unavailable, rows},
 };
 
 /// For how long a request is remembered, in microseconds: 24 hours.
@@ -130,7 +130,10 @@ impl Once {
         place: &Place,
         refusal: RecordError,
     ) -> Result<Earlier, RecordError> {
-        if matches!(refusal, RecordError::Unavailable(_) | RecordError::Unknown(_)) {
+        if matches!(
+            refusal,
+            RecordError::Store(StoreFailure::Unavailable(_)) | RecordError::Store(StoreFailure::Unknown(_))
+        ) {
             return Err(refusal);
         }
         let found =

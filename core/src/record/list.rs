@@ -24,7 +24,7 @@ use crate::{
         row::{is_read, parse_row, record_columns, table_of},
     },
     schema::entity::{Entity, Kind, SYSTEM_COLUMNS},
-    store::{Condition, Datum, ScanError, Unavailable},
+    store::{Condition, Datum, ScanError, StoreFailure, Unavailable},
     violation::{Problem, Violation},
 };
 
@@ -96,7 +96,7 @@ pub struct Listed {
 /// One page of an entity's records.
 ///
 /// # Errors
-/// [`RecordError::PageToken`], [`RecordError::ListTooLong`], [`RecordError::Unavailable`].
+/// [`RecordError::PageToken`], [`RecordError::ListTooLong`], [`RecordError::Store`].
 pub async fn list(
     deployment: &Deployment,
     _permit: Permit<policy::ReadRecords>,
@@ -124,7 +124,7 @@ pub async fn list(
         page::page(&*deployment.ports.root_key, &*organization.store, listing).await.map_err(|error| match error {
             ListingError::PageToken => RecordError::PageToken,
             ListingError::TooLong { limit_ms } => RecordError::ListTooLong { limit_ms },
-            ListingError::Unavailable(Unavailable(cause)) => RecordError::Unavailable(cause),
+            ListingError::Unavailable(Unavailable(cause)) => RecordError::Store(StoreFailure::Unavailable(cause)),
         })?;
     let total_size =
         if wanted.count { Some(organization.store.scan_count(table_of(entity), rows).await?) } else { None };
@@ -136,7 +136,7 @@ impl From<ScanError> for RecordError {
     fn from(error: ScanError) -> Self {
         match error {
             ScanError::TooLong { limit_ms } => RecordError::ListTooLong { limit_ms },
-            ScanError::Unavailable(Unavailable(cause)) => RecordError::Unavailable(cause),
+            ScanError::Unavailable(Unavailable(cause)) => RecordError::Store(StoreFailure::Unavailable(cause)),
         }
     }
 }

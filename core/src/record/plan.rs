@@ -12,7 +12,7 @@ use crate::{
     organization::{handle::Organization, ring_rows},
     record::{content::Record, error::RecordError, mode::Mode, place::Place, row::is_record},
     schema::{entity::Kind, value::Value},
-    store::{CommitError, Condition, Expect, Step},
+    store::{CommitError, Condition, Expect, Step, StoreFailure},
     violation::{Problem, field_violation},
 };
 
@@ -58,10 +58,12 @@ impl Plan {
             Ok(()) => Ok(None),
             Err(CommitError::Refused { step }) => match refusals.into_iter().nth(step) {
                 Some(refusal) => Ok(Some(refusal)),
-                None => Err(RecordError::Unavailable("a step was refused that was not asked for".into())),
+                None => Err(RecordError::Store(StoreFailure::Unavailable(
+                    "a step was refused that was not asked for".into(),
+                ))),
             },
-            Err(CommitError::Unavailable(cause)) => Err(RecordError::Unavailable(cause)),
-            Err(CommitError::Unknown(cause)) => Err(RecordError::Unknown(cause)),
+            Err(CommitError::Unavailable(cause)) => Err(RecordError::Store(StoreFailure::Unavailable(cause))),
+            Err(CommitError::Unknown(cause)) => Err(RecordError::Store(StoreFailure::Unknown(cause))),
         }
     }
 }

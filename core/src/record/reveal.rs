@@ -25,7 +25,7 @@ use crate::{
         check::line_problem,
         entity::{Attribute, Kind},
     },
-    store::{CommitError, Datum},
+    store::{Datum, StoreFailure},
     violation::{Problem, Violation},
 };
 
@@ -87,9 +87,7 @@ pub(crate) fn refusal_word(error: &RecordError) -> &'static str {
         | RecordError::RequestIdReused
         | RecordError::ReferenceInUse { .. }
         | RecordError::ComparisonQuota { .. }
-        | RecordError::AuditUnavailable(_)
-        | RecordError::Unavailable(_)
-        | RecordError::Unknown(_) => "STORE_UNAVAILABLE",
+        | RecordError::Store(_) => "STORE_UNAVAILABLE",
     }
 }
 
@@ -210,8 +208,5 @@ fn open(
 
 /// Records what was asked of a record's secrets, before anything of them is answered.
 pub(crate) async fn record_access(place: &Place, entry: AuditEntry) -> Result<(), RecordError> {
-    place.organization.record(entry).await.map_err(|error| match error {
-        CommitError::Refused { .. } => RecordError::AuditUnavailable("an audit record was refused".into()),
-        CommitError::Unavailable(cause) | CommitError::Unknown(cause) => RecordError::AuditUnavailable(cause),
-    })
+    Ok(place.organization.record(entry).await.map_err(StoreFailure::unaudited)?)
 }

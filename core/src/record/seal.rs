@@ -8,7 +8,7 @@ use crate::{
     organization::{handle::Organization, keys::Keys},
     record::{content::Given, error::RecordError, place::Place},
     schema::{entity::Attribute, value::datum_of},
-    store::Datum,
+    store::{Datum, StoreFailure},
     violation::field_violation,
 };
 
@@ -41,7 +41,9 @@ pub(crate) fn stored_datum(
         Some(Given::Clear(value)) => Ok(datum_of(value)),
         Some(Given::Secret(plaintext)) => match ring {
             Some(ring) => Ok(Datum::Bytes(seal(deployment, place, attribute, plaintext, ring))),
-            None => Err(RecordError::Unavailable("a value was to be sealed without a ring".into())),
+            None => {
+                Err(RecordError::Store(StoreFailure::Unavailable("a value was to be sealed without a ring".into())))
+            }
         },
         Some(Given::Wrong(problem)) => {
             Err(RecordError::Invalid(vec![field_violation(&place.entity, attribute, problem.clone())]))

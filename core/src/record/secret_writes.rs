@@ -15,7 +15,7 @@ use crate::{
         plan::{Plan, Refusal},
     },
     schema::entity::Attribute,
-    store::Step,
+    store::{Step, StoreFailure},
 };
 
 /// What a write does to an encrypted attribute.
@@ -62,7 +62,7 @@ impl<'a> SecretWrites<'a> {
     /// Adds the step that records the write, if there is anything to record.
     ///
     /// # Errors
-    /// [`RecordError::AuditUnavailable`] where nothing that has to be recorded may be done now.
+    /// [`RecordError::Store`] where nothing that has to be recorded may be done now.
     pub(super) fn record(
         &self,
         plan: &mut Plan,
@@ -75,7 +75,11 @@ impl<'a> SecretWrites<'a> {
         let Some(details) = self.details() else { return Ok(()) };
         match mode {
             Mode::Make | Mode::MakeOnce(_) => {
-                deployment.ports.audit_gate.admit().map_err(RecordError::AuditUnavailable)?;
+                deployment
+                    .ports
+                    .audit_gate
+                    .admit()
+                    .map_err(|cause| RecordError::Store(StoreFailure::AuditUnavailable(cause)))?;
             }
             Mode::ValidateOnly => {}
         }

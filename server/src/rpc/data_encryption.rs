@@ -424,7 +424,8 @@ async fn watch_ends(dispatcher: &Dispatcher, leaving: &Leaving) -> Refusal {
 }
 
 /// The status of an error, with how far a re-encryption is where that is what stands in the way.
-async fn key_status(error: KeyError, organization: &Organization) -> Status {
+async fn key_status(error: impl Into<KeyError>, organization: &Organization) -> Status {
+    let error = error.into();
     let progress = if matches!(error, KeyError::AlreadyRunning) { progress(organization).await } else { None };
     status::key(error, &organization.name, progress)
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     deployment::NotServed,
-    store::{Cause, CommitError, Unavailable},
+    store::{CommitError, StoreFailure, Unavailable},
 };
 
 /// Why an organization was not imported. Nothing of it is left.
@@ -25,17 +25,14 @@ pub enum ImportError {
         /// Why it isn't.
         why: NotServed,
     },
-    /// A database did not answer.
-    #[error("a database is unavailable")]
-    Unavailable(#[source] Cause),
-    /// A commit's outcome is unknown; the next start finishes or undoes it.
-    #[error("the outcome is unknown")]
-    Unknown(#[source] Cause),
+    /// A database, the root key or the audit trail failed.
+    #[error(transparent)]
+    Store(#[from] StoreFailure),
 }
 
 impl From<Unavailable> for ImportError {
-    fn from(Unavailable(cause): Unavailable) -> Self {
-        ImportError::Unavailable(cause)
+    fn from(error: Unavailable) -> Self {
+        ImportError::Store(error.into())
     }
 }
 
@@ -44,8 +41,7 @@ impl ImportError {
     pub(super) fn of(error: CommitError, refused: ImportError) -> Self {
         match error {
             CommitError::Refused { .. } => refused,
-            CommitError::Unavailable(cause) => ImportError::Unavailable(cause),
-            CommitError::Unknown(cause) => ImportError::Unknown(cause),
+            error @ (CommitError::Unavailable(_) | CommitError::Unknown(_)) => ImportError::Store(error.into()),
         }
     }
 }

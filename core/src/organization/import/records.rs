@@ -26,7 +26,7 @@ use crate::{
         entity::{Attribute, Entity, Kind},
         value::Value,
     },
-    store::{Condition, Datum, Direction, Reader, ScanError, Select, Unavailable},
+    store::{Condition, Datum, Direction, Reader, ScanError, Select, StoreFailure, Unavailable},
     violation::{Problem, Violation, field_violation},
 };
 
@@ -137,7 +137,9 @@ async fn page(store: &dyn Reader, entity: &Entity, after: Option<Uuid>) -> Resul
     };
     let found = store.scan(select, PAGE_BYTES).await.map_err(|error| match error {
         ScanError::Unavailable(error) => ImportError::from(error),
-        error @ ScanError::TooLong { .. } => ImportError::Unavailable(crate::store::Cause(error.into())),
+        error @ ScanError::TooLong { .. } => {
+            ImportError::Store(StoreFailure::Unavailable(crate::store::Cause(error.into())))
+        }
     })?;
     let mut page = Page { ids: Vec::with_capacity(found.rows.len()), links: BTreeMap::new() };
     for row in found.rows {
