@@ -20,7 +20,7 @@ use crate::{
     record::{
         content::Record,
         error::RecordError,
-        place::Place,
+        place::RecordPlace,
         reveal::{Unopened, check_purpose, open_cell, open_with_ring, record_access, refusal_word},
         row::{Cells, read_record},
     },
@@ -111,7 +111,7 @@ pub async fn resolve(
     deployment: &Deployment,
     _permit: Permit<policy::Reveal>,
     caller: &Caller,
-    place: &Place,
+    place: &RecordPlace,
     purpose: &str,
 ) -> Result<Resolved, RecordError> {
     if let Some(violation) = check_purpose(purpose) {
@@ -157,7 +157,7 @@ struct Fields {
 }
 
 /// A place; that of the same record is the same.
-struct At(Place);
+struct At(RecordPlace);
 
 impl PartialEq for At {
     fn eq(&self, other: &Self) -> bool {
@@ -167,7 +167,7 @@ impl PartialEq for At {
 
 impl Fields {
     /// The mailbox and its profile, if somebody may sign in for it.
-    async fn read_both(deployment: &Deployment, place: &Place) -> Result<(Self, Self), RecordError> {
+    async fn read_both(deployment: &Deployment, place: &RecordPlace) -> Result<(Self, Self), RecordError> {
         let mailbox = Self::read(place.clone()).await?.ok_or(RecordError::NotFound)?;
         if mailbox.number("state_code") != Some(ACTIVE) {
             return Err(RecordError::MailboxInactive);
@@ -177,7 +177,7 @@ impl Fields {
         else {
             return Err(RecordError::MailboxWithoutProfile);
         };
-        let profile = Place::new(&place.organization, entity, *id);
+        let profile = RecordPlace::new(&place.organization, entity, *id);
         // One that was deleted a moment ago took the reference with it.
         let profile = Self::read(profile).await?.ok_or(RecordError::MailboxWithoutProfile)?;
         if profile.number("state_code") != Some(ACTIVE) {
@@ -186,7 +186,7 @@ impl Fields {
         Ok((mailbox, profile))
     }
 
-    async fn read(place: Place) -> Result<Option<Self>, RecordError> {
+    async fn read(place: RecordPlace) -> Result<Option<Self>, RecordError> {
         let found = read_record(&place).await?;
         Ok(found.map(|(record, cells)| Fields { record, cells, place: At(place) }))
     }

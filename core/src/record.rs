@@ -26,4 +26,4 @@ pub mod update;
 pub use content::{Draft, Given, Record, Touched, given_text};
 pub use error::RecordError;
 pub use mode::{Mode, Request};
-pub use place::Place;
+pub use place::RecordPlace;

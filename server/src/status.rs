@@ -26,7 +26,7 @@ use sealward_core::{
         Obstacle, Organization, comparisons::INTERVAL_SECONDS, create::CreateOrganizationError, import::ImportError,
     },
     policy::Privilege,
-    record::{Place, RecordError},
+    record::{RecordError, RecordPlace},
     schema::{Attribute, Entity},
     store::{Cause, OpenError, StoreFailure, Unavailable},
     text::is_invisible,
@@ -968,7 +968,7 @@ fn inactive(organization: &str, wanted: Fingerprint) -> Status {
 }
 
 /// Why a record was not handled as asked.
-pub(crate) fn record(error: RecordError, place: &Place) -> Status {
+pub(crate) fn record(error: RecordError, place: &RecordPlace) -> Status {
     let (organization, entity) = (&place.organization.name, &place.entity.name);
     match error {
         RecordError::Invalid(violations) => invalid(violations),

@@ -366,7 +366,7 @@ impl TrailWalk {
             limit: HEADS_MAX,
         };
         let heads = self.snapshot.select(heads).await?.into_iter().map(SignedHead::from_row);
-        heads.collect::<Option<Vec<_>>>().ok_or(Unavailable("the audit trail has a signed head that is none".into()))
+        heads.collect::<Option<Vec<_>>>().ok_or(Unavailable("malformed signed head of the audit trail".into()))
     }
 }
 

@@ -320,7 +320,7 @@ impl Cursor {
         ];
         let found = rows(store, REENCRYPTION, &columns, Condition::EVERYTHING).await?;
         let Some(row) = found.into_iter().next() else { return Ok(None) };
-        let wrong = || Unavailable("the re-encryption's row is none".into());
+        let wrong = || Unavailable("malformed row of the re-encryption".into());
         let Ok(
             [Datum::Integer(target), table, column, after, total, Datum::Integer(done), Datum::Time(start_time), end],
         ) = <[Datum; 8]>::try_from(row)

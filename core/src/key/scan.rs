@@ -63,7 +63,7 @@ async fn select_where(
         .into_iter()
         .map(|row| match <[Datum; 2]>::try_from(row) {
             Ok([Datum::Uuid(id), Datum::Bytes(cell)]) => Ok((RecordId::from_uuid(id), cell)),
-            Ok(_) | Err(_) => Err(Unavailable("a column of cells holds something that is none".into())),
+            Ok(_) | Err(_) => Err(Unavailable("malformed value in a column of cells".into())),
         })
         .collect()
 }

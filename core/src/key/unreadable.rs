@@ -136,7 +136,7 @@ pub(crate) fn forget_all() -> Step {
 const COLUMNS: [&str; 6] = ["table_name", "column_name", "id", "reason", "key_version", "sha256"];
 
 fn parse(row: Vec<Datum>) -> Result<UnreadableCell, Unavailable> {
-    let wrong = || Unavailable("the table of unreadable cells holds a row that is none".into());
+    let wrong = || Unavailable("malformed row in the table of unreadable cells".into());
     let Ok(
         [Datum::Text(table), Datum::Text(column), Datum::Uuid(id), Datum::Text(reason), version, Datum::Bytes(hash)],
     ) = <[Datum; 6]>::try_from(row)

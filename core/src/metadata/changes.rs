@@ -298,7 +298,7 @@ pub async fn list(
     };
     let (rows, token) = log::page(deployment, &*organization.store, changes, of.rows(), wanted).await?;
     let rows = rows.into_iter().map(|row| AttributeChange::from_row(row, &deployment.schema));
-    let unreadable = || ListingError::from(Unavailable("the table of changes holds a row that is none".into()));
+    let unreadable = || ListingError::from(Unavailable("malformed row in the table of attribute changes".into()));
     Ok((rows.collect::<Option<_>>().ok_or_else(unreadable)?, token))
 }
 

@@ -41,11 +41,11 @@ pub struct Export {
     /// The tables that are left, the present one last.
     tables: Vec<LaidOut>,
     /// Whether the present table was described, and the key of its last row.
-    place: Place,
+    place: Position,
     rows_total: u64,
 }
 
-enum Place {
+enum Position {
     Described,
     After(Vec<Datum>),
     Undescribed,
@@ -98,7 +98,7 @@ impl Export {
             rows_total += snapshot.count(laid_out.table.name.clone(), Condition::EVERYTHING).await?;
         }
         tables.reverse();
-        Ok((exported, Export { snapshot, tables, place: Place::Undescribed, rows_total }))
+        Ok((exported, Export { snapshot, tables, place: Position::Undescribed, rows_total }))
     }
 
     /// How many rows it has.
@@ -115,13 +115,13 @@ impl Export {
         loop {
             let Some(laid_out) = self.tables.last() else { return Ok(None) };
             let rows = match &self.place {
-                Place::Undescribed => {
+                Position::Undescribed => {
                     let described = laid_out.clone();
-                    self.place = Place::Described;
+                    self.place = Position::Described;
                     return Ok(Some(Part::Table(described)));
                 }
-                Place::Described => Condition::EVERYTHING,
-                Place::After(key) => Condition::later(laid_out.table.key.iter().cloned().zip(key.iter().cloned())),
+                Position::Described => Condition::EVERYTHING,
+                Position::After(key) => Condition::later(laid_out.table.key.iter().cloned().zip(key.iter().cloned())),
             };
             let table = &laid_out.table;
             let select = Select {
@@ -140,11 +140,11 @@ impl Export {
             let position = |name: &Name| table.columns.iter().position(|column| column.name == *name);
             let Some(last) = found.last() else {
                 self.tables.pop();
-                self.place = Place::Undescribed;
+                self.place = Position::Undescribed;
                 continue;
             };
             let key = table.key.iter().filter_map(position).filter_map(|index| last.get(index).cloned());
-            self.place = Place::After(key.collect());
+            self.place = Position::After(key.collect());
             return Ok(Some(Part::Rows(found)));
         }
     }

@@ -21,7 +21,7 @@ use crate::{
     policy::{self, Permit},
     record::{
         error::{RecordError, exhausted},
-        place::Place,
+        place::RecordPlace,
         reveal::{check, read_and_open, record_access, refusal_word},
     },
     store::{Condition, Datum, Unavailable, rows},
@@ -35,7 +35,7 @@ pub async fn compare(
     deployment: &Deployment,
     _permit: Permit<policy::Compare>,
     caller: &Caller,
-    place: &Place,
+    place: &RecordPlace,
     attribute: &str,
     given: &Plaintext,
     purpose: &str,
@@ -67,7 +67,7 @@ pub async fn compare(
 /// Reserves a place for one comparison. What was compared before this process began is read from the trail.
 pub(crate) async fn reserve<'a>(
     deployment: &Deployment,
-    place: &'a Place,
+    place: &'a RecordPlace,
     attribute: &str,
     limit: u32,
 ) -> Result<Reservation<'a>, RecordError> {
@@ -92,7 +92,11 @@ pub(crate) async fn reserve<'a>(
 const LOADS_MAX: usize = 8;
 
 /// When this attribute of this record was compared in the interval that ends now, as the trail has it.
-async fn recorded(deployment: &Deployment, place: &Place, attribute: &str) -> Result<Vec<Timestamp>, Unavailable> {
+async fn recorded(
+    deployment: &Deployment,
+    place: &RecordPlace,
+    attribute: &str,
+) -> Result<Vec<Timestamp>, Unavailable> {
     let begin = deployment.seconds_ago(INTERVAL_SECONDS.into());
     let compared = Condition::greater("time", Datum::Time(begin))
         .and(Condition::equal("action", Datum::Text(AuditAction::CompareAttribute.name().to_owned())))

@@ -13,7 +13,7 @@ use crate::{
         error::{RecordError, exhausted, invalid_unless_empty},
         idempotency::{Asked, Once, Verb},
         mode::Mode,
-        place::Place,
+        place::RecordPlace,
         plan::{
             ATTEMPTS, Plan, Refusal, count_cells, record_changes, require_references, require_ring, require_schema,
         },
@@ -33,7 +33,7 @@ pub async fn create(
     deployment: &Deployment,
     _permit: Permit<policy::WriteRecords>,
     caller: &Caller,
-    place: &Place,
+    place: &RecordPlace,
     id_origin: IdOrigin,
     mut draft: Draft,
     mode: Mode<'_>,
@@ -76,7 +76,7 @@ pub enum IdOrigin {
 }
 
 /// Defaults are left out, which the next version of a schema may have otherwise, and so is what a create ignores.
-fn asked<'a>(place: &'a Place, id_origin: IdOrigin, draft: &'a Draft, given: &[usize]) -> Asked<'a> {
+fn asked<'a>(place: &'a RecordPlace, id_origin: IdOrigin, draft: &'a Draft, given: &[usize]) -> Asked<'a> {
     let attribute = |index: &usize| {
         let attribute = place.entity.attributes.get(*index)?;
         let is_ignored = attribute.output_only || !attribute.stored();
@@ -95,7 +95,7 @@ fn asked<'a>(place: &'a Place, id_origin: IdOrigin, draft: &'a Draft, given: &[u
 async fn make(
     deployment: &Deployment,
     caller: &Caller,
-    mut place: Place,
+    mut place: RecordPlace,
     mut checked: Checked,
     mode: Mode<'_>,
     once: Option<&Once>,

@@ -10,7 +10,7 @@ use crate::{
         error::{RecordError, exhausted},
         idempotency::{Asked, Once, Verb},
         mode::Mode,
-        place::Place,
+        place::RecordPlace,
         plan::{ATTEMPTS, Plan, Refusal, count_cells, healed, record_changes, require_schema},
         row::{holds, is_record, read_record, table_of},
         secret_writes::{Effect, SecretWrites},
@@ -30,7 +30,7 @@ pub async fn delete(
     deployment: &Deployment,
     _permit: Permit<policy::WriteRecords>,
     caller: &Caller,
-    place: &Place,
+    place: &RecordPlace,
     etag_revision: Option<i64>,
     mode: Mode<'_>,
 ) -> Result<(), RecordError> {
@@ -52,7 +52,7 @@ pub async fn delete(
 async fn make(
     deployment: &Deployment,
     caller: &Caller,
-    mut place: Place,
+    mut place: RecordPlace,
     etag_revision: Option<i64>,
     mode: Mode<'_>,
     once: Option<&Once>,
@@ -115,12 +115,12 @@ async fn make(
 }
 
 /// Whether there is something of the record to know before it goes.
-fn is_read(place: &Place) -> bool {
+fn is_read(place: &RecordPlace) -> bool {
     place.entity.attributes.iter().any(|attribute| attribute.encrypted || attribute.is_audited)
 }
 
 /// The steps that hold a delete against the record being there, and being the one that the caller has seen.
-fn expect_record(plan: &mut Plan, place: &Place, etag_revision: Option<i64>) {
+fn expect_record(plan: &mut Plan, place: &RecordPlace, etag_revision: Option<i64>) {
     let require = |rows| Step::Require { table: table_of(&place.entity), rows };
     plan.step(require(is_record(place.id)), Refusal::Answer(RecordError::NotFound));
     if let Some(revision) = etag_revision {
@@ -131,7 +131,7 @@ fn expect_record(plan: &mut Plan, place: &Place, etag_revision: Option<i64>) {
 
 /// A record that goes.
 struct Deleted<'a> {
-    place: &'a Place,
+    place: &'a RecordPlace,
     time: Timestamp,
     caller: &'a Caller,
 }

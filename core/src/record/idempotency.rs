@@ -24,7 +24,7 @@ use crate::{
         content::{Given, Record},
         error::{RecordError, exhausted},
         mode::Mode,
-        place::Place,
+        place::RecordPlace,
         plan::{Plan, Refusal},
         row::read_record,
     },
@@ -114,11 +114,11 @@ impl Once {
     pub(super) async fn answer(
         &self,
         deployment: &Deployment,
-        place: &Place,
+        place: &RecordPlace,
         refusal: RecordError,
     ) -> Result<(Record, Vec<String>), RecordError> {
         let Earlier { record: id, cleared } = self.earlier(deployment, place, refusal).await?;
-        let (record, _) = read_record(&Place { id, ..place.clone() }).await?.ok_or(RecordError::NotFound)?;
+        let (record, _) = read_record(&RecordPlace { id, ..place.clone() }).await?.ok_or(RecordError::NotFound)?;
         Ok((record, cleared))
     }
 
@@ -127,7 +127,7 @@ impl Once {
     pub(super) async fn earlier(
         &self,
         deployment: &Deployment,
-        place: &Place,
+        place: &RecordPlace,
         refusal: RecordError,
     ) -> Result<Earlier, RecordError> {
         if matches!(
@@ -153,7 +153,7 @@ impl Once {
                     Err(RecordError::RequestIdReused)
                 }
             }
-            Some(_) => Err(Unavailable("the table of requests holds a row that is none".into()).into()),
+            Some(_) => Err(Unavailable("malformed row in the table of requests".into()).into()),
         }
     }
 

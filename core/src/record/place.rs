@@ -8,7 +8,7 @@ use crate::{
 
 /// Where a record is: its organization, its entity, its id.
 #[derive(Clone)]
-pub struct Place {
+pub struct RecordPlace {
     /// The organization.
     pub organization: Arc<Organization>,
     /// The entity, as the organization has it.
@@ -19,17 +19,17 @@ pub struct Place {
     pub(crate) schema: Arc<OrganizationSchema>,
 }
 
-impl Place {
+impl RecordPlace {
     /// The place of a record of this entity, by the schema as the organization has it now.
     #[must_use]
     pub fn new(organization: &Arc<Organization>, entity: &Arc<Entity>, id: RecordId) -> Self {
         let schema = organization.schema();
-        Place { organization: Arc::clone(organization), entity: schema.entity(entity), id, schema }
+        RecordPlace { organization: Arc::clone(organization), entity: schema.entity(entity), id, schema }
     }
 
     /// The same place, by the schema as the organization has it now.
     pub(crate) fn renewed(&self) -> Self {
-        Place::new(&self.organization, &self.entity, self.id)
+        RecordPlace::new(&self.organization, &self.entity, self.id)
     }
 
     /// The resource name.

@@ -10,7 +10,7 @@ use crate::{
     key::unreadable,
     metadata::changes::Written,
     organization::{handle::Organization, ring_rows},
-    record::{content::Record, error::RecordError, mode::Mode, place::Place, row::is_record},
+    record::{content::Record, error::RecordError, mode::Mode, place::RecordPlace, row::is_record},
     schema::{entity::Kind, value::Value},
     store::{CommitError, Condition, Expect, Step, StoreFailure},
     violation::{Problem, field_violation},
@@ -106,7 +106,7 @@ fn expectation(step: Step) -> Option<Step> {
 }
 
 /// Steps that hold every given reference against the record it names.
-pub(crate) fn require_references(plan: &mut Plan, place: &Place, given: impl Iterator<Item = (usize, Value)>) {
+pub(crate) fn require_references(plan: &mut Plan, place: &RecordPlace, given: impl Iterator<Item = (usize, Value)>) {
     for (index, value) in given {
         let Some(attribute) = place.entity.attributes.get(index) else { continue };
         let (Kind::Reference { collection, .. }, Value::Reference(id)) = (&attribute.kind, &value) else { continue };
@@ -120,7 +120,7 @@ pub(crate) fn require_references(plan: &mut Plan, place: &Place, given: impl Ite
 }
 
 /// The step that holds a write against the metadata that it was checked by.
-pub(crate) fn require_schema(plan: &mut Plan, place: &Place) {
+pub(crate) fn require_schema(plan: &mut Plan, place: &RecordPlace) {
     plan.step(place.schema.require(), Refusal::StaleSchema);
 }
 
@@ -139,7 +139,13 @@ pub(crate) fn require_ring(plan: &mut Plan, ring: Option<&Arc<KeyRing>>) {
 }
 
 /// Counts what the step before did to a record's column: it put `new` in the place of `old`.
-pub(crate) fn count_cells(plan: &mut Plan, place: &Place, column: &str, old: Option<&Vec<u8>>, new: Option<&[u8]>) {
+pub(crate) fn count_cells(
+    plan: &mut Plan,
+    place: &RecordPlace,
+    column: &str,
+    old: Option<&Vec<u8>>,
+    new: Option<&[u8]>,
+) {
     let table = &place.entity.storage_name;
     for (cell, by) in [(old.map(Vec::as_slice), -1), (new, 1)] {
         if let Some(cell) = cell {
@@ -149,7 +155,7 @@ pub(crate) fn count_cells(plan: &mut Plan, place: &Place, column: &str, old: Opt
 }
 
 /// The step that forgets about the unreadable cell in a record's column, if there was one.
-pub(crate) fn healed(plan: &mut Plan, place: &Place, column: &str) {
+pub(crate) fn healed(plan: &mut Plan, place: &RecordPlace, column: &str) {
     let step = unreadable::forget(&place.entity.storage_name, column, place.id);
     plan.step(step, Refusal::Moved);
 }

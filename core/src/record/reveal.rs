@@ -16,7 +16,7 @@ use crate::{
     policy::{self, Permit},
     record::{
         error::{RecordError, exhausted},
-        place::Place,
+        place::RecordPlace,
         plan::ATTEMPTS,
         row::read_cells,
         seal::{context, sealing_ring},
@@ -48,7 +48,7 @@ pub async fn reveal(
     deployment: &Deployment,
     _permit: Permit<policy::Reveal>,
     caller: &Caller,
-    place: &Place,
+    place: &RecordPlace,
     attributes: &[String],
     purpose: &str,
 ) -> Result<BTreeMap<String, Revealed>, RecordError> {
@@ -91,7 +91,11 @@ pub(crate) fn refusal_word(error: &RecordError) -> &'static str {
     }
 }
 
-pub(super) fn check<'a>(place: &'a Place, names: &[String], purpose: &str) -> Result<Vec<&'a Attribute>, RecordError> {
+pub(super) fn check<'a>(
+    place: &'a RecordPlace,
+    names: &[String],
+    purpose: &str,
+) -> Result<Vec<&'a Attribute>, RecordError> {
     let mut violations = Vec::new();
     let mut wanted: Vec<&Attribute> = Vec::new();
     if names.is_empty() {
@@ -120,7 +124,7 @@ pub(crate) fn check_purpose(purpose: &str) -> Option<Violation> {
 
 pub(super) async fn read_and_open(
     deployment: &Deployment,
-    place: &Place,
+    place: &RecordPlace,
     wanted: &[&Attribute],
 ) -> Result<BTreeMap<String, Revealed>, RecordError> {
     let read = || async move { read_cells(place, wanted).await?.ok_or(RecordError::NotFound) };
@@ -178,7 +182,7 @@ pub(crate) struct Unopened {
 
 /// Opens the cell of one attribute of a record.
 pub(crate) fn open_cell(
-    place: &Place,
+    place: &RecordPlace,
     attribute: &Attribute,
     cell: &[u8],
     ring: &KeyRing,
@@ -191,7 +195,7 @@ pub(crate) fn open_cell(
 }
 
 fn open(
-    place: &Place,
+    place: &RecordPlace,
     wanted: &[&Attribute],
     cells: &[Datum],
     ring: &KeyRing,
@@ -207,6 +211,6 @@ fn open(
 }
 
 /// Records what was asked of a record's secrets, before anything of them is answered.
-pub(crate) async fn record_access(place: &Place, entry: AuditEntry) -> Result<(), RecordError> {
+pub(crate) async fn record_access(place: &RecordPlace, entry: AuditEntry) -> Result<(), RecordError> {
     Ok(place.organization.record(entry).await.map_err(StoreFailure::unaudited)?)
 }

@@ -7,7 +7,7 @@ use crate::{
     mask::ReadMask,
     record::{
         content::{Record, report_set},
-        place::Place,
+        place::RecordPlace,
     },
     schema::{
         column::value_of,
@@ -100,12 +100,12 @@ fn text_or_null(datum: Datum) -> Option<Option<String>> {
 }
 
 /// The whole record, with its cells.
-pub(crate) async fn read_record(place: &Place) -> Result<Option<(Record, Cells)>, Unavailable> {
+pub(crate) async fn read_record(place: &RecordPlace) -> Result<Option<(Record, Cells)>, Unavailable> {
     read_fields(place, &ReadMask::default()).await
 }
 
 /// The cells of these encrypted attributes of the record.
-pub(crate) async fn read_cells(place: &Place, wanted: &[&Attribute]) -> Result<Option<Vec<Datum>>, Unavailable> {
+pub(crate) async fn read_cells(place: &RecordPlace, wanted: &[&Attribute]) -> Result<Option<Vec<Datum>>, Unavailable> {
     let select = Select {
         table: table_of(&place.entity),
         columns: wanted.iter().map(|attribute| Name::from(attribute.storage_name.clone())).collect(),
@@ -117,7 +117,7 @@ pub(crate) async fn read_cells(place: &Place, wanted: &[&Attribute]) -> Result<O
 }
 
 /// The record, as far as it is wanted.
-pub(crate) async fn read_fields(place: &Place, mask: &ReadMask) -> Result<Option<(Record, Cells)>, Unavailable> {
+pub(crate) async fn read_fields(place: &RecordPlace, mask: &ReadMask) -> Result<Option<(Record, Cells)>, Unavailable> {
     let select = Select {
         table: table_of(&place.entity),
         columns: record_columns(&place.entity, mask),

@@ -6,7 +6,7 @@ use crate::{
     crypto::{context::CellContext, ring::KeyRing, secret::Plaintext},
     deployment::Deployment,
     organization::{handle::Organization, keys::Keys},
-    record::{content::Given, error::RecordError, place::Place},
+    record::{content::Given, error::RecordError, place::RecordPlace},
     schema::{entity::Attribute, value::datum_of},
     store::{Datum, StoreFailure},
     violation::field_violation,
@@ -31,7 +31,7 @@ pub(crate) async fn sealing_ring(
 /// What becomes of an attribute's column: a clear value, a sealed cell, or null.
 pub(crate) fn stored_datum(
     deployment: &Deployment,
-    place: &Place,
+    place: &RecordPlace,
     attribute: &Attribute,
     given: Option<&Given>,
     ring: Option<&KeyRing>,
@@ -53,7 +53,7 @@ pub(crate) fn stored_datum(
 
 fn seal(
     deployment: &Deployment,
-    place: &Place,
+    place: &RecordPlace,
     attribute: &Attribute,
     plaintext: &Plaintext,
     ring: &KeyRing,
@@ -62,7 +62,7 @@ fn seal(
 }
 
 /// What a cell of this attribute of this record is bound to.
-pub(crate) fn context<'a>(place: &'a Place, attribute: &'a Attribute) -> CellContext<'a> {
+pub(crate) fn context<'a>(place: &'a RecordPlace, attribute: &'a Attribute) -> CellContext<'a> {
     CellContext {
         organization: place.organization.id,
         entity: &place.entity.storage_name,

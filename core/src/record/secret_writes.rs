@@ -11,7 +11,7 @@ use crate::{
     record::{
         error::RecordError,
         mode::Mode,
-        place::Place,
+        place::RecordPlace,
         plan::{Plan, Refusal},
     },
     schema::entity::Attribute,
@@ -67,7 +67,7 @@ impl<'a> SecretWrites<'a> {
         &self,
         plan: &mut Plan,
         deployment: &Deployment,
-        place: &Place,
+        place: &RecordPlace,
         caller: &Caller,
         time: Timestamp,
         mode: Mode<'_>,

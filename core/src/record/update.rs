@@ -15,7 +15,7 @@ use crate::{
         error::{RecordError, exhausted, invalid_unless_empty},
         idempotency::{Asked, Once, Verb},
         mode::Mode,
-        place::Place,
+        place::RecordPlace,
         plan::{
             ATTEMPTS, Plan, Refusal, count_cells, healed, record_changes, require_references, require_ring,
             require_schema,
@@ -47,7 +47,7 @@ pub async fn update(
     deployment: &Deployment,
     _permit: Permit<policy::WriteRecords>,
     caller: &Caller,
-    place: &Place,
+    place: &RecordPlace,
     (draft, touched): (&Draft, &Touched),
     etag_revision: Option<i64>,
     mode: Mode<'_>,
@@ -86,7 +86,7 @@ struct Change<'a> {
 async fn make(
     deployment: &Deployment,
     caller: &Caller,
-    mut place: Place,
+    mut place: RecordPlace,
     &Change { draft, touched, etag_revision }: &Change<'_>,
     mode: Mode<'_>,
     once: Option<&Once>,
@@ -180,7 +180,7 @@ async fn make(
 }
 
 /// What an update touches, and the encrypted attributes that it would have sent to another place, which it clears.
-fn with_what_is_sent_elsewhere(place: &Place, before: &Record, draft: &Draft, touched: &Touched) -> Touched {
+fn with_what_is_sent_elsewhere(place: &RecordPlace, before: &Record, draft: &Draft, touched: &Touched) -> Touched {
     let attributes = &place.entity.attributes;
     let is_changed = |name: &String| {
         let index = place.entity.position(name);
@@ -198,7 +198,7 @@ fn with_what_is_sent_elsewhere(place: &Place, before: &Record, draft: &Draft, to
     touched.iter().copied().chain(sent_elsewhere).collect()
 }
 
-fn apply(place: &Place, record: &mut Record, index: usize, given: Option<&Given>) {
+fn apply(place: &RecordPlace, record: &mut Record, index: usize, given: Option<&Given>) {
     let Some(attribute) = place.entity.attributes.get(index) else { return };
     if attribute.encrypted {
         for (other, value) in place.entity.attributes.iter().zip(&mut record.values) {

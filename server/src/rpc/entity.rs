@@ -10,7 +10,7 @@ use sealward_core::{
     organization::Organization,
     policy::ReadRecords,
     record::{
-        self, Mode, Place, RecordError,
+        self, Mode, RecordError, RecordPlace,
         create::{self, IdOrigin},
         delete, get, list, update,
     },
@@ -216,7 +216,7 @@ impl Handler {
         Ok(self.dispatcher.bounded.records.take((organization.id, id)).await?)
     }
 
-    fn retire_healed(&self, place: &Place) {
+    fn retire_healed(&self, place: &RecordPlace) {
         reencryption::retire_healed(&self.dispatcher.deployment, &self.dispatcher.drain, &place.organization);
     }
 
@@ -224,12 +224,12 @@ impl Handler {
         &self.method.entity
     }
 
-    fn place<A>(&self, entered: &Entered<A>, id: RecordId) -> Place {
+    fn place<A>(&self, entered: &Entered<A>, id: RecordId) -> RecordPlace {
         self.place_of(&entered.organization, id)
     }
 
-    fn place_of(&self, organization: &Arc<Organization>, id: RecordId) -> Place {
-        Place::new(organization, &self.method.entity, id)
+    fn place_of(&self, organization: &Arc<Organization>, id: RecordId) -> RecordPlace {
+        RecordPlace::new(organization, &self.method.entity, id)
     }
 
     /// The id given, or a new one where the entity allows none to be given.

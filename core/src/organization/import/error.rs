@@ -11,8 +11,8 @@ pub enum ImportError {
     /// The export is not one that can be imported here: why.
     #[error("the export can't be imported: {0}")]
     Invalid(String),
-    /// The name is none.
-    #[error("the name is none")]
+    /// The name is not one that an organization can have.
+    #[error("the name is invalid")]
     NotAName,
     /// There is an organization of this name, or of this id.
     #[error("the organization exists")]
