@@ -9,7 +9,7 @@ use std::{
 };
 
 pub use crate::privilege::Privilege;
-use crate::{identity::Identity, schema::Entity};
+use crate::{identity::Identity, schema::entity::Entity};
 
 /// The roles that every deployment has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -21,9 +21,9 @@ use std::{collections::HashMap, error::Error, fmt::Display, sync::Arc, time::Dur
 use sealward::v1::ErrorReason;
 use sealward_core::{
     filter::{FilterError, FilterProblem},
-    record::{Problem, Violation},
-    store::{Cause, OpenError},
+    store::{Cause, OpenError, StoreFailure},
     text::is_invisible,
+    violation::{Problem, Violation},
 };
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
@@ -322,6 +322,14 @@ fn own_dynamics_code(problem: &Problem) -> Option<&str> {
     }
 }
 
+fn organization_mismatch() -> StatusBuilder {
+    StatusBuilder::new(
+        Code::FailedPrecondition,
+        ErrorReason::OrganizationMismatch,
+        "the organization isn't served: its row or its database is not what it should be; the server's log has the cause",
+    )
+}
+
 fn not_found(message: &str) -> StatusBuilder {
     StatusBuilder::new(Code::NotFound, ErrorReason::NotFound, message).dynamics_code("80040217")
 }
@@ -384,14 +392,6 @@ fn store_unavailable(cause: Cause) -> StatusBuilder {
         .caused_by(cause)
 }
 
-fn organization_mismatch() -> StatusBuilder {
-    StatusBuilder::new(
-        Code::FailedPrecondition,
-        ErrorReason::OrganizationMismatch,
-        "the organization isn't served: its row or its database is not what it should be; the server's log has the cause",
-    )
-}
-
 /// Whether a database was found to be another organization's when it was opened again.
 fn is_other_inside(cause: &Cause) -> bool {
     let mut next: Option<&(dyn Error + 'static)> = Some(&*cause.0);
@@ -411,6 +411,15 @@ fn outcome_unknown(cause: Cause) -> StatusBuilder {
         "whether the change took effect is not known: read before you repeat it",
     )
     .caused_by(cause)
+}
+
+/// A database, the root key or the audit trail failed.
+fn store_failure(failure: StoreFailure) -> StatusBuilder {
+    match failure {
+        StoreFailure::AuditUnavailable(cause) => audit(cause),
+        StoreFailure::Unavailable(cause) => store_unavailable(cause),
+        StoreFailure::Unknown(cause) => outcome_unknown(cause),
+    }
 }
 
 /// How soon a store that did not answer may be asked again.

@@ -11,7 +11,7 @@ use sealward_core::{
     hex::hex,
     identity::Identity,
     policy::{Privilege, ReadAccess, Scope},
-    record::{Problem, Violation},
+    violation::{Problem, Violation},
 };
 use tonic::{Request, Response, Status};
 

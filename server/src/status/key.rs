@@ -10,11 +10,11 @@ use sealward_core::{
     },
     key::KeyError,
     organization::Obstacle,
-    record::{Problem, Violation},
+    violation::{Problem, Violation},
 };
 use tonic::{Code, Status};
 
-use super::{StatusBuilder, Wrong, and_more, audit, invalid, outcome_unknown, store_unavailable};
+use super::{StatusBuilder, Wrong, and_more, invalid, store_failure};
 
 /// Why a server can't use keys that are there.
 pub(super) fn inaccessible(organization: &str, obstacle: Obstacle) -> Status {
@@ -160,9 +160,7 @@ pub(crate) fn key(error: KeyError, organization: &str, progress: Option<(u64, u6
                 .wrong(Wrong::new(ENCRYPTION_KEY, violation, violation.reason(), Some(KEY_VALIDATION_CODE)))
                 .build()
         }
-        KeyError::AuditUnavailable(cause) => audit(cause).with("organization", organization).build(),
-        KeyError::Unavailable(cause) => store_unavailable(cause).with("organization", organization).build(),
-        KeyError::Unknown(cause) => outcome_unknown(cause).with("organization", organization).build(),
+        KeyError::Store(failure) => store_failure(failure).with("organization", organization).build(),
     }
 }
 

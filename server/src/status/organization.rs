@@ -6,13 +6,11 @@ use sealward::v1::ErrorReason;
 use sealward_core::{
     deployment::NotServed,
     organization::{create::CreateOrganizationError, import::ImportError},
-    record::{Problem, Violation},
+    violation::{Problem, Violation},
 };
 use tonic::{Code, Status};
 
-use super::{
-    StatusBuilder, already_exists, invalid, not_found, organization_mismatch, outcome_unknown, store_unavailable,
-};
+use super::{StatusBuilder, already_exists, invalid, not_found, organization_mismatch, store_failure};
 
 /// There is no organization of this name; said only to who may do what was asked there.
 pub(crate) fn organization_not_found(organization: &str) -> Status {
@@ -50,8 +48,7 @@ pub(crate) fn create_organization(error: CreateOrganizationError, organization: 
             already_exists("an organization of this name exists").with("organization", organization).build()
         }
         CreateOrganizationError::NotServed(why) => organization_not_served(organization, why),
-        CreateOrganizationError::Unavailable(cause) => store_unavailable(cause).build(),
-        CreateOrganizationError::Unknown(cause) => outcome_unknown(cause).build(),
+        CreateOrganizationError::Store(failure) => store_failure(failure).build(),
     }
 }
 
@@ -70,7 +67,6 @@ pub(crate) fn import_organization(error: ImportError, organization: &str) -> Sta
             if organization.is_empty() { builder.build() } else { builder.with("organization", organization).build() }
         }
         ImportError::NotServed { name, why } => organization_not_served(&name, why),
-        ImportError::Unavailable(cause) => store_unavailable(cause).build(),
-        ImportError::Unknown(cause) => outcome_unknown(cause).build(),
+        ImportError::Store(failure) => store_failure(failure).build(),
     }
 }

@@ -4,19 +4,19 @@ use std::time::Duration;
 
 use sealward::v1::ErrorReason;
 use sealward_core::{
-    listing::ListingError,
+    list::page::ListingError,
     metadata::update::UpdateMetadataError,
-    organization::Organization,
-    records::{Place, RecordError, compare::INTERVAL_SECONDS},
+    organization::{Organization, comparisons::INTERVAL_SECONDS},
+    record::{RecordError, RecordPlace},
     schema::{Attribute, Entity},
     store::Unavailable,
 };
 use tonic::{Code, Status};
 
 use super::{
-    StatusBuilder, already_exists, audit, invalid,
+    StatusBuilder, already_exists, invalid,
     key::{inaccessible, inactive, ring_damaged},
-    not_found, outcome_unknown, store_unavailable, unavailable,
+    not_found, store_failure, unavailable,
 };
 
 /// A page token that was not made for this list and this caller.
@@ -55,7 +55,7 @@ pub(super) fn list_too_long(limit_ms: u64) -> Status {
 }
 
 /// Why a record was not handled as asked.
-pub(crate) fn record(error: RecordError, place: &Place) -> Status {
+pub(crate) fn record(error: RecordError, place: &RecordPlace) -> Status {
     let (organization, entity) = (&place.organization.name, &place.entity.name);
     match error {
         RecordError::Invalid(violations) => invalid(violations),
@@ -131,9 +131,7 @@ pub(crate) fn record(error: RecordError, place: &Place) -> Status {
             "the mailbox's e-mail server profile is inactive",
             organization,
         ),
-        RecordError::AuditUnavailable(cause) => audit(cause).with("organization", organization).build(),
-        RecordError::Unavailable(cause) => store_unavailable(cause).with("organization", organization).build(),
-        RecordError::Unknown(cause) => outcome_unknown(cause).with("organization", organization).build(),
+        RecordError::Store(failure) => store_failure(failure).with("organization", organization).build(),
     }
 }
 
@@ -169,10 +167,7 @@ pub(crate) fn update_metadata(
     match error {
         UpdateMetadataError::Encrypted => encrypted_attribute(organization, entity, attribute),
         UpdateMetadataError::Invalid(violations) => invalid(violations),
-        UpdateMetadataError::Unavailable(cause) => {
-            store_unavailable(cause).with("organization", &organization.name).build()
-        }
-        UpdateMetadataError::Unknown(cause) => outcome_unknown(cause).with("organization", &organization.name).build(),
+        UpdateMetadataError::Store(failure) => store_failure(failure).with("organization", &organization.name).build(),
     }
 }
 

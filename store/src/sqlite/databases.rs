@@ -13,8 +13,8 @@ use std::{
 
 use sealward_core::{
     id::OrganizationId,
-    port::{OrganizationDatabases, OrganizationLock, Pending, PreparedDatabase},
-    store::{Cause, Commit, CommitError, OpenError, Store, Unavailable},
+    port::{OrganizationDatabases, OrganizationLock, PreparedDatabase},
+    store::{Cause, Commit, CommitError, OpenError, Pending, Store, Unavailable},
 };
 use uuid::Uuid;
 

@@ -14,10 +14,10 @@ use std::{
 use sealward_core::{
     audit::{self, AUDIT_TABLE, AuditAction, AuditEntry, ChainHead, OUTCOME_DONE},
     id::{OrganizationId, Timestamp},
-    port::{OrganizationDatabases, Pending},
+    port::OrganizationDatabases,
     store::{
         Assignment, Cause, Column, ColumnType, Commit, CommitError, Comparison, Condition, Datum, Direction, Expect,
-        Index, OpenError, Reader, Row, Select, Step, Store, Table, Unavailable,
+        Index, OpenError, Pending, Reader, Row, Select, Step, Store, Table, Unavailable,
     },
 };
 use tempfile::TempDir;

@@ -6,7 +6,7 @@
 use std::{collections::BTreeMap, io, path::Path};
 
 use sealward_core::{
-    audit::follow::Place,
+    audit::follow::TrailPosition,
     hex::{hex, unhex},
 };
 use serde::{Deserialize, Serialize};
@@ -27,7 +27,7 @@ pub(super) struct Checkpoint {
     /// How long which file was, with all that is named below in it and on disk. `None` for stdout.
     pub(super) mark: Option<Mark>,
     /// Up to where each trail was copied.
-    pub(super) places: BTreeMap<Trail, Place>,
+    pub(super) places: BTreeMap<Trail, TrailPosition>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -56,7 +56,7 @@ impl Checkpoint {
         }
         let place = |(trail, (sequence, hash)): (String, (i64, String))| {
             let trail = if trail.is_empty() { None } else { Some(trail.parse().ok()?) };
-            Some((trail, Place { sequence, hash: unhex(&hash)?.try_into().ok()? }))
+            Some((trail, TrailPosition { sequence, hash: unhex(&hash)?.try_into().ok()? }))
         };
         let places = written.trails.into_iter().map(place).collect::<Option<_>>();
         Ok(Self { mark: written.file, places: places.ok_or(io::ErrorKind::InvalidData)? })
@@ -64,7 +64,7 @@ impl Checkpoint {
 
     /// Puts it in the place of what was remembered before. Blocks.
     pub(super) fn write(&self, path: &Path, writer: Uuid) -> io::Result<()> {
-        let place = |(trail, place): (&Trail, &Place)| {
+        let place = |(trail, place): (&Trail, &TrailPosition)| {
             (trail.map(|id| id.to_string()).unwrap_or_default(), (place.sequence, hex(&place.hash)))
         };
         let trails = self.places.iter().map(place).collect();
@@ -87,7 +87,7 @@ mod tests {
         let path = folder.path().join(NAME);
         let writer = Uuid::from_bytes([1; 16]);
         assert_eq!(Checkpoint::read(&path, writer).unwrap(), Checkpoint::default());
-        let place = |sequence| Place { sequence, hash: [9; 32] };
+        let place = |sequence| TrailPosition { sequence, hash: [9; 32] };
         let checkpoint = Checkpoint {
             mark: Some(Mark { device: 1, inode: u64::MAX, length: 3 }),
             places: [(None, place(4)), (Some(OrganizationId::from_bytes([7; 16])), place(i64::MAX))].into(),

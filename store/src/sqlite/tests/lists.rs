@@ -18,12 +18,13 @@ use proptest::{
     test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner},
 };
 use sealward_core::{
+    configuration::{first_configuration, prepare_configuration},
     crypto::{
         kek::{self, KdfOutOfBounds, KdfParameters},
         root_key::RootKeySet,
         secret::{Kek, KeyText, RootKeyBytes},
     },
-    deployment::{Deployment, KeyLimits, Ports, first_configuration, prepare_configuration},
+    deployment::{Deployment, KeyLimits, Ports},
     fail_point::{FailPoint, FailPoints},
     filter::Bounds,
     id::RecordId,
@@ -33,8 +34,10 @@ use sealward_core::{
     policy::{Binding, Policy, ReadRecords, Role, Scope},
     port::{AuditGate, Clock, KeyDerivation},
     random::Random,
-    record::Record,
-    records::list::{Listed, Page, Query, list},
+    record::{
+        Record,
+        list::{Listed, Page, Query, list},
+    },
     schema::{Attribute, Choice, Entity, Kind, OnDelete, Schema, Value},
 };
 
