@@ -2,8 +2,7 @@
 //! [`repetition`].
 //!
 //! No use case here knows an entity: all go by the schema, as the organization has it. Encrypted attributes come in as
-//! [`Given::Secret`], are sealed before they reach a store, and leave only through [`reveal`] and what an application builds on it, such as
-//! [`mail::resolve`](crate::mail::resolve).
+//! [`Given::Secret`], are sealed before they reach a store, and leave only through [`reveal`] and what an application builds on it.
 
 pub mod compare;
 pub mod create;
