@@ -9,4 +9,4 @@ pub mod resolve;
 pub const MAILBOXES: &str = "mailboxes";
 
 /// The collection of e-mail server profiles.
-pub const EMAIL_SERVER_PROFILES: &str = "emailServerProfiles";
+pub(crate) const EMAIL_SERVER_PROFILES: &str = "emailServerProfiles";
