@@ -1,7 +1,7 @@
 //! The only maker of `tonic::Status`: every error that leaves the server gets its code, its reason and its words here.
 //! This file has the builder, and what errors of all families share; the families are its modules.
 //!
-//! A status carries `google.rpc.ErrorInfo` with the domain `sealward` and a reason of the contract; if a limit caused it, it also names
+//! A status carries `google.rpc.ErrorInfo` with a reason of the contract and its domain; if a limit caused it, it also names
 //! the limit. What is wrong inside goes into its source, which the trace layer logs and no caller sees. The id of the call isn't known
 //! here: [`complete`] adds it on the way out, and details for the errors that the gRPC framework makes.
 //!
@@ -42,8 +42,25 @@ use crate::{
     config::limits::{ERROR_DETAILS_MAX_BYTES, ERROR_VIOLATIONS_MAX, is_limit},
 };
 
-/// The domain of every reason.
+/// The domain of the platform's reasons.
 pub(crate) const DOMAIN: &str = "sealward";
+
+/// Reasons of errors, as a package of the contract lists them.
+pub(crate) trait Reason: Copy {
+    /// The domain that errors with these reasons have.
+    const DOMAIN: &'static str;
+
+    /// The reason's name in the contract, with the prefix that buf asks for.
+    fn full_name(self) -> &'static str;
+}
+
+impl Reason for ErrorReason {
+    const DOMAIN: &'static str = DOMAIN;
+
+    fn full_name(self) -> &'static str {
+        self.as_str_name()
+    }
+}
 
 /// The key under which an error's metadata names what refused the call.
 const BOUND: &str = "bound";
@@ -51,7 +68,8 @@ const BOUND: &str = "bound";
 /// A status in the making.
 pub(crate) struct StatusBuilder {
     code: Code,
-    reason: ErrorReason,
+    domain: &'static str,
+    reason: &'static str,
     message: String,
     metadata: HashMap<String, String>,
     violations: Vec<Wrong>,
@@ -63,10 +81,11 @@ pub(crate) struct StatusBuilder {
 
 impl StatusBuilder {
     /// Begins with what every error has. The message is for the caller's developer: nothing internal, no value of an attribute.
-    pub(crate) fn new(code: Code, reason: ErrorReason, message: impl Into<String>) -> Self {
+    pub(crate) fn new<R: Reason>(code: Code, reason: R, message: impl Into<String>) -> Self {
         Self {
             code,
-            reason,
+            domain: R::DOMAIN,
+            reason: reason_name(reason),
             message: message.into(),
             metadata: HashMap::new(),
             violations: Vec::new(),
@@ -156,7 +175,7 @@ impl StatusBuilder {
         if left_out > 0 {
             metadata.insert("violations_left_out".to_owned(), left_out.to_string());
         }
-        details.set_error_info(reason_name(self.reason), DOMAIN, metadata);
+        details.set_error_info(self.reason, self.domain, metadata);
         details
     }
 }
@@ -425,8 +444,13 @@ fn store_failure(failure: StoreFailure) -> StatusBuilder {
 /// How soon a store that did not answer may be asked again.
 const RETRY_STORE: Duration = Duration::from_secs(1);
 
+/// An application doesn't do what was asked in this organization, for a reason of its own.
+pub(crate) fn refused_by_application(reason: impl Reason, message: &'static str, organization: &str) -> Status {
+    StatusBuilder::new(Code::FailedPrecondition, reason, message).with("organization", organization).build()
+}
+
 /// A reason as the contract writes it: without the prefix that buf asks for.
-pub(crate) fn reason_name(reason: ErrorReason) -> &'static str {
-    let name = reason.as_str_name();
+pub(crate) fn reason_name(reason: impl Reason) -> &'static str {
+    let name = reason.full_name();
     name.strip_prefix("ERROR_REASON_").unwrap_or(name)
 }

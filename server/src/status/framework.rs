@@ -16,7 +16,7 @@ pub(crate) fn message_invalid() -> Status {
 
 /// Whether an error has a reason: the framework's have none until they leave.
 pub(crate) fn is_complete(status: &Status) -> bool {
-    status.get_details_error_info().is_some_and(|info| info.domain == DOMAIN)
+    status.get_details_error_info().is_some()
 }
 
 /// Completes the status in `headers` (of a response without a body, or trailers): the id of the call, and an ErrorInfo where there is

@@ -116,27 +116,8 @@ pub(crate) fn record(error: RecordError, place: &RecordPlace) -> Status {
         .with("interval_seconds", INTERVAL_SECONDS)
         .retry_after(Duration::from_secs(retry_after_seconds.into()))
         .build(),
-        RecordError::MailboxInactive => resolve_refused(
-            ErrorReason::MailboxInactive,
-            "the mailbox is inactive: nobody signs in for it",
-            organization,
-        ),
-        RecordError::MailboxWithoutProfile => resolve_refused(
-            ErrorReason::MailboxWithoutProfile,
-            "the mailbox has no e-mail server profile, which would say where to sign in",
-            organization,
-        ),
-        RecordError::ProfileInactive => resolve_refused(
-            ErrorReason::ProfileInactive,
-            "the mailbox's e-mail server profile is inactive",
-            organization,
-        ),
         RecordError::Store(failure) => store_failure(failure).with("organization", organization).build(),
     }
-}
-
-fn resolve_refused(reason: ErrorReason, message: &'static str, organization: &str) -> Status {
-    StatusBuilder::new(Code::FailedPrecondition, reason, message).with("organization", organization).build()
 }
 
 /// There is no entity, or no attribute, of this name.
