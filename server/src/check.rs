@@ -137,7 +137,7 @@ fn unusable(path: &Path, error: &ConfigError, report: &mut Report) {
     let remedy = match error {
         ConfigError::Unreadable { .. } => "name the file that `sealward-server init` wrote, and let this user read it",
         ConfigError::Malformed { .. } | ConfigError::Invalid { .. } => {
-            "mend the line; docs/configuration.md has every setting"
+            "mend the line; docs/reference/configuration.md has every setting"
         }
     };
     report.error(path.display().to_string(), error_chain::text(error).trim_end(), remedy);
@@ -145,7 +145,7 @@ fn unusable(path: &Path, error: &ConfigError, report: &mut Report) {
 
 fn settings(faults: &Faults, report: &mut Report) {
     for fault in &faults.0 {
-        report.error(&fault.setting, &fault.problem, "mend the setting; docs/configuration.md has every one");
+        report.error(&fault.setting, &fault.problem, "mend the setting; docs/reference/configuration.md has every one");
     }
 }
 

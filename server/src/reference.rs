@@ -13,7 +13,7 @@ use crate::{
     schema::{self, DescriptorError},
 };
 
-/// `docs/configuration.md`: every setting with its type, unit, range, default and meaning.
+/// `docs/reference/configuration.md`: every setting with its type, unit, range, default and meaning.
 #[must_use]
 pub fn configuration() -> String {
     let mut text = String::from(CONFIGURATION);
@@ -23,7 +23,7 @@ pub fn configuration() -> String {
     text
 }
 
-/// `docs/permissions.md`: which privileges each role holds, and which method needs which.
+/// `docs/reference/permissions.md`: which privileges each role holds, and which method needs which.
 ///
 /// # Errors
 /// The contract can't be served.
@@ -177,16 +177,16 @@ mod tests {
 
     #[test]
     fn the_reference_of_the_configuration_is_what_the_code_says() {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/configuration.md");
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/reference/configuration.md");
         let written = fs::read_to_string(path).unwrap_or_default();
-        assert!(written == configuration(), "docs/configuration.md is stale: cargo xtask generate makes it anew");
+        assert!(written == configuration(), "docs/reference/configuration.md is stale: cargo xtask generate makes it anew");
     }
 
     #[test]
     fn the_reference_of_permissions_is_what_the_code_says() {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/permissions.md");
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/reference/permissions.md");
         let written = fs::read_to_string(path).unwrap_or_default();
-        assert!(written == permissions().unwrap(), "docs/permissions.md is stale: cargo xtask generate makes it anew");
+        assert!(written == permissions().unwrap(), "docs/reference/permissions.md is stale: cargo xtask generate makes it anew");
     }
 
     #[test]

@@ -6,9 +6,9 @@ use sealward_server::{reference, schema::DescriptorError};
 /// The files there are.
 #[derive(Debug, Subcommand)]
 pub(super) enum Reference {
-    /// docs/configuration.md
+    /// docs/reference/configuration.md
     Configuration,
-    /// docs/permissions.md
+    /// docs/reference/permissions.md
     Permissions,
 }
 

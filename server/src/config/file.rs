@@ -168,7 +168,7 @@ section! {
         /// Lower-case letters, digits and hyphens; none that every deployment has.
         name: Text, "a name", Required, AtReload;
 
-        /// What they may do; docs/permissions.md has every privilege, and the rpcs that need it.
+        /// What they may do; docs/reference/permissions.md has every privilege, and the rpcs that need it.
         privileges: Texts, "names of privileges, at least one", Required, AtReload;
     }
 }

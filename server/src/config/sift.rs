@@ -137,7 +137,7 @@ impl Sift<'_> {
         match elsewhere.map(|section| section.name) {
             Some("") => "; it stands before all sections".to_owned(),
             Some(section) => format!("; it stands in [{section}]"),
-            None => "; docs/configuration.md has all of them".to_owned(),
+            None => "; docs/reference/configuration.md has all of them".to_owned(),
         }
     }
 
@@ -198,7 +198,7 @@ mod tests {
             fault("[tls]\ndata_dir = \"x\""),
             "tls.data_dir: line 2: there is no such setting; it stands before all sections"
         );
-        assert!(fault("weather = 3").ends_with("docs/configuration.md has all of them"));
+        assert!(fault("weather = 3").ends_with("docs/reference/configuration.md has all of them"));
     }
 
     #[test]

@@ -1,7 +1,7 @@
-//! Prints `docs/api.md`: every service, message, field and error of the contract, from its descriptors and their comments.
+//! Prints `docs/reference/api.md`: every service, message, field and error of the contract, from its descriptors and their comments.
 //!
-//! It is an example and not a part of `cargo xtask`, because it needs the contract compiled, and a task has to start before anything is.
-//! `cargo xtask generate` runs it; the tests at the bottom find out when the file is stale.
+//! It is a crate of its own and not a part of `cargo xtask`, because it needs the contract compiled, and `cargo xtask` has to build before
+//! everything else. `cargo xtask generate` runs it; a test at the bottom fails when the file is stale.
 
 mod contract;
 mod errors;
@@ -27,8 +27,8 @@ const INTRODUCTION: &str = "\
 
 # API reference
 
-Everything in the packages `sealward.v1` and `sealward.schema.v1`, as [proto/sealward](../proto/sealward) has it. That folder is the contract;
-generate a client for your language from it, or ask a server for it by reflection. [Getting started](getting-started.md) shows both.
+Everything in the packages `sealward.v1` and `sealward.schema.v1`, as in [proto/sealward](../../proto/sealward). That folder is the contract;
+generate a client for your language from it, or ask a server for it by reflection. [Getting started](../getting-started.md) shows both.
 
 ## How to read this
 
@@ -452,12 +452,17 @@ mod tests {
 
     #[test]
     fn the_reference_in_docs_is_what_the_contract_says() {
-        let file = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("docs/api.md");
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/api.md");
         let written = fs::read_to_string(file).unwrap_or_default();
         for (number, (is, should_be)) in written.lines().zip(document().lines()).enumerate() {
-            assert_eq!(is, should_be, "line {} of docs/api.md is stale: run `cargo xtask generate`", number + 1);
+            assert_eq!(
+                is,
+                should_be,
+                "line {} of docs/reference/api.md is stale: run `cargo xtask generate`",
+                number + 1
+            );
         }
-        assert_eq!(written, document(), "docs/api.md is stale: run `cargo xtask generate`");
+        assert_eq!(written, document(), "docs/reference/api.md is stale: run `cargo xtask generate`");
     }
 
     #[test]
