@@ -9,7 +9,7 @@ use std::{
 };
 
 /// A server process. Killed with the test.
-pub struct Process {
+pub(crate) struct Process {
     child: Child,
     pub address: String,
     /// What it said on stdout before it was ready.
@@ -18,17 +18,17 @@ pub struct Process {
 
 impl Process {
     /// `sealward-server dev` on this folder, once it says that it is ready.
-    pub fn start(folder: &Path) -> Self {
+    pub(crate) fn start(folder: &Path) -> Self {
         Self::start_logging(folder, Stdio::null())
     }
 
     /// As [`start`](Self::start), with its log going there.
-    pub fn start_logging(folder: &Path, log: impl Into<Stdio>) -> Self {
+    pub(crate) fn start_logging(folder: &Path, log: impl Into<Stdio>) -> Self {
         Self::begin(folder, log.into(), "").expect("the server ended before it was ready")
     }
 
     /// As [`start`](Self::start), and it ends itself at this fail point; `None` if that was before it was ready.
-    pub fn start_failing(folder: &Path, fail_point: &str) -> Option<Self> {
+    pub(crate) fn start_failing(folder: &Path, fail_point: &str) -> Option<Self> {
         Self::begin(folder, Stdio::null(), fail_point)
     }
 
@@ -59,7 +59,7 @@ impl Process {
     }
 
     /// Waits until the process was killed at its fail point.
-    pub async fn killed(mut self) {
+    pub(crate) async fn killed(mut self) {
         let ended = tokio::task::spawn_blocking(move || self.child.wait().unwrap());
         let status =
             tokio::time::timeout(super::PATIENCE, ended).await.expect("the fail point is not reached").unwrap();
@@ -67,22 +67,22 @@ impl Process {
     }
 
     /// SIGKILL, as a power cut would be to the process.
-    pub fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    pub fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 
     /// SIGTERM. The process goes on until it has drained.
-    pub fn terminate(&self) {
+    pub(crate) fn terminate(&self) {
         self.signal("-TERM");
     }
 
     /// SIGHUP. The process looks at its files.
-    pub fn hang_up(&self) {
+    pub(crate) fn hang_up(&self) {
         self.signal("-HUP");
     }
 
@@ -92,7 +92,7 @@ impl Process {
     }
 
     /// Waits until the process has ended by itself.
-    pub fn wait(mut self) -> ExitStatus {
+    pub(crate) fn wait(mut self) -> ExitStatus {
         self.child.wait().unwrap()
     }
 }
@@ -105,7 +105,7 @@ impl Drop for Process {
 }
 
 /// A program of this workspace, built as the tests are.
-pub fn binary(name: &str) -> PathBuf {
+pub(crate) fn binary(name: &str) -> PathBuf {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     let folder = FOLDER.get_or_init(|| {
         // target/<profile>/deps/black_box-…
@@ -125,12 +125,12 @@ pub fn binary(name: &str) -> PathBuf {
 }
 
 /// Where `cargo xtask test` puts the tools that it installs.
-pub fn tools() -> PathBuf {
+pub(crate) fn tools() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/bin")
 }
 
 /// grpcurl, from the PATH or from where `cargo xtask test` puts it.
-pub fn grpcurl() -> PathBuf {
+pub(crate) fn grpcurl() -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = std::env::split_paths(&path).chain([tools()]);
     let found = folders.map(|folder| folder.join("grpcurl")).find(|file| file.is_file());
