@@ -14,8 +14,10 @@ use sealward::SCHEMA_PACKAGE;
 use sealward_core::{
     id::Timestamp,
     policy::Privilege,
-    rule::{Rule, RuleText},
-    schema::{Attribute, Choice, Entity, Kind, OnDelete, Schema, SchemaError, TextForm, Value, display_name},
+    schema::{
+        Attribute, Choice, Entity, Kind, OnDelete, Schema, SchemaError, TextForm, Value, display_name, rule::Rule,
+        rule_text::RuleText,
+    },
 };
 
 /// The fields that every entity has and that are no attributes.

@@ -4,12 +4,12 @@ use std::{collections::BTreeMap, error::Error as StdError, fmt, io, time::Durati
 
 use tonic::{Code, ConnectError, Status, TimeoutExpired};
 
-use super::{
-    Action, code_name,
-    details::{Details, FieldViolation},
-    reason_name,
-};
 use crate::{
+    error::{
+        action::Action,
+        details::{Details, FieldViolation},
+        name::{code_name, reason_name},
+    },
     method::{Method, Repetition},
     v1::ErrorReason,
 };

@@ -227,7 +227,8 @@ section! {
         /// aren't followed.
         jwks_url: Text, "https://…", Nothing(r#""https://idp.example.org/keys""#), AtReload;
 
-        /// The CAs for the certificate of jwks_url. Default: the CAs of the system.
+        /// The CAs for the certificate of jwks_url. Default: the CAs of the system. Keys that were fetched under a CA that is no longer in the
+        /// file aren't used.
         jwks_ca: Path, "a PEM file, or \"credential:NAME\"", Nothing(r#""idp-ca.pem""#), AtReload;
     }
 }

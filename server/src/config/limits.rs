@@ -132,9 +132,9 @@ limits! {
     /// too low.
     connections_max: 1_000 within 1 to 100_000, "connections";
 
-    /// Maximum open connections that present certificates of one identity; 0 removes the limit. A further one gets CONNECTION_LIMIT for its
-    /// first call and is closed. A program needs one for each of its processes. Connections whose calls carry bearer tokens aren't counted by
-    /// identity: until a token is accepted, connections_unidentified_percent applies; after that, connections_max.
+    /// Maximum open connections of one identity; 0 removes the limit. A connection counts by its client certificate, or by the first bearer
+    /// token that is accepted on it. A further one with a certificate gets CONNECTION_LIMIT for its first call and is closed. A further one
+    /// with tokens is served, but stays unidentified: connections_unidentified_percent applies. A program needs one for each of its processes.
     connections_per_identity_max: 100 within 0 to 100_000, "connections";
 
     /// The share of connections_max, at least one, for unidentified connections: those whose handshake isn't complete, and those without a
@@ -167,8 +167,8 @@ limits! {
     connection_age_max_seconds: 3_600 within 1 to 86_400, "seconds";
 
     /// Maximum time that unary calls continue on a connection that accepts no more calls; then they are cancelled.
-    /// The default is the maximum time of a unary call. Exports, imports and verifications continue under their own limits. A watch ends with
-    /// CONNECTION_ENDING: call it again.
+    /// The default is the maximum time of a unary call. Exports, imports and verifications continue under their own limits, but within
+    /// transfer_time_max_seconds. A watch ends with CONNECTION_ENDING: call it again.
     connection_grace_seconds: 300 within 1 to 86_400, "seconds";
 
     /// The idle time after which a connection gets an HTTP/2 PING.

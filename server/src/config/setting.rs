@@ -26,7 +26,7 @@ impl Section {
 
     /// How it begins in the file: `[name]` or `[[name]]`; "" for the settings before all sections.
     #[must_use]
-    pub fn header(&self) -> String {
+    pub(crate) fn header(&self) -> String {
         match (self.name, self.is_repeated()) {
             ("", _) => String::new(),
             (name, false) => format!("[{name}]"),

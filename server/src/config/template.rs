@@ -24,11 +24,11 @@ pub struct Template<'a> {
 }
 
 /// A table of a section that can appear several times: the section's name, and the settings.
-pub type Table<'a> = (&'a str, Vec<(&'a str, Value)>);
+pub(crate) type Table<'a> = (&'a str, Vec<(&'a str, Value)>);
 
 /// A binding in all organizations, for [`Template::tables`].
 #[must_use]
-pub fn binding(identity: &str, role: &str) -> Table<'static> {
+pub(crate) fn binding(identity: &str, role: &str) -> Table<'static> {
     let settings =
         vec![("identity", identity.into()), ("role", role.into()), ("organizations", vec![ALL_ORGANIZATIONS].into())];
     ("bindings", settings)
@@ -36,13 +36,13 @@ pub fn binding(identity: &str, role: &str) -> Table<'static> {
 
 /// The source of a root key that is in a file, for [`Template::tables`].
 #[must_use]
-pub fn root_key_file(path: &str) -> Table<'static> {
+pub(crate) fn root_key_file(path: &str) -> Table<'static> {
     ("root_key.sources", vec![("type", "file".into()), ("path", path.into())])
 }
 
 /// The source of a root key that is a credential, for [`Template::tables`].
 #[must_use]
-pub fn root_key_credential(name: &str) -> Table<'static> {
+pub(crate) fn root_key_credential(name: &str) -> Table<'static> {
     ("root_key.sources", vec![("type", "credential".into()), ("name", name.into())])
 }
 

@@ -12,15 +12,15 @@ use sealward::v1::{
 };
 use sealward_core::{
     audit::AuditAction,
-    log::Page,
+    list::log::Page,
     metadata::{
         changes::{self, AttributeChange, Of, Operation},
         update::{Customization, RequiredLevel, update},
     },
     organization::Organization,
     policy::{CustomizeAttributes, ReadAttributeChanges, ReadMetadata},
-    record::{Problem, Violation},
     schema::{Attribute, Entity, Kind, TextForm, Value},
+    violation::{Problem, Violation},
 };
 use tonic::{Request, Response, Status};
 

@@ -10,10 +10,9 @@ use sealward::v1::{
 };
 use sealward_core::{
     audit::AuditAction,
-    key::KeyWork,
-    organization::{Organization, create::create, delete::delete, export::Export},
+    organization::{Organization, create::create, delete::delete, export::Export, work::KeyWork},
     policy::{CreateOrganization, DeleteOrganization, ExportOrganization, Policy, Privilege, ReadOrganization},
-    record::{Problem, Violation},
+    violation::{Problem, Violation},
 };
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status, Streaming};

@@ -12,15 +12,15 @@ use sealward::v1::{
 use sealward_core::{
     audit::AuditAction,
     crypto::secret::Plaintext,
+    mail::{self, resolve},
     organization::Organization,
     policy::{Compare, Reveal},
-    record::{Problem, Violation},
-    records::{
-        Place, RecordError,
+    record::{
+        RecordError, RecordPlace,
         compare::compare,
-        resolve::{self, resolve},
         reveal::{Revealed, reveal},
     },
+    violation::{Problem, Violation},
 };
 use tonic::{Request, Response, Status};
 
@@ -78,7 +78,7 @@ impl SecretAccessService for SecretAccess {
         let resolved = resolve(deployment, entered.permit, &entered.caller, &place, &request.purpose)
             .await
             .map_err(|error| status::record(error, &place))?;
-        let resolve::Resolved { incoming, outgoing } = resolved;
+        let mail::Resolved { incoming, outgoing } = resolved;
         Ok(Response::new(ResolveMailboxConnectionResponse {
             incoming: incoming.map(mail_connection),
             outgoing: outgoing.map(mail_connection),
@@ -117,7 +117,7 @@ impl SecretAccessService for SecretAccess {
 
 impl SecretAccess {
     /// The record of this name.
-    fn place(&self, organization: Arc<Organization>, name: &str) -> Result<Place, Status> {
+    fn place(&self, organization: Arc<Organization>, name: &str) -> Result<RecordPlace, Status> {
         let schema = &self.dispatcher.deployment.schema;
         let entity = name.split('/').nth(2).and_then(|collection| schema.by_collection(collection));
         let Some(entity) = entity else {
@@ -126,7 +126,7 @@ impl SecretAccess {
         };
         let id = name::record("name", name, &organization.name, entity)
             .map_err(|violation| status::invalid(vec![violation]))?;
-        Ok(Place::new(&organization, entity, id))
+        Ok(RecordPlace::new(&organization, entity, id))
     }
 }
 
@@ -139,23 +139,23 @@ fn secret_value(revealed: &Revealed) -> SecretValue {
     SecretValue { value: Some(value) }
 }
 
-fn mail_connection(connection: resolve::MailConnection) -> MailConnection {
-    let resolve::MailConnection { protocol, server, port, use_tls, username, password, credentials } = connection;
+fn mail_connection(connection: mail::MailConnection) -> MailConnection {
+    let mail::MailConnection { protocol, server, port, use_tls, username, password, credentials } = connection;
     let protocol = match protocol {
-        resolve::Protocol::Imap => Protocol::Imap,
-        resolve::Protocol::Pop3 => Protocol::Pop3,
-        resolve::Protocol::Smtp => Protocol::Smtp,
-        resolve::Protocol::Exchange => Protocol::Exchange,
+        mail::Protocol::Imap => Protocol::Imap,
+        mail::Protocol::Pop3 => Protocol::Pop3,
+        mail::Protocol::Smtp => Protocol::Smtp,
+        mail::Protocol::Exchange => Protocol::Exchange,
     };
     let credentials = match credentials {
-        resolve::Credentials::OfMailbox => Credentials::OfMailbox,
-        resolve::Credentials::OfProfile => Credentials::OfProfile,
-        resolve::Credentials::Anonymous => Credentials::Anonymous,
-        resolve::Credentials::Elsewhere => Credentials::Elsewhere,
-        resolve::Credentials::NotAllowed => Credentials::NotAllowed,
-        resolve::Credentials::Missing => Credentials::Missing,
-        resolve::Credentials::RetrievalMissing => Credentials::RetrievalMissing,
-        resolve::Credentials::ServerMissing => Credentials::ServerMissing,
+        mail::Credentials::OfMailbox => Credentials::OfMailbox,
+        mail::Credentials::OfProfile => Credentials::OfProfile,
+        mail::Credentials::Anonymous => Credentials::Anonymous,
+        mail::Credentials::Elsewhere => Credentials::Elsewhere,
+        mail::Credentials::NotAllowed => Credentials::NotAllowed,
+        mail::Credentials::Missing => Credentials::Missing,
+        mail::Credentials::RetrievalMissing => Credentials::RetrievalMissing,
+        mail::Credentials::ServerMissing => Credentials::ServerMissing,
     };
     MailConnection {
         protocol: protocol.into(),
