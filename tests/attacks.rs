@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use http::Request;
 use prost::bytes::Bytes;
-use sealward_client::{Client, Code, Error, ErrorReason, ListOptions, v1};
+use sealward_client::{Client, Code, Error, ErrorReason, ListOptions, mail_v1, v1};
 use sealward_server::{config::limits::Limits, development::Person};
 use tokio::{
     io::{AsyncWrite, AsyncWriteExt as _},
@@ -33,9 +33,9 @@ use crate::{
     requests::{contoso, list, request},
 };
 
-const GET_MAILBOX: &str = "/sealward.v1.MailboxService/GetMailbox";
-const LIST_MAILBOXES: &str = "/sealward.v1.MailboxService/ListMailboxes";
-const LIST_PROFILES: &str = "/sealward.v1.EmailServerProfileService/ListEmailServerProfiles";
+const GET_MAILBOX: &str = "/sealward.mail.v1.MailboxService/GetMailbox";
+const LIST_MAILBOXES: &str = "/sealward.mail.v1.MailboxService/ListMailboxes";
+const LIST_PROFILES: &str = "/sealward.mail.v1.EmailServerProfileService/ListEmailServerProfiles";
 const EXPORT: &str = "/sealward.v1.OrganizationService/ExportOrganization";
 const VERIFY_CELLS: &str = "/sealward.v1.DataEncryptionService/VerifyCells";
 const HEALTH: &str = "/grpc.health.v1.Health/Check";
@@ -370,8 +370,11 @@ async fn lists_that_nobody_reads_take_bounded_memory() {
     let answers = u64::from(Limits::default().answers_per_identity_max_bytes);
     let allowed = Allowed { charged_bytes: answers, connections: 4 };
     let round = async |target: &Target| {
-        let page =
-            v1::ListEmailServerProfilesRequest { parent: DEFAULT.to_owned(), page_size: 1_000, ..Default::default() };
+        let page = mail_v1::ListEmailServerProfilesRequest {
+            parent: DEFAULT.to_owned(),
+            page_size: 1_000,
+            ..Default::default()
+        };
         let (mut calls, mut open) = (Vec::new(), Vec::new());
         for _ in 0..4 {
             let mut connection = target.connection(Some(Person::Reader), WINDOW).await;
@@ -512,7 +515,7 @@ async fn requests_with_many_or_large_violations_take_bounded_memory() {
                 let (many, large) = (vec!["x"; 200_000], "x".repeat(3 * MIB));
                 let masked = ListOptions::default().read_mask(many.clone());
                 let filtered = ListOptions::default().filter(large.clone());
-                let named = v1::Mailbox { display_name: Some(large), ..mailbox("hunter2") };
+                let named = mail_v1::Mailbox { display_name: Some(large), ..mailbox("hunter2") };
                 [
                     reader.mailboxes().list(DEFAULT, masked).await.map(drop),
                     reader.mailboxes().list(DEFAULT, filtered).await.map(drop),

@@ -17,7 +17,7 @@ impl Client {
         decode(&self.unary(&method::WHO_AM_I, Encoded::of(&WhoAmIRequest {})).await?)
     }
 
-    /// Explains whether `identity` (the caller's own if it is empty) may call `method`, such as `sealward.v1.MailboxService/GetMailbox`,
+    /// Explains whether `identity` (the caller's own if it is empty) may call `method`, such as `sealward.mail.v1.MailboxService/GetMailbox`,
     /// in `organization` (in none if it is empty).
     ///
     /// # Errors

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use tonic::Code;
 
-use crate::{schema::SchemaError, v1::ErrorReason};
+use crate::{mail_v1, schema::SchemaError, v1::ErrorReason};
 pub use action::Action;
 pub use call::{CallError, Origin};
 pub use details::FieldViolation;
@@ -65,6 +65,12 @@ impl Error {
     #[must_use]
     pub fn reason(&self) -> ErrorReason {
         self.call().map_or(ErrorReason::Unspecified, CallError::reason)
+    }
+
+    /// See [`CallError::mail_reason`].
+    #[must_use]
+    pub fn mail_reason(&self) -> mail_v1::ErrorReason {
+        self.call().map_or(mail_v1::ErrorReason::Unspecified, CallError::mail_reason)
     }
 
     /// See [`CallError::metadata`].

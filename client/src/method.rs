@@ -8,7 +8,7 @@ use std::borrow::Cow;
 /// A method of the service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Method {
-    /// `/sealward.v1.MailboxService/GetMailbox`.
+    /// `/sealward.mail.v1.MailboxService/GetMailbox`.
     pub(crate) path: Cow<'static, str>,
     /// Whether a call of it can be made again without asking anyone.
     pub(crate) repetition: Repetition,
@@ -83,7 +83,7 @@ pub(crate) const REVEAL_ATTRIBUTES: Method = Method::write("/sealward.v1.SecretA
 
 /// It reads, but each call leaves an audit record, and the purpose was given for one.
 pub(crate) const RESOLVE_MAILBOX_CONNECTION: Method =
-    Method::write("/sealward.v1.SecretAccessService/ResolveMailboxConnection");
+    Method::write("/sealward.mail.v1.MailboxConnectionService/ResolveMailboxConnection");
 
 /// Each call counts as a guess, and the purpose was given for one.
 pub(crate) const COMPARE_ATTRIBUTE: Method = Method::write("/sealward.v1.SecretAccessService/CompareAttribute");
@@ -128,7 +128,7 @@ mod tests {
             wrapped.iter().chain(entities::METHODS).map(|method| method.path.clone().into_owned()).collect();
         let contract: BTreeSet<String> = built_in_pool()
             .services()
-            .filter(|service| service.package_name() == "sealward.v1")
+            .filter(|service| service.package_name().starts_with("sealward."))
             .flat_map(|service| {
                 let full_name = service.full_name().to_owned();
                 service.methods().map(move |method| format!("/{full_name}/{}", method.name())).collect::<Vec<_>>()

@@ -15,7 +15,7 @@ use crate::{
     schema_v1,
 };
 
-/// The descriptors of the contract, the four built-in entities among them.
+/// The descriptors of the contract, the four entities of mail among them.
 ///
 /// # Panics
 /// Never: the set is compiled in, and a test decodes it.
@@ -201,6 +201,6 @@ mod tests {
         assert!(mailbox.attribute("etag").is_none());
         assert!(mailbox.attribute("email_address").unwrap().description.starts_with("The e-mail address."));
         assert!(mailbox.description.starts_with("An address"));
-        assert_eq!(method(&mailbox.list, Repetition::Read).path, "/sealward.v1.MailboxService/ListMailboxes");
+        assert_eq!(method(&mailbox.list, Repetition::Read).path, "/sealward.mail.v1.MailboxService/ListMailboxes");
     }
 }

@@ -51,7 +51,7 @@ impl Role {
             Role::RecordWriter => &[
                 Privilege::ReadRecords,
                 Privilege::WriteRecords,
-                Privilege::WriteEmailServerProfiles,
+                Privilege::WriteDestinations,
                 Privilege::ReadOrganizations,
                 Privilege::ReadContract,
             ],

@@ -2,7 +2,7 @@
 //! compare.
 //!
 //! All go by the schema as the organization has it; none knows an entity. Encrypted attributes come in as [`Given::Secret`], are sealed
-//! before they reach a store, and leave only through [`reveal`] and [`mail`](crate::mail).
+//! before they reach a store, and leave only through [`reveal`] and what an application builds on it.
 
 pub mod check;
 pub mod compare;

@@ -56,6 +56,8 @@ pub struct Config {
     /// `[[root_key.sources]]`: where the deployment's own keys come from; at least one, none twice. The first is the current root key, the
     /// others are former ones.
     pub root_key_sources: Vec<RootKeySource>,
+    /// What is served in addition to the platform.
+    pub schema: Schema,
     /// Every bound.
     pub limits: Limits,
     /// Where audit records go beside the databases; nowhere by default.
@@ -165,6 +167,21 @@ impl fmt::Display for RootKeySource {
             Self::MountedSecret(path) => write!(f, "mounted secret {}", path.display()),
             Self::Credential { name, .. } => write!(f, "credential {name}"),
         }
+    }
+}
+
+/// `[schema]`: what is served in addition to the platform.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Schema {
+    /// Whether the mail application is served; it is by default.
+    pub mail: bool,
+}
+
+impl Schema {
+    /// The encoded descriptor set of the contract that is served.
+    #[must_use]
+    pub fn descriptors(self) -> &'static [u8] {
+        if self.mail { sealward::FILE_DESCRIPTOR_SET } else { sealward::PLATFORM_DESCRIPTOR_SET }
     }
 }
 
@@ -309,6 +326,7 @@ impl Config {
             ("listen.metrics_address", self.listen.metrics_address != other.listen.metrics_address),
             ("listen.origins", self.origins != other.origins),
             ("root_key.sources", self.root_key_sources != other.root_key_sources),
+            ("schema.mail", self.schema.mail != other.schema.mail),
             ("audit.file", self.audit.as_ref().map(|audit| &audit.to) != other.audit.as_ref().map(|audit| &audit.to)),
             ("audit.on_failure", self.refuses_unless_copied() != other.refuses_unless_copied()),
             ("log.format", self.log.format != other.log.format),
@@ -440,6 +458,7 @@ mod tests {
         let config = parse(SMALLEST).unwrap();
         assert_eq!(config.listen, Listen { address: DEFAULT_ADDRESS, plaintext_address: None, metrics_address: None });
         assert_eq!(config.tls.minimum_version, TlsVersion::V1_3);
+        assert_eq!(config.schema, Schema { mail: true });
         assert_eq!(config.limits, Limits::default());
         assert_eq!(config.limits.key_changes_per_hour, 5);
         assert_eq!(config.audit, None);
@@ -710,6 +729,7 @@ mod tests {
         };
         after.origins = vec!["https://console.example.org".parse().unwrap()];
         after.root_key_sources = vec![RootKeySource::MountedSecret("root.key".into())];
+        after.schema = Schema { mail: false };
         after.log.format = LogFormat::Json;
         after.limits.page_size_max = 7;
         after.audit = Some(AuditCopy { to: CopyTo::Stdout, on_failure: OnFailure::Refuse });
@@ -726,6 +746,14 @@ mod tests {
                 assert!(told.iter().any(|told| told == name.trim_start_matches('.')), "{name}");
             }
         }
+    }
+
+    #[test]
+    fn the_mail_application_can_be_left_out() {
+        let config = parse(&format!("{SMALLEST}[schema]\nmail = false")).unwrap();
+        assert_eq!(config.schema.descriptors(), sealward::PLATFORM_DESCRIPTOR_SET);
+        assert_eq!(parse(SMALLEST).unwrap().schema.descriptors(), sealward::FILE_DESCRIPTOR_SET);
+        assert_eq!(faults(&format!("{SMALLEST}[schema]\nmail = 0")), ["schema.mail"]);
     }
 
     #[test]

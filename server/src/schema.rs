@@ -4,7 +4,7 @@
 //! standard methods, recognised by name and shape. A wrong schema is an error that names the place. This file and the codec are the only
 //! ones that know prost-reflect.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use prost_reflect::{
     Cardinality, DescriptorPool, DynamicMessage, EnumDescriptor, EnumValueDescriptor, FieldDescriptor,
@@ -33,12 +33,16 @@ pub struct ServedSchema {
     pub schema: Arc<Schema>,
     /// The methods of all entity services.
     pub methods: Vec<EntityMethod>,
+    /// The packages that its descriptors have.
+    pub packages: BTreeSet<String>,
+    /// The descriptor set that it was read from, encoded.
+    pub descriptors: Vec<u8>,
 }
 
 /// One rpc of an entity service.
 #[derive(Clone)]
 pub struct EntityMethod {
-    /// `/sealward.v1.MailboxService/CreateMailbox`
+    /// `/sealward.mail.v1.MailboxService/CreateMailbox`
     pub path: String,
     /// Which of the five it is.
     pub standard: StandardMethod,
@@ -122,7 +126,8 @@ pub fn read(encoded: &[u8]) -> Result<ServedSchema, DescriptorError> {
             methods.extend(entity_methods(&service, &entity, &schema)?);
         }
     }
-    Ok(ServedSchema { schema, methods })
+    let packages = pool.files().map(|file| file.package_name().to_owned()).collect();
+    Ok(ServedSchema { schema, methods, packages, descriptors: encoded.to_vec() })
 }
 
 /// Sealward's options, as extensions of the pool.
@@ -539,6 +544,41 @@ pub fn timestamp_to_proto(time: Timestamp) -> prost_types::Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Tables and sealed values are bound to these names: another name for what is stored would leave it behind.
+    #[test]
+    fn storage_names_of_the_mail_entities_never_change() {
+        let served = read(sealward::FILE_DESCRIPTOR_SET).unwrap();
+        let names: Vec<_> = served.schema.entities().iter().map(|entity| entity.storage_name.as_str()).collect();
+        assert_eq!(names, ["EmailServerProfile", "Mailbox", "Queue", "UserSettings"]);
+        let cells: BTreeSet<_> = served
+            .schema
+            .entities()
+            .iter()
+            .flat_map(|entity| {
+                entity.encrypted().map(|sealed| format!("{}.{}", entity.storage_name, sealed.storage_name))
+            })
+            .collect();
+        assert_eq!(
+            cells,
+            [
+                "EmailServerProfile.incoming_password",
+                "EmailServerProfile.outgoing_password",
+                "Mailbox.password",
+                "Queue.email_password",
+                "UserSettings.email_password",
+            ]
+            .map(str::to_owned)
+            .into()
+        );
+    }
+
+    #[test]
+    fn the_platform_alone_is_a_schema_without_entities() {
+        let served = read(sealward::PLATFORM_DESCRIPTOR_SET).unwrap();
+        assert!(served.schema.entities().is_empty() && served.methods.is_empty());
+        assert!(!served.packages.contains(sealward::MAIL_PACKAGE));
+    }
 
     #[test]
     fn the_built_in_schema_is_served_whole() {

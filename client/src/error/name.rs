@@ -7,8 +7,7 @@ use crate::{error::details, v1::ErrorReason};
 /// A reason as it goes over the wire: `KEY_MISMATCH`.
 #[must_use]
 pub fn reason_name(reason: ErrorReason) -> &'static str {
-    let name = reason.as_str_name();
-    name.strip_prefix(details::REASON_PREFIX).unwrap_or(name)
+    details::without_prefix(reason.as_str_name())
 }
 
 /// A code as gRPC writes it: `FAILED_PRECONDITION`.

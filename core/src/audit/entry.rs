@@ -47,12 +47,12 @@ pub enum AuditAction {
     CompareAttribute,
     /// Encrypted attributes of a record were set, cleared or deleted; the details say which.
     WriteEncryptedAttributes,
-    /// A mailbox's connections were resolved, passwords included; the details say where each goes.
-    ResolveMailboxConnection,
     /// The metadata of an attribute was changed; the details say what.
     UpdateAttributeMetadata,
     /// A call was refused because its caller may not make it, and is recorded as nothing else; the subject is the rpc or the organization.
     Call,
+    /// An action of an application, by the word that is stored.
+    Application(&'static str),
 }
 
 impl AuditAction {
@@ -80,9 +80,9 @@ impl AuditAction {
             AuditAction::VerifyAuditTrail => "verify-audit-trail",
             AuditAction::CompareAttribute => "compare-attribute",
             AuditAction::WriteEncryptedAttributes => "write-encrypted-attributes",
-            AuditAction::ResolveMailboxConnection => "resolve-mailbox-connection",
             AuditAction::UpdateAttributeMetadata => "update-attribute-metadata",
             AuditAction::Call => "call",
+            AuditAction::Application(name) => name,
         }
     }
 }

@@ -70,15 +70,6 @@ pub enum RecordError {
         /// When it may be again.
         retry_after_seconds: u32,
     },
-    /// The mailbox is inactive: nobody signs in for it.
-    #[error("the mailbox is inactive")]
-    MailboxInactive,
-    /// The mailbox has no profile that says where to sign in.
-    #[error("the mailbox has no e-mail server profile")]
-    MailboxWithoutProfile,
-    /// The mailbox's profile is inactive.
-    #[error("the mailbox's e-mail server profile is inactive")]
-    ProfileInactive,
     /// A database, the root key or the audit trail failed.
     #[error(transparent)]
     Store(#[from] StoreFailure),

@@ -69,6 +69,7 @@ pub async fn reveal(
     outcome
 }
 
+/// How the trail calls it: the reason that the caller gets.
 pub(crate) fn refusal_word(error: &RecordError) -> &'static str {
     match error {
         RecordError::NotFound => "NOT_FOUND",
@@ -76,9 +77,6 @@ pub(crate) fn refusal_word(error: &RecordError) -> &'static str {
         RecordError::RingDamaged => "KEY_RING_DAMAGED",
         RecordError::Inaccessible(obstacle) => obstacle.reason(),
         RecordError::CellUnreadable { .. } => "CELL_UNREADABLE",
-        RecordError::MailboxInactive => "MAILBOX_INACTIVE",
-        RecordError::MailboxWithoutProfile => "MAILBOX_WITHOUT_PROFILE",
-        RecordError::ProfileInactive => "PROFILE_INACTIVE",
         RecordError::Invalid(_)
         | RecordError::PageToken
         | RecordError::ListTooLong { .. }
@@ -135,12 +133,17 @@ pub(super) async fn read_and_open(
 ///
 /// The ring before the cells. Cells that don't open may be newer than the ring, or the ring newer than the cells: both are taken again
 /// until they are the ones that failed before.
-pub(crate) async fn open_with_ring<Read: PartialEq, Opened, Reading: Future<Output = Result<Read, RecordError>>>(
+pub(crate) async fn open_with_ring<Read, Opened, Reading, Error>(
     deployment: &Deployment,
     organization: &Organization,
     read: impl Fn() -> Reading,
     open: impl Fn(&Read, &KeyRing) -> Result<Opened, Unopened>,
-) -> Result<Opened, RecordError> {
+) -> Result<Opened, Error>
+where
+    Read: PartialEq,
+    Reading: Future<Output = Result<Read, Error>>,
+    Error: From<RecordError>,
+{
     let mut ring = sealing_ring(deployment, organization).await?;
     let mut failed = None;
     for _ in 0..ATTEMPTS {
@@ -150,17 +153,18 @@ pub(crate) async fn open_with_ring<Read: PartialEq, Opened, Reading: Future<Outp
             Err(Unopened { entity, attribute, newer_format }) => {
                 let now = Some((ring.revision(), cells));
                 if failed == now {
-                    return Err(match newer_format {
+                    let error = match newer_format {
                         Some(format) => RecordError::Inaccessible(Obstacle::NewerCell { format }),
                         None => RecordError::CellUnreadable { entity, attribute },
-                    });
+                    };
+                    return Err(error.into());
                 }
                 failed = now;
                 ring = reload(deployment, organization).await?;
             }
         }
     }
-    Err(exhausted())
+    Err(exhausted().into())
 }
 
 async fn reload(deployment: &Deployment, organization: &Organization) -> Result<std::sync::Arc<KeyRing>, RecordError> {

@@ -51,6 +51,7 @@ macro_rules! field {
     (Path) => { Option<PathBuf> };
     (Text) => { Option<String> };
     (Texts) => { Vec<String> };
+    (Boolean) => { Option<bool> };
 }
 
 macro_rules! otherwise {
@@ -86,6 +87,7 @@ pub(super) struct ConfigFile {
     pub(super) listen: ListenSection,
     pub(super) tls: TlsSection,
     pub(super) root_key: RootKeyTable,
+    pub(super) schema: SchemaSection,
     pub(super) limits: LimitsSection,
     pub(super) audit: AuditSection,
     pub(super) trust_domains: Vec<TrustDomainSection>,
@@ -163,6 +165,16 @@ section! {
 
         /// The credential's name, for the type "credential": the file of this name in $CREDENTIALS_DIRECTORY.
         name: Text, "a name without folders", Nothing(r#""root.key""#), AtStart;
+    }
+}
+
+section! {
+    /// The schema that is served in addition to the platform, which works with any schema.
+    SchemaSection {
+        /// Whether the mail application is served: mailboxes, queues, user settings and e-mail server profiles, the package sealward.mail.v1.
+        /// Without it, the server serves everything else, and opens no organization whose database has tables of mail: calls to those
+        /// organizations are refused with WRITTEN_BY_NEWER_VERSION, and nothing of them is changed.
+        mail: Boolean, "true or false", Is("true"), AtStart;
     }
 }
 
@@ -274,6 +286,7 @@ pub fn sections() -> Vec<Section> {
             RootKeySourceSection::SETTINGS,
             "type = \"file\"\npath = \"root.key\"",
         ),
+        section("schema", SchemaSection::ABOUT, SchemaSection::SETTINGS),
         section("limits", &[" Every bound, with its unit, range and default."], &limits::settings()),
         section("audit", AuditSection::ABOUT, AuditSection::SETTINGS),
         section("log", LogSection::ABOUT, LogSection::SETTINGS),

@@ -73,6 +73,8 @@ pub enum Kind {
     Texts,
     /// A whole number.
     Integer,
+    /// true or false.
+    Boolean,
 }
 
 /// What applies if a setting isn't set. Values are spelled in TOML.
@@ -104,6 +106,7 @@ impl Kind {
             Kind::Text => "text",
             Kind::Texts => "list of texts",
             Kind::Integer => "integer",
+            Kind::Boolean => "boolean",
         }
     }
 }

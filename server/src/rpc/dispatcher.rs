@@ -41,7 +41,7 @@ fn cost(privilege: Privilege) -> Cost {
         | Privilege::AbandonEncryptedData
         | Privilege::ReadRecords
         | Privilege::WriteRecords
-        | Privilege::WriteEmailServerProfiles
+        | Privilege::WriteDestinations
         | Privilege::CustomizeAttributes
         | Privilege::ReadAttributeChanges
         | Privilege::ReadOrganizations

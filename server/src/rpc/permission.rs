@@ -4,12 +4,13 @@ use std::collections::HashMap;
 
 use sealward_core::policy::Privilege;
 
+use super::mail;
 use crate::{
     layer::permission::{Rpc, RpcTable},
     schema::{EntityMethod, ServedSchema, StandardMethod},
 };
 
-/// The rpcs that are not an entity's, and whether a stream is taken or answered. `SetDataEncryptionKey` needs one of two privileges, by what
+/// The rpcs of the platform that are not an entity's, and whether a stream is taken or answered. `SetDataEncryptionKey` needs one of two privileges, by what
 /// it is asked to do: any of them gets it looked at, and the dispatcher asks for the one.
 const RPCS: &[(&str, &[Privilege], bool)] = &[
     ("/sealward.v1.AccessService/ExplainAccess", &[Privilege::ReadAccess], false),
@@ -38,7 +39,6 @@ const RPCS: &[(&str, &[Privilege], bool)] = &[
     ("/sealward.v1.MetadataService/UpdateAttributeMetadata", &[Privilege::CustomizeAttributes], false),
     ("/sealward.v1.MetadataService/ListAttributeChanges", &[Privilege::ReadAttributeChanges], false),
     ("/sealward.v1.SecretAccessService/RevealAttributes", &[Privilege::RevealAttributes], false),
-    ("/sealward.v1.SecretAccessService/ResolveMailboxConnection", &[Privilege::RevealAttributes], false),
     ("/sealward.v1.SecretAccessService/CompareAttribute", &[Privilege::CompareAttributes], false),
     ("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", &[Privilege::ReadContract], true),
     ("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", &[Privilege::ReadContract], true),
@@ -77,7 +77,8 @@ fn standard_privilege(method: &EntityMethod) -> Privilege {
 
 /// The table of everything that is served.
 pub(crate) fn rpc_table(served: &ServedSchema) -> RpcTable {
-    let named = RPCS.iter().map(|(path, privileges, is_stream)| {
+    let of_mail = if mail::is_served(served) { mail::RPCS } else { &[] };
+    let named = RPCS.iter().chain(of_mail).map(|(path, privileges, is_stream)| {
         let rpc = Rpc::new(privileges, *is_stream);
         let rpc = if TAKING_STREAMS.contains(path) { rpc.taking_a_stream() } else { rpc };
         ((*path).to_owned(), rpc)
@@ -94,8 +95,16 @@ mod tests {
 
     #[test]
     fn every_rpc_of_the_contract_is_named() {
-        let pool = prost_reflect::DescriptorPool::decode(sealward::FILE_DESCRIPTOR_SET).unwrap();
-        let table = rpc_table(&crate::schema::read(sealward::FILE_DESCRIPTOR_SET).unwrap());
+        for (contract, count) in [(sealward::FILE_DESCRIPTOR_SET, 45), (sealward::PLATFORM_DESCRIPTOR_SET, 24)] {
+            every_rpc_is_named(contract, count);
+        }
+    }
+
+    /// The table has the rpcs of this contract, each as it is declared, and besides them only reflection.
+    #[track_caller]
+    fn every_rpc_is_named(contract: &[u8], count: usize) {
+        let pool = prost_reflect::DescriptorPool::decode(contract).unwrap();
+        let table = rpc_table(&crate::schema::read(contract).unwrap());
         let mut rpcs = 0;
         for method in pool.services().flat_map(|service| service.methods().collect::<Vec<_>>()) {
             let path = format!("/{}/{}", method.parent_service().full_name(), method.name());
@@ -105,6 +114,7 @@ mod tests {
             assert_eq!(rpc.takes_stream, method.is_client_streaming(), "{path}");
             rpcs += 1;
         }
-        assert_eq!(rpcs, 45);
+        assert_eq!(rpcs, count);
+        assert_eq!(table.in_order().keys().filter(|path| !path.starts_with("/grpc.")).count(), count);
     }
 }

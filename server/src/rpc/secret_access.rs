@@ -3,16 +3,12 @@
 use std::sync::Arc;
 
 use sealward::v1::{
-    CompareAttributeRequest, CompareAttributeResponse, ErrorReason, MailConnection, ResolveMailboxConnectionRequest,
-    ResolveMailboxConnectionResponse, RevealAttributesRequest, RevealAttributesResponse, SecretValue,
-    mail_connection::{Credentials, Protocol},
-    secret_access_service_server::SecretAccessService,
-    secret_value,
+    CompareAttributeRequest, CompareAttributeResponse, ErrorReason, RevealAttributesRequest, RevealAttributesResponse,
+    SecretValue, secret_access_service_server::SecretAccessService, secret_value,
 };
 use sealward_core::{
     audit::AuditAction,
     crypto::secret::Plaintext,
-    mail::{self, resolve},
     organization::Organization,
     policy::{Compare, Reveal},
     record::{
@@ -62,29 +58,6 @@ impl SecretAccessService for SecretAccess {
         Ok(Response::new(RevealAttributesResponse { values }))
     }
 
-    async fn resolve_mailbox_connection(
-        &self,
-        request: Request<ResolveMailboxConnectionRequest>,
-    ) -> Result<Response<ResolveMailboxConnectionResponse>, Status> {
-        let (_, extensions, request) = request.into_parts();
-        let audited = Some(AuditAction::ResolveMailboxConnection);
-        let entered: Entered<Reveal> = self.dispatcher.enter(&extensions, "name", &request.name, audited)?;
-        let deployment = &self.dispatcher.deployment;
-        let place = self.place(entered.organization, &request.name)?;
-        if place.entity.collection != "mailboxes" {
-            let form = "organizations/{organization}/mailboxes/{id}".to_owned();
-            return Err(status::invalid(vec![Violation::new("name", Problem::NotAName { form })]));
-        }
-        let resolved = resolve(deployment, entered.permit, &entered.caller, &place, &request.purpose)
-            .await
-            .map_err(|error| status::record(error, &place))?;
-        let mail::Resolved { incoming, outgoing } = resolved;
-        Ok(Response::new(ResolveMailboxConnectionResponse {
-            incoming: incoming.map(mail_connection),
-            outgoing: outgoing.map(mail_connection),
-        }))
-    }
-
     async fn compare_attribute(
         &self,
         request: Request<CompareAttributeRequest>,
@@ -130,40 +103,12 @@ impl SecretAccess {
     }
 }
 
-fn secret_value(revealed: &Revealed) -> SecretValue {
+/// A value as the contract has it.
+pub(super) fn secret_value(revealed: &Revealed) -> SecretValue {
     let bytes = revealed.plaintext.expose();
     let value = match std::str::from_utf8(bytes) {
         Ok(text) if revealed.is_text => secret_value::Value::Text(text.to_owned()),
         Ok(_) | Err(_) => secret_value::Value::Data(bytes.to_vec()),
     };
     SecretValue { value: Some(value) }
-}
-
-fn mail_connection(connection: mail::MailConnection) -> MailConnection {
-    let mail::MailConnection { protocol, server, port, use_tls, username, password, credentials } = connection;
-    let protocol = match protocol {
-        mail::Protocol::Imap => Protocol::Imap,
-        mail::Protocol::Pop3 => Protocol::Pop3,
-        mail::Protocol::Smtp => Protocol::Smtp,
-        mail::Protocol::Exchange => Protocol::Exchange,
-    };
-    let credentials = match credentials {
-        mail::Credentials::OfMailbox => Credentials::OfMailbox,
-        mail::Credentials::OfProfile => Credentials::OfProfile,
-        mail::Credentials::Anonymous => Credentials::Anonymous,
-        mail::Credentials::Elsewhere => Credentials::Elsewhere,
-        mail::Credentials::NotAllowed => Credentials::NotAllowed,
-        mail::Credentials::Missing => Credentials::Missing,
-        mail::Credentials::RetrievalMissing => Credentials::RetrievalMissing,
-        mail::Credentials::ServerMissing => Credentials::ServerMissing,
-    };
-    MailConnection {
-        protocol: protocol.into(),
-        server: server.unwrap_or_default(),
-        port: port.into(),
-        use_tls,
-        username: username.unwrap_or_default(),
-        password: password.map(|plaintext| secret_value(&Revealed { plaintext, is_text: true })),
-        credentials: credentials.into(),
-    }
 }
