@@ -5,6 +5,11 @@
 //!
 //! A message that carries a secret must not print it. Fields say so with protobuf's own `debug_redact`; from there
 //! [`redacted_messages`] finds every message that contains one, at any depth, and each of them gets a `Debug` that shows its name only.
+//!
+//! A method without its options fails the build ([`methods`]). Each method becomes a constant that clients call it by.
+
+#[path = "build/methods.rs"]
+mod methods;
 
 use std::collections::BTreeSet;
 use std::error::Error;
@@ -19,6 +24,7 @@ const PACKAGE: &str = "sealward.v1";
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed={PROTO_ROOT}");
+    println!("cargo::rerun-if-changed=build");
     let out_dir = PathBuf::from(env::var("OUT_DIR")?);
 
     let mut compiler = protox::Compiler::new([PROTO_ROOT])?;
@@ -28,7 +34,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         .open_files(proto_files(Path::new(PROTO_ROOT).join(PACKAGE.replace('.', "/")).as_path())?)?;
     fs::write(out_dir.join("sealward.descriptors.bin"), compiler.encode_file_descriptor_set())?;
 
-    let redacted = redacted_messages(&compiler.descriptor_pool());
+    let pool = compiler.descriptor_pool();
+    fs::write(out_dir.join("sealward.methods.rs"), method_constants(&methods::declared_methods(&pool)?)?)?;
+
+    let redacted = redacted_messages(&pool);
     fs::write(out_dir.join("sealward.v1.debug.rs"), debug_implementations(&redacted)?)?;
 
     tonic_prost_build::configure()
@@ -92,6 +101,18 @@ fn debug_implementations(messages: &[MessageDescriptor]) -> Result<String, Box<d
             write_debug(&mut code, &format!("{module}::{oneof_name}"), &body)?;
         }
     }
+    Ok(code)
+}
+
+/// A constant for each method, named like the method, and a list of all.
+fn method_constants(methods: &[methods::DeclaredMethod]) -> Result<String, std::fmt::Error> {
+    let mut code = String::new();
+    for methods::DeclaredMethod { name, path, is_idempotent } in methods {
+        writeln!(code, "/// `{path}`")?;
+        writeln!(code, "pub const {name}: Method = Method {{ path: {path:?}, is_idempotent: {is_idempotent} }};")?;
+    }
+    let names: Vec<&str> = methods.iter().map(|method| method.name.as_str()).collect();
+    writeln!(code, "/// Every method.\npub const ALL: &[Method] = &[{}];", names.join(", "))?;
     Ok(code)
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use sealward::methods;
 use secrecy::{ExposeSecret as _, SecretSlice, SecretString};
 use zeroize::Zeroize as _;
 
@@ -9,7 +10,7 @@ use crate::{
     client::{Client, decode},
     codec::Encoded,
     error::Error,
-    method,
+    method::Method,
     v1::{
         self, CompareAttributeRequest, CompareAttributeResponse, ResolveMailboxConnectionRequest,
         ResolveMailboxConnectionResponse, RevealAttributesRequest, RevealAttributesResponse,
@@ -123,7 +124,7 @@ impl Client {
         if let Some(v1::SecretValue { value: Some(Value::Text(text)) }) = &mut request.value {
             text.zeroize();
         }
-        let answer = self.unary(&method::COMPARE_ATTRIBUTE, encoded).await?;
+        let answer = self.unary(&Method::of(methods::CompareAttribute), encoded).await?;
         Ok(decode::<CompareAttributeResponse>(&answer)?.equal)
     }
 
@@ -143,7 +144,7 @@ impl Client {
             attributes: attributes.into_iter().map(Into::into).collect(),
             purpose: purpose.into(),
         };
-        let answer = self.unary(&method::REVEAL_ATTRIBUTES, Encoded::of(&request)).await?;
+        let answer = self.unary(&Method::of(methods::RevealAttributes), Encoded::of(&request)).await?;
         let response: RevealAttributesResponse = decode(&answer)?;
         let values = response.values.into_iter();
         Ok(values.filter_map(|(attribute, secret)| Some((attribute, SecretValue::from(secret.value?)))).collect())
@@ -160,7 +161,7 @@ impl Client {
         purpose: impl Into<String>,
     ) -> Result<ResolvedMailbox, Error> {
         let request = ResolveMailboxConnectionRequest { name: name.into(), purpose: purpose.into() };
-        let answer = self.unary(&method::RESOLVE_MAILBOX_CONNECTION, Encoded::of(&request)).await?;
+        let answer = self.unary(&Method::of(methods::ResolveMailboxConnection), Encoded::of(&request)).await?;
         let ResolveMailboxConnectionResponse { incoming, outgoing } = decode(&answer)?;
         Ok(ResolvedMailbox { incoming: incoming.map(Into::into), outgoing: outgoing.map(Into::into) })
     }

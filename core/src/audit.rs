@@ -15,6 +15,8 @@ pub mod retention;
 pub mod sign;
 pub mod verify;
 
+use std::str::FromStr;
+
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
@@ -83,6 +85,33 @@ pub enum AuditAction {
 }
 
 impl AuditAction {
+    /// Every action.
+    pub const ALL: [AuditAction; 23] = [
+        AuditAction::CreateOrganization,
+        AuditAction::ExportOrganization,
+        AuditAction::ImportOrganization,
+        AuditAction::DeleteOrganization,
+        AuditAction::RegisterOrganization,
+        AuditAction::RetrieveKey,
+        AuditAction::ChangeKey,
+        AuditAction::RestoreKey,
+        AuditAction::AbandonEncryptedData,
+        AuditAction::CompleteReencryption,
+        AuditAction::VerifyCells,
+        AuditAction::DestroyDataKeys,
+        AuditAction::ResealKeyTexts,
+        AuditAction::RevealAttributes,
+        AuditAction::UseSigningKey,
+        AuditAction::CutAuditTrail,
+        AuditAction::ReadAuditTrail,
+        AuditAction::VerifyAuditTrail,
+        AuditAction::CompareAttribute,
+        AuditAction::WriteEncryptedAttributes,
+        AuditAction::ResolveMailboxConnection,
+        AuditAction::UpdateAttributeMetadata,
+        AuditAction::Call,
+    ];
+
     /// The word that is stored.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -111,6 +140,20 @@ impl AuditAction {
             AuditAction::UpdateAttributeMetadata => "update-attribute-metadata",
             AuditAction::Call => "call",
         }
+    }
+}
+
+/// A text that isn't the name of an audit action.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` isn't an audit action")]
+pub struct AuditActionNameError(String);
+
+impl FromStr for AuditAction {
+    type Err = AuditActionNameError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let found = AuditAction::ALL.into_iter().find(|action| action.name() == text);
+        found.ok_or_else(|| AuditActionNameError(text.to_owned()))
     }
 }
 

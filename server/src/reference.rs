@@ -9,7 +9,7 @@ use crate::{
         sections,
         setting::{Otherwise, Section, Setting, TakenUp},
     },
-    rpc::permission::{is_of_the_deployment, rpc_table},
+    rpc::permission::rpc_table,
     schema::{self, DescriptorError},
 };
 
@@ -54,7 +54,7 @@ pub fn permissions() -> Result<String, DescriptorError> {
             let holds = |privilege: &Privilege| role.privileges().contains(privilege);
             rpc.is_for_every_identity() || rpc.privileges().iter().any(holds)
         };
-        let yes = if is_of_the_deployment(path) { "bound to `*`" } else { "yes" };
+        let yes = if rpc.all_organizations { "bound to `*`" } else { "yes" };
         let method = path.trim_start_matches('/').trim_start_matches("sealward.v1.");
         table_row(&mut text, &format!("`{method}` | {needs}"), &by_role(yes, &may));
     }
@@ -127,7 +127,7 @@ tells all that is wrong with it and with the files that it names, each with what
 
 const PERMISSIONS: &str = r#"# Permissions
 
-<!-- Made from the code by `cargo run -p sealward-server -- reference permissions`. Edit core/src/policy.rs and server/src/rpc/permission.rs. -->
+<!-- Made from the code by `cargo run -p sealward-server -- reference permissions`. Edit core/src/policy.rs and the options of the methods in proto/sealward. -->
 
 A call needs a privilege in the organization that it is about. Identities hold privileges by bindings, in the configuration:
 

@@ -9,7 +9,6 @@ use sealward::v1::{
     Organization as Resource, organization_service_server::OrganizationService,
 };
 use sealward_core::{
-    audit::AuditAction,
     key::KeyWork,
     organization::{Organization, create::create, delete::delete, export::Export},
     policy::{CreateOrganization, DeleteOrganization, ExportOrganization, Policy, Privilege, ReadOrganization},
@@ -55,8 +54,7 @@ impl OrganizationService for Organizations {
         request: Request<CreateOrganizationRequest>,
     ) -> Result<Response<Resource>, Status> {
         let (_, extensions, request) = request.into_parts();
-        let audited = Some(AuditAction::CreateOrganization);
-        let (permit, caller) = self.dispatcher.enter_deployment::<CreateOrganization>(&extensions, audited)?;
+        let (permit, caller) = self.dispatcher.enter_deployment::<CreateOrganization>(&extensions)?;
         let (_, policy) = self.dispatcher.caller(&extensions)?;
         let deployment = Arc::clone(&self.dispatcher.deployment);
         let name = request.organization_id.clone();
@@ -78,7 +76,7 @@ impl OrganizationService for Organizations {
 
     async fn get_organization(&self, request: Request<GetOrganizationRequest>) -> Result<Response<Resource>, Status> {
         let (_, extensions, request) = request.into_parts();
-        let entered: Entered<ReadOrganization> = self.dispatcher.enter(&extensions, "name", &request.name, None)?;
+        let entered: Entered<ReadOrganization> = self.dispatcher.enter(&extensions, "name", &request.name)?;
         name::organization("name", &request.name).map_err(|violation| status::invalid(vec![violation]))?;
         Ok(Response::new(resource(&entered.organization)))
     }
@@ -120,11 +118,9 @@ impl OrganizationService for Organizations {
         request: Request<ExportOrganizationRequest>,
     ) -> Result<Response<Self::ExportOrganizationStream>, Status> {
         let (_, extensions, request) = request.into_parts();
-        let audited = Some(AuditAction::ExportOrganization);
-        let entered: Entered<ExportOrganization> =
-            self.dispatcher.enter(&extensions, "name", &request.name, audited)?;
+        let entered: Entered<ExportOrganization> = self.dispatcher.enter(&extensions, "name", &request.name)?;
         name::organization("name", &request.name).map_err(|violation| status::invalid(vec![violation]))?;
-        let Entered { organization, permit, caller } = entered;
+        let Entered { organization, permit, caller, .. } = entered;
         let held = self.dispatcher.bounded.streams.enter(&caller.identity)?;
         let (ending, bounds) = self.transfer(&extensions);
         match Export::begin(&self.dispatcher.deployment, &organization, permit, &caller).await {
@@ -145,8 +141,7 @@ impl OrganizationService for Organizations {
         request: Request<Streaming<ImportOrganizationRequest>>,
     ) -> Result<Response<Resource>, Status> {
         let (_, extensions, file) = request.into_parts();
-        let audited = Some(AuditAction::ImportOrganization);
-        let (permit, caller) = self.dispatcher.enter_deployment::<CreateOrganization>(&extensions, audited)?;
+        let (permit, caller) = self.dispatcher.enter_deployment::<CreateOrganization>(&extensions)?;
         let held = self.dispatcher.bounded.streams.enter(&caller.identity)?;
         let (ending, bounds) = self.transfer(&extensions);
         let (_, policy) = self.dispatcher.caller(&extensions)?;
@@ -163,8 +158,7 @@ impl OrganizationService for Organizations {
 
     async fn delete_organization(&self, request: Request<DeleteOrganizationRequest>) -> Result<Response<()>, Status> {
         let (_, extensions, request) = request.into_parts();
-        let audited = Some(AuditAction::DeleteOrganization);
-        let (permit, caller) = self.dispatcher.enter_deployment::<DeleteOrganization>(&extensions, audited)?;
+        let (permit, caller) = self.dispatcher.enter_deployment::<DeleteOrganization>(&extensions)?;
         let id = name::organization("name", &request.name).map_err(|violation| status::invalid(vec![violation]))?;
         if request.confirm_name != request.name {
             let problem = Problem::NotConfirmed { expected: request.name };
