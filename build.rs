@@ -20,30 +20,48 @@ use std::{env, fs};
 use prost_reflect::{DescriptorPool, Kind, MessageDescriptor, Value};
 
 const PROTO_ROOT: &str = "proto";
-const PACKAGE: &str = "sealward.v1";
+
+/// The package of the options that make a contract a schema.
+const SCHEMA: &str = "sealward.schema.v1";
+/// The package of the platform: what a server serves with any schema.
+const PLATFORM: &str = "sealward.v1";
+/// The package of the mail application: entities and services beside those of the platform.
+const MAIL: &str = "sealward.mail.v1";
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed={PROTO_ROOT}");
     println!("cargo::rerun-if-changed=build");
     let out_dir = PathBuf::from(env::var("OUT_DIR")?);
 
-    let mut compiler = protox::Compiler::new([PROTO_ROOT])?;
-    compiler
-        .include_imports(true)
-        .include_source_info(true)
-        .open_files(proto_files(Path::new(PROTO_ROOT).join(PACKAGE.replace('.', "/")).as_path())?)?;
+    fs::write(out_dir.join("platform.descriptors.bin"), compile(&[PLATFORM, SCHEMA])?.encode_file_descriptor_set())?;
+    let compiler = compile(&[PLATFORM, SCHEMA, MAIL])?;
     fs::write(out_dir.join("sealward.descriptors.bin"), compiler.encode_file_descriptor_set())?;
 
     let pool = compiler.descriptor_pool();
     fs::write(out_dir.join("sealward.methods.rs"), method_constants(&methods::declared_methods(&pool)?)?)?;
 
-    let redacted = redacted_messages(&pool);
-    fs::write(out_dir.join("sealward.v1.debug.rs"), debug_implementations(&redacted)?)?;
-
-    tonic_prost_build::configure()
-        .skip_debug(redacted.iter().map(|message| format!(".{}", message.full_name())))
-        .compile_fds(compiler.file_descriptor_set())?;
+    let mut config = tonic_prost_build::Config::new();
+    config.enable_type_names();
+    let mut builder = tonic_prost_build::configure();
+    for package in [PLATFORM, MAIL] {
+        let redacted = redacted_messages(&pool, package);
+        fs::write(out_dir.join(format!("{package}.debug.rs")), debug_implementations(&redacted)?)?;
+        let names: Vec<_> = redacted.iter().map(|message| format!(".{}", message.full_name())).collect();
+        builder = builder.skip_debug(names);
+    }
+    builder.compile_fds_with_config(compiler.file_descriptor_set(), config)?;
     Ok(())
+}
+
+/// The files of these packages, compiled with all that they import: package by package, each file after those that it imports.
+fn compile(packages: &[&str]) -> Result<protox::Compiler, Box<dyn Error>> {
+    let mut files = Vec::new();
+    for package in packages {
+        files.extend(proto_files(&Path::new(PROTO_ROOT).join(package.replace('.', "/")))?);
+    }
+    let mut compiler = protox::Compiler::new([PROTO_ROOT])?;
+    compiler.include_imports(true).include_source_info(true).open_files(files)?;
+    Ok(compiler)
 }
 
 /// The `.proto` files of one folder, sorted, so that the descriptor set doesn't depend on the order a file system lists them in.
@@ -58,10 +76,10 @@ fn proto_files(folder: &Path) -> Result<BTreeSet<PathBuf>, Box<dyn Error>> {
     Ok(files)
 }
 
-/// Every top-level message of ours that has a redacted field, or contains a message that has one.
-fn redacted_messages(pool: &DescriptorPool) -> Vec<MessageDescriptor> {
+/// Every top-level message of the package that has a redacted field, or contains a message that has one.
+fn redacted_messages(pool: &DescriptorPool, package: &str) -> Vec<MessageDescriptor> {
     pool.all_messages()
-        .filter(|message| message.package_name() == PACKAGE && message.parent_message().is_none())
+        .filter(|message| message.package_name() == package && message.parent_message().is_none())
         .filter(|message| holds_a_secret(message, &mut BTreeSet::new()))
         .collect()
 }

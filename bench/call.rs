@@ -5,7 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a measurement may stop at the first surprise")]
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use sealward_client::{Client, ListOptions, RetryPolicy, v1::Mailbox};
+use sealward_client::{Client, ListOptions, RetryPolicy, mail_v1::Mailbox};
 use sealward_server::{
     app::App,
     development::{Development, Person},

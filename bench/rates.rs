@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Instant};
 
 use sealward_client::{
     Client, RetryPolicy,
-    v1::{
+    mail_v1::{
         self, Mailbox,
         mailbox_service_client::MailboxServiceClient,
         mailbox_service_server::{MailboxService, MailboxServiceServer},
@@ -42,7 +42,7 @@ async fn main() {
     let sealward = connect(&development, &running.address().to_string());
     let echo = connect(&development, &echo);
     let stored = client(&sealward, 0).create_mailbox(create(Some("hunter2"))).await.unwrap().into_inner().name;
-    let get = Arc::new(v1::GetMailboxRequest { name: stored, ..Default::default() });
+    let get = Arc::new(mail_v1::GetMailboxRequest { name: stored, ..Default::default() });
 
     let mut rates = [const { Vec::new() }; 5];
     for round in 0..=ROUNDS {
@@ -75,18 +75,18 @@ async fn main() {
 /// One kind of call.
 #[derive(Clone)]
 enum Call {
-    Get(Arc<v1::GetMailboxRequest>),
+    Get(Arc<mail_v1::GetMailboxRequest>),
     Create(Option<&'static str>),
 }
 
-fn create(password: Option<&str>) -> v1::CreateMailboxRequest {
+fn create(password: Option<&str>) -> mail_v1::CreateMailboxRequest {
     let mailbox = Mailbox {
         display_name: Some("Sales".to_owned()),
         username: Some("sales@example.com".to_owned()),
         password: password.map(str::to_owned),
         ..Mailbox::default()
     };
-    v1::CreateMailboxRequest {
+    mail_v1::CreateMailboxRequest {
         parent: "organizations/default".to_owned(),
         mailbox: Some(mailbox),
         mailbox_id: String::new(),
@@ -168,26 +168,26 @@ fn echoed() -> Mailbox {
 
 #[tonic::async_trait]
 impl MailboxService for Echo {
-    async fn create_mailbox(&self, _: Request<v1::CreateMailboxRequest>) -> Result<Response<Mailbox>, Status> {
+    async fn create_mailbox(&self, _: Request<mail_v1::CreateMailboxRequest>) -> Result<Response<Mailbox>, Status> {
         Ok(Response::new(echoed()))
     }
 
-    async fn get_mailbox(&self, _: Request<v1::GetMailboxRequest>) -> Result<Response<Mailbox>, Status> {
+    async fn get_mailbox(&self, _: Request<mail_v1::GetMailboxRequest>) -> Result<Response<Mailbox>, Status> {
         Ok(Response::new(echoed()))
     }
 
     async fn list_mailboxes(
         &self,
-        _: Request<v1::ListMailboxesRequest>,
-    ) -> Result<Response<v1::ListMailboxesResponse>, Status> {
+        _: Request<mail_v1::ListMailboxesRequest>,
+    ) -> Result<Response<mail_v1::ListMailboxesResponse>, Status> {
         Err(Status::unimplemented("not measured"))
     }
 
-    async fn update_mailbox(&self, _: Request<v1::UpdateMailboxRequest>) -> Result<Response<Mailbox>, Status> {
+    async fn update_mailbox(&self, _: Request<mail_v1::UpdateMailboxRequest>) -> Result<Response<Mailbox>, Status> {
         Err(Status::unimplemented("not measured"))
     }
 
-    async fn delete_mailbox(&self, _: Request<v1::DeleteMailboxRequest>) -> Result<Response<()>, Status> {
+    async fn delete_mailbox(&self, _: Request<mail_v1::DeleteMailboxRequest>) -> Result<Response<()>, Status> {
         Err(Status::unimplemented("not measured"))
     }
 }

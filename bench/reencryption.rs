@@ -11,7 +11,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sealward_client::{Client, RetryPolicy, v1, v1::reencryption::State};
+use sealward_client::{
+    Client, RetryPolicy, mail_v1,
+    v1::{self, reencryption::State},
+};
 use sealward_server::{
     app::App,
     development::{Development, Person},
@@ -38,11 +41,11 @@ fn percentile(times: &mut [Duration], percent: usize) -> Duration {
     times.get(times.len().saturating_sub(1) * percent / 100).copied().unwrap_or_default()
 }
 
-fn mailbox(number: usize) -> v1::Mailbox {
-    v1::Mailbox {
+fn mailbox(number: usize) -> mail_v1::Mailbox {
+    mail_v1::Mailbox {
         display_name: Some(format!("Mailbox {number}")),
         password: Some(format!("password of mailbox {number}")),
-        ..v1::Mailbox::default()
+        ..mail_v1::Mailbox::default()
     }
 }
 
@@ -77,7 +80,7 @@ async fn call(client: &Client, names: &Arc<Vec<String>>, stop: &Arc<AtomicBool>)
                 let begun = Instant::now();
                 client.mailboxes().get(name.as_str()).await.expect("a record is there");
                 times.get.push(begun.elapsed());
-                let update = v1::Mailbox { name: name.clone(), ..mailbox(turn) };
+                let update = mail_v1::Mailbox { name: name.clone(), ..mailbox(turn) };
                 let begun = Instant::now();
                 client.mailboxes().update(update, ["password"]).await.expect("a record can be written");
                 times.update.push(begun.elapsed());

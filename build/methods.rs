@@ -18,7 +18,7 @@ const IDEMPOTENT: i32 = 2;
 pub(crate) struct DeclaredMethod {
     /// `GetMailbox`
     pub(crate) name: String,
-    /// `/sealward.v1.MailboxService/GetMailbox`
+    /// `/sealward.mail.v1.MailboxService/GetMailbox`
     pub(crate) path: String,
     /// Whether a repetition changes nothing that the first call didn't, whatever the request says.
     pub(crate) is_idempotent: bool,

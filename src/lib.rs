@@ -1,5 +1,5 @@
 //! The API of Sealward as Rust: messages, clients and servers generated from `proto/sealward`, and the descriptor set that
-//! also is the schema of the built-in entities.
+//! also is the schema of the mail entities.
 //!
 //! Messages that carry a secret print as their name only. Nothing here knows what the messages mean.
 
@@ -8,11 +8,21 @@
 mod declared_methods;
 pub mod options;
 
-/// Everything in the package `sealward.v1`.
+/// Everything in the package `sealward.v1`: the platform, which is served with any schema.
 #[allow(missing_docs, clippy::disallowed_methods, reason = "generated; the comments of the contract document it")]
 pub mod v1 {
     tonic::include_proto!("sealward.v1");
     include!(concat!(env!("OUT_DIR"), "/sealward.v1.debug.rs"));
+}
+
+/// The mail application.
+pub mod mail {
+    /// Everything in the package [`MAIL_PACKAGE`](super::MAIL_PACKAGE): mailboxes and what belongs to them.
+    #[allow(missing_docs, clippy::disallowed_methods, reason = "generated; the comments of the contract document it")]
+    pub mod v1 {
+        tonic::include_proto!("sealward.mail.v1");
+        include!(concat!(env!("OUT_DIR"), "/sealward.mail.v1.debug.rs"));
+    }
 }
 
 /// Everything in the package [`SCHEMA_PACKAGE`].
@@ -30,7 +40,7 @@ pub mod methods {
     /// A method of the contract.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct Method {
-        /// `/sealward.v1.MailboxService/GetMailbox`.
+        /// `/sealward.mail.v1.MailboxService/GetMailbox`.
         pub path: &'static str,
         /// Whether a call can be repeated whatever is in the request: its `idempotency_level` is NO_SIDE_EFFECTS or IDEMPOTENT.
         pub is_idempotent: bool,
@@ -42,7 +52,17 @@ pub mod methods {
 /// The package of the options that turn messages of the contract into entities.
 pub const SCHEMA_PACKAGE: &str = "sealward.schema.v1";
 
-/// The encoded `google.protobuf.FileDescriptorSet` of the contract: imports, comments and Sealward's own options included.
+/// The package of the platform.
+pub const PLATFORM_PACKAGE: &str = "sealward.v1";
+
+/// The package of the mail application.
+pub const MAIL_PACKAGE: &str = "sealward.mail.v1";
+
+/// The encoded `google.protobuf.FileDescriptorSet` of the platform without any application: imports, comments and Sealward's own options
+/// included.
+pub const PLATFORM_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/platform.descriptors.bin"));
+
+/// The encoded `google.protobuf.FileDescriptorSet` of the whole contract, the mail application included.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/sealward.descriptors.bin"));
 
 #[cfg(test)]
@@ -87,7 +107,9 @@ mod tests {
             pool.services().filter_map(|service| options::entity_service(&service).unwrap()).collect();
         assert_eq!(
             names,
-            ["EmailServerProfile", "Mailbox", "Queue", "UserSettings"].map(|name| format!("sealward.v1.{name}")).into()
+            ["EmailServerProfile", "Mailbox", "Queue", "UserSettings"]
+                .map(|name| format!("{MAIL_PACKAGE}.{name}"))
+                .into()
         );
         assert_eq!(served, names);
     }
@@ -96,7 +118,8 @@ mod tests {
     const GO_MODULE: &str = "github.com/sealward/sealward/clients/go";
 
     /// Objective-C has no packages, so that each of ours has a prefix of its own.
-    const OBJC_PREFIXES: [(&str, &str); 2] = [("sealward.v1", "SLW"), (SCHEMA_PACKAGE, "SLWS")];
+    const OBJC_PREFIXES: [(&str, &str); 3] =
+        [(PLATFORM_PACKAGE, "SLW"), (MAIL_PACKAGE, "SLWM"), (SCHEMA_PACKAGE, "SLWS")];
 
     #[test]
     fn every_file_names_its_package_in_each_language() {
@@ -120,6 +143,20 @@ mod tests {
             packages.insert(package.to_owned());
         }
         assert_eq!(packages.len(), OBJC_PREFIXES.len());
+    }
+
+    #[test]
+    fn the_platform_stands_without_the_mail_application() {
+        let platform = DescriptorPool::decode(PLATFORM_DESCRIPTOR_SET).unwrap();
+        let packages: BTreeSet<_> = platform.files().map(|file| file.package_name().to_owned()).collect();
+        assert_eq!(packages, ["google.protobuf", PLATFORM_PACKAGE, SCHEMA_PACKAGE].map(str::to_owned).into());
+        assert!(entities(&platform).is_empty());
+        let of = |pool: &DescriptorPool| -> BTreeSet<String> {
+            let methods = pool.services().flat_map(|service| service.methods().collect::<Vec<_>>());
+            methods.map(|method| method.full_name().to_owned()).collect()
+        };
+        let of_the_platform = of(&pool()).into_iter().filter(|name| !name.starts_with(MAIL_PACKAGE)).collect();
+        assert_eq!(of(&platform), of_the_platform);
     }
 
     #[test]
@@ -321,14 +358,14 @@ mod tests {
     #[test]
     fn debug_of_a_message_with_a_secret_shows_its_name_only() {
         let secret = || Some("canary-1".to_owned());
-        let mailbox = v1::Mailbox { password: secret(), ..Default::default() };
-        let request = v1::CreateMailboxRequest { mailbox: Some(mailbox.clone()), ..Default::default() };
+        let mailbox = mail::v1::Mailbox { password: secret(), ..Default::default() };
+        let request = mail::v1::CreateMailboxRequest { mailbox: Some(mailbox.clone()), ..Default::default() };
         let set = v1::SetDataEncryptionKeyRequest { encryption_key: "canary-1".to_owned(), ..Default::default() };
         let value = v1::SecretValue { value: Some(v1::secret_value::Value::Text("canary-1".to_owned())) };
         assert_eq!(format!("{mailbox:?}"), "Mailbox { .. }");
         assert_eq!(format!("{request:?}"), "CreateMailboxRequest { .. }");
         assert_eq!(format!("{set:?}"), "SetDataEncryptionKeyRequest { .. }");
         assert_eq!(format!("{value:?} {:?}", value.value), "SecretValue { .. } Some(Value { .. })");
-        assert_eq!(format!("{:?}", v1::mailbox::StateCode::Active), "STATE_CODE_ACTIVE");
+        assert_eq!(format!("{:?}", mail::v1::mailbox::StateCode::Active), "STATE_CODE_ACTIVE");
     }
 }

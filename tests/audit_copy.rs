@@ -9,7 +9,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use sealward_client::{Client, ErrorReason, ExposeSecret as _, KeyOperation, v1};
+use sealward_client::{Client, ErrorReason, ExposeSecret as _, KeyOperation, mail_v1, v1};
 use sealward_server::{
     config::{AuditCopy, Config, CopyTo, OnFailure},
     development::Person,
@@ -391,14 +391,14 @@ async fn where_that_is_wanted_what_can_not_be_copied_is_not_done_and_all_else_is
     assert_eq!(error.code(), Code::Unavailable);
     // Records are read and written, trails are listed, and who may not do something hears that.
     writer.mailboxes().get(&stored.name).await.unwrap();
-    let plain = v1::Mailbox { password: None, ..mailbox("") };
+    let plain = mail_v1::Mailbox { password: None, ..mailbox("") };
     let plain = writer.mailboxes().create(DEFAULT, plain, None).await.unwrap();
     // But no write of an encrypted attribute; one that is only checked writes none.
     let mailboxes = writer.mailboxes();
-    let with = |name: &str, password: Option<&str>| v1::Mailbox {
+    let with = |name: &str, password: Option<&str>| mail_v1::Mailbox {
         name: name.to_owned(),
         password: password.map(str::to_owned),
-        ..v1::Mailbox::default()
+        ..mail_v1::Mailbox::default()
     };
     for written in [
         mailboxes.create(DEFAULT, mailbox("hunter2"), None).await.map(drop),

@@ -10,7 +10,7 @@ use std::{
     },
 };
 
-use sealward_client::v1;
+use sealward_client::mail_v1;
 use sealward_server::development::Person;
 
 use crate::{
@@ -66,7 +66,7 @@ async fn a_backup_beside_writes_and_a_re_encryption_is_whole_and_a_server_starts
         tokio::spawn(async move {
             let mut writes = 0;
             while !is_over.load(Ordering::Relaxed) {
-                let update = v1::Mailbox { name: name.clone(), ..mailbox("password 0") };
+                let update = mail_v1::Mailbox { name: name.clone(), ..mailbox("password 0") };
                 writer.mailboxes().update(update, ["password"]).await.unwrap();
                 writes += 1;
             }

@@ -3,7 +3,7 @@
 //! Sizes of messages and pages are with what they bound, in `transport` and `records`; headers, calls at once and connections are tested
 //! in the server's own `http2` and `listener`, deadlines in its `layer`.
 
-use sealward_client::{Action, Client, Code, Error, ErrorReason, ListOptions, v1};
+use sealward_client::{Action, Client, Code, Error, ErrorReason, ListOptions, mail_v1, v1};
 use sealward_server::{config::Config, development::Person};
 
 use crate::{
@@ -89,8 +89,11 @@ async fn a_mask_is_taken_up_to_its_limit_and_not_past_it() {
     let server = Server::start_with(tight).await;
     let writer = server.client(Person::Writer);
     let stored = writer.mailboxes().create(DEFAULT, mailbox("hunter2"), None).await.unwrap();
-    let changed =
-        || v1::Mailbox { name: stored.name.clone(), display_name: Some("Support".to_owned()), ..Default::default() };
+    let changed = || mail_v1::Mailbox {
+        name: stored.name.clone(),
+        display_name: Some("Support".to_owned()),
+        ..Default::default()
+    };
     let at = ["display_name", "username"];
     let past = ["display_name", "username", "display_name"];
     writer.mailboxes().list(DEFAULT, ListOptions::default().read_mask(at)).await.unwrap();

@@ -9,7 +9,7 @@ use std::{
 };
 
 use sealward_client::{
-    Client, ErrorReason, SecretString,
+    Client, ErrorReason, SecretString, mail_v1,
     v1::{self, reencryption::State, unreadable_cell::Reason},
 };
 use sealward_server::development::Person;
@@ -47,7 +47,7 @@ fn found(folder: &Folder) -> BTreeMap<(String, String, u32), i64> {
 async fn keep_writing(writer: Client, stop: Arc<AtomicBool>) {
     let mailboxes = writer.mailboxes();
     while !stop.load(Ordering::Relaxed) {
-        let plain = v1::Mailbox { password: None, ..mailbox("") };
+        let plain = mail_v1::Mailbox { password: None, ..mailbox("") };
         let mut one = mailboxes.create(DEFAULT, mailbox("first"), None).await.unwrap();
         let other = mailboxes.create(DEFAULT, plain, None).await.unwrap();
         one.password = Some("second".to_owned());
@@ -55,11 +55,11 @@ async fn keep_writing(writer: Client, stop: Arc<AtomicBool>) {
         let mut set = other.clone();
         set.password = Some("third".to_owned());
         mailboxes.update(set, ["password"]).await.unwrap();
-        mailboxes.update(v1::Mailbox { password: None, ..one.clone() }, ["password"]).await.unwrap();
+        mailboxes.update(mail_v1::Mailbox { password: None, ..one.clone() }, ["password"]).await.unwrap();
         mailboxes.delete(&one.name, "").await.unwrap();
         let kept = mailboxes.create(DEFAULT, mailbox("kept"), None).await.unwrap();
         mailboxes.delete(&mailboxes.create(DEFAULT, mailbox("gone"), None).await.unwrap().name, "").await.unwrap();
-        let renamed = v1::Mailbox { display_name: Some("Renamed".to_owned()), ..kept };
+        let renamed = mail_v1::Mailbox { display_name: Some("Renamed".to_owned()), ..kept };
         mailboxes.update(renamed, ["display_name"]).await.unwrap();
     }
 }
@@ -211,11 +211,11 @@ async fn an_unreadable_cell_is_listed_until_it_is_healed_and_the_key_kept_for_it
 
     // What needs no data key heals without a trace of it; the kept one stays until the last that needs it is overwritten.
     writer.mailboxes().delete(&names[1], "").await.unwrap();
-    let cleared = v1::Mailbox { name: names[2].clone(), password: None, ..mailbox("") };
+    let cleared = mail_v1::Mailbox { name: names[2].clone(), password: None, ..mailbox("") };
     writer.mailboxes().update(cleared, ["password"]).await.unwrap();
     assert_eq!(unreadable(&admin, 0).await.len(), 1);
     assert_eq!(Inside::organization(server.folder()).data_key_versions(), [1, 2]);
-    let overwritten = v1::Mailbox { name: names[0].clone(), ..mailbox("healed") };
+    let overwritten = mail_v1::Mailbox { name: names[0].clone(), ..mailbox("healed") };
     writer.mailboxes().update(overwritten, ["password"]).await.unwrap();
     assert_eq!(unreadable(&admin, 0).await, []);
     assert_eq!(settled(&admin).await.state(), State::Done);

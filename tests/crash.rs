@@ -10,10 +10,7 @@ use std::{
     },
 };
 
-use sealward_client::{
-    Client, Error, ErrorReason, ExposeSecret, SecretString,
-    v1::{self, reencryption::State},
-};
+use sealward_client::{Client, Error, ErrorReason, ExposeSecret, SecretString, mail_v1, v1::reencryption::State};
 use sealward_server::development::Person;
 use tokio::{task::JoinHandle, time::timeout};
 
@@ -70,7 +67,7 @@ fn keep_writing(
                     return mailboxes;
                 }
                 let password = format!("{} {count}", &name[name.len() - 4..]);
-                let update = v1::Mailbox { name: name.clone(), ..mailbox(&password) };
+                let update = mail_v1::Mailbox { name: name.clone(), ..mailbox(&password) };
                 match writer.mailboxes().update(update, ["password"]).await {
                     Ok(_) => *written = Written { acknowledged: password, unknown: None },
                     Err(error) => {

@@ -78,7 +78,7 @@ async fn the_demo_needs_somebody_who_may_write_and_a_number_within_its_bounds() 
     let server = Server::start().await;
     let reader = demo(&server, Person::Reader, &[]);
     assert_eq!(reader.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&reader.stderr).contains("prvWriteEmailServerProfiles"), "{reader:?}");
+    assert!(String::from_utf8_lossy(&reader.stderr).contains("prvWriteDestinations"), "{reader:?}");
     for records in ["0", "10001"] {
         assert_eq!(demo(&server, Person::Writer, &["--records", records]).status.code(), Some(2), "{records}");
     }

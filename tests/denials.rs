@@ -59,7 +59,7 @@ async fn refusal_in_an_organization_is_in_its_own_trail_and_in_that_of_the_deplo
     let in_deployment = reveals(deployment.clone(), "cn:reader");
     assert_eq!(in_deployment.iter().map(is).collect::<Vec<_>>(), [wanted(DEFAULT), wanted("organizations/nowhere")]);
     let call = deployment.iter().find(|record| record.action == "call").unwrap();
-    assert_eq!(call.subject, "/sealward.v1.MailboxService/GetMailbox");
+    assert_eq!(call.subject, "/sealward.mail.v1.MailboxService/GetMailbox");
     assert_eq!(call.details.as_deref(), Some("lacks prvReadRecords"));
 }
 

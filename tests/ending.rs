@@ -66,7 +66,7 @@ async fn end_is_announced_to_probes_while_everything_is_served() {
     let next = timeout(PATIENCE, watch.message()).await.unwrap().unwrap().unwrap();
     assert_eq!(next.status(), ServingStatus::NotServing);
     // Who polls with a connection of its own sees it too, for every service.
-    for service in ["", "sealward.v1.MailboxService"] {
+    for service in ["", "sealward.mail.v1.MailboxService"] {
         let request = HealthCheckRequest { service: service.to_owned() };
         let status = probe().await.check(request).await.unwrap().into_inner().status();
         assert_eq!(status, ServingStatus::NotServing, "{service}");

@@ -5,7 +5,10 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use sealward_client::{Client, Code, Error, ErrorReason, ExposeSecret as _, v1, v1::reencryption::State};
+use sealward_client::{
+    Client, Code, Error, ErrorReason, ExposeSecret as _, mail_v1,
+    v1::{self, reencryption::State},
+};
 use sealward_server::development::Person;
 
 use crate::harness::{
@@ -114,7 +117,7 @@ async fn an_export_is_of_one_moment_while_writes_go_on() {
                 created.display_name = Some(format!("{number:06}"));
                 writer.mailboxes().update(created.clone(), ["display_name"]).await.map(drop).unwrap();
                 created.etag.clear();
-                let follows = v1::Mailbox { name: last.clone(), ..created.clone() };
+                let follows = mail_v1::Mailbox { name: last.clone(), ..created.clone() };
                 writer.mailboxes().update(follows, ["display_name"]).await.unwrap();
             }
             0

@@ -3,7 +3,7 @@
 
 use std::{fs, io::Write as _, path::Path, process::Command};
 
-use sealward_client::{Client, Error, ErrorReason, SecretString, v1, v1::reencryption::State};
+use sealward_client::{Client, Error, ErrorReason, SecretString, mail_v1, v1::reencryption::State};
 use sealward_core::fail_point::FailPoint::{self, *};
 use sealward_server::development::Person;
 
@@ -244,7 +244,7 @@ async fn a_key_kept_for_a_healed_cell_goes_at_the_next_start_at_the_latest() {
     assert_eq!(settled(&admin).await.state(), State::DoneWithUnreadableCells);
     server.kill();
     let heal = async |admin: Client| {
-        let healed = v1::Mailbox { name: name.clone(), ..mailbox("healed") };
+        let healed = mail_v1::Mailbox { name: name.clone(), ..mailbox("healed") };
         admin.mailboxes().update(healed, ["password"]).await
     };
     killed_at(&folder, KeptKeysDestroyed, heal).await;
@@ -323,8 +323,11 @@ async fn a_full_disk_is_told_loses_nothing_and_is_forgotten_once_there_is_room()
     fs::write(&filler, vec![0; 3 << 20]).unwrap();
     let full = loop {
         let password = format!("password {}", acknowledged.len());
-        let large =
-            v1::Mailbox { display_name: Some("x".repeat(200)), username: Some("y".repeat(200)), ..mailbox(&password) };
+        let large = mail_v1::Mailbox {
+            display_name: Some("x".repeat(200)),
+            username: Some("y".repeat(200)),
+            ..mailbox(&password)
+        };
         match writer.mailboxes().create(DEFAULT, large, None).await {
             Ok(created) => acknowledged.push((created.name, password)),
             Err(error) => break error,

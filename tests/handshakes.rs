@@ -23,7 +23,7 @@ use crate::{
     },
 };
 
-const LIST: &str = "/sealward.v1.MailboxService/ListMailboxes";
+const LIST: &str = "/sealward.mail.v1.MailboxService/ListMailboxes";
 
 /// A CA of clients, and a folder whose servers believe it.
 struct Ca {

@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use sealward_client::{Client, ClientBuilder, Error, ErrorReason, RetryPolicy, v1};
+use sealward_client::{Client, ClientBuilder, Error, ErrorReason, RetryPolicy, mail_v1, v1};
 use sealward_server::{
     app::{App, Running},
     config::Config,
@@ -174,11 +174,11 @@ impl Server {
 }
 
 /// A mailbox with this password, and nothing else that isn't required.
-pub fn mailbox(password: &str) -> v1::Mailbox {
-    v1::Mailbox {
+pub fn mailbox(password: &str) -> mail_v1::Mailbox {
+    mail_v1::Mailbox {
         display_name: Some("Sales".to_owned()),
         password: Some(password.to_owned()),
-        ..v1::Mailbox::default()
+        ..mail_v1::Mailbox::default()
     }
 }
 

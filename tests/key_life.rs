@@ -7,8 +7,8 @@ use std::{
 };
 
 use sealward_client::{
-    Client, Error, ErrorReason, ExposeSecret, KeyOperation, ListOptions, SecretString, WriteOptions,
-    v1::{self, reencryption::State},
+    Client, Error, ErrorReason, ExposeSecret, KeyOperation, ListOptions, SecretString, WriteOptions, mail_v1,
+    v1::reencryption::State,
 };
 use sealward_core::deployment::ConfigurationError;
 use sealward_server::{
@@ -52,7 +52,7 @@ async fn inactive_server(change: impl FnOnce(&mut sealward_server::config::Confi
 /// What is not encrypted can be created, read, listed, changed and deleted, whatever became of the key.
 async fn ordinary_attributes_work(writer: &Client, stored: &str) {
     let mailboxes = writer.mailboxes();
-    let plain = v1::Mailbox { password: None, ..mailbox("") };
+    let plain = mail_v1::Mailbox { password: None, ..mailbox("") };
     let mut created = mailboxes.create(DEFAULT, plain, None).await.unwrap();
     created.display_name = Some("Support".to_owned());
     let updated = mailboxes.update(created, ["display_name"]).await.unwrap();
@@ -73,7 +73,7 @@ async fn encrypted_attributes_are_refused(
 ) {
     let writer = server.client(Person::Writer);
     refused(writer.mailboxes().create(DEFAULT, mailbox("new"), None).await, code, reason, metadata);
-    let update = v1::Mailbox { name: stored.to_owned(), ..mailbox("new") };
+    let update = mail_v1::Mailbox { name: stored.to_owned(), ..mailbox("new") };
     refused(writer.mailboxes().update(update, ["password"]).await, code, reason, metadata);
     refused(reveal(&server.client(Person::Connector), stored).await, code, reason, metadata);
     refused(server.client(Person::Admin).retrieve_data_encryption_key(DEFAULT).await, code, reason, metadata);
@@ -339,38 +339,38 @@ async fn a_cell_that_was_changed_or_copied_from_another_record_is_unreadable() {
         refused(reveal(&connector, name).await, Code::DataLoss, ErrorReason::CellUnreadable, &metadata);
     }
     assert_eq!(reveal(&connector, &names[2]).await.unwrap().as_deref(), Some("source"));
-    let again = v1::Mailbox { name: names[0].clone(), ..mailbox("set anew") };
+    let again = mail_v1::Mailbox { name: names[0].clone(), ..mailbox("set anew") };
     server.client(Person::Writer).mailboxes().update(again, ["password"]).await.unwrap();
     assert_eq!(reveal(&connector, &names[0]).await.unwrap().as_deref(), Some("set anew"));
 }
 
 /// A record with something in each encrypted attribute there is.
 async fn fill_every_encrypted_attribute(writer: &Client) {
-    let server_type = Some(v1::email_server_profile::ServerType::ExchangeServer.into());
-    let profile = v1::EmailServerProfile {
+    let server_type = Some(mail_v1::email_server_profile::ServerType::ExchangeServer.into());
+    let profile = mail_v1::EmailServerProfile {
         display_name: Some("Profile".to_owned()),
         server_type,
         incoming_password: Some("incoming".to_owned()),
         outgoing_password: Some("outgoing".to_owned()),
-        ..v1::EmailServerProfile::default()
+        ..mail_v1::EmailServerProfile::default()
     };
     writer.email_server_profiles().create(DEFAULT, profile, None).await.unwrap();
     writer.mailboxes().create(DEFAULT, mailbox("mailbox"), None).await.unwrap();
-    let queue = v1::Queue {
+    let queue = mail_v1::Queue {
         display_name: Some("Queue".to_owned()),
         email_password: Some("queue".to_owned()),
-        ..v1::Queue::default()
+        ..mail_v1::Queue::default()
     };
     writer.queues().create(DEFAULT, queue, None).await.unwrap();
     let id = "0190c0de-0000-7000-8000-000000000001".to_owned();
-    let settings = v1::UserSettings {
+    let settings = mail_v1::UserSettings {
         business_unit_id: Some(id.clone()),
         email_password: Some("user".to_owned()),
         time_zone_code: Some(105),
         locale_id: Some(1033),
         ui_language_id: Some(1033),
         help_language_id: Some(1033),
-        ..v1::UserSettings::default()
+        ..mail_v1::UserSettings::default()
     };
     writer.user_settings().create(DEFAULT, settings, Some(id)).await.unwrap();
 }
@@ -426,7 +426,7 @@ async fn a_change_moves_nothing_that_a_caller_sees() {
 /// Every record, with its etag and its times.
 async fn everything(
     reader: &Client,
-) -> (Vec<v1::Mailbox>, Vec<v1::EmailServerProfile>, Vec<v1::Queue>, Vec<v1::UserSettings>) {
+) -> (Vec<mail_v1::Mailbox>, Vec<mail_v1::EmailServerProfile>, Vec<mail_v1::Queue>, Vec<mail_v1::UserSettings>) {
     (
         reader.mailboxes().list(DEFAULT, ListOptions::default()).await.unwrap().records,
         reader.email_server_profiles().list(DEFAULT, ListOptions::default()).await.unwrap().records,

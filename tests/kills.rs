@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use sealward_client::{Client, ErrorReason, SecretString, v1, v1::reencryption::State};
+use sealward_client::{Client, ErrorReason, SecretString, mail_v1, v1::reencryption::State};
 use sealward_core::fail_point::FailPoint;
 use sealward_server::development::Person;
 use tokio::{sync::Semaphore, task::JoinHandle};
@@ -82,7 +82,7 @@ impl Write {
     }
 
     async fn make(&self, writer: &Client, name: &str) -> Result<(), sealward_client::Error> {
-        let record = |stored: Stored| v1::Mailbox {
+        let record = |stored: Stored| mail_v1::Mailbox {
             name: name.to_owned(),
             display_name: Some(stored.display_name),
             password: stored.password,

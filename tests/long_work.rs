@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, path::Path, process::Command};
 
 use prost::Message as _;
 use sealward_client::{
-    Client, Code, Error, ErrorReason, ListOptions,
+    Client, Code, Error, ErrorReason, ListOptions, mail_v1,
     v1::{self, reencryption::State},
 };
 use sealward_server::{config::Config, development::Person};
@@ -35,14 +35,14 @@ fn slow(config: &mut Config) {
 }
 
 /// A profile whose texts are as long as they may be, in characters of four bytes.
-fn large_profile() -> v1::EmailServerProfile {
-    let mut profile = v1::EmailServerProfile {
+fn large_profile() -> mail_v1::EmailServerProfile {
+    let mut profile = mail_v1::EmailServerProfile {
         display_name: Some("\u{1d11e}".repeat(100)),
         description: Some("\u{1d11e}".repeat(2_000)),
         default_server_location: Some("\u{1d11e}".repeat(2_084)),
         ..Default::default()
     };
-    profile.set_server_type(v1::email_server_profile::ServerType::ImapSmtp);
+    profile.set_server_type(mail_v1::email_server_profile::ServerType::ImapSmtp);
     profile
 }
 
@@ -152,7 +152,8 @@ async fn of_many_callers_that_update_one_record_none_is_refused() {
     for caller in 0..CALLERS {
         let (writer, name) = (writer.clone(), created.name.clone());
         calls.spawn(async move {
-            let change = v1::Mailbox { name, display_name: Some(format!("caller {caller}")), ..Default::default() };
+            let change =
+                mail_v1::Mailbox { name, display_name: Some(format!("caller {caller}")), ..Default::default() };
             writer.mailboxes().update(change, ["display_name"]).await.map(|updated| updated.etag)
         });
     }

@@ -1,6 +1,9 @@
 //! A key that is lost for good: what it has sealed is given up, everything else stays.
 
-use sealward_client::{Client, Code, ErrorReason, SecretString, v1, v1::reencryption::State};
+use sealward_client::{
+    Client, Code, ErrorReason, SecretString, mail_v1,
+    v1::{self, reencryption::State},
+};
 use sealward_server::development::Person;
 
 use crate::harness::{
@@ -16,7 +19,7 @@ fn new_key() -> SecretString {
 }
 
 /// A server whose key is lost, and the fingerprint of it; with so many mailboxes.
-async fn bereft(mailboxes: usize) -> (Server, String, Vec<v1::Mailbox>) {
+async fn bereft(mailboxes: usize) -> (Server, String, Vec<mail_v1::Mailbox>) {
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
     let mut stored = Vec::new();
@@ -27,7 +30,7 @@ async fn bereft(mailboxes: usize) -> (Server, String, Vec<v1::Mailbox>) {
     (server.restart(lose_configuration, |_| {}).await, fingerprint, stored)
 }
 
-async fn is_begun_anew(server: &Server, before: &v1::Mailbox) {
+async fn is_begun_anew(server: &Server, before: &mail_v1::Mailbox) {
     let (admin, writer) = (server.client(Person::Admin), server.client(Person::Writer));
     assert_eq!(settled(&admin).await.state(), State::Done);
     let status = admin.is_data_encryption_active(DEFAULT).await.unwrap();
@@ -36,7 +39,7 @@ async fn is_begun_anew(server: &Server, before: &v1::Mailbox) {
     let after = writer.mailboxes().get(&before.name).await.unwrap();
     assert_eq!((after.is_password_set, &after.display_name), (Some(false), &before.display_name));
     assert_ne!(after.etag, before.etag);
-    let update = v1::Mailbox { name: before.name.clone(), ..mailbox("sealed anew") };
+    let update = mail_v1::Mailbox { name: before.name.clone(), ..mailbox("sealed anew") };
     writer.mailboxes().update(update, ["password"]).await.unwrap();
     let revealed = reveal(&server.client(Person::Connector), &before.name).await.unwrap();
     assert_eq!(revealed.as_deref(), Some("sealed anew"));

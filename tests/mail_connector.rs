@@ -2,7 +2,7 @@
 
 use std::process::{Command, Output};
 
-use sealward_client::v1::{
+use sealward_client::mail_v1::{
     EmailServerProfile, Mailbox,
     email_server_profile::{CredentialRetrieval, ServerType},
     mailbox::IncomingEmailDeliveryMethod,

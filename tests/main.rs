@@ -42,6 +42,7 @@ mod one_at_a_time;
 mod operate;
 mod organizations;
 mod permission;
+mod platform;
 mod pressure;
 mod queries;
 mod records;

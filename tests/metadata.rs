@@ -2,13 +2,12 @@
 
 use sealward_client::{
     Client, Code, Error, ErrorReason, ListOptions, WriteOptions,
+    mail_v1::{EmailServerProfile, Mailbox, email_server_profile::ServerType, mailbox},
     v1::{
-        AttributeChange, AttributeMetadata, EmailServerProfile, Mailbox,
+        AttributeChange, AttributeMetadata,
         attribute_change::Operation,
         attribute_metadata::{RequiredLevel, Type},
         attribute_value::Kind,
-        email_server_profile::ServerType,
-        mailbox,
     },
 };
 use sealward_core::{

@@ -1,7 +1,7 @@
 //! What a newer version wrote, after a roll-back: an older server leaves it alone, calls it neither damaged nor inactive, and never offers
 //! to give it up. The same of a key whose root key isn't given.
 
-use sealward_client::{Client, Code, ErrorReason, ExposeSecret as _, v1};
+use sealward_client::{Client, Code, ErrorReason, ExposeSecret as _, mail_v1, v1};
 use sealward_server::development::Person;
 
 use crate::{
@@ -35,7 +35,7 @@ async fn is_left_alone(server: &Server, name: &str, fingerprint: &str, reason: E
     refused(abandon(&admin, fingerprint).await, code, reason, metadata);
     refused(abandon(&admin, "").await, code, reason, metadata);
     refused(reveal(&server.client(Person::Connector), name).await, code, reason, metadata);
-    let update = v1::Mailbox { name: name.to_owned(), ..mailbox("another") };
+    let update = mail_v1::Mailbox { name: name.to_owned(), ..mailbox("another") };
     refused(writer.mailboxes().update(update.clone(), ["password"]).await, code, reason, metadata);
     writer.mailboxes().update(update, ["display_name"]).await.unwrap();
     assert_eq!(writer.mailboxes().get(name).await.unwrap().is_password_set, Some(true));

@@ -8,7 +8,7 @@ use std::{
     process::{Child, Command, ExitStatus, Stdio},
 };
 
-use sealward_client::{ErrorReason, v1};
+use sealward_client::{ErrorReason, mail_v1};
 use sealward_server::development::Person;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -396,7 +396,7 @@ async fn a_json_log_tells_of_each_call_who_what_where_and_how_it_ended() {
     let missing = format!("{DEFAULT}/mailboxes/0191e2a4-5b6c-7d8e-9fa0-b1c2d3e4f506");
     let error = reader.mailboxes().get(missing).await.unwrap_err();
     assert_eq!(error.reason(), ErrorReason::NotFound);
-    let refused = reader.mailboxes().create(DEFAULT, v1::Mailbox::default(), None).await.unwrap_err();
+    let refused = reader.mailboxes().create(DEFAULT, mail_v1::Mailbox::default(), None).await.unwrap_err();
     reader.mailboxes().list(DEFAULT, sealward_client::ListOptions::default().page_size(0)).await.unwrap();
     let mut health = HealthClient::new(reader.channel());
     health.check(HealthCheckRequest::default()).await.unwrap();
@@ -424,7 +424,7 @@ async fn a_json_log_tells_of_each_call_who_what_where_and_how_it_ended() {
     assert_eq!(event["level"], "INFO");
     assert_eq!((&event["code"], &event["reason"]), (&Value::from("NotFound"), &Value::from("NOT_FOUND")));
     assert!(event["duration_us"].is_u64(), "{event}");
-    assert_eq!(event["span"]["rpc"], "/sealward.v1.MailboxService/GetMailbox");
+    assert_eq!(event["span"]["rpc"], "/sealward.mail.v1.MailboxService/GetMailbox");
     assert_eq!(event["span"]["organization"], "default");
     assert_eq!(event["span"]["identity"], "cn:reader");
     assert!(event["span"]["peer"].as_str().unwrap().starts_with("127.0.0.1:"), "{event}");

@@ -7,7 +7,7 @@ use std::{
 };
 
 use prost::{Message as _, bytes::Bytes};
-use sealward_client::{Client, ErrorReason, ListOptions, RetryPolicy, v1};
+use sealward_client::{Client, ErrorReason, ListOptions, RetryPolicy, mail_v1, v1};
 use sealward_server::{development::Person, drain::Drained};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -30,8 +30,8 @@ use crate::{
     },
 };
 
-const GET_MAILBOX: &str = "/sealward.v1.MailboxService/GetMailbox";
-const LIST_MAILBOXES: &str = "/sealward.v1.MailboxService/ListMailboxes";
+const GET_MAILBOX: &str = "/sealward.mail.v1.MailboxService/GetMailbox";
+const LIST_MAILBOXES: &str = "/sealward.mail.v1.MailboxService/ListMailboxes";
 const WATCH: &str = "/sealward.v1.DataEncryptionService/WatchReencryption";
 const VERIFY: &str = "/sealward.v1.DataEncryptionService/VerifyCells";
 const EXPORT: &str = "/sealward.v1.OrganizationService/ExportOrganization";
@@ -43,8 +43,8 @@ const MIB: usize = 1024 * 1024;
 /// Many times what any of these tests waits for, and less than a drain takes that isn't over before its time.
 const SOON: Duration = Duration::from_secs(12);
 
-fn list() -> v1::ListMailboxesRequest {
-    v1::ListMailboxesRequest { parent: DEFAULT.to_owned(), ..Default::default() }
+fn list() -> mail_v1::ListMailboxesRequest {
+    mail_v1::ListMailboxesRequest { parent: DEFAULT.to_owned(), ..Default::default() }
 }
 
 fn without_certificate(server: &Server) -> Client {
@@ -227,7 +227,7 @@ async fn a_connection_without_a_place_is_refused_health_as_well_and_closed() {
 async fn thousands_of_refusals_leave_a_connection_as_it_is() {
     let server = Server::start().await;
     let mut connection = Connection::with_tls(server.folder(), server.address(), None, 65_535).await;
-    let message = v1::GetMailboxRequest::default().encode_to_vec();
+    let message = mail_v1::GetMailboxRequest::default().encode_to_vec();
     for _ in 0..20 {
         let mut calls = Vec::new();
         for _ in 0..100 {

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use prost_reflect::{DynamicMessage, Kind, ReflectMessage, Value};
-use sealward_client::{Client, Code, EntityType, Error, ErrorReason, ListOptions, Page, built_in_pool, v1};
+use sealward_client::{Client, Code, EntityType, Error, ErrorReason, ListOptions, Page, built_in_pool, mail_v1};
 use sealward_server::development::Person;
 
 use crate::harness::{DEFAULT, Server, refused};
@@ -17,21 +17,21 @@ fn options() -> ListOptions {
     ListOptions::default()
 }
 
-async fn create(writer: &Client, mailbox: v1::Mailbox) -> v1::Mailbox {
+async fn create(writer: &Client, mailbox: mail_v1::Mailbox) -> mail_v1::Mailbox {
     writer.mailboxes().create(DEFAULT, mailbox, None).await.unwrap()
 }
 
-fn mailbox(display_name: &str, username: Option<&str>, password: Option<&str>) -> v1::Mailbox {
-    v1::Mailbox {
+fn mailbox(display_name: &str, username: Option<&str>, password: Option<&str>) -> mail_v1::Mailbox {
+    mail_v1::Mailbox {
         display_name: Some(display_name.to_owned()),
         username: username.map(str::to_owned),
         password: password.map(str::to_owned),
-        ..v1::Mailbox::default()
+        ..mail_v1::Mailbox::default()
     }
 }
 
-fn titles(mailboxes: &[v1::Mailbox]) -> Vec<&str> {
-    mailboxes.iter().map(v1::Mailbox::display_name).collect()
+fn titles(mailboxes: &[mail_v1::Mailbox]) -> Vec<&str> {
+    mailboxes.iter().map(mail_v1::Mailbox::display_name).collect()
 }
 
 /// A record of any entity, with everything that is required and every encrypted attribute.
@@ -100,11 +100,11 @@ async fn a_list_is_filtered_ordered_masked_and_counted() {
 
     let masked = list(ordered.read_mask(["username", "is_password_set"]).page_size(1).with_total_size()).await;
     let [first] = &masked.records[..] else { panic!("{masked:?}") };
-    let expected = v1::Mailbox {
+    let expected = mail_v1::Mailbox {
         name: page.records[0].name.clone(),
         username: Some("b".to_owned()),
         is_password_set: Some(true),
-        ..v1::Mailbox::default()
+        ..mail_v1::Mailbox::default()
     };
     assert_eq!((first, masked.total_size), (&expected, Some(3)));
 
@@ -386,12 +386,12 @@ async fn masks_and_orders_have_bounds() {
 async fn the_longest_keys_make_a_token_of_at_most_4500_characters() {
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
-    let longest = |number: usize| v1::Mailbox {
+    let longest = |number: usize| mail_v1::Mailbox {
         display_name: Some("\u{10FFFF}".repeat(200)),
         username: Some("\u{10FFFF}".repeat(200)),
         email_address: Some("\u{10FFFF}".repeat(100)),
         owner_id: Some(format!("0191e2a4-5b6c-4d8e-9fa0-{number:012x}")),
-        ..v1::Mailbox::default()
+        ..mail_v1::Mailbox::default()
     };
     let first = create(&writer, longest(1)).await;
     let second = create(&writer, longest(2)).await;
@@ -408,14 +408,14 @@ async fn the_longest_keys_make_a_token_of_at_most_4500_characters() {
 async fn a_filter_by_reference_names_a_record_of_this_organization() {
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
-    let profile = v1::EmailServerProfile {
+    let profile = mail_v1::EmailServerProfile {
         display_name: Some("Exchange".to_owned()),
         server_type: Some(1),
-        ..v1::EmailServerProfile::default()
+        ..mail_v1::EmailServerProfile::default()
     };
     let profile = writer.email_server_profiles().create(DEFAULT, profile, None).await.unwrap().name;
     create(&writer, mailbox("without", None, None)).await;
-    let linked = v1::Mailbox { email_server_profile: Some(profile.clone()), ..mailbox("with", None, None) };
+    let linked = mail_v1::Mailbox { email_server_profile: Some(profile.clone()), ..mailbox("with", None, None) };
     let linked = create(&writer, linked).await;
     let list = async |filter: String| writer.mailboxes().list(DEFAULT, options().filter(filter)).await;
     let found = list(format!("email_server_profile = \"{profile}\"")).await.unwrap();

@@ -9,7 +9,7 @@ use std::{
 
 use prost_reflect::{DynamicMessage, Kind, Value};
 use sealward_client::{
-    Client, Code, EntityType, Error, ErrorReason, ListOptions, Records, built_in_pool, schema_v1, v1,
+    Client, Code, EntityType, Error, ErrorReason, ListOptions, Records, built_in_pool, mail_v1, schema_v1,
 };
 use sealward_server::development::Person;
 
@@ -347,14 +347,14 @@ async fn what_is_not_the_callers_to_set_is_refused_or_ignored() {
 async fn every_violation_is_told_at_once() {
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
-    let wrong = v1::Mailbox {
+    let wrong = mail_v1::Mailbox {
         display_name: Some("a\0b".to_owned()),
         password: Some("c\0d".to_owned()),
         email_address: Some("e".repeat(101)),
         email_server_profile: Some("organizations/default/mailboxes/x".to_owned()),
         act_delivery_method: Some(0),
         enabled_for_act: Some(true),
-        ..v1::Mailbox::default()
+        ..mail_v1::Mailbox::default()
     };
     let fields = [
         "mailbox.display_name",
@@ -369,7 +369,7 @@ async fn every_violation_is_told_at_once() {
     assert_eq!(refused_fields(outcome), expected);
 
     let stored = writer.mailboxes().create(DEFAULT, mailbox("hunter2"), None).await.unwrap();
-    let wrong = v1::Mailbox { name: stored.name.clone(), etag: "x".to_owned(), ..wrong };
+    let wrong = mail_v1::Mailbox { name: stored.name.clone(), etag: "x".to_owned(), ..wrong };
     let mut mask: Vec<&str> = fields.iter().filter_map(|field| field.strip_prefix("mailbox.")).collect();
     mask.push("nothing");
     let mut expected = set_of(fields);
@@ -386,7 +386,7 @@ async fn the_empty_text_is_a_value_and_has_a_cell() {
     let empty = writer.mailboxes().create(DEFAULT, mailbox(""), None).await.unwrap();
     assert_eq!((empty.password.as_deref(), empty.is_password_set), (None, Some(true)));
     assert_eq!(reveal(&connector, &empty.name).await.unwrap().as_deref(), Some(""));
-    let without = v1::Mailbox { password: None, ..mailbox("") };
+    let without = mail_v1::Mailbox { password: None, ..mailbox("") };
     let without = writer.mailboxes().create(DEFAULT, without, None).await.unwrap();
     assert_eq!((without.password.as_deref(), without.is_password_set), (None, Some(false)));
     assert_eq!(reveal(&connector, &without.name).await.unwrap(), None);
@@ -396,7 +396,7 @@ async fn the_empty_text_is_a_value_and_has_a_cell() {
     assert_eq!(database.query_row(cells, [], |row| row.get::<_, i64>(0)).unwrap(), 1);
 
     // Of an attribute in the clear too.
-    let described = v1::Mailbox { name: empty.name, username: Some(String::new()), ..v1::Mailbox::default() };
+    let described = mail_v1::Mailbox { name: empty.name, username: Some(String::new()), ..mail_v1::Mailbox::default() };
     let described = writer.mailboxes().update(described, ["username"]).await.unwrap();
     assert_eq!(described.username.as_deref(), Some(""));
 }
@@ -406,13 +406,13 @@ async fn a_mask_clears_what_has_no_value_and_leaves_the_rest() {
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
     let connector = server.client(Person::Connector);
-    let full = v1::Mailbox { username: Some("sales".to_owned()), ..mailbox("hunter2") };
+    let full = mail_v1::Mailbox { username: Some("sales".to_owned()), ..mailbox("hunter2") };
     let stored = writer.mailboxes().create(DEFAULT, full, None).await.unwrap();
     let name = stored.name.clone();
-    let only_name = || v1::Mailbox { name: name.clone(), ..v1::Mailbox::default() };
+    let only_name = || mail_v1::Mailbox { name: name.clone(), ..mail_v1::Mailbox::default() };
 
     // Not in the mask: untouched, whatever the record carries.
-    let update = v1::Mailbox {
+    let update = mail_v1::Mailbox {
         email_address: Some("sales@example.com".to_owned()),
         password: Some("other".to_owned()),
         ..only_name()
@@ -423,7 +423,7 @@ async fn a_mask_clears_what_has_no_value_and_leaves_the_rest() {
     assert_eq!(reveal(&connector, &name).await.unwrap().as_deref(), Some("hunter2"));
 
     // Without a mask: what is given and nothing else.
-    let update = v1::Mailbox { password: Some("changed".to_owned()), ..only_name() };
+    let update = mail_v1::Mailbox { password: Some("changed".to_owned()), ..only_name() };
     let updated = writer.mailboxes().update(update, NO_MASK).await.unwrap();
     assert_eq!(updated.username.as_deref(), Some("sales"));
     assert_eq!(updated.email_address.as_deref(), Some("sales@example.com"));
@@ -442,7 +442,7 @@ async fn update_mask_of_anything_but_attributes_is_refused() {
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
     let stored = writer.mailboxes().create(DEFAULT, mailbox("hunter2"), None).await.unwrap();
-    let update = || v1::Mailbox { name: stored.name.clone(), ..mailbox("other") };
+    let update = || mail_v1::Mailbox { name: stored.name.clone(), ..mailbox("other") };
     for (path, reason) in [
         ("name", "IMMUTABLE"),
         ("etag", "OUTPUT_ONLY"),
@@ -471,11 +471,11 @@ async fn update_mask_of_anything_but_attributes_is_refused() {
 async fn a_time_is_kept_to_the_microsecond_between_the_years_1_and_9999() {
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
-    let profile = |seconds, nanos| v1::EmailServerProfile {
+    let profile = |seconds, nanos| mail_v1::EmailServerProfile {
         display_name: Some("Exchange".to_owned()),
         server_type: Some(1),
         process_emails_received_after: Some(prost_types_timestamp(seconds, nanos)),
-        ..v1::EmailServerProfile::default()
+        ..mail_v1::EmailServerProfile::default()
     };
     const FIRST: i64 = -62_135_596_800;
     const LAST: i64 = 253_402_300_799;
@@ -516,7 +516,7 @@ async fn an_id_is_the_callers_or_a_uuid_of_version_7() {
     assert_eq!((error.metadata("organization"), error.metadata("entity")), (Some("default"), Some("Mailbox")));
     assert_eq!(writer.mailboxes().get(&given.name).await.unwrap(), given);
     // An id is one entity's: another may use it too.
-    let queue = v1::Queue { display_name: Some("Sales".to_owned()), ..v1::Queue::default() };
+    let queue = mail_v1::Queue { display_name: Some("Sales".to_owned()), ..mail_v1::Queue::default() };
     writer.queues().create(DEFAULT, queue, Some(id.clone())).await.unwrap();
 
     for wrong in [id.to_uppercase(), id.replace('-', ""), format!("{{{id}}}"), format!(" {id}"), "1".to_owned()] {
@@ -526,13 +526,13 @@ async fn an_id_is_the_callers_or_a_uuid_of_version_7() {
         assert_eq!(refused_fields(outcome), set_of(["name"]), "{wrong}");
     }
 
-    let settings = || v1::UserSettings {
+    let settings = || mail_v1::UserSettings {
         business_unit_id: Some(fresh_id()),
         time_zone_code: Some(110),
         locale_id: Some(1031),
         ui_language_id: Some(1031),
         help_language_id: Some(1031),
-        ..v1::UserSettings::default()
+        ..mail_v1::UserSettings::default()
     };
     let outcome = writer.user_settings().create(DEFAULT, settings(), None).await;
     assert_eq!(refused_fields(outcome), set_of(["user_settings_id"]));
@@ -544,11 +544,11 @@ async fn an_etag_lets_nobody_overwrite_what_they_have_not_seen() {
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
     let first = writer.mailboxes().create(DEFAULT, mailbox("hunter2"), None).await.unwrap();
-    let change = |etag: &str| v1::Mailbox {
+    let change = |etag: &str| mail_v1::Mailbox {
         name: first.name.clone(),
         etag: etag.to_owned(),
         username: Some(format!("of {etag}")),
-        ..v1::Mailbox::default()
+        ..mail_v1::Mailbox::default()
     };
     let second = writer.mailboxes().update(change(&first.etag), ["username"]).await.unwrap();
     assert_ne!(second.etag, first.etag);
@@ -581,20 +581,20 @@ async fn a_reference_names_a_record_of_its_collection_in_the_same_organization()
     let writer = server.client(Person::Writer);
     let admin = server.client(Person::Admin);
     admin.create_organization("contoso").await.unwrap();
-    let profile = || v1::EmailServerProfile {
+    let profile = || mail_v1::EmailServerProfile {
         display_name: Some("Exchange".to_owned()),
         server_type: Some(1),
-        ..v1::EmailServerProfile::default()
+        ..mail_v1::EmailServerProfile::default()
     };
     let here = writer.email_server_profiles().create(DEFAULT, profile(), None).await.unwrap();
     let elsewhere = writer.email_server_profiles().create("organizations/contoso", profile(), None).await.unwrap();
     let other = writer.mailboxes().create(DEFAULT, mailbox("hunter2"), None).await.unwrap();
     let missing = format!("{DEFAULT}/emailServerProfiles/{}", fresh_id());
-    let refer = |to: &str| v1::Mailbox { email_server_profile: Some(to.to_owned()), ..mailbox("hunter2") };
+    let refer = |to: &str| mail_v1::Mailbox { email_server_profile: Some(to.to_owned()), ..mailbox("hunter2") };
     for wrong in [&missing, &elsewhere.name, &other.name, &here.name.to_uppercase(), &format!("{}/", here.name), ""] {
         let outcome = writer.mailboxes().create(DEFAULT, refer(wrong), None).await;
         assert_eq!(refused_fields(outcome), set_of(["mailbox.email_server_profile"]), "{wrong}");
-        let update = v1::Mailbox { name: other.name.clone(), ..refer(wrong) };
+        let update = mail_v1::Mailbox { name: other.name.clone(), ..refer(wrong) };
         let outcome = writer.mailboxes().update(update, ["email_server_profile"]).await;
         assert_eq!(refused_fields(outcome), set_of(["mailbox.email_server_profile"]), "{wrong}");
     }
@@ -618,7 +618,7 @@ fn page_after(size: i32, token: impl Into<String>) -> ListOptions {
     page_of(size).page_token(token)
 }
 
-async fn walk(mailboxes: Records<'_, v1::Mailbox>, page_size: i32) -> Vec<String> {
+async fn walk(mailboxes: Records<'_, mail_v1::Mailbox>, page_size: i32) -> Vec<String> {
     let mut names = Vec::new();
     let mut token = String::new();
     loop {
@@ -713,11 +713,11 @@ async fn concurrent_updates_of_one_record_all_succeed_one_after_the_other() {
     let tasks: Vec<_> = (0..WRITERS)
         .map(|number| {
             let writer = writer.clone();
-            let update = v1::Mailbox {
+            let update = mail_v1::Mailbox {
                 name: stored.name.clone(),
                 username: Some(format!("user {number}")),
                 password: Some(format!("password {number}")),
-                ..v1::Mailbox::default()
+                ..mail_v1::Mailbox::default()
             };
             tokio::spawn(async move { writer.mailboxes().update(update, NO_MASK).await })
         })
@@ -743,7 +743,7 @@ async fn of_concurrent_updates_with_one_etag_exactly_one_succeeds() {
     let tasks: Vec<_> = (0..8)
         .map(|number| {
             let writer = writer.clone();
-            let update = v1::Mailbox { username: Some(format!("user {number}")), ..stored.clone() };
+            let update = mail_v1::Mailbox { username: Some(format!("user {number}")), ..stored.clone() };
             tokio::spawn(async move { writer.mailboxes().update(update, ["username"]).await })
         })
         .collect();
@@ -765,7 +765,7 @@ async fn what_is_missing_is_not_found_by_any_method() {
         let name = format!("{organization}/mailboxes/{}", fresh_id());
         let mut outcomes = vec![
             admin.mailboxes().get(&name).await.map(drop),
-            admin.mailboxes().update(v1::Mailbox { name: name.clone(), ..mailbox("x") }, NO_MASK).await.map(drop),
+            admin.mailboxes().update(mail_v1::Mailbox { name: name.clone(), ..mailbox("x") }, NO_MASK).await.map(drop),
             admin.mailboxes().delete(&name, "").await,
             admin.mailboxes().delete(&name, "1").await,
             reveal(&admin, &name).await.map(drop),

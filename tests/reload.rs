@@ -15,9 +15,10 @@ use rcgen::{
 };
 use sealward_client::{
     Code, ErrorReason,
+    mail_v1::{CreateMailboxRequest, mailbox_service_client::MailboxServiceClient},
     v1::{
-        CreateMailboxRequest, SetDataEncryptionKeyRequest, WatchReencryptionRequest,
-        data_encryption_service_client::DataEncryptionServiceClient, mailbox_service_client::MailboxServiceClient,
+        SetDataEncryptionKeyRequest, WatchReencryptionRequest,
+        data_encryption_service_client::DataEncryptionServiceClient,
     },
 };
 use sealward_server::{

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use prost_reflect::{DynamicMessage, Value};
 use sealward_client::{
-    Action, Client, Code, EntityType, Error, ErrorReason, Origin, RetryPolicy, WriteOptions, built_in_pool,
-    new_request_id, v1,
+    Action, Client, Code, EntityType, Error, ErrorReason, Origin, RetryPolicy, WriteOptions, built_in_pool, mail_v1,
+    new_request_id,
 };
 use sealward_server::development::Person;
 use tokio::time::timeout;
@@ -27,13 +27,13 @@ fn request(id: &str) -> WriteOptions {
 }
 
 /// A mailbox without a password.
-fn named(display_name: &str) -> v1::Mailbox {
-    v1::Mailbox { display_name: Some(display_name.to_owned()), ..v1::Mailbox::default() }
+fn named(display_name: &str) -> mail_v1::Mailbox {
+    mail_v1::Mailbox { display_name: Some(display_name.to_owned()), ..mail_v1::Mailbox::default() }
 }
 
 /// What an update says of a mailbox: its name and a display name.
-fn renamed(mailbox: &v1::Mailbox, display_name: &str) -> v1::Mailbox {
-    v1::Mailbox { name: mailbox.name.clone(), ..named(display_name) }
+fn renamed(mailbox: &mail_v1::Mailbox, display_name: &str) -> mail_v1::Mailbox {
+    mail_v1::Mailbox { name: mailbox.name.clone(), ..named(display_name) }
 }
 
 /// The name of a record that isn't there, beside one that is.
@@ -41,7 +41,7 @@ fn missing_beside(name: &str) -> String {
     format!("{}/00000000-0000-7000-8000-000000000000", name.rsplit_once('/').unwrap().0)
 }
 
-async fn mailboxes(client: &Client) -> Vec<v1::Mailbox> {
+async fn mailboxes(client: &Client) -> Vec<mail_v1::Mailbox> {
     client.mailboxes().list(DEFAULT, sealward_client::ListOptions::default().page_size(1_000)).await.unwrap().records
 }
 
@@ -115,7 +115,7 @@ async fn a_repeated_update_is_made_once_whatever_its_etag() {
     let records = writer.mailboxes();
     let update = || {
         let record =
-            v1::Mailbox { etag: "1".to_owned(), password: Some("second".to_owned()), ..renamed(&created, "B") };
+            mail_v1::Mailbox { etag: "1".to_owned(), password: Some("second".to_owned()), ..renamed(&created, "B") };
         records.update_with(record, ["display_name", "password"], request(&id))
     };
     let updated = update().await.unwrap();
@@ -123,13 +123,13 @@ async fn a_repeated_update_is_made_once_whatever_its_etag() {
     assert_eq!(update().await.unwrap(), updated);
 
     // What others have written since stays.
-    let others = v1::Mailbox { password: Some("third".to_owned()), ..renamed(&created, "C") };
+    let others = mail_v1::Mailbox { password: Some("third".to_owned()), ..renamed(&created, "C") };
     let others = writer.mailboxes().update(others, NO_MASK).await.unwrap();
     assert_eq!(update().await.unwrap(), others);
     let connector = server.client(Person::Connector);
     assert_eq!(reveal(&connector, &created.name).await.unwrap().as_deref(), Some("third"));
     // Another request with the same etag is too late.
-    let late = v1::Mailbox { etag: "1".to_owned(), ..renamed(&created, "B") };
+    let late = mail_v1::Mailbox { etag: "1".to_owned(), ..renamed(&created, "B") };
     let late = writer.mailboxes().update_with(late, NO_MASK, request(&new_request_id())).await;
     assert_eq!(reason(late), ErrorReason::EtagMismatch);
 
@@ -195,39 +195,39 @@ async fn another_request_with_the_same_id_is_refused_and_changes_nothing() {
     let writer = server.client(Person::Writer);
     let records = writer.mailboxes();
     let id = new_request_id();
-    let first = || v1::Mailbox { username: Some(String::new()), ..mailbox("hunter2") };
+    let first = || mail_v1::Mailbox { username: Some(String::new()), ..mailbox("hunter2") };
     let created = records.create_with(DEFAULT, first(), None, request(&id)).await.unwrap();
     let other_bodies = [
         mailbox("hunter2"),
-        v1::Mailbox { password: Some("hunter3".to_owned()), ..first() },
-        v1::Mailbox { password: Some(String::new()), ..first() },
-        v1::Mailbox { password: None, ..first() },
-        v1::Mailbox { password: Some(String::new()), username: Some("hunter2".to_owned()), ..first() },
-        v1::Mailbox { display_name: Some("Sale".to_owned()), username: Some("s".to_owned()), ..first() },
-        v1::Mailbox { email_address: Some(String::new()), ..first() },
+        mail_v1::Mailbox { password: Some("hunter3".to_owned()), ..first() },
+        mail_v1::Mailbox { password: Some(String::new()), ..first() },
+        mail_v1::Mailbox { password: None, ..first() },
+        mail_v1::Mailbox { password: Some(String::new()), username: Some("hunter2".to_owned()), ..first() },
+        mail_v1::Mailbox { display_name: Some("Sale".to_owned()), username: Some("s".to_owned()), ..first() },
+        mail_v1::Mailbox { email_address: Some(String::new()), ..first() },
     ];
     for body in other_bodies {
         reused(records.create_with(DEFAULT, body, None, request(&id)).await);
     }
     let own_id = created.name.rsplit('/').next().map(str::to_owned);
     reused(records.create_with(DEFAULT, first(), own_id, request(&id)).await);
-    let queue = v1::Queue { display_name: Some("Sales".to_owned()), ..v1::Queue::default() };
+    let queue = mail_v1::Queue { display_name: Some("Sales".to_owned()), ..mail_v1::Queue::default() };
     reused(writer.queues().create_with(DEFAULT, queue, None, request(&id)).await);
     reused(records.update_with(renamed(&created, "B"), NO_MASK, request(&id)).await);
     reused(records.delete_with(&created.name, "", request(&id)).await);
     // What a create ignores doesn't count, and neither does a default that is written out.
-    let same = v1::Mailbox { name: "x".to_owned(), etag: "x".to_owned(), is_password_set: Some(false), ..first() };
+    let same = mail_v1::Mailbox { name: "x".to_owned(), etag: "x".to_owned(), is_password_set: Some(false), ..first() };
     assert_eq!(records.create_with(DEFAULT, same, None, request(&id)).await.unwrap(), created);
 
     let id = new_request_id();
-    let update = || v1::Mailbox { username: Some("u".to_owned()), ..renamed(&created, "B") };
+    let update = || mail_v1::Mailbox { username: Some("u".to_owned()), ..renamed(&created, "B") };
     let mask = ["display_name", "username"];
     let updated = records.update_with(update(), mask, request(&id)).await.unwrap();
     let other = records.create(DEFAULT, named("other"), None).await.unwrap();
     for (record, mask) in [
-        (v1::Mailbox { username: None, ..update() }, &mask[..]),
-        (v1::Mailbox { etag: "2".to_owned(), ..update() }, &mask),
-        (v1::Mailbox { name: other.name.clone(), ..update() }, &mask),
+        (mail_v1::Mailbox { username: None, ..update() }, &mask[..]),
+        (mail_v1::Mailbox { etag: "2".to_owned(), ..update() }, &mask),
+        (mail_v1::Mailbox { name: other.name.clone(), ..update() }, &mask),
         (update(), &["display_name"]),
         (update(), &["display_name", "username", "password"]),
     ] {
@@ -269,17 +269,17 @@ async fn what_is_invalid_or_refused_is_not_remembered() {
     let created = records.create(DEFAULT, named("A"), None).await.unwrap();
     let own_id = created.name.rsplit('/').next().map(str::to_owned);
     let missing = format!("{DEFAULT}/emailServerProfiles/0191e2a4-5b6c-7d8e-9fa0-b1c2d3e4f506");
-    let linked = v1::Mailbox { email_server_profile: Some(missing.clone()), ..named("A") };
+    let linked = mail_v1::Mailbox { email_server_profile: Some(missing.clone()), ..named("A") };
 
     let id = new_request_id();
-    let nameless = v1::Mailbox::default();
+    let nameless = mail_v1::Mailbox::default();
     assert_eq!(reason(records.create_with(DEFAULT, nameless, None, request(&id)).await), ErrorReason::FieldInvalid);
     assert_eq!(reason(records.create_with(DEFAULT, linked, None, request(&id)).await), ErrorReason::FieldInvalid);
     let taken = records.create_with(DEFAULT, named("A"), own_id, request(&id)).await;
     assert_eq!(reason(taken), ErrorReason::AlreadyExists);
-    let stale = v1::Mailbox { etag: "9".to_owned(), ..renamed(&created, "B") };
+    let stale = mail_v1::Mailbox { etag: "9".to_owned(), ..renamed(&created, "B") };
     assert_eq!(reason(records.update_with(stale, NO_MASK, request(&id)).await), ErrorReason::EtagMismatch);
-    let gone = v1::Mailbox { name: missing_beside(&created.name), ..named("B") };
+    let gone = mail_v1::Mailbox { name: missing_beside(&created.name), ..named("B") };
     assert_eq!(reason(records.update_with(gone, NO_MASK, request(&id)).await), ErrorReason::NotFound);
     assert_eq!(reason(records.delete_with(&created.name, "9", request(&id)).await), ErrorReason::EtagMismatch);
     let inside = Inside::organization(server.folder());
@@ -305,7 +305,7 @@ async fn what_is_invalid_or_refused_is_not_remembered() {
         }
     }
     // Together with what else is wrong.
-    let error = records.create_with(DEFAULT, v1::Mailbox::default(), None, request("1")).await.unwrap_err();
+    let error = records.create_with(DEFAULT, mail_v1::Mailbox::default(), None, request("1")).await.unwrap_err();
     let fields: BTreeSet<_> = error.field_violations().iter().map(|violation| violation.field.as_str()).collect();
     assert_eq!(fields, BTreeSet::from(["request_id", "mailbox.display_name"]));
 }
@@ -324,7 +324,7 @@ async fn a_request_is_forgotten_after_24_hours_and_its_row_goes_with_later_write
     assert_eq!(records.create_with(DEFAULT, named("A"), None, request(&id)).await.unwrap(), first);
     inside.sqlite().execute("UPDATE sealward_request SET time = time - ?1", [minute_us]).unwrap();
     // Forgotten, though its row is there: an error is told as to a first call, and the id is as good as new.
-    let stale = v1::Mailbox { etag: "9".to_owned(), ..renamed(&first, "B") };
+    let stale = mail_v1::Mailbox { etag: "9".to_owned(), ..renamed(&first, "B") };
     assert_eq!(reason(records.update_with(stale, NO_MASK, request(&id)).await), ErrorReason::EtagMismatch);
     assert_eq!(remembered(&inside), 1);
     let second = records.create_with(DEFAULT, named("B"), None, request(&id)).await.unwrap();
@@ -378,7 +378,7 @@ async fn of_a_hundred_calls_with_one_id_one_is_made_and_all_get_its_record() {
     let calls: Vec<_> = (0..100)
         .map(|number: usize| {
             let (writer, id) = (writers[number % 2].clone(), id.clone());
-            let record = v1::Mailbox { etag: "1".to_owned(), ..renamed(only, "B") };
+            let record = mail_v1::Mailbox { etag: "1".to_owned(), ..renamed(only, "B") };
             tokio::spawn(async move { writer.mailboxes().update_with(record, NO_MASK, request(&id)).await })
         })
         .collect();
@@ -404,7 +404,8 @@ async fn a_repetition_is_known_after_a_restart_and_while_the_key_is_missing() {
     let writer = server.client(Person::Writer);
     let ids: Vec<String> = (0..4).map(|_| new_request_id()).collect();
     let created = writer.mailboxes().create_with(DEFAULT, mailbox("hunter2"), None, request(&ids[0])).await.unwrap();
-    let second = |record: &v1::Mailbox| v1::Mailbox { password: Some("second".to_owned()), ..renamed(record, "B") };
+    let second =
+        |record: &mail_v1::Mailbox| mail_v1::Mailbox { password: Some("second".to_owned()), ..renamed(record, "B") };
     let updated = writer.mailboxes().update_with(second(&created), NO_MASK, request(&ids[1])).await.unwrap();
 
     let server = server.restart(lose_configuration, |_| {}).await;
@@ -472,9 +473,9 @@ async fn a_write_that_is_only_checked_is_answered_as_if_made_and_leaves_no_trace
     let server = Server::start().await;
     let (writer, admin) = (server.client(Person::Writer), server.client(Person::Admin));
     let profile =
-        v1::EmailServerProfile { display_name: Some("P".to_owned()), server_type: Some(1), ..Default::default() };
+        mail_v1::EmailServerProfile { display_name: Some("P".to_owned()), server_type: Some(1), ..Default::default() };
     let profile = admin.email_server_profiles().create(DEFAULT, profile, None).await.unwrap();
-    let linked = v1::Mailbox { email_server_profile: Some(profile.name.clone()), ..mailbox("hunter2") };
+    let linked = mail_v1::Mailbox { email_server_profile: Some(profile.name.clone()), ..mailbox("hunter2") };
     let stored = writer.mailboxes().create(DEFAULT, linked, None).await.unwrap();
     let records = writer.mailboxes();
     let check = WriteOptions::validate_only;
@@ -489,7 +490,7 @@ async fn a_write_that_is_only_checked_is_answered_as_if_made_and_leaves_no_trace
     assert_eq!(checked.create_time, checked.update_time);
     let drawn = records.create_with(DEFAULT, mailbox("x"), None, check()).await.unwrap();
     assert!(drawn.name.rsplit('/').next().unwrap().parse::<uuid::Uuid>().is_ok());
-    let change = || v1::Mailbox { etag: "1".to_owned(), username: Some("u".to_owned()), ..renamed(&stored, "B") };
+    let change = || mail_v1::Mailbox { etag: "1".to_owned(), username: Some("u".to_owned()), ..renamed(&stored, "B") };
     let mask = ["display_name", "username", "password"];
     let would_be = records.update_with(change(), mask, check()).await.unwrap();
     assert_eq!((would_be.etag.as_str(), would_be.is_password_set), ("2", Some(false)));
@@ -501,14 +502,14 @@ async fn a_write_that_is_only_checked_is_answered_as_if_made_and_leaves_no_trace
 
     // What would be refused.
     let missing = missing_beside(&profile.name);
-    let badly_linked = || v1::Mailbox { email_server_profile: Some(missing.clone()), ..named("A") };
+    let badly_linked = || mail_v1::Mailbox { email_server_profile: Some(missing.clone()), ..named("A") };
     let taken = stored.name.rsplit('/').next().map(str::to_owned);
-    let gone = v1::Mailbox { name: missing_beside(&stored.name), ..named("B") };
+    let gone = mail_v1::Mailbox { name: missing_beside(&stored.name), ..named("B") };
     let gone_name = gone.name.clone();
-    let stale = v1::Mailbox { etag: "2".to_owned(), ..change() };
-    let relinked = v1::Mailbox { name: stored.name.clone(), ..badly_linked() };
+    let stale = mail_v1::Mailbox { etag: "2".to_owned(), ..change() };
+    let relinked = mail_v1::Mailbox { name: stored.name.clone(), ..badly_linked() };
     let refusals = [
-        (records.create_with(DEFAULT, v1::Mailbox::default(), None, check()).await, ErrorReason::FieldInvalid),
+        (records.create_with(DEFAULT, mail_v1::Mailbox::default(), None, check()).await, ErrorReason::FieldInvalid),
         (records.create_with(DEFAULT, badly_linked(), None, check()).await, ErrorReason::FieldInvalid),
         (records.create_with(DEFAULT, mailbox("x"), taken, check()).await, ErrorReason::AlreadyExists),
         (records.create_with("organizations/none", named("A"), None, check()).await, ErrorReason::NotFound),
@@ -537,7 +538,7 @@ async fn a_write_that_is_only_checked_is_answered_as_if_made_and_leaves_no_trace
     }
     assert_eq!(rows(&inside), before);
     let updated = records.update_with(change(), mask, request(&id)).await.unwrap();
-    assert_eq!(updated, v1::Mailbox { update_time: updated.update_time, ..would_be });
+    assert_eq!(updated, mail_v1::Mailbox { update_time: updated.update_time, ..would_be });
     let options = WriteOptions { validate_only: true, request_id: Some(id.clone()) };
     assert_eq!(reason(records.update_with(change(), mask, options).await), ErrorReason::EtagMismatch);
     drop(inside);
@@ -550,7 +551,7 @@ async fn a_write_that_is_only_checked_is_answered_as_if_made_and_leaves_no_trace
     let before = rows(&inside);
     let inactive = ErrorReason::DataEncryptionInactive;
     assert_eq!(reason(records.create_with(DEFAULT, mailbox("x"), None, check()).await), inactive);
-    let secret = v1::Mailbox { password: Some("x".to_owned()), ..renamed(&stored, "B") };
+    let secret = mail_v1::Mailbox { password: Some("x".to_owned()), ..renamed(&stored, "B") };
     assert_eq!(reason(records.update_with(secret, NO_MASK, check()).await), inactive);
     records.update_with(renamed(&stored, "B"), ["display_name", "password"], check()).await.unwrap();
     assert_eq!(rows(&inside), before);
@@ -641,7 +642,7 @@ async fn a_client_whose_answer_got_lost_asks_again_and_its_write_is_made_once() 
 
     proxy.keep_back();
     let call = tokio::spawn({
-        let (writer, record) = (writer.clone(), v1::Mailbox { etag: "1".to_owned(), ..renamed(&created, "B") });
+        let (writer, record) = (writer.clone(), mail_v1::Mailbox { etag: "1".to_owned(), ..renamed(&created, "B") });
         async move { writer.mailboxes().update(record, NO_MASK).await }
     });
     let updated =

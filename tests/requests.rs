@@ -1,7 +1,7 @@
 //! Requests that should not be served: what pages of other sites can send, and what isn't framed as gRPC frames calls.
 
 use http::{Method, Request};
-use sealward_client::{Code, v1};
+use sealward_client::{Code, mail_v1, v1};
 use sealward_server::development::Person;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -16,8 +16,8 @@ use crate::harness::{
 };
 
 const CREATE_ORGANIZATION: &str = "/sealward.v1.OrganizationService/CreateOrganization";
-const CREATE_MAILBOX: &str = "/sealward.v1.MailboxService/CreateMailbox";
-const LIST_MAILBOXES: &str = "/sealward.v1.MailboxService/ListMailboxes";
+const CREATE_MAILBOX: &str = "/sealward.mail.v1.MailboxService/CreateMailbox";
+const LIST_MAILBOXES: &str = "/sealward.mail.v1.MailboxService/ListMailboxes";
 const WATCH: &str = "/sealward.v1.DataEncryptionService/WatchReencryption";
 const HEALTH: &str = "/grpc.health.v1.Health/Check";
 
@@ -25,8 +25,8 @@ fn contoso() -> Vec<u8> {
     framed(&v1::CreateOrganizationRequest { organization_id: "contoso".to_owned() })
 }
 
-fn list() -> v1::ListMailboxesRequest {
-    v1::ListMailboxesRequest { parent: DEFAULT.to_owned(), ..Default::default() }
+fn list() -> mail_v1::ListMailboxesRequest {
+    mail_v1::ListMailboxesRequest { parent: DEFAULT.to_owned(), ..Default::default() }
 }
 
 /// A request with these headers instead of a call's.
@@ -172,7 +172,7 @@ async fn request_that_is_not_one_whole_message_is_invalid() {
         (LIST_MAILBOXES, framed(&list())),
         (CREATE_ORGANIZATION, contoso()),
         (WATCH, watch),
-        (HEALTH, framed(&HealthCheckRequest { service: "sealward.v1.MailboxService".to_owned() })),
+        (HEALTH, framed(&HealthCheckRequest { service: "sealward.mail.v1.MailboxService".to_owned() })),
     ] {
         let bad_flag = [&[7][..], &whole[1..]].concat();
         let two = [&whole[..], &whole].concat();
@@ -192,7 +192,7 @@ async fn request_that_is_not_one_whole_message_is_invalid() {
 async fn parent_is_never_taken_from_the_resource() {
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
-    let named = v1::Mailbox {
+    let named = mail_v1::Mailbox {
         name: format!("{DEFAULT}/mailboxes/0191e2a4-5b6c-7d8e-9fa0-b1c2d3e4f506"),
         display_name: Some("Sales".to_owned()),
         ..Default::default()
@@ -203,8 +203,8 @@ async fn parent_is_never_taken_from_the_resource() {
 
     // Nor the whole resource's: a create with nothing else in it.
     let mut connection = Http::over_tls(server.folder(), server.address(), Some(Person::Writer)).await;
-    let request = v1::CreateMailboxRequest {
-        mailbox: Some(v1::Mailbox { name: DEFAULT.to_owned(), ..Default::default() }),
+    let request = mail_v1::CreateMailboxRequest {
+        mailbox: Some(mail_v1::Mailbox { name: DEFAULT.to_owned(), ..Default::default() }),
         ..Default::default()
     };
     let refused = connection.send(call(CREATE_MAILBOX, framed(&request))).await.unwrap().refusal();

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use prost_reflect::DynamicMessage;
-use sealward_client::{Client, Code, EntityType, Error, ErrorReason, FieldViolation, built_in_pool, v1};
+use sealward_client::{Client, Code, EntityType, Error, ErrorReason, FieldViolation, built_in_pool, mail_v1};
 use sealward_server::development::Person;
 use serde_json::{Map, Value as Json, json};
 
@@ -253,19 +253,19 @@ async fn a_profile_of_every_server_is_valid_with_nothing_but_its_passwords() {
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
     for server_type in 1..=5 {
-        let profile = v1::EmailServerProfile {
+        let profile = mail_v1::EmailServerProfile {
             display_name: Some("Sales".to_owned()),
             server_type: Some(server_type),
             incoming_password: Some("hunter2".to_owned()),
             outgoing_password: Some("hunter2".to_owned()),
-            ..v1::EmailServerProfile::default()
+            ..mail_v1::EmailServerProfile::default()
         };
         writer.email_server_profiles().create(DEFAULT, profile, None).await.unwrap();
     }
 }
 
-async fn stored_mailbox(writer: &Client) -> v1::Mailbox {
-    let stored = v1::Mailbox {
+async fn stored_mailbox(writer: &Client) -> mail_v1::Mailbox {
+    let stored = mail_v1::Mailbox {
         username: Some("sales".to_owned()),
         allow_email_connector_to_use_credentials: Some(true),
         ..mailbox("hunter2")
@@ -278,19 +278,19 @@ async fn an_update_is_held_against_the_record_as_it_will_be() {
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
     let stored = stored_mailbox(&writer).await;
-    let named = || v1::Mailbox { name: stored.name.clone(), ..v1::Mailbox::default() };
+    let named = || mail_v1::Mailbox { name: stored.name.clone(), ..mail_v1::Mailbox::default() };
     let missing = [pair("mailbox.username", "USERNAME_MISSING")];
 
     assert_eq!(reasons(writer.mailboxes().update(named(), ["username"]).await), missing);
     // With another attribute in the same update it is right, and so it is after one that made it right.
     writer.mailboxes().update(named(), ["username", "password"]).await.unwrap();
-    let password = v1::Mailbox { password: Some("hunter3".to_owned()), ..named() };
+    let password = mail_v1::Mailbox { password: Some("hunter3".to_owned()), ..named() };
     assert_eq!(reasons(writer.mailboxes().update(password.clone(), ["password"]).await), missing);
-    let forbid = v1::Mailbox { allow_email_connector_to_use_credentials: Some(false), ..named() };
+    let forbid = mail_v1::Mailbox { allow_email_connector_to_use_credentials: Some(false), ..named() };
     writer.mailboxes().update(forbid, ["allow_email_connector_to_use_credentials"]).await.unwrap();
     let last = writer.mailboxes().update(password, ["password"]).await.unwrap();
 
-    let allow = v1::Mailbox {
+    let allow = mail_v1::Mailbox {
         allow_email_connector_to_use_credentials: Some(true),
         process_and_delete_emails: Some(true),
         outgoing_email_delivery_method: Some(2),
@@ -315,15 +315,15 @@ async fn a_record_from_before_a_rule_is_changed_elsewhere() {
     drop(database);
     let server = Server::start_in(folder, |_| {}).await;
     let writer = server.client(Person::Writer);
-    let named = || v1::Mailbox { name: stored.name.clone(), ..v1::Mailbox::default() };
+    let named = || mail_v1::Mailbox { name: stored.name.clone(), ..mail_v1::Mailbox::default() };
     let missing = [pair("mailbox.username", "USERNAME_MISSING")];
 
-    let renamed = v1::Mailbox { display_name: Some("Support".to_owned()), ..named() };
+    let renamed = mail_v1::Mailbox { display_name: Some("Support".to_owned()), ..named() };
     writer.mailboxes().update(renamed, ["display_name"]).await.unwrap();
-    let same = v1::Mailbox { allow_email_connector_to_use_credentials: Some(true), ..named() };
+    let same = mail_v1::Mailbox { allow_email_connector_to_use_credentials: Some(true), ..named() };
     let outcome = writer.mailboxes().update(same, ["allow_email_connector_to_use_credentials"]).await;
     assert_eq!(reasons(outcome), missing);
-    let password = v1::Mailbox { password: Some("hunter3".to_owned()), ..named() };
+    let password = mail_v1::Mailbox { password: Some("hunter3".to_owned()), ..named() };
     assert_eq!(reasons(writer.mailboxes().update(password, ["password"]).await), missing);
     let cleared = writer.mailboxes().update(named(), ["password"]).await.unwrap();
     assert_eq!(cleared.is_password_set, Some(false));
@@ -333,10 +333,11 @@ async fn a_record_from_before_a_rule_is_changed_elsewhere() {
 async fn every_violation_has_a_reason_and_the_first_number_of_its_own_is_told() {
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
-    let unnamed = v1::Mailbox { display_name: None, ..mailbox("hunter2") };
-    let too_long = v1::Mailbox { username: Some("u".repeat(201)), password: Some("p".repeat(201)), ..unnamed.clone() };
-    let broken = v1::Mailbox { allow_email_connector_to_use_credentials: Some(true), ..mailbox("hunter2") };
-    let broken_too = v1::Mailbox { email_address: Some("e".repeat(101)), ..broken.clone() };
+    let unnamed = mail_v1::Mailbox { display_name: None, ..mailbox("hunter2") };
+    let too_long =
+        mail_v1::Mailbox { username: Some("u".repeat(201)), password: Some("p".repeat(201)), ..unnamed.clone() };
+    let broken = mail_v1::Mailbox { allow_email_connector_to_use_credentials: Some(true), ..mailbox("hunter2") };
+    let broken_too = mail_v1::Mailbox { email_address: Some("e".repeat(101)), ..broken.clone() };
     let required = pair("mailbox.display_name", "REQUIRED");
     let missing = pair("mailbox.username", "USERNAME_MISSING");
     for (record, wanted, code) in [
@@ -353,11 +354,11 @@ async fn every_violation_has_a_reason_and_the_first_number_of_its_own_is_told() 
         let found: Vec<_> = violations.into_iter().map(|violation| (violation.field, violation.reason)).collect();
         assert_eq!((found, number.as_str()), (wanted, code));
     }
-    let profile = v1::EmailServerProfile {
+    let profile = mail_v1::EmailServerProfile {
         display_name: Some("Sales".to_owned()),
         server_type: Some(1),
         incoming_port_number: Some(65_536),
-        ..v1::EmailServerProfile::default()
+        ..mail_v1::EmailServerProfile::default()
     };
     let (violations, number) = refusal(writer.email_server_profiles().create(DEFAULT, profile, None).await);
     assert_eq!((violations[0].reason.as_str(), number.as_str()), ("OUT_OF_RANGE", "80061004"));

@@ -1,8 +1,8 @@
 //! The narrow path: comparing a value, and that a password can't be had by sending it elsewhere.
 
 use sealward_client::{
-    Client, Code, Error, ErrorReason, ExposeSecret, MailConnection, SecretString,
-    v1::{
+    Client, Code, Error, ErrorReason, ExposeSecret, MailConnection, ResolvedMailbox, SecretString,
+    mail_v1::{
         self, EmailServerProfile, Mailbox,
         email_server_profile::{self, CredentialRetrieval, ServerType},
         mailbox::{IncomingEmailDeliveryMethod, OutgoingEmailDeliveryMethod},
@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 
 use crate::{
     due::scraped,
-    harness::{DEFAULT, Server, inside::Inside, mailbox, reason, refused, reveal},
+    harness::{DEFAULT, Server, inside::Inside, mailbox, reason, reveal},
 };
 
 async fn is(connector: &Client, name: &str, value: &str) -> Result<bool, Error> {
@@ -432,23 +432,26 @@ async fn each_refusal_to_resolve_has_a_reason_and_each_resolve_says_where_the_pa
     connector.resolve_mailbox_connection(&stored.name, "new mail").await.unwrap();
 
     let resolve = || connector.resolve_mailbox_connection(&stored.name, "new mail");
-    let precondition = Code::FailedPrecondition;
-    let organization = [("organization", "default")];
+    let refused_by_mail = |outcome: Result<ResolvedMailbox, Error>, reason| {
+        let error = outcome.unwrap_err();
+        assert_eq!((error.code(), error.mail_reason()), (Code::FailedPrecondition, reason), "{error}");
+        assert_eq!((error.reason(), error.metadata("organization")), (ErrorReason::Unspecified, Some("default")));
+    };
     stored.enabled_for_outgoing_email = Some(false);
     profile.state_code = Some(email_server_profile::StateCode::Inactive.into());
     profile.status_code = Some(email_server_profile::StatusCode::Inactive.into());
     let profile = writer.email_server_profiles().update(profile, ["state_code", "status_code"]).await.unwrap();
-    refused(resolve().await, precondition, ErrorReason::ProfileInactive, &organization);
+    refused_by_mail(resolve().await, mail_v1::ErrorReason::ProfileInactive);
     writer.email_server_profiles().delete(&profile.name, "").await.unwrap();
-    refused(resolve().await, precondition, ErrorReason::MailboxWithoutProfile, &organization);
+    refused_by_mail(resolve().await, mail_v1::ErrorReason::MailboxWithoutProfile);
     let inactive = Mailbox {
         name: stored.name.clone(),
-        state_code: Some(v1::mailbox::StateCode::Inactive.into()),
-        status_code: Some(v1::mailbox::StatusCode::Inactive.into()),
+        state_code: Some(mail_v1::mailbox::StateCode::Inactive.into()),
+        status_code: Some(mail_v1::mailbox::StatusCode::Inactive.into()),
         ..Mailbox::default()
     };
     writer.mailboxes().update(inactive, ["state_code", "status_code"]).await.unwrap();
-    refused(resolve().await, precondition, ErrorReason::MailboxInactive, &organization);
+    refused_by_mail(resolve().await, mail_v1::ErrorReason::MailboxInactive);
     writer.mailboxes().delete(&stored.name, "").await.unwrap();
     assert_eq!(reason(resolve().await), ErrorReason::NotFound);
     for (name, purpose) in [(stored.name.as_str(), " "), (profile.name.as_str(), "new mail"), ("x", "new mail")] {

@@ -3,8 +3,9 @@
 use std::process::Command;
 
 use sealward_client::{
-    ErrorReason, ListOptions, WriteOptions, new_request_id,
-    v1::{EmailServerProfile, Mailbox, Queue},
+    ErrorReason, ListOptions, WriteOptions,
+    mail_v1::{EmailServerProfile, Mailbox, Queue},
+    new_request_id,
 };
 use sealward_server::development::Person;
 use serde_json::Value;

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use sealward_client::{Client, Error, ErrorReason, ExposeSecret, KeyOperation, ListOptions, SecretString, v1};
+use sealward_client::{Client, Error, ErrorReason, ExposeSecret, KeyOperation, ListOptions, SecretString, mail_v1, v1};
 use sealward_server::development::Person;
 
 use crate::harness::{DEFAULT, Folder, mailbox, process::Process, reveal, settled};
@@ -62,15 +62,15 @@ async fn use_canaries(admin: &Client) -> Vec<String> {
     let mailboxes = admin.mailboxes();
     let stored = mailboxes.create(DEFAULT, mailbox(&canary(1)), None).await.unwrap();
     let mut told_all = vec![format!("{stored:?}")];
-    let profile = v1::EmailServerProfile {
+    let profile = mail_v1::EmailServerProfile {
         display_name: Some("Exchange".to_owned()),
         server_type: Some(1),
         incoming_password: Some(canary(2)),
         outgoing_password: Some(canary(3)),
-        ..v1::EmailServerProfile::default()
+        ..mail_v1::EmailServerProfile::default()
     };
     told_all.push(format!("{:?}", admin.email_server_profiles().create(DEFAULT, profile, None).await.unwrap()));
-    let update = v1::Mailbox { name: stored.name.clone(), ..mailbox(&canary(4)) };
+    let update = mail_v1::Mailbox { name: stored.name.clone(), ..mailbox(&canary(4)) };
     told_all.push(format!("{:?}", mailboxes.update(update.clone(), ["password"]).await.unwrap()));
     assert_eq!(reveal(admin, &stored.name).await.unwrap(), Some(canary(4)));
     for (value, is_it) in [(canary(4), true), (canary(5), false)] {
@@ -80,10 +80,12 @@ async fn use_canaries(admin: &Client) -> Vec<String> {
 
     let too_long = canary(5).repeat(20);
     let with_nul = format!("{}\0", canary(6));
-    let in_both = v1::Mailbox { username: Some("u".repeat(201)), ..mailbox(&with_nul) };
-    let stale = v1::Mailbox { etag: "1".to_owned(), ..update.clone() };
-    let missing =
-        v1::Mailbox { name: format!("{DEFAULT}/mailboxes/0191e2a4-5b6c-7d8e-9fa0-b1c2d3e4f506"), ..update.clone() };
+    let in_both = mail_v1::Mailbox { username: Some("u".repeat(201)), ..mailbox(&with_nul) };
+    let stale = mail_v1::Mailbox { etag: "1".to_owned(), ..update.clone() };
+    let missing = mail_v1::Mailbox {
+        name: format!("{DEFAULT}/mailboxes/0191e2a4-5b6c-7d8e-9fa0-b1c2d3e4f506"),
+        ..update.clone()
+    };
     let id = stored.name.rsplit('/').next().map(str::to_owned);
     told_all.extend([
         told(mailboxes.create(DEFAULT, mailbox(&too_long), None).await, ErrorReason::FieldInvalid),
@@ -199,8 +201,10 @@ async fn a_secret_is_in_no_log_no_error_and_no_file() {
 
 #[tokio::test]
 async fn debug_shows_no_secret_of_a_request_or_an_answer() {
-    let request =
-        v1::CreateMailboxRequest { mailbox: Some(mailbox(&canary(1))), ..v1::CreateMailboxRequest::default() };
+    let request = mail_v1::CreateMailboxRequest {
+        mailbox: Some(mailbox(&canary(1))),
+        ..mail_v1::CreateMailboxRequest::default()
+    };
     assert_clean("a request", format!("{request:?}").as_bytes());
     let request =
         v1::SetDataEncryptionKeyRequest { encryption_key: canary(2), ..v1::SetDataEncryptionKeyRequest::default() };

@@ -212,7 +212,7 @@ async fn an_organization_is_deleted_once_its_name_is_typed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_that_is_stored_steers_the_terminal() {
     let server = Server::start().await;
-    let queue = sealward_client::v1::Queue {
+    let queue = sealward_client::mail_v1::Queue {
         display_name: Some("Sales".to_owned()),
         description: Some("a\u{202e}b\u{61c}c\u{200b}d".to_owned()),
         ..Default::default()

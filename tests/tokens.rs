@@ -228,7 +228,7 @@ async fn access_is_explained_by_the_bindings_that_count() {
     let server = Server::start_in(folder_with(&[&signer]), |_| {}).await;
     let auditor = server.client(Person::Auditor);
     let ada = "jwt:https://idp.example.org/#ada";
-    let get = "sealward.v1.MailboxService/GetMailbox";
+    let get = "sealward.mail.v1.MailboxService/GetMailbox";
     let explained = auditor.explain_access(ada, get, "organizations/nowhere").await.unwrap();
     assert!(explained.allowed);
     assert_eq!((&explained.identity[..], &explained.privileges[..]), (ada, &["prvReadRecords".to_owned()][..]));
@@ -269,13 +269,13 @@ async fn a_writer_may_be_kept_from_profiles_which_say_where_passwords_go() {
     let server = Server::start_in(folder, |_| {}).await;
     let writer = server.client(Person::Writer);
     writer.mailboxes().create(DEFAULT, crate::harness::mailbox("hunter2"), None).await.unwrap();
-    let profile = sealward_client::v1::EmailServerProfile {
+    let profile = sealward_client::mail_v1::EmailServerProfile {
         display_name: Some("P".to_owned()),
         server_type: Some(1),
         ..Default::default()
     };
     let refused = writer.email_server_profiles().create(DEFAULT, profile.clone(), None).await.unwrap_err();
-    assert_eq!(refused.metadata("privilege"), Some("prvWriteEmailServerProfiles"));
+    assert_eq!(refused.metadata("privilege"), Some("prvWriteDestinations"));
     server.client(Person::Admin).email_server_profiles().create(DEFAULT, profile, None).await.unwrap();
     assert!(writer.email_server_profiles().list(DEFAULT, Default::default()).await.is_ok());
 }

@@ -15,7 +15,7 @@ use crate::harness::{
     raw, reveal,
 };
 
-const GET_MAILBOX: &str = "/sealward.v1.MailboxService/GetMailbox";
+const GET_MAILBOX: &str = "/sealward.mail.v1.MailboxService/GetMailbox";
 const IS_ACTIVE: &str = "/sealward.v1.DataEncryptionService/IsDataEncryptionActive";
 
 fn plaintext(server: &Server) -> Client {
@@ -68,7 +68,7 @@ async fn health_is_told_to_everybody() {
     let server = Server::start().await;
     for client in [plaintext(&server), without_certificate(&server), server.client(Person::Reader)] {
         let mut health = HealthClient::new(client.channel());
-        for service in ["", "sealward.v1.DataEncryptionService", "sealward.v1.MailboxService"] {
+        for service in ["", "sealward.v1.DataEncryptionService", "sealward.mail.v1.MailboxService"] {
             let answer = health.check(HealthCheckRequest { service: service.to_owned() }).await.unwrap();
             assert_eq!(answer.into_inner().status(), ServingStatus::Serving, "{service}");
         }
@@ -120,9 +120,12 @@ async fn nobody_is_refused_before_a_message_is_read() {
 async fn a_method_that_is_not_served_is_unimplemented() {
     let server = Server::start().await;
     let admin = server.client(Person::Admin);
-    for path in
-        ["/sealward.v1.MailboxService/Nothing", "/nothing.At/All", "/", "/sealward.v1.MailboxService/GetMailbox/"]
-    {
+    for path in [
+        "/sealward.mail.v1.MailboxService/Nothing",
+        "/nothing.At/All",
+        "/",
+        "/sealward.mail.v1.MailboxService/GetMailbox/",
+    ] {
         assert_eq!(refusal(raw::call(&admin, path, &[]).await), is(Code::Unimplemented, "METHOD_UNKNOWN"), "{path}");
     }
 }
@@ -227,7 +230,7 @@ async fn every_error_of_the_handlers_has_its_call_id() {
 }
 
 /// grpcurl as this person: whether it succeeded, and all it said.
-fn grpcurl_as(folder: &Folder, person: Person, arguments: &[&str]) -> (bool, String) {
+pub fn grpcurl_as(folder: &Folder, person: Person, arguments: &[&str]) -> (bool, String) {
     let development = folder.development();
     let output = Command::new(grpcurl())
         .arg("-cacert")
@@ -249,17 +252,23 @@ async fn reflection_tells_a_tool_the_contract_and_the_details_of_errors() {
     let call = |person, arguments: &[&str]| grpcurl_as(server.folder(), person, arguments);
     let (succeeded, services) = call(Person::Reader, &[server.address(), "list"]);
     assert!(succeeded, "{services}");
-    for service in ["sealward.v1.MailboxService", "sealward.v1.DataEncryptionService", "grpc.health.v1.Health"] {
+    for service in ["sealward.mail.v1.MailboxService", "sealward.v1.DataEncryptionService", "grpc.health.v1.Health"] {
         assert!(services.lines().any(|line| line == service), "{services}");
     }
-    let (succeeded, described) = call(Person::Reader, &[server.address(), "describe", "sealward.v1.MailboxService"]);
+    let (succeeded, described) =
+        call(Person::Reader, &[server.address(), "describe", "sealward.mail.v1.MailboxService"]);
     assert!(succeeded && described.contains("rpc GetMailbox"), "{described}");
-    let (succeeded, described) = call(Person::Reader, &[server.address(), "describe", "sealward.v1.Mailbox"]);
+    let (succeeded, described) = call(Person::Reader, &[server.address(), "describe", "sealward.mail.v1.Mailbox"]);
     assert!(succeeded && described.contains("optional string password = 8"), "{described}");
 
     let (succeeded, said) = call(
         Person::Writer,
-        &["-d", r#"{"parent": "organizations/default"}"#, server.address(), "sealward.v1.MailboxService/CreateMailbox"],
+        &[
+            "-d",
+            r#"{"parent": "organizations/default"}"#,
+            server.address(),
+            "sealward.mail.v1.MailboxService/CreateMailbox",
+        ],
     );
     assert!(!succeeded);
     for expected in [

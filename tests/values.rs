@@ -3,10 +3,13 @@
 use prost_reflect::{Kind, Value};
 use sealward_client::{
     Client, Code, Error, ErrorReason, FieldViolation, ListOptions, SecretString,
+    mail_v1::{
+        self,
+        mailbox::{StateCode, StatusCode},
+    },
     v1::{
         self,
         attribute_metadata::{Format, RequiredLevel},
-        mailbox::{StateCode, StatusCode},
     },
 };
 use sealward_server::development::Person;
@@ -91,7 +94,7 @@ async fn wrong_path_is_named_with_the_field_that_was_meant() {
     };
     let read = writer.mailboxes().get_fields(&stored.name, ["displayName"]).await;
     assert_eq!(described(violations(read)), [meant]);
-    let update = v1::Mailbox { name: stored.name.clone(), ..v1::Mailbox::default() };
+    let update = mail_v1::Mailbox { name: stored.name.clone(), ..mail_v1::Mailbox::default() };
     let update = writer.mailboxes().update(update, ["displayName", "nothing"]).await;
     assert_eq!(described(violations(update)), [meant, "`nothing` is not a field of this resource"]);
     let order = writer.mailboxes().list(DEFAULT, ListOptions::default().order_by("displayName desc")).await;
@@ -166,11 +169,11 @@ async fn descriptions_are_the_only_attributes_with_several_lines() {
 async fn empty_text_is_refused_where_schema_or_organization_requires_a_value() {
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
-    let unnamed = || v1::Mailbox { display_name: Some(String::new()), ..mailbox("hunter2") };
+    let unnamed = || mail_v1::Mailbox { display_name: Some(String::new()), ..mailbox("hunter2") };
     let required = [pair("mailbox.display_name", "REQUIRED")];
     assert_eq!(reasons(writer.mailboxes().create(DEFAULT, unnamed(), None).await), required);
     let stored = writer.mailboxes().create(DEFAULT, mailbox("hunter2"), None).await.unwrap();
-    let unnamed = v1::Mailbox { name: stored.name.clone(), ..unnamed() };
+    let unnamed = mail_v1::Mailbox { name: stored.name.clone(), ..unnamed() };
     assert_eq!(reasons(writer.mailboxes().update(unnamed, ["display_name"]).await), required);
 
     let level = v1::AttributeMetadata {
@@ -179,7 +182,7 @@ async fn empty_text_is_refused_where_schema_or_organization_requires_a_value() {
         ..v1::AttributeMetadata::default()
     };
     server.client(Person::Admin).update_attribute_metadata(level, [""; 0], false).await.unwrap();
-    let without = v1::Mailbox { email_address: Some(String::new()), ..mailbox("hunter2") };
+    let without = mail_v1::Mailbox { email_address: Some(String::new()), ..mailbox("hunter2") };
     let refused = writer.mailboxes().create(DEFAULT, without, None).await;
     assert_eq!(reasons(refused), [pair("mailbox.email_address", "REQUIRED")]);
 }
@@ -188,7 +191,7 @@ async fn empty_text_is_refused_where_schema_or_organization_requires_a_value() {
 async fn uuids_are_checked_stored_in_lower_case_and_compared_as_uuids() {
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
-    let owned = |owner: &str| v1::Mailbox { owner_id: Some(owner.to_owned()), ..mailbox("hunter2") };
+    let owned = |owner: &str| mail_v1::Mailbox { owner_id: Some(owner.to_owned()), ..mailbox("hunter2") };
     for wrong in
         ["", "not-a-guid", "0191e2a45b6c7d8e9fa0b1c2d3e4f506", &format!("{{{LOWER}}}"), &LOWER.replace('0', "\u{660}")]
     {
@@ -213,14 +216,14 @@ async fn uuids_are_checked_stored_in_lower_case_and_compared_as_uuids() {
         assert_eq!(reason(listed), ErrorReason::FilterInvalid, "{filter}");
     }
 
-    let profile = v1::EmailServerProfile {
+    let profile = mail_v1::EmailServerProfile {
         display_name: Some("Sales".to_owned()),
         server_type: Some(2),
-        ..v1::EmailServerProfile::default()
+        ..mail_v1::EmailServerProfile::default()
     };
     let profile = writer.email_server_profiles().create(DEFAULT, profile, Some(LOWER.to_owned())).await.unwrap().name;
     let upper = profile.replace(LOWER, UPPER);
-    let linked = v1::Mailbox { email_server_profile: Some(upper.clone()), ..mailbox("hunter2") };
+    let linked = mail_v1::Mailbox { email_server_profile: Some(upper.clone()), ..mailbox("hunter2") };
     let linked = writer.mailboxes().create(DEFAULT, linked, None).await.unwrap();
     assert_eq!(linked.email_server_profile.as_deref(), Some(&*profile));
     let filter = format!("email_server_profile = \"{upper}\"");
@@ -234,11 +237,11 @@ async fn set(
     state: Option<StateCode>,
     status: Option<StatusCode>,
 ) -> Result<(StateCode, StatusCode), Error> {
-    let changed = v1::Mailbox {
+    let changed = mail_v1::Mailbox {
         name: name.to_owned(),
         state_code: state.map(Into::into),
         status_code: status.map(Into::into),
-        ..v1::Mailbox::default()
+        ..mail_v1::Mailbox::default()
     };
     let updated = writer.mailboxes().update(changed, [""; 0]).await?;
     Ok((updated.state_code(), updated.status_code()))
@@ -249,7 +252,7 @@ async fn status_belongs_to_its_state_and_follows_a_change_of_it() {
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
     let misfit = [pair("mailbox.status_code", "STATUS_NOT_OF_STATE")];
-    let wrong = v1::Mailbox { status_code: Some(StatusCode::Inactive.into()), ..mailbox("hunter2") };
+    let wrong = mail_v1::Mailbox { status_code: Some(StatusCode::Inactive.into()), ..mailbox("hunter2") };
     assert_eq!(reasons(writer.mailboxes().create(DEFAULT, wrong, None).await), misfit);
 
     let (active, inactive) = (Some(StateCode::Active), Some(StateCode::Inactive));
@@ -281,7 +284,8 @@ async fn record_with_a_status_of_another_state_is_changed_elsewhere_and_repaired
     drop(database);
     let server = Server::start_in(folder, |_| {}).await;
     let writer = server.client(Person::Writer);
-    let renamed = v1::Mailbox { name: name.clone(), username: Some("sales".to_owned()), ..v1::Mailbox::default() };
+    let renamed =
+        mail_v1::Mailbox { name: name.clone(), username: Some("sales".to_owned()), ..mail_v1::Mailbox::default() };
     let renamed = writer.mailboxes().update(renamed, ["username"]).await.unwrap();
     assert_eq!((renamed.state_code(), renamed.status_code()), (StateCode::Inactive, StatusCode::Active));
     let repaired = set(&writer, &name, Some(StateCode::Inactive), None).await.unwrap();

@@ -19,7 +19,7 @@ impl Client {
         decode(&self.unary(&Method::of(methods::WhoAmI), Encoded::of(&WhoAmIRequest {})).await?)
     }
 
-    /// Explains whether `identity` (the caller's own if it is empty) may call `method`, such as `sealward.v1.MailboxService/GetMailbox`,
+    /// Explains whether `identity` (the caller's own if it is empty) may call `method`, such as `sealward.mail.v1.MailboxService/GetMailbox`,
     /// in `organization` (in none if it is empty).
     ///
     /// # Errors

@@ -284,7 +284,7 @@ mod tests {
 
     #[test]
     fn a_request_is_wiped_at_any_depth() {
-        let descriptor = built_in_pool().get_message_by_name("sealward.v1.CreateMailboxRequest").unwrap();
+        let descriptor = built_in_pool().get_message_by_name("sealward.mail.v1.CreateMailboxRequest").unwrap();
         let mut mailbox =
             DynamicMessage::new(message_of_field(&DynamicMessage::new(descriptor.clone()), "mailbox").unwrap());
         set(&mut mailbox, "password", Value::String("canary-1".to_owned())).unwrap();
@@ -297,8 +297,8 @@ mod tests {
 
     #[test]
     fn a_field_that_a_request_does_not_have_is_named() {
-        let descriptor = built_in_pool().get_message_by_name("sealward.v1.GetMailboxRequest").unwrap();
+        let descriptor = built_in_pool().get_message_by_name("sealward.mail.v1.GetMailboxRequest").unwrap();
         let error = set(&mut DynamicMessage::new(descriptor), "parent", Value::String(String::new())).unwrap_err();
-        assert!(error.to_string().contains("sealward.v1.GetMailboxRequest"), "{error}");
+        assert!(error.to_string().contains("sealward.mail.v1.GetMailboxRequest"), "{error}");
     }
 }

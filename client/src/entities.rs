@@ -1,4 +1,4 @@
-//! The four built-in entities with their generated types: five thin methods each, alike but for the names.
+//! The four entities of mail with their generated types: five thin methods each, alike but for the names.
 //!
 //! Entities that aren't known when this is compiled are served by [`dynamic`](crate::dynamic), from their descriptors.
 
@@ -10,9 +10,9 @@ use crate::{
     client::{Client, decode},
     codec::Encoded,
     error::Error,
+    mail_v1,
     method::Method,
     records::{ListOptions, Page, Pages, Records},
-    v1,
     write::{Write, WriteOptions},
 };
 
@@ -27,15 +27,15 @@ macro_rules! entities {
     )+) => {
         impl Client {
             $(
-                #[doc = concat!("The records of the entity [`", stringify!($Entity), "`](v1::", stringify!($Entity), ").")]
+                #[doc = concat!("The records of the entity [`", stringify!($Entity), "`](mail_v1::", stringify!($Entity), ").")]
                 #[must_use]
-                pub fn $accessor(&self) -> Records<'_, v1::$Entity> {
+                pub fn $accessor(&self) -> Records<'_, mail_v1::$Entity> {
                     Records::new(self)
                 }
             )+
         }
 
-        $(impl<'a> Records<'a, v1::$Entity> {
+        $(impl<'a> Records<'a, mail_v1::$Entity> {
             /// Creates a record in the organization `parent` and answers with it as it is stored. `id`: its UUID; `None` lets the
             /// server draw one. Made once, however often it is repeated.
             ///
@@ -44,9 +44,9 @@ macro_rules! entities {
             pub async fn create(
                 &self,
                 parent: impl Into<String>,
-                record: v1::$Entity,
+                record: mail_v1::$Entity,
                 id: Option<String>,
-            ) -> Result<v1::$Entity, Error> {
+            ) -> Result<mail_v1::$Entity, Error> {
                 self.create_with(parent, record, id, WriteOptions::default()).await
             }
 
@@ -57,12 +57,12 @@ macro_rules! entities {
             pub async fn create_with(
                 &self,
                 parent: impl Into<String>,
-                record: v1::$Entity,
+                record: mail_v1::$Entity,
                 id: Option<String>,
                 options: WriteOptions,
-            ) -> Result<v1::$Entity, Error> {
+            ) -> Result<mail_v1::$Entity, Error> {
                 let Write { validate_only, request_id, repetition } = self.client.write(options);
-                let mut request = v1::$CreateRequest {
+                let mut request = mail_v1::$CreateRequest {
                     parent: parent.into(),
                     $singular: Some(record),
                     $id: id.unwrap_or_default(),
@@ -80,7 +80,7 @@ macro_rules! entities {
             ///
             /// # Errors
             /// See the contract.
-            pub async fn get(&self, name: impl Into<String>) -> Result<v1::$Entity, Error> {
+            pub async fn get(&self, name: impl Into<String>) -> Result<mail_v1::$Entity, Error> {
                 self.get_fields(name, [""; 0]).await
             }
 
@@ -92,9 +92,9 @@ macro_rules! entities {
                 &self,
                 name: impl Into<String>,
                 read_mask: impl IntoIterator<Item = impl Into<String>>,
-            ) -> Result<v1::$Entity, Error> {
+            ) -> Result<mail_v1::$Entity, Error> {
                 let paths = read_mask.into_iter().map(Into::into).collect();
-                let request = v1::$GetRequest { name: name.into(), read_mask: field_mask(paths) };
+                let request = mail_v1::$GetRequest { name: name.into(), read_mask: field_mask(paths) };
                 decode(&self.client.unary(&Method::of(methods::$Get), Encoded::of(&request)).await?)
             }
 
@@ -106,8 +106,8 @@ macro_rules! entities {
                 &self,
                 parent: impl Into<String>,
                 options: ListOptions,
-            ) -> Result<Page<v1::$Entity>, Error> {
-                let request = v1::$ListRequest {
+            ) -> Result<Page<mail_v1::$Entity>, Error> {
+                let request = mail_v1::$ListRequest {
                     parent: parent.into(),
                     page_size: options.page_size,
                     page_token: options.page_token,
@@ -117,7 +117,7 @@ macro_rules! entities {
                     return_total_size: options.total_size,
                 };
                 let answer = self.client.unary(&Method::of(methods::$List), Encoded::of(&request)).await?;
-                let response: v1::$ListResponse = decode(&answer)?;
+                let response: mail_v1::$ListResponse = decode(&answer)?;
                 Ok(Page {
                     records: response.$plural,
                     next_page_token: response.next_page_token,
@@ -127,7 +127,7 @@ macro_rules! entities {
 
             /// Lists the records of the organization `parent`, page after page.
             #[must_use]
-            pub fn pages(&self, parent: impl Into<String>, options: ListOptions) -> Pages<'a, v1::$Entity> {
+            pub fn pages(&self, parent: impl Into<String>, options: ListOptions) -> Pages<'a, mail_v1::$Entity> {
                 let (client, parent) = (self.client, parent.into());
                 Pages::new(options, move |options| {
                     let parent = parent.clone();
@@ -143,9 +143,9 @@ macro_rules! entities {
             /// See the contract.
             pub async fn update(
                 &self,
-                record: v1::$Entity,
+                record: mail_v1::$Entity,
                 update_mask: impl IntoIterator<Item = impl Into<String>>,
-            ) -> Result<v1::$Entity, Error> {
+            ) -> Result<mail_v1::$Entity, Error> {
                 self.update_with(record, update_mask, WriteOptions::default()).await
             }
 
@@ -155,13 +155,13 @@ macro_rules! entities {
             /// See the contract.
             pub async fn update_with(
                 &self,
-                record: v1::$Entity,
+                record: mail_v1::$Entity,
                 update_mask: impl IntoIterator<Item = impl Into<String>>,
                 options: WriteOptions,
-            ) -> Result<v1::$Entity, Error> {
+            ) -> Result<mail_v1::$Entity, Error> {
                 let Write { validate_only, request_id, repetition } = self.client.write(options);
                 let paths = update_mask.into_iter().map(Into::into).collect();
-                let mut request = v1::$UpdateRequest {
+                let mut request = mail_v1::$UpdateRequest {
                     $singular: Some(record),
                     update_mask: Some(FieldMask { paths }),
                     validate_only,
@@ -193,7 +193,7 @@ macro_rules! entities {
                 options: WriteOptions,
             ) -> Result<(), Error> {
                 let Write { validate_only, request_id, repetition } = self.client.write(options);
-                let request = v1::$DeleteRequest { name: name.into(), etag: etag.into(), validate_only, request_id };
+                let request = mail_v1::$DeleteRequest { name: name.into(), etag: etag.into(), validate_only, request_id };
                 let method = Method::of(methods::$Delete).repeated(repetition);
                 decode(&self.client.unary(&method, Encoded::of(&request)).await?)
             }

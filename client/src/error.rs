@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tonic::Code;
 
-use crate::{builder::SetupError, schema::SchemaError, v1::ErrorReason};
+use crate::{builder::SetupError, mail_v1, schema::SchemaError, v1::ErrorReason};
 pub use call::{CallError, Origin};
 pub use details::FieldViolation;
 
@@ -77,6 +77,12 @@ impl Error {
         self.call().map_or(ErrorReason::Unspecified, CallError::reason)
     }
 
+    /// See [`CallError::mail_reason`].
+    #[must_use]
+    pub fn mail_reason(&self) -> mail_v1::ErrorReason {
+        self.call().map_or(mail_v1::ErrorReason::Unspecified, CallError::mail_reason)
+    }
+
     /// See [`CallError::metadata`].
     #[must_use]
     pub fn metadata(&self, key: &str) -> Option<&str> {
@@ -111,8 +117,7 @@ impl From<Box<CallError>> for Error {
 /// A reason as it goes over the wire: `KEY_MISMATCH`.
 #[must_use]
 pub fn reason_name(reason: ErrorReason) -> &'static str {
-    let name = reason.as_str_name();
-    name.strip_prefix(details::REASON_PREFIX).unwrap_or(name)
+    details::without_prefix(reason.as_str_name())
 }
 
 /// A code as gRPC writes it: `FAILED_PRECONDITION`.

@@ -2,7 +2,7 @@
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), sealward_client::Error> {
-//! use sealward_client::{Client, v1::Mailbox};
+//! use sealward_client::{Client, mail_v1::Mailbox};
 //!
 //! let client = Client::builder("https://127.0.0.1:7443")
 //!     .ca_file("sealward-dev/tls/ca.pem")
@@ -39,8 +39,8 @@
 //! # }
 //! ```
 //!
-//! What a method does, who may call it and which errors it answers with stands in the contract, `proto/sealward/v1`. Nothing here
-//! knows how the server does it.
+//! The contract says what a method does, who may call it and which errors it answers with: `proto/sealward`. Nothing here knows how the
+//! server does it.
 #![warn(missing_docs)]
 
 mod access;
@@ -54,6 +54,7 @@ mod dynamic;
 mod entities;
 mod error;
 mod key_text;
+mod mail;
 mod metadata;
 mod method;
 mod organization;
@@ -71,12 +72,13 @@ pub use data_encryption::{KeyOperation, ReencryptionStream, RetrievedKey};
 pub use dynamic::DynamicRecords;
 pub use error::{Action, CallError, Error, FieldViolation, Origin, code_name, reason_name};
 pub use key_text::{GENERATED_KEY_BITS, generate_key_text};
+pub use mail::{MailConnection, ResolvedMailbox};
 pub use records::{ListOptions, Page, Pages, Records};
 pub use retry::RetryPolicy;
 pub use schema::{AttributeType, EntityType, SchemaError, built_in_pool};
-pub use sealward::{schema::v1 as schema_v1, v1};
+pub use sealward::{mail::v1 as mail_v1, schema::v1 as schema_v1, v1};
 pub use secrecy::{ExposeSecret, SecretSlice, SecretString};
-pub use secret_access::{MailConnection, ResolvedMailbox, SecretValue};
+pub use secret_access::SecretValue;
 pub use stream::MessageStream;
 pub use tonic::Code;
 pub use v1::ErrorReason;

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 /// A method of the service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Method {
-    /// `/sealward.v1.MailboxService/GetMailbox`.
+    /// `/sealward.mail.v1.MailboxService/GetMailbox`.
     pub(crate) path: Cow<'static, str>,
     /// Whether a call of it can be made again without asking anyone.
     pub(crate) repetition: Repetition,

@@ -5,7 +5,7 @@ use std::{fmt, marker::PhantomData, pin::Pin};
 
 use crate::{client::Client, error::Error};
 
-/// The records of one entity, by its generated type: `Records<'_, v1::Mailbox>`, from [`Client::mailboxes`].
+/// The records of one entity, by its generated type: `Records<'_, mail_v1::Mailbox>`, from [`Client::mailboxes`].
 pub struct Records<'a, E> {
     pub(crate) client: &'a Client,
     entity: PhantomData<fn() -> E>,

@@ -15,7 +15,7 @@ use crate::{
     schema_v1,
 };
 
-/// The descriptors of the contract, the four built-in entities among them.
+/// The descriptors of the contract, the four entities of mail among them.
 ///
 /// # Panics
 /// Never: the set is compiled in, and a test decodes it.

@@ -12,9 +12,7 @@ use crate::{
     error::Error,
     method::Method,
     v1::{
-        self, CompareAttributeRequest, CompareAttributeResponse, ResolveMailboxConnectionRequest,
-        ResolveMailboxConnectionResponse, RevealAttributesRequest, RevealAttributesResponse,
-        mail_connection::{Credentials, Protocol},
+        self, CompareAttributeRequest, CompareAttributeResponse, RevealAttributesRequest, RevealAttributesResponse,
         secret_value::Value,
     },
 };
@@ -54,49 +52,6 @@ impl From<Value> for SecretValue {
             Value::Text(text) => Self::Text(text.into()),
             Value::Data(data) => Self::Data(data.into()),
         }
-    }
-}
-
-/// How to sign in for a mailbox, each direction that it uses.
-#[derive(Debug)]
-pub struct ResolvedMailbox {
-    /// For fetching mail.
-    pub incoming: Option<MailConnection>,
-    /// For sending mail.
-    pub outgoing: Option<MailConnection>,
-}
-
-/// How to sign in to a mail server. Debug shows no password.
-#[derive(Debug)]
-pub struct MailConnection {
-    /// What the server speaks.
-    pub protocol: Protocol,
-    /// Its host or URL; `None` if it is to be discovered, or missing.
-    pub server: Option<String>,
-    /// Its port.
-    pub port: u16,
-    /// Whether to connect with TLS from the first byte.
-    pub use_tls: bool,
-    /// The user to sign in as.
-    pub username: Option<String>,
-    /// The password.
-    pub password: Option<SecretString>,
-    /// Whose they are, or why there are none.
-    pub credentials: Credentials,
-}
-
-impl From<v1::MailConnection> for MailConnection {
-    fn from(connection: v1::MailConnection) -> Self {
-        let (protocol, credentials) = (connection.protocol(), connection.credentials());
-        let v1::MailConnection { server, port, use_tls, username, password, .. } = connection;
-        let said = |text: String| Some(text).filter(|text| !text.is_empty());
-        let password = match password.and_then(|password| password.value) {
-            Some(Value::Text(text)) => Some(text.into()),
-            Some(Value::Data(_)) | None => None,
-        };
-        // Ports that aren't any aren't answered.
-        let port = u16::try_from(port).unwrap_or(0);
-        Self { protocol, server: said(server), port, use_tls, username: said(username), password, credentials }
     }
 }
 
@@ -148,21 +103,5 @@ impl Client {
         let response: RevealAttributesResponse = decode(&answer)?;
         let values = response.values.into_iter();
         Ok(values.filter_map(|(attribute, secret)| Some((attribute, SecretValue::from(secret.value?)))).collect())
-    }
-
-    /// Answers with all that a mail connector needs to sign in for the mailbox `name`. The audit trail has the purpose and where each
-    /// password goes. Never repeated by itself: each call leaves an audit record.
-    ///
-    /// # Errors
-    /// See the contract.
-    pub async fn resolve_mailbox_connection(
-        &self,
-        name: impl Into<String>,
-        purpose: impl Into<String>,
-    ) -> Result<ResolvedMailbox, Error> {
-        let request = ResolveMailboxConnectionRequest { name: name.into(), purpose: purpose.into() };
-        let answer = self.unary(&Method::of(methods::ResolveMailboxConnection), Encoded::of(&request)).await?;
-        let ResolveMailboxConnectionResponse { incoming, outgoing } = decode(&answer)?;
-        Ok(ResolvedMailbox { incoming: incoming.map(Into::into), outgoing: outgoing.map(Into::into) })
     }
 }

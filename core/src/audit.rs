@@ -76,17 +76,17 @@ pub enum AuditAction {
     CompareAttribute,
     /// Encrypted attributes of a record were set, cleared or deleted; the details say which.
     WriteEncryptedAttributes,
-    /// A mailbox's connections were resolved, passwords included; the details say where each goes.
-    ResolveMailboxConnection,
     /// The metadata of an attribute was changed; the details say what.
     UpdateAttributeMetadata,
     /// A call was refused because its caller may not make it, and is recorded as nothing else; the subject is the rpc or the organization.
     Call,
+    /// An action of an application, by the word that is stored.
+    Application(&'static str),
 }
 
 impl AuditAction {
-    /// Every action.
-    pub const ALL: [AuditAction; 23] = [
+    /// Every action of the platform.
+    pub const ALL: [AuditAction; 22] = [
         AuditAction::CreateOrganization,
         AuditAction::ExportOrganization,
         AuditAction::ImportOrganization,
@@ -107,7 +107,6 @@ impl AuditAction {
         AuditAction::VerifyAuditTrail,
         AuditAction::CompareAttribute,
         AuditAction::WriteEncryptedAttributes,
-        AuditAction::ResolveMailboxConnection,
         AuditAction::UpdateAttributeMetadata,
         AuditAction::Call,
     ];
@@ -136,14 +135,14 @@ impl AuditAction {
             AuditAction::VerifyAuditTrail => "verify-audit-trail",
             AuditAction::CompareAttribute => "compare-attribute",
             AuditAction::WriteEncryptedAttributes => "write-encrypted-attributes",
-            AuditAction::ResolveMailboxConnection => "resolve-mailbox-connection",
             AuditAction::UpdateAttributeMetadata => "update-attribute-metadata",
             AuditAction::Call => "call",
+            AuditAction::Application(name) => name,
         }
     }
 }
 
-/// A text that isn't the name of an audit action.
+/// A text that isn't the name of an audit action of the platform.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` isn't an audit action")]
 pub struct AuditActionNameError(String);

@@ -19,6 +19,7 @@ pub mod key_change;
 pub mod layout;
 pub mod listing;
 pub mod log;
+pub mod mail;
 pub mod mask;
 pub mod metadata;
 pub mod order;

@@ -48,7 +48,7 @@ impl Role {
             Role::RecordWriter => &[
                 Privilege::ReadRecords,
                 Privilege::WriteRecords,
-                Privilege::WriteEmailServerProfiles,
+                Privilege::WriteDestinations,
                 Privilege::ReadOrganizations,
                 Privilege::ReadContract,
             ],

@@ -20,8 +20,8 @@ pub enum Privilege {
     ReadRecords,
     /// Create, update and delete records, but those of entities that name a privilege of their own.
     WriteRecords,
-    /// Create, update and delete e-mail server profiles: they say where passwords are sent.
-    WriteEmailServerProfiles,
+    /// Create, update and delete records of entities that name this privilege, because they say where passwords are sent.
+    WriteDestinations,
     /// Reveal encrypted attributes.
     RevealAttributes,
     /// Compare encrypted attributes with a value.
@@ -56,7 +56,7 @@ impl Privilege {
         Privilege::AbandonEncryptedData,
         Privilege::ReadRecords,
         Privilege::WriteRecords,
-        Privilege::WriteEmailServerProfiles,
+        Privilege::WriteDestinations,
         Privilege::RevealAttributes,
         Privilege::CompareAttributes,
         Privilege::CustomizeAttributes,
@@ -81,7 +81,7 @@ impl Privilege {
             Privilege::AbandonEncryptedData => "prvAbandonEncryptedData",
             Privilege::ReadRecords => "prvReadRecords",
             Privilege::WriteRecords => "prvWriteRecords",
-            Privilege::WriteEmailServerProfiles => "prvWriteEmailServerProfiles",
+            Privilege::WriteDestinations => "prvWriteDestinations",
             Privilege::RevealAttributes => "prvRevealAttributes",
             Privilege::CompareAttributes => "prvCompareAttributes",
             Privilege::CustomizeAttributes => "prvCustomizeAttributes",

@@ -1,8 +1,8 @@
 //! Records and what can be done with them: create, get, list, update, delete, and reveal; how often a write is made is for
 //! [`repetition`].
 //!
-//! No use case but [`resolve`] knows an entity: all go by the schema, as the organization has it. Encrypted attributes come in as
-//! [`Given::Secret`], are sealed before they reach a store, and leave only through [`reveal`] and [`resolve`].
+//! No use case here knows an entity: all go by the schema, as the organization has it. Encrypted attributes come in as
+//! [`Given::Secret`], are sealed before they reach a store, and leave only through [`reveal`] and what an application builds on it.
 
 pub mod compare;
 pub mod create;
@@ -10,7 +10,6 @@ pub mod delete;
 pub mod get;
 pub mod list;
 pub mod repetition;
-pub mod resolve;
 pub mod reveal;
 mod secret_writes;
 pub mod update;
@@ -129,15 +128,6 @@ pub enum RecordError {
         /// When it may be again.
         retry_after_seconds: u32,
     },
-    /// The mailbox is inactive: nobody signs in for it.
-    #[error("the mailbox is inactive")]
-    MailboxInactive,
-    /// The mailbox has no profile that says where to sign in.
-    #[error("the mailbox has no e-mail server profile")]
-    MailboxWithoutProfile,
-    /// The mailbox's profile is inactive.
-    #[error("the mailbox's e-mail server profile is inactive")]
-    ProfileInactive,
     /// The audit record can't be written; nothing was given.
     #[error("the audit record can't be written")]
     AuditUnavailable(#[source] Cause),
@@ -245,7 +235,7 @@ fn expectation(step: Step) -> Option<Step> {
 }
 
 /// Records what was asked of a record's secrets, before anything of them is answered.
-async fn record_access(place: &Place, entry: AuditEntry) -> Result<(), RecordError> {
+pub(crate) async fn record_access(place: &Place, entry: AuditEntry) -> Result<(), RecordError> {
     place.organization.record(entry).await.map_err(|error| match error {
         CommitError::Refused { .. } => RecordError::AuditUnavailable("an audit record was refused".into()),
         CommitError::Unavailable(cause) | CommitError::Unknown(cause) => RecordError::AuditUnavailable(cause),
@@ -481,7 +471,7 @@ fn value_of(kind: &Kind, datum: Datum) -> Option<Option<Value>> {
 }
 
 /// The whole record, with its cells.
-async fn read_record(place: &Place) -> Result<Option<(Record, Cells)>, Unavailable> {
+pub(crate) async fn read_record(place: &Place) -> Result<Option<(Record, Cells)>, Unavailable> {
     read_fields(place, &ReadMask::default()).await
 }
 

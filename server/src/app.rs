@@ -152,7 +152,7 @@ impl App {
         let shed = Shed::default();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let fetching = Fetching::new(&config.limits, &config.data_dir, clock, shed.clone(), drain.clone());
-        let served = schema::read(sealward::FILE_DESCRIPTOR_SET)?;
+        let served = schema::read(config.schema.descriptors())?;
         let listener = Listener::bind(&config.listen).await?;
         let metrics = match config.listen.metrics_address {
             Some(address) => Some(Metrics::bind(address).await?),

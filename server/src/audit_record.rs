@@ -105,7 +105,7 @@ pub(crate) fn place_in(line: &[u8]) -> Option<(Option<OrganizationId>, Uuid, Pla
 }
 
 static KIND: LazyLock<MessageDescriptor> = LazyLock::new(|| {
-    let pool = DescriptorPool::decode(sealward::FILE_DESCRIPTOR_SET).expect("the build made it");
+    let pool = DescriptorPool::decode(sealward::PLATFORM_DESCRIPTOR_SET).expect("the build made it");
     pool.get_message_by_name("sealward.v1.AuditRecord").expect("it is of the contract")
 });
 

@@ -55,6 +55,8 @@ pub struct Config {
     pub tls: Tls,
     /// The deployment's own key.
     pub root_key: RootKey,
+    /// What is served beside the platform.
+    pub schema: Schema,
     /// Every bound.
     pub limits: Limits,
     /// Where audit records go beside the databases; nowhere by default.
@@ -148,6 +150,21 @@ pub struct RootKey {
     pub files: Vec<PathBuf>,
     /// Who else may read them; [`RootKeySource::File`] by default.
     pub source: RootKeySource,
+}
+
+/// `[schema]`: what is served beside the platform.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Schema {
+    /// Whether the mail application is; it is by default.
+    pub mail: bool,
+}
+
+impl Schema {
+    /// The encoded descriptor set of the contract that is served.
+    #[must_use]
+    pub fn descriptors(self) -> &'static [u8] {
+        if self.mail { sealward::FILE_DESCRIPTOR_SET } else { sealward::PLATFORM_DESCRIPTOR_SET }
+    }
 }
 
 /// Where the files of root keys come from, which decides who may read them.
@@ -303,6 +320,7 @@ impl Config {
             ("listen.origins", self.origins != other.origins),
             ("root_key.files", self.root_key.files != other.root_key.files),
             ("root_key.source", self.root_key.source != other.root_key.source),
+            ("schema.mail", self.schema.mail != other.schema.mail),
             ("audit.file", self.audit.as_ref().map(|audit| &audit.to) != other.audit.as_ref().map(|audit| &audit.to)),
             ("audit.on_failure", self.refuses_unless_copied() != other.refuses_unless_copied()),
             ("log.format", self.log.format != other.log.format),
@@ -433,6 +451,7 @@ mod tests {
         let config = parse(SMALLEST).unwrap();
         assert_eq!(config.listen, Listen { address: DEFAULT_ADDRESS, plaintext_address: None, metrics_address: None });
         assert_eq!(config.tls.minimum_version, TlsVersion::V1_3);
+        assert_eq!(config.schema, Schema { mail: true });
         assert_eq!(config.limits, Limits::default());
         assert_eq!(config.limits.key_changes_per_hour, 5);
         assert_eq!(config.audit, None);
@@ -675,6 +694,7 @@ mod tests {
         };
         after.origins = vec!["https://console.example.org".parse().unwrap()];
         after.root_key = RootKey { files: vec!["other.key".into()], source: RootKeySource::MountedSecret };
+        after.schema = Schema { mail: false };
         after.log.format = LogFormat::Json;
         after.limits.page_size_max = 7;
         after.audit = Some(AuditCopy { to: CopyTo::Stdout, on_failure: OnFailure::Refuse });
@@ -687,6 +707,14 @@ mod tests {
                 assert!(told.iter().any(|told| told == name.trim_start_matches('.')), "{name}");
             }
         }
+    }
+
+    #[test]
+    fn the_mail_application_can_be_left_out() {
+        let config = parse(&format!("{SMALLEST}[schema]\nmail = false")).unwrap();
+        assert_eq!(config.schema.descriptors(), sealward::PLATFORM_DESCRIPTOR_SET);
+        assert_eq!(parse(SMALLEST).unwrap().schema.descriptors(), sealward::FILE_DESCRIPTOR_SET);
+        assert_eq!(faults(&format!("{SMALLEST}[schema]\nmail = 0")), ["schema.mail"]);
     }
 
     #[test]

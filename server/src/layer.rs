@@ -147,9 +147,9 @@ mod tests {
         tls,
     };
 
-    const GET: &str = "/sealward.v1.MailboxService/GetMailbox";
-    const CREATE: &str = "/sealward.v1.MailboxService/CreateMailbox";
-    const FORGOTTEN: &str = "/sealward.v1.MailboxService/ForgottenMailbox";
+    const GET: &str = "/sealward.mail.v1.MailboxService/GetMailbox";
+    const CREATE: &str = "/sealward.mail.v1.MailboxService/CreateMailbox";
+    const FORGOTTEN: &str = "/sealward.mail.v1.MailboxService/ForgottenMailbox";
     const HEALTH: &str = "/grpc.health.v1.Health/Check";
     const NEVER: Timestamp = Timestamp::from_unix_micros(i64::MAX);
 
@@ -367,7 +367,7 @@ mod tests {
         assert_eq!(status(as_caller("reader", CREATE)).await, refused);
         assert_eq!(status(as_caller("stranger", GET)).await, refused);
         assert_eq!(status(as_caller("reader", FORGOTTEN)).await, refused);
-        assert_eq!(status(as_caller("reader", "/sealward.v1.MailboxService/Nothing")).await, passed);
+        assert_eq!(status(as_caller("reader", "/sealward.mail.v1.MailboxService/Nothing")).await, passed);
         // Permission is asked of somebody: nobody learns nothing of what is served.
         assert_eq!(status(request("/nothing/There", over_tls(None))).await.0, Code::Unauthenticated);
     }

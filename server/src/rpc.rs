@@ -8,6 +8,7 @@ mod data_encryption;
 pub(crate) mod dispatcher;
 mod entity;
 mod health;
+mod mail;
 mod metadata;
 pub(crate) mod name;
 mod organization;
@@ -33,7 +34,7 @@ use self::{
 };
 use crate::{layer::permission::RpcTable, schema::ServedSchema};
 
-/// All services, as one router: the generated ones, and a route for each method of the entity services.
+/// All services, as one router: those of the platform, a route for each method of the entity services, and what an application adds.
 pub(crate) fn routes(
     dispatcher: Arc<Dispatcher>,
     served: &ServedSchema,
@@ -75,7 +76,10 @@ pub(crate) fn routes(
                 .max_encoding_message_size(max),
         )
         .add_service(health.service().max_decoding_message_size(probe_max));
-    reflection::add(&mut routes, probe_max)?;
+    if mail::is_served(served) {
+        mail::add(&mut routes, Arc::clone(&dispatcher), max);
+    }
+    reflection::add(&mut routes, &served.descriptors, probe_max)?;
     let mut router = routes.routes().into_axum_router();
     for method in &served.methods {
         router = entity::route(router, Arc::clone(&dispatcher), method.clone());

@@ -4,7 +4,7 @@
 //! standard methods, recognised by name and shape. Every method says in its options what a call needs. A wrong schema is an error that
 //! names the place. This file and the codec are the only ones that know prost-reflect.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use prost_reflect::{
     Cardinality, DescriptorPool, EnumDescriptor, EnumValueDescriptor, FieldDescriptor, Kind as ProtoKind,
@@ -17,6 +17,7 @@ use sealward::{
 use sealward_core::{
     audit::AuditAction,
     id::Timestamp,
+    mail,
     policy::Privilege,
     rule::{Rule, RuleText},
     schema::{Attribute, Choice, Entity, Kind, OnDelete, Schema, SchemaError, TextForm, Value, display_name},
@@ -37,12 +38,16 @@ pub struct ServedSchema {
     pub methods: Vec<EntityMethod>,
     /// What calls of each method of the contract need.
     pub needs: Vec<MethodNeeds>,
+    /// The packages that its descriptors have.
+    pub packages: BTreeSet<String>,
+    /// The descriptor set that it was read from, encoded.
+    pub descriptors: Vec<u8>,
 }
 
 /// What calls of a method need, from its options.
 #[derive(Clone, Debug)]
 pub struct MethodNeeds {
-    /// `/sealward.v1.MailboxService/CreateMailbox`
+    /// `/sealward.mail.v1.MailboxService/CreateMailbox`
     pub path: String,
     /// The privileges of which a caller needs one.
     pub privileges: Vec<Privilege>,
@@ -63,7 +68,7 @@ pub struct MethodNeeds {
 /// One rpc of an entity service.
 #[derive(Clone)]
 pub struct EntityMethod {
-    /// `/sealward.v1.MailboxService/CreateMailbox`
+    /// `/sealward.mail.v1.MailboxService/CreateMailbox`
     pub path: String,
     /// Which of the five it is.
     pub standard: StandardMethod,
@@ -153,7 +158,8 @@ pub fn read(encoded: &[u8]) -> Result<ServedSchema, DescriptorError> {
     }
     let needs = pool.services().flat_map(|service| service.methods().collect::<Vec<_>>());
     let needs = needs.map(|method| method_needs(&method)).collect::<Result<_, _>>()?;
-    Ok(ServedSchema { schema, methods, needs })
+    let packages = pool.files().map(|file| file.package_name().to_owned()).collect();
+    Ok(ServedSchema { schema, methods, needs, packages, descriptors: encoded.to_vec() })
 }
 
 /// What calls of a method need.
@@ -161,8 +167,10 @@ fn method_needs(method: &MethodDescriptor) -> Result<MethodNeeds, DescriptorErro
     let place = method.full_name();
     let option::Method { privileges, any_identity, all_organizations, audit_actions, refused_as } =
         options::method(method)?.ok_or_else(|| wrong(place, "it lacks the option `method`"))?;
-    let action =
-        |name: &String| name.parse::<AuditAction>().map_err(|error| wrong(place, format!("its audit action: {error}")));
+    let action = |name: &String| {
+        let of_mail = mail::AUDIT_ACTIONS.iter().copied().find(|action| action.name() == name);
+        of_mail.map_or_else(|| name.parse(), Ok).map_err(|error| wrong(place, format!("its audit action: {error}")))
+    };
     Ok(MethodNeeds {
         path: path(method),
         privileges: privileges
@@ -501,6 +509,41 @@ pub fn timestamp_to_proto(time: Timestamp) -> prost_types::Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Tables and sealed values are bound to these names: another name for what is stored would leave it behind.
+    #[test]
+    fn storage_names_of_the_mail_entities_never_change() {
+        let served = read(sealward::FILE_DESCRIPTOR_SET).unwrap();
+        let names: Vec<_> = served.schema.entities().iter().map(|entity| entity.storage_name.as_str()).collect();
+        assert_eq!(names, ["EmailServerProfile", "Mailbox", "Queue", "UserSettings"]);
+        let cells: BTreeSet<_> = served
+            .schema
+            .entities()
+            .iter()
+            .flat_map(|entity| {
+                entity.encrypted().map(|sealed| format!("{}.{}", entity.storage_name, sealed.storage_name))
+            })
+            .collect();
+        assert_eq!(
+            cells,
+            [
+                "EmailServerProfile.incoming_password",
+                "EmailServerProfile.outgoing_password",
+                "Mailbox.password",
+                "Queue.email_password",
+                "UserSettings.email_password",
+            ]
+            .map(str::to_owned)
+            .into()
+        );
+    }
+
+    #[test]
+    fn the_platform_alone_is_a_schema_without_entities() {
+        let served = read(sealward::PLATFORM_DESCRIPTOR_SET).unwrap();
+        assert!(served.schema.entities().is_empty() && served.methods.is_empty());
+        assert!(!served.packages.contains(sealward::MAIL_PACKAGE));
+    }
 
     #[test]
     fn the_built_in_schema_is_served_whole() {

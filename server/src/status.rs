@@ -1,6 +1,6 @@
 //! The only maker of `tonic::Status`: every error that leaves the server gets its code, its reason and its words here.
 //!
-//! A status carries `google.rpc.ErrorInfo` with the domain `sealward` and a reason of the contract; if a limit caused it, it also names
+//! A status carries `google.rpc.ErrorInfo` with a reason of the contract and its domain; if a limit caused it, it also names
 //! the limit. What is wrong inside goes into its source, which the trace layer logs and no caller sees. The id of the call isn't known
 //! here: [`complete`] adds it on the way out, and details for the errors that the gRPC framework makes.
 //!
@@ -41,8 +41,25 @@ use crate::{
     token::TokenProblem,
 };
 
-/// The domain of every reason.
+/// The domain of the platform's reasons.
 pub(crate) const DOMAIN: &str = "sealward";
+
+/// Reasons of errors, as a package of the contract lists them.
+pub(crate) trait Reason: Copy {
+    /// The domain that errors with these reasons have.
+    const DOMAIN: &'static str;
+
+    /// The reason's name in the contract, with the prefix that buf asks for.
+    fn full_name(self) -> &'static str;
+}
+
+impl Reason for ErrorReason {
+    const DOMAIN: &'static str = DOMAIN;
+
+    fn full_name(self) -> &'static str {
+        self.as_str_name()
+    }
+}
 
 /// How soon a call that a server refused because it ends, or because of its connection, may be tried again.
 const RETRY_ELSEWHERE: Duration = Duration::from_secs(1);
@@ -451,7 +468,8 @@ const BOUND: &str = "bound";
 /// A status in the making.
 pub(crate) struct StatusBuilder {
     code: Code,
-    reason: ErrorReason,
+    domain: &'static str,
+    reason: &'static str,
     message: String,
     metadata: HashMap<String, String>,
     violations: Vec<Wrong>,
@@ -463,10 +481,11 @@ pub(crate) struct StatusBuilder {
 
 impl StatusBuilder {
     /// Begins with what every error has. The message is for the caller's developer: nothing internal, no value of an attribute.
-    pub(crate) fn new(code: Code, reason: ErrorReason, message: impl Into<String>) -> Self {
+    pub(crate) fn new<R: Reason>(code: Code, reason: R, message: impl Into<String>) -> Self {
         Self {
             code,
-            reason,
+            domain: R::DOMAIN,
+            reason: reason_name(reason),
             message: message.into(),
             metadata: HashMap::new(),
             violations: Vec::new(),
@@ -556,7 +575,7 @@ impl StatusBuilder {
         if left_out > 0 {
             metadata.insert("violations_left_out".to_owned(), left_out.to_string());
         }
-        details.set_error_info(reason_name(self.reason), DOMAIN, metadata);
+        details.set_error_info(self.reason, self.domain, metadata);
         details
     }
 }
@@ -1018,28 +1037,14 @@ pub(crate) fn record(error: RecordError, place: &Place) -> Status {
         .with("interval_seconds", INTERVAL_SECONDS)
         .retry_after(Duration::from_secs(retry_after_seconds.into()))
         .build(),
-        RecordError::MailboxInactive => resolve_refused(
-            ErrorReason::MailboxInactive,
-            "the mailbox is inactive: nobody signs in for it",
-            organization,
-        ),
-        RecordError::MailboxWithoutProfile => resolve_refused(
-            ErrorReason::MailboxWithoutProfile,
-            "the mailbox has no e-mail server profile, which would say where to sign in",
-            organization,
-        ),
-        RecordError::ProfileInactive => resolve_refused(
-            ErrorReason::ProfileInactive,
-            "the mailbox's e-mail server profile is inactive",
-            organization,
-        ),
         RecordError::AuditUnavailable(cause) => audit(cause).with("organization", organization).build(),
         RecordError::Unavailable(cause) => store_unavailable(cause).with("organization", organization).build(),
         RecordError::Unknown(cause) => outcome_unknown(cause).with("organization", organization).build(),
     }
 }
 
-fn resolve_refused(reason: ErrorReason, message: &'static str, organization: &str) -> Status {
+/// An application doesn't do what was asked in this organization, for a reason of its own.
+pub(crate) fn refused_by_application(reason: impl Reason, message: &'static str, organization: &str) -> Status {
     StatusBuilder::new(Code::FailedPrecondition, reason, message).with("organization", organization).build()
 }
 
@@ -1233,14 +1238,14 @@ fn mismatch_message(wanted: Fingerprint, hints: &[GivenTextHint]) -> String {
 }
 
 /// A reason as the contract writes it: without the prefix that buf asks for.
-pub(crate) fn reason_name(reason: ErrorReason) -> &'static str {
-    let name = reason.as_str_name();
+pub(crate) fn reason_name(reason: impl Reason) -> &'static str {
+    let name = reason.full_name();
     name.strip_prefix("ERROR_REASON_").unwrap_or(name)
 }
 
 /// Whether an error has a reason: the framework's have none until they leave.
 pub(crate) fn is_complete(status: &Status) -> bool {
-    status.get_details_error_info().is_some_and(|info| info.domain == DOMAIN)
+    status.get_details_error_info().is_some()
 }
 
 /// Completes the status in `headers` (of a response without a body, or trailers): the id of the call, and an ErrorInfo where there is

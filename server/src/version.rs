@@ -11,7 +11,7 @@ pub fn details() -> String {
     let sqlite = rusqlite::version();
     format!(
         "{VERSION}
-API      sealward.v1
+API      sealward.v1, sealward.mail.v1
 TLS      1.3, 1.2 by configuration (rustls, aws-lc-rs)
 storage  format {STORE_FORMAT}, SQLite {sqlite}
 system   {OS} {ARCH}"
@@ -29,7 +29,7 @@ mod tests {
     fn the_version_tells_what_is_spoken_and_stored() {
         let text = details();
         assert!(text.starts_with(VERSION));
-        assert!(text.contains("\nAPI      sealward.v1\n"));
+        assert!(text.contains("\nAPI      sealward.v1, sealward.mail.v1\n"));
         assert!(text.contains("storage  format 1, SQLite 3."));
     }
 }

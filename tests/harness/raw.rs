@@ -17,7 +17,7 @@ pub fn rpcs() -> Vec<MethodDescriptor> {
     pool.services().flat_map(|service| service.methods().collect::<Vec<_>>()).collect()
 }
 
-/// `/sealward.v1.MailboxService/GetMailbox`
+/// `/sealward.mail.v1.MailboxService/GetMailbox`
 pub fn path(rpc: &MethodDescriptor) -> String {
     format!("/{}/{}", rpc.parent_service().full_name(), rpc.name())
 }

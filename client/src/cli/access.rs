@@ -20,7 +20,7 @@ Your own roles and privileges: sealward whoami
 Examples:
   sealward access explain --method GetMailbox
   sealward access explain cn:reader --method RevealAttributes -o contoso
-  sealward access explain spiffe:example.org/mail --method sealward.v1.MailboxService/UpdateMailbox
+  sealward access explain spiffe:example.org/mail --method sealward.mail.v1.MailboxService/UpdateMailbox
   sealward access explain cn:admin --method CreateOrganization --deployment")]
     Explain {
         /// Who: cn:…, dns:…, spiffe:… or jwt:<issuer>#<subject>. Default: you.
@@ -41,7 +41,7 @@ pub(super) async fn run(command: AccessCommand, connection: &Connection, output:
     let organization = if deployment { String::new() } else { connection.organization() };
     let client = connection.connect().await?;
     let explained = client.explain_access(identity.unwrap_or_default(), method.as_str(), organization.as_str()).await?;
-    output.answer(&output::message("ExplainAccessResponse", &explained))?;
+    output.answer(&output::message(&explained))?;
     let words = words(&explained, &method, &organization);
     if !explained.allowed {
         return Err(Failure::NoValue(words));
@@ -145,7 +145,7 @@ mod tests {
 
     #[test]
     fn a_method_is_named_with_or_without_its_service() {
-        assert_eq!(full_name("GetMailbox").ok().unwrap(), "sealward.v1.MailboxService/GetMailbox");
+        assert_eq!(full_name("GetMailbox").ok().unwrap(), "sealward.mail.v1.MailboxService/GetMailbox");
         assert_eq!(full_name("/a.B/C").ok().unwrap(), "a.B/C");
         assert!(full_name("GetNothing").is_err());
     }

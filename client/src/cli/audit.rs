@@ -109,7 +109,7 @@ pub(super) async fn run(command: AuditCommand, connection: &Connection, output: 
             while let Some(next) = pages.next() {
                 let page =
                     client.list_audit_records(organization.as_str(), filter.as_str(), next.size, next.token).await?;
-                let records = page.records.iter().map(|record| output::message("AuditRecord", record));
+                let records = page.records.iter().map(output::message);
                 pages.take(records.collect(), page.next_page_token, None);
             }
             let columns = ["time", "identity", "action", "outcome", "subject", "purpose", "details"].map(Column::of);
@@ -146,7 +146,7 @@ async fn all(client: &Client, organization: &str) -> Result<Vec<AuditRecord>, Fa
 }
 
 fn show(verified: &sealward_client::v1::VerifyAuditTrailResponse, output: &Output) -> Result<(), Failure> {
-    output.answer(&output::message("VerifyAuditTrailResponse", verified))?;
+    output.answer(&output::message(verified))?;
     for chain in &verified.chains {
         let organization = Some(&chain.organization_uid).filter(|uid| !uid.is_empty());
         output::notice(&format!(

@@ -2,7 +2,7 @@
 
 use std::{error::Error as _, io, process::ExitCode};
 
-use sealward_client::{Action, CallError, Error, ErrorReason, FieldViolation, Origin, SetupError, reason_name};
+use sealward_client::{Action, CallError, Error, ErrorReason, FieldViolation, Origin, SetupError, mail_v1};
 
 use super::{hints::Hints, output};
 
@@ -160,8 +160,7 @@ fn describe(error: &Error, endpoint: Option<&str>, advised: Option<&str>, hints:
 
 /// What the last attempt failed with, in a word.
 fn name(error: &CallError) -> String {
-    let reason = error.reason();
-    if reason == ErrorReason::Unspecified { error.to_string() } else { reason_name(reason).to_owned() }
+    error.reason_name().map_or_else(|| error.to_string(), str::to_owned)
 }
 
 /// What is wrong, with its name for programs at the end: that is what one can search for.
@@ -338,11 +337,6 @@ fn advice_by_reason(error: &CallError, hints: &Hints) -> String {
         ErrorReason::NotFound => "check the name, and the organization (-o): `list` shows what there is".to_owned(),
         ErrorReason::AlreadyExists => "choose another id, or change what is there: update".to_owned(),
         ErrorReason::ReferenceInUse => "other records refer to it: change or delete those first".to_owned(),
-        ErrorReason::MailboxInactive => {
-            format!("activate it: {}", command("mailbox update ID --set state_code=active"))
-        }
-        ErrorReason::MailboxWithoutProfile => "set the mailbox's email_server_profile".to_owned(),
-        ErrorReason::ProfileInactive => "activate the profile, or give the mailbox another".to_owned(),
         ErrorReason::PrivilegeMissing => {
             format!(
                 "ask an administrator for a binding with {}, or use another identity; your roles: sealward whoami",
@@ -388,8 +382,17 @@ fn advice_by_reason(error: &CallError, hints: &Hints) -> String {
         }
         ErrorReason::DeadlineExceeded => format!("{}; --timeout gives it longer", general()),
         ErrorReason::Internal => "report it, with the call id".to_owned(),
-        ErrorReason::Unspecified
-        | ErrorReason::KeyChangeQuota
+        ErrorReason::Unspecified => match error.mail_reason() {
+            mail_v1::ErrorReason::MailboxInactive => {
+                format!("activate it: {}", command("mailbox update ID --set state_code=active"))
+            }
+            mail_v1::ErrorReason::MailboxWithoutProfile => "set the mailbox's email_server_profile".to_owned(),
+            mail_v1::ErrorReason::ProfileInactive => {
+                "activate the profile, or set another one on the mailbox".to_owned()
+            }
+            mail_v1::ErrorReason::Unspecified => general(),
+        },
+        ErrorReason::KeyChangeQuota
         | ErrorReason::ComparisonQuota
         | ErrorReason::RateLimited
         | ErrorReason::ConnectionLimit

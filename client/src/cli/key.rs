@@ -219,7 +219,7 @@ pub(super) async fn run(
 async fn status(connection: &Connection, output: &Output) -> Result<(), Failure> {
     let organization = connection.organization();
     let status = connection.connect().await?.is_data_encryption_active(organization.as_str()).await?;
-    let answer = output::message("IsDataEncryptionActiveResponse", &status);
+    let answer = output::message(&status);
     output.answer(&output::of_organization(&organization, answer))?;
     if let Some(due) = due(&status, connection.hints()) {
         output::warning(&due);
@@ -263,7 +263,7 @@ async fn history(page: PageOptions, connection: &Connection, output: &Output) ->
     let mut pages = page.begin();
     while let Some(next) = pages.next() {
         let page = client.list_key_changes(connection.organization(), next.size, next.token).await?;
-        let changes = page.records.iter().map(|change| output::message("KeyChange", change));
+        let changes = page.records.iter().map(output::message);
         pages.take(changes.collect(), page.next_page_token, None);
     }
     pages.show("key_changes", ["fingerprint", "change_time", "key_version"].map(Column::of).into(), output)
@@ -278,8 +278,8 @@ async fn verify(connection: &Connection, output: &Output) -> Result<(), Failure>
         let next = stream.next().await.inspect_err(|_| display.end())?;
         let Some(message) = next else { break None };
         display.count("Checking values", message.cells_checked, message.cells_total);
-        unreadable.extend(message.unreadable_cells.iter().map(|cell| output::message("UnreadableCell", cell)));
-        miscounts.extend(message.census_miscounts.iter().map(|kind| output::message("CensusMiscount", kind)));
+        unreadable.extend(message.unreadable_cells.iter().map(output::message));
+        miscounts.extend(message.census_miscounts.iter().map(output::message));
         if message.is_complete {
             break Some(message.cells_checked);
         }
@@ -309,7 +309,7 @@ async fn unreadable(page: PageOptions, connection: &Connection, output: &Output)
     let mut pages = page.begin();
     while let Some(next) = pages.next() {
         let page = client.list_unreadable_cells(connection.organization(), next.size, next.token).await?;
-        let cells = page.records.iter().map(|cell| output::message("UnreadableCell", cell));
+        let cells = page.records.iter().map(output::message);
         pages.take(cells.collect(), page.next_page_token, None);
     }
     let columns = ["name", "attribute", "reason", "key_version"].map(Column::of).into();
@@ -351,7 +351,7 @@ async fn abandon(
             });
         }
     };
-    let answer = output::of_organization(&organization, output::message("AbandonEncryptedDataResponse", &abandoned));
+    let answer = output::of_organization(&organization, output::message(&abandoned));
     new.deliver(answer, delivery.as_ref(), output, &client, connection).await?;
     if arguments.check {
         output::notice("The request is valid. Nothing was changed.");
@@ -551,7 +551,7 @@ async fn change(
         Ok(set) => set,
         Err(error) => return Err(new.failed(error, delivery, output, connection, "key change")),
     };
-    let answer = output::of_organization(&organization, output::message("SetDataEncryptionKeyResponse", &set));
+    let answer = output::of_organization(&organization, output::message(&set));
     new.deliver(answer, delivery.as_ref(), output, &client, connection).await?;
     if arguments.check {
         output::notice("The change is valid. Nothing was changed.");
@@ -601,7 +601,7 @@ async fn restore(
     let client = connection.connect().await?;
     let set =
         client.set_data_encryption_key(organization.as_str(), &key, KeyOperation::Restore, arguments.check).await?;
-    let answer = output::of_organization(&organization, output::message("SetDataEncryptionKeyResponse", &set));
+    let answer = output::of_organization(&organization, output::message(&set));
     let shown = output.answer(&answer);
     if arguments.check {
         shown?;
@@ -625,7 +625,7 @@ async fn restore(
 async fn watch(client: &Client, connection: &Connection, output: &Output) -> Result<(), Failure> {
     let last: Option<Reencryption> = progress::follow(client, &connection.organization()).await?;
     match (last, output.format()) {
-        (Some(last), Format::Json | Format::Name) => output.answer(&output::message("Reencryption", &last)),
+        (Some(last), Format::Json | Format::Name) => output.answer(&output::message(&last)),
         (Some(_) | None, _) => Ok(()),
     }
 }

@@ -166,7 +166,7 @@ pub(super) async fn run(command: MetadataCommand, connection: &Connection, outpu
             let mut pages = page.begin();
             while let Some(next) = pages.next() {
                 let page = client.list_entity_metadata(organization.as_str(), next.size, next.token).await?;
-                let entities = page.records.iter().map(|entity| output::message("EntityMetadata", entity));
+                let entities = page.records.iter().map(output::message);
                 pages.take(entities.collect(), page.next_page_token, None);
             }
             let columns = vec![last_part("entity", "name"), Column::of("display_name"), Column::of("collection")];
@@ -175,7 +175,7 @@ pub(super) async fn run(command: MetadataCommand, connection: &Connection, outpu
         MetadataCommand::Show { entity } => {
             let client = connection.connect().await?;
             let name = format!("{organization}/entityMetadata/{entity}");
-            let entity = output::message("EntityMetadata", &client.get_entity_metadata(name).await?);
+            let entity = output::message(&client.get_entity_metadata(name).await?);
             show_attributes(&entity, output)
         }
         MetadataCommand::Set(arguments) => {
@@ -183,7 +183,7 @@ pub(super) async fn run(command: MetadataCommand, connection: &Connection, outpu
             let (attribute, mask) = arguments.into_update(&organization)?;
             let client = connection.connect().await?;
             let updated = client.update_attribute_metadata(attribute, mask, is_check).await?;
-            let shown = output.named(&output::message("AttributeMetadata", &updated));
+            let shown = output.named(&output::message(&updated));
             if is_check {
                 shown?;
                 output::notice("The request is valid. Nothing was changed.");
@@ -204,7 +204,7 @@ pub(super) async fn run(command: MetadataCommand, connection: &Connection, outpu
             while let Some(next) = pages.next() {
                 let page =
                     client.list_attribute_changes(parent.as_str(), filter.as_str(), next.size, next.token).await?;
-                let changes = page.records.iter().map(|change| output::message("AttributeChange", change));
+                let changes = page.records.iter().map(output::message);
                 pages.take(changes.collect(), page.next_page_token, None);
             }
             let columns = vec![

@@ -104,9 +104,7 @@ pub(super) async fn run(command: OrganizationCommand, connection: &Connection, o
         OrganizationCommand::Create { id } => {
             let created = client.create_organization(id).await?;
             let name = &created.name;
-            output
-                .named(&output::message("Organization", &created))
-                .map_err(|failure| failure.done(format!("{name} is created")))?;
+            output.named(&output::message(&created)).map_err(|failure| failure.done(format!("{name} is created")))?;
             output::notice(&format!(
                 "The encryption key of {name} was generated. To get it and keep it safe: {}",
                 connection.hints().command_in("key show", name)
@@ -115,7 +113,7 @@ pub(super) async fn run(command: OrganizationCommand, connection: &Connection, o
         }
         OrganizationCommand::Get { name } => {
             let name = name.map_or_else(|| connection.organization(), |name| organization_name(&name));
-            output.named(&output::message("Organization", &client.get_organization(name).await?))
+            output.named(&output::message(&client.get_organization(name).await?))
         }
         OrganizationCommand::Export { name, file } => {
             let name = name.map_or_else(|| connection.organization(), |name| organization_name(&name));
@@ -128,7 +126,7 @@ pub(super) async fn run(command: OrganizationCommand, connection: &Connection, o
             let name = &imported.name;
             let restore = connection.hints().command_in("key restore", name);
             output
-                .named(&output::message("Organization", &imported))
+                .named(&output::message(&imported))
                 .map_err(|failure| failure.done(format!("{name} is imported; to restore its key: {restore}")))?;
             output::notice(&format!("{name} is inactive until its key is restored: {restore}"));
             Ok(())
@@ -146,7 +144,7 @@ pub(super) async fn run(command: OrganizationCommand, connection: &Connection, o
             let mut pages = page.begin();
             while let Some(next) = pages.next() {
                 let page = client.list_organizations(next.size, next.token).await?;
-                let records = page.records.iter().map(|record| output::message("Organization", record));
+                let records = page.records.iter().map(output::message);
                 pages.take(records.collect(), page.next_page_token, None);
             }
             pages.show("organizations", ["name", "create_time"].map(Column::of).into(), output)

@@ -9,7 +9,7 @@ use std::{
 };
 
 use clap::{Args, ValueEnum};
-use prost::Message;
+use prost::Name;
 use prost_reflect::{DynamicMessage, Kind, SerializeOptions};
 use sealward_client::{EntityType, built_in_pool};
 use serde::{Deserialize, Serialize};
@@ -231,8 +231,8 @@ pub(super) fn of_organization(organization: &str, answer: Value) -> Value {
 }
 
 /// A generated message of the contract, its false and zero fields included.
-pub(super) fn message(name: &str, message: &impl Message) -> Value {
-    let descriptor = built_in_pool().get_message_by_name(&format!("sealward.v1.{name}"));
+pub(super) fn message<M: Name>(message: &M) -> Value {
+    let descriptor = built_in_pool().get_message_by_name(&M::full_name());
     let dynamic = descriptor.map(|descriptor| DynamicMessage::decode(descriptor, message.encode_to_vec().as_slice()));
     let dynamic = dynamic.expect("it is of the contract").expect("it was encoded a line above");
     json(&dynamic, false)
@@ -354,7 +354,8 @@ const PLAIN_COLUMNS: usize = 3;
 
 #[cfg(test)]
 mod tests {
-    use sealward_client::v1;
+    use prost::Message as _;
+    use sealward_client::{mail_v1, v1};
 
     use super::*;
 
@@ -362,7 +363,7 @@ mod tests {
     fn an_encrypted_attribute_is_null_where_it_belongs_and_other_absent_ones_are_left_out() {
         let entities = EntityType::all(&built_in_pool()).unwrap();
         let mailbox = &entities[1];
-        let typed = v1::Mailbox {
+        let typed = mail_v1::Mailbox {
             name: "organizations/o/mailboxes/1".to_owned(),
             display_name: Some("Sales".to_owned()),
             is_password_set: Some(true),
@@ -378,7 +379,7 @@ mod tests {
     #[test]
     fn what_is_false_or_zero_in_an_answer_is_shown() {
         let status = v1::IsDataEncryptionActiveResponse::default();
-        let shown = message("IsDataEncryptionActiveResponse", &status).to_string();
+        let shown = message(&status).to_string();
         assert_eq!(
             shown,
             r#"{"is_active":false,"fingerprint":"","key_version":0,"cell_counts":[],"is_key_change_due":false}"#

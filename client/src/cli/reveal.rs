@@ -98,7 +98,7 @@ fn shown(value: &SecretValue) -> Value {
         Some(text) => Value::String(text.to_owned()),
         None => {
             let data = v1::secret_value::Value::Data(value.expose_bytes().to_vec());
-            let message = output::message("SecretValue", &v1::SecretValue { value: Some(data) });
+            let message = output::message(&v1::SecretValue { value: Some(data) });
             message.get("data").cloned().unwrap_or_default()
         }
     }

@@ -121,7 +121,7 @@ pub(super) async fn compare(
 
 #[cfg(test)]
 mod tests {
-    use sealward_client::v1::mail_connection::{Credentials, Protocol};
+    use sealward_client::mail_v1::mail_connection::{Credentials, Protocol};
 
     use super::*;
 

@@ -8,6 +8,7 @@ use std::{
     path::Path,
 };
 
+use prost::Name as _;
 use prost_reflect::DynamicMessage;
 use sealward_client::{
     built_in_pool,
@@ -29,7 +30,7 @@ use super::{failure::Failure, output, transfer::Target};
 /// Writes the records to a file of the caller's own, or to stdout.
 pub(super) fn write(mut target: Target, records: &[AuditRecord]) -> Result<(), Failure> {
     for record in records {
-        target.write(format!("{}\n", output::message("AuditRecord", record)).as_bytes())?;
+        target.write(format!("{}\n", output::message(record)).as_bytes())?;
     }
     target.finish()
 }
@@ -138,7 +139,7 @@ fn read(path: &Path) -> Result<Vec<Line>, Failure> {
         Box::new(BufReader::new(fs::File::open(path).map_err(failed)?))
     };
     let pool = built_in_pool();
-    let kind = pool.get_message_by_name("sealward.v1.AuditRecord").ok_or_else(|| Failure::usage("no such message"))?;
+    let kind = pool.get_message_by_name(&AuditRecord::full_name()).ok_or_else(|| Failure::usage("no such message"))?;
     let mut lines = Vec::new();
     for (number, text) in (1_usize..).zip(text.lines()) {
         let text = text.map_err(failed)?;

@@ -18,7 +18,7 @@ Examples:
 
 pub(super) async fn run(connection: &Connection, output: &Output) -> Result<(), Failure> {
     let answer = connection.connect().await?.who_am_i().await?;
-    let json = output::message("WhoAmIResponse", &answer);
+    let json = output::message(&answer);
     if output.format() != Format::Table {
         return output.answer(&json);
     }
@@ -75,7 +75,7 @@ mod tests {
             token: None,
             roles: vec![HeldRole { role: "auditor".to_owned(), ..HeldRole::default() }],
         };
-        let shown = proof(&output::message("WhoAmIResponse", &answer));
+        let shown = proof(&output::message(&answer));
         assert_eq!((&shown["identity"], &shown["certificate"]["sha256"]), (&"cn:ada".into(), &"00ff".into()));
         assert_eq!(shown.get("roles"), None);
         assert!(unbound(&answer).starts_with("cn:ada isn't bound"));

@@ -7,9 +7,9 @@ use tonic::{Code, ConnectError, Status, TimeoutExpired};
 use super::{
     Action, code_name,
     details::{Details, FieldViolation},
-    reason_name,
 };
 use crate::{
+    mail_v1,
     method::{Method, Repetition},
     v1::ErrorReason,
 };
@@ -64,6 +64,18 @@ impl CallError {
     #[must_use]
     pub fn reason(&self) -> ErrorReason {
         self.details.reason
+    }
+
+    /// Why it failed, where the mail application has the reason. [`mail_v1::ErrorReason::Unspecified`] for all others.
+    #[must_use]
+    pub fn mail_reason(&self) -> mail_v1::ErrorReason {
+        self.details.mail_reason
+    }
+
+    /// The reason as it goes over the wire, of the platform or an application: `KEY_MISMATCH`. `None` if there is none that this client knows.
+    #[must_use]
+    pub fn reason_name(&self) -> Option<&'static str> {
+        self.details.reason_name()
     }
 
     /// What the server says, for people. Empty if it said nothing.
@@ -162,9 +174,6 @@ impl CallError {
             | Reason::PrivilegeMissing
             | Reason::IdentityRequired
             | Reason::ReferenceInUse
-            | Reason::MailboxInactive
-            | Reason::MailboxWithoutProfile
-            | Reason::ProfileInactive
             | Reason::ExportInvalid
             | Reason::ListTimeLimit
             | Reason::MessageInvalid
@@ -198,6 +207,14 @@ impl CallError {
             | Reason::RootKeyUnknown
             | Reason::MethodUnknown
             | Reason::Internal => Action::GiveUp,
+            Reason::Unspecified => self.action_by_mail_reason(),
+        }
+    }
+
+    fn action_by_mail_reason(&self) -> Action {
+        use mail_v1::ErrorReason as Reason;
+        match self.details.mail_reason {
+            Reason::MailboxInactive | Reason::MailboxWithoutProfile | Reason::ProfileInactive => Action::FixCall,
             Reason::Unspecified => self.action_by_code(),
         }
     }
@@ -313,9 +330,7 @@ impl fmt::Display for CallError {
             Origin::TimedOut => f.write_str("no answer came in time"),
             Origin::Unreadable => f.write_str("the answer isn't a message that this client knows"),
             Origin::Server => {
-                let reason = self.details.reason;
-                let has_reason = reason != ErrorReason::Unspecified;
-                let what = if has_reason { reason_name(reason) } else { code_name(self.code) };
+                let what = self.reason_name().unwrap_or_else(|| code_name(self.code));
                 if self.message.is_empty() { f.write_str(what) } else { write!(f, "{what}: {}", self.message) }
             }
         }
@@ -367,7 +382,7 @@ mod tests {
     use tonic_types::{ErrorDetails, StatusExt as _};
 
     use super::*;
-    use crate::error::Error;
+    use crate::error::{Error, reason_name};
 
     const IS_ACTIVE: Method = Method::of(sealward::methods::IsDataEncryptionActive);
     const SET_KEY: Method = Method::of(sealward::methods::SetDataEncryptionKey);
@@ -422,13 +437,28 @@ mod tests {
 
     #[test]
     fn every_reason_has_an_action_and_survives_the_wire() {
-        for number in 1.. {
-            let Ok(reason) = ErrorReason::try_from(number) else { break };
+        let mut reasons = 0;
+        for reason in (1..1_000).filter_map(|number| ErrorReason::try_from(number).ok()) {
             let status = with_reason(Code::Unknown, reason_name(reason), "sealward");
             let error = CallError::from_status(&SET_KEY, status);
-            assert_eq!(error.reason(), reason);
+            assert_eq!((error.reason(), error.reason_name()), (reason, Some(reason_name(reason))));
             let _has_one = error.action();
+            reasons += 1;
         }
+        assert!(reasons > 45, "{reasons}");
+    }
+
+    #[test]
+    fn reasons_of_mail_have_their_own_domain() {
+        let refused = |domain| {
+            let status = with_reason(Code::FailedPrecondition, "MAILBOX_INACTIVE", domain);
+            CallError::from_status(&SET_KEY, status)
+        };
+        let error = refused("sealward.mail");
+        assert_eq!(error.mail_reason(), mail_v1::ErrorReason::MailboxInactive);
+        assert_eq!((error.reason(), error.reason_name()), (ErrorReason::Unspecified, Some("MAILBOX_INACTIVE")));
+        assert_eq!((error.action(), error.to_string()), (Action::FixCall, "MAILBOX_INACTIVE: words".to_owned()));
+        assert_eq!(refused("sealward").reason_name(), None);
     }
 
     #[test]

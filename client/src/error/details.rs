@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use tonic::Status;
 use tonic_types::StatusExt as _;
 
-use crate::v1::ErrorReason;
+use crate::{mail_v1, v1::ErrorReason};
 
 /// One thing that is wrong with a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +21,7 @@ pub struct FieldViolation {
 #[derive(Debug)]
 pub(super) struct Details {
     pub(super) reason: ErrorReason,
+    pub(super) mail_reason: mail_v1::ErrorReason,
     pub(super) metadata: BTreeMap<String, String>,
     pub(super) field_violations: Vec<FieldViolation>,
     pub(super) retry_delay: Option<Duration>,
@@ -31,9 +32,13 @@ impl Details {
     pub(super) fn of(status: &Status) -> Self {
         let details = status.get_error_details();
         let mut decoded = Self::default();
-        if let Some(info) = details.error_info().filter(|info| info.domain == DOMAIN) {
+        if let Some(info) = details.error_info().filter(|info| [DOMAIN, MAIL_DOMAIN].contains(&info.domain.as_str())) {
             let name = format!("{REASON_PREFIX}{}", info.reason);
-            decoded.reason = ErrorReason::from_str_name(&name).unwrap_or(ErrorReason::Unspecified);
+            if info.domain == DOMAIN {
+                decoded.reason = ErrorReason::from_str_name(&name).unwrap_or(decoded.reason);
+            } else {
+                decoded.mail_reason = mail_v1::ErrorReason::from_str_name(&name).unwrap_or(decoded.mail_reason);
+            }
             decoded.metadata = info.metadata.clone().into_iter().collect();
         }
         if let Some(bad_request) = details.bad_request() {
@@ -52,6 +57,15 @@ impl Details {
         decoded
     }
 
+    /// The reason as it goes over the wire; `None` if there is none that this client knows.
+    pub(super) fn reason_name(&self) -> Option<&'static str> {
+        match (self.reason, self.mail_reason) {
+            (ErrorReason::Unspecified, mail_v1::ErrorReason::Unspecified) => None,
+            (ErrorReason::Unspecified, reason) => Some(without_prefix(reason.as_str_name())),
+            (reason, _) => Some(without_prefix(reason.as_str_name())),
+        }
+    }
+
     /// What this client says in the server's place when the time runs out here first.
     pub(super) fn timed_out() -> Self {
         Self { reason: ErrorReason::DeadlineExceeded, ..Self::default() }
@@ -62,6 +76,7 @@ impl Default for Details {
     fn default() -> Self {
         Self {
             reason: ErrorReason::Unspecified,
+            mail_reason: mail_v1::ErrorReason::Unspecified,
             metadata: BTreeMap::new(),
             field_violations: Vec::new(),
             retry_delay: None,
@@ -70,8 +85,16 @@ impl Default for Details {
     }
 }
 
-/// The domain of the reasons that are ours.
+/// The domain of the platform's reasons.
 const DOMAIN: &str = "sealward";
 
-/// What the enum's names have before a reason.
-pub(super) const REASON_PREFIX: &str = "ERROR_REASON_";
+/// The domain of the mail application's reasons.
+const MAIL_DOMAIN: &str = "sealward.mail";
+
+/// What the names of the enums have before a reason.
+const REASON_PREFIX: &str = "ERROR_REASON_";
+
+/// The reason that a value of an enum stands for.
+pub(super) fn without_prefix(name: &'static str) -> &'static str {
+    name.strip_prefix(REASON_PREFIX).unwrap_or(name)
+}

@@ -57,16 +57,14 @@ pub async fn reveal(
     outcome
 }
 
-pub(super) fn refusal_word(error: &RecordError) -> &'static str {
+/// How the trail calls it: the reason that the caller gets.
+pub(crate) fn refusal_word(error: &RecordError) -> &'static str {
     match error {
         RecordError::NotFound => "NOT_FOUND",
         RecordError::Inactive { .. } => "DATA_ENCRYPTION_INACTIVE",
         RecordError::RingDamaged => "KEY_RING_DAMAGED",
         RecordError::Inaccessible(obstacle) => obstacle.reason(),
         RecordError::CellUnreadable { .. } => "CELL_UNREADABLE",
-        RecordError::MailboxInactive => "MAILBOX_INACTIVE",
-        RecordError::MailboxWithoutProfile => "MAILBOX_WITHOUT_PROFILE",
-        RecordError::ProfileInactive => "PROFILE_INACTIVE",
         RecordError::Invalid(_)
         | RecordError::PageToken
         | RecordError::ListTooLong { .. }
@@ -104,7 +102,7 @@ pub(super) fn check<'a>(place: &'a Place, names: &[String], purpose: &str) -> Re
 }
 
 /// What is wrong with a purpose.
-pub(super) fn check_purpose(purpose: &str) -> Option<Violation> {
+pub(crate) fn check_purpose(purpose: &str) -> Option<Violation> {
     line_problem(purpose, PURPOSE_MAX).map(|problem| Violation::new("purpose", problem))
 }
 
@@ -121,12 +119,17 @@ pub(super) async fn read_and_open(
 ///
 /// The ring before the cells. Cells that don't open may be newer than the ring, or the ring newer than the cells: both are taken again
 /// until they are the ones that failed before.
-pub(super) async fn open_with_ring<Read: PartialEq, Opened, Reading: Future<Output = Result<Read, RecordError>>>(
+pub(crate) async fn open_with_ring<Read, Opened, Reading, Error>(
     deployment: &Deployment,
     organization: &Organization,
     read: impl Fn() -> Reading,
     open: impl Fn(&Read, &KeyRing) -> Result<Opened, Unopened>,
-) -> Result<Opened, RecordError> {
+) -> Result<Opened, Error>
+where
+    Read: PartialEq,
+    Reading: Future<Output = Result<Read, Error>>,
+    Error: From<RecordError>,
+{
     let mut ring = sealing_ring(deployment, organization).await?;
     let mut failed = None;
     for _ in 0..ATTEMPTS {
@@ -136,17 +139,18 @@ pub(super) async fn open_with_ring<Read: PartialEq, Opened, Reading: Future<Outp
             Err(Unopened { entity, attribute, newer_format }) => {
                 let now = Some((ring.revision(), cells));
                 if failed == now {
-                    return Err(match newer_format {
+                    let error = match newer_format {
                         Some(format) => RecordError::Inaccessible(Obstacle::NewerCell { format }),
                         None => RecordError::CellUnreadable { entity, attribute },
-                    });
+                    };
+                    return Err(error.into());
                 }
                 failed = now;
                 ring = reload(deployment, organization).await?;
             }
         }
     }
-    Err(exhausted())
+    Err(exhausted().into())
 }
 
 async fn reload(deployment: &Deployment, organization: &Organization) -> Result<std::sync::Arc<KeyRing>, RecordError> {
@@ -159,7 +163,7 @@ async fn reload(deployment: &Deployment, organization: &Organization) -> Result<
 }
 
 /// The attribute whose cell doesn't open.
-pub(super) struct Unopened {
+pub(crate) struct Unopened {
     entity: String,
     attribute: String,
     /// The format of the cell, if a newer version sealed it.
@@ -167,7 +171,7 @@ pub(super) struct Unopened {
 }
 
 /// Opens the cell of one attribute of a record.
-pub(super) fn open_cell(
+pub(crate) fn open_cell(
     place: &Place,
     attribute: &Attribute,
     cell: &[u8],

@@ -4,7 +4,7 @@
 
 use sealward_client::{
     MailConnection, SecretString,
-    v1::mail_connection::{Credentials, Protocol},
+    mail_v1::mail_connection::{Credentials, Protocol},
 };
 
 /// Where to sign in, as whom, with what.

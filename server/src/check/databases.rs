@@ -40,7 +40,7 @@ const FROM_BACKUP: &str = "put it back from a backup";
 
 /// Looks at everything below the data folder. `root_key` is `None` if a root key can't be used.
 pub(super) async fn check(config: &Config, root_key: Option<&dyn RootKey>, report: &mut Report) {
-    let schema = match schema::read(sealward::FILE_DESCRIPTOR_SET) {
+    let schema = match schema::read(config.schema.descriptors()) {
         Ok(served) => served.schema,
         Err(error) => return report.error("schema", error_chain::text(&error), "install this release anew"),
     };

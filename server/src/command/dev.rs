@@ -60,15 +60,19 @@ fn message(
     let mailbox = format!("{organization}/mailboxes/{mailbox_id}");
     let (folder, exported) = (development.folder().display(), quoted_path(development.folder()));
 
-    let get = commands.grpcurl(Person::Writer, "MailboxService/GetMailbox", &format!(r#"{{"name": "{mailbox}"}}"#));
+    let get = commands.grpcurl(
+        Person::Writer,
+        "sealward.mail.v1.MailboxService/GetMailbox",
+        &format!(r#"{{"name": "{mailbox}"}}"#),
+    );
     let reveal = commands.grpcurl(
         Person::Connector,
-        "SecretAccessService/RevealAttributes",
+        "sealward.v1.SecretAccessService/RevealAttributes",
         &format!(r#"{{"name": "{mailbox}", "attributes": ["password"], "purpose": "a first look"}}"#),
     );
     let status = commands.grpcurl(
         Person::Admin,
-        "DataEncryptionService/IsDataEncryptionActive",
+        "sealward.v1.DataEncryptionService/IsDataEncryptionActive",
         &format!(r#"{{"organization": "{organization}"}}"#),
     );
     let create = format!("mailbox create --id {mailbox_id} --set display_name=Sales --secret password=-");
@@ -130,7 +134,7 @@ impl Commands<'_> {
     fn grpcurl(&self, person: Person, method: &str, body: &str) -> String {
         let Self { development, address } = self;
         format!(
-            "grpcurl -cacert {} -cert {} -key {} \\\n  -d {} \\\n  {address} sealward.v1.{method}",
+            "grpcurl -cacert {} -cert {} -key {} \\\n  -d {} \\\n  {address} {method}",
             quoted_path(&development.ca()),
             quoted_path(&development.certificate(person)),
             quoted_path(&development.key(person)),
@@ -175,7 +179,7 @@ mod tests {
         assert_eq!(text.matches("\ngrpcurl ").count(), 3);
         assert_eq!(text.matches("\nprintf 'correct horse battery staple' | sealward ").count(), 1);
         assert_eq!(text.matches("\nsealward ").count(), 3);
-        assert!(text.contains("127.0.0.1:7443 sealward.v1.MailboxService/GetMailbox\n"));
+        assert!(text.contains("127.0.0.1:7443 sealward.mail.v1.MailboxService/GetMailbox\n"));
         assert!(!text.contains('{') || text.contains(r#""organization": "organizations/default""#));
     }
 }

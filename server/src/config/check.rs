@@ -20,7 +20,7 @@ use tracing::level_filters::LevelFilter;
 
 use super::{
     AuditCopy, Config, CopyTo, DEFAULT_ADDRESS, Fault, Faults, Listen, Log, LogFormat, NotAnOrigin, OnFailure, Origin,
-    RootKey, RootKeySource, Source, Tls, TlsVersion, TokenIssuer, TokenKeys,
+    RootKey, RootKeySource, Schema, Source, Tls, TlsVersion, TokenIssuer, TokenKeys,
     file::{
         AuditSection, BindingSection, ConfigFile, ListenSection, LogSection, RoleSection, RootKeySection, TlsSection,
         TokenIssuerSection, TrustDomainSection,
@@ -67,6 +67,7 @@ pub(super) fn check(
         origins,
         tls: check.tls(file.tls, file.trust_domains),
         root_key: check.root_key(file.root_key),
+        schema: Schema { mail: file.schema.mail.unwrap_or(true) },
         limits: file.limits.check(&mut check.faults),
         audit: check.audit(file.audit),
         token_issuers: check.token_issuers(file.token_issuers),

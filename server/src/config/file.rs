@@ -52,6 +52,7 @@ macro_rules! field {
     (Paths) => { Vec<PathBuf> };
     (Text) => { Option<String> };
     (Texts) => { Vec<String> };
+    (Boolean) => { Option<bool> };
 }
 
 macro_rules! otherwise {
@@ -79,6 +80,7 @@ pub(super) struct ConfigFile {
     pub(super) listen: ListenSection,
     pub(super) tls: TlsSection,
     pub(super) root_key: RootKeySection,
+    pub(super) schema: SchemaSection,
     pub(super) limits: LimitsSection,
     pub(super) audit: AuditSection,
     pub(super) trust_domains: Vec<TrustDomainSection>,
@@ -144,6 +146,16 @@ section! {
         /// their group or everybody in the container may read them, as Kubernetes (mode 0440 with fsGroup, 0400) and Docker (mode 0444)
         /// set it up. Choose it only where no other program runs in the container. Who may change them is checked alike.
         source: Text, "\"file\" or \"mounted-secret\"", Is(r#""file""#), AtStart;
+    }
+}
+
+section! {
+    /// What is served beside the platform, which works with any schema.
+    SchemaSection {
+        /// Whether the mail application is served: mailboxes, queues, user settings and e-mail server profiles, the package sealward.mail.v1.
+        /// Without it, a server serves all else, and opens no organization whose database has tables of mail: those organizations are
+        /// answered with WRITTEN_BY_NEWER_VERSION, and nothing of them is changed.
+        mail: Boolean, "true or false", Is("true"), AtStart;
     }
 }
 
@@ -247,6 +259,7 @@ pub fn sections() -> Vec<Section> {
         section("listen", ListenSection::ABOUT, ListenSection::SETTINGS),
         section("tls", TlsSection::ABOUT, TlsSection::SETTINGS),
         section("root_key", RootKeySection::ABOUT, RootKeySection::SETTINGS),
+        section("schema", SchemaSection::ABOUT, SchemaSection::SETTINGS),
         section("limits", &[" Every bound."], &limits::settings()),
         section("audit", AuditSection::ABOUT, AuditSection::SETTINGS),
         section("log", LogSection::ABOUT, LogSection::SETTINGS),

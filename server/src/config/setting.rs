@@ -57,6 +57,8 @@ pub enum Kind {
     Texts,
     /// A whole number.
     Integer,
+    /// true or false.
+    Boolean,
 }
 
 /// What holds when a setting isn't given. Values are spelled in TOML.
@@ -89,6 +91,7 @@ impl Kind {
             Kind::Text => "text",
             Kind::Texts => "list of texts",
             Kind::Integer => "integer",
+            Kind::Boolean => "boolean",
         }
     }
 }

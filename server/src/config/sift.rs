@@ -108,17 +108,20 @@ impl Sift<'_> {
 
     fn setting(&mut self, kind: Kind, value: &DeValue<'_>, full: String, line: usize) -> bool {
         let fits = match (kind, value) {
-            (Kind::Path | Kind::Text, DeValue::String(_)) | (Kind::Integer, DeValue::Integer(_)) => true,
+            (Kind::Path | Kind::Text, DeValue::String(_))
+            | (Kind::Integer, DeValue::Integer(_))
+            | (Kind::Boolean, DeValue::Boolean(_)) => true,
             (Kind::Paths | Kind::Texts, DeValue::Array(items)) => {
                 items.iter().all(|item| matches!(item.get_ref(), DeValue::String(_)))
             }
-            (Kind::Path | Kind::Paths | Kind::Text | Kind::Texts | Kind::Integer, _) => false,
+            (Kind::Path | Kind::Paths | Kind::Text | Kind::Texts | Kind::Integer | Kind::Boolean, _) => false,
         };
         if !fits {
             let form = match kind {
                 Kind::Path | Kind::Text => "text in quotes",
                 Kind::Paths | Kind::Texts => "a list of texts, [\"…\", \"…\"]",
                 Kind::Integer => "a whole number, without quotes",
+                Kind::Boolean => "true or false, without quotes",
             };
             self.faults.add(full, format!("line {line}: is {}; write {form}", article(value)));
         }
@@ -211,6 +214,10 @@ mod tests {
         assert_eq!(
             fault("[root_key]\nfiles = \"root.key\""),
             "root_key.files: line 2: is a string; write a list of texts, [\"…\", \"…\"]"
+        );
+        assert_eq!(
+            fault("[schema]\nmail = \"no\""),
+            "schema.mail: line 2: is a string; write true or false, without quotes"
         );
         assert_eq!(fault("listen = \"x\""), "listen: line 1: is a string; write it as a section, [listen]");
         assert_eq!(fault("[bindings]"), "bindings: line 1: is a table; write it as a section, [[bindings]]");

@@ -454,7 +454,7 @@ mod tests {
     use crate::layer::permission::Rpc;
     use crate::status::DOMAIN;
 
-    const UNARY: &str = "/sealward.v1.MailboxService/GetMailbox";
+    const UNARY: &str = "/sealward.mail.v1.MailboxService/GetMailbox";
     const STREAM: &str = "/sealward.v1.OrganizationService/ImportOrganization";
     const HEALTH: &str = "/grpc.health.v1.Health/Check";
 

@@ -205,7 +205,7 @@ mod tests {
     use super::*;
     use crate::layer::permission::Rpc;
 
-    const UNARY: &str = "/sealward.v1.MailboxService/GetMailbox";
+    const UNARY: &str = "/sealward.mail.v1.MailboxService/GetMailbox";
     const STREAM: &str = "/sealward.v1.DataEncryptionService/WatchReencryption";
 
     fn layer() -> DeadlineLayer {

@@ -104,7 +104,7 @@ impl Rpc {
     }
 }
 
-/// Every rpc that is served, by path: `/sealward.v1.MailboxService/GetMailbox`.
+/// Every rpc that is served, by path: `/sealward.mail.v1.MailboxService/GetMailbox`.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RpcTable(HashMap<String, Arc<Rpc>>);
 

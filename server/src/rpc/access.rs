@@ -65,7 +65,7 @@ impl AccessService for Access {
                 .map_err(|_| Violation::new("identity", Problem::NotAName { form: IDENTITY_FORM.to_owned() })),
         };
         let rpc = self.rpcs.get(&format!("/{}", request.method.trim_start_matches('/'))).ok_or_else(|| {
-            let form = "sealward.v1.MailboxService/GetMailbox".to_owned();
+            let form = "sealward.v1.OrganizationService/GetOrganization".to_owned();
             Violation::new("method", Problem::NotAName { form })
         });
         let organization = match request.organization.as_str() {

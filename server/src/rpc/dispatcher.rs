@@ -43,7 +43,7 @@ fn cost(privilege: Privilege) -> Cost {
         | Privilege::AbandonEncryptedData
         | Privilege::ReadRecords
         | Privilege::WriteRecords
-        | Privilege::WriteEmailServerProfiles
+        | Privilege::WriteDestinations
         | Privilege::CustomizeAttributes
         | Privilege::ReadAttributeChanges
         | Privilege::ReadOrganizations

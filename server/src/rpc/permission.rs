@@ -28,7 +28,7 @@ pub(crate) fn rpc_table(served: &ServedSchema) -> RpcTable {
 
 #[cfg(test)]
 mod tests {
-    use sealward_core::audit::AuditAction;
+    use sealward_core::{audit::AuditAction, mail::resolve::RESOLVE};
 
     use super::*;
 
@@ -38,8 +38,18 @@ mod tests {
 
     #[test]
     fn every_rpc_of_the_contract_is_named() {
-        let pool = prost_reflect::DescriptorPool::decode(sealward::FILE_DESCRIPTOR_SET).unwrap();
-        let table = table();
+        for contract in [sealward::FILE_DESCRIPTOR_SET, sealward::PLATFORM_DESCRIPTOR_SET] {
+            every_rpc_is_named(contract);
+        }
+        assert_eq!(table().in_order().len(), sealward::methods::ALL.len() + REFLECTION.len());
+    }
+
+    /// The table has the rpcs of this contract, each as it is declared, and besides them only reflection.
+    #[track_caller]
+    fn every_rpc_is_named(contract: &[u8]) {
+        let pool = prost_reflect::DescriptorPool::decode(contract).unwrap();
+        let table = rpc_table(&crate::schema::read(contract).unwrap());
+        let mut rpcs = 0;
         for method in pool.services().flat_map(|service| service.methods().collect::<Vec<_>>()) {
             let path = format!("/{}/{}", method.parent_service().full_name(), method.name());
             let rpc = table.get(&path).unwrap_or_else(|| panic!("{path} is not in the table"));
@@ -47,9 +57,9 @@ mod tests {
             assert_eq!(rpc.privileges().is_empty(), rpc.is_for_every_identity(), "{path}");
             assert_eq!(rpc.is_stream, method.is_server_streaming() || method.is_client_streaming(), "{path}");
             assert_eq!(rpc.takes_stream, method.is_client_streaming(), "{path}");
+            rpcs += 1;
         }
-        let all = table.in_order().len();
-        assert_eq!(all, sealward::methods::ALL.len() + REFLECTION.len());
+        assert_eq!(table.in_order().len(), rpcs + REFLECTION.len());
     }
 
     #[test]
@@ -64,6 +74,8 @@ mod tests {
         assert_eq!(refused(set, Privilege::RestoreEncryptionKey), (AuditAction::RestoreKey, true));
         let list = sealward::methods::ListAuditRecords;
         assert_eq!(refused(list, Privilege::ReadAuditTrail), (AuditAction::ReadAuditTrail, false));
+        let resolve = sealward::methods::ResolveMailboxConnection;
+        assert_eq!(refused(resolve, Privilege::RevealAttributes), (RESOLVE, true));
         let get = sealward::methods::GetMailbox;
         assert_eq!(refused(get, Privilege::ReadRecords), (AuditAction::Call, false));
     }

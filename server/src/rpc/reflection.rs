@@ -1,4 +1,4 @@
-//! Server reflection, v1 and v1alpha: the contract, the health service, and the types of error details, so that a tool can show them.
+//! Server reflection, v1 and v1alpha: the contract that is served, the health service, and the types of error details, so that a tool can show them.
 
 use tonic::service::RoutesBuilder;
 
@@ -7,11 +7,15 @@ use tonic::service::RoutesBuilder;
 #[error("the descriptor set can't be reflected")]
 pub(crate) struct ReflectionError(#[from] tonic_reflection::server::Error);
 
-/// Adds both versions of the service, which take messages of this size.
-pub(super) fn add(routes: &mut RoutesBuilder, message_size_max: usize) -> Result<(), ReflectionError> {
+/// Adds both versions of the service, which show these descriptors and take messages of this size.
+pub(super) fn add(
+    routes: &mut RoutesBuilder,
+    descriptors: &[u8],
+    message_size_max: usize,
+) -> Result<(), ReflectionError> {
     let sets = || {
         tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(sealward::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(descriptors)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
     };

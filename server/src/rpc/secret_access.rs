@@ -3,11 +3,8 @@
 use std::sync::Arc;
 
 use sealward::v1::{
-    CompareAttributeRequest, CompareAttributeResponse, ErrorReason, MailConnection, ResolveMailboxConnectionRequest,
-    ResolveMailboxConnectionResponse, RevealAttributesRequest, RevealAttributesResponse, SecretValue,
-    mail_connection::{Credentials, Protocol},
-    secret_access_service_server::SecretAccessService,
-    secret_value,
+    CompareAttributeRequest, CompareAttributeResponse, ErrorReason, RevealAttributesRequest, RevealAttributesResponse,
+    SecretValue, secret_access_service_server::SecretAccessService, secret_value,
 };
 use sealward_core::{
     crypto::secret::Plaintext,
@@ -17,7 +14,6 @@ use sealward_core::{
     records::{
         Place, RecordError,
         compare::compare,
-        resolve::{self, resolve},
         reveal::{Revealed, reveal},
     },
 };
@@ -58,28 +54,6 @@ impl SecretAccessService for SecretAccess {
                 .map_err(|error| status::record(error, &place))?;
         let values = revealed.into_iter().map(|(name, value)| (name, secret_value(&value))).collect();
         Ok(Response::new(RevealAttributesResponse { values }))
-    }
-
-    async fn resolve_mailbox_connection(
-        &self,
-        request: Request<ResolveMailboxConnectionRequest>,
-    ) -> Result<Response<ResolveMailboxConnectionResponse>, Status> {
-        let (_, extensions, request) = request.into_parts();
-        let entered: Entered<Reveal> = self.dispatcher.enter(&extensions, "name", &request.name)?;
-        let deployment = &self.dispatcher.deployment;
-        let place = self.place(entered.organization, &request.name)?;
-        if place.entity.collection != "mailboxes" {
-            let form = "organizations/{organization}/mailboxes/{id}".to_owned();
-            return Err(status::invalid(vec![Violation::new("name", Problem::NotAName { form })]));
-        }
-        let resolved = resolve(deployment, entered.permit, &entered.caller, &place, &request.purpose)
-            .await
-            .map_err(|error| status::record(error, &place))?;
-        let resolve::Resolved { incoming, outgoing } = resolved;
-        Ok(Response::new(ResolveMailboxConnectionResponse {
-            incoming: incoming.map(mail_connection),
-            outgoing: outgoing.map(mail_connection),
-        }))
     }
 
     async fn compare_attribute(
@@ -131,40 +105,12 @@ impl SecretAccess {
     }
 }
 
-fn secret_value(revealed: &Revealed) -> SecretValue {
+/// A value as the contract has it.
+pub(super) fn secret_value(revealed: &Revealed) -> SecretValue {
     let bytes = revealed.plaintext.expose();
     let value = match std::str::from_utf8(bytes) {
         Ok(text) if revealed.is_text => secret_value::Value::Text(text.to_owned()),
         Ok(_) | Err(_) => secret_value::Value::Data(bytes.to_vec()),
     };
     SecretValue { value: Some(value) }
-}
-
-fn mail_connection(connection: resolve::MailConnection) -> MailConnection {
-    let resolve::MailConnection { protocol, server, port, use_tls, username, password, credentials } = connection;
-    let protocol = match protocol {
-        resolve::Protocol::Imap => Protocol::Imap,
-        resolve::Protocol::Pop3 => Protocol::Pop3,
-        resolve::Protocol::Smtp => Protocol::Smtp,
-        resolve::Protocol::Exchange => Protocol::Exchange,
-    };
-    let credentials = match credentials {
-        resolve::Credentials::OfMailbox => Credentials::OfMailbox,
-        resolve::Credentials::OfProfile => Credentials::OfProfile,
-        resolve::Credentials::Anonymous => Credentials::Anonymous,
-        resolve::Credentials::Elsewhere => Credentials::Elsewhere,
-        resolve::Credentials::NotAllowed => Credentials::NotAllowed,
-        resolve::Credentials::Missing => Credentials::Missing,
-        resolve::Credentials::RetrievalMissing => Credentials::RetrievalMissing,
-        resolve::Credentials::ServerMissing => Credentials::ServerMissing,
-    };
-    MailConnection {
-        protocol: protocol.into(),
-        server: server.unwrap_or_default(),
-        port: port.into(),
-        use_tls,
-        username: username.unwrap_or_default(),
-        password: password.map(|plaintext| secret_value(&Revealed { plaintext, is_text: true })),
-        credentials: credentials.into(),
-    }
 }

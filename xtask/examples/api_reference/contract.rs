@@ -1,24 +1,43 @@
 //! What the descriptors say beyond names and types: the comments of the contract, and Sealward's own options.
 
+use std::{collections::BTreeSet, sync::LazyLock};
+
 use prost_reflect::{
     DescriptorPool, EnumValueDescriptor, FieldDescriptor, FileDescriptor, MessageDescriptor, MethodDescriptor,
 };
 use sealward::{
-    SCHEMA_PACKAGE,
+    MAIL_PACKAGE, PLATFORM_PACKAGE, SCHEMA_PACKAGE,
     options::{self, OptionError},
     schema::v1,
 };
 
-/// The packages that the reference is about: the contract, and the options that make it a schema.
-const PACKAGES: [&str; 2] = ["sealward.v1", SCHEMA_PACKAGE];
+/// The packages that the reference is about: the platform, the mail application, and the options that make a contract a schema.
+const PACKAGES: [&str; 3] = [PLATFORM_PACKAGE, MAIL_PACKAGE, SCHEMA_PACKAGE];
+
+/// The full names of types outside the platform that are called like one of the platform's.
+static AMBIGUOUS: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
+    let pool = pool();
+    let enums = pool.all_enums().map(|found| found.full_name().to_owned());
+    let types: BTreeSet<_> = pool.all_messages().map(|found| found.full_name().to_owned()).chain(enums).collect();
+    let is_taken = |name: &String| {
+        let of_the_platform = short_name(name).map(|short| format!("{PLATFORM_PACKAGE}.{short}"));
+        of_the_platform.is_some_and(|other| other != *name && types.contains(&other))
+    };
+    types.iter().filter(|name| is_taken(name)).cloned().collect()
+});
 
 /// The contract with its comments.
 pub(crate) fn pool() -> DescriptorPool {
     DescriptorPool::decode(sealward::FILE_DESCRIPTOR_SET).expect("the compiled-in descriptor set is whole")
 }
 
-/// `Mailbox.StateCode`, for `sealward.v1.Mailbox.StateCode`; `None` for what the reference isn't about.
+/// `Mailbox.StateCode`, for `sealward.mail.v1.Mailbox.StateCode`; the full name where the platform has another type of the short one.
+/// `None` for what the reference isn't about.
 pub(crate) fn local_name(full_name: &str) -> Option<&str> {
+    if AMBIGUOUS.contains(full_name) { Some(full_name) } else { short_name(full_name) }
+}
+
+fn short_name(full_name: &str) -> Option<&str> {
     PACKAGES.iter().find_map(|package| full_name.strip_prefix(package)?.strip_prefix('.'))
 }
 

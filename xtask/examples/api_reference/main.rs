@@ -22,7 +22,7 @@ use sealward::{
 };
 
 use contract::comment;
-use errors::{DEPENDS, Reason, reasons};
+use errors::{DEPENDS, reasons};
 use markdown::{Prose, link, table};
 
 const INTRODUCTION: &str = "\
@@ -30,8 +30,12 @@ const INTRODUCTION: &str = "\
 
 # API reference
 
-Everything in the packages `sealward.v1` and `sealward.schema.v1`, as [proto/sealward](../proto/sealward) has it. That folder is the contract;
-generate a client for your language from it, or ask a server for it by reflection. [Getting started](getting-started.md) shows both.
+Everything in [proto/sealward](../proto/sealward), which is the contract. Generate a client for your language from it, or get it from a server
+by reflection; [Getting started](getting-started.md) shows both. It has three packages:
+
+* `sealward.v1` is the platform. It works with any schema.
+* `sealward.mail.v1` is the mail application: four entities, and how to sign in for a mailbox. A server can be set up without it.
+* `sealward.schema.v1` has the options that turn messages into entities.
 
 ## How to read this
 
@@ -72,21 +76,19 @@ fn document() -> String {
 /// Writes the parts of the reference. Nothing can fail that writes to a `String`.
 struct Reference {
     prose: Prose,
-    reasons: Vec<Reason>,
 }
 
 impl Reference {
     fn new(pool: &DescriptorPool) -> Self {
-        let reasons = pool.get_enum_by_name(ERROR_REASON).map(|found| reasons(&found)).unwrap_or_default();
         let mut prose = Prose::default();
-        reasons.iter().for_each(|reason| prose.knows(&reason.name));
+        error_reasons(pool).flat_map(|found| reasons(&found)).for_each(|reason| prose.knows(&reason.name));
         for file in contract::files(pool) {
             file.services()
                 .flat_map(|service| service.methods().collect::<Vec<_>>())
                 .for_each(|one| prose.knows(one.name()));
             file.messages().for_each(|message| prose.knows(message.name()));
         }
-        Reference { prose, reasons }
+        Reference { prose }
     }
 
     fn file(&self, text: &mut String, file: &FileDescriptor) {
@@ -103,7 +105,7 @@ impl Reference {
         }
         file.messages().for_each(|message| self.message(text, &message));
         for found in file.enums() {
-            if found.full_name() == ERROR_REASON { self.errors(text, &found) } else { self.option_set(text, &found) }
+            if found.name() == ERROR_REASON { self.errors(text, &found) } else { self.option_set(text, &found) }
         }
         if file.extensions().len() > 0 {
             self.options(text, file);
@@ -215,7 +217,8 @@ impl Reference {
     fn errors(&self, text: &mut String, found: &EnumDescriptor) {
         heading(text, 3, &local_name(found.full_name()));
         self.comment(text, &found.parent_file(), found.path());
-        let carried = || self.reasons.iter().filter(|reason| !reason.code.is_empty());
+        let reasons = reasons(found);
+        let carried = || reasons.iter().filter(|reason| !reason.code.is_empty());
         let code = |number: &str| match number {
             "" | DEPENDS => number.to_owned(),
             _ => format!("`{number}`"),
@@ -463,7 +466,13 @@ fn heading(text: &mut String, level: usize, words: &str) {
 /// Where a comment about a whole file stands: before its `package`.
 const PACKAGE_STATEMENT: &[i32] = &[2];
 
-const ERROR_REASON: &str = "sealward.v1.ErrorReason";
+/// What the enum of a package's reasons is called.
+const ERROR_REASON: &str = "ErrorReason";
+
+/// The enums of reasons, one of a package.
+fn error_reasons(pool: &DescriptorPool) -> impl Iterator<Item = EnumDescriptor> + '_ {
+    pool.all_enums().filter(|found| found.name() == ERROR_REASON && contract::local_name(found.full_name()).is_some())
+}
 
 #[cfg(test)]
 mod tests {
@@ -538,8 +547,10 @@ mod tests {
 
     #[test]
     fn every_reason_has_a_code_and_what_its_comment_says_of_metadata_and_numbers() {
-        let found = contract::pool().get_enum_by_name(ERROR_REASON).unwrap();
-        for reason in reasons(&found).iter().skip(1) {
+        let pool = contract::pool();
+        let found: Vec<_> = error_reasons(&pool).map(|found| reasons(&found)).collect();
+        assert_eq!(found.len(), 2);
+        for reason in found.iter().flat_map(|reasons| reasons.iter().skip(1)) {
             let code = reason.code.split([' ', ',']).next().unwrap();
             assert!(grpc_codes().contains(&code), "{}: {}", reason.name, reason.code);
             assert!(reason.text.iter().all(|text| !text.contains("dynamics_code ")), "{}", reason.name);

@@ -5,7 +5,7 @@
 
 use sealward_client::{
     ExposeSecret as _, generate_key_text,
-    v1::{
+    mail_v1::{
         EmailServerProfile, Mailbox, Queue, UserSettings,
         email_server_profile::{AuthenticationProtocol, CredentialRetrieval, ServerType},
         mailbox, queue, user_settings,

@@ -1,9 +1,9 @@
-//! Resolve a mailbox's connections: where a mail connector signs in, as whom, and with which password, by the original's rules.
+//! Resolve a mailbox's connections: where a mail connector signs in, as whom, and with which password, by the rules of
+//! Dynamics 365.
 //!
-//! The one use case that knows entities by name: `Mailbox` and `EmailServerProfile` of the built-in schema, by the names of their
-//! attributes. Who asked, why, and where each password goes is in the trail, durably, before one leaves.
+//! It knows the entities `Mailbox` and `EmailServerProfile` of `sealward.mail.v1` by the names of their attributes. Who asked, why, and where each password goes is in the trail, durably, before one leaves.
 //!
-//! The rules, after the original's server-side synchronisation: an inactive mailbox, one without a profile, and one whose profile is
+//! The rules, after the server-side synchronisation of Dynamics 365: an inactive mailbox, one without a profile, and one whose profile is
 //! inactive sign in nowhere. A direction is used if its delivery method is server-side synchronisation and it is enabled. Whose
 //! credentials a direction has is for its *credential retrieval* to say; those of the mailbox only with its
 //! `allow_email_connector_to_use_credentials`. With `use_same_settings_for_outgoing_connections`, sending has the TLS and the credentials
@@ -11,7 +11,7 @@
 //!
 //! A password and the place it goes to come from one read of the profile, so that never a new password goes to an old place.
 
-use super::reveal::{Unopened, check_purpose, open_cell, open_with_ring, refusal_word};
+use super::EMAIL_SERVER_PROFILES;
 use crate::{
     audit::{AuditAction, AuditEntry, OUTCOME_DONE},
     crypto::{ring::KeyRing, secret::Plaintext},
@@ -19,7 +19,10 @@ use crate::{
     identity::Caller,
     policy::{self, Permit},
     record::Record,
-    records::{Cells, Place, RecordError, read_record, record_access},
+    records::{
+        Cells, Place, RecordError, read_record, record_access,
+        reveal::{Unopened, check_purpose, open_cell, open_with_ring, refusal_word},
+    },
     schema::Value,
 };
 
@@ -99,26 +102,59 @@ pub struct Resolved {
     pub outgoing: Option<MailConnection>,
 }
 
+/// What the trail calls the use case.
+pub const RESOLVE: AuditAction = AuditAction::Application("resolve-mailbox-connection");
+
+/// Why the connections of a mailbox aren't resolved.
+#[derive(Debug, thiserror::Error)]
+pub enum ResolveError {
+    /// As with every use case of records.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// The mailbox is inactive.
+    #[error("the mailbox is inactive")]
+    MailboxInactive,
+    /// The mailbox has no profile that says where to sign in.
+    #[error("the mailbox has no e-mail server profile")]
+    MailboxWithoutProfile,
+    /// The mailbox's profile is inactive.
+    #[error("the mailbox's e-mail server profile is inactive")]
+    ProfileInactive,
+}
+
+impl ResolveError {
+    /// How the trail calls it: the reason that the caller gets.
+    fn word(&self) -> &'static str {
+        match self {
+            ResolveError::Record(error) => refusal_word(error),
+            ResolveError::MailboxInactive => "MAILBOX_INACTIVE",
+            ResolveError::MailboxWithoutProfile => "MAILBOX_WITHOUT_PROFILE",
+            ResolveError::ProfileInactive => "PROFILE_INACTIVE",
+        }
+    }
+}
+
 /// Resolves the connections of the mailbox at `place`.
 ///
 /// # Errors
-/// See [`RecordError`]; the refusal of a call that is well formed is in the trail too.
+/// See [`ResolveError`]; the refusal of a call that is well formed is in the trail too.
 pub async fn resolve(
     deployment: &Deployment,
     _permit: Permit<policy::Reveal>,
     caller: &Caller,
     place: &Place,
     purpose: &str,
-) -> Result<Resolved, RecordError> {
+) -> Result<Resolved, ResolveError> {
     if let Some(violation) = check_purpose(purpose) {
-        return Err(RecordError::Invalid(vec![violation]));
+        return Err(RecordError::Invalid(vec![violation]).into());
     }
     let read = || Fields::read_both(deployment, place);
-    let outcome = open_with_ring(deployment, &place.organization, read, |(mailbox, profile), ring| {
-        let direction = |direction| connection(mailbox, profile, direction, ring);
-        Ok((direction(Direction::Incoming)?, direction(Direction::Outgoing)?))
-    })
-    .await;
+    let outcome: Result<_, ResolveError> =
+        open_with_ring(deployment, &place.organization, read, |(mailbox, profile), ring| {
+            let direction = |direction| connection(mailbox, profile, direction, ring);
+            Ok((direction(Direction::Incoming)?, direction(Direction::Outgoing)?))
+        })
+        .await;
     let mut attributes = Vec::new();
     let mut details = Vec::new();
     if let Ok((incoming, outgoing)) = &outcome {
@@ -133,11 +169,11 @@ pub async fn resolve(
     let joined = |parts: Vec<String>, with| Some(parts.join(with)).filter(|joined| !joined.is_empty());
     let entry = AuditEntry {
         caller: Some(caller.clone()),
-        outcome: outcome.as_ref().map_or_else(refusal_word, |_| OUTCOME_DONE),
+        outcome: outcome.as_ref().map_or_else(ResolveError::word, |_| OUTCOME_DONE),
         attributes: joined(attributes, ","),
         purpose: Some(purpose.to_owned()),
         details: joined(details, "; "),
-        ..AuditEntry::done(deployment.now(), AuditAction::ResolveMailboxConnection, place.resource_name())
+        ..AuditEntry::done(deployment.now(), RESOLVE, place.resource_name())
     };
     record_access(place, entry).await?;
     let (incoming, outgoing) = outcome?;
@@ -162,22 +198,22 @@ impl PartialEq for At {
 }
 
 impl Fields {
-    /// The mailbox and its profile, if somebody may sign in for it.
-    async fn read_both(deployment: &Deployment, place: &Place) -> Result<(Self, Self), RecordError> {
+    /// The mailbox and its profile, if connectors may sign in for it.
+    async fn read_both(deployment: &Deployment, place: &Place) -> Result<(Self, Self), ResolveError> {
         let mailbox = Self::read(place.clone()).await?.ok_or(RecordError::NotFound)?;
         if mailbox.number("state_code") != Some(ACTIVE) {
-            return Err(RecordError::MailboxInactive);
+            return Err(ResolveError::MailboxInactive);
         }
         let (Some(Value::Reference(id)), Some(entity)) =
-            (mailbox.value("email_server_profile"), deployment.schema.by_collection("emailServerProfiles"))
+            (mailbox.value("email_server_profile"), deployment.schema.by_collection(EMAIL_SERVER_PROFILES))
         else {
-            return Err(RecordError::MailboxWithoutProfile);
+            return Err(ResolveError::MailboxWithoutProfile);
         };
         let profile = Place::new(&place.organization, entity, *id);
         // One that was deleted a moment ago took the reference with it.
-        let profile = Self::read(profile).await?.ok_or(RecordError::MailboxWithoutProfile)?;
+        let profile = Self::read(profile).await?.ok_or(ResolveError::MailboxWithoutProfile)?;
         if profile.number("state_code") != Some(ACTIVE) {
-            return Err(RecordError::ProfileInactive);
+            return Err(ResolveError::ProfileInactive);
         }
         Ok((mailbox, profile))
     }
@@ -223,7 +259,7 @@ enum Direction {
     Outgoing,
 }
 
-// The numbers of the built-in schema.
+// The numbers of the enums in `sealward.mail.v1`.
 const ACTIVE: i64 = 1;
 const SERVER_SIDE_SYNC: i64 = 3;
 const SERVER_OTHER: i64 = 2;

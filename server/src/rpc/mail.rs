@@ -1,0 +1,128 @@
+//! MailboxConnectionService: how a mail connector signs in for a mailbox.
+//!
+//! The only part of the server that knows what a mailbox is. The mail entities are served by their schema like any others; what this adds
+//! is served where the schema has them.
+
+use std::sync::Arc;
+
+use sealward::{
+    MAIL_PACKAGE,
+    mail::v1::{
+        ErrorReason, MailConnection, ResolveMailboxConnectionRequest, ResolveMailboxConnectionResponse,
+        mail_connection::{Credentials, Protocol},
+        mailbox_connection_service_server::{MailboxConnectionService, MailboxConnectionServiceServer},
+    },
+};
+use sealward_core::{
+    mail::{
+        MAILBOXES,
+        resolve::{self, ResolveError, resolve},
+    },
+    policy::Reveal,
+    records::{Place, reveal::Revealed},
+};
+use tonic::{Request, Response, Status, service::RoutesBuilder};
+
+use super::{
+    dispatcher::{Dispatcher, Entered},
+    name,
+    secret_access::secret_value,
+};
+use crate::{
+    schema::ServedSchema,
+    status::{self, Reason},
+};
+
+/// Whether the mail application is served.
+pub(super) fn is_served(served: &ServedSchema) -> bool {
+    served.packages.contains(MAIL_PACKAGE)
+}
+
+/// Adds the service, which takes messages of this size.
+pub(super) fn add(routes: &mut RoutesBuilder, dispatcher: Arc<Dispatcher>, message_size_max: usize) {
+    let service = MailboxConnectionServiceServer::new(MailboxConnections { dispatcher })
+        .max_decoding_message_size(message_size_max)
+        .max_encoding_message_size(message_size_max);
+    routes.add_service(service);
+}
+
+struct MailboxConnections {
+    dispatcher: Arc<Dispatcher>,
+}
+
+#[tonic::async_trait]
+impl MailboxConnectionService for MailboxConnections {
+    async fn resolve_mailbox_connection(
+        &self,
+        request: Request<ResolveMailboxConnectionRequest>,
+    ) -> Result<Response<ResolveMailboxConnectionResponse>, Status> {
+        let (_, extensions, request) = request.into_parts();
+        let entered: Entered<Reveal> = self.dispatcher.enter(&extensions, "name", &request.name)?;
+        let deployment = &self.dispatcher.deployment;
+        let mailboxes = deployment.schema.by_collection(MAILBOXES).ok_or_else(status::broken)?;
+        let id = name::record("name", &request.name, &entered.organization.name, mailboxes)
+            .map_err(|violation| status::invalid(vec![violation]))?;
+        let place = Place::new(&entered.organization, mailboxes, id);
+        let resolved = resolve(deployment, entered.permit, &entered.caller, &place, &request.purpose)
+            .await
+            .map_err(|error| refusal(error, &place))?;
+        let resolve::Resolved { incoming, outgoing } = resolved;
+        Ok(Response::new(ResolveMailboxConnectionResponse {
+            incoming: incoming.map(mail_connection),
+            outgoing: outgoing.map(mail_connection),
+        }))
+    }
+}
+
+impl Reason for ErrorReason {
+    const DOMAIN: &'static str = "sealward.mail";
+
+    fn full_name(self) -> &'static str {
+        self.as_str_name()
+    }
+}
+
+/// Why the connections of a mailbox aren't resolved.
+fn refusal(error: ResolveError, place: &Place) -> Status {
+    let (reason, message) = match error {
+        ResolveError::Record(error) => return status::record(error, place),
+        ResolveError::MailboxInactive => (ErrorReason::MailboxInactive, "the mailbox is inactive"),
+        ResolveError::MailboxWithoutProfile => (
+            ErrorReason::MailboxWithoutProfile,
+            "the mailbox has no e-mail server profile, which would say where to sign in",
+        ),
+        ResolveError::ProfileInactive => {
+            (ErrorReason::ProfileInactive, "the mailbox's e-mail server profile is inactive")
+        }
+    };
+    status::refused_by_application(reason, message, &place.organization.name)
+}
+
+fn mail_connection(connection: resolve::MailConnection) -> MailConnection {
+    let resolve::MailConnection { protocol, server, port, use_tls, username, password, credentials } = connection;
+    let protocol = match protocol {
+        resolve::Protocol::Imap => Protocol::Imap,
+        resolve::Protocol::Pop3 => Protocol::Pop3,
+        resolve::Protocol::Smtp => Protocol::Smtp,
+        resolve::Protocol::Exchange => Protocol::Exchange,
+    };
+    let credentials = match credentials {
+        resolve::Credentials::OfMailbox => Credentials::OfMailbox,
+        resolve::Credentials::OfProfile => Credentials::OfProfile,
+        resolve::Credentials::Anonymous => Credentials::Anonymous,
+        resolve::Credentials::Elsewhere => Credentials::Elsewhere,
+        resolve::Credentials::NotAllowed => Credentials::NotAllowed,
+        resolve::Credentials::Missing => Credentials::Missing,
+        resolve::Credentials::RetrievalMissing => Credentials::RetrievalMissing,
+        resolve::Credentials::ServerMissing => Credentials::ServerMissing,
+    };
+    MailConnection {
+        protocol: protocol.into(),
+        server: server.unwrap_or_default(),
+        port: port.into(),
+        use_tls,
+        username: username.unwrap_or_default(),
+        password: password.map(|plaintext| secret_value(&Revealed { plaintext, is_text: true })),
+        credentials: credentials.into(),
+    }
+}
