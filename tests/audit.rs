@@ -6,7 +6,7 @@ use sealward_client::{Error, ErrorReason, ExposeSecret, KeyOperation, SecretStri
 use sealward_core::{
     audit::{AuditEntry, ChainHead},
     id::Timestamp,
-    identity::Caller,
+    identity::{Caller, Identity},
     policy::{Binding, Role, Scope},
     store::{Datum, Step},
 };
@@ -49,7 +49,7 @@ fn record_of<'a>(trail: &'a [Trail], error: &Error) -> &'a Trail {
 /// The hash that a record must have, made anew from what stands in it.
 fn rehashed(record: &Trail) -> Vec<u8> {
     let caller = record.identity.as_ref().map(|identity| Caller {
-        identity: identity.parse().unwrap(),
+        identity: identity.parse::<Identity>().unwrap().into(),
         peer: record.peer.as_ref().map(|peer| peer.parse().unwrap()),
         call_id: record.call_id.clone().unwrap(),
     });

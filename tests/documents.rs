@@ -72,7 +72,7 @@ fn listed(proto: &str, value: &str) -> BTreeSet<String> {
 fn every_reason_of_a_violation_is_documented_and_no_other() {
     let proto = Path::new(env!("CARGO_MANIFEST_DIR")).join("proto/sealward/v1/errors.proto");
     let documented = listed(&fs::read_to_string(proto).unwrap(), "ERROR_REASON_FIELD_INVALID");
-    let reasons: BTreeSet<_> = sealward_core::record::REASONS.iter().map(|reason| (*reason).to_owned()).collect();
+    let reasons: BTreeSet<_> = sealward_core::violation::REASONS.iter().map(|reason| (*reason).to_owned()).collect();
     assert_eq!(documented, reasons);
 }
 

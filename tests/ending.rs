@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// A folder whose configuration has these replacements.
-fn configured(replacements: &[(&str, &str)]) -> Folder {
+pub(crate) fn configured(replacements: &[(&str, &str)]) -> Folder {
     let folder = Folder::new();
     let config = folder.development().config_file();
     let mut text = fs::read_to_string(&config).unwrap();
@@ -34,7 +34,7 @@ fn configured(replacements: &[(&str, &str)]) -> Folder {
 }
 
 /// What follows this word in the greeting.
-fn named(message: &str, word: &str) -> String {
+pub(crate) fn named(message: &str, word: &str) -> String {
     let line = message.lines().find_map(|line| line.trim().strip_prefix(word)).unwrap();
     line.split(',').next().unwrap().trim().to_owned()
 }
@@ -136,7 +136,7 @@ fn with_a_short_queue() -> Folder {
 }
 
 /// Where metrics are, which only the log says.
-fn metrics_address(greeting: &str) -> String {
+pub(crate) fn metrics_address(greeting: &str) -> String {
     let (_, rest) = greeting.split_once("metrics_address=").unwrap();
     rest.split_whitespace().next().unwrap().to_owned()
 }

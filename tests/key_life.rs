@@ -10,7 +10,7 @@ use sealward_client::{
     Client, Error, ErrorReason, ExposeSecret, KeyOperation, ListOptions, SecretString, WriteOptions, mail_v1,
     v1::reencryption::State,
 };
-use sealward_core::deployment::ConfigurationError;
+use sealward_core::configuration::ConfigurationError;
 use sealward_server::{
     app::{App, StartError},
     development::Person,

@@ -47,12 +47,12 @@ fn large_profile() -> mail_v1::EmailServerProfile {
 }
 
 /// Puts rows into the database as somebody with a shell would, for which no server may run.
-fn with_rows(folder: &Path, sql: &str) {
+pub(crate) fn with_rows(folder: &Path, sql: &str) {
     let folder = Folder::at(folder);
     Inside::organization(&folder).execute(sql);
 }
 
-fn many_mailboxes(count: u32) -> String {
+pub(crate) fn many_mailboxes(count: u32) -> String {
     format!(
         "INSERT INTO Mailbox (id, revision, create_time, update_time, display_name)
          WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count})
@@ -61,7 +61,7 @@ fn many_mailboxes(count: u32) -> String {
 }
 
 /// As many comparisons as a filter may have, which no mailbox meets.
-fn costly() -> ListOptions {
+pub(crate) fn costly() -> ListOptions {
     let comparisons: Vec<_> = (0..64).map(|number| format!("display_name = \"none {number}*\"")).collect();
     ListOptions::default().filter(comparisons.join(" OR ")).with_total_size()
 }
@@ -329,7 +329,7 @@ async fn exported(admin: &Client) -> Result<Vec<u8>, Error> {
 }
 
 /// Profiles of some megabytes, more than is under way between server and client at a time.
-const MUCH: &str =
+pub(crate) const MUCH: &str =
     "INSERT INTO EmailServerProfile (id, revision, create_time, update_time, display_name, description, server_type)
      WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 8000)
      SELECT randomblob(16), 1, 0, 0, 'row ' || i, hex(randomblob(1000)), 1 FROM n";

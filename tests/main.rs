@@ -9,6 +9,7 @@
 
 mod harness;
 
+mod attacks;
 mod audit;
 mod audit_copy;
 mod authentic;

@@ -12,7 +12,7 @@ use sealward_client::{
 };
 use sealward_core::{
     layout::ATTRIBUTE_SETTING,
-    metadata::index_name,
+    metadata::setting::index_name,
     store::{Commit, Datum, Step},
 };
 use sealward_server::development::Person;

@@ -21,16 +21,16 @@ const LIST_MAILBOXES: &str = "/sealward.mail.v1.MailboxService/ListMailboxes";
 const WATCH: &str = "/sealward.v1.DataEncryptionService/WatchReencryption";
 const HEALTH: &str = "/grpc.health.v1.Health/Check";
 
-fn contoso() -> Vec<u8> {
+pub(crate) fn contoso() -> Vec<u8> {
     framed(&v1::CreateOrganizationRequest { organization_id: "contoso".to_owned() })
 }
 
-fn list() -> mail_v1::ListMailboxesRequest {
+pub(crate) fn list() -> mail_v1::ListMailboxesRequest {
     mail_v1::ListMailboxesRequest { parent: DEFAULT.to_owned(), ..Default::default() }
 }
 
 /// A request with these headers instead of a call's.
-fn request(method: &str, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Request<Vec<u8>> {
+pub(crate) fn request(method: &str, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Request<Vec<u8>> {
     let request = Request::builder().method(method).uri(format!("https://localhost{path}"));
     headers.iter().fold(request, |request, (name, value)| request.header(*name, *value)).body(body).unwrap()
 }
@@ -122,6 +122,7 @@ async fn every_listener_and_path_refuses_alike() {
         for path in [LIST_MAILBOXES, HEALTH, "/nothing.At/All", "/"] {
             for (method, headers, status) in [
                 (Method::GET, &[][..], 405),
+                (Method::HEAD, &[][..], 405),
                 (Method::OPTIONS, &[("origin", "https://evil.example")][..], 405),
                 (Method::POST, &[("content-type", "text/plain")], 415),
                 (Method::POST, &[("content-type", "application/grpc"), ("origin", "https://evil.example")], 403),
@@ -129,6 +130,7 @@ async fn every_listener_and_path_refuses_alike() {
                 let answer = connection.send(request(method.as_str(), path, headers, Vec::new())).await.unwrap();
                 assert_eq!(answer.status, status, "{method} {path}");
                 assert!(!answer.headers.contains_key("grpc-status"), "{method} {path}");
+                assert_eq!(answer.body.is_empty(), method == Method::HEAD, "{method} {path}");
             }
         }
     }

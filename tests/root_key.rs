@@ -8,7 +8,7 @@ use std::{
 };
 
 use sealward_client::{Client, ErrorReason};
-use sealward_core::deployment::ConfigurationError;
+use sealward_core::configuration::ConfigurationError;
 use sealward_server::{
     app::{App, StartError},
     development::Person,

@@ -223,6 +223,61 @@ async fn keys_that_can_not_be_fetched_are_used_up_to_their_greatest_age_restarts
 }
 
 #[tokio::test]
+async fn keys_are_fetched_by_the_cas_that_a_reload_finds_in_the_file() {
+    let signer = Signer::new("a");
+    let (keys, other) = (KeyServer::start(key_set(&[&signer])).await, KeyServer::start(key_set(&[])).await);
+    let folder = folder_for(&keys);
+    let file = folder.path().join("idp-ca.pem");
+    std::fs::write(&file, &other.ca).unwrap();
+    let no_wait = |config: &mut sealward_server::config::Config| config.limits.jwks_wait_ms = 0;
+    let server = Server::start_in(folder, no_wait).await;
+    let token = signer.token("ada");
+    let ada = bearer(&server, &token);
+    assert_eq!(may_read(&ada).await.unwrap_err().reason(), ErrorReason::TokenKeysUnavailable);
+    assert_eq!(server.reload().await.token_issuers, Outcome::Unchanged);
+
+    std::fs::write(&file, &keys.ca).unwrap();
+    assert_eq!(server.reload().await.token_issuers, Outcome::Taken);
+    tokio::time::timeout(PATIENCE, async { while may_read(&ada).await.is_err() {} }).await.unwrap();
+    // Another CA beside it takes nothing away.
+    std::fs::write(&file, keys.ca.clone() + &other.ca).unwrap();
+    assert_eq!(server.reload().await.token_issuers, Outcome::Taken);
+    may_read(&ada).await.unwrap();
+    std::fs::write(&file, "nonsense").unwrap();
+    assert!(matches!(server.reload().await.token_issuers, Outcome::Refused(text) if text.contains(ISSUER)));
+    may_read(&ada).await.unwrap();
+
+    // What was fetched by a CA that isn't believed any more isn't believed either, also after a start.
+    std::fs::write(&file, &other.ca).unwrap();
+    assert_eq!(server.reload().await.token_issuers, Outcome::Taken);
+    assert_eq!(may_read(&ada).await.unwrap_err().reason(), ErrorReason::TokenKeysUnavailable);
+    let server = server.restart(|_| {}, no_wait).await;
+    let error = may_read(&bearer(&server, &token)).await.unwrap_err();
+    assert_eq!(error.reason(), ErrorReason::TokenKeysUnavailable, "{error}");
+}
+
+#[tokio::test]
+async fn a_token_takes_no_more_connections_than_its_identity_may_have_and_is_served_on_others() {
+    let signer = Signer::new("a");
+    // Six places for identified connections, two for others.
+    let server = Server::start_in(folder_with(&[&signer]), |config| {
+        config.limits.connections_max = 8;
+        config.limits.connections_per_identity_max = 2;
+    })
+    .await;
+    let token = signer.token("ada");
+    let mut held = Vec::new();
+    for _ in 0..8 {
+        let ada = bearer(&server, &token);
+        may_read(&ada).await.unwrap();
+        held.push(ada);
+    }
+    for person in [Person::Admin, Person::Reader, Person::Writer] {
+        may_read(&server.client(person)).await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn access_is_explained_by_the_bindings_that_count() {
     let signer = Signer::new("a");
     let server = Server::start_in(folder_with(&[&signer]), |_| {}).await;

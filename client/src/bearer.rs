@@ -6,7 +6,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tonic::metadata::{Ascii, MetadataValue};
 use zeroize::Zeroizing;
 
-use crate::builder::SetupError;
+use crate::error::SetupError;
 
 /// A token, or where to find it.
 pub(crate) enum Bearer {

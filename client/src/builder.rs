@@ -4,7 +4,7 @@
 //! tonic's, with aws-lc-rs underneath.
 
 use std::{
-    fs, io,
+    fs,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -17,74 +17,10 @@ use zeroize::Zeroizing;
 use crate::{
     bearer::Bearer,
     client::Client,
-    error::{CallError, Error},
+    error::{CallError, Error, SetupError},
     method::Repetition,
     retry::RetryPolicy,
 };
-
-/// Why a client can't be set up as it was told to.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum SetupError {
-    /// The endpoint isn't a URI with a scheme and a host.
-    #[error("the endpoint {endpoint:?} isn't one: it reads like https://127.0.0.1:7443")]
-    EndpointInvalid {
-        /// What was given.
-        endpoint: String,
-    },
-    /// A plain endpoint, without saying that it is meant.
-    #[error(
-        "the endpoint {endpoint:?} has no TLS, and data calls need it: use https://, or say plaintext to see the server refuse"
-    )]
-    PlaintextNotAllowed {
-        /// What was given.
-        endpoint: String,
-    },
-    /// Plaintext was asked for, from an endpoint with TLS.
-    #[error("the endpoint {endpoint:?} has TLS, and plaintext was asked for: use http://")]
-    PlaintextOverTls {
-        /// What was given.
-        endpoint: String,
-    },
-    /// Nobody said whose certificates to trust.
-    #[error("no CA was given to know the server by; the system's are not used")]
-    CaMissing,
-    /// A file can't be read.
-    #[error("the {what} {path} can't be read")]
-    FileUnreadable {
-        /// What it should hold.
-        what: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The PEM that was given can't be used.
-    #[error("the {what} can't be used: {problem}")]
-    PemUnusable {
-        /// What it should contain, and the file.
-        what: String,
-        /// What is wrong with it, and what to do.
-        problem: String,
-    },
-    /// A token was given for a connection without TLS, which anybody on the way could take it from.
-    #[error("a bearer token isn't sent without TLS: use https://")]
-    TokenOverPlaintext,
-    /// What was given as a token isn't one.
-    #[error("the {origin} {problem}")]
-    TokenUnusable {
-        /// Where it comes from.
-        origin: String,
-        /// What is wrong with it, and what to do. Nothing of the token.
-        problem: &'static str,
-    },
-    /// Certificates, key and name don't make a TLS configuration.
-    #[error("the certificates, the key or the server's name can't be used")]
-    Tls {
-        /// What TLS said.
-        source: tonic::transport::Error,
-    },
-}
 
 /// Sets a [`Client`] up; made by [`Client::builder`].
 pub struct ClientBuilder {
@@ -343,6 +279,13 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(60);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 
 const USER_AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
+impl Client {
+    /// Begins to set up a client for a server: `https://127.0.0.1:7443`.
+    #[must_use]
+    pub fn builder(endpoint: impl Into<String>) -> ClientBuilder {
+        ClientBuilder::new(endpoint.into())
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -23,12 +23,15 @@ mod organization;
 mod output;
 mod pages;
 mod profile;
+mod profile_file;
 mod progress;
 mod record;
 mod reference;
 mod reveal;
 mod secret_access;
 mod secret_input;
+mod spelling;
+mod stderr;
 mod strength;
 mod table;
 mod trail_file;
@@ -135,7 +138,7 @@ Examples:
 }
 
 async fn execute(entities: &[EntityType], matches: &ArgMatches, hints: &mut Hints) -> Result<(), Failure> {
-    let entity = |name: &str| entities.iter().find(|entity| entity::command_name(entity) == name);
+    let entity = |name: &str| entities.iter().find(|entity| spelling::command_name(entity) == name);
     match matches.subcommand() {
         Some((REVEAL, inner)) => {
             let (connection, output) = connection(matches, hints)?;

@@ -24,7 +24,6 @@ use tonic::{
 
 use crate::{
     bearer::Bearer,
-    builder::ClientBuilder,
     codec::{Answer, BytesCodec, Encoded},
     error::{CallError, Error, Origin},
     method::Method,
@@ -46,13 +45,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// Begins to set up a client for a server: `https://127.0.0.1:7443`.
-    #[must_use]
-    pub fn builder(endpoint: impl Into<String>) -> ClientBuilder {
-        ClientBuilder::new(endpoint.into())
-    }
-
-    /// The same client with another longest time of a call; see [`ClientBuilder::timeout`].
+    /// The same client with another longest time of a call; see [`ClientBuilder::timeout`](crate::ClientBuilder::timeout).
     #[must_use]
     pub fn with_timeout(&self, timeout: impl Into<Option<Duration>>) -> Self {
         Self { timeout: timeout.into(), ..self.clone() }

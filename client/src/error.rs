@@ -3,16 +3,22 @@
 //! [`Error`] is either a client that was set up wrongly or a call that failed; everything a server tells about the latter is decoded
 //! once, into [`CallError`]. What the advice means for a person at a terminal is for the command line to say.
 
+mod action;
 mod call;
 mod details;
+mod name;
+mod setup;
 
 use std::time::Duration;
 
 use tonic::Code;
 
-use crate::{builder::SetupError, mail_v1, schema::SchemaError, v1::ErrorReason};
+use crate::{mail_v1, schema::SchemaError, v1::ErrorReason};
+pub use action::Action;
 pub use call::{CallError, Origin};
 pub use details::FieldViolation;
+pub use name::{code_name, reason_name};
+pub use setup::SetupError;
 
 /// Why a call gave no answer.
 #[derive(Debug, thiserror::Error)]
@@ -27,22 +33,6 @@ pub enum Error {
     /// The server, or the way to it, failed the call.
     #[error(transparent)]
     Call(Box<CallError>),
-}
-
-/// What to do about an error.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// Correct the call, what it relies on, or the client's setup. The same call would fail again.
-    FixCall,
-    /// Nothing was changed. Make the call again later, with growing pauses.
-    Wait {
-        /// How long the server says to wait.
-        delay: Option<Duration>,
-    },
-    /// The call may have taken effect. Look before making it again.
-    CheckOutcome,
-    /// Nothing that a caller does will help. Report it, with the call's id.
-    GiveUp,
 }
 
 impl Error {
@@ -111,35 +101,5 @@ impl Error {
 impl From<Box<CallError>> for Error {
     fn from(error: Box<CallError>) -> Self {
         Self::Call(error)
-    }
-}
-
-/// A reason as it goes over the wire: `KEY_MISMATCH`.
-#[must_use]
-pub fn reason_name(reason: ErrorReason) -> &'static str {
-    details::without_prefix(reason.as_str_name())
-}
-
-/// A code as gRPC writes it: `FAILED_PRECONDITION`.
-#[must_use]
-pub fn code_name(code: Code) -> &'static str {
-    match code {
-        Code::Ok => "OK",
-        Code::Cancelled => "CANCELLED",
-        Code::Unknown => "UNKNOWN",
-        Code::InvalidArgument => "INVALID_ARGUMENT",
-        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
-        Code::NotFound => "NOT_FOUND",
-        Code::AlreadyExists => "ALREADY_EXISTS",
-        Code::PermissionDenied => "PERMISSION_DENIED",
-        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
-        Code::FailedPrecondition => "FAILED_PRECONDITION",
-        Code::Aborted => "ABORTED",
-        Code::OutOfRange => "OUT_OF_RANGE",
-        Code::Unimplemented => "UNIMPLEMENTED",
-        Code::Internal => "INTERNAL",
-        Code::Unavailable => "UNAVAILABLE",
-        Code::DataLoss => "DATA_LOSS",
-        Code::Unauthenticated => "UNAUTHENTICATED",
     }
 }

@@ -66,11 +66,11 @@ mod secret_access;
 mod stream;
 mod write;
 
-pub use builder::{ClientBuilder, SetupError};
+pub use builder::ClientBuilder;
 pub use client::Client;
 pub use data_encryption::{KeyOperation, ReencryptionStream, RetrievedKey};
 pub use dynamic::DynamicRecords;
-pub use error::{Action, CallError, Error, FieldViolation, Origin, code_name, reason_name};
+pub use error::{Action, CallError, Error, FieldViolation, Origin, SetupError, code_name, reason_name};
 pub use key_text::{GENERATED_KEY_BITS, generate_key_text};
 pub use mail::{MailConnection, ResolvedMailbox};
 pub use records::{ListOptions, Page, Pages, Records};

@@ -194,7 +194,7 @@ pub async fn read(store: &dyn Reader) -> Result<(Vec<Cataloged>, i64), Unavailab
         })
         .await?;
     let catalog = rows.into_iter().map(cataloged).collect::<Option<Vec<_>>>();
-    let catalog = catalog.ok_or(Unavailable("the catalog holds a row that is none".into()))?;
+    let catalog = catalog.ok_or(Unavailable("malformed row in the catalog".into()))?;
     let versions = store
         .select(Select {
             table: MIGRATION.into(),
@@ -265,7 +265,7 @@ pub async fn cell_columns(store: &dyn Reader) -> Result<Vec<(String, String)>, U
         .into_iter()
         .map(|row| match <[Datum; 2]>::try_from(row) {
             Ok([Datum::Text(table), Datum::Text(column)]) => Ok((table, column)),
-            Ok(_) | Err(_) => Err(Unavailable("the catalog holds a row that is none".into())),
+            Ok(_) | Err(_) => Err(Unavailable("malformed row in the catalog".into())),
         })
         .collect::<Result<Vec<_>, _>>()?;
     columns.sort();

@@ -72,7 +72,7 @@ pub async fn kept(store: &dyn Reader) -> Result<Census, Unavailable> {
             let version = u32::try_from(version).ok().and_then(KeyVersion::new);
             Ok((CellKind { table, column, version }, cells))
         }
-        Ok(_) | Err(_) => Err(Unavailable("the census holds a row that is none".into())),
+        Ok(_) | Err(_) => Err(Unavailable("malformed row in the census".into())),
     });
     parsed.filter(|row| !matches!(row, Ok((_, 0)))).collect()
 }
@@ -141,7 +141,7 @@ impl Walk {
         let rows = store.select(select).await?.into_iter();
         let cells = rows.map(|row| match <[Datum; 2]>::try_from(row) {
             Ok([Datum::Uuid(id), Datum::Bytes(cell)]) => Ok((RecordId::from_uuid(id), cell)),
-            Ok(_) | Err(_) => Err(Unavailable("a column of cells holds something that is none".into())),
+            Ok(_) | Err(_) => Err(Unavailable("malformed value in a column of cells".into())),
         });
         let cells = cells.collect::<Result<Vec<_>, _>>()?;
         self.after = cells.last().map(|(id, _)| id.uuid());

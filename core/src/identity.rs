@@ -4,7 +4,7 @@
 
 pub mod spiffe;
 
-use std::{fmt, net::SocketAddr, str::FromStr};
+use std::{fmt, net::SocketAddr, str::FromStr, sync::Arc};
 
 use self::spiffe::{SpiffeId, SpiffeIdError};
 use crate::text::{Hidden, hidden};
@@ -95,7 +95,7 @@ impl FromStr for Identity {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
     /// Who.
-    pub identity: Identity,
+    pub identity: Arc<Identity>,
     /// From where, where the transport knows it.
     pub peer: Option<SocketAddr>,
     /// The id of this call, which its answer and the log carry too.

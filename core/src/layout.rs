@@ -6,9 +6,8 @@
 //! Nothing here reads or writes; see [`crate::catalog`] for how a database comes to have these tables.
 
 use crate::{
-    audit,
-    metadata::changes,
-    schema::{Entity, Kind, Schema},
+    audit::record,
+    schema::{Schema, column::column_type, entity::Entity},
     store::{Column, ColumnType, Index, Name, Table},
 };
 
@@ -29,9 +28,9 @@ pub const CENSUS: &str = "sealward_census";
 /// Cells that the last re-encryption could not open.
 pub const UNREADABLE_CELL: &str = "sealward_unreadable_cell";
 /// Each write of the last 24 hours that had a request id, for as long as a repetition of it may come; see
-/// [`crate::records::repetition`].
+/// [`crate::record::idempotency`].
 pub const REQUEST: &str = "sealward_request";
-/// What the organization has customized of its attributes' metadata; see [`crate::metadata`].
+/// What the organization has customized of its attributes' metadata; see [`crate::metadata::setting`].
 pub const ATTRIBUTE_SETTING: &str = "sealward_attribute_setting";
 /// Each change of an audited attribute; see [`crate::metadata::changes`].
 pub const ATTRIBUTE_CHANGE: &str = "sealward_attribute_change";
@@ -61,6 +60,16 @@ pub const TOMBSTONE: &str = "sealward_tombstone";
 
 /// The key of [`REQUEST`].
 pub const REQUEST_KEY: [&str; 2] = ["id", "identity"];
+
+/// The key of [`ATTRIBUTE_CHANGE`]: no two changes are alike in all of it.
+pub(crate) const ATTRIBUTE_CHANGE_KEY: [&str; 6] =
+    ["time", "table_name", "record_id", "column_name", "operation", "revision"];
+
+/// The indexes of [`ATTRIBUTE_CHANGE`]: for the changes of a record, and for those of an attribute. The key orders all changes.
+pub(crate) const ATTRIBUTE_CHANGE_INDEXES: [(&str, &[&str]); 2] = [
+    ("sealward_attribute_change_by_record", &["table_name", "record_id", "time"]),
+    ("sealward_attribute_change_by_column", &["table_name", "column_name", "time"]),
+];
 
 /// The tables a database should have, and which of their columns hold cells.
 #[derive(Clone, Debug, Default)]
@@ -177,7 +186,7 @@ pub fn organization(schema: &Schema) -> Layout {
             &[("table_name", Text), ("column_name", Text), ("type", Text), ("cell", Boolean)],
         ),
         table(MIGRATION, &["version"], &[("version", Integer), ("time", Time), ("columns_added", Integer)]),
-        LaidOut { table: audit::table(), cells: Vec::new() },
+        LaidOut { table: record::table(), cells: Vec::new() },
         audit_head(),
     ];
     Layout { tables: system.into_iter().chain(schema.entities().iter().map(|entity| of_entity(entity))).collect() }
@@ -225,7 +234,7 @@ pub fn configuration() -> Layout {
                 &[("table_name", Text), ("column_name", Text), ("type", Text), ("cell", Boolean)],
             ),
             table(MIGRATION, &["version"], &[("version", Integer), ("time", Time), ("columns_added", Integer)]),
-            LaidOut { table: audit::table(), cells: Vec::new() },
+            LaidOut { table: record::table(), cells: Vec::new() },
             audit_head(),
         ],
     }
@@ -234,7 +243,7 @@ pub fn configuration() -> Layout {
 fn attribute_changes() -> LaidOut {
     let changes = table(
         ATTRIBUTE_CHANGE,
-        &changes::KEY,
+        &ATTRIBUTE_CHANGE_KEY,
         &[
             ("time", Time),
             ("identity", Text),
@@ -248,7 +257,7 @@ fn attribute_changes() -> LaidOut {
             ("new_value", TextOrNull),
         ],
     );
-    changes::INDEXES.iter().fold(changes, |laid_out, (name, columns)| indexed(laid_out, name, columns))
+    ATTRIBUTE_CHANGE_INDEXES.iter().fold(changes, |laid_out, (name, columns)| indexed(laid_out, name, columns))
 }
 
 fn audit_head() -> LaidOut {
@@ -293,18 +302,6 @@ fn of_entity(entity: &Entity) -> LaidOut {
         });
     }
     laid_out
-}
-
-/// What the column of an attribute of this kind holds, unless it holds cells.
-pub(crate) fn column_type(kind: &Kind) -> ColumnType {
-    match kind {
-        Kind::Boolean | Kind::ReportsSet { .. } => ColumnType::Boolean,
-        Kind::Integer32 | Kind::Integer64 | Kind::Choice(_) => ColumnType::Integer,
-        Kind::Text => ColumnType::Text,
-        Kind::Bytes => ColumnType::Bytes,
-        Kind::Time => ColumnType::Time,
-        Kind::Reference { .. } => ColumnType::Uuid,
-    }
 }
 
 /// A column's type in the tables written out above.

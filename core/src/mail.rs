@@ -14,4 +14,4 @@ pub const AUDIT_ACTIONS: &[AuditAction] = &[resolve::RESOLVE];
 pub const MAILBOXES: &str = "mailboxes";
 
 /// The collection of e-mail server profiles.
-pub const EMAIL_SERVER_PROFILES: &str = "emailServerProfiles";
+pub(crate) const EMAIL_SERVER_PROFILES: &str = "emailServerProfiles";

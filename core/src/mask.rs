@@ -6,8 +6,9 @@
 use std::sync::Arc;
 
 use crate::{
-    record::{Problem, Record, Violation},
-    schema::{Attribute, Entity},
+    record::content::Record,
+    schema::entity::{Attribute, Entity},
+    violation::{Problem, Violation},
 };
 
 /// Which fields of a record are wanted. The default is all of them.
@@ -165,7 +166,7 @@ mod tests {
     use super::*;
     use crate::{
         id::{RecordId, Timestamp},
-        schema::{Value, testing::thing},
+        schema::{testing::thing, value::Value},
     };
 
     fn parse(paths: &[&str]) -> Result<ReadMask, Vec<Problem>> {

@@ -7,18 +7,21 @@
 //!
 //! `key = 0 | 1 value`, `value = boolean (1) | integer, time (8, big endian) | uuid (16) | length (4, big endian) UTF-8`
 //!
-//! Parsing a cursor is total. Who may have made it is the business of [`page`](crate::page).
+//! Parsing a cursor is total. Who may have made it is the business of [`page`](crate::list::page_token).
 
-use std::fmt;
+pub(crate) mod fault;
 
 use uuid::Uuid;
 
 use crate::{
     id::Timestamp,
-    layout::column_type,
-    record::{Problem, Violation},
-    schema::{Attribute, Entity, Kind},
+    order::fault::OrderFault,
+    schema::{
+        column::column_type,
+        entity::{Attribute, Entity, Kind},
+    },
     store::{ColumnType, Comparison, Condition, Datum, Direction, Name},
+    violation::{Problem, Violation},
 };
 
 /// How many fields an order may have.
@@ -48,30 +51,6 @@ struct Key {
     kind: ColumnType,
     nullable: bool,
     direction: Direction,
-}
-
-/// What is wrong with an order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OrderFault {
-    /// It isn't a field, alone or followed by a direction.
-    NotATerm,
-    /// Bytes have no order that would mean something.
-    Bytes,
-    /// It is derived at each read, and stored nowhere.
-    Derived,
-    /// The order has it already.
-    Repeated,
-}
-
-impl fmt::Display for OrderFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            OrderFault::NotATerm => "must be a name, alone or followed by `asc` or `desc`",
-            OrderFault::Bytes => "holds bytes, which can't be ordered by",
-            OrderFault::Derived => "is derived from an encrypted attribute and can't be ordered by",
-            OrderFault::Repeated => "is listed more than once",
-        })
-    }
 }
 
 impl Order {

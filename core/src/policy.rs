@@ -3,10 +3,13 @@
 //! The policy is data: roles are names of privileges, and a deployment can have roles of its own. Nothing here knows rpcs (the server's
 //! permission table maps them to privileges) or where bindings come from.
 
-use std::{collections::BTreeSet, marker::PhantomData};
+use std::{
+    collections::{BTreeSet, HashMap},
+    marker::PhantomData,
+};
 
 pub use crate::privilege::Privilege;
-use crate::{identity::Identity, schema::Entity};
+use crate::{identity::Identity, schema::entity::Entity};
 
 /// The roles that every deployment has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -146,6 +149,8 @@ pub struct Binding {
 #[derive(Clone, Debug, Default)]
 pub struct Policy {
     bindings: Vec<Binding>,
+    /// The positions of each identity's bindings, so that the cost of a check doesn't grow with the number of identities.
+    by_identity: HashMap<Identity, Vec<usize>>,
 }
 
 /// The caller lacks a privilege.
@@ -160,7 +165,11 @@ impl Policy {
     /// A policy of these grants and no others.
     #[must_use]
     pub fn new(bindings: Vec<Binding>) -> Self {
-        Policy { bindings }
+        let mut by_identity: HashMap<_, Vec<_>> = HashMap::new();
+        for (position, binding) in bindings.iter().enumerate() {
+            by_identity.entry(binding.identity.clone()).or_default().push(position);
+        }
+        Policy { bindings, by_identity }
     }
 
     /// Whether the caller holds `privilege` anywhere at all: asked before a message is read.
@@ -202,8 +211,9 @@ impl Policy {
     }
 
     /// Every grant of this identity, in the order of the configuration.
-    pub fn bindings_of<'a>(&'a self, identity: &'a Identity) -> impl Iterator<Item = &'a Binding> {
-        self.bindings.iter().filter(move |binding| binding.identity == *identity)
+    pub fn bindings_of<'a>(&'a self, identity: &Identity) -> impl Iterator<Item = &'a Binding> + use<'a> {
+        let positions = self.by_identity.get(identity).map(Vec::as_slice).unwrap_or_default();
+        positions.iter().filter_map(|position| self.bindings.get(*position))
     }
 
     /// Every grant that names this organization: those for all organizations don't. Names outlive organizations, so that these count in
@@ -231,7 +241,7 @@ impl Policy {
         self.grants(identity, privilege).any(|scope| scope.has(organization))
     }
 
-    fn grants<'a>(&'a self, identity: &'a Identity, privilege: Privilege) -> impl Iterator<Item = &'a Scope> {
+    fn grants<'a>(&'a self, identity: &Identity, privilege: Privilege) -> impl Iterator<Item = &'a Scope> + use<'a> {
         self.bindings_of(identity)
             .filter(move |binding| binding.role.privileges().contains(&privilege))
             .map(|binding| &binding.scope)
@@ -337,6 +347,24 @@ mod tests {
         let here = policy(Role::SystemAdministrator, only("contoso"));
         assert!(everywhere.check_deployment::<CreateOrganization>(&ada()).is_ok());
         assert!(here.check_deployment::<CreateOrganization>(&ada()).is_err());
+    }
+
+    #[test]
+    fn bindings_of_an_identity_are_found_among_others_in_their_order() {
+        let eve = Identity::CommonName("eve".to_owned());
+        let binding =
+            |identity: &Identity, role: Role, scope| Binding { identity: identity.clone(), role: role.into(), scope };
+        let policy = Policy::new(vec![
+            binding(&ada(), Role::RecordReader, only("contoso")),
+            binding(&eve, Role::SystemAdministrator, Scope::All),
+            binding(&ada(), Role::Auditor, only("fabrikam")),
+        ]);
+        let roles = |identity: &Identity| {
+            policy.bindings_of(identity).map(|binding| binding.role.name().to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(roles(&ada()), ["record-reader", "auditor"]);
+        assert_eq!(roles(&eve), ["system-administrator"]);
+        assert_eq!(roles(&Identity::Dns("ada".to_owned())), [""; 0]);
     }
 
     #[test]

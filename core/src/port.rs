@@ -2,7 +2,7 @@
 //!
 //! Nothing here knows a runtime: an asynchronous port answers with a boxed future that any executor may drive.
 
-use std::{future::Future, pin::Pin, sync::Arc};
+use std::sync::Arc;
 
 use crate::{
     crypto::{
@@ -10,11 +10,8 @@ use crate::{
         secret::{Kek, KeyText},
     },
     id::{OrganizationId, Timestamp},
-    store::{Cause, Commit, CommitError, OpenError, Store, Unavailable},
+    store::{Cause, Commit, CommitError, OpenError, Pending, Store, Unavailable},
 };
-
-/// What an asynchronous port answers with.
-pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// The time of day.
 pub trait Clock: Send + Sync {

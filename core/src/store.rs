@@ -7,11 +7,11 @@
 //!
 //! Nothing here knows records, keys or audit trails, but that an [`AuditEntry`] is chained by whoever commits it.
 
-use std::{borrow::Cow, error::Error, fmt, sync::Arc};
+use std::{borrow::Cow, error::Error, fmt, future::Future, pin::Pin, sync::Arc};
 
 use uuid::Uuid;
 
-use crate::{audit::AuditEntry, id::Timestamp, port::Pending};
+use crate::{audit::entry::AuditEntry, id::Timestamp};
 
 /// The name of a table or a column.
 pub type Name = Cow<'static, str>;
@@ -506,6 +506,52 @@ pub enum CommitError {
     Unknown(#[source] Cause),
 }
 
+/// Why a use case failed although its request was valid: a database, the root key or the audit trail failed.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreFailure {
+    /// The audit record can't be written; nothing was disclosed or done.
+    #[error("the audit record can't be written")]
+    AuditUnavailable(#[source] Cause),
+    /// A database or the root key did not answer. Nothing changed.
+    #[error("a database is unavailable")]
+    Unavailable(#[source] Cause),
+    /// The outcome of a commit is unknown.
+    #[error("the outcome is unknown")]
+    Unknown(#[source] Cause),
+}
+
+impl StoreFailure {
+    /// Why a commit that has only an audit record failed.
+    pub(crate) fn unaudited(error: CommitError) -> Self {
+        match error {
+            CommitError::Refused { .. } => StoreFailure::AuditUnavailable("an audit record was refused".into()),
+            CommitError::Unavailable(cause) | CommitError::Unknown(cause) => StoreFailure::AuditUnavailable(cause),
+        }
+    }
+
+    /// A failure inside the service that no input explains.
+    pub(crate) fn internal(error: impl Error + Send + Sync + 'static) -> Self {
+        StoreFailure::Unavailable(Cause(Box::new(error)))
+    }
+}
+
+impl From<Unavailable> for StoreFailure {
+    fn from(Unavailable(cause): Unavailable) -> Self {
+        StoreFailure::Unavailable(cause)
+    }
+}
+
+impl From<CommitError> for StoreFailure {
+    /// For a commit that nothing can refuse, because its conditions are read under the organization's lock.
+    fn from(error: CommitError) -> Self {
+        match error {
+            CommitError::Refused { .. } => StoreFailure::Unavailable("a commit under the lock was refused".into()),
+            CommitError::Unavailable(cause) => StoreFailure::Unavailable(cause),
+            CommitError::Unknown(cause) => StoreFailure::Unknown(cause),
+        }
+    }
+}
+
 /// Why an organization's database could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -628,3 +674,6 @@ pub(crate) async fn rows(
         })
         .await
 }
+
+/// What an asynchronous port answers with.
+pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use sealward_core::{
     crypto::ring::stored::ReencryptionState,
     id::KeyVersion,
-    key_change::{ConfigurationFacts, NextStep, RingFacts, next_step},
+    key::step::{ConfigurationFacts, NextStep, RingFacts, next_step},
 };
 use stateright::{Checker, Model, Property};
 

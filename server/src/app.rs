@@ -3,10 +3,9 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use sealward_core::{
+    configuration::{ConfigurationError, deployment_id, first_configuration, prepare_configuration},
     crypto::root_key::{RootKey, RootKeySet},
-    deployment::{
-        ConfigurationError, Deployment, KeyLimits, Ports, deployment_id, first_configuration, prepare_configuration,
-    },
+    deployment::{Deployment, KeyLimits, Ports},
     filter,
     id::RecordId,
     key::reseal::{Resealed, reseal},

@@ -10,7 +10,7 @@ use prost::Message as _;
 use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor, SerializeOptions};
 use sealward::v1::{AuditRecord as Message, AuditSignature};
 use sealward_core::{
-    audit::{AuditRecord, follow::Place, sign::SignedHead},
+    audit::{AuditRecord, follow::TrailPosition, sign::SignedHead},
     id::OrganizationId,
     organization::Organization,
 };
@@ -86,7 +86,7 @@ pub(crate) fn lines(whose: &Whose, records: Vec<AuditRecord>) -> Vec<u8> {
 }
 
 /// Which record a line has: in whose trail, by which writer, at which place. `None` if it has none.
-pub(crate) fn place_in(line: &[u8]) -> Option<(Option<OrganizationId>, Uuid, Place)> {
+pub(crate) fn place_in(line: &[u8]) -> Option<(Option<OrganizationId>, Uuid, TrailPosition)> {
     #[derive(Deserialize)]
     struct Line<'a> {
         #[serde(default)]
@@ -101,7 +101,7 @@ pub(crate) fn place_in(line: &[u8]) -> Option<(Option<OrganizationId>, Uuid, Pla
         uid => Some(uid.parse().ok()?),
     };
     let hash = BASE64.decode(line.hash.as_bytes()).ok()?.try_into().ok()?;
-    Some((trail, line.writer.parse().ok()?, Place { sequence: line.sequence.parse().ok()?, hash }))
+    Some((trail, line.writer.parse().ok()?, TrailPosition { sequence: line.sequence.parse().ok()?, hash }))
 }
 
 static KIND: LazyLock<MessageDescriptor> = LazyLock::new(|| {
@@ -144,7 +144,8 @@ pub(crate) mod tests {
         let lines = lines(&whose, vec![record(3), record(4)]);
         let lines: Vec<_> = lines.strip_suffix(b"\n").unwrap().split(|byte| *byte == b'\n').collect();
         let places: Vec<_> = lines.iter().map(|line| place_in(line)).collect();
-        let expected = |sequence| Some((Some(id), Uuid::from_bytes([1; 16]), Place { sequence, hash: [7; 32] }));
+        let expected =
+            |sequence| Some((Some(id), Uuid::from_bytes([1; 16]), TrailPosition { sequence, hash: [7; 32] }));
         assert_eq!(places, [expected(3), expected(4)]);
     }
 

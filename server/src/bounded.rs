@@ -77,8 +77,8 @@ mod tests {
     use sealward_core::{
         id::Timestamp,
         mask::ReadMask,
-        metadata::LENGTH_MAX,
-        records::list::record_bytes_max,
+        metadata::setting::LENGTH_MAX,
+        record::list::record_bytes_max,
         schema::{Attribute, Kind, SYSTEM_COLUMNS},
         store::Datum,
     };

@@ -58,9 +58,9 @@ pub(crate) enum Payer {
     /// A caller on the listener without TLS, which is for probes. They have a part of their own, which callers over TLS can't use up.
     Probe,
     /// An identified caller.
-    Identity(Identity),
+    Identity(Arc<Identity>),
     /// An identified caller who administers the deployment.
-    Administrator(Identity),
+    Administrator(Arc<Identity>),
 }
 
 /// What one connection uses. In the extensions of each of its requests.
@@ -96,7 +96,7 @@ struct Used {
     by_nobody: u64,
     by_probes: u64,
     by_identities: u64,
-    by_identity: HashMap<Identity, u64>,
+    by_identity: HashMap<Arc<Identity>, u64>,
     logged: Option<Instant>,
 }
 
@@ -179,7 +179,7 @@ impl Budget {
                 match used.by_identity.get_mut(name) {
                     Some(own) => *own += bytes,
                     None => {
-                        used.by_identity.insert(name.clone(), bytes);
+                        used.by_identity.insert(Arc::clone(name), bytes);
                     }
                 }
             }
@@ -278,11 +278,11 @@ mod tests {
     }
 
     fn named(name: &str) -> Payer {
-        Payer::Identity(Identity::CommonName(name.to_owned()))
+        Payer::Identity(Identity::CommonName(name.to_owned()).into())
     }
 
     fn administrator() -> Payer {
-        Payer::Administrator(Identity::CommonName("admin".to_owned()))
+        Payer::Administrator(Identity::CommonName("admin".to_owned()).into())
     }
 
     #[test]

@@ -239,6 +239,8 @@ impl Shared {
 
 #[cfg(test)]
 mod tests {
+    use sealward_core::identity::Identity;
+
     use super::*;
 
     #[test]
@@ -246,7 +248,8 @@ mod tests {
         let shed = Shed::default();
         let limits = Limits { refusals_recorded_per_minute_per_identity: 2, ..Limits::default() };
         let denials = Denials::new(None, &limits, shed.clone());
-        let caller = Caller { identity: "cn:a".parse().unwrap(), peer: None, call_id: String::new() };
+        let identity = Identity::CommonName("a".to_owned()).into();
+        let caller = Caller { identity, peer: None, call_id: String::new() };
         for name in ["a", "b", "a", "c"] {
             denials.in_organization(&caller, AuditAction::RetrieveKey, name, Privilege::ReadEncryptionKey);
         }

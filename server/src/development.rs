@@ -26,6 +26,7 @@ use crate::{
     private_file::{self, PRIVATE, PUBLIC},
     random::SystemRandom,
     root_key::{self, RootKeyFileError},
+    trusted_file::{self, Kind},
 };
 
 /// The organization that a development server begins with.
@@ -315,7 +316,8 @@ fn provide_pair(
         create(key, &KeyPair::generate().map_err(failed)?.serialize_pem(), PRIVATE)?;
     }
     // Read back, since another process may have been faster.
-    let pem = fs::read_to_string(key).map_err(|source| file_error(key, source))?;
+    let pem =
+        trusted_file::read_text(key, Kind::PrivateKey).map_err(|error| file_error(key, io::Error::other(error)))?;
     let key_pair = KeyPair::from_pem(&pem).map_err(failed)?;
     if !exists(certificate)? {
         create(certificate, &make(&key_pair).map_err(failed)?.pem(), PUBLIC)?;
@@ -422,7 +424,7 @@ mod tests {
                 config
                     .bindings
                     .iter()
-                    .any(|binding| binding.identity == identity && binding.role == person.role().into())
+                    .any(|binding| binding.identity == *identity && binding.role == person.role().into())
             );
         }
     }

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use sealward_core::{
     deployment::Deployment,
     id::{KeyVersion, Timestamp},
-    key::check::change_due_time,
+    key::status::change_due_time,
     organization::Organization,
 };
 

@@ -243,14 +243,21 @@ impl Http2 {
     }
 
     /// Waits for the streams that a connection has after its grace. Those that have a bound of their own may come to their end, unless the
-    /// server believes others by then; the rest end at once.
+    /// server believes others by then; the rest end at once. None that was there needs longer than a transfer may take: a caller who begins
+    /// others meanwhile doesn't keep the connection.
     async fn last_streams(&self, connection: &Connection, calls: &Calls) -> &'static str {
         let leaving = &connection.leaving;
         if leaving.has_streams() {
             leaving.begin();
-            tokio::select! {
-                () = leaving.streams_ended() => {}
-                () = self.distrusts(connection) => leaving.cut(),
+            let ended = async {
+                tokio::select! {
+                    () = leaving.streams_ended() => {}
+                    () = self.distrusts(connection) => leaving.cut(),
+                }
+            };
+            if timeout(self.limits.transfer_time_max(), ended).await.is_err() {
+                self.calls.shed.count("transfer_time_max_seconds");
+                leaving.cut();
             }
             // What ended them is still to be sent.
             let _sent = timeout(LAST_ANSWERS, calls.none_open_for(Duration::ZERO)).await;
@@ -357,6 +364,7 @@ mod tests {
         config::{Config, Listen},
         development::{Development, Person},
         handshake::Handshakes,
+        leaving::Leaving,
         listener::Listener,
         pem,
         random::SystemRandom,
@@ -364,7 +372,7 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_secs(60);
 
-    /// A server that answers calls of `/held` when a permit is there, and others at once.
+    /// A server that answers calls of `/held` when a permit is there, those of `/stream` when their connection ends, and others at once.
     struct Fixture {
         _folder: tempfile::TempDir,
         config: Config,
@@ -376,6 +384,7 @@ mod tests {
         permits: Arc<Semaphore>,
         /// One permit for each answer of `/large` whose memory was freed.
         freed: Arc<Semaphore>,
+        shed: Shed,
         serving: JoinHandle<()>,
     }
 
@@ -424,19 +433,25 @@ mod tests {
                 let is_held = request.uri().path() == "/held";
                 counted.fetch_add(usize::from(is_held), Ordering::SeqCst);
                 let awaited = Arc::clone(&awaited);
+                let leaving = Leaving::of(request.extensions());
+                let stream = (request.uri().path() == "/stream").then(|| (leaving.hold(), leaving));
                 let large = (request.uri().path() == "/large").then(|| Large(vec![0; 1 << 20], Arc::clone(&large)));
                 async move {
                     if is_held {
                         awaited.acquire().await.unwrap().forget();
+                    }
+                    if let Some((_held, leaving)) = &stream {
+                        leaving.is_cut().await;
                     }
                     let body = large.map(|large| Body::new(Full::new(Bytes::from_owner(large))));
                     Ok(Response::new(body.unwrap_or_else(Body::empty)))
                 }
             });
             let connections = listener.accept(believed.clone(), Handshakes::for_tests(), &limits, &Shed::default());
-            let http2 = Http2::new(&limits, believed, Arc::new(SystemRandom), drain.clone(), Shed::default());
+            let shed = Shed::default();
+            let http2 = Http2::new(&limits, believed, Arc::new(SystemRandom), drain.clone(), shed.clone());
             let serving = tokio::spawn(http2.serve(connections, service));
-            Self { _folder: folder, config, development, address, terms, drain, begun, permits, freed, serving }
+            Self { _folder: folder, config, development, address, terms, drain, begun, permits, freed, shed, serving }
         }
 
         async fn connect(&self) -> Client {
@@ -551,6 +566,22 @@ mod tests {
     async fn an_old_connection_is_told_to_leave() {
         let fixture = Fixture::start(Limits { connection_age_max_seconds: 1, ..Limits::default() }).await;
         fixture.connect().await.ended().await;
+    }
+
+    #[tokio::test]
+    async fn streams_keep_an_old_connection_no_longer_than_a_transfer_may_take() {
+        let limits = Limits {
+            connection_age_max_seconds: 1,
+            connection_grace_seconds: 1,
+            transfer_time_max_seconds: 1,
+            ..Limits::default()
+        };
+        let fixture = Fixture::start(limits).await;
+        let mut client = fixture.connect().await;
+        let stream = tokio::spawn(client.call("/stream"));
+        client.ended().await;
+        let _answered_or_cut_off = timeout(PATIENCE, stream).await.unwrap();
+        assert_eq!(fixture.shed.refused_by("transfer_time_max_seconds"), 1);
     }
 
     #[tokio::test]

@@ -9,6 +9,8 @@
 //! The certificate's chain, signature and dates were verified in the handshake; here it is only read, once a connection. What an
 //! identity may do is the policy's matter.
 
+use std::sync::Arc;
+
 use sealward_core::{
     id::Timestamp,
     identity::{Identity, spiffe::SpiffeIdError},
@@ -26,7 +28,7 @@ const SPIFFE_SCHEME: &str = "spiffe:";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ClientCertificate {
     /// Whom it names.
-    pub(crate) identity: Identity,
+    pub(crate) identity: Arc<Identity>,
     /// SHA-256 of the certificate: what tokens bound to it name.
     pub(crate) sha256: [u8; 32],
     /// The last moment at which it is valid. A connection may outlive it, a call may not.
@@ -70,7 +72,7 @@ impl ClientCertificate {
     pub(crate) fn from_der(der: &[u8]) -> Result<Self, CertificateError> {
         let (_, certificate) = X509Certificate::from_der(der).map_err(CertificateError::Malformed)?;
         Ok(Self {
-            identity: identity(&certificate)?,
+            identity: identity(&certificate)?.into(),
             sha256: Sha256::digest(der).into(),
             not_after: not_after(&certificate),
         })

@@ -7,8 +7,8 @@
 //! Nothing here knows tokens.
 
 use std::{
+    collections::BTreeSet,
     error::Error,
-    fs,
     path::{Path, PathBuf},
     pin::Pin,
     sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak},
@@ -34,7 +34,7 @@ use jsonwebtoken::{
     Algorithm, AlgorithmFamily, DecodingKey,
     jwk::{AlgorithmParameters, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse},
 };
-use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
+use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs, pki_types::CertificateDer};
 use sealward_core::{hex::hex, id::Timestamp, port::Clock};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -44,7 +44,13 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use crate::{config::limits::Limits, drain::Drain, error_chain, pem, private_file, shed::Shed};
+use crate::{
+    config::limits::Limits,
+    drain::Drain,
+    error_chain, pem, private_file,
+    shed::Shed,
+    trusted_file::{self, Kind},
+};
 
 /// How long a fetch may take.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(10);
@@ -177,10 +183,54 @@ impl Fetching {
     }
 }
 
+/// The CAs that the certificate of an address may come from. Compared by their certificates: what is in a file may change.
+#[derive(PartialEq, Eq)]
+pub(crate) enum Cas {
+    /// Those of the system.
+    OfSystem(Vec<CertificateDer<'static>>),
+    /// Those of a file.
+    OfFile(Vec<CertificateDer<'static>>),
+}
+
+impl Cas {
+    /// Reads the file, or what the system has. Blocks.
+    ///
+    /// # Errors
+    /// The file can't be used, or the system has no CAs.
+    pub(crate) fn read(file: Option<&Path>) -> Result<Self, AnyError> {
+        if let Some(path) = file {
+            return Ok(Self::OfFile(pem::certificates(path)?));
+        }
+        let found = rustls_native_certs::load_native_certs();
+        match found.certs.is_empty() {
+            true => Err(format!("the system has no CAs that can be read: {:?}", found.errors).into()),
+            false => Ok(Self::OfSystem(found.certs)),
+        }
+    }
+
+    fn roots(&self) -> Result<RootCertStore, AnyError> {
+        let mut roots = RootCertStore::empty();
+        match self {
+            Self::OfFile(certificates) => certificates.iter().try_for_each(|ca| roots.add(ca.clone()))?,
+            // Systems may have some that nobody can use.
+            Self::OfSystem(certificates) => drop(roots.add_parsable_certificates(certificates.iter().cloned())),
+        }
+        if roots.is_empty() { Err("none of the system's CAs can be used".into()) } else { Ok(roots) }
+    }
+
+    /// SHA-256 of each, in hex. `None` for the system's: whoever administers the system adds and removes some all the time.
+    fn fingerprints(&self) -> Option<BTreeSet<String>> {
+        match self {
+            Self::OfSystem(_) => None,
+            Self::OfFile(certificates) => Some(certificates.iter().map(|ca| hex(&Sha256::digest(ca))).collect()),
+        }
+    }
+}
+
 /// The keys at an address, as they were fetched last.
 pub(crate) struct Fetched {
     url: Uri,
-    ca: Option<PathBuf>,
+    cas: Cas,
     kept: PathBuf,
     fetching: Fetching,
     client: HttpClient,
@@ -214,6 +264,9 @@ struct Fetches {
 #[derive(Serialize, Deserialize)]
 struct Kept {
     url: String,
+    /// The fingerprints of the CAs that the address was known by; none if those were the system's.
+    #[serde(default)]
+    cas: Option<BTreeSet<String>>,
     fetched_at_unix_micros: i64,
     key_set: String,
 }
@@ -225,17 +278,18 @@ impl Fetched {
     /// Begins with the set that is kept from an earlier run, if there is one. Blocks.
     ///
     /// # Errors
-    /// There are no CAs to know the server by, or the proxy can't be used.
-    pub(crate) fn new(url: &Uri, ca: Option<&Path>, fetching: Fetching) -> Result<Arc<Self>, AnyError> {
+    /// The CAs or the proxy can't be used.
+    pub(crate) fn new(url: &Uri, cas: Cas, fetching: Fetching) -> Result<Arc<Self>, AnyError> {
         let mut name = hex(&Sha256::digest(url.to_string()));
         name.truncate(16);
         let kept = fetching.folder.join(format!("jwks-{name}.json"));
-        let current = read_kept(&kept, url).unwrap_or_else(|| Held { set: Arc::new(KeySet::empty()), at: None });
+        let none = || Held { set: Arc::new(KeySet::empty()), at: None };
+        let current = read_kept(&kept, url, &cas, fetching.size_max_bytes).unwrap_or_else(none);
         Ok(Arc::new(Self {
             url: url.clone(),
-            ca: ca.map(Path::to_owned),
             kept,
-            client: HttpClient::new(ca, &fetching.proxies, url)?,
+            client: HttpClient::new(&cas, &fetching.proxies, url)?,
+            cas,
             kept_at: Mutex::new(current.at),
             current: RwLock::new(current),
             fetches: watch::Sender::default(),
@@ -247,9 +301,14 @@ impl Fetched {
         }))
     }
 
-    /// Whether it is fetched from there.
-    pub(crate) fn is_of(&self, url: &Uri, ca: Option<&Path>) -> bool {
-        self.url == *url && self.ca.as_deref() == ca
+    /// Whether it is fetched from there, and the address is known by these CAs.
+    pub(crate) fn is_of(&self, url: &Uri, cas: &Cas) -> bool {
+        self.url == *url && self.cas == *cas
+    }
+
+    /// Whether both are fetched from one address, which is known by the same CAs.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        self.is_of(&other.url, &other.cas)
     }
 
     /// The last good set, unless none was fetched or it is too old.
@@ -400,8 +459,12 @@ impl Fetched {
         if !has_changed && !is_old {
             return;
         }
-        let kept =
-            Kept { url: self.url.to_string(), fetched_at_unix_micros: at.unix_micros(), key_set: set.text.clone() };
+        let kept = Kept {
+            url: self.url.to_string(),
+            cas: self.cas.fingerprints(),
+            fetched_at_unix_micros: at.unix_micros(),
+            key_set: set.text.clone(),
+        };
         let (path, text) = (self.kept.clone(), serde_json::to_vec(&kept));
         let written = spawn_blocking(move || private_file::replace(&path, &text?, private_file::PRIVATE)).await;
         match written.map_err(std::io::Error::other).flatten() {
@@ -416,9 +479,24 @@ impl Fetched {
 /// A redirect's address comes from the issuer's server; the log has no more of it.
 const REDIRECT_SHOWN_CHARS: usize = 200;
 
-/// A set of an earlier run. One whose time isn't known is as good as none.
-fn read_kept(path: &Path, url: &Uri) -> Option<Held> {
-    let kept: Kept = serde_json::from_str(&fs::read_to_string(path).ok()?).ok()?;
+/// A set of an earlier run. One whose time isn't known is as good as none, and so is one of an address that was known by a CA that isn't
+/// believed any more.
+fn read_kept(path: &Path, url: &Uri, cas: &Cas, set_max_bytes: usize) -> Option<Held> {
+    let read = trusted_file::read_text(path, Kind::KeptKeySet { set_max_bytes });
+    let text = read.inspect_err(|error| {
+        if !error.is_missing() {
+            tracing::warn!(%url, error = error_chain::text(error), "kept keys of a token issuer not used");
+        }
+    });
+    let kept: Kept = serde_json::from_str(&text.ok()?).ok()?;
+    let is_believed = match (&kept.cas, &cas.fingerprints()) {
+        (None, None) => true,
+        (Some(then), Some(now)) => then.is_subset(now),
+        (None, Some(_)) | (Some(_), None) => false,
+    };
+    if !is_believed {
+        return None;
+    }
     let set = KeySet::parse(kept.key_set).ok()?;
     let at = Timestamp::from_unix_micros(kept.fetched_at_unix_micros);
     (*url == *kept.url).then(|| Held { set: Arc::new(set), at: Some(at) })
@@ -458,8 +536,8 @@ enum HttpClient {
 }
 
 impl HttpClient {
-    fn new(ca: Option<&Path>, proxies: &Matcher, url: &Uri) -> Result<Self, AnyError> {
-        let builder = HttpsConnectorBuilder::new().with_tls_config(tls(ca)?).https_only().enable_http1();
+    fn new(cas: &Cas, proxies: &Matcher, url: &Uri) -> Result<Self, AnyError> {
+        let builder = HttpsConnectorBuilder::new().with_tls_config(tls(cas)?).https_only().enable_http1();
         let Some(proxy) = proxies.intercept(url) else {
             return Ok(Self::Direct(Client::builder(TokioExecutor::new()).build(builder.build())));
         };
@@ -485,26 +563,16 @@ impl HttpClient {
     }
 }
 
-fn tls(ca: Option<&Path>) -> Result<ClientConfig, AnyError> {
-    use hyper_rustls::ConfigBuilderExt as _;
-
+fn tls(cas: &Cas) -> Result<ClientConfig, AnyError> {
     let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()?;
-    let builder = match ca {
-        None => builder.with_native_roots()?,
-        Some(path) => {
-            let mut roots = RootCertStore::empty();
-            for certificate in pem::certificates(path)? {
-                roots.add(certificate)?;
-            }
-            builder.with_root_certificates(roots)
-        }
-    };
-    Ok(builder.with_no_client_auth())
+    Ok(builder.with_root_certificates(cas.roots()?).with_no_client_auth())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::{fs, os::unix::fs::PermissionsExt as _};
+
     use rcgen::{CertificateParams, KeyPair};
     use rustls::{ServerConfig, pki_types::PrivateKeyDer};
     use tempfile::TempDir;
@@ -568,7 +636,11 @@ mod tests {
                 shed: Shed::default(),
                 drain: Drain::new(),
             };
-            Fetched::new(&url.parse().unwrap(), Some(&self.folder.path().join("ca.pem")), fetching).unwrap()
+            Fetched::new(&url.parse().unwrap(), self.cas(), fetching).unwrap()
+        }
+
+        fn cas(&self) -> Cas {
+            Cas::read(Some(&self.folder.path().join("ca.pem"))).unwrap()
         }
 
         fn directly(&self) -> Arc<Fetched> {
@@ -651,7 +723,7 @@ mod tests {
         assert_eq!(reported(&fetched), "");
 
         let refused = HttpClient::new(
-            Some(&address.folder.path().join("ca.pem")),
+            &address.cas(),
             &Matcher::builder().https("https://user:secret@proxy.invalid").build(),
             &url.parse().unwrap(),
         );
@@ -700,5 +772,48 @@ mod tests {
         }
         fs::write(&again.kept, set_of(12)).unwrap();
         assert_eq!(address.directly().fetched_at(), None);
+    }
+
+    #[tokio::test]
+    async fn largest_set_that_is_fetched_is_kept_and_not_believed_where_others_can_change_it() {
+        // Each of these characters takes two in the file.
+        let text = set_of(SIZE_MAX_BYTES).replace(' ', "\n");
+        let address = Address::answering(ok(&text)).await;
+        let fetched = address.directly();
+        fetched.fetch().await;
+        assert_eq!((reported(&fetched), address.directly().fetched_at()), (String::new(), fetched.fetched_at()));
+        let set_mode = |mode| fs::set_permissions(&fetched.kept, fs::Permissions::from_mode(mode)).unwrap();
+        set_mode(0o666);
+        assert_eq!(address.directly().fetched_at(), None);
+        set_mode(0o600);
+        assert_eq!(address.directly().fetched_at(), fetched.fetched_at());
+        // More than a file of such a set can have.
+        let limit = Kind::KeptKeySet { set_max_bytes: SIZE_MAX_BYTES }.size_max_bytes();
+        let padding = usize::try_from(limit).unwrap() + 1 - fs::read(&fetched.kept).unwrap().len();
+        let kept = fs::read_to_string(&fetched.kept).unwrap() + &" ".repeat(padding);
+        fs::write(&fetched.kept, kept).unwrap();
+        assert_eq!(address.directly().fetched_at(), None);
+    }
+
+    #[tokio::test]
+    async fn a_kept_set_is_used_while_every_ca_of_its_address_is_believed() {
+        let (address, other) = (Address::answering(ok(&set_of(12))).await, Address::answering(ok(&set_of(12))).await);
+        let fetched = address.directly();
+        fetched.fetch().await;
+        let [own, others] = [&address, &other].map(|address| address.folder.path().join("ca.pem"));
+        let [own_pem, others_pem] = [&own, &others].map(|file| fs::read_to_string(file).unwrap());
+        for (cas, is_used) in [
+            (own_pem.clone(), true),
+            (others_pem.clone(), false),
+            (own_pem.clone() + &others_pem, true),
+            (own_pem, true),
+        ] {
+            fs::write(&own, &cas).unwrap();
+            assert_eq!(address.directly().fetched_at().is_some(), is_used, "{cas}");
+        }
+        // With the CAs of the system, a set that was fetched by one of a file isn't used, whichever those are.
+        let of_system = Cas::OfSystem(pem::certificates(&own).unwrap());
+        assert!(read_kept(&fetched.kept, &fetched.url, &of_system, SIZE_MAX_BYTES).is_none());
+        assert!(!fetched.is_of(&fetched.url, &of_system) && fetched.is_of(&fetched.url, &address.cas()));
     }
 }

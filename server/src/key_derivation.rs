@@ -5,7 +5,8 @@ use sealward_core::{
         kek::{self, KdfOutOfBounds, KdfParameters},
         secret::{Kek, KeyText},
     },
-    port::{KeyDerivation, Pending},
+    port::KeyDerivation,
+    store::Pending,
 };
 
 /// Derives keys on the runtime's blocking threads.

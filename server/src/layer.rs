@@ -183,7 +183,8 @@ mod tests {
 
     fn over_tls(certificate: Option<(&str, Timestamp)>) -> Option<Connection> {
         let certificate = certificate.map(|(name, not_after)| {
-            Arc::new(ClientCertificate { identity: Identity::CommonName(name.to_owned()), sha256: [0; 32], not_after })
+            let identity = Identity::CommonName(name.to_owned()).into();
+            Arc::new(ClientCertificate { identity, sha256: [0; 32], not_after })
         });
         let (chain, trust) = (Arc::from([]), Arc::clone(&terms().trust));
         Some(Connection {

@@ -16,15 +16,19 @@ use sealward_core::{
     id::OrganizationId,
     identity::Caller,
     key::{
-        AtWork, CurrentKey, KeyError, KeyWork,
+        CurrentKey, KeyError,
         abandon::{Abandonment, abandon},
         change::change,
         reencrypt::is_under_way,
         refuse,
         restore::restore,
     },
-    organization::Organization,
+    organization::{
+        Organization,
+        work::{AtWork, KeyWork},
+    },
     policy::{AbandonEncryptedData, ChangeKey, Permit, RestoreKey},
+    store::StoreFailure,
 };
 use tokio::sync::oneshot;
 use tower::{BoxError, Service, ServiceBuilder, ServiceExt, load_shed::error::Overloaded, util::BoxCloneSyncService};
@@ -149,7 +153,7 @@ async fn run(
     let work = match KeyWork::begin(&deployment, Arc::clone(&organization)).await {
         Ok(work) => work,
         Err(error) => {
-            return Ok(Some(refuse(&deployment, &organization, &caller, mode.action(), error).await));
+            return Ok(Some(refuse(&deployment, &organization, &caller, mode.action(), error.into()).await));
         }
     };
     let result = match mode {
@@ -161,7 +165,7 @@ async fn run(
         }
     };
     // After an unknown outcome the ring tells whether there is something to do.
-    if !matches!(result, Err(KeyError::Unknown(_))) && !is_under_way(&organization) {
+    if !matches!(result, Err(KeyError::Store(StoreFailure::Unknown(_)))) && !is_under_way(&organization) {
         return Ok(Some(result));
     }
     // The caller may be gone.

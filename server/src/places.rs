@@ -2,8 +2,10 @@
 //!
 //! A connection is identified by its client certificate, once the handshake is done, or by the first bearer token that is accepted on it. Until then
 //! it has one of the unidentified places, of which each address has a bounded number. A new connection always gets one: where all are
-//! taken, the oldest connection of the address that has the most is closed for it. So whoever opens many closes their own. An identity
-//! has a bounded number of places as well; a connection past it has none, and stays only to learn so.
+//! taken, the oldest connection of the address that has the most is closed for it. So whoever opens many closes their own.
+//!
+//! An identity has a bounded number of places as well, whatever proves it. A connection past it that shows a certificate has no place, and
+//! stays only to learn so. One whose calls carry tokens stays unidentified and is served: the next token may be another identity's.
 //!
 //! Nothing here knows connections, or what becomes of one without a place.
 
@@ -51,7 +53,7 @@ struct Held {
     unidentified: BTreeMap<u64, Unidentified>,
     by_address: HashMap<IpAddr, u32>,
     identified: u32,
-    by_identity: HashMap<Identity, OfIdentity>,
+    by_identity: HashMap<Arc<Identity>, OfIdentity>,
     refused: BTreeMap<u64, CancellationToken>,
     /// Whether the log has it that there are no identified places left, since there were some last.
     told: bool,
@@ -81,9 +83,12 @@ pub(crate) struct Place {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Kind {
-    Unidentified,
-    /// With the identity of the certificate; without one for a bearer token.
-    Identified(Option<Identity>),
+    Unidentified {
+        /// Whether a token was accepted on it whose identity had no place left, which counts once.
+        is_over: bool,
+    },
+    /// By its certificate, or by a token.
+    Identified(Arc<Identity>),
     Refused,
 }
 
@@ -176,7 +181,12 @@ impl Places {
         *held.by_address.entry(address).or_default() += 1;
         held.unidentified.insert(number, Unidentified { address, closing: closing.clone() });
         drop(held);
-        Arc::new(Place { places: Arc::clone(self), number, kind: Mutex::new(Kind::Unidentified), closing })
+        Arc::new(Place {
+            places: Arc::clone(self),
+            number,
+            kind: Mutex::new(Kind::Unidentified { is_over: false }),
+            closing,
+        })
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {
@@ -205,16 +215,42 @@ impl Held {
         Some(one)
     }
 
-    fn leave_identified(&mut self, identity: Option<&Identity>) {
+    /// Whether this identity may have another place.
+    fn has_room(&self, identity: &Identity, bounds: &Bounds) -> Result<(), NoPlace> {
+        let Bounds { identified_max, per_identity_max, .. } = *bounds;
+        let own = self.by_identity.get(identity).map_or(0, |own| own.places);
+        if per_identity_max > 0 && own >= per_identity_max {
+            Err(NoPlace::OfIdentity { limit: per_identity_max })
+        } else if self.identified >= identified_max {
+            Err(NoPlace::OfAll { limit: identified_max })
+        } else {
+            Ok(())
+        }
+    }
+
+    fn enter_identified(&mut self, identity: &Arc<Identity>) -> Kind {
+        self.identified += 1;
+        self.by_identity.entry(Arc::clone(identity)).or_default().places += 1;
+        Kind::Identified(Arc::clone(identity))
+    }
+
+    fn leave_identified(&mut self, identity: &Identity) {
         self.identified -= 1;
         self.told = false;
-        if let Some(identity) = identity
-            && let Some(own) = self.by_identity.get_mut(identity)
-        {
+        if let Some(own) = self.by_identity.get_mut(identity) {
             own.places -= 1;
             if own.places == 0 {
                 self.by_identity.remove(identity);
             }
+        }
+    }
+
+    /// Whether the log has it already; from now on it has.
+    fn is_told(&mut self, identity: &Identity, no_place: NoPlace) -> bool {
+        match (no_place, self.by_identity.get_mut(identity)) {
+            (NoPlace::OfIdentity { .. }, Some(own)) => std::mem::replace(&mut own.told, true),
+            (NoPlace::OfIdentity { .. }, None) => true,
+            (NoPlace::OfAll { .. }, _) => std::mem::replace(&mut self.told, true),
         }
     }
 }
@@ -224,26 +260,15 @@ impl Place {
     ///
     /// # Errors
     /// [`NoPlace`]; it has no place then.
-    pub(crate) fn identify(&self, identity: &Identity) -> Result<(), NoPlace> {
-        let Bounds { identified_max, per_identity_max, .. } = self.places.bounds;
+    pub(crate) fn identify(&self, identity: &Arc<Identity>) -> Result<(), NoPlace> {
         let mut kind = self.kind();
         let mut held = self.places.held();
         if held.leave_unidentified(self.number).is_none() {
             // It is about to be closed, or was identified before.
             return Ok(());
         }
-        let own = held.by_identity.get(identity).map_or(0, |own| own.places);
-        let refused = if per_identity_max > 0 && own >= per_identity_max {
-            Some(NoPlace::OfIdentity { limit: per_identity_max })
-        } else if held.identified >= identified_max {
-            Some(NoPlace::OfAll { limit: identified_max })
-        } else {
-            None
-        };
-        let Some(no_place) = refused else {
-            held.identified += 1;
-            held.by_identity.entry(identity.clone()).or_default().places += 1;
-            *kind = Kind::Identified(Some(identity.clone()));
+        let Err(no_place) = held.has_room(identity, &self.places.bounds) else {
+            *kind = held.enter_identified(identity);
             return Ok(());
         };
         if held.refused.len() >= REFUSED_MAX
@@ -253,36 +278,42 @@ impl Place {
         }
         held.refused.insert(self.number, self.closing.clone());
         *kind = Kind::Refused;
-        let was_told = match (no_place, held.by_identity.get_mut(identity)) {
-            (NoPlace::OfIdentity { .. }, Some(own)) => std::mem::replace(&mut own.told, true),
-            (NoPlace::OfIdentity { .. }, None) => true,
-            (NoPlace::OfAll { .. }, _) => std::mem::replace(&mut held.told, true),
-        };
+        let is_told = held.is_told(identity, no_place);
         drop(held);
         let bound = no_place.bound();
         self.places.shed.count(bound);
-        if !was_told {
+        if !is_told {
             tracing::warn!(%identity, bound, ?no_place, "connection limit reached: further connections are refused");
         }
         Err(no_place)
     }
 
-    /// A bearer token was accepted: it moves to the place of an identified connection, if there is one.
-    pub(crate) fn vouch(&self) {
+    /// A bearer token of this identity was accepted: it moves to the place of an identified connection, if the identity may have another one.
+    pub(crate) fn vouch(&self, identity: &Arc<Identity>) {
         let mut kind = self.kind();
-        if *kind != Kind::Unidentified {
-            return;
-        }
+        let Kind::Unidentified { is_over: was_over } = *kind else { return };
         let mut held = self.places.held();
-        if held.identified < self.places.bounds.identified_max && held.leave_unidentified(self.number).is_some() {
-            held.identified += 1;
-            *kind = Kind::Identified(None);
+        let Err(no_place) = held.has_room(identity, &self.places.bounds) else {
+            if held.leave_unidentified(self.number).is_some() {
+                *kind = held.enter_identified(identity);
+            }
+            return;
+        };
+        *kind = Kind::Unidentified { is_over: true };
+        let is_told = was_over || held.is_told(identity, no_place);
+        drop(held);
+        let bound = no_place.bound();
+        if !was_over {
+            self.places.shed.count(bound);
+        }
+        if !is_told {
+            tracing::warn!(%identity, bound, ?no_place, "connection limit reached: further connections stay unidentified");
         }
     }
 
     /// Whether nobody is known to be at the other end.
     pub(crate) fn is_unidentified(&self) -> bool {
-        *self.kind() == Kind::Unidentified
+        matches!(*self.kind(), Kind::Unidentified { .. })
     }
 
     /// Resolves when the connection has to be closed at once for another one.
@@ -305,18 +336,18 @@ impl Drop for Place {
         let kind = self.kind().clone();
         let mut held = self.places.held();
         match kind {
-            Kind::Unidentified => drop(held.leave_unidentified(self.number)),
-            Kind::Identified(identity) => held.leave_identified(identity.as_ref()),
+            Kind::Unidentified { .. } => drop(held.leave_unidentified(self.number)),
+            Kind::Identified(identity) => held.leave_identified(&identity),
             Kind::Refused => drop(held.refused.remove(&self.number)),
         }
     }
 }
 
 impl Standing {
-    /// A bearer token was accepted on the connection.
-    pub(crate) fn vouch(&self) {
+    /// A bearer token of this identity was accepted on the connection.
+    pub(crate) fn vouch(&self, identity: &Arc<Identity>) {
         if let Some(place) = self.0.upgrade() {
-            place.vouch();
+            place.vouch(identity);
         }
     }
 }
@@ -343,8 +374,8 @@ mod tests {
     const WIDE: Bounds =
         Bounds { identified_max: 1_000, ..Bounds::unidentified(1_000, "connections_unidentified_percent") };
 
-    fn named(name: &str) -> Identity {
-        Identity::CommonName(name.to_owned())
+    fn named(name: &str) -> Arc<Identity> {
+        Identity::CommonName(name.to_owned()).into()
     }
 
     fn arrive(places: &Arc<Places>, peer: &str) -> Arc<Place> {
@@ -382,11 +413,11 @@ mod tests {
         let stranger = arrive(&places, ADA);
         assert!(!is_closing(&stranger));
         // A token doesn't help where all places are taken, and does where one is free.
-        stranger.vouch();
+        stranger.vouch(&named("fay"));
         assert!(stranger.is_unidentified());
         let [first, _second] = _held;
         drop(first);
-        stranger.vouch();
+        stranger.vouch(&named("fay"));
         assert!(!stranger.is_unidentified());
         assert_eq!(identified(&places, "eve").unwrap_err(), NoPlace::OfAll { limit: 2 });
     }
@@ -417,6 +448,29 @@ mod tests {
     }
 
     #[test]
+    fn identity_of_a_token_holds_as_many_places_as_that_of_a_certificate() {
+        let places = places(Bounds { per_identity_max: 2, ..WIDE });
+        let by_certificate = identified(&places, "ada").unwrap();
+        let tokens: Vec<_> = (0..3).map(|_| arrive(&places, BEA)).collect();
+        // Each call of a connection has a token; which are over the limit is counted once for each.
+        for token in tokens.iter().chain(&tokens) {
+            token.vouch(&named("ada"));
+        }
+        let unidentified = || tokens.iter().map(|token| token.is_unidentified()).collect::<Vec<_>>();
+        assert_eq!(unidentified(), [false, true, true]);
+        assert!(!tokens.iter().any(|token| is_closing(token)));
+        assert_eq!(places.shed.refused_by("connections_per_identity_max"), 2);
+        // They hold places of an identity whatever proved it.
+        assert_eq!(identified(&places, "ada").unwrap_err(), NoPlace::OfIdentity { limit: 2 });
+        // Another identity's token on such a connection has a place, and a place that is given back goes to the next call.
+        tokens[1].vouch(&named("bea"));
+        assert_eq!(unidentified(), [false, false, true]);
+        drop(by_certificate);
+        tokens[2].vouch(&named("ada"));
+        assert_eq!(unidentified(), [false; 3]);
+    }
+
+    #[test]
     fn connections_without_a_place_are_few() {
         let places = places(Bounds { per_identity_max: 1, ..WIDE });
         let _held = identified(&places, "ada").unwrap();
@@ -435,7 +489,7 @@ mod tests {
     fn all_places_are_given_back() {
         let places = places(Bounds { per_identity_max: 1, ..WIDE });
         let token = arrive(&places, BEA);
-        token.vouch();
+        token.vouch(&named("fay"));
         let held =
             (identified(&places, "ada").unwrap(), identified(&places, "ada").unwrap_err(), arrive(&places, ADA), token);
         drop(held);

@@ -10,11 +10,11 @@ use std::{
 use sealward_core::{
     deployment::Deployment,
     key::{
-        KeyError, KeyWork,
+        KeyError,
         reencrypt::{Advance, advance, is_under_way},
-        unreadable::{is_healed, keeps_former_keys, retire},
+        retire::{is_healed, keeps_former_keys, retire},
     },
-    organization::{Organization, seen::look},
+    organization::{Organization, seen::look, work::KeyWork},
 };
 use tracing::Instrument as _;
 
@@ -87,11 +87,11 @@ pub(crate) fn retire_healed(deployment: &Arc<Deployment>, drain: &Drain, organiz
             let retired = match is_healed(&organization).await {
                 Ok(false) => return,
                 Ok(true) => match KeyWork::begin(&deployment, Arc::clone(&organization)).await {
-                    Ok(work) => retire(&deployment, &work).await,
+                    Ok(work) => retire(&deployment, &work).await.map_err(KeyError::from),
                     // Whoever works there may have looked before this write was made.
-                    Err(error) => Err(error),
+                    Err(error) => Err(error.into()),
                 },
-                Err(error) => Err(error),
+                Err(error) => Err(error.into()),
             };
             match retired {
                 Ok(()) => {}

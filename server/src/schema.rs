@@ -19,8 +19,10 @@ use sealward_core::{
     id::Timestamp,
     mail,
     policy::Privilege,
-    rule::{Rule, RuleText},
-    schema::{Attribute, Choice, Entity, Kind, OnDelete, Schema, SchemaError, TextForm, Value, display_name},
+    schema::{
+        Attribute, Choice, Entity, Kind, OnDelete, Schema, SchemaError, TextForm, Value, display_name, rule::Rule,
+        rule_text::RuleText,
+    },
 };
 
 /// The fields that every entity has and that are no attributes.

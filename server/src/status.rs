@@ -20,15 +20,17 @@ use sealward_core::{
     filter::{FilterError, FilterProblem},
     identity::Identity,
     key::KeyError,
-    listing::ListingError,
+    list::page::ListingError,
     metadata::update::UpdateMetadataError,
-    organization::{Obstacle, Organization, create::CreateOrganizationError, import::ImportError},
+    organization::{
+        Obstacle, Organization, comparisons::INTERVAL_SECONDS, create::CreateOrganizationError, import::ImportError,
+    },
     policy::Privilege,
-    record::{Problem, Violation},
-    records::{Place, RecordError, compare::INTERVAL_SECONDS},
+    record::{RecordError, RecordPlace},
     schema::{Attribute, Entity},
-    store::{Cause, OpenError, Unavailable},
+    store::{Cause, OpenError, StoreFailure, Unavailable},
     text::is_invisible,
+    violation::{Problem, Violation},
 };
 use tonic::{Code, Status, metadata::MetadataValue};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
@@ -947,6 +949,15 @@ fn outcome_unknown(cause: Cause) -> StatusBuilder {
     .caused_by(cause)
 }
 
+/// A database, the root key or the audit trail failed.
+fn store_failure(failure: StoreFailure) -> StatusBuilder {
+    match failure {
+        StoreFailure::AuditUnavailable(cause) => audit(cause),
+        StoreFailure::Unavailable(cause) => store_unavailable(cause),
+        StoreFailure::Unknown(cause) => outcome_unknown(cause),
+    }
+}
+
 /// How soon a store that did not answer may be asked again.
 const RETRY_STORE: Duration = Duration::from_secs(1);
 
@@ -976,7 +987,7 @@ fn inactive(organization: &str, wanted: Fingerprint) -> Status {
 }
 
 /// Why a record was not handled as asked.
-pub(crate) fn record(error: RecordError, place: &Place) -> Status {
+pub(crate) fn record(error: RecordError, place: &RecordPlace) -> Status {
     let (organization, entity) = (&place.organization.name, &place.entity.name);
     match error {
         RecordError::Invalid(violations) => invalid(violations),
@@ -1037,9 +1048,7 @@ pub(crate) fn record(error: RecordError, place: &Place) -> Status {
         .with("interval_seconds", INTERVAL_SECONDS)
         .retry_after(Duration::from_secs(retry_after_seconds.into()))
         .build(),
-        RecordError::AuditUnavailable(cause) => audit(cause).with("organization", organization).build(),
-        RecordError::Unavailable(cause) => store_unavailable(cause).with("organization", organization).build(),
-        RecordError::Unknown(cause) => outcome_unknown(cause).with("organization", organization).build(),
+        RecordError::Store(failure) => store_failure(failure).with("organization", organization).build(),
     }
 }
 
@@ -1076,10 +1085,7 @@ pub(crate) fn update_metadata(
     match error {
         UpdateMetadataError::Encrypted => encrypted_attribute(organization, entity, attribute),
         UpdateMetadataError::Invalid(violations) => invalid(violations),
-        UpdateMetadataError::Unavailable(cause) => {
-            store_unavailable(cause).with("organization", &organization.name).build()
-        }
-        UpdateMetadataError::Unknown(cause) => outcome_unknown(cause).with("organization", &organization.name).build(),
+        UpdateMetadataError::Store(failure) => store_failure(failure).with("organization", &organization.name).build(),
     }
 }
 
@@ -1091,8 +1097,7 @@ pub(crate) fn create_organization(error: CreateOrganizationError, organization: 
             already_exists("an organization of this name exists").with("organization", organization).build()
         }
         CreateOrganizationError::NotServed(why) => organization_not_served(organization, why),
-        CreateOrganizationError::Unavailable(cause) => store_unavailable(cause).build(),
-        CreateOrganizationError::Unknown(cause) => outcome_unknown(cause).build(),
+        CreateOrganizationError::Store(failure) => store_failure(failure).build(),
     }
 }
 
@@ -1111,8 +1116,7 @@ pub(crate) fn import_organization(error: ImportError, organization: &str) -> Sta
             if organization.is_empty() { builder.build() } else { builder.with("organization", organization).build() }
         }
         ImportError::NotServed { name, why } => organization_not_served(&name, why),
-        ImportError::Unavailable(cause) => store_unavailable(cause).build(),
-        ImportError::Unknown(cause) => outcome_unknown(cause).build(),
+        ImportError::Store(failure) => store_failure(failure).build(),
     }
 }
 
@@ -1215,9 +1219,7 @@ pub(crate) fn key(error: KeyError, organization: &str, progress: Option<(u64, u6
                 .wrong(Wrong::new(ENCRYPTION_KEY, violation, violation.reason(), Some(KEY_VALIDATION_CODE)))
                 .build()
         }
-        KeyError::AuditUnavailable(cause) => audit(cause).with("organization", organization).build(),
-        KeyError::Unavailable(cause) => store_unavailable(cause).with("organization", organization).build(),
-        KeyError::Unknown(cause) => outcome_unknown(cause).with("organization", organization).build(),
+        KeyError::Store(failure) => store_failure(failure).with("organization", organization).build(),
     }
 }
 

@@ -25,7 +25,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     config::limits::Limits,
     config::{TokenIssuer, TokenKeys},
-    jwks::{Fetched, Fetching, KeySet, KeySetError, Wait},
+    jwks::{Cas, Fetched, Fetching, KeySet, KeySetError, Wait},
     shed::Shed,
     tls::Shortcoming,
     trusted_file,
@@ -44,7 +44,7 @@ const SUBJECT_MAX_BYTES: usize = 1_024;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Proven {
     /// Whom it names.
-    pub(crate) identity: Identity,
+    pub(crate) identity: Arc<Identity>,
     /// Its subject, as it stands there.
     pub(crate) subject: String,
     /// SHA-256 of the certificate that it is bound to (RFC 8705, section 3.1), if it is.
@@ -209,7 +209,7 @@ enum Keys {
     Fetched(Arc<Fetched>),
 }
 
-/// Of the same settings, and of the same keys where those are in files.
+/// Of the same settings, of the same keys where those are in files, and of the same CAs where they are fetched.
 impl PartialEq for Issuers {
     fn eq(&self, other: &Self) -> bool {
         let same =
@@ -219,8 +219,8 @@ impl PartialEq for Issuers {
 }
 
 impl Issuers {
-    /// Reads the keys that are in files. Those at an address are taken over from `before` where it has them, and fetched from
-    /// [`begin`](Self::begin) on. Blocks.
+    /// Reads the keys that are in files, and the CAs of addresses. Keys at an address are taken over from `before` where it has them by the same
+    /// CAs, and fetched from [`begin`](Self::begin) on. Blocks.
     ///
     /// # Errors
     /// [`TokenKeysError`]
@@ -235,12 +235,14 @@ impl Issuers {
             let keys = match &settings.keys {
                 TokenKeys::File(path) => Keys::OfFile(Arc::new(read_keys(&name(), path)?)),
                 TokenKeys::Url { url, ca } => {
+                    let failed = |source| TokenKeysError::Fetching { issuer: name(), source };
+                    let cas = Cas::read(ca.as_deref()).map_err(failed)?;
                     let known = before.and_then(|before| match &before.issuers.get(&settings.issuer)?.keys {
-                        Keys::Fetched(fetched) if fetched.is_of(url, ca.as_deref()) => Some(Arc::clone(fetched)),
+                        Keys::Fetched(fetched) if fetched.is_of(url, &cas) => Some(Arc::clone(fetched)),
                         Keys::Fetched(_) | Keys::OfFile(_) => None,
                     });
-                    let fetched = known.map_or_else(|| Fetched::new(url, ca.as_deref(), fetching.clone()), Ok);
-                    Keys::Fetched(fetched.map_err(|source| TokenKeysError::Fetching { issuer: name(), source })?)
+                    let fetched = known.map_or_else(|| Fetched::new(url, cas, fetching.clone()), Ok);
+                    Keys::Fetched(fetched.map_err(failed)?)
                 }
             };
             Ok((name(), Issuer { settings: settings.clone(), keys, remembered: Mutex::default() }))
@@ -353,8 +355,8 @@ impl Issuer {
     fn is_like(&self, other: &Self) -> bool {
         let same_keys = match (&self.keys, &other.keys) {
             (Keys::OfFile(ours), Keys::OfFile(theirs)) => ours == theirs,
-            // What it is fetched from stands in the settings.
-            (Keys::Fetched(_), Keys::Fetched(_)) => true,
+            // Which keys are there now is another question.
+            (Keys::Fetched(ours), Keys::Fetched(theirs)) => ours.is_like(theirs),
             (Keys::OfFile(_), Keys::Fetched(_)) | (Keys::Fetched(_), Keys::OfFile(_)) => false,
         };
         self.settings == other.settings && same_keys
@@ -477,7 +479,7 @@ fn proven(claims: &Claims, settings: &TokenIssuer) -> Result<Proven, TokenProble
         return Err(TokenProblem::Claim("sub"));
     }
     Ok(Proven {
-        identity: Identity::Jwt { issuer: settings.issuer.clone(), subject: subject.to_owned() },
+        identity: Identity::Jwt { issuer: settings.issuer.clone(), subject: subject.to_owned() }.into(),
         subject: subject.to_owned(),
         certificate_sha256: certificate_sha256(claims)?,
         not_before: date(claims, "nbf")?,

@@ -43,6 +43,14 @@ pub(crate) enum Kind {
     PrivateKey,
     /// A JSON Web Key Set: no issuer has that many keys.
     KeySet,
+    /// A fetched set, as it is kept for the next start: as a string of JSON, which makes one character two at most. Beside it are its address and
+    /// the fingerprints of CAs.
+    KeptKeySet {
+        /// The largest set that is fetched.
+        set_max_bytes: usize,
+    },
+    /// What was copied of the audit trails: the place in each organization's takes some 150 bytes.
+    AuditCheckpoint,
     /// A root key. One byte more than it may have, so that a longer one is noticed.
     RootKey,
 }
@@ -52,9 +60,10 @@ impl Kind {
     pub(crate) const fn size_max_bytes(self) -> u64 {
         match self {
             Self::Configuration | Self::Certificates => 4 << 20,
-            Self::RevocationLists => 64 << 20,
+            Self::RevocationLists | Self::AuditCheckpoint => 64 << 20,
             Self::PrivateKey => 1 << 20,
             Self::KeySet => 256 << 10,
+            Self::KeptKeySet { set_max_bytes } => ((set_max_bytes as u64) << 1) + (1 << 20),
             Self::RootKey => 33,
         }
     }
@@ -157,6 +166,11 @@ impl std::fmt::Display for Exposure {
 impl TrustedFileError {
     fn unreadable(path: &Path, source: io::Error) -> Self {
         Self::Unreadable { path: path.to_owned(), source }
+    }
+
+    /// Whether there is no file of this name.
+    pub(crate) fn is_missing(&self) -> bool {
+        matches!(self, Self::Unreadable { source, .. } if source.kind() == io::ErrorKind::NotFound)
     }
 
     /// What an operator does about it.

@@ -1,6 +1,6 @@
 //! Requests of HTTP/2 with any method, headers and bytes: what no gRPC library would send.
 
-use std::sync::Arc;
+use std::{io, sync::Arc};
 
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::{BodyExt as _, Full};
@@ -16,7 +16,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
 };
-use tokio_rustls::TlsConnector;
+use tokio_rustls::{TlsConnector, client::TlsStream};
 use tonic::Status;
 use tonic_types::StatusExt as _;
 
@@ -40,16 +40,18 @@ pub struct Answer {
 pub fn tls(folder: &Folder, person: Option<Person>) -> ClientConfig {
     let development = folder.development();
     let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_file(development.ca()).unwrap()).unwrap();
+    for ca in CertificateDer::pem_file_iter(development.ca()).unwrap() {
+        roots.add(ca.unwrap()).unwrap();
+    }
     let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_root_certificates(roots);
     let mut config = match person {
         Some(person) => {
-            let chain = vec![CertificateDer::from_pem_file(development.certificate(person)).unwrap()];
+            let chain = CertificateDer::pem_file_iter(development.certificate(person)).unwrap();
             let key = PrivateKeyDer::from_pem_file(development.key(person)).unwrap();
-            builder.with_client_auth_cert(chain, key).unwrap()
+            builder.with_client_auth_cert(chain.map(Result::unwrap).collect(), key).unwrap()
         }
         None => builder.with_no_client_auth(),
     };
@@ -57,12 +59,21 @@ pub fn tls(folder: &Folder, person: Option<Person>) -> ClientConfig {
     config
 }
 
+/// TLS over a connection to this folder's server, with the certificate of a person or none.
+pub async fn connect_tls(
+    folder: &Folder,
+    person: Option<Person>,
+    stream: TcpStream,
+) -> io::Result<TlsStream<TcpStream>> {
+    let connector = TlsConnector::from(Arc::new(tls(folder, person)));
+    connector.connect(ServerName::try_from("localhost").unwrap(), stream).await
+}
+
 impl Http {
     /// Over TLS, with the certificate of a person or none.
     pub async fn over_tls(folder: &Folder, address: &str, person: Option<Person>) -> Self {
         let stream = TcpStream::connect(address).await.unwrap();
-        let connector = TlsConnector::from(Arc::new(tls(folder, person)));
-        Self::over(connector.connect(ServerName::try_from("localhost").unwrap(), stream).await.unwrap()).await
+        Self::over(connect_tls(folder, person, stream).await.unwrap()).await
     }
 
     pub async fn without_tls(address: &str) -> Self {

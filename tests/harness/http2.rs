@@ -1,24 +1,18 @@
 //! HTTP/2 as no client library speaks it: messages that never end, windows that never open.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::net::SocketAddr;
 
 use h2::{
     SendStream,
     client::{Builder, ResponseFuture, SendRequest},
 };
 use http::{HeaderMap, Request};
-use prost::bytes::Bytes;
-use rustls::{
-    ClientConfig, RootCertStore,
-    crypto::aws_lc_rs,
-    pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
-};
+use prost::{Message, bytes::Bytes};
 use sealward_server::development::Person;
 use tokio::{net::TcpStream, task::JoinHandle};
-use tokio_rustls::TlsConnector;
 use tonic::Status;
 
-use super::{Folder, PATIENCE};
+use super::{Folder, PATIENCE, http::connect_tls};
 
 /// A connection.
 pub struct Connection {
@@ -35,27 +29,8 @@ pub struct Call {
 impl Connection {
     /// Over TLS, with the certificate of this person if there is one. Each answer has a window of this size, which never grows.
     pub async fn with_tls(folder: &Folder, address: &str, person: Option<Person>, window: u32) -> Self {
-        let development = folder.development();
-        let mut roots = RootCertStore::empty();
-        for ca in CertificateDer::pem_file_iter(development.ca()).unwrap() {
-            roots.add(ca.unwrap()).unwrap();
-        }
-        let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots);
-        let mut config = match person {
-            Some(person) => {
-                let chain = CertificateDer::pem_file_iter(development.certificate(person)).unwrap();
-                let key = PrivateKeyDer::from_pem_file(development.key(person)).unwrap();
-                builder.with_client_auth_cert(chain.map(Result::unwrap).collect(), key).unwrap()
-            }
-            None => builder.with_no_client_auth(),
-        };
-        config.alpn_protocols = vec![b"h2".to_vec()];
         let stream = TcpStream::connect(address.parse::<SocketAddr>().unwrap()).await.unwrap();
-        let name = ServerName::try_from("localhost").unwrap();
-        let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap();
+        let stream = connect_tls(folder, person, stream).await.unwrap();
         let (requests, connection) =
             Builder::new().initial_window_size(window).handshake::<_, Bytes>(stream).await.unwrap();
         Connection { requests, driver: tokio::spawn(connection) }
@@ -73,6 +48,14 @@ impl Connection {
         let (answer, mut message) = requests.send_request(request.body(()).unwrap(), false).ok()?;
         message.send_data(bytes, false).ok()?;
         Some(Call { answer, message })
+    }
+
+    /// Begins a call, and sends its whole message. `None` once the connection takes no calls.
+    pub async fn call(&mut self, path: &str, headers: &[(&'static str, &str)], message: &impl Message) -> Option<Call> {
+        let message = message.encode_to_vec();
+        let mut call = self.begin(path, headers, framed(message.len(), &message)).await?;
+        call.message.send_data(Bytes::new(), true).ok()?;
+        Some(call)
     }
 
     /// Waits until the server has closed it.

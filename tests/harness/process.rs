@@ -16,6 +16,14 @@ pub struct Process {
     pub message: String,
 }
 
+/// How much memory a process has, in bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Memory {
+    pub resident: u64,
+    /// The most that was resident since the process began.
+    pub greatest: u64,
+}
+
 impl Process {
     /// `sealward-server dev` on this folder, once it says that it is ready.
     pub fn start(folder: &Path) -> Self {
@@ -24,16 +32,21 @@ impl Process {
 
     /// As [`start`](Self::start), with its log going there.
     pub fn start_logging(folder: &Path, log: impl Into<Stdio>) -> Self {
-        Self::begin(folder, log.into(), "").expect("the server ended before it was ready")
+        Self::start_program(&binary("sealward-server"), folder, log)
+    }
+
+    /// As [`start_logging`](Self::start_logging), of a program that may be older than the tests.
+    pub fn start_program(program: &Path, folder: &Path, log: impl Into<Stdio>) -> Self {
+        Self::begin(program, folder, log.into(), "").expect("the server ended before it was ready")
     }
 
     /// As [`start`](Self::start), and it ends itself at this fail point; `None` if that was before it was ready.
     pub fn start_failing(folder: &Path, fail_point: &str) -> Option<Self> {
-        Self::begin(folder, Stdio::null(), fail_point)
+        Self::begin(&binary("sealward-server"), folder, Stdio::null(), fail_point)
     }
 
-    fn begin(folder: &Path, log: Stdio, fail_point: &str) -> Option<Self> {
-        let mut child = Command::new(binary("sealward-server"))
+    fn begin(program: &Path, folder: &Path, log: Stdio, fail_point: &str) -> Option<Self> {
+        let mut child = Command::new(program)
             .args(["dev", "--listen", "127.0.0.1:0", "--data-dir"])
             .arg(folder)
             .env("SEALWARD_FAIL_POINT", fail_point)
@@ -76,6 +89,16 @@ impl Process {
         self.child.id()
     }
 
+    /// The memory it has; `None` once it has ended.
+    pub fn memory(&self) -> Option<Memory> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).ok()?;
+        let bytes = |name: &str| {
+            let kib = status.lines().find_map(|line| line.strip_prefix(name))?.trim().strip_suffix(" kB")?;
+            Some(kib.parse::<u64>().ok()? * 1024)
+        };
+        Some(Memory { resident: bytes("VmRSS:")?, greatest: bytes("VmHWM:")? })
+    }
+
     /// SIGTERM. The process goes on until it has drained.
     pub fn terminate(&self) {
         self.signal("-TERM");
@@ -113,7 +136,8 @@ pub fn binary(name: &str) -> PathBuf {
         let folder = test.parent().and_then(Path::parent).unwrap().to_owned();
         let release = folder.ends_with("release").then_some("--release");
         let built = Command::new(env!("CARGO"))
-            .args(["build", "--quiet", "--workspace", "--bins", "--locked"])
+            // Including a test: with other features, Cargo would compile most dependencies again.
+            .args(["build", "--quiet", "--workspace", "--bins", "--test", "black_box", "--locked"])
             .args(release)
             .current_dir(env!("CARGO_MANIFEST_DIR"))
             .status()

@@ -6,7 +6,7 @@ use std::{
     thread,
 };
 
-use crate::tools::{Missing, Tools, shown};
+use crate::tools::{self, Missing, Tools, shown};
 
 pub(crate) const SUMMARY: &str = "feeds random input to everything that parses text or bytes from outside";
 
@@ -77,7 +77,7 @@ pub(crate) fn fuzz(tools: &Tools, seconds: u32, named: &[String]) -> Result<(), 
     if let Some(unknown) = named.iter().find(|name| !all.contains(name)) {
         return Err(FuzzError::Failed(format!("no fuzz target `{unknown}`; there are: {}", all.join(", "))));
     }
-    tools.cxx().map_err(FuzzError::Missing)?;
+    tools.cxx(&mut tools::Output::Terminal).map_err(FuzzError::Missing)?;
     let mut build = build(tools, &all);
     println!("   {}", shown(&build));
     if !build.status().is_ok_and(|status| status.success()) {

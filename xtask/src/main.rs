@@ -2,10 +2,12 @@
 
 use std::process::ExitCode;
 
+mod attack;
 mod bench;
 mod fuzz;
 mod generate;
 mod kill;
+mod layers;
 mod test;
 mod tools;
 
@@ -14,10 +16,12 @@ type Task = (&'static str, &'static str, fn(&[String]) -> ExitCode);
 
 const TASKS: &[Task] = &[
     ("test", test::SUMMARY, test::run),
+    ("layers", layers::SUMMARY, layers::run),
     ("generate", generate::SUMMARY, generate::run),
     ("bench", bench::SUMMARY, bench::run),
     ("fuzz", fuzz::SUMMARY, fuzz::run),
     ("kill", kill::SUMMARY, kill::run),
+    ("attack", attack::SUMMARY, attack::run),
 ];
 
 fn main() -> ExitCode {

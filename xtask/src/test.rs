@@ -1,14 +1,24 @@
 //! `cargo xtask test`: every check that a change has to pass, in one command. CI runs exactly this.
 //!
 //! A check that fails doesn't stop the ones after it, so that one run tells all. What could not be checked is said, never passed over.
+//!
+//! Checks run in two lanes side by side: one that compiles the workspace, and one that installs tools and runs what needs no compiled
+//! workspace. The tests run after both, alone, because a busy machine is slow enough to disturb them.
+//!
+//! Nothing is compiled twice: Cargo builds a dependency again for another set of features, and the commands here are chosen so that all
+//! of them include the features of dev-dependencies.
 
 use std::{
     fmt,
     process::{Command, ExitCode, Stdio},
+    thread,
     time::{Duration, Instant},
 };
 
-use crate::tools::{Missing, Tools, shown};
+use crate::{
+    fuzz::{self, FuzzError},
+    tools::{Missing, Output, Tools, shown},
+};
 
 pub(crate) const SUMMARY: &str = "runs every check that CI runs, or the tests whose names contain a word";
 
@@ -16,16 +26,17 @@ const HELP: &str = "\
 Usage: cargo xtask test
        cargo xtask test FILTER… [OPTIONS OF THE TEST RUNNER]
 
-Without a filter it checks everything that CI checks: format, the rules of the .proto files, licences, bans, sources and
-advisories of dependencies, lints, documentation, and all tests. What the checks need beyond Cargo is installed once:
-cargo-deny, buf and grpcurl under target/tools; npm, Go, sqlite3 and Dovecot with apt-get, if they aren't there. Dovecot is not
+Without a filter it checks everything that CI checks: format, the rules of the .proto files, licences,
+bans, sources and advisories of dependencies, lints, documentation, all tests, and a minute of each fuzzer. It compiles while it installs tools; the output of a
+check is printed when the check ends. What the checks need beyond Cargo is installed once:
+cargo-deny, buf and grpcurl under target/tools; npm, Go, g++, sqlite3 and Dovecot with apt-get, if they aren't there. Dovecot is not
 started as a service, neither then nor later.
 
 With a filter it only runs the tests whose names contain one of the words, and installs nothing:
     cargo xtask test key_change
     cargo xtask test a_cell_copied_to_another_record_does_not_open --nocapture
 
-It ends with a table. `NOT CHECKED` says what could not be checked and why. It counts as a failure, except for the
+It ends with a table of results and times. `NOT CHECKED` says what could not be checked and why. It counts as a failure, except for the
 advisory database of RustSec, which lies on GitHub and can't always be reached.";
 
 /// Runs all checks, or with arguments the tests they select.
@@ -41,48 +52,108 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
 }
 
 fn everything(tools: &Tools) -> Report {
-    let mut report = Report::default();
-    report.check("format", || run_to_end(tools.cargo().args(["fmt", "--all", "--check"])));
-    report.check("proto rules", || {
-        tools.buf()?;
-        run_to_end(tools.command("buf").arg("lint"))
+    let start = Instant::now();
+    let mut lines = thread::scope(|scope| {
+        let compiling = scope.spawn(|| run_lane(tools, COMPILING));
+        let mut lines = run_lane(tools, WITHOUT_COMPILING);
+        match compiling.join() {
+            Ok(compiled) => lines.extend(compiled),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+        lines
     });
-    report.check("dependencies", || {
-        tools.cargo_deny()?;
-        let exceptions_are_needed = ["--deny", "unmatched-skip", "--deny", "unnecessary-skip"];
-        run_to_end(deny(tools).arg("check").args(exceptions_are_needed).args(["bans", "licenses", "sources"]))
-    });
-    report.check("advisories", || advisories(tools));
-    report.check("lints", || {
-        let everywhere = ["clippy", "--workspace", "--all-targets", "--locked"];
-        run_to_end(tools.cargo().args(everywhere).args(["--", "-D", "warnings"]))
-    });
-    report.check("documentation", || {
-        let ours = ["doc", "--workspace", "--no-deps", "--locked"];
-        run_to_end(tools.cargo().args(ours).env("RUSTDOCFLAGS", "-D warnings"))
-    });
-    report.check("tools of tests", || {
-        tools.sqlite3()?;
-        tools.dovecot()?;
-        tools.grpcurl()?;
-        Ok(())
-    });
-    report.check("programs", || programs(tools));
-    report.check("tests", || tests(tools, &[]));
-    report
+    lines.push(run_alone("tests", || tests(tools, &[])));
+    lines.push(run_alone("fuzzing", || fuzzing(tools)));
+    Report { lines, took: start.elapsed() }
 }
 
 fn selected(tools: &Tools, filters: &[String]) -> Report {
-    let mut report = Report::default();
-    report.check("programs", || programs(tools));
-    report.check("tests", || tests(tools, filters));
-    report
+    let start = Instant::now();
+    let mut output = Output::Terminal;
+    let programs = run_alone("programs", || programs(tools, &mut output));
+    let tests = run_alone("tests", || tests(tools, filters));
+    Report { lines: vec![programs, tests], took: start.elapsed() }
+}
+
+/// A check: its name, and the function that runs it.
+type Check = (&'static str, fn(&Tools, &mut Output) -> Result<(), Trouble>);
+
+/// Each locks the folder of the build, so they run one after the other.
+const COMPILING: &[Check] = &[("lints", lints), ("documentation", documentation), ("programs", programs)];
+
+const WITHOUT_COMPILING: &[Check] = &[
+    ("format", format),
+    ("proto rules", proto_rules),
+    ("tools of tests", tools_of_tests),
+    ("dependencies", dependencies),
+    ("advisories", advisories),
+];
+
+/// Runs checks one after the other, and prints the output of each when it has ended.
+fn run_lane(tools: &Tools, checks: &[Check]) -> Vec<Line> {
+    let run = |&(name, check): &Check| {
+        let start = Instant::now();
+        let mut output = Output::Kept(Vec::new());
+        let outcome = check(tools, &mut output);
+        output.print_kept(name);
+        Line { name, took: start.elapsed(), outcome }
+    };
+    checks.iter().map(run).collect()
+}
+
+/// Runs a check while nothing else runs; its output appears as it comes.
+fn run_alone(name: &'static str, check: impl FnOnce() -> Result<(), Trouble>) -> Line {
+    println!("\n== {name}");
+    let start = Instant::now();
+    let outcome = check();
+    Line { name, took: start.elapsed(), outcome }
+}
+
+fn format(tools: &Tools, output: &mut Output) -> Result<(), Trouble> {
+    run_to_end(output, tools.cargo().args(["fmt", "--all", "--check"]))
+}
+
+fn proto_rules(tools: &Tools, output: &mut Output) -> Result<(), Trouble> {
+    tools.buf(output)?;
+    run_to_end(output, tools.command("buf").arg("lint"))
+}
+
+fn tools_of_tests(tools: &Tools, output: &mut Output) -> Result<(), Trouble> {
+    tools.sqlite3(output)?;
+    tools.dovecot(output)?;
+    tools.grpcurl(output)?;
+    Ok(())
+}
+
+fn dependencies(tools: &Tools, output: &mut Output) -> Result<(), Trouble> {
+    tools.cargo_deny(output)?;
+    let exceptions_are_needed = ["--deny", "unmatched-skip", "--deny", "unnecessary-skip"];
+    run_to_end(output, deny(tools).arg("check").args(exceptions_are_needed).args(["bans", "licenses", "sources"]))
+}
+
+fn lints(tools: &Tools, output: &mut Output) -> Result<(), Trouble> {
+    let everywhere = ["clippy", "--workspace", "--all-targets", "--locked"];
+    run_to_end(output, tools.cargo().args(everywhere).args(["--", "-D", "warnings"]))
+}
+
+/// The examples bring in dev-dependencies. Programs are named, because that of the client has the name of the library `sealward`.
+fn documentation(tools: &Tools, output: &mut Output) -> Result<(), Trouble> {
+    let ours = ["doc", "--workspace", "--no-deps", "--locked", "--lib", "--examples"];
+    let programs = ["--bin", "mail-connector", "--bin", "xtask"];
+    run_to_end(output, tools.cargo().args(ours).args(programs).env("RUSTDOCFLAGS", "-D warnings"))
 }
 
 /// The tests, and the programs that black-box tests start: in one build, since programs built without the tests would get dependencies with
 /// other features, compiled a second time.
-fn programs(tools: &Tools) -> Result<(), Trouble> {
-    run_to_end(tools.cargo().args(["build", "--workspace", "--bins", "--examples", "--tests", "--locked"]))
+fn programs(tools: &Tools, output: &mut Output) -> Result<(), Trouble> {
+    run_to_end(output, tools.cargo().args(["build", "--workspace", "--bins", "--examples", "--tests", "--locked"]))
+}
+
+fn fuzzing(tools: &Tools) -> Result<(), Trouble> {
+    fuzz::fuzz(tools, fuzz::SECONDS, &[]).map_err(|error| match error {
+        FuzzError::Missing(missing) => missing.into(),
+        FuzzError::Failed(why) => Trouble::Failed(why),
+    })
 }
 
 fn tests(tools: &Tools, filters: &[String]) -> Result<(), Trouble> {
@@ -91,12 +162,12 @@ fn tests(tools: &Tools, filters: &[String]) -> Result<(), Trouble> {
     if !filters.is_empty() {
         command.arg("--").args(filters);
     }
-    run_to_end(&mut command)
+    run_to_end(&mut Output::Terminal, &mut command)
 }
 
 /// The advisory database is the one thing that no package registry has.
-fn advisories(tools: &Tools) -> Result<(), Trouble> {
-    tools.cargo_deny()?;
+fn advisories(tools: &Tools, output: &mut Output) -> Result<(), Trouble> {
+    tools.cargo_deny(output)?;
     let mut fetch = tools.command("timeout");
     fetch.args([FETCH_TIMEOUT_SECONDS, "cargo-deny", "--locked", "fetch", "db"]).stdin(Stdio::null());
     let fetched = fetch.output().map_err(|error| unreachable_database(&error.to_string()))?;
@@ -105,7 +176,7 @@ fn advisories(tools: &Tools) -> Result<(), Trouble> {
         let last = words.lines().rev().find(|line| !line.trim().is_empty());
         return Err(unreachable_database(last.unwrap_or("no answer in time")));
     }
-    run_to_end(deny(tools).args(["check", "advisories"]))
+    run_to_end(output, deny(tools).args(["check", "advisories"]))
 }
 
 fn unreachable_database(why: &str) -> Trouble {
@@ -119,9 +190,9 @@ fn deny(tools: &Tools) -> Command {
 }
 
 /// Runs a command whose output a person wants to see.
-fn run_to_end(command: &mut Command) -> Result<(), Trouble> {
-    println!("   {}", shown(command));
-    match command.stdin(Stdio::null()).status() {
+fn run_to_end(output: &mut Output, command: &mut Command) -> Result<(), Trouble> {
+    output.line(&format!("   {}", shown(command)));
+    match output.run(command) {
         Ok(status) if status.success() => Ok(()),
         Ok(status) => Err(Trouble::Failed(format!("`{}`: {status}", shown(command)))),
         Err(error) => Err(Trouble::Failed(format!("`{}` could not be started: {error}", shown(command)))),
@@ -144,9 +215,11 @@ impl From<Missing> for Trouble {
     }
 }
 
-/// What each check came to, in the order they ran.
-#[derive(Default)]
-struct Report(Vec<Line>);
+/// What each check came to, and how long all of them took.
+struct Report {
+    lines: Vec<Line>,
+    took: Duration,
+}
 
 struct Line {
     name: &'static str,
@@ -155,21 +228,14 @@ struct Line {
 }
 
 impl Report {
-    fn check(&mut self, name: &'static str, check: impl FnOnce() -> Result<(), Trouble>) {
-        println!("\n== {name}");
-        let start = Instant::now();
-        let outcome = check();
-        self.0.push(Line { name, took: start.elapsed(), outcome });
-    }
-
     fn is_good(&self) -> bool {
-        self.0.iter().all(|line| matches!(line.outcome, Ok(()) | Err(Trouble::NotChecked { excused: true, .. })))
+        self.lines.iter().all(|line| matches!(line.outcome, Ok(()) | Err(Trouble::NotChecked { excused: true, .. })))
     }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for Line { name, took, outcome } in &self.0 {
+        for Line { name, took, outcome } in &self.lines {
             let (word, why) = match outcome {
                 Ok(()) => ("ok", String::new()),
                 Err(Trouble::Failed(why)) => ("FAILED", format!("  {why}")),
@@ -177,9 +243,8 @@ impl fmt::Display for Report {
             };
             writeln!(formatter, "{}", format!("{word:<12}{name:<16}{:>7.1} s{why}", took.as_secs_f64()).trim_end())?;
         }
-        let took: Duration = self.0.iter().map(|line| line.took).sum();
         let verdict = if self.is_good() { "Good" } else { "NOT GOOD" };
-        write!(formatter, "{verdict}, in {:.0} s.", took.as_secs_f64())
+        write!(formatter, "{verdict}, in {:.0} s.", self.took.as_secs_f64())
     }
 }
 
@@ -190,9 +255,7 @@ mod tests {
     use super::*;
 
     fn report_of(outcome: Result<(), Trouble>) -> Report {
-        let mut report = Report::default();
-        report.check("a check", || outcome);
-        report
+        Report { lines: vec![run_alone("a check", || outcome)], took: Duration::ZERO }
     }
 
     #[test]

@@ -1,14 +1,15 @@
 //! The tools that the tests need beyond Cargo: found, or else installed under `target/tools` in the version pinned here.
 //!
 //! Everything comes from a package registry: crates.io, npm, the Go module proxy, Debian. Nothing here knows what a tool is needed for.
+//! Two threads must not install at the same time: apt-get locks its database.
 
 use std::{
     env,
     ffi::OsString,
     fmt, fs,
-    io::ErrorKind,
+    io::{self, ErrorKind, Read},
     path::{Path, PathBuf},
-    process::{Command, Output, Stdio},
+    process::{Command, ExitStatus, Stdio},
     sync::OnceLock,
 };
 
@@ -19,6 +20,46 @@ pub(crate) struct Missing(String);
 impl fmt::Display for Missing {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.0)
+    }
+}
+
+/// Where the output of an installation or a check goes.
+pub(crate) enum Output {
+    /// To the terminal, as it comes.
+    Terminal,
+    /// Kept, to be printed whole at the end.
+    Kept(Vec<u8>),
+}
+
+impl Output {
+    pub(crate) fn line(&mut self, line: &str) {
+        match self {
+            Self::Terminal => println!("{line}"),
+            Self::Kept(kept) => kept.extend([line.as_bytes(), b"\n"].concat()),
+        }
+    }
+
+    /// Prints what was kept, under a heading and in one go: other threads print too.
+    pub(crate) fn print_kept(self, heading: &str) {
+        if let Self::Kept(kept) = self {
+            println!("\n== {heading}\n{}", String::from_utf8_lossy(&kept).trim_end());
+        }
+    }
+
+    /// Runs a command to its end, without input; its stdout and stderr both go here.
+    pub(crate) fn run(&mut self, command: &mut Command) -> io::Result<ExitStatus> {
+        command.stdin(Stdio::null());
+        match self {
+            Self::Terminal => command.status(),
+            Self::Kept(kept) => {
+                let (mut reader, writer) = io::pipe()?;
+                let mut child = command.stdout(writer.try_clone()?).stderr(writer).spawn()?;
+                // The command has a writer too, and the pipe ends when all are gone.
+                command.stdout(Stdio::null()).stderr(Stdio::null());
+                reader.read_to_end(kept)?;
+                child.wait()
+            }
+        }
     }
 }
 
@@ -58,18 +99,18 @@ impl Tools {
     }
 
     /// cargo-deny.
-    pub(crate) fn cargo_deny(&self) -> Result<(), Missing> {
+    pub(crate) fn cargo_deny(&self, output: &mut Output) -> Result<(), Missing> {
         if self.says("cargo-deny", "--version", CARGO_DENY_VERSION) {
             return Ok(());
         }
         let package = format!("cargo-deny@{CARGO_DENY_VERSION}");
-        announce(&package);
-        done(&mut self.cargo_install(&package))
+        announce(output, &package);
+        done(output, &mut self.cargo_install(&package))
     }
 
     /// The C++ compiler that libFuzzer is built with.
-    pub(crate) fn cxx(&self) -> Result<(), Missing> {
-        self.debian("c++", "g++")
+    pub(crate) fn cxx(&self, output: &mut Output) -> Result<(), Missing> {
+        self.debian(output, "c++", "g++")
     }
 
     /// The installation of a program from crates.io, built without optimization: a tool that starts others or works for a second is fast enough,
@@ -78,18 +119,20 @@ impl Tools {
         let mut install = self.cargo();
         install.args(["install", "--quiet", "--locked", "--debug", "--force", "--root"]);
         install.arg(self.root.join(TOOLS)).arg(package);
+        // Not in the folder of the workspace's own build, which another command may have locked.
+        install.env_remove("CARGO_TARGET_DIR");
         install.env("CARGO_PROFILE_DEV_DEBUG", "0").env("CARGO_PROFILE_DEV_OPT_LEVEL", "0");
         install
     }
 
     /// buf, whose npm package holds the program itself.
-    pub(crate) fn buf(&self) -> Result<(), Missing> {
+    pub(crate) fn buf(&self, output: &mut Output) -> Result<(), Missing> {
         if self.says("buf", "--version", BUF_VERSION) {
             return Ok(());
         }
-        self.debian("npm", "npm")?;
+        self.debian(output, "npm", "npm")?;
         let package = format!("@bufbuild/buf@{BUF_VERSION}");
-        announce(&package);
+        announce(output, &package);
         let mut install = self.command("npm");
         install.args([
             "install",
@@ -100,57 +143,58 @@ impl Tools {
             "--loglevel=error",
         ]);
         install.arg("--prefix").arg(self.root.join(TOOLS)).arg(package);
-        done(&mut install)?;
+        done(output, &mut install)?;
         self.link("../node_modules/.bin/buf", "buf")
     }
 
     /// grpcurl, built with any Go since 1.18.
-    pub(crate) fn grpcurl(&self) -> Result<(), Missing> {
+    pub(crate) fn grpcurl(&self, output: &mut Output) -> Result<(), Missing> {
         if self.says("grpcurl", "-version", GRPCURL_VERSION) {
             return Ok(());
         }
-        self.debian("go", "golang-go")?;
+        self.debian(output, "go", "golang-go")?;
         let package = format!("github.com/fullstorydev/grpcurl/cmd/grpcurl@v{GRPCURL_VERSION}");
-        announce(&package);
+        announce(output, &package);
         let mut install = self.command("go");
         install.arg("install").arg(format!("-ldflags=-s -w -X main.version=v{GRPCURL_VERSION}")).arg(package);
         install.env("GOBIN", self.root.join(BIN)).env("CGO_ENABLED", "0");
-        done(&mut install)
+        done(output, &mut install)
     }
 
     /// The shell of SQLite, in whatever version Debian has.
-    pub(crate) fn sqlite3(&self) -> Result<(), Missing> {
-        self.debian("sqlite3", "sqlite3")
+    pub(crate) fn sqlite3(&self, output: &mut Output) -> Result<(), Missing> {
+        self.debian(output, "sqlite3", "sqlite3")
     }
 
     /// Dovecot with IMAP, in whatever version Debian has, as a program for tests and not as a service: one that is installed here is masked,
     /// so that neither the installation nor the next boot starts a mail server.
-    pub(crate) fn dovecot(&self) -> Result<(), Missing> {
+    pub(crate) fn dovecot(&self, output: &mut Output) -> Result<(), Missing> {
         if ["dovecot", DOVECOT].into_iter().any(|program| self.is_there(program)) {
             return Ok(());
         }
         if self.is_there("systemctl") {
-            done(self.command("systemctl").arg("mask").args(DOVECOT_UNITS))?;
-            println!("   masked {}; to have it as a service: systemctl unmask", DOVECOT_UNITS.join(" and "));
+            done(output, self.command("systemctl").arg("mask").args(DOVECOT_UNITS))?;
+            let units = DOVECOT_UNITS.join(" and ");
+            output.line(&format!("   masked {units}; to have it as a service: systemctl unmask"));
         }
-        self.debian(DOVECOT, "dovecot-imapd")
+        self.debian(output, DOVECOT, "dovecot-imapd")
     }
 
     /// Makes sure that `program` is there, from Debian's `package` if it must be.
-    fn debian(&self, program: &str, package: &str) -> Result<(), Missing> {
+    fn debian(&self, output: &mut Output, program: &str, package: &str) -> Result<(), Missing> {
         if self.is_there(program) {
             return Ok(());
         }
         if !self.is_there("apt-get") {
             return Err(Missing(format!("{program} is not installed, and there is no apt-get to install it with")));
         }
-        announce(package);
+        announce(output, package);
         if self.apt_lists_updated.set(()).is_ok() {
-            done(self.command("apt-get").args(["update", "-qq"]))?;
+            done(output, self.command("apt-get").args(["update", "-qq"]))?;
         }
         let mut install = self.command("apt-get");
         install.args(["install", "-qq", "--yes", "--no-install-recommends", package]);
-        done(install.env("DEBIAN_FRONTEND", "noninteractive"))
+        done(output, install.env("DEBIAN_FRONTEND", "noninteractive"))
     }
 
     fn is_there(&self, program: &str) -> bool {
@@ -160,8 +204,8 @@ impl Tools {
 
     /// Whether the tool is there and, asked for its version, names this one.
     fn says(&self, program: &str, question: &str, version: &str) -> bool {
-        let Ok(Output { stdout, stderr, .. }) = self.command(program).arg(question).output() else { return false };
-        [stdout, stderr].iter().any(|answer| names_version(&String::from_utf8_lossy(answer), version))
+        let Ok(answered) = self.command(program).arg(question).output() else { return false };
+        [answered.stdout, answered.stderr].iter().any(|answer| names_version(&String::from_utf8_lossy(answer), version))
     }
 
     /// Makes `target/tools/bin/NAME` lead to `target`, which is relative to that folder.
@@ -180,20 +224,20 @@ fn names_version(answer: &str, version: &str) -> bool {
     answer.split_whitespace().any(|word| word.strip_prefix('v').unwrap_or(word) == version)
 }
 
-fn announce(package: &str) {
-    println!("   installing {package}");
+fn announce(output: &mut Output, package: &str) {
+    output.line(&format!("   installing {package}"));
 }
 
 /// Runs an installation to its end. Its output is shown only if it fails.
-fn done(install: &mut Command) -> Result<(), Missing> {
-    let Output { status, stdout, stderr } = install
+fn done(output: &mut Output, install: &mut Command) -> Result<(), Missing> {
+    let std::process::Output { status, stdout, stderr } = install
         .stdin(Stdio::null())
         .output()
         .map_err(|error| Missing(format!("{} could not be started: {error}", shown(install))))?;
     if status.success() {
         return Ok(());
     }
-    print!("{}{}", String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
+    output.line(&format!("{}{}", String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr)));
     Err(Missing(format!("`{}` failed ({status})", shown(install))))
 }
 
@@ -219,6 +263,17 @@ const GRPCURL_VERSION: &str = "1.8.9";
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn kept_output_has_stdout_and_stderr_in_their_order() {
+        let mut output = Output::Kept(Vec::new());
+        output.line("before");
+        let mut command = Command::new("sh");
+        let status = output.run(command.args(["-c", "echo one; echo two >&2; echo three; exit 3"])).unwrap();
+        assert_eq!(status.code(), Some(3));
+        let Output::Kept(kept) = output else { unreachable!("it was kept") };
+        assert_eq!(String::from_utf8(kept).unwrap(), "before\none\ntwo\nthree\n");
+    }
 
     #[test]
     fn a_tool_of_another_version_is_not_taken_for_ours() {

@@ -3,10 +3,11 @@
 use clap::Subcommand;
 use sealward_client::{built_in_pool, v1::ExplainAccessResponse};
 
-use super::{
+use crate::cli::{
     connection::Connection,
     failure::Failure,
     output::{self, Output},
+    stderr,
 };
 
 /// The commands under `access`.
@@ -46,7 +47,7 @@ pub(super) async fn run(command: AccessCommand, connection: &Connection, output:
     if !explained.allowed {
         return Err(Failure::NoValue(words));
     }
-    output::notice(&words);
+    stderr::notice(&words);
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 use prost_reflect::Kind;
 use sealward_client::{AttributeType, EntityType};
 
-use super::record::{Purpose, enum_names};
+use crate::cli::{record::Purpose, spelling::enum_names};
 
 /// The attributes that a caller can give, one after the other, with their form and what the contract says.
 pub(super) fn attributes(entity: &EntityType, purpose: Purpose) -> String {

@@ -6,12 +6,12 @@ use clap::{Args, Subcommand};
 use sealward_client::{Client, v1::AuditRecord};
 use sealward_core::hex::hex;
 
-use super::{
+use crate::cli::{
     connection::Connection,
     failure::Failure,
     output::{self, Column, Output},
     pages::PageOptions,
-    trail_file,
+    stderr, trail_file,
     transfer::Target,
 };
 
@@ -120,7 +120,7 @@ pub(super) async fn run(command: AuditCommand, connection: &Connection, output: 
             let target = Target::begin(&file)?;
             let records = all(&client, &trail.name(connection)).await?;
             trail_file::write(target, &records)?;
-            output::notice(&format!("{} records were written.", records.len()));
+            stderr::notice(&format!("{} records were written.", records.len()));
             Ok(())
         }
         AuditCommand::Verify { trail, .. } => show(&client.verify_audit_trail(trail.name(connection)).await?, output),
@@ -149,7 +149,7 @@ fn show(verified: &sealward_client::v1::VerifyAuditTrailResponse, output: &Outpu
     output.answer(&output::message(verified))?;
     for chain in &verified.chains {
         let organization = Some(&chain.organization_uid).filter(|uid| !uid.is_empty());
-        output::notice(&format!(
+        stderr::notice(&format!(
             "Keep this to find later what is cut off: --head {}{}:{}:{}",
             organization.map(|uid| format!("{uid}/")).unwrap_or_default(),
             chain.writer,
@@ -157,11 +157,11 @@ fn show(verified: &sealward_client::v1::VerifyAuditTrailResponse, output: &Outpu
             hex(&chain.last_hash)
         ));
         for key in &chain.public_keys {
-            output::notice(&format!("And this to find what is made anew: --public-key {}", hex(key)));
+            stderr::notice(&format!("And this to find what is made anew: --public-key {}", hex(key)));
         }
     }
     if verified.intact {
-        output::notice("Nothing is wrong with it.");
+        stderr::notice("Nothing is wrong with it.");
         return Ok(());
     }
     Err(Failure::NoValue(format!("the trail isn't what it was: {} faults", verified.faults)))

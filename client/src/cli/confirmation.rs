@@ -6,7 +6,7 @@ use std::io::{self, BufRead as _, IsTerminal as _};
 
 use clap::Args;
 
-use super::{failure::Failure, output};
+use crate::cli::{failure::Failure, stderr};
 
 /// The option of every command that asks.
 #[derive(Args, Clone, Copy)]
@@ -33,8 +33,8 @@ impl Confirmation {
         if self.yes || !is_interactive() {
             return Ok(());
         }
-        output::notice(consequence);
-        output::question("Go on? [y/N] ");
+        stderr::notice(consequence);
+        stderr::question("Go on? [y/N] ");
         if is_yes(&read_line()?) { Ok(()) } else { Err(Failure::Declined) }
     }
 }
@@ -54,8 +54,8 @@ pub(super) fn ask_name(consequence: &str, kind: &str, name: &str, given: Option<
     if !is_interactive() {
         return Err(Failure::usage(format!("{consequence}\nThere is no terminal to ask at: add --confirm {name}")));
     }
-    output::notice(consequence);
-    output::question(&format!("Type the name of the {kind} to delete it: "));
+    stderr::notice(consequence);
+    stderr::question(&format!("Type the name of the {kind} to delete it: "));
     if read_line()?.trim() == name { Ok(()) } else { Err(Failure::Declined) }
 }
 

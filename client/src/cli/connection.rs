@@ -10,11 +10,11 @@ use std::{
 use clap::{ArgMatches, Args, ValueHint, parser::ValueSource};
 use sealward_client::Client;
 
-use super::{
+use crate::cli::{
     environment::variable,
     failure::Failure,
     hints::{self, Hints},
-    profile::{Profile, ProfileFile},
+    profile_file::{Profile, ProfileFile},
 };
 
 /// The options that say how to reach the server.

@@ -14,11 +14,7 @@ use clap::Args;
 use sealward_client::{Client, ExposeSecret as _, SecretString};
 use serde_json::Value;
 
-use super::{
-    connection::Connection,
-    failure::Failure,
-    output::{self, Output},
-};
+use crate::cli::{connection::Connection, failure::Failure, output::Output, stderr};
 
 /// The option of every command that shows a key.
 #[derive(Args, Clone, Debug, Default)]
@@ -152,7 +148,7 @@ pub(super) async fn show(
         );
     }
     if io::stderr().is_terminal() {
-        output::warning(&format!(
+        stderr::warning(&format!(
             "The key can't be written to stdout, so here it is. Keep it safe:\n{}",
             key.expose_secret()
         ));

@@ -9,12 +9,8 @@ use sealward_client::{Client, Error, ErrorReason, ListOptions};
 use serde_json::json;
 use tokio::task::JoinSet;
 
-use super::{
-    confirmation::Confirmation,
-    connection::Connection,
-    failure::Failure,
-    output::{self, Output},
-};
+use crate::cli::{confirmation::Confirmation, connection::Connection, failure::Failure, output::Output, stderr};
+
 use records::{DemoRecord, Plan};
 
 /// What `demo` takes.
@@ -53,8 +49,8 @@ pub(super) async fn run(arguments: &DemoArguments, connection: &Connection, outp
             "existing": made.existing,
         }))
         .map_err(|failure| failure.done(format!("the records are stored in {organization}")))?;
-    let next = |words: &str| output::notice(&format!("  {}", connection.hints().command(words)));
-    output::notice("The passwords were drawn at random and shown to nobody. To try next:");
+    let next = |words: &str| stderr::notice(&format!("  {}", connection.hints().command(words)));
+    stderr::notice("The passwords were drawn at random and shown to nobody. To try next:");
     next("mailbox list");
     if let Some(id) = first_mailbox {
         next(&format!("mailbox get {id}"));

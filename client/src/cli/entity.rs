@@ -5,7 +5,7 @@ use prost_reflect::{DynamicMessage, Value};
 use sealward_client::{EntityType, ListOptions, WriteOptions};
 use serde_json::Map;
 
-use super::{
+use crate::cli::{
     attribute_help::attributes,
     confirmation::Confirmation,
     connection::Connection,
@@ -15,12 +15,9 @@ use super::{
     record::{Given, Purpose},
     reveal,
     secret_input::Secrets,
+    spelling::command_name,
+    stderr,
 };
-
-/// What the entity's commands stand under: `email-server-profile`.
-pub(super) fn command_name(entity: &EntityType) -> String {
-    entity.options.singular.replace('_', "-")
-}
 
 pub(super) fn command(entity: &EntityType) -> Command {
     let name = command_name(entity);
@@ -249,7 +246,7 @@ async fn run_update(
         return Err(Failure::usage(format!("the JSON is of {other}, and {name} was to be updated")));
     }
     if !record.left_out.is_empty() {
-        output::notice(&format!("Left out, since an update can't write it: {}", record.left_out.join(", ")));
+        stderr::notice(&format!("Left out, since an update can't write it: {}", record.left_out.join(", ")));
     }
     if record.mask.is_empty() {
         return Err(Failure::usage("there is nothing to write: give --set, --secret, --clear or --json"));
@@ -280,7 +277,7 @@ fn report_cleared(updated: &DynamicMessage, is_check: bool) {
     if !names.is_empty() {
         let (names, secrets) = (names.join(", "), names.join(" --secret "));
         let verb = if is_check { "This would clear" } else { "This cleared" };
-        output::warning(&format!(
+        stderr::warning(&format!(
             "{verb} {names}, because it changes where the value is sent. To keep a value, set it in the same update: --secret {secrets}"
         ));
     }
@@ -322,7 +319,7 @@ async fn run_delete(entity: &EntityType, matches: &ArgMatches, connection: &Conn
     let etag = text(matches, ETAG).unwrap_or_default();
     connection.connect().await?.records(entity).delete_with(&name, etag, write_options(matches)).await?;
     if !is_check {
-        output::notice(&format!("Deleted {name}"));
+        stderr::notice(&format!("Deleted {name}"));
     }
     tell_of_check(matches);
     Ok(())
@@ -348,7 +345,7 @@ fn write_options(matches: &ArgMatches) -> WriteOptions {
 
 fn tell_of_check(matches: &ArgMatches) {
     if is_check(matches) {
-        output::notice("The request is valid. Nothing was changed.");
+        stderr::notice("The request is valid. Nothing was changed.");
     }
 }
 

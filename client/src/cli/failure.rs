@@ -4,7 +4,7 @@ use std::{error::Error as _, io, process::ExitCode};
 
 use sealward_client::{Action, CallError, Error, ErrorReason, FieldViolation, Origin, SetupError, mail_v1};
 
-use super::{hints::Hints, output};
+use crate::cli::{hints::Hints, stderr};
 
 /// Why a run failed.
 #[derive(Debug)]
@@ -68,19 +68,19 @@ impl Failure {
     pub(super) fn report(&self, hints: &Hints) -> ExitCode {
         match self {
             Self::CommandLine(error) => return report_command_line(error),
-            Self::Usage(text) | Self::NoValue(text) => output::error(text),
-            Self::Connecting { endpoint, error } => output::error(&describe(error, Some(endpoint), None, hints)),
-            Self::Call(error) => output::error(&describe(error, None, None, hints)),
-            Self::Advised { error, advice } => output::error(&describe(error, None, Some(advice), hints)),
+            Self::Usage(text) | Self::NoValue(text) => stderr::error(text),
+            Self::Connecting { endpoint, error } => stderr::error(&describe(error, Some(endpoint), None, hints)),
+            Self::Call(error) => stderr::error(&describe(error, None, None, hints)),
+            Self::Advised { error, advice } => stderr::error(&describe(error, None, Some(advice), hints)),
             // A reader that has seen enough, such as `head`. The exit code says that it didn't get everything.
             Self::Undelivered { error, done: None } if error.kind() == io::ErrorKind::BrokenPipe => {}
             Self::Undelivered { error, done } => {
                 let done = done
                     .as_deref()
                     .unwrap_or("nothing was changed: send the answer elsewhere and run the command again");
-                output::error(&format!("the answer can't be written to stdout: {error}\n  {done}"));
+                stderr::error(&format!("the answer can't be written to stdout: {error}\n  {done}"));
             }
-            Self::Declined => output::error("nothing was done"),
+            Self::Declined => stderr::error("nothing was done"),
             Self::Detached => {}
         }
         match self {

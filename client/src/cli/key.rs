@@ -10,7 +10,7 @@ use sealward_client::{
 use sealward_core::text::{code_point, is_invisible};
 use serde_json::{Value, json};
 
-use super::{
+use crate::cli::{
     confirmation::{Confirmation, is_interactive},
     connection::Connection,
     delivery::{self, Delivery, KeyFile, OutputFile},
@@ -20,6 +20,7 @@ use super::{
     pages::PageOptions,
     progress,
     secret_input::{Secrets, Source, read_text, read_text_or, read_text_with_mark},
+    stderr,
     strength::Strength,
 };
 
@@ -222,10 +223,10 @@ async fn status(connection: &Connection, output: &Output) -> Result<(), Failure>
     let answer = output::message(&status);
     output.answer(&output::of_organization(&organization, answer))?;
     if let Some(due) = due(&status, connection.hints()) {
-        output::warning(&due);
+        stderr::warning(&due);
     }
     if status.rolled_back_time.is_some() {
-        output::warning(&format!(
+        stderr::warning(&format!(
             "The organization's database is an older copy: what was written after the copy was made is gone.\n\
              The key is that of the copy; `{}` lists all keys. A change of the key ends this report.",
             connection.hints().command("key history")
@@ -233,7 +234,7 @@ async fn status(connection: &Connection, output: &Output) -> Result<(), Failure>
     }
     if !status.is_active {
         let hints = connection.hints();
-        output::notice(&match status.fingerprint.as_str() {
+        stderr::notice(&match status.fingerprint.as_str() {
             "" => format!(
                 "Data encryption of {organization} is inactive: the key ring is missing or damaged.\n\
                  Restore the database from a backup, or give up the encrypted attributes: {}",
@@ -296,7 +297,7 @@ async fn verify(connection: &Connection, output: &Output) -> Result<(), Failure>
     }))?;
     match (unopened, wrong) {
         (0, 0) => {
-            output::notice("Every value opens, and the census is right.");
+            stderr::notice("Every value opens, and the census is right.");
             Ok(())
         }
         (0, _) => Err(Failure::NoValue(format!("every value opens; the census miscounts {wrong} kinds of them"))),
@@ -354,10 +355,10 @@ async fn abandon(
     let answer = output::of_organization(&organization, output::message(&abandoned));
     new.deliver(answer, delivery.as_ref(), output, &client, connection).await?;
     if arguments.check {
-        output::notice("The request is valid. Nothing was changed.");
+        stderr::notice("The request is valid. Nothing was changed.");
         return Ok(());
     }
-    output::notice(&format!(
+    stderr::notice(&format!(
         "The encrypted attributes of {organization} are being cleared: {}\n\
          Keep the new key safe, apart from the database, and where it will be found.",
         hints.command("key watch")
@@ -535,7 +536,7 @@ async fn change(
     let new = NewKey::get(source, &arguments.output_file, arguments.check, secrets)?;
     if !new.is_generated {
         let strength = Strength::of(&new.text);
-        if strength.is_weak() { output::warning(&strength.describe()) } else { output::notice(&strength.describe()) }
+        if strength.is_weak() { stderr::warning(&strength.describe()) } else { stderr::notice(&strength.describe()) }
     }
     let (organization, hints) = (connection.organization(), connection.hints());
     if !arguments.check {
@@ -554,10 +555,10 @@ async fn change(
     let answer = output::of_organization(&organization, output::message(&set));
     new.deliver(answer, delivery.as_ref(), output, &client, connection).await?;
     if arguments.check {
-        output::notice("The change is valid. Nothing was changed.");
+        stderr::notice("The change is valid. Nothing was changed.");
         return Ok(());
     }
-    output::notice(&format!(
+    stderr::notice(&format!(
         "The key of {organization} is changed. Keep it safe, apart from the database: a copy of the database is of no use without it.\n\
          Keep the former key for as long as you keep older copies."
     ));
@@ -569,7 +570,7 @@ async fn change(
             ))
         });
     }
-    output::notice(&format!("Stored values are encrypted again in the background: {}", hints.command("key watch")));
+    stderr::notice(&format!("Stored values are encrypted again in the background: {}", hints.command("key watch")));
     Ok(())
 }
 
@@ -605,11 +606,11 @@ async fn restore(
     let shown = output.answer(&answer);
     if arguments.check {
         shown?;
-        output::notice("The key is the right one. Nothing was changed.");
+        stderr::notice("The key is the right one. Nothing was changed.");
         return Ok(());
     }
     shown.map_err(|failure| failure.done(format!("the key of {organization} is restored")))?;
-    output::notice(&format!("Data encryption of {organization} is active."));
+    stderr::notice(&format!("Data encryption of {organization} is active."));
     if !arguments.wait {
         return Ok(());
     }

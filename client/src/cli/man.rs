@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use clap::Command;
 use clap_mangen::Man;
 
-use super::{failure::Failure, output};
+use crate::cli::{failure::Failure, output, stderr};
 
 /// Prints the page of `sealward`, or writes those of all commands into a folder.
 pub(super) fn run(command: Command, folder: Option<&Path>) -> Result<(), Failure> {
@@ -18,7 +18,7 @@ pub(super) fn run(command: Command, folder: Option<&Path>) -> Result<(), Failure
     written.map_err(|error| {
         Failure::usage(format!("the manual pages can't be written to {}: {error}", folder.display()))
     })?;
-    output::notice(&format!("The manual pages are in {}", folder.display()));
+    stderr::notice(&format!("The manual pages are in {}", folder.display()));
     Ok(())
 }
 

@@ -4,12 +4,12 @@ use clap::{Args, Subcommand, ValueEnum};
 use sealward_client::v1::{AttributeMetadata, attribute_metadata::RequiredLevel};
 use serde_json::Value;
 
-use super::{
+use crate::cli::{
     connection::Connection,
     failure::Failure,
     output::{self, Column, Output},
     pages::PageOptions,
-    table,
+    stderr, table,
 };
 
 /// The commands under `metadata`.
@@ -186,10 +186,10 @@ pub(super) async fn run(command: MetadataCommand, connection: &Connection, outpu
             let shown = output.named(&output::message(&updated));
             if is_check {
                 shown?;
-                output::notice("The request is valid. Nothing was changed.");
+                stderr::notice("The request is valid. Nothing was changed.");
             } else {
                 shown.map_err(|failure| failure.done("the metadata is updated"))?;
-                output::notice("Updated.");
+                stderr::notice("Updated.");
             }
             Ok(())
         }

@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use clap::Subcommand;
 use sealward_client::ErrorReason;
 
-use super::{
+use crate::cli::{
     confirmation,
     connection::{Connection, organization_name},
     failure::Failure,
     output::{self, Column, Output},
     pages::PageOptions,
-    transfer,
+    stderr, transfer,
 };
 
 /// The commands under `org`.
@@ -105,7 +105,7 @@ pub(super) async fn run(command: OrganizationCommand, connection: &Connection, o
             let created = client.create_organization(id).await?;
             let name = &created.name;
             output.named(&output::message(&created)).map_err(|failure| failure.done(format!("{name} is created")))?;
-            output::notice(&format!(
+            stderr::notice(&format!(
                 "The encryption key of {name} was generated. To get it and keep it safe: {}",
                 connection.hints().command_in("key show", name)
             ));
@@ -128,7 +128,7 @@ pub(super) async fn run(command: OrganizationCommand, connection: &Connection, o
             output
                 .named(&output::message(&imported))
                 .map_err(|failure| failure.done(format!("{name} is imported; to restore its key: {restore}")))?;
-            output::notice(&format!("{name} is inactive until its key is restored: {restore}"));
+            stderr::notice(&format!("{name} is inactive until its key is restored: {restore}"));
             Ok(())
         }
         OrganizationCommand::Delete { name, confirm } => {
@@ -137,7 +137,7 @@ pub(super) async fn run(command: OrganizationCommand, connection: &Connection, o
             let consequence = format!("This deletes {name} for good: its keys, its records and its audit trail.");
             confirmation::ask_name(&consequence, "organization", id, confirm.as_deref())?;
             client.delete_organization(name.as_str()).await?;
-            output::notice(&format!("{name} is deleted."));
+            stderr::notice(&format!("{name} is deleted."));
             Ok(())
         }
         OrganizationCommand::List { page } => {

@@ -1,7 +1,7 @@
-//! How answers are shown: tables for people, JSON for programs, bare names for scripts. And the one place that writes to stdout and stderr.
+//! How answers are shown: tables for people, JSON for programs, bare names for scripts. Only this file writes answers to stdout.
 //!
 //! JSON is the mapping of proto3 with the contract's own field names. In records an encrypted attribute is there and null, so that nobody
-//! wonders where it is; any other attribute without a value is left out, as proto3 has it. Answers go to stdout, words to stderr.
+//! wonders where it is; any other attribute without a value is left out, as proto3 has it. Messages to the person go to [`stderr`](super::stderr).
 
 use std::{
     io::{self, IsTerminal as _, Write as _},
@@ -17,13 +17,7 @@ use serde_json::{Map, Value};
 use terminal_size::{Width, terminal_size_of};
 use zeroize::Zeroizing;
 
-use super::{
-    color::{ERROR, WARNING},
-    failure::Failure,
-    harmless,
-    record::short_enum_name,
-    table,
-};
+use crate::cli::{failure::Failure, harmless, spelling::short_enum_name, stderr::notice, table};
 
 /// The option that says how answers are shown.
 #[derive(Args)]
@@ -121,7 +115,7 @@ impl Output {
 
     /// Shows a record of an entity.
     pub(super) fn record(&self, entity: &EntityType, record: &DynamicMessage) -> Result<(), Failure> {
-        let record = self::record(entity, record);
+        let record = crate::cli::output::record(entity, record);
         match self.format {
             Format::Table => print_lines(&table::fields(&fields(entity, &record), self.width)),
             Format::Json | Format::Name => self.named(&record),
@@ -194,32 +188,6 @@ pub(super) fn print_value(value: &[u8]) -> Result<(), Failure> {
     print_bytes(value)
 }
 
-/// Prints a message to the person, on stderr.
-pub(super) fn notice(text: &str) {
-    print_to_stderr(format_args!("{}\n", harmless::text(text)));
-}
-
-/// Prints what the person should think about, on stderr.
-pub(super) fn warning(text: &str) {
-    print_to_stderr(format_args!("{WARNING}Careful:{WARNING:#} {}\n", harmless::text(text)));
-}
-
-/// Prints what went wrong, on stderr.
-pub(super) fn error(text: &str) {
-    print_to_stderr(format_args!("{ERROR}sealward:{ERROR:#} {}\n", harmless::text(text)));
-}
-
-/// Asks, on stderr; the answer is awaited on the same line.
-pub(super) fn question(text: &str) {
-    print_to_stderr(format_args!("{}", harmless::text(text)));
-}
-
-/// Where not even stderr can be written, there is nowhere left to report it, and the exit code says the rest.
-fn print_to_stderr(text: std::fmt::Arguments<'_>) {
-    let mut stderr = anstream::stderr().lock();
-    let _unreported = stderr.write_fmt(text).and_then(|()| stderr.flush());
-}
-
 /// An answer about an organization's key, with the organization in front: the key of which one it is must never be a guess.
 pub(super) fn of_organization(organization: &str, answer: Value) -> Value {
     let mut fields = Map::from_iter([("organization".to_owned(), Value::String(organization.to_owned()))]);
@@ -254,7 +222,7 @@ pub(super) fn record(entity: &EntityType, record: &DynamicMessage) -> Value {
 
 /// A record that was asked for with the [`read_mask`] of these fields: of encrypted attributes it has those alone. None: all of them.
 pub(super) fn record_with(entity: &EntityType, record: &DynamicMessage, fields: &[&str]) -> Value {
-    let mut shown = self::record(entity, record);
+    let mut shown = crate::cli::output::record(entity, record);
     if let (false, Some(values)) = (fields.is_empty(), shown.as_object_mut()) {
         let is_encrypted = |name: &str| entity.attribute(name).is_some_and(|attribute| attribute.options.encrypted);
         values.retain(|name, _| fields.contains(&name.as_str()) || !is_encrypted(name));

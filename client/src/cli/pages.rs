@@ -3,9 +3,10 @@
 use clap::{Args, value_parser};
 use serde_json::{Map, Value};
 
-use super::{
+use crate::cli::{
     failure::Failure,
-    output::{self, Column, Format, Listed, Output},
+    output::{Column, Format, Listed, Output},
+    stderr,
 };
 
 /// The options of every command that lists.
@@ -101,10 +102,10 @@ impl Pages {
             return Ok(());
         }
         if let Some(total) = total {
-            output::notice(&format!("In all there are {total}."));
+            stderr::notice(&format!("In all there are {total}."));
         }
         if !token.is_empty() {
-            output::notice("There are more: --all shows all. --output json has the token of the next page.");
+            stderr::notice("There are more: --all shows all. --output json has the token of the next page.");
         }
         Ok(())
     }

@@ -15,7 +15,7 @@ use sealward_client::{
     v1::{Reencryption, reencryption::State},
 };
 
-use super::{failure::Failure, output};
+use crate::cli::{failure::Failure, stderr};
 
 /// Shows the progress until it ends, and answers with its last state; `None` if the server had nothing to say. A stream that breaks off,
 /// with its connection or with the server, is begun again.
@@ -50,7 +50,7 @@ pub(super) async fn follow(client: &Client, organization: &str) -> Result<Option
 
 fn detach(display: &mut Display, organization: &str) -> Failure {
     display.end();
-    output::notice(&goes_on(organization));
+    stderr::notice(&goes_on(organization));
     Failure::Detached
 }
 
@@ -129,12 +129,12 @@ impl Display {
                 bar.set_message(pace(progress));
                 if is_last(progress) {
                     bar.finish_and_clear();
-                    output::notice(&describe(progress));
+                    stderr::notice(&describe(progress));
                 } else {
                     bar.tick();
                 }
             }
-            Self::Lines => output::notice(&describe(progress)),
+            Self::Lines => stderr::notice(&describe(progress)),
         }
     }
 

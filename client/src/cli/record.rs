@@ -5,13 +5,14 @@
 
 use std::{collections::BTreeSet, path::PathBuf};
 
-use prost_reflect::{DynamicMessage, EnumDescriptor, EnumValueDescriptor, Kind, Value};
+use prost_reflect::{DynamicMessage, Kind, Value};
 use sealward_client::{AttributeType, EntityType, ExposeSecret as _};
 use serde_json::{Map, Value as Json};
 
-use super::{
+use crate::cli::{
     failure::Failure,
     secret_input::{Secrets, Source, byte_order_mark, check_not_empty, read_file, read_text},
+    spelling::{command_name, enum_names, enum_value},
 };
 
 /// What the command line says about a record, in words.
@@ -254,7 +255,7 @@ fn attribute<'a>(entity: &'a EntityType, name: &str) -> Result<&'a AttributeType
 }
 
 fn no_attribute(entity: &EntityType, name: &str) -> Failure {
-    let command = super::entity::command_name(entity);
+    let command = command_name(entity);
     let closest = entity
         .attributes
         .iter()
@@ -268,48 +269,6 @@ fn no_attribute(entity: &EntityType, name: &str) -> Failure {
 
 /// From how alike two names are on (0 to 1) one is taken for a slip of the other.
 const LIKENESS_MIN: f64 = 0.85;
-
-/// The values of an option set, as short as they are unambiguous: `server_side_sync`.
-pub(super) fn enum_names(kind: &EnumDescriptor) -> Vec<String> {
-    let chosen = kind.values().filter(|value| value.number() != 0);
-    chosen.map(|value| short_enum_name(kind, value.name())).collect()
-}
-
-/// A value's full name as short as it is unambiguous.
-pub(super) fn short_enum_name(kind: &EnumDescriptor, full: &str) -> String {
-    full.strip_prefix(&enum_prefix(kind)).unwrap_or(full).to_ascii_lowercase()
-}
-
-/// The full name of a value that was given in full, short, or by its number in Dynamics 365. The enum's own numbers mean other values, and
-/// nobody sees them here.
-fn enum_value(kind: &EnumDescriptor, given: &str) -> Option<String> {
-    if let Ok(number) = given.parse::<i32>() {
-        return kind.values().find(|value| option_number(value) == Some(number)).map(|value| value.name().to_owned());
-    }
-    let given = given.to_ascii_uppercase().replace('-', "_");
-    let full = format!("{}{given}", enum_prefix(kind));
-    kind.values().find(|value| value.name() == given || value.name() == full).map(|value| value.name().to_owned())
-}
-
-/// The number that Dynamics 365 has for a value.
-fn option_number(value: &EnumValueDescriptor) -> Option<i32> {
-    let options = value.options();
-    let mut extensions = options.extensions();
-    let is_option = |full_name: &str| full_name.strip_prefix(sealward::SCHEMA_PACKAGE) == Some(".option");
-    extensions.find(|(extension, _)| is_option(extension.full_name()))?.1.as_i32()
-}
-
-/// What every value's name begins with: `STATE_CODE_` for StateCode.
-fn enum_prefix(kind: &EnumDescriptor) -> String {
-    let mut prefix = String::new();
-    for character in kind.name().chars() {
-        if character.is_ascii_uppercase() && !prefix.is_empty() {
-            prefix.push('_');
-        }
-        prefix.push(character.to_ascii_uppercase());
-    }
-    prefix + "_"
-}
 
 #[cfg(test)]
 mod tests {

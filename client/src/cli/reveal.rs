@@ -6,7 +6,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, builder::PossibleValuesParser};
 use sealward_client::{EntityType, SecretValue, v1};
 use serde_json::{Map, Value};
 
-use super::{
+use crate::cli::{
     connection::Connection,
     delivery,
     failure::Failure,
@@ -26,7 +26,7 @@ pub(super) fn command(command: Command, entity: Option<&EntityType>) -> Command 
             let encrypted: Vec<String> = entity.encrypted().map(str::to_owned).collect();
             let example = format!(
                 "{} reveal ID --attribute {}",
-                super::entity::command_name(entity),
+                crate::cli::spelling::command_name(entity),
                 encrypted.first().map_or("ATTRIBUTE", String::as_str)
             );
             let attribute = attribute.value_parser(PossibleValuesParser::new(encrypted));

@@ -6,11 +6,12 @@ use clap::Args;
 use sealward_client::MailConnection;
 use serde_json::{Map, Value, json};
 
-use super::{
+use crate::cli::{
     connection::Connection,
     failure::Failure,
-    output::{self, Output},
+    output::Output,
     secret_input::{Secrets, Source, read_text},
+    stderr,
 };
 
 /// What to resolve.
@@ -75,7 +76,7 @@ pub(super) async fn resolve(
         answer.insert(direction.to_owned(), shown(found, arguments.show_passwords));
     }
     if answer.is_empty() {
-        output::notice("The mailbox neither fetches nor sends mail, by its delivery methods.");
+        stderr::notice("The mailbox neither fetches nor sends mail, by its delivery methods.");
     }
     output.answer(&Value::Object(answer))
 }

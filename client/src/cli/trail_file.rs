@@ -25,7 +25,7 @@ use sealward_core::{
 };
 use uuid::Uuid;
 
-use super::{failure::Failure, output, transfer::Target};
+use crate::cli::{failure::Failure, output, stderr, transfer::Target};
 
 /// Writes the records to a file of the caller's own, or to stdout.
 pub(super) fn write(mut target: Target, records: &[AuditRecord]) -> Result<(), Failure> {
@@ -155,7 +155,7 @@ fn read(path: &Path) -> Result<Vec<Line>, Failure> {
             }
             // A crash, or a full disk, cuts a line short. The record follows again, or is missing and found to be.
             Err(error) if error.is_eof() => {
-                output::notice(&format!("{name}, line {number} is cut short, and left out."));
+                stderr::notice(&format!("{name}, line {number} is cut short, and left out."));
             }
             Err(_) => return Err(wrong()),
         }

@@ -10,12 +10,13 @@ use std::{
 use sealward_client::{Client, v1::Organization};
 use tempfile::NamedTempFile;
 
-use super::{
+use crate::cli::{
     delivery::{check_open, sync_folder_of},
     failure::Failure,
     hints::Hints,
     output,
     progress::Display,
+    stderr,
 };
 
 /// How much of a file is sent at once, in bytes.
@@ -34,7 +35,7 @@ pub(super) async fn export(client: &Client, name: &str, path: &Path, hints: &Hin
     }
     display.end();
     target.finish()?;
-    output::notice(&format!(
+    stderr::notice(&format!(
         "{name} is exported: {rows} rows. Keep its key apart from it: {}",
         hints.command_in("key show", name)
     ));

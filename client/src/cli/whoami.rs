@@ -3,10 +3,11 @@
 use sealward_client::v1::WhoAmIResponse;
 use serde_json::Value;
 
-use super::{
+use crate::cli::{
     connection::Connection,
     failure::Failure,
     output::{self, Format, Listed, Output},
+    stderr,
 };
 
 pub(super) const EXAMPLES: &str = "\
@@ -24,7 +25,7 @@ pub(super) async fn run(connection: &Connection, output: &Output) -> Result<(), 
     }
     output.answer(&proof(&json))?;
     if answer.roles.is_empty() {
-        output::notice(&unbound(&answer));
+        stderr::notice(&unbound(&answer));
         return Ok(());
     }
     output.list(Listed {

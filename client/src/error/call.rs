@@ -4,11 +4,12 @@ use std::{collections::BTreeMap, error::Error as StdError, fmt, io, time::Durati
 
 use tonic::{Code, ConnectError, Status, TimeoutExpired};
 
-use super::{
-    Action, code_name,
-    details::{Details, FieldViolation},
-};
 use crate::{
+    error::{
+        action::Action,
+        details::{Details, FieldViolation},
+        name::code_name,
+    },
     mail_v1,
     method::{Method, Repetition},
     v1::ErrorReason,

@@ -4,12 +4,14 @@
 
 use uuid::Uuid;
 
-use super::{AUDIT_TABLE, AuditRecord, columns};
-use crate::store::{Comparison, Condition, Datum, Direction, Reader, Select, Unavailable};
+use crate::{
+    audit::record::{AUDIT_TABLE, AuditRecord, columns},
+    store::{Comparison, Condition, Datum, Direction, Reader, Select, Unavailable},
+};
 
 /// A place in a chain: that of the last record that was taken from it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Place {
+pub struct TrailPosition {
     /// The record's place; 0 before the first.
     pub sequence: i64,
     /// Its hash.
@@ -27,11 +29,11 @@ pub enum Follows {
     Another,
 }
 
-impl Place {
+impl TrailPosition {
     /// The place of this record.
     #[must_use]
     pub fn of(record: &AuditRecord) -> Self {
-        Place { sequence: record.sequence, hash: record.hash }
+        TrailPosition { sequence: record.sequence, hash: record.hash }
     }
 
     /// How the first record that was found after this place stands to it. What a trail begins with is next to nothing.
@@ -84,7 +86,10 @@ pub async fn read_on(
 mod tests {
     use super::*;
     use crate::{
-        audit::{AuditAction, AuditEntry, ChainHead, tests::linked},
+        audit::{
+            entry::{AuditAction, AuditEntry},
+            record::{ChainHead, tests::linked},
+        },
         id::Timestamp,
     };
 
@@ -94,11 +99,11 @@ mod tests {
         let first = linked(&ChainHead::empty(Uuid::nil()), &entry);
         let second = linked(&ChainHead::at(Uuid::nil(), 1, first.hash), &entry);
         let fifth = linked(&ChainHead::at(Uuid::nil(), 4, [7; 32]), &entry);
-        assert_eq!(Place::default().followed_by(&first), Follows::Next);
-        assert_eq!(Place::of(&first).followed_by(&second), Follows::Next);
-        assert_eq!(Place { sequence: 1, hash: [7; 32] }.followed_by(&second), Follows::Another);
+        assert_eq!(TrailPosition::default().followed_by(&first), Follows::Next);
+        assert_eq!(TrailPosition::of(&first).followed_by(&second), Follows::Next);
+        assert_eq!(TrailPosition { sequence: 1, hash: [7; 32] }.followed_by(&second), Follows::Another);
         // Older records were removed: no gap for who has none yet, and one of so many for who has.
-        assert_eq!(Place::default().followed_by(&fifth), Follows::Next);
-        assert_eq!(Place::of(&first).followed_by(&fifth), Follows::After(3));
+        assert_eq!(TrailPosition::default().followed_by(&fifth), Follows::Next);
+        assert_eq!(TrailPosition::of(&first).followed_by(&fifth), Follows::After(3));
     }
 }

@@ -7,25 +7,23 @@ use std::{
 
 use uuid::Uuid;
 
-use super::{
-    AUDIT_TABLE, AuditRecord, columns,
-    sign::{self, SignedHead},
-};
 use crate::{
+    audit::{
+        record::{AUDIT_TABLE, AuditRecord, ORDER, columns},
+        sign::{self, SignedHead},
+    },
     deployment::Deployment,
-    filter::FilterProblem,
+    filter::error::FilterProblem,
     layout::AUDIT_HEAD,
-    listing::ListingError,
-    log::{self, ListLogError, Log, Page},
+    list::{
+        log::{self, ListLogError, Log, Page},
+        page::ListingError,
+    },
     order::Order,
     policy::{self, Permit},
-    schema::{Attribute, Entity, Kind},
-    store::{ColumnType, Comparison, Condition, Datum, Name, Reader, Select, Unavailable},
+    schema::entity::{Attribute, Entity, Kind},
+    store::{Comparison, Condition, Datum, Name, Reader, Select, Unavailable},
 };
-
-/// What records are ordered by, all of it descending.
-pub(super) const ORDER: [(&str, ColumnType); 3] =
-    [("time", ColumnType::Time), ("sequence", ColumnType::Integer), ("writer", ColumnType::Uuid)];
 
 /// What a filter can look at.
 static FIELDS: LazyLock<Entity> = LazyLock::new(|| {
@@ -159,7 +157,7 @@ const HEADS_AT_ONCE: usize = 200;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::filter::Filter;
+    use crate::filter::expression::Filter;
 
     fn translated(filter: &str) -> Result<Condition, FilterProblem> {
         translate(Filter::parse(filter, &FIELDS, "").unwrap().condition())

@@ -3,15 +3,17 @@
 //! That they go is recorded in the same commit that takes the first of them, so that a verification knows where the trail begins. Chains of
 //! other writers stay: this deployment can't vouch for them.
 
-use super::{
-    AUDIT_TABLE, AuditAction, AuditEntry,
-    sign::{SignError, use_signing_key},
-};
 use crate::{
-    deployment::{Deployment, deployment_id},
+    audit::{
+        entry::{AuditAction, AuditEntry},
+        record::AUDIT_TABLE,
+        sign::{SignError, use_signing_key},
+    },
+    configuration::deployment_id,
+    deployment::Deployment,
     id::Timestamp,
     layout::AUDIT_HEAD,
-    organization::Organization,
+    organization::handle::Organization,
     store::{Commit, Comparison, Condition, Datum, Direction, Expect, Name, Reader, Select, Step, Store, Unavailable},
 };
 

@@ -11,17 +11,21 @@ use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::{AuditAction, AuditEntry, head};
 use crate::{
+    audit::{
+        entry::{AuditAction, AuditEntry},
+        record::head,
+    },
+    configuration::deployment_id,
     crypto::{
         encoding::Encoding,
         root_key::{MacPurpose, RootKey, RootKeyError},
     },
-    deployment::{Deployment, deployment_id},
+    deployment::Deployment,
     hex::{hex, unhex},
     id::Timestamp,
     layout::AUDIT_HEAD,
-    organization::Organization,
+    organization::handle::Organization,
     store::{Commit, CommitError, Condition, Datum, Direction, Name, Reader, Row, Select, Step, Store, Unavailable},
 };
 

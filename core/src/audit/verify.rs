@@ -10,16 +10,17 @@ use std::{
 
 use uuid::Uuid;
 
-use super::{
-    AUDIT_TABLE, AuditAction, AuditEntry, AuditRecord, columns,
-    retention::cut_through,
-    sign::{self, SignedHead, named_key},
-};
 use crate::{
+    audit::{
+        entry::{AuditAction, AuditEntry},
+        record::{AUDIT_TABLE, AuditRecord, columns},
+        retention::cut_through,
+        sign::{self, SignedHead, named_key},
+    },
     deployment::Deployment,
     identity::Caller,
     layout::AUDIT_HEAD,
-    organization::{Organization, seen},
+    organization::{handle::Organization, seen},
     policy::{self, Permit},
     store::{CommitError, Comparison, Condition, Datum, Direction, Name, Reader, Select, Unavailable},
 };
@@ -365,7 +366,7 @@ impl TrailWalk {
             limit: HEADS_MAX,
         };
         let heads = self.snapshot.select(heads).await?.into_iter().map(SignedHead::from_row);
-        heads.collect::<Option<Vec<_>>>().ok_or(Unavailable("the audit trail has a signed head that is none".into()))
+        heads.collect::<Option<Vec<_>>>().ok_or(Unavailable("malformed signed head of the audit trail".into()))
     }
 }
 
@@ -439,7 +440,10 @@ mod tests {
 
     use super::*;
     use crate::{
-        audit::{AuditAction, ChainHead, tests::linked},
+        audit::{
+            entry::AuditAction,
+            record::{ChainHead, tests::linked},
+        },
         crypto::encoding::Encoding,
         hex::hex,
         id::Timestamp,

@@ -12,21 +12,17 @@
 //! Parsing is total: any bytes give a [`Cell`] or a [`CellFormatError`], never a panic. The header names the one key to
 //! open it with; no other is ever tried. Nothing here knows how keys are kept or where cells are stored.
 
-use super::{
-    context::CellContext,
-    format::is_newer,
-    padding::{self, padding, unpadded_length},
-    primitive::{Aead, NONCE_BYTES, Sealed, TAG_BYTES},
-    secret::{DataKey, Plaintext},
-};
 use crate::{
+    crypto::{
+        context::{CellContext, HEADER_BYTES},
+        format::is_newer,
+        padding::{self, padding, unpadded_length},
+        primitive::{Aead, NONCE_BYTES, Sealed, TAG_BYTES},
+        secret::{DataKey, Plaintext},
+    },
     id::KeyVersion,
     random::{self, Random},
 };
-
-/// Bytes of a cell's header: the format and the key version. As many are needed to tell what a stored cell was sealed
-/// with.
-pub const HEADER_BYTES: usize = 5;
 
 /// How much longer than its padded value a cell is, in bytes: header, nonce and tag.
 pub const OVERHEAD_BYTES: usize = HEADER_BYTES + NONCE_BYTES + TAG_BYTES;

@@ -15,8 +15,10 @@
 //! No id of a deployment, a host or a database is among them: a database moved elsewhere has to open. Cells live as
 //! long as their database, so this never changes; another encoding would be another cell format.
 
-use super::{cell::HEADER_BYTES, encoding::Encoding};
-use crate::id::{OrganizationId, RecordId};
+use crate::{
+    crypto::encoding::Encoding,
+    id::{OrganizationId, RecordId},
+};
 
 const LABEL: &str = "sealward cell v1";
 
@@ -45,6 +47,10 @@ impl CellContext<'_> {
             .into_bytes()
     }
 }
+
+/// Bytes of a cell's header: the format and the key version. As many are needed to tell what a stored cell was sealed
+/// with.
+pub const HEADER_BYTES: usize = 5;
 
 #[cfg(test)]
 mod tests {

@@ -12,11 +12,15 @@
 
 use std::iter::Peekable;
 
-use super::{
-    Bounds, Expression, FilterError, FilterProblem, term,
-    token::{self, Located, Token},
+use crate::{
+    filter::{
+        error::{FilterError, FilterProblem},
+        expression::{Expression, Filter},
+        term,
+        token::{self, Located, Token, is_keyword},
+    },
+    schema::entity::Entity,
 };
-use crate::schema::Entity;
 
 /// Reads a whole filter.
 pub(super) fn parse(
@@ -146,11 +150,6 @@ impl<'a, T: Iterator<Item = Located<'a>>> Parser<'a, T> {
     }
 }
 
-/// Whether a word is a keyword, which no value is without quotes.
-pub(super) fn is_keyword(word: &str) -> bool {
-    matches!(word, "AND" | "OR" | "NOT")
-}
-
 /// Names are short and plain; what isn't is rather a value at the wrong place, and is not repeated in errors.
 fn looks_like_a_name(word: &str) -> bool {
     !is_keyword(word)
@@ -167,5 +166,53 @@ fn one_or(mut parts: Vec<Expression>, many: fn(Vec<Expression>) -> Expression) -
             many(parts)
         }
         None => many(parts),
+    }
+}
+
+/// The longest filter unless somebody says otherwise, in bytes of UTF-8: more than a person writes, and nothing that takes time to read.
+pub const LENGTH_MAX: usize = 4_096;
+
+/// How deep parentheses may nest unless somebody says otherwise: as deep as a program needs that combines filters.
+pub const DEPTH_MAX: usize = 16;
+
+/// How many comparisons a filter may have unless somebody says otherwise. A store looks at each of them for each record.
+pub const COMPARISONS_MAX: usize = 64;
+
+/// How large a filter may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// In bytes of UTF-8.
+    pub length_max_bytes: usize,
+    /// How deep parentheses may nest. Reading takes some hundred bytes of the stack for each.
+    pub depth_max: usize,
+    /// How many comparisons it may have.
+    pub comparisons_max: usize,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Bounds { length_max_bytes: LENGTH_MAX, depth_max: DEPTH_MAX, comparisons_max: COMPARISONS_MAX }
+    }
+}
+impl Filter {
+    /// Reads a filter for records of `entity` in the organization of this name. A text of nothing but whitespace is every record.
+    ///
+    /// # Errors
+    /// The first [`FilterError`] from the left.
+    pub fn parse(text: &str, entity: &Entity, organization: &str) -> Result<Filter, FilterError> {
+        Self::parse_within(Bounds::default(), text, entity, organization)
+    }
+
+    /// As [`parse`](Self::parse), within other bounds.
+    ///
+    /// # Errors
+    /// The first [`FilterError`] from the left.
+    pub fn parse_within(
+        bounds: Bounds,
+        text: &str,
+        entity: &Entity,
+        organization: &str,
+    ) -> Result<Filter, FilterError> {
+        Ok(Filter { expression: parse(bounds, text, entity, organization)? })
     }
 }

@@ -1,15 +1,18 @@
 //! One comparison of a filter: which field it names, which operators that has, and the value in the field's type.
 
-use super::{
-    Field, FilterError, FilterProblem, Operator, Stored, Term, Test,
-    parser::is_keyword,
-    time,
-    token::{Located, Pattern, Token, word_pattern},
-};
 use crate::{
+    filter::{
+        error::{FilterError, FilterProblem},
+        expression::{Field, Operator, Stored, Term, Test},
+        time,
+        token::{Located, Pattern, Token, is_keyword, word_pattern},
+    },
     id::{RecordId, parse_uuid_in_any_case},
-    record::meant_by,
-    schema::{Attribute, Choice, Entity, Kind, Value},
+    schema::{
+        entity::{Attribute, Choice, Entity, Kind},
+        value::Value,
+    },
+    violation::meant_by,
 };
 
 /// A field that a filter names.

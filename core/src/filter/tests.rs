@@ -1,11 +1,13 @@
+use std::collections::BTreeSet;
+
 use proptest::prelude::*;
 use uuid::Uuid;
 
-use super::*;
+use super::{Bounds, COMPARISONS_MAX, DEPTH_MAX, Field, Filter, FilterError, FilterProblem, LENGTH_MAX};
 use crate::{
     id::{RecordId, Timestamp},
-    schema::{Attribute, Choice, Kind, OnDelete},
-    store::Datum,
+    schema::{Attribute, Choice, Entity, Kind, OnDelete, Value, value::datum_of},
+    store::{Comparison, Condition, Datum},
 };
 
 const ID: &str = "0191e2a4-5b6c-7d8e-9fa0-b1c2d3e4f506";

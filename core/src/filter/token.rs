@@ -1,6 +1,9 @@
 //! The words of a filter: text to tokens, each with its position. Knows no grammar and no field.
 
-use super::{FilterError, FilterProblem, Operator};
+use crate::filter::{
+    error::{FilterError, FilterProblem},
+    expression::Operator,
+};
 
 /// A token and where it begins.
 pub(super) type Located<'a> = (usize, Token<'a>);
@@ -135,4 +138,9 @@ impl<'a> Reader<'a> {
 
 fn in_word(character: char) -> bool {
     !(character.is_whitespace() || character.is_control() || r#"()"'=!<>:,;\"#.contains(character))
+}
+
+/// Whether a word is a keyword, which no value is without quotes.
+pub(super) fn is_keyword(word: &str) -> bool {
+    matches!(word, "AND" | "OR" | "NOT")
 }

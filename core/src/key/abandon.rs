@@ -4,17 +4,27 @@
 //! clears every cell instead of sealing it again. Everything that is not encrypted stays. Whoever asks says which key he gives up.
 
 use crate::{
-    audit::AuditAction,
+    audit::entry::AuditAction,
     census,
     crypto::{kek::KdfParameters, key_text, ring::KeyRing, secret::KeyText},
     deployment::Deployment,
     id::KeyVersion,
     identity::Caller,
-    key::{CurrentKey, KeyError, KeyWork, Setting, VALIDATE_ONLY, audited, install, reencrypt::newer_cell, unchanged},
+    key::{
+        error::KeyError,
+        install::{Setting, install},
+        outcome::{CurrentKey, VALIDATE_ONLY, audited, unchanged},
+        scan::newer_cell,
+    },
     layout::{CENSUS, DATA_KEY, KEY_CHANGE, KEY_RING, REENCRYPTION, RESTORE_ATTEMPT},
-    organization::{Keys, Obstacle, Organization, ring_rows},
+    organization::{
+        handle::Organization,
+        keys::{Keys, Obstacle},
+        ring_rows,
+        work::KeyWork,
+    },
     policy::{self, Permit},
-    store::{Condition, Datum, Direction, Expect, Name, Select, Step, Unavailable},
+    store::{Condition, Datum, Direction, Expect, Name, Select, Step, StoreFailure, Unavailable},
 };
 
 /// What is asked for.
@@ -73,9 +83,9 @@ async fn attempt(
     let random = &*deployment.ports.random;
     let kdf = KdfParameters::draw(random);
     let (text, kek) = deployment.ports.key_derivation.derive(text, kdf).await;
-    let kek = kek.map_err(KeyError::internal)?;
+    let kek = kek.map_err(StoreFailure::internal)?;
     let ring = KeyRing::start_over(organization.id, version, &kek, kdf, deployment.now(), random)
-        .map_err(KeyError::internal)?;
+        .map_err(StoreFailure::internal)?;
     if validate_only {
         let current = CurrentKey { fingerprint: ring.fingerprint(), key_version: version };
         return unchanged(deployment, organization, caller, AuditAction::AbandonEncryptedData, current, VALIDATE_ONLY)
@@ -110,7 +120,7 @@ async fn next_version(organization: &Organization) -> Result<KeyVersion, KeyErro
         }
     }
     let next = u32::try_from(last.saturating_add(1)).ok().and_then(KeyVersion::new);
-    next.ok_or(KeyError::Unavailable("the key versions are used up".into()))
+    next.ok_or(KeyError::Store(StoreFailure::Unavailable("the key versions are used up".into())))
 }
 
 /// The row with the highest number in `column`: that number, and what `other` holds.

@@ -4,16 +4,21 @@
 //! ring in place, and that is the point of no return. Whatever breaks between the two leaves a text that nobody uses.
 
 use crate::{
-    audit::AuditAction,
+    audit::entry::AuditAction,
     crypto::{kek::KdfParameters, key_text, ring::KeyRing, secret::KeyText},
     deployment::Deployment,
     identity::Caller,
-    key::{CurrentKey, KeyError, KeyWork, Setting, VALIDATE_ONLY, audited, install, quota, step, times, unchanged},
-    key_change::NextStep,
+    key::{
+        error::KeyError,
+        install::{Setting, install},
+        outcome::{CurrentKey, VALIDATE_ONLY, audited, unchanged},
+        quota::{quota, times},
+        step::{NextStep, step},
+    },
     layout::KEY_CHANGE,
-    organization::{Keys, Organization, read_text, ring_rows},
+    organization::{handle::Organization, key_text::read_text, keys::Keys, ring_rows, work::KeyWork},
     policy::{self, Permit},
-    store::{Condition, Datum},
+    store::{Condition, Datum, StoreFailure},
 };
 
 const QUOTA_INTERVAL_SECONDS: u64 = 3_600;
@@ -79,8 +84,8 @@ async fn commit(
     let random = &*deployment.ports.random;
     let kdf = KdfParameters::draw(random);
     let (text, kek) = deployment.ports.key_derivation.derive(text, kdf).await;
-    let kek = kek.map_err(KeyError::internal)?;
-    let changed = ring.change(&kek, kdf, deployment.now(), random).map_err(KeyError::internal)?;
+    let kek = kek.map_err(StoreFailure::internal)?;
+    let changed = ring.change(&kek, kdf, deployment.now(), random).map_err(StoreFailure::internal)?;
     let steps = ring_rows::replace(ring.revision(), changed.stored());
     install(
         deployment,

@@ -6,13 +6,13 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    deployment::{Deployment, of_organization},
+    configuration::of_organization,
+    deployment::Deployment,
     id::{KeyVersion, Timestamp},
-    key::KeyError,
     layout::{FINGERPRINT, KEY_CHANGE},
-    organization::Organization,
+    organization::handle::Organization,
     policy::{self, Permit},
-    store::{Condition, Datum, rows},
+    store::{Condition, Datum, Unavailable, rows},
 };
 
 /// A key that the organization has, had, or was about to have.
@@ -30,12 +30,12 @@ pub struct KeyChange {
 /// Every key, the youngest first.
 ///
 /// # Errors
-/// [`KeyError::Unavailable`] if a database doesn't answer.
+/// If a database doesn't answer.
 pub async fn history(
     deployment: &Deployment,
     organization: &Organization,
     _permit: &Permit<policy::ReadKeyStatus>,
-) -> Result<Vec<KeyChange>, KeyError> {
+) -> Result<Vec<KeyChange>, Unavailable> {
     let columns = ["fingerprint", "key_version", "time"];
     let own = rows(&*organization.store, KEY_CHANGE, &columns, Condition::EVERYTHING).await?;
     let mut changes: Vec<KeyChange> = own.into_iter().filter_map(change).collect();

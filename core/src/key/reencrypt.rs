@@ -10,27 +10,28 @@
 use std::sync::Arc;
 
 use crate::{
-    audit::AuditAction,
+    audit::entry::AuditAction,
     catalog::cell_columns,
     census::CellKind,
+    configuration::of_organization,
     crypto::{
         cell,
         context::CellContext,
         ring::{KeyRing, stored::ReencryptionState},
     },
-    deployment::{Deployment, of_organization},
+    deployment::Deployment,
     fail_point::FailPoint,
     id::{KeyVersion, RecordId, Timestamp},
     key::{
-        CurrentKey, KeyError, KeyWork, entry, step,
+        outcome::{CurrentKey, entry},
+        scan::{all_aside, others, select_cells},
+        step::{NextStep, step},
         unreadable::{Aside, UnreadableCell},
     },
-    key_change::NextStep,
     layout::{KEY_TEXT, REENCRYPTION},
-    organization::{Keys, Organization, ring_rows},
+    organization::{handle::Organization, keys::Keys, ring_rows, work::KeyWork},
     store::{
-        Assignment, Commit, CommitError, Condition, Datum, Direction, Expect, Name, Reader, Select, Step, Unavailable,
-        rows,
+        Assignment, Commit, CommitError, Condition, Datum, Expect, Name, Reader, Step, StoreFailure, Unavailable, rows,
     },
 };
 
@@ -56,8 +57,8 @@ pub fn is_under_way(organization: &Organization) -> bool {
 /// Takes the next step of the organization's re-encryption, if one is under way.
 ///
 /// # Errors
-/// [`KeyError::Unavailable`] or [`KeyError::Unknown`]: the step can be taken again.
-pub async fn advance(deployment: &Deployment, work: &KeyWork) -> Result<Advance, KeyError> {
+/// [`StoreFailure`]: the step can be taken again.
+pub async fn advance(deployment: &Deployment, work: &KeyWork) -> Result<Advance, StoreFailure> {
     let organization = &**work.organization();
     let keys = organization.follow_keys(deployment).await?;
     match (step(&keys), keys) {
@@ -75,7 +76,7 @@ async fn reseal(
     organization: &Organization,
     ring: &KeyRing,
     target: KeyVersion,
-) -> Result<Advance, KeyError> {
+) -> Result<Advance, StoreFailure> {
     let store = &*organization.store;
     let cursor = match Cursor::read(store).await? {
         Some(cursor) if cursor.target == target => cursor,
@@ -132,7 +133,7 @@ impl Batch<'_> {
         table: &str,
         column: &str,
         cells: Vec<(RecordId, Vec<u8>)>,
-    ) -> Result<(), KeyError> {
+    ) -> Result<(), StoreFailure> {
         let limit = self.deployment.key_limits.reencryption_batch_cells;
         let last = cells.last().map(|(id, _)| *id);
         let count = u64::try_from(cells.len()).unwrap_or(u64::MAX);
@@ -208,7 +209,7 @@ async fn finish(
     ring: &KeyRing,
     target: KeyVersion,
     cursor: Cursor,
-) -> Result<Advance, KeyError> {
+) -> Result<Advance, StoreFailure> {
     let store = &*organization.store;
     let aside = Aside::read(store).await?;
     if !all_aside(store, target, &aside).await? {
@@ -221,7 +222,7 @@ async fn finish(
     if is_clearing(ring) {
         return forget_texts(deployment, organization, ring).await;
     }
-    let finished = ring.finish(&aside.needed(ring), &*deployment.ports.random).map_err(KeyError::internal)?;
+    let finished = ring.finish(&aside.needed(ring), &*deployment.ports.random).map_err(StoreFailure::internal)?;
     let mut steps = ring_rows::replace(ring.revision(), finished.stored());
     steps.push(cursor.require());
     organization.commit(steps).await?;
@@ -230,30 +231,12 @@ async fn finish(
     Ok(Advance::More)
 }
 
-/// The full scan of the stored headers: whether every cell of another version than `target` is one of those that are set aside.
-pub(super) async fn all_aside(store: &dyn Reader, target: KeyVersion, aside: &Aside) -> Result<bool, Unavailable> {
-    for (table, column) in cell_columns(store).await? {
-        let mut after = None;
-        loop {
-            let page = select_cells(store, &table, &column, target, after, SCAN_PAGE_CELLS).await?;
-            let Some((last, _)) = page.last() else { break };
-            after = Some(*last);
-            if page.iter().any(|(id, cell)| !aside.holds(&table, &column, *id, cell)) {
-                return Ok(false);
-            }
-        }
-    }
-    Ok(true)
-}
-
-const SCAN_PAGE_CELLS: u32 = 1_024;
-
 /// Forgets the texts that the ring no longer carries, and ends the change.
 async fn forget_texts(
     deployment: &Deployment,
     organization: &Organization,
     ring: &KeyRing,
-) -> Result<Advance, KeyError> {
+) -> Result<Advance, StoreFailure> {
     // Those that are there now, by name: a text that comes later belongs to a later change.
     let configuration = &deployment.ports.configuration;
     let held = rows(&**configuration, KEY_TEXT, &["key_check_value"], of_organization(organization.id)).await?;
@@ -272,7 +255,7 @@ async fn forget_texts(
     organization.store.scrub().await?;
     deployment.reached(FailPoint::FilesScrubbed);
 
-    let settled = ring.settle(&*deployment.ports.random).map_err(KeyError::internal)?;
+    let settled = ring.settle(&*deployment.ports.random).map_err(StoreFailure::internal)?;
     let key = CurrentKey { fingerprint: settled.fingerprint(), key_version: settled.version() };
     let mut steps = ring_rows::replace(ring.revision(), settled.stored());
     steps.push(Step::Update {
@@ -286,69 +269,6 @@ async fn forget_texts(
     deployment.reached(FailPoint::ReencryptionSettled);
     organization.set_keys(Keys::Active(Arc::new(settled)));
     Ok(Advance::Rest)
-}
-
-/// Cells of another version than `target`, in the order of their records' ids.
-async fn select_cells(
-    store: &dyn Reader,
-    table: &str,
-    column: &str,
-    target: KeyVersion,
-    after: Option<RecordId>,
-    limit: u32,
-) -> Result<Vec<(RecordId, Vec<u8>)>, Unavailable> {
-    select_where(store, table, column, others(column, target), after, limit).await
-}
-
-/// Cells that meet a condition, in the order of their records' ids.
-async fn select_where(
-    store: &dyn Reader,
-    table: &str,
-    column: &str,
-    mut condition: Condition,
-    after: Option<RecordId>,
-    limit: u32,
-) -> Result<Vec<(RecordId, Vec<u8>)>, Unavailable> {
-    if let Some(after) = after {
-        condition = Condition::greater("id", Datum::Uuid(after.uuid())).and(condition);
-    }
-    let select = Select {
-        table: table.to_owned().into(),
-        columns: vec!["id".into(), column.to_owned().into()],
-        rows: condition,
-        order: vec![("id".into(), Direction::Ascending)],
-        limit,
-    };
-    store
-        .select(select)
-        .await?
-        .into_iter()
-        .map(|row| match <[Datum; 2]>::try_from(row) {
-            Ok([Datum::Uuid(id), Datum::Bytes(cell)]) => Ok((RecordId::from_uuid(id), cell)),
-            Ok(_) | Err(_) => Err(Unavailable("a column of cells holds something that is none".into())),
-        })
-        .collect()
-}
-
-/// The format of a cell that a newer version sealed; `None` if there is no such cell.
-pub(super) async fn newer_cell(store: &dyn Reader) -> Result<Option<u8>, Unavailable> {
-    for (table, column) in cell_columns(store).await? {
-        let other_format = Condition::HeaderDiffers { column: column.clone().into(), header: vec![cell::FORMAT] };
-        let mut after = None;
-        loop {
-            let page = select_where(store, &table, &column, other_format.clone(), after, SCAN_PAGE_CELLS).await?;
-            let Some((last, _)) = page.last() else { break };
-            after = Some(*last);
-            if let Some(format) = page.iter().find_map(|(_, cell)| cell::newer_format(cell)) {
-                return Ok(Some(format));
-            }
-        }
-    }
-    Ok(None)
-}
-
-fn others(column: &str, target: KeyVersion) -> Condition {
-    Condition::HeaderDiffers { column: column.to_owned().into(), header: cell::header(target).to_vec() }
 }
 
 /// Every write of a re-encryption stands behind the ring it was made with.
@@ -400,7 +320,7 @@ impl Cursor {
         ];
         let found = rows(store, REENCRYPTION, &columns, Condition::EVERYTHING).await?;
         let Some(row) = found.into_iter().next() else { return Ok(None) };
-        let wrong = || Unavailable("the re-encryption's row is none".into());
+        let wrong = || Unavailable("malformed row of the re-encryption".into());
         let Ok(
             [Datum::Integer(target), table, column, after, total, Datum::Integer(done), Datum::Time(start_time), end],
         ) = <[Datum; 8]>::try_from(row)

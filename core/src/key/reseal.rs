@@ -7,12 +7,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    audit::{AuditAction, AuditEntry},
+    audit::entry::{AuditAction, AuditEntry},
+    configuration::{of_organization, root_key_failed},
     crypto::{
         kek::{Fingerprint, KeyCheckValue},
         root_key::{RootKey, RootKeyError},
     },
-    deployment::{Deployment, of_organization, root_key_failed},
+    deployment::Deployment,
     fail_point::FailPoint,
     id::OrganizationId,
     layout::{KEY_TEXT, ORGANIZATIONS, ROOT_KEY},

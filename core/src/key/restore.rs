@@ -8,7 +8,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use crate::{
-    audit::AuditAction,
+    audit::entry::AuditAction,
     crypto::{
         key_text,
         ring::{KeyRing, RingError, stored::StoredRing},
@@ -18,12 +18,21 @@ use crate::{
     fail_point::FailPoint,
     id::Timestamp,
     identity::Caller,
-    key::{CurrentKey, KeyError, KeyWork, VALIDATE_ONLY, audited, entry, quota, times},
+    key::{
+        error::KeyError,
+        outcome::{CurrentKey, VALIDATE_ONLY, audited, entry},
+        quota::{quota, times},
+    },
     layout::RESTORE_ATTEMPT,
-    organization::{Keys, Obstacle, Organization, write_text},
+    organization::{
+        handle::Organization,
+        key_text::write_text,
+        keys::{Keys, Obstacle},
+        work::KeyWork,
+    },
     policy::{self, Permit},
     random,
-    store::{Commit, Condition, Datum, Expect, Step},
+    store::{Commit, Condition, Datum, Expect, Step, StoreFailure},
 };
 
 const QUOTA_INTERVAL_SECONDS: u64 = 900;
@@ -84,7 +93,7 @@ async fn attempt(
     if !validate_only {
         steps.push(Step::Delete { table: RESTORE_ATTEMPT.into(), rows: Condition::EVERYTHING, expect: Expect::Any });
     }
-    organization.commit(steps).await.map_err(KeyError::unaudited)?;
+    organization.commit(steps).await.map_err(StoreFailure::unaudited)?;
     if validate_only {
         return Ok(current);
     }

@@ -1,19 +1,23 @@
 //! Retrieve the key text: recorded in the trail before it is given.
 
 use crate::{
-    audit::AuditAction,
+    audit::entry::AuditAction,
     crypto::secret::KeyText,
     deployment::Deployment,
     identity::Caller,
-    key::{CurrentKey, KeyError, audited, entry},
-    organization::{Keys, Organization, read_text},
+    key::{
+        error::KeyError,
+        outcome::{CurrentKey, audited, entry},
+    },
+    organization::{handle::Organization, key_text::read_text, keys::Keys},
     policy::{self, Permit},
+    store::StoreFailure,
 };
 
 /// The text that opens the organization's database, character for character as it was set, and which key it is.
 ///
 /// # Errors
-/// [`KeyError::NotPresent`], [`KeyError::RingDamaged`], [`KeyError::Inaccessible`], [`KeyError::AuditUnavailable`], [`KeyError::Unavailable`].
+/// [`KeyError::NotPresent`], [`KeyError::RingDamaged`], [`KeyError::Inaccessible`], [`KeyError::Store`].
 pub async fn retrieve(
     deployment: &Deployment,
     organization: &Organization,
@@ -40,6 +44,6 @@ async fn attempt(
     };
     let current = CurrentKey { fingerprint: ring.fingerprint(), key_version: ring.version() };
     let entry = entry(deployment, organization, Some(caller), AuditAction::RetrieveKey, Ok(current));
-    organization.record(entry).await.map_err(KeyError::unaudited)?;
+    organization.record(entry).await.map_err(StoreFailure::unaudited)?;
     Ok((text, current))
 }

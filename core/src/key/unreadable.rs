@@ -2,32 +2,26 @@
 //!
 //! One that merely doesn't verify may yet be mended, by putting back the bytes that were there; the data key that it names is kept in the
 //! ring for that. Overwriting, clearing or deleting it heals it: the write itself forgets it, and once nothing needs a kept data key any
-//! more, [`retire`] destroys it, by the same full scan as a re-encryption.
+//! more, [`retire`](crate::key::retire::retire) destroys it, by the same full scan as a re-encryption.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
-use sha2::{Digest, Sha256};
+use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use crate::{
-    audit::AuditAction,
     crypto::{
         cell::{self, CellError, CellFormatError},
-        ring::{KeyRing, stored::ReencryptionState},
+        ring::KeyRing,
     },
     deployment::Deployment,
-    fail_point::FailPoint,
     id::{KeyVersion, RecordId},
     identity::Identity,
-    key::{CurrentKey, KeyError, KeyWork, entry, reencrypt::all_aside},
     layout::UNREADABLE_CELL,
-    organization::{Keys, Organization, ring_rows},
-    page::{self, PageContext},
+    list::page_token::{self, PageContext},
+    organization::handle::Organization,
     policy::{self, Permit},
-    store::{Condition, Datum, Direction, Expect, Name, Reader, Select, Step, Unavailable, rows},
+    store::{Condition, Datum, Direction, Expect, Name, Reader, Select, Step, StoreFailure, Unavailable, rows},
 };
 
 /// Why a cell doesn't open.
@@ -142,7 +136,7 @@ pub(crate) fn forget_all() -> Step {
 const COLUMNS: [&str; 6] = ["table_name", "column_name", "id", "reason", "key_version", "sha256"];
 
 fn parse(row: Vec<Datum>) -> Result<UnreadableCell, Unavailable> {
-    let wrong = || Unavailable("the table of unreadable cells holds a row that is none".into());
+    let wrong = || Unavailable("malformed row in the table of unreadable cells".into());
     let Ok(
         [Datum::Text(table), Datum::Text(column), Datum::Uuid(id), Datum::Text(reason), version, Datum::Bytes(hash)],
     ) = <[Datum; 6]>::try_from(row)
@@ -198,7 +192,7 @@ pub struct Listed {
 /// this list.
 ///
 /// # Errors
-/// [`KeyError::Unavailable`] if a database doesn't answer.
+/// If a database doesn't answer.
 pub async fn list(
     deployment: &Deployment,
     organization: &Organization,
@@ -207,14 +201,15 @@ pub async fn list(
     method: &str,
     size: u32,
     token: &str,
-) -> Result<Option<Listed>, KeyError> {
+) -> Result<Option<Listed>, StoreFailure> {
     let root_key = &*deployment.ports.root_key;
     let parent = organization.resource_name();
     let context = PageContext { method, parent: &parent, filter: "", order_by: "", identity };
     let rows = if token.is_empty() {
         Condition::EVERYTHING
     } else {
-        match page::cursor(root_key, &context, token).map_err(KeyError::internal)?.as_deref().and_then(after) {
+        match page_token::cursor(root_key, &context, token).map_err(StoreFailure::internal)?.as_deref().and_then(after)
+        {
             Some(rows) => rows,
             None => return Ok(None),
         }
@@ -237,7 +232,9 @@ pub async fn list(
     let has_more = cells.len() > shown;
     cells.truncate(shown);
     let next_page_token = match cells.last() {
-        Some(last) if has_more => page::token(root_key, &context, &cursor(last)).map_err(KeyError::internal)?,
+        Some(last) if has_more => {
+            page_token::token(root_key, &context, &cursor(last)).map_err(StoreFailure::internal)?
+        }
         Some(_) | None => String::new(),
     };
     Ok(Some(Listed { cells, next_page_token }))
@@ -259,57 +256,6 @@ fn after(cursor: &[u8]) -> Option<Condition> {
     let (table, column) = std::str::from_utf8(names).ok()?.split_once('\0')?;
     let data = [Datum::Text(table.to_owned()), Datum::Text(column.to_owned()), Datum::Uuid(Uuid::from_bytes(*id))];
     Some(Condition::later(PLACE.into_iter().map(Name::from).zip(data)))
-}
-
-/// Whether the ring, as far as is known without looking again, keeps data keys for nothing but unreadable cells.
-#[must_use]
-pub fn keeps_former_keys(organization: &Organization) -> bool {
-    matches!(organization.keys(), Some(Keys::Active(ring)) if keeps(&ring))
-}
-
-fn keeps(ring: &KeyRing) -> bool {
-    ring.reencryption().state == ReencryptionState::Idle && ring.stored().keys.len() > 1
-}
-
-/// Whether a data key is kept that no unreadable cell needs any more, as far as is known without looking again.
-///
-/// # Errors
-/// [`KeyError::Unavailable`] if the database doesn't answer.
-pub async fn is_healed(organization: &Organization) -> Result<bool, KeyError> {
-    match organization.keys() {
-        Some(Keys::Active(ring)) if keeps(&ring) => {
-            let needed = Aside::read(&*organization.store).await?.needed(&ring);
-            Ok(unneeded(&ring, &needed))
-        }
-        Some(Keys::Active(_) | Keys::Inactive(_) | Keys::Inaccessible(..) | Keys::Damaged) | None => Ok(false),
-    }
-}
-
-fn unneeded(ring: &KeyRing, needed: &BTreeSet<KeyVersion>) -> bool {
-    ring.stored().keys.iter().any(|key| key.version != ring.version() && !needed.contains(&key.version))
-}
-
-/// Destroys the data keys that were kept for unreadable cells and that none needs any more. A full scan makes sure of it.
-///
-/// # Errors
-/// [`KeyError::Unavailable`] or [`KeyError::Unknown`]: it can be done again.
-pub async fn retire(deployment: &Deployment, work: &KeyWork) -> Result<(), KeyError> {
-    let organization = &**work.organization();
-    let Keys::Active(ring) = organization.load_keys(deployment).await? else { return Ok(()) };
-    let store = &*organization.store;
-    let aside = Aside::read(store).await?;
-    let needed = aside.needed(&ring);
-    if !keeps(&ring) || !unneeded(&ring, &needed) || !all_aside(store, ring.version(), &aside).await? {
-        return Ok(());
-    }
-    let retired = ring.retire(&needed, &*deployment.ports.random).map_err(KeyError::internal)?;
-    let key = CurrentKey { fingerprint: retired.fingerprint(), key_version: retired.version() };
-    let mut steps = ring_rows::replace(ring.revision(), retired.stored());
-    steps.push(Step::Audit(entry(deployment, organization, None, AuditAction::DestroyDataKeys, Ok(key))));
-    organization.commit(steps).await?;
-    deployment.reached(FailPoint::KeptKeysDestroyed);
-    organization.set_keys(Keys::Active(Arc::new(retired)));
-    Ok(store.scrub().await?)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    audit::AuditAction,
+    audit::entry::AuditAction,
     catalog::cell_columns,
     census::{self, CellKind, Census},
     crypto::{
@@ -16,10 +16,14 @@ use crate::{
     deployment::Deployment,
     id::OrganizationId,
     identity::Caller,
-    key::{CurrentKey, KeyError, audited, entry, unreadable::UnreadableCell},
-    organization::{Obstacle, Organization, read_text, ring_rows},
+    key::{
+        error::KeyError,
+        outcome::{CurrentKey, audited, entry},
+        unreadable::UnreadableCell,
+    },
+    organization::{handle::Organization, key_text::read_text, keys::Obstacle, ring_rows},
     policy::{self, Permit},
-    store::{Condition, Reader},
+    store::{Condition, Reader, StoreFailure},
 };
 
 /// A look at every cell, under way. It holds a snapshot: take its steps, or drop it.
@@ -73,7 +77,7 @@ impl Verification {
         let ring = &verification.ring;
         let key = CurrentKey { fingerprint: ring.fingerprint(), key_version: ring.version() };
         let record = entry(deployment, organization, Some(caller), AuditAction::VerifyCells, Ok(key));
-        organization.record(record).await.map_err(KeyError::unaudited)?;
+        organization.record(record).await.map_err(StoreFailure::unaudited)?;
         Ok(verification)
     }
 

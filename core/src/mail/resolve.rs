@@ -1,7 +1,7 @@
-//! Resolve a mailbox's connections: where a mail connector signs in, as whom, and with which password, by the rules of
-//! Dynamics 365.
+//! Resolve a mailbox's connections: where a mail connector signs in, as whom, and with which password, by the rules of Dynamics 365.
 //!
-//! It knows the entities `Mailbox` and `EmailServerProfile` of `sealward.mail.v1` by the names of their attributes. Who asked, why, and where each password goes is in the trail, durably, before one leaves.
+//! It knows the entities `Mailbox` and `EmailServerProfile` of `sealward.mail.v1` by the names of their attributes. Who asked, why, and
+//! where each password goes is in the trail, durably, before one leaves.
 //!
 //! The rules, after the server-side synchronisation of Dynamics 365: an inactive mailbox, one without a profile, and one whose profile is
 //! inactive sign in nowhere. A direction is used if its delivery method is server-side synchronisation and it is enabled. Whose
@@ -11,19 +11,21 @@
 //!
 //! A password and the place it goes to come from one read of the profile, so that never a new password goes to an old place.
 
-use super::EMAIL_SERVER_PROFILES;
 use crate::{
-    audit::{AuditAction, AuditEntry, OUTCOME_DONE},
+    audit::entry::{AuditAction, AuditEntry, OUTCOME_DONE},
     crypto::{ring::KeyRing, secret::Plaintext},
     deployment::Deployment,
     identity::Caller,
+    mail::EMAIL_SERVER_PROFILES,
     policy::{self, Permit},
-    record::Record,
-    records::{
-        Cells, Place, RecordError, read_record, record_access,
-        reveal::{Unopened, check_purpose, open_cell, open_with_ring, refusal_word},
+    record::{
+        content::Record,
+        error::RecordError,
+        place::RecordPlace,
+        reveal::{Unopened, check_purpose, open_cell, open_with_ring, record_access, refusal_word},
+        row::{Cells, read_record},
     },
-    schema::Value,
+    schema::value::Value,
 };
 
 /// What a mail server speaks.
@@ -142,7 +144,7 @@ pub async fn resolve(
     deployment: &Deployment,
     _permit: Permit<policy::Reveal>,
     caller: &Caller,
-    place: &Place,
+    place: &RecordPlace,
     purpose: &str,
 ) -> Result<Resolved, ResolveError> {
     if let Some(violation) = check_purpose(purpose) {
@@ -189,7 +191,7 @@ struct Fields {
 }
 
 /// A place; that of the same record is the same.
-struct At(Place);
+struct At(RecordPlace);
 
 impl PartialEq for At {
     fn eq(&self, other: &Self) -> bool {
@@ -199,7 +201,7 @@ impl PartialEq for At {
 
 impl Fields {
     /// The mailbox and its profile, if connectors may sign in for it.
-    async fn read_both(deployment: &Deployment, place: &Place) -> Result<(Self, Self), ResolveError> {
+    async fn read_both(deployment: &Deployment, place: &RecordPlace) -> Result<(Self, Self), ResolveError> {
         let mailbox = Self::read(place.clone()).await?.ok_or(RecordError::NotFound)?;
         if mailbox.number("state_code") != Some(ACTIVE) {
             return Err(ResolveError::MailboxInactive);
@@ -209,7 +211,7 @@ impl Fields {
         else {
             return Err(ResolveError::MailboxWithoutProfile);
         };
-        let profile = Place::new(&place.organization, entity, *id);
+        let profile = RecordPlace::new(&place.organization, entity, *id);
         // One that was deleted a moment ago took the reference with it.
         let profile = Self::read(profile).await?.ok_or(ResolveError::MailboxWithoutProfile)?;
         if profile.number("state_code") != Some(ACTIVE) {
@@ -218,7 +220,7 @@ impl Fields {
         Ok((mailbox, profile))
     }
 
-    async fn read(place: Place) -> Result<Option<Self>, RecordError> {
+    async fn read(place: RecordPlace) -> Result<Option<Self>, RecordError> {
         let found = read_record(&place).await?;
         Ok(found.map(|(record, cells)| Fields { record, cells, place: At(place) }))
     }

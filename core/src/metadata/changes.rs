@@ -10,14 +10,20 @@ use crate::{
     hex::{hex, unhex},
     id::{RecordId, Timestamp},
     identity::Caller,
-    layout::ATTRIBUTE_CHANGE,
-    listing::ListingError,
-    log::{self, ListLogError, Log, Page},
+    layout::{ATTRIBUTE_CHANGE, ATTRIBUTE_CHANGE_KEY},
+    list::{
+        log::{self, ListLogError, Log, Page},
+        page::ListingError,
+    },
     order::Order,
-    organization::Organization,
+    organization::handle::Organization,
     policy::{self, Permit},
-    record::Record,
-    schema::{Attribute, Choice, Entity, Kind, Schema, Value},
+    record::content::Record,
+    schema::{
+        Schema,
+        entity::{Attribute, Choice, Entity, Kind},
+        value::Value,
+    },
     store::{ColumnType, Commit, CommitError, Comparison, Condition, Datum, Name, Row, Source, Step, Unavailable},
 };
 
@@ -139,9 +145,6 @@ const ORDER: [(&str, ColumnType); 6] = [
     ("operation", ColumnType::Integer),
     ("revision", ColumnType::Integer),
 ];
-
-/// The key of the table of changes: no two are alike in all of it.
-pub(crate) const KEY: [&str; 6] = ["time", "table_name", "record_id", "column_name", "operation", "revision"];
 
 /// A value as a text that [`value_of`] reads back.
 fn text_of(value: &Value) -> String {
@@ -295,7 +298,7 @@ pub async fn list(
     };
     let (rows, token) = log::page(deployment, &*organization.store, changes, of.rows(), wanted).await?;
     let rows = rows.into_iter().map(|row| AttributeChange::from_row(row, &deployment.schema));
-    let unreadable = || ListingError::from(Unavailable("the table of changes holds a row that is none".into()));
+    let unreadable = || ListingError::from(Unavailable("malformed row in the table of attribute changes".into()));
     Ok((rows.collect::<Option<_>>().ok_or_else(unreadable)?, token))
 }
 
@@ -315,7 +318,7 @@ pub async fn forget(organization: &Organization, before: Timestamp) -> Result<u6
     while left > 0 {
         let prune = Step::Prune {
             table: ATTRIBUTE_CHANGE.into(),
-            key: KEY.map(Name::from).into(),
+            key: ATTRIBUTE_CHANGE_KEY.map(Name::from).into(),
             rows: older(),
             at_most: BATCH,
         };
@@ -327,12 +330,6 @@ pub async fn forget(organization: &Organization, before: Timestamp) -> Result<u6
 
 /// How many go in one commit: no writer waits for long.
 const BATCH: u32 = 1_000;
-
-/// The order of changes in the indexes of those of a record and of an attribute; those of all are in the order of the key.
-pub(crate) const INDEXES: [(&str, &[&str]); 2] = [
-    ("sealward_attribute_change_by_record", &["table_name", "record_id", "time"]),
-    ("sealward_attribute_change_by_column", &["table_name", "column_name", "time"]),
-];
 
 #[cfg(test)]
 mod tests {

@@ -1,17 +1,21 @@
 //! Change an attribute's metadata in one organization.
 
-use super::{
-    ATTRIBUTE_SETTING, OrganizationSchema, Setting, index_name, length_within, make_index, name_problem, of_attribute,
-};
 use crate::{
-    audit::{AuditAction, AuditEntry},
+    audit::entry::{AuditAction, AuditEntry},
     deployment::Deployment,
     identity::Caller,
-    organization::Organization,
+    layout::ATTRIBUTE_SETTING,
+    metadata::setting::{
+        OrganizationSchema, Setting, index_name, length_within, make_index, name_problem, of_attribute,
+    },
+    organization::handle::Organization,
     policy::{self, Permit},
-    record::{Problem, Violation, check_value},
-    schema::{Attribute, Entity, INDEXED_CHARS_MAX},
-    store::{Cause, CommitError, Expect, Step, Unavailable},
+    schema::{
+        check::check_value,
+        entity::{Attribute, Entity, INDEXED_CHARS_MAX},
+    },
+    store::{CommitError, Expect, Step, StoreFailure, Unavailable},
+    violation::{Problem, Violation},
 };
 
 /// Whether a record must have a value.
@@ -62,17 +66,14 @@ pub enum UpdateMetadataError {
     /// Something asked for can't be: all of it is listed.
     #[error("the request is invalid")]
     Invalid(Vec<Violation>),
-    /// A database did not answer. Nothing changed.
-    #[error("a database is unavailable")]
-    Unavailable(#[source] Cause),
-    /// The commit's outcome is unknown.
-    #[error("the outcome is unknown")]
-    Unknown(#[source] Cause),
+    /// A database, the root key or the audit trail failed.
+    #[error(transparent)]
+    Store(#[from] StoreFailure),
 }
 
 impl From<Unavailable> for UpdateMetadataError {
-    fn from(Unavailable(cause): Unavailable) -> Self {
-        UpdateMetadataError::Unavailable(cause)
+    fn from(error: Unavailable) -> Self {
+        UpdateMetadataError::Store(error.into())
     }
 }
 
@@ -116,9 +117,9 @@ pub async fn update(
                 ),
             )
         };
-        let revision = present.revision.checked_add(1).ok_or(UpdateMetadataError::Unavailable(
+        let revision = present.revision.checked_add(1).ok_or(UpdateMetadataError::Store(StoreFailure::Unavailable(
             "the settings of attributes have a revision that none can follow".into(),
-        ))?;
+        )))?;
         let setting = Setting { revision, ..setting };
         let steps = steps(&present, entity, before, &after, setting, entry);
         match organization.commit(steps).await {
@@ -129,14 +130,16 @@ pub async fn update(
             }
             // Somebody else was first.
             Err(CommitError::Refused { .. }) => {}
-            Err(CommitError::Unavailable(cause)) => return Err(UpdateMetadataError::Unavailable(cause)),
+            Err(CommitError::Unavailable(cause)) => {
+                return Err(UpdateMetadataError::Store(StoreFailure::Unavailable(cause)));
+            }
             Err(CommitError::Unknown(cause)) => {
                 let _later = organization.load_schema(deployment).await;
-                return Err(UpdateMetadataError::Unknown(cause));
+                return Err(UpdateMetadataError::Store(StoreFailure::Unknown(cause)));
             }
         }
     }
-    Err(UpdateMetadataError::Unavailable("the metadata kept changing".into()))
+    Err(UpdateMetadataError::Store(StoreFailure::Unavailable("the metadata kept changing".into())))
 }
 
 /// How often an update is tried again when metadata changed under it.
@@ -270,7 +273,7 @@ const FIELD: &str = "attribute_metadata";
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::schema::{Value, testing::thing};
+    use crate::schema::{testing::thing, value::Value};
 
     fn update_of(name: &str, customization: &Customization) -> Result<Setting, Vec<(String, String)>> {
         let entity = thing();
@@ -280,7 +283,7 @@ mod tests {
                 .iter()
                 .map(|violation| (violation.field.clone(), violation.problem.reason().to_owned()))
                 .collect(),
-            UpdateMetadataError::Encrypted | UpdateMetadataError::Unavailable(_) | UpdateMetadataError::Unknown(_) => {
+            UpdateMetadataError::Encrypted | UpdateMetadataError::Store(_) => {
                 vec![(String::new(), error.to_string())]
             }
         })

@@ -5,13 +5,8 @@
 
 use std::sync::Arc;
 
-use super::{
-    Keys, Organization, ring_rows,
-    row::{Row, STATE_CREATING, STATE_READY},
-    write_text,
-};
 use crate::{
-    audit::{AuditAction, AuditEntry},
+    audit::entry::{AuditAction, AuditEntry},
     catalog,
     crypto::{
         kek::{KdfParameters, KeyCheckValue},
@@ -22,11 +17,18 @@ use crate::{
     fail_point::FailPoint,
     id::OrganizationId,
     identity::Caller,
-    layout::{self, KEY_CHANGE, ORGANIZATION},
+    layout::{self, ORGANIZATION},
+    organization::{
+        handle::Organization,
+        key_text::write_text,
+        keys::Keys,
+        ring_rows::{self, key_change_row},
+        row::{Row, STATE_CREATING, STATE_READY},
+    },
     policy::{self, Permit},
     port::OrganizationLock,
-    record::{Problem, Violation},
-    store::{Cause, Commit, CommitError, Datum, OpenError, Step, Unavailable},
+    store::{Commit, CommitError, Datum, OpenError, Step, StoreFailure, Unavailable},
+    violation::{Problem, Violation},
 };
 
 /// Why an organization was not created.
@@ -41,17 +43,14 @@ pub enum CreateOrganizationError {
     /// There is one of this name, and it isn't served now.
     #[error("the organization exists, and isn't served now")]
     NotServed(NotServed),
-    /// A database did not answer; nothing is left of it, or the next start undoes it.
-    #[error("a database is unavailable")]
-    Unavailable(#[source] Cause),
-    /// A commit's outcome is unknown; the next start finishes or undoes it.
-    #[error("the outcome is unknown")]
-    Unknown(#[source] Cause),
+    /// A database, the root key or the audit trail failed.
+    #[error(transparent)]
+    Store(#[from] StoreFailure),
 }
 
 impl From<Unavailable> for CreateOrganizationError {
-    fn from(Unavailable(cause): Unavailable) -> Self {
-        CreateOrganizationError::Unavailable(cause)
+    fn from(error: Unavailable) -> Self {
+        CreateOrganizationError::Store(error.into())
     }
 }
 
@@ -59,8 +58,9 @@ impl From<CommitError> for CreateOrganizationError {
     fn from(error: CommitError) -> Self {
         match error {
             CommitError::Refused { .. } => CreateOrganizationError::AlreadyExists,
-            CommitError::Unavailable(cause) => CreateOrganizationError::Unavailable(cause),
-            CommitError::Unknown(cause) => CreateOrganizationError::Unknown(cause),
+            error @ (CommitError::Unavailable(_) | CommitError::Unknown(_)) => {
+                CreateOrganizationError::Store(error.into())
+            }
         }
     }
 }
@@ -111,10 +111,10 @@ async fn create_unasked(
 
     let kdf = KdfParameters::draw(random);
     let (text, kek) = ports.key_derivation.derive(key_text::generate(random), kdf).await;
-    let kek = kek.map_err(|error| CreateOrganizationError::Unavailable(Cause(Box::new(error))))?;
+    let kek = kek.map_err(|error| CreateOrganizationError::Store(StoreFailure::internal(error)))?;
     let now = deployment.now();
     let ring = KeyRing::create(id, &kek, kdf, now, random)
-        .map_err(|error| CreateOrganizationError::Unavailable(Cause(Box::new(error))))?;
+        .map_err(|error| CreateOrganizationError::Store(StoreFailure::internal(error)))?;
     let check: KeyCheckValue = ring.stored().check;
     let entry = AuditEntry {
         caller: caller.cloned(),
@@ -155,27 +155,17 @@ async fn create_unasked(
     deployment.reached(FailPoint::CreateReady);
 
     let store = ports.databases.open(id).await.map_err(|error| match error {
-        OpenError::Missing => CreateOrganizationError::Unavailable("the database just made is missing".into()),
-        OpenError::Unavailable(cause) => CreateOrganizationError::Unavailable(cause),
-        error @ OpenError::OtherInside => CreateOrganizationError::Unavailable(Cause(Box::new(error))),
+        OpenError::Missing => {
+            CreateOrganizationError::Store(StoreFailure::Unavailable("the database just made is missing".into()))
+        }
+        OpenError::Unavailable(cause) => CreateOrganizationError::Store(StoreFailure::Unavailable(cause)),
+        error @ OpenError::OtherInside => CreateOrganizationError::Store(StoreFailure::internal(error)),
     })?;
     let organization = Arc::new(Organization::new(id, name.to_owned(), now, store, &deployment.schema));
     organization.set_keys(Keys::Active(Arc::new(ring)));
     deployment.admit(Arc::clone(&organization));
     drop(lock);
     Ok(organization)
-}
-
-/// The row that remembers a change of the key; version 1 is the key an organization begins with.
-pub(crate) fn key_change_row(ring: &KeyRing) -> Step {
-    Step::Insert {
-        table: KEY_CHANGE.into(),
-        row: vec![
-            ("key_version".into(), Datum::Integer(ring.version().get().into())),
-            ("time".into(), Datum::Time(ring.stored().key_change_time)),
-            ("fingerprint".into(), Datum::Text(ring.fingerprint().to_string())),
-        ],
-    }
 }
 
 /// Whether a text can name an organization: 1 to 63 lower-case letters, digits and hyphens, no hyphen first or last.

@@ -4,30 +4,33 @@
 //! way back; the ring, and the key texts; the database; a tombstone in the place of the row, which keeps a copy that is found later from
 //! coming back by itself.
 
-use super::row::{Row, STATE_DELETING, STATE_READY};
 use crate::{
-    audit::{AuditAction, AuditEntry},
-    deployment::{Deployment, of_organization},
+    audit::entry::{AuditAction, AuditEntry},
+    configuration::of_organization,
+    deployment::Deployment,
     fail_point::FailPoint,
     identity::Caller,
-    key::{KeyError, KeyWork},
     layout::{DATA_KEY, FINGERPRINT, KEY_RING, KEY_TEXT, SEEN, TOMBSTONE},
+    organization::{
+        row::{Row, STATE_DELETING, STATE_READY},
+        work::KeyWork,
+    },
     policy::{self, Permit},
     port::OrganizationLock,
-    store::{Commit, CommitError, Condition, Datum, Expect, OpenError, Step, Unavailable},
+    store::{Commit, CommitError, Condition, Datum, Expect, OpenError, Step, StoreFailure, Unavailable},
 };
 
 /// Deletes the organization that is worked on. When this returns, nothing of it is left but a tombstone.
 ///
 /// # Errors
-/// [`KeyError::Unavailable`] or [`KeyError::Unknown`]: from the first commit on the organization is served no more, and the next start
+/// [`StoreFailure`]: from the first commit on the organization is served no more, and the next start
 /// finishes.
 pub async fn delete(
     deployment: &Deployment,
     work: KeyWork,
     _permit: Permit<policy::DeleteOrganization>,
     caller: &Caller,
-) -> Result<(), KeyError> {
+) -> Result<(), StoreFailure> {
     let organization = work.organization();
     let row = Row {
         name: organization.name.clone(),

@@ -6,15 +6,14 @@
 use std::sync::Arc;
 
 use crate::{
-    audit::{AuditAction, AuditEntry},
+    audit::entry::{AuditAction, AuditEntry},
     deployment::Deployment,
     id::{OrganizationId, Timestamp},
     identity::Caller,
-    key::KeyError,
     layout::{self, CATALOG, CENSUS, LaidOut, MIGRATION, REQUEST, RESTORE_ATTEMPT},
-    organization::{Organization, ring_rows},
+    organization::{handle::Organization, ring_rows},
     policy::{self, Permit},
-    store::{Cause, Condition, Datum, Direction, Name, Reader, Row, ScanError, Select},
+    store::{Cause, Condition, Datum, Direction, Name, Reader, Row, ScanError, Select, StoreFailure},
 };
 
 /// Tables that an export leaves out: requests are remembered under this deployment's root key, attempts to restore are this deployment's,
@@ -42,11 +41,11 @@ pub struct Export {
     /// The tables that are left, the present one last.
     tables: Vec<LaidOut>,
     /// Whether the present table was described, and the key of its last row.
-    place: Place,
+    place: Position,
     rows_total: u64,
 }
 
-enum Place {
+enum Position {
     Described,
     After(Vec<Datum>),
     Undescribed,
@@ -71,19 +70,19 @@ impl Export {
     /// Takes the snapshot, once it is in the trail that it is taken.
     ///
     /// # Errors
-    /// [`KeyError::AuditUnavailable`] or [`KeyError::Unavailable`].
+    /// [`StoreFailure`].
     pub async fn begin(
         deployment: &Deployment,
         organization: &Organization,
         _permit: Permit<policy::ExportOrganization>,
         caller: &Caller,
-    ) -> Result<(Exported, Export), KeyError> {
+    ) -> Result<(Exported, Export), StoreFailure> {
         let export_time = deployment.now();
         let entry = AuditEntry {
             caller: Some(caller.clone()),
             ..AuditEntry::done(export_time, AuditAction::ExportOrganization, organization.resource_name())
         };
-        organization.record(entry).await.map_err(KeyError::unaudited)?;
+        organization.record(entry).await.map_err(StoreFailure::unaudited)?;
         let snapshot = organization.store.snapshot().await?;
         let ring = ring_rows::read(&*snapshot).await?;
         let exported = Exported {
@@ -99,7 +98,7 @@ impl Export {
             rows_total += snapshot.count(laid_out.table.name.clone(), Condition::EVERYTHING).await?;
         }
         tables.reverse();
-        Ok((exported, Export { snapshot, tables, place: Place::Undescribed, rows_total }))
+        Ok((exported, Export { snapshot, tables, place: Position::Undescribed, rows_total }))
     }
 
     /// How many rows it has.
@@ -112,17 +111,17 @@ impl Export {
     ///
     /// # Errors
     /// If the store doesn't answer.
-    pub async fn next(&mut self) -> Result<Option<Part>, KeyError> {
+    pub async fn next(&mut self) -> Result<Option<Part>, StoreFailure> {
         loop {
             let Some(laid_out) = self.tables.last() else { return Ok(None) };
             let rows = match &self.place {
-                Place::Undescribed => {
+                Position::Undescribed => {
                     let described = laid_out.clone();
-                    self.place = Place::Described;
+                    self.place = Position::Described;
                     return Ok(Some(Part::Table(described)));
                 }
-                Place::Described => Condition::EVERYTHING,
-                Place::After(key) => Condition::later(laid_out.table.key.iter().cloned().zip(key.iter().cloned())),
+                Position::Described => Condition::EVERYTHING,
+                Position::After(key) => Condition::later(laid_out.table.key.iter().cloned().zip(key.iter().cloned())),
             };
             let table = &laid_out.table;
             let select = Select {
@@ -133,19 +132,19 @@ impl Export {
                 limit: PAGE_ROWS,
             };
             let found = self.snapshot.scan(select, PAGE_BYTES).await.map_err(|error| match error {
-                ScanError::Unavailable(error) => KeyError::from(error),
+                ScanError::Unavailable(error) => StoreFailure::from(error),
                 // A snapshot has no bound for the time of one page.
-                error @ ScanError::TooLong { .. } => KeyError::Unavailable(Cause(error.into())),
+                error @ ScanError::TooLong { .. } => StoreFailure::Unavailable(Cause(error.into())),
             })?;
             let found = found.rows;
             let position = |name: &Name| table.columns.iter().position(|column| column.name == *name);
             let Some(last) = found.last() else {
                 self.tables.pop();
-                self.place = Place::Undescribed;
+                self.place = Position::Undescribed;
                 continue;
             };
             let key = table.key.iter().filter_map(position).filter_map(|index| last.get(index).cloned());
-            self.place = Place::After(key.collect());
+            self.place = Position::After(key.collect());
             return Ok(Some(Part::Rows(found)));
         }
     }

@@ -4,6 +4,7 @@
 //! the same where it belongs, the row *ready*. What is imported is data from elsewhere: every table, column and value is held against the
 //! schema of this deployment before it is written, and every record against its rules before it is published.
 
+pub(crate) mod error;
 mod records;
 
 use std::{
@@ -11,75 +12,32 @@ use std::{
     sync::Arc,
 };
 
-use super::{
-    Organization,
-    create::is_organization_name,
-    export::{Exported, tables},
-    open::admit,
-    ring_rows,
-    row::{Row, STATE_IMPORTING, STATE_READY},
-};
+pub use error::ImportError;
+
 use crate::{
-    audit::{AuditAction, AuditEntry},
+    audit::entry::{AuditAction, AuditEntry},
     catalog,
     census::{self, CellKind, Census},
-    deployment::{Deployment, NotServed, of_organization},
+    configuration::of_organization,
+    deployment::Deployment,
     fail_point::FailPoint,
     identity::Caller,
     layout::{self, LaidOut, ORGANIZATION, ORGANIZATIONS, TOMBSTONE},
-    metadata::OrganizationSchema,
+    metadata::setting::OrganizationSchema,
+    organization::{
+        create::is_organization_name,
+        export::{Exported, tables},
+        handle::Organization,
+        open::admit,
+        ring_rows,
+        row::{Row, STATE_IMPORTING, STATE_READY},
+    },
     policy::{self, Permit},
     port::{OrganizationLock, PreparedDatabase},
     store::{
-        Assignment, Cause, Column, Commit, CommitError, Condition, Datum, Expect, Name, OpenError, Step, Unavailable,
-        rows,
+        Assignment, Column, Commit, CommitError, Condition, Datum, Expect, Name, OpenError, Step, StoreFailure, rows,
     },
 };
-
-/// Why an organization was not imported. Nothing of it is left.
-#[derive(Debug, thiserror::Error)]
-pub enum ImportError {
-    /// The export is not one that can be imported here: why.
-    #[error("the export can't be imported: {0}")]
-    Invalid(String),
-    /// The name is none.
-    #[error("the name is none")]
-    NotAName,
-    /// There is an organization of this name, or of this id.
-    #[error("the organization exists")]
-    AlreadyExists,
-    /// There is one of this name, and it isn't served now.
-    #[error("the organization {name} exists, and isn't served now")]
-    NotServed {
-        /// The name.
-        name: String,
-        /// Why it isn't.
-        why: NotServed,
-    },
-    /// A database did not answer.
-    #[error("a database is unavailable")]
-    Unavailable(#[source] Cause),
-    /// A commit's outcome is unknown; the next start finishes or undoes it.
-    #[error("the outcome is unknown")]
-    Unknown(#[source] Cause),
-}
-
-impl From<Unavailable> for ImportError {
-    fn from(Unavailable(cause): Unavailable) -> Self {
-        ImportError::Unavailable(cause)
-    }
-}
-
-impl ImportError {
-    /// What a commit means that failed, where a refusal means this.
-    fn of(error: CommitError, refused: ImportError) -> Self {
-        match error {
-            CommitError::Refused { .. } => refused,
-            CommitError::Unavailable(cause) => ImportError::Unavailable(cause),
-            CommitError::Unknown(cause) => ImportError::Unknown(cause),
-        }
-    }
-}
 
 /// An import, under way. It is to be finished or aborted.
 pub struct Import {
@@ -245,14 +203,17 @@ impl Import {
         listed.map_err(|error| ImportError::of(error, ImportError::AlreadyExists))?;
         deployment.reached(FailPoint::ImportReady);
         let store = ports.databases.open(row.id).await.map_err(|error| match error {
-            OpenError::Missing => ImportError::Unavailable("the database just published is missing".into()),
-            OpenError::Unavailable(cause) => ImportError::Unavailable(cause),
-            error @ OpenError::OtherInside => ImportError::Unavailable(Cause(Box::new(error))),
+            OpenError::Missing => {
+                ImportError::Store(StoreFailure::Unavailable("the database just published is missing".into()))
+            }
+            OpenError::Unavailable(cause) => ImportError::Store(StoreFailure::Unavailable(cause)),
+            error @ OpenError::OtherInside => ImportError::Store(StoreFailure::internal(error)),
         })?;
         let organization = admit(deployment, &row, store).await?;
         let recorded = organization.record(entry).await;
-        recorded
-            .map_err(|error| ImportError::of(error, ImportError::Unavailable("an audit record was refused".into())))?;
+        recorded.map_err(|error| {
+            ImportError::of(error, ImportError::Store(StoreFailure::Unavailable("an audit record was refused".into())))
+        })?;
         Ok(organization)
     }
 

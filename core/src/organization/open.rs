@@ -9,23 +9,26 @@ use std::{
     sync::Arc,
 };
 
-use super::{
-    Organization,
-    create::is_organization_name,
-    delete,
-    row::{self, Listed, Row, STATE_CREATING, STATE_DELETING, STATE_IMPORTING, STATE_READY},
-    seen,
-};
 use crate::{
-    audit::{AuditAction, AuditEntry},
+    audit::entry::{AuditAction, AuditEntry},
     catalog::{CatalogError, MigrateError, migrate},
     census,
-    deployment::{Deployment, NotServed, of_organization},
+    configuration::of_organization,
+    deployment::{Deployment, NotServed},
     fail_point::FailPoint,
     id::{OrganizationId, Timestamp},
     layout::{self, KEY_TEXT, ORGANIZATION, TOMBSTONE},
-    port::{OrganizationLock, Pending},
-    store::{Commit, CommitError, Condition, Datum, Expect, OpenError, Reader, Step, Store, Unavailable, rows},
+    organization::{
+        create::is_organization_name,
+        delete,
+        handle::Organization,
+        row::{self, Listed, Row, STATE_CREATING, STATE_DELETING, STATE_IMPORTING, STATE_READY},
+        seen,
+    },
+    port::OrganizationLock,
+    store::{
+        Commit, CommitError, Condition, Datum, Expect, OpenError, Pending, Reader, Step, Store, Unavailable, rows,
+    },
 };
 
 /// What became of the organizations that were to be opened.

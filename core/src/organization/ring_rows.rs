@@ -1,9 +1,12 @@
 //! The key ring in its tables: one row for the ring, one for each data key.
 
 use crate::{
-    crypto::ring::stored::{RingDamage, RingRow, RingUnread, StoredRing, check_format},
+    crypto::ring::{
+        KeyRing,
+        stored::{RingDamage, RingRow, RingUnread, StoredRing, check_format},
+    },
     id::RingRevision,
-    layout::{DATA_KEY, KEY_RING},
+    layout::{DATA_KEY, KEY_CHANGE, KEY_RING},
     store::{Assignment, Condition, Datum, Expect, Name, Reader, Row, Step, Unavailable, rows},
 };
 
@@ -192,6 +195,18 @@ fn insert_keys(ring: &StoredRing) -> impl Iterator<Item = Step> {
             ("wrapped".into(), Datum::Bytes(key.wrapped.clone())),
         ],
     })
+}
+
+/// The row that remembers a change of the key; version 1 is the key an organization begins with.
+pub(crate) fn key_change_row(ring: &KeyRing) -> Step {
+    Step::Insert {
+        table: KEY_CHANGE.into(),
+        row: vec![
+            ("key_version".into(), Datum::Integer(ring.version().get().into())),
+            ("time".into(), Datum::Time(ring.stored().key_change_time)),
+            ("fingerprint".into(), Datum::Text(ring.fingerprint().to_string())),
+        ],
+    }
 }
 
 #[cfg(test)]

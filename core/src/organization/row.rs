@@ -5,11 +5,11 @@
 //! row. A row without its MAC is never believed and never touched. Nothing here opens a database.
 
 use crate::{
+    configuration::root_key_failed,
     crypto::{
         encoding::Encoding,
         root_key::{MacPurpose, RootKey},
     },
-    deployment::root_key_failed,
     id::{OrganizationId, Timestamp},
     layout::ORGANIZATIONS,
     store::{Assignment, Condition, Datum, Expect, Reader, Step, Unavailable, rows},

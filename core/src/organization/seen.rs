@@ -7,12 +7,13 @@
 use uuid::Uuid;
 
 use crate::{
-    audit::{self, AUDIT_TABLE},
+    audit::record::{self, AUDIT_TABLE},
+    configuration::{deployment_id, of_organization},
     crypto::ring::stored::RingUnread,
-    deployment::{Deployment, deployment_id, of_organization},
+    deployment::Deployment,
     id::Timestamp,
     layout::SEEN,
-    organization::{Organization, ring_rows},
+    organization::{handle::Organization, ring_rows},
     store::{Commit, CommitError, Condition, Datum, Expect, Step, Unavailable, rows},
 };
 
@@ -98,7 +99,7 @@ async fn present(organization: &Organization, writer: Uuid, last: Option<&Rememb
         Err(RingUnread::Newer { .. }) => last.map_or(0, |last| last.seen.key_version),
         Err(RingUnread::Damaged(_)) => 0,
     };
-    let (audit_sequence, audit_hash) = audit::head(store, writer).await?.unwrap_or_default();
+    let (audit_sequence, audit_hash) = record::head(store, writer).await?.unwrap_or_default();
     Ok(Seen { key_version: version, audit_sequence, audit_hash })
 }
 

@@ -1,6 +1,6 @@
 //! An entity for tests: an attribute of each kind.
 
-use super::{Attribute, Choice, Entity, Kind, OnDelete};
+use crate::schema::entity::{Attribute, Choice, Entity, Kind, OnDelete};
 
 /// An entity with these attributes: `flag`, `small`, `big`, `color`, `name_1` and `name_2` (250 characters each), `letter` (1),
 /// `endless` (of any length), `data`, `seen`, `link`, the encrypted `secret` and `is_secret_set`. Columns are named otherwise.

@@ -3,17 +3,20 @@
 //! Whatever the file has beyond that length was written after it was remembered, and is found by reading it. So this need not be written
 //! often.
 
-use std::{collections::BTreeMap, fs, io, path::Path};
+use std::{collections::BTreeMap, io, path::Path};
 
 use sealward_core::{
-    audit::follow::Place,
+    audit::follow::TrailPosition,
     hex::{hex, unhex},
 };
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{ledger::Trail, target::Mark};
-use crate::private_file;
+use crate::{
+    private_file,
+    trusted_file::{self, Kind},
+};
 
 /// Its name in the data folder.
 pub(super) const NAME: &str = "audit-copy.json";
@@ -24,7 +27,7 @@ pub(super) struct Checkpoint {
     /// How long which file was, with all that is named below in it and on disk. `None` for stdout.
     pub(super) mark: Option<Mark>,
     /// Up to where each trail was copied.
-    pub(super) places: BTreeMap<Trail, Place>,
+    pub(super) places: BTreeMap<Trail, TrailPosition>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -42,10 +45,10 @@ impl Checkpoint {
     /// # Errors
     /// It can't be read, or is something else.
     pub(super) fn read(path: &Path, writer: Uuid) -> io::Result<Self> {
-        let text = match fs::read(path) {
+        let text = match trusted_file::read(path, Kind::AuditCheckpoint) {
             Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
-            Err(error) => return Err(error),
+            Err(error) if error.is_missing() => return Ok(Self::default()),
+            Err(error) => return Err(io::Error::other(error)),
         };
         let written: Written = serde_json::from_slice(&text)?;
         if written.writer != writer.to_string() {
@@ -53,7 +56,7 @@ impl Checkpoint {
         }
         let place = |(trail, (sequence, hash)): (String, (i64, String))| {
             let trail = if trail.is_empty() { None } else { Some(trail.parse().ok()?) };
-            Some((trail, Place { sequence, hash: unhex(&hash)?.try_into().ok()? }))
+            Some((trail, TrailPosition { sequence, hash: unhex(&hash)?.try_into().ok()? }))
         };
         let places = written.trails.into_iter().map(place).collect::<Option<_>>();
         Ok(Self { mark: written.file, places: places.ok_or(io::ErrorKind::InvalidData)? })
@@ -61,7 +64,7 @@ impl Checkpoint {
 
     /// Puts it in the place of what was remembered before. Blocks.
     pub(super) fn write(&self, path: &Path, writer: Uuid) -> io::Result<()> {
-        let place = |(trail, place): (&Trail, &Place)| {
+        let place = |(trail, place): (&Trail, &TrailPosition)| {
             (trail.map(|id| id.to_string()).unwrap_or_default(), (place.sequence, hex(&place.hash)))
         };
         let trails = self.places.iter().map(place).collect();
@@ -72,6 +75,8 @@ impl Checkpoint {
 
 #[cfg(test)]
 mod tests {
+    use std::{fs, os::unix::fs::PermissionsExt as _};
+
     use sealward_core::id::OrganizationId;
 
     use super::*;
@@ -82,7 +87,7 @@ mod tests {
         let path = folder.path().join(NAME);
         let writer = Uuid::from_bytes([1; 16]);
         assert_eq!(Checkpoint::read(&path, writer).unwrap(), Checkpoint::default());
-        let place = |sequence| Place { sequence, hash: [9; 32] };
+        let place = |sequence| TrailPosition { sequence, hash: [9; 32] };
         let checkpoint = Checkpoint {
             mark: Some(Mark { device: 1, inode: u64::MAX, length: 3 }),
             places: [(None, place(4)), (Some(OrganizationId::from_bytes([7; 16])), place(i64::MAX))].into(),
@@ -90,6 +95,10 @@ mod tests {
         checkpoint.write(&path, writer).unwrap();
         assert_eq!(Checkpoint::read(&path, writer).unwrap(), checkpoint);
         assert_eq!(Checkpoint::read(&path, Uuid::nil()).unwrap(), Checkpoint::default());
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
+        let error = Checkpoint::read(&path, writer).unwrap_err().to_string();
+        assert!(error.contains("can be changed by others"), "{error}");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
         fs::write(&path, "{").unwrap();
         assert!(Checkpoint::read(&path, writer).is_err());
     }

@@ -11,7 +11,7 @@ use std::{
 };
 
 use sealward_core::{
-    audit::follow::{Follows, Place, read_on},
+    audit::follow::{Follows, TrailPosition, read_on},
     deployment::Deployment,
     id::OrganizationId,
     organization::Organization,
@@ -195,7 +195,7 @@ impl Copier {
                     return Ok(());
                 }
             };
-            let (Some(first), Some(last)) = (records.first(), records.last().map(Place::of)) else {
+            let (Some(first), Some(last)) = (records.first(), records.last().map(TrailPosition::of)) else {
                 self.unread(trail, "its last records are not there");
                 return Ok(());
             };
@@ -227,7 +227,7 @@ impl Copier {
             organization,
             "an audit trail isn't the one that was copied before: it is copied from its beginning"
         );
-        self.shared.ledger().copied(trail, Place::default());
+        self.shared.ledger().copied(trail, TrailPosition::default());
     }
 
     /// Said once, until it can be read again.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sealward_core::{audit::follow::Place, id::OrganizationId};
+use sealward_core::{audit::follow::TrailPosition, id::OrganizationId};
 
 /// Whose trail: an organization's, or `None` for the deployment's own.
 pub(crate) type Trail = Option<OrganizationId>;
@@ -18,12 +18,12 @@ pub(super) struct Ledger {
 struct Known {
     /// The place of the last record; `None` if the database was not open yet, or is gone.
     end: Option<i64>,
-    copied: Place,
+    copied: TrailPosition,
 }
 
 impl Ledger {
     /// What was copied before this process began.
-    pub(super) fn remember(&mut self, copied: impl IntoIterator<Item = (Trail, Place)>) {
+    pub(super) fn remember(&mut self, copied: impl IntoIterator<Item = (Trail, TrailPosition)>) {
         copied.into_iter().for_each(|(trail, place)| self.copied(trail, place));
     }
 
@@ -33,12 +33,12 @@ impl Ledger {
     }
 
     /// It is copied up to this place.
-    pub(super) fn copied(&mut self, trail: Trail, place: Place) {
+    pub(super) fn copied(&mut self, trail: Trail, place: TrailPosition) {
         self.change(trail, |known| known.copied = place);
     }
 
     /// The copy was found to have the record of this place.
-    pub(super) fn found(&mut self, trail: Trail, place: Place) {
+    pub(super) fn found(&mut self, trail: Trail, place: TrailPosition) {
         self.change(trail, |known| {
             if place.sequence > known.copied.sequence {
                 known.copied = place;
@@ -63,7 +63,7 @@ impl Ledger {
     }
 
     /// Up to where a trail is copied, and where it ends; `None` if nothing is to be done.
-    pub(super) fn to_copy(&self, trail: Trail) -> Option<(Place, i64)> {
+    pub(super) fn to_copy(&self, trail: Trail) -> Option<(TrailPosition, i64)> {
         let known = self.trails.get(&trail).filter(|_| self.is_behind(trail))?;
         Some((known.copied, known.end?))
     }
@@ -74,7 +74,7 @@ impl Ledger {
     }
 
     /// Up to where each trail is copied.
-    pub(super) fn places(&self) -> impl Iterator<Item = (Trail, Place)> {
+    pub(super) fn places(&self) -> impl Iterator<Item = (Trail, TrailPosition)> {
         self.trails.iter().map(|(trail, known)| (*trail, known.copied)).filter(|(_, place)| place.sequence > 0)
     }
 
@@ -103,8 +103,8 @@ mod tests {
     const OWN: Trail = None;
     const OTHER: Trail = Some(OrganizationId::from_bytes([7; 16]));
 
-    fn place(sequence: i64) -> Place {
-        Place { sequence, hash: [1; 32] }
+    fn place(sequence: i64) -> TrailPosition {
+        TrailPosition { sequence, hash: [1; 32] }
     }
 
     #[test]
@@ -133,7 +133,7 @@ mod tests {
         ledger.remember([(OWN, place(9))]);
         ledger.goes_to(OWN, 4);
         assert_eq!((ledger.to_copy(OWN), ledger.records_behind()), (Some((place(9), 4)), 4));
-        ledger.copied(OWN, Place::default());
-        assert_eq!(ledger.to_copy(OWN), Some((Place::default(), 4)));
+        ledger.copied(OWN, TrailPosition::default());
+        assert_eq!(ledger.to_copy(OWN), Some((TrailPosition::default(), 4)));
     }
 }

@@ -11,7 +11,7 @@ use std::{
     path::Path,
 };
 
-use sealward_core::audit::follow::Place;
+use sealward_core::audit::follow::TrailPosition;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -43,7 +43,7 @@ pub(super) struct Looked {
     /// Whether another file is written to from now on.
     pub(super) is_another: bool,
     /// The last record of each trail that was found beyond the mark.
-    pub(super) found: BTreeMap<Trail, Place>,
+    pub(super) found: BTreeMap<Trail, TrailPosition>,
 }
 
 /// Where the copy goes.
@@ -164,11 +164,11 @@ fn close_last_line(file: &mut File) -> io::Result<()> {
 }
 
 /// The last record of each trail of this writer beyond the mark; in all of a file that it isn't of, or that is shorter now.
-fn read_from(file: &mut File, mark: Mark, writer: Uuid) -> io::Result<BTreeMap<Trail, Place>> {
+fn read_from(file: &mut File, mark: Mark, writer: Uuid) -> io::Result<BTreeMap<Trail, TrailPosition>> {
     let now = file.metadata()?;
     let begin = if mark.is_of(&now) && mark.length <= now.len() { mark.length } else { 0 };
     file.seek(SeekFrom::Start(begin))?;
-    let mut found = BTreeMap::<Trail, Place>::new();
+    let mut found = BTreeMap::<Trail, TrailPosition>::new();
     let mut lines = BufReader::new(file);
     let mut line = Vec::new();
     while lines.read_until(b'\n', &mut line)? > 0 {

@@ -218,7 +218,8 @@ section! {
         /// data folder. HTTPS_PROXY and NO_PROXY of the environment are used, with proxies at http://…. Redirects aren't followed.
         jwks_url: Text, "https://…", Nothing(r#""https://idp.example.org/keys""#), AtReload;
 
-        /// The CAs that the certificate behind jwks_url may come from. Without it, those of the system.
+        /// The CAs that the certificate behind jwks_url may come from. Without it, those of the system. Keys that were fetched under a CA
+        /// that was removed from the file aren't used.
         jwks_ca: Path, "a PEM file, or \"credential:NAME\"", Nothing(r#""idp-ca.pem""#), AtReload;
     }
 }

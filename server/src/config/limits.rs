@@ -132,9 +132,9 @@ limits! {
     /// too low.
     connections_max: 1_000 within 1 to 100_000, "connections";
 
-    /// Maximum open connections that present certificates of one identity; 0 lifts the limit. A further one gets CONNECTION_LIMIT for its first
-    /// call and is closed. A program needs one for each of its processes. Connections whose calls carry bearer tokens aren't counted by
-    /// identity: until a token is accepted, connections_unidentified_percent applies; after that, connections_max.
+    /// Maximum open connections of one identity; 0 lifts the limit. A connection counts by its client certificate, or by the first bearer token
+    /// that is accepted on it. A further one with a certificate gets CONNECTION_LIMIT for its first call and is closed. A further one with
+    /// tokens is served, but stays unidentified: connections_unidentified_percent applies. A program needs one for each of its processes.
     connections_per_identity_max: 100 within 0 to 100_000, "connections";
 
     /// The share of connections_max, at least one, for connections of which nobody is known: without a client certificate and without a
@@ -167,8 +167,8 @@ limits! {
     connection_age_max_seconds: 3_600 within 1 to 86_400, "seconds";
 
     /// How long unary calls may continue on a connection that accepts no more calls; then they are cut off.
-    /// As long as the longest unary call may take. Exports, imports and verifications may finish under their own limits. A watch ends with
-    /// CONNECTION_ENDING: call it again.
+    /// As long as the longest unary call may take. Exports, imports and verifications may finish under their own limits, but within
+    /// transfer_time_max_seconds. A watch ends with CONNECTION_ENDING: call it again.
     connection_grace_seconds: 300 within 1 to 86_400, "seconds";
 
     /// The pause after which a silent connection is asked for a sign of life (HTTP/2 PING).

@@ -225,7 +225,11 @@ mod tests {
 
     fn refused(identity: &str, subject: &str, organization: Option<&str>) -> Refused {
         Refused {
-            caller: Caller { identity: identity.parse().unwrap(), peer: None, call_id: subject.to_owned() },
+            caller: Caller {
+                identity: identity.parse::<Identity>().unwrap().into(),
+                peer: None,
+                call_id: subject.to_owned(),
+            },
             action: AuditAction::RevealAttributes,
             outcome: "PRIVILEGE_MISSING",
             subject: subject.to_owned(),

@@ -118,7 +118,7 @@ impl ArrivalLayer {
             let is_over_tls = connection.is_some_and(|connection| connection.tls.is_some());
             return if is_over_tls { Payer::Nobody } else { Payer::Probe };
         };
-        let identity = caller.identity.clone();
+        let identity = Arc::clone(&caller.identity);
         let policy = request.extensions().get::<Arc<Policy>>();
         if policy.is_some_and(|policy| policy.check_deployment::<CreateOrganization>(&identity).is_ok()) {
             Payer::Administrator(identity)
@@ -151,10 +151,10 @@ where
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let ArrivalLayer { bounds, rpcs } = &self.layer;
         let payer = ArrivalLayer::payer(&request);
-        if matches!(payer, Payer::Identity(_) | Payer::Administrator(_))
+        if let Payer::Identity(identity) | Payer::Administrator(identity) = &payer
             && let Some(standing) = request.extensions().get::<Standing>()
         {
-            standing.vouch();
+            standing.vouch(identity);
         }
         let connection = request.extensions().get::<ConnectionShare>().cloned().unwrap_or_default();
         let path = request.uri().path();
@@ -507,7 +507,7 @@ mod tests {
         request.extensions_mut().insert(connection.clone());
         if path != HEALTH {
             request.extensions_mut().insert(Caller {
-                identity: Identity::CommonName("ada".to_owned()),
+                identity: Identity::CommonName("ada".to_owned()).into(),
                 peer: None,
                 call_id: String::new(),
             });

@@ -133,7 +133,7 @@ where
             Ok(()) => HttpGateFuture::Call { answer: self.inner.call(Request::from_parts(head, body)) },
             Err(no_call) => {
                 self.layer.report(&head, no_call);
-                HttpGateFuture::NoCall { no_call }
+                HttpGateFuture::NoCall { no_call, is_head: head.method == Method::HEAD }
             }
         }
     }
@@ -144,7 +144,7 @@ pin_project! {
     #[project = HttpGateFutureProjection]
     pub(crate) enum HttpGateFuture<F> {
         Call { #[pin] answer: F },
-        NoCall { no_call: NoCall },
+        NoCall { no_call: NoCall, is_head: bool },
     }
 }
 
@@ -157,7 +157,7 @@ where
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project() {
             HttpGateFutureProjection::Call { answer } => answer.poll(context),
-            HttpGateFutureProjection::NoCall { no_call } => Poll::Ready(Ok(no_call.answer())),
+            HttpGateFutureProjection::NoCall { no_call, is_head } => Poll::Ready(Ok(no_call.answer(*is_head))),
         }
     }
 }
@@ -203,9 +203,10 @@ impl NoCall {
         }
     }
 
-    /// The answer: nothing of the request is in it.
-    fn answer(self) -> Response<Body> {
-        let mut response = Response::new(Body::new(Full::new(Bytes::from_static(self.words().as_bytes()))));
+    /// The answer: nothing of the request is in it. One to HEAD has the same headers and no content (RFC 9110, section 9.3.2).
+    fn answer(self, is_head: bool) -> Response<Body> {
+        let content = if is_head { "" } else { self.words() };
+        let mut response = Response::new(Body::new(Full::new(Bytes::from_static(content.as_bytes()))));
         *response.status_mut() = self.status();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
@@ -326,11 +327,23 @@ mod tests {
     #[test]
     fn answers_repeat_nothing_of_the_request() {
         for (no_call, status) in [(NoCall::Method, 405), (NoCall::ContentType, 415), (NoCall::Origin, 403)] {
-            let answer = no_call.answer();
+            let answer = no_call.answer(false);
             assert_eq!(answer.status(), status);
             assert_eq!(answer.headers()["x-content-type-options"], "nosniff");
             assert!(!answer.headers().keys().any(|name| name.as_str().starts_with("access-control-")));
         }
-        assert_eq!(NoCall::Method.answer().headers()["allow"], "POST");
+        assert_eq!(NoCall::Method.answer(false).headers()["allow"], "POST");
+    }
+
+    #[test]
+    fn answer_to_head_has_the_headers_of_others_and_no_content() {
+        use http_body::Body as _;
+
+        for no_call in [NoCall::Method, NoCall::ContentType, NoCall::Origin] {
+            let (of_head, other) = (no_call.answer(true), no_call.answer(false));
+            assert_eq!((of_head.status(), of_head.headers()), (other.status(), other.headers()));
+            // Nothing follows the headers, no empty frame either.
+            assert!(of_head.body().is_end_stream() && !other.body().is_end_stream(), "{no_call:?}");
+        }
     }
 }

@@ -65,12 +65,14 @@ impl IdentityRequired {
         let connection = head.extensions.get::<Connection>().ok_or(Refusal::IdentityRequired)?;
         let tls = connection.tls.as_ref().ok_or(Refusal::IdentityRequired)?;
         let (identity, token) = match (self.certificate(tls)?, self.token(&head.headers)?) {
-            (Some(certificate), None) => (certificate.identity.clone(), None),
+            (Some(certificate), None) => (Arc::clone(&certificate.identity), None),
             // A certificate that names nobody can't be agreed with either.
             (None, Some(token)) if token.certificate_sha256.is_none() && tls.chain.is_empty() => {
-                (token.identity.clone(), Some(token))
+                (Arc::clone(&token.identity), Some(token))
             }
-            (Some(certificate), Some(token)) if agree(certificate, &token) => (token.identity.clone(), Some(token)),
+            (Some(certificate), Some(token)) if agree(certificate, &token) => {
+                (Arc::clone(&token.identity), Some(token))
+            }
             (_, Some(_)) => return Err(Refusal::IdentitiesDisagree),
             (None, None) => return Err(Refusal::IdentityRequired),
         };
@@ -152,7 +154,7 @@ fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
 }
 
 fn agree(certificate: &ClientCertificate, token: &Proven) -> bool {
-    match (&token.certificate_sha256, &certificate.identity) {
+    match (&token.certificate_sha256, &*certificate.identity) {
         (Some(bound_to), _) => *bound_to == certificate.sha256,
         (None, Identity::Spiffe(id)) => token.subject == id.to_string(),
         (None, Identity::Dns(_) | Identity::CommonName(_) | Identity::Jwt { .. }) => false,

@@ -11,7 +11,7 @@ use sealward_core::{
     hex::hex,
     identity::Identity,
     policy::{Privilege, ReadAccess, Scope},
-    record::{Problem, Violation},
+    violation::{Problem, Violation},
 };
 use tonic::{Request, Response, Status};
 
@@ -61,7 +61,7 @@ impl AccessService for Access {
             "" => Ok(caller.identity),
             text => text
                 .parse::<Identity>()
-                .map(lower_case_dns)
+                .map(|identity| Arc::new(lower_case_dns(identity)))
                 .map_err(|_| Violation::new("identity", Problem::NotAName { form: IDENTITY_FORM.to_owned() })),
         };
         let rpc = self.rpcs.get(&format!("/{}", request.method.trim_start_matches('/'))).ok_or_else(|| {
@@ -114,7 +114,7 @@ fn certificate(extensions: &Extensions) -> Option<CallerCertificate> {
 /// The token of the call.
 fn token(extensions: &Extensions) -> Option<CallerToken> {
     let token = extensions.get::<Proven>()?;
-    let issuer = match &token.identity {
+    let issuer = match &*token.identity {
         Identity::Jwt { issuer, .. } => issuer.clone(),
         Identity::Spiffe(_) | Identity::Dns(_) | Identity::CommonName(_) => String::new(),
     };

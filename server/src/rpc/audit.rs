@@ -13,7 +13,7 @@ use sealward_core::{
         verify::{Chain, Fault, Finding, Verified},
     },
     identity::Caller,
-    log::Page,
+    list::log::Page,
     organization::Organization,
     policy::{Permit, ReadAuditTrail},
 };

@@ -11,9 +11,9 @@ use prost_reflect::{DynamicMessage, FieldDescriptor, ReflectMessage as _, Value 
 use sealward_core::{
     crypto::secret::Plaintext,
     mask::{ReadMask, not_settable},
-    record::{Draft, Given, Problem, Record, Touched, Violation, given_text},
-    records::{list::Listed, update::Updated},
+    record::{Draft, Given, Record, Touched, given_text, list::Listed, update::Updated},
     schema::{Attribute, Entity, Kind, Value},
+    violation::{Problem, Violation},
 };
 use tonic::{
     Status,

@@ -14,10 +14,10 @@ use sealward_core::{
     crypto::secret::KeyText,
     key::{
         CurrentKey, KeyError,
-        check::{CellCount, ReencryptionStatus, State, check, names, progress},
         history::{KeyChange, history},
         refuse,
         retrieve::retrieve,
+        status::{CellCount, ReencryptionStatus, State, check, names, progress},
         unreadable::{self, Reason, UnreadableCell},
         verify::{Miscount, Verification, Verified},
     },
@@ -419,7 +419,8 @@ async fn watch_ends(dispatcher: &Dispatcher, leaving: &Leaving) -> Refusal {
 }
 
 /// The status of an error, with how far a re-encryption is where that is what stands in the way.
-async fn key_status(error: KeyError, organization: &Organization) -> Status {
+async fn key_status(error: impl Into<KeyError>, organization: &Organization) -> Status {
+    let error = error.into();
     let progress = if matches!(error, KeyError::AlreadyRunning) { progress(organization).await } else { None };
     status::key(error, &organization.name, progress)
 }

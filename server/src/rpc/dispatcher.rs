@@ -10,12 +10,11 @@ use sealward_core::{
     audit::AuditAction,
     deployment::Deployment,
     identity::{Caller, Identity},
-    listing::ListingError,
-    log::ListLogError,
+    list::{log::ListLogError, page::ListingError},
     organization::Organization,
     policy::{Action, Permit, Policy, Privilege, PrivilegeMissing, WriteRecords},
-    record::{Problem, Violation},
     schema::Entity,
+    violation::{Problem, Violation},
 };
 use tonic::Status;
 

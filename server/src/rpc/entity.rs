@@ -9,15 +9,13 @@ use sealward_core::{
     identity::Caller,
     organization::Organization,
     policy::ReadRecords,
-    record::{Problem, Violation},
-    records::{
-        Place, RecordError,
+    record::{
+        self, Mode, RecordError, RecordPlace,
         create::{self, IdOrigin},
-        delete, get, list,
-        repetition::{self, Mode},
-        update,
+        delete, get, list, update,
     },
     schema::Entity,
+    violation::{Problem, Violation},
 };
 use tonic::{
     Request, Response, Status,
@@ -99,7 +97,7 @@ impl Handler {
         let place = self.place(&entered, id);
         if !violations.is_empty() {
             // What is wrong with the record is told in the same answer.
-            violations.extend(sealward_core::record::check_create(&place.entity, &mut draft));
+            violations.extend(sealward_core::record::check::check_create(&place.entity, &mut draft));
             return Err(self.dispatcher.invalid(violations));
         }
         let id_origin = if request.id.is_empty() { IdOrigin::Service } else { IdOrigin::Caller };
@@ -176,7 +174,11 @@ impl Handler {
                 violations.extend(etag.err());
                 violations.extend(mode.err());
                 let entity = entered.organization.schema().entity(&self.method.entity);
-                violations.extend(sealward_core::record::check_update(&entity, &request.draft, &request.touched));
+                violations.extend(sealward_core::record::check::check_update(
+                    &entity,
+                    &request.draft,
+                    &request.touched,
+                ));
                 return Err(self.dispatcher.invalid(violations));
             }
         };
@@ -214,7 +216,7 @@ impl Handler {
         Ok(self.dispatcher.bounded.records.take((organization.id, id)).await?)
     }
 
-    fn retire_healed(&self, place: &Place) {
+    fn retire_healed(&self, place: &RecordPlace) {
         reencryption::retire_healed(&self.dispatcher.deployment, &self.dispatcher.drain, &place.organization);
     }
 
@@ -222,12 +224,12 @@ impl Handler {
         &self.method.entity
     }
 
-    fn place<A>(&self, entered: &Entered<A>, id: RecordId) -> Place {
+    fn place<A>(&self, entered: &Entered<A>, id: RecordId) -> RecordPlace {
         self.place_of(&entered.organization, id)
     }
 
-    fn place_of(&self, organization: &Arc<Organization>, id: RecordId) -> Place {
-        Place::new(organization, &self.method.entity, id)
+    fn place_of(&self, organization: &Arc<Organization>, id: RecordId) -> RecordPlace {
+        RecordPlace::new(organization, &self.method.entity, id)
     }
 
     /// The id given, or a new one where the entity allows none to be given.
@@ -257,7 +259,7 @@ fn mode<'a>(caller: &'a Caller, validate_only: bool, request_id: &str) -> Result
         return Ok(Mode::Make);
     }
     let id = request_id.parse().map_err(|_| Violation::new("request_id", Problem::NotAUuid))?;
-    Ok(Mode::MakeOnce(repetition::Request { caller: &caller.identity, id }))
+    Ok(Mode::MakeOnce(record::Request { caller: &caller.identity, id }))
 }
 
 /// The revision that an etag names; none if there is no etag.

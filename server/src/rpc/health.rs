@@ -8,7 +8,7 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use sealward_core::deployment::{Deployment, deployment_id};
+use sealward_core::{configuration::deployment_id, deployment::Deployment};
 use tokio::time::MissedTickBehavior;
 use tonic_health::{
     ServingStatus,

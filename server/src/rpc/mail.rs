@@ -19,7 +19,7 @@ use sealward_core::{
         resolve::{self, ResolveError, resolve},
     },
     policy::Reveal,
-    records::{Place, reveal::Revealed},
+    record::{RecordPlace, reveal::Revealed},
 };
 use tonic::{Request, Response, Status, service::RoutesBuilder};
 
@@ -62,7 +62,7 @@ impl MailboxConnectionService for MailboxConnections {
         let mailboxes = deployment.schema.by_collection(MAILBOXES).ok_or_else(status::broken)?;
         let id = name::record("name", &request.name, &entered.organization.name, mailboxes)
             .map_err(|violation| status::invalid(vec![violation]))?;
-        let place = Place::new(&entered.organization, mailboxes, id);
+        let place = RecordPlace::new(&entered.organization, mailboxes, id);
         let resolved = resolve(deployment, entered.permit, &entered.caller, &place, &request.purpose)
             .await
             .map_err(|error| refusal(error, &place))?;
@@ -83,7 +83,7 @@ impl Reason for ErrorReason {
 }
 
 /// Why the connections of a mailbox aren't resolved.
-fn refusal(error: ResolveError, place: &Place) -> Status {
+fn refusal(error: ResolveError, place: &RecordPlace) -> Status {
     let (reason, message) = match error {
         ResolveError::Record(error) => return status::record(error, place),
         ResolveError::MailboxInactive => (ErrorReason::MailboxInactive, "the mailbox is inactive"),

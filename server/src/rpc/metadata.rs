@@ -11,15 +11,15 @@ use sealward::v1::{
     metadata_service_server::MetadataService,
 };
 use sealward_core::{
-    log::Page,
+    list::log::Page,
     metadata::{
         changes::{self, AttributeChange, Of, Operation},
         update::{Customization, RequiredLevel, update},
     },
     organization::Organization,
     policy::{CustomizeAttributes, ReadAttributeChanges, ReadMetadata},
-    record::{Problem, Violation},
     schema::{Attribute, Entity, Kind, TextForm, Value},
+    violation::{Problem, Violation},
 };
 use tonic::{Request, Response, Status};
 

@@ -5,8 +5,8 @@
 use sealward_core::{
     id::RecordId,
     organization::create::is_organization_name,
-    record::{Problem, Violation},
     schema::Entity,
+    violation::{Problem, Violation},
 };
 
 /// The organization of a name of any resource, as far as the text has one. For deciding permission before the rest is looked at.

@@ -9,10 +9,9 @@ use sealward::v1::{
     Organization as Resource, organization_service_server::OrganizationService,
 };
 use sealward_core::{
-    key::KeyWork,
-    organization::{Organization, create::create, delete::delete, export::Export},
+    organization::{Organization, create::create, delete::delete, export::Export, work::KeyWork},
     policy::{CreateOrganization, DeleteOrganization, ExportOrganization, Policy, Privilege, ReadOrganization},
-    record::{Problem, Violation},
+    violation::{Problem, Violation},
 };
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status, Streaming};

@@ -4,7 +4,7 @@ use prost::Message;
 use sealward_core::{
     crypto::root_key::RootKey,
     identity::Identity,
-    page::{self, PageContext},
+    list::page_token::{self, PageContext},
 };
 use tonic::Status;
 
@@ -38,7 +38,7 @@ impl PagedList<'_> {
         let start = if token.is_empty() {
             0
         } else {
-            let last = page::cursor(root_key, &context, token).map_err(status::internal)?;
+            let last = page_token::cursor(root_key, &context, token).map_err(status::internal)?;
             let position = last.and_then(|last| items.iter().position(|item| *cursor(item) == last[..]));
             position.ok_or_else(status::page_token_invalid)?.saturating_add(1)
         };
@@ -54,7 +54,7 @@ impl PagedList<'_> {
         let last = shown.len().checked_sub(1).and_then(|last| rest.get(last));
         let next = match last {
             Some(last) if shown.len() < rest.len() => {
-                page::token(root_key, &context, cursor(last)).map_err(status::internal)?
+                page_token::token(root_key, &context, cursor(last)).map_err(status::internal)?
             }
             Some(_) | None => String::new(),
         };

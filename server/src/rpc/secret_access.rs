@@ -10,12 +10,12 @@ use sealward_core::{
     crypto::secret::Plaintext,
     organization::Organization,
     policy::{Compare, Reveal},
-    record::{Problem, Violation},
-    records::{
-        Place, RecordError,
+    record::{
+        RecordError, RecordPlace,
         compare::compare,
         reveal::{Revealed, reveal},
     },
+    violation::{Problem, Violation},
 };
 use tonic::{Request, Response, Status};
 
@@ -92,7 +92,7 @@ impl SecretAccessService for SecretAccess {
 
 impl SecretAccess {
     /// The record of this name.
-    fn place(&self, organization: Arc<Organization>, name: &str) -> Result<Place, Status> {
+    fn place(&self, organization: Arc<Organization>, name: &str) -> Result<RecordPlace, Status> {
         let schema = &self.dispatcher.deployment.schema;
         let entity = name.split('/').nth(2).and_then(|collection| schema.by_collection(collection));
         let Some(entity) = entity else {
@@ -101,7 +101,7 @@ impl SecretAccess {
         };
         let id = name::record("name", name, &organization.name, entity)
             .map_err(|violation| status::invalid(vec![violation]))?;
-        Ok(Place::new(&organization, entity, id))
+        Ok(RecordPlace::new(&organization, entity, id))
     }
 }
 

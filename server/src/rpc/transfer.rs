@@ -20,7 +20,7 @@ use sealward_core::{
         import::{Import, ImportError},
     },
     policy::{CreateOrganization, Permit},
-    store::{SnapshotEnded, snapshot_ended},
+    store::{SnapshotEnded, StoreFailure, snapshot_ended},
 };
 use tokio::time::timeout;
 use tonic::{Status, Streaming};
@@ -137,8 +137,10 @@ fn refuse(limit: TransferLimit, shed: &Shed) -> Status {
 }
 
 /// The status of an error that may come from a snapshot which the store has ended.
-pub(crate) fn of_snapshot(error: KeyError, organization: &str, shed: &Shed) -> Status {
-    let ended = if let KeyError::Unavailable(cause) = &error { snapshot_ended(cause) } else { None };
+pub(crate) fn of_snapshot(error: impl Into<KeyError>, organization: &str, shed: &Shed) -> Status {
+    let error = error.into();
+    let ended =
+        if let KeyError::Store(StoreFailure::Unavailable(cause)) = &error { snapshot_ended(cause) } else { None };
     match ended {
         Some(SnapshotEnded::LogFull) => refuse(TransferLimit::Log, shed),
         Some(SnapshotEnded::InTheWay) => refuse(TransferLimit::KeyChange, shed),

@@ -8,10 +8,9 @@ use std::sync::Arc;
 use sealward_core::{
     audit::{self, AUDIT_TABLE, AuditAction, AuditEntry, OUTCOME_DONE},
     id::Timestamp,
-    port::Pending,
     store::{
-        Column, ColumnType, Commit, CommitError, Comparison, Condition, Datum, Direction, Index, Name, Row, Select,
-        Source, Step, Store, Table, Tally,
+        Column, ColumnType, Commit, CommitError, Comparison, Condition, Datum, Direction, Index, Name, Pending, Row,
+        Select, Source, Step, Store, Table, Tally,
     },
 };
 use uuid::Uuid;

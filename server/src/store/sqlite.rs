@@ -15,12 +15,9 @@ use std::{
     time::Duration,
 };
 
-use sealward_core::{
-    port::Pending,
-    store::{
-        Cause, Commit, CommitError, Condition, Name, OpenError, Reader, Row, ScanError, Scanned, Select, Store,
-        Unavailable,
-    },
+use sealward_core::store::{
+    Cause, Commit, CommitError, Condition, Name, OpenError, Pending, Reader, Row, ScanError, Scanned, Select, Store,
+    Unavailable,
 };
 use uuid::Uuid;
 

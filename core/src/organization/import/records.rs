@@ -10,16 +10,24 @@ use std::{
 
 use uuid::Uuid;
 
-use super::ImportError;
 use crate::{
     id::{RecordId, Timestamp},
     identity::Identity,
     mask::ReadMask,
-    metadata::OrganizationSchema,
-    record::{Problem, Record, Violation, check_whole, field_violation},
-    records::{Cells, parse_row, record_columns},
-    schema::{Attribute, Entity, Kind, Schema, Value},
-    store::{Condition, Datum, Direction, Reader, ScanError, Select, Unavailable},
+    metadata::setting::OrganizationSchema,
+    organization::import::error::ImportError,
+    record::{
+        check::check_whole,
+        content::Record,
+        row::{Cells, parse_row, record_columns},
+    },
+    schema::{
+        Schema,
+        entity::{Attribute, Entity, Kind},
+        value::Value,
+    },
+    store::{Condition, Datum, Direction, Reader, ScanError, Select, StoreFailure, Unavailable},
+    violation::{Problem, Violation, field_violation},
 };
 
 /// Checks every record of the database.
@@ -129,7 +137,9 @@ async fn page(store: &dyn Reader, entity: &Entity, after: Option<Uuid>) -> Resul
     };
     let found = store.scan(select, PAGE_BYTES).await.map_err(|error| match error {
         ScanError::Unavailable(error) => ImportError::from(error),
-        error @ ScanError::TooLong { .. } => ImportError::Unavailable(crate::store::Cause(error.into())),
+        error @ ScanError::TooLong { .. } => {
+            ImportError::Store(StoreFailure::Unavailable(crate::store::Cause(error.into())))
+        }
     })?;
     let mut page = Page { ids: Vec::with_capacity(found.rows.len()), links: BTreeMap::new() };
     for row in found.rows {

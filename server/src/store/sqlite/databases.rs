@@ -13,8 +13,8 @@ use std::{
 
 use sealward_core::{
     id::OrganizationId,
-    port::{OrganizationDatabases, OrganizationLock, Pending, PreparedDatabase},
-    store::{Cause, Commit, CommitError, OpenError, Reader, Store, Unavailable},
+    port::{OrganizationDatabases, OrganizationLock, PreparedDatabase},
+    store::{Cause, Commit, CommitError, OpenError, Pending, Reader, Store, Unavailable},
 };
 use uuid::Uuid;
 

@@ -18,10 +18,9 @@ use std::{
 
 use sealward_core::{
     id::OrganizationId,
-    port::Pending,
     store::{
-        Cause, Commit, CommitError, Condition, Name, OpenError, Reader, Row, ScanError, Scanned, Select, Store,
-        Unavailable,
+        Cause, Commit, CommitError, Condition, Name, OpenError, Pending, Reader, Row, ScanError, Scanned, Select,
+        Store, Unavailable,
     },
 };
 use tokio::{runtime::Handle, sync::OwnedMutexGuard};

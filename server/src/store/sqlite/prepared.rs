@@ -6,8 +6,8 @@ use std::{
 };
 
 use sealward_core::{
-    port::{Pending, PreparedDatabase},
-    store::{Cause, Commit, CommitError, OpenError, Store, Unavailable},
+    port::PreparedDatabase,
+    store::{Cause, Commit, CommitError, OpenError, Pending, Store, Unavailable},
 };
 use uuid::Uuid;
 

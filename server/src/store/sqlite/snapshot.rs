@@ -8,9 +8,8 @@ use std::{
     time::Duration,
 };
 
-use sealward_core::{
-    port::Pending,
-    store::{Cause, Condition, Name, Reader, Row, ScanError, Scanned, Select, SnapshotEnded, Unavailable},
+use sealward_core::store::{
+    Cause, Condition, Name, Pending, Reader, Row, ScanError, Scanned, Select, SnapshotEnded, Unavailable,
 };
 use tokio::{
     sync::{Notify, OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock},

@@ -9,10 +9,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use sealward_core::{
-    port::Pending,
-    store::{Cause, Condition, Name, OpenError, Reader, Row, Select, Unavailable},
-};
+use sealward_core::store::{Cause, Condition, Name, OpenError, Pending, Reader, Row, Select, Unavailable};
 
 use super::{SqliteOptions, connection::Connection, suffixed};
 

@@ -14,16 +14,19 @@ use proptest::{
     test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner},
 };
 use sealward_core::{
+    configuration::{first_configuration, prepare_configuration},
     crypto::{root_key::RootKeySet, secret::RootKeyBytes},
-    deployment::{Deployment, KeyLimits, Ports, first_configuration, prepare_configuration},
+    deployment::{Deployment, KeyLimits, Ports},
     filter::Bounds,
     id::RecordId,
     identity::Identity,
     mask::ReadMask,
     organization::{Organization, create::create_first, open::inspect},
     policy::{Binding, Policy, ReadRecords, Role, Scope},
-    record::Record,
-    records::list::{Listed, Page, Query, list},
+    record::{
+        Record,
+        list::{Listed, Page, Query, list},
+    },
     schema::{Attribute, Choice, Entity, Kind, OnDelete, Schema, Value},
 };
 

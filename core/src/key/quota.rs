@@ -1,0 +1,60 @@
+//! Quotas of key changes and restores, counted from the times of earlier ones.
+
+use crate::{
+    id::Timestamp,
+    organization::handle::Organization,
+    store::{Condition, Datum, Unavailable, rows},
+};
+
+/// The times in a table of them, which a quota counts.
+pub(crate) async fn times(
+    organization: &Organization,
+    table: &'static str,
+    condition: Condition,
+) -> Result<Vec<Timestamp>, Unavailable> {
+    let found = rows(&*organization.store, table, &["time"], condition).await?;
+    Ok(found
+        .into_iter()
+        .filter_map(|row| match row.first() {
+            Some(Datum::Time(time)) => Some(*time),
+            Some(_) | None => None,
+        })
+        .collect())
+}
+
+/// Whether one more of something is allowed, given when the others were; if not, in how many seconds.
+pub(crate) fn quota(times: &[Timestamp], now: Timestamp, limit: u32, interval_seconds: u64) -> Result<(), u64> {
+    let interval_us = i64::try_from(interval_seconds.saturating_mul(1_000_000)).unwrap_or(i64::MAX);
+    let age_us = |time: &Timestamp| now.unix_micros().saturating_sub(time.unix_micros());
+    let mut recent: Vec<i64> = times.iter().map(age_us).filter(|age| (0..interval_us).contains(age)).collect();
+    recent.sort_unstable();
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    // The one that has to age out of the interval: the limit-th youngest.
+    match limit.checked_sub(1).and_then(|last| recent.get(last)) {
+        None => Ok(()),
+        Some(age) => Err(u64::try_from(interval_us - age).unwrap_or(0).div_ceil(1_000_000)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_unix_micros(seconds * 1_000_000)
+    }
+
+    #[test]
+    fn a_quota_lets_as_many_through_as_it_says_and_tells_when_the_next_may() {
+        let times = [at(10), at(20), at(30)];
+        assert_eq!(quota(&times, at(40), 4, 100), Ok(()));
+        assert_eq!(quota(&times, at(40), 3, 100), Err(70));
+        assert_eq!(quota(&times, at(110), 3, 100), Ok(()));
+    }
+
+    #[test]
+    fn a_limit_of_zero_lifts_the_quota_and_a_time_to_come_does_not_count() {
+        assert_eq!(quota(&[at(10)], at(20), 0, 100), Ok(()));
+        assert_eq!(quota(&[at(30)], at(20), 1, 100), Ok(()));
+    }
+}

@@ -1,0 +1,324 @@
+//! Metadata: the schema as an organization has it.
+//!
+//! An organization may give an attribute another name for people and another greatest length, demand a value where the schema demands none,
+//! have each change recorded, and have an index made. What it chose is in its database, a row an attribute, and travels with it. Every write
+//! of a record goes by one state of the schema and holds it against the database in its own commit, so that a choice counts for every write
+//! that is made after it.
+//!
+//! What a row asks for that its attribute can't have is ignored, whoever wrote the row: an encrypted attribute is never recorded, indexed
+//! or otherwise customized.
+
+use std::{collections::HashMap, sync::Arc};
+
+use sha2::{Digest, Sha256};
+
+use crate::{
+    crypto::encoding::Encoding,
+    hex::hex,
+    layout::ATTRIBUTE_SETTING,
+    schema::{
+        Schema,
+        check::line_problem,
+        entity::{Attribute, Entity, Kind},
+    },
+    store::{Condition, Datum, Index, Name, Reader, Row, Step, Unavailable, rows},
+    violation::Problem,
+};
+
+/// The schema as an organization has it.
+#[derive(Clone, Debug)]
+pub struct OrganizationSchema {
+    /// The entities, with what was customized.
+    pub schema: Arc<Schema>,
+    /// That of the last change of metadata it holds; 0 if there was none.
+    pub(super) revision: i64,
+}
+
+impl OrganizationSchema {
+    /// The deployment's schema, as it is where nothing was customized.
+    pub(crate) fn of(schema: &Arc<Schema>) -> Self {
+        OrganizationSchema { schema: Arc::clone(schema), revision: 0 }
+    }
+
+    /// Reads what an organization has customized of the deployment's schema.
+    ///
+    /// # Errors
+    /// If the store doesn't answer.
+    pub(crate) async fn read(store: &dyn Reader, schema: &Arc<Schema>) -> Result<Self, Unavailable> {
+        let found = rows(store, ATTRIBUTE_SETTING, &COLUMNS, Condition::EVERYTHING).await?;
+        if found.is_empty() {
+            return Ok(OrganizationSchema::of(schema));
+        }
+        // Of a row that can't be read, too: whoever wrote it, it is there.
+        let revision = |row: &Row| if let Some(Datum::Integer(revision)) = row.last() { *revision } else { 0 };
+        let revision = found.iter().map(revision).max().unwrap_or_default();
+        let settings: Vec<Setting> = found.into_iter().filter_map(Setting::from_row).collect();
+        let of_column: HashMap<(&str, &str), &Setting> =
+            settings.iter().map(|setting| ((setting.table.as_str(), setting.column.as_str()), setting)).collect();
+        let customized = schema.customized(|entity| {
+            if settings.iter().all(|setting| setting.table != entity.storage_name) {
+                return Arc::clone(entity);
+            }
+            let mut entity = Entity::clone(entity);
+            for attribute in &mut entity.attributes {
+                if let Some(setting) = of_column.get(&(&*entity.storage_name, &*attribute.storage_name)) {
+                    *attribute = setting.applied_to(attribute);
+                }
+            }
+            Arc::new(entity)
+        });
+        Ok(OrganizationSchema { schema: Arc::new(customized), revision })
+    }
+
+    /// The entity as the organization has it.
+    #[must_use]
+    pub fn entity(&self, entity: &Arc<Entity>) -> Arc<Entity> {
+        Arc::clone(self.schema.by_storage_name(&entity.storage_name).unwrap_or(entity))
+    }
+
+    /// Whether it was read no earlier than the other.
+    pub(crate) fn is_as_new_as(&self, other: &Self) -> bool {
+        self.revision >= other.revision
+    }
+
+    /// The step that refuses a commit where metadata has changed since.
+    pub(crate) fn require(&self) -> Step {
+        let later = Condition::greater("revision", Datum::Integer(self.revision));
+        Step::Forbid { table: ATTRIBUTE_SETTING.into(), rows: later }
+    }
+
+    /// The steps that make every index it wants, for a database that was just filled.
+    pub(crate) fn make_indexes(&self) -> Vec<Step> {
+        let indexed = self.schema.entities().iter().flat_map(|entity| {
+            let indexed = entity.attributes.iter().filter(|attribute| attribute.is_indexed);
+            indexed.map(move |attribute| make_index(entity, attribute))
+        });
+        indexed.collect()
+    }
+}
+
+/// What an organization chose for an attribute.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Setting {
+    /// The entity's storage name.
+    pub(super) table: String,
+    /// The attribute's storage name.
+    pub(super) column: String,
+    /// `None` as in the schema.
+    pub(super) display_name: Option<String>,
+    /// `None` as in the schema.
+    pub(super) max_length: Option<u32>,
+    /// The greatest that it ever was; `None` if that is what the schema has.
+    pub(super) longest: Option<u32>,
+    /// Whether a record must have a value, beside what the schema demands.
+    pub(super) is_required: bool,
+    pub(super) is_audited: bool,
+    pub(super) is_indexed: bool,
+    /// Grows with each change of metadata in the organization. Rows stay for ever, so that it never falls.
+    pub(super) revision: i64,
+}
+
+const COLUMNS: [&str; 9] = [
+    "table_name",
+    "column_name",
+    "display_name",
+    "max_length",
+    "longest",
+    "required",
+    "audited",
+    "indexed",
+    "revision",
+];
+
+impl Setting {
+    fn from_row(row: Row) -> Option<Self> {
+        let [
+            Datum::Text(table),
+            Datum::Text(column),
+            display_name,
+            max_length,
+            longest,
+            Datum::Boolean(is_required),
+            Datum::Boolean(is_audited),
+            Datum::Boolean(is_indexed),
+            Datum::Integer(revision),
+        ] = <[Datum; 9]>::try_from(row).ok()?
+        else {
+            return None;
+        };
+        let display_name = if let Datum::Text(name) = display_name { Some(name) } else { None };
+        let length = |datum| if let Datum::Integer(length) = datum { u32::try_from(length).ok() } else { None };
+        let (max_length, longest) = (length(max_length), length(longest));
+        Some(Setting {
+            table,
+            column,
+            display_name,
+            max_length,
+            longest,
+            is_required,
+            is_audited,
+            is_indexed,
+            revision,
+        })
+    }
+
+    pub(super) fn into_row(self) -> Vec<(Name, Datum)> {
+        let data = [
+            Datum::Text(self.table),
+            Datum::Text(self.column),
+            self.display_name.map_or(Datum::Null, Datum::Text),
+            self.max_length.map_or(Datum::Null, |length| Datum::Integer(length.into())),
+            self.longest.map_or(Datum::Null, |length| Datum::Integer(length.into())),
+            Datum::Boolean(self.is_required),
+            Datum::Boolean(self.is_audited),
+            Datum::Boolean(self.is_indexed),
+            Datum::Integer(self.revision),
+        ];
+        COLUMNS.map(Name::from).into_iter().zip(data).collect()
+    }
+
+    /// The attribute with what it can have of this.
+    pub(super) fn applied_to(&self, attribute: &Attribute) -> Attribute {
+        let mut customized = attribute.clone();
+        if attribute.is_customizable() {
+            if let Some(name) = self.display_name.as_ref().filter(|name| name_problem(name).is_none()) {
+                customized.display_name.clone_from(name);
+            }
+            let length = |length: u32| length_within(attribute, length.into()).ok();
+            customized.max_length = self.max_length.and_then(length).or(attribute.max_length);
+            customized.longest = self.longest.and_then(length).max(attribute.max_length);
+            customized.required |= self.is_required && attribute.can_be_required();
+        }
+        customized.is_audited = self.is_audited && customized.is_auditable();
+        customized.is_indexed = self.is_indexed && customized.is_indexable();
+        customized
+    }
+}
+
+/// The longest name for people, in Unicode scalar values.
+pub const DISPLAY_NAME_MAX: u32 = 100;
+
+/// The greatest length that an organization can give a text or bytes for which the schema has less.
+pub const LENGTH_MAX: u32 = 4_000;
+
+/// What is wrong with a name for people.
+pub(crate) fn name_problem(name: &str) -> Option<Problem> {
+    line_problem(name, DISPLAY_NAME_MAX)
+}
+
+/// The greatest length asked for, if the attribute can have it.
+pub(crate) fn length_within(attribute: &Attribute, asked: i64) -> Result<u32, Problem> {
+    if !matches!(attribute.kind, Kind::Text | Kind::Bytes) || attribute.is_uuid() {
+        return Err(Problem::HasNoLength);
+    }
+    let maximum = attribute.max_length.unwrap_or(LENGTH_MAX).max(LENGTH_MAX);
+    u32::try_from(asked)
+        .ok()
+        .filter(|length| (1..=maximum).contains(length))
+        .ok_or(Problem::OutOfRange { minimum: 1, maximum: maximum.into() })
+}
+
+/// The condition that a row of settings is that of this attribute.
+pub(crate) fn of_attribute(entity: &Entity, attribute: &Attribute) -> Condition {
+    Condition::equal("table_name", Datum::Text(entity.storage_name.clone()))
+        .and(Condition::equal("column_name", Datum::Text(attribute.storage_name.clone())))
+}
+
+/// The step that makes an attribute's index.
+pub(crate) fn make_index(entity: &Entity, attribute: &Attribute) -> Step {
+    // The id comes last in every order of records.
+    let columns = vec![attribute.storage_name.clone().into(), "id".into()];
+    let index = Index { name: index_name(entity, attribute), columns };
+    Step::CreateIndex { table: entity.storage_name.clone().into(), index }
+}
+
+/// The name of an attribute's index: the same in every database, and never longer than a name may be.
+#[must_use]
+pub fn index_name(entity: &Entity, attribute: &Attribute) -> Name {
+    let names = Encoding::new("sealward index v1");
+    let names = names.part(entity.storage_name.as_bytes()).part(attribute.storage_name.as_bytes()).into_bytes();
+    let digest = Sha256::digest(names);
+    format!("sealward_by_{}", hex(digest.get(..8).unwrap_or_default())).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::testing::thing;
+
+    fn everything(column: &str) -> Setting {
+        Setting {
+            table: "Thing".to_owned(),
+            column: column.to_owned(),
+            display_name: Some("Another name".to_owned()),
+            max_length: Some(7),
+            longest: Some(700),
+            is_required: true,
+            is_audited: true,
+            is_indexed: true,
+            revision: 3,
+        }
+    }
+
+    #[test]
+    fn a_setting_is_written_and_read_back() {
+        for setting in [everything("stored_name_1"), Setting::default()] {
+            let row = setting.clone().into_row().into_iter().map(|(_, datum)| datum).collect();
+            assert_eq!(Setting::from_row(row), Some(setting));
+        }
+    }
+
+    #[test]
+    fn whatever_a_row_asks_for_an_encrypted_attribute_stays_as_the_schema_has_it() {
+        for attribute in thing().attributes {
+            let customized = everything(&attribute.storage_name).applied_to(&attribute);
+            let is_secret = attribute.name == "secret";
+            assert_eq!(customized.is_audited, attribute.stored() && !is_secret, "{}", attribute.name);
+            assert_eq!(customized.required, attribute.can_be_required() && !is_secret, "{}", attribute.name);
+            let has_length = matches!(attribute.kind, Kind::Text | Kind::Bytes) && !is_secret;
+            assert_eq!(customized.max_length == Some(7), has_length, "{}", attribute.name);
+            assert_eq!(customized.display_name == "Another name", !is_secret, "{}", attribute.name);
+            // Texts of up to 700 characters may be stored.
+            let is_indexed = !matches!(attribute.kind, Kind::Text | Kind::Bytes | Kind::ReportsSet { .. });
+            assert_eq!(customized.is_indexed, is_indexed, "{}", attribute.name);
+        }
+    }
+
+    #[test]
+    fn what_a_row_asks_for_that_nobody_could_have_chosen_is_ignored() {
+        let entity = thing();
+        let attribute = entity.attribute("name_1").unwrap();
+        for (name, length) in [("", 0), ("a\u{1b}", 4_001), (&*"x".repeat(101), u32::MAX)] {
+            let setting = Setting {
+                display_name: Some(name.to_owned()),
+                max_length: Some(length),
+                longest: Some(length),
+                is_indexed: true,
+                ..Setting::default()
+            };
+            let wanted = Attribute { is_indexed: true, longest: attribute.max_length, ..attribute.clone() };
+            assert_eq!(format!("{:?}", setting.applied_to(attribute)), format!("{wanted:?}"));
+        }
+    }
+
+    #[test]
+    fn a_text_that_was_longer_once_is_no_key_of_an_index_or_an_order_later() {
+        let entity = thing();
+        let attribute = entity.attribute("name_1").unwrap();
+        let setting = |longest| Setting { max_length: Some(7), longest, is_indexed: true, ..Setting::default() };
+        assert!(setting(None).applied_to(attribute).is_indexed);
+        assert!(setting(Some(500)).applied_to(attribute).is_indexed);
+        assert!(!setting(Some(501)).applied_to(attribute).is_indexed);
+        assert_eq!(setting(Some(501)).applied_to(attribute).length_stored(), Some(501));
+    }
+
+    #[test]
+    fn each_attribute_has_an_index_of_its_own_with_a_name_that_fits() {
+        let named = |table: &str, column: &str| {
+            let entity = Entity::new(table, "things", "thing", Vec::new());
+            index_name(&entity, &Attribute::new(column, Kind::Text))
+        };
+        assert_ne!(named("A_B", "C"), named("A", "B_C"));
+        assert!(named(&"t".repeat(63), &"c".repeat(63)).len() <= 63);
+    }
+}

@@ -1,0 +1,187 @@
+//! How often encrypted attributes of an organization's records were compared lately, in memory.
+//!
+//! The limit is exact: a comparison reserves its place before a cell is opened. The audit trail is the source; see
+//! [`compare`](crate::record::compare).
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use crate::id::{RecordId, Timestamp};
+
+/// Over how long comparisons are counted.
+pub const INTERVAL_SECONDS: u32 = 900;
+
+const INTERVAL_US: i64 = 900 * 1_000_000;
+
+/// Which attribute of which record: the entity's table, the record, the attribute.
+type Key = (String, RecordId, String);
+
+/// How often attributes of an organization's records were compared lately, and how many comparisons are under way.
+///
+/// No comparison is admitted before its window was loaded, and from then on the window has each that was admitted: so the count is exact,
+/// whatever comes at the same time.
+#[derive(Default)]
+pub(crate) struct Comparisons(Mutex<HashMap<Key, Window>>);
+
+/// One attribute's comparisons.
+#[derive(Debug, Default)]
+struct Window {
+    /// When those were made that are recorded, the oldest first.
+    times: VecDeque<Timestamp>,
+    /// How many are under way.
+    reserved: u32,
+}
+
+/// How many windows are in memory at most, unless more comparisons are under way. One costs some 300 bytes, and one that was dropped is
+/// loaded again from the trail.
+const WINDOWS_MAX: usize = 10_000;
+
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Reserved {
+    Place,
+    Full { retry_after_seconds: u32 },
+    NotLoaded,
+}
+
+impl Comparisons {
+    pub(crate) fn reserve(&self, key: &Key, now: Timestamp, limit: u32) -> Reserved {
+        let mut windows = self.windows();
+        let Some(window) = windows.get_mut(key) else { return Reserved::NotLoaded };
+        window.forget(now);
+        let made = u32::try_from(window.times.len()).unwrap_or(u32::MAX);
+        if made.saturating_add(window.reserved) >= limit {
+            // The one that has to age out of the interval.
+            let last = window.times.len().saturating_sub(usize::try_from(limit).unwrap_or(usize::MAX));
+            return Reserved::Full {
+                retry_after_seconds: window.times.get(last).map_or(1, |time| left_of(*time, now)),
+            };
+        }
+        window.reserved += 1;
+        Reserved::Place
+    }
+
+    pub(crate) fn load(&self, key: &Key, mut times: Vec<Timestamp>) {
+        let mut windows = self.windows();
+        if windows.len() >= WINDOWS_MAX {
+            let newest = windows.values().filter_map(|window| window.times.back().copied()).max();
+            windows.retain(|_, window| {
+                if let Some(newest) = newest {
+                    window.forget(newest);
+                }
+                window.reserved > 0 || !window.times.is_empty()
+            });
+        }
+        if windows.len() >= WINDOWS_MAX {
+            windows.retain(|_, window| window.reserved > 0);
+        }
+        times.sort_unstable();
+        // Of two that load at the same time, the first one's window has what was admitted since.
+        windows.entry(key.clone()).or_insert_with(|| Window { times: times.into(), reserved: 0 });
+    }
+
+    fn windows(&self) -> MutexGuard<'_, HashMap<Key, Window>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Window {
+    /// Forgets what is older than the interval.
+    fn forget(&mut self, now: Timestamp) {
+        while self.times.front().is_some_and(|time| now.unix_micros().saturating_sub(time.unix_micros()) >= INTERVAL_US)
+        {
+            self.times.pop_front();
+        }
+    }
+}
+
+/// In how many seconds a comparison made at `time` counts no more, at least one.
+fn left_of(time: Timestamp, now: Timestamp) -> u32 {
+    let age = now.unix_micros().saturating_sub(time.unix_micros()).max(0);
+    let left = INTERVAL_US.saturating_sub(age).max(0).unsigned_abs().div_ceil(1_000_000);
+    u32::try_from(left).unwrap_or(INTERVAL_SECONDS).max(1)
+}
+
+/// A place among the comparisons of an attribute. Dropped, it is given back: a comparison that was not answered was no guess.
+pub(crate) struct Reservation<'a> {
+    pub(crate) comparisons: &'a Comparisons,
+    pub(crate) key: Key,
+}
+
+impl Reservation<'_> {
+    /// The comparison was made and recorded at `time`.
+    pub(crate) fn spend(self, time: Timestamp) {
+        if let Some(window) = self.comparisons.windows().get_mut(&self.key) {
+            window.times.push_back(time);
+        }
+    }
+}
+
+impl Drop for Reservation<'_> {
+    fn drop(&mut self) {
+        if let Some(window) = self.comparisons.windows().get_mut(&self.key) {
+            window.reserved = window.reserved.saturating_sub(1);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(number: u8) -> Key {
+        ("Mailbox".to_owned(), RecordId::from_bytes([number; 16]), "password".to_owned())
+    }
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_unix_micros(seconds * 1_000_000)
+    }
+
+    #[test]
+    fn comparisons_under_way_and_recorded_ones_share_the_limit() {
+        let comparisons = Comparisons::default();
+        assert_eq!(comparisons.reserve(&key(1), at(1_000), 3), Reserved::NotLoaded);
+        comparisons.load(&key(1), vec![at(500), at(10)]);
+        // The older one is out of the interval.
+        let reserve = || match comparisons.reserve(&key(1), at(1_000), 3) {
+            Reserved::Place => Ok(Reservation { comparisons: &comparisons, key: key(1) }),
+            refused @ (Reserved::Full { .. } | Reserved::NotLoaded) => Err(refused),
+        };
+        let first = reserve().ok().unwrap();
+        let second = reserve().ok().unwrap();
+        assert_eq!(reserve().err().unwrap(), Reserved::Full { retry_after_seconds: 400 });
+        // One that is not answered gives its place back, one that is keeps it.
+        drop(first);
+        second.spend(at(1_000));
+        let third = reserve().ok().unwrap();
+        third.spend(at(1_001));
+        assert_eq!(reserve().err().unwrap(), Reserved::Full { retry_after_seconds: 400 });
+        // Another record is another secret.
+        assert_eq!(comparisons.reserve(&key(2), at(1_000), 3), Reserved::NotLoaded);
+        assert_eq!(comparisons.reserve(&key(1), at(1_401), 3), Reserved::Place);
+    }
+
+    #[test]
+    fn loading_a_window_twice_forgets_no_comparison() {
+        let comparisons = Comparisons::default();
+        comparisons.load(&key(1), Vec::new());
+        assert_eq!(comparisons.reserve(&key(1), at(1), 1), Reserved::Place);
+        comparisons.load(&key(1), Vec::new());
+        assert_eq!(comparisons.reserve(&key(1), at(1), 1), Reserved::Full { retry_after_seconds: 1 });
+    }
+
+    #[test]
+    fn windows_in_memory_are_bounded_and_those_in_use_stay() {
+        let comparisons = Comparisons::default();
+        let numbered = |number: u32| (number.to_string(), RecordId::from_bytes([0; 16]), String::new());
+        for number in 0..20_000 {
+            comparisons.load(&numbered(number), vec![at(1)]);
+            if number == 7 {
+                assert_eq!(comparisons.reserve(&numbered(7), at(1), 5), Reserved::Place);
+            }
+        }
+        assert!(comparisons.windows().len() <= WINDOWS_MAX);
+        assert!(comparisons.windows().contains_key(&numbered(7)));
+    }
+}

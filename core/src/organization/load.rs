@@ -1,0 +1,83 @@
+//! Loads an organization's schema and keys from the databases into memory.
+
+use std::sync::Arc;
+
+use crate::{
+    crypto::ring::{
+        KeyRing, RingError,
+        stored::{RingUnread, StoredRing},
+    },
+    deployment::Deployment,
+    metadata::setting::OrganizationSchema,
+    organization::{
+        handle::Organization,
+        key_text::{ReadTextError, read_text},
+        keys::{Keys, Obstacle},
+        ring_rows::{self, RingRows},
+    },
+    store::Unavailable,
+};
+
+impl Organization {
+    /// Reads what the organization has customized of the schema.
+    ///
+    /// # Errors
+    /// If the database doesn't answer.
+    pub async fn load_schema(&self, deployment: &Deployment) -> Result<Arc<OrganizationSchema>, Unavailable> {
+        let schema = Arc::new(OrganizationSchema::read(&*self.store, &deployment.schema).await?);
+        self.set_schema(&schema);
+        Ok(schema)
+    }
+
+    /// Reads the ring anew and opens it with the text that the configuration database holds for it.
+    ///
+    /// # Errors
+    /// If one of the databases doesn't answer: that is never taken for a missing key.
+    pub async fn load_keys(&self, deployment: &Deployment) -> Result<Keys, Unavailable> {
+        Ok(self.look_at_keys(deployment).await?.0)
+    }
+
+    /// As [`load_keys`](Self::load_keys), with the rows that the answer was made of.
+    pub(crate) async fn look_at_keys(&self, deployment: &Deployment) -> Result<(Keys, RingRows), Unavailable> {
+        let rows = RingRows::read(&*self.store).await?;
+        let keys = match rows.parse() {
+            Ok(stored) => self.open_ring(deployment, stored).await?,
+            Err(RingUnread::Newer { format }) => {
+                self.set_keys(Keys::Inaccessible(Obstacle::NewerRing { format }, None))
+            }
+            Err(RingUnread::Damaged(_)) => self.set_keys(Keys::Damaged),
+        };
+        Ok((keys, rows))
+    }
+
+    async fn open_ring(&self, deployment: &Deployment, stored: StoredRing) -> Result<Keys, Unavailable> {
+        if let Some(Keys::Active(ring)) = self.keys()
+            && ring.revision() == stored.revision
+        {
+            return Ok(Keys::Active(ring));
+        }
+        let keys = match read_text(deployment, self.id, &stored.check).await {
+            Ok(None) => Keys::Inactive(Arc::new(stored)),
+            Ok(Some((_, kek))) => match KeyRing::open(&stored, self.id, &kek) {
+                Ok(ring) => Keys::Active(Arc::new(ring)),
+                Err(RingError::Newer { format }) => Keys::Inaccessible(Obstacle::NewerRing { format }, None),
+                // The text was sealed for this very key-check value, so a mismatch is damage as well.
+                Err(RingError::KeyMismatch | RingError::Damaged(_)) => Keys::Damaged,
+            },
+            Err(ReadTextError::Inaccessible(obstacle)) => Keys::Inaccessible(obstacle, Some(Arc::new(stored))),
+            Err(ReadTextError::Unavailable(error)) => return Err(error),
+        };
+        Ok(self.set_keys(keys))
+    }
+
+    /// As [`load_keys`](Self::load_keys), but believes the ring in memory if the database has its revision still: for whoever looks
+    /// again and again.
+    pub(crate) async fn follow_keys(&self, deployment: &Deployment) -> Result<Keys, Unavailable> {
+        if let Some(Keys::Active(ring)) = self.keys()
+            && ring_rows::has(&*self.store, ring.revision()).await?
+        {
+            return Ok(Keys::Active(ring));
+        }
+        self.load_keys(deployment).await
+    }
+}

@@ -1,0 +1,112 @@
+//! Compare an encrypted attribute with a value: is this the one that is stored, yes or no, without giving it.
+//!
+//! A comparison is a guess, so each is recorded like a reveal, and there are only so many for one attribute of one record in an interval.
+//! Its place is reserved before the cell is opened: of many at once no more than the limit see it. A comparison that finds no place
+//! opens nothing, and so records no outcome. The count comes from the audit trail: a restart forgets none. What is compared are hashes,
+//! in constant time, so that neither a time nor a length tells how near a guess is.
+
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
+
+use crate::{
+    audit::{
+        entry::{AuditAction, AuditEntry, OUTCOME_DONE},
+        record::AUDIT_TABLE,
+    },
+    crypto::secret::Plaintext,
+    deployment::Deployment,
+    id::Timestamp,
+    identity::Caller,
+    organization::comparisons::{INTERVAL_SECONDS, Reservation, Reserved},
+    policy::{self, Permit},
+    record::{
+        error::{RecordError, exhausted},
+        place::RecordPlace,
+        reveal::{check, read_and_open, record_access, refusal_word},
+    },
+    store::{Condition, Datum, Unavailable, rows},
+};
+
+/// Whether the attribute has this value. One that is null has none.
+///
+/// # Errors
+/// See [`RecordError`]; the refusal of a call that is well formed is in the trail too, except for [`RecordError::ComparisonQuota`].
+pub async fn compare(
+    deployment: &Deployment,
+    _permit: Permit<policy::Compare>,
+    caller: &Caller,
+    place: &RecordPlace,
+    attribute: &str,
+    given: &Plaintext,
+    purpose: &str,
+) -> Result<bool, RecordError> {
+    let name = [attribute.to_owned()];
+    let wanted = check(place, &name, purpose)?;
+    let limit = deployment.key_limits.comparisons_per_quarter_hour;
+    let reservation = if limit > 0 { Some(reserve(deployment, place, attribute, limit).await?) } else { None };
+    let outcome = read_and_open(deployment, place, &wanted).await.map(|values| {
+        let stored = values.get(attribute).map(|value| Sha256::digest(value.plaintext.expose()));
+        stored.is_some_and(|stored| stored.ct_eq(&Sha256::digest(given.expose())).into())
+    });
+    let entry = AuditEntry {
+        caller: Some(caller.clone()),
+        outcome: outcome.as_ref().map_or_else(refusal_word, |_| OUTCOME_DONE),
+        attributes: Some(attribute.to_owned()),
+        purpose: Some(purpose.to_owned()),
+        details: outcome.as_ref().ok().map(|equal| if *equal { "equal" } else { "different" }.to_owned()),
+        ..AuditEntry::done(deployment.now(), AuditAction::CompareAttribute, place.resource_name())
+    };
+    let time = entry.time;
+    record_access(place, entry).await?;
+    if let (Some(reservation), Ok(_)) = (reservation, &outcome) {
+        reservation.spend(time);
+    }
+    outcome
+}
+
+/// Reserves a place for one comparison. What was compared before this process began is read from the trail.
+pub(crate) async fn reserve<'a>(
+    deployment: &Deployment,
+    place: &'a RecordPlace,
+    attribute: &str,
+    limit: u32,
+) -> Result<Reservation<'a>, RecordError> {
+    let comparisons = &place.organization.comparisons;
+    let key = (place.entity.storage_name.clone(), place.id, attribute.to_owned());
+    for _ in 0..LOADS_MAX {
+        match comparisons.reserve(&key, deployment.now(), limit) {
+            Reserved::Place => return Ok(Reservation { comparisons, key }),
+            Reserved::Full { retry_after_seconds } => {
+                return Err(RecordError::ComparisonQuota { limit: limit.into(), retry_after_seconds });
+            }
+            Reserved::NotLoaded => {
+                let times = recorded(deployment, place, attribute).await?;
+                comparisons.load(&key, times);
+            }
+        }
+    }
+    Err(exhausted())
+}
+
+/// How often a window is loaded for one call, which others may push out of memory meanwhile.
+const LOADS_MAX: usize = 8;
+
+/// When this attribute of this record was compared in the interval that ends now, as the trail has it.
+async fn recorded(
+    deployment: &Deployment,
+    place: &RecordPlace,
+    attribute: &str,
+) -> Result<Vec<Timestamp>, Unavailable> {
+    let begin = deployment.seconds_ago(INTERVAL_SECONDS.into());
+    let compared = Condition::greater("time", Datum::Time(begin))
+        .and(Condition::equal("action", Datum::Text(AuditAction::CompareAttribute.name().to_owned())))
+        .and(Condition::equal("subject", Datum::Text(place.resource_name())))
+        .and(Condition::equal("attributes", Datum::Text(attribute.to_owned())))
+        .and(Condition::equal("outcome", Datum::Text(OUTCOME_DONE.to_owned())));
+    let found = rows(&*place.organization.store, AUDIT_TABLE, &["time"], compared).await?;
+    let time = |row: Vec<Datum>| match row.first() {
+        Some(Datum::Time(time)) => Some(*time),
+        Some(_) | None => None,
+    };
+    Ok(found.into_iter().filter_map(time).collect())
+}

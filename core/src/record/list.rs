@@ -1,0 +1,173 @@
+//! List records, page by page: those that a filter selects, in an order, as far as a mask wants them.
+
+use std::sync::Arc;
+
+use crate::{
+    deployment::Deployment,
+    filter::{
+        error::{FilterError, FilterProblem},
+        expression::Filter,
+        parser::Bounds,
+    },
+    identity::Identity,
+    list::{
+        page::{self, Listing, ListingError},
+        page_token::PageContext,
+    },
+    mask::ReadMask,
+    order::Order,
+    organization::handle::Organization,
+    policy::{self, Permit},
+    record::{
+        content::Record,
+        error::RecordError,
+        row::{is_read, parse_row, record_columns, table_of},
+    },
+    schema::entity::{Entity, Kind, SYSTEM_COLUMNS},
+    store::{Condition, Datum, ScanError, StoreFailure, Unavailable},
+    violation::{Problem, Violation},
+};
+
+/// Which records a list has, and in which order.
+pub struct Query<'a> {
+    rows: Condition,
+    order: Order,
+    /// As they were written, for the page token.
+    filter: &'a str,
+    order_by: &'a str,
+}
+
+impl<'a> Query<'a> {
+    /// Reads a filter, within bounds, and an order of this entity; empty ones stand for every record, and for the order of ids.
+    ///
+    /// # Errors
+    /// Everything that is wrong with both.
+    pub fn parse(
+        bounds: Bounds,
+        filter: &'a str,
+        order_by: &'a str,
+        entity: &Entity,
+        organization: &str,
+    ) -> Result<Query<'a>, Vec<Violation>> {
+        let rows = Filter::parse_within(bounds, filter, entity, organization);
+        let rows = rows.map_err(|error| filter_violation(entity, error));
+        match (rows, Order::parse(order_by, entity)) {
+            (Ok(rows), Ok(order)) => Ok(Query { rows: rows.condition(), order, filter, order_by }),
+            (rows, order) => Err(rows.err().into_iter().chain(order.err().into_iter().flatten()).collect()),
+        }
+    }
+}
+
+fn filter_violation(entity: &Entity, error: FilterError) -> Violation {
+    let problem = if let FilterProblem::Encrypted { attribute } = error.problem {
+        Problem::Encrypted { entity: entity.name.clone(), attribute }
+    } else {
+        Problem::Filter(error)
+    };
+    Violation::new("filter", problem)
+}
+
+/// A page wanted.
+pub struct Page<'a> {
+    /// At most this many records, at least 1.
+    pub size: u32,
+    /// The token that the page before came with; empty for the first page.
+    pub token: &'a str,
+    /// Which fields of the records.
+    pub mask: &'a ReadMask,
+    /// Whether to count the records of all pages.
+    pub count: bool,
+    /// The rpc, which the token is bound to.
+    pub method: &'a str,
+    /// The caller, whom the token is bound to.
+    pub identity: &'a Identity,
+}
+
+/// Records, and the token of the next page if there is one.
+pub struct Listed {
+    /// The records, without their encrypted attributes.
+    pub records: Vec<Record>,
+    /// Empty on the last page.
+    pub next_page_token: String,
+    /// How many records all pages have, at the time of this one, if that was asked for.
+    pub total_size: Option<u64>,
+}
+
+/// One page of an entity's records.
+///
+/// # Errors
+/// [`RecordError::PageToken`], [`RecordError::ListTooLong`], [`RecordError::Store`].
+pub async fn list(
+    deployment: &Deployment,
+    _permit: Permit<policy::ReadRecords>,
+    organization: &Organization,
+    entity: &Arc<Entity>,
+    query: Query<'_>,
+    wanted: Page<'_>,
+) -> Result<Listed, RecordError> {
+    let Query { rows, order, filter, order_by } = query;
+    let parent = format!("{}/{}", organization.resource_name(), entity.collection);
+    let context = PageContext { method: wanted.method, parent: &parent, filter, order_by, identity: wanted.identity };
+    let weight = |row: &[Datum]| record_bytes_max(entity, wanted.mask, row);
+    let listing = Listing {
+        table: table_of(entity),
+        columns: record_columns(entity, wanted.mask),
+        rows: rows.clone(),
+        order: &order,
+        context: &context,
+        token: wanted.token,
+        size: wanted.size,
+        bytes_max: deployment.page_bytes_max,
+        weight: &weight,
+    };
+    let (found, next_page_token) =
+        page::page(&*deployment.ports.root_key, &*organization.store, listing).await.map_err(|error| match error {
+            ListingError::PageToken => RecordError::PageToken,
+            ListingError::TooLong { limit_ms } => RecordError::ListTooLong { limit_ms },
+            ListingError::Unavailable(Unavailable(cause)) => RecordError::Store(StoreFailure::Unavailable(cause)),
+        })?;
+    let total_size =
+        if wanted.count { Some(organization.store.scan_count(table_of(entity), rows).await?) } else { None };
+    let parsed = found.into_iter().map(|row| parse_row(entity, wanted.mask, row).map(|(record, _)| record));
+    Ok(Listed { records: parsed.collect::<Result<_, _>>()?, next_page_token, total_size })
+}
+
+impl From<ScanError> for RecordError {
+    fn from(error: ScanError) -> Self {
+        match error {
+            ScanError::TooLong { limit_ms } => RecordError::ListTooLong { limit_ms },
+            ScanError::Unavailable(Unavailable(cause)) => RecordError::Store(StoreFailure::Unavailable(cause)),
+        }
+    }
+}
+
+/// How many bytes a record takes in a page at most, whose row begins with the columns of a record. It is counted and not encoded, since
+/// core knows no wire: a field takes up to 8 bytes beside its value, for its tag and its length.
+#[must_use]
+pub fn record_bytes_max(entity: &Entity, mask: &ReadMask, row: &[Datum]) -> usize {
+    const FIELD: usize = 8;
+    // `organizations/{63}/{collection}/{36}`
+    let name = |collection: &str| 14 + 63 + 1 + collection.len() + 1 + 36 + FIELD;
+    let time = 20 + FIELD;
+    // Two bytes more of a field's number than an attribute has.
+    let identity = |datum: &Datum| if let Datum::Text(identity) = datum { identity.len() + FIELD + 2 } else { 0 };
+    let identities: usize = row.iter().take(SYSTEM_COLUMNS.len()).map(identity).sum();
+    // The record itself in the page, its name, its etag, its two times, who wrote it, and what reports whether a secret is set.
+    let fixed = FIELD + name(&entity.collection) + 20 + FIELD + 2 * time + identities + entity.attributes.len() * 3;
+    let read = entity.attributes.iter().enumerate().filter(|(index, attribute)| is_read(*index, attribute, mask));
+    let values = row.get(SYSTEM_COLUMNS.len()..).unwrap_or_default();
+    read.zip(values).fold(fixed, |bytes, ((_, attribute), datum)| {
+        let value = match (datum, &attribute.kind) {
+            // A cell isn't shown.
+            (Datum::Bytes(_), _) if attribute.encrypted => 0,
+            (Datum::Null, _) => 0,
+            (Datum::Text(text), _) => text.len() + FIELD,
+            (Datum::Bytes(data), _) => data.len() + FIELD,
+            (Datum::Time(_), _) => time,
+            (Datum::Uuid(_), Kind::Reference { collection, .. }) => name(collection),
+            (Datum::Uuid(_), _) => 36 + FIELD,
+            (Datum::Boolean(_) | Datum::Integer(_), _) => 10 + FIELD,
+        };
+        bytes.saturating_add(value)
+    })
+}

@@ -1,0 +1,220 @@
+//! Reveal encrypted attributes: the narrow path to plaintext.
+//!
+//! Who, what and why is in the organization's trail, durably, before a value leaves; if it can't be recorded, nothing is revealed.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    audit::entry::{AuditAction, AuditEntry, OUTCOME_DONE},
+    crypto::{cell, ring::KeyRing, secret::Plaintext},
+    deployment::Deployment,
+    identity::Caller,
+    organization::{
+        handle::Organization,
+        keys::{Keys, Obstacle},
+    },
+    policy::{self, Permit},
+    record::{
+        error::{RecordError, exhausted},
+        place::RecordPlace,
+        plan::ATTEMPTS,
+        row::read_cells,
+        seal::{context, sealing_ring},
+    },
+    schema::{
+        check::line_problem,
+        entity::{Attribute, Kind},
+    },
+    store::{Datum, StoreFailure},
+    violation::{Problem, Violation},
+};
+
+/// How long a purpose may be, in Unicode scalar values: a line in a trail.
+pub const PURPOSE_MAX: u32 = 200;
+
+/// A revealed value.
+pub struct Revealed {
+    /// The value, in clear.
+    pub plaintext: Plaintext,
+    /// Whether it is text; else it is bytes.
+    pub is_text: bool,
+}
+
+/// The values of these encrypted attributes, by name. One that is null is absent.
+///
+/// # Errors
+/// See [`RecordError`]; the refusal of a call that is well formed is in the trail too.
+pub async fn reveal(
+    deployment: &Deployment,
+    _permit: Permit<policy::Reveal>,
+    caller: &Caller,
+    place: &RecordPlace,
+    attributes: &[String],
+    purpose: &str,
+) -> Result<BTreeMap<String, Revealed>, RecordError> {
+    let wanted = check(place, attributes, purpose)?;
+    let outcome = read_and_open(deployment, place, &wanted).await;
+    let reason = match &outcome {
+        Ok(_) => OUTCOME_DONE,
+        Err(error) => refusal_word(error),
+    };
+    let entry = AuditEntry {
+        caller: Some(caller.clone()),
+        outcome: reason,
+        attributes: Some(attributes.join(",")),
+        purpose: Some(purpose.to_owned()),
+        ..AuditEntry::done(deployment.now(), AuditAction::RevealAttributes, place.resource_name())
+    };
+    record_access(place, entry).await?;
+    outcome
+}
+
+/// How the trail calls it: the reason that the caller gets.
+pub(crate) fn refusal_word(error: &RecordError) -> &'static str {
+    match error {
+        RecordError::NotFound => "NOT_FOUND",
+        RecordError::Inactive { .. } => "DATA_ENCRYPTION_INACTIVE",
+        RecordError::RingDamaged => "KEY_RING_DAMAGED",
+        RecordError::Inaccessible(obstacle) => obstacle.reason(),
+        RecordError::CellUnreadable { .. } => "CELL_UNREADABLE",
+        RecordError::Invalid(_)
+        | RecordError::PageToken
+        | RecordError::ListTooLong { .. }
+        | RecordError::AlreadyExists
+        | RecordError::EtagMismatch
+        | RecordError::RequestIdReused
+        | RecordError::ReferenceInUse { .. }
+        | RecordError::ComparisonQuota { .. }
+        | RecordError::Store(_) => "STORE_UNAVAILABLE",
+    }
+}
+
+pub(super) fn check<'a>(
+    place: &'a RecordPlace,
+    names: &[String],
+    purpose: &str,
+) -> Result<Vec<&'a Attribute>, RecordError> {
+    let mut violations = Vec::new();
+    let mut wanted: Vec<&Attribute> = Vec::new();
+    if names.is_empty() {
+        violations.push(Violation::new("attributes", Problem::Required));
+    }
+    for (position, name) in names.iter().enumerate() {
+        let problem = match place.entity.attribute(name) {
+            None => Some(Problem::no_such_field(name, place.entity.encrypted().map(|attribute| &*attribute.name))),
+            Some(attribute) if !attribute.encrypted => Some(Problem::NotEncrypted),
+            Some(attribute) if wanted.iter().any(|other| other.name == attribute.name) => Some(Problem::Repeated),
+            Some(attribute) => {
+                wanted.push(attribute);
+                None
+            }
+        };
+        violations.extend(problem.map(|problem| Violation::new(format!("attributes[{position}]"), problem)));
+    }
+    violations.extend(check_purpose(purpose));
+    if violations.is_empty() { Ok(wanted) } else { Err(RecordError::Invalid(violations)) }
+}
+
+/// What is wrong with a purpose.
+pub(crate) fn check_purpose(purpose: &str) -> Option<Violation> {
+    line_problem(purpose, PURPOSE_MAX).map(|problem| Violation::new("purpose", problem))
+}
+
+pub(super) async fn read_and_open(
+    deployment: &Deployment,
+    place: &RecordPlace,
+    wanted: &[&Attribute],
+) -> Result<BTreeMap<String, Revealed>, RecordError> {
+    let read = || async move { read_cells(place, wanted).await?.ok_or(RecordError::NotFound) };
+    open_with_ring(deployment, &place.organization, read, |cells, ring| open(place, wanted, cells, ring)).await
+}
+
+/// Reads cells, and opens them under the ring in place.
+///
+/// The ring before the cells. Cells that don't open may be newer than the ring, or the ring newer than the cells: both are taken again
+/// until they are the ones that failed before.
+pub(crate) async fn open_with_ring<Read, Opened, Reading, Error>(
+    deployment: &Deployment,
+    organization: &Organization,
+    read: impl Fn() -> Reading,
+    open: impl Fn(&Read, &KeyRing) -> Result<Opened, Unopened>,
+) -> Result<Opened, Error>
+where
+    Read: PartialEq,
+    Reading: Future<Output = Result<Read, Error>>,
+    Error: From<RecordError>,
+{
+    let mut ring = sealing_ring(deployment, organization).await?;
+    let mut failed = None;
+    for _ in 0..ATTEMPTS {
+        let cells = read().await?;
+        match open(&cells, &ring) {
+            Ok(values) => return Ok(values),
+            Err(Unopened { entity, attribute, newer_format }) => {
+                let now = Some((ring.revision(), cells));
+                if failed == now {
+                    let error = match newer_format {
+                        Some(format) => RecordError::Inaccessible(Obstacle::NewerCell { format }),
+                        None => RecordError::CellUnreadable { entity, attribute },
+                    };
+                    return Err(error.into());
+                }
+                failed = now;
+                ring = reload(deployment, organization).await?;
+            }
+        }
+    }
+    Err(exhausted().into())
+}
+
+async fn reload(deployment: &Deployment, organization: &Organization) -> Result<std::sync::Arc<KeyRing>, RecordError> {
+    match organization.load_keys(deployment).await? {
+        Keys::Active(ring) => Ok(ring),
+        Keys::Inactive(stored) => Err(RecordError::Inactive { wanted: stored.fingerprint() }),
+        Keys::Inaccessible(obstacle, _) => Err(RecordError::Inaccessible(obstacle)),
+        Keys::Damaged => Err(RecordError::RingDamaged),
+    }
+}
+
+/// The attribute whose cell doesn't open.
+pub(crate) struct Unopened {
+    entity: String,
+    attribute: String,
+    /// The format of the cell, if a newer version sealed it.
+    newer_format: Option<u8>,
+}
+
+/// Opens the cell of one attribute of a record.
+pub(crate) fn open_cell(
+    place: &RecordPlace,
+    attribute: &Attribute,
+    cell: &[u8],
+    ring: &KeyRing,
+) -> Result<Plaintext, Unopened> {
+    ring.open_cell(&context(place, attribute), cell).map_err(|_| Unopened {
+        entity: place.entity.name.clone(),
+        attribute: attribute.name.clone(),
+        newer_format: cell::newer_format(cell),
+    })
+}
+
+fn open(
+    place: &RecordPlace,
+    wanted: &[&Attribute],
+    cells: &[Datum],
+    ring: &KeyRing,
+) -> Result<BTreeMap<String, Revealed>, Unopened> {
+    let mut values = BTreeMap::new();
+    for (attribute, cell) in wanted.iter().zip(cells) {
+        if let Datum::Bytes(cell) = cell {
+            let plaintext = open_cell(place, attribute, cell, ring)?;
+            values.insert(attribute.name.clone(), Revealed { plaintext, is_text: attribute.kind == Kind::Text });
+        }
+    }
+    Ok(values)
+}
+
+/// Records what was asked of a record's secrets, before anything of them is answered.
+pub(crate) async fn record_access(place: &RecordPlace, entry: AuditEntry) -> Result<(), RecordError> {
+    Ok(place.organization.record(entry).await.map_err(StoreFailure::unaudited)?)
+}

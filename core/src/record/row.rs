@@ -1,0 +1,130 @@
+//! Rows of records: which columns a record is read from, and a row as a record with its cells.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    id::RecordId,
+    mask::ReadMask,
+    record::{
+        content::{Record, report_set},
+        place::RecordPlace,
+    },
+    schema::{
+        column::value_of,
+        entity::{Attribute, Entity, SYSTEM_COLUMNS},
+    },
+    store::{Condition, Datum, Name, Row, Select, Unavailable},
+};
+
+/// The column holds this cell, or none.
+pub(crate) fn holds(column: &str, cell: Option<&Vec<u8>>) -> Condition {
+    let column = Name::from(column.to_owned());
+    match cell {
+        Some(cell) => Condition::equal(column, Datum::Bytes(cell.clone())),
+        None => Condition::IsNull(column),
+    }
+}
+
+pub(crate) fn is_record(id: RecordId) -> Condition {
+    Condition::equal("id", Datum::Uuid(id.uuid()))
+}
+
+pub(crate) fn table_of(entity: &Entity) -> Name {
+    entity.storage_name.clone().into()
+}
+
+/// The columns of a record's wanted fields, in the order [`parse_row`] expects.
+pub(crate) fn record_columns(entity: &Entity, mask: &ReadMask) -> Vec<Name> {
+    let mut columns = Vec::with_capacity(SYSTEM_COLUMNS.len().saturating_add(entity.attributes.len()));
+    columns.extend(SYSTEM_COLUMNS.map(Name::from));
+    let read = entity.attributes.iter().enumerate().filter(|(index, attribute)| is_read(*index, attribute, mask));
+    columns.extend(read.map(|(_, attribute)| Name::from(attribute.storage_name.clone())));
+    columns
+}
+
+pub(crate) fn is_read(index: usize, attribute: &Attribute, mask: &ReadMask) -> bool {
+    attribute.stored() && mask.reads(index)
+}
+
+/// The cells of a record, by the position of their attributes.
+pub(crate) type Cells = BTreeMap<usize, Vec<u8>>;
+
+/// Makes a record, as far as it is wanted, of a row that begins with its [`record_columns`]. Of its cells the record tells only whether
+/// they are there.
+pub(crate) fn parse_row(entity: &Entity, mask: &ReadMask, row: Row) -> Result<(Record, Cells), Unavailable> {
+    let wrong = || Unavailable("a row is not what the schema says".into());
+    let mut data = row.into_iter();
+    let (
+        Some(Datum::Uuid(id)),
+        Some(Datum::Integer(revision)),
+        Some(Datum::Time(create_time)),
+        Some(Datum::Time(update_time)),
+        Some(created_by),
+        Some(modified_by),
+    ) = (data.next(), data.next(), data.next(), data.next(), data.next(), data.next())
+    else {
+        return Err(wrong());
+    };
+    let created_by = text_or_null(created_by).ok_or_else(wrong)?;
+    let modified_by = text_or_null(modified_by).ok_or_else(wrong)?;
+    let mut values = Vec::with_capacity(entity.attributes.len());
+    let mut cells = Cells::new();
+    for (index, attribute) in entity.attributes.iter().enumerate() {
+        let value = match is_read(index, attribute, mask).then(|| data.next()).flatten() {
+            Some(Datum::Bytes(cell)) if attribute.encrypted => {
+                cells.insert(index, cell);
+                None
+            }
+            Some(datum) => value_of(&attribute.kind, datum).ok_or_else(wrong)?,
+            None => None,
+        };
+        values.push(value);
+    }
+    let has_cell = |name: &str| {
+        cells.keys().any(|index| entity.attributes.get(*index).is_some_and(|attribute| attribute.name == name))
+    };
+    report_set(entity, &mut values, has_cell);
+    let id = RecordId::from_uuid(id);
+    let mut record = Record { id, revision, create_time, update_time, created_by, modified_by, values };
+    mask.apply(&mut record);
+    Ok((record, cells))
+}
+
+/// The text of a column, or none; the outer `None` if it holds something else.
+fn text_or_null(datum: Datum) -> Option<Option<String>> {
+    match datum {
+        Datum::Text(text) => Some(Some(text)),
+        Datum::Null => Some(None),
+        Datum::Boolean(_) | Datum::Integer(_) | Datum::Bytes(_) | Datum::Uuid(_) | Datum::Time(_) => None,
+    }
+}
+
+/// The whole record, with its cells.
+pub(crate) async fn read_record(place: &RecordPlace) -> Result<Option<(Record, Cells)>, Unavailable> {
+    read_fields(place, &ReadMask::default()).await
+}
+
+/// The cells of these encrypted attributes of the record.
+pub(crate) async fn read_cells(place: &RecordPlace, wanted: &[&Attribute]) -> Result<Option<Vec<Datum>>, Unavailable> {
+    let select = Select {
+        table: table_of(&place.entity),
+        columns: wanted.iter().map(|attribute| Name::from(attribute.storage_name.clone())).collect(),
+        rows: is_record(place.id),
+        order: Vec::new(),
+        limit: 1,
+    };
+    Ok(place.organization.store.select(select).await?.into_iter().next())
+}
+
+/// The record, as far as it is wanted.
+pub(crate) async fn read_fields(place: &RecordPlace, mask: &ReadMask) -> Result<Option<(Record, Cells)>, Unavailable> {
+    let select = Select {
+        table: table_of(&place.entity),
+        columns: record_columns(&place.entity, mask),
+        rows: is_record(place.id),
+        order: Vec::new(),
+        limit: 1,
+    };
+    let found = place.organization.store.select(select).await?;
+    found.into_iter().next().map(|row| parse_row(&place.entity, mask, row)).transpose()
+}

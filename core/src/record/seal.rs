@@ -1,0 +1,72 @@
+//! The sealing of encrypted attributes: the ring to seal with, and the value that a column gets.
+
+use std::sync::Arc;
+
+use crate::{
+    crypto::{context::CellContext, ring::KeyRing, secret::Plaintext},
+    deployment::Deployment,
+    organization::{handle::Organization, keys::Keys},
+    record::{content::Given, error::RecordError, place::RecordPlace},
+    schema::{entity::Attribute, value::datum_of},
+    store::{Datum, StoreFailure},
+    violation::field_violation,
+};
+
+/// The ring to seal with, loaded if it isn't in memory. An organization held for inactive is looked at again before it is refused.
+pub(crate) async fn sealing_ring(
+    deployment: &Deployment,
+    organization: &Organization,
+) -> Result<Arc<KeyRing>, RecordError> {
+    if let Some(Keys::Active(ring)) = organization.keys() {
+        return Ok(ring);
+    }
+    match organization.load_keys(deployment).await? {
+        Keys::Active(ring) => Ok(ring),
+        Keys::Inactive(stored) => Err(RecordError::Inactive { wanted: stored.fingerprint() }),
+        Keys::Inaccessible(obstacle, _) => Err(RecordError::Inaccessible(obstacle)),
+        Keys::Damaged => Err(RecordError::RingDamaged),
+    }
+}
+
+/// What becomes of an attribute's column: a clear value, a sealed cell, or null.
+pub(crate) fn stored_datum(
+    deployment: &Deployment,
+    place: &RecordPlace,
+    attribute: &Attribute,
+    given: Option<&Given>,
+    ring: Option<&KeyRing>,
+) -> Result<Datum, RecordError> {
+    match given {
+        None => Ok(Datum::Null),
+        Some(Given::Clear(value)) => Ok(datum_of(value)),
+        Some(Given::Secret(plaintext)) => match ring {
+            Some(ring) => Ok(Datum::Bytes(seal(deployment, place, attribute, plaintext, ring))),
+            None => {
+                Err(RecordError::Store(StoreFailure::Unavailable("a value was to be sealed without a ring".into())))
+            }
+        },
+        Some(Given::Wrong(problem)) => {
+            Err(RecordError::Invalid(vec![field_violation(&place.entity, attribute, problem.clone())]))
+        }
+    }
+}
+
+fn seal(
+    deployment: &Deployment,
+    place: &RecordPlace,
+    attribute: &Attribute,
+    plaintext: &Plaintext,
+    ring: &KeyRing,
+) -> Vec<u8> {
+    ring.seal(&context(place, attribute), plaintext, &*deployment.ports.random)
+}
+
+/// What a cell of this attribute of this record is bound to.
+pub(crate) fn context<'a>(place: &'a RecordPlace, attribute: &'a Attribute) -> CellContext<'a> {
+    CellContext {
+        organization: place.organization.id,
+        entity: &place.entity.storage_name,
+        record: place.id,
+        attribute: &attribute.storage_name,
+    }
+}

@@ -1,0 +1,33 @@
+//! Columns of attributes: the type of each, and a stored datum as a value.
+
+use crate::{
+    id::RecordId,
+    schema::{entity::Kind, value::Value},
+    store::{ColumnType, Datum},
+};
+
+/// What the column of an attribute of this kind holds, unless it holds cells.
+pub(crate) fn column_type(kind: &Kind) -> ColumnType {
+    match kind {
+        Kind::Boolean | Kind::ReportsSet { .. } => ColumnType::Boolean,
+        Kind::Integer32 | Kind::Integer64 | Kind::Choice(_) => ColumnType::Integer,
+        Kind::Text => ColumnType::Text,
+        Kind::Bytes => ColumnType::Bytes,
+        Kind::Time => ColumnType::Time,
+        Kind::Reference { .. } => ColumnType::Uuid,
+    }
+}
+
+/// The value that a column of this kind holds; the outer `None` if it holds something else.
+pub(crate) fn value_of(kind: &Kind, datum: Datum) -> Option<Option<Value>> {
+    Some(Some(match (kind, datum) {
+        (_, Datum::Null) => return Some(None),
+        (Kind::Boolean, Datum::Boolean(value)) => Value::Boolean(value),
+        (Kind::Integer32 | Kind::Integer64 | Kind::Choice(_), Datum::Integer(value)) => Value::Integer(value),
+        (Kind::Text, Datum::Text(value)) => Value::Text(value),
+        (Kind::Bytes, Datum::Bytes(value)) => Value::Bytes(value),
+        (Kind::Time, Datum::Time(value)) => Value::Time(value),
+        (Kind::Reference { .. }, Datum::Uuid(value)) => Value::Reference(RecordId::from_uuid(value)),
+        _ => return None,
+    }))
+}

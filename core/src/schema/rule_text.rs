@@ -1,0 +1,74 @@
+//! Rules as a schema spells them, parsed.
+
+use crate::{
+    filter::expression::Filter,
+    schema::{
+        entity::Entity,
+        rule::{Rule, RuleError},
+    },
+};
+
+/// A rule as a schema writes it.
+#[derive(Clone, Copy, Debug)]
+pub struct RuleText<'a> {
+    /// See [`Rule::reason`].
+    pub reason: &'a str,
+    /// The name of the attribute.
+    pub attribute: &'a str,
+    /// The filter's text.
+    pub refuse_when: &'a str,
+    /// See [`Rule::description`].
+    pub description: &'a str,
+    /// See [`Rule::dynamics_code`]; empty for none.
+    pub dynamics_code: &'a str,
+}
+impl Rule {
+    /// Reads a rule of an entity.
+    ///
+    /// # Errors
+    /// The first [`RuleError`] found.
+    pub fn read(text: &RuleText<'_>, entity: &Entity) -> Result<Rule, RuleError> {
+        if !is_reason(text.reason) {
+            return Err(RuleError::Reason);
+        }
+        let attribute = entity.position(text.attribute).ok_or(RuleError::Attribute)?;
+        // No organization has an empty name, so no reference by name is read: a schema knows none.
+        let refuse_when =
+            Filter::parse(text.refuse_when, entity, "").map_err(|error| RuleError::RefuseWhen(Box::new(error)))?;
+        let mut looks_at = refuse_when.attributes();
+        if looks_at.is_empty() || looks_at.len() != refuse_when.fields().len() {
+            return Err(RuleError::NotOfAttributes);
+        }
+        let reported: Vec<usize> = looks_at.iter().filter_map(|index| reported_by(entity, *index)).collect();
+        looks_at.extend(reported);
+        if text.description.is_empty() {
+            return Err(RuleError::Description);
+        }
+        if !(text.dynamics_code.is_empty() || is_dynamics_code(text.dynamics_code)) {
+            return Err(RuleError::DynamicsCode);
+        }
+        Ok(Rule {
+            reason: text.reason.to_owned(),
+            attribute,
+            refuse_when,
+            description: text.description.to_owned(),
+            dynamics_code: (!text.dynamics_code.is_empty()).then(|| text.dynamics_code.to_owned()),
+            looks_at,
+        })
+    }
+}
+
+/// The encrypted attribute that the attribute of this index reports, if it reports one.
+fn reported_by(entity: &Entity, index: usize) -> Option<usize> {
+    entity.position(entity.attributes.get(index)?.reports_set()?)
+}
+
+fn is_reason(text: &str) -> bool {
+    (2..=63).contains(&text.len())
+        && text.starts_with(|first: char| first.is_ascii_uppercase())
+        && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
+}
+
+fn is_dynamics_code(text: &str) -> bool {
+    text.len() == 8 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'A'..=b'F'))
+}
