@@ -24,7 +24,7 @@ use tokio::time::{Instant, Sleep};
 use tonic::{Status, body::Body};
 use tower::{Layer, Service};
 
-use super::permission::{Rpc, RpcTable};
+use super::permission::RpcTable;
 use crate::{
     budget::{Account, Bound, Bounds, Budget, ConnectionShare, Exhausted, Payer, Purpose, Reservation},
     config::limits::Limits,
@@ -166,7 +166,7 @@ where
         };
         let charge = Charge { call_bytes, reservation: Arc::new(Mutex::new(reservation)) };
         let is_probe = super::takes_small_messages(path);
-        let takes_stream = matches!(rpcs.get(path), Some(Rpc { takes_stream: true, .. }));
+        let takes_stream = rpcs.get(path).is_some_and(|rpc| rpc.takes_stream);
         let stage = request.extensions().get::<CallStage>().filter(|_| !is_probe).cloned();
         let request = request.map(|inner| {
             Body::new(ArrivingBody {
@@ -451,6 +451,7 @@ mod tests {
     use tower::{ServiceExt as _, service_fn};
 
     use super::*;
+    use crate::layer::permission::Rpc;
     use crate::status::DOMAIN;
 
     const UNARY: &str = "/sealward.mail.v1.MailboxService/GetMailbox";
