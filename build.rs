@@ -5,6 +5,11 @@
 //!
 //! A message that carries a secret must not print it. Fields say so with protobuf's own `debug_redact`; from there
 //! [`redacted_messages`] finds every message that contains one, at any depth, and each of them gets a `Debug` that shows its name only.
+//!
+//! A method without its options fails the build ([`methods`]). Each method becomes a constant that clients call it by.
+
+#[path = "build/methods.rs"]
+mod methods;
 
 use std::collections::BTreeSet;
 use std::error::Error;
@@ -25,17 +30,21 @@ const MAIL: &str = "sealward.mail.v1";
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed={PROTO_ROOT}");
+    println!("cargo::rerun-if-changed=build");
     let out_dir = PathBuf::from(env::var("OUT_DIR")?);
 
     fs::write(out_dir.join("platform.descriptors.bin"), compile(&[PLATFORM, SCHEMA])?.encode_file_descriptor_set())?;
     let compiler = compile(&[PLATFORM, SCHEMA, MAIL])?;
     fs::write(out_dir.join("sealward.descriptors.bin"), compiler.encode_file_descriptor_set())?;
 
+    let pool = compiler.descriptor_pool();
+    fs::write(out_dir.join("sealward.methods.rs"), method_constants(&methods::declared_methods(&pool)?)?)?;
+
     let mut config = tonic_prost_build::Config::new();
     config.enable_type_names();
     let mut builder = tonic_prost_build::configure();
     for package in [PLATFORM, MAIL] {
-        let redacted = redacted_messages(&compiler.descriptor_pool(), package);
+        let redacted = redacted_messages(&pool, package);
         fs::write(out_dir.join(format!("{package}.debug.rs")), debug_implementations(&redacted)?)?;
         let names: Vec<_> = redacted.iter().map(|message| format!(".{}", message.full_name())).collect();
         builder = builder.skip_debug(names);
@@ -110,6 +119,18 @@ fn debug_implementations(messages: &[MessageDescriptor]) -> Result<String, Box<d
             write_debug(&mut code, &format!("{module}::{oneof_name}"), &body)?;
         }
     }
+    Ok(code)
+}
+
+/// A constant for each method, named like the method, and a list of all.
+fn method_constants(methods: &[methods::DeclaredMethod]) -> Result<String, std::fmt::Error> {
+    let mut code = String::new();
+    for methods::DeclaredMethod { name, path, is_idempotent } in methods {
+        writeln!(code, "/// `{path}`")?;
+        writeln!(code, "pub const {name}: Method = Method {{ path: {path:?}, is_idempotent: {is_idempotent} }};")?;
+    }
+    let names: Vec<&str> = methods.iter().map(|method| method.name.as_str()).collect();
+    writeln!(code, "/// Every method.\npub const ALL: &[Method] = &[{}];", names.join(", "))?;
     Ok(code)
 }
 

@@ -3,6 +3,11 @@
 //!
 //! Messages that carry a secret print as their name only. Nothing here knows what the messages mean.
 
+#[cfg(test)]
+#[path = "../build/methods.rs"]
+mod declared_methods;
+pub mod options;
+
 /// Everything in the package `sealward.v1`: the platform, which is served with any schema.
 #[allow(missing_docs, clippy::disallowed_methods, reason = "generated; the comments of the contract document it")]
 pub mod v1 {
@@ -29,6 +34,21 @@ pub mod schema {
     }
 }
 
+/// Every method of the contract, under its name.
+#[allow(non_upper_case_globals, reason = "generated; a constant has the name of its method")]
+pub mod methods {
+    /// A method of the contract.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Method {
+        /// `/sealward.mail.v1.MailboxService/GetMailbox`.
+        pub path: &'static str,
+        /// Whether a call can be repeated whatever is in the request: its `idempotency_level` is NO_SIDE_EFFECTS or IDEMPOTENT.
+        pub is_idempotent: bool,
+    }
+
+    include!(concat!(env!("OUT_DIR"), "/sealward.methods.rs"));
+}
+
 /// The package of the options that turn messages of the contract into entities.
 pub const SCHEMA_PACKAGE: &str = "sealward.schema.v1";
 
@@ -51,46 +71,30 @@ mod tests {
 
     use std::collections::BTreeSet;
 
-    use prost_reflect::{
-        DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, ReflectMessage, Value,
-    };
+    use prost_reflect::{DescriptorPool, FieldDescriptor, Kind, MessageDescriptor, Value};
 
     use super::*;
+    use crate::{
+        declared_methods::declared_methods,
+        options::Idempotency,
+        schema::v1::{Attribute, default_value},
+    };
 
     fn pool() -> DescriptorPool {
         DescriptorPool::decode(FILE_DESCRIPTOR_SET).unwrap()
     }
 
-    /// The value of one of our options, if it is given.
-    fn option(options: &DynamicMessage, name: &str) -> Option<Value> {
-        let extension =
-            options.descriptor().parent_pool().get_extension_by_name(&format!("{SCHEMA_PACKAGE}.{name}")).unwrap();
-        options.has_extension(&extension).then(|| options.get_extension(&extension).into_owned())
-    }
-
-    fn attribute(field: &FieldDescriptor) -> Option<DynamicMessage> {
-        option(&field.options(), "attribute").map(|value| value.as_message().unwrap().clone())
-    }
-
-    fn flag(attribute: &DynamicMessage, name: &str) -> bool {
-        attribute.get_field_by_name(name).unwrap().as_bool().unwrap()
-    }
-
-    fn text(attribute: &DynamicMessage, name: &str) -> String {
-        attribute.get_field_by_name(name).unwrap().as_str().unwrap().to_owned()
-    }
-
     fn entities(pool: &DescriptorPool) -> Vec<MessageDescriptor> {
-        pool.all_messages().filter(|message| option(&message.options(), "entity").is_some()).collect()
+        pool.all_messages().filter(|message| options::entity(message).unwrap().is_some()).collect()
     }
 
     /// Every attribute of every entity, with its options, under a name such as `Mailbox.password`.
-    fn attributes(pool: &DescriptorPool) -> Vec<(String, FieldDescriptor, DynamicMessage)> {
+    fn attributes(pool: &DescriptorPool) -> Vec<(String, FieldDescriptor, Attribute)> {
         let fields = entities(pool).into_iter().flat_map(|entity| entity.fields().collect::<Vec<_>>());
         fields
             .filter_map(|field| {
                 let name = format!("{}.{}", field.parent_message().name(), field.name());
-                attribute(&field).map(|attribute| (name, field, attribute))
+                options::attribute(&field).unwrap().map(|attribute| (name, field, attribute))
             })
             .collect()
     }
@@ -99,11 +103,8 @@ mod tests {
     fn the_entities_and_the_services_that_serve_them_are_in_the_descriptor_set() {
         let pool = pool();
         let names: BTreeSet<_> = entities(&pool).iter().map(|entity| entity.full_name().to_owned()).collect();
-        let served: BTreeSet<_> = pool
-            .services()
-            .filter_map(|service| option(&service.options(), "entity_service"))
-            .map(|entity| entity.as_str().unwrap().to_owned())
-            .collect();
+        let served: BTreeSet<_> =
+            pool.services().filter_map(|service| options::entity_service(&service).unwrap()).collect();
         assert_eq!(
             names,
             ["EmailServerProfile", "Mailbox", "Queue", "UserSettings"]
@@ -161,10 +162,9 @@ mod tests {
     #[test]
     fn every_service_of_an_entity_has_the_five_standard_methods() {
         for service in pool().services() {
-            let Some(entity) = option(&service.options(), "entity_service") else { continue };
-            let entity = pool().get_message_by_name(entity.as_str().unwrap()).unwrap();
-            let options = option(&entity.options(), "entity").unwrap();
-            let collection = text(options.as_message().unwrap(), "collection");
+            let Some(entity) = options::entity_service(&service).unwrap() else { continue };
+            let entity = pool().get_message_by_name(&entity).unwrap();
+            let collection = options::entity(&entity).unwrap().unwrap().collection;
             let (first, rest) = collection.split_at(1);
             let name = entity.name();
             let expected = [
@@ -183,11 +183,8 @@ mod tests {
     fn the_five_encrypted_attributes_are_redacted_and_each_has_its_report() {
         let pool = pool();
         let all = attributes(&pool);
-        let encrypted: BTreeSet<_> = all
-            .iter()
-            .filter(|(_, _, attribute)| flag(attribute, "encrypted"))
-            .map(|(name, _, _)| name.as_str())
-            .collect();
+        let encrypted: BTreeSet<_> =
+            all.iter().filter(|(_, _, attribute)| attribute.encrypted).map(|(name, _, _)| name.as_str()).collect();
         assert_eq!(
             encrypted,
             BTreeSet::from([
@@ -200,17 +197,16 @@ mod tests {
         );
         let reported: BTreeSet<_> = all
             .iter()
-            .filter(|(_, _, attribute)| !text(attribute, "reports_set").is_empty())
+            .filter(|(_, _, attribute)| !attribute.reports_set.is_empty())
             .map(|(_, field, attribute)| {
-                assert_eq!(field.name(), format!("is_{}_set", text(attribute, "reports_set")));
-                assert!(flag(attribute, "output_only") && field.kind() == Kind::Bool, "{}", field.full_name());
-                format!("{}.{}", field.parent_message().name(), text(attribute, "reports_set"))
+                assert_eq!(field.name(), format!("is_{}_set", attribute.reports_set));
+                assert!(attribute.output_only && field.kind() == Kind::Bool, "{}", field.full_name());
+                format!("{}.{}", field.parent_message().name(), attribute.reports_set)
             })
             .collect();
         assert_eq!(reported, encrypted.iter().map(|name| (*name).to_owned()).collect());
         for (name, field, attribute) in &all {
-            let redacted = field.options().get_field_by_name("debug_redact").unwrap().as_bool().unwrap();
-            assert_eq!(redacted, flag(attribute, "encrypted"), "{name}");
+            assert_eq!(options::is_secret(field), attribute.encrypted, "{name}");
         }
     }
 
@@ -219,7 +215,7 @@ mod tests {
         for entity in entities(&pool()) {
             let mut others = Vec::new();
             for field in entity.fields() {
-                match attribute(&field) {
+                match options::attribute(&field).unwrap() {
                     Some(_) => assert!(field.supports_presence(), "{}", field.full_name()),
                     None => others.push(field.name().to_owned()),
                 }
@@ -238,12 +234,12 @@ mod tests {
         let all = attributes(&pool);
         let names: BTreeSet<_> = all.iter().map(|(name, _, _)| name.clone()).collect();
         for (name, field, attribute) in &all {
-            let successor = text(attribute, "deprecated_for");
-            assert!(successor.is_empty() || names.contains(&successor), "{name}: {successor}");
-            let default = attribute.get_field_by_name("default").unwrap();
-            if let (Kind::Enum(kind), true) = (field.kind(), attribute.has_field_by_name("default")) {
-                let value = text(default.as_message().unwrap(), "enum_value");
-                assert!(kind.get_value_by_name(&value).is_some(), "{name}: {value}");
+            let successor = &attribute.deprecated_for;
+            assert!(successor.is_empty() || names.contains(successor), "{name}: {successor}");
+            let default = attribute.default.as_ref().and_then(|default| default.kind.as_ref());
+            if let (Kind::Enum(kind), Some(default)) = (field.kind(), default) {
+                let default_value::Kind::EnumValue(value) = default else { panic!("{name}: {default:?}") };
+                assert!(kind.get_value_by_name(value).is_some(), "{name}: {value}");
             }
         }
     }
@@ -255,8 +251,8 @@ mod tests {
             let Kind::Enum(kind) = field.kind() else { continue };
             let mut numbers = BTreeSet::new();
             for value in kind.values() {
-                match option(&value.options(), "option") {
-                    Some(number) => assert!(numbers.insert(number.as_i32().unwrap()), "{name}: {} twice", value.name()),
+                match options::option_number(&value).unwrap() {
+                    Some(number) => assert!(numbers.insert(number), "{name}: {} twice", value.name()),
                     None => assert_eq!(value.number(), 0, "{name}: {} has no number", value.name()),
                 }
             }
@@ -264,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn every_method_says_who_may_call_it_how_it_fails_and_whether_it_is_safe_to_repeat() {
+    fn every_method_says_how_it_fails_and_what_a_repetition_does() {
         let mut methods = 0;
         for method in pool().services().flat_map(|service| service.methods().collect::<Vec<_>>()) {
             let file = method.parent_file();
@@ -276,21 +272,79 @@ mod tests {
                     .map(|text| text.lines().map(str::trim).collect::<Vec<_>>().join("\n"))
             });
             let comment = comment.unwrap_or_default();
-            for begins in
-                [&["Callers: "][..], &["Errors: ", "Errors beside "], &["Safe to repeat", "Not safe to repeat"]]
-            {
-                let paragraphs =
-                    comment.split("\n\n").filter(|text| begins.iter().any(|begin| text.starts_with(begin)));
-                assert_eq!(paragraphs.count(), 1, "{}: {begins:?}", method.full_name());
-            }
+            let paragraphs = |begins: &[&str]| {
+                comment.split("\n\n").filter(|text| begins.iter().any(|begin| text.starts_with(begin))).count()
+            };
+            assert_eq!(paragraphs(&["Errors: ", "Errors beside "]), 1, "{}", method.full_name());
+            // The options say it where it doesn't depend on the request, and the callers in any case.
+            let depends = options::idempotency(&method) == Idempotency::Unknown;
+            let repetition = paragraphs(&["Safe to repeat", "Not safe to repeat"]);
+            assert_eq!(repetition, usize::from(depends), "{}", method.full_name());
+            assert_eq!(paragraphs(&["Callers: "]), 0, "{}", method.full_name());
             methods += 1;
         }
-        assert!(methods > 20);
+        assert_eq!(methods, methods::ALL.len());
+    }
+
+    #[test]
+    fn a_method_without_its_options_fails_the_build_and_is_named() {
+        const LEVEL: &str = "option idempotency_level = IDEMPOTENT;";
+        for (options, problem) in [
+            (String::new(), "it lacks the option `idempotency_level`"),
+            (LEVEL.to_owned(), "it lacks the option `sealward.schema.v1.method`"),
+            (with_needs(LEVEL, ""), "it needs `privileges` or `any_identity`, and not both"),
+            (
+                with_needs(LEVEL, r#"privileges: "a" any_identity: true"#),
+                "it needs `privileges` or `any_identity`, and not both",
+            ),
+            (
+                with_needs(LEVEL, r#"privileges: ["a", "b"] audit_actions: "c""#),
+                "it needs as many `audit_actions` as `privileges`, or none",
+            ),
+            (
+                with_needs("option idempotency_level = NO_SIDE_EFFECTS;", r#"privileges: "a" audit_actions: "c""#),
+                "it has `audit_actions`, so that its `idempotency_level` can't be NO_SIDE_EFFECTS",
+            ),
+            (
+                with_needs(LEVEL, r#"privileges: "a" audit_actions: "c" refused_as: "d""#),
+                "it has both `audit_actions` and `refused_as`",
+            ),
+        ] {
+            let error = declared_methods(&pool_with_method(&options)).unwrap_err();
+            assert_eq!(error, format!("the method sealward.test.v1.Service.Call: {problem}"));
+        }
+        let declared = declared_methods(&pool_with_method(&with_needs(LEVEL, r#"privileges: "a""#))).unwrap();
+        let [method] = &declared[..] else { panic!("{declared:?}") };
+        assert_eq!(
+            (&*method.name, &*method.path, method.is_idempotent),
+            ("Call", "/sealward.test.v1.Service/Call", true)
+        );
+    }
+
+    fn with_needs(level: &str, needs: &str) -> String {
+        format!("{level} option (sealward.schema.v1.method) = {{{needs}}};")
+    }
+
+    /// A contract of one method with these options.
+    fn pool_with_method(options: &str) -> DescriptorPool {
+        let folder = tempfile::tempdir().unwrap();
+        let text = format!(
+            r#"syntax = "proto3";
+            package sealward.test.v1;
+            import "sealward/schema/v1/annotations.proto";
+            message Empty {{}}
+            service Service {{ rpc Call(Empty) returns (Empty) {{ {options} }} }}"#
+        );
+        std::fs::write(folder.path().join("test.proto"), text).unwrap();
+        let proto = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("proto");
+        let mut compiler = protox::Compiler::new([folder.path(), &proto]).unwrap();
+        compiler.include_imports(true).open_file("test.proto").unwrap();
+        compiler.descriptor_pool()
     }
 
     #[test]
     fn every_write_of_a_record_can_be_checked_and_repeated() {
-        for service in pool().services().filter(|service| option(&service.options(), "entity_service").is_some()) {
+        for service in pool().services().filter(|service| options::entity_service(service).unwrap().is_some()) {
             for method in service.methods() {
                 let is_write = ["Create", "Update", "Delete"].iter().any(|verb| method.name().starts_with(verb));
                 let kind = |field| method.input().get_field_by_name(field).map(|field| field.kind());

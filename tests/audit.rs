@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use sealward_client::{Error, ErrorReason, ExposeSecret, KeyOperation, SecretString, v1::reencryption::State};
 use sealward_core::{
-    audit::{AuditAction, AuditEntry, ChainHead},
+    audit::{AuditEntry, ChainHead},
     id::Timestamp,
     identity::{Caller, Identity},
     policy::{Binding, Role, Scope},
@@ -48,19 +48,6 @@ fn record_of<'a>(trail: &'a [Trail], error: &Error) -> &'a Trail {
 
 /// The hash that a record must have, made anew from what stands in it.
 fn rehashed(record: &Trail) -> Vec<u8> {
-    const ACTIONS: [AuditAction; 11] = [
-        AuditAction::UseSigningKey,
-        AuditAction::CreateOrganization,
-        AuditAction::RegisterOrganization,
-        AuditAction::RetrieveKey,
-        AuditAction::ChangeKey,
-        AuditAction::RestoreKey,
-        AuditAction::CompleteReencryption,
-        AuditAction::ResealKeyTexts,
-        AuditAction::RevealAttributes,
-        AuditAction::WriteEncryptedAttributes,
-        AuditAction::Call,
-    ];
     let caller = record.identity.as_ref().map(|identity| Caller {
         identity: identity.parse::<Identity>().unwrap().into(),
         peer: record.peer.as_ref().map(|peer| peer.parse().unwrap()),
@@ -69,7 +56,7 @@ fn rehashed(record: &Trail) -> Vec<u8> {
     let entry = AuditEntry {
         time: Timestamp::from_unix_micros(record.time_us),
         caller,
-        action: ACTIONS.into_iter().find(|action| action.name() == record.action).unwrap(),
+        action: record.action.parse().unwrap(),
         outcome: record.outcome.clone().leak(),
         subject: record.subject.clone(),
         attributes: record.attributes.clone(),

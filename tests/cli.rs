@@ -17,14 +17,14 @@ use crate::harness::{
 
 /// What a run ended with.
 #[derive(Debug)]
-pub struct Run {
+pub(crate) struct Run {
     pub code: i32,
     pub stdout: String,
     pub stderr: String,
 }
 
 impl Run {
-    pub fn of(output: Output) -> Self {
+    pub(crate) fn of(output: Output) -> Self {
         Run {
             code: output.status.code().unwrap(),
             stdout: String::from_utf8(output.stdout).unwrap(),
@@ -34,21 +34,21 @@ impl Run {
 
     /// The answer of a run that succeeded.
     #[track_caller]
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         assert_eq!(self.code, 0, "{self:?}");
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
     /// What was said about a run that failed with this code.
     #[track_caller]
-    pub fn failure(&self, code: i32) -> &str {
+    pub(crate) fn failure(&self, code: i32) -> &str {
         assert_eq!((self.code, self.stdout.as_str()), (code, ""), "{self:?}");
         &self.stderr
     }
 }
 
 /// `sealward` with nothing of it in the environment, and no profiles.
-pub fn command() -> Command {
+pub(crate) fn command() -> Command {
     let mut command = Command::new(binary("sealward"));
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("SEALWARD_")) {
         command.env_remove(name);
@@ -58,12 +58,12 @@ pub fn command() -> Command {
 }
 
 /// `sealward` with these words, and nothing of it in the environment.
-pub fn sealward(words: &[&str], stdin: &str) -> Run {
+pub(crate) fn sealward(words: &[&str], stdin: &str) -> Run {
     sealward_with(words, stdin, &[])
 }
 
 /// As [`sealward`], with these variables.
-pub fn sealward_with(words: &[&str], stdin: &str, variables: &[(&str, &str)]) -> Run {
+pub(crate) fn sealward_with(words: &[&str], stdin: &str, variables: &[(&str, &str)]) -> Run {
     let mut command = command();
     command.envs(variables.iter().copied());
     let mut child =
@@ -74,23 +74,23 @@ pub fn sealward_with(words: &[&str], stdin: &str, variables: &[(&str, &str)]) ->
 }
 
 /// The command line against a server.
-pub struct Terminal {
+pub(crate) struct Terminal {
     pub endpoint: String,
     folder: String,
 }
 
 impl Terminal {
-    pub fn at(server: &Server) -> Self {
+    pub(crate) fn at(server: &Server) -> Self {
         let folder = server.folder().path().to_str().unwrap().to_owned();
         Terminal { endpoint: format!("https://{}", server.address()), folder }
     }
 
-    pub fn run(&self, person: Person, words: &str) -> Run {
+    pub(crate) fn run(&self, person: Person, words: &str) -> Run {
         self.run_with(person, words, "")
     }
 
     /// Words have no spaces in them.
-    pub fn run_with(&self, person: Person, words: &str, stdin: &str) -> Run {
+    pub(crate) fn run_with(&self, person: Person, words: &str, stdin: &str) -> Run {
         self.run_words(person, &words.split_whitespace().collect::<Vec<_>>(), stdin)
     }
 
@@ -99,12 +99,12 @@ impl Terminal {
     }
 
     /// The words that say which server, as whom.
-    pub fn connection(&self, person: Person) -> [&str; 6] {
+    pub(crate) fn connection(&self, person: Person) -> [&str; 6] {
         ["--endpoint", &self.endpoint, "--dev", &self.folder, "--as", person.name()]
     }
 
     /// Runs the words with stdout leading there.
-    pub fn run_into(&self, person: Person, words: &str, stdout: impl Into<Stdio>) -> Run {
+    pub(crate) fn run_into(&self, person: Person, words: &str, stdout: impl Into<Stdio>) -> Run {
         let words = [&self.connection(person)[..], &words.split_whitespace().collect::<Vec<_>>()].concat();
         let output = command().args(words).stdin(Stdio::null()).stdout(stdout).stderr(Stdio::piped()).output();
         Run::of(output.unwrap())

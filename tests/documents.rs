@@ -9,7 +9,7 @@ use std::{
 
 fn documents() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let folders = ["", "docs", "examples/mail-connector"].map(|folder| root.join(folder));
+    let folders = ["", "docs", "docs/reference", "examples/mail-connector"].map(|folder| root.join(folder));
     let files = folders.into_iter().flat_map(|folder| fs::read_dir(folder).unwrap());
     let is_markdown = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "md");
     files.map(|entry| entry.unwrap().path()).filter(is_markdown).collect()
@@ -127,7 +127,7 @@ fn sources(folder: &Path, extension: &str, all: &mut String) {
 fn every_test_that_a_promise_rests_on_is_there() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut all = String::new();
-    for folder in ["core", "pem", "store", "server/src", "client/src", "tests", "xtask", "examples"] {
+    for folder in ["core", "pem", "store", "server/src", "client/src", "tests", "tools", "xtask", "examples"] {
         sources(&root.join(folder), "rs", &mut all);
     }
     let mut named = 0;

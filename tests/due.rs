@@ -10,7 +10,7 @@ use tokio::{
 use crate::harness::{DEFAULT, Folder, Server, inside::lose_configuration, process::Process, settled};
 
 /// What a scraper gets from an address.
-pub async fn scraped(address: &str) -> String {
+pub(crate) async fn scraped(address: &str) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let request = format!("GET /metrics HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();

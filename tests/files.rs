@@ -53,7 +53,7 @@ async fn files_that_others_can_change_are_not_reloaded() {
     let text = fs::read_to_string(&config).unwrap();
     fs::write(&config, text.replace("cn:admin", "cn:reader")).unwrap();
     set_mode(&config, 0o666);
-    refused_for(&server.reload().await.configuration, "can be changed by others");
+    refused_for(&server.reload().await.configuration, "can be changed by other users");
     let reader = server.client(Person::Reader);
     assert_eq!(reason(reader.create_organization("mine").await), sealward_client::ErrorReason::PrivilegeMissing);
     set_mode(&config, 0o644);
@@ -61,8 +61,8 @@ async fn files_that_others_can_change_are_not_reloaded() {
     let before = fs::metadata(&tls).unwrap().permissions();
     set_mode(&tls, 0o777);
     let reloaded = server.reload().await;
-    refused_for(&reloaded.certificate, "can be changed by others");
-    refused_for(&reloaded.trust, "can be changed by others");
+    refused_for(&reloaded.certificate, "can be changed by other users");
+    refused_for(&reloaded.trust, "can be changed by other users");
     fs::set_permissions(&tls, before).unwrap();
     assert_eq!(server.reload().await.trust, Outcome::Unchanged);
 }
@@ -76,11 +76,11 @@ fn a_server_does_not_start_on_files_that_others_can_change() {
         set_mode(path, mode);
         let (code, _, error) = run(program().args(["serve", "--config"]).arg(&config));
         assert_eq!(code, 1);
-        assert!(error.contains("is writable by everybody: chmod go-w "), "{error}");
+        assert!(error.contains("is writable by all users: chmod go-w "), "{error}");
         let (code, report) = checked(&mut program(), &config);
         assert_eq!(code, 1);
         let found = findings(&report);
-        assert!(found.iter().any(|(_, _, problem)| problem.contains("is writable by everybody")), "{found:#?}");
+        assert!(found.iter().any(|(_, _, problem)| problem.contains("is writable by all users")), "{found:#?}");
         fs::set_permissions(path, before).unwrap();
     }
     assert!(Config::load(&config).is_ok());

@@ -1,13 +1,13 @@
 //! Servers to test against. Each has a folder and a port of its own, so that all tests run side by side.
 
-pub mod dovecot;
-pub mod http;
-pub mod http2;
-pub mod inside;
-pub mod process;
-pub mod proxy;
-pub mod raw;
-pub mod tokens;
+pub(crate) mod dovecot;
+pub(crate) mod http;
+pub(crate) mod http2;
+pub(crate) mod inside;
+pub(crate) mod process;
+pub(crate) mod proxy;
+pub(crate) mod raw;
+pub(crate) mod tokens;
 
 use std::{
     path::{Path, PathBuf},
@@ -26,13 +26,13 @@ use tempfile::TempDir;
 use tonic::Code;
 
 /// The organization that every server begins with.
-pub const DEFAULT: &str = "organizations/default";
+pub(crate) const DEFAULT: &str = "organizations/default";
 
 /// How long a test waits for an event before it fails. Far above what any takes.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A server in this process.
-pub struct Server {
+pub(crate) struct Server {
     folder: Folder,
     running: Option<Running>,
     address: String,
@@ -41,13 +41,13 @@ pub struct Server {
 }
 
 /// A data folder with certificates, as `dev` makes it. Goes with the test.
-pub struct Folder {
+pub(crate) struct Folder {
     path: PathBuf,
     _root: Option<TempDir>,
 }
 
 impl Folder {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let root = TempDir::new().unwrap();
         let folder = Folder { path: root.path().join("dev"), _root: Some(root) };
         folder.development();
@@ -55,30 +55,30 @@ impl Folder {
     }
 
     /// One in a place that somebody else looks after.
-    pub fn at(path: &Path) -> Self {
+    pub(crate) fn at(path: &Path) -> Self {
         let folder = Folder { path: path.to_owned(), _root: None };
         folder.development();
         folder
     }
 
     /// Where everything is.
-    pub fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         self.path.clone()
     }
 
-    pub fn development(&self) -> Development {
+    pub(crate) fn development(&self) -> Development {
         Development::prepare(&self.path()).unwrap()
     }
 
     /// The one organization database.
-    pub fn organization_database(&self) -> PathBuf {
+    pub(crate) fn organization_database(&self) -> PathBuf {
         let mut found =
             std::fs::read_dir(self.path().join("organizations")).unwrap().map(|entry| entry.unwrap().path());
         found.find(|path| path.extension().is_some_and(|extension| extension == "db")).unwrap()
     }
 
     /// A client as this person, for a server at this address.
-    pub fn client(&self, address: &str, person: Person) -> Client {
+    pub(crate) fn client(&self, address: &str, person: Person) -> Client {
         self.client_builder(address)
             .identity_files(self.development().certificate(person), self.development().key(person))
             .connect_lazy()
@@ -86,7 +86,7 @@ impl Folder {
     }
 
     /// A client that shows no certificate, and never repeats a call by itself.
-    pub fn client_builder(&self, address: &str) -> ClientBuilder {
+    pub(crate) fn client_builder(&self, address: &str) -> ClientBuilder {
         Client::builder(format!("https://{address}"))
             .ca_file(self.development().ca())
             .retry(RetryPolicy::never())
@@ -96,17 +96,17 @@ impl Folder {
 
 impl Server {
     /// A server as `dev` runs it, without the quotas, with plaintext taken beside TLS.
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::start_with(|_| {}).await
     }
 
     /// A server whose configuration is changed before it starts.
-    pub async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
+    pub(crate) async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
         Self::start_in(Folder::new(), change).await
     }
 
     /// A server on a folder that may have been used before.
-    pub async fn start_in(folder: Folder, change: impl FnOnce(&mut Config)) -> Self {
+    pub(crate) async fn start_in(folder: Folder, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = folder.development().config().unwrap();
         config.listen.address = "127.0.0.1:0".parse().unwrap();
         config.listen.plaintext_address = Some("127.0.0.1:0".parse().unwrap());
@@ -122,7 +122,7 @@ impl Server {
     }
 
     /// Drains the server and gives its folder back.
-    pub async fn stop(mut self) -> Folder {
+    pub(crate) async fn stop(mut self) -> Folder {
         let running = self.running.take().unwrap();
         running.drain().begin();
         assert_eq!(running.wait().await, Drained::Whole);
@@ -130,7 +130,7 @@ impl Server {
     }
 
     /// Stops without waiting for anything, and gives the folder back.
-    pub async fn stop_at_once(mut self) -> (Folder, Drained) {
+    pub(crate) async fn stop_at_once(mut self) -> (Folder, Drained) {
         let running = self.running.take().unwrap();
         running.drain().cut_short();
         let drained = running.wait().await;
@@ -138,43 +138,43 @@ impl Server {
     }
 
     /// Drains, does something to the folder, and starts again.
-    pub async fn restart(self, between: impl FnOnce(&Path), change: impl FnOnce(&mut Config)) -> Self {
+    pub(crate) async fn restart(self, between: impl FnOnce(&Path), change: impl FnOnce(&mut Config)) -> Self {
         let folder = self.stop().await;
         between(&folder.path());
         Self::start_in(folder, change).await
     }
 
     /// What is served, for whoever works in the server's own process.
-    pub fn deployment(&self) -> &std::sync::Arc<sealward_core::deployment::Deployment> {
+    pub(crate) fn deployment(&self) -> &std::sync::Arc<sealward_core::deployment::Deployment> {
         self.running.as_ref().unwrap().deployment()
     }
 
-    pub fn folder(&self) -> &Folder {
+    pub(crate) fn folder(&self) -> &Folder {
         &self.folder
     }
 
     /// Has the server look at its files, and tells what came of it.
-    pub async fn reload(&self) -> Reloaded {
+    pub(crate) async fn reload(&self) -> Reloaded {
         self.running.as_ref().unwrap().reloader().reload().await.unwrap()
     }
 
     /// `IP:PORT`
-    pub fn address(&self) -> &str {
+    pub(crate) fn address(&self) -> &str {
         &self.address
     }
 
     /// Where metrics are scraped, of a server that was started so.
-    pub fn metrics_address(&self) -> &str {
+    pub(crate) fn metrics_address(&self) -> &str {
         self.metrics_address.as_ref().unwrap()
     }
 
-    pub fn client(&self, person: Person) -> Client {
+    pub(crate) fn client(&self, person: Person) -> Client {
         self.folder.client(&self.address, person)
     }
 }
 
 /// A mailbox with this password, and nothing else that isn't required.
-pub fn mailbox(password: &str) -> mail_v1::Mailbox {
+pub(crate) fn mailbox(password: &str) -> mail_v1::Mailbox {
     mail_v1::Mailbox {
         display_name: Some("Sales".to_owned()),
         password: Some(password.to_owned()),
@@ -183,13 +183,13 @@ pub fn mailbox(password: &str) -> mail_v1::Mailbox {
 }
 
 /// The password of a mailbox, as the connector gets it; `None` where it is null.
-pub async fn reveal(connector: &Client, name: &str) -> Result<Option<String>, Error> {
+pub(crate) async fn reveal(connector: &Client, name: &str) -> Result<Option<String>, Error> {
     let values = connector.reveal_attributes(name, ["password"], "a test").await?;
     Ok(values.get("password").map(|value| value.expose_text().unwrap().to_owned()))
 }
 
 /// Waits until no re-encryption runs, and gives its last state.
-pub async fn settled(admin: &Client) -> v1::Reencryption {
+pub(crate) async fn settled(admin: &Client) -> v1::Reencryption {
     let watching = async {
         let mut watch = admin.watch_reencryption(DEFAULT).await.unwrap();
         let mut last = None;
@@ -203,7 +203,7 @@ pub async fn settled(admin: &Client) -> v1::Reencryption {
 
 /// The reason of an answer that must be an error.
 #[track_caller]
-pub fn reason<T>(outcome: Result<T, Error>) -> ErrorReason {
+pub(crate) fn reason<T>(outcome: Result<T, Error>) -> ErrorReason {
     match outcome {
         Ok(_) => panic!("the call should have been refused"),
         Err(error) => error.reason(),
@@ -213,7 +213,12 @@ pub fn reason<T>(outcome: Result<T, Error>) -> ErrorReason {
 /// The error of an answer that must be one, with a call id, this code and reason, and this metadata and no other but the numbers of Dynamics
 /// 365 that its violations have.
 #[track_caller]
-pub fn refused<T>(outcome: Result<T, Error>, code: Code, reason: ErrorReason, metadata: &[(&str, &str)]) -> Error {
+pub(crate) fn refused<T>(
+    outcome: Result<T, Error>,
+    code: Code,
+    reason: ErrorReason,
+    metadata: &[(&str, &str)],
+) -> Error {
     let Err(error) = outcome else { panic!("the call should have been refused with {reason:?}") };
     assert_eq!((error.code(), error.reason()), (code, reason), "{error:?}");
     let given = error.call().unwrap().metadata();

@@ -14,12 +14,15 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
-use crate::harness::{
-    DEFAULT, Folder, PATIENCE, Server,
-    inside::Inside,
-    mailbox,
-    process::{Process, binary},
-    reason,
+use crate::{
+    harness::{
+        DEFAULT, Folder, PATIENCE, Server,
+        inside::Inside,
+        mailbox,
+        process::{Process, binary},
+        reason,
+    },
+    root_key::list,
 };
 
 pub(crate) fn program() -> Command {
@@ -158,7 +161,7 @@ async fn a_server_is_prepared_checked_and_served() {
     prepared.put_certificates(&prepared.folder().join("tls"));
     let (code, report) = checked(&mut program(), &prepared.config());
     assert_eq!(code, 0, "{report:#}");
-    assert_found(&findings(&report), &[("warning", "bindings", "nobody is system-administrator")]);
+    assert_found(&findings(&report), &[("warning", "bindings", "no identity is system-administrator")]);
     replace(&prepared.config(), "# [[bindings]]\n# identity", "[[bindings]]\nidentity");
     replace(&prepared.config(), "# role = ", "role = ");
     replace(&prepared.config(), "# organizations = [", "organizations = [");
@@ -185,7 +188,7 @@ async fn a_server_is_prepared_checked_and_served() {
     assert!(tokio::task::spawn_blocking(|| server.end()).await.unwrap().success());
     let (code, text, _) = run(program().args(["check-config", "--config"]).arg(prepared.config()));
     assert_eq!(code, 0, "{text}");
-    assert!(text.contains(&format!("contoso: schema up to date, key {} is there\n", state.fingerprint)), "{text}");
+    assert!(text.contains(&format!("contoso: schema up to date, key {} is present\n", state.fingerprint)), "{text}");
     assert!(text.ends_with("0 errors, 0 warnings\n"), "{text}");
 }
 
@@ -203,7 +206,7 @@ async fn a_server_lives_on_credentials() {
     let (code, report) = checked(&mut program(), &prepared.config());
     assert_eq!(code, 1);
     let missed = |setting| ("error", setting, "systemd loaded no credentials");
-    let wanted = ["tls.certificate", "tls.key", "tls.client_ca", "root_key.files"].map(missed);
+    let wanted = ["tls.certificate", "tls.key", "tls.client_ca", "root_key.sources[0].name"].map(missed);
     assert_found(&findings(&report), &wanted);
 
     // As systemd leaves a root key whose service has a user of its own.
@@ -244,12 +247,12 @@ fn everything_that_is_wrong_before_a_first_start_is_told_at_once() {
             ("error", "limits.conections_max", "did you mean connections_max?"),
             ("error", "limits.keepalive_timeout_seconds", "is a string"),
             ("error", "limits.page_size_max", "2000 is not within 1 to 1000 records"),
-            ("error", "log.level", "`loud` is none of"),
-            ("error", prepared.config().to_str().unwrap(), "is writable by everybody"),
-            ("error", "tls.key", "not the one of the first certificate"),
+            ("error", "log.level", "unknown level `loud`: use off"),
+            ("error", prepared.config().to_str().unwrap(), "is writable by all users"),
+            ("error", "tls.key", "does not belong to the first certificate"),
             ("error", "tls.client_ca", "can't be a client CA: it isn't a CA"),
-            ("error", "root_key.files", "mode 0640"),
-            ("error", "data_dir", "open to others (mode 0750)"),
+            ("error", "root_key.sources[0]", "mode 0640"),
+            ("error", "data_dir", "open to other users (mode 0750)"),
         ],
     );
     assert_eq!((&report["errors"], &report["warnings"]), (&Value::from(9), &Value::from(0)));
@@ -257,7 +260,7 @@ fn everything_that_is_wrong_before_a_first_start_is_told_at_once() {
     // For people it is a list, each with what to do, without colours in a file.
     let (code, text, _) = run(program().args(["check-config", "--config"]).arg(prepared.config()));
     assert_eq!(code, 1);
-    assert!(text.contains("error: root_key.files: the root key "), "{text}");
+    assert!(text.contains("error: root_key.sources[0]: the root key "), "{text}");
     assert!(text.contains(&format!("\n  chmod 600 {}/root.key", folder.display())), "{text}");
     assert!(!text.contains('\x1b'), "{text}");
     assert!(text.ends_with("9 errors, 0 warnings\n"), "{text}");
@@ -270,14 +273,47 @@ fn everything_that_is_wrong_before_a_first_start_is_told_at_once() {
     fs::remove_file(prepared.config()).unwrap();
     let (code, report) = checked(&mut program(), &prepared.config());
     assert_eq!(code, 1);
-    assert_found(&findings(&report), &[("error", prepared.config().to_str().unwrap(), "can't be read")]);
+    assert_found(&findings(&report), &[("error", prepared.config().to_str().unwrap(), "can't read the configuration")]);
+}
+
+#[test]
+fn check_config_names_each_root_key_source_and_its_problem() {
+    let folder = Folder::new();
+    let config = folder.development().config_file();
+    let former = folder.path().join("former.key");
+    list(&folder.path(), &["root.key", "former.key"]);
+    let in_data_folder = [0, 1].map(|index| format!("root_key.sources[{index}]"));
+    let in_data_folder =
+        in_data_folder.each_ref().map(|setting| ("warning", setting.as_str(), "is in the data folder"));
+    let with_error = |part| [&in_data_folder[..], &[("error", "root_key.sources[1]", part)]].concat();
+    let (code, report) = checked(&mut program(), &config);
+    assert_eq!(code, 1);
+    assert_found(&findings(&report), &with_error("former.key: No such file"));
+    fs::write(&former, b"32 bytes that nobody would guess").unwrap();
+    set_mode(&former, 0o644);
+    let (code, report) = checked(&mut program(), &config);
+    assert_eq!(code, 1);
+    assert_found(&findings(&report), &with_error("mode 0644"));
+    let (_, _, error) = run(program().args(["serve", "--config"]).arg(&config));
+    assert!(error.contains("can't load the root key of root_key.sources[1]"), "{error}");
+
+    // A container platform mounts it with this mode.
+    replace(&config, "type = \"file\"\npath = \"former.key\"", "type = \"mounted-secret\"\npath = \"former.key\"");
+    let (code, report) = checked(&mut program(), &config);
+    assert_eq!(code, 0, "{report:#}");
+    assert_found(&findings(&report), &in_data_folder);
+    let facts = report["facts"].as_array().unwrap().iter();
+    let facts: Vec<_> = facts.filter(|fact| fact["subject"].as_str().unwrap().starts_with("root_key")).collect();
+    let shown = |role: &str, source: &str| Value::from(format!("{source} is the {role} root key"));
+    assert_eq!(facts[0]["text"], shown("current", &format!("file {}", folder.development().root_key().display())));
+    assert_eq!(facts[1]["text"], shown("former", &format!("mounted secret {}", former.display())));
 }
 
 #[tokio::test]
 async fn a_copy_of_audit_records_that_can_not_be_written_is_told() {
     let folder = Server::start().await.stop().await;
     let config = folder.development().config_file();
-    let in_data_folder = ("warning", "root_key.files", "lies in the data folder");
+    let in_data_folder = ("warning", "root_key.sources[0]", "is in the data folder");
     replace(&config, "# file = \"audit.jsonl\"", "file = \"log/audit.jsonl\"");
     let (code, report) = checked(&mut program(), &config);
     assert_eq!(code, 0, "{report:#}");
@@ -285,7 +321,10 @@ async fn a_copy_of_audit_records_that_can_not_be_written_is_told() {
     replace(&config, "# on_failure = \"report\"", "on_failure = \"refuse\"");
     let (code, report) = checked(&mut program(), &config);
     assert_eq!(code, 1);
-    assert_found(&findings(&report), &[in_data_folder, ("error", "audit.file", "recorded is refused")]);
+    assert_found(
+        &findings(&report),
+        &[in_data_folder, ("error", "audit.file", "every call that needs an audit record is refused")],
+    );
     fs::create_dir_all(folder.path().join("log/audit.jsonl")).unwrap();
     let (_, report) = checked(&mut program(), &config);
     assert_found(&findings(&report), &[in_data_folder, ("error", "audit.file", "is a folder")]);
@@ -294,7 +333,7 @@ async fn a_copy_of_audit_records_that_can_not_be_written_is_told() {
     set_mode(&folder.path().join("log/audit.jsonl"), 0o644);
     let (code, report) = checked(&mut program(), &config);
     assert_eq!(code, 0, "{report:#}");
-    assert_found(&findings(&report), &[in_data_folder, ("warning", "audit.file", "open to others (mode 0644)")]);
+    assert_found(&findings(&report), &[in_data_folder, ("warning", "audit.file", "open to other users (mode 0644)")]);
 }
 
 /// The folder of a server that has ended, with three organizations beside the first.
@@ -318,7 +357,7 @@ fn database(folder: &Folder, name: &str) -> PathBuf {
 async fn everything_that_is_wrong_with_databases_is_told_at_once() {
     let folder = four_organizations().await;
     let config = folder.development().config_file();
-    let in_data_folder = ("warning", "root_key.files", "lies in the data folder");
+    let in_data_folder = ("warning", "root_key.sources[0]", "is in the data folder");
     let (code, report) = checked(&mut program(), &config);
     assert_eq!(code, 0, "{report:#}");
     assert_found(&findings(&report), &[in_data_folder]);
@@ -350,7 +389,7 @@ async fn everything_that_is_wrong_with_databases_is_told_at_once() {
         ("warning", "organizations/default", "data encryption is inactive: the key with the fingerprint"),
         ("error", "organizations/contoso", "is missing"),
         ("error", "organizations/fabrikam", "its key ring is missing or damaged"),
-        ("warning", "organizations/fabrikam", "is open to others (mode 0644)"),
+        ("warning", "organizations/fabrikam", "is open to other users (mode 0644)"),
         ("error", "organizations/northwind", "Mailbox"),
         ("error", "data_dir", "0191e2a4-5b6c-7d8e-9fa0-b1c2d3e4f506.db"),
     ];
@@ -362,7 +401,7 @@ async fn everything_that_is_wrong_with_databases_is_told_at_once() {
     fs::write(folder.path().join("root.key"), b"32 bytes that nobody would guess").unwrap();
     set_mode(&folder.path().join("root.key"), 0o600);
     let (_, report) = checked(&mut program(), &config);
-    let sealed = ("error", "root_key.files", "sealed under a root key that is not among these files");
+    let sealed = ("error", "root_key.sources", "sealed under a root key that is not among these sources");
     let found = findings(&report);
     assert!(
         found.iter().any(|(a, b, c)| (a.as_str(), b.as_str()) == (sealed.0, sealed.1) && c.contains(sealed.2)),
@@ -377,7 +416,7 @@ async fn databases_without_a_configuration_database_are_a_warning() {
     let (code, report) = checked(&mut program(), &folder.development().config_file());
     assert_eq!(code, 0, "{report:#}");
     let found = findings(&report);
-    let lost = "1 organizations' databases are there: a start registers them without their keys";
+    let lost = "1 organizations' databases exist: a start registers them without their keys";
     assert!(found.iter().any(|(severity, _, problem)| severity == "warning" && problem.contains(lost)), "{found:#?}");
 }
 

@@ -17,7 +17,7 @@ use crate::harness::{DEFAULT, Server, mailbox, reason, reveal};
 
 const NO_MASK: [&str; 0] = [];
 
-pub fn entities() -> Vec<EntityType> {
+pub(crate) fn entities() -> Vec<EntityType> {
     EntityType::all(&built_in_pool()).unwrap()
 }
 
@@ -28,12 +28,12 @@ fn fresh_id() -> String {
 }
 
 /// An id where the entity needs one.
-pub fn id_for(entity: &EntityType) -> Option<String> {
+pub(crate) fn id_for(entity: &EntityType) -> Option<String> {
     entity.options.id_required.then(fresh_id)
 }
 
 /// The least that a Create takes: what is required and has no default.
-pub fn least(entity: &EntityType) -> DynamicMessage {
+pub(crate) fn least(entity: &EntityType) -> DynamicMessage {
     let mut record = DynamicMessage::new(entity.message.clone());
     for attribute in &entity.attributes {
         let options = &attribute.options;
@@ -52,22 +52,22 @@ pub fn least(entity: &EntityType) -> DynamicMessage {
     record
 }
 
-pub async fn create_least(client: &Client, entity: &EntityType) -> DynamicMessage {
+pub(crate) async fn create_least(client: &Client, entity: &EntityType) -> DynamicMessage {
     client.records(entity).create(DEFAULT, least(entity), id_for(entity).as_deref()).await.unwrap()
 }
 
 /// A record of which only the name is given.
-pub fn named(entity: &EntityType, name: &str) -> DynamicMessage {
+pub(crate) fn named(entity: &EntityType, name: &str) -> DynamicMessage {
     let mut record = DynamicMessage::new(entity.message.clone());
     record.set_field_by_name("name", Value::String(name.to_owned()));
     record
 }
 
-pub fn text(record: &DynamicMessage, field: &str) -> String {
+pub(crate) fn text(record: &DynamicMessage, field: &str) -> String {
     record.get_field_by_name(field).unwrap().as_str().unwrap().to_owned()
 }
 
-pub fn path(entity: &EntityType, attribute: &str) -> String {
+pub(crate) fn path(entity: &EntityType, attribute: &str) -> String {
     format!("{}.{attribute}", entity.options.singular)
 }
 

@@ -28,20 +28,24 @@ pub(crate) fn renew(folder: &Path) {
     // With the mode that a root key must have.
     let other = Folder::new();
     fs::copy(other.development().root_key(), folder.join("root.key")).unwrap();
-    list(folder, r#"["root.key", "former.key"]"#);
+    list(folder, &["root.key", "former.key"]);
 }
 
-/// Lists these root keys in the configuration.
-fn list(folder: &Path, files: &str) {
+/// Lists the root keys in these files in the configuration, the current one first.
+pub(crate) fn list(folder: &Path, files: &[&str]) {
+    const HEADER: &str = "\n[[root_key.sources]]\n";
     let path = folder.join("sealward.toml");
     let text = fs::read_to_string(&path).unwrap();
-    let listed = |line: &str| if line.starts_with("files = ") { format!("files = {files}") } else { line.to_owned() };
-    fs::write(path, text.lines().map(listed).collect::<Vec<_>>().join("\n")).unwrap();
+    let (before, _) = text.split_once(HEADER).unwrap();
+    let (_, last) = text.rsplit_once(HEADER).unwrap();
+    let (_, after) = last.split_once("\n\n").unwrap();
+    let sources = files.iter().map(|file| format!("{HEADER}type = \"file\"\npath = \"{file}\"\n")).collect::<String>();
+    fs::write(path, format!("{before}{sources}\n{after}")).unwrap();
 }
 
 /// Takes the former root key out of the configuration and away.
 fn give_up_former(folder: &Path) {
-    list(folder, r#"["root.key"]"#);
+    list(folder, &["root.key"]);
     fs::remove_file(folder.join("former.key")).unwrap();
 }
 
@@ -97,10 +101,10 @@ async fn a_root_key_put_first_seals_everything_at_the_next_start_and_the_former_
     assert_eq!(before[0], before[1]);
 
     renew(&folder.path());
-    list(&folder.path(), r#"["root.key"]"#);
+    list(&folder.path(), &["root.key"]);
     let error = start_error(&folder).await;
     assert!(matches!(error, StartError::Prepare(ConfigurationError::OtherRootKey)), "{error:?}");
-    list(&folder.path(), r#"["root.key", "former.key"]"#);
+    list(&folder.path(), &["root.key", "former.key"]);
     let server = Server::start_in(folder, |_| {}).await;
     all_reveal(&server.client(Person::Connector), &mailboxes).await;
     server.client(Person::Admin).list_organizations(1, &second_page).await.unwrap();
@@ -177,10 +181,10 @@ async fn texts_of_an_organization_whose_lock_is_held_keep_the_former_root_key_un
     assert_eq!(root_keys_known(&folder), 2);
     drop(lock);
 
-    list(&folder.path(), r#"["root.key"]"#);
+    list(&folder.path(), &["root.key"]);
     let error = start_error(&folder).await;
     assert!(matches!(error, StartError::Prepare(ConfigurationError::OtherRootKey)), "{error:?}");
-    list(&folder.path(), r#"["root.key", "former.key"]"#);
+    list(&folder.path(), &["root.key", "former.key"]);
     let server = Server::start_in(folder, |_| {}).await;
     let server = server.restart(give_up_former, |_| {}).await;
     all_reveal(&server.client(Person::Connector), &mailboxes).await;

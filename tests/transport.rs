@@ -230,7 +230,7 @@ async fn every_error_of_the_handlers_has_its_call_id() {
 }
 
 /// grpcurl as this person: whether it succeeded, and all it said.
-pub fn grpcurl_as(folder: &Folder, person: Person, arguments: &[&str]) -> (bool, String) {
+pub(crate) fn grpcurl_as(folder: &Folder, person: Person, arguments: &[&str]) -> (bool, String) {
     let development = folder.development();
     let output = Command::new(grpcurl())
         .arg("-cacert")

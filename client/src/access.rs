@@ -1,10 +1,12 @@
 //! AccessService: whom the server takes a caller for, who may do what, and why.
 
+use sealward::methods;
+
 use crate::{
     client::{Client, decode},
     codec::Encoded,
     error::Error,
-    method,
+    method::Method,
     v1::{ExplainAccessRequest, ExplainAccessResponse, WhoAmIRequest, WhoAmIResponse},
 };
 
@@ -14,7 +16,7 @@ impl Client {
     /// # Errors
     /// See the contract.
     pub async fn who_am_i(&self) -> Result<WhoAmIResponse, Error> {
-        decode(&self.unary(&method::WHO_AM_I, Encoded::of(&WhoAmIRequest {})).await?)
+        decode(&self.unary(&Method::of(methods::WhoAmI), Encoded::of(&WhoAmIRequest {})).await?)
     }
 
     /// Explains whether `identity` (the caller's own if it is empty) may call `method`, such as `sealward.mail.v1.MailboxService/GetMailbox`,
@@ -33,6 +35,6 @@ impl Client {
             method: method.into(),
             organization: organization.into(),
         };
-        decode(&self.unary(&method::EXPLAIN_ACCESS, Encoded::of(&request)).await?)
+        decode(&self.unary(&Method::of(methods::ExplainAccess), Encoded::of(&request)).await?)
     }
 }

@@ -1,10 +1,12 @@
 //! AuditService: audit trails, listed and verified.
 
+use sealward::methods;
+
 use crate::{
     client::{Client, decode},
     codec::Encoded,
     error::Error,
-    method,
+    method::Method,
     records::Page,
     v1::{
         AuditRecord, ListAuditRecordsRequest, ListAuditRecordsResponse, VerifyAuditTrailRequest,
@@ -31,7 +33,7 @@ impl Client {
             page_token: page_token.into(),
             filter: filter.into(),
         };
-        let answer = self.unary(&method::LIST_AUDIT_RECORDS, Encoded::of(&request)).await?;
+        let answer = self.unary(&Method::of(methods::ListAuditRecords), Encoded::of(&request)).await?;
         let response: ListAuditRecordsResponse = decode(&answer)?;
         Ok(Page { records: response.audit_records, next_page_token: response.next_page_token, total_size: None })
     }
@@ -42,6 +44,6 @@ impl Client {
     /// See the contract.
     pub async fn verify_audit_trail(&self, organization: impl Into<String>) -> Result<VerifyAuditTrailResponse, Error> {
         let request = VerifyAuditTrailRequest { organization: organization.into() };
-        decode(&self.unary(&method::VERIFY_AUDIT_TRAIL, Encoded::of(&request)).await?)
+        decode(&self.unary(&Method::of(methods::VerifyAuditTrail), Encoded::of(&request)).await?)
     }
 }

@@ -133,7 +133,7 @@ Examples:
     #[command(after_help = "Example:\n  sealward version")]
     Version,
     /// Print the reference of all commands, in Markdown.
-    #[command(hide = true, after_help = "Example:\n  sealward reference >docs/cli.md")]
+    #[command(hide = true, after_help = "Example:\n  sealward reference >docs/reference/cli.md")]
     Reference,
 }
 

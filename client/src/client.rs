@@ -215,7 +215,8 @@ mod tests {
     use tonic::Status;
 
     use super::*;
-    use crate::method::IS_ACTIVE;
+
+    const IS_ACTIVE: Method = Method::of(sealward::methods::IsDataEncryptionActive);
 
     #[tokio::test]
     async fn a_failure_is_known_to_come_after_an_answer() {

@@ -1,5 +1,6 @@
 //! DataEncryptionService: an organization's encryption key.
 
+use sealward::methods;
 use secrecy::{ExposeSecret as _, SecretString};
 use zeroize::Zeroize as _;
 
@@ -7,7 +8,7 @@ use crate::{
     client::{Client, decode},
     codec::Encoded,
     error::Error,
-    method::{self, Repetition},
+    method::{Method, Repetition},
     records::Page,
     stream::MessageStream,
     v1::{
@@ -47,7 +48,7 @@ impl Client {
         organization: impl Into<String>,
     ) -> Result<IsDataEncryptionActiveResponse, Error> {
         let request = IsDataEncryptionActiveRequest { organization: organization.into() };
-        decode(&self.unary(&method::IS_ACTIVE, Encoded::of(&request)).await?)
+        decode(&self.unary(&Method::of(methods::IsDataEncryptionActive), Encoded::of(&request)).await?)
     }
 
     /// Answers with the encryption key, so that it can be kept somewhere safe.
@@ -56,7 +57,7 @@ impl Client {
     /// See the contract.
     pub async fn retrieve_data_encryption_key(&self, organization: impl Into<String>) -> Result<RetrievedKey, Error> {
         let request = RetrieveDataEncryptionKeyRequest { organization: organization.into() };
-        let answer = self.unary(&method::RETRIEVE_KEY, Encoded::of(&request)).await?;
+        let answer = self.unary(&Method::of(methods::RetrieveDataEncryptionKey), Encoded::of(&request)).await?;
         let response: RetrieveDataEncryptionKeyResponse = decode(&answer)?;
         Ok(RetrievedKey { encryption_key: response.encryption_key.into(), fingerprint: response.fingerprint })
     }
@@ -105,8 +106,8 @@ impl Client {
         let encoded = Encoded::of(&request);
         request.encryption_key.zeroize();
         let method = match operation {
-            KeyOperation::Change => method::SET_KEY.repeated(Repetition::Recognised),
-            KeyOperation::Restore => method::SET_KEY,
+            KeyOperation::Change => Method::of(methods::SetDataEncryptionKey).repeated(Repetition::Recognised),
+            KeyOperation::Restore => Method::of(methods::SetDataEncryptionKey),
         };
         decode(&self.unary(&method, encoded).await?)
     }
@@ -123,7 +124,7 @@ impl Client {
     ) -> Result<Page<UnreadableCell>, Error> {
         let request =
             ListUnreadableCellsRequest { organization: organization.into(), page_size, page_token: page_token.into() };
-        let answer = self.unary(&method::LIST_UNREADABLE_CELLS, Encoded::of(&request)).await?;
+        let answer = self.unary(&Method::of(methods::ListUnreadableCells), Encoded::of(&request)).await?;
         let response: ListUnreadableCellsResponse = decode(&answer)?;
         Ok(Page { records: response.unreadable_cells, next_page_token: response.next_page_token, total_size: None })
     }
@@ -140,7 +141,7 @@ impl Client {
     ) -> Result<Page<KeyChange>, Error> {
         let request =
             ListKeyChangesRequest { organization: organization.into(), page_size, page_token: page_token.into() };
-        let answer = self.unary(&method::LIST_KEY_CHANGES, Encoded::of(&request)).await?;
+        let answer = self.unary(&Method::of(methods::ListKeyChanges), Encoded::of(&request)).await?;
         let response: ListKeyChangesResponse = decode(&answer)?;
         Ok(Page { records: response.key_changes, next_page_token: response.next_page_token, total_size: None })
     }
@@ -165,7 +166,7 @@ impl Client {
         };
         let encoded = Encoded::of(&request);
         request.encryption_key.zeroize();
-        decode(&self.unary(&method::ABANDON, encoded).await?)
+        decode(&self.unary(&Method::of(methods::AbandonEncryptedData), encoded).await?)
     }
 
     /// Follows the re-encryption that a change began.
@@ -174,8 +175,8 @@ impl Client {
     /// See the contract. Opening the stream isn't repeated, and neither is a stream that breaks.
     pub async fn watch_reencryption(&self, organization: impl Into<String>) -> Result<ReencryptionStream, Error> {
         let request = WatchReencryptionRequest { organization: organization.into() };
-        let stream = self.server_stream(&method::WATCH_REENCRYPTION, Encoded::of(&request)).await?;
-        Ok(MessageStream::new(method::WATCH_REENCRYPTION, stream))
+        let stream = self.server_stream(&Method::of(methods::WatchReencryption), Encoded::of(&request)).await?;
+        Ok(MessageStream::new(Method::of(methods::WatchReencryption), stream))
     }
 
     /// Opens every cell of an organization and tells of those that don't open.
@@ -187,8 +188,8 @@ impl Client {
         organization: impl Into<String>,
     ) -> Result<MessageStream<VerifyCellsResponse>, Error> {
         let request = VerifyCellsRequest { organization: organization.into() };
-        let stream = self.server_stream(&method::VERIFY_CELLS, Encoded::of(&request)).await?;
-        Ok(MessageStream::new(method::VERIFY_CELLS, stream))
+        let stream = self.server_stream(&Method::of(methods::VerifyCells), Encoded::of(&request)).await?;
+        Ok(MessageStream::new(Method::of(methods::VerifyCells), stream))
     }
 }
 

@@ -11,7 +11,7 @@ use crate::{
     client::Client,
     codec::{Answer, Encoded},
     error::{CallError, Error},
-    method::Repetition,
+    method::Method,
     records::{ListOptions, Page, Pages},
     schema::{self, EntityType, SchemaError, fault},
     write::{Write, WriteOptions},
@@ -86,7 +86,7 @@ impl<'a> DynamicRecords<'a> {
         let mut request = DynamicMessage::new(method.input());
         set(&mut request, "name", Value::String(name.to_owned()))?;
         set_mask(&mut request, "read_mask", read_mask)?;
-        self.call(method, Repetition::Read, request).await
+        self.call(method, schema::method(method), request).await
     }
 
     /// Lists the records of the organization `parent`: one page of them.
@@ -109,7 +109,7 @@ impl<'a> DynamicRecords<'a> {
             set(&mut request, "return_total_size", Value::Bool(true))?;
         }
         set_mask(&mut request, "read_mask", &options.read_mask)?;
-        self.page(&mut self.call(method, Repetition::Read, request).await?)
+        self.page(&mut self.call(method, schema::method(method), request).await?)
     }
 
     /// Writes the attributes that `update_mask` names, of the record that the field `name` of `record` names, and answers with it as it
@@ -179,7 +179,7 @@ impl<'a> DynamicRecords<'a> {
         if !request_id.is_empty() {
             set(&mut request, REQUEST_ID, Value::String(request_id))?;
         }
-        self.call(method, repetition, request).await
+        self.call(method, schema::method(method).repeated(repetition), request).await
     }
 
     /// Lists the records of the organization `parent`, page after page.
@@ -194,14 +194,14 @@ impl<'a> DynamicRecords<'a> {
 
     async fn call(
         &self,
-        method: &MethodDescriptor,
-        repetition: Repetition,
+        descriptor: &MethodDescriptor,
+        method: Method,
         mut request: DynamicMessage,
     ) -> Result<DynamicMessage, Error> {
         let encoded = Encoded::of(&request);
         wipe_message(&mut request);
-        let answer = self.client.unary(&schema::method(method, repetition), encoded).await?;
-        decode(method.output(), &answer)
+        let answer = self.client.unary(&method, encoded).await?;
+        decode(descriptor.output(), &answer)
     }
 
     fn page(&self, response: &mut DynamicMessage) -> Result<Page<DynamicMessage>, Error> {

@@ -3,6 +3,7 @@
 //! Entities that aren't known when this is compiled are served by [`dynamic`](crate::dynamic), from their descriptors.
 
 use prost_types::FieldMask;
+use sealward::methods;
 use zeroize::Zeroize as _;
 
 use crate::{
@@ -17,7 +18,7 @@ use crate::{
 
 macro_rules! entities {
     ($(
-        $accessor:ident: $Entity:ident of $service:literal {
+        $accessor:ident: $Entity:ident {
             $singular:ident, $id:ident, $plural:ident, encrypted: [$($encrypted:ident),+],
             $Create:ident($CreateRequest:ident), $Get:ident($GetRequest:ident),
             $List:ident($ListRequest:ident, $ListResponse:ident),
@@ -72,7 +73,7 @@ macro_rules! entities {
                 if let Some(record) = &mut request.$singular {
                     $(record.$encrypted.zeroize();)+
                 }
-                decode(&self.client.unary(&method!($service, $Create, write).repeated(repetition), encoded).await?)
+                decode(&self.client.unary(&Method::of(methods::$Create).repeated(repetition), encoded).await?)
             }
 
             /// Answers with one record, by its resource name.
@@ -94,7 +95,7 @@ macro_rules! entities {
             ) -> Result<mail_v1::$Entity, Error> {
                 let paths = read_mask.into_iter().map(Into::into).collect();
                 let request = mail_v1::$GetRequest { name: name.into(), read_mask: field_mask(paths) };
-                decode(&self.client.unary(&method!($service, $Get, read), Encoded::of(&request)).await?)
+                decode(&self.client.unary(&Method::of(methods::$Get), Encoded::of(&request)).await?)
             }
 
             /// Lists the records of the organization `parent`: one page of them.
@@ -115,7 +116,7 @@ macro_rules! entities {
                     read_mask: field_mask(options.read_mask),
                     return_total_size: options.total_size,
                 };
-                let answer = self.client.unary(&method!($service, $List, read), Encoded::of(&request)).await?;
+                let answer = self.client.unary(&Method::of(methods::$List), Encoded::of(&request)).await?;
                 let response: mail_v1::$ListResponse = decode(&answer)?;
                 Ok(Page {
                     records: response.$plural,
@@ -170,7 +171,7 @@ macro_rules! entities {
                 if let Some(record) = &mut request.$singular {
                     $(record.$encrypted.zeroize();)+
                 }
-                decode(&self.client.unary(&method!($service, $Update, write).repeated(repetition), encoded).await?)
+                decode(&self.client.unary(&Method::of(methods::$Update).repeated(repetition), encoded).await?)
             }
 
             /// Deletes a record. `etag` "" deletes it whatever its state. Made once, however often it is repeated.
@@ -193,7 +194,7 @@ macro_rules! entities {
             ) -> Result<(), Error> {
                 let Write { validate_only, request_id, repetition } = self.client.write(options);
                 let request = mail_v1::$DeleteRequest { name: name.into(), etag: etag.into(), validate_only, request_id };
-                let method = method!($service, $Delete, write).repeated(repetition);
+                let method = Method::of(methods::$Delete).repeated(repetition);
                 decode(&self.client.unary(&method, Encoded::of(&request)).await?)
             }
         })+
@@ -201,22 +202,16 @@ macro_rules! entities {
         /// Every method above, for the test that misses none.
         #[cfg(test)]
         pub(crate) const METHODS: &[Method] = &[$(
-            method!($service, $Create, write),
-            method!($service, $Get, read),
-            method!($service, $List, read),
-            method!($service, $Update, write),
-            method!($service, $Delete, write),
+            Method::of(methods::$Create),
+            Method::of(methods::$Get),
+            Method::of(methods::$List),
+            Method::of(methods::$Update),
+            Method::of(methods::$Delete),
         )+];
 
         /// Every attribute that is wiped from a request, for the test that misses none.
         #[cfg(test)]
         const WIPED: &[(&str, &[&str])] = &[$((stringify!($Entity), &[$(stringify!($encrypted)),+])),+];
-    };
-}
-
-macro_rules! method {
-    ($service:literal, $name:ident, $kind:ident) => {
-        Method::$kind(concat!("/sealward.mail.v1.", $service, "/", stringify!($name)))
     };
 }
 
@@ -226,7 +221,7 @@ pub(crate) fn field_mask(paths: Vec<String>) -> Option<FieldMask> {
 }
 
 entities! {
-    email_server_profiles: EmailServerProfile of "EmailServerProfileService" {
+    email_server_profiles: EmailServerProfile {
         email_server_profile, email_server_profile_id, email_server_profiles,
         encrypted: [incoming_password, outgoing_password],
         CreateEmailServerProfile(CreateEmailServerProfileRequest), GetEmailServerProfile(GetEmailServerProfileRequest),
@@ -234,19 +229,19 @@ entities! {
         UpdateEmailServerProfile(UpdateEmailServerProfileRequest),
         DeleteEmailServerProfile(DeleteEmailServerProfileRequest),
     }
-    mailboxes: Mailbox of "MailboxService" {
+    mailboxes: Mailbox {
         mailbox, mailbox_id, mailboxes, encrypted: [password],
         CreateMailbox(CreateMailboxRequest), GetMailbox(GetMailboxRequest),
         ListMailboxes(ListMailboxesRequest, ListMailboxesResponse),
         UpdateMailbox(UpdateMailboxRequest), DeleteMailbox(DeleteMailboxRequest),
     }
-    queues: Queue of "QueueService" {
+    queues: Queue {
         queue, queue_id, queues, encrypted: [email_password],
         CreateQueue(CreateQueueRequest), GetQueue(GetQueueRequest),
         ListQueues(ListQueuesRequest, ListQueuesResponse),
         UpdateQueue(UpdateQueueRequest), DeleteQueue(DeleteQueueRequest),
     }
-    user_settings: UserSettings of "UserSettingsService" {
+    user_settings: UserSettings {
         user_settings, user_settings_id, user_settings, encrypted: [email_password],
         CreateUserSettings(CreateUserSettingsRequest), GetUserSettings(GetUserSettingsRequest),
         ListUserSettings(ListUserSettingsRequest, ListUserSettingsResponse),

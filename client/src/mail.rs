@@ -1,5 +1,6 @@
 //! MailboxConnectionService: how a mail connector signs in for a mailbox.
 
+use sealward::methods;
 use secrecy::SecretString;
 
 use crate::{
@@ -10,7 +11,7 @@ use crate::{
         self, ResolveMailboxConnectionRequest, ResolveMailboxConnectionResponse,
         mail_connection::{Credentials, Protocol},
     },
-    method,
+    method::Method,
     v1::secret_value::Value,
 };
 
@@ -69,7 +70,7 @@ impl Client {
         purpose: impl Into<String>,
     ) -> Result<ResolvedMailbox, Error> {
         let request = ResolveMailboxConnectionRequest { name: name.into(), purpose: purpose.into() };
-        let answer = self.unary(&method::RESOLVE_MAILBOX_CONNECTION, Encoded::of(&request)).await?;
+        let answer = self.unary(&Method::of(methods::ResolveMailboxConnection), Encoded::of(&request)).await?;
         let ResolveMailboxConnectionResponse { incoming, outgoing } = decode(&answer)?;
         Ok(ResolvedMailbox { incoming: incoming.map(Into::into), outgoing: outgoing.map(Into::into) })
     }

@@ -1,11 +1,13 @@
 //! MetadataService: entities and attributes as an organization has them, and what audited attributes recorded.
 
+use sealward::methods;
+
 use crate::{
     client::{Client, decode},
     codec::Encoded,
     entities::field_mask,
     error::Error,
-    method,
+    method::Method,
     records::Page,
     v1::{
         AttributeChange, AttributeMetadata, EntityMetadata, GetEntityMetadataRequest, ListAttributeChangesRequest,
@@ -27,7 +29,7 @@ impl Client {
     ) -> Result<Page<EntityMetadata>, Error> {
         let request =
             ListEntityMetadataRequest { parent: organization.into(), page_size, page_token: page_token.into() };
-        let answer = self.unary(&method::LIST_ENTITY_METADATA, Encoded::of(&request)).await?;
+        let answer = self.unary(&Method::of(methods::ListEntityMetadata), Encoded::of(&request)).await?;
         let response: ListEntityMetadataResponse = decode(&answer)?;
         Ok(Page { records: response.entity_metadata, next_page_token: response.next_page_token, total_size: None })
     }
@@ -38,7 +40,7 @@ impl Client {
     /// See the contract.
     pub async fn get_entity_metadata(&self, name: impl Into<String>) -> Result<EntityMetadata, Error> {
         let request = GetEntityMetadataRequest { name: name.into() };
-        decode(&self.unary(&method::GET_ENTITY_METADATA, Encoded::of(&request)).await?)
+        decode(&self.unary(&Method::of(methods::GetEntityMetadata), Encoded::of(&request)).await?)
     }
 
     /// Changes the fields that `update_mask` names of the attribute that is named in `attribute`; one that is absent becomes as the schema has
@@ -57,7 +59,7 @@ impl Client {
             update_mask: field_mask(update_mask.into_iter().map(Into::into).collect()),
             validate_only,
         };
-        decode(&self.unary(&method::UPDATE_ATTRIBUTE_METADATA, Encoded::of(&request)).await?)
+        decode(&self.unary(&Method::of(methods::UpdateAttributeMetadata), Encoded::of(&request)).await?)
     }
 
     /// Lists what changes of audited attributes recorded, the newest first: of `organizations/contoso`, of one record, or of one attribute,
@@ -78,7 +80,7 @@ impl Client {
             page_token: page_token.into(),
             filter: filter.into(),
         };
-        let answer = self.unary(&method::LIST_ATTRIBUTE_CHANGES, Encoded::of(&request)).await?;
+        let answer = self.unary(&Method::of(methods::ListAttributeChanges), Encoded::of(&request)).await?;
         let response: ListAttributeChangesResponse = decode(&answer)?;
         Ok(Page { records: response.attribute_changes, next_page_token: response.next_page_token, total_size: None })
     }

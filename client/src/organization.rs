@@ -1,12 +1,13 @@
 //! OrganizationService: the tenants of a deployment.
 
+use sealward::methods;
 use tokio_stream::{Stream, StreamExt as _};
 
 use crate::{
     client::{Client, decode},
     codec::Encoded,
     error::Error,
-    method,
+    method::Method,
     records::Page,
     stream::MessageStream,
     v1::{
@@ -23,7 +24,7 @@ impl Client {
     /// See the contract.
     pub async fn create_organization(&self, organization_id: impl Into<String>) -> Result<Organization, Error> {
         let request = CreateOrganizationRequest { organization_id: organization_id.into() };
-        decode(&self.unary(&method::CREATE_ORGANIZATION, Encoded::of(&request)).await?)
+        decode(&self.unary(&Method::of(methods::CreateOrganization), Encoded::of(&request)).await?)
     }
 
     /// Answers with one organization, `organizations/contoso`.
@@ -32,7 +33,7 @@ impl Client {
     /// See the contract.
     pub async fn get_organization(&self, name: impl Into<String>) -> Result<Organization, Error> {
         let request = GetOrganizationRequest { name: name.into() };
-        decode(&self.unary(&method::GET_ORGANIZATION, Encoded::of(&request)).await?)
+        decode(&self.unary(&Method::of(methods::GetOrganization), Encoded::of(&request)).await?)
     }
 
     /// Lists the organizations that the caller may see. `page_size` 0 and `page_token` "" are the contract's defaults.
@@ -45,7 +46,7 @@ impl Client {
         page_token: impl Into<String>,
     ) -> Result<Page<Organization>, Error> {
         let request = ListOrganizationsRequest { page_size, page_token: page_token.into() };
-        let answer = self.unary(&method::LIST_ORGANIZATIONS, Encoded::of(&request)).await?;
+        let answer = self.unary(&Method::of(methods::ListOrganizations), Encoded::of(&request)).await?;
         let response: ListOrganizationsResponse = decode(&answer)?;
         Ok(Page { records: response.organizations, next_page_token: response.next_page_token, total_size: None })
     }
@@ -57,7 +58,7 @@ impl Client {
     pub async fn delete_organization(&self, name: impl Into<String>) -> Result<(), Error> {
         let name = name.into();
         let request = DeleteOrganizationRequest { confirm_name: name.clone(), name };
-        self.unary(&method::DELETE_ORGANIZATION, Encoded::of(&request)).await.map(drop)
+        self.unary(&Method::of(methods::DeleteOrganization), Encoded::of(&request)).await.map(drop)
     }
 
     /// Exports an organization, `organizations/contoso`, as it is now: a file in chunks, which is whole if the stream ends without an error.
@@ -69,8 +70,8 @@ impl Client {
         name: impl Into<String>,
     ) -> Result<MessageStream<ExportOrganizationResponse>, Error> {
         let request = ExportOrganizationRequest { name: name.into() };
-        let stream = self.server_stream(&method::EXPORT_ORGANIZATION, Encoded::of(&request)).await?;
-        Ok(MessageStream::new(method::EXPORT_ORGANIZATION, stream))
+        let stream = self.server_stream(&Method::of(methods::ExportOrganization), Encoded::of(&request)).await?;
+        Ok(MessageStream::new(Method::of(methods::ExportOrganization), stream))
     }
 
     /// Imports an organization from the chunks of an exported file, each far smaller than a message may be. `organization_id` is what it is
@@ -86,6 +87,6 @@ impl Client {
         let first = ImportOrganizationRequest { organization_id: organization_id.into(), chunk: Vec::new() };
         let rest = file.map(|chunk| ImportOrganizationRequest { organization_id: String::new(), chunk });
         let requests = tokio_stream::once(first).chain(rest).map(|request| Encoded::of(&request));
-        decode(&self.client_stream(&method::IMPORT_ORGANIZATION, requests).await?)
+        decode(&self.client_stream(&Method::of(methods::ImportOrganization), requests).await?)
     }
 }

@@ -97,7 +97,10 @@ mod tests {
     use tonic_types::{ErrorDetails, StatusExt as _};
 
     use super::*;
-    use crate::method::{GET_ORGANIZATION, Method, SET_KEY};
+    use crate::method::Method;
+
+    const GET_ORGANIZATION: Method = Method::of(sealward::methods::GetOrganization);
+    const SET_KEY: Method = Method::of(sealward::methods::SetDataEncryptionKey);
 
     fn error(method: &Method, code: Code, reason: &str, retry_delay: Option<Duration>) -> Box<CallError> {
         let mut details = ErrorDetails::new();

@@ -1,14 +1,14 @@
 //! Entities as their descriptors tell them: what the command line is made from, and what serves entities that weren't known when this
 //! was compiled.
 //!
-//! Reads the options of `sealward/schema/v1/annotations.proto`. The server checks a schema with all its rules; here only what is needed to
+//! Takes the options from [`sealward::options`]. The server checks a schema with all its rules; here only what is needed to
 //! speak to it is asked for.
 
-use prost::Message;
-use prost_reflect::{
-    DescriptorPool, DynamicMessage, FieldDescriptor, MessageDescriptor, MethodDescriptor, ServiceDescriptor,
+use prost_reflect::{DescriptorPool, FieldDescriptor, MessageDescriptor, MethodDescriptor, ServiceDescriptor};
+use sealward::{
+    FILE_DESCRIPTOR_SET,
+    options::{self, Idempotency, OptionError},
 };
-use sealward::{FILE_DESCRIPTOR_SET, SCHEMA_PACKAGE};
 
 use crate::{
     method::{Method, Repetition},
@@ -92,14 +92,15 @@ impl EntityType {
     }
 
     fn served_by(service: &ServiceDescriptor) -> Result<Option<Self>, SchemaError> {
-        let pool = service.parent_pool();
-        let Some(full_name) = extension(pool, &service.options(), "entity_service")? else { return Ok(None) };
-        let full_name = full_name.as_str().unwrap_or_default();
-        let message = pool
-            .get_message_by_name(full_name)
+        let unreadable = |error: OptionError| fault(service.full_name(), error.to_string());
+        let Some(full_name) = options::entity_service(service).map_err(unreadable)? else { return Ok(None) };
+        let message = service
+            .parent_pool()
+            .get_message_by_name(&full_name)
             .ok_or_else(|| fault(service.full_name(), format!("there is no message {full_name}")))?;
-        let options: schema_v1::Entity =
-            option(pool, &message.options(), "entity")?.ok_or_else(|| fault(full_name, "it has no option `entity`"))?;
+        let options = options::entity(&message)
+            .map_err(unreadable)?
+            .ok_or_else(|| fault(&full_name, "it has no option `entity`"))?;
 
         let method = |name: String| {
             let found = service.methods().find(|method| method.name() == name);
@@ -112,7 +113,7 @@ impl EntityType {
             list: method(format!("List{}", upper_first(&options.collection)))?,
             update: method(format!("Update{name}"))?,
             delete: method(format!("Delete{name}"))?,
-            attributes: attributes(pool, &message)?,
+            attributes: attributes(&message)?,
             description: comment(&message.parent_file(), message.path()),
             options,
             message,
@@ -128,47 +129,27 @@ impl AttributeType {
     }
 }
 
-/// What a standard method is to the client.
-pub(crate) fn method(descriptor: &MethodDescriptor, repetition: Repetition) -> Method {
+/// A method as its descriptor describes it.
+pub(crate) fn method(descriptor: &MethodDescriptor) -> Method {
     let path = format!("/{}/{}", descriptor.parent_service().full_name(), descriptor.name());
-    Method { path: path.into(), repetition }
+    let is_idempotent = options::idempotency(descriptor) != Idempotency::Unknown;
+    Method { path: path.into(), repetition: Repetition::of_method(is_idempotent) }
 }
 
 pub(crate) fn fault(element: &str, fault: impl Into<String>) -> SchemaError {
     SchemaError { element: element.to_owned(), fault: fault.into() }
 }
 
-fn attributes(pool: &DescriptorPool, message: &MessageDescriptor) -> Result<Vec<AttributeType>, SchemaError> {
+fn attributes(message: &MessageDescriptor) -> Result<Vec<AttributeType>, SchemaError> {
     let mut attributes = Vec::new();
     for field in message.fields() {
-        if let Some(options) = option(pool, &field.options(), "attribute")? {
+        let read = options::attribute(&field).map_err(|error| fault(field.full_name(), error.to_string()))?;
+        if let Some(options) = read {
             let description = comment(&message.parent_file(), field.path());
             attributes.push(AttributeType { field, options, description });
         }
     }
     Ok(attributes)
-}
-
-/// One of our options as the generated message, if it is given.
-fn option<M: Message + Default>(
-    pool: &DescriptorPool,
-    options: &DynamicMessage,
-    name: &str,
-) -> Result<Option<M>, SchemaError> {
-    let Some(value) = extension(pool, options, name)? else { return Ok(None) };
-    let message = value.as_message().ok_or_else(|| fault(name, "it isn't a message"))?;
-    message.transcode_to().map(Some).map_err(|error| fault(name, error.to_string()))
-}
-
-fn extension(
-    pool: &DescriptorPool,
-    options: &DynamicMessage,
-    name: &str,
-) -> Result<Option<prost_reflect::Value>, SchemaError> {
-    let full_name = format!("{SCHEMA_PACKAGE}.{name}");
-    let extension =
-        pool.get_extension_by_name(&full_name).ok_or_else(|| fault(&full_name, "there is no such option"))?;
-    Ok(options.has_extension(&extension).then(|| options.get_extension(&extension).into_owned()))
 }
 
 /// The comment before a declaration, as one line of text. Empty if the descriptors have none.
@@ -201,6 +182,7 @@ mod tests {
         assert!(mailbox.attribute("etag").is_none());
         assert!(mailbox.attribute("email_address").unwrap().description.starts_with("The e-mail address."));
         assert!(mailbox.description.starts_with("An address"));
-        assert_eq!(method(&mailbox.list, Repetition::Read).path, "/sealward.mail.v1.MailboxService/ListMailboxes");
+        assert_eq!(method(&mailbox.list), Method::of(sealward::methods::ListMailboxes));
+        assert_eq!(method(&mailbox.update), Method::of(sealward::methods::UpdateMailbox));
     }
 }

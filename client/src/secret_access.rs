@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use sealward::methods;
 use secrecy::{ExposeSecret as _, SecretSlice, SecretString};
 use zeroize::Zeroize as _;
 
@@ -9,7 +10,7 @@ use crate::{
     client::{Client, decode},
     codec::Encoded,
     error::Error,
-    method,
+    method::Method,
     v1::{
         self, CompareAttributeRequest, CompareAttributeResponse, RevealAttributesRequest, RevealAttributesResponse,
         secret_value::Value,
@@ -78,7 +79,7 @@ impl Client {
         if let Some(v1::SecretValue { value: Some(Value::Text(text)) }) = &mut request.value {
             text.zeroize();
         }
-        let answer = self.unary(&method::COMPARE_ATTRIBUTE, encoded).await?;
+        let answer = self.unary(&Method::of(methods::CompareAttribute), encoded).await?;
         Ok(decode::<CompareAttributeResponse>(&answer)?.equal)
     }
 
@@ -98,7 +99,7 @@ impl Client {
             attributes: attributes.into_iter().map(Into::into).collect(),
             purpose: purpose.into(),
         };
-        let answer = self.unary(&method::REVEAL_ATTRIBUTES, Encoded::of(&request)).await?;
+        let answer = self.unary(&Method::of(methods::RevealAttributes), Encoded::of(&request)).await?;
         let response: RevealAttributesResponse = decode(&answer)?;
         let values = response.values.into_iter();
         Ok(values.filter_map(|(attribute, secret)| Some((attribute, SecretValue::from(secret.value?)))).collect())

@@ -11,5 +11,5 @@ pub mod retention;
 pub mod sign;
 pub mod verify;
 
-pub use entry::{AuditAction, AuditEntry, OUTCOME_DONE};
+pub use entry::{AuditAction, AuditActionNameError, AuditEntry, OUTCOME_DONE};
 pub use record::{AUDIT_TABLE, AuditRecord, ChainHead, table};

@@ -59,10 +59,10 @@ impl Identity {
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IdentityFormatError {
     /// It has no kind, or no name.
-    #[error("`{0}` is no identity: write spiffe:…, dns:…, cn:… or jwt:<issuer>#<subject>")]
+    #[error("`{0}` is not an identity: write spiffe:…, dns:…, cn:… or jwt:<issuer>#<subject>")]
     Kind(String),
     /// Its SPIFFE id isn't one.
-    #[error("`{0}` is no identity: {1}")]
+    #[error("`{0}` is not an identity: {1}")]
     Spiffe(String, SpiffeIdError),
 }
 

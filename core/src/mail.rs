@@ -5,6 +5,11 @@
 
 pub mod resolve;
 
+use crate::audit::AuditAction;
+
+/// The audit actions of the application, which methods can name in their options beside those of the platform.
+pub const AUDIT_ACTIONS: &[AuditAction] = &[resolve::RESOLVE];
+
 /// The collection of mailboxes.
 pub const MAILBOXES: &str = "mailboxes";
 

@@ -105,7 +105,7 @@ impl fmt::Display for Privilege {
 
 /// A text that isn't the name of a privilege.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` isn't a privilege")]
+#[error("unknown privilege `{0}`")]
 pub struct PrivilegeNameError(String);
 
 impl FromStr for Privilege {

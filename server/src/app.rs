@@ -53,7 +53,7 @@ use crate::{
         random::SystemRandom,
     },
     reload::{InForce, Read, Reloader},
-    root_key::{self, RootKeyFileError},
+    root_key::{self, RootKeySourceError},
     rpc::{self, Health, dispatcher::Dispatcher, permission::rpc_table},
     schema,
     telemetry::{
@@ -102,14 +102,19 @@ pub struct Running {
 /// Why a server doesn't start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// A root key can't be taken from its file.
-    #[error(transparent)]
-    RootKeyFile(#[from] RootKeyFileError),
+    /// A root key can't be loaded from its source.
+    #[error("can't load the root key of root_key.sources[{index}]")]
+    RootKey {
+        /// Which source, counted from 0.
+        index: usize,
+        /// Why.
+        source: RootKeySourceError,
+    },
     /// The clock shows a time that can't be right.
     #[error("the clock is out of range: set it to a time in the years 1970 to 9999")]
     Clock,
     /// No root key is configured.
-    #[error("root_key.files names no file")]
+    #[error("root_key.sources is empty: add [[root_key.sources]]")]
     NoRootKey,
     /// The keys of a token issuer can't be used.
     #[error(transparent)]
@@ -153,7 +158,7 @@ impl App {
         if !SystemClock.now().is_plausible_now() {
             return Err(StartError::Clock);
         }
-        let root_key = load_root_keys(&config)?;
+        let root_key = load_root_keys(&config).await?;
         let certificate = Arc::new(ServerCertificate::load(&config.tls)?);
         let trust = Arc::new(Trust::load(&config.tls)?);
         let terms = Terms::new(config.tls.minimum_version, &certificate, &trust)?;
@@ -431,11 +436,14 @@ fn raise_descriptors(config: &Config) {
     }
 }
 
-fn load_root_keys(config: &Config) -> Result<Arc<dyn RootKey>, StartError> {
-    let keys = config.root_key.files.iter().map(|path| root_key::load(path, config.root_key.source));
-    let mut keys = keys.collect::<Result<Vec<_>, _>>()?.into_iter();
-    let first = keys.next().ok_or(StartError::NoRootKey)?;
-    Ok(Arc::new(RootKeySet::new(first, keys.collect())))
+async fn load_root_keys(config: &Config) -> Result<Arc<dyn RootKey>, StartError> {
+    let mut keys = Vec::new();
+    for (index, source) in config.root_key_sources.iter().enumerate() {
+        keys.push(root_key::load(source).await.map_err(|source| StartError::RootKey { index, source })?);
+    }
+    let mut keys = keys.into_iter();
+    let current = keys.next().ok_or(StartError::NoRootKey)?;
+    Ok(Arc::new(RootKeySet::new(current, keys.collect())))
 }
 
 /// The ports, the databases behind one of them, which are closed when they are idle, and the id of the deployment.
@@ -552,7 +560,7 @@ fn log_resealed(resealed: Resealed) {
         Ok(0) => {}
         Ok(root_keys) => tracing::info!(
             root_keys,
-            "former root keys seal nothing any more: remove them from root_key.files after 24 hours, when no request id needs them"
+            "former root keys seal nothing any more: remove them from root_key.sources after 24 hours, when no request id needs them"
         ),
         Err(error) => {
             tracing::warn!(error = error_chain::text(&error), "former root keys are needed until the next start")

@@ -1,7 +1,7 @@
 //! A check of a deployment: its configuration, and everything that the configuration names, as a server would find it at a start.
 //!
-//! All that is wrong is told at once, each with what to do. Nothing is written, no lock is taken that a server needs, and a server may
-//! run meanwhile. What is wrong with settings alone is `config`'s matter; here it only joins the rest.
+//! All problems are reported at once, each with its fix. The check writes nothing and takes no lock that a server needs, so a server may run
+//! meanwhile. Checking the settings alone is the matter of `config`; its faults join the findings here.
 
 mod databases;
 mod files;
@@ -17,7 +17,7 @@ use sealward_core::{
 use serde::Serialize;
 
 use crate::{
-    config::{AuditCopy, Config, ConfigError, CopyTo, Faults, TokenKeys, credentials_folder},
+    config::{AuditCopy, Config, ConfigError, CopyTo, Faults, RootKeySource, TokenKeys},
     error_chain,
     identity::token,
     ports::clock::SystemClock,
@@ -30,26 +30,26 @@ use crate::{
 pub struct Report {
     /// What is wrong, in the order of the settings.
     pub findings: Vec<Finding>,
-    /// What is there, for people to compare with what ought to be.
+    /// What the check found in order, for users to compare with what they expect.
     pub facts: Vec<Fact>,
     /// The organizations of the data folder.
     pub organizations: Vec<OrganizationFacts>,
 }
 
-/// How bad it is.
+/// How severe a problem is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// A server doesn't start, or doesn't serve somebody whom it ought to.
+    /// A server doesn't start, or refuses calls that it should serve.
     Error,
-    /// It starts and serves, for now or with less safety than it could.
+    /// A server starts and serves, for now or with reduced safety.
     Warning,
 }
 
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// How bad it is.
+    /// How severe it is.
     pub severity: Severity,
     /// The setting or the organization that it is about.
     pub subject: String,
@@ -128,7 +128,7 @@ pub async fn check(path: &Path) -> Report {
     {
         files::audit_copy(path, *on_failure, &mut report);
     }
-    let root_key = root_keys(&config, &mut report);
+    let root_key = root_keys(&config, &mut report).await;
     if is_given(&config.data_dir) {
         files::data_folder(&config.data_dir, &mut report);
         databases::check(&config, root_key.as_ref().map(|keys| keys as &dyn RootKey), &mut report).await;
@@ -138,9 +138,11 @@ pub async fn check(path: &Path) -> Report {
 
 fn unusable(path: &Path, error: &ConfigError, report: &mut Report) {
     let remedy = match error {
-        ConfigError::Unreadable { .. } => "name the file that `sealward-server init` wrote, and let this user read it",
+        ConfigError::Unreadable { .. } => {
+            "name the file that `sealward-server init` created, and let this user read it"
+        }
         ConfigError::Malformed { .. } | ConfigError::Invalid { .. } => {
-            "mend the line; docs/configuration.md has every setting"
+            "fix the line; docs/reference/configuration.md lists all settings"
         }
     };
     report.error(path.display().to_string(), error_chain::text(error).trim_end(), remedy);
@@ -148,25 +150,33 @@ fn unusable(path: &Path, error: &ConfigError, report: &mut Report) {
 
 fn settings(faults: &Faults, report: &mut Report) {
     for fault in &faults.0 {
-        report.error(&fault.setting, &fault.problem, "mend the setting; docs/configuration.md has every one");
+        report.error(
+            &fault.setting,
+            &fault.problem,
+            "fix the setting; docs/reference/configuration.md lists all settings",
+        );
     }
 }
 
 fn bindings(config: &Config, faults: &Faults, report: &mut Report) {
     for doubtful in config.doubtful_bindings() {
-        report.warning(doubtful.setting, doubtful.problem, "write the name again, as the certificate or token has it");
+        report.warning(
+            doubtful.setting,
+            doubtful.problem,
+            "type the name again, exactly as in the certificate or token",
+        );
     }
     let is_sound = !faults.0.iter().any(|fault| fault.setting.starts_with("bindings"));
     if is_sound && !config.bindings.iter().any(|binding| binding.role == Role::SystemAdministrator.into()) {
         report.warning(
             "bindings",
-            "nobody is system-administrator, so that nobody can create organizations or restore a key",
+            "no identity is system-administrator: no caller can create organizations or restore a key",
             "bind an administrator's identity to system-administrator, with organizations = [\"*\"]",
         );
     }
 }
 
-/// The server may run under another limit than this check; on the same machine and by the same user, it seldom does.
+/// The server may run under another limit than this check. On the same machine and as the same user, it rarely does.
 fn descriptors(config: &Config, report: &mut Report) {
     let needed = file_descriptors::needed(config);
     if let Some(available) = file_descriptors::available()
@@ -174,13 +184,13 @@ fn descriptors(config: &Config, report: &mut Report) {
     {
         report.warning(
             "limits",
-            format!("connections and databases may need {needed} file descriptors, and this process may open {available}"),
+            format!("connections and databases may need {needed} file descriptors, but this process may open only {available}"),
             "raise the hard limit (LimitNOFILE=, ulimit -Hn), or lower limits.connections_max or limits.databases_open_max",
         );
     }
 }
 
-/// Keys in files. Whether an address answers is found out by whoever serves.
+/// Keys in files. Only a running server finds out whether an address answers.
 fn token_issuers(config: &Config, report: &mut Report) {
     for issuer in &config.token_issuers {
         match &issuer.keys {
@@ -189,12 +199,12 @@ fn token_issuers(config: &Config, report: &mut Report) {
                     let (path, count, left_out, issuer) = (path.display(), keys.len(), keys.left_out(), &issuer.issuer);
                     report.fact(
                         "token_issuers",
-                        format!("{path} has {count} keys of {issuer}; {left_out} others verify no tokens"),
+                        format!("{path} has {count} keys of {issuer}; {left_out} others can't verify tokens"),
                     );
                     if count == 0 {
                         let problem =
-                            format!("{path} has no key that verifies tokens: every token of {issuer} is refused");
-                        report.warning("token_issuers", problem, "put the issuer's public keys for signatures there");
+                            format!("{path} has no key that can verify tokens: every token of {issuer} is refused");
+                        report.warning("token_issuers", problem, "put the issuer's public signature keys there");
                     }
                 }
                 Err(error) => {
@@ -206,31 +216,35 @@ fn token_issuers(config: &Config, report: &mut Report) {
     }
 }
 
-/// Each root key by itself, and whether all can be used.
-fn root_keys(config: &Config, report: &mut Report) -> Option<RootKeySet> {
+/// Each source of a root key, and the root keys together if all can be loaded.
+async fn root_keys(config: &Config, report: &mut Report) -> Option<RootKeySet> {
     let mut keys = Vec::new();
-    for path in config.root_key.files.iter().filter(|path| is_given(path)) {
-        match root_key::load(path, config.root_key.source) {
+    for (index, source) in config.root_key_sources.iter().enumerate().filter(|(_, source)| source.is_given()) {
+        let setting = format!("root_key.sources[{index}]");
+        match root_key::load(source).await {
             Ok(key) => {
-                report.fact("root_key.files", format!("{} is a root key", path.display()));
+                let role = if index == 0 { "current" } else { "former" };
+                report.fact(&setting, format!("{source} is the {role} root key"));
                 keys.push(key);
             }
-            Err(error) => report.error("root_key.files", error_chain::text(&error), error.remedy()),
+            Err(error) => report.error(&setting, error_chain::text(&error), error.remedy()),
         }
-        let is_credential = credentials_folder().is_some_and(|folder| path.starts_with(folder));
-        if is_given(&config.data_dir) && path.starts_with(&config.data_dir) && !is_credential {
-            let problem = format!("{} lies in the data folder: a copy of the folder opens everything", path.display());
-            report.warning("root_key.files", problem, "move it elsewhere, and name it there");
+        if let RootKeySource::File(path) | RootKeySource::MountedSecret(path) = source
+            && is_given(&config.data_dir)
+            && path.starts_with(&config.data_dir)
+        {
+            let problem = format!("{source} is in the data folder: a copy of the folder opens everything");
+            report.warning(&setting, problem, "move it to another folder, and change the path");
         }
     }
-    if keys.len() < config.root_key.files.len() {
+    if keys.len() < config.root_key_sources.len() {
         return None;
     }
     let mut keys = keys.into_iter();
-    keys.next().map(|first| RootKeySet::new(first, keys.collect()))
+    keys.next().map(|current| RootKeySet::new(current, keys.collect()))
 }
 
-/// Whether a setting that is a path says something. One that doesn't is among the faults.
+/// Whether a setting that is a path is set. Otherwise it is among the faults.
 fn is_given(path: &Path) -> bool {
     *path != PathBuf::new()
 }

@@ -1,8 +1,8 @@
-//! The configuration of a deployment, checked: whoever holds a [`Config`] has nothing left to check.
+//! The configuration of a deployment. A [`Config`] is checked: its users have nothing left to check.
 //!
-//! One TOML file. What isn't TOML is refused by the parser, with line and column; unknown settings, values of the wrong type and
-//! whatever is wrong with what the values say are reported all at once. Whether the files that it names exist and are any good is found
-//! out by those who read them, or by [`crate::check`]. Each setting is declared once: in `file`, or as a number in [`limits`].
+//! It is one TOML file. The parser refuses invalid TOML, with line and column. Unknown settings, values of the wrong type and invalid values
+//! are reported all at once. The code that reads a file which the configuration names, or [`crate::check`], finds out whether that file is
+//! usable. Each setting is declared once: in `file`, or as a number in [`limits`].
 
 mod check;
 mod file;
@@ -37,7 +37,7 @@ pub use self::{
 };
 use crate::files::trusted_file::{self, TrustedFileError};
 
-/// Where the server listens unless told otherwise: on this machine only.
+/// Where the server listens by default: on this machine only.
 pub const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7443);
 
 /// A deployment's configuration. Paths are as they are to be used: relative ones were resolved against the file's folder.
@@ -53,9 +53,10 @@ pub struct Config {
     pub origins: Vec<Origin>,
     /// How TLS is spoken, and whose client certificates are believed.
     pub tls: Tls,
-    /// The deployment's own key.
-    pub root_key: RootKey,
-    /// What is served beside the platform.
+    /// `[[root_key.sources]]`: where the deployment's own keys come from; at least one, none twice. The first is the current root key, the
+    /// others are former ones.
+    pub root_key_sources: Vec<RootKeySource>,
+    /// What is served in addition to the platform.
     pub schema: Schema,
     /// Every bound.
     pub limits: Limits,
@@ -143,19 +144,36 @@ pub enum TlsVersion {
     V1_3,
 }
 
-/// `[root_key]`: where the root key comes from.
+/// Where a root key comes from. [`crate::root_key`] loads it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RootKey {
-    /// Files of 32 bytes, at least one, none twice. The first seals, all open.
-    pub files: Vec<PathBuf>,
-    /// Who else may read them; [`RootKeySource::File`] by default.
-    pub source: RootKeySource,
+pub enum RootKeySource {
+    /// A file that only its owner may read.
+    File(PathBuf),
+    /// A secret that a container platform mounts: its group, or all users in the container, may read it.
+    MountedSecret(PathBuf),
+    /// A credential that systemd loads into the folder `$CREDENTIALS_DIRECTORY`.
+    Credential {
+        /// Its name in the unit.
+        name: String,
+        /// The file that systemd made of it.
+        path: PathBuf,
+    },
 }
 
-/// `[schema]`: what is served beside the platform.
+impl fmt::Display for RootKeySource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "file {}", path.display()),
+            Self::MountedSecret(path) => write!(f, "mounted secret {}", path.display()),
+            Self::Credential { name, .. } => write!(f, "credential {name}"),
+        }
+    }
+}
+
+/// `[schema]`: what is served in addition to the platform.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Schema {
-    /// Whether the mail application is; it is by default.
+    /// Whether the mail application is served; it is by default.
     pub mail: bool,
 }
 
@@ -165,16 +183,6 @@ impl Schema {
     pub fn descriptors(self) -> &'static [u8] {
         if self.mail { sealward::FILE_DESCRIPTOR_SET } else { sealward::PLATFORM_DESCRIPTOR_SET }
     }
-}
-
-/// Where the files of root keys come from, which decides who may read them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum RootKeySource {
-    /// Files that only their owner may read.
-    #[default]
-    File,
-    /// Secrets that a container platform mounts: group or everybody in the container may read them.
-    MountedSecret,
 }
 
 /// `[audit]`: a copy of the audit trails beside the databases.
@@ -226,8 +234,8 @@ pub enum LogFormat {
 /// Why there is no configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// The file isn't read: it is missing, the system refuses it, or others can change it.
-    #[error("the configuration {path} can't be read")]
+    /// The file is missing or unreadable, or other users can change it.
+    #[error("can't read the configuration {path}")]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -235,15 +243,15 @@ pub enum ConfigError {
         source: TrustedFileError,
     },
     /// It isn't TOML.
-    #[error("{path} isn't a configuration of this server")]
+    #[error("invalid TOML in the configuration {path}")]
     Malformed {
         /// The file.
         path: PathBuf,
         /// What, and where.
         source: Box<toml::de::Error>,
     },
-    /// Settings are unknown, missing or wrong.
-    #[error("{path} has {count} to correct:{faults}", count = count(faults.0.len()))]
+    /// Settings are unknown, missing or invalid.
+    #[error("{path} has {count}:{faults}", count = count(faults.0.len()))]
     Invalid {
         /// The file.
         path: PathBuf,
@@ -252,7 +260,7 @@ pub enum ConfigError {
     },
 }
 
-/// Everything that is wrong with a configuration: names and types first, then what values say, in the order of the settings.
+/// Everything that is wrong with a configuration: names and types first, then values, in the order of the settings.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Faults(pub Vec<Fault>);
 
@@ -261,7 +269,7 @@ pub struct Faults(pub Vec<Fault>);
 pub struct Fault {
     /// The setting: `limits.page_size_max`.
     pub setting: String,
-    /// What is wrong, and what would be right.
+    /// What is wrong, and how to fix it.
     pub problem: String,
 }
 
@@ -286,8 +294,8 @@ impl Config {
         }
     }
 
-    /// Reads a configuration file for whoever wants to look at the rest of it too when something is wrong. What a fault names has a
-    /// default in its place, or an empty path. Whether others can change the file is for the caller to check.
+    /// Reads a configuration file, and returns its faults together with the rest. A setting with a fault has its default, or an empty path.
+    /// The caller has to check whether other users can change the file.
     ///
     /// # Errors
     /// [`ConfigError::Unreadable`], [`ConfigError::Malformed`]
@@ -308,8 +316,7 @@ impl Config {
         Ok(check::check(file, source, folder, credentials, faults))
     }
 
-    /// The settings that differ from another configuration's and that only a start can change. All others are exchanged while the
-    /// server runs.
+    /// The settings that differ from another configuration's and that only a restart applies. A reload applies all others.
     #[must_use]
     pub fn differences_for_a_start(&self, other: &Self) -> Vec<String> {
         let differs = [
@@ -318,8 +325,7 @@ impl Config {
             ("listen.plaintext_address", self.listen.plaintext_address != other.listen.plaintext_address),
             ("listen.metrics_address", self.listen.metrics_address != other.listen.metrics_address),
             ("listen.origins", self.origins != other.origins),
-            ("root_key.files", self.root_key.files != other.root_key.files),
-            ("root_key.source", self.root_key.source != other.root_key.source),
+            ("root_key.sources", self.root_key_sources != other.root_key_sources),
             ("schema.mail", self.schema.mail != other.schema.mail),
             ("audit.file", self.audit.as_ref().map(|audit| &audit.to) != other.audit.as_ref().map(|audit| &audit.to)),
             ("audit.on_failure", self.refuses_unless_copied() != other.refuses_unless_copied()),
@@ -339,7 +345,7 @@ impl Config {
         self.audit.as_ref().is_some_and(|audit| audit.to == CopyTo::Stdout)
     }
 
-    /// Bindings that probably match no caller, since something can't be seen in their identities. They count as they are written.
+    /// Bindings that probably match no caller, because their identities contain something invisible. They apply as they are written.
     pub(crate) fn doubtful_bindings(&self) -> impl Iterator<Item = DoubtfulBinding> {
         self.bindings.iter().enumerate().filter_map(|(index, binding)| {
             let hidden = binding.identity.hidden();
@@ -348,7 +354,7 @@ impl Config {
             (!hidden.is_empty()).then(|| DoubtfulBinding {
                 setting: format!("bindings[{index}].identity"),
                 problem: format!(
-                    "`{identity}` {what}: it matches only callers whose certificate or token has the same"
+                    "`{identity}` {what}: it matches only callers whose certificate or token has exactly the same text"
                 ),
             })
         })
@@ -413,7 +419,7 @@ fn read(path: &Path) -> Result<String, ConfigError> {
 }
 
 fn count(faults: usize) -> String {
-    if faults == 1 { "one setting".to_owned() } else { format!("{faults} settings") }
+    if faults == 1 { "one invalid setting".to_owned() } else { format!("{faults} invalid settings") }
 }
 
 #[cfg(test)]
@@ -431,8 +437,9 @@ mod tests {
         certificate = "tls/server.pem"
         key = "tls/server.key"
         client_ca = "/etc/ca.pem"
-        [root_key]
-        files = ["root.key"]
+        [[root_key.sources]]
+        type = "file"
+        path = "root.key"
     "#;
 
     fn parse(text: &str) -> Result<Config, ConfigError> {
@@ -460,25 +467,27 @@ mod tests {
     }
 
     #[test]
-    fn a_credential_lies_in_the_folder_that_systemd_names() {
-        let text = SMALLEST
-            .replace("tls/server.key", "credential:server.key")
-            .replace("\"root.key\"", "\"credential:root.key\", \"credential:old.key\"");
+    fn credentials_are_resolved_in_the_folder_that_systemd_names() {
+        let text = SMALLEST.replace("tls/server.key", "credential:server.key")
+            + "\n[[root_key.sources]]\ntype = \"credential\"\nname = \"old.key\"";
         let parse = |text: &str, folder| Config::parse_beside(text, Path::new("/srv/sealward.toml"), folder);
         let (config, faults) = parse(&text, Some(Path::new("/run/credentials/sealward.service"))).unwrap();
         assert_eq!(faults, Faults::default());
         assert_eq!(config.tls.key, Path::new("/run/credentials/sealward.service/server.key"));
-        assert_eq!(config.root_key.files[1], Path::new("/run/credentials/sealward.service/old.key"));
+        let path = "/run/credentials/sealward.service/old.key".into();
+        assert_eq!(config.root_key_sources[1], RootKeySource::Credential { name: "old.key".to_owned(), path });
         assert_eq!(config.tls.certificate, Path::new("/srv/tls/server.pem"));
 
         let faults = |text: &str, folder| parse(text, folder).unwrap().1.to_string();
         let without = faults(&text, None);
-        assert!(without.contains("tls.key: systemd loaded no credentials"), "{without}");
+        for setting in ["tls.key", "root_key.sources[1].name"] {
+            assert!(without.contains(&format!("{setting}: systemd loaded no credentials")), "{without}");
+        }
         assert!(without.contains("LoadCredential=server.key:"), "{without}");
         for name in ["", "..", "a/b", "/etc/passwd"] {
             let text = SMALLEST.replace("tls/server.key", &format!("credential:{name}"));
             let text = faults(&text, Some(Path::new("/run/credentials/x")));
-            assert!(text.contains("tls.key: what follows `credential:` must be a name"), "{name}: {text}");
+            assert!(text.contains(&format!("tls.key: `{name}` is not the name of a credential")), "{name}: {text}");
         }
     }
 
@@ -488,7 +497,33 @@ mod tests {
         assert_eq!(config.data_dir, Path::new("/srv/data"));
         assert_eq!(config.tls.key, Path::new("/srv/tls/server.key"));
         assert_eq!(config.tls.client_ca, Path::new("/etc/ca.pem"));
-        assert_eq!(config.root_key.files, [Path::new("/srv/root.key")]);
+        assert_eq!(config.root_key_sources, [RootKeySource::File("/srv/root.key".into())]);
+    }
+
+    #[test]
+    fn root_key_source_has_a_known_type_and_what_that_type_needs() {
+        let sources = |settings: &str| format!("{SMALLEST}[[root_key.sources]]\n{settings}");
+        let mounted = parse(&sources("type = \"mounted-secret\"\npath = \"/run/secrets/former.key\"")).unwrap();
+        let [file, secret] = &mounted.root_key_sources[..] else { panic!("{:?}", mounted.root_key_sources) };
+        assert_eq!(*file, RootKeySource::File("/srv/root.key".into()));
+        assert_eq!(*secret, RootKeySource::MountedSecret("/run/secrets/former.key".into()));
+
+        for (settings, setting) in [
+            ("path = \"a\"", "[1].type"),
+            ("type = \"kms\"", "[1].type"),
+            ("type = \"file\"", "[1].path"),
+            ("type = \"file\"\npath = \"\"", "[1].path"),
+            ("type = \"file\"\npath = \"credential:root.key\"", "[1].path"),
+            ("type = \"file\"\npath = \"a\"\nname = \"a\"", "[1].name"),
+            ("type = \"mounted-secret\"\nname = \"a\"", "[1].name"),
+            ("type = \"credential\"", "[1].name"),
+            ("type = \"file\"\npath = \"./root.key\"", "[1]"),
+        ] {
+            let found = faults(&sources(settings));
+            assert!(found.contains(&format!("root_key.sources{setting}")), "{settings}: {found:?}");
+        }
+        let (without, _) = SMALLEST.split_once("[[root_key.sources]]").unwrap();
+        assert_eq!(faults(without), ["root_key.sources"]);
     }
 
     #[test]
@@ -607,8 +642,8 @@ mod tests {
             key = "server.key"
             client_ca = ""
             minimum_version = "1.1"
-            [root_key]
-            files = []
+            [[root_key.sources]]
+            type = "vault"
             [limits]
             connections_max = 0
             page_size_max = 1001
@@ -640,7 +675,7 @@ mod tests {
                 "tls.certificate",
                 "tls.client_ca",
                 "tls.minimum_version",
-                "root_key.files",
+                "root_key.sources[0].type",
                 "limits.connections_max",
                 "limits.deadline_default_ms",
                 "limits.page_size_max",
@@ -662,9 +697,9 @@ mod tests {
             "{SMALLEST}[limits]\nconnections_max = 0\n[[bindings]]\nidentity = \"cn:a\"\nrole = \"root\"\norganizations = [\"*\"]"
         ));
         let text = error.unwrap_err().to_string();
-        assert!(text.starts_with("/srv/sealward.toml has 2 settings to correct:"), "{text}");
+        assert!(text.starts_with("/srv/sealward.toml has 2 invalid settings:"), "{text}");
         assert!(text.contains("limits.connections_max: 0 is not within 1 to 100000 connections"), "{text}");
-        assert!(text.contains("bindings[0].role: `root` is no role; there are: system-administrator, "), "{text}");
+        assert!(text.contains("bindings[0].role: unknown role `root`: use system-administrator, "), "{text}");
     }
 
     #[test]
@@ -693,17 +728,21 @@ mod tests {
             metrics_address: Some(([127, 0, 0, 1], 2).into()),
         };
         after.origins = vec!["https://console.example.org".parse().unwrap()];
-        after.root_key = RootKey { files: vec!["other.key".into()], source: RootKeySource::MountedSecret };
+        after.root_key_sources = vec![RootKeySource::MountedSecret("root.key".into())];
         after.schema = Schema { mail: false };
         after.log.format = LogFormat::Json;
         after.limits.page_size_max = 7;
         after.audit = Some(AuditCopy { to: CopyTo::Stdout, on_failure: OnFailure::Refuse });
         let told = after.differences_for_a_start(&before);
         assert!(told.iter().any(|name| name == "limits.page_size_max"));
-        let is_at_start = |setting: &&setting::Setting| setting.taken_up == setting::TakenUp::AtStart;
+        let is_at_start = |setting: &&setting::Setting| setting.takes_effect == setting::TakesEffect::AtStart;
         for section in sections().into_iter().filter(|section| section.name != "limits") {
             for setting in section.settings.iter().filter(is_at_start) {
-                let name = [section.name, setting.name].join(".");
+                let name = if section.is_repeated() {
+                    section.name.to_owned()
+                } else {
+                    [section.name, setting.name].join(".")
+                };
                 assert!(told.iter().any(|told| told == name.trim_start_matches('.')), "{name}");
             }
         }

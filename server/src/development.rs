@@ -21,13 +21,16 @@ use sealward_core::{
 };
 
 use crate::{
-    config::{Config, ConfigError, template::Template},
+    config::{
+        Config, ConfigError,
+        template::{Template, binding, root_key_file},
+    },
     files::{
         private_file::{self, PRIVATE, PUBLIC},
         trusted_file::{self, Kind},
     },
     ports::{clock::SystemClock, random::SystemRandom},
-    root_key::{self, RootKeyFileError},
+    root_key::{self, RootKeySourceError},
 };
 
 /// The organization that a development server begins with.
@@ -112,7 +115,7 @@ pub enum DevelopmentError {
     },
     /// The root key can't be made.
     #[error(transparent)]
-    RootKey(#[from] RootKeyFileError),
+    RootKey(#[from] RootKeySourceError),
     /// A certificate can't be made.
     #[error("{path} can't be made; if the CA's files were changed, remove the folder tls and start again")]
     Certificate {
@@ -226,7 +229,8 @@ impl Development {
 }
 
 fn configuration() -> String {
-    let bindings = Person::ALL.map(|person| (format!("cn:{}", person.name()), person.role().name()));
+    let bindings = Person::ALL.map(|person| binding(&format!("cn:{}", person.name()), person.role().name()));
+    let tables: Vec<_> = [root_key_file("root.key")].into_iter().chain(bindings).collect();
     Template {
         title: "The configuration of a Sealward development server, written by `sealward-server dev`.",
         given: &[
@@ -234,9 +238,8 @@ fn configuration() -> String {
             ("tls.certificate", "tls/server.pem".into()),
             ("tls.key", "tls/server.key".into()),
             ("tls.client_ca", "tls/ca.pem".into()),
-            ("root_key.files", vec!["root.key"].into()),
         ],
-        bindings: &bindings,
+        tables: &tables,
     }
     .render()
 }

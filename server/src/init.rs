@@ -15,10 +15,10 @@ use sealward_core::{identity::Identity, policy::Role};
 use toml::Value;
 
 use crate::{
-    config::template::Template,
+    config::template::{Template, binding, root_key_credential, root_key_file},
     files::private_file::{self, PUBLIC},
     ports::random::SystemRandom,
-    root_key::{self, RootKeyFileError},
+    root_key::{self, RootKeySourceError},
 };
 
 /// What a new deployment is like. What isn't said has the place that [`Plan`] tells.
@@ -95,7 +95,7 @@ pub enum InitError {
     },
     /// The root key can't be made.
     #[error(transparent)]
-    RootKey(#[from] RootKeyFileError),
+    RootKey(#[from] RootKeySourceError),
     /// A file or folder can't be made.
     #[error("{path} can't be made: let this user write to the folder, or name another")]
     File {
@@ -160,13 +160,14 @@ impl Plan {
             ("tls.certificate", self.written(certificate.as_deref(), SERVER)),
             ("tls.key", self.written(key.as_deref(), SERVER_KEY)),
             ("tls.client_ca", self.written(client_ca.as_deref(), CLIENT_CA)),
-            ("root_key.files", vec![if self.wishes.systemd { credential(ROOT_KEY) } else { ROOT_KEY.into() }].into()),
             ("limits.drain_delay_seconds", DRAIN_DELAY_SECONDS.into()),
         ];
         given.extend(listen.map(|address| ("listen.address", address.to_string().into())));
-        let admin = admin.as_ref().map(|identity| (identity.to_string(), Role::SystemAdministrator.name()));
+        let root_key = if self.wishes.systemd { root_key_credential(ROOT_KEY) } else { root_key_file(ROOT_KEY) };
+        let admin = admin.as_ref().map(|identity| binding(&identity.to_string(), Role::SystemAdministrator.name()));
+        let tables: Vec<_> = [root_key].into_iter().chain(admin).collect();
         let title = "The configuration of a Sealward server, written by `sealward-server init`.";
-        Template { title, given: &given, bindings: admin.as_slice() }.render()
+        Template { title, given: &given, tables: &tables }.render()
     }
 
     /// Makes what there is to make: folders, root key, configuration. Files appear whole, and the configuration last.
@@ -274,8 +275,8 @@ mod tests {
         fs::metadata(path).unwrap().permissions().mode() & 0o777
     }
 
-    #[test]
-    fn what_is_made_is_private_and_its_configuration_loads() {
+    #[tokio::test]
+    async fn what_is_made_is_private_and_its_configuration_loads() {
         let folder = tempfile::tempdir().unwrap();
         let plan = Plan::new(&folder.path().join("etc"), Wishes::default());
         plan.carry_out().unwrap();
@@ -285,11 +286,11 @@ mod tests {
         }
         let config = Config::load(&plan.config_file()).unwrap();
         assert_eq!(config.data_dir, plan.data_dir());
-        assert_eq!(config.root_key.files, [plan.root_key()]);
+        assert_eq!(config.root_key_sources, [RootKeySource::File(plan.root_key())]);
         let [certificate, key, client_ca] = plan.provided().map(|provided| provided.path);
         assert_eq!((config.tls.certificate, config.tls.key, config.tls.client_ca), (certificate, key, client_ca));
         assert!(config.bindings.is_empty());
-        root_key::load(&plan.root_key(), RootKeySource::File).unwrap();
+        root_key::load(&config.root_key_sources[0]).await.unwrap();
     }
 
     #[test]
@@ -340,8 +341,9 @@ mod tests {
         assert_eq!(mode(&plan.root_key()), 0o600);
         assert!(!plan.data_dir().exists());
         let text = fs::read_to_string(plan.config_file()).unwrap();
-        for name in ["server.pem", "server.key", "client-ca.pem", "root.key"] {
+        for name in ["server.pem", "server.key", "client-ca.pem"] {
             assert!(text.contains(&format!("\"credential:{name}\"")), "{text}");
         }
+        assert!(text.contains("\n[[root_key.sources]]\ntype = \"credential\"\nname = \"root.key\"\n"), "{text}");
     }
 }

@@ -1,42 +1,46 @@
-//! The root key's file: 32 random bytes that only their owner may read, and that nobody else can change or replace.
+//! Loads root keys from their sources.
 //!
-//! Knows files, modes and lengths; what is derived from the bytes is core's matter.
+//! This is the port for root keys: a source returns 32 bytes, once, at a start. Another kind of source is a variant of [`RootKeySource`] and
+//! an arm of [`load`], which is async because a source may have to call another service. Nothing here knows what is derived from the bytes.
+//!
+//! Each source that exists reads a file: 32 random bytes that only certain users can read, and that no other user can change or replace.
 
 use std::{
-    fs, io,
+    fmt, fs, io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
 use sealward_core::{crypto::secret::RootKeyBytes, random::Random};
+use tokio::task::{JoinError, spawn_blocking};
 
 use crate::{
-    config::{RootKeySource, credentials_folder},
+    config::RootKeySource,
     files::{
         private_file,
         trusted_file::{self, Judged, Kind, TrustedFileError},
     },
 };
 
-/// How many bytes a root key has.
+/// The length of a root key, in bytes.
 pub(crate) const ROOT_KEY_LENGTH: usize = 32;
 
-/// Why a root key can't be taken from its file.
+/// Why a root key can't be loaded.
 #[derive(Debug, thiserror::Error)]
-pub enum RootKeyFileError {
-    /// The file can't be read, or others can change it.
-    #[error("the root key can't be used")]
+pub enum RootKeySourceError {
+    /// The file can't be read, or other users can change it.
+    #[error("can't use the root key")]
     Untrusted(#[from] TrustedFileError),
-    /// The file can't be made.
-    #[error("the root key {path} can't be written")]
+    /// The file can't be created.
+    #[error("can't write the root key {path}")]
     Unwritable {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// Others than the owner may read or write it.
-    #[error("the root key {path} has mode {mode:04o}, user {owner}, group {group}: only its owner may read it")]
+    /// Other users can read it or write to it.
+    #[error("the root key {path} has mode {mode:04o}, user {owner}, group {group}: {allowed}")]
     Exposed {
         /// The file.
         path: PathBuf,
@@ -46,93 +50,130 @@ pub enum RootKeyFileError {
         owner: u32,
         /// Its group.
         group: u32,
+        /// Who may read it.
+        allowed: Readers,
     },
-    /// Others than the owner may put another file in its place.
-    #[error("the folder {folder} of the root key {path} has mode {mode:04o}: others may write there")]
+    /// Other users can replace it.
+    #[error("the folder {folder} of the root key {path} has mode {mode:04o}: other users can write to it")]
     FolderExposed {
         /// The file.
         path: PathBuf,
-        /// The folder that it is in, links resolved.
+        /// Its folder, with links resolved.
         folder: PathBuf,
         /// The folder's permission bits.
         mode: u32,
     },
     /// It isn't 32 bytes long.
-    #[error(
-        "the root key {path} must be {ROOT_KEY_LENGTH} bytes long, no text, no line end: head -c {ROOT_KEY_LENGTH} /dev/urandom > FILE"
-    )]
+    #[error("the root key {path} is not {ROOT_KEY_LENGTH} bytes long; it is binary, without a line end")]
     WrongLength {
         /// The file.
         path: PathBuf,
     },
-    /// The bytes follow a pattern, so anybody can guess them.
-    #[error("the bytes of the root key {path} repeat or count up: a root key is random")]
+    /// The bytes follow a pattern, so they can be guessed.
+    #[error("the root key {path} repeats a pattern or counts up: a root key is random")]
     NotRandom {
         /// The file.
         path: PathBuf,
     },
+    /// The process ended while the file was read.
+    #[error("reading the root key was interrupted")]
+    Interrupted(#[from] JoinError),
 }
 
-impl RootKeyFileError {
+impl RootKeySourceError {
     /// What an operator does about it.
     #[must_use]
     pub(crate) fn remedy(&self) -> String {
         match self {
             Self::Untrusted(TrustedFileError::Unreadable { .. } | TrustedFileError::NotAFile { .. }) => {
-                "name the file that `sealward-server init` made, and let the server's user read it".to_owned()
+                "name the root key that `sealward-server init` created, and let the server's user read it".to_owned()
             }
             Self::Untrusted(TrustedFileError::TooLarge { .. }) | Self::WrongLength { .. } | Self::NotRandom { .. } => {
-                "put the right file back; only a deployment that has no databases yet may get a new one".to_owned()
+                format!(
+                    "put the right file back; only for a deployment without databases, create a new one: \
+                     head -c {ROOT_KEY_LENGTH} /dev/urandom >FILE"
+                )
             }
             Self::Untrusted(error) => error.remedy(),
             Self::Unwritable { .. } => "let this user write to the folder".to_owned(),
-            Self::Exposed { path, .. } => format!(
-                "chmod 600 {}; if a container platform mounts it, set root_key.source = \"mounted-secret\"",
+            Self::Exposed { path, allowed: Readers::Owner, .. } => format!(
+                "chmod 600 {}; for a secret that a container platform mounts, set type = \"mounted-secret\"",
                 path.display()
             ),
+            Self::Exposed { path, allowed: Readers::OwnerAndGroup, .. } => format!("chmod 440 {}", path.display()),
+            Self::Exposed { path, allowed: Readers::Everyone, .. } => format!("chmod 444 {}", path.display()),
             Self::FolderExposed { folder, .. } => format!("chmod 700 {}", folder.display()),
+            Self::Interrupted(_) => "try again".to_owned(),
         }
     }
 }
 
-/// Reads a root key.
-///
-/// A file in systemd's credentials folder (`$CREDENTIALS_DIRECTORY`) may have mode 0440 too, and may be root's: systemd lets the
-/// service's user in by an access list, which shows as the group's bit. One of a container platform may also be readable by everybody,
-/// who is in the container alone, and its folder may be writable if it is sticky, as Kubernetes mounts it: what root has put into such a
-/// folder, nobody else can replace. Nobody may write to a root key, whatever its source.
-///
-/// # Errors
-/// [`RootKeyFileError`]: not a file of 32 random bytes that only those may read who have to.
-pub(crate) fn load(path: &Path, source: RootKeySource) -> Result<RootKeyBytes, RootKeyFileError> {
-    load_beside(path, source, credentials_folder().as_deref())
+/// Who may read the file of a root key. Only its owner may write to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Readers {
+    /// Its owner.
+    Owner,
+    /// Its owner and its group. systemd leaves a credential to root, and gives the service's user access by an access control list, which
+    /// appears as the group's bit.
+    OwnerAndGroup,
+    /// All users: those of the container that the file is mounted in.
+    Everyone,
 }
 
-/// Makes a root key of fresh randomness unless the file exists; answers whether it did. Its folder is made with mode 0700.
+impl Readers {
+    /// The permission bits that the file must not have.
+    const fn refused(self) -> u32 {
+        match self {
+            Self::Owner => 0o077,
+            Self::OwnerAndGroup => 0o037,
+            Self::Everyone => 0o033,
+        }
+    }
+}
+
+impl fmt::Display for Readers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Owner => "only its owner may read it",
+            Self::OwnerAndGroup => "only its owner and its group may read it",
+            Self::Everyone => "only its owner may write to it",
+        })
+    }
+}
+
+/// Loads a root key from its source.
 ///
 /// # Errors
-/// [`RootKeyFileError::Unwritable`]
-pub(crate) fn create(path: &Path, random: &dyn Random) -> Result<bool, RootKeyFileError> {
-    let unwritable = |source| RootKeyFileError::Unwritable { path: path.to_owned(), source };
+/// [`RootKeySourceError`]
+pub(crate) async fn load(source: &RootKeySource) -> Result<RootKeyBytes, RootKeySourceError> {
+    let (path, allowed) = match source {
+        RootKeySource::File(path) => (path, Readers::Owner),
+        RootKeySource::Credential { path, .. } => (path, Readers::OwnerAndGroup),
+        RootKeySource::MountedSecret(path) => (path, Readers::Everyone),
+    };
+    let path = path.clone();
+    spawn_blocking(move || read(&path, allowed)).await?
+}
+
+/// Creates a random root key unless the file exists; returns whether it did. Its folder is created with mode 0700.
+///
+/// # Errors
+/// [`RootKeySourceError::Unwritable`]
+pub(crate) fn create(path: &Path, random: &dyn Random) -> Result<bool, RootKeySourceError> {
+    let unwritable = |source| RootKeySourceError::Unwritable { path: path.to_owned(), source };
     if let Some(folder) = path.parent() {
         private_file::create_folder(folder).map_err(unwritable)?;
     }
     private_file::create(path, RootKeyBytes::draw(random).expose(), private_file::PRIVATE).map_err(unwritable)
 }
 
-fn load_beside(
-    path: &Path,
-    source: RootKeySource,
-    credentials_folder: Option<&Path>,
-) -> Result<RootKeyBytes, RootKeyFileError> {
-    let is_credential = credentials_folder.is_some_and(|folder| path.starts_with(folder));
-    let refused = match source {
-        RootKeySource::MountedSecret => NOT_OF_A_MOUNTED_SECRET,
-        RootKeySource::File if is_credential => NOT_OF_A_CREDENTIAL,
-        RootKeySource::File => NOT_THE_OWNERS,
-    };
+/// Reads a root key from a file. Blocks, for [`trusted_file::READ_TIMEOUT`] at most.
+///
+/// The folder of the file may be writable if it is sticky, as Kubernetes mounts secrets: no other user can replace what root has put into such
+/// a folder.
+fn read(path: &Path, allowed: Readers) -> Result<RootKeyBytes, RootKeySourceError> {
     let wanted = path.to_owned();
-    // What is judged is what is read: nobody else can change anything on the path that was walked.
+    // The file that was judged is the one that is read: no other user can change anything on the path that was walked.
     let (judged, folder_mode, bytes) = trusted_file::within_timeout(path, move || {
         let judged = trusted_file::judge(&wanted)?;
         let unreadable = |source| TrustedFileError::Unreadable { path: wanted.clone(), source };
@@ -144,46 +185,46 @@ fn load_beside(
         let bytes = trusted_file::read_judged(&wanted, &judged, Kind::RootKey);
         Ok((judged, folder_mode, bytes))
     })?;
-    check_mode(path, &judged, refused)?;
-    if folder_mode & OTHERS_WRITE != 0 && !is_credential {
+    check_mode(path, &judged, allowed)?;
+    if folder_mode & OTHERS_WRITE != 0 && allowed != Readers::OwnerAndGroup {
         let folder = judged.resolved.parent().unwrap_or(Path::new("/")).to_owned();
-        return Err(RootKeyFileError::FolderExposed { path: path.to_owned(), folder, mode: folder_mode & PERMISSIONS });
+        return Err(RootKeySourceError::FolderExposed {
+            path: path.to_owned(),
+            folder,
+            mode: folder_mode & PERMISSIONS,
+        });
     }
-    let wrong_length = || RootKeyFileError::WrongLength { path: path.to_owned() };
+    let wrong_length = || RootKeySourceError::WrongLength { path: path.to_owned() };
     let bytes = match bytes {
         Err(TrustedFileError::TooLarge { .. }) => return Err(wrong_length()),
         bytes => bytes?,
     };
     let key = RootKeyBytes::from_slice(&bytes).ok_or_else(wrong_length)?;
-    if follows_a_pattern(&bytes) { Err(RootKeyFileError::NotRandom { path: path.to_owned() }) } else { Ok(key) }
+    if follows_a_pattern(&bytes) { Err(RootKeySourceError::NotRandom { path: path.to_owned() }) } else { Ok(key) }
 }
 
-/// What only a file's owner may do.
-const NOT_THE_OWNERS: u32 = 0o077;
-/// What nobody may do with a credential but its owner: all but the group's reading.
-const NOT_OF_A_CREDENTIAL: u32 = 0o037;
-/// What nobody may do with a mounted secret but its owner: all but reading.
-const NOT_OF_A_MOUNTED_SECRET: u32 = 0o033;
 const OTHERS_WRITE: u32 = 0o022;
 const PERMISSIONS: u32 = 0o7777;
 
-fn check_mode(path: &Path, judged: &Judged, refused: u32) -> Result<(), RootKeyFileError> {
+fn check_mode(path: &Path, judged: &Judged, allowed: Readers) -> Result<(), RootKeySourceError> {
     let found = &judged.metadata;
-    // A mount that takes no writes may show modes that let everybody write.
-    let refused = if trusted_file::is_read_only(&judged.resolved) { refused & !OTHERS_WRITE } else { refused };
+    // A read-only mount may show modes that let all users write.
+    let is_read_only = trusted_file::is_read_only(&judged.resolved);
+    let refused = allowed.refused() & if is_read_only { !OTHERS_WRITE } else { PERMISSIONS };
     if found.mode() & refused != 0 {
-        return Err(RootKeyFileError::Exposed {
+        return Err(RootKeySourceError::Exposed {
             path: path.to_owned(),
             mode: found.mode() & PERMISSIONS,
             owner: found.uid(),
             group: found.gid(),
+            allowed,
         });
     }
     Ok(())
 }
 
-/// Whether bytes repeat after at most half of them, or grow by the same number from each to the next: zeros, `abcdabcd…`, 0 1 2 3 ….
-/// Of random keys, less than one in 2^120 does.
+/// Whether the bytes repeat after at most half of them, or change by the same number from each to the next: zeros, `abcdabcd…`, 0 1 2 3 ….
+/// Fewer than one random key in 2^120 does.
 fn follows_a_pattern(bytes: &[u8]) -> bool {
     let repeats = |period: usize| bytes.iter().zip(bytes.iter().skip(period)).all(|(one, other)| one == other);
     let steps = || bytes.iter().zip(bytes.iter().skip(1)).map(|(one, next)| next.wrapping_sub(*one));
@@ -200,9 +241,6 @@ mod tests {
     use super::*;
     use crate::ports::random::SystemRandom;
 
-    const FILE: RootKeySource = RootKeySource::File;
-    const MOUNTED: RootKeySource = RootKeySource::MountedSecret;
-
     fn set_mode(path: &Path, mode: u32) {
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     }
@@ -212,9 +250,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("keys/root.key");
         assert!(create(&path, &SystemRandom).unwrap());
-        let first = load(&path, FILE).unwrap();
+        let first = read(&path, Readers::Owner).unwrap();
         assert!(!create(&path, &SystemRandom).unwrap());
-        assert_eq!(load(&path, FILE).unwrap().expose(), first.expose());
+        assert_eq!(read(&path, Readers::Owner).unwrap().expose(), first.expose());
         assert_ne!(first.expose(), &[0; 32]);
     }
 
@@ -224,11 +262,11 @@ mod tests {
         let path = folder.path().join("root.key");
         create(&path, &SystemRandom).unwrap();
         set_mode(&path, 0o640);
-        assert!(matches!(load(&path, FILE), Err(RootKeyFileError::Exposed { mode: 0o640, .. })));
+        assert!(matches!(read(&path, Readers::Owner), Err(RootKeySourceError::Exposed { mode: 0o640, .. })));
         set_mode(&path, 0o400);
-        assert!(load(&path, FILE).is_ok());
+        assert!(read(&path, Readers::Owner).is_ok());
         set_mode(folder.path(), 0o770);
-        assert!(matches!(load(&path, FILE), Err(RootKeyFileError::FolderExposed { mode: 0o770, .. })));
+        assert!(matches!(read(&path, Readers::Owner), Err(RootKeySourceError::FolderExposed { mode: 0o770, .. })));
     }
 
     #[test]
@@ -248,9 +286,10 @@ mod tests {
         set_mode(&open.join("inner"), 0o755);
         create(&open.join("inner/root.key"), &SystemRandom).unwrap();
         for path in [safe.join("link"), open.join("inner/root.key"), open.join("root.key")] {
-            for source in [FILE, MOUNTED] {
-                let refused = load(&path, source).err();
-                let is_exposed = matches!(refused, Some(RootKeyFileError::Untrusted(TrustedFileError::Exposed { .. })));
+            for readers in [Readers::Owner, Readers::Everyone] {
+                let refused = read(&path, readers).err();
+                let is_exposed =
+                    matches!(refused, Some(RootKeySourceError::Untrusted(TrustedFileError::Exposed { .. })));
                 assert!(is_exposed, "{} {refused:?}", path.display());
             }
         }
@@ -262,14 +301,12 @@ mod tests {
         let path = folder.path().join("root-key");
         create(&path, &SystemRandom).unwrap();
         set_mode(&path, 0o440);
-        assert!(load_beside(&path, FILE, Some(folder.path())).is_ok());
-        assert!(load_beside(&path, FILE, Some(Path::new("/run/credentials/other"))).is_err());
+        assert!(read(&path, Readers::OwnerAndGroup).is_ok());
+        assert!(read(&path, Readers::Owner).is_err());
         for mode in [0o460, 0o404, 0o444] {
             set_mode(&path, mode);
-            assert!(
-                matches!(load_beside(&path, FILE, Some(folder.path())), Err(RootKeyFileError::Exposed { .. })),
-                "{mode:o}"
-            );
+            let refused = read(&path, Readers::OwnerAndGroup);
+            assert!(matches!(refused, Err(RootKeySourceError::Exposed { .. })), "{mode:o}");
         }
     }
 
@@ -288,23 +325,23 @@ mod tests {
         let path = folder.path().join("root.key");
         for mode in [0o400, 0o440, 0o444, 0o644] {
             set_mode(&file, mode);
-            assert!(load(&path, MOUNTED).is_ok(), "{mode:o}");
-            assert_eq!(load(&path, FILE).is_ok(), mode == 0o400, "{mode:o}");
+            assert!(read(&path, Readers::Everyone).is_ok(), "{mode:o}");
+            assert_eq!(read(&path, Readers::Owner).is_ok(), mode == 0o400, "{mode:o}");
         }
         for mode in [0o460, 0o446, 0o666] {
             set_mode(&file, mode);
-            assert!(load(&path, MOUNTED).is_err(), "{mode:o}");
+            assert!(read(&path, Readers::Everyone).is_err(), "{mode:o}");
         }
         set_mode(&file, 0o444);
         set_mode(folder.path(), 0o777);
-        assert!(load(&path, MOUNTED).is_err());
+        assert!(read(&path, Readers::Everyone).is_err());
         if geteuid().is_root() {
             // As mounted with fsGroup.
             set_mode(folder.path(), 0o3777);
             chown(folder.path(), None, Some(1_000)).unwrap();
             chown(&file, None, Some(1_000)).unwrap();
             set_mode(&file, 0o440);
-            assert!(load(&path, MOUNTED).is_ok());
+            assert!(read(&path, Readers::Everyone).is_ok());
         }
     }
 
@@ -314,7 +351,7 @@ mod tests {
         for length in [0, 31, 33, 64] {
             let path = folder.path().join(length.to_string());
             private_file::create(&path, &vec![7; length], private_file::PRIVATE).unwrap();
-            assert!(matches!(load(&path, FILE), Err(RootKeyFileError::WrongLength { .. })), "{length}");
+            assert!(matches!(read(&path, Readers::Owner), Err(RootKeySourceError::WrongLength { .. })), "{length}");
         }
     }
 
@@ -336,7 +373,7 @@ mod tests {
         {
             let path = folder.path().join(index.to_string());
             private_file::create(&path, &bytes, private_file::PRIVATE).unwrap();
-            assert!(matches!(load(&path, FILE), Err(RootKeyFileError::NotRandom { .. })), "{index}");
+            assert!(matches!(read(&path, Readers::Owner), Err(RootKeySourceError::NotRandom { .. })), "{index}");
         }
     }
 }

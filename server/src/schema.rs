@@ -1,18 +1,23 @@
 //! From descriptors to the schema: reads Sealward's options off messages and services, once, at a start.
 //!
 //! Every message with the option `entity` becomes an entity; every service with the option `entity_service` serves one, by the five
-//! standard methods, recognised by name and shape. A wrong schema is an error that names the place. This file and the codec are the only
-//! ones that know prost-reflect.
+//! standard methods, recognised by name and shape. Every method says in its options what a call needs. A wrong schema is an error that
+//! names the place. This file and the codec are the only ones that know prost-reflect.
 
 use std::{collections::BTreeSet, sync::Arc};
 
 use prost_reflect::{
-    Cardinality, DescriptorPool, DynamicMessage, EnumDescriptor, EnumValueDescriptor, FieldDescriptor,
-    Kind as ProtoKind, MessageDescriptor, MethodDescriptor, ServiceDescriptor, Value as ProtoValue,
+    Cardinality, DescriptorPool, EnumDescriptor, EnumValueDescriptor, FieldDescriptor, Kind as ProtoKind,
+    MessageDescriptor, MethodDescriptor, ServiceDescriptor,
 };
-use sealward::SCHEMA_PACKAGE;
+use sealward::{
+    options::{self, OptionError},
+    schema::v1::{self as option, default_value},
+};
 use sealward_core::{
+    audit::AuditAction,
     id::Timestamp,
+    mail,
     policy::Privilege,
     schema::{
         Attribute, Choice, Entity, Kind, OnDelete, Schema, SchemaError, TextForm, Value, display_name, rule::Rule,
@@ -33,10 +38,33 @@ pub struct ServedSchema {
     pub schema: Arc<Schema>,
     /// The methods of all entity services.
     pub methods: Vec<EntityMethod>,
+    /// What calls of each method of the contract need.
+    pub needs: Vec<MethodNeeds>,
     /// The packages that its descriptors have.
     pub packages: BTreeSet<String>,
     /// The descriptor set that it was read from, encoded.
     pub descriptors: Vec<u8>,
+}
+
+/// What calls of a method need, from its options.
+#[derive(Clone, Debug)]
+pub struct MethodNeeds {
+    /// `/sealward.mail.v1.MailboxService/CreateMailbox`
+    pub path: String,
+    /// The privileges of which a caller needs one.
+    pub privileges: Vec<Privilege>,
+    /// Whether every caller with an identity may call it.
+    pub any_identity: bool,
+    /// Whether the privilege must be granted for all organizations.
+    pub all_organizations: bool,
+    /// The actions that calls are recorded as, one for each privilege. Empty: successful calls aren't recorded.
+    pub audit_actions: Vec<AuditAction>,
+    /// The action that refused calls are recorded as if `audit_actions` has none.
+    pub refused_as: AuditAction,
+    /// Whether it takes a stream.
+    pub takes_stream: bool,
+    /// Whether it answers with a stream.
+    pub answers_stream: bool,
 }
 
 /// One rpc of an entity service.
@@ -86,9 +114,9 @@ pub enum DescriptorError {
     /// The bytes are no descriptor set.
     #[error("the descriptor set can't be read")]
     Unreadable(#[source] prost_reflect::DescriptorError),
-    /// The set lacks Sealward's own options.
-    #[error("the descriptor set lacks `{0}`: it was made without sealward/schema/v1/annotations.proto")]
-    OptionMissing(String),
+    /// An option can't be read.
+    #[error(transparent)]
+    Option(#[from] OptionError),
     /// Something is declared in a way that can't be served.
     #[error("{place}: {problem}")]
     Wrong {
@@ -112,252 +140,229 @@ fn wrong(place: &str, problem: impl Into<String>) -> DescriptorError {
 /// See [`DescriptorError`].
 pub fn read(encoded: &[u8]) -> Result<ServedSchema, DescriptorError> {
     let pool = DescriptorPool::decode(encoded).map_err(DescriptorError::Unreadable)?;
-    let options = Options::new(&pool)?;
+    let mut served = Vec::new();
+    for service in pool.services() {
+        if let Some(message) = served_entity(&pool, &service)? {
+            served.push((service, message));
+        }
+    }
     let mut entities = Vec::new();
     for message in pool.all_messages() {
-        if let Some(entity) = options.entity(&message)? {
-            entities.push(entity);
+        if let Some(option) = options::entity(&message)? {
+            let of_message = served.iter().filter(|(_, served)| *served == message).map(|(service, _)| service);
+            entities.push(entity(&message, option, write_privilege(of_message)?)?);
         }
     }
     let schema = Arc::new(Schema::new(entities)?);
     let mut methods = Vec::new();
-    for service in pool.services() {
-        if let Some(entity) = options.served_entity(&pool, &service)? {
-            methods.extend(entity_methods(&service, &entity, &schema)?);
-        }
+    for (service, message) in &served {
+        methods.extend(entity_methods(service, message, &schema)?);
     }
+    let needs = pool.services().flat_map(|service| service.methods().collect::<Vec<_>>());
+    let needs = needs.map(|method| method_needs(&method)).collect::<Result<_, _>>()?;
     let packages = pool.files().map(|file| file.package_name().to_owned()).collect();
-    Ok(ServedSchema { schema, methods, packages, descriptors: encoded.to_vec() })
+    Ok(ServedSchema { schema, methods, needs, packages, descriptors: encoded.to_vec() })
 }
 
-/// Sealward's options, as extensions of the pool.
-struct Options {
-    entity: prost_reflect::ExtensionDescriptor,
-    attribute: prost_reflect::ExtensionDescriptor,
-    entity_service: prost_reflect::ExtensionDescriptor,
-    option: prost_reflect::ExtensionDescriptor,
-    state: prost_reflect::ExtensionDescriptor,
+/// What calls of a method need.
+fn method_needs(method: &MethodDescriptor) -> Result<MethodNeeds, DescriptorError> {
+    let place = method.full_name();
+    let option::Method { privileges, any_identity, all_organizations, audit_actions, refused_as } =
+        options::method(method)?.ok_or_else(|| wrong(place, "it lacks the option `method`"))?;
+    let action = |name: &String| {
+        let of_mail = mail::AUDIT_ACTIONS.iter().copied().find(|action| action.name() == name);
+        of_mail.map_or_else(|| name.parse(), Ok).map_err(|error| wrong(place, format!("its audit action: {error}")))
+    };
+    Ok(MethodNeeds {
+        path: path(method),
+        privileges: privileges
+            .iter()
+            .map(|name| name.parse::<Privilege>().map_err(|error| wrong(place, format!("its `privileges`: {error}"))))
+            .collect::<Result<_, _>>()?,
+        any_identity,
+        all_organizations,
+        audit_actions: audit_actions.iter().map(action).collect::<Result<_, _>>()?,
+        refused_as: if refused_as.is_empty() { AuditAction::Call } else { action(&refused_as)? },
+        takes_stream: method.is_client_streaming(),
+        answers_stream: method.is_server_streaming(),
+    })
 }
 
-impl Options {
-    fn new(pool: &DescriptorPool) -> Result<Options, DescriptorError> {
-        let extension = |name: &str| {
-            let full_name = format!("{SCHEMA_PACKAGE}.{name}");
-            pool.get_extension_by_name(&full_name).ok_or(DescriptorError::OptionMissing(full_name))
-        };
-        Ok(Options {
-            entity: extension("entity")?,
-            attribute: extension("attribute")?,
-            entity_service: extension("entity_service")?,
-            option: extension("option")?,
-            state: extension("state")?,
-        })
-    }
+fn path(method: &MethodDescriptor) -> String {
+    format!("/{}/{}", method.parent_service().full_name(), method.name())
+}
 
-    fn entity(&self, message: &MessageDescriptor) -> Result<Option<Entity>, DescriptorError> {
-        let options = message.options();
-        if !options.has_extension(&self.entity) {
-            return Ok(None);
-        }
-        let ProtoValue::Message(option) = options.get_extension(&self.entity).into_owned() else {
-            return Err(wrong(message.full_name(), "its option `entity` is no message"));
-        };
-        for name in SYSTEM_FIELDS {
-            if message.get_field_by_name(name).is_none() {
-                return Err(wrong(message.full_name(), format!("an entity needs the field `{name}`")));
-            }
-        }
-        let attributes: Vec<Attribute> =
-            attribute_fields(message).map(|field| self.attribute(&field)).collect::<Result<_, _>>()?;
-        if attributes.iter().any(|attribute| !attribute.sent_to.is_empty()) {
-            let field = message.get_field_by_name(CLEARED_FIELD);
-            if !field.is_some_and(|field| field.is_list() && field.kind() == ProtoKind::String) {
-                let problem = format!("an entity with `sent_to` needs the field `repeated string {CLEARED_FIELD}`");
-                return Err(wrong(message.full_name(), problem));
-            }
-        }
-        let storage_name = text(&option, "storage_name");
-        let name_for_people = text(&option, "display_name");
-        let mut entity = Entity {
-            name: message.name().to_owned(),
-            display_name: if name_for_people.is_empty() { message.name().to_owned() } else { name_for_people },
-            collection: text(&option, "collection"),
-            singular: text(&option, "singular"),
-            storage_name: if storage_name.is_empty() { message.name().to_owned() } else { storage_name },
-            id_required: flag(&option, "id_required"),
-            write_privilege: write_privilege(message, &option)?,
-            attributes,
-            rules: Vec::new(),
-        };
-        entity.rules = rules(&entity, &option)?;
-        Ok(Some(entity))
-    }
-
-    fn attribute(&self, field: &FieldDescriptor) -> Result<Attribute, DescriptorError> {
-        let options = field.options();
-        let ProtoValue::Message(option) = options.get_extension(&self.attribute).into_owned() else {
-            return Err(wrong(field.full_name(), "its option `attribute` is no message"));
-        };
-        if field.cardinality() != Cardinality::Optional
-            || field.containing_oneof().is_some_and(|oneof| !oneof.is_synthetic())
-        {
-            return Err(wrong(field.full_name(), "an attribute can be neither repeated nor in a oneof"));
-        }
-        if !field.supports_presence() {
-            return Err(wrong(
-                field.full_name(),
-                "an attribute must be `optional`, so that null and empty are told apart",
-            ));
-        }
-        let state_attribute = text(&option, "state_attribute");
-        let kind = self.kind(field, &option, &state_attribute)?;
-        let text_form = text_form(field, &option)?;
-        let storage_name = text(&option, "storage_name");
-        let deprecated_for = text(&option, "deprecated_for");
-        let name_for_people = text(&option, "display_name");
-        Ok(Attribute {
-            name: field.name().to_owned(),
-            display_name: if name_for_people.is_empty() { display_name(field.name()) } else { name_for_people },
-            storage_name: if storage_name.is_empty() { field.name().to_owned() } else { storage_name },
-            default: default(field, &option)?,
-            encrypted: flag(&option, "encrypted"),
-            required: flag(&option, "required"),
-            application_required: flag(&option, "application_required"),
-            max_length: match integer(&option, "max_length").map(u32::try_from).transpose() {
-                Ok(None) if text_form == TextForm::Uuid => Some(UUID_LENGTH),
-                Ok(max_length) => max_length,
-                Err(_) => return Err(wrong(field.full_name(), "its `max_length` is not a length")),
-            },
-            text_form,
-            state_attribute: (!state_attribute.is_empty()).then_some(state_attribute),
-            longest: None,
-            minimum: integer(&option, "minimum"),
-            maximum: integer(&option, "maximum"),
-            output_only: flag(&option, "output_only"),
-            immutable: flag(&option, "immutable"),
-            valid_for_create: !flag(&option, "not_valid_for_create"),
-            valid_for_update: !flag(&option, "not_valid_for_update"),
-            deprecated_for: (!deprecated_for.is_empty()).then_some(deprecated_for),
-            sent_to: texts(&option, "sent_to"),
-            is_audited: false,
-            is_indexed: false,
-            kind,
-        })
-    }
-
-    fn kind(
-        &self,
-        field: &FieldDescriptor,
-        option: &DynamicMessage,
-        state_attribute: &str,
-    ) -> Result<Kind, DescriptorError> {
-        let reports_set = text(option, "reports_set");
-        let reference = message(option, "reference");
-        match (field.kind(), reference) {
-            (ProtoKind::Bool, None) if !reports_set.is_empty() => Ok(Kind::ReportsSet { attribute: reports_set }),
-            (_, _) if !reports_set.is_empty() => Err(wrong(field.full_name(), "`reports_set` is for a bool")),
-            (ProtoKind::String, Some(reference)) => {
-                let on_delete = match integer(&reference, "on_delete") {
-                    Some(1) => OnDelete::Clear,
-                    Some(2) => OnDelete::Refuse,
-                    Some(_) | None => {
-                        return Err(wrong(field.full_name(), "its reference must say what `on_delete` does"));
-                    }
-                };
-                Ok(Kind::Reference { collection: text(&reference, "collection"), on_delete })
-            }
-            (_, Some(_)) => Err(wrong(field.full_name(), "a reference is a string")),
-            (ProtoKind::Bool, None) => Ok(Kind::Boolean),
-            (ProtoKind::Int32, None) => Ok(Kind::Integer32),
-            (ProtoKind::Int64, None) => Ok(Kind::Integer64),
-            (ProtoKind::String, None) => Ok(Kind::Text),
-            (ProtoKind::Bytes, None) => Ok(Kind::Bytes),
-            (ProtoKind::Enum(choices), None) => self.choices_of(field, &choices, state_attribute).map(Kind::Choice),
-            (ProtoKind::Message(message), None) if message.full_name() == "google.protobuf.Timestamp" => Ok(Kind::Time),
-            (_, None) => Err(wrong(
-                field.full_name(),
-                "an attribute is a bool, int32, int64, string, bytes, an enum or a google.protobuf.Timestamp",
-            )),
+fn entity(
+    message: &MessageDescriptor,
+    option: option::Entity,
+    write_privilege: Privilege,
+) -> Result<Entity, DescriptorError> {
+    for name in SYSTEM_FIELDS {
+        if message.get_field_by_name(name).is_none() {
+            return Err(wrong(message.full_name(), format!("an entity needs the field `{name}`")));
         }
     }
+    let attributes: Vec<Attribute> =
+        attribute_fields(message).map(|field| attribute(&field)).collect::<Result<_, _>>()?;
+    if attributes.iter().any(|attribute| !attribute.sent_to.is_empty()) {
+        let field = message.get_field_by_name(CLEARED_FIELD);
+        if !field.is_some_and(|field| field.is_list() && field.kind() == ProtoKind::String) {
+            let problem = format!("an entity with `sent_to` needs the field `repeated string {CLEARED_FIELD}`");
+            return Err(wrong(message.full_name(), problem));
+        }
+    }
+    let option::Entity { collection, singular, storage_name, id_required, display_name, rules } = option;
+    let named = |given: String| if given.is_empty() { message.name().to_owned() } else { given };
+    let mut entity = Entity {
+        name: message.name().to_owned(),
+        display_name: named(display_name),
+        collection,
+        singular,
+        storage_name: named(storage_name),
+        id_required,
+        write_privilege,
+        attributes,
+        rules: Vec::new(),
+    };
+    entity.rules = rules.iter().map(|declared| rule(&entity, declared)).collect::<Result<_, _>>()?;
+    Ok(entity)
+}
 
-    /// The values that mean something: all but `_UNSPECIFIED`.
-    fn choices_of(
-        &self,
-        field: &FieldDescriptor,
-        choices: &EnumDescriptor,
-        state_attribute: &str,
-    ) -> Result<Vec<Choice>, DescriptorError> {
-        let states = field.parent_message().get_field_by_name(state_attribute).map(|states| states.kind());
-        let choice = |value: EnumValueDescriptor| {
-            let options = value.options();
-            let option = options.has_extension(&self.option).then(|| options.get_extension(&self.option));
-            let option =
-                option.and_then(|option| if let ProtoValue::I32(number) = *option { Some(number) } else { None });
-            let state = options.has_extension(&self.state).then(|| options.get_extension(&self.state));
-            let state = match (state.as_deref().and_then(ProtoValue::as_str), &states) {
-                (None, _) => None,
-                (Some(name), Some(ProtoKind::Enum(states))) if states.get_value_by_name(name).is_some() => {
-                    states.get_value_by_name(name).map(|state| state.number())
-                }
-                (Some(_), _) => {
-                    return Err(wrong(
-                        value.full_name(),
-                        "its `state` is not a value of the enum of a `state_attribute`",
-                    ));
+fn attribute(field: &FieldDescriptor) -> Result<Attribute, DescriptorError> {
+    // A field without the option is an attribute without rules: what isn't recognised by its name is one.
+    let option = options::attribute(field)?.unwrap_or_default();
+    if field.cardinality() != Cardinality::Optional
+        || field.containing_oneof().is_some_and(|oneof| !oneof.is_synthetic())
+    {
+        return Err(wrong(field.full_name(), "an attribute can be neither repeated nor in a oneof"));
+    }
+    if !field.supports_presence() {
+        return Err(wrong(field.full_name(), "an attribute must be `optional`, so that null and empty are told apart"));
+    }
+    let kind = kind(field, &option)?;
+    let text_form = text_form(field, &option)?;
+    let default = default(field, option.default)?;
+    let given = |text: String| (!text.is_empty()).then_some(text);
+    Ok(Attribute {
+        name: field.name().to_owned(),
+        display_name: given(option.display_name).unwrap_or_else(|| display_name(field.name())),
+        storage_name: given(option.storage_name).unwrap_or_else(|| field.name().to_owned()),
+        default,
+        encrypted: option.encrypted,
+        required: option.required,
+        application_required: option.application_required,
+        max_length: match option.max_length.map(u32::try_from).transpose() {
+            Ok(None) if text_form == TextForm::Uuid => Some(UUID_LENGTH),
+            Ok(max_length) => max_length,
+            Err(_) => return Err(wrong(field.full_name(), "its `max_length` is not a length")),
+        },
+        text_form,
+        state_attribute: given(option.state_attribute),
+        longest: None,
+        minimum: option.minimum,
+        maximum: option.maximum,
+        output_only: option.output_only,
+        immutable: option.immutable,
+        valid_for_create: !option.not_valid_for_create,
+        valid_for_update: !option.not_valid_for_update,
+        deprecated_for: given(option.deprecated_for),
+        sent_to: option.sent_to,
+        is_audited: false,
+        is_indexed: false,
+        kind,
+    })
+}
+
+fn kind(field: &FieldDescriptor, option: &option::Attribute) -> Result<Kind, DescriptorError> {
+    let reports_set = &option.reports_set;
+    match (field.kind(), &option.reference) {
+        (ProtoKind::Bool, None) if !reports_set.is_empty() => Ok(Kind::ReportsSet { attribute: reports_set.clone() }),
+        (_, _) if !reports_set.is_empty() => Err(wrong(field.full_name(), "`reports_set` is for a bool")),
+        (ProtoKind::String, Some(reference)) => {
+            let on_delete = match reference.on_delete() {
+                option::OnDelete::Clear => OnDelete::Clear,
+                option::OnDelete::Refuse => OnDelete::Refuse,
+                option::OnDelete::Unspecified => {
+                    return Err(wrong(field.full_name(), "its reference must say what `on_delete` does"));
                 }
             };
-            Ok(Choice { number: value.number(), name: value.name().to_owned(), option, state })
-        };
-        choices.values().filter(|value| value.number() != 0).map(choice).collect()
-    }
-
-    fn served_entity(
-        &self,
-        pool: &DescriptorPool,
-        service: &ServiceDescriptor,
-    ) -> Result<Option<MessageDescriptor>, DescriptorError> {
-        let options = service.options();
-        if !options.has_extension(&self.entity_service) {
-            return Ok(None);
+            Ok(Kind::Reference { collection: reference.collection.clone(), on_delete })
         }
-        let ProtoValue::String(name) = options.get_extension(&self.entity_service).into_owned() else {
-            return Err(wrong(service.full_name(), "its option `entity_service` is no text"));
+        (_, Some(_)) => Err(wrong(field.full_name(), "a reference is a string")),
+        (ProtoKind::Bool, None) => Ok(Kind::Boolean),
+        (ProtoKind::Int32, None) => Ok(Kind::Integer32),
+        (ProtoKind::Int64, None) => Ok(Kind::Integer64),
+        (ProtoKind::String, None) => Ok(Kind::Text),
+        (ProtoKind::Bytes, None) => Ok(Kind::Bytes),
+        (ProtoKind::Enum(choices), None) => choices_of(field, &choices, &option.state_attribute).map(Kind::Choice),
+        (ProtoKind::Message(message), None) if message.full_name() == "google.protobuf.Timestamp" => Ok(Kind::Time),
+        (_, None) => Err(wrong(
+            field.full_name(),
+            "an attribute is a bool, int32, int64, string, bytes, an enum or a google.protobuf.Timestamp",
+        )),
+    }
+}
+
+/// The values that mean something: all but `_UNSPECIFIED`.
+fn choices_of(
+    field: &FieldDescriptor,
+    choices: &EnumDescriptor,
+    state_attribute: &str,
+) -> Result<Vec<Choice>, DescriptorError> {
+    let states = field.parent_message().get_field_by_name(state_attribute).map(|states| states.kind());
+    let choice = |value: EnumValueDescriptor| {
+        let option = options::option_number(&value)?;
+        let state = match (options::state(&value)?, &states) {
+            (None, _) => None,
+            (Some(name), Some(ProtoKind::Enum(states))) if states.get_value_by_name(&name).is_some() => {
+                states.get_value_by_name(&name).map(|state| state.number())
+            }
+            (Some(_), _) => {
+                return Err(wrong(value.full_name(), "its `state` is not a value of the enum of a `state_attribute`"));
+            }
         };
-        match pool.get_message_by_name(&name).filter(|message| message.options().has_extension(&self.entity)) {
-            Some(message) => Ok(Some(message)),
-            None => Err(wrong(service.full_name(), format!("it serves `{name}`, which is no entity"))),
+        Ok(Choice { number: value.number(), name: value.name().to_owned(), option, state })
+    };
+    choices.values().filter(|value| value.number() != 0).map(choice).collect()
+}
+
+fn served_entity(
+    pool: &DescriptorPool,
+    service: &ServiceDescriptor,
+) -> Result<Option<MessageDescriptor>, DescriptorError> {
+    let Some(name) = options::entity_service(service)? else { return Ok(None) };
+    if let Some(message) = pool.get_message_by_name(&name)
+        && options::entity(&message)?.is_some()
+    {
+        return Ok(Some(message));
+    }
+    Err(wrong(service.full_name(), format!("it serves `{name}`, which isn't an entity")))
+}
+
+/// The privilege that writing records of an entity needs: that of the methods of its services that write. prvWriteRecords if none does.
+fn write_privilege<'a>(services: impl Iterator<Item = &'a ServiceDescriptor>) -> Result<Privilege, DescriptorError> {
+    let mut found = None;
+    for method in services.flat_map(|service| service.methods().collect::<Vec<_>>()) {
+        if !["Create", "Update", "Delete"].iter().any(|verb| method.name().starts_with(verb)) {
+            continue;
+        }
+        match (method_needs(&method)?.privileges.as_slice(), found) {
+            ([privilege], None) => found = Some(*privilege),
+            ([privilege], Some(other)) if *privilege == other => {}
+            _ => {
+                return Err(wrong(
+                    method.full_name(),
+                    "every method that writes an entity needs the same one privilege",
+                ));
+            }
         }
     }
+    Ok(found.unwrap_or(Privilege::WriteRecords))
 }
 
-fn write_privilege(message: &MessageDescriptor, option: &DynamicMessage) -> Result<Privilege, DescriptorError> {
-    match text(option, "write_privilege") {
-        none if none.is_empty() => Ok(Privilege::WriteRecords),
-        name => name.parse().map_err(|error| wrong(message.full_name(), format!("its `write_privilege`: {error}"))),
-    }
-}
-
-fn rules(entity: &Entity, option: &DynamicMessage) -> Result<Vec<Rule>, SchemaError> {
-    let declared = match option.get_field_by_name("rules").map(std::borrow::Cow::into_owned) {
-        Some(ProtoValue::List(declared)) => declared,
-        Some(_) | None => Vec::new(),
-    };
-    let messages = declared.iter().filter_map(ProtoValue::as_message);
-    messages.map(|declared| rule(entity, declared)).collect()
-}
-
-fn rule(entity: &Entity, declared: &DynamicMessage) -> Result<Rule, SchemaError> {
-    let text = |name| text(declared, name);
-    let (reason, attribute, refuse_when) = (text("reason"), text("attribute"), text("refuse_when"));
-    let (description, dynamics_code) = (text("description"), text("dynamics_code"));
-    let text = RuleText {
-        reason: &reason,
-        attribute: &attribute,
-        refuse_when: &refuse_when,
-        description: &description,
-        dynamics_code: &dynamics_code,
-    };
+fn rule(entity: &Entity, declared: &option::Rule) -> Result<Rule, SchemaError> {
+    let option::Rule { reason, attribute, refuse_when, description, dynamics_code } = declared;
+    let text = RuleText { reason, attribute, refuse_when, description, dynamics_code };
     Rule::read(&text, entity).map_err(|problem| SchemaError::Rule {
         entity: entity.name.clone(),
         reason: reason.clone(),
@@ -374,8 +379,8 @@ fn attribute_fields(message: &MessageDescriptor) -> impl Iterator<Item = FieldDe
     fields.into_iter()
 }
 
-fn text_form(field: &FieldDescriptor, option: &DynamicMessage) -> Result<TextForm, DescriptorError> {
-    match (flag(option, "multi_line"), flag(option, "uuid")) {
+fn text_form(field: &FieldDescriptor, option: &option::Attribute) -> Result<TextForm, DescriptorError> {
+    match (option.multi_line, option.uuid) {
         (false, false) => Ok(TextForm::SingleLine),
         (true, false) => Ok(TextForm::MultiLine),
         (false, true) => Ok(TextForm::Uuid),
@@ -386,15 +391,16 @@ fn text_form(field: &FieldDescriptor, option: &DynamicMessage) -> Result<TextFor
 /// How long a UUID with hyphens is.
 const UUID_LENGTH: u32 = 36;
 
-fn default(field: &FieldDescriptor, option: &DynamicMessage) -> Result<Option<Value>, DescriptorError> {
-    let Some(default) = message(option, "default") else { return Ok(None) };
+fn default(field: &FieldDescriptor, default: Option<option::DefaultValue>) -> Result<Option<Value>, DescriptorError> {
+    let Some(default) = default else { return Ok(None) };
     let refused = || wrong(field.full_name(), "its default is of another type");
-    let set = default.fields().next().map(|(which, value)| (which.name().to_owned(), value.clone()));
-    match (set, field.kind()) {
-        (Some((_, ProtoValue::String(text))), ProtoKind::String) => Ok(Some(Value::Text(text))),
-        (Some((_, ProtoValue::Bool(value))), ProtoKind::Bool) => Ok(Some(Value::Boolean(value))),
-        (Some((_, ProtoValue::I64(number))), ProtoKind::Int32 | ProtoKind::Int64) => Ok(Some(Value::Integer(number))),
-        (Some((_, ProtoValue::String(name))), ProtoKind::Enum(choices)) => {
+    match (default.kind, field.kind()) {
+        (Some(default_value::Kind::Text(text)), ProtoKind::String) => Ok(Some(Value::Text(text))),
+        (Some(default_value::Kind::Boolean(value)), ProtoKind::Bool) => Ok(Some(Value::Boolean(value))),
+        (Some(default_value::Kind::Integer(number)), ProtoKind::Int32 | ProtoKind::Int64) => {
+            Ok(Some(Value::Integer(number)))
+        }
+        (Some(default_value::Kind::EnumValue(name)), ProtoKind::Enum(choices)) => {
             let value = choices.get_value_by_name(&name).ok_or_else(refused)?;
             Ok(Some(Value::Integer(value.number().into())))
         }
@@ -418,7 +424,7 @@ fn entity_methods(
                 .ok_or_else(|| wrong(method.full_name(), "an entity service has the five standard methods only"))?;
             check_shape(&method, standard, entity, message)?;
             Ok(EntityMethod {
-                path: format!("/{}/{}", service.full_name(), method.name()),
+                path: path(&method),
                 standard,
                 entity: Arc::clone(entity),
                 resource: resource.clone(),
@@ -481,45 +487,6 @@ pub fn list_field(output: &MessageDescriptor, message: &MessageDescriptor) -> Op
 fn upper_first(text: &str) -> String {
     let mut characters = text.chars();
     characters.next().map(|first| first.to_ascii_uppercase()).into_iter().chain(characters).collect()
-}
-
-fn texts(message: &DynamicMessage, name: &str) -> Vec<String> {
-    match message.get_field_by_name(name).map(std::borrow::Cow::into_owned) {
-        Some(ProtoValue::List(values)) => values.iter().filter_map(|value| value.as_str().map(str::to_owned)).collect(),
-        Some(_) | None => Vec::new(),
-    }
-}
-
-fn text(option: &DynamicMessage, name: &str) -> String {
-    match option.get_field_by_name(name).map(std::borrow::Cow::into_owned) {
-        Some(ProtoValue::String(text)) => text,
-        Some(_) | None => String::new(),
-    }
-}
-
-fn flag(option: &DynamicMessage, name: &str) -> bool {
-    matches!(option.get_field_by_name(name).as_deref(), Some(ProtoValue::Bool(true)))
-}
-
-fn integer(option: &DynamicMessage, name: &str) -> Option<i64> {
-    if !option.has_field_by_name(name) {
-        return None;
-    }
-    match option.get_field_by_name(name).as_deref() {
-        Some(ProtoValue::I32(number) | ProtoValue::EnumNumber(number)) => Some((*number).into()),
-        Some(ProtoValue::I64(number)) => Some(*number),
-        Some(_) | None => None,
-    }
-}
-
-fn message(option: &DynamicMessage, name: &str) -> Option<DynamicMessage> {
-    if !option.has_field_by_name(name) {
-        return None;
-    }
-    match option.get_field_by_name(name).map(std::borrow::Cow::into_owned) {
-        Some(ProtoValue::Message(message)) => Some(message),
-        Some(_) | None => None,
-    }
 }
 
 /// Microseconds of a protobuf timestamp; `None` outside the years 1 to 9999. What is finer than a microsecond is cut off.
@@ -658,6 +625,35 @@ mod tests {
             let error = read_with(text, other).err().expect(words);
             assert_eq!(error.to_string(), words);
         }
+    }
+
+    #[test]
+    fn an_option_of_a_method_that_names_nothing_known_is_an_error_that_names_the_method() {
+        for (text, other, words) in [
+            (
+                "prvCustomizeAttributes",
+                "prvCustomizeAttributez",
+                "sealward.v1.MetadataService.UpdateAttributeMetadata: its `privileges`: `prvCustomizeAttributez` isn't a privilege",
+            ),
+            (
+                "update-attribute-metadata",
+                "update-attribute_metadata",
+                "sealward.v1.MetadataService.UpdateAttributeMetadata: its audit action: `update-attribute_metadata` isn't an audit \
+                 action",
+            ),
+        ] {
+            let error = read_with(text, other).err().expect(words);
+            assert_eq!(error.to_string(), words);
+        }
+    }
+
+    #[test]
+    fn methods_that_write_an_entity_need_the_same_privilege() {
+        let error = read_with("prvWriteRecords", "prvReadContract").err().unwrap();
+        assert!(
+            error.to_string().ends_with(": every method that writes an entity needs the same one privilege"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::{fs::OpenOptions, io::Write as _};
 const FILE_VARIABLE: &str = "SEALWARD_ATTACK_TABLE";
 
 /// What is known of an attack so far. Written when it is dropped, so that an attack that ends in a panic has its row too.
-pub struct Row {
+pub(crate) struct Row {
     attack: &'static str,
     cells: Vec<(&'static str, String)>,
     is_passed: bool,
@@ -14,16 +14,16 @@ pub struct Row {
 
 impl Row {
     /// The row of an attack that has not passed yet.
-    pub fn new(attack: &'static str) -> Self {
+    pub(crate) fn new(attack: &'static str) -> Self {
         Row { attack, cells: Vec::new(), is_passed: false }
     }
 
     /// Adds what is in this column.
-    pub fn set(&mut self, column: &'static str, value: impl ToString) {
+    pub(crate) fn set(&mut self, column: &'static str, value: impl ToString) {
         self.cells.push((column, value.to_string()));
     }
 
-    pub fn pass(&mut self) {
+    pub(crate) fn pass(&mut self) {
         self.is_passed = true;
     }
 

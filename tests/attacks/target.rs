@@ -60,7 +60,7 @@ const UNCHARGED_BYTES: u64 = 64 * 1024 * 1024;
 
 /// How a target differs from a server with the limits that it has by default.
 #[derive(Default)]
-pub struct Setup<'a> {
+pub(crate) struct Setup<'a> {
     pub limits: &'a [(&'a str, u32)],
     /// SQL that adds rows to the organization's database.
     pub rows: &'a str,
@@ -70,7 +70,7 @@ pub struct Setup<'a> {
 
 /// What an attack may make the server hold.
 #[derive(Clone, Copy, Default)]
-pub struct Allowed {
+pub(crate) struct Allowed {
     /// What the limits let the attackers use.
     pub charged_bytes: u64,
     /// The connections that the attackers may have open at once.
@@ -85,7 +85,7 @@ impl Allowed {
 }
 
 /// A server process under attack. Killed with the test.
-pub struct Target {
+pub(crate) struct Target {
     row: Row,
     process: Process,
     pub folder: Folder,
@@ -100,7 +100,7 @@ pub struct Target {
 
 impl Target {
     /// Starts the server for the attack that has this name in the table.
-    pub async fn start(attack: &'static str, setup: Setup<'_>) -> Self {
+    pub(crate) async fn start(attack: &'static str, setup: Setup<'_>) -> Self {
         // First, so that a server that doesn't start has a row as well.
         let row = Row::new(attack);
         let folder = configured(&[
@@ -142,21 +142,21 @@ impl Target {
         }
     }
 
-    pub fn client(&self, person: Person) -> Client {
+    pub(crate) fn client(&self, person: Person) -> Client {
         self.folder.client(&self.address, person)
     }
 
     /// A connection of a person, or without identity. Each answer has a window of this size, which never grows.
-    pub async fn connection(&self, person: Option<Person>, window: u32) -> Connection {
+    pub(crate) async fn connection(&self, person: Option<Person>, window: u32) -> Connection {
         Connection::with_tls(&self.folder, &self.address, person, window).await
     }
 
-    pub async fn http(&self, person: Option<Person>) -> Http {
+    pub(crate) async fn http(&self, person: Option<Person>) -> Http {
         Http::over_tls(&self.folder, &self.address, person).await
     }
 
     /// A connection without TLS, from 127.0.0.`host`. Honest callers come from 127.0.0.1.
-    pub async fn tcp(&self, host: u8, address: &str) -> TcpStream {
+    pub(crate) async fn tcp(&self, host: u8, address: &str) -> TcpStream {
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind(([127, 0, 0, host], 0).into()).unwrap();
         socket.connect(address.parse().unwrap()).await.unwrap()
@@ -164,7 +164,7 @@ impl Target {
 
     /// Attacks in rounds, each of which returns how many calls, connections or frames it made. The server has to answer all honest calls
     /// meanwhile, to have no more memory than is allowed, and to refuse something by each of these bounds.
-    pub async fn withstands(mut self, allowed: Allowed, bounds: &[&str], round: impl AsyncFn(&Target) -> usize) {
+    pub(crate) async fn withstands(mut self, allowed: Allowed, bounds: &[&str], round: impl AsyncFn(&Target) -> usize) {
         let reader = Caller::Reader(self.client(Person::Writer), self.mailbox.clone());
         let administrator = Caller::Administrator(Folder::at(&self.folder.path()), self.address.clone());
         let is_enough = |calls| calls >= QUIET_CALLS;

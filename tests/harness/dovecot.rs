@@ -22,20 +22,20 @@ use tempfile::TempDir;
 use super::PATIENCE;
 
 /// The host that the server's certificate is for.
-pub const HOST: &str = "localhost";
+pub(crate) const HOST: &str = "localhost";
 
 /// The only user.
-pub const USER: &str = "sales@example.org";
+pub(crate) const USER: &str = "sales@example.org";
 
 /// The user's password: IMAP can send it only as a literal.
-pub const PASSWORD: &str = "correct \"horse\" bättery";
+pub(crate) const PASSWORD: &str = "correct \"horse\" bättery";
 
 /// Subjects of the messages in INBOX, the oldest first. That is from somebody who means no good.
 const SUBJECTS: [&str; 2] = ["Hello \u{1b}[2Jthere", "Your order 4711"];
 
 /// What the server offers on its one port.
 #[derive(Clone, Copy)]
-pub enum Offer {
+pub(crate) enum Offer {
     /// TLS from the first byte.
     Tls,
     /// No TLS at all.
@@ -43,7 +43,7 @@ pub enum Offer {
 }
 
 /// A Dovecot process. Ended with the test.
-pub struct Dovecot {
+pub(crate) struct Dovecot {
     child: Child,
     folder: TempDir,
     port: u16,
@@ -53,7 +53,7 @@ pub struct Dovecot {
 
 impl Dovecot {
     /// Starts one, and waits until it is ready.
-    pub fn start(offer: Offer) -> Self {
+    pub(crate) fn start(offer: Offer) -> Self {
         let program = program();
         let folder = TempDir::new().unwrap();
         // The port is taken here and handed over, as systemd would do it: so nobody else can have it meanwhile.
@@ -83,17 +83,17 @@ impl Dovecot {
         dovecot
     }
 
-    pub fn port(&self) -> u16 {
+    pub(crate) fn port(&self) -> u16 {
         self.port
     }
 
     /// The CA that its certificate comes from.
-    pub fn ca(&self) -> PathBuf {
+    pub(crate) fn ca(&self) -> PathBuf {
         self.folder.path().join("ca.pem")
     }
 
     /// Waits until it logs these words, and gives all that it has logged by then.
-    pub fn wait_for(&mut self, words: &str) -> &str {
+    pub(crate) fn wait_for(&mut self, words: &str) -> &str {
         while !self.log.contains(words) {
             let line = self.lines.recv_timeout(PATIENCE);
             self.log += &line.unwrap_or_else(|error| panic!("Dovecot doesn't log {words:?}: {error}\n{}", self.log));
@@ -103,7 +103,7 @@ impl Dovecot {
     }
 
     /// Ends it, and gives all that it ever logged.
-    pub fn end(mut self) -> String {
+    pub(crate) fn end(mut self) -> String {
         self.terminate();
         std::mem::take(&mut self.log)
     }

@@ -23,13 +23,13 @@ use tonic_types::StatusExt as _;
 use super::{Folder, Person};
 
 /// A connection.
-pub struct Http {
+pub(crate) struct Http {
     sender: SendRequest<Full<Bytes>>,
 }
 
 /// A whole answer.
 #[derive(Debug)]
-pub struct Answer {
+pub(crate) struct Answer {
     pub status: StatusCode,
     pub headers: HeaderMap,
     pub body: Bytes,
@@ -37,7 +37,7 @@ pub struct Answer {
 }
 
 /// How a client of this folder's server speaks TLS, with the certificate of a person or none.
-pub fn tls(folder: &Folder, person: Option<Person>) -> ClientConfig {
+pub(crate) fn tls(folder: &Folder, person: Option<Person>) -> ClientConfig {
     let development = folder.development();
     let mut roots = RootCertStore::empty();
     for ca in CertificateDer::pem_file_iter(development.ca()).unwrap() {
@@ -60,7 +60,7 @@ pub fn tls(folder: &Folder, person: Option<Person>) -> ClientConfig {
 }
 
 /// TLS over a connection to this folder's server, with the certificate of a person or none.
-pub async fn connect_tls(
+pub(crate) async fn connect_tls(
     folder: &Folder,
     person: Option<Person>,
     stream: TcpStream,
@@ -71,12 +71,12 @@ pub async fn connect_tls(
 
 impl Http {
     /// Over TLS, with the certificate of a person or none.
-    pub async fn over_tls(folder: &Folder, address: &str, person: Option<Person>) -> Self {
+    pub(crate) async fn over_tls(folder: &Folder, address: &str, person: Option<Person>) -> Self {
         let stream = TcpStream::connect(address).await.unwrap();
         Self::over(connect_tls(folder, person, stream).await.unwrap()).await
     }
 
-    pub async fn without_tls(address: &str) -> Self {
+    pub(crate) async fn without_tls(address: &str) -> Self {
         Self::over(TcpStream::connect(address).await.unwrap()).await
     }
 
@@ -87,7 +87,7 @@ impl Http {
     }
 
     /// Sends a request, and reads the whole answer.
-    pub async fn send(&mut self, request: Request<Vec<u8>>) -> hyper::Result<Answer> {
+    pub(crate) async fn send(&mut self, request: Request<Vec<u8>>) -> hyper::Result<Answer> {
         let request = request.map(|body| Full::new(Bytes::from(body)));
         let (head, body) = self.sender.send_request(request).await?.into_parts();
         let body = body.collect().await?;
@@ -99,7 +99,7 @@ impl Http {
 impl Answer {
     /// Code and reason of the error in it.
     #[track_caller]
-    pub fn refusal(&self) -> (tonic::Code, String) {
+    pub(crate) fn refusal(&self) -> (tonic::Code, String) {
         let in_either = [&self.headers, &self.trailers].into_iter().find_map(Status::from_header_map);
         let Some(status) = in_either else { panic!("no status: {self:?}") };
         let details = status.get_error_details();
@@ -109,7 +109,7 @@ impl Answer {
 }
 
 /// A call, as gRPC frames it, of a method under `https://localhost`.
-pub fn call(path: &str, body: Vec<u8>) -> Request<Vec<u8>> {
+pub(crate) fn call(path: &str, body: Vec<u8>) -> Request<Vec<u8>> {
     Request::post(format!("https://localhost{path}"))
         .header("content-type", "application/grpc")
         .header("te", "trailers")
@@ -118,7 +118,7 @@ pub fn call(path: &str, body: Vec<u8>) -> Request<Vec<u8>> {
 }
 
 /// A message as gRPC frames it.
-pub fn framed(message: &impl prost::Message) -> Vec<u8> {
+pub(crate) fn framed(message: &impl prost::Message) -> Vec<u8> {
     let message = message.encode_to_vec();
     let length = u32::try_from(message.len()).unwrap().to_be_bytes();
     [&[0][..], &length, &message].concat()

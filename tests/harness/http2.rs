@@ -15,20 +15,20 @@ use tonic::Status;
 use super::{Folder, PATIENCE, http::connect_tls};
 
 /// A connection.
-pub struct Connection {
+pub(crate) struct Connection {
     requests: SendRequest<Bytes>,
     driver: JoinHandle<Result<(), h2::Error>>,
 }
 
 /// A call whose message may be under way.
-pub struct Call {
+pub(crate) struct Call {
     pub answer: ResponseFuture,
     pub message: SendStream<Bytes>,
 }
 
 impl Connection {
     /// Over TLS, with the certificate of this person if there is one. Each answer has a window of this size, which never grows.
-    pub async fn with_tls(folder: &Folder, address: &str, person: Option<Person>, window: u32) -> Self {
+    pub(crate) async fn with_tls(folder: &Folder, address: &str, person: Option<Person>, window: u32) -> Self {
         let stream = TcpStream::connect(address.parse::<SocketAddr>().unwrap()).await.unwrap();
         let stream = connect_tls(folder, person, stream).await.unwrap();
         let (requests, connection) =
@@ -37,7 +37,7 @@ impl Connection {
     }
 
     /// Begins a call, and sends these bytes of its message; more may follow. `None` once the connection takes no calls.
-    pub async fn begin(&mut self, path: &str, headers: &[(&'static str, &str)], bytes: Bytes) -> Option<Call> {
+    pub(crate) async fn begin(&mut self, path: &str, headers: &[(&'static str, &str)], bytes: Bytes) -> Option<Call> {
         let mut requests = self.requests.clone().ready().await.ok()?;
         let mut request = Request::post(format!("https://localhost{path}"))
             .header("content-type", "application/grpc")
@@ -51,7 +51,12 @@ impl Connection {
     }
 
     /// Begins a call, and sends its whole message. `None` once the connection takes no calls.
-    pub async fn call(&mut self, path: &str, headers: &[(&'static str, &str)], message: &impl Message) -> Option<Call> {
+    pub(crate) async fn call(
+        &mut self,
+        path: &str,
+        headers: &[(&'static str, &str)],
+        message: &impl Message,
+    ) -> Option<Call> {
         let message = message.encode_to_vec();
         let mut call = self.begin(path, headers, framed(message.len(), &message)).await?;
         call.message.send_data(Bytes::new(), true).ok()?;
@@ -59,19 +64,19 @@ impl Connection {
     }
 
     /// Waits until the server has closed it.
-    pub async fn closed(mut self) {
+    pub(crate) async fn closed(mut self) {
         let _broken_or_not = tokio::time::timeout(PATIENCE, &mut self.driver).await.expect("it stays open").unwrap();
     }
 
     /// Whether it is still there.
-    pub fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         !self.driver.is_finished()
     }
 }
 
 impl Call {
     /// The status of an answer that is an error without a message; `None` where the stream was reset.
-    pub async fn refusal(self) -> Option<Status> {
+    pub(crate) async fn refusal(self) -> Option<Status> {
         let answer = tokio::time::timeout(PATIENCE, self.answer).await.expect("no answer").ok()?;
         Status::from_header_map(answer.headers())
     }
@@ -84,13 +89,13 @@ impl Drop for Connection {
 }
 
 /// The beginning of a message of so many bytes, as gRPC frames it, with what there is of it.
-pub fn framed(length: usize, message: &[u8]) -> Bytes {
+pub(crate) fn framed(length: usize, message: &[u8]) -> Bytes {
     let length = u32::try_from(length).unwrap().to_be_bytes();
     [&[0][..], &length, message].concat().into()
 }
 
 /// The reason that trailers or headers have, if they are an error's.
-pub fn reason_of(headers: &HeaderMap) -> Option<String> {
+pub(crate) fn reason_of(headers: &HeaderMap) -> Option<String> {
     use tonic_types::StatusExt as _;
     Some(Status::from_header_map(headers)?.get_details_error_info()?.reason)
 }

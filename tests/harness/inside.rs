@@ -7,13 +7,13 @@ use rusqlite::{Connection, Row, params};
 use super::Folder;
 
 /// A database of a deployment.
-pub struct Inside {
+pub(crate) struct Inside {
     sqlite: Connection,
 }
 
 /// A record of an audit trail.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trail {
+pub(crate) struct Trail {
     pub writer: Vec<u8>,
     pub sequence: i64,
     pub time_us: i64,
@@ -33,21 +33,21 @@ pub struct Trail {
 }
 
 impl Inside {
-    pub fn open(path: &Path) -> Self {
+    pub(crate) fn open(path: &Path) -> Self {
         Inside { sqlite: Connection::open(path).unwrap() }
     }
 
     /// The database of the one organization of a folder.
-    pub fn organization(folder: &Folder) -> Self {
+    pub(crate) fn organization(folder: &Folder) -> Self {
         Self::open(&folder.organization_database())
     }
 
-    pub fn configuration(folder: &Folder) -> Self {
+    pub(crate) fn configuration(folder: &Folder) -> Self {
         Self::open(&folder.path().join("configuration.db"))
     }
 
     /// The database as SQLite has it, for whatever else a test does.
-    pub fn sqlite(&self) -> &Connection {
+    pub(crate) fn sqlite(&self) -> &Connection {
         &self.sqlite
     }
 
@@ -56,24 +56,24 @@ impl Inside {
     }
 
     /// What somebody with a shell would type.
-    pub fn execute(&self, sql: &str) {
+    pub(crate) fn execute(&self, sql: &str) {
         self.sqlite.execute_batch(sql).unwrap();
     }
 
     /// Executes a statement that must change this many rows.
-    pub fn change(&self, rows: usize, sql: &str) {
+    pub(crate) fn change(&self, rows: usize, sql: &str) {
         assert_eq!(self.sqlite.execute(sql, []).unwrap(), rows, "{sql}");
     }
 
     /// The columns that hold cells: table and column.
-    pub fn cell_columns(&self) -> Vec<(String, String)> {
+    pub(crate) fn cell_columns(&self) -> Vec<(String, String)> {
         self.rows("SELECT table_name, column_name FROM sealward_catalog WHERE cell = 1 ORDER BY 1, 2", |row| {
             Ok((row.get(0)?, row.get(1)?))
         })
     }
 
     /// The key version in the header of every stored cell.
-    pub fn cell_versions(&self) -> Vec<u32> {
+    pub(crate) fn cell_versions(&self) -> Vec<u32> {
         let cells = self.cell_columns().into_iter().flat_map(|(table, column)| {
             let sql = format!("SELECT \"{column}\" FROM \"{table}\" WHERE \"{column}\" IS NOT NULL");
             self.rows(&sql, |row| row.get::<_, Vec<u8>>(0))
@@ -82,33 +82,33 @@ impl Inside {
     }
 
     /// The versions of the data keys in the ring.
-    pub fn data_key_versions(&self) -> Vec<u32> {
+    pub(crate) fn data_key_versions(&self) -> Vec<u32> {
         self.rows("SELECT version FROM sealward_data_key ORDER BY 1", |row| row.get(0))
     }
 
     /// The password's cell of the mailbox of this resource name.
-    pub fn password_cell(&self, name: &str) -> Vec<u8> {
+    pub(crate) fn password_cell(&self, name: &str) -> Vec<u8> {
         let sql = "SELECT password FROM \"Mailbox\" WHERE id = ?1";
         self.sqlite.query_row(sql, params![record_id(name)], |row| row.get(0)).unwrap()
     }
 
-    pub fn set_password_cell(&self, name: &str, cell: &[u8]) {
+    pub(crate) fn set_password_cell(&self, name: &str, cell: &[u8]) {
         let sql = "UPDATE \"Mailbox\" SET password = ?2 WHERE id = ?1";
         assert_eq!(self.sqlite.execute(sql, params![record_id(name), cell]).unwrap(), 1);
     }
 
     /// The sealed key texts of a configuration database.
-    pub fn key_texts(&self) -> Vec<Vec<u8>> {
+    pub(crate) fn key_texts(&self) -> Vec<Vec<u8>> {
         self.rows("SELECT sealed FROM sealward_key_text", |row| row.get(0))
     }
 
     /// The wrapped data keys of the ring.
-    pub fn wrapped_keys(&self) -> Vec<Vec<u8>> {
+    pub(crate) fn wrapped_keys(&self) -> Vec<Vec<u8>> {
         self.rows("SELECT wrapped FROM sealward_data_key ORDER BY version", |row| row.get(0))
     }
 
     /// The audit trail, oldest first, whoever wrote it.
-    pub fn trail(&self) -> Vec<Trail> {
+    pub(crate) fn trail(&self) -> Vec<Trail> {
         let sql = "SELECT sequence, previous_hash, hash, identity, peer, call_id, action, outcome, subject, attributes, \
                    purpose, fingerprint, key_version, writer, time, details FROM sealward_audit ORDER BY time, sequence";
         self.rows(sql, |row| {
@@ -135,20 +135,20 @@ impl Inside {
 }
 
 /// The id at the end of a record's resource name, as it is stored.
-pub fn record_id(name: &str) -> Vec<u8> {
+pub(crate) fn record_id(name: &str) -> Vec<u8> {
     let id: uuid::Uuid = name.rsplit('/').next().unwrap().parse().unwrap();
     id.as_bytes().to_vec()
 }
 
 /// Turns one bit of the last byte around: of the tag, if these are a cell's bytes.
-pub fn flipped(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn flipped(bytes: &[u8]) -> Vec<u8> {
     let mut flipped = bytes.to_vec();
     *flipped.last_mut().unwrap() ^= 1;
     flipped
 }
 
 /// Removes the configuration database with what belongs to it.
-pub fn lose_configuration(folder: &Path) {
+pub(crate) fn lose_configuration(folder: &Path) {
     std::fs::remove_file(folder.join("configuration.db")).unwrap();
     for suffix in ["-wal", "-shm"] {
         let _absent = std::fs::remove_file(folder.join(format!("configuration.db{suffix}")));
@@ -157,7 +157,7 @@ pub fn lose_configuration(folder: &Path) {
 
 /// Every file below a folder that holds these bytes. Not for a folder that a server in this process works on: closing a file takes
 /// away the locks that the process has on it.
-pub fn files_with(folder: &Path, bytes: &[u8]) -> Vec<PathBuf> {
+pub(crate) fn files_with(folder: &Path, bytes: &[u8]) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();

@@ -9,7 +9,7 @@ use std::{
 };
 
 /// A server process. Killed with the test.
-pub struct Process {
+pub(crate) struct Process {
     child: Child,
     pub address: String,
     /// What it said on stdout before it was ready.
@@ -18,7 +18,7 @@ pub struct Process {
 
 /// How much memory a process has, in bytes.
 #[derive(Clone, Copy, Debug)]
-pub struct Memory {
+pub(crate) struct Memory {
     pub resident: u64,
     /// The most that was resident since the process began.
     pub greatest: u64,
@@ -26,22 +26,22 @@ pub struct Memory {
 
 impl Process {
     /// `sealward-server dev` on this folder, once it says that it is ready.
-    pub fn start(folder: &Path) -> Self {
+    pub(crate) fn start(folder: &Path) -> Self {
         Self::start_logging(folder, Stdio::null())
     }
 
     /// As [`start`](Self::start), with its log going there.
-    pub fn start_logging(folder: &Path, log: impl Into<Stdio>) -> Self {
+    pub(crate) fn start_logging(folder: &Path, log: impl Into<Stdio>) -> Self {
         Self::start_program(&binary("sealward-server"), folder, log)
     }
 
     /// As [`start_logging`](Self::start_logging), of a program that may be older than the tests.
-    pub fn start_program(program: &Path, folder: &Path, log: impl Into<Stdio>) -> Self {
+    pub(crate) fn start_program(program: &Path, folder: &Path, log: impl Into<Stdio>) -> Self {
         Self::begin(program, folder, log.into(), "").expect("the server ended before it was ready")
     }
 
     /// As [`start`](Self::start), and it ends itself at this fail point; `None` if that was before it was ready.
-    pub fn start_failing(folder: &Path, fail_point: &str) -> Option<Self> {
+    pub(crate) fn start_failing(folder: &Path, fail_point: &str) -> Option<Self> {
         Self::begin(&binary("sealward-server"), folder, Stdio::null(), fail_point)
     }
 
@@ -72,7 +72,7 @@ impl Process {
     }
 
     /// Waits until the process was killed at its fail point.
-    pub async fn killed(mut self) {
+    pub(crate) async fn killed(mut self) {
         let ended = tokio::task::spawn_blocking(move || self.child.wait().unwrap());
         let status =
             tokio::time::timeout(super::PATIENCE, ended).await.expect("the fail point is not reached").unwrap();
@@ -80,17 +80,17 @@ impl Process {
     }
 
     /// SIGKILL, as a power cut would be to the process.
-    pub fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    pub fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 
     /// The memory it has; `None` once it has ended.
-    pub fn memory(&self) -> Option<Memory> {
+    pub(crate) fn memory(&self) -> Option<Memory> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).ok()?;
         let bytes = |name: &str| {
             let kib = status.lines().find_map(|line| line.strip_prefix(name))?.trim().strip_suffix(" kB")?;
@@ -100,12 +100,12 @@ impl Process {
     }
 
     /// SIGTERM. The process goes on until it has drained.
-    pub fn terminate(&self) {
+    pub(crate) fn terminate(&self) {
         self.signal("-TERM");
     }
 
     /// SIGHUP. The process looks at its files.
-    pub fn hang_up(&self) {
+    pub(crate) fn hang_up(&self) {
         self.signal("-HUP");
     }
 
@@ -115,7 +115,7 @@ impl Process {
     }
 
     /// Waits until the process has ended by itself.
-    pub fn wait(mut self) -> ExitStatus {
+    pub(crate) fn wait(mut self) -> ExitStatus {
         self.child.wait().unwrap()
     }
 }
@@ -128,7 +128,7 @@ impl Drop for Process {
 }
 
 /// A program of this workspace, built as the tests are.
-pub fn binary(name: &str) -> PathBuf {
+pub(crate) fn binary(name: &str) -> PathBuf {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     let folder = FOLDER.get_or_init(|| {
         // target/<profile>/deps/black_box-…
@@ -149,12 +149,12 @@ pub fn binary(name: &str) -> PathBuf {
 }
 
 /// Where `cargo xtask test` puts the tools that it installs.
-pub fn tools() -> PathBuf {
+pub(crate) fn tools() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/bin")
 }
 
 /// grpcurl, from the PATH or from where `cargo xtask test` puts it.
-pub fn grpcurl() -> PathBuf {
+pub(crate) fn grpcurl() -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = std::env::split_paths(&path).chain([tools()]);
     let found = folders.map(|folder| folder.join("grpcurl")).find(|file| file.is_file());

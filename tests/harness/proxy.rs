@@ -10,7 +10,7 @@ use tokio::{
 };
 
 /// A proxy. Gone with the test.
-pub struct Proxy {
+pub(crate) struct Proxy {
     /// `IP:PORT`
     pub address: String,
     told: watch::Sender<Told>,
@@ -26,7 +26,7 @@ struct Told {
 }
 
 impl Proxy {
-    pub async fn start(server: &str) -> Self {
+    pub(crate) async fn start(server: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let (told, hears) = watch::channel(Told { keeps_back: false, cuts: 0 });
@@ -40,17 +40,17 @@ impl Proxy {
     }
 
     /// From now on no answer comes through.
-    pub fn keep_back(&self) {
+    pub(crate) fn keep_back(&self) {
         self.told.send_modify(|told| told.keeps_back = true);
     }
 
     /// Hangs up on everybody, and passes on what whoever comes back says and hears.
-    pub fn cut(&self) {
+    pub(crate) fn cut(&self) {
         self.told.send_modify(|told| *told = Told { keeps_back: false, cuts: told.cuts + 1 });
     }
 
     /// Hangs up on everybody, for good.
-    pub async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.accepting.abort();
         assert!(self.accepting.await.unwrap_err().is_cancelled());
         self.told.send_modify(|told| told.cuts += 1);

@@ -12,23 +12,23 @@ use tonic::{
 };
 
 /// Every rpc of the contract.
-pub fn rpcs() -> Vec<MethodDescriptor> {
+pub(crate) fn rpcs() -> Vec<MethodDescriptor> {
     let pool = DescriptorPool::decode(sealward::FILE_DESCRIPTOR_SET).unwrap();
     pool.services().flat_map(|service| service.methods().collect::<Vec<_>>()).collect()
 }
 
 /// `/sealward.mail.v1.MailboxService/GetMailbox`
-pub fn path(rpc: &MethodDescriptor) -> String {
+pub(crate) fn path(rpc: &MethodDescriptor) -> String {
     format!("/{}/{}", rpc.parent_service().full_name(), rpc.name())
 }
 
 /// The first message of the answer to a call with this message.
-pub async fn call(client: &Client, path: &str, message: &[u8]) -> Result<Option<Vec<u8>>, Status> {
+pub(crate) async fn call(client: &Client, path: &str, message: &[u8]) -> Result<Option<Vec<u8>>, Status> {
     exchange(client, path, &[], tokio_stream::once(message.to_vec())).await
 }
 
 /// The first message of the answer to a call with these headers.
-pub async fn call_with_headers(
+pub(crate) async fn call_with_headers(
     client: &Client,
     path: &str,
     headers: &[(&'static str, &str)],
@@ -38,7 +38,7 @@ pub async fn call_with_headers(
 }
 
 /// The answer to a call that is begun and never gets its message.
-pub async fn call_without_message(client: &Client, path: &str) -> Result<Option<Vec<u8>>, Status> {
+pub(crate) async fn call_without_message(client: &Client, path: &str) -> Result<Option<Vec<u8>>, Status> {
     exchange(client, path, &[], tokio_stream::pending()).await
 }
 

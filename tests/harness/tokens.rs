@@ -17,17 +17,17 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
-pub const ISSUER: &str = "https://idp.example.org/";
+pub(crate) const ISSUER: &str = "https://idp.example.org/";
 
 /// A key that tokens are signed with.
-pub struct Signer {
+pub(crate) struct Signer {
     id: String,
     key: EncodingKey,
     jwk: Value,
 }
 
 impl Signer {
-    pub fn new(id: &str) -> Self {
+    pub(crate) fn new(id: &str) -> Self {
         let pair = KeyPair::generate().unwrap();
         let point = pair.der_bytes();
         let part = |bytes: &[u8]| data_encoding::BASE64URL_NOPAD.encode(bytes);
@@ -36,12 +36,12 @@ impl Signer {
     }
 
     /// A token for this subject, valid for a minute.
-    pub fn token(&self, subject: &str) -> String {
+    pub(crate) fn token(&self, subject: &str) -> String {
         self.token_with(subject, json!({}))
     }
 
     /// The same, with other claims as well.
-    pub fn token_with(&self, subject: &str, others: Value) -> String {
+    pub(crate) fn token_with(&self, subject: &str, others: Value) -> String {
         #[expect(clippy::disallowed_methods, reason = "a token is held against the server's clock, which is this one")]
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
         let mut claims = json!({"iss": ISSUER, "sub": subject, "aud": "sealward", "exp": now + 60});
@@ -53,17 +53,17 @@ impl Signer {
 }
 
 /// The key set of these.
-pub fn key_set(signers: &[&Signer]) -> String {
+pub(crate) fn key_set(signers: &[&Signer]) -> String {
     json!({"keys": signers.iter().map(|signer| &signer.jwk).collect::<Vec<_>>()}).to_string()
 }
 
 /// What a configuration says of the issuer, with its keys there.
-pub fn settings(keys: &str) -> String {
+pub(crate) fn settings(keys: &str) -> String {
     format!("\n[[token_issuers]]\nissuer = \"{ISSUER}\"\naudience = \"sealward\"\nalgorithms = [\"ES256\"]\n{keys}\n")
 }
 
 /// An address with keys, over TLS with a certificate of its own.
-pub struct KeyServer {
+pub(crate) struct KeyServer {
     pub url: String,
     pub ca: String,
     /// The status and the body of the next answers.
@@ -72,7 +72,7 @@ pub struct KeyServer {
 }
 
 impl KeyServer {
-    pub async fn start(keys: String) -> Self {
+    pub(crate) async fn start(keys: String) -> Self {
         let pair = KeyPair::generate().unwrap();
         let certificate = CertificateParams::new(["localhost".to_owned()]).unwrap().self_signed(&pair).unwrap();
         let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
@@ -110,24 +110,24 @@ impl KeyServer {
         KeyServer { url: format!("https://localhost:{port}/keys"), ca: certificate.pem(), answer, task }
     }
 
-    pub fn exchange(&self, keys: String) {
+    pub(crate) fn exchange(&self, keys: String) {
         *self.answer.lock().unwrap() = (200, keys);
     }
 
     /// From now on there is no key set, but this status.
-    pub fn refuse(&self, status: u16) {
+    pub(crate) fn refuse(&self, status: u16) {
         *self.answer.lock().unwrap() = (status, String::new());
     }
 
     /// Nobody answers there any more.
-    pub async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.task.abort();
         let _aborted = self.task.await;
     }
 }
 
 /// Adds to a configuration file what the development server doesn't have.
-pub fn append(folder: &Path, text: &str) {
+pub(crate) fn append(folder: &Path, text: &str) {
     let file = folder.join("sealward.toml");
     let before = std::fs::read_to_string(&file).unwrap();
     std::fs::write(&file, before + text).unwrap();

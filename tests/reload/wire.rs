@@ -29,7 +29,7 @@ use tower::service_fn;
 
 /// A caller with one configuration of TLS, sessions to resume included.
 #[derive(Clone)]
-pub struct Caller {
+pub(crate) struct Caller {
     address: String,
     tls: Arc<ClientConfig>,
     connections: Arc<Mutex<Vec<Made>>>,
@@ -37,14 +37,14 @@ pub struct Caller {
 
 /// A connection as it was made.
 #[derive(Clone)]
-pub struct Made {
+pub(crate) struct Made {
     pub server_certificate: CertificateDer<'static>,
     pub is_resumed: bool,
     pub valve: Arc<Valve>,
 }
 
 /// Holds back what a connection could read.
-pub struct Valve {
+pub(crate) struct Valve {
     held: Mutex<Held>,
     written: watch::Sender<usize>,
 }
@@ -57,7 +57,7 @@ struct Held {
 
 impl Caller {
     /// Who believes the server by this CA and shows this certificate; all in PEM.
-    pub fn new(address: &str, server_ca: &str, certificate: &str, key: &str) -> Self {
+    pub(crate) fn new(address: &str, server_ca: &str, certificate: &str, key: &str) -> Self {
         let mut roots = RootCertStore::empty();
         for ca in CertificateDer::pem_slice_iter(server_ca.as_bytes()) {
             roots.add(ca.unwrap()).unwrap();
@@ -74,7 +74,7 @@ impl Caller {
     }
 
     /// A channel that connects with its first call, and anew where it has to.
-    pub fn channel(&self) -> Channel {
+    pub(crate) fn channel(&self) -> Channel {
         let caller = self.clone();
         let connect = service_fn(move |_: Uri| {
             let caller = caller.clone();
@@ -100,7 +100,7 @@ impl Caller {
     }
 
     /// The connections that were made, on the caller's side at least.
-    pub fn connections(&self) -> Vec<Made> {
+    pub(crate) fn connections(&self) -> Vec<Made> {
         self.connections.lock().unwrap().clone()
     }
 }
@@ -109,7 +109,7 @@ impl Caller {
 const ATTEMPTS_MAX: usize = 3;
 
 /// A call that every role but the connector's may make.
-pub async fn call(channel: &Channel) -> Result<(), Status> {
+pub(crate) async fn call(channel: &Channel) -> Result<(), Status> {
     let mut organizations = OrganizationServiceClient::new(channel.clone());
     let mut attempts = 1;
     loop {
@@ -128,12 +128,12 @@ fn was_never_sent(status: &Status) -> bool {
 
 impl Valve {
     /// From now on nothing is read.
-    pub fn shut(&self) {
+    pub(crate) fn shut(&self) {
         self.held.lock().unwrap().is_shut = true;
     }
 
     /// Everything is read again.
-    pub fn open(&self) {
+    pub(crate) fn open(&self) {
         let mut held = self.held.lock().unwrap();
         held.is_shut = false;
         if let Some(reader) = held.reader.take() {
@@ -142,7 +142,7 @@ impl Valve {
     }
 
     /// Tells how many bytes were written.
-    pub fn written(&self) -> watch::Receiver<usize> {
+    pub(crate) fn written(&self) -> watch::Receiver<usize> {
         self.written.subscribe()
     }
 }

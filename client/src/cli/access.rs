@@ -63,7 +63,7 @@ fn full_name(method: &str) -> Result<String, Failure> {
             .map(move |known| (known.name().to_owned(), format!("{}/{}", service.full_name(), known.name())))
     });
     let full = found.filter(|(name, _)| name == method).map(|(_, full)| full).next();
-    full.ok_or_else(|| Failure::usage(format!("there is no method {method}; docs/api.md has all")))
+    full.ok_or_else(|| Failure::usage(format!("unknown method {method}: docs/reference/api.md lists all methods")))
 }
 
 fn words(explained: &ExplainAccessResponse, method: &str, organization: &str) -> String {

@@ -373,7 +373,7 @@ fn advice_by_reason(error: &CallError, hints: &Hints) -> String {
                 .to_owned()
         }
         ErrorReason::RootKeyUnknown => format!(
-            "name the file of root key {} in the server's root_key.files; if it is lost: {}",
+            "add root key {} to the server's root_key.sources; if it is lost: {}",
             value("root_key_id"),
             command("key restore")
         ),

@@ -383,10 +383,10 @@ mod tests {
     use tonic_types::{ErrorDetails, StatusExt as _};
 
     use super::*;
-    use crate::{
-        error::{Error, reason_name},
-        method::{IS_ACTIVE, SET_KEY},
-    };
+    use crate::error::{Error, reason_name};
+
+    const IS_ACTIVE: Method = Method::of(sealward::methods::IsDataEncryptionActive);
+    const SET_KEY: Method = Method::of(sealward::methods::SetDataEncryptionKey);
 
     fn with_reason(code: Code, reason: &str, domain: &str) -> Status {
         let mut details = ErrorDetails::new();

@@ -2,6 +2,8 @@
 //!
 //! An entry has no secret and no value of an encrypted attribute. Nothing here knows a chain or a store.
 
+use std::str::FromStr;
+
 use crate::{id::Timestamp, identity::Caller};
 
 /// What was done or tried.
@@ -56,6 +58,32 @@ pub enum AuditAction {
 }
 
 impl AuditAction {
+    /// Every action of the platform.
+    pub const ALL: [AuditAction; 22] = [
+        AuditAction::CreateOrganization,
+        AuditAction::ExportOrganization,
+        AuditAction::ImportOrganization,
+        AuditAction::DeleteOrganization,
+        AuditAction::RegisterOrganization,
+        AuditAction::RetrieveKey,
+        AuditAction::ChangeKey,
+        AuditAction::RestoreKey,
+        AuditAction::AbandonEncryptedData,
+        AuditAction::CompleteReencryption,
+        AuditAction::VerifyCells,
+        AuditAction::DestroyDataKeys,
+        AuditAction::ResealKeyTexts,
+        AuditAction::RevealAttributes,
+        AuditAction::UseSigningKey,
+        AuditAction::CutAuditTrail,
+        AuditAction::ReadAuditTrail,
+        AuditAction::VerifyAuditTrail,
+        AuditAction::CompareAttribute,
+        AuditAction::WriteEncryptedAttributes,
+        AuditAction::UpdateAttributeMetadata,
+        AuditAction::Call,
+    ];
+
     /// The word that is stored.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -84,6 +112,20 @@ impl AuditAction {
             AuditAction::Call => "call",
             AuditAction::Application(name) => name,
         }
+    }
+}
+
+/// A text that isn't the name of an audit action of the platform.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` isn't an audit action")]
+pub struct AuditActionNameError(String);
+
+impl FromStr for AuditAction {
+    type Err = AuditActionNameError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let found = AuditAction::ALL.into_iter().find(|action| action.name() == text);
+        found.ok_or_else(|| AuditActionNameError(text.to_owned()))
     }
 }
 

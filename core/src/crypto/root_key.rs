@@ -14,8 +14,9 @@
 //! text, the KEK (32 bytes) and padding (ISO/IEC 7816-4) to a multiple of 32 bytes, so that it tells the text's length
 //! only roughly.
 //!
-//! [`RootKey`] is the port, so that a KMS or an HSM can take the place of [`RootKeySet`], which holds its keys in
-//! memory. Neither knows where root keys come from nor where sealed values go.
+//! The root key is in memory while the server runs. Where it comes from is the server's matter: its module `root_key` is the
+//! port, where a KMS or an HSM that releases a root key at a start is one more source. [`RootKey`] names the operations that
+//! [`RootKeySet`] does with it. Neither knows where root keys come from nor where sealed values go.
 
 use std::{error::Error, fmt};
 

@@ -55,7 +55,7 @@ pub enum Obstacle {
         format: u8,
     },
     /// The key's text is sealed under a root key that isn't given.
-    #[error("the key text is sealed under root key {id}, which isn't given: name its file in root_key.files too")]
+    #[error("the key text is sealed under root key {id}, which the server doesn't have: add it to root_key.sources")]
     UnknownRootKey {
         /// The root key.
         id: RootKeyId,

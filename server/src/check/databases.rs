@@ -1,6 +1,6 @@
 //! The databases: whether this server can serve them, and with which keys.
 //!
-//! They are only looked at, so that a server that has them open goes on undisturbed. What stands in a row is core's to say.
+//! They are only read, so a server that has them open continues undisturbed. The meaning of a row is core's matter.
 
 use std::{collections::HashSet, path::Path, sync::Arc};
 
@@ -31,14 +31,14 @@ use super::{OrganizationFacts, Report, files};
 use crate::{config::Config, error_chain, ports::clock::SystemClock, schema};
 
 const DATA_DIR: &str = "data_dir";
-const ROOT_KEY_FILES: &str = "root_key.files";
-const FROM_BACKUP: &str = "put it back from a backup";
+const ROOT_KEY_SOURCES: &str = "root_key.sources";
+const FROM_BACKUP: &str = "restore it from a backup";
 
-/// Looks at everything below the data folder. `root_key` is `None` if a root key can't be used.
+/// Checks everything below the data folder. `root_key` is `None` if a root key can't be used.
 pub(super) async fn check(config: &Config, root_key: Option<&dyn RootKey>, report: &mut Report) {
     let schema = match schema::read(config.schema.descriptors()) {
         Ok(served) => served.schema,
-        Err(error) => return report.error("schema", error_chain::text(&error), "install this release anew"),
+        Err(error) => return report.error("schema", error_chain::text(&error), "install this release again"),
     };
     let path = config.data_dir.join("configuration.db");
     let found = databases_in(&config.data_dir);
@@ -50,7 +50,7 @@ pub(super) async fn check(config: &Config, root_key: Option<&dyn RootKey>, repor
     files::database(DATA_DIR, &path, report);
     let look = Look { configuration, root_key, schema, data_dir: &config.data_dir };
     if let Err(error) = look.everything(config, found, report).await {
-        let problem = format!("{} can't be read: {}", path.display(), error_chain::text(&error));
+        let problem = format!("can't read {}: {}", path.display(), error_chain::text(&error));
         report.error(DATA_DIR, problem, FROM_BACKUP);
     }
 }
@@ -61,10 +61,10 @@ fn unopened(subject: &str, path: &Path, error: &OpenError, report: &mut Report) 
 
 fn without_configuration(path: &Path, found: &HashSet<OrganizationId>, report: &mut Report) {
     if found.is_empty() {
-        return report.fact(DATA_DIR, "there are no databases yet; the first start makes configuration.db");
+        return report.fact(DATA_DIR, "there are no databases yet; the first start creates configuration.db");
     }
     let problem = format!(
-        "{} is missing, and {} organizations' databases are there: a start registers them without their keys",
+        "{} is missing, but {} organizations' databases exist: a start registers them without their keys",
         path.display(),
         found.len()
     );
@@ -101,8 +101,8 @@ impl Look<'_> {
             if !self.is_authentic(&listed)? {
                 report.error(
                     format!("organizations/{name}"),
-                    "its row in configuration.db isn't authentic: somebody changed it, or it is older than such rows have a MAC",
-                    "put configuration.db back from a backup; or move it away, start, and restore each key: sealward key restore",
+                    "its row in configuration.db is not authentic: it was changed, or it is from a build before rows had a MAC",
+                    "restore configuration.db from a backup; or move it away, start, and restore each key: sealward key restore",
                 );
             }
             if found.remove(id) {
@@ -150,9 +150,9 @@ impl Look<'_> {
             };
             if !matches!(root_key.recognizes(check), Ok(true)) {
                 report.error(
-                    ROOT_KEY_FILES,
-                    "configuration.db was sealed under a root key that is not among these files",
-                    "name that root key's file too; if it is lost, remove configuration.db and restore each key by its text",
+                    ROOT_KEY_SOURCES,
+                    "configuration.db was sealed under a root key that is not among these sources",
+                    "add that root key; if it is lost, remove configuration.db and restore each key by its text",
                 );
             }
         }
@@ -170,7 +170,7 @@ impl Look<'_> {
         let (catalog, version) = match catalog::read(store).await {
             Ok(read) => read,
             Err(error) => {
-                report.error(subject, format!("its catalog can't be read: {}", error_chain::text(&error)), FROM_BACKUP);
+                report.error(subject, format!("can't read its catalog: {}", error_chain::text(&error)), FROM_BACKUP);
                 return None;
             }
         };
@@ -178,7 +178,7 @@ impl Look<'_> {
             Ok(None) => Some(0),
             Ok(Some(commit)) => Some(commit.steps.iter().filter(|step| is_catalog_row(step)).count()),
             Err(error) => {
-                let remedy = "serve it with the release and schema that wrote it, or a newer one";
+                let remedy = "serve it with the release and schema that wrote it, or with newer ones";
                 report.error(subject, error_chain::text(&error), remedy);
                 None
             }
@@ -196,19 +196,15 @@ impl Look<'_> {
         match inside(&*store).await {
             Ok(Some(inside)) if inside.id == id && inside.name == name => {}
             Ok(Some(inside)) => {
-                let problem = format!(
-                    "{} is the database of organizations/{}, {}, inside",
-                    path.display(),
-                    inside.name,
-                    inside.id
-                );
+                let problem =
+                    format!("{} contains the database of organizations/{}, {}", path.display(), inside.name, inside.id);
                 report.error(
                     &subject,
                     problem,
-                    "put each database under the name of the UUID inside; it is not served here",
+                    "name each database after the UUID in it; until then, it is not served",
                 );
             }
-            Ok(None) => report.error(&subject, format!("{} has no organization inside", path.display()), FROM_BACKUP),
+            Ok(None) => report.error(&subject, format!("{} contains no organization", path.display()), FROM_BACKUP),
             Err(error) => {
                 report.error(&subject, format!("{}: {}", path.display(), error_chain::text(&error)), FROM_BACKUP)
             }
@@ -234,7 +230,7 @@ impl Look<'_> {
         let ring = match ring_rows::read(store).await {
             Ok(Ok(ring)) => ring,
             Ok(Err(newer @ RingUnread::Newer { .. })) => {
-                report.error(subject, error_chain::text(&newer), "have the version that wrote it serve it");
+                report.error(subject, error_chain::text(&newer), "serve it with the version that wrote it");
                 return (None, false);
             }
             Ok(Err(damage @ RingUnread::Damaged(_))) => return damaged(error_chain::text(&damage), report),
@@ -244,9 +240,8 @@ impl Look<'_> {
         let is_present = match self.opens(id, &ring).await {
             Ok(Ok(is_present)) => is_present,
             Ok(Err(error)) => {
-                let remedy =
-                    "have the version that wrote it serve it; or name the root key's file in root_key.files too";
-                report.error(subject, format!("its key can't be used here: {}", error_chain::text(&error)), remedy);
+                let remedy = "serve it with the version that wrote it; or add its root key to root_key.sources";
+                report.error(subject, format!("this server can't use its key: {}", error_chain::text(&error)), remedy);
                 return (Some(fingerprint), false);
             }
             Err(why) => return damaged(why, report),
@@ -255,7 +250,7 @@ impl Look<'_> {
             report.warning(
                 subject,
                 format!("data encryption is inactive: the key with the fingerprint {fingerprint} is missing"),
-                "restore it once the server runs: sealward key restore",
+                "start the server and restore the key: sealward key restore",
             );
         }
         (Some(fingerprint), is_present)
@@ -304,17 +299,16 @@ impl Look<'_> {
                 let of_organization = Condition::equal("organization", Datum::Uuid(id.uuid()));
                 if self.configuration.count(KEY_TEXT.into(), of_organization).await.is_ok_and(|texts| texts > 0) {
                     let problem =
-                        format!("configuration.db has keys of {shown} and doesn't list it: its row was removed");
-                    report.error(DATA_DIR, problem, "put configuration.db back from a backup");
+                        format!("configuration.db has keys of {shown} but doesn't list it: its row was removed");
+                    report.error(DATA_DIR, problem, "restore configuration.db from a backup");
                     return None;
                 }
                 self.organization(name, id, report).await;
                 Some(name.clone())
             }
             Some(_) | None => {
-                let problem =
-                    format!("{shown} is named after another organization than the one inside: it is not served");
-                report.warning(DATA_DIR, problem, "give it the name of the UUID inside, or move it out of the folder");
+                let problem = format!("{shown} is not named after the organization in it: it is not served");
+                report.warning(DATA_DIR, problem, "name it after the UUID in it, or move it out of the folder");
                 None
             }
         }
@@ -325,7 +319,7 @@ fn is_catalog_row(step: &Step) -> bool {
     matches!(step, Step::Insert { table, .. } if *table == layout::CATALOG)
 }
 
-/// A binding to an organization that isn't there is a slip, or comes too early.
+/// A binding to an organization that doesn't exist is a mistake, or comes too early.
 fn bound_names(config: &Config, names: &HashSet<String>, report: &mut Report) {
     for (index, binding) in config.bindings.iter().enumerate() {
         let Scope::Organizations(bound) = &binding.scope else { continue };
@@ -334,7 +328,7 @@ fn bound_names(config: &Config, names: &HashSet<String>, report: &mut Report) {
             report.warning(
                 format!("bindings[{index}].organizations"),
                 problem,
-                "mend the name, or create the organization",
+                "fix the name, or create the organization",
             );
         }
     }

@@ -1,6 +1,6 @@
 //! Certificates, keys and revocation lists: whether they fit, their order, whom they name and how long they are valid.
 //!
-//! Whether clients trust the server's certificate can't be known here: they have their own CAs.
+//! Whether clients trust the server's certificate can't be checked here: they have their own CAs.
 
 use std::path::{Path, PathBuf};
 
@@ -47,7 +47,7 @@ pub(super) fn check(settings: &Tls, now: Timestamp, report: &mut Report) {
     if cas.is_some() && bundles_are_read && lists_are_read {
         match Trust::load(settings) {
             Ok(trust) => client_trust(&trust, now, report),
-            Err(error) => report.error(subject(&error), error_chain::text(&error), "replace what is named"),
+            Err(error) => report.error(subject(&error), error_chain::text(&error), "replace the file that is named"),
         }
     }
     // Whatever else a start would find: last, and only if nothing above reports it.
@@ -100,8 +100,8 @@ fn parsed<'a>(setting: &str, chain: &'a [CertificateDer<'_>], report: &mut Repor
         match X509Certificate::from_der(der) {
             Ok((_, certificate)) => parsed.push(certificate),
             Err(error) => {
-                let problem = format!("certificate {number} of the file can't be read: {error}");
-                report.error(setting, problem, "exchange it");
+                let problem = format!("can't read certificate {number} of the file: {error}");
+                report.error(setting, problem, "replace it");
             }
         }
     }
@@ -140,21 +140,21 @@ fn fits(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>, report
     let signing = match aws_lc_rs::default_provider().key_provider.load_private_key(key) {
         Ok(signing) => signing,
         Err(error) => {
-            return report.error(KEY, format!("the key can't be used: {error}"), "take a key of RSA, ECDSA or Ed25519");
+            return report.error(KEY, format!("can't use the key: {error}"), "use an RSA, ECDSA or Ed25519 key");
         }
     };
     match CertifiedKey::new(chain, signing).keys_match() {
         Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => {}
         Err(Error::InconsistentKeys(_)) => report.error(
             KEY,
-            "the key is not the one of the first certificate in tls.certificate",
-            "name the key that the server's certificate was issued for",
+            "the key does not belong to the first certificate in tls.certificate",
+            "use the private key of the server's certificate",
         ),
-        Err(error) => report.error(CERTIFICATE, format!("the certificate can't be used: {error}"), "exchange it"),
+        Err(error) => report.error(CERTIFICATE, format!("can't use the certificate: {error}"), "replace it"),
     }
 }
 
-/// Whose client certificates are believed, and what is known to be revoked.
+/// The CAs whose client certificates are accepted, and the revocation lists.
 fn client_trust(trust: &Trust, now: Timestamp, report: &mut Report) {
     for ca in trust.client_cas() {
         report.fact(&ca.setting, format!("{}, valid until {}", ca.subject, day(ca.not_after)));
@@ -335,7 +335,7 @@ mod tests {
     fn a_key_of_another_certificate_is_an_error() {
         let made = Made::new();
         made.write("server.key", &made.ca_key.serialize_pem());
-        assert_says(made.finding(), Severity::Error, "tls.key: the key is not the one of the first certificate");
+        assert_says(made.finding(), Severity::Error, "tls.key: the key does not belong to the first certificate");
     }
 
     #[test]
@@ -350,7 +350,7 @@ mod tests {
         let problems: Vec<_> = made.report().findings.into_iter().map(|finding| finding.problem).collect();
         assert!(problems.iter().any(|problem| problem.contains("it is the certificate of a CA")), "{problems:?}");
         assert!(
-            problems.iter().any(|problem| problem.contains("is not the one of the first certificate")),
+            problems.iter().any(|problem| problem.contains("does not belong to the first certificate")),
             "{problems:?}"
         );
     }
@@ -394,7 +394,7 @@ mod tests {
         use std::os::unix::fs::PermissionsExt;
         let made = Made::new();
         fs::set_permissions(made.path("server.key"), fs::Permissions::from_mode(0o644)).unwrap();
-        assert_says(made.finding(), Severity::Warning, "everybody may read");
+        assert_says(made.finding(), Severity::Warning, "readable by all users");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! `check-config`: all that is wrong with a configuration and with what it names, at once.
+//! `check-config`: all problems of a configuration and of what it names, at once.
 
 use std::{
     io::{self, IsTerminal},
@@ -19,10 +19,10 @@ Examples:
   sealward-server check-config --config /etc/sealward/sealward.toml
   sealward-server check-config --config /etc/sealward/sealward.toml --json
 
-Run it as the user that the server runs as. It writes nothing, and a server may run on the same data folder. A configuration
-that names systemd's credentials is checked with CREDENTIALS_DIRECTORY set to the folder that has files of those names.
+Run it as the server's user. It changes nothing, and a server may run on the same data folder. If the configuration names systemd
+credentials, set CREDENTIALS_DIRECTORY to the folder that contains files with those names.
 
-Exit codes: 0 no errors (there may be warnings), 1 errors, 2 the command line is wrong.")]
+Exit codes: 0 no errors (there may be warnings), 1 errors, 2 invalid command line.")]
 pub(super) struct CheckConfigArguments {
     /// The configuration, a TOML file.
     #[arg(long, value_name = "FILE", env = "SEALWARD_CONFIG")]
@@ -55,7 +55,7 @@ pub(super) async fn run(arguments: CheckConfigArguments) -> Result<ExitCode, Fai
     Ok(if errors == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The report for people; in colour where it is looked at.
+/// The report for users; in colour on a terminal.
 fn text(report: &Report, in_colour: bool) -> String {
     let mut text = String::new();
     for fact in &report.facts {
@@ -83,11 +83,11 @@ fn organization_line(organization: &OrganizationFacts) -> String {
     let schema = match columns_to_add {
         Some(0) => "schema up to date".to_owned(),
         Some(columns) => format!("the next start adds {columns} columns"),
-        None => "schema doesn't fit".to_owned(),
+        None => "schema unusable".to_owned(),
     };
     let key = match (fingerprint, is_key_present) {
-        (Some(fingerprint), true) => format!("key {fingerprint} is there"),
-        (Some(fingerprint), false) => format!("key {fingerprint} is wanted"),
+        (Some(fingerprint), true) => format!("key {fingerprint} is present"),
+        (Some(fingerprint), false) => format!("key {fingerprint} is missing"),
         (None, _) => "no usable key ring".to_owned(),
     };
     format!("organizations/{name}: {schema}, {key}\n")

@@ -1,14 +1,14 @@
-//! `reference`: the documentation that is made of the code. For those who build Sealward, and hidden from the rest.
+//! `reference`: prints the documentation that is generated from the code. It is for developers of Sealward, and hidden.
 
 use clap::Subcommand;
 use sealward_server::{reference, schema::DescriptorError};
 
-/// The files there are.
+/// The files.
 #[derive(Debug, Subcommand)]
 pub(super) enum Reference {
-    /// docs/configuration.md
+    /// docs/reference/configuration.md
     Configuration,
-    /// docs/permissions.md
+    /// docs/reference/permissions.md
     Permissions,
 }
 

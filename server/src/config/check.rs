@@ -1,9 +1,9 @@
-//! From the file as written to a configuration, and to everything that is wrong with it: nothing, if it needs no more checking.
+//! Turns the file as it is written into a configuration, and a list of everything that is wrong with it.
 //!
-//! Touches no file and no network.
+//! Opens no file and uses no network.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     fs, io,
     net::SocketAddr,
     os::{fd::AsFd, unix::fs::MetadataExt},
@@ -20,23 +20,26 @@ use tracing::level_filters::LevelFilter;
 
 use super::{
     AuditCopy, Config, CopyTo, DEFAULT_ADDRESS, Fault, Faults, Listen, Log, LogFormat, NotAnOrigin, OnFailure, Origin,
-    RootKey, RootKeySource, Schema, Source, Tls, TlsVersion, TokenIssuer, TokenKeys,
+    RootKeySource, Schema, Source, Tls, TlsVersion, TokenIssuer, TokenKeys,
     file::{
-        AuditSection, BindingSection, ConfigFile, ListenSection, LogSection, RoleSection, RootKeySection, TlsSection,
-        TokenIssuerSection, TrustDomainSection,
+        AuditSection, BindingSection, ConfigFile, ListenSection, LogSection, RoleSection, RootKeySourceSection,
+        TlsSection, TokenIssuerSection, TrustDomainSection,
     },
 };
 
-/// What a path begins with if systemd loads it: what follows is the credential's name.
+/// The beginning of a path that names a systemd credential: the rest is the credential's name.
 pub(crate) const CREDENTIAL: &str = "credential:";
 
 /// In a binding's `organizations`: all of them.
-const ALL_ORGANIZATIONS: &str = "*";
+pub(super) const ALL_ORGANIZATIONS: &str = "*";
+
+/// The types of `[[root_key.sources]]`.
+const ROOT_KEY_TYPES: &str = "\"file\", \"credential\" or \"mounted-secret\"";
 
 /// In `audit.file`: stdout.
 const STDOUT: &str = "-";
 
-/// How tokens can be signed: with private keys only, since whoever can verify an HMAC can make one.
+/// The signature algorithms of tokens: asymmetric ones only, because everyone who can verify an HMAC can create one.
 const ALGORITHMS: [Algorithm; 9] = [
     Algorithm::ES256,
     Algorithm::ES384,
@@ -49,7 +52,7 @@ const ALGORITHMS: [Algorithm; 9] = [
     Algorithm::EdDSA,
 ];
 
-/// `folder` is where relative paths start, `credentials` where systemd put what it loaded, and `faults` what was found before.
+/// `folder` is the folder of relative paths, `credentials` the folder of systemd's credentials, and `faults` what was found before.
 pub(super) fn check(
     file: ConfigFile,
     source: Source,
@@ -66,7 +69,7 @@ pub(super) fn check(
         listen,
         origins,
         tls: check.tls(file.tls, file.trust_domains),
-        root_key: check.root_key(file.root_key),
+        root_key_sources: check.root_key_sources(file.root_key.sources),
         schema: Schema { mail: file.schema.mail.unwrap_or(true) },
         limits: file.limits.check(&mut check.faults),
         audit: check.audit(file.audit),
@@ -78,13 +81,13 @@ pub(super) fn check(
 }
 
 impl Faults {
-    /// Notes one more.
+    /// Adds a fault.
     pub(super) fn add(&mut self, setting: impl Into<String>, problem: impl Into<String>) {
         self.0.push(Fault { setting: setting.into(), problem: problem.into() });
     }
 }
 
-/// Every method notes what is wrong, and answers then with a default or an empty path.
+/// Every method adds a fault for what is wrong, and returns a default or an empty path then.
 struct Check<'a> {
     folder: &'a Path,
     credentials: Option<&'a Path>,
@@ -101,14 +104,14 @@ impl Check<'_> {
             [("listen.plaintext_address", plaintext_address), ("listen.metrics_address", metrics_address)]
         {
             if other == Some(address) && address.port() != 0 {
-                self.faults.add(setting, format!("{address} is listen.address already; take another port"));
+                self.faults.add(setting, format!("{address} is also listen.address: use another port"));
             }
         }
         if let Some(address) = metrics_address
             && plaintext_address == metrics_address
             && address.port() != 0
         {
-            let problem = format!("{address} is listen.plaintext_address already; take another port");
+            let problem = format!("{address} is also listen.plaintext_address: use another port");
             self.faults.add("listen.metrics_address", problem);
         }
         let origins = self.origins(&section.origins);
@@ -130,7 +133,8 @@ impl Check<'_> {
     fn address(&mut self, setting: &str, text: &str) -> Option<SocketAddr> {
         let address = text.parse().ok();
         if address.is_none() {
-            self.faults.add(setting, format!("`{text}` is no IP:port, such as {DEFAULT_ADDRESS} or [::]:7443"));
+            self.faults
+                .add(setting, format!("`{text}` is not IP:port: write {DEFAULT_ADDRESS} or [::]:7443, for example"));
         }
         address
     }
@@ -152,10 +156,10 @@ impl Check<'_> {
             let setting = |name: &str| format!("trust_domains[{index}].{name}");
             let name = section.name.unwrap_or_default();
             if !is_trust_domain(&name) {
-                let problem = format!("`{name}` is no trust domain; write example.org, not spiffe://example.org");
+                let problem = format!("`{name}` is not a trust domain: write example.org, not spiffe://example.org");
                 self.faults.add(setting("name"), problem);
             } else if domains.contains_key(&name) {
-                self.faults.add(setting("name"), format!("`{name}` is there already; one file can have several CAs"));
+                self.faults.add(setting("name"), format!("`{name}` appears twice: put all its CAs into one file"));
             }
             let ca = self.path(&setting("ca"), section.ca);
             domains.insert(name, ca);
@@ -169,16 +173,17 @@ impl Check<'_> {
             let setting = |name: &str| format!("token_issuers[{index}].{name}");
             let issuer = self.filled(setting("issuer"), section.issuer);
             if issuer.contains('#') {
-                self.faults.add(setting("issuer"), "has a `#`, which separates issuer and subject in bindings");
+                self.faults
+                    .add(setting("issuer"), "contains `#`, which separates issuer and subject in bindings: remove it");
             } else if issuers.iter().any(|other| other.issuer == issuer) {
-                self.faults.add(setting("issuer"), format!("`{issuer}` is there already"));
+                self.faults.add(setting("issuer"), format!("`{issuer}` appears twice: list each issuer once"));
             }
             let audience = self.filled(setting("audience"), section.audience);
             let algorithms = self.algorithms(setting("algorithms"), &section.algorithms);
             let keys = match (section.jwks, section.jwks_url) {
                 (Some(file), None) => {
                     if section.jwks_ca.is_some() {
-                        self.faults.add(setting("jwks_ca"), "is for jwks_url");
+                        self.faults.add(setting("jwks_ca"), "applies to jwks_url only: remove it");
                     }
                     TokenKeys::File(self.path(&setting("jwks"), Some(file)))
                 }
@@ -188,8 +193,7 @@ impl Check<'_> {
                     TokenKeys::Url { url, ca }
                 }
                 (None, None) | (Some(_), Some(_)) => {
-                    self.faults
-                        .add(setting("jwks"), "say where the issuer's keys are: in jwks or at jwks_url, one of them");
+                    self.faults.add(setting("jwks"), "set either jwks or jwks_url, for the issuer's keys");
                     TokenKeys::File(PathBuf::new())
                 }
             };
@@ -200,13 +204,13 @@ impl Check<'_> {
 
     fn algorithms(&mut self, setting: String, names: &[String]) -> Vec<Algorithm> {
         if names.is_empty() {
-            self.faults.add(setting, "is missing or empty; name how the issuer signs, such as [\"ES256\"]");
+            self.faults.add(setting, "missing or empty: name the issuer's algorithms, [\"ES256\"] for example");
             return Vec::new();
         }
         let known = |name: &String| ALGORITHMS.into_iter().find(|algorithm| format!("{algorithm:?}") == *name);
         if let Some(other) = names.iter().find(|name| known(name).is_none()) {
             let all = ALGORITHMS.map(|algorithm| format!("{algorithm:?}")).join(", ");
-            self.faults.add(setting, format!("`{other}` is no algorithm to sign tokens with here; there are: {all}"));
+            self.faults.add(setting, format!("`{other}` is not an allowed signature algorithm: use {all}"));
         }
         names.iter().filter_map(known).collect()
     }
@@ -215,7 +219,7 @@ impl Check<'_> {
         match text.parse::<Uri>() {
             Ok(url) if url.scheme() == Some(&Scheme::HTTPS) && url.host().is_some() => url,
             Ok(_) | Err(_) => {
-                self.faults.add(setting, format!("`{text}` is no address that begins with https://"));
+                self.faults.add(setting, format!("`{text}` is not an https:// address"));
                 Uri::default()
             }
         }
@@ -224,7 +228,7 @@ impl Check<'_> {
     fn filled(&mut self, setting: String, text: Option<String>) -> String {
         let text = text.unwrap_or_default();
         if text.is_empty() {
-            self.faults.add(setting, "is missing or empty");
+            self.faults.add(setting, "missing or empty");
         }
         text
     }
@@ -236,10 +240,10 @@ impl Check<'_> {
             let name = section.name.unwrap_or_default();
             let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
             if name.is_empty() || !name.bytes().all(is_plain) {
-                self.faults
-                    .add(setting("name"), format!("`{name}` isn't made of lower-case letters, digits and hyphens"));
+                let problem = format!("`{name}` is not a role name: use lower-case letters, digits and hyphens");
+                self.faults.add(setting("name"), problem);
             } else if Role::ALL.into_iter().any(|role| role.name() == name) || roles.contains_key(&name) {
-                self.faults.add(setting("name"), format!("there is a role `{name}` already"));
+                self.faults.add(setting("name"), format!("the role `{name}` already exists: choose another name"));
             }
             let mut privileges = Vec::new();
             for text in &section.privileges {
@@ -247,12 +251,12 @@ impl Check<'_> {
                     Ok(privilege) => privileges.push(privilege),
                     Err(error) => {
                         let all = Privilege::ALL.map(Privilege::name).join(", ");
-                        self.faults.add(setting("privileges"), format!("{error}; there are: {all}"));
+                        self.faults.add(setting("privileges"), format!("{error}: use {all}"));
                     }
                 }
             }
             if section.privileges.is_empty() {
-                self.faults.add(setting("privileges"), "is missing or empty; name at least one");
+                self.faults.add(setting("privileges"), "missing or empty: name at least one privilege");
             }
             roles.insert(name.clone(), Grant::of_privileges(name, privileges));
         }
@@ -264,29 +268,66 @@ impl Check<'_> {
             None | Some("1.3") => TlsVersion::V1_3,
             Some("1.2") => TlsVersion::V1_2,
             Some(other) => {
-                self.faults.add("tls.minimum_version", format!("`{other}` is neither \"1.3\" nor \"1.2\""));
+                self.faults.add(
+                    "tls.minimum_version",
+                    format!("`{other}` is not a supported version: use \"1.3\" or \"1.2\""),
+                );
                 TlsVersion::V1_3
             }
         }
     }
 
-    fn root_key(&mut self, section: RootKeySection) -> RootKey {
-        if section.files.is_empty() {
-            self.faults.add("root_key.files", "is missing or empty; name at least one file of 32 random bytes");
+    fn root_key_sources(&mut self, sections: Vec<RootKeySourceSection>) -> Vec<RootKeySource> {
+        if sections.is_empty() {
+            self.faults.add("root_key.sources", "missing: add [[root_key.sources]] with type = \"file\" and its path");
         }
-        let files: Vec<_> = section.files.into_iter().map(|file| self.path("root_key.files", Some(file))).collect();
-        if files.iter().collect::<BTreeSet<_>>().len() < files.len() {
-            self.faults.add("root_key.files", "names a file twice");
-        }
-        let source = match section.source.as_deref() {
-            None | Some("file") => RootKeySource::File,
-            Some("mounted-secret") => RootKeySource::MountedSecret,
-            Some(other) => {
-                self.faults.add("root_key.source", format!("`{other}` is neither \"file\" nor \"mounted-secret\""));
-                RootKeySource::File
+        let mut sources = Vec::new();
+        for (index, section) in sections.into_iter().enumerate() {
+            let setting = format!("root_key.sources[{index}]");
+            let source = self.root_key_source(&setting, section);
+            if source.is_given() && sources.contains(&source) {
+                self.faults.add(setting, format!("the {source} appears twice: list each root key once"));
             }
-        };
-        RootKey { files, source }
+            sources.push(source);
+        }
+        sources
+    }
+
+    fn root_key_source(&mut self, setting: &str, section: RootKeySourceSection) -> RootKeySource {
+        let RootKeySourceSection { r#type, path, name } = section;
+        let (path_setting, name_setting) = (format!("{setting}.path"), format!("{setting}.name"));
+        match r#type.as_deref() {
+            Some(kind @ ("file" | "mounted-secret")) => {
+                if name.is_some() {
+                    self.faults.add(name_setting, format!("does not apply to type = \"{kind}\": remove it"));
+                }
+                let path = match path.as_deref().and_then(credential_name) {
+                    Some(name) => {
+                        let problem = format!("names a credential: set type = \"credential\" and name = \"{name}\"");
+                        self.faults.add(path_setting, problem);
+                        PathBuf::new()
+                    }
+                    None => self.path(&path_setting, path),
+                };
+                if kind == "file" { RootKeySource::File(path) } else { RootKeySource::MountedSecret(path) }
+            }
+            Some("credential") => {
+                if path.is_some() {
+                    self.faults.add(path_setting, "does not apply to type = \"credential\": remove it");
+                }
+                let name = self.filled(name_setting.clone(), name);
+                let path = if name.is_empty() { None } else { self.credential(&name_setting, &name) };
+                RootKeySource::Credential { name, path: path.unwrap_or_default() }
+            }
+            other => {
+                let problem = match other {
+                    Some(other) => format!("unknown type `{other}`: use {ROOT_KEY_TYPES}"),
+                    None => format!("missing: use {ROOT_KEY_TYPES}"),
+                };
+                self.faults.add(format!("{setting}.type"), problem);
+                RootKeySource::File(PathBuf::new())
+            }
+        }
     }
 
     fn audit(&mut self, section: AuditSection) -> Option<AuditCopy> {
@@ -298,17 +339,17 @@ impl Check<'_> {
             None | Some("report") => OnFailure::Report,
             Some("refuse") => OnFailure::Refuse,
             Some(other) => {
-                self.faults.add("audit.on_failure", format!("`{other}` is neither \"report\" nor \"refuse\""));
+                self.faults.add("audit.on_failure", format!("unknown value `{other}`: use \"report\" or \"refuse\""));
                 OnFailure::Report
             }
         };
         if to.is_none() && on_failure == OnFailure::Refuse {
-            self.faults.add("audit.on_failure", "is for a copy: say in audit.file where it goes");
+            self.faults.add("audit.on_failure", "\"refuse\" needs a copy: set audit.file");
         }
         Some(AuditCopy { to: to?, on_failure })
     }
 
-    /// A file, unless it is one of the streams of this process under another name: records must not mix with anything else there.
+    /// A file, unless it is one of this process's streams under another name: records must not mix with other output.
     fn copy_to(&mut self, file: PathBuf) -> CopyTo {
         let path = self.path("audit.file", Some(file));
         if is_stream(&path, io::stdout()) {
@@ -316,7 +357,7 @@ impl Check<'_> {
         }
         if is_stream(&path, io::stderr()) {
             self.faults
-                .add("audit.file", "is this process's stderr, which has the log: name a file, or \"-\" for stdout");
+                .add("audit.file", "is this process's stderr, which has the log: use a file, or \"-\" for stdout");
         }
         CopyTo::File(path)
     }
@@ -332,7 +373,7 @@ impl Check<'_> {
         let identity = match section.identity {
             Some(text) => text.parse().map_err(|error| self.faults.add(setting("identity"), format!("{error}"))).ok(),
             None => {
-                self.faults.add(setting("identity"), "is missing");
+                self.faults.add(setting("identity"), "missing");
                 None
             }
         };
@@ -343,7 +384,7 @@ impl Check<'_> {
 
     fn grant(&mut self, setting: String, name: Option<&str>, roles: &BTreeMap<String, Grant>) -> Option<Grant> {
         let Some(name) = name else {
-            self.faults.add(setting, "is missing");
+            self.faults.add(setting, "missing");
             return None;
         };
         let standard = Role::ALL.into_iter().find(|role| role.name() == name).map(Grant::from);
@@ -351,7 +392,7 @@ impl Check<'_> {
             standard.or_else(|| roles.get(name).cloned()).or_else(|| Some(name.parse::<Privilege>().ok()?.into()));
         if found.is_none() {
             let all: Vec<_> = Role::ALL.map(Role::name).into_iter().chain(roles.keys().map(String::as_str)).collect();
-            let problem = format!("`{name}` is no role; there are: {}, and each privilege by itself", all.join(", "));
+            let problem = format!("unknown role `{name}`: use {}, or a single privilege", all.join(", "));
             self.faults.add(setting, problem);
         }
         found
@@ -362,11 +403,11 @@ impl Check<'_> {
             return Some(Scope::All);
         }
         let problem = if names.is_empty() {
-            "is missing or empty; name organizations, or [\"*\"] for all"
+            "missing or empty: name organizations, or [\"*\"] for all"
         } else if names.iter().any(|name| name == ALL_ORGANIZATIONS) {
-            "has \"*\" among names; it stands alone, for all"
+            "contains \"*\" and names: use [\"*\"] alone, for all organizations"
         } else if names.iter().any(|name| name.is_empty() || name.contains('/')) {
-            "has something that is no organization's name; write contoso, not organizations/contoso"
+            "contains an invalid organization name: write contoso, not organizations/contoso"
         } else {
             return Some(Scope::Organizations(names.into_iter().collect()));
         };
@@ -378,7 +419,8 @@ impl Check<'_> {
         let level = match section.level.as_deref() {
             None => LevelFilter::INFO,
             Some(text) => text.parse().unwrap_or_else(|_| {
-                self.faults.add("log.level", format!("`{text}` is none of: off, error, warn, info, debug, trace"));
+                self.faults
+                    .add("log.level", format!("unknown level `{text}`: use off, error, warn, info, debug or trace"));
                 LevelFilter::INFO
             }),
         };
@@ -386,7 +428,7 @@ impl Check<'_> {
             None | Some("text") => LogFormat::Text,
             Some("json") => LogFormat::Json,
             Some(other) => {
-                self.faults.add("log.format", format!("`{other}` is neither \"text\" nor \"json\""));
+                self.faults.add("log.format", format!("unknown format `{other}`: use \"text\" or \"json\""));
                 LogFormat::Text
             }
         };
@@ -394,39 +436,56 @@ impl Check<'_> {
     }
 
     fn path(&mut self, setting: &str, path: Option<PathBuf>) -> PathBuf {
+        if let Some(name) = path.as_deref().and_then(credential_name) {
+            return self.credential(setting, name).unwrap_or_default();
+        }
         match path {
-            Some(path) if path.to_str().is_some_and(|path| path.starts_with(CREDENTIAL)) => {
-                self.credential(setting, &path).unwrap_or_default()
-            }
             // Collecting the components drops a `.` in the middle or at the end.
             Some(path) if !path.as_os_str().is_empty() => self.folder.join(path).components().collect(),
             Some(_) => {
-                self.faults.add(setting, "is empty");
+                self.faults.add(setting, "empty: name a file or folder");
                 PathBuf::new()
             }
             None => {
-                self.faults.add(setting, "is missing");
+                self.faults.add(setting, "missing");
                 PathBuf::new()
             }
         }
     }
 
-    /// The file that systemd made of a credential.
-    fn credential(&mut self, setting: &str, path: &Path) -> Option<PathBuf> {
-        let name = path.to_str()?.strip_prefix(CREDENTIAL)?;
+    /// The file of a systemd credential.
+    fn credential(&mut self, setting: &str, name: &str) -> Option<PathBuf> {
         if !matches!(Path::new(name).components().collect::<Vec<_>>()[..], [Component::Normal(part)] if part == name) {
-            self.faults.add(setting, format!("what follows `{CREDENTIAL}` must be a name, without a folder"));
+            let problem = format!("`{name}` is not the name of a credential: write a name without folders");
+            self.faults.add(setting, problem);
             return None;
         }
         let Some(folder) = self.credentials else {
             let problem = format!(
-                "systemd loaded no credentials ($CREDENTIALS_DIRECTORY isn't set): run this as a unit with LoadCredential={name}:/path/to/file"
+                "systemd loaded no credentials ($CREDENTIALS_DIRECTORY is not set): run the server as a unit with \
+                 LoadCredential={name}:/path/to/file"
             );
             self.faults.add(setting, problem);
             return None;
         };
         Some(folder.join(name))
     }
+}
+
+impl RootKeySource {
+    /// Whether its settings are complete. Otherwise they are among the faults.
+    pub(crate) fn is_given(&self) -> bool {
+        match self {
+            Self::File(path) | Self::MountedSecret(path) | Self::Credential { path, .. } => {
+                !path.as_os_str().is_empty()
+            }
+        }
+    }
+}
+
+/// The name of the credential that a path names, if it does.
+fn credential_name(path: &Path) -> Option<&str> {
+    path.to_str()?.strip_prefix(CREDENTIAL)
 }
 
 /// Certificates' DNS names are read in lower case, and identities are compared by text.

@@ -1,8 +1,8 @@
 //! The configuration file as it is written: every setting but the limits, each declared once.
 //!
-//! From a declaration come the field that the value is read into, what the commented configuration and the reference say, and what
-//! names and types are checked by. What a value means, and whether it makes sense, is `check`'s matter: values that aren't plain
-//! numbers or paths stay text here, so that one that is wrong doesn't hide the next.
+//! A declaration gives the field that the value is read into, the text in the commented configuration and in the reference, and the check of
+//! names and types. What a value means and whether it is valid is the matter of `check`: values other than plain numbers and paths stay text
+//! here, so that an invalid one doesn't hide the next.
 
 use std::{borrow::Cow, path::PathBuf};
 
@@ -10,27 +10,27 @@ use serde::Deserialize;
 
 use super::{
     limits::{self, LimitsSection},
-    setting::{Kind, Otherwise, Section, Setting, TakenUp},
+    setting::{Kind, Otherwise, Section, Setting, TakesEffect},
 };
 
-/// The settings of a section: `name: Kind, which values, what holds otherwise, when a change is taken up;`
+/// The settings of a section: `name: Kind, valid values, what applies if it isn't set, when a change takes effect;`
 macro_rules! settings {
-    ($($(#[doc = $doc:literal])+ $name:ident: $kind:ident, $range:literal, $otherwise:ident$(($value:literal))?, $taken_up:ident;)+) => {
+    ($($(#[doc = $doc:literal])+ $name:ident: $kind:ident, $range:literal, $otherwise:ident$(($value:literal))?, $takes_effect:ident;)+) => {
         &[$(Setting {
-            name: stringify!($name),
+            name: written(stringify!($name)),
             kind: Kind::$kind,
             range: Cow::Borrowed($range),
             unit: "",
             otherwise: otherwise!($otherwise $($value)?),
-            taken_up: TakenUp::$taken_up,
+            takes_effect: TakesEffect::$takes_effect,
             doc: &[$($doc),+],
         },)+]
     };
 }
 
-/// A section: the struct that it is read into, and what is told about it.
+/// A section: the struct that it is read into, and its description.
 macro_rules! section {
-    ($(#[doc = $about:literal])+ $section:ident { $($(#[doc = $doc:literal])+ $name:ident: $kind:ident, $range:literal, $otherwise:ident$(($value:literal))?, $taken_up:ident;)+ }) => {
+    ($(#[doc = $about:literal])+ $section:ident { $($(#[doc = $doc:literal])+ $name:ident: $kind:ident, $range:literal, $otherwise:ident$(($value:literal))?, $takes_effect:ident;)+ }) => {
         $(#[doc = $about])+
         #[derive(Debug, Default, Deserialize)]
         #[serde(default, deny_unknown_fields)]
@@ -41,7 +41,7 @@ macro_rules! section {
         impl $section {
             const ABOUT: &[&str] = &[$($about),+];
             const SETTINGS: &[Setting] = settings! {
-                $($(#[doc = $doc])+ $name: $kind, $range, $otherwise$(($value))?, $taken_up;)+
+                $($(#[doc = $doc])+ $name: $kind, $range, $otherwise$(($value))?, $takes_effect;)+
             };
         }
     };
@@ -49,7 +49,6 @@ macro_rules! section {
 
 macro_rules! field {
     (Path) => { Option<PathBuf> };
-    (Paths) => { Vec<PathBuf> };
     (Text) => { Option<String> };
     (Texts) => { Vec<String> };
     (Boolean) => { Option<bool> };
@@ -67,10 +66,18 @@ macro_rules! otherwise {
     };
 }
 
-/// What stands before all sections.
+/// The name of a field as the file has it: `type` for the field `r#type`.
+const fn written(field: &'static str) -> &'static str {
+    match field.as_bytes() {
+        [b'r', b'#', ..] => field.split_at(2).1,
+        _ => field,
+    }
+}
+
+/// The settings before all sections.
 const BEFORE_SECTIONS: &[Setting] = settings! {
-    /// The folder of configuration.db and organizations/. Only the server's own user needs to get in.
-    data_dir: Path, "a folder of mode 0700, made if there is none", Required, AtStart;
+    /// The folder of configuration.db and organizations/. Only the server's user needs access to it.
+    data_dir: Path, "a folder of mode 0700; the server creates it if it is missing", Required, AtStart;
 };
 
 #[derive(Debug, Default, Deserialize)]
@@ -79,7 +86,7 @@ pub(super) struct ConfigFile {
     pub(super) data_dir: Option<PathBuf>,
     pub(super) listen: ListenSection,
     pub(super) tls: TlsSection,
-    pub(super) root_key: RootKeySection,
+    pub(super) root_key: RootKeyTable,
     pub(super) schema: SchemaSection,
     pub(super) limits: LimitsSection,
     pub(super) audit: AuditSection,
@@ -90,163 +97,177 @@ pub(super) struct ConfigFile {
     pub(super) log: LogSection,
 }
 
+/// `root_key`, which has nothing but its sources.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RootKeyTable {
+    pub(super) sources: Vec<RootKeySourceSection>,
+}
+
 section! {
-    /// Where calls come in.
+    /// The addresses that the server listens on.
     ListenSection {
-        /// Where calls are taken, with TLS: IP:port. Port 0 takes a free one and prints it.
+        /// The address for calls, with TLS. Port 0 selects a free port, which the server prints.
         address: Text, "IP:port", Is(r#""127.0.0.1:7443""#), AtStart;
 
-        /// A second listener without TLS, for probes. It answers grpc.health.v1.Health, and everything else with HTTPS_REQUIRED.
+        /// A second listener, without TLS, for probes. It answers grpc.health.v1.Health, and every other call with HTTPS_REQUIRED.
         plaintext_address: Text, "IP:port", Nothing(r#""127.0.0.1:7080""#), AtStart;
 
-        /// Where metrics are scraped, at /metrics, without TLS and by anybody: they name organizations and tell when their keys are due.
+        /// The address for metrics, at /metrics, without TLS and without authentication. Metrics contain the names of organizations and
+        /// when their keys are due: let only your scraper reach this address.
         metrics_address: Text, "IP:port", Nothing(r#""127.0.0.1:7081""#), AtStart;
 
-        /// Origins of pages that may call, as browsers write them; the server's own is one of them if pages come from it. Requests that pages
-        /// of other origins send are refused. Programs that aren't browsers send no origin and need none here.
+        /// The origins of web pages that may call, as browsers write them. List the server's own origin too if pages come from it. Requests
+        /// from pages of other origins are refused. Programs other than browsers send no origin and need no entry.
         origins: Texts, "origins: https://HOST or https://HOST:PORT", Nothing(r#"["https://console.example.org"]"#), AtStart;
     }
 }
 
 section! {
-    /// How TLS is spoken, and whose client certificates are believed. Files are PEM; "credential:NAME" is one that systemd loaded.
+    /// TLS, and the CAs whose client certificates are accepted. Files are PEM. "credential:NAME" is a file that systemd loads.
     TlsSection {
-        /// The server's certificate, followed by those between it and its CA. A reload keeps the current one if no client could accept the
-        /// new one: expired, not valid yet, without alternative names or server authentication, a CA's, or without any name of the current one.
+        /// The server's certificate, followed by the intermediate certificates. A reload keeps the current certificate if no client could
+        /// accept the new one: expired, not valid yet, without subject alternative names, not for server authentication, a CA certificate,
+        /// or without any name of the current one.
         certificate: Path, "a PEM file, or \"credential:NAME\"", Required, AtReload;
 
-        /// The private key of the certificate, unencrypted.
+        /// The certificate's private key, unencrypted.
         key: Path, "a PEM file, or \"credential:NAME\"", Required, AtReload;
 
-        /// The CAs whose client certificates are believed, while they are in their time. The path length of each is enforced.
+        /// The CAs whose client certificates are accepted, within their period of validity. The path length of each CA is enforced.
         client_ca: Path, "a PEM file, or \"credential:NAME\"", Required, AtReload;
 
-        /// Certificate revocation lists of those CAs and of those below them. With them, every CA that issued one of a client's certificates
-        /// needs a list here, signed with its key, or the client is refused. A CA may have several lists, in any order: a certificate that one
-        /// of them names is refused. A list that is divided by issuing distribution points counts for the certificates that name its part.
-        /// Delta and indirect lists are refused. A list past its time continues to be used, one from the future vouches for no certificate;
-        /// the log warns of both.
+        /// Certificate revocation lists of these CAs and of the CAs below them. If it is set, every CA in a client's certificate path needs a
+        /// list here, signed with its key; otherwise the client is refused. A CA may have several lists, in any order: a certificate in one
+        /// of them is refused. A list with an issuing distribution point applies to the certificates that name that point. Delta and indirect
+        /// lists are refused. An expired list is still used, and a list from the future is ignored; the log warns of both.
         client_crl: Path, "a PEM file, or \"credential:NAME\"", Nothing(r#""crl.pem""#), AtReload;
 
-        /// The oldest version of TLS spoken: "1.3" or "1.2".
+        /// The oldest version of TLS that the server accepts.
         minimum_version: Text, "\"1.3\" or \"1.2\"", Is(r#""1.3""#), AtReload;
     }
 }
 
 section! {
-    /// The deployment's own key, which seals the encryption keys' texts in configuration.db.
-    RootKeySection {
-        /// Files of 32 random bytes that only their owner may read (mode 0600 or 0400), and that nobody but root and the server's user can
-        /// change or replace: that is checked for the file, for every folder above it and for every link on the way.
-        /// "credential:NAME" is one that systemd loaded. The first seals, all open.
-        /// Without them the keys have to be restored by hand: keep a copy elsewhere.
-        files: Paths, "at least one file, none twice", Required, AtStart;
+    /// Where the root key comes from: the deployment's own key, 32 random bytes, which seals the texts of the encryption keys in
+    /// configuration.db. The first source is the current root key, which seals. The others are former root keys, which only open.
+    /// Keep a copy of each root key elsewhere: if a root key is lost, every encryption key has to be restored by its text.
+    RootKeySourceSection {
+        /// "file": a file that only its owner can read (mode 0600 or 0400). "credential": a credential that systemd loads for the service
+        /// (LoadCredential= or LoadCredentialEncrypted=). "mounted-secret": a file that a container platform mounts, such as Kubernetes
+        /// (mode 0400, or 0440 with fsGroup) or Docker (mode 0444); its group, or all users in the container, can read it, so use it only
+        /// if no other program runs in the container. Only root and the server's user may be able to change or replace the file: the
+        /// server checks the file, every folder above it and every link on the way.
+        r#type: Text, "\"file\", \"credential\" or \"mounted-secret\"", Required, AtStart;
 
-        /// Where the files come from. "file": only their owner may read them. "mounted-secret": a container platform mounts them, and
-        /// their group or everybody in the container may read them, as Kubernetes (mode 0440 with fsGroup, 0400) and Docker (mode 0444)
-        /// set it up. Choose it only where no other program runs in the container. Who may change them is checked alike.
-        source: Text, "\"file\" or \"mounted-secret\"", Is(r#""file""#), AtStart;
+        /// The file, for the types "file" and "mounted-secret".
+        path: Path, "a file of 32 random bytes", Nothing(r#""root.key""#), AtStart;
+
+        /// The credential's name, for the type "credential": the file of this name in $CREDENTIALS_DIRECTORY.
+        name: Text, "a name without folders", Nothing(r#""root.key""#), AtStart;
     }
 }
 
 section! {
-    /// What is served beside the platform, which works with any schema.
+    /// The schema that is served in addition to the platform, which works with any schema.
     SchemaSection {
         /// Whether the mail application is served: mailboxes, queues, user settings and e-mail server profiles, the package sealward.mail.v1.
-        /// Without it, a server serves all else, and opens no organization whose database has tables of mail: those organizations are
-        /// answered with WRITTEN_BY_NEWER_VERSION, and nothing of them is changed.
+        /// Without it, the server serves everything else, and opens no organization whose database has tables of mail: calls to those
+        /// organizations are refused with WRITTEN_BY_NEWER_VERSION, and nothing of them is changed.
         mail: Boolean, "true or false", Is("true"), AtStart;
     }
 }
 
 section! {
-    /// A copy of the audit trails, beside the databases: every record as a line of JSON. docs/audit-trail.md says what is promised of it.
+    /// A copy of the audit trails beside the databases: each record as a line of JSON. docs/audit-trail.md describes its guarantees.
     AuditSection {
-        /// Where the copy goes: a file, which is made with mode 0600 and may be renamed at any time, or "-" for stdout. A path that is
+        /// Where the copy goes: a file, which is created with mode 0600 and may be renamed at any time, or "-" for stdout. A path that is
         /// stdout, such as /dev/stdout, means the same as "-".
         file: Path, "a file, or \"-\" for stdout", Nothing(r#""audit.jsonl""#), AtStart;
 
-        /// What happens while the copy can't be written. "report": calls are answered, the log and a metric report it, and the copy is caught
-        /// up. "refuse": calls that have to be recorded are answered with AUDIT_UNAVAILABLE from when that was noticed, until it can be
-        /// written again; limits.audit_copy_answer_max_ms and limits.audit_copy_behind_max_records say when it is noticed at the latest. The
-        /// trails in the databases never wait for the copy.
+        /// What happens while the copy can't be written. "report": calls are answered, the log and a metric report the failure, and the
+        /// missing records are copied later. "refuse": calls that need an audit record are refused with AUDIT_UNAVAILABLE until the copy can
+        /// be written again. limits.audit_copy_answer_max_ms and limits.audit_copy_behind_max_records bound the time until a failure is
+        /// noticed. The trails in the databases never wait for the copy.
         on_failure: Text, "\"report\" or \"refuse\"", Is(r#""report""#), AtStart;
     }
 }
 
 section! {
-    /// Roles beside those that every deployment has. Bindings name them.
+    /// Roles in addition to the built-in ones. Bindings name them.
     RoleSection {
-        /// Lower-case letters, digits and hyphens; none that every deployment has.
+        /// The role's name: lower-case letters, digits and hyphens; not the name of a built-in role.
         name: Text, "a name", Required, AtReload;
 
-        /// What they may do; docs/permissions.md has every privilege, and the rpcs that need it.
+        /// What the role permits. docs/reference/permissions.md lists every privilege and the methods that need it.
         privileges: Texts, "names of privileges, at least one", Required, AtReload;
     }
 }
 
 section! {
-    /// Trust domains of SPIFFE, each with the CAs that speak for it. With any, a SPIFFE id is believed only if its own trust domain's CAs
-    /// vouch for it, and tls.client_ca speaks for other names. With none, tls.client_ca speaks for every trust domain.
+    /// SPIFFE trust domains, each with its CAs. With any entry, a SPIFFE id is accepted only if a CA of its own trust domain issued the
+    /// certificate, and tls.client_ca applies to all other names. Without entries, tls.client_ca applies to every trust domain.
     TrustDomainSection {
-        /// Its name, as it stands in SPIFFE ids.
+        /// The trust domain's name, as in SPIFFE ids.
         name: Text, "\"example.org\"", Required, AtReload;
 
-        /// Its bundle: CAs, PEM. They have their revocation lists in tls.client_crl.
+        /// The trust domain's bundle: its CAs, in PEM. Their revocation lists are in tls.client_crl.
         ca: Path, "a PEM file, or \"credential:NAME\"", Required, AtReload;
     }
 }
 
 section! {
-    /// Whose bearer tokens (JWT) are believed. A call with a token and a client certificate is taken only if the token is bound to
-    /// that certificate, by its thumbprint (RFC 8705) or by naming its SPIFFE id as subject.
+    /// The issuers whose bearer tokens (JWT) are accepted. A call with both a token and a client certificate is accepted only if the token is
+    /// bound to that certificate: by its thumbprint (RFC 8705), or with its SPIFFE id as subject.
     TokenIssuerSection {
-        /// The issuer, exactly as tokens name it in `iss`.
+        /// The issuer, exactly as in the tokens' `iss`.
         issuer: Text, "text without #", Required, AtReload;
 
-        /// What tokens must be for: one of their `aud`.
+        /// The audience that tokens must name in `aud`.
         audience: Text, "text", Required, AtReload;
 
-        /// How tokens may be signed. Nothing else is taken, whatever a token says.
+        /// The allowed signature algorithms. All others are refused, whatever the token says.
         algorithms: Texts, "\"ES256\", \"ES384\", \"RS256\", \"RS384\", \"RS512\", \"PS256\", \"PS384\", \"PS512\" or \"EdDSA\"", Required, AtReload;
 
-        /// The issuer's public keys: a JSON Web Key Set (RFC 7517). Either this or jwks_url. A set without keys refuses all its tokens.
+        /// The issuer's public keys: a JSON Web Key Set (RFC 7517). Set either this or jwks_url. With an empty set, all tokens of the issuer
+        /// are refused.
         jwks: Path, "a JSON file, or \"credential:NAME\"", Nothing(r#""jwks.json""#), AtReload;
 
-        /// Where the issuer's public keys are fetched from, in an interval and when a token names a key that isn't among them. A set without
-        /// keys refuses all its tokens. While none can be fetched, the last one is used up to limits.jwks_age_max_seconds; it is kept in the
-        /// data folder. HTTPS_PROXY and NO_PROXY of the environment are used, with proxies at http://…. Redirects aren't followed.
+        /// The address of the issuer's public keys. They are fetched at an interval, and when a token names an unknown key. With an empty set,
+        /// all tokens of the issuer are refused. While the keys can't be fetched, the last ones are used, up to limits.jwks_age_max_seconds;
+        /// they are kept in the data folder. The environment variables HTTPS_PROXY and NO_PROXY apply, with proxies at http://…. Redirects
+        /// aren't followed.
         jwks_url: Text, "https://…", Nothing(r#""https://idp.example.org/keys""#), AtReload;
 
-        /// The CAs that the certificate behind jwks_url may come from. Without it, those of the system. Keys that were fetched under a CA
-        /// that was removed from the file aren't used.
+        /// The CAs for the certificate of jwks_url. Default: the CAs of the system. Keys that were fetched under a CA that is no longer in the
+        /// file aren't used.
         jwks_ca: Path, "a PEM file, or \"credential:NAME\"", Nothing(r#""idp-ca.pem""#), AtReload;
     }
 }
 
 section! {
-    /// Who has which role where. Nobody else may do anything.
+    /// Which identity has which role in which organizations. An identity without a binding has no permissions.
     BindingSection {
-        /// From a client certificate its SPIFFE id, else its first DNS name, else its common name; from a bearer token its issuer and
-        /// subject. One kind is never taken for another.
+        /// The caller's identity. From a client certificate: its SPIFFE id, otherwise its first DNS name, otherwise its common name. From a
+        /// bearer token: its issuer and subject. Identities of different kinds never match.
         identity: Text, "\"spiffe:…\", \"dns:…\", \"cn:…\" or \"jwt:<issuer>#<subject>\"", Required, AtReload;
 
-        /// What they may do: a role, one of [[roles]], or a single privilege, such as "prvReadEncryptionState".
+        /// The role that the identity gets: a built-in role, one of [[roles]], or a single privilege, such as "prvReadEncryptionState".
         role: Text, "\"system-administrator\", \"record-writer\", \"record-reader\", \"secret-reader\", \"auditor\", a name of [[roles]] or a privilege", Required, AtReload;
 
-        /// Where: names of organizations, or ["*"] for all, those to come included.
+        /// The organizations that it applies to: names, or ["*"] for all, including future ones.
         organizations: Texts, "names, or [\"*\"]", Required, AtReload;
     }
 }
 
 section! {
-    /// What goes to stderr.
+    /// The log, on stderr.
     LogSection {
-        /// "off", "error", "warn", "info", "debug" or "trace", for Sealward's own events. "info" has a line for each call, "debug" also
-        /// one for each health check. The libraries under it never go below "warn", since in detail they may tell what a caller sent.
+        /// The level of Sealward's own events. "info" logs a line for each call; "debug" also logs a line for each health check. Libraries
+        /// never log below "warn", because their details can contain what a caller sent.
         level: Text, "\"off\", \"error\", \"warn\", \"info\", \"debug\" or \"trace\"", Is(r#""info""#), AtReload;
 
-        /// "text" for people, or "json" for programs: an object a line.
+        /// "text" for people, or "json" for programs: one object per line.
         format: Text, "\"text\" or \"json\"", Is(r#""text""#), AtStart;
     }
 }
@@ -259,9 +280,14 @@ pub fn sections() -> Vec<Section> {
         section("", &[], BEFORE_SECTIONS),
         section("listen", ListenSection::ABOUT, ListenSection::SETTINGS),
         section("tls", TlsSection::ABOUT, TlsSection::SETTINGS),
-        section("root_key", RootKeySection::ABOUT, RootKeySection::SETTINGS),
+        repeated(
+            "root_key.sources",
+            RootKeySourceSection::ABOUT,
+            RootKeySourceSection::SETTINGS,
+            "type = \"file\"\npath = \"root.key\"",
+        ),
         section("schema", SchemaSection::ABOUT, SchemaSection::SETTINGS),
-        section("limits", &[" Every bound."], &limits::settings()),
+        section("limits", &[" Every bound, with its unit, range and default."], &limits::settings()),
         section("audit", AuditSection::ABOUT, AuditSection::SETTINGS),
         section("log", LogSection::ABOUT, LogSection::SETTINGS),
         repeated(

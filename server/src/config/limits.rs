@@ -1,7 +1,7 @@
-//! `[limits]`: every bound of a deployment, with its unit, its default, its range and the reason for it.
+//! `[limits]`: every bound of a deployment, with its unit, default, range and reason.
 //!
-//! Each is declared once, in the list below; the typed [`Limits`], the section of the file, the check and the text of the commented
-//! configuration all come from that list. Nothing here knows who applies a limit.
+//! Each limit is declared once, in the list below. The typed [`Limits`], the section of the file, the check, and the text of the commented
+//! configuration and of the reference come from that list. Nothing here knows where a limit is applied.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::{
     Faults,
-    setting::{Kind, Otherwise, Setting, TakenUp},
+    setting::{Kind, Otherwise, Setting, TakesEffect},
 };
 
 macro_rules! limits {
@@ -21,7 +21,7 @@ macro_rules! limits {
         }
 
         impl Limits {
-            /// The names of those that differ.
+            /// The names of the limits that differ.
             pub(super) fn differences(&self, other: &Self) -> impl Iterator<Item = &'static str> {
                 [$((stringify!($name), self.$name != other.$name)),+]
                     .into_iter()
@@ -36,7 +36,7 @@ macro_rules! limits {
             }
         }
 
-        /// `[limits]` as written: whatever numbers TOML holds.
+        /// `[limits]` as written: any integers of TOML.
         #[derive(Debug, Default, Deserialize)]
         #[serde(default, deny_unknown_fields)]
         pub(super) struct LimitsSection {
@@ -74,57 +74,57 @@ macro_rules! limits {
 }
 
 limits! {
-    /// Changes of an organization's encryption key within an hour; 0 lifts the quota.
-    /// Each one re-encrypts every cell. Five leave room for a slip and its repair.
+    /// Maximum changes of an organization's encryption key per hour; 0 removes the limit.
+    /// Each change re-encrypts every cell. Five allow a mistake and its correction.
     key_changes_per_hour: 5 within 0 to 1_000, "changes";
 
-    /// Restores of an organization's key with a wrong text within 15 minutes; 0 lifts the quota.
+    /// Maximum restores of an organization's key with a wrong text per 15 minutes; 0 removes the limit.
     /// Each one costs a key derivation, and is a guess at the key.
     wrong_key_restores_per_15_minutes: 5 within 0 to 1_000, "restores";
 
-    /// Comparisons of one encrypted attribute of one record within 15 minutes, right or wrong; 0 lifts the quota.
+    /// Maximum comparisons of one encrypted attribute of one record per 15 minutes, whatever their result; 0 removes the limit.
     /// Each one is a guess. They are counted in the audit trail.
     comparisons_per_15_minutes: 20 within 0 to 10_000, "comparisons";
 
-    /// After how many days a change of the key is reported as due.
+    /// The age at which a key is reported as due for a change.
     key_change_due_days: 365 within 1 to 3_650, "days";
 
-    /// Calls of one identity in one organization within a second; 0 lifts the limit.
-    /// So many may come at once, and then as many a second. Counted by each server by itself.
+    /// Maximum calls per second of one identity in one organization; 0 removes the limit.
+    /// This many calls can arrive in a burst, followed by this many per second. Each server counts separately.
     calls_per_second_per_identity: 0 within 0 to 1_000_000, "calls";
 
-    /// Calls of one identity in one organization within a minute that take secrets out: reveals and comparisons; 0 lifts the limit.
-    /// Above what a connector needs, and below what empties an organization unnoticed.
+    /// Maximum reveals and comparisons per minute of one identity in one organization; 0 removes the limit.
+    /// It is above what a connector needs, and below what exports an organization's secrets unnoticed.
     reveals_per_minute_per_identity: 1_000 within 0 to 1_000_000, "calls";
 
-    /// The largest message taken or given.
-    /// A record with every attribute at its longest is far below it; gRPC clients refuse more than 4 MiB unless told otherwise.
-    /// The least has room for the largest record, whose texts may have 4,000 characters each.
+    /// Maximum size of a message, received or sent.
+    /// A record with all attributes at their maximum length is far smaller. gRPC clients refuse more than 4 MiB by default.
+    /// The minimum has room for the largest record, whose texts can have 4,000 characters each.
     message_size_max_bytes: 4_194_304 within 262_144 to 67_108_864, "bytes";
 
-    /// The largest message of a health check or of server reflection. Ours have less than a hundred bytes.
+    /// Maximum size of a message of a health check or of server reflection. Valid ones have less than a hundred bytes.
     probe_message_size_max_bytes: 1_024 within 256 to 65_536, "bytes";
 
-    /// How long a message may take to arrive, from the beginning of its call, or of the message in a stream of them, to its end.
-    /// A message of 4 MiB needs 4 Mbit a second. What hasn't arrived whole is held in memory.
+    /// Maximum time for a message to arrive, from the start of its call, or of the message in a stream, to its end.
+    /// A message of 4 MiB needs 4 Mbit per second. Incomplete messages are held in memory.
     message_time_max_ms: 10_000 within 100 to 600_000, "milliseconds";
 
-    /// What requests take that arrive or are being handled: messages, headers, and 8 KiB for each call. A quarter is left to
-    /// administrators of the deployment, and callers without an identity have a thirty-second part by themselves.
-    /// Four times what one identity may take.
+    /// Maximum memory for requests that are arriving or being handled: messages, headers, and 8 KiB for each call. A quarter is reserved for
+    /// administrators of the deployment. Callers without an identity have their own share, one thirty-second.
+    /// The default is four times the maximum of one identity.
     requests_max_bytes: 268_435_456 within 16_777_216 to 4_294_967_295, "bytes";
 
-    /// What the requests of one identity take of that, but at least one message of the largest size.
+    /// Maximum part of requests_max_bytes for one identity, but at least one message of the maximum size.
     requests_per_identity_max_bytes: 67_108_864 within 1_048_576 to 4_294_967_295, "bytes";
 
-    /// What the requests of one connection take of that, but at least one message of the largest size.
+    /// Maximum part of requests_max_bytes for one connection, but at least one message of the maximum size.
     requests_per_connection_max_bytes: 33_554_432 within 1_048_576 to 4_294_967_295, "bytes";
 
-    /// What answers take that wait until their callers have room for them, shared out as requests_max_bytes is.
-    /// A caller who reads as fast as the network carries never comes near it.
+    /// Maximum memory for answers that wait until their callers read them, divided as requests_max_bytes is.
+    /// A caller that reads at the speed of the network stays far below it.
     answers_max_bytes: 536_870_912 within 16_777_216 to 4_294_967_295, "bytes";
 
-    /// What the answers to one identity take of that, but at least one message of the largest size.
+    /// Maximum part of answers_max_bytes for one identity, but at least one message of the maximum size.
     answers_per_identity_max_bytes: 134_217_728 within 1_048_576 to 4_294_967_295, "bytes";
 
     /// Maximum open connections on each listener. Above it, the server closes an unidentified connection, or refuses an identified one.
@@ -132,243 +132,244 @@ limits! {
     /// too low.
     connections_max: 1_000 within 1 to 100_000, "connections";
 
-    /// Maximum open connections of one identity; 0 lifts the limit. A connection counts by its client certificate, or by the first bearer token
-    /// that is accepted on it. A further one with a certificate gets CONNECTION_LIMIT for its first call and is closed. A further one with
-    /// tokens is served, but stays unidentified: connections_unidentified_percent applies. A program needs one for each of its processes.
+    /// Maximum open connections of one identity; 0 removes the limit. A connection counts by its client certificate, or by the first bearer
+    /// token that is accepted on it. A further one with a certificate gets CONNECTION_LIMIT for its first call and is closed. A further one
+    /// with tokens is served, but stays unidentified: connections_unidentified_percent applies. A program needs one for each of its processes.
     connections_per_identity_max: 100 within 0 to 100_000, "connections";
 
-    /// The share of connections_max, at least one, for connections of which nobody is known: without a client certificate and without a
-    /// bearer token that was accepted yet, and those whose handshake isn't done. Where all of them are open, the oldest one of the address that has
-    /// the most closes for a new one. The rest is for identified connections alone.
+    /// The share of connections_max, at least one, for unidentified connections: those whose handshake isn't complete, and those without a
+    /// client certificate and without an accepted bearer token. When the share is full, a new connection closes the oldest one of the address
+    /// that has the most. The rest of connections_max is for identified connections only.
     connections_unidentified_percent: 25 within 1 to 90, "percent";
 
-    /// Unidentified connections of one address, or of one IPv6 network of 64 bits. For one more, the oldest of them closes.
-    /// Clients behind one address need as many as connect at the same moment.
+    /// Maximum unidentified connections of one address, or of one IPv6 network of 64 bits. A further one closes the oldest of them.
+    /// Clients behind one address need one for each client that connects at the same moment.
     connections_unidentified_per_address_max: 100 within 1 to 100_000, "connections";
 
-    /// How long an unidentified connection may be open without a call. Probes connect anew, clients make their first call at once.
+    /// Maximum time that an unidentified connection stays open without a call. Probes reconnect, and clients make their first call at once.
     connection_unidentified_idle_max_seconds: 15 within 1 to 3_600, "seconds";
 
-    /// Connections open at once to the listener of metrics. For one more, the oldest closes. A scraper needs one.
+    /// Maximum open connections to the listener for metrics. A further one closes the oldest. A scraper needs one.
     metrics_connections_max: 16 within 1 to 1_000, "connections";
 
-    /// The longest time from a connection's first packet to its first HTTP/2 frame, TLS included.
-    /// A slow link needs a second; who needs more than ten only holds a place.
+    /// Maximum time from a connection's first packet to its first HTTP/2 frame, TLS included.
+    /// A slow link needs a second. A connection that needs more than ten only occupies a place.
     handshake_timeout_ms: 10_000 within 100 to 60_000, "milliseconds";
 
-    /// Calls running at once on one connection. A client opens more connections if it needs more.
+    /// Maximum concurrent calls on one connection. A client that needs more opens more connections.
     concurrent_streams_max: 200 within 1 to 10_000, "calls";
 
-    /// The largest set of headers taken with a call. Ours are small; bearer tokens may take some KB.
+    /// Maximum size of a call's headers. Sealward's own are small; bearer tokens can have some KB.
     header_list_size_max_bytes: 16_384 within 4_096 to 262_144, "bytes";
 
     /// The age at which a connection accepts no more calls and closes, so that clients reconnect through the load balancer and present their
-    /// certificates again. Each connection has up to a tenth less, so that they don't all reconnect at once.
+    /// certificates again. Each connection closes up to a tenth earlier, so that they don't all reconnect at once.
     connection_age_max_seconds: 3_600 within 1 to 86_400, "seconds";
 
-    /// How long unary calls may continue on a connection that accepts no more calls; then they are cut off.
-    /// As long as the longest unary call may take. Exports, imports and verifications may finish under their own limits, but within
+    /// Maximum time that unary calls continue on a connection that accepts no more calls; then they are cancelled.
+    /// The default is the maximum time of a unary call. Exports, imports and verifications continue under their own limits, but within
     /// transfer_time_max_seconds. A watch ends with CONNECTION_ENDING: call it again.
     connection_grace_seconds: 300 within 1 to 86_400, "seconds";
 
-    /// The pause after which a silent connection is asked for a sign of life (HTTP/2 PING).
+    /// The idle time after which a connection gets an HTTP/2 PING.
     keepalive_interval_seconds: 60 within 1 to 3_600, "seconds";
 
-    /// How long that sign may take before the connection is given up.
+    /// Maximum time for the answer to that PING; then the connection is closed.
     keepalive_timeout_seconds: 20 within 1 to 300, "seconds";
 
-    /// The time a call has if it doesn't say (`grpc-timeout`). Calls that answer with a stream have no time limit then.
-    /// Ten times what the slowest unary call, a key change, takes on a slow machine.
+    /// The deadline of a unary call that sets none (`grpc-timeout`). Server-streaming calls have no deadline then.
+    /// The default is ten times what the slowest unary call, a key change, takes on a slow machine.
     deadline_default_ms: 30_000 within 1 to 3_600_000, "milliseconds";
 
-    /// The longest time a unary call gets, whatever it asks for.
+    /// Maximum deadline of a unary call, whatever the caller sets.
     deadline_max_ms: 300_000 within 1 to 3_600_000, "milliseconds";
 
-    /// How much of the requests of one connection is held before somebody reads it; one call may take half of it.
-    /// Enough for 5 MB a second over 50 milliseconds of distance, and little beside all else that a connection costs.
+    /// Maximum data of one connection's requests that the server buffers before it reads them; one call can use half of it.
+    /// The default allows 5 MB per second at a latency of 50 milliseconds, and is little compared with the rest of a connection.
     connection_window_max_bytes: 262_144 within 65_536 to 16_777_216, "bytes";
 
-    /// How long an answer, or a message of a stream of them, may wait for a caller that takes nothing of it. Then the call's stream is reset, which
-    /// gRPC clients report as CANCELLED; a connection that takes nothing at all is closed.
-    /// What waits is held in memory. A network that is worse than that carries no calls.
+    /// Maximum time that an answer, or a message of a stream, waits for a caller that reads nothing of it. Then the call's stream is reset,
+    /// which gRPC clients report as CANCELLED. A connection that reads nothing at all is closed.
+    /// Waiting answers are held in memory. A slower network can't carry calls.
     answer_stall_max_ms: 20_000 within 100 to 600_000, "milliseconds";
 
-    /// How much of a request is read on that was refused by its headers, so that the answer isn't lost to proxies and clients.
-    /// As much as a client sends before it hears anything.
+    /// Maximum data that the server still reads of a request that was refused by its headers, so that proxies and clients don't lose the
+    /// answer. The default is what a client sends before it receives anything.
     refused_request_read_max_bytes: 65_536 within 0 to 1_048_576, "bytes";
 
-    /// How long a server that was told to end waits for calls and key work that still run. What is cut short is taken up at the next start.
-    /// Orchestrators kill after 30 seconds unless told otherwise.
+    /// Maximum time that a stopping server waits for running calls and key work. Interrupted key work continues at the next start.
+    /// Orchestrators kill after 30 seconds by default.
     drain_timeout_seconds: 25 within 1 to 600, "seconds";
 
-    /// How long a server that was told to end goes on serving everything while health says NOT_SERVING; then it takes no more calls.
-    /// As long as a balancer needs to notice, which is its interval of health checks times the failures that it waits for; 0 where none looks.
-    /// It comes before drain_timeout_seconds: orchestrators have to wait for both together.
+    /// The time for which a stopping server still serves everything while health reports NOT_SERVING; then it accepts no more calls.
+    /// Set it to the time that a load balancer needs to notice: the interval of its health checks times its failure threshold. Set 0 without
+    /// a load balancer. This time comes before drain_timeout_seconds: orchestrators have to wait for both together.
     drain_delay_seconds: 0 within 0 to 300, "seconds";
 
-    /// Kinds of refusals that are logged in a minute, for callers with an identity and for callers without each. A kind is a caller and a
+    /// Maximum kinds of refusals logged per minute, separately for callers with and without an identity. A kind is a caller and a
     /// reason: the first refusal is logged at once, its repeats as a count. Refusals of further kinds are counted together.
-    /// Enough to see who is refused, and too few to fill a disk.
+    /// The default shows who is refused, and is too small to fill a disk.
     refusal_log_lines_per_minute: 60 within 1 to 10_000, "lines";
 
-    /// Lines of the log that wait for a reader of stderr that is slow or has stopped. Further lines are dropped and counted.
-    /// Nothing waits for the log. A line has some hundred bytes.
+    /// Maximum log lines that wait when the reader of stderr is slow or has stopped. Further lines are dropped and counted.
+    /// The server never waits for the log. A line has some hundred bytes.
     log_queue_lines: 8_192 within 16 to 1_000_000, "lines";
 
-    /// How often the files that are exchanged while the server runs are looked at. What has changed counts once two looks found the same,
-    /// so that a file that is being written isn't taken half; at SIGHUP it counts at once.
+    /// The interval at which the server checks the files that it reloads while it runs. A change is applied when two checks in a row find the
+    /// same content, so that an incomplete file isn't loaded; SIGHUP applies it at once.
     reload_check_interval_seconds: 10 within 1 to 3_600, "seconds";
 
-    /// How far the clocks of token issuers may be apart from this one: so long before its time and after it a token is taken.
+    /// Maximum difference between this clock and the clocks of token issuers: a token is accepted this long before and after its period of
+    /// validity.
     token_clock_skew_seconds: 30 within 0 to 300, "seconds";
 
-    /// The longest time that a token may be valid for, from when it was issued and from now.
-    /// A token can't be revoked; one that is stolen is good until its end. Issuers give minutes or hours.
+    /// Maximum validity of a token, both from its issue and from now.
+    /// A token can't be revoked: a stolen one is valid until its end. Issuers use minutes or hours.
     token_lifetime_max_seconds: 86_400 within 60 to 31_536_000, "seconds";
 
-    /// Keys that are tried for a token that doesn't name its key. Each costs a signature.
+    /// Maximum keys tried for a token that doesn't name its key. Each one costs a signature verification.
     /// An issuer that changes its key publishes two or three.
     token_keys_tried_max: 8 within 1 to 100, "keys";
 
-    /// How often the keys of token issuers at a jwks_url are fetched.
-    /// A key that was withdrawn there is believed for no longer than this while the address answers; a new one is fetched when the first
-    /// token names it.
+    /// The interval at which the keys of a jwks_url are fetched.
+    /// A withdrawn key is accepted no longer than this while the address answers. A new key is fetched when the first token names it.
     jwks_fetch_interval_seconds: 300 within 10 to 86_400, "seconds";
 
-    /// Up to which age the keys of a token issuer are used while they can't be fetched, restarts included. Then its tokens are refused.
+    /// Maximum age of a token issuer's keys while they can't be fetched, restarts included. Then the issuer's tokens are refused.
     /// A key may have been withdrawn meanwhile. A day bridges an outage of the issuer.
     jwks_age_max_seconds: 86_400 within 10 to 2_592_000, "seconds";
 
-    /// How long a call waits for its issuer's keys if its token names one that isn't known.
+    /// Maximum time that a call waits for its issuer's keys if its token names an unknown key.
     /// Two fetches are five seconds apart.
     jwks_wait_ms: 10_000 within 0 to 60_000, "milliseconds";
 
-    /// Calls that wait for the keys of one issuer. One more is refused; the last quarter is for callers with a certificate.
-    /// Any token can name an unknown key, so that strangers could hold calls and memory.
+    /// Maximum calls that wait for the keys of one issuer. A further one is refused; the last quarter is for callers with a certificate.
+    /// Any token can name an unknown key, so unknown callers could hold calls and memory.
     jwks_waiting_calls_max: 100 within 0 to 10_000, "calls";
 
-    /// The largest key set that is fetched. Those of large issuers have 20 KB.
+    /// Maximum size of a fetched key set. Those of large issuers have 20 KB.
     jwks_size_max_bytes: 262_144 within 1_024 to 16_777_216, "bytes";
 
-    /// How often the last record of each audit trail that has grown is signed, and remembered in the configuration database.
-    /// What was cut off behind the last signature goes unseen; a signature costs two small commits.
+    /// The interval at which the last record of each audit trail that has grown is signed, and kept in the configuration database.
+    /// Truncation after the last signature isn't detected. A signature costs two small commits.
     audit_signature_interval_seconds: 60 within 1 to 86_400, "seconds";
 
-    /// After how many days audit records are removed, from the old end and up to a signed record, and recorded changes of audited
-    /// attributes too; 0 keeps them for ever.
+    /// The age at which audit records and recorded changes of audited attributes are deleted, oldest first and up to a signed record;
+    /// 0 keeps them for ever.
     audit_retention_days: 0 within 0 to 36_500, "days";
 
-    /// Audit records that the refused calls of one identity may make at once within a minute. Calls refused beyond that are counted, and
-    /// each minute a record per action says how many there were.
-    /// Enough for each mistake of a person or a program to be seen one by one; a caller who is refused without end makes some 20 KB a minute.
+    /// Maximum audit records per minute for the refused calls of one identity. Further refusals are counted, and each minute a record per
+    /// action has their number.
+    /// The default records each mistake of a person or a program separately. A caller that is always refused adds about 20 KB per minute.
     refusals_recorded_per_minute_per_identity: 20 within 1 to 1_000, "records";
 
-    /// How long a write of the audit copy may take before the copy counts as failing. See `[audit] on_failure`.
-    /// A disk that works takes milliseconds, a busy one some hundreds of them.
+    /// Maximum time of a write of the audit copy before the copy counts as failing. See `[audit] on_failure`.
+    /// A healthy disk takes milliseconds, a busy one some hundred milliseconds.
     audit_copy_answer_max_ms: 2_000 within 100 to 60_000, "milliseconds";
 
-    /// With `[audit] on_failure = "refuse"`: the audit records that may be missing from the copy before calls that have to be recorded are
-    /// refused, though the copy doesn't count as failing yet. As many as a fast server records within a second.
+    /// With `[audit] on_failure = "refuse"`: maximum audit records missing from the copy before calls that need an audit record are refused,
+    /// even if the copy doesn't count as failing yet. The default is what a fast server records per second.
     audit_copy_behind_max_records: 10_000 within 100 to 1_000_000, "records";
 
-    /// The most records in a page of a list, whatever it asks for. The contract promises no more than 1000.
-    /// A page is held in memory whole.
+    /// Maximum records in a page of a list, whatever the request's page size. The contract promises no more than 1000.
+    /// A page is held in memory.
     page_size_max: 1_000 within 1 to 1_000, "records";
 
-    /// Lists of one identity under way at once, verifications of audit trails included. Two of them run, the others wait for their turn.
-    /// More than a program needs that lists in parallel, and far less than would fill memory.
+    /// Maximum lists of one identity at once, verifications of audit trails included. Two of them run, the others wait.
+    /// It is more than a program needs that lists in parallel, and far less than would fill memory.
     lists_per_identity_max: 64 within 1 to 10_000, "calls";
 
-    /// How long the database may look for the records of a page, and how long it may count. A list that takes longer is ended with
-    /// LIST_TIME_LIMIT. Four lists run at once in an organization: those of others wait for no longer than this.
+    /// Maximum time that the database searches for the records of a page, and maximum time that it counts. A longer list ends with
+    /// LIST_TIME_LIMIT. Four lists run at once in an organization: other lists wait no longer than this.
     list_time_max_ms: 10_000 within 10 to 300_000, "milliseconds";
 
-    /// Streams of one identity under way at once: WatchReencryption, VerifyCells, ExportOrganization, ImportOrganization.
+    /// Maximum streams of one identity at once: WatchReencryption, VerifyCells, ExportOrganization, ImportOrganization.
     /// Each costs memory, and some hold a snapshot of a database.
     streams_per_identity_max: 32 within 1 to 10_000, "calls";
 
-    /// Updates and deletes of one record under way at once, and updates of one organization's metadata. They wait for each other in
-    /// the order in which they came; one more is refused with IN_FLIGHT_LIMIT.
-    /// A record takes some hundred updates a second: more callers than this would wait past their deadlines.
+    /// Maximum updates and deletes of one record at once, and maximum updates of one organization's metadata. They run in the order of their
+    /// arrival; a further one is refused with IN_FLIGHT_LIMIT.
+    /// A record takes some hundred updates per second: more callers than this would wait past their deadlines.
     writes_per_record_max: 1_000 within 1 to 100_000, "calls";
 
-    /// How often indexes of an organization's attributes may be switched on or off within an hour; 0 lifts the limit.
-    /// The organization's writes wait while an index is made: about a second for a million records.
+    /// Maximum changes of an organization's attribute indexes per hour, on or off; 0 removes the limit.
+    /// The organization's writes wait while an index is created: about a second for a million records.
     index_switches_per_hour: 20 within 0 to 10_000, "switches";
 
-    /// The least rate at which the caller of an export or import takes or sends the file, on average over the time for which the server
-    /// waited for it; 0 lifts the limit. The first 10 seconds don't count, and a message has message_time_max_ms, but at least 10 seconds. A
-    /// slower transfer is ended with TRANSFER_LIMIT: it holds a snapshot, or an organization's name.
+    /// Minimum rate at which the caller of an export reads the file, or the caller of an import sends it: the average over the time for which
+    /// the server waited for the caller; 0 removes the limit. The first 10 seconds don't count, and a message has message_time_max_ms, but at
+    /// least 10 seconds. A slower transfer ends with TRANSFER_LIMIT, because it holds a snapshot, or an organization's name.
     /// A link of a quarter megabit per second is faster.
     transfer_rate_min_bytes_per_second: 16_384 within 0 to 1_000_000_000, "bytes per second";
 
-    /// The longest time of an export or import. One that takes longer is ended with TRANSFER_LIMIT.
+    /// Maximum time of an export or import. A longer one ends with TRANSFER_LIMIT.
     /// Several gigabytes take minutes.
     transfer_time_max_seconds: 3_600 within 1 to 86_400, "seconds";
 
-    /// The size of a database's write-ahead log at which the exports and verifications are ended that keep it from being cut.
-    /// They are ended with TRANSFER_LIMIT, or begin again. The log may exceed it by what is written within a second.
+    /// The size of a database's write-ahead log at which the server ends exports and verifications that keep the log from shrinking.
+    /// They end with TRANSFER_LIMIT, or start again. The log can exceed it by what is written within a second.
     write_ahead_log_max_bytes: 268_435_456 within 1_048_576 to 4_294_967_295, "bytes";
 
-    /// The longest filter, in UTF-8. More than a person writes, and nothing that takes time to read.
+    /// Maximum length of a filter, in UTF-8. It is more than a person writes, and takes no noticeable time to parse.
     filter_length_max_bytes: 4_096 within 64 to 65_536, "bytes";
 
-    /// How deep parentheses may nest in a filter. As deep as a program needs that combines filters.
+    /// Maximum nesting of parentheses in a filter. A program that combines filters needs a few levels.
     filter_depth_max: 16 within 1 to 64, "levels";
 
-    /// Comparisons in a filter. The database looks at each of them for each record.
+    /// Maximum comparisons in a filter. The database evaluates each of them for each record.
     filter_comparisons_max: 64 within 1 to 500, "comparisons";
 
-    /// Paths in a field mask, whether of a read or of an update. Many times what the largest entity has fields.
+    /// Maximum paths in a field mask, of a read or of an update. It is many times the number of fields of the largest entity.
     mask_paths_max: 256 within 1 to 10_000, "paths";
 
-    /// Attributes named in one reveal. Many times what any entity has encrypted ones.
+    /// Maximum attributes in one reveal. It is many times the number of encrypted attributes of any entity.
     reveal_attributes_max: 64 within 1 to 1_000, "attributes";
 
-    /// Cells that a re-encryption rewrites in one transaction. Writes of others wait for no more than one.
+    /// Cells that a re-encryption rewrites in one transaction. Other writes wait for one transaction at most.
     reencryption_batch_cells: 128 within 1 to 10_000, "cells";
 
-    /// How much of the time a re-encryption works; the rest of it is left to others. At 100 it takes all that they leave.
-    /// Half of it: calls beside it take hardly longer, and it is done in twice the time that it would take.
+    /// The share of time in which a re-encryption works; the rest is left to calls. 100 uses all the time that calls leave.
+    /// With half of the time, calls take hardly longer, and the re-encryption takes twice its shortest time.
     reencryption_share_percent: 50 within 1 to 100, "percent";
 
-    /// How long a re-encryption rests after each transaction at least, whatever its share.
+    /// Minimum pause of a re-encryption after each transaction, whatever its share.
     reencryption_pause_ms: 0 within 0 to 60_000, "milliseconds";
 
-    /// Organizations' databases open at once. Of more, those that were not used for the longest time are closed until they are needed.
-    /// Each takes a thread, some MB of memory and up to 12 file descriptors: mind `ulimit -n`.
+    /// Maximum organizations' databases open at once. Above it, the least recently used ones are closed until they are needed.
+    /// Each takes a thread, some MB of memory and up to 12 file descriptors: check `ulimit -n`.
     databases_open_max: 64 within 1 to 10_000, "databases";
 
-    /// After how long without a call an organization's database is closed and its keys leave memory. The next call opens it within milliseconds.
+    /// Idle time after which an organization's database is closed and its keys are removed from memory. The next call opens it within
+    /// milliseconds.
     database_idle_max_seconds: 300 within 1 to 86_400, "seconds";
 
-    /// How often an organization that can't be served is tried again: its database is missing, unreadable or another organization's.
-    /// A try costs the opening of a file.
+    /// The interval at which the server retries an organization that it can't serve: its database is missing, unreadable or another
+    /// organization's. A retry costs the opening of a file.
     organization_retry_interval_seconds: 10 within 1 to 3_600, "seconds";
 }
 
-/// The most violations that an error lists; of more, it says how many there are.
-/// A person corrects a few at a time, and a program reads the count. Not a setting: clients may rely on it.
+/// Maximum violations that an error lists; of more, it has the number.
+/// A person corrects a few at a time, and a program reads the number. Not a setting: clients may rely on it.
 pub const ERROR_VIOLATIONS_MAX: usize = 16;
 
-/// The longest details of an error, in bytes before base64, without the id of its call.
-/// With it, the message and what HTTP/2 counts for each header, they stay below 8,192 bytes, which is what gRPC clients take by default.
+/// Maximum length of an error's details, in bytes before base64, without the id of its call.
+/// With that id, the message and what HTTP/2 counts for each header, they stay below 8,192 bytes, which gRPC clients accept by default.
 pub const ERROR_DETAILS_MAX_BYTES: usize = 4_608;
 
-/// One limit as it is described to people.
+/// The description of a limit.
 #[derive(Clone, Copy, Debug)]
 pub struct Limit {
     /// Its name in `[limits]`.
     pub name: &'static str,
     /// What it counts.
     pub unit: &'static str,
-    /// What holds when nothing is said.
+    /// What applies if it isn't set.
     pub default: u32,
-    /// The smallest value taken.
+    /// The smallest valid value.
     pub minimum: u32,
-    /// The largest value taken.
+    /// The largest valid value.
     pub maximum: u32,
-    /// What it is, and why it is what it is: a sentence or two a line.
+    /// What it is, and the reason for its default: a sentence or two a line.
     pub doc: &'static [&'static str],
 }
 
@@ -532,7 +533,7 @@ pub(super) fn settings() -> Vec<Setting> {
         range: format!("{} to {}", limit.minimum, limit.maximum).into(),
         unit: limit.unit,
         otherwise: Otherwise::Is(limit.default.to_string().into()),
-        taken_up: TakenUp::AtStart,
+        takes_effect: TakesEffect::AtStart,
         doc: limit.doc,
     };
     LIMITS.iter().map(setting).collect()
@@ -550,7 +551,7 @@ fn in_range(limit: &Limit, given: Option<i64>, faults: &mut Faults) -> u32 {
     }
 }
 
-/// A default beyond its own maximum would promise what is never given.
+/// A default above its own maximum would never apply.
 fn check_pairs(limits: &Limits, faults: &mut Faults) {
     if limits.deadline_default_ms > limits.deadline_max_ms {
         faults.add(

@@ -1,27 +1,45 @@
-//! What is told about a setting: to those who write a configuration, and to what checks its names and types.
+//! The description of a setting, for users who write a configuration and for the check of names and types.
 //!
-//! Settings are declared in `file`, numbers in `limits`. Nothing here knows which there are.
+//! Settings are declared in `file`, numbers in `limits`. This module knows none of them.
 
 use std::borrow::Cow;
 
 /// A section of the file with its settings.
 #[derive(Clone, Debug)]
 pub struct Section {
-    /// The name in brackets; "" for what stands before all sections.
+    /// The name in brackets, with dots between its parts; "" for the settings before all sections.
     pub name: &'static str,
     /// What it is about: a sentence or two a line.
     pub about: &'static [&'static str],
     /// Its settings, in the order of the file.
     pub settings: Vec<Setting>,
-    /// Of a section that can be there several times, what one of them says. Empty: it is there once.
+    /// An example of one table, for a section that can appear several times. Empty: it appears once.
     pub example: &'static str,
 }
 
 impl Section {
-    /// Whether it may stand there many times, as `[[name]]`.
+    /// Whether it may appear several times, as `[[name]]`.
     #[must_use]
     pub fn is_repeated(&self) -> bool {
         !self.example.is_empty()
+    }
+
+    /// How it begins in the file: `[name]` or `[[name]]`; "" for the settings before all sections.
+    #[must_use]
+    pub(crate) fn header(&self) -> String {
+        match (self.name, self.is_repeated()) {
+            ("", _) => String::new(),
+            (name, false) => format!("[{name}]"),
+            (name, true) => format!("[[{name}]]"),
+        }
+    }
+
+    /// The table that it is in, and its name there.
+    pub(super) fn place(&self) -> (Option<&'static str>, &'static str) {
+        match self.name.rsplit_once('.') {
+            Some((parent, name)) => (Some(parent), name),
+            None => (None, self.name),
+        }
     }
 }
 
@@ -32,15 +50,15 @@ pub struct Setting {
     pub name: &'static str,
     /// The type of its value.
     pub kind: Kind,
-    /// Which values are taken.
+    /// Which values are valid.
     pub range: Cow<'static, str>,
-    /// What a number counts; "" for what is no number.
+    /// What a number counts; "" for other types.
     pub unit: &'static str,
-    /// What holds when nothing is said.
+    /// What applies if it isn't set.
     pub otherwise: Otherwise,
     /// When a change takes effect.
-    pub taken_up: TakenUp,
-    /// What it is, and why it is what it is: a sentence or two a line.
+    pub takes_effect: TakesEffect,
+    /// What it is, and the reason for its default: a sentence or two a line.
     pub doc: &'static [&'static str],
 }
 
@@ -49,8 +67,6 @@ pub struct Setting {
 pub enum Kind {
     /// A file or folder.
     Path,
-    /// Several of them.
-    Paths,
     /// Text.
     Text,
     /// Several texts.
@@ -61,33 +77,32 @@ pub enum Kind {
     Boolean,
 }
 
-/// What holds when a setting isn't given. Values are spelled in TOML.
+/// What applies if a setting isn't set. Values are spelled in TOML.
 #[derive(Clone, Debug)]
 pub enum Otherwise {
-    /// Nothing does: it has to be given.
+    /// It has to be set.
     Required,
-    /// Nothing does, and nothing has to. An example of a value.
+    /// Nothing applies. An example of a value.
     Nothing(&'static str),
-    /// This.
+    /// This value applies.
     Is(Cow<'static, str>),
 }
 
 /// When a change of a setting takes effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TakenUp {
+pub enum TakesEffect {
     /// When the server starts.
     AtStart,
-    /// While the server runs, too: when it is told to reload (SIGHUP), or by itself soon after.
+    /// When the server starts or reloads its configuration: at SIGHUP, or automatically some seconds after a change.
     AtReload,
 }
 
 impl Kind {
-    /// As people call it.
+    /// What users call it.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Kind::Path => "path",
-            Kind::Paths => "list of paths",
             Kind::Text => "text",
             Kind::Texts => "list of texts",
             Kind::Integer => "integer",

@@ -1,6 +1,6 @@
-//! Names and types: what of a file is no setting, or has a value of the wrong type. All of it at once, each with its line.
+//! Names and types: finds unknown settings and values of the wrong type. All of them at once, each with its line.
 //!
-//! What is wrong is taken out, so that the rest can be read and checked too. What values mean is `check`'s matter.
+//! It removes what is wrong, so that the rest can be read and checked too. What values mean is the matter of `check`.
 
 use toml::de::{DeTable, DeValue};
 
@@ -10,35 +10,45 @@ use super::{
     setting::{Kind, Section, Setting},
 };
 
-/// How alike two names are, from 0 to 1, if one may be a slip for the other.
+/// How similar two names are, from 0 to 1, if one may be a typing error for the other.
 const ALIKE: f64 = 0.85;
 
-/// How alike two names count that are one slip apart: a letter too many, too few, another, or two exchanged.
+/// The similarity of two names that differ by one typing error: a letter too many, too few or wrong, or two letters swapped.
 const ONE_SLIP: f64 = 0.95;
 
-/// Takes everything out of `file` that can't stand there, and notes it. `text` is what the file was read from.
+/// Removes everything from `file` that isn't a setting of the right type, and adds a fault for each. `text` is the text of the file.
 pub(super) fn sift(text: &str, file: &mut DeTable<'_>, faults: &mut Faults) {
     let sections = sections();
-    let (before, named): (Vec<_>, Vec<_>) = sections.iter().partition(|section| section.name.is_empty());
-    let mut entries: Vec<_> = named.into_iter().map(Entry::Section).collect();
-    entries.extend(before.into_iter().flat_map(|section| &section.settings).map(Entry::Setting));
+    let entries: Vec<_> = sections.iter().flat_map(entries_at_the_top).collect();
     let mut sift = Sift { text, sections: &sections, faults };
     sift.table(file, "", &entries);
 }
 
-/// What may stand in a table.
+/// What a table may contain.
 #[derive(Clone, Copy)]
 enum Entry<'a> {
     Section(&'a Section),
     Setting(&'a Setting),
+    /// A table that contains nothing but sections, by its name.
+    Parent(&'static str),
 }
 
 impl Entry<'_> {
     fn name(&self) -> &'static str {
         match self {
-            Entry::Section(section) => section.name,
+            Entry::Section(section) => section.place().1,
             Entry::Setting(setting) => setting.name,
+            Entry::Parent(name) => name,
         }
+    }
+}
+
+/// What a section adds to the top level of the file.
+fn entries_at_the_top(section: &Section) -> Vec<Entry<'_>> {
+    match section.place() {
+        (Some(parent), _) => vec![Entry::Parent(parent)],
+        (None, "") => section.settings.iter().map(Entry::Setting).collect(),
+        (None, _) => vec![Entry::Section(section)],
     }
 }
 
@@ -57,12 +67,13 @@ impl Sift<'_> {
             let line = self.line(key.span().start);
             let keep = match entries.iter().find(|entry| entry.name() == name) {
                 None => {
-                    let problem = format!("line {line}: there is no such setting{}", self.instead(name, entries));
+                    let problem = format!("line {line}: unknown setting; {}", self.instead(name, entries));
                     self.faults.add(full, problem);
                     false
                 }
                 Some(Entry::Setting(setting)) => self.setting(setting.kind, value.get_ref(), full, line),
                 Some(Entry::Section(section)) => self.section(section, value.get_mut(), line),
+                Some(Entry::Parent(parent)) => self.parent(parent, value.get_mut(), line),
             };
             if !keep {
                 refused.push(name.to_owned());
@@ -71,6 +82,17 @@ impl Sift<'_> {
         for name in refused {
             table.remove(name.as_str());
         }
+    }
+
+    fn parent(&mut self, name: &str, value: &mut DeValue<'_>, line: usize) -> bool {
+        let within: Vec<_> = self.sections.iter().filter(|section| section.place().0 == Some(name)).collect();
+        let DeValue::Table(table) = value else {
+            let headers: Vec<_> = within.iter().map(|section| section.header()).collect();
+            return self.not_a_section(name, value, &headers.join(", "), line);
+        };
+        let entries: Vec<_> = within.into_iter().map(Entry::Section).collect();
+        self.table(table, &format!("{name}."), &entries);
+        true
     }
 
     fn section(&mut self, section: &Section, value: &mut DeValue<'_>, line: usize) -> bool {
@@ -96,14 +118,13 @@ impl Sift<'_> {
             | DeValue::Boolean(_)
             | DeValue::Datetime(_)
             | DeValue::Array(_)
-            | DeValue::Table(_) => {
-                let form =
-                    if section.is_repeated() { format!("[[{}]]", section.name) } else { format!("[{}]", section.name) };
-                let problem = format!("line {line}: is {}; write it as a section, {form}", article(value));
-                self.faults.add(section.name, problem);
-                false
-            }
+            | DeValue::Table(_) => self.not_a_section(section.name, value, &section.header(), line),
         }
+    }
+
+    fn not_a_section(&mut self, name: &str, value: &DeValue<'_>, header: &str, line: usize) -> bool {
+        self.faults.add(name, format!("line {line}: is {}; write it as a section, {header}", article(value)));
+        false
     }
 
     fn setting(&mut self, kind: Kind, value: &DeValue<'_>, full: String, line: usize) -> bool {
@@ -111,15 +132,15 @@ impl Sift<'_> {
             (Kind::Path | Kind::Text, DeValue::String(_))
             | (Kind::Integer, DeValue::Integer(_))
             | (Kind::Boolean, DeValue::Boolean(_)) => true,
-            (Kind::Paths | Kind::Texts, DeValue::Array(items)) => {
+            (Kind::Texts, DeValue::Array(items)) => {
                 items.iter().all(|item| matches!(item.get_ref(), DeValue::String(_)))
             }
-            (Kind::Path | Kind::Paths | Kind::Text | Kind::Texts | Kind::Integer | Kind::Boolean, _) => false,
+            (Kind::Path | Kind::Text | Kind::Texts | Kind::Integer | Kind::Boolean, _) => false,
         };
         if !fits {
             let form = match kind {
                 Kind::Path | Kind::Text => "text in quotes",
-                Kind::Paths | Kind::Texts => "a list of texts, [\"…\", \"…\"]",
+                Kind::Texts => "a list of texts, [\"…\", \"…\"]",
                 Kind::Integer => "a whole number, without quotes",
                 Kind::Boolean => "true or false, without quotes",
             };
@@ -128,19 +149,19 @@ impl Sift<'_> {
         fits
     }
 
-    /// What may have been meant: a name that looks alike, or the same name in another section.
+    /// What the user probably meant: a similar name, or the same name in another section.
     fn instead(&self, name: &str, entries: &[Entry<'_>]) -> String {
         let alike = entries.iter().map(|entry| (alike(name, entry.name()), entry.name()));
         let closest = alike.filter(|(alike, _)| *alike >= ALIKE).max_by(|(a, _), (b, _)| a.total_cmp(b));
         if let Some((_, closest)) = closest {
-            return format!("; did you mean {closest}?");
+            return format!("did you mean {closest}?");
         }
         let elsewhere =
             self.sections.iter().find(|section| section.settings.iter().any(|setting| setting.name == name));
-        match elsewhere.map(|section| section.name) {
-            Some("") => "; it stands before all sections".to_owned(),
-            Some(section) => format!("; it stands in [{section}]"),
-            None => "; docs/configuration.md has all of them".to_owned(),
+        match elsewhere {
+            Some(section) if section.name.is_empty() => "move it above the first section".to_owned(),
+            Some(section) => format!("move it to {}", section.header()),
+            None => "docs/reference/configuration.md lists all settings".to_owned(),
         }
     }
 
@@ -179,41 +200,38 @@ mod tests {
     }
 
     #[test]
-    fn a_slip_is_answered_with_what_was_meant() {
+    fn misspelled_setting_gets_a_suggestion() {
         assert_eq!(
             fault("[limits]\n\nconections_max = 3"),
-            "limits.conections_max: line 3: there is no such setting; did you mean connections_max?"
+            "limits.conections_max: line 3: unknown setting; did you mean connections_max?"
         );
-        assert_eq!(fault("[tsl]"), "tsl: line 1: there is no such setting; did you mean tls?");
+        assert_eq!(fault("[tsl]"), "tsl: line 1: unknown setting; did you mean tls?");
         assert_eq!(
             fault("[[bindings]]\nroles = \"auditor\""),
-            "bindings[0].roles: line 2: there is no such setting; did you mean role?"
+            "bindings[0].roles: line 2: unknown setting; did you mean role?"
         );
     }
 
     #[test]
-    fn a_setting_in_the_wrong_place_is_told_its_own() {
-        assert_eq!(
-            fault("page_size_max = 3"),
-            "page_size_max: line 1: there is no such setting; it stands in [limits]"
-        );
+    fn setting_in_the_wrong_section_is_told_where_it_belongs() {
+        assert_eq!(fault("page_size_max = 3"), "page_size_max: line 1: unknown setting; move it to [limits]");
         assert_eq!(
             fault("[tls]\ndata_dir = \"x\""),
-            "tls.data_dir: line 2: there is no such setting; it stands before all sections"
+            "tls.data_dir: line 2: unknown setting; move it above the first section"
         );
-        assert!(fault("weather = 3").ends_with("docs/configuration.md has all of them"));
+        assert!(fault("weather = 3").ends_with("docs/reference/configuration.md lists all settings"));
     }
 
     #[test]
-    fn a_value_of_the_wrong_type_is_told_the_right_one() {
+    fn value_of_the_wrong_type_is_told_the_right_one() {
         assert_eq!(fault("data_dir = 3"), "data_dir: line 1: is an integer; write text in quotes");
         assert_eq!(
             fault("[limits]\npage_size_max = \"3\""),
             "limits.page_size_max: line 2: is a string; write a whole number, without quotes"
         );
         assert_eq!(
-            fault("[root_key]\nfiles = \"root.key\""),
-            "root_key.files: line 2: is a string; write a list of texts, [\"…\", \"…\"]"
+            fault("[listen]\norigins = \"https://a\""),
+            "listen.origins: line 2: is a string; write a list of texts, [\"…\", \"…\"]"
         );
         assert_eq!(
             fault("[schema]\nmail = \"no\""),
@@ -224,7 +242,28 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_taken_out_and_the_rest_stays() {
+    fn names_in_a_nested_section_are_checked_too() {
+        assert_eq!(
+            fault("[[root_key.sources]]\ntype = \"file\"\n[[root_key.sources]]\npaht = \"root.key\""),
+            "root_key.sources[1].paht: line 4: unknown setting; did you mean path?"
+        );
+        assert_eq!(
+            fault("[root_key]\nsource = \"file\""),
+            "root_key.source: line 2: unknown setting; did you mean sources?"
+        );
+        for root_key in ["root_key = \"root.key\"", "[[root_key]]"] {
+            let fault = fault(root_key);
+            assert!(fault.starts_with("root_key: line 1: is "), "{fault}");
+            assert!(fault.ends_with("; write it as a section, [[root_key.sources]]"), "{fault}");
+        }
+        assert_eq!(
+            fault("[root_key.sources]\npath = \"root.key\""),
+            "root_key.sources: line 1: is a table; write it as a section, [[root_key.sources]]"
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_is_removed_and_the_rest_is_kept() {
         let (faults, kept) = sifted("data_dir = \"x\"\nspeed = 1\nlog = 2\n[listen]\nadress = \"a\"\n");
         assert_eq!(faults.len(), 3, "{faults:?}");
         assert_eq!(kept, ["data_dir", "listen"]);

@@ -1,25 +1,49 @@
-//! A configuration file with every setting and a comment on each, for people to edit.
+//! A configuration file with every setting and a comment on each, for users to edit.
 //!
-//! What is given is written as a setting, what is left at its default as a comment that shows it. Knows nothing of files.
+//! What is given is written as a setting. A setting that is left at its default is a comment that shows the default. Nothing here knows files.
 
 use std::fmt::Write;
 
 use toml::Value;
 
 use super::{
+    check::ALL_ORGANIZATIONS,
     file::sections,
     setting::{Kind, Otherwise, Section, Setting},
 };
 
-/// What a new configuration says. Paths are relative to its folder.
+/// The content of a new configuration. Paths are relative to its folder.
 #[derive(Clone, Debug)]
 pub struct Template<'a> {
     /// The first line: what this file is.
     pub title: &'a str,
-    /// Settings with their values, `tls.key` for example. Those that are required are among them.
+    /// Settings with their values, `tls.key` for example. All required ones are among them.
     pub given: &'a [(&'a str, Value)],
-    /// Identities and their roles, in all organizations.
-    pub bindings: &'a [(String, &'a str)],
+    /// The tables of sections that can appear several times, `bindings` for example.
+    pub tables: &'a [Table<'a>],
+}
+
+/// A table of a section that can appear several times: the section's name, and the settings.
+pub(crate) type Table<'a> = (&'a str, Vec<(&'a str, Value)>);
+
+/// A binding in all organizations, for [`Template::tables`].
+#[must_use]
+pub(crate) fn binding(identity: &str, role: &str) -> Table<'static> {
+    let settings =
+        vec![("identity", identity.into()), ("role", role.into()), ("organizations", vec![ALL_ORGANIZATIONS].into())];
+    ("bindings", settings)
+}
+
+/// The source of a root key that is in a file, for [`Template::tables`].
+#[must_use]
+pub(crate) fn root_key_file(path: &str) -> Table<'static> {
+    ("root_key.sources", vec![("type", "file".into()), ("path", path.into())])
+}
+
+/// The source of a root key that is a credential, for [`Template::tables`].
+#[must_use]
+pub(crate) fn root_key_credential(name: &str) -> Table<'static> {
+    ("root_key.sources", vec![("type", "credential".into()), ("name", name.into())])
 }
 
 impl Template<'_> {
@@ -28,9 +52,9 @@ impl Template<'_> {
     pub fn render(&self) -> String {
         let mut text = format!(
             "# {}\n#\n\
-             # Every setting is here; one that is commented out shows its default. Relative paths start at this file's folder.\n\
-             # A change of [tls], with what is in its files, of log.level and of the bindings takes effect while the server runs: at\n\
-             # SIGHUP, or by itself some seconds later. All else waits for the next start.\n\n",
+             # The file has every setting; a setting that is commented out shows its default. Paths are relative to this file's folder.\n\
+             # Changes of [tls] and its files, of log.level, trust domains, token issuers, roles and bindings take effect while the\n\
+             # server runs: at SIGHUP, or automatically some seconds later. All other changes take effect at the next start.\n\n",
             self.title
         );
         for section in sections() {
@@ -46,7 +70,7 @@ impl Template<'_> {
     fn write_section(&self, text: &mut String, section: &Section) {
         if !section.name.is_empty() {
             comment(text, section.about);
-            push(text, &format!("[{}]", section.name));
+            push(text, &section.header());
         }
         for setting in &section.settings {
             self.write_setting(text, section.name, setting);
@@ -83,20 +107,19 @@ impl Template<'_> {
                 push(text, &format!("#    {line}"));
             }
         }
-        let bindings: &[_] = if section.name == BINDINGS { self.bindings } else { &[] };
-        if bindings.is_empty() {
-            text.push_str(&commented(&format!("\n[[{}]]\n{}\n", section.name, section.example)));
+        let tables: Vec<_> = self.tables.iter().filter(|(name, _)| *name == section.name).collect();
+        if tables.is_empty() {
+            text.push_str(&commented(&format!("\n{}\n{}\n", section.header(), section.example)));
         }
-        for (identity, role) in bindings {
-            let identity = Value::from(identity.as_str());
-            let _infallible =
-                writeln!(text, "\n[[{BINDINGS}]]\nidentity = {identity}\nrole = \"{role}\"\norganizations = [\"*\"]");
+        for (_, settings) in tables {
+            push(text, &format!("\n{}", section.header()));
+            for (name, value) in settings {
+                push(text, &format!("{name} = {value}"));
+            }
         }
         text.push('\n');
     }
 }
-
-const BINDINGS: &str = "bindings";
 
 fn commented(text: &str) -> String {
     text.lines().fold(String::new(), |mut commented, line| {
@@ -121,21 +144,22 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::config::{Config, limits::Limits};
+    use crate::config::{Config, RootKeySource, limits::Limits};
 
-    fn rendered(bindings: &[(String, &str)]) -> String {
+    fn rendered(bindings: &[&str]) -> String {
         let given = [
             ("data_dir", ".".into()),
             ("tls.certificate", "server.pem".into()),
             ("tls.key", "it's \"quoted\".key".into()),
             ("tls.client_ca", "ca.pem".into()),
-            ("root_key.files", vec!["root.key"].into()),
         ];
-        Template { title: "Test.", given: &given, bindings }.render()
+        let bindings = bindings.iter().map(|identity| binding(identity, "system-administrator"));
+        let tables: Vec<_> = [root_key_file("keys/root.key")].into_iter().chain(bindings).collect();
+        Template { title: "Test.", given: &given, tables: &tables }.render()
     }
 
     fn with_admin() -> String {
-        rendered(&[("cn:admin".to_owned(), "system-administrator")])
+        rendered(&["cn:admin"])
     }
 
     #[test]
@@ -143,6 +167,7 @@ mod tests {
         let config = Config::parse(&with_admin(), Path::new("/srv/sealward.toml")).unwrap();
         assert_eq!(config.data_dir, Path::new("/srv"));
         assert_eq!(config.tls.key, Path::new("/srv/it's \"quoted\".key"));
+        assert_eq!(config.root_key_sources, [RootKeySource::File("/srv/keys/root.key".into())]);
         assert_eq!(config.limits, Limits::default());
         assert_eq!(config.bindings.len(), 1);
         let nobody = Config::parse(&rendered(&[]), Path::new("/srv/sealward.toml")).unwrap();
@@ -185,11 +210,12 @@ mod tests {
 
     #[test]
     fn every_repeated_section_shown_in_a_comment_is_one() {
-        let text = rendered(&[]);
+        let without_tables = Template { title: "Test.", given: &[], tables: &[] }.render();
         for section in sections().into_iter().filter(|section| section.is_repeated()) {
-            let (_, shown) = text.split_once(&format!("\n# [[{}]]\n", section.name)).unwrap();
+            let header = section.header();
+            let (_, shown) = without_tables.split_once(&format!("\n# {header}\n")).unwrap();
             let shown: Vec<_> = shown.lines().map_while(|line| line.strip_prefix("# ")).collect();
-            let more = format!("{text}\n[[{}]]\n{}", section.name, shown.join("\n"));
+            let more = format!("{}\n{header}\n{}", rendered(&[]), shown.join("\n"));
             assert_eq!(shown.len(), section.example.lines().count());
             drop(Config::parse(&more, Path::new("sealward.toml")).unwrap());
         }

@@ -73,7 +73,7 @@ impl Kind {
 #[derive(Debug, thiserror::Error)]
 pub enum TrustedFileError {
     /// The file is missing, or the system refuses it.
-    #[error("{path} can't be read")]
+    #[error("can't read {path}")]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -89,7 +89,7 @@ pub enum TrustedFileError {
         found: &'static str,
     },
     /// It is larger than any file of its kind.
-    #[error("{path} is larger than {limit_bytes} bytes, the most that is read of such a file")]
+    #[error("{path} is larger than {limit_bytes} bytes, the limit for such a file")]
     TooLarge {
         /// The file.
         path: PathBuf,
@@ -97,19 +97,19 @@ pub enum TrustedFileError {
         limit_bytes: u64,
     },
     /// It isn't text.
-    #[error("{path} isn't text in UTF-8")]
+    #[error("{path} is not UTF-8 text")]
     NotText {
         /// The file.
         path: PathBuf,
     },
     /// The file system doesn't answer.
-    #[error("{path} can't be read within {} seconds: check the file system that it is on", READ_TIMEOUT.as_secs())]
+    #[error("can't read {path} within {} seconds: check its file system", READ_TIMEOUT.as_secs())]
     TimedOut {
         /// The file.
         path: PathBuf,
     },
     /// Others can change the file, or put another in its place.
-    #[error("{path} can be changed by others: {exposure}")]
+    #[error("{path} can be changed by other users: {exposure}")]
     Exposed {
         /// The file.
         path: PathBuf,
@@ -158,7 +158,7 @@ impl std::fmt::Display for Exposure {
                 geteuid().as_raw()
             ),
             ExposedTo::Group => write!(f, "is writable by its group: chmod g-w {place}"),
-            ExposedTo::Everybody => write!(f, "is writable by everybody: chmod go-w {place}"),
+            ExposedTo::Everybody => write!(f, "is writable by all users: chmod go-w {place}"),
         }
     }
 }
@@ -180,7 +180,7 @@ impl TrustedFileError {
             Self::NotAFile { .. } => "name a regular file".to_owned(),
             Self::TooLarge { .. } => "name the right file".to_owned(),
             Self::NotText { .. } => "save the file in UTF-8".to_owned(),
-            Self::TimedOut { .. } => "check the file system that the file is on".to_owned(),
+            Self::TimedOut { .. } => "check the file system of the file".to_owned(),
             Self::Exposed { exposure, .. } => match exposure.by {
                 ExposedTo::Owner => format!("chown {} {}", geteuid().as_raw(), exposure.place.display()),
                 ExposedTo::Group => format!("chmod g-w {}", exposure.place.display()),

@@ -24,7 +24,7 @@ use tokio::time::{Instant, Sleep};
 use tonic::{Status, body::Body};
 use tower::{Layer, Service};
 
-use super::permission::{Rpc, RpcTable};
+use super::permission::RpcTable;
 use crate::{
     config::limits::Limits,
     status::Refusal,
@@ -168,7 +168,7 @@ where
         };
         let charge = Charge { call_bytes, reservation: Arc::new(Mutex::new(reservation)) };
         let is_probe = super::takes_small_messages(path);
-        let takes_stream = matches!(rpcs.get(path), Some(Rpc { takes_stream: true, .. }));
+        let takes_stream = rpcs.get(path).is_some_and(|rpc| rpc.takes_stream);
         let stage = request.extensions().get::<CallStage>().filter(|_| !is_probe).cloned();
         let request = request.map(|inner| {
             Body::new(ArrivingBody {
@@ -453,6 +453,7 @@ mod tests {
     use tower::{ServiceExt as _, service_fn};
 
     use super::*;
+    use crate::gates::permission::Rpc;
     use crate::status::DOMAIN;
 
     const UNARY: &str = "/sealward.mail.v1.MailboxService/GetMailbox";

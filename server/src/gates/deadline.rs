@@ -19,7 +19,7 @@ use tokio::time::{Instant, Sleep};
 use tonic::{Status, body::Body};
 use tower::{Layer, Service};
 
-use super::permission::{Rpc, RpcTable};
+use super::permission::RpcTable;
 use crate::{status::Refusal, transport::http2::EndsAt};
 
 pub(super) const GRPC_TIMEOUT: &str = "grpc-timeout";
@@ -55,9 +55,10 @@ impl DeadlineLayer {
 
     fn time_for<B>(&self, request: &Request<B>) -> Option<Duration> {
         let asked = request.headers().get(GRPC_TIMEOUT).and_then(parse_timeout);
-        match self.rpcs.get(request.uri().path()) {
-            Some(Rpc { is_stream: true, .. }) => asked,
-            Some(_) | None => Some(asked.unwrap_or(self.deadlines.default).min(self.deadlines.max)),
+        if self.rpcs.get(request.uri().path()).is_some_and(|rpc| rpc.is_stream) {
+            asked
+        } else {
+            Some(asked.unwrap_or(self.deadlines.default).min(self.deadlines.max))
         }
     }
 }
@@ -202,6 +203,7 @@ mod tests {
     use tower::{ServiceExt, service_fn};
 
     use super::*;
+    use crate::gates::permission::Rpc;
 
     const UNARY: &str = "/sealward.mail.v1.MailboxService/GetMailbox";
     const STREAM: &str = "/sealward.v1.DataEncryptionService/WatchReencryption";

@@ -15,11 +15,7 @@ use http_body::{Frame, SizeHint};
 use tonic::{Status, body::Body};
 use tower::{Layer, Service};
 
-use super::{
-    gate::Gate,
-    permission::{Rpc, RpcTable},
-    trace::CallFacts,
-};
+use super::{gate::Gate, permission::RpcTable, trace::CallFacts};
 use crate::status::{self, BrokenMessage, Refusal};
 
 /// Before each message: whether it is compressed (1 byte), and its length (4 bytes, big endian).
@@ -75,7 +71,7 @@ where
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         // What isn't in the table is health, which takes one message.
-        let takes_stream = self.rpcs.get(request.uri().path()).is_some_and(|Rpc { takes_stream, .. }| *takes_stream);
+        let takes_stream = self.rpcs.get(request.uri().path()).is_some_and(|rpc| rpc.takes_stream);
         let facts = request.extensions().get::<CallFacts>().cloned().unwrap_or_default();
         let frames = Frames::new(takes_stream);
         self.inner.call(request.map(|inner| Body::new(Watched { inner, frames, facts, ended: false })))

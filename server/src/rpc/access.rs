@@ -55,7 +55,7 @@ impl AccessService for Access {
         request: Request<ExplainAccessRequest>,
     ) -> Result<Response<ExplainAccessResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
-        let _permit = self.dispatcher.enter_deployment::<ReadAccess>(&extensions, None)?;
+        let _permit = self.dispatcher.enter_deployment::<ReadAccess>(&extensions)?;
         let (caller, policy) = self.dispatcher.caller(&extensions)?;
         let identity = match request.identity.as_str() {
             "" => Ok(caller.identity),

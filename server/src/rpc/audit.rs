@@ -9,7 +9,6 @@ use sealward::v1::{
 };
 use sealward_core::{
     audit::{
-        AuditAction,
         list::list,
         verify::{Chain, Fault, Finding, Verified},
     },
@@ -47,14 +46,14 @@ impl Audit {
         Audit { dispatcher }
     }
 
-    fn enter(&self, extensions: &Extensions, organization: &str, action: AuditAction) -> Result<OfTrail, Status> {
+    fn enter(&self, extensions: &Extensions, organization: &str) -> Result<OfTrail, Status> {
         if organization.is_empty() {
-            let (permit, caller) = self.dispatcher.enter_deployment(extensions, Some(action))?;
+            let (permit, caller) = self.dispatcher.enter_deployment(extensions)?;
             return Ok(OfTrail { organization: None, permit, caller });
         }
-        let entered = self.dispatcher.enter(extensions, "organization", organization, Some(action))?;
+        let entered = self.dispatcher.enter(extensions, "organization", organization)?;
         name::organization("organization", organization).map_err(|violation| status::invalid(vec![violation]))?;
-        let Entered { organization, permit, caller } = entered;
+        let Entered { organization, permit, caller, .. } = entered;
         Ok(OfTrail { organization: Some(organization), permit, caller })
     }
 }
@@ -66,7 +65,7 @@ impl AuditService for Audit {
         request: Request<ListAuditRecordsRequest>,
     ) -> Result<Response<ListAuditRecordsResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
-        let trail = self.enter(&extensions, &request.organization, AuditAction::ReadAuditTrail)?;
+        let trail = self.enter(&extensions, &request.organization)?;
         let deployment = &self.dispatcher.deployment;
         let size =
             self.dispatcher.page_size(request.page_size).map_err(|violation| status::invalid(vec![violation]))?;
@@ -98,8 +97,7 @@ impl AuditService for Audit {
         request: Request<VerifyAuditTrailRequest>,
     ) -> Result<Response<VerifyAuditTrailResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
-        let OfTrail { organization, permit, caller } =
-            self.enter(&extensions, &request.organization, AuditAction::VerifyAuditTrail)?;
+        let OfTrail { organization, permit, caller } = self.enter(&extensions, &request.organization)?;
         let (deployment, bounded) = (&self.dispatcher.deployment, &self.dispatcher.bounded);
         let _held = bounded.lists.enter(&caller.identity)?;
         let found = bounded.verifications.look(deployment, organization.as_ref()).await.map_err(status::unavailable)?;

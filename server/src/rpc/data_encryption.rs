@@ -11,7 +11,6 @@ use sealward::v1::{
     WatchReencryptionRequest, data_encryption_service_server::DataEncryptionService, reencryption,
 };
 use sealward_core::{
-    audit::AuditAction,
     crypto::secret::KeyText,
     key::{
         CurrentKey, KeyError,
@@ -66,9 +65,9 @@ impl DataEncryption {
             request;
         let text = KeyText::new(encryption_key);
         let setting = if change_encryption_key {
-            self.setting(&extensions, &name, AuditAction::ChangeKey, text, validate_only, Mode::Change)
+            self.setting(&extensions, &name, text, validate_only, Mode::Change)
         } else {
-            self.setting(&extensions, &name, AuditAction::RestoreKey, text, validate_only, Mode::Restore)
+            self.setting(&extensions, &name, text, validate_only, Mode::Restore)
         };
         let current = self.run(setting?).await?;
         Ok(SetDataEncryptionKeyResponse {
@@ -81,14 +80,13 @@ impl DataEncryption {
         &self,
         extensions: &Extensions,
         name: &str,
-        action: AuditAction,
         text: KeyText,
         validate_only: bool,
         mode: impl FnOnce(Permit<A>) -> Mode,
     ) -> Result<KeySetting, Status> {
-        let entered: Entered<A> = self.dispatcher.enter(extensions, "organization", name, Some(action))?;
+        let entered: Entered<A> = self.dispatcher.enter(extensions, "organization", name)?;
         whole_name(name)?;
-        let Entered { organization, permit, caller } = entered;
+        let Entered { organization, permit, caller, .. } = entered;
         Ok(KeySetting { organization, caller, text, mode: mode(permit), validate_only })
     }
 
@@ -122,7 +120,7 @@ impl DataEncryption {
         organization: &str,
         page_size: i32,
     ) -> Result<(Entered<ReadKeyStatus>, u32), Status> {
-        let entered = self.dispatcher.enter(extensions, "organization", organization, None)?;
+        let entered = self.dispatcher.enter(extensions, "organization", organization)?;
         let name = name::organization("organization", organization);
         match (name, self.dispatcher.page_size(page_size)) {
             (Ok(_), Ok(size)) => Ok((entered, size)),
@@ -142,7 +140,7 @@ impl DataEncryptionService for DataEncryption {
     ) -> Result<Response<IsDataEncryptionActiveResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
         let entered: Entered<ReadKeyStatus> =
-            self.dispatcher.enter(&extensions, "organization", &request.organization, None)?;
+            self.dispatcher.enter(&extensions, "organization", &request.organization)?;
         whole_name(&request.organization)?;
         let organization = entered.organization;
         match check(&self.dispatcher.deployment, &organization, &entered.permit).await {
@@ -166,9 +164,8 @@ impl DataEncryptionService for DataEncryption {
         request: Request<RetrieveDataEncryptionKeyRequest>,
     ) -> Result<Response<RetrieveDataEncryptionKeyResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
-        let audited = Some(AuditAction::RetrieveKey);
         let entered: Entered<RetrieveKey> =
-            self.dispatcher.enter(&extensions, "organization", &request.organization, audited)?;
+            self.dispatcher.enter(&extensions, "organization", &request.organization)?;
         whole_name(&request.organization)?;
         let organization = entered.organization;
         match retrieve(&self.dispatcher.deployment, &organization, entered.permit, &entered.caller).await {
@@ -193,7 +190,7 @@ impl DataEncryptionService for DataEncryption {
     ) -> Result<Response<Self::WatchReencryptionStream>, Status> {
         let (_, extensions, request) = request.into_parts();
         let entered: Entered<ReadKeyStatus> =
-            self.dispatcher.enter(&extensions, "organization", &request.organization, None)?;
+            self.dispatcher.enter(&extensions, "organization", &request.organization)?;
         whole_name(&request.organization)?;
         let held = self.dispatcher.bounded.streams.enter(&entered.caller.identity)?;
         let leaving = Leaving::of(&extensions);
@@ -212,7 +209,7 @@ impl DataEncryptionService for DataEncryption {
     ) -> Result<Response<ListUnreadableCellsResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
         let (entered, size) = self.enter_list(&extensions, &request.organization, request.page_size)?;
-        let Entered { organization, permit, caller } = entered;
+        let Entered { organization, permit, caller, .. } = entered;
         let deployment = &self.dispatcher.deployment;
         let (method, token) = ("ListUnreadableCells", request.page_token.as_str());
         match unreadable::list(deployment, &organization, permit, &caller.identity, method, size, token).await {
@@ -234,11 +231,10 @@ impl DataEncryptionService for DataEncryption {
         request: Request<VerifyCellsRequest>,
     ) -> Result<Response<Self::VerifyCellsStream>, Status> {
         let (_, extensions, request) = request.into_parts();
-        let audited = Some(AuditAction::VerifyCells);
         let entered: Entered<ReadKeyStatus> =
-            self.dispatcher.enter(&extensions, "organization", &request.organization, audited)?;
+            self.dispatcher.enter(&extensions, "organization", &request.organization)?;
         whole_name(&request.organization)?;
-        let Entered { organization, permit, caller } = entered;
+        let Entered { organization, permit, caller, .. } = entered;
         let held = self.dispatcher.bounded.streams.enter(&caller.identity)?;
         let ending = Ending { drain: self.dispatcher.drain.clone(), leaving: Leaving::of(&extensions) };
         match Verification::begin(&self.dispatcher.deployment, &organization, permit, &caller).await {
@@ -261,7 +257,7 @@ impl DataEncryptionService for DataEncryption {
     ) -> Result<Response<ListKeyChangesResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
         let (entered, size) = self.enter_list(&extensions, &request.organization, request.page_size)?;
-        let Entered { organization, permit, caller } = entered;
+        let Entered { organization, permit, caller, .. } = entered;
         let deployment = &self.dispatcher.deployment;
         let changes = match history(deployment, &organization, &permit).await {
             Ok(changes) => changes,
@@ -287,9 +283,8 @@ impl DataEncryptionService for DataEncryption {
         let AbandonEncryptedDataRequest { organization: name, confirm_fingerprint, encryption_key, validate_only } =
             request;
         let text = KeyText::new(encryption_key);
-        let action = AuditAction::AbandonEncryptedData;
         let mode = |permit| Mode::Abandon(permit, confirm_fingerprint);
-        let current = self.run(self.setting(&extensions, &name, action, text, validate_only, mode)?).await?;
+        let current = self.run(self.setting(&extensions, &name, text, validate_only, mode)?).await?;
         let fingerprint = if validate_only { String::new() } else { current.fingerprint.to_string() };
         Ok(Response::new(AbandonEncryptedDataResponse { fingerprint, key_version: current.key_version.get() }))
     }

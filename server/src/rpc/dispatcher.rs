@@ -27,6 +27,7 @@ use crate::{
     },
     config::limits::Limits,
     drain::Drain,
+    gates::permission::Rpc,
     status::{self, PrivilegeRefusal, Refusal},
     telemetry::shed::Shed,
 };
@@ -72,6 +73,8 @@ pub(crate) struct Entered<A> {
     pub(crate) organization: Arc<Organization>,
     pub(crate) permit: Permit<A>,
     pub(crate) caller: Caller,
+    /// What a refusal of the call is recorded as.
+    pub(crate) refused_as: AuditAction,
 }
 
 impl Dispatcher {
@@ -124,16 +127,15 @@ impl Dispatcher {
         }
     }
 
-    /// Lets a call into the organization that `name` lies in. `field` is where the request has the name; `audited` is the action that
-    /// the call is recorded as. A refusal is recorded in any case; see [`Denials`].
+    /// Lets a call into the organization that `name` is in. `field` is where the request has the name. What the call needs, and what it is
+    /// recorded as, are in the options of its method. A refusal is recorded in any case; see [`Denials`].
     pub(crate) fn enter<A: Action>(
         &self,
         extensions: &Extensions,
         field: &str,
         name: &str,
-        audited: Option<AuditAction>,
     ) -> Result<Entered<A>, Status> {
-        self.enter_by(extensions, field, name, audited, |policy, identity, organization| {
+        self.enter_by(extensions, field, name, A::PRIVILEGE, |policy, identity, organization| {
             policy.check::<A>(identity, organization)
         })
     }
@@ -146,7 +148,7 @@ impl Dispatcher {
         name: &str,
         entity: &Entity,
     ) -> Result<Entered<WriteRecords>, Status> {
-        self.enter_by(extensions, field, name, None, |policy, identity, organization| {
+        self.enter_by(extensions, field, name, entity.write_privilege, |policy, identity, organization| {
             policy.check_write(identity, organization, entity)
         })
     }
@@ -156,10 +158,12 @@ impl Dispatcher {
         extensions: &Extensions,
         field: &str,
         name: &str,
-        audited: Option<AuditAction>,
+        privilege: Privilege,
         check: impl FnOnce(&Policy, &Identity, &str) -> Result<Permit<A>, PrivilegeMissing>,
     ) -> Result<Entered<A>, Status> {
         let (caller, policy) = self.caller(extensions)?;
+        let rpc = rpc(extensions, privilege)?;
+        let refused_as = rpc.refused_as(privilege);
         let Some(organization) = name::organization_of(name) else {
             let form = "organizations/{organization}…".to_owned();
             return Err(status::invalid(vec![Violation::new(field, Problem::NotAName { form })]));
@@ -167,17 +171,16 @@ impl Dispatcher {
         let permit = match check(&policy, &caller.identity, organization) {
             Ok(permit) => permit,
             Err(missing) => {
-                let action = audited.unwrap_or(AuditAction::Call);
-                self.denials.in_organization(&caller, action, organization, missing.privilege);
+                self.denials.in_organization(&caller, refused_as, organization, missing.privilege);
                 return Err(PrivilegeRefusal::within(&caller.identity, missing.privilege, organization).into());
             }
         };
         // Before it is looked up whether there is one: a name that is tried costs as much as one that is there.
         self.rates.admit(&caller.identity, organization, cost(A::PRIVILEGE))?;
-        self.admit_recorded(audited)?;
+        self.admit_recorded(rpc)?;
         let organization = self.find(organization)?;
         tracing::Span::current().record("organization", organization.name.as_str());
-        Ok(Entered { organization, permit, caller })
+        Ok(Entered { organization, permit, caller, refused_as })
     }
 
     /// The organization of this name, for a caller whose permission in it was checked.
@@ -190,20 +193,17 @@ impl Dispatcher {
     }
 
     /// Lets in a call that belongs to no organization.
-    pub(crate) fn enter_deployment<A: Action>(
-        &self,
-        extensions: &Extensions,
-        audited: Option<AuditAction>,
-    ) -> Result<(Permit<A>, Caller), Status> {
+    pub(crate) fn enter_deployment<A: Action>(&self, extensions: &Extensions) -> Result<(Permit<A>, Caller), Status> {
         let (caller, policy) = self.caller(extensions)?;
+        let rpc = rpc(extensions, A::PRIVILEGE)?;
         match policy.check_deployment::<A>(&caller.identity) {
             Ok(permit) => {
                 self.rates.admit(&caller.identity, "", cost(A::PRIVILEGE))?;
-                self.admit_recorded(audited)?;
+                self.admit_recorded(rpc)?;
                 Ok((permit, caller))
             }
             Err(missing) => {
-                self.denials.in_deployment(&caller, audited.unwrap_or(AuditAction::Call), missing.privilege);
+                self.denials.in_deployment(&caller, rpc.refused_as(missing.privilege), missing.privilege);
                 Err(PrivilegeRefusal::everywhere(&caller.identity, missing.privilege).into())
             }
         }
@@ -216,9 +216,9 @@ impl Dispatcher {
         Ok((caller, policy))
     }
 
-    /// Whether what has to be recorded may be done now. A list of a trail isn't recorded when it is given.
-    fn admit_recorded(&self, audited: Option<AuditAction>) -> Result<(), Status> {
-        if audited.is_some_and(|action| action != AuditAction::ReadAuditTrail) {
+    /// Whether what has to be recorded may be done now.
+    fn admit_recorded(&self, rpc: &Rpc) -> Result<(), Status> {
+        if rpc.records_calls() {
             self.copying.admit().map_err(status::audit_copy_unavailable)?;
         }
         Ok(())
@@ -229,5 +229,26 @@ impl Dispatcher {
         let caller = extensions.get::<Caller>().cloned().ok_or(Refusal::IdentityRequired)?;
         let policy = extensions.get::<Arc<Policy>>().cloned().ok_or(Refusal::IdentityRequired)?;
         Ok((caller, policy))
+    }
+}
+
+/// What is known of the rpc that is called, whose options must name the privilege that the call is checked for. A handler that checks
+/// another one lets no call in.
+fn rpc(extensions: &Extensions, privilege: Privilege) -> Result<&Rpc, Refusal> {
+    let rpc = extensions.get::<Arc<Rpc>>().filter(|rpc| rpc.privileges().contains(&privilege));
+    rpc.map(|rpc| &**rpc).ok_or(Refusal::NotPermitted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_is_checked_only_for_a_privilege_of_its_method() {
+        let mut extensions = Extensions::new();
+        assert!(rpc(&extensions, Privilege::ReadRecords).is_err());
+        extensions.insert(Arc::new(Rpc::new(&[Privilege::ReadRecords], false)));
+        assert!(rpc(&extensions, Privilege::ReadRecords).is_ok());
+        assert!(rpc(&extensions, Privilege::WriteRecords).is_err());
     }
 }

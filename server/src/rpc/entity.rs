@@ -108,7 +108,7 @@ impl Handler {
     }
 
     async fn get(&self, extensions: &Extensions, request: EntityRequest) -> Result<EntityReply, Status> {
-        let entered: Entered<ReadRecords> = self.dispatcher.enter(extensions, "name", &request.name, None)?;
+        let entered: Entered<ReadRecords> = self.dispatcher.enter(extensions, "name", &request.name)?;
         let mut violations = request.violations;
         let id = match name::record("name", &request.name, &entered.organization.name, self.entity()) {
             Ok(id) if violations.is_empty() => id,
@@ -124,7 +124,7 @@ impl Handler {
     }
 
     async fn list(&self, extensions: &Extensions, request: EntityRequest) -> Result<EntityReply, Status> {
-        let entered: Entered<ReadRecords> = self.dispatcher.enter(extensions, "parent", &request.name, None)?;
+        let entered: Entered<ReadRecords> = self.dispatcher.enter(extensions, "parent", &request.name)?;
         let organization = &entered.organization;
         let mut violations = request.violations;
         violations.extend(name::organization("parent", &request.name).err());

@@ -16,9 +16,9 @@ use sealward::{
 use sealward_core::{
     mail::{
         MAILBOXES,
-        resolve::{self, RESOLVE, ResolveError, resolve},
+        resolve::{self, ResolveError, resolve},
     },
-    policy::{Privilege, Reveal},
+    policy::Reveal,
     record::{RecordPlace, reveal::Revealed},
 };
 use tonic::{Request, Response, Status, service::RoutesBuilder};
@@ -32,10 +32,6 @@ use crate::{
     schema::ServedSchema,
     status::{self, Reason},
 };
-
-/// The rpcs that are not an entity's, as [`permission`](super::permission) lists those of the platform.
-pub(super) const RPCS: &[(&str, &[Privilege], bool)] =
-    &[("/sealward.mail.v1.MailboxConnectionService/ResolveMailboxConnection", &[Privilege::RevealAttributes], false)];
 
 /// Whether the mail application is served.
 pub(super) fn is_served(served: &ServedSchema) -> bool {
@@ -61,7 +57,7 @@ impl MailboxConnectionService for MailboxConnections {
         request: Request<ResolveMailboxConnectionRequest>,
     ) -> Result<Response<ResolveMailboxConnectionResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
-        let entered: Entered<Reveal> = self.dispatcher.enter(&extensions, "name", &request.name, Some(RESOLVE))?;
+        let entered: Entered<Reveal> = self.dispatcher.enter(&extensions, "name", &request.name)?;
         let deployment = &self.dispatcher.deployment;
         let mailboxes = deployment.schema.by_collection(MAILBOXES).ok_or_else(status::broken)?;
         let id = name::record("name", &request.name, &entered.organization.name, mailboxes)

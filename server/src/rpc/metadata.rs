@@ -11,7 +11,6 @@ use sealward::v1::{
     metadata_service_server::MetadataService,
 };
 use sealward_core::{
-    audit::AuditAction,
     list::log::Page,
     metadata::{
         changes::{self, AttributeChange, Of, Operation},
@@ -100,7 +99,7 @@ impl MetadataService for Metadata {
         request: Request<ListEntityMetadataRequest>,
     ) -> Result<Response<ListEntityMetadataResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
-        let entered = self.dispatcher.enter::<ReadMetadata>(&extensions, "parent", &request.parent, None)?;
+        let entered = self.dispatcher.enter::<ReadMetadata>(&extensions, "parent", &request.parent)?;
         let size = self.dispatcher.page_size(request.page_size);
         let size = match (size, name::organization("parent", &request.parent)) {
             (Ok(size), Ok(_)) => size,
@@ -126,7 +125,7 @@ impl MetadataService for Metadata {
         request: Request<GetEntityMetadataRequest>,
     ) -> Result<Response<EntityMetadata>, Status> {
         let (_, extensions, request) = request.into_parts();
-        let entered = self.dispatcher.enter::<ReadMetadata>(&extensions, "name", &request.name, None)?;
+        let entered = self.dispatcher.enter::<ReadMetadata>(&extensions, "name", &request.name)?;
         let entity = entity_name(&request.name).ok_or_else(|| {
             let form = format!("organizations/{{organization}}/{COLLECTION}/{{entity}}");
             invalid("name", Problem::NotAName { form })
@@ -140,13 +139,8 @@ impl MetadataService for Metadata {
     ) -> Result<Response<AttributeMetadata>, Status> {
         let (_, extensions, request) = request.into_parts();
         let given = request.attribute_metadata.unwrap_or_default();
-        let audited = Some(AuditAction::UpdateAttributeMetadata);
-        let entered = self.dispatcher.enter::<CustomizeAttributes>(
-            &extensions,
-            "attribute_metadata.name",
-            &given.name,
-            audited,
-        )?;
+        let entered =
+            self.dispatcher.enter::<CustomizeAttributes>(&extensions, "attribute_metadata.name", &given.name)?;
         let (entity, attribute) = attribute_name(&given.name).ok_or_else(|| {
             let form = format!("organizations/{{organization}}/{COLLECTION}/{{entity}}/attributes/{{attribute}}");
             invalid("attribute_metadata.name", Problem::NotAName { form })
@@ -181,7 +175,7 @@ impl MetadataService for Metadata {
         request: Request<ListAttributeChangesRequest>,
     ) -> Result<Response<ListAttributeChangesResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
-        let entered = self.dispatcher.enter::<ReadAttributeChanges>(&extensions, "parent", &request.parent, None)?;
+        let entered = self.dispatcher.enter::<ReadAttributeChanges>(&extensions, "parent", &request.parent)?;
         let of = self.changes_of(&request.parent, &entered.organization)?;
         let size =
             self.dispatcher.page_size(request.page_size).map_err(|violation| status::invalid(vec![violation]))?;

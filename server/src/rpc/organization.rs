@@ -9,7 +9,6 @@ use sealward::v1::{
     Organization as Resource, organization_service_server::OrganizationService,
 };
 use sealward_core::{
-    audit::AuditAction,
     organization::{Organization, create::create, delete::delete, export::Export, work::KeyWork},
     policy::{CreateOrganization, DeleteOrganization, ExportOrganization, Policy, Privilege, ReadOrganization},
     violation::{Problem, Violation},
@@ -54,8 +53,7 @@ impl OrganizationService for Organizations {
         request: Request<CreateOrganizationRequest>,
     ) -> Result<Response<Resource>, Status> {
         let (_, extensions, request) = request.into_parts();
-        let audited = Some(AuditAction::CreateOrganization);
-        let (permit, caller) = self.dispatcher.enter_deployment::<CreateOrganization>(&extensions, audited)?;
+        let (permit, caller) = self.dispatcher.enter_deployment::<CreateOrganization>(&extensions)?;
         let (_, policy) = self.dispatcher.caller(&extensions)?;
         let deployment = Arc::clone(&self.dispatcher.deployment);
         let name = request.organization_id.clone();
@@ -77,7 +75,7 @@ impl OrganizationService for Organizations {
 
     async fn get_organization(&self, request: Request<GetOrganizationRequest>) -> Result<Response<Resource>, Status> {
         let (_, extensions, request) = request.into_parts();
-        let entered: Entered<ReadOrganization> = self.dispatcher.enter(&extensions, "name", &request.name, None)?;
+        let entered: Entered<ReadOrganization> = self.dispatcher.enter(&extensions, "name", &request.name)?;
         name::organization("name", &request.name).map_err(|violation| status::invalid(vec![violation]))?;
         Ok(Response::new(resource(&entered.organization)))
     }
@@ -119,11 +117,9 @@ impl OrganizationService for Organizations {
         request: Request<ExportOrganizationRequest>,
     ) -> Result<Response<Self::ExportOrganizationStream>, Status> {
         let (_, extensions, request) = request.into_parts();
-        let audited = Some(AuditAction::ExportOrganization);
-        let entered: Entered<ExportOrganization> =
-            self.dispatcher.enter(&extensions, "name", &request.name, audited)?;
+        let entered: Entered<ExportOrganization> = self.dispatcher.enter(&extensions, "name", &request.name)?;
         name::organization("name", &request.name).map_err(|violation| status::invalid(vec![violation]))?;
-        let Entered { organization, permit, caller } = entered;
+        let Entered { organization, permit, caller, .. } = entered;
         let held = self.dispatcher.bounded.streams.enter(&caller.identity)?;
         let (ending, bounds) = self.transfer(&extensions);
         match Export::begin(&self.dispatcher.deployment, &organization, permit, &caller).await {
@@ -144,8 +140,7 @@ impl OrganizationService for Organizations {
         request: Request<Streaming<ImportOrganizationRequest>>,
     ) -> Result<Response<Resource>, Status> {
         let (_, extensions, file) = request.into_parts();
-        let audited = Some(AuditAction::ImportOrganization);
-        let (permit, caller) = self.dispatcher.enter_deployment::<CreateOrganization>(&extensions, audited)?;
+        let (permit, caller) = self.dispatcher.enter_deployment::<CreateOrganization>(&extensions)?;
         let held = self.dispatcher.bounded.streams.enter(&caller.identity)?;
         let (ending, bounds) = self.transfer(&extensions);
         let (_, policy) = self.dispatcher.caller(&extensions)?;
@@ -162,8 +157,7 @@ impl OrganizationService for Organizations {
 
     async fn delete_organization(&self, request: Request<DeleteOrganizationRequest>) -> Result<Response<()>, Status> {
         let (_, extensions, request) = request.into_parts();
-        let audited = Some(AuditAction::DeleteOrganization);
-        let (permit, caller) = self.dispatcher.enter_deployment::<DeleteOrganization>(&extensions, audited)?;
+        let (permit, caller) = self.dispatcher.enter_deployment::<DeleteOrganization>(&extensions)?;
         let id = name::organization("name", &request.name).map_err(|violation| status::invalid(vec![violation]))?;
         if request.confirm_name != request.name {
             let problem = Problem::NotConfirmed { expected: request.name };

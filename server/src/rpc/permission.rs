@@ -1,120 +1,82 @@
-//! The permission table: every rpc, with the privilege that calling it needs. One that isn't in it is denied.
+//! The permission table: every rpc that is served, with what calling it needs. A call of any other rpc is refused.
+//!
+//! The needs of our methods are in the contract: each method has the option `sealward.schema.v1.method`. The two services that aren't ours
+//! have no such options. Reflection needs what is written here. Health needs no identity and isn't in the table: the layers let it pass.
 
 use std::collections::HashMap;
 
 use sealward_core::policy::Privilege;
 
-use super::mail;
 use crate::{
     gates::permission::{Rpc, RpcTable},
-    schema::{EntityMethod, ServedSchema, StandardMethod},
+    schema::ServedSchema,
 };
 
-/// The rpcs of the platform that are not an entity's, and whether a stream is taken or answered. `SetDataEncryptionKey` needs one of two privileges, by what
-/// it is asked to do: any of them gets it looked at, and the dispatcher asks for the one.
-const RPCS: &[(&str, &[Privilege], bool)] = &[
-    ("/sealward.v1.AccessService/ExplainAccess", &[Privilege::ReadAccess], false),
-    ("/sealward.v1.AuditService/ListAuditRecords", &[Privilege::ReadAuditTrail], false),
-    ("/sealward.v1.AuditService/VerifyAuditTrail", &[Privilege::ReadAuditTrail], false),
-    ("/sealward.v1.DataEncryptionService/IsDataEncryptionActive", &[Privilege::ReadEncryptionState], false),
-    ("/sealward.v1.DataEncryptionService/RetrieveDataEncryptionKey", &[Privilege::ReadEncryptionKey], false),
-    (
-        "/sealward.v1.DataEncryptionService/SetDataEncryptionKey",
-        &[Privilege::ChangeEncryptionKey, Privilege::RestoreEncryptionKey],
-        false,
-    ),
-    ("/sealward.v1.DataEncryptionService/WatchReencryption", &[Privilege::ReadEncryptionState], true),
-    ("/sealward.v1.DataEncryptionService/ListUnreadableCells", &[Privilege::ReadEncryptionState], false),
-    ("/sealward.v1.DataEncryptionService/VerifyCells", &[Privilege::ReadEncryptionState], true),
-    ("/sealward.v1.DataEncryptionService/ListKeyChanges", &[Privilege::ReadEncryptionState], false),
-    ("/sealward.v1.DataEncryptionService/AbandonEncryptedData", &[Privilege::AbandonEncryptedData], false),
-    ("/sealward.v1.OrganizationService/CreateOrganization", &[Privilege::CreateOrganizations], false),
-    ("/sealward.v1.OrganizationService/GetOrganization", &[Privilege::ReadOrganizations], false),
-    ("/sealward.v1.OrganizationService/ListOrganizations", &[Privilege::ReadOrganizations], false),
-    ("/sealward.v1.OrganizationService/ExportOrganization", &[Privilege::ExportOrganizations], true),
-    ("/sealward.v1.OrganizationService/ImportOrganization", &[Privilege::CreateOrganizations], true),
-    ("/sealward.v1.OrganizationService/DeleteOrganization", &[Privilege::DeleteOrganizations], false),
-    ("/sealward.v1.MetadataService/ListEntityMetadata", &[Privilege::ReadContract], false),
-    ("/sealward.v1.MetadataService/GetEntityMetadata", &[Privilege::ReadContract], false),
-    ("/sealward.v1.MetadataService/UpdateAttributeMetadata", &[Privilege::CustomizeAttributes], false),
-    ("/sealward.v1.MetadataService/ListAttributeChanges", &[Privilege::ReadAttributeChanges], false),
-    ("/sealward.v1.SecretAccessService/RevealAttributes", &[Privilege::RevealAttributes], false),
-    ("/sealward.v1.SecretAccessService/CompareAttribute", &[Privilege::CompareAttributes], false),
-    ("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", &[Privilege::ReadContract], true),
-    ("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", &[Privilege::ReadContract], true),
-];
-
-/// Those of them that take a stream.
-const TAKING_STREAMS: [&str; 3] = [
-    "/sealward.v1.OrganizationService/ImportOrganization",
+/// The rpcs of reflection. Each takes and answers with a stream.
+const REFLECTION: [&str; 2] = [
     "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
 ];
 
-/// Those of them that belong to no organization: their callers need a binding to every one.
-const OF_THE_DEPLOYMENT: [&str; 4] = [
-    "/sealward.v1.AccessService/ExplainAccess",
-    "/sealward.v1.OrganizationService/CreateOrganization",
-    "/sealward.v1.OrganizationService/ImportOrganization",
-    "/sealward.v1.OrganizationService/DeleteOrganization",
-];
-
-/// Whether a binding to single organizations isn't enough for the rpc of this path.
-pub(crate) fn is_of_the_deployment(path: &str) -> bool {
-    OF_THE_DEPLOYMENT.contains(&path)
-}
-
-/// Open to every caller with an identity: it is how a caller finds out which roles it has, if any.
-const WHO_AM_I: &str = "/sealward.v1.AccessService/WhoAmI";
-
-/// The privilege that a standard method of an entity needs.
-fn standard_privilege(method: &EntityMethod) -> Privilege {
-    match method.standard {
-        StandardMethod::Get | StandardMethod::List => Privilege::ReadRecords,
-        StandardMethod::Create | StandardMethod::Update | StandardMethod::Delete => method.entity.write_privilege,
-    }
-}
-
 /// The table of everything that is served.
 pub(crate) fn rpc_table(served: &ServedSchema) -> RpcTable {
-    let of_mail = if mail::is_served(served) { mail::RPCS } else { &[] };
-    let named = RPCS.iter().chain(of_mail).map(|(path, privileges, is_stream)| {
-        let rpc = Rpc::new(privileges, *is_stream);
-        let rpc = if TAKING_STREAMS.contains(path) { rpc.taking_a_stream() } else { rpc };
-        ((*path).to_owned(), rpc)
-    });
-    let entities =
-        served.methods.iter().map(|method| (method.path.clone(), Rpc::new(&[standard_privilege(method)], false)));
-    let open = std::iter::once((WHO_AM_I.to_owned(), Rpc::for_every_identity()));
-    RpcTable::new(named.chain(entities).chain(open).collect::<HashMap<_, _>>())
+    let ours = served.needs.iter().map(|needs| (needs.path.clone(), Rpc::of(needs)));
+    let reflection =
+        REFLECTION.map(|path| (path.to_owned(), Rpc::new(&[Privilege::ReadContract], true).taking_a_stream()));
+    RpcTable::new(ours.chain(reflection).collect::<HashMap<_, _>>())
 }
 
 #[cfg(test)]
 mod tests {
+    use sealward_core::{audit::AuditAction, mail::resolve::RESOLVE};
+
     use super::*;
+
+    fn table() -> RpcTable {
+        rpc_table(&crate::schema::read(sealward::FILE_DESCRIPTOR_SET).unwrap())
+    }
 
     #[test]
     fn every_rpc_of_the_contract_is_named() {
-        for (contract, count) in [(sealward::FILE_DESCRIPTOR_SET, 45), (sealward::PLATFORM_DESCRIPTOR_SET, 24)] {
-            every_rpc_is_named(contract, count);
+        for contract in [sealward::FILE_DESCRIPTOR_SET, sealward::PLATFORM_DESCRIPTOR_SET] {
+            every_rpc_is_named(contract);
         }
+        assert_eq!(table().in_order().len(), sealward::methods::ALL.len() + REFLECTION.len());
     }
 
     /// The table has the rpcs of this contract, each as it is declared, and besides them only reflection.
     #[track_caller]
-    fn every_rpc_is_named(contract: &[u8], count: usize) {
+    fn every_rpc_is_named(contract: &[u8]) {
         let pool = prost_reflect::DescriptorPool::decode(contract).unwrap();
         let table = rpc_table(&crate::schema::read(contract).unwrap());
         let mut rpcs = 0;
         for method in pool.services().flat_map(|service| service.methods().collect::<Vec<_>>()) {
             let path = format!("/{}/{}", method.parent_service().full_name(), method.name());
             let rpc = table.get(&path).unwrap_or_else(|| panic!("{path} is not in the table"));
-            assert_eq!(rpc.privileges().is_empty(), path == WHO_AM_I, "{path}");
+            assert_eq!(rpc.is_for_every_identity(), path == "/sealward.v1.AccessService/WhoAmI", "{path}");
+            assert_eq!(rpc.privileges().is_empty(), rpc.is_for_every_identity(), "{path}");
             assert_eq!(rpc.is_stream, method.is_server_streaming() || method.is_client_streaming(), "{path}");
             assert_eq!(rpc.takes_stream, method.is_client_streaming(), "{path}");
             rpcs += 1;
         }
-        assert_eq!(rpcs, count);
-        assert_eq!(table.in_order().keys().filter(|path| !path.starts_with("/grpc.")).count(), count);
+        assert_eq!(table.in_order().len(), rpcs + REFLECTION.len());
+    }
+
+    #[test]
+    fn a_refusal_is_recorded_as_the_action_of_the_privilege_that_the_request_needs() {
+        let table = table();
+        let refused = |method: sealward::methods::Method, privilege| {
+            let rpc = table.get(method.path).unwrap();
+            (rpc.refused_as(privilege), rpc.records_calls())
+        };
+        let set = sealward::methods::SetDataEncryptionKey;
+        assert_eq!(refused(set, Privilege::ChangeEncryptionKey), (AuditAction::ChangeKey, true));
+        assert_eq!(refused(set, Privilege::RestoreEncryptionKey), (AuditAction::RestoreKey, true));
+        let list = sealward::methods::ListAuditRecords;
+        assert_eq!(refused(list, Privilege::ReadAuditTrail), (AuditAction::ReadAuditTrail, false));
+        let resolve = sealward::methods::ResolveMailboxConnection;
+        assert_eq!(refused(resolve, Privilege::RevealAttributes), (RESOLVE, true));
+        let get = sealward::methods::GetMailbox;
+        assert_eq!(refused(get, Privilege::ReadRecords), (AuditAction::Call, false));
     }
 }

@@ -7,7 +7,6 @@ use sealward::v1::{
     SecretValue, secret_access_service_server::SecretAccessService, secret_value,
 };
 use sealward_core::{
-    audit::AuditAction,
     crypto::secret::Plaintext,
     organization::Organization,
     policy::{Compare, Reveal},
@@ -43,8 +42,7 @@ impl SecretAccessService for SecretAccess {
         request: Request<RevealAttributesRequest>,
     ) -> Result<Response<RevealAttributesResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
-        let audited = Some(AuditAction::RevealAttributes);
-        let entered: Entered<Reveal> = self.dispatcher.enter(&extensions, "name", &request.name, audited)?;
+        let entered: Entered<Reveal> = self.dispatcher.enter(&extensions, "name", &request.name)?;
         let deployment = &self.dispatcher.deployment;
         let limit = self.dispatcher.limits.reveal_attributes_max;
         Dispatcher::within("attributes", request.attributes.len(), limit)
@@ -63,8 +61,7 @@ impl SecretAccessService for SecretAccess {
         request: Request<CompareAttributeRequest>,
     ) -> Result<Response<CompareAttributeResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
-        let audited = Some(AuditAction::CompareAttribute);
-        let entered: Entered<Compare> = self.dispatcher.enter(&extensions, "name", &request.name, audited)?;
+        let entered: Entered<Compare> = self.dispatcher.enter(&extensions, "name", &request.name)?;
         let CompareAttributeRequest { name, attribute, value, purpose } = request;
         let value = match value.and_then(|value| value.value) {
             Some(secret_value::Value::Text(text)) => Some(Plaintext::new(text.into_bytes())),
@@ -80,8 +77,13 @@ impl SecretAccessService for SecretAccess {
             // Not recorded one by one: a caller who guesses on would fill the trail.
             let (caller, organization) = (&entered.caller, &place.organization.name);
             let outcome = status::reason_name(ErrorReason::ComparisonQuota);
-            let action = AuditAction::CompareAttribute;
-            self.dispatcher.denials.over_quota(caller, action, outcome, organization, place.resource_name());
+            self.dispatcher.denials.over_quota(
+                caller,
+                entered.refused_as,
+                outcome,
+                organization,
+                place.resource_name(),
+            );
         }
         let equal = outcome.map_err(|error| status::record(error, &place))?;
         Ok(Response::new(CompareAttributeResponse { equal }))

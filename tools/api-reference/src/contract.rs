@@ -2,11 +2,14 @@
 
 use std::{collections::BTreeSet, sync::LazyLock};
 
-use prost::Message;
 use prost_reflect::{
-    DescriptorPool, DynamicMessage, EnumValueDescriptor, FieldDescriptor, FileDescriptor, MessageDescriptor, Value,
+    DescriptorPool, EnumValueDescriptor, FieldDescriptor, FileDescriptor, MessageDescriptor, MethodDescriptor,
 };
-use sealward::{MAIL_PACKAGE, PLATFORM_PACKAGE, SCHEMA_PACKAGE, schema};
+use sealward::{
+    MAIL_PACKAGE, PLATFORM_PACKAGE, SCHEMA_PACKAGE,
+    options::{self, OptionError},
+    schema::v1,
+};
 
 /// The packages that the reference is about: the platform, the mail application, and the options that make a contract a schema.
 const PACKAGES: [&str; 3] = [PLATFORM_PACKAGE, MAIL_PACKAGE, SCHEMA_PACKAGE];
@@ -65,31 +68,25 @@ pub(crate) fn comment(file: &FileDescriptor, path: &[i32]) -> Vec<String> {
 }
 
 /// What makes a message an entity, if it is one.
-pub(crate) fn entity(message: &MessageDescriptor) -> Option<schema::v1::Entity> {
-    message_option(message.parent_pool(), &message.options(), "entity")
+pub(crate) fn entity(message: &MessageDescriptor) -> Option<v1::Entity> {
+    of_contract(options::entity(message))
 }
 
 /// What makes a field an attribute, if it is one.
-pub(crate) fn attribute(field: &FieldDescriptor) -> Option<schema::v1::Attribute> {
-    message_option(field.parent_pool(), &field.options(), "attribute")
+pub(crate) fn attribute(field: &FieldDescriptor) -> Option<v1::Attribute> {
+    of_contract(options::attribute(field))
 }
 
-/// The number that the original gives to this value of an enum.
+/// The number that Dynamics 365 gives to this value of an enum.
 pub(crate) fn option_number(value: &EnumValueDescriptor) -> Option<i32> {
-    option(value.parent_pool(), &value.options(), "option")?.as_i32()
+    of_contract(options::option_number(value))
 }
 
-/// Whether a field carries a secret, by protobuf's own option.
-pub(crate) fn is_secret(field: &FieldDescriptor) -> bool {
-    field.options().get_field_by_name("debug_redact").is_some_and(|value| *value == Value::Bool(true))
+/// What a call of a method needs.
+pub(crate) fn method(method: &MethodDescriptor) -> v1::Method {
+    of_contract(options::method(method)).unwrap_or_default()
 }
 
-fn message_option<M: Message + Default>(pool: &DescriptorPool, options: &DynamicMessage, name: &str) -> Option<M> {
-    let value = option(pool, options, name)?;
-    Some(value.as_message()?.transcode_to().expect("the option is of the contract it is read with"))
-}
-
-fn option(pool: &DescriptorPool, options: &DynamicMessage, name: &str) -> Option<Value> {
-    let extension = pool.get_extension_by_name(&format!("{SCHEMA_PACKAGE}.{name}"))?;
-    options.has_extension(&extension).then(|| options.get_extension(&extension).into_owned())
+fn of_contract<T>(option: Result<T, OptionError>) -> T {
+    option.expect("the option is of the contract it is read with")
 }

@@ -1,7 +1,7 @@
-//! Prints `docs/api.md`: every service, message, field and error of the contract, from its descriptors and their comments.
+//! Prints `docs/reference/api.md`: every service, message, field and error of the contract, from its descriptors and their comments.
 //!
-//! It is an example and not a part of `cargo xtask`, because it needs the contract compiled, and a task has to start before anything is.
-//! `cargo xtask generate` runs it; the tests at the bottom find out when the file is stale.
+//! It is a crate of its own and not a part of `cargo xtask`, because it needs the contract compiled, and `cargo xtask` has to build before
+//! everything else. `cargo xtask generate` runs it; a test at the bottom fails when the file is stale.
 
 mod contract;
 mod errors;
@@ -16,7 +16,10 @@ use prost_reflect::{
     Cardinality, DescriptorPool, EnumDescriptor, FieldDescriptor, FileDescriptor, Kind, MessageDescriptor,
     MethodDescriptor, ServiceDescriptor,
 };
-use sealward::schema::v1::{self, OnDelete, default_value};
+use sealward::{
+    options::{self, Idempotency},
+    schema::v1::{self, OnDelete, default_value},
+};
 
 use contract::comment;
 use errors::{DEPENDS, reasons};
@@ -27,8 +30,8 @@ const INTRODUCTION: &str = "\
 
 # API reference
 
-Everything in [proto/sealward](../proto/sealward), which is the contract. Generate a client for your language from it, or get it from a server
-by reflection; [Getting started](getting-started.md) shows both. It has three packages:
+Everything in [proto/sealward](../../proto/sealward), which is the contract. Generate a client for your language from it, or get it from a server
+by reflection; [Getting started](../getting-started.md) shows both. It has three packages:
 
 * `sealward.v1` is the platform. It works with any schema.
 * `sealward.mail.v1` is the mail application: four entities, and how to sign in for a mailbox. A server can be set up without it.
@@ -36,8 +39,8 @@ by reflection; [Getting started](getting-started.md) shows both. It has three pa
 
 ## How to read this
 
-* **Methods** say who may call them, which errors they answer with and whether they are safe to repeat. An error is named by its gRPC code
-  and its reason; [Errors](#errors) explains each reason.
+* **Methods** list the errors that they return, the privileges that callers need (one of them is enough), what the audit trail records, and
+  whether a call is safe to repeat. An error is named by its gRPC code and its reason; [Errors](#errors) explains each reason.
 * **Types** are protobuf's. *optional* fields have presence: absent, false, 0 and empty are told apart. *secret* ones are left out of debug
   output by the generated Rust code; keep them out of your own.
 * **Entities** are messages that are stored. Their fields are attributes, and the column *Rules* says what the server does about them:
@@ -128,13 +131,14 @@ impl Reference {
         let _infallible = writeln!(text, "`{path}` takes {asks}{input} and answers with {answers}{output}.\n");
         for paragraph in comment(&method.parent_service().parent_file(), method.path()) {
             let shown = match paragraph.split_once(": ") {
-                Some((label, rest)) if label == "Callers" || label.starts_with("Errors") => {
+                Some((label, rest)) if label.starts_with("Errors") => {
                     format!("**{label}:** {}", self.prose.paragraph(rest))
                 }
                 Some(_) | None => self.prose.paragraph(&paragraph),
             };
             let _infallible = writeln!(text, "{shown}\n");
         }
+        text.push_str(&method_facts(&contract::method(method), options::idempotency(method)));
     }
 
     fn message(&self, text: &mut String, message: &MessageDescriptor) {
@@ -287,17 +291,42 @@ fn links(names: impl Iterator<Item = String>) -> String {
     names.map(|name| link(&name)).collect::<Vec<_>>().join(", ")
 }
 
+/// What the options of a method say.
+fn method_facts(needs: &v1::Method, idempotency: Idempotency) -> String {
+    let v1::Method { privileges, any_identity, all_organizations, audit_actions, refused_as } = needs;
+    let code = |names: &[String]| names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" or ");
+    let callers = match (any_identity, all_organizations) {
+        (true, _) => "every caller with an identity, even without any role".to_owned(),
+        (false, true) => format!("{} in all organizations (`*`)", code(privileges)),
+        (false, false) => code(privileges),
+    };
+    let mut facts = format!("**Callers:** {callers}. [Permissions](permissions.md) lists the roles.\n\n");
+    let recorded = match (audit_actions.as_slice(), refused_as.as_str()) {
+        ([], "") => None,
+        ([], action) => Some(format!("refused calls as `{action}`")),
+        (actions, _) => Some(format!("each call as {}", code(actions))),
+    };
+    if let Some(recorded) = recorded {
+        let _infallible = writeln!(facts, "**Audit trail:** {recorded}.\n");
+    }
+    match idempotency {
+        Idempotency::NoSideEffects => facts.push_str("**Safe to repeat:** a call changes nothing.\n\n"),
+        Idempotency::Idempotent => {
+            facts.push_str("**Safe to repeat:** a call changes nothing, except that it leaves an audit record.\n\n");
+        }
+        Idempotency::Unknown => {}
+    }
+    facts
+}
+
 fn entity_facts(message: &MessageDescriptor, entity: &v1::Entity) -> String {
-    let v1::Entity { collection, singular, storage_name, id_required, display_name, rules: _, write_privilege } =
-        entity;
+    let v1::Entity { collection, singular, storage_name, id_required, display_name, rules: _ } = entity;
     let storage_name = if storage_name.is_empty() { message.name() } else { storage_name };
     let id = if *id_required { "must be given" } else { "drawn by the server unless given" };
     let called = if display_name.is_empty() { message.name() } else { display_name };
-    let write_privilege = if write_privilege.is_empty() { "prvWriteRecords" } else { write_privilege };
     format!(
         "* An entity: *{called}*, in requests `{singular}`, in databases `{storage_name}`\n\
-         * Resource name: `organizations/{{organization}}/{collection}/{{id}}`, the id {id}\n\
-         * Writing needs `{write_privilege}`\n\n"
+         * Resource name: `organizations/{{organization}}/{collection}/{{id}}`, the id {id}\n\n"
     )
 }
 
@@ -399,7 +428,7 @@ fn field_type(field: &FieldDescriptor) -> String {
         Some(oneof) => shown.push_str(&format!(", one of `{}`", oneof.name())),
         None => {}
     }
-    if contract::is_secret(field) {
+    if options::is_secret(field) {
         shown.push_str(", secret");
     }
     shown
@@ -461,12 +490,17 @@ mod tests {
 
     #[test]
     fn the_reference_in_docs_is_what_the_contract_says() {
-        let file = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("docs/api.md");
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/api.md");
         let written = fs::read_to_string(file).unwrap_or_default();
         for (number, (is, should_be)) in written.lines().zip(document().lines()).enumerate() {
-            assert_eq!(is, should_be, "line {} of docs/api.md is stale: run `cargo xtask generate`", number + 1);
+            assert_eq!(
+                is,
+                should_be,
+                "line {} of docs/reference/api.md is stale: run `cargo xtask generate`",
+                number + 1
+            );
         }
-        assert_eq!(written, document(), "docs/api.md is stale: run `cargo xtask generate`");
+        assert_eq!(written, document(), "docs/reference/api.md is stale: run `cargo xtask generate`");
     }
 
     #[test]
@@ -496,9 +530,7 @@ mod tests {
             for method in service.methods() {
                 has_heading(method.name());
                 let paragraphs = comment(&service.parent_file(), method.path());
-                for label in ["Callers: ", "Errors"] {
-                    assert!(paragraphs.iter().any(|one| one.starts_with(label)), "{}: {label}", method.full_name());
-                }
+                assert!(paragraphs.iter().any(|one| one.starts_with("Errors")), "{}", method.full_name());
             }
         }
         for message in pool.all_messages().filter(|message| ours(message.full_name()) && !message.is_map_entry()) {
