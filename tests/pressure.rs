@@ -312,7 +312,7 @@ fn a_check_reports_file_descriptors_that_do_not_suffice() {
         String::from_utf8(output.stdout).unwrap()
     };
     let warned = check(512);
-    assert!(warned.contains("file descriptors, and this process may open 512"), "{warned}");
+    assert!(warned.contains("file descriptors, but this process may open only 512"), "{warned}");
     let sufficient = check(8_192);
     assert!(!sufficient.contains("file descriptors"), "{sufficient}");
 }

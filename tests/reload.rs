@@ -556,7 +556,7 @@ async fn sighup_has_a_process_look_at_its_files() {
     fs::write(development.config_file(), "[[bindings]]\n").unwrap();
     server.hang_up();
     let failed = logged("what was read before stays in force");
-    assert!(failed.contains("configuration") && failed.contains("is missing"), "{failed}");
+    assert!(failed.contains("configuration") && failed.contains("data_dir: missing"), "{failed}");
     admin.list_organizations(0, "").await.unwrap();
     assert_eq!(reason(reader.list_organizations(0, "").await), ErrorReason::PrivilegeMissing);
     server.terminate();

@@ -633,7 +633,7 @@ mod tests {
             (
                 "prvCustomizeAttributes",
                 "prvCustomizeAttributez",
-                "sealward.v1.MetadataService.UpdateAttributeMetadata: its `privileges`: `prvCustomizeAttributez` isn't a privilege",
+                "sealward.v1.MetadataService.UpdateAttributeMetadata: its `privileges`: unknown privilege `prvCustomizeAttributez`",
             ),
             (
                 "update-attribute-metadata",

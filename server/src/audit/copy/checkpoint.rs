@@ -97,7 +97,7 @@ mod tests {
         assert_eq!(Checkpoint::read(&path, Uuid::nil()).unwrap(), Checkpoint::default());
         fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
         let error = Checkpoint::read(&path, writer).unwrap_err().to_string();
-        assert!(error.contains("can be changed by others"), "{error}");
+        assert!(error.contains("can be changed by other users"), "{error}");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
         fs::write(&path, "{").unwrap();
         assert!(Checkpoint::read(&path, writer).is_err());

@@ -71,9 +71,11 @@ async fn after_an_unknown_outcome_a_read_tells_it_and_the_chain_goes_on_from_the
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sync_failure_takes_effect_as_its_name_says() {
-    let ways: [(fn() -> Option<SyncFailure>, u64); 2] =
-        [(|| Some(SyncFailure::Kept), 1), (|| Some(SyncFailure::Lost), 0)];
-    for (sync_failure, rows) in ways {
+    for (failure, rows) in [(SyncFailure::Kept, 1), (SyncFailure::Lost, 0)] {
+        let sync_failure: fn() -> Option<SyncFailure> = match failure {
+            SyncFailure::Kept => || Some(SyncFailure::Kept),
+            SyncFailure::Lost => || Some(SyncFailure::Lost),
+        };
         let fixture = Fixture::new();
         fixture.databases.create(ID, first()).await.unwrap();
         let options = SqliteOptions { sync_failure, ..SqliteOptions::default() };
