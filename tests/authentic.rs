@@ -135,7 +135,10 @@ async fn a_database_in_another_ones_place_is_not_served() {
     let two = Two::new().await;
     exchange(&two.default_database, &two.contoso_database);
     let found = problems(&two.folder, "default");
-    assert!(found.iter().any(|problem| problem.contains("contains the database of organizations/contoso")), "{found:?}");
+    assert!(
+        found.iter().any(|problem| problem.contains("contains the database of organizations/contoso")),
+        "{found:?}"
+    );
     let server = Server::start_in(two.folder, |_| {}).await;
     let admin = server.client(Person::Admin);
     mismatch(&admin, "default").await;
