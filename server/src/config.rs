@@ -144,7 +144,7 @@ pub enum TlsVersion {
     V1_3,
 }
 
-/// Where a root key comes from. [`crate::root_key`] loads it.
+/// Where a root key comes from. The module `root_key` loads it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RootKeySource {
     /// A file that only its owner may read.

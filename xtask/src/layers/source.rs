@@ -206,6 +206,10 @@ impl Reader<'_> {
                 match &child.content {
                     Some((_, items)) => self.fill(new, items, &inner)?,
                     None => {
+                        // A module whose path an attribute names is a file of another program, here of the build script.
+                        if child.attrs.iter().any(|attribute| attribute.path().is_ident("path")) {
+                            continue;
+                        }
                         let beside = inner.with_extension("rs");
                         new.file = if self.texts.contains_key(&beside) { beside } else { inner.join("mod.rs") };
                         self.file(new, &inner)?
