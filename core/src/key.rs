@@ -1,7 +1,7 @@
 //! The life of an organization's encryption key: status, retrieval, change, restore, the re-encryption after a change, and the re-sealing of
 //! key texts under another root key.
 //!
-//! All writes are made under the organization's one lock: a [`KeyWork`](crate::organization::handle::work::KeyWork) holds it from the first check to
+//! All writes are made under the organization's one lock: a [`KeyWork`](crate::organization::work::KeyWork) holds it from the first check to
 //! the last step of the re-encryption, even if the caller has left.
 
 pub mod abandon;
