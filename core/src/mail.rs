@@ -12,6 +12,3 @@ pub const AUDIT_ACTIONS: &[AuditAction] = &[resolve::RESOLVE];
 
 /// The collection of mailboxes.
 pub const MAILBOXES: &str = "mailboxes";
-
-/// The collection of e-mail server profiles.
-pub(crate) const EMAIL_SERVER_PROFILES: &str = "emailServerProfiles";

@@ -16,7 +16,6 @@ use crate::{
     crypto::{ring::KeyRing, secret::Plaintext},
     deployment::Deployment,
     identity::Caller,
-    mail::EMAIL_SERVER_PROFILES,
     policy::{self, Permit},
     record::{
         content::Record,
@@ -27,6 +26,9 @@ use crate::{
     },
     schema::value::Value,
 };
+
+/// The collection of e-mail server profiles.
+const EMAIL_SERVER_PROFILES: &str = "emailServerProfiles";
 
 /// What a mail server speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
