@@ -3,8 +3,10 @@
 use std::{
     fs,
     path::{Path, PathBuf, absolute},
-    process::{Command, ExitCode},
+    process::ExitCode,
 };
+
+use crate::campaign;
 
 pub(crate) const SUMMARY: &str = "attacks servers on 127.0.0.1, and reports their memory, latency and refusals";
 
@@ -33,9 +35,8 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
         return ExitCode::FAILURE;
     };
     let table = std::env::temp_dir().join(format!("sealward-attack-{}", std::process::id()));
-    let mut cargo = Command::new(env!("CARGO"));
+    let mut cargo = campaign::black_box();
     cargo
-        .args(["test", "--package", "sealward", "--locked", "--test", "black_box", "--"])
         .args(["--test-threads", "1", "attacks::"])
         .env("SEALWARD_ATTACK_ROUNDS", rounds.to_string())
         .env("SEALWARD_ATTACK_TABLE", &table);
@@ -48,16 +49,9 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
             }
         };
     }
-    let status = cargo.status();
+    let outcome = campaign::run(cargo);
     println!("{}", taken(&table));
-    match status {
-        Ok(status) if status.success() => ExitCode::SUCCESS,
-        Ok(_) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("cargo could not be run: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    outcome
 }
 
 /// What to do.

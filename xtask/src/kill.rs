@@ -1,6 +1,8 @@
 //! `cargo xtask kill`: a campaign of kills as long as one likes.
 
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
+
+use crate::campaign;
 
 pub(crate) const SUMMARY: &str =
     "kills servers at every step of a change, thousands of times, and looks at what is lost";
@@ -26,19 +28,10 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
         }
     };
     println!("{kills} kills; again from the same beginning: cargo xtask kill {kills} {seed}");
-    let status = Command::new(env!("CARGO"))
-        .args(["test", "--package", "sealward", "--locked", "--test", "black_box", "--", "--nocapture", "kills::"])
-        .env("SEALWARD_KILLS", kills.to_string())
-        .env("SEALWARD_SEED", seed.to_string())
-        .status();
-    match status {
-        Ok(status) if status.success() => ExitCode::SUCCESS,
-        Ok(_) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("cargo could not be run: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    let mut cargo = campaign::black_box();
+    cargo.args(["--nocapture", "kills::"]);
+    cargo.env("SEALWARD_KILLS", kills.to_string()).env("SEALWARD_SEED", seed.to_string());
+    campaign::run(cargo)
 }
 
 /// A seed that isn't the one of the run before.

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 mod attack;
 mod bench;
+mod campaign;
 mod fuzz;
 mod generate;
 mod kill;
