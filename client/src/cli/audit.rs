@@ -52,7 +52,7 @@ Examples:
     #[command(after_help = "\
 Without --file, the server verifies its database and what it has seen of it. With one, a file is verified here, without any server: an
 exported trail, or the copy of all trails that a server writes. Give --public-key and --head, as an earlier verification showed them, to
-find a trail that was made anew or cut off, or to verify a file that goes on where another one ended.
+detect a trail that was rebuilt or cut off, or to verify a file that continues another one.
 Exit code 1: something is wrong.
 
 Examples:
@@ -150,14 +150,14 @@ fn show(verified: &sealward_client::v1::VerifyAuditTrailResponse, output: &Outpu
     for chain in &verified.chains {
         let organization = Some(&chain.organization_uid).filter(|uid| !uid.is_empty());
         stderr::notice(&format!(
-            "Keep this to find later what is cut off: --head {}{}:{}:{}",
+            "Keep this to detect later that records were cut off: --head {}{}:{}:{}",
             organization.map(|uid| format!("{uid}/")).unwrap_or_default(),
             chain.writer,
             chain.last_sequence,
             hex(&chain.last_hash)
         ));
         for key in &chain.public_keys {
-            stderr::notice(&format!("And this to find what is made anew: --public-key {}", hex(key)));
+            stderr::notice(&format!("Keep this to detect a rebuilt trail: --public-key {}", hex(key)));
         }
     }
     if verified.intact {

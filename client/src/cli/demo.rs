@@ -50,7 +50,7 @@ pub(super) async fn run(arguments: &DemoArguments, connection: &Connection, outp
         }))
         .map_err(|failure| failure.done(format!("the records are stored in {organization}")))?;
     let next = |words: &str| stderr::notice(&format!("  {}", connection.hints().command(words)));
-    stderr::notice("The passwords were drawn at random and shown to nobody. To try next:");
+    stderr::notice("The passwords are random and were not shown. To try next:");
     next("mailbox list");
     if let Some(id) = first_mailbox {
         next(&format!("mailbox get {id}"));
