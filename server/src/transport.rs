@@ -9,4 +9,6 @@ pub(crate) mod handshake;
 pub(crate) mod http2;
 pub(crate) mod leaving;
 pub(crate) mod listener;
+#[cfg(test)]
+pub(crate) mod test_client;
 pub(crate) mod tls;

@@ -356,7 +356,7 @@ mod tests {
         client::conn::http2::{self as client, SendRequest},
     };
     use hyper_util::rt::{TokioExecutor, TokioIo};
-    use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs, pki_types::ServerName};
+    use rustls::pki_types::ServerName;
     use tokio::{net::TcpStream, sync::Semaphore, task::JoinHandle};
     use tokio_rustls::{TlsConnector, client::TlsStream};
     use tower::service_fn;
@@ -365,8 +365,8 @@ mod tests {
     use crate::{
         config::{Config, Listen},
         development::{Development, Person},
-        files::pem,
         ports::random::SystemRandom,
+        transport::test_client::client_config,
         transport::{handshake::Handshakes, leaving::Leaving, listener::Listener},
     };
 
@@ -474,21 +474,7 @@ mod tests {
         }
 
         async fn tls(&self, person: Option<Person>) -> TlsStream<TcpStream> {
-            let mut roots = RootCertStore::empty();
-            roots.add(pem::certificates(&self.development.ca()).unwrap().remove(0)).unwrap();
-            let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-                .with_safe_default_protocol_versions()
-                .unwrap()
-                .with_root_certificates(roots);
-            let mut config = match person {
-                Some(person) => {
-                    let certificates = pem::certificates(&self.development.certificate(person)).unwrap();
-                    let key = pem::private_key(&self.development.key(person)).unwrap();
-                    builder.with_client_auth_cert(certificates, key).unwrap()
-                }
-                None => builder.with_no_client_auth(),
-            };
-            config.alpn_protocols = vec![b"h2".to_vec()];
+            let config = client_config(&self.development, person);
             let stream = TcpStream::connect(self.address).await.unwrap();
             let name = ServerName::try_from("localhost").unwrap();
             TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap()

@@ -439,7 +439,7 @@ mod tests {
     use super::*;
     use crate::{
         development::{Development, Person},
-        files::pem,
+        transport::test_client::client_config,
     };
 
     #[test]
@@ -476,22 +476,7 @@ mod tests {
 
     impl Fixture {
         fn client(&self, person: Option<Person>) -> ClientConfig {
-            let mut roots = RootCertStore::empty();
-            roots.add(pem::certificates(&self.development.ca()).unwrap().remove(0)).unwrap();
-            let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-                .with_safe_default_protocol_versions()
-                .unwrap()
-                .with_root_certificates(roots);
-            let mut config = match person {
-                Some(person) => {
-                    let certificates = pem::certificates(&self.development.certificate(person)).unwrap();
-                    let key = pem::private_key(&self.development.key(person)).unwrap();
-                    builder.with_client_auth_cert(certificates, key).unwrap()
-                }
-                None => builder.with_no_client_auth(),
-            };
-            config.alpn_protocols = vec![b"h2".to_vec()];
-            config
+            client_config(&self.development, person)
         }
 
         async fn connect(&self, config: ClientConfig) -> io::Result<client::TlsStream<TcpStream>> {
