@@ -13,7 +13,7 @@ const GUIDE: &str = include_str!("../docs/getting-started.md");
 const USE: &str = "Use it\n";
 
 /// What the README and the guide build the command line with. The tests have built it already.
-const BUILD: &str = "cargo build --release -p sealward-client\n";
+const BUILD: &str = "cargo build --release -p sealward-cli\n";
 
 /// What the README and the guide type into the first terminal.
 const START: &str = "cargo run --release -p sealward-server -- dev";

@@ -21,7 +21,7 @@ type Document = (&'static str, &'static [&'static str]);
 
 const DOCUMENTS: &[Document] = &[
     ("docs/reference/api.md", &["-p", "sealward-api-reference"]),
-    ("docs/reference/cli.md", &["-p", "sealward-client", "--bin", "sealward", "--", "reference"]),
+    ("docs/reference/cli.md", &["-p", "sealward-cli", "--", "reference"]),
     ("docs/reference/configuration.md", &["-p", "sealward-server", "--", "reference", "configuration"]),
     ("docs/reference/permissions.md", &["-p", "sealward-server", "--", "reference", "permissions"]),
 ];

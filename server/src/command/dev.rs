@@ -97,7 +97,7 @@ Sealward runs, for development.
   certificates   {folder}/tls: admin, writer, reader, connector, auditor
 
 In another terminal: store a mailbox with a password, read it without, reveal the password as the connector, see the state of the key.
-Where sealward isn't on the PATH, this replaces it in a clone of the source: cargo run --release -q -p sealward-client --bin sealward --
+Where sealward isn't on the PATH, this replaces it in a clone of the source: cargo run --release -q -p sealward-cli --
 
 {sealward_create}
 

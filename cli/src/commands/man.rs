@@ -1,0 +1,38 @@
+//! Manual pages, made from the definitions of the commands.
+
+use std::{fs, path::Path};
+
+use clap::Command;
+use clap_mangen::Man;
+
+use crate::{failure::Failure, output, stderr};
+
+/// Prints the page of `sealward`, or writes those of all commands into a folder.
+pub(super) fn run(command: Command, folder: Option<&Path>) -> Result<(), Failure> {
+    let Some(folder) = folder else {
+        let mut page = Vec::new();
+        Man::new(command).render(&mut page).map_err(Failure::undelivered)?;
+        return output::print_bytes(&page);
+    };
+    let written = fs::create_dir_all(folder).and_then(|()| clap_mangen::generate_to(command, folder));
+    written.map_err(|error| {
+        Failure::usage(format!("the manual pages can't be written to {}: {error}", folder.display()))
+    })?;
+    stderr::notice(&format!("The manual pages are in {}", folder.display()));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_has_a_page_of_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let command = Command::new("outer").subcommand(Command::new("middle").subcommand(Command::new("inner")));
+        run(command, Some(folder.path())).ok().unwrap();
+        for page in ["outer.1", "outer-middle.1", "outer-middle-inner.1"] {
+            assert!(folder.path().join(page).is_file(), "{page}");
+        }
+    }
+}
