@@ -5,6 +5,7 @@ use prost_reflect::{DynamicMessage, Value};
 use sealward_client::{EntityType, ListOptions, WriteOptions};
 use serde_json::Map;
 
+use super::reveal;
 use crate::{
     attribute_help::attributes,
     confirmation::Confirmation,
@@ -13,7 +14,6 @@ use crate::{
     output::{self, Listed, Output},
     pages::PageOptions,
     record::{Given, Purpose},
-    reveal,
     secret_input::Secrets,
     spelling::command_name,
     stderr,

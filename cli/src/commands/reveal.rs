@@ -11,6 +11,7 @@ use crate::{
     delivery,
     failure::Failure,
     output::{self, Output},
+    spelling::command_name,
 };
 
 /// The command, for the records of one entity or, with full names, of any.
@@ -26,7 +27,7 @@ pub(super) fn command(command: Command, entity: Option<&EntityType>) -> Command 
             let encrypted: Vec<String> = entity.encrypted().map(str::to_owned).collect();
             let example = format!(
                 "{} reveal ID --attribute {}",
-                crate::spelling::command_name(entity),
+                command_name(entity),
                 encrypted.first().map_or("ATTRIBUTE", String::as_str)
             );
             let attribute = attribute.value_parser(PossibleValuesParser::new(encrypted));
