@@ -29,11 +29,11 @@ use uuid::Uuid;
 
 use crate::{
     audit::{
-        copy::{Begun, Copying},
+        copy::{CopyHandle, CopyTask},
         denials::Denials,
-        trails,
+        maintenance,
     },
-    background::{due_keys, idle, reopen},
+    background::{idle, key_change_reminder, reopen},
     bounds::{Bounded, rates::Rates},
     config::{Config, Log, limits::Limits},
     drain::{Drain, Drained},
@@ -67,7 +67,7 @@ use crate::{
         handshake::{self, Handshakes},
         http2::Http2,
         listener::{BindError, Listener},
-        tls::{self, ServerCertificate, Terms, Trust},
+        tls::{self, ServerCertificate, TlsContext, Trust},
     },
     version::VERSION,
 };
@@ -95,7 +95,7 @@ pub struct Running {
     samples: Samples,
     shed: Shed,
     denials: Denials,
-    audit_copy: Option<Begun>,
+    audit_copy: Option<CopyTask>,
     serving: JoinHandle<()>,
 }
 
@@ -161,7 +161,7 @@ impl App {
         let root_key = load_root_keys(&config).await?;
         let certificate = Arc::new(ServerCertificate::load(&config.tls)?);
         let trust = Arc::new(Trust::load(&config.tls)?);
-        let terms = Terms::new(config.tls.minimum_version, &certificate, &trust)?;
+        let tls_context = TlsContext::new(config.tls.minimum_version, &certificate, &trust)?;
         let drain = Drain::new();
         let shed = Shed::default();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -174,7 +174,7 @@ impl App {
         };
 
         config.log_doubtful_bindings();
-        let copying = Copying::new(&config, shed.clone());
+        let copying = CopyHandle::new(&config, shed.clone());
         let (ports, databases, id) = open_ports(&config, root_key, &copying).await?;
         let deployment = Deployment::new(ports, Arc::clone(&served.schema), key_limits(&config.limits));
         let deployment = deployment.with_filter_bounds(filter_bounds(&config.limits));
@@ -183,15 +183,15 @@ impl App {
         let issuers = Issuers::load(&config.token_issuers, bounds.clone(), &fetching, None)?;
         issuers.begin();
         let issuers = Arc::new(issuers);
-        let (terms_sender, terms) = watch::channel(Arc::new(terms));
+        let (tls_context_sender, tls_context) = watch::channel(Arc::new(tls_context));
         let (issuers_sender, issuers_in_force) = watch::channel(Arc::clone(&issuers));
         let opened = open_all(&deployment).await?;
         let has_organizations = !opened.not_opened.is_empty() || !deployment.organizations().is_empty();
         reopen::log_not_opened(&opened.not_opened);
-        let audit_copy = copying.begin(&config, &deployment, id).await;
+        let audit_copy = copying.start(&config, &deployment, id).await;
         log_resealed(reseal(&deployment).await?);
         reopen::take_up(&deployment, config.limits, &drain, deployment.organizations());
-        drain.tasks().spawn(due_keys::keep_reporting(Arc::clone(&deployment), drain.clone()));
+        drain.tasks().spawn(key_change_reminder::keep_reporting(Arc::clone(&deployment), drain.clone()));
         let samples = Samples::new(config.limits.refusal_log_lines_per_minute, shed.clone());
         drain.tasks().spawn(samples.clone().keep_reporting(drain.clone()));
         let trace = TraceLayer::new(Arc::new(SystemClock), Arc::new(SystemRandom), samples.clone());
@@ -199,7 +199,7 @@ impl App {
         let handshakes = Handshakes::new(refused_handshakes.clone(), samples.clone(), trace.clone());
         let metrics_address = metrics.as_ref().map(Metrics::address);
         if let Some(metrics) = metrics {
-            let believed = Believed { terms: terms.clone(), issuers: issuers_in_force.clone() };
+            let believed = Believed { tls_context: tls_context.clone(), issuers: issuers_in_force.clone() };
             let counted = Counted { shed: shed.clone(), refused_handshakes };
             let scraped = (Arc::clone(&deployment), copying.clone(), counted, believed);
             let serving = metrics.serve(scraped, config.limits, drain.clone());
@@ -207,7 +207,7 @@ impl App {
         }
         let closing = idle::keep_closing(Arc::clone(&deployment), Arc::clone(&databases), config.limits, drain.clone());
         drain.tasks().spawn(closing);
-        let signing = trails::keep_signing(
+        let signing = maintenance::keep_signing(
             Arc::clone(&deployment),
             Arc::clone(&databases),
             config.limits,
@@ -250,18 +250,23 @@ impl App {
             clock: Arc::new(SystemClock),
             deadlines: Deadlines { default: config.limits.deadline_default(), max: config.limits.deadline_max() },
             rpcs,
-            terms: terms.clone(),
+            tls_context: tls_context.clone(),
             issuers: issuers_in_force,
             policy,
             denials: denials.clone(),
             arrival: ArrivalBounds::of(&config.limits, &shed),
         };
         let (address, plaintext_address) = (listener.address(), listener.plaintext_address());
-        let connections = listener.accept(terms.clone(), handshakes, &config.limits, &shed);
-        let http2 = Http2::new(&config.limits, terms, Arc::new(SystemRandom), drain.clone(), shed.clone());
+        let connections = listener.accept(tls_context.clone(), handshakes, &config.limits, &shed);
+        let http2 = Http2::new(&config.limits, tls_context, Arc::new(SystemRandom), drain.clone(), shed.clone());
         let service = gates::stack(layers).layer(routes.prepare());
         let serving = tokio::spawn(http2.serve(connections, service));
-        let in_force = InForce { terms: terms_sender, issuers: issuers_sender, policy: policy_sender, log: log_sender };
+        let in_force = InForce {
+            tls_context: tls_context_sender,
+            issuers: issuers_sender,
+            policy: policy_sender,
+            log: log_sender,
+        };
         let read = Read { certificate, trust, issuers };
         let reloader = Reloader::start(&config, read, in_force, (bounds, fetching), Arc::new(SystemClock));
         tracing::info!(
@@ -387,7 +392,7 @@ impl Running {
             Drained::Whole => leave_whole_files(&self.deployment, &*self.databases, self.audit_copy).await,
             // What was cut short is taken up at the next start, but what was recorded until here is signed all the same.
             Drained::CutShort => {
-                if timeout(LAST_SIGNING_MAX, trails::sign_all(&self.deployment, &*self.databases)).await.is_err() {
+                if timeout(LAST_SIGNING_MAX, maintenance::sign_all(&self.deployment, &*self.databases)).await.is_err() {
                     tracing::warn!("audit trails not signed in time; the next start signs them");
                 }
             }
@@ -398,8 +403,8 @@ impl Running {
 
 /// Signs the trails and copies the last of them, remembers what the open databases are now, and moves their logs into them: a file is
 /// whole by itself when the server has ended.
-async fn leave_whole_files(deployment: &Deployment, databases: &dyn OnDemand, audit_copy: Option<Begun>) {
-    trails::sign_all(deployment, databases).await;
+async fn leave_whole_files(deployment: &Deployment, databases: &dyn OnDemand, audit_copy: Option<CopyTask>) {
+    maintenance::sign_all(deployment, databases).await;
     if let Some(copy) = audit_copy {
         copy.finish().await;
     }
@@ -450,7 +455,7 @@ async fn load_root_keys(config: &Config) -> Result<Arc<dyn RootKey>, StartError>
 async fn open_ports(
     config: &Config,
     root_key: Arc<dyn RootKey>,
-    copying: &Copying,
+    copying: &CopyHandle,
 ) -> Result<(Ports, Arc<dyn OnDemand>, Uuid), StartError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let random: Arc<dyn Random> = Arc::new(SystemRandom);
@@ -527,7 +532,7 @@ fn filter_bounds(limits: &Limits) -> filter::Bounds {
 }
 
 /// What a message leaves for the records of a page.
-pub(crate) fn page_bytes_max(limits: &Limits) -> usize {
+fn page_bytes_max(limits: &Limits) -> usize {
     // The token of the next page has 4,500 characters at most, and the total size some bytes.
     const REST: u32 = 8_192;
     usize::try_from(limits.message_size_max_bytes.saturating_sub(REST)).unwrap_or(usize::MAX)
