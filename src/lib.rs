@@ -275,7 +275,7 @@ mod tests {
             let paragraphs = |begins: &[&str]| {
                 comment.split("\n\n").filter(|text| begins.iter().any(|begin| text.starts_with(begin))).count()
             };
-            assert_eq!(paragraphs(&["Errors: ", "Errors beside "]), 1, "{}", method.full_name());
+            assert_eq!(paragraphs(&["Errors: ", "Errors, in addition to those of every method"]), 1, "{}", method.full_name());
             // The options say it where it doesn't depend on the request, and the callers in any case.
             let depends = options::idempotency(&method) == Idempotency::Unknown;
             let repetition = paragraphs(&["Safe to repeat", "Not safe to repeat"]);
