@@ -480,7 +480,7 @@ fn check_shape(
 
 /// The field of a list's answer that holds the records.
 #[must_use]
-pub fn list_field(output: &MessageDescriptor, message: &MessageDescriptor) -> Option<FieldDescriptor> {
+pub(crate) fn list_field(output: &MessageDescriptor, message: &MessageDescriptor) -> Option<FieldDescriptor> {
     output.fields().find(|field| field.is_list() && matches!(field.kind(), ProtoKind::Message(of) if of == *message))
 }
 
@@ -491,7 +491,7 @@ fn upper_first(text: &str) -> String {
 
 /// Microseconds of a protobuf timestamp; `None` outside the years 1 to 9999. What is finer than a microsecond is cut off.
 #[must_use]
-pub fn timestamp_from_proto(seconds: i64, nanos: i32) -> Option<Timestamp> {
+pub(crate) fn timestamp_from_proto(seconds: i64, nanos: i32) -> Option<Timestamp> {
     // 0001-01-01T00:00:00Z and 9999-12-31T23:59:59Z, the range that google/protobuf/timestamp.proto gives.
     let in_range = (-62_135_596_800..=253_402_300_799).contains(&seconds) && (0..1_000_000_000).contains(&nanos);
     in_range.then(|| Timestamp::from_unix_micros(seconds * 1_000_000 + i64::from(nanos / 1_000)))
@@ -499,7 +499,7 @@ pub fn timestamp_from_proto(seconds: i64, nanos: i32) -> Option<Timestamp> {
 
 /// Seconds and nanoseconds of a protobuf timestamp.
 #[must_use]
-pub fn timestamp_to_proto(time: Timestamp) -> prost_types::Timestamp {
+pub(crate) fn timestamp_to_proto(time: Timestamp) -> prost_types::Timestamp {
     // A timestamp outside of protobuf's range has no JSON form.
     let micros = time.writable().unix_micros();
     prost_types::Timestamp {

@@ -3,7 +3,7 @@
 use std::env::consts::{ARCH, OS};
 
 /// This release.
-pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// What follows the name for `--version`: the release, and what it speaks and stores. Cells, key rings and sealed keys name their own
 /// formats; the one here is the store's.

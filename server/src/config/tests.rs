@@ -9,7 +9,7 @@ use sealward_core::{
 };
 use tracing::level_filters::LevelFilter;
 
-use super::{limits::Limits, *};
+use super::{limits::Limits, model::DEFAULT_ADDRESS, *};
 
 const SMALLEST: &str = r#"
     data_dir = "data"

@@ -55,8 +55,8 @@ struct Held {
     identified: u32,
     by_identity: HashMap<Arc<Identity>, OfIdentity>,
     refused: BTreeMap<u64, CancellationToken>,
-    /// Whether the log has it that there are no identified places left, since there were some last.
-    told: bool,
+    /// Whether it is logged that no identified places are left, since there were some last.
+    is_logged: bool,
 }
 
 #[derive(Debug)]
@@ -68,8 +68,8 @@ struct Unidentified {
 #[derive(Debug, Default)]
 struct OfIdentity {
     places: u32,
-    /// Whether the log has it that one was refused, since there was none too many last.
-    told: bool,
+    /// Whether a refusal is logged, since the identity was below its limit last.
+    is_logged: bool,
 }
 
 /// A connection's place, given back when it is dropped.
@@ -236,7 +236,7 @@ impl Held {
 
     fn leave_identified(&mut self, identity: &Identity) {
         self.identified -= 1;
-        self.told = false;
+        self.is_logged = false;
         if let Some(own) = self.by_identity.get_mut(identity) {
             own.places -= 1;
             if own.places == 0 {
@@ -245,12 +245,12 @@ impl Held {
         }
     }
 
-    /// Whether the log has it already; from now on it has.
-    fn is_told(&mut self, identity: &Identity, no_place: NoPlace) -> bool {
+    /// Marks a refusal as logged. Returns whether it was before.
+    fn mark_logged(&mut self, identity: &Identity, no_place: NoPlace) -> bool {
         match (no_place, self.by_identity.get_mut(identity)) {
-            (NoPlace::OfIdentity { .. }, Some(own)) => std::mem::replace(&mut own.told, true),
+            (NoPlace::OfIdentity { .. }, Some(own)) => std::mem::replace(&mut own.is_logged, true),
             (NoPlace::OfIdentity { .. }, None) => true,
-            (NoPlace::OfAll { .. }, _) => std::mem::replace(&mut self.told, true),
+            (NoPlace::OfAll { .. }, _) => std::mem::replace(&mut self.is_logged, true),
         }
     }
 }
@@ -278,11 +278,11 @@ impl Place {
         }
         held.refused.insert(self.number, self.closing.clone());
         *kind = Kind::Refused;
-        let is_told = held.is_told(identity, no_place);
+        let was_logged = held.mark_logged(identity, no_place);
         drop(held);
         let bound = no_place.bound();
         self.places.shed.count(bound);
-        if !is_told {
+        if !was_logged {
             tracing::warn!(%identity, bound, ?no_place, "connection limit reached: further connections are refused");
         }
         Err(no_place)
@@ -300,13 +300,13 @@ impl Place {
             return;
         };
         *kind = Kind::Unidentified { is_over: true };
-        let is_told = was_over || held.is_told(identity, no_place);
+        let was_logged = was_over || held.mark_logged(identity, no_place);
         drop(held);
         let bound = no_place.bound();
         if !was_over {
             self.places.shed.count(bound);
         }
-        if !is_told {
+        if !was_logged {
             tracing::warn!(%identity, bound, ?no_place, "connection limit reached: further connections stay unidentified");
         }
     }
