@@ -244,11 +244,13 @@ Examples, with the certificates of `sealward-server dev`:
   sealward --as connector mailbox reveal ID --attribute password --purpose 'incoming mail'
   sealward --as admin key change
 
-For other servers, set --endpoint, --ca, --cert and --key, or save them in a profile:
+For other servers, set --endpoint, --ca, --cert and --key, or save them in a
+profile:
   sealward profile set production --endpoint https://… --ca ca.pem --cert me.pem --key me.key --use
 
-Options take precedence over environment variables, and variables over the profile.
-Answers go to stdout, as tables on a terminal and as JSON otherwise; messages go to stderr.
+Options take precedence over environment variables, and variables over the
+profile. Answers go to stdout, as tables on a terminal and as JSON otherwise;
+messages go to stderr.
 
 Exit codes:
   0    success

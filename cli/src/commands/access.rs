@@ -14,9 +14,9 @@ use crate::{
 pub(super) enum AccessCommand {
     /// Show whether an identity may call a method, and which bindings allow it.
     #[command(after_help = "\
-The answer is for the configuration that the server uses now. The method isn't called.
-Exit code 1 means that the server would refuse the call.
-To show your own roles and privileges: sealward whoami
+The answer is for the configuration that the server uses now. The method isn't
+called. Exit code 1 means that the server would refuse the call. To show your
+own roles and privileges: sealward whoami
 
 Examples:
   sealward access explain --method GetMailbox

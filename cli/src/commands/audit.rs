@@ -49,11 +49,13 @@ Examples:
     },
     /// Verify that no record of a trail was changed, removed or reordered.
     #[command(after_help = "\
-Without --file, the server verifies the trail in its database. With --file, this command verifies a file
-without a server: an exported trail, or the copy of all trails that a server writes.
+Without --file, the server verifies the trail in its database. With --file, this
+command verifies a file without a server: an exported trail, or the copy of all
+trails that a server writes.
 
-To detect that a trail was rebuilt or truncated, pass the --public-key and --head that an earlier
-verification printed. A file that continues another file also needs --head.
+To detect that a trail was rebuilt or truncated, pass the --public-key and
+--head that an earlier verification printed. A file that continues another file
+also needs --head.
 
 Exit code 1 means that the trail has faults.
 

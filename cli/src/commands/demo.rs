@@ -154,8 +154,9 @@ async fn store(client: Client, organization: String, record: DemoRecord) -> Resu
 const CALLS_AT_ONCE: usize = 16;
 
 pub(super) const EXAMPLES: &str = "\
-You need the role record-writer or system-administrator. All addresses are in the reserved domain .test.
-A repeated run with the same seed creates only the records that are missing.
+You need the role record-writer or system-administrator. All addresses are in
+the reserved domain .test. A repeated run with the same seed creates only the
+records that are missing.
 
 Examples:
   sealward --as writer demo

@@ -1,28 +1,29 @@
 //! `key`: shows, changes, restores, verifies and abandons an organization's encryption key, and follows re-encryptions.
 
 mod delivery;
+mod new_key;
 mod strength;
 
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use sealward_client::{
-    Action, Client, Error, ErrorReason, ExposeSecret as _, KeyOperation, SecretString, generate_key_text,
+    Client, ErrorReason, ExposeSecret as _, KeyOperation,
     v1::{IsDataEncryptionActiveResponse, Reencryption},
 };
-use sealward_core::text::{code_point, is_invisible};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::{
     connection::{Connection, hints::Hints},
     failure::Failure,
     input::{
         confirmation::{Confirmation, is_interactive},
-        secret::{SecretReader, Source, read_text, read_text_keeping_mark, read_text_with_hint},
+        secret::{SecretReader, Source, read_text_keeping_mark, read_text_with_hint},
     },
     output::{self, Column, Format, Output, pages::PageOptions, progress, stderr, stdout},
 };
-use delivery::{Delivery, KeyFile, OutputFile};
+use delivery::{KeyFile, OutputFile};
+use new_key::{NewKey, check_visible, source};
 use strength::Strength;
 
 /// The commands under `key`.
@@ -49,11 +50,12 @@ Examples:
     },
     /// Change the encryption key and re-encrypt stored values in the background.
     #[command(after_help = "\
-Without --file, --stdin or --prompt, the command generates a key and shows it once. Store the key in a safe
-place, apart from the database: a copy of the database is useless without the key, and readable with it.
-With --output-file, the generated key is written to the file before the change, and not to stdout.
-If the outcome of the change is unknown, the exit code is 1, and the answer has the key and
-\"outcome\": \"unknown\".
+Without --file, --stdin or --prompt, the command generates a key and shows it
+once. Store the key in a safe place, apart from the database: a copy of the
+database is useless without the key, and readable with it. With --output-file,
+the generated key is written to the file before the change, and not to stdout.
+If the outcome of the change is unknown, the exit code is 1, and the answer has
+the key and \"outcome\": \"unknown\".
 
 Examples:
   sealward key change
@@ -62,28 +64,32 @@ Examples:
   sealward key change --output json >new-key.json
   pass show sealward/contoso | sealward key change --stdin -o contoso
 
-On a terminal, the command asks for confirmation and follows the re-encryption. Ctrl-C stops following; the
-server continues. Otherwise, the command does neither; to follow, use --wait.
+On a terminal, the command asks for confirmation and follows the re-encryption.
+Ctrl-C stops following; the server continues. Otherwise, the command does
+neither; to follow, use --wait.
 
-One trailing line break of a file or of stdin is removed; everything else is the key. A byte order mark and
-invisible characters are refused.")]
+One trailing line break of a file or of stdin is removed; everything else is the
+key. A byte order mark and invisible characters are refused.")]
     Change(ChangeArguments),
     /// Restore the key that the data is encrypted with, after a move or a data loss.
     #[command(after_help = "\
-`sealward key status` shows the fingerprint of the required key. Wrong keys count against a limit.
-Without --file or --stdin, the command prompts for the key.
+`sealward key status` shows the fingerprint of the required key. Wrong keys
+count against a limit. Without --file or --stdin, the command prompts for the
+key.
 
 Examples:
   sealward key restore
   sealward key restore --file contoso.key
 
-One trailing line break of a file or of stdin is removed; everything else is the key. A byte order mark is
-refused. If the key was set with one, use --keep-byte-order-mark.")]
+One trailing line break of a file or of stdin is removed; everything else is the
+key. A byte order mark is refused. If the key was set with one, use
+--keep-byte-order-mark.")]
     Restore(RestoreArguments),
     /// List the organization's keys by fingerprint, newest first.
     #[command(after_help = "\
-Use it to find the key that an older copy of the database needs. A key without a version isn't in this
-database: it was set after the copy that is in use now, or by a change that failed.
+Use it to find the key that an older copy of the database needs. A key without a
+version isn't in this database: it was set after the copy that is in use now, or
+by a change that failed.
 
 Examples:
   sealward key history
@@ -94,8 +100,9 @@ Examples:
     },
     /// Verify that every stored value can be decrypted.
     #[command(after_help = "\
-This reads a snapshot; writes continue. No value is shown or changed. Exit code 1 means that a value can't
-be decrypted, or that the stored cell counts are wrong.
+This reads a snapshot; writes continue. No value is shown or changed. Exit code
+1 means that a value can't be decrypted, or that the stored cell counts are
+wrong.
 
 Examples:
   sealward key verify
@@ -103,7 +110,8 @@ Examples:
     Verify,
     /// List the stored values that the last re-encryption couldn't decrypt.
     #[command(after_help = "\
-To fix an unreadable value, set the attribute again, clear it or delete the record.
+To fix an unreadable value, set the attribute again, clear it or delete the
+record.
 
 Examples:
   sealward key unreadable
@@ -114,11 +122,13 @@ Examples:
     },
     /// Discard all encrypted attributes after the loss of their key, and set a new key.
     #[command(after_help = "\
-This can't be undone. It clears all encrypted attributes; everything else stays. Search for the key first:
-`sealward key history` lists the fingerprints. The command works only while data encryption is inactive, or
-if the key ring is missing or damaged.
+This can't be undone. It clears all encrypted attributes; everything else stays.
+Search for the key first: `sealward key history` lists the fingerprints. The
+command works only while data encryption is inactive, or if the key ring is
+missing or damaged.
 
-Without --file or --stdin, the command generates a key and shows it once. Store the key in a safe place.
+Without --file or --stdin, the command generates a key and shows it once. Store
+the key in a safe place.
 
 Examples:
   sealward key abandon --confirm 7f3a-19c2-5d04-88be
@@ -390,146 +400,6 @@ async fn show(connection: &Connection, output: &Output, is_raw: bool, output_fil
     output.answer(&answer)
 }
 
-/// The source of a key; `None` generates one.
-fn source(file: Option<&PathBuf>, is_stdin: bool, is_prompt: bool) -> Option<Source> {
-    match (file, is_stdin, is_prompt) {
-        (Some(file), _, _) => Some(Source::File(file.clone())),
-        (None, true, _) => Some(Source::Stdin),
-        (None, false, true) => Some(Source::PromptTwice),
-        (None, false, false) => None,
-    }
-}
-
-/// A key to set, from the user or generated.
-struct NewKey<'a> {
-    text: SecretString,
-    is_generated: bool,
-    output_file: &'a OutputFile,
-    is_check: bool,
-}
-
-impl<'a> NewKey<'a> {
-    /// Reads or generates the key. A key is generated only if it can be delivered.
-    fn get(
-        source: Option<Source>,
-        output_file: &'a OutputFile,
-        is_check: bool,
-        secrets: &mut dyn SecretReader,
-    ) -> Result<Self, Failure> {
-        let is_generated = source.is_none();
-        if output_file.path().is_some() && (!is_generated || is_check) {
-            return Err(Failure::usage("--output-file can't be combined with --file, --stdin, --prompt or --check"));
-        }
-        let text = match &source {
-            Some(source) => {
-                let text = read_text(secrets, NEW_KEY, source)?;
-                check_visible(NEW_KEY, &text, "")?;
-                text
-            }
-            None => {
-                if !is_check {
-                    output_file.check()?;
-                }
-                generate_key_text()
-            }
-        };
-        Ok(Self { text, is_generated, output_file, is_check })
-    }
-
-    /// Writes a generated key to its file, if it has one. Called before the rpc, so that the key can't be lost.
-    fn write(&self) -> Result<Option<Delivery>, Failure> {
-        if !self.is_generated || self.is_check {
-            return Ok(None);
-        }
-        self.output_file.write(&self.text).map(Some)
-    }
-
-    /// Shows the answer of the call, with the generated key if it was set.
-    ///
-    /// # Errors
-    /// The answer can't be written. Unless this is a dry run, the failure reports that the key was set.
-    async fn deliver(
-        &self,
-        answer: Value,
-        delivery: Option<&Delivery>,
-        output: &Output,
-        client: &Client,
-        connection: &Connection,
-    ) -> Result<(), Failure> {
-        if let Some(delivery) = delivery {
-            return delivery::show(answer, &self.text, delivery, output, client, connection).await;
-        }
-        let shown = output.answer(&answer);
-        if self.is_check {
-            return shown;
-        }
-        shown.map_err(|failure| failure.completed(format!("the key of {} was set", connection.organization())))
-    }
-
-    /// Handles a failed call: removes the file of an unused generated key, and delivers a key that may be in use.
-    /// `again` is the command to repeat.
-    fn call_failed(
-        &self,
-        error: Error,
-        delivery: Option<Delivery>,
-        output: &Output,
-        connection: &Connection,
-        again: &str,
-    ) -> Failure {
-        if self.is_check || error.action() != Action::CheckOutcome {
-            if let Some(Delivery::File(file)) = delivery {
-                file.discard();
-            }
-            return Failure::Call(error);
-        }
-        let hints = connection.hints();
-        let status = hints.command("key status");
-        let advice = match delivery {
-            None => {
-                format!("the key may have been set; to check: {status}\nif it wasn't set, run the same command again")
-            }
-            Some(Delivery::File(file)) => format!(
-                "the key in {} may have been set: keep it; to check: {status}\nif it wasn't set: {}",
-                file.path().display(),
-                hints.command(&format!("{again} --file {}", file.path().display()))
-            ),
-            Some(Delivery::Stdout) => {
-                let answer = json!({
-                    "organization": connection.organization(),
-                    "outcome": "unknown",
-                    "encryption_key": self.text.expose_secret(),
-                });
-                match output.answer(&answer) {
-                    Ok(()) => format!(
-                        "the printed key may have been set: keep it; to check: {status}\nif it wasn't set: {}",
-                        hints.command(&format!("{again} --stdin"))
-                    ),
-                    Err(_) => format!(
-                        "the new key may have been set, and can't be written to stdout; to check: {status}\n\
-                         to get the key: {}",
-                        hints.command("key show --output-file FILE")
-                    ),
-                }
-            }
-        };
-        Failure::Advised { error, advice }
-    }
-}
-
-/// Refuses invisible characters: someone who types the key again would omit them.
-/// `hint` is appended to the error.
-fn check_visible(label: &str, text: &SecretString, hint: &str) -> Result<(), Failure> {
-    let mut characters = text.expose_secret().chars().enumerate();
-    match characters.find(|(_, character)| is_invisible(*character)) {
-        None => Ok(()),
-        Some((index, character)) => Err(Failure::usage(format!(
-            "{label} has an invisible character ({} at position {}): remove it{hint}",
-            code_point(character),
-            index + 1
-        ))),
-    }
-}
-
 async fn change(
     arguments: &ChangeArguments,
     connection: &Connection,
@@ -638,9 +508,8 @@ async fn watch(client: &Client, connection: &Connection, output: &Output) -> Res
     }
 }
 
-/// Labels of keys in prompts and errors.
+/// The label of the key in prompts and errors.
 const KEY: &str = "encryption key";
-const NEW_KEY: &str = "new encryption key";
 
 #[cfg(test)]
 mod tests {
@@ -668,15 +537,5 @@ mod tests {
         let generated = consequence("organizations/contoso", true);
         assert!(generated.contains("organizations/contoso") && generated.contains("generated"), "{generated}");
         assert!(consequence("organizations/contoso", false).contains("the given key"));
-    }
-
-    #[test]
-    fn invisible_character_in_a_key_is_named_without_printing_the_key() {
-        assert!(check_visible(NEW_KEY, &"a new key, number 1".into(), "").is_ok());
-        for (text, named) in [("canary\u{200b}1!", "U+200B at position 7"), ("\u{feff}canary", "U+FEFF at position 1")]
-        {
-            let Err(Failure::Usage(refused)) = check_visible(NEW_KEY, &text.into(), "") else { panic!("{named}") };
-            assert!(refused.contains(named) && !refused.contains("canary"), "{refused}");
-        }
     }
 }

@@ -30,7 +30,8 @@ pub(super) enum MetadataCommand {
     },
     /// Customize an attribute of the organization.
     #[command(after_help = "\
-A setting applies to later writes; stored values don't change. Encrypted attributes can't be customized.
+A setting applies to later writes; stored values don't change. Encrypted
+attributes can't be customized.
 
 Examples:
   sealward metadata set Mailbox.email_address --audited true --indexed true

@@ -36,9 +36,10 @@ Examples:
     },
     /// Export a snapshot of an organization to a file, while writes continue.
     #[command(after_help = "\
-Encrypted attributes stay encrypted in the file; everything else is in clear text. The file doesn't contain
-the encryption key: store the key in another place (sealward key show).
-Only you can read the file. It appears when the export is complete.
+Encrypted attributes stay encrypted in the file; everything else is in clear
+text. The file doesn't contain the encryption key: store the key in another
+place (sealward key show). Only you can read the file. It appears when the
+export is complete.
 
 Examples:
   sealward org export contoso --file contoso.sealward
@@ -53,8 +54,9 @@ Examples:
     },
     /// Import an organization from a file.
     #[command(after_help = "\
-Data encryption is inactive until you restore the organization's key. The server validates the complete file
-before the organization becomes visible. A failed import leaves nothing behind.
+Data encryption is inactive until you restore the organization's key. The server
+validates the complete file before the organization becomes visible. A failed
+import leaves nothing behind.
 
 Examples:
   sealward org import contoso.sealward
@@ -70,9 +72,11 @@ Examples:
     },
     /// Delete an organization with its keys, records and audit trail.
     #[command(after_help = "\
-This can't be undone. To recover the data, you need an export or a copy of the database, and the key.
+This can't be undone. To recover the data, you need an export or a copy of the
+database, and the key.
 
-On a terminal, the command asks you to type the organization's name. Otherwise, pass the name with --confirm.
+On a terminal, the command asks you to type the organization's name. Otherwise,
+pass the name with --confirm.
 
 Examples:
   sealward org delete contoso

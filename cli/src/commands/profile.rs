@@ -35,7 +35,8 @@ Examples:
   sealward profile set production --organization contoso --output json --timeout 60
   sealward profile set production --unset output
 
-Only options on the command line are saved. For --dev and --as, the paths of the three files are saved.")]
+Only options on the command line are saved. For --dev and --as, the paths of the
+three files are saved.")]
     Set {
         /// Profile to create or change.
         #[arg(value_name = "PROFILE")]

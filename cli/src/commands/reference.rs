@@ -101,13 +101,13 @@ fn describe(argument: &Arg) -> String {
 }
 
 fn push_after_help(text: &mut String, command: &Command) {
-    if let Some(words) = command.get_after_long_help().or(command.get_after_help()) {
-        text.push_str(&fenced(&words.to_string()));
+    if let Some(help) = command.get_after_long_help().or(command.get_after_help()) {
+        text.push_str(&fenced(&help.to_string()));
     }
 }
 
-fn fenced(words: &str) -> String {
-    format!("```text\n{}\n```\n\n", words.trim_end())
+fn fenced(text: &str) -> String {
+    format!("```text\n{}\n```\n\n", text.trim_end())
 }
 
 fn is_shown(command: &Command) -> bool {

@@ -48,16 +48,18 @@ pub(super) struct CompareArguments {
 }
 
 pub(super) const RESOLVE_EXAMPLES: &str = "\
-The audit trail records your identity, the purpose, and the host and port that each password is for.
-The answer has only the directions, incoming and outgoing, that the mailbox uses.
+The audit trail records your identity, the purpose, and the host and port that
+each password is for. The answer has only the directions, incoming and outgoing,
+that the mailbox uses.
 
 Examples:
   sealward resolve 0865… --purpose 'why it fetches nothing'
   sealward resolve organizations/default/mailboxes/0865… --purpose 'incoming mail' --show-passwords --output json";
 
 pub(super) const COMPARE_EXAMPLES: &str = "\
-The audit trail records each comparison. The number of comparisons with a value in 15 minutes is limited.
-Exit code 1 means that the values differ, or that the attribute is null.
+The audit trail records each comparison. The number of comparisons with a value
+in 15 minutes is limited. Exit code 1 means that the values differ, or that the
+attribute is null.
 
 Examples:
   sealward compare organizations/default/mailboxes/0865… --attribute password --purpose 'a login'

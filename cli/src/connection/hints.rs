@@ -21,15 +21,15 @@ impl Hints {
     }
 
     /// `sealward key show -o contoso`: the command for the organization of this run.
-    pub(crate) fn command(&self, words: &str) -> String {
-        self.command_in(words, &self.organization)
+    pub(crate) fn command(&self, arguments: &str) -> String {
+        self.command_in(arguments, &self.organization)
     }
 
     /// The command for another organization, by id or full name.
-    pub(crate) fn command_in(&self, words: &str, organization: &str) -> String {
+    pub(crate) fn command_in(&self, arguments: &str, organization: &str) -> String {
         match id(organization) {
-            id if id == self.default || !is_id(id) => format!("sealward {words}"),
-            id => format!("sealward {words} -o {id}"),
+            id if id == self.default || !is_id(id) => format!("sealward {arguments}"),
+            id => format!("sealward {arguments} -o {id}"),
         }
     }
 }

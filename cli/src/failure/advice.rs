@@ -103,9 +103,9 @@ pub(super) fn setup_advice(error: &SetupError) -> Option<&'static str> {
 fn advice_by_reason(error: &CallError, hints: &Hints) -> String {
     let value = |key| error.metadata().get(key).map_or("?", String::as_str);
     // For the organization in the error: a record's full name may select another one than `-o`.
-    let command = |words: &str| match error.metadata().get("organization") {
-        Some(organization) => hints.command_in(words, organization),
-        None => hints.command(words),
+    let command = |arguments: &str| match error.metadata().get("organization") {
+        Some(organization) => hints.command_in(arguments, organization),
+        None => hints.command(arguments),
     };
     let general = || general_advice(error.action());
     match error.reason() {
