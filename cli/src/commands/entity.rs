@@ -111,11 +111,16 @@ fn list(name: &str, label: &str) -> Command {
     // The options come first: `augment_args` sets texts that the command replaces.
     PageOptions::augment_args(Command::new(LIST))
         .about(format!("List the records ({label}) of the organization"))
-        .arg(Arg::new(FILTER).long(FILTER).value_name("FILTER").help(
-            "Filter expression, such as 'state_code = STATE_CODE_ACTIVE'",
-        ).long_help(
-            "Filter expression, such as 'state_code = STATE_CODE_ACTIVE AND update_time > \"2026-01-31T00:00:00Z\"'; described in docs/filter.md",
-        ))
+        .arg(
+            Arg::new(FILTER)
+                .long(FILTER)
+                .value_name("FILTER")
+                .help("Filter expression, such as 'state_code = STATE_CODE_ACTIVE'")
+                .long_help(
+                    "Filter expression, such as 'state_code = STATE_CODE_ACTIVE AND update_time > \"2026-01-31T00:00:00Z\"'. \
+                     The language is described in docs/filter.md",
+                ),
+        )
         .arg(Arg::new(ORDER_BY).long(ORDER_BY).value_name("FIELDS").help("Sort order, such as 'update_time desc, name'"))
         .arg(
             Arg::new(FIELDS)
@@ -123,12 +128,8 @@ fn list(name: &str, label: &str) -> Command {
                 .visible_alias("columns")
                 .value_name("FIELD,…")
                 .value_delimiter(',')
-                .help(
-                    "Fields to show",
-                )
-                .long_help(
-                    "Fields to show: attributes, id, name, etag, create_time, update_time, created_by or modified_by",
-                ),
+                .help("Fields to show")
+                .long_help("Fields to show: attributes, id, name, etag, create_time, update_time, created_by or modified_by"),
         )
         .arg(Arg::new(TOTAL).long(TOTAL).action(ArgAction::SetTrue).help("Also count the records of all pages"))
         .after_help(format!(
@@ -145,7 +146,7 @@ fn delete(name: &str, label: &str) -> Command {
         .arg(etag_argument("Delete only if the record still has this etag"))
         .after_help(format!(
             "Examples:\n  sealward {name} delete ID\n  sealward {name} delete ID --etag 3 --yes\n\n\
-            On a terminal, the command asks for confirmation. Otherwise, pass --yes."
+             On a terminal, the command asks for confirmation. Otherwise, pass --yes."
         ))
 }
 
@@ -154,21 +155,34 @@ fn with_attributes(command: Command) -> Command {
     let many =
         |name: &'static str, value: &'static str| Arg::new(name).long(name).value_name(value).action(ArgAction::Append);
     with_write_options(command)
-        .arg(Arg::new(JSON).long(JSON).visible_alias("from-file").value_name("FILE|-").help(
-            "JSON file with attributes, or - for stdin",
-        ).long_help(
-            "JSON file with attributes, or - for stdin. It may contain encrypted attributes. A null is the same as a missing attribute",
-        ))
-        .arg(many(SET, "ATTRIBUTE=VALUE").value_hint(ValueHint::Other).help(
-            "Attribute to set, unless it is encrypted; repeatable",
-        ).long_help(
-            "Attribute to set, unless it is encrypted; repeatable. Overrides --json. The value of an option set is a name or a Dynamics 365 number",
-        ))
-        .arg(many(SECRET, "ATTRIBUTE[=prompt|=@FILE|=-]").help(
-            "Encrypted attribute to set, from a prompt, a file or stdin; repeatable",
-        ).long_help(
-            "Encrypted attribute to set, from a prompt, a file or stdin; repeatable. One trailing line break of a file or of stdin is removed",
-        ))
+        .arg(
+            Arg::new(JSON)
+                .long(JSON)
+                .visible_alias("from-file")
+                .value_name("FILE|-")
+                .help("JSON file with attributes, or - for stdin")
+                .long_help(
+                    "JSON file with attributes, or - for stdin. It may contain encrypted attributes. A null is the same as a missing \
+                     attribute",
+                ),
+        )
+        .arg(
+            many(SET, "ATTRIBUTE=VALUE")
+                .value_hint(ValueHint::Other)
+                .help("Attribute to set, unless it is encrypted; repeatable")
+                .long_help(
+                    "Attribute to set, unless it is encrypted; repeatable. Overrides --json. The value of an option set is a name or a \
+                     Dynamics 365 number",
+                ),
+        )
+        .arg(
+            many(SECRET, "ATTRIBUTE[=prompt|=@FILE|=-]")
+                .help("Encrypted attribute to set, from a prompt, a file or stdin; repeatable")
+                .long_help(
+                    "Encrypted attribute to set, from a prompt, a file or stdin; repeatable. One trailing line break of a file or of \
+                     stdin is removed",
+                ),
+        )
 }
 
 /// Adds the options of every write.
