@@ -466,7 +466,7 @@ async fn what_fails_is_said_on_stderr_with_what_to_do() {
         ("mailbox create --set nothing=x", "no attribute"),
         ("mailbox create --set display_name=x --set status_code=nothing", "one of active, inactive"),
         ("mailbox create --set is_password_set=true", "set by the server"),
-        ("mailbox update x", "nothing to write"),
+        ("mailbox update x", "nothing to update"),
         ("mailbox reveal x --attribute password", "--purpose"),
         ("mailbox reveal x --attribute display_name --purpose x", "possible values: password"),
         ("mailbox nothing", "unrecognized subcommand"),
@@ -552,7 +552,7 @@ async fn attributes_are_described_chosen_for_and_their_changes_listed() {
     let encrypted = terminal.run(Person::Admin, "metadata set Mailbox.password --audited true");
     assert!(encrypted.failure(1).contains("ENCRYPTED_ATTRIBUTE"), "{encrypted:?}");
     let nothing = terminal.run(Person::Admin, "metadata set Mailbox.email_address");
-    assert!(nothing.failure(2).contains("say what to change"), "{nothing:?}");
+    assert!(nothing.failure(2).contains("nothing to change"), "{nothing:?}");
     let reset = terminal.run(Person::Admin, "metadata set Mailbox.email_address --reset max-length,audited").json();
     assert_eq!((&reset["audited"], &reset["max_length"]), (&json!(false), &json!(100)));
 }

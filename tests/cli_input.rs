@@ -110,14 +110,14 @@ async fn every_answer_about_a_key_names_the_organization_and_every_hint_does() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn abandoning_while_active_says_that_nothing_is_lost() {
+async fn abandoning_while_active_reports_that_nothing_is_lost() {
     let server = Server::start().await;
     let terminal = Terminal::at(&server);
     let status = terminal.run(Person::Admin, "key status").json();
     let abandon = format!("key abandon --yes --confirm {}", status["fingerprint"].as_str().unwrap());
     let run = terminal.run(Person::Admin, &abandon);
     let said = run.failure(1);
-    assert!(said.contains("KEY_ALREADY_ACTIVE") && said.contains("nothing is lost"), "{said}");
+    assert!(said.contains("KEY_ALREADY_ACTIVE") && said.contains("no data is lost"), "{said}");
     assert!(!said.contains("change_encryption_key"), "{said}");
 }
 

@@ -166,12 +166,15 @@ async fn automatically_cleared_passwords_are_in_the_answer_in_the_trail_and_on_s
     let run = |mut command: Command| tokio::task::spawn_blocking(move || command.output().unwrap());
     let words = ["--set", "outgoing_server_location=smtp2.example.org"];
     let checked = run(update(&[&words[..], &["--check"]].concat())).await.unwrap();
-    assert!(String::from_utf8_lossy(&checked.stderr).contains("This would clear outgoing_password"), "{checked:?}");
+    assert!(
+        String::from_utf8_lossy(&checked.stderr).contains("the update would clear outgoing_password"),
+        "{checked:?}"
+    );
     let output = run(update(&words)).await.unwrap();
     let (stdout, stderr) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
     assert!(output.status.success(), "{stderr}");
     assert!(
-        stderr.contains("This cleared outgoing_password") && stderr.contains("--secret outgoing_password"),
+        stderr.contains("the update cleared outgoing_password") && stderr.contains("--secret outgoing_password"),
         "{stderr}"
     );
     let shown: Value = serde_json::from_str(&stdout).unwrap();

@@ -176,7 +176,7 @@ async fn a_key_change_is_asked_about_and_followed_and_a_weak_key_is_called_so() 
     seat.types("Password1!\r");
     seat.sees("new encryption key, again: ");
     seat.types("Password1!\r");
-    seat.sees("Careful:");
+    seat.sees("warning:");
     seat.sees("1,000 large GPUs");
     seat.sees("[y/N] ");
     seat.types("n\r");
@@ -235,7 +235,7 @@ async fn a_key_that_can_not_be_written_is_shown_at_the_terminal() {
     assert_eq!(code, 1, "{shown}");
     let key = server.client(Person::Admin).retrieve_data_encryption_key(DEFAULT).await.unwrap();
     assert!(shown.contains(sealward_client::ExposeSecret::expose_secret(&key.encryption_key)), "{shown}");
-    assert!(shown.contains("the new key is the key of organizations/default"), "{shown}");
+    assert!(shown.contains("the key of organizations/default was set"), "{shown}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

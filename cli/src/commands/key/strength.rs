@@ -1,11 +1,11 @@
-//! What a typed key is worth against somebody who has a copy of the database and guesses.
+//! The strength of a key against an attacker who has a copy of the database and guesses keys.
 //!
-//! An estimate that knows words, names, dates, keyboard patterns and repetitions (zxcvbn), told in bits and in time. It never shows
-//! any part of the text. The estimate keeps copies of the text that can't be wiped from here; the process ends soon after.
+//! Estimates bits with zxcvbn, which knows words, names, dates, keyboard patterns and repetitions. No message contains any part of the key.
+//! zxcvbn makes copies of the key that can't be wiped; the process ends soon after.
 
 use sealward_client::{ExposeSecret as _, GENERATED_KEY_BITS, SecretString};
 
-/// How many guesses a key text withstands, by estimate.
+/// An estimate of the guesses that a key withstands, in bits.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Strength {
     estimated_bits: f64,
@@ -20,26 +20,26 @@ impl Strength {
         Self { estimated_bits: estimated_bits.min(random_bits_max), random_bits_max }
     }
 
-    /// Whether a person should think again.
+    /// Whether the estimate is below [`BITS_MIN`].
     pub(crate) fn is_weak(self) -> bool {
         self.estimated_bits < f64::from(BITS_MIN)
     }
 
-    /// What it means, for people, without any of the text.
+    /// A description for the user.
     pub(crate) fn describe(self) -> String {
         let Self { estimated_bits, random_bits_max } = self;
         let mut text = format!(
-            "This key is worth about {estimated_bits:.0} bits, by an estimate that knows words, dates and patterns.\n\
-             Whoever has a copy of the database finds it in {} with 1,000 large GPUs, of 15,000 guesses a second each.",
+            "estimated key strength: {estimated_bits:.0} bits, considering words, dates and patterns\n\
+             With a copy of the database and 1,000 large GPUs (15,000 guesses/s each), an attacker finds it in {}.",
             duration(seconds_to_guess(estimated_bits))
         );
         if self.is_weak() {
             text.push_str(&format!(
-                "\nLess than {BITS_MIN} bits is too little. A generated key has {GENERATED_KEY_BITS}."
+                "\nThe recommended minimum is {BITS_MIN} bits; a generated key has {GENERATED_KEY_BITS}."
             ));
             if random_bits_max >= f64::from(BITS_MIN) {
                 text.push_str(&format!(
-                    " If a program drew this one at random, it is worth {random_bits_max:.0} at most, and all is well."
+                    " If the key was generated at random, it has up to {random_bits_max:.0} bits, which is enough."
                 ));
             }
         }
@@ -47,7 +47,7 @@ impl Strength {
     }
 }
 
-/// zxcvbn counts up to 64 bits. What reaches that as a whole, repetitions seen through, is counted once more by its words.
+/// zxcvbn's estimates end at 64 bits. A text that reaches this is estimated again as the sum of its words.
 fn estimated_bits(text: &str) -> f64 {
     let whole = bits_up_to_64(text);
     if whole < 63.0 {
@@ -61,13 +61,13 @@ fn bits_up_to_64(text: &str) -> f64 {
     zxcvbn::zxcvbn(text, &["sealward"]).guesses_log10() * 10_f64.log2()
 }
 
-/// A word, in parts that are each worth less than 64 bits.
+/// Splits a word into pieces of less than 64 bits each.
 fn pieces(word: &str) -> Vec<String> {
     let characters: Vec<char> = word.chars().collect();
     characters.chunks(PIECE_CHARACTERS).map(|piece| piece.iter().collect()).collect()
 }
 
-/// What a text is worth at the very most: as if each of its characters had been drawn at random from the kinds it uses.
+/// An upper bound: the bits of a text of random characters from the same character classes.
 fn random_bits_max(text: &str) -> f64 {
     type Kind = (fn(char) -> bool, f64);
     let kinds: [Kind; 5] = [
@@ -75,14 +75,14 @@ fn random_bits_max(text: &str) -> f64 {
         (|character| character.is_ascii_uppercase(), 26.0),
         (|character| character.is_ascii_digit(), 10.0),
         (|character| character == ' ' || character.is_ascii_punctuation(), 33.0),
-        // Whoever types other letters mostly draws them from one script.
+        // Other letters usually come from one script.
         (|character| !character.is_ascii(), 100.0),
     ];
     let alphabet: f64 = kinds.iter().filter(|(is_kind, _)| text.chars().any(is_kind)).map(|(_, size)| size).sum();
     text.chars().map(|_| alphabet.log2()).sum()
 }
 
-/// On average, the guess that hits is half-way.
+/// The average time: half of all guesses.
 fn seconds_to_guess(bits: f64) -> f64 {
     (bits - 1.0).exp2() / GUESSES_PER_SECOND
 }
@@ -104,13 +104,13 @@ fn duration(seconds: f64) -> String {
     }
 }
 
-/// zxcvbn takes an unknown character for one of ten: 53 bits.
+/// zxcvbn counts an unknown character as one of ten: a piece has at most 53 bits.
 const PIECE_CHARACTERS: usize = 16;
 
-/// Above what a farm of GPUs reaches in a lifetime, with room for faster ones.
+/// Out of reach for a GPU farm in a lifetime, with a margin for faster hardware.
 const BITS_MIN: u16 = 80;
 
-/// PBKDF2-HMAC-SHA-256 of 600,000 iterations a guess: 1,000 large GPUs, 15,000 guesses a second each.
+/// For PBKDF2-HMAC-SHA-256 with 600,000 iterations: 1,000 large GPUs, 15,000 guesses per second each.
 const GUESSES_PER_SECOND: f64 = 15e6;
 
 const DAY_SECONDS: f64 = 24.0 * 60.0 * 60.0;
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn words_and_patterns_count_for_little_whatever_their_length() {
+    fn words_and_patterns_add_few_bits_at_any_length() {
         for weak in
             ["Password1!", "qwertyuiop1!", "aaaaaaaaaaaaaaaaaaaaa1!", "Sealward2026!", "Password1!Password1!Password1!"]
         {
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_generated_key_is_never_called_weak() {
+    fn generated_key_is_never_weak() {
         for _ in 0..20 {
             let strength = Strength::of(&generate_key_text());
             assert!(!strength.is_weak(), "{strength:?}");
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn the_text_is_not_shown_and_never_flattered() {
+    fn estimate_hides_the_text_and_stays_below_the_maximum() {
         for text in ["", "a", "canary-1234"] {
             let strength = strength(text);
             assert!(strength.estimated_bits <= strength.random_bits_max);
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn bits_are_told_as_time() {
+    fn bits_are_shown_as_time() {
         let time = |bits| duration(seconds_to_guess(bits));
         assert_eq!(time(10.0), "less than a second");
         assert_eq!(time(33.0), "about 5 minutes");
@@ -167,9 +167,9 @@ mod tests {
     }
 
     #[test]
-    fn what_may_be_random_is_told_so() {
+    fn possibly_random_text_is_reported_as_such() {
         let described = strength("kV8qzR4tWn2xLp7d").describe();
-        assert!(described.contains("drew this one at random"), "{described}");
+        assert!(described.contains("If the key was generated at random"), "{described}");
         assert!(!strength("Password1!").describe().contains("at random"));
     }
 }

@@ -1,5 +1,5 @@
-//! Audit trails in a file: a JSON object a line, written and verified without a server. An export has one trail, what a server copies has
-//! all of them.
+//! Audit trails as JSON lines: written to a file, and verified without a server. An export has one trail; the copy that a server writes has all
+//! trails.
 
 use std::{
     collections::BTreeMap,
@@ -12,7 +12,7 @@ use prost::Name as _;
 use prost_reflect::DynamicMessage;
 use sealward_client::{
     built_in_pool,
-    v1::{AuditChain, AuditFinding, AuditRecord, VerifyAuditTrailResponse, audit_finding::Fault as Told},
+    v1::{AuditChain, AuditFinding, AuditRecord, VerifyAuditTrailResponse, audit_finding},
 };
 use sealward_core::{
     audit::{
@@ -25,43 +25,46 @@ use sealward_core::{
 };
 use uuid::Uuid;
 
-use crate::{failure::Failure, output, stderr, transfer::Target};
+use crate::{
+    failure::Failure,
+    output::{self, new_file::Destination, stderr},
+};
 
-/// Writes the records to a file of the caller's own, or to stdout.
-pub(crate) fn write(mut target: Target, records: &[AuditRecord]) -> Result<(), Failure> {
+/// Writes the records, one JSON object per line.
+pub(crate) fn write(mut destination: Destination, records: &[AuditRecord]) -> Result<(), Failure> {
     for record in records {
-        target.write(format!("{}\n", output::message(record)).as_bytes())?;
+        destination.write(format!("{}\n", output::message(record)).as_bytes())?;
     }
-    target.finish()
+    destination.finish()
 }
 
-/// Verifies a file, with keys and records that are known from elsewhere.
+/// Verifies all trails in a file. `keys` are trusted public keys in hex; `heads` are records from earlier verifications.
 pub(crate) fn verify(path: &Path, keys: &[String], heads: &[String]) -> Result<VerifyAuditTrailResponse, Failure> {
     let keys = keys.iter().map(|text| {
-        bytes(text).ok_or_else(|| Failure::usage(format!("{text} is no public key: it has 64 hexadecimal digits")))
+        parse_32_bytes(text).ok_or_else(|| Failure::usage(format!("invalid public key {text}: expected 64 hex digits")))
     });
     let keys = keys.collect::<Result<Vec<[u8; 32]>, _>>()?;
-    let known = heads.iter().map(|text| {
-        known(text).ok_or_else(|| {
+    let heads = heads.iter().map(|text| {
+        KnownHead::parse(text).ok_or_else(|| {
             Failure::usage(format!(
-                "{text} isn't of the form WRITER:SEQUENCE:HASH or ORGANIZATION/WRITER:SEQUENCE:HASH"
+                "invalid head {text}: expected WRITER:SEQUENCE:HASH or ORGANIZATION/WRITER:SEQUENCE:HASH"
             ))
         })
     });
-    let known = known.collect::<Result<Vec<_>, _>>()?;
+    let heads = heads.collect::<Result<Vec<_>, _>>()?;
 
     let mut trails: BTreeMap<String, Trail> = BTreeMap::new();
     for line in read(path)? {
         trails.entry(line.organization_uid).or_default().lines.push((line.record, line.head));
     }
-    for Known { organization_uid, head } in known {
+    for KnownHead { organization_uid, head } in heads {
         let only = trails.keys().next().filter(|_| trails.len() == 1).cloned().unwrap_or_default();
-        let of = match organization_uid {
-            // An export of a former version doesn't say whose trail it has.
+        let trail = match organization_uid {
+            // An export of an earlier version doesn't name the organization of its trail.
             Some(uid) if trails.contains_key(&uid) || trails.len() != 1 || !only.is_empty() => uid,
             Some(_) | None => only,
         };
-        trails.entry(of).or_default().known.push(head);
+        trails.entry(trail).or_default().known_heads.push(head);
     }
     let mut response = VerifyAuditTrailResponse { intact: true, ..VerifyAuditTrailResponse::default() };
     for (organization_uid, trail) in trails {
@@ -81,7 +84,7 @@ pub(crate) fn verify(path: &Path, keys: &[String], heads: &[String]) -> Result<V
         response.findings.extend(verified.findings.into_iter().map(|finding| AuditFinding {
             writer: finding.writer.to_string(),
             sequence: finding.sequence,
-            fault: told(finding.fault).into(),
+            fault: wire_fault(finding.fault).into(),
             organization_uid: organization_uid.clone(),
         }));
     }
@@ -92,7 +95,7 @@ pub(crate) fn verify(path: &Path, keys: &[String], heads: &[String]) -> Result<V
 #[derive(Default)]
 struct Trail {
     lines: Vec<(audit::AuditRecord, Option<SignedHead>)>,
-    known: Vec<(Uuid, i64, [u8; 32])>,
+    known_heads: Vec<(Uuid, i64, [u8; 32])>,
 }
 
 impl Trail {
@@ -100,10 +103,10 @@ impl Trail {
         let signed = self.lines.iter_mut().filter_map(|(_, head)| head.take()).collect();
         let mut records: Vec<_> = self.lines.into_iter().map(|(record, _)| record).collect();
         records.sort_by_key(|record| (record.writer, record.sequence));
-        // A record that stands there twice is the same record: a server that crashed may have written it again.
+        // A server that crashed may have written a record twice.
         records.dedup();
         let mut verifier = TrailVerifier::new(signed, keys);
-        for (writer, sequence, hash) in self.known {
+        for (writer, sequence, hash) in self.known_heads {
             verifier.know(writer, sequence, hash);
         }
         records.iter().for_each(|record| verifier.take(record));
@@ -111,15 +114,15 @@ impl Trail {
     }
 }
 
-fn told(fault: Fault) -> Told {
+fn wire_fault(fault: Fault) -> audit_finding::Fault {
     match fault {
-        Fault::Changed => Told::Changed,
-        Fault::Missing => Told::Missing,
-        Fault::Unlinked => Told::Unlinked,
-        Fault::CutOff => Told::CutOff,
-        Fault::Replaced => Told::Replaced,
-        Fault::SignatureWrong => Told::SignatureWrong,
-        Fault::SignerUnknown => Told::SignerUnknown,
+        Fault::Changed => audit_finding::Fault::Changed,
+        Fault::Missing => audit_finding::Fault::Missing,
+        Fault::Unlinked => audit_finding::Fault::Unlinked,
+        Fault::CutOff => audit_finding::Fault::CutOff,
+        Fault::Replaced => audit_finding::Fault::Replaced,
+        Fault::SignatureWrong => audit_finding::Fault::SignatureWrong,
+        Fault::SignerUnknown => audit_finding::Fault::SignerUnknown,
     }
 }
 
@@ -132,7 +135,7 @@ struct Line {
 
 fn read(path: &Path) -> Result<Vec<Line>, Failure> {
     let name = path.display();
-    let failed = |error: io::Error| Failure::usage(format!("{name} can't be read: {error}"));
+    let failed = |error: io::Error| Failure::usage(format!("can't read {name}: {error}"));
     let text: Box<dyn BufRead> = if path == Path::new("-") {
         Box::new(BufReader::new(io::stdin()))
     } else {
@@ -146,24 +149,24 @@ fn read(path: &Path) -> Result<Vec<Line>, Failure> {
         if text.trim().is_empty() {
             continue;
         }
-        let wrong = || Failure::usage(format!("{name}, line {number}: this is no audit record"));
+        let invalid = || Failure::usage(format!("{name}, line {number}: not an audit record"));
         let mut json = serde_json::Deserializer::from_str(&text);
         match DynamicMessage::deserialize(kind.clone(), &mut json) {
             Ok(message) => {
-                let record: AuditRecord = message.transcode_to().map_err(|_| wrong())?;
-                lines.push(parsed(record).ok_or_else(wrong)?);
+                let record: AuditRecord = message.transcode_to().map_err(|_| invalid())?;
+                lines.push(parse_record(record).ok_or_else(invalid)?);
             }
-            // A crash, or a full disk, cuts a line short. The record follows again, or is missing and found to be.
+            // A crash or a full disk truncates a line. The record follows again, or the verification finds it missing.
             Err(error) if error.is_eof() => {
-                stderr::notice(&format!("{name}, line {number} is cut short, and left out."));
+                stderr::warning(&format!("skipped {name}, line {number}: the line is truncated"));
             }
-            Err(_) => return Err(wrong()),
+            Err(_) => return Err(invalid()),
         }
     }
     Ok(lines)
 }
 
-fn parsed(record: AuditRecord) -> Option<Line> {
+fn parse_record(record: AuditRecord) -> Option<Line> {
     let text = |text: String| Some(text).filter(|text| !text.is_empty());
     let writer: Uuid = record.writer.parse().ok()?;
     let hash: [u8; 32] = record.hash.try_into().ok()?;
@@ -206,23 +209,25 @@ fn micros(time: Option<prost_types::Timestamp>) -> Option<Timestamp> {
     Some(Timestamp::from_unix_micros(seconds.checked_mul(1_000_000)?.checked_add(i64::from(nanos / 1_000))?))
 }
 
-/// A record that is known from elsewhere, and in whose trail, if that was said.
-struct Known {
+/// A record from an earlier verification: writer, sequence and hash, with the organization of its trail if given.
+struct KnownHead {
     organization_uid: Option<String>,
     head: (Uuid, i64, [u8; 32]),
 }
 
-fn known(text: &str) -> Option<Known> {
-    let (organization_uid, head) = match text.split_once('/') {
-        Some((uid, head)) => (Some(uid.parse::<Uuid>().ok()?.to_string()), head),
-        None => (None, text),
-    };
-    let mut parts = head.split(':');
-    let head = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?, bytes(parts.next()?)?);
-    parts.next().is_none().then_some(Known { organization_uid, head })
+impl KnownHead {
+    fn parse(text: &str) -> Option<Self> {
+        let (organization_uid, head) = match text.split_once('/') {
+            Some((uid, head)) => (Some(uid.parse::<Uuid>().ok()?.to_string()), head),
+            None => (None, text),
+        };
+        let mut parts = head.split(':');
+        let head = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?, parse_32_bytes(parts.next()?)?);
+        parts.next().is_none().then_some(Self { organization_uid, head })
+    }
 }
 
-/// 32 bytes; digits in capitals are taken too, as people copy them.
-fn bytes(text: &str) -> Option<[u8; 32]> {
+/// Parses 64 hex digits, in lower or upper case.
+fn parse_32_bytes(text: &str) -> Option<[u8; 32]> {
     unhex(&text.to_ascii_lowercase())?.try_into().ok()
 }

@@ -1,22 +1,22 @@
-//! Answers as a person likes to read them: several records as a table, one as a list of its attributes.
+//! Tables of records, and lists of the fields of one record.
 //!
-//! Made from the same JSON that programs get, so both show the same. Nothing that is shown can steer the terminal: see [`harmless`].
+//! They are made from the same JSON that programs get. All text is escaped: see [`escape`].
 
 use comfy_table::{Cell, ColumnConstraint, ContentArrangement, Row, Table, presets};
 use serde_json::Value;
 use unicode_width::UnicodeWidthStr as _;
 
-use crate::{color::HEADING, harmless};
+use crate::output::{color::HEADING, escape};
 
-/// Rows under headings, a line each. The first `whole` columns are there to be copied, and never cut. The others are cut where they don't fit
-/// into `width`.
-pub(crate) fn rows(headings: &[&str], rows: &[Vec<String>], whole: usize, width: Option<u16>) -> String {
+/// A table with one line per row. The first `full_columns` columns are never truncated, so that they can be copied. The others are truncated to
+/// fit `width`.
+pub(crate) fn rows(headings: &[&str], rows: &[Vec<String>], full_columns: usize, width: Option<u16>) -> String {
     let mut table = table(width);
     table.set_header(one_line(headings.iter().copied()));
     for row in rows {
-        table.add_row(one_line(row.iter().map(|value| harmless::line(value))));
+        table.add_row(one_line(row.iter().map(|value| escape::line(value))));
     }
-    for column in table.column_iter_mut().take(whole) {
+    for column in table.column_iter_mut().take(full_columns) {
         column.set_constraint(ColumnConstraint::ContentWidth);
     }
     let mut lines = lines(&table);
@@ -26,38 +26,38 @@ pub(crate) fn rows(headings: &[&str], rows: &[Vec<String>], whole: usize, width:
     lines.join("\n")
 }
 
-/// How many columns fit into `width`: those that are shown whole, and of the others those that have room for some characters.
-pub(crate) fn fitting(headings: &[&str], rows: &[Vec<String>], whole: usize, width: Option<u16>) -> usize {
+/// The number of columns that fit `width`, where truncated columns have at least [`TRUNCATED_WIDTH_MIN`] characters.
+pub(crate) fn fitting(headings: &[&str], rows: &[Vec<String>], full_columns: usize, width: Option<u16>) -> usize {
     let Some(width) = width else { return headings.len() };
-    let wanted = |(index, heading): (usize, &&str)| {
-        let cells = rows.iter().filter_map(|row| row.get(index)).map(|cell| harmless::line(cell).width());
+    let width_of = |(index, heading): (usize, &&str)| {
+        let cells = rows.iter().filter_map(|row| row.get(index)).map(|cell| escape::line(cell).width());
         let content = cells.chain([heading.width()]).max().unwrap_or_default();
-        if index < whole { content } else { content.min(CUT_WIDTH_MIN) }
+        if index < full_columns { content } else { content.min(TRUNCATED_WIDTH_MIN) }
     };
-    let ends = headings.iter().enumerate().map(wanted).scan(0, |end, wanted| {
-        *end += wanted + GAP;
+    let ends = headings.iter().enumerate().map(width_of).scan(0, |end, column_width| {
+        *end += column_width + GAP;
         Some(*end)
     });
-    ends.take_while(|end| *end <= usize::from(width)).count().max(whole.min(headings.len()))
+    ends.take_while(|end| *end <= usize::from(width)).count().max(full_columns.min(headings.len()))
 }
 
-/// What is left at least of a column that is cut.
-const CUT_WIDTH_MIN: usize = 6;
+/// Minimum width of a truncated column, in terminal columns.
+const TRUNCATED_WIDTH_MIN: usize = 6;
 
-/// Between two columns, and at the edges of the table together.
+/// Space between two columns.
 const GAP: usize = 2;
 
-/// A name and its value on a line, longer values on several.
+/// A list with a name and its value per line; long values are wrapped.
 pub(crate) fn fields(fields: &[(String, String)], width: Option<u16>) -> String {
     let mut table = table(width);
     for (name, value) in fields {
-        table.add_row([harmless::line(name), harmless::text(value)]);
+        table.add_row([escape::line(name), escape::text(value)]);
     }
     if let Some(first) = table.column_mut(0) {
         first.set_constraint(ColumnConstraint::ContentWidth);
     }
-    // Names are those of the contract: a byte is a column.
-    let name_width = fields.iter().map(|(name, _)| harmless::line(name).len()).max().unwrap_or_default();
+    // Names are ASCII, so a byte is a terminal column.
+    let name_width = fields.iter().map(|(name, _)| escape::line(name).len()).max().unwrap_or_default();
     let coloured = |line: String| match line.split_at_checked(name_width) {
         Some((name, value)) if !name.trim().is_empty() => format!("{HEADING}{name}{HEADING:#}{value}"),
         Some(_) | None => line,
@@ -65,7 +65,7 @@ pub(crate) fn fields(fields: &[(String, String)], width: Option<u16>) -> String 
     lines(&table).into_iter().map(coloured).collect::<Vec<_>>().join("\n")
 }
 
-/// The fields of an answer, those of messages in it under their names, those without a value left out.
+/// The fields of an answer as `outer.inner`, without empty fields.
 pub(crate) fn flat(answer: &Value) -> Vec<(String, String)> {
     let mut fields = Vec::new();
     flatten("", answer, &mut fields);
@@ -85,7 +85,7 @@ fn flatten(path: &str, value: &Value, fields: &mut Vec<(String, String)>) {
     }
 }
 
-/// A value as text: times to be read, states as words.
+/// A value as readable text.
 pub(crate) fn text(name: &str, value: &Value) -> String {
     match value {
         Value::Null => String::new(),
@@ -106,7 +106,7 @@ pub(crate) fn text(name: &str, value: &Value) -> String {
     }
 }
 
-/// `2026-01-31T12:00:00.123Z` as `2026-01-31 12:00:00 UTC`; anything else as it is.
+/// `2026-01-31T12:00:00.123Z` as `2026-01-31 12:00:00 UTC`; other text is unchanged.
 pub(crate) fn time(given: &str) -> String {
     let readable = || {
         let (date, time) = given.strip_suffix('Z')?.split_once('T')?;
@@ -131,7 +131,7 @@ fn one_line(cells: impl Iterator<Item = impl ToString>) -> Row {
     row
 }
 
-/// Without the padding at both ends.
+/// The lines of a table without padding at the start and the end.
 fn lines(table: &Table) -> Vec<String> {
     table.lines().map(|line| line.strip_prefix(' ').unwrap_or(&line).trim_end().to_owned()).collect()
 }
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_stand_under_their_headings_and_wide_letters_count_as_two() {
+    fn columns_are_aligned_and_wide_letters_count_as_two() {
         assert_eq!(
             three(None),
             "id        display_name         password\n\
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_narrow_terminal_gets_a_line_each_and_whole_ids() {
+    fn narrow_terminal_gets_one_value_per_line_and_whole_ids() {
         let narrow = three(Some(32));
         assert_eq!(narrow.lines().count(), 3, "{narrow}");
         for line in narrow.lines() {
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn long_values_of_one_record_are_wrapped_beside_its_names() {
+    fn long_values_are_wrapped_beside_names() {
         let shown = fields(
             &[("name".to_owned(), "n".to_owned()), ("description".to_owned(), "many words that take lines".to_owned())],
             Some(30),
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_shows_harmful_characters_as_escapes() {
+    fn unsafe_characters_in_tables_are_escaped() {
         let shown = rows(&["id"], &[vec!["\u{1b}]0;x\u{61c}\u{2028}\nb".to_owned()]], 1, None);
         assert!(plain(&shown).contains("\\u{1b}]0;x\\u{61c}\\u{2028}\\nb"), "{shown:?}");
         let shown = fields(&[("na\u{202e}me".to_owned(), "\u{9b}2J".to_owned())], None);
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_are_flat_with_readable_times_and_states() {
+    fn answer_is_flattened_with_readable_times_and_states() {
         let answer = json!({
             "is_active": true, "fingerprint": "", "key_change_time": "2026-01-31T12:00:00.123Z",
             "reencryption": {"state": "STATE_DONE_WITH_UNREADABLE_CELLS", "cells_total": "5", "cells_per_second": 708.1767},

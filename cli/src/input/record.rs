@@ -1,7 +1,7 @@
-//! A record as the command line gives it: from JSON, from `--set`, from `--secret`, and what `--clear` takes away.
+//! A record from the command line: `--json`, `--set`, `--secret` and `--clear`.
 //!
-//! Nothing that was given for an encrypted attribute is ever repeated in an error. A null in JSON means *not given*, as proto3 has it: so
-//! a record that was read can be edited and sent back without losing the encrypted attributes that the reader never got.
+//! No error contains a value of an encrypted attribute. A null in JSON is the same as a missing attribute, as in proto3: a record can be
+//! read, edited and sent back without clearing the encrypted attributes, which are null in the answer.
 
 use std::{collections::BTreeSet, path::PathBuf};
 
@@ -11,14 +11,14 @@ use serde_json::{Map, Value as Json};
 
 use crate::{
     failure::Failure,
-    secret_input::{Secrets, Source, byte_order_mark, check_not_empty, read_file, read_text},
-    spelling::{command_name, enum_names, enum_value},
+    input::secret::{SecretReader, Source, byte_order_mark, check_not_empty, read_file, read_text},
+    naming::{command_name, enum_names, enum_value},
 };
 
-/// What the command line says about a record, in words.
+/// The options for a record, not yet parsed.
 #[derive(Default)]
-pub(crate) struct Given<'a> {
-    /// A file with JSON, or `-`.
+pub(crate) struct RecordArguments<'a> {
+    /// A JSON file, or `-` for stdin.
     pub(crate) json: Option<&'a str>,
     /// `attribute=value`.
     pub(crate) set: Vec<&'a str>,
@@ -28,41 +28,41 @@ pub(crate) struct Given<'a> {
     pub(crate) clear: Vec<&'a str>,
 }
 
-/// A record to send.
+/// A record to write.
 pub(crate) struct Record {
-    /// Its attributes.
+    /// The record with its attributes.
     pub(crate) message: DynamicMessage,
-    /// The attributes that were given or are to be cleared: the update mask.
+    /// The update mask: the attributes to set or clear.
     pub(crate) mask: BTreeSet<String>,
-    /// What JSON had as `name`.
+    /// The field `name` of the JSON.
     pub(crate) name: Option<String>,
-    /// What JSON had as `etag`.
+    /// The field `etag` of the JSON.
     pub(crate) etag: Option<String>,
-    /// Attributes that JSON had and that an update can't write.
-    pub(crate) left_out: Vec<String>,
+    /// Attributes in the JSON that an update can't write.
+    pub(crate) skipped: Vec<String>,
 }
 
-/// Whether the record is to be created or updated.
+/// The write that a record is for.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Purpose {
+pub(crate) enum Operation {
     Create,
     Update,
 }
 
-impl Given<'_> {
-    /// Makes the record. What is wrong with the words is found before any secret is asked for.
-    pub(crate) fn record(
+impl RecordArguments<'_> {
+    /// Parses the options and reads the record's values. Options are validated before the user is prompted for a secret.
+    pub(crate) fn read(
         &self,
         entity: &EntityType,
-        purpose: Purpose,
-        secrets: &mut dyn Secrets,
+        operation: Operation,
+        secrets: &mut dyn SecretReader,
     ) -> Result<Record, Failure> {
-        let set = self.set.iter().map(|given| assignment(entity, given)).collect::<Result<Vec<_>, _>>()?;
-        let sources = self.secret.iter().map(|given| secret_source(entity, given)).collect::<Result<Vec<_>, _>>()?;
-        let cleared = self.clear.iter().map(|given| cleared(entity, given)).collect::<Result<Vec<_>, _>>()?;
+        let set = self.set.iter().map(|option| assignment(entity, option)).collect::<Result<Vec<_>, _>>()?;
+        let sources = self.secret.iter().map(|option| secret_source(entity, option)).collect::<Result<Vec<_>, _>>()?;
+        let cleared = self.clear.iter().map(|name| attribute(entity, name)).collect::<Result<Vec<_>, _>>()?;
 
         let mut document = match self.json {
-            Some(place) => Document::read(entity, purpose, place, secrets)?,
+            Some(source) => Document::read(entity, operation, source, secrets)?,
             None => Document::default(),
         };
         let mut mask: BTreeSet<String> = document.attributes.keys().cloned().collect();
@@ -75,51 +75,56 @@ impl Given<'_> {
         for attribute in cleared {
             if !mask.insert(attribute.name().to_owned()) {
                 let name = attribute.name();
-                return Err(Failure::usage(format!("{name} is to be cleared, and was given a value too")));
+                return Err(Failure::usage(format!("{name} can't be both set and cleared")));
             }
         }
 
         let mut message = from_json(entity, document.attributes)
-            .map_err(|error| Failure::usage(format!("that isn't a {}: {error}", entity.message.name())))?;
+            .map_err(|error| Failure::usage(format!("invalid {}: {error}", entity.message.name())))?;
         for (attribute, value) in document.encrypted {
             message.set_field(&attribute.field, value);
         }
         for (attribute, source) in sources {
             message.set_field(&attribute.field, secret_value(attribute, &source, secrets)?);
         }
-        Ok(Record { message, mask, name: document.name, etag: document.etag, left_out: document.left_out })
+        Ok(Record { message, mask, name: document.name, etag: document.etag, skipped: document.skipped })
     }
 }
 
-/// JSON, sorted into what has to be treated differently.
+/// A JSON document, with its encrypted attributes apart from the others.
 #[derive(Default)]
 struct Document<'a> {
     attributes: Map<String, Json>,
     encrypted: Vec<(&'a AttributeType, Value)>,
     name: Option<String>,
     etag: Option<String>,
-    left_out: Vec<String>,
+    skipped: Vec<String>,
 }
 
 impl<'a> Document<'a> {
-    fn read(entity: &'a EntityType, purpose: Purpose, place: &str, secrets: &mut dyn Secrets) -> Result<Self, Failure> {
-        let text = match place {
-            "-" => secrets.read_document("the JSON")?,
-            file => read_file("the JSON", &PathBuf::from(file))?,
+    fn read(
+        entity: &'a EntityType,
+        operation: Operation,
+        source: &str,
+        secrets: &mut dyn SecretReader,
+    ) -> Result<Self, Failure> {
+        let text = match source {
+            "-" => secrets.read_document("JSON")?,
+            file => read_file("JSON", &PathBuf::from(file))?,
         };
         if byte_order_mark(&text).is_some() {
             return Err(Failure::usage("the JSON begins with a byte order mark: save it as UTF-8 without one"));
         }
-        // serde_json tells line and column, never what is there.
-        let parsed: Json = serde_json::from_slice(&text)
-            .map_err(|error| Failure::usage(format!("the JSON can't be read: {error}")))?;
+        // serde_json reports line and column, never the content.
+        let parsed: Json =
+            serde_json::from_slice(&text).map_err(|error| Failure::usage(format!("invalid JSON: {error}")))?;
         let Json::Object(fields) = parsed else {
-            return Err(Failure::usage("the JSON has to be an object: {\"attribute\": value, …}"));
+            return Err(Failure::usage("the JSON must be an object: {\"attribute\": value, …}"));
         };
-        Self::sort(entity, purpose, fields)
+        Self::from_fields(entity, operation, fields)
     }
 
-    fn sort(entity: &'a EntityType, purpose: Purpose, fields: Map<String, Json>) -> Result<Self, Failure> {
+    fn from_fields(entity: &'a EntityType, operation: Operation, fields: Map<String, Json>) -> Result<Self, Failure> {
         let mut document = Self::default();
         for (key, value) in fields {
             let Some(attribute) = entity.attribute(&key) else {
@@ -131,8 +136,8 @@ impl<'a> Document<'a> {
             if value.is_null() || options.output_only || !options.reports_set.is_empty() {
                 continue;
             }
-            if purpose == Purpose::Update && (options.immutable || options.not_valid_for_update) {
-                document.left_out.push(name);
+            if operation == Operation::Update && (options.immutable || options.not_valid_for_update) {
+                document.skipped.push(name);
             } else if options.encrypted {
                 document.encrypted.push((attribute, encrypted_from_json(entity, attribute, value)?));
             } else {
@@ -147,7 +152,7 @@ impl<'a> Document<'a> {
         match key {
             "name" => self.name = text,
             "etag" => self.etag = text,
-            // The server's own; what was read can be sent back.
+            // Set by the server; ignored, so that a record can be read and sent back.
             "create_time" | "createTime" | "update_time" | "updateTime" | "created_by" | "createdBy"
             | "modified_by" | "modifiedBy" | "cleared_attributes" | "clearedAttributes" => {}
             _ => return Err(no_attribute(entity, key)),
@@ -160,42 +165,42 @@ fn from_json(entity: &EntityType, fields: Map<String, Json>) -> Result<DynamicMe
     DynamicMessage::deserialize(entity.message.clone(), Json::Object(fields))
 }
 
-/// Apart from the others, so that no error shows the value.
+/// Converts the value of an encrypted attribute on its own, so that no error shows it.
 fn encrypted_from_json(entity: &EntityType, attribute: &AttributeType, value: Json) -> Result<Value, Failure> {
     let name = attribute.name();
     let is_text = attribute.field.kind() == Kind::String;
-    let form = if is_text { "text" } else { "bytes in base64" };
-    let wrong = || Failure::usage(format!("{name} has to be {form} in quotes"));
-    let Json::String(text) = value else { return Err(wrong()) };
+    let expected = if is_text { "a string" } else { "a string in base64" };
+    let invalid = || Failure::usage(format!("{name} must be {expected}"));
+    let Json::String(text) = value else { return Err(invalid()) };
     if is_text {
         return Ok(Value::String(text));
     }
     let field = Map::from_iter([(name.to_owned(), Json::String(text))]);
-    from_json(entity, field).ok().and_then(|mut message| message.take_field(&attribute.field)).ok_or_else(wrong)
+    from_json(entity, field).ok().and_then(|mut message| message.take_field(&attribute.field)).ok_or_else(invalid)
 }
 
-/// `attribute=value`, as JSON. The value is told in an error only once the attribute is known to be no secret.
-fn assignment<'a>(entity: &'a EntityType, given: &str) -> Result<(&'a AttributeType, Json), Failure> {
-    let Some((name, value)) = given.split_once('=') else {
-        return Err(Failure::usage("--set takes ATTRIBUTE=VALUE; for null, an update has --clear ATTRIBUTE"));
+/// Parses `--set attribute=value`. Errors contain the value only if the attribute isn't encrypted.
+fn assignment<'a>(entity: &'a EntityType, option: &str) -> Result<(&'a AttributeType, Json), Failure> {
+    let Some((name, value)) = option.split_once('=') else {
+        return Err(Failure::usage("--set needs ATTRIBUTE=VALUE; to set null in an update, use --clear ATTRIBUTE"));
     };
     let attribute = attribute(entity, name)?;
     if attribute.options.encrypted {
         return Err(Failure::usage(format!(
-            "{name} is encrypted, and a command line is the wrong place for its value: history and process lists keep it.\n\
-             Give it with --secret {name} (asks), --secret {name}=@FILE or --secret {name}=- (stdin)"
+            "{name} is encrypted: don't pass its value on the command line, which shell history and process lists expose\n  \
+             use --secret {name} (prompt), --secret {name}=@FILE or --secret {name}=- (stdin)"
         )));
     }
-    let wrong = |form: &str| Failure::usage(format!("{name} is {form}, not {value:?}"));
+    let invalid = |expected: &str| Failure::usage(format!("invalid value {value:?} for {name}: expected {expected}"));
     let json = match attribute.field.kind() {
-        Kind::Bool => Json::Bool(value.parse().map_err(|_| wrong("true or false"))?),
+        Kind::Bool => Json::Bool(value.parse().map_err(|_| invalid("true or false"))?),
         Kind::Enum(kind) => enum_value(&kind, value)
             .map(Json::String)
-            .ok_or_else(|| wrong(&format!("one of {}", enum_names(&kind).join(", "))))?,
+            .ok_or_else(|| invalid(&format!("one of {}", enum_names(&kind).join(", "))))?,
         Kind::Int32 | Kind::Int64 | Kind::Sint32 | Kind::Sint64 | Kind::Sfixed32 | Kind::Sfixed64 => {
-            Json::from(value.parse::<i64>().map_err(|_| wrong("a whole number"))?)
+            Json::from(value.parse::<i64>().map_err(|_| invalid("an integer"))?)
         }
-        // Whatever else there is has a form as text in the JSON mapping: text itself, base64, a time.
+        // All other kinds are strings in the JSON mapping: text, base64, a time.
         Kind::String
         | Kind::Bytes
         | Kind::Message(_)
@@ -209,33 +214,29 @@ fn assignment<'a>(entity: &'a EntityType, given: &str) -> Result<(&'a AttributeT
     Ok((attribute, json))
 }
 
-/// `attribute`, `attribute=@FILE` or `attribute=-`. What else stands after `=` may be the secret, and isn't repeated.
-fn secret_source<'a>(entity: &'a EntityType, given: &str) -> Result<(&'a AttributeType, Source), Failure> {
-    let (name, place) = given.split_once('=').map_or((given, None), |(name, place)| (name, Some(place)));
+/// Parses `--secret attribute`, `attribute=@FILE` or `attribute=-`. Errors don't contain other text after `=`: it may be the secret.
+fn secret_source<'a>(entity: &'a EntityType, option: &str) -> Result<(&'a AttributeType, Source), Failure> {
+    let (name, source) = option.split_once('=').map_or((option, None), |(name, source)| (name, Some(source)));
     let attribute = attribute(entity, name)?;
     if !attribute.options.encrypted {
-        return Err(Failure::usage(format!("{name} isn't encrypted: give it with --set {name}=VALUE")));
+        return Err(Failure::usage(format!("{name} isn't encrypted: use --set {name}=VALUE")));
     }
-    let source = match place.map(|place| (place, place.strip_prefix('@'))) {
+    let source = match source.map(|source| (source, source.strip_prefix('@'))) {
         None => Source::PromptTwice,
         Some((_, Some(file))) if !file.is_empty() => Source::File(PathBuf::from(file)),
         Some(("-", None)) => Source::Stdin,
         Some(("prompt", None)) => Source::PromptTwice,
         Some(_) => {
             return Err(Failure::usage(format!(
-                "--secret {name} takes no value: a command line is the wrong place for it. It is asked for, or comes from \
-                 --secret {name}=@FILE or --secret {name}=- (stdin)"
+                "--secret takes no value: don't pass secrets on the command line\n  \
+                 use --secret {name} (prompt), --secret {name}=@FILE or --secret {name}=- (stdin)"
             )));
         }
     };
     Ok((attribute, source))
 }
 
-fn cleared<'a>(entity: &'a EntityType, name: &str) -> Result<&'a AttributeType, Failure> {
-    attribute(entity, name)
-}
-
-fn secret_value(attribute: &AttributeType, source: &Source, secrets: &mut dyn Secrets) -> Result<Value, Failure> {
+fn secret_value(attribute: &AttributeType, source: &Source, secrets: &mut dyn SecretReader) -> Result<Value, Failure> {
     let name = attribute.name();
     if attribute.field.kind() == Kind::String {
         return Ok(Value::String(read_text(secrets, name, source)?.expose_secret().to_owned()));
@@ -245,11 +246,11 @@ fn secret_value(attribute: &AttributeType, source: &Source, secrets: &mut dyn Se
     Ok(Value::Bytes(std::mem::take(&mut *secret).into()))
 }
 
-/// An attribute that a caller can write at all.
+/// The attribute of this name, if callers can write it.
 fn attribute<'a>(entity: &'a EntityType, name: &str) -> Result<&'a AttributeType, Failure> {
     let attribute = entity.attribute(name).ok_or_else(|| no_attribute(entity, name))?;
     if attribute.options.output_only || !attribute.options.reports_set.is_empty() {
-        return Err(Failure::usage(format!("{name} is set by the server")));
+        return Err(Failure::usage(format!("{name} is read-only: it is set by the server")));
     }
     Ok(attribute)
 }
@@ -260,15 +261,17 @@ fn no_attribute(entity: &EntityType, name: &str) -> Failure {
         .attributes
         .iter()
         .map(|attribute| (strsim::jaro_winkler(name, attribute.name()), attribute.name()))
-        .filter(|(likeness, _)| *likeness >= LIKENESS_MIN)
+        .filter(|(similarity, _)| *similarity >= SIMILARITY_MIN)
         .max_by(|(a, _), (b, _)| a.total_cmp(b));
-    let meant = closest.map(|(_, closest)| format!("; did you mean {closest}?")).unwrap_or_default();
+    let suggestion = closest.map(|(_, closest)| format!("; did you mean {closest}?")).unwrap_or_default();
     let entity = entity.message.name();
-    Failure::usage(format!("{entity} has no attribute {name:?}{meant}; `sealward {command} create --help` lists them"))
+    Failure::usage(format!(
+        "{entity} has no attribute {name:?}{suggestion}; `sealward {command} create --help` lists them"
+    ))
 }
 
-/// From how alike two names are on (0 to 1) one is taken for a slip of the other.
-const LIKENESS_MIN: f64 = 0.85;
+/// Minimum Jaro-Winkler similarity (0 to 1) for a suggestion.
+const SIMILARITY_MIN: f64 = 0.85;
 
 #[cfg(test)]
 mod tests {
@@ -278,10 +281,10 @@ mod tests {
 
     use super::*;
 
-    /// Answers what it was asked with a fixed text, and hands out a fixed document.
+    /// Returns a fixed text for each secret, and a fixed document.
     struct Fixed(&'static str, Json);
 
-    impl Secrets for Fixed {
+    impl SecretReader for Fixed {
         fn read(&mut self, _what: &str, source: &Source) -> Result<Zeroizing<Vec<u8>>, Failure> {
             Ok(Zeroizing::new(format!("{} from {source:?}", self.0).into_bytes()))
         }
@@ -295,12 +298,12 @@ mod tests {
         EntityType::all(&built_in_pool()).unwrap().swap_remove(1)
     }
 
-    fn record(given: &Given<'_>, document: Json, purpose: Purpose) -> Result<Record, Failure> {
-        given.record(&mailbox(), purpose, &mut Fixed("typed", document))
+    fn record(arguments: &RecordArguments<'_>, document: Json, operation: Operation) -> Result<Record, Failure> {
+        arguments.read(&mailbox(), operation, &mut Fixed("typed", document))
     }
 
-    fn refusal(given: &Given<'_>, document: Json) -> String {
-        let refused = record(given, document, Purpose::Create).err().unwrap();
+    fn refusal(arguments: &RecordArguments<'_>, document: Json) -> String {
+        let refused = record(arguments, document, Operation::Create).err().unwrap();
         let Failure::Usage(text) = refused else { panic!("{refused:?}") };
         text
     }
@@ -311,15 +314,15 @@ mod tests {
     }
 
     #[test]
-    fn a_record_is_put_together_from_json_assignments_and_secrets() {
-        let given = Given {
+    fn record_is_built_from_json_assignments_and_secrets() {
+        let arguments = RecordArguments {
             json: Some("-"),
             set: vec!["display_name=Sales=1", "state_code=inactive", "process_and_delete_emails=true"],
             secret: vec!["password"],
             clear: vec!["username"],
         };
         let document = json!({"displayName": "overridden", "email_address": "a@example.com", "etag": "7", "name": "n"});
-        let record = record(&given, document, Purpose::Update).ok().unwrap();
+        let record = record(&arguments, document, Operation::Update).ok().unwrap();
         assert_eq!(value(&record, "display_name"), "Sales=1");
         assert_eq!(value(&record, "email_address"), "a@example.com");
         assert_eq!(value(&record, "password"), "typed from PromptTwice");
@@ -334,24 +337,26 @@ mod tests {
     }
 
     #[test]
-    fn what_was_read_can_be_sent_back_and_clears_no_encrypted_attribute() {
+    fn record_that_was_read_can_be_sent_back_and_clears_no_secret() {
         let read = json!({
             "name": "n", "etag": "7", "create_time": "2026-01-31T12:00:00Z", "update_time": "2026-01-31T12:00:00Z",
             "display_name": "Sales", "password": null, "is_password_set": true, "is_forward_mailbox": true,
         });
-        let given = Given { json: Some("-"), ..Given::default() };
-        let record = record(&given, read, Purpose::Update).ok().unwrap();
+        let arguments = RecordArguments { json: Some("-"), ..RecordArguments::default() };
+        let record = record(&arguments, read, Operation::Update).ok().unwrap();
         assert_eq!(record.mask.iter().map(String::as_str).collect::<Vec<_>>(), ["display_name"]);
     }
 
     #[test]
-    fn a_secret_is_never_taken_from_an_argument_nor_repeated() {
-        let set = refusal(&Given { set: vec!["password=canary-1"], ..Given::default() }, Json::Null);
+    fn secret_is_never_read_from_an_argument_or_printed() {
+        let set =
+            refusal(&RecordArguments { set: vec!["password=canary-1"], ..RecordArguments::default() }, Json::Null);
         assert!(set.contains("--secret password=@FILE"), "{set}");
-        let secret = refusal(&Given { secret: vec!["password=canary-1"], ..Given::default() }, Json::Null);
+        let secret =
+            refusal(&RecordArguments { secret: vec!["password=canary-1"], ..RecordArguments::default() }, Json::Null);
         assert!(secret.contains("--secret password=-"), "{secret}");
-        let bare = refusal(&Given { set: vec!["canary-1"], ..Given::default() }, Json::Null);
-        let from_json = Given { json: Some("-"), ..Given::default() };
+        let bare = refusal(&RecordArguments { set: vec!["canary-1"], ..RecordArguments::default() }, Json::Null);
+        let from_json = RecordArguments { json: Some("-"), ..RecordArguments::default() };
         let number = refusal(&from_json, json!({"password": 47_110_815}));
         assert!(number.contains("password"), "{number}");
         for text in [set, secret, bare, number] {
@@ -360,16 +365,16 @@ mod tests {
     }
 
     #[test]
-    fn json_may_have_secrets_and_they_are_not_shown_with_other_faults() {
-        let from_json = Given { json: Some("-"), ..Given::default() };
-        let taken = record(&from_json, json!({"password": "canary-1"}), Purpose::Create).ok().unwrap();
+    fn secrets_in_json_are_accepted_and_not_shown_in_errors() {
+        let from_json = RecordArguments { json: Some("-"), ..RecordArguments::default() };
+        let taken = record(&from_json, json!({"password": "canary-1"}), Operation::Create).ok().unwrap();
         assert_eq!(value(&taken, "password"), "canary-1");
         let refused = refusal(&from_json, json!({"password": "canary-1", "display_name": 5}));
         assert!(!refused.contains("canary-1"), "{refused}");
     }
 
     #[test]
-    fn sources_of_secrets_are_told_apart() {
+    fn sources_of_secrets_are_distinguished() {
         let entity = mailbox();
         let source = |given| secret_source(&entity, given).map(|(_, source)| source);
         assert_eq!(source("password").ok(), Some(Source::PromptTwice));
@@ -381,7 +386,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_words_are_explained() {
+    fn unknown_words_are_explained() {
         for (given, explained) in [
             ("nothing=1", "has no attribute"),
             ("usernmae=u", "did you mean username?"),
@@ -390,17 +395,17 @@ mod tests {
             ("state_code=asleep", "one of active, inactive"),
             ("display_name", "ATTRIBUTE=VALUE"),
         ] {
-            let text = refusal(&Given { set: vec![given], ..Given::default() }, Json::Null);
+            let text = refusal(&RecordArguments { set: vec![given], ..RecordArguments::default() }, Json::Null);
             assert!(text.contains(explained), "{text}");
         }
-        let both = Given { set: vec!["username=u"], clear: vec!["username"], ..Given::default() };
+        let both = RecordArguments { set: vec!["username=u"], clear: vec!["username"], ..RecordArguments::default() };
         assert!(refusal(&both, Json::Null).contains("cleared"));
-        let unknown = Given { json: Some("-"), ..Given::default() };
+        let unknown = RecordArguments { json: Some("-"), ..RecordArguments::default() };
         assert!(refusal(&unknown, json!({"colour": "red"})).contains("colour"));
     }
 
     #[test]
-    fn options_are_known_by_their_full_and_their_short_names() {
+    fn choices_are_accepted_by_full_and_short_name() {
         let entity = mailbox();
         let Kind::Enum(kind) = entity.attribute("incoming_email_delivery_method").unwrap().field.kind() else {
             panic!()

@@ -1,35 +1,35 @@
-//! Commands to run next, as a person can paste them: each names its organization unless the next command would take that one anyway.
+//! Suggested commands, ready to paste: a suggestion has `-o` unless the organization is the default of the next command.
 
-/// Which organization this command is about, and which one the next takes if nothing is said.
+/// The organization of this run, and the default organization of the next run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Hints {
     organization: String,
-    usual: String,
+    default: String,
 }
 
 impl Default for Hints {
     /// For commands that need no server.
     fn default() -> Self {
-        Self { organization: DEFAULT.to_owned(), usual: DEFAULT.to_owned() }
+        Self { organization: DEFAULT.to_owned(), default: DEFAULT.to_owned() }
     }
 }
 
 impl Hints {
-    /// `organization`: that of this command. `usual`: that of the next, by the environment, the profile or the default.
-    pub(crate) fn new(organization: &str, usual: &str) -> Self {
-        Self { organization: id(organization).to_owned(), usual: id(usual).to_owned() }
+    /// `default` is the organization of a command without `-o`: from the environment, the profile or the built-in default.
+    pub(crate) fn new(organization: &str, default: &str) -> Self {
+        Self { organization: id(organization).to_owned(), default: id(default).to_owned() }
     }
 
     /// `sealward key show -o contoso`: the command for the organization of this run.
-    pub(crate) fn command(&self, words: &str) -> String {
-        self.command_in(words, &self.organization)
+    pub(crate) fn command(&self, arguments: &str) -> String {
+        self.command_in(arguments, &self.organization)
     }
 
-    /// The same for another organization, given as such or by its id.
-    pub(crate) fn command_in(&self, words: &str, organization: &str) -> String {
+    /// The command for another organization, by id or full name.
+    pub(crate) fn command_in(&self, arguments: &str, organization: &str) -> String {
         match id(organization) {
-            id if id == self.usual || !is_id(id) => format!("sealward {words}"),
-            id => format!("sealward {words} -o {id}"),
+            id if id == self.default || !is_id(id) => format!("sealward {arguments}"),
+            id => format!("sealward {arguments} -o {id}"),
         }
     }
 }
@@ -38,12 +38,12 @@ fn id(organization: &str) -> &str {
     organization.strip_prefix("organizations/").unwrap_or(organization)
 }
 
-/// What can be pasted into any shell.
+/// Whether the text is safe to paste into a shell.
 fn is_id(text: &str) -> bool {
     !text.is_empty() && text.chars().all(|character| character.is_ascii_alphanumeric() || character == '-')
 }
 
-/// The organization where nothing says which.
+/// The built-in default organization.
 pub(crate) const DEFAULT: &str = "default";
 
 #[cfg(test)]
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_hint_names_the_organization_unless_the_next_command_takes_it_anyway() {
+    fn hint_names_the_organization_unless_it_is_the_default() {
         let hints = Hints::new("organizations/contoso", "default");
         assert_eq!(hints.command("key show"), "sealward key show -o contoso");
         assert_eq!(hints.command_in("key show", "fabrikam"), "sealward key show -o fabrikam");
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hint_has_nothing_that_a_shell_would_run() {
+    fn hint_contains_no_text_that_a_shell_would_run() {
         assert_eq!(Hints::default().command_in("key show", "a; rm -rf x"), "sealward key show");
     }
 }

@@ -1,10 +1,10 @@
-//! Variables of the environment: one that is set and empty is as good as unset, for every option.
+//! Environment variables. A variable that is set to an empty value counts as unset, for every option.
 
 use std::env;
 
 use clap::{Arg, Command};
 
-/// Takes the variables that are empty away from the options that read them, in this command and all under it.
+/// Removes empty variables from the options of a command and of its subcommands.
 pub(crate) fn without_empty_variables(command: Command) -> Command {
     command
         .mut_args(
@@ -17,7 +17,7 @@ fn reads_empty_variable(argument: &Arg) -> bool {
     argument.get_env().and_then(env::var_os).is_some_and(|value| value.is_empty())
 }
 
-/// A variable that is set, and not empty.
+/// The value of a variable, unless it is unset or empty.
 pub(crate) fn variable(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
 }

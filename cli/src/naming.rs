@@ -1,21 +1,21 @@
-//! How the command line spells names of the contract: entities as commands, values of enums as short words.
+//! Names of the contract in the spelling of the command line: entities as commands, enum values without prefix.
 
 use prost_reflect::{EnumDescriptor, EnumValueDescriptor};
 use sealward_client::EntityType;
 
-/// The values of an option set, as short as they are unambiguous: `server_side_sync`.
+/// The short names of an enum's values, such as `server_side_sync`.
 pub(crate) fn enum_names(kind: &EnumDescriptor) -> Vec<String> {
     let chosen = kind.values().filter(|value| value.number() != 0);
     chosen.map(|value| short_enum_name(kind, value.name())).collect()
 }
 
-/// A value's full name as short as it is unambiguous.
+/// The short name of an enum value: without prefix, in lower case.
 pub(crate) fn short_enum_name(kind: &EnumDescriptor, full: &str) -> String {
     full.strip_prefix(&enum_prefix(kind)).unwrap_or(full).to_ascii_lowercase()
 }
 
-/// The full name of a value that was given in full, short, or by its number in Dynamics 365. The enum's own numbers mean other values, and
-/// nobody sees them here.
+/// The full name of an enum value from its full name, short name or Dynamics 365 number. The enum's own numbers differ from those numbers,
+/// and aren't accepted.
 pub(crate) fn enum_value(kind: &EnumDescriptor, given: &str) -> Option<String> {
     if let Ok(number) = given.parse::<i32>() {
         return kind.values().find(|value| option_number(value) == Some(number)).map(|value| value.name().to_owned());
@@ -25,7 +25,7 @@ pub(crate) fn enum_value(kind: &EnumDescriptor, given: &str) -> Option<String> {
     kind.values().find(|value| value.name() == given || value.name() == full).map(|value| value.name().to_owned())
 }
 
-/// The number that Dynamics 365 has for a value.
+/// The Dynamics 365 number of an enum value.
 fn option_number(value: &EnumValueDescriptor) -> Option<i32> {
     let options = value.options();
     let mut extensions = options.extensions();
@@ -33,7 +33,7 @@ fn option_number(value: &EnumValueDescriptor) -> Option<i32> {
     extensions.find(|(extension, _)| is_option(extension.full_name()))?.1.as_i32()
 }
 
-/// What every value's name begins with: `STATE_CODE_` for StateCode.
+/// The common prefix of the value names: `STATE_CODE_` for StateCode.
 fn enum_prefix(kind: &EnumDescriptor) -> String {
     let mut prefix = String::new();
     for character in kind.name().chars() {
@@ -45,7 +45,7 @@ fn enum_prefix(kind: &EnumDescriptor) -> String {
     prefix + "_"
 }
 
-/// What the entity's commands stand under: `email-server-profile`.
+/// The command of an entity, such as `email-server-profile`.
 pub(crate) fn command_name(entity: &EntityType) -> String {
     entity.options.singular.replace('_', "-")
 }

@@ -1,6 +1,6 @@
-//! Follows a re-encryption: a bar on a terminal, a line a message elsewhere.
+//! Follows a re-encryption, and shows progress: as a bar on a terminal, otherwise as one line per message.
 //!
-//! Ctrl-C ends the watching only: the server does the work, and continues it.
+//! Ctrl-C stops following. The server continues the re-encryption.
 
 use std::{
     future::pending,
@@ -15,56 +15,56 @@ use sealward_client::{
     v1::{Reencryption, reencryption::State},
 };
 
-use crate::{failure::Failure, stderr};
+use crate::{failure::Failure, output::stderr};
 
-/// Shows the progress until it ends, and answers with its last state; `None` if the server had nothing to say. A stream that breaks off,
-/// with its connection or with the server, is begun again.
+/// Shows the progress of a re-encryption until it ends. Returns its last state, or `None` if the server sent no message. Reconnects if the
+/// stream breaks.
 pub(crate) async fn follow(client: &Client, organization: &str) -> Result<Option<Reencryption>, Failure> {
     let mut interrupt = pin!(interrupt());
     let mut display = Display::for_stderr();
-    let mut followed = Followed::default();
+    let mut watch = Watch::default();
     loop {
         let outcome = tokio::select! {
-            // Ctrl-C first, so that it is waited for before anything is shown.
+            // Ctrl-C first, so that its handler is installed before anything is shown.
             biased;
-            () = &mut interrupt => return Err(detach(&mut display, organization)),
-            outcome = followed.further(client, organization, &mut display) => outcome,
+            () = &mut interrupt => return Err(interrupted(&mut display, organization)),
+            outcome = watch.run(client, organization, &mut display) => outcome,
         };
         let error = match outcome {
             Ok(()) => {
                 display.end();
-                return Ok(followed.last);
+                return Ok(watch.last);
             }
             Err(error) => error,
         };
-        if !followed.may_resume(&error) {
+        if !watch.may_resume(&error) {
             display.end();
-            // What was done before is in no doubt: watching is all that failed.
-            return Err(Failure::from(error).advised(goes_on(organization)));
+            // The advice of the error itself would suggest that the re-encryption failed.
+            return Err(Failure::from(error).with_advice(continues_message(organization)));
         }
         if tokio::time::timeout(RESUME_PAUSE, &mut interrupt).await.is_ok() {
-            return Err(detach(&mut display, organization));
+            return Err(interrupted(&mut display, organization));
         }
     }
 }
 
-fn detach(display: &mut Display, organization: &str) -> Failure {
+fn interrupted(display: &mut Display, organization: &str) -> Failure {
     display.end();
-    stderr::notice(&goes_on(organization));
-    Failure::Detached
+    stderr::notice(&continues_message(organization));
+    Failure::Interrupted
 }
 
-/// What was seen of a re-encryption.
+/// The state of following a re-encryption.
 #[derive(Default)]
-struct Followed {
+struct Watch {
     last: Option<Reencryption>,
-    /// How often watching failed since something was seen.
+    /// Consecutive failures since the last message.
     failures: u32,
 }
 
-impl Followed {
-    /// Watches until the re-encryption, or the stream, ends.
-    async fn further(&mut self, client: &Client, organization: &str, display: &mut Display) -> Result<(), Error> {
+impl Watch {
+    /// Follows until the re-encryption or the stream ends.
+    async fn run(&mut self, client: &Client, organization: &str, display: &mut Display) -> Result<(), Error> {
         let mut stream = client.watch_reencryption(organization).await?;
         while let Some(progress) = stream.next().await? {
             self.failures = 0;
@@ -74,28 +74,28 @@ impl Followed {
         Ok(())
     }
 
-    /// Whether to watch again after this error: one that passes, and has not come too often in a row.
+    /// Whether to reconnect after this error: it is transient, and the number of consecutive failures is within the limit.
     fn may_resume(&mut self, error: &Error) -> bool {
         self.failures += 1;
         let failures_max = if self.last.is_some() { FAILURES_MAX } else { FAILURES_MAX_AT_FIRST };
-        let passes = matches!(error.action(), Action::Wait { .. });
-        error.code() == Code::Unavailable && passes && self.failures <= failures_max
+        let is_transient = matches!(error.action(), Action::Wait { .. });
+        error.code() == Code::Unavailable && is_transient && self.failures <= failures_max
     }
 }
 
-/// How long to wait before a stream is begun again, and how often in a row: a server that is restarted takes seconds.
+/// Pause before a reconnect, and maximum consecutive failures: a restart of the server takes seconds.
 const RESUME_PAUSE: Duration = Duration::from_secs(1);
 const FAILURES_MAX: u32 = 60;
 const FAILURES_MAX_AT_FIRST: u32 = 5;
 
-/// Waits for Ctrl-C. Where it can't be waited for, it ends the process by itself.
+/// Waits for Ctrl-C. If no handler can be installed, Ctrl-C ends the process.
 async fn interrupt() {
     if tokio::signal::ctrl_c().await.is_err() {
         pending::<()>().await;
     }
 }
 
-/// Where progress is shown.
+/// A progress bar, or lines if stderr isn't a terminal.
 pub(crate) enum Display {
     Bar(ProgressBar),
     Lines,
@@ -103,12 +103,12 @@ pub(crate) enum Display {
 
 impl Display {
     fn for_stderr() -> Self {
-        Self::styled(TEMPLATE)
+        Self::styled(REENCRYPTION_TEMPLATE)
     }
 
-    /// For what only counts.
-    pub(crate) fn counting() -> Self {
-        Self::styled(COUNTING)
+    /// For [`count`](Self::count).
+    pub(crate) fn for_counts() -> Self {
+        Self::styled(COUNT_TEMPLATE)
     }
 
     fn styled(template: &'static str) -> Self {
@@ -125,7 +125,7 @@ impl Display {
             Self::Bar(bar) => {
                 bar.set_length(u64::try_from(progress.cells_total).unwrap_or_default());
                 bar.set_position(u64::try_from(progress.cells_done).unwrap_or_default());
-                bar.set_prefix(state_in_words(progress));
+                bar.set_prefix(state_text(progress));
                 bar.set_message(pace(progress));
                 if is_last(progress) {
                     bar.finish_and_clear();
@@ -138,17 +138,17 @@ impl Display {
         }
     }
 
-    /// Shows how many of how many are done, where somebody is watching.
-    pub(crate) fn count(&mut self, what: &'static str, done: i64, total: i64) {
+    /// Shows a count on the progress bar. Prints no lines without a terminal.
+    pub(crate) fn count(&mut self, label: &'static str, done: i64, total: i64) {
         if let Self::Bar(bar) = self {
             bar.set_length(u64::try_from(total).unwrap_or_default());
             bar.set_position(u64::try_from(done).unwrap_or_default());
-            bar.set_prefix(what);
+            bar.set_prefix(label);
             bar.tick();
         }
     }
 
-    /// Leaves the terminal clean.
+    /// Removes the bar from the terminal.
     pub(crate) fn end(&mut self) {
         if let Self::Bar(bar) = self {
             bar.finish_and_clear();
@@ -156,37 +156,37 @@ impl Display {
     }
 }
 
-/// All of it on a line.
+/// The progress as one line.
 fn describe(progress: &Reencryption) -> String {
     let Reencryption { cells_total, cells_done, cells_unreadable, cells_per_second, .. } = progress;
     let cells = format!("{cells_done} of {cells_total} cells");
-    let state = state_in_words(progress);
+    let state = state_text(progress);
     match progress.state() {
         State::None => state.to_owned(),
-        // The first message of a change comes before the cells are counted.
+        // The first message is sent before the cells are counted.
         State::Running | State::Clearing if *cells_total == 0 => state.to_owned(),
         State::Running | State::Clearing if *cells_per_second >= RATE_SHOWN_MIN => {
-            format!("{state}: {cells}, {cells_per_second:.0} a second")
+            format!("{state}: {cells}, {cells_per_second:.0}/s")
         }
         State::Running | State::Clearing => format!("{state}: {cells}"),
-        State::DoneWithUnreadableCells => format!("{state}: {cells}, and {cells_unreadable} that no key here opens"),
+        State::DoneWithUnreadableCells => format!("{state}: {cells}, {cells_unreadable} unreadable"),
         State::Waiting | State::Finishing | State::Done | State::Unspecified => format!("{state}: {cells}"),
     }
 }
 
-fn state_in_words(progress: &Reencryption) -> &'static str {
+fn state_text(progress: &Reencryption) -> &'static str {
     match progress.state() {
-        State::None => "There has been no re-encryption: the key was never changed.",
+        State::None => "No re-encryption: the key was never changed.",
         State::Waiting => "Waiting for the key to be restored",
         State::Running => "Running",
         State::Clearing => "Clearing",
         State::Finishing => "Finishing",
         State::Done | State::DoneWithUnreadableCells => "Done",
-        State::Unspecified => "In a state that this client doesn't know",
+        State::Unspecified => "Unknown state",
     }
 }
 
-/// How fast it goes, and what is left at that.
+/// The rate, and the estimated time that is left.
 fn pace(progress: &Reencryption) -> String {
     let rate = progress.cells_per_second;
     let left = progress.cells_total.saturating_sub(progress.cells_done);
@@ -198,9 +198,9 @@ fn pace(progress: &Reencryption) -> String {
                 (0, minutes, seconds) => format!("{minutes} min {seconds} s"),
                 (hours, minutes, _) => format!("{hours} h {minutes} min"),
             };
-            format!("{rate:.0} a second, about {time} left")
+            format!("{rate:.0}/s, about {time} left")
         }
-        State::Finishing => "looking for cells under former keys".to_owned(),
+        State::Finishing => "scanning for cells under previous keys".to_owned(),
         State::None
         | State::Waiting
         | State::Running
@@ -218,16 +218,16 @@ fn is_last(progress: &Reencryption) -> bool {
     }
 }
 
-fn goes_on(organization: &str) -> String {
+fn continues_message(organization: &str) -> String {
     let id = organization.strip_prefix("organizations/").unwrap_or(organization);
-    format!("The re-encryption continues on the server. To watch it again: sealward key watch -o {id}")
+    format!("The re-encryption continues on the server. To follow it again: sealward key watch -o {id}")
 }
 
-/// What isn't 0 when it is rounded.
+/// The smallest rate that doesn't round to 0.
 const RATE_SHOWN_MIN: f64 = 0.5;
 
-const COUNTING: &str = "{prefix} {bar:30} {pos} of {len}";
-const TEMPLATE: &str = "{prefix} {bar:30} {pos} of {len} cells  {msg}";
+const COUNT_TEMPLATE: &str = "{prefix} {bar:30} {pos} of {len}";
+const REENCRYPTION_TEMPLATE: &str = "{prefix} {bar:30} {pos} of {len} cells  {msg}";
 
 #[cfg(test)]
 mod tests {
@@ -240,25 +240,25 @@ mod tests {
     }
 
     #[test]
-    fn progress_reads_as_a_line() {
-        assert_eq!(describe(&running(5_000, 1_200, 799.6)), "Running: 1200 of 5000 cells, 800 a second");
+    fn progress_is_printed_on_one_line() {
+        assert_eq!(describe(&running(5_000, 1_200, 799.6)), "Running: 1200 of 5000 cells, 800/s");
         assert_eq!(describe(&running(2, 1, 0.4)), "Running: 1 of 2 cells");
         assert_eq!(describe(&running(0, 0, 0.0)), "Running");
     }
 
     #[test]
-    fn what_is_left_is_told_at_the_present_rate() {
-        assert_eq!(pace(&running(100, 50, 10.0)), "10 a second, about 5 s left");
-        assert_eq!(pace(&running(1_000, 100, 10.0)), "10 a second, about 1 min 30 s left");
-        assert_eq!(pace(&running(1_000_000, 0, 100.0)), "100 a second, about 2 h 46 min left");
+    fn remaining_time_follows_the_current_rate() {
+        assert_eq!(pace(&running(100, 50, 10.0)), "10/s, about 5 s left");
+        assert_eq!(pace(&running(1_000, 100, 10.0)), "10/s, about 1 min 30 s left");
+        assert_eq!(pace(&running(1_000_000, 0, 100.0)), "100/s, about 2 h 46 min left");
         assert_eq!(pace(&running(100, 0, 0.0)), "");
         assert_eq!(pace(&running(100, 100, 10.0)), "");
     }
 
     #[test]
-    fn the_bar_can_be_drawn_and_a_detached_person_knows_how_to_come_back() {
-        ProgressStyle::with_template(TEMPLATE).unwrap();
-        ProgressStyle::with_template(COUNTING).unwrap();
-        assert!(goes_on("organizations/contoso").ends_with("sealward key watch -o contoso"));
+    fn bar_is_drawn_and_detaching_prints_the_command_to_resume() {
+        ProgressStyle::with_template(REENCRYPTION_TEMPLATE).unwrap();
+        ProgressStyle::with_template(COUNT_TEMPLATE).unwrap();
+        assert!(continues_message("organizations/contoso").ends_with("sealward key watch -o contoso"));
     }
 }

@@ -1,7 +1,7 @@
-//! Profiles: connection settings with a name, kept in a file so that nobody has to type them.
+//! Profiles: named connection settings in a TOML file.
 //!
-//! The file names other files and holds no key material. Whoever can write to it decides whom this client talks to and trusts, so one
-//! that others may write to is refused. Writing keeps comments and order, and replaces the file whole.
+//! The file contains paths of keys, never keys. A user who can write to the file decides which server this client trusts, so a file that is
+//! writable by other users is refused. Writing is atomic, and keeps comments and order.
 
 use std::{
     env, fs,
@@ -15,7 +15,7 @@ use toml_edit::{DocumentMut, Item, Table, value};
 
 use crate::{failure::Failure, output::Format};
 
-/// What a profile says. What it leaves out is as if there were no profile.
+/// The settings of a profile; all are optional.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Profile {
@@ -31,7 +31,7 @@ pub(crate) struct Profile {
 }
 
 impl Profile {
-    /// The files that it names.
+    /// The paths in the profile.
     pub(crate) fn files(&mut self) -> impl Iterator<Item = &mut PathBuf> {
         [&mut self.ca, &mut self.cert, &mut self.key, &mut self.token_file].into_iter().flatten()
     }
@@ -53,16 +53,15 @@ struct Content {
 }
 
 impl ProfileFile {
-    /// Where the file is, unless an option or SEALWARD_CONFIG says otherwise.
-    pub(crate) fn usual_path() -> Result<PathBuf, Failure> {
+    /// The path of the file without `--config` and SEALWARD_CONFIG.
+    pub(crate) fn default_path() -> Result<PathBuf, Failure> {
         let absolute = |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
         let folder = absolute("XDG_CONFIG_HOME").or_else(|| Some(env::home_dir()?.join(".config")));
-        let folder =
-            folder.ok_or_else(|| Failure::usage("there is no home folder to keep profiles in: give --config FILE"))?;
+        let folder = folder.ok_or_else(|| Failure::usage("no home directory for the profiles: use --config FILE"))?;
         Ok(folder.join("sealward").join("config.toml"))
     }
 
-    /// Reads the file; one that isn't there has no profiles.
+    /// Reads the file; a missing file has no profiles.
     pub(crate) fn read(path: PathBuf) -> Result<Self, Failure> {
         let text = match fs::File::open(&path) {
             Ok(file) => {
@@ -72,28 +71,28 @@ impl ProfileFile {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
             Err(error) => Err(error),
         };
-        let text = text
-            .map_err(|error| Failure::usage(format!("the profiles can't be read from {}: {error}", path.display())))?;
+        let text =
+            text.map_err(|error| Failure::usage(format!("can't read profiles from {}: {error}", path.display())))?;
         Self::parse(path, &text)
     }
 
     fn parse(path: PathBuf, text: &str) -> Result<Self, Failure> {
         if text.contains("PRIVATE KEY-----") {
             return Err(Failure::usage(format!(
-                "{} holds a private key, and may only name one: put it into a file of its own, and that file's name here",
+                "{} contains a private key: move the key to its own file, and set `key` to the path of that file",
                 path.display()
             )));
         }
-        // The error's own form shows the line, which may be anything.
-        let wrong = |span: Option<std::ops::Range<usize>>, message: &str| {
+        // The error's own Display shows the line, which may contain a secret.
+        let invalid = |span: Option<std::ops::Range<usize>>, message: &str| {
             let line =
                 span.and_then(|span| text.get(..span.start)).map_or(1, |before| before.matches('\n').count() + 1);
             Failure::usage(format!("{}, line {line}: {message}", path.display()))
         };
         let document: DocumentMut =
-            text.parse().map_err(|error: toml_edit::TomlError| wrong(error.span(), error.message()))?;
-        // Read from the text once more: a document that can be changed has forgotten where things were.
-        let content: Content = toml_edit::de::from_str(text).map_err(|error| wrong(error.span(), error.message()))?;
+            text.parse().map_err(|error: toml_edit::TomlError| invalid(error.span(), error.message()))?;
+        // Parsed from the text again, because a `DocumentMut` has no positions for errors.
+        let content: Content = toml_edit::de::from_str(text).map_err(|error| invalid(error.span(), error.message()))?;
         Ok(Self { path, document, content })
     }
 
@@ -106,12 +105,12 @@ impl ProfileFile {
         self.content.profiles.keys().map(String::as_str).collect()
     }
 
-    /// The profile that is used where none is asked for.
+    /// The name of the default profile.
     pub(crate) fn default_name(&self) -> Option<&str> {
         self.content.default_profile.as_deref()
     }
 
-    /// The profile of this name. Files named in it are found from the folder of the profiles.
+    /// The profile of this name. Relative paths in it are resolved against the folder of the file.
     pub(crate) fn get(&self, name: &str) -> Result<Profile, Failure> {
         let Some(profile) = self.content.profiles.get(name) else { return Err(self.missing(name)) };
         let mut profile = profile.clone();
@@ -126,20 +125,20 @@ impl ProfileFile {
         let path = self.path.display();
         let names = self.names();
         Failure::usage(if names.is_empty() {
-            format!("there is no profile {name}: {path} has none yet; sealward profile set {name} makes it")
+            format!("profile {name} not found: {path} has no profiles; to create it: sealward profile set {name}")
         } else {
-            format!("there is no profile {name}; {path} has {}", names.join(", "))
+            format!("profile {name} not found: {path} has {}", names.join(", "))
         })
     }
 
-    /// Puts what `profile` says into the profile of this name; what it leaves out stays as it is.
+    /// Updates the profile of this name with the settings that `profile` has. Creates it if it doesn't exist.
     pub(crate) fn set(&mut self, name: &str, profile: &Profile) -> Result<(), Failure> {
         check_name(name)?;
         let profiles = self.document.entry("profiles").or_insert_with(implicit_table);
         let table = profiles
             .as_table_like_mut()
             .and_then(|profiles| profiles.entry(name).or_insert_with(|| Item::Table(Table::new())).as_table_like_mut());
-        let table = table.ok_or_else(|| Failure::usage("profiles has to be a table"))?;
+        let table = table.ok_or_else(|| Failure::usage("`profiles` must be a table"))?;
         for (setting, given) in settings(profile) {
             if let Some(given) = given {
                 table.insert(setting, given);
@@ -148,7 +147,7 @@ impl ProfileFile {
         Ok(())
     }
 
-    /// Takes a setting out of a profile.
+    /// Removes a setting from a profile.
     pub(crate) fn unset(&mut self, name: &str, setting: &str) {
         let profile = self.document.get_mut("profiles").and_then(|profiles| profiles.get_mut(name));
         if let Some(profile) = profile.and_then(Item::as_table_like_mut) {
@@ -156,7 +155,7 @@ impl ProfileFile {
         }
     }
 
-    pub(crate) fn use_by_default(&mut self, name: &str) -> Result<(), Failure> {
+    pub(crate) fn set_default(&mut self, name: &str) -> Result<(), Failure> {
         self.get(name)?;
         self.document.insert("default_profile", value(name));
         Ok(())
@@ -173,15 +172,14 @@ impl ProfileFile {
         Ok(())
     }
 
-    /// Writes the file, with its folder if need be. It is there whole or not at all, and for its owner only.
+    /// Writes the file atomically, readable only by its owner. Creates its folder if needed.
     pub(crate) fn write(self) -> Result<Self, Failure> {
         let text = self.document.to_string();
         let written = Self::parse(self.path, &text)?;
-        // Through a link, so that the link stays one.
+        // Follows a symbolic link instead of replacing it.
         let target = fs::canonicalize(&written.path).unwrap_or_else(|_| written.path.clone());
-        replace(&target, &text).map_err(|error| {
-            Failure::usage(format!("the profiles can't be written to {}: {error}", written.path.display()))
-        })?;
+        replace(&target, &text)
+            .map_err(|error| Failure::usage(format!("can't write profiles to {}: {error}", written.path.display())))?;
         Ok(written)
     }
 }
@@ -207,28 +205,29 @@ fn create_private_folder(folder: &Path) -> io::Result<()> {
     fs::create_dir_all(folder)
 }
 
-/// Refuses a file that somebody else owns, or that group or others may write to.
+/// Refuses a file that another user owns, or that is writable by group or others.
 #[cfg(unix)]
 fn check_writers(path: &Path, file: &fs::File) -> Result<(), Failure> {
     use std::os::unix::fs::MetadataExt as _;
-    let facts =
-        file.metadata().map_err(|error| Failure::usage(format!("{} can't be looked at: {error}", path.display())))?;
+    let facts = file
+        .metadata()
+        .map_err(|error| Failure::usage(format!("can't check permissions of {}: {error}", path.display())))?;
     let path = path.display();
     if facts.mode() & 0o022 != 0 {
         return Err(Failure::usage(format!(
-            "others may write to {path}, and so decide which server you trust: chmod go-w {path}, after a look at what it says"
+            "{path} is writable by other users, who could make you trust another server: check its content, then run chmod go-w {path}"
         )));
     }
     let owners = [0, rustix::process::geteuid().as_raw()];
     if !owners.contains(&facts.uid()) {
         return Err(Failure::usage(format!(
-            "{path} belongs to somebody else, who so decides which server you trust: make a file of your own"
+            "{path} belongs to another user, who could make you trust another server: create your own file"
         )));
     }
     Ok(())
 }
 
-/// Elsewhere, permissions are for the folder of the user to have right.
+/// Not checked on this platform: the permissions of the user's folder protect the file.
 #[cfg(not(unix))]
 fn check_writers(_path: &Path, _file: &fs::File) -> Result<(), Failure> {
     Ok(())
@@ -240,12 +239,12 @@ fn check_name(name: &str) -> Result<(), Failure> {
         Ok(())
     } else {
         Err(Failure::usage(format!(
-            "{name:?} can't be a profile's name: letters, digits, hyphens, dots and underscores can"
+            "invalid profile name {name:?}: use letters, digits, hyphens, dots and underscores"
         )))
     }
 }
 
-/// Every setting by its name in the file, with its value.
+/// The settings with their names in the file.
 fn settings(profile: &Profile) -> [(&'static str, Option<Item>); 9] {
     let text = |given: &Option<String>| given.as_ref().map(value);
     let file = |given: &Option<PathBuf>| given.as_ref().map(|path| value(path.to_string_lossy().into_owned()));
@@ -267,7 +266,7 @@ fn settings(profile: &Profile) -> [(&'static str, Option<Item>); 9] {
     ]
 }
 
-/// `[profiles]` itself isn't written, only `[profiles.NAME]`.
+/// A table that isn't written itself: the file has only `[profiles.NAME]`.
 fn implicit_table() -> Item {
     let mut table = Table::new();
     table.set_implicit(true);
@@ -290,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn a_profile_is_read_and_files_are_found_from_its_folder() {
+    fn files_of_a_profile_are_relative_to_its_folder() {
         let file = parse(
             "default_profile = \"prod\"\n[profiles.prod]\nendpoint = \"https://example.com:7443\"\nca = \"ca.pem\"\n\
              cert = \"/etc/me.pem\"\ntimeout_seconds = 5\noutput = \"json\"\n",
@@ -306,21 +305,21 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told_with_its_line_and_never_shown() {
+    fn fault_in_a_profile_is_reported_with_its_line_without_the_value() {
         let unknown = refusal("\n[profiles.a]\npassword = \"canary\"\n");
         assert!(unknown.contains("line 3: ") && unknown.contains("password"), "{unknown}");
         let broken = refusal("[profiles.a]\nkey = canary\n");
         assert!(broken.contains("line 2: "), "{broken}");
         let key =
             refusal("[profiles.a]\nkey = \"\"\"-----BEGIN PRIVATE KEY-----\ncanary\n-----END PRIVATE KEY-----\"\"\"");
-        assert!(key.contains("only name one"), "{key}");
+        assert!(key.contains("contains a private key"), "{key}");
         for text in [unknown, broken, key] {
             assert!(!text.contains("canary"), "{text}");
         }
     }
 
     #[test]
-    fn changes_keep_comments_and_what_is_not_mentioned() {
+    fn changes_keep_comments_and_other_settings() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("sealward/config.toml");
         let mut file = ProfileFile::read(path.clone()).ok().unwrap();
@@ -345,10 +344,10 @@ mod tests {
         );
         assert!(fs::read_to_string(&path).unwrap().starts_with("# mine\n"));
 
-        file.use_by_default("a").ok().unwrap();
+        file.set_default("a").ok().unwrap();
         let mut file = file.write().ok().unwrap();
         assert_eq!(file.default_name(), Some("a"));
-        assert!(file.use_by_default("c").is_err() && file.remove("c").is_err() && file.set("a b", &first).is_err());
+        assert!(file.set_default("c").is_err() && file.remove("c").is_err() && file.set("a b", &first).is_err());
         file.remove("a").ok().unwrap();
         let file = file.write().ok().unwrap();
         assert_eq!((file.default_name(), file.names()), (None, vec!["b"]));
@@ -356,16 +355,16 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_file_that_others_may_write_to_is_refused() {
+    fn profile_file_writable_by_other_users_is_refused() {
         use std::os::unix::fs::PermissionsExt as _;
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("config.toml");
         ProfileFile::read(path.clone()).ok().unwrap().write().ok().unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        for (mode, is_taken) in [(0o600, true), (0o644, true), (0o620, false), (0o602, false)] {
+        for (mode, is_accepted) in [(0o600, true), (0o644, true), (0o620, false), (0o602, false)] {
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
             let read = ProfileFile::read(path.clone());
-            assert_eq!(read.is_ok(), is_taken, "{mode:o}");
+            assert_eq!(read.is_ok(), is_accepted, "{mode:o}");
             if let Err(Failure::Usage(text)) = read {
                 assert!(text.contains("chmod go-w"), "{text}");
             }
