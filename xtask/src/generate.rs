@@ -1,29 +1,43 @@
 //! `cargo xtask generate`: writes the documents that are generated from the code.
 //!
-//! Each document is the output of a program of the workspace. This file runs the programs and writes their output. Tests of the programs fail if
-//! a document is stale.
+//! A program of the workspace prints each document, except for the list of messages, which [`messages`] makes from the sources. This file
+//! writes them. Tests of the programs fail if a document is stale.
 
 use std::{fs, io::ErrorKind, process::ExitCode};
 
-use crate::tools::{Tools, shown};
+use crate::{
+    messages,
+    tools::{Tools, shown},
+};
 
-pub(crate) const SUMMARY: &str = "regenerates docs/reference/ from the contract and the programs";
+pub(crate) const SUMMARY: &str = "regenerates docs/reference/ from the contract, the programs and the sources";
 
 const HELP: &str = "\
 Usage: cargo xtask generate
        cargo xtask generate --check
 
 Writes the documents in docs/reference: api.md from the contract, cli.md from the command line, configuration.md and permissions.md from
-the server. With --check, it writes nothing, lists stale documents, and fails if there are any.";
+the server, messages.md from the sources. With --check, it writes nothing, lists stale documents, and fails if there are any.";
 
-/// A document: its path, and the arguments of `cargo run` that print it.
-type Document = (&'static str, &'static [&'static str]);
+/// A document: its path and its origin.
+type Document = (&'static str, Origin);
+
+enum Origin {
+    /// The arguments of `cargo run` that print the document.
+    Program(&'static [&'static str]),
+    /// The texts in the sources.
+    Sources,
+}
 
 const DOCUMENTS: &[Document] = &[
-    ("docs/reference/api.md", &["-p", "sealward-api-reference"]),
-    ("docs/reference/cli.md", &["-p", "sealward-cli", "--", "reference"]),
-    ("docs/reference/configuration.md", &["-p", "sealward-server", "--", "reference", "configuration"]),
-    ("docs/reference/permissions.md", &["-p", "sealward-server", "--", "reference", "permissions"]),
+    ("docs/reference/api.md", Origin::Program(&["-p", "sealward-api-reference"])),
+    ("docs/reference/cli.md", Origin::Program(&["-p", "sealward-cli", "--", "reference"])),
+    (
+        "docs/reference/configuration.md",
+        Origin::Program(&["-p", "sealward-server", "--", "reference", "configuration"]),
+    ),
+    ("docs/reference/permissions.md", Origin::Program(&["-p", "sealward-server", "--", "reference", "permissions"])),
+    (messages::PATH, Origin::Sources),
 ];
 
 /// Writes the documents, or checks them. If one fails, the others are still written.
@@ -55,9 +69,12 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
 }
 
 /// Updates a document, or checks whether it is up to date.
-fn update(tools: &Tools, (path, program): &Document, is_check: bool) -> Result<&'static str, String> {
+fn update(tools: &Tools, (path, origin): &Document, is_check: bool) -> Result<&'static str, String> {
     let file = tools.root().join(path);
-    let generated = output_of(tools, program)?;
+    let generated = match origin {
+        Origin::Program(arguments) => output_of(tools, arguments)?,
+        Origin::Sources => messages::document(tools)?.into_bytes(),
+    };
     let written = match fs::read(&file) {
         Ok(written) => written,
         Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),

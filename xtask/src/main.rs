@@ -9,7 +9,10 @@ mod fuzz;
 mod generate;
 mod kill;
 mod layers;
+mod messages;
+mod source;
 mod test;
+mod texts;
 mod tools;
 
 /// A task: its name, its summary, and its function, which gets the arguments after the name.

@@ -9,10 +9,8 @@ use std::{
     path::PathBuf,
 };
 
-use super::{
-    names::Target,
-    source::{Mention, ModuleId, Repository},
-};
+use super::names::Target;
+use crate::source::{Mention, ModuleId, Repository};
 
 /// For each file, the files that it imports, with the lines that do it.
 type Graph = BTreeMap<PathBuf, BTreeMap<PathBuf, BTreeMap<usize, String>>>;

@@ -5,10 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{
-    names::Target,
-    source::{Binding, Mention, ModuleId, Repository},
-};
+use super::names::Target;
+use crate::source::{Binding, Mention, ModuleId, Repository};
 
 /// The public names of a library that no other crate uses, as another crate would write them.
 ///

@@ -14,8 +14,7 @@ use syn::{
     visit::{self, Visit},
 };
 
-/// The text of each file, by its path in the repository: Rust files and manifests.
-pub(crate) type Texts = BTreeMap<PathBuf, String>;
+use crate::texts::Texts;
 
 /// All crates of a repository: libraries, programs, tests, benchmarks, examples.
 #[derive(Default)]
@@ -117,6 +116,11 @@ impl Repository {
     #[expect(clippy::indexing_slicing, reason = "as in `module`")]
     fn module_mut(&mut self, id: ModuleId) -> &mut Module {
         &mut self.modules[id.0]
+    }
+
+    /// The files that contain code outside of tests.
+    pub(crate) fn files(&self) -> BTreeSet<&Path> {
+        self.modules.iter().filter(|module| !module.is_test).map(|module| module.file.as_path()).collect()
     }
 
     pub(crate) fn modules(&self) -> impl Iterator<Item = (ModuleId, &Module)> {
@@ -319,7 +323,7 @@ fn can_be_prefix(item: &Item) -> bool {
     )
 }
 
-fn attributes(item: &Item) -> &[Attribute] {
+pub(crate) fn attributes(item: &Item) -> &[Attribute] {
     match item {
         Item::Const(item) => &item.attrs,
         Item::Enum(item) => &item.attrs,
@@ -341,7 +345,7 @@ fn attributes(item: &Item) -> &[Attribute] {
 }
 
 /// Whether a `cfg` leaves something out of every build that isn't a test.
-fn is_for_tests(attributes: &[Attribute]) -> bool {
+pub(crate) fn is_for_tests(attributes: &[Attribute]) -> bool {
     attributes
         .iter()
         .filter(|attribute| attribute.path().is_ident("cfg"))
