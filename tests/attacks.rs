@@ -112,7 +112,7 @@ async fn drip_message(mut call: Call) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn messages_that_arrive_byte_by_byte_are_ended_and_hold_nobody_up() {
+async fn messages_byte_by_byte_are_ended_and_delay_no_caller() {
     let setup = Setup { limits: &[("message_time_max_ms", 2_000)], ..Setup::default() };
     let target = Target::start("slow messages, a reader", setup).await;
     let allowed = Allowed { charged_bytes: of_an_identity(), connections: 10 };
@@ -184,7 +184,7 @@ async fn drip_headers(mut stream: TlsStream<TcpStream>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn headers_that_arrive_byte_by_byte_hold_nobody_up() {
+async fn headers_byte_by_byte_delay_no_caller() {
     let setup = Setup { limits: &[("connection_unidentified_idle_max_seconds", 1)], ..Setup::default() };
     let target = Target::start("slow headers", setup).await;
     let allowed = Allowed { charged_bytes: 0, connections: 100 };
@@ -201,7 +201,7 @@ async fn headers_that_arrive_byte_by_byte_hold_nobody_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn connections_without_identity_take_bounded_memory_and_keep_nobody_out() {
+async fn connections_without_identity_take_bounded_memory_and_block_no_caller() {
     let target = Target::start("connections without identity", Setup::default()).await;
     let Limits { connections_max, connections_unidentified_percent: percent, .. } = Limits::default();
     // On each of the two listeners.
@@ -284,7 +284,7 @@ fn call_headers(path: &str) -> Vec<u8> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn calls_that_are_reset_at_once_hold_nobody_up() {
+async fn calls_reset_at_once_delay_no_caller() {
     let target = Target::start("rapid resets", Setup::default()).await;
     let allowed = Allowed { charged_bytes: of_an_identity(), connections: 20 };
     let round = async |target: &Target| {
@@ -309,7 +309,7 @@ async fn calls_that_are_reset_at_once_hold_nobody_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn frames_whose_answers_nobody_reads_take_bounded_memory() {
+async fn frames_with_unread_answers_take_bounded_memory() {
     let target = Target::start("PING, SETTINGS and window floods", Setup::default()).await;
     let allowed = Allowed { charged_bytes: 0, connections: 6 };
     let kinds = [
@@ -333,7 +333,7 @@ async fn frames_whose_answers_nobody_reads_take_bounded_memory() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn refused_calls_hold_nobody_up_while_nobody_reads_the_log() {
+async fn refused_calls_with_an_unread_log_delay_no_caller() {
     let target = Target::start("refused calls, log unread", Setup { is_log_unread: true, ..Setup::default() }).await;
     // A line of the log has some hundred bytes.
     let log = u64::from(Limits::default().log_queue_lines) * 1_024;
@@ -364,7 +364,7 @@ async fn ended(call: Call) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn lists_that_nobody_reads_take_bounded_memory() {
+async fn unread_lists_take_bounded_memory() {
     let setup = Setup { limits: &[("answer_stall_max_ms", 2_000)], rows: MUCH, ..Setup::default() };
     let target = Target::start("unread lists, a reader", setup).await;
     let answers = u64::from(Limits::default().answers_per_identity_max_bytes);
@@ -393,7 +393,7 @@ async fn lists_that_nobody_reads_take_bounded_memory() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn streams_that_nobody_reads_are_bounded_and_ended() {
+async fn unread_streams_are_bounded_and_ended() {
     let setup = Setup { limits: &[("answer_stall_max_ms", 2_000)], rows: MUCH, ..Setup::default() };
     let target = Target::start("unread exports and verifications", setup).await;
     // An administrator exports, an auditor verifies.
@@ -438,7 +438,7 @@ fn answered_or(reasons: &[ErrorReason], outcomes: Vec<Result<(), Error>>) -> usi
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hundred_costly_lists_at_once_hold_no_other_reader_up() {
+async fn hundred_concurrent_costly_lists_delay_no_other_reader() {
     let rows = many_mailboxes(20_000);
     let target = Target::start("100 costly lists, a reader", Setup { rows: &rows, ..Setup::default() }).await;
     let allowed = Allowed { charged_bytes: of_an_identity(), connections: 1 };
@@ -461,7 +461,7 @@ async fn verify_cells(auditor: Client) -> Result<(), Error> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn many_verifications_of_cells_at_once_hold_nobody_up() {
+async fn concurrent_verifications_of_cells_delay_no_caller() {
     let target = Target::start("64 VerifyCells, an auditor", Setup::default()).await;
     let writer = target.client(Person::Writer);
     let created = at_once(300, || {
@@ -478,7 +478,7 @@ async fn many_verifications_of_cells_at_once_hold_nobody_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn thousands_of_wrong_comparisons_hold_nobody_up() {
+async fn thousands_of_wrong_comparisons_delay_no_caller() {
     let target = Target::start("wrong comparisons, a connector", Setup::default()).await;
     let allowed = Allowed { charged_bytes: of_an_identity(), connections: 1 };
     let round = async |target: &Target| {

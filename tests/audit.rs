@@ -89,7 +89,7 @@ fn is_chained(trail: &[Trail]) {
 }
 
 #[tokio::test]
-async fn what_is_done_to_the_key_and_what_is_refused_stands_in_the_organizations_trail() {
+async fn key_actions_and_refusals_are_in_the_organization_trail() {
     let server = Server::start_with(|config| config.limits.key_changes_per_hour = 1).await;
     let admin = server.client(Person::Admin);
     let first = admin.retrieve_data_encryption_key(DEFAULT).await.unwrap();
@@ -158,7 +158,7 @@ async fn what_is_done_to_the_key_and_what_is_refused_stands_in_the_organizations
 }
 
 #[tokio::test]
-async fn a_setting_that_found_another_one_running_stands_in_the_trail() {
+async fn refused_concurrent_key_change_is_in_the_trail() {
     let server = Server::start_with(|config| config.limits.reencryption_pause_ms = 60_000).await;
     let admin = server.client(Person::Admin);
     // A re-encryption without cells would be over at once.
@@ -176,7 +176,7 @@ async fn a_setting_that_found_another_one_running_stands_in_the_trail() {
 }
 
 #[tokio::test]
-async fn every_reveal_stands_in_the_trail_with_its_purpose_and_those_that_failed_too() {
+async fn every_reveal_and_failed_reveal_is_in_the_trail_with_its_purpose() {
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
     let stored = writer.mailboxes().create(DEFAULT, mailbox("canary"), None).await.unwrap();
@@ -228,7 +228,7 @@ async fn every_reveal_stands_in_the_trail_with_its_purpose_and_those_that_failed
 }
 
 #[tokio::test]
-async fn the_creation_of_an_organization_stands_in_both_trails() {
+async fn creation_of_an_organization_is_in_both_trails() {
     let server = Server::start().await;
     let admin = server.client(Person::Admin);
     admin.create_organization("contoso").await.unwrap();
@@ -250,7 +250,7 @@ async fn the_creation_of_an_organization_stands_in_both_trails() {
 }
 
 #[tokio::test]
-async fn a_registered_database_is_in_the_deployments_trail_and_a_denial_in_that_of_the_organization_too() {
+async fn registered_database_and_denial_are_in_the_trails() {
     // The auditor is an administrator, of another organization.
     let server = Server::start().await;
     let elsewhere = |config: &mut sealward_server::config::Config| {
@@ -293,7 +293,7 @@ async fn a_registered_database_is_in_the_deployments_trail_and_a_denial_in_that_
 }
 
 #[tokio::test]
-async fn what_can_not_be_recorded_is_not_given() {
+async fn reveal_that_cannot_be_recorded_is_refused() {
     let server = Server::start().await;
     let stored = server.client(Person::Writer).mailboxes().create(DEFAULT, mailbox("hunter2"), None).await.unwrap();
     let (connector, admin) = (server.client(Person::Connector), server.client(Person::Admin));

@@ -233,7 +233,7 @@ async fn a_line_of_the_copy_is_a_line_of_an_export() {
 }
 
 #[tokio::test]
-async fn a_restart_goes_on_without_a_gap_or_a_repetition_and_a_rotated_file_too() {
+async fn copy_continues_after_restart_and_rotation_without_gap_or_repetition() {
     let (server, path) = server(OnFailure::Report).await;
     retrieve(&server.client(Person::Admin)).await;
     let server = server.restart(|_| {}, copying_to(path.clone(), OnFailure::Report)).await;
@@ -309,7 +309,7 @@ async fn a_server_that_is_killed_leaves_a_copy_that_its_next_start_completes() {
 }
 
 #[tokio::test]
-async fn a_copy_that_can_not_be_written_is_reported_and_caught_up_and_nobody_waits() {
+async fn failing_copy_is_reported_and_caught_up_without_delaying_calls() {
     let (server, path) = server(OnFailure::Report).await;
     let admin = server.client(Person::Admin);
     until("the copy is never whole", async || is_whole(&server).await).await;
@@ -372,7 +372,7 @@ async fn recorded(server: &Server, mailbox: &str) -> Vec<(&'static str, ErrorRea
 }
 
 #[tokio::test]
-async fn where_that_is_wanted_what_can_not_be_copied_is_not_done_and_all_else_is() {
+async fn calls_that_need_an_audit_record_are_refused_if_configured() {
     let (server, path) = server(OnFailure::Refuse).await;
     let admin = server.client(Person::Admin);
     let writer = server.client(Person::Writer);
@@ -443,7 +443,7 @@ async fn where_that_is_wanted_what_can_not_be_copied_is_not_done_and_all_else_is
 }
 
 #[tokio::test]
-async fn a_trail_that_was_put_back_from_a_copy_is_copied_from_its_beginning() {
+async fn restored_trail_is_copied_from_its_beginning() {
     let (server, path) = server(OnFailure::Report).await;
     let folder = server.stop().await;
     let older = fs::read(folder.organization_database()).unwrap();
@@ -478,12 +478,12 @@ async fn the_trail_of_an_organization_is_copied_before_it_is_deleted() {
 }
 
 #[tokio::test]
-async fn on_stdout_there_are_audit_records_and_nothing_else() {
+async fn stdout_copy_has_only_audit_records() {
     on_stdout_under_this_name("-").await;
 }
 
 #[tokio::test]
-async fn a_path_that_is_stdout_has_audit_records_and_nothing_else() {
+async fn path_of_stdout_has_only_audit_records() {
     on_stdout_under_this_name("/dev/stdout").await;
 }
 
@@ -551,7 +551,7 @@ fn unread_pipe(folder: &Folder) -> (PathBuf, fs::File) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_pipe_whose_reader_has_stopped_counts_as_failing_within_the_limit_and_the_server_ends() {
+async fn stalled_pipe_fails_within_the_limit_and_the_server_ends() {
     let folder = Folder::new();
     let (path, mut pipe) = unread_pipe(&folder);
     let server = Server::start_in(folder, |config| {
@@ -594,7 +594,7 @@ async fn a_pipe_whose_reader_has_stopped_counts_as_failing_within_the_limit_and_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn more_records_than_may_be_missing_from_the_copy_are_not_answered() {
+async fn calls_are_refused_past_the_limit_of_uncopied_records() {
     let folder = Folder::new();
     let (path, pipe) = unread_pipe(&folder);
     let server = Server::start_in(folder, |config| {

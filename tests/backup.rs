@@ -44,7 +44,7 @@ fn restored(folder: &Folder, backup: &Path) -> (tempfile::TempDir, Folder) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_backup_beside_writes_and_a_re_encryption_is_whole_and_a_server_starts_from_it() {
+async fn backup_during_writes_and_re_encryption_starts_a_server() {
     const BEFORE: usize = 300;
     let folder = Folder::new();
     let config = folder.development().config_file();
@@ -107,7 +107,7 @@ async fn a_backup_beside_writes_and_a_re_encryption_is_whole_and_a_server_starts
 }
 
 #[test]
-fn a_backup_of_a_server_at_rest_leaves_the_folder_as_it_was() {
+fn backup_of_a_stopped_server_does_not_change_its_folder() {
     // As a process: it has closed its files when it has ended.
     let folder = Folder::new();
     let server = Process::start(&folder.path());
@@ -127,7 +127,7 @@ fn a_backup_of_a_server_at_rest_leaves_the_folder_as_it_was() {
 }
 
 #[tokio::test]
-async fn a_backup_that_fails_says_so_and_leaves_nothing() {
+async fn failed_backup_is_reported_and_leaves_no_files() {
     let folder = Server::start().await.stop().await;
     let parent = folder.path().parent().unwrap().to_owned();
     fs::write(folder.organization_database(), b"nothing that SQLite has written, and long enough for a header")

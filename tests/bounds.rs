@@ -34,7 +34,7 @@ fn fields<T>(outcome: Result<T, Error>) -> Vec<(String, String)> {
 }
 
 #[tokio::test]
-async fn a_filter_is_taken_up_to_its_limits_and_not_past_them() {
+async fn filter_is_accepted_up_to_its_limits() {
     let server = Server::start_with(tight).await;
     let reader = server.client(Person::Reader);
     let auditor = server.client(Person::Auditor);
@@ -64,7 +64,7 @@ async fn a_filter_is_taken_up_to_its_limits_and_not_past_them() {
 }
 
 #[tokio::test]
-async fn the_largest_filter_that_a_deployment_may_allow_is_answered() {
+async fn largest_configurable_filter_is_answered() {
     let server = Server::start_with(|config| {
         config.limits.filter_length_max_bytes = 65_536;
         config.limits.filter_depth_max = 64;
@@ -85,7 +85,7 @@ async fn the_largest_filter_that_a_deployment_may_allow_is_answered() {
 }
 
 #[tokio::test]
-async fn a_mask_is_taken_up_to_its_limit_and_not_past_it() {
+async fn mask_is_accepted_up_to_its_limit() {
     let server = Server::start_with(tight).await;
     let writer = server.client(Person::Writer);
     let stored = writer.mailboxes().create(DEFAULT, mailbox("hunter2"), None).await.unwrap();
@@ -116,7 +116,7 @@ async fn a_mask_is_taken_up_to_its_limit_and_not_past_it() {
 }
 
 #[tokio::test]
-async fn an_identity_has_as_many_connections_as_it_may_and_one_more_is_told_why_it_has_none() {
+async fn connection_past_the_limit_of_its_identity_is_refused_with_the_reason() {
     let server = Server::start_with(|config| {
         config.limits.connections_per_identity_max = CONNECTION_LIMIT;
         config.listen.metrics_address = Some("127.0.0.1:0".parse().unwrap());

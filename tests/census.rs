@@ -65,7 +65,7 @@ async fn keep_writing(writer: Client, stop: Arc<AtomicBool>) {
 }
 
 #[tokio::test]
-async fn every_cell_is_counted_whatever_is_written_during_a_change() {
+async fn every_cell_is_counted_despite_writes_during_a_change() {
     let server = Server::start_with(|config| config.limits.reencryption_batch_cells = 3).await;
     let admin = server.client(Person::Admin);
     let stop = Arc::new(AtomicBool::new(false));
@@ -126,7 +126,7 @@ async fn verified(admin: &Client) -> (i64, Vec<v1::UnreadableCell>, Vec<v1::Cens
 }
 
 #[tokio::test]
-async fn a_check_finds_cells_that_do_not_open_and_kinds_that_are_miscounted() {
+async fn verification_finds_unreadable_cells_and_wrong_counts() {
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
     let broken = writer.mailboxes().create(DEFAULT, mailbox("broken"), None).await.unwrap().name;
@@ -170,7 +170,7 @@ async fn unreadable(admin: &Client, size: i32) -> Vec<v1::UnreadableCell> {
 }
 
 #[tokio::test]
-async fn an_unreadable_cell_is_listed_until_it_is_healed_and_the_key_kept_for_it_goes_then() {
+async fn unreadable_cell_is_listed_and_its_key_kept_until_it_is_repaired() {
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
     let mut names = Vec::new();

@@ -197,7 +197,7 @@ async fn every_entity_has_its_commands() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_is_looked_at_changed_followed_and_restored() {
+async fn key_is_shown_changed_watched_and_restored() {
     let server = Server::start().await;
     let terminal = Terminal::at(&server);
     let first = terminal.run(Person::Admin, "key status").json();
@@ -255,7 +255,7 @@ async fn a_key_is_looked_at_changed_followed_and_restored() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn organizations_are_created_shown_and_listed_and_chosen() {
+async fn organizations_are_created_shown_listed_and_selected() {
     let server = Server::start().await;
     let terminal = Terminal::at(&server);
     let created = terminal.run(Person::Admin, "org create contoso").json();
@@ -278,7 +278,7 @@ async fn organizations_are_created_shown_and_listed_and_chosen() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_write_can_be_checked_and_is_made_once_for_its_request_id() {
+async fn write_can_be_validated_and_happens_once_per_request_id() {
     let server = Server::start().await;
     let terminal = Terminal::at(&server);
     let nothing = json!({ "mailboxes": [] });
@@ -306,7 +306,7 @@ async fn a_write_can_be_checked_and_is_made_once_for_its_request_id() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn several_records_are_got_and_listed_in_every_form() {
+async fn several_records_are_printed_in_every_format() {
     let server = Server::start().await;
     let terminal = Terminal::at(&server);
     let create = |name: &str| {
@@ -365,7 +365,7 @@ async fn several_records_are_got_and_listed_in_every_form() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn profiles_keep_settings_and_give_way_to_what_is_said() {
+async fn options_override_profiles() {
     let server = Server::start().await;
     let folder = server.folder().path();
     let file = folder.join("profiles/config.toml");
@@ -411,7 +411,7 @@ async fn profiles_keep_settings_and_give_way_to_what_is_said() {
 }
 
 #[test]
-fn what_needs_no_server_works_without_one() {
+fn offline_commands_work_without_a_server() {
     let version = sealward(&["version"], "");
     assert_eq!((version.code, version.stdout.as_str()), (0, concat!("sealward ", env!("CARGO_PKG_VERSION"), "\n")));
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
@@ -427,7 +427,7 @@ fn what_needs_no_server_works_without_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_fails_is_said_on_stderr_with_what_to_do() {
+async fn failures_are_printed_on_stderr_with_advice() {
     let server = Server::start().await;
     let terminal = Terminal::at(&server);
 
@@ -523,7 +523,7 @@ fn every_command_that_dev_prints_works_when_pasted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn attributes_are_described_chosen_for_and_their_changes_listed() {
+async fn attributes_are_described_and_customized_and_changes_listed() {
     let server = Server::start().await;
     let terminal = Terminal::at(&server);
     let listed = terminal.run(Person::Reader, "metadata list --all").json();

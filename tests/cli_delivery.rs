@@ -55,7 +55,7 @@ async fn key_text(server: &Server) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_list_that_nobody_reads_is_exit_code_1_without_words() {
+async fn list_to_a_closed_pipe_exits_1_silently() {
     let server = Server::start().await;
     let terminal = Terminal::at(&server);
     server.client(Person::Writer).mailboxes().create(DEFAULT, mailbox("hunter2"), None).await.unwrap();
@@ -68,7 +68,7 @@ async fn a_list_that_nobody_reads_is_exit_code_1_without_words() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_that_can_not_be_written_is_exit_code_1_and_says_what_stays() {
+async fn unwritable_answer_exits_1_and_reports_the_effect() {
     let server = Server::start().await;
     let terminal = Terminal::at(&server);
     let run = terminal.run_into(Person::Reader, "mailbox list", full());
@@ -90,7 +90,7 @@ async fn an_answer_that_can_not_be_written_is_exit_code_1_and_says_what_stays() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_generated_key_is_not_set_if_stdout_leads_nowhere() {
+async fn generated_key_is_not_set_if_stdout_is_closed() {
     let server = Server::start().await;
     let terminal = Terminal::at(&server);
     let before = key_text(&server).await;
@@ -119,7 +119,7 @@ fn closed(terminal: &Terminal, words: &str) -> Run {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_that_was_set_and_can_not_be_written_can_still_be_got() {
+async fn key_that_was_set_but_not_written_can_be_read_again() {
     let server = Server::start_with(change_only).await;
     let terminal = Terminal::at(&server);
     // Who may not read the key learns who has to.
@@ -146,7 +146,7 @@ async fn a_key_that_was_set_and_can_not_be_written_can_still_be_got() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_file_has_the_key_before_it_is_set_and_goes_if_it_is_not() {
+async fn key_file_is_written_before_the_change_and_removed_if_it_fails() {
     let server = Server::start_with(change_only).await;
     let terminal = Terminal::at(&server);
     let file = server.folder().path().join("new.key");
@@ -181,7 +181,7 @@ async fn a_key_file_has_the_key_before_it_is_set_and_goes_if_it_is_not() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_export_that_is_cut_short_is_exit_code_1() {
+async fn truncated_export_exits_1() {
     let server = Server::start().await;
     server.client(Person::Admin).retrieve_data_encryption_key(DEFAULT).await.unwrap();
     let terminal = Terminal::at(&server);
@@ -220,7 +220,7 @@ async fn refusing(reasons: &'static [&'static str]) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_change_of_unknown_outcome_is_one_statement_and_delivers_the_key() {
+async fn change_with_unknown_outcome_is_reported_once_and_delivers_the_key() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("new.key");
     let run = |endpoint: &str, words: &str| {

@@ -148,7 +148,7 @@ async fn both_texts(admin: &Client, folder: &Folder) {
 }
 
 #[tokio::test]
-async fn a_server_killed_at_any_moment_of_a_change_loses_nothing_that_was_acknowledged() {
+async fn server_killed_during_a_change_loses_no_acknowledged_write() {
     const MAILBOXES: usize = 24;
     const WRITERS: usize = 3;
     let folder = Folder::new();
@@ -236,7 +236,7 @@ async fn a_server_killed_at_any_moment_of_a_change_loses_nothing_that_was_acknow
 }
 
 #[tokio::test]
-async fn a_configuration_lost_in_the_middle_of_a_change_waits_for_the_new_text_and_goes_on() {
+async fn change_continues_after_a_lost_configuration_is_restored() {
     let folder = Folder::new();
     slow(&folder, 0);
     let server = Process::start(&folder.path());
@@ -286,7 +286,7 @@ async fn a_configuration_lost_in_the_middle_of_a_change_waits_for_the_new_text_a
 }
 
 #[tokio::test]
-async fn writes_sealed_before_a_change_and_committed_after_it_end_under_the_last_version() {
+async fn writes_sealed_before_a_change_end_under_the_last_version() {
     const CHANGES: u32 = 5;
     let server = Server::start_with(|config| config.limits.reencryption_batch_cells = 1).await;
     let mailboxes = create_mailboxes(&server.client(Person::Writer), 16).await;
@@ -319,7 +319,7 @@ async fn writes_sealed_before_a_change_and_committed_after_it_end_under_the_last
 }
 
 #[tokio::test]
-async fn an_answer_comes_after_the_commit_so_that_what_was_acknowledged_survives_a_kill() {
+async fn acknowledged_write_survives_a_kill() {
     let folder = Folder::new();
     slow(&folder, 0);
     let mut acknowledged = Vec::new();

@@ -50,7 +50,7 @@ async fn a_generated_key_is_due_until_it_is_changed() {
 }
 
 #[tokio::test]
-async fn a_key_that_is_due_is_in_the_log_of_a_start() {
+async fn due_key_is_logged_at_start() {
     let folder = Folder::new();
     Process::start(&folder.path()).kill();
     let log = folder.path().join("log");

@@ -48,7 +48,7 @@ async fn waited_for(server: Process) -> std::process::ExitStatus {
 }
 
 #[tokio::test]
-async fn end_is_announced_to_probes_while_everything_is_served() {
+async fn end_is_announced_to_probes_while_calls_are_served() {
     let folder = configured(&[
         ("# drain_delay_seconds = 0", "drain_delay_seconds = 300"),
         ("# plaintext_address = \"127.0.0.1:7080\"", "plaintext_address = \"127.0.0.1:0\""),
@@ -79,7 +79,7 @@ async fn end_is_announced_to_probes_while_everything_is_served() {
 }
 
 #[tokio::test]
-async fn delay_ends_by_itself() {
+async fn shutdown_delay_ends_automatically() {
     let folder = configured(&[("# drain_delay_seconds = 0", "drain_delay_seconds = 1")]);
     let server = Process::start(&folder.path());
     serves(&folder, &server.address).await;
@@ -162,7 +162,7 @@ async fn fill_log(server: &Unread, folder: &Folder) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn server_serves_and_ends_while_nobody_reads_its_log() {
+async fn server_serves_and_ends_with_an_unread_log() {
     let folder = with_a_short_queue();
     let mut server = Unread::start(&folder);
     fill_log(&server, &folder).await;
@@ -174,7 +174,7 @@ async fn server_serves_and_ends_while_nobody_reads_its_log() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn log_says_how_many_lines_were_dropped_once_somebody_reads_it() {
+async fn log_reports_dropped_lines_once_it_is_read() {
     let folder = with_a_short_queue();
     let mut server = Unread::start(&folder);
     fill_log(&server, &folder).await;

@@ -96,7 +96,7 @@ async fn an_organization_is_imported_elsewhere_and_opens_with_its_key() {
 }
 
 #[tokio::test]
-async fn an_export_is_of_one_moment_while_writes_go_on() {
+async fn export_is_consistent_during_writes() {
     let server = Server::start().await;
     let (admin, writer) = (server.client(Person::Admin), server.client(Person::Writer));
     let mut created = writer.mailboxes().create(DEFAULT, mailbox("secret"), None).await.unwrap();
@@ -139,7 +139,7 @@ async fn an_export_is_of_one_moment_while_writes_go_on() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_not_whole_is_refused_and_leaves_nothing_behind() {
+async fn incomplete_export_is_refused_and_leaves_no_files() {
     let here = Server::start().await;
     here.client(Person::Writer).mailboxes().create(DEFAULT, mailbox("hunter2"), None).await.unwrap();
     let file = exported(&here.client(Person::Admin), DEFAULT).await;
@@ -167,7 +167,7 @@ async fn a_file_that_is_not_whole_is_refused_and_leaves_nothing_behind() {
 }
 
 #[tokio::test]
-async fn an_import_whose_caller_leaves_in_the_middle_can_be_made_again() {
+async fn interrupted_import_can_be_repeated() {
     let here = Server::start().await;
     here.client(Person::Writer).mailboxes().create(DEFAULT, mailbox("hunter2"), None).await.unwrap();
     let file = exported(&here.client(Person::Admin), DEFAULT).await;
@@ -195,7 +195,7 @@ async fn an_import_whose_caller_leaves_in_the_middle_can_be_made_again() {
 }
 
 #[tokio::test]
-async fn a_change_that_was_exported_half_way_goes_on_after_the_import_and_the_restore() {
+async fn exported_unfinished_change_continues_after_import_and_restore() {
     let slowly = |config: &mut sealward_server::config::Config| {
         config.limits.reencryption_batch_cells = 1;
         config.limits.reencryption_pause_ms = 60_000;
@@ -230,7 +230,7 @@ async fn a_change_that_was_exported_half_way_goes_on_after_the_import_and_the_re
 }
 
 #[tokio::test]
-async fn a_deleted_organization_comes_back_by_an_import() {
+async fn deleted_organization_can_be_imported_again() {
     let server = Server::start().await;
     let admin = server.client(Person::Admin);
     let uid = admin.create_organization("contoso").await.unwrap().uid;

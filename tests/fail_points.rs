@@ -40,7 +40,7 @@ const OF_ANOTHER_ROOT_KEY: [FailPoint; 2] = [TextsResealed, RootKeysRetired];
 const OF_HEALING: [FailPoint; 1] = [KeptKeysDestroyed];
 
 #[test]
-fn at_every_fail_point_a_server_is_killed() {
+fn every_fail_point_kills_the_server() {
     let tested: Vec<FailPoint> = [
         &OF_A_CHANGE[..],
         &OF_AN_ABANDONMENT,
@@ -85,7 +85,7 @@ async fn password(folder: &Folder, server: &Process, name: &str) -> Option<Strin
 }
 
 #[tokio::test]
-async fn a_restore_that_was_cut_short_can_be_made_again_and_each_try_was_counted() {
+async fn interrupted_restore_can_be_repeated_and_each_attempt_counts() {
     let (folder, name, text) = prepared().await;
     for point in OF_A_RESTORE {
         lose_configuration(&folder.path());
@@ -109,7 +109,7 @@ async fn a_restore_that_was_cut_short_can_be_made_again_and_each_try_was_counted
 }
 
 #[tokio::test]
-async fn an_abandonment_that_was_cut_short_is_made_or_can_be_made() {
+async fn interrupted_abandonment_completes_or_can_be_repeated() {
     for point in OF_AN_ABANDONMENT {
         let (folder, name, _) = prepared().await;
         lose_configuration(&folder.path());
@@ -135,7 +135,7 @@ async fn an_abandonment_that_was_cut_short_is_made_or_can_be_made() {
 }
 
 #[tokio::test]
-async fn an_organization_whose_creation_was_cut_short_is_there_whole_or_not_at_all() {
+async fn interrupted_creation_of_an_organization_is_atomic() {
     let (folder, _, _) = prepared().await;
     for point in OF_A_CREATION {
         let id = format!("of-{}", point.name());
@@ -153,7 +153,7 @@ async fn an_organization_whose_creation_was_cut_short_is_there_whole_or_not_at_a
 }
 
 #[tokio::test]
-async fn an_organization_whose_deletion_was_cut_short_is_gone() {
+async fn interrupted_deletion_of_an_organization_completes() {
     let (folder, _, _) = prepared().await;
     for point in OF_A_DELETION {
         let server = Process::start(&folder.path());
@@ -171,7 +171,7 @@ async fn an_organization_whose_deletion_was_cut_short_is_gone() {
 }
 
 #[tokio::test]
-async fn an_organization_whose_import_was_cut_short_is_there_whole_or_not_at_all() {
+async fn interrupted_import_of_an_organization_is_atomic() {
     let (from, _, text) = prepared().await;
     let server = Process::start(&from.path());
     let mut file = Vec::new();
@@ -202,7 +202,7 @@ async fn an_organization_whose_import_was_cut_short_is_there_whole_or_not_at_all
 }
 
 #[tokio::test]
-async fn a_migration_that_was_cut_short_is_made_at_the_next_start() {
+async fn interrupted_migration_completes_at_the_next_start() {
     for point in OF_A_MIGRATION {
         let (folder, name, _) = prepared().await;
         let inside = Inside::organization(&folder);
@@ -220,7 +220,7 @@ async fn a_migration_that_was_cut_short_is_made_at_the_next_start() {
 }
 
 #[tokio::test]
-async fn a_change_of_the_root_key_that_was_cut_short_is_made_at_the_next_start() {
+async fn interrupted_root_key_change_completes_at_the_next_start() {
     for point in OF_ANOTHER_ROOT_KEY {
         let (folder, name, _) = prepared().await;
         renew(&folder.path());
@@ -233,7 +233,7 @@ async fn a_change_of_the_root_key_that_was_cut_short_is_made_at_the_next_start()
 }
 
 #[tokio::test]
-async fn a_key_kept_for_a_healed_cell_goes_at_the_next_start_at_the_latest() {
+async fn key_kept_for_a_repaired_cell_is_removed_by_the_next_start() {
     let (folder, name, _) = prepared().await;
     let inside = Inside::organization(&folder);
     inside.set_password_cell(&name, &flipped(&inside.password_cell(&name)));
@@ -254,7 +254,7 @@ async fn a_key_kept_for_a_healed_cell_goes_at_the_next_start_at_the_latest() {
 }
 
 #[tokio::test]
-async fn a_commit_whose_sync_fails_is_told_as_unknown_and_the_server_goes_on() {
+async fn commit_with_a_failed_sync_is_unknown_and_the_server_continues() {
     for (failure, kept) in [("sync-failed-kept", true), ("sync-failed-lost", false)] {
         let (folder, _, _) = prepared().await;
         // Some commits after the start: which one fails is found by trying.
@@ -305,7 +305,7 @@ impl Drop for SmallDisk<'_> {
 }
 
 #[tokio::test]
-async fn a_full_disk_is_told_loses_nothing_and_is_forgotten_once_there_is_room() {
+async fn full_disk_is_reported_and_writes_resume_once_there_is_space() {
     let root = tempfile::tempdir().unwrap();
     let at = root.path().join("disk");
     let Some(disk) = SmallDisk::mount(&at, "6m") else {

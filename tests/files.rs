@@ -17,7 +17,7 @@ fn refused_for(outcome: &Outcome, part: &str) {
 const READER: &str = "identity = \"cn:reader\"";
 
 #[tokio::test]
-async fn a_pipe_or_a_device_in_place_of_a_file_does_not_stop_a_reload() {
+async fn pipe_or_device_instead_of_a_file_does_not_block_a_reload() {
     let server = Server::start().await;
     let development = server.folder().development();
     let certificate = server.folder().path().join("tls/server.pem");
@@ -87,7 +87,7 @@ fn a_server_does_not_start_on_files_that_others_can_change() {
 }
 
 #[test]
-fn a_root_key_that_follows_a_pattern_is_refused_at_a_start() {
+fn patterned_root_key_is_refused_at_start() {
     let folder = Folder::new();
     fs::write(folder.development().root_key(), [0; 32]).unwrap();
     let (code, _, error) = run(program().args(["serve", "--config"]).arg(folder.development().config_file()));
@@ -96,7 +96,7 @@ fn a_root_key_that_follows_a_pattern_is_refused_at_a_start() {
 }
 
 #[test]
-fn a_binding_with_something_that_can_not_be_seen_is_a_warning() {
+fn binding_with_an_invisible_character_is_a_warning() {
     for (identity, what) in [
         ("cn:J\u{f6}rg ", "ends with whitespace"),
         ("cn:J\u{f6}rg\u{200b}", "has the invisible character U+200B"),
@@ -114,7 +114,7 @@ fn a_binding_with_something_that_can_not_be_seen_is_a_warning() {
 }
 
 #[tokio::test]
-async fn bindings_that_name_an_organization_are_reported_when_it_comes_and_goes() {
+async fn bindings_of_an_organization_are_logged_at_its_creation_and_deletion() {
     let folder = Folder::new();
     let config = folder.development().config_file();
     let text = fs::read_to_string(&config).unwrap();

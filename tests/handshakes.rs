@@ -77,7 +77,7 @@ async fn refused(folder: &Folder, address: &str, [certificate, key]: &[std::path
 }
 
 #[tokio::test]
-async fn refused_certificate_is_reported_to_its_client_each_time_and_counted_by_cause() {
+async fn refused_certificate_is_reported_to_its_client_and_counted() {
     let folder = Folder::new();
     let ca = Ca::for_clients_of(&folder);
     let expired = ca.certificate(&folder, "expired", 2020, 2021);
@@ -109,7 +109,7 @@ async fn refused_certificate_is_reported_to_its_client_each_time_and_counted_by_
 }
 
 #[tokio::test]
-async fn refused_certificate_is_in_the_log_with_cause_and_subject_and_repeats_are_counted() {
+async fn refused_certificate_is_logged_with_cause_and_subject() {
     let folder = Folder::new();
     let ca = Ca::for_clients_of(&folder);
     let early = ca.certificate(&folder, "early", 2998, 2999);
@@ -175,7 +175,7 @@ async fn answer_to(address: &str, bytes: &[u8]) -> String {
 }
 
 #[tokio::test]
-async fn http_1_on_the_tls_port_gets_a_400_that_says_so() {
+async fn http_1_on_the_tls_port_gets_a_400_with_the_reason() {
     let server = Server::start().await;
     let long = format!("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 50000\r\n\r\n{}", "x".repeat(50_000));
     for request in ["GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", "PUT /secret HTTP/1.0\r\n\r\n", "P\r\n", &long] {
@@ -188,7 +188,7 @@ async fn http_1_on_the_tls_port_gets_a_400_that_says_so() {
 }
 
 #[tokio::test]
-async fn connections_without_tls_on_the_tls_port_keep_nobody_out() {
+async fn connections_without_tls_on_the_tls_port_block_no_caller() {
     let server = Server::start_with(|config| config.limits.connections_max = 2).await;
     let silent = |begin: &'static [u8]| {
         let address = server.address().to_owned();

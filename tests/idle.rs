@@ -28,7 +28,7 @@ async fn until_open(folder: &Folder, admin: &Client, count: usize) {
 }
 
 #[tokio::test]
-async fn organizations_whose_databases_close_all_the_time_answer_as_ever() {
+async fn organizations_answer_while_their_databases_keep_closing() {
     let server = Server::start_with(|config| config.limits.databases_open_max = 1).await;
     let (admin, connector) = (server.client(Person::Admin), server.client(Person::Connector));
     let mut organizations = vec![DEFAULT.to_owned()];
@@ -84,7 +84,7 @@ async fn an_idle_organization_is_closed_and_its_next_call_opens_it() {
 
 // On threads of its own, so that the connection closes while this one waits for the process to end.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_database_that_is_gone_when_it_is_needed_again_is_unavailable_and_in_the_log_once() {
+async fn missing_database_is_unavailable_and_logged_once() {
     let folder = Folder::new();
     set_limits(&folder.path(), &[("databases_open_max", 1)]);
     let log = folder.path().join("log");

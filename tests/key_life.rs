@@ -80,7 +80,7 @@ async fn encrypted_attributes_are_refused(
 }
 
 #[tokio::test]
-async fn a_text_that_breaks_the_rule_is_refused_with_all_that_is_wrong_with_it() {
+async fn text_that_breaks_the_rule_is_refused_with_all_faults() {
     let server = Server::start().await;
     let admin = server.client(Person::Admin);
     let before = admin.is_data_encryption_active(DEFAULT).await.unwrap();
@@ -97,7 +97,7 @@ async fn a_text_that_breaks_the_rule_is_refused_with_all_that_is_wrong_with_it()
 }
 
 #[tokio::test]
-async fn a_change_beyond_the_quota_waits_and_the_current_text_never_does() {
+async fn change_over_the_quota_is_refused_unless_the_text_is_current() {
     let limit = |config: &mut sealward_server::config::Config| config.limits.key_changes_per_hour = 1;
     let server = Server::start_with(limit).await;
     let admin = server.client(Person::Admin);
@@ -141,7 +141,7 @@ async fn a_change_beyond_the_quota_waits_and_the_current_text_never_does() {
 }
 
 #[tokio::test]
-async fn restoring_is_refused_while_active_and_everything_encrypted_while_inactive() {
+async fn restore_is_refused_while_active_and_secrets_while_inactive() {
     let server = Server::start().await;
     let admin = server.client(Person::Admin);
     let stored = server.client(Person::Writer).mailboxes().create(DEFAULT, mailbox("hunter2"), None).await.unwrap();
@@ -200,7 +200,7 @@ async fn restoring_is_refused_while_active_and_everything_encrypted_while_inacti
 }
 
 #[tokio::test]
-async fn attempts_to_restore_are_counted_across_restarts_those_that_only_validate_too() {
+async fn restore_attempts_and_validations_are_counted_across_restarts() {
     let limit = |config: &mut sealward_server::config::Config| config.limits.wrong_key_restores_per_15_minutes = 2;
     let (server, name, key) = inactive_server(limit).await;
     let admin = server.client(Person::Admin);
@@ -238,7 +238,7 @@ async fn attempts_to_restore_are_counted_across_restarts_those_that_only_validat
 }
 
 #[tokio::test]
-async fn the_rule_for_new_texts_does_not_hold_for_a_restore() {
+async fn rule_for_new_texts_does_not_apply_to_a_restore() {
     let (server, _, _) = inactive_server(|config| config.limits.wrong_key_restores_per_15_minutes = 2).await;
     let admin = server.client(Person::Admin);
     let long = "a".repeat(1_025);
@@ -293,7 +293,7 @@ async fn a_damaged_ring_is_told(damage: impl FnOnce(&Inside)) {
 }
 
 #[tokio::test]
-async fn a_ring_whose_authentication_code_is_wrong_is_damaged_and_ordinary_attributes_work() {
+async fn ring_with_a_wrong_mac_blocks_only_encrypted_attributes() {
     a_damaged_ring_is_told(|inside| {
         let read = inside.sqlite().query_row("SELECT mac FROM sealward_key_ring", [], |row| row.get::<_, Vec<u8>>(0));
         let mac = flipped(&read.unwrap());
@@ -303,17 +303,17 @@ async fn a_ring_whose_authentication_code_is_wrong_is_damaged_and_ordinary_attri
 }
 
 #[tokio::test]
-async fn a_ring_that_is_missing_is_damaged_and_ordinary_attributes_work() {
+async fn missing_ring_blocks_only_encrypted_attributes() {
     a_damaged_ring_is_told(|inside| inside.change(1, "DELETE FROM sealward_key_ring")).await;
 }
 
 #[tokio::test]
-async fn a_ring_without_its_data_key_is_damaged_and_ordinary_attributes_work() {
+async fn ring_without_its_data_key_blocks_only_encrypted_attributes() {
     a_damaged_ring_is_told(|inside| inside.change(1, "DELETE FROM sealward_data_key")).await;
 }
 
 #[tokio::test]
-async fn a_ring_whose_key_derivation_is_out_of_bounds_is_damaged_and_ordinary_attributes_work() {
+async fn ring_with_an_invalid_derivation_blocks_only_encrypted_attributes() {
     a_damaged_ring_is_told(|inside| inside.change(1, "UPDATE sealward_key_ring SET kdf_iterations = 99999")).await;
 }
 
@@ -376,7 +376,7 @@ async fn fill_every_encrypted_attribute(writer: &Client) {
 }
 
 #[tokio::test]
-async fn after_a_change_every_cell_is_sealed_anew_and_nothing_of_the_old_key_is_left() {
+async fn change_seals_every_cell_again_and_removes_the_old_key() {
     let server = Server::start().await;
     fill_every_encrypted_attribute(&server.client(Person::Writer)).await;
     let folder = server.stop().await;
@@ -406,7 +406,7 @@ async fn after_a_change_every_cell_is_sealed_anew_and_nothing_of_the_old_key_is_
 }
 
 #[tokio::test]
-async fn a_change_moves_nothing_that_a_caller_sees() {
+async fn key_change_is_invisible_in_records() {
     let server = Server::start().await;
     let (admin, writer) = (server.client(Person::Admin), server.client(Person::Writer));
     fill_every_encrypted_attribute(&writer).await;
@@ -436,7 +436,7 @@ async fn everything(
 }
 
 #[tokio::test]
-async fn a_cell_that_no_key_opens_does_not_stop_a_change_and_keeps_the_data_key_it_may_need() {
+async fn unreadable_cell_does_not_stop_a_change_and_keeps_its_data_key() {
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
     let broken = writer.mailboxes().create(DEFAULT, mailbox("broken"), None).await.unwrap().name;
@@ -535,7 +535,7 @@ async fn a_server_does_not_start_with_another_root_key() {
 }
 
 #[tokio::test]
-async fn a_second_server_on_the_same_folder_is_refused_and_the_first_goes_on() {
+async fn second_server_on_the_same_folder_is_refused() {
     let server = Server::start().await;
     let mut config = server.folder().development().config().unwrap();
     config.listen.address = "127.0.0.1:0".parse().unwrap();

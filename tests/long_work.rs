@@ -143,7 +143,7 @@ async fn the_smallest_messages_have_room_for_an_export_and_its_import() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_many_callers_that_update_one_record_none_is_refused() {
+async fn concurrent_updates_of_one_record_are_all_accepted() {
     const CALLERS: usize = 64;
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
@@ -164,7 +164,7 @@ async fn of_many_callers_that_update_one_record_none_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_many_callers_that_change_metadata_none_is_refused() {
+async fn concurrent_changes_of_metadata_are_all_accepted() {
     let server = Server::start().await;
     let mut calls = JoinSet::new();
     for caller in 0..40 {
@@ -180,7 +180,7 @@ async fn of_many_callers_that_change_metadata_none_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_list_that_takes_too_long_is_ended_and_says_so() {
+async fn slow_list_is_ended_with_a_reason() {
     let server = Server::start().await;
     let change = |config: &mut Config| config.limits.list_time_max_ms = 10;
     let server = server.restart(|folder| with_rows(folder, &many_mailboxes(60_000)), change).await;
@@ -195,7 +195,7 @@ async fn a_list_that_takes_too_long_is_ended_and_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_record_is_read_while_another_identity_has_all_the_lists_it_may() {
+async fn record_is_read_while_another_identity_uses_all_its_lists() {
     let server = Server::start().await;
     let stored = server.client(Person::Writer).mailboxes().create(DEFAULT, mailbox("hunter2"), None).await.unwrap();
     let change = |config: &mut Config| config.limits.lists_per_identity_max = 30;
@@ -225,7 +225,7 @@ async fn a_record_is_read_while_another_identity_has_all_the_lists_it_may() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn many_who_verify_a_trail_at_once_are_all_told() {
+async fn concurrent_trail_verifications_all_get_a_result() {
     let server = Server::start().await;
     let mut calls = JoinSet::new();
     for _ in 0..50 {
@@ -236,7 +236,7 @@ async fn many_who_verify_a_trail_at_once_are_all_told() {
 }
 
 #[tokio::test]
-async fn an_identity_has_as_many_streams_as_it_may_and_one_more_is_refused() {
+async fn stream_past_the_limit_of_its_identity_is_refused() {
     let server = Server::start_with(|config| {
         slow(config);
         config.limits.streams_per_identity_max = 2;
@@ -273,7 +273,7 @@ fn short_lived(config: &mut Config) {
 }
 
 #[tokio::test]
-async fn a_watch_on_a_connection_that_ends_is_told_so_and_can_be_begun_again() {
+async fn watch_on_an_ending_connection_is_reported_and_can_be_restarted() {
     let server = Server::start_with(short_lived).await;
     server.client(Person::Writer).mailboxes().create(DEFAULT, mailbox("hunter2"), None).await.unwrap();
     let admin = server.client(Person::Admin);
@@ -295,7 +295,7 @@ async fn a_watch_on_a_connection_that_ends_is_told_so_and_can_be_begun_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_command_line_watches_on_over_the_end_of_connections() {
+async fn command_line_continues_a_watch_on_a_new_connection() {
     let server = Server::start_with(|config| {
         short_lived(config);
         config.limits.reencryption_pause_ms = 1_000;
@@ -335,7 +335,7 @@ pub(crate) const MUCH: &str =
      SELECT randomblob(16), 1, 0, 0, 'row ' || i, hex(randomblob(1000)), 1 FROM n";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_export_outlives_its_connections_age_and_grace_while_its_caller_reads() {
+async fn export_outlives_the_age_of_its_connection_while_it_is_read() {
     let server = Server::start().await;
     let server = server.restart(|folder| with_rows(folder, MUCH), short_lived).await;
     let admin = server.client(Person::Admin);
@@ -355,7 +355,7 @@ async fn an_export_outlives_its_connections_age_and_grace_while_its_caller_reads
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_export_that_nobody_reads_is_ended_at_its_longest_time_and_says_so() {
+async fn unread_export_is_ended_at_its_maximum_time() {
     let server = Server::start().await;
     let change = |config: &mut Config| {
         config.limits.transfer_time_max_seconds = 1;
@@ -378,7 +378,7 @@ async fn an_export_that_nobody_reads_is_ended_at_its_longest_time_and_says_so() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_import_that_sends_nothing_is_ended_at_its_longest_time_and_leaves_nothing() {
+async fn silent_import_is_ended_at_its_maximum_time_and_leaves_no_files() {
     let server = Server::start_with(|config| config.limits.transfer_time_max_seconds = 1).await;
     let admin = server.client(Person::Admin);
     let file = exported(&admin).await.unwrap();
@@ -396,7 +396,7 @@ async fn an_import_that_sends_nothing_is_ended_at_its_longest_time_and_leaves_no
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_import_checks_every_value_and_names_the_place_without_the_value() {
+async fn import_checks_every_value_and_reports_only_its_place() {
     let mut here = Server::start().await;
     let admin = here.client(Person::Admin);
     let stored = here.client(Person::Writer).mailboxes().create(DEFAULT, mailbox("hunter2"), None).await.unwrap();
@@ -445,7 +445,7 @@ async fn an_import_checks_every_value_and_names_the_place_without_the_value() {
 }
 
 #[tokio::test]
-async fn indexes_are_switched_as_often_as_they_may_be_and_not_once_more() {
+async fn index_changes_are_accepted_up_to_the_limit() {
     let server = Server::start_with(|config| config.limits.index_switches_per_hour = 2).await;
     let admin = server.client(Person::Admin);
     let switch = async |indexed: bool, validate_only: bool| {

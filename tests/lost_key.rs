@@ -50,7 +50,7 @@ async fn abandon(admin: &Client, confirm: &str) -> Result<v1::AbandonEncryptedDa
 }
 
 #[tokio::test]
-async fn what_a_lost_key_has_sealed_is_cleared_and_everything_else_stays() {
+async fn abandoning_clears_only_values_sealed_under_the_lost_key() {
     let (server, fingerprint, stored) = bereft(5).await;
     let admin = server.client(Person::Admin);
 
@@ -101,7 +101,7 @@ async fn what_a_lost_key_has_sealed_is_cleared_and_everything_else_stays() {
 }
 
 #[tokio::test]
-async fn clearing_goes_on_after_a_restart_and_waits_for_the_new_key_if_that_is_missing() {
+async fn clearing_continues_after_a_restart_once_the_new_key_is_present() {
     let (server, fingerprint, stored) = bereft(12).await;
     let folder = server.stop().await;
     let slowly = |config: &mut sealward_server::config::Config| {
@@ -123,7 +123,7 @@ async fn clearing_goes_on_after_a_restart_and_waits_for_the_new_key_if_that_is_m
 }
 
 #[tokio::test]
-async fn abandoning_leads_out_of_a_damaged_ring() {
+async fn abandoning_replaces_a_damaged_ring() {
     let server = Server::start().await;
     let before = server.client(Person::Writer).mailboxes().create(DEFAULT, mailbox("lost"), None).await.unwrap();
     let folder = server.stop().await;

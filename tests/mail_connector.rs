@@ -100,7 +100,7 @@ fn success(dovecot: &Dovecot, tls: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_login_to_a_real_mail_server_shows_its_password_to_nobody_else_and_says_where_it_went() {
+async fn login_to_a_real_mail_server_prints_the_server_but_no_password() {
     let server = Server::start().await;
     let dovecot = Dovecot::start(Offer::Tls);
     let mailbox = mailbox_of(&server, &dovecot, true, |_| {}).await;
@@ -123,7 +123,7 @@ async fn a_login_to_a_real_mail_server_shows_its_password_to_nobody_else_and_say
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_encryption_key_changes_nothing_for_a_login_and_another_password_does() {
+async fn login_survives_a_key_change_and_fails_after_a_password_change() {
     let server = Server::start().await;
     let mut dovecot = Dovecot::start(Offer::Tls);
     let mut mailbox = mailbox_of(&server, &dovecot, true, |_| {}).await;
@@ -146,7 +146,7 @@ async fn another_encryption_key_changes_nothing_for_a_login_and_another_password
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_sealward_refuses_is_said_and_no_mail_server_is_asked() {
+async fn refusal_of_sealward_is_reported_without_a_mail_server_connection() {
     let server = Server::start().await;
     let dovecot = Dovecot::start(Offer::Tls);
     let kept = mailbox_of(&server, &dovecot, true, |m| m.allow_email_connector_to_use_credentials = Some(false)).await;
@@ -187,7 +187,7 @@ async fn a_mail_server_of_an_unknown_ca_gets_no_password() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_password_goes_in_the_clear_only_where_that_is_asked_for() {
+async fn password_is_sent_in_the_clear_only_on_request() {
     let server = Server::start().await;
     let dovecot = Dovecot::start(Offer::Cleartext);
     let mailbox = mailbox_of(&server, &dovecot, false, |_| {}).await;

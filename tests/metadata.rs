@@ -77,7 +77,7 @@ fn line(change: &AttributeChange) -> String {
 }
 
 #[tokio::test]
-async fn entities_are_described_with_what_can_be_done_to_each_attribute() {
+async fn entities_are_described_with_the_options_of_each_attribute() {
     let server = Server::start().await;
     let reader = server.client(Person::Reader);
     let (mut names, mut token) = (Vec::new(), String::new());
@@ -235,7 +235,7 @@ async fn an_audited_attribute_records_old_and_new_value_with_every_change() {
 }
 
 #[tokio::test]
-async fn links_that_go_with_a_record_are_recorded_one_by_one() {
+async fn links_removed_with_a_record_are_recorded_one_by_one() {
     let server = Server::start().await;
     let (admin, writer) = (server.client(Person::Admin), server.client(Person::Writer));
     set_audited(&admin, attribute("Mailbox", "email_server_profile"), true).await;
@@ -277,7 +277,7 @@ fn plans(folder: &Folder) -> [String; 2] {
 }
 
 #[tokio::test]
-async fn an_index_is_made_used_and_taken_away() {
+async fn index_is_created_used_and_dropped() {
     let server = Server::start().await;
     let (admin, writer) = (server.client(Person::Admin), server.client(Person::Writer));
     for address in ["b@example.org", "a@example.org"] {
@@ -311,7 +311,7 @@ async fn an_index_is_made_used_and_taken_away() {
 }
 
 #[tokio::test]
-async fn a_length_and_a_required_level_count_for_every_write_from_then_on() {
+async fn length_and_required_level_apply_to_all_later_writes() {
     let server = Server::start().await;
     let (admin, writer) = (server.client(Person::Admin), server.client(Person::Writer));
     let with = |address: Option<String>| Mailbox { email_address: address, ..mailbox("hunter2") };
@@ -363,7 +363,7 @@ async fn a_length_and_a_required_level_count_for_every_write_from_then_on() {
 }
 
 #[tokio::test]
-async fn nothing_can_be_chosen_for_an_encrypted_attribute() {
+async fn encrypted_attribute_cannot_be_customized() {
     let server = Server::start().await;
     let admin = server.client(Person::Admin);
     let encrypted = [
@@ -402,7 +402,7 @@ async fn nothing_can_be_chosen_for_an_encrypted_attribute() {
 }
 
 #[tokio::test]
-async fn what_the_schema_requires_is_not_weakened_and_what_can_not_be_is_told_at_once() {
+async fn schema_is_not_weakened_and_all_faults_are_reported_together() {
     let server = Server::start().await;
     let admin = server.client(Person::Admin);
     let level = |entity, name, level: RequiredLevel| AttributeMetadata {
@@ -452,7 +452,7 @@ async fn what_the_schema_requires_is_not_weakened_and_what_can_not_be_is_told_at
 }
 
 #[tokio::test]
-async fn a_choice_is_in_the_trail_once_and_a_check_leaves_no_trace() {
+async fn customization_is_in_the_trail_once_and_a_dry_run_is_not() {
     let server = Server::start().await;
     let admin = server.client(Person::Admin);
     let wanted = AttributeMetadata { audited: Some(true), max_length: Some(50), ..email_address() };
@@ -472,7 +472,7 @@ async fn a_choice_is_in_the_trail_once_and_a_check_leaves_no_trace() {
 
 /// What another server, or another call, chose a moment ago counts for a write that began before it was known here.
 #[tokio::test]
-async fn a_write_that_was_checked_by_older_metadata_is_checked_again() {
+async fn write_checked_with_older_metadata_is_checked_again() {
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
     let stored = writer.mailboxes().create(DEFAULT, mailbox("hunter2"), None).await.unwrap();
@@ -515,7 +515,7 @@ async fn a_write_that_was_checked_by_older_metadata_is_checked_again() {
 }
 
 #[tokio::test]
-async fn a_repetition_is_answered_with_its_record_though_it_would_be_refused_by_now() {
+async fn repetition_returns_its_record_even_if_it_is_invalid_by_now() {
     let server = Server::start().await;
     let (admin, writer) = (server.client(Person::Admin), server.client(Person::Writer));
     let wanted = || Mailbox { email_address: Some("a@example.org".to_owned()), ..mailbox("hunter2") };
@@ -528,7 +528,7 @@ async fn a_repetition_is_answered_with_its_record_though_it_would_be_refused_by_
 }
 
 #[tokio::test]
-async fn choices_and_changes_travel_with_an_exported_organization() {
+async fn export_contains_customizations_and_attribute_changes() {
     let here = Server::start().await;
     let (admin, writer) = (here.client(Person::Admin), here.client(Person::Writer));
     let wanted = AttributeMetadata {
@@ -561,7 +561,7 @@ async fn choices_and_changes_travel_with_an_exported_organization() {
 
 /// Whoever writes the database can't have a password recorded by asking for it there.
 #[tokio::test]
-async fn a_row_that_asks_for_a_password_to_be_recorded_is_ignored() {
+async fn row_that_enables_auditing_of_a_password_is_ignored() {
     let server = Server::start().await;
     let row = "INSERT INTO sealward_attribute_setting VALUES ('Mailbox', 'password', 'Open', 10, 10, 1, 1, 1, 1)";
     let folder = server.stop().await;

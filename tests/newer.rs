@@ -58,7 +58,7 @@ fn newer(what: &str) -> [(&str, &str); 3] {
 }
 
 #[tokio::test]
-async fn a_key_ring_of_a_newer_format_is_left_alone() {
+async fn key_ring_of_a_newer_format_is_unchanged() {
     let (folder, name, _, fingerprint) = sealed().await;
     // Whatever else the newer format has in its columns.
     let sql = "UPDATE sealward_key_ring SET format = 2, salt = x'00', reencryption_state = 'resting'";
@@ -87,7 +87,7 @@ async fn a_key_ring_of_a_newer_format_is_left_alone() {
 }
 
 #[tokio::test]
-async fn a_key_text_sealed_in_a_newer_format_is_left_alone_and_a_restore_puts_it_back() {
+async fn key_text_in_a_newer_format_is_unchanged_until_a_restore() {
     let (folder, name, text, fingerprint) = sealed().await;
     change_sealed_text(&folder, |sealed| sealed[0] = 2);
     let server = Server::start_in(folder, |_| {}).await;
@@ -97,7 +97,7 @@ async fn a_key_text_sealed_in_a_newer_format_is_left_alone_and_a_restore_puts_it
 }
 
 #[tokio::test]
-async fn a_key_text_sealed_under_an_unknown_root_key_is_left_alone_and_a_restore_puts_it_back() {
+async fn key_text_under_an_unknown_root_key_is_unchanged_until_a_restore() {
     let (folder, name, text, fingerprint) = sealed().await;
     change_sealed_text(&folder, |sealed| sealed[1..9].copy_from_slice(&[1, 2, 3, 4, 5, 6, 7, 8]));
     let server = Server::start_in(folder, |_| {}).await;
@@ -136,7 +136,7 @@ async fn a_cell_of_a_newer_format_keeps_every_data_key_through_a_change() {
 }
 
 #[tokio::test]
-async fn encrypted_data_is_not_abandoned_while_a_newer_version_has_sealed_some_of_it() {
+async fn data_sealed_by_a_newer_version_is_not_abandoned() {
     let (folder, name, _, fingerprint) = sealed().await;
     let inside = Inside::organization(&folder);
     let mut cell = inside.password_cell(&name);

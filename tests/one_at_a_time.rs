@@ -65,7 +65,7 @@ async fn current_text(admin: &Client) -> String {
 }
 
 #[tokio::test]
-async fn of_many_changes_at_once_exactly_one_runs() {
+async fn one_of_many_concurrent_changes_runs() {
     const ROUNDS: u32 = 10;
     const CALLERS: u32 = 8;
     let mut server = Server::start_with(slow).await;
@@ -103,7 +103,7 @@ async fn of_many_changes_at_once_exactly_one_runs() {
 }
 
 #[tokio::test]
-async fn a_change_without_cells_does_not_rest() {
+async fn change_without_cells_does_not_pause() {
     let server = Server::start_with(slow).await;
     let admin = server.client(Person::Admin);
     for round in 0..3 {
@@ -114,7 +114,7 @@ async fn a_change_without_cells_does_not_rest() {
 }
 
 #[tokio::test]
-async fn an_answer_means_that_nobody_is_in_the_way_any_more() {
+async fn next_key_call_can_start_after_the_answer() {
     let server = Server::start().await;
     let admin = server.client(Person::Admin);
     for round in 0..20 {
@@ -187,7 +187,7 @@ async fn a_caller_leaves(leave: impl AsyncFnOnce(Client, tokio::task::JoinHandle
 }
 
 #[tokio::test]
-async fn a_caller_that_gives_its_call_up_neither_stops_the_change_nor_lets_another_in() {
+async fn cancelled_call_neither_stops_its_change_nor_admits_another() {
     a_caller_leaves(async |caller, calling| {
         calling.abort();
         assert!(calling.await.unwrap_err().is_cancelled());
@@ -198,7 +198,7 @@ async fn a_caller_that_gives_its_call_up_neither_stops_the_change_nor_lets_anoth
 }
 
 #[tokio::test]
-async fn a_caller_whose_connection_closes_neither_stops_the_change_nor_lets_another_in() {
+async fn closed_connection_neither_stops_its_change_nor_admits_another() {
     a_caller_leaves(async |caller, calling| {
         calling.abort();
         assert!(calling.await.unwrap_err().is_cancelled());
@@ -222,7 +222,7 @@ impl Stream for Silence {
 }
 
 #[tokio::test]
-async fn a_caller_that_says_nothing_keeps_nobody_out() {
+async fn silent_caller_blocks_no_other() {
     let server = Server::start().await;
     let files = server.folder().development();
     let (certificate, key) = (files.certificate(Person::Admin), files.key(Person::Admin));
@@ -268,7 +268,7 @@ async fn a_caller_that_says_nothing_keeps_nobody_out() {
 }
 
 #[tokio::test]
-async fn during_a_re_encryption_every_setting_is_refused_and_told_how_far_it_is() {
+async fn key_change_during_a_re_encryption_is_refused_with_its_progress() {
     let server = Server::start_with(slow).await;
     let writer = server.client(Person::Writer);
     for password in ["one", "two", "three"] {
@@ -303,7 +303,7 @@ async fn during_a_re_encryption_every_setting_is_refused_and_told_how_far_it_is(
 }
 
 #[tokio::test]
-async fn of_a_restore_and_changes_at_once_each_finds_one_state_or_the_other() {
+async fn concurrent_restore_and_changes_each_see_a_consistent_state() {
     let mut server = Server::start().await;
     let stored = server.client(Person::Writer).mailboxes().create(DEFAULT, mailbox("hunter2"), None).await.unwrap();
     let mut key = current_text(&server.client(Person::Admin)).await;

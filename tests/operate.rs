@@ -193,7 +193,7 @@ async fn a_server_is_prepared_checked_and_served() {
 }
 
 #[tokio::test]
-async fn a_server_lives_on_credentials() {
+async fn server_runs_with_credentials_of_systemd() {
     let prepared = Prepared::new();
     let data_dir = prepared.root.path().join("state");
     let mut init = prepared.init();
@@ -224,7 +224,7 @@ async fn a_server_lives_on_credentials() {
 }
 
 #[test]
-fn everything_that_is_wrong_before_a_first_start_is_told_at_once() {
+fn all_faults_before_a_first_start_are_reported_together() {
     let prepared = Prepared::new();
     assert_eq!(run(prepared.init().args(["--admin", "cn:admin"])).0, 0);
     let folder = prepared.folder();
@@ -310,7 +310,7 @@ fn check_config_names_each_root_key_source_and_its_problem() {
 }
 
 #[tokio::test]
-async fn a_copy_of_audit_records_that_can_not_be_written_is_told() {
+async fn unwritable_audit_copy_is_reported() {
     let folder = Server::start().await.stop().await;
     let config = folder.development().config_file();
     let in_data_folder = ("warning", "root_key.sources[0]", "is in the data folder");
@@ -354,7 +354,7 @@ fn database(folder: &Folder, name: &str) -> PathBuf {
 }
 
 #[tokio::test]
-async fn everything_that_is_wrong_with_databases_is_told_at_once() {
+async fn all_faults_of_databases_are_reported_together() {
     let folder = four_organizations().await;
     let config = folder.development().config_file();
     let in_data_folder = ("warning", "root_key.sources[0]", "is in the data folder");
@@ -426,7 +426,7 @@ fn events(log: &Path) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn a_json_log_tells_of_each_call_who_what_where_and_how_it_ended() {
+async fn json_log_has_identity_method_organization_and_code_of_each_call() {
     let folder = Folder::new();
     replace(&folder.development().config_file(), "# format = \"text\"", "format = \"json\"");
     let log = folder.path().join("log");
@@ -496,7 +496,7 @@ async fn a_text_log_in_a_file_has_times_and_no_colours() {
 }
 
 #[test]
-fn a_supervisor_is_told_when_the_server_is_ready_and_when_it_ends() {
+fn supervisor_is_notified_of_start_and_end() {
     let prepared = Prepared::new();
     assert_eq!(run(prepared.init().args(["--admin", "cn:admin"])).0, 0);
     prepared.put_certificates(&prepared.folder().join("tls"));
@@ -518,7 +518,7 @@ fn a_supervisor_is_told_when_the_server_is_ready_and_when_it_ends() {
 }
 
 #[test]
-fn the_version_tells_an_operator_what_is_spoken_and_stored() {
+fn version_command_names_protocols_and_storage() {
     let (code, text, _) = run(program().arg("--version"));
     assert_eq!(code, 0);
     assert!(text.starts_with(&format!("sealward-server {}\n", env!("CARGO_PKG_VERSION"))), "{text}");

@@ -22,7 +22,7 @@ async fn end(server: Process) {
 const CONTOSO: &str = "organizations/contoso";
 
 #[tokio::test]
-async fn a_deleted_organization_leaves_nothing_but_a_tombstone_and_an_audit_record() {
+async fn deleted_organization_leaves_only_a_tombstone_and_an_audit_record() {
     let server = Server::start().await;
     let (admin, writer) = (server.client(Person::Admin), server.client(Person::Writer));
     let uid = admin.create_organization("contoso").await.unwrap().uid;
@@ -66,7 +66,7 @@ async fn a_deleted_organization_leaves_nothing_but_a_tombstone_and_an_audit_reco
 }
 
 #[tokio::test]
-async fn a_delete_is_meant_and_waits_for_no_change() {
+async fn deletion_needs_confirmation_and_does_not_wait_for_a_change() {
     let server = Server::start_with(|config| config.limits.reencryption_pause_ms = 60_000).await;
     let admin = server.client(Person::Admin);
     let request = sealward_client::v1::DeleteOrganizationRequest {
@@ -83,7 +83,7 @@ async fn a_delete_is_meant_and_waits_for_no_change() {
 }
 
 #[tokio::test]
-async fn a_database_put_back_from_a_copy_is_reported_until_the_key_is_changed() {
+async fn restored_older_database_is_reported_until_a_key_change() {
     // As a process: it has closed its files when it has ended.
     let folder = Folder::new();
     let client = |server: &Process, person| folder.client(&server.address, person);

@@ -36,7 +36,7 @@ fn verdict(outcome: Result<Option<Vec<u8>>, Status>) -> String {
 }
 
 #[tokio::test]
-async fn every_role_may_call_what_the_snapshot_says_and_nothing_else() {
+async fn allowed_rpcs_of_every_role_match_the_snapshot() {
     let server = Server::start().await;
     let nobody = server.folder().client_builder(server.address()).connect_lazy().unwrap();
     let mut callers: Vec<(&str, Client)> =
@@ -127,7 +127,7 @@ async fn a_writer_of_one_organization_learns_nothing_about_others() {
 }
 
 #[tokio::test]
-async fn an_administrator_of_one_organization_creates_none_and_holds_no_other_key() {
+async fn organization_administrator_cannot_create_organizations_or_read_keys() {
     let server = Server::start_with(|config| {
         bind(config, Person::Auditor, Role::SystemAdministrator, only_contoso());
     })
@@ -217,7 +217,7 @@ async fn the_state_of_the_key_is_read_without_the_privilege_for_its_text() {
 }
 
 #[tokio::test]
-async fn a_key_privilege_granted_alone_is_no_other() {
+async fn key_privilege_granted_alone_includes_no_other() {
     let server = Server::start_with(|config| {
         bind(config, Person::Writer, Privilege::ReadEncryptionKey, Scope::All);
         bind(config, Person::Reader, Privilege::ChangeEncryptionKey, Scope::All);
@@ -270,7 +270,7 @@ async fn a_key_privilege_granted_alone_is_no_other() {
 }
 
 #[tokio::test]
-async fn an_identity_without_a_binding_may_only_ask_who_it_is() {
+async fn identity_without_a_binding_may_only_call_who_am_i() {
     let server = Server::start_with(|config| config.bindings.clear()).await;
     let admin = server.client(Person::Admin);
     let outcomes = [

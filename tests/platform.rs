@@ -17,7 +17,7 @@ fn without_mail(config: &mut Config) {
 }
 
 #[tokio::test]
-async fn platform_is_served_whole_without_the_mail_application() {
+async fn platform_is_served_completely_without_the_mail_application() {
     let server = Server::start_with(without_mail).await;
     let admin = server.client(Person::Admin);
 
@@ -57,7 +57,7 @@ async fn platform_is_served_whole_without_the_mail_application() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn reflection_shows_what_is_served_and_no_mail_where_it_is_left_out() {
+async fn reflection_shows_only_served_services() {
     let server = Server::start_with(without_mail).await;
     let (succeeded, services) = grpcurl_as(server.folder(), Person::Reader, &[server.address(), "list"]);
     assert!(succeeded && services.lines().any(|line| line == "sealward.v1.SecretAccessService"), "{services}");
@@ -68,7 +68,7 @@ async fn reflection_shows_what_is_served_and_no_mail_where_it_is_left_out() {
 }
 
 #[tokio::test]
-async fn organization_with_mail_is_opened_only_where_mail_is_served_and_loses_nothing() {
+async fn organization_with_mail_opens_only_if_mail_is_served() {
     let server = Server::start().await;
     let stored = server.client(Person::Writer).mailboxes().create(DEFAULT, mailbox("hunter2"), None).await.unwrap();
     let folder = server.stop().await;

@@ -65,7 +65,7 @@ async fn listed(client: &Client) {
 }
 
 #[tokio::test]
-async fn administrators_and_probes_get_in_while_others_use_up_the_memory_of_requests() {
+async fn administrators_and_probes_are_served_while_request_memory_is_full() {
     let server = Server::start_with(|config| {
         config.limits.requests_max_bytes = 16 * 1024 * 1024;
         config.listen.metrics_address = Some("127.0.0.1:0".parse().unwrap());
@@ -96,7 +96,7 @@ async fn administrators_and_probes_get_in_while_others_use_up_the_memory_of_requ
 }
 
 #[tokio::test]
-async fn a_message_that_does_not_arrive_is_refused_in_time() {
+async fn incomplete_message_is_refused_in_time() {
     let server = Server::start_with(|config| config.limits.message_time_max_ms = 100).await;
     for (client, path) in [
         (server.client(Person::Admin), GET_MAILBOX),
@@ -115,7 +115,7 @@ async fn a_message_that_does_not_arrive_is_refused_in_time() {
 }
 
 #[tokio::test]
-async fn health_and_reflection_take_small_messages_only() {
+async fn health_and_reflection_accept_only_small_messages() {
     let server = Server::start().await;
     let large = HealthCheckRequest { service: "x".repeat(1_025) }.encode_to_vec();
     let refused = raw::call(&plaintext(&server), HEALTH, &large).await.unwrap_err();
@@ -133,7 +133,7 @@ async fn health_and_reflection_take_small_messages_only() {
 }
 
 #[tokio::test]
-async fn connections_without_identity_keep_nobody_out() {
+async fn connections_without_identity_block_no_caller() {
     let server = Server::start_with(|config| config.limits.connections_max = 16).await;
     let mut held = Vec::new();
     for address in [server.address(), server.plaintext_address.as_deref().unwrap()] {
@@ -152,7 +152,7 @@ async fn connections_without_identity_keep_nobody_out() {
 }
 
 #[tokio::test]
-async fn a_connection_without_a_place_is_refused_health_as_well_and_closed() {
+async fn connection_without_a_place_is_refused_even_health_and_closed() {
     let server = Server::start_with(|config| config.limits.connections_per_identity_max = 1).await;
     let reader = server.client(Person::Reader);
     listed(&reader).await;
@@ -169,7 +169,7 @@ async fn a_connection_without_a_place_is_refused_health_as_well_and_closed() {
 }
 
 #[tokio::test]
-async fn thousands_of_refusals_leave_a_connection_as_it_is() {
+async fn connection_survives_thousands_of_refusals() {
     let server = Server::start().await;
     let mut connection = Connection::with_tls(server.folder(), server.address(), None, 65_535).await;
     let message = mail_v1::GetMailboxRequest::default().encode_to_vec();
@@ -213,7 +213,7 @@ async fn untaken(
 }
 
 #[tokio::test]
-async fn an_answer_that_nobody_takes_ends_with_the_time_of_its_call() {
+async fn unread_answer_ends_at_the_deadline_of_its_call() {
     let server = Server::start().await;
     server.client(Person::Writer).mailboxes().create(DEFAULT, mailbox("hunter2"), None).await.unwrap();
     let reset = untaken(&server, LIST_MAILBOXES, &list(), &[("grpc-timeout", "300m")]).await;
@@ -221,7 +221,7 @@ async fn an_answer_that_nobody_takes_ends_with_the_time_of_its_call() {
 }
 
 #[tokio::test]
-async fn answers_and_streams_that_nobody_takes_are_cancelled_by_one_limit() {
+async fn unread_answers_and_streams_are_cancelled_by_one_limit() {
     let server = Server::start_with(|config| {
         config.limits.answer_stall_max_ms = 100;
         config.listen.metrics_address = Some("127.0.0.1:0".parse().unwrap());
@@ -244,7 +244,7 @@ async fn answers_and_streams_that_nobody_takes_are_cancelled_by_one_limit() {
 }
 
 #[tokio::test]
-async fn a_stop_waits_for_no_connection_without_a_call_at_work() {
+async fn stop_does_not_wait_for_idle_connections() {
     let server = Server::start().await;
     // Neither of them hears what the server says, nor answers a ping.
     let mut deaf = TcpStream::connect(server.plaintext_address.as_ref().unwrap()).await.unwrap();
@@ -263,7 +263,7 @@ async fn a_stop_waits_for_no_connection_without_a_call_at_work() {
 }
 
 #[tokio::test]
-async fn trails_are_signed_when_a_stop_is_cut_short_as_well() {
+async fn trails_are_signed_even_if_a_stop_is_cut_short() {
     let server = Server::start_with(|config| config.limits.audit_signature_interval_seconds = 86_400).await;
     let stored = server.client(Person::Writer).mailboxes().create(DEFAULT, mailbox("hunter2"), None).await.unwrap();
     reveal(&server.client(Person::Connector), &stored.name).await.unwrap();
@@ -277,7 +277,7 @@ async fn trails_are_signed_when_a_stop_is_cut_short_as_well() {
 }
 
 #[tokio::test]
-async fn half_sent_scrapes_keep_no_scraper_out() {
+async fn incomplete_scrapes_block_no_scraper() {
     let server = Server::start_with(|config| {
         config.listen.metrics_address = Some("127.0.0.1:0".parse().unwrap());
         config.limits.metrics_connections_max = 4;
@@ -300,7 +300,7 @@ async fn half_sent_scrapes_keep_no_scraper_out() {
 }
 
 #[test]
-fn a_check_reports_file_descriptors_that_do_not_suffice() {
+fn check_config_reports_too_few_file_descriptors() {
     let folder = Folder::new();
     let check = |descriptors: u32| {
         let command = format!(
@@ -318,7 +318,7 @@ fn a_check_reports_file_descriptors_that_do_not_suffice() {
 }
 
 #[tokio::test]
-async fn a_reader_learns_what_its_connection_takes() {
+async fn request_memory_is_limited_per_connection() {
     let server = Server::start_with(|config| {
         config.limits.requests_per_connection_max_bytes = 1_048_576;
         config.limits.message_size_max_bytes = 1_048_576;

@@ -116,7 +116,7 @@ async fn a_list_is_filtered_ordered_masked_and_counted() {
 }
 
 #[tokio::test]
-async fn a_walk_has_every_record_once_in_order_whatever_the_size_of_pages() {
+async fn pages_of_any_size_have_every_record_once_in_order() {
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
     let mut names = Vec::new();
@@ -164,7 +164,7 @@ async fn a_walk_has_every_record_once_in_order_whatever_the_size_of_pages() {
 }
 
 #[tokio::test]
-async fn what_comes_and_goes_between_two_pages_moves_nothing_else() {
+async fn changes_between_pages_do_not_move_other_records() {
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
     let mut stored = Vec::new();
@@ -186,7 +186,7 @@ async fn what_comes_and_goes_between_two_pages_moves_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_page_token_is_for_one_filter_order_list_and_caller_and_shows_as_one_likes() {
+async fn page_token_is_for_one_filter_order_list_and_caller() {
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
     server.client(Person::Admin).create_organization("contoso").await.unwrap();
@@ -255,7 +255,7 @@ async fn encrypted_attributes_are_refused_in_filters_and_orders_of_every_entity(
 }
 
 #[tokio::test]
-async fn a_wrong_filter_is_told_with_its_position() {
+async fn filter_error_has_its_position() {
     let server = Server::start().await;
     let reader = server.client(Person::Reader);
     for (filter, position, words) in [
@@ -279,7 +279,7 @@ async fn a_wrong_filter_is_told_with_its_position() {
 }
 
 #[tokio::test]
-async fn everything_that_is_wrong_with_a_list_is_told_at_once() {
+async fn all_faults_of_a_list_are_reported_together() {
     let server = Server::start().await;
     let reader = server.client(Person::Reader);
     let parent = format!("{DEFAULT}/");
@@ -326,7 +326,7 @@ async fn everything_that_is_wrong_with_a_list_is_told_at_once() {
 }
 
 #[tokio::test]
-async fn a_mask_has_its_fields_and_the_name_and_nothing_else_of_every_entity() {
+async fn mask_returns_only_its_fields_and_the_name_of_every_entity() {
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
     for entity in &entities() {
@@ -363,7 +363,7 @@ async fn a_mask_has_its_fields_and_the_name_and_nothing_else_of_every_entity() {
 }
 
 #[tokio::test]
-async fn masks_and_orders_have_bounds() {
+async fn masks_and_orders_have_limits() {
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
     let stored = create(&writer, mailbox("x", None, None)).await;
@@ -386,7 +386,7 @@ async fn masks_and_orders_have_bounds() {
 }
 
 #[tokio::test]
-async fn the_longest_keys_make_a_token_of_at_most_4500_characters() {
+async fn longest_page_token_has_at_most_4500_characters() {
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
     let longest = |number: usize| mail_v1::Mailbox {

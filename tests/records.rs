@@ -142,7 +142,7 @@ async fn the_five_methods_of_every_entity_answer_without_encrypted_attributes() 
 }
 
 #[tokio::test]
-async fn what_is_not_given_has_its_default_or_is_null() {
+async fn omitted_attribute_has_its_default_or_is_null() {
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
     for entity in &entities() {
@@ -172,7 +172,7 @@ async fn what_is_not_given_has_its_default_or_is_null() {
 }
 
 #[tokio::test]
-async fn what_is_required_has_to_be_given_and_cannot_be_cleared() {
+async fn required_attribute_must_be_given_and_cannot_be_cleared() {
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
     for entity in &entities() {
@@ -214,7 +214,7 @@ fn at_bounds(entity: &EntityType, is_upper: bool, past: i64) -> (DynamicMessage,
 }
 
 #[tokio::test]
-async fn every_bound_holds_and_one_past_it_is_refused_all_at_once() {
+async fn values_past_every_limit_are_refused_together() {
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
     let mut bounds = 0;
@@ -245,7 +245,7 @@ async fn every_bound_holds_and_one_past_it_is_refused_all_at_once() {
 }
 
 #[tokio::test]
-async fn errors_about_encrypted_attributes_tell_lengths_and_never_values() {
+async fn errors_of_encrypted_attributes_have_lengths_but_no_values() {
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
     let outcome = writer.mailboxes().create(DEFAULT, mailbox(&"z".repeat(201)), None).await;
@@ -257,7 +257,7 @@ async fn errors_about_encrypted_attributes_tell_lengths_and_never_values() {
 }
 
 #[tokio::test]
-async fn an_enum_takes_its_values_and_nothing_else() {
+async fn enum_accepts_only_its_values() {
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
     for entity in &entities() {
@@ -288,7 +288,7 @@ async fn an_enum_takes_its_values_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn what_is_not_the_callers_to_set_is_refused_or_ignored() {
+async fn output_only_fields_are_refused_or_ignored() {
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
     for entity in &entities() {
@@ -344,7 +344,7 @@ async fn what_is_not_the_callers_to_set_is_refused_or_ignored() {
 }
 
 #[tokio::test]
-async fn every_violation_is_told_at_once() {
+async fn all_violations_of_a_record_are_reported_together() {
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
     let wrong = mail_v1::Mailbox {
@@ -402,7 +402,7 @@ async fn the_empty_text_is_a_value_and_has_a_cell() {
 }
 
 #[tokio::test]
-async fn a_mask_clears_what_has_no_value_and_leaves_the_rest() {
+async fn update_mask_clears_fields_without_a_value_and_keeps_others() {
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
     let connector = server.client(Person::Connector);
@@ -468,7 +468,7 @@ async fn update_mask_of_anything_but_attributes_is_refused() {
 }
 
 #[tokio::test]
-async fn a_time_is_kept_to_the_microsecond_between_the_years_1_and_9999() {
+async fn times_of_years_1_to_9999_are_stored_to_the_microsecond() {
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
     let profile = |seconds, nanos| mail_v1::EmailServerProfile {
@@ -500,7 +500,7 @@ fn prost_types_timestamp(seconds: i64, nanos: i32) -> prost_types::Timestamp {
 }
 
 #[tokio::test]
-async fn an_id_is_the_callers_or_a_uuid_of_version_7() {
+async fn id_is_given_by_the_caller_or_a_uuid_of_version_7() {
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
     let drawn = writer.mailboxes().create(DEFAULT, mailbox("hunter2"), None).await.unwrap();
@@ -540,7 +540,7 @@ async fn an_id_is_the_callers_or_a_uuid_of_version_7() {
 }
 
 #[tokio::test]
-async fn an_etag_lets_nobody_overwrite_what_they_have_not_seen() {
+async fn stale_etag_is_rejected() {
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
     let first = writer.mailboxes().create(DEFAULT, mailbox("hunter2"), None).await.unwrap();
@@ -705,7 +705,7 @@ async fn a_page_token_is_for_its_caller_and_its_list_only() {
 }
 
 #[tokio::test]
-async fn concurrent_updates_of_one_record_all_succeed_one_after_the_other() {
+async fn concurrent_updates_of_one_record_all_succeed() {
     const WRITERS: usize = 16;
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
@@ -736,7 +736,7 @@ async fn concurrent_updates_of_one_record_all_succeed_one_after_the_other() {
 }
 
 #[tokio::test]
-async fn of_concurrent_updates_with_one_etag_exactly_one_succeeds() {
+async fn one_of_concurrent_updates_with_one_etag_succeeds() {
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
     let stored = writer.mailboxes().create(DEFAULT, mailbox("hunter2"), None).await.unwrap();
@@ -758,7 +758,7 @@ async fn of_concurrent_updates_with_one_etag_exactly_one_succeeds() {
 }
 
 #[tokio::test]
-async fn what_is_missing_is_not_found_by_any_method() {
+async fn every_method_reports_a_missing_record_as_not_found() {
     let server = Server::start().await;
     let admin = server.client(Person::Admin);
     for organization in [DEFAULT, "organizations/nowhere"] {

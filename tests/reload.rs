@@ -168,7 +168,7 @@ async fn reload_and_call_unheard(server: &Server, caller: &Caller, channel: &Cha
 }
 
 #[tokio::test]
-async fn a_renewed_server_certificate_is_shown_to_new_connections_and_old_ones_go_on() {
+async fn renewed_server_certificate_applies_to_new_connections_only() {
     let server = Server::start().await;
     let development = server.folder().development();
     let reader = person(&server, Person::Reader);
@@ -199,7 +199,7 @@ async fn a_renewed_server_certificate_is_shown_to_new_connections_and_old_ones_g
 }
 
 #[tokio::test]
-async fn another_client_ca_lets_its_own_in_and_the_former_ones_out() {
+async fn replaced_client_ca_admits_its_clients_and_refuses_former_ones() {
     let (former, next) = (Ca::new("former"), Ca::new("next"));
     let server = server_for(&[&former], None).await;
     let (left, entered) = (former.admin(&server, 1), next.admin(&server, 1));
@@ -216,7 +216,7 @@ async fn another_client_ca_lets_its_own_in_and_the_former_ones_out() {
 }
 
 #[tokio::test]
-async fn a_revoked_certificate_is_refused_in_the_handshake_and_on_its_old_connection() {
+async fn revoked_certificate_is_refused_for_new_and_old_connections() {
     let ca = Ca::new("clients");
     let server = server_for(&[&ca], Some(ca.list(&[]))).await;
     let (revoked, other) = (ca.admin(&server, 7), ca.admin(&server, 8));
@@ -327,7 +327,7 @@ async fn a_session_begun_under_another_trust_is_not_resumed() {
 }
 
 #[tokio::test]
-async fn who_is_still_believed_sees_no_error_when_the_trust_changes_and_running_calls_end_by_themselves() {
+async fn change_of_trust_causes_no_error_for_trusted_callers() {
     let (first, second) = (Ca::new("first"), Ca::new("second"));
     let folder = Folder::new();
     fs::write(client_ca(&folder), pem(&[&first])).unwrap();
@@ -380,7 +380,7 @@ async fn who_is_still_believed_sees_no_error_when_the_trust_changes_and_running_
 }
 
 #[tokio::test]
-async fn an_old_connection_is_left_for_a_new_one_without_an_error() {
+async fn old_connection_is_replaced_without_an_error() {
     let server = Server::start_with(|config| config.limits.connection_age_max_seconds = 1).await;
     let reader = person(&server, Person::Reader);
     let channel = reader.channel();
@@ -393,7 +393,7 @@ async fn an_old_connection_is_left_for_a_new_one_without_an_error() {
 }
 
 #[tokio::test]
-async fn a_binding_that_is_taken_away_counts_from_the_next_call_on() {
+async fn removed_binding_applies_to_the_next_call() {
     let server = Server::start().await;
     let development = server.folder().development();
     let reader = person(&server, Person::Reader);
@@ -423,7 +423,7 @@ async fn a_binding_that_is_taken_away_counts_from_the_next_call_on() {
 }
 
 #[tokio::test]
-async fn a_change_is_noticed_without_a_word() {
+async fn changed_files_are_reloaded_without_a_signal() {
     let server = Server::start_with(|config| config.limits.reload_check_interval_seconds = 1).await;
     let channel = person(&server, Person::Reader).channel();
     call(&channel).await.unwrap();
@@ -440,7 +440,7 @@ async fn a_change_is_noticed_without_a_word() {
 }
 
 #[tokio::test]
-async fn files_that_can_not_be_used_leave_in_force_what_there_was() {
+async fn unusable_files_keep_the_current_state() {
     let ca = Ca::new("clients");
     let server = server_for(&[&ca], Some(ca.list(&[7]))).await;
     let development = server.folder().development();
@@ -485,7 +485,7 @@ async fn files_that_can_not_be_used_leave_in_force_what_there_was() {
 }
 
 #[tokio::test]
-async fn a_list_can_be_configured_while_the_server_runs_and_a_mount_swaps_its_link() {
+async fn revocation_list_is_configured_and_swapped_while_running() {
     let folder = Folder::new();
     let ca = Ca::new("clients");
     mount(&folder, "first", &ca, &[]);
@@ -523,7 +523,7 @@ fn mount(folder: &Folder, version: &str, ca: &Ca, revoked: &[u64]) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sighup_has_a_process_look_at_its_files() {
+async fn sighup_reloads_files() {
     let folder = Folder::new();
     let (log, log_end) = std::io::pipe().unwrap();
     let server = Process::start_logging(&folder.path(), log_end);

@@ -84,7 +84,7 @@ fn a_day_later(inside: &Inside) {
 }
 
 #[tokio::test]
-async fn a_repeated_create_makes_one_record_and_is_answered_with_it_as_it_is_now() {
+async fn repeated_create_makes_one_record_and_returns_its_current_state() {
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
     let own_id = "0191e2a4-5b6c-7d8e-9fa0-b1c2d3e4f506";
@@ -107,7 +107,7 @@ async fn a_repeated_create_makes_one_record_and_is_answered_with_it_as_it_is_now
 }
 
 #[tokio::test]
-async fn a_repeated_update_is_made_once_whatever_its_etag() {
+async fn repeated_update_with_any_etag_is_applied_once() {
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
     let created = writer.mailboxes().create(DEFAULT, mailbox("hunter2"), None).await.unwrap();
@@ -138,7 +138,7 @@ async fn a_repeated_update_is_made_once_whatever_its_etag() {
 }
 
 #[tokio::test]
-async fn a_repeated_delete_succeeds_and_takes_nothing_that_came_since() {
+async fn repeated_delete_succeeds_and_keeps_a_newer_record() {
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
     let created = writer.mailboxes().create(DEFAULT, named("A"), None).await.unwrap();
@@ -158,7 +158,7 @@ async fn a_repeated_delete_succeeds_and_takes_nothing_that_came_since() {
 }
 
 #[tokio::test]
-async fn an_entity_that_is_known_by_its_descriptors_repeats_alike() {
+async fn dynamic_client_repeats_like_the_typed_one() {
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
     let entities = EntityType::all(&built_in_pool()).unwrap();
@@ -239,7 +239,7 @@ async fn another_request_with_the_same_id_is_refused_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_request_id_is_its_callers_and_its_organizations_own() {
+async fn request_id_is_scoped_to_caller_and_organization() {
     const CONTOSO: &str = "organizations/contoso";
     let server = Server::start().await;
     let (admin, writer) = (server.client(Person::Admin), server.client(Person::Writer));
@@ -262,7 +262,7 @@ async fn a_request_id_is_its_callers_and_its_organizations_own() {
 }
 
 #[tokio::test]
-async fn what_is_invalid_or_refused_is_not_remembered() {
+async fn invalid_or_refused_request_is_not_stored() {
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
     let records = writer.mailboxes();
@@ -311,7 +311,7 @@ async fn what_is_invalid_or_refused_is_not_remembered() {
 }
 
 #[tokio::test]
-async fn a_request_is_forgotten_after_24_hours_and_its_row_goes_with_later_writes() {
+async fn request_id_expires_after_24_hours_and_later_writes_remove_its_row() {
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
     let records = writer.mailboxes();
@@ -349,7 +349,7 @@ async fn a_request_is_forgotten_after_24_hours_and_its_row_goes_with_later_write
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_a_hundred_calls_with_one_id_one_is_made_and_all_get_its_record() {
+async fn hundred_calls_with_one_id_make_one_record() {
     let server = Server::start().await;
     let writers = [server.client(Person::Writer), server.client(Person::Writer)];
     let id = new_request_id();
@@ -429,7 +429,7 @@ async fn a_repetition_is_known_after_a_restart_and_while_the_key_is_missing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_killed_among_writes_has_made_none_or_one_of_each_request() {
+async fn server_killed_during_writes_applies_each_request_at_most_once() {
     const WRITES: usize = 24;
     let folder = Folder::new();
     let mut names = BTreeSet::new();
@@ -469,7 +469,7 @@ async fn a_server_killed_among_writes_has_made_none_or_one_of_each_request() {
 }
 
 #[tokio::test]
-async fn a_write_that_is_only_checked_is_answered_as_if_made_and_leaves_no_trace() {
+async fn validate_only_write_returns_the_result_and_leaves_no_trace() {
     let server = Server::start().await;
     let (writer, admin) = (server.client(Person::Writer), server.client(Person::Admin));
     let profile =
@@ -558,7 +558,7 @@ async fn a_write_that_is_only_checked_is_answered_as_if_made_and_leaves_no_trace
 }
 
 #[tokio::test]
-async fn what_is_remembered_of_a_request_tells_nothing_of_its_values() {
+async fn stored_request_reveals_no_values() {
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
     let canary = "canary-kWz7-2xR9";
@@ -575,7 +575,7 @@ async fn what_is_remembered_of_a_request_tells_nothing_of_its_values() {
 }
 
 #[tokio::test]
-async fn a_database_of_a_former_version_remembers_requests_after_a_start() {
+async fn older_database_stores_requests_after_a_start() {
     let server = Server::start().await;
     let created = server.client(Person::Writer).mailboxes().create(DEFAULT, mailbox("hunter2"), None).await.unwrap();
     let folder = server.stop().await;
@@ -622,7 +622,7 @@ async fn until<T>(mut ask: impl AsyncFnMut() -> T, is_it: impl Fn(&T) -> bool) -
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_whose_answer_got_lost_asks_again_and_its_write_is_made_once() {
+async fn client_repeats_a_write_whose_answer_is_lost_and_it_happens_once() {
     let server = Server::start().await;
     let proxy = Proxy::start(server.address()).await;
     let direct = server.client(Person::Writer);
@@ -672,7 +672,7 @@ async fn a_client_whose_answer_got_lost_asks_again_and_its_write_is_made_once() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_can_not_ask_again_says_that_the_outcome_is_to_be_looked_at() {
+async fn client_that_cannot_repeat_reports_an_unknown_outcome() {
     let server = Server::start().await;
     let direct = server.client(Person::Writer);
     // Without an id a write isn't repeated; with one it is, and finds nobody there.

@@ -91,7 +91,7 @@ async fn all_reveal(connector: &Client, mailboxes: &[(String, String)]) {
 }
 
 #[tokio::test]
-async fn a_root_key_put_first_seals_everything_at_the_next_start_and_the_former_one_can_be_given_up() {
+async fn first_root_key_seals_all_keys_at_the_next_start() {
     let server = Server::start().await;
     let mailboxes = fill(&server, 1).await;
     let admin = server.client(Person::Admin);
@@ -134,7 +134,7 @@ async fn a_root_key_put_first_seals_everything_at_the_next_start_and_the_former_
 }
 
 #[tokio::test]
-async fn a_server_killed_while_it_seals_under_another_root_key_goes_on_at_its_next_start() {
+async fn interrupted_root_key_rotation_continues_at_the_next_start() {
     let server = Server::start().await;
     let mailboxes = fill(&server, 6).await;
     let folder = server.stop().await;
@@ -168,7 +168,7 @@ async fn a_server_killed_while_it_seals_under_another_root_key_goes_on_at_its_ne
 }
 
 #[tokio::test]
-async fn texts_of_an_organization_whose_lock_is_held_keep_the_former_root_key_until_the_next_start() {
+async fn locked_organization_keeps_the_former_root_key_until_the_next_start() {
     let server = Server::start().await;
     let mailboxes = fill(&server, 1).await;
     let folder = server.stop().await;
@@ -192,7 +192,7 @@ async fn texts_of_an_organization_whose_lock_is_held_keep_the_former_root_key_un
 
 // On threads of its own, so that the connection closes while this one waits for the process to end.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_text_that_no_root_key_opens_is_in_the_log_and_keeps_no_root_key() {
+async fn text_that_no_root_key_opens_is_logged_and_retains_no_root_key() {
     let server = Server::start().await;
     let mailboxes = fill(&server, 0).await;
     let key = server.client(Person::Admin).retrieve_data_encryption_key(DEFAULT).await.unwrap();

@@ -21,7 +21,7 @@ async fn is(connector: &Client, name: &str, value: &str) -> Result<bool, Error> 
 }
 
 #[tokio::test]
-async fn a_value_is_compared_and_recorded_and_never_given() {
+async fn value_is_compared_and_recorded_but_never_returned() {
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
     let stored = writer.mailboxes().create(DEFAULT, mailbox("hunter2"), None).await.unwrap();
@@ -58,7 +58,7 @@ async fn a_value_is_compared_and_recorded_and_never_given() {
 }
 
 #[tokio::test]
-async fn of_many_guesses_at_once_no_more_than_the_limit_are_answered_and_a_restart_forgets_none() {
+async fn concurrent_and_earlier_guesses_share_the_limit() {
     const LIMIT: u32 = 5;
     let server = Server::start_with(|config| config.limits.comparisons_per_15_minutes = LIMIT).await;
     let writer = server.client(Person::Writer);
@@ -93,7 +93,7 @@ async fn of_many_guesses_at_once_no_more_than_the_limit_are_answered_and_a_resta
 }
 
 #[tokio::test]
-async fn who_sends_a_password_to_another_server_sends_none() {
+async fn changing_the_server_of_a_password_clears_it() {
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
     let profiles = writer.email_server_profiles();
@@ -149,7 +149,7 @@ async fn who_sends_a_password_to_another_server_sends_none() {
 }
 
 #[tokio::test]
-async fn who_reveals_too_often_waits_and_can_go_on_with_the_rest() {
+async fn reveals_over_the_rate_are_refused_and_other_calls_succeed() {
     let server = Server::start_with(|config| {
         config.limits.reveals_per_minute_per_identity = 3;
         config.listen.metrics_address = Some("127.0.0.1:0".parse().unwrap());
@@ -176,7 +176,7 @@ async fn who_reveals_too_often_waits_and_can_go_on_with_the_rest() {
 }
 
 #[tokio::test]
-async fn who_calls_too_often_waits() {
+async fn calls_over_the_rate_are_refused() {
     let server = Server::start_with(|config| config.limits.calls_per_second_per_identity = 2).await;
     let writer = server.client(Person::Writer);
     let mut calls = JoinSet::new();
@@ -241,7 +241,7 @@ fn line(connection: Option<&MailConnection>) -> String {
 }
 
 #[tokio::test]
-async fn a_mailbox_is_resolved_by_the_rules_of_the_original() {
+async fn mailbox_is_resolved_by_the_rules_of_dynamics_365() {
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
     let connector = server.client(Person::Connector);
@@ -424,7 +424,7 @@ async fn a_mailbox_is_resolved_by_the_rules_of_the_original() {
 }
 
 #[tokio::test]
-async fn each_refusal_to_resolve_has_a_reason_and_each_resolve_says_where_the_passwords_go() {
+async fn refused_resolve_has_a_reason_and_each_resolve_records_the_server() {
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
     let connector = server.client(Person::Connector);

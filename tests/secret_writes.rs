@@ -47,7 +47,7 @@ fn writes(trail: &[Trail]) -> Vec<(&str, &str, &str)> {
 }
 
 #[tokio::test]
-async fn set_replaced_cleared_and_deleted_attributes_are_in_the_trail_once_each_and_never_their_values() {
+async fn secret_writes_are_in_the_trail_once_without_values() {
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
     let (mailboxes, profiles) = (writer.mailboxes(), writer.email_server_profiles());
@@ -119,7 +119,7 @@ async fn repeated_checked_and_refused_writes_and_a_reencryption_record_nothing()
 }
 
 #[tokio::test]
-async fn automatically_cleared_passwords_are_in_the_answer_in_the_trail_and_on_stderr() {
+async fn automatically_cleared_passwords_are_reported_and_recorded() {
     let server = Server::start().await;
     let profiles = server.client(Person::Writer);
     let profiles = profiles.email_server_profiles();
@@ -261,7 +261,7 @@ async fn records_name_who_created_and_who_last_wrote_them() {
 }
 
 #[tokio::test]
-async fn record_from_before_has_no_creator_and_gets_a_modifier_with_its_next_write() {
+async fn older_record_has_no_creator_and_gets_a_modifier_at_its_next_write() {
     let server = Server::start().await;
     let name = server.client(Person::Writer).mailboxes().create(DEFAULT, mailbox("x"), None).await.unwrap().name;
     let folder = server.stop().await;
@@ -289,7 +289,7 @@ async fn record_from_before_has_no_creator_and_gets_a_modifier_with_its_next_wri
 }
 
 #[tokio::test]
-async fn abandoning_and_importing_record_how_many_cells_there_were() {
+async fn abandoning_and_importing_record_the_number_of_cells() {
     let server = Server::start().await;
     let (writer, admin) = (server.client(Person::Writer), server.client(Person::Admin));
     let mut names = Vec::new();

@@ -133,7 +133,7 @@ async fn use_key_canaries(admin: &Client, told_all: &mut Vec<String>) -> SecretS
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_secret_is_in_no_log_no_error_and_no_file() {
+async fn secrets_are_in_no_log_error_or_file() {
     let folder = Folder::new();
     let configuration = folder.development().config_file();
     let verbose = fs::read_to_string(&configuration).unwrap().replace("# level = \"info\"", "level = \"trace\"");
@@ -228,7 +228,7 @@ async fn debug_shows_no_secret_of_a_request_or_an_answer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_servers_memory_goes_into_no_core_dump() {
+async fn server_memory_is_excluded_from_core_dumps() {
     let folder = Folder::new();
     let server = Process::start(&folder.path());
     let limits = fs::read_to_string(format!("/proc/{}/limits", server.id())).unwrap();

@@ -47,7 +47,7 @@ fn unauthenticated(outcome: Result<(), Error>) -> String {
 }
 
 #[tokio::test]
-async fn a_token_lets_its_subject_in_as_nobody_else() {
+async fn token_identifies_only_its_subject() {
     let signer = Signer::new("a");
     let server = Server::start_in(folder_with(&[&signer]), |_| {}).await;
     let token = signer.token("ada");
@@ -83,7 +83,7 @@ async fn a_token_lets_its_subject_in_as_nobody_else() {
 }
 
 #[tokio::test]
-async fn a_certificate_and_a_token_agree_or_the_call_is_refused() {
+async fn certificate_and_token_that_disagree_are_refused() {
     let signer = Signer::new("a");
     let server = Server::start_in(folder_with(&[&signer]), |_| {}).await;
     let development = server.folder().development();
@@ -165,7 +165,7 @@ async fn refused_at_last(client: &Client) -> Error {
 }
 
 #[tokio::test]
-async fn a_token_of_a_key_that_is_not_known_yet_waits_for_the_fetch() {
+async fn token_of_an_unknown_key_waits_for_the_fetch() {
     let (old, new) = (Signer::new("old"), Signer::new("new"));
     let keys = KeyServer::start(key_set(&[&old])).await;
     let server = Server::start_in(folder_for(&keys), |_| {}).await;
@@ -196,7 +196,7 @@ async fn keys_that_are_withdrawn_at_their_address_verify_no_token() {
 }
 
 #[tokio::test]
-async fn keys_that_can_not_be_fetched_are_used_up_to_their_greatest_age_restarts_included() {
+async fn kept_keys_are_used_up_to_their_maximum_age_across_restarts() {
     // Gone, never there, and nothing at the address any more.
     for status in [Some(410), Some(404), None] {
         let signer = Signer::new("a");
@@ -223,7 +223,7 @@ async fn keys_that_can_not_be_fetched_are_used_up_to_their_greatest_age_restarts
 }
 
 #[tokio::test]
-async fn keys_are_fetched_by_the_cas_that_a_reload_finds_in_the_file() {
+async fn reload_applies_new_cas_for_fetching_keys() {
     let signer = Signer::new("a");
     let (keys, other) = (KeyServer::start(key_set(&[&signer])).await, KeyServer::start(key_set(&[])).await);
     let folder = folder_for(&keys);
@@ -257,7 +257,7 @@ async fn keys_are_fetched_by_the_cas_that_a_reload_finds_in_the_file() {
 }
 
 #[tokio::test]
-async fn a_token_takes_no_more_connections_than_its_identity_may_have_and_is_served_on_others() {
+async fn token_identity_has_limited_connections_and_can_use_existing_ones() {
     let signer = Signer::new("a");
     // Six places for identified connections, two for others.
     let server = Server::start_in(folder_with(&[&signer]), |config| {
@@ -308,7 +308,7 @@ async fn access_is_explained_by_the_bindings_that_count() {
 }
 
 #[tokio::test]
-async fn a_writer_may_be_kept_from_profiles_which_say_where_passwords_go() {
+async fn writer_can_be_excluded_from_server_profiles() {
     let folder = Folder::new();
     append(
         &folder.path(),

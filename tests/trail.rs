@@ -105,7 +105,7 @@ async fn heads_are_signed_while_the_server_runs() {
 }
 
 #[tokio::test]
-async fn what_is_done_to_a_trail_in_the_database_is_found() {
+async fn manipulated_trail_in_the_database_is_detected() {
     let server = signed().await;
     let auditor = server.client(Person::Auditor);
     assert_eq!(faults(&auditor).await, []);
@@ -127,7 +127,7 @@ async fn what_is_done_to_a_trail_in_the_database_is_found() {
 }
 
 #[tokio::test]
-async fn a_cut_off_end_and_an_older_trail_put_back_are_found_and_stay_so() {
+async fn cut_off_end_and_restored_older_trail_are_detected() {
     let folder = server_with_reveals().await.stop().await;
     let older = std::fs::read(folder.organization_database()).unwrap();
     let server = Server::start_in(folder, |_| {}).await;
@@ -209,7 +209,7 @@ async fn an_exported_trail_is_verified_without_a_server() {
 }
 
 #[tokio::test]
-async fn what_is_older_than_it_is_kept_goes_up_to_a_signed_head() {
+async fn expired_records_are_removed_up_to_a_signed_head() {
     let folder = server_with_reveals().await.stop().await;
     // As if all of it had happened three days ago, signatures made anew by the server on its next start.
     let server = Server::start_in(folder, |_| {}).await;

@@ -64,7 +64,7 @@ async fn without_tls_every_rpc_is_refused_before_its_message_is_read() {
 }
 
 #[tokio::test]
-async fn health_is_told_to_everybody() {
+async fn health_needs_no_identity() {
     let server = Server::start().await;
     for client in [plaintext(&server), without_certificate(&server), server.client(Person::Reader)] {
         let mut health = HealthClient::new(client.channel());
@@ -78,7 +78,7 @@ async fn health_is_told_to_everybody() {
 }
 
 #[tokio::test]
-async fn a_header_makes_nobody_somebody() {
+async fn headers_give_no_identity() {
     let server = Server::start().await;
     let admin = std::fs::read_to_string(server.folder().development().certificate(Person::Admin)).unwrap();
     let pem = admin.replace('\n', "%0A").replace(' ', "%20");
@@ -105,7 +105,7 @@ async fn a_header_makes_nobody_somebody() {
 }
 
 #[tokio::test]
-async fn nobody_is_refused_before_a_message_is_read() {
+async fn caller_without_identity_is_refused_before_a_message_is_read() {
     let server = Server::start().await;
     for (client, refused) in [
         (without_certificate(&server), is(Code::Unauthenticated, "IDENTITY_REQUIRED")),
@@ -131,7 +131,7 @@ async fn a_method_that_is_not_served_is_unimplemented() {
 }
 
 #[tokio::test]
-async fn a_message_that_is_none_is_refused_with_details() {
+async fn malformed_message_is_refused_with_details() {
     let server = Server::start().await;
     let admin = server.client(Person::Admin);
     // A field number without its value; a length beyond the end; text that isn't UTF-8; a group that doesn't end.
@@ -158,7 +158,7 @@ fn message_of(bytes: usize) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn a_message_is_taken_up_to_the_limit_and_not_one_byte_past_it() {
+async fn message_is_accepted_up_to_the_limit() {
     let server = Server::start_with(|config| config.limits.message_size_max_bytes = 262_144).await;
     let admin = server.client(Person::Admin);
     for path in [GET_MAILBOX, IS_ACTIVE] {
@@ -170,7 +170,7 @@ async fn a_message_is_taken_up_to_the_limit_and_not_one_byte_past_it() {
 }
 
 #[tokio::test]
-async fn a_call_ends_with_its_time() {
+async fn call_ends_at_its_deadline() {
     let server = Server::start_with(|config| config.limits.deadline_default_ms = 1).await;
     let admin = server.client(Person::Admin);
     for path in [GET_MAILBOX, IS_ACTIVE] {
@@ -247,7 +247,7 @@ pub(crate) fn grpcurl_as(folder: &Folder, person: Person, arguments: &[&str]) ->
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn reflection_tells_a_tool_the_contract_and_the_details_of_errors() {
+async fn reflection_describes_the_contract_and_error_details() {
     let server = Server::start().await;
     let call = |person, arguments: &[&str]| grpcurl_as(server.folder(), person, arguments);
     let (succeeded, services) = call(Person::Reader, &[server.address(), "list"]);
@@ -285,7 +285,7 @@ async fn reflection_tells_a_tool_the_contract_and_the_details_of_errors() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sigterm_lets_calls_end_and_streams_know() {
+async fn sigterm_lets_calls_finish_and_notifies_streams() {
     let folder = Folder::new();
     // A re-encryption that doesn't end before the server does.
     let file = folder.development().config_file();

@@ -293,7 +293,7 @@ mod tests {
     const NOW: Timestamp = Timestamp::from_unix_micros(0);
 
     #[test]
-    fn a_database_that_has_everything_is_left_alone() {
+    fn database_that_matches_the_schema_is_unchanged() {
         let wanted = layout(vec![column("id", ColumnType::Uuid)], &[]);
         assert!(migration(&[stored("id", ColumnType::Uuid, false)], 1, &wanted, NOW).unwrap().is_none());
     }
@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn what_narrows_is_refused() {
+    fn narrowing_schema_change_is_refused() {
         let id = || column("id", ColumnType::Uuid);
         let refused = |rows: &[Cataloged], wanted: Layout| migration(rows, 1, &wanted, NOW).unwrap_err();
         let base = stored("id", ColumnType::Uuid, false);

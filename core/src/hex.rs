@@ -30,7 +30,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bytes_have_one_spelling() {
+    fn bytes_have_one_hex_spelling() {
         assert_eq!(hex(&[0, 0x0a, 0xff]), "000aff");
         assert_eq!(unhex("000aff"), Some(vec![0, 0x0a, 0xff]));
         assert_eq!(unhex(""), Some(Vec::new()));

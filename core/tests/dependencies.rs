@@ -53,7 +53,7 @@ fn core_depends_directly_on_the_reviewed_crates_only() {
 }
 
 #[test]
-fn core_knows_no_wire_no_runtime_no_database_and_no_clock() {
+fn core_depends_on_no_wire_runtime_database_or_clock() {
     let foreign: Vec<String> = dependencies(&[]).into_iter().filter(|name| is_foreign(name)).collect();
     assert!(foreign.is_empty(), "core comes to depend on {foreign:?}; `cargo tree -p sealward-core -i NAME` tells how");
 }

@@ -98,7 +98,7 @@ mod tests {
     const ID: OrganizationId = OrganizationId::from_bytes([1; 16]);
 
     #[test]
-    fn indexes_are_switched_up_to_the_limit_and_not_once_past_it() {
+    fn index_changes_are_limited() {
         let shed = Shed::default();
         let switches = IndexSwitches::new(2, shed.clone());
         switches.admit(ID).unwrap();

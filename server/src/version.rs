@@ -24,7 +24,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_version_tells_what_is_spoken_and_stored() {
+    fn version_names_protocols_and_storage() {
         let text = details();
         assert!(text.starts_with(VERSION));
         assert!(text.contains("\nAPI      sealward.v1, sealward.mail.v1\n"));

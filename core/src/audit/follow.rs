@@ -94,7 +94,7 @@ mod tests {
     };
 
     #[test]
-    fn a_record_follows_the_one_it_carries_the_hash_of() {
+    fn record_follows_the_record_whose_hash_it_contains() {
         let entry = AuditEntry::done(Timestamp::from_unix_micros(1), AuditAction::RetrieveKey, "organizations/a");
         let first = linked(&ChainHead::empty(Uuid::nil()), &entry);
         let second = linked(&ChainHead::at(Uuid::nil(), 1, first.hash), &entry);

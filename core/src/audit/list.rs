@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn filter_by_attribute_looks_into_the_list_and_filter_by_record_at_the_subject() {
+    fn attribute_filter_searches_the_list_and_record_filter_the_subject() {
         let lists = || Condition::Lists { column: "attributes".into(), element: "password".to_owned() };
         let present = || Condition::IsNull("attributes".into()).negated();
         assert_eq!(translated("attribute = password"), Ok(lists()));

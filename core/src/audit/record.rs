@@ -305,7 +305,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn each_record_carries_the_hash_of_the_one_before() {
+    fn each_record_contains_the_hash_of_the_previous_one() {
         let start = ChainHead::empty(Uuid::nil());
         let (_, first) = start.link(&entry("a"));
         let (step, second) = first.link(&entry("b"));

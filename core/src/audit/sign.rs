@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signature_is_of_one_head_and_one_key() {
+    fn signature_is_valid_for_one_head_and_one_key() {
         assert!(signed().verifies());
         let changes: [fn(&mut SignedHead); 6] = [
             |head| head.writer = Uuid::nil(),

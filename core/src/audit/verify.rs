@@ -512,7 +512,7 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_trail_has_no_fault_and_tells_how_far_it_goes() {
+    fn complete_trail_has_no_fault_and_reports_its_end() {
         let records = trail(5);
         let mut verifier = TrailVerifier::new(vec![signed(&records[3], &key())], Vec::new());
         records.iter().for_each(|record| verifier.take(record));
@@ -524,7 +524,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_changed_removed_reordered_or_cut_off_is_found_at_its_place() {
+    fn changed_removed_reordered_or_cut_off_records_are_found() {
         use Fault::{Changed, CutOff, Missing, Replaced, SignatureWrong, SignerUnknown, Unlinked};
         let records = trail(6);
         let head = signed(&records[4], &key());
@@ -559,7 +559,7 @@ mod tests {
     }
 
     #[test]
-    fn who_signs_with_a_key_of_his_own_is_found_by_whoever_knows_the_right_one() {
+    fn signature_of_another_key_is_detected_with_the_trusted_key() {
         let own = SigningKey::from_bytes(&[8; 32]);
         let mut forged = trail(3);
         forged[0].details = Some(format!("ed25519:{}", hex(&own.verifying_key().to_bytes())));
@@ -574,7 +574,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_of_a_trail_misses_nothing_if_the_record_before_it_is_known() {
+    fn part_of_a_trail_is_complete_if_the_previous_record_is_known() {
         let records = trail(6);
         assert_eq!(found(&records[3..], vec![], None), [(4, Fault::Missing)]);
         assert_eq!(found(&records[3..], vec![], Some((3, records[2].hash))), []);
@@ -583,7 +583,7 @@ mod tests {
     }
 
     #[test]
-    fn an_old_end_may_be_missing_if_the_trail_says_that_it_was_cut() {
+    fn old_records_may_be_missing_if_the_trail_records_the_cut() {
         let mut records = trail(6);
         records[5].action = AuditAction::CutAuditTrail.name().to_owned();
         records[5].details = Some("through 3".to_owned());

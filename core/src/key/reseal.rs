@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_sealed_under_a_former_root_key_is_sealed_under_the_first_in_its_place() {
+    fn text_under_a_former_root_key_is_resealed_under_the_first() {
         let old = sealed_by(&set(1, &[]));
         let step = old.resealed(&set(2, &[1]), &SeededRandom::new(2)).unwrap().unwrap();
         let Step::Update { rows, set: assignments, expect: Expect::One, .. } = step else { panic!("no update") };
@@ -250,13 +250,13 @@ mod tests {
     }
 
     #[test]
-    fn a_text_sealed_under_the_first_root_key_stays_as_it_is() {
+    fn text_under_the_first_root_key_is_unchanged() {
         let root_key = set(2, &[1]);
         assert!(sealed_by(&root_key).resealed(&root_key, &SeededRandom::new(2)).unwrap().is_none());
     }
 
     #[test]
-    fn a_text_that_no_root_key_opens_stays_as_it_is() {
+    fn text_that_no_root_key_opens_is_unchanged() {
         let resealed = |text: SealedText| text.resealed(&set(2, &[1]), &SeededRandom::new(2)).unwrap_err();
         assert!(matches!(resealed(sealed_by(&set(3, &[]))), RootKeyError::UnknownRootKey { .. }));
         let mut changed = sealed_by(&set(1, &[]));

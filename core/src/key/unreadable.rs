@@ -263,7 +263,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_cells_after_a_cursor_are_those_of_later_places() {
+    fn cursor_is_followed_by_the_cells_of_later_places() {
         let cell = UnreadableCell {
             table: "Mailbox".to_owned(),
             column: "password".to_owned(),
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn every_reason_reads_back_from_its_word() {
+    fn every_reason_parses_from_its_name() {
         for reason in Reason::ALL {
             assert_eq!(Reason::ALL.into_iter().find(|known| known.code() == reason.code()), Some(reason));
         }

@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_for_one_list_filter_order_and_caller() {
+    fn page_token_is_valid_for_one_list_filter_order_and_caller() {
         let key = root_key(1);
         let token = sealed(&key, PARTS, b"cursor");
         assert_eq!(opened(&key, PARTS, &token), Some(b"cursor".to_vec()));
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_has_one_spelling_and_none_is_forged() {
+    fn page_token_has_one_spelling_and_forgeries_are_refused() {
         let key = root_key(1);
         let token = sealed(&key, PARTS, &[0xAB; 16]);
         assert_eq!(token.len(), 96);

@@ -337,7 +337,7 @@ mod tests {
     use crate::schema::testing::thing;
 
     #[test]
-    fn every_value_reads_back_from_its_text() {
+    fn every_value_parses_from_its_text() {
         let values = [
             ("flag", Value::Boolean(true)),
             ("small", Value::Integer(-7)),

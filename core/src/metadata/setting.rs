@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_a_row_asks_for_an_encrypted_attribute_stays_as_the_schema_has_it() {
+    fn stored_setting_never_changes_an_encrypted_attribute() {
         for attribute in thing().attributes {
             let customized = everything(&attribute.storage_name).applied_to(&attribute);
             let is_secret = attribute.name == "secret";
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_row_asks_for_that_nobody_could_have_chosen_is_ignored() {
+    fn invalid_stored_setting_is_ignored() {
         let entity = thing();
         let attribute = entity.attribute("name_1").unwrap();
         for (name, length) in [("", 0), ("a\u{1b}", 4_001), (&*"x".repeat(101), u32::MAX)] {
@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_was_longer_once_is_no_key_of_an_index_or_an_order_later() {
+    fn text_that_was_longer_before_stays_without_index_and_order() {
         let entity = thing();
         let attribute = entity.attribute("name_1").unwrap();
         let setting = |longest| Setting { max_length: Some(7), longest, is_indexed: true, ..Setting::default() };
@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn each_attribute_has_an_index_of_its_own_with_a_name_that_fits() {
+    fn each_attribute_has_a_separate_index_with_a_valid_name() {
         let named = |table: &str, column: &str| {
             let entity = Entity::new(table, "things", "thing", Vec::new());
             index_name(&entity, &Attribute::new(column, Kind::Text))

@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_that_make_no_ring_are_required_one_by_one() {
+    fn rows_of_a_malformed_ring_are_required_one_by_one() {
         let key = |version| vec![Datum::Integer(version), Datum::Bytes(vec![7; 72])];
         let ring = vec![Datum::Integer(1), Datum::Null];
         let damaged = RingRows { ring: vec![ring], keys: vec![key(1), key(2)] };
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn the_format_of_a_ring_is_read_before_all_else() {
+    fn format_of_a_ring_is_read_first() {
         let newer =
             RingRows { ring: vec![vec![Datum::Integer(2), Datum::Text("another form".to_owned())]], keys: Vec::new() };
         assert_eq!(newer.parse(), Err(RingUnread::Newer { format: 2 }));

@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_that_was_changed_anywhere_is_not_authentic() {
+    fn row_changed_in_any_place_is_not_authentic() {
         let root_key = root_keys(1, &[]);
         let listed = listed_by(&root_key);
         assert!(listed.is_authentic(&root_key).unwrap());
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_of_a_former_root_key_is_authentic_and_gets_the_mac_of_the_first() {
+    fn row_with_the_mac_of_a_former_root_key_gets_a_new_mac() {
         let listed = listed_by(&root_keys(1, &[]));
         let both = root_keys(2, &[1]);
         assert!(listed.is_authentic(&both).unwrap());

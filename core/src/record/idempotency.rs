@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_that_ask_for_something_else_are_told_apart() {
+    fn different_requests_have_different_digests() {
         let (mailbox, queue) = (entity("Mailbox"), entity("Queue"));
         let values = || {
             [

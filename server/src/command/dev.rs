@@ -166,7 +166,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_address_printed_is_one_that_the_certificate_names() {
+    fn printed_address_is_in_the_certificate() {
         let reachable = |text: &str| reachable(text.parse().unwrap());
         assert_eq!(reachable("127.0.0.1:7443"), "127.0.0.1:7443");
         assert_eq!(reachable("0.0.0.0:7443"), "localhost:7443");
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn every_command_is_one_that_can_be_pasted() {
+    fn every_printed_command_can_be_pasted() {
         let folder = tempfile::tempdir().unwrap();
         let development = Development::prepare(folder.path()).unwrap();
         let text =

@@ -580,7 +580,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_re_encryption_rests_as_its_share_says() {
+    fn re_encryption_pauses_according_to_its_share() {
         let worked = Duration::from_millis(12);
         let rest = |share, pause_ms| {
             let limits =

@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn every_repeated_section_shown_in_a_comment_is_one() {
+    fn every_repeated_section_shown_in_a_comment_is_valid() {
         let without_tables = Template { title: "Test.", given: &[], tables: &[] }.render();
         for section in sections().into_iter().filter(|section| section.is_repeated()) {
             let header = section.header();

@@ -673,7 +673,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_key_set_is_read_up_to_its_limit_and_not_one_byte_past_it() {
+    async fn key_set_is_read_up_to_its_limit() {
         let address = Address::answering(ok(&set_of(SIZE_MAX_BYTES))).await;
         let fetched = address.directly();
         fetched.fetch().await;
@@ -735,7 +735,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn as_many_calls_wait_for_keys_as_may_and_the_last_places_are_for_certificates() {
+    async fn calls_waiting_for_keys_are_limited_and_leave_room_for_certificates() {
         let fetched = Address::answering(ok(&set_of(12))).await.directly();
         let strangers: Vec<_> = (0..3).map(|_| fetched.wait(false).unwrap()).collect();
         assert!(fetched.wait(false).is_none());
@@ -752,7 +752,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_call_waits_for_keys_as_long_as_it_may() {
+    async fn call_waits_for_keys_up_to_its_limit() {
         let mut fetched = Address::answering(ok(&set_of(12))).await.directly();
         Arc::get_mut(&mut fetched).unwrap().fetching.wait_max = Duration::from_millis(1);
         // Nothing fetches.
@@ -778,7 +778,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn largest_set_that_is_fetched_is_kept_and_not_believed_where_others_can_change_it() {
+    async fn largest_set_is_kept_and_refused_if_others_can_change_it() {
         // Each of these characters takes two in the file.
         let text = set_of(SIZE_MAX_BYTES).replace(' ', "\n");
         let address = Address::answering(ok(&text)).await;
@@ -799,7 +799,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_kept_set_is_used_while_every_ca_of_its_address_is_believed() {
+    async fn kept_set_is_used_while_every_ca_of_its_address_is_trusted() {
         let (address, other) = (Address::answering(ok(&set_of(12))).await, Address::answering(ok(&set_of(12))).await);
         let fetched = address.directly();
         fetched.fetch().await;

@@ -392,7 +392,7 @@ mod tests {
     }
 
     #[test]
-    fn an_identity_holds_so_many_places_and_gets_another_for_one_that_it_gives_back() {
+    fn identity_has_limited_connections_and_can_replace_a_closed_one() {
         let places = places(Bounds { per_identity_max: 2, ..WIDE });
         let first = identified(&places, "ada").unwrap();
         let _second = identified(&places, "ada").unwrap();
@@ -405,7 +405,7 @@ mod tests {
     }
 
     #[test]
-    fn identified_connections_have_places_of_their_own() {
+    fn identified_connections_have_reserved_places() {
         let places = places(Bounds { identified_max: 2, unidentified_max: 1, ..WIDE });
         let _held = [identified(&places, "ada").unwrap(), identified(&places, "bea").unwrap()];
         assert_eq!(identified(&places, "eve").unwrap_err(), NoPlace::OfAll { limit: 2 });
@@ -423,7 +423,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_connection_of_the_address_with_the_most_closes_for_a_new_one() {
+    fn oldest_connection_of_the_busiest_address_closes_for_a_new_one() {
         let places = places(Bounds { unidentified_max: 3, ..WIDE });
         let bea = arrive(&places, BEA);
         let many = [arrive(&places, ADA), arrive(&places, ADA)];
@@ -434,7 +434,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_closes_its_own_connections() {
+    fn full_address_closes_its_oldest_connection() {
         let places = places(Bounds { per_address_max: 2, ..WIDE });
         let held = [arrive(&places, "[2001:db8::1]:1"), arrive(&places, "[2001:db8::ffff]:2")];
         let other = arrive(&places, "[2001:db8:0:1::1]:1");
@@ -448,7 +448,7 @@ mod tests {
     }
 
     #[test]
-    fn identity_of_a_token_holds_as_many_places_as_that_of_a_certificate() {
+    fn token_and_certificate_identities_have_the_same_limit() {
         let places = places(Bounds { per_identity_max: 2, ..WIDE });
         let by_certificate = identified(&places, "ada").unwrap();
         let tokens: Vec<_> = (0..3).map(|_| arrive(&places, BEA)).collect();
@@ -471,7 +471,7 @@ mod tests {
     }
 
     #[test]
-    fn connections_without_a_place_are_few() {
+    fn connections_without_a_place_are_limited() {
         let places = places(Bounds { per_identity_max: 1, ..WIDE });
         let _held = identified(&places, "ada").unwrap();
         let refused: Vec<_> = (0..=REFUSED_MAX)
@@ -486,7 +486,7 @@ mod tests {
     }
 
     #[test]
-    fn all_places_are_given_back() {
+    fn all_places_are_released() {
         let places = places(Bounds { per_identity_max: 1, ..WIDE });
         let token = arrive(&places, BEA);
         token.vouch(&named("fay"));

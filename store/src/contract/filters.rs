@@ -122,7 +122,7 @@ fn filters() -> Vec<String> {
     filters
 }
 
-pub(crate) async fn a_filter_finds_what_it_means_in_memory(subject: &dyn Subject) {
+pub(crate) async fn filter_finds_the_same_rows_as_in_memory(subject: &dyn Subject) {
     let store = opened(subject).await;
     let entity = entity();
     let records = records(&entity);

@@ -4,7 +4,7 @@ use sealward_core::store::{Assignment, Expect};
 
 use super::*;
 
-pub(crate) async fn every_value_is_read_as_it_was_written(subject: &dyn Subject) {
+pub(crate) async fn every_value_is_read_unchanged(subject: &dyn Subject) {
     let store = opened(subject).await;
     let time = |micros| Datum::Time(Timestamp::from_unix_micros(micros));
     let values = [
@@ -49,7 +49,7 @@ pub(crate) async fn every_value_is_read_as_it_was_written(subject: &dyn Subject)
     }
 }
 
-pub(crate) async fn a_large_value_is_read_as_it_was_written(subject: &dyn Subject) {
+pub(crate) async fn large_value_is_read_unchanged(subject: &dyn Subject) {
     let store = opened(subject).await;
     let data: Vec<u8> = (0..5_000_000_u32).map(|index| (index % 251) as u8).collect();
     let long = "ä".repeat(1_000_000);
@@ -58,7 +58,7 @@ pub(crate) async fn a_large_value_is_read_as_it_was_written(subject: &dyn Subjec
     assert!(column(&*store, "name", with_id(1)).await == [text(&long)]);
 }
 
-pub(crate) async fn a_text_with_u_0000_is_stored_nowhere(subject: &dyn Subject) {
+pub(crate) async fn text_with_u_0000_is_refused(subject: &dyn Subject) {
     let store = opened(subject).await;
     apply(&*store, vec![insert(1, [("name", text("whole"))])]).await;
     for nul in ["\0", "a\0", "\0a", "a\0b"] {
@@ -70,7 +70,7 @@ pub(crate) async fn a_text_with_u_0000_is_stored_nowhere(subject: &dyn Subject) 
     }
 }
 
-pub(crate) async fn a_value_of_another_type_is_stored_nowhere(subject: &dyn Subject) {
+pub(crate) async fn value_of_another_type_is_refused(subject: &dyn Subject) {
     let store = opened(subject).await;
     apply(&*store, vec![insert(1, [("number", Datum::Integer(7)), ("name", text("7"))])]).await;
     let wrong = [
@@ -97,7 +97,7 @@ pub(crate) async fn a_value_of_another_type_is_stored_nowhere(subject: &dyn Subj
         .await;
 }
 
-pub(crate) async fn a_name_that_is_none_is_refused(subject: &dyn Subject) {
+pub(crate) async fn malformed_name_is_refused(subject: &dyn Subject) {
     let store = opened(subject).await;
     for name in ["", "a b", "name\"", "name\" = \"name\" OR \"name", "é", "1a"] {
         let rows = Condition::IsNull(name.to_owned().into());

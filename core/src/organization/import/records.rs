@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn stored_values_are_checked_as_written_ones() {
+    fn stored_values_are_checked_like_written_ones() {
         let entity = thing();
         for (name, value, wrong) in [
             ("name_1", Value::Text("é".repeat(250)), None),
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stored_record_has_what_is_required_and_cells_no_longer_than_their_values_may_be() {
+    fn stored_record_needs_required_values_and_cells_within_limits() {
         let mut entity = thing();
         let name = entity.position("name_1").unwrap();
         let secret = entity.position("secret").unwrap();

@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_remembered_is_read_back_by_the_same_deployment() {
+    fn checkpoint_is_read_only_by_its_deployment() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(NAME);
         let writer = Uuid::from_bytes([1; 16]);

@@ -42,7 +42,7 @@ impl Backend for Faulty {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn after_an_unknown_outcome_a_read_tells_it_and_the_chain_goes_on_from_there() {
+async fn read_after_an_unknown_outcome_shows_it_and_the_chain_continues() {
     for takes_effect in [false, true] {
         let fixture = Fixture::new();
         fixture.databases.create(ID, first()).await.unwrap();
@@ -70,7 +70,7 @@ async fn after_an_unknown_outcome_a_read_tells_it_and_the_chain_goes_on_from_the
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_sync_failure_takes_effect_as_its_name_says() {
+async fn failed_sync_keeps_or_loses_the_commit_as_injected() {
     for (failure, rows) in [(SyncFailure::Kept, 1), (SyncFailure::Lost, 0)] {
         let sync_failure: fn() -> Option<SyncFailure> = match failure {
             SyncFailure::Kept => || Some(SyncFailure::Kept),
@@ -87,7 +87,7 @@ async fn a_sync_failure_takes_effect_as_its_name_says() {
 }
 
 #[tokio::test]
-async fn a_full_disk_makes_a_commit_unavailable_and_nothing_more() {
+async fn full_disk_makes_only_the_commit_unavailable() {
     let fixture = Fixture::new();
     fixture.databases.create(ID, first()).await.unwrap();
     let options = SqliteOptions::default();
@@ -104,7 +104,7 @@ async fn a_full_disk_makes_a_commit_unavailable_and_nothing_more() {
 }
 
 #[tokio::test]
-async fn somebody_elses_lock_makes_a_commit_unavailable_and_nothing_more() {
+async fn lock_of_another_process_makes_only_the_commit_unavailable() {
     let fixture = Fixture::new();
     let options = SqliteOptions { busy_timeout: Duration::ZERO, ..SqliteOptions::default() };
     fixture.databases.create(ID, first()).await.unwrap();
@@ -120,7 +120,7 @@ async fn somebody_elses_lock_makes_a_commit_unavailable_and_nothing_more() {
 }
 
 #[tokio::test]
-async fn a_value_that_no_column_can_have_is_not_read() {
+async fn stored_value_of_the_wrong_type_is_not_read() {
     let fixture = Fixture::new();
     let store = fixture.created().await;
     let shell = rusqlite::Connection::open(fixture.database()).unwrap();

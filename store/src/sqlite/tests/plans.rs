@@ -24,7 +24,7 @@ fn table_key(table: &'static str) -> &'static str {
 }
 
 #[tokio::test]
-async fn reads_by_key_and_pages_in_key_order_use_the_key_and_sort_nothing() {
+async fn reads_and_pages_by_key_use_the_key_without_sorting() {
     let fixture = Fixture::new();
     fixture.databases.create(ID, first()).await.unwrap();
     let id = || Datum::Uuid(Uuid::from_u128(1));
