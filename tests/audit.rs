@@ -1,4 +1,4 @@
-//! The audit trails: what is recorded of whom, how records are chained, and that nothing is given which can't be recorded.
+//! The audit trails: recorded actions, the chain, and refusals of actions that can't be recorded.
 
 use std::collections::BTreeMap;
 
@@ -26,13 +26,13 @@ fn text(text: &str) -> SecretString {
     text.into()
 }
 
-/// Without the records of the signing that happens meanwhile, and of the passwords that a test sets.
+/// Without the records of concurrent signing, and of the passwords that a test sets.
 fn without_signing(trail: &[Trail]) -> Vec<Trail> {
     let is_wanted = |record: &&Trail| !["use-signing-key", "write-encrypted-attributes"].contains(&&*record.action);
     trail.iter().filter(is_wanted).cloned().collect()
 }
 
-/// Action, outcome and who, of each record.
+/// Action, outcome and identity of each record.
 fn told(trail: &[Trail]) -> Vec<(&str, &str, Option<&str>)> {
     trail.iter().map(|record| (&*record.action, &*record.outcome, record.identity.as_deref())).collect()
 }
@@ -46,7 +46,7 @@ fn record_of<'a>(trail: &'a [Trail], error: &Error) -> &'a Trail {
     record
 }
 
-/// The hash that a record must have, made anew from what stands in it.
+/// The hash that a record must have, computed from its columns.
 fn rehashed(record: &Trail) -> Vec<u8> {
     let caller = record.identity.as_ref().map(|identity| Caller {
         identity: identity.parse::<Identity>().unwrap().into(),
@@ -74,7 +74,7 @@ fn rehashed(record: &Trail) -> Vec<u8> {
     }
 }
 
-/// Each writer's chain begins at 1 with zeros, has no gap, and every hash is that of its record and of the one before.
+/// Each writer's chain begins at 1 with zeros and has no gap; every hash covers its record and the previous hash.
 #[track_caller]
 fn is_chained(trail: &[Trail]) {
     let mut heads: BTreeMap<&[u8], (i64, Vec<u8>)> = BTreeMap::new();
@@ -149,10 +149,10 @@ async fn key_actions_and_refusals_are_in_the_organization_trail() {
     let after = |index: usize| (trail[index].fingerprint.as_deref().unwrap(), trail[index].key_version.unwrap());
     assert_eq!([after(0), after(1)], [(&*first.fingerprint, 1); 2]);
     assert_eq!([after(4), after(5), after(7), after(11), after(13)], [(&*changed.fingerprint, 2); 5]);
-    // A text that was only tried is told from a key that was restored.
+    // A text that was only validated is distinguished from a restored key.
     assert_eq!((trail[11].purpose.as_deref(), trail[13].purpose.as_deref()), (Some("validate only"), None));
 
-    // Never a secret, in this trail or in the deployment's own.
+    // No secret is in this trail or in that of the deployment.
     let all = format!("{trail:?} {:?}", Inside::configuration(&folder).trail());
     assert!(!all.contains("canary") && !all.contains(first.encryption_key.expose_secret()));
 }
@@ -320,7 +320,7 @@ async fn reveal_that_cannot_be_recorded_is_refused() {
         assert!(!format!("{error:?}").contains("hunter2"));
     }
 
-    // And then it goes on: the chain has no gap where nothing was written.
+    // Then it continues: the chain has no gap where the write failed.
     assert_eq!(reveal(&connector, &stored.name).await.unwrap().as_deref(), Some("hunter2"));
     assert_eq!(reason(admin.restore_key(DEFAULT, &before.encryption_key).await), ErrorReason::KeyAlreadyActive);
     let whole = Inside::organization(&server.stop().await).trail();

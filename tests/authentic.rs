@@ -1,4 +1,4 @@
-//! Rows of the configuration database, and databases in the place of others: what somebody with write access to the files exchanges isn't
+//! Rows of the configuration database, and databases in the place of others: an organization whose files were exchanged isn't
 //! served.
 
 use std::{
@@ -54,20 +54,20 @@ async fn mismatch(client: &Client, organization: &str) {
     refused(outcome, code, reason, &[("organization", organization)]);
 }
 
-/// What `check-config` finds wrong with an organization.
+/// The problems that `check-config` reports for an organization.
 fn problems(folder: &Folder, organization: &str) -> Vec<String> {
     let (_, report) = checked(&mut program(), &folder.development().config_file());
     let subject = format!("organizations/{organization}");
     findings(&report).into_iter().filter(|finding| finding.1 == subject).map(|finding| finding.2).collect()
 }
 
-/// Waits until the server's health says this of `organizations`.
+/// Waits until the server's health of `organizations` has this status.
 async fn health_becomes(server: &Server, wanted: ServingStatus) {
     let mut health = HealthClient::new(server.client(Person::Reader).channel());
     let request = HealthCheckRequest { service: "organizations".to_owned() };
     let mut watch = health.watch(request).await.unwrap().into_inner();
     let found = async { while watch.message().await.unwrap().unwrap().status() != wanted {} };
-    tokio::time::timeout(crate::harness::PATIENCE, found).await.expect("health stays as it is");
+    tokio::time::timeout(crate::harness::PATIENCE, found).await.expect("health doesn't change");
 }
 
 const SWAP_NAMES: &str = "UPDATE sealward_organizations SET name = 'other' WHERE name = 'default';
@@ -122,7 +122,7 @@ async fn organization_with_a_changed_row_is_not_served() {
     }
 }
 
-/// Exchanges two databases that nobody has open.
+/// Exchanges two databases that aren't open.
 fn exchange(one: &Path, other: &Path) {
     let aside = one.with_extension("aside");
     for (from, to) in [(one, aside.as_path()), (other, one), (&aside, other)] {
@@ -156,7 +156,7 @@ async fn database_with_a_changed_name_is_not_served() {
     assert_eq!(reveal(&server.client(Person::Connector), &two.default).await.unwrap().as_deref(), Some("default's"));
 }
 
-/// Without its row, a database would be registered under the name that it has inside, which nobody vouches for.
+/// Without its row, a database would be registered under the name inside it, which isn't authentic.
 #[tokio::test]
 async fn database_without_its_row_is_not_registered_with_existing_keys() {
     let two = Two::new().await;
@@ -188,7 +188,7 @@ async fn repaired_database_is_served_without_a_restart() {
     let whole = health.check(HealthCheckRequest { service: String::new() }).await.unwrap().into_inner();
     assert_eq!(whole.status(), ServingStatus::Serving);
 
-    // Put back as a restore should: whole, under its name.
+    // Restored completely, under its name.
     let put_back = two.contoso_database.with_extension("back");
     fs::write(&put_back, content).unwrap();
     fs::rename(put_back, &two.contoso_database).unwrap();

@@ -1,4 +1,4 @@
-//! Backups of a running server, with the real program: whole, of one moment each, belonging together, and enough to start from.
+//! Backups of a running server, with the real program: complete, consistent, and sufficient for a start.
 
 use std::{
     fs,
@@ -59,7 +59,7 @@ async fn backup_during_writes_and_re_encryption_starts_a_server() {
         let password = format!("password {number}");
         names.push((writer.mailboxes().create(DEFAULT, mailbox(&password), None).await.unwrap().name, password));
     }
-    // Writes go on without a pause, and a change of the key with them.
+    // Writes continue without a pause, and so does a change of the key.
     let is_over = Arc::new(AtomicBool::new(false));
     let writing = {
         let (is_over, writer, name) = (Arc::clone(&is_over), writer.clone(), names[0].0.clone());
@@ -95,7 +95,7 @@ async fn backup_during_writes_and_re_encryption_starts_a_server() {
     assert!(error.contains("exists"), "{error}");
     server.kill();
 
-    // The copies belong together: the change of the key goes on from where they are, and every password opens.
+    // The copies belong together: the change of the key continues from their state, and every password opens.
     let (_root, restored) = restored(&folder, &backup);
     let server = Server::start_in(restored, |_| {}).await;
     assert_eq!(settled(&server.client(Person::Admin)).await.cells_unreadable, 0);

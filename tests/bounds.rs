@@ -1,7 +1,7 @@
-//! The bounds of a deployment, each at its limit and one past it: what a caller may ask of lists, and how many connections it may have.
+//! The limits of a deployment on lists and connections, each at its value and one past it.
 //!
-//! Sizes of messages and pages are with what they bound, in `transport` and `records`; headers, calls at once and connections are tested
-//! in the server's own `http2` and `listener`, deadlines in its `layer`.
+//! Sizes of messages and pages are tested in `transport` and `records`; headers, concurrent calls and connections are tested
+//! in the server's modules `http2` and `listener`, deadlines in `gates`.
 
 use sealward_client::{Action, Client, Code, Error, ErrorReason, ListOptions, mail_v1, v1};
 use sealward_server::{config::Config, development::Person};
@@ -25,7 +25,7 @@ fn filtered(filter: &str) -> ListOptions {
     ListOptions::default().filter(filter)
 }
 
-/// The fields that a refusal names, with the reason of each.
+/// The fields of a refusal, with the reason of each.
 #[track_caller]
 fn fields<T>(outcome: Result<T, Error>) -> Vec<(String, String)> {
     let Err(error) = outcome else { panic!("the call should have been refused") };
@@ -104,7 +104,7 @@ async fn mask_is_accepted_up_to_its_limit() {
     assert_eq!(fields(writer.mailboxes().update(changed(), past).await), too_many("update_mask"));
     let refused = writer.mailboxes().update(changed(), past).await.unwrap_err();
     assert_eq!(refused.metadata("bound"), Some("mask_paths_max"));
-    // As many as a message holds are told once.
+    // All that a message holds are reported once.
     let flood = vec!["nothing"; 100_000];
     assert_eq!(fields(writer.mailboxes().update(changed(), flood).await), too_many("update_mask"));
     let attribute = v1::AttributeMetadata {
@@ -134,14 +134,14 @@ async fn connection_past_the_limit_of_its_identity_is_refused_with_the_reason() 
     assert_eq!((error.code(), error.reason()), (Code::ResourceExhausted, ErrorReason::ConnectionLimit));
     assert!(matches!(error.action(), Action::Wait { delay: Some(_) }), "{error:?}");
     assert_eq!((error.metadata("bound"), error.metadata("limit")), (Some("connections_per_identity_max"), Some("2")));
-    // It counts for nobody else, and those that there are go on.
+    // Other identities aren't affected, and existing connections continue.
     is_served(&server.client(Person::Writer)).await.unwrap();
     for client in &held {
         is_served(client).await.unwrap();
     }
     let metrics = scraped(server.metrics_address()).await;
     assert!(metrics.contains("sealward_refused_by_bound_total{bound=\"connections_per_identity_max\"} "), "{metrics}");
-    // Once there is a place, the same client gets in: its connection was told to leave, and it makes another one.
+    // Once there is a place, the same client is admitted: its connection got GOAWAY, and it opens another one.
     held.pop();
     let served = async { while is_served(&another).await.is_err() {} };
     tokio::time::timeout(PATIENCE, served).await.unwrap();

@@ -1,5 +1,5 @@
-//! What is given to the command line by mistake: nothing, invisible characters, empty variables, the wrong thing in a token file. Each is
-//! named before anything is sent. And what the command line says in return: whose key, which organization, who is calling.
+//! Wrong input of the command line: no text, invisible characters, empty variables, wrong contents of a token file. Each is
+//! reported before a call. Its answers name the key, the organization and the caller.
 
 use std::{collections::BTreeSet, fs};
 
@@ -93,7 +93,7 @@ async fn answers_and_hints_about_a_key_name_the_organization() {
     assert!(hints.len() > 2 && hints.iter().all(|hint| hint.ends_with("-o contoso")), "{demo:?}");
     let active = terminal.run_with(Person::Admin, "key restore --stdin -o contoso", "a key, number 1");
     assert!(active.failure(1).contains("sealward key change -o contoso"), "{active:?}");
-    // The next command takes it anyway.
+    // The next command uses it by default.
     terminal.run(Person::Admin, "org create fabrikam").json();
     let words = [&terminal.connection(Person::Admin)[..], &["key", "status"]].concat();
     let usual = sealward_with(&words, "", &[("SEALWARD_ORGANIZATION", "fabrikam")]);

@@ -93,7 +93,7 @@ async fn invented_names_hide_no_refusal_and_stay_within_the_budget() {
         .iter()
         .filter_map(|record| record.details.as_ref()?.split_once("repeated ")?.1.split(' ').next()?.parse().ok())
         .collect();
-    // Every one of them is there once, whatever minute it fell into.
+    // Each of them is recorded once, in any minute.
     let at_once = u64::try_from(recorded.len() - repeats.len()).unwrap();
     assert_eq!(at_once + repeats.iter().sum::<u64>(), 302);
     assert!(recorded.len() <= 12, "{}", recorded.len());

@@ -1,4 +1,4 @@
-//! Keys that should be changed: told in the status, in the log and as a metric.
+//! Keys that should be changed: reported in the status, in the log and as a metric.
 
 use sealward_client::v1::reencryption::State;
 use sealward_server::development::Person;

@@ -1,5 +1,5 @@
-//! Every step of what isn't a change, with the server killed at it: restore, abandonment, creation, deletion, import, migration, root keys.
-//! And disks that fail or are full.
+//! A kill at every step of restore, abandonment, creation, deletion, import, migration and rotation of the root key.
+//! Disks that fail or are full.
 
 use std::{fs, io::Write as _, path::Path, process::Command};
 
@@ -69,11 +69,11 @@ async fn prepared() -> (Folder, String, SecretString) {
     (folder, name, text.into())
 }
 
-/// Starts a server that kills itself at this point, and makes a call that it doesn't live to answer.
+/// Starts a server that kills itself at this point, and makes a call that it can't answer.
 async fn killed_at<T>(folder: &Folder, point: FailPoint, call: impl AsyncFnOnce(Client) -> Result<T, Error>) {
     let server = Process::start_failing(&folder.path(), point.name()).unwrap();
     match call(folder.client(&server.address, Person::Admin)).await {
-        // What goes on after the answer may end the server while it is on its way, or later.
+        // Work after the answer may end the server before or after the answer arrives.
         Ok(_) => {}
         Err(error) => assert!(is_gone(&error), "{point:?}: {error:?}"),
     }
@@ -257,7 +257,7 @@ async fn key_kept_for_a_repaired_cell_is_removed_by_the_next_start() {
 async fn commit_with_a_failed_sync_is_unknown_and_the_server_continues() {
     for (failure, kept) in [("sync-failed-kept", true), ("sync-failed-lost", false)] {
         let (folder, _, _) = prepared().await;
-        // Some commits after the start: which one fails is found by trying.
+        // Some commits after the start: the number is found by trying.
         let server = Process::start_failing(&folder.path(), &format!("{failure}:8")).unwrap();
         let writer = folder.client(&server.address, Person::Writer);
         let mut acknowledged = Vec::new();
@@ -309,7 +309,7 @@ async fn full_disk_is_reported_and_writes_resume_once_there_is_space() {
     let root = tempfile::tempdir().unwrap();
     let at = root.path().join("disk");
     let Some(disk) = SmallDisk::mount(&at, "6m") else {
-        // Past the harness, which would swallow it.
+        // Written directly: the harness would capture it.
         let why = "NOT TESTED: a full disk, since this process may not mount a file system of its own";
         writeln!(std::io::stderr(), "{why}").unwrap();
         return;
@@ -332,10 +332,10 @@ async fn full_disk_is_reported_and_writes_resume_once_there_is_space() {
             Ok(created) => acknowledged.push((created.name, password)),
             Err(error) => break error,
         }
-        assert!(acknowledged.len() < 20_000, "the disk never was full");
+        assert!(acknowledged.len() < 20_000, "the disk never became full");
     };
     assert!(matches!(full.reason(), ErrorReason::StoreUnavailable | ErrorReason::OutcomeUnknown), "{full:?}");
-    // Reads go on, and a change is refused or taken up later; nothing breaks.
+    // Reads continue, and a change is refused or resumed later.
     for (name, _) in acknowledged.iter().take(20) {
         writer.mailboxes().get(name).await.unwrap();
     }
@@ -348,7 +348,7 @@ async fn full_disk_is_reported_and_writes_resume_once_there_is_space() {
 
     fs::remove_file(&filler).unwrap();
     if changed.is_err() {
-        // One whose outcome was unknown may have been made, and goes on.
+        // A change with an unknown outcome may have been made, and continues.
         settled(&admin).await;
         admin.change_key(DEFAULT, &"a new key, number 2".into()).await.unwrap();
     }

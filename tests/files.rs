@@ -1,4 +1,4 @@
-//! The files that a server believes: read within bounds, and only if nobody else can change them.
+//! The files that a server trusts: read up to a limit, and only if other users can't change them.
 
 use std::{fs, process::Command};
 
@@ -25,7 +25,7 @@ async fn pipe_or_device_instead_of_a_file_does_not_block_a_reload() {
     fs::rename(&certificate, &kept).unwrap();
     assert!(Command::new("mkfifo").arg(&certificate).status().unwrap().success());
     refused_for(&server.reload().await.certificate, "is a pipe");
-    // Bindings count all the same, in this look and in the next.
+    // The bindings apply in this reload and in the next.
     let reader = server.client(Person::Reader);
     reader.mailboxes().list(DEFAULT, sealward_client::ListOptions::default()).await.unwrap();
     replace(&development.config_file(), READER, "identity = \"cn:somebody else\"");
@@ -49,7 +49,7 @@ async fn pipe_or_device_instead_of_a_file_does_not_block_a_reload() {
 async fn files_that_others_can_change_are_not_reloaded() {
     let server = Server::start().await;
     let (folder, config) = (server.folder().path(), server.folder().development().config_file());
-    // Somebody who can write there makes himself administrator.
+    // A user who can write there becomes administrator.
     let text = fs::read_to_string(&config).unwrap();
     fs::write(&config, text.replace("cn:admin", "cn:reader")).unwrap();
     set_mode(&config, 0o666);

@@ -1,4 +1,4 @@
-//! docs/filter.md keeps its word: its examples are filters, its errors are where it says.
+//! The examples and errors of docs/filter.md are correct.
 
 use sealward_core::{
     filter::{Filter, FilterError},

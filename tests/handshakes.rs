@@ -1,4 +1,4 @@
-//! Handshakes that are refused: the client learns why, each time, and so do the log and the metrics. Plaintext on the TLS port is answered.
+//! Refused handshakes: client, log and metrics get the reason each time. Plaintext on the TLS port is answered.
 
 use std::{error::Error, fs, io::ErrorKind, sync::Arc};
 
@@ -25,7 +25,7 @@ use crate::{
 
 const LIST: &str = "/sealward.mail.v1.MailboxService/ListMailboxes";
 
-/// A CA of clients, and a folder whose servers believe it.
+/// A CA of clients, and a folder whose servers trust it.
 struct Ca {
     issuer: Issuer<'static, KeyPair>,
 }
@@ -62,7 +62,7 @@ impl Ca {
     }
 }
 
-/// What a client with this certificate is told: the error with all that lies under it.
+/// The error of a client with this certificate, with all its sources.
 async fn refused(folder: &Folder, address: &str, [certificate, key]: &[std::path::PathBuf; 2]) -> String {
     let client = folder.client_builder(address).identity_files(certificate, key).connect_lazy().unwrap();
     let error = client.mailboxes().list(DEFAULT, ListOptions::default()).await.unwrap_err();
@@ -162,7 +162,7 @@ async fn call_without_tls_on_the_tls_port_gets_https_required() {
     assert!(metrics.contains("sealward_handshakes_refused_total{cause=\"plaintext\"} 3\n"), "{metrics}");
 }
 
-/// All that the server says to these bytes before it closes.
+/// All bytes that the server answers to these bytes before it closes.
 async fn answer_to(address: &str, bytes: &[u8]) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(bytes).await.unwrap();
@@ -183,7 +183,7 @@ async fn http_1_on_the_tls_port_gets_a_400_with_the_reason() {
         assert!(answer.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{answer}");
         assert!(answer.contains("HTTPS_REQUIRED") && !answer.contains("secret"), "{answer}");
     }
-    // Neither one nor the other.
+    // Neither TLS nor HTTP.
     assert!(!answer_to(server.address(), b"\x00\x01\x02 nothing that anybody speaks").await.contains("HTTP"));
 }
 
@@ -198,7 +198,7 @@ async fn connections_without_tls_on_the_tls_port_block_no_caller() {
             stream
         }
     };
-    // They have begun, and say nothing more.
+    // They have begun, and send no more bytes.
     let mut held = Vec::new();
     for _ in 0..40 {
         held.push(silent(b"PRI * HTTP/2.0\r\n").await);
@@ -208,7 +208,7 @@ async fn connections_without_tls_on_the_tls_port_block_no_caller() {
     let name = rustls::pki_types::ServerName::try_from("localhost").unwrap();
     let connector = tokio_rustls::TlsConnector::from(tls);
     timeout(PATIENCE, connector.connect(name, stream)).await.unwrap().unwrap();
-    // And are closed in the end.
+    // The server closes them in the end.
     for mut stream in held {
         let _reset_or_closed = timeout(PATIENCE, stream.read_to_end(&mut Vec::new())).await.unwrap();
     }

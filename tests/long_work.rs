@@ -1,4 +1,4 @@
-//! Work that takes long, beside work that doesn't: lists, streams, exports and writes of one record, each at its bound, and how each ends.
+//! Long work beside short work: lists, streams, exports and writes of one record, each at its limit, and how each ends.
 
 use std::{collections::BTreeSet, path::Path, process::Command};
 
@@ -28,7 +28,7 @@ fn small_messages(config: &mut Config) {
     config.limits.message_size_max_bytes = u32::try_from(MESSAGE_MAX).unwrap();
 }
 
-/// Re-encrypts a cell, then rests for longer than any test takes.
+/// Re-encrypts a cell, then pauses for longer than any test takes.
 fn slow(config: &mut Config) {
     config.limits.reencryption_batch_cells = 1;
     config.limits.reencryption_pause_ms = 60_000;
@@ -46,7 +46,7 @@ fn large_profile() -> mail_v1::EmailServerProfile {
     profile
 }
 
-/// Puts rows into the database as somebody with a shell would, for which no server may run.
+/// Inserts rows into the database with SQL. No server may run meanwhile.
 pub(crate) fn with_rows(folder: &Path, sql: &str) {
     let folder = Folder::at(folder);
     Inside::organization(&folder).execute(sql);
@@ -60,7 +60,7 @@ pub(crate) fn many_mailboxes(count: u32) -> String {
     )
 }
 
-/// As many comparisons as a filter may have, which no mailbox meets.
+/// The maximum number of comparisons of a filter, which no mailbox meets.
 pub(crate) fn costly() -> ListOptions {
     let comparisons: Vec<_> = (0..64).map(|number| format!("display_name = \"none {number}*\"")).collect();
     ListOptions::default().filter(comparisons.join(" OR ")).with_total_size()
@@ -80,7 +80,7 @@ async fn pages_are_cut_by_size_and_have_every_record_together() {
         let page = admin.email_server_profiles().list(DEFAULT, options).await.unwrap();
         let bytes: usize = page.records.iter().map(|record| record.encoded_len() + 4).sum();
         assert!(!page.records.is_empty() && bytes < MESSAGE_MAX, "{bytes}");
-        // A page isn't much shorter than it has to be.
+        // A page is nearly full.
         assert!(page.next_page_token.is_empty() || bytes > MESSAGE_MAX / 2, "{bytes}");
         assert!(page.records.into_iter().all(|record| seen.insert(record.name)));
         pages += 1;
@@ -189,7 +189,7 @@ async fn slow_list_is_ended_with_a_reason() {
     assert_eq!((error.code(), error.reason()), (Code::ResourceExhausted, ErrorReason::ListTimeLimit), "{error:?}");
     assert_eq!((error.metadata("bound"), error.metadata("limit_ms")), (Some("list_time_max_ms"), Some("10")));
     assert_eq!(error.retry_delay(), None);
-    // Those that find what they look for at once are answered.
+    // Lists that find their records immediately are answered.
     let page = reader.mailboxes().list(DEFAULT, ListOptions::default().page_size(10)).await.unwrap();
     assert_eq!(page.records.len(), 10);
 }
@@ -251,12 +251,12 @@ async fn stream_past_the_limit_of_its_identity_is_refused() {
     assert_eq!(opened(admin.export_organization(DEFAULT).await).await, Some(ErrorReason::InFlightLimit));
     first.next().await.unwrap();
     drop(first);
-    // Once the server has noticed.
+    // After the server has noticed it.
     let free = async { while opened(admin.watch_reencryption(DEFAULT).await).await.is_some() {} };
     timeout(PATIENCE, free).await.unwrap();
 }
 
-/// Why a stream doesn't begin, if it doesn't.
+/// The reason why a stream doesn't begin, if there is one.
 async fn opened<M: prost::Message + Default>(
     stream: Result<sealward_client::MessageStream<M>, Error>,
 ) -> Option<ErrorReason> {
@@ -328,7 +328,7 @@ async fn exported(admin: &Client) -> Result<Vec<u8>, Error> {
     Ok(file)
 }
 
-/// Profiles of some megabytes, more than is under way between server and client at a time.
+/// Profiles of some megabytes, more than the buffers between server and client hold.
 pub(crate) const MUCH: &str =
     "INSERT INTO EmailServerProfile (id, revision, create_time, update_time, display_name, description, server_type)
      WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 8000)
@@ -369,7 +369,7 @@ async fn unread_export_is_ended_at_its_maximum_time() {
     timeout(PATIENCE, ended).await.unwrap();
     let error = loop {
         match stream.next().await {
-            Ok(message) => assert!(message.is_some(), "the stream ended as if it were whole"),
+            Ok(message) => assert!(message.is_some(), "the stream ended without an error"),
             Err(error) => break error,
         }
     };
@@ -457,7 +457,7 @@ async fn index_changes_are_accepted_up_to_the_limit() {
         admin.update_attribute_metadata(attribute, ["indexed"], validate_only).await
     };
     switch(true, false).await.unwrap();
-    // What switches nothing doesn't count.
+    // A change that switches no index doesn't count.
     switch(true, false).await.unwrap();
     switch(false, true).await.unwrap();
     switch(false, false).await.unwrap();

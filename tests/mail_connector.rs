@@ -18,7 +18,7 @@ use crate::harness::{
     settled,
 };
 
-/// What a run of the connector came to.
+/// The result of a run of the connector.
 #[derive(Debug)]
 struct Run {
     code: i32,
@@ -27,7 +27,7 @@ struct Run {
 }
 
 impl Run {
-    /// What is said about a run that came to nothing.
+    /// The stderr of a failed run.
     #[track_caller]
     fn failure(&self) -> &str {
         assert_eq!((self.code, self.stdout.as_str()), (1, ""), "{self:?}");
@@ -45,17 +45,17 @@ fn run_as(person: Person, server: &Server, mailbox: &Mailbox, words: &[&str]) ->
     let Output { status, stdout, stderr } = command.output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     let run = Run { code: status.code().unwrap(), stdout: text(stdout), stderr: text(stderr) };
-    assert!(!tells_password(&run.stdout) && !tells_password(&run.stderr), "{run:?}");
+    assert!(!contains_password(&run.stdout) && !contains_password(&run.stderr), "{run:?}");
     run
 }
 
-/// As [`run_as`] the connector, which believes the mail server's CA.
+/// Like [`run_as`] for the connector, which trusts the mail server's CA.
 fn run(server: &Server, dovecot: &Dovecot, mailbox: &Mailbox) -> Run {
     run_as(Person::Connector, server, mailbox, &["--mail-ca", dovecot.ca().to_str().unwrap()])
 }
 
 /// Whether there is anything of the password in it: one of its words is enough, for those who quote or escape.
-fn tells_password(text: &str) -> bool {
+fn contains_password(text: &str) -> bool {
     PASSWORD.split(|character: char| !character.is_ascii_alphabetic()).any(|word| word.len() > 1 && text.contains(word))
 }
 
@@ -86,11 +86,11 @@ async fn mailbox_of(server: &Server, dovecot: &Dovecot, use_tls: bool, change: i
 /// The resolves of a server's trail, which has no password; ends it.
 async fn resolves(server: Server) -> Vec<Trail> {
     let trail = Inside::organization(&server.stop().await).trail();
-    assert!(!tells_password(&format!("{trail:?}")));
+    assert!(!contains_password(&format!("{trail:?}")));
     trail.into_iter().filter(|record| record.action == "resolve-mailbox-connection").collect()
 }
 
-/// What the connector says of a visit to the server as it is made.
+/// The connector's output of a login to the server.
 fn success(dovecot: &Dovecot, tls: &str) -> String {
     format!(
         "Logged in to {HOST}:{} {tls} as {USER}, with the credentials of the mailbox.\n\
@@ -112,7 +112,7 @@ async fn login_to_a_real_mail_server_prints_the_server_but_no_password() {
     let place = format!("incoming {HOST}:{} TLS, credentials of mailbox", dovecot.port());
     let log = dovecot.end();
     assert!(log.contains("Login: user=<sales@example.org>") && log.contains("Disconnected: Logged out"), "{log}");
-    assert!(!tells_password(&log), "{log}");
+    assert!(!contains_password(&log), "{log}");
     let resolves = resolves(server).await;
     let [resolve] = resolves.as_slice() else { panic!("{resolves:?}") };
     assert_eq!((&*resolve.outcome, &*resolve.subject), ("done", &*mailbox.name));
@@ -129,7 +129,7 @@ async fn login_survives_a_key_change_and_fails_after_a_password_change() {
     let mut mailbox = mailbox_of(&server, &dovecot, true, |_| {}).await;
     let admin = server.client(Person::Admin);
     admin.change_key(DEFAULT, &"another key, 2".into()).await.unwrap();
-    // Whether the cell was sealed anew by then or not.
+    // Regardless of whether the cell was already sealed again.
     assert_eq!(run(&server, &dovecot, &mailbox).stdout, success(&dovecot, "with TLS"));
     settled(&admin).await;
     assert_eq!(run(&server, &dovecot, &mailbox).stdout, success(&dovecot, "with TLS"));
@@ -140,7 +140,7 @@ async fn login_survives_a_key_change_and_fails_after_a_password_change() {
     let said = "mail-connector: mail server: login refused: Authentication failed.\n";
     assert_eq!(refused.failure(), said);
     let log = dovecot.wait_for("auth failed, 1 attempts");
-    assert!(log.contains("Password mismatch") && !tells_password(log) && !log.contains("mouse"), "{log}");
+    assert!(log.contains("Password mismatch") && !contains_password(log) && !log.contains("mouse"), "{log}");
     let outcomes: Vec<_> = resolves(server).await.into_iter().map(|resolve| resolve.outcome).collect();
     assert_eq!(outcomes, ["done", "done", "done"]);
 }

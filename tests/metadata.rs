@@ -1,4 +1,4 @@
-//! Metadata with real effect: what an organization chooses for its attributes, and what audited ones record.
+//! The effect of metadata: an organization's settings of attributes, and the records of audited attributes.
 
 use sealward_client::{
     Client, Code, Error, ErrorReason, ListOptions, WriteOptions,
@@ -59,7 +59,7 @@ async fn changes(admin: &Client, parent: &str, filter: &str) -> Vec<AttributeCha
     admin.list_attribute_changes(parent, filter, 0, "").await.unwrap().records
 }
 
-/// A change in one line: attribute, what was done, revision, old and new value.
+/// A change in one line: attribute, action, revision, old and new value.
 fn line(change: &AttributeChange) -> String {
     let value = |value: &Option<sealward_client::v1::AttributeValue>| {
         value.as_ref().map_or("null".to_owned(), |value| match value.kind.as_ref().unwrap() {
@@ -171,7 +171,7 @@ async fn an_audited_attribute_records_old_and_new_value_with_every_change() {
 
     let of_record = changes(&admin, &stored.name, "").await;
     let mut lines: Vec<String> = of_record.iter().rev().map(line).collect();
-    // What one call changed has no order.
+    // The changes of one call have no order.
     for call in [0..4, 5..7, 8..10] {
         lines[call].sort();
     }
@@ -223,7 +223,7 @@ async fn an_audited_attribute_records_old_and_new_value_with_every_change() {
     let metadata = [("organization", "default"), ("entity", "Mailbox"), ("attribute", "password")];
     refused(secret, Code::FailedPrecondition, ErrorReason::EncryptedAttribute, &metadata);
 
-    // Switched off again, nothing more is recorded, and what was is kept.
+    // After auditing is switched off, no more changes are recorded, and earlier ones are kept.
     set_audited(&admin, email_address(), false).await;
     let later = Mailbox { email_address: Some("later@example.org".to_owned()), ..mailbox("secret of later") };
     let later = writer.mailboxes().create(DEFAULT, later, None).await.unwrap();
@@ -324,7 +324,7 @@ async fn length_and_required_level_apply_to_all_later_writes() {
     let too_long = violation("mailbox.email_address", "TOO_LONG");
     assert_eq!(violations(writer.mailboxes().create(DEFAULT, with(Some("a".repeat(10))), None).await), too_long);
     writer.mailboxes().create(DEFAULT, with(Some("a".repeat(9))), None).await.unwrap();
-    // What is stored stays, can be read, and can be updated elsewhere.
+    // Stored values stay, can be read, and other attributes can be updated.
     let mut update_elsewhere = writer.mailboxes().get(&stored.name).await.unwrap();
     assert_eq!(update_elsewhere.email_address, long());
     update_elsewhere.username = Some("elsewhere".to_owned());
@@ -346,7 +346,7 @@ async fn length_and_required_level_apply_to_all_later_writes() {
     let without = Mailbox { name: none.name.clone(), username: Some("still".to_owned()), ..Mailbox::default() };
     writer.mailboxes().update(without, ["username"]).await.unwrap();
 
-    // All of it survives a restart, and goes where it is asked to go.
+    // The settings survive a restart, and can be reset.
     let server = server.restart(|_| {}, |_| {}).await;
     let (admin, writer) = (server.client(Person::Admin), server.client(Person::Writer));
     assert_eq!(violations(writer.mailboxes().create(DEFAULT, with(None), None).await), missing);
@@ -357,7 +357,7 @@ async fn length_and_required_level_apply_to_all_later_writes() {
     assert_eq!(after.display_name.as_deref(), Some("Address"));
     writer.mailboxes().create(DEFAULT, with(None), None).await.unwrap();
     assert_eq!(violations(writer.mailboxes().create(DEFAULT, with(Some("a".repeat(101))), None).await), too_long);
-    // And the name for people is the organization's own.
+    // The display name is that of the organization.
     let described = writer.get_entity_metadata(format!("{DEFAULT}/entityMetadata/Mailbox")).await.unwrap();
     assert!(described.attributes.contains(&after));
 }
@@ -470,7 +470,7 @@ async fn customization_is_in_the_trail_once_and_a_dry_run_is_not() {
     assert_eq!(record.details.as_deref(), Some("max_length: 100 -> 50; audited: false -> true"));
 }
 
-/// What another server, or another call, chose a moment ago counts for a write that began before it was known here.
+/// A setting that another server or call has just changed applies to a write that began earlier.
 #[tokio::test]
 async fn write_checked_with_older_metadata_is_checked_again() {
     let server = Server::start().await;
@@ -559,7 +559,7 @@ async fn export_contains_customizations_and_attribute_changes() {
     assert!(by_filter.contains("USING COVERING INDEX sealward_by_"), "{by_filter}");
 }
 
-/// Whoever writes the database can't have a password recorded by asking for it there.
+/// A row that is written into the database can't enable the recording of a password.
 #[tokio::test]
 async fn row_that_enables_auditing_of_a_password_is_ignored() {
     let server = Server::start().await;

@@ -1,4 +1,4 @@
-//! Organizations that go, and databases that come back older than they were.
+//! Deleted organizations, and databases that are restored from older copies.
 
 use std::fs;
 
@@ -13,7 +13,7 @@ use crate::harness::{
     raw, reason, refused, reveal, settled,
 };
 
-/// Ends a server process. Its clients go on meanwhile, and hear that they have to leave.
+/// Ends a server process while its clients run and get GOAWAY.
 async fn end(server: Process) {
     server.terminate();
     assert!(tokio::task::spawn_blocking(move || server.wait()).await.unwrap().success());
@@ -57,7 +57,7 @@ async fn deleted_organization_leaves_only_a_tombstone_and_an_audit_record() {
     assert_eq!((deleted.subject.as_str(), deleted.identity.as_deref()), (CONTOSO, Some("cn:admin")));
     drop(configuration);
 
-    // A copy that turns up in the folder doesn't come back by itself, and its name is free.
+    // A copy that appears in the folder isn't registered automatically, and its name is free.
     fs::write(folder.path().join(&database), copy_bytes).unwrap();
     let server = Server::start_in(folder, |_| {}).await;
     let admin = server.client(Person::Admin);

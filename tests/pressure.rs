@@ -1,5 +1,5 @@
-//! The server under pressure: callers who send what never ends, take nothing, or hold connections. Each attack is small; what it would grow to
-//! is bounded by the same limits, which are small here as well. `attacks` has what attacks cost a server with default limits.
+//! The server under pressure: callers that send endlessly, read nothing, or hold connections. Each attack is small; the same limits
+//! bound larger ones, and are small here as well. `attacks` measures attacks on a server with default limits.
 
 use std::{
     process::Command,
@@ -40,7 +40,7 @@ const HEALTH: &str = "/grpc.health.v1.Health/Check";
 
 const MIB: usize = 1024 * 1024;
 
-/// Many times what any of these tests waits for, and less than a drain takes that isn't over before its time.
+/// Far longer than these tests wait, and shorter than a full drain.
 const SOON: Duration = Duration::from_secs(12);
 
 fn list() -> mail_v1::ListMailboxesRequest {
@@ -85,7 +85,7 @@ async fn administrators_and_probes_are_served_while_request_memory_is_full() {
     let large = vec![0x7a_u8; 4 * MIB];
     let refused = raw::call(&server.client(Person::Writer), GET_MAILBOX, &large).await.unwrap_err();
     assert_eq!(refused.get_details_error_info().unwrap().reason, "REQUEST_MEMORY_LIMIT");
-    // It gets as far as to be read.
+    // It is admitted and read.
     let taken = raw::call(&server.client(Person::Admin), GET_MAILBOX, &large).await.unwrap_err();
     assert_eq!(taken.get_details_error_info().unwrap().reason, "MESSAGE_INVALID");
     assert!(is_healthy(&plaintext(&server)).await && is_healthy(&without_certificate(&server)).await);
@@ -123,7 +123,7 @@ async fn health_and_reflection_accept_only_small_messages() {
     assert_eq!((&*info.reason, &*info.metadata["bound"]), ("MESSAGE_TOO_LARGE", "probe_message_size_max_bytes"));
     for version in ["v1", "v1alpha"] {
         let path = format!("/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo");
-        // The framework's reflection ends its answers where it can't read a request, and gives no reason.
+        // The framework's reflection ends its answers without a reason if it can't read a request.
         assert!(matches!(raw::call(&server.client(Person::Reader), &path, &large).await, Ok(None)));
     }
     // One byte less than the limit, with tag and length.
@@ -190,8 +190,8 @@ async fn connection_survives_thousands_of_refusals() {
     assert!(!answer.headers().contains_key("grpc-status"));
 }
 
-/// A call whose answer nobody takes, and how its stream is reset.
-async fn untaken(
+/// A call with an unread answer, and how its stream is reset.
+async fn unread_answer(
     server: &Server,
     path: &str,
     request: &impl prost::Message,
@@ -201,13 +201,13 @@ async fn untaken(
     let call = connection.call(path, headers, request).await.unwrap();
     let mut body = timeout(PATIENCE, call.answer).await.unwrap().unwrap().into_body();
     let read = async {
-        // What is taken is never released, so the window stays as it is.
+        // Received bytes are never released, so the window doesn't grow.
         while let Some(data) = body.data().await {
             if let Err(error) = data {
                 return error;
             }
         }
-        panic!("the answer came to its end")
+        panic!("the answer was sent completely")
     };
     timeout(PATIENCE, read).await.expect("the stream stays open")
 }
@@ -216,7 +216,7 @@ async fn untaken(
 async fn unread_answer_ends_at_the_deadline_of_its_call() {
     let server = Server::start().await;
     server.client(Person::Writer).mailboxes().create(DEFAULT, mailbox("hunter2"), None).await.unwrap();
-    let reset = untaken(&server, LIST_MAILBOXES, &list(), &[("grpc-timeout", "300m")]).await;
+    let reset = unread_answer(&server, LIST_MAILBOXES, &list(), &[("grpc-timeout", "300m")]).await;
     assert_eq!(reset.reason(), Some(h2::Reason::CANCEL));
 }
 
@@ -231,13 +231,13 @@ async fn unread_answers_and_streams_are_cancelled_by_one_limit() {
     let organization = DEFAULT.to_owned();
     // What gRPC clients report as CANCELLED.
     let cancelled = Some(h2::Reason::CANCEL);
-    assert_eq!(untaken(&server, LIST_MAILBOXES, &list(), &[]).await.reason(), cancelled);
+    assert_eq!(unread_answer(&server, LIST_MAILBOXES, &list(), &[]).await.reason(), cancelled);
     let watch = v1::WatchReencryptionRequest { organization: organization.clone() };
-    assert_eq!(untaken(&server, WATCH, &watch, &[]).await.reason(), cancelled);
+    assert_eq!(unread_answer(&server, WATCH, &watch, &[]).await.reason(), cancelled);
     let verify = v1::VerifyCellsRequest { organization: organization.clone() };
-    assert_eq!(untaken(&server, VERIFY, &verify, &[]).await.reason(), cancelled);
+    assert_eq!(unread_answer(&server, VERIFY, &verify, &[]).await.reason(), cancelled);
     let export = v1::ExportOrganizationRequest { name: organization };
-    assert_eq!(untaken(&server, EXPORT, &export, &[]).await.reason(), cancelled);
+    assert_eq!(unread_answer(&server, EXPORT, &export, &[]).await.reason(), cancelled);
     let metrics = scraped(server.metrics_address()).await;
     assert!(metrics.contains("sealward_refused_by_bound_total{bound=\"answer_stall_max_ms\"} 4"), "{metrics}");
     assert!(!metrics.contains("transfer_rate_min_bytes_per_second"), "{metrics}");
@@ -246,7 +246,7 @@ async fn unread_answers_and_streams_are_cancelled_by_one_limit() {
 #[tokio::test]
 async fn stop_does_not_wait_for_idle_connections() {
     let server = Server::start().await;
-    // Neither of them hears what the server says, nor answers a ping.
+    // Neither of them reads from the server or answers a ping.
     let mut deaf = TcpStream::connect(server.plaintext_address.as_ref().unwrap()).await.unwrap();
     deaf.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
     let mut unfinished = Vec::new();
@@ -257,7 +257,7 @@ async fn stop_does_not_wait_for_idle_connections() {
     }
     listed(&server.client(Person::Reader)).await;
     let begun = Instant::now();
-    // Whole, so that trails were signed.
+    // The drain is complete, so trails were signed.
     server.stop().await;
     assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
 }

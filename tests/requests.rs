@@ -1,4 +1,4 @@
-//! Requests that should not be served: what pages of other sites can send, and what isn't framed as gRPC frames calls.
+//! Requests that must not be served: those of pages of other sites, and those without the framing of gRPC.
 
 use http::{Method, Request};
 use sealward_client::{Code, mail_v1, v1};
@@ -58,7 +58,7 @@ async fn page_of_another_site_creates_no_organization() {
         let headers = [&page[..], &[("content-type", content_type)]].concat();
         let answer = admin.send(request("POST", CREATE_ORGANIZATION, &headers, contoso())).await.unwrap();
         assert_eq!(answer.status, 415, "{content_type}");
-        // Nor where the browser says nothing of the page.
+        // Nor if the browser sends no information about the page.
         let answer = admin
             .send(request("POST", CREATE_ORGANIZATION, &[("content-type", content_type)], contoso()))
             .await
@@ -88,7 +88,7 @@ async fn page_of_another_site_creates_no_organization() {
     }
     assert_eq!(organizations(&server).await, 1);
 
-    // The connection is as good as before.
+    // The connection is still usable.
     let answer = admin.send(call(CREATE_ORGANIZATION, contoso())).await.unwrap();
     assert_eq!((answer.status.as_u16(), answer.trailers["grpc-status"].as_bytes()), (200, &b"0"[..]));
     assert_eq!(organizations(&server).await, 2);
@@ -186,7 +186,7 @@ async fn request_that_is_not_one_whole_message_is_invalid() {
         let refused = admin.send(call(path, compressed)).await.unwrap().refusal();
         assert_eq!(refused, (Code::Unimplemented, "COMPRESSION_NOT_SERVED".to_owned()), "{path}");
     }
-    // Of two creations in one call, none was made.
+    // Neither of two creations in one call was made.
     assert_eq!(organizations(&server).await, 1);
 }
 
@@ -252,7 +252,7 @@ async fn broken_and_cancelled_calls_are_not_logged_as_server_failures() {
     let answered = reader.send(call(LIST_MAILBOXES, framed(&list())));
     tokio::select! {
         biased;
-        _ = &mut pending => panic!("nobody sent a message"),
+        _ = &mut pending => panic!("no message was sent"),
         answer = answered => assert_eq!(answer.unwrap().trailers["grpc-status"], "0"),
     }
     drop(pending);

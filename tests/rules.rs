@@ -1,4 +1,4 @@
-//! Rules across fields: every one of the built-in schema, seen on the wire, and when a rule is looked at.
+//! Rules across fields: every built-in rule on the wire, and when a rule is checked.
 
 use std::collections::BTreeSet;
 
@@ -27,7 +27,7 @@ fn profile(reason: &str, dynamics_code: &'static str, breaks: Json, mends: Vec<J
     Case { entity: "EmailServerProfile", reason: reason.to_owned(), dynamics_code, breaks, mends }
 }
 
-/// The cases of both directions: `way_` in the keys stands for one of them. What is wrong with sending is mended by not using it, too.
+/// The cases of both directions: `way_` in the keys means one of them. Disabling sending also fixes a violation of sending.
 fn both_ways(rule: &str, dynamics_code: &'static str, breaks: Json, mends: &[Json]) -> [Case; 2] {
     ["incoming", "outgoing"].map(|way| {
         let reason = format!("{}_{rule}", way.to_uppercase());

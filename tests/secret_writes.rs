@@ -59,7 +59,7 @@ async fn secret_writes_are_in_the_trail_once_without_values() {
     };
     mailboxes.update(with(Some("canary-4")), ["password"]).await.unwrap();
     mailboxes.update(with(None), ["password"]).await.unwrap();
-    // There is nothing to clear or to delete any more, and other attributes are no secrets.
+    // There is no value to clear or delete any more, and other attributes aren't encrypted.
     mailboxes.update(with(None), ["password"]).await.unwrap();
     mailboxes.update(Mailbox { username: Some("u".to_owned()), ..with(None) }, ["username"]).await.unwrap();
     mailboxes.delete(&stored.name, "").await.unwrap();
@@ -130,7 +130,7 @@ async fn automatically_cleared_passwords_are_reported_and_recorded() {
         incoming_port_number: Some(port),
         ..EmailServerProfile::default()
     };
-    // A check says what would be cleared.
+    // A dry run lists what would be cleared.
     let checked =
         profiles.update_with(moved(1143), ["incoming_port_number"], WriteOptions::validate_only()).await.unwrap();
     assert_eq!(checked.cleared_attributes, ["incoming_password"]);
@@ -142,7 +142,7 @@ async fn automatically_cleared_passwords_are_reported_and_recorded() {
         assert_eq!(updated.cleared_attributes, ["incoming_password"]);
         assert_eq!(updated.is_incoming_password_set, Some(false));
     }
-    // There is nothing left to clear, and it is in no other answer.
+    // No value is left to clear, and no other answer lists it.
     let again = profiles.update(moved(1144), ["incoming_port_number"]).await.unwrap();
     assert!(again.cleared_attributes.is_empty());
     assert_eq!(profiles.get(&stored.name).await.unwrap(), again);
@@ -222,7 +222,7 @@ async fn records_name_who_created_and_who_last_wrote_them() {
     let who =
         |created: &Option<String>, modified: &Option<String>| (created.clone().unwrap(), modified.clone().unwrap());
     let both = |created: &str, modified: &str| (created.to_owned(), modified.to_owned());
-    // What a caller gives is ignored.
+    // A given value is ignored.
     let given =
         Mailbox { created_by: Some("cn:root".to_owned()), modified_by: Some("cn:root".to_owned()), ..mailbox("x") };
     let stored = writer.mailboxes().create(DEFAULT, given, None).await.unwrap();
@@ -253,7 +253,7 @@ async fn records_name_who_created_and_who_last_wrote_them() {
     let refused = admin.mailboxes().update(updated.clone(), ["created_by"]).await;
     assert_eq!(reason(refused), ErrorReason::FieldInvalid);
 
-    // Whoever deletes a record modifies those that referred to it.
+    // Deleting a record modifies the records that referred to it.
     admin.mailboxes().delete(&stored.name, "").await.unwrap();
     let queue = writer.queues().get(&queue.name).await.unwrap();
     assert_eq!((queue.default_mailbox, queue.modified_by.as_deref()), (None, Some("cn:admin")));
@@ -303,7 +303,7 @@ async fn abandoning_and_importing_record_the_number_of_cells() {
     let key = "a new key, number 2".into();
     admin.abandon_encrypted_data(DEFAULT, &status.fingerprint, &key, false).await.unwrap();
     settled(&admin).await;
-    // The service itself has cleared them.
+    // The service has cleared them.
     let cleared = admin.mailboxes().get(&names[0]).await.unwrap();
     assert_eq!((cleared.is_password_set, cleared.modified_by), (Some(false), None));
     assert_eq!(cleared.created_by.as_deref(), Some("cn:writer"));

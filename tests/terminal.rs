@@ -1,5 +1,5 @@
-//! The command line `sealward` as a person sees it: at a terminal, where answers are tables, what can't be undone is asked about, and
-//! progress can be left.
+//! The command line `sealward` at a terminal: answers are tables, irreversible commands ask for confirmation, and
+//! a watch can be left.
 #![cfg(unix)]
 
 use std::{
@@ -21,7 +21,7 @@ struct Seat {
     keyboard: Pty,
     screen: Receiver<String>,
     seen: String,
-    /// Up to where it was looked at.
+    /// The position up to which the output was checked.
     read: usize,
     child: Child,
 }
@@ -35,7 +35,7 @@ impl Seat {
         Self::spawn(server, person, Command::new(binary("sealward")), words, variables)
     }
 
-    /// The same with stdout leading to a file.
+    /// The same with stdout in a file.
     fn run_into(server: &Server, person: Person, words: &str, file: &str) -> Self {
         let words = format!("exec \"$0\" \"$@\" {words} >{file}");
         let shell = Command::new("/bin/sh").args(["-c", &words]).arg(binary("sealward"));
@@ -102,7 +102,7 @@ fn plain(shown: &str) -> String {
     (plain + rest).replace("\r\n", "\n")
 }
 
-/// Re-encrypts a cell, then rests for longer than any test takes.
+/// Re-encrypts a cell, then pauses for longer than any test takes.
 fn slow(config: &mut Config) {
     config.limits.reencryption_batch_cells = 1;
     config.limits.reencryption_pause_ms = 60_000;

@@ -1,4 +1,4 @@
-//! Audit trails as their readers see them: listed, signed, verified by the server and without it, cut by age.
+//! Audit trails: listed, signed, verified by the server and without it, cut by age.
 
 use std::process::Command;
 
@@ -19,7 +19,7 @@ async fn server_with_reveals() -> Server {
     server
 }
 
-/// Restarted, which signs whatever is there.
+/// A restart, which signs all records.
 async fn signed() -> Server {
     server_with_reveals().await.restart(|_| {}, |_| {}).await
 }
@@ -31,7 +31,7 @@ async fn faults(client: &Client) -> Vec<(i64, Fault)> {
     verified.findings.iter().map(|finding| (finding.sequence, finding.fault())).collect()
 }
 
-/// What somebody with a shell does to the database while the server is down.
+/// Manipulates the database while the server is stopped.
 async fn tampered(server: Server, sql: &'static str) -> Server {
     let folder = server.stop().await;
     Inside::organization(&folder).execute(sql);
@@ -74,7 +74,7 @@ async fn an_auditor_lists_a_trail_by_pages_and_by_a_filter() {
         assert_eq!(reason(client.list_audit_records(DEFAULT, "", 0, "").await), ErrorReason::PrivilegeMissing);
         assert_eq!(reason(client.verify_audit_trail("").await), ErrorReason::PrivilegeMissing);
     }
-    // Those refusals stand in the deployment's own trail.
+    // Those refusals are in the trail of the deployment.
     let refused = async {
         loop {
             let page = auditor.list_audit_records("", r#"identity = "cn:reader""#, 0, "").await.unwrap();
@@ -134,7 +134,7 @@ async fn cut_off_end_and_restored_older_trail_are_detected() {
     server.client(Person::Admin).retrieve_data_encryption_key(DEFAULT).await.unwrap();
     let folder = server.stop().await;
 
-    // The last records go, and the heads that were signed with them.
+    // The last records and their signed heads are removed.
     let newer = std::fs::read(folder.organization_database()).unwrap();
     Inside::organization(&folder)
         .execute("DELETE FROM sealward_audit WHERE sequence > 6; DELETE FROM sealward_audit_head WHERE sequence > 6");
@@ -143,7 +143,7 @@ async fn cut_off_end_and_restored_older_trail_are_detected() {
     assert!(matches!(found[..], [(_, Fault::CutOff | Fault::Replaced)]), "{found:?}");
     let folder = server.stop().await;
 
-    // A copy of an earlier day, whole and signed as it is, in place of what was there.
+    // An earlier complete and signed copy replaces the database.
     std::fs::write(folder.organization_database(), &newer).unwrap();
     let folder = Server::start_in(folder, |_| {}).await.stop().await;
     std::fs::write(folder.organization_database(), &older).unwrap();
@@ -211,7 +211,7 @@ async fn an_exported_trail_is_verified_without_a_server() {
 #[tokio::test]
 async fn expired_records_are_removed_up_to_a_signed_head() {
     let folder = server_with_reveals().await.stop().await;
-    // As if all of it had happened three days ago, signatures made anew by the server on its next start.
+    // Moved three days into the past; the server signs again at its next start.
     let server = Server::start_in(folder, |_| {}).await;
     let deployment = std::sync::Arc::clone(server.deployment());
     let organization = deployment.organization("default").unwrap();

@@ -1,4 +1,4 @@
-//! What may be stored, and what an error says about what may not: the form of texts, UUIDs, states, required values, and bounds on errors.
+//! Valid values and errors about invalid ones: the form of texts, UUIDs, states, required values, and limits on errors.
 
 use prost_reflect::{Kind, Value};
 use sealward_client::{

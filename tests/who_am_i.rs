@@ -1,4 +1,4 @@
-//! WhoAmI: whom the server takes a caller for, what proved it, and the roles and privileges that the policy in force gives it.
+//! WhoAmI: the caller's identity, its proof, and its roles and privileges by the current policy.
 
 use sealward_client::{Client, ErrorReason, v1::HeldRole};
 use sealward_core::policy::{Binding, Role, Scope};

@@ -1,7 +1,7 @@
-//! The contract suite: what every store does alike, one named check for each promise.
+//! The contract suite: the behaviour of every store, one named check for each promise.
 //!
-//! A store passes it by giving a [`Subject`] to [`contract_tests`]. The checks know the store port only; what else a store promises
-//! (its files, its locks, its plans) is tested beside it.
+//! A store implements [`Subject`] for [`contract_tests`]. The checks use only the store port; other promises of a store
+//! (files, locks, plans) are tested beside it.
 
 use std::sync::Arc;
 
@@ -21,13 +21,13 @@ pub(crate) mod reads;
 pub(crate) mod steps;
 pub(crate) mod values;
 
-/// A database that a check opens, lets go and opens again.
+/// A database that a check opens, closes and opens again.
 pub(crate) trait Subject: Send + Sync {
-    /// Opens the database, which is empty the first time. Whoever opened it before has let it go.
+    /// Opens the database, which is empty the first time. It isn't open elsewhere.
     fn open(&self) -> Pending<'_, Arc<dyn Store>>;
 }
 
-/// Makes a test of every check. The expression makes a subject of its own for each.
+/// Makes a test of every check. The expression creates a subject for each.
 macro_rules! contract_tests {
     ($subject:expr) => {
         $crate::contract::contract_tests! { $subject;
@@ -152,7 +152,7 @@ async fn refused(store: &dyn Store, steps: Vec<Step>) -> usize {
     }
 }
 
-/// The commit could not be made, and did nothing.
+/// Asserts that the commit was unavailable and changed nothing.
 async fn impossible(store: &dyn Store, steps: Vec<Step>) {
     let before = everything(store).await;
     match commit(store, steps).await {
@@ -229,7 +229,7 @@ fn entry(subject: &str) -> AuditEntry {
     }
 }
 
-/// The number of audit records, having checked that each follows the one before.
+/// The number of audit records. Asserts that each follows the previous one.
 pub(crate) async fn chain_length(store: &dyn Store) -> i64 {
     let rows = store
         .select(Select {

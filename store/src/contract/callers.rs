@@ -1,4 +1,4 @@
-//! What callers see of each other, of time passing, and of a database that was closed.
+//! Callers beside each other, and a database that was closed.
 
 use sealward_core::store::{Assignment, Expect};
 use tokio::task::JoinSet;
@@ -72,7 +72,7 @@ pub(crate) async fn commit_continues_without_its_caller(subject: &dyn Subject) {
     let store = opened(subject).await;
     for number in 1..=50 {
         let mut pending = store.commit(Commit::of(vec![insert(number, [])]));
-        // Polled once, which hands it over.
+        // Polled once, which enqueues it.
         tokio::select! {
             biased;
             _ = &mut pending => {}

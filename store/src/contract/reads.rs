@@ -1,4 +1,4 @@
-//! What a read answers, and in which order.
+//! The results of reads and their order.
 
 use Direction::{Ascending, Descending};
 use sealward_core::store::{Expect, Reader};
@@ -21,7 +21,7 @@ async fn ordered(store: &dyn Store, name: &'static str, direction: Direction) ->
     store.select(select).await.unwrap().into_iter().flatten().map(number).collect()
 }
 
-/// These values, which are in order, are stored in another and then read in order, and each is greater than those before it.
+/// Stores these sorted values in another order. A read returns them sorted, and each is greater than the previous ones.
 async fn is_order(store: &dyn Store, name: &'static str, values: Vec<Datum>) {
     fill(store, name, values.iter().rev().cloned()).await;
     let count = values.len() as u128;
@@ -46,7 +46,7 @@ pub(crate) async fn columns_are_returned_in_the_requested_order(subject: &dyn Su
 
 pub(crate) async fn text_is_ordered_by_code_point(subject: &dyn Subject) {
     let store = opened(subject).await;
-    // Not as a dictionary has it (a, A, ä, Z), nor by UTF-16 units, where U+1F600 comes before U+FF5E.
+    // Neither in the order of a dictionary (a, A, ä, Z) nor by UTF-16 units, where U+1F600 precedes U+FF5E.
     let texts =
         ["", " ", "A", "Z", "_", "a", "a ", "a b", "aB", "aa", "z", "\u{7f}", "ä", "\u{FF5E}", "\u{FFFD}", "\u{1F600}"];
     is_order(&*store, "name", texts.map(text).to_vec()).await;
@@ -265,6 +265,6 @@ pub(crate) async fn missing_table_or_column_is_unavailable(subject: &dyn Subject
     assert!(store.count("Nothing".into(), Condition::EVERYTHING).await.is_err());
     impossible(&*store, vec![insert(2, [("nowhere", text("a"))])]).await;
     impossible(&*store, vec![Step::Require { table: "Nothing".into(), rows: Condition::EVERYTHING }]).await;
-    // And what is there is still read.
+    // Existing columns can still be read.
     assert_eq!(ids(&*store, Condition::EVERYTHING).await, [1]);
 }

@@ -1,4 +1,4 @@
-//! What each step does, and when it refuses.
+//! The effect and the refusals of each step.
 
 use sealward_core::store::{Assignment, Expect};
 
@@ -117,7 +117,7 @@ pub(crate) async fn an_update_touches_one_row_if_one_is_expected(subject: &dyn S
     apply(&*store, rename(with_id(9), Expect::Any)).await;
     apply(&*store, rename(flagged(), Expect::Any)).await;
     assert_eq!(ids(&*store, Condition::equal("name", text("new"))).await, [1, 2]);
-    // A row counts as touched even if it had these values already.
+    // A row counts as changed even if it had these values already.
     apply(&*store, rename(with_id(1), Expect::One)).await;
 }
 
@@ -234,7 +234,7 @@ pub(crate) async fn table_of_a_refused_commit_can_be_created_again(subject: &dyn
     let in_vain = vec![Step::CreateTable(thing()), insert(1, []), require(with_id(2))];
     assert_eq!(refused(&*store, in_vain).await, 2);
     assert!(store.count(THING.into(), Condition::EVERYTHING).await.is_err());
-    // With other columns this time: nothing of the first is remembered.
+    // With other columns this time: the first attempt leaves no trace.
     let mut other = thing();
     other.columns.retain(|column| column.name != "time");
     other.columns.push(Column { name: "other".into(), kind: ColumnType::Text, nullable: true });
@@ -259,7 +259,7 @@ pub(crate) async fn index_is_not_unique_and_changes_no_result(subject: &dyn Subj
     assert_eq!(ids(&*store, numbered()).await, [2]);
     assert_eq!(ids(&*store, Condition::IsNull("number".into())).await, [1, 3]);
 
-    // Its name is taken, and what it is of must be there.
+    // Its name must be free, and its table and column must exist.
     let other = |index: &'static str, column: &'static str| {
         let indexes = vec![Index { name: index.into(), columns: vec![column.into()] }];
         vec![Step::CreateTable(Table { name: "Other".into(), indexes, ..thing() })]
@@ -293,7 +293,7 @@ pub(crate) async fn rows_are_inserted_from_other_rows(subject: &dyn Subject) {
     };
     let row = |number| vec![id(number), text("copied"), Datum::Integer(8)];
     assert_eq!(store.select(select).await.unwrap(), [row(1), row(2)]);
-    // Each key once, and each value of its column's type.
+    // Keys must be unique, and values must have the type of their column.
     assert_eq!(refused(&*store, vec![copy(Source::Column("number".into()))]).await, 0);
     impossible(&*store, vec![copy(Source::Value(text("seven")))]).await;
     let nothing = Step::InsertFrom {
@@ -327,7 +327,7 @@ pub(crate) async fn index_is_added_and_dropped_without_changing_results(subject:
 pub(crate) async fn column_is_added_to_existing_rows(subject: &dyn Subject) {
     let store = opened(subject).await;
     apply(&*store, vec![insert(1, [])]).await;
-    // A reader that has met the table without the column reads it with it.
+    // A reader that has read the table before sees the new column.
     assert_eq!(ids(&*store, Condition::EVERYTHING).await, [1]);
     let added = Column { name: "added".into(), kind: ColumnType::Time, nullable: true };
     let time = Datum::Time(Timestamp::from_unix_micros(3));

@@ -1,4 +1,4 @@
-//! What goes in comes out, and what not every store could give back doesn't go in.
+//! Values are read as they were written, and values that some store couldn't return are refused.
 
 use sealward_core::store::{Assignment, Expect};
 
@@ -42,7 +42,7 @@ pub(crate) async fn every_value_is_read_unchanged(subject: &dyn Subject) {
             apply(&*store, vec![insert(number, [(name, value.clone())])]).await;
             assert_eq!(column(&*store, name, with_id(number)).await, std::slice::from_ref(&value));
             if value != Datum::Null {
-                // It is found by what it is, too.
+                // A condition on the value finds it, too.
                 assert_eq!(ids(&*store, Condition::equal(name, value)).await, [number]);
             }
         }
