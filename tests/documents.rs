@@ -7,6 +7,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use data_encoding::HEXLOWER;
+
 fn documents() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let folders = ["", "docs", "docs/reference", "examples/mail-connector"].map(|folder| root.join(folder));
@@ -95,7 +97,7 @@ fn files_below(folder: &Path, found: &mut Vec<PathBuf>) {
 #[test]
 fn former_product_name_does_not_appear() {
     let former = ["field", "seal"].concat();
-    let in_hex: String = former.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let in_hex = HEXLOWER.encode(former.as_bytes());
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut files = Vec::new();
     files_below(root, &mut files);
@@ -127,7 +129,9 @@ fn sources(folder: &Path, extension: &str, all: &mut String) {
 fn every_test_named_in_the_documents_exists() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut all = String::new();
-    for folder in ["src", "core", "pem", "store", "server/src", "client/src", "cli/src", "tests", "tools", "xtask", "examples"] {
+    for folder in
+        ["src", "core", "pem", "store", "server/src", "client/src", "cli/src", "tests", "tools", "xtask", "examples"]
+    {
         sources(&root.join(folder), "rs", &mut all);
     }
     let mut named = 0;

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, path::Path, process::Command};
 
+use data_encoding::HEXLOWER;
 use prost::Message as _;
 use sealward_client::{
     Client, Code, Error, ErrorReason, ListOptions, mail_v1,
@@ -418,7 +419,7 @@ async fn import_checks_every_value_and_reports_only_its_place() {
     let sound = std::fs::read(folder.organization_database()).unwrap();
     here = Server::start_in(folder, |_| {}).await;
     for (table, column, value, name) in faults {
-        let id = record_id(name).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let id = HEXLOWER.encode(&record_id(name));
         let change = format!("UPDATE {table} SET {column} = {value} WHERE id = x'{id}'");
         let damage = |folder: &Path| {
             let folder = Folder::at(folder);

@@ -11,9 +11,9 @@ use sealward_client::{
     },
 };
 use sealward_core::{
-    layout::ATTRIBUTE_SETTING,
     metadata::setting::index_name,
-    store::{Commit, Datum, Step},
+    store::Commit,
+    table::{AttributeSettingRow, TableRow as _},
 };
 use sealward_server::development::Person;
 
@@ -396,7 +396,7 @@ async fn encrypted_attribute_cannot_be_customized() {
     let database = Inside::organization(&folder);
     let settings: i64 = database
         .sqlite()
-        .query_row(&format!("SELECT count(*) FROM {ATTRIBUTE_SETTING}"), [], |row| row.get(0))
+        .query_row(&format!("SELECT count(*) FROM {}", AttributeSettingRow::TABLE), [], |row| row.get(0))
         .unwrap();
     assert_eq!(settings, 0);
 }
@@ -478,20 +478,18 @@ async fn write_checked_with_older_metadata_is_checked_again() {
     let stored = writer.mailboxes().create(DEFAULT, mailbox("hunter2"), None).await.unwrap();
     let organization = server.deployment().organization("default").unwrap();
     let choose = async |column: &str, max_length: i64, revision: i64| {
-        let row = vec![
-            ("table_name".into(), Datum::Text("Mailbox".to_owned())),
-            ("column_name".into(), Datum::Text(column.to_owned())),
-            ("max_length".into(), Datum::Integer(max_length)),
-            ("required".into(), Datum::Boolean(false)),
-            ("audited".into(), Datum::Boolean(true)),
-            ("indexed".into(), Datum::Boolean(false)),
-            ("revision".into(), Datum::Integer(revision)),
-        ];
-        organization
-            .store
-            .commit(Commit::of(vec![Step::Insert { table: ATTRIBUTE_SETTING.into(), row }]))
-            .await
-            .unwrap();
+        let row = AttributeSettingRow {
+            table_name: "Mailbox".to_owned(),
+            column_name: column.to_owned(),
+            display_name: None,
+            max_length: Some(max_length),
+            longest: None,
+            required: false,
+            audited: true,
+            indexed: false,
+            revision,
+        };
+        organization.store.commit(Commit::of(vec![row.insert()])).await.unwrap();
     };
     choose("email_address", 5, 1).await;
     let long = Mailbox { email_address: Some("a@example.org".to_owned()), ..mailbox("hunter2") };

@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use data_encoding::HEXLOWER;
 use sealward_client::{Client, Error, ErrorReason, ExposeSecret, KeyOperation, ListOptions, SecretString, mail_v1, v1};
 use sealward_server::development::Person;
 
@@ -34,7 +35,7 @@ fn assert_clean(what: &str, bytes: &[u8]) {
     let wide: Vec<u8> = MARK.encode_utf16().flat_map(u16::to_le_bytes).collect();
     // In base64 the mark begins at one of three offsets; these parts don't depend on adjacent bytes.
     let base64 = [&b"a1E3dlpyMlh3O"[..], b"tRN3ZacjJYdz", b"rUTd2WnIyWHc5"];
-    let hex: String = MARK.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let hex = HEXLOWER.encode(MARK.as_bytes());
     for form in base64.into_iter().chain([MARK.as_bytes(), &wide, hex.as_bytes()]) {
         let position = bytes.windows(form.len()).position(|window| window == form);
         assert_eq!(position, None, "a canary is in {what}");

@@ -2,8 +2,8 @@
 
 use std::process::Command;
 
+use data_encoding::HEXLOWER;
 use sealward_client::{Client, ErrorReason, v1::audit_finding::Fault};
-use sealward_core::hex::hex;
 use sealward_server::development::Person;
 
 use crate::harness::{DEFAULT, PATIENCE, Server, inside::Inside, mailbox, process::binary, reason, reveal};
@@ -171,7 +171,7 @@ async fn an_exported_trail_is_verified_without_a_server() {
         run(&["export", "--file", path, "--dev", dev.to_str().unwrap(), "--as", "auditor", "--endpoint", &endpoint]);
     assert!(exported.status.success(), "{exported:?}");
     let chain = server.client(Person::Auditor).verify_audit_trail(DEFAULT).await.unwrap().chains.remove(0);
-    let key = hex(&chain.public_keys[0]);
+    let key = HEXLOWER.encode(&chain.public_keys[0]);
 
     let whole = run(&["verify", "--file", path, "--public-key", &key]);
     assert!(whole.status.success(), "{whole:?}");
@@ -179,7 +179,12 @@ async fn an_exported_trail_is_verified_without_a_server() {
         let told: serde_json::Value = serde_json::from_slice(&whole.stdout).unwrap();
         let chain = &told["chains"][0];
         let hash = data_encoding::BASE64.decode(chain["last_hash"].as_str().unwrap().as_bytes()).unwrap();
-        format!("{}:{}:{}", chain["writer"].as_str().unwrap(), chain["last_sequence"].as_str().unwrap(), hex(&hash))
+        format!(
+            "{}:{}:{}",
+            chain["writer"].as_str().unwrap(),
+            chain["last_sequence"].as_str().unwrap(),
+            HEXLOWER.encode(&hash)
+        )
     };
     let text = std::fs::read_to_string(&file).unwrap();
     let lines: Vec<&str> = text.lines().collect();

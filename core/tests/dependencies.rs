@@ -2,14 +2,17 @@
 
 use std::{collections::BTreeSet, process::Command};
 
-/// The dependencies that were reviewed and belong in core: cryptography, ids, error types, properties of characters.
+/// The dependencies that were reviewed and belong in core: cryptography, ids, error types, properties of characters, text forms of bytes and
+/// times.
 const REVIEWED: &[&str] = &[
     "aes-gcm",
+    "data-encoding",
     "ed25519-dalek",
     "hkdf",
     "hmac",
     "icu_normalizer",
     "icu_properties",
+    "jiff",
     "pbkdf2",
     "sha2",
     "subtle",

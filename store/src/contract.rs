@@ -6,12 +6,13 @@
 use std::sync::Arc;
 
 use sealward_core::{
-    audit::{self, AUDIT_TABLE, AuditAction, AuditEntry, OUTCOME_DONE},
+    audit::{AuditAction, AuditEntry, AuditRecord, OUTCOME_DONE},
     id::Timestamp,
     store::{
         Column, ColumnType, Commit, CommitError, Comparison, Condition, Datum, Direction, Index, Name, Pending, Row,
         Select, Source, Step, Store, Table, Tally,
     },
+    table::TableRow as _,
 };
 use uuid::Uuid;
 
@@ -132,7 +133,7 @@ fn thing() -> Table {
 /// The database, with a table of things and one for an audit trail.
 async fn opened(subject: &dyn Subject) -> Arc<dyn Store> {
     let store = subject.open().await;
-    apply(&*store, vec![Step::CreateTable(thing()), Step::CreateTable(audit::table())]).await;
+    apply(&*store, vec![Step::CreateTable(thing()), Step::CreateTable(AuditRecord::table())]).await;
     store
 }
 
@@ -233,7 +234,7 @@ fn entry(subject: &str) -> AuditEntry {
 pub(crate) async fn chain_length(store: &dyn Store) -> i64 {
     let rows = store
         .select(Select {
-            table: AUDIT_TABLE.into(),
+            table: AuditRecord::TABLE.into(),
             columns: ["sequence", "previous_hash", "hash"].map(Name::from).to_vec(),
             rows: Condition::EVERYTHING,
             order: vec![("sequence".into(), Direction::Ascending)],

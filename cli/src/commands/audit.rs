@@ -5,8 +5,8 @@ mod trail_file;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use data_encoding::HEXLOWER;
 use sealward_client::{Client, v1::AuditRecord};
-use sealward_core::hex::hex;
 
 use crate::{
     connection::Connection,
@@ -158,10 +158,10 @@ fn show(verified: &sealward_client::v1::VerifyAuditTrailResponse, output: &Outpu
             organization.map(|uid| format!("{uid}/")).unwrap_or_default(),
             chain.writer,
             chain.last_sequence,
-            hex(&chain.last_hash)
+            HEXLOWER.encode(&chain.last_hash)
         ));
         for key in &chain.public_keys {
-            stderr::notice(&format!("To detect a rebuilt trail later, keep: --public-key {}", hex(key)));
+            stderr::notice(&format!("To detect a rebuilt trail later, keep: --public-key {}", HEXLOWER.encode(key)));
         }
     }
     if verified.intact {

@@ -3,23 +3,17 @@
 use crate::{
     id::Timestamp,
     organization::handle::Organization,
-    store::{Condition, Datum, Unavailable, rows},
+    store::{Condition, Unavailable},
+    table::declare::{TableColumn, TableRow, read_each},
 };
 
-/// The times in a table of them, which a quota counts.
-pub(crate) async fn times(
+/// The times in a column of them, which a quota counts.
+pub(crate) async fn times<R: TableRow>(
     organization: &Organization,
-    table: &'static str,
+    column: TableColumn<R, Timestamp>,
     condition: Condition,
 ) -> Result<Vec<Timestamp>, Unavailable> {
-    let found = rows(&*organization.store, table, &["time"], condition).await?;
-    Ok(found
-        .into_iter()
-        .filter_map(|row| match row.first() {
-            Some(Datum::Time(time)) => Some(*time),
-            Some(_) | None => None,
-        })
-        .collect())
+    Ok(read_each(&*organization.store, column, condition).await?.into_iter().flatten().collect())
 }
 
 /// Whether one more of something is allowed, given when the others were; if not, in how many seconds.

@@ -4,7 +4,6 @@ use crate::{
     audit::entry::{AuditAction, AuditEntry},
     deployment::Deployment,
     identity::Caller,
-    layout::ATTRIBUTE_SETTING,
     metadata::setting::{
         OrganizationSchema, Setting, index_name, length_within, make_index, name_problem, of_attribute,
     },
@@ -14,7 +13,8 @@ use crate::{
         check::check_value,
         entity::{Attribute, Entity, INDEXED_CHARS_MAX},
     },
-    store::{CommitError, Expect, Step, StoreFailure, Unavailable},
+    store::{CommitError, Step, StoreFailure, Unavailable},
+    table::{declare::TableRow as _, metadata::AttributeSettingRow},
     violation::{Problem, Violation},
 };
 
@@ -155,8 +155,8 @@ fn steps(
 ) -> Vec<Step> {
     let mut steps = vec![
         present.require(),
-        Step::Delete { table: ATTRIBUTE_SETTING.into(), rows: of_attribute(entity, after), expect: Expect::Any },
-        Step::Insert { table: ATTRIBUTE_SETTING.into(), row: setting.into_row() },
+        AttributeSettingRow::delete(of_attribute(entity, after)),
+        AttributeSettingRow::from(setting).insert(),
     ];
     match (before.is_indexed, after.is_indexed) {
         (false, true) => steps.push(make_index(entity, after)),

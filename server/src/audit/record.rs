@@ -10,7 +10,7 @@ use prost::Message as _;
 use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor, SerializeOptions};
 use sealward::v1::{AuditRecord as Message, AuditSignature};
 use sealward_core::{
-    audit::{AuditRecord, follow::TrailPosition, sign::SignedHead},
+    audit::{AuditRecord, SignedHead, follow::TrailPosition},
     id::OrganizationId,
     organization::Organization,
 };

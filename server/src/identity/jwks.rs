@@ -16,6 +16,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use data_encoding::HEXLOWER;
 use http::{Response, Uri, header::LOCATION};
 use http_body_util::{BodyExt as _, Empty, LengthLimitError, Limited};
 use hyper::body::Incoming;
@@ -35,7 +36,7 @@ use jsonwebtoken::{
     jwk::{AlgorithmParameters, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse},
 };
 use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs, pki_types::CertificateDer};
-use sealward_core::{hex::hex, id::Timestamp, port::Clock};
+use sealward_core::{id::Timestamp, port::Clock};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tokio::{
@@ -225,7 +226,9 @@ impl Cas {
     fn fingerprints(&self) -> Option<BTreeSet<String>> {
         match self {
             Self::OfSystem(_) => None,
-            Self::OfFile(certificates) => Some(certificates.iter().map(|ca| hex(&Sha256::digest(ca))).collect()),
+            Self::OfFile(certificates) => {
+                Some(certificates.iter().map(|ca| HEXLOWER.encode(&Sha256::digest(ca))).collect())
+            }
         }
     }
 }
@@ -283,7 +286,7 @@ impl Fetched {
     /// # Errors
     /// The CAs or the proxy can't be used.
     pub(crate) fn new(url: &Uri, cas: Cas, fetching: Fetching) -> Result<Arc<Self>, AnyError> {
-        let mut name = hex(&Sha256::digest(url.to_string()));
+        let mut name = HEXLOWER.encode(&Sha256::digest(url.to_string()));
         name.truncate(16);
         let kept = fetching.folder.join(format!("jwks-{name}.json"));
         let none = || Held { set: Arc::new(KeySet::empty()), at: None };

@@ -9,9 +9,10 @@ use std::{
 };
 
 use sealward_core::{
-    audit::{AUDIT_TABLE, AuditAction, AuditEntry},
+    audit::{AuditAction, AuditEntry, AuditRecord},
     id::Timestamp,
     store::Datum,
+    table::TableRow as _,
 };
 
 use super::*;
@@ -72,7 +73,7 @@ impl Backend for Double {
                 "fail" => Failure::Failed(broken()),
                 "lose" => Failure::Lost(broken()),
                 "panic" => panic!("on demand"),
-                AUDIT_TABLE => {
+                AuditRecord::TABLE => {
                     let [sequence, hash] =
                         ["sequence", "hash"].map(|name| row.iter().find(|(column, _)| column == name));
                     let (Some((_, Datum::Integer(sequence))), Some((_, Datum::Bytes(hash)))) = (sequence, hash) else {

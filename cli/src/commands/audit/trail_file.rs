@@ -8,6 +8,7 @@ use std::{
     path::Path,
 };
 
+use data_encoding::HEXLOWER_PERMISSIVE;
 use prost::Name as _;
 use prost_reflect::DynamicMessage;
 use sealward_client::{
@@ -16,11 +17,9 @@ use sealward_client::{
 };
 use sealward_core::{
     audit::{
-        self,
-        sign::SignedHead,
+        self, SignedHead,
         verify::{Fault, TrailVerifier, Verified},
     },
-    hex::unhex,
     id::Timestamp,
 };
 use uuid::Uuid;
@@ -229,5 +228,5 @@ impl KnownHead {
 
 /// Parses 64 hex digits, in lower or upper case.
 fn parse_32_bytes(text: &str) -> Option<[u8; 32]> {
-    unhex(&text.to_ascii_lowercase())?.try_into().ok()
+    HEXLOWER_PERMISSIVE.decode(text.as_bytes()).ok()?.try_into().ok()
 }

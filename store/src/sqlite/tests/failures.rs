@@ -63,9 +63,9 @@ async fn read_after_an_unknown_outcome_shows_it_and_the_chain_continues() {
         let outcome = store.commit(Commit::of(vec![insert(2, b""), reveal()])).await;
         assert!(matches!(outcome, Err(CommitError::Unknown(_))));
         let now = if takes_effect { 2 } else { 1 };
-        assert_eq!((count(&store, "Entry").await, count(&store, AUDIT_TABLE).await), (now, now));
+        assert_eq!((count(&store, "Entry").await, count(&store, AuditRecord::TABLE).await), (now, now));
         store.commit(Commit::of(vec![insert(3, b""), reveal()])).await.unwrap();
-        assert_eq!(count(&store, AUDIT_TABLE).await, now + 1);
+        assert_eq!(count(&store, AuditRecord::TABLE).await, now + 1);
     }
 }
 
@@ -98,9 +98,9 @@ async fn full_disk_makes_only_the_commit_unavailable() {
     store.commit(Commit::of(vec![insert(1, b"small"), reveal()])).await.unwrap();
     let outcome = store.commit(Commit::of(vec![reveal(), insert(2, &[7; 1_000_000])])).await;
     assert!(matches!(outcome, Err(CommitError::Unavailable(_))));
-    assert_eq!((count(&store, "Entry").await, count(&store, AUDIT_TABLE).await), (1, 1));
+    assert_eq!((count(&store, "Entry").await, count(&store, AuditRecord::TABLE).await), (1, 1));
     store.commit(Commit::of(vec![insert(2, b"small"), reveal()])).await.unwrap();
-    assert_eq!((count(&store, "Entry").await, count(&store, AUDIT_TABLE).await), (2, 2));
+    assert_eq!((count(&store, "Entry").await, count(&store, AuditRecord::TABLE).await), (2, 2));
 }
 
 #[tokio::test]

@@ -6,11 +6,7 @@ use std::{
     task::Poll,
 };
 
-use sealward_core::{
-    layout::{self, ORGANIZATION},
-    organization::open::inspect,
-    schema::Schema,
-};
+use sealward_core::{layout, organization::open::inspect, schema::Schema, table::OrganizationRow};
 use tokio::task::JoinSet;
 
 use super::*;
@@ -214,14 +210,9 @@ async fn missing_or_damaged_database_is_unavailable_until_repaired() {
 /// An organization's database, which says inside whose it is.
 fn organization(id: OrganizationId, name: &str) -> Commit {
     let layout = layout::organization(&Schema::new(Vec::new()).unwrap());
-    let laid_out = layout.tables.into_iter().find(|laid_out| laid_out.table.name == ORGANIZATION).unwrap();
-    let row = vec![
-        ("id".into(), Datum::Uuid(id.uuid())),
-        ("name".into(), Datum::Text(name.to_owned())),
-        ("create_time".into(), Datum::Time(Timestamp::from_unix_micros(1))),
-    ];
-    let insert = Step::Insert { table: ORGANIZATION.into(), row };
-    Commit::of(vec![Step::CreateTable(laid_out.table), Step::CreateTable(audit::table()), insert])
+    let laid_out = layout.tables.into_iter().find(|laid_out| laid_out.table.name == OrganizationRow::TABLE).unwrap();
+    let row = OrganizationRow { id, name: name.to_owned(), create_time: Timestamp::from_unix_micros(1) };
+    Commit::of(vec![Step::CreateTable(laid_out.table), Step::CreateTable(AuditRecord::table()), row.insert()])
 }
 
 #[tokio::test]
