@@ -7,10 +7,12 @@ use http::Extensions;
 use sealward_core::{
     id::{OrganizationId, RecordId},
     identity::Caller,
+    mask::ReadMask,
     organization::Organization,
     policy::ReadRecords,
     record::{
-        self, Mode, RecordError, RecordPlace,
+        self, Draft, Mode, RecordError, RecordPlace, Touched,
+        check::{check_create, check_update},
         create::{self, IdOrigin},
         delete, get, list, update,
     },
@@ -25,16 +27,14 @@ use tonic::{
 use tower::service_fn;
 
 use super::{
-    codec::{EntityCodec, EntityReply, EntityRequest},
+    codec::{
+        CreateRequest, DeleteRequest, EntityCodec, EntityReply, EntityRequest, GetRequest, ListRequest, UpdateRequest,
+        WriteOptions,
+    },
     dispatcher::{Dispatcher, Entered},
     name,
 };
-use crate::{
-    background::reencryption,
-    bounds::turns::Turn,
-    schema::{EntityMethod, StandardMethod},
-    status,
-};
+use crate::{background::reencryption, bounds::turns::Turn, schema::EntityMethod, status};
 
 /// Adds the route of one method.
 pub(crate) fn route(router: Router, dispatcher: Arc<Dispatcher>, method: EntityMethod) -> Router {
@@ -67,12 +67,12 @@ impl UnaryService<EntityRequest> for Handler {
         let handler = self.clone();
         Box::pin(async move {
             let (_, extensions, request) = request.into_parts();
-            let reply = match handler.method.standard {
-                StandardMethod::Create => handler.create(&extensions, request).await,
-                StandardMethod::Get => handler.get(&extensions, request).await,
-                StandardMethod::List => handler.list(&extensions, request).await,
-                StandardMethod::Update => handler.update(&extensions, request).await,
-                StandardMethod::Delete => handler.delete(&extensions, request).await,
+            let reply = match request {
+                EntityRequest::Create(request) => handler.create(&extensions, request).await,
+                EntityRequest::Get(request) => handler.get(&extensions, request).await,
+                EntityRequest::List(request) => handler.list(&extensions, request).await,
+                EntityRequest::Update(request) => handler.update(&extensions, request).await,
+                EntityRequest::Delete(request) => handler.delete(&extensions, request).await,
             };
             reply.map(Response::new)
         })
@@ -80,70 +80,35 @@ impl UnaryService<EntityRequest> for Handler {
 }
 
 impl Handler {
-    async fn create(&self, extensions: &Extensions, request: EntityRequest) -> Result<EntityReply, Status> {
-        let entered = self.dispatcher.enter_to_write(extensions, "parent", &request.name, self.entity())?;
+    async fn create(&self, extensions: &Extensions, request: CreateRequest) -> Result<EntityReply, Status> {
+        let entered = self.dispatcher.enter_to_write(extensions, "parent", &request.parent, self.entity())?;
+        let NewRecord { place, id_origin, draft, mode } =
+            self.new_record(&entered.organization, &entered.caller, request)?;
         let deployment = &self.dispatcher.deployment;
-        let mut violations = request.violations;
-        violations.extend(name::organization("parent", &request.name).err());
-        let id = self.new_id(&request.id).unwrap_or_else(|violation| {
-            violations.push(violation);
-            RecordId::from_bytes([0; 16])
-        });
-        let mode = mode(&entered.caller, request.validate_only, &request.request_id).unwrap_or_else(|violation| {
-            violations.push(violation);
-            Mode::ValidateOnly
-        });
-        let mut draft = request.draft;
-        let place = self.place(&entered, id);
-        if !violations.is_empty() {
-            // What is wrong with the record is told in the same answer.
-            violations.extend(sealward_core::record::check::check_create(&place.entity, &mut draft));
-            return Err(self.dispatcher.invalid(violations));
-        }
-        let id_origin = if request.id.is_empty() { IdOrigin::Service } else { IdOrigin::Caller };
         let record = create::create(deployment, entered.permit, &entered.caller, &place, id_origin, draft, mode)
             .await
             .map_err(|error| status::record(error, &place))?;
         Ok(EntityReply::Record(place.organization.name.clone(), record))
     }
 
-    async fn get(&self, extensions: &Extensions, request: EntityRequest) -> Result<EntityReply, Status> {
+    async fn get(&self, extensions: &Extensions, request: GetRequest) -> Result<EntityReply, Status> {
         let entered: Entered<ReadRecords> = self.dispatcher.enter(extensions, "name", &request.name)?;
-        let mut violations = request.violations;
-        let id = match name::record("name", &request.name, &entered.organization.name, self.entity()) {
-            Ok(id) if violations.is_empty() => id,
-            id => {
-                violations.extend(id.err());
-                return Err(self.dispatcher.invalid(violations));
-            }
-        };
+        let id = name::record("name", &request.name, &entered.organization.name, self.entity());
+        let (mask, id) = self.both(request.read_mask, id)?;
         let place = self.place(&entered, id);
-        let mask = request.read_mask;
         let record = get::get(entered.permit, &place, &mask).await.map_err(|error| status::record(error, &place))?;
         Ok(EntityReply::Read(place.organization.name.clone(), record, mask))
     }
 
-    async fn list(&self, extensions: &Extensions, request: EntityRequest) -> Result<EntityReply, Status> {
-        let entered: Entered<ReadRecords> = self.dispatcher.enter(extensions, "parent", &request.name)?;
+    async fn list(&self, extensions: &Extensions, request: ListRequest) -> Result<EntityReply, Status> {
+        let entered: Entered<ReadRecords> = self.dispatcher.enter(extensions, "parent", &request.parent)?;
         let organization = &entered.organization;
-        let mut violations = request.violations;
-        violations.extend(name::organization("parent", &request.name).err());
-        let size = self.dispatcher.page_size(request.page_size);
         let entity = &organization.schema().entity(&self.method.entity);
-        let bounds = self.dispatcher.deployment.filter_bounds;
-        let query = list::Query::parse(bounds, &request.filter, &request.order_by, entity, &organization.name);
-        let (size, query) = match (size, query) {
-            (Ok(size), Ok(query)) if violations.is_empty() => (size, query),
-            (size, query) => {
-                violations.extend(size.err());
-                violations.extend(query.err().into_iter().flatten());
-                return Err(self.dispatcher.invalid(violations));
-            }
-        };
+        let (mask, size, query) = self.page_of(&request, entity, organization)?;
         let wanted = list::Page {
             size,
             token: &request.page_token,
-            mask: &request.read_mask,
+            mask,
             count: request.return_total_size,
             method: &self.method.path,
             identity: &entered.caller.identity,
@@ -151,41 +116,19 @@ impl Handler {
         let deployment = &self.dispatcher.deployment;
         let _held = self.dispatcher.bounded.lists.enter_in_turn(&entered.caller.identity).await?;
         let listed = list::list(deployment, entered.permit, organization, entity, query, wanted).await;
-        let listed = listed.map_err(|error| {
-            if let RecordError::ListTooLong { .. } = error {
-                self.dispatcher.shed.count("list_time_max_ms");
-            }
-            status::record(error, &self.place_of(organization, RecordId::from_bytes([0; 16])))
-        })?;
-        Ok(EntityReply::List(organization.name.clone(), listed, request.read_mask))
+        let listed = listed.map_err(|error| self.not_listed(error, organization))?;
+        Ok(EntityReply::List(organization.name.clone(), listed, mask.clone()))
     }
 
-    async fn update(&self, extensions: &Extensions, request: EntityRequest) -> Result<EntityReply, Status> {
+    async fn update(&self, extensions: &Extensions, request: UpdateRequest) -> Result<EntityReply, Status> {
         let field = format!("{}.name", self.entity().singular);
         let entered = self.dispatcher.enter_to_write(extensions, &field, &request.name, self.entity())?;
-        let mut violations = request.violations;
-        let id = name::record(&field, &request.name, &entered.organization.name, self.entity());
-        let etag = revision(&format!("{}.etag", self.entity().singular), &request.etag);
-        let mode = mode(&entered.caller, request.validate_only, &request.request_id);
-        let (id, etag, mode) = match (id, etag, mode) {
-            (Ok(id), Ok(etag), Ok(mode)) if violations.is_empty() => (id, etag, mode),
-            (id, etag, mode) => {
-                violations.extend(id.err());
-                violations.extend(etag.err());
-                violations.extend(mode.err());
-                let entity = entered.organization.schema().entity(&self.method.entity);
-                violations.extend(sealward_core::record::check::check_update(
-                    &entity,
-                    &request.draft,
-                    &request.touched,
-                ));
-                return Err(self.dispatcher.invalid(violations));
-            }
-        };
+        let Change { id, draft, touched, etag, mode } =
+            self.change(&entered.organization, &entered.caller, &field, request)?;
         let _turn = self.turn(&entered.organization, id).await?;
         let place = self.place(&entered, id);
         let deployment = &self.dispatcher.deployment;
-        let given = (&request.draft, &request.touched);
+        let given = (&draft, &touched);
         let updated = update::update(deployment, entered.permit, &entered.caller, &place, given, etag, mode)
             .await
             .map_err(|error| status::record(error, &place))?;
@@ -193,11 +136,11 @@ impl Handler {
         Ok(EntityReply::Updated(place.organization.name.clone(), updated))
     }
 
-    async fn delete(&self, extensions: &Extensions, request: EntityRequest) -> Result<EntityReply, Status> {
+    async fn delete(&self, extensions: &Extensions, request: DeleteRequest) -> Result<EntityReply, Status> {
         let entered = self.dispatcher.enter_to_write(extensions, "name", &request.name, self.entity())?;
         let id = name::record("name", &request.name, &entered.organization.name, self.entity()).map_err(invalid)?;
         let etag = revision("etag", &request.etag).map_err(invalid)?;
-        let mode = mode(&entered.caller, request.validate_only, &request.request_id).map_err(invalid)?;
+        let mode = mode(&entered.caller, &request.write).map_err(invalid)?;
         let _turn = self.turn(&entered.organization, id).await?;
         let place = self.place(&entered, id);
         delete::delete(&self.dispatcher.deployment, entered.permit, &entered.caller, &place, etag, mode)
@@ -205,6 +148,90 @@ impl Handler {
             .map_err(|error| status::record(error, &place))?;
         self.retire_healed(&place);
         Ok(EntityReply::Empty)
+    }
+
+    /// What a create asks for. What is wrong with the record is in the same answer as what is wrong with the rest.
+    fn new_record<'a>(
+        &self,
+        organization: &Arc<Organization>,
+        caller: &'a Caller,
+        CreateRequest { parent, id, mut draft, write }: CreateRequest,
+    ) -> Result<NewRecord<'a>, Status> {
+        let id_origin = if id.is_empty() { IdOrigin::Service } else { IdOrigin::Caller };
+        let (parent, id, mode) = (name::organization("parent", &parent), self.new_id(&id), mode(caller, &write));
+        match (parent, id, mode) {
+            (Ok(_), Ok(id), Ok(mode)) => {
+                Ok(NewRecord { place: self.place_of(organization, id), id_origin, draft, mode })
+            }
+            (parent, id, mode) => {
+                let mut violations: Vec<_> = [parent.err(), id.err(), mode.err()].into_iter().flatten().collect();
+                violations.extend(check_create(&organization.schema().entity(&self.method.entity), &mut draft));
+                Err(self.dispatcher.invalid(violations))
+            }
+        }
+    }
+
+    /// What an update asks for. What is wrong with the record is in the same answer as what is wrong with the rest.
+    fn change<'a>(
+        &self,
+        organization: &Arc<Organization>,
+        caller: &'a Caller,
+        field: &str,
+        UpdateRequest { name, etag, draft, touched, mask_violations, write }: UpdateRequest,
+    ) -> Result<Change<'a>, Status> {
+        let id = name::record(field, &name, &organization.name, self.entity());
+        let etag = revision(&format!("{}.etag", self.entity().singular), &etag);
+        match (id, etag, mode(caller, &write)) {
+            (Ok(id), Ok(etag), Ok(mode)) if mask_violations.is_empty() => Ok(Change { id, draft, touched, etag, mode }),
+            (id, etag, mode) => {
+                let mut violations = mask_violations;
+                violations.extend([id.err(), etag.err(), mode.err()].into_iter().flatten());
+                let entity = organization.schema().entity(&self.method.entity);
+                violations.extend(check_update(&entity, &draft, &touched));
+                Err(self.dispatcher.invalid(violations))
+            }
+        }
+    }
+
+    /// The fields, the size and the query of a list.
+    fn page_of<'a>(
+        &self,
+        request: &'a ListRequest,
+        entity: &Entity,
+        organization: &Organization,
+    ) -> Result<(&'a ReadMask, u32, list::Query<'a>), Status> {
+        let parent = name::organization("parent", &request.parent);
+        let size = self.dispatcher.page_size(request.page_size);
+        let bounds = self.dispatcher.deployment.filter_bounds;
+        let query = list::Query::parse(bounds, &request.filter, &request.order_by, entity, &organization.name);
+        match (&request.read_mask, parent, size, query) {
+            (Ok(mask), Ok(_), Ok(size), Ok(query)) => Ok((mask, size, query)),
+            (mask, parent, size, query) => {
+                let mut violations = mask.as_ref().err().cloned().unwrap_or_default();
+                violations.extend(parent.err().into_iter().chain(size.err()));
+                violations.extend(query.err().into_iter().flatten());
+                Err(self.dispatcher.invalid(violations))
+            }
+        }
+    }
+
+    /// Both, or everything that is wrong with them.
+    fn both<T, U>(&self, one: Result<T, Vec<Violation>>, other: Result<U, Violation>) -> Result<(T, U), Status> {
+        match (one, other) {
+            (Ok(one), Ok(other)) => Ok((one, other)),
+            (one, other) => {
+                let violations = one.err().unwrap_or_default().into_iter().chain(other.err());
+                Err(self.dispatcher.invalid(violations.collect()))
+            }
+        }
+    }
+
+    /// Why a list has no page. What a bound refused is counted.
+    fn not_listed(&self, error: RecordError, organization: &Arc<Organization>) -> Status {
+        if let RecordError::ListTooLong { .. } = error {
+            self.dispatcher.shed.count("list_time_max_ms");
+        }
+        status::record(error, &self.place_of(organization, RecordId::from_bytes([0; 16])))
     }
 
     /// Waits for those who write this record and came before.
@@ -246,13 +273,32 @@ impl Handler {
     }
 }
 
+/// A record to create.
+struct NewRecord<'a> {
+    place: RecordPlace,
+    id_origin: IdOrigin,
+    draft: Draft,
+    mode: Mode<'a>,
+}
+
+/// A change of a record.
+struct Change<'a> {
+    id: RecordId,
+    draft: Draft,
+    touched: Touched,
+    /// The revision that the caller has seen.
+    etag: Option<i64>,
+    mode: Mode<'a>,
+}
+
 fn invalid(violation: Violation) -> Status {
     status::invalid(vec![violation])
 }
 
 /// How a write is to be carried out. Where it is only checked, its request id is nobody's business.
-fn mode<'a>(caller: &'a Caller, validate_only: bool, request_id: &str) -> Result<Mode<'a>, Violation> {
-    if validate_only {
+fn mode<'a>(caller: &'a Caller, write: &WriteOptions) -> Result<Mode<'a>, Violation> {
+    let WriteOptions { validate_only, request_id } = write;
+    if *validate_only {
         return Ok(Mode::ValidateOnly);
     }
     if request_id.is_empty() {
