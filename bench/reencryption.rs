@@ -142,7 +142,7 @@ async fn main() {
         config.limits.reencryption_batch_cells = cells;
     }
     let running = App::start(config).await.expect("the server starts");
-    running.ensure_organization("default").await.expect("an organization can be made");
+    running.ensure_organization(&"default".parse().expect("it is a name")).await.expect("an organization can be made");
     let client = Client::builder(format!("https://{}", running.address()))
         .ca_file(development.ca())
         .identity_files(development.certificate(Person::Admin), development.key(Person::Admin))

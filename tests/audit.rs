@@ -257,7 +257,7 @@ async fn a_registered_database_is_in_the_deployments_trail_and_a_denial_in_that_
         config.bindings.push(Binding {
             identity: "cn:auditor".parse().unwrap(),
             role: Role::SystemAdministrator.into(),
-            scope: Scope::Organizations(["elsewhere".to_owned()].into()),
+            scope: Scope::Organizations(["elsewhere".parse().unwrap()].into()),
         });
     };
     let server = server.restart(lose_configuration, elsewhere).await;

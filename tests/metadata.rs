@@ -476,7 +476,7 @@ async fn a_write_that_was_checked_by_older_metadata_is_checked_again() {
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
     let stored = writer.mailboxes().create(DEFAULT, mailbox("hunter2"), None).await.unwrap();
-    let organization = server.deployment().organization("default").unwrap();
+    let organization = server.deployment().organization(&"default".parse().unwrap()).unwrap();
     let choose = async |column: &str, max_length: i64, revision: i64| {
         let row = vec![
             ("table_name".into(), Datum::Text("Mailbox".to_owned())),

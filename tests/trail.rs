@@ -214,7 +214,7 @@ async fn what_is_older_than_it_is_kept_goes_up_to_a_signed_head() {
     // As if all of it had happened three days ago, signatures made anew by the server on its next start.
     let server = Server::start_in(folder, |_| {}).await;
     let deployment = std::sync::Arc::clone(server.deployment());
-    let organization = deployment.organization("default").unwrap();
+    let organization = deployment.organization(&"default".parse().unwrap()).unwrap();
     let before = sealward_core::id::Timestamp::from_unix_micros(i64::MAX);
     let cut = sealward_core::audit::retention::cut_organization(&deployment, &organization, before).await.unwrap();
     assert!(cut >= 6, "{cut}");

@@ -11,6 +11,7 @@ use crate::{
     fail_point::{FailPoint, FailPoints},
     filter::parser,
     id::Timestamp,
+    name::OrganizationName,
     organization::handle::Organization,
     port::{AuditGate, Clock, KeyDerivation, OrganizationDatabases},
     random::Random,
@@ -65,8 +66,8 @@ pub struct Deployment {
     pub filter_bounds: parser::Bounds,
     /// How many bytes the records of a page may have in an answer together, unless it is one.
     pub page_bytes_max: usize,
-    organizations: RwLock<BTreeMap<String, Arc<Organization>>>,
-    not_served: RwLock<BTreeMap<String, NotServed>>,
+    organizations: RwLock<BTreeMap<OrganizationName, Arc<Organization>>>,
+    not_served: RwLock<BTreeMap<OrganizationName, NotServed>>,
 }
 
 /// Why an organization that the configuration database lists isn't served now.
@@ -115,7 +116,7 @@ impl Deployment {
 
     /// The open organization of this name.
     #[must_use]
-    pub fn organization(&self, name: &str) -> Option<Arc<Organization>> {
+    pub fn organization(&self, name: &OrganizationName) -> Option<Arc<Organization>> {
         self.organizations.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
     }
 
@@ -127,7 +128,7 @@ impl Deployment {
 
     /// Why the organization of this name isn't served; `None` if it is, or if there is none.
     #[must_use]
-    pub fn not_served(&self, name: &str) -> Option<NotServed> {
+    pub fn not_served(&self, name: &OrganizationName) -> Option<NotServed> {
         self.not_served.read().unwrap_or_else(PoisonError::into_inner).get(name).copied()
     }
 
@@ -137,11 +138,11 @@ impl Deployment {
         self.not_served.read().unwrap_or_else(PoisonError::into_inner).len()
     }
 
-    pub(crate) fn does_not_serve(&self, name: String, why: NotServed) {
+    pub(crate) fn does_not_serve(&self, name: OrganizationName, why: NotServed) {
         self.not_served.write().unwrap_or_else(PoisonError::into_inner).insert(name, why);
     }
 
-    pub(crate) fn forget_not_served(&self, name: &str) {
+    pub(crate) fn forget_not_served(&self, name: &OrganizationName) {
         self.not_served.write().unwrap_or_else(PoisonError::into_inner).remove(name);
     }
 
@@ -152,7 +153,7 @@ impl Deployment {
     }
 
     /// Serves an organization no more. Calls that have it go on with what is left of it.
-    pub(crate) fn dismiss(&self, name: &str) {
+    pub(crate) fn dismiss(&self, name: &OrganizationName) {
         self.organizations.write().unwrap_or_else(PoisonError::into_inner).remove(name);
     }
 

@@ -21,6 +21,7 @@ pub mod list;
 pub mod mail;
 pub mod mask;
 pub mod metadata;
+pub mod name;
 pub mod order;
 pub mod organization;
 pub mod policy;

@@ -9,7 +9,7 @@ use std::{
 };
 
 pub use crate::privilege::Privilege;
-use crate::{identity::Identity, schema::entity::Entity};
+use crate::{identity::Identity, name::OrganizationName, schema::entity::Entity};
 
 /// The roles that every deployment has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -120,13 +120,13 @@ pub enum Scope {
     /// In every organization, those to come included, and for what belongs to none (creating one).
     All,
     /// In the organizations of these names.
-    Organizations(BTreeSet<String>),
+    Organizations(BTreeSet<OrganizationName>),
 }
 
 impl Scope {
     /// Whether it has the organization of this name.
     #[must_use]
-    pub fn has(&self, organization: &str) -> bool {
+    pub fn has(&self, organization: &OrganizationName) -> bool {
         match self {
             Scope::All => true,
             Scope::Organizations(names) => names.contains(organization),
@@ -184,7 +184,11 @@ impl Policy {
     ///
     /// # Errors
     /// [`PrivilegeMissing`] if no binding grants it there.
-    pub fn check<A: Action>(&self, identity: &Identity, organization: &str) -> Result<Permit<A>, PrivilegeMissing> {
+    pub fn check<A: Action>(
+        &self,
+        identity: &Identity,
+        organization: &OrganizationName,
+    ) -> Result<Permit<A>, PrivilegeMissing> {
         if self.holds(identity, A::PRIVILEGE, organization) {
             Ok(Permit { action: PhantomData })
         } else {
@@ -199,7 +203,7 @@ impl Policy {
     pub fn check_write(
         &self,
         identity: &Identity,
-        organization: &str,
+        organization: &OrganizationName,
         entity: &Entity,
     ) -> Result<Permit<WriteRecords>, PrivilegeMissing> {
         let privilege = entity.write_privilege;
@@ -218,7 +222,7 @@ impl Policy {
 
     /// Every grant that names this organization: those for all organizations don't. Names outlive organizations, so that these count in
     /// the next one of that name too.
-    pub fn bindings_naming<'a>(&'a self, organization: &'a str) -> impl Iterator<Item = &'a Binding> {
+    pub fn bindings_naming<'a>(&'a self, organization: &'a OrganizationName) -> impl Iterator<Item = &'a Binding> {
         self.bindings.iter().filter(
             move |binding| matches!(&binding.scope, Scope::Organizations(names) if names.contains(organization)),
         )
@@ -237,7 +241,7 @@ impl Policy {
 
     /// Whether the caller holds `privilege` in the organization of this name; for lists, which show what one may see.
     #[must_use]
-    pub fn holds(&self, identity: &Identity, privilege: Privilege, organization: &str) -> bool {
+    pub fn holds(&self, identity: &Identity, privilege: Privilege, organization: &OrganizationName) -> bool {
         self.grants(identity, privilege).any(|scope| scope.has(organization))
     }
 
@@ -322,15 +326,19 @@ mod tests {
     }
 
     fn only(name: &str) -> Scope {
-        Scope::Organizations(BTreeSet::from([name.to_owned()]))
+        Scope::Organizations(BTreeSet::from([named(name)]))
+    }
+
+    fn named(name: &str) -> OrganizationName {
+        name.parse().unwrap()
     }
 
     #[test]
     fn a_grant_holds_in_its_organization_and_nowhere_else() {
         let policy = policy(Role::RecordReader, only("contoso"));
-        assert!(policy.check::<ReadRecords>(&ada(), "contoso").is_ok());
-        assert!(policy.check::<ReadRecords>(&ada(), "fabrikam").is_err());
-        assert!(policy.check::<WriteRecords>(&ada(), "contoso").is_err());
+        assert!(policy.check::<ReadRecords>(&ada(), &named("contoso")).is_ok());
+        assert!(policy.check::<ReadRecords>(&ada(), &named("fabrikam")).is_err());
+        assert!(policy.check::<WriteRecords>(&ada(), &named("contoso")).is_err());
         assert!(policy.check_anywhere(&ada(), Privilege::ReadRecords).is_ok());
     }
 
@@ -338,7 +346,7 @@ mod tests {
     fn an_identity_of_another_kind_is_another_identity() {
         let policy = policy(Role::SystemAdministrator, Scope::All);
         let dns = Identity::Dns("ada".to_owned());
-        assert!(policy.check::<RetrieveKey>(&dns, "contoso").is_err());
+        assert!(policy.check::<RetrieveKey>(&dns, &named("contoso")).is_err());
     }
 
     #[test]

@@ -9,6 +9,7 @@ use sealward_core::{
     filter,
     id::RecordId,
     key::reseal::{Resealed, reseal},
+    name::OrganizationName,
     organization::{
         create::{CreateOrganizationError, create_first},
         open::{inspect, open_all},
@@ -361,7 +362,7 @@ impl Running {
     ///
     /// # Errors
     /// [`CreateOrganizationError`], but not that it exists.
-    pub async fn ensure_organization(&self, name: &str) -> Result<(), CreateOrganizationError> {
+    pub async fn ensure_organization(&self, name: &OrganizationName) -> Result<(), CreateOrganizationError> {
         if self.has_organizations {
             return Ok(());
         }
@@ -410,7 +411,7 @@ async fn leave_whole_files(deployment: &Deployment, databases: &dyn OnDemand, au
             organization.store.scrub().await
         };
         if let Err(error) = left.await {
-            let (organization, error) = (&organization.name, error_chain::text(&error));
+            let (organization, error) = (organization.name.as_str(), error_chain::text(&error));
             tracing::warn!(organization, error, "its log is left for the next start to take in");
         }
     }
@@ -535,7 +536,7 @@ pub(crate) fn page_bytes_max(limits: &Limits) -> usize {
 
 fn log_resealed(resealed: Resealed) {
     for organization in resealed.organizations {
-        let name = organization.name;
+        let name = organization.shown();
         match organization.texts {
             Ok(0) => {}
             Ok(texts) => {

@@ -17,6 +17,7 @@ use rustix::process::geteuid;
 use sealward_core::{
     id::OrganizationId,
     layout::KEY_TEXT,
+    name::OrganizationName,
     organization::{
         open::inspect,
         ring_rows,
@@ -37,9 +38,9 @@ const ATTEMPTS: u32 = 5;
 #[derive(Debug)]
 pub struct BackedUp {
     /// The names of the organizations, in order.
-    pub organizations: Vec<String>,
+    pub organizations: Vec<OrganizationName>,
     /// Organizations that are listed and whose creation or import isn't over: they are not in the backup.
-    pub unfinished: Vec<String>,
+    pub unfinished: Vec<OrganizationName>,
 }
 
 /// Why there is no backup. Nothing of it is left.
@@ -91,7 +92,7 @@ pub enum BackupError {
     )]
     OtherInside {
         /// The name of the organization.
-        name: String,
+        name: OrganizationName,
     },
     /// Keys were changed, or organizations deleted, each time.
     #[error("organizations or their keys have changed {ATTEMPTS} times while they were copied: try again later")]

@@ -558,7 +558,7 @@ mod tests {
                 Binding {
                     identity: Identity::Dns("mail.example".to_owned()),
                     role: Role::SecretReader.into(),
-                    scope: Scope::Organizations(["contoso".to_owned(), "fabrikam".to_owned()].into()),
+                    scope: Scope::Organizations(["contoso", "fabrikam"].map(|name| name.parse().unwrap()).into()),
                 },
                 Binding {
                     identity: Identity::CommonName("admin".to_owned()),

@@ -21,6 +21,7 @@ use std::{collections::HashMap, error::Error, fmt::Display, sync::Arc, time::Dur
 use sealward::v1::ErrorReason;
 use sealward_core::{
     filter::{FilterError, FilterProblem},
+    name::OrganizationName,
     store::{Cause, OpenError, StoreFailure},
     text::is_invisible,
     violation::{Problem, Violation},
@@ -445,7 +446,11 @@ fn store_failure(failure: StoreFailure) -> StatusBuilder {
 const RETRY_STORE: Duration = Duration::from_secs(1);
 
 /// An application doesn't do what was asked in this organization, for a reason of its own.
-pub(crate) fn refused_by_application(reason: impl Reason, message: &'static str, organization: &str) -> Status {
+pub(crate) fn refused_by_application(
+    reason: impl Reason,
+    message: &'static str,
+    organization: &OrganizationName,
+) -> Status {
     StatusBuilder::new(Code::FailedPrecondition, reason, message).with("organization", organization).build()
 }
 

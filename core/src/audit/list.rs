@@ -160,7 +160,7 @@ mod tests {
     use crate::filter::expression::Filter;
 
     fn translated(filter: &str) -> Result<Condition, FilterProblem> {
-        translate(Filter::parse(filter, &FIELDS, "").unwrap().condition())
+        translate(Filter::parse(filter, &FIELDS, None).unwrap().condition())
     }
 
     #[test]

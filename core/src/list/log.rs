@@ -68,7 +68,7 @@ pub(crate) async fn page(
     rows: Condition,
     wanted: &Page<'_>,
 ) -> Result<(Vec<Row>, String), ListLogError> {
-    let filter = Filter::parse_within(deployment.filter_bounds, wanted.filter, log.fields, "")?;
+    let filter = Filter::parse_within(deployment.filter_bounds, wanted.filter, log.fields, None)?;
     if let Some(name) = filter.fields().into_iter().find_map(of_records_alone) {
         let problem = FilterProblem::NotFilterable { name: name.to_owned() };
         return Err(FilterError { position: 0, problem }.into());

@@ -18,6 +18,7 @@ use crate::{
     id::OrganizationId,
     identity::Caller,
     layout::{self, ORGANIZATION},
+    name::OrganizationName,
     organization::{
         handle::Organization,
         key_text::write_text,
@@ -28,15 +29,11 @@ use crate::{
     policy::{self, Permit},
     port::OrganizationLock,
     store::{Commit, CommitError, Datum, OpenError, Step, StoreFailure, Unavailable},
-    violation::{Problem, Violation},
 };
 
 /// Why an organization was not created.
 #[derive(Debug, thiserror::Error)]
 pub enum CreateOrganizationError {
-    /// The id isn't 1 to 63 lower-case letters, digits and hyphens.
-    #[error("the request is invalid")]
-    Invalid(Vec<Violation>),
     /// There is one of this name.
     #[error("the organization exists")]
     AlreadyExists,
@@ -73,7 +70,7 @@ pub async fn create(
     deployment: &Deployment,
     _permit: Permit<policy::CreateOrganization>,
     caller: Option<&Caller>,
-    name: &str,
+    name: &OrganizationName,
 ) -> Result<Arc<Organization>, CreateOrganizationError> {
     create_unasked(deployment, caller, name).await
 }
@@ -82,21 +79,18 @@ pub async fn create(
 ///
 /// # Errors
 /// See [`CreateOrganizationError`].
-pub async fn create_first(deployment: &Deployment, name: &str) -> Result<Arc<Organization>, CreateOrganizationError> {
+pub async fn create_first(
+    deployment: &Deployment,
+    name: &OrganizationName,
+) -> Result<Arc<Organization>, CreateOrganizationError> {
     create_unasked(deployment, None, name).await
 }
 
 async fn create_unasked(
     deployment: &Deployment,
     caller: Option<&Caller>,
-    name: &str,
+    name: &OrganizationName,
 ) -> Result<Arc<Organization>, CreateOrganizationError> {
-    if !is_organization_name(name) {
-        return Err(CreateOrganizationError::Invalid(vec![Violation::new(
-            "organization_id",
-            Problem::NotAnOrganizationId,
-        )]));
-    }
     if deployment.organization(name).is_some() {
         return Err(CreateOrganizationError::AlreadyExists);
     }
@@ -120,10 +114,10 @@ async fn create_unasked(
         caller: caller.cloned(),
         fingerprint: Some(ring.fingerprint().to_string()),
         key_version: Some(ring.version().get()),
-        ..AuditEntry::done(now, AuditAction::CreateOrganization, format!("organizations/{name}"))
+        ..AuditEntry::done(now, AuditAction::CreateOrganization, name.resource_name())
     };
 
-    let row = Row { name: name.to_owned(), id, state: STATE_CREATING.to_owned(), create_time: now };
+    let row = Row { name: name.clone(), id, state: STATE_CREATING.to_owned(), create_time: now };
     let mut steps = vec![row.insert(&*ports.root_key)?];
     steps.extend(write_text(deployment, id, &check, &text, &kek)?);
     steps.push(Step::Audit(entry.clone()));
@@ -141,7 +135,7 @@ async fn create_unasked(
         table: ORGANIZATION.into(),
         row: vec![
             ("id".into(), Datum::Uuid(id.uuid())),
-            ("name".into(), Datum::Text(name.to_owned())),
+            ("name".into(), Datum::Text(name.to_string())),
             ("create_time".into(), Datum::Time(now)),
         ],
     });
@@ -161,18 +155,9 @@ async fn create_unasked(
         OpenError::Unavailable(cause) => CreateOrganizationError::Store(StoreFailure::Unavailable(cause)),
         error @ OpenError::OtherInside => CreateOrganizationError::Store(StoreFailure::internal(error)),
     })?;
-    let organization = Arc::new(Organization::new(id, name.to_owned(), now, store, &deployment.schema));
+    let organization = Arc::new(Organization::new(id, name.clone(), now, store, &deployment.schema));
     organization.set_keys(Keys::Active(Arc::new(ring)));
     deployment.admit(Arc::clone(&organization));
     drop(lock);
     Ok(organization)
-}
-
-/// Whether a text can name an organization: 1 to 63 lower-case letters, digits and hyphens, no hyphen first or last.
-#[must_use]
-pub fn is_organization_name(text: &str) -> bool {
-    (1..=63).contains(&text.len())
-        && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
-        && !text.starts_with('-')
-        && !text.ends_with('-')
 }

@@ -86,7 +86,7 @@ pub(super) async fn finish(
             table: TOMBSTONE.into(),
             row: vec![
                 ("organization".into(), Datum::Uuid(id.uuid())),
-                ("name".into(), Datum::Text(row.name.clone())),
+                ("name".into(), Datum::Text(row.name.to_string())),
                 ("time".into(), Datum::Time(deployment.now())),
             ],
         },

@@ -11,6 +11,7 @@ use crate::{
     id::{OrganizationId, Timestamp},
     identity::Caller,
     layout::{self, CATALOG, CENSUS, LaidOut, MIGRATION, REQUEST, RESTORE_ATTEMPT},
+    name::OrganizationName,
     organization::{handle::Organization, ring_rows},
     policy::{self, Permit},
     store::{Cause, Condition, Datum, Direction, Name, Reader, Row, ScanError, Select, StoreFailure},
@@ -25,8 +26,8 @@ const LEFT_OUT: [&str; 5] = [REQUEST, RESTORE_ATTEMPT, CATALOG, MIGRATION, CENSU
 pub struct Exported {
     /// Its id.
     pub id: OrganizationId,
-    /// Its name.
-    pub name: String,
+    /// Its name; `None` in a file whose name isn't one, which can be imported under another name.
+    pub name: Option<OrganizationName>,
     /// When it was created.
     pub create_time: Timestamp,
     /// When the snapshot was taken.
@@ -87,7 +88,7 @@ impl Export {
         let ring = ring_rows::read(&*snapshot).await?;
         let exported = Exported {
             id: organization.id,
-            name: organization.name.clone(),
+            name: Some(organization.name.clone()),
             create_time: organization.create_time,
             export_time,
             fingerprint: ring.map(|ring| ring.fingerprint().to_string()).unwrap_or_default(),

@@ -24,8 +24,8 @@ use crate::{
     identity::Caller,
     layout::{self, LaidOut, ORGANIZATION, ORGANIZATIONS, TOMBSTONE},
     metadata::setting::OrganizationSchema,
+    name::OrganizationName,
     organization::{
-        create::is_organization_name,
         export::{Exported, tables},
         handle::Organization,
         open::admit,
@@ -53,7 +53,7 @@ pub struct Import {
 }
 
 impl Import {
-    /// Lists the organization as *importing*, and begins its database. `name` is what it is to be called, empty if as it was.
+    /// Lists the organization as *importing*, and begins its database. `name` is what it is to be called, `None` if as it was.
     ///
     /// # Errors
     /// [`ImportError`]; nothing is left then.
@@ -61,23 +61,16 @@ impl Import {
         deployment: &Deployment,
         _permit: Permit<policy::CreateOrganization>,
         exported: &Exported,
-        name: &str,
+        name: Option<&OrganizationName>,
     ) -> Result<Import, ImportError> {
-        let name = if name.is_empty() { exported.name.as_str() } else { name };
-        if !is_organization_name(name) {
-            return Err(ImportError::NotAName);
-        }
-        if let Some(why) = deployment.not_served(name) {
-            return Err(ImportError::NotServed { name: name.to_owned(), why });
+        let name = name.or(exported.name.as_ref()).ok_or(ImportError::NotAName)?.clone();
+        if let Some(why) = deployment.not_served(&name) {
+            return Err(ImportError::NotServed { name, why });
         }
         let ports = &deployment.ports;
         let lock = ports.databases.try_lock(exported.id).await?.ok_or(ImportError::AlreadyExists)?;
-        let row = Row {
-            name: name.to_owned(),
-            id: exported.id,
-            state: STATE_IMPORTING.to_owned(),
-            create_time: exported.create_time,
-        };
+        let state = STATE_IMPORTING.to_owned();
+        let row = Row { name, id: exported.id, state, create_time: exported.create_time };
         if ports.databases.list().await?.contains(&exported.id) {
             return Err(ImportError::AlreadyExists);
         }
@@ -191,7 +184,7 @@ impl Import {
         let entry = AuditEntry {
             caller: Some(caller.clone()),
             details: Some(census::told(&census, &deployment.schema)),
-            ..AuditEntry::done(deployment.now(), AuditAction::ImportOrganization, format!("organizations/{}", row.name))
+            ..AuditEntry::done(deployment.now(), AuditAction::ImportOrganization, row.name.resource_name())
         };
         let ready = vec![
             row.become_state(STATE_READY, &*ports.root_key)?,
@@ -236,7 +229,7 @@ impl Import {
         let mut steps = vec![Step::Update {
             table: ORGANIZATION.into(),
             rows: Condition::EVERYTHING,
-            set: vec![Assignment::Set("name".into(), Datum::Text(self.row.name.clone()))],
+            set: vec![Assignment::Set("name".into(), Datum::Text(self.row.name.to_string()))],
             expect: Expect::One,
         }];
         steps.extend(customized.make_indexes());

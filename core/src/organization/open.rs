@@ -18,8 +18,8 @@ use crate::{
     fail_point::FailPoint,
     id::{OrganizationId, Timestamp},
     layout::{self, KEY_TEXT, ORGANIZATION, TOMBSTONE},
+    name::OrganizationName,
     organization::{
-        create::is_organization_name,
         delete,
         handle::Organization,
         row::{self, Listed, Row, STATE_CREATING, STATE_DELETING, STATE_IMPORTING, STATE_READY},
@@ -43,14 +43,20 @@ pub struct Opened {
 /// An organization that could not be opened, and why. The others are served.
 #[derive(Debug)]
 pub struct NotOpened {
-    /// Its name or, if that isn't known, its database's id.
-    pub name: String,
+    /// Its name; `None` if the configuration database doesn't list it.
+    pub name: Option<OrganizationName>,
     /// The id that its database is named after.
     pub id: OrganizationId,
-    /// Whether the configuration database lists it.
-    is_listed: bool,
     /// Why.
     pub error: OpenOrganizationError,
+}
+
+impl NotOpened {
+    /// Its name or, if that isn't known, its database's id.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        self.name.as_ref().map_or_else(|| self.id.to_string(), ToString::to_string)
+    }
 }
 
 /// Why an organization isn't served.
@@ -79,7 +85,7 @@ pub enum OpenOrganizationError {
     )]
     OtherName {
         /// The name inside.
-        name: String,
+        name: OrganizationName,
     },
     /// A database found in the folder names another organization than its file does.
     #[error("the database found there names another organization inside")]
@@ -134,7 +140,7 @@ pub struct Inside {
     /// Its organization's id.
     pub id: OrganizationId,
     /// Its organization's name, where it was written last.
-    pub name: String,
+    pub name: OrganizationName,
     /// When its organization was created.
     pub create_time: Timestamp,
 }
@@ -147,14 +153,15 @@ pub async fn inside(store: &dyn Reader) -> Result<Option<Inside>, Unavailable> {
     let found = rows(store, ORGANIZATION, &["id", "name", "create_time"], Condition::EVERYTHING).await?;
     match <[Vec<Datum>; 1]>::try_from(found).map(|[row]| <[Datum; 3]>::try_from(row)) {
         Ok(Ok([Datum::Uuid(id), Datum::Text(name), Datum::Time(create_time)])) => {
-            Ok(Some(Inside { id: OrganizationId::from_uuid(id), name, create_time }))
+            let inside = |name| Inside { id: OrganizationId::from_uuid(id), name, create_time };
+            Ok(name.parse().ok().map(inside))
         }
         Ok(_) | Err(_) => Ok(None),
     }
 }
 
 /// The name inside a database that lies where this organization's belongs. What keeps databases asks at each opening.
-pub fn inspect(id: OrganizationId, store: &dyn Reader) -> Pending<'_, Result<String, OpenError>> {
+pub fn inspect(id: OrganizationId, store: &dyn Reader) -> Pending<'_, Result<OrganizationName, OpenError>> {
     Box::pin(async move {
         match inside(store).await {
             Ok(Some(inside)) if inside.id == id => Ok(inside.name),
@@ -173,15 +180,15 @@ pub async fn open_all(deployment: &Deployment) -> Result<Opened, Unavailable> {
     let listed = row::read_all(&*ports.configuration).await?;
     let found: HashSet<OrganizationId> = ports.databases.list().await?.into_iter().collect();
     let known: HashSet<OrganizationId> = listed.iter().map(|listed| listed.row.id).collect();
-    let names: HashSet<String> = listed.iter().map(|listed| listed.row.name.clone()).collect();
+    let names: HashSet<OrganizationName> = listed.iter().map(|listed| listed.row.name.clone()).collect();
     let mut opened = Opened::default();
     for listed in listed {
         let outcome = open_listed(deployment, &listed, found.contains(&listed.row.id)).await;
-        opened.note(deployment, listed.row.name, listed.row.id, true, outcome);
+        opened.note(deployment, Some(listed.row.name), listed.row.id, outcome);
     }
     for id in found.difference(&known) {
         let outcome = register(deployment, *id, &names).await;
-        opened.note(deployment, id.to_string(), *id, false, outcome);
+        opened.note(deployment, None, *id, outcome);
     }
     Ok(opened)
 }
@@ -193,22 +200,25 @@ pub async fn open_all(deployment: &Deployment) -> Result<Opened, Unavailable> {
 pub async fn open_again(deployment: &Deployment, not_opened: &[NotOpened]) -> Result<Opened, Unavailable> {
     let ports = &deployment.ports;
     let listed = row::read_all(&*ports.configuration).await?;
-    let names: HashSet<String> = listed.iter().map(|listed| listed.row.name.clone()).collect();
-    let mut listed: HashMap<String, Listed> =
+    let names: HashSet<OrganizationName> = listed.iter().map(|listed| listed.row.name.clone()).collect();
+    let mut listed: HashMap<OrganizationName, Listed> =
         listed.into_iter().map(|listed| (listed.row.name.clone(), listed)).collect();
     let found: HashSet<OrganizationId> = ports.databases.list().await?.into_iter().collect();
     let mut opened = Opened::default();
-    for NotOpened { name, id, is_listed, .. } in not_opened {
-        let outcome = match listed.remove(name) {
-            Some(listed) if *is_listed => open_listed(deployment, &listed, found.contains(&listed.row.id)).await,
-            None if !is_listed && found.contains(id) => register(deployment, *id, &names).await,
-            // It is gone, or an administrator has created another one meanwhile.
-            Some(_) | None => {
-                deployment.forget_not_served(name);
-                continue;
-            }
+    for NotOpened { name, id, .. } in not_opened {
+        let outcome = match name {
+            Some(name) => match listed.remove(name) {
+                Some(listed) => open_listed(deployment, &listed, found.contains(&listed.row.id)).await,
+                // It is gone.
+                None => {
+                    deployment.forget_not_served(name);
+                    continue;
+                }
+            },
+            None if found.contains(id) => register(deployment, *id, &names).await,
+            None => continue,
         };
-        opened.note(deployment, name.clone(), *id, *is_listed, outcome);
+        opened.note(deployment, name.clone(), *id, outcome);
     }
     Ok(opened)
 }
@@ -217,21 +227,22 @@ impl Opened {
     fn note(
         &mut self,
         deployment: &Deployment,
-        name: String,
+        name: Option<OrganizationName>,
         id: OrganizationId,
-        is_listed: bool,
         outcome: Result<Option<Arc<Organization>>, OpenOrganizationError>,
     ) {
         match outcome {
             Ok(organization) => {
-                deployment.forget_not_served(&name);
+                if let Some(name) = &name {
+                    deployment.forget_not_served(name);
+                }
                 self.organizations.extend(organization);
             }
             Err(error) => {
-                if is_listed {
+                if let Some(name) = &name {
                     deployment.does_not_serve(name.clone(), error.not_served());
                 }
-                self.not_opened.push(NotOpened { name, id, is_listed, error });
+                self.not_opened.push(NotOpened { name, id, error });
             }
         }
     }
@@ -284,7 +295,7 @@ async fn open_listed(
 async fn register(
     deployment: &Deployment,
     id: OrganizationId,
-    names: &HashSet<String>,
+    names: &HashSet<OrganizationName>,
 ) -> Result<Option<Arc<Organization>>, OpenOrganizationError> {
     let ports = &deployment.ports;
     let lock = ports.databases.try_lock(id).await?.ok_or(OpenOrganizationError::Locked)?;
@@ -295,7 +306,7 @@ async fn register(
     let Some(Inside { id: inner, name, create_time }) = inside(&*store).await? else {
         return Err(OpenOrganizationError::OtherInside);
     };
-    if inner != id || !is_organization_name(&name) {
+    if inner != id {
         return Err(OpenOrganizationError::OtherInside);
     }
     if ports.configuration.count(TOMBSTONE.into(), of_organization(id)).await? > 0 {
@@ -310,7 +321,7 @@ async fn register(
         return Err(OpenOrganizationError::RowRemoved);
     }
     let row = Row { name, id, state: STATE_READY.to_owned(), create_time };
-    let subject = format!("organizations/{}", row.name);
+    let subject = row.name.resource_name();
     let entry = AuditEntry::done(deployment.now(), AuditAction::RegisterOrganization, subject);
     let steps = vec![row.insert(&*ports.root_key)?, Step::Audit(entry)];
     ports.configuration.commit(Commit::of(steps)).await?;

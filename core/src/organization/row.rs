@@ -12,6 +12,7 @@ use crate::{
     },
     id::{OrganizationId, Timestamp},
     layout::ORGANIZATIONS,
+    name::OrganizationName,
     store::{Assignment, Condition, Datum, Expect, Reader, Step, Unavailable, rows},
 };
 
@@ -30,7 +31,7 @@ const LABEL: &str = "sealward organization row v1";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
     /// Its name in this deployment.
-    pub name: String,
+    pub name: OrganizationName,
     /// Its id.
     pub id: OrganizationId,
     /// How far its creation, import or deletion is.
@@ -52,7 +53,7 @@ impl Row {
     /// What the MAC is made over.
     fn message(&self) -> Vec<u8> {
         Encoding::new(LABEL)
-            .part(self.name.as_bytes())
+            .part(self.name.as_str().as_bytes())
             .part(self.id.as_bytes())
             .part(self.state.as_bytes())
             .part(&self.create_time.unix_micros().to_be_bytes())
@@ -69,7 +70,7 @@ impl Row {
         Ok(Step::Insert {
             table: ORGANIZATIONS.into(),
             row: vec![
-                ("name".into(), Datum::Text(self.name.clone())),
+                ("name".into(), Datum::Text(self.name.to_string())),
                 ("id".into(), Datum::Uuid(self.id.uuid())),
                 ("state".into(), Datum::Text(self.state.clone())),
                 ("create_time".into(), Datum::Time(self.create_time)),
@@ -99,7 +100,7 @@ impl Row {
 
     /// The condition that a row lists this organization under this name.
     fn is_listed(&self) -> Condition {
-        Condition::equal("name", Datum::Text(self.name.clone()))
+        Condition::equal("name", Datum::Text(self.name.to_string()))
             .and(Condition::equal("id", Datum::Uuid(self.id.uuid())))
     }
 }
@@ -160,14 +161,14 @@ async fn read(configuration: &dyn Reader, condition: Condition) -> Result<Vec<Li
 const COLUMNS: [&str; 5] = ["name", "id", "state", "create_time", "mac"];
 
 fn parse(row: Vec<Datum>) -> Result<Listed, Unavailable> {
+    let malformed = || Unavailable("the configuration database lists something that isn't an organization".into());
     match <[Datum; 5]>::try_from(row) {
         Ok([Datum::Text(name), Datum::Uuid(id), Datum::Text(state), Datum::Time(create_time), mac]) => {
+            let name = name.parse().map_err(|_| malformed())?;
             let mac = if let Datum::Bytes(mac) = mac { mac } else { Vec::new() };
             Ok(Listed { row: Row { name, id: OrganizationId::from_uuid(id), state, create_time }, mac })
         }
-        Ok(_) | Err(_) => {
-            Err(Unavailable("the configuration database lists something that isn't an organization".into()))
-        }
+        Ok(_) | Err(_) => Err(malformed()),
     }
 }
 
@@ -186,7 +187,7 @@ mod tests {
 
     fn row() -> Row {
         Row {
-            name: "contoso".to_owned(),
+            name: "contoso".parse().unwrap(),
             id: OrganizationId::from_bytes([0xA1; 16]),
             state: STATE_READY.to_owned(),
             create_time: Timestamp::from_unix_micros(1_700_000_000_000_000),
@@ -204,7 +205,7 @@ mod tests {
         let listed = listed_by(&root_key);
         assert!(listed.is_authentic(&root_key).unwrap());
         let changes: [fn(&mut Listed); 7] = [
-            |listed| listed.row.name = "fabrikam".to_owned(),
+            |listed| listed.row.name = "fabrikam".parse().unwrap(),
             |listed| listed.row.id = OrganizationId::from_bytes([0xA2; 16]),
             |listed| listed.row.state = STATE_DELETING.to_owned(),
             |listed| listed.row.create_time = Timestamp::from_unix_micros(0),

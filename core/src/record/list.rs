@@ -15,6 +15,7 @@ use crate::{
         page_token::PageContext,
     },
     mask::ReadMask,
+    name::OrganizationName,
     order::Order,
     organization::handle::Organization,
     policy::{self, Permit},
@@ -47,9 +48,9 @@ impl<'a> Query<'a> {
         filter: &'a str,
         order_by: &'a str,
         entity: &Entity,
-        organization: &str,
+        organization: &OrganizationName,
     ) -> Result<Query<'a>, Vec<Violation>> {
-        let rows = Filter::parse_within(bounds, filter, entity, organization);
+        let rows = Filter::parse_within(bounds, filter, entity, Some(organization));
         let rows = rows.map_err(|error| filter_violation(entity, error));
         match (rows, Order::parse(order_by, entity)) {
             (Ok(rows), Ok(order)) => Ok(Query { rows: rows.condition(), order, filter, order_by }),

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use crate::{
-    id::RecordId, metadata::setting::OrganizationSchema, organization::handle::Organization, schema::entity::Entity,
+    id::RecordId, metadata::setting::OrganizationSchema, name::RecordName, organization::handle::Organization,
+    schema::entity::Entity,
 };
 
 /// Where a record is: its organization, its entity, its id.
@@ -32,9 +33,16 @@ impl RecordPlace {
         RecordPlace::new(&self.organization, &self.entity, self.id)
     }
 
+    /// The record's name.
+    #[must_use]
+    pub fn name(&self) -> RecordName<'_> {
+        let (organization, collection) = (self.organization.name.clone(), &self.entity.collection);
+        RecordName { organization, collection, id: self.id }
+    }
+
     /// The resource name.
     #[must_use]
     pub fn resource_name(&self) -> String {
-        format!("{}/{}/{}", self.organization.resource_name(), self.entity.collection, self.id)
+        self.name().to_string()
     }
 }

@@ -50,7 +50,7 @@ pub(crate) async fn keep_signing(
 pub(crate) async fn sign_all(deployment: &Deployment, databases: &dyn OnDemand) {
     for organization in deployment.organizations() {
         if databases.is_open(organization.id) && organization.is_trail_unsigned() {
-            told(&organization.name, sign_and_remember(deployment, &organization).await);
+            told(organization.name.as_str(), sign_and_remember(deployment, &organization).await);
         }
     }
     told("", sign_deployment(deployment).await);
@@ -68,10 +68,13 @@ async fn cut_all(deployment: &Deployment, databases: &dyn OnDemand, copying: &Co
         if databases.is_open(organization.id) {
             if !copying.is_behind(Some(organization.id)) {
                 let cut = cut_organization(deployment, &organization, before).await;
-                told(&organization.name, cut.map(|records| log_cut(&organization.name, records)));
+                told(organization.name.as_str(), cut.map(|records| log_cut(organization.name.as_str(), records)));
             }
             let forgotten = forget(&organization, before).await;
-            told(&organization.name, forgotten.map(|changes| log_forgotten(&organization.name, changes)));
+            told(
+                organization.name.as_str(),
+                forgotten.map(|changes| log_forgotten(organization.name.as_str(), changes)),
+            );
         }
     }
     if !copying.is_behind(None) {

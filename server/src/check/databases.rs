@@ -15,6 +15,7 @@ use sealward_core::{
     },
     id::OrganizationId,
     layout::{self, KEY_TEXT, Layout, ORGANIZATIONS, ROOT_KEY},
+    name::OrganizationName,
     organization::{
         open::{Inside, inside},
         ring_rows,
@@ -100,7 +101,7 @@ impl Look<'_> {
             let OrganizationRow { name, id, state, .. } = &listed.row;
             if !self.is_authentic(&listed)? {
                 report.error(
-                    format!("organizations/{name}"),
+                    name.resource_name(),
                     "its row in configuration.db is not authentic: it was changed, or it is from a build before rows had a MAC",
                     "restore configuration.db from a backup; or move it away, start, and restore each key: sealward key restore",
                 );
@@ -109,7 +110,7 @@ impl Look<'_> {
                 self.organization(name, *id, report).await;
             } else if state == STATE_READY {
                 let problem = format!("its database, {}, is missing", self.path(*id).display());
-                report.error(format!("organizations/{name}"), problem, FROM_BACKUP);
+                report.error(name.resource_name(), problem, FROM_BACKUP);
             }
             names.insert(name.clone());
         }
@@ -185,8 +186,8 @@ impl Look<'_> {
         }
     }
 
-    async fn organization(&self, name: &str, id: OrganizationId, report: &mut Report) {
-        let subject = format!("organizations/{name}");
+    async fn organization(&self, name: &OrganizationName, id: OrganizationId, report: &mut Report) {
+        let subject = name.resource_name();
         let path = self.path(id);
         files::database(&subject, &path, report);
         let store = match view(&path) {
@@ -194,7 +195,7 @@ impl Look<'_> {
             Err(error) => return unopened(&subject, &path, &error, report),
         };
         match inside(&*store).await {
-            Ok(Some(inside)) if inside.id == id && inside.name == name => {}
+            Ok(Some(inside)) if inside.id == id && inside.name == *name => {}
             Ok(Some(inside)) => {
                 let problem =
                     format!("{} contains the database of organizations/{}, {}", path.display(), inside.name, inside.id);
@@ -211,7 +212,7 @@ impl Look<'_> {
         }
         let columns_to_add = self.migration(&subject, &*store, &layout::organization(&self.schema), report).await;
         let (fingerprint, is_key_present) = self.key(&subject, id, &*store, report).await;
-        let (name, id) = (name.to_owned(), id.to_string());
+        let (name, id) = (name.to_string(), id.to_string());
         report.organizations.push(OrganizationFacts { name, id, columns_to_add, fingerprint, is_key_present });
     }
 
@@ -278,7 +279,12 @@ impl Look<'_> {
     }
 
     /// A database that the configuration database doesn't know: its name, if a start would register it.
-    async fn unknown(&self, id: OrganizationId, names: &HashSet<String>, report: &mut Report) -> Option<String> {
+    async fn unknown(
+        &self,
+        id: OrganizationId,
+        names: &HashSet<OrganizationName>,
+        report: &mut Report,
+    ) -> Option<OrganizationName> {
         let path = self.path(id);
         let store = match view(&path) {
             Ok(store) => store,
@@ -320,7 +326,7 @@ fn is_catalog_row(step: &Step) -> bool {
 }
 
 /// A binding to an organization that doesn't exist is a mistake, or comes too early.
-fn bound_names(config: &Config, names: &HashSet<String>, report: &mut Report) {
+fn bound_names(config: &Config, names: &HashSet<OrganizationName>, report: &mut Report) {
     for (index, binding) in config.bindings.iter().enumerate() {
         let Scope::Organizations(bound) = &binding.scope else { continue };
         for name in bound.iter().filter(|name| !names.contains(*name)) {

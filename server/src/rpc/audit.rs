@@ -51,8 +51,9 @@ impl Audit {
             let (permit, caller) = self.dispatcher.enter_deployment(extensions)?;
             return Ok(OfTrail { organization: None, permit, caller });
         }
-        let entered = self.dispatcher.enter(extensions, "organization", organization)?;
-        name::organization("organization", organization).map_err(|violation| status::invalid(vec![violation]))?;
+        let name = name::organization("organization", organization);
+        let entered = self.dispatcher.enter(extensions, &name)?;
+        name.resource.map_err(|violation| status::invalid(vec![violation]))?;
         let Entered { organization, permit, caller, .. } = entered;
         Ok(OfTrail { organization: Some(organization), permit, caller })
     }

@@ -10,7 +10,9 @@ use prost::Message as _;
 use prost_reflect::{DynamicMessage, FieldDescriptor, ReflectMessage as _, Value as ProtoValue};
 use sealward_core::{
     crypto::secret::Plaintext,
+    id::RecordId,
     mask::{ReadMask, not_settable},
+    name::{OrganizationName, RecordName},
     record::{Draft, Given, Record, Touched, given_text, list::Listed, update::Updated},
     schema::{Attribute, Entity, Kind, Value},
     violation::{Problem, Violation},
@@ -20,7 +22,7 @@ use tonic::{
     codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
 };
 
-use super::name;
+use super::name::{self, Named};
 use crate::{
     schema::{
         CLEARED_FIELD, EntityMethod, ResourceMessage, StandardMethod, list_field, timestamp_from_proto,
@@ -40,8 +42,8 @@ pub(crate) enum EntityRequest {
 
 /// A record to create.
 pub(crate) struct CreateRequest {
-    /// The name of the organization.
-    pub(crate) parent: String,
+    /// The organization.
+    pub(crate) parent: Named<OrganizationName>,
     /// The record's id; empty if the service draws one.
     pub(crate) id: String,
     /// The attributes given.
@@ -52,16 +54,16 @@ pub(crate) struct CreateRequest {
 
 /// A record to read.
 pub(crate) struct GetRequest {
-    /// The record's name.
-    pub(crate) name: String,
+    /// The record.
+    pub(crate) name: Named<RecordId>,
     /// Which fields to answer with, or what is wrong with the mask.
     pub(crate) read_mask: Result<ReadMask, Vec<Violation>>,
 }
 
 /// A page of records to read.
 pub(crate) struct ListRequest {
-    /// The name of the organization.
-    pub(crate) parent: String,
+    /// The organization.
+    pub(crate) parent: Named<OrganizationName>,
     /// How many records the page may have.
     pub(crate) page_size: i32,
     /// Where the page begins.
@@ -78,8 +80,8 @@ pub(crate) struct ListRequest {
 
 /// A record to change.
 pub(crate) struct UpdateRequest {
-    /// The record's name.
-    pub(crate) name: String,
+    /// The record.
+    pub(crate) name: Named<RecordId>,
     /// The etag that the caller has seen; empty if none.
     pub(crate) etag: String,
     /// The attributes given.
@@ -94,8 +96,8 @@ pub(crate) struct UpdateRequest {
 
 /// A record to delete.
 pub(crate) struct DeleteRequest {
-    /// The record's name.
-    pub(crate) name: String,
+    /// The record.
+    pub(crate) name: Named<RecordId>,
     /// The etag that the caller has seen; empty if none.
     pub(crate) etag: String,
     /// How to write.
@@ -113,13 +115,13 @@ pub(crate) struct WriteOptions {
 /// An answer.
 pub(crate) enum EntityReply {
     /// A record, in the organization of this name.
-    Record(String, Record),
+    Record(OrganizationName, Record),
     /// A record that was updated, in the organization of this name.
-    Updated(String, Updated),
+    Updated(OrganizationName, Updated),
     /// The fields of a record that a read wanted, in the organization of this name.
-    Read(String, Record, ReadMask),
+    Read(OrganizationName, Record, ReadMask),
     /// A page of records with the fields wanted, in the organization of this name.
-    List(String, Listed, ReadMask),
+    List(OrganizationName, Listed, ReadMask),
     /// Nothing.
     Empty,
 }
@@ -184,7 +186,11 @@ impl Encoder for EntityCodec {
 }
 
 /// An updated record. What the update cleared without having been asked to is in the answer to it and nowhere else.
-fn write_updated(method: &EntityMethod, organization: &str, Updated { record, cleared }: Updated) -> DynamicMessage {
+fn write_updated(
+    method: &EntityMethod,
+    organization: &OrganizationName,
+    Updated { record, cleared }: Updated,
+) -> DynamicMessage {
     let mut message = write_record(&method.entity, &method.resource, organization, record, &ReadMask::default());
     if !cleared.is_empty()
         && let Some(field) = method.resource.message.get_field_by_name(CLEARED_FIELD)
@@ -194,7 +200,12 @@ fn write_updated(method: &EntityMethod, organization: &str, Updated { record, cl
     message
 }
 
-fn write_list(method: &EntityMethod, organization: &str, listed: Listed, mask: &ReadMask) -> DynamicMessage {
+fn write_list(
+    method: &EntityMethod,
+    organization: &OrganizationName,
+    listed: Listed,
+    mask: &ReadMask,
+) -> DynamicMessage {
     let mut message = DynamicMessage::new(method.output.clone());
     let write = |record| write_record(&method.entity, &method.resource, organization, record, mask);
     let records = listed.records.into_iter().map(|record| ProtoValue::Message(write(record))).collect();
@@ -220,11 +231,11 @@ fn read_request(method: &EntityMethod, mask_paths_max: usize, mut message: Dynam
     match method.standard {
         StandardMethod::Create => EntityRequest::Create(read_create(method, message)),
         StandardMethod::Get => EntityRequest::Get(GetRequest {
-            name: take_text(message, "name"),
+            name: name::record("name", &take_text(message, "name"), &method.entity),
             read_mask: read_mask(&method.entity, mask_paths_max, message),
         }),
         StandardMethod::List => EntityRequest::List(ListRequest {
-            parent: take_text(message, "parent"),
+            parent: name::organization("parent", &take_text(message, "parent")),
             page_size: match take(message, "page_size") {
                 Some(ProtoValue::I32(size)) => size,
                 Some(_) | None => 0,
@@ -237,7 +248,7 @@ fn read_request(method: &EntityMethod, mask_paths_max: usize, mut message: Dynam
         }),
         StandardMethod::Update => EntityRequest::Update(read_update(method, mask_paths_max, message)),
         StandardMethod::Delete => EntityRequest::Delete(DeleteRequest {
-            name: take_text(message, "name"),
+            name: name::record("name", &take_text(message, "name"), &method.entity),
             etag: take_text(message, "etag"),
             write: write_options(message),
         }),
@@ -246,11 +257,11 @@ fn read_request(method: &EntityMethod, mask_paths_max: usize, mut message: Dynam
 
 fn read_create(method: &EntityMethod, message: &mut DynamicMessage) -> CreateRequest {
     let entity = &method.entity;
-    let parent = take_text(message, "parent");
+    let parent = name::organization("parent", &take_text(message, "parent"));
     let resource = take(message, &entity.singular);
     CreateRequest {
         id: take_text(message, &format!("{}_id", entity.singular)),
-        draft: read_draft(entity, &method.resource, resource, &parent),
+        draft: read_draft(entity, &method.resource, resource, parent.organization.as_ref().ok()),
         write: write_options(message),
         parent,
     }
@@ -264,7 +275,8 @@ fn read_update(method: &EntityMethod, mask_paths_max: usize, message: &mut Dynam
         Some(ProtoValue::Message(resource)) => (take_text(resource, "name"), take_text(resource, "etag")),
         Some(_) | None => (String::new(), String::new()),
     };
-    let draft = read_draft(entity, &method.resource, resource, &name);
+    let name = name::record(&format!("{}.name", entity.singular), &name, entity);
+    let draft = read_draft(entity, &method.resource, resource, name.organization.as_ref().ok());
     let (touched, mask_violations) = read_update_mask(entity, mask_paths_max, &draft, message);
     UpdateRequest { name, etag, draft, touched, mask_violations, write: write_options(message) }
 }
@@ -336,11 +348,15 @@ fn read_mask(entity: &Entity, paths_max: usize, message: &mut DynamicMessage) ->
     ReadMask::parse(paths.iter().map(|path| path.as_str().unwrap_or_default()), paths_max, entity)
 }
 
-/// The attributes of a resource, which refer to records of the organization that `name` is in; none if there is no resource.
-fn read_draft(entity: &Entity, resource: &ResourceMessage, given: Option<ProtoValue>, name: &str) -> Draft {
+/// The attributes of a resource, which may refer to records of this organization; none if there is no resource.
+fn read_draft(
+    entity: &Entity,
+    resource: &ResourceMessage,
+    given: Option<ProtoValue>,
+    organization: Option<&OrganizationName>,
+) -> Draft {
     let mut draft = Draft::default();
     let Some(ProtoValue::Message(mut message)) = given else { return draft };
-    let organization = name::organization_of(name).unwrap_or_default();
     for (index, (attribute, field)) in entity.attributes.iter().zip(resource.fields.iter()).enumerate() {
         if let Some(value) = message.take_field(field) {
             draft.given.insert(index, read_value(attribute, value, organization));
@@ -349,12 +365,12 @@ fn read_draft(entity: &Entity, resource: &ResourceMessage, given: Option<ProtoVa
     draft
 }
 
-fn read_value(attribute: &Attribute, value: ProtoValue, organization: &str) -> Given {
+fn read_value(attribute: &Attribute, value: ProtoValue, organization: Option<&OrganizationName>) -> Given {
     match (&attribute.kind, value) {
         (_, ProtoValue::String(text)) if attribute.encrypted => Given::Secret(Plaintext::from(text)),
         (_, ProtoValue::Bytes(bytes)) if attribute.encrypted => Given::Secret(Plaintext::new(bytes.to_vec())),
         (Kind::Reference { collection, .. }, ProtoValue::String(text)) => {
-            match name::reference(&text, organization, collection) {
+            match organization.and_then(|organization| name::reference(&text, organization, collection)) {
                 Some(id) => Given::Clear(Value::Reference(id)),
                 None => Given::Wrong(Problem::NotAReference { collection: collection.clone() }),
             }
@@ -389,13 +405,13 @@ fn read_time(time: &DynamicMessage) -> Option<sealward_core::id::Timestamp> {
 fn write_record(
     entity: &Entity,
     resource: &ResourceMessage,
-    organization: &str,
+    organization: &OrganizationName,
     record: Record,
     mask: &ReadMask,
 ) -> DynamicMessage {
     let mut message = DynamicMessage::new(resource.message.clone());
-    let name = format!("organizations/{organization}/{}/{}", entity.collection, record.id);
-    message.set_field_by_name("name", ProtoValue::String(name));
+    let name = |collection, id| RecordName { organization: organization.clone(), collection, id }.to_string();
+    message.set_field_by_name("name", ProtoValue::String(name(&entity.collection, record.id)));
     if mask.has_etag() {
         message.set_field_by_name("etag", ProtoValue::String(record.revision.to_string()));
     }
@@ -427,8 +443,7 @@ fn write_record(
                 if let Some(Kind::Reference { collection, .. }) =
                     entity.attribute(field.name()).map(|attribute| &attribute.kind)
                 {
-                    let name = format!("organizations/{organization}/{collection}/{id}");
-                    message.set_field(field, ProtoValue::String(name));
+                    message.set_field(field, ProtoValue::String(name(collection, id)));
                 }
             }
         }

@@ -21,9 +21,11 @@ use sealward_core::{
         unreadable::{self, Reason, UnreadableCell},
         verify::{Miscount, Verification, Verified},
     },
+    name::{OrganizationName, RecordName},
     organization::Organization,
     policy::{Action, Permit, ReadKeyStatus, RetrieveKey},
     schema::Schema,
+    violation::Violation,
 };
 use tokio::time::MissedTickBehavior;
 use tokio_stream::Stream;
@@ -32,7 +34,7 @@ use tonic::{Request, Response, Status};
 use super::{
     answers::{Answers, Left, answers},
     dispatcher::{Dispatcher, Entered},
-    name,
+    name::{self, Named},
     paged_list::PagedList,
     transfer::{Ending, of_snapshot},
 };
@@ -64,10 +66,11 @@ impl DataEncryption {
         let SetDataEncryptionKeyRequest { organization: name, encryption_key, change_encryption_key, validate_only } =
             request;
         let text = KeyText::new(encryption_key);
+        let name = name::organization("organization", &name);
         let setting = if change_encryption_key {
-            self.setting(&extensions, &name, text, validate_only, Mode::Change)
+            self.setting(&extensions, name, text, validate_only, Mode::Change)
         } else {
-            self.setting(&extensions, &name, text, validate_only, Mode::Restore)
+            self.setting(&extensions, name, text, validate_only, Mode::Restore)
         };
         let current = self.run(setting?).await?;
         Ok(SetDataEncryptionKeyResponse {
@@ -79,13 +82,13 @@ impl DataEncryption {
     fn setting<A: Action>(
         &self,
         extensions: &Extensions,
-        name: &str,
+        name: Named<OrganizationName>,
         text: KeyText,
         validate_only: bool,
         mode: impl FnOnce(Permit<A>) -> Mode,
     ) -> Result<KeySetting, Status> {
-        let entered: Entered<A> = self.dispatcher.enter(extensions, "organization", name)?;
-        whole_name(name)?;
+        let entered: Entered<A> = self.dispatcher.enter(extensions, &name)?;
+        name.resource.map_err(invalid)?;
         let Entered { organization, permit, caller, .. } = entered;
         Ok(KeySetting { organization, caller, text, mode: mode(permit), validate_only })
     }
@@ -120,9 +123,9 @@ impl DataEncryption {
         organization: &str,
         page_size: i32,
     ) -> Result<(Entered<ReadKeyStatus>, u32), Status> {
-        let entered = self.dispatcher.enter(extensions, "organization", organization)?;
         let name = name::organization("organization", organization);
-        match (name, self.dispatcher.page_size(page_size)) {
+        let entered = self.dispatcher.enter(extensions, &name)?;
+        match (name.resource, self.dispatcher.page_size(page_size)) {
             (Ok(_), Ok(size)) => Ok((entered, size)),
             (name, size) => Err(status::invalid(name.err().into_iter().chain(size.err()).collect())),
         }
@@ -139,9 +142,9 @@ impl DataEncryptionService for DataEncryption {
         request: Request<IsDataEncryptionActiveRequest>,
     ) -> Result<Response<IsDataEncryptionActiveResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
-        let entered: Entered<ReadKeyStatus> =
-            self.dispatcher.enter(&extensions, "organization", &request.organization)?;
-        whole_name(&request.organization)?;
+        let name = name::organization("organization", &request.organization);
+        let entered: Entered<ReadKeyStatus> = self.dispatcher.enter(&extensions, &name)?;
+        name.resource.map_err(invalid)?;
         let organization = entered.organization;
         match check(&self.dispatcher.deployment, &organization, &entered.permit).await {
             Ok(status) => Ok(Response::new(IsDataEncryptionActiveResponse {
@@ -164,9 +167,9 @@ impl DataEncryptionService for DataEncryption {
         request: Request<RetrieveDataEncryptionKeyRequest>,
     ) -> Result<Response<RetrieveDataEncryptionKeyResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
-        let entered: Entered<RetrieveKey> =
-            self.dispatcher.enter(&extensions, "organization", &request.organization)?;
-        whole_name(&request.organization)?;
+        let name = name::organization("organization", &request.organization);
+        let entered: Entered<RetrieveKey> = self.dispatcher.enter(&extensions, &name)?;
+        name.resource.map_err(invalid)?;
         let organization = entered.organization;
         match retrieve(&self.dispatcher.deployment, &organization, entered.permit, &entered.caller).await {
             Ok((text, current)) => Ok(Response::new(RetrieveDataEncryptionKeyResponse {
@@ -189,9 +192,9 @@ impl DataEncryptionService for DataEncryption {
         request: Request<WatchReencryptionRequest>,
     ) -> Result<Response<Self::WatchReencryptionStream>, Status> {
         let (_, extensions, request) = request.into_parts();
-        let entered: Entered<ReadKeyStatus> =
-            self.dispatcher.enter(&extensions, "organization", &request.organization)?;
-        whole_name(&request.organization)?;
+        let name = name::organization("organization", &request.organization);
+        let entered: Entered<ReadKeyStatus> = self.dispatcher.enter(&extensions, &name)?;
+        name.resource.map_err(invalid)?;
         let held = self.dispatcher.bounded.streams.enter(&entered.caller.identity)?;
         let leaving = Leaving::of(&extensions);
         let (answers, answered) = answers();
@@ -231,9 +234,9 @@ impl DataEncryptionService for DataEncryption {
         request: Request<VerifyCellsRequest>,
     ) -> Result<Response<Self::VerifyCellsStream>, Status> {
         let (_, extensions, request) = request.into_parts();
-        let entered: Entered<ReadKeyStatus> =
-            self.dispatcher.enter(&extensions, "organization", &request.organization)?;
-        whole_name(&request.organization)?;
+        let name = name::organization("organization", &request.organization);
+        let entered: Entered<ReadKeyStatus> = self.dispatcher.enter(&extensions, &name)?;
+        name.resource.map_err(invalid)?;
         let Entered { organization, permit, caller, .. } = entered;
         let held = self.dispatcher.bounded.streams.enter(&caller.identity)?;
         let ending = Ending { drain: self.dispatcher.drain.clone(), leaving: Leaving::of(&extensions) };
@@ -284,7 +287,8 @@ impl DataEncryptionService for DataEncryption {
             request;
         let text = KeyText::new(encryption_key);
         let mode = |permit| Mode::Abandon(permit, confirm_fingerprint);
-        let current = self.run(self.setting(&extensions, &name, text, validate_only, mode)?).await?;
+        let name = name::organization("organization", &name);
+        let current = self.run(self.setting(&extensions, name, text, validate_only, mode)?).await?;
         let fingerprint = if validate_only { String::new() } else { current.fingerprint.to_string() };
         Ok(Response::new(AbandonEncryptedDataResponse { fingerprint, key_version: current.key_version.get() }))
     }
@@ -310,7 +314,7 @@ fn unreadable_cell(schema: &Schema, organization: &Organization, cell: &Unreadab
         Reason::NewerFormat => v1::unreadable_cell::Reason::NewerFormat,
     };
     v1::UnreadableCell {
-        name: format!("{}/{collection}/{}", organization.resource_name(), cell.record),
+        name: RecordName { organization: organization.name.clone(), collection, id: cell.record }.to_string(),
         attribute,
         reason: reason.into(),
         key_version: cell.key_version.map(|version| version.get()).unwrap_or_default(),
@@ -425,8 +429,8 @@ async fn key_status(error: impl Into<KeyError>, organization: &Organization) -> 
     status::key(error, &organization.name, progress)
 }
 
-fn whole_name(name: &str) -> Result<(), Status> {
-    name::organization("organization", name).map(|_| ()).map_err(|violation| status::invalid(vec![violation]))
+fn invalid(violation: Violation) -> Status {
+    status::invalid(vec![violation])
 }
 
 fn reencryption(status: &ReencryptionStatus) -> Reencryption {

@@ -11,6 +11,7 @@ use sealward_core::{
     deployment::Deployment,
     identity::{Caller, Identity},
     list::{log::ListLogError, page::ListingError},
+    name::OrganizationName,
     organization::Organization,
     policy::{Action, Permit, Policy, Privilege, PrivilegeMissing, WriteRecords},
     schema::Entity,
@@ -18,7 +19,7 @@ use sealward_core::{
 };
 use tonic::Status;
 
-use super::name;
+use super::name::Named;
 use crate::{
     audit::{copy::Copying, denials::Denials},
     bounds::{
@@ -127,47 +128,36 @@ impl Dispatcher {
         }
     }
 
-    /// Lets a call into the organization that `name` is in. `field` is where the request has the name. What the call needs, and what it is
-    /// recorded as, are in the options of its method. A refusal is recorded in any case; see [`Denials`].
-    pub(crate) fn enter<A: Action>(
-        &self,
-        extensions: &Extensions,
-        field: &str,
-        name: &str,
-    ) -> Result<Entered<A>, Status> {
-        self.enter_by(extensions, field, name, A::PRIVILEGE, |policy, identity, organization| {
+    /// Lets a call into the organization that `name` is in. What the call needs, and what it is recorded as, are in the options of its method. A refusal is recorded in any case; see [`Denials`].
+    pub(crate) fn enter<A: Action, T>(&self, extensions: &Extensions, name: &Named<T>) -> Result<Entered<A>, Status> {
+        self.enter_by(extensions, name, A::PRIVILEGE, |policy, identity, organization| {
             policy.check::<A>(identity, organization)
         })
     }
 
     /// As [`enter`](Self::enter), to write records of this entity.
-    pub(crate) fn enter_to_write(
+    pub(crate) fn enter_to_write<T>(
         &self,
         extensions: &Extensions,
-        field: &str,
-        name: &str,
+        name: &Named<T>,
         entity: &Entity,
     ) -> Result<Entered<WriteRecords>, Status> {
-        self.enter_by(extensions, field, name, entity.write_privilege, |policy, identity, organization| {
+        self.enter_by(extensions, name, entity.write_privilege, |policy, identity, organization| {
             policy.check_write(identity, organization, entity)
         })
     }
 
-    fn enter_by<A: Action>(
+    fn enter_by<A: Action, T>(
         &self,
         extensions: &Extensions,
-        field: &str,
-        name: &str,
+        name: &Named<T>,
         privilege: Privilege,
-        check: impl FnOnce(&Policy, &Identity, &str) -> Result<Permit<A>, PrivilegeMissing>,
+        check: impl FnOnce(&Policy, &Identity, &OrganizationName) -> Result<Permit<A>, PrivilegeMissing>,
     ) -> Result<Entered<A>, Status> {
         let (caller, policy) = self.caller(extensions)?;
         let rpc = rpc(extensions, privilege)?;
         let refused_as = rpc.refused_as(privilege);
-        let Some(organization) = name::organization_of(name) else {
-            let form = "organizations/{organization}…".to_owned();
-            return Err(status::invalid(vec![Violation::new(field, Problem::NotAName { form })]));
-        };
+        let organization = name.organization.as_ref().map_err(|violation| status::invalid(vec![violation.clone()]))?;
         let permit = match check(&policy, &caller.identity, organization) {
             Ok(permit) => permit,
             Err(missing) => {
@@ -176,7 +166,7 @@ impl Dispatcher {
             }
         };
         // Before it is looked up whether there is one: a name that is tried costs as much as one that is there.
-        self.rates.admit(&caller.identity, organization, cost(A::PRIVILEGE))?;
+        self.rates.admit(&caller.identity, Some(organization), cost(A::PRIVILEGE))?;
         self.admit_recorded(rpc)?;
         let organization = self.find(organization)?;
         tracing::Span::current().record("organization", organization.name.as_str());
@@ -184,7 +174,7 @@ impl Dispatcher {
     }
 
     /// The organization of this name, for a caller whose permission in it was checked.
-    pub(crate) fn find(&self, name: &str) -> Result<Arc<Organization>, Status> {
+    pub(crate) fn find(&self, name: &OrganizationName) -> Result<Arc<Organization>, Status> {
         let found = self.deployment.organization(name);
         found.ok_or_else(|| match self.deployment.not_served(name) {
             Some(why) => status::organization_not_served(name, why),
@@ -198,7 +188,7 @@ impl Dispatcher {
         let rpc = rpc(extensions, A::PRIVILEGE)?;
         match policy.check_deployment::<A>(&caller.identity) {
             Ok(permit) => {
-                self.rates.admit(&caller.identity, "", cost(A::PRIVILEGE))?;
+                self.rates.admit(&caller.identity, None, cost(A::PRIVILEGE))?;
                 self.admit_recorded(rpc)?;
                 Ok((permit, caller))
             }
@@ -212,7 +202,7 @@ impl Dispatcher {
     /// Lets in a call that needs only an identity, bound or not.
     pub(crate) fn enter_as_identity(&self, extensions: &Extensions) -> Result<(Caller, Arc<Policy>), Status> {
         let (caller, policy) = self.caller(extensions)?;
-        self.rates.admit(&caller.identity, "", Cost::Call)?;
+        self.rates.admit(&caller.identity, None, Cost::Call)?;
         Ok((caller, policy))
     }
 

@@ -32,7 +32,6 @@ use super::{
         WriteOptions,
     },
     dispatcher::{Dispatcher, Entered},
-    name,
 };
 use crate::{background::reencryption, bounds::turns::Turn, schema::EntityMethod, status};
 
@@ -81,7 +80,7 @@ impl UnaryService<EntityRequest> for Handler {
 
 impl Handler {
     async fn create(&self, extensions: &Extensions, request: CreateRequest) -> Result<EntityReply, Status> {
-        let entered = self.dispatcher.enter_to_write(extensions, "parent", &request.parent, self.entity())?;
+        let entered = self.dispatcher.enter_to_write(extensions, &request.parent, self.entity())?;
         let NewRecord { place, id_origin, draft, mode } =
             self.new_record(&entered.organization, &entered.caller, request)?;
         let deployment = &self.dispatcher.deployment;
@@ -92,16 +91,15 @@ impl Handler {
     }
 
     async fn get(&self, extensions: &Extensions, request: GetRequest) -> Result<EntityReply, Status> {
-        let entered: Entered<ReadRecords> = self.dispatcher.enter(extensions, "name", &request.name)?;
-        let id = name::record("name", &request.name, &entered.organization.name, self.entity());
-        let (mask, id) = self.both(request.read_mask, id)?;
+        let entered: Entered<ReadRecords> = self.dispatcher.enter(extensions, &request.name)?;
+        let (mask, id) = self.both(request.read_mask, request.name.resource)?;
         let place = self.place(&entered, id);
         let record = get::get(entered.permit, &place, &mask).await.map_err(|error| status::record(error, &place))?;
         Ok(EntityReply::Read(place.organization.name.clone(), record, mask))
     }
 
     async fn list(&self, extensions: &Extensions, request: ListRequest) -> Result<EntityReply, Status> {
-        let entered: Entered<ReadRecords> = self.dispatcher.enter(extensions, "parent", &request.parent)?;
+        let entered: Entered<ReadRecords> = self.dispatcher.enter(extensions, &request.parent)?;
         let organization = &entered.organization;
         let entity = &organization.schema().entity(&self.method.entity);
         let (mask, size, query) = self.page_of(&request, entity, organization)?;
@@ -121,10 +119,8 @@ impl Handler {
     }
 
     async fn update(&self, extensions: &Extensions, request: UpdateRequest) -> Result<EntityReply, Status> {
-        let field = format!("{}.name", self.entity().singular);
-        let entered = self.dispatcher.enter_to_write(extensions, &field, &request.name, self.entity())?;
-        let Change { id, draft, touched, etag, mode } =
-            self.change(&entered.organization, &entered.caller, &field, request)?;
+        let entered = self.dispatcher.enter_to_write(extensions, &request.name, self.entity())?;
+        let Change { id, draft, touched, etag, mode } = self.change(&entered.organization, &entered.caller, request)?;
         let _turn = self.turn(&entered.organization, id).await?;
         let place = self.place(&entered, id);
         let deployment = &self.dispatcher.deployment;
@@ -137,8 +133,8 @@ impl Handler {
     }
 
     async fn delete(&self, extensions: &Extensions, request: DeleteRequest) -> Result<EntityReply, Status> {
-        let entered = self.dispatcher.enter_to_write(extensions, "name", &request.name, self.entity())?;
-        let id = name::record("name", &request.name, &entered.organization.name, self.entity()).map_err(invalid)?;
+        let entered = self.dispatcher.enter_to_write(extensions, &request.name, self.entity())?;
+        let id = request.name.resource.map_err(invalid)?;
         let etag = revision("etag", &request.etag).map_err(invalid)?;
         let mode = mode(&entered.caller, &request.write).map_err(invalid)?;
         let _turn = self.turn(&entered.organization, id).await?;
@@ -158,8 +154,7 @@ impl Handler {
         CreateRequest { parent, id, mut draft, write }: CreateRequest,
     ) -> Result<NewRecord<'a>, Status> {
         let id_origin = if id.is_empty() { IdOrigin::Service } else { IdOrigin::Caller };
-        let (parent, id, mode) = (name::organization("parent", &parent), self.new_id(&id), mode(caller, &write));
-        match (parent, id, mode) {
+        match (parent.resource, self.new_id(&id), mode(caller, &write)) {
             (Ok(_), Ok(id), Ok(mode)) => {
                 Ok(NewRecord { place: self.place_of(organization, id), id_origin, draft, mode })
             }
@@ -176,12 +171,10 @@ impl Handler {
         &self,
         organization: &Arc<Organization>,
         caller: &'a Caller,
-        field: &str,
         UpdateRequest { name, etag, draft, touched, mask_violations, write }: UpdateRequest,
     ) -> Result<Change<'a>, Status> {
-        let id = name::record(field, &name, &organization.name, self.entity());
         let etag = revision(&format!("{}.etag", self.entity().singular), &etag);
-        match (id, etag, mode(caller, &write)) {
+        match (name.resource, etag, mode(caller, &write)) {
             (Ok(id), Ok(etag), Ok(mode)) if mask_violations.is_empty() => Ok(Change { id, draft, touched, etag, mode }),
             (id, etag, mode) => {
                 let mut violations = mask_violations;
@@ -200,15 +193,14 @@ impl Handler {
         entity: &Entity,
         organization: &Organization,
     ) -> Result<(&'a ReadMask, u32, list::Query<'a>), Status> {
-        let parent = name::organization("parent", &request.parent);
         let size = self.dispatcher.page_size(request.page_size);
         let bounds = self.dispatcher.deployment.filter_bounds;
         let query = list::Query::parse(bounds, &request.filter, &request.order_by, entity, &organization.name);
-        match (&request.read_mask, parent, size, query) {
+        match (&request.read_mask, &request.parent.resource, size, query) {
             (Ok(mask), Ok(_), Ok(size), Ok(query)) => Ok((mask, size, query)),
             (mask, parent, size, query) => {
                 let mut violations = mask.as_ref().err().cloned().unwrap_or_default();
-                violations.extend(parent.err().into_iter().chain(size.err()));
+                violations.extend(parent.as_ref().err().cloned().into_iter().chain(size.err()));
                 violations.extend(query.err().into_iter().flatten());
                 Err(self.dispatcher.invalid(violations))
             }

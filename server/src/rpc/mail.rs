@@ -57,11 +57,11 @@ impl MailboxConnectionService for MailboxConnections {
         request: Request<ResolveMailboxConnectionRequest>,
     ) -> Result<Response<ResolveMailboxConnectionResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
-        let entered: Entered<Reveal> = self.dispatcher.enter(&extensions, "name", &request.name)?;
         let deployment = &self.dispatcher.deployment;
         let mailboxes = deployment.schema.by_collection(MAILBOXES).ok_or_else(status::broken)?;
-        let id = name::record("name", &request.name, &entered.organization.name, mailboxes)
-            .map_err(|violation| status::invalid(vec![violation]))?;
+        let name = name::record("name", &request.name, mailboxes);
+        let entered: Entered<Reveal> = self.dispatcher.enter(&extensions, &name)?;
+        let id = name.resource.map_err(|violation| status::invalid(vec![violation]))?;
         let place = RecordPlace::new(&entered.organization, mailboxes, id);
         let resolved = resolve(deployment, entered.permit, &entered.caller, &place, &request.purpose)
             .await

@@ -11,11 +11,13 @@ use sealward::v1::{
     metadata_service_server::MetadataService,
 };
 use sealward_core::{
+    id::RecordId,
     list::log::Page,
     metadata::{
         changes::{self, AttributeChange, Of, Operation},
         update::{Customization, RequiredLevel, update},
     },
+    name::{OrganizationName, RecordName},
     organization::Organization,
     policy::{CustomizeAttributes, ReadAttributeChanges, ReadMetadata},
     schema::{Attribute, Entity, Kind, TextForm, Value},
@@ -23,7 +25,11 @@ use sealward_core::{
 };
 use tonic::{Request, Response, Status};
 
-use super::{dispatcher::Dispatcher, name, paged_list::PagedList};
+use super::{
+    dispatcher::Dispatcher,
+    name::{self, Named},
+    paged_list::PagedList,
+};
 use crate::{schema::timestamp_to_proto, status};
 
 const LIST: &str = "/sealward.v1.MetadataService/ListEntityMetadata";
@@ -56,27 +62,38 @@ impl Metadata {
     }
 
     /// Whose changes a parent names.
-    fn changes_of<'a>(&'a self, parent: &str, organization: &Organization) -> Result<Of<'a>, Status> {
-        if parent == organization.resource_name() {
-            return Ok(Of::Organization);
-        }
-        if let Some((entity, attribute)) = attribute_name(parent) {
-            let (entity, attribute) = self.attribute(entity, attribute)?;
-            if attribute.encrypted {
-                return Err(status::encrypted_attribute(organization, entity, attribute));
+    fn parent<'a>(&'a self, text: &'a str) -> Named<Parent<'a>> {
+        // Three forms, each between backticks once they are shown.
+        let form = || {
+            "organizations/{organization}`, `organizations/{organization}/{collection}/{id}` or \
+             `organizations/{organization}/entityMetadata/{entity}/attributes/{attribute}"
+                .to_owned()
+        };
+        let record = || {
+            let RecordName { collection, id, .. } = RecordName::parse_reference(text)?;
+            Some(Parent::Record(self.schema().by_collection(collection)?, id))
+        };
+        let parent = match (OrganizationName::from_resource_name(text), attribute_name(text)) {
+            (Some(_), _) => Some(Parent::Organization),
+            (None, Some((entity, attribute))) => Some(Parent::Attribute(entity, attribute)),
+            (None, None) => record(),
+        };
+        Named::new("parent", text, form, parent)
+    }
+
+    /// Whose changes are listed.
+    fn changes_of<'a>(&'a self, parent: Parent<'a>, organization: &Organization) -> Result<Of<'a>, Status> {
+        match parent {
+            Parent::Organization => Ok(Of::Organization),
+            Parent::Record(entity, id) => Ok(Of::Record(entity, id)),
+            Parent::Attribute(entity, attribute) => {
+                let (entity, attribute) = self.attribute(entity, attribute)?;
+                if attribute.encrypted {
+                    return Err(status::encrypted_attribute(organization, entity, attribute));
+                }
+                Ok(Of::Attribute(entity, attribute))
             }
-            return Ok(Of::Attribute(entity, attribute));
         }
-        let entity = parent.split('/').nth(2).and_then(|collection| self.schema().by_collection(collection));
-        let record = entity.and_then(|entity| {
-            Some(Of::Record(entity, name::reference(parent, &organization.name, &entity.collection)?))
-        });
-        record.ok_or_else(|| {
-            // Three forms, each between backticks once they are shown.
-            let form = "organizations/{organization}`, `organizations/{organization}/{collection}/{id}` or \
-                        `organizations/{organization}/entityMetadata/{entity}/attributes/{attribute}";
-            invalid("parent", Problem::NotAName { form: form.to_owned() })
-        })
     }
 
     fn entity(&self, name: &str) -> Result<&Arc<Entity>, Status> {
@@ -99,9 +116,10 @@ impl MetadataService for Metadata {
         request: Request<ListEntityMetadataRequest>,
     ) -> Result<Response<ListEntityMetadataResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
-        let entered = self.dispatcher.enter::<ReadMetadata>(&extensions, "parent", &request.parent)?;
+        let parent = name::organization("parent", &request.parent);
+        let entered = self.dispatcher.enter::<ReadMetadata, _>(&extensions, &parent)?;
         let size = self.dispatcher.page_size(request.page_size);
-        let size = match (size, name::organization("parent", &request.parent)) {
+        let size = match (size, parent.resource) {
             (Ok(size), Ok(_)) => size,
             (size, parent) => return Err(status::invalid(size.err().into_iter().chain(parent.err()).collect())),
         };
@@ -125,12 +143,11 @@ impl MetadataService for Metadata {
         request: Request<GetEntityMetadataRequest>,
     ) -> Result<Response<EntityMetadata>, Status> {
         let (_, extensions, request) = request.into_parts();
-        let entered = self.dispatcher.enter::<ReadMetadata>(&extensions, "name", &request.name)?;
-        let entity = entity_name(&request.name).ok_or_else(|| {
-            let form = format!("organizations/{{organization}}/{COLLECTION}/{{entity}}");
-            invalid("name", Problem::NotAName { form })
-        })?;
-        Ok(Response::new(self.described(&entered.organization, self.entity(entity)?)))
+        let form = || format!("organizations/{{organization}}/{COLLECTION}/{{entity}}");
+        let name = Named::new("name", &request.name, form, entity_name(&request.name));
+        let entered = self.dispatcher.enter::<ReadMetadata, _>(&extensions, &name)?;
+        let entity = self.entity(name.resource.map_err(invalid)?)?;
+        Ok(Response::new(self.described(&entered.organization, entity)))
     }
 
     async fn update_attribute_metadata(
@@ -139,12 +156,10 @@ impl MetadataService for Metadata {
     ) -> Result<Response<AttributeMetadata>, Status> {
         let (_, extensions, request) = request.into_parts();
         let given = request.attribute_metadata.unwrap_or_default();
-        let entered =
-            self.dispatcher.enter::<CustomizeAttributes>(&extensions, "attribute_metadata.name", &given.name)?;
-        let (entity, attribute) = attribute_name(&given.name).ok_or_else(|| {
-            let form = format!("organizations/{{organization}}/{COLLECTION}/{{entity}}/attributes/{{attribute}}");
-            invalid("attribute_metadata.name", Problem::NotAName { form })
-        })?;
+        let form = || format!("organizations/{{organization}}/{COLLECTION}/{{entity}}/attributes/{{attribute}}");
+        let name = Named::new("attribute_metadata.name", &given.name, form, attribute_name(&given.name));
+        let entered = self.dispatcher.enter::<CustomizeAttributes, _>(&extensions, &name)?;
+        let (entity, attribute) = name.resource.map_err(invalid)?;
         let (entity, attribute) = self.attribute(entity, attribute)?;
         let mask = request.update_mask.map(|mask| mask.paths).unwrap_or_default();
         Dispatcher::within("update_mask", mask.len(), self.dispatcher.limits.mask_paths_max)
@@ -175,10 +190,10 @@ impl MetadataService for Metadata {
         request: Request<ListAttributeChangesRequest>,
     ) -> Result<Response<ListAttributeChangesResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
-        let entered = self.dispatcher.enter::<ReadAttributeChanges>(&extensions, "parent", &request.parent)?;
-        let of = self.changes_of(&request.parent, &entered.organization)?;
-        let size =
-            self.dispatcher.page_size(request.page_size).map_err(|violation| status::invalid(vec![violation]))?;
+        let parent = self.parent(&request.parent);
+        let entered = self.dispatcher.enter::<ReadAttributeChanges, _>(&extensions, &parent)?;
+        let of = self.changes_of(parent.resource.map_err(invalid)?, &entered.organization)?;
+        let size = self.dispatcher.page_size(request.page_size).map_err(invalid)?;
         let wanted = Page {
             size,
             token: &request.page_token,
@@ -191,14 +206,22 @@ impl MetadataService for Metadata {
         let _held = self.dispatcher.bounded.lists.enter_in_turn(&entered.caller.identity).await?;
         let listed = changes::list(deployment, entered.permit, &entered.organization, of, &wanted).await;
         let (found, next_page_token) = listed.map_err(|error| self.dispatcher.list_log(error))?;
-        let organization = entered.organization.resource_name();
-        let attribute_changes = found.into_iter().map(|change| change_resource(&organization, change)).collect();
+        let organization = &entered.organization.name;
+        let attribute_changes = found.into_iter().map(|change| change_resource(organization, change)).collect();
         Ok(Response::new(ListAttributeChangesResponse { attribute_changes, next_page_token }))
     }
 }
 
-fn invalid(field: &str, problem: Problem) -> Status {
-    status::invalid(vec![Violation::new(field, problem)])
+/// What the parent of a list of changes names.
+enum Parent<'a> {
+    Organization,
+    Record(&'a Entity, RecordId),
+    /// An entity and an attribute, by name.
+    Attribute(&'a str, &'a str),
+}
+
+fn invalid(violation: Violation) -> Status {
+    status::invalid(vec![violation])
 }
 
 /// The collection of descriptions of entities.
@@ -364,7 +387,7 @@ fn described(name: &str, entity: &Entity, schema: &Attribute, customized: &Attri
     }
 }
 
-fn change_resource(organization: &str, change: AttributeChange) -> ChangeResource {
+fn change_resource(organization: &OrganizationName, change: AttributeChange) -> ChangeResource {
     let AttributeChange { time, identity, call_id, entity, record, attribute, operation, revision, .. } = change;
     let attribute = entity.attributes.get(attribute);
     let value = |value| Some(attribute_value(organization, &attribute?.kind, value?));
@@ -372,7 +395,7 @@ fn change_resource(organization: &str, change: AttributeChange) -> ChangeResourc
         time: Some(timestamp_to_proto(time)),
         identity,
         call_id,
-        record: format!("{organization}/{}/{record}", entity.collection),
+        record: record_name(organization, &entity.collection, record),
         attribute: attribute.map(|attribute| attribute.name.clone()).unwrap_or_default(),
         operation: match operation {
             Operation::Create => attribute_change::Operation::Create,
@@ -386,14 +409,18 @@ fn change_resource(organization: &str, change: AttributeChange) -> ChangeResourc
     }
 }
 
-fn attribute_value(organization: &str, kind: &Kind, value: Value) -> AttributeValue {
+fn record_name(organization: &OrganizationName, collection: &str, id: RecordId) -> String {
+    RecordName { organization: organization.clone(), collection, id }.to_string()
+}
+
+fn attribute_value(organization: &OrganizationName, kind: &Kind, value: Value) -> AttributeValue {
     let value = match (kind, value) {
         (Kind::Choice(choices), Value::Integer(number)) => {
             let known = choices.iter().find(|choice| i64::from(choice.number) == number);
             ValueResource::Choice(known.map_or_else(|| number.to_string(), |choice| choice.name.clone()))
         }
         (Kind::Reference { collection, .. }, Value::Reference(id)) => {
-            ValueResource::Reference(format!("{organization}/{collection}/{id}"))
+            ValueResource::Reference(record_name(organization, collection, id))
         }
         (_, Value::Boolean(value)) => ValueResource::Boolean(value),
         (_, Value::Integer(value)) => ValueResource::Integer(value),

@@ -9,6 +9,7 @@ use sealward::v1::{
     Organization as Resource, organization_service_server::OrganizationService,
 };
 use sealward_core::{
+    name::OrganizationName,
     organization::{Organization, create::create, delete::delete, export::Export, work::KeyWork},
     policy::{CreateOrganization, DeleteOrganization, ExportOrganization, Policy, Privilege, ReadOrganization},
     violation::{Problem, Violation},
@@ -56,13 +57,14 @@ impl OrganizationService for Organizations {
         let (permit, caller) = self.dispatcher.enter_deployment::<CreateOrganization>(&extensions)?;
         let (_, policy) = self.dispatcher.caller(&extensions)?;
         let deployment = Arc::clone(&self.dispatcher.deployment);
-        let name = request.organization_id.clone();
+        let name: OrganizationName = request
+            .organization_id
+            .parse()
+            .map_err(|_| status::invalid(vec![Violation::new("organization_id", Problem::NotAnOrganizationId)]))?;
+        let new = name.clone();
         // In a task of its own: a caller that leaves must not stop it half-way.
-        let task = self
-            .dispatcher
-            .drain
-            .tasks()
-            .spawn(async move { create(&deployment, permit, Some(&caller), &request.organization_id).await });
+        let task =
+            self.dispatcher.drain.tasks().spawn(async move { create(&deployment, permit, Some(&caller), &new).await });
         match task.await {
             Ok(Ok(organization)) => {
                 warn_of_bindings(&policy, &organization.name, "organization created that bindings already name");
@@ -75,8 +77,9 @@ impl OrganizationService for Organizations {
 
     async fn get_organization(&self, request: Request<GetOrganizationRequest>) -> Result<Response<Resource>, Status> {
         let (_, extensions, request) = request.into_parts();
-        let entered: Entered<ReadOrganization> = self.dispatcher.enter(&extensions, "name", &request.name)?;
-        name::organization("name", &request.name).map_err(|violation| status::invalid(vec![violation]))?;
+        let name = name::organization("name", &request.name);
+        let entered: Entered<ReadOrganization> = self.dispatcher.enter(&extensions, &name)?;
+        name.resource.map_err(|violation| status::invalid(vec![violation]))?;
         Ok(Response::new(resource(&entered.organization)))
     }
 
@@ -117,8 +120,9 @@ impl OrganizationService for Organizations {
         request: Request<ExportOrganizationRequest>,
     ) -> Result<Response<Self::ExportOrganizationStream>, Status> {
         let (_, extensions, request) = request.into_parts();
-        let entered: Entered<ExportOrganization> = self.dispatcher.enter(&extensions, "name", &request.name)?;
-        name::organization("name", &request.name).map_err(|violation| status::invalid(vec![violation]))?;
+        let name = name::organization("name", &request.name);
+        let entered: Entered<ExportOrganization> = self.dispatcher.enter(&extensions, &name)?;
+        name.resource.map_err(|violation| status::invalid(vec![violation]))?;
         let Entered { organization, permit, caller, .. } = entered;
         let held = self.dispatcher.bounded.streams.enter(&caller.identity)?;
         let (ending, bounds) = self.transfer(&extensions);
@@ -127,7 +131,7 @@ impl OrganizationService for Organizations {
                 let (answers, answered) = answers();
                 tokio::spawn(async move {
                     let _held = (held, ending.leaving.hold());
-                    transfer::export(exported, export, ending, bounds, answers).await;
+                    transfer::export(&organization.name, exported, export, ending, bounds, answers).await;
                 });
                 Ok(Response::new(Box::pin(answered)))
             }
@@ -158,15 +162,16 @@ impl OrganizationService for Organizations {
     async fn delete_organization(&self, request: Request<DeleteOrganizationRequest>) -> Result<Response<()>, Status> {
         let (_, extensions, request) = request.into_parts();
         let (permit, caller) = self.dispatcher.enter_deployment::<DeleteOrganization>(&extensions)?;
-        let id = name::organization("name", &request.name).map_err(|violation| status::invalid(vec![violation]))?;
+        let name = name::organization("name", &request.name);
+        let name = name.resource.map_err(|violation| status::invalid(vec![violation]))?;
         if request.confirm_name != request.name {
             let problem = Problem::NotConfirmed { expected: request.name };
             return Err(status::invalid(vec![Violation::new("confirm_name", problem)]));
         }
         let (_, policy) = self.dispatcher.caller(&extensions)?;
         let deployment = Arc::clone(&self.dispatcher.deployment);
-        let organization = self.dispatcher.find(id)?;
-        let (name, id) = (organization.name.clone(), organization.id);
+        let organization = self.dispatcher.find(&name)?;
+        let id = organization.id;
         let copying = self.dispatcher.copying.clone();
         // In a task of its own: a caller that leaves must not stop it half-way.
         let task = self.dispatcher.drain.tasks().spawn(async move {
@@ -188,11 +193,11 @@ impl OrganizationService for Organizations {
 }
 
 /// Bindings go by names. One that names an organization before it is there, or when it is gone, counts in the next one of that name.
-fn warn_of_bindings(policy: &Policy, organization: &str, event: &str) {
+fn warn_of_bindings(policy: &Policy, organization: &OrganizationName, event: &str) {
     let identities: Vec<String> =
         policy.bindings_naming(organization).map(|binding| binding.identity.to_string()).collect();
     if !identities.is_empty() {
-        tracing::warn!(organization, identities = identities.join(", "), "{event}");
+        tracing::warn!(organization = organization.as_str(), identities = identities.join(", "), "{event}");
     }
 }
 

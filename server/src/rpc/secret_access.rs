@@ -8,6 +8,7 @@ use sealward::v1::{
 };
 use sealward_core::{
     crypto::secret::Plaintext,
+    id::RecordId,
     organization::Organization,
     policy::{Compare, Reveal},
     record::{
@@ -15,13 +16,14 @@ use sealward_core::{
         compare::compare,
         reveal::{Revealed, reveal},
     },
+    schema::Entity,
     violation::{Problem, Violation},
 };
 use tonic::{Request, Response, Status};
 
 use super::{
     dispatcher::{Dispatcher, Entered},
-    name,
+    name::{self, Named},
 };
 use crate::status;
 
@@ -42,12 +44,13 @@ impl SecretAccessService for SecretAccess {
         request: Request<RevealAttributesRequest>,
     ) -> Result<Response<RevealAttributesResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
-        let entered: Entered<Reveal> = self.dispatcher.enter(&extensions, "name", &request.name)?;
         let deployment = &self.dispatcher.deployment;
+        let name = name::record_of_any("name", &request.name, &deployment.schema);
+        let entered: Entered<Reveal> = self.dispatcher.enter(&extensions, &name)?;
         let limit = self.dispatcher.limits.reveal_attributes_max;
         Dispatcher::within("attributes", request.attributes.len(), limit)
             .map_err(|violation| self.dispatcher.invalid(vec![violation]))?;
-        let place = self.place(entered.organization, &request.name)?;
+        let place = place(&entered.organization, name)?;
         let revealed =
             reveal(deployment, entered.permit, &entered.caller, &place, &request.attributes, &request.purpose)
                 .await
@@ -61,16 +64,17 @@ impl SecretAccessService for SecretAccess {
         request: Request<CompareAttributeRequest>,
     ) -> Result<Response<CompareAttributeResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
-        let entered: Entered<Compare> = self.dispatcher.enter(&extensions, "name", &request.name)?;
-        let CompareAttributeRequest { name, attribute, value, purpose } = request;
+        let deployment = &self.dispatcher.deployment;
+        let name = name::record_of_any("name", &request.name, &deployment.schema);
+        let entered: Entered<Compare> = self.dispatcher.enter(&extensions, &name)?;
+        let CompareAttributeRequest { attribute, value, purpose, .. } = request;
         let value = match value.and_then(|value| value.value) {
             Some(secret_value::Value::Text(text)) => Some(Plaintext::new(text.into_bytes())),
             Some(secret_value::Value::Data(data)) => Some(Plaintext::new(data)),
             None => None,
         };
-        let place = self.place(entered.organization, &name)?;
+        let place = place(&entered.organization, name)?;
         let value = value.ok_or_else(|| status::invalid(vec![Violation::new("value", Problem::Required)]))?;
-        let deployment = &self.dispatcher.deployment;
         let outcome = compare(deployment, entered.permit, &entered.caller, &place, &attribute, &value, &purpose).await;
         if let Err(RecordError::ComparisonQuota { .. }) = &outcome {
             self.dispatcher.shed.count(status::COMPARISONS);
@@ -90,19 +94,10 @@ impl SecretAccessService for SecretAccess {
     }
 }
 
-impl SecretAccess {
-    /// The record of this name.
-    fn place(&self, organization: Arc<Organization>, name: &str) -> Result<RecordPlace, Status> {
-        let schema = &self.dispatcher.deployment.schema;
-        let entity = name.split('/').nth(2).and_then(|collection| schema.by_collection(collection));
-        let Some(entity) = entity else {
-            let form = "organizations/{organization}/{collection}/{id}".to_owned();
-            return Err(status::invalid(vec![Violation::new("name", Problem::NotAName { form })]));
-        };
-        let id = name::record("name", name, &organization.name, entity)
-            .map_err(|violation| status::invalid(vec![violation]))?;
-        Ok(RecordPlace::new(&organization, entity, id))
-    }
+/// The record of this name.
+fn place(organization: &Arc<Organization>, name: Named<(&Arc<Entity>, RecordId)>) -> Result<RecordPlace, Status> {
+    let (entity, id) = name.resource.map_err(|violation| status::invalid(vec![violation]))?;
+    Ok(RecordPlace::new(organization, entity, id))
 }
 
 /// A value as the contract has it.

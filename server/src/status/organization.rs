@@ -5,6 +5,7 @@ use std::time::Duration;
 use sealward::v1::ErrorReason;
 use sealward_core::{
     deployment::NotServed,
+    name::OrganizationName,
     organization::{create::CreateOrganizationError, import::ImportError},
     violation::{Problem, Violation},
 };
@@ -13,12 +14,12 @@ use tonic::{Code, Status};
 use super::{StatusBuilder, already_exists, invalid, not_found, organization_mismatch, store_failure};
 
 /// There is no organization of this name; said only to who may do what was asked there.
-pub(crate) fn organization_not_found(organization: &str) -> Status {
+pub(crate) fn organization_not_found(organization: &OrganizationName) -> Status {
     not_found("there is no such organization").with("organization", organization).build()
 }
 
 /// There is an organization of this name, and it isn't served; said only to who may do what was asked there.
-pub(crate) fn organization_not_served(organization: &str, why: NotServed) -> Status {
+pub(crate) fn organization_not_served(organization: &OrganizationName, why: NotServed) -> Status {
     let builder = match why {
         NotServed::Unavailable => StatusBuilder::new(
             Code::Unavailable,
@@ -41,9 +42,8 @@ pub(crate) fn organization_not_served(organization: &str, why: NotServed) -> Sta
 const RETRY_ORGANIZATION: Duration = Duration::from_secs(10);
 
 /// Why an organization was not created.
-pub(crate) fn create_organization(error: CreateOrganizationError, organization: &str) -> Status {
+pub(crate) fn create_organization(error: CreateOrganizationError, organization: &OrganizationName) -> Status {
     match error {
-        CreateOrganizationError::Invalid(violations) => invalid(violations),
         CreateOrganizationError::AlreadyExists => {
             already_exists("an organization of this name exists").with("organization", organization).build()
         }
@@ -52,8 +52,8 @@ pub(crate) fn create_organization(error: CreateOrganizationError, organization: 
     }
 }
 
-/// Why an organization was not imported.
-pub(crate) fn import_organization(error: ImportError, organization: &str) -> Status {
+/// Why an organization was not imported under this name, or under that of its export.
+pub(crate) fn import_organization(error: ImportError, organization: Option<&OrganizationName>) -> Status {
     match error {
         ImportError::Invalid(problem) => {
             let message = format!("the export can't be imported: {problem}");
@@ -64,7 +64,10 @@ pub(crate) fn import_organization(error: ImportError, organization: &str) -> Sta
         ImportError::NotAName => invalid(vec![Violation::new("organization_id", Problem::NotAnOrganizationId)]),
         ImportError::AlreadyExists => {
             let builder = already_exists("an organization of this name, or of this UUID, exists");
-            if organization.is_empty() { builder.build() } else { builder.with("organization", organization).build() }
+            match organization {
+                Some(organization) => builder.with("organization", organization).build(),
+                None => builder.build(),
+            }
         }
         ImportError::NotServed { name, why } => organization_not_served(&name, why),
         ImportError::Store(failure) => store_failure(failure).build(),

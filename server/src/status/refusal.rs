@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sealward::v1::ErrorReason;
-use sealward_core::{identity::Identity, policy::Privilege};
+use sealward_core::{identity::Identity, name::OrganizationName, policy::Privilege};
 use tonic::{Code, Status, metadata::MetadataValue};
 
 use super::{BOUND, StatusBuilder};
@@ -35,7 +35,7 @@ enum PrivilegePlace {
     /// In every organization: the message, which names one, was not read.
     Anywhere,
     /// In the organization of this name.
-    Organization(String),
+    Organization(OrganizationName),
     /// For what belongs to no organization, which only a binding to `*` allows.
     Deployment,
 }
@@ -47,8 +47,8 @@ impl PrivilegeRefusal {
     }
 
     /// No binding grants the privilege in the organization of this name.
-    pub(crate) fn within(identity: &Identity, privilege: Privilege, organization: &str) -> Self {
-        let place = PrivilegePlace::Organization(organization.to_owned());
+    pub(crate) fn within(identity: &Identity, privilege: Privilege, organization: &OrganizationName) -> Self {
+        let place = PrivilegePlace::Organization(organization.clone());
         Self { identity: identity.clone(), privilege, place }
     }
 
@@ -69,7 +69,9 @@ impl From<PrivilegeRefusal> for Status {
         let lacks = format!("{identity} lacks the privilege {privilege}");
         let (message, organization) = match place {
             PrivilegePlace::Anywhere => (format!("{lacks} in every organization"), None),
-            PrivilegePlace::Organization(name) => (format!("{lacks} in organizations/{name}"), Some(name)),
+            PrivilegePlace::Organization(name) => {
+                (format!("{lacks} in {}", name.resource_name()), Some(name.to_string()))
+            }
             PrivilegePlace::Deployment => {
                 (format!("{lacks} for the whole deployment: it takes a binding to \"*\""), Some("*".to_owned()))
             }

@@ -501,8 +501,7 @@ impl Lists {
         let schema = Arc::new(Schema::new(vec![entity()]).unwrap());
         let entity = Arc::clone(&schema.entities()[0]);
         let deployment = Deployment::new(ports, schema, limits);
-        create_first(&deployment, "default").await.unwrap();
-        let organization = deployment.organization("default").unwrap();
+        let organization = create_first(&deployment, &"default".parse().unwrap()).await.unwrap();
         let identity = Identity::CommonName("tester".to_owned());
         let binding = Binding { identity: identity.clone(), role: Role::RecordReader.into(), scope: Scope::All };
         Lists { deployment, organization, entity, policy: Policy::new(vec![binding]), identity, _fixture: fixture }
@@ -516,10 +515,10 @@ impl Lists {
     }
 
     async fn list(&self, filter: &str, order: &str, mask: &ReadMask, size: u32, token: &str) -> Listed {
-        let query = Query::parse(Bounds::default(), filter, order, &self.entity, "default")
+        let query = Query::parse(Bounds::default(), filter, order, &self.entity, &self.organization.name)
             .unwrap_or_else(|violations| panic!("{filter} | {order}: {violations:?}"));
         let page = Page { size, token, mask, count: true, method: "/List", identity: &self.identity };
-        let permit = self.policy.check::<ReadRecords>(&self.identity, "default").unwrap();
+        let permit = self.policy.check::<ReadRecords>(&self.identity, &self.organization.name).unwrap();
         list(&self.deployment, permit, &self.organization, &self.entity, query, page).await.unwrap()
     }
 }
