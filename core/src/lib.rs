@@ -24,6 +24,7 @@ pub mod metadata;
 pub mod name;
 pub mod order;
 pub mod organization;
+pub mod permit;
 pub mod policy;
 pub mod port;
 pub mod privilege;

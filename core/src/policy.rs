@@ -6,10 +6,16 @@
 use std::{
     collections::{BTreeSet, HashMap},
     marker::PhantomData,
+    sync::Arc,
 };
 
 pub use crate::privilege::Privilege;
-use crate::{identity::Identity, name::OrganizationName, schema::entity::Entity};
+use crate::{
+    audit::entry::AuditAction,
+    identity::{Caller, Identity},
+    name::OrganizationName,
+    schema::entity::Entity,
+};
 
 /// The roles that every deployment has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -184,16 +190,12 @@ impl Policy {
     ///
     /// # Errors
     /// [`PrivilegeMissing`] if no binding grants it there.
-    pub fn check<A: Action>(
+    pub fn check<A: Action<Of = ()>>(
         &self,
-        identity: &Identity,
+        caller: &Caller,
         organization: &OrganizationName,
-    ) -> Result<Permit<A>, PrivilegeMissing> {
-        if self.holds(identity, A::PRIVILEGE, organization) {
-            Ok(Permit { action: PhantomData })
-        } else {
-            Err(PrivilegeMissing { privilege: A::PRIVILEGE })
-        }
+    ) -> Result<Allowed<A>, PrivilegeMissing> {
+        self.allow(caller, organization, A::PRIVILEGE, ())
     }
 
     /// Whether the caller may write records of this entity in the organization of this name.
@@ -202,13 +204,22 @@ impl Policy {
     /// [`PrivilegeMissing`] if no binding grants the entity's privilege there.
     pub fn check_write(
         &self,
-        identity: &Identity,
+        caller: &Caller,
         organization: &OrganizationName,
-        entity: &Entity,
-    ) -> Result<Permit<WriteRecords>, PrivilegeMissing> {
-        let privilege = entity.write_privilege;
-        if self.holds(identity, privilege, organization) {
-            Ok(Permit { action: PhantomData })
+        entity: &Arc<Entity>,
+    ) -> Result<Allowed<WriteRecords>, PrivilegeMissing> {
+        self.allow(caller, organization, entity.write_privilege, Arc::clone(entity))
+    }
+
+    fn allow<A: Action>(
+        &self,
+        caller: &Caller,
+        organization: &OrganizationName,
+        privilege: Privilege,
+        of: A::Of,
+    ) -> Result<Allowed<A>, PrivilegeMissing> {
+        if self.holds(&caller.identity, privilege, organization) {
+            Ok(Allowed { organization: organization.clone(), caller: caller.clone(), of })
         } else {
             Err(PrivilegeMissing { privilege })
         }
@@ -232,11 +243,21 @@ impl Policy {
     ///
     /// # Errors
     /// [`PrivilegeMissing`] if no binding with the scope *all* grants it.
-    pub fn check_deployment<A: Action>(&self, identity: &Identity) -> Result<Permit<A>, PrivilegeMissing> {
-        match self.grants(identity, A::PRIVILEGE).find(|scope| **scope == Scope::All) {
-            Some(_) => Ok(Permit { action: PhantomData }),
-            None => Err(PrivilegeMissing { privilege: A::PRIVILEGE }),
+    pub fn check_deployment<A: Action<Of = ()>>(
+        &self,
+        caller: &Caller,
+    ) -> Result<DeploymentPermit<A>, PrivilegeMissing> {
+        if self.holds_everywhere(&caller.identity, A::PRIVILEGE) {
+            Ok(DeploymentPermit { caller: caller.clone(), action: PhantomData })
+        } else {
+            Err(PrivilegeMissing { privilege: A::PRIVILEGE })
         }
+    }
+
+    /// Whether the caller holds `privilege` for what belongs to no organization.
+    #[must_use]
+    pub fn holds_everywhere(&self, identity: &Identity, privilege: Privilege) -> bool {
+        self.grants(identity, privilege).any(|scope| *scope == Scope::All)
     }
 
     /// Whether the caller holds `privilege` in the organization of this name; for lists, which show what one may see.
@@ -252,25 +273,79 @@ impl Policy {
     }
 }
 
-/// Something that needs a privilege. Use cases ask for a [`Permit`] of their action.
+/// Something that needs a privilege. Use cases ask for a [`Permit`](crate::permit::Permit) of their action.
 pub trait Action {
     /// The privilege it needs.
     const PRIVILEGE: Privilege;
+
+    /// What else is allowed beside the organization: an entity for writes of records, nothing for any other action.
+    type Of: Send + Sync;
 }
 
-/// Proof that the policy allowed this caller to do `A`. Made only by [`Policy`], not cloneable, spent where it is used.
+/// An action of which the audit trail has one kind of record, of a success and of a refusal.
+pub trait Recorded: Action {
+    /// What it is recorded as.
+    const AUDIT: AuditAction;
+}
+
+/// Proof that the policy allows this caller to do `A` in the organization of this name, whether there is one or not. Made only by
+/// [`Policy`], not cloneable; [`enter`](Self::enter) makes a permit of it.
 #[must_use]
-pub struct Permit<A> {
+pub struct Allowed<A: Action> {
+    organization: OrganizationName,
+    caller: Caller,
+    of: A::Of,
+}
+
+impl<A: Action> Allowed<A> {
+    pub(crate) fn into_parts(self) -> (OrganizationName, Caller, A::Of) {
+        (self.organization, self.caller, self.of)
+    }
+}
+
+/// Proof that the policy allowed this caller to do `A`, which belongs to no organization. Made only by [`Policy`], not cloneable, spent where
+/// it is used.
+#[must_use]
+pub struct DeploymentPermit<A> {
+    caller: Caller,
     action: PhantomData<fn() -> A>,
 }
 
+impl<A> DeploymentPermit<A> {
+    /// The caller.
+    #[must_use]
+    pub fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    pub(crate) fn into_caller(self) -> Caller {
+        self.caller
+    }
+}
+
+/// Create, update or delete records of one entity; see [`Policy::check_write`].
+pub enum WriteRecords {}
+
+impl Action for WriteRecords {
+    const PRIVILEGE: Privilege = Privilege::WriteRecords;
+
+    type Of = Arc<Entity>;
+}
+
 macro_rules! actions {
-    ($($(#[$doc:meta])* $name:ident => $privilege:ident;)+) => {$(
+    ($($(#[$doc:meta])* $name:ident => $privilege:ident $(, recorded as $audit:ident)?;)+) => {$(
         $(#[$doc])*
         pub enum $name {}
         impl Action for $name {
             const PRIVILEGE: Privilege = Privilege::$privilege;
+
+            type Of = ();
         }
+        $(
+            impl Recorded for $name {
+                const AUDIT: AuditAction = AuditAction::$audit;
+            }
+        )?
     )+};
 }
 
@@ -278,25 +353,23 @@ actions! {
     /// Read the state of an organization's encryption: its status, its history, its unreadable cells.
     ReadKeyStatus => ReadEncryptionState;
     /// Retrieve the key text.
-    RetrieveKey => ReadEncryptionKey;
+    RetrieveKey => ReadEncryptionKey, recorded as RetrieveKey;
     /// Change the key.
-    ChangeKey => ChangeEncryptionKey;
+    ChangeKey => ChangeEncryptionKey, recorded as ChangeKey;
     /// Restore the key.
-    RestoreKey => RestoreEncryptionKey;
+    RestoreKey => RestoreEncryptionKey, recorded as RestoreKey;
     /// Give up what a lost key has sealed.
-    AbandonEncryptedData => AbandonEncryptedData;
+    AbandonEncryptedData => AbandonEncryptedData, recorded as AbandonEncryptedData;
     /// Get or list records.
     ReadRecords => ReadRecords;
-    /// Create, update or delete records; see [`Policy::check_write`].
-    WriteRecords => WriteRecords;
     /// Reveal encrypted attributes.
     Reveal => RevealAttributes;
     /// Compare encrypted attributes with a value.
-    Compare => CompareAttributes;
+    Compare => CompareAttributes, recorded as CompareAttribute;
     /// See entities and attributes as an organization has them.
     ReadMetadata => ReadContract;
     /// Change the metadata of attributes.
-    CustomizeAttributes => CustomizeAttributes;
+    CustomizeAttributes => CustomizeAttributes, recorded as UpdateAttributeMetadata;
     /// Read what changes of audited attributes recorded.
     ReadAttributeChanges => ReadAttributeChanges;
     /// See an organization.
@@ -304,9 +377,9 @@ actions! {
     /// Create an organization.
     CreateOrganization => CreateOrganizations;
     /// Export an organization.
-    ExportOrganization => ExportOrganizations;
+    ExportOrganization => ExportOrganizations, recorded as ExportOrganization;
     /// Delete an organization.
-    DeleteOrganization => DeleteOrganizations;
+    DeleteOrganization => DeleteOrganizations, recorded as DeleteOrganization;
     /// Read and verify the audit trail.
     ReadAuditTrail => ReadAuditTrail;
     /// See who may do what.
@@ -316,6 +389,11 @@ actions! {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::schema::testing::thing;
+
+    fn caller(identity: Identity) -> Caller {
+        Caller { identity: identity.into(), peer: None, call_id: String::new() }
+    }
 
     fn ada() -> Identity {
         Identity::CommonName("ada".to_owned())
@@ -336,9 +414,9 @@ mod tests {
     #[test]
     fn a_grant_holds_in_its_organization_and_nowhere_else() {
         let policy = policy(Role::RecordReader, only("contoso"));
-        assert!(policy.check::<ReadRecords>(&ada(), &named("contoso")).is_ok());
-        assert!(policy.check::<ReadRecords>(&ada(), &named("fabrikam")).is_err());
-        assert!(policy.check::<WriteRecords>(&ada(), &named("contoso")).is_err());
+        assert!(policy.check::<ReadRecords>(&caller(ada()), &named("contoso")).is_ok());
+        assert!(policy.check::<ReadRecords>(&caller(ada()), &named("fabrikam")).is_err());
+        assert!(policy.check_write(&caller(ada()), &named("contoso"), &thing().into()).is_err());
         assert!(policy.check_anywhere(&ada(), Privilege::ReadRecords).is_ok());
     }
 
@@ -346,15 +424,15 @@ mod tests {
     fn an_identity_of_another_kind_is_another_identity() {
         let policy = policy(Role::SystemAdministrator, Scope::All);
         let dns = Identity::Dns("ada".to_owned());
-        assert!(policy.check::<RetrieveKey>(&dns, &named("contoso")).is_err());
+        assert!(policy.check::<RetrieveKey>(&caller(dns), &named("contoso")).is_err());
     }
 
     #[test]
     fn what_belongs_to_no_organization_needs_a_grant_for_all() {
         let everywhere = policy(Role::SystemAdministrator, Scope::All);
         let here = policy(Role::SystemAdministrator, only("contoso"));
-        assert!(everywhere.check_deployment::<CreateOrganization>(&ada()).is_ok());
-        assert!(here.check_deployment::<CreateOrganization>(&ada()).is_err());
+        assert!(everywhere.check_deployment::<CreateOrganization>(&caller(ada())).is_ok());
+        assert!(here.check_deployment::<CreateOrganization>(&caller(ada())).is_err());
     }
 
     #[test]

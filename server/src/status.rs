@@ -32,7 +32,7 @@ use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 pub(crate) use self::{
     framework::{complete, is_complete, message_invalid},
     key::{bound_of_key_error, key},
-    organization::{create_organization, import_organization, organization_not_found, organization_not_served},
+    organization::{create_organization, import_organization, not_entered},
     record::{
         COMPARISONS, encrypted_attribute, listing, metadata_not_found, page_token_invalid, record, update_metadata,
     },

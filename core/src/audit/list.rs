@@ -16,11 +16,12 @@ use crate::{
     filter::error::FilterProblem,
     layout::AUDIT_HEAD,
     list::{
-        log::{self, ListLogError, Log, Page},
+        log::{self, ListLogError, Log, Page, Reading},
         page::ListingError,
     },
     order::Order,
-    policy::{self, Permit},
+    permit::Permit,
+    policy::{self, DeploymentPermit},
     schema::entity::{Attribute, Entity, Kind},
     store::{Comparison, Condition, Datum, Name, Reader, Select, Unavailable},
 };
@@ -93,16 +94,35 @@ pub struct Listed {
     pub next_page_token: String,
 }
 
-/// One page of the trail in `store`.
+/// One page of an organization's trail.
 ///
 /// # Errors
 /// See [`ListLogError`].
 pub async fn list(
     deployment: &Deployment,
-    _permit: Permit<policy::ReadAuditTrail>,
-    store: &dyn Reader,
+    permit: Permit<policy::ReadAuditTrail>,
     wanted: &Page<'_>,
 ) -> Result<Listed, ListLogError> {
+    let organization = permit.organization();
+    let (store, parent) = (&*organization.store, organization.resource_name());
+    page(deployment, Reading { store, parent: &parent, identity: &permit.caller().identity }, wanted).await
+}
+
+/// One page of the deployment's own trail.
+///
+/// # Errors
+/// See [`ListLogError`].
+pub async fn list_of_deployment(
+    deployment: &Deployment,
+    permit: DeploymentPermit<policy::ReadAuditTrail>,
+    wanted: &Page<'_>,
+) -> Result<Listed, ListLogError> {
+    let store = &*deployment.ports.configuration;
+    page(deployment, Reading { store, parent: "", identity: &permit.caller().identity }, wanted).await
+}
+
+async fn page(deployment: &Deployment, reading: Reading<'_>, wanted: &Page<'_>) -> Result<Listed, ListLogError> {
+    let store = reading.store;
     let trail = Log {
         table: AUDIT_TABLE.into(),
         columns: columns(),
@@ -112,7 +132,7 @@ pub async fn list(
         // The signature of a head, and ids as texts.
         overhead_bytes: 512,
     };
-    let (rows, next_page_token) = log::page(deployment, store, trail, Condition::EVERYTHING, wanted).await?;
+    let (rows, next_page_token) = log::page(deployment, reading, trail, Condition::EVERYTHING, wanted).await?;
     let unreadable = || ListingError::from(Unavailable("the audit trail holds a row that is no record".into()));
     let rows = rows.into_iter();
     let records = rows.map(AuditRecord::from_row).collect::<Option<Vec<_>>>().ok_or_else(unreadable)?;

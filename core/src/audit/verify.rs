@@ -21,7 +21,8 @@ use crate::{
     identity::Caller,
     layout::AUDIT_HEAD,
     organization::{handle::Organization, seen},
-    policy::{self, Permit},
+    permit::Permit,
+    policy::{self, DeploymentPermit},
     store::{CommitError, Comparison, Condition, Datum, Direction, Name, Reader, Select, Unavailable},
 };
 
@@ -401,12 +402,11 @@ impl Found {
     pub async fn tell(
         self,
         deployment: &Deployment,
-        organization: &Organization,
-        _permit: Permit<policy::ReadAuditTrail>,
-        caller: &Caller,
+        permit: Permit<policy::ReadAuditTrail>,
     ) -> Result<Verified, CommitError> {
         let Found(verified) = self;
-        organization.record(entry(deployment, caller, organization.resource_name(), &verified)).await?;
+        let organization = permit.organization();
+        organization.record(entry(deployment, permit.caller(), organization.resource_name(), &verified)).await?;
         Ok(verified)
     }
 
@@ -417,11 +417,10 @@ impl Found {
     pub async fn tell_of_deployment(
         self,
         deployment: &Deployment,
-        _permit: Permit<policy::ReadAuditTrail>,
-        caller: &Caller,
+        permit: DeploymentPermit<policy::ReadAuditTrail>,
     ) -> Result<Verified, CommitError> {
         let Found(verified) = self;
-        deployment.record(entry(deployment, caller, "organizations".to_owned(), &verified)).await?;
+        deployment.record(entry(deployment, permit.caller(), "organizations".to_owned(), &verified)).await?;
         Ok(verified)
     }
 }

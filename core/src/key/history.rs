@@ -10,8 +10,8 @@ use crate::{
     deployment::Deployment,
     id::{KeyVersion, Timestamp},
     layout::{FINGERPRINT, KEY_CHANGE},
-    organization::handle::Organization,
-    policy::{self, Permit},
+    permit::Permit,
+    policy,
     store::{Condition, Datum, Unavailable, rows},
 };
 
@@ -33,9 +33,9 @@ pub struct KeyChange {
 /// If a database doesn't answer.
 pub async fn history(
     deployment: &Deployment,
-    organization: &Organization,
-    _permit: &Permit<policy::ReadKeyStatus>,
+    permit: &Permit<policy::ReadKeyStatus>,
 ) -> Result<Vec<KeyChange>, Unavailable> {
+    let organization = permit.organization();
     let columns = ["fingerprint", "key_version", "time"];
     let own = rows(&*organization.store, KEY_CHANGE, &columns, Condition::EVERYTHING).await?;
     let mut changes: Vec<KeyChange> = own.into_iter().filter_map(change).collect();

@@ -26,7 +26,7 @@ use crate::{
         ring_rows::{self, key_change_row},
         row::{Row, STATE_CREATING, STATE_READY},
     },
-    policy::{self, Permit},
+    policy::{self, DeploymentPermit},
     port::OrganizationLock,
     store::{Commit, CommitError, Datum, OpenError, Step, StoreFailure, Unavailable},
 };
@@ -68,11 +68,10 @@ impl From<CommitError> for CreateOrganizationError {
 /// See [`CreateOrganizationError`].
 pub async fn create(
     deployment: &Deployment,
-    _permit: Permit<policy::CreateOrganization>,
-    caller: Option<&Caller>,
+    permit: DeploymentPermit<policy::CreateOrganization>,
     name: &OrganizationName,
 ) -> Result<Arc<Organization>, CreateOrganizationError> {
-    create_unasked(deployment, caller, name).await
+    create_unasked(deployment, Some(permit.caller()), name).await
 }
 
 /// Creates the organization that the deployment begins with, before anybody can call.

@@ -5,17 +5,14 @@
 //! coming back by itself.
 
 use crate::{
-    audit::entry::{AuditAction, AuditEntry},
+    audit::entry::AuditEntry,
     configuration::of_organization,
     deployment::Deployment,
     fail_point::FailPoint,
-    identity::Caller,
     layout::{DATA_KEY, FINGERPRINT, KEY_RING, KEY_TEXT, SEEN, TOMBSTONE},
-    organization::{
-        row::{Row, STATE_DELETING, STATE_READY},
-        work::KeyWork,
-    },
-    policy::{self, Permit},
+    organization::row::{Row, STATE_DELETING, STATE_READY},
+    permit::PermittedWork,
+    policy,
     port::OrganizationLock,
     store::{Commit, CommitError, Condition, Datum, Expect, OpenError, Step, StoreFailure, Unavailable},
 };
@@ -27,10 +24,9 @@ use crate::{
 /// finishes.
 pub async fn delete(
     deployment: &Deployment,
-    work: KeyWork,
-    _permit: Permit<policy::DeleteOrganization>,
-    caller: &Caller,
+    work: PermittedWork<policy::DeleteOrganization>,
 ) -> Result<(), StoreFailure> {
+    let (by, work) = work.spend();
     let organization = work.organization();
     let row = Row {
         name: organization.name.clone(),
@@ -39,8 +35,8 @@ pub async fn delete(
         create_time: organization.create_time,
     };
     let entry = AuditEntry {
-        caller: Some(caller.clone()),
-        ..AuditEntry::done(deployment.now(), AuditAction::DeleteOrganization, organization.resource_name())
+        caller: Some(by.caller),
+        ..AuditEntry::done(deployment.now(), by.action, organization.resource_name())
     };
     let begin = vec![row.become_state(STATE_DELETING, &*deployment.ports.root_key)?, Step::Audit(entry)];
     deployment.ports.configuration.commit(Commit::of(begin)).await?;

@@ -6,14 +6,14 @@
 use std::sync::Arc;
 
 use crate::{
-    audit::entry::{AuditAction, AuditEntry},
+    audit::entry::AuditEntry,
     deployment::Deployment,
     id::{OrganizationId, Timestamp},
-    identity::Caller,
     layout::{self, CATALOG, CENSUS, LaidOut, MIGRATION, REQUEST, RESTORE_ATTEMPT},
     name::OrganizationName,
-    organization::{handle::Organization, ring_rows},
-    policy::{self, Permit},
+    organization::ring_rows,
+    permit::Permit,
+    policy::{self, Recorded as _},
     store::{Cause, Condition, Datum, Direction, Name, Reader, Row, ScanError, Select, StoreFailure},
 };
 
@@ -74,14 +74,13 @@ impl Export {
     /// [`StoreFailure`].
     pub async fn begin(
         deployment: &Deployment,
-        organization: &Organization,
-        _permit: Permit<policy::ExportOrganization>,
-        caller: &Caller,
+        permit: Permit<policy::ExportOrganization>,
     ) -> Result<(Exported, Export), StoreFailure> {
+        let organization = permit.organization();
         let export_time = deployment.now();
         let entry = AuditEntry {
-            caller: Some(caller.clone()),
-            ..AuditEntry::done(export_time, AuditAction::ExportOrganization, organization.resource_name())
+            caller: Some(permit.caller().clone()),
+            ..AuditEntry::done(export_time, policy::ExportOrganization::AUDIT, organization.resource_name())
         };
         organization.record(entry).await.map_err(StoreFailure::unaudited)?;
         let snapshot = organization.store.snapshot().await?;

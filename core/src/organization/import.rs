@@ -32,7 +32,7 @@ use crate::{
         ring_rows,
         row::{Row, STATE_IMPORTING, STATE_READY},
     },
-    policy::{self, Permit},
+    policy::{self, DeploymentPermit},
     port::{OrganizationLock, PreparedDatabase},
     store::{
         Assignment, Column, Commit, CommitError, Condition, Datum, Expect, Name, OpenError, Step, StoreFailure, rows,
@@ -41,6 +41,7 @@ use crate::{
 
 /// An import, under way. It is to be finished or aborted.
 pub struct Import {
+    caller: Caller,
     row: Row,
     database: Box<dyn PreparedDatabase>,
     /// The tables there may be.
@@ -59,7 +60,7 @@ impl Import {
     /// [`ImportError`]; nothing is left then.
     pub async fn begin(
         deployment: &Deployment,
-        _permit: Permit<policy::CreateOrganization>,
+        permit: DeploymentPermit<policy::CreateOrganization>,
         exported: &Exported,
         name: Option<&OrganizationName>,
     ) -> Result<Import, ImportError> {
@@ -83,6 +84,7 @@ impl Import {
         let first = catalog::first(&layout, deployment.now());
         match ports.databases.prepare(exported.id, first).await {
             Ok(database) => Ok(Import {
+                caller: permit.into_caller(),
                 row,
                 database,
                 layout: tables(layout).into_iter().map(|table| (table.table.name.clone(), table)).collect(),
@@ -166,13 +168,13 @@ impl Import {
     ///
     /// # Errors
     /// [`ImportError`]; nothing is left then, unless the outcome is unknown.
-    pub async fn finish(self, deployment: &Deployment, caller: &Caller) -> Result<Arc<Organization>, ImportError> {
+    pub async fn finish(self, deployment: &Deployment) -> Result<Arc<Organization>, ImportError> {
         if let Err(error) = self.verify(deployment).await {
             self.abort(deployment).await;
             return Err(error);
         }
         deployment.reached(FailPoint::ImportVerified);
-        let Import { row, database, census, lock: _lock, .. } = self;
+        let Import { caller, row, database, census, lock: _lock, .. } = self;
         if let Err(error) = database.publish().await {
             if matches!(error, CommitError::Refused { .. }) {
                 unlist(deployment, &row).await;
@@ -182,7 +184,7 @@ impl Import {
         deployment.reached(FailPoint::ImportPublished);
         let ports = &deployment.ports;
         let entry = AuditEntry {
-            caller: Some(caller.clone()),
+            caller: Some(caller),
             details: Some(census::told(&census, &deployment.schema)),
             ..AuditEntry::done(deployment.now(), AuditAction::ImportOrganization, row.name.resource_name())
         };

@@ -21,11 +21,15 @@ pub struct RecordPlace {
 }
 
 impl RecordPlace {
-    /// The place of a record of this entity, by the schema as the organization has it now.
-    #[must_use]
-    pub fn new(organization: &Arc<Organization>, entity: &Arc<Entity>, id: RecordId) -> Self {
+    /// The place of a record of this entity, by the schema as the organization has it now. Callers get it from a permit.
+    pub(crate) fn new(organization: &Arc<Organization>, entity: &Arc<Entity>, id: RecordId) -> Self {
         let schema = organization.schema();
         RecordPlace { organization: Arc::clone(organization), entity: schema.entity(entity), id, schema }
+    }
+
+    /// The place of a record of this entity in the same organization.
+    pub(crate) fn beside(&self, entity: &Arc<Entity>, id: RecordId) -> Self {
+        RecordPlace::new(&self.organization, entity, id)
     }
 
     /// The same place, by the schema as the organization has it now.

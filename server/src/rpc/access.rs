@@ -55,10 +55,10 @@ impl AccessService for Access {
         request: Request<ExplainAccessRequest>,
     ) -> Result<Response<ExplainAccessResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
-        let _permit = self.dispatcher.enter_deployment::<ReadAccess>(&extensions)?;
-        let (caller, policy) = self.dispatcher.caller(&extensions)?;
+        let permit = self.dispatcher.enter_deployment::<ReadAccess>(&extensions)?;
+        let (_, policy) = self.dispatcher.caller(&extensions)?;
         let identity = match request.identity.as_str() {
-            "" => Ok(caller.identity),
+            "" => Ok(Arc::clone(&permit.caller().identity)),
             text => text
                 .parse::<Identity>()
                 .map(|identity| Arc::new(lower_case_dns(identity)))

@@ -23,7 +23,8 @@ use sealward_core::{
     },
     name::{OrganizationName, RecordName},
     organization::Organization,
-    policy::{Action, Permit, ReadKeyStatus, RetrieveKey},
+    permit::Permit,
+    policy::{Action, ReadKeyStatus, RetrieveKey},
     schema::Schema,
     violation::Violation,
 };
@@ -33,7 +34,7 @@ use tonic::{Request, Response, Status};
 
 use super::{
     answers::{Answers, Left, answers},
-    dispatcher::{Dispatcher, Entered},
+    dispatcher::Dispatcher,
     name::{self, Named},
     paged_list::PagedList,
     transfer::{Ending, of_snapshot},
@@ -79,7 +80,7 @@ impl DataEncryption {
         })
     }
 
-    fn setting<A: Action>(
+    fn setting<A: Action<Of = ()>>(
         &self,
         extensions: &Extensions,
         name: Named<OrganizationName>,
@@ -87,22 +88,19 @@ impl DataEncryption {
         validate_only: bool,
         mode: impl FnOnce(Permit<A>) -> Mode,
     ) -> Result<KeySetting, Status> {
-        let entered: Entered<A> = self.dispatcher.enter(extensions, &name)?;
+        let permit: Permit<A> = self.dispatcher.enter(extensions, &name)?;
         name.resource.map_err(invalid)?;
-        let Entered { organization, permit, caller, .. } = entered;
-        Ok(KeySetting { organization, caller, text, mode: mode(permit), validate_only })
+        Ok(KeySetting { text, mode: mode(permit), validate_only })
     }
 
     async fn run(&self, setting: KeySetting) -> Result<CurrentKey, Status> {
-        let (organization, caller) = (Arc::clone(&setting.organization), setting.caller.clone());
-        let action = setting.mode.action();
+        let (organization, by) = (Arc::clone(setting.mode.organization()), setting.mode.attempt());
         let outcome = match self.one_at_a_time.run(setting).await {
             Ok(outcome) => outcome,
             Err(NotRun::AnotherRuns) => {
                 // In a task of its own: the refusal is recorded even if the caller has left.
-                let (deployment, organization) = (Arc::clone(&self.dispatcher.deployment), Arc::clone(&organization));
-                let refusal =
-                    async move { refuse(&deployment, &organization, &caller, action, KeyError::AlreadyRunning).await };
+                let deployment = Arc::clone(&self.dispatcher.deployment);
+                let refusal = async move { refuse(&deployment, &by, KeyError::AlreadyRunning).await };
                 self.dispatcher.drain.tasks().spawn(refusal).await.map_err(|_| status::broken())?
             }
             Err(NotRun::Broken) => return Err(status::broken()),
@@ -122,11 +120,11 @@ impl DataEncryption {
         extensions: &Extensions,
         organization: &str,
         page_size: i32,
-    ) -> Result<(Entered<ReadKeyStatus>, u32), Status> {
+    ) -> Result<(Permit<ReadKeyStatus>, u32), Status> {
         let name = name::organization("organization", organization);
-        let entered = self.dispatcher.enter(extensions, &name)?;
+        let permit = self.dispatcher.enter(extensions, &name)?;
         match (name.resource, self.dispatcher.page_size(page_size)) {
-            (Ok(_), Ok(size)) => Ok((entered, size)),
+            (Ok(_), Ok(size)) => Ok((permit, size)),
             (name, size) => Err(status::invalid(name.err().into_iter().chain(size.err()).collect())),
         }
     }
@@ -143,10 +141,10 @@ impl DataEncryptionService for DataEncryption {
     ) -> Result<Response<IsDataEncryptionActiveResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
         let name = name::organization("organization", &request.organization);
-        let entered: Entered<ReadKeyStatus> = self.dispatcher.enter(&extensions, &name)?;
+        let permit: Permit<ReadKeyStatus> = self.dispatcher.enter(&extensions, &name)?;
         name.resource.map_err(invalid)?;
-        let organization = entered.organization;
-        match check(&self.dispatcher.deployment, &organization, &entered.permit).await {
+        let organization = Arc::clone(permit.organization());
+        match check(&self.dispatcher.deployment, &permit).await {
             Ok(status) => Ok(Response::new(IsDataEncryptionActiveResponse {
                 is_active: status.is_active,
                 fingerprint: status.key.map(|key| key.fingerprint.to_string()).unwrap_or_default(),
@@ -168,10 +166,10 @@ impl DataEncryptionService for DataEncryption {
     ) -> Result<Response<RetrieveDataEncryptionKeyResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
         let name = name::organization("organization", &request.organization);
-        let entered: Entered<RetrieveKey> = self.dispatcher.enter(&extensions, &name)?;
+        let permit: Permit<RetrieveKey> = self.dispatcher.enter(&extensions, &name)?;
         name.resource.map_err(invalid)?;
-        let organization = entered.organization;
-        match retrieve(&self.dispatcher.deployment, &organization, entered.permit, &entered.caller).await {
+        let organization = Arc::clone(permit.organization());
+        match retrieve(&self.dispatcher.deployment, permit).await {
             Ok((text, current)) => Ok(Response::new(RetrieveDataEncryptionKeyResponse {
                 encryption_key: text.expose().to_owned(),
                 fingerprint: current.fingerprint.to_string(),
@@ -193,15 +191,15 @@ impl DataEncryptionService for DataEncryption {
     ) -> Result<Response<Self::WatchReencryptionStream>, Status> {
         let (_, extensions, request) = request.into_parts();
         let name = name::organization("organization", &request.organization);
-        let entered: Entered<ReadKeyStatus> = self.dispatcher.enter(&extensions, &name)?;
+        let permit: Permit<ReadKeyStatus> = self.dispatcher.enter(&extensions, &name)?;
         name.resource.map_err(invalid)?;
-        let held = self.dispatcher.bounded.streams.enter(&entered.caller.identity)?;
+        let held = self.dispatcher.bounded.streams.enter(&permit.caller().identity)?;
         let leaving = Leaving::of(&extensions);
         let (answers, answered) = answers();
         let dispatcher = Arc::clone(&self.dispatcher);
         tokio::spawn(async move {
             let _held = (held, leaving.hold());
-            watch(dispatcher, entered.organization, entered.permit, leaving, answers).await;
+            watch(dispatcher, permit, leaving, answers).await;
         });
         Ok(Response::new(Box::pin(answered)))
     }
@@ -211,11 +209,11 @@ impl DataEncryptionService for DataEncryption {
         request: Request<ListUnreadableCellsRequest>,
     ) -> Result<Response<ListUnreadableCellsResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
-        let (entered, size) = self.enter_list(&extensions, &request.organization, request.page_size)?;
-        let Entered { organization, permit, caller, .. } = entered;
+        let (permit, size) = self.enter_list(&extensions, &request.organization, request.page_size)?;
+        let organization = Arc::clone(permit.organization());
         let deployment = &self.dispatcher.deployment;
         let (method, token) = ("ListUnreadableCells", request.page_token.as_str());
-        match unreadable::list(deployment, &organization, permit, &caller.identity, method, size, token).await {
+        match unreadable::list(deployment, permit, method, size, token).await {
             Ok(Some(listed)) => Ok(Response::new(ListUnreadableCellsResponse {
                 unreadable_cells: listed
                     .cells
@@ -235,12 +233,12 @@ impl DataEncryptionService for DataEncryption {
     ) -> Result<Response<Self::VerifyCellsStream>, Status> {
         let (_, extensions, request) = request.into_parts();
         let name = name::organization("organization", &request.organization);
-        let entered: Entered<ReadKeyStatus> = self.dispatcher.enter(&extensions, &name)?;
+        let permit: Permit<ReadKeyStatus> = self.dispatcher.enter(&extensions, &name)?;
         name.resource.map_err(invalid)?;
-        let Entered { organization, permit, caller, .. } = entered;
-        let held = self.dispatcher.bounded.streams.enter(&caller.identity)?;
+        let organization = Arc::clone(permit.organization());
+        let held = self.dispatcher.bounded.streams.enter(&permit.caller().identity)?;
         let ending = Ending { drain: self.dispatcher.drain.clone(), leaving: Leaving::of(&extensions) };
-        match Verification::begin(&self.dispatcher.deployment, &organization, permit, &caller).await {
+        match Verification::begin(&self.dispatcher.deployment, permit).await {
             Ok(verification) => {
                 let (answers, answered) = answers();
                 let dispatcher = Arc::clone(&self.dispatcher);
@@ -259,18 +257,18 @@ impl DataEncryptionService for DataEncryption {
         request: Request<ListKeyChangesRequest>,
     ) -> Result<Response<ListKeyChangesResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
-        let (entered, size) = self.enter_list(&extensions, &request.organization, request.page_size)?;
-        let Entered { organization, permit, caller, .. } = entered;
+        let (permit, size) = self.enter_list(&extensions, &request.organization, request.page_size)?;
+        let organization = permit.organization();
         let deployment = &self.dispatcher.deployment;
-        let changes = match history(deployment, &organization, &permit).await {
+        let changes = match history(deployment, &permit).await {
             Ok(changes) => changes,
-            Err(error) => return Err(key_status(error, &organization).await),
+            Err(error) => return Err(key_status(error, organization).await),
         };
         let list = PagedList {
             root_key: &*deployment.ports.root_key,
             method: "ListKeyChanges",
             parent: &organization.resource_name(),
-            identity: &caller.identity,
+            identity: &permit.caller().identity,
             bytes_max: deployment.page_bytes_max,
         };
         let (key_changes, next_page_token) =
@@ -383,11 +381,11 @@ fn verify_response(schema: &Schema, organization: &Organization, verified: &Veri
 /// Reports a re-encryption until it ends, the caller leaves, the server drains, or the connection is to end: the caller can watch again.
 async fn watch(
     dispatcher: Arc<Dispatcher>,
-    organization: Arc<Organization>,
     permit: Permit<ReadKeyStatus>,
     leaving: Leaving,
     answers: Answers<Reencryption>,
 ) {
+    let organization = permit.organization();
     let mut ticks = tokio::time::interval(WATCH_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -396,9 +394,9 @@ async fn watch(
             () = answers.left() => return,
             refusal = watch_ends(&dispatcher, &leaving) => return answers.fail(refusal.into()),
         }
-        let status = match check(&dispatcher.deployment, &organization, &permit).await {
+        let status = match check(&dispatcher.deployment, &permit).await {
             Ok(status) => status.reencryption,
-            Err(error) => return answers.fail(key_status(error, &organization).await),
+            Err(error) => return answers.fail(key_status(error, organization).await),
         };
         // Whoever waits for the end wants to change the key after it: it has come when nobody is in the way any more.
         let more = status.is_running() || organization.is_at_work();

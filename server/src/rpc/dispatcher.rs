@@ -1,19 +1,19 @@
 //! The dispatcher: what every call passes once its message is decoded, because only there the organization is known.
 //!
-//! Organization, by name → permission in it → rate → can it be recorded → existence → handler. Permission is decided before existence, so that who may not see an
-//! organization gets the same answer whether it is there or not. The permit that comes out is what a use case asks for.
+//! Organization, by name → permission in it → rate → can it be recorded → existence → handler. Permission is decided before existence, so
+//! that a caller who may not see an organization gets the same answer whether it is there or not. The permit that comes out has the
+//! organization, the caller and what else is allowed: a use case takes them from it.
 
 use std::sync::Arc;
 
 use http::Extensions;
 use sealward_core::{
-    audit::AuditAction,
     deployment::Deployment,
-    identity::{Caller, Identity},
+    identity::Caller,
     list::{log::ListLogError, page::ListingError},
     name::OrganizationName,
-    organization::Organization,
-    policy::{Action, Permit, Policy, Privilege, PrivilegeMissing, WriteRecords},
+    permit::Permit,
+    policy::{Action, Allowed, DeploymentPermit, Policy, Privilege, PrivilegeMissing, WriteRecords},
     schema::Entity,
     violation::{Problem, Violation},
 };
@@ -69,15 +69,6 @@ pub(crate) struct Dispatcher {
     pub(crate) shed: Shed,
 }
 
-/// A call that may go on.
-pub(crate) struct Entered<A> {
-    pub(crate) organization: Arc<Organization>,
-    pub(crate) permit: Permit<A>,
-    pub(crate) caller: Caller,
-    /// What a refusal of the call is recorded as.
-    pub(crate) refused_as: AuditAction,
-}
-
 impl Dispatcher {
     /// How large a message may be, in either direction.
     pub(crate) fn message_size_max_bytes(&self) -> usize {
@@ -129,10 +120,12 @@ impl Dispatcher {
     }
 
     /// Lets a call into the organization that `name` is in. What the call needs, and what it is recorded as, are in the options of its method. A refusal is recorded in any case; see [`Denials`].
-    pub(crate) fn enter<A: Action, T>(&self, extensions: &Extensions, name: &Named<T>) -> Result<Entered<A>, Status> {
-        self.enter_by(extensions, name, A::PRIVILEGE, |policy, identity, organization| {
-            policy.check::<A>(identity, organization)
-        })
+    pub(crate) fn enter<A: Action<Of = ()>, T>(
+        &self,
+        extensions: &Extensions,
+        name: &Named<T>,
+    ) -> Result<Permit<A>, Status> {
+        self.enter_by(extensions, name, A::PRIVILEGE, |policy, caller, organization| policy.check(caller, organization))
     }
 
     /// As [`enter`](Self::enter), to write records of this entity.
@@ -140,10 +133,10 @@ impl Dispatcher {
         &self,
         extensions: &Extensions,
         name: &Named<T>,
-        entity: &Entity,
-    ) -> Result<Entered<WriteRecords>, Status> {
-        self.enter_by(extensions, name, entity.write_privilege, |policy, identity, organization| {
-            policy.check_write(identity, organization, entity)
+        entity: &Arc<Entity>,
+    ) -> Result<Permit<WriteRecords>, Status> {
+        self.enter_by(extensions, name, entity.write_privilege, |policy, caller, organization| {
+            policy.check_write(caller, organization, entity)
         })
     }
 
@@ -152,45 +145,38 @@ impl Dispatcher {
         extensions: &Extensions,
         name: &Named<T>,
         privilege: Privilege,
-        check: impl FnOnce(&Policy, &Identity, &OrganizationName) -> Result<Permit<A>, PrivilegeMissing>,
-    ) -> Result<Entered<A>, Status> {
+        check: impl FnOnce(&Policy, &Caller, &OrganizationName) -> Result<Allowed<A>, PrivilegeMissing>,
+    ) -> Result<Permit<A>, Status> {
         let (caller, policy) = self.caller(extensions)?;
         let rpc = rpc(extensions, privilege)?;
-        let refused_as = rpc.refused_as(privilege);
         let organization = name.organization.as_ref().map_err(|violation| status::invalid(vec![violation.clone()]))?;
-        let permit = match check(&policy, &caller.identity, organization) {
-            Ok(permit) => permit,
+        let allowed = match check(&policy, &caller, organization) {
+            Ok(allowed) => allowed,
             Err(missing) => {
-                self.denials.in_organization(&caller, refused_as, organization, missing.privilege);
+                self.denials.in_organization(&caller, rpc.refused_as(privilege), organization, missing.privilege);
                 return Err(PrivilegeRefusal::within(&caller.identity, missing.privilege, organization).into());
             }
         };
         // Before it is looked up whether there is one: a name that is tried costs as much as one that is there.
         self.rates.admit(&caller.identity, Some(organization), cost(A::PRIVILEGE))?;
         self.admit_recorded(rpc)?;
-        let organization = self.find(organization)?;
-        tracing::Span::current().record("organization", organization.name.as_str());
-        Ok(Entered { organization, permit, caller, refused_as })
-    }
-
-    /// The organization of this name, for a caller whose permission in it was checked.
-    pub(crate) fn find(&self, name: &OrganizationName) -> Result<Arc<Organization>, Status> {
-        let found = self.deployment.organization(name);
-        found.ok_or_else(|| match self.deployment.not_served(name) {
-            Some(why) => status::organization_not_served(name, why),
-            None => status::organization_not_found(name),
-        })
+        let permit = allowed.enter(&self.deployment).map_err(status::not_entered)?;
+        tracing::Span::current().record("organization", organization.as_str());
+        Ok(permit)
     }
 
     /// Lets in a call that belongs to no organization.
-    pub(crate) fn enter_deployment<A: Action>(&self, extensions: &Extensions) -> Result<(Permit<A>, Caller), Status> {
+    pub(crate) fn enter_deployment<A: Action<Of = ()>>(
+        &self,
+        extensions: &Extensions,
+    ) -> Result<DeploymentPermit<A>, Status> {
         let (caller, policy) = self.caller(extensions)?;
         let rpc = rpc(extensions, A::PRIVILEGE)?;
-        match policy.check_deployment::<A>(&caller.identity) {
+        match policy.check_deployment(&caller) {
             Ok(permit) => {
                 self.rates.admit(&caller.identity, None, cost(A::PRIVILEGE))?;
                 self.admit_recorded(rpc)?;
-                Ok((permit, caller))
+                Ok(permit)
             }
             Err(missing) => {
                 self.denials.in_deployment(&caller, rpc.refused_as(missing.privilege), missing.privilege);

@@ -6,12 +6,11 @@ use axum::Router;
 use http::Extensions;
 use sealward_core::{
     id::{OrganizationId, RecordId},
-    identity::Caller,
     mask::ReadMask,
-    organization::Organization,
-    policy::ReadRecords,
+    permit::Permit,
+    policy::{ReadRecords, WriteRecords},
     record::{
-        self, Draft, Mode, RecordError, RecordPlace, Touched,
+        Draft, Mode, RecordError, RecordPlace, Touched,
         check::{check_create, check_update},
         create::{self, IdOrigin},
         delete, get, list, update,
@@ -31,7 +30,7 @@ use super::{
         CreateRequest, DeleteRequest, EntityCodec, EntityReply, EntityRequest, GetRequest, ListRequest, UpdateRequest,
         WriteOptions,
     },
-    dispatcher::{Dispatcher, Entered},
+    dispatcher::Dispatcher,
 };
 use crate::{background::reencryption, bounds::turns::Turn, schema::EntityMethod, status};
 
@@ -80,107 +79,90 @@ impl UnaryService<EntityRequest> for Handler {
 
 impl Handler {
     async fn create(&self, extensions: &Extensions, request: CreateRequest) -> Result<EntityReply, Status> {
-        let entered = self.dispatcher.enter_to_write(extensions, &request.parent, self.entity())?;
-        let NewRecord { place, id_origin, draft, mode } =
-            self.new_record(&entered.organization, &entered.caller, request)?;
-        let deployment = &self.dispatcher.deployment;
-        let record = create::create(deployment, entered.permit, &entered.caller, &place, id_origin, draft, mode)
-            .await
-            .map_err(|error| status::record(error, &place))?;
+        let permit = self.dispatcher.enter_to_write(extensions, &request.parent, self.entity())?;
+        let NewRecord { id, id_origin, draft, mode } = self.new_record(&permit, request)?;
+        let place = permit.record(id);
+        let created = create::create(&self.dispatcher.deployment, permit, id, id_origin, draft, mode).await;
+        let record = created.map_err(|error| status::record(error, &place))?;
         Ok(EntityReply::Record(place.organization.name.clone(), record))
     }
 
     async fn get(&self, extensions: &Extensions, request: GetRequest) -> Result<EntityReply, Status> {
-        let entered: Entered<ReadRecords> = self.dispatcher.enter(extensions, &request.name)?;
+        let permit: Permit<ReadRecords> = self.dispatcher.enter(extensions, &request.name)?;
         let (mask, id) = self.both(request.read_mask, request.name.resource)?;
-        let place = self.place(&entered, id);
-        let record = get::get(entered.permit, &place, &mask).await.map_err(|error| status::record(error, &place))?;
+        let place = permit.record_of(self.entity(), id);
+        let got = get::get(permit, self.entity(), id, &mask).await;
+        let record = got.map_err(|error| status::record(error, &place))?;
         Ok(EntityReply::Read(place.organization.name.clone(), record, mask))
     }
 
     async fn list(&self, extensions: &Extensions, request: ListRequest) -> Result<EntityReply, Status> {
-        let entered: Entered<ReadRecords> = self.dispatcher.enter(extensions, &request.parent)?;
-        let organization = &entered.organization;
-        let entity = &organization.schema().entity(&self.method.entity);
-        let (mask, size, query) = self.page_of(&request, entity, organization)?;
-        let wanted = list::Page {
-            size,
-            token: &request.page_token,
-            mask,
-            count: request.return_total_size,
-            method: &self.method.path,
-            identity: &entered.caller.identity,
-        };
-        let deployment = &self.dispatcher.deployment;
-        let _held = self.dispatcher.bounded.lists.enter_in_turn(&entered.caller.identity).await?;
-        let listed = list::list(deployment, entered.permit, organization, entity, query, wanted).await;
-        let listed = listed.map_err(|error| self.not_listed(error, organization))?;
-        Ok(EntityReply::List(organization.name.clone(), listed, mask.clone()))
+        let permit: Permit<ReadRecords> = self.dispatcher.enter(extensions, &request.parent)?;
+        let (mask, size, query) = self.page_of(&permit, &request)?;
+        let (token, count, method) = (&*request.page_token, request.return_total_size, &*self.method.path);
+        let wanted = list::Page { size, token, mask, count, method };
+        let _held = self.dispatcher.bounded.lists.enter_in_turn(&permit.caller().identity).await?;
+        let nowhere = permit.record_of(self.entity(), RecordId::from_bytes([0; 16]));
+        let listed = list::list(&self.dispatcher.deployment, permit, query, wanted).await;
+        let listed = listed.map_err(|error| self.not_listed(error, &nowhere))?;
+        Ok(EntityReply::List(nowhere.organization.name.clone(), listed, mask.clone()))
     }
 
     async fn update(&self, extensions: &Extensions, request: UpdateRequest) -> Result<EntityReply, Status> {
-        let entered = self.dispatcher.enter_to_write(extensions, &request.name, self.entity())?;
-        let Change { id, draft, touched, etag, mode } = self.change(&entered.organization, &entered.caller, request)?;
-        let _turn = self.turn(&entered.organization, id).await?;
-        let place = self.place(&entered, id);
-        let deployment = &self.dispatcher.deployment;
+        let permit = self.dispatcher.enter_to_write(extensions, &request.name, self.entity())?;
+        let Change { id, draft, touched, etag, mode } = self.change(&permit, request)?;
+        let place = permit.record(id);
+        let _turn = self.turn(&place).await?;
         let given = (&draft, &touched);
-        let updated = update::update(deployment, entered.permit, &entered.caller, &place, given, etag, mode)
-            .await
-            .map_err(|error| status::record(error, &place))?;
+        let updated = update::update(&self.dispatcher.deployment, permit, id, given, etag, mode).await;
+        let updated = updated.map_err(|error| status::record(error, &place))?;
         self.retire_healed(&place);
         Ok(EntityReply::Updated(place.organization.name.clone(), updated))
     }
 
     async fn delete(&self, extensions: &Extensions, request: DeleteRequest) -> Result<EntityReply, Status> {
-        let entered = self.dispatcher.enter_to_write(extensions, &request.name, self.entity())?;
+        let permit = self.dispatcher.enter_to_write(extensions, &request.name, self.entity())?;
         let id = request.name.resource.map_err(invalid)?;
         let etag = revision("etag", &request.etag).map_err(invalid)?;
-        let mode = mode(&entered.caller, &request.write).map_err(invalid)?;
-        let _turn = self.turn(&entered.organization, id).await?;
-        let place = self.place(&entered, id);
-        delete::delete(&self.dispatcher.deployment, entered.permit, &entered.caller, &place, etag, mode)
-            .await
-            .map_err(|error| status::record(error, &place))?;
+        let mode = mode(&request.write).map_err(invalid)?;
+        let place = permit.record(id);
+        let _turn = self.turn(&place).await?;
+        let deleted = delete::delete(&self.dispatcher.deployment, permit, id, etag, mode).await;
+        deleted.map_err(|error| status::record(error, &place))?;
         self.retire_healed(&place);
         Ok(EntityReply::Empty)
     }
 
     /// What a create asks for. What is wrong with the record is in the same answer as what is wrong with the rest.
-    fn new_record<'a>(
+    fn new_record(
         &self,
-        organization: &Arc<Organization>,
-        caller: &'a Caller,
+        permit: &Permit<WriteRecords>,
         CreateRequest { parent, id, mut draft, write }: CreateRequest,
-    ) -> Result<NewRecord<'a>, Status> {
+    ) -> Result<NewRecord, Status> {
         let id_origin = if id.is_empty() { IdOrigin::Service } else { IdOrigin::Caller };
-        match (parent.resource, self.new_id(&id), mode(caller, &write)) {
-            (Ok(_), Ok(id), Ok(mode)) => {
-                Ok(NewRecord { place: self.place_of(organization, id), id_origin, draft, mode })
-            }
+        match (parent.resource, self.new_id(&id), mode(&write)) {
+            (Ok(_), Ok(id), Ok(mode)) => Ok(NewRecord { id, id_origin, draft, mode }),
             (parent, id, mode) => {
                 let mut violations: Vec<_> = [parent.err(), id.err(), mode.err()].into_iter().flatten().collect();
-                violations.extend(check_create(&organization.schema().entity(&self.method.entity), &mut draft));
+                violations.extend(check_create(&permit.entity(), &mut draft));
                 Err(self.dispatcher.invalid(violations))
             }
         }
     }
 
     /// What an update asks for. What is wrong with the record is in the same answer as what is wrong with the rest.
-    fn change<'a>(
+    fn change(
         &self,
-        organization: &Arc<Organization>,
-        caller: &'a Caller,
+        permit: &Permit<WriteRecords>,
         UpdateRequest { name, etag, draft, touched, mask_violations, write }: UpdateRequest,
-    ) -> Result<Change<'a>, Status> {
+    ) -> Result<Change, Status> {
         let etag = revision(&format!("{}.etag", self.entity().singular), &etag);
-        match (name.resource, etag, mode(caller, &write)) {
+        match (name.resource, etag, mode(&write)) {
             (Ok(id), Ok(etag), Ok(mode)) if mask_violations.is_empty() => Ok(Change { id, draft, touched, etag, mode }),
             (id, etag, mode) => {
                 let mut violations = mask_violations;
                 violations.extend([id.err(), etag.err(), mode.err()].into_iter().flatten());
-                let entity = organization.schema().entity(&self.method.entity);
-                violations.extend(check_update(&entity, &draft, &touched));
+                violations.extend(check_update(&permit.entity(), &draft, &touched));
                 Err(self.dispatcher.invalid(violations))
             }
         }
@@ -189,13 +171,12 @@ impl Handler {
     /// The fields, the size and the query of a list.
     fn page_of<'a>(
         &self,
+        permit: &Permit<ReadRecords>,
         request: &'a ListRequest,
-        entity: &Entity,
-        organization: &Organization,
     ) -> Result<(&'a ReadMask, u32, list::Query<'a>), Status> {
         let size = self.dispatcher.page_size(request.page_size);
         let bounds = self.dispatcher.deployment.filter_bounds;
-        let query = list::Query::parse(bounds, &request.filter, &request.order_by, entity, &organization.name);
+        let query = list::Query::parse(permit, bounds, &request.filter, &request.order_by, self.entity());
         match (&request.read_mask, &request.parent.resource, size, query) {
             (Ok(mask), Ok(_), Ok(size), Ok(query)) => Ok((mask, size, query)),
             (mask, parent, size, query) => {
@@ -219,36 +200,24 @@ impl Handler {
     }
 
     /// Why a list has no page. What a bound refused is counted.
-    fn not_listed(&self, error: RecordError, organization: &Arc<Organization>) -> Status {
+    fn not_listed(&self, error: RecordError, place: &RecordPlace) -> Status {
         if let RecordError::ListTooLong { .. } = error {
             self.dispatcher.shed.count("list_time_max_ms");
         }
-        status::record(error, &self.place_of(organization, RecordId::from_bytes([0; 16])))
+        status::record(error, place)
     }
 
     /// Waits for those who write this record and came before.
-    async fn turn(
-        &self,
-        organization: &Organization,
-        id: RecordId,
-    ) -> Result<Turn<(OrganizationId, RecordId)>, Status> {
-        Ok(self.dispatcher.bounded.records.take((organization.id, id)).await?)
+    async fn turn(&self, place: &RecordPlace) -> Result<Turn<(OrganizationId, RecordId)>, Status> {
+        Ok(self.dispatcher.bounded.records.take((place.organization.id, place.id)).await?)
     }
 
     fn retire_healed(&self, place: &RecordPlace) {
         reencryption::retire_healed(&self.dispatcher.deployment, &self.dispatcher.drain, &place.organization);
     }
 
-    fn entity(&self) -> &Entity {
+    fn entity(&self) -> &Arc<Entity> {
         &self.method.entity
-    }
-
-    fn place<A>(&self, entered: &Entered<A>, id: RecordId) -> RecordPlace {
-        self.place_of(&entered.organization, id)
-    }
-
-    fn place_of(&self, organization: &Arc<Organization>, id: RecordId) -> RecordPlace {
-        RecordPlace::new(organization, &self.method.entity, id)
     }
 
     /// The id given, or a new one where the entity allows none to be given.
@@ -266,21 +235,21 @@ impl Handler {
 }
 
 /// A record to create.
-struct NewRecord<'a> {
-    place: RecordPlace,
+struct NewRecord {
+    id: RecordId,
     id_origin: IdOrigin,
     draft: Draft,
-    mode: Mode<'a>,
+    mode: Mode,
 }
 
 /// A change of a record.
-struct Change<'a> {
+struct Change {
     id: RecordId,
     draft: Draft,
     touched: Touched,
     /// The revision that the caller has seen.
     etag: Option<i64>,
-    mode: Mode<'a>,
+    mode: Mode,
 }
 
 fn invalid(violation: Violation) -> Status {
@@ -288,7 +257,7 @@ fn invalid(violation: Violation) -> Status {
 }
 
 /// How a write is to be carried out. Where it is only checked, its request id is nobody's business.
-fn mode<'a>(caller: &'a Caller, write: &WriteOptions) -> Result<Mode<'a>, Violation> {
+fn mode(write: &WriteOptions) -> Result<Mode, Violation> {
     let WriteOptions { validate_only, request_id } = write;
     if *validate_only {
         return Ok(Mode::ValidateOnly);
@@ -297,7 +266,7 @@ fn mode<'a>(caller: &'a Caller, write: &WriteOptions) -> Result<Mode<'a>, Violat
         return Ok(Mode::Make);
     }
     let id = request_id.parse().map_err(|_| Violation::new("request_id", Problem::NotAUuid))?;
-    Ok(Mode::MakeOnce(record::Request { caller: &caller.identity, id }))
+    Ok(Mode::MakeOnce(id))
 }
 
 /// The revision that an etag names; none if there is no etag.

@@ -19,6 +19,7 @@ use sealward_core::{
     },
     name::{OrganizationName, RecordName},
     organization::Organization,
+    permit::Permit,
     policy::{CustomizeAttributes, ReadAttributeChanges, ReadMetadata},
     schema::{Attribute, Entity, Kind, TextForm, Value},
     violation::{Problem, Violation},
@@ -117,7 +118,7 @@ impl MetadataService for Metadata {
     ) -> Result<Response<ListEntityMetadataResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
         let parent = name::organization("parent", &request.parent);
-        let entered = self.dispatcher.enter::<ReadMetadata, _>(&extensions, &parent)?;
+        let permit: Permit<ReadMetadata> = self.dispatcher.enter(&extensions, &parent)?;
         let size = self.dispatcher.page_size(request.page_size);
         let size = match (size, parent.resource) {
             (Ok(size), Ok(_)) => size,
@@ -127,12 +128,12 @@ impl MetadataService for Metadata {
             root_key: &*self.dispatcher.deployment.ports.root_key,
             method: LIST,
             parent: &request.parent,
-            identity: &entered.caller.identity,
+            identity: &permit.caller().identity,
             bytes_max: self.dispatcher.deployment.page_bytes_max,
         };
         let mut entities: Vec<_> = self.schema().entities().iter().collect();
         entities.sort_by_key(|entity| &entity.name);
-        let message = |entity: &&Arc<Entity>| self.described(&entered.organization, entity);
+        let message = |entity: &&Arc<Entity>| self.described(permit.organization(), entity);
         let (entity_metadata, next_page_token) =
             list.page(&entities, size, &request.page_token, |entity| entity.name.as_bytes(), message)?;
         Ok(Response::new(ListEntityMetadataResponse { entity_metadata, next_page_token }))
@@ -145,9 +146,9 @@ impl MetadataService for Metadata {
         let (_, extensions, request) = request.into_parts();
         let form = || format!("organizations/{{organization}}/{COLLECTION}/{{entity}}");
         let name = Named::new("name", &request.name, form, entity_name(&request.name));
-        let entered = self.dispatcher.enter::<ReadMetadata, _>(&extensions, &name)?;
+        let permit: Permit<ReadMetadata> = self.dispatcher.enter(&extensions, &name)?;
         let entity = self.entity(name.resource.map_err(invalid)?)?;
-        Ok(Response::new(self.described(&entered.organization, entity)))
+        Ok(Response::new(self.described(permit.organization(), entity)))
     }
 
     async fn update_attribute_metadata(
@@ -158,30 +159,22 @@ impl MetadataService for Metadata {
         let given = request.attribute_metadata.unwrap_or_default();
         let form = || format!("organizations/{{organization}}/{COLLECTION}/{{entity}}/attributes/{{attribute}}");
         let name = Named::new("attribute_metadata.name", &given.name, form, attribute_name(&given.name));
-        let entered = self.dispatcher.enter::<CustomizeAttributes, _>(&extensions, &name)?;
+        let permit: Permit<CustomizeAttributes> = self.dispatcher.enter(&extensions, &name)?;
         let (entity, attribute) = name.resource.map_err(invalid)?;
         let (entity, attribute) = self.attribute(entity, attribute)?;
         let mask = request.update_mask.map(|mask| mask.paths).unwrap_or_default();
         Dispatcher::within("update_mask", mask.len(), self.dispatcher.limits.mask_paths_max)
             .map_err(|violation| self.dispatcher.invalid(vec![violation]))?;
         let customization = customization(&given, &mask).map_err(status::invalid)?;
-        let bounded = &self.dispatcher.bounded;
-        let _turn = bounded.metadata.take(entered.organization.id).await?;
-        if !request.validate_only && switches_index(&entered.organization, entity, attribute, &customization) {
-            bounded.index_switches.admit(entered.organization.id)?;
+        let (bounded, organization) = (&self.dispatcher.bounded, Arc::clone(permit.organization()));
+        let _turn = bounded.metadata.take(organization.id).await?;
+        if !request.validate_only && switches_index(&organization, entity, attribute, &customization) {
+            bounded.index_switches.admit(organization.id)?;
         }
-        let after = update(
-            &self.dispatcher.deployment,
-            entered.permit,
-            &entered.organization,
-            &entered.caller,
-            (entity, attribute),
-            &customization,
-            request.validate_only,
-        )
-        .await
-        .map_err(|error| status::update_metadata(error, &entered.organization, entity, attribute))?;
-        let parent = format!("{}/{COLLECTION}/{}", entered.organization.resource_name(), entity.name);
+        let deployment = &self.dispatcher.deployment;
+        let updated = update(deployment, permit, (entity, attribute), &customization, request.validate_only).await;
+        let after = updated.map_err(|error| status::update_metadata(error, &organization, entity, attribute))?;
+        let parent = format!("{}/{COLLECTION}/{}", organization.resource_name(), entity.name);
         Ok(Response::new(described(&parent, entity, attribute, &after)))
     }
 
@@ -191,23 +184,17 @@ impl MetadataService for Metadata {
     ) -> Result<Response<ListAttributeChangesResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
         let parent = self.parent(&request.parent);
-        let entered = self.dispatcher.enter::<ReadAttributeChanges, _>(&extensions, &parent)?;
-        let of = self.changes_of(parent.resource.map_err(invalid)?, &entered.organization)?;
+        let permit: Permit<ReadAttributeChanges> = self.dispatcher.enter(&extensions, &parent)?;
+        let organization = Arc::clone(permit.organization());
+        let of = self.changes_of(parent.resource.map_err(invalid)?, &organization)?;
         let size = self.dispatcher.page_size(request.page_size).map_err(invalid)?;
-        let wanted = Page {
-            size,
-            token: &request.page_token,
-            filter: &request.filter,
-            parent: &request.parent,
-            method: LIST_CHANGES,
-            identity: &entered.caller.identity,
-        };
+        let wanted = Page { size, token: &request.page_token, filter: &request.filter, method: LIST_CHANGES };
         let deployment = &self.dispatcher.deployment;
-        let _held = self.dispatcher.bounded.lists.enter_in_turn(&entered.caller.identity).await?;
-        let listed = changes::list(deployment, entered.permit, &entered.organization, of, &wanted).await;
+        let _held = self.dispatcher.bounded.lists.enter_in_turn(&permit.caller().identity).await?;
+        let listed = changes::list(deployment, permit, of, &wanted).await;
         let (found, next_page_token) = listed.map_err(|error| self.dispatcher.list_log(error))?;
-        let organization = &entered.organization.name;
-        let attribute_changes = found.into_iter().map(|change| change_resource(organization, change)).collect();
+        let resource = |change| change_resource(&organization.name, change);
+        let attribute_changes = found.into_iter().map(resource).collect();
         Ok(Response::new(ListAttributeChangesResponse { attribute_changes, next_page_token }))
     }
 }

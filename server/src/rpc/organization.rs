@@ -10,7 +10,8 @@ use sealward::v1::{
 };
 use sealward_core::{
     name::OrganizationName,
-    organization::{Organization, create::create, delete::delete, export::Export, work::KeyWork},
+    organization::{Organization, create::create, delete::delete, export::Export},
+    permit::Permit,
     policy::{CreateOrganization, DeleteOrganization, ExportOrganization, Policy, Privilege, ReadOrganization},
     violation::{Problem, Violation},
 };
@@ -19,7 +20,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::{
     answers::answers,
-    dispatcher::{Dispatcher, Entered},
+    dispatcher::Dispatcher,
     name,
     paged_list::PagedList,
     transfer::{self, Bounds, Ending},
@@ -54,7 +55,7 @@ impl OrganizationService for Organizations {
         request: Request<CreateOrganizationRequest>,
     ) -> Result<Response<Resource>, Status> {
         let (_, extensions, request) = request.into_parts();
-        let (permit, caller) = self.dispatcher.enter_deployment::<CreateOrganization>(&extensions)?;
+        let permit = self.dispatcher.enter_deployment::<CreateOrganization>(&extensions)?;
         let (_, policy) = self.dispatcher.caller(&extensions)?;
         let deployment = Arc::clone(&self.dispatcher.deployment);
         let name: OrganizationName = request
@@ -63,8 +64,7 @@ impl OrganizationService for Organizations {
             .map_err(|_| status::invalid(vec![Violation::new("organization_id", Problem::NotAnOrganizationId)]))?;
         let new = name.clone();
         // In a task of its own: a caller that leaves must not stop it half-way.
-        let task =
-            self.dispatcher.drain.tasks().spawn(async move { create(&deployment, permit, Some(&caller), &new).await });
+        let task = self.dispatcher.drain.tasks().spawn(async move { create(&deployment, permit, &new).await });
         match task.await {
             Ok(Ok(organization)) => {
                 warn_of_bindings(&policy, &organization.name, "organization created that bindings already name");
@@ -78,9 +78,9 @@ impl OrganizationService for Organizations {
     async fn get_organization(&self, request: Request<GetOrganizationRequest>) -> Result<Response<Resource>, Status> {
         let (_, extensions, request) = request.into_parts();
         let name = name::organization("name", &request.name);
-        let entered: Entered<ReadOrganization> = self.dispatcher.enter(&extensions, &name)?;
+        let permit: Permit<ReadOrganization> = self.dispatcher.enter(&extensions, &name)?;
         name.resource.map_err(|violation| status::invalid(vec![violation]))?;
-        Ok(Response::new(resource(&entered.organization)))
+        Ok(Response::new(resource(permit.organization())))
     }
 
     async fn list_organizations(
@@ -121,12 +121,12 @@ impl OrganizationService for Organizations {
     ) -> Result<Response<Self::ExportOrganizationStream>, Status> {
         let (_, extensions, request) = request.into_parts();
         let name = name::organization("name", &request.name);
-        let entered: Entered<ExportOrganization> = self.dispatcher.enter(&extensions, &name)?;
+        let permit: Permit<ExportOrganization> = self.dispatcher.enter(&extensions, &name)?;
         name.resource.map_err(|violation| status::invalid(vec![violation]))?;
-        let Entered { organization, permit, caller, .. } = entered;
-        let held = self.dispatcher.bounded.streams.enter(&caller.identity)?;
+        let organization = Arc::clone(permit.organization());
+        let held = self.dispatcher.bounded.streams.enter(&permit.caller().identity)?;
         let (ending, bounds) = self.transfer(&extensions);
-        match Export::begin(&self.dispatcher.deployment, &organization, permit, &caller).await {
+        match Export::begin(&self.dispatcher.deployment, permit).await {
             Ok((exported, export)) => {
                 let (answers, answered) = answers();
                 tokio::spawn(async move {
@@ -144,15 +144,15 @@ impl OrganizationService for Organizations {
         request: Request<Streaming<ImportOrganizationRequest>>,
     ) -> Result<Response<Resource>, Status> {
         let (_, extensions, file) = request.into_parts();
-        let (permit, caller) = self.dispatcher.enter_deployment::<CreateOrganization>(&extensions)?;
-        let held = self.dispatcher.bounded.streams.enter(&caller.identity)?;
+        let permit = self.dispatcher.enter_deployment::<CreateOrganization>(&extensions)?;
+        let held = self.dispatcher.bounded.streams.enter(&permit.caller().identity)?;
         let (ending, bounds) = self.transfer(&extensions);
         let (_, policy) = self.dispatcher.caller(&extensions)?;
         let deployment = Arc::clone(&self.dispatcher.deployment);
         // In a task of its own: of an import whose caller leaves nothing is to stay behind.
         let task = self.dispatcher.drain.tasks().spawn(async move {
             let _held = (held, ending.leaving.hold());
-            transfer::import(&deployment, permit, &caller, &ending, &bounds, file).await
+            transfer::import(&deployment, permit, &ending, &bounds, file).await
         });
         let organization = task.await.map_err(|_| status::broken())??;
         warn_of_bindings(&policy, &organization.name, "organization imported that bindings already name");
@@ -161,7 +161,7 @@ impl OrganizationService for Organizations {
 
     async fn delete_organization(&self, request: Request<DeleteOrganizationRequest>) -> Result<Response<()>, Status> {
         let (_, extensions, request) = request.into_parts();
-        let (permit, caller) = self.dispatcher.enter_deployment::<DeleteOrganization>(&extensions)?;
+        let permit = self.dispatcher.enter_deployment::<DeleteOrganization>(&extensions)?;
         let name = name::organization("name", &request.name);
         let name = name.resource.map_err(|violation| status::invalid(vec![violation]))?;
         if request.confirm_name != request.name {
@@ -170,14 +170,14 @@ impl OrganizationService for Organizations {
         }
         let (_, policy) = self.dispatcher.caller(&extensions)?;
         let deployment = Arc::clone(&self.dispatcher.deployment);
-        let organization = self.dispatcher.find(&name)?;
-        let id = organization.id;
+        let permit = permit.enter(&deployment, &name).map_err(status::not_entered)?;
+        let id = permit.organization().id;
         let copying = self.dispatcher.copying.clone();
         // In a task of its own: a caller that leaves must not stop it half-way.
         let task = self.dispatcher.drain.tasks().spawn(async move {
-            let work = KeyWork::begin(&deployment, organization).await?;
+            let work = permit.begin_work(&deployment).await?;
             copying.catch_up(id).await;
-            delete(&deployment, work, permit, &caller).await?;
+            delete(&deployment, work).await?;
             copying.gone(id);
             Ok(())
         });

@@ -12,7 +12,6 @@ use std::{
 use sealward::v1::{ExportOrganizationResponse, ImportOrganizationRequest};
 use sealward_core::{
     deployment::Deployment,
-    identity::Caller,
     key::KeyError,
     name::OrganizationName,
     organization::{
@@ -20,7 +19,7 @@ use sealward_core::{
         export::{Export, Exported, Part},
         import::{Import, ImportError},
     },
-    policy::{CreateOrganization, Permit},
+    policy::{CreateOrganization, DeploymentPermit},
     store::{SnapshotEnded, StoreFailure, snapshot_ended},
 };
 use tokio::time::timeout;
@@ -230,8 +229,7 @@ fn count(rows: u64) -> i64 {
 /// Takes a file and imports it.
 pub(crate) async fn import(
     deployment: &Deployment,
-    permit: Permit<CreateOrganization>,
-    caller: &Caller,
+    permit: DeploymentPermit<CreateOrganization>,
     ending: &Ending,
     bounds: &Bounds,
     mut file: Streaming<ImportOrganizationRequest>,
@@ -263,7 +261,7 @@ pub(crate) async fn import(
     let Intake { import, name, .. } = intake;
     match (outcome, import) {
         (Ok(()), Some(import)) => {
-            import.finish(deployment, caller).await.map_err(|error| status::import_organization(error, name.as_ref()))
+            import.finish(deployment).await.map_err(|error| status::import_organization(error, name.as_ref()))
         }
         (Ok(()), None) => Err(invalid(&FormatError::CutOff)),
         (Err(status), Some(import)) => {
@@ -277,7 +275,7 @@ pub(crate) async fn import(
 /// A file on its way in.
 struct Intake {
     /// For the one import that a file is.
-    permit: Option<Permit<CreateOrganization>>,
+    permit: Option<DeploymentPermit<CreateOrganization>>,
     reader: Reader,
     /// The `organization_id` of the requests so far; empty if none has one.
     given: String,
@@ -287,7 +285,7 @@ struct Intake {
 }
 
 impl Intake {
-    fn new(permit: Permit<CreateOrganization>) -> Self {
+    fn new(permit: DeploymentPermit<CreateOrganization>) -> Self {
         Intake { permit: Some(permit), reader: Reader::default(), given: String::new(), name: None, import: None }
     }
 

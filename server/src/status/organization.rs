@@ -7,19 +7,23 @@ use sealward_core::{
     deployment::NotServed,
     name::OrganizationName,
     organization::{create::CreateOrganizationError, import::ImportError},
+    permit::NotEntered,
     violation::{Problem, Violation},
 };
 use tonic::{Code, Status};
 
 use super::{StatusBuilder, already_exists, invalid, not_found, organization_mismatch, store_failure};
 
-/// There is no organization of this name; said only to who may do what was asked there.
-pub(crate) fn organization_not_found(organization: &OrganizationName) -> Status {
-    not_found("there is no such organization").with("organization", organization).build()
+/// An organization isn't there, or isn't served; said only to a caller who may do what was asked there.
+pub(crate) fn not_entered(error: NotEntered) -> Status {
+    match error {
+        NotEntered::NotFound(name) => not_found("there is no such organization").with("organization", name).build(),
+        NotEntered::NotServed(name, why) => organization_not_served(&name, why),
+    }
 }
 
-/// There is an organization of this name, and it isn't served; said only to who may do what was asked there.
-pub(crate) fn organization_not_served(organization: &OrganizationName, why: NotServed) -> Status {
+/// There is an organization of this name, and it isn't served.
+fn organization_not_served(organization: &OrganizationName, why: NotServed) -> Status {
     let builder = match why {
         NotServed::Unavailable => StatusBuilder::new(
             Code::Unavailable,
