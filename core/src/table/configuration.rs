@@ -4,6 +4,7 @@ use uuid::Uuid;
 
 use crate::{
     id::{OrganizationId, Timestamp},
+    name::OrganizationName,
     table::declare::table,
 };
 
@@ -34,7 +35,7 @@ table! {
 table! {
     /// An organization of this deployment; see [`crate::organization::row`].
     pub struct ListedRow = "sealward_organizations" {
-        /// Its name in this deployment.
+        /// Its name in this deployment. A text: one row with a text that isn't a name doesn't make the others unreadable.
         name: String,
         /// Its id.
         id: OrganizationId,
@@ -103,7 +104,7 @@ table! {
         /// Its id.
         organization: OrganizationId,
         /// The name that it had.
-        name: String,
+        name: OrganizationName,
         /// When it was deleted.
         time: Timestamp,
     }

@@ -2,6 +2,7 @@
 
 use crate::{
     id::{OrganizationId, RecordId, RequestId, Timestamp},
+    name::OrganizationName,
     table::declare::table,
 };
 
@@ -11,7 +12,7 @@ table! {
         /// Its id.
         id: OrganizationId,
         /// Its name in the deployment that serves the database.
-        name: String,
+        name: OrganizationName,
         /// When it was created.
         create_time: Timestamp,
     }

@@ -211,7 +211,7 @@ async fn missing_or_damaged_database_is_unavailable_until_repaired() {
 fn organization(id: OrganizationId, name: &str) -> Commit {
     let layout = layout::organization(&Schema::new(Vec::new()).unwrap());
     let laid_out = layout.tables.into_iter().find(|laid_out| laid_out.table.name == OrganizationRow::TABLE).unwrap();
-    let row = OrganizationRow { id, name: name.to_owned(), create_time: Timestamp::from_unix_micros(1) };
+    let row = OrganizationRow { id, name: name.parse().unwrap(), create_time: Timestamp::from_unix_micros(1) };
     Commit::of(vec![Step::CreateTable(laid_out.table), Step::CreateTable(AuditRecord::table()), row.insert()])
 }
 
