@@ -163,7 +163,7 @@ async fn leave_whole_files(deployment: &Deployment, databases: &dyn OnDemand, au
             organization.store.scrub().await
         };
         if let Err(error) = left.await {
-            let (organization, error) = (&organization.name, error_chain::text(&error));
+            let (organization, error) = (organization.name.as_str(), error_chain::text(&error));
             tracing::warn!(organization, error, "its log is left for the next start to take in");
         }
     }
