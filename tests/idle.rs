@@ -109,5 +109,5 @@ async fn a_database_that_is_gone_when_it_is_needed_again_is_unavailable_and_in_t
     process.terminate();
     assert!(process.wait().success());
     let log = fs::read_to_string(log).unwrap();
-    assert_eq!(log.matches("a database that was closed while idle can't be opened again").count(), 1, "{log}");
+    assert_eq!(log.matches("idle database not reopened").count(), 1, "{log}");
 }

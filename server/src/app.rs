@@ -377,7 +377,7 @@ impl Running {
         let not_serving = async move { health.set(tonic_health::ServingStatus::NotServing).await };
         let serving = async move {
             if let Err(error) = self.serving.await {
-                tracing::error!(%error, "serving broke");
+                tracing::error!(%error, "serving failed");
             }
         };
         let drained = self.drain.finish(not_serving, serving, self.limits.drain_timeout()).await;
@@ -388,7 +388,7 @@ impl Running {
             // What was cut short is taken up at the next start, but what was recorded until here is signed all the same.
             Drained::CutShort => {
                 if timeout(LAST_SIGNING_MAX, trails::sign_all(&self.deployment, &*self.databases)).await.is_err() {
-                    tracing::warn!("audit trails not signed in time; the next start signs them");
+                    tracing::warn!("audit trails not signed at shutdown; the next start signs them");
                 }
             }
         }
@@ -411,13 +411,13 @@ async fn leave_whole_files(deployment: &Deployment, databases: &dyn OnDemand, au
         };
         if let Err(error) = left.await {
             let (organization, error) = (&organization.name, error_chain::text(&error));
-            tracing::warn!(organization, error, "its log is left for the next start to take in");
+            tracing::warn!(organization, error, "database not checkpointed at shutdown; the next start does it");
         }
     }
     if let Err(error) = deployment.ports.configuration.scrub().await {
         tracing::warn!(
             error = error_chain::text(&error),
-            "the configuration's log is left for the next start to take in"
+            "configuration database not checkpointed at shutdown; the next start does it"
         );
     }
 }
@@ -539,12 +539,12 @@ fn log_resealed(resealed: Resealed) {
         match organization.texts {
             Ok(0) => {}
             Ok(texts) => {
-                tracing::info!(organization = name, texts, "key texts were sealed again under the first root key")
+                tracing::info!(organization = name, texts, "key texts re-sealed under the first root key")
             }
             Err(error) => tracing::warn!(
                 organization = name,
                 error = error_chain::text(&error),
-                "key texts are still sealed under a former root key, which is needed until a start seals them again"
+                "key texts not re-sealed: keep the former root key until a start has re-sealed them"
             ),
         }
         for text in organization.unopened {
@@ -552,7 +552,7 @@ fn log_resealed(resealed: Resealed) {
                 organization = name,
                 wanted_fingerprint = %text.wanted,
                 error = error_chain::text(&text.error),
-                "a key text can't be opened by any root key given"
+                "key text not opened by any root key"
             );
         }
     }
@@ -560,10 +560,13 @@ fn log_resealed(resealed: Resealed) {
         Ok(0) => {}
         Ok(root_keys) => tracing::info!(
             root_keys,
-            "former root keys seal nothing any more: remove them from root_key.sources after 24 hours, when no request id needs them"
+            "former root keys unused: after 24 hours no idempotency key needs them, remove them from root_key.sources"
         ),
         Err(error) => {
-            tracing::warn!(error = error_chain::text(&error), "former root keys are needed until the next start")
+            tracing::warn!(
+                error = error_chain::text(&error),
+                "former root keys still needed: keep them until the next start"
+            )
         }
     }
 }

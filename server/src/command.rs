@@ -165,9 +165,11 @@ async fn wait((running, logging): (Running, Logging)) -> Result<(), Failure> {
     };
     let (drained, ()) = tokio::join!(running.wait(), told);
     match drained {
-        Drained::Whole => tracing::info!("ended"),
+        Drained::Whole => tracing::info!("shutdown complete"),
         Drained::CutShort => {
-            tracing::warn!("ended with calls or tasks unfinished; the next start takes up what has to be")
+            tracing::warn!(
+                "shutdown cut short, calls or tasks unfinished; the next start resumes tasks that must finish"
+            )
         }
     }
     logging.end();

@@ -95,7 +95,7 @@ impl Drain {
         tokio::spawn(async move {
             next(&mut signals).await;
             let delay_seconds = delay.as_secs();
-            tracing::info!(delay_seconds, "told to end; a second signal ends at once");
+            tracing::info!(delay_seconds, "shutdown requested; a second signal stops the server at once");
             drain.end(delay, next(&mut signals)).await;
         });
         Ok(())

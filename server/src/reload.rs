@@ -99,7 +99,7 @@ impl Reloader {
         let reloader = self.clone();
         tokio::spawn(async move {
             while signals.recv().await.is_some() {
-                tracing::info!("told to look at the files");
+                tracing::info!("SIGHUP received, reloading");
                 if reloader.reload().await.is_none() {
                     return;
                 }
@@ -215,17 +215,17 @@ impl Files {
         let now = &self.configuration.in_force;
         if now.bindings != before.bindings {
             self.in_force.policy.send_replace(Arc::new(now.policy()));
-            tracing::info!(bindings = now.bindings.len(), "other bindings count from the next call on");
+            tracing::info!(bindings = now.bindings.len(), "role bindings reloaded");
             now.log_doubtful_bindings();
         }
         if now.log != before.log {
             self.in_force.log.send_replace(now.log);
-            tracing::info!(level = %now.log.level, "the log has another level");
+            tracing::info!(level = %now.log.level, "log level reloaded");
         }
         self.tls = now.tls.clone();
         self.token_issuers = now.token_issuers.clone();
         for setting in now.differences_for_a_start(before) {
-            tracing::warn!(setting, "a setting was changed that only counts from the next start on");
+            tracing::warn!(setting, "changed setting needs a restart");
         }
     }
 
@@ -241,7 +241,7 @@ impl Files {
                 names = certificate.names().join(", "),
                 not_after = certificate.not_after().map(|time| time.to_string()),
                 fingerprint = certificate.fingerprint(),
-                "new connections are shown another server certificate"
+                "server certificate reloaded"
             );
         }
         outcome
@@ -255,7 +255,7 @@ impl Files {
             tracing::info!(
                 client_cas = trust.client_cas().count(),
                 revocation_lists = trust.revocation_lists().count(),
-                "other client CAs or revocation lists count; older connections are told to leave"
+                "client CAs or revocation lists reloaded; older connections are asked to close"
             );
         }
         outcome
@@ -270,7 +270,7 @@ impl Files {
             let issuers = Arc::clone(&self.issuers.in_force);
             issuers.begin();
             self.in_force.issuers.send_replace(issuers);
-            tracing::info!("other token issuers, or other keys of them, count from the next call on");
+            tracing::info!("token issuers or their keys reloaded");
         }
         outcome
     }
@@ -278,7 +278,10 @@ impl Files {
     fn exchange_terms(&self) {
         match Terms::new(self.tls.minimum_version, &self.certificate.in_force, &self.trust.in_force) {
             Ok(terms) => drop(self.in_force.terms.send_replace(Arc::new(terms))),
-            Err(error) => tracing::error!(error = error_chain::text(&error), "connections are made as before"),
+            Err(error) => tracing::error!(
+                error = error_chain::text(&error),
+                "TLS reload failed; the previous certificates and CAs stay in use"
+            ),
         }
     }
 
@@ -340,7 +343,7 @@ impl<T: Clone + PartialEq> Part<T> {
             Err(failure) => {
                 if ask == Ask::Now || self.reported.as_ref() != Some(&failure) {
                     let part = self.name;
-                    tracing::error!(part, error = failure, "can't be exchanged; what was read before stays in force");
+                    tracing::error!(part, error = failure, "reload failed; the previous version stays in use");
                 }
                 self.reported = Some(failure.clone());
                 Outcome::Refused(failure)

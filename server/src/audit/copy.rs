@@ -181,7 +181,7 @@ impl Copying {
         let Some(shared) = &self.shared else { return };
         let records = shared.ledger().gone(Some(organization));
         if records > 0 {
-            tracing::error!(%organization, records, "a trail was deleted with its organization before all of it was copied");
+            tracing::error!(%organization, records, "organization deleted before its audit trail was copied");
         }
     }
 
@@ -191,7 +191,7 @@ impl Copying {
         let path = config.data_dir.join(checkpoint::NAME);
         let Checkpoint { mark, places } = Checkpoint::read(&path, writer).unwrap_or_else(|error| {
             let file = path.display();
-            tracing::error!(%file, %error, "what was copied of the audit trails isn't known: what isn't in the file is copied again");
+            tracing::error!(%file, %error, "audit copy position unknown: records that aren't in the file are copied again");
             Checkpoint::default()
         });
         shared.ledger().remember(places);
@@ -222,7 +222,7 @@ impl Begun {
     pub(crate) async fn finish(self) {
         drop(self.stop);
         if timeout(CATCH_UP_MAX, self.task).await.is_err() {
-            tracing::warn!("audit records are not copied yet; the next start goes on with them");
+            tracing::warn!("audit copy incomplete at shutdown; the next start continues it");
         }
     }
 }
@@ -245,12 +245,12 @@ impl Shared {
                 OnFailure::Report => tracing::error!(
                     to,
                     error,
-                    "the audit trails can't be copied; calls go on, and the copy is caught up once it can be written"
+                    "audit copy failed; calls continue, and missing records are copied once it is writable"
                 ),
                 OnFailure::Refuse => tracing::error!(
                     to,
                     error,
-                    "the audit trails can't be copied; calls that have to be recorded are refused until they can be"
+                    "audit copy failed; calls that must be recorded are refused until it is writable"
                 ),
             }
             *known = Some(failure);
@@ -262,7 +262,7 @@ impl Shared {
     /// The copy can be written.
     fn works(&self) {
         if self.failure().take().is_some() {
-            tracing::info!(to = self.target(), "the audit trails are copied again, with all that was left out");
+            tracing::info!(to = self.target(), "audit copy resumed, missing records included");
             self.moved.notify_waiters();
         }
     }

@@ -166,7 +166,7 @@ impl Denials {
             self.record_counts().await;
         };
         if timeout(LAST_COUNTS_MAX, recorded).await.is_err() {
-            tracing::warn!("refused calls are not recorded: the database did not answer in time");
+            tracing::warn!("refused calls lost: the database did not respond in time");
         }
     }
 
@@ -176,7 +176,7 @@ impl Denials {
             let next = self.shared.state().waiting.pop_front();
             let Some(mut refused) = next else { return };
             if let Err(error) = self.record_one(&mut refused).await {
-                tracing::warn!(error = error_chain::text(&error), "refused call not recorded yet");
+                tracing::warn!(error = error_chain::text(&error), "refused call not recorded; retrying");
                 self.shared.state().tallies.count(refused);
             }
         }
@@ -200,7 +200,7 @@ impl Denials {
             let entry = self.shared.entry(last, *is_of_one_identity, &repeated.subject(), &repeated.details());
             if let Err(error) = self.shared.record(organization.as_deref(), entry).await {
                 if not_recorded == 0 {
-                    tracing::warn!(error = error_chain::text(&error), "refused calls not recorded yet");
+                    tracing::warn!(error = error_chain::text(&error), "refused calls not recorded; retrying");
                 }
                 not_recorded += 1;
                 self.shared.state().tallies.put_back(repeated);

@@ -81,23 +81,19 @@ async fn cut_all(deployment: &Deployment, databases: &dyn OnDemand, copying: &Co
 
 fn log_cut(organization: &str, records: u64) {
     if records > 0 {
-        tracing::info!(organization, records, "audit records were removed that are older than audit_retention_days");
+        tracing::info!(organization, records, "expired audit records removed");
     }
 }
 
 fn log_forgotten(organization: &str, changes: u64) {
     if changes > 0 {
-        tracing::info!(
-            organization,
-            changes,
-            "changes of attributes were removed that are older than audit_retention_days"
-        );
+        tracing::info!(organization, changes, "expired attribute changes removed");
     }
 }
 
 fn told<E: Error>(organization: &str, outcome: Result<(), E>) {
     if let Err(error) = outcome {
         let error = error_chain::text(&error);
-        tracing::warn!(organization, error, "an audit trail could not be signed or cut; the next round tries again");
+        tracing::warn!(organization, error, "audit trail not signed or pruned; the next round retries");
     }
 }

@@ -38,17 +38,10 @@ fn report(deployment: &Deployment) {
         }
         let organization = &organization.name;
         if version == KeyVersion::FIRST {
-            tracing::warn!(
-                organization,
-                "the encryption key is the one that was generated with the organization: change it, and keep the new one safe"
-            );
+            tracing::warn!(organization, "generated encryption key in use: change it, and keep the new one safe");
         } else {
             let due_for_days = deployment.now().unix_micros().saturating_sub(due.unix_micros()) / 86_400_000_000;
-            tracing::warn!(
-                organization,
-                due_for_days,
-                "the encryption key is older than key_change_due_days: change it"
-            );
+            tracing::warn!(organization, due_for_days, "encryption key older than key_change_due_days: change it");
         }
     }
 }

@@ -38,7 +38,7 @@ async fn close_idle(deployment: &Deployment, databases: &Arc<dyn OnDemand>, now:
     let closing = Arc::clone(databases);
     // Closing waits for the disk.
     if tokio::task::spawn_blocking(move || closing.close_idle(now)).await.is_err() {
-        tracing::error!("idle databases could not be closed");
+        tracing::error!("idle databases not closed");
     }
     for organization in deployment.organizations() {
         // One that opens just now loads its keys again, at worst.

@@ -41,18 +41,18 @@ pub(crate) async fn run(deployment: &Deployment, limits: &Limits, drain: &Drain,
                     tracing::info!(organization, "re-encryption done");
                 }
                 if let Err(error) = look(deployment, work.organization()).await {
-                    tracing::warn!(organization, %error, "what the database is now could not be remembered");
+                    tracing::warn!(organization, %error, "database state not saved");
                 }
                 return;
             }
             Err(error) => {
                 let cause = std::error::Error::source(&error).map(ToString::to_string);
-                tracing::warn!(organization, %error, cause, "a step of the re-encryption failed and will be taken again");
+                tracing::warn!(organization, %error, cause, "re-encryption step failed; retrying");
                 rest(drain, RETRY_AFTER).await;
             }
         }
     }
-    tracing::info!(organization, "re-encryption interrupted by the drain; the next start goes on with it");
+    tracing::info!(organization, "re-encryption interrupted by shutdown; the next start continues it");
 }
 
 /// Takes up what a former process left unfinished, if it did: the lock of an organization at rest is nobody's.
@@ -63,11 +63,11 @@ pub(crate) fn take_up(deployment: &Arc<Deployment>, limits: Limits, drain: &Drai
     let deployment = Arc::clone(deployment);
     let tracker = drain.tasks().clone();
     let drain = drain.clone();
-    let span = tracing::info_span!("take_up", organization = organization.name);
+    let span = tracing::info_span!("resume_reencryption", organization = organization.name);
     let work = async move {
         match KeyWork::begin(&deployment, organization).await {
             Ok(work) => run(&deployment, &limits, &drain, work).await,
-            Err(error) => tracing::warn!(%error, "what was left of a re-encryption was not taken up"),
+            Err(error) => tracing::warn!(%error, "re-encryption not resumed"),
         }
     };
     tracker.spawn(work.instrument(span));
@@ -81,7 +81,7 @@ pub(crate) fn retire_healed(deployment: &Arc<Deployment>, drain: &Drain, organiz
     let (deployment, organization) = (Arc::clone(deployment), Arc::clone(organization));
     let tracker = drain.tasks().clone();
     let drain = drain.clone();
-    let span = tracing::info_span!("retire_healed", organization = organization.name);
+    let span = tracing::info_span!("destroy_unused_data_key", organization = organization.name);
     let work = async move {
         while !drain.has_begun() {
             let retired = match is_healed(&organization).await {
@@ -97,7 +97,7 @@ pub(crate) fn retire_healed(deployment: &Arc<Deployment>, drain: &Drain, organiz
                 Ok(()) => {}
                 Err(KeyError::AlreadyRunning) => rest(&drain, RETRY_AFTER).await,
                 Err(error) => {
-                    tracing::warn!(%error, "a data key that nothing needs any more could not be destroyed; the next start tries again");
+                    tracing::warn!(%error, "unused data key not destroyed; the next start retries");
                     return;
                 }
             }

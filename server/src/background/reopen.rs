@@ -57,10 +57,7 @@ pub(crate) async fn keep_trying(
         let Opened { organizations, not_opened: still } = match open_again(&deployment, &not_opened).await {
             Ok(opened) => opened,
             Err(error) => {
-                tracing::warn!(
-                    error = error_chain::text(&error),
-                    "organizations that aren't served can't be tried again"
-                );
+                tracing::warn!(error = error_chain::text(&error), "organizations not reopened; retrying");
                 continue;
             }
         };
@@ -85,18 +82,18 @@ pub(crate) async fn keep_trying(
 fn log_keys(organization: &Organization) {
     match organization.keys() {
         Some(Keys::Active(ring)) => {
-            tracing::info!(organization = organization.name, fingerprint = %ring.fingerprint(), "data encryption is active");
+            tracing::info!(organization = organization.name, fingerprint = %ring.fingerprint(), "data encryption active");
         }
         Some(Keys::Inactive(stored)) => tracing::warn!(
             organization = organization.name,
             wanted_fingerprint = %stored.fingerprint(),
-            "data encryption is inactive: restore the key with this fingerprint"
+            "data encryption inactive: restore the key with this fingerprint"
         ),
-        Some(Keys::Damaged) => tracing::error!(organization = organization.name, "the key ring is missing or damaged"),
+        Some(Keys::Damaged) => tracing::error!(organization = organization.name, "key ring missing or damaged"),
         Some(Keys::Inaccessible(obstacle, _)) => tracing::error!(
             organization = organization.name,
             error = error_chain::text(&obstacle),
-            "the encryption key can't be used by this server"
+            "encryption key not usable by this server"
         ),
         None => {}
     }

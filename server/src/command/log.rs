@@ -48,7 +48,7 @@ pub(super) fn to_stderr(log: Log, limits: &Limits) -> Logging {
     let _there_is_one = tracing_subscriber::registry().with(targets).with(written(log.format, queue)).try_init();
     panic::set_hook(Box::new(|panic| {
         let location = panic.location().map(tracing::field::display);
-        tracing::error!(location, cause = panic.payload_as_str(), "a task panicked");
+        tracing::error!(location, cause = panic.payload_as_str(), "task panicked");
     }));
     Logging { level, dropped, writer }
 }

@@ -17,6 +17,6 @@ pub(super) fn stopping() {
 /// A supervisor that doesn't listen is no reason to end: it will say itself that it waited in vain.
 fn tell(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
-        tracing::warn!(%error, "the supervisor can't be told");
+        tracing::warn!(%error, "systemd notification failed");
     }
 }

@@ -403,10 +403,10 @@ impl Fetched {
             Some(error) if reported.as_ref() != failure.as_ref() => tracing::warn!(
                 url = %self.url,
                 error,
-                "the keys of a token issuer can't be fetched; the last ones are used up to limits.jwks_age_max_seconds"
+                "token issuer keys not fetched; the last ones are used up to limits.jwks_age_max_seconds"
             ),
             None if reported.is_some() => {
-                tracing::info!(url = %self.url, "the keys of a token issuer can be fetched again");
+                tracing::info!(url = %self.url, "token issuer keys available again");
             }
             Some(_) | None => {}
         }
@@ -446,8 +446,8 @@ impl Fetched {
         if has_changed {
             let (url, keys, left_out) = (&self.url, set.len(), set.left_out());
             match keys {
-                0 => tracing::warn!(%url, left_out, "a token issuer has no keys now; all its tokens are refused"),
-                _ => tracing::info!(%url, keys, left_out, "keys of a token issuer fetched"),
+                0 => tracing::warn!(%url, left_out, "token issuer without keys; all its tokens are refused"),
+                _ => tracing::info!(%url, keys, left_out, "token issuer keys fetched"),
             }
         }
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Held { set: Arc::clone(&set), at: Some(at) };
@@ -473,7 +473,7 @@ impl Fetched {
         match written.map_err(std::io::Error::other).flatten() {
             Ok(()) => *self.kept_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(at),
             Err(error) => {
-                tracing::warn!(path = %self.kept.display(), %error, "the keys of a token issuer can't be kept for the next start");
+                tracing::warn!(path = %self.kept.display(), %error, "token issuer keys not saved for the next start");
             }
         }
     }
@@ -488,7 +488,7 @@ fn read_kept(path: &Path, url: &Uri, cas: &Cas, set_max_bytes: usize) -> Option<
     let read = trusted_file::read_text(path, Kind::KeptKeySet { set_max_bytes });
     let text = read.inspect_err(|error| {
         if !error.is_missing() {
-            tracing::warn!(%url, error = error_chain::text(error), "kept keys of a token issuer not used");
+            tracing::warn!(%url, error = error_chain::text(error), "saved token issuer keys not used");
         }
     });
     let kept: Kept = serde_json::from_str(&text.ok()?).ok()?;
@@ -550,7 +550,7 @@ impl HttpClient {
         if proxy.uri().scheme_str() != Some("http") {
             return Err(format!("the proxy {shown} of HTTPS_PROXY isn't one with http://").into());
         }
-        tracing::info!(%url, proxy = shown, "the keys of a token issuer are fetched through a proxy");
+        tracing::info!(%url, proxy = shown, "proxy used for token issuer keys");
         let mut tunnel = Tunnel::new(proxy.uri().clone(), HttpConnector::new());
         if let Some(credentials) = proxy.basic_auth() {
             tunnel = tunnel.with_auth(credentials.clone());

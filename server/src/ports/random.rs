@@ -11,7 +11,7 @@ impl Random for SystemRandom {
     #[expect(clippy::disallowed_methods, reason = "this is the generator that everything else is handed")]
     fn fill(&self, bytes: &mut [u8]) {
         if let Err(error) = getrandom::fill(bytes) {
-            tracing::error!(%error, "the operating system gives no randomness; the process ends here");
+            tracing::error!(%error, "operating system randomness failed; the process aborts");
             std::process::abort();
         }
     }

@@ -65,7 +65,7 @@ impl OrganizationService for Organizations {
             .spawn(async move { create(&deployment, permit, Some(&caller), &request.organization_id).await });
         match task.await {
             Ok(Ok(organization)) => {
-                warn_of_bindings(&policy, &organization.name, "organization created that bindings already name");
+                warn_of_bindings(&policy, &organization.name, "role bindings already name created organization");
                 Ok(Response::new(resource(&organization)))
             }
             Ok(Err(error)) => Err(status::create_organization(error, &name)),
@@ -151,7 +151,7 @@ impl OrganizationService for Organizations {
             transfer::import(&deployment, permit, &caller, &ending, &bounds, file).await
         });
         let organization = task.await.map_err(|_| status::broken())??;
-        warn_of_bindings(&policy, &organization.name, "organization imported that bindings already name");
+        warn_of_bindings(&policy, &organization.name, "role bindings already name imported organization");
         Ok(Response::new(resource(&organization)))
     }
 
@@ -178,7 +178,7 @@ impl OrganizationService for Organizations {
         });
         match task.await {
             Ok(Ok(())) => {
-                warn_of_bindings(&policy, &name, "organization deleted that bindings still name");
+                warn_of_bindings(&policy, &name, "role bindings still name deleted organization");
                 Ok(Response::new(()))
             }
             Ok(Err(error)) => Err(status::key(error, &name, None)),

@@ -110,7 +110,7 @@ impl Metrics {
                 tokio::spawn(async move {
                     tokio::select! {
                         () = serve_one(stream, routes, &limits) => {}
-                        () = place.closing() => tracing::debug!(%peer, "connection for metrics gave way to another one"),
+                        () = place.closing() => tracing::debug!(%peer, "metrics connection closed to admit another one"),
                         () = drain.begun() => {}
                     }
                 });
@@ -133,7 +133,7 @@ async fn serve_one(stream: TcpStream, routes: Router, limits: &Limits) {
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
     match timeout(limits.connection_age_max(), connection).await {
         Ok(Ok(())) | Err(_) => {}
-        Ok(Err(error)) => tracing::debug!(error = &error as &dyn std::error::Error, "connection for metrics broke"),
+        Ok(Err(error)) => tracing::debug!(error = &error as &dyn std::error::Error, "metrics connection failed"),
     }
 }
 

@@ -123,7 +123,7 @@ impl Samples {
             tracing::info!(caller = %who, event, reason = &*reason, repeats, "refusals repeated");
         }
         if others > 0 {
-            tracing::info!(refusals = others, "refusals of more callers");
+            tracing::info!(refusals = others, "refusals of further callers");
         }
     }
 

@@ -104,7 +104,7 @@ impl Copier {
         }
         let records = self.shared.ledger().records_behind();
         if records > 0 {
-            tracing::warn!(records, "audit records are not copied yet; the next start goes on with them");
+            tracing::warn!(records, "audit copy incomplete at shutdown; the next start continues it");
         }
     }
 
@@ -207,7 +207,7 @@ impl Copier {
                 }
                 Follows::After(records) => {
                     let organization = trail.map(tracing::field::display);
-                    tracing::error!(organization, records, "audit records were gone before they were copied");
+                    tracing::error!(organization, records, "audit records removed before they were copied");
                 }
                 Follows::Next | Follows::Another => {}
             }
@@ -223,10 +223,7 @@ impl Copier {
     /// A trail that was put back from a copy, or made anew, is another one.
     fn begin_anew(&self, trail: Trail) {
         let organization = trail.map(tracing::field::display);
-        tracing::error!(
-            organization,
-            "an audit trail isn't the one that was copied before: it is copied from its beginning"
-        );
+        tracing::error!(organization, "audit trail replaced: it is copied from its beginning");
         self.shared.ledger().copied(trail, TrailPosition::default());
     }
 
@@ -234,11 +231,7 @@ impl Copier {
     fn unread(&mut self, trail: Trail, error: &str) {
         if self.unread.insert(trail) {
             let organization = trail.map(tracing::field::display);
-            tracing::error!(
-                organization,
-                error,
-                "an audit trail can't be copied, because it can't be read; it is tried again"
-            );
+            tracing::error!(organization, error, "audit trail not copied: it can't be read; retrying");
         }
     }
 
@@ -249,7 +242,7 @@ impl Copier {
         let (path, writer) = (self.checkpoint.clone(), self.writer);
         let written = spawn_blocking(move || Checkpoint { mark, places }.write(&path, writer)).await;
         if let Err(error) = written.map_err(io::Error::from).and_then(|written| written) {
-            tracing::warn!(%error, "what was copied of the audit trails is not remembered; after a crash it may be copied twice");
+            tracing::warn!(%error, "audit copy position not saved; after a crash, records may be copied twice");
         }
         self.remembered = Instant::now();
         self.is_new = false;
