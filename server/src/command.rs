@@ -1,7 +1,7 @@
-//! The command line: what it can say, and what is done about it.
+//! The command line: its arguments, and the start of each command.
 //!
-//! stdout has the message for whoever started the server, and nothing else; the log and errors go to stderr. Where the configuration sends
-//! audit records to stdout, the message goes to stderr too.
+//! Greetings and results go to stdout, the log and errors to stderr. If the configuration sends audit records to stdout, the greeting goes
+//! to stderr too.
 
 mod backup;
 mod check_config;
@@ -36,7 +36,7 @@ use self::{
     reference::Reference, serve::ServeArguments,
 };
 
-/// Stores records whose sensitive fields are encrypted, one field at a time.
+/// Store records whose sensitive fields are encrypted one by one.
 #[derive(Debug, Parser)]
 #[command(
     name = "sealward-server",
@@ -45,21 +45,21 @@ use self::{
     arg_required_else_help = true,
     after_help = "\
 Examples:
-  sealward-server dev                                     a server to try things out
-  sealward-server init /etc/sealward --admin cn:ada       what a production server needs
+  sealward-server dev                                     run a server for trials
+  sealward-server init /etc/sealward --admin cn:ada       prepare a production server
   sealward-server check-config --config /etc/sealward/sealward.toml
   sealward-server serve --config /etc/sealward/sealward.toml
   sealward-server backup --config /etc/sealward/sealward.toml /srv/backup/2026-11-29
 
-The greeting and the results are on stdout, the log and errors are on stderr.
-Exit codes: 0 done, 1 failed, 2 the command line is wrong."
+Results go to stdout, the log and errors to stderr.
+Exit codes: 0 success, 1 failure, 2 invalid command line."
 )]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
 }
 
-/// An environment variable that is set and empty counts as unset, for every option that reads one.
+/// Treats an empty environment variable as unset, for every option that reads one.
 fn without_empty_variables(command: clap::Command) -> clap::Command {
     let is_empty = |argument: &Arg| argument.get_env().and_then(std::env::var_os).is_some_and(|value| value.is_empty());
     command
@@ -69,25 +69,25 @@ fn without_empty_variables(command: clap::Command) -> clap::Command {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run a server to try things out; needs no preparation.
+    /// Run a server for trials, without any preparation.
     Dev(DevArguments),
-    /// Create what a production server needs: a commented configuration, a root key, a data folder.
+    /// Create a configuration, a root key and a data folder for a production server.
     Init(InitArguments),
-    /// Report every problem with a configuration and with the files and databases that it names.
+    /// Check a configuration, its files and its databases.
     CheckConfig(CheckConfigArguments),
-    /// Run a server with your configuration.
+    /// Run a server.
     Serve(ServeArguments),
-    /// Back up the databases of a server, running or stopped.
+    /// Back up the databases of a running or stopped server.
     Backup(BackupArguments),
-    /// Print documentation that is made of the code.
+    /// Print documentation that is generated from the code.
     #[command(subcommand, hide = true)]
     Reference(Reference),
 }
 
-/// What a command can fail with: the error says what, its sources say why.
+/// The error of a command. Its sources are the causes.
 type Failure = Box<dyn Error + Send + Sync>;
 
-/// Does what the command line says.
+/// Runs the command of the command line.
 pub(crate) fn run() -> ExitCode {
     let matches = without_empty_variables(Arguments::command()).get_matches();
     let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
@@ -107,7 +107,7 @@ pub(crate) fn run() -> ExitCode {
             }
             Ok(ExitCode::SUCCESS)
         });
-        // What a drain didn't wait for isn't waited for here either.
+        // Tasks that the drain did not wait for are not waited for here either.
         runtime.shutdown_background();
         ended
     });
@@ -120,7 +120,7 @@ pub(crate) fn run() -> ExitCode {
     }
 }
 
-/// Keys are in this process's memory: no core dump has it, and no other process of this user may read it. What root may do, root may do.
+/// Keys are in this process's memory: core dumps are off, and other processes of this user can't read it. Root still can.
 fn keep_memory_to_ourselves() -> std::io::Result<()> {
     use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
     setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
@@ -128,7 +128,7 @@ fn keep_memory_to_ourselves() -> std::io::Result<()> {
     Ok(())
 }
 
-/// Starts a server that ends at SIGTERM or SIGINT, and its log.
+/// Starts the log, and a server that stops at SIGTERM or SIGINT.
 async fn start(config: Config) -> Result<(Running, Logging), Failure> {
     let logging = log::to_stderr(config.log, &config.limits);
     let running = match start_logged(config, &logging).await {
@@ -155,7 +155,7 @@ async fn start_logged(config: Config, logging: &Logging) -> Result<Running, Fail
     Ok(running)
 }
 
-/// Tells the supervisor that the server is ready, and waits until it has ended.
+/// Notifies the supervisor that the server is ready, and waits until it has stopped.
 async fn wait((running, logging): (Running, Logging)) -> Result<(), Failure> {
     supervisor::ready(&format!("listens on {}", running.address()));
     let announced = running.drain().announced();
@@ -176,11 +176,11 @@ async fn wait((running, logging): (Running, Logging)) -> Result<(), Failure> {
     Ok(())
 }
 
-/// How long the server waits for a reader of what it prints.
+/// How long the server waits for a reader of its output.
 const PRINT_MAX: Duration = Duration::from_secs(1);
 
-/// Tells whoever started a server with this configuration something: on stderr, where stdout has audit records and nothing else. A server
-/// doesn't wait long for a reader.
+/// Prints a message to the user who started the server: to stderr if stdout is reserved for audit records. The server doesn't wait long for
+/// a reader.
 fn greet(is_audit_on_stdout: bool, text: &str) {
     let text = text.to_owned();
     within(PRINT_MAX, move || {
@@ -192,7 +192,7 @@ fn greet(is_audit_on_stdout: bool, text: &str) {
     });
 }
 
-/// Does work that may block, in a thread of its own, and waits for it no longer than this. It goes on after that, as long as the process.
+/// Runs work that may block in its own thread, and waits for it at most this long. After that the work continues until the process ends.
 fn within(bound: Duration, work: impl FnOnce() + Send + 'static) {
     let (done, ended) = mpsc::channel();
     let worker = move || {
@@ -204,13 +204,13 @@ fn within(bound: Duration, work: impl FnOnce() + Send + 'static) {
     }
 }
 
-/// Tells whoever called something. That nobody listens is no reason to end.
+/// Prints text to stdout. A closed stdout is not an error.
 fn say(text: &str) {
     let mut stdout = io::stdout().lock();
     let _nobody_listens = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
 }
 
-/// An error and what lies under it, one a line.
+/// Prints an error and its causes, one per line.
 fn report(failure: &(dyn Error + 'static)) {
     let mut text = format!("error: {failure}\n");
     let mut next = failure.source();
@@ -223,7 +223,7 @@ fn report(failure: &(dyn Error + 'static)) {
     });
 }
 
-/// A path that means the same from any folder.
+/// The absolute form of a path.
 fn absolute(path: PathBuf) -> PathBuf {
     std::path::absolute(&path).unwrap_or(path)
 }
@@ -232,7 +232,7 @@ fn quoted_path(path: &Path) -> String {
     quoted(&path.to_string_lossy())
 }
 
-/// One word of a POSIX shell, whatever is in it.
+/// Quotes a text as one word of a POSIX shell.
 fn quoted(text: &str) -> String {
     let needs_no_quotes = |character: char| character.is_ascii_alphanumeric() || "/._-:@".contains(character);
     if !text.is_empty() && text.chars().all(needs_no_quotes) {
@@ -279,7 +279,7 @@ mod tests {
         }
     }
 
-    /// The rows of a command's options in docs/operations.md, where each says what `--help` says.
+    /// The rows of a command's options in docs/operations.md, with the text of `--help`.
     fn rows(command: &clap::Command) -> Vec<String> {
         let row = |argument: &Arg| {
             let takes_value = argument.get_action().takes_values();
@@ -317,7 +317,7 @@ mod tests {
         assert_eq!(listed, declared);
     }
 
-    /// The unit is for people to copy, so it has to be right without being run here.
+    /// Users copy the unit, so it has to be correct, although no test runs it.
     #[test]
     fn the_unit_runs_commands_that_there_are_and_loads_what_init_names() {
         let unit = include_str!("../../deploy/sealward.service");

@@ -1,12 +1,12 @@
-//! The only maker of `tonic::Status`: every error that leaves the server gets its code, its reason and its words here.
-//! This file has the builder, and what errors of all families share; the families are its modules.
+//! The only code that creates a `tonic::Status`: every error that leaves the server gets its code, its reason and its message here. This
+//! file has the builder and what all errors share; its modules have the groups of errors.
 //!
-//! A status carries `google.rpc.ErrorInfo` with a reason of the contract and its domain; if a limit caused it, it also names
-//! the limit. What is wrong inside goes into its source, which the trace layer logs and no caller sees. The id of the call isn't known
-//! here: [`complete`] adds it on the way out, and details for the errors that the gRPC framework makes.
+//! A status carries `google.rpc.ErrorInfo` with a reason of the contract and its domain; if a limit caused it, it also names the limit. The
+//! internal cause goes into its source, which the trace layer logs and no caller sees. The call's id isn't known here: [`complete`] adds it
+//! to the response, and adds details to errors of the gRPC framework.
 //!
-//! Every status has a bounded size, whatever a request or a file had in it: clients refuse longer headers, and a refusal is to cost less
-//! than what it refuses. No control or invisible character leaves in one.
+//! Every status has a bounded size, whatever a request or a file contained: clients refuse longer headers, and a refusal must cost less
+//! than the call that it refuses. A status contains no control or invisible characters.
 
 mod framework;
 mod key;
@@ -45,12 +45,12 @@ use crate::{
 /// The domain of the platform's reasons.
 pub(crate) const DOMAIN: &str = "sealward";
 
-/// Reasons of errors, as a package of the contract lists them.
+/// The reasons of errors in a package of the contract.
 pub(crate) trait Reason: Copy {
-    /// The domain that errors with these reasons have.
+    /// The domain of errors with these reasons.
     const DOMAIN: &'static str;
 
-    /// The reason's name in the contract, with the prefix that buf asks for.
+    /// The reason's name in the contract, with the prefix that buf requires.
     fn full_name(self) -> &'static str;
 }
 
@@ -62,10 +62,10 @@ impl Reason for ErrorReason {
     }
 }
 
-/// The key under which an error's metadata names what refused the call.
+/// The key of an error's metadata that names the limit that refused the call.
 const BOUND: &str = "bound";
 
-/// A status in the making.
+/// A builder of a status.
 pub(crate) struct StatusBuilder {
     code: Code,
     domain: &'static str,
@@ -73,14 +73,15 @@ pub(crate) struct StatusBuilder {
     message: String,
     metadata: HashMap<String, String>,
     violations: Vec<Wrong>,
-    /// How many violations there are beside these.
+    /// The number of further violations.
     more_violations: usize,
     details: ErrorDetails,
     source: Option<Arc<dyn Error + Send + Sync>>,
 }
 
 impl StatusBuilder {
-    /// Begins with what every error has. The message is for the caller's developer: nothing internal, no value of an attribute.
+    /// Starts with the parts that every error has. The message is for the caller's developer: it contains nothing internal and no value of
+    /// an attribute.
     pub(crate) fn new<R: Reason>(code: Code, reason: R, message: impl Into<String>) -> Self {
         Self {
             code,
@@ -95,13 +96,13 @@ impl StatusBuilder {
         }
     }
 
-    /// Adds a value to the ErrorInfo's metadata. Keys are lower_snake, and part of the contract.
+    /// Adds a value to the ErrorInfo's metadata. Keys are in snake_case, and part of the contract.
     pub(crate) fn with(mut self, key: &'static str, value: impl Display) -> Self {
         self.metadata.insert(key.to_owned(), value.to_string());
         self
     }
 
-    /// Names the limit in `[limits]` that refused the call, as the metric of refusals does.
+    /// Names the limit in `[limits]` that refused the call, as the metric for refusals does.
     pub(crate) fn bound(self, name: &'static str) -> Self {
         debug_assert!(is_limit(name), "{name} is not a limit");
         self.with(BOUND, name)
@@ -114,12 +115,12 @@ impl StatusBuilder {
         }
     }
 
-    /// Adds the number that Dynamics 365 uses for the situation: eight hexadecimal digits.
+    /// Adds Dynamics 365's number for the error: eight hexadecimal digits.
     pub(crate) fn dynamics_code(self, code: &str) -> Self {
         self.with("dynamics_code", code)
     }
 
-    /// Adds a violation to the BadRequest: the field, what is wrong with it for people, and for programs.
+    /// Adds a violation to the BadRequest: the field, a description for people, and a reason for programs.
     pub(crate) fn violation(self, field: &str, description: impl Display, reason: &str) -> Self {
         self.wrong(Wrong::new(field, description, reason, None))
     }
@@ -129,19 +130,19 @@ impl StatusBuilder {
         self
     }
 
-    /// Adds a RetryInfo: waiting helps.
+    /// Adds a RetryInfo, for errors that pass with time.
     pub(crate) fn retry_after(mut self, delay: Duration) -> Self {
         self.details.set_retry_info(Some(delay));
         self
     }
 
-    /// Keeps the cause, for the log only.
+    /// Attaches the cause, for the log only.
     pub(crate) fn caused_by(mut self, source: impl Error + Send + Sync + 'static) -> Self {
         self.source = Some(Arc::new(source));
         self
     }
 
-    /// The status, with as many of its violations as fit.
+    /// Builds the status, with the violations that fit.
     pub(crate) fn build(mut self) -> Status {
         for value in self.metadata.values_mut() {
             *value = presentable(value, METADATA_VALUE_MAX_BYTES);
@@ -161,7 +162,7 @@ impl StatusBuilder {
         }
     }
 
-    /// The details, with the violations that are left of so many.
+    /// The details, with the remaining violations out of `total`.
     fn details_of(&self, total: usize) -> ErrorDetails {
         let mut details = self.details.clone();
         let mut metadata = self.metadata.clone();
@@ -180,12 +181,12 @@ impl StatusBuilder {
     }
 }
 
-/// A violation as it leaves.
+/// A violation as it is sent.
 struct Wrong {
     field: String,
     description: String,
     reason: String,
-    /// The number that Dynamics 365 has for just this.
+    /// Dynamics 365's number for this violation.
     dynamics_code: Option<String>,
 }
 
@@ -210,7 +211,7 @@ impl Wrong {
     }
 }
 
-/// A text as it may leave: no longer than this, and without characters that can't be seen or that control what shows it.
+/// A text as it may be sent: truncated, and without invisible or control characters.
 fn presentable(text: &str, bytes_max: usize) -> String {
     let mut presentable = String::new();
     for character in text.chars() {
@@ -225,21 +226,21 @@ fn presentable(text: &str, bytes_max: usize) -> String {
     presentable
 }
 
-/// How long the parts of a status may be, in bytes. What we write is shorter; what a schema, a caller or a file adds is cut off. Each byte
-/// of the message can take three in its header, and it stands in the details too.
+/// The maximum lengths of the parts of a status, in bytes. Our own text is shorter; text from a schema, a caller or a file is truncated.
+/// Each byte of the message can take three in its header, and the details contain it too.
 const MESSAGE_MAX_BYTES: usize = 480;
 const METADATA_VALUE_MAX_BYTES: usize = 300;
 const FIELD_MAX_BYTES: usize = 150;
 const DESCRIPTION_MAX_BYTES: usize = 400;
 
-/// Fields of a request are wrong. A problem with a reason of its own decides the reason of the whole; the message has the violation that
-/// decided, since most tools show nothing else.
+/// Fields of a request are invalid. A problem with its own reason determines the reason of the status. The message contains that violation,
+/// since most tools show nothing else.
 pub(crate) fn invalid(mut violations: Vec<Violation>) -> Status {
     let position = |is: fn(&Problem) -> bool| violations.iter().position(|violation| is(&violation.problem));
     let first = position(|problem| matches!(problem, Problem::Encrypted { .. }))
         .or_else(|| position(|problem| matches!(problem, Problem::Filter(_))))
         .unwrap_or_default();
-    // What decides is shown, however many there are.
+    // The determining violation is shown, however many there are.
     let first = if first < ERROR_VIOLATIONS_MAX {
         first
     } else {
@@ -263,7 +264,7 @@ pub(crate) fn invalid(mut violations: Vec<Violation>) -> Status {
         }
     };
     let builder = builder.bound_if_any(violations.iter().find_map(bound_of_violation));
-    // No more is made into text than is shown; the builder only needs to know that there are more.
+    // Only the violations that are shown become text. The builder needs only the number of the others.
     let total = violations.len();
     violations.truncate(ERROR_VIOLATIONS_MAX);
     let mut builder = violations.iter().map(Wrong::of).fold(builder, StatusBuilder::wrong);
@@ -271,7 +272,7 @@ pub(crate) fn invalid(mut violations: Vec<Violation>) -> Status {
     builder.build()
 }
 
-/// The limit in `[limits]` that a violation is about, if it is about one.
+/// The limit in `[limits]` that a violation exceeds, if any.
 pub(crate) fn bound_of_violation(violation: &Violation) -> Option<&'static str> {
     match (&*violation.field, &violation.problem) {
         ("read_mask" | "update_mask", Problem::TooMany { .. }) => Some("mask_paths_max"),
@@ -287,13 +288,13 @@ pub(crate) fn bound_of_violation(violation: &Violation) -> Option<&'static str> 
     }
 }
 
-/// A violation in words, and how many there are beside it.
+/// The text of a violation, and the number of the others.
 fn first_and_more(violations: &[Violation], first: usize) -> String {
     let Some(Violation { field, problem }) = violations.get(first) else { return "the request is invalid".to_owned() };
     and_more(format!("{field}: {problem}"), violations.len())
 }
 
-/// The words for one of so many violations.
+/// The text for one of `total` violations.
 fn and_more(words: String, total: usize) -> String {
     if total < 2 {
         return words;
@@ -301,7 +302,7 @@ fn and_more(words: String, total: usize) -> String {
     format!("{}, and {} more", presentable(&words, MESSAGE_MAX_BYTES - 40), total.saturating_sub(1))
 }
 
-/// The number that Dynamics 365 has for just this problem, if it has one.
+/// Dynamics 365's number for this problem, if it has one.
 fn own_dynamics_code(problem: &Problem) -> Option<&str> {
     match problem {
         Problem::Rule { dynamics_code, .. } => dynamics_code.as_deref(),
@@ -345,7 +346,7 @@ fn organization_mismatch() -> StatusBuilder {
     StatusBuilder::new(
         Code::FailedPrecondition,
         ErrorReason::OrganizationMismatch,
-        "the organization isn't served: its row or its database is not what it should be; the server's log has the cause",
+        "the organization isn't served: its entry and its database don't match; the server's log has the cause",
     )
 }
 
@@ -357,44 +358,44 @@ fn already_exists(message: &str) -> StatusBuilder {
     StatusBuilder::new(Code::AlreadyExists, ErrorReason::AlreadyExists, message).dynamics_code("80040237")
 }
 
-/// Something failed that no input explains.
+/// An error that no input explains.
 pub(crate) fn internal(error: impl Error + Send + Sync + 'static) -> Status {
     StatusBuilder::new(Code::Internal, ErrorReason::Internal, INTERNAL_WORDS).caused_by(error).build()
 }
 
-/// A task of the server ended without an outcome.
+/// A task of the server ended without a result.
 pub(crate) fn broken() -> Status {
     StatusBuilder::new(Code::Internal, ErrorReason::Internal, INTERNAL_WORDS).build()
 }
 
-const INTERNAL_WORDS: &str = "the server failed; its log has the reason under the id of this call";
+const INTERNAL_WORDS: &str = "internal error: find the cause in the server's log by the id of this call";
 
 fn audit(cause: impl Error + Send + Sync + 'static) -> StatusBuilder {
     StatusBuilder::new(
         Code::Unavailable,
         ErrorReason::AuditUnavailable,
-        "the audit record can't be written, so nothing was given or done",
+        "the audit record can't be written; nothing was done or disclosed: try again later",
     )
     .retry_after(RETRY_STORE)
     .caused_by(cause)
 }
 
-/// A database didn't answer.
+/// A database did not respond.
 pub(crate) fn unavailable(cause: Cause) -> Status {
     store_unavailable(cause).build()
 }
 
-/// An audit record couldn't be written.
+/// An audit record can't be written.
 pub(crate) fn audit_unavailable(cause: impl Error + Send + Sync + 'static) -> Status {
     audit(cause).build()
 }
 
-/// Audit records can't be copied, and this deployment does nothing that has to be recorded without.
+/// Audit records can't be copied, and this deployment refuses calls that must be recorded without a copy.
 pub(crate) fn audit_copy_unavailable(cause: CopyFails) -> Status {
     StatusBuilder::new(
         Code::Unavailable,
         ErrorReason::AuditUnavailable,
-        "audit records can't be copied as this deployment demands, so nothing was given or done",
+        "audit records can't be copied, as this deployment requires; nothing was done or disclosed: try again later",
     )
     .bound_if_any(cause.bound())
     .retry_after(RETRY_STORE)
@@ -406,12 +407,16 @@ fn store_unavailable(cause: Cause) -> StatusBuilder {
     if is_other_inside(&cause) {
         return organization_mismatch().caused_by(cause);
     }
-    StatusBuilder::new(Code::Unavailable, ErrorReason::StoreUnavailable, "the store is unavailable; nothing changed")
-        .retry_after(RETRY_STORE)
-        .caused_by(cause)
+    StatusBuilder::new(
+        Code::Unavailable,
+        ErrorReason::StoreUnavailable,
+        "the database is unavailable; nothing changed: try again later",
+    )
+    .retry_after(RETRY_STORE)
+    .caused_by(cause)
 }
 
-/// Whether a database was found to be another organization's when it was opened again.
+/// Whether a reopened database belongs to another organization.
 fn is_other_inside(cause: &Cause) -> bool {
     let mut next: Option<&(dyn Error + 'static)> = Some(&*cause.0);
     while let Some(error) = next {
@@ -427,7 +432,7 @@ fn outcome_unknown(cause: Cause) -> StatusBuilder {
     StatusBuilder::new(
         Code::Unavailable,
         ErrorReason::OutcomeUnknown,
-        "whether the change took effect is not known: read before you repeat it",
+        "it is unknown whether the change took effect: read the resource before you repeat the call",
     )
     .caused_by(cause)
 }
@@ -441,15 +446,15 @@ fn store_failure(failure: StoreFailure) -> StatusBuilder {
     }
 }
 
-/// How soon a store that did not answer may be asked again.
+/// The delay before a retry, if a database did not respond.
 const RETRY_STORE: Duration = Duration::from_secs(1);
 
-/// An application doesn't do what was asked in this organization, for a reason of its own.
+/// An application refuses a call in this organization, with its own reason.
 pub(crate) fn refused_by_application(reason: impl Reason, message: &'static str, organization: &str) -> Status {
     StatusBuilder::new(Code::FailedPrecondition, reason, message).with("organization", organization).build()
 }
 
-/// A reason as the contract writes it: without the prefix that buf asks for.
+/// A reason as errors contain it: without the prefix that buf requires.
 pub(crate) fn reason_name(reason: impl Reason) -> &'static str {
     let name = reason.full_name();
     name.strip_prefix("ERROR_REASON_").unwrap_or(name)

@@ -1,20 +1,20 @@
-//! What systemd, or whoever speaks its protocol, is told of a server: that it is ready, and that it ends.
+//! Notifies systemd, or another supervisor with its protocol, that the server is ready, and that it stops.
 //!
-//! Without `$NOTIFY_SOCKET` nobody is told.
+//! Without `$NOTIFY_SOCKET` it does nothing.
 
 use sd_notify::NotifyState;
 
-/// The server takes calls; `status` is what `systemctl status` shows.
+/// The server accepts calls. `systemctl status` shows `status`.
 pub(super) fn ready(status: &str) {
     tell(&[NotifyState::Ready, NotifyState::Status(status)]);
 }
 
-/// The server takes no more calls, and ends those that run.
+/// The server accepts no more calls, and finishes running ones.
 pub(super) fn stopping() {
     tell(&[NotifyState::Stopping]);
 }
 
-/// A supervisor that doesn't listen is no reason to end: it will say itself that it waited in vain.
+/// A failed notification doesn't stop the server: the supervisor reports its own timeout.
 fn tell(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
         tracing::warn!(%error, "systemd notification failed");

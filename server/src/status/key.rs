@@ -1,4 +1,4 @@
-//! Why a key was not checked, retrieved, changed or restored, and why what it opens can't be opened.
+//! Errors of key operations, and of access to data whose key can't be used.
 
 use std::{fmt::Display, time::Duration};
 
@@ -16,7 +16,7 @@ use tonic::{Code, Status};
 
 use super::{StatusBuilder, Wrong, and_more, invalid, store_failure};
 
-/// Why a server can't use keys that are there.
+/// The key is stored, but this server can't use it.
 pub(super) fn inaccessible(organization: &str, obstacle: Obstacle) -> Status {
     let builder = match obstacle {
         Obstacle::NewerRing { format } => written_by_newer_version("key-ring", format),
@@ -25,7 +25,7 @@ pub(super) fn inaccessible(organization: &str, obstacle: Obstacle) -> Status {
         Obstacle::UnknownRootKey { id } => StatusBuilder::new(
             Code::Unavailable,
             ErrorReason::RootKeyUnknown,
-            format!("the organization's key is sealed under the root key {id}, which this server doesn't have"),
+            format!("the organization's key is sealed under the root key {id}, which this server doesn't have: add it to root_key.sources"),
         )
         .with("root_key_id", id),
     };
@@ -36,20 +36,24 @@ fn written_by_newer_version(what: &'static str, format: impl Display) -> StatusB
     StatusBuilder::new(
         Code::Unavailable,
         ErrorReason::WrittenByNewerVersion,
-        format!("written by a newer version of the server ({what} of format {format}): nothing is lost, have that version serve it"),
+        format!("the {what} has format {format}, written by a newer version of the server: run that version; no data is lost"),
     )
     .with("what", what)
     .with("format", format)
 }
 
-/// How soon a SetDataEncryptionKey that found another one running may be tried again.
+/// The delay before a retry, if another SetDataEncryptionKey is running.
 const RETRY_SET_KEY: Duration = Duration::from_secs(5);
 
 pub(super) fn ring_damaged(organization: &str) -> Status {
-    StatusBuilder::new(Code::DataLoss, ErrorReason::KeyRingDamaged, "the organization's key ring is missing or damaged")
-        .with("organization", organization)
-        .dynamics_code("8004852F")
-        .build()
+    StatusBuilder::new(
+        Code::DataLoss,
+        ErrorReason::KeyRingDamaged,
+        "the organization's key ring is missing or damaged: restore its database from a backup",
+    )
+    .with("organization", organization)
+    .dynamics_code("8004852F")
+    .build()
 }
 
 pub(super) fn inactive(organization: &str, wanted: Fingerprint) -> Status {
@@ -64,7 +68,7 @@ pub(super) fn inactive(organization: &str, wanted: Fingerprint) -> Status {
     .build()
 }
 
-/// The limit in `[limits]` that refused work on a key, if one did.
+/// The limit in `[limits]` that refused a key operation, if any.
 pub(crate) fn bound_of_key_error(error: &KeyError) -> Option<&'static str> {
     if matches!(error, KeyError::ChangeQuota { .. }) {
         Some("key_changes_per_hour")
@@ -75,7 +79,7 @@ pub(crate) fn bound_of_key_error(error: &KeyError) -> Option<&'static str> {
     }
 }
 
-/// Why a key was not checked, retrieved, changed or restored. `progress` is how many cells of how many a re-encryption has done.
+/// An error of a key operation. `progress` is the number of cells that a re-encryption has done, and the total.
 pub(crate) fn key(error: KeyError, organization: &str, progress: Option<(u64, u64)>) -> Status {
     use Code::{Aborted, FailedPrecondition, InvalidArgument, ResourceExhausted};
     let bound = bound_of_key_error(&error);
@@ -84,7 +88,8 @@ pub(crate) fn key(error: KeyError, organization: &str, progress: Option<(u64, u6
     };
     match error {
         KeyError::AlreadyRunning => {
-            let message = "a SetDataEncryptionKey, or the re-encryption after one, is running".to_owned();
+            let message = "another SetDataEncryptionKey, or its re-encryption, is running: try again when it has ended"
+                .to_owned();
             let (done, total) = progress.unwrap_or_default();
             with_organization(Aborted, ErrorReason::SetKeyAlreadyRunning, message)
                 .with("cells_done", done)
@@ -94,7 +99,7 @@ pub(crate) fn key(error: KeyError, organization: &str, progress: Option<(u64, u6
                 .build()
         }
         KeyError::Inactive { wanted } => {
-            let message = format!("the key is missing: restore the one with the fingerprint {wanted}, then change it");
+            let message = format!("the key is missing: restore the key with the fingerprint {wanted}, then change it");
             with_organization(FailedPrecondition, ErrorReason::KeyInactive, message)
                 .with("wanted_fingerprint", wanted)
                 .dynamics_code("80048527")
@@ -102,7 +107,7 @@ pub(crate) fn key(error: KeyError, organization: &str, progress: Option<(u64, u6
         }
         KeyError::NotPresent { wanted } => inactive(organization, wanted),
         KeyError::AlreadyActive => {
-            let message = "data encryption is active: the key is present and working".to_owned();
+            let message = "data encryption is already active: to set another key, change it".to_owned();
             with_organization(FailedPrecondition, ErrorReason::KeyAlreadyActive, message)
                 .dynamics_code("80048525")
                 .build()
@@ -119,8 +124,9 @@ pub(crate) fn key(error: KeyError, organization: &str, progress: Option<(u64, u6
             if names.is_empty() { builder.build() } else { builder.with("given_text", names.join(",")).build() }
         }
         KeyError::ChangeQuota { limit, retry_after_seconds } => {
-            let message =
-                format!("the key was changed {limit} times within an hour; wait {retry_after_seconds} seconds");
+            let message = format!(
+                "the key was changed {limit} times within an hour, the limit: try again in {retry_after_seconds} seconds"
+            );
             with_organization(ResourceExhausted, ErrorReason::KeyChangeQuota, message)
                 .with("limit", limit)
                 .with("interval_seconds", 3_600)
@@ -129,8 +135,9 @@ pub(crate) fn key(error: KeyError, organization: &str, progress: Option<(u64, u6
                 .build()
         }
         KeyError::RestoreQuota { limit, retry_after_seconds } => {
-            let message =
-                format!("a restore was attempted {limit} times within 15 minutes; wait {retry_after_seconds} seconds");
+            let message = format!(
+                "{limit} restores failed within 15 minutes, the limit: try again in {retry_after_seconds} seconds"
+            );
             with_organization(ResourceExhausted, ErrorReason::KeyRestoreQuota, message)
                 .with("limit", limit)
                 .with("interval_seconds", 900)
@@ -167,15 +174,15 @@ pub(crate) fn key(error: KeyError, organization: &str, progress: Option<(u64, u6
 /// The field of a key's text.
 const ENCRYPTION_KEY: &str = "encryption_key";
 
-/// The number that Dynamics 365 has for a text that breaks the rule.
+/// Dynamics 365's number for a key text that violates a rule.
 const KEY_VALIDATION_CODE: &str = "80048528";
 
-/// Says which key is wanted, and what can be said of the given text without repeating it.
+/// Names the key that opens the data, and describes the given text without repeating it.
 fn mismatch_message(wanted: Fingerprint, hints: &[GivenTextHint]) -> String {
-    let message = format!("this key does not open the data; the one with the fingerprint {wanted} does");
+    let message = format!("this key doesn't open the data: use the key with the fingerprint {wanted}");
     if hints.is_empty() {
         return message;
     }
     let words: Vec<_> = hints.iter().map(|hint| hint.words()).collect();
-    format!("{message}. The given text {}: check how it was entered", words.join(", "))
+    format!("{message}; the given text {}: check how it was entered", words.join(", "))
 }

@@ -1,4 +1,4 @@
-//! Why an organization was not found, served, created or imported.
+//! Errors of organizations: not found, not served, not created, not imported.
 
 use std::time::Duration;
 
@@ -12,47 +12,49 @@ use tonic::{Code, Status};
 
 use super::{StatusBuilder, already_exists, invalid, not_found, organization_mismatch, store_failure};
 
-/// There is no organization of this name; said only to who may do what was asked there.
+/// The organization doesn't exist. Sent only to callers with the required privilege in it.
 pub(crate) fn organization_not_found(organization: &str) -> Status {
-    not_found("there is no such organization").with("organization", organization).build()
+    not_found("the organization doesn't exist").with("organization", organization).build()
 }
 
-/// There is an organization of this name, and it isn't served; said only to who may do what was asked there.
+/// The organization exists, but isn't served. Sent only to callers with the required privilege in it.
 pub(crate) fn organization_not_served(organization: &str, why: NotServed) -> Status {
     let builder = match why {
         NotServed::Unavailable => StatusBuilder::new(
             Code::Unavailable,
             ErrorReason::OrganizationUnavailable,
-            "the organization's database can't be opened now; the server's log has the cause, and it tries again",
+            "the organization's database can't be opened, and the server retries; its log has the cause: try again later",
         )
         .retry_after(RETRY_ORGANIZATION),
         NotServed::Mismatch => organization_mismatch(),
         NotServed::NewerVersion => StatusBuilder::new(
             Code::Unavailable,
             ErrorReason::WrittenByNewerVersion,
-            "the organization's database was written by a newer version of the server, or with another schema",
+            "the organization's database was written by a newer version of the server, or with another schema: run that version, or that schema",
         )
         .with("what", "database"),
     };
     builder.with("organization", organization).build()
 }
 
-/// How soon an organization that couldn't be opened may be asked for again.
+/// The delay before a retry, if an organization can't be opened.
 const RETRY_ORGANIZATION: Duration = Duration::from_secs(10);
 
-/// Why an organization was not created.
+/// Errors of CreateOrganization.
 pub(crate) fn create_organization(error: CreateOrganizationError, organization: &str) -> Status {
     match error {
         CreateOrganizationError::Invalid(violations) => invalid(violations),
         CreateOrganizationError::AlreadyExists => {
-            already_exists("an organization of this name exists").with("organization", organization).build()
+            already_exists("an organization with this name already exists: use another name")
+                .with("organization", organization)
+                .build()
         }
         CreateOrganizationError::NotServed(why) => organization_not_served(organization, why),
         CreateOrganizationError::Store(failure) => store_failure(failure).build(),
     }
 }
 
-/// Why an organization was not imported.
+/// Errors of ImportOrganization.
 pub(crate) fn import_organization(error: ImportError, organization: &str) -> Status {
     match error {
         ImportError::Invalid(problem) => {
@@ -63,7 +65,7 @@ pub(crate) fn import_organization(error: ImportError, organization: &str) -> Sta
         }
         ImportError::NotAName => invalid(vec![Violation::new("organization_id", Problem::NotAnOrganizationId)]),
         ImportError::AlreadyExists => {
-            let builder = already_exists("an organization of this name, or of this UUID, exists");
+            let builder = already_exists("an organization with this name or this UUID already exists");
             if organization.is_empty() { builder.build() } else { builder.with("organization", organization).build() }
         }
         ImportError::NotServed { name, why } => organization_not_served(&name, why),
