@@ -1,7 +1,7 @@
-//! Organizations that are listed and couldn't be opened: tried again in an interval, until they are served or the server drains.
+//! Reopens listed organizations that couldn't be opened: retries at intervals, until they are served or the server drains.
 //!
-//! A database that was put back with the wrong owner, or a disk that is mounted late, needs no restart. Each reason is logged once, until
-//! another one or a success.
+//! So a database that was restored with the wrong owner, or a disk that is mounted late, needs no restart. Each error is logged once, until
+//! it changes or the retry succeeds.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -16,7 +16,7 @@ use tokio::time::MissedTickBehavior;
 
 use crate::{background::reencryption, config::limits::Limits, drain::Drain, error_chain, rpc::Health};
 
-/// Logs what couldn't be opened, and works on with what could.
+/// Resumes the background work of opened organizations, and logs the state of their keys.
 pub(crate) fn take_up(
     deployment: &Arc<Deployment>,
     limits: Limits,
@@ -37,7 +37,7 @@ pub(crate) fn log_not_opened(not_opened: &[NotOpened]) {
     }
 }
 
-/// Tries again what couldn't be opened.
+/// Retries the organizations that couldn't be opened.
 pub(crate) async fn keep_trying(
     deployment: Arc<Deployment>,
     limits: Limits,
@@ -47,7 +47,7 @@ pub(crate) async fn keep_trying(
 ) {
     let mut ticks = tokio::time::interval(limits.organization_retry_interval());
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    // The first tick comes at once, right after the start has tried.
+    // The first tick comes at once, just after the attempt at the start.
     ticks.tick().await;
     while !not_opened.is_empty() {
         tokio::select! {
