@@ -1,7 +1,7 @@
-//! What is done to audit trails in the background: their heads are signed at intervals, and what is older than it is kept goes, changes
-//! of audited attributes too.
+//! Background work on audit trails: signs their heads at intervals, and removes records and changes of audited attributes that are older
+//! than the retention.
 //!
-//! An organization's database that is at rest is left at rest: what it was when it was last used is signed by then.
+//! A closed database stays closed: its trail was signed when it was last used.
 
 use std::{error::Error, sync::Arc, time::Duration};
 
@@ -22,7 +22,7 @@ use crate::{audit::copy::Copying, config::limits::Limits, drain::Drain, error_ch
 
 const MICROS_A_DAY: i64 = 86_400_000_000;
 
-/// Signs and cuts, until the server drains.
+/// Signs and prunes, until the server drains.
 pub(crate) async fn keep_signing(
     deployment: Arc<Deployment>,
     databases: Arc<dyn OnDemand>,
@@ -46,7 +46,7 @@ pub(crate) async fn keep_signing(
     }
 }
 
-/// Signs the heads of the open trails that have grown, and remembers them in the configuration database.
+/// Signs the heads of open trails that have grown, and saves them in the configuration database.
 pub(crate) async fn sign_all(deployment: &Deployment, databases: &dyn OnDemand) {
     for organization in deployment.organizations() {
         if databases.is_open(organization.id) && organization.is_trail_unsigned() {
@@ -62,7 +62,7 @@ async fn sign_and_remember(deployment: &Deployment, organization: &Organization)
     Ok(())
 }
 
-/// A trail that isn't copied whole stays as it is until a later round.
+/// A trail that isn't fully copied is left for a later round.
 async fn cut_all(deployment: &Deployment, databases: &dyn OnDemand, copying: &Copying, before: Timestamp) {
     for organization in deployment.organizations() {
         if databases.is_open(organization.id) {
