@@ -1,4 +1,4 @@
-//! AuditService: trails, listed and verified.
+//! AuditService: lists and verifies audit trails.
 
 use std::sync::Arc;
 
@@ -34,7 +34,7 @@ pub(crate) struct Audit {
     dispatcher: Arc<Dispatcher>,
 }
 
-/// Whose trail: an organization's, or without one the deployment's own.
+/// The trail of an organization, or without one the deployment's own.
 struct OfTrail {
     organization: Option<Arc<Organization>>,
     permit: Permit<ReadAuditTrail>,

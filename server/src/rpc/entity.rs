@@ -1,4 +1,4 @@
-//! The five standard methods, for every entity alike.
+//! The five standard methods, for all entities.
 
 use std::sync::Arc;
 
@@ -96,7 +96,7 @@ impl Handler {
         let mut draft = request.draft;
         let place = self.place(&entered, id);
         if !violations.is_empty() {
-            // What is wrong with the record is told in the same answer.
+            // The same response also reports the violations of the record.
             violations.extend(sealward_core::record::check::check_create(&place.entity, &mut draft));
             return Err(self.dispatcher.invalid(violations));
         }
@@ -207,7 +207,7 @@ impl Handler {
         Ok(EntityReply::Empty)
     }
 
-    /// Waits for those who write this record and came before.
+    /// Waits for earlier writers of this record.
     async fn turn(
         &self,
         organization: &Organization,

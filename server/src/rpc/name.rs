@@ -1,6 +1,6 @@
 //! Resource names: `organizations/{organization}`, `organizations/{organization}/{collection}/{id}`.
 //!
-//! Reading one says nothing about whether the resource exists.
+//! Parsing a name doesn't check that the resource exists.
 
 use sealward_core::{
     id::RecordId,
@@ -9,20 +9,20 @@ use sealward_core::{
     violation::{Problem, Violation},
 };
 
-/// The organization of a name of any resource, as far as the text has one. For deciding permission before the rest is looked at.
+/// The organization in the name of any resource, if there is one. It is used to check permission before the rest is parsed.
 pub(crate) fn organization_of(name: &str) -> Option<&str> {
     let organization = name.strip_prefix("organizations/")?.split('/').next()?;
     is_organization_name(organization).then_some(organization)
 }
 
-/// Reads `organizations/{organization}`, from the request's field of this name.
+/// Parses `organizations/{organization}`, from this field of the request.
 pub(crate) fn organization<'a>(field: &str, name: &'a str) -> Result<&'a str, Violation> {
     organization_of(name)
         .filter(|organization| name == format!("organizations/{organization}"))
         .ok_or_else(|| Violation::new(field, Problem::NotAName { form: "organizations/{organization}".to_owned() }))
 }
 
-/// Reads the id out of `organizations/{organization}/{collection}/{id}`.
+/// Parses the id in `organizations/{organization}/{collection}/{id}`.
 pub(crate) fn record(field: &str, name: &str, organization: &str, entity: &Entity) -> Result<RecordId, Violation> {
     id_in(name, organization, &entity.collection).and_then(|id| id.parse().ok()).ok_or_else(|| {
         let form = format!("organizations/{{organization}}/{}/{{id}}", entity.collection);
@@ -30,8 +30,7 @@ pub(crate) fn record(field: &str, name: &str, organization: &str, entity: &Entit
     })
 }
 
-/// The id in the name of a record of this collection in this organization, as an attribute refers to it: the letters of the id may be of
-/// either case.
+/// The id in a reference to a record of this collection in this organization. The letters of the id may have either case.
 pub(crate) fn reference(name: &str, organization: &str, collection: &str) -> Option<RecordId> {
     RecordId::from_reference(id_in(name, organization, collection)?)
 }

@@ -1,4 +1,4 @@
-//! OrganizationService: create, get, list, delete, export and import organizations.
+//! OrganizationService: creates, gets, lists, deletes, exports and imports organizations.
 
 use std::{pin::Pin, sync::Arc};
 
@@ -36,7 +36,7 @@ impl Organizations {
         Organizations { dispatcher }
     }
 
-    /// What may end a transfer.
+    /// The events and bounds that may end a transfer.
     fn transfer(&self, extensions: &Extensions) -> (Ending, Bounds) {
         let Dispatcher { drain, limits, shed, .. } = &*self.dispatcher;
         let ending = Ending { drain: drain.clone(), leaving: Leaving::of(extensions) };
@@ -57,7 +57,7 @@ impl OrganizationService for Organizations {
         let (_, policy) = self.dispatcher.caller(&extensions)?;
         let deployment = Arc::clone(&self.dispatcher.deployment);
         let name = request.organization_id.clone();
-        // In a task of its own: a caller that leaves must not stop it half-way.
+        // In a separate task, so that a caller that leaves doesn't interrupt it.
         let task = self
             .dispatcher
             .drain
@@ -145,7 +145,7 @@ impl OrganizationService for Organizations {
         let (ending, bounds) = self.transfer(&extensions);
         let (_, policy) = self.dispatcher.caller(&extensions)?;
         let deployment = Arc::clone(&self.dispatcher.deployment);
-        // In a task of its own: of an import whose caller leaves nothing is to stay behind.
+        // In a separate task, so that an import whose caller leaves is cleaned up.
         let task = self.dispatcher.drain.tasks().spawn(async move {
             let _held = (held, ending.leaving.hold());
             transfer::import(&deployment, permit, &caller, &ending, &bounds, file).await
@@ -168,7 +168,7 @@ impl OrganizationService for Organizations {
         let organization = self.dispatcher.find(id)?;
         let (name, id) = (organization.name.clone(), organization.id);
         let copying = self.dispatcher.copying.clone();
-        // In a task of its own: a caller that leaves must not stop it half-way.
+        // In a separate task, so that a caller that leaves doesn't interrupt it.
         let task = self.dispatcher.drain.tasks().spawn(async move {
             let work = KeyWork::begin(&deployment, organization).await?;
             copying.catch_up(id).await;
@@ -187,7 +187,8 @@ impl OrganizationService for Organizations {
     }
 }
 
-/// Bindings go by names. One that names an organization before it is there, or when it is gone, counts in the next one of that name.
+/// Bindings contain names. A binding that names an organization before its creation or after its deletion applies to the next one with this
+/// name.
 fn warn_of_bindings(policy: &Policy, organization: &str, event: &str) {
     let identities: Vec<String> =
         policy.bindings_naming(organization).map(|binding| binding.identity.to_string()).collect();

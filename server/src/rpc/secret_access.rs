@@ -74,7 +74,7 @@ impl SecretAccessService for SecretAccess {
         let outcome = compare(deployment, entered.permit, &entered.caller, &place, &attribute, &value, &purpose).await;
         if let Err(RecordError::ComparisonQuota { .. }) = &outcome {
             self.dispatcher.shed.count(status::COMPARISONS);
-            // Not recorded one by one: a caller who guesses on would fill the trail.
+            // Refusals by the quota are counted, not recorded one by one: a caller who continues to guess would fill the trail.
             let (caller, organization) = (&entered.caller, &place.organization.name);
             let outcome = status::reason_name(ErrorReason::ComparisonQuota);
             self.dispatcher.denials.over_quota(
@@ -91,7 +91,7 @@ impl SecretAccessService for SecretAccess {
 }
 
 impl SecretAccess {
-    /// The record of this name.
+    /// The record with this name.
     fn place(&self, organization: Arc<Organization>, name: &str) -> Result<RecordPlace, Status> {
         let schema = &self.dispatcher.deployment.schema;
         let entity = name.split('/').nth(2).and_then(|collection| schema.by_collection(collection));
@@ -105,7 +105,7 @@ impl SecretAccess {
     }
 }
 
-/// A value as the contract has it.
+/// A value as a message of the contract.
 pub(super) fn secret_value(revealed: &Revealed) -> SecretValue {
     let bytes = revealed.plaintext.expose();
     let value = match std::str::from_utf8(bytes) {
