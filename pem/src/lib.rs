@@ -6,51 +6,14 @@
 //!
 //! Server and client read PEM with this crate only. It knows nothing of files, TLS, or what certificates are for.
 
+mod error;
 mod scan;
 
 use rustls_pemfile::Item;
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 
-pub use self::scan::LineProblem;
+pub use self::error::{LineProblem, PemError};
 use self::scan::{Block, Label};
-
-/// Why a text can't be used.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum PemError {
-    /// It has no content.
-    #[error("the file is empty")]
-    Empty,
-    /// It is binary.
-    #[error("the file is in DER, not in PEM: convert it with `{command}`")]
-    Der {
-        /// The command that converts it.
-        command: &'static str,
-    },
-    /// It is a PKCS #12 file.
-    #[error("the file is in PKCS #12, not in PEM: convert it with `{command}`")]
-    Pkcs12 {
-        /// The command that converts it.
-        command: &'static str,
-    },
-    /// Its characters have two bytes each.
-    #[error("the file is in UTF-16: save it in ASCII or UTF-8")]
-    Utf16,
-    /// One of its lines can't be used.
-    #[error("line {line}: {problem}")]
-    Line {
-        /// The line, from 1.
-        line: usize,
-        /// What is wrong with it, and what to do.
-        problem: LineProblem,
-    },
-    /// It is sound, but lacks what is needed.
-    #[error("the file has no {wanted} in PEM")]
-    Missing {
-        /// What is needed.
-        wanted: &'static str,
-    },
-}
 
 /// What is read of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

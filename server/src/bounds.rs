@@ -116,7 +116,7 @@ mod tests {
         let served = crate::schema::read(sealward::FILE_DESCRIPTOR_SET).unwrap();
         let smallest = LIMITS.iter().find(|limit| limit.name == "message_size_max_bytes").unwrap();
         let limits = Limits { message_size_max_bytes: smallest.minimum, ..Limits::default() };
-        let room = crate::app::page_bytes_max(&limits);
+        let room = limits.page_bytes_max();
         for entity in served.schema.entities() {
             let datum = |attribute: &Attribute| {
                 let length = attribute.max_length.map(|length| length.max(LENGTH_MAX));

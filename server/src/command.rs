@@ -1,39 +1,30 @@
-//! The command line: its arguments, and the start of each command.
+//! The command line: its commands, each with a module, and the exit code.
 //!
-//! Greetings and results go to stdout, the log and errors to stderr. If the configuration sends audit records to stdout, the greeting goes
-//! to stderr too.
+//! stdout has the greeting or the result of a command, and nothing else. The log and errors go to stderr. Where the configuration sends
+//! audit records to stdout, the greeting goes to stderr too.
 
 mod backup;
 mod check_config;
 mod dev;
+mod failure;
+mod foreground;
 mod init;
 mod log;
+mod print;
 mod reference;
 mod serve;
+mod shell;
 mod supervisor;
 
-use std::{
-    error::Error,
-    io::{self, Write},
-    path::{Path, PathBuf},
-    process::ExitCode,
-    sync::mpsc,
-    thread,
-    time::Duration,
-};
+use std::process::ExitCode;
 
 use clap::{Arg, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
-use sealward_server::{
-    app::{App, Running},
-    config::Config,
-    drain::Drained,
-    version,
-};
+use sealward_server::version;
 use tokio::runtime::Runtime;
 
 use self::{
-    backup::BackupArguments, check_config::CheckConfigArguments, dev::DevArguments, init::InitArguments, log::Logging,
-    reference::Reference, serve::ServeArguments,
+    backup::BackupArguments, check_config::CheckConfigArguments, dev::DevArguments, failure::Failure,
+    init::InitArguments, reference::Reference, serve::ServeArguments,
 };
 
 /// Store records whose sensitive fields are encrypted one by one.
@@ -84,15 +75,12 @@ enum Command {
     Reference(Reference),
 }
 
-/// The error of a command. Its sources are the causes.
-type Failure = Box<dyn Error + Send + Sync>;
-
-/// Runs the command of the command line.
+/// Does what the command line says.
 pub(crate) fn run() -> ExitCode {
     let matches = without_empty_variables(Arguments::command()).get_matches();
     let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     if let Err(error) = keep_memory_to_ourselves() {
-        report(&error);
+        failure::report(&error);
         return ExitCode::FAILURE;
     }
     let ended = Runtime::new().map_err(Failure::from).and_then(|runtime| {
@@ -114,7 +102,7 @@ pub(crate) fn run() -> ExitCode {
     match ended {
         Ok(code) => code,
         Err(failure) => {
-            report(failure.as_ref());
+            failure::report(failure.as_ref());
             ExitCode::FAILURE
         }
     }
@@ -128,119 +116,6 @@ fn keep_memory_to_ourselves() -> std::io::Result<()> {
     Ok(())
 }
 
-/// Starts the log, and a server that stops at SIGTERM or SIGINT.
-async fn start(config: Config) -> Result<(Running, Logging), Failure> {
-    let logging = log::to_stderr(config.log, &config.limits);
-    let running = match start_logged(config, &logging).await {
-        Ok(running) => running,
-        Err(failure) => {
-            logging.end();
-            return Err(failure);
-        }
-    };
-    Ok((running, logging))
-}
-
-async fn start_logged(config: Config, logging: &Logging) -> Result<Running, Failure> {
-    let running = App::start(config).await?;
-    running.end_on_signals()?;
-    running.reloader().on_signals()?;
-    running.report_dropped_lines(logging.dropped());
-    let (mut log, exchange_level) = (running.log(), logging.exchange_level());
-    tokio::spawn(async move {
-        while log.changed().await.is_ok() {
-            exchange_level(log.borrow_and_update().level);
-        }
-    });
-    Ok(running)
-}
-
-/// Notifies the supervisor that the server is ready, and waits until it has stopped.
-async fn wait((running, logging): (Running, Logging)) -> Result<(), Failure> {
-    supervisor::ready(&format!("listens on {}", running.address()));
-    let announced = running.drain().announced();
-    let told = async {
-        announced.await;
-        supervisor::stopping();
-    };
-    let (drained, ()) = tokio::join!(running.wait(), told);
-    match drained {
-        Drained::Whole => tracing::info!("shutdown complete"),
-        Drained::CutShort => {
-            tracing::warn!(
-                "shutdown cut short, calls or tasks unfinished; the next start resumes tasks that must finish"
-            )
-        }
-    }
-    logging.end();
-    Ok(())
-}
-
-/// How long the server waits for a reader of its output.
-const PRINT_MAX: Duration = Duration::from_secs(1);
-
-/// Prints a message to the user who started the server: to stderr if stdout is reserved for audit records. The server doesn't wait long for
-/// a reader.
-fn greet(is_audit_on_stdout: bool, text: &str) {
-    let text = text.to_owned();
-    within(PRINT_MAX, move || {
-        if is_audit_on_stdout {
-            let _nobody_listens = io::stderr().write_all(text.as_bytes());
-        } else {
-            say(&text);
-        }
-    });
-}
-
-/// Runs work that may block in its own thread, and waits for it at most this long. After that the work continues until the process ends.
-fn within(bound: Duration, work: impl FnOnce() + Send + 'static) {
-    let (done, ended) = mpsc::channel();
-    let worker = move || {
-        work();
-        let _nobody_waits = done.send(());
-    };
-    if thread::Builder::new().spawn(worker).is_ok() {
-        let _done_or_not = ended.recv_timeout(bound);
-    }
-}
-
-/// Prints text to stdout. A closed stdout is not an error.
-fn say(text: &str) {
-    let mut stdout = io::stdout().lock();
-    let _nobody_listens = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
-}
-
-/// Prints an error and its causes, one per line.
-fn report(failure: &(dyn Error + 'static)) {
-    let mut text = format!("error: {failure}\n");
-    let mut next = failure.source();
-    while let Some(cause) = next {
-        text.push_str(&format!("  because: {cause}\n"));
-        next = cause.source();
-    }
-    within(PRINT_MAX, move || {
-        let _nobody_listens = io::stderr().write_all(text.as_bytes());
-    });
-}
-
-/// The absolute form of a path.
-fn absolute(path: PathBuf) -> PathBuf {
-    std::path::absolute(&path).unwrap_or(path)
-}
-
-fn quoted_path(path: &Path) -> String {
-    quoted(&path.to_string_lossy())
-}
-
-/// Quotes a text as one word of a POSIX shell.
-fn quoted(text: &str) -> String {
-    let needs_no_quotes = |character: char| character.is_ascii_alphanumeric() || "/._-:@".contains(character);
-    if !text.is_empty() && text.chars().all(needs_no_quotes) {
-        return text.to_owned();
-    }
-    format!("'{}'", text.replace('\'', r"'\''"))
-}
-
 #[cfg(test)]
 mod tests {
     use std::ffi::OsStr;
@@ -248,14 +123,6 @@ mod tests {
     use clap::CommandFactory;
 
     use super::*;
-
-    #[test]
-    fn a_word_stays_a_word() {
-        assert_eq!(quoted("/srv/field-seal.d/ca.pem"), "/srv/field-seal.d/ca.pem");
-        assert_eq!(quoted("/home/ada lovelace"), "'/home/ada lovelace'");
-        assert_eq!(quoted("it's"), r"'it'\''s'");
-        assert_eq!(quoted(""), "''");
-    }
 
     #[test]
     fn every_command_says_what_it_does_and_shows_an_example() {

@@ -26,7 +26,7 @@ use crate::{
         jwks::Fetching,
         token::{Bounds, Issuers},
     },
-    transport::tls::{ServerCertificate, Shortcoming, Terms, Trust},
+    transport::tls::{ServerCertificate, Shortcoming, TlsContext, Trust},
 };
 
 /// The number of reload requests in the queue. A request that finds it full waits.
@@ -64,9 +64,9 @@ pub enum Outcome {
 
 /// The parts that a reload replaces.
 pub(crate) struct InForce {
-    /// The TLS settings of new connections.
-    pub(crate) terms: watch::Sender<Arc<Terms>>,
-    /// The token issuers that are trusted.
+    /// What handshakes are made with.
+    pub(crate) tls_context: watch::Sender<Arc<TlsContext>>,
+    /// Whose bearer tokens are believed.
     pub(crate) issuers: watch::Sender<Arc<Issuers>>,
     /// The permissions of identities.
     pub(crate) policy: watch::Sender<Arc<Policy>>,
@@ -193,7 +193,7 @@ impl Files {
         let certificate = self.look_at_certificate(ask).await;
         let trust = self.look_at_trust(ask).await;
         if certificate == Outcome::Taken || trust == Outcome::Taken || self.tls.minimum_version != version_before {
-            self.exchange_terms();
+            self.exchange_tls_context();
         }
         let token_issuers = self.look_at_issuers(ask).await;
         Reloaded { configuration, certificate, trust, token_issuers }
@@ -274,13 +274,10 @@ impl Files {
         outcome
     }
 
-    fn exchange_terms(&self) {
-        match Terms::new(self.tls.minimum_version, &self.certificate.in_force, &self.trust.in_force) {
-            Ok(terms) => drop(self.in_force.terms.send_replace(Arc::new(terms))),
-            Err(error) => tracing::error!(
-                error = error_chain::text(&error),
-                "TLS reload failed; the previous certificates and CAs stay in use"
-            ),
+    fn exchange_tls_context(&self) {
+        match TlsContext::new(self.tls.minimum_version, &self.certificate.in_force, &self.trust.in_force) {
+            Ok(tls_context) => drop(self.in_force.tls_context.send_replace(Arc::new(tls_context))),
+            Err(error) => tracing::error!(error = error_chain::text(&error), "connections are made as before"),
         }
     }
 

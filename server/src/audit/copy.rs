@@ -10,11 +10,12 @@
 mod checkpoint;
 mod copier;
 mod ledger;
+mod state;
 mod target;
 
 use std::{
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -31,23 +32,22 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
 pub(crate) use self::ledger::Trail;
-use self::{checkpoint::Checkpoint, copier::Copier, ledger::Ledger, target::Target};
+use self::{checkpoint::Checkpoint, copier::Copier, state::CopyState, target::Target};
 use crate::{
-    config::{AuditCopy, Config, CopyTo, OnFailure},
-    error_chain,
+    config::{AuditCopy, Config, OnFailure},
     telemetry::shed::Shed,
 };
 
 /// The time limit for copying the last records: of an organization before its deletion, and of all trails at shutdown.
 const CATCH_UP_MAX: Duration = Duration::from_secs(5);
 
-/// A handle to the copy. If no copy is configured, it never fails.
+/// A handle on the copy. Without a configured copy, it never refuses a call and is never behind.
 #[derive(Clone)]
-pub(crate) struct Copying {
-    shared: Option<Arc<Shared>>,
+pub(crate) struct CopyHandle {
+    shared: Option<Arc<CopyState>>,
 }
 
-/// The state of a copy.
+/// The state of a copy, as metrics show it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct CopyFacts {
     /// Whether it can't be written.
@@ -56,9 +56,9 @@ pub(crate) struct CopyFacts {
     pub(crate) records_behind: u64,
 }
 
-/// Why calls that must be recorded are refused because of the copy.
+/// Why calls that have to be recorded are refused now.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum CopyFails {
+pub(crate) enum CopyUnavailable {
     /// It can't be written.
     #[error("the copy of the audit trails can't be written: {failure}")]
     Failing {
@@ -77,8 +77,8 @@ pub(crate) enum CopyFails {
     },
 }
 
-impl CopyFails {
-    /// The name of the limit in `[limits]` that is reached, if there is one.
+impl CopyUnavailable {
+    /// The name of the limit in `[limits]` that is reached, if it is one.
     pub(crate) fn bound(&self) -> Option<&'static str> {
         match self {
             Self::Failing { is_late, .. } => is_late.then_some("audit_copy_answer_max_ms"),
@@ -87,30 +87,11 @@ impl CopyFails {
     }
 }
 
-/// The state that the task and the handles share.
-struct Shared {
-    settings: AuditCopy,
-    /// The time limit of a write, after which the copy counts as failing.
-    answer_max: Duration,
-    /// The number of records that may be missing, if calls are refused without a copy.
-    behind_max_records: u64,
-    /// Whether the last write exceeded its time limit and is still running.
-    is_late: AtomicBool,
-    shed: Shed,
-    ledger: Mutex<Ledger>,
-    /// Why it can't be written.
-    failure: Mutex<Option<String>>,
-    /// A trail has grown.
-    grown: Notify,
-    /// Records were copied, or the copy failed.
-    moved: Notify,
-}
-
-impl Copying {
-    /// The configured copy. [`Copying::begin`] starts it.
+impl CopyHandle {
+    /// A copy as configured, which begins with [`CopyHandle::start`].
     pub(crate) fn new(config: &Config, shed: Shed) -> Self {
         let shared = |settings: &AuditCopy| {
-            Arc::new(Shared {
+            Arc::new(CopyState {
                 settings: settings.clone(),
                 answer_max: config.limits.audit_copy_answer_max(),
                 behind_max_records: config.limits.audit_copy_behind_max_records.into(),
@@ -122,10 +103,10 @@ impl Copying {
                 moved: Notify::new(),
             })
         };
-        Copying { shared: config.audit.as_ref().map(shared) }
+        CopyHandle { shared: config.audit.as_ref().map(shared) }
     }
 
-    /// A witness, which the committer notifies of the end of this trail.
+    /// What a committer reports the end of this trail to.
     pub(crate) fn witness(&self, trail: Trail) -> Witness {
         let Some(shared) = &self.shared else { return Witness::nobody() };
         let shared = Arc::clone(shared);
@@ -138,16 +119,16 @@ impl Copying {
     /// Refuses calls that must be recorded, if the copy fails and the deployment requires it.
     ///
     /// # Errors
-    /// [`CopyFails`]
-    pub(crate) fn admit(&self) -> Result<(), CopyFails> {
+    /// [`CopyUnavailable`]
+    pub(crate) fn admit(&self) -> Result<(), CopyUnavailable> {
         let Some(shared) = self.shared.as_ref().filter(|shared| shared.settings.on_failure == OnFailure::Refuse) else {
             return Ok(());
         };
         let (records, limit) = (shared.ledger().records_behind(), shared.behind_max_records);
         let fails = if let Some(failure) = shared.failure().clone() {
-            CopyFails::Failing { failure, is_late: shared.is_late.load(Ordering::Acquire) }
+            CopyUnavailable::Failing { failure, is_late: shared.is_late.load(Ordering::Acquire) }
         } else if records > limit {
-            CopyFails::Behind { records, limit }
+            CopyUnavailable::Behind { records, limit }
         } else {
             return Ok(());
         };
@@ -185,8 +166,8 @@ impl Copying {
         }
     }
 
-    /// Starts copying the trails of this deployment. When this returns, the target was checked, or hangs.
-    pub(crate) async fn begin(&self, config: &Config, deployment: &Arc<Deployment>, writer: Uuid) -> Option<Begun> {
+    /// Begins to copy what the databases of this deployment have. The target was looked at, or hangs, when this returns.
+    pub(crate) async fn start(&self, config: &Config, deployment: &Arc<Deployment>, writer: Uuid) -> Option<CopyTask> {
         let shared = self.shared.as_ref()?;
         let path = config.data_dir.join(checkpoint::NAME);
         let Checkpoint { mark, places } = Checkpoint::read(&path, writer).unwrap_or_else(|error| {
@@ -201,87 +182,28 @@ impl Copying {
         let task = tokio::spawn(copier.run(stop.clone(), looked));
         // A little longer than the time limit after which it counts as hanging.
         let _hangs = timeout(shared.answer_max + Duration::from_secs(1), first_look).await;
-        Some(Begun { stop: stop.drop_guard(), task })
+        Some(CopyTask { stop: stop.drop_guard(), task })
     }
 }
 
-impl AuditGate for Copying {
+impl AuditGate for CopyHandle {
     fn admit(&self) -> Result<(), Cause> {
-        Copying::admit(self).map_err(|fails| Cause(Box::new(fails)))
+        CopyHandle::admit(self).map_err(|fails| Cause(Box::new(fails)))
     }
 }
 
-/// A running copy. It stops when this is dropped.
-pub(crate) struct Begun {
+/// The task that copies, until this is dropped.
+pub(crate) struct CopyTask {
     stop: DropGuard,
     task: JoinHandle<()>,
 }
 
-impl Begun {
-    /// Copies the remaining records for a bounded time, and saves the position. The next start copies the rest.
+impl CopyTask {
+    /// Copies what there is, for a bounded time, and remembers it. What is left is copied from the next start on.
     pub(crate) async fn finish(self) {
         drop(self.stop);
         if timeout(CATCH_UP_MAX, self.task).await.is_err() {
             tracing::warn!("audit copy incomplete at shutdown; the next start continues it");
-        }
-    }
-}
-
-impl Shared {
-    fn ledger(&self) -> MutexGuard<'_, Ledger> {
-        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn failure(&self) -> MutexGuard<'_, Option<String>> {
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Notes that the copy can't be written. Logs it once, until the reason changes.
-    fn fails(&self, failure: String) {
-        let mut known = self.failure();
-        if known.as_ref() != Some(&failure) {
-            let (to, error) = (self.target(), &failure);
-            match self.settings.on_failure {
-                OnFailure::Report => tracing::error!(
-                    to,
-                    error,
-                    "audit copy failed; calls continue, and missing records are copied once it is writable"
-                ),
-                OnFailure::Refuse => tracing::error!(
-                    to,
-                    error,
-                    "audit copy failed; calls that must be recorded are refused until it is writable"
-                ),
-            }
-            *known = Some(failure);
-        }
-        drop(known);
-        self.moved.notify_waiters();
-    }
-
-    /// Notes that the copy is writable.
-    fn works(&self) {
-        if self.failure().take().is_some() {
-            tracing::info!(to = self.target(), "audit copy resumed, missing records included");
-            self.moved.notify_waiters();
-        }
-    }
-
-    fn target(&self) -> String {
-        match &self.settings.to {
-            CopyTo::Stdout => "stdout".to_owned(),
-            CopyTo::File(path) => path.display().to_string(),
-        }
-    }
-
-    /// Resolves once the condition holds.
-    async fn until(&self, holds: impl Fn() -> bool) {
-        loop {
-            let moved = self.moved.notified();
-            if holds() {
-                return;
-            }
-            moved.await;
         }
     }
 }

@@ -19,17 +19,17 @@ use uuid::Uuid;
 
 use crate::schema::timestamp_to_proto;
 
-/// The owner of a record's trail, as it is written.
+/// The owner of a trail, as records name it.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Whose {
+pub(crate) struct TrailOwner {
     organization: String,
     uid: String,
 }
 
-impl Whose {
-    /// The trail of an organization. `None` is the deployment's own trail.
+impl TrailOwner {
+    /// An organization's, or without one the deployment's own.
     pub(crate) fn of(organization: Option<&Organization>) -> Self {
-        organization.map_or_else(Whose::default, |organization| Whose {
+        organization.map_or_else(TrailOwner::default, |organization| TrailOwner {
             organization: organization.resource_name(),
             uid: organization.id.to_string(),
         })
@@ -41,8 +41,8 @@ impl Whose {
     }
 }
 
-/// A record as a message, with the signature if it is a signed head.
-pub(crate) fn message(whose: &Whose, record: AuditRecord, head: Option<SignedHead>) -> Message {
+/// A record, with the signature if it is a head that was signed.
+pub(crate) fn message(owner: &TrailOwner, record: AuditRecord, head: Option<SignedHead>) -> Message {
     Message {
         writer: record.writer.to_string(),
         sequence: record.sequence,
@@ -66,17 +66,17 @@ pub(crate) fn message(whose: &Whose, record: AuditRecord, head: Option<SignedHea
             public_key: head.public_key.to_vec(),
             signature: head.signature.to_vec(),
         }),
-        organization: whose.organization.clone(),
-        organization_uid: whose.uid.clone(),
+        organization: owner.organization.clone(),
+        organization_uid: owner.uid.clone(),
     }
 }
 
 /// Records as lines.
-pub(crate) fn lines(whose: &Whose, records: Vec<AuditRecord>) -> Vec<u8> {
+pub(crate) fn lines(owner: &TrailOwner, records: Vec<AuditRecord>) -> Vec<u8> {
     let options = SerializeOptions::new().use_proto_field_name(true).skip_default_fields(false);
     let mut lines = Vec::new();
     for record in records {
-        let encoded = message(whose, record, None).encode_to_vec();
+        let encoded = message(owner, record, None).encode_to_vec();
         let message = DynamicMessage::decode(KIND.clone(), encoded.as_slice()).expect("it was encoded a line above");
         let mut json = serde_json::Serializer::new(&mut lines);
         message.serialize_with_options(&mut json, &options).expect("every message has a JSON form");
@@ -140,8 +140,8 @@ pub(crate) mod tests {
     #[test]
     fn a_record_is_one_line_that_tells_its_place() {
         let id = OrganizationId::from_bytes([9; 16]);
-        let whose = Whose { organization: "organizations/a".to_owned(), uid: id.to_string() };
-        let lines = lines(&whose, vec![record(3), record(4)]);
+        let owner = TrailOwner { organization: "organizations/a".to_owned(), uid: id.to_string() };
+        let lines = lines(&owner, vec![record(3), record(4)]);
         let lines: Vec<_> = lines.strip_suffix(b"\n").unwrap().split(|byte| *byte == b'\n').collect();
         let places: Vec<_> = lines.iter().map(|line| place_in(line)).collect();
         let expected =
@@ -151,7 +151,7 @@ pub(crate) mod tests {
 
     #[test]
     fn what_is_no_record_has_no_place() {
-        let line = lines(&Whose::default(), vec![record(3)]);
+        let line = lines(&TrailOwner::default(), vec![record(3)]);
         assert!(place_in(&line).is_some());
         for other in [&line[..line.len() / 2], b"", b"{}", b"null", b"\xff", &b"{\"writer\":1}"[..]] {
             assert_eq!(place_in(other), None);

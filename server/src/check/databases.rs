@@ -27,7 +27,10 @@ use sealward_core::{
 };
 use sealward_store::view;
 
-use super::{OrganizationFacts, Report, files};
+use super::{
+    files,
+    report::{OrganizationFacts, Report},
+};
 use crate::{config::Config, error_chain, ports::clock::SystemClock, schema};
 
 const DATA_DIR: &str = "data_dir";

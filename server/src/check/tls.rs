@@ -13,12 +13,15 @@ use rustls::{
 use sealward_core::id::Timestamp;
 use x509_parser::{certificate::X509Certificate, prelude::FromDer};
 
-use super::{Report, Severity, files, is_given};
+use super::{
+    files::{self, is_given},
+    report::{Report, Severity},
+};
 use crate::{
     config::Tls,
     error_chain,
     files::pem,
-    transport::tls::{SOON_DAYS, Shortcoming, Terms, TlsError, Trust, day, faults, names},
+    transport::tls::{SOON_DAYS, Shortcoming, TlsContext, TlsError, Trust, day, faults, names},
 };
 
 const CERTIFICATE: &str = "tls.certificate";
@@ -53,7 +56,7 @@ pub(super) fn check(settings: &Tls, now: Timestamp, report: &mut Report) {
     // Whatever else a start would find: last, and only if nothing above reports it.
     let is_reported =
         report.findings.iter().any(|finding| finding.severity == Severity::Error && finding.subject.starts_with("tls"));
-    if !is_reported && let Err(error) = Terms::load(settings) {
+    if !is_reported && let Err(error) = TlsContext::load(settings) {
         report.error("tls", error_chain::text(&error), "replace the file that is named");
     }
 }

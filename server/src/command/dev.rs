@@ -8,7 +8,11 @@ use std::{
 use clap::Args;
 use sealward_server::development::{Development, ORGANIZATION, Person};
 
-use super::{Failure, quoted, quoted_path};
+use super::{
+    failure::Failure,
+    foreground, print,
+    shell::{absolute, quoted, quoted_path},
+};
 
 /// The arguments of `dev`.
 #[derive(Debug, Args)]
@@ -30,19 +34,19 @@ pub(super) struct DevArguments {
 }
 
 pub(super) async fn run(arguments: &DevArguments) -> Result<(), Failure> {
-    let development = Development::prepare(&super::absolute(arguments.data_dir.clone()))?;
+    let development = Development::prepare(&absolute(arguments.data_dir.clone()))?;
     let mut config = development.config()?;
     if let Some(address) = arguments.listen {
         config.listen.address = address;
     }
     let is_audit_on_stdout = config.is_audit_on_stdout();
-    let (running, logging) = super::start(config).await?;
+    let (running, logging) = foreground::start(config).await?;
     running.ensure_organization(ORGANIZATION).await?;
     let endpoint = format!("https://{}", reachable(running.address()));
     development.write_endpoint(&endpoint)?;
     let message = message(&development, running.address(), running.plaintext_address(), &running.new_record_id());
-    super::greet(is_audit_on_stdout, &message);
-    let ended = super::wait((running, logging)).await;
+    print::greet(is_audit_on_stdout, &message);
+    let ended = foreground::wait((running, logging)).await;
     development.remove_endpoint();
     ended
 }

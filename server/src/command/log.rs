@@ -24,7 +24,9 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
-/// How long the process waits for a reader of stderr when it exits.
+use super::print::within;
+
+/// How long the end of the process waits for a reader of stderr.
 const FLUSH_MAX: Duration = Duration::from_millis(1_500);
 
 /// The log of this process.
@@ -71,8 +73,8 @@ impl Logging {
 
     /// Writes the queued lines, for at most [`FLUSH_MAX`].
     pub(super) fn end(self) {
-        // The guard has its own time limit, but prints to stdout when it is reached, and stdout may stall too.
-        super::within(FLUSH_MAX, move || drop(self.writer));
+        // The guard has a bound of its own, but prints to stdout where it is reached, and that may not be read either.
+        within(FLUSH_MAX, move || drop(self.writer));
     }
 }
 

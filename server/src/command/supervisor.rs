@@ -1,22 +1,22 @@
-//! Notifies systemd, or another supervisor with its protocol, that the server is ready, and that it stops.
+//! Notifies systemd, or another supervisor with its protocol, that a server is ready and that it stops.
 //!
-//! Without `$NOTIFY_SOCKET` it does nothing.
+//! Without `$NOTIFY_SOCKET` it notifies no supervisor.
 
 use sd_notify::NotifyState;
 
 /// The server accepts calls. `systemctl status` shows `status`.
 pub(super) fn ready(status: &str) {
-    tell(&[NotifyState::Ready, NotifyState::Status(status)]);
+    notify(&[NotifyState::Ready, NotifyState::Status(status)]);
 }
 
 /// The server accepts no more calls, and finishes running ones.
 pub(super) fn stopping() {
-    tell(&[NotifyState::Stopping]);
+    notify(&[NotifyState::Stopping]);
 }
 
-/// A failed notification doesn't stop the server: the supervisor reports its own timeout.
-fn tell(states: &[NotifyState<'_>]) {
+/// A supervisor that doesn't listen is no reason to end: it reports itself that it waited in vain.
+fn notify(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
-        tracing::warn!(%error, "systemd notification failed");
+        tracing::warn!(%error, "the supervisor can't be notified");
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::{
-    Faults,
+    faults::Faults,
     setting::{Kind, Otherwise, Setting, TakesEffect},
 };
 
@@ -379,6 +379,14 @@ pub(crate) fn is_limit(name: &str) -> bool {
 }
 
 impl Limits {
+    /// What a message leaves for the records of a page.
+    #[must_use]
+    pub(crate) fn page_bytes_max(&self) -> usize {
+        // The token of the next page has 4,500 characters at most, and the total size some bytes.
+        const REST: u32 = 8_192;
+        usize::try_from(self.message_size_max_bytes.saturating_sub(REST)).unwrap_or(usize::MAX)
+    }
+
     /// See [`Limits::handshake_timeout_ms`].
     #[must_use]
     pub fn handshake_timeout(&self) -> Duration {

@@ -24,16 +24,16 @@ use tokio::time::{Instant, Sleep};
 use tonic::{Status, body::Body};
 use tower::{Layer, Service};
 
-use super::permission::RpcTable;
+use super::{permission::RpcTable, probe::takes_small_messages};
 use crate::{
     config::limits::Limits,
     status::Refusal,
     telemetry::shed::Shed,
     transport::{
         budget::{Account, Bound, Bounds, Budget, ConnectionShare, Exhausted, Payer, Purpose, Reservation},
+        connection::Connection,
         connection_limit::Standing,
         http2::CallStage,
-        listener::Connection,
     },
 };
 
@@ -167,7 +167,7 @@ where
             Err(exhausted) => return ArrivalFuture::Refused { refusal: exhausted.into() },
         };
         let charge = Charge { call_bytes, reservation: Arc::new(Mutex::new(reservation)) };
-        let is_probe = super::takes_small_messages(path);
+        let is_probe = takes_small_messages(path);
         let takes_stream = rpcs.get(path).is_some_and(|rpc| rpc.takes_stream);
         let stage = request.extensions().get::<CallStage>().filter(|_| !is_probe).cloned();
         let request = request.map(|inner| {
@@ -454,7 +454,6 @@ mod tests {
 
     use super::*;
     use crate::gates::permission::Rpc;
-    use crate::status::DOMAIN;
 
     const UNARY: &str = "/sealward.mail.v1.MailboxService/GetMailbox";
     const STREAM: &str = "/sealward.v1.OrganizationService/ImportOrganization";
@@ -532,7 +531,7 @@ mod tests {
     fn is_refused(outcome: Result<usize, Status>, code: Code, reason: &str) {
         let status = outcome.unwrap_err();
         let info = status.get_details_error_info().unwrap();
-        assert_eq!((status.code(), info.reason.as_str(), info.domain.as_str()), (code, reason, DOMAIN));
+        assert_eq!((status.code(), info.reason.as_str(), info.domain.as_str()), (code, reason, "sealward"));
     }
 
     /// The limit that refused a call.

@@ -32,7 +32,7 @@ use super::trace::logged_path;
 use crate::{
     config::Origin,
     telemetry::samples::{Kind, Samples, Who},
-    transport::listener::Connection,
+    transport::connection::Connection,
 };
 
 /// Every content type that is served. Parameters after it change nothing of how a call is framed, and are not looked at.

@@ -18,7 +18,7 @@ use tonic::{Request, Response, Status};
 use super::{dispatcher::Dispatcher, name};
 use crate::{
     config::lower_case_dns, gates::permission::RpcTable, identity::token::Proven, schema::timestamp_to_proto, status,
-    transport::listener::Connection,
+    transport::connection::Connection,
 };
 
 pub(crate) struct Access {

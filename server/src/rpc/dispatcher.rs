@@ -21,7 +21,7 @@ use tonic::Status;
 
 use super::name;
 use crate::{
-    audit::{copy::Copying, denials::Denials},
+    audit::{copy::CopyHandle, denials::Denials},
     bounds::{
         Bounded,
         rates::{Cost, Rates},
@@ -65,7 +65,7 @@ pub(crate) struct Dispatcher {
     pub(crate) denials: Denials,
     pub(crate) rates: Rates,
     pub(crate) bounded: Bounded,
-    pub(crate) copying: Copying,
+    pub(crate) copying: CopyHandle,
     pub(crate) shed: Shed,
 }
 

@@ -7,7 +7,12 @@ use sealward::v1::ErrorReason;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use super::{DOMAIN, INTERNAL_WORDS, MESSAGE_MAX_BYTES, StatusBuilder, presentable, reason_name};
+use super::{
+    builder::StatusBuilder,
+    failure::INTERNAL_WORDS,
+    reason::{DOMAIN, reason_name},
+    text::{MESSAGE_MAX_BYTES, presentable},
+};
 
 /// The message can't be decoded. The decoder's text isn't repeated: it may contain any data.
 pub(crate) fn message_invalid() -> Status {

@@ -10,11 +10,15 @@ use sealward_core::{
 };
 use tonic::{Code, Status};
 
-use super::{StatusBuilder, already_exists, invalid, not_found, organization_mismatch, store_failure};
+use super::{
+    builder::StatusBuilder,
+    failure::{organization_mismatch, store_failure},
+    violation::invalid,
+};
 
 /// The organization doesn't exist. Sent only to callers with the required privilege in it.
 pub(crate) fn organization_not_found(organization: &str) -> Status {
-    not_found("the organization doesn't exist").with("organization", organization).build()
+    StatusBuilder::not_found("there is no such organization").with("organization", organization).build()
 }
 
 /// The organization exists, but isn't served. Sent only to callers with the required privilege in it.
@@ -44,11 +48,9 @@ const RETRY_ORGANIZATION: Duration = Duration::from_secs(10);
 pub(crate) fn create_organization(error: CreateOrganizationError, organization: &str) -> Status {
     match error {
         CreateOrganizationError::Invalid(violations) => invalid(violations),
-        CreateOrganizationError::AlreadyExists => {
-            already_exists("an organization with this name already exists: use another name")
-                .with("organization", organization)
-                .build()
-        }
+        CreateOrganizationError::AlreadyExists => StatusBuilder::already_exists("an organization of this name exists")
+            .with("organization", organization)
+            .build(),
         CreateOrganizationError::NotServed(why) => organization_not_served(organization, why),
         CreateOrganizationError::Store(failure) => store_failure(failure).build(),
     }
@@ -65,7 +67,7 @@ pub(crate) fn import_organization(error: ImportError, organization: &str) -> Sta
         }
         ImportError::NotAName => invalid(vec![Violation::new("organization_id", Problem::NotAnOrganizationId)]),
         ImportError::AlreadyExists => {
-            let builder = already_exists("an organization with this name or this UUID already exists");
+            let builder = StatusBuilder::already_exists("an organization of this name, or of this UUID, exists");
             if organization.is_empty() { builder.build() } else { builder.with("organization", organization).build() }
         }
         ImportError::NotServed { name, why } => organization_not_served(&name, why),

@@ -1,6 +1,9 @@
 //! What statuses carry, and how large they are.
 
+use std::time::Duration;
+
 use http::HeaderMap;
+use sealward::v1::ErrorReason;
 use sealward_core::{
     crypto::{
         kek::Fingerprint,
@@ -8,10 +11,18 @@ use sealward_core::{
     },
     key::KeyError,
     organization::import::ImportError,
+    text::is_invisible,
+    violation::{Problem, Violation},
 };
+use tonic::{Code, Status};
+use tonic_types::StatusExt;
 
-use super::{record::list_too_long, *};
-use crate::{identity::token::TokenProblem, transport::connection_limit::NoPlace};
+use super::{
+    builder::{BOUND, StatusBuilder},
+    record::list_too_long,
+    *,
+};
+use crate::{audit::copy::CopyUnavailable, identity::token::TokenProblem, transport::connection_limit::NoPlace};
 
 fn headers_of(status: &Status) -> HeaderMap {
     let mut headers = HeaderMap::new();
@@ -68,7 +79,7 @@ fn a_refusal_by_a_limit_names_the_limit() {
     let restore = KeyError::RestoreQuota { limit: 1, retry_after_seconds: 1 };
     assert_eq!(bound_in(&key(restore, "default", None)).as_deref(), Some("wrong_key_restores_per_15_minutes"));
     assert_eq!(bound_in(&key(KeyError::AlreadyActive, "default", None)), None);
-    let behind = audit_copy_unavailable(CopyFails::Behind { records: 2, limit: 1 });
+    let behind = audit_copy_unavailable(CopyUnavailable::Behind { records: 2, limit: 1 });
     assert_eq!(bound_in(&behind).as_deref(), Some("audit_copy_behind_max_records"));
     assert_eq!(bound_in(&list_too_long(1)).as_deref(), Some("list_time_max_ms"));
     // Of several violations, the first that a limit refused.

@@ -39,9 +39,10 @@ use crate::{
     telemetry::shed::Shed,
     transport::{
         budget::ConnectionShare,
+        connection::Connection,
         connection_limit::Place,
-        listener::{Connection, ConnectionStream, SignsOfLife},
-        tls::Terms,
+        listener::{ConnectionStream, SignsOfLife},
+        tls::TlsContext,
     },
 };
 
@@ -65,7 +66,7 @@ const REFUSED_REST: Duration = Duration::from_millis(500);
 pub(crate) struct Http2 {
     protocol: Builder,
     limits: Limits,
-    terms: watch::Receiver<Arc<Terms>>,
+    tls_context: watch::Receiver<Arc<TlsContext>>,
     random: Arc<dyn Random>,
     calls: CallBounds,
     drain: Drain,
@@ -75,7 +76,7 @@ impl Http2 {
     /// With the bounds of the configuration. The watch has what the server believes now, randomness spreads the ends of connections.
     pub(crate) fn new(
         limits: &Limits,
-        terms: watch::Receiver<Arc<Terms>>,
+        tls_context: watch::Receiver<Arc<TlsContext>>,
         random: Arc<dyn Random>,
         drain: Drain,
         shed: Shed,
@@ -99,7 +100,7 @@ impl Http2 {
             drain: drain.clone(),
             shed,
         };
-        Self { protocol, limits: *limits, terms, random, calls, drain }
+        Self { protocol, limits: *limits, tls_context, random, calls, drain }
     }
 
     /// Serves every connection until the server is told to end and the last one has ended. Each request carries the [`Connection`] it
@@ -280,9 +281,9 @@ impl Http2 {
     async fn distrusts(&self, connection: &Connection) {
         let changed = match &connection.tls {
             Some(tls) => {
-                let mut terms = self.terms.clone();
-                let other = |terms: &Arc<Terms>| !Arc::ptr_eq(&terms.trust, &tls.trust);
-                terms.wait_for(other).await.is_ok()
+                let mut tls_context = self.tls_context.clone();
+                let other = |tls_context: &Arc<TlsContext>| !Arc::ptr_eq(&tls_context.trust, &tls.trust);
+                tls_context.wait_for(other).await.is_ok()
             }
             None => false,
         };
@@ -356,29 +357,28 @@ mod tests {
         client::conn::http2::{self as client, SendRequest},
     };
     use hyper_util::rt::{TokioExecutor, TokioIo};
-    use rustls::pki_types::ServerName;
     use tokio::{net::TcpStream, sync::Semaphore, task::JoinHandle};
-    use tokio_rustls::{TlsConnector, client::TlsStream};
+    use tokio_rustls::client::TlsStream;
     use tower::service_fn;
 
     use super::*;
     use crate::{
-        config::{Config, Listen},
-        development::{Development, Person},
+        development::Person,
         ports::random::SystemRandom,
-        transport::test_client::client_config,
-        transport::{handshake::Handshakes, leaving::Leaving, listener::Listener},
+        transport::{
+            handshake::Handshakes,
+            leaving::Leaving,
+            test_deployment::{TestDeployment, connect},
+        },
     };
 
     const PATIENCE: Duration = Duration::from_secs(60);
 
     /// A server that answers calls of `/held` when a permit is there, those of `/stream` when their connection ends, and others at once.
     struct Fixture {
-        _folder: tempfile::TempDir,
-        config: Config,
-        development: Development,
+        deployment: TestDeployment,
         address: SocketAddr,
-        terms: watch::Sender<Arc<Terms>>,
+        tls_context: watch::Sender<Arc<TlsContext>>,
         drain: Drain,
         begun: Arc<AtomicUsize>,
         permits: Arc<Semaphore>,
@@ -411,17 +411,10 @@ mod tests {
 
     impl Fixture {
         async fn start(limits: Limits) -> Self {
-            let folder = tempfile::tempdir().unwrap();
-            let development = Development::prepare(folder.path()).unwrap();
-            let config = development.config().unwrap();
-            let any = Listen {
-                address: SocketAddr::from(([127, 0, 0, 1], 0)),
-                plaintext_address: None,
-                metrics_address: None,
-            };
-            let listener = Listener::bind(&any).await.unwrap();
+            let deployment = TestDeployment::new();
+            let listener = TestDeployment::listener().await;
             let address = listener.address();
-            let (terms, believed) = watch::channel(Arc::new(Terms::load(&config.tls).unwrap()));
+            let (tls_context, believed) = watch::channel(deployment.tls_context());
             let drain = Drain::new();
             let (begun, permits) = (Arc::new(AtomicUsize::new(0)), Arc::new(Semaphore::new(0)));
             let (counted, awaited) = (Arc::clone(&begun), Arc::clone(&permits));
@@ -451,7 +444,7 @@ mod tests {
             let shed = Shed::default();
             let http2 = Http2::new(&limits, believed, Arc::new(SystemRandom), drain.clone(), shed.clone());
             let serving = tokio::spawn(http2.serve(connections, service));
-            Self { _folder: folder, config, development, address, terms, drain, begun, permits, freed, shed, serving }
+            Self { deployment, address, tls_context, drain, begun, permits, freed, shed, serving }
         }
 
         async fn connect(&self) -> Client {
@@ -474,15 +467,12 @@ mod tests {
         }
 
         async fn tls(&self, person: Option<Person>) -> TlsStream<TcpStream> {
-            let config = client_config(&self.development, person);
-            let stream = TcpStream::connect(self.address).await.unwrap();
-            let name = ServerName::try_from("localhost").unwrap();
-            TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap()
+            connect(self.address, self.deployment.client(person)).await.unwrap()
         }
 
-        /// Other terms: the same server certificate, a trust of its own.
+        /// Another context: the same server certificate, a trust of its own.
         fn exchange_trust(&self) {
-            self.terms.send_replace(Arc::new(Terms::load(&self.config.tls).unwrap()));
+            self.tls_context.send_replace(self.deployment.tls_context());
         }
     }
 
@@ -535,14 +525,14 @@ mod tests {
         let fixture = Fixture::start(Limits::default()).await;
         let mut client = fixture.connect().await;
         let other = {
-            let terms = fixture.terms.borrow();
-            Terms {
-                server_config: Arc::clone(&terms.server_config),
-                trust: Arc::clone(&terms.trust),
-                certificate: terms.certificate.clone(),
+            let tls_context = fixture.tls_context.borrow();
+            TlsContext {
+                server_config: Arc::clone(&tls_context.server_config),
+                trust: Arc::clone(&tls_context.trust),
+                certificate: tls_context.certificate.clone(),
             }
         };
-        fixture.terms.send_replace(Arc::new(other));
+        fixture.tls_context.send_replace(Arc::new(other));
         for _ in 0..100 {
             assert_eq!(client.call("/").await.unwrap().status(), 200);
         }

@@ -26,13 +26,15 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{
-    Shared,
     checkpoint::Checkpoint,
-    error_chain,
     ledger::Trail,
+    state::CopyState,
     target::{Looked, Mark, Target},
 };
-use crate::audit::record::{self, Whose};
+use crate::{
+    audit::record::{self, TrailOwner},
+    error_chain,
+};
 
 /// The number of records that are read and written at a time: about 100 KB of lines.
 const PAGE: u32 = 200;
@@ -48,7 +50,7 @@ const REST: Duration = Duration::from_millis(10);
 const REMEMBER_INTERVAL: Duration = Duration::from_secs(5);
 
 pub(super) struct Copier {
-    shared: Arc<Shared>,
+    shared: Arc<CopyState>,
     deployment: Arc<Deployment>,
     writer: Uuid,
     target: TargetThread,
@@ -66,7 +68,7 @@ struct Failure(String);
 
 impl Copier {
     pub(super) fn new(
-        shared: Arc<Shared>,
+        shared: Arc<CopyState>,
         deployment: Arc<Deployment>,
         writer: Uuid,
         target: Target,
@@ -155,10 +157,10 @@ impl Copier {
                 match trail.map(|id| organizations.get(&id)) {
                     None => {
                         let store = Arc::clone(&self.deployment.ports.configuration);
-                        self.copy(trail, &*store, &Whose::of(None)).await?;
+                        self.copy(trail, &*store, &TrailOwner::of(None)).await?;
                     }
                     Some(Some(organization)) => {
-                        self.copy(trail, &*organization.store, &Whose::of(Some(organization))).await?;
+                        self.copy(trail, &*organization.store, &TrailOwner::of(Some(organization))).await?;
                     }
                     // Not served yet, or no longer.
                     Some(None) => {}
@@ -177,8 +179,8 @@ impl Copier {
         all.filter(|(id, _)| trails.contains(&Some(*id))).collect()
     }
 
-    /// Copies the records of a trail that its copy lacks, in order.
-    async fn copy(&mut self, trail: Trail, store: &dyn Store, whose: &Whose) -> Result<(), Failure> {
+    /// Copies what a trail has more than its copy, in its order.
+    async fn copy(&mut self, trail: Trail, store: &dyn Store, owner: &TrailOwner) -> Result<(), Failure> {
         let shared = Arc::clone(&self.shared);
         let mut is_anew = false;
         loop {
@@ -212,8 +214,8 @@ impl Copier {
                 Follows::Next | Follows::Another => {}
             }
             self.unread.remove(&trail);
-            let whose = whose.clone();
-            self.target.run(&shared, move |target| target.write(&record::lines(&whose, records))).await?;
+            let owner = owner.clone();
+            self.target.run(&shared, move |target| target.write(&record::lines(&owner, records))).await?;
             shared.ledger().copied(trail, last);
             shared.moved.notify_waiters();
             self.is_new = true;
@@ -271,7 +273,7 @@ impl TargetThread {
     /// Runs work on the target. While it takes too long, the copy counts as failing.
     async fn run<T: Send + 'static>(
         &self,
-        shared: &Shared,
+        shared: &CopyState,
         work: impl FnOnce(&mut Target) -> io::Result<T> + Send + 'static,
     ) -> Result<T, Failure> {
         let (answer, mut answered) = oneshot::channel();

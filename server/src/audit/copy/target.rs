@@ -191,12 +191,12 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
-    use crate::audit::record::{self, Whose, tests::record};
+    use crate::audit::record::{self, TrailOwner, tests::record};
 
     const WRITER: Uuid = Uuid::from_bytes([1; 16]);
 
     fn lines(sequences: impl IntoIterator<Item = i64>) -> Vec<u8> {
-        record::lines(&Whose::default(), sequences.into_iter().map(record).collect())
+        record::lines(&TrailOwner::default(), sequences.into_iter().map(record).collect())
     }
 
     /// An opened target in its own folder.

@@ -9,7 +9,11 @@ use sealward_core::{hex::hex, id::Timestamp};
 use sha2::{Digest, Sha256};
 use x509_parser::{certificate::X509Certificate, extensions::GeneralName, prelude::FromDer, time::ASN1Time};
 
-use super::{DAY_SECONDS, SOON_DAYS, Shortcoming, TlsError, day, seconds};
+use super::{
+    error::TlsError,
+    shortcoming::Shortcoming,
+    validity::{DAY_SECONDS, SOON_DAYS, day, seconds},
+};
 use crate::{config::Tls, files::pem};
 
 const SETTING: &str = "tls.certificate";

@@ -1,26 +1,24 @@
+use std::sync::Arc;
+
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, CrlDistributionPoint,
     CrlIssuingDistributionPoint, CrlScope, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair,
     KeyUsagePurpose, RevokedCertParams, SerialNumber, date_time_ymd,
 };
 use rustls::{CertificateError, pki_types::CertificateDer};
+use sealward_core::{id::Timestamp, identity::Identity};
 use tempfile::TempDir;
 
-use super::*;
-use crate::{development::Development, files::pem};
-use sealward_core::identity::Identity;
-
-/// The terms of a development server, whose folder isn't needed any more.
-pub(crate) fn terms() -> Arc<Terms> {
-    let (_folder, tls) = settings();
-    Arc::new(Terms::load(&tls).unwrap())
-}
+use super::{revocation::ListProblem, *};
+use crate::{
+    config::Tls,
+    files::pem::{self, PemError},
+    transport::test_deployment::TestDeployment,
+};
 
 fn settings() -> (TempDir, Tls) {
-    let folder = tempfile::tempdir().unwrap();
-    let development = Development::prepare(folder.path()).unwrap();
-    let tls = development.config().unwrap().tls;
-    (folder, tls)
+    let TestDeployment { folder, config, .. } = TestDeployment::new();
+    (folder, config.tls)
 }
 
 fn ada() -> Identity {
@@ -141,16 +139,16 @@ const IN_2033: Timestamp = Timestamp::from_unix_micros(2_000_000_000 * SECOND);
 
 #[test]
 fn h2_is_the_only_protocol_and_nothing_comes_early() {
-    let terms = terms();
-    assert_eq!(terms.server_config.alpn_protocols, [b"h2"]);
-    assert_eq!(terms.server_config.max_early_data_size, 0);
+    let tls_context = TestDeployment::new().tls_context();
+    assert_eq!(tls_context.server_config.alpn_protocols, [b"h2"]);
+    assert_eq!(tls_context.server_config.max_early_data_size, 0);
 }
 
 #[test]
 fn a_key_of_another_certificate_is_refused() {
     let (folder, mut tls) = settings();
     tls.key = folder.path().join("tls/admin.key");
-    assert!(matches!(Terms::load(&tls), Err(TlsError::Certificate(_))));
+    assert!(matches!(TlsContext::load(&tls), Err(TlsError::Certificate(_))));
 }
 
 #[test]
@@ -427,7 +425,7 @@ fn a_client_ca_that_is_no_ca_is_refused() {
 fn sessions_outlive_another_server_certificate_and_end_with_another_trust() {
     let (_folder, tls) = settings();
     let (certificate, trust) = (ServerCertificate::load(&tls).unwrap(), Arc::new(Trust::load(&tls).unwrap()));
-    let made = |trust| Terms::new(tls.minimum_version, &certificate, trust).unwrap().server_config;
+    let made = |trust| TlsContext::new(tls.minimum_version, &certificate, trust).unwrap().server_config;
     let first = made(&trust);
     assert!(Arc::ptr_eq(&first.session_storage, &made(&trust).session_storage));
     let again = Arc::new(Trust::load(&tls).unwrap());

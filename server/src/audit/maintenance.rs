@@ -1,7 +1,7 @@
-//! Background work on audit trails: signs their heads at intervals, and removes records and changes of audited attributes that are older
-//! than the retention.
+//! Maintenance of audit trails in the background: it signs their heads at intervals, and removes records and changes of audited attributes
+//! that are older than the retention.
 //!
-//! A closed database stays closed: its trail was signed when it was last used.
+//! It doesn't open an idle database: what the database was when it was last used is signed by then.
 
 use std::{error::Error, sync::Arc, time::Duration};
 
@@ -18,7 +18,7 @@ use sealward_core::{
 use sealward_store::OnDemand;
 use tokio::time::MissedTickBehavior;
 
-use crate::{audit::copy::Copying, config::limits::Limits, drain::Drain, error_chain};
+use crate::{audit::copy::CopyHandle, config::limits::Limits, drain::Drain, error_chain};
 
 const MICROS_A_DAY: i64 = 86_400_000_000;
 
@@ -27,7 +27,7 @@ pub(crate) async fn keep_signing(
     deployment: Arc<Deployment>,
     databases: Arc<dyn OnDemand>,
     limits: Limits,
-    copying: Copying,
+    copying: CopyHandle,
     drain: Drain,
 ) {
     let mut ticks = tokio::time::interval(Duration::from_secs(limits.audit_signature_interval_seconds.into()));
@@ -50,10 +50,10 @@ pub(crate) async fn keep_signing(
 pub(crate) async fn sign_all(deployment: &Deployment, databases: &dyn OnDemand) {
     for organization in deployment.organizations() {
         if databases.is_open(organization.id) && organization.is_trail_unsigned() {
-            told(&organization.name, sign_and_remember(deployment, &organization).await);
+            log_failure(&organization.name, sign_and_remember(deployment, &organization).await);
         }
     }
-    told("", sign_deployment(deployment).await);
+    log_failure("", sign_deployment(deployment).await);
 }
 
 async fn sign_and_remember(deployment: &Deployment, organization: &Organization) -> Result<(), SignError> {
@@ -62,20 +62,20 @@ async fn sign_and_remember(deployment: &Deployment, organization: &Organization)
     Ok(())
 }
 
-/// A trail that isn't fully copied is left for a later round.
-async fn cut_all(deployment: &Deployment, databases: &dyn OnDemand, copying: &Copying, before: Timestamp) {
+/// A trail that isn't copied whole stays as it is until a later round.
+async fn cut_all(deployment: &Deployment, databases: &dyn OnDemand, copying: &CopyHandle, before: Timestamp) {
     for organization in deployment.organizations() {
         if databases.is_open(organization.id) {
             if !copying.is_behind(Some(organization.id)) {
                 let cut = cut_organization(deployment, &organization, before).await;
-                told(&organization.name, cut.map(|records| log_cut(&organization.name, records)));
+                log_failure(&organization.name, cut.map(|records| log_cut(&organization.name, records)));
             }
             let forgotten = forget(&organization, before).await;
-            told(&organization.name, forgotten.map(|changes| log_forgotten(&organization.name, changes)));
+            log_failure(&organization.name, forgotten.map(|changes| log_forgotten(&organization.name, changes)));
         }
     }
     if !copying.is_behind(None) {
-        told("", cut_deployment(deployment, before).await.map(|records| log_cut("", records)));
+        log_failure("", cut_deployment(deployment, before).await.map(|records| log_cut("", records)));
     }
 }
 
@@ -91,7 +91,7 @@ fn log_forgotten(organization: &str, changes: u64) {
     }
 }
 
-fn told<E: Error>(organization: &str, outcome: Result<(), E>) {
+fn log_failure<E: Error>(organization: &str, outcome: Result<(), E>) {
     if let Err(error) = outcome {
         let error = error_chain::text(&error);
         tracing::warn!(organization, error, "audit trail not signed or pruned; the next round retries");

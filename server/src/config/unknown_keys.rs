@@ -1,11 +1,11 @@
-//! Names and types: finds unknown settings and values of the wrong type. All of them at once, each with its line.
+//! Unknown keys and values of the wrong type: each is reported with its line, and all of them at once.
 //!
-//! It removes what is wrong, so that the rest can be read and checked too. What values mean is the matter of `check`.
+//! They are removed, so that the rest of the file can be read and checked too. What a value means is the matter of `check`.
 
 use toml::de::{DeTable, DeValue};
 
 use super::{
-    Faults,
+    faults::Faults,
     file::sections,
     setting::{Kind, Section, Setting},
 };
@@ -17,11 +17,10 @@ const ALIKE: f64 = 0.85;
 const ONE_SLIP: f64 = 0.95;
 
 /// Removes everything from `file` that isn't a setting of the right type, and adds a fault for each. `text` is the text of the file.
-pub(super) fn sift(text: &str, file: &mut DeTable<'_>, faults: &mut Faults) {
+pub(super) fn remove(text: &str, file: &mut DeTable<'_>, faults: &mut Faults) {
     let sections = sections();
     let entries: Vec<_> = sections.iter().flat_map(entries_at_the_top).collect();
-    let mut sift = Sift { text, sections: &sections, faults };
-    sift.table(file, "", &entries);
+    Diagnosis { text, sections: &sections, faults }.table(file, "", &entries);
 }
 
 /// What a table may contain.
@@ -52,15 +51,16 @@ fn entries_at_the_top(section: &Section) -> Vec<Entry<'_>> {
     }
 }
 
-struct Sift<'a> {
+/// Walks through the tables of a file, and adds a fault for each key that it has removed.
+struct Diagnosis<'a> {
     text: &'a str,
     sections: &'a [Section],
     faults: &'a mut Faults,
 }
 
-impl Sift<'_> {
+impl Diagnosis<'_> {
     fn table(&mut self, table: &mut DeTable<'_>, prefix: &str, entries: &[Entry<'_>]) {
-        let mut refused = Vec::new();
+        let mut unusable = Vec::new();
         for (key, value) in table.iter_mut() {
             let name: &str = key.get_ref();
             let full = format!("{prefix}{name}");
@@ -76,10 +76,10 @@ impl Sift<'_> {
                 Some(Entry::Parent(parent)) => self.parent(parent, value.get_mut(), line),
             };
             if !keep {
-                refused.push(name.to_owned());
+                unusable.push(name.to_owned());
             }
         }
-        for name in refused {
+        for name in unusable {
             table.remove(name.as_str());
         }
     }
@@ -184,17 +184,17 @@ fn article(value: &DeValue<'_>) -> String {
 mod tests {
     use super::*;
 
-    fn sifted(text: &str) -> (Vec<String>, Vec<String>) {
+    fn removed(text: &str) -> (Vec<String>, Vec<String>) {
         let mut faults = Faults::default();
         let mut file = DeTable::parse(text).unwrap().into_inner();
-        sift(text, &mut file, &mut faults);
+        remove(text, &mut file, &mut faults);
         let kept = file.keys().map(|key| key.get_ref().to_string()).collect();
         (faults.0.into_iter().map(|fault| format!("{}: {}", fault.setting, fault.problem)).collect(), kept)
     }
 
     #[track_caller]
     fn fault(text: &str) -> String {
-        let (mut faults, _) = sifted(text);
+        let (mut faults, _) = removed(text);
         assert_eq!(faults.len(), 1, "{faults:?}");
         faults.remove(0)
     }
@@ -264,7 +264,7 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_removed_and_the_rest_is_kept() {
-        let (faults, kept) = sifted("data_dir = \"x\"\nspeed = 1\nlog = 2\n[listen]\nadress = \"a\"\n");
+        let (faults, kept) = removed("data_dir = \"x\"\nspeed = 1\nlog = 2\n[listen]\nadress = \"a\"\n");
         assert_eq!(faults.len(), 3, "{faults:?}");
         assert_eq!(kept, ["data_dir", "listen"]);
     }
