@@ -66,7 +66,7 @@ pub enum Outcome {
 pub(crate) struct InForce {
     /// What handshakes are made with.
     pub(crate) tls_context: watch::Sender<Arc<TlsContext>>,
-    /// Whose bearer tokens are believed.
+    /// The token issuers that are trusted.
     pub(crate) issuers: watch::Sender<Arc<Issuers>>,
     /// The permissions of identities.
     pub(crate) policy: watch::Sender<Arc<Policy>>,
@@ -277,7 +277,10 @@ impl Files {
     fn exchange_tls_context(&self) {
         match TlsContext::new(self.tls.minimum_version, &self.certificate.in_force, &self.trust.in_force) {
             Ok(tls_context) => drop(self.in_force.tls_context.send_replace(Arc::new(tls_context))),
-            Err(error) => tracing::error!(error = error_chain::text(&error), "connections are made as before"),
+            Err(error) => tracing::error!(
+                error = error_chain::text(&error),
+                "TLS reload failed; the previous certificates and CAs stay in use"
+            ),
         }
     }
 

@@ -78,7 +78,7 @@ pub(crate) enum CopyUnavailable {
 }
 
 impl CopyUnavailable {
-    /// The name of the limit in `[limits]` that is reached, if it is one.
+    /// The name of the limit in `[limits]` that is reached, if there is one.
     pub(crate) fn bound(&self) -> Option<&'static str> {
         match self {
             Self::Failing { is_late, .. } => is_late.then_some("audit_copy_answer_max_ms"),
@@ -166,7 +166,7 @@ impl CopyHandle {
         }
     }
 
-    /// Begins to copy what the databases of this deployment have. The target was looked at, or hangs, when this returns.
+    /// Starts copying the trails of this deployment. When this returns, the target was checked, or hangs.
     pub(crate) async fn start(&self, config: &Config, deployment: &Arc<Deployment>, writer: Uuid) -> Option<CopyTask> {
         let shared = self.shared.as_ref()?;
         let path = config.data_dir.join(checkpoint::NAME);
@@ -199,7 +199,7 @@ pub(crate) struct CopyTask {
 }
 
 impl CopyTask {
-    /// Copies what there is, for a bounded time, and remembers it. What is left is copied from the next start on.
+    /// Copies the remaining records for a bounded time, and saves the position. The next start copies the rest.
     pub(crate) async fn finish(self) {
         drop(self.stop);
         if timeout(CATCH_UP_MAX, self.task).await.is_err() {

@@ -62,7 +62,7 @@ async fn sign_and_remember(deployment: &Deployment, organization: &Organization)
     Ok(())
 }
 
-/// A trail that isn't copied whole stays as it is until a later round.
+/// A trail that isn't fully copied is left for a later round.
 async fn cut_all(deployment: &Deployment, databases: &dyn OnDemand, copying: &CopyHandle, before: Timestamp) {
     for organization in deployment.organizations() {
         if databases.is_open(organization.id) {

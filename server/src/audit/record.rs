@@ -27,7 +27,7 @@ pub(crate) struct TrailOwner {
 }
 
 impl TrailOwner {
-    /// An organization's, or without one the deployment's own.
+    /// The trail of an organization. `None` is the deployment's own trail.
     pub(crate) fn of(organization: Option<&Organization>) -> Self {
         organization.map_or_else(TrailOwner::default, |organization| TrailOwner {
             organization: organization.resource_name(),
@@ -41,7 +41,7 @@ impl TrailOwner {
     }
 }
 
-/// A record, with the signature if it is a head that was signed.
+/// A record as a message, with the signature if it is a signed head.
 pub(crate) fn message(owner: &TrailOwner, record: AuditRecord, head: Option<SignedHead>) -> Message {
     Message {
         writer: record.writer.to_string(),

@@ -26,7 +26,7 @@ use tracing_subscriber::{
 
 use super::print::within;
 
-/// How long the end of the process waits for a reader of stderr.
+/// How long the process waits for a reader of stderr when it exits.
 const FLUSH_MAX: Duration = Duration::from_millis(1_500);
 
 /// The log of this process.
@@ -73,7 +73,7 @@ impl Logging {
 
     /// Writes the queued lines, for at most [`FLUSH_MAX`].
     pub(super) fn end(self) {
-        // The guard has a bound of its own, but prints to stdout where it is reached, and that may not be read either.
+        // The guard has its own time limit, but prints to stdout when it is reached, and stdout may stall too.
         within(FLUSH_MAX, move || drop(self.writer));
     }
 }

@@ -14,9 +14,9 @@ pub(super) fn stopping() {
     notify(&[NotifyState::Stopping]);
 }
 
-/// A supervisor that doesn't listen is no reason to end: it reports itself that it waited in vain.
+/// A failed notification doesn't stop the server: the supervisor reports its own timeout.
 fn notify(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
-        tracing::warn!(%error, "the supervisor can't be notified");
+        tracing::warn!(%error, "systemd notification failed");
     }
 }

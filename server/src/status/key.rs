@@ -109,13 +109,13 @@ pub(crate) fn key(error: KeyError, organization: &str, progress: Option<(u64, u6
                 .retry_after(RETRY_SET_KEY)
         }
         KeyError::Inactive { wanted } => {
-            let message = format!("the key is missing: restore the one with the fingerprint {wanted}, then change it");
+            let message = format!("the key is missing: restore the key with the fingerprint {wanted}, then change it");
             refused(FailedPrecondition, ErrorReason::KeyInactive, "80048527", message)
                 .with("wanted_fingerprint", wanted)
         }
         KeyError::NotPresent { wanted } => return inactive(organization, wanted),
         KeyError::AlreadyActive => {
-            let message = "data encryption is active: the key is present and working".to_owned();
+            let message = "data encryption is already active: to set another key, change it".to_owned();
             refused(FailedPrecondition, ErrorReason::KeyAlreadyActive, "80048525", message)
         }
         KeyError::RingDamaged => return ring_damaged(organization),

@@ -18,7 +18,7 @@ use super::{
 
 /// The organization doesn't exist. Sent only to callers with the required privilege in it.
 pub(crate) fn organization_not_found(organization: &str) -> Status {
-    StatusBuilder::not_found("there is no such organization").with("organization", organization).build()
+    StatusBuilder::not_found("the organization doesn't exist").with("organization", organization).build()
 }
 
 /// The organization exists, but isn't served. Sent only to callers with the required privilege in it.
@@ -48,9 +48,11 @@ const RETRY_ORGANIZATION: Duration = Duration::from_secs(10);
 pub(crate) fn create_organization(error: CreateOrganizationError, organization: &str) -> Status {
     match error {
         CreateOrganizationError::Invalid(violations) => invalid(violations),
-        CreateOrganizationError::AlreadyExists => StatusBuilder::already_exists("an organization of this name exists")
-            .with("organization", organization)
-            .build(),
+        CreateOrganizationError::AlreadyExists => {
+            StatusBuilder::already_exists("an organization with this name already exists: use another name")
+                .with("organization", organization)
+                .build()
+        }
         CreateOrganizationError::NotServed(why) => organization_not_served(organization, why),
         CreateOrganizationError::Store(failure) => store_failure(failure).build(),
     }
@@ -67,7 +69,7 @@ pub(crate) fn import_organization(error: ImportError, organization: &str) -> Sta
         }
         ImportError::NotAName => invalid(vec![Violation::new("organization_id", Problem::NotAnOrganizationId)]),
         ImportError::AlreadyExists => {
-            let builder = StatusBuilder::already_exists("an organization of this name, or of this UUID, exists");
+            let builder = StatusBuilder::already_exists("an organization with this name or this UUID already exists");
             if organization.is_empty() { builder.build() } else { builder.with("organization", organization).build() }
         }
         ImportError::NotServed { name, why } => organization_not_served(&name, why),

@@ -62,11 +62,11 @@ pub(crate) fn record(error: RecordError, place: &RecordPlace) -> Status {
         RecordError::Invalid(violations) => invalid(violations),
         RecordError::PageToken => page_token_invalid(),
         RecordError::ListTooLong { limit_ms } => list_too_long(limit_ms),
-        RecordError::NotFound => StatusBuilder::not_found("there is no such record")
+        RecordError::NotFound => StatusBuilder::not_found("the record doesn't exist")
             .with("organization", organization)
             .with("entity", entity)
             .build(),
-        RecordError::AlreadyExists => StatusBuilder::already_exists("a record with this id exists")
+        RecordError::AlreadyExists => StatusBuilder::already_exists("a record with this id already exists: use another id")
             .with("organization", organization)
             .with("entity", entity)
             .build(),

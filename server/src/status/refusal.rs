@@ -231,42 +231,42 @@ fn builder_of(refusal: Refusal) -> StatusBuilder {
         Refusal::HttpsRequired => StatusBuilder::new(
             Code::FailedPrecondition,
             ErrorReason::HttpsRequired,
-            "connect with TLS: this service isn't given without",
+            "this service requires TLS: connect with TLS",
         )
         .dynamics_code("8004852C"),
-        Refusal::IdentityRequired => unauthenticated("show a client certificate that names you, or a bearer token"),
-        Refusal::CertificateExpired => unauthenticated("your client certificate has expired"),
+        Refusal::IdentityRequired => unauthenticated("the call has no identity: send a client certificate with a valid identity, or a bearer token"),
+        Refusal::CertificateExpired => unauthenticated("the client certificate has expired: renew it"),
         Refusal::CertificateNotBelieved => {
-            unauthenticated("your client certificate is no longer accepted: it was revoked, or its CA was removed")
+            unauthenticated("the client certificate is no longer accepted, because it was revoked or its CA was removed: use another one")
         }
         Refusal::TokenRefused(TokenProblem::KeysUnavailable) => StatusBuilder::new(
             Code::Unavailable,
             ErrorReason::TokenKeysUnavailable,
-            "your bearer token can't be verified: the keys of its issuer can't be fetched now",
+            "the bearer token can't be verified, because the keys of its issuer can't be fetched: try again later",
         )
         .retry_after(FETCH_PAUSE),
         Refusal::TokenRefused(problem) => {
-            unauthenticated(format!("your bearer token isn't accepted: {problem}")).bound_if_any(problem.bound())
+            unauthenticated(format!("the bearer token isn't accepted: {problem}")).bound_if_any(problem.bound())
         }
         Refusal::IdentitiesDisagree => unauthenticated(
-            "your bearer token and your client certificate don't belong together: show one of them, or a token that is bound to the certificate",
+            "the bearer token does not match the client certificate: send only one of them, or a token that is bound to the certificate",
         ),
         Refusal::PrivilegeMissing(refusal) => privilege_missing(*refusal),
         Refusal::TooOften { bound, limit, interval_seconds, retry_after } => exhausted(
             ErrorReason::RateLimited,
             bound,
             limit,
-            format!("you called more often than {limit} times within {interval_seconds} seconds"),
+            format!("more than {limit} calls within {interval_seconds} seconds, the limit {bound}: slow down, and try again later"),
         )
         .with("interval_seconds", interval_seconds)
         .retry_after(retry_after),
         Refusal::NoPlace(no_place) => {
             let (limit, message) = match no_place {
                 NoPlace::OfIdentity { limit } => {
-                    (limit, format!("you have {limit} connections already: use those, or end some"))
+                    (limit, format!("this identity already has {limit} connections, its limit: reuse them, or close some"))
                 }
                 NoPlace::OfAll { limit } => {
-                    (limit, format!("the server has {limit} connections already, its limit: try again later"))
+                    (limit, format!("the server already has {limit} connections, its limit: try again later"))
                 }
             };
             exhausted(ErrorReason::ConnectionLimit, no_place.bound(), limit, message).retry_after(RETRY_ELSEWHERE)
@@ -275,21 +275,21 @@ fn builder_of(refusal: Refusal) -> StatusBuilder {
             ErrorReason::RequestMemoryLimit,
             bound,
             limit,
-            format!("requests already use the {limit} bytes of memory that they may use: send fewer at once, or try again later"),
+            format!("requests already use {limit} bytes of memory, the limit {bound}: send fewer at once, or try again later"),
         )
         .retry_after(RETRY_ELSEWHERE),
         Refusal::TooManyInFlight { bound, limit } => exhausted(
             ErrorReason::InFlightLimit,
             bound,
             limit,
-            format!("{limit} calls of this kind are under way, as many as {bound} allows: wait until some are done"),
+            format!("{limit} calls of this kind are in flight, the limit {bound}: wait until some have ended"),
         )
         .retry_after(RETRY_IN_FLIGHT),
         Refusal::TooManyIndexSwitches { limit, retry_after } => exhausted(
             ErrorReason::IndexQuota,
             "index_switches_per_hour",
             limit,
-            format!("indexes were switched {limit} times within an hour; nothing changed"),
+            format!("indexes were changed {limit} times within an hour, the limit; nothing changed: try again later"),
         )
         .with("interval_seconds", 3_600)
         .retry_after(retry_after),
@@ -297,7 +297,7 @@ fn builder_of(refusal: Refusal) -> StatusBuilder {
             ErrorReason::MetadataTooLarge,
             "header_list_size_max_bytes",
             limit,
-            format!("the call's metadata is larger than {limit} bytes: send less of it"),
+            format!("the call's metadata is larger than {limit} bytes, the limit: send less metadata"),
         ),
         Refusal::MessageTooLarge { bound, limit } => StatusBuilder::new(
             Code::OutOfRange,
@@ -316,7 +316,7 @@ fn builder_of(refusal: Refusal) -> StatusBuilder {
         Refusal::ConnectionEnding => StatusBuilder::new(
             Code::Unavailable,
             ErrorReason::ConnectionEnding,
-            "the server ends this connection: make the call again",
+            "the server is closing this connection: retry on another one",
         )
         .retry_after(RETRY_IN_FLIGHT),
         Refusal::TransferLimit(limit) => {
@@ -325,34 +325,34 @@ fn builder_of(refusal: Refusal) -> StatusBuilder {
                 .retry_after(RETRY_ELSEWHERE)
         }
         Refusal::NotPermitted => {
-            StatusBuilder::new(Code::PermissionDenied, ErrorReason::PrivilegeMissing, "nobody may call this method")
+            StatusBuilder::new(Code::PermissionDenied, ErrorReason::PrivilegeMissing, "no caller may call this method")
         }
         Refusal::MethodUnknown => {
-            StatusBuilder::new(Code::Unimplemented, ErrorReason::MethodUnknown, "there is no such method")
+            StatusBuilder::new(Code::Unimplemented, ErrorReason::MethodUnknown, "the method doesn't exist")
         }
         Refusal::TimeoutInvalid => StatusBuilder::new(
             Code::InvalidArgument,
             ErrorReason::TimeoutInvalid,
-            "grpc-timeout can't be read: send it once, as 1 to 8 digits and one of the units H, M, S, m, u, n",
+            "grpc-timeout is malformed: send it once, as 1 to 8 digits and one of the units H, M, S, m, u, n",
         ),
         Refusal::CompressionNotServed => compression_not_served(),
         Refusal::Cancelled => StatusBuilder::new(Code::Cancelled, ErrorReason::Cancelled, "the call was cancelled"),
         Refusal::DeadlineExceeded => StatusBuilder::new(
             Code::DeadlineExceeded,
             ErrorReason::DeadlineExceeded,
-            "the time for this call has passed",
+            "the deadline of the call has passed: allow more time, or request less",
         ),
         Refusal::ClockOutOfRange => {
             tracing::error!("clock out of range: it must show a time in the years 1970 to 9999");
             StatusBuilder::new(
                 Code::Unavailable,
                 ErrorReason::ClockOutOfRange,
-                "the server's clock is out of range; nothing was done: try another replica, or try again later",
+                "the server's clock is out of range; nothing was done: try another server, or try again later",
             )
             .retry_after(RETRY_CLOCK)
         }
         Refusal::ShuttingDown => {
-            StatusBuilder::new(Code::Unavailable, ErrorReason::ShuttingDown, "the server is shutting down")
+            StatusBuilder::new(Code::Unavailable, ErrorReason::ShuttingDown, "the server is shutting down: retry on a new connection")
                 .retry_after(RETRY_ELSEWHERE)
         }
     }
@@ -371,11 +371,16 @@ fn exhausted(reason: ErrorReason, bound: &'static str, limit: impl Display, mess
 fn privilege_missing(PrivilegeRefusal { identity, privilege, place }: PrivilegeRefusal) -> StatusBuilder {
     let lacks = format!("{identity} lacks the privilege {privilege}");
     let (message, organization) = match place {
-        PrivilegePlace::Anywhere => (format!("{lacks} in every organization"), None),
-        PrivilegePlace::Organization(name) => (format!("{lacks} in organizations/{name}"), Some(name)),
-        PrivilegePlace::Deployment => {
-            (format!("{lacks} for the whole deployment: it takes a binding to \"*\""), Some("*".to_owned()))
+        PrivilegePlace::Anywhere => {
+            (format!("{lacks} in every organization: ask an administrator for a role with it"), None)
         }
+        PrivilegePlace::Organization(name) => {
+            (format!("{lacks} in organizations/{name}: ask an administrator for a role with it"), Some(name))
+        }
+        PrivilegePlace::Deployment => (
+            format!("{lacks} for the whole deployment: ask an administrator for a role with it in \"*\""),
+            Some("*".to_owned()),
+        ),
     };
     let builder = StatusBuilder::new(Code::PermissionDenied, ErrorReason::PrivilegeMissing, message)
         .with("privilege", privilege)
@@ -386,7 +391,7 @@ fn privilege_missing(PrivilegeRefusal { identity, privilege, place }: PrivilegeR
     }
 }
 
-/// Compressed messages aren't served: gRPC's answer to them, with the encodings that are.
+/// Compressed messages aren't accepted. The status lists the accepted encodings, as gRPC defines.
 fn compression_not_served() -> StatusBuilder {
     StatusBuilder::new(
         Code::Unimplemented,
@@ -400,15 +405,15 @@ fn compression_not_served() -> StatusBuilder {
 pub(crate) fn broken_message(broken: BrokenMessage) -> Status {
     let words = match broken {
         BrokenMessage::Compressed => return compression_not_served().build(),
-        BrokenMessage::Missing => "the request has no message",
-        BrokenMessage::Second => "the request has a second message: this method takes one",
-        BrokenMessage::CutOff => "the request ends inside a message",
-        BrokenMessage::Flag => "a message of the request is marked neither as compressed nor as not",
+        BrokenMessage::Missing => "the request has no message: send one",
+        BrokenMessage::Second => "the request has a second message: send only one",
+        BrokenMessage::CutOff => "the request ends inside a message: send complete messages",
+        BrokenMessage::Flag => "a message of the request has an invalid compression flag: send 0",
     };
     StatusBuilder::new(Code::InvalidArgument, ErrorReason::MessageInvalid, words).build()
 }
 
-/// An application doesn't do what was asked in this organization, for a reason of its own.
+/// An application refuses a call in this organization, with its own reason.
 pub(crate) fn refused_by_application(reason: impl Reason, message: &'static str, organization: &str) -> Status {
     StatusBuilder::new(Code::FailedPrecondition, reason, message).with("organization", organization).build()
 }

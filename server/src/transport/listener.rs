@@ -193,7 +193,7 @@ impl AcceptLoop {
                 Some((tls_context, handshakes)) => {
                     let accepted = tokio::select! {
                         accepted = handshakes.accept(stream, peer, &tls_context, deadline) => accepted,
-                        () = place.closing() => return tracing::debug!(%peer, "a handshake gave way to another connection"),
+                        () = place.closing() => return tracing::debug!(%peer, "handshake ended to admit another connection"),
                     };
                     let Some(stream) = accepted else { return };
                     Transport::Tls(stream, Arc::clone(&tls_context.trust))

@@ -179,7 +179,7 @@ impl Copier {
         all.filter(|(id, _)| trails.contains(&Some(*id))).collect()
     }
 
-    /// Copies what a trail has more than its copy, in its order.
+    /// Copies the records of a trail that its copy lacks, in order.
     async fn copy(&mut self, trail: Trail, store: &dyn Store, owner: &TrailOwner) -> Result<(), Failure> {
         let shared = Arc::clone(&self.shared);
         let mut is_anew = false;
