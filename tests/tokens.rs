@@ -65,10 +65,7 @@ async fn a_token_lets_its_subject_in_as_nobody_else() {
         (signer.token_with("ada", json!({"exp": 1_000_000_000})), "it has expired"),
         (signer.token_with("ada", json!({"nbf": 9_000_000_000_u64})), "it isn't valid yet"),
         (signer.token_with("ada", json!({"aud": "another"})), "it is for another audience"),
-        (
-            signer.token_with("ada", json!({"iss": "https://other/"})),
-            "its issuer isn't configured on this server",
-        ),
+        (signer.token_with("ada", json!({"iss": "https://other/"})), "its issuer isn't configured on this server"),
         (Signer::new("a").token("ada"), "its signature is invalid"),
         (Signer::new("b").token("ada"), "its issuer doesn't have the key that signed it"),
         (signer.token_with("ada", json!({"exp": 9_000_000_000_u64})), "it is valid for longer than 86400 seconds"),

@@ -86,7 +86,8 @@ impl RootKeySourceError {
     pub(crate) fn remedy(&self) -> String {
         match self {
             Self::Untrusted(TrustedFileError::Unreadable { .. } | TrustedFileError::NotAFile { .. }) => {
-                "specify the root key that `sealward-server init` created, and allow the server's user to read it".to_owned()
+                "specify the root key that `sealward-server init` created, and allow the server's user to read it"
+                    .to_owned()
             }
             Self::Untrusted(TrustedFileError::TooLarge { .. }) | Self::WrongLength { .. } | Self::NotRandom { .. } => {
                 format!(

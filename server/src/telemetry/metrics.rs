@@ -291,7 +291,11 @@ impl Scrape {
             Unit::Seconds,
             self.revocation_list_next_update,
         );
-        registry.register("token_issuer_keys", "Keys in use that verify the tokens of an issuer", self.token_issuer_keys);
+        registry.register(
+            "token_issuer_keys",
+            "Keys in use that verify the tokens of an issuer",
+            self.token_issuer_keys,
+        );
         registry.register_with_unit(
             "token_issuer_keys_fetched",
             "When the keys of a token issuer were last fetched, in Unix time",
