@@ -28,11 +28,15 @@ pub mod secret;
 /// Hexadecimal for the vectors in tests.
 #[cfg(test)]
 pub(crate) mod testing {
-    pub(crate) use crate::hex::hex;
+    use data_encoding::HEXLOWER;
+
+    pub(crate) fn hex(bytes: &[u8]) -> String {
+        HEXLOWER.encode(bytes)
+    }
 
     /// Spaces may part the digits.
     pub(crate) fn unhex(text: &str) -> Vec<u8> {
-        let digits: Vec<u32> = text.chars().filter(|c| !c.is_whitespace()).map(|c| c.to_digit(16).unwrap()).collect();
-        digits.chunks_exact(2).map(|pair| u8::try_from(pair[0] * 16 + pair[1]).unwrap()).collect()
+        let digits: String = text.split_whitespace().collect();
+        HEXLOWER.decode(digits.as_bytes()).unwrap()
     }
 }

@@ -1,4 +1,4 @@
-//! Any text is an order or a list of what is wrong with it.
+//! Any text is an order or a list of violations.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -49,7 +49,7 @@ use crate::{
 pub struct App;
 
 impl App {
-    /// Starts a server: databases first, then what a former process left unfinished, then the listener.
+    /// Starts a server: credentials and sockets, databases, what a former process left unfinished, background work, calls.
     ///
     /// # Errors
     /// [`StartError`]; nothing listens then.

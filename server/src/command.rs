@@ -125,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_command_says_what_it_does_and_shows_an_example() {
+    fn every_command_has_a_description_and_an_example() {
         let command = Arguments::command();
         command.clone().debug_assert();
         for command in command.get_subcommands().filter(|command| !command.is_hide_set()).chain([&command]) {
@@ -186,7 +186,7 @@ mod tests {
 
     /// Users copy the unit, so it has to be correct, although no test runs it.
     #[test]
-    fn the_unit_runs_commands_that_there_are_and_loads_what_init_names() {
+    fn systemd_unit_uses_existing_commands_and_the_credentials_of_init() {
         let unit = include_str!("../../deploy/sealward.service");
         let values = |name: &str| -> Vec<&str> {
             unit.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix('=')).collect()

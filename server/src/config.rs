@@ -12,20 +12,22 @@ pub mod limits;
 mod load;
 mod model;
 mod origin;
-pub mod setting;
-pub mod template;
+pub(crate) mod setting;
+pub(crate) mod template;
 #[cfg(test)]
 mod tests;
 mod unknown_keys;
 
-pub(crate) use self::check::{CREDENTIAL, lower_case_dns};
+pub(crate) use self::{
+    check::{CREDENTIAL, lower_case_dns},
+    file::sections,
+};
 pub use self::{
     faults::{Fault, Faults},
-    file::sections,
     load::ConfigError,
     model::{
-        AuditCopy, Config, CopyTo, DEFAULT_ADDRESS, Listen, Log, LogFormat, OnFailure, RootKeySource, Schema, Source,
-        Tls, TlsVersion, TokenIssuer, TokenKeys,
+        AuditCopy, Config, CopyTo, Listen, Log, LogFormat, OnFailure, RootKeySource, Schema, Source, Tls, TlsVersion,
+        TokenIssuer, TokenKeys,
     },
     origin::{NotAnOrigin, Origin},
 };

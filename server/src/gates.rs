@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn request_that_is_no_call_is_refused_before_everything_else() {
+    async fn request_that_is_not_a_call_is_refused_first() {
         let changed = async |path, connection, change: fn(&mut Request<Body>)| {
             let mut request = request(path, connection);
             change(&mut request);
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn compressed_call_is_unimplemented_and_says_what_is_served() {
+    async fn compressed_call_is_unimplemented_and_lists_served_encodings() {
         let mut request = request(GET, over_tls(Some(("reader", NEVER))));
         request.headers_mut().insert("grpc-encoding", "gzip".parse().unwrap());
         let answer = call(request).await;
@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_caller_without_a_valid_certificate_is_nobody() {
+    async fn caller_without_a_valid_certificate_has_no_identity() {
         let refused = (Code::Unauthenticated, "IDENTITY_REQUIRED".to_owned());
         assert_eq!(status(request(GET, over_tls(None))).await, refused);
         assert_eq!(status(request(GET, over_tls(Some(("reader", Timestamp::from_unix_micros(0)))))).await, refused);
@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_out_of_range_is_unavailable_and_worth_another_try() {
+    fn clock_out_of_range_is_unavailable_and_can_be_retried() {
         let gate = IdentityRequired::new(Arc::new(At(-1)), watch::channel(tls_context()).1, no_issuers());
         let admitted = |path| {
             let (mut head, _) = request(path, over_tls(Some(("reader", NEVER)))).into_parts();
@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_counts_through_its_last_moment_and_not_after_it() {
+    fn certificate_is_accepted_until_its_last_second() {
         let admitted = |now| {
             let gate = IdentityRequired::new(Arc::new(At(now)), watch::channel(tls_context()).1, no_issuers());
             let not_after = Timestamp::from_unix_micros(1_000);
@@ -337,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_is_verified_again_where_another_trust_counts() {
+    fn certificate_is_verified_again_after_a_change_of_trust() {
         let (sender, watched) = watch::channel(tls_context());
         let gate = IdentityRequired::new(Arc::new(SystemClock), watched, no_issuers());
         let admitted = || {
@@ -351,7 +351,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_rpc_is_open_to_those_who_hold_its_privilege_somewhere() {
+    async fn rpc_is_open_to_callers_with_its_privilege_in_any_organization() {
         let as_caller = |name, path| request(path, over_tls(Some((name, NEVER))));
         let refused = (Code::PermissionDenied, "PRIVILEGE_MISSING".to_owned());
         let passed = (Code::Unimplemented, "METHOD_UNKNOWN".to_owned());
@@ -365,7 +365,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_handler_gets_the_caller_the_call_and_the_policy() {
+    async fn handler_receives_caller_call_id_and_policy() {
         let gates = ServiceBuilder::new()
             .layer(trace())
             .layer(GateLayer(IdentityRequired::new(

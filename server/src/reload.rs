@@ -372,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_counts_once_two_looks_in_a_row_found_the_same() {
+    fn change_is_applied_after_two_equal_readings() {
         let mut part = Part::new("test", 1);
         assert_eq!(part.look(Ok(1), Ask::Settled), Outcome::Unchanged);
         // Half of a file, then more, then all of it.
@@ -386,7 +386,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_counts_at_once_for_whoever_asks() {
+    fn change_is_applied_at_once_on_request() {
         let mut part = Part::new("test", 1);
         assert_eq!(part.look(Ok(2), Ask::Now), Outcome::Taken);
         assert_eq!(part.look(Err("broken".to_owned()), Ask::Now), refused("broken"));
@@ -394,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_not_be_used_is_tried_again_and_reported_once() {
+    fn unusable_files_are_retried_and_reported_once() {
         let mut part = Part::new("test", 1);
         let broken = || Err("broken".to_owned());
         part.look(broken(), Ask::Settled);

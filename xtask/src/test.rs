@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_not_to_be_had_may_go_unchecked() {
+    fn only_an_unreachable_database_may_be_not_checked() {
         assert!(report_of(Ok(())).is_good());
         assert!(report_of(Err(unreachable_database("no network"))).is_good());
         assert!(!report_of(Err(Trouble::NotChecked { because: "no npm".into(), excused: false })).is_good());
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_checked_is_said_with_its_reason() {
+    fn unchecked_item_is_reported_with_its_reason() {
         let text = report_of(Err(unreachable_database("no network"))).to_string();
         assert!(text.contains("NOT CHECKED a check"), "{text}");
         assert!(text.contains("because RustSec's database could not be fetched (no network)"), "{text}");

@@ -19,6 +19,7 @@ use crate::{
         term,
         token::{self, Located, Token, is_keyword},
     },
+    name::OrganizationName,
     schema::entity::Entity,
 };
 
@@ -27,7 +28,7 @@ pub(super) fn parse(
     bounds: Bounds,
     text: &str,
     entity: &Entity,
-    organization: &str,
+    organization: Option<&OrganizationName>,
 ) -> Result<Expression, FilterError> {
     let limit = bounds.length_max_bytes;
     if text.len() > limit {
@@ -53,7 +54,7 @@ struct Parser<'a, T: Iterator<Item = Located<'a>>> {
     tokens: Peekable<T>,
     end: usize,
     entity: &'a Entity,
-    organization: &'a str,
+    organization: Option<&'a OrganizationName>,
     comparisons: usize,
 }
 
@@ -195,11 +196,12 @@ impl Default for Bounds {
     }
 }
 impl Filter {
-    /// Reads a filter for records of `entity` in the organization of this name. A text of nothing but whitespace is every record.
+    /// Reads a filter for records of `entity` in the organization of this name. Without one, no record can be named, only its id. A text of
+    /// nothing but whitespace is every record.
     ///
     /// # Errors
     /// The first [`FilterError`] from the left.
-    pub fn parse(text: &str, entity: &Entity, organization: &str) -> Result<Filter, FilterError> {
+    pub fn parse(text: &str, entity: &Entity, organization: Option<&OrganizationName>) -> Result<Filter, FilterError> {
         Self::parse_within(Bounds::default(), text, entity, organization)
     }
 
@@ -211,7 +213,7 @@ impl Filter {
         bounds: Bounds,
         text: &str,
         entity: &Entity,
-        organization: &str,
+        organization: Option<&OrganizationName>,
     ) -> Result<Filter, FilterError> {
         Ok(Filter { expression: parse(bounds, text, entity, organization)? })
     }

@@ -4,27 +4,30 @@
 //! clears every cell instead of sealing it again. Everything that is not encrypted stays. Whoever asks says which key he gives up.
 
 use crate::{
-    audit::entry::AuditAction,
     census,
     crypto::{kek::KdfParameters, key_text, ring::KeyRing, secret::KeyText},
     deployment::Deployment,
     id::KeyVersion,
-    identity::Caller,
     key::{
         error::KeyError,
         install::{Setting, install},
         outcome::{CurrentKey, VALIDATE_ONLY, audited, unchanged},
         scan::newer_cell,
     },
-    layout::{CENSUS, DATA_KEY, KEY_CHANGE, KEY_RING, REENCRYPTION, RESTORE_ATTEMPT},
     organization::{
         handle::Organization,
         keys::{Keys, Obstacle},
         ring_rows,
         work::KeyWork,
     },
-    policy::{self, Permit},
-    store::{Condition, Datum, Direction, Expect, Name, Select, Step, StoreFailure, Unavailable},
+    permit::{Attempt, PermittedWork},
+    policy,
+    store::{Condition, Direction, Name, Select, StoreFailure, Unavailable},
+    table::{
+        cell::{CensusRow, ReencryptionRow},
+        declare::{Columns, TableColumn, TableRow},
+        key::{DataKeyRow, KeyChangeRow, KeyRingRow, RestoreAttemptRow},
+    },
 };
 
 /// What is asked for.
@@ -37,29 +40,27 @@ pub struct Abandonment {
     pub validate_only: bool,
 }
 
-/// Gives up what the lost key has sealed, and makes `text` the organization's key.
+/// Gives up what the lost key has sealed, and makes `text` the organization's key. The work is given back, for the walk that clears cells.
 ///
 /// # Errors
 /// See [`KeyError`]: [`KeyError::AlreadyActive`] while the key is there, [`KeyError::Inaccessible`] while another server can use it,
 /// [`KeyError::NotConfirmed`]; each refusal is in the trail.
 pub async fn abandon(
     deployment: &Deployment,
-    work: &KeyWork,
-    _permit: Permit<policy::AbandonEncryptedData>,
-    caller: &Caller,
+    work: PermittedWork<policy::AbandonEncryptedData>,
     abandonment: Abandonment,
-) -> Result<CurrentKey, KeyError> {
-    let organization = &**work.organization();
-    let outcome = attempt(deployment, organization, caller, abandonment).await;
-    audited(deployment, organization, caller, AuditAction::AbandonEncryptedData, outcome).await
+) -> (KeyWork, Result<CurrentKey, KeyError>) {
+    let (by, work) = work.spend();
+    let outcome = attempt(deployment, &by, abandonment).await;
+    (work, audited(deployment, &by, outcome).await)
 }
 
 async fn attempt(
     deployment: &Deployment,
-    organization: &Organization,
-    caller: &Caller,
+    by: &Attempt,
     Abandonment { confirm_fingerprint, text, validate_only }: Abandonment,
 ) -> Result<CurrentKey, KeyError> {
+    let organization = &*by.organization;
     let (keys, looked_at) = organization.look_at_keys(deployment).await?;
     let lost = match keys {
         Keys::Active(_) => return Err(KeyError::AlreadyActive),
@@ -88,58 +89,52 @@ async fn attempt(
         .map_err(StoreFailure::internal)?;
     if validate_only {
         let current = CurrentKey { fingerprint: ring.fingerprint(), key_version: version };
-        return unchanged(deployment, organization, caller, AuditAction::AbandonEncryptedData, current, VALIDATE_ONLY)
-            .await;
+        return unchanged(deployment, by, current, VALIDATE_ONLY).await;
     }
-    let all =
-        |table: &'static str| Step::Delete { table: table.into(), rows: Condition::EVERYTHING, expect: Expect::Any };
-    steps.extend([all(KEY_RING), all(DATA_KEY), all(RESTORE_ATTEMPT)]);
+    let every = || Condition::EVERYTHING;
+    steps.extend([KeyRingRow::delete(every()), DataKeyRow::delete(every()), RestoreAttemptRow::delete(every())]);
     steps.extend(ring_rows::insert(ring.stored()));
     // What is given up, as the record of it says.
     let details = Some(census::told(&census::kept(&*organization.store).await?, &deployment.schema));
-    let setting = Setting { action: AuditAction::AbandonEncryptedData, ring, text, kek, details };
-    install(deployment, organization, caller, setting, steps).await
+    install(deployment, by, Setting { ring, text, kek, details }, steps).await
 }
 
 /// The fingerprint of the key that was set last, as the organization's history has it.
 async fn last_fingerprint(organization: &Organization) -> Result<Option<String>, Unavailable> {
-    match highest(organization, KEY_CHANGE, "key_version", "fingerprint").await? {
-        Some((_, Datum::Text(fingerprint))) => Ok(Some(fingerprint)),
-        Some(_) | None => Ok(None),
-    }
+    let (version, fingerprint) = (KeyChangeRow::key_version(), KeyChangeRow::fingerprint());
+    let order = version.descending();
+    Ok(first(organization, (version, fingerprint), order).await?.map(|(_, fingerprint)| fingerprint))
 }
 
 /// A version above all that were ever used: in the ring, in the history, by a re-encryption or in a cell's header.
 async fn next_version(organization: &Organization) -> Result<KeyVersion, KeyError> {
-    let mut last = 0;
-    for (table, column) in
-        [(DATA_KEY, "version"), (KEY_CHANGE, "key_version"), (REENCRYPTION, "target_version"), (CENSUS, "key_version")]
-    {
-        if let Some((version, _)) = highest(organization, table, column, column).await? {
-            last = last.max(version);
-        }
-    }
+    let used = [
+        highest(organization, DataKeyRow::version()).await?,
+        highest(organization, KeyChangeRow::key_version()).await?,
+        highest(organization, ReencryptionRow::target_version()).await?,
+        highest(organization, CensusRow::key_version()).await?,
+    ];
+    let last = used.into_iter().flatten().fold(0, i64::max);
     let next = u32::try_from(last.saturating_add(1)).ok().and_then(KeyVersion::new);
     next.ok_or(KeyError::Store(StoreFailure::Unavailable("the key versions are used up".into())))
 }
 
-/// The row with the highest number in `column`: that number, and what `other` holds.
-async fn highest(
+/// The highest number in a column.
+async fn highest<R: TableRow>(
     organization: &Organization,
-    table: &'static str,
-    column: &'static str,
-    other: &'static str,
-) -> Result<Option<(i64, Datum)>, Unavailable> {
-    let select = Select {
-        table: table.into(),
-        columns: [column, other].map(Name::from).into(),
-        rows: Condition::EVERYTHING,
-        order: vec![(column.into(), Direction::Descending)],
-        limit: 1,
-    };
+    column: TableColumn<R, i64>,
+) -> Result<Option<i64>, Unavailable> {
+    let order = column.descending();
+    first(organization, column, order).await
+}
+
+/// The first row in this order; `None` if there is none, or if it is damaged.
+async fn first<C: Columns>(
+    organization: &Organization,
+    columns: C,
+    order: (Name, Direction),
+) -> Result<Option<C::Values>, Unavailable> {
+    let select = Select { order: vec![order], limit: 1, ..columns.select(Condition::EVERYTHING) };
     let row = organization.store.select(select).await?.into_iter().next();
-    Ok(row.and_then(|row| match <[Datum; 2]>::try_from(row) {
-        Ok([Datum::Integer(number), other]) => Some((number, other)),
-        Ok(_) | Err(_) => None,
-    }))
+    Ok(row.and_then(|row| columns.values(row).ok()))
 }

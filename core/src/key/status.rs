@@ -9,11 +9,12 @@ use crate::{
     deployment::Deployment,
     id::{KeyVersion, Timestamp},
     key::{error::KeyError, reencrypt::Cursor},
-    layout::UNREADABLE_CELL,
     organization::{handle::Organization, keys::Keys, pace, seen},
-    policy::{self, Permit},
+    permit::Permit,
+    policy,
     schema::Schema,
     store::{Condition, Unavailable},
+    table::{cell::UnreadableCellRow, declare::TableRow as _},
 };
 
 /// What is known of an organization's encryption.
@@ -111,11 +112,8 @@ impl ReencryptionStatus {
 ///
 /// # Errors
 /// [`KeyError::Store`] if a database doesn't answer, [`KeyError::Inaccessible`] if this server can't use the key that is there.
-pub async fn check(
-    deployment: &Deployment,
-    organization: &Organization,
-    _permit: &Permit<policy::ReadKeyStatus>,
-) -> Result<Status, KeyError> {
+pub async fn check(deployment: &Deployment, permit: &Permit<policy::ReadKeyStatus>) -> Result<Status, KeyError> {
+    let organization = permit.organization();
     let keys = organization.load_keys(deployment).await?;
     let (stored, is_active) = match &keys {
         Keys::Active(ring) => (Some(ring.stored()), true),
@@ -199,7 +197,7 @@ async fn reencryption(
             end_time: None,
         });
     };
-    let unreadable = organization.store.count(UNREADABLE_CELL.into(), Condition::EVERYTHING).await?;
+    let unreadable = organization.store.count(UnreadableCellRow::TABLE.into(), Condition::EVERYTHING).await?;
     let state = match ring_state {
         Some(RingState::Idle) | None => State::Done,
         Some(_) if !is_active => State::Waiting,

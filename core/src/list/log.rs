@@ -26,12 +26,17 @@ pub struct Page<'a> {
     pub token: &'a str,
     /// Which; empty for all.
     pub filter: &'a str,
-    /// Whose, as the caller wrote it, which the token is bound to.
-    pub parent: &'a str,
     /// The rpc, which the token is bound to.
     pub method: &'a str,
+}
+
+/// From where a page is read, and for whom.
+pub(crate) struct Reading<'a> {
+    pub(crate) store: &'a dyn Reader,
+    /// The resource name of what the log is of, which the token is bound to; empty for the deployment.
+    pub(crate) parent: &'a str,
     /// The caller, whom the token is bound to.
-    pub identity: &'a Identity,
+    pub(crate) identity: &'a Identity,
 }
 
 /// Why there is no page.
@@ -63,25 +68,19 @@ pub(crate) struct Log<'a> {
 /// The rows of a page of those that meet a condition, and the token of the next page, empty if this is the last.
 pub(crate) async fn page(
     deployment: &Deployment,
-    store: &dyn Reader,
+    Reading { store, parent, identity }: Reading<'_>,
     log: Log<'_>,
     rows: Condition,
     wanted: &Page<'_>,
 ) -> Result<(Vec<Row>, String), ListLogError> {
-    let filter = Filter::parse_within(deployment.filter_bounds, wanted.filter, log.fields, "")?;
+    let filter = Filter::parse_within(deployment.filter_bounds, wanted.filter, log.fields, None)?;
     if let Some(name) = filter.fields().into_iter().find_map(of_records_alone) {
         let problem = FilterProblem::NotFilterable { name: name.to_owned() };
         return Err(FilterError { position: 0, problem }.into());
     }
     let translated = (log.translate)(filter.condition());
     let condition = translated.map_err(|problem| FilterError { position: 0, problem })?;
-    let context = PageContext {
-        method: wanted.method,
-        parent: wanted.parent,
-        filter: wanted.filter,
-        order_by: "",
-        identity: wanted.identity,
-    };
+    let context = PageContext { method: wanted.method, parent, filter: wanted.filter, order_by: "", identity };
     let overhead_bytes = log.overhead_bytes;
     let weight =
         |row: &[Datum]| row_bytes(row).saturating_add(row.len().saturating_mul(8)).saturating_add(overhead_bytes);

@@ -1,20 +1,19 @@
 //! Change an attribute's metadata in one organization.
 
 use crate::{
-    audit::entry::{AuditAction, AuditEntry},
+    audit::entry::AuditEntry,
     deployment::Deployment,
-    identity::Caller,
-    layout::ATTRIBUTE_SETTING,
     metadata::setting::{
-        OrganizationSchema, Setting, index_name, length_within, make_index, name_problem, of_attribute,
+        OrganizationSchema, Setting, index_name, length_within, make_index, name_problem, of_attribute, resource_name,
     },
-    organization::handle::Organization,
-    policy::{self, Permit},
+    permit::Permit,
+    policy::{self, Recorded as _},
     schema::{
         check::check_value,
         entity::{Attribute, Entity, INDEXED_CHARS_MAX},
     },
-    store::{CommitError, Expect, Step, StoreFailure, Unavailable},
+    store::{CommitError, Step, StoreFailure, Unavailable},
+    table::{declare::TableRow as _, metadata::AttributeSettingRow},
     violation::{Problem, Violation},
 };
 
@@ -85,13 +84,12 @@ impl From<Unavailable> for UpdateMetadataError {
 /// See [`UpdateMetadataError`].
 pub async fn update(
     deployment: &Deployment,
-    _permit: Permit<policy::CustomizeAttributes>,
-    organization: &Organization,
-    caller: &Caller,
+    permit: Permit<policy::CustomizeAttributes>,
     (entity, attribute): (&Entity, &Attribute),
     customization: &Customization,
     validate_only: bool,
 ) -> Result<Attribute, UpdateMetadataError> {
+    let organization = permit.organization();
     for _ in 0..ATTEMPTS {
         let present = organization.load_schema(deployment).await?;
         let before = present.schema.by_storage_name(&entity.storage_name);
@@ -103,18 +101,13 @@ pub async fn update(
             return Ok(after);
         }
         let entry = AuditEntry {
-            caller: Some(caller.clone()),
+            caller: Some(permit.caller().clone()),
             attributes: Some(format!("{}.{}", entity.name, attribute.name)),
             details: Some(changes.join("; ")),
             ..AuditEntry::done(
                 deployment.now(),
-                AuditAction::UpdateAttributeMetadata,
-                format!(
-                    "{}/entityMetadata/{}/attributes/{}",
-                    organization.resource_name(),
-                    entity.name,
-                    attribute.name
-                ),
+                policy::CustomizeAttributes::AUDIT,
+                resource_name(&organization.name, entity, attribute),
             )
         };
         let revision = present.revision.checked_add(1).ok_or(UpdateMetadataError::Store(StoreFailure::Unavailable(
@@ -155,8 +148,8 @@ fn steps(
 ) -> Vec<Step> {
     let mut steps = vec![
         present.require(),
-        Step::Delete { table: ATTRIBUTE_SETTING.into(), rows: of_attribute(entity, after), expect: Expect::Any },
-        Step::Insert { table: ATTRIBUTE_SETTING.into(), row: setting.into_row() },
+        AttributeSettingRow::delete(of_attribute(entity, after)),
+        AttributeSettingRow::from(setting).insert(),
     ];
     match (before.is_indexed, after.is_indexed) {
         (false, true) => steps.push(make_index(entity, after)),
@@ -295,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_is_asked_of_an_encrypted_attribute_is_refused() {
+    fn every_setting_of_an_encrypted_attribute_is_refused() {
         for customization in [
             Customization::default(),
             Customization { audited: Some(Some(true)), ..Customization::default() },
@@ -307,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_that_can_not_be_is_told_at_once() {
+    fn all_invalid_settings_are_reported_together() {
         let customization = Customization {
             display_name: Some(Some(String::new())),
             max_length: Some(Some(4)),
@@ -338,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_for_people_has_1_to_100_characters() {
+    fn display_name_has_1_to_100_characters() {
         let name = |name: &str| Customization { display_name: Some(Some(name.to_owned())), ..Customization::default() };
         assert!(update_of("small", &name(&"é".repeat(100))).is_ok());
         for (wrong, reason) in
@@ -349,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_schema_requires_stays_required() {
+    fn attribute_required_by_the_schema_stays_required() {
         let level = |level| Customization { required_level: Some(level), ..Customization::default() };
         let entity = thing();
         let strict = Attribute { required: true, ..entity.attribute("name_1").unwrap().clone() };
@@ -367,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_is_indexed_while_it_is_short_and_kept_short_while_it_is_indexed() {
+    fn only_short_text_is_indexed_and_indexed_text_stays_short() {
         let indexed = Customization { indexed: Some(Some(true)), ..Customization::default() };
         assert!(update_of("name_1", &indexed).is_ok());
         assert_eq!(refused("endless", &indexed), ["attribute_metadata.indexed NOT_INDEXABLE"]);
@@ -393,7 +386,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_out_stays_as_it_is_and_what_is_cleared_is_as_in_the_schema() {
+    fn omitted_settings_are_kept_and_cleared_ones_follow_the_schema() {
         let entity = thing();
         let attribute = entity.attribute("name_1").unwrap();
         let customization = Customization {

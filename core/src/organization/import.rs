@@ -18,29 +18,32 @@ use crate::{
     audit::entry::{AuditAction, AuditEntry},
     catalog,
     census::{self, CellKind, Census},
-    configuration::of_organization,
     deployment::Deployment,
     fail_point::FailPoint,
     identity::Caller,
-    layout::{self, LaidOut, ORGANIZATION, ORGANIZATIONS, TOMBSTONE},
+    layout::{self, LaidOut},
     metadata::setting::OrganizationSchema,
+    name::OrganizationName,
     organization::{
-        create::is_organization_name,
         export::{Exported, tables},
         handle::Organization,
         open::admit,
         ring_rows,
         row::{Row, STATE_IMPORTING, STATE_READY},
     },
-    policy::{self, Permit},
+    policy::{self, DeploymentPermit},
     port::{OrganizationLock, PreparedDatabase},
-    store::{
-        Assignment, Column, Commit, CommitError, Condition, Datum, Expect, Name, OpenError, Step, StoreFailure, rows,
+    store::{Column, Commit, CommitError, Condition, Datum, Expect, Name, OpenError, Step, StoreFailure},
+    table::{
+        configuration::{ListedRow, TombstoneRow},
+        declare::{TableRow as _, read_each},
+        organization::OrganizationRow,
     },
 };
 
 /// An import, under way. It is to be finished or aborted.
 pub struct Import {
+    caller: Caller,
     row: Row,
     database: Box<dyn PreparedDatabase>,
     /// The tables there may be.
@@ -53,36 +56,28 @@ pub struct Import {
 }
 
 impl Import {
-    /// Lists the organization as *importing*, and begins its database. `name` is what it is to be called, empty if as it was.
+    /// Lists the organization as *importing*, and begins its database. `name` is what it is to be called, `None` if as it was.
     ///
     /// # Errors
     /// [`ImportError`]; nothing is left then.
     pub async fn begin(
         deployment: &Deployment,
-        _permit: Permit<policy::CreateOrganization>,
+        permit: DeploymentPermit<policy::CreateOrganization>,
         exported: &Exported,
-        name: &str,
+        name: Option<&OrganizationName>,
     ) -> Result<Import, ImportError> {
-        let name = if name.is_empty() { exported.name.as_str() } else { name };
-        if !is_organization_name(name) {
-            return Err(ImportError::NotAName);
-        }
-        if let Some(why) = deployment.not_served(name) {
-            return Err(ImportError::NotServed { name: name.to_owned(), why });
+        let name = name.or(exported.name.as_ref()).ok_or(ImportError::NotAName)?.clone();
+        if let Some(why) = deployment.not_served(&name) {
+            return Err(ImportError::NotServed { name, why });
         }
         let ports = &deployment.ports;
         let lock = ports.databases.try_lock(exported.id).await?.ok_or(ImportError::AlreadyExists)?;
-        let row = Row {
-            name: name.to_owned(),
-            id: exported.id,
-            state: STATE_IMPORTING.to_owned(),
-            create_time: exported.create_time,
-        };
+        let state = STATE_IMPORTING.to_owned();
+        let row = Row { name, id: exported.id, state, create_time: exported.create_time };
         if ports.databases.list().await?.contains(&exported.id) {
             return Err(ImportError::AlreadyExists);
         }
-        let same_id = Condition::equal("id", Datum::Uuid(exported.id.uuid()));
-        let begin = vec![Step::Forbid { table: ORGANIZATIONS.into(), rows: same_id }, row.insert(&*ports.root_key)?];
+        let begin = vec![ListedRow::forbid(ListedRow::id().is(exported.id)), row.insert(&*ports.root_key)?];
         let listed = ports.configuration.commit(Commit::of(begin)).await;
         listed.map_err(|error| ImportError::of(error, ImportError::AlreadyExists))?;
         deployment.reached(FailPoint::ImportBegun);
@@ -90,6 +85,7 @@ impl Import {
         let first = catalog::first(&layout, deployment.now());
         match ports.databases.prepare(exported.id, first).await {
             Ok(database) => Ok(Import {
+                caller: permit.into_caller(),
                 row,
                 database,
                 layout: tables(layout).into_iter().map(|table| (table.table.name.clone(), table)).collect(),
@@ -173,13 +169,13 @@ impl Import {
     ///
     /// # Errors
     /// [`ImportError`]; nothing is left then, unless the outcome is unknown.
-    pub async fn finish(self, deployment: &Deployment, caller: &Caller) -> Result<Arc<Organization>, ImportError> {
+    pub async fn finish(self, deployment: &Deployment) -> Result<Arc<Organization>, ImportError> {
         if let Err(error) = self.verify(deployment).await {
             self.abort(deployment).await;
             return Err(error);
         }
         deployment.reached(FailPoint::ImportVerified);
-        let Import { row, database, census, lock: _lock, .. } = self;
+        let Import { caller, row, database, census, lock: _lock, .. } = self;
         if let Err(error) = database.publish().await {
             if matches!(error, CommitError::Refused { .. }) {
                 unlist(deployment, &row).await;
@@ -189,14 +185,14 @@ impl Import {
         deployment.reached(FailPoint::ImportPublished);
         let ports = &deployment.ports;
         let entry = AuditEntry {
-            caller: Some(caller.clone()),
+            caller: Some(caller),
             details: Some(census::told(&census, &deployment.schema)),
-            ..AuditEntry::done(deployment.now(), AuditAction::ImportOrganization, format!("organizations/{}", row.name))
+            ..AuditEntry::done(deployment.now(), AuditAction::ImportOrganization, row.name.resource_name())
         };
         let ready = vec![
             row.become_state(STATE_READY, &*ports.root_key)?,
             // Whoever imports an organization that was deleted here wants it back.
-            Step::Delete { table: TOMBSTONE.into(), rows: of_organization(row.id), expect: Expect::Any },
+            TombstoneRow::delete(TombstoneRow::organization().is(row.id)),
             Step::Audit(entry.clone()),
         ];
         let listed = ports.configuration.commit(Commit::of(ready)).await;
@@ -221,8 +217,8 @@ impl Import {
     async fn verify(&self, deployment: &Deployment) -> Result<(), ImportError> {
         let store = self.database.store();
         let invalid = |problem: &str| ImportError::Invalid(problem.to_owned());
-        let inside = rows(store, ORGANIZATION, &["id"], Condition::EVERYTHING).await?;
-        if inside != [[Datum::Uuid(self.row.id.uuid())]] {
+        let inside = read_each(store, OrganizationRow::id(), Condition::EVERYTHING).await?;
+        if inside != [Ok(self.row.id)] {
             return Err(invalid("what is inside is another organization than the header says"));
         }
         // A ring that doesn't read, or is missing, is imported as it is: ordinary attributes are of use without it.
@@ -233,12 +229,8 @@ impl Import {
         }
         let customized = OrganizationSchema::read(store, &deployment.schema).await?;
         records::check(store, &deployment.schema, &customized).await?;
-        let mut steps = vec![Step::Update {
-            table: ORGANIZATION.into(),
-            rows: Condition::EVERYTHING,
-            set: vec![Assignment::Set("name".into(), Datum::Text(self.row.name.clone()))],
-            expect: Expect::One,
-        }];
+        let name = vec![OrganizationRow::name().set(self.row.name.clone())];
+        let mut steps = vec![OrganizationRow::update(Condition::EVERYTHING, name, Expect::One)];
         steps.extend(customized.make_indexes());
         steps.extend(self.census.iter().map(|(kind, cells)| kind.clone().first(*cells)));
         let stored = store.commit(Commit::of(steps)).await;

@@ -11,8 +11,12 @@ use crate::{
         root_key::{MacPurpose, RootKey},
     },
     id::{OrganizationId, Timestamp},
-    layout::ORGANIZATIONS,
-    store::{Assignment, Condition, Datum, Expect, Reader, Step, Unavailable, rows},
+    name::{InvalidOrganizationName, OrganizationName},
+    store::{Condition, Expect, Reader, Step, Unavailable},
+    table::{
+        configuration::ListedRow,
+        declare::{self, TableRow as _},
+    },
 };
 
 /// A row whose database may not exist yet.
@@ -30,7 +34,7 @@ const LABEL: &str = "sealward organization row v1";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
     /// Its name in this deployment.
-    pub name: String,
+    pub name: OrganizationName,
     /// Its id.
     pub id: OrganizationId,
     /// How far its creation, import or deletion is.
@@ -48,59 +52,83 @@ pub struct Listed {
     mac: Vec<u8>,
 }
 
+/// The rows of the configuration database that list organizations.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// The organizations, authentic or not.
+    pub organizations: Vec<Listed>,
+    /// The rows whose name isn't the name of an organization. They are never authentic: the server lists no such name.
+    pub misnamed: Vec<Misnamed>,
+}
+
+/// A row whose name isn't the name of an organization.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Misnamed {
+    /// The name, as it is stored.
+    pub name: String,
+    /// The id.
+    pub id: OrganizationId,
+    /// Whether it is listed as ready.
+    pub is_ready: bool,
+}
+
+impl Listing {
+    fn of(rows: impl IntoIterator<Item = ListedRow>) -> Self {
+        let mut listing = Listing::default();
+        for ListedRow { name, id, state, create_time, mac } in rows {
+            match name.parse() {
+                Ok(name) => {
+                    let row = Row { name, id, state, create_time };
+                    listing.organizations.push(Listed { row, mac: mac.unwrap_or_default() });
+                }
+                Err(InvalidOrganizationName) => {
+                    listing.misnamed.push(Misnamed { name, id, is_ready: state == STATE_READY });
+                }
+            }
+        }
+        listing
+    }
+}
+
 impl Row {
     /// What the MAC is made over.
     fn message(&self) -> Vec<u8> {
         Encoding::new(LABEL)
-            .part(self.name.as_bytes())
+            .part(self.name.as_str().as_bytes())
             .part(self.id.as_bytes())
             .part(self.state.as_bytes())
             .part(&self.create_time.unix_micros().to_be_bytes())
             .into_bytes()
     }
 
-    fn mac(&self, root_key: &dyn RootKey) -> Result<Datum, Unavailable> {
+    fn mac(&self, root_key: &dyn RootKey) -> Result<Vec<u8>, Unavailable> {
         let mac = root_key.mac(MacPurpose::OrganizationRow, &self.message()).map_err(root_key_failed)?;
-        Ok(Datum::Bytes(mac.to_vec()))
+        Ok(mac.to_vec())
     }
 
     /// The step that lists it.
     pub(crate) fn insert(&self, root_key: &dyn RootKey) -> Result<Step, Unavailable> {
-        Ok(Step::Insert {
-            table: ORGANIZATIONS.into(),
-            row: vec![
-                ("name".into(), Datum::Text(self.name.clone())),
-                ("id".into(), Datum::Uuid(self.id.uuid())),
-                ("state".into(), Datum::Text(self.state.clone())),
-                ("create_time".into(), Datum::Time(self.create_time)),
-                ("mac".into(), self.mac(root_key)?),
-            ],
-        })
+        let Row { name, id, state, create_time } = self.clone();
+        let mac = Some(self.mac(root_key)?);
+        Ok(ListedRow { name: name.to_string(), id, state, create_time, mac }.insert())
     }
 
     /// The step that moves it to another state.
     pub(crate) fn become_state(&self, state: &str, root_key: &dyn RootKey) -> Result<Step, Unavailable> {
         let moved = Row { state: state.to_owned(), ..self.clone() };
-        Ok(Step::Update {
-            table: ORGANIZATIONS.into(),
-            rows: self.is_listed(),
-            set: vec![
-                Assignment::Set("state".into(), Datum::Text(moved.state.clone())),
-                Assignment::Set("mac".into(), moved.mac(root_key)?),
-            ],
-            expect: Expect::One,
-        })
+        let mac = moved.mac(root_key)?;
+        let set = vec![ListedRow::state().set(moved.state), ListedRow::mac().set(Some(mac))];
+        Ok(ListedRow::update(self.is_listed(), set, Expect::One))
     }
 
     /// The step that takes it off the list.
     pub(crate) fn unlist(&self, expect: Expect) -> Step {
-        Step::Delete { table: ORGANIZATIONS.into(), rows: self.is_listed(), expect }
+        Step::Delete { table: ListedRow::TABLE.into(), rows: self.is_listed(), expect }
     }
 
     /// The condition that a row lists this organization under this name.
     fn is_listed(&self) -> Condition {
-        Condition::equal("name", Datum::Text(self.name.clone()))
-            .and(Condition::equal("id", Datum::Uuid(self.id.uuid())))
+        ListedRow::name().is(self.name.to_string()).and(ListedRow::id().is(self.id))
     }
 }
 
@@ -116,15 +144,11 @@ impl Listed {
     /// The step that gives the row the MAC of the first root key; `None` if it has that one already, or one that isn't authentic.
     pub(crate) fn under_first_root_key(&self, root_key: &dyn RootKey) -> Result<Option<Step>, Unavailable> {
         let mac = self.row.mac(root_key)?;
-        if mac == Datum::Bytes(self.mac.clone()) || !self.is_authentic(root_key)? {
+        if mac == self.mac || !self.is_authentic(root_key)? {
             return Ok(None);
         }
-        Ok(Some(Step::Update {
-            table: ORGANIZATIONS.into(),
-            rows: self.row.is_listed().and(Condition::equal("mac", Datum::Bytes(self.mac.clone()))),
-            set: vec![Assignment::Set("mac".into(), mac)],
-            expect: Expect::One,
-        }))
+        let unmoved = self.row.is_listed().and(ListedRow::mac().is(Some(self.mac.clone())));
+        Ok(Some(ListedRow::update(unmoved, vec![ListedRow::mac().set(Some(mac))], Expect::One)))
     }
 }
 
@@ -132,51 +156,36 @@ impl Listed {
 ///
 /// # Errors
 /// If the configuration database doesn't answer, or lists something that isn't an organization.
-pub async fn read_all(configuration: &dyn Reader) -> Result<Vec<Listed>, Unavailable> {
-    read(configuration, Condition::EVERYTHING).await
+pub async fn read_all(configuration: &dyn Reader) -> Result<Listing, Unavailable> {
+    Ok(Listing::of(declare::read(configuration, ListedRow::whole(), Condition::EVERYTHING).await?))
 }
 
 /// As [`read_all`], from a configuration database whose rows have no MACs yet: none of them is authentic.
 ///
 /// # Errors
 /// See [`read_all`].
-pub async fn read_without_macs(configuration: &dyn Reader) -> Result<Vec<Listed>, Unavailable> {
-    let found = rows(configuration, ORGANIZATIONS, &COLUMNS[..4], Condition::EVERYTHING).await?;
-    found.into_iter().map(|row| parse(row.into_iter().chain([Datum::Null]).collect())).collect()
+pub async fn read_without_macs(configuration: &dyn Reader) -> Result<Listing, Unavailable> {
+    let columns = (ListedRow::name(), ListedRow::id(), ListedRow::state(), ListedRow::create_time());
+    let found = declare::read(configuration, columns, Condition::EVERYTHING).await?.into_iter();
+    Ok(Listing::of(found.map(|(name, id, state, create_time)| ListedRow { name, id, state, create_time, mac: None })))
 }
 
-/// Reads the row of this organization, if there is one.
+/// Whether a row lists this organization, under any name.
 ///
 /// # Errors
-/// See [`read_all`].
-pub(crate) async fn of_id(configuration: &dyn Reader, id: OrganizationId) -> Result<Option<Listed>, Unavailable> {
-    Ok(read(configuration, Condition::equal("id", Datum::Uuid(id.uuid()))).await?.into_iter().next())
-}
-
-async fn read(configuration: &dyn Reader, condition: Condition) -> Result<Vec<Listed>, Unavailable> {
-    rows(configuration, ORGANIZATIONS, &COLUMNS, condition).await?.into_iter().map(parse).collect()
-}
-
-const COLUMNS: [&str; 5] = ["name", "id", "state", "create_time", "mac"];
-
-fn parse(row: Vec<Datum>) -> Result<Listed, Unavailable> {
-    match <[Datum; 5]>::try_from(row) {
-        Ok([Datum::Text(name), Datum::Uuid(id), Datum::Text(state), Datum::Time(create_time), mac]) => {
-            let mac = if let Datum::Bytes(mac) = mac { mac } else { Vec::new() };
-            Ok(Listed { row: Row { name, id: OrganizationId::from_uuid(id), state, create_time }, mac })
-        }
-        Ok(_) | Err(_) => {
-            Err(Unavailable("the configuration database lists something that isn't an organization".into()))
-        }
-    }
+/// If the configuration database doesn't answer.
+pub(crate) async fn is_listed(configuration: &dyn Reader, id: OrganizationId) -> Result<bool, Unavailable> {
+    Ok(configuration.count(ListedRow::TABLE.into(), ListedRow::id().is(id)).await? > 0)
 }
 
 #[cfg(test)]
 mod tests {
+    use data_encoding::HEXLOWER;
+
     use super::*;
     use crate::{
         crypto::{root_key::RootKeySet, secret::RootKeyBytes},
-        hex::hex,
+        store::{Assignment, Datum},
     };
 
     fn root_keys(first: u8, others: &[u8]) -> RootKeySet {
@@ -186,7 +195,7 @@ mod tests {
 
     fn row() -> Row {
         Row {
-            name: "contoso".to_owned(),
+            name: "contoso".parse().unwrap(),
             id: OrganizationId::from_bytes([0xA1; 16]),
             state: STATE_READY.to_owned(),
             create_time: Timestamp::from_unix_micros(1_700_000_000_000_000),
@@ -194,17 +203,16 @@ mod tests {
     }
 
     fn listed_by(root_key: &dyn RootKey) -> Listed {
-        let Datum::Bytes(mac) = row().mac(root_key).unwrap() else { panic!("no bytes") };
-        Listed { row: row(), mac }
+        Listed { row: row(), mac: row().mac(root_key).unwrap() }
     }
 
     #[test]
-    fn a_row_that_was_changed_anywhere_is_not_authentic() {
+    fn row_changed_in_any_place_is_not_authentic() {
         let root_key = root_keys(1, &[]);
         let listed = listed_by(&root_key);
         assert!(listed.is_authentic(&root_key).unwrap());
         let changes: [fn(&mut Listed); 7] = [
-            |listed| listed.row.name = "fabrikam".to_owned(),
+            |listed| listed.row.name = "fabrikam".parse().unwrap(),
             |listed| listed.row.id = OrganizationId::from_bytes([0xA2; 16]),
             |listed| listed.row.state = STATE_DELETING.to_owned(),
             |listed| listed.row.create_time = Timestamp::from_unix_micros(0),
@@ -222,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_of_a_former_root_key_is_authentic_and_gets_the_mac_of_the_first() {
+    fn row_with_the_mac_of_a_former_root_key_gets_a_new_mac() {
         let listed = listed_by(&root_keys(1, &[]));
         let both = root_keys(2, &[1]);
         assert!(listed.is_authentic(&both).unwrap());
@@ -233,11 +241,27 @@ mod tests {
         assert!(remade.under_first_root_key(&both).unwrap().is_none());
     }
 
+    #[test]
+    fn row_with_an_invalid_name_leaves_the_others_readable() {
+        let listed = |name: &str, id| ListedRow {
+            name: name.to_owned(),
+            id: OrganizationId::from_bytes([id; 16]),
+            state: STATE_READY.to_owned(),
+            create_time: Timestamp::from_unix_micros(0),
+            mac: None,
+        };
+        let listing = Listing::of([listed("contoso", 1), listed("No Name", 2), listed("fabrikam", 3)]);
+        let names: Vec<_> = listing.organizations.iter().map(|listed| listed.row.name.as_str()).collect();
+        assert_eq!(names, ["contoso", "fabrikam"]);
+        let misnamed = Misnamed { name: "No Name".to_owned(), id: OrganizationId::from_bytes([2; 16]), is_ready: true };
+        assert_eq!(listing.misnamed, [misnamed]);
+    }
+
     /// Computed independently, with Python's hmac and hashlib.
     #[test]
     fn the_mac_of_a_row_never_changes() {
         assert_eq!(
-            hex(&listed_by(&root_keys(1, &[])).mac),
+            HEXLOWER.encode(&listed_by(&root_keys(1, &[])).mac),
             "abe2ad32e9167879377470184e9b529c58d7d3d6095bf3b980cbfa1019d539f9"
         );
     }

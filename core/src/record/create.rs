@@ -4,9 +4,11 @@
 
 use crate::{
     deployment::Deployment,
+    id::RecordId,
     identity::Caller,
     metadata::changes::{Operation, Written},
-    policy::{self, Permit},
+    permit::Permit,
+    policy,
     record::{
         check::check_create,
         content::{self, Draft, Given, Record},
@@ -22,24 +24,25 @@ use crate::{
         secret_writes::{Effect, SecretWrites},
     },
     schema::{entity::Entity, value::Value},
-    store::{Datum, Name, Step},
+    store::{Datum, Step},
+    table::{declare::TableRow as _, record::RecordColumns},
 };
 
-/// Creates the record at `place`, and answers with it. `id_origin` tells whose choice the place's id was.
+/// Creates the record of this id, and answers with it. `id_origin` tells whose choice the id was.
 ///
 /// # Errors
 /// See [`RecordError`].
 pub async fn create(
     deployment: &Deployment,
-    _permit: Permit<policy::WriteRecords>,
-    caller: &Caller,
-    place: &RecordPlace,
+    permit: Permit<policy::WriteRecords>,
+    id: RecordId,
     id_origin: IdOrigin,
     mut draft: Draft,
-    mode: Mode<'_>,
+    mode: Mode,
 ) -> Result<Record, RecordError> {
+    let (place, caller) = (&permit.record(id), permit.caller());
     let given: Vec<usize> = draft.given.keys().copied().collect();
-    let once = Once::of(deployment, mode, &asked(place, id_origin, &draft, &given))?;
+    let once = Once::of(deployment, mode, caller, &asked(place, id_origin, &draft, &given))?;
     let outcome = match invalid_unless_empty(check_create(&place.entity, &mut draft)) {
         Ok(()) => make(deployment, caller, place.clone(), Checked { draft, given }, mode, once.as_ref()).await,
         // What is wrong by now was right when it was made.
@@ -97,7 +100,7 @@ async fn make(
     caller: &Caller,
     mut place: RecordPlace,
     mut checked: Checked,
-    mode: Mode<'_>,
+    mode: Mode,
     once: Option<&Once>,
 ) -> Result<Record, RecordError> {
     let seals = checked.draft.given.values().any(|given| matches!(given, Given::Secret(_)));
@@ -116,14 +119,15 @@ async fn make(
             modified_by: Some(identity.clone()),
             values,
         };
-        let mut row: Vec<(Name, Datum)> = vec![
-            ("id".into(), Datum::Uuid(place.id.uuid())),
-            ("revision".into(), Datum::Integer(1)),
-            ("create_time".into(), Datum::Time(now)),
-            ("update_time".into(), Datum::Time(now)),
-            ("created_by".into(), Datum::Text(identity.clone())),
-            ("modified_by".into(), Datum::Text(identity)),
-        ];
+        let columns = RecordColumns {
+            id: place.id,
+            revision: 1,
+            create_time: now,
+            update_time: now,
+            created_by: Some(identity.clone()),
+            modified_by: Some(identity),
+        };
+        let mut row = columns.into_row();
         let mut cells = Vec::new();
         for (index, given) in &draft.given {
             if let Some(attribute) = place.entity.attributes.get(*index) {

@@ -45,11 +45,7 @@ impl Plan {
     }
 
     /// Commits; `Ok(None)` if it took effect, or would have, `Ok(Some(refusal))` if it did not.
-    pub(crate) async fn commit(
-        self,
-        organization: &Organization,
-        mode: Mode<'_>,
-    ) -> Result<Option<Refusal>, RecordError> {
+    pub(crate) async fn commit(self, organization: &Organization, mode: Mode) -> Result<Option<Refusal>, RecordError> {
         let Plan { steps, refusals } = match mode {
             Mode::Make | Mode::MakeOnce(_) => self,
             Mode::ValidateOnly => self.without_effects(),
@@ -166,7 +162,7 @@ mod tests {
     use crate::store::{Assignment, Datum, Name};
 
     #[test]
-    fn a_plan_without_effects_expects_the_same_and_refuses_alike() {
+    fn dry_run_has_the_conditions_and_refusals_of_the_write() {
         let id = || Datum::Uuid(uuid::Uuid::from_u128(7));
         let table = || Name::from("Mailbox");
         let rows = || Condition::equal("id", id());

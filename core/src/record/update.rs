@@ -6,9 +6,11 @@
 
 use crate::{
     deployment::Deployment,
+    id::RecordId,
     identity::Caller,
     metadata::changes::{Operation, Written},
-    policy::{self, Permit},
+    permit::Permit,
+    policy,
     record::{
         check::{check_update, statuses_that_follow},
         content::{Draft, Given, Record, Touched},
@@ -26,7 +28,8 @@ use crate::{
         secret_writes::{Effect, SecretWrites},
     },
     schema::value::Value,
-    store::{Assignment, Condition, Datum, Expect, Step},
+    store::{Assignment, Datum, Expect, Step},
+    table::record::RecordColumns,
 };
 
 /// A record as an update left it.
@@ -45,13 +48,13 @@ pub struct Updated {
 /// See [`RecordError`].
 pub async fn update(
     deployment: &Deployment,
-    _permit: Permit<policy::WriteRecords>,
-    caller: &Caller,
-    place: &RecordPlace,
+    permit: Permit<policy::WriteRecords>,
+    id: RecordId,
     (draft, touched): (&Draft, &Touched),
     etag_revision: Option<i64>,
-    mode: Mode<'_>,
+    mode: Mode,
 ) -> Result<Updated, RecordError> {
+    let (place, caller) = (&permit.record(id), permit.caller());
     let attribute = |index: &usize| Some((place.entity.attributes.get(*index)?, draft.given.get(index)));
     let asked = Asked {
         verb: Verb::Update,
@@ -61,7 +64,7 @@ pub async fn update(
         etag_revision,
         attributes: touched.iter().filter_map(attribute).collect(),
     };
-    let once = Once::of(deployment, mode, &asked)?;
+    let once = Once::of(deployment, mode, caller, &asked)?;
     let change = Change { draft, touched, etag_revision };
     let outcome = match invalid_unless_empty(check_update(&place.entity, draft, touched)) {
         Ok(()) => make(deployment, caller, place.clone(), &change, mode, once.as_ref()).await,
@@ -88,7 +91,7 @@ async fn make(
     caller: &Caller,
     mut place: RecordPlace,
     &Change { draft, touched, etag_revision }: &Change<'_>,
-    mode: Mode<'_>,
+    mode: Mode,
     once: Option<&Once>,
 ) -> Result<Updated, RecordError> {
     let secret = |index: &usize| matches!(draft.given.get(index), Some(Given::Secret(_)));
@@ -99,15 +102,15 @@ async fn make(
         if etag_revision.is_some_and(|revision| revision != before.revision) {
             return Err(RecordError::EtagMismatch);
         }
-        let mut unmoved = is_record(place.id).and(Condition::equal("revision", Datum::Integer(before.revision)));
+        let mut unmoved = is_record(place.id).and(RecordColumns::revision().is(before.revision));
         let mut record = before.clone();
         record.revision = record.revision.saturating_add(1);
         record.update_time = deployment.now().max(record.update_time);
         record.modified_by = Some(caller.identity.to_string());
         let mut set = vec![
-            Assignment::Set("revision".into(), Datum::Integer(record.revision)),
-            Assignment::Set("update_time".into(), Datum::Time(record.update_time)),
-            Assignment::Set("modified_by".into(), Datum::Text(caller.identity.to_string())),
+            RecordColumns::revision().set(record.revision),
+            RecordColumns::update_time().set(record.update_time),
+            RecordColumns::modified_by().set(record.modified_by.clone()),
         ];
         let mut replaced = Vec::new();
         let mut writes = SecretWrites::default();

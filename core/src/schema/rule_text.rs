@@ -32,9 +32,9 @@ impl Rule {
             return Err(RuleError::Reason);
         }
         let attribute = entity.position(text.attribute).ok_or(RuleError::Attribute)?;
-        // No organization has an empty name, so no reference by name is read: a schema knows none.
+        // Without an organization, no reference by name is read: a schema knows none.
         let refuse_when =
-            Filter::parse(text.refuse_when, entity, "").map_err(|error| RuleError::RefuseWhen(Box::new(error)))?;
+            Filter::parse(text.refuse_when, entity, None).map_err(|error| RuleError::RefuseWhen(Box::new(error)))?;
         let mut looks_at = refuse_when.attributes();
         if looks_at.is_empty() || looks_at.len() != refuse_when.fields().len() {
             return Err(RuleError::NotOfAttributes);

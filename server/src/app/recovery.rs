@@ -27,8 +27,8 @@ pub(super) struct Recovered {
     pub(super) audit_copy: Option<CopyTask>,
 }
 
-/// Opens the organizations, and continues what a former process began: first the audit copy, so that it has the records of all that follows;
-/// then key texts that are sealed under a former root key; then re-encryptions.
+/// Opens the organizations, and continues what a former process began: first the audit copy, whose target is looked at before anything is
+/// recorded; then key texts that are sealed under a former root key; then re-encryptions.
 pub(super) async fn recover(
     config: &Config,
     deployment: &Arc<Deployment>,
@@ -47,7 +47,7 @@ pub(super) async fn recover(
 
 fn log_resealed(resealed: Resealed) {
     for organization in resealed.organizations {
-        let name = organization.name;
+        let name = organization.shown();
         match organization.texts {
             Ok(0) => {}
             Ok(texts) => {

@@ -10,7 +10,7 @@ use prost::Message as _;
 use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor, SerializeOptions};
 use sealward::v1::{AuditRecord as Message, AuditSignature};
 use sealward_core::{
-    audit::{AuditRecord, follow::TrailPosition, sign::SignedHead},
+    audit::{AuditRecord, SignedHead, follow::TrailPosition},
     id::OrganizationId,
     organization::Organization,
 };
@@ -138,7 +138,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_record_is_one_line_that_tells_its_place() {
+    fn record_is_one_line_with_its_position() {
         let id = OrganizationId::from_bytes([9; 16]);
         let owner = TrailOwner { organization: "organizations/a".to_owned(), uid: id.to_string() };
         let lines = lines(&owner, vec![record(3), record(4)]);
@@ -150,7 +150,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn what_is_no_record_has_no_place() {
+    fn line_that_is_not_a_record_has_no_position() {
         let line = lines(&TrailOwner::default(), vec![record(3)]);
         assert!(place_in(&line).is_some());
         for other in [&line[..line.len() / 2], b"", b"{}", b"null", b"\xff", &b"{\"writer\":1}"[..]] {

@@ -14,16 +14,18 @@ use sealward_core::{
         root_key::{RootKey, RootKeyError},
     },
     id::OrganizationId,
-    layout::{self, KEY_TEXT, Layout, ORGANIZATIONS, ROOT_KEY},
+    layout::{self, Layout},
+    name::OrganizationName,
     organization::{
         open::{Inside, inside},
         ring_rows,
-        row::{self, Listed, Row as OrganizationRow, STATE_READY},
+        row::{self, Listed, Listing, Misnamed, Row as OrganizationRow, STATE_READY},
     },
     policy::Scope,
     port::Clock,
     schema::Schema,
-    store::{Condition, Datum, Name, OpenError, Reader, Row, Select, Step, Unavailable},
+    store::{Condition, OpenError, Reader, Step, Unavailable},
+    table::{CatalogRow, KeyTextRow, ListedRow, RootKeyRow, TableRow as _, read, read_each},
 };
 use sealward_store::view;
 
@@ -99,11 +101,20 @@ impl Look<'_> {
         self.migration("configuration.db", &*self.configuration, &layout::configuration(), report).await;
         self.root_key(report).await?;
         let mut names = HashSet::new();
-        for listed in self.listed().await? {
+        let Listing { organizations, misnamed } = self.listed().await?;
+        for Misnamed { name, id, is_ready } in misnamed {
+            let subject = format!("organizations/{name}");
+            let problem = "its row in configuration.db is not authentic: its name is not the name of an organization";
+            report.error(&subject, problem, "restore configuration.db from a backup");
+            if !found.remove(&id) && is_ready {
+                report.error(&subject, self.missing(id), FROM_BACKUP);
+            }
+        }
+        for listed in organizations {
             let OrganizationRow { name, id, state, .. } = &listed.row;
             if !self.is_authentic(&listed)? {
                 report.error(
-                    format!("organizations/{name}"),
+                    name.resource_name(),
                     "its row in configuration.db is not authentic: it was changed, or it is from a build before rows had a MAC",
                     "restore configuration.db from a backup; or move it away, start, and restore each key: sealward key restore",
                 );
@@ -111,8 +122,7 @@ impl Look<'_> {
             if found.remove(id) {
                 self.organization(name, *id, report).await;
             } else if state == STATE_READY {
-                let problem = format!("its database, {}, is missing", self.path(*id).display());
-                report.error(format!("organizations/{name}"), problem, FROM_BACKUP);
+                report.error(name.resource_name(), self.missing(*id), FROM_BACKUP);
             }
             names.insert(name.clone());
         }
@@ -126,9 +136,10 @@ impl Look<'_> {
     }
 
     /// The organizations listed. The rows of a configuration database from before they had MACs have none.
-    async fn listed(&self) -> Result<Vec<Listed>, Unavailable> {
+    async fn listed(&self) -> Result<Listing, Unavailable> {
         let catalog = catalog::read(&*self.configuration).await?.0;
-        if catalog.iter().any(|cataloged| cataloged.table == ORGANIZATIONS && cataloged.column == "mac") {
+        let mac = ListedRow::mac();
+        if catalog.iter().any(|row| row.table_name == ListedRow::TABLE && row.column_name == mac.as_str()) {
             row::read_all(&*self.configuration).await
         } else {
             row::read_without_macs(&*self.configuration).await
@@ -140,6 +151,10 @@ impl Look<'_> {
         self.root_key.map_or(Ok(true), |root_key| listed.is_authentic(root_key))
     }
 
+    fn missing(&self, id: OrganizationId) -> String {
+        format!("its database, {}, is missing", self.path(id).display())
+    }
+
     fn path(&self, id: OrganizationId) -> std::path::PathBuf {
         self.data_dir.join("organizations").join(format!("{id}.db"))
     }
@@ -147,11 +162,8 @@ impl Look<'_> {
     /// Whether the root keys at hand are all that ever sealed here.
     async fn root_key(&self, report: &mut Report) -> Result<(), Unavailable> {
         let Some(root_key) = self.root_key else { return Ok(()) };
-        for row in rows(&*self.configuration, ROOT_KEY, &["check_value"], Condition::EVERYTHING).await? {
-            let [Datum::Bytes(check)] = &row[..] else {
-                return Err(Unavailable("a root key's check value is no bytes".into()));
-            };
-            if !matches!(root_key.recognizes(check), Ok(true)) {
+        for check in read(&*self.configuration, RootKeyRow::check_value(), Condition::EVERYTHING).await? {
+            if !matches!(root_key.recognizes(&check), Ok(true)) {
                 report.error(
                     ROOT_KEY_SOURCES,
                     "configuration.db was sealed under a root key that is not among these sources",
@@ -188,8 +200,8 @@ impl Look<'_> {
         }
     }
 
-    async fn organization(&self, name: &str, id: OrganizationId, report: &mut Report) {
-        let subject = format!("organizations/{name}");
+    async fn organization(&self, name: &OrganizationName, id: OrganizationId, report: &mut Report) {
+        let subject = name.resource_name();
         let path = self.path(id);
         files::database(&subject, &path, report);
         let store = match view(&path) {
@@ -197,7 +209,7 @@ impl Look<'_> {
             Err(error) => return unopened(&subject, &path, &error, report),
         };
         match inside(&*store).await {
-            Ok(Some(inside)) if inside.id == id && inside.name == name => {}
+            Ok(Some(inside)) if inside.id == id && inside.name == *name => {}
             Ok(Some(inside)) => {
                 let problem =
                     format!("{} contains the database of organizations/{}, {}", path.display(), inside.name, inside.id);
@@ -214,7 +226,7 @@ impl Look<'_> {
         }
         let columns_to_add = self.migration(&subject, &*store, &layout::organization(&self.schema), report).await;
         let (fingerprint, is_key_present) = self.key(&subject, id, &*store, report).await;
-        let (name, id) = (name.to_owned(), id.to_string());
+        let (name, id) = (name.to_string(), id.to_string());
         report.organizations.push(OrganizationFacts { name, id, columns_to_add, fingerprint, is_key_present });
     }
 
@@ -263,11 +275,11 @@ impl Look<'_> {
     /// doesn't open with it.
     async fn opens(&self, id: OrganizationId, ring: &StoredRing) -> Result<Result<bool, RootKeyError>, String> {
         let Some(root_key) = self.root_key else { return Ok(Ok(false)) };
-        let of_ring = Condition::equal("organization", Datum::Uuid(id.uuid()))
-            .and(Condition::equal("key_check_value", Datum::Bytes(ring.check.as_bytes().to_vec())));
-        let texts = rows(&*self.configuration, KEY_TEXT, &["sealed"], of_ring).await;
+        let of_ring =
+            KeyTextRow::organization().is(id).and(KeyTextRow::key_check_value().is(ring.check.as_bytes().to_vec()));
+        let texts = read_each(&*self.configuration, KeyTextRow::sealed(), of_ring).await;
         let texts = texts.map_err(|error| error_chain::text(&error))?;
-        let Some([Datum::Bytes(sealed)]) = texts.first().map(Vec::as_slice) else { return Ok(Ok(false)) };
+        let Some(Ok(sealed)) = texts.first() else { return Ok(Ok(false)) };
         let kek = match root_key.open_key(sealed, id, &ring.check) {
             Ok((_, kek)) => kek,
             Err(error @ (RootKeyError::NewerFormat { .. } | RootKeyError::UnknownRootKey { .. })) => {
@@ -281,7 +293,12 @@ impl Look<'_> {
     }
 
     /// A database that the configuration database doesn't know: its name, if a start would register it.
-    async fn unknown(&self, id: OrganizationId, names: &HashSet<String>, report: &mut Report) -> Option<String> {
+    async fn unknown(
+        &self,
+        id: OrganizationId,
+        names: &HashSet<OrganizationName>,
+        report: &mut Report,
+    ) -> Option<OrganizationName> {
         let path = self.path(id);
         let store = match view(&path) {
             Ok(store) => store,
@@ -299,8 +316,8 @@ impl Look<'_> {
                     report.warning(DATA_DIR, problem, "move it out of the folder");
                     return None;
                 }
-                let of_organization = Condition::equal("organization", Datum::Uuid(id.uuid()));
-                if self.configuration.count(KEY_TEXT.into(), of_organization).await.is_ok_and(|texts| texts > 0) {
+                let texts = KeyTextRow::organization().is(id);
+                if self.configuration.count(KeyTextRow::TABLE.into(), texts).await.is_ok_and(|texts| texts > 0) {
                     let problem =
                         format!("configuration.db has keys of {shown} but doesn't list it: its row was removed");
                     report.error(DATA_DIR, problem, "restore configuration.db from a backup");
@@ -319,11 +336,11 @@ impl Look<'_> {
 }
 
 fn is_catalog_row(step: &Step) -> bool {
-    matches!(step, Step::Insert { table, .. } if *table == layout::CATALOG)
+    matches!(step, Step::Insert { table, .. } if *table == CatalogRow::TABLE)
 }
 
 /// A binding to an organization that doesn't exist is a mistake, or comes too early.
-fn bound_names(config: &Config, names: &HashSet<String>, report: &mut Report) {
+fn bound_names(config: &Config, names: &HashSet<OrganizationName>, report: &mut Report) {
     for (index, binding) in config.bindings.iter().enumerate() {
         let Scope::Organizations(bound) = &binding.scope else { continue };
         for name in bound.iter().filter(|name| !names.contains(*name)) {
@@ -335,15 +352,4 @@ fn bound_names(config: &Config, names: &HashSet<String>, report: &mut Report) {
             );
         }
     }
-}
-
-/// All rows of a small table that meet a condition.
-async fn rows(
-    store: &dyn Reader,
-    table: &'static str,
-    columns: &[&'static str],
-    rows: Condition,
-) -> Result<Vec<Row>, Unavailable> {
-    let columns = columns.iter().map(|&name| Name::from(name)).collect();
-    store.select(Select { table: table.into(), columns, rows, order: Vec::new(), limit: u32::MAX }).await
 }

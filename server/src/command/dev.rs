@@ -41,7 +41,7 @@ pub(super) async fn run(arguments: &DevArguments) -> Result<(), Failure> {
     }
     let is_audit_on_stdout = config.is_audit_on_stdout();
     let (running, logging) = foreground::start(config).await?;
-    running.ensure_organization(ORGANIZATION).await?;
+    running.ensure_organization(&ORGANIZATION.parse().expect("it is a name")).await?;
     let endpoint = format!("https://{}", reachable(running.address()));
     development.write_endpoint(&endpoint)?;
     let message = message(&development, running.address(), running.plaintext_address(), &running.new_record_id());
@@ -166,7 +166,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_address_printed_is_one_that_the_certificate_names() {
+    fn printed_address_is_in_the_certificate() {
         let reachable = |text: &str| reachable(text.parse().unwrap());
         assert_eq!(reachable("127.0.0.1:7443"), "127.0.0.1:7443");
         assert_eq!(reachable("0.0.0.0:7443"), "localhost:7443");
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn every_command_is_one_that_can_be_pasted() {
+    fn every_printed_command_can_be_pasted() {
         let folder = tempfile::tempdir().unwrap();
         let development = Development::prepare(folder.path()).unwrap();
         let text =

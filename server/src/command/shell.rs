@@ -25,7 +25,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_word_stays_a_word() {
+    fn shell_word_is_quoted_only_if_needed() {
         assert_eq!(quoted("/srv/field-seal.d/ca.pem"), "/srv/field-seal.d/ca.pem");
         assert_eq!(quoted("/home/ada lovelace"), "'/home/ada lovelace'");
         assert_eq!(quoted("it's"), r"'it'\''s'");

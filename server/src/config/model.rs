@@ -17,7 +17,7 @@ use tracing::level_filters::LevelFilter;
 use super::{limits::Limits, origin::Origin};
 
 /// Where the server listens by default: on this machine only.
-pub const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7443);
+pub(crate) const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7443);
 
 /// A deployment's configuration. Paths are as they are to be used: relative ones were resolved against the file's folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,7 +105,7 @@ impl fmt::Debug for Source {
 /// `[listen]`: addresses as IP:port. Port 0 takes a free one, which the start message names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Listen {
-    /// The TLS listener; [`DEFAULT_ADDRESS`] by default.
+    /// The TLS listener; 127.0.0.1:7443 by default.
     pub address: SocketAddr,
     /// A listener without TLS, for probes; none by default. It answers health, and every other call with HTTPS_REQUIRED.
     pub plaintext_address: Option<SocketAddr>,

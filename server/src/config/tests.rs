@@ -9,7 +9,7 @@ use sealward_core::{
 };
 use tracing::level_filters::LevelFilter;
 
-use super::{limits::Limits, *};
+use super::{limits::Limits, model::DEFAULT_ADDRESS, *};
 
 const SMALLEST: &str = r#"
     data_dir = "data"
@@ -34,7 +34,7 @@ fn faults(text: &str) -> Vec<String> {
 }
 
 #[test]
-fn what_is_not_said_has_its_default() {
+fn omitted_settings_have_their_defaults() {
     let config = parse(SMALLEST).unwrap();
     assert_eq!(config.listen, Listen { address: DEFAULT_ADDRESS, plaintext_address: None, metrics_address: None });
     assert_eq!(config.tls.minimum_version, TlsVersion::V1_3);
@@ -47,7 +47,7 @@ fn what_is_not_said_has_its_default() {
 }
 
 #[test]
-fn credentials_are_resolved_in_the_folder_that_systemd_names() {
+fn credentials_are_read_from_the_folder_of_systemd() {
     let text = SMALLEST.replace("tls/server.key", "credential:server.key")
         + "\n[[root_key.sources]]\ntype = \"credential\"\nname = \"old.key\"";
     let parse = |text: &str, folder| Config::parse_beside(text, Path::new("/srv/sealward.toml"), folder);
@@ -81,7 +81,7 @@ fn relative_paths_start_at_the_folder_of_the_file() {
 }
 
 #[test]
-fn root_key_source_has_a_known_type_and_what_that_type_needs() {
+fn root_key_source_has_a_known_type_and_its_settings() {
     let sources = |settings: &str| format!("{SMALLEST}[[root_key.sources]]\n{settings}");
     let mounted = parse(&sources("type = \"mounted-secret\"\npath = \"/run/secrets/former.key\"")).unwrap();
     let [file, secret] = &mounted.root_key_sources[..] else { panic!("{:?}", mounted.root_key_sources) };
@@ -107,7 +107,7 @@ fn root_key_source_has_a_known_type_and_what_that_type_needs() {
 }
 
 #[test]
-fn audit_records_go_to_a_file_or_to_stdout_and_whoever_refuses_has_one() {
+fn audit_copy_is_a_file_or_stdout_and_refuse_needs_one() {
     let audit = |text: &str| parse(&format!("{SMALLEST}[audit]\n{text}")).unwrap().audit;
     let copy = |to, on_failure| Some(AuditCopy { to, on_failure });
     let file = || CopyTo::File("/srv/log/audit.jsonl".into());
@@ -138,7 +138,7 @@ fn bindings_become_a_policy() {
             Binding {
                 identity: Identity::Dns("mail.example".to_owned()),
                 role: Role::SecretReader.into(),
-                scope: Scope::Organizations(["contoso".to_owned(), "fabrikam".to_owned()].into()),
+                scope: Scope::Organizations(["contoso", "fabrikam"].map(|name| name.parse().unwrap()).into()),
             },
             Binding {
                 identity: Identity::CommonName("admin".to_owned()),
@@ -169,7 +169,7 @@ fn a_binding_names_a_role_one_of_the_deployment_or_a_privilege() {
 }
 
 #[test]
-fn an_issuer_says_whose_tokens_for_whom_signed_how_and_where_its_keys_are() {
+fn issuer_needs_audience_algorithms_and_keys() {
     let issuer = |change: fn(String) -> String| {
         let text = "\n[[token_issuers]]\nissuer = \"https://idp/\"\naudience = \"sealward\"\nalgorithms = [\"ES256\"]\njwks = \"keys.json\"";
         format!("{SMALLEST}{}", change(text.to_owned()))
@@ -210,7 +210,7 @@ fn a_trust_domain_has_a_name_and_a_bundle() {
 }
 
 #[test]
-fn everything_that_is_wrong_is_said_at_once() {
+fn all_faults_of_a_configuration_are_reported_together() {
     let text = r#"
         [listen]
         address = "localhost"
@@ -270,7 +270,7 @@ fn everything_that_is_wrong_is_said_at_once() {
 }
 
 #[test]
-fn a_fault_says_what_would_be_right() {
+fn fault_names_the_valid_values() {
     let error = parse(&format!(
         "{SMALLEST}[limits]\nconnections_max = 0\n[[bindings]]\nidentity = \"cn:a\"\nrole = \"root\"\norganizations = [\"*\"]"
     ));
@@ -281,7 +281,7 @@ fn a_fault_says_what_would_be_right() {
 }
 
 #[test]
-fn a_setting_that_nobody_knows_is_refused_with_its_line() {
+fn unknown_setting_is_refused_with_its_line() {
     for text in ["[limits]\nkey_changes = 3", "[tsl]", "[listen]\nspeed = 9"] {
         let error = parse(&format!("{}{text}", SMALLEST.trim_start())).unwrap_err();
         assert!(matches!(error, ConfigError::Invalid { .. }), "{error:?}");
@@ -293,7 +293,7 @@ fn a_setting_that_nobody_knows_is_refused_with_its_line() {
 }
 
 #[test]
-fn what_only_a_start_can_change_is_told_from_what_is_exchanged() {
+fn settings_applied_at_start_and_at_reload_are_distinguished() {
     let before = parse(SMALLEST).unwrap();
     let exchanged = SMALLEST.replace("server.pem", "other.pem") + "[log]\nlevel = \"debug\"";
     assert_eq!(parse(&exchanged).unwrap().differences_for_a_start(&before), [""; 0]);

@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn setting_in_the_wrong_section_is_told_where_it_belongs() {
+    fn setting_in_the_wrong_section_gets_the_right_one() {
         assert_eq!(fault("page_size_max = 3"), "page_size_max: line 1: unknown setting; move it to [limits]");
         assert_eq!(
             fault("[tls]\ndata_dir = \"x\""),
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn value_of_the_wrong_type_is_told_the_right_one() {
+    fn value_of_the_wrong_type_gets_the_right_type() {
         assert_eq!(fault("data_dir = 3"), "data_dir: line 1: is an integer; write text in quotes");
         assert_eq!(
             fault("[limits]\npage_size_max = \"3\""),
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_removed_and_the_rest_is_kept() {
+    fn wrong_settings_are_removed_and_the_rest_is_kept() {
         let (faults, kept) = removed("data_dir = \"x\"\nspeed = 1\nlog = 2\n[listen]\nadress = \"a\"\n");
         assert_eq!(faults.len(), 3, "{faults:?}");
         assert_eq!(kept, ["data_dir", "listen"]);

@@ -18,7 +18,7 @@ use http_body::{Body as _, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use sealward_core::{
     identity::Caller,
-    policy::{CreateOrganization, Policy},
+    policy::{Policy, Privilege},
 };
 use tokio::time::{Instant, Sleep};
 use tonic::{Status, body::Body};
@@ -122,7 +122,7 @@ impl ArrivalLayer {
         };
         let identity = Arc::clone(&caller.identity);
         let policy = request.extensions().get::<Arc<Policy>>();
-        if policy.is_some_and(|policy| policy.check_deployment::<CreateOrganization>(&identity).is_ok()) {
+        if policy.is_some_and(|policy| policy.holds_everywhere(&identity, Privilege::CreateOrganizations)) {
             Payer::Administrator(identity)
         } else {
             Payer::Identity(identity)
@@ -586,7 +586,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn between_the_messages_of_a_stream_no_time_runs() {
+    async fn time_between_messages_of_a_stream_does_not_count() {
         let bounds = bounds(1 << 30, Duration::from_millis(20));
         let connection = ConnectionShare::default();
         let (sender, answer) = call(&bounds, STREAM, &connection).await;
@@ -604,7 +604,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_message_larger_than_any_is_refused_with_its_limit_and_charged_for_nothing() {
+    async fn oversized_message_is_refused_with_its_limit_and_not_charged() {
         for (path, size, limit) in
             [(UNARY, 65_537, "message_size_max_bytes"), (HEALTH, 1_025, "probe_message_size_max_bytes")]
         {
@@ -619,7 +619,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_are_followed_wherever_they_are_cut() {
+    fn messages_are_followed_across_any_frame_boundary() {
         let bytes = [prefixed(3, b"abc"), prefixed(0, b""), prefixed(300, &[7; 300])].concat();
         for cut in 1..bytes.len() {
             let mut frames = Frames::default();

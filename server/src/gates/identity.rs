@@ -181,7 +181,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_proxies_say_is_removed_and_the_rest_stays() {
+    fn identity_headers_of_proxies_are_removed_and_others_kept() {
         let names =
             ["forwarded", "x-forwarded-client-cert", "x-forwarded-for", "ssl-client-verify", "client-cert-chain"];
         let kept = ["grpc-timeout", "authorization", "te", "x-request-id"];

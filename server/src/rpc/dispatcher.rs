@@ -1,25 +1,25 @@
 //! The dispatcher. Every call passes it once its message is decoded, since only then the organization is known.
 //!
-//! Organization, by name → permission in it → rate → can it be recorded → existence → handler. Permission is checked before existence, so
-//! that a caller without permission gets the same response whether the organization exists or not. The result is the permit that a use case
-//! requires.
+//! Organization, by name → permission in it → rate → can it be recorded → existence → handler. Permission is decided before existence, so
+//! that a caller who may not see an organization gets the same answer whether it is there or not. The permit that comes out has the
+//! organization, the caller and what else is allowed: a use case takes them from it.
 
 use std::sync::Arc;
 
 use http::Extensions;
 use sealward_core::{
-    audit::AuditAction,
     deployment::Deployment,
-    identity::{Caller, Identity},
+    identity::Caller,
     list::{log::ListLogError, page::ListingError},
-    organization::Organization,
-    policy::{Action, Permit, Policy, Privilege, PrivilegeMissing, WriteRecords},
+    name::OrganizationName,
+    permit::Permit,
+    policy::{Action, Allowed, DeploymentPermit, Policy, Privilege, PrivilegeMissing, WriteRecords},
     schema::Entity,
     violation::{Problem, Violation},
 };
 use tonic::Status;
 
-use super::name;
+use super::name::Named;
 use crate::{
     audit::{copy::CopyHandle, denials::Denials},
     bounds::{
@@ -67,15 +67,6 @@ pub(crate) struct Dispatcher {
     pub(crate) bounded: Bounded,
     pub(crate) copying: CopyHandle,
     pub(crate) shed: Shed,
-}
-
-/// An admitted call.
-pub(crate) struct Entered<A> {
-    pub(crate) organization: Arc<Organization>,
-    pub(crate) permit: Permit<A>,
-    pub(crate) caller: Caller,
-    /// The audit action of a refusal.
-    pub(crate) refused_as: AuditAction,
 }
 
 impl Dispatcher {
@@ -128,80 +119,64 @@ impl Dispatcher {
         }
     }
 
-    /// Admits a call into the organization that `name` belongs to. `field` is the request's field with the name. The options of the method
-    /// declare the privilege and the audit action. Every refusal is recorded; see [`Denials`].
-    pub(crate) fn enter<A: Action>(
+    /// Lets a call into the organization that `name` is in. What the call needs, and what it is recorded as, are in the options of its method. A refusal is recorded in any case; see [`Denials`].
+    pub(crate) fn enter<A: Action<Of = ()>, T>(
         &self,
         extensions: &Extensions,
-        field: &str,
-        name: &str,
-    ) -> Result<Entered<A>, Status> {
-        self.enter_by(extensions, field, name, A::PRIVILEGE, |policy, identity, organization| {
-            policy.check::<A>(identity, organization)
+        name: &Named<T>,
+    ) -> Result<Permit<A>, Status> {
+        self.enter_by(extensions, name, A::PRIVILEGE, |policy, caller, organization| policy.check(caller, organization))
+    }
+
+    /// As [`enter`](Self::enter), to write records of this entity.
+    pub(crate) fn enter_to_write<T>(
+        &self,
+        extensions: &Extensions,
+        name: &Named<T>,
+        entity: &Arc<Entity>,
+    ) -> Result<Permit<WriteRecords>, Status> {
+        self.enter_by(extensions, name, entity.write_privilege, |policy, caller, organization| {
+            policy.check_write(caller, organization, entity)
         })
     }
 
-    /// Like [`enter`](Self::enter), for writing records of this entity.
-    pub(crate) fn enter_to_write(
+    fn enter_by<A: Action, T>(
         &self,
         extensions: &Extensions,
-        field: &str,
-        name: &str,
-        entity: &Entity,
-    ) -> Result<Entered<WriteRecords>, Status> {
-        self.enter_by(extensions, field, name, entity.write_privilege, |policy, identity, organization| {
-            policy.check_write(identity, organization, entity)
-        })
-    }
-
-    fn enter_by<A: Action>(
-        &self,
-        extensions: &Extensions,
-        field: &str,
-        name: &str,
+        name: &Named<T>,
         privilege: Privilege,
-        check: impl FnOnce(&Policy, &Identity, &str) -> Result<Permit<A>, PrivilegeMissing>,
-    ) -> Result<Entered<A>, Status> {
+        check: impl FnOnce(&Policy, &Caller, &OrganizationName) -> Result<Allowed<A>, PrivilegeMissing>,
+    ) -> Result<Permit<A>, Status> {
         let (caller, policy) = self.caller(extensions)?;
         let rpc = rpc(extensions, privilege)?;
-        let refused_as = rpc.refused_as(privilege);
-        let Some(organization) = name::organization_of(name) else {
-            let form = "organizations/{organization}…".to_owned();
-            return Err(status::invalid(vec![Violation::new(field, Problem::NotAName { form })]));
-        };
-        let permit = match check(&policy, &caller.identity, organization) {
-            Ok(permit) => permit,
+        let organization = name.organization.as_ref().map_err(|violation| status::invalid(vec![violation.clone()]))?;
+        let allowed = match check(&policy, &caller, organization) {
+            Ok(allowed) => allowed,
             Err(missing) => {
-                self.denials.in_organization(&caller, refused_as, organization, missing.privilege);
+                self.denials.in_organization(&caller, rpc.refused_as(privilege), organization, missing.privilege);
                 return Err(PrivilegeRefusal::within(&caller.identity, missing.privilege, organization).into());
             }
         };
-        // Before the lookup, so that a guessed name costs as much as an existing one.
-        self.rates.admit(&caller.identity, organization, cost(A::PRIVILEGE))?;
+        // Before it is looked up whether there is one: a name that is tried costs as much as one that is there.
+        self.rates.admit(&caller.identity, Some(organization), cost(A::PRIVILEGE))?;
         self.admit_recorded(rpc)?;
-        let organization = self.find(organization)?;
-        tracing::Span::current().record("organization", organization.name.as_str());
-        Ok(Entered { organization, permit, caller, refused_as })
+        let permit = allowed.enter(&self.deployment).map_err(status::not_entered)?;
+        tracing::Span::current().record("organization", organization.as_str());
+        Ok(permit)
     }
 
-    /// The organization with this name, for a caller whose permission in it was checked.
-    pub(crate) fn find(&self, name: &str) -> Result<Arc<Organization>, Status> {
-        let found = self.deployment.organization(name);
-        found.ok_or_else(|| match self.deployment.not_served(name) {
-            Some(why) => status::organization_not_served(name, why),
-            None => status::organization_not_found(name),
-        })
-    }
-
-    /// Admits a call that belongs to no organization.
-    pub(crate) fn enter_deployment<A: Action>(&self, extensions: &Extensions) -> Result<(Permit<A>, Caller), Status> {
+    /// Lets in a call that belongs to no organization.
+    pub(crate) fn enter_deployment<A: Action<Of = ()>>(
+        &self,
+        extensions: &Extensions,
+    ) -> Result<DeploymentPermit<A>, Status> {
         let (caller, policy) = self.caller(extensions)?;
         let rpc = rpc(extensions, A::PRIVILEGE)?;
-        match policy.check_deployment::<A>(&caller.identity) {
+        match policy.check_deployment(&caller) {
             Ok(permit) => {
-                self.rates.admit(&caller.identity, "", cost(A::PRIVILEGE))?;
+                self.rates.admit(&caller.identity, None, cost(A::PRIVILEGE))?;
                 self.admit_recorded(rpc)?;
-                Ok((permit, caller))
+                Ok(permit)
             }
             Err(missing) => {
                 self.denials.in_deployment(&caller, rpc.refused_as(missing.privilege), missing.privilege);
@@ -213,7 +188,7 @@ impl Dispatcher {
     /// Admits a call that needs only an identity, bound or not.
     pub(crate) fn enter_as_identity(&self, extensions: &Extensions) -> Result<(Caller, Arc<Policy>), Status> {
         let (caller, policy) = self.caller(extensions)?;
-        self.rates.admit(&caller.identity, "", Cost::Call)?;
+        self.rates.admit(&caller.identity, None, Cost::Call)?;
         Ok((caller, policy))
     }
 

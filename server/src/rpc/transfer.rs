@@ -12,14 +12,14 @@ use std::{
 use sealward::v1::{ExportOrganizationResponse, ImportOrganizationRequest};
 use sealward_core::{
     deployment::Deployment,
-    identity::Caller,
     key::KeyError,
+    name::OrganizationName,
     organization::{
         Organization,
         export::{Export, Exported, Part},
         import::{Import, ImportError},
     },
-    policy::{CreateOrganization, Permit},
+    policy::{CreateOrganization, DeploymentPermit},
     store::{SnapshotEnded, StoreFailure, snapshot_ended},
 };
 use tokio::time::timeout;
@@ -137,8 +137,8 @@ fn refuse(limit: TransferLimit, shed: &Shed) -> Status {
     Refusal::TransferLimit(limit).into()
 }
 
-/// The status of an error that may have been caused by a snapshot that the store ended.
-pub(crate) fn of_snapshot(error: impl Into<KeyError>, organization: &str, shed: &Shed) -> Status {
+/// The status of an error that may come from a snapshot which the store has ended.
+pub(crate) fn of_snapshot(error: impl Into<KeyError>, organization: &OrganizationName, shed: &Shed) -> Status {
     let error = error.into();
     let ended =
         if let KeyError::Store(StoreFailure::Unavailable(cause)) = &error { snapshot_ended(cause) } else { None };
@@ -151,14 +151,15 @@ pub(crate) fn of_snapshot(error: impl Into<KeyError>, organization: &str, shed: 
 
 /// Sends the file until it ends, the caller leaves or is too slow, or the stream has to end.
 pub(crate) async fn export(
+    organization: &OrganizationName,
     exported: Exported,
     export: Export,
     ending: Ending,
     bounds: Bounds,
     answers: Answers<ExportOrganizationResponse>,
 ) {
-    // This releases the snapshot, before the caller has received the last response.
-    match send_file(&exported, export, &ending, &bounds, &answers).await {
+    // The snapshot ends with this, before the caller has taken the last answer.
+    match send_file(organization, &exported, export, &ending, &bounds, &answers).await {
         Ok(()) => answers.done(),
         Err(Some(status)) => answers.fail(status),
         Err(None) => {}
@@ -167,6 +168,7 @@ pub(crate) async fn export(
 
 /// The inner `None` means that the caller has left.
 async fn send_file(
+    organization: &OrganizationName,
     exported: &Exported,
     mut export: Export,
     ending: &Ending,
@@ -182,7 +184,7 @@ async fn send_file(
             refusal = ending.ends() => return Err(Some(refusal.into())),
             part = export.next() => part,
         };
-        match part.map_err(|error| Some(of_snapshot(error, &exported.name, &bounds.shed)))? {
+        match part.map_err(|error| Some(of_snapshot(error, organization, &bounds.shed)))? {
             None => return file.send(writer.finish()).await,
             Some(part) => {
                 if let Part::Rows(rows) = &part {
@@ -228,16 +230,12 @@ fn count(rows: u64) -> i64 {
 /// Receives a file and imports it.
 pub(crate) async fn import(
     deployment: &Deployment,
-    permit: Permit<CreateOrganization>,
-    caller: &Caller,
+    permit: DeploymentPermit<CreateOrganization>,
     ending: &Ending,
     bounds: &Bounds,
     mut file: Streaming<ImportOrganizationRequest>,
 ) -> Result<Arc<Organization>, Status> {
-    let mut reader = Reader::default();
-    let mut permit = Some(permit);
-    let mut import = None;
-    let mut name = String::new();
+    let mut intake = Intake::new(permit);
     let mut pace = Pace::begin(bounds);
     let outcome = loop {
         let begun = Instant::now();
@@ -247,8 +245,8 @@ pub(crate) async fn import(
         };
         let message = match next {
             Ok(Ok(Some(message))) => message,
-            Ok(Ok(None)) => break reader.end().map_err(|error| invalid(&error)),
-            // A layer refused the message.
+            Ok(Ok(None)) => break intake.reader.end().map_err(|error| invalid(&error)),
+            // The message was refused on its way.
             Ok(Err(status)) if status::is_complete(&status) => break Err(status),
             // The caller has left.
             Ok(Err(_)) => break Err(invalid(&FormatError::CutOff)),
@@ -257,17 +255,14 @@ pub(crate) async fn import(
         if let Err(status) = pace.note(message.chunk.len(), begun.elapsed()) {
             break Err(status);
         }
-        if import.is_none() && !message.organization_id.is_empty() {
-            name = message.organization_id;
-        }
-        reader.push(&message.chunk);
-        if let Err(status) = take(deployment, &mut permit, &mut reader, &mut import, &name).await {
+        if let Err(status) = intake.take(deployment, message).await {
             break Err(status);
         }
     };
+    let Intake { import, name, .. } = intake;
     match (outcome, import) {
         (Ok(()), Some(import)) => {
-            import.finish(deployment, caller).await.map_err(|error| status::import_organization(error, &name))
+            import.finish(deployment).await.map_err(|error| status::import_organization(error, name.as_ref()))
         }
         (Ok(()), None) => Err(invalid(&FormatError::CutOff)),
         (Err(status), Some(import)) => {
@@ -278,35 +273,59 @@ pub(crate) async fn import(
     }
 }
 
-/// Processes the received part of the file.
-async fn take(
-    deployment: &Deployment,
-    permit: &mut Option<Permit<CreateOrganization>>,
-    reader: &mut Reader,
-    import: &mut Option<Import>,
-    name: &str,
-) -> Result<(), Status> {
-    let refused = |error: ImportError| status::import_organization(error, name);
-    while let Some(read) = reader.next().map_err(|error| invalid(&error))? {
-        match (read, import.as_mut()) {
-            (Read::Header(exported), None) => {
-                // There is only one header, or the reader reports that the parts are out of order.
-                let permit = permit.take().ok_or_else(|| invalid(&FormatError::Order))?;
-                *import = Some(Import::begin(deployment, permit, &exported, name).await.map_err(refused)?);
-            }
-            (Read::Table(described), Some(import)) => import.table(&described).map_err(refused)?,
-            (Read::Rows(rows), Some(import)) => import.rows(deployment, rows).await.map_err(refused)?,
-            (Read::End, Some(_)) => {}
-            (Read::Header(_), Some(_)) | (Read::Table(_) | Read::Rows(_) | Read::End, None) => {
-                return Err(invalid(&FormatError::Order));
+/// A file on its way in.
+struct Intake {
+    /// For the one import that a file is.
+    permit: Option<DeploymentPermit<CreateOrganization>>,
+    reader: Reader,
+    /// The `organization_id` of the requests so far; empty if none has one.
+    given: String,
+    /// The name given, once the import has begun.
+    name: Option<OrganizationName>,
+    import: Option<Import>,
+}
+
+impl Intake {
+    fn new(permit: DeploymentPermit<CreateOrganization>) -> Self {
+        Intake { permit: Some(permit), reader: Reader::default(), given: String::new(), name: None, import: None }
+    }
+
+    /// Takes what has come of the file.
+    async fn take(&mut self, deployment: &Deployment, message: ImportOrganizationRequest) -> Result<(), Status> {
+        if self.import.is_none() && !message.organization_id.is_empty() {
+            self.given = message.organization_id;
+        }
+        self.reader.push(&message.chunk);
+        while let Some(read) = self.reader.next().map_err(|error| invalid(&error))? {
+            let refused = |error: ImportError| status::import_organization(error, self.name.as_ref());
+            match (read, self.import.as_mut()) {
+                (Read::Header(exported), None) => self.begin(deployment, &exported).await?,
+                (Read::Table(described), Some(import)) => import.table(&described).map_err(refused)?,
+                (Read::Rows(rows), Some(import)) => import.rows(deployment, rows).await.map_err(refused)?,
+                (Read::End, Some(_)) => {}
+                (Read::Header(_), Some(_)) | (Read::Table(_) | Read::Rows(_) | Read::End, None) => {
+                    return Err(invalid(&FormatError::Order));
+                }
             }
         }
+        Ok(())
     }
-    Ok(())
+
+    /// Begins the import under the name given or, without one, that of the export.
+    async fn begin(&mut self, deployment: &Deployment, exported: &Exported) -> Result<(), Status> {
+        // There is one header, or the reader says that the file is out of order.
+        let permit = self.permit.take().ok_or_else(|| invalid(&FormatError::Order))?;
+        let given = self.given.as_str();
+        let name = if given.is_empty() { Ok(None) } else { given.parse().map(Some) };
+        self.name = name.map_err(|_| status::import_organization(ImportError::NotAName, None))?;
+        let begun = Import::begin(deployment, permit, exported, self.name.as_ref()).await;
+        self.import = Some(begun.map_err(|error| status::import_organization(error, self.name.as_ref()))?);
+        Ok(())
+    }
 }
 
 fn invalid(error: &FormatError) -> Status {
-    status::import_organization(ImportError::Invalid(error.to_string()), "")
+    status::import_organization(ImportError::Invalid(error.to_string()), None)
 }
 
 #[cfg(test)]
@@ -324,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn a_transfer_at_the_least_rate_goes_on_and_a_slower_one_is_ended_and_counted() {
+    fn transfer_below_the_minimum_rate_is_ended_and_counted() {
         let (mut pace, shed) = pace(1_000);
         pace.note(0, RATE_GRACE).unwrap();
         pace.note(20_000, seconds(10)).unwrap();
@@ -336,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn a_step_has_the_time_that_the_least_rate_leaves() {
+    fn step_has_the_time_that_the_minimum_rate_allows() {
         let (mut pace, shed) = pace(1_000);
         assert_eq!(pace.patience(), RATE_GRACE);
         pace.note(100_000, seconds(20)).unwrap();
@@ -348,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_least_rate_only_the_longest_time_bounds_a_transfer() {
+    fn without_a_minimum_rate_only_the_maximum_time_limits_a_transfer() {
         let (mut pace, shed) = pace(0);
         for bytes in [0, 1] {
             pace.note(bytes, seconds(3_000)).unwrap();

@@ -9,6 +9,7 @@ use sealward_core::{
         key_text::{GivenTextHint, KeyTextViolation},
     },
     key::KeyError,
+    name::OrganizationName,
     organization::Obstacle,
     violation::{Problem, Violation},
 };
@@ -21,8 +22,8 @@ use super::{
     violation::invalid,
 };
 
-/// The key is stored, but this server can't use it.
-pub(super) fn inaccessible(organization: &str, obstacle: Obstacle) -> Status {
+/// Why a server can't use keys that are there.
+pub(super) fn inaccessible(organization: &OrganizationName, obstacle: Obstacle) -> Status {
     let builder = match obstacle {
         Obstacle::NewerRing { format } => written_by_newer_version("key-ring", format),
         Obstacle::NewerCell { format } => written_by_newer_version("cell", format),
@@ -50,18 +51,14 @@ fn written_by_newer_version(what: &'static str, format: impl Display) -> StatusB
 /// The delay before a retry, if another SetDataEncryptionKey is running.
 const RETRY_SET_KEY: Duration = Duration::from_secs(5);
 
-pub(super) fn ring_damaged(organization: &str) -> Status {
-    StatusBuilder::new(
-        Code::DataLoss,
-        ErrorReason::KeyRingDamaged,
-        "the organization's key ring is missing or damaged: restore its database from a backup",
-    )
-    .with("organization", organization)
-    .dynamics_code("8004852F")
-    .build()
+pub(super) fn ring_damaged(organization: &OrganizationName) -> Status {
+    StatusBuilder::new(Code::DataLoss, ErrorReason::KeyRingDamaged, "the organization's key ring is missing or damaged")
+        .with("organization", organization)
+        .dynamics_code("8004852F")
+        .build()
 }
 
-pub(super) fn inactive(organization: &str, wanted: Fingerprint) -> Status {
+pub(super) fn inactive(organization: &OrganizationName, wanted: Fingerprint) -> Status {
     StatusBuilder::new(
         Code::FailedPrecondition,
         ErrorReason::DataEncryptionInactive,
@@ -84,8 +81,8 @@ pub(crate) fn bound_of_key_error(error: &KeyError) -> Option<&'static str> {
     }
 }
 
-/// An error of a key operation. `progress` is the number of cells that a re-encryption has done, and the total.
-pub(crate) fn key(error: KeyError, organization: &str, progress: Option<(u64, u64)>) -> Status {
+/// Why a key was not checked, retrieved, changed or restored. `progress` is how many cells of how many a re-encryption has done.
+pub(crate) fn key(error: KeyError, organization: &OrganizationName, progress: Option<(u64, u64)>) -> Status {
     use Code::{Aborted, FailedPrecondition, InvalidArgument};
     let bound = bound_of_key_error(&error);
     let refused = |code, reason, dynamics_code, message: String| {

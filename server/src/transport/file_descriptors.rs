@@ -49,7 +49,7 @@ mod tests {
     use crate::{config::limits::Limits, transport::test_deployment::TestDeployment};
 
     #[test]
-    fn every_bound_counts() {
+    fn every_limit_adds_file_descriptors() {
         let mut config = TestDeployment::new().config;
         config.listen.plaintext_address = None;
         config.listen.metrics_address = None;
@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn the_soft_limit_is_raised_to_the_hard_one() {
+    fn soft_limit_is_raised_to_the_hard_limit() {
         assert_eq!(raise(), available());
         assert_eq!(getrlimit(Resource::Nofile).current, available());
     }

@@ -504,7 +504,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn another_trust_tells_older_connections_to_leave_when_their_calls_are_done() {
+    async fn change_of_trust_closes_older_connections_after_their_calls() {
         let fixture = Fixture::start(Limits::default()).await;
         let mut client = fixture.connect().await;
         let call = client.begin(&fixture).await;
@@ -521,7 +521,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn another_server_certificate_leaves_connections_as_they_are() {
+    async fn change_of_server_certificate_keeps_connections() {
         let fixture = Fixture::start(Limits::default()).await;
         let mut client = fixture.connect().await;
         let other = {
@@ -539,7 +539,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_old_connection_is_told_to_leave() {
+    async fn old_connection_gets_goaway() {
         let fixture = Fixture::start(Limits { connection_age_max_seconds: 1, ..Limits::default() }).await;
         fixture.connect().await.ended().await;
     }
@@ -586,7 +586,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn as_many_calls_run_on_a_connection_as_may_and_one_more_waits() {
+    async fn calls_on_a_connection_past_the_limit_wait() {
         let fixture = Fixture::start(Limits { concurrent_streams_max: 2, ..Limits::default() }).await;
         let mut client = fixture.connect().await;
         // After an answer the client knows the limit.
@@ -609,7 +609,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn headers_are_passed_on_up_to_twice_the_limit_and_not_one_byte_past_it() {
+    async fn headers_reach_the_gates_up_to_twice_the_limit() {
         let fixture = Fixture::start(Limits { header_list_size_max_bytes: 4_096, ..Limits::default() }).await;
         let mut client = fixture.connect().await;
         // As RFC 9113 counts, section 6.5.2: names, values, and 32 bytes for each.
@@ -636,7 +636,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answer_that_nobody_takes_is_freed_however_small_the_window() {
+    async fn unread_answer_is_freed_at_any_window_size() {
         let fixture = Fixture::start(Limits { answer_stall_max_ms: 100, ..Limits::default() }).await;
         for window in [0, 1, 65_535] {
             let mut requests = fixture.frames(window).await;
@@ -651,7 +651,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_refused_request_is_read_on_up_to_the_limit_and_not_past_it() {
+    async fn body_of_a_refused_request_is_read_up_to_the_limit() {
         let fixture = Fixture::start(Limits { refused_request_read_max_bytes: 1_000, ..Limits::default() }).await;
         let mut requests = fixture.frames(65_535).await;
         for (size, is_reset) in [(1_000, false), (1_001, true)] {
@@ -669,7 +669,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_nobody_reads_is_taken_up_to_the_window_of_the_connection() {
+    async fn unread_body_is_accepted_up_to_the_connection_window() {
         let fixture = Fixture::start(Limits { connection_window_max_bytes: 131_072, ..Limits::default() }).await;
         let mut requests = fixture.frames(65_535).await;
         round_trip(&mut requests).await;
@@ -695,7 +695,7 @@ mod tests {
     }
 
     #[test]
-    fn connections_of_one_moment_end_within_the_last_tenth_of_their_age() {
+    fn simultaneous_connections_end_spread_over_a_tenth_of_their_age() {
         struct All(u8);
         impl Random for All {
             fn fill(&self, bytes: &mut [u8]) {

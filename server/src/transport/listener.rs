@@ -461,7 +461,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_connection_knows_its_peer_and_whom_its_certificate_names() {
+    async fn connection_has_its_peer_and_identity() {
         let (fixture, mut connections) = listen(Limits::default()).await;
 
         let client = fixture.connect(fixture.client(Some(Person::Admin))).await.unwrap();
@@ -500,7 +500,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_connection_too_many_of_its_identity_has_no_place() {
+    async fn connection_past_the_limit_of_its_identity_has_no_place() {
         let (fixture, mut connections) = listen(Limits { connections_per_identity_max: 1, ..Limits::default() }).await;
         let mut next = async |person| {
             let client = fixture.connect(fixture.client(person)).await.unwrap();
@@ -535,7 +535,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_silent_connection_is_given_up() {
+    async fn silent_connection_is_closed() {
         let (fixture, mut connections) = listen(Limits { handshake_timeout_ms: 100, ..Limits::default() }).await;
         let mut silent_in_tls = TcpStream::connect(fixture.address).await.unwrap();
         assert_eq!(silent_in_tls.read(&mut [0]).await.unwrap(), 0);
@@ -546,7 +546,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_stops_taking_connections_closes_the_sockets() {
+    async fn stopped_listener_closes_its_sockets() {
         let (fixture, connections) = listen(Limits::default()).await;
         drop(connections);
         for address in [fixture.address, fixture.plaintext_address] {
@@ -556,7 +556,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_address_that_is_taken_is_named() {
+    async fn address_in_use_is_named() {
         let (fixture, _connections) = listen(Limits::default()).await;
         let taken = Listen { address: fixture.address, plaintext_address: None, metrics_address: None };
         assert_eq!(

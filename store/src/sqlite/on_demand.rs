@@ -18,6 +18,7 @@ use std::{
 
 use sealward_core::{
     id::OrganizationId,
+    name::OrganizationName,
     store::{
         Cause, Commit, CommitError, Condition, Name, OpenError, Pending, Reader, Row, ScanError, Scanned, Select,
         Store, Unavailable,
@@ -99,7 +100,7 @@ impl OpenDatabases {
 }
 
 /// Finds out the name inside a database that was just opened, if it is that of this organization. Asked at each opening.
-pub type Inspect = for<'a> fn(OrganizationId, &'a dyn Reader) -> Pending<'a, Result<String, OpenError>>;
+pub type Inspect = for<'a> fn(OrganizationId, &'a dyn Reader) -> Pending<'a, Result<OrganizationName, OpenError>>;
 
 /// What a database is opened with.
 #[derive(Clone)]
@@ -118,7 +119,7 @@ pub(super) struct Opening {
 pub(super) struct OnDemandStore {
     opening: Opening,
     /// The name inside, as whoever serves the organization has seen it. It isn't given another one while it is served.
-    name: Arc<Mutex<Option<String>>>,
+    name: Arc<Mutex<Option<OrganizationName>>>,
     current: Arc<Current>,
     open: Arc<OpenDatabases>,
     turn: Arc<tokio::sync::Mutex<Turn>>,
@@ -228,7 +229,7 @@ impl OnDemandStore {
 
 impl Opening {
     /// Opens the database, unless it is another organization's inside, or has another name there than before. Blocks.
-    fn open(self, name: &Mutex<Option<String>>) -> Result<SqliteStore, OpenError> {
+    fn open(self, name: &Mutex<Option<OrganizationName>>) -> Result<SqliteStore, OpenError> {
         let view = SqliteView::open(&self.path, self.options)?;
         // A view answers at once, on this thread.
         let inside = Handle::current().block_on((self.inspect)(self.id, &view))?;

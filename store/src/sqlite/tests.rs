@@ -12,13 +12,15 @@ use std::{
 };
 
 use sealward_core::{
-    audit::{self, AUDIT_TABLE, AuditAction, AuditEntry, ChainHead, OUTCOME_DONE},
+    audit::{AuditAction, AuditEntry, AuditRecord, ChainHead, OUTCOME_DONE},
     id::{OrganizationId, Timestamp},
+    name::OrganizationName,
     port::OrganizationDatabases,
     store::{
         Assignment, Cause, Column, ColumnType, Commit, CommitError, Comparison, Condition, Datum, Direction, Expect,
         Index, OpenError, Pending, Reader, Row, Select, Step, Store, Table, Unavailable,
     },
+    table::TableRow as _,
 };
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -95,8 +97,8 @@ fn open_databases(folder: &Arc<DataFolder>) -> SqliteDatabases {
 }
 
 /// These databases have no organization inside.
-fn not_inspected(_: OrganizationId, _: &dyn Reader) -> Pending<'_, Result<String, OpenError>> {
-    Box::pin(async { Ok("any".to_owned()) })
+fn not_inspected(_: OrganizationId, _: &dyn Reader) -> Pending<'_, Result<OrganizationName, OpenError>> {
+    Box::pin(async { Ok("any".parse().unwrap()) })
 }
 
 fn unheard() -> databases::Witnesses {
@@ -118,7 +120,7 @@ fn table() -> Table {
 }
 
 fn first() -> Commit {
-    Commit::of(vec![Step::CreateTable(table()), Step::CreateTable(audit::table())])
+    Commit::of(vec![Step::CreateTable(table()), Step::CreateTable(AuditRecord::table())])
 }
 
 fn insert(id: u128, data: &[u8]) -> Step {

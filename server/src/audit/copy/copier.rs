@@ -91,18 +91,18 @@ impl Copier {
         let mut ticks = interval(LOOK_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let first = self.look().await;
-        self.tell(first);
-        // The receiver may have left.
+        self.report(first);
+        // Nobody may wait for it any more.
         let _left = looked.send(());
         while !stop.is_cancelled() {
             let copied = self.copy_all().await;
-            self.tell(copied);
+            self.report(copied);
             self.woken(&mut ticks, &stop).await;
         }
         let copied = self.copy_all().await;
-        self.tell(copied);
+        self.report(copied);
         if let Err(failure) = self.remember().await {
-            self.tell(Err(failure));
+            self.report(Err(failure));
         }
         let records = self.shared.ledger().records_behind();
         if records > 0 {
@@ -128,7 +128,7 @@ impl Copier {
         }
     }
 
-    fn tell(&self, outcome: Result<(), Failure>) {
+    fn report(&self, outcome: Result<(), Failure>) {
         match outcome {
             Ok(()) => self.shared.works(),
             Err(Failure(failure)) => self.shared.fails(failure),

@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_made_for_its_owner_alone_and_written_at_its_end() {
+    fn file_is_created_private_and_appended_to() {
         let (_folder, path, mut target) = opened();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         target.write(&lines([1])).unwrap();
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_beyond_the_mark_is_found_and_what_is_no_record_of_ours_is_not() {
+    fn only_own_records_after_the_mark_are_found() {
         let (_folder, path, mut target) = opened();
         target.write(&lines([1, 2])).unwrap();
         let mark = target.sync().unwrap();
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_was_cut_short_spoils_no_other_and_does_not_count() {
+    fn truncated_line_damages_no_other_line_and_does_not_count() {
         let (_folder, path, mut target) = opened();
         let whole = lines([1, 2]);
         target.write(&whole[..whole.len() - 7]).unwrap();
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_was_renamed_stays_as_it_is_and_another_one_is_begun() {
+    fn renamed_file_is_unchanged_and_a_new_one_is_started() {
         let (folder, path, mut target) = opened();
         target.write(&lines([1])).unwrap();
         let old = folder.path().join("audit.jsonl.1");
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_not_be_written_is_an_error_and_is_written_once_it_can() {
+    fn failed_write_is_an_error_and_succeeds_later() {
         let (folder, path, mut target) = opened();
         target.write(&lines([1])).unwrap();
         fs::remove_file(&path).unwrap();

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use sealward_core::{
     audit::AuditAction,
     identity::{Caller, Identity},
+    name::OrganizationName,
 };
 
 /// The number of identities that are counted separately within an interval. All further identities share one entry and one budget. The
@@ -32,18 +33,18 @@ pub(crate) struct Refused {
     pub(crate) outcome: &'static str,
     /// The target: an organization, a record or a method.
     pub(crate) subject: String,
-    /// The organization, if it exists.
-    pub(crate) organization: Option<String>,
-    /// Further details for the record.
+    /// The organization it was tried in, if there is one of that name.
+    pub(crate) organization: Option<OrganizationName>,
+    /// What else the record says.
     pub(crate) details: String,
 }
 
 /// Counted refusals that are not in a trail yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Repeated {
-    /// The organization whose trail gets the record. `None` for the deployment's own trail.
-    pub(super) organization: Option<String>,
-    /// The last of them. It has no caller if several identities share the count.
+    /// The organization whose trail has to have it; `None` for the deployment's own.
+    pub(super) organization: Option<OrganizationName>,
+    /// The last one of them. Without a caller where several identities share the count.
     pub(super) last: Refused,
     /// Whether the count belongs to one identity.
     pub(super) is_of_one_identity: bool,
@@ -60,7 +61,7 @@ impl Repeated {
     pub(super) fn subject(&self) -> String {
         match (&self.organization, self.subjects.as_slice()) {
             (_, [subject]) if self.others == 0 => subject.clone(),
-            (Some(organization), _) => format!("organizations/{organization}"),
+            (Some(organization), _) => organization.resource_name(),
             (None, _) => "organizations".to_owned(),
         }
     }
@@ -111,8 +112,8 @@ struct OfIdentity {
     organization_counts: usize,
 }
 
-/// The trail, the action and the reason.
-type Kind = (Option<String>, &'static str, &'static str);
+/// In which trail, which action, why it was refused.
+type Kind = (Option<OrganizationName>, &'static str, &'static str);
 
 impl Tallies {
     /// An empty tally. Each identity has a budget of `budget` immediate records per interval.
@@ -233,7 +234,7 @@ mod tests {
             action: AuditAction::RevealAttributes,
             outcome: "PRIVILEGE_MISSING",
             subject: subject.to_owned(),
-            organization: organization.map(str::to_owned),
+            organization: organization.map(|name| name.parse().unwrap()),
             details: "lacks prvRevealAttributes".to_owned(),
         }
     }
@@ -255,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn made_up_names_do_not_hide_a_refusal_of_the_same_or_another_caller() {
+    fn invented_names_do_not_hide_a_refusal() {
         let mut tallies = Tallies::new(20);
         let names = (0..30_000).map(|number| format!("organizations/made-up-{number}"));
         let recorded = names.filter(|name| matches!(tallies.take(refused("cn:a", name, None)), Taken::Record(_)));
@@ -267,7 +268,9 @@ mod tests {
         assert_eq!(tallies.take(refused("cn:a", "organizations/real", Some("real"))), Taken::OverBudget);
         let all = tallies.take_all();
         let of = |organization: Option<&str>| {
-            all.iter().find(|repeated| repeated.organization.as_deref() == organization).unwrap()
+            all.iter()
+                .find(|repeated| repeated.organization.as_ref().map(OrganizationName::as_str) == organization)
+                .unwrap()
         };
         assert_eq!(all.len(), 2);
         assert_eq!((of(Some("real")).count, of(Some("real")).subject().as_str()), (1, "organizations/real"));
@@ -294,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn organization_trails_get_counts_up_to_the_limit_and_the_deployment_trail_gets_all() {
+    fn organization_trail_gets_limited_counts_and_deployment_trail_all() {
         let mut tallies = Tallies::new(0);
         for number in 0..=ORGANIZATION_COUNTS_MAX {
             tallies.take(refused("cn:a", &format!("organizations/o{number}"), Some(&format!("o{number}"))));
