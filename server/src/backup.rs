@@ -39,7 +39,7 @@ const ATTEMPTS: u32 = 5;
 pub struct BackedUp {
     /// The names of the organizations, in order.
     pub organizations: Vec<OrganizationName>,
-    /// Organizations that are listed and whose creation or import isn't over: they are not in the backup.
+    /// Listed organizations whose creation, import or deletion is unfinished. They are not in the backup.
     pub unfinished: Vec<OrganizationName>,
 }
 

@@ -492,7 +492,7 @@ fn upper_first(text: &str) -> String {
 /// Microseconds of a protobuf timestamp. `None` outside the years 1 to 9999. Finer parts are truncated.
 #[must_use]
 pub(crate) fn timestamp_from_proto(seconds: i64, nanos: i32) -> Option<Timestamp> {
-    // 0001-01-01T00:00:00Z and 9999-12-31T23:59:59Z, the range that google/protobuf/timestamp.proto gives.
+    // 0001-01-01T00:00:00Z and 9999-12-31T23:59:59Z, the range in google/protobuf/timestamp.proto.
     let in_range = (-62_135_596_800..=253_402_300_799).contains(&seconds) && (0..1_000_000_000).contains(&nanos);
     in_range.then(|| Timestamp::from_unix_micros(seconds * 1_000_000 + i64::from(nanos / 1_000)))
 }
@@ -500,7 +500,7 @@ pub(crate) fn timestamp_from_proto(seconds: i64, nanos: i32) -> Option<Timestamp
 /// Seconds and nanoseconds of a protobuf timestamp.
 #[must_use]
 pub(crate) fn timestamp_to_proto(time: Timestamp) -> prost_types::Timestamp {
-    // A timestamp outside of protobuf's range has no JSON form.
+    // A timestamp outside protobuf's range has no JSON form.
     let micros = time.writable().unix_micros();
     prost_types::Timestamp {
         seconds: micros.div_euclid(1_000_000),

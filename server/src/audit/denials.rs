@@ -231,7 +231,7 @@ impl Shared {
         })
     }
 
-    /// Records in the trail of the organization of this name, or in the deployment's own. One that was deleted meanwhile has no trail.
+    /// Records in the trail of the organization with this name, or in the deployment's own. A deleted organization has no trail.
     async fn record(
         &self,
         organization: Option<&OrganizationName>,

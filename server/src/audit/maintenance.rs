@@ -85,21 +85,13 @@ async fn cut_all(deployment: &Deployment, databases: &dyn OnDemand, copying: &Co
 
 fn log_cut(organization: Option<&OrganizationName>, records: u64) {
     if records > 0 {
-        tracing::info!(
-            organization = shown(organization),
-            records,
-            "audit records were removed that are older than audit_retention_days"
-        );
+        tracing::info!(organization = shown(organization), records, "expired audit records removed");
     }
 }
 
 fn log_forgotten(organization: Option<&OrganizationName>, changes: u64) {
     if changes > 0 {
-        tracing::info!(
-            organization = shown(organization),
-            changes,
-            "changes of attributes were removed that are older than audit_retention_days"
-        );
+        tracing::info!(organization = shown(organization), changes, "expired attribute changes removed");
     }
 }
 
@@ -107,7 +99,7 @@ fn log_failure<E: Error>(organization: Option<&OrganizationName>, outcome: Resul
     if let Err(error) = outcome {
         let error = error_chain::text(&error);
         let organization = shown(organization);
-        tracing::warn!(organization, error, "an audit trail could not be signed or cut; the next round tries again");
+        tracing::warn!(organization, error, "audit trail not signed or pruned; the next round retries");
     }
 }
 

@@ -63,7 +63,7 @@ pub(crate) fn take_up(deployment: &Arc<Deployment>, limits: Limits, drain: &Drai
     let deployment = Arc::clone(deployment);
     let tracker = drain.tasks().clone();
     let drain = drain.clone();
-    let span = tracing::info_span!("take_up", organization = organization.name.as_str());
+    let span = tracing::info_span!("resume_reencryption", organization = organization.name.as_str());
     let work = async move {
         match KeyWork::begin(&deployment, organization).await {
             Ok(work) => run(&deployment, &limits, &drain, work).await,
@@ -81,7 +81,7 @@ pub(crate) fn retire_healed(deployment: &Arc<Deployment>, drain: &Drain, organiz
     let (deployment, organization) = (Arc::clone(deployment), Arc::clone(organization));
     let tracker = drain.tasks().clone();
     let drain = drain.clone();
-    let span = tracing::info_span!("retire_healed", organization = organization.name.as_str());
+    let span = tracing::info_span!("destroy_unused_data_key", organization = organization.name.as_str());
     let work = async move {
         while !drain.has_begun() {
             let retired = match is_healed(&organization).await {

@@ -80,7 +80,7 @@ pub(crate) async fn keep_trying(
 fn log_keys(organization: &Organization) {
     match organization.keys() {
         Some(Keys::Active(ring)) => {
-            tracing::info!(organization = organization.name.as_str(), fingerprint = %ring.fingerprint(), "data encryption is active");
+            tracing::info!(organization = organization.name.as_str(), fingerprint = %ring.fingerprint(), "data encryption active");
         }
         Some(Keys::Inactive(stored)) => tracing::warn!(
             organization = organization.name.as_str(),
@@ -88,7 +88,7 @@ fn log_keys(organization: &Organization) {
             "data encryption inactive: restore the key with this fingerprint"
         ),
         Some(Keys::Damaged) => {
-            tracing::error!(organization = organization.name.as_str(), "the key ring is missing or damaged")
+            tracing::error!(organization = organization.name.as_str(), "key ring missing or damaged")
         }
         Some(Keys::Inaccessible(obstacle, _)) => tracing::error!(
             organization = organization.name.as_str(),

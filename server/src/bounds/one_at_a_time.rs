@@ -108,8 +108,8 @@ impl OneAtATime {
     pub(crate) async fn run(&self, setting: KeySetting) -> Result<Outcome, NotRun> {
         let stack = self.stack(setting.mode.organization().id);
         let (sender, receiver) = oneshot::channel();
-        // A stack is cloned for each call and dropped with it: an instance that is readied and kept holds the permit for ever.
-        // Said for as long as the permit is held: whoever sees that nobody is at work is let in.
+        // A stack is cloned for each call and dropped with it: an instance that is ready and kept would hold the permit forever. Lives as
+        // long as the permit is held: a caller that sees no work in progress is admitted.
         let at_work = AtWork::begin(Arc::clone(setting.mode.organization()));
         let work = async move {
             let outcome = stack.oneshot(Command { setting, outcome: sender }).await;
@@ -160,7 +160,7 @@ async fn run(
         Ok(done) => done,
         Err(error) => return Ok(Some(refuse(&deployment, &by, error.into()).await)),
     };
-    // After an unknown outcome the ring tells whether there is something to do.
+    // After an unknown outcome, the ring shows whether a re-encryption is needed.
     if !matches!(result, Err(KeyError::Store(StoreFailure::Unknown(_)))) && !is_under_way(work.organization()) {
         return Ok(Some(result));
     }

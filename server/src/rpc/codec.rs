@@ -331,7 +331,7 @@ fn take_bool(message: &mut DynamicMessage, name: &str) -> bool {
     matches!(take(message, name), Some(ProtoValue::Bool(true)))
 }
 
-/// The paths of a field mask; none if it is absent.
+/// The paths of a field mask. Empty if it is absent.
 fn take_paths(message: &mut DynamicMessage, name: &str) -> Vec<ProtoValue> {
     let paths = match take(message, name) {
         Some(ProtoValue::Message(mut mask)) => take(&mut mask, "paths"),

@@ -98,7 +98,7 @@ impl DataEncryption {
         let outcome = match self.one_at_a_time.run(setting).await {
             Ok(outcome) => outcome,
             Err(NotRun::AnotherRuns) => {
-                // In a task of its own: the refusal is recorded even if the caller has left.
+                // In a separate task, so that the refusal is recorded even if the caller has left.
                 let deployment = Arc::clone(&self.dispatcher.deployment);
                 let refusal = async move { refuse(&deployment, &by, KeyError::AlreadyRunning).await };
                 self.dispatcher.drain.tasks().spawn(refusal).await.map_err(|_| status::broken())?

@@ -128,7 +128,7 @@ impl Dispatcher {
         self.enter_by(extensions, name, A::PRIVILEGE, |policy, caller, organization| policy.check(caller, organization))
     }
 
-    /// As [`enter`](Self::enter), to write records of this entity.
+    /// Like [`enter`](Self::enter), for writing records of this entity.
     pub(crate) fn enter_to_write<T>(
         &self,
         extensions: &Extensions,
@@ -157,7 +157,7 @@ impl Dispatcher {
                 return Err(PrivilegeRefusal::within(&caller.identity, missing.privilege, organization).into());
             }
         };
-        // Before it is looked up whether there is one: a name that is tried costs as much as one that is there.
+        // Before the lookup, so that a guessed name costs as much as an existing one.
         self.rates.admit(&caller.identity, Some(organization), cost(A::PRIVILEGE))?;
         self.admit_recorded(rpc)?;
         let permit = allowed.enter(&self.deployment).map_err(status::not_entered)?;
@@ -165,7 +165,7 @@ impl Dispatcher {
         Ok(permit)
     }
 
-    /// Lets in a call that belongs to no organization.
+    /// Admits a call that belongs to no organization.
     pub(crate) fn enter_deployment<A: Action<Of = ()>>(
         &self,
         extensions: &Extensions,

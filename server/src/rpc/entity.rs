@@ -207,7 +207,7 @@ impl Handler {
         status::record(error, place)
     }
 
-    /// Waits for those who write this record and came before.
+    /// Waits for earlier writers of this record.
     async fn turn(&self, place: &RecordPlace) -> Result<Turn<(OrganizationId, RecordId)>, Status> {
         Ok(self.dispatcher.bounded.records.take((place.organization.id, place.id)).await?)
     }

@@ -62,9 +62,9 @@ impl Metadata {
         &self.dispatcher.deployment.schema
     }
 
-    /// Whose changes a parent names.
+    /// The resource that a parent names, whose changes are listed.
     fn parent<'a>(&'a self, text: &'a str) -> Named<Parent<'a>> {
-        // Three forms, each between backticks once they are shown.
+        // Three forms; the message shows each between backticks.
         let form = || {
             "organizations/{organization}`, `organizations/{organization}/{collection}/{id}` or \
              `organizations/{organization}/entityMetadata/{entity}/attributes/{attribute}"

@@ -63,7 +63,7 @@ impl OrganizationService for Organizations {
             .parse()
             .map_err(|_| status::invalid(vec![Violation::new("organization_id", Problem::NotAnOrganizationId)]))?;
         let new = name.clone();
-        // In a task of its own: a caller that leaves must not stop it half-way.
+        // In a separate task, so that a caller that leaves doesn't interrupt it.
         let task = self.dispatcher.drain.tasks().spawn(async move { create(&deployment, permit, &new).await });
         match task.await {
             Ok(Ok(organization)) => {
@@ -192,7 +192,8 @@ impl OrganizationService for Organizations {
     }
 }
 
-/// Bindings go by names. One that names an organization before it is there, or when it is gone, counts in the next one of that name.
+/// Bindings contain names. A binding that names an organization before its creation or after its deletion applies to the next one with this
+/// name.
 fn warn_of_bindings(policy: &Policy, organization: &OrganizationName, event: &str) {
     let identities: Vec<String> =
         policy.bindings_naming(organization).map(|binding| binding.identity.to_string()).collect();

@@ -137,7 +137,7 @@ fn refuse(limit: TransferLimit, shed: &Shed) -> Status {
     Refusal::TransferLimit(limit).into()
 }
 
-/// The status of an error that may come from a snapshot which the store has ended.
+/// The status of an error that may have been caused by a snapshot that the store ended.
 pub(crate) fn of_snapshot(error: impl Into<KeyError>, organization: &OrganizationName, shed: &Shed) -> Status {
     let error = error.into();
     let ended =
@@ -158,7 +158,7 @@ pub(crate) async fn export(
     bounds: Bounds,
     answers: Answers<ExportOrganizationResponse>,
 ) {
-    // The snapshot ends with this, before the caller has taken the last answer.
+    // This releases the snapshot, before the caller has received the last response.
     match send_file(organization, &exported, export, &ending, &bounds, &answers).await {
         Ok(()) => answers.done(),
         Err(Some(status)) => answers.fail(status),
@@ -246,7 +246,7 @@ pub(crate) async fn import(
         let message = match next {
             Ok(Ok(Some(message))) => message,
             Ok(Ok(None)) => break intake.reader.end().map_err(|error| invalid(&error)),
-            // The message was refused on its way.
+            // A layer refused the message.
             Ok(Err(status)) if status::is_complete(&status) => break Err(status),
             // The caller has left.
             Ok(Err(_)) => break Err(invalid(&FormatError::CutOff)),
@@ -290,7 +290,7 @@ impl Intake {
         Intake { permit: Some(permit), reader: Reader::default(), given: String::new(), name: None, import: None }
     }
 
-    /// Takes what has come of the file.
+    /// Processes the received part of the file.
     async fn take(&mut self, deployment: &Deployment, message: ImportOrganizationRequest) -> Result<(), Status> {
         if self.import.is_none() && !message.organization_id.is_empty() {
             self.given = message.organization_id;
@@ -313,7 +313,7 @@ impl Intake {
 
     /// Begins the import under the name given or, without one, that of the export.
     async fn begin(&mut self, deployment: &Deployment, exported: &Exported) -> Result<(), Status> {
-        // There is one header, or the reader says that the file is out of order.
+        // There is only one header, or the reader reports that the parts are out of order.
         let permit = self.permit.take().ok_or_else(|| invalid(&FormatError::Order))?;
         let given = self.given.as_str();
         let name = if given.is_empty() { Ok(None) } else { given.parse().map(Some) };

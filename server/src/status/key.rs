@@ -22,7 +22,7 @@ use super::{
     violation::invalid,
 };
 
-/// Why a server can't use keys that are there.
+/// The key is stored, but this server can't use it.
 pub(super) fn inaccessible(organization: &OrganizationName, obstacle: Obstacle) -> Status {
     let builder = match obstacle {
         Obstacle::NewerRing { format } => written_by_newer_version("key-ring", format),
@@ -52,10 +52,14 @@ fn written_by_newer_version(what: &'static str, format: impl Display) -> StatusB
 const RETRY_SET_KEY: Duration = Duration::from_secs(5);
 
 pub(super) fn ring_damaged(organization: &OrganizationName) -> Status {
-    StatusBuilder::new(Code::DataLoss, ErrorReason::KeyRingDamaged, "the organization's key ring is missing or damaged")
-        .with("organization", organization)
-        .dynamics_code("8004852F")
-        .build()
+    StatusBuilder::new(
+        Code::DataLoss,
+        ErrorReason::KeyRingDamaged,
+        "the organization's key ring is missing or damaged: restore its database from a backup",
+    )
+    .with("organization", organization)
+    .dynamics_code("8004852F")
+    .build()
 }
 
 pub(super) fn inactive(organization: &OrganizationName, wanted: Fingerprint) -> Status {
@@ -81,7 +85,7 @@ pub(crate) fn bound_of_key_error(error: &KeyError) -> Option<&'static str> {
     }
 }
 
-/// Why a key was not checked, retrieved, changed or restored. `progress` is how many cells of how many a re-encryption has done.
+/// An error of a key operation. `progress` is the number of cells that a re-encryption has done, and the total.
 pub(crate) fn key(error: KeyError, organization: &OrganizationName, progress: Option<(u64, u64)>) -> Status {
     use Code::{Aborted, FailedPrecondition, InvalidArgument};
     let bound = bound_of_key_error(&error);

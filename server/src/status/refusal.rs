@@ -37,9 +37,9 @@ pub(crate) struct PrivilegeRefusal {
 enum PrivilegePlace {
     /// In every organization: the message, which names one, wasn't read.
     Anywhere,
-    /// In the organization of this name.
+    /// In the organization with this name.
     Organization(OrganizationName),
-    /// For what belongs to no organization, which only a binding to `*` allows.
+    /// For the deployment as a whole, which only a binding to `*` grants.
     Deployment,
 }
 
@@ -49,7 +49,7 @@ impl PrivilegeRefusal {
         Self { identity: identity.clone(), privilege, place: PrivilegePlace::Anywhere }
     }
 
-    /// No binding grants the privilege in the organization of this name.
+    /// No binding grants the privilege in the organization with this name.
     pub(crate) fn within(identity: &Identity, privilege: Privilege, organization: &OrganizationName) -> Self {
         let place = PrivilegePlace::Organization(organization.clone());
         Self { identity: identity.clone(), privilege, place }
@@ -371,11 +371,14 @@ fn exhausted(reason: ErrorReason, bound: &'static str, limit: impl Display, mess
 fn privilege_missing(PrivilegeRefusal { identity, privilege, place }: PrivilegeRefusal) -> StatusBuilder {
     let lacks = format!("{identity} lacks the privilege {privilege}");
     let (message, organization) = match place {
-        PrivilegePlace::Anywhere => (format!("{lacks} in every organization"), None),
-        PrivilegePlace::Organization(name) => (format!("{lacks} in {}", name.resource_name()), Some(name.to_string())),
-        PrivilegePlace::Deployment => {
-            (format!("{lacks} for the whole deployment: it takes a binding to \"*\""), Some("*".to_owned()))
+        PrivilegePlace::Anywhere => {
+            (format!("{lacks} in every organization: ask an administrator for a role with it"), None)
         }
+        PrivilegePlace::Organization(name) => (format!("{lacks} in {}", name.resource_name()), Some(name.to_string())),
+        PrivilegePlace::Deployment => (
+            format!("{lacks} for the whole deployment: ask an administrator for a role with it in \"*\""),
+            Some("*".to_owned()),
+        ),
         PrivilegePlace::Organization(name) => {
             (format!("{lacks} in organizations/{name}: ask an administrator for a role with it"), Some(name))
         }
@@ -415,7 +418,7 @@ pub(crate) fn broken_message(broken: BrokenMessage) -> Status {
     StatusBuilder::new(Code::InvalidArgument, ErrorReason::MessageInvalid, words).build()
 }
 
-/// An application doesn't do what was asked in this organization, for a reason of its own.
+/// An application refuses a call in this organization, with its own reason.
 pub(crate) fn refused_by_application(
     reason: impl Reason,
     message: &'static str,

@@ -92,7 +92,7 @@ impl Copier {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let first = self.look().await;
         self.report(first);
-        // Nobody may wait for it any more.
+        // The receiver may have left.
         let _left = looked.send(());
         while !stop.is_cancelled() {
             let copied = self.copy_all().await;

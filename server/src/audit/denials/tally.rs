@@ -33,18 +33,18 @@ pub(crate) struct Refused {
     pub(crate) outcome: &'static str,
     /// The target: an organization, a record or a method.
     pub(crate) subject: String,
-    /// The organization it was tried in, if there is one of that name.
+    /// The organization, if it exists.
     pub(crate) organization: Option<OrganizationName>,
-    /// What else the record says.
+    /// Further details for the record.
     pub(crate) details: String,
 }
 
 /// Counted refusals that are not in a trail yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Repeated {
-    /// The organization whose trail has to have it; `None` for the deployment's own.
+    /// The organization whose trail gets the record. `None` for the deployment's own trail.
     pub(super) organization: Option<OrganizationName>,
-    /// The last one of them. Without a caller where several identities share the count.
+    /// The last of them. It has no caller if several identities share the count.
     pub(super) last: Refused,
     /// Whether the count belongs to one identity.
     pub(super) is_of_one_identity: bool,
@@ -112,7 +112,7 @@ struct OfIdentity {
     organization_counts: usize,
 }
 
-/// In which trail, which action, why it was refused.
+/// The trail, the action and the reason.
 type Kind = (Option<OrganizationName>, &'static str, &'static str);
 
 impl Tallies {
