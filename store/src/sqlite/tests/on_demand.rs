@@ -243,7 +243,7 @@ async fn database_replaced_while_closed_is_not_opened() {
     close().await;
     exchange();
     for store in &stores {
-        assert!(store.count(ORGANIZATION.into(), Condition::EVERYTHING).await.is_err());
+        assert!(store.count(OrganizationRow::TABLE.into(), Condition::EVERYTHING).await.is_err());
         let Err(CommitError::Unavailable(cause)) = store.commit(Commit::of(vec![reveal()])).await else {
             panic!("committed to another organization's database")
         };
@@ -251,7 +251,7 @@ async fn database_replaced_while_closed_is_not_opened() {
     }
     close().await;
     exchange();
-    assert_eq!(count(&*stores[0], ORGANIZATION).await, 1);
+    assert_eq!(count(&*stores[0], OrganizationRow::TABLE).await, 1);
 
     // Another name under the same id.
     close().await;
@@ -259,5 +259,5 @@ async fn database_replaced_while_closed_is_not_opened() {
         .unwrap()
         .execute("UPDATE sealward_organization SET name = 'other'", [])
         .unwrap();
-    assert!(stores[0].count(ORGANIZATION.into(), Condition::EVERYTHING).await.is_err());
+    assert!(stores[0].count(OrganizationRow::TABLE.into(), Condition::EVERYTHING).await.is_err());
 }
