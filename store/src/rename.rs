@@ -21,7 +21,7 @@ use rustix::{
 /// the empty file.
 ///
 /// # Errors
-/// Whatever the file system says.
+/// An error of the file system.
 pub fn rename_new(from: &Path, to: &Path) -> io::Result<bool> {
     by_the_first_that_works(&[by_exclusive_rename, by_link, by_placeholder], from, to)
 }

@@ -215,7 +215,7 @@ impl OnDemandStore {
                         tracing::error!(
                             database = %path.display(),
                             error = error as &dyn std::error::Error,
-                            "a database that was closed while idle can't be opened again; each call tries it"
+                            "idle database not reopened; each call retries"
                         );
                     }
                 }
