@@ -108,7 +108,7 @@ impl Unread {
         let mut pipe = BufReader::new(reader);
         let mut greeting = String::new();
         // The log and the greeting come in any order.
-        while !(greeting.contains("\nCtrl-C ") && greeting.contains("metrics_address=")) {
+        while !(greeting.contains("\nPress Ctrl-C ") && greeting.contains("metrics_address=")) {
             assert_ne!(pipe.read_line(&mut greeting).unwrap(), 0, "{greeting}");
         }
         Self { child, pipe, greeting }
