@@ -253,7 +253,10 @@ mod tests {
         }
         assert_eq!(KdfParameters { iterations: 100_000, ..KDF }.check(), Ok(()));
         assert_eq!(KdfParameters { iterations: 10_000_000, ..KDF }.check(), Ok(()));
-        assert_eq!(KdfOutOfBounds { iterations: 1 }.to_string(), "1 iterations are outside the range 100000 to 10000000");
+        assert_eq!(
+            KdfOutOfBounds { iterations: 1 }.to_string(),
+            "1 iterations are outside the range 100000 to 10000000"
+        );
     }
 
     #[test]

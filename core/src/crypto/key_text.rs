@@ -46,13 +46,13 @@ pub fn check_rule(text: &KeyText) -> Result<(), Vec<KeyTextViolation>> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyTextViolation {
     /// Fewer than [`LENGTH_MIN`] characters.
-    #[error("has {given_length} characters; use at least {LENGTH_MIN}")]
+    #[error("has {given_length} characters: use at least {LENGTH_MIN}")]
     TooShort {
         /// Length in characters (Unicode scalar values).
         given_length: usize,
     },
     /// More than [`LENGTH_MAX`] characters.
-    #[error("has {given_length} characters; use at most {LENGTH_MAX}")]
+    #[error("has {given_length} characters: use at most {LENGTH_MAX}")]
     TooLong {
         /// Length in characters (Unicode scalar values).
         given_length: usize,
@@ -176,7 +176,7 @@ pub enum NotRestorable {
     #[error("must not be empty")]
     Empty,
     /// More than [`RESTORABLE_BYTES_MAX`] bytes.
-    #[error("has {given_length_bytes} bytes; use at most {RESTORABLE_BYTES_MAX}")]
+    #[error("has {given_length_bytes} bytes: use at most {RESTORABLE_BYTES_MAX}")]
     TooLong {
         /// Length in bytes of UTF-8.
         given_length_bytes: usize,

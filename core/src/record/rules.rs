@@ -232,10 +232,10 @@ mod tests {
             assert_eq!(refused(RuleText { dynamics_code, ..right }), RuleError::DynamicsCode, "{dynamics_code}");
         }
         for (refuse_when, words) in [
-            ("window = 1", "its `refuse_when` can't be read: at position 0: there is no field `window` in Door"),
+            ("window = 1", "its `refuse_when` is not a valid filter: at position 0: Door has no field `window`"),
             (
                 "open = true AND secret:*",
-                "its `refuse_when` can't be read: at position 16: `secret` is encrypted and can't be filtered by; leave it out",
+                "its `refuse_when` is not a valid filter: at position 16: `secret` is encrypted and can't be used in a filter: remove it",
             ),
         ] {
             assert_eq!(refused(RuleText { refuse_when, ..right }).to_string(), words);

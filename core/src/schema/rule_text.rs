@@ -1,4 +1,4 @@
-//! Rules as a schema spells them, parsed.
+//! Parses rules as written in a schema.
 
 use crate::{
     filter::expression::Filter,
@@ -8,22 +8,22 @@ use crate::{
     },
 };
 
-/// A rule as a schema writes it.
+/// The text of a rule in a schema.
 #[derive(Clone, Copy, Debug)]
 pub struct RuleText<'a> {
     /// See [`Rule::reason`].
     pub reason: &'a str,
-    /// The name of the attribute.
+    /// The name of the attribute that violations are reported on.
     pub attribute: &'a str,
-    /// The filter's text.
+    /// The text of the filter.
     pub refuse_when: &'a str,
     /// See [`Rule::description`].
     pub description: &'a str,
-    /// See [`Rule::dynamics_code`]; empty for none.
+    /// See [`Rule::dynamics_code`]; empty if there is none.
     pub dynamics_code: &'a str,
 }
 impl Rule {
-    /// Reads a rule of an entity.
+    /// Parses a rule of an entity.
     ///
     /// # Errors
     /// The first [`RuleError`] found.
@@ -32,7 +32,7 @@ impl Rule {
             return Err(RuleError::Reason);
         }
         let attribute = entity.position(text.attribute).ok_or(RuleError::Attribute)?;
-        // No organization has an empty name, so no reference by name is read: a schema knows none.
+        // No organization has an empty name, so a reference by name is refused: a schema doesn't know organizations.
         let refuse_when =
             Filter::parse(text.refuse_when, entity, "").map_err(|error| RuleError::RefuseWhen(Box::new(error)))?;
         let mut looks_at = refuse_when.attributes();
@@ -58,7 +58,7 @@ impl Rule {
     }
 }
 
-/// The encrypted attribute that the attribute of this index reports, if it reports one.
+/// Returns the index of the encrypted attribute that the attribute with this index reports on.
 fn reported_by(entity: &Entity, index: usize) -> Option<usize> {
     entity.position(entity.attributes.get(index)?.reports_set()?)
 }
