@@ -99,7 +99,7 @@ fn a_root_key_that_follows_a_pattern_is_refused_at_a_start() {
 fn a_binding_with_something_that_can_not_be_seen_is_a_warning() {
     for (identity, what) in [
         ("cn:J\u{f6}rg ", "ends with whitespace"),
-        ("cn:J\u{f6}rg\u{200b}", "has the invisible character U+200B"),
+        ("cn:J\u{f6}rg\u{200b}", "contains the invisible character U+200B"),
         ("cn:Jo\u{308}rg", "isn't in Unicode normalization form C"),
     ] {
         let folder = Folder::new();

@@ -1,11 +1,11 @@
-//! Signed heads: at intervals the last record of a deployment's chain is signed with Ed25519 (RFC 8032). Who holds the public key can tell
-//! a trail that was rewritten as a whole, every hash made anew, from the one that was there.
+//! Signed heads: the last record of a deployment's chain is signed at intervals with Ed25519 (RFC 8032). With the
+//! public key, a reader detects a trail that was rewritten as a whole, with all hashes recomputed.
 //!
-//! The key is derived from the root key, so that it is kept nowhere; another root key gives another one. Its public half is recorded in
-//! the chain before the first head that it signs.
+//! The key is derived from the root key and never stored. Another root key gives another key. The public key is
+//! recorded in the chain before the first head that it signs.
 //!
-//! Signed is `"sealward audit head v1" | writer (16) | sequence (8, big endian) | hash (32) | time (8, microseconds, big endian)`, each part
-//! with its length (4, big endian) before it.
+//! The signed message is `"sealward audit head v1" | writer (16) | sequence (8, big endian) | hash (32) | time (8,
+//! microseconds, big endian)`, each part preceded by its length (4, big endian).
 
 use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
 use uuid::Uuid;
@@ -29,25 +29,26 @@ use crate::{
     store::{Commit, CommitError, Condition, Datum, Direction, Name, Reader, Row, Select, Step, Store, Unavailable},
 };
 
-/// A head that was signed.
+/// A signed head of a chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignedHead {
-    /// Whose chain.
+    /// The writer of the chain.
     pub writer: Uuid,
-    /// The place of the record.
+    /// The position of the record.
     pub sequence: i64,
     /// The record's hash.
     pub hash: [u8; 32],
-    /// When it was signed.
+    /// The time of the signature.
     pub time: Timestamp,
-    /// By whom.
+    /// The signing key.
     pub public_key: [u8; 32],
     /// The signature.
     pub signature: [u8; 64],
 }
 
 impl SignedHead {
-    /// Whether the signature is that of the key named. Strict: of a signature there is one form.
+    /// Returns whether the signature verifies under its public key. Verification is strict: only one encoding of a
+    /// signature is accepted.
     #[must_use]
     pub fn verifies(&self) -> bool {
         let message = message(self.writer, self.sequence, &self.hash, self.time);
@@ -96,21 +97,21 @@ fn signing_key(root_key: &dyn RootKey, deployment: Uuid) -> Result<SigningKey, R
 /// Why a head was not signed.
 #[derive(Debug, thiserror::Error)]
 pub enum SignError {
-    /// A database doesn't answer.
+    /// A database is unavailable.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
-    /// The root key doesn't.
+    /// The root key is unavailable.
     #[error(transparent)]
     RootKey(#[from] RootKeyError),
-    /// It couldn't be kept.
-    #[error("a signed head could not be kept")]
+    /// The signed head can't be stored.
+    #[error("the signed head can't be stored")]
     Commit(#[from] CommitError),
 }
 
 /// Signs the head of this deployment's chain in an organization's trail, if it isn't signed yet.
 ///
 /// # Errors
-/// See [`SignError`]; the next try signs then.
+/// See [`SignError`]. The next attempt signs the head.
 pub async fn sign_organization(deployment: &Deployment, organization: &Organization) -> Result<(), SignError> {
     organization.trail_is_being_signed();
     let signed = sign(deployment, &*organization.store, organization.resource_name()).await;
@@ -123,7 +124,7 @@ pub async fn sign_organization(deployment: &Deployment, organization: &Organizat
 /// Signs the head of the deployment's own trail, if it isn't signed yet.
 ///
 /// # Errors
-/// See [`SignError`]; the next try signs then.
+/// See [`SignError`]. The next attempt signs the head.
 pub async fn sign_deployment(deployment: &Deployment) -> Result<(), SignError> {
     sign(deployment, &*deployment.ports.configuration, "organizations".to_owned()).await
 }
@@ -158,7 +159,7 @@ async fn sign(deployment: &Deployment, store: &dyn Store, subject: String) -> Re
     Ok(())
 }
 
-/// The record that names the key which signs.
+/// Returns the audit record that contains the public key.
 pub(super) fn use_signing_key(
     deployment: &Deployment,
     writer: Uuid,
@@ -171,10 +172,10 @@ pub(super) fn use_signing_key(
     })
 }
 
-/// What the details of such a record begin with; the key follows.
+/// The prefix of the key in the record's details.
 const KEY_PREFIX: &str = "ed25519:";
 
-/// The key that such a record names.
+/// Returns the public key in the details of such a record.
 pub(super) fn named_key(details: &str) -> Option<[u8; 32]> {
     unhex(details.strip_prefix(KEY_PREFIX)?)?.try_into().ok()
 }

@@ -103,8 +103,8 @@ impl AuditService for Audit {
         let found = bounded.verifications.look(deployment, organization.as_ref()).await.map_err(status::unavailable)?;
         let whose = Whose::of(organization.as_deref());
         let verified = match organization {
-            Some(organization) => found.tell(deployment, &organization, permit, &caller).await,
-            None => found.tell_of_deployment(deployment, permit, &caller).await,
+            Some(organization) => found.report(deployment, &organization, permit, &caller).await,
+            None => found.report_on_deployment(deployment, permit, &caller).await,
         };
         Ok(Response::new(response(&whose, verified.map_err(status::audit_unavailable)?)))
     }

@@ -62,7 +62,7 @@ impl Snapshots {
         let none = Arc::clone(&self.gate).write_owned().await;
         let _all_dropped = timeout(grace, self.wait_until_none()).await;
         let all = Arc::clone(self);
-        blocking(move || all.end(SnapshotEnded::InTheWay)).await.map_err(Unavailable)?;
+        blocking(move || all.end(SnapshotEnded::BlocksScrub)).await.map_err(Unavailable)?;
         Ok(none)
     }
 

@@ -87,8 +87,8 @@ async fn a_scrub_ends_the_snapshot_that_is_in_its_way() {
     assert_eq!(snapshot.select(all()).await.unwrap().len(), 1);
     fill_more(&store).await;
     store.scrub().await.unwrap();
-    assert_eq!(ended(snapshot.select(all()).await), Some(SnapshotEnded::InTheWay));
-    assert_eq!(ended(snapshot.count("Entry".into(), Condition::EVERYTHING).await), Some(SnapshotEnded::InTheWay));
+    assert_eq!(ended(snapshot.select(all()).await), Some(SnapshotEnded::BlocksScrub));
+    assert_eq!(ended(snapshot.count("Entry".into(), Condition::EVERYTHING).await), Some(SnapshotEnded::BlocksScrub));
     let next = store.snapshot().await.unwrap();
     assert_eq!(next.select(all()).await.unwrap().len(), 2);
 }
