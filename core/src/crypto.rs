@@ -4,9 +4,9 @@
 //!
 //! | file | from | to |
 //! |---|---|---|
-//! | [`key_text`] | the text that an administrator enters, or random bytes | a text that is allowed as an encryption key |
+//! | [`key_text`] | an administrator's text, or random bytes | a text that is allowed as an encryption key |
 //! | [`kek`] | key text and KDF parameters | KEK, key-check value, fingerprint |
-//! | [`ring`] | the ring's rows in the organization's database, and the KEK | the data keys by version; the changes of a ring |
+//! | [`ring`] | the ring's database rows, and the KEK | the data keys by version; the changes of a ring |
 //! | [`cell`] | data key, [`context`], value | a sealed cell, and back |
 //! | [`root_key`] | the deployment's own key | sealed key texts, and MACs that need no organization's key |
 //!

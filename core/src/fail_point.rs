@@ -34,7 +34,7 @@ macro_rules! fail_points {
 
 fail_points! {
     /// Change and abandon: the lock is held, and nothing is written.
-    KeyWorkBegun = "key-work-begun";
+    KeyWorkStarted = "key-work-started";
     /// Change and abandon: the new text is in the configuration database.
     KeyTextStored = "key-text-stored";
     /// Change and abandon: the new ring is stored.
@@ -63,13 +63,13 @@ fail_points! {
     /// Restore: the text is in the configuration database.
     RestoredTextStored = "restored-text-stored";
     /// Create: the row and the text are in the configuration database.
-    CreateBegun = "create-begun";
+    CreateStarted = "create-started";
     /// Create: the database exists.
     DatabaseCreated = "database-created";
     /// Create: the row has the state *ready*.
     CreateReady = "create-ready";
     /// Delete: the row has the state *deleting*.
-    DeleteBegun = "delete-begun";
+    DeleteStarted = "delete-started";
     /// Delete: the ring is deleted.
     RingDestroyed = "ring-destroyed";
     /// Delete: the key texts are deleted.
@@ -79,7 +79,7 @@ fail_points! {
     /// Delete: the tombstone is stored.
     DeleteDone = "delete-done";
     /// Import: the row is in the configuration database.
-    ImportBegun = "import-begun";
+    ImportStarted = "import-started";
     /// Import: a part of the rows is in the database, which isn't published yet.
     ImportPartStored = "import-part-stored";
     /// Import: all rows are stored and verified.
@@ -101,13 +101,17 @@ fail_points! {
 /// The text isn't the name of a fail point.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("unknown fail point `{0}`")]
-pub struct NoFailPoint(String);
+pub struct UnknownFailPoint(String);
 
 impl FromStr for FailPoint {
-    type Err = NoFailPoint;
+    type Err = UnknownFailPoint;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        FailPoint::ALL.iter().copied().find(|point| point.name() == text).ok_or_else(|| NoFailPoint(text.to_owned()))
+        FailPoint::ALL
+            .iter()
+            .copied()
+            .find(|point| point.name() == text)
+            .ok_or_else(|| UnknownFailPoint(text.to_owned()))
     }
 }
 

@@ -23,7 +23,7 @@ struct Fields {
     created_by: bool,
     modified_by: bool,
     /// Whether the attribute is requested, by index in the entity.
-    wanted: Vec<bool>,
+    requested: Vec<bool>,
     /// Whether the column of the attribute must be read, for itself or for the attribute that reports on it. By index
     /// in the entity.
     read: Vec<bool>,
@@ -44,9 +44,9 @@ impl ReadMask {
         }
         let mut everything = paths.len() == 0;
         let mut violations = Vec::new();
-        let mut fields = Fields { wanted: vec![false; entity.attributes.len()], ..Fields::default() };
+        let mut fields = Fields { requested: vec![false; entity.attributes.len()], ..Fields::default() };
         for path in paths {
-            let attribute = entity.attributes.iter().zip(&mut fields.wanted).find(|(known, _)| known.name == path);
+            let attribute = entity.attributes.iter().zip(&mut fields.requested).find(|(known, _)| known.name == path);
             match (path, attribute) {
                 ("*", _) => everything = true,
                 ("name", _) => {}
@@ -57,7 +57,7 @@ impl ReadMask {
                 ("modified_by", _) => fields.modified_by = true,
                 (CLEARED_ATTRIBUTES, None) if has_cleared_attributes(entity) => {}
                 // An encrypted attribute is null in every response. It is a valid path, and its column isn't read.
-                (_, Some((attribute, wanted))) => *wanted = !attribute.encrypted,
+                (_, Some((attribute, requested))) => *requested = !attribute.encrypted,
                 (_, None) => note(&mut violations, Problem::no_such_field(path, fields_of(entity))),
             }
         }
@@ -68,8 +68,8 @@ impl ReadMask {
             return Ok(ReadMask::default());
         }
         let is_wanted = |other: &Attribute| {
-            entity.attributes.iter().zip(&fields.wanted).any(|(attribute, wanted)| {
-                *wanted && (attribute.name == other.name || attribute.reports_set() == Some(&other.name))
+            entity.attributes.iter().zip(&fields.requested).any(|(attribute, requested)| {
+                *requested && (attribute.name == other.name || attribute.reports_set() == Some(&other.name))
             })
         };
         fields.read = entity.attributes.iter().map(is_wanted).collect();
@@ -114,7 +114,7 @@ impl ReadMask {
     /// Removes values that weren't requested from a record.
     pub(crate) fn apply(&self, record: &mut Record) {
         if let Some(fields) = &self.0 {
-            for (value, _) in record.values.iter_mut().zip(&fields.wanted).filter(|(_, wanted)| !**wanted) {
+            for (value, _) in record.values.iter_mut().zip(&fields.requested).filter(|(_, requested)| !**requested) {
                 *value = None;
             }
         }

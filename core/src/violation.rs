@@ -387,7 +387,7 @@ mod tests {
             FilterProblem::Operator { name: name(), operators: "`=`" },
             FilterProblem::PresenceOnly { name: name() },
             FilterProblem::Null { name: name() },
-            FilterProblem::WrongType { name: name(), wanted: "a time" },
+            FilterProblem::WrongType { name: name(), expected: "a time" },
             FilterProblem::OutOfRange { name: name(), minimum: 0, maximum: 1 },
             FilterProblem::NotAChoice { name: name(), choices: name() },
             FilterProblem::NotAReference { name: name(), collection: name() },

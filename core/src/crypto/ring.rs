@@ -497,7 +497,7 @@ mod tests {
         }
         assert_eq!(opened_after(|ring| ring.keys[0].version = version(2)), damaged(RingDamage::VersionsOutOfOrder));
         assert_eq!(opened_after(|ring| ring.keys.swap(0, 1)), damaged(RingDamage::VersionsOutOfOrder));
-        // Without the highest data key, the target is no longer the highest; with another number for it, the mac fails.
+        // Without the highest data key, the target is no longer the highest; with another version, the MAC fails.
         assert_eq!(opened_after(|ring| drop(ring.keys.pop())), damaged(RingDamage::ReencryptionTarget));
         assert_eq!(
             opened_after(|ring| {

@@ -14,7 +14,7 @@ pub struct FilterError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FilterProblem {
     /// The text is too long.
-    #[error("the filter is longer than {limit} bytes: split it into several requests")]
+    #[error("the filter is longer than {limit} bytes: shorten or split it")]
     TooLong {
         /// The limit in bytes.
         limit: usize,
@@ -26,7 +26,7 @@ pub enum FilterProblem {
         limit: usize,
     },
     /// There are too many comparisons.
-    #[error("the filter has more than {limit} comparisons: split it into several requests")]
+    #[error("the filter has more than {limit} comparisons: shorten or split it")]
     TooManyComparisons {
         /// The limit.
         limit: usize,
@@ -111,12 +111,12 @@ pub enum FilterProblem {
         name: String,
     },
     /// A value of the wrong type.
-    #[error("`{name}` must be compared with {wanted}")]
+    #[error("`{name}` must be compared with {expected}")]
     WrongType {
         /// The field.
         name: String,
         /// A description of its values.
-        wanted: &'static str,
+        expected: &'static str,
     },
     /// A number outside the range of the field's type.
     #[error("the range of `{name}` is {minimum} to {maximum}")]

@@ -193,7 +193,7 @@ impl Subject<'_> {
     /// Converts a literal to a value of the field, which isn't a text.
     fn value(&self, literal: &Literal<'_>, organization: &str) -> Result<Value, FilterProblem> {
         let name = || self.name.to_owned();
-        let wrong_type = |wanted| FilterProblem::WrongType { name: name(), wanted };
+        let wrong_type = |expected| FilterProblem::WrongType { name: name(), expected };
         match self.shape {
             Shape::Boolean => match literal.word() {
                 Some("true") => Ok(Value::Boolean(true)),

@@ -154,7 +154,7 @@ fn what_is_no_sentence_is_refused_at_its_place() {
         ("small = 1 small = 2", 10, P::AndOrExpected),
         ("small = 1 and small = 2", 10, P::AndOrExpected),
         ("(small = 1 big = 2)", 11, P::AndOrExpected),
-        ("seen = 2026-01-31T12:00:00Z", 7, P::WrongType { name: "seen".to_owned(), wanted: TIME }),
+        ("seen = 2026-01-31T12:00:00Z", 7, P::WrongType { name: "seen".to_owned(), expected: TIME }),
         ("text = 12:00", 9, P::AndOrExpected),
         ("small = 1 AND", 13, P::ComparisonExpected),
         ("AND small = 1", 0, P::ComparisonExpected),

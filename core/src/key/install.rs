@@ -40,7 +40,7 @@ pub(crate) async fn install(
     mut steps: Vec<Step>,
 ) -> Result<CurrentKey, KeyError> {
     let current = CurrentKey { fingerprint: ring.fingerprint(), key_version: ring.version() };
-    deployment.reached(FailPoint::KeyWorkBegun);
+    deployment.reached(FailPoint::KeyWorkStarted);
     let text_steps = write_text(deployment, organization.id, &ring.stored().check, &text, &kek)?;
     deployment.ports.configuration.commit(Commit::of(text_steps)).await?;
     deployment.reached(FailPoint::KeyTextStored);

@@ -69,9 +69,9 @@ pub(crate) async fn page(
     store: &dyn Reader,
     log: Log<'_>,
     rows: Condition,
-    wanted: &Page<'_>,
+    request: &Page<'_>,
 ) -> Result<(Vec<Row>, String), ListLogError> {
-    let filter = Filter::parse_within(deployment.filter_bounds, wanted.filter, log.fields, "")?;
+    let filter = Filter::parse_within(deployment.filter_bounds, request.filter, log.fields, "")?;
     if let Some(name) = filter.fields().into_iter().find_map(record_field_name) {
         let problem = FilterProblem::NotFilterable { name: name.to_owned() };
         return Err(FilterError { position: 0, problem }.into());
@@ -79,11 +79,11 @@ pub(crate) async fn page(
     let translated = (log.translate)(filter.condition());
     let condition = translated.map_err(|problem| FilterError { position: 0, problem })?;
     let context = PageContext {
-        method: wanted.method,
-        parent: wanted.parent,
-        filter: wanted.filter,
+        method: request.method,
+        parent: request.parent,
+        filter: request.filter,
         order_by: "",
-        identity: wanted.identity,
+        identity: request.identity,
     };
     let overhead_bytes = log.overhead_bytes;
     let weight =
@@ -94,8 +94,8 @@ pub(crate) async fn page(
         rows: rows.and(condition),
         order: &log.order,
         context: &context,
-        token: wanted.token,
-        size: wanted.size,
+        token: request.token,
+        size: request.size,
         bytes_max: deployment.page_bytes_max,
         weight: &weight,
     };

@@ -71,9 +71,9 @@ impl From<ScanError> for ListingError {
 pub(crate) async fn page(
     root_key: &dyn RootKey,
     store: &dyn Reader,
-    wanted: Listing<'_>,
+    request: Listing<'_>,
 ) -> Result<(Vec<Row>, String), ListingError> {
-    let Listing { table, mut columns, rows, order, context, token, size, bytes_max, weight } = wanted;
+    let Listing { table, mut columns, rows, order, context, token, size, bytes_max, weight } = request;
     let rows = if token.is_empty() {
         rows
     } else {

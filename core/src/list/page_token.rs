@@ -34,7 +34,7 @@ pub struct PageContext<'a> {
     pub identity: &'a Identity,
 }
 
-/// Creates the token of the page that begins at this cursor.
+/// Creates the token of the page that begins after this cursor.
 ///
 /// # Errors
 /// If the root key is unavailable.

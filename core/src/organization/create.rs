@@ -134,7 +134,7 @@ async fn create_unasked(
         }
         return Err(error.into());
     }
-    deployment.reached(FailPoint::CreateBegun);
+    deployment.reached(FailPoint::CreateStarted);
 
     let mut first = catalog::first(&layout::organization(&deployment.schema), now);
     first.steps.push(Step::Insert {

@@ -44,7 +44,7 @@ pub async fn delete(
     };
     let begin = vec![row.become_state(STATE_DELETING, &*deployment.ports.root_key)?, Step::Audit(entry)];
     deployment.ports.configuration.commit(Commit::of(begin)).await?;
-    deployment.reached(FailPoint::DeleteBegun);
+    deployment.reached(FailPoint::DeleteStarted);
     deployment.dismiss(&row.name);
     let (lock, _at_work) = work.into_parts();
     Ok(finish(deployment, &row, lock).await?)

@@ -85,7 +85,7 @@ impl Import {
         let begin = vec![Step::Forbid { table: ORGANIZATIONS.into(), rows: same_id }, row.insert(&*ports.root_key)?];
         let listed = ports.configuration.commit(Commit::of(begin)).await;
         listed.map_err(|error| ImportError::of(error, ImportError::AlreadyExists))?;
-        deployment.reached(FailPoint::ImportBegun);
+        deployment.reached(FailPoint::ImportStarted);
         let layout = layout::organization(&deployment.schema);
         let first = catalog::first(&layout, deployment.now());
         match ports.databases.prepare(exported.id, first).await {

@@ -41,7 +41,7 @@ pub const FORMAT: u8 = 0x01;
 const MAC_LABEL: &str = "sealward key ring v1";
 const WRAP_LABEL: &str = "sealward data key v1";
 
-/// A locked key ring. All its fields are public. None is verified until [`KeyRing::open`] succeeds.
+/// A locked key ring. All its fields are public. They are not verified until [`KeyRing::open`] succeeds.
 ///
 /// [`KeyRing::open`]: super::KeyRing::open
 #[derive(Clone, Debug, PartialEq, Eq)]
