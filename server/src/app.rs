@@ -465,7 +465,7 @@ async fn open_ports(
     let new_id = Uuid::from_bytes(random::bytes(&*random));
     // Opened twice: whose chain of audit records this is stands inside.
     let id = {
-        let open = SqliteStore::open_or_create(folder.configuration(), new_id, options, Witness::nobody(), move || {
+        let open = SqliteStore::open_or_create(folder.configuration(), new_id, options, Witness::none(), move || {
             first_configuration(new_id, now)
         });
         let first = open.await.map_err(StartError::Configuration)?;

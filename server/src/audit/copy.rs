@@ -128,7 +128,7 @@ impl Copying {
 
     /// Who is to hear how far this trail goes.
     pub(crate) fn witness(&self, trail: Trail) -> Witness {
-        let Some(shared) = &self.shared else { return Witness::nobody() };
+        let Some(shared) = &self.shared else { return Witness::none() };
         let shared = Arc::clone(shared);
         Witness::new(move |end| {
             shared.ledger().goes_to(trail, end);

@@ -119,7 +119,10 @@ impl Verifications {
     }
 }
 
-async fn walk_again(deployment: &Deployment, organization: Option<&Organization>) -> Result<VerificationResult, Unavailable> {
+async fn walk_again(
+    deployment: &Deployment,
+    organization: Option<&Organization>,
+) -> Result<VerificationResult, Unavailable> {
     let mut outcome = walk(deployment, organization).await;
     for _ in 1..ATTEMPTS {
         match outcome {

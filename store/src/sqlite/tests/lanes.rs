@@ -1,4 +1,4 @@
-//! Long reads and snapshots: whom they hold up, and what ends them.
+//! Long reads and snapshots: which operations they delay, and what ends them.
 
 use std::{
     pin::Pin,
@@ -12,7 +12,7 @@ use super::{connection::Connection, stop::Stop, *};
 async fn opened(options: SqliteOptions) -> (Fixture, SqliteStore) {
     let fixture = Fixture::new();
     fixture.databases.create(ID, first()).await.unwrap();
-    let store = SqliteStore::open(&fixture.database(), WRITER, options, Witness::nobody()).unwrap();
+    let store = SqliteStore::open(&fixture.database(), WRITER, options, Witness::none()).unwrap();
     (fixture, store)
 }
 

@@ -1,4 +1,4 @@
-//! Databases that open when they are used and close when they are not.
+//! Databases that open when they are used and close when they are idle.
 
 use std::{
     future::{Future as _, poll_fn},
@@ -20,14 +20,14 @@ impl Fixture {
         self.databases.is_open(ID)
     }
 
-    /// The files in the folder that this process has open.
+    /// Counts the files in the folder that this process has open.
     fn open_files(&self) -> usize {
         let links =
             fs::read_dir("/proc/self/fd").unwrap().filter_map(|entry| fs::read_link(entry.unwrap().path()).ok());
         links.filter(|file| file.starts_with(self.folder.organizations())).count()
     }
 
-    /// Databases with one table each, none of them open.
+    /// Creates databases with one table each, all closed.
     async fn created_many(&self, count: u8) -> Vec<Arc<dyn Store>> {
         let mut stores = Vec::new();
         for number in 1..=count {
@@ -122,7 +122,7 @@ async fn a_database_in_use_is_not_closed_and_one_that_is_too_many_is_when_it_is_
     assert_eq!(fixture.open_numbers(4), [1, 3, 4]);
 }
 
-/// Callers of more databases than may be open, while whatever nobody uses is closed again and again.
+/// Calls to more databases than may be open, while unused ones are closed continually.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn nothing_acknowledged_is_lost_and_no_chain_breaks_while_databases_close_under_their_callers() {
     const CALLERS: u128 = 20;
@@ -154,7 +154,7 @@ async fn a_database_that_closes_and_opens_again_and_again_has_one_chain() {
     let fixture = Fixture::new();
     let store = fixture.created().await;
     for round in 0..50 {
-        // Not waited for: whoever opens it again waits.
+        // Not awaited: the next open waits for the close.
         fixture.databases.close_idle(Instant::now() + IDLE_MAX);
         assert_eq!(chain_length(&*store).await, round);
         store.commit(Commit::of(vec![reveal()])).await.unwrap();
@@ -167,7 +167,7 @@ async fn a_commit_whose_caller_left_is_done_before_its_database_closes() {
     let store = fixture.created().await;
     {
         let mut commit = pin!(store.commit(Commit::of(vec![insert(1, b"x"), reveal()])));
-        // Handed over, and left.
+        // The commit is queued, and its caller leaves.
         assert!(poll_fn(|context| Poll::Ready(commit.as_mut().poll(context).is_pending())).await);
     }
     fixture.databases.close_idle(Instant::now() + IDLE_MAX);
@@ -211,7 +211,7 @@ async fn a_database_that_is_gone_or_damaged_when_it_is_needed_again_is_unavailab
     assert_eq!((count(&*store, "Entry").await, chain_length(&*store).await), (1, 1));
 }
 
-/// An organization's database, which says inside whose it is.
+/// Returns the first commit of an organization's database, with its id and name.
 fn organization(id: OrganizationId, name: &str) -> Commit {
     let layout = layout::organization(&Schema::new(Vec::new()).unwrap());
     let laid_out = layout.tables.into_iter().find(|laid_out| laid_out.table.name == ORGANIZATION).unwrap();
@@ -228,9 +228,15 @@ fn organization(id: OrganizationId, name: &str) -> Commit {
 async fn a_database_that_was_exchanged_while_it_was_closed_is_not_opened_again() {
     let fixture = Fixture::new();
     let limits = OpenLimits { open_max: OPEN_MAX, idle_max: IDLE_MAX };
-    let databases =
-        SqliteDatabases::new(Arc::clone(&fixture.folder), WRITER, SqliteOptions::default(), limits, unheard(), inspect)
-            .unwrap();
+    let databases = SqliteDatabases::new(
+        Arc::clone(&fixture.folder),
+        WRITER,
+        SqliteOptions::default(),
+        limits,
+        no_witnesses(),
+        inspect,
+    )
+    .unwrap();
     let (one, other) = (numbered(1), numbered(2));
     let mut stores = Vec::new();
     for (id, name) in [(one, "one"), (other, "other")] {
@@ -262,7 +268,7 @@ async fn a_database_that_was_exchanged_while_it_was_closed_is_not_opened_again()
     exchange();
     assert_eq!(count(&*stores[0], ORGANIZATION).await, 1);
 
-    // Another name under the same id.
+    // Changes the name under the same id.
     close().await;
     rusqlite::Connection::open(path(one))
         .unwrap()
