@@ -1,4 +1,4 @@
-//! Any bytes, in any pieces, are a file of an exported organization, or are refused.
+//! Any bytes, in any pieces, are either an exported organization, or refused.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

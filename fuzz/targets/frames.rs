@@ -1,4 +1,4 @@
-//! The frames of a request's body, in any pieces, are accepted or refused for what they are, not for how they were cut.
+//! The frames of a request body are accepted or refused independently of the pieces they arrive in.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! Ids, identities and SPIFFE ids: what is accepted is printed as it was written, so that one thing has one name.
+//! Ids, identities and SPIFFE ids: an accepted text is printed unchanged, so that each thing has one name.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! Any text is an order or a list of what is wrong with it.
+//! Any text is either an order or a list of errors.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

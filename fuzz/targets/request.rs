@@ -1,4 +1,4 @@
-//! Any bytes are a request to each of the entities' methods, or are refused.
+//! Any bytes are either a request to each of the entities' methods, or refused.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! Any text is refused as a bearer token: none is signed with a key that the issuer has.
+//! Any text is refused as a bearer token, because the issuer's keys sign none of the inputs.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,10 +1,10 @@
-//! The lines of a PEM text: where its blocks are, what they are labelled, and which line can't be what it seems to be.
+//! Scans the lines of a PEM text: finds its blocks and their labels, and invalid lines.
 
 use std::fmt;
 
 use crate::PemError;
 
-/// What is wrong with a line, and what to do.
+/// The problem of a line, and its remedy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LineProblem {
@@ -12,90 +12,90 @@ pub enum LineProblem {
     ByteOrderMark,
     /// The line is indented.
     Indented,
-    /// The line has a BEGIN or END marker and more than that.
+    /// The line contains a BEGIN or END marker and other text.
     SharedLine,
-    /// The line resembles a BEGIN or END line, and isn't one.
+    /// The line resembles a BEGIN or END line, but isn't one.
     Marker,
-    /// An END line that ends no block, or another one.
+    /// The END line doesn't match an open block.
     End,
-    /// A block that begins here has no END line.
+    /// The block that begins on this line has no END line.
     Unfinished,
-    /// A line in a block has characters that aren't Base64.
+    /// A line in a block contains characters that aren't Base64.
     Base64,
     /// A block has headers.
     Header,
-    /// A block isn't what its label says, is cut off, or has something appended.
+    /// The content of a block doesn't match its label, is truncated, or has appended data.
     Content,
     /// The private key is encrypted.
     EncryptedKey,
     /// A second private key.
     SecondKey,
-    /// A revocation list where something else is read.
+    /// A revocation list in a file for other blocks.
     RevocationList,
-    /// Something else where revocation lists are read.
+    /// Another block in a file for revocation lists.
     NotARevocationList,
     /// A certificate with the trust settings of OpenSSL.
     TrustedCertificate,
-    /// A certificate under its old label.
+    /// A certificate with an obsolete label.
     OldLabel,
-    /// A request for a certificate.
+    /// A certificate signing request.
     Request,
     /// Certificates in a PKCS #7 message.
     Pkcs7,
-    /// A key of OpenSSH.
+    /// An OpenSSH key.
     OpenSshKey,
     /// A public key.
     PublicKey,
-    /// A label that isn't known.
+    /// An unknown label.
     UnknownLabel,
 }
 
 impl fmt::Display for LineProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            LineProblem::ByteOrderMark => "a byte order mark (U+FEFF) is before the text: save the file without it",
-            LineProblem::Indented => "the line is indented: remove the blanks before it",
-            LineProblem::SharedLine => "a BEGIN or END marker shares the line with other text: put each on a line of its own",
-            LineProblem::Marker => "this resembles a BEGIN or END line and isn't one: write `-----BEGIN LABEL-----` or `-----END LABEL-----`",
-            LineProblem::End => "this END line ends no block of its label: restore the block from its source",
-            LineProblem::Unfinished => "the block that begins here has no END line: the file is cut off",
+            LineProblem::ByteOrderMark => "the file begins with a byte order mark (U+FEFF): save it without one",
+            LineProblem::Indented => "the line is indented: remove the leading whitespace",
+            LineProblem::SharedLine => "a BEGIN or END marker shares the line with other text: put each on its own line",
+            LineProblem::Marker => "the line resembles a BEGIN or END line, but isn't one: write `-----BEGIN LABEL-----` or `-----END LABEL-----`",
+            LineProblem::End => "this END line doesn't match an open block: restore the block from its source",
+            LineProblem::Unfinished => "the block that begins here has no END line: restore the truncated file from its source",
             LineProblem::Base64 => "the line isn't Base64: restore the block from its source",
             LineProblem::Header => "the block has headers: remove them, or convert the file with openssl",
-            LineProblem::Content => "the block that begins here isn't what its label says, or is cut off: restore it from its source",
+            LineProblem::Content => "the content of the block that begins here doesn't match its label or is truncated: restore it from its source",
             LineProblem::EncryptedKey => "the private key is encrypted: decrypt it with `openssl pkey -in FILE -out FILE.pem`",
             LineProblem::SecondKey => "this is a second private key: keep one key in the file",
-            LineProblem::RevocationList => "a revocation list isn't read from this file: move it to the file of the revocation lists",
+            LineProblem::RevocationList => "this file must not contain a revocation list: move it to the file of revocation lists",
             LineProblem::NotARevocationList => "this isn't a revocation list: move it out of this file",
             LineProblem::TrustedCertificate => {
-                "TRUSTED CERTIFICATE is a form of OpenSSL: convert it with `openssl x509 -in FILE -out FILE.pem`"
+                "TRUSTED CERTIFICATE is a format of OpenSSL: convert it with `openssl x509 -in FILE -out FILE.pem`"
             }
-            LineProblem::OldLabel => "X509 CERTIFICATE is an old label: write CERTIFICATE in its BEGIN and END lines",
-            LineProblem::Request => "this is a request for a certificate: put the certificate that the CA issued for it here",
+            LineProblem::OldLabel => "X509 CERTIFICATE is an obsolete label: write CERTIFICATE in its BEGIN and END lines",
+            LineProblem::Request => "this is a certificate signing request: use the certificate that the CA issued for it",
             LineProblem::Pkcs7 => "this is PKCS #7: convert it with `openssl pkcs7 -print_certs -in FILE -out FILE.pem`",
-            LineProblem::OpenSshKey => "this is a key of OpenSSH: convert it with `ssh-keygen -p -m PKCS8 -f FILE`",
+            LineProblem::OpenSshKey => "this is an OpenSSH key: convert it with `ssh-keygen -p -m PKCS8 -f FILE`",
             LineProblem::PublicKey => "this is a public key: remove it",
-            LineProblem::UnknownLabel => "a block of this label isn't known here: remove it",
+            LineProblem::UnknownLabel => "the label of this block is unknown: remove the block",
         })
     }
 }
 
-/// A block of a text.
+/// A block of a PEM text.
 pub(crate) struct Block<'a> {
-    /// The line of its BEGIN, from 1.
+    /// The number of its BEGIN line, from 1.
     pub(crate) line: usize,
     pub(crate) label: Label,
-    /// From its BEGIN line to its END line.
+    /// Its text from the BEGIN line to the END line.
     pub(crate) text: &'a [u8],
 }
 
-/// What a block is said to be.
+/// The meaning of a block's label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Label {
     Certificate,
     RevocationList,
     PrivateKey,
     EncryptedKey,
-    /// Of a curve or a group, which openssl writes before a key.
+    /// Parameters of a curve or a group, which openssl writes before a key.
     Parameters,
     Refused(LineProblem),
 }
@@ -125,17 +125,17 @@ impl Block<'_> {
     }
 }
 
-/// A block whose END line has yet to come.
+/// A block whose END line hasn't been read yet.
 struct Open<'a> {
     line: usize,
     label: &'a [u8],
     begin: usize,
     is_encrypted: bool,
-    /// A body has begun: no headers follow.
+    /// Whether the body has begun, after which no headers may follow.
     has_body: bool,
 }
 
-/// The blocks of a text. What is between them is left alone, unless it resembles a part of one.
+/// Returns the blocks of a text. Text between blocks is ignored unless it resembles a part of a block.
 pub(crate) fn blocks(text: &[u8]) -> Result<Vec<Block<'_>>, PemError> {
     let mut blocks = Vec::new();
     let mut open: Option<Open<'_>> = None;
@@ -193,12 +193,12 @@ enum Marker<'a> {
     End(&'a [u8]),
 }
 
-/// The marker that a line is; an error if the line only resembles one.
+/// Returns the marker in a line. Returns an error if the line only resembles a marker.
 fn marker(line: &[u8]) -> Result<Option<Marker<'_>>, LineProblem> {
     if !resembles_marker(line) {
         return Ok(None);
     }
-    // Blanks may follow, as in rustls-pemfile; tabs may not.
+    // Spaces may follow, as in rustls-pemfile, but not tabs.
     let end = line.iter().rposition(|byte| *byte != b' ').map_or(0, |last| last + 1);
     let trimmed = line.get(..end).unwrap_or_default();
     let label_of = |begin: &[u8]| {
@@ -219,7 +219,8 @@ fn marker(line: &[u8]) -> Result<Option<Marker<'_>>, LineProblem> {
     if markers > 1 || markers == 1 && !begins { Err(LineProblem::SharedLine) } else { Err(LineProblem::Marker) }
 }
 
-/// With too few hyphens, in lower case, or with the dashes of a word processor, a marker is none. It isn't explanatory text either.
+/// Returns whether a line is probably meant as a marker: with too few hyphens, in lower case, or with other dash
+/// characters. Such a line is neither a marker nor explanatory text.
 fn resembles_marker(line: &[u8]) -> bool {
     const DASHES: [&[u8]; 4] = [b"-", "\u{2010}".as_bytes(), "\u{2013}".as_bytes(), "\u{2014}".as_bytes()];
     let upper = line.to_ascii_uppercase();
@@ -240,14 +241,14 @@ fn count(text: &[u8], part: &[u8]) -> usize {
     positions(text, part).count()
 }
 
-/// A line without its end.
+/// A line without its line ending.
 struct Line<'a> {
     number: usize,
     begin: usize,
     content: &'a [u8],
 }
 
-/// Lines end with CR LF, LF or CR.
+/// Splits a text into lines, which end with CR LF, LF or CR.
 fn lines(text: &[u8]) -> impl Iterator<Item = Line<'_>> {
     let (mut rest, mut begin, mut number) = (text, 0, 0);
     std::iter::from_fn(move || {
