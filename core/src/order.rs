@@ -6,8 +6,8 @@
 //!
 //! A cursor contains the keys of a record, in the sequence and types of the order:
 //!
-//! `key = 0 | 1 value`, `value = boolean (1) | integer, time (8, big endian) | uuid (16) | length (4, big endian)
-//! UTF-8`
+//! `key = 0 | 1 value`,
+//! `value = boolean (1) | integer, time (8, big endian) | uuid (16) | length (4, big endian) UTF-8`
 //!
 //! Parsing a cursor is total. [`page_token`](crate::list::page_token) authenticates cursors.
 

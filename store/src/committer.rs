@@ -8,7 +8,6 @@
 //! state, reopens the database and reads again.
 //!
 //! It knows no SQL and no database: [`Backend`] hides them.
-//! It knows no SQL and no database: that is behind [`Backend`].
 
 use std::{
     fmt,

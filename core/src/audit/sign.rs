@@ -4,8 +4,9 @@
 //! The key is derived from the root key and never stored. Another root key gives another key. The public key is
 //! recorded in the chain before the first head that it signs.
 //!
-//! The signed message is `"sealward audit head v1" | writer (16) | sequence (8, big endian) | hash (32) | time (8,
-//! microseconds, big endian)`, each part preceded by its length (4, big endian).
+//! The signed message consists of these parts, each preceded by its length (4, big endian):
+//!
+//! `"sealward audit head v1" | writer (16) | sequence (8, big endian) | hash (32) | time (8, microseconds, big endian)`
 
 use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
 use uuid::Uuid;

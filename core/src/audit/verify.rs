@@ -276,8 +276,8 @@ pub struct TrailWalk {
 impl TrailWalk {
     /// Starts the verification of an organization's trail, with the heads that the configuration database knows.
     ///
+    /// # Errors
     /// If a database is unavailable.
-    /// If a database doesn't answer.
     pub async fn of_organization(deployment: &Deployment, organization: &Organization) -> Result<Self, Unavailable> {
         let known = seen::known_heads(deployment, organization).await?;
         Ok(Self::of(organization.store.snapshot().await?, known))

@@ -4,7 +4,6 @@
 //! change is therefore on exactly one page, even if other rows are added, deleted or moved between two pages. A page
 //! ends before it exceeds the maximum size of a message, but has at least one row. This file doesn't know the meaning
 //! of rows.
-//! least. Nothing here knows what rows mean.
 
 use crate::{
     crypto::root_key::{RootKey, RootKeyError},

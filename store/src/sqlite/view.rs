@@ -1,7 +1,7 @@
 //! A read-only view of a database that another process may have open.
 //!
-//! Not for a database that this process has open, because closing a file releases all POSIX locks of the process on it.
-//! This file doesn't know the purpose of the tables.
+//! Not for a database whose file this process also has open without SQLite: closing that file would release all POSIX
+//! locks of the process on it. This file doesn't know the purpose of the tables.
 
 use std::{
     fmt, fs,
