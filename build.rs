@@ -1,12 +1,12 @@
-//! Turns `proto/` into Rust: messages, clients, servers, and the descriptor set that the server reads its schema from.
+//! Compiles `proto/` to Rust: messages, clients, servers, and the descriptor set from which the server reads its schema.
 //!
-//! The descriptor set is written as protox encodes it and never passes through `prost_types` on its way to the file: those types
-//! know no extensions, so they would drop the options that make the contract a schema.
+//! The descriptor set is written as protox encodes it, never converted to `prost_types`. Those types don't support extensions, so they
+//! would drop the options that make the contract a schema.
 //!
-//! A message that carries a secret must not print it. Fields say so with protobuf's own `debug_redact`; from there
-//! [`redacted_messages`] finds every message that contains one, at any depth, and each of them gets a `Debug` that shows its name only.
+//! `Debug` of a message must not print a secret. Fields with secrets have protobuf's own `debug_redact`. [`redacted_messages`] finds every
+//! message that contains such a field, at any depth. The `Debug` of these messages prints only their name.
 //!
-//! A method without its options fails the build ([`methods`]). Each method becomes a constant that clients call it by.
+//! A method without its options fails the build ([`methods`]). For each method, a constant is generated that clients use to call it.
 
 #[path = "build/methods.rs"]
 mod methods;
@@ -23,9 +23,9 @@ const PROTO_ROOT: &str = "proto";
 
 /// The package of the options that make a contract a schema.
 const SCHEMA: &str = "sealward.schema.v1";
-/// The package of the platform: what a server serves with any schema.
+/// The package of the platform, which a server serves with any schema.
 const PLATFORM: &str = "sealward.v1";
-/// The package of the mail application: entities and services beside those of the platform.
+/// The package of the mail application: entities and services in addition to those of the platform.
 const MAIL: &str = "sealward.mail.v1";
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -53,7 +53,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The files of these packages, compiled with all that they import: package by package, each file after those that it imports.
+/// Compiles the files of these packages with all imports: package by package, each file after those that it imports.
 fn compile(packages: &[&str]) -> Result<protox::Compiler, Box<dyn Error>> {
     let mut files = Vec::new();
     for package in packages {
@@ -64,7 +64,7 @@ fn compile(packages: &[&str]) -> Result<protox::Compiler, Box<dyn Error>> {
     Ok(compiler)
 }
 
-/// The `.proto` files of one folder, sorted, so that the descriptor set doesn't depend on the order a file system lists them in.
+/// Returns the `.proto` files of a folder, sorted, so that the descriptor set doesn't depend on the order in the file system.
 fn proto_files(folder: &Path) -> Result<BTreeSet<PathBuf>, Box<dyn Error>> {
     let mut files = BTreeSet::new();
     for entry in fs::read_dir(folder)? {
@@ -76,7 +76,7 @@ fn proto_files(folder: &Path) -> Result<BTreeSet<PathBuf>, Box<dyn Error>> {
     Ok(files)
 }
 
-/// Every top-level message of the package that has a redacted field, or contains a message that has one.
+/// Returns every top-level message of the package that has a redacted field, or contains a message that has one.
 fn redacted_messages(pool: &DescriptorPool, package: &str) -> Vec<MessageDescriptor> {
     pool.all_messages()
         .filter(|message| message.package_name() == package && message.parent_message().is_none())
@@ -95,14 +95,14 @@ fn holds_a_secret(message: &MessageDescriptor, visited: &mut BTreeSet<String>) -
     })
 }
 
-/// `Debug` for the messages that `skip_debug` names. prost lets it reach into what is nested in them too, so the same is done here.
+/// Returns the code of `Debug` for the messages in `skip_debug`. prost also omits `Debug` of their nested types, so these are included.
 fn debug_implementations(messages: &[MessageDescriptor]) -> Result<String, Box<dyn Error>> {
     let mut code = String::new();
     for message in messages {
         let name = message.name();
         if let Some(nested) = message.child_messages().find(|nested| !nested.is_map_entry()) {
             return Err(format!(
-                "{}: a message nested in one that carries a secret; move it to the top level",
+                "{} is nested in a message that contains a secret: move it to the top level",
                 nested.full_name()
             )
             .into());
@@ -122,7 +122,7 @@ fn debug_implementations(messages: &[MessageDescriptor]) -> Result<String, Box<d
     Ok(code)
 }
 
-/// A constant for each method, named like the method, and a list of all.
+/// Returns the code of a constant for each method, with the method's name, and of a list of all methods.
 fn method_constants(methods: &[methods::DeclaredMethod]) -> Result<String, std::fmt::Error> {
     let mut code = String::new();
     for methods::DeclaredMethod { name, path, is_idempotent } in methods {

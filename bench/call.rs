@@ -1,7 +1,7 @@
-//! What one call costs from a client's side, one at a time over TLS on loopback: decoding, permission, use case, database, encoding.
+//! Latency of single calls from the client, one at a time, over TLS on loopback.
 //!
-//! `rates.rs` asks how many such calls a server takes at once; here it is how long one takes, and which part of it a change made slower:
-//! a Get is the least there is, a list of 100 is mostly encoding, a create waits for the disk, a reveal for its audit record.
+//! Get has the least work. The time of a list of 100 records is mostly encoding. Create waits for the disk, and Reveal for its audit record.
+//! `rates.rs` measures throughput.
 #![allow(clippy::unwrap_used, reason = "a measurement may stop at the first surprise")]
 
 use criterion::{Criterion, criterion_group, criterion_main};

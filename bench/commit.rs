@@ -1,7 +1,7 @@
-//! What a durable commit costs: a row into an organization's database, through the committer, without network, TLS and codec.
+//! Time of a durable commit: one row to an organization's database through the committer, without network, TLS and codec.
 //!
-//! One caller waits for the disk each time; many share a wait. The database lies in the system's folder for temporary files: if that is
-//! memory, set TMPDIR to a folder on the disk that counts.
+//! A single caller waits for the disk for each commit; concurrent callers share a wait. The database is in the system's folder for temporary
+//! files. If that folder is in memory, set TMPDIR to a folder on the disk to measure.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a measurement may stop at the first surprise")]
 
 use std::{
@@ -19,7 +19,7 @@ use sealward_server::{app::App, development::Development};
 use tokio::{runtime::Runtime, task::JoinSet};
 use uuid::Uuid;
 
-/// One, and as many as fill a batch well.
+/// A single caller, and enough callers to fill a batch.
 const CALLERS: [u64; 2] = [1, 64];
 
 fn commits(criterion: &mut Criterion) {
@@ -44,7 +44,7 @@ fn commits(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// How long this many commits take, shared by so many callers.
+/// The time of `commits` commits by `callers` concurrent callers.
 async fn insert(organization: Arc<Organization>, callers: u64, commits: u64) -> Duration {
     let start = Instant::now();
     let mut tasks = JoinSet::new();
@@ -61,7 +61,7 @@ async fn insert(organization: Arc<Organization>, callers: u64, commits: u64) -> 
     start.elapsed()
 }
 
-/// A new row of a table that every organization has.
+/// A new row of a table that exists in every organization.
 fn mailbox() -> Step {
     let mut id = [0; 16];
     getrandom::fill(&mut id).unwrap();

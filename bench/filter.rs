@@ -1,4 +1,4 @@
-//! What a filter costs before a database sees it: reading it, making a condition of it, and holding a record against it.
+//! Time of filters without a database: parse, compile to a condition, and evaluate for a record.
 #![allow(clippy::unwrap_used, reason = "a measurement may stop at the first surprise")]
 
 use std::hint::black_box;
@@ -11,7 +11,7 @@ use sealward_core::{
 
 const ORGANIZATION: &str = "default";
 
-/// One comparison, what a person asks for, and as many comparisons as are taken.
+/// One comparison, a typical filter, and the maximum number of comparisons.
 fn filters() -> [(&'static str, String); 3] {
     let longest: Vec<String> = (0..COMPARISONS_MAX).map(|number| format!("username = \"user-{number}*\"")).collect();
     [

@@ -1,7 +1,6 @@
-//! Rates of Get and of durable Create beside a bare tonic server that answers the same calls from memory, over TLS, in one run.
+//! Throughput of Get and durable Create over TLS on loopback, compared with a bare tonic server that answers the same calls from memory.
 //!
-//! What counts are the ratios: the rounds of all servers alternate, so that whatever else the machine does hits them alike. Loopback only,
-//! bounded in calls.
+//! Compare the ratios. The rounds of both servers alternate, so that other load on the machine affects both.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a measurement may stop at the first surprise")]
 
 use std::{sync::Arc, time::Instant};
@@ -60,7 +59,7 @@ async fn main() {
     }
     let [echo_get, get, echo_create, create, create_sealed] = rates.map(median);
     println!(
-        "calls a second over TLS, {CONNECTIONS} connections, {CALLS_AT_ONCE} calls at once, median of {ROUNDS} rounds"
+        "calls/s over TLS, {CONNECTIONS} connections, {CALLS_AT_ONCE} concurrent calls, median of {ROUNDS} rounds"
     );
     println!("  bare tonic Get                        {echo_get:>9.0}");
     println!("  Get                                   {get:>9.0}   {:.2} of bare tonic", get / echo_get);
@@ -94,7 +93,7 @@ fn create(password: Option<&str>) -> mail_v1::CreateMailboxRequest {
     }
 }
 
-/// Makes a round of calls; answers how many a second.
+/// Makes a round of calls, and returns the calls per second.
 async fn load(channels: &[Channel], call: Call) -> f64 {
     let start = Instant::now();
     let mut tasks = JoinSet::new();
@@ -137,10 +136,10 @@ fn median(mut rates: Vec<f64>) -> f64 {
     rates.get(rates.len() / 2).copied().unwrap()
 }
 
-/// Answers with what it was given, or with one mailbox: all that a call costs before there is a service.
+/// A service that returns a constant mailbox: the cost of a call without Sealward.
 struct Echo;
 
-/// A bare tonic server with the same certificates; answers where it listens.
+/// Starts a bare tonic server with the same certificates, and returns its address.
 async fn echo_server(development: &Development) -> String {
     let folder = development.folder().join("tls");
     let read = |name: &str| std::fs::read(folder.join(name)).unwrap();
@@ -155,7 +154,7 @@ async fn echo_server(development: &Development) -> String {
     address
 }
 
-fn echoed() -> Mailbox {
+fn constant_mailbox() -> Mailbox {
     Mailbox {
         name: "organizations/default/mailboxes/0191e2a4-5b6c-7d8e-9fa0-b1c2d3e4f506".to_owned(),
         etag: "1".to_owned(),
@@ -169,11 +168,11 @@ fn echoed() -> Mailbox {
 #[tonic::async_trait]
 impl MailboxService for Echo {
     async fn create_mailbox(&self, _: Request<mail_v1::CreateMailboxRequest>) -> Result<Response<Mailbox>, Status> {
-        Ok(Response::new(echoed()))
+        Ok(Response::new(constant_mailbox()))
     }
 
     async fn get_mailbox(&self, _: Request<mail_v1::GetMailboxRequest>) -> Result<Response<Mailbox>, Status> {
-        Ok(Response::new(echoed()))
+        Ok(Response::new(constant_mailbox()))
     }
 
     async fn list_mailboxes(

@@ -1,7 +1,7 @@
-//! What a re-encryption costs those who work beside it: Get and Update with and without one, in one run; and how fast it goes.
+//! The effect of a re-encryption on concurrent calls: latency of Get and Update with and without one, and the rate of the re-encryption.
 //!
-//! `SEALWARD_BENCH_RECORDS` says how many records the organization has (20,000 unless it is said), `SEALWARD_BENCH_BATCH_CELLS` how many cells
-//! a step has (as the service has it unless it is said). The figures to go by are the ratios: client and server share the processors here.
+//! `SEALWARD_BENCH_RECORDS` is the number of records (default 20,000). `SEALWARD_BENCH_BATCH_CELLS` is the number of cells in a batch (default:
+//! the server's). Compare the ratios: client and server share the processors.
 
 use std::{
     sync::{
@@ -22,14 +22,14 @@ use sealward_server::{
 use tokio::task::JoinSet;
 
 const ORGANIZATION: &str = "organizations/default";
-/// Callers that fill the organization, all at once.
+/// Concurrent callers that create the records.
 const FILLERS: usize = 64;
-/// Callers that are measured: as many of each kind, one call at a time each.
+/// Concurrent callers that are measured. Each makes one call at a time.
 const CALLERS: usize = 4;
-/// How long calls are measured without a re-encryption.
-const QUIET: Duration = Duration::from_secs(5);
+/// Duration of the measurement without a re-encryption.
+const BASELINE_TIME: Duration = Duration::from_secs(5);
 
-/// How long calls took.
+/// The times of calls.
 #[derive(Default)]
 struct Times {
     get: Vec<Duration>,
@@ -57,7 +57,7 @@ async fn fill(client: &Client, records: usize) -> Vec<String> {
             let mut names = Vec::new();
             for number in (filler..records).step_by(FILLERS) {
                 let created = client.mailboxes().create(ORGANIZATION, mailbox(number), None).await;
-                names.push(created.expect("the organization can be filled").name);
+                names.push(created.expect("the record can be created").name);
             }
             names
         });
@@ -65,25 +65,25 @@ async fn fill(client: &Client, records: usize) -> Vec<String> {
     filling.join_all().await.concat()
 }
 
-/// Calls until told to stop: how long each took.
+/// Makes calls until `stop` is set, and returns their times.
 async fn call(client: &Client, names: &Arc<Vec<String>>, stop: &Arc<AtomicBool>) -> Times {
     let mut callers = JoinSet::new();
     for caller in 0..CALLERS {
         let (client, names, stop) = (client.clone(), Arc::clone(names), Arc::clone(stop));
         callers.spawn(async move {
             let mut times = Times::default();
-            // All over the organization.
+            // Spread over all records.
             let mut turn = caller * 7_919;
             while !stop.load(Ordering::Relaxed) {
                 turn += 104_729;
                 let Some(name) = names.get(turn % names.len()) else { break };
-                let begun = Instant::now();
-                client.mailboxes().get(name.as_str()).await.expect("a record is there");
-                times.get.push(begun.elapsed());
+                let started = Instant::now();
+                client.mailboxes().get(name.as_str()).await.expect("the record exists");
+                times.get.push(started.elapsed());
                 let update = mail_v1::Mailbox { name: name.clone(), ..mailbox(turn) };
-                let begun = Instant::now();
-                client.mailboxes().update(update, ["password"]).await.expect("a record can be written");
-                times.update.push(begun.elapsed());
+                let started = Instant::now();
+                client.mailboxes().update(update, ["password"]).await.expect("the record can be updated");
+                times.update.push(started.elapsed());
             }
             times
         });
@@ -96,11 +96,11 @@ async fn call(client: &Client, names: &Arc<Vec<String>>, stop: &Arc<AtomicBool>)
     all
 }
 
-async fn quiet(client: &Client, names: &Arc<Vec<String>>) -> Times {
+async fn call_without_reencryption(client: &Client, names: &Arc<Vec<String>>) -> Times {
     let stop = Arc::new(AtomicBool::new(false));
     let ending = Arc::clone(&stop);
     tokio::spawn(async move {
-        let mut tick = tokio::time::interval(QUIET);
+        let mut tick = tokio::time::interval(BASELINE_TIME);
         tick.tick().await;
         tick.tick().await;
         ending.store(true, Ordering::Relaxed);
@@ -108,7 +108,7 @@ async fn quiet(client: &Client, names: &Arc<Vec<String>>) -> Times {
     call(client, names, &stop).await
 }
 
-/// Changes the key, and waits for the end: the last state.
+/// Changes the key, waits for the end of the re-encryption, and returns its last state.
 async fn change(client: &Client, text: &str) -> v1::Reencryption {
     client.change_key(ORGANIZATION, &text.to_owned().into()).await.expect("the key can be changed");
     let mut watch = client.watch_reencryption(ORGANIZATION).await.expect("it can be followed");
@@ -133,31 +133,31 @@ fn show(what: &str, without: &mut [Duration], with: &mut [Duration]) {
 async fn main() {
     let number = |variable| std::env::var(variable).ok().and_then(|text| text.parse::<usize>().ok());
     let records = number("SEALWARD_BENCH_RECORDS").unwrap_or(20_000);
-    let folder = tempfile::tempdir().expect("a folder can be made");
-    let development = Development::prepare(&folder.path().join("dev")).expect("a deployment can be prepared");
-    let mut config = development.config().expect("its configuration reads");
+    let folder = tempfile::tempdir().expect("the temporary folder can be created");
+    let development = Development::prepare(&folder.path().join("dev")).expect("the deployment can be prepared");
+    let mut config = development.config().expect("the configuration is valid");
     config.listen.address = "127.0.0.1:0".parse().expect("an address");
     config.limits.key_changes_per_hour = 0;
     if let Some(cells) = number("SEALWARD_BENCH_BATCH_CELLS").and_then(|cells| u32::try_from(cells).ok()) {
         config.limits.reencryption_batch_cells = cells;
     }
     let running = App::start(config).await.expect("the server starts");
-    running.ensure_organization("default").await.expect("an organization can be made");
+    running.ensure_organization("default").await.expect("the organization can be created");
     let client = Client::builder(format!("https://{}", running.address()))
         .ca_file(development.ca())
         .identity_files(development.certificate(Person::Admin), development.key(Person::Admin))
         .retry(RetryPolicy::never())
         .connect_lazy()
-        .expect("a client can be made");
+        .expect("the client can be created");
 
-    let begun = Instant::now();
+    let started = Instant::now();
     let names = Arc::new(fill(&client, records).await);
-    println!("{records} records, filled in {:.0?}", begun.elapsed());
+    println!("{records} records, created in {:.0?}", started.elapsed());
 
     let alone = change(&client, "the key, number 2!").await;
-    println!("alone: {} cells, {:.0} a second", alone.cells_done, alone.cells_per_second);
+    println!("alone: {} cells, {:.0}/s", alone.cells_done, alone.cells_per_second);
 
-    let mut without = quiet(&client, &names).await;
+    let mut without = call_without_reencryption(&client, &names).await;
     let stop = Arc::new(AtomicBool::new(false));
     let changing = {
         let (client, stop) = (client.clone(), Arc::clone(&stop));
@@ -169,7 +169,7 @@ async fn main() {
     };
     let mut with = call(&client, &names, &stop).await;
     let beside = changing.await.expect("the change ends");
-    println!("beside {CALLERS} callers: {} cells, {:.0} a second", beside.cells_done, beside.cells_per_second);
+    println!("with {CALLERS} callers: {} cells, {:.0}/s", beside.cells_done, beside.cells_per_second);
     println!("calls: {} without, {} with", without.get.len() * 2, with.get.len() * 2);
     show("Get", &mut without.get, &mut with.get);
     show("Update", &mut without.update, &mut with.update);

@@ -1,6 +1,6 @@
-//! What sealing and opening cost: one cell, by the length of its value and the number of data keys in the ring, and a whole ring.
+//! Time to seal and open a cell, by the length of its value and the number of data keys in the ring, and to open a key ring.
 //!
-//! Randomness is the operating system's, as in the server. Nothing is stored.
+//! Random numbers come from the operating system, as in the server. Nothing is stored.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a measurement may stop at the first surprise")]
 
 use std::{collections::BTreeSet, hint::black_box};
@@ -17,10 +17,10 @@ use sealward_core::{
     random::Random,
 };
 
-/// Nothing, the longest value in one block of padding, a long password, more than any built-in attribute takes.
+/// Empty, the longest value in one padding block, a long password, longer than every built-in attribute.
 const LENGTHS_BYTES: [usize; 4] = [0, 32, 200, 1_024];
 
-/// The data keys of a ring after its creation, and at most that a change in the middle of unreadable cells leaves.
+/// The data keys of a new ring, and of a ring that keeps old keys for unreadable cells.
 const VERSIONS: [u32; 2] = [1, 3];
 
 const ORGANIZATION: OrganizationId = OrganizationId::from_bytes([1; 16]);
@@ -34,14 +34,14 @@ impl Random for SystemRandom {
     }
 }
 
-/// A ring, and what opens it.
-struct Locked {
+/// A ring and its KEK.
+struct RingWithKek {
     ring: KeyRing,
     kek: Kek,
 }
 
-impl Locked {
-    /// A ring that opens cells of this many versions. Each change keeps what came before, as for cells that can't be read.
+impl RingWithKek {
+    /// A ring with this many data keys. Each change keeps the previous keys, as for unreadable cells.
     fn of(versions: u32) -> Self {
         let (mut kek, kdf) = derive();
         let mut ring = KeyRing::create(ORGANIZATION, &kek, kdf, NOW, &SystemRandom).unwrap();
@@ -54,7 +54,7 @@ impl Locked {
             kek = next;
         }
         assert!(keep.iter().all(|version| ring.opens(*version)));
-        Locked { ring, kek }
+        RingWithKek { ring, kek }
     }
 }
 
@@ -78,7 +78,7 @@ fn value(length_bytes: usize) -> Plaintext {
 
 fn cells(criterion: &mut Criterion) {
     for versions in VERSIONS {
-        let Locked { ring, .. } = Locked::of(versions);
+        let RingWithKek { ring, .. } = RingWithKek::of(versions);
         let mut group = criterion.benchmark_group("seal");
         for length_bytes in LENGTHS_BYTES {
             let id = BenchmarkId::new(format!("{length_bytes} bytes"), format!("{versions} in the ring"));
@@ -104,12 +104,12 @@ fn cells(criterion: &mut Criterion) {
 fn rings(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("ring");
     for versions in VERSIONS {
-        let Locked { ring, kek } = Locked::of(versions);
+        let RingWithKek { ring, kek } = RingWithKek::of(versions);
         group.bench_function(BenchmarkId::new("open", format!("{versions} in the ring")), |bencher| {
             bencher.iter(|| KeyRing::open(black_box(ring.stored()), ORGANIZATION, &kek).unwrap());
         });
     }
-    // What a change and a restore wait for, and what a guess at a key text costs.
+    // The time of a key change and a restore, and of a guess by an attacker.
     group.sample_size(10).bench_function(format!("derive a KEK, {ITERATIONS_DEFAULT} iterations"), |bencher| {
         let text = KeyText::new("a key text, number 1".to_owned());
         bencher.iter_batched(

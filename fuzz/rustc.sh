@@ -1,6 +1,6 @@
 #!/bin/sh
-# Cargo's RUSTC_WORKSPACE_WRAPPER for the fuzzers: compiles the crates of this workspace so that libFuzzer sees which branches an input
-# takes and what it is compared with. Dependencies aren't instrumented, so they are shared with every other build.
+# Cargo's RUSTC_WORKSPACE_WRAPPER for the fuzzers: compiles the crates of this workspace with coverage and comparison tracing for libFuzzer.
+# Dependencies aren't instrumented, so other builds share them.
 set -eu
 case " $* " in
 *" --crate-name build_script_"*) exec "$@" ;;

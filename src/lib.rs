@@ -1,14 +1,14 @@
-//! The API of Sealward as Rust: messages, clients and servers generated from `proto/sealward`, and the descriptor set that
-//! also is the schema of the mail entities.
+//! The API of Sealward in Rust: messages, clients and servers that are generated from `proto/sealward`, and the descriptor set,
+//! which is also the schema of the mail entities.
 //!
-//! Messages that carry a secret print as their name only. Nothing here knows what the messages mean.
+//! `Debug` of a message with a secret prints only its name. Nothing here knows the meaning of the messages.
 
 #[cfg(test)]
 #[path = "../build/methods.rs"]
 mod declared_methods;
 pub mod options;
 
-/// Everything in the package `sealward.v1`: the platform, which is served with any schema.
+/// The package `sealward.v1`: the platform, which is served with any schema.
 #[allow(missing_docs, clippy::disallowed_methods, reason = "generated; the comments of the contract document it")]
 pub mod v1 {
     tonic::include_proto!("sealward.v1");
@@ -17,7 +17,7 @@ pub mod v1 {
 
 /// The mail application.
 pub mod mail {
-    /// Everything in the package [`MAIL_PACKAGE`](super::MAIL_PACKAGE): mailboxes and what belongs to them.
+    /// The package [`MAIL_PACKAGE`](super::MAIL_PACKAGE): mailboxes and related entities.
     #[allow(missing_docs, clippy::disallowed_methods, reason = "generated; the comments of the contract document it")]
     pub mod v1 {
         tonic::include_proto!("sealward.mail.v1");
@@ -25,7 +25,7 @@ pub mod mail {
     }
 }
 
-/// Everything in the package [`SCHEMA_PACKAGE`].
+/// The package [`SCHEMA_PACKAGE`].
 pub mod schema {
     /// The messages of the options that turn messages of the contract into entities.
     #[allow(missing_docs, reason = "generated; the comments of the contract document it")]
@@ -34,7 +34,7 @@ pub mod schema {
     }
 }
 
-/// Every method of the contract, under its name.
+/// A constant for every method of the contract, with the name of the method.
 #[allow(non_upper_case_globals, reason = "generated; a constant has the name of its method")]
 pub mod methods {
     /// A method of the contract.
@@ -42,7 +42,7 @@ pub mod methods {
     pub struct Method {
         /// `/sealward.mail.v1.MailboxService/GetMailbox`.
         pub path: &'static str,
-        /// Whether a call can be repeated whatever is in the request: its `idempotency_level` is NO_SIDE_EFFECTS or IDEMPOTENT.
+        /// Whether any call can be repeated: the `idempotency_level` is NO_SIDE_EFFECTS or IDEMPOTENT.
         pub is_idempotent: bool,
     }
 
@@ -58,16 +58,16 @@ pub const PLATFORM_PACKAGE: &str = "sealward.v1";
 /// The package of the mail application.
 pub const MAIL_PACKAGE: &str = "sealward.mail.v1";
 
-/// The encoded `google.protobuf.FileDescriptorSet` of the platform without any application: imports, comments and Sealward's own options
-/// included.
+/// The encoded `google.protobuf.FileDescriptorSet` of the platform without any application, including imports, comments and Sealward's
+/// own options.
 pub const PLATFORM_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/platform.descriptors.bin"));
 
-/// The encoded `google.protobuf.FileDescriptorSet` of the whole contract, the mail application included.
+/// The encoded `google.protobuf.FileDescriptorSet` of the whole contract, including the mail application.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/sealward.descriptors.bin"));
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+    #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
     use std::collections::BTreeSet;
 
@@ -88,7 +88,7 @@ mod tests {
         pool.all_messages().filter(|message| options::entity(message).unwrap().is_some()).collect()
     }
 
-    /// Every attribute of every entity, with its options, under a name such as `Mailbox.password`.
+    /// Returns every attribute of every entity, with its name (`Mailbox.password`) and options.
     fn attributes(pool: &DescriptorPool) -> Vec<(String, FieldDescriptor, Attribute)> {
         let fields = entities(pool).into_iter().flat_map(|entity| entity.fields().collect::<Vec<_>>());
         fields
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn the_entities_and_the_services_that_serve_them_are_in_the_descriptor_set() {
+    fn descriptor_set_has_the_entities_and_their_services() {
         let pool = pool();
         let names: BTreeSet<_> = entities(&pool).iter().map(|entity| entity.full_name().to_owned()).collect();
         let served: BTreeSet<_> =
@@ -114,10 +114,10 @@ mod tests {
         assert_eq!(served, names);
     }
 
-    /// The Go module that the generated packages are in: the one name to settle before clients are published, here and in every file.
+    /// The Go module of the generated packages. It must be decided before clients are published, here and in every file.
     const GO_MODULE: &str = "github.com/sealward/sealward/clients/go";
 
-    /// Objective-C has no packages, so that each of ours has a prefix of its own.
+    /// The prefix of each package in Objective-C, which has no packages.
     const OBJC_PREFIXES: [(&str, &str); 3] =
         [(PLATFORM_PACKAGE, "SLW"), (MAIL_PACKAGE, "SLWM"), (SCHEMA_PACKAGE, "SLWS")];
 
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn the_platform_stands_without_the_mail_application() {
+    fn platform_descriptor_set_omits_the_mail_application() {
         let platform = DescriptorPool::decode(PLATFORM_DESCRIPTOR_SET).unwrap();
         let packages: BTreeSet<_> = platform.files().map(|file| file.package_name().to_owned()).collect();
         assert_eq!(packages, ["google.protobuf", PLATFORM_PACKAGE, SCHEMA_PACKAGE].map(str::to_owned).into());
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn the_five_encrypted_attributes_are_redacted_and_each_has_its_report() {
+    fn encrypted_attributes_are_redacted_and_each_has_its_report() {
         let pool = pool();
         let all = attributes(&pool);
         let encrypted: BTreeSet<_> =
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn every_attribute_has_presence_and_every_other_field_is_one_every_entity_has() {
+    fn attributes_have_presence_and_other_fields_are_system_fields() {
         for entity in entities(&pool()) {
             let mut others = Vec::new();
             for field in entity.fields() {
@@ -223,13 +223,13 @@ mod tests {
             let of_every_entity = ["name", "etag", "create_time", "update_time", "created_by", "modified_by"];
             let (common, rest) = others.split_at(of_every_entity.len());
             assert_eq!(common, of_every_entity, "{}", entity.full_name());
-            // Only the answer to an update has it, where values can be sent elsewhere.
+            // Only entities whose values are sent elsewhere have it, for the response to an update.
             assert!(rest.iter().all(|name| name == "cleared_attributes"), "{}: {rest:?}", entity.full_name());
         }
     }
 
     #[test]
-    fn what_an_attribute_names_exists() {
+    fn successors_and_defaults_of_attributes_exist() {
         let pool = pool();
         let all = attributes(&pool);
         let names: BTreeSet<_> = all.iter().map(|(name, _, _)| name.clone()).collect();
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn every_value_of_an_option_set_but_the_first_has_the_number_of_the_original() {
+    fn option_values_except_the_first_have_unique_numbers() {
         let pool = pool();
         for (name, field, _) in attributes(&pool) {
             let Kind::Enum(kind) = field.kind() else { continue };
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn every_method_says_how_it_fails_and_what_a_repetition_does() {
+    fn every_method_documents_errors_and_repetition() {
         let mut methods = 0;
         for method in pool().services().flat_map(|service| service.methods().collect::<Vec<_>>()) {
             let file = method.parent_file();
@@ -275,8 +275,8 @@ mod tests {
             let paragraphs = |begins: &[&str]| {
                 comment.split("\n\n").filter(|text| begins.iter().any(|begin| text.starts_with(begin))).count()
             };
-            assert_eq!(paragraphs(&["Errors: ", "Errors beside "]), 1, "{}", method.full_name());
-            // The options say it where it doesn't depend on the request, and the callers in any case.
+            assert_eq!(paragraphs(&["Errors: ", "Errors, in addition to "]), 1, "{}", method.full_name());
+            // The options define it, unless it depends on the request. They always define the callers.
             let depends = options::idempotency(&method) == Idempotency::Unknown;
             let repetition = paragraphs(&["Safe to repeat", "Not safe to repeat"]);
             assert_eq!(repetition, usize::from(depends), "{}", method.full_name());
@@ -287,31 +287,28 @@ mod tests {
     }
 
     #[test]
-    fn a_method_without_its_options_fails_the_build_and_is_named() {
+    fn method_without_options_fails_the_build_with_its_name() {
         const LEVEL: &str = "option idempotency_level = IDEMPOTENT;";
         for (options, problem) in [
-            (String::new(), "it lacks the option `idempotency_level`"),
-            (LEVEL.to_owned(), "it lacks the option `sealward.schema.v1.method`"),
-            (with_needs(LEVEL, ""), "it needs `privileges` or `any_identity`, and not both"),
-            (
-                with_needs(LEVEL, r#"privileges: "a" any_identity: true"#),
-                "it needs `privileges` or `any_identity`, and not both",
-            ),
+            (String::new(), "the option `idempotency_level` is missing"),
+            (LEVEL.to_owned(), "the option `sealward.schema.v1.method` is missing"),
+            (with_needs(LEVEL, ""), "set either `privileges` or `any_identity`"),
+            (with_needs(LEVEL, r#"privileges: "a" any_identity: true"#), "set either `privileges` or `any_identity`"),
             (
                 with_needs(LEVEL, r#"privileges: ["a", "b"] audit_actions: "c""#),
-                "it needs as many `audit_actions` as `privileges`, or none",
+                "set one of `audit_actions` for each of `privileges`, or none",
             ),
             (
                 with_needs("option idempotency_level = NO_SIDE_EFFECTS;", r#"privileges: "a" audit_actions: "c""#),
-                "it has `audit_actions`, so that its `idempotency_level` can't be NO_SIDE_EFFECTS",
+                "`idempotency_level` can't be NO_SIDE_EFFECTS, because `audit_actions` is set",
             ),
             (
                 with_needs(LEVEL, r#"privileges: "a" audit_actions: "c" refused_as: "d""#),
-                "it has both `audit_actions` and `refused_as`",
+                "set either `audit_actions` or `refused_as`",
             ),
         ] {
             let error = declared_methods(&pool_with_method(&options)).unwrap_err();
-            assert_eq!(error, format!("the method sealward.test.v1.Service.Call: {problem}"));
+            assert_eq!(error, format!("method sealward.test.v1.Service.Call: {problem}"));
         }
         let declared = declared_methods(&pool_with_method(&with_needs(LEVEL, r#"privileges: "a""#))).unwrap();
         let [method] = &declared[..] else { panic!("{declared:?}") };
@@ -325,7 +322,7 @@ mod tests {
         format!("{level} option (sealward.schema.v1.method) = {{{needs}}};")
     }
 
-    /// A contract of one method with these options.
+    /// Compiles a contract that has one method, with these options.
     fn pool_with_method(options: &str) -> DescriptorPool {
         let folder = tempfile::tempdir().unwrap();
         let text = format!(
@@ -343,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn every_write_of_a_record_can_be_checked_and_repeated() {
+    fn record_writes_have_validate_only_and_request_id() {
         for service in pool().services().filter(|service| options::entity_service(service).unwrap().is_some()) {
             for method in service.methods() {
                 let is_write = ["Create", "Update", "Delete"].iter().any(|verb| method.name().starts_with(verb));
@@ -356,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn debug_of_a_message_with_a_secret_shows_its_name_only() {
+    fn debug_of_a_message_with_a_secret_prints_only_its_name() {
         let secret = || Some("canary-1".to_owned());
         let mailbox = mail::v1::Mailbox { password: secret(), ..Default::default() };
         let request = mail::v1::CreateMailboxRequest { mailbox: Some(mailbox.clone()), ..Default::default() };

@@ -1,6 +1,6 @@
-//! The one reading of the contract's options: descriptors to the generated messages of `sealward.schema.v1`.
+//! Reads the options of the contract from descriptors, as generated messages of `sealward.schema.v1`.
 //!
-//! The server, the client and the reference documents use it. What the options mean is up to them.
+//! The server, the client and the reference documents use it. Nothing here knows the meaning of the options.
 
 use prost::Message;
 use prost_reflect::{
@@ -13,24 +13,24 @@ use crate::{
     schema::v1::{Attribute, Entity, Method},
 };
 
-/// Why an option can't be read.
+/// An option can't be read.
 #[derive(Debug, thiserror::Error)]
 pub enum OptionError {
     /// The descriptors don't declare the option.
-    #[error("the descriptor set lacks `{0}`: it was made without sealward/schema/v1/annotations.proto")]
+    #[error("the descriptor set lacks `{0}`: compile it with sealward/schema/v1/annotations.proto")]
     Undeclared(String),
-    /// The descriptors declare the option with another type.
-    #[error("the option `{name}` has another type here")]
+    /// The descriptors declare the option with an unexpected type.
+    #[error("the option `{name}` has an unexpected type")]
     OtherType {
         /// The full name of the option.
         name: String,
-        /// Why it can't be decoded, if it is a message.
+        /// The decode error, if the option is a message.
         #[source]
         source: Option<prost::DecodeError>,
     },
 }
 
-/// What makes a message an entity.
+/// Returns the option `entity` of a message. `None`: the message isn't an entity.
 ///
 /// # Errors
 /// See [`OptionError`].
@@ -38,7 +38,7 @@ pub fn entity(message: &MessageDescriptor) -> Result<Option<Entity>, OptionError
     decoded(&message.options(), "entity")
 }
 
-/// What makes a field an attribute.
+/// Returns the option `attribute` of a field. `None`: the field isn't an attribute.
 ///
 /// # Errors
 /// See [`OptionError`].
@@ -46,7 +46,7 @@ pub fn attribute(field: &FieldDescriptor) -> Result<Option<Attribute>, OptionErr
     decoded(&field.options(), "attribute")
 }
 
-/// The number that Dynamics 365 gives to an enum value.
+/// Returns the number of an enum value in Dynamics 365.
 ///
 /// # Errors
 /// See [`OptionError`].
@@ -54,7 +54,7 @@ pub fn option_number(value: &EnumValueDescriptor) -> Result<Option<i32>, OptionE
     typed(&value.options(), "option", Value::as_i32)
 }
 
-/// The name of the state that a status belongs to.
+/// Returns the name of the state that a status belongs to.
 ///
 /// # Errors
 /// See [`OptionError`].
@@ -62,7 +62,7 @@ pub fn state(value: &EnumValueDescriptor) -> Result<Option<String>, OptionError>
     typed(&value.options(), "state", text)
 }
 
-/// The full name of the entity that a service serves.
+/// Returns the full name of the entity that a service serves.
 ///
 /// # Errors
 /// See [`OptionError`].
@@ -70,7 +70,7 @@ pub fn entity_service(service: &ServiceDescriptor) -> Result<Option<String>, Opt
     typed(&service.options(), "entity_service", text)
 }
 
-/// What a call of a method needs.
+/// Returns the option `method` of a method: the privileges and the audit actions.
 ///
 /// # Errors
 /// See [`OptionError`].
@@ -78,18 +78,18 @@ pub fn method(method: &MethodDescriptor) -> Result<Option<Method>, OptionError> 
     decoded(&method.options(), "method")
 }
 
-/// What a repetition of a call does: protobuf's own `idempotency_level`.
+/// The effect of repeated calls: protobuf's own `idempotency_level`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Idempotency {
-    /// It depends on the request.
+    /// The effect depends on the request.
     Unknown,
-    /// Calls change nothing.
+    /// A call changes nothing.
     NoSideEffects,
-    /// A repetition changes nothing that the first call didn't, except that it leaves another audit record.
+    /// A repetition changes nothing that the first call didn't change, except that it adds another audit record.
     Idempotent,
 }
 
-/// The `idempotency_level` of a method.
+/// Returns the `idempotency_level` of a method.
 #[must_use]
 pub fn idempotency(method: &MethodDescriptor) -> Idempotency {
     match method.options().get_field_by_name("idempotency_level").and_then(|level| level.as_enum_number()) {
@@ -99,7 +99,7 @@ pub fn idempotency(method: &MethodDescriptor) -> Idempotency {
     }
 }
 
-/// Whether a field carries a secret: protobuf's own `debug_redact`.
+/// Returns whether a field contains a secret: protobuf's own `debug_redact`.
 #[must_use]
 pub fn is_secret(field: &FieldDescriptor) -> bool {
     field.options().get_field_by_name("debug_redact").is_some_and(|value| *value == Value::Bool(true))

@@ -42,24 +42,24 @@ const HEALTH: &str = "/grpc.health.v1.Health/Check";
 
 const MIB: usize = 1024 * 1024;
 
-/// The window of a caller that is no part of the attack.
+/// The window of a caller that isn't part of the attack.
 const WINDOW: u32 = 65_535;
 
 /// The time between two bytes of a caller that sends slowly.
 const DRIP: Duration = Duration::from_millis(100);
 
-/// How many bytes such a caller sends of headers: for three seconds.
+/// The number of header bytes that such a caller sends, in three seconds.
 const DRIPS: usize = 30;
 
-/// How long a connection that takes no more is written to.
+/// How long the attack writes to a connection that accepts no more bytes.
 const STUCK_MAX: Duration = Duration::from_secs(1);
 
-/// What requests of one identity may take.
-fn of_an_identity() -> u64 {
+/// The memory that requests of one identity may use.
+fn identity_memory_bytes() -> u64 {
     Limits::default().requests_per_identity_max_bytes.into()
 }
 
-/// Calls whose messages of 4 MiB lack their last byte, over so many connections. The server ends all of them.
+/// Calls whose messages of 4 MiB lack their last byte, over this number of connections. The server ends all of them.
 async fn unfinished(target: &Target, person: Option<Person>, path: &str, connections: usize, calls: usize) -> usize {
     static ZEROS: [u8; 4 * MIB - 1] = [0; 4 * MIB - 1];
     let (mut begun, mut open) = (Vec::new(), Vec::new());
@@ -93,7 +93,7 @@ async fn unfinished_messages_without_identity_take_bounded_memory() {
 async fn unfinished_messages_take_bounded_memory() {
     let setup = Setup { limits: &[("message_time_max_ms", 5_000)], ..Setup::default() };
     let target = Target::start("unfinished messages, a reader", setup).await;
-    let allowed = Allowed { charged_bytes: of_an_identity(), connections: 4 };
+    let allowed = Allowed { charged_bytes: identity_memory_bytes(), connections: 4 };
     let round = async |target: &Target| unfinished(target, Some(Person::Reader), GET_MAILBOX, 4, 100).await;
     target.withstands(allowed, &["requests_per_connection_max_bytes", "message_time_max_ms"], round).await;
 }
@@ -112,10 +112,10 @@ async fn drip_message(mut call: Call) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn messages_that_arrive_byte_by_byte_are_ended_and_hold_nobody_up() {
+async fn messages_byte_by_byte_are_ended_and_delay_no_caller() {
     let setup = Setup { limits: &[("message_time_max_ms", 2_000)], ..Setup::default() };
     let target = Target::start("slow messages, a reader", setup).await;
-    let allowed = Allowed { charged_bytes: of_an_identity(), connections: 10 };
+    let allowed = Allowed { charged_bytes: identity_memory_bytes(), connections: 10 };
     let round = async |target: &Target| {
         let (mut calls, mut open) = (JoinSet::new(), Vec::new());
         for _ in 0..10 {
@@ -150,7 +150,7 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     [&frame_header(payload.len(), kind, flags, stream), payload].concat()
 }
 
-/// A connection over which any bytes can be sent, once both sides speak HTTP/2.
+/// A connection that sends any bytes after the HTTP/2 preface.
 async fn connect(target: &Target, person: Option<Person>) -> TlsStream<TcpStream> {
     let stream = TcpStream::connect(&target.address).await.unwrap();
     let mut stream = connect_tls(&target.folder, person, stream).await.unwrap();
@@ -159,7 +159,7 @@ async fn connect(target: &Target, person: Option<Person>) -> TlsStream<TcpStream
     stream
 }
 
-/// Writes these bytes so many times, or until the server closes or takes no more. How often they were written.
+/// Writes these bytes up to `times` times, until the server closes or accepts no more. Returns how often they were written.
 async fn push(stream: &mut (impl AsyncWrite + Unpin), bytes: &[u8], times: usize) -> usize {
     for written in 0..times {
         match timeout(STUCK_MAX, stream.write_all(bytes)).await {
@@ -184,7 +184,7 @@ async fn drip_headers(mut stream: TlsStream<TcpStream>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn headers_that_arrive_byte_by_byte_hold_nobody_up() {
+async fn headers_byte_by_byte_delay_no_caller() {
     let setup = Setup { limits: &[("connection_unidentified_idle_max_seconds", 1)], ..Setup::default() };
     let target = Target::start("slow headers", setup).await;
     let allowed = Allowed { charged_bytes: 0, connections: 100 };
@@ -201,12 +201,12 @@ async fn headers_that_arrive_byte_by_byte_hold_nobody_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn connections_without_identity_take_bounded_memory_and_keep_nobody_out() {
+async fn connections_without_identity_take_bounded_memory_and_block_no_caller() {
     let target = Target::start("connections without identity", Setup::default()).await;
     let Limits { connections_max, connections_unidentified_percent: percent, .. } = Limits::default();
     // On each of the two listeners.
     let allowed = Allowed { charged_bytes: 0, connections: u64::from(2 * connections_max * percent / 100) };
-    // Nothing; the beginning of a ClientHello; of HTTP/2 without TLS; of HTTP/1.
+    // No bytes; the beginning of a ClientHello, of HTTP/2 without TLS, of HTTP/1.
     let begins: [&[u8]; 4] = [b"", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"PRI * HTTP/2.0\r\n", b"GET / HT"];
     let round = async |target: &Target| {
         let (mut open, mut with_tls) = (Vec::new(), Vec::new());
@@ -248,10 +248,10 @@ async fn send(
 #[tokio::test(flavor = "multi_thread")]
 async fn headers_without_end_take_bounded_memory() {
     let target = Target::start("header floods", Setup::default()).await;
-    let allowed = Allowed { charged_bytes: of_an_identity(), connections: 4 };
+    let allowed = Allowed { charged_bytes: identity_memory_bytes(), connections: 4 };
     let round = async |target: &Target| {
         let mut attempts = 0;
-        // More than the limit, which is answered with a reason, and more than is read.
+        // More than the limit, which gets a reason, and more than the server reads.
         for length in [17_000, 60_000] {
             let large = || {
                 let mut call = call(LIST_MAILBOXES, whole(&list()));
@@ -260,7 +260,7 @@ async fn headers_without_end_take_bounded_memory() {
             };
             attempts += send(target, Some(Person::Reader), 200, large).await;
         }
-        // Each byte is a whole header, of 42 bytes as HTTP/2 counts them.
+        // Each byte is a complete header, which HTTP/2 counts as 42 bytes.
         let headers = frame(CONTINUATION, 0, 1, &[0x83; 16_384]);
         for person in [None, Some(Person::Reader)] {
             let mut stream = connect(target, person).await;
@@ -284,9 +284,9 @@ fn call_headers(path: &str) -> Vec<u8> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn calls_that_are_reset_at_once_hold_nobody_up() {
+async fn calls_reset_at_once_delay_no_caller() {
     let target = Target::start("rapid resets", Setup::default()).await;
-    let allowed = Allowed { charged_bytes: of_an_identity(), connections: 20 };
+    let allowed = Allowed { charged_bytes: identity_memory_bytes(), connections: 20 };
     let round = async |target: &Target| {
         let headers = call_headers(LIST_MAILBOXES);
         let cancel = u32::from(h2::Reason::CANCEL).to_be_bytes();
@@ -309,12 +309,12 @@ async fn calls_that_are_reset_at_once_hold_nobody_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn frames_whose_answers_nobody_reads_take_bounded_memory() {
+async fn frames_with_unread_answers_take_bounded_memory() {
     let target = Target::start("PING, SETTINGS and window floods", Setup::default()).await;
     let allowed = Allowed { charged_bytes: 0, connections: 6 };
     let kinds = [
         frame(PING, 0, 0, &[0; 8]),
-        // The size of windows, which the server has to acknowledge.
+        // Settings of the window size, which the server must acknowledge.
         frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0xff, 0xff]),
         frame(WINDOW_UPDATE, 0, 0, &1_u32.to_be_bytes()),
     ];
@@ -333,7 +333,7 @@ async fn frames_whose_answers_nobody_reads_take_bounded_memory() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn refused_calls_hold_nobody_up_while_nobody_reads_the_log() {
+async fn refused_calls_with_an_unread_log_delay_no_caller() {
     let target = Target::start("refused calls, log unread", Setup { is_log_unread: true, ..Setup::default() }).await;
     // A line of the log has some hundred bytes.
     let log = u64::from(Limits::default().log_queue_lines) * 1_024;
@@ -345,7 +345,7 @@ async fn refused_calls_hold_nobody_up_while_nobody_reads_the_log() {
         let foreign = [("content-type", "application/grpc"), ("origin", "https://evil.example")];
         let foreign = || request("POST", LIST_MAILBOXES, &foreign, whole(&list()));
         let not_grpc = || request("POST", LIST_MAILBOXES, &[("content-type", "text/plain")], whole(&list()));
-        // Most of them are refused, each as a call of another kind.
+        // Most of them are refused, each as a different kind of call.
         let mut next = rpcs.iter().cycle();
         send(target, None, TIMES, || call(LIST_MAILBOXES, whole(&list()))).await
             + send(target, reader, TIMES, || call(next.next().unwrap(), contoso())).await
@@ -355,16 +355,16 @@ async fn refused_calls_hold_nobody_up_while_nobody_reads_the_log() {
     target.withstands(allowed, &["refusals_recorded_per_minute_per_identity"], round).await;
 }
 
-/// Waits until the server has ended an answer of which nothing is read.
+/// Waits until the server has ended an answer that isn't read.
 async fn ended(call: Call) {
     let Ok(answer) = timeout(PATIENCE, call.answer).await.expect("no answer") else { return };
     let mut body = answer.into_body();
-    // What is taken is never released, so the window stays as it is.
+    // Received bytes are never released, so the window doesn't grow.
     while let Some(Ok(_)) = timeout(PATIENCE, body.data()).await.expect("the stream stays open") {}
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn lists_that_nobody_reads_take_bounded_memory() {
+async fn unread_lists_take_bounded_memory() {
     let setup = Setup { limits: &[("answer_stall_max_ms", 2_000)], rows: MUCH, ..Setup::default() };
     let target = Target::start("unread lists, a reader", setup).await;
     let answers = u64::from(Limits::default().answers_per_identity_max_bytes);
@@ -393,7 +393,7 @@ async fn lists_that_nobody_reads_take_bounded_memory() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn streams_that_nobody_reads_are_bounded_and_ended() {
+async fn unread_streams_are_bounded_and_ended() {
     let setup = Setup { limits: &[("answer_stall_max_ms", 2_000)], rows: MUCH, ..Setup::default() };
     let target = Target::start("unread exports and verifications", setup).await;
     // An administrator exports, an auditor verifies.
@@ -401,7 +401,7 @@ async fn streams_that_nobody_reads_are_bounded_and_ended() {
     let allowed = Allowed { charged_bytes: answers, connections: 2 };
     let round = async |target: &Target| {
         let mut exporting = target.connection(Some(Person::Admin), WINDOW).await;
-        // Not even the first message is taken.
+        // Not even the first message is read.
         let mut verifying = target.connection(Some(Person::Auditor), 1).await;
         let export = v1::ExportOrganizationRequest { name: DEFAULT.to_owned() };
         let verify = v1::VerifyCellsRequest { organization: DEFAULT.to_owned() };
@@ -419,7 +419,7 @@ async fn streams_that_nobody_reads_are_bounded_and_ended() {
     target.withstands(allowed, &["streams_per_identity_max", "answer_stall_max_ms"], round).await;
 }
 
-/// The outcomes of so many calls at once.
+/// The outcomes of this number of concurrent calls.
 async fn at_once<F>(times: usize, call: impl Fn() -> F) -> Vec<F::Output>
 where
     F: Future<Output: Send> + Send + 'static,
@@ -428,9 +428,9 @@ where
     calls.join_all().await
 }
 
-/// That calls were answered, or refused for one of these reasons.
+/// Asserts that calls were answered, or refused for one of these reasons.
 #[track_caller]
-fn answered_or(reasons: &[ErrorReason], outcomes: Vec<Result<(), Error>>) -> usize {
+fn answered_or_refused(reasons: &[ErrorReason], outcomes: Vec<Result<(), Error>>) -> usize {
     for error in outcomes.iter().filter_map(|outcome| outcome.as_ref().err()) {
         assert!(reasons.contains(&error.reason()), "{error:?}");
     }
@@ -438,17 +438,17 @@ fn answered_or(reasons: &[ErrorReason], outcomes: Vec<Result<(), Error>>) -> usi
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hundred_costly_lists_at_once_hold_no_other_reader_up() {
+async fn hundred_concurrent_costly_lists_delay_no_other_reader() {
     let rows = many_mailboxes(20_000);
     let target = Target::start("100 costly lists, a reader", Setup { rows: &rows, ..Setup::default() }).await;
-    let allowed = Allowed { charged_bytes: of_an_identity(), connections: 1 };
+    let allowed = Allowed { charged_bytes: identity_memory_bytes(), connections: 1 };
     let round = async |target: &Target| {
         let reader = target.client(Person::Reader);
         let lists = at_once(100, || {
             let reader = reader.clone();
             async move { reader.mailboxes().list(DEFAULT, costly()).await.map(drop) }
         });
-        answered_or(&[ErrorReason::InFlightLimit, ErrorReason::ListTimeLimit], lists.await)
+        answered_or_refused(&[ErrorReason::InFlightLimit, ErrorReason::ListTimeLimit], lists.await)
     };
     target.withstands(allowed, &["lists_per_identity_max"], round).await;
 }
@@ -461,7 +461,7 @@ async fn verify_cells(auditor: Client) -> Result<(), Error> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn many_verifications_of_cells_at_once_hold_nobody_up() {
+async fn concurrent_verifications_of_cells_delay_no_caller() {
     let target = Target::start("64 VerifyCells, an auditor", Setup::default()).await;
     let writer = target.client(Person::Writer);
     let created = at_once(300, || {
@@ -469,18 +469,18 @@ async fn many_verifications_of_cells_at_once_hold_nobody_up() {
         async move { writer.mailboxes().create(DEFAULT, mailbox("hunter2"), None).await.map(drop) }
     });
     assert!(created.await.iter().all(Result::is_ok));
-    let allowed = Allowed { charged_bytes: of_an_identity(), connections: 1 };
+    let allowed = Allowed { charged_bytes: identity_memory_bytes(), connections: 1 };
     let round = async |target: &Target| {
         let auditor = target.client(Person::Auditor);
-        answered_or(&[ErrorReason::InFlightLimit], at_once(64, || verify_cells(auditor.clone())).await)
+        answered_or_refused(&[ErrorReason::InFlightLimit], at_once(64, || verify_cells(auditor.clone())).await)
     };
     target.withstands(allowed, &[], round).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn thousands_of_wrong_comparisons_hold_nobody_up() {
+async fn thousands_of_wrong_comparisons_delay_no_caller() {
     let target = Target::start("wrong comparisons, a connector", Setup::default()).await;
-    let allowed = Allowed { charged_bytes: of_an_identity(), connections: 1 };
+    let allowed = Allowed { charged_bytes: identity_memory_bytes(), connections: 1 };
     let round = async |target: &Target| {
         const CALLERS: usize = 16;
         const GUESSES: usize = 125;
@@ -505,7 +505,7 @@ async fn thousands_of_wrong_comparisons_hold_nobody_up() {
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_with_many_or_large_violations_take_bounded_memory() {
     let target = Target::start("many and large violations", Setup::default()).await;
-    let allowed = Allowed { charged_bytes: of_an_identity(), connections: 3 };
+    let allowed = Allowed { charged_bytes: identity_memory_bytes(), connections: 3 };
     let round = async |target: &Target| {
         let [reader, writer, connector] = [Person::Reader, Person::Writer, Person::Connector].map(|p| target.client(p));
         let refused = at_once(4, || {

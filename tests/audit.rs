@@ -1,4 +1,4 @@
-//! The audit trails: what is recorded of whom, how records are chained, and that nothing is given which can't be recorded.
+//! The audit trails: recorded actions, the chain, and refusals of actions that can't be recorded.
 
 use std::collections::BTreeMap;
 
@@ -26,13 +26,13 @@ fn text(text: &str) -> SecretString {
     text.into()
 }
 
-/// Without the records of the signing that happens meanwhile, and of the passwords that a test sets.
+/// Without the records of concurrent signing, and of the passwords that a test sets.
 fn without_signing(trail: &[Trail]) -> Vec<Trail> {
     let is_wanted = |record: &&Trail| !["use-signing-key", "write-encrypted-attributes"].contains(&&*record.action);
     trail.iter().filter(is_wanted).cloned().collect()
 }
 
-/// Action, outcome and who, of each record.
+/// Action, outcome and identity of each record.
 fn told(trail: &[Trail]) -> Vec<(&str, &str, Option<&str>)> {
     trail.iter().map(|record| (&*record.action, &*record.outcome, record.identity.as_deref())).collect()
 }
@@ -46,7 +46,7 @@ fn record_of<'a>(trail: &'a [Trail], error: &Error) -> &'a Trail {
     record
 }
 
-/// The hash that a record must have, made anew from what stands in it.
+/// The hash that a record must have, computed from its columns.
 fn rehashed(record: &Trail) -> Vec<u8> {
     let caller = record.identity.as_ref().map(|identity| Caller {
         identity: identity.parse::<Identity>().unwrap().into(),
@@ -74,7 +74,7 @@ fn rehashed(record: &Trail) -> Vec<u8> {
     }
 }
 
-/// Each writer's chain begins at 1 with zeros, has no gap, and every hash is that of its record and of the one before.
+/// Each writer's chain begins at 1 with zeros and has no gap; every hash covers its record and the previous hash.
 #[track_caller]
 fn is_chained(trail: &[Trail]) {
     let mut heads: BTreeMap<&[u8], (i64, Vec<u8>)> = BTreeMap::new();
@@ -89,7 +89,7 @@ fn is_chained(trail: &[Trail]) {
 }
 
 #[tokio::test]
-async fn what_is_done_to_the_key_and_what_is_refused_stands_in_the_organizations_trail() {
+async fn key_actions_and_refusals_are_in_the_organization_trail() {
     let server = Server::start_with(|config| config.limits.key_changes_per_hour = 1).await;
     let admin = server.client(Person::Admin);
     let first = admin.retrieve_data_encryption_key(DEFAULT).await.unwrap();
@@ -149,16 +149,16 @@ async fn what_is_done_to_the_key_and_what_is_refused_stands_in_the_organizations
     let after = |index: usize| (trail[index].fingerprint.as_deref().unwrap(), trail[index].key_version.unwrap());
     assert_eq!([after(0), after(1)], [(&*first.fingerprint, 1); 2]);
     assert_eq!([after(4), after(5), after(7), after(11), after(13)], [(&*changed.fingerprint, 2); 5]);
-    // A text that was only tried is told from a key that was restored.
+    // A text that was only validated is distinguished from a restored key.
     assert_eq!((trail[11].purpose.as_deref(), trail[13].purpose.as_deref()), (Some("validate only"), None));
 
-    // Never a secret, in this trail or in the deployment's own.
+    // No secret is in this trail or in that of the deployment.
     let all = format!("{trail:?} {:?}", Inside::configuration(&folder).trail());
     assert!(!all.contains("canary") && !all.contains(first.encryption_key.expose_secret()));
 }
 
 #[tokio::test]
-async fn a_setting_that_found_another_one_running_stands_in_the_trail() {
+async fn refused_concurrent_key_change_is_in_the_trail() {
     let server = Server::start_with(|config| config.limits.reencryption_pause_ms = 60_000).await;
     let admin = server.client(Person::Admin);
     // A re-encryption without cells would be over at once.
@@ -176,7 +176,7 @@ async fn a_setting_that_found_another_one_running_stands_in_the_trail() {
 }
 
 #[tokio::test]
-async fn every_reveal_stands_in_the_trail_with_its_purpose_and_those_that_failed_too() {
+async fn every_reveal_and_failed_reveal_is_in_the_trail_with_its_purpose() {
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
     let stored = writer.mailboxes().create(DEFAULT, mailbox("canary"), None).await.unwrap();
@@ -228,7 +228,7 @@ async fn every_reveal_stands_in_the_trail_with_its_purpose_and_those_that_failed
 }
 
 #[tokio::test]
-async fn the_creation_of_an_organization_stands_in_both_trails() {
+async fn creation_of_an_organization_is_in_both_trails() {
     let server = Server::start().await;
     let admin = server.client(Person::Admin);
     admin.create_organization("contoso").await.unwrap();
@@ -250,7 +250,7 @@ async fn the_creation_of_an_organization_stands_in_both_trails() {
 }
 
 #[tokio::test]
-async fn a_registered_database_is_in_the_deployments_trail_and_a_denial_in_that_of_the_organization_too() {
+async fn registered_database_and_denial_are_in_the_trails() {
     // The auditor is an administrator, of another organization.
     let server = Server::start().await;
     let elsewhere = |config: &mut sealward_server::config::Config| {
@@ -293,7 +293,7 @@ async fn a_registered_database_is_in_the_deployments_trail_and_a_denial_in_that_
 }
 
 #[tokio::test]
-async fn what_can_not_be_recorded_is_not_given() {
+async fn reveal_that_cannot_be_recorded_is_refused() {
     let server = Server::start().await;
     let stored = server.client(Person::Writer).mailboxes().create(DEFAULT, mailbox("hunter2"), None).await.unwrap();
     let (connector, admin) = (server.client(Person::Connector), server.client(Person::Admin));
@@ -320,7 +320,7 @@ async fn what_can_not_be_recorded_is_not_given() {
         assert!(!format!("{error:?}").contains("hunter2"));
     }
 
-    // And then it goes on: the chain has no gap where nothing was written.
+    // Then it continues: the chain has no gap where the write failed.
     assert_eq!(reveal(&connector, &stored.name).await.unwrap().as_deref(), Some("hunter2"));
     assert_eq!(reason(admin.restore_key(DEFAULT, &before.encryption_key).await), ErrorReason::KeyAlreadyActive);
     let whole = Inside::organization(&server.stop().await).trail();

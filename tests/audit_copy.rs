@@ -1,4 +1,4 @@
-//! The audit copy: every record of every trail in a file or on stdout, whatever becomes of the file, the server and the organizations.
+//! The audit copy: every record of every trail in a file or on stdout, through changes of file, server and organizations.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -25,7 +25,7 @@ use crate::harness::{
     reason, reveal,
 };
 
-/// Where the copy of this folder's trails goes.
+/// The path of the copy of this folder's trails.
 fn copy_in(folder: &Path) -> PathBuf {
     folder.join("audit.jsonl")
 }
@@ -68,7 +68,7 @@ fn lines(path: &Path) -> Vec<Line> {
     text.lines().map(line).collect()
 }
 
-/// The lines of each trail, each beginning at 1 and without a gap or a repetition.
+/// The lines of each trail, which must begin at 1, without a gap or a repetition.
 #[track_caller]
 fn whole(lines: Vec<Line>) -> BTreeMap<String, Vec<Line>> {
     let mut trails = BTreeMap::<String, Vec<Line>>::new();
@@ -96,9 +96,9 @@ fn stored(folder: &Folder) -> BTreeMap<String, Vec<Trail>> {
     organizations.chain([(String::new(), trail(Inside::configuration(folder)))]).collect()
 }
 
-/// That the copy has what the databases have, in the order of each chain.
+/// Asserts that the copy contains the records of the databases, in the order of each chain.
 #[track_caller]
-fn is_what_is_stored(copied: Vec<Line>, folder: &Folder) {
+fn assert_matches_databases(copied: Vec<Line>, folder: &Folder) {
     let stored: BTreeMap<_, Vec<_>> = stored(folder)
         .into_iter()
         .map(|(uid, trail)| (uid, trail.into_iter().map(|record| (record.sequence, record.hash)).collect()))
@@ -110,7 +110,7 @@ fn is_what_is_stored(copied: Vec<Line>, folder: &Folder) {
     assert_eq!(copied, stored);
 }
 
-/// `sealward audit verify --file`: its exit code, what it tells as JSON, and what it says beside.
+/// `sealward audit verify --file`: its exit code, its JSON, and its text on stderr.
 fn verify(path: &Path, words: &[&str]) -> (i32, Value, String) {
     let output = Command::new(binary("sealward"))
         .args(["audit", "verify", "--output", "json", "--file"])
@@ -123,7 +123,7 @@ fn verify(path: &Path, words: &[&str]) -> (i32, Value, String) {
     (output.status.code().unwrap(), told, String::from_utf8(output.stderr).unwrap())
 }
 
-/// Waits until this holds, which is asked again and again.
+/// Polls until this holds.
 async fn until(what: &str, holds: impl AsyncFn() -> bool) {
     let waiting = async {
         while !holds().await {
@@ -165,19 +165,19 @@ async fn every_record_of_every_trail_is_copied_in_order_and_the_copy_verifies() 
     let key = admin.retrieve_data_encryption_key("organizations/contoso").await.unwrap();
     server.client(Person::Reader).retrieve_data_encryption_key(DEFAULT).await.unwrap_err();
     assert_eq!(reason(admin.change_key(DEFAULT, &"canary1!".into()).await), ErrorReason::KeyValidation);
-    until("the copy is never whole", async || is_whole(&server).await).await;
+    until("the copy isn't complete", async || is_whole(&server).await).await;
     let while_it_ran = lines(&path).len();
     let folder = server.stop().await;
     let copied = lines(&path);
     assert!(copied.len() >= while_it_ran && while_it_ran > 10);
-    is_what_is_stored(copied.clone(), &folder);
+    assert_matches_databases(copied.clone(), &folder);
     let actions: BTreeSet<_> = copied.iter().map(|line| line.action.as_str()).collect();
     assert!(actions.contains("reveal-attributes") && actions.contains("create-organization"), "{actions:?}");
     assert!(files_with(&folder.path(), b"canary").is_empty());
     let text = fs::read_to_string(&path).unwrap();
     assert!(!text.contains("canary") && !text.contains(key.encryption_key.expose_secret()));
 
-    // Verified as it is, and with what was known of it before.
+    // Verified alone, and with the head that was noted before.
     let (code, told, words) = verify(&path, &[]);
     assert_eq!((code, &told["intact"], told["chains"].as_array().unwrap().len()), (0, &true.into(), 3), "{words}");
     let heads: Vec<String> = words
@@ -187,7 +187,7 @@ async fn every_record_of_every_trail_is_copied_in_order_and_the_copy_verifies() 
         .collect();
     let heads: Vec<&str> = heads.iter().map(String::as_str).collect();
     assert_eq!((heads.len(), verify(&path, &heads).0), (6, 0));
-    // A line that is taken out, changed, or cut off is found; one that is there twice, or cut short, does no harm.
+    // A removed, changed or cut-off line is found; a repeated or truncated line is harmless.
     let all: Vec<&str> = text.lines().collect();
     let of_default = all.iter().position(|line| line.contains("reveal-attributes")).unwrap();
     let changed = |change: &dyn Fn(&mut Vec<String>)| {
@@ -212,7 +212,7 @@ async fn every_record_of_every_trail_is_copied_in_order_and_the_copy_verifies() 
 async fn a_line_of_the_copy_is_a_line_of_an_export() {
     let (server, path) = server(OnFailure::Report).await;
     retrieve(&server.client(Person::Admin)).await;
-    until("the copy is never whole", async || is_whole(&server).await).await;
+    until("the copy isn't complete", async || is_whole(&server).await).await;
     let exported = server.folder().path().join("exported.jsonl");
     let dev = server.folder().path();
     let output = tokio::process::Command::new(binary("sealward"))
@@ -233,18 +233,18 @@ async fn a_line_of_the_copy_is_a_line_of_an_export() {
 }
 
 #[tokio::test]
-async fn a_restart_goes_on_without_a_gap_or_a_repetition_and_a_rotated_file_too() {
+async fn copy_continues_after_restart_and_rotation_without_gap_or_repetition() {
     let (server, path) = server(OnFailure::Report).await;
     retrieve(&server.client(Person::Admin)).await;
     let server = server.restart(|_| {}, copying_to(path.clone(), OnFailure::Report)).await;
     retrieve(&server.client(Person::Admin)).await;
-    // Renamed while the server runs: what comes then is in a file of the old name.
+    // Renamed while the server runs: later records are in a new file of the old name.
     let old = path.with_extension("1");
-    until("the copy is never whole", async || is_whole(&server).await).await;
+    until("the copy isn't complete", async || is_whole(&server).await).await;
     fs::rename(&path, &old).unwrap();
     retrieve(&server.client(Person::Admin)).await;
-    until("there is no other file", async || path.exists() && !lines(&path).is_empty()).await;
-    // Renamed while it doesn't.
+    until("no new file is created", async || path.exists() && !lines(&path).is_empty()).await;
+    // Renamed while the server is stopped.
     let oldest = path.with_extension("2");
     let between = |_: &Path| {
         fs::rename(&old, &oldest).unwrap();
@@ -252,21 +252,21 @@ async fn a_restart_goes_on_without_a_gap_or_a_repetition_and_a_rotated_file_too(
     };
     let server = server.restart(between, copying_to(path.clone(), OnFailure::Report)).await;
     retrieve(&server.client(Person::Admin)).await;
-    // Without a copy for a while: what was recorded then is caught up.
+    // Without a copy for a while: the records of that time are copied later.
     let server = server.restart(|_| {}, |_| {}).await;
     retrieve(&server.client(Person::Admin)).await;
     let server = server.restart(|_| {}, copying_to(path.clone(), OnFailure::Report)).await;
     let folder = server.stop().await;
     let all: Vec<_> = [&oldest, &old, &path].into_iter().flat_map(|path| lines(path)).collect();
     assert!([&oldest, &old, &path].into_iter().all(|path| !lines(path).is_empty()));
-    is_what_is_stored(all, &folder);
+    assert_matches_databases(all, &folder);
 
-    // A file that goes on where another one ended verifies with what was known of that one, or together with it.
+    // A file that continues another one verifies with the head of that one, or together with it.
     assert_eq!(verify(&old, &[]).0, 1);
     let heads = verify(&oldest, &[]).2;
     let heads: Vec<&str> = heads.lines().filter_map(|line| Some(line.split_once("--head ")?.1)).collect();
     let words: Vec<&str> = heads.iter().flat_map(|head| ["--head", *head]).collect();
-    // The deployment's own trail may have nothing new in it; then its head lies behind what the file has.
+    // The deployment's trail may have no new record; then its head precedes the file.
     let (_, told, _) = verify(&old, &words);
     assert!(!told["findings"].to_string().contains("MISSING"), "{told}");
     let together = path.with_extension("all");
@@ -289,7 +289,7 @@ async fn a_server_that_is_killed_leaves_a_copy_that_its_next_start_completes() {
             retrieve(&admin).await;
         }
         process.kill();
-        // As if it had been killed in the middle of a write, too.
+        // As after a kill in the middle of a write.
         let mut text = fs::read_to_string(&path).unwrap();
         if !text.is_empty() {
             text.push_str("{\"writer\": \"");
@@ -299,48 +299,48 @@ async fn a_server_that_is_killed_leaves_a_copy_that_its_next_start_completes() {
     let process = Process::start(&folder.path());
     process.terminate();
     assert!(process.wait().success());
-    // The lines that were cut short stand by themselves.
+    // The truncated lines remain lines.
     let text = fs::read_to_string(&path).unwrap();
     let sound: Vec<&str> = text.lines().filter(|line| *line != "{\"writer\": \"").collect();
     assert!(sound.len() + 3 >= text.lines().count());
     assert_eq!(verify(&path, &[]).0, 0);
     fs::write(&path, sound.join("\n") + "\n").unwrap();
-    is_what_is_stored(lines(&path), &folder);
+    assert_matches_databases(lines(&path), &folder);
 }
 
 #[tokio::test]
-async fn a_copy_that_can_not_be_written_is_reported_and_caught_up_and_nobody_waits() {
+async fn failing_copy_is_reported_and_caught_up_without_delaying_calls() {
     let (server, path) = server(OnFailure::Report).await;
     let admin = server.client(Person::Admin);
-    until("the copy is never whole", async || is_whole(&server).await).await;
-    // Its place is taken by a folder, while it is written to.
+    until("the copy isn't complete", async || is_whole(&server).await).await;
+    // A folder takes its place while the server writes to it.
     let old = path.with_extension("1");
     fs::rename(&path, &old).unwrap();
     fs::create_dir(&path).unwrap();
     retrieve(&admin).await;
-    until("nobody says that it fails", async || is_failing(&server).await).await;
+    until("the failure isn't reported", async || is_failing(&server).await).await;
     for _ in 0..10 {
         retrieve(&admin).await;
     }
     assert!(metric(&server, "sealward_audit_copy_records_behind").await >= 10);
     fs::remove_dir(&path).unwrap();
-    until("it is not caught up", async || is_whole(&server).await).await;
+    until("the copy isn't caught up", async || is_whole(&server).await).await;
     let folder = server.stop().await;
-    is_what_is_stored([lines(&old), lines(&path)].concat(), &folder);
+    assert_matches_databases([lines(&old), lines(&path)].concat(), &folder);
     assert!(lines(&path).len() >= 10);
 
-    // A server starts, serves and ends with a copy that fails from the first on.
+    // A server starts, serves and ends with a copy that always fails.
     let nowhere = folder.path().join("nowhere/audit.jsonl");
     let server = Server::start_in(folder, copying_to(nowhere.clone(), OnFailure::Report)).await;
     assert!(is_failing(&server).await);
     retrieve(&server.client(Person::Admin)).await;
     fs::create_dir(nowhere.parent().unwrap()).unwrap();
-    until("it is not caught up", async || is_whole(&server).await).await;
+    until("the copy isn't caught up", async || is_whole(&server).await).await;
     let folder = server.stop().await;
-    is_what_is_stored([lines(&old), lines(&path), lines(&nowhere)].concat(), &folder);
+    assert_matches_databases([lines(&old), lines(&path), lines(&nowhere)].concat(), &folder);
 }
 
-/// What every call that has to be recorded is answered with.
+/// The reason that each call with an audit record is refused with.
 async fn recorded(server: &Server, mailbox: &str) -> Vec<(&'static str, ErrorReason)> {
     let admin = server.client(Person::Admin);
     let connector = server.client(Person::Connector);
@@ -372,28 +372,28 @@ async fn recorded(server: &Server, mailbox: &str) -> Vec<(&'static str, ErrorRea
 }
 
 #[tokio::test]
-async fn where_that_is_wanted_what_can_not_be_copied_is_not_done_and_all_else_is() {
+async fn calls_that_need_an_audit_record_are_refused_if_configured() {
     let (server, path) = server(OnFailure::Refuse).await;
     let admin = server.client(Person::Admin);
     let writer = server.client(Person::Writer);
     let stored = writer.mailboxes().create(DEFAULT, mailbox("hunter2"), None).await.unwrap();
     retrieve(&admin).await;
-    until("the copy is never whole", async || is_whole(&server).await).await;
+    until("the copy isn't complete", async || is_whole(&server).await).await;
 
     let old = path.with_extension("1");
     fs::rename(&path, &old).unwrap();
     fs::create_dir(&path).unwrap();
-    until("nobody says that it fails", async || is_failing(&server).await).await;
+    until("the failure isn't reported", async || is_failing(&server).await).await;
     for (call, reason) in recorded(&server, &stored.name).await {
         assert_eq!(reason, ErrorReason::AuditUnavailable, "{call}");
     }
     let error = admin.retrieve_data_encryption_key(DEFAULT).await.unwrap_err();
     assert_eq!(error.code(), Code::Unavailable);
-    // Records are read and written, trails are listed, and who may not do something hears that.
+    // Records are read and written, trails are listed, and refusals have their usual reason.
     writer.mailboxes().get(&stored.name).await.unwrap();
     let plain = mail_v1::Mailbox { password: None, ..mailbox("") };
     let plain = writer.mailboxes().create(DEFAULT, plain, None).await.unwrap();
-    // But no write of an encrypted attribute; one that is only checked writes none.
+    // But an encrypted attribute can't be written, except in a dry run, which writes no record.
     let mailboxes = writer.mailboxes();
     let with = |name: &str, password: Option<&str>| mail_v1::Mailbox {
         name: name.to_owned(),
@@ -420,13 +420,13 @@ async fn where_that_is_wanted_what_can_not_be_copied_is_not_done_and_all_else_is
     assert_eq!(reason(denied), ErrorReason::PrivilegeMissing);
 
     fs::remove_dir(&path).unwrap();
-    until("it is not caught up", async || is_whole(&server).await).await;
+    until("the copy isn't caught up", async || is_whole(&server).await).await;
     retrieve(&admin).await;
     reveal(&server.client(Person::Connector), &stored.name).await.unwrap();
     let folder = server.stop().await;
-    is_what_is_stored([lines(&old), lines(&path)].concat(), &folder);
+    assert_matches_databases([lines(&old), lines(&path)].concat(), &folder);
 
-    // From the first call on, if it fails from the start on; a disk that is full is found by the first write.
+    // From the first call, if it fails from the start; the first write detects a full disk.
     let nowhere = folder.path().join("nowhere/audit.jsonl");
     let server = Server::start_in(folder, copying_to(nowhere, OnFailure::Refuse)).await;
     assert_eq!(
@@ -435,7 +435,7 @@ async fn where_that_is_wanted_what_can_not_be_copied_is_not_done_and_all_else_is
     );
     let server = server.restart(|_| {}, copying_to("/dev/full".into(), OnFailure::Refuse)).await;
     let admin = server.client(Person::Admin);
-    until("nobody notices that the disk is full", async || {
+    until("the full disk isn't reported", async || {
         let answer = admin.retrieve_data_encryption_key(DEFAULT).await;
         answer.is_err_and(|error| error.reason() == ErrorReason::AuditUnavailable)
     })
@@ -443,7 +443,7 @@ async fn where_that_is_wanted_what_can_not_be_copied_is_not_done_and_all_else_is
 }
 
 #[tokio::test]
-async fn a_trail_that_was_put_back_from_a_copy_is_copied_from_its_beginning() {
+async fn restored_trail_is_copied_from_its_beginning() {
     let (server, path) = server(OnFailure::Report).await;
     let folder = server.stop().await;
     let older = fs::read(folder.organization_database()).unwrap();
@@ -478,13 +478,13 @@ async fn the_trail_of_an_organization_is_copied_before_it_is_deleted() {
 }
 
 #[tokio::test]
-async fn on_stdout_there_are_audit_records_and_nothing_else() {
-    on_stdout_under_this_name("-").await;
+async fn stdout_copy_has_only_audit_records() {
+    assert_copied_to_stdout_as("-").await;
 }
 
 #[tokio::test]
-async fn a_path_that_is_stdout_has_audit_records_and_nothing_else() {
-    on_stdout_under_this_name("/dev/stdout").await;
+async fn path_of_stdout_has_only_audit_records() {
+    assert_copied_to_stdout_as("/dev/stdout").await;
 }
 
 #[test]
@@ -503,7 +503,7 @@ fn a_path_that_is_stderr_is_refused() {
     assert!(!output.status.success() && said.contains("audit.file") && said.contains("stderr"), "{said}");
 }
 
-/// Writes into a folder's configuration where the copy goes.
+/// Sets the path of the copy in a folder's configuration.
 fn copying_in_file(folder: &Folder, file: &str) -> PathBuf {
     let config = folder.path().join("sealward.toml");
     let text = fs::read_to_string(&config).unwrap();
@@ -511,7 +511,7 @@ fn copying_in_file(folder: &Folder, file: &str) -> PathBuf {
     config
 }
 
-async fn on_stdout_under_this_name(file: &str) {
+async fn assert_copied_to_stdout_as(file: &str) {
     let folder = Folder::new();
     copying_in_file(&folder, file);
     let mut child = Command::new(binary("sealward-server"))
@@ -531,27 +531,27 @@ async fn on_stdout_under_this_name(file: &str) {
     let rest = std::thread::spawn(move || stderr.for_each(drop));
     retrieve(&folder.client(&address, Person::Admin)).await;
     assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
-    // The client's connection has to hear that it is to leave.
+    // The client's connection must receive GOAWAY.
     let output = tokio::task::spawn_blocking(|| child.wait_with_output().unwrap()).await.unwrap();
     rest.join().unwrap();
     assert!(output.status.success());
     let path = copy_in(&folder.path());
     fs::write(&path, output.stdout).unwrap();
-    is_what_is_stored(lines(&path), &folder);
+    assert_matches_databases(lines(&path), &folder);
     assert_eq!(verify(&path, &[]).0, 0);
 }
 
-/// A pipe that somebody opened for reading and doesn't read.
+/// A pipe that is open for reading and isn't read.
 fn unread_pipe(folder: &Folder) -> (PathBuf, fs::File) {
     let path = folder.path().join("pipe");
     assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
-    // Opened for both, so that neither end waits for the other.
+    // Opened for reading and writing, so that neither end waits for the other.
     let end = fs::OpenOptions::new().read(true).write(true).open(&path).unwrap();
     (path, end)
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_pipe_whose_reader_has_stopped_counts_as_failing_within_the_limit_and_the_server_ends() {
+async fn stalled_pipe_fails_within_the_limit_and_the_server_ends() {
     let folder = Folder::new();
     let (path, mut pipe) = unread_pipe(&folder);
     let server = Server::start_in(folder, |config| {
@@ -562,7 +562,7 @@ async fn a_pipe_whose_reader_has_stopped_counts_as_failing_within_the_limit_and_
     let admin = server.client(Person::Admin);
     let begin = std::time::Instant::now();
     let mut answered = 0_usize;
-    // A pipe takes 64 KiB; from then on the copy waits.
+    // A pipe holds 64 KiB; then the copy waits.
     let refused = loop {
         match admin.retrieve_data_encryption_key(DEFAULT).await {
             Ok(_) => answered += 1,
@@ -575,7 +575,7 @@ async fn a_pipe_whose_reader_has_stopped_counts_as_failing_within_the_limit_and_
     let by_bound = crate::due::scraped(server.metrics_address()).await;
     let line = "sealward_refused_by_bound_total{bound=\"audit_copy_answer_max_ms\"}";
     assert!(by_bound.contains(line), "{by_bound}");
-    // Once it is read, calls are answered again, and nothing is missing.
+    // Once it is read, calls are answered again, and no record is missing.
     let reader = std::thread::spawn(move || {
         let mut buffer = [0; 65_536];
         let mut lines = 0;
@@ -585,16 +585,16 @@ async fn a_pipe_whose_reader_has_stopped_counts_as_failing_within_the_limit_and_
         }
         pipe
     });
-    until("calls are not answered again", async || admin.retrieve_data_encryption_key(DEFAULT).await.is_ok()).await;
+    until("calls are still refused", async || admin.retrieve_data_encryption_key(DEFAULT).await.is_ok()).await;
     let pipe = tokio::task::spawn_blocking(move || reader.join().unwrap()).await.unwrap();
-    // It ends although nobody reads.
+    // It ends although the pipe isn't read.
     while admin.retrieve_data_encryption_key(DEFAULT).await.is_ok() {}
     server.stop().await;
     drop(pipe);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn more_records_than_may_be_missing_from_the_copy_are_not_answered() {
+async fn calls_are_refused_past_the_limit_of_uncopied_records() {
     let folder = Folder::new();
     let (path, pipe) = unread_pipe(&folder);
     let server = Server::start_in(folder, |config| {
@@ -614,7 +614,7 @@ async fn more_records_than_may_be_missing_from_the_copy_are_not_answered() {
         assert!(answered < 5_000);
     };
     assert_eq!(refused.reason(), ErrorReason::AuditUnavailable);
-    // The last one admitted is the first beyond the limit.
+    // The last admitted call is the first one past the limit.
     assert!((101..110).contains(&metric(&server, "sealward_audit_copy_records_behind").await));
     assert_eq!(metric(&server, "sealward_refused_by_bound_total{bound=\"audit_copy_behind_max_records\"}").await, 1);
     drop(pipe);

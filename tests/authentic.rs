@@ -1,4 +1,4 @@
-//! Rows of the configuration database, and databases in the place of others: what somebody with write access to the files exchanges isn't
+//! Rows of the configuration database, and databases in the place of others: an organization whose files were exchanged isn't
 //! served.
 
 use std::{
@@ -54,20 +54,20 @@ async fn mismatch(client: &Client, organization: &str) {
     refused(outcome, code, reason, &[("organization", organization)]);
 }
 
-/// What `check-config` finds wrong with an organization.
+/// The problems that `check-config` reports for an organization.
 fn problems(folder: &Folder, organization: &str) -> Vec<String> {
     let (_, report) = checked(&mut program(), &folder.development().config_file());
     let subject = format!("organizations/{organization}");
     findings(&report).into_iter().filter(|finding| finding.1 == subject).map(|finding| finding.2).collect()
 }
 
-/// Waits until the server's health says this of `organizations`.
+/// Waits until the server's health of `organizations` has this status.
 async fn health_becomes(server: &Server, wanted: ServingStatus) {
     let mut health = HealthClient::new(server.client(Person::Reader).channel());
     let request = HealthCheckRequest { service: "organizations".to_owned() };
     let mut watch = health.watch(request).await.unwrap().into_inner();
     let found = async { while watch.message().await.unwrap().unwrap().status() != wanted {} };
-    tokio::time::timeout(crate::harness::PATIENCE, found).await.expect("health stays as it is");
+    tokio::time::timeout(crate::harness::PATIENCE, found).await.expect("health doesn't change");
 }
 
 const SWAP_NAMES: &str = "UPDATE sealward_organizations SET name = 'other' WHERE name = 'default';
@@ -75,7 +75,7 @@ const SWAP_NAMES: &str = "UPDATE sealward_organizations SET name = 'other' WHERE
      UPDATE sealward_organizations SET name = 'contoso' WHERE name = 'other'";
 
 #[tokio::test]
-async fn organizations_whose_names_were_exchanged_are_not_served_until_they_are_put_back() {
+async fn organizations_with_exchanged_names_are_not_served() {
     let two = Two::new().await;
     two.configuration(SWAP_NAMES);
     for organization in ["default", "contoso"] {
@@ -102,7 +102,7 @@ async fn organizations_whose_names_were_exchanged_are_not_served_until_they_are_
 }
 
 #[tokio::test]
-async fn a_row_that_was_changed_makes_a_start_do_nothing() {
+async fn organization_with_a_changed_row_is_not_served() {
     for sql in [
         "UPDATE sealward_organizations SET state = 'deleting' WHERE name = 'contoso'",
         "UPDATE sealward_organizations SET mac = NULL WHERE name = 'contoso'",
@@ -122,7 +122,7 @@ async fn a_row_that_was_changed_makes_a_start_do_nothing() {
     }
 }
 
-/// Exchanges two databases that nobody has open.
+/// Exchanges two databases that aren't open.
 fn exchange(one: &Path, other: &Path) {
     let aside = one.with_extension("aside");
     for (from, to) in [(one, aside.as_path()), (other, one), (&aside, other)] {
@@ -131,7 +131,7 @@ fn exchange(one: &Path, other: &Path) {
 }
 
 #[tokio::test]
-async fn a_database_in_another_ones_place_is_not_served() {
+async fn database_in_the_place_of_another_is_not_served() {
     let two = Two::new().await;
     exchange(&two.default_database, &two.contoso_database);
     let found = problems(&two.folder, "default");
@@ -148,7 +148,7 @@ async fn a_database_in_another_ones_place_is_not_served() {
 }
 
 #[tokio::test]
-async fn a_database_whose_name_inside_was_changed_is_not_served() {
+async fn database_with_a_changed_name_is_not_served() {
     let two = Two::new().await;
     Inside::open(&two.contoso_database).change(1, "UPDATE sealward_organization SET name = 'default'");
     let server = Server::start_in(two.folder, |_| {}).await;
@@ -156,9 +156,9 @@ async fn a_database_whose_name_inside_was_changed_is_not_served() {
     assert_eq!(reveal(&server.client(Person::Connector), &two.default).await.unwrap().as_deref(), Some("default's"));
 }
 
-/// Without its row, a database would be registered under the name that it has inside, which nobody vouches for.
+/// Without its row, a database would be registered under the name inside it, which isn't authentic.
 #[tokio::test]
-async fn a_database_whose_row_was_removed_is_not_registered_with_the_keys_that_are_there() {
+async fn database_without_its_row_is_not_registered_with_existing_keys() {
     let two = Two::new().await;
     two.configuration("DELETE FROM sealward_organizations WHERE name IN ('default', 'contoso')");
     Inside::open(&two.contoso_database).change(1, "UPDATE sealward_organization SET name = 'default'");
@@ -169,7 +169,7 @@ async fn a_database_whose_row_was_removed_is_not_registered_with_the_keys_that_a
 }
 
 #[tokio::test]
-async fn a_database_that_can_not_be_opened_is_unavailable_and_comes_back_without_a_restart() {
+async fn repaired_database_is_served_without_a_restart() {
     let two = Two::new().await;
     let content = fs::read(&two.contoso_database).unwrap();
     fs::write(&two.contoso_database, b"nothing that SQLite has written, and long enough for a header").unwrap();
@@ -188,7 +188,7 @@ async fn a_database_that_can_not_be_opened_is_unavailable_and_comes_back_without
     let whole = health.check(HealthCheckRequest { service: String::new() }).await.unwrap().into_inner();
     assert_eq!(whole.status(), ServingStatus::Serving);
 
-    // Put back as a restore should: whole, under its name.
+    // Restored completely, under its name.
     let put_back = two.contoso_database.with_extension("back");
     fs::write(&put_back, content).unwrap();
     fs::rename(put_back, &two.contoso_database).unwrap();
@@ -197,7 +197,7 @@ async fn a_database_that_can_not_be_opened_is_unavailable_and_comes_back_without
 }
 
 #[tokio::test]
-async fn rows_get_the_mac_of_a_new_root_key_before_the_former_one_is_retired() {
+async fn rows_get_the_mac_of_a_new_root_key_before_the_old_one_is_removed() {
     let two = Two::new().await;
     let macs = |folder: &Folder| {
         let inside = Inside::configuration(folder);

@@ -1,4 +1,4 @@
-//! Backups of a running server, with the real program: whole, of one moment each, belonging together, and enough to start from.
+//! Backups of a running server, with the real program: complete, consistent, and sufficient for a start.
 
 use std::{
     fs,
@@ -44,7 +44,7 @@ fn restored(folder: &Folder, backup: &Path) -> (tempfile::TempDir, Folder) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_backup_beside_writes_and_a_re_encryption_is_whole_and_a_server_starts_from_it() {
+async fn backup_during_writes_and_re_encryption_starts_a_server() {
     const BEFORE: usize = 300;
     let folder = Folder::new();
     let config = folder.development().config_file();
@@ -59,7 +59,7 @@ async fn a_backup_beside_writes_and_a_re_encryption_is_whole_and_a_server_starts
         let password = format!("password {number}");
         names.push((writer.mailboxes().create(DEFAULT, mailbox(&password), None).await.unwrap().name, password));
     }
-    // Writes go on without a pause, and a change of the key with them.
+    // Writes continue without a pause, and so does a change of the key.
     let is_over = Arc::new(AtomicBool::new(false));
     let writing = {
         let (is_over, writer, name) = (Arc::clone(&is_over), writer.clone(), names[0].0.clone());
@@ -95,7 +95,7 @@ async fn a_backup_beside_writes_and_a_re_encryption_is_whole_and_a_server_starts
     assert!(error.contains("exists"), "{error}");
     server.kill();
 
-    // The copies belong together: the change of the key goes on from where they are, and every password opens.
+    // The copies belong together: the change of the key continues from their state, and every password opens.
     let (_root, restored) = restored(&folder, &backup);
     let server = Server::start_in(restored, |_| {}).await;
     assert_eq!(settled(&server.client(Person::Admin)).await.cells_unreadable, 0);
@@ -107,7 +107,7 @@ async fn a_backup_beside_writes_and_a_re_encryption_is_whole_and_a_server_starts
 }
 
 #[test]
-fn a_backup_of_a_server_at_rest_leaves_the_folder_as_it_was() {
+fn backup_of_a_stopped_server_does_not_change_its_folder() {
     // As a process: it has closed its files when it has ended.
     let folder = Folder::new();
     let server = Process::start(&folder.path());
@@ -127,7 +127,7 @@ fn a_backup_of_a_server_at_rest_leaves_the_folder_as_it_was() {
 }
 
 #[tokio::test]
-async fn a_backup_that_fails_says_so_and_leaves_nothing() {
+async fn failed_backup_is_reported_and_leaves_no_files() {
     let folder = Server::start().await.stop().await;
     let parent = folder.path().parent().unwrap().to_owned();
     fs::write(folder.organization_database(), b"nothing that SQLite has written, and long enough for a header")

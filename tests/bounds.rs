@@ -1,7 +1,7 @@
-//! The bounds of a deployment, each at its limit and one past it: what a caller may ask of lists, and how many connections it may have.
+//! The limits of a deployment on lists and connections, each at its value and one past it.
 //!
-//! Sizes of messages and pages are with what they bound, in `transport` and `records`; headers, calls at once and connections are tested
-//! in the server's own `http2` and `listener`, deadlines in its `layer`.
+//! Sizes of messages and pages are tested in `transport` and `records`; headers, concurrent calls and connections are tested
+//! in the server's modules `http2` and `listener`, deadlines in `gates`.
 
 use sealward_client::{Action, Client, Code, Error, ErrorReason, ListOptions, mail_v1, v1};
 use sealward_server::{config::Config, development::Person};
@@ -25,7 +25,7 @@ fn filtered(filter: &str) -> ListOptions {
     ListOptions::default().filter(filter)
 }
 
-/// The fields that a refusal names, with the reason of each.
+/// The fields of a refusal, with the reason of each.
 #[track_caller]
 fn fields<T>(outcome: Result<T, Error>) -> Vec<(String, String)> {
     let Err(error) = outcome else { panic!("the call should have been refused") };
@@ -34,7 +34,7 @@ fn fields<T>(outcome: Result<T, Error>) -> Vec<(String, String)> {
 }
 
 #[tokio::test]
-async fn a_filter_is_taken_up_to_its_limits_and_not_past_them() {
+async fn filter_is_accepted_up_to_its_limits() {
     let server = Server::start_with(tight).await;
     let reader = server.client(Person::Reader);
     let auditor = server.client(Person::Auditor);
@@ -64,7 +64,7 @@ async fn a_filter_is_taken_up_to_its_limits_and_not_past_them() {
 }
 
 #[tokio::test]
-async fn the_largest_filter_that_a_deployment_may_allow_is_answered() {
+async fn largest_configurable_filter_is_answered() {
     let server = Server::start_with(|config| {
         config.limits.filter_length_max_bytes = 65_536;
         config.limits.filter_depth_max = 64;
@@ -85,7 +85,7 @@ async fn the_largest_filter_that_a_deployment_may_allow_is_answered() {
 }
 
 #[tokio::test]
-async fn a_mask_is_taken_up_to_its_limit_and_not_past_it() {
+async fn mask_is_accepted_up_to_its_limit() {
     let server = Server::start_with(tight).await;
     let writer = server.client(Person::Writer);
     let stored = writer.mailboxes().create(DEFAULT, mailbox("hunter2"), None).await.unwrap();
@@ -104,7 +104,7 @@ async fn a_mask_is_taken_up_to_its_limit_and_not_past_it() {
     assert_eq!(fields(writer.mailboxes().update(changed(), past).await), too_many("update_mask"));
     let refused = writer.mailboxes().update(changed(), past).await.unwrap_err();
     assert_eq!(refused.metadata("bound"), Some("mask_paths_max"));
-    // As many as a message holds are told once.
+    // All that a message holds are reported once.
     let flood = vec!["nothing"; 100_000];
     assert_eq!(fields(writer.mailboxes().update(changed(), flood).await), too_many("update_mask"));
     let attribute = v1::AttributeMetadata {
@@ -116,7 +116,7 @@ async fn a_mask_is_taken_up_to_its_limit_and_not_past_it() {
 }
 
 #[tokio::test]
-async fn an_identity_has_as_many_connections_as_it_may_and_one_more_is_told_why_it_has_none() {
+async fn connection_past_the_limit_of_its_identity_is_refused_with_the_reason() {
     let server = Server::start_with(|config| {
         config.limits.connections_per_identity_max = CONNECTION_LIMIT;
         config.listen.metrics_address = Some("127.0.0.1:0".parse().unwrap());
@@ -134,14 +134,14 @@ async fn an_identity_has_as_many_connections_as_it_may_and_one_more_is_told_why_
     assert_eq!((error.code(), error.reason()), (Code::ResourceExhausted, ErrorReason::ConnectionLimit));
     assert!(matches!(error.action(), Action::Wait { delay: Some(_) }), "{error:?}");
     assert_eq!((error.metadata("bound"), error.metadata("limit")), (Some("connections_per_identity_max"), Some("2")));
-    // It counts for nobody else, and those that there are go on.
+    // Other identities aren't affected, and existing connections continue.
     is_served(&server.client(Person::Writer)).await.unwrap();
     for client in &held {
         is_served(client).await.unwrap();
     }
     let metrics = scraped(server.metrics_address()).await;
     assert!(metrics.contains("sealward_refused_by_bound_total{bound=\"connections_per_identity_max\"} "), "{metrics}");
-    // Once there is a place, the same client gets in: its connection was told to leave, and it makes another one.
+    // Once there is a place, the same client is admitted: its connection got GOAWAY, and it opens another one.
     held.pop();
     let served = async { while is_served(&another).await.is_err() {} };
     tokio::time::timeout(PATIENCE, served).await.unwrap();

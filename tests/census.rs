@@ -1,4 +1,4 @@
-//! How many cells there are, and those that no key opens: counted, listed and healed.
+//! The census of cells, and unreadable cells: counted, listed and repaired.
 
 use std::{
     collections::BTreeMap,
@@ -28,7 +28,7 @@ async fn counted(admin: &Client) -> BTreeMap<(String, String, u32), i64> {
     counts.into_iter().map(|count| ((count.entity, count.attribute, count.key_version), count.cells)).collect()
 }
 
-/// The same, as a look at every stored cell finds it. In the built-in schema storage names are names.
+/// The same, counted from every stored cell. In the built-in schema storage names are names.
 fn found(folder: &Folder) -> BTreeMap<(String, String, u32), i64> {
     let inside = Inside::organization(folder);
     let mut found = BTreeMap::new();
@@ -65,7 +65,7 @@ async fn keep_writing(writer: Client, stop: Arc<AtomicBool>) {
 }
 
 #[tokio::test]
-async fn every_cell_is_counted_whatever_is_written_during_a_change() {
+async fn every_cell_is_counted_despite_writes_during_a_change() {
     let server = Server::start_with(|config| config.limits.reencryption_batch_cells = 3).await;
     let admin = server.client(Person::Admin);
     let stop = Arc::new(AtomicBool::new(false));
@@ -75,7 +75,7 @@ async fn every_cell_is_counted_whatever_is_written_during_a_change() {
         assert_eq!(verified(&admin).await.1, []);
         let key = SecretString::from(format!("the key of version {version}!"));
         admin.change_key(DEFAULT, &key).await.unwrap();
-        // In the middle of it too, everything opens and is counted.
+        // During the change, too, every cell opens and is counted.
         let (_, unreadable, miscounts) = verified(&admin).await;
         assert_eq!((unreadable, miscounts), (Vec::new(), Vec::new()));
         assert_eq!(settled(&admin).await.state(), State::Done);
@@ -110,7 +110,7 @@ async fn a_database_without_a_census_gets_one_at_the_start() {
     assert_eq!(counts, BTreeMap::from([(("Mailbox".to_owned(), "password".to_owned(), 1), 5)]));
 }
 
-/// Checks every cell: how many, those that don't open, and what is counted wrong.
+/// Verifies every cell: the number of cells, the unreadable ones, and wrong counts.
 async fn verified(admin: &Client) -> (i64, Vec<v1::UnreadableCell>, Vec<v1::CensusMiscount>) {
     let mut stream = admin.verify_cells(DEFAULT).await.unwrap();
     let mut unreadable = Vec::new();
@@ -126,7 +126,7 @@ async fn verified(admin: &Client) -> (i64, Vec<v1::UnreadableCell>, Vec<v1::Cens
 }
 
 #[tokio::test]
-async fn a_check_finds_cells_that_do_not_open_and_kinds_that_are_miscounted() {
+async fn verification_finds_unreadable_cells_and_wrong_counts() {
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
     let broken = writer.mailboxes().create(DEFAULT, mailbox("broken"), None).await.unwrap().name;
@@ -170,7 +170,7 @@ async fn unreadable(admin: &Client, size: i32) -> Vec<v1::UnreadableCell> {
 }
 
 #[tokio::test]
-async fn an_unreadable_cell_is_listed_until_it_is_healed_and_the_key_kept_for_it_goes_then() {
+async fn unreadable_cell_is_listed_and_its_key_kept_until_it_is_repaired() {
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
     let mut names = Vec::new();
@@ -209,7 +209,7 @@ async fn an_unreadable_cell_is_listed_until_it_is_healed_and_the_key_kept_for_it
     assert_eq!(reason(writer.list_unreadable_cells(DEFAULT, 1, token.as_str()).await), ErrorReason::PrivilegeMissing);
     assert_eq!(reason(admin.list_unreadable_cells(DEFAULT, 1, "00").await), ErrorReason::PageTokenInvalid);
 
-    // What needs no data key heals without a trace of it; the kept one stays until the last that needs it is overwritten.
+    // A cell that needs no kept key is repaired; the kept key stays until the last cell that needs it is overwritten.
     writer.mailboxes().delete(&names[1], "").await.unwrap();
     let cleared = mail_v1::Mailbox { name: names[2].clone(), password: None, ..mailbox("") };
     writer.mailboxes().update(cleared, ["password"]).await.unwrap();

@@ -1,5 +1,5 @@
-//! The command line `sealward`, run as a program would: JSON on stdout, words on stderr, an exit code; and what `dev` says to paste.
-//! What a person sees is in [`terminal`](super::terminal).
+//! The command line `sealward`, run by a program: JSON on stdout, text on stderr, exit codes; and the commands that `dev` prints.
+//! The output on a terminal is tested in [`terminal`](super::terminal).
 
 use std::{
     io::Write,
@@ -15,7 +15,7 @@ use crate::harness::{
     process::{Process, binary, grpcurl, tools},
 };
 
-/// What a run ended with.
+/// The result of a run.
 #[derive(Debug)]
 pub(crate) struct Run {
     pub code: i32,
@@ -32,14 +32,14 @@ impl Run {
         }
     }
 
-    /// The answer of a run that succeeded.
+    /// The JSON of a run that succeeded.
     #[track_caller]
     pub(crate) fn json(&self) -> Value {
         assert_eq!(self.code, 0, "{self:?}");
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
-    /// What was said about a run that failed with this code.
+    /// The stderr of a run that failed with this code.
     #[track_caller]
     pub(crate) fn failure(&self, code: i32) -> &str {
         assert_eq!((self.code, self.stdout.as_str()), (code, ""), "{self:?}");
@@ -47,7 +47,7 @@ impl Run {
     }
 }
 
-/// `sealward` with nothing of it in the environment, and no profiles.
+/// `sealward` without its environment variables and profiles.
 pub(crate) fn command() -> Command {
     let mut command = Command::new(binary("sealward"));
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("SEALWARD_")) {
@@ -57,7 +57,7 @@ pub(crate) fn command() -> Command {
     command
 }
 
-/// `sealward` with these words, and nothing of it in the environment.
+/// `sealward` with these arguments, and without its environment variables.
 pub(crate) fn sealward(words: &[&str], stdin: &str) -> Run {
     sealward_with(words, stdin, &[])
 }
@@ -68,7 +68,7 @@ pub(crate) fn sealward_with(words: &[&str], stdin: &str, variables: &[(&str, &st
     command.envs(variables.iter().copied());
     let mut child =
         command.args(words).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    // One that doesn't read it, and has ended, is none the worse.
+    // A program that has ended without reading it isn't a failure.
     let _unread = child.stdin.take().unwrap().write_all(stdin.as_bytes());
     Run::of(child.wait_with_output().unwrap())
 }
@@ -89,7 +89,7 @@ impl Terminal {
         self.run_with(person, words, "")
     }
 
-    /// Words have no spaces in them.
+    /// The arguments contain no spaces.
     pub(crate) fn run_with(&self, person: Person, words: &str, stdin: &str) -> Run {
         self.run_words(person, &words.split_whitespace().collect::<Vec<_>>(), stdin)
     }
@@ -98,12 +98,12 @@ impl Terminal {
         sealward(&[&self.connection(person), words].concat(), stdin)
     }
 
-    /// The words that say which server, as whom.
+    /// The arguments that name the server and the identity.
     pub(crate) fn connection(&self, person: Person) -> [&str; 6] {
         ["--endpoint", &self.endpoint, "--dev", &self.folder, "--as", person.name()]
     }
 
-    /// Runs the words with stdout leading there.
+    /// Runs the command with this stdout.
     pub(crate) fn run_into(&self, person: Person, words: &str, stdout: impl Into<Stdio>) -> Run {
         let words = [&self.connection(person)[..], &words.split_whitespace().collect::<Vec<_>>()].concat();
         let output = command().args(words).stdin(Stdio::null()).stdout(stdout).stderr(Stdio::piped()).output();
@@ -150,7 +150,7 @@ async fn a_mailbox_is_created_shown_changed_revealed_and_deleted() {
     let nothing = terminal.run(Person::Connector, &format!("{reveal} --raw"));
     assert!(nothing.failure(1).contains("null"), "{nothing:?}");
 
-    // Nobody can be asked here, so it has to be said.
+    // There is no terminal to ask at, so an option must confirm.
     let unasked = terminal.run(Person::Writer, &format!("mailbox delete {id}"));
     assert!(unasked.failure(2).contains("--yes"), "{unasked:?}");
     assert_eq!(terminal.run(Person::Reader, &format!("mailbox get {id}")).code, 0);
@@ -197,7 +197,7 @@ async fn every_entity_has_its_commands() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_is_looked_at_changed_followed_and_restored() {
+async fn key_is_shown_changed_watched_and_restored() {
     let server = Server::start().await;
     let terminal = Terminal::at(&server);
     let first = terminal.run(Person::Admin, "key status").json();
@@ -217,7 +217,7 @@ async fn a_key_is_looked_at_changed_followed_and_restored() {
     assert_eq!((&watched["state"], &watched["key_version"]), (&json!("STATE_DONE"), &json!(2)));
     assert_eq!(terminal.run(Person::Admin, "key show").json()["encryption_key"], "a new key, number 1");
 
-    // A generated one is shown once, and waited for; it is the key from then on.
+    // A generated key is shown once; it is the key after the change.
     let generated = terminal.run(Person::Admin, "key change --wait");
     assert_eq!(generated.code, 0, "{generated:?}");
     let mut documents = serde_json::Deserializer::from_str(&generated.stdout).into_iter::<Value>();
@@ -255,7 +255,7 @@ async fn a_key_is_looked_at_changed_followed_and_restored() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn organizations_are_created_shown_and_listed_and_chosen() {
+async fn organizations_are_created_shown_listed_and_selected() {
     let server = Server::start().await;
     let terminal = Terminal::at(&server);
     let created = terminal.run(Person::Admin, "org create contoso").json();
@@ -278,7 +278,7 @@ async fn organizations_are_created_shown_and_listed_and_chosen() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_write_can_be_checked_and_is_made_once_for_its_request_id() {
+async fn write_can_be_validated_and_happens_once_per_request_id() {
     let server = Server::start().await;
     let terminal = Terminal::at(&server);
     let nothing = json!({ "mailboxes": [] });
@@ -306,7 +306,7 @@ async fn a_write_can_be_checked_and_is_made_once_for_its_request_id() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn several_records_are_got_and_listed_in_every_form() {
+async fn several_records_are_printed_in_every_format() {
     let server = Server::start().await;
     let terminal = Terminal::at(&server);
     let create = |name: &str| {
@@ -360,12 +360,12 @@ async fn several_records_are_got_and_listed_in_every_form() {
     assert!(refused.failure(1).contains("ENCRYPTED_ATTRIBUTE") && !refused.stderr.contains("hunter2"), "{refused:?}");
     let cut = terminal.run(Person::Reader, "mailbox list --output table --page-size 1");
     assert!(cut.stderr.contains("--all"), "{cut:?}");
-    // Neither a terminal's colours nor its width reach a file.
+    // A file gets neither the colours nor the width of a terminal.
     assert!(!cut.stdout.contains('\u{1b}') && !cut.stdout.contains('…'), "{cut:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn profiles_keep_settings_and_give_way_to_what_is_said() {
+async fn options_override_profiles() {
     let server = Server::start().await;
     let folder = server.folder().path();
     let file = folder.join("profiles/config.toml");
@@ -411,7 +411,7 @@ async fn profiles_keep_settings_and_give_way_to_what_is_said() {
 }
 
 #[test]
-fn what_needs_no_server_works_without_one() {
+fn offline_commands_work_without_a_server() {
     let version = sealward(&["version"], "");
     assert_eq!((version.code, version.stdout.as_str()), (0, concat!("sealward ", env!("CARGO_PKG_VERSION"), "\n")));
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
@@ -427,7 +427,7 @@ fn what_needs_no_server_works_without_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_fails_is_said_on_stderr_with_what_to_do() {
+async fn failures_are_printed_on_stderr_with_advice() {
     let server = Server::start().await;
     let terminal = Terminal::at(&server);
 
@@ -466,7 +466,7 @@ async fn what_fails_is_said_on_stderr_with_what_to_do() {
         ("mailbox create --set nothing=x", "no attribute"),
         ("mailbox create --set display_name=x --set status_code=nothing", "one of active, inactive"),
         ("mailbox create --set is_password_set=true", "set by the server"),
-        ("mailbox update x", "nothing to write"),
+        ("mailbox update x", "nothing to update"),
         ("mailbox reveal x --attribute password", "--purpose"),
         ("mailbox reveal x --attribute display_name --purpose x", "possible values: password"),
         ("mailbox nothing", "unrecognized subcommand"),
@@ -484,7 +484,7 @@ async fn what_fails_is_said_on_stderr_with_what_to_do() {
     assert!(no_file.failure(2).contains("/nowhere/ca.pem"), "{no_file:?}");
     assert_eq!(terminal.run(Person::Reader, "mailbox list").json(), json!({ "mailboxes": [] }));
 
-    // 0: help is no failure.
+    // 0: help isn't a failure.
     let help = sealward(&["mailbox", "create", "--help"], "");
     assert!(help.code == 0 && help.stdout.contains("display_name"), "{help:?}");
 }
@@ -509,7 +509,7 @@ fn every_command_that_dev_prints_works_when_pasted() {
         let output = Command::new("sh")
             .args(["-c", command])
             .env("PATH", std::env::join_paths(&path).unwrap())
-            // As it stands, from any folder.
+            // Unchanged, from any folder.
             .current_dir(elsewhere.path())
             .output()
             .unwrap();
@@ -518,12 +518,12 @@ fn every_command_that_dev_prints_works_when_pasted() {
         serde_json::from_str::<Value>(&run.stdout).unwrap();
         revealed += usize::from(run.stdout.contains("correct horse battery staple"));
     }
-    // By the two commands that reveal it, and no other.
+    // Only by the two commands that reveal it.
     assert_eq!(revealed, 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn attributes_are_described_chosen_for_and_their_changes_listed() {
+async fn attributes_are_described_and_customized_and_changes_listed() {
     let server = Server::start().await;
     let terminal = Terminal::at(&server);
     let listed = terminal.run(Person::Reader, "metadata list --all").json();
@@ -552,7 +552,7 @@ async fn attributes_are_described_chosen_for_and_their_changes_listed() {
     let encrypted = terminal.run(Person::Admin, "metadata set Mailbox.password --audited true");
     assert!(encrypted.failure(1).contains("ENCRYPTED_ATTRIBUTE"), "{encrypted:?}");
     let nothing = terminal.run(Person::Admin, "metadata set Mailbox.email_address");
-    assert!(nothing.failure(2).contains("say what to change"), "{nothing:?}");
+    assert!(nothing.failure(2).contains("nothing to change"), "{nothing:?}");
     let reset = terminal.run(Person::Admin, "metadata set Mailbox.email_address --reset max-length,audited").json();
     assert_eq!((&reset["audited"], &reset["max_length"]), (&json!(false), &json!(100)));
 }

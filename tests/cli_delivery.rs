@@ -1,4 +1,4 @@
-//! Answers of the command line that can't be delivered: a failure with what to do next, and never a key that is lost.
+//! Answers of the command line that can't be delivered: a failure with advice, and no lost key.
 
 use std::{
     collections::HashMap,
@@ -28,17 +28,17 @@ use crate::{
     harness::{DEFAULT, Server, mailbox},
 };
 
-/// A device that takes nothing: each write is ENOSPC.
+/// A device that accepts no bytes: each write is ENOSPC.
 fn full() -> File {
     File::options().write(true).open("/dev/full").unwrap()
 }
 
-/// A pipe that nobody reads any longer.
+/// A pipe whose reading end is closed.
 fn unread() -> std::io::PipeWriter {
     std::io::pipe().unwrap().1
 }
 
-/// In place of the writer's role, the privilege to change the key alone.
+/// Replaces the writer's role by the single privilege to change the key.
 fn change_only(config: &mut Config) {
     let identity = "cn:writer".parse().unwrap();
     config.bindings.retain(|binding| binding.identity != identity);
@@ -55,7 +55,7 @@ async fn key_text(server: &Server) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_list_that_nobody_reads_is_exit_code_1_without_words() {
+async fn list_to_a_closed_pipe_exits_1_silently() {
     let server = Server::start().await;
     let terminal = Terminal::at(&server);
     server.client(Person::Writer).mailboxes().create(DEFAULT, mailbox("hunter2"), None).await.unwrap();
@@ -68,29 +68,29 @@ async fn a_list_that_nobody_reads_is_exit_code_1_without_words() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_that_can_not_be_written_is_exit_code_1_and_says_what_stays() {
+async fn unwritable_answer_exits_1_and_reports_the_effect() {
     let server = Server::start().await;
     let terminal = Terminal::at(&server);
     let run = terminal.run_into(Person::Reader, "mailbox list", full());
     assert!(run.failure(1).contains("nothing was changed"), "{run:?}");
     let run = terminal.run_into(Person::Writer, "mailbox create --set display_name=Sales", full());
     let said = run.failure(1);
-    assert!(said.contains("the record is created") && said.contains("sealward mailbox get organizations/"), "{said}");
+    assert!(said.contains("the record was created") && said.contains("sealward mailbox get organizations/"), "{said}");
     let run = terminal.run_into(Person::Admin, "org create contoso", full());
-    assert!(run.failure(1).contains("organizations/contoso is created"), "{run:?}");
+    assert!(run.failure(1).contains("organizations/contoso was created"), "{run:?}");
     for words in [&["--help"][..], &["version"], &["completions", "bash"], &["man"], &["key", "change", "--help"]] {
         let output = command().args(words).stdout(full()).stderr(Stdio::piped()).output().unwrap();
         let run = Run::of(output);
         assert!(run.failure(1).contains("can't be written"), "{words:?} {run:?}");
     }
-    // A stderr that takes nothing changes neither the answer nor the exit code.
+    // An unwritable stderr changes neither the answer nor the exit code.
     let words = [&terminal.connection(Person::Admin)[..], &["org", "get"]].concat();
     let output = command().args(words).stdout(Stdio::piped()).stderr(full()).output().unwrap();
     assert_eq!(Run::of(output).json()["name"], DEFAULT);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_generated_key_is_not_set_if_stdout_leads_nowhere() {
+async fn generated_key_is_not_set_if_stdout_is_closed() {
     let server = Server::start().await;
     let terminal = Terminal::at(&server);
     let before = key_text(&server).await;
@@ -109,7 +109,7 @@ async fn a_generated_key_is_not_set_if_stdout_leads_nowhere() {
     assert_eq!((key_version(&server).await, key_text(&server).await), (1, before));
 }
 
-/// Runs the words as an administrator with stdout closed.
+/// Runs the command as an administrator with stdout closed.
 fn closed(terminal: &Terminal, words: &str) -> Run {
     let script = format!("exec \"$0\" \"$@\" {words} >&-");
     let mut shell = Command::new("sh");
@@ -119,15 +119,15 @@ fn closed(terminal: &Terminal, words: &str) -> Run {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_that_was_set_and_can_not_be_written_can_still_be_got() {
+async fn key_that_was_set_but_not_written_can_be_read_again() {
     let server = Server::start_with(change_only).await;
     let terminal = Terminal::at(&server);
-    // Who may not read the key learns who has to.
+    // A caller that may not read the key gets a hint to ask one that may.
     let run = terminal.run_into(Person::Writer, "key change", full());
     let said = run.failure(1);
     for expected in [
-        "the new key is the key of organizations/default",
-        "you lack prvReadSqlEncryptionKey",
+        "the key of organizations/default was set",
+        "you lack the privilege prvReadSqlEncryptionKey",
         "key show --output-file",
     ] {
         assert!(said.contains(expected), "{said}");
@@ -146,7 +146,7 @@ async fn a_key_that_was_set_and_can_not_be_written_can_still_be_got() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_file_has_the_key_before_it_is_set_and_goes_if_it_is_not() {
+async fn key_file_is_written_before_the_change_and_removed_if_it_fails() {
     let server = Server::start_with(change_only).await;
     let terminal = Terminal::at(&server);
     let file = server.folder().path().join("new.key");
@@ -159,12 +159,12 @@ async fn a_key_file_has_the_key_before_it_is_set_and_goes_if_it_is_not() {
     assert_eq!(fs::read_to_string(&file).unwrap(), format!("{}\n", key_text(&server).await));
     crate::harness::settled(&server.client(Person::Admin)).await;
 
-    // It is never written over, and nothing is changed then.
+    // An existing file is never overwritten, and then nothing is changed.
     let again = terminal.run(Person::Writer, &change);
-    assert!(again.failure(2).contains("exists already"), "{again:?}");
+    assert!(again.failure(2).contains("already exists"), "{again:?}");
     assert_eq!(key_version(&server).await, 2);
 
-    // A refused change leaves no file, and an answer that can't be written leaves it.
+    // A refused change leaves no file; an unwritable answer keeps it.
     let refused = terminal.run(Person::Reader, &change.replace("new.key", "refused.key"));
     assert!(refused.failure(1).contains("PRIVILEGE_MISSING"), "{refused:?}");
     assert!(!file.with_file_name("refused.key").exists());
@@ -181,7 +181,7 @@ async fn a_key_file_has_the_key_before_it_is_set_and_goes_if_it_is_not() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_export_that_is_cut_short_is_exit_code_1() {
+async fn truncated_export_exits_1() {
     let server = Server::start().await;
     server.client(Person::Admin).retrieve_data_encryption_key(DEFAULT).await.unwrap();
     let terminal = Terminal::at(&server);
@@ -197,7 +197,7 @@ async fn an_export_that_is_cut_short_is_exit_code_1() {
     }
 }
 
-/// A server that refuses its calls with these reasons, one after the other, and with the last one from then on.
+/// A server that refuses its calls with these reasons in order, and with the last one from then on.
 async fn refusing(reasons: &'static [&'static str]) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
@@ -220,21 +220,21 @@ async fn refusing(reasons: &'static [&'static str]) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_change_of_unknown_outcome_is_one_statement_and_delivers_the_key() {
+async fn change_with_unknown_outcome_is_reported_once_and_delivers_the_key() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("new.key");
     let run = |endpoint: &str, words: &str| {
         let words: Vec<&str> = words.split_whitespace().collect();
         sealward(&[&["--endpoint", endpoint, "--plaintext", "key", "change"], &words[..]].concat(), "")
     };
-    // As a disk that is full does: the first attempt may have been made, those after it surely were not.
+    // As with a full disk: the first attempt may have taken effect, later ones didn't.
     let endpoint = refusing(&["OUTCOME_UNKNOWN", "STORE_UNAVAILABLE"]).await;
     let shown = run(&endpoint, "");
     assert_eq!(shown.code, 1, "{shown:?}");
     let answer: Value = serde_json::from_str(&shown.stdout).unwrap();
     assert_eq!((&answer["organization"], &answer["outcome"]), (&json!(DEFAULT), &json!("unknown")));
     assert_eq!(answer["encryption_key"].as_str().unwrap().len(), 41);
-    assert!(shown.stderr.contains("it isn't known whether this took effect"), "{shown:?}");
+    assert!(shown.stderr.contains("outcome unknown: the call may have taken effect"), "{shown:?}");
     for contradiction in ["nothing changed", "nothing was changed", "Nothing was changed"] {
         assert!(!shown.stderr.contains(contradiction), "{shown:?}");
     }
@@ -244,7 +244,7 @@ async fn a_change_of_unknown_outcome_is_one_statement_and_delivers_the_key() {
     assert!(said.contains("may have been set: keep it") && said.contains("key change --file"), "{said}");
     assert!(file.exists());
 
-    // Where nothing was changed, the key of nothing goes.
+    // If nothing was changed, the key file is removed.
     let endpoint = refusing(&["STORE_UNAVAILABLE"]).await;
     let gone = run(&endpoint, &format!("--output-file {}", file.with_extension("gone").display()));
     let said = gone.failure(1);

@@ -1,5 +1,5 @@
-//! What is given to the command line by mistake: nothing, invisible characters, empty variables, the wrong thing in a token file. Each is
-//! named before anything is sent. And what the command line says in return: whose key, which organization, who is calling.
+//! Wrong input of the command line: no text, invisible characters, empty variables, wrong contents of a token file. Each is
+//! reported before a call. Its answers name the key, the organization and the caller.
 
 use std::{collections::BTreeSet, fs};
 
@@ -15,7 +15,7 @@ use crate::{
 const MARK: &str = "\u{feff}";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_secret_with_a_byte_order_mark_or_of_no_bytes_is_refused() {
+async fn empty_secret_or_byte_order_mark_is_refused() {
     let server = Server::start().await;
     let terminal = Terminal::at(&server);
     let file = server.folder().path().join("secret");
@@ -62,7 +62,7 @@ async fn a_new_key_with_an_invisible_character_is_refused_before_it_is_sent() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_mismatch_says_what_can_not_be_seen_in_the_given_key() {
+async fn mismatch_names_invisible_parts_of_the_given_key() {
     let server = Server::start().await.restart(lose_configuration, |_| {}).await;
     let terminal = Terminal::at(&server);
     let blank = terminal.run_with(Person::Admin, "key restore --stdin", "a wrong key, number 1 ");
@@ -77,7 +77,7 @@ async fn a_mismatch_says_what_can_not_be_seen_in_the_given_key() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_answer_about_a_key_names_the_organization_and_every_hint_does() {
+async fn answers_and_hints_about_a_key_name_the_organization() {
     let server = Server::start().await;
     let terminal = Terminal::at(&server);
     let created = terminal.run(Person::Admin, "org create contoso");
@@ -93,7 +93,7 @@ async fn every_answer_about_a_key_names_the_organization_and_every_hint_does() {
     assert!(hints.len() > 2 && hints.iter().all(|hint| hint.ends_with("-o contoso")), "{demo:?}");
     let active = terminal.run_with(Person::Admin, "key restore --stdin -o contoso", "a key, number 1");
     assert!(active.failure(1).contains("sealward key change -o contoso"), "{active:?}");
-    // The next command takes it anyway.
+    // The next command uses it by default.
     terminal.run(Person::Admin, "org create fabrikam").json();
     let words = [&terminal.connection(Person::Admin)[..], &["key", "status"]].concat();
     let usual = sealward_with(&words, "", &[("SEALWARD_ORGANIZATION", "fabrikam")]);
@@ -110,14 +110,14 @@ async fn every_answer_about_a_key_names_the_organization_and_every_hint_does() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn abandoning_while_active_says_that_nothing_is_lost() {
+async fn abandoning_while_active_reports_that_nothing_is_lost() {
     let server = Server::start().await;
     let terminal = Terminal::at(&server);
     let status = terminal.run(Person::Admin, "key status").json();
     let abandon = format!("key abandon --yes --confirm {}", status["fingerprint"].as_str().unwrap());
     let run = terminal.run(Person::Admin, &abandon);
     let said = run.failure(1);
-    assert!(said.contains("KEY_ALREADY_ACTIVE") && said.contains("nothing is lost"), "{said}");
+    assert!(said.contains("KEY_ALREADY_ACTIVE") && said.contains("no data is lost"), "{said}");
     assert!(!said.contains("change_encryption_key"), "{said}");
 }
 
@@ -156,7 +156,7 @@ async fn an_empty_variable_counts_as_unset() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_file_that_has_something_else_is_explained() {
+async fn wrong_content_of_a_token_file_is_explained() {
     let server = Server::start().await;
     let ca = server.folder().development().ca();
     let file = server.folder().path().join("token");
@@ -212,7 +212,7 @@ async fn whoami_shows_identity_proof_and_roles() {
 }
 
 #[test]
-fn a_development_folder_says_where_its_server_listens() {
+fn development_folder_has_the_address_of_its_server() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("dev");
     let server = Process::start(&data);

@@ -22,7 +22,7 @@ use crate::harness::{
     reason, reveal, settled,
 };
 
-/// Sets limits in the configuration of a folder, whatever they were.
+/// Sets limits in the configuration of a folder.
 pub(crate) fn set_limits(folder: &Path, limits: &[(&str, u32)]) {
     let path = folder.join("sealward.toml");
     let mut lines: Vec<String> = fs::read_to_string(&path).unwrap().lines().map(str::to_owned).collect();
@@ -46,15 +46,15 @@ fn slow(folder: &Folder, pause_ms: u32) {
     );
 }
 
-/// What a writer knows of a mailbox: the last password that was acknowledged, and one that may or may not have come through.
+/// A writer's state of a mailbox: the last acknowledged password, and one that may have been stored.
 #[derive(Clone, Debug)]
 struct Written {
     acknowledged: String,
     unknown: Option<String>,
 }
 
-/// Gives each mailbox one new password after the other until told to stop or until the server is gone. A refusal is a failure: a
-/// change of the key must not show in a write.
+/// Sets new passwords of each mailbox until `stop` or the end of the server. A refusal is a failure: a change of the key must not affect
+/// writes.
 fn keep_writing(
     writer: Client,
     mut mailboxes: BTreeMap<String, Written>,
@@ -82,7 +82,7 @@ fn keep_writing(
     })
 }
 
-/// Whether the server did not answer, as one that was killed doesn't.
+/// Whether the server didn't answer, like a killed one.
 pub(crate) fn is_gone(error: &Error) -> bool {
     error.call().unwrap().origin() != sealward_client::Origin::Server
 }
@@ -97,8 +97,8 @@ async fn create_mailboxes(writer: &Client, count: usize) -> BTreeMap<String, Wri
     mailboxes
 }
 
-/// Every mailbox reveals what was acknowledged last, or what was on its way when the server was killed.
-async fn hold_against(connector: &Client, mailboxes: &mut BTreeMap<String, Written>) {
+/// Every mailbox reveals the password that was acknowledged last, or one in flight when the server was killed.
+async fn check_written(connector: &Client, mailboxes: &mut BTreeMap<String, Written>) {
     for (name, written) in mailboxes {
         let found = reveal(connector, name).await.unwrap().unwrap();
         let possible = [Some(&written.acknowledged), written.unknown.as_ref()];
@@ -123,7 +123,7 @@ pub(crate) async fn current_text(admin: &Client) -> String {
     admin.retrieve_data_encryption_key(DEFAULT).await.unwrap().encryption_key.expose_secret().to_owned()
 }
 
-/// Waits until the re-encryption has done so many cells, or is over.
+/// Waits until the re-encryption has sealed this number of cells, or is over.
 async fn cells_done(admin: &Client, count: i64) {
     let asking = async {
         loop {
@@ -136,7 +136,7 @@ async fn cells_done(admin: &Client, count: i64) {
     timeout(PATIENCE, asking).await.unwrap();
 }
 
-/// Waits until a change has put down its text, which is the first of its commits.
+/// Waits until a change has stored its text, its first commit.
 async fn both_texts(admin: &Client, folder: &Folder) {
     let configuration = Inside::configuration(folder);
     let asking = async {
@@ -148,7 +148,7 @@ async fn both_texts(admin: &Client, folder: &Folder) {
 }
 
 #[tokio::test]
-async fn a_server_killed_at_any_moment_of_a_change_loses_nothing_that_was_acknowledged() {
+async fn server_killed_during_a_change_loses_no_acknowledged_write() {
     const MAILBOXES: usize = 24;
     const WRITERS: usize = 3;
     let folder = Folder::new();
@@ -170,8 +170,8 @@ async fn a_server_killed_at_any_moment_of_a_change_loses_nothing_that_was_acknow
             })
             .collect();
 
-        // The first kill falls anywhere into the call itself, the second between its two commits (the organization's database is
-        // locked until the server is gone), the others somewhere into the re-encryption.
+        // The first kill is anywhere in the call, the second between its two commits (the organization's database is
+        // locked until the server has ended), the others during the re-encryption.
         let lock = (seed == 2).then(|| Inside::organization(&folder));
         if let Some(lock) = &lock {
             lock.sqlite().execute_batch("BEGIN IMMEDIATE").unwrap();
@@ -205,7 +205,7 @@ async fn a_server_killed_at_any_moment_of_a_change_loses_nothing_that_was_acknow
 
         server = Process::start(&folder.path());
         let admin = folder.client(&server.address, Person::Admin);
-        hold_against(&folder.client(&server.address, Person::Connector), &mut mailboxes).await;
+        check_written(&folder.client(&server.address, Person::Connector), &mut mailboxes).await;
         let last = settled(&admin).await;
         let current = current_text(&admin).await;
         assert!(current == new || !acknowledged && current == old, "{current}");
@@ -213,15 +213,15 @@ async fn a_server_killed_at_any_moment_of_a_change_loses_nothing_that_was_acknow
         if current == new {
             assert_eq!(last.state(), State::Done);
         }
-        hold_against(&folder.client(&server.address, Person::Connector), &mut mailboxes).await;
+        check_written(&folder.client(&server.address, Person::Connector), &mut mailboxes).await;
 
-        // Which text opens the database is no matter of the configuration database.
+        // The ring, not the configuration database, decides which text opens the database.
         server.kill();
         let version = last.key_version.max(1);
         let inside = Inside::organization(&folder);
         assert_eq!((inside.data_key_versions(), inside.cell_versions()), (vec![version], vec![version; MAILBOXES]));
         drop(inside);
-        // A text that was put down before the ring was changed is left for the next change to remove; a start deletes nothing.
+        // A text that was stored before the ring changed stays until the next change; a start deletes nothing.
         let texts = Inside::configuration(&folder).key_texts().len();
         assert!(texts == 1 || current == old && texts == 2, "{texts}");
         assert!(seed != 2 || texts == 2, "{texts}");
@@ -231,12 +231,12 @@ async fn a_server_killed_at_any_moment_of_a_change_loses_nothing_that_was_acknow
         let other = if current == new { old } else { new };
         assert_eq!(reason(admin.restore_key(DEFAULT, &other.into()).await), ErrorReason::KeyMismatch);
         admin.restore_key(DEFAULT, &current.into()).await.unwrap();
-        hold_against(&folder.client(&server.address, Person::Connector), &mut mailboxes).await;
+        check_written(&folder.client(&server.address, Person::Connector), &mut mailboxes).await;
     }
 }
 
 #[tokio::test]
-async fn a_configuration_lost_in_the_middle_of_a_change_waits_for_the_new_text_and_goes_on() {
+async fn change_continues_after_a_lost_configuration_is_restored() {
     let folder = Folder::new();
     slow(&folder, 0);
     let server = Process::start(&folder.path());
@@ -278,7 +278,7 @@ async fn a_configuration_lost_in_the_middle_of_a_change_waits_for_the_new_text_a
     assert_eq!(admin.restore_key(DEFAULT, &new).await.unwrap(), changed);
     let done = settled(&admin).await;
     assert_eq!((done.state(), done.cells_total, done.cells_done), (State::Done, 8, 8));
-    hold_against(&folder.client(&server.address, Person::Connector), &mut mailboxes).await;
+    check_written(&folder.client(&server.address, Person::Connector), &mut mailboxes).await;
     server.kill();
     let inside = Inside::organization(&folder);
     assert_eq!((inside.data_key_versions(), inside.cell_versions()), (vec![2], vec![2; 8]));
@@ -286,7 +286,7 @@ async fn a_configuration_lost_in_the_middle_of_a_change_waits_for_the_new_text_a
 }
 
 #[tokio::test]
-async fn writes_sealed_before_a_change_and_committed_after_it_end_under_the_last_version() {
+async fn writes_sealed_before_a_change_end_under_the_last_version() {
     const CHANGES: u32 = 5;
     let server = Server::start_with(|config| config.limits.reencryption_batch_cells = 1).await;
     let mailboxes = create_mailboxes(&server.client(Person::Writer), 16).await;
@@ -311,7 +311,7 @@ async fn writes_sealed_before_a_change_and_committed_after_it_end_under_the_last
     }
     assert!(written.values().all(|written| written.unknown.is_none()), "{written:?}");
     assert!(written.values().all(|written| !written.acknowledged.starts_with("first")), "{written:?}");
-    hold_against(&server.client(Person::Connector), &mut written).await;
+    check_written(&server.client(Person::Connector), &mut written).await;
     let folder = server.stop().await;
     let inside = Inside::organization(&folder);
     assert_eq!(inside.cell_versions(), vec![1 + CHANGES; 16]);
@@ -319,7 +319,7 @@ async fn writes_sealed_before_a_change_and_committed_after_it_end_under_the_last
 }
 
 #[tokio::test]
-async fn an_answer_comes_after_the_commit_so_that_what_was_acknowledged_survives_a_kill() {
+async fn acknowledged_write_survives_a_kill() {
     let folder = Folder::new();
     slow(&folder, 0);
     let mut acknowledged = Vec::new();

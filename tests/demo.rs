@@ -60,7 +60,7 @@ async fn the_demo_fills_an_organization_with_records_that_are_linked_and_sealed(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_demo_adds_to_existing_records_only_when_told_to_and_makes_only_what_is_missing() {
+async fn demo_adds_missing_records_only_with_consent() {
     let server = Server::start().await;
     counts(&demo(&server, Person::Writer, &["--records", "20"]));
     let again = demo(&server, Person::Writer, &["--records", "20"]);
@@ -74,7 +74,7 @@ async fn the_demo_adds_to_existing_records_only_when_told_to_and_makes_only_what
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_demo_needs_somebody_who_may_write_and_a_number_within_its_bounds() {
+async fn demo_needs_a_writer_and_a_number_within_limits() {
     let server = Server::start().await;
     let reader = demo(&server, Person::Reader, &[]);
     assert_eq!(reader.status.code(), Some(1));

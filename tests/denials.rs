@@ -34,7 +34,7 @@ fn reveals(trail: Vec<Trail>, identity: &str) -> Vec<Trail> {
 }
 
 #[tokio::test]
-async fn refusal_in_an_organization_is_in_its_own_trail_and_in_that_of_the_deployment() {
+async fn refusal_is_in_the_trails_of_organization_and_deployment() {
     let server = Server::start_with(connectors_elsewhere).await;
     let reader = server.client(Person::Reader);
     let here = refused(&reader, DEFAULT).await;
@@ -64,7 +64,7 @@ async fn refusal_in_an_organization_is_in_its_own_trail_and_in_that_of_the_deplo
 }
 
 #[tokio::test]
-async fn made_up_names_hide_no_refusal_and_grow_the_trail_within_the_budget() {
+async fn invented_names_hide_no_refusal_and_stay_within_the_budget() {
     let budget = |config: &mut Config| {
         connectors_elsewhere(config);
         config.limits.refusals_recorded_per_minute_per_identity = 5;
@@ -93,7 +93,7 @@ async fn made_up_names_hide_no_refusal_and_grow_the_trail_within_the_budget() {
         .iter()
         .filter_map(|record| record.details.as_ref()?.split_once("repeated ")?.1.split(' ').next()?.parse().ok())
         .collect();
-    // Every one of them is there once, whatever minute it fell into.
+    // Each of them is recorded once, in any minute.
     let at_once = u64::try_from(recorded.len() - repeats.len()).unwrap();
     assert_eq!(at_once + repeats.iter().sum::<u64>(), 302);
     assert!(recorded.len() <= 12, "{}", recorded.len());
@@ -103,7 +103,7 @@ async fn made_up_names_hide_no_refusal_and_grow_the_trail_within_the_budget() {
 }
 
 #[tokio::test]
-async fn comparison_over_the_limit_records_no_outcome_and_is_counted() {
+async fn comparison_over_the_limit_is_counted_without_an_outcome() {
     let server = Server::start_with(|config| config.limits.comparisons_per_15_minutes = 3).await;
     let stored =
         server.client(Person::Writer).mailboxes().create(DEFAULT, mailbox("hunter2"), None).await.unwrap().name;

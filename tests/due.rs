@@ -1,4 +1,4 @@
-//! Keys that should be changed: told in the status, in the log and as a metric.
+//! Keys that should be changed: reported in the status, in the log and as a metric.
 
 use sealward_client::v1::reencryption::State;
 use sealward_server::development::Person;
@@ -50,7 +50,7 @@ async fn a_generated_key_is_due_until_it_is_changed() {
 }
 
 #[tokio::test]
-async fn a_key_that_is_due_is_in_the_log_of_a_start() {
+async fn due_key_is_logged_at_start() {
     let folder = Folder::new();
     Process::start(&folder.path()).kill();
     let log = folder.path().join("log");

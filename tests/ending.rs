@@ -1,4 +1,4 @@
-//! How a server ends, and what it doesn't wait for: its end is announced before it comes, and nobody has to read what it prints.
+//! How a server ends: its end is announced in advance, and doesn't wait for readers of its output.
 
 use std::{
     fs,
@@ -33,7 +33,7 @@ pub(crate) fn configured(replacements: &[(&str, &str)]) -> Folder {
     folder
 }
 
-/// What follows this word in the greeting.
+/// The text after this word in the greeting.
 pub(crate) fn named(message: &str, word: &str) -> String {
     let line = message.lines().find_map(|line| line.trim().strip_prefix(word)).unwrap();
     line.split(',').next().unwrap().trim().to_owned()
@@ -48,7 +48,7 @@ async fn waited_for(server: Process) -> std::process::ExitStatus {
 }
 
 #[tokio::test]
-async fn end_is_announced_to_probes_while_everything_is_served() {
+async fn end_is_announced_to_probes_while_calls_are_served() {
     let folder = configured(&[
         ("# drain_delay_seconds = 0", "drain_delay_seconds = 300"),
         ("# plaintext_address = \"127.0.0.1:7080\"", "plaintext_address = \"127.0.0.1:0\""),
@@ -65,7 +65,7 @@ async fn end_is_announced_to_probes_while_everything_is_served() {
     server.terminate();
     let next = timeout(PATIENCE, watch.message()).await.unwrap().unwrap().unwrap();
     assert_eq!(next.status(), ServingStatus::NotServing);
-    // Who polls with a connection of its own sees it too, for every service.
+    // A prober with its own connection sees it for every service.
     for service in ["", "sealward.mail.v1.MailboxService"] {
         let request = HealthCheckRequest { service: service.to_owned() };
         let status = probe().await.check(request).await.unwrap().into_inner().status();
@@ -79,7 +79,7 @@ async fn end_is_announced_to_probes_while_everything_is_served() {
 }
 
 #[tokio::test]
-async fn delay_ends_by_itself() {
+async fn shutdown_delay_ends_automatically() {
     let folder = configured(&[("# drain_delay_seconds = 0", "drain_delay_seconds = 1")]);
     let server = Process::start(&folder.path());
     serves(&folder, &server.address).await;
@@ -127,7 +127,7 @@ impl Drop for Unread {
     }
 }
 
-/// A log that holds few lines which nobody has read, and metrics.
+/// A log with room for few unread lines, and metrics.
 fn with_a_short_queue() -> Folder {
     configured(&[
         ("# log_queue_lines = 8192", "log_queue_lines = 16"),
@@ -135,7 +135,7 @@ fn with_a_short_queue() -> Folder {
     ])
 }
 
-/// Where metrics are, which only the log says.
+/// The address of the metrics, which only the log contains.
 pub(crate) fn metrics_address(greeting: &str) -> String {
     let (_, rest) = greeting.split_once("metrics_address=").unwrap();
     rest.split_whitespace().next().unwrap().to_owned()
@@ -146,7 +146,7 @@ fn dropped(metrics: &str) -> u64 {
     metrics.lines().find_map(|line| line.strip_prefix(name)).map_or(0, |count| count.parse().unwrap())
 }
 
-/// Calls a server whose log nobody reads until it drops lines.
+/// Calls a server with an unread log until it drops lines.
 async fn fill_log(server: &Unread, folder: &Folder) {
     let (address, metrics) = (named(&server.greeting, "address"), metrics_address(&server.greeting));
     let reader = folder.client(&address, Person::Reader);
@@ -162,7 +162,7 @@ async fn fill_log(server: &Unread, folder: &Folder) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn server_serves_and_ends_while_nobody_reads_its_log() {
+async fn server_serves_and_ends_with_an_unread_log() {
     let folder = with_a_short_queue();
     let mut server = Unread::start(&folder);
     fill_log(&server, &folder).await;
@@ -174,7 +174,7 @@ async fn server_serves_and_ends_while_nobody_reads_its_log() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn log_says_how_many_lines_were_dropped_once_somebody_reads_it() {
+async fn log_reports_dropped_lines_once_it_is_read() {
     let folder = with_a_short_queue();
     let mut server = Unread::start(&folder);
     fill_log(&server, &folder).await;
@@ -188,7 +188,7 @@ async fn log_says_how_many_lines_were_dropped_once_somebody_reads_it() {
         }
         (line, server)
     });
-    let (line, mut server) = timeout(PATIENCE, reading).await.expect("nothing was said").unwrap();
+    let (line, mut server) = timeout(PATIENCE, reading).await.expect("no line was logged").unwrap();
     assert!(line.contains("lines="), "{line}");
 
     // Read to the end, the log has the last line.

@@ -1,4 +1,4 @@
-//! An organization as a file: exported while writes go on, imported elsewhere, and what becomes of files that are not whole.
+//! An organization as a file: exported during writes, imported elsewhere, and refused if incomplete.
 
 use std::sync::{
     Arc,
@@ -36,8 +36,8 @@ async fn import(admin: &Client, id: &str, file: &[u8]) -> Result<v1::Organizatio
     admin.import_organization(id, tokio_stream::iter(chunks)).await
 }
 
-/// Nothing of an import that failed is there: no row, no file.
-async fn nothing_is_left(server: &Server) {
+/// A failed import leaves no row and no file.
+async fn assert_nothing_left(server: &Server) {
     assert_eq!(server.client(Person::Admin).list_organizations(0, "").await.unwrap().records.len(), 1);
     let configuration = Inside::configuration(server.folder());
     let rows: i64 =
@@ -74,7 +74,7 @@ async fn an_organization_is_imported_elsewhere_and_opens_with_its_key() {
     assert_eq!((status.is_active, &status.fingerprint), (false, &key.fingerprint));
     assert_eq!(status.cell_counts.len(), 1);
     assert_eq!(status.cell_counts[0].cells, 300);
-    // The same organization can't be there twice, under whatever name.
+    // The same organization can't exist twice, under any name.
     assert_eq!(reason(import(&admin, "", &file).await), ErrorReason::AlreadyExists);
     admin.restore_key("organizations/copy", &key.encryption_key).await.unwrap();
     let connector = there.client(Person::Connector);
@@ -96,14 +96,14 @@ async fn an_organization_is_imported_elsewhere_and_opens_with_its_key() {
 }
 
 #[tokio::test]
-async fn an_export_is_of_one_moment_while_writes_go_on() {
+async fn export_is_consistent_during_writes() {
     let server = Server::start().await;
     let (admin, writer) = (server.client(Person::Admin), server.client(Person::Writer));
     let mut created = writer.mailboxes().create(DEFAULT, mailbox("secret"), None).await.unwrap();
     for number in 0..600 {
         writer.mailboxes().create(DEFAULT, mailbox(&number.to_string()), None).await.unwrap();
     }
-    // The last mailbox follows the first: never is it ahead.
+    // The last mailbox is never ahead of the first.
     let last = writer.mailboxes().create(DEFAULT, mailbox("secret"), None).await.unwrap().name;
     let first = created.name.clone();
     let stop = Arc::new(AtomicBool::new(false));
@@ -139,7 +139,7 @@ async fn an_export_is_of_one_moment_while_writes_go_on() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_not_whole_is_refused_and_leaves_nothing_behind() {
+async fn incomplete_export_is_refused_and_leaves_no_files() {
     let here = Server::start().await;
     here.client(Person::Writer).mailboxes().create(DEFAULT, mailbox("hunter2"), None).await.unwrap();
     let file = exported(&here.client(Person::Admin), DEFAULT).await;
@@ -157,17 +157,17 @@ async fn a_file_that_is_not_whole_is_refused_and_leaves_nothing_behind() {
         let error = import(&admin, "copy", file).await.unwrap_err();
         assert_eq!((error.code(), error.reason()), (Code::InvalidArgument, ErrorReason::ExportInvalid), "{error:?}");
     }
-    nothing_is_left(&there).await;
+    assert_nothing_left(&there).await;
     assert_eq!(reason(import(&admin, "Not a name", &file).await), ErrorReason::FieldInvalid);
     assert_eq!(reason(import(&admin, "default", &file).await), ErrorReason::AlreadyExists);
     assert_eq!(reason(import(&admin, "", &file).await), ErrorReason::AlreadyExists);
     assert_eq!(reason(import(&there.client(Person::Writer), "copy", &file).await), ErrorReason::PrivilegeMissing);
-    nothing_is_left(&there).await;
+    assert_nothing_left(&there).await;
     import(&admin, "copy", &file).await.unwrap();
 }
 
 #[tokio::test]
-async fn an_import_whose_caller_leaves_in_the_middle_can_be_made_again() {
+async fn interrupted_import_can_be_repeated() {
     let here = Server::start().await;
     here.client(Person::Writer).mailboxes().create(DEFAULT, mailbox("hunter2"), None).await.unwrap();
     let file = exported(&here.client(Person::Admin), DEFAULT).await;
@@ -185,7 +185,7 @@ async fn an_import_whose_caller_leaves_in_the_middle_can_be_made_again() {
     }
     call.abort();
     assert!(call.await.unwrap_err().is_cancelled());
-    // While the one is being undone, another is refused.
+    // Another import is refused while the failed one is undone.
     loop {
         match import(&admin, "copy", &file).await {
             Ok(imported) => break assert_eq!(imported.name, "organizations/copy"),
@@ -195,7 +195,7 @@ async fn an_import_whose_caller_leaves_in_the_middle_can_be_made_again() {
 }
 
 #[tokio::test]
-async fn a_change_that_was_exported_half_way_goes_on_after_the_import_and_the_restore() {
+async fn exported_unfinished_change_continues_after_import_and_restore() {
     let slowly = |config: &mut sealward_server::config::Config| {
         config.limits.reencryption_batch_cells = 1;
         config.limits.reencryption_pause_ms = 60_000;
@@ -230,7 +230,7 @@ async fn a_change_that_was_exported_half_way_goes_on_after_the_import_and_the_re
 }
 
 #[tokio::test]
-async fn a_deleted_organization_comes_back_by_an_import() {
+async fn deleted_organization_can_be_imported_again() {
     let server = Server::start().await;
     let admin = server.client(Person::Admin);
     let uid = admin.create_organization("contoso").await.unwrap().uid;

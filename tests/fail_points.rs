@@ -1,5 +1,5 @@
-//! Every step of what isn't a change, with the server killed at it: restore, abandonment, creation, deletion, import, migration, root keys.
-//! And disks that fail or are full.
+//! A kill at every step of restore, abandonment, creation, deletion, import, migration and rotation of the root key.
+//! Disks that fail or are full.
 
 use std::{fs, io::Write as _, path::Path, process::Command};
 
@@ -41,7 +41,7 @@ const OF_ANOTHER_ROOT_KEY: [FailPoint; 2] = [TextsResealed, RootKeysRetired];
 const OF_HEALING: [FailPoint; 1] = [KeptKeysDestroyed];
 
 #[test]
-fn at_every_fail_point_a_server_is_killed() {
+fn every_fail_point_kills_the_server() {
     let tested: Vec<FailPoint> = [
         &OF_A_CHANGE[..],
         &OF_AN_ABANDONMENT,
@@ -70,11 +70,11 @@ async fn prepared() -> (Folder, String, SecretString) {
     (folder, name, text.into())
 }
 
-/// Starts a server that kills itself at this point, and makes a call that it doesn't live to answer.
+/// Starts a server that kills itself at this point, and makes a call that it can't answer.
 async fn killed_at<T>(folder: &Folder, point: FailPoint, call: impl AsyncFnOnce(Client) -> Result<T, Error>) {
     let server = Process::start_failing(&folder.path(), point.name()).unwrap();
     match call(folder.client(&server.address, Person::Admin)).await {
-        // What goes on after the answer may end the server while it is on its way, or later.
+        // Work after the answer may end the server before or after the answer arrives.
         Ok(_) => {}
         Err(error) => assert!(is_gone(&error), "{point:?}: {error:?}"),
     }
@@ -86,7 +86,7 @@ async fn password(folder: &Folder, server: &Process, name: &str) -> Option<Strin
 }
 
 #[tokio::test]
-async fn a_restore_that_was_cut_short_can_be_made_again_and_each_try_was_counted() {
+async fn interrupted_restore_can_be_repeated_and_each_attempt_counts() {
     let (folder, name, text) = prepared().await;
     for point in OF_A_RESTORE {
         lose_configuration(&folder.path());
@@ -110,7 +110,7 @@ async fn a_restore_that_was_cut_short_can_be_made_again_and_each_try_was_counted
 }
 
 #[tokio::test]
-async fn an_abandonment_that_was_cut_short_is_made_or_can_be_made() {
+async fn interrupted_abandonment_completes_or_can_be_repeated() {
     for point in OF_AN_ABANDONMENT {
         let (folder, name, _) = prepared().await;
         lose_configuration(&folder.path());
@@ -136,7 +136,7 @@ async fn an_abandonment_that_was_cut_short_is_made_or_can_be_made() {
 }
 
 #[tokio::test]
-async fn an_organization_whose_creation_was_cut_short_is_there_whole_or_not_at_all() {
+async fn interrupted_creation_of_an_organization_is_atomic() {
     let (folder, _, _) = prepared().await;
     for point in OF_A_CREATION {
         let id = format!("of-{}", point.name());
@@ -154,7 +154,7 @@ async fn an_organization_whose_creation_was_cut_short_is_there_whole_or_not_at_a
 }
 
 #[tokio::test]
-async fn an_organization_whose_deletion_was_cut_short_is_gone() {
+async fn interrupted_deletion_of_an_organization_completes() {
     let (folder, _, _) = prepared().await;
     for point in OF_A_DELETION {
         let server = Process::start(&folder.path());
@@ -172,7 +172,7 @@ async fn an_organization_whose_deletion_was_cut_short_is_gone() {
 }
 
 #[tokio::test]
-async fn an_organization_whose_import_was_cut_short_is_there_whole_or_not_at_all() {
+async fn interrupted_import_of_an_organization_is_atomic() {
     let (from, _, text) = prepared().await;
     let server = Process::start(&from.path());
     let mut file = Vec::new();
@@ -203,7 +203,7 @@ async fn an_organization_whose_import_was_cut_short_is_there_whole_or_not_at_all
 }
 
 #[tokio::test]
-async fn a_migration_that_was_cut_short_is_made_at_the_next_start() {
+async fn interrupted_migration_completes_at_the_next_start() {
     for point in OF_A_MIGRATION {
         let (folder, name, _) = prepared().await;
         let inside = Inside::organization(&folder);
@@ -221,7 +221,7 @@ async fn a_migration_that_was_cut_short_is_made_at_the_next_start() {
 }
 
 #[tokio::test]
-async fn a_change_of_the_root_key_that_was_cut_short_is_made_at_the_next_start() {
+async fn interrupted_root_key_change_completes_at_the_next_start() {
     for point in OF_ANOTHER_ROOT_KEY {
         let (folder, name, _) = prepared().await;
         renew(&folder.path());
@@ -234,7 +234,7 @@ async fn a_change_of_the_root_key_that_was_cut_short_is_made_at_the_next_start()
 }
 
 #[tokio::test]
-async fn a_key_kept_for_a_healed_cell_goes_at_the_next_start_at_the_latest() {
+async fn key_kept_for_a_repaired_cell_is_removed_by_the_next_start() {
     let (folder, name, _) = prepared().await;
     let inside = Inside::organization(&folder);
     inside.set_password_cell(&name, &flipped(&inside.password_cell(&name)));
@@ -255,10 +255,10 @@ async fn a_key_kept_for_a_healed_cell_goes_at_the_next_start_at_the_latest() {
 }
 
 #[tokio::test]
-async fn a_commit_whose_sync_fails_is_told_as_unknown_and_the_server_goes_on() {
+async fn commit_with_a_failed_sync_is_unknown_and_the_server_continues() {
     for (failure, kept) in [("sync-failed-kept", true), ("sync-failed-lost", false)] {
         let (folder, _, _) = prepared().await;
-        // Some commits after the start: which one fails is found by trying.
+        // Some commits after the start: the number is found by trying.
         let server = Process::start_failing(&folder.path(), &format!("{failure}:8")).unwrap();
         let writer = folder.client(&server.address, Person::Writer);
         let mut acknowledged = Vec::new();
@@ -306,11 +306,11 @@ impl Drop for SmallDisk<'_> {
 }
 
 #[tokio::test]
-async fn a_full_disk_is_told_loses_nothing_and_is_forgotten_once_there_is_room() {
+async fn full_disk_is_reported_and_writes_resume_once_there_is_space() {
     let root = tempfile::tempdir().unwrap();
     let at = root.path().join("disk");
     let Some(disk) = SmallDisk::mount(&at, "6m") else {
-        // Past the harness, which would swallow it.
+        // Written directly: the harness would capture it.
         let why = "NOT TESTED: a full disk, since this process may not mount a file system of its own";
         writeln!(std::io::stderr(), "{why}").unwrap();
         return;
@@ -333,10 +333,10 @@ async fn a_full_disk_is_told_loses_nothing_and_is_forgotten_once_there_is_room()
             Ok(created) => acknowledged.push((created.name, password)),
             Err(error) => break error,
         }
-        assert!(acknowledged.len() < 20_000, "the disk never was full");
+        assert!(acknowledged.len() < 20_000, "the disk never became full");
     };
     assert!(matches!(full.reason(), ErrorReason::StoreUnavailable | ErrorReason::OutcomeUnknown), "{full:?}");
-    // Reads go on, and a change is refused or taken up later; nothing breaks.
+    // Reads continue, and a change is refused or resumed later.
     for (name, _) in acknowledged.iter().take(20) {
         writer.mailboxes().get(name).await.unwrap();
     }
@@ -349,7 +349,7 @@ async fn a_full_disk_is_told_loses_nothing_and_is_forgotten_once_there_is_room()
 
     fs::remove_file(&filler).unwrap();
     if changed.is_err() {
-        // One whose outcome was unknown may have been made, and goes on.
+        // A change with an unknown outcome may have been made, and continues.
         settled(&admin).await;
         admin.change_key(DEFAULT, &"a new key, number 2".into()).await.unwrap();
     }

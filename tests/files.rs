@@ -1,4 +1,4 @@
-//! The files that a server believes: read within bounds, and only if nobody else can change them.
+//! The files that a server trusts: read up to a limit, and only if other users can't change them.
 
 use std::{fs, process::Command};
 
@@ -17,7 +17,7 @@ fn refused_for(outcome: &Outcome, part: &str) {
 const READER: &str = "identity = \"cn:reader\"";
 
 #[tokio::test]
-async fn a_pipe_or_a_device_in_place_of_a_file_does_not_stop_a_reload() {
+async fn pipe_or_device_instead_of_a_file_does_not_block_a_reload() {
     let server = Server::start().await;
     let development = server.folder().development();
     let certificate = server.folder().path().join("tls/server.pem");
@@ -25,7 +25,7 @@ async fn a_pipe_or_a_device_in_place_of_a_file_does_not_stop_a_reload() {
     fs::rename(&certificate, &kept).unwrap();
     assert!(Command::new("mkfifo").arg(&certificate).status().unwrap().success());
     refused_for(&server.reload().await.certificate, "is a pipe");
-    // Bindings count all the same, in this look and in the next.
+    // The bindings apply in this reload and in the next.
     let reader = server.client(Person::Reader);
     reader.mailboxes().list(DEFAULT, sealward_client::ListOptions::default()).await.unwrap();
     replace(&development.config_file(), READER, "identity = \"cn:somebody else\"");
@@ -49,7 +49,7 @@ async fn a_pipe_or_a_device_in_place_of_a_file_does_not_stop_a_reload() {
 async fn files_that_others_can_change_are_not_reloaded() {
     let server = Server::start().await;
     let (folder, config) = (server.folder().path(), server.folder().development().config_file());
-    // Somebody who can write there makes himself administrator.
+    // A user who can write there becomes administrator.
     let text = fs::read_to_string(&config).unwrap();
     fs::write(&config, text.replace("cn:admin", "cn:reader")).unwrap();
     set_mode(&config, 0o666);
@@ -87,7 +87,7 @@ fn a_server_does_not_start_on_files_that_others_can_change() {
 }
 
 #[test]
-fn a_root_key_that_follows_a_pattern_is_refused_at_a_start() {
+fn patterned_root_key_is_refused_at_start() {
     let folder = Folder::new();
     fs::write(folder.development().root_key(), [0; 32]).unwrap();
     let (code, _, error) = run(program().args(["serve", "--config"]).arg(folder.development().config_file()));
@@ -96,7 +96,7 @@ fn a_root_key_that_follows_a_pattern_is_refused_at_a_start() {
 }
 
 #[test]
-fn a_binding_with_something_that_can_not_be_seen_is_a_warning() {
+fn binding_with_an_invisible_character_is_a_warning() {
     for (identity, what) in [
         ("cn:J\u{f6}rg ", "ends with whitespace"),
         ("cn:J\u{f6}rg\u{200b}", "contains the invisible character U+200B"),
@@ -114,7 +114,7 @@ fn a_binding_with_something_that_can_not_be_seen_is_a_warning() {
 }
 
 #[tokio::test]
-async fn bindings_that_name_an_organization_are_reported_when_it_comes_and_goes() {
+async fn bindings_of_an_organization_are_logged_at_its_creation_and_deletion() {
     let folder = Folder::new();
     let config = folder.development().config_file();
     let text = fs::read_to_string(&config).unwrap();

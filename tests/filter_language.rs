@@ -1,4 +1,4 @@
-//! docs/filter.md keeps its word: its examples are filters, its errors are where it says.
+//! The examples and errors of docs/filter.md are correct.
 
 use sealward_core::{
     filter::{Filter, FilterError},
@@ -22,7 +22,7 @@ fn built_in() -> std::sync::Arc<Schema> {
 }
 
 #[test]
-fn every_example_of_the_documentation_is_a_filter() {
+fn every_documented_filter_parses() {
     let schema = built_in();
     let mut blocks = section("Examples").split("```");
     let mut count = 0;
@@ -41,7 +41,7 @@ fn every_example_of_the_documentation_is_a_filter() {
 }
 
 #[test]
-fn every_error_of_the_documentation_is_where_it_says() {
+fn every_documented_filter_error_has_its_position() {
     let schema = built_in();
     let rows = section("Errors").lines().filter_map(|line| line.strip_prefix("| `"));
     let mut count = 0;

@@ -1,4 +1,4 @@
-//! The README and the guide for newcomers, followed to the letter: every command that they show is run, and prints what they show.
+//! Every command in the README and the guide for newcomers prints the output that they show.
 
 use std::{path::Path, process::Command};
 
@@ -12,19 +12,19 @@ const GUIDE: &str = include_str!("../docs/getting-started.md");
 /// The heading of the README's commands.
 const USE: &str = "Use it\n";
 
-/// What the README and the guide build the command line with. The tests have built it already.
+/// The command that builds the command line in README and guide. The tests have built it already.
 const BUILD: &str = "cargo build --release -p sealward-cli\n";
 
-/// What the README and the guide type into the first terminal.
+/// The command of the first terminal in README and guide.
 const START: &str = "cargo run --release -p sealward-server -- dev";
 
-/// Where the guide's server listens.
+/// The address of the guide's server.
 const ADDRESS: &str = "127.0.0.1:7443";
 
-/// What is different in each run, by its name in JSON.
+/// JSON fields that differ in each run.
 const VOLATILE: [&str; 2] = ["\"fingerprint\": ", "\"encryption_key\": "];
 
-/// A command of the guide, and what it prints there.
+/// A command of the guide, and its output there.
 struct Step {
     command: String,
     shown: Vec<&'static str>,
@@ -59,7 +59,7 @@ fn is_open(command: &str) -> bool {
     command.ends_with('\\') || in_quotes || in_loop
 }
 
-/// Whether a printed line is the one that the guide shows, in which `…` stands for anything.
+/// Whether a printed line matches the guide, in which `…` matches any text.
 fn is_line(printed: &str, shown: &str) -> bool {
     if let Some(name) = VOLATILE.into_iter().find(|name| shown.trim_start().starts_with(name)) {
         return printed.trim_start().starts_with(name);
@@ -73,7 +73,7 @@ fn is_line(printed: &str, shown: &str) -> bool {
     rest.is_empty() || shown.ends_with('…')
 }
 
-/// Whether what was printed is what the guide shows, in which a line of `…` stands for any lines.
+/// Whether the output matches the guide, in which a line `…` matches any lines.
 fn is_shown(printed: &[&str], shown: &[&str]) -> bool {
     match (printed, shown) {
         (_, [first, rest @ ..]) if first.trim() == "…" => {
@@ -85,7 +85,7 @@ fn is_shown(printed: &[&str], shown: &[&str]) -> bool {
     }
 }
 
-/// Commands of the README that are pasted at once, and what they print there.
+/// Commands of the README that are pasted together, and their output there.
 struct Block {
     commands: String,
     shown: Vec<&'static str>,
@@ -105,7 +105,7 @@ fn blocks() -> Vec<Block> {
     blocks
 }
 
-/// A shell in this folder that finds the programs. Its errors go where its output goes.
+/// A shell in this folder with the programs on its PATH. Its errors are in its output.
 fn shell(script: &str, folder: &Path) -> Command {
     let mut path = vec![binary("sealward").parent().unwrap().to_owned(), tools()];
     path.extend(grpcurl().parent().map(Path::to_owned));
@@ -160,7 +160,7 @@ fn every_command_of_the_guide_prints_what_the_guide_shows() {
     let data = folder.path().join("sealward-dev");
     let mut server = Process::start(&data);
     let steps = steps();
-    assert!(steps.len() > 15 && GUIDE.contains(START), "the guide has become short");
+    assert!(steps.len() > 15 && GUIDE.contains(START), "the guide is too short");
     for Step { command, shown } in steps {
         if command == START {
             server.kill();

@@ -1,4 +1,4 @@
-//! Handshakes that are refused: the client learns why, each time, and so do the log and the metrics. Plaintext on the TLS port is answered.
+//! Refused handshakes: client, log and metrics get the reason each time. Plaintext on the TLS port is answered.
 
 use std::{error::Error, fs, io::ErrorKind, sync::Arc};
 
@@ -25,7 +25,7 @@ use crate::{
 
 const LIST: &str = "/sealward.mail.v1.MailboxService/ListMailboxes";
 
-/// A CA of clients, and a folder whose servers believe it.
+/// A CA of clients, and a folder whose servers trust it.
 struct Ca {
     issuer: Issuer<'static, KeyPair>,
 }
@@ -62,7 +62,7 @@ impl Ca {
     }
 }
 
-/// What a client with this certificate is told: the error with all that lies under it.
+/// The error of a client with this certificate, with all its sources.
 async fn refused(folder: &Folder, address: &str, [certificate, key]: &[std::path::PathBuf; 2]) -> String {
     let client = folder.client_builder(address).identity_files(certificate, key).connect_lazy().unwrap();
     let error = client.mailboxes().list(DEFAULT, ListOptions::default()).await.unwrap_err();
@@ -77,7 +77,7 @@ async fn refused(folder: &Folder, address: &str, [certificate, key]: &[std::path
 }
 
 #[tokio::test]
-async fn refused_certificate_is_reported_to_its_client_each_time_and_counted_by_cause() {
+async fn refused_certificate_is_reported_to_its_client_and_counted() {
     let folder = Folder::new();
     let ca = Ca::for_clients_of(&folder);
     let expired = ca.certificate(&folder, "expired", 2020, 2021);
@@ -109,7 +109,7 @@ async fn refused_certificate_is_reported_to_its_client_each_time_and_counted_by_
 }
 
 #[tokio::test]
-async fn refused_certificate_is_in_the_log_with_cause_and_subject_and_repeats_are_counted() {
+async fn refused_certificate_is_logged_with_cause_and_subject() {
     let folder = Folder::new();
     let ca = Ca::for_clients_of(&folder);
     let early = ca.certificate(&folder, "early", 2998, 2999);
@@ -162,7 +162,7 @@ async fn call_without_tls_on_the_tls_port_gets_https_required() {
     assert!(metrics.contains("sealward_handshakes_refused_total{cause=\"plaintext\"} 3\n"), "{metrics}");
 }
 
-/// All that the server says to these bytes before it closes.
+/// All bytes that the server answers to these bytes before it closes.
 async fn answer_to(address: &str, bytes: &[u8]) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(bytes).await.unwrap();
@@ -175,7 +175,7 @@ async fn answer_to(address: &str, bytes: &[u8]) -> String {
 }
 
 #[tokio::test]
-async fn http_1_on_the_tls_port_gets_a_400_that_says_so() {
+async fn http_1_on_the_tls_port_gets_a_400_with_the_reason() {
     let server = Server::start().await;
     let long = format!("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 50000\r\n\r\n{}", "x".repeat(50_000));
     for request in ["GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", "PUT /secret HTTP/1.0\r\n\r\n", "P\r\n", &long] {
@@ -183,12 +183,12 @@ async fn http_1_on_the_tls_port_gets_a_400_that_says_so() {
         assert!(answer.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{answer}");
         assert!(answer.contains("HTTPS_REQUIRED") && !answer.contains("secret"), "{answer}");
     }
-    // Neither one nor the other.
+    // Neither TLS nor HTTP.
     assert!(!answer_to(server.address(), b"\x00\x01\x02 nothing that anybody speaks").await.contains("HTTP"));
 }
 
 #[tokio::test]
-async fn connections_without_tls_on_the_tls_port_keep_nobody_out() {
+async fn connections_without_tls_on_the_tls_port_block_no_caller() {
     let server = Server::start_with(|config| config.limits.connections_max = 2).await;
     let silent = |begin: &'static [u8]| {
         let address = server.address().to_owned();
@@ -198,7 +198,7 @@ async fn connections_without_tls_on_the_tls_port_keep_nobody_out() {
             stream
         }
     };
-    // They have begun, and say nothing more.
+    // They have begun, and send no more bytes.
     let mut held = Vec::new();
     for _ in 0..40 {
         held.push(silent(b"PRI * HTTP/2.0\r\n").await);
@@ -208,7 +208,7 @@ async fn connections_without_tls_on_the_tls_port_keep_nobody_out() {
     let name = rustls::pki_types::ServerName::try_from("localhost").unwrap();
     let connector = tokio_rustls::TlsConnector::from(tls);
     timeout(PATIENCE, connector.connect(name, stream)).await.unwrap().unwrap();
-    // And are closed in the end.
+    // The server closes them in the end.
     for mut stream in held {
         let _reset_or_closed = timeout(PATIENCE, stream.read_to_end(&mut Vec::new())).await.unwrap();
     }

@@ -1,4 +1,4 @@
-//! Servers to test against. Each has a folder and a port of its own, so that all tests run side by side.
+//! Servers to test against. Each has its own folder and port, so that all tests run concurrently.
 
 pub(crate) mod dovecot;
 pub(crate) mod http;
@@ -25,10 +25,10 @@ use sealward_server::{
 use tempfile::TempDir;
 use tonic::Code;
 
-/// The organization that every server begins with.
+/// The organization that a new server has.
 pub(crate) const DEFAULT: &str = "organizations/default";
 
-/// How long a test waits for an event before it fails. Far above what any takes.
+/// How long a test waits for an event before it fails: far longer than any event takes.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A server in this process.
@@ -40,7 +40,7 @@ pub(crate) struct Server {
     metrics_address: Option<String>,
 }
 
-/// A data folder with certificates, as `dev` makes it. Goes with the test.
+/// A data folder with certificates, as `dev` creates it. It is removed after the test.
 pub(crate) struct Folder {
     path: PathBuf,
     _root: Option<TempDir>,
@@ -54,14 +54,14 @@ impl Folder {
         folder
     }
 
-    /// One in a place that somebody else looks after.
+    /// A folder at a path that the caller manages.
     pub(crate) fn at(path: &Path) -> Self {
         let folder = Folder { path: path.to_owned(), _root: None };
         folder.development();
         folder
     }
 
-    /// Where everything is.
+    /// The path of the folder.
     pub(crate) fn path(&self) -> PathBuf {
         self.path.clone()
     }
@@ -77,7 +77,7 @@ impl Folder {
         found.find(|path| path.extension().is_some_and(|extension| extension == "db")).unwrap()
     }
 
-    /// A client as this person, for a server at this address.
+    /// A client with the certificate of this person, for a server at this address.
     pub(crate) fn client(&self, address: &str, person: Person) -> Client {
         self.client_builder(address)
             .identity_files(self.development().certificate(person), self.development().key(person))
@@ -85,7 +85,7 @@ impl Folder {
             .unwrap()
     }
 
-    /// A client that shows no certificate, and never repeats a call by itself.
+    /// A client without a certificate that never repeats a call automatically.
     pub(crate) fn client_builder(&self, address: &str) -> ClientBuilder {
         Client::builder(format!("https://{address}"))
             .ca_file(self.development().ca())
@@ -95,17 +95,17 @@ impl Folder {
 }
 
 impl Server {
-    /// A server as `dev` runs it, without the quotas, with plaintext taken beside TLS.
+    /// A server as `dev` runs it, without quotas, and with a plaintext listener.
     pub(crate) async fn start() -> Self {
         Self::start_with(|_| {}).await
     }
 
-    /// A server whose configuration is changed before it starts.
+    /// A server with a changed configuration.
     pub(crate) async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
         Self::start_in(Folder::new(), change).await
     }
 
-    /// A server on a folder that may have been used before.
+    /// A server on a folder, which may have been used before.
     pub(crate) async fn start_in(folder: Folder, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = folder.development().config().unwrap();
         config.listen.address = "127.0.0.1:0".parse().unwrap();
@@ -121,7 +121,7 @@ impl Server {
         Server { folder, running: Some(running), address, plaintext_address, metrics_address }
     }
 
-    /// Drains the server and gives its folder back.
+    /// Drains the server and returns its folder.
     pub(crate) async fn stop(mut self) -> Folder {
         let running = self.running.take().unwrap();
         running.drain().begin();
@@ -129,7 +129,7 @@ impl Server {
         self.folder
     }
 
-    /// Stops without waiting for anything, and gives the folder back.
+    /// Stops without waiting, and returns the folder.
     pub(crate) async fn stop_at_once(mut self) -> (Folder, Drained) {
         let running = self.running.take().unwrap();
         running.drain().cut_short();
@@ -137,14 +137,14 @@ impl Server {
         (self.folder, drained)
     }
 
-    /// Drains, does something to the folder, and starts again.
+    /// Drains, changes the folder, and starts again.
     pub(crate) async fn restart(self, between: impl FnOnce(&Path), change: impl FnOnce(&mut Config)) -> Self {
         let folder = self.stop().await;
         between(&folder.path());
         Self::start_in(folder, change).await
     }
 
-    /// What is served, for whoever works in the server's own process.
+    /// The app, for tests in the server's process.
     pub(crate) fn deployment(&self) -> &std::sync::Arc<sealward_core::deployment::Deployment> {
         self.running.as_ref().unwrap().deployment()
     }
@@ -153,7 +153,7 @@ impl Server {
         &self.folder
     }
 
-    /// Has the server look at its files, and tells what came of it.
+    /// Makes the server reload its files, and returns the outcome.
     pub(crate) async fn reload(&self) -> Reloaded {
         self.running.as_ref().unwrap().reloader().reload().await.unwrap()
     }
@@ -163,7 +163,7 @@ impl Server {
         &self.address
     }
 
-    /// Where metrics are scraped, of a server that was started so.
+    /// The address of the metrics, if the server was started with one.
     pub(crate) fn metrics_address(&self) -> &str {
         self.metrics_address.as_ref().unwrap()
     }
@@ -173,7 +173,7 @@ impl Server {
     }
 }
 
-/// A mailbox with this password, and nothing else that isn't required.
+/// A mailbox with this password and the required attributes.
 pub(crate) fn mailbox(password: &str) -> mail_v1::Mailbox {
     mail_v1::Mailbox {
         display_name: Some("Sales".to_owned()),
@@ -182,13 +182,13 @@ pub(crate) fn mailbox(password: &str) -> mail_v1::Mailbox {
     }
 }
 
-/// The password of a mailbox, as the connector gets it; `None` where it is null.
+/// The password of a mailbox, revealed by the connector; `None` if it is null.
 pub(crate) async fn reveal(connector: &Client, name: &str) -> Result<Option<String>, Error> {
     let values = connector.reveal_attributes(name, ["password"], "a test").await?;
     Ok(values.get("password").map(|value| value.expose_text().unwrap().to_owned()))
 }
 
-/// Waits until no re-encryption runs, and gives its last state.
+/// Waits until no re-encryption runs, and returns its last state.
 pub(crate) async fn settled(admin: &Client) -> v1::Reencryption {
     let watching = async {
         let mut watch = admin.watch_reencryption(DEFAULT).await.unwrap();

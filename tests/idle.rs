@@ -1,4 +1,4 @@
-//! Organizations that nobody calls: their databases are closed, and nobody notices.
+//! Organizations without calls: their databases are closed, which callers don't notice.
 
 use std::fs::{self, File};
 
@@ -11,13 +11,13 @@ use crate::{
     harness::{DEFAULT, Folder, PATIENCE, Server, inside::Inside, mailbox, process::Process, reason, reveal, settled},
 };
 
-/// How many organizations' databases are open: those with a write-ahead log, which is gone when the last connection closes.
+/// The number of open databases of organizations: those with a write-ahead log, which the last connection removes.
 fn open_databases(folder: &Folder) -> usize {
     let entries = fs::read_dir(folder.path().join("organizations")).unwrap();
     entries.filter(|entry| entry.as_ref().unwrap().file_name().to_str().unwrap().ends_with(".db-wal")).count()
 }
 
-/// Waits until no more databases than this are open, with calls that need none of them.
+/// Waits until at most this number of databases is open, with calls that need no database.
 async fn until_open(folder: &Folder, admin: &Client, count: usize) {
     let asking = async {
         while open_databases(folder) > count {
@@ -28,7 +28,7 @@ async fn until_open(folder: &Folder, admin: &Client, count: usize) {
 }
 
 #[tokio::test]
-async fn organizations_whose_databases_close_all_the_time_answer_as_ever() {
+async fn organizations_answer_while_their_databases_keep_closing() {
     let server = Server::start_with(|config| config.limits.databases_open_max = 1).await;
     let (admin, connector) = (server.client(Person::Admin), server.client(Person::Connector));
     let mut organizations = vec![DEFAULT.to_owned()];
@@ -51,7 +51,7 @@ async fn organizations_whose_databases_close_all_the_time_answer_as_ever() {
     assert_eq!(settled(&admin).await.state(), State::Done);
     until_open(server.folder(), &admin, 1).await;
 
-    // As many come to life at a start.
+    // The same number opens at a start.
     let server = server.restart(|_| {}, |config| config.limits.databases_open_max = 1).await;
     let (admin, connector) = (server.client(Person::Admin), server.client(Person::Connector));
     until_open(server.folder(), &admin, 1).await;
@@ -82,9 +82,9 @@ async fn an_idle_organization_is_closed_and_its_next_call_opens_it() {
     assert!(admin.is_data_encryption_active(DEFAULT).await.unwrap().is_active);
 }
 
-// On threads of its own, so that the connection closes while this one waits for the process to end.
+// On other threads, so that the connection closes while this one waits for the process to end.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_database_that_is_gone_when_it_is_needed_again_is_unavailable_and_in_the_log_once() {
+async fn missing_database_is_unavailable_and_logged_once() {
     let folder = Folder::new();
     set_limits(&folder.path(), &[("databases_open_max", 1)]);
     let log = folder.path().join("log");

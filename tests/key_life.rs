@@ -1,4 +1,4 @@
-//! The life of an organization's key: every refusal with what it tells, what a change leaves behind, and how a database is restored.
+//! The life of an organization's key: every refusal with its details, the traces of a change, and the restore of a database.
 
 use std::{
     fs,
@@ -49,7 +49,7 @@ async fn inactive_server(change: impl FnOnce(&mut sealward_server::config::Confi
     (server, stored.name, key)
 }
 
-/// What is not encrypted can be created, read, listed, changed and deleted, whatever became of the key.
+/// Ordinary attributes can be created, read, listed, changed and deleted in every state of the key.
 async fn ordinary_attributes_work(writer: &Client, stored: &str) {
     let mailboxes = writer.mailboxes();
     let plain = mail_v1::Mailbox { password: None, ..mailbox("") };
@@ -63,7 +63,7 @@ async fn ordinary_attributes_work(writer: &Client, stored: &str) {
     assert_eq!(mailboxes.list(DEFAULT, ListOptions::default()).await.unwrap().records.len(), 1);
 }
 
-/// Every way to write or reveal a password, all of which must be refused alike.
+/// Every way to write or reveal a password, with its refusal.
 async fn encrypted_attributes_are_refused(
     server: &Server,
     stored: &str,
@@ -80,7 +80,7 @@ async fn encrypted_attributes_are_refused(
 }
 
 #[tokio::test]
-async fn a_text_that_breaks_the_rule_is_refused_with_all_that_is_wrong_with_it() {
+async fn text_that_breaks_the_rule_is_refused_with_all_faults() {
     let server = Server::start().await;
     let admin = server.client(Person::Admin);
     let before = admin.is_data_encryption_active(DEFAULT).await.unwrap();
@@ -97,7 +97,7 @@ async fn a_text_that_breaks_the_rule_is_refused_with_all_that_is_wrong_with_it()
 }
 
 #[tokio::test]
-async fn a_change_beyond_the_quota_waits_and_the_current_text_never_does() {
+async fn change_over_the_quota_is_refused_unless_the_text_is_current() {
     let limit = |config: &mut sealward_server::config::Config| config.limits.key_changes_per_hour = 1;
     let server = Server::start_with(limit).await;
     let admin = server.client(Person::Admin);
@@ -122,7 +122,7 @@ async fn a_change_beyond_the_quota_waits_and_the_current_text_never_does() {
         let delay = error.retry_delay().unwrap();
         assert!(delay > Duration::from_secs(3_000) && delay <= Duration::from_secs(3_600), "{delay:?}");
     }
-    // The quota is asked before the text is looked at.
+    // The quota is checked before the text.
     refused(
         admin.change_key(DEFAULT, &text("short")).await,
         Code::ResourceExhausted,
@@ -141,7 +141,7 @@ async fn a_change_beyond_the_quota_waits_and_the_current_text_never_does() {
 }
 
 #[tokio::test]
-async fn restoring_is_refused_while_active_and_everything_encrypted_while_inactive() {
+async fn restore_is_refused_while_active_and_secrets_while_inactive() {
     let server = Server::start().await;
     let admin = server.client(Person::Admin);
     let stored = server.client(Person::Writer).mailboxes().create(DEFAULT, mailbox("hunter2"), None).await.unwrap();
@@ -168,7 +168,7 @@ async fn restoring_is_refused_while_active_and_everything_encrypted_while_inacti
         ErrorReason::KeyInactive,
         &metadata("80048527"),
     );
-    // The state is looked at before the text.
+    // The state is checked before the text.
     refused(
         admin.change_key(DEFAULT, &text("short")).await,
         Code::FailedPrecondition,
@@ -200,7 +200,7 @@ async fn restoring_is_refused_while_active_and_everything_encrypted_while_inacti
 }
 
 #[tokio::test]
-async fn attempts_to_restore_are_counted_across_restarts_those_that_only_validate_too() {
+async fn restore_attempts_and_validations_are_counted_across_restarts() {
     let limit = |config: &mut sealward_server::config::Config| config.limits.wrong_key_restores_per_15_minutes = 2;
     let (server, name, key) = inactive_server(limit).await;
     let admin = server.client(Person::Admin);
@@ -229,7 +229,7 @@ async fn attempts_to_restore_are_counted_across_restarts_those_that_only_validat
     assert!(delay > Duration::from_secs(600) && delay <= Duration::from_secs(900), "{delay:?}");
     assert!(!admin.is_data_encryption_active(DEFAULT).await.unwrap().is_active);
 
-    // With the quota lifted the right text restores, and what was counted is forgotten.
+    // Without the quota, the right text restores the key, and the count is reset.
     let server = server.restart(|_| {}, |config| config.limits.wrong_key_restores_per_15_minutes = 0).await;
     server.client(Person::Admin).restore_key(DEFAULT, &key).await.unwrap();
     assert_eq!(reveal(&server.client(Person::Connector), &name).await.unwrap().as_deref(), Some("hunter2"));
@@ -238,11 +238,11 @@ async fn attempts_to_restore_are_counted_across_restarts_those_that_only_validat
 }
 
 #[tokio::test]
-async fn the_rule_for_new_texts_does_not_hold_for_a_restore() {
+async fn rule_for_new_texts_does_not_apply_to_a_restore() {
     let (server, _, _) = inactive_server(|config| config.limits.wrong_key_restores_per_15_minutes = 2).await;
     let admin = server.client(Person::Admin);
     let long = "a".repeat(1_025);
-    // What can't be any key's text is told as such, and is no attempt.
+    // A text that can't be a key is reported as such, and isn't counted as an attempt.
     for (wrong, given_length) in [("", "0"), (&*long, "1025"), ("a\0b", "3")] {
         let metadata = [("organization", "default"), ("given_length", given_length), ("dynamics_code", "80048528")];
         let restored = admin.restore_key(DEFAULT, &text(wrong)).await;
@@ -273,8 +273,8 @@ async fn validate_only_changes_nothing() {
     assert_eq!(Inside::organization(&folder).data_key_versions(), [1]);
 }
 
-/// What must be true once the ring is damaged by `damage`.
-async fn a_damaged_ring_is_told(damage: impl FnOnce(&Inside)) {
+/// Checks an organization whose ring `damage` has damaged.
+async fn check_damaged_ring(damage: impl FnOnce(&Inside)) {
     let server = Server::start().await;
     let stored = server.client(Person::Writer).mailboxes().create(DEFAULT, mailbox("hunter2"), None).await.unwrap();
     let key = retrieved(&server.client(Person::Admin), DEFAULT).await;
@@ -293,8 +293,8 @@ async fn a_damaged_ring_is_told(damage: impl FnOnce(&Inside)) {
 }
 
 #[tokio::test]
-async fn a_ring_whose_authentication_code_is_wrong_is_damaged_and_ordinary_attributes_work() {
-    a_damaged_ring_is_told(|inside| {
+async fn ring_with_a_wrong_mac_blocks_only_encrypted_attributes() {
+    check_damaged_ring(|inside| {
         let read = inside.sqlite().query_row("SELECT mac FROM sealward_key_ring", [], |row| row.get::<_, Vec<u8>>(0));
         let mac = flipped(&read.unwrap());
         assert_eq!(inside.sqlite().execute("UPDATE sealward_key_ring SET mac = ?1", [mac]).unwrap(), 1);
@@ -303,18 +303,18 @@ async fn a_ring_whose_authentication_code_is_wrong_is_damaged_and_ordinary_attri
 }
 
 #[tokio::test]
-async fn a_ring_that_is_missing_is_damaged_and_ordinary_attributes_work() {
-    a_damaged_ring_is_told(|inside| inside.change(1, "DELETE FROM sealward_key_ring")).await;
+async fn missing_ring_blocks_only_encrypted_attributes() {
+    check_damaged_ring(|inside| inside.change(1, "DELETE FROM sealward_key_ring")).await;
 }
 
 #[tokio::test]
-async fn a_ring_without_its_data_key_is_damaged_and_ordinary_attributes_work() {
-    a_damaged_ring_is_told(|inside| inside.change(1, "DELETE FROM sealward_data_key")).await;
+async fn ring_without_its_data_key_blocks_only_encrypted_attributes() {
+    check_damaged_ring(|inside| inside.change(1, "DELETE FROM sealward_data_key")).await;
 }
 
 #[tokio::test]
-async fn a_ring_whose_key_derivation_is_out_of_bounds_is_damaged_and_ordinary_attributes_work() {
-    a_damaged_ring_is_told(|inside| inside.change(1, "UPDATE sealward_key_ring SET kdf_iterations = 99999")).await;
+async fn ring_with_an_invalid_derivation_blocks_only_encrypted_attributes() {
+    check_damaged_ring(|inside| inside.change(1, "UPDATE sealward_key_ring SET kdf_iterations = 99999")).await;
 }
 
 #[tokio::test]
@@ -344,7 +344,7 @@ async fn a_cell_that_was_changed_or_copied_from_another_record_is_unreadable() {
     assert_eq!(reveal(&connector, &names[0]).await.unwrap().as_deref(), Some("set anew"));
 }
 
-/// A record with something in each encrypted attribute there is.
+/// A record with a value in every encrypted attribute.
 async fn fill_every_encrypted_attribute(writer: &Client) {
     let server_type = Some(mail_v1::email_server_profile::ServerType::ExchangeServer.into());
     let profile = mail_v1::EmailServerProfile {
@@ -376,7 +376,7 @@ async fn fill_every_encrypted_attribute(writer: &Client) {
 }
 
 #[tokio::test]
-async fn after_a_change_every_cell_is_sealed_anew_and_nothing_of_the_old_key_is_left() {
+async fn change_seals_every_cell_again_and_removes_the_old_key() {
     let server = Server::start().await;
     fill_every_encrypted_attribute(&server.client(Person::Writer)).await;
     let folder = server.stop().await;
@@ -388,7 +388,7 @@ async fn after_a_change_every_cell_is_sealed_anew_and_nothing_of_the_old_key_is_
     let old_text = Inside::configuration(&folder).key_texts().remove(0);
     assert_eq!((files_with(&folder.path(), &old_wrap).len(), files_with(&folder.path(), &old_text).len()), (1, 1));
 
-    // Another process, whose files can be read while it runs: what is destroyed is gone from them, not only from the tables.
+    // A separate process, whose files can be read while it runs: destroyed values are gone from files, not only from tables.
     let server = Process::start(&folder.path());
     let admin = folder.client(&server.address, Person::Admin);
     let changed = admin.change_key(DEFAULT, &text("a new key, number 1")).await.unwrap();
@@ -406,7 +406,7 @@ async fn after_a_change_every_cell_is_sealed_anew_and_nothing_of_the_old_key_is_
 }
 
 #[tokio::test]
-async fn a_change_moves_nothing_that_a_caller_sees() {
+async fn key_change_is_invisible_in_records() {
     let server = Server::start().await;
     let (admin, writer) = (server.client(Person::Admin), server.client(Person::Writer));
     fill_every_encrypted_attribute(&writer).await;
@@ -416,9 +416,9 @@ async fn a_change_moves_nothing_that_a_caller_sees() {
     let before = (everything(&writer).await, trail(&server));
     admin.change_key(DEFAULT, &text("a new key, number 2")).await.unwrap();
     assert_eq!(settled(&admin).await.state(), State::Done);
-    // The change and its end are in the trail, and nothing of any record.
+    // The trail has the change and its end, and no content of a record.
     assert_eq!((everything(&writer).await, trail(&server)), (before.0, before.1 + 2));
-    // A repetition is recognised all the same.
+    // A repetition is still recognised.
     let again = writer.mailboxes().create_with(DEFAULT, mailbox("once"), None, request()).await.unwrap();
     assert_eq!(again, made);
 }
@@ -436,7 +436,7 @@ async fn everything(
 }
 
 #[tokio::test]
-async fn a_cell_that_no_key_opens_does_not_stop_a_change_and_keeps_the_data_key_it_may_need() {
+async fn unreadable_cell_does_not_stop_a_change_and_keeps_its_data_key() {
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
     let broken = writer.mailboxes().create(DEFAULT, mailbox("broken"), None).await.unwrap().name;
@@ -464,7 +464,7 @@ async fn a_cell_that_no_key_opens_does_not_stop_a_change_and_keeps_the_data_key_
         assert_eq!(inside.password_cell(&broken), flipped(&cell));
     }
 
-    // Mended from a backup, the cell opens: its key was kept. The next change lets it go.
+    // Restored from a backup, the cell opens: its key was kept. The next change destroys that key.
     Inside::organization(&folder).set_password_cell(&broken, &cell);
     let server = Server::start_in(folder, |_| {}).await;
     assert_eq!(reveal(&server.client(Person::Connector), &broken).await.unwrap().as_deref(), Some("broken"));
@@ -495,7 +495,7 @@ async fn a_database_copied_to_another_deployment_is_restored_there_with_its_key(
     let key = admin.retrieve_data_encryption_key(CONTOSO).await.unwrap();
     let here = here.stop().await;
 
-    // Its `default` is copied too, whose name is taken there: that one is left alone.
+    // Its `default` is copied, too, but the name exists there: that one is unchanged.
     let there = Server::start().await;
     let kept = there.client(Person::Writer).mailboxes().create(DEFAULT, mailbox("kept"), None).await.unwrap();
     let copy = |folder: &Path| {
@@ -535,7 +535,7 @@ async fn a_server_does_not_start_with_another_root_key() {
 }
 
 #[tokio::test]
-async fn a_second_server_on_the_same_folder_is_refused_and_the_first_goes_on() {
+async fn second_server_on_the_same_folder_is_refused() {
     let server = Server::start().await;
     let mut config = server.folder().development().config().unwrap();
     config.listen.address = "127.0.0.1:0".parse().unwrap();

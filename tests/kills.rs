@@ -1,7 +1,7 @@
 //! A campaign of kills: a server process is killed over and over, at every fail point of a change and at random moments, while writers
-//! write. After each, what was acknowledged is there, every cell opens, and the change ends by itself, once.
+//! write. After each, every acknowledged write is stored, every cell opens, and the change ends automatically, once.
 //!
-//! `cargo xtask kill` runs a longer one. Its seed makes a campaign begin the same; how the processes run beside each other differs.
+//! `cargo xtask kill` runs a longer one. A seed repeats the beginning of a campaign; the schedule of the processes differs.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -35,7 +35,7 @@ pub(crate) const OF_A_CHANGE: [FailPoint; 10] = [
     FailPoint::ReencryptionSettled,
 ];
 
-/// What is stored of a mailbox.
+/// The stored state of a mailbox.
 #[derive(Clone, Debug, PartialEq)]
 struct Stored {
     display_name: String,
@@ -69,7 +69,7 @@ impl Write {
         }
     }
 
-    /// What becomes of what is stored.
+    /// The state after the write.
     fn applied(&self, stored: Option<&Stored>) -> Option<Stored> {
         match (self, stored) {
             (Write::Create(new), None) => Some(new.clone()),
@@ -105,7 +105,7 @@ impl Write {
     }
 }
 
-/// Writes until the server is gone. Each answer is a permit.
+/// Writes until the server has ended. Each answer permits the next write.
 fn keep_writing(
     writer: Client,
     mut own: BTreeMap<String, Possible>,
@@ -120,7 +120,7 @@ fn keep_writing(
             let write = Write::draw(&mut draw, count);
             let made: Possible = possible.iter().map(|stored| write.applied(stored.as_ref())).collect();
             match write.make(&writer, name).await {
-                // An answer tells that there was a mailbox, or that there was none.
+                // An answer shows whether there was a mailbox.
                 Ok(()) => {
                     let was_there = !matches!(write, Write::Create(_));
                     let so = possible.iter().zip(made).filter(|(before, _)| before.is_some() == was_there);
@@ -141,7 +141,7 @@ fn keep_writing(
     })
 }
 
-/// Changes the key, however long a change before it takes. Whether it was acknowledged.
+/// Changes the key, and waits for an earlier change. Returns whether the change was acknowledged.
 async fn change(admin: Client, text: SecretString) -> bool {
     loop {
         match admin.change_key(DEFAULT, &text).await {
@@ -159,9 +159,9 @@ struct Campaign {
     folder: Folder,
     draw: Draw,
     records: BTreeMap<String, Possible>,
-    /// The texts of which one is the key's. The last one acknowledged comes first.
+    /// Possible texts of the key. The last acknowledged one is first.
     texts: Vec<String>,
-    /// One that was the key's and can't be any more.
+    /// A former text of the key.
     former: Option<String>,
     changes: u32,
     kills: u32,
@@ -194,7 +194,7 @@ impl Campaign {
         }
     }
 
-    /// Lets writers write until the server is gone, and a change go on beside them if that is wanted; `end` makes the server end.
+    /// Runs writers until the server has ended, and a change beside them if `changes`; `end` ends the server.
     async fn run_until_killed(&mut self, server: Process, changes: bool, end: impl AsyncFnOnce(Process, &Semaphore)) {
         let answers = Arc::new(Semaphore::new(0));
         let mut writers = Vec::new();
@@ -225,8 +225,8 @@ impl Campaign {
         }
     }
 
-    /// Every mailbox is one of those that it may be.
-    async fn hold_against(&mut self, server: &Process) {
+    /// Every mailbox has one of its possible states.
+    async fn compare_with_model(&mut self, server: &Process) {
         let connector = self.folder.client(&server.address, Person::Connector);
         let reader = self.folder.client(&server.address, Person::Reader);
         for (name, possible) in &mut self.records {
@@ -245,13 +245,13 @@ impl Campaign {
         }
     }
 
-    /// Holds everything against the model, once what was under way has ended.
+    /// Compares the stored state with the model, after running work has ended.
     async fn check(&mut self, server: &Process) {
-        self.hold_against(server).await;
+        self.compare_with_model(server).await;
         let admin = self.folder.client(&server.address, Person::Admin);
         let last = settled(&admin).await;
         assert!(matches!(last.state(), State::None | State::Done), "{last:?}");
-        self.hold_against(server).await;
+        self.compare_with_model(server).await;
 
         let current = current_text(&admin).await;
         assert!(self.texts.contains(&current), "{current}: not one of {:?}", self.texts);
@@ -273,7 +273,7 @@ impl Campaign {
         assert_eq!(ended, (2..=version).collect::<Vec<_>>());
     }
 
-    /// Loses the configuration database: the key's text opens what there is, and one that was the key's before does not.
+    /// Loses the configuration database: the text of the key opens the database, and a former text doesn't.
     async fn restore(&mut self, server: Process) -> Process {
         server.kill();
         self.kills += 1;
@@ -285,7 +285,7 @@ impl Campaign {
             assert_eq!(reason(restored), ErrorReason::KeyMismatch);
         }
         admin.restore_key(DEFAULT, &self.texts[0].clone().into()).await.unwrap();
-        self.hold_against(&server).await;
+        self.compare_with_model(&server).await;
         server
     }
 
@@ -296,7 +296,7 @@ impl Campaign {
         if let Some(server) = Process::start_failing(&self.folder.path(), &format!("{}:{count}", point.name())) {
             self.run_until_killed(server, true, async |server, _| server.killed().await).await;
         } else {
-            // What was left of a change before passed it at the start.
+            // The rest of an earlier change passed it at the start.
             self.kills += 1;
         }
         let mut server = Process::start(&self.folder.path());
@@ -307,7 +307,7 @@ impl Campaign {
         let moment = u32::try_from(self.draw.below(60)).unwrap();
         let changes = self.draw.below(2) == 0;
         let at_random = async |server: Process, answers: &Semaphore| {
-            // Put back, since they are counted at the end.
+            // Returned, because the end counts them.
             drop(answers.acquire_many(moment).await.unwrap());
             server.kill();
         };
@@ -319,7 +319,7 @@ fn number(variable: &str, otherwise: u64) -> u64 {
     std::env::var(variable).map_or(otherwise, |text| text.parse().unwrap())
 }
 
-/// As many kills as are asked for, half of them in each of two campaigns side by side.
+/// The requested number of kills, half of them in each of two concurrent campaigns.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_killed_at_every_fail_point_and_at_random_moments_loses_nothing() {
     let kills = number("SEALWARD_KILLS", 200);

@@ -1,7 +1,8 @@
-//! Work that takes long, beside work that doesn't: lists, streams, exports and writes of one record, each at its bound, and how each ends.
+//! Long work beside short work: lists, streams, exports and writes of one record, each at its limit, and how each ends.
 
 use std::{collections::BTreeSet, path::Path, process::Command};
 
+use data_encoding::HEXLOWER;
 use prost::Message as _;
 use sealward_client::{
     Client, Code, Error, ErrorReason, ListOptions, mail_v1,
@@ -28,7 +29,7 @@ fn small_messages(config: &mut Config) {
     config.limits.message_size_max_bytes = u32::try_from(MESSAGE_MAX).unwrap();
 }
 
-/// Re-encrypts a cell, then rests for longer than any test takes.
+/// Re-encrypts a cell, then pauses for longer than any test takes.
 fn slow(config: &mut Config) {
     config.limits.reencryption_batch_cells = 1;
     config.limits.reencryption_pause_ms = 60_000;
@@ -46,7 +47,7 @@ fn large_profile() -> mail_v1::EmailServerProfile {
     profile
 }
 
-/// Puts rows into the database as somebody with a shell would, for which no server may run.
+/// Inserts rows into the database with SQL. No server may run meanwhile.
 pub(crate) fn with_rows(folder: &Path, sql: &str) {
     let folder = Folder::at(folder);
     Inside::organization(&folder).execute(sql);
@@ -60,7 +61,7 @@ pub(crate) fn many_mailboxes(count: u32) -> String {
     )
 }
 
-/// As many comparisons as a filter may have, which no mailbox meets.
+/// The maximum number of comparisons of a filter, which no mailbox meets.
 pub(crate) fn costly() -> ListOptions {
     let comparisons: Vec<_> = (0..64).map(|number| format!("display_name = \"none {number}*\"")).collect();
     ListOptions::default().filter(comparisons.join(" OR ")).with_total_size()
@@ -80,7 +81,7 @@ async fn pages_are_cut_by_size_and_have_every_record_together() {
         let page = admin.email_server_profiles().list(DEFAULT, options).await.unwrap();
         let bytes: usize = page.records.iter().map(|record| record.encoded_len() + 4).sum();
         assert!(!page.records.is_empty() && bytes < MESSAGE_MAX, "{bytes}");
-        // A page isn't much shorter than it has to be.
+        // A page is nearly full.
         assert!(page.next_page_token.is_empty() || bytes > MESSAGE_MAX / 2, "{bytes}");
         assert!(page.records.into_iter().all(|record| seen.insert(record.name)));
         pages += 1;
@@ -143,7 +144,7 @@ async fn the_smallest_messages_have_room_for_an_export_and_its_import() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_many_callers_that_update_one_record_none_is_refused() {
+async fn concurrent_updates_of_one_record_are_all_accepted() {
     const CALLERS: usize = 64;
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
@@ -164,7 +165,7 @@ async fn of_many_callers_that_update_one_record_none_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_many_callers_that_change_metadata_none_is_refused() {
+async fn concurrent_changes_of_metadata_are_all_accepted() {
     let server = Server::start().await;
     let mut calls = JoinSet::new();
     for caller in 0..40 {
@@ -180,7 +181,7 @@ async fn of_many_callers_that_change_metadata_none_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_list_that_takes_too_long_is_ended_and_says_so() {
+async fn slow_list_is_ended_with_a_reason() {
     let server = Server::start().await;
     let change = |config: &mut Config| config.limits.list_time_max_ms = 10;
     let server = server.restart(|folder| with_rows(folder, &many_mailboxes(60_000)), change).await;
@@ -189,13 +190,13 @@ async fn a_list_that_takes_too_long_is_ended_and_says_so() {
     assert_eq!((error.code(), error.reason()), (Code::ResourceExhausted, ErrorReason::ListTimeLimit), "{error:?}");
     assert_eq!((error.metadata("bound"), error.metadata("limit_ms")), (Some("list_time_max_ms"), Some("10")));
     assert_eq!(error.retry_delay(), None);
-    // Those that find what they look for at once are answered.
+    // Lists that find their records immediately are answered.
     let page = reader.mailboxes().list(DEFAULT, ListOptions::default().page_size(10)).await.unwrap();
     assert_eq!(page.records.len(), 10);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_record_is_read_while_another_identity_has_all_the_lists_it_may() {
+async fn record_is_read_while_another_identity_uses_all_its_lists() {
     let server = Server::start().await;
     let stored = server.client(Person::Writer).mailboxes().create(DEFAULT, mailbox("hunter2"), None).await.unwrap();
     let change = |config: &mut Config| config.limits.lists_per_identity_max = 30;
@@ -225,7 +226,7 @@ async fn a_record_is_read_while_another_identity_has_all_the_lists_it_may() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn many_who_verify_a_trail_at_once_are_all_told() {
+async fn concurrent_trail_verifications_all_get_a_result() {
     let server = Server::start().await;
     let mut calls = JoinSet::new();
     for _ in 0..50 {
@@ -236,7 +237,7 @@ async fn many_who_verify_a_trail_at_once_are_all_told() {
 }
 
 #[tokio::test]
-async fn an_identity_has_as_many_streams_as_it_may_and_one_more_is_refused() {
+async fn stream_past_the_limit_of_its_identity_is_refused() {
     let server = Server::start_with(|config| {
         slow(config);
         config.limits.streams_per_identity_max = 2;
@@ -251,12 +252,12 @@ async fn an_identity_has_as_many_streams_as_it_may_and_one_more_is_refused() {
     assert_eq!(opened(admin.export_organization(DEFAULT).await).await, Some(ErrorReason::InFlightLimit));
     first.next().await.unwrap();
     drop(first);
-    // Once the server has noticed.
+    // After the server has noticed it.
     let free = async { while opened(admin.watch_reencryption(DEFAULT).await).await.is_some() {} };
     timeout(PATIENCE, free).await.unwrap();
 }
 
-/// Why a stream doesn't begin, if it doesn't.
+/// The reason why a stream doesn't begin, if there is one.
 async fn opened<M: prost::Message + Default>(
     stream: Result<sealward_client::MessageStream<M>, Error>,
 ) -> Option<ErrorReason> {
@@ -273,7 +274,7 @@ fn short_lived(config: &mut Config) {
 }
 
 #[tokio::test]
-async fn a_watch_on_a_connection_that_ends_is_told_so_and_can_be_begun_again() {
+async fn watch_on_an_ending_connection_is_reported_and_can_be_restarted() {
     let server = Server::start_with(short_lived).await;
     server.client(Person::Writer).mailboxes().create(DEFAULT, mailbox("hunter2"), None).await.unwrap();
     let admin = server.client(Person::Admin);
@@ -295,7 +296,7 @@ async fn a_watch_on_a_connection_that_ends_is_told_so_and_can_be_begun_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_command_line_watches_on_over_the_end_of_connections() {
+async fn command_line_continues_a_watch_on_a_new_connection() {
     let server = Server::start_with(|config| {
         short_lived(config);
         config.limits.reencryption_pause_ms = 1_000;
@@ -328,14 +329,14 @@ async fn exported(admin: &Client) -> Result<Vec<u8>, Error> {
     Ok(file)
 }
 
-/// Profiles of some megabytes, more than is under way between server and client at a time.
+/// Profiles of some megabytes, more than the buffers between server and client hold.
 pub(crate) const MUCH: &str =
     "INSERT INTO EmailServerProfile (id, revision, create_time, update_time, display_name, description, server_type)
      WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 8000)
      SELECT randomblob(16), 1, 0, 0, 'row ' || i, hex(randomblob(1000)), 1 FROM n";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_export_outlives_its_connections_age_and_grace_while_its_caller_reads() {
+async fn export_outlives_the_age_of_its_connection_while_it_is_read() {
     let server = Server::start().await;
     let server = server.restart(|folder| with_rows(folder, MUCH), short_lived).await;
     let admin = server.client(Person::Admin);
@@ -355,7 +356,7 @@ async fn an_export_outlives_its_connections_age_and_grace_while_its_caller_reads
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_export_that_nobody_reads_is_ended_at_its_longest_time_and_says_so() {
+async fn unread_export_is_ended_at_its_maximum_time() {
     let server = Server::start().await;
     let change = |config: &mut Config| {
         config.limits.transfer_time_max_seconds = 1;
@@ -369,7 +370,7 @@ async fn an_export_that_nobody_reads_is_ended_at_its_longest_time_and_says_so() 
     timeout(PATIENCE, ended).await.unwrap();
     let error = loop {
         match stream.next().await {
-            Ok(message) => assert!(message.is_some(), "the stream ended as if it were whole"),
+            Ok(message) => assert!(message.is_some(), "the stream ended without an error"),
             Err(error) => break error,
         }
     };
@@ -378,7 +379,7 @@ async fn an_export_that_nobody_reads_is_ended_at_its_longest_time_and_says_so() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_import_that_sends_nothing_is_ended_at_its_longest_time_and_leaves_nothing() {
+async fn silent_import_is_ended_at_its_maximum_time_and_leaves_no_files() {
     let server = Server::start_with(|config| config.limits.transfer_time_max_seconds = 1).await;
     let admin = server.client(Person::Admin);
     let file = exported(&admin).await.unwrap();
@@ -396,7 +397,7 @@ async fn an_import_that_sends_nothing_is_ended_at_its_longest_time_and_leaves_no
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_import_checks_every_value_and_names_the_place_without_the_value() {
+async fn import_checks_every_value_and_reports_only_its_place() {
     let mut here = Server::start().await;
     let admin = here.client(Person::Admin);
     let stored = here.client(Person::Writer).mailboxes().create(DEFAULT, mailbox("hunter2"), None).await.unwrap();
@@ -418,7 +419,7 @@ async fn an_import_checks_every_value_and_names_the_place_without_the_value() {
     let sound = std::fs::read(folder.organization_database()).unwrap();
     here = Server::start_in(folder, |_| {}).await;
     for (table, column, value, name) in faults {
-        let id = record_id(name).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let id = HEXLOWER.encode(&record_id(name));
         let change = format!("UPDATE {table} SET {column} = {value} WHERE id = x'{id}'");
         let damage = |folder: &Path| {
             let folder = Folder::at(folder);
@@ -445,7 +446,7 @@ async fn an_import_checks_every_value_and_names_the_place_without_the_value() {
 }
 
 #[tokio::test]
-async fn indexes_are_switched_as_often_as_they_may_be_and_not_once_more() {
+async fn index_changes_are_accepted_up_to_the_limit() {
     let server = Server::start_with(|config| config.limits.index_switches_per_hour = 2).await;
     let admin = server.client(Person::Admin);
     let switch = async |indexed: bool, validate_only: bool| {
@@ -457,7 +458,7 @@ async fn indexes_are_switched_as_often_as_they_may_be_and_not_once_more() {
         admin.update_attribute_metadata(attribute, ["indexed"], validate_only).await
     };
     switch(true, false).await.unwrap();
-    // What switches nothing doesn't count.
+    // A change that switches no index doesn't count.
     switch(true, false).await.unwrap();
     switch(false, true).await.unwrap();
     switch(false, false).await.unwrap();

@@ -1,4 +1,4 @@
-//! A key that is lost for good: what it has sealed is given up, everything else stays.
+//! A permanently lost key: the values that it sealed are cleared, other values stay.
 
 use sealward_client::{
     Client, Code, ErrorReason, SecretString, mail_v1,
@@ -18,8 +18,8 @@ fn new_key() -> SecretString {
     NEW.into()
 }
 
-/// A server whose key is lost, and the fingerprint of it; with so many mailboxes.
-async fn bereft(mailboxes: usize) -> (Server, String, Vec<mail_v1::Mailbox>) {
+/// A server whose key is lost, and its fingerprint; with this number of mailboxes.
+async fn with_lost_key(mailboxes: usize) -> (Server, String, Vec<mail_v1::Mailbox>) {
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
     let mut stored = Vec::new();
@@ -30,7 +30,7 @@ async fn bereft(mailboxes: usize) -> (Server, String, Vec<mail_v1::Mailbox>) {
     (server.restart(lose_configuration, |_| {}).await, fingerprint, stored)
 }
 
-async fn is_begun_anew(server: &Server, before: &mail_v1::Mailbox) {
+async fn assert_started_over(server: &Server, before: &mail_v1::Mailbox) {
     let (admin, writer) = (server.client(Person::Admin), server.client(Person::Writer));
     assert_eq!(settled(&admin).await.state(), State::Done);
     let status = admin.is_data_encryption_active(DEFAULT).await.unwrap();
@@ -50,8 +50,8 @@ async fn abandon(admin: &Client, confirm: &str) -> Result<v1::AbandonEncryptedDa
 }
 
 #[tokio::test]
-async fn what_a_lost_key_has_sealed_is_cleared_and_everything_else_stays() {
-    let (server, fingerprint, stored) = bereft(5).await;
+async fn abandoning_clears_only_values_sealed_under_the_lost_key() {
+    let (server, fingerprint, stored) = with_lost_key(5).await;
     let admin = server.client(Person::Admin);
 
     let error = refused(
@@ -72,7 +72,7 @@ async fn what_a_lost_key_has_sealed_is_cleared_and_everything_else_stays() {
 
     let abandoned = abandon(&admin, &fingerprint).await.unwrap();
     assert_eq!(abandoned.key_version, 2);
-    is_begun_anew(&server, &stored[0]).await;
+    assert_started_over(&server, &stored[0]).await;
     let (code, active) = (Code::FailedPrecondition, ErrorReason::KeyAlreadyActive);
     refused(
         abandon(&admin, &fingerprint).await,
@@ -101,8 +101,8 @@ async fn what_a_lost_key_has_sealed_is_cleared_and_everything_else_stays() {
 }
 
 #[tokio::test]
-async fn clearing_goes_on_after_a_restart_and_waits_for_the_new_key_if_that_is_missing() {
-    let (server, fingerprint, stored) = bereft(12).await;
+async fn clearing_continues_after_a_restart_once_the_new_key_is_present() {
+    let (server, fingerprint, stored) = with_lost_key(12).await;
     let folder = server.stop().await;
     let slowly = |config: &mut sealward_server::config::Config| {
         config.limits.reencryption_batch_cells = 1;
@@ -119,11 +119,11 @@ async fn clearing_goes_on_after_a_restart_and_waits_for_the_new_key_if_that_is_m
     let status = admin.is_data_encryption_active(DEFAULT).await.unwrap();
     assert_eq!((status.is_active, status.reencryption.unwrap().state()), (false, State::Waiting));
     admin.restore_key(DEFAULT, &new_key()).await.unwrap();
-    is_begun_anew(&server, &stored[11]).await;
+    assert_started_over(&server, &stored[11]).await;
 }
 
 #[tokio::test]
-async fn abandoning_leads_out_of_a_damaged_ring() {
+async fn abandoning_replaces_a_damaged_ring() {
     let server = Server::start().await;
     let before = server.client(Person::Writer).mailboxes().create(DEFAULT, mailbox("lost"), None).await.unwrap();
     let folder = server.stop().await;
@@ -133,5 +133,5 @@ async fn abandoning_leads_out_of_a_damaged_ring() {
     assert_eq!(admin.is_data_encryption_active(DEFAULT).await.unwrap().fingerprint, "");
     let youngest = admin.list_key_changes(DEFAULT, 1, "").await.unwrap().records.remove(0);
     abandon(&admin, &youngest.fingerprint).await.unwrap();
-    is_begun_anew(&server, &before).await;
+    assert_started_over(&server, &before).await;
 }

@@ -18,7 +18,7 @@ use crate::harness::{
     settled,
 };
 
-/// What a run of the connector came to.
+/// The result of a run of the connector.
 #[derive(Debug)]
 struct Run {
     code: i32,
@@ -27,7 +27,7 @@ struct Run {
 }
 
 impl Run {
-    /// What is said about a run that came to nothing.
+    /// The stderr of a failed run.
     #[track_caller]
     fn failure(&self) -> &str {
         assert_eq!((self.code, self.stdout.as_str()), (1, ""), "{self:?}");
@@ -45,17 +45,17 @@ fn run_as(person: Person, server: &Server, mailbox: &Mailbox, words: &[&str]) ->
     let Output { status, stdout, stderr } = command.output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     let run = Run { code: status.code().unwrap(), stdout: text(stdout), stderr: text(stderr) };
-    assert!(!tells_password(&run.stdout) && !tells_password(&run.stderr), "{run:?}");
+    assert!(!contains_password(&run.stdout) && !contains_password(&run.stderr), "{run:?}");
     run
 }
 
-/// As [`run_as`] the connector, which believes the mail server's CA.
+/// Like [`run_as`] for the connector, which trusts the mail server's CA.
 fn run(server: &Server, dovecot: &Dovecot, mailbox: &Mailbox) -> Run {
     run_as(Person::Connector, server, mailbox, &["--mail-ca", dovecot.ca().to_str().unwrap()])
 }
 
 /// Whether there is anything of the password in it: one of its words is enough, for those who quote or escape.
-fn tells_password(text: &str) -> bool {
+fn contains_password(text: &str) -> bool {
     PASSWORD.split(|character: char| !character.is_ascii_alphabetic()).any(|word| word.len() > 1 && text.contains(word))
 }
 
@@ -86,21 +86,21 @@ async fn mailbox_of(server: &Server, dovecot: &Dovecot, use_tls: bool, change: i
 /// The resolves of a server's trail, which has no password; ends it.
 async fn resolves(server: Server) -> Vec<Trail> {
     let trail = Inside::organization(&server.stop().await).trail();
-    assert!(!tells_password(&format!("{trail:?}")));
+    assert!(!contains_password(&format!("{trail:?}")));
     trail.into_iter().filter(|record| record.action == "resolve-mailbox-connection").collect()
 }
 
-/// What the connector says of a visit to the server as it is made.
+/// The connector's output of a login to the server.
 fn success(dovecot: &Dovecot, tls: &str) -> String {
     format!(
         "Logged in to {HOST}:{} {tls} as {USER}, with the credentials of the mailbox.\n\
-         INBOX has 2 messages, the newest first:\n  Your order 4711\n  Hello \u{fffd}[2Jthere\nLogged out.\n",
+         INBOX has 2 messages, newest first:\n  Your order 4711\n  Hello \u{fffd}[2Jthere\nLogged out.\n",
         dovecot.port()
     )
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_login_to_a_real_mail_server_shows_its_password_to_nobody_else_and_says_where_it_went() {
+async fn login_to_a_real_mail_server_prints_the_server_but_no_password() {
     let server = Server::start().await;
     let dovecot = Dovecot::start(Offer::Tls);
     let mailbox = mailbox_of(&server, &dovecot, true, |_| {}).await;
@@ -112,7 +112,7 @@ async fn a_login_to_a_real_mail_server_shows_its_password_to_nobody_else_and_say
     let place = format!("incoming {HOST}:{} TLS, credentials of mailbox", dovecot.port());
     let log = dovecot.end();
     assert!(log.contains("Login: user=<sales@example.org>") && log.contains("Disconnected: Logged out"), "{log}");
-    assert!(!tells_password(&log), "{log}");
+    assert!(!contains_password(&log), "{log}");
     let resolves = resolves(server).await;
     let [resolve] = resolves.as_slice() else { panic!("{resolves:?}") };
     assert_eq!((&*resolve.outcome, &*resolve.subject), ("done", &*mailbox.name));
@@ -123,13 +123,13 @@ async fn a_login_to_a_real_mail_server_shows_its_password_to_nobody_else_and_say
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_encryption_key_changes_nothing_for_a_login_and_another_password_does() {
+async fn login_survives_a_key_change_and_fails_after_a_password_change() {
     let server = Server::start().await;
     let mut dovecot = Dovecot::start(Offer::Tls);
     let mut mailbox = mailbox_of(&server, &dovecot, true, |_| {}).await;
     let admin = server.client(Person::Admin);
     admin.change_key(DEFAULT, &"another key, 2".into()).await.unwrap();
-    // Whether the cell was sealed anew by then or not.
+    // Regardless of whether the cell was already sealed again.
     assert_eq!(run(&server, &dovecot, &mailbox).stdout, success(&dovecot, "with TLS"));
     settled(&admin).await;
     assert_eq!(run(&server, &dovecot, &mailbox).stdout, success(&dovecot, "with TLS"));
@@ -137,23 +137,23 @@ async fn another_encryption_key_changes_nothing_for_a_login_and_another_password
     mailbox.password = Some(PASSWORD.replace("horse", "mouse"));
     let mailbox = server.client(Person::Writer).mailboxes().update(mailbox, ["password"]).await.unwrap();
     let refused = run(&server, &dovecot, &mailbox);
-    let said = "mail-connector: the mail server gives no mail: it refuses the login: Authentication failed.\n";
+    let said = "mail-connector: mail server: login refused: Authentication failed.\n";
     assert_eq!(refused.failure(), said);
     let log = dovecot.wait_for("auth failed, 1 attempts");
-    assert!(log.contains("Password mismatch") && !tells_password(log) && !log.contains("mouse"), "{log}");
+    assert!(log.contains("Password mismatch") && !contains_password(log) && !log.contains("mouse"), "{log}");
     let outcomes: Vec<_> = resolves(server).await.into_iter().map(|resolve| resolve.outcome).collect();
     assert_eq!(outcomes, ["done", "done", "done"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_sealward_refuses_is_said_and_no_mail_server_is_asked() {
+async fn refusal_of_sealward_is_reported_without_a_mail_server_connection() {
     let server = Server::start().await;
     let dovecot = Dovecot::start(Offer::Tls);
     let kept = mailbox_of(&server, &dovecot, true, |m| m.allow_email_connector_to_use_credentials = Some(false)).await;
     let not_allowed = run(&server, &dovecot, &kept);
     assert!(not_allowed.failure().contains("the mailbox doesn't allow connectors to use its credentials"));
     let unused = mailbox_of(&server, &dovecot, true, |m| m.incoming_email_delivery_method = None).await;
-    assert!(run(&server, &dovecot, &unused).failure().contains("the mailbox fetches no mail here"));
+    assert!(run(&server, &dovecot, &unused).failure().contains("the mailbox doesn't fetch mail"));
     let without_profile = mailbox_of(&server, &dovecot, true, |m| m.email_server_profile = None).await;
     assert!(run(&server, &dovecot, &without_profile).failure().contains("MAILBOX_WITHOUT_PROFILE: "));
     let reader = run_as(Person::Reader, &server, &kept, &[]);
@@ -178,22 +178,22 @@ async fn a_mail_server_of_an_unknown_ca_gets_no_password() {
     let other = server.folder().development().ca();
     let refused = run_as(Person::Connector, &server, &mailbox, &["--mail-ca", other.to_str().unwrap()]);
     let said = refused.failure();
-    assert!(said.contains("the TLS handshake failed, so no password was sent: invalid peer certificate"), "{said}");
+    assert!(said.contains("TLS handshake failed, no password was sent: invalid peer certificate"), "{said}");
     let log = dovecot.wait_for("alert unknown ca");
     assert!(!log.contains("client in: AUTH"), "{log}");
 
     let no_ca = run_as(Person::Connector, &server, &mailbox, &["--mail-ca", "/nowhere/ca.pem"]);
-    assert!(no_ca.failure().contains("the CA file /nowhere/ca.pem can't be read"));
+    assert!(no_ca.failure().contains("can't read the CA file /nowhere/ca.pem"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_password_goes_in_the_clear_only_where_that_is_asked_for() {
+async fn password_is_sent_in_the_clear_only_on_request() {
     let server = Server::start().await;
     let dovecot = Dovecot::start(Offer::Cleartext);
     let mailbox = mailbox_of(&server, &dovecot, false, |_| {}).await;
     let refused = run_as(Person::Connector, &server, &mailbox, &[]);
     assert!(refused.failure().contains("--allow-cleartext"), "{refused:?}");
     let allowed = run_as(Person::Connector, &server, &mailbox, &["--allow-cleartext"]);
-    assert_eq!(allowed.stdout, success(&dovecot, "in the clear"), "{allowed:?}");
+    assert_eq!(allowed.stdout, success(&dovecot, "without TLS"), "{allowed:?}");
     assert_eq!(dovecot.end().matches("client in: AUTH").count(), 1);
 }

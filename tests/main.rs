@@ -1,4 +1,4 @@
-//! Black-box tests: the real server, in this process or as one of its own, through the client and over TLS on a port of its own.
+//! Black-box tests: the real server, in this process or a separate one, through the client and over TLS on its own port.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,

@@ -1,4 +1,4 @@
-//! Metadata with real effect: what an organization chooses for its attributes, and what audited ones record.
+//! The effect of metadata: an organization's settings of attributes, and the records of audited attributes.
 
 use sealward_client::{
     Client, Code, Error, ErrorReason, ListOptions, WriteOptions,
@@ -11,9 +11,9 @@ use sealward_client::{
     },
 };
 use sealward_core::{
-    layout::ATTRIBUTE_SETTING,
     metadata::setting::index_name,
-    store::{Commit, Datum, Step},
+    store::Commit,
+    table::{AttributeSettingRow, TableRow as _},
 };
 use sealward_server::development::Person;
 
@@ -59,7 +59,7 @@ async fn changes(admin: &Client, parent: &str, filter: &str) -> Vec<AttributeCha
     admin.list_attribute_changes(parent, filter, 0, "").await.unwrap().records
 }
 
-/// A change in one line: attribute, what was done, revision, old and new value.
+/// A change in one line: attribute, action, revision, old and new value.
 fn line(change: &AttributeChange) -> String {
     let value = |value: &Option<sealward_client::v1::AttributeValue>| {
         value.as_ref().map_or("null".to_owned(), |value| match value.kind.as_ref().unwrap() {
@@ -77,7 +77,7 @@ fn line(change: &AttributeChange) -> String {
 }
 
 #[tokio::test]
-async fn entities_are_described_with_what_can_be_done_to_each_attribute() {
+async fn entities_are_described_with_the_options_of_each_attribute() {
     let server = Server::start().await;
     let reader = server.client(Person::Reader);
     let (mut names, mut token) = (Vec::new(), String::new());
@@ -171,7 +171,7 @@ async fn an_audited_attribute_records_old_and_new_value_with_every_change() {
 
     let of_record = changes(&admin, &stored.name, "").await;
     let mut lines: Vec<String> = of_record.iter().rev().map(line).collect();
-    // What one call changed has no order.
+    // The changes of one call have no order.
     for call in [0..4, 5..7, 8..10] {
         lines[call].sort();
     }
@@ -223,7 +223,7 @@ async fn an_audited_attribute_records_old_and_new_value_with_every_change() {
     let metadata = [("organization", "default"), ("entity", "Mailbox"), ("attribute", "password")];
     refused(secret, Code::FailedPrecondition, ErrorReason::EncryptedAttribute, &metadata);
 
-    // Switched off again, nothing more is recorded, and what was is kept.
+    // After auditing is switched off, no more changes are recorded, and earlier ones are kept.
     set_audited(&admin, email_address(), false).await;
     let later = Mailbox { email_address: Some("later@example.org".to_owned()), ..mailbox("secret of later") };
     let later = writer.mailboxes().create(DEFAULT, later, None).await.unwrap();
@@ -235,7 +235,7 @@ async fn an_audited_attribute_records_old_and_new_value_with_every_change() {
 }
 
 #[tokio::test]
-async fn links_that_go_with_a_record_are_recorded_one_by_one() {
+async fn links_removed_with_a_record_are_recorded_one_by_one() {
     let server = Server::start().await;
     let (admin, writer) = (server.client(Person::Admin), server.client(Person::Writer));
     set_audited(&admin, attribute("Mailbox", "email_server_profile"), true).await;
@@ -277,7 +277,7 @@ fn plans(folder: &Folder) -> [String; 2] {
 }
 
 #[tokio::test]
-async fn an_index_is_made_used_and_taken_away() {
+async fn index_is_created_used_and_dropped() {
     let server = Server::start().await;
     let (admin, writer) = (server.client(Person::Admin), server.client(Person::Writer));
     for address in ["b@example.org", "a@example.org"] {
@@ -311,7 +311,7 @@ async fn an_index_is_made_used_and_taken_away() {
 }
 
 #[tokio::test]
-async fn a_length_and_a_required_level_count_for_every_write_from_then_on() {
+async fn length_and_required_level_apply_to_all_later_writes() {
     let server = Server::start().await;
     let (admin, writer) = (server.client(Person::Admin), server.client(Person::Writer));
     let with = |address: Option<String>| Mailbox { email_address: address, ..mailbox("hunter2") };
@@ -324,7 +324,7 @@ async fn a_length_and_a_required_level_count_for_every_write_from_then_on() {
     let too_long = violation("mailbox.email_address", "TOO_LONG");
     assert_eq!(violations(writer.mailboxes().create(DEFAULT, with(Some("a".repeat(10))), None).await), too_long);
     writer.mailboxes().create(DEFAULT, with(Some("a".repeat(9))), None).await.unwrap();
-    // What is stored stays, can be read, and can be updated elsewhere.
+    // Stored values stay, can be read, and other attributes can be updated.
     let mut update_elsewhere = writer.mailboxes().get(&stored.name).await.unwrap();
     assert_eq!(update_elsewhere.email_address, long());
     update_elsewhere.username = Some("elsewhere".to_owned());
@@ -346,7 +346,7 @@ async fn a_length_and_a_required_level_count_for_every_write_from_then_on() {
     let without = Mailbox { name: none.name.clone(), username: Some("still".to_owned()), ..Mailbox::default() };
     writer.mailboxes().update(without, ["username"]).await.unwrap();
 
-    // All of it survives a restart, and goes where it is asked to go.
+    // The settings survive a restart, and can be reset.
     let server = server.restart(|_| {}, |_| {}).await;
     let (admin, writer) = (server.client(Person::Admin), server.client(Person::Writer));
     assert_eq!(violations(writer.mailboxes().create(DEFAULT, with(None), None).await), missing);
@@ -357,13 +357,13 @@ async fn a_length_and_a_required_level_count_for_every_write_from_then_on() {
     assert_eq!(after.display_name.as_deref(), Some("Address"));
     writer.mailboxes().create(DEFAULT, with(None), None).await.unwrap();
     assert_eq!(violations(writer.mailboxes().create(DEFAULT, with(Some("a".repeat(101))), None).await), too_long);
-    // And the name for people is the organization's own.
+    // The display name is that of the organization.
     let described = writer.get_entity_metadata(format!("{DEFAULT}/entityMetadata/Mailbox")).await.unwrap();
     assert!(described.attributes.contains(&after));
 }
 
 #[tokio::test]
-async fn nothing_can_be_chosen_for_an_encrypted_attribute() {
+async fn encrypted_attribute_cannot_be_customized() {
     let server = Server::start().await;
     let admin = server.client(Person::Admin);
     let encrypted = [
@@ -396,13 +396,13 @@ async fn nothing_can_be_chosen_for_an_encrypted_attribute() {
     let database = Inside::organization(&folder);
     let settings: i64 = database
         .sqlite()
-        .query_row(&format!("SELECT count(*) FROM {ATTRIBUTE_SETTING}"), [], |row| row.get(0))
+        .query_row(&format!("SELECT count(*) FROM {}", AttributeSettingRow::TABLE), [], |row| row.get(0))
         .unwrap();
     assert_eq!(settings, 0);
 }
 
 #[tokio::test]
-async fn what_the_schema_requires_is_not_weakened_and_what_can_not_be_is_told_at_once() {
+async fn schema_is_not_weakened_and_all_faults_are_reported_together() {
     let server = Server::start().await;
     let admin = server.client(Person::Admin);
     let level = |entity, name, level: RequiredLevel| AttributeMetadata {
@@ -452,7 +452,7 @@ async fn what_the_schema_requires_is_not_weakened_and_what_can_not_be_is_told_at
 }
 
 #[tokio::test]
-async fn a_choice_is_in_the_trail_once_and_a_check_leaves_no_trace() {
+async fn customization_is_in_the_trail_once_and_a_dry_run_is_not() {
     let server = Server::start().await;
     let admin = server.client(Person::Admin);
     let wanted = AttributeMetadata { audited: Some(true), max_length: Some(50), ..email_address() };
@@ -470,28 +470,26 @@ async fn a_choice_is_in_the_trail_once_and_a_check_leaves_no_trace() {
     assert_eq!(record.details.as_deref(), Some("max_length: 100 -> 50; audited: false -> true"));
 }
 
-/// What another server, or another call, chose a moment ago counts for a write that began before it was known here.
+/// A setting that another server or call has just changed applies to a write that began earlier.
 #[tokio::test]
-async fn a_write_that_was_checked_by_older_metadata_is_checked_again() {
+async fn write_checked_with_older_metadata_is_checked_again() {
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
     let stored = writer.mailboxes().create(DEFAULT, mailbox("hunter2"), None).await.unwrap();
     let organization = server.deployment().organization("default").unwrap();
     let choose = async |column: &str, max_length: i64, revision: i64| {
-        let row = vec![
-            ("table_name".into(), Datum::Text("Mailbox".to_owned())),
-            ("column_name".into(), Datum::Text(column.to_owned())),
-            ("max_length".into(), Datum::Integer(max_length)),
-            ("required".into(), Datum::Boolean(false)),
-            ("audited".into(), Datum::Boolean(true)),
-            ("indexed".into(), Datum::Boolean(false)),
-            ("revision".into(), Datum::Integer(revision)),
-        ];
-        organization
-            .store
-            .commit(Commit::of(vec![Step::Insert { table: ATTRIBUTE_SETTING.into(), row }]))
-            .await
-            .unwrap();
+        let row = AttributeSettingRow {
+            table_name: "Mailbox".to_owned(),
+            column_name: column.to_owned(),
+            display_name: None,
+            max_length: Some(max_length),
+            longest: None,
+            required: false,
+            audited: true,
+            indexed: false,
+            revision,
+        };
+        organization.store.commit(Commit::of(vec![row.insert()])).await.unwrap();
     };
     choose("email_address", 5, 1).await;
     let long = Mailbox { email_address: Some("a@example.org".to_owned()), ..mailbox("hunter2") };
@@ -515,7 +513,7 @@ async fn a_write_that_was_checked_by_older_metadata_is_checked_again() {
 }
 
 #[tokio::test]
-async fn a_repetition_is_answered_with_its_record_though_it_would_be_refused_by_now() {
+async fn repetition_returns_its_record_even_if_it_is_invalid_by_now() {
     let server = Server::start().await;
     let (admin, writer) = (server.client(Person::Admin), server.client(Person::Writer));
     let wanted = || Mailbox { email_address: Some("a@example.org".to_owned()), ..mailbox("hunter2") };
@@ -528,7 +526,7 @@ async fn a_repetition_is_answered_with_its_record_though_it_would_be_refused_by_
 }
 
 #[tokio::test]
-async fn choices_and_changes_travel_with_an_exported_organization() {
+async fn export_contains_customizations_and_attribute_changes() {
     let here = Server::start().await;
     let (admin, writer) = (here.client(Person::Admin), here.client(Person::Writer));
     let wanted = AttributeMetadata {
@@ -559,9 +557,9 @@ async fn choices_and_changes_travel_with_an_exported_organization() {
     assert!(by_filter.contains("USING COVERING INDEX sealward_by_"), "{by_filter}");
 }
 
-/// Whoever writes the database can't have a password recorded by asking for it there.
+/// A row that is written into the database can't enable the recording of a password.
 #[tokio::test]
-async fn a_row_that_asks_for_a_password_to_be_recorded_is_ignored() {
+async fn row_that_enables_auditing_of_a_password_is_ignored() {
     let server = Server::start().await;
     let row = "INSERT INTO sealward_attribute_setting VALUES ('Mailbox', 'password', 'Open', 10, 10, 1, 1, 1, 1)";
     let folder = server.stop().await;

@@ -1,5 +1,5 @@
-//! What a newer version wrote, after a roll-back: an older server leaves it alone, calls it neither damaged nor inactive, and never offers
-//! to give it up. The same of a key whose root key isn't given.
+//! Data of a newer version after a roll-back: an older server keeps it, reports it neither as damaged nor as inactive, and never offers
+//! to abandon it. The same applies to a key whose root key is missing.
 
 use sealward_client::{Client, Code, ErrorReason, ExposeSecret as _, mail_v1, v1};
 use sealward_server::development::Person;
@@ -25,8 +25,14 @@ async fn sealed() -> (Folder, String, String, String) {
     (server.stop().await, name, text, key.fingerprint)
 }
 
-/// Everything that needs the key, which is refused for this reason and with this metadata; and what doesn't need it works.
-async fn is_left_alone(server: &Server, name: &str, fingerprint: &str, reason: ErrorReason, metadata: &[(&str, &str)]) {
+/// Calls that need the key are refused for this reason and with this metadata; other calls succeed.
+async fn assert_unchanged(
+    server: &Server,
+    name: &str,
+    fingerprint: &str,
+    reason: ErrorReason,
+    metadata: &[(&str, &str)],
+) {
     let (admin, writer) = (server.client(Person::Admin), server.client(Person::Writer));
     let code = Code::Unavailable;
     refused(admin.is_data_encryption_active(DEFAULT).await, code, reason, metadata);
@@ -58,9 +64,9 @@ fn newer(what: &str) -> [(&str, &str); 3] {
 }
 
 #[tokio::test]
-async fn a_key_ring_of_a_newer_format_is_left_alone() {
+async fn key_ring_of_a_newer_format_is_unchanged() {
     let (folder, name, _, fingerprint) = sealed().await;
-    // Whatever else the newer format has in its columns.
+    // With any values in its other columns.
     let sql = "UPDATE sealward_key_ring SET format = 2, salt = x'00', reencryption_state = 'resting'";
     let salt: Vec<u8> = Inside::organization(&folder)
         .sqlite()
@@ -72,9 +78,9 @@ async fn a_key_ring_of_a_newer_format_is_left_alone() {
     assert!(found.iter().any(|(_, _, problem)| problem.contains("which a newer version wrote")), "{found:#?}");
     let server = Server::start_in(folder, |_| {}).await;
     let reason = ErrorReason::WrittenByNewerVersion;
-    is_left_alone(&server, &name, &fingerprint, reason, &newer("key-ring")).await;
+    assert_unchanged(&server, &name, &fingerprint, reason, &newer("key-ring")).await;
 
-    // The newer version, which takes it back to the older format here: nothing was lost, and nobody says *rolled back*.
+    // The newer version, simulated by the older format: nothing is lost, and *rolled back* isn't reported.
     let folder = server.stop().await;
     Inside::organization(&folder)
         .sqlite()
@@ -87,22 +93,22 @@ async fn a_key_ring_of_a_newer_format_is_left_alone() {
 }
 
 #[tokio::test]
-async fn a_key_text_sealed_in_a_newer_format_is_left_alone_and_a_restore_puts_it_back() {
+async fn key_text_in_a_newer_format_is_unchanged_until_a_restore() {
     let (folder, name, text, fingerprint) = sealed().await;
     change_sealed_text(&folder, |sealed| sealed[0] = 2);
     let server = Server::start_in(folder, |_| {}).await;
-    is_left_alone(&server, &name, &fingerprint, ErrorReason::WrittenByNewerVersion, &newer("key-text")).await;
+    assert_unchanged(&server, &name, &fingerprint, ErrorReason::WrittenByNewerVersion, &newer("key-text")).await;
     server.client(Person::Admin).restore_key(DEFAULT, &text.into()).await.unwrap();
     assert_eq!(reveal(&server.client(Person::Connector), &name).await.unwrap().as_deref(), Some("hunter2"));
 }
 
 #[tokio::test]
-async fn a_key_text_sealed_under_an_unknown_root_key_is_left_alone_and_a_restore_puts_it_back() {
+async fn key_text_under_an_unknown_root_key_is_unchanged_until_a_restore() {
     let (folder, name, text, fingerprint) = sealed().await;
     change_sealed_text(&folder, |sealed| sealed[1..9].copy_from_slice(&[1, 2, 3, 4, 5, 6, 7, 8]));
     let server = Server::start_in(folder, |_| {}).await;
     let metadata = [("organization", "default"), ("root_key_id", "0102030405060708")];
-    is_left_alone(&server, &name, &fingerprint, ErrorReason::RootKeyUnknown, &metadata).await;
+    assert_unchanged(&server, &name, &fingerprint, ErrorReason::RootKeyUnknown, &metadata).await;
     server.client(Person::Admin).restore_key(DEFAULT, &text.into()).await.unwrap();
     assert_eq!(reveal(&server.client(Person::Connector), &name).await.unwrap().as_deref(), Some("hunter2"));
 }
@@ -136,7 +142,7 @@ async fn a_cell_of_a_newer_format_keeps_every_data_key_through_a_change() {
 }
 
 #[tokio::test]
-async fn encrypted_data_is_not_abandoned_while_a_newer_version_has_sealed_some_of_it() {
+async fn data_sealed_by_a_newer_version_is_not_abandoned() {
     let (folder, name, _, fingerprint) = sealed().await;
     let inside = Inside::organization(&folder);
     let mut cell = inside.password_cell(&name);

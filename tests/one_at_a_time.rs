@@ -1,4 +1,4 @@
-//! One SetDataEncryptionKey at a time for an organization: at once, after each other, from callers that leave and from one that says
+//! One SetDataEncryptionKey at a time for an organization: concurrent, in sequence, from callers that leave and from one that sends
 //! nothing.
 
 use std::{
@@ -29,7 +29,7 @@ use crate::harness::{
     mailbox, reason, refused, reveal, settled,
 };
 
-/// Re-encryptions that take minutes, so that nothing ends while a test looks.
+/// Re-encryptions that take minutes, so that none ends during a test.
 fn slow(config: &mut Config) {
     config.limits.reencryption_pause_ms = 60_000;
 }
@@ -42,10 +42,10 @@ fn text(text: impl Into<String>) -> SecretString {
     text.into().into()
 }
 
-/// Holds a refusal against the contract, and gives how many cells of how many were done.
+/// Compares a refusal with the contract, and returns the number of sealed cells and of all cells.
 #[track_caller]
 fn already_running<T>(outcome: Result<T, Error>, organization: &str) -> (u64, u64) {
-    let Err(error) = outcome else { panic!("another one runs, and the call was let in") };
+    let Err(error) = outcome else { panic!("a second change was admitted") };
     let count = |key| error.metadata(key).unwrap().parse().unwrap();
     let (done, total): (u64, u64) = (count("cells_done"), count("cells_total"));
     assert!(done <= total, "{done} of {total}");
@@ -65,7 +65,7 @@ async fn current_text(admin: &Client) -> String {
 }
 
 #[tokio::test]
-async fn of_many_changes_at_once_exactly_one_runs() {
+async fn one_of_many_concurrent_changes_runs() {
     const ROUNDS: u32 = 10;
     const CALLERS: u32 = 8;
     let mut server = Server::start_with(slow).await;
@@ -103,18 +103,18 @@ async fn of_many_changes_at_once_exactly_one_runs() {
 }
 
 #[tokio::test]
-async fn a_change_without_cells_does_not_rest() {
+async fn change_without_cells_does_not_pause() {
     let server = Server::start_with(slow).await;
     let admin = server.client(Person::Admin);
     for round in 0..3 {
         admin.change_key(DEFAULT, &text(format!("the key of round {round}!"))).await.unwrap();
-        // Each rest would take a minute, which is as long as this waits.
+        // Each pause would take a minute, the time that this test waits.
         assert_eq!(settled(&admin).await.state(), State::Done);
     }
 }
 
 #[tokio::test]
-async fn an_answer_means_that_nobody_is_in_the_way_any_more() {
+async fn next_key_call_can_start_after_the_answer() {
     let server = Server::start().await;
     let admin = server.client(Person::Admin);
     for round in 0..20 {
@@ -146,7 +146,7 @@ async fn organizations_do_not_wait_for_each_other() {
     already_running(admin.change_key("organizations/contoso", &other).await, "contoso");
 }
 
-/// Waits until something that can only be asked for again and again is so. Each question is an event of its own: a call.
+/// Polls until a condition holds. Each poll waits for an event: the answer of a call.
 async fn until<F: Future<Output = bool>>(mut is_so: impl FnMut() -> F) {
     let asking = async { while !is_so().await {} };
     timeout(PATIENCE, asking).await.unwrap();
@@ -177,7 +177,7 @@ async fn a_caller_leaves(leave: impl AsyncFnOnce(Client, tokio::task::JoinHandle
     leave(caller, calling).await;
     lock.sqlite().execute_batch("ROLLBACK").unwrap();
 
-    // Nobody else is let in, and the change goes on.
+    // No other change is admitted, and this one continues.
     until(async || admin.is_data_encryption_active(DEFAULT).await.unwrap().key_version == 2).await;
     already_running(admin.change_key(DEFAULT, &text("another key, number 2")).await, "default");
     assert_eq!(current_text(&admin).await, "left behind, number 1");
@@ -187,18 +187,18 @@ async fn a_caller_leaves(leave: impl AsyncFnOnce(Client, tokio::task::JoinHandle
 }
 
 #[tokio::test]
-async fn a_caller_that_gives_its_call_up_neither_stops_the_change_nor_lets_another_in() {
+async fn cancelled_call_neither_stops_its_change_nor_admits_another() {
     a_caller_leaves(async |caller, calling| {
         calling.abort();
         assert!(calling.await.unwrap_err().is_cancelled());
-        // On the same connection, so that the server has heard of it.
+        // On the same connection, so that the server has processed it.
         caller.is_data_encryption_active(DEFAULT).await.unwrap();
     })
     .await;
 }
 
 #[tokio::test]
-async fn a_caller_whose_connection_closes_neither_stops_the_change_nor_lets_another_in() {
+async fn closed_connection_neither_stops_its_change_nor_admits_another() {
     a_caller_leaves(async |caller, calling| {
         calling.abort();
         assert!(calling.await.unwrap_err().is_cancelled());
@@ -207,7 +207,7 @@ async fn a_caller_whose_connection_closes_neither_stops_the_change_nor_lets_anot
     .await;
 }
 
-/// A message that never comes. Says when it was asked for.
+/// A message that never arrives. Signals when it was requested.
 struct Silence {
     asked: Option<oneshot::Sender<Infallible>>,
 }
@@ -222,7 +222,7 @@ impl Stream for Silence {
 }
 
 #[tokio::test]
-async fn a_caller_that_says_nothing_keeps_nobody_out() {
+async fn silent_caller_blocks_no_other() {
     let server = Server::start().await;
     let files = server.folder().development();
     let (certificate, key) = (files.certificate(Person::Admin), files.key(Person::Admin));
@@ -241,7 +241,7 @@ async fn a_caller_that_says_nothing_keeps_nobody_out() {
             let codec = ProstCodec::<v1::SetDataEncryptionKeyRequest, v1::SetDataEncryptionKeyResponse>::default();
             grpc.client_streaming(Request::new(Silence { asked: Some(asked) }), path, codec).await.map(drop)
         }));
-        // The headers were sent before the body was asked for.
+        // The headers were sent before the body was requested.
         timeout(PATIENCE, was_asked).await.unwrap().unwrap_err();
     }
     // On the same connection, so that the server has seen the silent calls before this one.
@@ -268,7 +268,7 @@ async fn a_caller_that_says_nothing_keeps_nobody_out() {
 }
 
 #[tokio::test]
-async fn during_a_re_encryption_every_setting_is_refused_and_told_how_far_it_is() {
+async fn key_change_during_a_re_encryption_is_refused_with_its_progress() {
     let server = Server::start_with(slow).await;
     let writer = server.client(Person::Writer);
     for password in ["one", "two", "three"] {
@@ -277,7 +277,7 @@ async fn during_a_re_encryption_every_setting_is_refused_and_told_how_far_it_is(
     let admin = server.client(Person::Admin);
     let key = text("a new key, number 1");
     admin.change_key(DEFAULT, &key).await.unwrap();
-    // The cells are counted in the first step, after which the re-encryption rests.
+    // The first step counts the cells; then the re-encryption pauses.
     let mut watch = admin.watch_reencryption(DEFAULT).await.unwrap();
     loop {
         let running = watch.next().await.unwrap().unwrap();
@@ -289,10 +289,10 @@ async fn during_a_re_encryption_every_setting_is_refused_and_told_how_far_it_is(
     assert_eq!(already_running(admin.change_key(DEFAULT, &text("another key, number 2")).await, "default"), (0, 3));
     assert_eq!(already_running(admin.change_key(DEFAULT, &key).await, "default"), (0, 3));
     assert_eq!(already_running(admin.restore_key(DEFAULT, &key).await, "default"), (0, 3));
-    // One at a time is asked before the text is looked at.
+    // The limit of one change is checked before the text.
     assert_eq!(already_running(admin.change_key(DEFAULT, &text("short")).await, "default"), (0, 3));
 
-    // A server that takes the re-encryption up refuses as well, until it is done.
+    // A server that resumes the re-encryption also refuses until it is done.
     let server = server.restart(|_| {}, slow).await;
     already_running(server.client(Person::Admin).change_key(DEFAULT, &key).await, "default");
     let server = server.restart(|_| {}, fast).await;
@@ -303,7 +303,7 @@ async fn during_a_re_encryption_every_setting_is_refused_and_told_how_far_it_is(
 }
 
 #[tokio::test]
-async fn of_a_restore_and_changes_at_once_each_finds_one_state_or_the_other() {
+async fn concurrent_restore_and_changes_each_see_a_consistent_state() {
     let mut server = Server::start().await;
     let stored = server.client(Person::Writer).mailboxes().create(DEFAULT, mailbox("hunter2"), None).await.unwrap();
     let mut key = current_text(&server.client(Person::Admin)).await;

@@ -1,4 +1,4 @@
-//! Operating a server: preparing it, checking it, and what it tells its supervisor and its log. With the real program throughout.
+//! Operating a server with the real program: preparation, checks, supervisor and log.
 
 use std::{
     fs::{self, File, Permissions},
@@ -31,7 +31,7 @@ pub(crate) fn program() -> Command {
     command
 }
 
-/// What a command that ends by itself came to: its exit code, stdout and stderr.
+/// The result of a command: its exit code, stdout and stderr.
 pub(crate) fn run(command: &mut Command) -> (i32, String, String) {
     let output = command.output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
@@ -54,7 +54,7 @@ impl Serving {
         Serving { child, address: address.to_owned() }
     }
 
-    /// SIGTERM, and what comes of it.
+    /// Sends SIGTERM, and returns the result.
     fn end(mut self) -> ExitStatus {
         assert!(Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap().success());
         self.child.wait().unwrap()
@@ -75,7 +75,7 @@ pub(crate) fn checked(command: &mut Command, config: &Path) -> (i32, Value) {
     (code, serde_json::from_str(&report).unwrap())
 }
 
-/// Severity, subject and problem of every finding. Each says what to do.
+/// Severity, subject and problem of every finding. Each has a remedy.
 pub(crate) fn findings(report: &Value) -> Vec<(String, String, String)> {
     let text = |finding: &Value, name: &str| finding[name].as_str().unwrap().to_owned();
     let findings = report["findings"].as_array().unwrap();
@@ -106,7 +106,7 @@ pub(crate) fn replace(path: &Path, from: &str, to: &str) {
     fs::write(path, text.replace(from, to)).unwrap();
 }
 
-/// `init` in a folder of its own, with the certificates of `dev` in their places.
+/// `init` in a new folder, with the certificates of `dev` in their places.
 struct Prepared {
     root: TempDir,
     certificates: Folder,
@@ -148,7 +148,7 @@ async fn a_server_is_prepared_checked_and_served() {
     assert!(message.contains(&format!("check-config --config {}", prepared.config().display())), "{message}");
     assert_eq!(fs::metadata(prepared.folder().join("root.key")).unwrap().permissions().mode() & 0o777, 0o600);
 
-    // A second time nothing is touched, and the refusal says what to do.
+    // A second run changes nothing, and its refusal has a remedy.
     let before = fs::read(prepared.config()).unwrap();
     let (code, _, error) = run(&mut prepared.init());
     assert_eq!(code, 1);
@@ -157,7 +157,7 @@ async fn a_server_is_prepared_checked_and_served() {
     let (code, printed, _) = run(prepared.init().arg("--print"));
     assert_eq!((code, printed.into_bytes()), (0, before));
 
-    // As the message says: certificates, administrator, check, serve.
+    // The steps of the message: certificates, administrator, check, serve.
     prepared.put_certificates(&prepared.folder().join("tls"));
     let (code, report) = checked(&mut program(), &prepared.config());
     assert_eq!(code, 0, "{report:#}");
@@ -168,14 +168,14 @@ async fn a_server_is_prepared_checked_and_served() {
     let (code, report) = checked(&mut program(), &prepared.config());
     assert_eq!((code, findings(&report)), (0, vec![]));
 
-    // What balancers need, and a test doesn't wait for.
+    // Load balancers need this delay; a test doesn't wait for it.
     replace(&prepared.config(), "drain_delay_seconds = 5", "drain_delay_seconds = 0");
     let server = Serving::start(&mut program(), &prepared.config());
     let admin = prepared.certificates.client(&server.address, Person::Admin);
     admin.create_organization("contoso").await.unwrap();
     admin.mailboxes().create("organizations/contoso", mailbox("a password"), None).await.unwrap();
 
-    // A look at everything disturbs nobody, and tells what is there.
+    // A check disturbs no caller, and reports what exists.
     let (code, report) = checked(&mut program(), &prepared.config());
     assert_eq!((code, findings(&report)), (0, vec![]));
     let state = admin.is_data_encryption_active("organizations/contoso").await.unwrap();
@@ -193,7 +193,7 @@ async fn a_server_is_prepared_checked_and_served() {
 }
 
 #[tokio::test]
-async fn a_server_lives_on_credentials() {
+async fn server_runs_with_credentials_of_systemd() {
     let prepared = Prepared::new();
     let data_dir = prepared.root.path().join("state");
     let mut init = prepared.init();
@@ -202,14 +202,14 @@ async fn a_server_lives_on_credentials() {
     assert!(message.contains("sealward.service"), "{message}");
     prepared.put_certificates(&prepared.folder());
 
-    // Without systemd each credential is missed, by name.
+    // Without systemd, each credential is reported as missing, by name.
     let (code, report) = checked(&mut program(), &prepared.config());
     assert_eq!(code, 1);
     let missed = |setting| ("error", setting, "systemd loaded no credentials");
     let wanted = ["tls.certificate", "tls.key", "tls.client_ca", "root_key.sources[0].name"].map(missed);
     assert_found(&findings(&report), &wanted);
 
-    // As systemd leaves a root key whose service has a user of its own.
+    // The mode that systemd gives a root key of a service with a user.
     set_mode(&prepared.folder().join("root.key"), 0o440);
     let with_credentials = || {
         let mut command = program();
@@ -224,7 +224,7 @@ async fn a_server_lives_on_credentials() {
 }
 
 #[test]
-fn everything_that_is_wrong_before_a_first_start_is_told_at_once() {
+fn all_faults_before_a_first_start_are_reported_together() {
     let prepared = Prepared::new();
     assert_eq!(run(prepared.init().args(["--admin", "cn:admin"])).0, 0);
     let folder = prepared.folder();
@@ -257,7 +257,7 @@ fn everything_that_is_wrong_before_a_first_start_is_told_at_once() {
     );
     assert_eq!((&report["errors"], &report["warnings"]), (&Value::from(9), &Value::from(0)));
 
-    // For people it is a list, each with what to do, without colours in a file.
+    // As text it is a list with remedies, without colours in a file.
     let (code, text, _) = run(program().args(["check-config", "--config"]).arg(prepared.config()));
     assert_eq!(code, 1);
     assert!(text.contains("error: root_key.sources[0]: the root key "), "{text}");
@@ -265,7 +265,7 @@ fn everything_that_is_wrong_before_a_first_start_is_told_at_once() {
     assert!(!text.contains('\x1b'), "{text}");
     assert!(text.ends_with("9 errors, 0 warnings\n"), "{text}");
 
-    // What can't be read at all is told too.
+    // An unreadable configuration is reported, too.
     fs::write(prepared.config(), "data_dir = ").unwrap();
     let (code, report) = checked(&mut program(), &prepared.config());
     assert_eq!(code, 1);
@@ -310,7 +310,7 @@ fn check_config_names_each_root_key_source_and_its_problem() {
 }
 
 #[tokio::test]
-async fn a_copy_of_audit_records_that_can_not_be_written_is_told() {
+async fn unwritable_audit_copy_is_reported() {
     let folder = Server::start().await.stop().await;
     let config = folder.development().config_file();
     let in_data_folder = ("warning", "root_key.sources[0]", "is in the data folder");
@@ -336,7 +336,7 @@ async fn a_copy_of_audit_records_that_can_not_be_written_is_told() {
     assert_found(&findings(&report), &[in_data_folder, ("warning", "audit.file", "open to other users (mode 0644)")]);
 }
 
-/// The folder of a server that has ended, with three organizations beside the first.
+/// The folder of a stopped server with three organizations besides the first.
 async fn four_organizations() -> Folder {
     let server = Server::start().await;
     let admin = server.client(Person::Admin);
@@ -354,7 +354,7 @@ fn database(folder: &Folder, name: &str) -> PathBuf {
 }
 
 #[tokio::test]
-async fn everything_that_is_wrong_with_databases_is_told_at_once() {
+async fn all_faults_of_databases_are_reported_together() {
     let folder = four_organizations().await;
     let config = folder.development().config_file();
     let in_data_folder = ("warning", "root_key.sources[0]", "is in the data folder");
@@ -362,20 +362,20 @@ async fn everything_that_is_wrong_with_databases_is_told_at_once() {
     assert_eq!(code, 0, "{report:#}");
     assert_found(&findings(&report), &[in_data_folder]);
 
-    // Its key's text is gone.
+    // The text of its key is missing.
     let forgotten = database(&folder, "default");
     let default_id = uuid::Uuid::parse_str(forgotten.file_stem().unwrap().to_str().unwrap()).unwrap();
     let forget = "DELETE FROM sealward_key_text WHERE organization = ?1";
     assert_eq!(Inside::configuration(&folder).sqlite().execute(forget, [&default_id.as_bytes()[..]]).unwrap(), 1);
-    // Its database is gone.
+    // Its database is missing.
     fs::remove_file(database(&folder, "contoso")).unwrap();
-    // A bit of its ring has turned over.
+    // A bit of its ring is flipped.
     Inside::open(&database(&folder, "fabrikam")).change(1, "UPDATE sealward_key_ring SET mac = zeroblob(32)");
     set_mode(&database(&folder, "fabrikam"), 0o644);
     // A newer release has encrypted an attribute that this one doesn't know.
     let catalog = Inside::open(&database(&folder, "northwind"));
     catalog.change(1, "INSERT INTO sealward_catalog VALUES ('Mailbox', 'token', 'bytes', 1)");
-    // Something else lies among them.
+    // A foreign file is among them.
     let stranger = folder.path().join("organizations/0191e2a4-5b6c-7d8e-9fa0-b1c2d3e4f506.db");
     fs::write(&stranger, b"something that is no database of this service, and long enough for a header").unwrap();
     replace(&config, "organizations = [\"*\"]", "organizations = [\"contosso\"]");
@@ -426,7 +426,7 @@ fn events(log: &Path) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn a_json_log_tells_of_each_call_who_what_where_and_how_it_ended() {
+async fn json_log_has_identity_method_organization_and_code_of_each_call() {
     let folder = Folder::new();
     replace(&folder.development().config_file(), "# format = \"text\"", "format = \"json\"");
     let log = folder.path().join("log");
@@ -467,7 +467,7 @@ async fn a_json_log_tells_of_each_call_who_what_where_and_how_it_ended() {
     assert_eq!(event["span"]["organization"], "default");
     assert_eq!(event["span"]["identity"], "cn:reader");
     assert!(event["span"]["peer"].as_str().unwrap().starts_with("127.0.0.1:"), "{event}");
-    // Refused before its message was read, so nobody knows the organization.
+    // Refused before its message was read, so the organization isn't known.
     let event = of(refused.call_id().unwrap());
     assert_eq!(event["reason"], "PRIVILEGE_MISSING");
     assert!(event["span"].get("organization").is_none(), "{event}");
@@ -496,7 +496,7 @@ async fn a_text_log_in_a_file_has_times_and_no_colours() {
 }
 
 #[test]
-fn a_supervisor_is_told_when_the_server_is_ready_and_when_it_ends() {
+fn supervisor_is_notified_of_start_and_end() {
     let prepared = Prepared::new();
     assert_eq!(run(prepared.init().args(["--admin", "cn:admin"])).0, 0);
     prepared.put_certificates(&prepared.folder().join("tls"));
@@ -518,7 +518,7 @@ fn a_supervisor_is_told_when_the_server_is_ready_and_when_it_ends() {
 }
 
 #[test]
-fn the_version_tells_an_operator_what_is_spoken_and_stored() {
+fn version_command_names_protocols_and_storage() {
     let (code, text, _) = run(program().arg("--version"));
     assert_eq!(code, 0);
     assert!(text.starts_with(&format!("sealward-server {}\n", env!("CARGO_PKG_VERSION"))), "{text}");

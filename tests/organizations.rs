@@ -1,4 +1,4 @@
-//! Organizations that go, and databases that come back older than they were.
+//! Deleted organizations, and databases that are restored from older copies.
 
 use std::fs;
 
@@ -13,7 +13,7 @@ use crate::harness::{
     raw, reason, refused, reveal, settled,
 };
 
-/// Ends a server process. Its clients go on meanwhile, and hear that they have to leave.
+/// Ends a server process while its clients run and get GOAWAY.
 async fn end(server: Process) {
     server.terminate();
     assert!(tokio::task::spawn_blocking(move || server.wait()).await.unwrap().success());
@@ -22,7 +22,7 @@ async fn end(server: Process) {
 const CONTOSO: &str = "organizations/contoso";
 
 #[tokio::test]
-async fn a_deleted_organization_leaves_nothing_but_a_tombstone_and_an_audit_record() {
+async fn deleted_organization_leaves_only_a_tombstone_and_an_audit_record() {
     let server = Server::start().await;
     let (admin, writer) = (server.client(Person::Admin), server.client(Person::Writer));
     let uid = admin.create_organization("contoso").await.unwrap().uid;
@@ -57,7 +57,7 @@ async fn a_deleted_organization_leaves_nothing_but_a_tombstone_and_an_audit_reco
     assert_eq!((deleted.subject.as_str(), deleted.identity.as_deref()), (CONTOSO, Some("cn:admin")));
     drop(configuration);
 
-    // A copy that turns up in the folder doesn't come back by itself, and its name is free.
+    // A copy that appears in the folder isn't registered automatically, and its name is free.
     fs::write(folder.path().join(&database), copy_bytes).unwrap();
     let server = Server::start_in(folder, |_| {}).await;
     let admin = server.client(Person::Admin);
@@ -66,7 +66,7 @@ async fn a_deleted_organization_leaves_nothing_but_a_tombstone_and_an_audit_reco
 }
 
 #[tokio::test]
-async fn a_delete_is_meant_and_waits_for_no_change() {
+async fn deletion_needs_confirmation_and_does_not_wait_for_a_change() {
     let server = Server::start_with(|config| config.limits.reencryption_pause_ms = 60_000).await;
     let admin = server.client(Person::Admin);
     let request = sealward_client::v1::DeleteOrganizationRequest {
@@ -83,7 +83,7 @@ async fn a_delete_is_meant_and_waits_for_no_change() {
 }
 
 #[tokio::test]
-async fn a_database_put_back_from_a_copy_is_reported_until_the_key_is_changed() {
+async fn restored_older_database_is_reported_until_a_key_change() {
     // As a process: it has closed its files when it has ended.
     let folder = Folder::new();
     let client = |server: &Process, person| folder.client(&server.address, person);

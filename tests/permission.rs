@@ -1,4 +1,4 @@
-//! Who may call what: every rpc by every role, and what a binding to some organizations leaves out.
+//! Permissions: every rpc by every role, and the limits of a binding to some organizations.
 
 use std::{fmt::Write as _, path::Path};
 
@@ -23,7 +23,7 @@ const OTHERS: [&str; 3] = [
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
 ];
 
-/// What stands in the snapshot: whatever the call ran into once it was let in doesn't count.
+/// The entry in the snapshot: errors after the permission check don't count.
 fn verdict(outcome: Result<Option<Vec<u8>>, Status>) -> String {
     let Err(status) = outcome else { return "allowed".to_owned() };
     let code = status.code();
@@ -36,7 +36,7 @@ fn verdict(outcome: Result<Option<Vec<u8>>, Status>) -> String {
 }
 
 #[tokio::test]
-async fn every_role_may_call_what_the_snapshot_says_and_nothing_else() {
+async fn allowed_rpcs_of_every_role_match_the_snapshot() {
     let server = Server::start().await;
     let nobody = server.folder().client_builder(server.address()).connect_lazy().unwrap();
     let mut callers: Vec<(&str, Client)> =
@@ -65,7 +65,7 @@ async fn every_role_may_call_what_the_snapshot_says_and_nothing_else() {
     assert_eq!(table, snapshot, "UPDATE_SNAPSHOTS=1 accepts what is");
 }
 
-/// In place of what the development configuration gives this person.
+/// Replaces the bindings of this person in the development configuration.
 fn bind(config: &mut Config, person: Person, role: impl Into<Grant>, scope: Scope) {
     let identity = Identity::CommonName(person.name().to_owned());
     config.bindings.retain(|binding| binding.identity != identity);
@@ -76,7 +76,7 @@ fn only_contoso() -> Scope {
     Scope::Organizations(["contoso".to_owned()].into())
 }
 
-/// What a caller can learn from a refusal.
+/// The content of a refusal that a caller can compare.
 #[track_caller]
 fn refusal<T>(outcome: Result<T, Error>) -> (Code, ErrorReason, Option<String>, String) {
     let Err(error) = outcome else { panic!("the call should have been refused") };
@@ -94,7 +94,7 @@ async fn a_writer_of_one_organization_learns_nothing_about_others() {
     assert_eq!(writer.mailboxes().get(&stored.name).await.unwrap(), stored);
     let of_default = admin.mailboxes().create(DEFAULT, mailbox("hunter2"), None).await.unwrap();
 
-    // The same refusal in an organization that is there and in one that isn't.
+    // The same refusal in an existing and a missing organization.
     let mut refusals = Vec::new();
     for (organization, name) in
         [(DEFAULT, of_default.name.clone()), (NOWHERE, of_default.name.replace(DEFAULT, NOWHERE))]
@@ -121,13 +121,13 @@ async fn a_writer_of_one_organization_learns_nothing_about_others() {
         assert_eq!(*there, (nowhere.0, nowhere.1, nowhere.2.clone(), renamed));
     }
 
-    // And a list shows what one may see.
+    // A list shows only permitted organizations.
     let visible = writer.list_organizations(0, "").await.unwrap().records;
     assert_eq!(visible.iter().map(|organization| organization.name.as_str()).collect::<Vec<_>>(), [CONTOSO]);
 }
 
 #[tokio::test]
-async fn an_administrator_of_one_organization_creates_none_and_holds_no_other_key() {
+async fn organization_administrator_cannot_create_organizations_or_read_keys() {
     let server = Server::start_with(|config| {
         bind(config, Person::Auditor, Role::SystemAdministrator, only_contoso());
     })
@@ -180,7 +180,7 @@ async fn a_refusal_names_identity_privilege_and_organization() {
         "cn:writer lacks the privilege prvReadSqlEncryptionKey in every organization",
         &[("identity", "cn:writer"), ("privilege", "prvReadSqlEncryptionKey")],
     );
-    // Held in some organizations, for what takes all of them.
+    // Held in some organizations, for a method that needs all of them.
     let server =
         Server::start_with(|config| bind(config, Person::Writer, Role::SystemAdministrator, only_contoso())).await;
     refused(
@@ -217,7 +217,7 @@ async fn the_state_of_the_key_is_read_without_the_privilege_for_its_text() {
 }
 
 #[tokio::test]
-async fn a_key_privilege_granted_alone_is_no_other() {
+async fn key_privilege_granted_alone_includes_no_other() {
     let server = Server::start_with(|config| {
         bind(config, Person::Writer, Privilege::ReadEncryptionKey, Scope::All);
         bind(config, Person::Reader, Privilege::ChangeEncryptionKey, Scope::All);
@@ -242,21 +242,21 @@ async fn a_key_privilege_granted_alone_is_no_other() {
             match outcome {
                 Err(error) if error.reason() == ErrorReason::PrivilegeMissing => {
                     assert_ne!(needed, held);
-                    // Who may neither change nor restore is refused before what is asked for was read.
+                    // A caller that may neither change nor restore is refused before its request is read.
                     let named = error.metadata("privilege").unwrap();
                     let holds_neither = held == "prvReadSqlEncryptionKey" && named == "prvChangeSqlEncryptionKey";
                     assert!(named == needed || holds_neither, "{person:?} {needed}: {named}");
                 }
                 Ok(()) if needed == "prvReadEncryptionState" => assert_eq!(held, "prvReadSqlEncryptionKey"),
                 Ok(()) => assert_eq!(needed, held),
-                // Allowed, and then found to have nothing to restore; or to come while the change goes on.
+                // Allowed, and then refused because there is nothing to restore, or because the change is running.
                 Err(error) => {
                     let reasons = [ErrorReason::KeyAlreadyActive, ErrorReason::SetKeyAlreadyRunning];
                     assert!(needed == held && reasons.contains(&error.reason()), "{error}");
                 }
             }
         }
-        // And no role beside it.
+        // And no other role.
         assert_eq!(
             reason(client.mailboxes().list(DEFAULT, ListOptions::default()).await),
             ErrorReason::PrivilegeMissing
@@ -270,7 +270,7 @@ async fn a_key_privilege_granted_alone_is_no_other() {
 }
 
 #[tokio::test]
-async fn an_identity_without_a_binding_may_only_ask_who_it_is() {
+async fn identity_without_a_binding_may_only_call_who_am_i() {
     let server = Server::start_with(|config| config.bindings.clear()).await;
     let admin = server.client(Person::Admin);
     let outcomes = [
@@ -283,6 +283,6 @@ async fn an_identity_without_a_binding_may_only_ask_who_it_is() {
         let error = outcome.unwrap_err();
         assert_eq!((error.code(), error.reason()), (Code::PermissionDenied, ErrorReason::PrivilegeMissing));
     }
-    // It can still ask whom the server takes it for.
+    // It can still call WhoAmI.
     assert_eq!(admin.who_am_i().await.unwrap().identity, "cn:admin");
 }

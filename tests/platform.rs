@@ -1,4 +1,4 @@
-//! The platform without the mail application: what a server serves where its configuration leaves mail out.
+//! The platform without the mail application.
 
 use sealward_client::{Code, ErrorReason, SecretString};
 use sealward_server::{config::Config, development::Person};
@@ -17,11 +17,11 @@ fn without_mail(config: &mut Config) {
 }
 
 #[tokio::test]
-async fn platform_is_served_whole_without_the_mail_application() {
+async fn platform_is_served_completely_without_the_mail_application() {
     let server = Server::start_with(without_mail).await;
     let admin = server.client(Person::Admin);
 
-    // Every rpc of the platform is there, and none of mail.
+    // Every rpc of the platform is served, and none of mail.
     for rpc in raw::rpcs() {
         let path = raw::path(&rpc);
         let is_of_mail = rpc.parent_service().package_name() == "sealward.mail.v1";
@@ -57,7 +57,7 @@ async fn platform_is_served_whole_without_the_mail_application() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn reflection_shows_what_is_served_and_no_mail_where_it_is_left_out() {
+async fn reflection_shows_only_served_services() {
     let server = Server::start_with(without_mail).await;
     let (succeeded, services) = grpcurl_as(server.folder(), Person::Reader, &[server.address(), "list"]);
     assert!(succeeded && services.lines().any(|line| line == "sealward.v1.SecretAccessService"), "{services}");
@@ -68,7 +68,7 @@ async fn reflection_shows_what_is_served_and_no_mail_where_it_is_left_out() {
 }
 
 #[tokio::test]
-async fn organization_with_mail_is_opened_only_where_mail_is_served_and_loses_nothing() {
+async fn organization_with_mail_opens_only_if_mail_is_served() {
     let server = Server::start().await;
     let stored = server.client(Person::Writer).mailboxes().create(DEFAULT, mailbox("hunter2"), None).await.unwrap();
     let folder = server.stop().await;
@@ -83,13 +83,13 @@ async fn organization_with_mail_is_opened_only_where_mail_is_served_and_loses_no
     let folder = server.stop().await;
     assert_eq!(Inside::organization(&folder).password_cell(&stored.name), cell);
 
-    // One that never had mail is served beside it.
+    // An organization that never had mail is served.
     let server = Server::start_in(folder, without_mail).await;
     let admin = server.client(Person::Admin);
     admin.create_organization("contoso").await.unwrap();
     assert!(admin.is_data_encryption_active("organizations/contoso").await.unwrap().is_active);
 
-    // Both are served with mail, and the one that had none has it from now on.
+    // Both are served with mail, and the one without mail has it from now on.
     let server = server.restart(|_| {}, |_| {}).await;
     let writer = server.client(Person::Writer);
     assert_eq!(writer.mailboxes().get(&stored.name).await.unwrap(), stored);

@@ -1,5 +1,5 @@
-//! The server under pressure: callers who send what never ends, take nothing, or hold connections. Each attack is small; what it would grow to
-//! is bounded by the same limits, which are small here as well. `attacks` has what attacks cost a server with default limits.
+//! The server under pressure: callers that send endlessly, read nothing, or hold connections. Each attack is small; the same limits
+//! bound larger ones, and are small here as well. `attacks` measures attacks on a server with default limits.
 
 use std::{
     process::Command,
@@ -40,7 +40,7 @@ const HEALTH: &str = "/grpc.health.v1.Health/Check";
 
 const MIB: usize = 1024 * 1024;
 
-/// Many times what any of these tests waits for, and less than a drain takes that isn't over before its time.
+/// Far longer than these tests wait, and shorter than a full drain.
 const SOON: Duration = Duration::from_secs(12);
 
 fn list() -> mail_v1::ListMailboxesRequest {
@@ -65,7 +65,7 @@ async fn listed(client: &Client) {
 }
 
 #[tokio::test]
-async fn administrators_and_probes_get_in_while_others_use_up_the_memory_of_requests() {
+async fn administrators_and_probes_are_served_while_request_memory_is_full() {
     let server = Server::start_with(|config| {
         config.limits.requests_max_bytes = 16 * 1024 * 1024;
         config.listen.metrics_address = Some("127.0.0.1:0".parse().unwrap());
@@ -85,7 +85,7 @@ async fn administrators_and_probes_get_in_while_others_use_up_the_memory_of_requ
     let large = vec![0x7a_u8; 4 * MIB];
     let refused = raw::call(&server.client(Person::Writer), GET_MAILBOX, &large).await.unwrap_err();
     assert_eq!(refused.get_details_error_info().unwrap().reason, "REQUEST_MEMORY_LIMIT");
-    // It gets as far as to be read.
+    // It is admitted and read.
     let taken = raw::call(&server.client(Person::Admin), GET_MAILBOX, &large).await.unwrap_err();
     assert_eq!(taken.get_details_error_info().unwrap().reason, "MESSAGE_INVALID");
     assert!(is_healthy(&plaintext(&server)).await && is_healthy(&without_certificate(&server)).await);
@@ -96,7 +96,7 @@ async fn administrators_and_probes_get_in_while_others_use_up_the_memory_of_requ
 }
 
 #[tokio::test]
-async fn a_message_that_does_not_arrive_is_refused_in_time() {
+async fn incomplete_message_is_refused_in_time() {
     let server = Server::start_with(|config| config.limits.message_time_max_ms = 100).await;
     for (client, path) in [
         (server.client(Person::Admin), GET_MAILBOX),
@@ -115,7 +115,7 @@ async fn a_message_that_does_not_arrive_is_refused_in_time() {
 }
 
 #[tokio::test]
-async fn health_and_reflection_take_small_messages_only() {
+async fn health_and_reflection_accept_only_small_messages() {
     let server = Server::start().await;
     let large = HealthCheckRequest { service: "x".repeat(1_025) }.encode_to_vec();
     let refused = raw::call(&plaintext(&server), HEALTH, &large).await.unwrap_err();
@@ -123,7 +123,7 @@ async fn health_and_reflection_take_small_messages_only() {
     assert_eq!((&*info.reason, &*info.metadata["bound"]), ("MESSAGE_TOO_LARGE", "probe_message_size_max_bytes"));
     for version in ["v1", "v1alpha"] {
         let path = format!("/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo");
-        // The framework's reflection ends its answers where it can't read a request, and gives no reason.
+        // The framework's reflection ends its answers without a reason if it can't read a request.
         assert!(matches!(raw::call(&server.client(Person::Reader), &path, &large).await, Ok(None)));
     }
     // One byte less than the limit, with tag and length.
@@ -133,7 +133,7 @@ async fn health_and_reflection_take_small_messages_only() {
 }
 
 #[tokio::test]
-async fn connections_without_identity_keep_nobody_out() {
+async fn connections_without_identity_block_no_caller() {
     let server = Server::start_with(|config| config.limits.connections_max = 16).await;
     let mut held = Vec::new();
     for address in [server.address(), server.plaintext_address.as_deref().unwrap()] {
@@ -152,7 +152,7 @@ async fn connections_without_identity_keep_nobody_out() {
 }
 
 #[tokio::test]
-async fn a_connection_without_a_place_is_refused_health_as_well_and_closed() {
+async fn connection_without_a_place_is_refused_even_health_and_closed() {
     let server = Server::start_with(|config| config.limits.connections_per_identity_max = 1).await;
     let reader = server.client(Person::Reader);
     listed(&reader).await;
@@ -169,7 +169,7 @@ async fn a_connection_without_a_place_is_refused_health_as_well_and_closed() {
 }
 
 #[tokio::test]
-async fn thousands_of_refusals_leave_a_connection_as_it_is() {
+async fn connection_survives_thousands_of_refusals() {
     let server = Server::start().await;
     let mut connection = Connection::with_tls(server.folder(), server.address(), None, 65_535).await;
     let message = mail_v1::GetMailboxRequest::default().encode_to_vec();
@@ -190,8 +190,8 @@ async fn thousands_of_refusals_leave_a_connection_as_it_is() {
     assert!(!answer.headers().contains_key("grpc-status"));
 }
 
-/// A call whose answer nobody takes, and how its stream is reset.
-async fn untaken(
+/// A call with an unread answer, and how its stream is reset.
+async fn unread_answer(
     server: &Server,
     path: &str,
     request: &impl prost::Message,
@@ -201,27 +201,27 @@ async fn untaken(
     let call = connection.call(path, headers, request).await.unwrap();
     let mut body = timeout(PATIENCE, call.answer).await.unwrap().unwrap().into_body();
     let read = async {
-        // What is taken is never released, so the window stays as it is.
+        // Received bytes are never released, so the window doesn't grow.
         while let Some(data) = body.data().await {
             if let Err(error) = data {
                 return error;
             }
         }
-        panic!("the answer came to its end")
+        panic!("the answer was sent completely")
     };
     timeout(PATIENCE, read).await.expect("the stream stays open")
 }
 
 #[tokio::test]
-async fn an_answer_that_nobody_takes_ends_with_the_time_of_its_call() {
+async fn unread_answer_ends_at_the_deadline_of_its_call() {
     let server = Server::start().await;
     server.client(Person::Writer).mailboxes().create(DEFAULT, mailbox("hunter2"), None).await.unwrap();
-    let reset = untaken(&server, LIST_MAILBOXES, &list(), &[("grpc-timeout", "300m")]).await;
+    let reset = unread_answer(&server, LIST_MAILBOXES, &list(), &[("grpc-timeout", "300m")]).await;
     assert_eq!(reset.reason(), Some(h2::Reason::CANCEL));
 }
 
 #[tokio::test]
-async fn answers_and_streams_that_nobody_takes_are_cancelled_by_one_limit() {
+async fn unread_answers_and_streams_are_cancelled_by_one_limit() {
     let server = Server::start_with(|config| {
         config.limits.answer_stall_max_ms = 100;
         config.listen.metrics_address = Some("127.0.0.1:0".parse().unwrap());
@@ -231,22 +231,22 @@ async fn answers_and_streams_that_nobody_takes_are_cancelled_by_one_limit() {
     let organization = DEFAULT.to_owned();
     // What gRPC clients report as CANCELLED.
     let cancelled = Some(h2::Reason::CANCEL);
-    assert_eq!(untaken(&server, LIST_MAILBOXES, &list(), &[]).await.reason(), cancelled);
+    assert_eq!(unread_answer(&server, LIST_MAILBOXES, &list(), &[]).await.reason(), cancelled);
     let watch = v1::WatchReencryptionRequest { organization: organization.clone() };
-    assert_eq!(untaken(&server, WATCH, &watch, &[]).await.reason(), cancelled);
+    assert_eq!(unread_answer(&server, WATCH, &watch, &[]).await.reason(), cancelled);
     let verify = v1::VerifyCellsRequest { organization: organization.clone() };
-    assert_eq!(untaken(&server, VERIFY, &verify, &[]).await.reason(), cancelled);
+    assert_eq!(unread_answer(&server, VERIFY, &verify, &[]).await.reason(), cancelled);
     let export = v1::ExportOrganizationRequest { name: organization };
-    assert_eq!(untaken(&server, EXPORT, &export, &[]).await.reason(), cancelled);
+    assert_eq!(unread_answer(&server, EXPORT, &export, &[]).await.reason(), cancelled);
     let metrics = scraped(server.metrics_address()).await;
     assert!(metrics.contains("sealward_refused_by_bound_total{bound=\"answer_stall_max_ms\"} 4"), "{metrics}");
     assert!(!metrics.contains("transfer_rate_min_bytes_per_second"), "{metrics}");
 }
 
 #[tokio::test]
-async fn a_stop_waits_for_no_connection_without_a_call_at_work() {
+async fn stop_does_not_wait_for_idle_connections() {
     let server = Server::start().await;
-    // Neither of them hears what the server says, nor answers a ping.
+    // Neither of them reads from the server or answers a ping.
     let mut deaf = TcpStream::connect(server.plaintext_address.as_ref().unwrap()).await.unwrap();
     deaf.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
     let mut unfinished = Vec::new();
@@ -257,13 +257,13 @@ async fn a_stop_waits_for_no_connection_without_a_call_at_work() {
     }
     listed(&server.client(Person::Reader)).await;
     let begun = Instant::now();
-    // Whole, so that trails were signed.
+    // The drain is complete, so trails were signed.
     server.stop().await;
     assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
 }
 
 #[tokio::test]
-async fn trails_are_signed_when_a_stop_is_cut_short_as_well() {
+async fn trails_are_signed_even_if_a_stop_is_cut_short() {
     let server = Server::start_with(|config| config.limits.audit_signature_interval_seconds = 86_400).await;
     let stored = server.client(Person::Writer).mailboxes().create(DEFAULT, mailbox("hunter2"), None).await.unwrap();
     reveal(&server.client(Person::Connector), &stored.name).await.unwrap();
@@ -277,7 +277,7 @@ async fn trails_are_signed_when_a_stop_is_cut_short_as_well() {
 }
 
 #[tokio::test]
-async fn half_sent_scrapes_keep_no_scraper_out() {
+async fn incomplete_scrapes_block_no_scraper() {
     let server = Server::start_with(|config| {
         config.listen.metrics_address = Some("127.0.0.1:0".parse().unwrap());
         config.limits.metrics_connections_max = 4;
@@ -300,7 +300,7 @@ async fn half_sent_scrapes_keep_no_scraper_out() {
 }
 
 #[test]
-fn a_check_reports_file_descriptors_that_do_not_suffice() {
+fn check_config_reports_too_few_file_descriptors() {
     let folder = Folder::new();
     let check = |descriptors: u32| {
         let command = format!(
@@ -318,7 +318,7 @@ fn a_check_reports_file_descriptors_that_do_not_suffice() {
 }
 
 #[tokio::test]
-async fn a_reader_learns_what_its_connection_takes() {
+async fn request_memory_is_limited_per_connection() {
     let server = Server::start_with(|config| {
         config.limits.requests_per_connection_max_bytes = 1_048_576;
         config.limits.message_size_max_bytes = 1_048_576;

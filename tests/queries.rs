@@ -1,4 +1,4 @@
-//! Filters, orders, pages, masks and counts, as a caller meets them. What they find in records of every kind is held against a plain
+//! Filters, orders, pages, masks and counts on the wire. Their results for records of every kind are compared with a plain
 //! evaluation beside the store.
 
 use std::collections::BTreeSet;
@@ -60,7 +60,7 @@ fn fields(message: &DynamicMessage) -> BTreeSet<String> {
     message.fields().map(|(field, _)| field.name().to_owned()).collect()
 }
 
-/// The fields that a refusal complains about, with the reasons it gives for each.
+/// The fields of a refusal, with the reasons of each.
 fn violations(error: &Error) -> BTreeSet<(String, String)> {
     let violations = error.field_violations();
     let set: BTreeSet<_> =
@@ -110,13 +110,13 @@ async fn a_list_is_filtered_ordered_masked_and_counted() {
 
     let none = list(options().filter("display_name = nobody").with_total_size()).await;
     assert_eq!(none, Page { records: Vec::new(), next_page_token: String::new(), total_size: Some(0) });
-    // Whoever is not there is not counted as such: NOT is true of null.
+    // NOT is true of null.
     let others = list(options().filter("NOT username = b").order_by("display_name")).await;
     assert_eq!(titles(&others.records), ["Sales, south", "Sales, west", "Support"]);
 }
 
 #[tokio::test]
-async fn a_walk_has_every_record_once_in_order_whatever_the_size_of_pages() {
+async fn pages_of_any_size_have_every_record_once_in_order() {
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
     let mut names = Vec::new();
@@ -164,11 +164,11 @@ async fn a_walk_has_every_record_once_in_order_whatever_the_size_of_pages() {
 }
 
 #[tokio::test]
-async fn what_comes_and_goes_between_two_pages_moves_nothing_else() {
+async fn changes_between_pages_do_not_move_other_records() {
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
     let mut stored = Vec::new();
-    // Ids given, so that of two that are alike it is known which comes first.
+    // Ids are given, so that the order of equal values is known.
     for (number, username) in [None, Some("a"), Some("b"), Some("b"), Some("c")].into_iter().enumerate() {
         let id = format!("00000000-0000-7000-8000-{number:012}");
         stored.push(writer.mailboxes().create(DEFAULT, mailbox("x", username, None), Some(id)).await.unwrap());
@@ -176,7 +176,7 @@ async fn what_comes_and_goes_between_two_pages_moves_nothing_else() {
     let wanted = options().order_by("username").page_size(3);
     let first = writer.mailboxes().list(DEFAULT, wanted.clone()).await.unwrap();
     assert_eq!(first.records, stored[..3]);
-    // The record that the token stands behind goes, one comes before it, one after.
+    // The last record of the page is deleted; one is added before it, one after.
     writer.mailboxes().delete(&stored[2].name, "").await.unwrap();
     create(&writer, mailbox("x", Some("aa"), None)).await;
     let after = create(&writer, mailbox("x", Some("bb"), None)).await;
@@ -186,7 +186,7 @@ async fn what_comes_and_goes_between_two_pages_moves_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_page_token_is_for_one_filter_order_list_and_caller_and_shows_as_one_likes() {
+async fn page_token_is_for_one_filter_order_list_and_caller() {
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
     server.client(Person::Admin).create_organization("contoso").await.unwrap();
@@ -218,7 +218,7 @@ async fn a_page_token_is_for_one_filter_order_list_and_caller_and_shows_as_one_l
         let error = refused(outcome, Code::InvalidArgument, ErrorReason::PageTokenInvalid, &[]);
         assert_eq!(error.field_violations()[0].field, "page_token");
     }
-    // One that a plain list gave is for no other.
+    // A token of a plain list isn't valid for another list.
     let plain = mailboxes.list(DEFAULT, options().page_size(1)).await.unwrap().next_page_token;
     let outcome = mailboxes.list(DEFAULT, next.clone().page_token(plain)).await;
     refused(outcome, Code::InvalidArgument, ErrorReason::PageTokenInvalid, &[]);
@@ -255,7 +255,7 @@ async fn encrypted_attributes_are_refused_in_filters_and_orders_of_every_entity(
 }
 
 #[tokio::test]
-async fn a_wrong_filter_is_told_with_its_position() {
+async fn filter_error_has_its_position() {
     let server = Server::start().await;
     let reader = server.client(Person::Reader);
     for (filter, position, words) in [
@@ -268,7 +268,7 @@ async fn a_wrong_filter_is_told_with_its_position() {
         (&format!("username = \"{}\"", "a".repeat(4_096)), "4096", "4096"),
     ] {
         let outcome = reader.mailboxes().list(DEFAULT, options().filter(filter)).await;
-        // A limit names itself.
+        // The refusal names the limit.
         let bound = (position == "4096").then_some(("bound", "filter_length_max_bytes"));
         let metadata: Vec<_> = bound.into_iter().chain([("position", position)]).collect();
         let error = refused(outcome, Code::InvalidArgument, ErrorReason::FilterInvalid, &metadata);
@@ -279,7 +279,7 @@ async fn a_wrong_filter_is_told_with_its_position() {
 }
 
 #[tokio::test]
-async fn everything_that_is_wrong_with_a_list_is_told_at_once() {
+async fn all_faults_of_a_list_are_reported_together() {
     let server = Server::start().await;
     let reader = server.client(Person::Reader);
     let parent = format!("{DEFAULT}/");
@@ -326,7 +326,7 @@ async fn everything_that_is_wrong_with_a_list_is_told_at_once() {
 }
 
 #[tokio::test]
-async fn a_mask_has_its_fields_and_the_name_and_nothing_else_of_every_entity() {
+async fn mask_returns_only_its_fields_and_the_name_of_every_entity() {
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
     for entity in &entities() {
@@ -363,7 +363,7 @@ async fn a_mask_has_its_fields_and_the_name_and_nothing_else_of_every_entity() {
 }
 
 #[tokio::test]
-async fn masks_and_orders_have_bounds() {
+async fn masks_and_orders_have_limits() {
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
     let stored = create(&writer, mailbox("x", None, None)).await;
@@ -386,7 +386,7 @@ async fn masks_and_orders_have_bounds() {
 }
 
 #[tokio::test]
-async fn the_longest_keys_make_a_token_of_at_most_4500_characters() {
+async fn longest_page_token_has_at_most_4500_characters() {
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
     let longest = |number: usize| mail_v1::Mailbox {

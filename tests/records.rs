@@ -1,6 +1,6 @@
-//! Records: the five methods, alike for every entity, and the rules of their attributes.
+//! Records: the five methods of every entity, and the rules of their attributes.
 //!
-//! Where a rule is the schema's, the test reads it from the descriptors and holds every attribute of every entity against it.
+//! Tests of schema rules read them from the descriptors, and check every attribute of every entity.
 
 use std::{
     collections::BTreeSet,
@@ -32,7 +32,7 @@ pub(crate) fn id_for(entity: &EntityType) -> Option<String> {
     entity.options.id_required.then(fresh_id)
 }
 
-/// The least that a Create takes: what is required and has no default.
+/// The minimum of a Create: required attributes without a default.
 pub(crate) fn least(entity: &EntityType) -> DynamicMessage {
     let mut record = DynamicMessage::new(entity.message.clone());
     for attribute in &entity.attributes {
@@ -41,7 +41,7 @@ pub(crate) fn least(entity: &EntityType) -> DynamicMessage {
             let value = match attribute.field.kind() {
                 Kind::String if options.uuid => Value::String("0191e2a4-5b6c-7d8e-9fa0-b1c2d3e4f506".to_owned()),
                 Kind::String => Value::String("x".to_owned()),
-                // The second leaves the others free: of a profile it is a server by POP3, which fewest rules speak of.
+                // The second value restricts the others least: for a profile it is POP3, which few rules mention.
                 Kind::Enum(_) => Value::EnumNumber(2),
                 Kind::Int32 => Value::I32(1),
                 kind => panic!("no example of {kind:?}"),
@@ -76,7 +76,7 @@ fn names(entity: &EntityType, wanted: impl Fn(&schema_v1::Attribute) -> bool) ->
     attributes.map(|attribute| attribute.name().to_owned()).collect()
 }
 
-/// The fields that a refusal complains about, each once.
+/// The fields of a refusal, each once.
 #[track_caller]
 fn refused_fields<T>(outcome: Result<T, Error>) -> BTreeSet<String> {
     let Err(error) = outcome else { panic!("the call should have been refused") };
@@ -91,7 +91,7 @@ fn set_of<const N: usize>(fields: [&str; N]) -> BTreeSet<String> {
     fields.map(str::to_owned).into()
 }
 
-/// What every answer has of encrypted attributes: nothing but whether they are set.
+/// The encrypted attributes of an answer: only whether they are set.
 #[track_caller]
 fn assert_null(entity: &EntityType, record: &DynamicMessage, is_set: bool) {
     for attribute in &entity.attributes {
@@ -142,7 +142,7 @@ async fn the_five_methods_of_every_entity_answer_without_encrypted_attributes() 
 }
 
 #[tokio::test]
-async fn what_is_not_given_has_its_default_or_is_null() {
+async fn omitted_attribute_has_its_default_or_is_null() {
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
     for entity in &entities() {
@@ -172,7 +172,7 @@ async fn what_is_not_given_has_its_default_or_is_null() {
 }
 
 #[tokio::test]
-async fn what_is_required_has_to_be_given_and_cannot_be_cleared() {
+async fn required_attribute_must_be_given_and_cannot_be_cleared() {
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
     for entity in &entities() {
@@ -214,7 +214,7 @@ fn at_bounds(entity: &EntityType, is_upper: bool, past: i64) -> (DynamicMessage,
 }
 
 #[tokio::test]
-async fn every_bound_holds_and_one_past_it_is_refused_all_at_once() {
+async fn values_past_every_limit_are_refused_together() {
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
     let mut bounds = 0;
@@ -245,7 +245,7 @@ async fn every_bound_holds_and_one_past_it_is_refused_all_at_once() {
 }
 
 #[tokio::test]
-async fn errors_about_encrypted_attributes_tell_lengths_and_never_values() {
+async fn errors_of_encrypted_attributes_have_lengths_but_no_values() {
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
     let outcome = writer.mailboxes().create(DEFAULT, mailbox(&"z".repeat(201)), None).await;
@@ -257,7 +257,7 @@ async fn errors_about_encrypted_attributes_tell_lengths_and_never_values() {
 }
 
 #[tokio::test]
-async fn an_enum_takes_its_values_and_nothing_else() {
+async fn enum_accepts_only_its_values() {
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
     for entity in &entities() {
@@ -288,7 +288,7 @@ async fn an_enum_takes_its_values_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn what_is_not_the_callers_to_set_is_refused_or_ignored() {
+async fn output_only_fields_are_refused_or_ignored() {
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
     for entity in &entities() {
@@ -312,7 +312,7 @@ async fn what_is_not_the_callers_to_set_is_refused_or_ignored() {
             assert_eq!(refused_fields(records.create(DEFAULT, record, id_for(entity).as_deref()).await), expected);
         }
 
-        // What a caller read can be sent back: what the server sets is ignored there.
+        // A record that was read can be sent back: output-only fields are ignored.
         let mut record = with(least(entity), &|options| options.output_only);
         record.set_field_by_name("name", Value::String("anything".to_owned()));
         record.set_field_by_name("etag", Value::String("anything".to_owned()));
@@ -330,7 +330,7 @@ async fn what_is_not_the_callers_to_set_is_refused_or_ignored() {
         let outcome = records.update(named(entity, &text(&created, "name")), &set_by_server).await;
         assert_eq!(refused_fields(outcome), expected);
 
-        // What a Create can't give, an Update can.
+        // An Update can set attributes that a Create can't.
         let late_given = with(named(entity, &text(&created, "name")), &|options| options.not_valid_for_create);
         let updated = records.update(late_given.clone(), &late).await;
         if late.is_empty() {
@@ -344,7 +344,7 @@ async fn what_is_not_the_callers_to_set_is_refused_or_ignored() {
 }
 
 #[tokio::test]
-async fn every_violation_is_told_at_once() {
+async fn all_violations_of_a_record_are_reported_together() {
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
     let wrong = mail_v1::Mailbox {
@@ -402,7 +402,7 @@ async fn the_empty_text_is_a_value_and_has_a_cell() {
 }
 
 #[tokio::test]
-async fn a_mask_clears_what_has_no_value_and_leaves_the_rest() {
+async fn update_mask_clears_fields_without_a_value_and_keeps_others() {
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
     let connector = server.client(Person::Connector);
@@ -411,7 +411,7 @@ async fn a_mask_clears_what_has_no_value_and_leaves_the_rest() {
     let name = stored.name.clone();
     let only_name = || mail_v1::Mailbox { name: name.clone(), ..mail_v1::Mailbox::default() };
 
-    // Not in the mask: untouched, whatever the record carries.
+    // Not in the mask: unchanged, with any value in the record.
     let update = mail_v1::Mailbox {
         email_address: Some("sales@example.com".to_owned()),
         password: Some("other".to_owned()),
@@ -422,7 +422,7 @@ async fn a_mask_clears_what_has_no_value_and_leaves_the_rest() {
     assert_eq!((updated.username.as_deref(), updated.is_password_set), (Some("sales"), Some(true)));
     assert_eq!(reveal(&connector, &name).await.unwrap().as_deref(), Some("hunter2"));
 
-    // Without a mask: what is given and nothing else.
+    // Without a mask: only the given attributes.
     let update = mail_v1::Mailbox { password: Some("changed".to_owned()), ..only_name() };
     let updated = writer.mailboxes().update(update, NO_MASK).await.unwrap();
     assert_eq!(updated.username.as_deref(), Some("sales"));
@@ -461,14 +461,14 @@ async fn update_mask_of_anything_but_attributes_is_refused() {
         let outcome = writer.mailboxes().update(update, [path]).await;
         let said = format!("{outcome:?}");
         assert_eq!(refused_fields(outcome), set_of(["update_mask"]), "{path}");
-        // What has digits may be a secret at a wrong place.
+        // A path with digits may be a misplaced secret.
         assert!(!said.contains("sesame1"), "{said}");
     }
     assert_eq!(writer.mailboxes().get(&stored.name).await.unwrap(), stored);
 }
 
 #[tokio::test]
-async fn a_time_is_kept_to_the_microsecond_between_the_years_1_and_9999() {
+async fn times_of_years_1_to_9999_are_stored_to_the_microsecond() {
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
     let profile = |seconds, nanos| mail_v1::EmailServerProfile {
@@ -500,7 +500,7 @@ fn prost_types_timestamp(seconds: i64, nanos: i32) -> prost_types::Timestamp {
 }
 
 #[tokio::test]
-async fn an_id_is_the_callers_or_a_uuid_of_version_7() {
+async fn id_is_given_by_the_caller_or_a_uuid_of_version_7() {
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
     let drawn = writer.mailboxes().create(DEFAULT, mailbox("hunter2"), None).await.unwrap();
@@ -540,7 +540,7 @@ async fn an_id_is_the_callers_or_a_uuid_of_version_7() {
 }
 
 #[tokio::test]
-async fn an_etag_lets_nobody_overwrite_what_they_have_not_seen() {
+async fn stale_etag_is_rejected() {
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
     let first = writer.mailboxes().create(DEFAULT, mailbox("hunter2"), None).await.unwrap();
@@ -606,7 +606,7 @@ async fn a_reference_names_a_record_of_its_collection_in_the_same_organization()
     assert_eq!(cleared.email_server_profile, None);
     assert_ne!(cleared.etag, linked.etag);
     assert_eq!(cleared.is_password_set, Some(true));
-    // What wasn't linked was not touched.
+    // Records without a link were not changed.
     assert_eq!(writer.mailboxes().get(&other.name).await.unwrap(), other);
 }
 
@@ -644,7 +644,7 @@ async fn pages_have_every_record_once_in_the_order_of_ids() {
     for page_size in [1, 2, 3, 5, 7, 1_000, i32::MAX] {
         assert_eq!(walk(writer.mailboxes(), page_size).await, names, "{page_size}");
     }
-    // Beyond the limit counts as the limit, and so does what isn't said.
+    // A size above the limit or an omitted one means the limit.
     for page_size in [0, 6, i32::MAX] {
         assert_eq!(writer.mailboxes().list(DEFAULT, page_of(page_size)).await.unwrap().records.len(), 5);
     }
@@ -652,7 +652,7 @@ async fn pages_have_every_record_once_in_the_order_of_ids() {
         assert_eq!(refused_fields(writer.mailboxes().list(DEFAULT, page_of(page_size)).await), set_of(["page_size"]));
     }
 
-    // The record that a token stands behind may go; what stays is neither left out nor shown twice.
+    // The last record of a page may be deleted; others are neither left out nor repeated.
     let first = writer.mailboxes().list(DEFAULT, page_of(3)).await.unwrap();
     writer.mailboxes().delete(&names[2], "").await.unwrap();
     let rest = writer.mailboxes().list(DEFAULT, page_after(5, first.next_page_token)).await.unwrap();
@@ -705,7 +705,7 @@ async fn a_page_token_is_for_its_caller_and_its_list_only() {
 }
 
 #[tokio::test]
-async fn concurrent_updates_of_one_record_all_succeed_one_after_the_other() {
+async fn concurrent_updates_of_one_record_all_succeed() {
     const WRITERS: usize = 16;
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
@@ -736,7 +736,7 @@ async fn concurrent_updates_of_one_record_all_succeed_one_after_the_other() {
 }
 
 #[tokio::test]
-async fn of_concurrent_updates_with_one_etag_exactly_one_succeeds() {
+async fn one_of_concurrent_updates_with_one_etag_succeeds() {
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
     let stored = writer.mailboxes().create(DEFAULT, mailbox("hunter2"), None).await.unwrap();
@@ -758,7 +758,7 @@ async fn of_concurrent_updates_with_one_etag_exactly_one_succeeds() {
 }
 
 #[tokio::test]
-async fn what_is_missing_is_not_found_by_any_method() {
+async fn every_method_reports_a_missing_record_as_not_found() {
     let server = Server::start().await;
     let admin = server.client(Person::Admin);
     for organization in [DEFAULT, "organizations/nowhere"] {

@@ -1,4 +1,4 @@
-//! What is exchanged while the server runs, and what becomes of the connections that were made before.
+//! Files that change while the server runs, and the effect on existing connections.
 
 mod wire;
 
@@ -85,7 +85,7 @@ fn named(common_name: &str) -> CertificateParams {
     params
 }
 
-/// A server that believes clients of these CAs, by files of their own.
+/// A server that trusts clients of these CAs, from separate files.
 async fn server_for(cas: &[&Ca], lists: Option<String>) -> Server {
     let folder = Folder::new();
     fs::write(client_ca(&folder), pem(cas)).unwrap();
@@ -142,15 +142,15 @@ fn only_trust_taken(reloaded: &Reloaded) {
     assert_eq!(*reloaded, expected);
 }
 
-/// Refused in the handshake: nobody answered the call.
+/// Asserts that the handshake was refused, so that the call has no answer.
 #[track_caller]
-fn not_let_in(outcome: Result<(), Status>) {
+fn assert_refused_in_handshake(outcome: Result<(), Status>) {
     let status = outcome.unwrap_err();
     assert!(status.get_details_error_info().is_none(), "{status:?}");
 }
 
-/// Has the server look at its files while nothing reaches this caller's first connection, and calls on it.
-async fn reload_and_call_unheard(server: &Server, caller: &Caller, channel: &Channel) -> Status {
+/// Reloads the server while this caller's first connection receives no bytes, and calls on it.
+async fn reload_and_call_while_blocked(server: &Server, caller: &Caller, channel: &Channel) -> Status {
     let valve = caller.connections()[0].valve.clone();
     valve.shut();
     only_trust_taken(&server.reload().await);
@@ -160,7 +160,7 @@ async fn reload_and_call_unheard(server: &Server, caller: &Caller, channel: &Cha
         async move { call(&channel).await }
     });
     timeout(PATIENCE, written.changed()).await.unwrap().unwrap();
-    // The call is on its way, so whatever is said now comes too late for it.
+    // The call was sent, so later frames of the server are too late for it.
     valve.open();
     let outcome = timeout(PATIENCE, pending).await.unwrap().unwrap();
     assert_eq!(caller.connections().len(), 1);
@@ -168,7 +168,7 @@ async fn reload_and_call_unheard(server: &Server, caller: &Caller, channel: &Cha
 }
 
 #[tokio::test]
-async fn a_renewed_server_certificate_is_shown_to_new_connections_and_old_ones_go_on() {
+async fn renewed_server_certificate_applies_to_new_connections_only() {
     let server = Server::start().await;
     let development = server.folder().development();
     let reader = person(&server, Person::Reader);
@@ -178,7 +178,7 @@ async fn a_renewed_server_certificate_is_shown_to_new_connections_and_old_ones_g
     for file in ["tls/server.pem", "tls/server.key"] {
         fs::remove_file(development.folder().join(file)).unwrap();
     }
-    // Makes what is missing anew, under the same CA.
+    // Creates missing files again, under the same CA.
     server.folder().development();
     let expected = Reloaded {
         configuration: Outcome::Unchanged,
@@ -193,30 +193,30 @@ async fn a_renewed_server_certificate_is_shown_to_new_connections_and_old_ones_g
     assert_ne!(another.connections()[0].server_certificate, reader.connections()[0].server_certificate);
     call(&old).await.unwrap();
     assert_eq!(reader.connections().len(), 1);
-    // The session that was begun under the former certificate goes on too.
+    // A session of the former certificate can be resumed, too.
     call(&reader.channel()).await.unwrap();
     assert!(reader.connections()[1].is_resumed);
 }
 
 #[tokio::test]
-async fn another_client_ca_lets_its_own_in_and_the_former_ones_out() {
+async fn replaced_client_ca_admits_its_clients_and_refuses_former_ones() {
     let (former, next) = (Ca::new("former"), Ca::new("next"));
     let server = server_for(&[&former], None).await;
     let (left, entered) = (former.admin(&server, 1), next.admin(&server, 1));
     let channel = left.channel();
     call(&channel).await.unwrap();
-    not_let_in(call(&entered.channel()).await);
+    assert_refused_in_handshake(call(&entered.channel()).await);
 
     fs::write(client_ca(server.folder()), pem(&[&next])).unwrap();
-    let status = reload_and_call_unheard(&server, &left, &channel).await;
+    let status = reload_and_call_while_blocked(&server, &left, &channel).await;
     assert_eq!(status.code(), Code::Unauthenticated, "{status:?}");
     assert_eq!(status.get_details_error_info().unwrap().reason, "IDENTITY_REQUIRED");
-    not_let_in(call(&left.channel()).await);
+    assert_refused_in_handshake(call(&left.channel()).await);
     call(&entered.channel()).await.unwrap();
 }
 
 #[tokio::test]
-async fn a_revoked_certificate_is_refused_in_the_handshake_and_on_its_old_connection() {
+async fn revoked_certificate_is_refused_for_new_and_old_connections() {
     let ca = Ca::new("clients");
     let server = server_for(&[&ca], Some(ca.list(&[]))).await;
     let (revoked, other) = (ca.admin(&server, 7), ca.admin(&server, 8));
@@ -224,11 +224,11 @@ async fn a_revoked_certificate_is_refused_in_the_handshake_and_on_its_old_connec
     call(&channel).await.unwrap();
 
     fs::write(client_crl(server.folder()), ca.list(&[7])).unwrap();
-    let status = reload_and_call_unheard(&server, &revoked, &channel).await;
+    let status = reload_and_call_while_blocked(&server, &revoked, &channel).await;
     assert_eq!(status.code(), Code::Unauthenticated, "{status:?}");
     assert_eq!(status.get_details_error_info().unwrap().reason, "IDENTITY_REQUIRED");
     assert!(status.message().contains("revoked"), "{status:?}");
-    not_let_in(call(&revoked.channel()).await);
+    assert_refused_in_handshake(call(&revoked.channel()).await);
     call(&other.channel()).await.unwrap();
 }
 
@@ -237,7 +237,7 @@ async fn a_certificate_that_any_of_two_lists_names_is_refused() {
     let ca = Ca::new("clients");
     // The former list is first.
     let server = server_for(&[&ca], Some(ca.list(&[]) + &ca.list(&[7]))).await;
-    not_let_in(call(&ca.admin(&server, 7).channel()).await);
+    assert_refused_in_handshake(call(&ca.admin(&server, 7).channel()).await);
     call(&ca.admin(&server, 8).channel()).await.unwrap();
 }
 
@@ -246,7 +246,7 @@ async fn a_ca_renewed_with_a_new_key_keeps_its_clients_and_their_lists() {
     let (before, after) = (Ca::new("clients"), Ca::new("clients"));
     let server = server_for(&[&before, &after], Some(after.list(&[7]) + &before.list(&[8]))).await;
     for (ca, revoked, good) in [(&before, 8, 7), (&after, 7, 8)] {
-        not_let_in(call(&ca.admin(&server, revoked).channel()).await);
+        assert_refused_in_handshake(call(&ca.admin(&server, revoked).channel()).await);
         call(&ca.admin(&server, good).channel()).await.unwrap();
     }
 }
@@ -319,7 +319,7 @@ async fn a_session_begun_under_another_trust_is_not_resumed() {
 
     fs::write(client_crl(server.folder()), ca.list(&[7])).unwrap();
     only_trust_taken(&server.reload().await);
-    not_let_in(call(&revoked.channel()).await);
+    assert_refused_in_handshake(call(&revoked.channel()).await);
     for is_resumed in [false, true] {
         call(&other.channel()).await.unwrap();
         assert_eq!(other.connections().last().unwrap().is_resumed, is_resumed);
@@ -327,14 +327,14 @@ async fn a_session_begun_under_another_trust_is_not_resumed() {
 }
 
 #[tokio::test]
-async fn who_is_still_believed_sees_no_error_when_the_trust_changes_and_running_calls_end_by_themselves() {
+async fn change_of_trust_causes_no_error_for_trusted_callers() {
     let (first, second) = (Ca::new("first"), Ca::new("second"));
     let folder = Folder::new();
     fs::write(client_ca(&folder), pem(&[&first])).unwrap();
     let ca = client_ca(&folder);
     let server = Server::start_in(folder, |config| {
         config.tls.client_ca = ca;
-        // A re-encryption that goes on all the time.
+        // A re-encryption that runs throughout the test.
         config.limits.reencryption_pause_ms = 60_000;
         config.limits.reencryption_batch_cells = 1;
     })
@@ -373,14 +373,14 @@ async fn who_is_still_believed_sees_no_error_when_the_trust_changes_and_running_
     };
     timeout(PATIENCE, moved).await.unwrap();
     assert_eq!(admin.connections().len(), 2);
-    // On the connection that takes no more calls.
+    // On the connection that accepts no more calls.
     for _ in 0..2 {
         timeout(PATIENCE, watch.message()).await.unwrap().unwrap().unwrap();
     }
 }
 
 #[tokio::test]
-async fn an_old_connection_is_left_for_a_new_one_without_an_error() {
+async fn old_connection_is_replaced_without_an_error() {
     let server = Server::start_with(|config| config.limits.connection_age_max_seconds = 1).await;
     let reader = person(&server, Person::Reader);
     let channel = reader.channel();
@@ -393,7 +393,7 @@ async fn an_old_connection_is_left_for_a_new_one_without_an_error() {
 }
 
 #[tokio::test]
-async fn a_binding_that_is_taken_away_counts_from_the_next_call_on() {
+async fn removed_binding_applies_to_the_next_call() {
     let server = Server::start().await;
     let development = server.folder().development();
     let reader = person(&server, Person::Reader);
@@ -407,9 +407,9 @@ async fn a_binding_that_is_taken_away_counts_from_the_next_call_on() {
     assert_eq!(status.code(), Code::PermissionDenied, "{status:?}");
     assert_eq!(status.get_details_error_info().unwrap().reason, "PRIVILEGE_MISSING");
 
-    // What can't be used changes nothing.
+    // Unusable files change nothing.
     fs::write(development.config_file(), "data_dir = 7\n").unwrap();
-    let Outcome::Refused(why) = server.reload().await.configuration else { panic!("a broken file was taken") };
+    let Outcome::Refused(why) = server.reload().await.configuration else { panic!("a broken file was loaded") };
     assert!(why.contains("data_dir"), "{why}");
     assert_eq!(call(&channel).await.unwrap_err().code(), Code::PermissionDenied);
     fs::remove_file(development.config_file()).unwrap();
@@ -423,7 +423,7 @@ async fn a_binding_that_is_taken_away_counts_from_the_next_call_on() {
 }
 
 #[tokio::test]
-async fn a_change_is_noticed_without_a_word() {
+async fn changed_files_are_reloaded_without_a_signal() {
     let server = Server::start_with(|config| config.limits.reload_check_interval_seconds = 1).await;
     let channel = person(&server, Person::Reader).channel();
     call(&channel).await.unwrap();
@@ -440,7 +440,7 @@ async fn a_change_is_noticed_without_a_word() {
 }
 
 #[tokio::test]
-async fn files_that_can_not_be_used_leave_in_force_what_there_was() {
+async fn unusable_files_keep_the_current_state() {
     let ca = Ca::new("clients");
     let server = server_for(&[&ca], Some(ca.list(&[7]))).await;
     let development = server.folder().development();
@@ -471,7 +471,7 @@ async fn files_that_can_not_be_used_leave_in_force_what_there_was() {
         assert!(matches!(broken, Outcome::Refused(_)), "{file}: {broken:?}");
         assert_eq!(whole, Outcome::Unchanged, "{file}");
         call(&admin.channel()).await.unwrap();
-        not_let_in(call(&revoked.channel()).await);
+        assert_refused_in_handshake(call(&revoked.channel()).await);
         fs::write(tls.join(file), before).unwrap();
     }
     let unchanged = Reloaded {
@@ -485,7 +485,7 @@ async fn files_that_can_not_be_used_leave_in_force_what_there_was() {
 }
 
 #[tokio::test]
-async fn a_list_can_be_configured_while_the_server_runs_and_a_mount_swaps_its_link() {
+async fn revocation_list_is_configured_and_swapped_while_running() {
     let folder = Folder::new();
     let ca = Ca::new("clients");
     mount(&folder, "first", &ca, &[]);
@@ -507,7 +507,7 @@ async fn a_list_can_be_configured_while_the_server_runs_and_a_mount_swaps_its_li
 
     mount(server.folder(), "second", &ca, &[7]);
     only_trust_taken(&server.reload().await);
-    not_let_in(call(&revoked.channel()).await);
+    assert_refused_in_handshake(call(&revoked.channel()).await);
     call(&other.channel()).await.unwrap();
 }
 
@@ -523,7 +523,7 @@ fn mount(folder: &Folder, version: &str, ca: &Ca, revoked: &[u64]) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sighup_has_a_process_look_at_its_files() {
+async fn sighup_reloads_files() {
     let folder = Folder::new();
     let (log, log_end) = std::io::pipe().unwrap();
     let server = Process::start_logging(&folder.path(), log_end);

@@ -1,4 +1,4 @@
-//! Repetition: a write with a request id is made once, whatever happens to its answers, and one that is only checked leaves no trace.
+//! Repetition: a write with a request id happens once even if its answers are lost, and a dry run leaves no trace.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,10 +8,9 @@ use sealward_client::{
     new_request_id,
 };
 use sealward_server::development::Person;
-use tokio::time::timeout;
 
 use crate::harness::{
-    DEFAULT, Folder, PATIENCE, Server,
+    DEFAULT, Folder, Server,
     inside::{Inside, files_with, lose_configuration},
     mailbox,
     process::Process,
@@ -31,12 +30,12 @@ fn named(display_name: &str) -> mail_v1::Mailbox {
     mail_v1::Mailbox { display_name: Some(display_name.to_owned()), ..mail_v1::Mailbox::default() }
 }
 
-/// What an update says of a mailbox: its name and a display name.
+/// An update of a mailbox: its name and a display name.
 fn renamed(mailbox: &mail_v1::Mailbox, display_name: &str) -> mail_v1::Mailbox {
     mail_v1::Mailbox { name: mailbox.name.clone(), ..named(display_name) }
 }
 
-/// The name of a record that isn't there, beside one that is.
+/// The name of a missing record in the collection of an existing one.
 fn missing_beside(name: &str) -> String {
     format!("{}/00000000-0000-7000-8000-000000000000", name.rsplit_once('/').unwrap().0)
 }
@@ -77,14 +76,14 @@ fn remembered(inside: &Inside) -> usize {
     rows(inside)["sealward_request"].len()
 }
 
-/// Lets a day pass for every request that is remembered.
+/// Makes every stored request a day older.
 fn a_day_later(inside: &Inside) {
     let day_us = 24_i64 * 3_600 * 1_000_000;
     inside.sqlite().execute("UPDATE sealward_request SET time = time - ?1", [day_us]).unwrap();
 }
 
 #[tokio::test]
-async fn a_repeated_create_makes_one_record_and_is_answered_with_it_as_it_is_now() {
+async fn repeated_create_makes_one_record_and_returns_its_current_state() {
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
     let own_id = "0191e2a4-5b6c-7d8e-9fa0-b1c2d3e4f506";
@@ -107,7 +106,7 @@ async fn a_repeated_create_makes_one_record_and_is_answered_with_it_as_it_is_now
 }
 
 #[tokio::test]
-async fn a_repeated_update_is_made_once_whatever_its_etag() {
+async fn repeated_update_with_any_etag_is_applied_once() {
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
     let created = writer.mailboxes().create(DEFAULT, mailbox("hunter2"), None).await.unwrap();
@@ -122,7 +121,7 @@ async fn a_repeated_update_is_made_once_whatever_its_etag() {
     assert_eq!(updated.etag, "2");
     assert_eq!(update().await.unwrap(), updated);
 
-    // What others have written since stays.
+    // Later writes of other callers stay.
     let others = mail_v1::Mailbox { password: Some("third".to_owned()), ..renamed(&created, "C") };
     let others = writer.mailboxes().update(others, NO_MASK).await.unwrap();
     assert_eq!(update().await.unwrap(), others);
@@ -138,7 +137,7 @@ async fn a_repeated_update_is_made_once_whatever_its_etag() {
 }
 
 #[tokio::test]
-async fn a_repeated_delete_succeeds_and_takes_nothing_that_came_since() {
+async fn repeated_delete_succeeds_and_keeps_a_newer_record() {
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
     let created = writer.mailboxes().create(DEFAULT, named("A"), None).await.unwrap();
@@ -158,7 +157,7 @@ async fn a_repeated_delete_succeeds_and_takes_nothing_that_came_since() {
 }
 
 #[tokio::test]
-async fn an_entity_that_is_known_by_its_descriptors_repeats_alike() {
+async fn dynamic_client_repeats_like_the_typed_one() {
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
     let entities = EntityType::all(&built_in_pool()).unwrap();
@@ -215,7 +214,7 @@ async fn another_request_with_the_same_id_is_refused_and_changes_nothing() {
     reused(writer.queues().create_with(DEFAULT, queue, None, request(&id)).await);
     reused(records.update_with(renamed(&created, "B"), NO_MASK, request(&id)).await);
     reused(records.delete_with(&created.name, "", request(&id)).await);
-    // What a create ignores doesn't count, and neither does a default that is written out.
+    // Ignored fields and explicit defaults make no difference.
     let same = mail_v1::Mailbox { name: "x".to_owned(), etag: "x".to_owned(), is_password_set: Some(false), ..first() };
     assert_eq!(records.create_with(DEFAULT, same, None, request(&id)).await.unwrap(), created);
 
@@ -233,13 +232,13 @@ async fn another_request_with_the_same_id_is_refused_and_changes_nothing() {
     ] {
         reused(records.update_with(record, mask.iter().copied(), request(&id)).await);
     }
-    // An update without a mask writes what it gives: the same.
+    // An update without a mask writes the given attributes: the same.
     assert_eq!(records.update_with(update(), NO_MASK, request(&id)).await.unwrap(), updated);
     assert_eq!(mailboxes(&writer).await, [updated, other]);
 }
 
 #[tokio::test]
-async fn a_request_id_is_its_callers_and_its_organizations_own() {
+async fn request_id_is_scoped_to_caller_and_organization() {
     const CONTOSO: &str = "organizations/contoso";
     let server = Server::start().await;
     let (admin, writer) = (server.client(Person::Admin), server.client(Person::Writer));
@@ -255,14 +254,14 @@ async fn a_request_id_is_its_callers_and_its_organizations_own() {
         names.insert(created.name);
     }
     assert_eq!(names.len(), 4);
-    // Who may not write learns nothing of who did.
+    // A caller that may not write learns nothing about earlier writes.
     let reader = server.client(Person::Reader);
     let outcome = reader.mailboxes().create_with(DEFAULT, named("A"), None, request(&id)).await;
     assert_eq!(reason(outcome), ErrorReason::PrivilegeMissing);
 }
 
 #[tokio::test]
-async fn what_is_invalid_or_refused_is_not_remembered() {
+async fn invalid_or_refused_request_is_not_stored() {
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
     let records = writer.mailboxes();
@@ -284,7 +283,7 @@ async fn what_is_invalid_or_refused_is_not_remembered() {
     assert_eq!(reason(records.delete_with(&created.name, "9", request(&id)).await), ErrorReason::EtagMismatch);
     let inside = Inside::organization(server.folder());
     assert_eq!(remembered(&inside), 0);
-    // So the id is free yet. From now on an invalid request is invalid, and a refused one somebody else's.
+    // So the id is still free. After its use, an invalid request is invalid, and a refused one reports the reuse.
     records.update_with(renamed(&created, "B"), NO_MASK, request(&id)).await.unwrap();
     let invalid = renamed(&created, &"x".repeat(1_000));
     assert_eq!(reason(records.update_with(invalid, NO_MASK, request(&id)).await), ErrorReason::FieldInvalid);
@@ -304,14 +303,14 @@ async fn what_is_invalid_or_refused_is_not_remembered() {
             assert_eq!(fields, ["request_id"], "{wrong}");
         }
     }
-    // Together with what else is wrong.
+    // Together with the other violations.
     let error = records.create_with(DEFAULT, mail_v1::Mailbox::default(), None, request("1")).await.unwrap_err();
     let fields: BTreeSet<_> = error.field_violations().iter().map(|violation| violation.field.as_str()).collect();
     assert_eq!(fields, BTreeSet::from(["request_id", "mailbox.display_name"]));
 }
 
 #[tokio::test]
-async fn a_request_is_forgotten_after_24_hours_and_its_row_goes_with_later_writes() {
+async fn request_id_expires_after_24_hours_and_later_writes_remove_its_row() {
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
     let records = writer.mailboxes();
@@ -323,7 +322,7 @@ async fn a_request_is_forgotten_after_24_hours_and_its_row_goes_with_later_write
     inside.sqlite().execute("UPDATE sealward_request SET time = time + ?1", [minute_us]).unwrap();
     assert_eq!(records.create_with(DEFAULT, named("A"), None, request(&id)).await.unwrap(), first);
     inside.sqlite().execute("UPDATE sealward_request SET time = time - ?1", [minute_us]).unwrap();
-    // Forgotten, though its row is there: an error is told as to a first call, and the id is as good as new.
+    // Expired although its row exists: errors are those of a first call, and the id can be used again.
     let stale = mail_v1::Mailbox { etag: "9".to_owned(), ..renamed(&first, "B") };
     assert_eq!(reason(records.update_with(stale, NO_MASK, request(&id)).await), ErrorReason::EtagMismatch);
     assert_eq!(remembered(&inside), 1);
@@ -341,15 +340,15 @@ async fn a_request_is_forgotten_after_24_hours_and_its_row_goes_with_later_write
         records.update_with(renamed(&second, "C"), NO_MASK, request(&new_request_id())).await.unwrap();
         left.push(remembered(&inside));
     }
-    // One comes with each write, and up to 16 go.
+    // Each write adds one and removes up to 16.
     assert_eq!(left, [26, 11, 3, 4]);
-    // A write that isn't remembered has nothing to do with it.
+    // A write without a request id removes none.
     records.update(renamed(&second, "D"), NO_MASK).await.unwrap();
     assert_eq!(remembered(&inside), 4);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_a_hundred_calls_with_one_id_one_is_made_and_all_get_its_record() {
+async fn hundred_calls_with_one_id_make_one_record() {
     let server = Server::start().await;
     let writers = [server.client(Person::Writer), server.client(Person::Writer)];
     let id = new_request_id();
@@ -368,7 +367,7 @@ async fn of_a_hundred_calls_with_one_id_one_is_made_and_all_get_its_record() {
     for call in calls {
         answered.push(call.await.unwrap());
     }
-    let [only] = &mailboxes(&writers[0]).await[..] else { panic!("one record was to be created") };
+    let [only] = &mailboxes(&writers[0]).await[..] else { panic!("exactly one record must exist") };
     let made_is_other = only.display_name.as_deref() == Some("other");
     for (is_other, outcome) in answered {
         if is_other == made_is_other { assert_eq!(outcome.unwrap(), *only) } else { reused(outcome) }
@@ -416,7 +415,7 @@ async fn a_repetition_is_known_after_a_restart_and_while_the_key_is_missing() {
     assert_eq!(again, updated);
     assert_eq!(records.update_with(second(&created), NO_MASK, request(&ids[1])).await.unwrap(), updated);
     reused(records.create_with(DEFAULT, mailbox("hunter3"), None, request(&ids[0])).await);
-    // What is new and needs the key is refused, and not remembered; what doesn't need it is made and remembered.
+    // A new request that needs the key is refused and not stored; one that doesn't need it is made and stored.
     let inactive = ErrorReason::DataEncryptionInactive;
     assert_eq!(reason(records.create_with(DEFAULT, mailbox("x"), None, request(&ids[2])).await), inactive);
     let plain = records.create_with(DEFAULT, named("C"), None, request(&ids[2])).await.unwrap();
@@ -429,7 +428,7 @@ async fn a_repetition_is_known_after_a_restart_and_while_the_key_is_missing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_killed_among_writes_has_made_none_or_one_of_each_request() {
+async fn server_killed_during_writes_applies_each_request_at_most_once() {
     const WRITES: usize = 24;
     let folder = Folder::new();
     let mut names = BTreeSet::new();
@@ -469,7 +468,7 @@ async fn a_server_killed_among_writes_has_made_none_or_one_of_each_request() {
 }
 
 #[tokio::test]
-async fn a_write_that_is_only_checked_is_answered_as_if_made_and_leaves_no_trace() {
+async fn validate_only_write_returns_the_result_and_leaves_no_trace() {
     let server = Server::start().await;
     let (writer, admin) = (server.client(Person::Writer), server.client(Person::Admin));
     let profile =
@@ -483,7 +482,7 @@ async fn a_write_that_is_only_checked_is_answered_as_if_made_and_leaves_no_trace
     let before = rows(&inside);
     let own_id = "0191e2a4-5b6c-7d8e-9fa0-b1c2d3e4f506".to_owned();
 
-    // What would be done.
+    // The result of the write.
     let checked = records.create_with(DEFAULT, mailbox("x"), Some(own_id.clone()), check()).await.unwrap();
     assert_eq!(checked.name, format!("{DEFAULT}/mailboxes/{own_id}"));
     assert_eq!((checked.etag.as_str(), checked.is_password_set, &checked.password), ("1", Some(true), &None));
@@ -500,7 +499,7 @@ async fn a_write_that_is_only_checked_is_answered_as_if_made_and_leaves_no_trace
     admin.email_server_profiles().delete_with(&profile.name, "", check()).await.unwrap();
     assert_eq!(rows(&inside), before);
 
-    // What would be refused.
+    // The refusal of the write.
     let missing = missing_beside(&profile.name);
     let badly_linked = || mail_v1::Mailbox { email_server_profile: Some(missing.clone()), ..named("A") };
     let taken = stored.name.rsplit('/').next().map(str::to_owned);
@@ -530,7 +529,7 @@ async fn a_write_that_is_only_checked_is_answered_as_if_made_and_leaves_no_trace
     assert_eq!(rows(&inside), before);
     assert_eq!(mailboxes(&writer).await, std::slice::from_ref(&stored));
 
-    // Nobody looks at its request id, which is as good as new after it.
+    // Its request id is ignored, and can be used later.
     let id = new_request_id();
     for id in [id.as_str(), "no id"] {
         let options = WriteOptions { validate_only: true, request_id: Some(id.to_owned()) };
@@ -543,7 +542,7 @@ async fn a_write_that_is_only_checked_is_answered_as_if_made_and_leaves_no_trace
     assert_eq!(reason(records.update_with(change(), mask, options).await), ErrorReason::EtagMismatch);
     drop(inside);
 
-    // The key is asked for where it would be needed, and only there.
+    // The key must be present only where the write would need it.
     let server = server.restart(lose_configuration, |_| {}).await;
     let writer = server.client(Person::Writer);
     let records = writer.mailboxes();
@@ -558,7 +557,7 @@ async fn a_write_that_is_only_checked_is_answered_as_if_made_and_leaves_no_trace
 }
 
 #[tokio::test]
-async fn what_is_remembered_of_a_request_tells_nothing_of_its_values() {
+async fn stored_request_reveals_no_values() {
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
     let canary = "canary-kWz7-2xR9";
@@ -569,13 +568,13 @@ async fn what_is_remembered_of_a_request_tells_nothing_of_its_values() {
     let inside = Inside::organization(&folder);
     let mut macs = inside.sqlite().prepare("SELECT mac FROM sealward_request").unwrap();
     let macs: BTreeSet<Vec<u8>> = macs.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
-    // Not even that two requests ask for the same.
+    // Not even that two requests are equal.
     assert_eq!(macs.iter().map(Vec::len).collect::<Vec<_>>(), [32, 32]);
     assert_eq!(files_with(&folder.path(), canary.as_bytes()), Vec::<std::path::PathBuf>::new());
 }
 
 #[tokio::test]
-async fn a_database_of_a_former_version_remembers_requests_after_a_start() {
+async fn older_database_stores_requests_after_a_start() {
     let server = Server::start().await;
     let created = server.client(Person::Writer).mailboxes().create(DEFAULT, mailbox("hunter2"), None).await.unwrap();
     let folder = server.stop().await;
@@ -601,28 +600,15 @@ async fn a_database_of_a_former_version_remembers_requests_after_a_start() {
     assert_eq!(inside.sqlite().query_row(index, [], |row| row.get::<_, i64>(0)).unwrap(), 1);
 }
 
-/// A client that repeats, by way of a proxy.
+/// A client that repeats calls, through a proxy.
 fn repeating(server: &Server, proxy: &Proxy, person: Person) -> Client {
     let development = server.folder().development();
     let builder = server.folder().client_builder(&proxy.address).retry(RetryPolicy::default());
     builder.identity_files(development.certificate(person), development.key(person)).connect_lazy().unwrap()
 }
 
-/// Asks until the answer is the one that is waited for.
-async fn until<T>(mut ask: impl AsyncFnMut() -> T, is_it: impl Fn(&T) -> bool) -> T {
-    let asking = async {
-        loop {
-            let answer = ask().await;
-            if is_it(&answer) {
-                return answer;
-            }
-        }
-    };
-    timeout(PATIENCE, asking).await.unwrap()
-}
-
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_whose_answer_got_lost_asks_again_and_its_write_is_made_once() {
+async fn client_repeats_a_write_whose_answer_is_lost_and_it_happens_once() {
     let server = Server::start().await;
     let proxy = Proxy::start(server.address()).await;
     let direct = server.client(Person::Writer);
@@ -634,7 +620,7 @@ async fn a_client_whose_answer_got_lost_asks_again_and_its_write_is_made_once() 
         let writer = writer.clone();
         async move { writer.mailboxes().create(DEFAULT, mailbox("hunter2"), None).await }
     });
-    let two = until(async || mailboxes(&direct).await, |all| all.len() == 2).await;
+    let two = proxy.until(async || mailboxes(&direct).await, |all| all.len() == 2).await;
     proxy.cut();
     let second = call.await.unwrap().unwrap();
     assert!(two.contains(&second) && second != created);
@@ -646,7 +632,7 @@ async fn a_client_whose_answer_got_lost_asks_again_and_its_write_is_made_once() 
         async move { writer.mailboxes().update(record, NO_MASK).await }
     });
     let updated =
-        until(async || direct.mailboxes().get(&created.name).await.unwrap(), |record| record.etag == "2").await;
+        proxy.until(async || direct.mailboxes().get(&created.name).await.unwrap(), |record| record.etag == "2").await;
     proxy.cut();
     assert_eq!(call.await.unwrap().unwrap(), updated);
 
@@ -655,7 +641,7 @@ async fn a_client_whose_answer_got_lost_asks_again_and_its_write_is_made_once() 
         let (writer, name) = (writer.clone(), created.name.clone());
         async move { writer.mailboxes().delete(name, "2").await }
     });
-    until(async || mailboxes(&direct).await, |all| all.len() == 1).await;
+    proxy.until(async || mailboxes(&direct).await, |all| all.len() == 1).await;
     proxy.cut();
     call.await.unwrap().unwrap();
 
@@ -665,17 +651,19 @@ async fn a_client_whose_answer_got_lost_asks_again_and_its_write_is_made_once() 
     through.is_data_encryption_active(DEFAULT).await.unwrap();
     proxy.keep_back();
     let call = tokio::spawn(async move { through.change_key(DEFAULT, &"a new key, number 2".into()).await });
-    until(async || admin.is_data_encryption_active(DEFAULT).await.unwrap(), |status| status.key_version == 2).await;
+    proxy
+        .until(async || admin.is_data_encryption_active(DEFAULT).await.unwrap(), |status| status.key_version == 2)
+        .await;
     settled(&admin).await;
     proxy.cut();
     assert_eq!(call.await.unwrap().unwrap().key_version, 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_can_not_ask_again_says_that_the_outcome_is_to_be_looked_at() {
+async fn client_that_cannot_repeat_reports_an_unknown_outcome() {
     let server = Server::start().await;
     let direct = server.client(Person::Writer);
-    // Without an id a write isn't repeated; with one it is, and finds nobody there.
+    // Without an id a write isn't repeated; with one it is, and can't connect.
     for (id, is_repeated) in [(Some(String::new()), false), (None, true)] {
         let proxy = Proxy::start(server.address()).await;
         let writer = repeating(&server, &proxy, Person::Writer);
@@ -685,7 +673,7 @@ async fn a_client_that_can_not_ask_again_says_that_the_outcome_is_to_be_looked_a
             let options = WriteOptions { validate_only: false, request_id: id };
             writer.mailboxes().create_with(DEFAULT, named("A"), None, options).await
         });
-        until(async || mailboxes(&direct).await, |all| all.len() == before + 1).await;
+        proxy.until(async || mailboxes(&direct).await, |all| all.len() == before + 1).await;
         proxy.stop().await;
         let error = call.await.unwrap().unwrap_err();
         assert_eq!((error.code(), error.action()), (Code::Unavailable, Action::CheckOutcome), "{error:?}");

@@ -1,4 +1,4 @@
-//! Requests that should not be served: what pages of other sites can send, and what isn't framed as gRPC frames calls.
+//! Requests that must not be served: those of pages of other sites, and those without the framing of gRPC.
 
 use http::{Method, Request};
 use sealward_client::{Code, mail_v1, v1};
@@ -58,7 +58,7 @@ async fn page_of_another_site_creates_no_organization() {
         let headers = [&page[..], &[("content-type", content_type)]].concat();
         let answer = admin.send(request("POST", CREATE_ORGANIZATION, &headers, contoso())).await.unwrap();
         assert_eq!(answer.status, 415, "{content_type}");
-        // Nor where the browser says nothing of the page.
+        // Nor if the browser sends no information about the page.
         let answer = admin
             .send(request("POST", CREATE_ORGANIZATION, &[("content-type", content_type)], contoso()))
             .await
@@ -88,14 +88,14 @@ async fn page_of_another_site_creates_no_organization() {
     }
     assert_eq!(organizations(&server).await, 1);
 
-    // The connection is as good as before.
+    // The connection is still usable.
     let answer = admin.send(call(CREATE_ORGANIZATION, contoso())).await.unwrap();
     assert_eq!((answer.status.as_u16(), answer.trailers["grpc-status"].as_bytes()), (200, &b"0"[..]));
     assert_eq!(organizations(&server).await, 2);
 }
 
 #[tokio::test]
-async fn page_of_an_origin_that_is_configured_may_call() {
+async fn page_of_a_configured_origin_may_call() {
     let console = "https://console.example.org";
     let server = Server::start_with(|config| config.origins = vec![console.parse().unwrap()]).await;
     let mut admin = Http::over_tls(server.folder(), server.address(), Some(Person::Admin)).await;
@@ -110,7 +110,7 @@ async fn page_of_an_origin_that_is_configured_may_call() {
 }
 
 #[tokio::test]
-async fn every_listener_and_path_refuses_alike() {
+async fn every_listener_and_path_has_the_same_refusals() {
     let server = Server::start().await;
     let (folder, address) = (server.folder(), server.address());
     let mut connections = [
@@ -143,7 +143,7 @@ fn with_header(name: &'static str, value: &str) -> Request<Vec<u8>> {
 }
 
 #[tokio::test]
-async fn headers_that_can_not_be_served_get_a_reason() {
+async fn unusable_headers_get_a_reason() {
     let server = Server::start().await;
     let mut reader = Http::over_tls(server.folder(), server.address(), Some(Person::Reader)).await;
     let mut refusal = async |request| reader.send(request).await.unwrap().refusal();
@@ -186,7 +186,7 @@ async fn request_that_is_not_one_whole_message_is_invalid() {
         let refused = admin.send(call(path, compressed)).await.unwrap().refusal();
         assert_eq!(refused, (Code::Unimplemented, "COMPRESSION_NOT_SERVED".to_owned()), "{path}");
     }
-    // Of two creations in one call, none was made.
+    // Neither of two creations in one call was made.
     assert_eq!(organizations(&server).await, 1);
 }
 
@@ -241,7 +241,7 @@ async fn ended(server: Process) {
 }
 
 #[tokio::test]
-async fn broken_and_cancelled_calls_are_no_failures_of_the_server_in_its_log() {
+async fn broken_and_cancelled_calls_are_not_logged_as_server_failures() {
     let (folder, server, log) = logged();
     let mut reader = Http::over_tls(&folder, &server.address, Some(Person::Reader)).await;
     reader.send(call(LIST_MAILBOXES, framed(&list())[..4].to_vec())).await.unwrap();
@@ -252,7 +252,7 @@ async fn broken_and_cancelled_calls_are_no_failures_of_the_server_in_its_log() {
     let answered = reader.send(call(LIST_MAILBOXES, framed(&list())));
     tokio::select! {
         biased;
-        _ = &mut pending => panic!("nobody sent a message"),
+        _ = &mut pending => panic!("no message was sent"),
         answer = answered => assert_eq!(answer.unwrap().trailers["grpc-status"], "0"),
     }
     drop(pending);
@@ -271,7 +271,7 @@ async fn broken_and_cancelled_calls_are_no_failures_of_the_server_in_its_log() {
 }
 
 #[tokio::test]
-async fn many_refused_calls_are_some_lines_of_log() {
+async fn many_refused_calls_are_few_lines_of_log() {
     const CALLS: u64 = 200;
     const CALLS_PER_CONNECTION: u64 = 100;
     let (folder, server, log) = logged();
@@ -304,7 +304,7 @@ async fn many_refused_calls_are_some_lines_of_log() {
 }
 
 #[tokio::test]
-async fn metrics_come_in_the_format_that_is_accepted() {
+async fn metrics_are_sent_in_the_accepted_format() {
     let server =
         Server::start_with(|config| config.listen.metrics_address = Some("127.0.0.1:0".parse().unwrap())).await;
     let scraped = async |accept: &str| {

@@ -1,4 +1,4 @@
-//! Another root key: put first in the configuration, it takes over at a start, and the former one can be given up.
+//! Rotation of the root key: the first one in the configuration seals all keys at a start, and the former one can be removed.
 
 use std::{
     fs::{self, File},
@@ -22,7 +22,7 @@ use crate::harness::{
     reason, reveal,
 };
 
-/// Puts a new root key in the place of the one there is, which stays beside it.
+/// Replaces the root key by a new one, and keeps the former one beside it.
 pub(crate) fn renew(folder: &Path) {
     fs::rename(folder.join("root.key"), folder.join("former.key")).unwrap();
     // With the mode that a root key must have.
@@ -43,8 +43,8 @@ pub(crate) fn list(folder: &Path, files: &[&str]) {
     fs::write(path, format!("{before}{sources}\n{after}")).unwrap();
 }
 
-/// Takes the former root key out of the configuration and away.
-fn give_up_former(folder: &Path) {
+/// Removes the former root key and its setting.
+fn remove_former(folder: &Path) {
     list(folder, &["root.key"]);
     fs::remove_file(folder.join("former.key")).unwrap();
 }
@@ -91,7 +91,7 @@ async fn all_reveal(connector: &Client, mailboxes: &[(String, String)]) {
 }
 
 #[tokio::test]
-async fn a_root_key_put_first_seals_everything_at_the_next_start_and_the_former_one_can_be_given_up() {
+async fn first_root_key_seals_all_keys_at_the_next_start() {
     let server = Server::start().await;
     let mailboxes = fill(&server, 1).await;
     let admin = server.client(Person::Admin);
@@ -122,7 +122,7 @@ async fn a_root_key_put_first_seals_everything_at_the_next_start_and_the_former_
 
     // Nothing is left to do, and nothing is recorded.
     let server = Server::start_in(folder, |_| {}).await;
-    let server = server.restart(give_up_former, |_| {}).await;
+    let server = server.restart(remove_former, |_| {}).await;
     all_reveal(&server.client(Person::Connector), &mailboxes).await;
     let admin = server.client(Person::Admin);
     admin.retrieve_data_encryption_key(DEFAULT).await.unwrap();
@@ -134,14 +134,14 @@ async fn a_root_key_put_first_seals_everything_at_the_next_start_and_the_former_
 }
 
 #[tokio::test]
-async fn a_server_killed_while_it_seals_under_another_root_key_goes_on_at_its_next_start() {
+async fn interrupted_root_key_rotation_continues_at_the_next_start() {
     let server = Server::start().await;
     let mailboxes = fill(&server, 6).await;
     let folder = server.stop().await;
     let former = sealed_under(&folder);
     renew(&folder.path());
 
-    // Killed as soon as a text is sealed anew.
+    // Killed as soon as a text is sealed again.
     let mut child = Command::new(binary("sealward-server"))
         .args(["dev", "--listen", "127.0.0.1:0", "--data-dir"])
         .arg(folder.path())
@@ -157,18 +157,18 @@ async fn a_server_killed_while_it_seals_under_another_root_key_goes_on_at_its_ne
 
     let server = Server::start_in(folder, |_| {}).await;
     all_reveal(&server.client(Person::Connector), &mailboxes).await;
-    let server = server.restart(give_up_former, |_| {}).await;
+    let server = server.restart(remove_former, |_| {}).await;
     all_reveal(&server.client(Person::Connector), &mailboxes).await;
     let folder = server.stop().await;
     let now = sealed_under(&folder);
     assert!(now.iter().all(|id| *id == now[0] && *id != former[0]));
-    // However often it was begun, each organization was sealed anew once.
+    // Despite several starts, each organization was sealed again once.
     let trail = Inside::configuration(&folder).trail();
     assert_eq!(trail.iter().filter(|record| record.action == "reseal-key-texts").count(), mailboxes.len());
 }
 
 #[tokio::test]
-async fn texts_of_an_organization_whose_lock_is_held_keep_the_former_root_key_until_the_next_start() {
+async fn locked_organization_keeps_the_former_root_key_until_the_next_start() {
     let server = Server::start().await;
     let mailboxes = fill(&server, 1).await;
     let folder = server.stop().await;
@@ -186,13 +186,13 @@ async fn texts_of_an_organization_whose_lock_is_held_keep_the_former_root_key_un
     assert!(matches!(error, StartError::Prepare(ConfigurationError::OtherRootKey)), "{error:?}");
     list(&folder.path(), &["root.key", "former.key"]);
     let server = Server::start_in(folder, |_| {}).await;
-    let server = server.restart(give_up_former, |_| {}).await;
+    let server = server.restart(remove_former, |_| {}).await;
     all_reveal(&server.client(Person::Connector), &mailboxes).await;
 }
 
-// On threads of its own, so that the connection closes while this one waits for the process to end.
+// On other threads, so that the connection closes while this one waits for the process to end.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_text_that_no_root_key_opens_is_in_the_log_and_keeps_no_root_key() {
+async fn text_that_no_root_key_opens_is_logged_and_retains_no_root_key() {
     let server = Server::start().await;
     let mailboxes = fill(&server, 0).await;
     let key = server.client(Person::Admin).retrieve_data_encryption_key(DEFAULT).await.unwrap();
@@ -216,7 +216,7 @@ async fn a_text_that_no_root_key_opens_is_in_the_log_and_keeps_no_root_key() {
     let line = log.lines().find(|line| line.contains("can't be opened by any root key given")).unwrap();
     assert!(line.contains("default") && line.contains(&key.fingerprint), "{line}");
 
-    give_up_former(&folder.path());
+    remove_former(&folder.path());
     let server = Server::start_in(folder, |_| {}).await;
     all_reveal(&server.client(Person::Connector), &mailboxes).await;
 }

@@ -1,4 +1,4 @@
-//! Rules across fields: every one of the built-in schema, seen on the wire, and when a rule is looked at.
+//! Rules across fields: every built-in rule on the wire, and when a rule is checked.
 
 use std::collections::BTreeSet;
 
@@ -27,7 +27,7 @@ fn profile(reason: &str, dynamics_code: &'static str, breaks: Json, mends: Vec<J
     Case { entity: "EmailServerProfile", reason: reason.to_owned(), dynamics_code, breaks, mends }
 }
 
-/// The cases of both directions: `way_` in the keys stands for one of them. What is wrong with sending is mended by not using it, too.
+/// The cases of both directions: `way_` in the keys means one of them. Disabling sending also fixes a violation of sending.
 fn both_ways(rule: &str, dynamics_code: &'static str, breaks: Json, mends: &[Json]) -> [Case; 2] {
     ["incoming", "outgoing"].map(|way| {
         let reason = format!("{}_{rule}", way.to_uppercase());
@@ -212,7 +212,7 @@ fn pair(field: &str, reason: &str) -> (String, String) {
 }
 
 #[tokio::test]
-async fn every_built_in_rule_refuses_what_breaks_it_and_nothing_beside_it() {
+async fn every_built_in_rule_refuses_only_its_violation() {
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
     for Case { entity: name, reason, dynamics_code, breaks, mends } in cases() {
@@ -249,7 +249,7 @@ fn every_built_in_rule_has_a_case() {
 }
 
 #[tokio::test]
-async fn a_profile_of_every_server_is_valid_with_nothing_but_its_passwords() {
+async fn profile_of_every_server_type_needs_only_its_passwords() {
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
     for server_type in 1..=5 {
@@ -274,7 +274,7 @@ async fn stored_mailbox(writer: &Client) -> mail_v1::Mailbox {
 }
 
 #[tokio::test]
-async fn an_update_is_held_against_the_record_as_it_will_be() {
+async fn rules_check_the_record_after_the_update() {
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
     let stored = stored_mailbox(&writer).await;
@@ -306,7 +306,7 @@ async fn an_update_is_held_against_the_record_as_it_will_be() {
 }
 
 #[tokio::test]
-async fn a_record_from_before_a_rule_is_changed_elsewhere() {
+async fn record_older_than_a_rule_can_change_other_attributes() {
     let server = Server::start().await;
     let stored = stored_mailbox(&server.client(Person::Writer)).await;
     let folder = server.stop().await;
@@ -330,7 +330,7 @@ async fn a_record_from_before_a_rule_is_changed_elsewhere() {
 }
 
 #[tokio::test]
-async fn every_violation_has_a_reason_and_the_first_number_of_its_own_is_told() {
+async fn every_violation_has_a_reason_and_the_first_number_is_returned() {
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
     let unnamed = mail_v1::Mailbox { display_name: None, ..mailbox("hunter2") };

@@ -1,4 +1,4 @@
-//! The narrow path: comparing a value, and that a password can't be had by sending it elsewhere.
+//! Access to secrets: comparison of a value, and passwords that can't be redirected to another server.
 
 use sealward_client::{
     Client, Code, Error, ErrorReason, ExposeSecret, MailConnection, ResolvedMailbox, SecretString,
@@ -21,7 +21,7 @@ async fn is(connector: &Client, name: &str, value: &str) -> Result<bool, Error> 
 }
 
 #[tokio::test]
-async fn a_value_is_compared_and_recorded_and_never_given() {
+async fn value_is_compared_and_recorded_but_never_returned() {
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
     let stored = writer.mailboxes().create(DEFAULT, mailbox("hunter2"), None).await.unwrap();
@@ -58,7 +58,7 @@ async fn a_value_is_compared_and_recorded_and_never_given() {
 }
 
 #[tokio::test]
-async fn of_many_guesses_at_once_no_more_than_the_limit_are_answered_and_a_restart_forgets_none() {
+async fn concurrent_and_earlier_guesses_share_the_limit() {
     const LIMIT: u32 = 5;
     let server = Server::start_with(|config| config.limits.comparisons_per_15_minutes = LIMIT).await;
     let writer = server.client(Person::Writer);
@@ -93,7 +93,7 @@ async fn of_many_guesses_at_once_no_more_than_the_limit_are_answered_and_a_resta
 }
 
 #[tokio::test]
-async fn who_sends_a_password_to_another_server_sends_none() {
+async fn changing_the_server_of_a_password_clears_it() {
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
     let profiles = writer.email_server_profiles();
@@ -116,10 +116,10 @@ async fn who_sends_a_password_to_another_server_sends_none() {
         // The password for fetching can serve for sending.
         ("outgoing_server_location", |p| p.outgoing_server_location = None, false, false),
         ("default_server_location", |p| p.default_server_location = Some("evil.example.net".to_owned()), false, false),
-        // Where a server is discovered, that begins with the user's name.
+        // Discovery of a server uses the user name.
         ("incoming_username", |p| p.incoming_username = Some("x@evil.example.net".to_owned()), false, true),
         ("server_type", |p| p.server_type = Some(ServerType::ImapSmtp.into()), false, false),
-        // The same value as before, and what says nothing of a place.
+        // The same value as before, and attributes that don't affect the destination.
         ("incoming_server_location", |p| p.incoming_server_location = Some("imap.example.org".to_owned()), true, true),
         ("display_name", |p| p.display_name = Some("Q".to_owned()), true, true),
     ];
@@ -129,11 +129,11 @@ async fn who_sends_a_password_to_another_server_sends_none() {
         let updated = profiles.update(stored, [field]).await.unwrap();
         let set = (updated.is_incoming_password_set, updated.is_outgoing_password_set);
         assert_eq!(set, (Some(incoming), Some(outgoing)), "{field}");
-        // Only the answer to the update says what it cleared.
+        // Only the answer to the update lists the cleared attributes.
         let read = EmailServerProfile { cleared_attributes: Vec::new(), ..updated };
         assert_eq!(profiles.get(&read.name).await.unwrap(), read);
     }
-    // Whoever knows the password can take it along.
+    // A caller that knows the password can set it in the same update.
     let mut stored = profiles.create(DEFAULT, profile, None).await.unwrap();
     stored.incoming_server_location = Some("imap2.example.org".to_owned());
     stored.incoming_password = Some("hunter2".to_owned());
@@ -149,7 +149,7 @@ async fn who_sends_a_password_to_another_server_sends_none() {
 }
 
 #[tokio::test]
-async fn who_reveals_too_often_waits_and_can_go_on_with_the_rest() {
+async fn reveals_over_the_rate_are_refused_and_other_calls_succeed() {
     let server = Server::start_with(|config| {
         config.limits.reveals_per_minute_per_identity = 3;
         config.listen.metrics_address = Some("127.0.0.1:0".parse().unwrap());
@@ -169,14 +169,14 @@ async fn who_reveals_too_often_waits_and_can_go_on_with_the_rest() {
     let metrics = scraped(server.metrics_address()).await;
     let counted = "sealward_refused_by_bound_total{bound=\"reveals_per_minute_per_identity\"} 1";
     assert!(metrics.contains(counted), "{metrics}");
-    // Nobody else waits.
+    // Other callers aren't affected.
     let admin = server.client(Person::Admin);
     reveal(&admin, &stored.name).await.unwrap();
     admin.mailboxes().get(&stored.name).await.unwrap();
 }
 
 #[tokio::test]
-async fn who_calls_too_often_waits() {
+async fn calls_over_the_rate_are_refused() {
     let server = Server::start_with(|config| config.limits.calls_per_second_per_identity = 2).await;
     let writer = server.client(Person::Writer);
     let mut calls = JoinSet::new();
@@ -225,7 +225,7 @@ fn imap_profile() -> EmailServerProfile {
     }
 }
 
-/// One line that tells all of a connection.
+/// One line with all details of a connection.
 fn line(connection: Option<&MailConnection>) -> String {
     let Some(found) = connection else { return "unused".to_owned() };
     format!(
@@ -241,7 +241,7 @@ fn line(connection: Option<&MailConnection>) -> String {
 }
 
 #[tokio::test]
-async fn a_mailbox_is_resolved_by_the_rules_of_the_original() {
+async fn mailbox_is_resolved_by_the_rules_of_dynamics_365() {
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
     let connector = server.client(Person::Connector);
@@ -411,7 +411,7 @@ async fn a_mailbox_is_resolved_by_the_rules_of_the_original() {
         assert!(!shown.contains("for fetching") && !shown.contains("of the mailbox"), "{shown}");
     }
 
-    // What nobody said of TLS is with TLS, as every rule that wants it takes it to be.
+    // Unset TLS means TLS, as in every rule about it.
     let (profile, mailbox) = profile_and_mailbox(&server, imap_profile()).await;
     let silent = EmailServerProfile {
         name: profile.name,
@@ -424,7 +424,7 @@ async fn a_mailbox_is_resolved_by_the_rules_of_the_original() {
 }
 
 #[tokio::test]
-async fn each_refusal_to_resolve_has_a_reason_and_each_resolve_says_where_the_passwords_go() {
+async fn refused_resolve_has_a_reason_and_each_resolve_records_the_server() {
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
     let connector = server.client(Person::Connector);

@@ -47,7 +47,7 @@ fn writes(trail: &[Trail]) -> Vec<(&str, &str, &str)> {
 }
 
 #[tokio::test]
-async fn set_replaced_cleared_and_deleted_attributes_are_in_the_trail_once_each_and_never_their_values() {
+async fn secret_writes_are_in_the_trail_once_without_values() {
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
     let (mailboxes, profiles) = (writer.mailboxes(), writer.email_server_profiles());
@@ -59,7 +59,7 @@ async fn set_replaced_cleared_and_deleted_attributes_are_in_the_trail_once_each_
     };
     mailboxes.update(with(Some("canary-4")), ["password"]).await.unwrap();
     mailboxes.update(with(None), ["password"]).await.unwrap();
-    // There is nothing to clear or to delete any more, and other attributes are no secrets.
+    // There is no value to clear or delete any more, and other attributes aren't encrypted.
     mailboxes.update(with(None), ["password"]).await.unwrap();
     mailboxes.update(Mailbox { username: Some("u".to_owned()), ..with(None) }, ["username"]).await.unwrap();
     mailboxes.delete(&stored.name, "").await.unwrap();
@@ -119,7 +119,7 @@ async fn repeated_checked_and_refused_writes_and_a_reencryption_record_nothing()
 }
 
 #[tokio::test]
-async fn automatically_cleared_passwords_are_in_the_answer_in_the_trail_and_on_stderr() {
+async fn automatically_cleared_passwords_are_reported_and_recorded() {
     let server = Server::start().await;
     let profiles = server.client(Person::Writer);
     let profiles = profiles.email_server_profiles();
@@ -130,7 +130,7 @@ async fn automatically_cleared_passwords_are_in_the_answer_in_the_trail_and_on_s
         incoming_port_number: Some(port),
         ..EmailServerProfile::default()
     };
-    // A check says what would be cleared.
+    // A dry run lists what would be cleared.
     let checked =
         profiles.update_with(moved(1143), ["incoming_port_number"], WriteOptions::validate_only()).await.unwrap();
     assert_eq!(checked.cleared_attributes, ["incoming_password"]);
@@ -142,7 +142,7 @@ async fn automatically_cleared_passwords_are_in_the_answer_in_the_trail_and_on_s
         assert_eq!(updated.cleared_attributes, ["incoming_password"]);
         assert_eq!(updated.is_incoming_password_set, Some(false));
     }
-    // There is nothing left to clear, and it is in no other answer.
+    // No value is left to clear, and no other answer lists it.
     let again = profiles.update(moved(1144), ["incoming_port_number"]).await.unwrap();
     assert!(again.cleared_attributes.is_empty());
     assert_eq!(profiles.get(&stored.name).await.unwrap(), again);
@@ -166,12 +166,15 @@ async fn automatically_cleared_passwords_are_in_the_answer_in_the_trail_and_on_s
     let run = |mut command: Command| tokio::task::spawn_blocking(move || command.output().unwrap());
     let words = ["--set", "outgoing_server_location=smtp2.example.org"];
     let checked = run(update(&[&words[..], &["--check"]].concat())).await.unwrap();
-    assert!(String::from_utf8_lossy(&checked.stderr).contains("This would clear outgoing_password"), "{checked:?}");
+    assert!(
+        String::from_utf8_lossy(&checked.stderr).contains("the update would clear outgoing_password"),
+        "{checked:?}"
+    );
     let output = run(update(&words)).await.unwrap();
     let (stdout, stderr) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
     assert!(output.status.success(), "{stderr}");
     assert!(
-        stderr.contains("This cleared outgoing_password") && stderr.contains("--secret outgoing_password"),
+        stderr.contains("the update cleared outgoing_password") && stderr.contains("--secret outgoing_password"),
         "{stderr}"
     );
     let shown: Value = serde_json::from_str(&stdout).unwrap();
@@ -219,7 +222,7 @@ async fn records_name_who_created_and_who_last_wrote_them() {
     let who =
         |created: &Option<String>, modified: &Option<String>| (created.clone().unwrap(), modified.clone().unwrap());
     let both = |created: &str, modified: &str| (created.to_owned(), modified.to_owned());
-    // What a caller gives is ignored.
+    // A given value is ignored.
     let given =
         Mailbox { created_by: Some("cn:root".to_owned()), modified_by: Some("cn:root".to_owned()), ..mailbox("x") };
     let stored = writer.mailboxes().create(DEFAULT, given, None).await.unwrap();
@@ -250,7 +253,7 @@ async fn records_name_who_created_and_who_last_wrote_them() {
     let refused = admin.mailboxes().update(updated.clone(), ["created_by"]).await;
     assert_eq!(reason(refused), ErrorReason::FieldInvalid);
 
-    // Whoever deletes a record modifies those that referred to it.
+    // Deleting a record modifies the records that referred to it.
     admin.mailboxes().delete(&stored.name, "").await.unwrap();
     let queue = writer.queues().get(&queue.name).await.unwrap();
     assert_eq!((queue.default_mailbox, queue.modified_by.as_deref()), (None, Some("cn:admin")));
@@ -258,7 +261,7 @@ async fn records_name_who_created_and_who_last_wrote_them() {
 }
 
 #[tokio::test]
-async fn record_from_before_has_no_creator_and_gets_a_modifier_with_its_next_write() {
+async fn older_record_has_no_creator_and_gets_a_modifier_at_its_next_write() {
     let server = Server::start().await;
     let name = server.client(Person::Writer).mailboxes().create(DEFAULT, mailbox("x"), None).await.unwrap().name;
     let folder = server.stop().await;
@@ -286,7 +289,7 @@ async fn record_from_before_has_no_creator_and_gets_a_modifier_with_its_next_wri
 }
 
 #[tokio::test]
-async fn abandoning_and_importing_record_how_many_cells_there_were() {
+async fn abandoning_and_importing_record_the_number_of_cells() {
     let server = Server::start().await;
     let (writer, admin) = (server.client(Person::Writer), server.client(Person::Admin));
     let mut names = Vec::new();
@@ -300,7 +303,7 @@ async fn abandoning_and_importing_record_how_many_cells_there_were() {
     let key = "a new key, number 2".into();
     admin.abandon_encrypted_data(DEFAULT, &status.fingerprint, &key, false).await.unwrap();
     settled(&admin).await;
-    // The service itself has cleared them.
+    // The service has cleared them.
     let cleared = admin.mailboxes().get(&names[0]).await.unwrap();
     assert_eq!((cleared.is_password_set, cleared.modified_by), (Some(false), None));
     assert_eq!(cleared.created_by.as_deref(), Some("cn:writer"));

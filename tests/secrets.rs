@@ -1,11 +1,12 @@
-//! Canaries: texts that are nowhere else are used as passwords and keys, in calls that succeed and calls that fail, and are then looked
-//! for wherever a secret must not be.
+//! Canaries: unique texts are used as passwords and keys, in calls that succeed and calls that fail; then the tests search
+//! for them where a secret must not be.
 
 use std::{
     fs::{self, File},
     path::{Path, PathBuf},
 };
 
+use data_encoding::HEXLOWER;
 use sealward_client::{Client, Error, ErrorReason, ExposeSecret, KeyOperation, ListOptions, SecretString, mail_v1, v1};
 use sealward_server::development::Person;
 
@@ -32,16 +33,16 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 #[track_caller]
 fn assert_clean(what: &str, bytes: &[u8]) {
     let wide: Vec<u8> = MARK.encode_utf16().flat_map(u16::to_le_bytes).collect();
-    // In base64 the mark begins at one of three offsets; these are the parts that don't depend on what stands beside it.
+    // In base64 the mark begins at one of three offsets; these parts don't depend on adjacent bytes.
     let base64 = [&b"a1E3dlpyMlh3O"[..], b"tRN3ZacjJYdz", b"rUTd2WnIyWHc5"];
-    let hex: String = MARK.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let hex = HEXLOWER.encode(MARK.as_bytes());
     for form in base64.into_iter().chain([MARK.as_bytes(), &wide, hex.as_bytes()]) {
         let position = bytes.windows(form.len()).position(|window| window == form);
         assert_eq!(position, None, "a canary is in {what}");
     }
 }
 
-/// Everything that a failed call tells: the error, and whatever lies under it.
+/// All texts of a failed call: the error and its sources.
 #[track_caller]
 fn told<T>(outcome: Result<T, Error>, reason: ErrorReason) -> String {
     let Err(error) = outcome else { panic!("the call should have been refused") };
@@ -57,7 +58,7 @@ fn told<T>(outcome: Result<T, Error>, reason: ErrorReason) -> String {
     told
 }
 
-/// Calls of every kind that carry canaries, and what the failed ones told.
+/// Calls of every kind that carry canaries, and the texts of the failed ones.
 async fn use_canaries(admin: &Client) -> Vec<String> {
     let mailboxes = admin.mailboxes();
     let stored = mailboxes.create(DEFAULT, mailbox(&canary(1)), None).await.unwrap();
@@ -133,7 +134,7 @@ async fn use_key_canaries(admin: &Client, told_all: &mut Vec<String>) -> SecretS
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_secret_is_in_no_log_no_error_and_no_file() {
+async fn secrets_are_in_no_log_error_or_file() {
     let folder = Folder::new();
     let configuration = folder.development().config_file();
     let verbose = fs::read_to_string(&configuration).unwrap().replace("# level = \"info\"", "level = \"trace\"");
@@ -148,7 +149,7 @@ async fn a_secret_is_in_no_log_no_error_and_no_file() {
     let admin = folder.client(&server.address, Person::Admin);
     let mut told_all = use_canaries(&admin).await;
     let key = use_key_canaries(&admin, &mut told_all).await;
-    // Those who may not do it carry secrets too.
+    // Refused calls carry secrets, too.
     let reader = folder.client(&server.address, Person::Reader);
     told_all.extend([
         told(reader.mailboxes().create(DEFAULT, mailbox(&canary(30)), None).await, ErrorReason::PrivilegeMissing),
@@ -162,7 +163,7 @@ async fn a_secret_is_in_no_log_no_error_and_no_file() {
     }
     server.kill();
 
-    // Without the configuration database the key has to be restored, and isn't with a wrong one.
+    // Without the configuration database the key must be restored; a wrong one is refused.
     for suffix in ["", "-wal", "-shm"] {
         let _absent = fs::remove_file(folder.path().join(format!("configuration.db{suffix}")));
     }
@@ -189,7 +190,7 @@ async fn a_secret_is_in_no_log_no_error_and_no_file() {
     for file in &everything {
         assert_clean(&file.display().to_string(), &fs::read(file).unwrap());
     }
-    // The search looked at something: at logs, and at databases.
+    // The search covered logs and databases.
     for log in &logs {
         let text = fs::read_to_string(log).unwrap();
         assert!(text.contains("SetDataEncryptionKey"), "{text}");
@@ -219,7 +220,7 @@ async fn debug_shows_no_secret_of_a_request_or_an_answer() {
     assert_clean("an answer", format!("{answer:?}").as_bytes());
 
     let folder = Folder::new();
-    // Where nobody listens, and a client that can't even be set up.
+    // An address without a server, and a client that can't be built.
     let client = folder.client("127.0.0.1:1", Person::Admin);
     let error = client.mailboxes().create(DEFAULT, mailbox(&canary(5)), None).await.unwrap_err();
     assert_clean("an error", format!("{error} {error:?}").as_bytes());
@@ -228,7 +229,7 @@ async fn debug_shows_no_secret_of_a_request_or_an_answer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_servers_memory_goes_into_no_core_dump() {
+async fn server_memory_is_excluded_from_core_dumps() {
     let folder = Folder::new();
     let server = Process::start(&folder.path());
     let limits = fs::read_to_string(format!("/proc/{}/limits", server.id())).unwrap();

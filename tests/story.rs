@@ -1,4 +1,4 @@
-//! The story of the guide, told to a server process: store, read null, reveal, change, kill, lose the configuration, restore.
+//! The story of the guide with a server process: store, read null, reveal, change, kill, lose the configuration, restore.
 
 use sealward_client::{ErrorReason, ExposeSecret, SecretString};
 use sealward_server::development::Person;

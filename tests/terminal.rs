@@ -1,5 +1,5 @@
-//! The command line `sealward` as a person sees it: at a terminal, where answers are tables, what can't be undone is asked about, and
-//! progress can be left.
+//! The command line `sealward` at a terminal: answers are tables, irreversible commands ask for confirmation, and
+//! a watch can be left.
 #![cfg(unix)]
 
 use std::{
@@ -21,7 +21,7 @@ struct Seat {
     keyboard: Pty,
     screen: Receiver<String>,
     seen: String,
-    /// Up to where it was looked at.
+    /// The position up to which the output was checked.
     read: usize,
     child: Child,
 }
@@ -35,7 +35,7 @@ impl Seat {
         Self::spawn(server, person, Command::new(binary("sealward")), words, variables)
     }
 
-    /// The same with stdout leading to a file.
+    /// The same with stdout in a file.
     fn run_into(server: &Server, person: Person, words: &str, file: &str) -> Self {
         let words = format!("exec \"$0\" \"$@\" {words} >{file}");
         let shell = Command::new("/bin/sh").args(["-c", &words]).arg(binary("sealward"));
@@ -102,14 +102,14 @@ fn plain(shown: &str) -> String {
     (plain + rest).replace("\r\n", "\n")
 }
 
-/// Re-encrypts a cell, then rests for longer than any test takes.
+/// Re-encrypts a cell, then pauses for longer than any test takes.
 fn slow(config: &mut Config) {
     config.limits.reencryption_batch_cells = 1;
     config.limits.reencryption_pause_ms = 60_000;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn records_are_tables_with_colours_unless_nobody_wants_them() {
+async fn records_are_tables_with_colours_unless_disabled() {
     let server = Server::start().await;
     let stored = server.client(Person::Writer).mailboxes().create(DEFAULT, mailbox("hunter2"), None).await.unwrap();
     let id = stored.name.rsplit('/').next().unwrap();
@@ -135,7 +135,7 @@ async fn records_are_tables_with_colours_unless_nobody_wants_them() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_deletion_is_asked_about_and_only_a_yes_is_one() {
+async fn deletion_asks_for_confirmation_and_only_yes_confirms() {
     let server = Server::start().await;
     let client = server.client(Person::Writer);
     let stored = client.mailboxes().create(DEFAULT, mailbox("hunter2"), None).await.unwrap();
@@ -168,7 +168,7 @@ async fn a_typed_secret_is_never_on_the_screen() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_change_is_asked_about_and_followed_and_a_weak_key_is_called_so() {
+async fn key_change_asks_shows_progress_and_warns_of_a_weak_key() {
     let server = Server::start().await;
     server.client(Person::Writer).mailboxes().create(DEFAULT, mailbox("hunter2"), None).await.unwrap();
     let mut seat = Seat::run(&server, Person::Admin, &["key", "change", "--prompt"]);
@@ -176,7 +176,7 @@ async fn a_key_change_is_asked_about_and_followed_and_a_weak_key_is_called_so() 
     seat.types("Password1!\r");
     seat.sees("new encryption key, again: ");
     seat.types("Password1!\r");
-    seat.sees("Careful:");
+    seat.sees("warning:");
     seat.sees("1,000 large GPUs");
     seat.sees("[y/N] ");
     seat.types("n\r");
@@ -210,7 +210,7 @@ async fn an_organization_is_deleted_once_its_name_is_typed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_that_is_stored_steers_the_terminal() {
+async fn stored_values_cannot_control_the_terminal() {
     let server = Server::start().await;
     let queue = sealward_client::mail_v1::Queue {
         display_name: Some("Sales".to_owned()),
@@ -229,13 +229,13 @@ async fn nothing_that_is_stored_steers_the_terminal() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_that_can_not_be_written_is_shown_at_the_terminal() {
+async fn unwritable_key_is_shown_on_the_terminal() {
     let server = Server::start().await;
     let (code, shown) = Seat::run_into(&server, Person::Admin, "key change", "/dev/full").ends();
     assert_eq!(code, 1, "{shown}");
     let key = server.client(Person::Admin).retrieve_data_encryption_key(DEFAULT).await.unwrap();
     assert!(shown.contains(sealward_client::ExposeSecret::expose_secret(&key.encryption_key)), "{shown}");
-    assert!(shown.contains("the new key is the key of organizations/default"), "{shown}");
+    assert!(shown.contains("the key of organizations/default was set"), "{shown}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -250,7 +250,7 @@ async fn a_typed_key_with_an_invisible_character_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_stops_watching_is_told_that_the_server_goes_on() {
+async fn stopping_a_watch_reports_that_the_server_continues() {
     let server = Server::start_with(slow).await;
     let writer = server.client(Person::Writer);
     for _ in 0..3 {

@@ -1,4 +1,4 @@
-//! Bearer tokens: who is let in by one, beside a certificate or without, and what a change of keys does.
+//! Bearer tokens, with and without a certificate, and changes of their keys.
 
 use sealward_client::{Client, Code, Error, ErrorReason, ExposeSecret as _};
 use sealward_server::{development::Person, reload::Outcome};
@@ -12,7 +12,7 @@ use crate::harness::{
 
 const READER: &str = "\n[[bindings]]\nidentity = \"jwt:https://idp.example.org/#ada\"\nrole = \"record-reader\"\norganizations = [\"*\"]\n";
 
-/// A folder whose configuration believes tokens of these keys, and lets ada read.
+/// A folder whose configuration trusts tokens of these keys, and permits ada to read.
 fn folder_with(signers: &[&Signer]) -> Folder {
     let folder = Folder::new();
     std::fs::write(folder.path().join("jwks.json"), key_set(signers)).unwrap();
@@ -47,14 +47,14 @@ fn unauthenticated(outcome: Result<(), Error>) -> String {
 }
 
 #[tokio::test]
-async fn a_token_lets_its_subject_in_as_nobody_else() {
+async fn token_identifies_only_its_subject() {
     let signer = Signer::new("a");
     let server = Server::start_in(folder_with(&[&signer]), |_| {}).await;
     let token = signer.token("ada");
     let ada = bearer(&server, &token);
     may_read(&ada).await.unwrap();
     may_read(&ada).await.unwrap();
-    // A role more than she has, another subject, and one that is called like somebody with a certificate.
+    // A missing role, another subject, and a subject with the name of a certificate.
     let refused = ada.create_organization("contoso").await.unwrap_err();
     assert_eq!(refused.reason(), ErrorReason::PrivilegeMissing);
     for subject in ["bob", "admin", "cn:admin", "jwt:https://idp.example.org/#ada"] {
@@ -83,7 +83,7 @@ async fn a_token_lets_its_subject_in_as_nobody_else() {
 }
 
 #[tokio::test]
-async fn a_certificate_and_a_token_agree_or_the_call_is_refused() {
+async fn certificate_and_token_that_disagree_are_refused() {
     let signer = Signer::new("a");
     let server = Server::start_in(folder_with(&[&signer]), |_| {}).await;
     let development = server.folder().development();
@@ -98,7 +98,7 @@ async fn a_certificate_and_a_token_agree_or_the_call_is_refused() {
     let of_writer = bound(Person::Writer);
     let ada = bearer_with_certificate(&server, Person::Writer, &of_writer);
     may_read(&ada).await.unwrap();
-    // It is the token's identity that counts, which may not write.
+    // The identity of the token counts, which may not write.
     let mailbox = crate::harness::mailbox("hunter2");
     let refused = ada.mailboxes().create(DEFAULT, mailbox, None).await.unwrap_err();
     assert_eq!(refused.reason(), ErrorReason::PrivilegeMissing);
@@ -127,7 +127,7 @@ async fn keys_in_a_file_are_exchanged_while_the_server_runs() {
     unauthenticated(may_read(&with_old).await);
     may_read(&with_new).await.unwrap();
 
-    // What can't be used leaves in force what there was.
+    // An unusable set keeps the current one.
     std::fs::write(&file, r#"{"keys": "#).unwrap();
     assert!(matches!(server.reload().await.token_issuers, Outcome::Refused(text) if text.contains(ISSUER)));
     may_read(&with_new).await.unwrap();
@@ -143,7 +143,7 @@ async fn keys_in_a_file_are_exchanged_while_the_server_runs() {
     }
 }
 
-/// A folder whose configuration believes tokens of the keys at this address, and lets ada read.
+/// A folder whose configuration trusts tokens of the keys at this address, and permits ada to read.
 fn folder_for(keys: &KeyServer) -> Folder {
     let folder = Folder::new();
     std::fs::write(folder.path().join("idp-ca.pem"), &keys.ca).unwrap();
@@ -153,7 +153,7 @@ fn folder_for(keys: &KeyServer) -> Folder {
 }
 
 /// Calls until one is refused, which must be soon.
-async fn refused_at_last(client: &Client) -> Error {
+async fn until_refused(client: &Client) -> Error {
     let refused = async {
         loop {
             if let Err(error) = may_read(client).await {
@@ -165,7 +165,7 @@ async fn refused_at_last(client: &Client) -> Error {
 }
 
 #[tokio::test]
-async fn a_token_of_a_key_that_is_not_known_yet_waits_for_the_fetch() {
+async fn token_of_an_unknown_key_waits_for_the_fetch() {
     let (old, new) = (Signer::new("old"), Signer::new("new"));
     let keys = KeyServer::start(key_set(&[&old])).await;
     let server = Server::start_in(folder_for(&keys), |_| {}).await;
@@ -191,13 +191,13 @@ async fn keys_that_are_withdrawn_at_their_address_verify_no_token() {
     let ada = bearer(&server, &signer.token("ada"));
     tokio::time::timeout(PATIENCE, async { while may_read(&ada).await.is_err() {} }).await.unwrap();
     keys.exchange(r#"{"keys": []}"#.to_owned());
-    let error = refused_at_last(&ada).await;
+    let error = until_refused(&ada).await;
     assert_eq!((error.code(), error.reason()), (Code::Unauthenticated, ErrorReason::IdentityRequired), "{error}");
 }
 
 #[tokio::test]
-async fn keys_that_can_not_be_fetched_are_used_up_to_their_greatest_age_restarts_included() {
-    // Gone, never there, and nothing at the address any more.
+async fn kept_keys_are_used_up_to_their_maximum_age_across_restarts() {
+    // Removed, never present, and no server at the address.
     for status in [Some(410), Some(404), None] {
         let signer = Signer::new("a");
         let keys = KeyServer::start(key_set(&[&signer])).await;
@@ -214,7 +214,7 @@ async fn keys_that_can_not_be_fetched_are_used_up_to_their_greatest_age_restarts
             Some(status) => keys.refuse(status),
             None => keys.stop().await,
         }
-        let error = refused_at_last(&ada).await;
+        let error = until_refused(&ada).await;
         assert_eq!((error.code(), error.reason()), (Code::Unavailable, ErrorReason::TokenKeysUnavailable), "{error}");
         let server = server.restart(|_| {}, limits).await;
         let error = may_read(&bearer(&server, &token)).await.unwrap_err();
@@ -223,7 +223,7 @@ async fn keys_that_can_not_be_fetched_are_used_up_to_their_greatest_age_restarts
 }
 
 #[tokio::test]
-async fn keys_are_fetched_by_the_cas_that_a_reload_finds_in_the_file() {
+async fn reload_applies_new_cas_for_fetching_keys() {
     let signer = Signer::new("a");
     let (keys, other) = (KeyServer::start(key_set(&[&signer])).await, KeyServer::start(key_set(&[])).await);
     let folder = folder_for(&keys);
@@ -239,7 +239,7 @@ async fn keys_are_fetched_by_the_cas_that_a_reload_finds_in_the_file() {
     std::fs::write(&file, &keys.ca).unwrap();
     assert_eq!(server.reload().await.token_issuers, Outcome::Taken);
     tokio::time::timeout(PATIENCE, async { while may_read(&ada).await.is_err() {} }).await.unwrap();
-    // Another CA beside it takes nothing away.
+    // An additional CA changes nothing.
     std::fs::write(&file, keys.ca.clone() + &other.ca).unwrap();
     assert_eq!(server.reload().await.token_issuers, Outcome::Taken);
     may_read(&ada).await.unwrap();
@@ -247,7 +247,7 @@ async fn keys_are_fetched_by_the_cas_that_a_reload_finds_in_the_file() {
     assert!(matches!(server.reload().await.token_issuers, Outcome::Refused(text) if text.contains(ISSUER)));
     may_read(&ada).await.unwrap();
 
-    // What was fetched by a CA that isn't believed any more isn't believed either, also after a start.
+    // Keys that were fetched through a removed CA aren't trusted, also after a start.
     std::fs::write(&file, &other.ca).unwrap();
     assert_eq!(server.reload().await.token_issuers, Outcome::Taken);
     assert_eq!(may_read(&ada).await.unwrap_err().reason(), ErrorReason::TokenKeysUnavailable);
@@ -257,7 +257,7 @@ async fn keys_are_fetched_by_the_cas_that_a_reload_finds_in_the_file() {
 }
 
 #[tokio::test]
-async fn a_token_takes_no_more_connections_than_its_identity_may_have_and_is_served_on_others() {
+async fn token_identity_has_limited_connections_and_can_use_existing_ones() {
     let signer = Signer::new("a");
     // Six places for identified connections, two for others.
     let server = Server::start_in(folder_with(&[&signer]), |config| {
@@ -308,7 +308,7 @@ async fn access_is_explained_by_the_bindings_that_count() {
 }
 
 #[tokio::test]
-async fn a_writer_may_be_kept_from_profiles_which_say_where_passwords_go() {
+async fn writer_can_be_excluded_from_server_profiles() {
     let folder = Folder::new();
     append(
         &folder.path(),

@@ -1,9 +1,9 @@
-//! Audit trails as their readers see them: listed, signed, verified by the server and without it, cut by age.
+//! Audit trails: listed, signed, verified by the server and without it, cut by age.
 
 use std::process::Command;
 
+use data_encoding::HEXLOWER;
 use sealward_client::{Client, ErrorReason, v1::audit_finding::Fault};
-use sealward_core::hex::hex;
 use sealward_server::development::Person;
 
 use crate::harness::{DEFAULT, PATIENCE, Server, inside::Inside, mailbox, process::binary, reason, reveal};
@@ -19,7 +19,7 @@ async fn server_with_reveals() -> Server {
     server
 }
 
-/// Restarted, which signs whatever is there.
+/// A restart, which signs all records.
 async fn signed() -> Server {
     server_with_reveals().await.restart(|_| {}, |_| {}).await
 }
@@ -31,7 +31,7 @@ async fn faults(client: &Client) -> Vec<(i64, Fault)> {
     verified.findings.iter().map(|finding| (finding.sequence, finding.fault())).collect()
 }
 
-/// What somebody with a shell does to the database while the server is down.
+/// Manipulates the database while the server is stopped.
 async fn tampered(server: Server, sql: &'static str) -> Server {
     let folder = server.stop().await;
     Inside::organization(&folder).execute(sql);
@@ -74,7 +74,7 @@ async fn an_auditor_lists_a_trail_by_pages_and_by_a_filter() {
         assert_eq!(reason(client.list_audit_records(DEFAULT, "", 0, "").await), ErrorReason::PrivilegeMissing);
         assert_eq!(reason(client.verify_audit_trail("").await), ErrorReason::PrivilegeMissing);
     }
-    // Those refusals stand in the deployment's own trail.
+    // Those refusals are in the trail of the deployment.
     let refused = async {
         loop {
             let page = auditor.list_audit_records("", r#"identity = "cn:reader""#, 0, "").await.unwrap();
@@ -105,7 +105,7 @@ async fn heads_are_signed_while_the_server_runs() {
 }
 
 #[tokio::test]
-async fn what_is_done_to_a_trail_in_the_database_is_found() {
+async fn manipulated_trail_in_the_database_is_detected() {
     let server = signed().await;
     let auditor = server.client(Person::Auditor);
     assert_eq!(faults(&auditor).await, []);
@@ -127,14 +127,14 @@ async fn what_is_done_to_a_trail_in_the_database_is_found() {
 }
 
 #[tokio::test]
-async fn a_cut_off_end_and_an_older_trail_put_back_are_found_and_stay_so() {
+async fn cut_off_end_and_restored_older_trail_are_detected() {
     let folder = server_with_reveals().await.stop().await;
     let older = std::fs::read(folder.organization_database()).unwrap();
     let server = Server::start_in(folder, |_| {}).await;
     server.client(Person::Admin).retrieve_data_encryption_key(DEFAULT).await.unwrap();
     let folder = server.stop().await;
 
-    // The last records go, and the heads that were signed with them.
+    // The last records and their signed heads are removed.
     let newer = std::fs::read(folder.organization_database()).unwrap();
     Inside::organization(&folder)
         .execute("DELETE FROM sealward_audit WHERE sequence > 6; DELETE FROM sealward_audit_head WHERE sequence > 6");
@@ -143,7 +143,7 @@ async fn a_cut_off_end_and_an_older_trail_put_back_are_found_and_stay_so() {
     assert!(matches!(found[..], [(_, Fault::CutOff | Fault::Replaced)]), "{found:?}");
     let folder = server.stop().await;
 
-    // A copy of an earlier day, whole and signed as it is, in place of what was there.
+    // An earlier complete and signed copy replaces the database.
     std::fs::write(folder.organization_database(), &newer).unwrap();
     let folder = Server::start_in(folder, |_| {}).await.stop().await;
     std::fs::write(folder.organization_database(), &older).unwrap();
@@ -171,7 +171,7 @@ async fn an_exported_trail_is_verified_without_a_server() {
         run(&["export", "--file", path, "--dev", dev.to_str().unwrap(), "--as", "auditor", "--endpoint", &endpoint]);
     assert!(exported.status.success(), "{exported:?}");
     let chain = server.client(Person::Auditor).verify_audit_trail(DEFAULT).await.unwrap().chains.remove(0);
-    let key = hex(&chain.public_keys[0]);
+    let key = HEXLOWER.encode(&chain.public_keys[0]);
 
     let whole = run(&["verify", "--file", path, "--public-key", &key]);
     assert!(whole.status.success(), "{whole:?}");
@@ -179,7 +179,12 @@ async fn an_exported_trail_is_verified_without_a_server() {
         let told: serde_json::Value = serde_json::from_slice(&whole.stdout).unwrap();
         let chain = &told["chains"][0];
         let hash = data_encoding::BASE64.decode(chain["last_hash"].as_str().unwrap().as_bytes()).unwrap();
-        format!("{}:{}:{}", chain["writer"].as_str().unwrap(), chain["last_sequence"].as_str().unwrap(), hex(&hash))
+        format!(
+            "{}:{}:{}",
+            chain["writer"].as_str().unwrap(),
+            chain["last_sequence"].as_str().unwrap(),
+            HEXLOWER.encode(&hash)
+        )
     };
     let text = std::fs::read_to_string(&file).unwrap();
     let lines: Vec<&str> = text.lines().collect();
@@ -209,9 +214,9 @@ async fn an_exported_trail_is_verified_without_a_server() {
 }
 
 #[tokio::test]
-async fn what_is_older_than_it_is_kept_goes_up_to_a_signed_head() {
+async fn expired_records_are_removed_up_to_a_signed_head() {
     let folder = server_with_reveals().await.stop().await;
-    // As if all of it had happened three days ago, signatures made anew by the server on its next start.
+    // Moved three days into the past; the server signs again at its next start.
     let server = Server::start_in(folder, |_| {}).await;
     let deployment = std::sync::Arc::clone(server.deployment());
     let organization = deployment.organization("default").unwrap();

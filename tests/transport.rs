@@ -1,4 +1,4 @@
-//! What the transport does by itself: TLS, identity, sizes, deadlines, unknown methods, health, reflection and draining.
+//! The transport: TLS, identity, sizes, deadlines, unknown methods, health, reflection and draining.
 
 use std::process::Command;
 
@@ -27,7 +27,7 @@ fn without_certificate(server: &Server) -> Client {
     server.folder().client_builder(server.address()).connect_lazy().unwrap()
 }
 
-/// Code and reason of an error, which has to have all that every error has.
+/// Code and reason of an error, which must have the standard details.
 #[track_caller]
 fn refusal<T>(outcome: Result<T, Status>) -> (Code, String) {
     let Err(status) = outcome else { panic!("the call should have been refused") };
@@ -48,7 +48,7 @@ async fn without_tls_every_rpc_is_refused_before_its_message_is_read() {
     let client = plaintext(&server);
     let https_required = is(Code::FailedPrecondition, "HTTPS_REQUIRED");
     for rpc in raw::rpcs() {
-        // The message never comes, so an answer shows that nobody waits for it.
+        // The message never arrives, so an answer shows that the server doesn't wait for it.
         let path = raw::path(&rpc);
         let call = raw::call_without_message(&client, &path);
         let outcome = tokio::time::timeout(PATIENCE, call).await.unwrap();
@@ -64,7 +64,7 @@ async fn without_tls_every_rpc_is_refused_before_its_message_is_read() {
 }
 
 #[tokio::test]
-async fn health_is_told_to_everybody() {
+async fn health_needs_no_identity() {
     let server = Server::start().await;
     for client in [plaintext(&server), without_certificate(&server), server.client(Person::Reader)] {
         let mut health = HealthClient::new(client.channel());
@@ -78,7 +78,7 @@ async fn health_is_told_to_everybody() {
 }
 
 #[tokio::test]
-async fn a_header_makes_nobody_somebody() {
+async fn headers_give_no_identity() {
     let server = Server::start().await;
     let admin = std::fs::read_to_string(server.folder().development().certificate(Person::Admin)).unwrap();
     let pem = admin.replace('\n', "%0A").replace(' ', "%20");
@@ -105,7 +105,7 @@ async fn a_header_makes_nobody_somebody() {
 }
 
 #[tokio::test]
-async fn nobody_is_refused_before_a_message_is_read() {
+async fn caller_without_identity_is_refused_before_a_message_is_read() {
     let server = Server::start().await;
     for (client, refused) in [
         (without_certificate(&server), is(Code::Unauthenticated, "IDENTITY_REQUIRED")),
@@ -131,7 +131,7 @@ async fn a_method_that_is_not_served_is_unimplemented() {
 }
 
 #[tokio::test]
-async fn a_message_that_is_none_is_refused_with_details() {
+async fn malformed_message_is_refused_with_details() {
     let server = Server::start().await;
     let admin = server.client(Person::Admin);
     // A field number without its value; a length beyond the end; text that isn't UTF-8; a group that doesn't end.
@@ -145,7 +145,7 @@ async fn a_message_that_is_none_is_refused_with_details() {
     assert_eq!(refusal(raw::call(&admin, GET_MAILBOX, &[0x0b]).await).0, Code::InvalidArgument);
 }
 
-/// A message of this size that any request type takes: a field that none has.
+/// A message of this size for any request type: an unknown field.
 fn message_of(bytes: usize) -> Vec<u8> {
     // Tag of field 15, and a length of three bytes.
     let length = bytes - 4;
@@ -158,7 +158,7 @@ fn message_of(bytes: usize) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn a_message_is_taken_up_to_the_limit_and_not_one_byte_past_it() {
+async fn message_is_accepted_up_to_the_limit() {
     let server = Server::start_with(|config| config.limits.message_size_max_bytes = 262_144).await;
     let admin = server.client(Person::Admin);
     for path in [GET_MAILBOX, IS_ACTIVE] {
@@ -170,7 +170,7 @@ async fn a_message_is_taken_up_to_the_limit_and_not_one_byte_past_it() {
 }
 
 #[tokio::test]
-async fn a_call_ends_with_its_time() {
+async fn call_ends_at_its_deadline() {
     let server = Server::start_with(|config| config.limits.deadline_default_ms = 1).await;
     let admin = server.client(Person::Admin);
     for path in [GET_MAILBOX, IS_ACTIVE] {
@@ -178,7 +178,7 @@ async fn a_call_ends_with_its_time() {
         let outcome = tokio::time::timeout(PATIENCE, call).await.unwrap();
         assert_eq!(refusal(outcome), is(Code::DeadlineExceeded, "DEADLINE_EXCEEDED"), "{path}");
     }
-    // Whoever notices first, the caller's own time reads the same.
+    // Client and server report a deadline alike.
     let hurried = server.client(Person::Admin).with_timeout(std::time::Duration::from_nanos(1));
     let error = hurried.mailboxes().list(DEFAULT, ListOptions::default()).await.unwrap_err();
     assert_eq!((error.code(), error.reason()), (Code::DeadlineExceeded, ErrorReason::DeadlineExceeded));
@@ -200,7 +200,7 @@ async fn a_certificate_of_another_ca_does_not_connect() {
     assert_ne!(call.origin(), Origin::Server, "{error}");
     assert_eq!((call.code(), call.call_id()), (Code::Unavailable, None), "{error}");
 
-    // And a client doesn't speak to a server of another CA.
+    // And a client refuses a server of another CA.
     let mistaken = other.client(server.address(), Person::Admin);
     let error = mistaken.list_organizations(0, "").await.unwrap_err();
     assert_eq!(error.call().unwrap().origin(), Origin::TlsRefused, "{error}");
@@ -229,7 +229,7 @@ async fn every_error_of_the_handlers_has_its_call_id() {
     assert_eq!(ids.len(), calls);
 }
 
-/// grpcurl as this person: whether it succeeded, and all it said.
+/// grpcurl as this person: whether it succeeded, and its output.
 pub(crate) fn grpcurl_as(folder: &Folder, person: Person, arguments: &[&str]) -> (bool, String) {
     let development = folder.development();
     let output = Command::new(grpcurl())
@@ -247,7 +247,7 @@ pub(crate) fn grpcurl_as(folder: &Folder, person: Person, arguments: &[&str]) ->
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn reflection_tells_a_tool_the_contract_and_the_details_of_errors() {
+async fn reflection_describes_the_contract_and_error_details() {
     let server = Server::start().await;
     let call = |person, arguments: &[&str]| grpcurl_as(server.folder(), person, arguments);
     let (succeeded, services) = call(Person::Reader, &[server.address(), "list"]);
@@ -285,7 +285,7 @@ async fn reflection_tells_a_tool_the_contract_and_the_details_of_errors() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sigterm_lets_calls_end_and_streams_know() {
+async fn sigterm_lets_calls_finish_and_notifies_streams() {
     let folder = Folder::new();
     // A re-encryption that doesn't end before the server does.
     let file = folder.development().config_file();
@@ -310,7 +310,7 @@ async fn sigterm_lets_calls_end_and_streams_know() {
         loop {
             match watch.next().await {
                 Ok(Some(_)) => {}
-                Ok(None) => panic!("the stream ended as if the re-encryption had"),
+                Ok(None) => panic!("the stream ended before the re-encryption"),
                 Err(error) => break error,
             }
         }

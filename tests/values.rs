@@ -1,4 +1,4 @@
-//! What may be stored, and what an error says about what may not: the form of texts, UUIDs, states, required values, and bounds on errors.
+//! Valid values and errors about invalid ones: the form of texts, UUIDs, states, required values, and limits on errors.
 
 use prost_reflect::{Kind, Value};
 use sealward_client::{
@@ -275,7 +275,7 @@ async fn status_belongs_to_its_state_and_follows_a_change_of_it() {
 }
 
 #[tokio::test]
-async fn record_with_a_status_of_another_state_is_changed_elsewhere_and_repaired_by_its_state() {
+async fn record_with_an_inconsistent_status_can_be_changed_and_repaired() {
     let server = Server::start().await;
     let name = server.client(Person::Writer).mailboxes().create(DEFAULT, mailbox("hunter2"), None).await.unwrap().name;
     let folder = server.stop().await;
@@ -353,7 +353,7 @@ async fn metadata_has_dynamics_365_option_numbers_and_required_levels() {
 }
 
 #[tokio::test]
-async fn read_mask_with_an_encrypted_attribute_is_valid_and_returns_nothing_for_it() {
+async fn read_mask_with_an_encrypted_attribute_returns_no_value() {
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
     for entity in &entities() {
@@ -373,7 +373,7 @@ async fn read_mask_with_an_encrypted_attribute_is_valid_and_returns_nothing_for_
 }
 
 #[tokio::test]
-async fn purposes_and_names_of_attributes_show_what_they_are() {
+async fn purposes_and_display_names_refuse_hidden_characters() {
     let server = Server::start().await;
     let stored = server.client(Person::Writer).mailboxes().create(DEFAULT, mailbox("hunter2"), None).await.unwrap();
     let (connector, admin) = (server.client(Person::Connector), server.client(Person::Admin));
@@ -422,7 +422,7 @@ async fn page_token_violation_has_a_reason() {
 }
 
 #[tokio::test]
-async fn name_of_four_megabytes_of_slashes_is_refused_like_any_other() {
+async fn malformed_name_of_four_megabytes_is_refused() {
     let server = Server::start().await;
     let reader = server.client(Person::Reader);
     let name = format!("{DEFAULT}{}", "/".repeat(3_900_000));

@@ -1,4 +1,4 @@
-//! WhoAmI: whom the server takes a caller for, what proved it, and the roles and privileges that the policy in force gives it.
+//! WhoAmI: the caller's identity, its proof, and its roles and privileges by the current policy.
 
 use sealward_client::{Client, ErrorReason, v1::HeldRole};
 use sealward_core::policy::{Binding, Role, Scope};
@@ -24,11 +24,11 @@ fn sha256(server: &Server, person: Person) -> [u8; 32] {
 }
 
 fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    data_encoding::HEXLOWER.encode(bytes)
 }
 
 #[tokio::test]
-async fn a_caller_with_a_certificate_is_answered_its_identity_and_roles() {
+async fn caller_with_a_certificate_gets_identity_and_roles() {
     let server = Server::start_with(|config| {
         config.bindings.push(Binding {
             identity: "cn:reader".parse().unwrap(),
@@ -48,7 +48,7 @@ async fn a_caller_with_a_certificate_is_answered_its_identity_and_roles() {
 }
 
 #[tokio::test]
-async fn a_caller_without_a_binding_is_answered_and_one_without_an_identity_is_not() {
+async fn who_am_i_needs_an_identity_but_no_binding() {
     let server = Server::start_with(|config| config.bindings.clear()).await;
     let answer = server.client(Person::Reader).who_am_i().await.unwrap();
     assert_eq!((&answer.identity[..], answer.roles), ("cn:reader", Vec::new()));
@@ -69,7 +69,7 @@ async fn who_am_i_is_limited_by_the_rate_of_calls() {
 }
 
 #[tokio::test]
-async fn a_token_is_answered_with_issuer_subject_and_expiry() {
+async fn caller_with_a_token_gets_issuer_subject_and_expiry() {
     let signer = Signer::new("a");
     let folder = Folder::new();
     std::fs::write(folder.path().join("jwks.json"), key_set(&[&signer])).unwrap();

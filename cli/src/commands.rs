@@ -1,7 +1,7 @@
-//! The tree of commands, and what ends a run: an answer on stdout, words for people on stderr, an exit code.
+//! The tree of commands, and their dispatch. Answers go to stdout, messages to stderr; the exit code follows from the [`Failure`].
 //!
-//! The commands of entities are made from the descriptors, so there is no code for any single one. No command takes a secret from
-//! an argument.
+//! The commands of entities are generated from the descriptors, so no entity has code of its own. No command takes a secret as an
+//! argument.
 
 mod access;
 mod audit;
@@ -24,14 +24,11 @@ use clap_complete::Shell;
 use sealward_client::{EntityType, built_in_pool};
 
 use crate::{
-    color,
-    connection::{Connection, ConnectionOptions},
-    environment,
+    connection::{Connection, ConnectionOptions, environment, hints::Hints},
     failure::Failure,
-    hints::Hints,
-    output::{self, Output, OutputOptions},
-    secret_input::Terminal,
-    spelling,
+    input::secret::Terminal,
+    naming,
+    output::{Output, OutputOptions, color, stdout},
 };
 
 use access::AccessCommand;
@@ -43,10 +40,10 @@ use organization::OrganizationCommand;
 use profile::ProfileCommand;
 use secret_access::{CompareArguments, ResolveArguments};
 
-/// Runs one command line to its exit code: 0 done, 1 the call failed, 2 the command was wrong, 130 a person left.
+/// Runs one command line and returns its exit code: 0 for success, 1 for a failure, 2 for a wrong command line, 130 after Ctrl-C.
 pub(crate) async fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
-    let color = color::choose(&arguments);
+    let color = color::apply(&arguments);
     let mut hints = Hints::default();
     let outcome = async {
         let entities = EntityType::all(&built_in_pool()).map_err(sealward_client::Error::from)?;
@@ -61,69 +58,69 @@ pub(crate) async fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCo
     }
 }
 
-/// The commands that are no entity's.
+/// The commands that don't belong to an entity.
 #[derive(Subcommand)]
 enum OtherCommand {
-    /// Tell how to sign in for a mailbox, by its own settings and those of its profile.
+    /// Show how a mail connector signs in for a mailbox.
     #[command(after_help = secret_access::RESOLVE_EXAMPLES)]
     Resolve(ResolveArguments),
-    /// Tell whether an encrypted attribute has a value, without showing the one that it has.
+    /// Compare a value with an encrypted attribute, without revealing the attribute.
     #[command(after_help = secret_access::COMPARE_EXAMPLES)]
     Compare(CompareArguments),
-    /// An organization's encryption key.
+    /// Manage an organization's encryption key.
     #[command(subcommand, arg_required_else_help = true)]
     Key(KeyCommand),
-    /// The organizations of a deployment.
+    /// Manage the organizations of a deployment.
     #[command(subcommand, arg_required_else_help = true)]
     Org(OrganizationCommand),
-    /// Show whom the server takes you for, what proved it, and your roles and privileges.
+    /// Show your identity as the server sees it, and your roles and privileges.
     #[command(after_help = whoami::EXAMPLES)]
     Whoami,
-    /// Who may do what, and why.
+    /// Explain access decisions.
     #[command(subcommand, arg_required_else_help = true)]
     Access(AccessCommand),
-    /// The audit trails: who did or tried what.
+    /// List, export and verify audit trails.
     #[command(subcommand, arg_required_else_help = true)]
     Audit(AuditCommand),
-    /// Entities and attributes as an organization has them, and the changes of audited ones.
+    /// Show and customize entities and attributes, and list audited changes.
     #[command(subcommand, arg_required_else_help = true)]
     Metadata(MetadataCommand),
-    /// Connection settings with a name, kept in a file.
+    /// Manage profiles: named connection settings in a file.
     #[command(subcommand, arg_required_else_help = true)]
     Profile(ProfileCommand),
-    /// Fill an organization with invented records to try things out with.
+    /// Fill an organization with sample records.
     #[command(after_help = demo::EXAMPLES)]
     Demo(DemoArguments),
-    /// Print a script that makes a shell complete commands and options.
+    /// Print the completion script for a shell.
     #[command(after_help = "\
 Examples:
   sealward completions bash >~/.local/share/bash-completion/completions/sealward
   sealward completions zsh >~/.zfunc/_sealward
   sealward completions fish >~/.config/fish/completions/sealward.fish")]
     Completions {
-        /// The shell.
+        /// Shell to generate the script for.
         shell: Shell,
     },
-    /// Print the manual page, or write those of all commands.
+    /// Print the manual page, or write the pages of all commands.
     #[command(after_help = "\
 Examples:
   sealward man | man -l -
   sealward man --dir ~/.local/share/man/man1")]
     Man {
-        /// Write a page for each command into this folder.
+        /// Directory to write a page for each command to.
         #[arg(long, value_name = "DIR")]
         dir: Option<PathBuf>,
     },
-    /// Show the version of this client.
+    /// Print the version of this client.
     #[command(after_help = "Example:\n  sealward version")]
     Version,
-    /// Print the reference of all commands, in Markdown.
+    /// Print the reference of all commands in Markdown.
     #[command(hide = true, after_help = "Example:\n  sealward reference >docs/reference/cli.md")]
     Reference,
 }
 
 async fn execute(entities: &[EntityType], matches: &ArgMatches, hints: &mut Hints) -> Result<(), Failure> {
-    let entity = |name: &str| entities.iter().find(|entity| spelling::command_name(entity) == name);
+    let entity = |name: &str| entities.iter().find(|entity| naming::command_name(entity) == name);
     match matches.subcommand() {
         Some((REVEAL, inner)) => {
             let (connection, output) = connection(matches, hints)?;
@@ -169,8 +166,8 @@ async fn execute_other(
             access::run(command, &connection, &output).await
         }
         OtherCommand::Audit(command) => {
-            if let Some(ended) = audit::run_here(&command, &output_only(matches)?) {
-                return ended;
+            if let Some(result) = audit::run_offline(&command, &output_only(matches)?) {
+                return result;
             }
             let (connection, output) = connection(matches, hints)?;
             audit::run(command, &connection, &output).await
@@ -184,27 +181,27 @@ async fn execute_other(
             let (connection, output) = connection(matches, hints)?;
             demo::run(&arguments, &connection, &output).await
         }
-        OtherCommand::Completions { shell } => output::print_bytes(&completions(entities, shell)),
+        OtherCommand::Completions { shell } => stdout::print_bytes(&completions(entities, shell)),
         OtherCommand::Man { dir } => man::run(command(entities), dir.as_deref()),
-        OtherCommand::Version => output::print_bytes(command(entities).render_version().as_bytes()),
-        OtherCommand::Reference => output::print_bytes(reference::markdown(command(entities)).as_bytes()),
+        OtherCommand::Version => stdout::print_bytes(command(entities).render_version().as_bytes()),
+        OtherCommand::Reference => stdout::print_bytes(reference::markdown(command(entities)).as_bytes()),
     }
 }
 
-/// How to reach the server and how to show what it answers, from the options, the environment and the profile.
+/// Resolves connection and output from the options, the environment and the profile.
 ///
-/// `hints` gets the organization, for whatever is advised if the command fails.
+/// Sets `hints` to the organization of this run, for the advice of a failure.
 fn connection(matches: &ArgMatches, hints: &mut Hints) -> Result<(Connection, Output), Failure> {
     let options = ConnectionOptions::from_arg_matches(matches)?;
-    let asked = OutputOptions::from_arg_matches(matches)?.output;
+    let format = OutputOptions::from_arg_matches(matches)?.output;
     let profile = options.profile()?;
-    let output = Output::new(asked.or(profile.as_ref().and_then(|profile| profile.output)));
+    let output = Output::new(format.or(profile.as_ref().and_then(|profile| profile.output)));
     let connection = Connection::new(options, matches, profile)?;
     hints.clone_from(connection.hints());
     Ok((connection, output))
 }
 
-/// How to show what needs no server.
+/// The output of a command that needs no server.
 fn output_only(matches: &ArgMatches) -> Result<Output, Failure> {
     Ok(Output::new(OutputOptions::from_arg_matches(matches)?.output))
 }
@@ -225,13 +222,13 @@ fn command(entities: &[EntityType]) -> Command {
         .subcommands(entities.iter().map(|entity| group(entity::command(entity))))
         .subcommand(reveal::command(Command::new(REVEAL), None));
     let command = OtherCommand::augment_subcommands(command);
-    // The options bring the words above them along.
+    // `augment_args` sets the text of the options' structs as the command's: it is replaced here.
     OutputOptions::augment_args(ConnectionOptions::augment_args(command))
-        .about("Keeps records with encrypted attributes in a Sealward server")
+        .about("Command-line client for Sealward, a store for records with encrypted attributes")
         .long_about(None)
 }
 
-/// A command that has others under it and does nothing by itself.
+/// A command that only has subcommands.
 fn group(command: Command) -> Command {
     command.subcommand_required(true).arg_required_else_help(true)
 }
@@ -240,19 +237,26 @@ const NAME: &str = "sealward";
 const REVEAL: &str = "reveal";
 
 const EXAMPLES: &str = "\
-Examples, with the certificates that `sealward-server dev` has written:
+Examples, with the certificates of `sealward-server dev`:
   export SEALWARD_DEV=./sealward-dev
   sealward --as writer mailbox create --set display_name=Sales --secret password
   sealward --as reader mailbox list
   sealward --as connector mailbox reveal ID --attribute password --purpose 'incoming mail'
   sealward --as admin key change
 
-Elsewhere: --endpoint, --ca, --cert and --key, or their variables, or a profile that keeps them:
+For other servers, set --endpoint, --ca, --cert and --key, or save them in a
+profile:
   sealward profile set production --endpoint https://… --ca ca.pem --cert me.pem --key me.key --use
 
-What stands on the command line goes before the environment, and that before the profile.
-Answers are on stdout, as tables on a terminal and as JSON elsewhere; words are on stderr.
-Exit codes: 0 done, 1 it failed, you said no or the answer can't be written, 2 the command was wrong, 130 Ctrl-C.";
+Options take precedence over environment variables, and variables over the
+profile. Answers go to stdout, as tables on a terminal and as JSON otherwise;
+messages go to stderr.
+
+Exit codes:
+  0    success
+  1    the call failed, you declined, or the answer can't be written
+  2    wrong command line, or wrong settings or files
+  130  interrupted with Ctrl-C";
 
 #[cfg(test)]
 mod tests {
@@ -273,7 +277,7 @@ mod tests {
         command.get_subcommands().for_each(|inner| walk(inner, &path, visit));
     }
 
-    /// The words of a shell's line up to where another command or a file comes; `'` is the only quote.
+    /// The words of a shell line up to a redirection, a pipe or the next command. `'` is the only quote.
     fn words(line: &str) -> Vec<String> {
         let mut words = Vec::new();
         for (index, part) in line.split('\'').enumerate() {
@@ -291,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn the_tree_is_sound_and_every_entity_has_its_commands() {
+    fn every_entity_has_its_commands() {
         let command = command(&entities());
         command.clone().debug_assert();
         let names: Vec<&str> = command.get_subcommands().map(Command::get_name).collect();
@@ -308,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn every_command_has_help_for_people() {
+    fn every_command_has_a_description() {
         walk(&command(&entities()), "", &mut |path, command| {
             let about = command.get_about().map(ToString::to_string).unwrap_or_default();
             assert!(!about.is_empty() && !about.contains("every command that"), "{path}: {about}");
@@ -335,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn every_shell_gets_its_completions() {
+    fn every_shell_has_completions() {
         use clap::ValueEnum as _;
         for shell in Shell::value_variants() {
             let script = String::from_utf8(completions(&entities(), *shell)).unwrap();
@@ -344,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn the_connection_is_told_before_or_after_the_command() {
+    fn connection_options_are_accepted_before_and_after_the_command() {
         for line in ["sealward --ca c -o contoso mailbox list", "sealward mailbox list -o contoso --ca c"] {
             let matches = parse(line).unwrap();
             let options = ConnectionOptions::from_arg_matches(&matches).unwrap();
@@ -365,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reveal_needs_an_encrypted_attribute_and_a_purpose() {
+    fn reveal_requires_an_encrypted_attribute_and_a_purpose() {
         assert!(parse("sealward mailbox reveal ID --attribute password").is_err());
         assert!(parse("sealward mailbox reveal ID --attribute display_name --purpose p").is_err());
         assert!(parse("sealward mailbox reveal ID --attribute password --purpose p").is_ok());

@@ -1,27 +1,17 @@
-//! `sealward`: the command line. [`commands`] has the tree of commands, and a module for each; the other modules are what commands share.
+//! The command line `sealward`.
 
-mod attribute_help;
-mod color;
+/// The tree of commands, with a module for each command.
 mod commands;
-mod confirmation;
+/// The server, the identity and the organization of a run: options, environment variables, profiles.
 mod connection;
-mod delivery;
-mod environment;
+/// Errors as the user sees them: message, advice, exit code.
 mod failure;
-mod harmless;
-mod hints;
+/// What the user enters: attributes, secrets, confirmations.
+mod input;
+/// Names of the contract in the spelling of the command line.
+mod naming;
+/// What the user sees: tables, JSON, messages, progress.
 mod output;
-mod pages;
-mod profile_file;
-mod progress;
-mod record;
-mod secret_input;
-mod spelling;
-mod stderr;
-mod strength;
-mod table;
-mod trail_file;
-mod transfer;
 
 use std::process::ExitCode;
 

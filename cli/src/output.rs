@@ -1,64 +1,73 @@
-//! How answers are shown: tables for people, JSON for programs, bare names for scripts. Only this file writes answers to stdout.
+//! Output of answers: tables for people, JSON for programs, names for scripts. Messages for the user go to [`stderr`].
 //!
-//! JSON is the mapping of proto3 with the contract's own field names. In records an encrypted attribute is there and null, so that nobody
-//! wonders where it is; any other attribute without a value is left out, as proto3 has it. Messages to the person go to [`stderr`](crate::stderr).
+//! JSON is the proto3 mapping with the contract's field names. Encrypted attributes of records are present and null; other attributes without
+//! a value are omitted, as in proto3.
+
+pub(crate) mod color;
+pub(crate) mod escape;
+pub(crate) mod new_file;
+pub(crate) mod pages;
+pub(crate) mod progress;
+pub(crate) mod stderr;
+pub(crate) mod stdout;
+pub(crate) mod table;
 
 use std::{
-    io::{self, IsTerminal as _, Write as _},
+    io::{self, IsTerminal as _},
     iter,
 };
 
+use crate::{failure::Failure, naming::short_enum_name};
 use clap::{Args, ValueEnum};
 use prost::Name;
 use prost_reflect::{DynamicMessage, Kind, SerializeOptions};
 use sealward_client::{EntityType, built_in_pool};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use stderr::notice;
+use stdout::{print_json, print_lines};
 use terminal_size::{Width, terminal_size_of};
-use zeroize::Zeroizing;
 
-use crate::{failure::Failure, harmless, spelling::short_enum_name, stderr::notice, table};
-
-/// The option that says how answers are shown.
+/// The output option of every command.
 #[derive(Args)]
 #[command(next_help_heading = "Output")]
 pub(crate) struct OutputOptions {
-    /// How to show the answer. Default: the profile's; else a table on a terminal, and JSON elsewhere.
+    /// Output format [default: the profile's; otherwise table on a terminal, else json].
     #[arg(long, global = true, env = "SEALWARD_OUTPUT", value_name = "FORMAT", value_enum)]
     pub(crate) output: Option<Format>,
 }
 
-/// The ways to show an answer.
+/// The output formats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Format {
-    /// For people: a table of records, a list of one record's attributes.
+    /// Readable table, or list of attributes.
     Table,
-    /// For programs: the contract's own JSON.
+    /// JSON with the field names of the contract.
     Json,
-    /// For scripts: the name of each record, a line each. Answers that aren't records are shown as JSON.
+    /// One record name per line; answers without records are JSON.
     Name,
 }
 
-/// Shows answers, in the one way that was decided for this run.
+/// Prints answers in the output format of this run.
 pub(crate) struct Output {
     format: Format,
-    /// Of the terminal, in columns.
+    /// Width of the terminal, in columns; `None` without a terminal.
     width: Option<u16>,
 }
 
-/// A page of records to show, or several in a row.
-pub(crate) struct Listed<'a> {
-    /// What the contract calls them in answers: `email_server_profiles`.
+/// Records to print: one page or several.
+pub(crate) struct RecordList<'a> {
+    /// The field of the response, such as `email_server_profiles`.
     pub(crate) collection: &'a str,
-    /// In JSON.
+    /// The records as JSON.
     pub(crate) records: Vec<Value>,
-    /// What a table shows of each.
+    /// The columns of a table.
     pub(crate) columns: Vec<Column>,
-    /// How many of them, from the first on, are never cut. Where the others don't fit, the last ones are left out.
-    pub(crate) whole: usize,
-    /// Whatever else the answer has, for JSON.
-    pub(crate) more: Map<String, Value>,
+    /// The number of leading columns that are never truncated. Of the others, the last ones are omitted if they don't fit.
+    pub(crate) full_columns: usize,
+    /// Other fields of the JSON.
+    pub(crate) extra_fields: Map<String, Value>,
 }
 
 /// A column of a table of records.
@@ -68,7 +77,7 @@ pub(crate) struct Column {
 }
 
 impl Column {
-    /// A field that is shown as it is.
+    /// A column for a field, with the field's name as heading.
     pub(crate) fn of(name: &'static str) -> Self {
         let value = move |record: &Value| table::text(name, record.get(name).unwrap_or(&Value::Null));
         Self { heading: name.to_owned(), value: Box::new(value) }
@@ -76,18 +85,18 @@ impl Column {
 }
 
 impl Output {
-    /// `asked`: what the option, or the profile, says.
-    pub(crate) fn new(asked: Option<Format>) -> Self {
+    /// `format` is the format of the option or the profile.
+    pub(crate) fn new(format: Option<Format>) -> Self {
         let stdout = io::stdout();
-        let usual = if stdout.is_terminal() { Format::Table } else { Format::Json };
-        Self { format: asked.unwrap_or(usual), width: terminal_size_of(&stdout).map(|(Width(columns), _)| columns) }
+        let default = if stdout.is_terminal() { Format::Table } else { Format::Json };
+        Self { format: format.unwrap_or(default), width: terminal_size_of(&stdout).map(|(Width(columns), _)| columns) }
     }
 
     pub(crate) fn format(&self) -> Format {
         self.format
     }
 
-    /// Shows an answer that isn't a record.
+    /// Prints an answer that isn't a record.
     pub(crate) fn answer(&self, answer: &Value) -> Result<(), Failure> {
         match self.format {
             Format::Table => print_lines(&table::fields(&table::flat(answer), self.width)),
@@ -95,7 +104,7 @@ impl Output {
         }
     }
 
-    /// Shows values by their names, exactly, in the same order.
+    /// Prints values with their names, in the same order.
     pub(crate) fn values(&self, values: Map<String, Value>) -> Result<(), Failure> {
         if self.format != Format::Table {
             return print_json(&Value::Object(values));
@@ -105,15 +114,15 @@ impl Output {
         print_lines(&table::fields(&fields, self.width))
     }
 
-    /// Shows a message that has a name, and isn't a record of an entity.
+    /// Prints a message that has a name and isn't a record of an entity.
     pub(crate) fn named(&self, message: &Value) -> Result<(), Failure> {
         match self.format {
-            Format::Name => print_lines(&harmless::line(text_of(message, "name"))),
+            Format::Name => print_lines(&escape::line(text_of(message, "name"))),
             Format::Table | Format::Json => self.answer(message),
         }
     }
 
-    /// Shows a record of an entity.
+    /// Prints a record of an entity.
     pub(crate) fn record(&self, entity: &EntityType, record: &DynamicMessage) -> Result<(), Failure> {
         let record = crate::output::record(entity, record);
         match self.format {
@@ -122,74 +131,38 @@ impl Output {
         }
     }
 
-    /// Shows several records.
-    pub(crate) fn list(&self, listed: Listed<'_>) -> Result<(), Failure> {
-        let Listed { collection, records, columns, whole, more } = listed;
+    /// Prints a list of records.
+    pub(crate) fn list(&self, list: RecordList<'_>) -> Result<(), Failure> {
+        let RecordList { collection, records, columns, full_columns, extra_fields } = list;
         match self.format {
             Format::Table if records.is_empty() => {
-                notice(&format!("There are no {} here.", collection.replace('_', " ")));
+                notice(&format!("No {} found.", collection.replace('_', " ")));
                 Ok(())
             }
             Format::Table => {
                 let mut headings: Vec<&str> = columns.iter().map(|column| column.heading.as_str()).collect();
                 let row = |record| columns.iter().map(|column| (column.value)(record)).collect();
                 let mut rows: Vec<Vec<String>> = records.iter().map(row).collect();
-                let fitting = table::fitting(&headings, &rows, whole, self.width);
-                let left_out = headings.split_off(fitting);
+                let fitting = table::fitting(&headings, &rows, full_columns, self.width);
+                let omitted = headings.split_off(fitting);
                 rows.iter_mut().for_each(|row| row.truncate(fitting));
-                print_lines(&table::rows(&headings, &rows, whole, self.width))?;
-                if !left_out.is_empty() {
-                    notice(&format!("Not shown for lack of room: {}. --output json has all.", left_out.join(", ")));
+                print_lines(&table::rows(&headings, &rows, full_columns, self.width))?;
+                if !omitted.is_empty() {
+                    notice(&format!("Columns that don't fit: {}. To show all: --output json.", omitted.join(", ")));
                 }
                 Ok(())
             }
-            Format::Name => records.iter().try_for_each(|record| print_lines(&harmless::line(text_of(record, "name")))),
+            Format::Name => records.iter().try_for_each(|record| print_lines(&escape::line(text_of(record, "name")))),
             Format::Json => {
                 let records = (collection.to_owned(), Value::Array(records));
-                print_json(&Value::Object(iter::once(records).chain(more).collect()))
+                print_json(&Value::Object(iter::once(records).chain(extra_fields).collect()))
             }
         }
     }
 }
 
-/// Prints a value to stdout, as JSON.
-fn print_json(value: &Value) -> Result<(), Failure> {
-    // Wiped, because a value may be an encryption key.
-    let mut text = Zeroizing::new(
-        serde_json::to_string_pretty(value).map_err(|error| Failure::undelivered(io::Error::from(error)))?,
-    );
-    if io::stdout().is_terminal() {
-        text = Zeroizing::new(harmless::json(&text));
-    }
-    text.push('\n');
-    print_bytes(text.as_bytes())
-}
-
-/// Prints lines to stdout, with colours where they belong.
-fn print_lines(text: &str) -> Result<(), Failure> {
-    let mut stdout = anstream::stdout().lock();
-    writeln!(stdout, "{text}").and_then(|()| stdout.flush()).map_err(Failure::undelivered)
-}
-
-/// Prints bytes to stdout as they are.
-pub(crate) fn print_bytes(bytes: &[u8]) -> Result<(), Failure> {
-    let mut stdout = io::stdout().lock();
-    stdout.write_all(bytes).and_then(|()| stdout.flush()).map_err(Failure::undelivered)
-}
-
-/// Prints a value to stdout as it is, for a program. A terminal gets it only if it can't be steered by it.
-pub(crate) fn print_value(value: &[u8]) -> Result<(), Failure> {
-    if io::stdout().is_terminal() && !std::str::from_utf8(value).is_ok_and(harmless::is_text) {
-        return Err(Failure::NoValue(
-            "the value has characters that would control the terminal or are invisible: send it to a file or a pipe"
-                .to_owned(),
-        ));
-    }
-    print_bytes(value)
-}
-
-/// An answer about an organization's key, with the organization in front: the key of which one it is must never be a guess.
-pub(crate) fn of_organization(organization: &str, answer: Value) -> Value {
+/// Adds the organization as the first field of an answer about its key, so that keys of organizations can't be confused.
+pub(crate) fn with_organization(organization: &str, answer: Value) -> Value {
     let mut fields = Map::from_iter([("organization".to_owned(), Value::String(organization.to_owned()))]);
     match answer {
         Value::Object(others) => fields.extend(others),
@@ -198,29 +171,29 @@ pub(crate) fn of_organization(organization: &str, answer: Value) -> Value {
     Value::Object(fields)
 }
 
-/// A generated message of the contract, its false and zero fields included.
+/// A generated message as JSON, with false and zero fields.
 pub(crate) fn message<M: Name>(message: &M) -> Value {
     let descriptor = built_in_pool().get_message_by_name(&M::full_name());
     let dynamic = descriptor.map(|descriptor| DynamicMessage::decode(descriptor, message.encode_to_vec().as_slice()));
-    let dynamic = dynamic.expect("it is of the contract").expect("it was encoded a line above");
+    let dynamic = dynamic.expect("the message is in the contract").expect("the message was encoded a line above");
     json(&dynamic, false)
 }
 
-/// A record of any entity.
+/// A record of any entity as JSON, with null for each encrypted attribute.
 pub(crate) fn record(entity: &EntityType, record: &DynamicMessage) -> Value {
-    let mut known = match json(record, true) {
+    let mut present = match json(record, true) {
         Value::Object(fields) => fields,
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => Map::new(),
     };
     let fields = entity.message.fields().filter_map(|field| {
         let name = field.name().to_owned();
         let is_encrypted = entity.attribute(&name).is_some_and(|attribute| attribute.options.encrypted);
-        known.remove(&name).or(is_encrypted.then_some(Value::Null)).map(|value| (name, value))
+        present.remove(&name).or(is_encrypted.then_some(Value::Null)).map(|value| (name, value))
     });
     Value::Object(fields.collect())
 }
 
-/// A record that was asked for with the [`read_mask`] of these fields: of encrypted attributes it has those alone. None: all of them.
+/// A record that was requested with the [`read_mask`] of these fields: without other encrypted attributes. Empty `fields` means all.
 pub(crate) fn record_with(entity: &EntityType, record: &DynamicMessage, fields: &[&str]) -> Value {
     let mut shown = crate::output::record(entity, record);
     if let (false, Some(values)) = (fields.is_empty(), shown.as_object_mut()) {
@@ -230,23 +203,23 @@ pub(crate) fn record_with(entity: &EntityType, record: &DynamicMessage, fields: 
     shown
 }
 
-/// What to ask for to show these fields: of an encrypted one, whether it is set.
+/// The read mask for these fields. An encrypted attribute is replaced by the field that reports whether it is set.
 pub(crate) fn read_mask(entity: &EntityType, fields: &[&str]) -> Vec<String> {
-    let asked = |field: &&str| match entity.attribute(field) {
+    let path = |field: &&str| match entity.attribute(field) {
         Some(attribute) if attribute.options.encrypted => {
-            entity.reporter(field).map_or_else(|| NAME.to_owned(), |reporter| reporter.name().to_owned())
+            entity.is_set_attribute(field).map_or_else(|| NAME.to_owned(), |is_set| is_set.name().to_owned())
         }
         _ if *field == ID => NAME.to_owned(),
         _ => (*field).to_owned(),
     };
-    let mut paths: Vec<String> = fields.iter().map(asked).collect();
+    let mut paths: Vec<String> = fields.iter().map(path).collect();
     paths.sort_unstable();
     paths.dedup();
     paths
 }
 
-/// What a table shows of a record unless told otherwise: its id, the first attributes, and which secrets it has.
-pub(crate) fn usual_columns(entity: &EntityType) -> Vec<Column> {
+/// The default columns of a table: the id, the first attributes, and whether encrypted attributes are set.
+pub(crate) fn default_columns(entity: &EntityType) -> Vec<Column> {
     let plain = entity.attributes.iter().filter(|attribute| {
         let options = &attribute.options;
         !options.encrypted && !options.output_only && options.reports_set.is_empty() && options.reference.is_none()
@@ -256,12 +229,12 @@ pub(crate) fn usual_columns(entity: &EntityType) -> Vec<Column> {
     names.into_iter().map(|name| entity_column(entity, name)).collect()
 }
 
-/// The columns of these names: of attributes, and of the fields that every record has.
+/// The columns for these names of attributes or standard fields.
 pub(crate) fn columns(entity: &EntityType, names: &[&str]) -> Result<Vec<Column>, Failure> {
     let is_known = |name: &str| name == ID || entity.message.get_field_by_name(name).is_some();
     if let Some(unknown) = names.iter().find(|name| !is_known(name)) {
         let known: Vec<String> = entity.message.fields().map(|field| field.name().to_owned()).collect();
-        return Err(Failure::usage(format!("there is no field {unknown:?}; there are id, {}", known.join(", "))));
+        return Err(Failure::usage(format!("unknown field {unknown:?}: use id, {}", known.join(", "))));
     }
     Ok(names.iter().map(|name| entity_column(entity, name)).collect())
 }
@@ -272,24 +245,25 @@ fn entity_column(entity: &EntityType, name: &str) -> Column {
         return Column { heading, value: Box::new(|record| id_of(record).to_owned()) };
     }
     let (entity, name) = (entity.clone(), name.to_owned());
-    Column { heading, value: Box::new(move |record| shown(&entity, record, &name)) }
+    Column { heading, value: Box::new(move |record| display_text(&entity, record, &name)) }
 }
 
-/// The attributes of a record that have a value, and the encrypted ones with whether they have.
+/// The attributes of a record that have a value, and for encrypted attributes whether they are set.
 fn fields(entity: &EntityType, record: &Value) -> Vec<(String, String)> {
     let Value::Object(values) = record else { return Vec::new() };
     let reports_set =
         |name: &str| entity.attribute(name).is_some_and(|attribute| !attribute.options.reports_set.is_empty());
     let names = values.keys().filter(|name| !reports_set(name));
-    names.map(|name| (name.clone(), shown(entity, record, name))).collect()
+    names.map(|name| (name.clone(), display_text(entity, record, name))).collect()
 }
 
-/// A value as a person reads it: of an encrypted attribute, whether it is set.
-fn shown(entity: &EntityType, record: &Value, name: &str) -> String {
+/// A value as readable text; for an encrypted attribute, whether it is set.
+fn display_text(entity: &EntityType, record: &Value, name: &str) -> String {
     let value = record.get(name).unwrap_or(&Value::Null);
     let Some(attribute) = entity.attribute(name) else { return table::text(name, value) };
     if attribute.options.encrypted {
-        let is_set = entity.reporter(name).and_then(|reports| record.get(reports.name())).and_then(Value::as_bool);
+        let is_set =
+            entity.is_set_attribute(name).and_then(|is_set| record.get(is_set.name())).and_then(Value::as_bool);
         return is_set.map_or("", |is_set| if is_set { "set" } else { "not set" }).to_owned();
     }
     match (attribute.field.kind(), value.as_str()) {
@@ -317,7 +291,7 @@ fn json(message: &DynamicMessage, skip_default_fields: bool) -> Value {
 const ID: &str = "id";
 const NAME: &str = "name";
 
-/// How many attributes fit beside an id.
+/// The number of attributes in the default columns, beside the id and encrypted attributes.
 const PLAIN_COLUMNS: usize = 3;
 
 #[cfg(test)]
@@ -328,7 +302,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_encrypted_attribute_is_null_where_it_belongs_and_other_absent_ones_are_left_out() {
+    fn encrypted_attribute_is_null_and_other_absent_ones_are_left_out() {
         let entities = EntityType::all(&built_in_pool()).unwrap();
         let mailbox = &entities[1];
         let typed = mail_v1::Mailbox {
@@ -345,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_false_or_zero_in_an_answer_is_shown() {
+    fn false_and_zero_in_an_answer_are_shown() {
         let status = v1::IsDataEncryptionActiveResponse::default();
         let shown = message(&status).to_string();
         assert_eq!(

@@ -1,4 +1,4 @@
-//! AccessService: whom the server takes a caller for, who may do what, and why.
+//! AccessService: the caller's identity, and explanations of access decisions.
 
 use sealward::methods;
 
@@ -11,19 +11,19 @@ use crate::{
 };
 
 impl Client {
-    /// Answers whom the server takes this client for: the identity, what proved it, and its roles and privileges.
+    /// Returns this client's identity as the server sees it, its credentials, and its roles and privileges.
     ///
     /// # Errors
-    /// See the contract.
+    /// [`Error`], with the reasons of the rpc in the contract.
     pub async fn who_am_i(&self) -> Result<WhoAmIResponse, Error> {
         decode(&self.unary(&Method::of(methods::WhoAmI), Encoded::of(&WhoAmIRequest {})).await?)
     }
 
-    /// Explains whether `identity` (the caller's own if it is empty) may call `method`, such as `sealward.mail.v1.MailboxService/GetMailbox`,
-    /// in `organization` (in none if it is empty).
+    /// Explains whether `identity` may call `method` in `organization`. An empty `identity` is the caller's own, and an empty `organization` is
+    /// the deployment. `method` is a full name, such as `sealward.mail.v1.MailboxService/GetMailbox`.
     ///
     /// # Errors
-    /// See the contract.
+    /// [`Error`], with the reasons of the rpc in the contract.
     pub async fn explain_access(
         &self,
         identity: impl Into<String>,

@@ -1,4 +1,4 @@
-//! AuditService: audit trails, listed and verified.
+//! AuditService: lists and verifies audit trails.
 
 use sealward::methods;
 
@@ -15,11 +15,11 @@ use crate::{
 };
 
 impl Client {
-    /// Lists the records of the trail of `organizations/contoso`, or with "" of the deployment's own, the newest first. `page_size` 0 and
-    /// `page_token` "" are the contract's defaults, and the filter "" is every record.
+    /// Lists the audit records of an organization, such as `organizations/contoso`, newest first. An empty `organization` is the deployment's
+    /// trail. An empty `filter` matches all records, `page_size` 0 is the server's default, and an empty `page_token` is the first page.
     ///
     /// # Errors
-    /// See the contract.
+    /// [`Error`], with the reasons of the rpc in the contract.
     pub async fn list_audit_records(
         &self,
         organization: impl Into<String>,
@@ -38,10 +38,11 @@ impl Client {
         Ok(Page { records: response.audit_records, next_page_token: response.next_page_token, total_size: None })
     }
 
-    /// Verifies the trail of `organizations/contoso`, or with "" the deployment's own. What is wrong is in the answer.
+    /// Verifies the trail of an organization, such as `organizations/contoso`, or the deployment's trail if `organization` is empty. The
+    /// response has the faults of the trail; they aren't errors.
     ///
     /// # Errors
-    /// See the contract.
+    /// [`Error`], with the reasons of the rpc in the contract.
     pub async fn verify_audit_trail(&self, organization: impl Into<String>) -> Result<VerifyAuditTrailResponse, Error> {
         let request = VerifyAuditTrailRequest { organization: organization.into() };
         decode(&self.unary(&Method::of(methods::VerifyAuditTrail), Encoded::of(&request)).await?)

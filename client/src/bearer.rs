@@ -1,4 +1,4 @@
-//! Bearer tokens: what a call carries beside, or instead of, the certificate of its connection.
+//! Bearer tokens, which authenticate calls with or without a client certificate.
 
 use std::{fs, path::PathBuf};
 
@@ -8,11 +8,11 @@ use zeroize::Zeroizing;
 
 use crate::error::SetupError;
 
-/// A token, or where to find it.
+/// A token, or its file.
 pub(crate) enum Bearer {
     /// The token.
     Token(SecretString),
-    /// A file with the token, read for each call: whoever put it there exchanges it before it ends.
+    /// A file with the token. Read for each call, so that the token can be replaced before it expires.
     File(PathBuf),
 }
 
@@ -32,33 +32,35 @@ impl Bearer {
                 (format!("token file {}", path.display()), Zeroizing::new(read))
             }
         };
-        let token = token_of(&token).map_err(|problem| SetupError::TokenUnusable { origin, problem })?;
+        let token = parse_token(&token).map_err(|problem| SetupError::TokenUnusable { origin, problem })?;
         let header = Zeroizing::new(format!("Bearer {token}"));
-        let mut header = MetadataValue::try_from(header.as_str()).expect("a token's characters make a header");
+        let mut header = MetadataValue::try_from(header.as_str()).expect("a token's characters are valid in a header");
         header.set_sensitive(true);
         Ok(header)
     }
 }
 
-/// The token alone, or what is wrong with what is there: a server would only say that it isn't a token.
-fn token_of(bytes: &[u8]) -> Result<&str, &'static str> {
+/// Validates a token. The errors are more specific than the server's, which only reports an invalid token.
+fn parse_token(bytes: &[u8]) -> Result<&str, &'static str> {
     if bytes.starts_with(b"\xef\xbb\xbf") {
         return Err("begins with a byte order mark: save it as UTF-8 without one");
     }
     if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
         return Err("is UTF-16: save it as UTF-8 without a byte order mark");
     }
-    let token = std::str::from_utf8(bytes).map_err(|_| "isn't text: a token is letters, digits and -._~+/=")?.trim();
+    let token = std::str::from_utf8(bytes)
+        .map_err(|_| "isn't valid UTF-8: a token has only letters, digits and -._~+/=")?
+        .trim();
     let is_prefixed = token.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("bearer "));
     // The characters of RFC 6750, section 2.1.
     let is_of_token = |character: char| character.is_ascii_alphanumeric() || "-._~+/=".contains(character);
     match token {
-        "" => Err("is empty: it has to be the token"),
-        _ if is_prefixed => Err("begins with \"Bearer \": leave only the token in it"),
-        _ if token.starts_with('{') => Err("is JSON: leave only the token in it, such as the value of access_token"),
-        _ if token.chars().any(char::is_whitespace) => Err("has more than one word: leave only the token in it"),
+        "" => Err("is empty"),
+        _ if is_prefixed => Err("begins with \"Bearer \": use only the token"),
+        _ if token.starts_with('{') => Err("is JSON: use only the token, such as the value of access_token"),
+        _ if token.chars().any(char::is_whitespace) => Err("has more than one word: use only the token"),
         _ if !token.chars().all(is_of_token) => {
-            Err("has a character that no token has: a token is letters, digits and -._~+/=")
+            Err("has an invalid character: a token has only letters, digits and -._~+/=")
         }
         token => Ok(token),
     }
@@ -69,12 +71,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_is_taken_without_blanks_around_it() {
-        assert_eq!(token_of(b" a.b-c_d~e+f/g=\r\n"), Ok("a.b-c_d~e+f/g="));
+    fn token_is_read_without_surrounding_blanks() {
+        assert_eq!(parse_token(b" a.b-c_d~e+f/g=\r\n"), Ok("a.b-c_d~e+f/g="));
     }
 
     #[test]
-    fn what_is_wrong_with_a_token_is_named_and_the_token_is_not_repeated() {
+    fn fault_of_a_token_is_named_without_the_token() {
         for (given, problem) in [
             (&b""[..], "is empty"),
             (b" \n", "is empty"),
@@ -82,28 +84,25 @@ mod tests {
             (b"bearer canary", "begins with \"Bearer \""),
             (b"\xef\xbb\xbfcanary", "byte order mark"),
             (b"\xff\xfec\0", "UTF-16"),
-            (b"canary\xff", "isn't text"),
+            (b"canary\xff", "isn't valid UTF-8"),
             (b"{\"access_token\": \"canary\"}", "JSON"),
             (b"canary canary", "more than one word"),
-            ("can\u{e4}ry".as_bytes(), "no token has"),
-            (b"can\x1bary", "no token has"),
+            ("can\u{e4}ry".as_bytes(), "invalid character"),
+            (b"can\x1bary", "invalid character"),
         ] {
-            let found = token_of(given).unwrap_err();
+            let found = parse_token(given).unwrap_err();
             assert!(found.contains(problem) && !found.contains("canary"), "{given:?}: {found}");
         }
     }
 
     #[test]
-    fn a_token_file_is_named() {
+    fn error_names_the_token_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("token");
         fs::write(&path, "Bearer canary").unwrap();
         let error = Bearer::File(path.clone()).header().unwrap_err().to_string();
-        assert_eq!(
-            error,
-            format!("the token file {} begins with \"Bearer \": leave only the token in it", path.display())
-        );
+        assert_eq!(error, format!("the token file {} begins with \"Bearer \": use only the token", path.display()));
         let error = Bearer::Token("".into()).header().unwrap_err().to_string();
-        assert_eq!(error, "the bearer token is empty: it has to be the token");
+        assert_eq!(error, "the bearer token is empty");
     }
 }

@@ -1,7 +1,7 @@
-//! How a client finds, trusts and convinces its server.
+//! The configuration of a client: endpoint, TLS, credentials, timeouts and limits.
 //!
-//! Everything is checked before a connection is tried: a wrong file or a forgotten CA is a [`SetupError`] that names it. TLS itself is
-//! tonic's, with aws-lc-rs underneath.
+//! Everything is validated before a connection is attempted: an unreadable file or a missing CA is a [`SetupError`]. TLS is tonic's, with
+//! aws-lc-rs.
 
 use std::{
     fs,
@@ -18,11 +18,11 @@ use crate::{
     bearer::Bearer,
     client::Client,
     error::{CallError, Error, SetupError},
-    method::Repetition,
+    method::RetrySafety,
     retry::RetryPolicy,
 };
 
-/// Sets a [`Client`] up; made by [`Client::builder`].
+/// Configures a [`Client`]. Created by [`Client::builder`].
 pub struct ClientBuilder {
     endpoint: String,
     ca: Option<Pem>,
@@ -52,21 +52,21 @@ impl ClientBuilder {
         }
     }
 
-    /// The CAs that the server's certificate may come from, in PEM. The system's are not used.
+    /// Sets the CA certificates that verify the server, in PEM. The system's CAs are not used.
     #[must_use]
     pub fn ca_pem(mut self, ca: impl Into<Vec<u8>>) -> Self {
         self.ca = Some(Pem::text("CA", ca.into()));
         self
     }
 
-    /// As [`ca_pem`](Self::ca_pem), from a file.
+    /// Sets the CA certificates from a file; see [`ca_pem`](Self::ca_pem).
     #[must_use]
     pub fn ca_file(mut self, ca: impl AsRef<Path>) -> Self {
         self.ca = Some(Pem::file("CA file", ca.as_ref()));
         self
     }
 
-    /// The caller's certificate, with those between it and its CA, and its private key, in PEM.
+    /// Sets the client certificate, with intermediate certificates, and its private key, in PEM.
     #[must_use]
     pub fn identity_pem(mut self, certificate: impl Into<Vec<u8>>, key: impl Into<Vec<u8>>) -> Self {
         self.identity =
@@ -74,7 +74,7 @@ impl ClientBuilder {
         self
     }
 
-    /// As [`identity_pem`](Self::identity_pem), from files.
+    /// Sets the client certificate and its key from files; see [`identity_pem`](Self::identity_pem).
     #[must_use]
     pub fn identity_files(mut self, certificate: impl AsRef<Path>, key: impl AsRef<Path>) -> Self {
         self.identity = Some((
@@ -84,79 +84,80 @@ impl ClientBuilder {
         self
     }
 
-    /// A bearer token (JWT) to be sent with each call, without a certificate or with the one that it is bound to. Over TLS only.
+    /// Sets a bearer token (JWT) that is sent with each call, with or without a client certificate. Requires TLS.
     #[must_use]
     pub fn bearer_token(mut self, token: SecretString) -> Self {
         self.bearer = Some(Bearer::Token(token));
         self
     }
 
-    /// As [`bearer_token`](Self::bearer_token), from a file that is read for each call: whoever keeps it exchanges the token in time.
+    /// Sets the file of a bearer token. The file is read for each call, so that the token can be replaced before it expires.
     #[must_use]
     pub fn bearer_token_file(mut self, token: impl AsRef<Path>) -> Self {
         self.bearer = Some(Bearer::File(token.as_ref().to_owned()));
         self
     }
 
-    /// The name that the server's certificate has to carry. Default: the endpoint's host.
+    /// Sets the expected name in the server's certificate. Default: the endpoint's host.
     #[must_use]
     pub fn domain_name(mut self, name: impl Into<String>) -> Self {
         self.domain_name = Some(name.into());
         self
     }
 
-    /// Connects without TLS, to an endpoint `http://…`. For tests and for finding out what is wrong: the server answers every data
-    /// call with HTTPS_REQUIRED, and whatever is sent can be read on its way.
+    /// Connects without TLS, to an endpoint `http://…`. For tests and diagnostics: the server answers data calls with HTTPS_REQUIRED, and the
+    /// network can read everything that is sent.
     #[must_use]
     pub fn plaintext(mut self) -> Self {
         self.is_plaintext = true;
         self
     }
 
-    /// The longest time to connect, TLS included. Default: 10 s.
+    /// Sets the maximum time to connect, including the TLS handshake. Default: 10 s.
     #[must_use]
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self
     }
 
-    /// The longest time of a call, its repetitions included; the server is told. `None` leaves it to the server. It isn't applied to
-    /// a stream that has begun. Default: 30 s.
+    /// Sets the maximum time of a call with its retries, which is also sent to the server as the deadline. `None` leaves the limit to the
+    /// server. Doesn't apply to an open stream. Default: 30 s.
     #[must_use]
     pub fn timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.timeout = timeout.into();
         self
     }
 
-    /// Which failed calls are repeated. Default: see [`RetryPolicy`].
+    /// Sets the retry policy. Default: [`RetryPolicy::default`].
     #[must_use]
     pub fn retry(mut self, policy: RetryPolicy) -> Self {
         self.retry = policy;
         self
     }
 
-    /// The largest message sent or taken, in bytes. Default: 4 MiB, as the server's.
+    /// Sets the maximum size of a sent or received message, in bytes. Default: 4 MiB, the server's default.
     #[must_use]
     pub fn message_size_max(mut self, bytes: usize) -> Self {
         self.message_size_max_bytes = bytes;
         self
     }
 
-    /// Connects, and fails if that isn't possible. A connection that breaks later is made anew by the next call.
+    /// Connects to the server. A later call reconnects if the connection breaks.
     ///
     /// # Errors
-    /// [`SetupError`], or a call error if the server can't be reached. A server that refuses the client's certificate says so at the
-    /// first call only: that is how TLS 1.3 is.
+    /// [`SetupError`], or [`CallError`] if the connection fails. With TLS 1.3, a server that refuses the client's certificate fails only the
+    /// first call.
     pub async fn connect(self) -> Result<Client, Error> {
         let endpoint = self.endpoint()?;
-        let channel = endpoint.connect().await.map_err(|error| CallError::not_connected(Repetition::Read, error))?;
+        let channel =
+            endpoint.connect().await.map_err(|error| CallError::not_connected(RetrySafety::ReadOnly, error))?;
         Ok(self.client(channel))
     }
 
-    /// Makes a client that connects with its first call. To be called within a tokio runtime.
+    /// Creates a client that connects with its first call. Must be called within a tokio runtime.
     ///
     /// # Errors
-    /// If something is wrong on this side. Whether there is a server isn't looked at.
+    /// [`SetupError`]. Doesn't check whether the server is reachable.
     pub fn connect_lazy(self) -> Result<Client, SetupError> {
         let channel = self.endpoint()?.connect_lazy();
         Ok(self.client(channel))
@@ -174,7 +175,7 @@ impl ClientBuilder {
             .connect_timeout(self.connect_timeout)
             .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
             .keep_alive_timeout(KEEPALIVE_TIMEOUT);
-        let endpoint = endpoint.user_agent(USER_AGENT).expect("the name and version of this package make a header");
+        let endpoint = endpoint.user_agent(USER_AGENT).expect("the package's name and version are a valid header");
 
         let is_https = match endpoint.uri().scheme() {
             Some(scheme) if *scheme == Scheme::HTTPS => true,
@@ -191,12 +192,12 @@ impl ClientBuilder {
     }
 
     fn tls(&self) -> Result<ClientTlsConfig, SetupError> {
-        let ca = self.ca.as_ref().ok_or(SetupError::CaMissing)?.read(Wanted::Certificates)?;
+        let ca = self.ca.as_ref().ok_or(SetupError::CaMissing)?.read(PemKind::Certificates)?;
         let mut tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(&*ca)).timeout(self.connect_timeout);
         if let Some((certificate, key)) = &self.identity {
             tls = tls.identity(Identity::from_pem(
-                &*certificate.read(Wanted::Certificates)?,
-                &*key.read(Wanted::PrivateKey)?,
+                &*certificate.read(PemKind::Certificates)?,
+                &*key.read(PemKind::PrivateKey)?,
             ));
         }
         if let Some(name) = &self.domain_name {
@@ -206,52 +207,52 @@ impl ClientBuilder {
     }
 }
 
-/// PEM that was given, or where to find it.
+/// PEM, or its file. `label` names it in errors.
 struct Pem {
-    what: &'static str,
-    place: Place,
+    label: &'static str,
+    source: PemSource,
 }
 
-enum Place {
+enum PemSource {
     Text(Zeroizing<Vec<u8>>),
     File(PathBuf),
 }
 
 impl Pem {
-    fn text(what: &'static str, text: Vec<u8>) -> Self {
-        Self { what, place: Place::Text(Zeroizing::new(text)) }
+    fn text(label: &'static str, text: Vec<u8>) -> Self {
+        Self { label, source: PemSource::Text(Zeroizing::new(text)) }
     }
 
-    fn file(what: &'static str, path: &Path) -> Self {
-        Self { what, place: Place::File(path.to_owned()) }
+    fn file(label: &'static str, path: &Path) -> Self {
+        Self { label, source: PemSource::File(path.to_owned()) }
     }
 
-    /// TLS skips what it doesn't recognize, and then trusts fewer CAs than the file names: so all of it is checked here.
-    fn read(&self, wanted: Wanted) -> Result<Zeroizing<Vec<u8>>, SetupError> {
-        let text = match &self.place {
-            Place::Text(text) => text.clone(),
-            Place::File(path) => Zeroizing::new(fs::read(path).map_err(|source| SetupError::FileUnreadable {
-                what: self.what,
+    /// Reads and validates the PEM. TLS would skip unknown sections, and then trust fewer CAs than the file has.
+    fn read(&self, kind: PemKind) -> Result<Zeroizing<Vec<u8>>, SetupError> {
+        let text = match &self.source {
+            PemSource::Text(text) => text.clone(),
+            PemSource::File(path) => Zeroizing::new(fs::read(path).map_err(|source| SetupError::FileUnreadable {
+                what: self.label,
                 path: path.clone(),
                 source,
             })?),
         };
-        let checked = match wanted {
-            Wanted::Certificates => sealward_pem::certificates(&text).map(drop),
-            Wanted::PrivateKey => sealward_pem::private_key(&text).map(drop),
+        let validated = match kind {
+            PemKind::Certificates => sealward_pem::certificates(&text).map(drop),
+            PemKind::PrivateKey => sealward_pem::private_key(&text).map(drop),
         };
-        checked.map(|()| text).map_err(|problem| self.unusable(&problem))
+        validated.map(|()| text).map_err(|problem| self.unusable(&problem))
     }
 
-    /// Commands in the message name the file.
+    /// The error for invalid PEM. Replaces the placeholder FILE in suggested commands by the path.
     fn unusable(&self, problem: &sealward_pem::PemError) -> SetupError {
         let problem = problem.to_string();
-        match &self.place {
-            Place::Text(_) => SetupError::PemUnusable { what: self.what.to_owned(), problem },
-            Place::File(path) => {
+        match &self.source {
+            PemSource::Text(_) => SetupError::PemUnusable { what: self.label.to_owned(), problem },
+            PemSource::File(path) => {
                 let path = path.display().to_string();
                 SetupError::PemUnusable {
-                    what: format!("{} {path}", self.what),
+                    what: format!("{} {path}", self.label),
                     problem: problem.replace("FILE", &path),
                 }
             }
@@ -259,28 +260,29 @@ impl Pem {
     }
 }
 
-/// What is read of PEM.
+/// The expected content of PEM.
 #[derive(Clone, Copy)]
-enum Wanted {
+enum PemKind {
     Certificates,
     PrivateKey,
 }
 
 const CONNECT_TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
 
-/// What the server gives a call that doesn't say.
+/// The server's default timeout for a call.
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
 
-/// What the server takes and gives unless configured otherwise.
+/// The server's default limit.
 const MESSAGE_SIZE_MAX_DEFAULT_BYTES: usize = 4 * 1024 * 1024;
 
-/// A silent stream is asked for a sign of life this often, so that one that has died is noticed.
+/// Interval of HTTP/2 pings, which detect dead connections of idle streams.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(60);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 
 const USER_AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
+
 impl Client {
-    /// Begins to set up a client for a server: `https://127.0.0.1:7443`.
+    /// Configures a client for the server at `endpoint`, such as `https://127.0.0.1:7443`.
     #[must_use]
     pub fn builder(endpoint: impl Into<String>) -> ClientBuilder {
         ClientBuilder::new(endpoint.into())
@@ -296,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn plaintext_is_never_an_accident() {
+    fn plaintext_needs_an_explicit_choice() {
         let refused = setup("http://127.0.0.1:7080", |builder| builder);
         assert!(matches!(refused, Err(SetupError::PlaintextNotAllowed { .. })));
         assert!(setup("http://127.0.0.1:7080", ClientBuilder::plaintext).is_ok());
@@ -307,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn an_endpoint_needs_a_scheme_and_a_host() {
+    fn endpoint_without_scheme_or_host_is_refused() {
         for endpoint in ["", "127.0.0.1:7443", "localhost", "ftp://127.0.0.1", "https://"] {
             let refused = setup(endpoint, |builder| builder.ca_pem("CERTIFICATE"));
             assert!(matches!(refused, Err(SetupError::EndpointInvalid { .. })), "{endpoint}");
@@ -315,17 +317,17 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_ca_file_or_label_is_named() {
+    fn missing_ca_and_unreadable_ca_are_refused() {
         let https = |change: fn(ClientBuilder) -> ClientBuilder| setup("https://127.0.0.1:7443", change).err().unwrap();
         assert!(matches!(https(|builder| builder), SetupError::CaMissing));
         let unreadable = https(|builder| builder.ca_file("/nowhere/ca.pem"));
-        assert_eq!(unreadable.to_string(), "the CA file /nowhere/ca.pem can't be read");
+        assert_eq!(unreadable.to_string(), "can't read the CA file /nowhere/ca.pem");
         let empty = https(|builder| builder.ca_pem("text"));
-        assert_eq!(empty.to_string(), "the CA can't be used: the file has no certificate in PEM");
+        assert_eq!(empty.to_string(), "can't use the CA: the file has no certificate in PEM");
     }
 
     #[test]
-    fn pem_that_others_skip_is_refused_with_the_line() {
+    fn unknown_pem_label_is_refused_with_the_line() {
         let folder = tempfile::tempdir().unwrap();
         let ca = folder.path().join("ca.pem");
         let block = "-----BEGIN CERTIFICATE-----\nMAMCAQE=\n-----END CERTIFICATE-----";
@@ -337,18 +339,18 @@ mod tests {
         ] {
             fs::write(&ca, text).unwrap();
             let refused = setup("https://127.0.0.1:7443", |builder| builder.ca_file(&ca)).unwrap_err().to_string();
-            let expected = format!("the CA file {} can't be used: line {line}: ", ca.display());
+            let expected = format!("can't use the CA file {}: line {line}: ", ca.display());
             assert!(refused.starts_with(&expected), "{refused}");
         }
     }
 
     #[test]
-    fn an_encrypted_key_is_said_to_be_one() {
+    fn encrypted_key_is_reported_as_encrypted() {
         let block = |label| format!("-----BEGIN {label}-----\nMAMCAQE=\n-----END {label}-----\n");
         let refused = setup("https://127.0.0.1:7443", |builder| {
             builder.ca_pem(block("CERTIFICATE")).identity_pem(block("CERTIFICATE"), block("ENCRYPTED PRIVATE KEY"))
         });
         let refused = refused.unwrap_err().to_string();
-        assert!(refused.starts_with("the client key can't be used: line 1: the private key is encrypted"), "{refused}");
+        assert!(refused.starts_with("can't use the client key: line 1: the private key is encrypted"), "{refused}");
     }
 }

@@ -1,6 +1,4 @@
-//! One call, from an encoded request to an answer: deadline, limits, repetition and errors, the same for every method.
-//!
-//! What is called and what the bytes mean is for the files beside this one.
+//! Calls, from an encoded request to an encoded answer: deadline, limits, retries and errors, the same for every method.
 
 use std::{
     fmt,
@@ -29,10 +27,10 @@ use crate::{
     method::Method,
     random,
     retry::RetryPolicy,
-    write::{Write, WriteOptions},
+    write::{ResolvedWrite, WriteOptions},
 };
 
-/// A client of one server. Cheap to clone; clones share a connection, which is made anew when it breaks.
+/// A client of one server. Clones are cheap and share a connection, which is restored if it breaks.
 #[derive(Clone)]
 pub struct Client {
     channel: Channel,
@@ -40,18 +38,18 @@ pub struct Client {
     timeout: Option<Duration>,
     retry: RetryPolicy,
     message_size_max_bytes: usize,
-    /// Whether the server has answered anything yet.
+    /// Whether the server has answered a call.
     has_answer: Arc<AtomicBool>,
 }
 
 impl Client {
-    /// The same client with another longest time of a call; see [`ClientBuilder::timeout`](crate::ClientBuilder::timeout).
+    /// Returns a client with another timeout; see [`ClientBuilder::timeout`](crate::ClientBuilder::timeout).
     #[must_use]
     pub fn with_timeout(&self, timeout: impl Into<Option<Duration>>) -> Self {
         Self { timeout: timeout.into(), ..self.clone() }
     }
 
-    /// The connection, for a generated client of your own. Timeouts, limits, retries and bearer tokens are the caller's then.
+    /// Returns the connection, for other generated clients. Timeouts, limits, retries and bearer tokens of this client don't apply to it.
     #[must_use]
     pub fn channel(&self) -> Channel {
         self.channel.clone()
@@ -68,12 +66,12 @@ impl Client {
         Self { channel, bearer: bearer.map(Arc::new), timeout, retry, message_size_max_bytes, has_answer }
     }
 
-    /// What a write of this client sends for these options.
-    pub(crate) fn write(&self, options: WriteOptions) -> Write {
+    /// Resolves the options of a write.
+    pub(crate) fn write(&self, options: WriteOptions) -> ResolvedWrite {
         options.resolve(&self.retry)
     }
 
-    /// Makes a call, again if that is safe and promising.
+    /// Makes a call, with retries by the policy.
     pub(crate) async fn unary(&self, method: &Method, request: Encoded) -> Result<Answer, Error> {
         let deadline = self.deadline();
         let authorization = self.authorization()?;
@@ -81,35 +79,35 @@ impl Client {
         let mut in_doubt = false;
         loop {
             let outcome = self.attempt(method, request.clone(), authorization.as_ref(), deadline).await;
-            let mut error = match self.noted(outcome) {
+            let mut error = match self.record_answer(outcome) {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
-            error.follows(&mut in_doubt);
+            error.inherit_doubt(&mut in_doubt);
             let Some(pause) = self.retry.pause(attempts, &error, random::fraction()) else { return Err(error.into()) };
             if deadline.is_some_and(|deadline| Instant::now() + pause >= deadline) {
                 return Err(error.into());
             }
-            rest(pause).await;
+            sleep(pause).await;
             attempts += 1;
         }
     }
 
-    /// Opens a stream. The timeout covers the opening only.
+    /// Opens a server stream. The timeout applies only to the opening.
     pub(crate) async fn server_stream(&self, method: &Method, request: Encoded) -> Result<Streaming<Answer>, Error> {
         let mut request = Request::new(request);
         authorize(&mut request, self.authorization()?.as_ref());
         let open = async {
             let mut grpc = self.grpc();
-            grpc.ready().await.map_err(|error| CallError::not_connected(method.repetition, error))?;
+            grpc.ready().await.map_err(|error| CallError::not_connected(method.retry_safety, error))?;
             let answered = grpc.server_streaming(request, path(method), BytesCodec).await;
             answered.map_err(|status| CallError::from_status(method, status))
         };
         let opened = within(self.deadline(), method, open).await;
-        Ok(self.noted(opened)?.into_inner())
+        Ok(self.record_answer(opened)?.into_inner())
     }
 
-    /// Sends a stream, and waits for the one answer to it. It takes as long as it takes: the timeout doesn't hold for it.
+    /// Sends a client stream and waits for the answer. The timeout doesn't apply.
     pub(crate) async fn client_stream(
         &self,
         method: &Method,
@@ -118,14 +116,14 @@ impl Client {
         let mut requests = Request::new(requests);
         authorize(&mut requests, self.authorization()?.as_ref());
         let mut grpc = self.grpc();
-        grpc.ready().await.map_err(|error| CallError::not_connected(method.repetition, error))?;
+        grpc.ready().await.map_err(|error| CallError::not_connected(method.retry_safety, error))?;
         let answered = grpc.client_streaming(requests, path(method), BytesCodec).await;
         let answered = answered.map_err(|status| CallError::from_status(method, status));
-        Ok(self.noted(answered)?.into_inner())
+        Ok(self.record_answer(answered)?.into_inner())
     }
 
-    /// Remembers whether the server has answered, and notes it at a failure after that.
-    fn noted<T>(&self, outcome: Result<T, Box<CallError>>) -> Result<T, Box<CallError>> {
+    /// Records that the server answered. Marks a failure if the server had answered before.
+    fn record_answer<T>(&self, outcome: Result<T, Box<CallError>>) -> Result<T, Box<CallError>> {
         let is_answer = outcome.as_ref().map_or_else(|error| error.origin() == Origin::Server, |_| true);
         let was_answered = self.has_answer.fetch_or(is_answer, Ordering::Relaxed);
         outcome.map_err(|error| if was_answered { error.after_answer() } else { error })
@@ -140,7 +138,7 @@ impl Client {
     ) -> Result<Answer, Box<CallError>> {
         let call = async {
             let mut grpc = self.grpc();
-            grpc.ready().await.map_err(|error| CallError::not_connected(method.repetition, error))?;
+            grpc.ready().await.map_err(|error| CallError::not_connected(method.retry_safety, error))?;
             let mut request = Request::new(request);
             authorize(&mut request, authorization);
             if let Some(deadline) = deadline {
@@ -177,12 +175,12 @@ impl fmt::Debug for Client {
     }
 }
 
-/// Reads an answer as the message that the method gives.
+/// Decodes an answer.
 pub(crate) fn decode<M: Message + Default>(answer: &Answer) -> Result<M, Error> {
     M::decode(answer.as_slice()).map_err(|error| CallError::unreadable(error).into())
 }
 
-/// tonic watches the deadline until the headers come; this also covers connecting, and the answer after them.
+/// Applies the deadline to a call. tonic's own deadline ends with the response headers; this one covers connecting and the whole answer.
 async fn within<T>(
     deadline: Option<Instant>,
     method: &Method,
@@ -201,16 +199,16 @@ fn authorize<T>(request: &mut Request<T>, authorization: Option<&MetadataValue<A
 }
 
 fn path(method: &Method) -> PathAndQuery {
-    PathAndQuery::try_from(method.path.as_ref()).expect("identifiers of a descriptor make a path")
+    PathAndQuery::try_from(method.path.as_ref()).expect("identifiers of a descriptor are a valid path")
 }
 
-#[expect(clippy::disallowed_methods, reason = "there is no event to wait for: the pause itself is the purpose")]
-async fn rest(pause: Duration) {
+#[expect(clippy::disallowed_methods, reason = "a pause between retries has no event to wait for")]
+async fn sleep(pause: Duration) {
     tokio::time::sleep(pause).await;
 }
 
 #[cfg(test)]
-#[expect(clippy::disallowed_methods, reason = "a test makes the status of a connection that broke")]
+#[expect(clippy::disallowed_methods, reason = "the test creates the status of a broken connection")]
 mod tests {
     use tonic::Status;
 
@@ -219,22 +217,22 @@ mod tests {
     const IS_ACTIVE: Method = Method::of(sealward::methods::IsDataEncryptionActive);
 
     #[tokio::test]
-    async fn a_failure_is_known_to_come_after_an_answer() {
+    async fn failure_after_an_answer_is_recognized() {
         let client = Client::builder("http://127.0.0.1:1").plaintext().connect_lazy().unwrap();
         let broken = || {
             let mut status = Status::unavailable("");
             status.set_source(Arc::new(std::io::Error::other("reset")));
             Err::<(), _>(CallError::from_status(&IS_ACTIVE, status))
         };
-        assert!(!client.noted(broken()).unwrap_err().is_after_answer());
-        assert!(client.noted(Ok(())).is_ok());
-        // Clones share the connection, and what is known of it.
-        assert!(client.clone().noted(broken()).unwrap_err().is_after_answer());
+        assert!(!client.record_answer(broken()).unwrap_err().server_answered_before());
+        assert!(client.record_answer(Ok(())).is_ok());
+        // Clones share the connection and this state.
+        assert!(client.clone().record_answer(broken()).unwrap_err().server_answered_before());
 
         // A refusal is an answer too.
         let client = Client::builder("http://127.0.0.1:1").plaintext().connect_lazy().unwrap();
         let refused = Err::<(), _>(CallError::from_status(&IS_ACTIVE, Status::unavailable("")));
-        assert!(!client.noted(refused).unwrap_err().is_after_answer());
-        assert!(client.noted(broken()).unwrap_err().is_after_answer());
+        assert!(!client.record_answer(refused).unwrap_err().server_answered_before());
+        assert!(client.record_answer(broken()).unwrap_err().server_answered_before());
     }
 }

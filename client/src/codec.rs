@@ -1,7 +1,7 @@
-//! The codec of every call: bytes in, bytes out.
+//! The codec of all calls, for bytes that are already encoded.
 //!
-//! A request is encoded once, before the first attempt, into memory that is wiped; so a secret isn't cloned for a repetition, and
-//! generated and dynamic messages take the same way. The codec knows nothing of messages.
+//! A request is encoded once, before the first attempt, into memory that is wiped. Retries therefore don't copy secrets, and generated and
+//! dynamic messages use the same codec.
 
 use std::sync::Arc;
 
@@ -13,20 +13,20 @@ use tonic::{
 };
 use zeroize::Zeroizing;
 
-/// An encoded request. Clones share the bytes, which are wiped with the last one.
+/// An encoded request. Clones share the bytes, which are wiped with the last clone.
 #[derive(Clone)]
 pub(crate) struct Encoded(Arc<Zeroizing<Vec<u8>>>);
 
 impl Encoded {
     pub(crate) fn of(message: &impl Message) -> Self {
-        // The exact capacity: growing would leave copies behind.
+        // The exact capacity: growing would leave copies in memory.
         let mut bytes = Zeroizing::new(Vec::with_capacity(message.encoded_len()));
-        message.encode(&mut *bytes).expect("a vector grows as it has to");
+        message.encode(&mut *bytes).expect("the capacity is sufficient");
         Self(Arc::new(bytes))
     }
 }
 
-/// An answer as it came, wiped when it is dropped.
+/// An encoded answer. Wiped on drop.
 pub(crate) type Answer = Zeroizing<Vec<u8>>;
 
 #[derive(Clone, Copy)]

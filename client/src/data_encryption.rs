@@ -1,4 +1,4 @@
-//! DataEncryptionService: an organization's encryption key.
+//! DataEncryptionService: encryption keys and re-encryption.
 
 use sealward::methods;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -8,7 +8,7 @@ use crate::{
     client::{Client, decode},
     codec::Encoded,
     error::Error,
-    method::{Method, Repetition},
+    method::{Method, RetrySafety},
     records::Page,
     stream::MessageStream,
     v1::{
@@ -20,29 +20,30 @@ use crate::{
     },
 };
 
-/// What a SetDataEncryptionKey does.
+/// The operation of [`Client::set_data_encryption_key`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyOperation {
-    /// Gives the organization a new key; everything is encrypted anew, in the background.
+    /// Sets a new key. The server re-encrypts all values in the background.
     Change,
-    /// Proves the key that the data is encrypted with, which makes encryption active again.
+    /// Restores the key that the data is encrypted with. Encryption becomes active again.
     Restore,
 }
 
-/// An organization's encryption key. Debug shows the fingerprint only.
+/// An organization's encryption key. `Debug` shows only the fingerprint.
 #[derive(Debug)]
 pub struct RetrievedKey {
-    /// The text, character for character.
+    /// The key text, unchanged.
     pub encryption_key: SecretString,
-    /// The key's public id. Keep it beside the text.
+    /// The public id of the key. Store it with the text.
     pub fingerprint: String,
 }
 
 impl Client {
-    /// Tells whether data encryption is active in `organizations/contoso`, with which key, and how far a re-encryption is.
+    /// Returns whether data encryption is active in an organization, such as `organizations/contoso`, and the states of its key and its
+    /// re-encryption.
     ///
     /// # Errors
-    /// See the contract.
+    /// [`Error`], with the reasons of the rpc in the contract.
     pub async fn is_data_encryption_active(
         &self,
         organization: impl Into<String>,
@@ -51,10 +52,10 @@ impl Client {
         decode(&self.unary(&Method::of(methods::IsDataEncryptionActive), Encoded::of(&request)).await?)
     }
 
-    /// Answers with the encryption key, so that it can be kept somewhere safe.
+    /// Returns the encryption key of an organization. The audit trail records it.
     ///
     /// # Errors
-    /// See the contract.
+    /// [`Error`], with the reasons of the rpc in the contract.
     pub async fn retrieve_data_encryption_key(&self, organization: impl Into<String>) -> Result<RetrievedKey, Error> {
         let request = RetrieveDataEncryptionKeyRequest { organization: organization.into() };
         let answer = self.unary(&Method::of(methods::RetrieveDataEncryptionKey), Encoded::of(&request)).await?;
@@ -62,10 +63,10 @@ impl Client {
         Ok(RetrievedKey { encryption_key: response.encryption_key.into(), fingerprint: response.fingerprint })
     }
 
-    /// Changes the encryption key. Repeated with the same text after failures that pass; one that was made is answered the same.
+    /// Changes the encryption key. Retried after transient failures: a repetition with the same text returns the same answer.
     ///
     /// # Errors
-    /// See the contract.
+    /// [`Error`], with the reasons of the rpc in the contract.
     pub async fn change_key(
         &self,
         organization: impl Into<String>,
@@ -74,10 +75,10 @@ impl Client {
         self.set_data_encryption_key(organization, encryption_key, KeyOperation::Change, false).await
     }
 
-    /// Restores the encryption key of an organization that is inactive. Never repeated by itself: each wrong try counts.
+    /// Restores the encryption key of an inactive organization. Never retried automatically, because wrong keys count against a limit.
     ///
     /// # Errors
-    /// See the contract.
+    /// [`Error`], with the reasons of the rpc in the contract.
     pub async fn restore_key(
         &self,
         organization: impl Into<String>,
@@ -86,10 +87,10 @@ impl Client {
         self.set_data_encryption_key(organization, encryption_key, KeyOperation::Restore, false).await
     }
 
-    /// Changes or restores the encryption key, or with `validate_only` finds out whether that would be possible.
+    /// Changes or restores the encryption key. With `validate_only`, validates the request and changes nothing.
     ///
     /// # Errors
-    /// See the contract.
+    /// [`Error`], with the reasons of the rpc in the contract.
     pub async fn set_data_encryption_key(
         &self,
         organization: impl Into<String>,
@@ -106,16 +107,19 @@ impl Client {
         let encoded = Encoded::of(&request);
         request.encryption_key.zeroize();
         let method = match operation {
-            KeyOperation::Change => Method::of(methods::SetDataEncryptionKey).repeated(Repetition::Recognised),
+            KeyOperation::Change => {
+                Method::of(methods::SetDataEncryptionKey).with_retry_safety(RetrySafety::Idempotent)
+            }
             KeyOperation::Restore => Method::of(methods::SetDataEncryptionKey),
         };
         decode(&self.unary(&method, encoded).await?)
     }
 
-    /// Lists the cells that the last re-encryption could not open. `page_size` 0 and `page_token` "" are the contract's defaults.
+    /// Lists the cells that the last re-encryption couldn't decrypt. `page_size` 0 is the server's default; an empty `page_token` is the first
+    /// page.
     ///
     /// # Errors
-    /// See the contract.
+    /// [`Error`], with the reasons of the rpc in the contract.
     pub async fn list_unreadable_cells(
         &self,
         organization: impl Into<String>,
@@ -129,10 +133,10 @@ impl Client {
         Ok(Page { records: response.unreadable_cells, next_page_token: response.next_page_token, total_size: None })
     }
 
-    /// Lists the keys that an organization has had, the youngest first. `page_size` 0 and `page_token` "" are the contract's defaults.
+    /// Lists the keys of an organization, newest first. `page_size` 0 is the server's default; an empty `page_token` is the first page.
     ///
     /// # Errors
-    /// See the contract.
+    /// [`Error`], with the reasons of the rpc in the contract.
     pub async fn list_key_changes(
         &self,
         organization: impl Into<String>,
@@ -146,11 +150,11 @@ impl Client {
         Ok(Page { records: response.key_changes, next_page_token: response.next_page_token, total_size: None })
     }
 
-    /// Gives up what the key of this fingerprint has sealed, because it is lost, and begins anew under another key; with `validate_only`
-    /// finds out whether that would be possible.
+    /// Clears all values that the lost key with this fingerprint has encrypted, and sets a new key. With `validate_only`, validates the request
+    /// and changes nothing.
     ///
     /// # Errors
-    /// See the contract.
+    /// [`Error`], with the reasons of the rpc in the contract.
     pub async fn abandon_encrypted_data(
         &self,
         organization: impl Into<String>,
@@ -169,20 +173,20 @@ impl Client {
         decode(&self.unary(&Method::of(methods::AbandonEncryptedData), encoded).await?)
     }
 
-    /// Follows the re-encryption that a change began.
+    /// Follows the re-encryption after a key change.
     ///
     /// # Errors
-    /// See the contract. Opening the stream isn't repeated, and neither is a stream that breaks.
+    /// [`Error`], with the reasons of the rpc in the contract. Neither the call nor a broken stream is retried.
     pub async fn watch_reencryption(&self, organization: impl Into<String>) -> Result<ReencryptionStream, Error> {
         let request = WatchReencryptionRequest { organization: organization.into() };
         let stream = self.server_stream(&Method::of(methods::WatchReencryption), Encoded::of(&request)).await?;
         Ok(MessageStream::new(Method::of(methods::WatchReencryption), stream))
     }
 
-    /// Opens every cell of an organization and tells of those that don't open.
+    /// Decrypts every cell of an organization, and reports the cells that can't be decrypted.
     ///
     /// # Errors
-    /// See the contract. Opening the stream isn't repeated, and neither is a stream that breaks.
+    /// [`Error`], with the reasons of the rpc in the contract. Neither the call nor a broken stream is retried.
     pub async fn verify_cells(
         &self,
         organization: impl Into<String>,
@@ -193,5 +197,5 @@ impl Client {
     }
 }
 
-/// The progress of a re-encryption: at least one message a second while it runs. It goes on whatever becomes of the stream.
+/// The progress of a re-encryption, with at least one message per second. The re-encryption continues if the stream ends.
 pub type ReencryptionStream = MessageStream<Reencryption>;

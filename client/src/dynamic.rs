@@ -1,6 +1,4 @@
-//! Records of any entity, by its descriptors: the same five methods for every one, with messages that are made at run time.
-//!
-//! What is in a record is the caller's matter; here only the standard fields of requests are known by name.
+//! Records of any entity, by its descriptors: the five standard methods with dynamic messages. The content of records is up to the caller.
 
 use prost_reflect::{
     DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, MethodDescriptor, ReflectMessage as _, Value,
@@ -13,11 +11,11 @@ use crate::{
     error::{CallError, Error},
     method::Method,
     records::{ListOptions, Page, Pages},
-    schema::{self, EntityType, SchemaError, fault},
-    write::{Write, WriteOptions},
+    schema::{self, EntityType, SchemaError, schema_error},
+    write::{ResolvedWrite, WriteOptions},
 };
 
-/// The records of one entity, by its [`EntityType`].
+/// The methods for records of one entity, by its [`EntityType`].
 #[derive(Clone, Copy, Debug)]
 pub struct DynamicRecords<'a> {
     client: &'a Client,
@@ -25,7 +23,7 @@ pub struct DynamicRecords<'a> {
 }
 
 impl Client {
-    /// The records of an entity that is known by its descriptors.
+    /// Returns the methods for records of an entity that is known by its descriptors.
     #[must_use]
     pub fn records<'a>(&'a self, entity: &'a EntityType) -> DynamicRecords<'a> {
         DynamicRecords { client: self, entity }
@@ -33,11 +31,11 @@ impl Client {
 }
 
 impl<'a> DynamicRecords<'a> {
-    /// Creates a record in the organization `parent` and answers with it as it is stored. `id`: its UUID; `None` lets the server draw
-    /// one. The record's text is wiped once it is encoded. Made once, however often it is repeated.
+    /// Creates a record in the organization `parent`, and returns the stored record. `id` is the record's UUID; `None` lets the server generate
+    /// one. Retries take effect once. The text of the record is wiped after it is encoded.
     ///
     /// # Errors
-    /// See the contract.
+    /// [`Error`], with the reasons of the rpc in the contract.
     pub async fn create(
         &self,
         parent: &str,
@@ -47,10 +45,10 @@ impl<'a> DynamicRecords<'a> {
         self.create_with(parent, record, id, WriteOptions::default()).await
     }
 
-    /// As [`create`](Self::create), only to check it or with a request id of the caller's own.
+    /// As [`create`](Self::create), with options: a dry run, or an idempotency key.
     ///
     /// # Errors
-    /// See the contract.
+    /// [`Error`], with the reasons of the rpc in the contract.
     pub async fn create_with(
         &self,
         parent: &str,
@@ -69,18 +67,18 @@ impl<'a> DynamicRecords<'a> {
         self.write(method, request, options).await
     }
 
-    /// Answers with one record, by its resource name.
+    /// Returns a record by its resource name.
     ///
     /// # Errors
-    /// See the contract.
+    /// [`Error`], with the reasons of the rpc in the contract.
     pub async fn get(&self, name: &str) -> Result<DynamicMessage, Error> {
         self.get_fields(name, &[]).await
     }
 
-    /// Answers with these fields of one record; `name` always comes. None means all.
+    /// Returns some fields of a record, and `name`. An empty `read_mask` means all fields.
     ///
     /// # Errors
-    /// See the contract.
+    /// [`Error`], with the reasons of the rpc in the contract.
     pub async fn get_fields(&self, name: &str, read_mask: &[String]) -> Result<DynamicMessage, Error> {
         let method = &self.entity.get;
         let mut request = DynamicMessage::new(method.input());
@@ -89,17 +87,17 @@ impl<'a> DynamicRecords<'a> {
         self.call(method, schema::method(method), request).await
     }
 
-    /// Lists the records of the organization `parent`: one page of them.
+    /// Lists one page of the records of the organization `parent`.
     ///
     /// # Errors
-    /// See the contract. Options that the entity's service doesn't know are a [`SchemaError`].
+    /// [`Error`], with the reasons of the rpc in the contract; [`SchemaError`] if the entity's service doesn't support an option.
     pub async fn list(&self, parent: &str, options: ListOptions) -> Result<Page<DynamicMessage>, Error> {
         let method = &self.entity.list;
         let mut request = DynamicMessage::new(method.input());
         set(&mut request, "parent", Value::String(parent.to_owned()))?;
         set(&mut request, "page_size", Value::I32(options.page_size))?;
         set(&mut request, "page_token", Value::String(options.page_token))?;
-        // Said only where it says something: a service of somebody's own need not have it.
+        // Set only if present: the service of a custom schema may lack the field.
         for (field, text) in [("filter", options.filter), ("order_by", options.order_by)] {
             if !text.is_empty() {
                 set(&mut request, field, Value::String(text))?;
@@ -112,20 +110,19 @@ impl<'a> DynamicRecords<'a> {
         self.page(&mut self.call(method, schema::method(method), request).await?)
     }
 
-    /// Writes the attributes that `update_mask` names, of the record that the field `name` of `record` names, and answers with it as it
-    /// is now. An attribute of the mask without a value becomes null. The record's text is wiped once it is encoded. Made once, however
-    /// often it is repeated.
+    /// Updates the attributes in `update_mask` of the record with the name in `record`, and returns the stored record. An attribute of the mask
+    /// without a value becomes null. Retries take effect once. The text of the record is wiped after it is encoded.
     ///
     /// # Errors
-    /// See the contract.
+    /// [`Error`], with the reasons of the rpc in the contract.
     pub async fn update(&self, record: DynamicMessage, update_mask: &[String]) -> Result<DynamicMessage, Error> {
         self.update_with(record, update_mask, WriteOptions::default()).await
     }
 
-    /// As [`update`](Self::update), only to check it or with a request id of the caller's own.
+    /// As [`update`](Self::update), with options: a dry run, or an idempotency key.
     ///
     /// # Errors
-    /// See the contract.
+    /// [`Error`], with the reasons of the rpc in the contract.
     pub async fn update_with(
         &self,
         record: DynamicMessage,
@@ -142,18 +139,18 @@ impl<'a> DynamicRecords<'a> {
         self.write(method, request, options).await
     }
 
-    /// Deletes a record. `etag` "" deletes it whatever its state. Made once, however often it is repeated.
+    /// Deletes a record. An empty `etag` deletes any revision. Retries take effect once.
     ///
     /// # Errors
-    /// See the contract.
+    /// [`Error`], with the reasons of the rpc in the contract.
     pub async fn delete(&self, name: &str, etag: &str) -> Result<(), Error> {
         self.delete_with(name, etag, WriteOptions::default()).await
     }
 
-    /// As [`delete`](Self::delete), only to check it or with a request id of the caller's own.
+    /// As [`delete`](Self::delete), with options: a dry run, or an idempotency key.
     ///
     /// # Errors
-    /// See the contract.
+    /// [`Error`], with the reasons of the rpc in the contract.
     pub async fn delete_with(&self, name: &str, etag: &str, options: WriteOptions) -> Result<(), Error> {
         let method = &self.entity.delete;
         let mut request = DynamicMessage::new(method.input());
@@ -162,7 +159,7 @@ impl<'a> DynamicRecords<'a> {
         self.write(method, request, options).await.map(drop)
     }
 
-    /// A service of a schema of its own may know no request ids: then none is drawn, and the call isn't repeated.
+    /// Sends a write. If the service of a custom schema has no field `request_id`, none is generated, and the call isn't retried.
     async fn write(
         &self,
         method: &MethodDescriptor,
@@ -172,17 +169,17 @@ impl<'a> DynamicRecords<'a> {
         if options.request_id.is_none() && method.input().get_field_by_name(REQUEST_ID).is_none() {
             options.request_id = Some(String::new());
         }
-        let Write { validate_only, request_id, repetition } = self.client.write(options);
+        let ResolvedWrite { validate_only, request_id, retry_safety } = self.client.write(options);
         if validate_only {
             set(&mut request, "validate_only", Value::Bool(true))?;
         }
         if !request_id.is_empty() {
             set(&mut request, REQUEST_ID, Value::String(request_id))?;
         }
-        self.call(method, schema::method(method).repeated(repetition), request).await
+        self.call(method, schema::method(method).with_retry_safety(retry_safety), request).await
     }
 
-    /// Lists the records of the organization `parent`, page after page.
+    /// Iterates over the pages of the records of the organization `parent`.
     #[must_use]
     pub fn pages(&self, parent: &str, options: ListOptions) -> Pages<'a, DynamicMessage> {
         let (records, parent) = (*self, parent.to_owned());
@@ -205,15 +202,17 @@ impl<'a> DynamicRecords<'a> {
     }
 
     fn page(&self, response: &mut DynamicMessage) -> Result<Page<DynamicMessage>, Error> {
-        let wrong = || fault(self.entity.list.full_name(), "its answer isn't that of a standard List");
+        let invalid =
+            || schema_error(self.entity.list.full_name(), "the response isn't that of a standard List method");
         let is_of_records = |field: &FieldDescriptor| {
             field.is_list() && field.kind().as_message().is_some_and(|message| *message == self.entity.message)
         };
-        let field = response.descriptor().fields().find(is_of_records).ok_or_else(wrong)?;
-        let token = response.get_field_by_name("next_page_token").ok_or_else(wrong)?;
-        let next_page_token = token.as_str().ok_or_else(wrong)?.to_owned();
-        let records = response.get_field_mut(&field).as_list_mut().ok_or_else(wrong)?;
-        let records = std::mem::take(records).into_iter().map(|record| record.as_message().cloned().ok_or_else(wrong));
+        let field = response.descriptor().fields().find(is_of_records).ok_or_else(invalid)?;
+        let token = response.get_field_by_name("next_page_token").ok_or_else(invalid)?;
+        let next_page_token = token.as_str().ok_or_else(invalid)?.to_owned();
+        let records = response.get_field_mut(&field).as_list_mut().ok_or_else(invalid)?;
+        let records =
+            std::mem::take(records).into_iter().map(|record| record.as_message().cloned().ok_or_else(invalid));
         let records = records.collect::<Result<_, _>>()?;
         let total_size =
             response.descriptor().get_field_by_name("total_size").filter(|field| response.has_field(field));
@@ -224,10 +223,10 @@ impl<'a> DynamicRecords<'a> {
 
 fn set(message: &mut DynamicMessage, field: &str, value: Value) -> Result<(), SchemaError> {
     let element = message.descriptor().full_name().to_owned();
-    message.try_set_field_by_name(field, value).map_err(|error| fault(&element, error.to_string()))
+    message.try_set_field_by_name(field, value).map_err(|error| schema_error(&element, error.to_string()))
 }
 
-/// A mask of no paths is as good as none.
+/// Sets a field mask, unless it is empty.
 fn set_mask(message: &mut DynamicMessage, field: &str, paths: &[String]) -> Result<(), SchemaError> {
     if paths.is_empty() {
         return Ok(());
@@ -241,7 +240,7 @@ fn message_of_field(message: &DynamicMessage, field: &str) -> Result<MessageDesc
     let descriptor = message.descriptor();
     let kind = descriptor.get_field_by_name(field).map(|field| field.kind());
     let inner = kind.as_ref().and_then(Kind::as_message).cloned();
-    inner.ok_or_else(|| fault(descriptor.full_name(), format!("it has no message {field}")))
+    inner.ok_or_else(|| schema_error(descriptor.full_name(), format!("no message field {field}")))
 }
 
 fn decode(descriptor: MessageDescriptor, answer: &Answer) -> Result<DynamicMessage, Error> {
@@ -250,7 +249,7 @@ fn decode(descriptor: MessageDescriptor, answer: &Answer) -> Result<DynamicMessa
 
 const REQUEST_ID: &str = "request_id";
 
-/// Wipes every text in a message, and every run of bytes that nobody else holds.
+/// Wipes all strings in a message, and all bytes that aren't shared.
 fn wipe_message(message: &mut DynamicMessage) {
     message.fields_mut().for_each(|(_, value)| wipe(value));
 }
@@ -283,7 +282,7 @@ mod tests {
     use crate::schema::built_in_pool;
 
     #[test]
-    fn a_request_is_wiped_at_any_depth() {
+    fn request_is_wiped_at_any_depth() {
         let descriptor = built_in_pool().get_message_by_name("sealward.mail.v1.CreateMailboxRequest").unwrap();
         let mut mailbox =
             DynamicMessage::new(message_of_field(&DynamicMessage::new(descriptor.clone()), "mailbox").unwrap());
@@ -296,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn a_field_that_a_request_does_not_have_is_named() {
+    fn missing_request_field_is_reported() {
         let descriptor = built_in_pool().get_message_by_name("sealward.mail.v1.GetMailboxRequest").unwrap();
         let error = set(&mut DynamicMessage::new(descriptor), "parent", Value::String(String::new())).unwrap_err();
         assert!(error.to_string().contains("sealward.mail.v1.GetMailboxRequest"), "{error}");

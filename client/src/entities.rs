@@ -1,6 +1,6 @@
-//! The four entities of mail with their generated types: five thin methods each, alike but for the names.
+//! The four mail entities with their generated types: the five standard methods each.
 //!
-//! Entities that aren't known when this is compiled are served by [`dynamic`](crate::dynamic), from their descriptors.
+//! [`dynamic`](crate::dynamic) has the same methods for entities that are known only at run time.
 
 use prost_types::FieldMask;
 use sealward::methods;
@@ -13,7 +13,7 @@ use crate::{
     mail_v1,
     method::Method,
     records::{ListOptions, Page, Pages, Records},
-    write::{Write, WriteOptions},
+    write::{ResolvedWrite, WriteOptions},
 };
 
 macro_rules! entities {
@@ -27,7 +27,7 @@ macro_rules! entities {
     )+) => {
         impl Client {
             $(
-                #[doc = concat!("The records of the entity [`", stringify!($Entity), "`](mail_v1::", stringify!($Entity), ").")]
+                #[doc = concat!("Returns the methods for records of the entity [`", stringify!($Entity), "`](mail_v1::", stringify!($Entity), ").")]
                 #[must_use]
                 pub fn $accessor(&self) -> Records<'_, mail_v1::$Entity> {
                     Records::new(self)
@@ -36,11 +36,11 @@ macro_rules! entities {
         }
 
         $(impl<'a> Records<'a, mail_v1::$Entity> {
-            /// Creates a record in the organization `parent` and answers with it as it is stored. `id`: its UUID; `None` lets the
-            /// server draw one. Made once, however often it is repeated.
+            /// Creates a record in the organization `parent`, and returns the stored record. `id` is the record's UUID; `None` lets the
+            /// server generate one. Retries take effect once.
             ///
             /// # Errors
-            /// See the contract.
+            /// [`Error`], with the reasons of the rpc in the contract.
             pub async fn create(
                 &self,
                 parent: impl Into<String>,
@@ -50,10 +50,10 @@ macro_rules! entities {
                 self.create_with(parent, record, id, WriteOptions::default()).await
             }
 
-            /// As [`create`](Self::create), only to check it or with a request id of the caller's own.
+            /// As [`create`](Self::create), with options: a dry run, or an idempotency key.
             ///
             /// # Errors
-            /// See the contract.
+            /// [`Error`], with the reasons of the rpc in the contract.
             pub async fn create_with(
                 &self,
                 parent: impl Into<String>,
@@ -61,7 +61,7 @@ macro_rules! entities {
                 id: Option<String>,
                 options: WriteOptions,
             ) -> Result<mail_v1::$Entity, Error> {
-                let Write { validate_only, request_id, repetition } = self.client.write(options);
+                let ResolvedWrite { validate_only, request_id, retry_safety } = self.client.write(options);
                 let mut request = mail_v1::$CreateRequest {
                     parent: parent.into(),
                     $singular: Some(record),
@@ -73,21 +73,21 @@ macro_rules! entities {
                 if let Some(record) = &mut request.$singular {
                     $(record.$encrypted.zeroize();)+
                 }
-                decode(&self.client.unary(&Method::of(methods::$Create).repeated(repetition), encoded).await?)
+                decode(&self.client.unary(&Method::of(methods::$Create).with_retry_safety(retry_safety), encoded).await?)
             }
 
-            /// Answers with one record, by its resource name.
+            /// Returns a record by its resource name.
             ///
             /// # Errors
-            /// See the contract.
+            /// [`Error`], with the reasons of the rpc in the contract.
             pub async fn get(&self, name: impl Into<String>) -> Result<mail_v1::$Entity, Error> {
                 self.get_fields(name, [""; 0]).await
             }
 
-            /// Answers with these fields of one record; `name` always comes. None means all.
+            /// Returns some fields of a record, and `name`. An empty `read_mask` means all fields.
             ///
             /// # Errors
-            /// See the contract.
+            /// [`Error`], with the reasons of the rpc in the contract.
             pub async fn get_fields(
                 &self,
                 name: impl Into<String>,
@@ -98,10 +98,10 @@ macro_rules! entities {
                 decode(&self.client.unary(&Method::of(methods::$Get), Encoded::of(&request)).await?)
             }
 
-            /// Lists the records of the organization `parent`: one page of them.
+            /// Lists one page of the records of the organization `parent`.
             ///
             /// # Errors
-            /// See the contract.
+            /// [`Error`], with the reasons of the rpc in the contract.
             pub async fn list(
                 &self,
                 parent: impl Into<String>,
@@ -125,7 +125,7 @@ macro_rules! entities {
                 })
             }
 
-            /// Lists the records of the organization `parent`, page after page.
+            /// Iterates over the pages of the records of the organization `parent`.
             #[must_use]
             pub fn pages(&self, parent: impl Into<String>, options: ListOptions) -> Pages<'a, mail_v1::$Entity> {
                 let (client, parent) = (self.client, parent.into());
@@ -135,12 +135,11 @@ macro_rules! entities {
                 })
             }
 
-            /// Writes the attributes that `update_mask` names, of the record that `record.name` names, and answers with it as it
-            /// is now. An attribute of the mask without a value becomes null; an empty mask means every attribute that has one. Made
-            /// once, however often it is repeated.
+            /// Updates the attributes in `update_mask` of the record `record.name`, and returns the stored record. An attribute of the
+            /// mask without a value becomes null. An empty mask means all attributes that have a value. Retries take effect once.
             ///
             /// # Errors
-            /// See the contract.
+            /// [`Error`], with the reasons of the rpc in the contract.
             pub async fn update(
                 &self,
                 record: mail_v1::$Entity,
@@ -149,17 +148,17 @@ macro_rules! entities {
                 self.update_with(record, update_mask, WriteOptions::default()).await
             }
 
-            /// As [`update`](Self::update), only to check it or with a request id of the caller's own.
+            /// As [`update`](Self::update), with options: a dry run, or an idempotency key.
             ///
             /// # Errors
-            /// See the contract.
+            /// [`Error`], with the reasons of the rpc in the contract.
             pub async fn update_with(
                 &self,
                 record: mail_v1::$Entity,
                 update_mask: impl IntoIterator<Item = impl Into<String>>,
                 options: WriteOptions,
             ) -> Result<mail_v1::$Entity, Error> {
-                let Write { validate_only, request_id, repetition } = self.client.write(options);
+                let ResolvedWrite { validate_only, request_id, retry_safety } = self.client.write(options);
                 let paths = update_mask.into_iter().map(Into::into).collect();
                 let mut request = mail_v1::$UpdateRequest {
                     $singular: Some(record),
@@ -171,35 +170,35 @@ macro_rules! entities {
                 if let Some(record) = &mut request.$singular {
                     $(record.$encrypted.zeroize();)+
                 }
-                decode(&self.client.unary(&Method::of(methods::$Update).repeated(repetition), encoded).await?)
+                decode(&self.client.unary(&Method::of(methods::$Update).with_retry_safety(retry_safety), encoded).await?)
             }
 
-            /// Deletes a record. `etag` "" deletes it whatever its state. Made once, however often it is repeated.
+            /// Deletes a record. An empty `etag` deletes any revision. Retries take effect once.
             ///
             /// # Errors
-            /// See the contract.
+            /// [`Error`], with the reasons of the rpc in the contract.
             pub async fn delete(&self, name: impl Into<String>, etag: impl Into<String>) -> Result<(), Error> {
                 self.delete_with(name, etag, WriteOptions::default()).await
             }
 
-            /// As [`delete`](Self::delete), only to check it or with a request id of the caller's own.
+            /// As [`delete`](Self::delete), with options: a dry run, or an idempotency key.
             ///
             /// # Errors
-            /// See the contract.
+            /// [`Error`], with the reasons of the rpc in the contract.
             pub async fn delete_with(
                 &self,
                 name: impl Into<String>,
                 etag: impl Into<String>,
                 options: WriteOptions,
             ) -> Result<(), Error> {
-                let Write { validate_only, request_id, repetition } = self.client.write(options);
+                let ResolvedWrite { validate_only, request_id, retry_safety } = self.client.write(options);
                 let request = mail_v1::$DeleteRequest { name: name.into(), etag: etag.into(), validate_only, request_id };
-                let method = Method::of(methods::$Delete).repeated(repetition);
+                let method = Method::of(methods::$Delete).with_retry_safety(retry_safety);
                 decode(&self.client.unary(&method, Encoded::of(&request)).await?)
             }
         })+
 
-        /// Every method above, for the test that misses none.
+        /// Every method above, for the test of completeness.
         #[cfg(test)]
         pub(crate) const METHODS: &[Method] = &[$(
             Method::of(methods::$Create),
@@ -209,13 +208,13 @@ macro_rules! entities {
             Method::of(methods::$Delete),
         )+];
 
-        /// Every attribute that is wiped from a request, for the test that misses none.
+        /// Every attribute that is wiped from a request, for the test of completeness.
         #[cfg(test)]
         const WIPED: &[(&str, &[&str])] = &[$((stringify!($Entity), &[$(stringify!($encrypted)),+])),+];
     };
 }
 
-/// No paths mean all fields, which is said by no mask.
+/// A mask, or `None` without paths, which means all fields.
 pub(crate) fn field_mask(paths: Vec<String>) -> Option<FieldMask> {
     (!paths.is_empty()).then_some(FieldMask { paths })
 }

@@ -1,7 +1,6 @@
-//! What went wrong, and what to do about it.
+//! Errors of the client, and what to do about them.
 //!
-//! [`Error`] is either a client that was set up wrongly or a call that failed; everything a server tells about the latter is decoded
-//! once, into [`CallError`]. What the advice means for a person at a terminal is for the command line to say.
+//! [`Error`] is a wrong configuration, an unsuitable schema or a failed call. [`CallError`] has the decoded details of the server.
 
 mod action;
 mod call;
@@ -20,23 +19,23 @@ pub use details::FieldViolation;
 pub use name::{code_name, reason_name};
 pub use setup::SetupError;
 
-/// Why a call gave no answer.
+/// An error of this library.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The client can't be set up as it was told to; no call was made.
+    /// The configuration of the client is invalid. No call was made.
     #[error(transparent)]
     Setup(#[from] SetupError),
-    /// A message can't be made from the descriptors given; no call was made.
+    /// The descriptors don't match the request. No call was made.
     #[error(transparent)]
     Schema(#[from] SchemaError),
-    /// The server, or the way to it, failed the call.
+    /// The call failed, at the server or in transport.
     #[error(transparent)]
     Call(Box<CallError>),
 }
 
 impl Error {
-    /// What to do about it.
+    /// Returns what to do about the error.
     #[must_use]
     pub fn action(&self) -> Action {
         match self {
@@ -46,7 +45,7 @@ impl Error {
         }
     }
 
-    /// The failed call, if there was one.
+    /// Returns the failed call, if a call was made.
     #[must_use]
     pub fn call(&self) -> Option<&CallError> {
         match self {
@@ -55,43 +54,43 @@ impl Error {
         }
     }
 
-    /// The code of the failed call. INVALID_ARGUMENT if there was none.
+    /// Returns the gRPC code of the failed call, or INVALID_ARGUMENT if no call was made.
     #[must_use]
     pub fn code(&self) -> Code {
         self.call().map_or(Code::InvalidArgument, CallError::code)
     }
 
-    /// See [`CallError::reason`].
+    /// Returns [`CallError::reason`], or `Unspecified` if no call was made.
     #[must_use]
     pub fn reason(&self) -> ErrorReason {
         self.call().map_or(ErrorReason::Unspecified, CallError::reason)
     }
 
-    /// See [`CallError::mail_reason`].
+    /// Returns [`CallError::mail_reason`], or `Unspecified` if no call was made.
     #[must_use]
     pub fn mail_reason(&self) -> mail_v1::ErrorReason {
         self.call().map_or(mail_v1::ErrorReason::Unspecified, CallError::mail_reason)
     }
 
-    /// See [`CallError::metadata`].
+    /// Returns a value of [`CallError::metadata`].
     #[must_use]
     pub fn metadata(&self, key: &str) -> Option<&str> {
         self.call().and_then(|call| call.metadata().get(key)).map(String::as_str)
     }
 
-    /// See [`CallError::field_violations`].
+    /// Returns [`CallError::field_violations`].
     #[must_use]
     pub fn field_violations(&self) -> &[FieldViolation] {
         self.call().map_or(&[], CallError::field_violations)
     }
 
-    /// See [`CallError::retry_delay`].
+    /// Returns [`CallError::retry_delay`].
     #[must_use]
     pub fn retry_delay(&self) -> Option<Duration> {
         self.call().and_then(CallError::retry_delay)
     }
 
-    /// See [`CallError::call_id`].
+    /// Returns [`CallError::call_id`].
     #[must_use]
     pub fn call_id(&self) -> Option<&str> {
         self.call().and_then(CallError::call_id)

@@ -1,16 +1,16 @@
-//! Generates encryption keys: texts that meet the service's rule, carry 175 random bits and survive paper, telephone and clipboard.
+//! Generation of encryption keys: texts with 175 random bits that meet the service's rule, and that are easy to copy, print and dictate.
 //!
-//! The shape is the one in which the server generates keys. Nothing here knows the rule in full: the server checks it.
+//! The format is that of keys that the server generates. The server validates the rule.
 
 use secrecy::SecretString;
 use zeroize::Zeroizing;
 
 use crate::random;
 
-/// How many random bits are in a text of [`generate_key_text`].
+/// The number of random bits in a key from [`generate_key_text`].
 pub const GENERATED_KEY_BITS: usize = GROUPS * GROUP_CHARACTERS * 5;
 
-/// Draws a new encryption key: seven groups of five characters of Crockford's Base32, joined by hyphens, `8FQ2M-…`.
+/// Generates an encryption key: seven groups of five characters of Crockford's Base32, with hyphens, such as `8FQ2M-…`.
 #[must_use]
 pub fn generate_key_text() -> SecretString {
     generate_from(random::fill)
@@ -18,7 +18,7 @@ pub fn generate_key_text() -> SecretString {
 
 fn generate_from(mut fill: impl FnMut(&mut [u8])) -> SecretString {
     let mut drawn = Zeroizing::new([0_u8; GROUPS * GROUP_CHARACTERS]);
-    // The rule asks for a letter and a numeral. A draw without one of them, once in 500,000, is thrown away whole.
+    // The rule requires a letter and a numeral. A key without one of them, about 1 in 500,000, is discarded.
     loop {
         fill(drawn.as_mut_slice());
         let has_numeral = drawn.iter().any(|byte| character(*byte).is_ascii_digit());
@@ -27,7 +27,7 @@ fn generate_from(mut fill: impl FnMut(&mut [u8])) -> SecretString {
             break;
         }
     }
-    // The exact capacity: growing would leave copies behind, and so would shrinking.
+    // The exact capacity: growing or shrinking would leave copies in memory.
     let mut text = String::with_capacity(GROUPS * (GROUP_CHARACTERS + 1) - 1);
     for (position, byte) in drawn.iter().enumerate() {
         if position > 0 && position % GROUP_CHARACTERS == 0 {
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_generated_key_meets_the_rule_and_has_at_least_160_random_bits() {
+    fn generated_key_meets_the_rule_and_has_at_least_160_random_bits() {
         const { assert!(GENERATED_KEY_BITS >= 160) };
         let texts: BTreeSet<String> = (0..1_000).map(|_| generate_key_text().expose_secret().to_owned()).collect();
         assert_eq!(texts.len(), 1_000);
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn a_draw_that_breaks_the_rule_is_drawn_again() {
+    fn key_without_letter_or_numeral_is_discarded() {
         let mut draws = 0;
         let text = generate_from(|bytes| {
             draws += 1;

@@ -1,4 +1,4 @@
-//! A client for Sealward: every method of the service as a Rust method, with secrets as secret types and errors that say what to do.
+//! The Rust client library of Sealward, a service for records with encrypted attributes.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), sealward_client::Error> {
@@ -17,14 +17,14 @@
 //! # }
 //! ```
 //!
-//! * **Secrets.** Key texts and revealed values are [`SecretString`] and [`SecretSlice`], wiped when they are dropped. A request that
-//!   carries one is encoded once and wiped. What can't be wiped from here are the buffers of HTTP/2 and TLS.
-//! * **Errors.** [`Error::action`] says what to do: correct the call, wait, look whether it took effect, or give up.
-//! * **Retries.** What reads, and what writes records, is repeated after failures that pass, and never for longer than the call's timeout:
-//!   see [`RetryPolicy`]. A write carries an id by which the server tells a repetition, so that it is made once: see [`WriteOptions`],
-//!   which also only check a write.
-//!
-//! * **Lists.** [`ListOptions`] filters, orders and masks; `pages` walks over all pages:
+//! * **Methods.** [`Client`] has a method for each rpc. The contract, `proto/sealward`, describes the effects, the required privileges and the
+//!   error reasons of each rpc.
+//! * **Secrets.** Key texts and revealed values are [`SecretString`] and [`SecretSlice`], and are wiped on drop. A request with a secret is
+//!   encoded once and wiped. The buffers of HTTP/2 and TLS can't be wiped.
+//! * **Errors.** [`Error::action`] says what to do: fix the call, wait, check the outcome, or give up.
+//! * **Retries.** Reads and writes of records are retried after transient failures, within the call's timeout: see [`RetryPolicy`]. A write has
+//!   an idempotency key, so that it takes effect once: see [`WriteOptions`], which also has dry runs.
+//! * **Lists.** [`ListOptions`] has filter, order and read mask. `pages` iterates over all pages:
 //!
 //! ```no_run
 //! # async fn example(client: sealward_client::Client) -> Result<(), sealward_client::Error> {
@@ -38,9 +38,6 @@
 //! # Ok(())
 //! # }
 //! ```
-//!
-//! The contract says what a method does, who may call it and which errors it answers with: `proto/sealward`. Nothing here knows how the
-//! server does it.
 #![warn(missing_docs)]
 
 mod access;

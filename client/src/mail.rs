@@ -15,31 +15,31 @@ use crate::{
     v1::secret_value::Value,
 };
 
-/// How to sign in for a mailbox, each direction that it uses.
+/// The connections of a mailbox, one for each direction that it uses.
 #[derive(Debug)]
 pub struct ResolvedMailbox {
-    /// For fetching mail.
+    /// The connection for incoming mail.
     pub incoming: Option<MailConnection>,
-    /// For sending mail.
+    /// The connection for outgoing mail.
     pub outgoing: Option<MailConnection>,
 }
 
-/// How to sign in to a mail server. Debug shows no password.
+/// The address and credentials of a mail server. `Debug` doesn't show the password.
 #[derive(Debug)]
 pub struct MailConnection {
-    /// What the server speaks.
+    /// The protocol of the server.
     pub protocol: Protocol,
-    /// Its host or URL; `None` if it is to be discovered, or missing.
+    /// The host or URL; `None` if it must be discovered, or if it is missing.
     pub server: Option<String>,
-    /// Its port.
+    /// The port.
     pub port: u16,
-    /// Whether to connect with TLS from the first byte.
+    /// Whether to use implicit TLS.
     pub use_tls: bool,
-    /// The user to sign in as.
+    /// The user name.
     pub username: Option<String>,
     /// The password.
     pub password: Option<SecretString>,
-    /// Whose they are, or why there are none.
+    /// The source of the credentials, or why there are none.
     pub credentials: Credentials,
 }
 
@@ -47,23 +47,31 @@ impl From<mail_v1::MailConnection> for MailConnection {
     fn from(connection: mail_v1::MailConnection) -> Self {
         let (protocol, credentials) = (connection.protocol(), connection.credentials());
         let mail_v1::MailConnection { server, port, use_tls, username, password, .. } = connection;
-        let said = |text: String| Some(text).filter(|text| !text.is_empty());
+        let non_empty = |text: String| Some(text).filter(|text| !text.is_empty());
         let password = match password.and_then(|password| password.value) {
             Some(Value::Text(text)) => Some(text.into()),
             Some(Value::Data(_)) | None => None,
         };
-        // Ports that aren't any aren't answered.
+        // The server returns only valid ports.
         let port = u16::try_from(port).unwrap_or(0);
-        Self { protocol, server: said(server), port, use_tls, username: said(username), password, credentials }
+        Self {
+            protocol,
+            server: non_empty(server),
+            port,
+            use_tls,
+            username: non_empty(username),
+            password,
+            credentials,
+        }
     }
 }
 
 impl Client {
-    /// Answers with all that a mail connector needs to sign in for the mailbox `name`. The audit trail has the purpose and where each
-    /// password goes. Never repeated by itself: each call leaves an audit record.
+    /// Returns the addresses and credentials for a mailbox, by its resource name. The audit trail records the purpose, and the server that each
+    /// password is for. Never retried automatically, because each call is recorded.
     ///
     /// # Errors
-    /// See the contract.
+    /// [`Error`], with the reasons of the rpc in the contract.
     pub async fn resolve_mailbox_connection(
         &self,
         name: impl Into<String>,

@@ -1,4 +1,4 @@
-//! MetadataService: entities and attributes as an organization has them, and what audited attributes recorded.
+//! MetadataService: the entities and attributes of an organization, and the changes of audited attributes.
 
 use sealward::methods;
 
@@ -17,10 +17,11 @@ use crate::{
 };
 
 impl Client {
-    /// Lists the entities of `organizations/contoso` with their attributes. `page_size` 0 and `page_token` "" are the contract's defaults.
+    /// Lists the entities of an organization, such as `organizations/contoso`, with their attributes. `page_size` 0 is the server's default; an
+    /// empty `page_token` is the first page.
     ///
     /// # Errors
-    /// See the contract.
+    /// [`Error`], with the reasons of the rpc in the contract.
     pub async fn list_entity_metadata(
         &self,
         organization: impl Into<String>,
@@ -34,20 +35,20 @@ impl Client {
         Ok(Page { records: response.entity_metadata, next_page_token: response.next_page_token, total_size: None })
     }
 
-    /// Describes the entity of this name, `organizations/contoso/entityMetadata/Mailbox`.
+    /// Returns an entity by its name, such as `organizations/contoso/entityMetadata/Mailbox`.
     ///
     /// # Errors
-    /// See the contract.
+    /// [`Error`], with the reasons of the rpc in the contract.
     pub async fn get_entity_metadata(&self, name: impl Into<String>) -> Result<EntityMetadata, Error> {
         let request = GetEntityMetadataRequest { name: name.into() };
         decode(&self.unary(&Method::of(methods::GetEntityMetadata), Encoded::of(&request)).await?)
     }
 
-    /// Changes the fields that `update_mask` names of the attribute that is named in `attribute`; one that is absent becomes as the schema has
-    /// it. Without a mask, what is present is changed. With `validate_only`, nothing is.
+    /// Updates the fields in `update_mask` of an attribute. A field of the mask without a value is reset to the schema's value. Without a mask,
+    /// all fields with a value are updated. With `validate_only`, validates the request and changes nothing.
     ///
     /// # Errors
-    /// See the contract.
+    /// [`Error`], with the reasons of the rpc in the contract.
     pub async fn update_attribute_metadata(
         &self,
         attribute: AttributeMetadata,
@@ -62,11 +63,11 @@ impl Client {
         decode(&self.unary(&Method::of(methods::UpdateAttributeMetadata), Encoded::of(&request)).await?)
     }
 
-    /// Lists what changes of audited attributes recorded, the newest first: of `organizations/contoso`, of one record, or of one attribute,
-    /// `organizations/contoso/entityMetadata/Mailbox/attributes/email_address`. The filter "" is every change.
+    /// Lists the changes of audited attributes, newest first. `parent` is an organization, a record, or an attribute, such as
+    /// `organizations/contoso/entityMetadata/Mailbox/attributes/email_address`. An empty `filter` matches all changes.
     ///
     /// # Errors
-    /// See the contract.
+    /// [`Error`], with the reasons of the rpc in the contract.
     pub async fn list_attribute_changes(
         &self,
         parent: impl Into<String>,

@@ -1,46 +1,46 @@
-//! A method as the client calls it: its path, and what becomes of a repetition; what follows from that is for [`retry`](crate::retry).
+//! An rpc: its path, and whether it is safe to retry, which [`retry`](crate::retry) uses.
 //!
 //! Both come from the contract: [`sealward::methods`] has a constant for each method, and [`schema`](crate::schema) reads the methods of
-//! entities that are known only at run time. Where a repetition depends on the request, the call decides.
+//! entities that are known only at run time. If the safety of a retry depends on the request, the caller sets it.
 
 use std::borrow::Cow;
 
-/// A method of the service.
+/// An rpc of the service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Method {
     /// `/sealward.mail.v1.MailboxService/GetMailbox`.
     pub(crate) path: Cow<'static, str>,
-    /// Whether a call of it can be made again without asking anyone.
-    pub(crate) repetition: Repetition,
+    /// Whether calls are safe to retry.
+    pub(crate) retry_safety: RetrySafety,
 }
 
-/// What becomes of a call that is made again although it may have been made.
+/// The effect of a retry of a call that may have taken effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Repetition {
-    /// Nothing, except that it may leave another audit record.
-    Read,
-    /// The service recognises it, by its request id or because there is nothing left to do, and answers as if it were the first.
-    Recognised,
-    /// Something else than the first time: whether to is somebody's decision.
-    Decided,
+pub(crate) enum RetrySafety {
+    /// The call changes nothing; it may add an audit record.
+    ReadOnly,
+    /// The service recognizes the retry, by its idempotency key or by its content, and returns the same answer.
+    Idempotent,
+    /// The retry may have another effect than the first call. Only the caller can decide on it.
+    Unsafe,
 }
 
-impl Repetition {
-    /// What the options of a method say, whatever is in the request.
+impl RetrySafety {
+    /// The retry safety of a method, independent of the request.
     pub(crate) const fn of_method(is_idempotent: bool) -> Self {
-        if is_idempotent { Self::Read } else { Self::Decided }
+        if is_idempotent { Self::ReadOnly } else { Self::Unsafe }
     }
 }
 
 impl Method {
     /// A method of the contract.
     pub(crate) const fn of(method: sealward::methods::Method) -> Self {
-        Self { path: Cow::Borrowed(method.path), repetition: Repetition::of_method(method.is_idempotent) }
+        Self { path: Cow::Borrowed(method.path), retry_safety: RetrySafety::of_method(method.is_idempotent) }
     }
 
-    /// The same method, for a call that is repeated otherwise.
-    pub(crate) fn repeated(self, repetition: Repetition) -> Self {
-        Self { repetition, ..self }
+    /// The same method with another retry safety.
+    pub(crate) fn with_retry_safety(self, retry_safety: RetrySafety) -> Self {
+        Self { retry_safety, ..self }
     }
 }
 
@@ -54,7 +54,7 @@ mod tests {
     use crate::entities;
 
     #[test]
-    fn every_method_of_the_contract_is_wrapped() {
+    fn every_rpc_has_a_method() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
         let sources: String = fs::read_dir(folder)
             .unwrap()
@@ -70,20 +70,20 @@ mod tests {
     }
 
     #[test]
-    fn only_methods_without_effects_are_repeated_whatever_is_in_the_request() {
-        let repetition = |method| Method::of(method).repetition;
+    fn only_methods_without_effects_are_repeated_for_every_request() {
+        let retry_safety = |method| Method::of(method).retry_safety;
         for method in [methods::GetMailbox, methods::ListQueues, methods::RetrieveDataEncryptionKey] {
-            assert_eq!(repetition(method), Repetition::Read, "{}", method.path);
+            assert_eq!(retry_safety(method), RetrySafety::ReadOnly, "{}", method.path);
         }
-        let decided = [methods::UpdateMailbox, methods::SetDataEncryptionKey, methods::RevealAttributes];
-        for method in decided {
-            assert_eq!(repetition(method), Repetition::Decided, "{}", method.path);
+        let not_idempotent = [methods::UpdateMailbox, methods::SetDataEncryptionKey, methods::RevealAttributes];
+        for method in not_idempotent {
+            assert_eq!(retry_safety(method), RetrySafety::Unsafe, "{}", method.path);
         }
         for method in entities::METHODS {
             let name = method.path.rsplit('/').next().unwrap();
             let only_reads = name.starts_with("Get") || name.starts_with("List");
-            let repetition = if only_reads { Repetition::Read } else { Repetition::Decided };
-            assert_eq!(method.repetition, repetition, "{name}");
+            let expected = if only_reads { RetrySafety::ReadOnly } else { RetrySafety::Unsafe };
+            assert_eq!(method.retry_safety, expected, "{name}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! OrganizationService: the tenants of a deployment.
+//! OrganizationService: the organizations (tenants) of a deployment.
 
 use sealward::methods;
 use tokio_stream::{Stream, StreamExt as _};
@@ -18,28 +18,28 @@ use crate::{
 };
 
 impl Client {
-    /// Creates `organizations/<organization_id>`, with data encryption active under a generated key.
+    /// Creates `organizations/<organization_id>`. Data encryption is active with a generated key.
     ///
     /// # Errors
-    /// See the contract.
+    /// [`Error`], with the reasons of the rpc in the contract.
     pub async fn create_organization(&self, organization_id: impl Into<String>) -> Result<Organization, Error> {
         let request = CreateOrganizationRequest { organization_id: organization_id.into() };
         decode(&self.unary(&Method::of(methods::CreateOrganization), Encoded::of(&request)).await?)
     }
 
-    /// Answers with one organization, `organizations/contoso`.
+    /// Returns an organization by its name, such as `organizations/contoso`.
     ///
     /// # Errors
-    /// See the contract.
+    /// [`Error`], with the reasons of the rpc in the contract.
     pub async fn get_organization(&self, name: impl Into<String>) -> Result<Organization, Error> {
         let request = GetOrganizationRequest { name: name.into() };
         decode(&self.unary(&Method::of(methods::GetOrganization), Encoded::of(&request)).await?)
     }
 
-    /// Lists the organizations that the caller may see. `page_size` 0 and `page_token` "" are the contract's defaults.
+    /// Lists the organizations that the caller has access to. `page_size` 0 is the server's default; an empty `page_token` is the first page.
     ///
     /// # Errors
-    /// See the contract.
+    /// [`Error`], with the reasons of the rpc in the contract.
     pub async fn list_organizations(
         &self,
         page_size: i32,
@@ -51,20 +51,21 @@ impl Client {
         Ok(Page { records: response.organizations, next_page_token: response.next_page_token, total_size: None })
     }
 
-    /// Deletes an organization, `organizations/contoso`, with everything in it. The caller has made sure that it is meant.
+    /// Deletes an organization, such as `organizations/contoso`, with all its data. This can't be undone: confirm it with the user first.
     ///
     /// # Errors
-    /// See the contract.
+    /// [`Error`], with the reasons of the rpc in the contract.
     pub async fn delete_organization(&self, name: impl Into<String>) -> Result<(), Error> {
         let name = name.into();
         let request = DeleteOrganizationRequest { confirm_name: name.clone(), name };
         self.unary(&Method::of(methods::DeleteOrganization), Encoded::of(&request)).await.map(drop)
     }
 
-    /// Exports an organization, `organizations/contoso`, as it is now: a file in chunks, which is whole if the stream ends without an error.
+    /// Exports a snapshot of an organization, such as `organizations/contoso`, as chunks of a file. The file is complete if the stream ends
+    /// without an error.
     ///
     /// # Errors
-    /// See the contract. Opening the stream isn't repeated, and neither is a stream that breaks.
+    /// [`Error`], with the reasons of the rpc in the contract. Neither the call nor a broken stream is retried.
     pub async fn export_organization(
         &self,
         name: impl Into<String>,
@@ -74,11 +75,11 @@ impl Client {
         Ok(MessageStream::new(Method::of(methods::ExportOrganization), stream))
     }
 
-    /// Imports an organization from the chunks of an exported file, each far smaller than a message may be. `organization_id` is what it is
-    /// to be called; empty: as it was. A stream that ends too early imports nothing.
+    /// Imports an organization from the chunks of an exported file. A chunk must be smaller than the maximum message size. An empty
+    /// `organization_id` keeps the id in the file. An incomplete stream imports nothing.
     ///
     /// # Errors
-    /// See the contract. Never repeated by itself.
+    /// [`Error`], with the reasons of the rpc in the contract. Never retried automatically.
     pub async fn import_organization(
         &self,
         organization_id: impl Into<String>,

@@ -1,11 +1,10 @@
-//! Records of an entity that was known when this was compiled, and what all lists have in common: options, pages, and walks over them.
-//! The methods are in [`entities`](crate::entities).
+//! Records of entities with generated types, and the options and pages of all lists. The methods are in [`entities`](crate::entities).
 
 use std::{fmt, marker::PhantomData, pin::Pin};
 
 use crate::{client::Client, error::Error};
 
-/// The records of one entity, by its generated type: `Records<'_, mail_v1::Mailbox>`, from [`Client::mailboxes`].
+/// The methods for records of one entity, by its generated type: `Records<'_, mail_v1::Mailbox>` from [`Client::mailboxes`].
 pub struct Records<'a, E> {
     pub(crate) client: &'a Client,
     entity: PhantomData<fn() -> E>,
@@ -23,8 +22,7 @@ impl<E> fmt::Debug for Records<'_, E> {
     }
 }
 
-/// What a list should have, and how it is shown. The default is every record with all its fields, by id, in pages as large as the server
-/// likes.
+/// Filter, order, fields and page of a list. The default is all records with all fields, ordered by id, with the server's default page size.
 ///
 /// ```
 /// use sealward_client::ListOptions;
@@ -46,42 +44,42 @@ pub struct ListOptions {
 }
 
 impl ListOptions {
-    /// Only records that meet this, in the filter language of the contract. Empty: all.
+    /// Sets a filter expression in the language of the contract. Empty matches all records.
     #[must_use]
     pub fn filter(mut self, filter: impl Into<String>) -> Self {
         self.filter = filter.into();
         self
     }
 
-    /// In the order of these fields: `display_name, update_time desc`. Empty: by id.
+    /// Sets the order, such as `display_name, update_time desc`. Empty orders by id.
     #[must_use]
     pub fn order_by(mut self, order_by: impl Into<String>) -> Self {
         self.order_by = order_by.into();
         self
     }
 
-    /// Only these fields of each record; `name` always comes. None: all.
+    /// Sets the fields to return, in addition to `name`. Empty returns all fields.
     #[must_use]
     pub fn read_mask(mut self, paths: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.read_mask = paths.into_iter().map(Into::into).collect();
         self
     }
 
-    /// At most this many records a page. 0: as many as the server likes.
+    /// Sets the maximum number of records in a page. 0 is the server's default.
     #[must_use]
     pub fn page_size(mut self, page_size: i32) -> Self {
         self.page_size = page_size;
         self
     }
 
-    /// The page that this token stands for: [`Page::next_page_token`] of the page before, which had the same filter and order.
+    /// Sets the page: [`Page::next_page_token`] of the previous page, with the same filter and order. Empty is the first page.
     #[must_use]
     pub fn page_token(mut self, page_token: impl Into<String>) -> Self {
         self.page_token = page_token.into();
         self
     }
 
-    /// Counts the records of all pages, into [`Page::total_size`].
+    /// Requests the number of records of all pages, in [`Page::total_size`].
     #[must_use]
     pub fn with_total_size(mut self) -> Self {
         self.total_size = true;
@@ -92,48 +90,51 @@ impl ListOptions {
 /// A page of a list.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Page<R> {
-    /// What is on the page. A page can have fewer than were asked for and not be the last one.
+    /// The records of the page. A page can have fewer records than requested, and not be the last page.
     pub records: Vec<R>,
-    /// What gets the next page. Empty: this was the last one.
+    /// The token of the next page. Empty on the last page.
     pub next_page_token: String,
-    /// How many records all pages have, at the time of this one. Only there if it was asked for.
+    /// The number of records of all pages at the time of this page. `None` unless requested.
     pub total_size: Option<i64>,
 }
 
-/// The pages of a list, one call each.
+/// An iterator over the pages of a list, with one call per page.
 ///
-/// They aren't one snapshot: what is created, deleted or written between two calls shows or doesn't, and what stays as it is comes
+/// The pages aren't a snapshot: a record that is created, changed or deleted between two calls may be missing. An unchanged record appears
 /// exactly once.
 pub struct Pages<'a, R> {
-    fetch: Box<dyn Fn(ListOptions) -> Fetching<'a, R> + Send + Sync + 'a>,
-    /// What gets the next page; `None` after the last.
+    fetch: Box<dyn Fn(ListOptions) -> FetchFuture<'a, R> + Send + Sync + 'a>,
+    /// The options for the next page; `None` after the last page.
     next: Option<ListOptions>,
 }
 
-/// A page under way.
-type Fetching<'a, R> = Pin<Box<dyn Future<Output = Result<Page<R>, Error>> + Send + 'a>>;
+/// The call for a page.
+type FetchFuture<'a, R> = Pin<Box<dyn Future<Output = Result<Page<R>, Error>> + Send + 'a>>;
 
 impl<'a, R> Pages<'a, R> {
-    pub(crate) fn new(first: ListOptions, fetch: impl Fn(ListOptions) -> Fetching<'a, R> + Send + Sync + 'a) -> Self {
+    pub(crate) fn new(
+        first: ListOptions,
+        fetch: impl Fn(ListOptions) -> FetchFuture<'a, R> + Send + Sync + 'a,
+    ) -> Self {
         Self { fetch: Box::new(fetch), next: Some(first) }
     }
 
-    /// The next page. `None`: there are no more.
+    /// Fetches the next page. `None` after the last page.
     ///
     /// # Errors
-    /// See the contract. The same page can be asked for again.
+    /// [`Error`], with the reasons of the rpc in the contract. A later call fetches the same page again.
     pub async fn next(&mut self) -> Result<Option<Page<R>>, Error> {
-        let Some(wanted) = &self.next else { return Ok(None) };
-        let page = (self.fetch)(wanted.clone()).await?;
-        let next = wanted.clone().page_token(&page.next_page_token);
+        let Some(options) = &self.next else { return Ok(None) };
+        let page = (self.fetch)(options.clone()).await?;
+        let next = options.clone().page_token(&page.next_page_token);
         self.next = (!page.next_page_token.is_empty()).then_some(next);
         Ok(Some(page))
     }
 
-    /// The records of all pages that are left. They are held in memory together.
+    /// Fetches the remaining pages, and returns all their records in memory.
     ///
     /// # Errors
-    /// See the contract.
+    /// [`Error`], with the reasons of the rpc in the contract.
     pub async fn all(mut self) -> Result<Vec<R>, Error> {
         let mut records = Vec::new();
         while let Some(page) = self.next().await? {

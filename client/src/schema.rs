@@ -1,8 +1,6 @@
-//! Entities as their descriptors tell them: what the command line is made from, and what serves entities that weren't known when this
-//! was compiled.
+//! Entities and attributes, read from descriptors. The command line, and calls for entities that are known only at run time, are based on them.
 //!
-//! Takes the options from [`sealward::options`]. The server checks a schema with all its rules; here only what is needed to
-//! speak to it is asked for.
+//! [`sealward::options`] reads the options. The server validates schemas; this file checks only what calls need.
 
 use prost_reflect::{DescriptorPool, FieldDescriptor, MessageDescriptor, MethodDescriptor, ServiceDescriptor};
 use sealward::{
@@ -11,30 +9,30 @@ use sealward::{
 };
 
 use crate::{
-    method::{Method, Repetition},
+    method::{Method, RetrySafety},
     schema_v1,
 };
 
-/// The descriptors of the contract, the four entities of mail among them.
+/// Returns the descriptors of the contract, with the four mail entities.
 ///
 /// # Panics
-/// Never: the set is compiled in, and a test decodes it.
+/// Never: the descriptor set is compiled in, and tests decode it.
 #[must_use]
 pub fn built_in_pool() -> DescriptorPool {
-    DescriptorPool::decode(FILE_DESCRIPTOR_SET).expect("the compiled-in descriptor set is whole")
+    DescriptorPool::decode(FILE_DESCRIPTOR_SET).expect("the compiled-in descriptor set is valid")
 }
 
-/// An entity, and the service that has its standard methods.
+/// An entity, and the standard methods of its service.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct EntityType {
-    /// Its message.
+    /// The message of its records.
     pub message: MessageDescriptor,
-    /// The options of its message: collection, singular …
+    /// The options of the message, such as `collection` and `singular`.
     pub options: schema_v1::Entity,
-    /// Its attributes, in the order of their numbers. The fields `name`, `etag`, `create_time` and `update_time` are none.
+    /// The attributes, ordered by field number. Standard fields such as `name` and `etag` aren't attributes.
     pub attributes: Vec<AttributeType>,
-    /// What the contract says about it, for people.
+    /// The description in the contract.
     pub description: String,
     pub(crate) create: MethodDescriptor,
     pub(crate) get: MethodDescriptor,
@@ -47,64 +45,64 @@ pub struct EntityType {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct AttributeType {
-    /// Its field.
+    /// The field of the message.
     pub field: FieldDescriptor,
-    /// The options of its field: encrypted, required …
+    /// The options of the field, such as `encrypted` and `required`.
     pub options: schema_v1::Attribute,
-    /// What the contract says about it, for people.
+    /// The description in the contract.
     pub description: String,
 }
 
-/// Why descriptors can't be spoken to.
+/// An error in descriptors.
 #[derive(Debug, thiserror::Error)]
-#[error("the schema can't be used: {element}: {fault}")]
+#[error("invalid schema: {element}: {problem}")]
 pub struct SchemaError {
-    /// The full name of what is wrong.
+    /// The full name of the invalid element.
     pub element: String,
-    /// What is wrong with it.
-    pub fault: String,
+    /// The problem.
+    pub problem: String,
 }
 
 impl EntityType {
-    /// Every entity that a service of `pool` serves, in the order of the services.
+    /// Returns every entity that has a service in `pool`, in the order of the services.
     ///
     /// # Errors
-    /// If a service or its entity isn't what the option says it is.
+    /// [`SchemaError`] if a service or its entity doesn't match its options.
     pub fn all(pool: &DescriptorPool) -> Result<Vec<Self>, SchemaError> {
         pool.services().filter_map(|service| Self::served_by(&service).transpose()).collect()
     }
 
-    /// The attribute of a name, also of its JSON name.
+    /// Returns an attribute by its name or JSON name.
     #[must_use]
     pub fn attribute(&self, name: &str) -> Option<&AttributeType> {
         self.attributes.iter().find(|attribute| attribute.name() == name || attribute.field.json_name() == name)
     }
 
-    /// The attribute that tells whether the encrypted one of this name has a value: `is_password_set` for `password`.
+    /// Returns the attribute that reports whether an encrypted attribute has a value: `is_password_set` for `password`.
     #[must_use]
-    pub fn reporter(&self, encrypted: &str) -> Option<&AttributeType> {
+    pub fn is_set_attribute(&self, encrypted: &str) -> Option<&AttributeType> {
         self.attributes.iter().find(|attribute| attribute.options.reports_set == encrypted)
     }
 
-    /// The names of the encrypted attributes.
+    /// Returns the names of the encrypted attributes.
     pub fn encrypted(&self) -> impl Iterator<Item = &str> {
         self.attributes.iter().filter(|attribute| attribute.options.encrypted).map(AttributeType::name)
     }
 
     fn served_by(service: &ServiceDescriptor) -> Result<Option<Self>, SchemaError> {
-        let unreadable = |error: OptionError| fault(service.full_name(), error.to_string());
+        let unreadable = |error: OptionError| schema_error(service.full_name(), error.to_string());
         let Some(full_name) = options::entity_service(service).map_err(unreadable)? else { return Ok(None) };
         let message = service
             .parent_pool()
             .get_message_by_name(&full_name)
-            .ok_or_else(|| fault(service.full_name(), format!("there is no message {full_name}")))?;
+            .ok_or_else(|| schema_error(service.full_name(), format!("message {full_name} not found")))?;
         let options = options::entity(&message)
             .map_err(unreadable)?
-            .ok_or_else(|| fault(&full_name, "it has no option `entity`"))?;
+            .ok_or_else(|| schema_error(&full_name, "missing option `entity`"))?;
 
         let method = |name: String| {
             let found = service.methods().find(|method| method.name() == name);
-            found.ok_or_else(|| fault(service.full_name(), format!("it has no method {name}")))
+            found.ok_or_else(|| schema_error(service.full_name(), format!("missing method {name}")))
         };
         let name = message.name();
         Ok(Some(Self {
@@ -122,28 +120,28 @@ impl EntityType {
 }
 
 impl AttributeType {
-    /// Its name, as in the contract.
+    /// Returns the name in the contract.
     #[must_use]
     pub fn name(&self) -> &str {
         self.field.name()
     }
 }
 
-/// A method as its descriptor describes it.
+/// The method of a descriptor.
 pub(crate) fn method(descriptor: &MethodDescriptor) -> Method {
     let path = format!("/{}/{}", descriptor.parent_service().full_name(), descriptor.name());
     let is_idempotent = options::idempotency(descriptor) != Idempotency::Unknown;
-    Method { path: path.into(), repetition: Repetition::of_method(is_idempotent) }
+    Method { path: path.into(), retry_safety: RetrySafety::of_method(is_idempotent) }
 }
 
-pub(crate) fn fault(element: &str, fault: impl Into<String>) -> SchemaError {
-    SchemaError { element: element.to_owned(), fault: fault.into() }
+pub(crate) fn schema_error(element: &str, problem: impl Into<String>) -> SchemaError {
+    SchemaError { element: element.to_owned(), problem: problem.into() }
 }
 
 fn attributes(message: &MessageDescriptor) -> Result<Vec<AttributeType>, SchemaError> {
     let mut attributes = Vec::new();
     for field in message.fields() {
-        let read = options::attribute(&field).map_err(|error| fault(field.full_name(), error.to_string()))?;
+        let read = options::attribute(&field).map_err(|error| schema_error(field.full_name(), error.to_string()))?;
         if let Some(options) = read {
             let description = comment(&message.parent_file(), field.path());
             attributes.push(AttributeType { field, options, description });
@@ -170,7 +168,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_built_in_entities_are_read_with_their_attributes_and_words() {
+    fn built_in_entities_are_read_with_attributes_and_descriptions() {
         let entities = EntityType::all(&built_in_pool()).unwrap();
         let singulars: Vec<_> = entities.iter().map(|entity| entity.options.singular.as_str()).collect();
         assert_eq!(singulars, ["email_server_profile", "mailbox", "queue", "user_settings"]);

@@ -1,4 +1,4 @@
-//! SecretAccessService: the one narrow path from an encrypted attribute back to its value.
+//! SecretAccessService: reveals and compares values of encrypted attributes.
 
 use std::collections::BTreeMap;
 
@@ -17,17 +17,17 @@ use crate::{
     },
 };
 
-/// The value of an encrypted attribute, wiped when it is dropped. Debug shows none of it.
+/// The value of an encrypted attribute. Wiped on drop. `Debug` doesn't show it.
 #[derive(Debug)]
 pub enum SecretValue {
-    /// Of a string attribute.
+    /// The value of a string attribute.
     Text(SecretString),
-    /// Of a bytes attribute.
+    /// The value of a bytes attribute.
     Data(SecretSlice<u8>),
 }
 
 impl SecretValue {
-    /// The value as bytes; UTF-8 if it is text.
+    /// Returns the value as bytes; text is UTF-8.
     #[must_use]
     pub fn expose_bytes(&self) -> &[u8] {
         match self {
@@ -36,7 +36,7 @@ impl SecretValue {
         }
     }
 
-    /// The value as text, if it is text.
+    /// Returns the value as text; `None` for a bytes attribute.
     #[must_use]
     pub fn expose_text(&self) -> Option<&str> {
         match self {
@@ -56,11 +56,11 @@ impl From<Value> for SecretValue {
 }
 
 impl Client {
-    /// Tells whether an encrypted attribute of the record `name` has exactly this value. Recorded, and limited against guessing. Never
-    /// repeated by itself: each call counts.
+    /// Returns whether an encrypted attribute of the record `name` equals `value`. The audit trail records it. Comparisons are limited, to
+    /// prevent guessing, so the call is never retried automatically.
     ///
     /// # Errors
-    /// See the contract.
+    /// [`Error`], with the reasons of the rpc in the contract.
     pub async fn compare_attribute(
         &self,
         name: impl Into<String>,
@@ -83,11 +83,11 @@ impl Client {
         Ok(decode::<CompareAttributeResponse>(&answer)?.equal)
     }
 
-    /// Answers with the values of encrypted attributes of the record `name`, of any entity, by attribute; one that is null is absent.
-    /// The audit trail has the purpose, so it can't be a secret. Never repeated by itself: each call leaves an audit record.
+    /// Returns the values of encrypted attributes of the record `name`, by attribute, without null attributes. The audit trail records
+    /// `purpose`, which must not contain secrets. Never retried automatically, because each call is recorded.
     ///
     /// # Errors
-    /// See the contract.
+    /// [`Error`], with the reasons of the rpc in the contract.
     pub async fn reveal_attributes(
         &self,
         name: impl Into<String>,

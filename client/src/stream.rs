@@ -1,4 +1,4 @@
-//! Answers that come as a stream of messages.
+//! Streams of messages from the server.
 
 use std::marker::PhantomData;
 
@@ -12,7 +12,7 @@ use crate::{
     method::Method,
 };
 
-/// Messages of one call, in the order in which they come.
+/// The messages of a server-streaming call, in order.
 pub struct MessageStream<M> {
     method: Method,
     stream: Streaming<Answer>,
@@ -24,10 +24,10 @@ impl<M: Message + Default> MessageStream<M> {
         Self { method, stream, message: PhantomData }
     }
 
-    /// Waits for the next message. `None`: the stream has ended.
+    /// Waits for the next message. `None` after the end of the stream.
     ///
     /// # Errors
-    /// If the stream breaks, or the server shuts down.
+    /// [`Error`] if the call fails, the connection breaks or the server shuts down.
     pub async fn next(&mut self) -> Result<Option<M>, Error> {
         let answer = self.stream.message().await;
         let answer = answer.map_err(|status| CallError::from_status(&self.method, status).after_answer())?;

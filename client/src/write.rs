@@ -1,98 +1,96 @@
-//! What a create, update or delete is told beside what it writes: whether only to check, and what makes it safe to repeat.
-//!
-//! The same for every entity; how often and when a call is repeated is for [`retry`](crate::retry).
+//! Options of writes: dry runs and idempotency keys. [`retry`](crate::retry) decides on retries.
 
-use crate::{method::Repetition, random, retry::RetryPolicy};
+use crate::{method::RetrySafety, random, retry::RetryPolicy};
 
-/// How a create, an update or a delete is made. Default: it is made, and safe to repeat.
+/// Options of a create, update or delete. The default is a write with a generated idempotency key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WriteOptions {
-    /// Everything that the call would check is checked, and nothing changes. The answer is what the call would have answered.
+    /// Dry run: validates the request and changes nothing. The answer is that of the write.
     pub validate_only: bool,
-    /// What the server tells a repetition by: a UUID in lower-case letters with hyphens, remembered for 24 hours. The same call with the
-    /// same id is made once, also by another process or after a restart of this one: so whoever keeps it before the call can ask
-    /// again after anything. `None`: the client draws one for this call, unless its [`RetryPolicy`] never repeats.
-    /// Empty: none, and the client doesn't repeat the call. Ignored with `validate_only`.
+    /// Idempotency key: a UUID in lower case with hyphens, which the server remembers for 24 hours. Calls with the same id take effect once,
+    /// also from another process. If you store the id before the call, you can repeat the call after a crash. `None` generates an id, unless the
+    /// [`RetryPolicy`] has no retries. Empty disables the key and retries. Ignored with `validate_only`.
     pub request_id: Option<String>,
 }
 
 impl WriteOptions {
-    /// Only checks.
+    /// Options for a dry run.
     #[must_use]
     pub fn validate_only() -> Self {
         Self { validate_only: true, request_id: None }
     }
 
-    /// Writes once for this id; see [`new_request_id`].
+    /// Options with an idempotency key; see [`new_request_id`].
     #[must_use]
     pub fn request_id(id: impl Into<String>) -> Self {
         Self { validate_only: false, request_id: Some(id.into()) }
     }
 
-    /// What goes over the wire.
-    pub(crate) fn resolve(self, retry: &RetryPolicy) -> Write {
+    /// Resolves the options to the fields of the request.
+    pub(crate) fn resolve(self, retry: &RetryPolicy) -> ResolvedWrite {
         let Self { validate_only, request_id } = self;
         if validate_only {
-            return Write { validate_only, request_id: request_id.unwrap_or_default(), repetition: Repetition::Read };
+            let request_id = request_id.unwrap_or_default();
+            return ResolvedWrite { validate_only, request_id, retry_safety: RetrySafety::ReadOnly };
         }
-        let request_id = request_id.or_else(|| retry.repeats().then(new_request_id)).unwrap_or_default();
-        let repetition = if request_id.is_empty() { Repetition::Decided } else { Repetition::Recognised };
-        Write { validate_only, request_id, repetition }
+        let request_id = request_id.or_else(|| retry.allows_retries().then(new_request_id)).unwrap_or_default();
+        let retry_safety = if request_id.is_empty() { RetrySafety::Unsafe } else { RetrySafety::Idempotent };
+        ResolvedWrite { validate_only, request_id, retry_safety }
     }
 }
 
-/// Draws an id for [`WriteOptions::request_id`].
+/// Generates an idempotency key for [`WriteOptions::request_id`].
 #[must_use]
 pub fn new_request_id() -> String {
     random::uuid_v4().to_string()
 }
 
-/// A write as it goes over the wire.
+/// The fields of a write request, and the safety of retries.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Write {
+pub(crate) struct ResolvedWrite {
     pub(crate) validate_only: bool,
-    /// Empty: none.
+    /// Empty without an idempotency key.
     pub(crate) request_id: String,
-    pub(crate) repetition: Repetition,
+    pub(crate) retry_safety: RetrySafety,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn resolved(options: WriteOptions, retry: &RetryPolicy) -> (bool, String, Repetition) {
-        let Write { validate_only, request_id, repetition } = options.resolve(retry);
-        (validate_only, request_id, repetition)
+    fn resolved(options: WriteOptions, retry: &RetryPolicy) -> (bool, String, RetrySafety) {
+        let ResolvedWrite { validate_only, request_id, retry_safety } = options.resolve(retry);
+        (validate_only, request_id, retry_safety)
     }
 
     #[test]
-    fn an_id_is_drawn_for_each_write_that_may_be_repeated() {
+    fn idempotency_key_is_generated_if_the_policy_allows_retries() {
         let retry = RetryPolicy::default();
         let draw = || resolved(WriteOptions::default(), &retry);
-        let ((_, first, repetition), (_, second, _)) = (draw(), draw());
-        assert_eq!(repetition, Repetition::Recognised);
+        let ((_, first, retry_safety), (_, second, _)) = (draw(), draw());
+        assert_eq!(retry_safety, RetrySafety::Idempotent);
         assert_ne!(first, second);
         let id: uuid::Uuid = first.parse().unwrap();
         assert_eq!((id.get_version_num(), id.to_string()), (4, first));
         assert_eq!(
             resolved(WriteOptions::default(), &RetryPolicy::never()),
-            (false, String::new(), Repetition::Decided)
+            (false, String::new(), RetrySafety::Unsafe)
         );
     }
 
     #[test]
-    fn the_callers_own_id_is_taken_as_it_is() {
+    fn request_id_of_the_caller_is_kept() {
         for retry in [RetryPolicy::default(), RetryPolicy::never()] {
             let given = resolved(WriteOptions::request_id("an id"), &retry);
-            assert_eq!(given, (false, "an id".to_owned(), Repetition::Recognised));
+            assert_eq!(given, (false, "an id".to_owned(), RetrySafety::Idempotent));
             let none = resolved(WriteOptions::request_id(""), &retry);
-            assert_eq!(none, (false, String::new(), Repetition::Decided));
+            assert_eq!(none, (false, String::new(), RetrySafety::Unsafe));
         }
     }
 
     #[test]
-    fn what_only_checks_is_repeated_as_a_read_and_needs_no_id() {
+    fn validate_only_write_is_repeated_like_a_read_without_an_id() {
         let checked = resolved(WriteOptions::validate_only(), &RetryPolicy::default());
-        assert_eq!(checked, (true, String::new(), Repetition::Read));
+        assert_eq!(checked, (true, String::new(), RetrySafety::ReadOnly));
     }
 }

@@ -12,4 +12,6 @@ pub mod sign;
 pub mod verify;
 
 pub use entry::{AuditAction, AuditActionNameError, AuditEntry, OUTCOME_DONE};
-pub use record::{AUDIT_TABLE, AuditRecord, ChainHead, table};
+pub use record::ChainHead;
+
+pub use crate::table::audit::{AuditRecord, SignedHead};

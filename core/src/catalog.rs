@@ -8,25 +8,13 @@ use std::collections::HashMap;
 
 use crate::{
     id::Timestamp,
-    layout::{CATALOG, LaidOut, Layout, MIGRATION},
-    store::{
-        Column, Commit, CommitError, Condition, Datum, Direction, Name, Reader, Row, Select, Step, Store, Unavailable,
-        rows,
+    layout::{LaidOut, Layout},
+    store::{Column, Commit, CommitError, Condition, Reader, Select, Step, Store, Unavailable},
+    table::{
+        catalog::{CatalogRow, MigrationRow},
+        declare::{self, Columns as _, TableRow as _},
     },
 };
-
-/// One row of the catalog.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cataloged {
-    /// The table.
-    pub table: String,
-    /// The column.
-    pub column: String,
-    /// Its type, as [`crate::store::ColumnType::name`] spells it.
-    pub kind: String,
-    /// Whether it holds cells.
-    pub cell: bool,
-}
 
 /// Why a database can't be served under this schema.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -89,18 +77,18 @@ pub fn first(layout: &Layout, now: Timestamp) -> Commit {
 /// # Errors
 /// The first [`CatalogError`] found.
 pub fn migration(
-    catalog: &[Cataloged],
+    catalog: &[CatalogRow],
     version: i64,
     layout: &Layout,
     now: Timestamp,
 ) -> Result<Option<Commit>, CatalogError> {
-    let stored: HashMap<(&str, &str), &Cataloged> =
-        catalog.iter().map(|row| ((row.table.as_str(), row.column.as_str()), row)).collect();
+    let stored: HashMap<(&str, &str), &CatalogRow> =
+        catalog.iter().map(|row| ((row.table_name.as_str(), row.column_name.as_str()), row)).collect();
     let mut steps = Vec::new();
     let mut added = 0;
     for laid_out in &layout.tables {
         let table = &laid_out.table;
-        let exists = catalog.iter().any(|row| row.table == table.name);
+        let exists = catalog.iter().any(|row| row.table_name == table.name);
         if !exists {
             steps.push(Step::CreateTable(table.clone()));
         }
@@ -126,8 +114,8 @@ pub fn migration(
     Ok(Some(Commit::of(steps)))
 }
 
-fn unchanged(row: &Cataloged, column: &Column, laid_out: &LaidOut) -> Result<(), CatalogError> {
-    let (table, name) = (row.table.clone(), row.column.clone());
+fn unchanged(row: &CatalogRow, column: &Column, laid_out: &LaidOut) -> Result<(), CatalogError> {
+    let (table, name) = (row.table_name.clone(), row.column_name.clone());
     if row.cell != laid_out.cells.contains(&column.name) {
         Err(CatalogError::EncryptionSwitched { table, column: name })
     } else if row.kind != column.kind.name() {
@@ -137,16 +125,17 @@ fn unchanged(row: &Cataloged, column: &Column, laid_out: &LaidOut) -> Result<(),
     }
 }
 
-fn known(catalog: &[Cataloged], layout: &Layout) -> Result<(), CatalogError> {
-    let wanted = |row: &&Cataloged| {
+fn known(catalog: &[CatalogRow], layout: &Layout) -> Result<(), CatalogError> {
+    let wanted = |row: &&CatalogRow| {
         layout.tables.iter().any(|laid_out| {
-            laid_out.table.name == row.table && laid_out.table.columns.iter().any(|column| column.name == row.column)
+            laid_out.table.name == row.table_name
+                && laid_out.table.columns.iter().any(|column| column.name == row.column_name)
         })
     };
     match catalog.iter().find(|row| !wanted(row)) {
         None => Ok(()),
         Some(row) => {
-            let (table, column) = (row.table.clone(), row.column.clone());
+            let (table, column) = (row.table_name.clone(), row.column_name.clone());
             Err(if row.cell {
                 CatalogError::UnknownCellColumn { table, column }
             } else {
@@ -157,66 +146,32 @@ fn known(catalog: &[Cataloged], layout: &Layout) -> Result<(), CatalogError> {
 }
 
 fn catalog_row(laid_out: &LaidOut, column: &Column) -> Step {
-    Step::Insert {
-        table: CATALOG.into(),
-        row: vec![
-            ("table_name".into(), Datum::Text(laid_out.table.name.to_string())),
-            ("column_name".into(), Datum::Text(column.name.to_string())),
-            ("type".into(), Datum::Text(column.kind.name().to_owned())),
-            ("cell".into(), Datum::Boolean(laid_out.cells.contains(&column.name))),
-        ],
-    }
+    let row = CatalogRow {
+        table_name: laid_out.table.name.to_string(),
+        column_name: column.name.to_string(),
+        kind: column.kind.name().to_owned(),
+        cell: laid_out.cells.contains(&column.name),
+    };
+    row.insert()
 }
 
 fn migration_row(version: i64, added: usize, now: Timestamp) -> Step {
-    Step::Insert {
-        table: MIGRATION.into(),
-        row: vec![
-            ("version".into(), Datum::Integer(version)),
-            ("time".into(), Datum::Time(now)),
-            ("columns_added".into(), Datum::Integer(i64::try_from(added).unwrap_or(i64::MAX))),
-        ],
-    }
+    MigrationRow { version, time: now, columns_added: i64::try_from(added).unwrap_or(i64::MAX) }.insert()
 }
 
 /// Reads the catalog and the version of the last migration.
 ///
 /// # Errors
 /// [`Unavailable`] if the store doesn't answer, or holds no catalog.
-pub async fn read(store: &dyn Reader) -> Result<(Vec<Cataloged>, i64), Unavailable> {
-    let rows = store
-        .select(Select {
-            table: CATALOG.into(),
-            columns: ["table_name", "column_name", "type", "cell"].map(Name::from).to_vec(),
-            rows: Condition::EVERYTHING,
-            order: vec![("table_name".into(), Direction::Ascending), ("column_name".into(), Direction::Ascending)],
-            limit: u32::MAX,
-        })
-        .await?;
-    let catalog = rows.into_iter().map(cataloged).collect::<Option<Vec<_>>>();
-    let catalog = catalog.ok_or(Unavailable("malformed row in the catalog".into()))?;
-    let versions = store
-        .select(Select {
-            table: MIGRATION.into(),
-            columns: vec!["version".into()],
-            rows: Condition::EVERYTHING,
-            order: vec![("version".into(), Direction::Descending)],
-            limit: 1,
-        })
-        .await?;
-    match versions.first().and_then(|row| row.first()) {
-        Some(Datum::Integer(version)) => Ok((catalog, *version)),
-        Some(_) | None => Err(Unavailable("the database has no migration version".into())),
-    }
-}
-
-fn cataloged(row: Row) -> Option<Cataloged> {
-    match <[Datum; 4]>::try_from(row).ok()? {
-        [Datum::Text(table), Datum::Text(column), Datum::Text(kind), Datum::Boolean(cell)] => {
-            Some(Cataloged { table, column, kind, cell })
-        }
-        _ => None,
-    }
+pub async fn read(store: &dyn Reader) -> Result<(Vec<CatalogRow>, i64), Unavailable> {
+    let order = vec![CatalogRow::table_name().ascending(), CatalogRow::column_name().ascending()];
+    let rows = store.select(Select { order, ..CatalogRow::whole().select(Condition::EVERYTHING) }).await?;
+    let catalog = rows.into_iter().map(|row| CatalogRow::whole().values(row)).collect::<Result<_, _>>()?;
+    let version = MigrationRow::version();
+    let order = vec![version.descending()];
+    let last = store.select(Select { order, limit: 1, ..version.select(Condition::EVERYTHING) }).await?;
+    let last = last.into_iter().next().ok_or(Unavailable("the database has no migration version".into()))?;
+    Ok((catalog, version.values(last)?))
 }
 
 /// Why a database can't be brought to the tables it should have.
@@ -259,15 +214,8 @@ pub async fn migrate(
 /// # Errors
 /// If the store doesn't answer.
 pub async fn cell_columns(store: &dyn Reader) -> Result<Vec<(String, String)>, Unavailable> {
-    let condition = Condition::equal("cell", Datum::Boolean(true));
-    let mut columns = rows(store, CATALOG, &["table_name", "column_name"], condition)
-        .await?
-        .into_iter()
-        .map(|row| match <[Datum; 2]>::try_from(row) {
-            Ok([Datum::Text(table), Datum::Text(column)]) => Ok((table, column)),
-            Ok(_) | Err(_) => Err(Unavailable("malformed row in the catalog".into())),
-        })
-        .collect::<Result<Vec<_>, _>>()?;
+    let columns = (CatalogRow::table_name(), CatalogRow::column_name());
+    let mut columns = declare::read(store, columns, CatalogRow::cell().is(true)).await?;
     columns.sort();
     Ok(columns)
 }
@@ -275,7 +223,7 @@ pub async fn cell_columns(store: &dyn Reader) -> Result<Vec<(String, String)>, U
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{ColumnType, Table};
+    use crate::store::{ColumnType, Datum, Table};
 
     fn column(name: &'static str, kind: ColumnType) -> Column {
         Column { name: name.into(), kind, nullable: true }
@@ -286,14 +234,15 @@ mod tests {
         Layout { tables: vec![LaidOut { table, cells: cells.iter().map(|&name| name.into()).collect() }] }
     }
 
-    fn stored(column: &str, kind: ColumnType, cell: bool) -> Cataloged {
-        Cataloged { table: "Mailbox".to_owned(), column: column.to_owned(), kind: kind.name().to_owned(), cell }
+    fn stored(column: &str, kind: ColumnType, cell: bool) -> CatalogRow {
+        let (table_name, column_name) = ("Mailbox".to_owned(), column.to_owned());
+        CatalogRow { table_name, column_name, kind: kind.name().to_owned(), cell }
     }
 
     const NOW: Timestamp = Timestamp::from_unix_micros(0);
 
     #[test]
-    fn a_database_that_has_everything_is_left_alone() {
+    fn database_that_matches_the_schema_is_unchanged() {
         let wanted = layout(vec![column("id", ColumnType::Uuid)], &[]);
         assert!(migration(&[stored("id", ColumnType::Uuid, false)], 1, &wanted, NOW).unwrap().is_none());
     }
@@ -307,14 +256,14 @@ mod tests {
         else {
             panic!("{commit:?}")
         };
-        assert_eq!((&**table, &**migration), (CATALOG, MIGRATION));
+        assert_eq!((&**table, &**migration), (CatalogRow::TABLE, MigrationRow::TABLE));
         assert!(row.contains(&("cell".into(), Datum::Boolean(true))));
     }
 
     #[test]
-    fn what_narrows_is_refused() {
+    fn narrowing_schema_change_is_refused() {
         let id = || column("id", ColumnType::Uuid);
-        let refused = |rows: &[Cataloged], wanted: Layout| migration(rows, 1, &wanted, NOW).unwrap_err();
+        let refused = |rows: &[CatalogRow], wanted: Layout| migration(rows, 1, &wanted, NOW).unwrap_err();
         let base = stored("id", ColumnType::Uuid, false);
         assert!(matches!(
             refused(&[base.clone(), stored("password", ColumnType::Bytes, true)], layout(vec![id()], &[])),

@@ -5,15 +5,18 @@
 
 use std::collections::BTreeMap;
 
-use uuid::Uuid;
-
 use crate::{
     catalog::cell_columns,
     crypto::cell,
     id::{KeyVersion, RecordId},
-    layout::{CATALOG, CENSUS},
     schema::Schema,
-    store::{Condition, Datum, Direction, Name, Reader, Select, Step, Tally, Unavailable, rows},
+    store::{Condition, Datum, Reader, Select, Step, Tally, Unavailable},
+    table::{
+        catalog::CatalogRow,
+        cell::CensusRow,
+        declare::{TableRow as _, read},
+        record::RecordColumns,
+    },
 };
 
 /// Cells of one column under one key version.
@@ -35,27 +38,22 @@ impl CellKind {
 
     /// Counts a cell of this kind for each row that the step before touched: one more, or with -1 one less.
     pub(crate) fn counted(self, by: i64) -> Step {
-        Step::Tally(Tally { table: CENSUS.into(), key: self.key(), counter: CELLS.into(), by })
+        let mut key = self.row(0).into_row();
+        key.pop();
+        Step::Tally(Tally { table: CensusRow::TABLE.into(), key, counter: CensusRow::cells().name(), by })
     }
 
     /// The row that says that there are so many of this kind, where there is none.
     pub(crate) fn first(self, cells: i64) -> Step {
-        let mut row = self.key();
-        row.push((CELLS.into(), Datum::Integer(cells)));
-        Step::Insert { table: CENSUS.into(), row }
+        self.row(cells).insert()
     }
 
-    fn key(self) -> Vec<(Name, Datum)> {
+    fn row(self, cells: i64) -> CensusRow {
         let CellKind { table, column, version } = self;
-        vec![
-            ("table_name".into(), Datum::Text(table)),
-            ("column_name".into(), Datum::Text(column)),
-            ("key_version".into(), Datum::Integer(version.map_or(0, |version| version.get().into()))),
-        ]
+        let key_version = version.map_or(0, |version| version.get().into());
+        CensusRow { table_name: table, column_name: column, key_version, cells }
     }
 }
-
-const CELLS: &str = "cells";
 
 /// Cells by their kind; kinds of which there are none are left out.
 pub type Census = BTreeMap<CellKind, i64>;
@@ -65,16 +63,12 @@ pub type Census = BTreeMap<CellKind, i64>;
 /// # Errors
 /// If the store doesn't answer.
 pub async fn kept(store: &dyn Reader) -> Result<Census, Unavailable> {
-    let columns = ["table_name", "column_name", "key_version", CELLS];
-    let found = rows(store, CENSUS, &columns, Condition::EVERYTHING).await?;
-    let parsed = found.into_iter().map(|row| match <[Datum; 4]>::try_from(row) {
-        Ok([Datum::Text(table), Datum::Text(column), Datum::Integer(version), Datum::Integer(cells)]) => {
-            let version = u32::try_from(version).ok().and_then(KeyVersion::new);
-            Ok((CellKind { table, column, version }, cells))
-        }
-        Ok(_) | Err(_) => Err(Unavailable("malformed row in the census".into())),
+    let found = read(store, CensusRow::whole(), Condition::EVERYTHING).await?;
+    let kept = found.into_iter().filter(|row| row.cells != 0).map(|row| {
+        let version = u32::try_from(row.key_version).ok().and_then(KeyVersion::new);
+        (CellKind { table: row.table_name, column: row.column_name, version }, row.cells)
     });
-    parsed.filter(|row| !matches!(row, Ok((_, 0)))).collect()
+    Ok(kept.collect())
 }
 
 /// How many cells each encrypted attribute has, for the details of an audit record: `cells Mailbox.password 12, Queue.email_password 1`.
@@ -103,7 +97,7 @@ pub(crate) struct Walk {
     /// The columns that are left, the present one last.
     columns: Vec<(String, String)>,
     /// The last record of the present column that was seen.
-    after: Option<Uuid>,
+    after: Option<RecordId>,
 }
 
 /// Some cells of one column.
@@ -127,24 +121,9 @@ impl Walk {
     /// The next page.
     pub(crate) async fn next(&mut self, store: &dyn Reader) -> Result<Option<Page>, Unavailable> {
         let Some((table, column)) = self.columns.last().cloned() else { return Ok(None) };
-        let mut condition = Condition::IsNull(column.clone().into()).negated();
-        if let Some(after) = self.after {
-            condition = Condition::greater("id", Datum::Uuid(after)).and(condition);
-        }
-        let select = Select {
-            table: table.clone().into(),
-            columns: vec!["id".into(), column.clone().into()],
-            rows: condition,
-            order: vec![("id".into(), Direction::Ascending)],
-            limit: PAGE_CELLS,
-        };
-        let rows = store.select(select).await?.into_iter();
-        let cells = rows.map(|row| match <[Datum; 2]>::try_from(row) {
-            Ok([Datum::Uuid(id), Datum::Bytes(cell)]) => Ok((RecordId::from_uuid(id), cell)),
-            Ok(_) | Err(_) => Err(Unavailable("malformed value in a column of cells".into())),
-        });
-        let cells = cells.collect::<Result<Vec<_>, _>>()?;
-        self.after = cells.last().map(|(id, _)| id.uuid());
+        let condition = Condition::IsNull(column.clone().into()).negated();
+        let cells = cells_after(store, &table, &column, self.after, condition, PAGE_CELLS).await?;
+        self.after = cells.last().map(|(id, _)| *id);
         if cells.len() < PAGE_CELLS as usize {
             self.columns.pop();
             self.after = None;
@@ -154,6 +133,33 @@ impl Walk {
 }
 
 const PAGE_CELLS: u32 = 1_024;
+
+/// Cells of a column that meet a condition, in the order of their records' ids.
+pub(crate) async fn cells_after(
+    store: &dyn Reader,
+    table: &str,
+    column: &str,
+    after: Option<RecordId>,
+    mut condition: Condition,
+    limit: u32,
+) -> Result<Vec<(RecordId, Vec<u8>)>, Unavailable> {
+    if let Some(after) = after {
+        condition = RecordColumns::id().exceeds(after).and(condition);
+    }
+    let select = Select {
+        table: table.to_owned().into(),
+        columns: vec![RecordColumns::id().name(), column.to_owned().into()],
+        rows: condition,
+        order: vec![RecordColumns::id().ascending()],
+        limit,
+    };
+    let rows = store.select(select).await?.into_iter();
+    let cells = rows.map(|row| match <[Datum; 2]>::try_from(row) {
+        Ok([Datum::Uuid(id), Datum::Bytes(cell)]) => Ok((RecordId::from_uuid(id), cell)),
+        Ok(_) | Err(_) => Err(Unavailable("malformed value in a column of cells".into())),
+    });
+    cells.collect()
+}
 
 /// The census as a look at every cell finds it.
 async fn taken(store: &dyn Reader) -> Result<Census, Unavailable> {
@@ -169,8 +175,8 @@ async fn taken(store: &dyn Reader) -> Result<Census, Unavailable> {
 
 /// The rows of a census, for a database that is about to keep one: none if it keeps one already. Nobody writes to it meanwhile.
 pub(crate) async fn first(store: &dyn Reader) -> Result<Vec<Step>, Unavailable> {
-    let named = Condition::equal("table_name", Datum::Text(CENSUS.to_owned()));
-    if store.count(CATALOG.into(), named).await? > 0 {
+    let named = CatalogRow::table_name().is(CensusRow::TABLE.to_owned());
+    if store.count(CatalogRow::TABLE.into(), named).await? > 0 {
         return Ok(Vec::new());
     }
     Ok(taken(store).await?.into_iter().map(|(kind, cells)| kind.first(cells)).collect())

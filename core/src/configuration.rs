@@ -5,23 +5,19 @@ use uuid::Uuid;
 use crate::{
     catalog::{MigrateError, migrate},
     crypto::root_key::RootKey,
-    id::{OrganizationId, Timestamp},
-    layout::DEPLOYMENT,
-    store::{Cause, Commit, CommitError, Condition, Datum, Reader, Step, Store, Unavailable, rows},
+    id::Timestamp,
+    store::{Cause, Commit, CommitError, Condition, Reader, Store, Unavailable},
+    table::{
+        configuration::{DeploymentRow, RootKeyRow},
+        declare::{TableRow as _, read},
+    },
 };
 
 /// Makes the content of a new configuration database: its tables, and the id of the deployment, which is the writer of its chains.
 #[must_use]
 pub fn first_configuration(id: Uuid, now: Timestamp) -> Commit {
     let mut commit = crate::catalog::first(&crate::layout::configuration(), now);
-    commit.steps.push(Step::Insert {
-        table: DEPLOYMENT.into(),
-        row: vec![
-            ("slot".into(), Datum::Integer(1)),
-            ("id".into(), Datum::Uuid(id)),
-            ("create_time".into(), Datum::Time(now)),
-        ],
-    });
+    commit.steps.push(DeploymentRow { slot: 1, id, create_time: now }.insert());
     commit
 }
 
@@ -56,22 +52,18 @@ pub async fn prepare_configuration(
     now: Timestamp,
 ) -> Result<(), ConfigurationError> {
     migrate(store, &crate::layout::configuration(), Vec::new(), now).await?;
-    let known = rows(store, crate::layout::ROOT_KEY, &["check_value"], Condition::EVERYTHING).await?;
+    let known = read(store, RootKeyRow::check_value(), Condition::EVERYTHING).await?;
     let mut current_known = false;
     let current = root_key.check_value()?;
-    for row in known {
-        let [Datum::Bytes(check)] = &row[..] else {
-            return Err(Unavailable("a root key's check value is no bytes".into()).into());
-        };
-        if !root_key.recognizes(check)? {
+    for check in known {
+        if !root_key.recognizes(&check)? {
             return Err(ConfigurationError::OtherRootKey);
         }
         current_known |= check[..] == current[..];
     }
     if !current_known {
-        let row =
-            vec![("check_value".into(), Datum::Bytes(current.to_vec())), ("create_time".into(), Datum::Time(now))];
-        store.commit(Commit::of(vec![Step::Insert { table: crate::layout::ROOT_KEY.into(), row }])).await?;
+        let first = RootKeyRow { check_value: current.to_vec(), create_time: now };
+        store.commit(Commit::of(vec![first.insert()])).await?;
     }
     Ok(())
 }
@@ -91,15 +83,8 @@ impl From<MigrateError> for ConfigurationError {
 /// # Errors
 /// If the store doesn't answer or holds none.
 pub async fn deployment_id(store: &dyn Reader) -> Result<Uuid, Unavailable> {
-    match rows(store, DEPLOYMENT, &["id"], Condition::EVERYTHING).await?.first().map(Vec::as_slice) {
-        Some([Datum::Uuid(id)]) => Ok(*id),
-        Some(_) | None => Err(Unavailable("the configuration database names no deployment".into())),
-    }
-}
-
-/// The condition that a row belongs to this organization.
-pub(crate) fn of_organization(id: OrganizationId) -> Condition {
-    Condition::equal("organization", Datum::Uuid(id.uuid()))
+    let found = read(store, DeploymentRow::id(), Condition::EVERYTHING).await?;
+    found.first().copied().ok_or(Unavailable("the configuration database names no deployment".into()))
 }
 
 /// An [`Unavailable`] of something the root key could not do.

@@ -29,11 +29,15 @@ pub mod secret;
 /// Hexadecimal decoding for test vectors.
 #[cfg(test)]
 pub(crate) mod testing {
-    pub(crate) use crate::hex::hex;
+    use data_encoding::HEXLOWER;
+
+    pub(crate) fn hex(bytes: &[u8]) -> String {
+        HEXLOWER.encode(bytes)
+    }
 
     /// Decodes hexadecimal digits. Whitespace between them is ignored.
     pub(crate) fn unhex(text: &str) -> Vec<u8> {
-        let digits: Vec<u32> = text.chars().filter(|c| !c.is_whitespace()).map(|c| c.to_digit(16).unwrap()).collect();
-        digits.chunks_exact(2).map(|pair| u8::try_from(pair[0] * 16 + pair[1]).unwrap()).collect()
+        let digits: String = text.split_whitespace().collect();
+        HEXLOWER.decode(digits.as_bytes()).unwrap()
     }
 }

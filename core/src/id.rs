@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_outside_of_the_years_1_to_9999_is_written_as_the_nearest_within() {
+    fn time_outside_of_years_1_to_9999_is_clamped() {
         let at = Timestamp::from_unix_micros;
         assert_eq!(at(i64::MIN).writable(), Timestamp::EARLIEST);
         assert_eq!(at(Timestamp::LATEST.unix_micros() + 1).writable(), Timestamp::LATEST);
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn key_versions_begin_at_1_and_end() {
+    fn key_versions_start_at_1_and_are_finite() {
         assert_eq!(KeyVersion::new(0), None);
         assert_eq!(KeyVersion::FIRST.get(), 1);
         assert_eq!(KeyVersion::FIRST.next(), KeyVersion::new(2));
@@ -319,7 +319,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_printed_is_read_again(bytes: [u8; 16]) {
+        fn printed_ids_and_times_parse_to_the_same_value(bytes: [u8; 16]) {
             let id = OrganizationId::from_bytes(bytes);
             prop_assert_eq!(id.to_string().parse(), Ok(id));
         }

@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_kind_reads_back_as_it_is_written() {
+    fn every_kind_of_identity_parses_from_its_text() {
         for text in [
             "spiffe:example.org/ns/mail",
             "dns:reader.internal",
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_not_be_seen_in_a_name_is_found() {
+    fn invisible_characters_in_a_name_are_found() {
         let found = |text: &str| text.parse::<Identity>().unwrap().hidden();
         assert_eq!(found("cn:J\u{f6}rg"), []);
         assert_eq!(found("cn: J\u{f6}rg "), [Hidden::BlankAtStart, Hidden::BlankAtEnd]);
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn what_names_no_kind_or_nobody_is_refused() {
+    fn identity_without_kind_or_name_is_refused() {
         for text in [
             "",
             "ada",

@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn no_path_and_the_star_are_everything() {
+    fn empty_mask_and_star_select_everything() {
         for paths in [&[][..], &["*"], &["name_1", "*"]] {
             let mask = parse(paths).unwrap();
             let [read, shown] = attributes(&mask);
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mask_has_what_it_names_and_reads_no_more() {
+    fn mask_reads_only_its_fields() {
         let mask = parse(&["name", "etag", "name_1", "name_1"]).unwrap();
         assert_eq!(attributes(&mask), [["name_1"], ["name_1"]]);
         assert!(mask.has_etag() && !mask.has_create_time() && !mask.has_update_time());
@@ -220,13 +220,13 @@ mod tests {
     }
 
     #[test]
-    fn whether_a_secret_is_set_is_told_without_telling_it() {
+    fn mask_reads_whether_a_secret_is_set_without_the_secret() {
         let mask = parse(&["is_secret_set"]).unwrap();
         assert_eq!(attributes(&mask), [["secret", "is_secret_set"].as_slice(), &["is_secret_set"]]);
     }
 
     #[test]
-    fn each_wrong_path_is_named_once_with_the_field_that_was_meant() {
+    fn each_wrong_path_is_reported_once_with_a_suggestion() {
         let wrong = parse(&["nothing", "", "nothing", "thing.name_1", "createTime", "a b", "*"]).unwrap_err();
         let texts: Vec<_> = wrong.iter().map(ToString::to_string).collect();
         let wanted = [
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_that_an_update_can_not_set_are_no_unknown_paths() {
+    fn output_only_fields_are_not_reported_as_unknown_paths() {
         let mut entity = thing();
         let reason = |entity: &Entity, path: &str| {
             let Violation { field, problem } = not_settable(path, entity);
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mask_has_at_most_so_many_paths() {
+    fn mask_is_limited_in_paths() {
         assert!(parse(&["name"; 256]).is_ok());
         assert_eq!(parse(&["name"; 257]).unwrap_err(), [Problem::TooMany { limit: 256 }]);
     }

@@ -355,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_that_is_wrong_with_an_order_is_told() {
+    fn all_faults_of_an_order_are_reported() {
         let at = |position, fault| Problem::Order { position, fault };
         assert_eq!(
             problems("nothing, data desc, is_secret_set, big, secret, big desc, big up, "),
@@ -388,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn an_order_has_at_most_eight_fields_500_characters_of_texts_and_1024_bytes() {
+    fn order_is_limited_in_fields_characters_and_bytes() {
         assert_eq!(keys("flag, small, big, color, letter, seen, link, update_time").len(), 9);
         let nine = "flag, small, big, color, letter, seen, link, update_time, create_time";
         assert_eq!(problems(nine), [Problem::TooMany { limit: 8 }]);
@@ -403,7 +403,7 @@ mod tests {
     }
 
     #[test]
-    fn the_page_goes_on_beyond_the_last_record_or_among_its_likes() {
+    fn next_page_starts_after_the_last_record_even_among_equal_values() {
         let order = Order::parse("big desc, seen", &thing()).unwrap();
         let id = Datum::Uuid(Uuid::from_u128(7));
         let after_id = Condition::greater("id", id.clone());
@@ -447,7 +447,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_cursor_is_within_its_bound() {
+    fn longest_cursor_is_within_its_limit() {
         let longest = Order::parse("name_1, name_2, small, big, color, seen, link, create_time", &thing()).unwrap();
         let text = Datum::Text("\u{10FFFF}".repeat(250));
         let mut values = vec![text.clone(), text];
@@ -457,7 +457,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_cursor_is_read_whole_or_not_at_all(values in values(), cut in any::<prop::sample::Index>(), more: u8) {
+        fn incomplete_cursor_is_refused(values in values(), cut in any::<prop::sample::Index>(), more: u8) {
             let order = Order::parse(EVERY_KIND, &thing()).unwrap();
             let cursor = Order::cursor(&values);
             let mut rest = &cursor[..];
@@ -469,7 +469,7 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_are_a_cursor_or_none_and_each_cursor_has_one_spelling(bytes: Vec<u8>, text: String) {
+        fn any_bytes_parse_or_are_refused_and_a_cursor_has_one_spelling(bytes: Vec<u8>, text: String) {
             for order in [EVERY_KIND, "", "flag", "name desc", "create_time"] {
                 let order = Order::parse(order, &thing()).unwrap();
                 let mut rest = &bytes[..];

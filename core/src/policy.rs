@@ -326,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn a_grant_holds_in_its_organization_and_nowhere_else() {
+    fn grant_applies_only_in_its_organization() {
         let policy = policy(Role::RecordReader, only("contoso"));
         assert!(policy.check::<ReadRecords>(&ada(), "contoso").is_ok());
         assert!(policy.check::<ReadRecords>(&ada(), "fabrikam").is_err());
@@ -335,14 +335,14 @@ mod tests {
     }
 
     #[test]
-    fn an_identity_of_another_kind_is_another_identity() {
+    fn identities_of_different_kinds_never_match() {
         let policy = policy(Role::SystemAdministrator, Scope::All);
         let dns = Identity::Dns("ada".to_owned());
         assert!(policy.check::<RetrieveKey>(&dns, "contoso").is_err());
     }
 
     #[test]
-    fn what_belongs_to_no_organization_needs_a_grant_for_all() {
+    fn action_without_an_organization_needs_a_grant_for_all() {
         let everywhere = policy(Role::SystemAdministrator, Scope::All);
         let here = policy(Role::SystemAdministrator, only("contoso"));
         assert!(everywhere.check_deployment::<CreateOrganization>(&ada()).is_ok());
@@ -368,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn a_privilege_granted_alone_brings_only_what_it_includes() {
+    fn single_privilege_includes_only_the_privileges_it_names() {
         let privileges = |privilege: Privilege| Grant::from(privilege).privileges().to_vec();
         assert_eq!(
             privileges(Privilege::ReadEncryptionKey),

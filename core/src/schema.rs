@@ -16,12 +16,15 @@ pub(crate) mod testing;
 use std::{collections::HashSet, sync::Arc};
 
 pub use entity::{
-    Attribute, Choice, Entity, INDEXED_CHARS_MAX, Kind, OnDelete, SYSTEM_COLUMNS, StateAndStatus, TextForm,
-    display_name,
+    Attribute, Choice, Entity, INDEXED_CHARS_MAX, Kind, OnDelete, StateAndStatus, TextForm, display_name,
 };
 pub use value::Value;
 
-use crate::schema::rule::RuleError;
+use crate::{
+    schema::rule::RuleError,
+    store::Name,
+    table::{declare::TableRow as _, record::RecordColumns},
+};
 
 /// All entities of a deployment.
 #[derive(Clone, Debug)]
@@ -171,7 +174,7 @@ fn check_entity(entity: &Entity, entities: &[Entity]) -> Result<(), SchemaError>
     ] {
         check_name(entity, what, name)?;
     }
-    let mut columns: HashSet<String> = SYSTEM_COLUMNS.iter().map(|&name| name.to_owned()).collect();
+    let mut columns: HashSet<String> = RecordColumns::names().into_iter().map(Name::into_owned).collect();
     for attribute in &entity.attributes {
         check_name(entity, "storage name", &attribute.storage_name)?;
         let problem = attribute_problem(attribute, entity, entities).or_else(|| {

@@ -664,23 +664,5 @@ pub trait Store: Reader {
     fn scrub(&self) -> Pending<'_, Result<(), Unavailable>>;
 }
 
-/// Reads all rows of a small table that meet a condition, in unspecified order.
-pub(crate) async fn rows(
-    store: &dyn Reader,
-    table: &'static str,
-    columns: &[&'static str],
-    condition: Condition,
-) -> Result<Vec<Row>, Unavailable> {
-    store
-        .select(Select {
-            table: table.into(),
-            columns: columns.iter().map(|&name| Name::from(name)).collect(),
-            rows: condition,
-            order: Vec::new(),
-            limit: u32::MAX,
-        })
-        .await
-}
-
 /// The future that an asynchronous port returns.
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

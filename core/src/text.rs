@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_hidden_in_a_text_is_reported() {
+    fn all_hidden_characters_of_a_text_are_reported() {
         assert_eq!(hidden("cn:J\u{f6}rg"), []);
         assert_eq!(hidden("two words"), []);
         assert_eq!(hidden("cn:J\u{f6}rg "), [Hidden::BlankAtEnd]);

@@ -349,7 +349,7 @@ mod tests {
     use crate::filter::error::FilterProblem;
 
     #[test]
-    fn unknown_fields_are_named_where_they_look_like_names() {
+    fn unknown_field_is_named_if_it_looks_like_a_name() {
         let problem = |path: &str| Problem::no_such_field(path, ["display_name", "owner_id"]).to_string();
         assert_eq!(problem("nothing"), "`nothing` is not a field of this resource");
         for close in ["displayName", "DisplayName", "DISPLAY_NAME", "mailbox.display_name", "display-name"] {

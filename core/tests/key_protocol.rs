@@ -658,37 +658,37 @@ fn two_changes_under_writers_and_crashes_lose_nothing() {
 }
 
 #[test]
-fn a_commit_whose_outcome_nobody_learns_loses_nothing() {
+fn commit_with_unknown_outcome_loses_nothing() {
     let budget = Budget { changes: 2, writes: 1, crashes: 1, unknown: 2, ..Budget::default() };
     assert_whole("unknown outcomes", Protocol::whole(1, budget));
 }
 
 #[test]
-fn a_server_that_goes_on_without_its_lease_breaks_nothing() {
+fn server_that_continues_without_its_lease_breaks_nothing() {
     let budget = Budget { changes: 2, writes: 1, leases_lost: 1, crashes: 1, ..Budget::default() };
     assert_whole("lost leases", Protocol::whole(1, budget));
 }
 
 #[test]
-fn a_lost_configuration_database_costs_nothing_but_a_restore() {
+fn lost_configuration_database_needs_only_a_restore() {
     let budget = Budget { changes: 2, writes: 1, crashes: 1, configurations_lost: 1, ..Budget::default() };
     assert_whole("lost configuration", Protocol::whole(1, budget));
 }
 
 #[test]
-fn an_older_copy_put_back_under_running_servers_opens_and_can_be_changed() {
+fn older_copy_under_running_servers_opens_and_can_be_changed() {
     let budget = Budget { changes: 2, writes: 1, reads: 1, copies_put_back: 1, ..Budget::default() };
     assert_whole("copy put back", Protocol::whole(1, budget));
 }
 
 #[test]
-fn reads_answer_through_two_changes() {
+fn reads_succeed_during_two_changes() {
     let budget = Budget { changes: 2, writes: 1, reads: 2, crashes: 1, ..Budget::default() };
     assert_whole("reads", Protocol::whole(1, budget));
 }
 
 #[test]
-fn without_any_of_its_guards_the_protocol_breaks() {
+fn protocol_breaks_if_any_guard_is_removed() {
     let whole = |budget| Protocol::whole(2, budget);
     let crash = Budget { changes: 1, crashes: 1, unknown: 1, ..Budget::default() };
     assert_broken("ring before text", Protocol { text_before_ring: false, ..whole(crash) }, KEY_PRESENT);

@@ -1,4 +1,4 @@
-//! Any text is either a configuration or a list of all its errors.
+//! Any text is a configuration, or a list of all its errors.
 #![no_main]
 
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Any list of paths is either a read mask or a list of errors. The paths are the lines of the input.
+//! Any list of paths is a read mask or a list of violations. The paths are the lines of the input.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

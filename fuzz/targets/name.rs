@@ -1,4 +1,4 @@
-//! Ids, identities and SPIFFE ids: an accepted text is printed unchanged, so that each thing has one name.
+//! Ids, identities and SPIFFE ids: accepted text is printed unchanged, so that everything has only one name.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

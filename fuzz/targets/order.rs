@@ -1,4 +1,4 @@
-//! Any text is either an order or a list of errors.
+//! Any text is an order or a list of violations.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

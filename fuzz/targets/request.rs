@@ -1,4 +1,4 @@
-//! Any bytes are either a request to each of the entities' methods, or refused.
+//! Any bytes are a request to each method of an entity, or are refused.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

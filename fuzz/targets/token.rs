@@ -1,4 +1,4 @@
-//! Any text is refused as a bearer token, because the issuer's keys sign none of the inputs.
+//! Any text is refused as a bearer token, because it isn't signed with a key of the issuer.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -7,51 +7,14 @@
 //!
 //! Server and client read PEM only with this crate. It knows nothing about files, TLS, or the purpose of certificates.
 
+mod error;
 mod scan;
 
 use rustls_pemfile::Item;
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 
-pub use self::scan::LineProblem;
+pub use self::error::{LineProblem, PemError};
 use self::scan::{Block, Label};
-
-/// Why a PEM text is refused.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum PemError {
-    /// The text is empty.
-    #[error("the file is empty")]
-    Empty,
-    /// The content is binary DER.
-    #[error("the file is in DER, not in PEM: convert it with `{command}`")]
-    Der {
-        /// The command to convert it.
-        command: &'static str,
-    },
-    /// The content is a PKCS #12 file.
-    #[error("the file is in PKCS #12, not in PEM: convert it with `{command}`")]
-    Pkcs12 {
-        /// The command to convert it.
-        command: &'static str,
-    },
-    /// The text is in UTF-16.
-    #[error("the file is in UTF-16: save it in ASCII or UTF-8")]
-    Utf16,
-    /// A line is invalid.
-    #[error("line {line}: {problem}")]
-    Line {
-        /// The line number, from 1.
-        line: usize,
-        /// The problem of the line, and its remedy.
-        problem: LineProblem,
-    },
-    /// The text is valid, but doesn't contain the required block.
-    #[error("the file has no {expected} in PEM")]
-    Missing {
-        /// The required block.
-        expected: &'static str,
-    },
-}
 
 /// The kind of block to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -69,7 +69,7 @@ fn an_indented_block_is_refused() {
 }
 
 #[test]
-fn labels_that_others_skip_are_refused() {
+fn unknown_labels_are_refused() {
     let relabelled = |label: &str| format!("{}{}", certificate("a"), certificate("b").replace("CERTIFICATE", label));
     let line = length_of(&certificate("a")) + 1;
     for (label, problem) in [
@@ -85,7 +85,7 @@ fn labels_that_others_skip_are_refused() {
 }
 
 #[test]
-fn what_resembles_a_marker_is_one_or_refused() {
+fn line_that_resembles_a_marker_is_a_marker_or_refused() {
     let text = certificate("a");
     for (from, to) in [
         ("-----BEGIN", "----BEGIN"),
@@ -125,7 +125,7 @@ fn a_damaged_block_is_refused_with_its_line() {
 }
 
 #[test]
-fn an_encrypted_key_is_said_to_be_encrypted() {
+fn encrypted_private_key_is_reported_as_encrypted() {
     let key = KeyPair::generate().unwrap().serialize_pem();
     let pkcs8 = key.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY");
     let body = key.lines().nth(1).unwrap();
@@ -162,7 +162,7 @@ fn der_is_answered_with_the_command_that_converts_it() {
 }
 
 #[test]
-fn what_is_missing_is_named() {
+fn missing_block_is_named() {
     for (text, expected) in
         [("", "the file is empty"), (" \n", "the file is empty"), ("just text\n", "the file has no certificate in PEM")]
     {
@@ -189,7 +189,7 @@ fn any_block() -> String {
 
 proptest! {
     #[test]
-    fn as_many_certificates_are_read_as_are_announced_or_none(
+    fn all_announced_certificates_are_read_or_none(
         count in 1_usize..4,
         at in any::<prop::sample::Index>(),
         inserted in prop::sample::select(vec![" ", "\n", "\r", "\t", "-", "\u{feff}", "x", ":", "=", "\u{2014}", ""]),

@@ -4,6 +4,6 @@
 
 pub(crate) mod copy;
 pub(crate) mod denials;
+pub(crate) mod maintenance;
 pub(crate) mod record;
-pub(crate) mod trails;
 pub(crate) mod verifications;

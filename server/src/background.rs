@@ -2,7 +2,7 @@
 //!
 //! Nothing here decides what the next step is.
 
-pub(crate) mod due_keys;
 pub(crate) mod idle;
+pub(crate) mod key_change_reminder;
 pub(crate) mod reencryption;
 pub(crate) mod reopen;

@@ -16,14 +16,14 @@ use std::{
 use rustix::process::geteuid;
 use sealward_core::{
     id::OrganizationId,
-    layout::KEY_TEXT,
     organization::{
         open::inspect,
         ring_rows,
         row::{self, Row, STATE_READY},
     },
     random::{self, Random},
-    store::{Cause, Condition, Datum, OpenError, Reader, Unavailable},
+    store::{Cause, OpenError, Reader, Unavailable},
+    table::{KeyTextRow, TableRow as _},
 };
 use sealward_store::{copy, rename_new, view};
 
@@ -217,10 +217,9 @@ impl Copies<'_> {
             // A ring that doesn't read needs no text that could be known here.
             return Ok(true);
         };
-        let of_organization = || Condition::equal("organization", Datum::Uuid(row.id.uuid()));
-        let of_ring =
-            of_organization().and(Condition::equal("key_check_value", Datum::Bytes(ring.check.as_bytes().to_vec())));
-        let texts = |rows| configuration.count(KEY_TEXT.into(), rows);
+        let of_organization = || KeyTextRow::organization().is(row.id);
+        let of_ring = of_organization().and(KeyTextRow::key_check_value().is(ring.check.as_bytes().to_vec()));
+        let texts = |rows| configuration.count(KeyTextRow::TABLE.into(), rows);
         let has_text = texts(of_ring).await.map_err(|error| copy_error(CONFIGURATION, error))? > 0;
         // Without any text the organization is inactive, and so is its copy.
         let is_inactive = texts(of_organization()).await.map_err(|error| copy_error(CONFIGURATION, error))? == 0;

@@ -88,8 +88,9 @@ mod tests {
         mask::ReadMask,
         metadata::setting::LENGTH_MAX,
         record::list::record_bytes_max,
-        schema::{Attribute, Kind, SYSTEM_COLUMNS},
+        schema::{Attribute, Kind},
         store::Datum,
+        table::{RecordColumns, TableRow as _},
     };
 
     use super::*;
@@ -98,7 +99,7 @@ mod tests {
     const ID: OrganizationId = OrganizationId::from_bytes([1; 16]);
 
     #[test]
-    fn indexes_are_switched_up_to_the_limit_and_not_once_past_it() {
+    fn index_changes_are_limited() {
         let shed = Shed::default();
         let switches = IndexSwitches::new(2, shed.clone());
         switches.admit(ID).unwrap();
@@ -116,7 +117,7 @@ mod tests {
         let served = crate::schema::read(sealward::FILE_DESCRIPTOR_SET).unwrap();
         let smallest = LIMITS.iter().find(|limit| limit.name == "message_size_max_bytes").unwrap();
         let limits = Limits { message_size_max_bytes: smallest.minimum, ..Limits::default() };
-        let room = crate::app::page_bytes_max(&limits);
+        let room = limits.page_bytes_max();
         for entity in served.schema.entities() {
             let datum = |attribute: &Attribute| {
                 let length = attribute.max_length.map(|length| length.max(LENGTH_MAX));
@@ -130,7 +131,7 @@ mod tests {
                     Kind::ReportsSet { .. } => Datum::Null,
                 }
             };
-            let mut row = vec![Datum::Null; SYSTEM_COLUMNS.len()];
+            let mut row = vec![Datum::Null; RecordColumns::COLUMNS.len()];
             row.extend(entity.attributes.iter().filter(|attribute| attribute.stored()).map(datum));
             let bytes = record_bytes_max(entity, &ReadMask::default(), &row);
             assert!(bytes <= room, "{}: {bytes} of {room}", entity.name);

@@ -5,17 +5,19 @@
 
 mod databases;
 mod files;
+mod report;
 mod tls;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use sealward_core::{
     crypto::root_key::{RootKey, RootKeySet},
     policy::Role,
     port::Clock,
 };
-use serde::Serialize;
 
+use self::files::is_given;
+pub use self::report::{Fact, Finding, OrganizationFacts, Report, Severity};
 use crate::{
     config::{AuditCopy, Config, ConfigError, CopyTo, Faults, RootKeySource, TokenKeys},
     error_chain,
@@ -24,88 +26,6 @@ use crate::{
     root_key,
     transport::file_descriptors,
 };
-
-/// What a check found.
-#[derive(Debug, Default, Serialize)]
-pub struct Report {
-    /// What is wrong, in the order of the settings.
-    pub findings: Vec<Finding>,
-    /// What the check found in order, for users to compare with what they expect.
-    pub facts: Vec<Fact>,
-    /// The organizations of the data folder.
-    pub organizations: Vec<OrganizationFacts>,
-}
-
-/// How severe a problem is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Severity {
-    /// A server doesn't start, or refuses calls that it should serve.
-    Error,
-    /// A server starts and serves, for now or with reduced safety.
-    Warning,
-}
-
-/// One thing that is wrong.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Finding {
-    /// How severe it is.
-    pub severity: Severity,
-    /// The setting or the organization that it is about.
-    pub subject: String,
-    /// What is wrong.
-    pub problem: String,
-    /// What to do.
-    pub remedy: String,
-}
-
-/// One thing that is there.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Fact {
-    /// The setting that it is about.
-    pub subject: String,
-    /// What is there.
-    pub text: String,
-}
-
-/// An organization in the data folder.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct OrganizationFacts {
-    /// Its name.
-    pub name: String,
-    /// Its UUID, which its database is named after.
-    pub id: String,
-    /// The columns that the next start will add to its database; null if that can't be told.
-    pub columns_to_add: Option<usize>,
-    /// The fingerprint of the key that its database needs; null if its ring can't be read.
-    pub fingerprint: Option<String>,
-    /// Whether that key is in the configuration database and opens the ring.
-    pub is_key_present: bool,
-}
-
-impl Report {
-    /// How many findings are as bad as this.
-    #[must_use]
-    pub fn count(&self, severity: Severity) -> usize {
-        self.findings.iter().filter(|finding| finding.severity == severity).count()
-    }
-
-    fn error(&mut self, subject: impl Into<String>, problem: impl Into<String>, remedy: impl Into<String>) {
-        self.find(Severity::Error, subject.into(), problem.into(), remedy.into());
-    }
-
-    fn warning(&mut self, subject: impl Into<String>, problem: impl Into<String>, remedy: impl Into<String>) {
-        self.find(Severity::Warning, subject.into(), problem.into(), remedy.into());
-    }
-
-    fn find(&mut self, severity: Severity, subject: String, problem: String, remedy: String) {
-        self.findings.push(Finding { severity, subject, problem, remedy });
-    }
-
-    fn fact(&mut self, subject: impl Into<String>, text: impl Into<String>) {
-        self.facts.push(Fact { subject: subject.into(), text: text.into() });
-    }
-}
 
 /// Checks the deployment of a configuration file.
 pub async fn check(path: &Path) -> Report {
@@ -242,9 +162,4 @@ async fn root_keys(config: &Config, report: &mut Report) -> Option<RootKeySet> {
     }
     let mut keys = keys.into_iter();
     keys.next().map(|current| RootKeySet::new(current, keys.collect()))
-}
-
-/// Whether a setting that is a path is set. Otherwise it is among the faults.
-fn is_given(path: &Path) -> bool {
-    *path != PathBuf::new()
 }

@@ -1,39 +1,30 @@
-//! The command line: what it can say, and what is done about it.
+//! The command line: its commands, each with a module, and the exit code.
 //!
-//! stdout has the message for whoever started the server, and nothing else; the log and errors go to stderr. Where the configuration sends
-//! audit records to stdout, the message goes to stderr too.
+//! stdout has the greeting or the result of a command, and nothing else. The log and errors go to stderr. Where the configuration sends
+//! audit records to stdout, the greeting goes to stderr too.
 
 mod backup;
 mod check_config;
 mod dev;
+mod failure;
+mod foreground;
 mod init;
 mod log;
+mod print;
 mod reference;
 mod serve;
+mod shell;
 mod supervisor;
 
-use std::{
-    error::Error,
-    io::{self, Write},
-    path::{Path, PathBuf},
-    process::ExitCode,
-    sync::mpsc,
-    thread,
-    time::Duration,
-};
+use std::process::ExitCode;
 
 use clap::{Arg, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
-use sealward_server::{
-    app::{App, Running},
-    config::Config,
-    drain::Drained,
-    version,
-};
+use sealward_server::version;
 use tokio::runtime::Runtime;
 
 use self::{
-    backup::BackupArguments, check_config::CheckConfigArguments, dev::DevArguments, init::InitArguments, log::Logging,
-    reference::Reference, serve::ServeArguments,
+    backup::BackupArguments, check_config::CheckConfigArguments, dev::DevArguments, failure::Failure,
+    init::InitArguments, reference::Reference, serve::ServeArguments,
 };
 
 /// Stores records whose sensitive fields are encrypted, one field at a time.
@@ -84,15 +75,12 @@ enum Command {
     Reference(Reference),
 }
 
-/// What a command can fail with: the error says what, its sources say why.
-type Failure = Box<dyn Error + Send + Sync>;
-
 /// Does what the command line says.
 pub(crate) fn run() -> ExitCode {
     let matches = without_empty_variables(Arguments::command()).get_matches();
     let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     if let Err(error) = keep_memory_to_ourselves() {
-        report(&error);
+        failure::report(&error);
         return ExitCode::FAILURE;
     }
     let ended = Runtime::new().map_err(Failure::from).and_then(|runtime| {
@@ -114,7 +102,7 @@ pub(crate) fn run() -> ExitCode {
     match ended {
         Ok(code) => code,
         Err(failure) => {
-            report(failure.as_ref());
+            failure::report(failure.as_ref());
             ExitCode::FAILURE
         }
     }
@@ -128,117 +116,6 @@ fn keep_memory_to_ourselves() -> std::io::Result<()> {
     Ok(())
 }
 
-/// Starts a server that ends at SIGTERM or SIGINT, and its log.
-async fn start(config: Config) -> Result<(Running, Logging), Failure> {
-    let logging = log::to_stderr(config.log, &config.limits);
-    let running = match start_logged(config, &logging).await {
-        Ok(running) => running,
-        Err(failure) => {
-            logging.end();
-            return Err(failure);
-        }
-    };
-    Ok((running, logging))
-}
-
-async fn start_logged(config: Config, logging: &Logging) -> Result<Running, Failure> {
-    let running = App::start(config).await?;
-    running.end_on_signals()?;
-    running.reloader().on_signals()?;
-    running.report_dropped_lines(logging.dropped());
-    let (mut log, exchange_level) = (running.log(), logging.exchange_level());
-    tokio::spawn(async move {
-        while log.changed().await.is_ok() {
-            exchange_level(log.borrow_and_update().level);
-        }
-    });
-    Ok(running)
-}
-
-/// Tells the supervisor that the server is ready, and waits until it has ended.
-async fn wait((running, logging): (Running, Logging)) -> Result<(), Failure> {
-    supervisor::ready(&format!("listens on {}", running.address()));
-    let announced = running.drain().announced();
-    let told = async {
-        announced.await;
-        supervisor::stopping();
-    };
-    let (drained, ()) = tokio::join!(running.wait(), told);
-    match drained {
-        Drained::Whole => tracing::info!("ended"),
-        Drained::CutShort => {
-            tracing::warn!("ended with calls or tasks unfinished; the next start takes up what has to be")
-        }
-    }
-    logging.end();
-    Ok(())
-}
-
-/// How long the server waits for a reader of what it prints.
-const PRINT_MAX: Duration = Duration::from_secs(1);
-
-/// Tells whoever started a server with this configuration something: on stderr, where stdout has audit records and nothing else. A server
-/// doesn't wait long for a reader.
-fn greet(is_audit_on_stdout: bool, text: &str) {
-    let text = text.to_owned();
-    within(PRINT_MAX, move || {
-        if is_audit_on_stdout {
-            let _nobody_listens = io::stderr().write_all(text.as_bytes());
-        } else {
-            say(&text);
-        }
-    });
-}
-
-/// Does work that may block, in a thread of its own, and waits for it no longer than this. It goes on after that, as long as the process.
-fn within(bound: Duration, work: impl FnOnce() + Send + 'static) {
-    let (done, ended) = mpsc::channel();
-    let worker = move || {
-        work();
-        let _nobody_waits = done.send(());
-    };
-    if thread::Builder::new().spawn(worker).is_ok() {
-        let _done_or_not = ended.recv_timeout(bound);
-    }
-}
-
-/// Tells whoever called something. That nobody listens is no reason to end.
-fn say(text: &str) {
-    let mut stdout = io::stdout().lock();
-    let _nobody_listens = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
-}
-
-/// An error and what lies under it, one a line.
-fn report(failure: &(dyn Error + 'static)) {
-    let mut text = format!("error: {failure}\n");
-    let mut next = failure.source();
-    while let Some(cause) = next {
-        text.push_str(&format!("  because: {cause}\n"));
-        next = cause.source();
-    }
-    within(PRINT_MAX, move || {
-        let _nobody_listens = io::stderr().write_all(text.as_bytes());
-    });
-}
-
-/// A path that means the same from any folder.
-fn absolute(path: PathBuf) -> PathBuf {
-    std::path::absolute(&path).unwrap_or(path)
-}
-
-fn quoted_path(path: &Path) -> String {
-    quoted(&path.to_string_lossy())
-}
-
-/// One word of a POSIX shell, whatever is in it.
-fn quoted(text: &str) -> String {
-    let needs_no_quotes = |character: char| character.is_ascii_alphanumeric() || "/._-:@".contains(character);
-    if !text.is_empty() && text.chars().all(needs_no_quotes) {
-        return text.to_owned();
-    }
-    format!("'{}'", text.replace('\'', r"'\''"))
-}
-
 #[cfg(test)]
 mod tests {
     use std::ffi::OsStr;
@@ -248,15 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_word_stays_a_word() {
-        assert_eq!(quoted("/srv/field-seal.d/ca.pem"), "/srv/field-seal.d/ca.pem");
-        assert_eq!(quoted("/home/ada lovelace"), "'/home/ada lovelace'");
-        assert_eq!(quoted("it's"), r"'it'\''s'");
-        assert_eq!(quoted(""), "''");
-    }
-
-    #[test]
-    fn every_command_says_what_it_does_and_shows_an_example() {
+    fn every_command_has_a_description_and_an_example() {
         let command = Arguments::command();
         command.clone().debug_assert();
         for command in command.get_subcommands().filter(|command| !command.is_hide_set()).chain([&command]) {
@@ -317,7 +186,7 @@ mod tests {
 
     /// The unit is for people to copy, so it has to be right without being run here.
     #[test]
-    fn the_unit_runs_commands_that_there_are_and_loads_what_init_names() {
+    fn systemd_unit_uses_existing_commands_and_the_credentials_of_init() {
         let unit = include_str!("../../deploy/sealward.service");
         let values = |name: &str| -> Vec<&str> {
             unit.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix('=')).collect()

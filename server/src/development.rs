@@ -370,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn the_endpoint_is_written_over_and_removed() {
+    fn endpoint_file_is_replaced_and_removed() {
         let folder = tempfile::tempdir().unwrap();
         let development = Development::prepare(folder.path()).unwrap();
         let path = folder.path().join("endpoint");
@@ -383,7 +383,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_private_and_so_is_the_folder() {
+    fn keys_and_folder_are_private() {
         let parent = tempfile::tempdir().unwrap();
         let folder = parent.path().join("sealward-dev");
         let development = Development::prepare(&folder).unwrap();
@@ -397,7 +397,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_removed_is_made_again_under_the_same_ca() {
+    fn removed_certificates_are_created_again_under_the_same_ca() {
         let folder = tempfile::tempdir().unwrap();
         let development = Development::prepare(folder.path()).unwrap();
         let before = files(folder.path());
@@ -414,11 +414,11 @@ mod tests {
     }
 
     #[test]
-    fn the_server_believes_every_person_and_knows_the_name() {
+    fn server_trusts_every_role_certificate() {
         let folder = tempfile::tempdir().unwrap();
         let development = Development::prepare(folder.path()).unwrap();
         let config = development.config().unwrap();
-        tls::Terms::load(&config.tls).unwrap();
+        tls::TlsContext::load(&config.tls).unwrap();
         for person in Person::ALL {
             assert!(is_believed(&development, person));
             let certificate = pem::certificates(&development.certificate(person)).unwrap().remove(0);

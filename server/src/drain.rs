@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_never_ends_is_cut_short_at_the_bound() {
+    async fn endless_task_is_cut_short_at_the_limit() {
         let drain = Drain::new();
         drain.tasks().spawn(pending::<()>());
         drain.begin();
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_second_word_ends_at_once() {
+    async fn second_signal_ends_at_once() {
         let drain = Drain::new();
         drain.cut_short();
         assert!(drain.has_begun());
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn end_is_announced_before_it_begins_and_a_second_word_skips_the_delay() {
+    async fn second_signal_skips_the_announced_delay() {
         let drain = Drain::new();
         let (again, second) = oneshot::channel::<()>();
         let ending = tokio::spawn({
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_server_that_ends_by_itself_begins_the_drain() {
+    async fn server_that_fails_starts_the_drain() {
         let drain = Drain::new();
         assert_eq!(drain.finish(ready(()), ready(()), LONG).await, Drained::Whole);
         assert!(drain.has_begun());

@@ -4,6 +4,7 @@
 
 pub(crate) mod arrival;
 pub(crate) mod complete;
+mod connection_limit;
 pub(crate) mod deadline;
 pub(crate) mod gate;
 pub(crate) mod http_gate;
@@ -11,13 +12,13 @@ pub(crate) mod identity;
 pub(crate) mod message;
 pub(crate) mod metadata;
 pub(crate) mod permission;
-pub(crate) mod place;
-pub(crate) mod tls_required;
+mod probe;
+mod tls_required;
 pub(crate) mod trace;
 
 use std::{convert::Infallible, sync::Arc};
 
-use crate::{audit::denials::Denials, identity::token::Issuers, transport::tls::Terms};
+use crate::{audit::denials::Denials, identity::token::Issuers, transport::tls::TlsContext};
 use http::{Request, Response};
 use sealward_core::{policy::Policy, port::Clock};
 use tokio::sync::watch;
@@ -27,6 +28,7 @@ use tower::{Layer, Service, ServiceBuilder};
 use self::{
     arrival::{ArrivalBounds, ArrivalLayer},
     complete::CompleteLayer,
+    connection_limit::WithinConnectionLimit,
     deadline::{DeadlineLayer, Deadlines},
     gate::GateLayer,
     http_gate::HttpGateLayer,
@@ -34,7 +36,6 @@ use self::{
     message::{Uncompressed, WholeMessagesLayer},
     metadata::MetadataGate,
     permission::{PermissionRequired, RpcTable},
-    place::PlaceRequired,
     tls_required::TlsRequired,
     trace::TraceLayer,
 };
@@ -55,7 +56,7 @@ pub(crate) struct Layers {
     /// Every rpc that is served.
     pub(crate) rpcs: Arc<RpcTable>,
     /// Whose certificates are believed, as of now.
-    pub(crate) terms: watch::Receiver<Arc<Terms>>,
+    pub(crate) tls_context: watch::Receiver<Arc<TlsContext>>,
     /// Whose bearer tokens are believed, as of now.
     pub(crate) issuers: watch::Receiver<Arc<Issuers>>,
     /// Who may do what, as of now.
@@ -76,7 +77,7 @@ pub(crate) fn stack(
                  + Send
                  + 'static,
 > + Clone {
-    let Layers { http_gate, trace, metadata, clock, deadlines, rpcs, terms, issuers, policy, denials, arrival } =
+    let Layers { http_gate, trace, metadata, clock, deadlines, rpcs, tls_context, issuers, policy, denials, arrival } =
         layers;
     ServiceBuilder::new()
         // Outermost: what is no call gets no further, and its answer is plain HTTP.
@@ -89,12 +90,12 @@ pub(crate) fn stack(
         .layer(GateLayer(metadata))
         // Before anything can wait, so that the caller's time counts from the first byte.
         .layer(DeadlineLayer::new(deadlines, Arc::clone(&rpcs)))
-        // Before all others: for a connection without a place, nothing is worked out.
-        .layer(GateLayer(PlaceRequired))
+        // Before all others: a call over a connection beyond the limit costs no work.
+        .layer(GateLayer(WithinConnectionLimit))
         // Before identity: a caller without TLS has to learn that, whoever it is, and nothing of its body may be read.
         .layer(GateLayer(TlsRequired))
         // Before permission, which is somebody's.
-        .layer(GateLayer(IdentityRequired::new(clock, terms, issuers)))
+        .layer(GateLayer(IdentityRequired::new(clock, tls_context, issuers)))
         // Who may not call the rpc anywhere doesn't get to send a message.
         .layer(GateLayer(PermissionRequired::new(Arc::clone(&rpcs), policy, denials)))
         // Before a message is read.
@@ -104,16 +105,6 @@ pub(crate) fn stack(
         // Innermost: it lets the message in, on the account of a caller who is known by now.
         .layer(ArrivalLayer::new(arrival, rpcs))
         .into_inner()
-}
-
-/// Health is for probes: without TLS, without identity, without permission.
-fn is_health(path: &str) -> bool {
-    path.starts_with("/grpc.health.v1.Health/")
-}
-
-/// Health and reflection: their messages are small, and nobody but the framework reads them.
-fn takes_small_messages(path: &str) -> bool {
-    is_health(path) || path.starts_with("/grpc.reflection.")
 }
 
 #[cfg(test)]
@@ -141,9 +132,9 @@ mod tests {
         status::Refusal,
         telemetry::{samples::Samples, shed::Shed},
         transport::{
+            connection::{Connection, TlsFacts},
             leaving::Leaving,
-            listener::{Connection, TlsFacts},
-            tls,
+            test_deployment::TestDeployment,
         },
     };
 
@@ -186,7 +177,7 @@ mod tests {
             let identity = Identity::CommonName(name.to_owned()).into();
             Arc::new(ClientCertificate { identity, sha256: [0; 32], not_after })
         });
-        let (chain, trust) = (Arc::from([]), Arc::clone(&terms().trust));
+        let (chain, trust) = (Arc::from([]), Arc::clone(&tls_context().trust));
         Some(Connection {
             peer: peer(),
             tls: Some(TlsFacts { certificate, chain, trust }),
@@ -196,9 +187,9 @@ mod tests {
     }
 
     /// The same for all, as if nothing had been exchanged.
-    fn terms() -> Arc<Terms> {
-        static TERMS: LazyLock<Arc<Terms>> = LazyLock::new(tls::tests::terms);
-        Arc::clone(&TERMS)
+    fn tls_context() -> Arc<TlsContext> {
+        static TLS_CONTEXT: LazyLock<Arc<TlsContext>> = LazyLock::new(|| TestDeployment::new().tls_context());
+        Arc::clone(&TLS_CONTEXT)
     }
 
     fn samples() -> Samples {
@@ -232,7 +223,7 @@ mod tests {
             clock: Arc::new(SystemClock),
             deadlines: Deadlines { default: Duration::from_secs(60), max: Duration::from_secs(60) },
             rpcs: Arc::new(RpcTable::new(rpcs)),
-            terms: watch::channel(terms()).1,
+            tls_context: watch::channel(tls_context()).1,
             issuers: no_issuers(),
             policy: watch::channel(Arc::new(Policy::new(vec![binding]))).1,
             denials: Denials::nowhere(),
@@ -262,7 +253,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn request_that_is_no_call_is_refused_before_everything_else() {
+    async fn request_that_is_not_a_call_is_refused_first() {
         let changed = async |path, connection, change: fn(&mut Request<Body>)| {
             let mut request = request(path, connection);
             change(&mut request);
@@ -289,7 +280,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn compressed_call_is_unimplemented_and_says_what_is_served() {
+    async fn compressed_call_is_unimplemented_and_lists_served_encodings() {
         let mut request = request(GET, over_tls(Some(("reader", NEVER))));
         request.headers_mut().insert("grpc-encoding", "gzip".parse().unwrap());
         let answer = call(request).await;
@@ -300,7 +291,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_caller_without_a_valid_certificate_is_nobody() {
+    async fn caller_without_a_valid_certificate_has_no_identity() {
         let refused = (Code::Unauthenticated, "IDENTITY_REQUIRED".to_owned());
         assert_eq!(status(request(GET, over_tls(None))).await, refused);
         assert_eq!(status(request(GET, over_tls(Some(("reader", Timestamp::from_unix_micros(0)))))).await, refused);
@@ -319,8 +310,8 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_out_of_range_is_unavailable_and_worth_another_try() {
-        let gate = IdentityRequired::new(Arc::new(At(-1)), watch::channel(terms()).1, no_issuers());
+    fn clock_out_of_range_is_unavailable_and_can_be_retried() {
+        let gate = IdentityRequired::new(Arc::new(At(-1)), watch::channel(tls_context()).1, no_issuers());
         let admitted = |path| {
             let (mut head, _) = request(path, over_tls(Some(("reader", NEVER)))).into_parts();
             gate.admit(&mut head)
@@ -333,9 +324,9 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_counts_through_its_last_moment_and_not_after_it() {
+    fn certificate_is_accepted_until_its_last_second() {
         let admitted = |now| {
-            let gate = IdentityRequired::new(Arc::new(At(now)), watch::channel(terms()).1, no_issuers());
+            let gate = IdentityRequired::new(Arc::new(At(now)), watch::channel(tls_context()).1, no_issuers());
             let not_after = Timestamp::from_unix_micros(1_000);
             let (mut head, _) = request(GET, over_tls(Some(("reader", not_after)))).into_parts();
             gate.admit(&mut head)
@@ -346,8 +337,8 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_is_verified_again_where_another_trust_counts() {
-        let (sender, watched) = watch::channel(terms());
+    fn certificate_is_verified_again_after_a_change_of_trust() {
+        let (sender, watched) = watch::channel(tls_context());
         let gate = IdentityRequired::new(Arc::new(SystemClock), watched, no_issuers());
         let admitted = || {
             // Its chain is empty, which nobody verifies.
@@ -355,12 +346,12 @@ mod tests {
             gate.admit(&mut head)
         };
         assert_eq!(admitted(), Ok(()));
-        sender.send_replace(tls::tests::terms());
+        sender.send_replace(TestDeployment::new().tls_context());
         assert_eq!(admitted(), Err(Refusal::CertificateNotBelieved));
     }
 
     #[tokio::test]
-    async fn an_rpc_is_open_to_those_who_hold_its_privilege_somewhere() {
+    async fn rpc_is_open_to_callers_with_its_privilege_in_any_organization() {
         let as_caller = |name, path| request(path, over_tls(Some((name, NEVER))));
         let refused = (Code::PermissionDenied, "PRIVILEGE_MISSING".to_owned());
         let passed = (Code::Unimplemented, "METHOD_UNKNOWN".to_owned());
@@ -374,10 +365,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_handler_gets_the_caller_the_call_and_the_policy() {
+    async fn handler_receives_caller_call_id_and_policy() {
         let gates = ServiceBuilder::new()
             .layer(trace())
-            .layer(GateLayer(IdentityRequired::new(Arc::new(SystemClock), watch::channel(terms()).1, no_issuers())))
+            .layer(GateLayer(IdentityRequired::new(
+                Arc::new(SystemClock),
+                watch::channel(tls_context()).1,
+                no_issuers(),
+            )))
             .service_fn(|request: Request<Body>| async move {
                 let caller = request.extensions().get::<Caller>().unwrap();
                 assert_eq!(caller.identity.to_string(), "cn:reader");

@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn a_spiffe_id_comes_before_a_dns_name_and_that_before_the_common_name() {
+    fn spiffe_id_precedes_dns_name_and_common_name() {
         let spiffe = || uri("spiffe://example.org/ns/mail");
         assert_eq!(named(&["admin"], vec![dns("Mail.Example"), spiffe()]).unwrap(), "spiffe:example.org/ns/mail");
         assert_eq!(
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_that_names_nobody_clearly_is_refused() {
+    fn certificate_without_a_clear_name_is_refused() {
         assert!(matches!(named(&[], vec![]), Err(CertificateError::Nameless)));
         assert!(matches!(named(&["admin\nadmin"], vec![]), Err(CertificateError::Unprintable("common name"))));
         assert!(matches!(named(&[""], vec![]), Err(CertificateError::Unprintable("common name"))));
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_with_a_spiffe_id_is_an_svid_or_names_nobody() {
+    fn certificate_with_a_spiffe_id_must_be_an_svid() {
         let id = || uri("spiffe://example.org/ns/mail");
         let refused = |names: Vec<SanType>, change: fn(&mut CertificateParams)| {
             let error = ClientCertificate::from_der(&der_with(&["admin"], names, change)).unwrap_err();

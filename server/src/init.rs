@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_made_is_private_and_its_configuration_loads() {
+    async fn created_files_are_private_and_the_configuration_loads() {
         let folder = tempfile::tempdir().unwrap();
         let plan = Plan::new(&folder.path().join("etc"), Wishes::default());
         plan.carry_out().unwrap();
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn wishes_are_in_the_configuration() {
+    fn given_options_are_in_the_configuration() {
         let folder = tempfile::tempdir().unwrap();
         let wishes = Wishes {
             listen: Some("192.0.2.1:443".parse().unwrap()),
@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_that_exists_is_touched() {
+    fn existing_files_are_unchanged() {
         let folder = tempfile::tempdir().unwrap();
         let plan = Plan::new(folder.path(), wishes(folder.path()));
         plan.carry_out().unwrap();
@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn for_systemd_files_come_as_credentials() {
+    fn systemd_configuration_uses_credentials() {
         let folder = tempfile::tempdir().unwrap();
         let plan = Plan::new(&folder.path().join("etc"), Wishes { systemd: true, ..wishes(folder.path()) });
         plan.carry_out().unwrap();

@@ -181,14 +181,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_reference_of_the_configuration_is_what_the_code_says() {
+    fn configuration_reference_is_current() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/reference/configuration.md");
         let written = fs::read_to_string(path).unwrap_or_default();
         assert!(written == configuration(), "docs/reference/configuration.md is stale: run `cargo xtask generate`");
     }
 
     #[test]
-    fn the_reference_of_permissions_is_what_the_code_says() {
+    fn permissions_reference_is_current() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/reference/permissions.md");
         let written = fs::read_to_string(path).unwrap_or_default();
         assert!(

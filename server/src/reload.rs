@@ -27,7 +27,7 @@ use crate::{
         jwks::Fetching,
         token::{Bounds, Issuers},
     },
-    transport::tls::{ServerCertificate, Shortcoming, Terms, Trust},
+    transport::tls::{ServerCertificate, Shortcoming, TlsContext, Trust},
 };
 
 /// Looks that may be asked for before the first is done. One that finds the queue full waits its turn.
@@ -65,8 +65,8 @@ pub enum Outcome {
 
 /// What a reload exchanges.
 pub(crate) struct InForce {
-    /// On what terms connections are made.
-    pub(crate) terms: watch::Sender<Arc<Terms>>,
+    /// What handshakes are made with.
+    pub(crate) tls_context: watch::Sender<Arc<TlsContext>>,
     /// Whose bearer tokens are believed.
     pub(crate) issuers: watch::Sender<Arc<Issuers>>,
     /// Who may do what.
@@ -194,7 +194,7 @@ impl Files {
         let certificate = self.look_at_certificate(ask).await;
         let trust = self.look_at_trust(ask).await;
         if certificate == Outcome::Taken || trust == Outcome::Taken || self.tls.minimum_version != version_before {
-            self.exchange_terms();
+            self.exchange_tls_context();
         }
         let token_issuers = self.look_at_issuers(ask).await;
         Reloaded { configuration, certificate, trust, token_issuers }
@@ -275,9 +275,9 @@ impl Files {
         outcome
     }
 
-    fn exchange_terms(&self) {
-        match Terms::new(self.tls.minimum_version, &self.certificate.in_force, &self.trust.in_force) {
-            Ok(terms) => drop(self.in_force.terms.send_replace(Arc::new(terms))),
+    fn exchange_tls_context(&self) {
+        match TlsContext::new(self.tls.minimum_version, &self.certificate.in_force, &self.trust.in_force) {
+            Ok(tls_context) => drop(self.in_force.tls_context.send_replace(Arc::new(tls_context))),
             Err(error) => tracing::error!(error = error_chain::text(&error), "connections are made as before"),
         }
     }
@@ -370,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_counts_once_two_looks_in_a_row_found_the_same() {
+    fn change_is_applied_after_two_equal_readings() {
         let mut part = Part::new("test", 1);
         assert_eq!(part.look(Ok(1), Ask::Settled), Outcome::Unchanged);
         // Half a file, then more of it, then all of it.
@@ -384,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_counts_at_once_for_whoever_asks() {
+    fn change_is_applied_at_once_on_request() {
         let mut part = Part::new("test", 1);
         assert_eq!(part.look(Ok(2), Ask::Now), Outcome::Taken);
         assert_eq!(part.look(Err("broken".to_owned()), Ask::Now), refused("broken"));
@@ -392,7 +392,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_not_be_used_is_tried_again_and_reported_once() {
+    fn unusable_files_are_retried_and_reported_once() {
         let mut part = Part::new("test", 1);
         let broken = || Err("broken".to_owned());
         part.look(broken(), Ask::Settled);

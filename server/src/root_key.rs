@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn a_created_key_loads_and_is_not_made_twice() {
+    fn created_root_key_loads_and_is_not_created_again() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("keys/root.key");
         assert!(create(&path, &SystemRandom).unwrap());
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn a_systemd_credential_may_be_read_by_its_group_and_by_nobody_else() {
+    fn systemd_credential_may_be_readable_by_its_group_only() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("root-key");
         create(&path, &SystemRandom).unwrap();
@@ -312,7 +312,7 @@ mod tests {
 
     /// The folder that Kubernetes mounts: sticky and open to all, with links to what it has put there.
     #[test]
-    fn a_mounted_secret_may_be_readable_where_the_configuration_says_so() {
+    fn mounted_secret_may_be_readable_if_configured() {
         let folder = tempfile::tempdir().unwrap();
         let version = folder.path().join("..2026_11_28");
         fs::create_dir(&version).unwrap();
@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn any_other_length_is_refused() {
+    fn root_key_of_another_length_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         for length in [0, 31, 33, 64] {
             let path = folder.path().join(length.to_string());
@@ -356,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_follows_a_pattern_is_refused() {
+    fn patterned_root_key_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let counting: Vec<u8> = (0..32).collect();
         let down: Vec<u8> = (0..32).map(|number: u8| 250 - 3 * number).collect();

@@ -480,7 +480,7 @@ fn check_shape(
 
 /// The field of a list's answer that holds the records.
 #[must_use]
-pub fn list_field(output: &MessageDescriptor, message: &MessageDescriptor) -> Option<FieldDescriptor> {
+pub(crate) fn list_field(output: &MessageDescriptor, message: &MessageDescriptor) -> Option<FieldDescriptor> {
     output.fields().find(|field| field.is_list() && matches!(field.kind(), ProtoKind::Message(of) if of == *message))
 }
 
@@ -491,7 +491,7 @@ fn upper_first(text: &str) -> String {
 
 /// Microseconds of a protobuf timestamp; `None` outside the years 1 to 9999. What is finer than a microsecond is cut off.
 #[must_use]
-pub fn timestamp_from_proto(seconds: i64, nanos: i32) -> Option<Timestamp> {
+pub(crate) fn timestamp_from_proto(seconds: i64, nanos: i32) -> Option<Timestamp> {
     // 0001-01-01T00:00:00Z and 9999-12-31T23:59:59Z, the range that google/protobuf/timestamp.proto gives.
     let in_range = (-62_135_596_800..=253_402_300_799).contains(&seconds) && (0..1_000_000_000).contains(&nanos);
     in_range.then(|| Timestamp::from_unix_micros(seconds * 1_000_000 + i64::from(nanos / 1_000)))
@@ -499,7 +499,7 @@ pub fn timestamp_from_proto(seconds: i64, nanos: i32) -> Option<Timestamp> {
 
 /// Seconds and nanoseconds of a protobuf timestamp.
 #[must_use]
-pub fn timestamp_to_proto(time: Timestamp) -> prost_types::Timestamp {
+pub(crate) fn timestamp_to_proto(time: Timestamp) -> prost_types::Timestamp {
     // A timestamp outside of protobuf's range has no JSON form.
     let micros = time.writable().unix_micros();
     prost_types::Timestamp {
@@ -541,14 +541,14 @@ mod tests {
     }
 
     #[test]
-    fn the_platform_alone_is_a_schema_without_entities() {
+    fn platform_schema_has_no_entities() {
         let served = read(sealward::PLATFORM_DESCRIPTOR_SET).unwrap();
         assert!(served.schema.entities().is_empty() && served.methods.is_empty());
         assert!(!served.packages.contains(sealward::MAIL_PACKAGE));
     }
 
     #[test]
-    fn the_built_in_schema_is_served_whole() {
+    fn built_in_schema_is_complete() {
         let served = read(sealward::FILE_DESCRIPTOR_SET).unwrap();
         let names: Vec<_> = served.schema.entities().iter().map(|entity| entity.name.as_str()).collect();
         assert_eq!(names.len(), 4, "{names:?}");
@@ -581,7 +581,7 @@ mod tests {
     }
 
     #[test]
-    fn a_choice_has_its_name_and_no_choice_is_none() {
+    fn enum_value_has_its_name_and_unspecified_is_null() {
         let served = read(sealward::FILE_DESCRIPTOR_SET).unwrap();
         let profiles = served.schema.by_collection("emailServerProfiles").unwrap();
         let Kind::Choice(choices) = &profiles.attribute("server_type").unwrap().kind else { panic!("no choice") };
@@ -591,7 +591,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_that_can_not_be_read_is_an_error_that_names_it() {
+    fn malformed_rule_is_an_error_that_names_it() {
         for (text, other, words) in [
             (
                 "use_auto_discover = true AND incoming_server_location",
@@ -628,7 +628,7 @@ mod tests {
     }
 
     #[test]
-    fn an_option_of_a_method_that_names_nothing_known_is_an_error_that_names_the_method() {
+    fn unknown_name_in_a_method_option_is_an_error_with_the_method() {
         for (text, other, words) in [
             (
                 "prvCustomizeAttributes",
@@ -657,7 +657,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_goes_there_and_back_to_the_microsecond() {
+    fn time_is_converted_to_the_microsecond_and_back() {
         for micros in [0, -1, 1, 1_700_000_000_123_456, -62_135_596_800_000_000] {
             let time = Timestamp::from_unix_micros(micros);
             let proto = timestamp_to_proto(time);

@@ -3,7 +3,7 @@
 use std::env::consts::{ARCH, OS};
 
 /// This release.
-pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// What follows the name for `--version`: the release, and what it speaks and stores. Cells, key rings and sealed keys name their own
 /// formats; the one here is the store's.
@@ -24,7 +24,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_version_tells_what_is_spoken_and_stored() {
+    fn version_names_protocols_and_storage() {
         let text = details();
         assert!(text.starts_with(VERSION));
         assert!(text.contains("\nAPI      sealward.v1, sealward.mail.v1\n"));

@@ -1,17 +1,18 @@
-//! The contract suite: what every store does alike, one named check for each promise.
+//! The contract suite: the behaviour of every store, one named check for each promise.
 //!
-//! A store passes it by giving a [`Subject`] to [`contract_tests`]. The checks know the store port only; what else a store promises
-//! (its files, its locks, its plans) is tested beside it.
+//! A store implements [`Subject`] for [`contract_tests`]. The checks use only the store port; other promises of a store
+//! (files, locks, plans) are tested beside it.
 
 use std::sync::Arc;
 
 use sealward_core::{
-    audit::{self, AUDIT_TABLE, AuditAction, AuditEntry, OUTCOME_DONE},
+    audit::{AuditAction, AuditEntry, AuditRecord, OUTCOME_DONE},
     id::Timestamp,
     store::{
         Column, ColumnType, Commit, CommitError, Comparison, Condition, Datum, Direction, Index, Name, Pending, Row,
         Select, Source, Step, Store, Table, Tally,
     },
+    table::TableRow as _,
 };
 use uuid::Uuid;
 
@@ -21,51 +22,51 @@ pub(crate) mod reads;
 pub(crate) mod steps;
 pub(crate) mod values;
 
-/// A database that a check opens, lets go and opens again.
+/// A database that a check opens, closes and opens again.
 pub(crate) trait Subject: Send + Sync {
-    /// Opens the database, which is empty the first time. Whoever opened it before has let it go.
+    /// Opens the database, which is empty the first time. It isn't open elsewhere.
     fn open(&self) -> Pending<'_, Arc<dyn Store>>;
 }
 
-/// Makes a test of every check. The expression makes a subject of its own for each.
+/// Makes a test of every check. The expression creates a subject for each.
 macro_rules! contract_tests {
     ($subject:expr) => {
         $crate::contract::contract_tests! { $subject;
             steps:
                 a_commit_without_steps_is_applied
-                a_commit_is_applied_whole_or_not_at_all
+                commit_is_atomic
                 a_refusal_names_the_first_step_that_failed
-                a_step_sees_what_the_steps_before_it_did
-                a_key_that_exists_is_not_inserted_again
-                a_column_that_is_left_out_is_null
+                step_reads_the_changes_of_earlier_steps
+                existing_key_is_not_inserted_again
+                omitted_column_is_null
                 a_key_is_never_null
                 an_update_touches_one_row_if_one_is_expected
                 an_update_reads_the_values_from_before_it
                 an_update_to_a_key_that_exists_is_refused
                 an_integer_grows_and_does_not_overflow
                 a_delete_takes_one_row_if_one_is_expected
-                a_prune_takes_no_more_than_it_may
-                a_tally_moves_a_counter_for_each_row_that_was_touched
-                a_refused_commit_moves_no_counter
-                rows_are_made_of_other_rows
-                a_required_row_must_be_there
-                a_forbidden_row_must_not_be_there
-                a_commit_that_only_asks_changes_nothing
-                a_table_that_exists_is_not_made_again
-                a_table_made_in_vain_can_be_made_again
+                prune_removes_rows_up_to_its_limit
+                tally_counts_each_changed_row
+                refused_commit_changes_no_counter
+                rows_are_inserted_from_other_rows
+                missing_required_row_refuses_the_commit
+                existing_forbidden_row_refuses_the_commit
+                commit_with_only_conditions_changes_nothing
+                existing_table_is_not_created_again
+                table_of_a_refused_commit_can_be_created_again
                 a_table_may_have_a_key_of_several_columns
-                an_index_makes_nothing_unique_and_changes_no_answer
-                an_index_comes_and_goes_and_changes_no_answer
-                a_column_is_added_to_the_rows_there_are
-                a_column_that_exists_or_has_no_table_is_not_added;
+                index_is_not_unique_and_changes_no_result
+                index_is_added_and_dropped_without_changing_results
+                column_is_added_to_existing_rows
+                existing_column_or_missing_table_is_refused;
             values:
-                every_value_is_read_as_it_was_written
-                a_large_value_is_read_as_it_was_written
-                a_text_with_u_0000_is_stored_nowhere
-                a_value_of_another_type_is_stored_nowhere
-                a_name_that_is_none_is_refused;
+                every_value_is_read_unchanged
+                large_value_is_read_unchanged
+                text_with_u_0000_is_refused
+                value_of_another_type_is_refused
+                malformed_name_is_refused;
             reads:
-                columns_come_in_the_order_asked_for
+                columns_are_returned_in_the_requested_order
                 text_is_ordered_by_code_point
                 text_is_compared_case_sensitively
                 a_prefix_matches_code_point_by_code_point
@@ -73,28 +74,28 @@ macro_rules! contract_tests {
                 numbers_and_times_are_ordered_by_value
                 bytes_and_uuids_are_ordered_by_their_bytes
                 nulls_come_first_and_in_reverse_last
-                a_null_compares_with_nothing
+                null_meets_no_comparison
                 a_row_meets_a_condition_or_its_negation
-                all_of_none_is_everything_and_any_of_none_is_nothing
-                a_header_differs_from_shorter_values_and_not_from_null
+                empty_all_meets_every_row_and_empty_any_meets_no_row
+                header_differs_from_shorter_values_but_not_from_null
                 pages_follow_each_other_without_gap_or_repetition
-                a_limit_is_kept
+                limit_is_applied
                 rows_are_counted
                 a_scan_ends_with_the_row_that_exceeds_its_bytes
-                what_is_not_there_is_unavailable;
+                missing_table_or_column_is_unavailable;
             filters:
-                a_filter_finds_what_it_means_in_memory;
+                filter_finds_the_same_rows_as_in_memory;
             callers:
-                what_was_committed_is_read_next
-                what_was_committed_is_there_after_reopening
-                of_many_commits_that_compare_exactly_one_wins
-                a_refused_commit_leaves_its_neighbours_alone
-                a_caller_that_leaves_does_not_stop_its_commit
+                committed_values_are_read_next
+                committed_values_survive_reopening
+                one_of_many_conflicting_commits_succeeds
+                refused_commit_does_not_affect_others
+                commit_continues_without_its_caller
                 an_audit_chain_has_no_gap_under_a_thousand_callers
-                an_audit_chain_goes_on_after_reopening
+                audit_chain_continues_after_reopening
                 a_commit_has_as_many_audit_records_as_it_names
-                a_scrub_changes_nothing_that_is_there
-                a_snapshot_stays_as_it_was;
+                scrub_keeps_all_rows
+                snapshot_does_not_change;
         }
     };
     ($subject:expr; $($part:ident: $($check:ident)+;)+) => {
@@ -132,7 +133,7 @@ fn thing() -> Table {
 /// The database, with a table of things and one for an audit trail.
 async fn opened(subject: &dyn Subject) -> Arc<dyn Store> {
     let store = subject.open().await;
-    apply(&*store, vec![Step::CreateTable(thing()), Step::CreateTable(audit::table())]).await;
+    apply(&*store, vec![Step::CreateTable(thing()), Step::CreateTable(AuditRecord::table())]).await;
     store
 }
 
@@ -152,7 +153,7 @@ async fn refused(store: &dyn Store, steps: Vec<Step>) -> usize {
     }
 }
 
-/// The commit could not be made, and did nothing.
+/// Asserts that the commit was unavailable and changed nothing.
 async fn impossible(store: &dyn Store, steps: Vec<Step>) {
     let before = everything(store).await;
     match commit(store, steps).await {
@@ -229,11 +230,11 @@ fn entry(subject: &str) -> AuditEntry {
     }
 }
 
-/// The number of audit records, having checked that each follows the one before.
+/// The number of audit records. Asserts that each follows the previous one.
 pub(crate) async fn chain_length(store: &dyn Store) -> i64 {
     let rows = store
         .select(Select {
-            table: AUDIT_TABLE.into(),
+            table: AuditRecord::TABLE.into(),
             columns: ["sequence", "previous_hash", "hash"].map(Name::from).to_vec(),
             rows: Condition::EVERYTHING,
             order: vec![("sequence".into(), Direction::Ascending)],

@@ -75,7 +75,7 @@ mod tests {
 
     /// Tests each method directly, because a machine has few file systems.
     #[test]
-    fn a_name_is_taken_once_in_every_way() {
+    fn every_way_of_renaming_keeps_an_existing_name() {
         let folder = tempfile::tempdir().unwrap();
         for (number, method) in [by_exclusive_rename, by_link, by_placeholder].into_iter().enumerate() {
             let path = |name: &str| folder.path().join(format!("{name}-{number}"));
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn where_one_way_is_not_supported_the_next_is_tried() {
+    fn unsupported_way_of_renaming_falls_back_to_the_next() {
         fn lacks<const ERRNO: i32>(_: &Path, _: &Path) -> io::Result<()> {
             Err(io::Error::from_raw_os_error(ERRNO))
         }

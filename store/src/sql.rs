@@ -521,7 +521,7 @@ mod tests {
     }
 
     #[test]
-    fn where_nulls_come_is_written_out() {
+    fn order_of_nulls_is_explicit() {
         let mut read = named("id");
         read.order = vec![("a".into(), Direction::Ascending), ("b".into(), Direction::Descending)];
         assert_eq!(

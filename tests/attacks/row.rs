@@ -1,11 +1,11 @@
-//! A row of the table that `cargo xtask attack` prints: what an attack came to, whether its test ended well or not.
+//! A row of the table that `cargo xtask attack` prints: the results of an attack, even if its test failed.
 
 use std::{fs::OpenOptions, io::Write as _};
 
 /// The file that rows are appended to. Without one, a row is printed.
 const FILE_VARIABLE: &str = "SEALWARD_ATTACK_TABLE";
 
-/// What is known of an attack so far. Written when it is dropped, so that an attack that ends in a panic has its row too.
+/// The results of an attack so far. Written on drop, so that an attack that panics has its row, too.
 pub(crate) struct Row {
     attack: &'static str,
     cells: Vec<(&'static str, String)>,

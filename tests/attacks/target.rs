@@ -1,4 +1,4 @@
-//! A server process under attack, the honest callers beside the attack, and what it costs both.
+//! A server process under attack, the honest callers beside the attack, and the cost for both.
 
 use std::{
     collections::BTreeMap,
@@ -39,10 +39,10 @@ const ROUNDS_VARIABLE: &str = "SEALWARD_ATTACK_ROUNDS";
 /// The program of the server to attack, in place of the one that was built with the tests.
 const SERVER_VARIABLE: &str = "SEALWARD_ATTACK_SERVER";
 
-/// The longest that an attack goes on: no round begins after that.
+/// The maximum time of an attack: no round begins after it.
 const ATTACK_TIME_MAX: Duration = Duration::from_secs(60);
 
-/// The longest that a round may take. Most take a second, and some the time after which a limit ends them.
+/// The maximum time of a round. Most take a second; some end at a time limit.
 const ROUND_TIME_MAX: Duration = Duration::from_secs(120);
 
 /// How many calls of each honest caller are measured without the attack.
@@ -51,11 +51,11 @@ const QUIET_CALLS: usize = 100;
 /// The time from one call of an honest caller to the next, if the answer is there by then.
 const PACE: Duration = Duration::from_millis(10);
 
-/// What a connection takes, by the reason that `connections_max` has for its default.
+/// The memory of a connection, by the reason of the default of `connections_max`.
 const CONNECTION_BYTES: u64 = 50_000;
 
-/// What may be resident beside what is charged: code and pages of the database that are used for the first time, and what the allocator
-/// keeps of memory that was given back.
+/// Resident memory that isn't charged: code and database pages that are used for the first time, and freed memory
+/// that the allocator keeps.
 const UNCHARGED_BYTES: u64 = 64 * 1024 * 1024;
 
 /// How a target differs from a server with the limits that it has by default.
@@ -64,11 +64,11 @@ pub(crate) struct Setup<'a> {
     pub limits: &'a [(&'a str, u32)],
     /// SQL that adds rows to the organization's database.
     pub rows: &'a str,
-    /// Whether nobody reads the log once the server has started.
+    /// Whether the log is unread after the start.
     pub is_log_unread: bool,
 }
 
-/// What an attack may make the server hold.
+/// The memory that an attack may make the server use.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Allowed {
     /// What the limits let the attackers use.
@@ -78,7 +78,7 @@ pub(crate) struct Allowed {
 }
 
 impl Allowed {
-    /// A buffer is there twice while it grows, and while a message is made of it.
+    /// A buffer exists twice while it grows, and while a message is decoded from it.
     fn bytes(self) -> u64 {
         2 * self.charged_bytes + CONNECTION_BYTES * self.connections + UNCHARGED_BYTES
     }
@@ -94,7 +94,7 @@ pub(crate) struct Target {
     metrics_address: String,
     /// The name of a mailbox with a password.
     pub mailbox: String,
-    /// Keeps the pipe open that nobody reads.
+    /// Keeps the unread pipe open.
     _unread_log: Option<BufReader<PipeReader>>,
 }
 
@@ -258,7 +258,7 @@ fn mib(bytes: u64) -> u64 {
 enum Caller {
     /// Reads this mailbox, over one connection. No attacker has its identity.
     Reader(Client, String),
-    /// Asks for the state of the key. Connects for each call, so that its latency includes a handshake.
+    /// Reads the state of the key. Connects for each call, so that its latency includes a handshake.
     Administrator(Folder, String),
 }
 
@@ -298,7 +298,7 @@ impl Caller {
     }
 }
 
-/// What became of an honest caller's calls.
+/// The outcome of an honest caller's calls.
 #[derive(Default)]
 struct Sample {
     latencies: Vec<Duration>,

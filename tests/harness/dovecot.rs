@@ -1,7 +1,7 @@
-//! A real IMAP server: Dovecot as a child of the test, on a port and in a folder of its own, with one user and two messages.
+//! A real IMAP server: Dovecot as a child of the test, on its own port and in its own folder, with one user and two messages.
 //!
-//! The configuration is that of Dovecot 2.3, which Debian 12 has; 2.4 has another language. It runs as whoever runs the test: as root,
-//! with the users of Debian's package. Its log comes through a pipe, so that what it does can be waited for.
+//! The configuration is that of Dovecot 2.3, which Debian 12 has; 2.4 has another language. It runs as the user of the test: as root,
+//! with the users of Debian's package. Its log is a pipe, so that tests can wait for events.
 
 use std::{
     fs::{self, Permissions},
@@ -30,7 +30,7 @@ pub(crate) const USER: &str = "sales@example.org";
 /// The user's password: IMAP can send it only as a literal.
 pub(crate) const PASSWORD: &str = "correct \"horse\" bättery";
 
-/// Subjects of the messages in INBOX, the oldest first. That is from somebody who means no good.
+/// Subjects of the messages in INBOX, the oldest first. The oldest is malicious.
 const SUBJECTS: [&str; 2] = ["Hello \u{1b}[2Jthere", "Your order 4711"];
 
 /// What the server offers on its one port.
@@ -56,7 +56,7 @@ impl Dovecot {
     pub(crate) fn start(offer: Offer) -> Self {
         let program = program();
         let folder = TempDir::new().unwrap();
-        // The port is taken here and handed over, as systemd would do it: so nobody else can have it meanwhile.
+        // The port is opened here and passed on, as systemd does it, so that no other process can take it.
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
         prepare(folder.path(), offer, port);
@@ -87,12 +87,12 @@ impl Dovecot {
         self.port
     }
 
-    /// The CA that its certificate comes from.
+    /// The CA of its certificate.
     pub(crate) fn ca(&self) -> PathBuf {
         self.folder.path().join("ca.pem")
     }
 
-    /// Waits until it logs these words, and gives all that it has logged by then.
+    /// Waits until it logs these words, and returns the log so far.
     pub(crate) fn wait_for(&mut self, words: &str) -> &str {
         while !self.log.contains(words) {
             let line = self.lines.recv_timeout(PATIENCE);
@@ -102,13 +102,13 @@ impl Dovecot {
         &self.log
     }
 
-    /// Ends it, and gives all that it ever logged.
+    /// Ends it, and returns its whole log.
     pub(crate) fn end(mut self) -> String {
         self.terminate();
         std::mem::take(&mut self.log)
     }
 
-    /// SIGTERM, upon which it ends its own children, and the end of its log, which is theirs too.
+    /// Sends SIGTERM, on which it ends its children, and reads to the end of their log.
     fn terminate(&mut self) {
         let _told = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
         while let Ok(line) = self.lines.recv_timeout(PATIENCE) {
@@ -136,11 +136,11 @@ fn program() -> PathBuf {
     let found = found.expect("Dovecot is missing: run the tests with `cargo xtask test`, which installs it");
     let version = Command::new(&found).arg("--version").output().unwrap().stdout;
     let version = String::from_utf8(version).unwrap();
-    assert!(version.starts_with("2.3."), "these tests know Dovecot 2.3, which Debian 12 has, and this is {version}");
+    assert!(version.starts_with("2.3."), "the tests need Dovecot 2.3, which Debian 12 has: this is {version}");
     found
 }
 
-/// What `id` says of whoever runs the test.
+/// The output of `id` for the user of the test.
 fn id(option: &str) -> String {
     let said = Command::new("id").arg(option).output().unwrap().stdout;
     String::from_utf8(said).unwrap().trim().to_owned()
@@ -149,13 +149,13 @@ fn id(option: &str) -> String {
 /// Writes everything that the server reads.
 fn prepare(folder: &Path, offer: Offer, port: u16) {
     let is_root = id("-u") == "0";
-    // Its processes have users of their own, who have to get through.
+    // Its processes have other users, which need access.
     fs::set_permissions(folder, Permissions::from_mode(0o711)).unwrap();
     certify(folder);
     fs::write(folder.join("users"), format!("{USER}:{{PLAIN}}{PASSWORD}\n")).unwrap();
     fs::set_permissions(folder.join("users"), Permissions::from_mode(0o644)).unwrap();
 
-    // Debian's user `mail`; whoever isn't root has to do it all.
+    // Debian's user `mail`; without root, the user of the test.
     let (uid, gid) = if is_root { ("8".to_owned(), "8".to_owned()) } else { (id("-u"), id("-g")) };
     let maildir = folder.join("home/Maildir");
     let inbox = ["new", "cur", "tmp"].map(|part| maildir.join(part));

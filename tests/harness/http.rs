@@ -1,4 +1,4 @@
-//! Requests of HTTP/2 with any method, headers and bytes: what no gRPC library would send.
+//! Requests of HTTP/2 with any method, headers and bytes, which no gRPC library would send.
 
 use std::{io, sync::Arc};
 
@@ -36,7 +36,7 @@ pub(crate) struct Answer {
     pub trailers: HeaderMap,
 }
 
-/// How a client of this folder's server speaks TLS, with the certificate of a person or none.
+/// The TLS configuration of a client of this folder's server, with the certificate of a person or without one.
 pub(crate) fn tls(folder: &Folder, person: Option<Person>) -> ClientConfig {
     let development = folder.development();
     let mut roots = RootCertStore::empty();
@@ -59,7 +59,7 @@ pub(crate) fn tls(folder: &Folder, person: Option<Person>) -> ClientConfig {
     config
 }
 
-/// TLS over a connection to this folder's server, with the certificate of a person or none.
+/// A TLS connection to this folder's server, with the certificate of a person or without one.
 pub(crate) async fn connect_tls(
     folder: &Folder,
     person: Option<Person>,
@@ -70,7 +70,7 @@ pub(crate) async fn connect_tls(
 }
 
 impl Http {
-    /// Over TLS, with the certificate of a person or none.
+    /// Connects over TLS, with the certificate of a person or without one.
     pub(crate) async fn over_tls(folder: &Folder, address: &str, person: Option<Person>) -> Self {
         let stream = TcpStream::connect(address).await.unwrap();
         Self::over(connect_tls(folder, person, stream).await.unwrap()).await

@@ -1,4 +1,4 @@
-//! HTTP/2 as no client library speaks it: messages that never end, windows that never open.
+//! HTTP/2 that no client library sends: endless messages, closed windows.
 
 use std::net::SocketAddr;
 
@@ -36,7 +36,7 @@ impl Connection {
         Connection { requests, driver: tokio::spawn(connection) }
     }
 
-    /// Begins a call, and sends these bytes of its message; more may follow. `None` once the connection takes no calls.
+    /// Begins a call, and sends these bytes of its message; more may follow. `None` if the connection accepts no calls.
     pub(crate) async fn begin(&mut self, path: &str, headers: &[(&'static str, &str)], bytes: Bytes) -> Option<Call> {
         let mut requests = self.requests.clone().ready().await.ok()?;
         let mut request = Request::post(format!("https://localhost{path}"))
@@ -50,7 +50,7 @@ impl Connection {
         Some(Call { answer, message })
     }
 
-    /// Begins a call, and sends its whole message. `None` once the connection takes no calls.
+    /// Begins a call, and sends its whole message. `None` if the connection accepts no calls.
     pub(crate) async fn call(
         &mut self,
         path: &str,
@@ -68,7 +68,7 @@ impl Connection {
         let _broken_or_not = tokio::time::timeout(PATIENCE, &mut self.driver).await.expect("it stays open").unwrap();
     }
 
-    /// Whether it is still there.
+    /// Whether it is still open.
     pub(crate) fn is_open(&self) -> bool {
         !self.driver.is_finished()
     }
@@ -88,7 +88,7 @@ impl Drop for Connection {
     }
 }
 
-/// The beginning of a message of so many bytes, as gRPC frames it, with what there is of it.
+/// The beginning of a message of this length, as gRPC frames it, with its first bytes.
 pub(crate) fn framed(length: usize, message: &[u8]) -> Bytes {
     let length = u32::try_from(length).unwrap().to_be_bytes();
     [&[0][..], &length, message].concat().into()

@@ -1,4 +1,4 @@
-//! What stands in the databases, read and damaged with SQLite itself, as somebody with a shell on the machine would.
+//! The databases, read and damaged with SQLite directly, as a user with a shell on the machine would.
 
 use std::path::{Path, PathBuf};
 
@@ -46,7 +46,7 @@ impl Inside {
         Self::open(&folder.path().join("configuration.db"))
     }
 
-    /// The database as SQLite has it, for whatever else a test does.
+    /// The connection of SQLite, for other statements.
     pub(crate) fn sqlite(&self) -> &Connection {
         &self.sqlite
     }
@@ -55,7 +55,7 @@ impl Inside {
         self.sqlite.prepare(sql).unwrap().query_map([], read).unwrap().map(Result::unwrap).collect()
     }
 
-    /// What somebody with a shell would type.
+    /// Executes SQL.
     pub(crate) fn execute(&self, sql: &str) {
         self.sqlite.execute_batch(sql).unwrap();
     }
@@ -107,7 +107,7 @@ impl Inside {
         self.rows("SELECT wrapped FROM sealward_data_key ORDER BY version", |row| row.get(0))
     }
 
-    /// The audit trail, oldest first, whoever wrote it.
+    /// The audit trail, oldest first, of all writers.
     pub(crate) fn trail(&self) -> Vec<Trail> {
         let sql = "SELECT sequence, previous_hash, hash, identity, peer, call_id, action, outcome, subject, attributes, \
                    purpose, fingerprint, key_version, writer, time, details FROM sealward_audit ORDER BY time, sequence";
@@ -140,14 +140,14 @@ pub(crate) fn record_id(name: &str) -> Vec<u8> {
     id.as_bytes().to_vec()
 }
 
-/// Turns one bit of the last byte around: of the tag, if these are a cell's bytes.
+/// Flips one bit of the last byte: of the tag, if these are a cell's bytes.
 pub(crate) fn flipped(bytes: &[u8]) -> Vec<u8> {
     let mut flipped = bytes.to_vec();
     *flipped.last_mut().unwrap() ^= 1;
     flipped
 }
 
-/// Removes the configuration database with what belongs to it.
+/// Removes the configuration database with its side files.
 pub(crate) fn lose_configuration(folder: &Path) {
     std::fs::remove_file(folder.join("configuration.db")).unwrap();
     for suffix in ["-wal", "-shm"] {
@@ -155,8 +155,8 @@ pub(crate) fn lose_configuration(folder: &Path) {
     }
 }
 
-/// Every file below a folder that holds these bytes. Not for a folder that a server in this process works on: closing a file takes
-/// away the locks that the process has on it.
+/// Every file below a folder that contains these bytes. Not for the folder of a server in this process: closing a file
+/// releases the locks of the process on it.
 pub(crate) fn files_with(folder: &Path, bytes: &[u8]) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {
@@ -170,7 +170,7 @@ pub(crate) fn files_with(folder: &Path, bytes: &[u8]) -> Vec<PathBuf> {
     found
 }
 
-/// A file that is gone meanwhile, as a log is that was written back, holds nothing.
+/// A file that was removed meanwhile, such as a checkpointed log, contains nothing.
 fn holds(path: &Path, bytes: &[u8]) -> bool {
     match std::fs::read(path) {
         Ok(content) => content.windows(bytes.len()).any(|window| window == bytes),

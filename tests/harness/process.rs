@@ -1,4 +1,4 @@
-//! The server as a process of its own: what it takes to kill it and start it again.
+//! The server as a separate process that can be killed and started again.
 
 use std::{
     io::{BufRead, BufReader},
@@ -12,7 +12,7 @@ use std::{
 pub(crate) struct Process {
     child: Child,
     pub address: String,
-    /// What it said on stdout before it was ready.
+    /// Its stdout before it was ready.
     pub message: String,
 }
 
@@ -20,27 +20,27 @@ pub(crate) struct Process {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Memory {
     pub resident: u64,
-    /// The most that was resident since the process began.
+    /// The maximum resident size since the process began.
     pub greatest: u64,
 }
 
 impl Process {
-    /// `sealward-server dev` on this folder, once it says that it is ready.
+    /// `sealward-server dev` on this folder, once it is ready.
     pub(crate) fn start(folder: &Path) -> Self {
         Self::start_logging(folder, Stdio::null())
     }
 
-    /// As [`start`](Self::start), with its log going there.
+    /// Like [`start`](Self::start), with this log.
     pub(crate) fn start_logging(folder: &Path, log: impl Into<Stdio>) -> Self {
         Self::start_program(&binary("sealward-server"), folder, log)
     }
 
-    /// As [`start_logging`](Self::start_logging), of a program that may be older than the tests.
+    /// Like [`start_logging`](Self::start_logging), for a program that may be older than the tests.
     pub(crate) fn start_program(program: &Path, folder: &Path, log: impl Into<Stdio>) -> Self {
         Self::begin(program, folder, log.into(), "").expect("the server ended before it was ready")
     }
 
-    /// As [`start`](Self::start), and it ends itself at this fail point; `None` if that was before it was ready.
+    /// Like [`start`](Self::start), but it kills itself at this fail point; `None` if that was before it was ready.
     pub(crate) fn start_failing(folder: &Path, fail_point: &str) -> Option<Self> {
         Self::begin(&binary("sealward-server"), folder, Stdio::null(), fail_point)
     }
@@ -56,7 +56,7 @@ impl Process {
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut message = String::new();
-        // The last line of what it says.
+        // The last line of its greeting.
         while !message.contains("\nCtrl-C ") {
             let Some(line) = lines.next() else {
                 child.wait().unwrap();
@@ -99,12 +99,12 @@ impl Process {
         Some(Memory { resident: bytes("VmRSS:")?, greatest: bytes("VmHWM:")? })
     }
 
-    /// SIGTERM. The process goes on until it has drained.
+    /// Sends SIGTERM. The process runs until it has drained.
     pub(crate) fn terminate(&self) {
         self.signal("-TERM");
     }
 
-    /// SIGHUP. The process looks at its files.
+    /// Sends SIGHUP. The process reloads its files.
     pub(crate) fn hang_up(&self) {
         self.signal("-HUP");
     }
@@ -114,7 +114,7 @@ impl Process {
         assert!(told.success());
     }
 
-    /// Waits until the process has ended by itself.
+    /// Waits until the process has ended.
     pub(crate) fn wait(mut self) -> ExitStatus {
         self.child.wait().unwrap()
     }
@@ -148,12 +148,12 @@ pub(crate) fn binary(name: &str) -> PathBuf {
     folder.join(name)
 }
 
-/// Where `cargo xtask test` puts the tools that it installs.
+/// The folder of the tools that `cargo xtask test` installs.
 pub(crate) fn tools() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/bin")
 }
 
-/// grpcurl, from the PATH or from where `cargo xtask test` puts it.
+/// grpcurl, from the PATH or the folder of `cargo xtask test`.
 pub(crate) fn grpcurl() -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = std::env::split_paths(&path).chain([tools()]);

@@ -1,4 +1,4 @@
-//! A way to the server that can lose an answer: a TCP proxy that, told so, keeps what the server says to itself and then hangs up.
+//! A path to the server that can lose an answer: a TCP proxy that discards the bytes of the server on request, and then closes the connection.
 
 use std::sync::Arc;
 
@@ -7,21 +7,26 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::watch,
     task::JoinHandle,
+    time::timeout,
 };
 
-/// A proxy. Gone with the test.
+use super::PATIENCE;
+
+/// A proxy. It ends with the test.
 pub(crate) struct Proxy {
     /// `IP:PORT`
     pub address: String,
-    told: watch::Sender<Told>,
+    orders: watch::Sender<Orders>,
+    /// How many pieces of answers were kept back.
+    kept_back: watch::Sender<u64>,
     accepting: JoinHandle<()>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct Told {
-    /// Whether what the server says is kept back.
+struct Orders {
+    /// Whether answers are discarded.
     keeps_back: bool,
-    /// How often everybody was cut off.
+    /// How often all connections were closed.
     cuts: u32,
 }
 
@@ -29,37 +34,55 @@ impl Proxy {
     pub(crate) async fn start(server: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let (told, hears) = watch::channel(Told { keeps_back: false, cuts: 0 });
+        let (orders, received) = watch::channel(Orders { keeps_back: false, cuts: 0 });
+        let kept_back = watch::Sender::new(0);
+        let counter = kept_back.clone();
         let server: Arc<str> = server.into();
         let accepting = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(pass(client, Arc::clone(&server), hears.clone()));
+                tokio::spawn(pass(client, Arc::clone(&server), received.clone(), counter.clone()));
             }
         });
-        Proxy { address, told, accepting }
+        Proxy { address, orders, kept_back, accepting }
     }
 
-    /// From now on no answer comes through.
+    /// Discards all answers from now on.
     pub(crate) fn keep_back(&self) {
-        self.told.send_modify(|told| told.keeps_back = true);
+        self.orders.send_modify(|orders| orders.keeps_back = true);
     }
 
-    /// Hangs up on everybody, and passes on what whoever comes back says and hears.
+    /// Waits until the server has made the change whose answer is kept back: calls `ask` now and after each piece of an answer that is kept
+    /// back, until its result is the expected one. A server answers after its commit, so that the last piece is late enough.
+    pub(crate) async fn until<T>(&self, mut ask: impl AsyncFnMut() -> T, is_expected: impl Fn(&T) -> bool) -> T {
+        let mut kept_back = self.kept_back.subscribe();
+        let asking = async {
+            loop {
+                let result = ask().await;
+                if is_expected(&result) {
+                    return result;
+                }
+                kept_back.changed().await.unwrap();
+            }
+        };
+        timeout(PATIENCE, asking).await.unwrap()
+    }
+
+    /// Closes all connections, and passes everything on in later ones.
     pub(crate) fn cut(&self) {
-        self.told.send_modify(|told| *told = Told { keeps_back: false, cuts: told.cuts + 1 });
+        self.orders.send_modify(|orders| *orders = Orders { keeps_back: false, cuts: orders.cuts + 1 });
     }
 
-    /// Hangs up on everybody, for good.
+    /// Closes all connections, and accepts no others.
     pub(crate) async fn stop(self) {
         self.accepting.abort();
         assert!(self.accepting.await.unwrap_err().is_cancelled());
-        self.told.send_modify(|told| told.cuts += 1);
+        self.orders.send_modify(|orders| orders.cuts += 1);
     }
 }
 
-async fn pass(client: TcpStream, server: Arc<str>, mut told: watch::Receiver<Told>) {
-    let cuts = told.borrow().cuts;
-    let hears = told.clone();
+async fn pass(client: TcpStream, server: Arc<str>, mut orders: watch::Receiver<Orders>, kept_back: watch::Sender<u64>) {
+    let cuts = orders.borrow().cuts;
+    let received = orders.clone();
     let both = async move {
         let server = TcpStream::connect(&*server).await?;
         let ((mut from_client, mut to_client), (mut from_server, mut to_server)) =
@@ -72,7 +95,9 @@ async fn pass(client: TcpStream, server: Arc<str>, mut told: watch::Receiver<Tol
                 if length == 0 {
                     return std::io::Result::Ok(());
                 }
-                if !hears.borrow().keeps_back {
+                if received.borrow().keeps_back {
+                    kept_back.send_modify(|pieces| *pieces += 1);
+                } else {
                     to_client.write_all(&buffer[..length]).await?;
                 }
             }
@@ -83,8 +108,8 @@ async fn pass(client: TcpStream, server: Arc<str>, mut told: watch::Receiver<Tol
         }
     };
     tokio::select! {
-        // Either side has hung up, which is no failure of the proxy.
+        // Either side has closed the connection, which isn't a failure of the proxy.
         _ = both => {}
-        _ = told.wait_for(|told| told.cuts != cuts) => {}
+        _ = orders.wait_for(|orders| orders.cuts != cuts) => {}
     }
 }

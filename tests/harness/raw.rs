@@ -1,4 +1,4 @@
-//! Calls of any rpc with any bytes: what no client library would send.
+//! Calls of any rpc with any bytes, which no client library would send.
 
 use prost::bytes::{Buf, BufMut};
 use prost_reflect::{DescriptorPool, MethodDescriptor};
@@ -37,7 +37,7 @@ pub(crate) async fn call_with_headers(
     exchange(client, path, headers, tokio_stream::once(message.to_vec())).await
 }
 
-/// The answer to a call that is begun and never gets its message.
+/// The answer to a call whose message never arrives.
 pub(crate) async fn call_without_message(client: &Client, path: &str) -> Result<Option<Vec<u8>>, Status> {
     exchange(client, path, &[], tokio_stream::pending()).await
 }

@@ -1,4 +1,4 @@
-//! An issuer of bearer tokens, with its keys in a file or behind an address of its own.
+//! An issuer of bearer tokens, with its keys in a file or at an address.
 
 use std::{
     convert::Infallible,
@@ -42,7 +42,7 @@ impl Signer {
 
     /// The same, with other claims as well.
     pub(crate) fn token_with(&self, subject: &str, others: Value) -> String {
-        #[expect(clippy::disallowed_methods, reason = "a token is held against the server's clock, which is this one")]
+        #[expect(clippy::disallowed_methods, reason = "the server compares a token with its clock, which is this one")]
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
         let mut claims = json!({"iss": ISSUER, "sub": subject, "aud": "sealward", "exp": now + 60});
         claims.as_object_mut().unwrap().extend(others.as_object().unwrap().clone());
@@ -57,12 +57,12 @@ pub(crate) fn key_set(signers: &[&Signer]) -> String {
     json!({"keys": signers.iter().map(|signer| &signer.jwk).collect::<Vec<_>>()}).to_string()
 }
 
-/// What a configuration says of the issuer, with its keys there.
+/// The configuration of the issuer, with the location of its keys.
 pub(crate) fn settings(keys: &str) -> String {
     format!("\n[[token_issuers]]\nissuer = \"{ISSUER}\"\naudience = \"sealward\"\nalgorithms = [\"ES256\"]\n{keys}\n")
 }
 
-/// An address with keys, over TLS with a certificate of its own.
+/// An address with keys, over TLS with its own certificate.
 pub(crate) struct KeyServer {
     pub url: String,
     pub ca: String,
@@ -101,7 +101,7 @@ impl KeyServer {
                         *answer.status_mut() = status.try_into().unwrap();
                         async move { Ok::<_, Infallible>(answer) }
                     });
-                    // One answer a connection, so that none outlives the address.
+                    // One answer per connection, so that no connection outlives the address.
                     let mut server = http1::Builder::new();
                     let _ended = server.keep_alive(false).serve_connection(TokioIo::new(stream), answer).await;
                 });
@@ -114,12 +114,12 @@ impl KeyServer {
         *self.answer.lock().unwrap() = (200, keys);
     }
 
-    /// From now on there is no key set, but this status.
+    /// Answers with this status instead of a key set from now on.
     pub(crate) fn refuse(&self, status: u16) {
         *self.answer.lock().unwrap() = (status, String::new());
     }
 
-    /// Nobody answers there any more.
+    /// Stops answering.
     pub(crate) async fn stop(self) {
         self.task.abort();
         let _aborted = self.task.await;

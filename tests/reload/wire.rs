@@ -1,4 +1,4 @@
-//! A client whose connections can be looked at, and made deaf for a while.
+//! A client whose connections can be inspected, and blocked for reading.
 
 use std::{
     error::Error,
@@ -56,7 +56,7 @@ struct Held {
 }
 
 impl Caller {
-    /// Who believes the server by this CA and shows this certificate; all in PEM.
+    /// A caller that trusts this CA and has this certificate; all in PEM.
     pub(crate) fn new(address: &str, server_ca: &str, certificate: &str, key: &str) -> Self {
         let mut roots = RootCertStore::empty();
         for ca in CertificateDer::pem_slice_iter(server_ca.as_bytes()) {
@@ -73,7 +73,7 @@ impl Caller {
         Self { address: address.to_owned(), tls: Arc::new(tls), connections: Arc::default() }
     }
 
-    /// A channel that connects with its first call, and anew where it has to.
+    /// A channel that connects with its first call, and again if needed.
     pub(crate) fn channel(&self) -> Channel {
         let caller = self.clone();
         let connect = service_fn(move |_: Uri| {
@@ -99,13 +99,13 @@ impl Caller {
         Ok(stream)
     }
 
-    /// The connections that were made, on the caller's side at least.
+    /// The connections that were opened on the caller's side.
     pub(crate) fn connections(&self) -> Vec<Made> {
         self.connections.lock().unwrap().clone()
     }
 }
 
-/// How often a call is begun that a connection on its way out didn't take any more.
+/// How often a call is repeated that a closing connection refused.
 const ATTEMPTS_MAX: usize = 3;
 
 /// A call that every role but the connector's may make.
@@ -114,7 +114,7 @@ pub(crate) async fn call(channel: &Channel) -> Result<(), Status> {
     let mut attempts = 1;
     loop {
         match organizations.list_organizations(ListOrganizationsRequest::default()).await {
-            // As gRPC has it, what was never sent is begun again by the client itself; tonic leaves that to its user.
+            // By the gRPC specification, a client repeats a call that was never sent; tonic leaves that to its user.
             Err(status) if attempts < ATTEMPTS_MAX && was_never_sent(&status) => attempts += 1,
             outcome => return outcome.map(drop),
         }
@@ -127,12 +127,12 @@ fn was_never_sent(status: &Status) -> bool {
 }
 
 impl Valve {
-    /// From now on nothing is read.
+    /// Stops reading.
     pub(crate) fn shut(&self) {
         self.held.lock().unwrap().is_shut = true;
     }
 
-    /// Everything is read again.
+    /// Resumes reading.
     pub(crate) fn open(&self) {
         let mut held = self.held.lock().unwrap();
         held.is_shut = false;
@@ -141,7 +141,7 @@ impl Valve {
         }
     }
 
-    /// Tells how many bytes were written.
+    /// Counts the written bytes.
     pub(crate) fn written(&self) -> watch::Receiver<usize> {
         self.written.subscribe()
     }

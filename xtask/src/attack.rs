@@ -1,4 +1,4 @@
-//! `cargo xtask attack`: a campaign of attacks on servers of this machine, and a table of what they came to.
+//! `cargo xtask attack`: a campaign of attacks on local servers, and a table of the results.
 
 use std::{
     fs,
@@ -13,15 +13,15 @@ pub(crate) const SUMMARY: &str = "attacks servers on 127.0.0.1, and reports thei
 const HELP: &str = "\
 Usage: cargo xtask attack [ROUNDS] [--server PROGRAM]
 
-Attacks a server process in each of the ways that tests/attacks.rs has, one after the other, in up to ROUNDS rounds (default 10), of
-which none begins after a minute. `cargo xtask test` makes one round of each. The server is the one of this build, or PROGRAM, which may be
-an older sealward-server.
+Runs each attack of tests/attacks.rs against a server process, one after the other. An attack has up to ROUNDS rounds (default 10), and starts no
+round after a minute. `cargo xtask test` runs one round of each attack. The server is that of this build, or PROGRAM, such as an older
+sealward-server.
 
-It ends with a table. Memory is in MiB: before the attack, the greatest, what the limits allow, and after it. Latencies are medians and
-maxima in milliseconds, without the attack (quiet) and during it: `get` is GetMailbox over one connection, `admin` is the state of the
-key over a new connection for each call. `refused by` counts refusals by the bound in [limits], and refused handshakes by cause.
-An attack fails if an honest call isn't answered, if the server has more memory than its limits allow, or if nothing was refused by a
-bound that the attack exceeds. Latency never fails it.";
+Prints a table at the end. Memory is in MiB: before the attack, the maximum, the maximum that the limits allow, and after the attack.
+Latencies are medians and maxima in milliseconds, without the attack (quiet) and during the attack: `get` is GetMailbox over one connection,
+`admin` is the state of the key, with a new connection for each call. `refused by` counts refusals by limit, and refused handshakes by cause.
+An attack fails if a regular call isn't answered, if the server uses more memory than its limits allow, or if a limit that the attack exceeds
+refuses nothing. Latency doesn't affect the result.";
 
 const ROUNDS: u32 = 10;
 
@@ -44,17 +44,17 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
         match absolute(&server) {
             Ok(server) if server.is_file() => cargo.env("SEALWARD_ATTACK_SERVER", server),
             Ok(_) | Err(_) => {
-                eprintln!("{}: not a file; --server takes the path of a sealward-server", server.display());
+                eprintln!("{} isn't a file: pass the path of a sealward-server to --server", server.display());
                 return ExitCode::FAILURE;
             }
         };
     }
     let outcome = campaign::run(cargo);
-    println!("{}", taken(&table));
+    println!("{}", take_table(&table));
     outcome
 }
 
-/// What to do.
+/// The arguments of the task.
 #[derive(Debug, PartialEq, Eq)]
 struct Campaign {
     rounds: u32,
@@ -62,7 +62,7 @@ struct Campaign {
 }
 
 impl Campaign {
-    /// `None` if that isn't how the command is used.
+    /// Parses the arguments; `None` if they are invalid.
     fn read(arguments: &[String]) -> Option<Self> {
         let mut campaign = Self { rounds: ROUNDS, server: None };
         let mut rest = arguments.iter();
@@ -76,21 +76,21 @@ impl Campaign {
     }
 }
 
-/// The table in this file, which is removed.
-fn taken(file: &Path) -> String {
-    let Ok(rows) = fs::read_to_string(file) else { return "No attack was made.".to_owned() };
+/// Reads and removes the file with the table.
+fn take_table(file: &Path) -> String {
+    let Ok(rows) = fs::read_to_string(file) else { return "No attack ran.".to_owned() };
     if let Err(error) = fs::remove_file(file) {
         eprintln!("{}: {error}", file.display());
     }
     aligned(&rows)
 }
 
-/// Rows of `column=value` with tabs between them, as a table. A column that a row lacks is empty there.
+/// Aligns tab-separated rows of `column=value`. A cell is empty if its row doesn't have the column.
 fn aligned(rows: &str) -> String {
     let rows: Vec<Vec<(&str, &str)>> =
         rows.lines().map(|row| row.split('\t').filter_map(|cell| cell.split_once('=')).collect()).collect();
     let mut columns: Vec<&str> = Vec::new();
-    // The row with the most columns first: one that failed early has only some of them.
+    // Rows with the most columns first: an attack that failed early has only some columns.
     let mut longest_first: Vec<_> = rows.iter().collect();
     longest_first.sort_by_key(|row| std::cmp::Reverse(row.len()));
     for (column, _) in longest_first.into_iter().flatten() {
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn rounds_and_server_come_in_any_order() {
+    fn rounds_and_server_are_accepted_in_any_order() {
         assert_eq!(read(&[]), Some(Campaign { rounds: ROUNDS, server: None }));
         let both = Some(Campaign { rounds: 3, server: Some("old".into()) });
         assert_eq!(read(&["3", "--server", "old"]), both);
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_that_lack_columns_are_aligned_with_the_others() {
+    fn rows_without_all_columns_are_aligned() {
         let table = aligned("result=FAILED\tattack=lists\nresult=ok\tattack=long names\tMiB=31\trefused by=a 1, b 2\n");
         let wanted = "result  attack      MiB  refused by\nFAILED  lists\nok      long names  31   a 1, b 2";
         assert_eq!(table, wanted);

@@ -1,29 +1,29 @@
-//! `cargo xtask bench`: what the service costs, as a whole and part by part.
+//! `cargo xtask bench`: measurements of the service and of its parts.
 //!
-//! `rates` gives ratios of one run, beside a bare server; the others are Criterion's, which holds each run against the one before.
+//! `rates` and `reencryption` print ratios of one run. The others use Criterion, which compares a run with the previous one.
 
 use std::process::{Command, ExitCode};
 
-pub(crate) const SUMMARY: &str = "measures the service beside a bare tonic server, and its parts";
+pub(crate) const SUMMARY: &str = "measures the service and its parts, compared with a bare tonic server";
 
-/// The measurements in `bench/`, with what each tells.
+/// The measurements in `bench/`, with descriptions.
 const MEASUREMENTS: &[(&str, &str)] = &[
-    ("rates", "Get and durable Create, 64 at once, beside a bare tonic server"),
-    ("reencryption", "Get and Update with and without a re-encryption beside them, and cells a second"),
-    ("call", "get, list, create and reveal, one at a time over TLS"),
+    ("rates", "throughput of Get and durable Create, 64 concurrent calls, compared with a bare tonic server"),
+    ("reencryption", "latency of Get and Update with and without a re-encryption, and re-encrypted cells/s"),
+    ("call", "latency of Get, List, Create and Reveal, one at a time over TLS"),
     ("seal", "seal and open a cell, open a key ring, derive a KEK"),
-    ("filter", "read a filter, compile it, hold a record against it"),
-    ("commit", "a durable commit, by one caller and by 64"),
+    ("filter", "parse, compile and evaluate a filter"),
+    ("commit", "a durable commit, by 1 and 64 callers"),
 ];
 
-/// Runs the measurements that are named, or all of them.
+/// Runs the named measurements, or all.
 pub(crate) fn run(arguments: &[String]) -> ExitCode {
     if arguments.iter().any(|argument| matches!(argument.as_str(), "-h" | "--help")) {
         println!("{}", help());
         return ExitCode::SUCCESS;
     }
     if let Some(unknown) = arguments.iter().find(|name| !MEASUREMENTS.iter().any(|(known, _)| known == name)) {
-        eprintln!("There is no measurement `{unknown}`.\n\n{}", help());
+        eprintln!("unknown measurement `{unknown}`\n\n{}", help());
         return ExitCode::FAILURE;
     }
     let mut cargo = Command::new(env!("CARGO"));
@@ -37,17 +37,18 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
         Ok(status) if status.success() => ExitCode::SUCCESS,
         Ok(_) => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("cargo could not be run: {error}");
+            eprintln!("can't run cargo: {error}");
             ExitCode::FAILURE
         }
     }
 }
 
 fn help() -> String {
-    let names: Vec<String> = MEASUREMENTS.iter().map(|(name, tells)| format!("  {name:<14}{tells}")).collect();
+    let names: Vec<String> =
+        MEASUREMENTS.iter().map(|(name, description)| format!("  {name:<14}{description}")).collect();
     format!(
         "Usage: cargo xtask bench [NAME…]\n\n{}\n\n\
-         On loopback and on the disk of the folder for temporary files; each takes about a minute after the build.",
+         Measures on loopback, and on the disk of the folder for temporary files. Each takes about a minute after the build.",
         names.join("\n")
     )
 }

@@ -1,4 +1,4 @@
-//! `cargo xtask fuzz`: runs the fuzzers of `fuzz/targets`, each for a bounded time.
+//! `cargo xtask fuzz`: runs the fuzzers in `fuzz/targets`, each for a limited time.
 
 use std::{
     fs,
@@ -8,22 +8,21 @@ use std::{
 
 use crate::tools::{self, Missing, Tools, shown};
 
-pub(crate) const SUMMARY: &str = "feeds random input to everything that parses text or bytes from outside";
+pub(crate) const SUMMARY: &str = "runs the fuzzers of all parsers of untrusted input";
 
 const HELP: &str = "\
 Usage: cargo xtask fuzz [--seconds SECONDS] [TARGET…]
 
-Builds the fuzzers in fuzz/targets and runs each of the TARGETs, or all of them, for SECONDS (default 60), two at a time.
-Installs a C++ compiler for libFuzzer with apt-get if there is none. Inputs to start from are in fuzz/seeds; inputs that reached new code are
-kept in fuzz/corpus for the next run. A finding is written to fuzz/artifacts, and the command fails. To run one target longer, and to run a
-finding again:
+Builds the fuzzers in fuzz/targets, and runs each TARGET (default: all) for SECONDS (default 60), two at a time.
+Installs a C++ compiler for libFuzzer with apt-get if needed. Seeds are in fuzz/seeds. Inputs that reach new code are saved in fuzz/corpus for the
+next run. A failing input is written to fuzz/artifacts, and the command fails. To run a target longer, and to reproduce a failure:
     cargo xtask fuzz --seconds 3600 filter
     target/debug/examples/fuzz-filter fuzz/artifacts/filter/crash-…";
 
-/// How long each target runs unless the caller says otherwise.
+/// Default run time of a target.
 pub(crate) const SECONDS: u32 = 60;
 
-/// Fuzzers that run at once: each keeps one core busy.
+/// Concurrent fuzzers. Each uses one core.
 const AT_ONCE: usize = 2;
 
 pub(crate) fn run(arguments: &[String]) -> ExitCode {
@@ -58,7 +57,7 @@ fn usage() -> ExitCode {
 pub(crate) enum FuzzError {
     /// A tool could not be installed.
     Missing(Missing),
-    /// A fuzzer could not be built, or found something.
+    /// A fuzzer could not be built, or found a failing input.
     Failed(String),
 }
 
@@ -71,17 +70,17 @@ impl std::fmt::Display for FuzzError {
     }
 }
 
-/// Runs these targets, or all of them if none is named, each for so long.
+/// Runs the named targets, or all, for `seconds` each.
 pub(crate) fn fuzz(tools: &Tools, seconds: u32, named: &[String]) -> Result<(), FuzzError> {
     let all = targets(tools)?;
     if let Some(unknown) = named.iter().find(|name| !all.contains(name)) {
-        return Err(FuzzError::Failed(format!("no fuzz target `{unknown}`; there are: {}", all.join(", "))));
+        return Err(FuzzError::Failed(format!("unknown fuzz target `{unknown}`: use one of {}", all.join(", "))));
     }
     tools.cxx(&mut tools::Output::Terminal).map_err(FuzzError::Missing)?;
     let mut build = build(tools, &all);
     println!("   {}", shown(&build));
     if !build.status().is_ok_and(|status| status.success()) {
-        return Err(FuzzError::Failed("the fuzzers could not be built".to_owned()));
+        return Err(FuzzError::Failed("can't build the fuzzers".to_owned()));
     }
     let chosen = if named.is_empty() { &all } else { named };
     let mut findings = Vec::new();
@@ -106,13 +105,10 @@ pub(crate) fn fuzz(tools: &Tools, seconds: u32, named: &[String]) -> Result<(), 
     if findings.is_empty() {
         return Ok(());
     }
-    Err(FuzzError::Failed(format!(
-        "fuzzers found something: {}; the inputs are in fuzz/artifacts",
-        findings.join(", ")
-    )))
+    Err(FuzzError::Failed(format!("fuzzers failed: {}; the inputs are in fuzz/artifacts", findings.join(", "))))
 }
 
-/// Runs one fuzzer to its end. Returns the number of inputs it tried, or all that it printed.
+/// Runs a fuzzer. Returns the number of executed inputs, or the whole output if it failed.
 fn run_one(tools: &Tools, seconds: u32, target: &str) -> Result<String, String> {
     let [corpus, seeds, artifacts] = ["corpus", "seeds", "artifacts"].map(|kind| format!("fuzz/{kind}/{target}"));
     for folder in [&corpus, &seeds, &artifacts] {
@@ -133,7 +129,7 @@ fn run_one(tools: &Tools, seconds: u32, target: &str) -> Result<String, String> 
     }
 }
 
-/// The build of the fuzzers. The whole workspace is named so that dependencies have the features that the tests' build gives them, and are
+/// The command that builds the fuzzers. It builds the whole workspace, so that dependencies have the same features as for the tests, and are
 /// compiled once.
 fn build(tools: &Tools, targets: &[String]) -> Command {
     let mut build = tools.cargo();
@@ -145,7 +141,7 @@ fn build(tools: &Tools, targets: &[String]) -> Command {
     build
 }
 
-/// The names of all targets, in order.
+/// The names of all targets, sorted.
 fn targets(tools: &Tools) -> Result<Vec<String>, FuzzError> {
     let folder = tools.root().join("fuzz/targets");
     let read = |error| FuzzError::Failed(format!("{}: {error}", folder.display()));

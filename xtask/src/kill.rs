@@ -1,16 +1,16 @@
-//! `cargo xtask kill`: a campaign of kills as long as one likes.
+//! `cargo xtask kill`: a campaign of server kills of any length.
 
 use std::process::ExitCode;
 
 use crate::campaign;
 
 pub(crate) const SUMMARY: &str =
-    "kills servers at every step of a change, thousands of times, and looks at what is lost";
+    "kills servers thousands of times at each step of a key change, and checks that no data is lost";
 
 const HELP: &str = "Usage: cargo xtask kill [KILLS] [SEED]\n\n\
-    Kills servers KILLS times (default 5000) in two campaigns side by side, which begin with SEED (default: the time), half of the times at \
-    fail points and half at random moments, with writers at work. After each kill everything is held against what was acknowledged. Some \
-    ten kills a second; `cargo xtask test` makes 200.";
+    Kills servers KILLS times (default 5000) in two concurrent campaigns with the seed SEED (default: the time). Half of the kills are at fail \
+    points, and half at random moments, during writes. After each kill, the campaign compares the data with the acknowledged writes. It makes \
+    about ten kills per second. `cargo xtask test` makes 200 kills.";
 
 pub(crate) fn run(arguments: &[String]) -> ExitCode {
     if arguments.iter().any(|argument| matches!(argument.as_str(), "-h" | "--help")) {
@@ -27,15 +27,15 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    println!("{kills} kills; again from the same beginning: cargo xtask kill {kills} {seed}");
+    println!("{kills} kills; to repeat them: cargo xtask kill {kills} {seed}");
     let mut cargo = campaign::black_box();
     cargo.args(["--nocapture", "kills::"]);
     cargo.env("SEALWARD_KILLS", kills.to_string()).env("SEALWARD_SEED", seed.to_string());
     campaign::run(cargo)
 }
 
-/// A seed that isn't the one of the run before.
-#[expect(clippy::disallowed_methods, reason = "a seed, and nothing that a test compares")]
+/// A seed that differs between runs.
+#[expect(clippy::disallowed_methods, reason = "the time is only a seed; no test depends on it")]
 fn now() -> u64 {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(1, |since| since.as_secs())
 }

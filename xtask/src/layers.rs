@@ -1,16 +1,18 @@
 //! `cargo xtask layers`: the order of the files. No circle of imports, and no public name without a user.
 //!
-//! This file finds the sources and prints; its modules don't know files, and what they check is in their documentation.
+//! This file prints. Its modules don't know files, and what they check is in their documentation.
 
-use std::{collections::BTreeSet, fs, path::Path, process::ExitCode};
+use std::{collections::BTreeSet, path::Path, process::ExitCode};
 
-use self::source::{Repository, Texts};
-use crate::tools::Tools;
+use crate::{
+    source::Repository,
+    texts::{self, Texts},
+    tools::Tools,
+};
 
 mod circles;
 mod names;
 mod public;
-mod source;
 
 pub(crate) const SUMMARY: &str = "finds circular imports between files, and public names that no other crate uses";
 
@@ -59,7 +61,7 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
 /// The sources can't be read.
 pub(crate) fn problems(tools: &Tools) -> Result<Vec<String>, String> {
     let mut texts = Texts::new();
-    read_folder(tools.root(), Path::new(""), &mut texts)?;
+    texts::read_folder(tools.root(), Path::new(""), &mut texts)?;
     let repository = Repository::read(&texts)?;
     let mut problems: Vec<String> = circles::circles(&repository).iter().map(ToString::to_string).collect();
     let mut unused = BTreeSet::new();
@@ -68,22 +70,4 @@ pub(crate) fn problems(tools: &Tools) -> Result<Vec<String>, String> {
     }
     problems.extend(public::compare(&unused, LIST));
     Ok(problems)
-}
-
-/// Reads the Rust files and manifests in a folder of the repository. Folders of builds and hidden folders are passed over.
-fn read_folder(root: &Path, folder: &Path, texts: &mut Texts) -> Result<(), String> {
-    let trouble = |error: std::io::Error| format!("{}: {error}", root.join(folder).display());
-    for entry in fs::read_dir(root.join(folder)).map_err(trouble)? {
-        let entry = entry.map_err(trouble)?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let path = folder.join(&name);
-        if entry.file_type().map_err(trouble)?.is_dir() {
-            if name != "target" && !name.starts_with('.') {
-                read_folder(root, &path, texts)?;
-            }
-        } else if name == "Cargo.toml" || name.ends_with(".rs") {
-            texts.insert(path, fs::read_to_string(entry.path()).map_err(trouble)?);
-        }
-    }
-    Ok(())
 }

@@ -1,4 +1,4 @@
-//! Sealward's own tasks, run as `cargo xtask TASK`. Each is a module of its own and a line in [`TASKS`].
+//! Development tasks, run as `cargo xtask TASK`. Each task is a module and a line in [`TASKS`].
 
 use std::process::ExitCode;
 
@@ -9,10 +9,13 @@ mod fuzz;
 mod generate;
 mod kill;
 mod layers;
+mod messages;
+mod source;
 mod test;
+mod texts;
 mod tools;
 
-/// A task: its name, what it does in one line, and the function that does it with the arguments after the name.
+/// A task: its name, its summary, and its function, which gets the arguments after the name.
 type Task = (&'static str, &'static str, fn(&[String]) -> ExitCode);
 
 const TASKS: &[Task] = &[
@@ -37,7 +40,7 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         None => {
-            eprintln!("There is no task `{name}`.\n\n{}", help());
+            eprintln!("unknown task `{name}`\n\n{}", help());
             ExitCode::FAILURE
         }
     }
@@ -46,7 +49,7 @@ fn main() -> ExitCode {
 fn help() -> String {
     let tasks: Vec<String> = TASKS.iter().map(|(name, summary, _)| format!("  {name:<10}{summary}")).collect();
     format!(
-        "Usage: cargo xtask TASK [ARGUMENTS]\n\n{}\n\n`cargo xtask TASK --help` says more about one of them.",
+        "Usage: cargo xtask TASK [ARGUMENTS]\n\n{}\n\nFor the help of a task: cargo xtask TASK --help",
         tasks.join("\n")
     )
 }

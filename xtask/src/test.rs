@@ -17,6 +17,7 @@ use std::{
 
 use crate::{
     fuzz::{self, FuzzError},
+    layers,
     tools::{Missing, Output, Tools, shown},
 };
 
@@ -26,9 +27,9 @@ const HELP: &str = "\
 Usage: cargo xtask test
        cargo xtask test FILTER… [OPTIONS OF THE TEST RUNNER]
 
-Without a filter it checks everything that CI checks: format, the rules of the .proto files, licences,
-bans, sources and advisories of dependencies, lints, documentation, all tests, and a minute of each fuzzer. It compiles while it installs tools; the output of a
-check is printed when the check ends. What the checks need beyond Cargo is installed once:
+Without a filter it checks everything that CI checks: format, the order of the layers, the rules of the .proto files, licences, bans,
+sources and advisories of dependencies, lints, documentation, all tests, and a minute of each fuzzer. It compiles while it installs tools;
+the output of a check is printed when the check ends. What the checks need beyond Cargo is installed once:
 cargo-deny, buf and grpcurl under target/tools; npm, Go, g++, sqlite3 and Dovecot with apt-get, if they aren't there. Dovecot is not
 started as a service, neither then nor later.
 
@@ -83,6 +84,7 @@ const COMPILING: &[Check] = &[("lints", lints), ("documentation", documentation)
 
 const WITHOUT_COMPILING: &[Check] = &[
     ("format", format),
+    ("layers", layers),
     ("proto rules", proto_rules),
     ("tools of tests", tools_of_tests),
     ("dependencies", dependencies),
@@ -111,6 +113,15 @@ fn run_alone(name: &'static str, check: impl FnOnce() -> Result<(), Trouble>) ->
 
 fn format(tools: &Tools, output: &mut Output) -> Result<(), Trouble> {
     run_to_end(output, tools.cargo().args(["fmt", "--all", "--check"]))
+}
+
+fn layers(tools: &Tools, output: &mut Output) -> Result<(), Trouble> {
+    let problems = layers::problems(tools).map_err(Trouble::Failed)?;
+    problems.iter().for_each(|problem| output.line(problem));
+    match problems.len() {
+        0 => Ok(()),
+        count => Err(Trouble::Failed(format!("{count} problems: see CONTRIBUTING.md, \"If layers fails\""))),
+    }
 }
 
 fn proto_rules(tools: &Tools, output: &mut Output) -> Result<(), Trouble> {
@@ -259,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_not_to_be_had_may_go_unchecked() {
+    fn only_an_unreachable_database_may_be_not_checked() {
         assert!(report_of(Ok(())).is_good());
         assert!(report_of(Err(unreachable_database("no network"))).is_good());
         assert!(!report_of(Err(Trouble::NotChecked { because: "no npm".into(), excused: false })).is_good());
@@ -267,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_checked_is_said_with_its_reason() {
+    fn unchecked_item_is_reported_with_its_reason() {
         let text = report_of(Err(unreachable_database("no network"))).to_string();
         assert!(text.contains("NOT CHECKED a check"), "{text}");
         assert!(text.contains("because RustSec's database could not be fetched (no network)"), "{text}");

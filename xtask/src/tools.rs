@@ -1,7 +1,7 @@
-//! The tools that the tests need beyond Cargo: found, or else installed under `target/tools` in the version pinned here.
+//! Tools that the tests need beyond Cargo. A missing tool is installed in `target/tools`, in the version that is pinned here.
 //!
-//! Everything comes from a package registry: crates.io, npm, the Go module proxy, Debian. Nothing here knows what a tool is needed for.
-//! Two threads must not install at the same time: apt-get locks its database.
+//! Tools come from package registries: crates.io, npm, the Go module proxy, Debian. Two threads must not install at the same time, because
+//! apt-get locks its database.
 
 use std::{
     env,
@@ -13,7 +13,7 @@ use std::{
     sync::OnceLock,
 };
 
-/// A tool could not be had; says why, for the person who has to install it by hand.
+/// A tool that could not be installed, with the reason.
 #[derive(Debug)]
 pub(crate) struct Missing(String);
 
@@ -25,9 +25,9 @@ impl fmt::Display for Missing {
 
 /// Where the output of an installation or a check goes.
 pub(crate) enum Output {
-    /// To the terminal, as it comes.
+    /// To the terminal.
     Terminal,
-    /// Kept, to be printed whole at the end.
+    /// To a buffer, which is printed at the end.
     Kept(Vec<u8>),
 }
 
@@ -39,14 +39,14 @@ impl Output {
         }
     }
 
-    /// Prints what was kept, under a heading and in one go: other threads print too.
+    /// Prints the buffer under a heading, at once, because other threads print too.
     pub(crate) fn print_kept(self, heading: &str) {
         if let Self::Kept(kept) = self {
             println!("\n== {heading}\n{}", String::from_utf8_lossy(&kept).trim_end());
         }
     }
 
-    /// Runs a command to its end, without input; its stdout and stderr both go here.
+    /// Runs a command without input; its stdout and stderr go here.
     pub(crate) fn run(&mut self, command: &mut Command) -> io::Result<ExitStatus> {
         command.stdin(Stdio::null());
         match self {
@@ -54,7 +54,7 @@ impl Output {
             Self::Kept(kept) => {
                 let (mut reader, writer) = io::pipe()?;
                 let mut child = command.stdout(writer.try_clone()?).stderr(writer).spawn()?;
-                // The command has a writer too, and the pipe ends when all are gone.
+                // The command holds writers of the pipe too. The pipe ends after all writers are closed.
                 command.stdout(Stdio::null()).stderr(Stdio::null());
                 reader.read_to_end(kept)?;
                 child.wait()
@@ -63,7 +63,7 @@ impl Output {
     }
 }
 
-/// Runs commands in the repository's root, with the tools of `target/tools/bin` before all others.
+/// Runs commands in the repository's root, with `target/tools/bin` first on the PATH.
 pub(crate) struct Tools {
     root: PathBuf,
     path: OsString,
@@ -86,26 +86,26 @@ impl Tools {
         &self.root
     }
 
-    /// `program`, to be run in the repository's root; what it starts finds the tools too.
+    /// A command in the repository's root. Its child processes find the tools too.
     pub(crate) fn command(&self, program: &str) -> Command {
         let mut command = Command::new(program);
         command.current_dir(&self.root).env("PATH", &self.path);
         command
     }
 
-    /// The Cargo that runs this task.
+    /// The command for the Cargo that runs this task.
     pub(crate) fn cargo(&self) -> Command {
         self.command(&env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()))
     }
 
     /// cargo-deny.
     pub(crate) fn cargo_deny(&self, output: &mut Output) -> Result<(), Missing> {
-        if self.says("cargo-deny", "--version", CARGO_DENY_VERSION) {
+        if self.has_version("cargo-deny", "--version", CARGO_DENY_VERSION) {
             return Ok(());
         }
         let package = format!("cargo-deny@{CARGO_DENY_VERSION}");
         announce(output, &package);
-        done(output, &mut self.cargo_install(&package))
+        run_installation(output, &mut self.cargo_install(&package))
     }
 
     /// The C++ compiler that libFuzzer is built with.
@@ -113,21 +113,20 @@ impl Tools {
         self.debian(output, "c++", "g++")
     }
 
-    /// The installation of a program from crates.io, built without optimization: a tool that starts others or works for a second is fast enough,
-    /// and its release profile would take minutes to build.
+    /// The command that installs a program from crates.io. Built without optimization, because a release build takes minutes.
     fn cargo_install(&self, package: &str) -> Command {
         let mut install = self.cargo();
         install.args(["install", "--quiet", "--locked", "--debug", "--force", "--root"]);
         install.arg(self.root.join(TOOLS)).arg(package);
-        // Not in the folder of the workspace's own build, which another command may have locked.
+        // Not in the workspace's target folder, which another command may have locked.
         install.env_remove("CARGO_TARGET_DIR");
         install.env("CARGO_PROFILE_DEV_DEBUG", "0").env("CARGO_PROFILE_DEV_OPT_LEVEL", "0");
         install
     }
 
-    /// buf, whose npm package holds the program itself.
+    /// buf, whose npm package contains the program.
     pub(crate) fn buf(&self, output: &mut Output) -> Result<(), Missing> {
-        if self.says("buf", "--version", BUF_VERSION) {
+        if self.has_version("buf", "--version", BUF_VERSION) {
             return Ok(());
         }
         self.debian(output, "npm", "npm")?;
@@ -143,13 +142,13 @@ impl Tools {
             "--loglevel=error",
         ]);
         install.arg("--prefix").arg(self.root.join(TOOLS)).arg(package);
-        done(output, &mut install)?;
+        run_installation(output, &mut install)?;
         self.link("../node_modules/.bin/buf", "buf")
     }
 
     /// grpcurl, built with any Go since 1.18.
     pub(crate) fn grpcurl(&self, output: &mut Output) -> Result<(), Missing> {
-        if self.says("grpcurl", "-version", GRPCURL_VERSION) {
+        if self.has_version("grpcurl", "-version", GRPCURL_VERSION) {
             return Ok(());
         }
         self.debian(output, "go", "golang-go")?;
@@ -158,82 +157,82 @@ impl Tools {
         let mut install = self.command("go");
         install.arg("install").arg(format!("-ldflags=-s -w -X main.version=v{GRPCURL_VERSION}")).arg(package);
         install.env("GOBIN", self.root.join(BIN)).env("CGO_ENABLED", "0");
-        done(output, &mut install)
+        run_installation(output, &mut install)
     }
 
-    /// The shell of SQLite, in whatever version Debian has.
+    /// The shell of SQLite, in Debian's version.
     pub(crate) fn sqlite3(&self, output: &mut Output) -> Result<(), Missing> {
         self.debian(output, "sqlite3", "sqlite3")
     }
 
-    /// Dovecot with IMAP, in whatever version Debian has, as a program for tests and not as a service: one that is installed here is masked,
-    /// so that neither the installation nor the next boot starts a mail server.
+    /// Dovecot with IMAP, in Debian's version. Its service is masked before the installation, so that neither the installation nor the next boot
+    /// starts a mail server.
     pub(crate) fn dovecot(&self, output: &mut Output) -> Result<(), Missing> {
-        if ["dovecot", DOVECOT].into_iter().any(|program| self.is_there(program)) {
+        if ["dovecot", DOVECOT].into_iter().any(|program| self.exists(program)) {
             return Ok(());
         }
-        if self.is_there("systemctl") {
-            done(output, self.command("systemctl").arg("mask").args(DOVECOT_UNITS))?;
+        if self.exists("systemctl") {
+            run_installation(output, self.command("systemctl").arg("mask").args(DOVECOT_UNITS))?;
             let units = DOVECOT_UNITS.join(" and ");
-            output.line(&format!("   masked {units}; to have it as a service: systemctl unmask"));
+            output.line(&format!("   masked {units}; to use Dovecot as a service: systemctl unmask"));
         }
         self.debian(output, DOVECOT, "dovecot-imapd")
     }
 
-    /// Makes sure that `program` is there, from Debian's `package` if it must be.
+    /// Installs Debian's `package` unless `program` exists.
     fn debian(&self, output: &mut Output, program: &str, package: &str) -> Result<(), Missing> {
-        if self.is_there(program) {
+        if self.exists(program) {
             return Ok(());
         }
-        if !self.is_there("apt-get") {
+        if !self.exists("apt-get") {
             return Err(Missing(format!("{program} is not installed, and there is no apt-get to install it with")));
         }
         announce(output, package);
         if self.apt_lists_updated.set(()).is_ok() {
-            done(output, self.command("apt-get").args(["update", "-qq"]))?;
+            run_installation(output, self.command("apt-get").args(["update", "-qq"]))?;
         }
         let mut install = self.command("apt-get");
         install.args(["install", "-qq", "--yes", "--no-install-recommends", package]);
-        done(output, install.env("DEBIAN_FRONTEND", "noninteractive"))
+        run_installation(output, install.env("DEBIAN_FRONTEND", "noninteractive"))
     }
 
-    fn is_there(&self, program: &str) -> bool {
+    fn exists(&self, program: &str) -> bool {
         let started = self.command(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
         !matches!(started, Err(error) if error.kind() == ErrorKind::NotFound)
     }
 
-    /// Whether the tool is there and, asked for its version, names this one.
-    fn says(&self, program: &str, question: &str, version: &str) -> bool {
-        let Ok(answered) = self.command(program).arg(question).output() else { return false };
-        [answered.stdout, answered.stderr].iter().any(|answer| names_version(&String::from_utf8_lossy(answer), version))
+    /// Whether the tool exists in this version.
+    fn has_version(&self, program: &str, option: &str, version: &str) -> bool {
+        let Ok(output) = self.command(program).arg(option).output() else { return false };
+        [output.stdout, output.stderr].iter().any(|text| contains_version(&String::from_utf8_lossy(text), version))
     }
 
-    /// Makes `target/tools/bin/NAME` lead to `target`, which is relative to that folder.
+    /// Links `target/tools/bin/NAME` to `target`, which is relative to that folder.
     fn link(&self, target: &str, name: &str) -> Result<(), Missing> {
         let link = self.root.join(BIN).join(name);
         let linked = fs::create_dir_all(self.root.join(BIN)).and_then(|()| match fs::remove_file(&link) {
             Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
             _ => std::os::unix::fs::symlink(target, &link),
         });
-        linked.map_err(|error| Missing(format!("{} could not be made: {error}", link.display())))
+        linked.map_err(|error| Missing(format!("can't create {}: {error}", link.display())))
     }
 }
 
-/// `answer` has `version` as a whole word, with or without a `v` before it.
-fn names_version(answer: &str, version: &str) -> bool {
-    answer.split_whitespace().any(|word| word.strip_prefix('v').unwrap_or(word) == version)
+/// Whether the text has `version` as a word, with or without the prefix `v`.
+fn contains_version(text: &str, version: &str) -> bool {
+    text.split_whitespace().any(|word| word.strip_prefix('v').unwrap_or(word) == version)
 }
 
 fn announce(output: &mut Output, package: &str) {
     output.line(&format!("   installing {package}"));
 }
 
-/// Runs an installation to its end. Its output is shown only if it fails.
-fn done(output: &mut Output, install: &mut Command) -> Result<(), Missing> {
+/// Runs an installation. Prints its output only if it fails.
+fn run_installation(output: &mut Output, install: &mut Command) -> Result<(), Missing> {
     let std::process::Output { status, stdout, stderr } = install
         .stdin(Stdio::null())
         .output()
-        .map_err(|error| Missing(format!("{} could not be started: {error}", shown(install))))?;
+        .map_err(|error| Missing(format!("can't start {}: {error}", shown(install))))?;
     if status.success() {
         return Ok(());
     }
@@ -241,7 +240,7 @@ fn done(output: &mut Output, install: &mut Command) -> Result<(), Missing> {
     Err(Missing(format!("`{}` failed ({status})", shown(install))))
 }
 
-/// The command as somebody would type it.
+/// The command as typed in a shell, without quotes.
 pub(crate) fn shown(command: &Command) -> String {
     let program = Path::new(command.get_program()).file_name().unwrap_or_default();
     let words: Vec<_> = [program].into_iter().chain(command.get_args()).map(|word| word.to_string_lossy()).collect();
@@ -251,7 +250,7 @@ pub(crate) fn shown(command: &Command) -> String {
 const TOOLS: &str = "target/tools";
 const BIN: &str = "target/tools/bin";
 
-/// Where Debian puts it, which is on nobody's PATH but root's.
+/// Debian's path of Dovecot, which is only on root's PATH.
 const DOVECOT: &str = "/usr/sbin/dovecot";
 const DOVECOT_UNITS: [&str; 2] = ["dovecot.service", "dovecot.socket"];
 
@@ -265,7 +264,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn kept_output_has_stdout_and_stderr_in_their_order() {
+    fn kept_output_has_stdout_and_stderr_in_order() {
         let mut output = Output::Kept(Vec::new());
         output.line("before");
         let mut command = Command::new("sh");
@@ -276,10 +275,10 @@ mod tests {
     }
 
     #[test]
-    fn a_tool_of_another_version_is_not_taken_for_ours() {
-        assert!(names_version("cargo-deny 0.20.2\n", "0.20.2"));
-        assert!(names_version("grpcurl v1.8.9", "1.8.9"));
-        assert!(!names_version("grpcurl v1.8.90", "1.8.9"));
-        assert!(!names_version("11.75.0", "1.75.0"));
+    fn tool_of_another_version_is_not_accepted() {
+        assert!(contains_version("cargo-deny 0.20.2\n", "0.20.2"));
+        assert!(contains_version("grpcurl v1.8.9", "1.8.9"));
+        assert!(!contains_version("grpcurl v1.8.90", "1.8.9"));
+        assert!(!contains_version("11.75.0", "1.75.0"));
     }
 }

@@ -1,4 +1,4 @@
-//! `access`: who may do what, and why.
+//! `access`: explains whether an identity may call a method, and why.
 
 use clap::Subcommand;
 use sealward_client::{built_in_pool, v1::ExplainAccessResponse};
@@ -6,17 +6,17 @@ use sealward_client::{built_in_pool, v1::ExplainAccessResponse};
 use crate::{
     connection::Connection,
     failure::Failure,
-    output::{self, Output},
-    stderr,
+    output::{self, Output, stderr},
 };
 
 /// The commands under `access`.
 #[derive(Subcommand)]
 pub(super) enum AccessCommand {
-    /// Show whether an identity may call a method in an organization, and which bindings allow it.
+    /// Show whether an identity may call a method, and which bindings allow it.
     #[command(after_help = "\
-The answer follows the server's configuration in force; nothing is called. Exit code 1: the call would be refused.
-Your own roles and privileges: sealward whoami
+The answer is for the configuration that the server uses now. The method isn't
+called. Exit code 1 means that the server would refuse the call. To show your
+own roles and privileges: sealward whoami
 
 Examples:
   sealward access explain --method GetMailbox
@@ -24,13 +24,13 @@ Examples:
   sealward access explain spiffe:example.org/mail --method sealward.mail.v1.MailboxService/UpdateMailbox
   sealward access explain cn:admin --method CreateOrganization --deployment")]
     Explain {
-        /// Who: cn:…, dns:…, spiffe:… or jwt:<issuer>#<subject>. Default: you.
+        /// Identity: cn:…, dns:…, spiffe:… or jwt:<issuer>#<subject> [default: your own].
         #[arg(value_name = "IDENTITY")]
         identity: Option<String>,
-        /// What: a method by its name, or with its service.
+        /// Method, with or without its service.
         #[arg(long, short, value_name = "METHOD")]
         method: String,
-        /// For what belongs to no organization, such as creating one, instead of for --organization.
+        /// Explain for the deployment instead of an organization, as for CreateOrganization.
         #[arg(long)]
         deployment: bool,
     },
@@ -38,21 +38,21 @@ Examples:
 
 pub(super) async fn run(command: AccessCommand, connection: &Connection, output: &Output) -> Result<(), Failure> {
     let AccessCommand::Explain { identity, method, deployment } = command;
-    let method = full_name(&method)?;
+    let method = full_method_name(&method)?;
     let organization = if deployment { String::new() } else { connection.organization() };
     let client = connection.connect().await?;
     let explained = client.explain_access(identity.unwrap_or_default(), method.as_str(), organization.as_str()).await?;
     output.answer(&output::message(&explained))?;
-    let words = words(&explained, &method, &organization);
+    let explanation = explanation(&explained, &method, &organization);
     if !explained.allowed {
-        return Err(Failure::NoValue(words));
+        return Err(Failure::Failed(explanation));
     }
-    stderr::notice(&words);
+    stderr::notice(&explanation);
     Ok(())
 }
 
-/// The method with its service: the one of that name.
-fn full_name(method: &str) -> Result<String, Failure> {
+/// The method with its service, which is looked up if it is missing.
+fn full_method_name(method: &str) -> Result<String, Failure> {
     if method.contains('/') {
         return Ok(method.trim_start_matches('/').to_owned());
     }
@@ -66,30 +66,30 @@ fn full_name(method: &str) -> Result<String, Failure> {
     full.ok_or_else(|| Failure::usage(format!("unknown method {method}: docs/reference/api.md lists all methods")))
 }
 
-fn words(explained: &ExplainAccessResponse, method: &str, organization: &str) -> String {
-    let place = if organization.is_empty() { "the deployment" } else { organization };
+fn explanation(explained: &ExplainAccessResponse, method: &str, organization: &str) -> String {
+    let scope = if organization.is_empty() { "the deployment" } else { organization };
     let needed = explained.privileges.join(" or ");
-    let who = &explained.identity;
+    let identity = &explained.identity;
     if explained.privileges.is_empty() {
-        return format!("{who} may call {method}: it takes only an identity.");
+        return format!("{identity} may call {method}: it needs no privilege.");
     }
     let holds = |binding: &&sealward_client::v1::ExplainedBinding| !binding.privileges.is_empty();
     if let Some(binding) = explained.bindings.iter().filter(holds).find(|binding| binding.in_scope) {
         return format!(
-            "{who} may call {method} in {place}: {} holds {}.",
+            "{identity} may call {method} in {scope}: {} holds {}.",
             binding.role,
             binding.privileges.join(" and ")
         );
     }
-    let why = if explained.bindings.is_empty() {
-        "it is bound to nothing".to_owned()
+    let reason = if explained.bindings.is_empty() {
+        "no role is bound to this identity".to_owned()
     } else if let Some(elsewhere) = explained.bindings.iter().find(holds) {
         format!("{} holds it only in {}", elsewhere.role, elsewhere.organizations.join(", "))
     } else {
         let roles: Vec<_> = explained.bindings.iter().map(|binding| binding.role.as_str()).collect();
-        format!("none of its roles holds it: {}", roles.join(", "))
+        format!("no bound role holds it: {}", roles.join(", "))
     };
-    format!("{who} may not call {method} in {place}: it needs {needed}, and {why}.")
+    format!("{identity} may not call {method} in {scope}: it needs {needed}, and {reason}.")
 }
 
 #[cfg(test)]
@@ -117,37 +117,37 @@ mod tests {
     }
 
     #[test]
-    fn a_method_that_takes_only_an_identity_needs_no_role() {
+    fn method_without_privilege_needs_no_role() {
         let open = ExplainAccessResponse { allowed: true, privileges: Vec::new(), ..explained(vec![]) };
         assert_eq!(
-            words(&open, "WhoAmI", "organizations/contoso"),
-            "cn:ada may call WhoAmI: it takes only an identity."
+            explanation(&open, "WhoAmI", "organizations/contoso"),
+            "cn:ada may call WhoAmI: it needs no privilege."
         );
     }
 
     #[test]
-    fn the_reason_is_told_in_words() {
-        let words = |bindings| words(&explained(bindings), "M", "organizations/contoso");
+    fn reason_of_a_decision_is_printed_in_words() {
+        let explanation = |bindings| explanation(&explained(bindings), "M", "organizations/contoso");
         assert_eq!(
-            words(vec![binding("record-reader", &["prvReadRecords"], true)]),
+            explanation(vec![binding("record-reader", &["prvReadRecords"], true)]),
             "cn:ada may call M in organizations/contoso: record-reader holds prvReadRecords."
         );
         let refused = "cn:ada may not call M in organizations/contoso: it needs prvReadRecords, and ";
-        assert_eq!(words(vec![]), format!("{refused}it is bound to nothing."));
+        assert_eq!(explanation(vec![]), format!("{refused}no role is bound to this identity."));
         assert_eq!(
-            words(vec![binding("auditor", &[], true)]),
-            format!("{refused}none of its roles holds it: auditor.")
+            explanation(vec![binding("auditor", &[], true)]),
+            format!("{refused}no bound role holds it: auditor.")
         );
         assert_eq!(
-            words(vec![binding("auditor", &[], true), binding("record-reader", &["prvReadRecords"], false)]),
+            explanation(vec![binding("auditor", &[], true), binding("record-reader", &["prvReadRecords"], false)]),
             format!("{refused}record-reader holds it only in contoso.")
         );
     }
 
     #[test]
-    fn a_method_is_named_with_or_without_its_service() {
-        assert_eq!(full_name("GetMailbox").ok().unwrap(), "sealward.mail.v1.MailboxService/GetMailbox");
-        assert_eq!(full_name("/a.B/C").ok().unwrap(), "a.B/C");
-        assert!(full_name("GetNothing").is_err());
+    fn method_name_needs_no_service() {
+        assert_eq!(full_method_name("GetMailbox").ok().unwrap(), "sealward.mail.v1.MailboxService/GetMailbox");
+        assert_eq!(full_method_name("/a.B/C").ok().unwrap(), "a.B/C");
+        assert!(full_method_name("GetNothing").is_err());
     }
 }

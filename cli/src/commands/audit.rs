@@ -1,24 +1,23 @@
-//! `audit`: trails, listed, exported and verified, with the server or without it.
+//! `audit`: lists, exports and verifies audit trails. A file is verified without a server.
+
+mod trail_file;
 
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use data_encoding::HEXLOWER;
 use sealward_client::{Client, v1::AuditRecord};
-use sealward_core::hex::hex;
 
 use crate::{
     connection::Connection,
     failure::Failure,
-    output::{self, Column, Output},
-    pages::PageOptions,
-    stderr, trail_file,
-    transfer::Target,
+    output::{self, Column, Output, new_file::Destination, pages::PageOptions, stderr},
 };
 
 /// The commands under `audit`.
 #[derive(Subcommand)]
 pub(super) enum AuditCommand {
-    /// List audit records, the newest first.
+    /// List audit records, newest first.
     #[command(after_help = "\
 Examples:
   sealward audit list --limit 20
@@ -26,7 +25,7 @@ Examples:
   sealward audit list --filter 'outcome != \"done\" AND time > \"2026-11-01T00:00:00Z\"'
   sealward audit list --deployment")]
     List {
-        /// Which records; docs/filter.md has the language.
+        /// Filter expression, as described in docs/filter.md.
         #[arg(long, value_name = "FILTER", default_value = "", hide_default_value = true)]
         filter: String,
         #[command(flatten)]
@@ -34,26 +33,31 @@ Examples:
         #[command(flatten)]
         page: PageOptions,
     },
-    /// Write a whole trail to a file, a JSON object a line, to keep it or to verify it elsewhere.
+    /// Export a complete trail as JSON lines.
     #[command(after_help = "\
-The file is readable by you only, and appears when it is whole.
+Only you can read the file. It appears when the export is complete.
 
 Examples:
   sealward audit export --file default.jsonl
   sealward audit export --deployment --file - | gzip >deployment.jsonl.gz")]
     Export {
-        /// Where to; `-` for stdout. A file that exists is left alone.
+        /// File to create, or `-` for stdout; an existing file isn't overwritten.
         #[arg(long, value_name = "FILE")]
         file: PathBuf,
         #[command(flatten)]
         trail: TrailOptions,
     },
-    /// Verify a trail: that no record was changed, removed, reordered or cut off.
+    /// Verify that no record of a trail was changed, removed or reordered.
     #[command(after_help = "\
-Without --file, the server verifies its database and what it has seen of it. With one, a file is verified here, without any server: an
-exported trail, or the copy of all trails that a server writes. Give --public-key and --head, as an earlier verification showed them, to
-detect a trail that was rebuilt or cut off, or to verify a file that continues another one.
-Exit code 1: something is wrong.
+Without --file, the server verifies the trail in its database. With --file, this
+command verifies a file without a server: an exported trail, or the copy of all
+trails that a server writes.
+
+To detect that a trail was rebuilt or truncated, pass the --public-key and
+--head that an earlier verification printed. A file that continues another file
+also needs --head.
+
+Exit code 1 means that the trail has faults.
 
 Examples:
   sealward audit verify
@@ -62,13 +66,13 @@ Examples:
   sealward audit verify --file /var/log/sealward/audit.jsonl
   sealward audit verify --file default.jsonl --public-key 03a1…  --head 6c1f0a52-0f5c-4b7e-9c1d-2f0e8f0a1b2c:412:9be0…")]
     Verify {
-        /// An exported trail, or a server's copy of all trails, to be verified here; `-` for stdin.
+        /// Exported trail, or a server's copy of all trails, or `-` for stdin.
         #[arg(long, value_name = "FILE")]
         file: Option<PathBuf>,
-        /// The key that signatures must be of, in hexadecimal digits. May be given several times. Default: those that the trail names.
+        /// Trusted public key, 64 hex digits; repeatable [default: the keys in the trail].
         #[arg(long, value_name = "HEX", requires = "file")]
         public_key: Vec<String>,
-        /// A record from an earlier verification, that the trail must have or begin right after. May be given several times.
+        /// Record that the trail must contain, or continue from; repeatable.
         #[arg(long, value_name = "[ORGANIZATION/]WRITER:SEQUENCE:HASH", requires = "file")]
         head: Vec<String>,
         #[command(flatten)]
@@ -76,10 +80,10 @@ Examples:
     },
 }
 
-/// Which trail.
+/// The trail that a command reads.
 #[derive(Args)]
 pub(super) struct TrailOptions {
-    /// The deployment's own trail, instead of that of --organization.
+    /// Use the deployment's trail instead of the organization's.
     #[arg(long)]
     deployment: bool,
 }
@@ -90,8 +94,8 @@ impl TrailOptions {
     }
 }
 
-/// What needs no server.
-pub(super) fn run_here(command: &AuditCommand, output: &Output) -> Option<Result<(), Failure>> {
+/// Runs a command that needs no server; `None` if it needs one.
+pub(super) fn run_offline(command: &AuditCommand, output: &Output) -> Option<Result<(), Failure>> {
     match command {
         AuditCommand::Verify { file: Some(file), public_key, head, .. } => {
             Some(trail_file::verify(file, public_key, head).and_then(|verified| show(&verified, output)))
@@ -105,32 +109,32 @@ pub(super) async fn run(command: AuditCommand, connection: &Connection, output: 
     match command {
         AuditCommand::List { filter, trail, page } => {
             let organization = trail.name(connection);
-            let mut pages = page.begin();
+            let mut pages = page.start();
             while let Some(next) = pages.next() {
                 let page =
                     client.list_audit_records(organization.as_str(), filter.as_str(), next.size, next.token).await?;
                 let records = page.records.iter().map(output::message);
-                pages.take(records.collect(), page.next_page_token, None);
+                pages.add(records.collect(), page.next_page_token, None);
             }
             let columns = ["time", "identity", "action", "outcome", "subject", "purpose", "details"].map(Column::of);
-            pages.show_whole("audit_records", columns.into(), WHOLE_COLUMNS, output)
+            pages.show_with("audit_records", columns.into(), FULL_COLUMNS, output)
         }
         AuditCommand::Export { file, trail } => {
-            // Before anything is fetched: the place may be unusable.
-            let target = Target::begin(&file)?;
+            // Before anything is fetched, because it may fail.
+            let destination = Destination::open(&file)?;
             let records = all(&client, &trail.name(connection)).await?;
-            trail_file::write(target, &records)?;
-            stderr::notice(&format!("{} records were written.", records.len()));
+            trail_file::write(destination, &records)?;
+            stderr::notice(&format!("Exported {} records.", records.len()));
             Ok(())
         }
         AuditCommand::Verify { trail, .. } => show(&client.verify_audit_trail(trail.name(connection)).await?, output),
     }
 }
 
-/// When, who, what and how it came out are never cut.
-const WHOLE_COLUMNS: usize = 4;
+/// Time, identity, action and outcome are never truncated.
+const FULL_COLUMNS: usize = 4;
 
-/// Every record, the oldest first.
+/// Fetches every record, oldest first.
 async fn all(client: &Client, organization: &str) -> Result<Vec<AuditRecord>, Failure> {
     const PAGE: i32 = 1_000;
     let (mut records, mut token) = (Vec::new(), String::new());
@@ -150,19 +154,19 @@ fn show(verified: &sealward_client::v1::VerifyAuditTrailResponse, output: &Outpu
     for chain in &verified.chains {
         let organization = Some(&chain.organization_uid).filter(|uid| !uid.is_empty());
         stderr::notice(&format!(
-            "Keep this to detect later that records were cut off: --head {}{}:{}:{}",
+            "To detect truncation later, keep: --head {}{}:{}:{}",
             organization.map(|uid| format!("{uid}/")).unwrap_or_default(),
             chain.writer,
             chain.last_sequence,
-            hex(&chain.last_hash)
+            HEXLOWER.encode(&chain.last_hash)
         ));
         for key in &chain.public_keys {
-            stderr::notice(&format!("Keep this to detect a rebuilt trail: --public-key {}", hex(key)));
+            stderr::notice(&format!("To detect a rebuilt trail later, keep: --public-key {}", HEXLOWER.encode(key)));
         }
     }
     if verified.intact {
-        stderr::notice("Nothing is wrong with it.");
+        stderr::notice("The trail is intact.");
         return Ok(());
     }
-    Err(Failure::NoValue(format!("the trail isn't what it was: {} faults", verified.faults)))
+    Err(Failure::Failed(format!("audit trail verification failed; faults found: {}", verified.faults)))
 }

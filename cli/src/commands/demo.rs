@@ -1,6 +1,7 @@
-//! `demo`: fills an organization with invented records, so that there is something to look at.
+//! `demo`: fills an organization with sample records.
 //!
-//! What the records are is in [`records`]; here they are stored, a bounded number at a time, what is referred to before what refers to it.
+//! [`records`] generates the records. This file stores them, up to [`CALLS_AT_ONCE`] at a time; a record is stored before the records that
+//! refer to it.
 
 mod records;
 
@@ -9,17 +10,22 @@ use sealward_client::{Client, Error, ErrorReason, ListOptions};
 use serde_json::json;
 use tokio::task::JoinSet;
 
-use crate::{confirmation::Confirmation, connection::Connection, failure::Failure, output::Output, stderr};
+use crate::{
+    connection::Connection,
+    failure::Failure,
+    input::confirmation::Confirmation,
+    output::{Output, stderr},
+};
 
 use records::{DemoRecord, Plan};
 
-/// What `demo` takes.
+/// Arguments of `demo`.
 #[derive(Args)]
 pub(super) struct DemoArguments {
-    /// How many records to make: 1 to 10000.
+    /// Number of records, 1 to 10000.
     #[arg(long, value_name = "NUMBER", default_value_t = 100, value_parser = value_parser!(u32).range(1..=10_000))]
     records: u32,
-    /// What names, ids and links follow from: the same number gives the same records, whose passwords differ each time.
+    /// Seed of the records; the same seed gives the same records with other passwords.
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     seed: u64,
     #[command(flatten)]
@@ -30,39 +36,39 @@ pub(super) async fn run(arguments: &DemoArguments, connection: &Connection, outp
     let client = connection.connect().await?;
     let organization = connection.organization();
     if has_records(&client, &organization).await? {
-        arguments.confirmation.ask(&format!("{organization} has records already: this adds invented ones to them."))?;
+        arguments.confirmation.confirm(&format!("{organization} already has records. This adds sample records."))?;
     }
     let plan = Plan::new(&organization, arguments.seed, arguments.records);
     let first_mailbox = plan.first_mailbox();
-    let mut made = Made::default();
+    let mut counts = Counts::default();
     for records in plan.stages {
-        store_all(&client, &organization, records, &mut made).await?;
+        store_all(&client, &organization, records, &mut counts).await?;
     }
 
     output
         .answer(&json!({
             "organization": organization,
-            "email_server_profiles": made.email_server_profiles,
-            "mailboxes": made.mailboxes,
-            "queues": made.queues,
-            "user_settings": made.user_settings,
-            "existing": made.existing,
+            "email_server_profiles": counts.email_server_profiles,
+            "mailboxes": counts.mailboxes,
+            "queues": counts.queues,
+            "user_settings": counts.user_settings,
+            "existing": counts.existing,
         }))
-        .map_err(|failure| failure.done(format!("the records are stored in {organization}")))?;
-    let next = |words: &str| stderr::notice(&format!("  {}", connection.hints().command(words)));
-    stderr::notice("The passwords are random and were not shown. To try next:");
-    next("mailbox list");
+        .map_err(|failure| failure.completed(format!("the records were stored in {organization}")))?;
+    let suggest = |command: &str| stderr::notice(&format!("  {}", connection.hints().command(command)));
+    stderr::notice("The passwords are random and weren't printed. Try next:");
+    suggest("mailbox list");
     if let Some(id) = first_mailbox {
-        next(&format!("mailbox get {id}"));
-        next(&format!("mailbox reveal {id} --attribute password --purpose 'a first look'"));
+        suggest(&format!("mailbox get {id}"));
+        suggest(&format!("mailbox reveal {id} --attribute password --purpose 'a first look'"));
     }
-    next("key change --wait");
+    suggest("key change --wait");
     Ok(())
 }
 
-/// How many records were made, and how many were there already.
+/// Numbers of records that were created, by entity, and of those that already existed.
 #[derive(Default)]
-struct Made {
+struct Counts {
     email_server_profiles: usize,
     mailboxes: usize,
     queues: usize,
@@ -70,8 +76,8 @@ struct Made {
     existing: usize,
 }
 
-impl Made {
-    fn count(&mut self, stored: Stored) {
+impl Counts {
+    fn increment(&mut self, stored: Stored) {
         let counter = match stored {
             Stored::EmailServerProfile => &mut self.email_server_profiles,
             Stored::Mailbox => &mut self.mailboxes,
@@ -83,13 +89,13 @@ impl Made {
     }
 }
 
-/// What became of one record.
+/// The result of storing one record.
 enum Stored {
     EmailServerProfile,
     Mailbox,
     Queue,
     UserSettings,
-    /// A former run with the same seed has made it; it stays as it is.
+    /// An earlier run with the same seed created the record; it isn't changed.
     Existing,
 }
 
@@ -101,21 +107,21 @@ async fn has_records(client: &Client, organization: &str) -> Result<bool, Error>
         || !client.user_settings().list(organization, first()).await?.records.is_empty())
 }
 
-/// Stores records that don't refer to one another. The first that fails ends it; those that were on their way may be there all the same.
+/// Stores records that don't refer to one another. Stops at the first failure; calls that are then in flight may still take effect.
 async fn store_all(
     client: &Client,
     organization: &str,
     records: Vec<DemoRecord>,
-    made: &mut Made,
+    counts: &mut Counts,
 ) -> Result<(), Failure> {
     let mut waiting = records.into_iter();
-    let mut on_their_way = JoinSet::new();
+    let mut in_flight = JoinSet::new();
     loop {
-        for record in waiting.by_ref().take(CALLS_AT_ONCE - on_their_way.len()) {
-            on_their_way.spawn(store(client.clone(), organization.to_owned(), record));
+        for record in waiting.by_ref().take(CALLS_AT_ONCE - in_flight.len()) {
+            in_flight.spawn(store(client.clone(), organization.to_owned(), record));
         }
-        match on_their_way.join_next().await {
-            Some(stored) => made.count(stored.expect("storing a record doesn't panic")?),
+        match in_flight.join_next().await {
+            Some(stored) => counts.increment(stored.expect("storing a record doesn't panic")?),
             None => return Ok(()),
         }
     }
@@ -144,12 +150,13 @@ async fn store(client: Client, organization: String, record: DemoRecord) -> Resu
     }
 }
 
-/// Enough to share the server's waits for its disk, and no burden to it.
+/// Enough for the server to group commits, without loading it.
 const CALLS_AT_ONCE: usize = 16;
 
 pub(super) const EXAMPLES: &str = "\
-It needs the role record-writer or system-administrator. All addresses are under .test, which no mail reaches.
-The same seed in the same organization makes what is missing and leaves what is there.
+You need the role record-writer or system-administrator. All addresses are in
+the reserved domain .test. A repeated run with the same seed creates only the
+records that are missing.
 
 Examples:
   sealward --as writer demo

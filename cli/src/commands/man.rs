@@ -1,24 +1,25 @@
-//! Manual pages, made from the definitions of the commands.
+//! `man`: manual pages, generated from the definitions of the commands.
 
 use std::{fs, path::Path};
 
 use clap::Command;
 use clap_mangen::Man;
 
-use crate::{failure::Failure, output, stderr};
+use crate::{
+    failure::Failure,
+    output::{stderr, stdout},
+};
 
-/// Prints the page of `sealward`, or writes those of all commands into a folder.
+/// Prints the page of `sealward`, or writes the pages of all commands to a folder.
 pub(super) fn run(command: Command, folder: Option<&Path>) -> Result<(), Failure> {
     let Some(folder) = folder else {
         let mut page = Vec::new();
-        Man::new(command).render(&mut page).map_err(Failure::undelivered)?;
-        return output::print_bytes(&page);
+        Man::new(command).render(&mut page).map_err(Failure::output)?;
+        return stdout::print_bytes(&page);
     };
     let written = fs::create_dir_all(folder).and_then(|()| clap_mangen::generate_to(command, folder));
-    written.map_err(|error| {
-        Failure::usage(format!("the manual pages can't be written to {}: {error}", folder.display()))
-    })?;
-    stderr::notice(&format!("The manual pages are in {}", folder.display()));
+    written.map_err(|error| Failure::usage(format!("can't write manual pages to {}: {error}", folder.display())))?;
+    stderr::notice(&format!("Wrote the manual pages to {}.", folder.display()));
     Ok(())
 }
 
@@ -27,7 +28,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_command_has_a_page_of_its_own() {
+    fn every_command_has_a_manual_page() {
         let folder = tempfile::tempdir().unwrap();
         let command = Command::new("outer").subcommand(Command::new("middle").subcommand(Command::new("inner")));
         run(command, Some(folder.path())).ok().unwrap();

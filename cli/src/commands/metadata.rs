@@ -1,4 +1,4 @@
-//! `metadata`: attributes as an organization has them, and what audited ones recorded.
+//! `metadata`: shows and customizes an organization's entities and attributes, and lists the changes of audited attributes.
 
 use clap::{Args, Subcommand, ValueEnum};
 use sealward_client::v1::{AttributeMetadata, attribute_metadata::RequiredLevel};
@@ -7,9 +7,7 @@ use serde_json::Value;
 use crate::{
     connection::Connection,
     failure::Failure,
-    output::{self, Column, Output},
-    pages::PageOptions,
-    stderr, table,
+    output::{self, Column, Output, pages::PageOptions, stderr, table},
 };
 
 /// The commands under `metadata`.
@@ -21,18 +19,19 @@ pub(super) enum MetadataCommand {
         #[command(flatten)]
         page: PageOptions,
     },
-    /// Show the attributes of an entity: types, lengths, what must be given, what is encrypted, audited and indexed.
+    /// Show the attributes of an entity.
     #[command(
         after_help = "Examples:\n  sealward metadata show Mailbox\n  sealward metadata show Mailbox --output json"
     )]
     Show {
-        /// The entity.
+        /// Entity, such as Mailbox.
         #[arg(value_name = "ENTITY")]
         entity: String,
     },
-    /// Choose for an attribute of the organization: its name for people, its greatest length, whether it is required, audited, indexed.
+    /// Customize an attribute of the organization.
     #[command(after_help = "\
-A choice counts for every write from then on; what is stored stays as it is. Nothing can be chosen for an encrypted attribute.
+A setting applies to later writes; stored values don't change. Encrypted
+attributes can't be customized.
 
 Examples:
   sealward metadata set Mailbox.email_address --audited true --indexed true
@@ -40,17 +39,17 @@ Examples:
   sealward metadata set Mailbox.username --required application-required --check
   sealward metadata set Mailbox.display_name --reset display-name,max-length")]
     Set(SetArguments),
-    /// List the changes of audited attributes, the newest first, with old and new values.
+    /// List the changes of audited attributes with old and new values, newest first.
     #[command(after_help = "\
 Examples:
   sealward metadata changes --limit 20
   sealward metadata changes organizations/default/mailboxes/0865…
   sealward metadata changes Mailbox.email_address --filter 'operation = OPERATION_DELETE' --all")]
     Changes {
-        /// Of a record, by its name, or of an attribute, as Entity.attribute. Default: all of --organization.
-        #[arg(value_name = "OF")]
+        /// Record by full name, or attribute as Entity.attribute [default: the organization].
+        #[arg(value_name = "RECORD|ENTITY.ATTRIBUTE")]
         of: Option<String>,
-        /// Which changes; docs/filter.md has the language.
+        /// Filter expression, as described in docs/filter.md.
         #[arg(long, value_name = "FILTER", default_value = "", hide_default_value = true)]
         filter: String,
         #[command(flatten)]
@@ -58,47 +57,47 @@ Examples:
     },
 }
 
-/// What to choose.
+/// Arguments of `metadata set`.
 #[derive(Args)]
 pub(super) struct SetArguments {
-    /// The attribute, as Entity.attribute.
+    /// Attribute, as Entity.attribute.
     #[arg(value_name = "ENTITY.ATTRIBUTE")]
     attribute: String,
-    /// Its name for people, 1 to 100 characters.
+    /// Display name, 1 to 100 characters.
     #[arg(long, value_name = "NAME")]
     display_name: Option<String>,
-    /// The greatest length of its values.
+    /// Maximum length of values.
     #[arg(long, value_name = "LENGTH")]
     max_length: Option<i32>,
-    /// Whether a record must have a value.
+    /// Whether records must have a value.
     #[arg(long, value_name = "LEVEL", value_enum)]
     required: Option<Level>,
-    /// Whether to record each change, with old and new value.
+    /// Whether changes are recorded with old and new values.
     #[arg(long, value_name = "BOOLEAN")]
     audited: Option<bool>,
-    /// Whether to have an index, which lists that filter or order by it use.
+    /// Whether the attribute has an index, which speeds up filters and sorting.
     #[arg(long, value_name = "BOOLEAN")]
     indexed: Option<bool>,
-    /// What to have as in the schema again, joined by commas.
-    #[arg(long, value_name = "WHAT", value_enum, value_delimiter = ',')]
-    reset: Vec<Changeable>,
-    /// Only check whether it is possible.
+    /// Settings to reset to the schema's values, separated by commas.
+    #[arg(long, value_name = "SETTING,…", value_enum, value_delimiter = ',')]
+    reset: Vec<Setting>,
+    /// Validate the request without changing anything.
     #[arg(long)]
     check: bool,
 }
 
-/// Whether a record must have a value.
+/// Whether records must have a value.
 #[derive(Clone, Copy, ValueEnum)]
 enum Level {
-    /// It need not.
+    /// Optional.
     None,
-    /// It must.
+    /// Required.
     ApplicationRequired,
 }
 
-/// What can be chosen.
+/// A setting of an attribute.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Changeable {
+enum Setting {
     DisplayName,
     MaxLength,
     Required,
@@ -106,40 +105,42 @@ enum Changeable {
     Indexed,
 }
 
-impl Changeable {
+impl Setting {
     fn field(self) -> &'static str {
         match self {
-            Changeable::DisplayName => "display_name",
-            Changeable::MaxLength => "max_length",
-            Changeable::Required => "required_level",
-            Changeable::Audited => "audited",
-            Changeable::Indexed => "indexed",
+            Setting::DisplayName => "display_name",
+            Setting::MaxLength => "max_length",
+            Setting::Required => "required_level",
+            Setting::Audited => "audited",
+            Setting::Indexed => "indexed",
         }
     }
 }
 
 impl SetArguments {
-    /// What is to be changed, and which fields of it.
+    /// The update and its mask.
     fn into_update(self, organization: &str) -> Result<(AttributeMetadata, Vec<&'static str>), Failure> {
         let given = [
-            (Changeable::DisplayName, self.display_name.is_some()),
-            (Changeable::MaxLength, self.max_length.is_some()),
-            (Changeable::Required, self.required.is_some()),
-            (Changeable::Audited, self.audited.is_some()),
-            (Changeable::Indexed, self.indexed.is_some()),
+            (Setting::DisplayName, self.display_name.is_some()),
+            (Setting::MaxLength, self.max_length.is_some()),
+            (Setting::Required, self.required.is_some()),
+            (Setting::Audited, self.audited.is_some()),
+            (Setting::Indexed, self.indexed.is_some()),
         ];
         let mut mask = Vec::new();
-        for (what, is_given) in given {
-            match (is_given, self.reset.contains(&what)) {
+        for (setting, is_given) in given {
+            match (is_given, self.reset.contains(&setting)) {
                 (true, true) => {
-                    return Err(Failure::usage(format!("{} is both given and reset", what.field())));
+                    return Err(Failure::usage(format!("{} can't be both set and reset", setting.field())));
                 }
                 (false, false) => {}
-                (true, false) | (false, true) => mask.push(what.field()),
+                (true, false) | (false, true) => mask.push(setting.field()),
             }
         }
         if mask.is_empty() {
-            return Err(Failure::usage("say what to change: --audited true, for example; --help has all"));
+            return Err(Failure::usage(
+                "nothing to change: use an option such as --audited true; --help lists all options",
+            ));
         }
         let level = self.required.map(|level| match level {
             Level::None => RequiredLevel::None,
@@ -163,11 +164,11 @@ pub(super) async fn run(command: MetadataCommand, connection: &Connection, outpu
     match command {
         MetadataCommand::List { page } => {
             let client = connection.connect().await?;
-            let mut pages = page.begin();
+            let mut pages = page.start();
             while let Some(next) = pages.next() {
                 let page = client.list_entity_metadata(organization.as_str(), next.size, next.token).await?;
                 let entities = page.records.iter().map(output::message);
-                pages.take(entities.collect(), page.next_page_token, None);
+                pages.add(entities.collect(), page.next_page_token, None);
             }
             let columns = vec![last_part("entity", "name"), Column::of("display_name"), Column::of("collection")];
             pages.show("entity_metadata", columns, output)
@@ -186,9 +187,9 @@ pub(super) async fn run(command: MetadataCommand, connection: &Connection, outpu
             let shown = output.named(&output::message(&updated));
             if is_check {
                 shown?;
-                stderr::notice("The request is valid. Nothing was changed.");
+                stderr::notice("The request is valid. Nothing was changed (dry run).");
             } else {
-                shown.map_err(|failure| failure.done("the metadata is updated"))?;
+                shown.map_err(|failure| failure.completed("the metadata was updated"))?;
                 stderr::notice("Updated.");
             }
             Ok(())
@@ -200,12 +201,12 @@ pub(super) async fn run(command: MetadataCommand, connection: &Connection, outpu
                 Some(attribute) => attribute_name(&organization, &attribute)?,
             };
             let client = connection.connect().await?;
-            let mut pages = page.begin();
+            let mut pages = page.start();
             while let Some(next) = pages.next() {
                 let page =
                     client.list_attribute_changes(parent.as_str(), filter.as_str(), next.size, next.token).await?;
                 let changes = page.records.iter().map(output::message);
-                pages.take(changes.collect(), page.next_page_token, None);
+                pages.add(changes.collect(), page.next_page_token, None);
             }
             let columns = vec![
                 time(),
@@ -225,11 +226,11 @@ pub(super) async fn run(command: MetadataCommand, connection: &Connection, outpu
 fn attribute_name(organization: &str, text: &str) -> Result<String, Failure> {
     let (entity, attribute) = text
         .split_once('.')
-        .ok_or_else(|| Failure::usage("name an attribute as Entity.attribute: Mailbox.email_address"))?;
+        .ok_or_else(|| Failure::usage(format!("invalid attribute {text}: use the form Mailbox.email_address")))?;
     Ok(format!("{organization}/entityMetadata/{entity}/attributes/{attribute}"))
 }
 
-/// An entity's attributes, one a line; as JSON, the entity as it was answered.
+/// Shows an entity: its attributes as a table, or the server's response as JSON.
 fn show_attributes(entity: &Value, output: &Output) -> Result<(), Failure> {
     if output.format() != output::Format::Table {
         return output.named(entity);
@@ -252,12 +253,12 @@ fn show_attributes(entity: &Value, output: &Output) -> Result<(), Failure> {
         Column::of("indexed"),
         Column::of("display_name"),
     ];
-    output.list(output::Listed {
+    output.list(output::RecordList {
         collection: "attributes",
         records: attributes,
         columns,
-        whole: 1,
-        more: serde_json::Map::new(),
+        full_columns: 1,
+        extra_fields: serde_json::Map::new(),
     })
 }
 
@@ -282,7 +283,7 @@ fn operation() -> Column {
     Column { heading: "operation".to_owned(), value: Box::new(value) }
 }
 
-/// What is in an AttributeValue; nothing if it is absent.
+/// The value in an AttributeValue; empty if it is absent.
 fn value(field: &'static str) -> Column {
     let value = move |change: &Value| {
         let kind = change.get(field).and_then(Value::as_object).and_then(|value| value.iter().next());
@@ -309,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_given_is_changed_and_what_is_reset_is_named_and_absent() {
+    fn given_settings_are_sent_and_reset_ones_are_named_without_a_value() {
         let (attribute, mask) = update("Mailbox.username --max-length 9 --reset audited,display-name").ok().unwrap();
         assert_eq!(attribute.name, "organizations/o/entityMetadata/Mailbox/attributes/username");
         assert_eq!((attribute.max_length, attribute.audited), (Some(9), None));
@@ -317,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn what_contradicts_itself_or_says_nothing_is_refused() {
+    fn contradictory_or_empty_update_is_refused() {
         for line in ["Mailbox.username", "Mailbox.username --indexed true --reset indexed", "username --indexed true"] {
             assert!(update(line).is_err(), "{line}");
         }

@@ -1,4 +1,6 @@
-//! `org`: the organizations of a deployment.
+//! `org`: creates, shows, exports, imports and deletes the organizations of a deployment.
+
+mod transfer;
 
 use std::path::PathBuf;
 
@@ -6,84 +8,88 @@ use clap::Subcommand;
 use sealward_client::ErrorReason;
 
 use crate::{
-    confirmation,
     connection::{Connection, organization_name},
     failure::Failure,
-    output::{self, Column, Output},
-    pages::PageOptions,
-    stderr, transfer,
+    input::confirmation,
+    output::{self, Column, Output, pages::PageOptions, stderr},
 };
 
 /// The commands under `org`.
 #[derive(Subcommand)]
 pub(super) enum OrganizationCommand {
-    /// Create an organization, with data encryption active under a generated key.
+    /// Create an organization with a generated encryption key.
     #[command(after_help = "\
 Examples:
   sealward org create contoso
   sealward key show -o contoso | pass insert --multiline sealward/contoso")]
     Create {
-        /// What it is called: lower-case letters, digits and hyphens.
+        /// Id of the organization: lower-case letters, digits and hyphens.
         #[arg(value_name = "ID")]
         id: String,
     },
-    /// Show one organization.
+    /// Show an organization.
     #[command(after_help = "Examples:\n  sealward org get\n  sealward org get contoso")]
     Get {
-        /// Which one. Default: that of --organization.
+        /// Organization [default: the one of --organization].
         #[arg(value_name = "NAME")]
         name: Option<String>,
     },
-    /// Export an organization to a file, as it is now, while writes go on.
+    /// Export a snapshot of an organization to a file, while writes continue.
     #[command(after_help = "\
-Encrypted attributes are in the file sealed, and its key is not: keep the key apart (sealward key show). Everything else is in
-it in the clear. The file is readable by you only, and appears when it is whole.
+Encrypted attributes stay encrypted in the file; everything else is in clear
+text. The file doesn't contain the encryption key: store the key in another
+place (sealward key show). Only you can read the file. It appears when the
+export is complete.
 
 Examples:
   sealward org export contoso --file contoso.sealward
   sealward org export --file - | age -r age1example >default.sealward.age")]
     Export {
-        /// Which one. Default: that of --organization.
+        /// Organization [default: the one of --organization].
         #[arg(value_name = "NAME")]
         name: Option<String>,
-        /// Where to; `-` for stdout. A file that exists is left alone.
+        /// File to create, or `-` for stdout; an existing file isn't overwritten.
         #[arg(long, value_name = "FILE")]
         file: PathBuf,
     },
-    /// Import an organization from an exported file; it is inactive until its key is restored.
+    /// Import an organization from a file.
     #[command(after_help = "\
-Everything is checked before any of it is visible, and an import that fails leaves nothing behind.
+Data encryption is inactive until you restore the organization's key. The server
+validates the complete file before the organization becomes visible. A failed
+import leaves nothing behind.
 
 Examples:
   sealward org import contoso.sealward
   sealward org import contoso.sealward --id contoso-copy
   sealward key restore -o contoso")]
     Import {
-        /// The file; `-` for stdin.
+        /// File of an export, or `-` for stdin.
         #[arg(value_name = "FILE")]
         file: PathBuf,
-        /// What it is to be called. Default: as it was.
+        /// Id of the imported organization [default: the id in the file].
         #[arg(long, value_name = "ID")]
         id: Option<String>,
     },
-    /// Delete an organization with everything in it: keys, records and audit trail.
+    /// Delete an organization with its keys, records and audit trail.
     #[command(after_help = "\
-There is no way back, but for an export or a copy of its database, and its key.
+This can't be undone. To recover the data, you need an export or a copy of the
+database, and the key.
 
-A terminal asks for the organization's name to be typed. Elsewhere, --confirm gives it.
+On a terminal, the command asks you to type the organization's name. Otherwise,
+pass the name with --confirm.
 
 Examples:
   sealward org delete contoso
   sealward org delete contoso --confirm contoso")]
     Delete {
-        /// Which one.
+        /// Organization to delete.
         #[arg(value_name = "NAME")]
         name: String,
-        /// The name once more, in place of typing it at a terminal.
+        /// Name of the organization again, instead of typing it.
         #[arg(long, value_name = "NAME")]
         confirm: Option<String>,
     },
-    /// List the organizations that you may see.
+    /// List the organizations that you have access to.
     #[command(after_help = "\
 Examples:
   sealward org list --all
@@ -94,9 +100,9 @@ Examples:
     },
 }
 
-/// An import is refused for a name that is taken, which `--id` changes, or for the UUID in the file, which nothing does.
-const IMPORT_EXISTS: &str = "if another organization has this name, import under a new one: --id NAME\n\
-     if this organization is here already, under any name, it can't be imported again unless it is deleted: sealward org delete NAME";
+/// An import is refused if the name is in use, which `--id` resolves, or if the UUID in the file is in use.
+const IMPORT_EXISTS: &str = "if another organization has this name, choose another one: --id NAME\n\
+     if this organization already exists under any name, delete it first: sealward org delete NAME";
 
 pub(super) async fn run(command: OrganizationCommand, connection: &Connection, output: &Output) -> Result<(), Failure> {
     let client = connection.connect().await?;
@@ -104,9 +110,11 @@ pub(super) async fn run(command: OrganizationCommand, connection: &Connection, o
         OrganizationCommand::Create { id } => {
             let created = client.create_organization(id).await?;
             let name = &created.name;
-            output.named(&output::message(&created)).map_err(|failure| failure.done(format!("{name} is created")))?;
+            output
+                .named(&output::message(&created))
+                .map_err(|failure| failure.completed(format!("{name} was created")))?;
             stderr::notice(&format!(
-                "The encryption key of {name} was generated. To get it and keep it safe: {}",
+                "The encryption key of {name} was generated. Store it in a safe place: {}",
                 connection.hints().command_in("key show", name)
             ));
             Ok(())
@@ -122,30 +130,30 @@ pub(super) async fn run(command: OrganizationCommand, connection: &Connection, o
         OrganizationCommand::Import { file, id } => {
             let imported = transfer::import(&client, &file, id.as_deref().unwrap_or_default())
                 .await
-                .map_err(|failure| failure.advised_of(ErrorReason::AlreadyExists, IMPORT_EXISTS))?;
+                .map_err(|failure| failure.with_advice_for(ErrorReason::AlreadyExists, IMPORT_EXISTS))?;
             let name = &imported.name;
             let restore = connection.hints().command_in("key restore", name);
             output
                 .named(&output::message(&imported))
-                .map_err(|failure| failure.done(format!("{name} is imported; to restore its key: {restore}")))?;
-            stderr::notice(&format!("{name} is inactive until its key is restored: {restore}"));
+                .map_err(|failure| failure.completed(format!("{name} was imported; restore its key: {restore}")))?;
+            stderr::notice(&format!("Data encryption of {name} is inactive. Restore its key: {restore}"));
             Ok(())
         }
         OrganizationCommand::Delete { name, confirm } => {
             let name = organization_name(&name);
             let id = name.strip_prefix("organizations/").unwrap_or(&name);
-            let consequence = format!("This deletes {name} for good: its keys, its records and its audit trail.");
-            confirmation::ask_name(&consequence, "organization", id, confirm.as_deref())?;
+            let consequence = format!("This permanently deletes {name}: its keys, records and audit trail.");
+            confirmation::confirm_by_name(&consequence, "organization", id, confirm.as_deref())?;
             client.delete_organization(name.as_str()).await?;
-            stderr::notice(&format!("{name} is deleted."));
+            stderr::notice(&format!("Deleted {name}."));
             Ok(())
         }
         OrganizationCommand::List { page } => {
-            let mut pages = page.begin();
+            let mut pages = page.start();
             while let Some(next) = pages.next() {
                 let page = client.list_organizations(next.size, next.token).await?;
                 let records = page.records.iter().map(output::message);
-                pages.take(records.collect(), page.next_page_token, None);
+                pages.add(records.collect(), page.next_page_token, None);
             }
             pages.show("organizations", ["name", "create_time"].map(Column::of).into(), output)
         }

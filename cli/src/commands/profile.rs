@@ -1,4 +1,4 @@
-//! `profile`: looks at profiles and changes them.
+//! `profile`: lists, shows and changes profiles.
 
 use std::path::{Path, PathBuf};
 
@@ -6,11 +6,12 @@ use clap::{ArgMatches, FromArgMatches as _, Subcommand, ValueEnum};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    connection::ConnectionOptions,
+    connection::{
+        ConnectionOptions,
+        profile_file::{Profile, ProfileFile},
+    },
     failure::Failure,
-    output::{Column, Listed, Output, OutputOptions},
-    profile_file::{Profile, ProfileFile},
-    stderr,
+    output::{Column, Output, OutputOptions, RecordList, stderr},
 };
 
 /// The commands under `profile`.
@@ -22,11 +23,11 @@ pub(super) enum ProfileCommand {
     /// Show a profile.
     #[command(after_help = "Examples:\n  sealward profile show\n  sealward profile show production")]
     Show {
-        /// Which one. Default: the one that a command would use.
+        /// Profile [default: the profile in use].
         #[arg(value_name = "PROFILE")]
         name: Option<String>,
     },
-    /// Make a profile of the connection settings given, or change those of one.
+    /// Create or change a profile from the connection options of this command.
     #[command(after_help = "\
 Examples:
   sealward profile set writer --dev ./sealward-dev --as writer --use
@@ -34,35 +35,36 @@ Examples:
   sealward profile set production --organization contoso --output json --timeout 60
   sealward profile set production --unset output
 
-Only what stands on the command line is kept; of --dev and --as, the three files that they stand for.")]
+Only options on the command line are saved. For --dev and --as, the paths of the
+three files are saved.")]
     Set {
-        /// The profile to make or change.
+        /// Profile to create or change.
         #[arg(value_name = "PROFILE")]
         name: String,
-        /// Use it wherever no profile is asked for.
+        /// Make it the default profile.
         #[arg(long = "use")]
         is_default: bool,
-        /// Leave a setting out from now on; can be given several times.
+        /// Setting to remove from the profile; repeatable.
         #[arg(long, value_name = "SETTING", value_enum)]
         unset: Vec<Setting>,
     },
-    /// Use a profile wherever none is asked for.
+    /// Set the default profile.
     #[command(after_help = "Example:\n  sealward profile use production")]
     Use {
-        /// Which one.
+        /// Profile to use by default.
         #[arg(value_name = "PROFILE")]
         name: String,
     },
-    /// Remove a profile; the files that it names stay.
+    /// Remove a profile, but not the files that it refers to.
     #[command(after_help = "Example:\n  sealward profile remove production")]
     Remove {
-        /// Which one.
+        /// Profile to remove.
         #[arg(value_name = "PROFILE")]
         name: String,
     },
 }
 
-/// A setting of a profile, as options write it.
+/// A setting of a profile, in the spelling of options.
 #[derive(Clone, Copy, ValueEnum)]
 pub(super) enum Setting {
     Endpoint,
@@ -85,36 +87,38 @@ pub(super) fn run(command: ProfileCommand, matches: &ArgMatches) -> Result<(), F
         ProfileCommand::Show { name } => {
             let name = name.as_deref().or(options.profile_name()).or(file.default_name());
             let name = name.ok_or_else(|| {
-                Failure::usage("no profile is asked for, and none is the default: sealward profile list shows all")
+                Failure::usage("no default profile is set: name a profile; `sealward profile list` lists them")
             })?;
-            output.named(&shown(name, &file.get(name)?))
+            output.named(&to_json(name, &file.get(name)?))
         }
         ProfileCommand::Set { name, is_default, unset } => {
-            let given = absolute(options.given(matches)?)?;
+            let settings = with_absolute_paths(options.command_line_settings(matches)?)?;
             unset.iter().for_each(|setting| file.unset(&name, setting.name()));
-            file.set(&name, &given)?;
+            file.set(&name, &settings)?;
             let mut file = file.write()?;
             if is_default {
-                file.use_by_default(&name)?;
+                file.set_default(&name)?;
                 file = file.write()?;
             }
             let advice = match file.default_name() {
-                Some(default) if default == name => "It is used wherever no other is asked for.".to_owned(),
-                Some(_) | None => format!("To use it: --profile {name}, or for good: sealward profile use {name}"),
+                Some(default) if default == name => "It is the default profile.".to_owned(),
+                Some(_) | None => {
+                    format!("To use it: --profile {name}. To make it the default: sealward profile use {name}")
+                }
             };
-            stderr::notice(&format!("Profile {name} is kept in {}.\n{advice}", file.path().display()));
+            stderr::notice(&format!("Saved profile {name} in {}.\n{advice}", file.path().display()));
             Ok(())
         }
         ProfileCommand::Use { name } => {
-            file.use_by_default(&name)?;
+            file.set_default(&name)?;
             file.write()?;
-            stderr::notice(&format!("Profile {name} is used wherever no other is asked for."));
+            stderr::notice(&format!("Profile {name} is now the default."));
             Ok(())
         }
         ProfileCommand::Remove { name } => {
             file.remove(&name)?;
             file.write()?;
-            stderr::notice(&format!("Removed profile {name}"));
+            stderr::notice(&format!("Removed profile {name}."));
             Ok(())
         }
     }
@@ -122,9 +126,9 @@ pub(super) fn run(command: ProfileCommand, matches: &ArgMatches) -> Result<(), F
 
 fn list(file: &ProfileFile, output: &Output) -> Result<(), Failure> {
     let names = file.names();
-    let profiles = names.iter().map(|name| Ok(shown(name, &file.get(name)?))).collect::<Result<_, Failure>>()?;
+    let profiles = names.iter().map(|name| Ok(to_json(name, &file.get(name)?))).collect::<Result<_, Failure>>()?;
     let default = file.default_name().map(str::to_owned);
-    let more = default.iter().map(|name| ("default_profile".to_owned(), json!(name))).collect();
+    let extra_fields = default.iter().map(|name| ("default_profile".to_owned(), json!(name))).collect();
     let is_default = Column {
         heading: "default".to_owned(),
         value: Box::new(move |profile| {
@@ -134,10 +138,10 @@ fn list(file: &ProfileFile, output: &Output) -> Result<(), Failure> {
     };
     let mut columns = vec![Column::of("name"), is_default];
     columns.extend(["endpoint", "organization", "cert"].map(Column::of));
-    output.list(Listed { collection: "profiles", records: profiles, columns, whole: 1, more })
+    output.list(RecordList { collection: "profiles", records: profiles, columns, full_columns: 1, extra_fields })
 }
 
-fn shown(name: &str, profile: &Profile) -> Value {
+fn to_json(name: &str, profile: &Profile) -> Value {
     let path = |path: &Option<PathBuf>| json!(path.as_deref().map(Path::to_string_lossy));
     let fields = [
         ("name", json!(name)),
@@ -151,24 +155,24 @@ fn shown(name: &str, profile: &Profile) -> Value {
         ("timeout_seconds", json!(profile.timeout_seconds)),
         ("output", json!(profile.output)),
     ];
-    let given = fields.into_iter().filter(|(_, value)| !value.is_null());
-    Value::Object(given.map(|(name, value)| (name.to_owned(), value)).collect::<Map<_, _>>())
+    let present = fields.into_iter().filter(|(_, value)| !value.is_null());
+    Value::Object(present.map(|(name, value)| (name.to_owned(), value)).collect::<Map<_, _>>())
 }
 
-/// The same from any folder. A file that isn't there is a slip of the keyboard.
-fn absolute(mut profile: Profile) -> Result<Profile, Failure> {
+/// Makes the paths absolute, so that the profile works from any directory. A missing file is an error: it is probably a typo.
+fn with_absolute_paths(mut profile: Profile) -> Result<Profile, Failure> {
     for file in profile.files() {
         if !file.is_file() {
-            return Err(Failure::usage(format!("there is no file {}", file.display())));
+            return Err(Failure::usage(format!("file not found: {}", file.display())));
         }
         *file = std::path::absolute(&*file)
-            .map_err(|error| Failure::usage(format!("{} can't be found: {error}", file.display())))?;
+            .map_err(|error| Failure::usage(format!("can't resolve {}: {error}", file.display())))?;
     }
     Ok(profile)
 }
 
 impl Setting {
-    /// As the file has it.
+    /// The name in the file.
     fn name(self) -> &'static str {
         match self {
             Self::Endpoint => "endpoint",

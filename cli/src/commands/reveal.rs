@@ -1,4 +1,4 @@
-//! `reveal`: the values of encrypted attributes, for who needs them and says why.
+//! `reveal`: prints the values of encrypted attributes; requires a purpose for the audit trail.
 
 use std::io::IsTerminal as _;
 
@@ -8,20 +8,19 @@ use serde_json::{Map, Value};
 
 use crate::{
     connection::Connection,
-    delivery,
     failure::Failure,
-    output::{self, Output},
-    spelling::command_name,
+    naming::command_name,
+    output::{self, Output, stdout},
 };
 
-/// The command, for the records of one entity or, with full names, of any.
+/// The command for records of one entity; without an entity, the command that takes full names.
 pub(super) fn command(command: Command, entity: Option<&EntityType>) -> Command {
     let attribute = Arg::new(ATTRIBUTE)
         .long(ATTRIBUTE)
         .value_name("ATTRIBUTE")
         .action(ArgAction::Append)
         .required(true)
-        .help("An encrypted attribute; can be given several times");
+        .help("Encrypted attribute to reveal; repeatable");
     let (attribute, name, example) = match entity {
         Some(entity) => {
             let encrypted: Vec<String> = entity.encrypted().map(str::to_owned).collect();
@@ -31,16 +30,16 @@ pub(super) fn command(command: Command, entity: Option<&EntityType>) -> Command 
                 encrypted.first().map_or("ATTRIBUTE", String::as_str)
             );
             let attribute = attribute.value_parser(PossibleValuesParser::new(encrypted));
-            (attribute, "The record, by its id or its full name", example)
+            (attribute, "Record, by id or full name", example)
         }
         None => (
             attribute,
-            "The record, by its full name: organizations/default/mailboxes/ID",
+            "Record, by full name: organizations/default/mailboxes/ID",
             "reveal organizations/default/mailboxes/ID --attribute password".to_owned(),
         ),
     };
     command
-        .about("Reveal the values of encrypted attributes; the audit trail has who, what and why")
+        .about("Reveal the values of encrypted attributes; this is recorded in the audit trail")
         .after_help(format!(
             "Examples:\n  sealward {example} --purpose 'incoming mail'\n  sealward {example} --purpose 'incoming mail' --raw"
         ))
@@ -51,10 +50,10 @@ pub(super) fn command(command: Command, entity: Option<&EntityType>) -> Command 
                 .long(PURPOSE)
                 .value_name("TEXT")
                 .required(true)
-                .help("What the values are needed for, in words that an auditor understands; put no secret in it"),
+                .help("Reason for the access, recorded in the audit trail; must not contain secrets"),
         )
         .arg(Arg::new(RAW).long(RAW).action(ArgAction::SetTrue).help(
-            "Print the value of the one attribute as it is, for a program; a terminal gets a line break after it",
+            "Print only the value, without a line break unless stdout is a terminal",
         ))
 }
 
@@ -68,33 +67,33 @@ pub(super) async fn run(
     let attributes: Vec<String> = matches.get_many::<String>(ATTRIBUTE).unwrap_or_default().cloned().collect();
     let is_raw = matches.get_flag(RAW);
     if is_raw && attributes.len() != 1 {
-        return Err(Failure::usage("--raw prints one value: give one --attribute"));
+        return Err(Failure::usage("--raw prints one value: use --attribute once"));
     }
     let name = match (entity, text(NAME)) {
         (Some(entity), name) => connection.record_name(&entity.options.collection, &name),
         (None, name) if name.contains('/') => name,
         (None, _) => {
-            return Err(Failure::usage("give the record by its full name: organizations/default/mailboxes/ID"));
+            return Err(Failure::usage("use the full name of the record: organizations/default/mailboxes/ID"));
         }
     };
 
-    delivery::check_open()?;
+    stdout::check_open()?;
     let client = connection.connect().await?;
     let values = client.reveal_attributes(name, &attributes, text(PURPOSE)).await?;
     if is_raw {
-        let value = values.values().next().ok_or_else(|| Failure::NoValue("the attribute is null".to_owned()))?;
-        output::print_value(value.expose_bytes())?;
-        return if std::io::stdout().is_terminal() { output::print_bytes(b"\n") } else { Ok(()) };
+        let value = values.values().next().ok_or_else(|| Failure::Failed("the attribute is null".to_owned()))?;
+        stdout::print_value(value.expose_bytes())?;
+        return if std::io::stdout().is_terminal() { stdout::print_bytes(b"\n") } else { Ok(()) };
     }
-    let shown: Map<String, Value> = attributes
+    let revealed: Map<String, Value> = attributes
         .into_iter()
-        .map(|attribute| (attribute.clone(), values.get(&attribute).map_or(Value::Null, shown)))
+        .map(|attribute| (attribute.clone(), values.get(&attribute).map_or(Value::Null, to_json)))
         .collect();
-    output.values(shown)
+    output.values(revealed)
 }
 
-/// Text as it is, bytes in base64.
-fn shown(value: &SecretValue) -> Value {
+/// Text unchanged, bytes in base64.
+fn to_json(value: &SecretValue) -> Value {
     match value.expose_text() {
         Some(text) => Value::String(text.to_owned()),
         None => {
@@ -115,8 +114,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_is_shown_as_it_is_and_bytes_in_base64() {
-        assert_eq!(shown(&SecretValue::Text("a b".into())), Value::String("a b".to_owned()));
-        assert_eq!(shown(&SecretValue::Data(vec![0, 255].into())), Value::String("AP8=".to_owned()));
+    fn text_is_unchanged_and_bytes_are_base64() {
+        assert_eq!(to_json(&SecretValue::Text("a b".into())), Value::String("a b".to_owned()));
+        assert_eq!(to_json(&SecretValue::Data(vec![0, 255].into())), Value::String("AP8=".to_owned()));
     }
 }

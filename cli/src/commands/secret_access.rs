@@ -1,4 +1,4 @@
-//! `resolve` and `compare`: how a mailbox signs in, and whether a value is the stored one. Both are in the audit trail.
+//! `resolve` and `compare`: how a mailbox signs in, and whether a value equals the stored one. The audit trail records both.
 
 use std::path::PathBuf;
 
@@ -9,54 +9,57 @@ use serde_json::{Map, Value, json};
 use crate::{
     connection::Connection,
     failure::Failure,
-    output::Output,
-    secret_input::{Secrets, Source, read_text},
-    stderr,
+    input::secret::{SecretReader, Source, read_text},
+    output::{Output, stderr},
 };
 
-/// What to resolve.
+/// Arguments of `resolve`.
 #[derive(Args)]
 pub(super) struct ResolveArguments {
-    /// The mailbox, by its id or its full name.
+    /// Mailbox, by id or full name.
     #[arg(value_name = "MAILBOX")]
     mailbox: String,
-    /// What the connection is needed for, in words that an auditor understands; put no secret in it.
+    /// Reason for the access, recorded in the audit trail; must not contain secrets.
     #[arg(long, value_name = "TEXT")]
     purpose: String,
-    /// Show the passwords too, instead of whether there are any.
+    /// Show the passwords instead of whether they are set.
     #[arg(long)]
     show_passwords: bool,
 }
 
-/// What to compare with what.
+/// Arguments of `compare`.
 #[derive(Args)]
 pub(super) struct CompareArguments {
-    /// The record, by its full name.
+    /// Record, by full name.
     #[arg(value_name = "NAME")]
     name: String,
-    /// The encrypted attribute.
+    /// Encrypted attribute to compare.
     #[arg(long, value_name = "ATTRIBUTE")]
     attribute: String,
-    /// What the comparison is needed for, in words that an auditor understands; put no secret in it.
+    /// Reason for the comparison, recorded in the audit trail; must not contain secrets.
     #[arg(long, value_name = "TEXT")]
     purpose: String,
-    /// Take the value to compare with from a file. Default: it is asked for.
+    /// File with the value to compare [default: a prompt].
     #[arg(long, value_name = "FILE", conflicts_with = "stdin")]
     file: Option<PathBuf>,
-    /// Take the value to compare with from standard input.
+    /// Read the value to compare from stdin.
     #[arg(long)]
     stdin: bool,
 }
 
 pub(super) const RESOLVE_EXAMPLES: &str = "\
-The audit trail has who, why, and to which host and port each password goes. A direction that the mailbox doesn't use is left out.
+The audit trail records your identity, the purpose, and the host and port that
+each password is for. The answer has only the directions, incoming and outgoing,
+that the mailbox uses.
 
 Examples:
   sealward resolve 0865… --purpose 'why it fetches nothing'
   sealward resolve organizations/default/mailboxes/0865… --purpose 'incoming mail' --show-passwords --output json";
 
 pub(super) const COMPARE_EXAMPLES: &str = "\
-Each comparison is recorded, and there are so many for each value in 15 minutes. Exit code 1: it is another value, or there is none.
+The audit trail records each comparison. The number of comparisons with a value
+in 15 minutes is limited. Exit code 1 means that the values differ, or that the
+attribute is null.
 
 Examples:
   sealward compare organizations/default/mailboxes/0865… --attribute password --purpose 'a login'
@@ -73,18 +76,18 @@ pub(super) async fn resolve(
     let mut answer = Map::new();
     for (direction, found) in [("incoming", &resolved.incoming), ("outgoing", &resolved.outgoing)] {
         let Some(found) = found else { continue };
-        answer.insert(direction.to_owned(), shown(found, arguments.show_passwords));
+        answer.insert(direction.to_owned(), to_json(found, arguments.show_passwords));
     }
     if answer.is_empty() {
-        stderr::notice("The mailbox neither fetches nor sends mail, by its delivery methods.");
+        stderr::notice("The mailbox's delivery methods neither fetch nor send mail.");
     }
     output.answer(&Value::Object(answer))
 }
 
-/// How to sign in, in the words of the contract.
-fn shown(connection: &MailConnection, with_password: bool) -> Value {
+/// A connection as JSON, with the contract's field names.
+fn to_json(connection: &MailConnection, with_password: bool) -> Value {
     use sealward_client::ExposeSecret as _;
-    let mut shown = json!({
+    let mut value = json!({
         "protocol": connection.protocol.as_str_name().trim_start_matches("PROTOCOL_"),
         "server": connection.server,
         "port": connection.port,
@@ -92,32 +95,32 @@ fn shown(connection: &MailConnection, with_password: bool) -> Value {
         "username": connection.username,
         "credentials": connection.credentials.as_str_name().trim_start_matches("CREDENTIALS_"),
     });
-    if let Some(fields) = shown.as_object_mut() {
+    if let Some(fields) = value.as_object_mut() {
         match &connection.password {
             Some(password) if with_password => fields.insert("password".to_owned(), password.expose_secret().into()),
             password => fields.insert("is_password_set".to_owned(), password.is_some().into()),
         };
     }
-    shown
+    value
 }
 
 pub(super) async fn compare(
     arguments: CompareArguments,
     connection: &Connection,
     output: &Output,
-    secrets: &mut dyn Secrets,
+    secrets: &mut dyn SecretReader,
 ) -> Result<(), Failure> {
     let source = match (arguments.file, arguments.stdin) {
         (Some(path), _) => Source::File(path),
         (None, true) => Source::Stdin,
         (None, false) => Source::Prompt,
     };
-    const WHAT: &str = "The value to compare with";
-    let value = read_text(secrets, WHAT, &source)?;
+    const LABEL: &str = "value to compare";
+    let value = read_text(secrets, LABEL, &source)?;
     let client = connection.connect().await?;
     let equal = client.compare_attribute(arguments.name, arguments.attribute, &value, arguments.purpose).await?;
     output.answer(&json!({ "equal": equal }))?;
-    if equal { Ok(()) } else { Err(Failure::NoValue("it is another value, or there is none".to_owned())) }
+    if equal { Ok(()) } else { Err(Failure::Failed("the values differ, or the attribute is null".to_owned())) }
 }
 
 #[cfg(test)]
@@ -127,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_password_is_shown_only_where_that_is_asked_for() {
+    fn password_is_shown_only_on_request() {
         let connection = MailConnection {
             protocol: Protocol::Imap,
             server: Some("imap.example.org".to_owned()),
@@ -137,9 +140,9 @@ mod tests {
             password: Some("hunter2".into()),
             credentials: Credentials::OfMailbox,
         };
-        let hidden = shown(&connection, false);
+        let hidden = to_json(&connection, false);
         assert_eq!((hidden["is_password_set"].as_bool(), hidden.get("password")), (Some(true), None));
         assert_eq!((&hidden["protocol"], &hidden["credentials"]), (&json!("IMAP"), &json!("OF_MAILBOX")));
-        assert_eq!(shown(&connection, true)["password"], json!("hunter2"));
+        assert_eq!(to_json(&connection, true)["password"], json!("hunter2"));
     }
 }

@@ -1,4 +1,4 @@
-//! `whoami`: whom the server takes this client for, what proved it, and what it may do where.
+//! `whoami`: shows the caller's identity, how it was authenticated, and its roles and privileges.
 
 use sealward_client::v1::WhoAmIResponse;
 use serde_json::Value;
@@ -6,12 +6,11 @@ use serde_json::Value;
 use crate::{
     connection::Connection,
     failure::Failure,
-    output::{self, Format, Listed, Output},
-    stderr,
+    output::{self, Format, Output, RecordList, stderr},
 };
 
 pub(super) const EXAMPLES: &str = "\
-Every caller with an identity is answered, bound to a role or not. Nothing is recorded in the audit trail.
+This needs an identity, but no role. The audit trail doesn't record it.
 
 Examples:
   sealward whoami
@@ -23,37 +22,37 @@ pub(super) async fn run(connection: &Connection, output: &Output) -> Result<(), 
     if output.format() != Format::Table {
         return output.answer(&json);
     }
-    output.answer(&proof(&json))?;
+    output.answer(&without_roles(&json))?;
     if answer.roles.is_empty() {
-        stderr::notice(&unbound(&answer));
+        stderr::notice(&unbound_notice(&answer));
         return Ok(());
     }
-    output.list(Listed {
+    output.list(RecordList {
         collection: "roles",
         records: json.get("roles").and_then(Value::as_array).cloned().unwrap_or_default(),
         columns: vec![output::Column::of("role"), joined("organizations", ", "), joined("privileges", " ")],
-        whole: 1,
-        more: serde_json::Map::new(),
+        full_columns: 1,
+        extra_fields: serde_json::Map::new(),
     })
 }
 
-/// The identity and what proved it, without the roles.
-fn proof(answer: &Value) -> Value {
-    let mut proof = answer.clone();
-    if let Some(fields) = proof.as_object_mut() {
+/// The identity and its credentials, without the roles.
+fn without_roles(answer: &Value) -> Value {
+    let mut answer = answer.clone();
+    if let Some(fields) = answer.as_object_mut() {
         fields.shift_remove("roles");
     }
-    proof
+    answer
 }
 
-fn unbound(answer: &WhoAmIResponse) -> String {
+fn unbound_notice(answer: &WhoAmIResponse) -> String {
     format!(
-        "{} isn't bound to any role: ask an administrator for a binding of this identity in the server's configuration.",
+        "{} isn't bound to any role: ask an administrator to bind this identity to a role in the server's configuration.",
         answer.identity
     )
 }
 
-/// A list as one value of a row.
+/// A column with the items of a list, joined.
 fn joined(name: &'static str, separator: &'static str) -> output::Column {
     let value = move |record: &Value| {
         let items = record.get(name).and_then(Value::as_array).into_iter().flatten();
@@ -69,21 +68,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_proof_has_the_certificate_and_no_roles() {
+    fn identity_is_shown_with_its_certificate() {
         let answer = WhoAmIResponse {
             identity: "cn:ada".to_owned(),
             certificate: Some(CallerCertificate { sha256: "00ff".to_owned(), expire_time: None }),
             token: None,
             roles: vec![HeldRole { role: "auditor".to_owned(), ..HeldRole::default() }],
         };
-        let shown = proof(&output::message(&answer));
+        let shown = without_roles(&output::message(&answer));
         assert_eq!((&shown["identity"], &shown["certificate"]["sha256"]), (&"cn:ada".into(), &"00ff".into()));
         assert_eq!(shown.get("roles"), None);
-        assert!(unbound(&answer).starts_with("cn:ada isn't bound"));
+        assert!(unbound_notice(&answer).starts_with("cn:ada isn't bound"));
     }
 
     #[test]
-    fn lists_are_one_value_of_a_row() {
+    fn list_is_joined_in_one_cell() {
         let role = serde_json::json!({ "organizations": ["contoso", "fabrikam"] });
         assert_eq!((joined("organizations", ", ").value)(&role), "contoso, fabrikam");
         assert_eq!((joined("privileges", " ").value)(&role), "");

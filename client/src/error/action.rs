@@ -5,15 +5,15 @@ use std::time::Duration;
 /// What to do about an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Correct the call, what it relies on, or the client's setup. The same call would fail again.
+    /// Fix the call, its preconditions or the client's configuration. The same call would fail again.
     FixCall,
-    /// Nothing was changed. Make the call again later, with growing pauses.
+    /// Nothing was changed. Retry later, with exponential backoff.
     Wait {
-        /// How long the server says to wait.
+        /// The delay that the server requests.
         delay: Option<Duration>,
     },
-    /// The call may have taken effect. Look before making it again.
+    /// The call may have taken effect. Check before you repeat it.
     CheckOutcome,
-    /// Nothing that a caller does will help. Report it, with the call's id.
+    /// The caller can't fix it. Report it with the call's id.
     GiveUp,
 }

@@ -1,4 +1,4 @@
-//! A call that failed: where, how, and with all that the server told about it.
+//! A failed call: its origin, and the details that the server returned.
 
 use std::{collections::BTreeMap, error::Error as StdError, fmt, io, time::Duration};
 
@@ -11,38 +11,38 @@ use crate::{
         name::code_name,
     },
     mail_v1,
-    method::{Method, Repetition},
+    method::{Method, RetrySafety},
     v1::ErrorReason,
 };
 
-/// A call that failed, with all that is known about it. Never carries a secret: the contract keeps them out of errors.
+/// A failed call. Contains no secrets: the contract excludes them from errors.
 #[derive(Debug)]
 pub struct CallError {
     origin: Origin,
     code: Code,
     message: String,
     details: Details,
-    repetition: Repetition,
+    retry_safety: RetrySafety,
     in_doubt: bool,
-    after_answer: bool,
+    server_answered_before: bool,
     cause: Cause,
 }
 
-/// Where a failure arose.
+/// The origin of a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// The server, or something between that speaks for it, answered with an error.
+    /// The server, or a proxy, answered with an error.
     Server,
-    /// There was no connection; the call was never sent.
+    /// No connection; the call wasn't sent.
     NotConnected,
-    /// The two sides don't accept each other's certificates.
+    /// The TLS handshake failed: client or server refused the other's certificate.
     TlsRefused,
-    /// The connection broke after the call was sent, or may have been. A server that doesn't accept the client's certificate looks like
-    /// this too, if it is quick to hang up.
+    /// The connection broke, possibly after the call was sent. A server that refuses the client's certificate and closes the connection can look
+    /// the same.
     Broken,
-    /// The time ran out.
+    /// The timeout expired.
     TimedOut,
-    /// An answer came, and it isn't a message of the contract.
+    /// The answer can't be decoded as a message of the contract.
     Unreadable,
 }
 
@@ -55,95 +55,94 @@ enum Cause {
 }
 
 impl CallError {
-    /// The gRPC code.
+    /// Returns the gRPC code.
     #[must_use]
     pub fn code(&self) -> Code {
         self.code
     }
 
-    /// Why it failed, for programs. [`ErrorReason::Unspecified`] if nobody said, or said one that this client doesn't know.
+    /// Returns the machine-readable reason. [`ErrorReason::Unspecified`] if there is none, or if this client doesn't know it.
     #[must_use]
     pub fn reason(&self) -> ErrorReason {
         self.details.reason
     }
 
-    /// Why it failed, where the mail application has the reason. [`mail_v1::ErrorReason::Unspecified`] for all others.
+    /// Returns the reason of the mail application. [`mail_v1::ErrorReason::Unspecified`] for all other errors.
     #[must_use]
     pub fn mail_reason(&self) -> mail_v1::ErrorReason {
         self.details.mail_reason
     }
 
-    /// The reason as it goes over the wire, of the platform or an application: `KEY_MISMATCH`. `None` if there is none that this client knows.
+    /// Returns the reason as on the wire, such as `KEY_MISMATCH`. `None` if there is none, or if this client doesn't know it.
     #[must_use]
     pub fn reason_name(&self) -> Option<&'static str> {
         self.details.reason_name()
     }
 
-    /// What the server says, for people. Empty if it said nothing.
+    /// Returns the server's message. Can be empty.
     #[must_use]
     pub fn message(&self) -> &str {
         &self.message
     }
 
-    /// The values that go with the reason, by the names that the contract gives them: `wanted_fingerprint`, `limit` …
+    /// Returns the values of the reason by their names in the contract, such as `wanted_fingerprint` and `limit`.
     #[must_use]
     pub fn metadata(&self) -> &BTreeMap<String, String> {
         &self.details.metadata
     }
 
-    /// What is wrong with which field of the request.
+    /// Returns the violations of the request's fields.
     #[must_use]
     pub fn field_violations(&self) -> &[FieldViolation] {
         &self.details.field_violations
     }
 
-    /// How long the server says to wait.
+    /// Returns the delay before a retry that the server requests.
     #[must_use]
     pub fn retry_delay(&self) -> Option<Duration> {
         self.details.retry_delay
     }
 
-    /// The id under which the server's log has the call.
+    /// Returns the id of the call in the server's log.
     #[must_use]
     pub fn call_id(&self) -> Option<&str> {
         self.details.call_id.as_deref()
     }
 
-    /// Where it arose.
+    /// Returns the origin of the failure.
     #[must_use]
     pub fn origin(&self) -> Origin {
         self.origin
     }
 
-    /// What to do about it. Where the call was made several times, this is about all of them: if one may have taken effect, that the
-    /// last one didn't is no news.
+    /// Returns what to do about the failure, considering all attempts: [`Action::CheckOutcome`] if an earlier attempt may have taken effect.
     #[must_use]
     pub fn action(&self) -> Action {
         let action = self.action_of_attempt();
         if self.in_doubt && matches!(action, Action::Wait { .. }) { Action::CheckOutcome } else { action }
     }
 
-    /// Whether an earlier attempt of the same call may have taken effect. What the server says of the last attempt, that nothing was
-    /// changed for example, is then not true of the call.
+    /// Returns whether an earlier attempt of the call may have taken effect. The server's message about the last attempt, for example that
+    /// nothing was changed, then doesn't hold for the call.
     #[must_use]
     pub fn is_in_doubt(&self) -> bool {
         self.in_doubt
     }
 
-    /// Whether the server had answered this client before, a call or the opening of this one's stream: then it accepts the client's
-    /// certificate.
+    /// Returns whether the server had answered this client before, and so accepts the client's certificate. The opening of this call's stream
+    /// counts as an answer.
     #[must_use]
-    pub fn is_after_answer(&self) -> bool {
-        self.after_answer
+    pub fn server_answered_before(&self) -> bool {
+        self.server_answered_before
     }
 
-    /// Notes that the server had answered this client before.
+    /// Marks that the server had answered this client before.
     pub(crate) fn after_answer(mut self: Box<Self>) -> Box<Self> {
-        self.after_answer = true;
+        self.server_answered_before = true;
         self
     }
 
-    /// What to do about the last attempt, as if there had been no other.
+    /// Returns what to do about the last attempt alone.
     pub(crate) fn action_of_attempt(&self) -> Action {
         let wait = Action::Wait { delay: self.retry_delay() };
         match self.origin {
@@ -220,7 +219,7 @@ impl CallError {
         }
     }
 
-    /// For errors without a reason: those of a proxy, of gRPC itself, or of a newer server.
+    /// For errors without a known reason: from a proxy, from gRPC itself, or from a newer server.
     fn action_by_code(&self) -> Action {
         match self.code {
             Code::InvalidArgument
@@ -236,20 +235,20 @@ impl CallError {
         }
     }
 
-    /// Whether a call that only reads took effect doesn't matter.
+    /// For an unknown outcome: a read can be retried, a write must be checked.
     fn wait_or_check(&self) -> Action {
-        match self.repetition {
-            Repetition::Read => Action::Wait { delay: self.retry_delay() },
-            Repetition::Recognised | Repetition::Decided => Action::CheckOutcome,
+        match self.retry_safety {
+            RetrySafety::ReadOnly => Action::Wait { delay: self.retry_delay() },
+            RetrySafety::Idempotent | RetrySafety::Unsafe => Action::CheckOutcome,
         }
     }
 
-    pub(crate) fn repetition(&self) -> Repetition {
-        self.repetition
+    pub(crate) fn retry_safety(&self) -> RetrySafety {
+        self.retry_safety
     }
 
-    /// Takes over whether an earlier attempt of the same call may have taken effect, and hands on whether one may have by now.
-    pub(crate) fn follows(&mut self, in_doubt: &mut bool) {
+    /// Takes `in_doubt` from the earlier attempts of the call, and sets it if this attempt may have taken effect.
+    pub(crate) fn inherit_doubt(&mut self, in_doubt: &mut bool) {
         self.in_doubt = *in_doubt;
         *in_doubt |= self.action_of_attempt() == Action::CheckOutcome;
     }
@@ -271,52 +270,52 @@ impl CallError {
             code,
             message,
             details,
-            repetition: method.repetition,
+            retry_safety: method.retry_safety,
             in_doubt: false,
-            after_answer: false,
+            server_answered_before: false,
             cause: Cause::Status(status),
         })
     }
 
-    /// The connection can't be made, or used.
-    pub(crate) fn not_connected(repetition: Repetition, error: tonic::transport::Error) -> Box<Self> {
+    /// The connection failed.
+    pub(crate) fn not_connected(retry_safety: RetrySafety, error: tonic::transport::Error) -> Box<Self> {
         let origin = if is_tls_refusal(&error) { Origin::TlsRefused } else { Origin::NotConnected };
         Box::new(Self {
             origin,
             code: Code::Unavailable,
             message: String::new(),
             details: Details::default(),
-            repetition,
+            retry_safety,
             in_doubt: false,
-            after_answer: false,
+            server_answered_before: false,
             cause: Cause::Transport(error),
         })
     }
 
-    /// The client's own timeout has passed.
+    /// The client's own timeout expired.
     pub(crate) fn timed_out(method: &Method) -> Box<Self> {
         Box::new(Self {
             origin: Origin::TimedOut,
             code: Code::DeadlineExceeded,
             message: String::new(),
             details: Details::timed_out(),
-            repetition: method.repetition,
+            retry_safety: method.retry_safety,
             in_doubt: false,
-            after_answer: false,
+            server_answered_before: false,
             cause: Cause::None,
         })
     }
 
-    /// The answer isn't a message of the contract.
+    /// The answer can't be decoded.
     pub(crate) fn unreadable(error: prost::DecodeError) -> Box<Self> {
         Box::new(Self {
             origin: Origin::Unreadable,
             code: Code::Internal,
             message: String::new(),
             details: Details::default(),
-            repetition: Repetition::Decided,
+            retry_safety: RetrySafety::Unsafe,
             in_doubt: false,
-            after_answer: false,
+            server_answered_before: false,
             cause: Cause::Decode(error),
         })
     }
@@ -325,11 +324,11 @@ impl CallError {
 impl fmt::Display for CallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.origin {
-            Origin::NotConnected => f.write_str("the server can't be reached"),
-            Origin::TlsRefused => f.write_str("the server and this client don't accept each other's certificates"),
-            Origin::Broken => f.write_str("the connection broke before the answer came"),
-            Origin::TimedOut => f.write_str("no answer came in time"),
-            Origin::Unreadable => f.write_str("the answer isn't a message that this client knows"),
+            Origin::NotConnected => f.write_str("can't connect to the server"),
+            Origin::TlsRefused => f.write_str("TLS handshake failed"),
+            Origin::Broken => f.write_str("connection lost before the answer"),
+            Origin::TimedOut => f.write_str("the call timed out"),
+            Origin::Unreadable => f.write_str("can't decode the answer"),
             Origin::Server => {
                 let what = self.reason_name().unwrap_or_else(|| code_name(self.code));
                 if self.message.is_empty() { f.write_str(what) } else { write!(f, "{what}: {}", self.message) }
@@ -342,7 +341,7 @@ impl StdError for CallError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match &self.cause {
             Cause::None => None,
-            // What the status itself says is told already.
+            // Display has the status itself.
             Cause::Status(status) => status.source(),
             Cause::Transport(error) => Some(error),
             Cause::Decode(error) => Some(error),
@@ -350,7 +349,7 @@ impl StdError for CallError {
     }
 }
 
-/// A status that was made on this side has a source; one that came from the other side has none.
+/// Statuses from this side have a source; statuses from the server have none.
 fn origin_of(status: &Status) -> Origin {
     let Some(source) = status.source() else { return Origin::Server };
     if is_tls_refusal(source) {
@@ -364,7 +363,7 @@ fn origin_of(status: &Status) -> Origin {
     }
 }
 
-/// rustls tells what it doesn't accept, and what the other side didn't, as an I/O error of this kind.
+/// rustls reports refusals of both sides as an I/O error of this kind.
 fn is_tls_refusal(error: &(dyn StdError + 'static)) -> bool {
     chain(error)
         .filter_map(|error| error.downcast_ref::<io::Error>())
@@ -376,7 +375,7 @@ fn chain<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (d
 }
 
 #[cfg(test)]
-#[expect(clippy::disallowed_methods, reason = "a test makes the statuses that a server would")]
+#[expect(clippy::disallowed_methods, reason = "the tests create the statuses of a server")]
 mod tests {
     use std::{collections::HashMap, sync::Arc};
 
@@ -401,7 +400,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_a_server_tells_is_decoded() {
+    fn all_error_details_of_a_server_are_decoded() {
         let mut details = ErrorDetails::new();
         details
             .set_error_info("KEY_VALIDATION", "sealward", HashMap::from([("given_length".to_owned(), "3".to_owned())]))
@@ -427,7 +426,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reason_that_is_not_known_or_not_ours_reads_as_none() {
+    fn unknown_or_foreign_reason_is_decoded_as_no_reason() {
         for (reason, domain) in [("KEY_MISMATCH", "example.com"), ("OF_A_NEWER_SERVER", "sealward")] {
             let error = CallError::from_status(&IS_ACTIVE, with_reason(Code::FailedPrecondition, reason, domain));
             assert_eq!(error.reason(), ErrorReason::Unspecified);
@@ -437,7 +436,7 @@ mod tests {
     }
 
     #[test]
-    fn every_reason_has_an_action_and_survives_the_wire() {
+    fn every_reason_is_decoded_and_has_an_action() {
         let mut reasons = 0;
         for reason in (1..1_000).filter_map(|number| ErrorReason::try_from(number).ok()) {
             let status = with_reason(Code::Unknown, reason_name(reason), "sealward");
@@ -450,7 +449,7 @@ mod tests {
     }
 
     #[test]
-    fn reasons_of_mail_have_their_own_domain() {
+    fn mail_reasons_have_their_own_domain() {
         let refused = |domain| {
             let status = with_reason(Code::FailedPrecondition, "MAILBOX_INACTIVE", domain);
             CallError::from_status(&SET_KEY, status)
@@ -463,7 +462,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_outcome_is_to_be_looked_at_after_a_write_only() {
+    fn unknown_outcome_needs_a_check_only_after_a_write() {
         for (code, reason) in [
             (Code::Unavailable, "OUTCOME_UNKNOWN"),
             (Code::DeadlineExceeded, "DEADLINE_EXCEEDED"),
@@ -479,32 +478,32 @@ mod tests {
     }
 
     #[test]
-    fn an_outcome_that_was_unknown_once_stays_so_until_the_server_says_more() {
-        let recognised = || SET_KEY.repeated(Repetition::Recognised);
-        let broken = || CallError::from_status(&recognised(), with_source(io::Error::other("reset")));
-        let answered = |code, reason| CallError::from_status(&recognised(), with_reason(code, reason, "sealward"));
+    fn unknown_outcome_stays_until_the_server_reports_more() {
+        let idempotent = || SET_KEY.with_retry_safety(RetrySafety::Idempotent);
+        let broken = || CallError::from_status(&idempotent(), with_source(io::Error::other("reset")));
+        let answered = |code, reason| CallError::from_status(&idempotent(), with_reason(code, reason, "sealward"));
         let after = |first: Option<Box<CallError>>, mut last: Box<CallError>| {
             let mut in_doubt = false;
             if let Some(mut first) = first {
-                first.follows(&mut in_doubt);
+                first.inherit_doubt(&mut in_doubt);
             }
-            last.follows(&mut in_doubt);
+            last.inherit_doubt(&mut in_doubt);
             last.action()
         };
         let not_connected = || {
             let error = ConnectError(Box::new(io::Error::new(io::ErrorKind::ConnectionRefused, "refused")));
-            CallError::from_status(&recognised(), with_source(error))
+            CallError::from_status(&idempotent(), with_source(error))
         };
         assert_eq!(after(None, not_connected()), Action::Wait { delay: None });
         assert_eq!(after(Some(not_connected()), not_connected()), Action::Wait { delay: None });
         assert_eq!(after(Some(broken()), not_connected()), Action::CheckOutcome);
         assert_eq!(after(Some(broken()), answered(Code::Unavailable, "SHUTTING_DOWN")), Action::CheckOutcome);
-        // What was refused to a repetition had not been made.
+        // The refusal of a retry means that no earlier attempt took effect.
         assert_eq!(after(Some(broken()), answered(Code::Aborted, "ETAG_MISMATCH")), Action::FixCall);
     }
 
     #[test]
-    fn failures_on_this_side_are_told_apart() {
+    fn client_side_failures_are_distinguished() {
         let refused = || io::Error::new(io::ErrorKind::ConnectionRefused, "refused");
         let untrusted = || io::Error::new(io::ErrorKind::InvalidData, "UnknownIssuer");
         let cases = [

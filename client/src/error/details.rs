@@ -1,4 +1,4 @@
-//! The `google.rpc` details of a status, decoded leniently: what is missing or broken reads as nothing said.
+//! The `google.rpc` details of a status. Missing and malformed details are ignored.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -7,14 +7,14 @@ use tonic_types::StatusExt as _;
 
 use crate::{mail_v1, v1::ErrorReason};
 
-/// One thing that is wrong with a request.
+/// A violation in a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FieldViolation {
     /// The field, as a path from the request: `mailbox.display_name`.
     pub field: String,
-    /// What is wrong with it, for people.
+    /// The description, for people.
     pub description: String,
-    /// What is wrong with it, for programs: `TOO_LONG`, or the reason of a rule of the entity. Empty where nothing was said.
+    /// The machine-readable reason, such as `TOO_LONG` or the reason of an entity's rule. Can be empty.
     pub reason: String,
 }
 
@@ -57,7 +57,7 @@ impl Details {
         decoded
     }
 
-    /// The reason as it goes over the wire; `None` if there is none that this client knows.
+    /// The reason as on the wire; `None` if there is none, or if this client doesn't know it.
     pub(super) fn reason_name(&self) -> Option<&'static str> {
         match (self.reason, self.mail_reason) {
             (ErrorReason::Unspecified, mail_v1::ErrorReason::Unspecified) => None,
@@ -66,7 +66,7 @@ impl Details {
         }
     }
 
-    /// What this client says in the server's place when the time runs out here first.
+    /// The details of a timeout on this side.
     pub(super) fn timed_out() -> Self {
         Self { reason: ErrorReason::DeadlineExceeded, ..Self::default() }
     }
@@ -91,10 +91,10 @@ const DOMAIN: &str = "sealward";
 /// The domain of the mail application's reasons.
 const MAIL_DOMAIN: &str = "sealward.mail";
 
-/// What the names of the enums have before a reason.
+/// The prefix of reasons in the enums.
 const REASON_PREFIX: &str = "ERROR_REASON_";
 
-/// The reason that a value of an enum stands for.
+/// The reason of an enum value's name.
 pub(super) fn without_prefix(name: &'static str) -> &'static str {
     name.strip_prefix(REASON_PREFIX).unwrap_or(name)
 }

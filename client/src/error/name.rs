@@ -1,16 +1,16 @@
-//! Reasons and codes as they go over the wire.
+//! Names of reasons and codes, as on the wire.
 
 use tonic::Code;
 
 use crate::{error::details, v1::ErrorReason};
 
-/// A reason as it goes over the wire: `KEY_MISMATCH`.
+/// Returns the name of a reason, such as `KEY_MISMATCH`.
 #[must_use]
 pub fn reason_name(reason: ErrorReason) -> &'static str {
     details::without_prefix(reason.as_str_name())
 }
 
-/// A code as gRPC writes it: `FAILED_PRECONDITION`.
+/// Returns the name of a gRPC code, such as `FAILED_PRECONDITION`.
 #[must_use]
 pub fn code_name(code: Code) -> &'static str {
     match code {

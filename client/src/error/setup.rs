@@ -1,67 +1,65 @@
-//! Why a client can't be set up.
+//! Errors in the configuration of a client.
 
 use std::{io, path::PathBuf};
 
-/// Why a client can't be set up as it was told to.
+/// An error in the configuration of a client.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SetupError {
     /// The endpoint isn't a URI with a scheme and a host.
-    #[error("the endpoint {endpoint:?} isn't one: it reads like https://127.0.0.1:7443")]
+    #[error("invalid endpoint {endpoint:?}: use a URL such as https://127.0.0.1:7443")]
     EndpointInvalid {
-        /// What was given.
+        /// The endpoint.
         endpoint: String,
     },
-    /// A plain endpoint, without saying that it is meant.
-    #[error(
-        "the endpoint {endpoint:?} has no TLS, and data calls need it: use https://, or say plaintext to see the server refuse"
-    )]
+    /// The endpoint has no TLS, and plaintext isn't enabled.
+    #[error("endpoint {endpoint:?} has no TLS: use https://, or enable plaintext for diagnostics")]
     PlaintextNotAllowed {
-        /// What was given.
+        /// The endpoint.
         endpoint: String,
     },
-    /// Plaintext was asked for, from an endpoint with TLS.
-    #[error("the endpoint {endpoint:?} has TLS, and plaintext was asked for: use http://")]
+    /// Plaintext is enabled, and the endpoint has TLS.
+    #[error("endpoint {endpoint:?} has TLS, but plaintext is enabled: use http://")]
     PlaintextOverTls {
-        /// What was given.
+        /// The endpoint.
         endpoint: String,
     },
-    /// Nobody said whose certificates to trust.
-    #[error("no CA was given to know the server by; the system's are not used")]
+    /// No CA certificate is set.
+    #[error("no CA certificate is set to verify the server; the system's CAs are not used")]
     CaMissing,
     /// A file can't be read.
-    #[error("the {what} {path} can't be read")]
+    #[error("can't read the {what} {path}")]
     FileUnreadable {
-        /// What it should hold.
+        /// The kind of file, such as `CA file`.
         what: &'static str,
-        /// The file.
+        /// The path.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// The PEM that was given can't be used.
-    #[error("the {what} can't be used: {problem}")]
+    /// PEM can't be used.
+    #[error("can't use the {what}: {problem}")]
     PemUnusable {
-        /// What it should contain, and the file.
+        /// The kind of PEM, and the file if there is one.
         what: String,
-        /// What is wrong with it, and what to do.
+        /// The problem, and what to do.
         problem: String,
     },
-    /// A token was given for a connection without TLS, which anybody on the way could take it from.
-    #[error("a bearer token isn't sent without TLS: use https://")]
+    /// A bearer token is set for a connection without TLS, on which the network could read it.
+    #[error("bearer tokens require TLS: use https://")]
     TokenOverPlaintext,
-    /// What was given as a token isn't one.
+    /// The bearer token is invalid.
     #[error("the {origin} {problem}")]
     TokenUnusable {
-        /// Where it comes from.
+        /// The source of the token: `bearer token`, or the token file and its path.
         origin: String,
-        /// What is wrong with it, and what to do. Nothing of the token.
+        /// The problem, and what to do. Doesn't contain the token.
         problem: &'static str,
     },
-    /// Certificates, key and name don't make a TLS configuration.
-    #[error("the certificates, the key or the server's name can't be used")]
+    /// The certificates, the key or the server's name don't form a valid TLS configuration.
+    #[error("invalid TLS configuration: check the certificates, the key and the server's name")]
     Tls {
-        /// What TLS said.
+        /// The error of the TLS library.
         source: tonic::transport::Error,
     },
 }

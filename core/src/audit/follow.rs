@@ -5,8 +5,11 @@
 use uuid::Uuid;
 
 use crate::{
-    audit::record::{AUDIT_TABLE, AuditRecord, columns},
-    store::{Comparison, Condition, Datum, Direction, Reader, Select, Unavailable},
+    store::{Comparison, Reader, Select, Unavailable},
+    table::{
+        audit::AuditRecord,
+        declare::{Columns as _, TableRow as _},
+    },
 };
 
 /// A position in a chain: that of the last record that was read.
@@ -64,23 +67,14 @@ pub async fn read_after(
     through: i64,
     limit: u32,
 ) -> Result<Vec<AuditRecord>, Unavailable> {
-    let bound = |comparison, sequence| Condition::Compare {
-        column: "sequence".into(),
-        comparison,
-        value: Datum::Integer(sequence),
-    };
-    let select = Select {
-        table: AUDIT_TABLE.into(),
-        columns: columns(),
-        rows: Condition::equal("writer", Datum::Uuid(writer))
-            .and(bound(Comparison::Greater, after))
-            .and(bound(Comparison::LessOrEqual, through)),
-        order: vec![("sequence".into(), Direction::Ascending)],
-        limit,
-    };
+    let sequence = AuditRecord::sequence;
+    let rows = AuditRecord::writer()
+        .is(writer)
+        .and(sequence().exceeds(after))
+        .and(sequence().compares(Comparison::LessOrEqual, through));
+    let select = Select { order: vec![sequence().ascending()], limit, ..AuditRecord::whole().select(rows) };
     let rows = store.select(select).await?.into_iter();
-    let records = rows.map(AuditRecord::from_row).collect::<Option<Vec<_>>>();
-    records.ok_or_else(|| Unavailable("malformed record in the audit trail".into()))
+    Ok(rows.map(|row| AuditRecord::whole().values(row)).collect::<Result<_, _>>()?)
 }
 
 #[cfg(test)]
@@ -95,7 +89,7 @@ mod tests {
     };
 
     #[test]
-    fn a_record_follows_the_one_it_carries_the_hash_of() {
+    fn record_follows_the_record_whose_hash_it_contains() {
         let entry = AuditEntry::done(Timestamp::from_unix_micros(1), AuditAction::RetrieveKey, "organizations/a");
         let first = linked(&ChainHead::empty(Uuid::nil()), &entry);
         let second = linked(&ChainHead::at(Uuid::nil(), 1, first.hash), &entry);

@@ -8,13 +8,9 @@ use std::{
 use uuid::Uuid;
 
 use crate::{
-    audit::{
-        record::{AUDIT_TABLE, AuditRecord, ORDER, columns},
-        sign::{self, SignedHead},
-    },
+    audit::record::ORDER,
     deployment::Deployment,
     filter::error::FilterProblem,
-    layout::AUDIT_HEAD,
     list::{
         log::{self, ListLogError, Log, Page},
         page::ListingError,
@@ -22,7 +18,11 @@ use crate::{
     order::Order,
     policy::{self, Permit},
     schema::entity::{Attribute, Entity, Kind},
-    store::{Comparison, Condition, Datum, Name, Reader, Select, Unavailable},
+    store::{Comparison, Condition, Datum, Reader, Unavailable},
+    table::{
+        audit::{AuditRecord, SignedHead},
+        declare::{Columns as _, TableRow as _, read_each},
+    },
 };
 
 /// What a filter can look at.
@@ -52,9 +52,6 @@ static FIELDS: LazyLock<Entity> = LazyLock::new(|| {
 /// One of the attributes of a record. No column: see [`translate`].
 const ATTRIBUTE: &str = "attribute";
 
-/// The column of a record's attributes, joined by commas.
-const ATTRIBUTES: &str = "attributes";
-
 /// What a condition on [`ATTRIBUTE`] means in the table: one of the attributes is it.
 fn translate(condition: Condition) -> Result<Condition, FilterProblem> {
     let translate_all =
@@ -67,10 +64,10 @@ fn translate(condition: Condition) -> Result<Condition, FilterProblem> {
             if element.contains(',') {
                 Condition::Any(Vec::new())
             } else {
-                Condition::Lists { column: ATTRIBUTES.into(), element }
+                Condition::Lists { column: AuditRecord::attributes().name(), element }
             }
         }
-        Condition::IsNull(column) if column == ATTRIBUTE => Condition::IsNull(ATTRIBUTES.into()),
+        Condition::IsNull(column) if column == ATTRIBUTE => AuditRecord::attributes().is(None),
         Condition::Compare { column, .. } | Condition::BeginsWith { column, .. } if column == ATTRIBUTE => {
             return Err(FilterProblem::Operator { name: ATTRIBUTE.to_owned(), operators: "`=`, `!=` and `:*`" });
         }
@@ -104,8 +101,8 @@ pub async fn list(
     wanted: &Page<'_>,
 ) -> Result<Listed, ListLogError> {
     let trail = Log {
-        table: AUDIT_TABLE.into(),
-        columns: columns(),
+        table: AuditRecord::TABLE.into(),
+        columns: AuditRecord::names(),
         order: Order::descending(ORDER),
         fields: &FIELDS,
         translate,
@@ -113,9 +110,8 @@ pub async fn list(
         overhead_bytes: 512,
     };
     let (rows, next_page_token) = log::page(deployment, store, trail, Condition::EVERYTHING, wanted).await?;
-    let unreadable = || ListingError::from(Unavailable("the audit trail holds a row that is no record".into()));
-    let rows = rows.into_iter();
-    let records = rows.map(AuditRecord::from_row).collect::<Option<Vec<_>>>().ok_or_else(unreadable)?;
+    let records = rows.into_iter().map(|row| AuditRecord::whole().values(row)).collect::<Result<Vec<_>, _>>();
+    let records = records.map_err(|damage| ListingError::from(Unavailable::from(damage)))?;
     let mut heads = signed_among(store, &records).await.map_err(ListingError::from)?;
     let records = records.into_iter().map(|record| {
         let head = heads.remove(&(record.writer, record.sequence));
@@ -136,15 +132,9 @@ async fn signed_among(
     let mut heads = HashMap::new();
     for (writer, sequences) in by_writer {
         for sequences in sequences.chunks(HEADS_AT_ONCE) {
-            let these = sequences.iter().map(|sequence| Condition::equal("sequence", Datum::Integer(*sequence)));
-            let select = Select {
-                table: AUDIT_HEAD.into(),
-                columns: sign::COLUMNS.map(Name::from).into(),
-                rows: Condition::equal("writer", Datum::Uuid(writer)).and(Condition::Any(these.collect())),
-                order: Vec::new(),
-                limit: u32::MAX,
-            };
-            let found = store.select(select).await?.into_iter().filter_map(SignedHead::from_row);
+            let these = sequences.iter().map(|sequence| SignedHead::sequence().is(*sequence));
+            let rows = SignedHead::writer().is(writer).and(Condition::Any(these.collect()));
+            let found = read_each(store, SignedHead::whole(), rows).await?.into_iter().flatten();
             heads.extend(found.map(|head| ((head.writer, head.sequence), head)));
         }
     }
@@ -164,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn filter_by_attribute_looks_into_the_list_and_filter_by_record_at_the_subject() {
+    fn attribute_filter_searches_the_list_and_record_filter_the_subject() {
         let lists = || Condition::Lists { column: "attributes".into(), element: "password".to_owned() };
         let present = || Condition::IsNull("attributes".into()).negated();
         assert_eq!(translated("attribute = password"), Ok(lists()));

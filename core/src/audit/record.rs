@@ -11,14 +11,12 @@ use uuid::Uuid;
 
 use crate::{
     audit::entry::AuditEntry,
-    id::Timestamp,
-    store::{
-        Column, ColumnType, Condition, Datum, Direction, Index, Name, Reader, Row, Select, Step, Table, Unavailable,
+    store::{ColumnType, Datum, Name, Reader, Select, Step, Unavailable},
+    table::{
+        audit::AuditRecord,
+        declare::{Columns as _, Damage, TableRow as _},
     },
 };
-
-/// The table that holds a trail.
-pub const AUDIT_TABLE: &str = "sealward_audit";
 
 const LABEL: &[u8] = b"sealward audit v1";
 
@@ -57,53 +55,16 @@ impl ChainHead {
         let mut row = record.into_row();
         row.pop();
         let hash = hash_of(&row, format);
-        row.push(Datum::Bytes(hash.to_vec()));
-        let row = columns().into_iter().zip(row).collect();
-        (Step::Insert { table: AUDIT_TABLE.into(), row }, ChainHead { writer, sequence, hash })
+        row.push(AuditRecord::hash().holding(hash));
+        (Step::Insert { table: AuditRecord::TABLE.into(), row }, ChainHead { writer, sequence, hash })
     }
 }
 
-/// The form of records that is written. Format 1 had no details.
-const FORMAT: i64 = 2;
+/// The form of records that is written.
+const FORMAT: i64 = FORMAT_WITH_DETAILS;
 
-/// One record as it is stored.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AuditRecord {
-    /// Whose chain it is in.
-    pub writer: Uuid,
-    /// Its place there, from 1.
-    pub sequence: i64,
-    /// The hash of the record before it; zeros in the first.
-    pub previous_hash: [u8; 32],
-    /// When.
-    pub time: Timestamp,
-    /// Who; `None` for the service itself.
-    pub identity: Option<String>,
-    /// From where.
-    pub peer: Option<String>,
-    /// In which call.
-    pub call_id: Option<String>,
-    /// What.
-    pub action: String,
-    /// `done`, or why not.
-    pub outcome: String,
-    /// To what.
-    pub subject: String,
-    /// See [`AuditEntry::attributes`].
-    pub attributes: Option<String>,
-    /// See [`AuditEntry::purpose`].
-    pub purpose: Option<String>,
-    /// See [`AuditEntry::fingerprint`].
-    pub fingerprint: Option<String>,
-    /// See [`AuditEntry::key_version`].
-    pub key_version: Option<i64>,
-    /// See [`AuditEntry::details`].
-    pub details: Option<String>,
-    /// Which fields the hash covers.
-    pub format: i64,
-    /// Its hash.
-    pub hash: [u8; 32],
-}
+/// Format 1 had no details.
+const FORMAT_WITH_DETAILS: i64 = 2;
 
 impl AuditRecord {
     /// The record of this entry after this head, without its hash.
@@ -137,93 +98,13 @@ impl AuditRecord {
         row.pop();
         hash_of(&row, self.format)
     }
-
-    /// The values, in the order of [`COLUMNS`].
-    fn into_row(self) -> Vec<Datum> {
-        let text = |value: Option<String>| value.map_or(Datum::Null, Datum::Text);
-        vec![
-            Datum::Uuid(self.writer),
-            Datum::Integer(self.sequence),
-            Datum::Bytes(self.previous_hash.to_vec()),
-            Datum::Time(self.time),
-            text(self.identity),
-            text(self.peer),
-            text(self.call_id),
-            Datum::Text(self.action),
-            Datum::Text(self.outcome),
-            Datum::Text(self.subject),
-            text(self.attributes),
-            text(self.purpose),
-            text(self.fingerprint),
-            self.key_version.map_or(Datum::Null, Datum::Integer),
-            text(self.details),
-            Datum::Integer(self.format),
-            Datum::Bytes(self.hash.to_vec()),
-        ]
-    }
-
-    /// Reads a row of [`COLUMNS`]; `None` if it is no record.
-    pub(crate) fn from_row(row: Row) -> Option<Self> {
-        let mut row = row.into_iter();
-        let mut next = || row.next();
-        let text = |datum: Option<Datum>| match datum? {
-            Datum::Null => Some(None),
-            Datum::Text(text) => Some(Some(text)),
-            Datum::Boolean(_) | Datum::Integer(_) | Datum::Bytes(_) | Datum::Uuid(_) | Datum::Time(_) => None,
-        };
-        let integer = |datum: Option<Datum>| if let Datum::Integer(number) = datum? { Some(number) } else { None };
-        let hash = |datum: Option<Datum>| if let Datum::Bytes(bytes) = datum? { bytes.try_into().ok() } else { None };
-        Some(AuditRecord {
-            writer: if let Datum::Uuid(writer) = next()? { writer } else { return None },
-            sequence: integer(next())?,
-            previous_hash: hash(next())?,
-            time: if let Datum::Time(time) = next()? { time } else { return None },
-            identity: text(next())?,
-            peer: text(next())?,
-            call_id: text(next())?,
-            action: text(next())??,
-            outcome: text(next())??,
-            subject: text(next())??,
-            attributes: text(next())?,
-            purpose: text(next())?,
-            fingerprint: text(next())?,
-            key_version: next()
-                .filter(|datum| *datum != Datum::Null)
-                .map(|datum| integer(Some(datum)).ok_or(()))
-                .transpose()
-                .ok()?,
-            details: text(next())?,
-            format: integer(next())?,
-            hash: hash(next())?,
-        })
-    }
 }
 
-/// The columns of a trail: name, type, whether null is allowed, and the first format that has it. The hash covers all but itself, in
-/// this order.
-const COLUMNS: [(&str, ColumnType, bool, i64); 17] = [
-    ("writer", ColumnType::Uuid, false, 1),
-    ("sequence", ColumnType::Integer, false, 1),
-    ("previous_hash", ColumnType::Bytes, false, 1),
-    ("time", ColumnType::Time, false, 1),
-    ("identity", ColumnType::Text, true, 1),
-    ("peer", ColumnType::Text, true, 1),
-    ("call_id", ColumnType::Text, true, 1),
-    ("action", ColumnType::Text, false, 1),
-    ("outcome", ColumnType::Text, false, 1),
-    ("subject", ColumnType::Text, false, 1),
-    ("attributes", ColumnType::Text, true, 1),
-    ("purpose", ColumnType::Text, true, 1),
-    ("fingerprint", ColumnType::Text, true, 1),
-    ("key_version", ColumnType::Integer, true, 1),
-    ("details", ColumnType::Text, true, 2),
-    ("format", ColumnType::Integer, false, 1),
-    ("hash", ColumnType::Bytes, false, 1),
-];
-
 /// The hash over the values of a record's columns but the hash itself, as far as its format has them.
-fn hash_of(row: &[Datum], format: i64) -> [u8; 32] {
-    digest(COLUMNS.iter().zip(row).filter(|((.., since), _)| *since <= format).map(|(_, datum)| datum))
+fn hash_of(row: &[(Name, Datum)], format: i64) -> [u8; 32] {
+    let details = AuditRecord::details();
+    let is_covered = |name: &Name| format >= FORMAT_WITH_DETAILS || *name != details.as_str();
+    digest(row.iter().filter(|(name, _)| is_covered(name)).map(|(_, datum)| datum))
 }
 
 fn digest<'a>(parts: impl Iterator<Item = &'a Datum>) -> [u8; 32] {
@@ -247,49 +128,31 @@ fn digest<'a>(parts: impl Iterator<Item = &'a Datum>) -> [u8; 32] {
     hash.finalize().into()
 }
 
-/// The table of a trail.
-#[must_use]
-pub fn table() -> Table {
-    let column = |(name, kind, nullable, _)| Column { name: Name::Borrowed(name), kind, nullable };
-    Table {
-        name: AUDIT_TABLE.into(),
-        columns: COLUMNS.map(column).to_vec(),
-        key: vec!["writer".into(), "sequence".into()],
-        indexes: vec![Index {
-            name: "sealward_audit_by_time".into(),
-            columns: ORDER.map(|(column, _)| Name::from(column)).to_vec(),
-        }],
-    }
-}
-
 /// The last record of a writer's chain: its place and its hash. `None` if there is no record.
-pub(crate) async fn head(store: &dyn Reader, writer: Uuid) -> Result<Option<(i64, Vec<u8>)>, Unavailable> {
-    let select = Select {
-        table: AUDIT_TABLE.into(),
-        columns: ["sequence", "hash"].map(Name::from).into(),
-        rows: Condition::equal("writer", Datum::Uuid(writer)),
-        order: vec![("sequence".into(), Direction::Descending)],
-        limit: 1,
-    };
-    Ok(match store.select(select).await?.into_iter().next().as_deref() {
-        Some([Datum::Integer(sequence), Datum::Bytes(hash)]) => Some((*sequence, hash.clone())),
-        Some(_) | None => None,
-    })
-}
-
-/// The columns of a trail, to be read with [`AuditRecord::from_row`].
-pub(crate) fn columns() -> Vec<Name> {
-    COLUMNS.iter().map(|(name, ..)| Name::from(*name)).collect()
+pub(crate) async fn head(
+    store: &dyn Reader,
+    writer: Uuid,
+) -> Result<Option<Result<(i64, [u8; 32]), Damage>>, Unavailable> {
+    let columns = (AuditRecord::sequence(), AuditRecord::hash());
+    let order = vec![AuditRecord::sequence().descending()];
+    let select = Select { order, limit: 1, ..columns.select(AuditRecord::writer().is(writer)) };
+    let last = store.select(select).await?.into_iter().next();
+    Ok(last.map(|row| columns.values(row)))
 }
 
 /// What records are ordered by, all of it descending.
-pub(super) const ORDER: [(&str, ColumnType); 3] =
-    [("time", ColumnType::Time), ("sequence", ColumnType::Integer), ("writer", ColumnType::Uuid)];
+pub(super) const ORDER: [(&str, ColumnType); 3] = [
+    AuditRecord::time().name_and_type(),
+    AuditRecord::sequence().name_and_type(),
+    AuditRecord::writer().name_and_type(),
+];
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use data_encoding::HEXLOWER;
+
     use super::*;
-    use crate::{audit::entry::AuditAction, hex::hex, identity::Caller};
+    use crate::{audit::entry::AuditAction, id::Timestamp, identity::Caller};
 
     fn entry(subject: &str) -> AuditEntry {
         AuditEntry {
@@ -301,11 +164,11 @@ pub(crate) mod tests {
     /// The record of this entry after this head, as it is stored.
     pub(crate) fn linked(head: &ChainHead, entry: &AuditEntry) -> AuditRecord {
         let (Step::Insert { row, .. }, _) = head.link(entry) else { panic!("a link is an insert") };
-        AuditRecord::from_row(row.into_iter().map(|(_, datum)| datum).collect()).unwrap()
+        AuditRecord::whole().values(row.into_iter().map(|(_, datum)| datum).collect()).unwrap()
     }
 
     #[test]
-    fn each_record_carries_the_hash_of_the_one_before() {
+    fn each_record_contains_the_hash_of_the_previous_one() {
         let start = ChainHead::empty(Uuid::nil());
         let (_, first) = start.link(&entry("a"));
         let (step, second) = first.link(&entry("b"));
@@ -337,18 +200,19 @@ pub(crate) mod tests {
             let (step, head) = ChainHead::empty(Uuid::nil()).link(&entry);
             let Step::Insert { row, .. } = step else { panic!("a link is an insert") };
             let (written, row): (Vec<_>, Vec<_>) = row.into_iter().unzip();
-            assert_eq!(written, table().columns.into_iter().map(|column| column.name).collect::<Vec<_>>());
-            let record = AuditRecord::from_row(row).unwrap();
+            assert_eq!(written, AuditRecord::names());
+            let record = AuditRecord::whole().values(row).unwrap();
             assert_eq!(record.hash, head.hash);
             assert_eq!(record.digest(), head.hash);
-            assert_eq!(AuditRecord::from_row(record.clone().into_row()), Some(record));
+            let data = record.clone().into_row().into_iter().map(|(_, datum)| datum).collect();
+            assert_eq!(AuditRecord::whole().values(data), Ok(record));
         }
     }
 
     #[test]
     fn a_hash_of_either_format_never_changes() {
         let mut record = linked(&ChainHead::empty(Uuid::nil()), &entry("a"));
-        let hex = |record: &AuditRecord| hex(&record.digest());
+        let hex = |record: &AuditRecord| HEXLOWER.encode(&record.digest());
         assert_eq!(hex(&record), "c2472601821c9e7564b57a8bf45ee73006b877957397a7a8939975ec32e7cb41");
         record.format = 1;
         assert_eq!(hex(&record), "eb825ecec7e40009cb4f53830d7f6a242b944a3210af96bcca807360332a186f");

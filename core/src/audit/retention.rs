@@ -7,15 +7,17 @@
 use crate::{
     audit::{
         entry::{AuditAction, AuditEntry},
-        record::AUDIT_TABLE,
         sign::{SignError, use_signing_key},
     },
     configuration::deployment_id,
     deployment::Deployment,
     id::Timestamp,
-    layout::AUDIT_HEAD,
     organization::handle::Organization,
-    store::{Commit, Comparison, Condition, Datum, Direction, Expect, Name, Reader, Select, Step, Store, Unavailable},
+    store::{Commit, Comparison, Condition, Direction, Name, Reader, Select, Step, Store, Unavailable},
+    table::{
+        audit::{AuditRecord, SignedHead},
+        declare::{Columns as _, TableColumn, TableRow},
+    },
 };
 
 /// The number of records removed in one commit, which limits the wait of other writers.
@@ -52,29 +54,18 @@ pub async fn cut_deployment(deployment: &Deployment, before: Timestamp) -> Resul
 
 async fn cut(deployment: &Deployment, store: &dyn Store, subject: String, before: Timestamp) -> Result<u64, SignError> {
     let writer = deployment_id(&*deployment.ports.configuration).await?;
-    let of_writer = || Condition::equal("writer", Datum::Uuid(writer));
-    let older = |column| Condition::Compare {
-        column: Name::Borrowed(column),
-        comparison: Comparison::Less,
-        value: Datum::Time(before),
-    };
+    let older = SignedHead::time().compares(Comparison::Less, before);
     // The last head that is old enough. A head is signed after its record, so that record and all earlier ones are old
     // enough too.
-    let Some(through) = sequence(store, AUDIT_HEAD, of_writer().and(older("time")), Direction::Descending).await?
-    else {
-        return Ok(0);
-    };
-    let Some(first) = sequence(store, AUDIT_TABLE, of_writer(), Direction::Ascending).await? else { return Ok(0) };
+    let heads = SignedHead::writer().is(writer).and(older);
+    let place = SignedHead::sequence();
+    let Some(through) = sequence(store, &place, heads, place.descending()).await? else { return Ok(0) };
+    let place = AuditRecord::sequence();
+    let records = AuditRecord::writer().is(writer);
+    let Some(first) = sequence(store, &place, records, place.ascending()).await? else { return Ok(0) };
     if first > through {
         return Ok(0);
     }
-    let up_to = |sequence| {
-        of_writer().and(Condition::Compare {
-            column: "sequence".into(),
-            comparison: Comparison::LessOrEqual,
-            value: Datum::Integer(sequence),
-        })
-    };
     let entry = AuditEntry {
         details: Some(format!("{THROUGH}{through}")),
         ..AuditEntry::done(deployment.now(), AuditAction::CutAuditTrail, subject.clone())
@@ -85,32 +76,25 @@ async fn cut(deployment: &Deployment, store: &dyn Store, subject: String, before
     while next <= through {
         let last = next.saturating_add(BATCH - 1).min(through);
         let mut steps = std::mem::take(&mut first_steps);
-        for table in [AUDIT_TABLE, AUDIT_HEAD] {
-            // The head of the last removed record stays: it vouches for the next record.
-            let last = if table == AUDIT_HEAD { last.min(through - 1) } else { last };
-            steps.push(Step::Delete { table: table.into(), rows: up_to(last), expect: Expect::Any });
-        }
+        let up_to = AuditRecord::sequence().compares(Comparison::LessOrEqual, last);
+        steps.push(AuditRecord::delete(AuditRecord::writer().is(writer).and(up_to)));
+        // The head of the last removed record stays: it vouches for the next record.
+        let up_to = SignedHead::sequence().compares(Comparison::LessOrEqual, last.min(through - 1));
+        steps.push(SignedHead::delete(SignedHead::writer().is(writer).and(up_to)));
         store.commit(Commit::of(steps)).await?;
         next = last.saturating_add(1);
     }
     Ok(u64::try_from(through - first + 1).unwrap_or_default())
 }
 
-async fn sequence(
+/// The first number of this column, in this order, among these rows.
+async fn sequence<R: TableRow>(
     store: &dyn Reader,
-    table: &'static str,
+    column: &TableColumn<R, i64>,
     rows: Condition,
-    direction: Direction,
+    order: (Name, Direction),
 ) -> Result<Option<i64>, Unavailable> {
-    let select = Select {
-        table: table.into(),
-        columns: vec!["sequence".into()],
-        rows,
-        order: vec![("sequence".into(), direction)],
-        limit: 1,
-    };
-    Ok(match store.select(select).await?.into_iter().next().as_deref() {
-        Some([Datum::Integer(sequence)]) => Some(*sequence),
-        Some(_) | None => None,
-    })
+    let select = Select { order: vec![order], limit: 1, ..column.select(rows) };
+    let first = store.select(select).await?.into_iter().next();
+    Ok(first.and_then(|row| column.values(row).ok()))
 }

@@ -8,6 +8,7 @@
 //!
 //! `"sealward audit head v1" | writer (16) | sequence (8, big endian) | hash (32) | time (8, microseconds, big endian)`
 
+use data_encoding::HEXLOWER;
 use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
 use uuid::Uuid;
 use zeroize::Zeroizing;
@@ -23,29 +24,14 @@ use crate::{
         root_key::{MacPurpose, RootKey, RootKeyError},
     },
     deployment::Deployment,
-    hex::{hex, unhex},
     id::Timestamp,
-    layout::AUDIT_HEAD,
     organization::handle::Organization,
-    store::{Commit, CommitError, Condition, Datum, Direction, Name, Reader, Row, Select, Step, Store, Unavailable},
+    store::{Commit, CommitError, Reader, Select, Step, Store, Unavailable},
+    table::{
+        audit::SignedHead,
+        declare::{Columns as _, TableRow as _},
+    },
 };
-
-/// A signed head of a chain.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SignedHead {
-    /// The writer of the chain.
-    pub writer: Uuid,
-    /// The position of the record.
-    pub sequence: i64,
-    /// The record's hash.
-    pub hash: [u8; 32],
-    /// The time of the signature.
-    pub time: Timestamp,
-    /// The signing key.
-    pub public_key: [u8; 32],
-    /// The signature.
-    pub signature: [u8; 64],
-}
 
 impl SignedHead {
     /// Returns whether the signature verifies under its public key. Verification is strict: only one encoding of a
@@ -56,30 +42,7 @@ impl SignedHead {
         VerifyingKey::from_bytes(&self.public_key)
             .is_ok_and(|key| key.verify_strict(&message, &Signature::from_bytes(&self.signature)).is_ok())
     }
-
-    pub(crate) fn from_row(row: Row) -> Option<Self> {
-        match <[Datum; 6]>::try_from(row).ok()? {
-            [
-                Datum::Uuid(writer),
-                Datum::Integer(sequence),
-                Datum::Bytes(hash),
-                Datum::Time(time),
-                Datum::Bytes(public_key),
-                Datum::Bytes(signature),
-            ] => Some(SignedHead {
-                writer,
-                sequence,
-                hash: hash.try_into().ok()?,
-                time,
-                public_key: public_key.try_into().ok()?,
-                signature: signature.try_into().ok()?,
-            }),
-            _ => None,
-        }
-    }
 }
-
-pub(crate) const COLUMNS: [&str; 6] = ["writer", "sequence", "hash", "time", "public_key", "signature"];
 
 fn message(writer: Uuid, sequence: i64, hash: &[u8; 32], time: Timestamp) -> Vec<u8> {
     Encoding::new("sealward audit head v1")
@@ -135,7 +98,7 @@ async fn sign(deployment: &Deployment, store: &dyn Store, subject: String) -> Re
     let key = signing_key(&*deployment.ports.root_key, writer)?;
     let public_key = key.verifying_key().to_bytes();
     let last = last_signed(store, writer).await?;
-    let Some((sequence, _)) = head(store, writer).await? else { return Ok(()) };
+    let Some((sequence, _)) = head(store, writer).await?.transpose().map_err(Unavailable::from)? else { return Ok(()) };
     if last.as_ref().is_some_and(|last| last.sequence >= sequence && last.public_key == public_key) {
         return Ok(());
     }
@@ -143,20 +106,12 @@ async fn sign(deployment: &Deployment, store: &dyn Store, subject: String) -> Re
         let entry = use_signing_key(deployment, writer, subject)?;
         store.commit(Commit::of(vec![Step::Audit(entry)])).await?;
     }
-    let Some((sequence, hash)) = head(store, writer).await? else { return Ok(()) };
-    let hash = hash.try_into().map_err(|_| Unavailable("the head of an audit chain has no hash".into()))?;
+    let last = head(store, writer).await?.transpose().map_err(Unavailable::from)?;
+    let Some((sequence, hash)) = last else { return Ok(()) };
     let time = deployment.now();
     let signature = key.sign(&message(writer, sequence, &hash, time)).to_bytes();
-    let values = [
-        Datum::Uuid(writer),
-        Datum::Integer(sequence),
-        Datum::Bytes(hash.to_vec()),
-        Datum::Time(time),
-        Datum::Bytes(public_key.to_vec()),
-        Datum::Bytes(signature.to_vec()),
-    ];
-    let row = COLUMNS.map(Name::from).into_iter().zip(values).collect();
-    store.commit(Commit::of(vec![Step::Insert { table: AUDIT_HEAD.into(), row }])).await?;
+    let head = SignedHead { writer, sequence, hash, time, public_key, signature };
+    store.commit(Commit::of(vec![head.insert()])).await?;
     Ok(())
 }
 
@@ -168,7 +123,7 @@ pub(super) fn use_signing_key(
 ) -> Result<AuditEntry, RootKeyError> {
     let public_key = signing_key(&*deployment.ports.root_key, writer)?.verifying_key().to_bytes();
     Ok(AuditEntry {
-        details: Some(format!("{KEY_PREFIX}{}", hex(&public_key))),
+        details: Some(format!("{KEY_PREFIX}{}", HEXLOWER.encode(&public_key))),
         ..AuditEntry::done(deployment.now(), AuditAction::UseSigningKey, subject)
     })
 }
@@ -178,18 +133,14 @@ const KEY_PREFIX: &str = "ed25519:";
 
 /// Returns the public key in the details of such a record.
 pub(super) fn named_key(details: &str) -> Option<[u8; 32]> {
-    unhex(details.strip_prefix(KEY_PREFIX)?)?.try_into().ok()
+    HEXLOWER.decode(details.strip_prefix(KEY_PREFIX)?.as_bytes()).ok()?.try_into().ok()
 }
 
 async fn last_signed(store: &dyn Reader, writer: Uuid) -> Result<Option<SignedHead>, Unavailable> {
-    let select = Select {
-        table: AUDIT_HEAD.into(),
-        columns: COLUMNS.map(Name::from).into(),
-        rows: Condition::equal("writer", Datum::Uuid(writer)),
-        order: vec![("sequence".into(), Direction::Descending)],
-        limit: 1,
-    };
-    Ok(store.select(select).await?.into_iter().next().and_then(SignedHead::from_row))
+    let order = vec![SignedHead::sequence().descending()];
+    let select = Select { order, limit: 1, ..SignedHead::whole().select(SignedHead::writer().is(writer)) };
+    let last = store.select(select).await?.into_iter().next();
+    Ok(last.and_then(|row| SignedHead::whole().values(row).ok()))
 }
 
 #[cfg(test)]
@@ -210,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signature_is_of_one_head_and_one_key() {
+    fn signature_is_valid_for_one_head_and_one_key() {
         assert!(signed().verifies());
         let changes: [fn(&mut SignedHead); 6] = [
             |head| head.writer = Uuid::nil(),
@@ -229,7 +180,7 @@ mod tests {
 
     #[test]
     fn the_message_that_is_signed_never_changes() {
-        let signature = hex(&signed().signature);
+        let signature = HEXLOWER.encode(&signed().signature);
         assert_eq!(
             signature,
             "863649fb36e26a6deaca6e06ae04da0342c2ca47157c67cc2d750e0c910d8e6c3031e7eaf35c678c9d0b9ab11eb834ad4bf005c15214d9f961fdc6e4c06c180f"

@@ -13,16 +13,18 @@ use uuid::Uuid;
 use crate::{
     audit::{
         entry::{AuditAction, AuditEntry},
-        record::{AUDIT_TABLE, AuditRecord, columns},
         retention::cut_through,
-        sign::{self, SignedHead, named_key},
+        sign::named_key,
     },
     deployment::Deployment,
     identity::Caller,
-    layout::AUDIT_HEAD,
     organization::{handle::Organization, seen},
     policy::{self, Permit},
-    store::{CommitError, Comparison, Condition, Datum, Direction, Name, Reader, Select, Unavailable},
+    store::{CommitError, Comparison, Condition, Reader, Select, Unavailable},
+    table::{
+        audit::{AuditRecord, SignedHead},
+        declare::{Columns as _, TableRow as _},
+    },
 };
 
 /// A fault at a position of a chain.
@@ -306,20 +308,17 @@ impl TrailWalk {
     /// If the database is unavailable or contains a malformed record.
     pub async fn step(mut self) -> Result<WalkProgress, Unavailable> {
         const PAGE: u32 = 500;
-        let key = |(writer, sequence)| {
-            [("writer".into(), Datum::Uuid(writer)), ("sequence".into(), Datum::Integer(sequence))]
-        };
+        let key =
+            |(writer, sequence)| [AuditRecord::writer().holding(writer), AuditRecord::sequence().holding(sequence)];
+        let rows = self.after.map_or(Condition::EVERYTHING, |last| Condition::later(key(last)));
         let page = Select {
-            table: AUDIT_TABLE.into(),
-            columns: columns(),
-            rows: self.after.map_or(Condition::EVERYTHING, |last| Condition::later(key(last))),
-            order: vec![("writer".into(), Direction::Ascending), ("sequence".into(), Direction::Ascending)],
+            order: vec![AuditRecord::writer().ascending(), AuditRecord::sequence().ascending()],
             limit: PAGE,
+            ..AuditRecord::whole().select(rows)
         };
         let rows = self.snapshot.select(page).await?;
         let is_last = rows.len() < usize::try_from(PAGE).unwrap_or(usize::MAX);
-        let records = rows.into_iter().map(AuditRecord::from_row).collect::<Option<Vec<_>>>();
-        let records = records.ok_or(Unavailable("malformed record in the audit trail".into()))?;
+        let records = rows.into_iter().map(|row| AuditRecord::whole().values(row)).collect::<Result<Vec<_>, _>>()?;
         let mut spans: BTreeMap<Uuid, (i64, i64)> = BTreeMap::new();
         for record in &records {
             let span = spans.entry(record.writer).or_insert((record.sequence, record.sequence));
@@ -358,15 +357,9 @@ impl TrailWalk {
     }
 
     async fn heads(&self, rows: Condition) -> Result<Vec<SignedHead>, Unavailable> {
-        let heads = Select {
-            table: AUDIT_HEAD.into(),
-            columns: sign::COLUMNS.map(Name::from).into(),
-            rows,
-            order: Vec::new(),
-            limit: HEADS_MAX,
-        };
-        let heads = self.snapshot.select(heads).await?.into_iter().map(SignedHead::from_row);
-        heads.collect::<Option<Vec<_>>>().ok_or(Unavailable("malformed signed head of the audit trail".into()))
+        let heads = Select { limit: HEADS_MAX, ..SignedHead::whole().select(rows) };
+        let heads = self.snapshot.select(heads).await?.into_iter();
+        Ok(heads.map(|row| SignedHead::whole().values(row)).collect::<Result<_, _>>()?)
     }
 }
 
@@ -374,12 +367,14 @@ impl TrailWalk {
 /// chain, the first ones are enough.
 const HEADS_MAX: u32 = 10_000;
 
+/// The condition that a signed head is in this chain.
 fn of_writer(writer: Uuid) -> Condition {
-    Condition::equal("writer", Datum::Uuid(writer))
+    SignedHead::writer().is(writer)
 }
 
+/// The condition that the place of a signed head compares so with this one.
 fn sequence(comparison: Comparison, sequence: i64) -> Condition {
-    Condition::Compare { column: "sequence".into(), comparison, value: Datum::Integer(sequence) }
+    SignedHead::sequence().compares(comparison, sequence)
 }
 
 /// The progress of a walk.
@@ -437,6 +432,7 @@ fn entry(deployment: &Deployment, caller: &Caller, subject: String, verified: &V
 
 #[cfg(test)]
 mod tests {
+    use data_encoding::HEXLOWER;
     use ed25519_dalek::{Signer as _, SigningKey};
 
     use super::*;
@@ -446,7 +442,6 @@ mod tests {
             record::{ChainHead, tests::linked},
         },
         crypto::encoding::Encoding,
-        hex::hex,
         id::Timestamp,
     };
 
@@ -465,7 +460,7 @@ mod tests {
                 let mut entry = AuditEntry::done(time, AuditAction::RetrieveKey, format!("organizations/{number}"));
                 if number == 1 {
                     entry.action = AuditAction::UseSigningKey;
-                    entry.details = Some(format!("ed25519:{}", hex(&key().verifying_key().to_bytes())));
+                    entry.details = Some(format!("ed25519:{}", HEXLOWER.encode(&key().verifying_key().to_bytes())));
                 }
                 let record = linked(&head, &entry);
                 head = ChainHead::at(WRITER, record.sequence, record.hash);
@@ -513,7 +508,7 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_trail_has_no_fault_and_tells_how_far_it_goes() {
+    fn complete_trail_has_no_fault_and_reports_its_end() {
         let records = trail(5);
         let mut verifier = TrailVerifier::new(vec![signed(&records[3], &key())], Vec::new());
         records.iter().for_each(|record| verifier.take(record));
@@ -525,7 +520,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_changed_removed_reordered_or_cut_off_is_found_at_its_place() {
+    fn changed_removed_reordered_or_cut_off_records_are_found() {
         use Fault::{Changed, CutOff, Missing, Replaced, SignatureWrong, SignerUnknown, Unlinked};
         let records = trail(6);
         let head = signed(&records[4], &key());
@@ -560,10 +555,10 @@ mod tests {
     }
 
     #[test]
-    fn who_signs_with_a_key_of_his_own_is_found_by_whoever_knows_the_right_one() {
+    fn signature_of_another_key_is_detected_with_the_trusted_key() {
         let own = SigningKey::from_bytes(&[8; 32]);
         let mut forged = trail(3);
-        forged[0].details = Some(format!("ed25519:{}", hex(&own.verifying_key().to_bytes())));
+        forged[0].details = Some(format!("ed25519:{}", HEXLOWER.encode(&own.verifying_key().to_bytes())));
         let forged = rewritten(forged);
         let faults = |trusted: Vec<[u8; 32]>| {
             let mut verifier = TrailVerifier::new(vec![signed(&forged[2], &own)], trusted);
@@ -575,7 +570,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_of_a_trail_misses_nothing_if_the_record_before_it_is_known() {
+    fn part_of_a_trail_is_complete_if_the_previous_record_is_known() {
         let records = trail(6);
         assert_eq!(found(&records[3..], vec![], None), [(4, Fault::Missing)]);
         assert_eq!(found(&records[3..], vec![], Some((3, records[2].hash))), []);
@@ -584,7 +579,7 @@ mod tests {
     }
 
     #[test]
-    fn an_old_end_may_be_missing_if_the_trail_says_that_it_was_cut() {
+    fn old_records_may_be_missing_if_the_trail_records_the_cut() {
         let mut records = trail(6);
         records[5].action = AuditAction::CutAuditTrail.name().to_owned();
         records[5].details = Some("through 3".to_owned());

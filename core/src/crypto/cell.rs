@@ -226,7 +226,7 @@ mod tests {
          666d6ea047212b9cd611b4dd8d389b766a7f6425a49ffb82530958807f";
 
     #[test]
-    fn a_cell_of_format_1_opens_for_ever() {
+    fn cell_of_format_1_opens() {
         assert_eq!(open(&CONTEXT, &unhex(GOLDEN)), Ok(b"correct horse battery staple".to_vec()));
         let sealed = key(7).seal_with_nonce(
             &CONTEXT,
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cell_tells_a_length_only_in_steps_of_32() {
+    fn cell_reveals_the_length_only_in_steps_of_32() {
         assert_eq!([0, 1, 31].map(|length| seal(&vec![b'x'; length]).len()), [77; 3]);
         assert_eq!([32, 33, 63].map(|length| seal(&vec![b'x'; length]).len()), [109; 3]);
     }
@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn malformed_cells_say_what_is_wrong() {
+    fn malformed_cell_is_reported_with_its_fault() {
         assert_eq!(version_of(&[]), Err(CellFormatError::Length { length_bytes: 0 }));
         assert_eq!(version_of(&[1, 0, 0, 7]), Err(CellFormatError::Length { length_bytes: 4 }));
         assert_eq!(version_of(&[2, 0, 0, 0, 7]), Err(CellFormatError::NewerFormat { format: 2 }));
@@ -336,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_is_enough_to_tell_the_version() {
+    fn header_is_enough_to_read_the_version() {
         let version = KeyVersion::new(0x0102_0304).unwrap();
         assert_eq!(header(version), [1, 1, 2, 3, 4]);
         assert_eq!(version_of(&header(version)), Ok(version));
@@ -345,7 +345,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_sealed_opens(value in prop::collection::vec(any::<u8>(), 0..300), seed: u64) {
+        fn sealed_value_opens(value in prop::collection::vec(any::<u8>(), 0..300), seed: u64) {
             let plaintext = Plaintext::new(value.clone());
             let cell = key(7).seal(&CONTEXT, &plaintext, &SeededRandom::new(seed));
             prop_assert_eq!(cell.len(), sealed_length_bytes(value.len()));

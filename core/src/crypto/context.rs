@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn a_letter_that_moves_from_one_name_to_the_next_is_seen() {
+    fn moving_a_letter_between_names_changes_the_encoding() {
         let context = |entity, attribute| CellContext {
             organization: OrganizationId::from_bytes([0; 16]),
             entity,

@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wiped_is_encoded_alike_into_memory_that_never_grew() {
+    fn wiped_encoding_is_equal_and_never_reallocates() {
         let parts: [Vec<u8>; 3] = [b"secret".to_vec(), Vec::new(), vec![7; 1_000]];
         let encoded = wiped("label", &parts.clone().map(Into::into));
         assert_eq!(*encoded, encode(&parts));

@@ -17,7 +17,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_number_a_little_above_the_known_one_is_a_newer_format_and_any_other_is_not() {
+    fn number_slightly_above_the_known_one_is_a_newer_format() {
         assert_eq!(
             [0, 1, 2, 15, 16, 255].map(|format: u8| is_newer(format, 1)),
             [false, false, true, true, false, false]

@@ -227,14 +227,14 @@ mod tests {
     }
 
     #[test]
-    fn a_text_counts_byte_for_byte() {
+    fn every_byte_of_a_key_text_counts() {
         let kek = derived("pass word 1", &KDF);
         assert_ne!(kek.expose(), derived("pass word 1 ", &KDF).expose());
         assert_eq!(kek.expose(), derived("pass word 1", &KDF).expose());
     }
 
     #[test]
-    fn a_key_check_value_is_of_one_organization_and_one_derivation() {
+    fn key_check_value_depends_on_organization_and_derivation() {
         let kek = Kek::from_bytes(&[1; 32]);
         let check = KeyCheckValue::new(&kek, ORGANIZATION, &KDF);
         assert_eq!(check, KeyCheckValue::new(&Kek::from_bytes(&[1; 32]), ORGANIZATION, &KDF));
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn iterations_out_of_bounds_are_refused_before_anything_is_computed() {
+    fn iterations_out_of_bounds_are_refused_before_the_derivation() {
         let text = KeyText::new("text".to_owned());
         for iterations in [0, 99_999, 10_000_001, u32::MAX] {
             let refused = derive(&text, &KdfParameters { iterations, ..KDF }).err();
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn every_text_gets_a_salt_of_its_own() {
+    fn every_text_gets_a_new_salt() {
         let random = SeededRandom::new(1);
         let (first, second) = (KdfParameters::draw(&random), KdfParameters::draw(&random));
         assert_eq!(first.iterations, 600_000);

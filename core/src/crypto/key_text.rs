@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn each_kind_of_character_is_asked_for() {
+    fn each_kind_of_character_is_required() {
         assert_eq!(rule("1234567890!"), [KeyTextViolation::NoLetter]);
         assert_eq!(rule("abcdefghij!"), [KeyTextViolation::NoNumeral]);
         assert_eq!(rule("abcdefghij1"), [KeyTextViolation::NoSymbol]);
@@ -288,14 +288,14 @@ mod tests {
     }
 
     #[test]
-    fn control_characters_are_refused_and_are_no_symbols() {
+    fn control_characters_are_refused_and_do_not_count_as_symbols() {
         assert_eq!(rule("abcdefgh1!\t"), [KeyTextViolation::ControlCharacter]);
         assert_eq!(rule("abcdefghij1\n"), [KeyTextViolation::NoSymbol, KeyTextViolation::ControlCharacter]);
         assert_eq!(rule("abcdefgh1!\u{85}"), [KeyTextViolation::ControlCharacter]);
     }
 
     #[test]
-    fn invisible_characters_are_refused_and_are_no_symbols() {
+    fn invisible_characters_are_refused_and_do_not_count_as_symbols() {
         for invisible in ['\u{feff}', '\u{200b}', '\u{fe0f}', '\u{e0041}', '\u{202e}', '\u{34f}', '\u{ad}'] {
             let both = [KeyTextViolation::NoSymbol, KeyTextViolation::InvisibleCharacter];
             assert_eq!(rule(&format!("{invisible}abcdefghij1")), both, "{invisible:?}");
@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn hints_name_what_cannot_be_seen_in_a_text() {
+    fn hints_name_invisible_parts_of_a_text() {
         let hints = |text: &str| hints(&KeyText::new(text.to_owned()));
         assert_eq!(hints("abcdefghij1!"), []);
         assert_eq!(hints("\u{feff}abcdefghij1!"), [GivenTextHint::BeginsWithByteOrderMark]);
@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn all_violations_are_told_at_once_and_none_tells_the_text() {
+    fn all_violations_are_reported_together_without_the_text() {
         let violations = rule("\u{1}");
         assert_eq!(
             violations,
@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn a_restore_takes_any_text_that_could_have_been_set() {
+    fn restore_accepts_any_text_that_could_have_been_set() {
         for text in ["a", " ", "short", "line\nbreak\t", "\u{e9}", &"\u{e9}".repeat(512)] {
             assert_eq!(restorable(text), Ok(()));
         }
@@ -387,7 +387,7 @@ mod tests {
         }
 
         #[test]
-        fn what_may_be_set_may_be_restored(text in any::<String>()) {
+        fn text_that_can_be_set_can_be_restored(text in any::<String>()) {
             let text = KeyText::new(text);
             if check_rule(&text).is_ok() {
                 prop_assert_eq!(check_restorable(&text), Ok(()));

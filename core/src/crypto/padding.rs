@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn padded_lengths_at_the_edges() {
+    fn padded_lengths_at_the_boundaries() {
         let padded = |length: usize| length + padding(length).len();
         assert_eq!([0, 1, 31, 32, 63, 64].map(padded), [32, 32, 32, 64, 64, 96]);
     }
@@ -61,14 +61,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_value_comes_back_whatever_it_ends_in(value in bytes_like_padding()) {
+        fn every_value_is_unpadded_unchanged(value in bytes_like_padding()) {
             let padded = [value.as_slice(), padding(value.len())].concat();
             prop_assert_eq!(padded.len() % BLOCK_BYTES, 0);
             prop_assert_eq!(unpadded_length(&padded), Some(value.len()));
         }
 
         #[test]
-        fn any_bytes_are_judged_without_a_panic(bytes in bytes_like_padding()) {
+        fn any_bytes_are_unpadded_without_a_panic(bytes in bytes_like_padding()) {
             if let Some(length) = unpadded_length(&bytes) {
                 prop_assert_eq!(bytes.len(), length + padding(length).len());
             }

@@ -125,7 +125,7 @@ mod tests {
 
     /// Test vectors from <https://github.com/C2SP/C2SP/blob/main/XAES-256-GCM.md>.
     #[test]
-    fn xaes_256_gcm_gives_the_known_answers() {
+    fn xaes_256_gcm_matches_the_test_vectors() {
         let nonce = b"ABCDEFGHIJKLMNOPQRSTUVWX";
         let answers: [([u8; 32], &[u8], &str); 2] = [
             ([1; 32], b"", "ce546ef63c9cc60765923609b33a9a1974e96e52daf2fcf7075e2271"),
@@ -142,7 +142,7 @@ mod tests {
 
     /// RFC 7914, section 11.
     #[test]
-    fn pbkdf2_gives_the_known_answers() {
+    fn pbkdf2_matches_the_test_vectors() {
         let mut derived = [0; 64];
         pbkdf2(b"passwd", b"salt", 1, &mut derived);
         assert_eq!(
@@ -165,7 +165,7 @@ mod tests {
     /// RFC 5869, appendix A.3, which has no salt. Its info is empty and its key has 22 bytes, so the test doesn't call
     /// `hkdf`. The output is truncated to 32 bytes.
     #[test]
-    fn hkdf_and_hmac_give_the_known_answers() {
+    fn hkdf_and_hmac_match_the_test_vectors() {
         let mut derived = [0; 32];
         Hkdf::<Sha256>::new(None, &[0x0b; 22]).expand(b"", &mut derived).unwrap();
         assert_eq!(
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn each_label_gives_another_key() {
+    fn each_label_derives_a_different_key() {
         let derive = |label| {
             let mut derived = [0; 32];
             hkdf(&[7; 32], label, &mut derived);

@@ -433,7 +433,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stored_ring_opens_with_its_key_and_with_no_other() {
+    fn stored_ring_opens_only_with_its_key() {
         let random = SeededRandom::new(1);
         let ring = created(&random);
         assert_eq!((ring.version(), ring.reencryption()), (KeyVersion::FIRST, Reencryption::IDLE));
@@ -446,7 +446,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ring_opens_with_its_text_alone() {
+    fn ring_opens_with_the_key_text_alone() {
         let random = SeededRandom::new(1);
         let text = |text: &str| KeyText::new(text.to_owned());
         let ring =
@@ -459,7 +459,7 @@ mod tests {
     }
 
     #[test]
-    fn every_changed_part_of_a_stored_ring_is_noticed() {
+    fn every_changed_part_of_a_stored_ring_is_detected() {
         let ring = changed(&SeededRandom::new(1));
         let opened_after = |change: fn(&mut StoredRing)| {
             let mut stored = ring.stored().clone();
@@ -535,7 +535,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_older_data_key_is_an_unknown_version_and_is_carried_along() {
+    fn damaged_older_data_key_is_unknown_and_kept() {
         let random = SeededRandom::new(1);
         let first = created(&random);
         let old_cell = seal(&first, "old", &random);
@@ -563,7 +563,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_seals_with_the_next_version_and_opens_all() {
+    fn changed_ring_seals_with_the_next_version_and_opens_all() {
         let random = SeededRandom::new(1);
         let first = created(&random);
         let old_cell = seal(&first, "old", &random);
@@ -587,7 +587,7 @@ mod tests {
     }
 
     #[test]
-    fn finishing_destroys_former_data_keys_but_those_kept() {
+    fn finishing_destroys_former_data_keys_except_kept_ones() {
         let random = SeededRandom::new(1);
         let first = created(&random);
         let old_cell = seal(&first, "old", &random);
@@ -615,7 +615,7 @@ mod tests {
     }
 
     #[test]
-    fn versions_are_never_used_twice() {
+    fn versions_are_never_reused() {
         let random = SeededRandom::new(1);
         let mut ring = created(&random);
         for number in 2..6 {
@@ -631,7 +631,7 @@ mod tests {
     }
 
     #[test]
-    fn starting_over_clears_and_settles() {
+    fn ring_started_over_clears_and_then_settles() {
         let random = SeededRandom::new(1);
         let lost = seal(&created(&random), "lost", &random);
         let ring = KeyRing::start_over(ORGANIZATION, version(2), &kek(9), kdf(9), NOW, &random).unwrap();
@@ -642,7 +642,7 @@ mod tests {
     }
 
     #[test]
-    fn no_step_is_taken_out_of_turn() {
+    fn steps_out_of_order_are_refused() {
         let random = SeededRandom::new(1);
         let none = BTreeSet::new();
         let idle = created(&random);
@@ -665,7 +665,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ring_that_could_not_be_opened_is_never_made() {
+    fn ring_that_cannot_be_opened_is_never_created() {
         let random = SeededRandom::new(1);
         let weak = KdfParameters { iterations: 1, salt: [0; 16] };
         let refused = RingWriteError::Kdf(KdfOutOfBounds { iterations: 1 });
@@ -676,7 +676,7 @@ mod tests {
     /// Frozen, and opened by another implementation too. A ring of format 1 and the cells of its versions must always
     /// open.
     #[test]
-    fn a_ring_of_format_1_opens_for_ever() {
+    fn ring_of_format_1_opens() {
         let golden = golden_row();
         let ring = KeyRing::open(&StoredRing::try_from(golden.clone()).unwrap(), ORGANIZATION, &kek(2)).ok().unwrap();
         assert_eq!(ring.fingerprint().to_string(), "81a8-2807-3235-d378");

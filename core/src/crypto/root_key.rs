@@ -365,7 +365,7 @@ mod tests {
 
     /// Frozen, and computed by another implementation too.
     #[test]
-    fn a_key_sealed_in_format_1_opens_for_ever() {
+    fn key_sealed_in_format_1_opens() {
         let set = set(1, &[]);
         assert_eq!(set.id().to_string(), "6ed3d4172a0362f6");
         assert_eq!(
@@ -403,7 +403,7 @@ mod tests {
     }
 
     #[test]
-    fn another_root_key_is_noticed() {
+    fn wrong_root_key_is_detected() {
         let check_value = set(1, &[]).check_value().unwrap();
         assert!(set(1, &[]).recognizes(&check_value).unwrap());
         assert!(set(2, &[1]).recognizes(&check_value).unwrap());
@@ -412,7 +412,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mac_is_of_one_purpose_and_one_message_and_outlives_a_rotation() {
+    fn mac_depends_on_purpose_and_message_and_survives_a_rotation() {
         let old = set(1, &[]);
         let mac = old.mac(MacPurpose::PageToken, b"message").unwrap();
         assert!(old.verify_mac(MacPurpose::PageToken, b"message", &mac).unwrap());
@@ -448,13 +448,13 @@ mod tests {
     }
 
     #[test]
-    fn a_sealed_key_tells_the_texts_length_only_roughly() {
+    fn sealed_key_reveals_only_a_rough_length_of_the_text() {
         let set = set(1, &[]);
         assert_eq!(sealed_by(&set, "ten chars!").len(), sealed_by(&set, "twenty-five characters 1!").len());
     }
 
     #[test]
-    fn what_verifies_but_holds_no_key_is_malformed() {
+    fn authentic_value_without_a_key_is_malformed() {
         let set = set(1, &[]);
         let random = SeededRandom::new(1);
         let too_long = [[0, 0, 0, 99].as_slice(), &[7; 40]].concat();
@@ -470,7 +470,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_comes_back(text in any::<String>()) {
+        fn any_text_is_opened_unchanged(text in any::<String>()) {
             let set = set(1, &[]);
             prop_assert_eq!(opened_by(&set, &sealed_by(&set, &text)), Ok((text, [7; 32])));
         }

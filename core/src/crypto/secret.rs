@@ -183,7 +183,7 @@ mod tests {
     fn is_wiped<T: ZeroizeOnDrop>() {}
 
     #[test]
-    fn no_secret_can_be_printed_copied_or_compared_and_every_one_is_wiped() {
+    fn secrets_have_no_debug_clone_or_eq_and_are_wiped() {
         macro_rules! is_a_secret {
             ($secret:ty) => {{
                 has_none_of!($secret: std::fmt::Debug, std::fmt::Display, Clone, PartialEq, PartialOrd);
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn the_ciphers_under_our_keys_are_wiped_too() {
+    fn cipher_states_are_wiped() {
         is_wiped::<xaes_256_gcm::Xaes256Gcm>();
         is_wiped::<aes_gcm::Aes256Gcm>();
         // Hmac consists of Sha256 states and has no marker trait.

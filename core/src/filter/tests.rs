@@ -66,7 +66,7 @@ fn text(text: &str) -> Datum {
 }
 
 #[test]
-fn or_binds_tighter_than_and_and_not_tightest() {
+fn not_binds_tighter_than_or_and_or_tighter_than_and() {
     let is = |number| Condition::equal("small", Datum::Integer(number));
     for (written, condition) in [
         ("", Condition::EVERYTHING),
@@ -85,7 +85,7 @@ fn or_binds_tighter_than_and_and_not_tightest() {
 }
 
 #[test]
-fn every_type_is_compared_in_its_own_way() {
+fn every_type_has_its_comparison() {
     use Comparison::{Equal, Greater, GreaterOrEqual, Less, LessOrEqual};
     let uuid = Datum::Uuid(Uuid::parse_str(ID).unwrap());
     let link = format!("link = organizations/contoso/things/{ID}");
@@ -131,7 +131,7 @@ fn every_type_is_compared_in_its_own_way() {
 }
 
 #[test]
-fn a_filter_tells_what_it_looks_at() {
+fn filter_lists_the_attributes_that_it_reads() {
     let filter = parse("small = 1 AND (NOT is_secret_set = true OR name:* OR small = 2)").unwrap();
     assert_eq!(filter.attributes(), BTreeSet::from([SMALL, IS_SECRET_SET]));
     let fields = [Field::Attribute(SMALL), Field::Attribute(IS_SECRET_SET), Field::Name];
@@ -140,7 +140,7 @@ fn a_filter_tells_what_it_looks_at() {
 }
 
 #[test]
-fn what_is_no_sentence_is_refused_at_its_place() {
+fn syntax_error_is_reported_with_its_position() {
     use FilterProblem as P;
     for (written, position, wanted) in [
         ("small", 5, P::OperatorExpected),
@@ -190,7 +190,7 @@ fn what_is_no_sentence_is_refused_at_its_place() {
 const TIME: &str = "a time in quotes with at most 6 decimal places of seconds, such as `\"2026-01-31T12:00:00Z\"`";
 
 #[test]
-fn what_does_not_fit_the_field_is_refused_at_its_place() {
+fn value_of_the_wrong_type_is_reported_with_its_position() {
     let other_organization = format!("link = organizations/fabrikam/things/{ID}");
     let other_collection = format!("name = organizations/contoso/thongs/{ID}");
     let without_hyphens = format!("link = {}", ID.replace('-', ""));
@@ -242,7 +242,7 @@ fn what_does_not_fit_the_field_is_refused_at_its_place() {
 const REFERENCE: &str = "`link` must be compared with a UUID with hyphens, or with a name `organizations/<organization>/things/<id>` of this organization";
 
 #[test]
-fn an_error_repeats_no_value() {
+fn filter_error_contains_no_value() {
     let canary = "Canary-7391";
     for written in [
         format!("text = {canary} {canary}"),
@@ -267,7 +267,7 @@ fn an_error_repeats_no_value() {
 }
 
 #[test]
-fn a_filter_is_bounded_in_length_depth_and_comparisons() {
+fn filter_is_limited_in_length_depth_and_comparisons() {
     let longest = format!("text = \"{}\"", "a".repeat(LENGTH_MAX - 9));
     assert_eq!(longest.len(), LENGTH_MAX);
     assert!(parse(&longest).is_ok());
@@ -290,7 +290,7 @@ fn a_filter_is_bounded_in_length_depth_and_comparisons() {
 }
 
 #[test]
-fn bounds_may_be_others_up_to_what_any_stack_holds() {
+fn limits_are_configurable_up_to_a_safe_depth() {
     let parse = |bounds, text: &str| Filter::parse_within(bounds, text, &entity(), "contoso");
     let problem = |bounds, text: &str| parse(bounds, text).unwrap_err().problem;
     let bounds = Bounds { length_max_bytes: 27, depth_max: 1, comparisons_max: 2 };
@@ -530,7 +530,7 @@ fn meets(condition: &Condition, row: &[Option<Value>]) -> bool {
 
 proptest! {
     #[test]
-    fn a_filter_means_in_memory_and_in_a_store_what_was_printed(ast in ast(), record in record()) {
+    fn printed_filter_has_the_same_result_in_memory_and_store(ast in ast(), record in record()) {
         let mut written = String::new();
         ast.print(&mut written);
         let filter = parse(&written).map_err(|error| TestCaseError::fail(format!("{written}: {error}")))?;
@@ -544,14 +544,14 @@ proptest! {
     }
 
     #[test]
-    fn any_text_gives_a_filter_or_an_error_within_it(written in any::<String>()) {
+    fn any_text_parses_or_has_an_error_within_it(written in any::<String>()) {
         if let Err(error) = parse(&written) {
             prop_assert!(error.position <= written.chars().count());
         }
     }
 
     #[test]
-    fn any_words_give_a_filter_or_an_error_within_them(
+    fn any_words_parse_or_have_an_error_within_them(
         words in prop::collection::vec(prop::sample::select(&WORDS[..]), 0..40),
         separator in prop::sample::select(&["", " "][..]),
     ) {

@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_has_a_trust_domain_and_reads_back_as_it_is_written() {
+    fn spiffe_id_has_a_trust_domain_and_parses_from_its_text() {
         for (text, domain) in [
             ("spiffe://example.org/ns/mail", "example.org"),
             ("spiffe://a-b_c.1/Sales.EU_1-x", "a-b_c.1"),
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn another_spelling_is_no_id() {
+    fn spiffe_id_in_another_spelling_is_refused() {
         use SpiffeIdError::{NoPath, Path, Scheme, TrustDomain};
         let cases = [
             ("", Scheme),

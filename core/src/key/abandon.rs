@@ -16,7 +16,6 @@ use crate::{
         outcome::{CurrentKey, VALIDATE_ONLY, audited, unchanged},
         scan::newer_cell,
     },
-    layout::{CENSUS, DATA_KEY, KEY_CHANGE, KEY_RING, REENCRYPTION, RESTORE_ATTEMPT},
     organization::{
         handle::Organization,
         keys::{Keys, Obstacle},
@@ -24,7 +23,12 @@ use crate::{
         work::KeyWork,
     },
     policy::{self, Permit},
-    store::{Condition, Datum, Direction, Expect, Name, Select, Step, StoreFailure, Unavailable},
+    store::{Condition, Direction, Name, Select, StoreFailure, Unavailable},
+    table::{
+        cell::{CensusRow, ReencryptionRow},
+        declare::{Columns, TableColumn, TableRow},
+        key::{DataKeyRow, KeyChangeRow, KeyRingRow, RestoreAttemptRow},
+    },
 };
 
 /// What is asked for.
@@ -91,9 +95,8 @@ async fn attempt(
         return unchanged(deployment, organization, caller, AuditAction::AbandonEncryptedData, current, VALIDATE_ONLY)
             .await;
     }
-    let all =
-        |table: &'static str| Step::Delete { table: table.into(), rows: Condition::EVERYTHING, expect: Expect::Any };
-    steps.extend([all(KEY_RING), all(DATA_KEY), all(RESTORE_ATTEMPT)]);
+    let every = || Condition::EVERYTHING;
+    steps.extend([KeyRingRow::delete(every()), DataKeyRow::delete(every()), RestoreAttemptRow::delete(every())]);
     steps.extend(ring_rows::insert(ring.stored()));
     // What is given up, as the record of it says.
     let details = Some(census::told(&census::kept(&*organization.store).await?, &deployment.schema));
@@ -103,43 +106,40 @@ async fn attempt(
 
 /// The fingerprint of the key that was set last, as the organization's history has it.
 async fn last_fingerprint(organization: &Organization) -> Result<Option<String>, Unavailable> {
-    match highest(organization, KEY_CHANGE, "key_version", "fingerprint").await? {
-        Some((_, Datum::Text(fingerprint))) => Ok(Some(fingerprint)),
-        Some(_) | None => Ok(None),
-    }
+    let (version, fingerprint) = (KeyChangeRow::key_version(), KeyChangeRow::fingerprint());
+    let order = version.descending();
+    Ok(first(organization, (version, fingerprint), order).await?.map(|(_, fingerprint)| fingerprint))
 }
 
 /// A version above all that were ever used: in the ring, in the history, by a re-encryption or in a cell's header.
 async fn next_version(organization: &Organization) -> Result<KeyVersion, KeyError> {
-    let mut last = 0;
-    for (table, column) in
-        [(DATA_KEY, "version"), (KEY_CHANGE, "key_version"), (REENCRYPTION, "target_version"), (CENSUS, "key_version")]
-    {
-        if let Some((version, _)) = highest(organization, table, column, column).await? {
-            last = last.max(version);
-        }
-    }
+    let used = [
+        highest(organization, DataKeyRow::version()).await?,
+        highest(organization, KeyChangeRow::key_version()).await?,
+        highest(organization, ReencryptionRow::target_version()).await?,
+        highest(organization, CensusRow::key_version()).await?,
+    ];
+    let last = used.into_iter().flatten().fold(0, i64::max);
     let next = u32::try_from(last.saturating_add(1)).ok().and_then(KeyVersion::new);
     next.ok_or(KeyError::Store(StoreFailure::Unavailable("the key versions are used up".into())))
 }
 
-/// The row with the highest number in `column`: that number, and what `other` holds.
-async fn highest(
+/// The highest number in a column.
+async fn highest<R: TableRow>(
     organization: &Organization,
-    table: &'static str,
-    column: &'static str,
-    other: &'static str,
-) -> Result<Option<(i64, Datum)>, Unavailable> {
-    let select = Select {
-        table: table.into(),
-        columns: [column, other].map(Name::from).into(),
-        rows: Condition::EVERYTHING,
-        order: vec![(column.into(), Direction::Descending)],
-        limit: 1,
-    };
+    column: TableColumn<R, i64>,
+) -> Result<Option<i64>, Unavailable> {
+    let order = column.descending();
+    first(organization, column, order).await
+}
+
+/// The first row in this order; `None` if there is none, or if it is damaged.
+async fn first<C: Columns>(
+    organization: &Organization,
+    columns: C,
+    order: (Name, Direction),
+) -> Result<Option<C::Values>, Unavailable> {
+    let select = Select { order: vec![order], limit: 1, ..columns.select(Condition::EVERYTHING) };
     let row = organization.store.select(select).await?.into_iter().next();
-    Ok(row.and_then(|row| match <[Datum; 2]>::try_from(row) {
-        Ok([Datum::Integer(number), other]) => Some((number, other)),
-        Ok(_) | Err(_) => None,
-    }))
+    Ok(row.and_then(|row| columns.values(row).ok()))
 }

@@ -15,10 +15,10 @@ use crate::{
         quota::{quota, times},
         step::{NextStep, step},
     },
-    layout::KEY_CHANGE,
     organization::{handle::Organization, key_text::read_text, keys::Keys, ring_rows, work::KeyWork},
     policy::{self, Permit},
-    store::{Condition, Datum, StoreFailure},
+    store::StoreFailure,
+    table::key::KeyChangeRow,
 };
 
 const QUOTA_INTERVAL_SECONDS: u64 = 3_600;
@@ -64,7 +64,7 @@ async fn attempt(
     }
     let limit = deployment.key_limits.changes_per_hour;
     // The first key, which the service made, is no change.
-    let changes = times(organization, KEY_CHANGE, Condition::greater("key_version", Datum::Integer(1))).await?;
+    let changes = times(organization, KeyChangeRow::time(), KeyChangeRow::key_version().exceeds(1)).await?;
     quota(&changes, deployment.now(), limit, QUOTA_INTERVAL_SECONDS)
         .map_err(|retry_after_seconds| KeyError::ChangeQuota { limit, retry_after_seconds })?;
     key_text::check_rule(&text).map_err(|violations| KeyError::TextRule { violations, given_length: text.length() })?;

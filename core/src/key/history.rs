@@ -6,13 +6,16 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    configuration::of_organization,
     deployment::Deployment,
     id::{KeyVersion, Timestamp},
-    layout::{FINGERPRINT, KEY_CHANGE},
     organization::handle::Organization,
     policy::{self, Permit},
-    store::{Condition, Datum, Unavailable, rows},
+    store::{Condition, Unavailable},
+    table::{
+        configuration::FingerprintRow,
+        declare::{TableRow as _, read_each},
+        key::KeyChangeRow,
+    },
 };
 
 /// A key that the organization has, had, or was about to have.
@@ -36,27 +39,19 @@ pub async fn history(
     organization: &Organization,
     _permit: &Permit<policy::ReadKeyStatus>,
 ) -> Result<Vec<KeyChange>, Unavailable> {
-    let columns = ["fingerprint", "key_version", "time"];
-    let own = rows(&*organization.store, KEY_CHANGE, &columns, Condition::EVERYTHING).await?;
-    let mut changes: Vec<KeyChange> = own.into_iter().filter_map(change).collect();
+    let own = read_each(&*organization.store, KeyChangeRow::whole(), Condition::EVERYTHING).await?;
+    let mut changes: Vec<KeyChange> = own.into_iter().flatten().map(change).collect();
     let known: BTreeSet<String> = changes.iter().map(|change| change.fingerprint.clone()).collect();
     let configuration = &*deployment.ports.configuration;
-    let seen = rows(configuration, FINGERPRINT, &["fingerprint", "time"], of_organization(organization.id)).await?;
-    changes.extend(seen.into_iter().filter_map(|row| match <[Datum; 2]>::try_from(row) {
-        Ok([Datum::Text(fingerprint), Datum::Time(time)]) if !known.contains(&fingerprint) => {
-            Some(KeyChange { fingerprint, key_version: None, time })
-        }
-        Ok(_) | Err(_) => None,
-    }));
+    let of_organization = FingerprintRow::organization().is(organization.id);
+    let seen = read_each(configuration, FingerprintRow::whole(), of_organization).await?.into_iter().flatten();
+    let seen = seen.filter(|row| !known.contains(&row.fingerprint));
+    changes.extend(seen.map(|row| KeyChange { fingerprint: row.fingerprint, key_version: None, time: row.time }));
     changes.sort_by(|one, other| (other.time, &other.fingerprint).cmp(&(one.time, &one.fingerprint)));
     Ok(changes)
 }
 
-fn change(row: Vec<Datum>) -> Option<KeyChange> {
-    match <[Datum; 3]>::try_from(row).ok()? {
-        [Datum::Text(fingerprint), Datum::Integer(version), Datum::Time(time)] => {
-            Some(KeyChange { fingerprint, key_version: u32::try_from(version).ok().and_then(KeyVersion::new), time })
-        }
-        _ => None,
-    }
+fn change(row: KeyChangeRow) -> KeyChange {
+    let key_version = u32::try_from(row.key_version).ok().and_then(KeyVersion::new);
+    KeyChange { fingerprint: row.fingerprint, key_version, time: row.time }
 }

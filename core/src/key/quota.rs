@@ -3,23 +3,17 @@
 use crate::{
     id::Timestamp,
     organization::handle::Organization,
-    store::{Condition, Datum, Unavailable, rows},
+    store::{Condition, Unavailable},
+    table::declare::{TableColumn, TableRow, read_each},
 };
 
-/// The times in a table of them, which a quota counts.
-pub(crate) async fn times(
+/// The times in a column of them, which a quota counts.
+pub(crate) async fn times<R: TableRow>(
     organization: &Organization,
-    table: &'static str,
+    column: TableColumn<R, Timestamp>,
     condition: Condition,
 ) -> Result<Vec<Timestamp>, Unavailable> {
-    let found = rows(&*organization.store, table, &["time"], condition).await?;
-    Ok(found
-        .into_iter()
-        .filter_map(|row| match row.first() {
-            Some(Datum::Time(time)) => Some(*time),
-            Some(_) | None => None,
-        })
-        .collect())
+    Ok(read_each(&*organization.store, column, condition).await?.into_iter().flatten().collect())
 }
 
 /// Whether one more of something is allowed, given when the others were; if not, in how many seconds.
@@ -45,7 +39,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quota_lets_as_many_through_as_it_says_and_tells_when_the_next_may() {
+    fn quota_allows_its_number_and_returns_the_time_of_the_next() {
         let times = [at(10), at(20), at(30)];
         assert_eq!(quota(&times, at(40), 4, 100), Ok(()));
         assert_eq!(quota(&times, at(40), 3, 100), Err(70));
@@ -53,7 +47,7 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_of_zero_lifts_the_quota_and_a_time_to_come_does_not_count() {
+    fn limit_of_zero_removes_the_quota_and_future_times_do_not_count() {
         assert_eq!(quota(&[at(10)], at(20), 0, 100), Ok(()));
         assert_eq!(quota(&[at(30)], at(20), 1, 100), Ok(()));
     }

@@ -13,7 +13,6 @@ use crate::{
     audit::entry::AuditAction,
     catalog::cell_columns,
     census::CellKind,
-    configuration::of_organization,
     crypto::{
         cell,
         context::CellContext,
@@ -28,10 +27,13 @@ use crate::{
         step::{NextStep, step},
         unreadable::{Aside, UnreadableCell},
     },
-    layout::{KEY_TEXT, REENCRYPTION},
     organization::{handle::Organization, keys::Keys, ring_rows, work::KeyWork},
-    store::{
-        Assignment, Commit, CommitError, Condition, Datum, Expect, Name, Reader, Step, StoreFailure, Unavailable, rows,
+    store::{Assignment, Commit, CommitError, Condition, Datum, Expect, Reader, Step, StoreFailure, Unavailable},
+    table::{
+        cell::ReencryptionRow,
+        configuration::KeyTextRow,
+        declare::{TableRow as _, read},
+        record::RecordColumns,
     },
 };
 
@@ -168,8 +170,7 @@ impl Batch<'_> {
         let former = CellKind::of(table, column, &cell);
         let replace = |set| Step::Update {
             table: table.to_owned().into(),
-            rows: Condition::equal("id", Datum::Uuid(id.uuid()))
-                .and(Condition::equal(column.to_owned(), Datum::Bytes(cell.clone()))),
+            rows: RecordColumns::id().is(id).and(Condition::equal(column.to_owned(), Datum::Bytes(cell.clone()))),
             set,
             expect: Expect::Any,
         };
@@ -179,10 +180,10 @@ impl Batch<'_> {
             // Readers see it: that there was a value is no secret.
             let set = vec![
                 into(Datum::Null),
-                Assignment::Add("revision".into(), 1),
-                Assignment::Set("update_time".into(), Datum::Time(self.deployment.now())),
+                RecordColumns::revision().add(1),
+                RecordColumns::update_time().set(self.deployment.now()),
                 // The service itself clears it, hours after the caller who gave the data up has left.
-                Assignment::Set("modified_by".into(), Datum::Null),
+                RecordColumns::modified_by().set(None),
             ];
             return vec![replace(set), former.counted(-1)];
         }
@@ -239,17 +240,12 @@ async fn forget_texts(
 ) -> Result<Advance, StoreFailure> {
     // Those that are there now, by name: a text that comes later belongs to a later change.
     let configuration = &deployment.ports.configuration;
-    let held = rows(&**configuration, KEY_TEXT, &["key_check_value"], of_organization(organization.id)).await?;
-    let current = Datum::Bytes(ring.stored().check.as_bytes().to_vec());
-    let former = held.into_iter().flatten().filter(|check| *check != current);
-    let former = former.map(|check| Condition::equal("key_check_value", check)).collect();
-    configuration
-        .commit(Commit::of(vec![Step::Delete {
-            table: KEY_TEXT.into(),
-            rows: of_organization(organization.id).and(Condition::Any(former)),
-            expect: Expect::Any,
-        }]))
-        .await?;
+    let of_organization = || KeyTextRow::organization().is(organization.id);
+    let held = read(&**configuration, KeyTextRow::key_check_value(), of_organization()).await?;
+    let former = held.into_iter().filter(|check| check != ring.stored().check.as_bytes());
+    let former = former.map(|check| KeyTextRow::key_check_value().is(check)).collect();
+    let forget = KeyTextRow::delete(of_organization().and(Condition::Any(former)));
+    configuration.commit(Commit::of(vec![forget])).await?;
     deployment.reached(FailPoint::TextsForgotten);
     configuration.scrub().await?;
     organization.store.scrub().await?;
@@ -258,12 +254,8 @@ async fn forget_texts(
     let settled = ring.settle(&*deployment.ports.random).map_err(StoreFailure::internal)?;
     let key = CurrentKey { fingerprint: settled.fingerprint(), key_version: settled.version() };
     let mut steps = ring_rows::replace(ring.revision(), settled.stored());
-    steps.push(Step::Update {
-        table: REENCRYPTION.into(),
-        rows: Condition::EVERYTHING,
-        set: vec![Assignment::Set("end_time".into(), Datum::Time(deployment.now()))],
-        expect: Expect::Any,
-    });
+    let end = vec![ReencryptionRow::end_time().set(Some(deployment.now()))];
+    steps.push(ReencryptionRow::update(Condition::EVERYTHING, end, Expect::Any));
     steps.push(Step::Audit(entry(deployment, organization, None, AuditAction::CompleteReencryption, Ok(key))));
     organization.commit(steps).await?;
     deployment.reached(FailPoint::ReencryptionSettled);
@@ -308,57 +300,49 @@ impl Cursor {
     }
 
     pub(crate) async fn read(store: &dyn Reader) -> Result<Option<Cursor>, Unavailable> {
-        let columns = [
-            "target_version",
-            "table_name",
-            "column_name",
-            "after_id",
-            "cells_total",
-            "cells_done",
-            "start_time",
-            "end_time",
-        ];
-        let found = rows(store, REENCRYPTION, &columns, Condition::EVERYTHING).await?;
-        let Some(row) = found.into_iter().next() else { return Ok(None) };
-        let wrong = || Unavailable("malformed row of the re-encryption".into());
-        let Ok(
-            [Datum::Integer(target), table, column, after, total, Datum::Integer(done), Datum::Time(start_time), end],
-        ) = <[Datum; 8]>::try_from(row)
-        else {
-            return Err(wrong());
+        let Some(row) = read(store, ReencryptionRow::whole(), Condition::EVERYTHING).await?.into_iter().next() else {
+            return Ok(None);
         };
-        let text = |datum| if let Datum::Text(text) = datum { text } else { String::new() };
+        let target = u32::try_from(row.target_version).ok().and_then(KeyVersion::new);
         Ok(Some(Cursor {
-            target: u32::try_from(target).ok().and_then(KeyVersion::new).ok_or_else(wrong)?,
-            table: text(table),
-            column: text(column),
-            after: if let Datum::Uuid(id) = after { Some(RecordId::from_uuid(id)) } else { None },
-            cells_total: if let Datum::Integer(total) = total { u64::try_from(total).ok() } else { None },
-            cells_done: u64::try_from(done).unwrap_or(0),
-            start_time,
-            end_time: if let Datum::Time(end) = end { Some(end) } else { None },
+            target: target.ok_or_else(|| ReencryptionRow::target_version().damaged())?,
+            table: row.table_name.unwrap_or_default(),
+            column: row.column_name.unwrap_or_default(),
+            after: row.after_id,
+            cells_total: row.cells_total.and_then(|total| u64::try_from(total).ok()),
+            cells_done: u64::try_from(row.cells_done).unwrap_or(0),
+            start_time: row.start_time,
+            end_time: row.end_time,
         }))
     }
 
-    /// Where it is, column by column. With the ring's revision it tells this walk from any other, that of a copy put back included.
-    fn place(&self) -> [(&'static str, Datum); 6] {
-        let count = |number: u64| Datum::Integer(i64::try_from(number).unwrap_or(i64::MAX));
-        [
-            ("target_version", Datum::Integer(self.target.get().into())),
-            ("table_name", Datum::Text(self.table.clone())),
-            ("column_name", Datum::Text(self.column.clone())),
-            ("after_id", self.after.map_or(Datum::Null, |id| Datum::Uuid(id.uuid()))),
-            ("cells_total", self.cells_total.map_or(Datum::Null, count)),
-            ("cells_done", count(self.cells_done)),
-        ]
+    fn row(&self) -> ReencryptionRow {
+        let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        ReencryptionRow {
+            slot: 1,
+            target_version: self.target.get().into(),
+            table_name: Some(self.table.clone()),
+            column_name: Some(self.column.clone()),
+            after_id: self.after,
+            cells_total: self.cells_total.map(count),
+            cells_done: count(self.cells_done),
+            start_time: self.start_time,
+            end_time: self.end_time,
+        }
     }
 
-    /// The step that holds a commit against this being where the re-encryption is.
+    /// The step that holds a commit against this being where the re-encryption is. With the ring's revision it tells this walk from any
+    /// other, that of a copy put back included.
     fn require(&self) -> Step {
-        let is_there = |(column, datum)| {
-            if datum == Datum::Null { Condition::IsNull(Name::from(column)) } else { Condition::equal(column, datum) }
-        };
-        Step::Require { table: REENCRYPTION.into(), rows: Condition::All(self.place().map(is_there).into()) }
+        let row = self.row();
+        ReencryptionRow::require(Condition::All(vec![
+            ReencryptionRow::target_version().is(row.target_version),
+            ReencryptionRow::table_name().is(row.table_name),
+            ReencryptionRow::column_name().is(row.column_name),
+            ReencryptionRow::after_id().is(row.after_id),
+            ReencryptionRow::cells_total().is(row.cells_total),
+            ReencryptionRow::cells_done().is(row.cells_done),
+        ]))
     }
 
     /// The steps that move the re-encryption from here to there.
@@ -368,13 +352,6 @@ impl Cursor {
 
     /// The steps that put this in the place of whatever was there.
     pub(crate) fn replace(&self) -> [Step; 2] {
-        let mut row: Vec<(Name, Datum)> = vec![("slot".into(), Datum::Integer(1))];
-        row.extend(self.place().map(|(column, datum)| (column.into(), datum)));
-        row.push(("start_time".into(), Datum::Time(self.start_time)));
-        row.push(("end_time".into(), self.end_time.map_or(Datum::Null, Datum::Time)));
-        [
-            Step::Delete { table: REENCRYPTION.into(), rows: Condition::EVERYTHING, expect: Expect::Any },
-            Step::Insert { table: REENCRYPTION.into(), row },
-        ]
+        [ReencryptionRow::delete(Condition::EVERYTHING), self.row().insert()]
     }
 }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     audit::entry::{AuditAction, AuditEntry},
-    configuration::{of_organization, root_key_failed},
+    configuration::root_key_failed,
     crypto::{
         kek::{Fingerprint, KeyCheckValue},
         root_key::{RootKey, RootKeyError},
@@ -16,11 +16,12 @@ use crate::{
     deployment::Deployment,
     fail_point::FailPoint,
     id::OrganizationId,
-    layout::{KEY_TEXT, ORGANIZATIONS, ROOT_KEY},
-    organization::row,
+    organization::{key_text::is_text, row},
     random::Random,
-    store::{
-        Assignment, Cause, Commit, CommitError, Comparison, Condition, Datum, Expect, Reader, Step, Unavailable, rows,
+    store::{Cause, Commit, CommitError, Comparison, Condition, Expect, Reader, Step, Unavailable},
+    table::{
+        configuration::{KeyTextRow, ListedRow, RootKeyRow},
+        declare::{TableRow as _, read_each},
     },
 };
 
@@ -109,7 +110,7 @@ async fn reseal_organization(
     let ports = &deployment.ports;
     let _lock = ports.databases.try_lock(id).await?.ok_or(ResealError::Locked)?;
     let mut steps = Vec::new();
-    for text in read_texts(&*ports.configuration, of_organization(id)).await? {
+    for text in read_texts(&*ports.configuration, KeyTextRow::organization().is(id)).await? {
         match text.resealed(&*ports.root_key, &*ports.random) {
             Ok(step) => steps.extend(step),
             Err(error @ RootKeyError::Unavailable(_)) => return Err(root_key_failed(error).into()),
@@ -144,19 +145,14 @@ async fn remake_row_macs(deployment: &Deployment) -> Result<(), Unavailable> {
 /// Forgets the check values of all root keys but the first: how many.
 async fn retire(deployment: &Deployment) -> Result<usize, Unavailable> {
     let ports = &deployment.ports;
-    let current = Datum::Bytes(ports.root_key.check_value().map_err(root_key_failed)?.to_vec());
-    let known = rows(&*ports.configuration, ROOT_KEY, &["check_value"], Condition::EVERYTHING).await?;
-    let retired = known.iter().filter(|row| row.first() != Some(&current)).count();
+    let current = ports.root_key.check_value().map_err(root_key_failed)?.to_vec();
+    let known = read_each(&*ports.configuration, RootKeyRow::check_value(), Condition::EVERYTHING).await?;
+    let retired = known.iter().filter(|known| known.as_ref() != Ok(&current)).count();
     if retired > 0 {
         // Nothing that they open stays in the files.
         ports.configuration.scrub().await?;
-        let other =
-            |comparison| Condition::Compare { column: "check_value".into(), comparison, value: current.clone() };
-        let forget = Step::Delete {
-            table: ROOT_KEY.into(),
-            rows: Condition::Any(vec![other(Comparison::Less), other(Comparison::Greater)]),
-            expect: Expect::Any,
-        };
+        let other = |comparison| RootKeyRow::check_value().compares(comparison, current.clone());
+        let forget = RootKeyRow::delete(Condition::Any(vec![other(Comparison::Less), other(Comparison::Greater)]));
         ports.configuration.commit(Commit::of(vec![forget])).await.map_err(|error| Unavailable(Cause(error.into())))?;
         deployment.reached(FailPoint::RootKeysRetired);
     }
@@ -178,38 +174,24 @@ impl SealedText {
         }
         let (text, kek) = root_key.open_key(&self.sealed, self.organization, &self.check)?;
         let sealed = root_key.seal_key(&text, &kek, self.organization, &self.check, random)?;
-        Ok(Some(Step::Update {
-            table: KEY_TEXT.into(),
-            rows: of_organization(self.organization)
-                .and(Condition::equal("key_check_value", Datum::Bytes(self.check.as_bytes().to_vec())))
-                .and(Condition::equal("sealed", Datum::Bytes(self.sealed.clone()))),
-            set: vec![Assignment::Set("sealed".into(), Datum::Bytes(sealed))],
-            expect: Expect::One,
-        }))
+        let unmoved = is_text(self.organization, &self.check).and(KeyTextRow::sealed().is(self.sealed.clone()));
+        Ok(Some(KeyTextRow::update(unmoved, vec![KeyTextRow::sealed().set(sealed)], Expect::One)))
     }
 }
 
 async fn read_texts(configuration: &dyn Reader, condition: Condition) -> Result<Vec<SealedText>, Unavailable> {
-    let found = rows(configuration, KEY_TEXT, &["organization", "key_check_value", "sealed"], condition).await?;
+    let columns = (KeyTextRow::organization(), KeyTextRow::key_check_value(), KeyTextRow::sealed());
+    let found = read_each(configuration, columns, condition).await?;
     // What is none of ours is found by no ring either.
-    let parse = |row: Vec<Datum>| match <[Datum; 3]>::try_from(row) {
-        Ok([Datum::Uuid(organization), Datum::Bytes(check), Datum::Bytes(sealed)]) => Some(SealedText {
-            organization: OrganizationId::from_uuid(organization),
-            check: KeyCheckValue::from_bytes(check.try_into().ok()?),
-            sealed,
-        }),
-        Ok(_) | Err(_) => None,
+    let text = |(organization, check, sealed): (_, Vec<u8>, _)| {
+        Some(SealedText { organization, check: KeyCheckValue::from_bytes(check.try_into().ok()?), sealed })
     };
-    Ok(found.into_iter().filter_map(parse).collect())
+    Ok(found.into_iter().flatten().filter_map(text).collect())
 }
 
 async fn read_names(configuration: &dyn Reader) -> Result<BTreeMap<OrganizationId, String>, Unavailable> {
-    let found = rows(configuration, ORGANIZATIONS, &["id", "name"], Condition::EVERYTHING).await?;
-    let parse = |row: Vec<Datum>| match <[Datum; 2]>::try_from(row) {
-        Ok([Datum::Uuid(id), Datum::Text(name)]) => Some((OrganizationId::from_uuid(id), name)),
-        Ok(_) | Err(_) => None,
-    };
-    Ok(found.into_iter().filter_map(parse).collect())
+    let found = read_each(configuration, (ListedRow::id(), ListedRow::name()), Condition::EVERYTHING).await?;
+    Ok(found.into_iter().flatten().collect())
 }
 
 #[cfg(test)]
@@ -221,6 +203,7 @@ mod tests {
             secret::{Kek, KeyText, RootKeyBytes},
         },
         random::testing::SeededRandom,
+        store::{Assignment, Datum},
     };
 
     const ORGANIZATION: OrganizationId = OrganizationId::from_bytes([0xA1; 16]);
@@ -238,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_sealed_under_a_former_root_key_is_sealed_under_the_first_in_its_place() {
+    fn text_under_a_former_root_key_is_resealed_under_the_first() {
         let old = sealed_by(&set(1, &[]));
         let step = old.resealed(&set(2, &[1]), &SeededRandom::new(2)).unwrap().unwrap();
         let Step::Update { rows, set: assignments, expect: Expect::One, .. } = step else { panic!("no update") };
@@ -250,13 +233,13 @@ mod tests {
     }
 
     #[test]
-    fn a_text_sealed_under_the_first_root_key_stays_as_it_is() {
+    fn text_under_the_first_root_key_is_unchanged() {
         let root_key = set(2, &[1]);
         assert!(sealed_by(&root_key).resealed(&root_key, &SeededRandom::new(2)).unwrap().is_none());
     }
 
     #[test]
-    fn a_text_that_no_root_key_opens_stays_as_it_is() {
+    fn text_that_no_root_key_opens_is_unchanged() {
         let resealed = |text: SealedText| text.resealed(&set(2, &[1]), &SeededRandom::new(2)).unwrap_err();
         assert!(matches!(resealed(sealed_by(&set(3, &[]))), RootKeyError::UnknownRootKey { .. }));
         let mut changed = sealed_by(&set(1, &[]));

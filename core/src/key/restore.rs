@@ -23,7 +23,6 @@ use crate::{
         outcome::{CurrentKey, VALIDATE_ONLY, audited, entry},
         quota::{quota, times},
     },
-    layout::RESTORE_ATTEMPT,
     organization::{
         handle::Organization,
         key_text::write_text,
@@ -32,7 +31,8 @@ use crate::{
     },
     policy::{self, Permit},
     random,
-    store::{Commit, Condition, Datum, Expect, Step, StoreFailure},
+    store::{Commit, Condition, Step, StoreFailure},
+    table::{declare::TableRow as _, key::RestoreAttemptRow},
 };
 
 const QUOTA_INTERVAL_SECONDS: u64 = 900;
@@ -71,7 +71,7 @@ async fn attempt(
     };
     let limit = deployment.key_limits.restores_per_quarter_hour;
     let now = deployment.now();
-    let attempts = times(organization, RESTORE_ATTEMPT, Condition::EVERYTHING).await?;
+    let attempts = times(organization, RestoreAttemptRow::time(), Condition::EVERYTHING).await?;
     quota(&attempts, now, limit, QUOTA_INTERVAL_SECONDS)
         .map_err(|retry_after_seconds| KeyError::RestoreQuota { limit, retry_after_seconds })?;
     let (given_length, hints) = (text.length(), key_text::hints(&text));
@@ -91,7 +91,7 @@ async fn attempt(
     record.purpose = validate_only.then(|| VALIDATE_ONLY.to_owned());
     let mut steps = vec![Step::Audit(record)];
     if !validate_only {
-        steps.push(Step::Delete { table: RESTORE_ATTEMPT.into(), rows: Condition::EVERYTHING, expect: Expect::Any });
+        steps.push(RestoreAttemptRow::delete(Condition::EVERYTHING));
     }
     organization.commit(steps).await.map_err(StoreFailure::unaudited)?;
     if validate_only {
@@ -107,8 +107,5 @@ async fn attempt(
 
 fn count_attempt(deployment: &Deployment, now: Timestamp) -> Step {
     let id = Uuid::from_bytes(random::bytes(&*deployment.ports.random));
-    Step::Insert {
-        table: RESTORE_ATTEMPT.into(),
-        row: vec![("id".into(), Datum::Uuid(id)), ("time".into(), Datum::Time(now))],
-    }
+    RestoreAttemptRow { id, time: now }.insert()
 }

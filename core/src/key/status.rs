@@ -9,11 +9,11 @@ use crate::{
     deployment::Deployment,
     id::{KeyVersion, Timestamp},
     key::{error::KeyError, reencrypt::Cursor},
-    layout::UNREADABLE_CELL,
     organization::{handle::Organization, keys::Keys, pace, seen},
     policy::{self, Permit},
     schema::Schema,
     store::{Condition, Unavailable},
+    table::{cell::UnreadableCellRow, declare::TableRow as _},
 };
 
 /// What is known of an organization's encryption.
@@ -199,7 +199,7 @@ async fn reencryption(
             end_time: None,
         });
     };
-    let unreadable = organization.store.count(UNREADABLE_CELL.into(), Condition::EVERYTHING).await?;
+    let unreadable = organization.store.count(UnreadableCellRow::TABLE.into(), Condition::EVERYTHING).await?;
     let state = match ring_state {
         Some(RingState::Idle) | None => State::Done,
         Some(_) if !is_active => State::Waiting,

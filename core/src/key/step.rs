@@ -101,19 +101,19 @@ mod tests {
     const MISSING: ConfigurationFacts = ConfigurationFacts { has_current_text: false };
 
     #[test]
-    fn a_damaged_ring_leads_nowhere_whatever_the_configuration_holds() {
+    fn damaged_ring_has_no_next_step_with_any_configuration() {
         assert_eq!(next_step(PRESENT, RingFacts::Damaged), NextStep::ReportDamage);
         assert_eq!(next_step(MISSING, RingFacts::Damaged), NextStep::ReportDamage);
     }
 
     #[test]
-    fn a_ring_that_only_another_server_can_open_is_left_alone() {
+    fn ring_that_only_another_server_can_open_is_unchanged() {
         assert_eq!(next_step(PRESENT, RingFacts::Inaccessible), NextStep::AwaitOtherServer);
         assert_eq!(next_step(MISSING, RingFacts::Inaccessible), NextStep::AwaitOtherServer);
     }
 
     #[test]
-    fn without_the_text_everything_waits_for_a_restore() {
+    fn without_the_key_text_every_state_waits_for_a_restore() {
         for (state, waiting) in [
             (ReencryptionState::Idle, false),
             (ReencryptionState::Running, true),
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn with_the_text_a_change_goes_on_where_the_ring_says_it_was() {
+    fn with_the_key_text_a_change_continues_at_the_state_of_the_ring() {
         assert_eq!(next_step(PRESENT, whole(ReencryptionState::Idle)), NextStep::Rest);
         assert_eq!(next_step(PRESENT, whole(ReencryptionState::Running)), NextStep::Reseal(KeyVersion::FIRST));
         assert_eq!(next_step(PRESENT, whole(ReencryptionState::Clearing)), NextStep::Clear(KeyVersion::FIRST));
@@ -135,7 +135,7 @@ mod tests {
     /// A model of one change with a crash before every step: whatever is lost between the two databases, the steps lead to rest with
     /// the text that the ring carries, and no step is taken twice once it is done.
     #[test]
-    fn a_change_that_crashes_anywhere_comes_to_rest() {
+    fn change_that_crashes_anywhere_completes() {
         use ReencryptionState::{Finishing, Idle, Running};
         for crash_after in 0..4 {
             let mut state = [Idle, Running, Finishing, Idle][crash_after];

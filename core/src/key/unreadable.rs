@@ -17,11 +17,15 @@ use crate::{
     deployment::Deployment,
     id::{KeyVersion, RecordId},
     identity::Identity,
-    layout::UNREADABLE_CELL,
     list::page_token::{self, PageContext},
     organization::handle::Organization,
     policy::{self, Permit},
-    store::{Condition, Datum, Direction, Expect, Name, Reader, Select, Step, StoreFailure, Unavailable, rows},
+    store::{Condition, Datum, Direction, Reader, Row, Select, Step, StoreFailure, Unavailable},
+    table::{
+        cell::UnreadableCellRow,
+        declare::{Columns as _, Damage, TableRow as _},
+        record::RecordColumns,
+    },
 };
 
 /// Why a cell doesn't open.
@@ -95,23 +99,20 @@ impl UnreadableCell {
 
     /// The steps that set the cell aside: as it was read, or not at all.
     pub(crate) fn set_aside(&self, cell: &[u8]) -> Vec<Step> {
-        let is_there = Condition::equal("id", Datum::Uuid(self.record.uuid()))
-            .and(Condition::equal(self.column.clone(), Datum::Bytes(cell.to_vec())));
-        let row: Vec<(Name, Datum)> = vec![
-            ("table_name".into(), Datum::Text(self.table.clone())),
-            ("column_name".into(), Datum::Text(self.column.clone())),
-            ("id".into(), Datum::Uuid(self.record.uuid())),
-            ("reason".into(), Datum::Text(self.reason.code().to_owned())),
-            (
-                "key_version".into(),
-                self.key_version.map_or(Datum::Null, |version| Datum::Integer(version.get().into())),
-            ),
-            ("sha256".into(), Datum::Bytes(self.sha256.to_vec())),
-        ];
+        let is_there =
+            RecordColumns::id().is(self.record).and(Condition::equal(self.column.clone(), Datum::Bytes(cell.to_vec())));
+        let row = UnreadableCellRow {
+            table_name: self.table.clone(),
+            column_name: self.column.clone(),
+            id: self.record,
+            reason: self.reason.code().to_owned(),
+            key_version: self.key_version.map(|version| version.get().into()),
+            sha256: self.sha256,
+        };
         vec![
             Step::Require { table: self.table.clone().into(), rows: is_there },
             forget(&self.table, &self.column, self.record),
-            Step::Insert { table: UNREADABLE_CELL.into(), row },
+            row.insert(),
         ]
     }
 
@@ -122,35 +123,29 @@ impl UnreadableCell {
 
 /// The step that forgets about a cell that was set aside.
 pub(crate) fn forget(table: &str, column: &str, record: RecordId) -> Step {
-    let rows = Condition::equal("table_name", Datum::Text(table.to_owned()))
-        .and(Condition::equal("column_name", Datum::Text(column.to_owned())))
-        .and(Condition::equal("id", Datum::Uuid(record.uuid())));
-    Step::Delete { table: UNREADABLE_CELL.into(), rows, expect: Expect::Any }
+    let rows = UnreadableCellRow::table_name()
+        .is(table.to_owned())
+        .and(UnreadableCellRow::column_name().is(column.to_owned()))
+        .and(UnreadableCellRow::id().is(record));
+    UnreadableCellRow::delete(rows)
 }
 
 /// The step that forgets about all of them.
 pub(crate) fn forget_all() -> Step {
-    Step::Delete { table: UNREADABLE_CELL.into(), rows: Condition::EVERYTHING, expect: Expect::Any }
+    UnreadableCellRow::delete(Condition::EVERYTHING)
 }
 
-const COLUMNS: [&str; 6] = ["table_name", "column_name", "id", "reason", "key_version", "sha256"];
-
-fn parse(row: Vec<Datum>) -> Result<UnreadableCell, Unavailable> {
-    let wrong = || Unavailable("malformed row in the table of unreadable cells".into());
-    let Ok(
-        [Datum::Text(table), Datum::Text(column), Datum::Uuid(id), Datum::Text(reason), version, Datum::Bytes(hash)],
-    ) = <[Datum; 6]>::try_from(row)
-    else {
-        return Err(wrong());
-    };
-    let version = if let Datum::Integer(version) = version { u32::try_from(version).ok() } else { None };
+fn parse(row: Row) -> Result<UnreadableCell, Damage> {
+    let row = UnreadableCellRow::whole().values(row)?;
+    let reason = Reason::ALL.into_iter().find(|known| known.code() == row.reason);
+    let version = row.key_version.and_then(|version| u32::try_from(version).ok());
     Ok(UnreadableCell {
-        table,
-        column,
-        record: RecordId::from_uuid(id),
-        reason: Reason::ALL.into_iter().find(|known| known.code() == reason).ok_or_else(wrong)?,
+        table: row.table_name,
+        column: row.column_name,
+        record: row.id,
+        reason: reason.ok_or_else(|| UnreadableCellRow::reason().damaged())?,
         key_version: version.and_then(KeyVersion::new),
-        sha256: hash.try_into().map_err(|_| wrong())?,
+        sha256: row.sha256,
     })
 }
 
@@ -159,7 +154,7 @@ pub(crate) struct Aside(BTreeMap<(String, String, Uuid), UnreadableCell>);
 
 impl Aside {
     pub(crate) async fn read(store: &dyn Reader) -> Result<Aside, Unavailable> {
-        let found = rows(store, UNREADABLE_CELL, &COLUMNS, Condition::EVERYTHING).await?;
+        let found = store.select(UnreadableCellRow::whole().select(Condition::EVERYTHING)).await?;
         let cells = found.into_iter().map(parse).collect::<Result<Vec<_>, _>>()?;
         Ok(Aside(cells.into_iter().map(|cell| (cell.place(), cell)).collect()))
     }
@@ -214,15 +209,12 @@ pub async fn list(
             None => return Ok(None),
         }
     };
-    let select = Select {
-        table: UNREADABLE_CELL.into(),
-        columns: COLUMNS.map(Name::from).into(),
-        rows,
-        order: PLACE.map(|name| (name.into(), Direction::Ascending)).into(),
-        limit: size.saturating_add(1),
-    };
+    let order = UnreadableCellRow::key().into_iter().map(|name| (name, Direction::Ascending)).collect();
+    let limit = size.saturating_add(1);
+    let select = Select { order, limit, ..UnreadableCellRow::whole().select(rows) };
     let found = organization.store.select(select).await?;
-    let mut cells = found.into_iter().map(parse).collect::<Result<Vec<_>, _>>()?;
+    let cells = found.into_iter().map(parse).collect::<Result<Vec<_>, _>>();
+    let mut cells = cells.map_err(Unavailable::from)?;
     let mut bytes = 0_usize;
     let fits = cells.iter().take_while(|_| {
         bytes = bytes.saturating_add(CELL_BYTES);
@@ -243,8 +235,6 @@ pub async fn list(
 /// How many bytes a cell takes in a page at most: its name, its attribute, its hash.
 const CELL_BYTES: usize = 512;
 
-const PLACE: [&str; 3] = ["table_name", "column_name", "id"];
-
 /// A cell's place in bytes: the id, the table, a zero, the column.
 fn cursor(cell: &UnreadableCell) -> Vec<u8> {
     [&cell.record.uuid().as_bytes()[..], cell.table.as_bytes(), b"\0", cell.column.as_bytes()].concat()
@@ -254,8 +244,11 @@ fn cursor(cell: &UnreadableCell) -> Vec<u8> {
 fn after(cursor: &[u8]) -> Option<Condition> {
     let (id, names) = cursor.split_first_chunk::<16>()?;
     let (table, column) = std::str::from_utf8(names).ok()?.split_once('\0')?;
-    let data = [Datum::Text(table.to_owned()), Datum::Text(column.to_owned()), Datum::Uuid(Uuid::from_bytes(*id))];
-    Some(Condition::later(PLACE.into_iter().map(Name::from).zip(data)))
+    Some(Condition::later([
+        UnreadableCellRow::table_name().holding(table.to_owned()),
+        UnreadableCellRow::column_name().holding(column.to_owned()),
+        UnreadableCellRow::id().holding(RecordId::from_bytes(*id)),
+    ]))
 }
 
 #[cfg(test)]
@@ -263,7 +256,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_cells_after_a_cursor_are_those_of_later_places() {
+    fn cursor_is_followed_by_the_cells_of_later_places() {
         let cell = UnreadableCell {
             table: "Mailbox".to_owned(),
             column: "password".to_owned(),
@@ -285,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn every_reason_reads_back_from_its_word() {
+    fn every_reason_parses_from_its_name() {
         for reason in Reason::ALL {
             assert_eq!(Reason::ALL.into_iter().find(|known| known.code() == reason.code()), Some(reason));
         }

@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn as_many_rows_fit_as_have_the_bytes_and_one_in_any_case() {
+    fn page_has_the_rows_that_fit_and_at_least_one() {
         let rows = |sizes: &[usize]| sizes.iter().map(|size| vec![Datum::Bytes(vec![0; *size])]).collect::<Vec<Row>>();
         let weight = |row: &[Datum]| if let [Datum::Bytes(bytes)] = row { bytes.len() } else { 0 };
         for (sizes, fit) in [(&[4, 6, 1][..], 2), (&[4, 7, 1], 1), (&[11, 1], 1), (&[10], 1), (&[3, 3, 3], 3)] {

@@ -11,12 +11,13 @@
 //! This file doesn't know the format of a cursor. A list of records uses the cursors of [`Order`](crate::order::Order),
 //! which have at most 2,200 bytes. Their tokens have at most 4,500 characters.
 
+use data_encoding::HEXLOWER;
+
 use crate::{
     crypto::{
         encoding::Encoding,
         root_key::{MacPurpose, RootKey, RootKeyError},
     },
-    hex::{hex, unhex},
     identity::Identity,
 };
 
@@ -40,7 +41,7 @@ pub struct PageContext<'a> {
 /// If the root key is unavailable.
 pub fn token(root_key: &dyn RootKey, context: &PageContext<'_>, cursor: &[u8]) -> Result<String, RootKeyError> {
     let mac = root_key.mac(MacPurpose::PageToken, &encoding(context, cursor))?;
-    Ok(hex(&[cursor, &mac[..]].concat()))
+    Ok(HEXLOWER.encode(&[cursor, &mac[..]].concat()))
 }
 
 /// Returns the cursor in a token, or `None` if the token was not issued for this list and this caller.
@@ -48,7 +49,7 @@ pub fn token(root_key: &dyn RootKey, context: &PageContext<'_>, cursor: &[u8]) -
 /// # Errors
 /// If the root key is unavailable.
 pub fn cursor(root_key: &dyn RootKey, context: &PageContext<'_>, token: &str) -> Result<Option<Vec<u8>>, RootKeyError> {
-    let Some(mut bytes) = unhex(token) else { return Ok(None) };
+    let Ok(mut bytes) = HEXLOWER.decode(token.as_bytes()) else { return Ok(None) };
     let Some((cursor, mac)) = bytes.split_last_chunk::<32>() else { return Ok(None) };
     let length = cursor.len();
     let is_ours = root_key.verify_mac(MacPurpose::PageToken, &encoding(context, cursor), mac)?;
@@ -91,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_for_one_list_filter_order_and_caller() {
+    fn page_token_is_valid_for_one_list_filter_order_and_caller() {
         let key = root_key(1);
         let token = sealed(&key, PARTS, b"cursor");
         assert_eq!(opened(&key, PARTS, &token), Some(b"cursor".to_vec()));
@@ -109,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_has_one_spelling_and_none_is_forged() {
+    fn page_token_has_one_spelling_and_forgeries_are_refused() {
         let key = root_key(1);
         let token = sealed(&key, PARTS, &[0xAB; 16]);
         assert_eq!(token.len(), 96);

@@ -5,12 +5,12 @@
 
 use std::sync::{Arc, LazyLock};
 
+use data_encoding::HEXLOWER;
+
 use crate::{
     deployment::Deployment,
-    hex::{hex, unhex},
     id::{RecordId, Timestamp},
     identity::Caller,
-    layout::{ATTRIBUTE_CHANGE, ATTRIBUTE_CHANGE_KEY},
     list::{
         log::{self, ListLogError, Log, Page},
         page::ListingError,
@@ -25,6 +25,11 @@ use crate::{
         value::Value,
     },
     store::{ColumnType, Commit, CommitError, Comparison, Condition, Datum, Name, Row, Source, Step, Unavailable},
+    table::{
+        declare::{Columns as _, Damage, TableColumn, TableRow as _},
+        metadata::AttributeChangeRow,
+        record::RecordColumns,
+    },
 };
 
 /// What was done to a record.
@@ -76,10 +81,12 @@ impl Written<'_> {
     }
 
     fn step(&self, attribute: &Attribute, before: Option<&Value>, after: Option<&Value>) -> Step {
-        let (id, revision) = (Datum::Uuid(self.id.uuid()), Datum::Integer(self.revision));
-        let operation = self.operation;
-        let row = row(self.time, self.caller, (self.entity, attribute), id, operation, revision, (before, after));
-        Step::Insert { table: ATTRIBUTE_CHANGE.into(), row }
+        let row = AttributeChangeRow {
+            record_id: self.id,
+            revision: self.revision,
+            ..row(self.time, self.caller, (self.entity, attribute), self.operation, (before, after))
+        };
+        row.insert()
     }
 }
 
@@ -91,59 +98,50 @@ pub(crate) fn cleared(
     before: &Value,
     rows: Condition,
 ) -> Step {
-    let (id, revision) = (Source::Column("id".into()), Source::Next("revision".into()));
-    let row = row(time, caller, (entity, attribute), id, Operation::Update, revision, (Some(before), None));
-    Step::InsertFrom { table: ATTRIBUTE_CHANGE.into(), row, from: entity.storage_name.clone().into(), rows }
+    let row = row(time, caller, (entity, attribute), Operation::Update, (Some(before), None)).into_row();
+    let (id, revision) = (AttributeChangeRow::record_id(), AttributeChangeRow::revision());
+    let source = |(column, datum): (Name, Datum)| {
+        let source = match &*column {
+            name if name == id.as_str() => Source::Column(RecordColumns::id().name()),
+            name if name == revision.as_str() => Source::Next(RecordColumns::revision().name()),
+            _ => Source::Value(datum),
+        };
+        (column, source)
+    };
+    let row = row.into_iter().map(source).collect();
+    Step::InsertFrom { table: AttributeChangeRow::TABLE.into(), row, from: entity.storage_name.clone().into(), rows }
 }
 
-/// The row of a change, column by column.
-fn row<Of: From<Datum>>(
+/// The row of a change, without the record and its revision.
+fn row(
     time: Timestamp,
     caller: &Caller,
     (entity, attribute): (&Entity, &Attribute),
-    id: Of,
     operation: Operation,
-    revision: Of,
     (before, after): (Option<&Value>, Option<&Value>),
-) -> Vec<(Name, Of)> {
-    let stored = |value: Option<&Value>| Of::from(value.map_or(Datum::Null, |value| Datum::Text(text_of(value))));
-    let values = [
-        Datum::Time(time).into(),
-        Datum::Text(caller.identity.to_string()).into(),
-        Datum::Text(caller.call_id.clone()).into(),
-        Datum::Text(entity.storage_name.clone()).into(),
-        id,
-        Datum::Text(attribute.storage_name.clone()).into(),
-        Datum::Integer(operation.number_and_name().0.into()).into(),
-        revision,
-        stored(before),
-        stored(after),
-    ];
-    COLUMNS.map(Name::from).into_iter().zip(values).collect()
+) -> AttributeChangeRow {
+    AttributeChangeRow {
+        time,
+        identity: caller.identity.to_string(),
+        call_id: caller.call_id.clone(),
+        table_name: entity.storage_name.clone(),
+        record_id: RecordId::from_bytes([0; 16]),
+        column_name: attribute.storage_name.clone(),
+        operation: operation.number_and_name().0.into(),
+        revision: 0,
+        old_value: before.map(text_of),
+        new_value: after.map(text_of),
+    }
 }
 
-/// The columns of the table of changes.
-const COLUMNS: [&str; 10] = [
-    "time",
-    "identity",
-    "call_id",
-    "table_name",
-    "record_id",
-    "column_name",
-    "operation",
-    "revision",
-    "old_value",
-    "new_value",
-];
-
-/// What changes are ordered by, all of it descending.
+/// What changes are ordered by, all of it descending: the key.
 const ORDER: [(&str, ColumnType); 6] = [
-    ("time", ColumnType::Time),
-    ("table_name", ColumnType::Text),
-    ("record_id", ColumnType::Uuid),
-    ("column_name", ColumnType::Text),
-    ("operation", ColumnType::Integer),
-    ("revision", ColumnType::Integer),
+    AttributeChangeRow::time().name_and_type(),
+    AttributeChangeRow::table_name().name_and_type(),
+    AttributeChangeRow::record_id().name_and_type(),
+    AttributeChangeRow::column_name().name_and_type(),
+    AttributeChangeRow::operation().name_and_type(),
+    AttributeChangeRow::revision().name_and_type(),
 ];
 
 /// A value as a text that [`value_of`] reads back.
@@ -152,7 +150,7 @@ fn text_of(value: &Value) -> String {
         Value::Boolean(value) => value.to_string(),
         Value::Integer(value) => value.to_string(),
         Value::Text(value) => value.clone(),
-        Value::Bytes(value) => hex(value),
+        Value::Bytes(value) => HEXLOWER.encode(value),
         Value::Time(value) => value.unix_micros().to_string(),
         Value::Reference(id) => id.to_string(),
     }
@@ -164,7 +162,7 @@ fn value_of(kind: &Kind, text: String) -> Option<Value> {
         Kind::Boolean => Value::Boolean(text.parse().ok()?),
         Kind::Integer32 | Kind::Integer64 | Kind::Choice(_) => Value::Integer(text.parse().ok()?),
         Kind::Text => Value::Text(text),
-        Kind::Bytes => Value::Bytes(unhex(&text)?),
+        Kind::Bytes => Value::Bytes(HEXLOWER.decode(text.as_bytes()).ok()?),
         Kind::Time => Value::Time(Timestamp::from_unix_micros(text.parse().ok()?)),
         Kind::Reference { .. } => Value::Reference(text.parse().ok()?),
         Kind::ReportsSet { .. } => return None,
@@ -197,39 +195,26 @@ pub struct AttributeChange {
 }
 
 impl AttributeChange {
-    fn from_row(row: Row, schema: &Schema) -> Option<Self> {
-        let [
-            Datum::Time(time),
-            Datum::Text(identity),
-            Datum::Text(call_id),
-            Datum::Text(table),
-            Datum::Uuid(record),
-            Datum::Text(column),
-            Datum::Integer(operation),
-            Datum::Integer(revision),
-            old_value,
-            new_value,
-        ] = <[Datum; 10]>::try_from(row).ok()?
-        else {
-            return None;
+    fn from_row(row: Row, schema: &Schema) -> Result<Self, Damage> {
+        let row = AttributeChangeRow::whole().values(row)?;
+        let entity = schema.by_storage_name(&row.table_name);
+        let entity = entity.ok_or_else(|| AttributeChangeRow::table_name().damaged())?;
+        let attribute = entity.stored_in(&row.column_name);
+        let (index, attribute) = attribute.ok_or_else(|| AttributeChangeRow::column_name().damaged())?;
+        let operation = Operation::ALL.into_iter().find(|known| i64::from(known.number_and_name().0) == row.operation);
+        let value = |text: Option<String>, column: TableColumn<AttributeChangeRow, Option<String>>| {
+            text.map(|text| value_of(&attribute.kind, text).ok_or_else(|| column.damaged())).transpose()
         };
-        let entity = schema.by_storage_name(&table)?;
-        let (index, attribute) = entity.stored_in(&column)?;
-        let value = |datum| match datum {
-            Datum::Text(text) => value_of(&attribute.kind, text).map(Some),
-            Datum::Null => Some(None),
-            Datum::Boolean(_) | Datum::Integer(_) | Datum::Bytes(_) | Datum::Uuid(_) | Datum::Time(_) => None,
-        };
-        Some(AttributeChange {
-            time,
-            identity,
-            call_id,
-            record: RecordId::from_uuid(record),
+        Ok(AttributeChange {
+            time: row.time,
+            identity: row.identity,
+            call_id: row.call_id,
+            record: row.record_id,
             attribute: index,
-            operation: Operation::ALL.into_iter().find(|known| i64::from(known.number_and_name().0) == operation)?,
-            revision,
-            old_value: value(old_value)?,
-            new_value: value(new_value)?,
+            operation: operation.ok_or_else(|| AttributeChangeRow::operation().damaged())?,
+            revision: row.revision,
+            old_value: value(row.old_value, AttributeChangeRow::old_value())?,
+            new_value: value(row.new_value, AttributeChangeRow::new_value())?,
             entity: Arc::clone(entity),
         })
     }
@@ -264,12 +249,12 @@ pub enum Of<'a> {
 
 impl Of<'_> {
     fn rows(self) -> Condition {
-        let table = |entity: &Entity| Condition::equal("table_name", Datum::Text(entity.storage_name.clone()));
+        let table = |entity: &Entity| AttributeChangeRow::table_name().is(entity.storage_name.clone());
         match self {
             Of::Organization => Condition::EVERYTHING,
-            Of::Record(entity, id) => table(entity).and(Condition::equal("record_id", Datum::Uuid(id.uuid()))),
+            Of::Record(entity, id) => table(entity).and(AttributeChangeRow::record_id().is(id)),
             Of::Attribute(entity, attribute) => {
-                table(entity).and(Condition::equal("column_name", Datum::Text(attribute.storage_name.clone())))
+                table(entity).and(AttributeChangeRow::column_name().is(attribute.storage_name.clone()))
             }
         }
     }
@@ -286,10 +271,9 @@ pub async fn list(
     of: Of<'_>,
     wanted: &Page<'_>,
 ) -> Result<(Vec<AttributeChange>, String), ListLogError> {
-    let columns = COLUMNS.map(Name::from).into();
     let changes = Log {
-        table: ATTRIBUTE_CHANGE.into(),
-        columns,
+        table: AttributeChangeRow::TABLE.into(),
+        columns: AttributeChangeRow::names(),
         order: Order::descending(ORDER),
         fields: &FIELDS,
         translate: Ok,
@@ -298,8 +282,8 @@ pub async fn list(
     };
     let (rows, token) = log::page(deployment, &*organization.store, changes, of.rows(), wanted).await?;
     let rows = rows.into_iter().map(|row| AttributeChange::from_row(row, &deployment.schema));
-    let unreadable = || ListingError::from(Unavailable("malformed row in the table of attribute changes".into()));
-    Ok((rows.collect::<Option<_>>().ok_or_else(unreadable)?, token))
+    let changes = rows.collect::<Result<_, _>>().map_err(|damage| ListingError::from(Unavailable::from(damage)))?;
+    Ok((changes, token))
 }
 
 /// Removes changes that are older than `before`, and tells how many went.
@@ -307,18 +291,17 @@ pub async fn list(
 /// # Errors
 /// Why not; some may be gone. The next try goes on.
 pub async fn forget(organization: &Organization, before: Timestamp) -> Result<u64, CommitError> {
-    let older =
-        || Condition::Compare { column: "time".into(), comparison: Comparison::Less, value: Datum::Time(before) };
+    let older = || AttributeChangeRow::time().compares(Comparison::Less, before);
     let count = || async {
-        let counted = organization.store.count(ATTRIBUTE_CHANGE.into(), older()).await;
+        let counted = organization.store.count(AttributeChangeRow::TABLE.into(), older()).await;
         counted.map_err(|Unavailable(cause)| CommitError::Unavailable(cause))
     };
     let found = count().await?;
     let mut left = found;
     while left > 0 {
         let prune = Step::Prune {
-            table: ATTRIBUTE_CHANGE.into(),
-            key: ATTRIBUTE_CHANGE_KEY.map(Name::from).into(),
+            table: AttributeChangeRow::TABLE.into(),
+            key: AttributeChangeRow::key(),
             rows: older(),
             at_most: BATCH,
         };
@@ -337,7 +320,7 @@ mod tests {
     use crate::schema::testing::thing;
 
     #[test]
-    fn every_value_reads_back_from_its_text() {
+    fn every_value_parses_from_its_text() {
         let values = [
             ("flag", Value::Boolean(true)),
             ("small", Value::Integer(-7)),

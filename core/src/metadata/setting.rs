@@ -10,18 +10,22 @@
 
 use std::{collections::HashMap, sync::Arc};
 
+use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 
 use crate::{
     crypto::encoding::Encoding,
-    hex::hex,
-    layout::ATTRIBUTE_SETTING,
     schema::{
         Schema,
         check::line_problem,
         entity::{Attribute, Entity, Kind},
     },
-    store::{Condition, Datum, Index, Name, Reader, Row, Step, Unavailable, rows},
+    store::{Condition, Datum, Index, Name, Reader, Row, Step, Unavailable},
+    table::{
+        declare::{Columns as _, TableRow as _},
+        metadata::AttributeSettingRow,
+        record::RecordColumns,
+    },
     violation::Problem,
 };
 
@@ -45,14 +49,19 @@ impl OrganizationSchema {
     /// # Errors
     /// If the store doesn't answer.
     pub(crate) async fn read(store: &dyn Reader, schema: &Arc<Schema>) -> Result<Self, Unavailable> {
-        let found = rows(store, ATTRIBUTE_SETTING, &COLUMNS, Condition::EVERYTHING).await?;
+        let columns = AttributeSettingRow::whole();
+        let found = store.select(columns.select(Condition::EVERYTHING)).await?;
         if found.is_empty() {
             return Ok(OrganizationSchema::of(schema));
         }
         // Of a row that can't be read, too: whoever wrote it, it is there.
-        let revision = |row: &Row| if let Some(Datum::Integer(revision)) = row.last() { *revision } else { 0 };
+        let revision = |row: &Row| match AttributeSettingRow::revision().datum_in(row) {
+            Some(Datum::Integer(revision)) => *revision,
+            Some(_) | None => 0,
+        };
         let revision = found.iter().map(revision).max().unwrap_or_default();
-        let settings: Vec<Setting> = found.into_iter().filter_map(Setting::from_row).collect();
+        let settings: Vec<Setting> =
+            found.into_iter().filter_map(|row| Some(columns.values(row).ok()?.into())).collect();
         let of_column: HashMap<(&str, &str), &Setting> =
             settings.iter().map(|setting| ((setting.table.as_str(), setting.column.as_str()), setting)).collect();
         let customized = schema.customized(|entity| {
@@ -83,8 +92,7 @@ impl OrganizationSchema {
 
     /// The step that refuses a commit where metadata has changed since.
     pub(crate) fn require(&self) -> Step {
-        let later = Condition::greater("revision", Datum::Integer(self.revision));
-        Step::Forbid { table: ATTRIBUTE_SETTING.into(), rows: later }
+        AttributeSettingRow::forbid(AttributeSettingRow::revision().exceeds(self.revision))
     }
 
     /// The steps that make every index it wants, for a database that was just filled.
@@ -118,65 +126,40 @@ pub(crate) struct Setting {
     pub(super) revision: i64,
 }
 
-const COLUMNS: [&str; 9] = [
-    "table_name",
-    "column_name",
-    "display_name",
-    "max_length",
-    "longest",
-    "required",
-    "audited",
-    "indexed",
-    "revision",
-];
+impl From<AttributeSettingRow> for Setting {
+    fn from(row: AttributeSettingRow) -> Self {
+        let length = |length: Option<i64>| length.and_then(|length| u32::try_from(length).ok());
+        Setting {
+            table: row.table_name,
+            column: row.column_name,
+            display_name: row.display_name,
+            max_length: length(row.max_length),
+            longest: length(row.longest),
+            is_required: row.required,
+            is_audited: row.audited,
+            is_indexed: row.indexed,
+            revision: row.revision,
+        }
+    }
+}
+
+impl From<Setting> for AttributeSettingRow {
+    fn from(setting: Setting) -> Self {
+        AttributeSettingRow {
+            table_name: setting.table,
+            column_name: setting.column,
+            display_name: setting.display_name,
+            max_length: setting.max_length.map(i64::from),
+            longest: setting.longest.map(i64::from),
+            required: setting.is_required,
+            audited: setting.is_audited,
+            indexed: setting.is_indexed,
+            revision: setting.revision,
+        }
+    }
+}
 
 impl Setting {
-    fn from_row(row: Row) -> Option<Self> {
-        let [
-            Datum::Text(table),
-            Datum::Text(column),
-            display_name,
-            max_length,
-            longest,
-            Datum::Boolean(is_required),
-            Datum::Boolean(is_audited),
-            Datum::Boolean(is_indexed),
-            Datum::Integer(revision),
-        ] = <[Datum; 9]>::try_from(row).ok()?
-        else {
-            return None;
-        };
-        let display_name = if let Datum::Text(name) = display_name { Some(name) } else { None };
-        let length = |datum| if let Datum::Integer(length) = datum { u32::try_from(length).ok() } else { None };
-        let (max_length, longest) = (length(max_length), length(longest));
-        Some(Setting {
-            table,
-            column,
-            display_name,
-            max_length,
-            longest,
-            is_required,
-            is_audited,
-            is_indexed,
-            revision,
-        })
-    }
-
-    pub(super) fn into_row(self) -> Vec<(Name, Datum)> {
-        let data = [
-            Datum::Text(self.table),
-            Datum::Text(self.column),
-            self.display_name.map_or(Datum::Null, Datum::Text),
-            self.max_length.map_or(Datum::Null, |length| Datum::Integer(length.into())),
-            self.longest.map_or(Datum::Null, |length| Datum::Integer(length.into())),
-            Datum::Boolean(self.is_required),
-            Datum::Boolean(self.is_audited),
-            Datum::Boolean(self.is_indexed),
-            Datum::Integer(self.revision),
-        ];
-        COLUMNS.map(Name::from).into_iter().zip(data).collect()
-    }
-
     /// The attribute with what it can have of this.
     pub(super) fn applied_to(&self, attribute: &Attribute) -> Attribute {
         let mut customized = attribute.clone();
@@ -220,14 +203,15 @@ pub(crate) fn length_within(attribute: &Attribute, asked: i64) -> Result<u32, Pr
 
 /// The condition that a row of settings is that of this attribute.
 pub(crate) fn of_attribute(entity: &Entity, attribute: &Attribute) -> Condition {
-    Condition::equal("table_name", Datum::Text(entity.storage_name.clone()))
-        .and(Condition::equal("column_name", Datum::Text(attribute.storage_name.clone())))
+    AttributeSettingRow::table_name()
+        .is(entity.storage_name.clone())
+        .and(AttributeSettingRow::column_name().is(attribute.storage_name.clone()))
 }
 
 /// The step that makes an attribute's index.
 pub(crate) fn make_index(entity: &Entity, attribute: &Attribute) -> Step {
     // The id comes last in every order of records.
-    let columns = vec![attribute.storage_name.clone().into(), "id".into()];
+    let columns = vec![attribute.storage_name.clone().into(), RecordColumns::id().name()];
     let index = Index { name: index_name(entity, attribute), columns };
     Step::CreateIndex { table: entity.storage_name.clone().into(), index }
 }
@@ -238,7 +222,7 @@ pub fn index_name(entity: &Entity, attribute: &Attribute) -> Name {
     let names = Encoding::new("sealward index v1");
     let names = names.part(entity.storage_name.as_bytes()).part(attribute.storage_name.as_bytes()).into_bytes();
     let digest = Sha256::digest(names);
-    format!("sealward_by_{}", hex(digest.get(..8).unwrap_or_default())).into()
+    format!("sealward_by_{}", HEXLOWER.encode(digest.get(..8).unwrap_or_default())).into()
 }
 
 #[cfg(test)]
@@ -263,13 +247,14 @@ mod tests {
     #[test]
     fn a_setting_is_written_and_read_back() {
         for setting in [everything("stored_name_1"), Setting::default()] {
-            let row = setting.clone().into_row().into_iter().map(|(_, datum)| datum).collect();
-            assert_eq!(Setting::from_row(row), Some(setting));
+            let row = AttributeSettingRow::from(setting.clone()).into_row();
+            let row = row.into_iter().map(|(_, datum)| datum).collect();
+            assert_eq!(AttributeSettingRow::whole().values(row).map(Setting::from), Ok(setting));
         }
     }
 
     #[test]
-    fn whatever_a_row_asks_for_an_encrypted_attribute_stays_as_the_schema_has_it() {
+    fn stored_setting_never_changes_an_encrypted_attribute() {
         for attribute in thing().attributes {
             let customized = everything(&attribute.storage_name).applied_to(&attribute);
             let is_secret = attribute.name == "secret";
@@ -285,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_row_asks_for_that_nobody_could_have_chosen_is_ignored() {
+    fn invalid_stored_setting_is_ignored() {
         let entity = thing();
         let attribute = entity.attribute("name_1").unwrap();
         for (name, length) in [("", 0), ("a\u{1b}", 4_001), (&*"x".repeat(101), u32::MAX)] {
@@ -302,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_was_longer_once_is_no_key_of_an_index_or_an_order_later() {
+    fn text_that_was_longer_before_stays_without_index_and_order() {
         let entity = thing();
         let attribute = entity.attribute("name_1").unwrap();
         let setting = |longest| Setting { max_length: Some(7), longest, is_indexed: true, ..Setting::default() };
@@ -313,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn each_attribute_has_an_index_of_its_own_with_a_name_that_fits() {
+    fn each_attribute_has_a_separate_index_with_a_valid_name() {
         let named = |table: &str, column: &str| {
             let entity = Entity::new(table, "things", "thing", Vec::new());
             index_name(&entity, &Attribute::new(column, Kind::Text))

@@ -4,7 +4,6 @@ use crate::{
     audit::entry::{AuditAction, AuditEntry},
     deployment::Deployment,
     identity::Caller,
-    layout::ATTRIBUTE_SETTING,
     metadata::setting::{
         OrganizationSchema, Setting, index_name, length_within, make_index, name_problem, of_attribute,
     },
@@ -14,7 +13,8 @@ use crate::{
         check::check_value,
         entity::{Attribute, Entity, INDEXED_CHARS_MAX},
     },
-    store::{CommitError, Expect, Step, StoreFailure, Unavailable},
+    store::{CommitError, Step, StoreFailure, Unavailable},
+    table::{declare::TableRow as _, metadata::AttributeSettingRow},
     violation::{Problem, Violation},
 };
 
@@ -155,8 +155,8 @@ fn steps(
 ) -> Vec<Step> {
     let mut steps = vec![
         present.require(),
-        Step::Delete { table: ATTRIBUTE_SETTING.into(), rows: of_attribute(entity, after), expect: Expect::Any },
-        Step::Insert { table: ATTRIBUTE_SETTING.into(), row: setting.into_row() },
+        AttributeSettingRow::delete(of_attribute(entity, after)),
+        AttributeSettingRow::from(setting).insert(),
     ];
     match (before.is_indexed, after.is_indexed) {
         (false, true) => steps.push(make_index(entity, after)),
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_is_asked_of_an_encrypted_attribute_is_refused() {
+    fn every_setting_of_an_encrypted_attribute_is_refused() {
         for customization in [
             Customization::default(),
             Customization { audited: Some(Some(true)), ..Customization::default() },
@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_that_can_not_be_is_told_at_once() {
+    fn all_invalid_settings_are_reported_together() {
         let customization = Customization {
             display_name: Some(Some(String::new())),
             max_length: Some(Some(4)),
@@ -338,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_for_people_has_1_to_100_characters() {
+    fn display_name_has_1_to_100_characters() {
         let name = |name: &str| Customization { display_name: Some(Some(name.to_owned())), ..Customization::default() };
         assert!(update_of("small", &name(&"é".repeat(100))).is_ok());
         for (wrong, reason) in
@@ -349,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_schema_requires_stays_required() {
+    fn attribute_required_by_the_schema_stays_required() {
         let level = |level| Customization { required_level: Some(level), ..Customization::default() };
         let entity = thing();
         let strict = Attribute { required: true, ..entity.attribute("name_1").unwrap().clone() };
@@ -367,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_is_indexed_while_it_is_short_and_kept_short_while_it_is_indexed() {
+    fn only_short_text_is_indexed_and_indexed_text_stays_short() {
         let indexed = Customization { indexed: Some(Some(true)), ..Customization::default() };
         assert!(update_of("name_1", &indexed).is_ok());
         assert_eq!(refused("endless", &indexed), ["attribute_metadata.indexed NOT_INDEXABLE"]);
@@ -393,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_out_stays_as_it_is_and_what_is_cleared_is_as_in_the_schema() {
+    fn omitted_settings_are_kept_and_cleared_ones_follow_the_schema() {
         let entity = thing();
         let attribute = entity.attribute("name_1").unwrap();
         let customization = Customization {

@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn comparisons_under_way_and_recorded_ones_share_the_limit() {
+    fn running_and_recorded_comparisons_share_the_limit() {
         let comparisons = Comparisons::default();
         assert_eq!(comparisons.reserve(&key(1), at(1_000), 3), Reserved::NotLoaded);
         comparisons.load(&key(1), vec![at(500), at(10)]);
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn windows_in_memory_are_bounded_and_those_in_use_stay() {
+    fn windows_in_memory_are_limited_and_used_ones_are_kept() {
         let comparisons = Comparisons::default();
         let numbered = |number: u32| (number.to_string(), RecordId::from_bytes([0; 16]), String::new());
         for number in 0..20_000 {

@@ -17,7 +17,7 @@ use crate::{
     fail_point::FailPoint,
     id::OrganizationId,
     identity::Caller,
-    layout::{self, ORGANIZATION},
+    layout,
     organization::{
         handle::Organization,
         key_text::write_text,
@@ -27,7 +27,8 @@ use crate::{
     },
     policy::{self, Permit},
     port::OrganizationLock,
-    store::{Commit, CommitError, Datum, OpenError, Step, StoreFailure, Unavailable},
+    store::{Commit, CommitError, OpenError, Step, StoreFailure, Unavailable},
+    table::{declare::TableRow as _, organization::OrganizationRow},
     violation::{Problem, Violation},
 };
 
@@ -137,14 +138,7 @@ async fn create_unasked(
     deployment.reached(FailPoint::CreateStarted);
 
     let mut first = catalog::first(&layout::organization(&deployment.schema), now);
-    first.steps.push(Step::Insert {
-        table: ORGANIZATION.into(),
-        row: vec![
-            ("id".into(), Datum::Uuid(id.uuid())),
-            ("name".into(), Datum::Text(name.to_owned())),
-            ("create_time".into(), Datum::Time(now)),
-        ],
-    });
+    first.steps.push(OrganizationRow { id, name: name.to_owned(), create_time: now }.insert());
     first.steps.extend(ring_rows::insert(ring.stored()));
     first.steps.push(key_change_row(&ring));
     first.steps.push(Step::Audit(entry));

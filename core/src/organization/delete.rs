@@ -6,18 +6,21 @@
 
 use crate::{
     audit::entry::{AuditAction, AuditEntry},
-    configuration::of_organization,
     deployment::Deployment,
     fail_point::FailPoint,
     identity::Caller,
-    layout::{DATA_KEY, FINGERPRINT, KEY_RING, KEY_TEXT, SEEN, TOMBSTONE},
     organization::{
         row::{Row, STATE_DELETING, STATE_READY},
         work::KeyWork,
     },
     policy::{self, Permit},
     port::OrganizationLock,
-    store::{Commit, CommitError, Condition, Datum, Expect, OpenError, Step, StoreFailure, Unavailable},
+    store::{Commit, CommitError, Condition, Expect, OpenError, Step, StoreFailure, Unavailable},
+    table::{
+        configuration::{FingerprintRow, KeyTextRow, SeenRow, TombstoneRow},
+        declare::TableRow as _,
+        key::{DataKeyRow, KeyRingRow},
+    },
 };
 
 /// Deletes the organization that is worked on. When this returns, nothing of it is left but a tombstone.
@@ -60,36 +63,28 @@ pub(super) async fn finish(
     lock: Box<dyn OrganizationLock>,
 ) -> Result<(), CommitError> {
     let (ports, id) = (&deployment.ports, row.id);
-    let all = |table: &'static str, rows| Step::Delete { table: table.into(), rows, expect: Expect::Any };
     let unavailable = |Unavailable(cause)| CommitError::Unavailable(cause);
     match ports.databases.open(id).await {
         Ok(store) => {
-            let keys = [KEY_RING, DATA_KEY].map(|table| all(table, Condition::EVERYTHING));
-            store.commit(Commit::of(keys.into())).await?;
+            let keys = vec![KeyRingRow::delete(Condition::EVERYTHING), DataKeyRow::delete(Condition::EVERYTHING)];
+            store.commit(Commit::of(keys)).await?;
             store.scrub().await.map_err(unavailable)?;
             deployment.reached(FailPoint::RingDestroyed);
         }
         // One that can't be opened is removed as it is.
         Err(OpenError::Missing | OpenError::Unavailable(_) | OpenError::OtherInside) => {}
     }
-    ports.configuration.commit(Commit::of(vec![all(KEY_TEXT, of_organization(id))])).await?;
+    ports.configuration.commit(Commit::of(vec![KeyTextRow::delete(KeyTextRow::organization().is(id))])).await?;
     ports.configuration.scrub().await.map_err(unavailable)?;
     deployment.reached(FailPoint::DeletedTextsForgotten);
     ports.databases.remove(id).await.map_err(unavailable)?;
     deployment.reached(FailPoint::DatabaseRemoved);
     let end = vec![
         row.unlist(Expect::Any),
-        all(FINGERPRINT, of_organization(id)),
-        all(SEEN, of_organization(id)),
-        all(TOMBSTONE, of_organization(id)),
-        Step::Insert {
-            table: TOMBSTONE.into(),
-            row: vec![
-                ("organization".into(), Datum::Uuid(id.uuid())),
-                ("name".into(), Datum::Text(row.name.clone())),
-                ("time".into(), Datum::Time(deployment.now())),
-            ],
-        },
+        FingerprintRow::delete(FingerprintRow::organization().is(id)),
+        SeenRow::delete(SeenRow::organization().is(id)),
+        TombstoneRow::delete(TombstoneRow::organization().is(id)),
+        TombstoneRow { organization: id, name: row.name.clone(), time: deployment.now() }.insert(),
     ];
     ports.configuration.commit(Commit::of(end)).await?;
     deployment.reached(FailPoint::DeleteDone);

@@ -10,15 +10,23 @@ use crate::{
     deployment::Deployment,
     id::{OrganizationId, Timestamp},
     identity::Caller,
-    layout::{self, CATALOG, CENSUS, LaidOut, MIGRATION, REQUEST, RESTORE_ATTEMPT},
+    layout::{self, LaidOut},
     organization::{handle::Organization, ring_rows},
     policy::{self, Permit},
     store::{Cause, Condition, Datum, Direction, Name, Reader, Row, ScanError, Select, StoreFailure},
+    table::{
+        catalog::{CatalogRow, MigrationRow},
+        cell::CensusRow,
+        declare::TableRow as _,
+        key::RestoreAttemptRow,
+        organization::RequestRow,
+    },
 };
 
 /// Tables that an export leaves out: requests are remembered under this deployment's root key, attempts to restore are this deployment's,
 /// and the others are made anew by an import.
-const LEFT_OUT: [&str; 5] = [REQUEST, RESTORE_ATTEMPT, CATALOG, MIGRATION, CENSUS];
+const LEFT_OUT: [&str; 5] =
+    [RequestRow::TABLE, RestoreAttemptRow::TABLE, CatalogRow::TABLE, MigrationRow::TABLE, CensusRow::TABLE];
 
 /// Which organization an export holds, and as of when.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_forgotten_but_not_while_somebody_works_on_them() {
+    fn keys_are_removed_unless_they_are_in_use() {
         let id = OrganizationId::from_bytes([7; 16]);
         let time = Timestamp::from_unix_micros(1);
         let organization = Organization::new(

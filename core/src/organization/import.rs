@@ -18,11 +18,10 @@ use crate::{
     audit::entry::{AuditAction, AuditEntry},
     catalog,
     census::{self, CellKind, Census},
-    configuration::of_organization,
     deployment::Deployment,
     fail_point::FailPoint,
     identity::Caller,
-    layout::{self, LaidOut, ORGANIZATION, ORGANIZATIONS, TOMBSTONE},
+    layout::{self, LaidOut},
     metadata::setting::OrganizationSchema,
     organization::{
         create::is_organization_name,
@@ -34,8 +33,11 @@ use crate::{
     },
     policy::{self, Permit},
     port::{OrganizationLock, PreparedDatabase},
-    store::{
-        Assignment, Column, Commit, CommitError, Condition, Datum, Expect, Name, OpenError, Step, StoreFailure, rows,
+    store::{Column, Commit, CommitError, Condition, Datum, Expect, Name, OpenError, Step, StoreFailure},
+    table::{
+        configuration::{ListedRow, TombstoneRow},
+        declare::{TableRow as _, read_each},
+        organization::OrganizationRow,
     },
 };
 
@@ -81,8 +83,7 @@ impl Import {
         if ports.databases.list().await?.contains(&exported.id) {
             return Err(ImportError::AlreadyExists);
         }
-        let same_id = Condition::equal("id", Datum::Uuid(exported.id.uuid()));
-        let begin = vec![Step::Forbid { table: ORGANIZATIONS.into(), rows: same_id }, row.insert(&*ports.root_key)?];
+        let begin = vec![ListedRow::forbid(ListedRow::id().is(exported.id)), row.insert(&*ports.root_key)?];
         let listed = ports.configuration.commit(Commit::of(begin)).await;
         listed.map_err(|error| ImportError::of(error, ImportError::AlreadyExists))?;
         deployment.reached(FailPoint::ImportStarted);
@@ -196,7 +197,7 @@ impl Import {
         let ready = vec![
             row.become_state(STATE_READY, &*ports.root_key)?,
             // Whoever imports an organization that was deleted here wants it back.
-            Step::Delete { table: TOMBSTONE.into(), rows: of_organization(row.id), expect: Expect::Any },
+            TombstoneRow::delete(TombstoneRow::organization().is(row.id)),
             Step::Audit(entry.clone()),
         ];
         let listed = ports.configuration.commit(Commit::of(ready)).await;
@@ -221,8 +222,8 @@ impl Import {
     async fn verify(&self, deployment: &Deployment) -> Result<(), ImportError> {
         let store = self.database.store();
         let invalid = |problem: &str| ImportError::Invalid(problem.to_owned());
-        let inside = rows(store, ORGANIZATION, &["id"], Condition::EVERYTHING).await?;
-        if inside != [[Datum::Uuid(self.row.id.uuid())]] {
+        let inside = read_each(store, OrganizationRow::id(), Condition::EVERYTHING).await?;
+        if inside != [Ok(self.row.id)] {
             return Err(invalid("what is inside is another organization than the header says"));
         }
         // A ring that doesn't read, or is missing, is imported as it is: ordinary attributes are of use without it.
@@ -233,12 +234,8 @@ impl Import {
         }
         let customized = OrganizationSchema::read(store, &deployment.schema).await?;
         records::check(store, &deployment.schema, &customized).await?;
-        let mut steps = vec![Step::Update {
-            table: ORGANIZATION.into(),
-            rows: Condition::EVERYTHING,
-            set: vec![Assignment::Set("name".into(), Datum::Text(self.row.name.clone()))],
-            expect: Expect::One,
-        }];
+        let name = vec![OrganizationRow::name().set(self.row.name.clone())];
+        let mut steps = vec![OrganizationRow::update(Condition::EVERYTHING, name, Expect::One)];
         steps.extend(customized.make_indexes());
         steps.extend(self.census.iter().map(|(kind, cells)| kind.clone().first(*cells)));
         let stored = store.commit(Commit::of(steps)).await;

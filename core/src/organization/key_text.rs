@@ -1,7 +1,7 @@
 //! Sealed key texts in the configuration database: read and opened, and written.
 
 use crate::{
-    configuration::{of_organization, root_key_failed},
+    configuration::root_key_failed,
     crypto::{
         kek::KeyCheckValue,
         root_key::RootKeyError,
@@ -9,9 +9,12 @@ use crate::{
     },
     deployment::Deployment,
     id::OrganizationId,
-    layout::{FINGERPRINT, KEY_TEXT},
     organization::keys::Obstacle,
-    store::{Condition, Datum, Expect, Step, Unavailable, rows},
+    store::{Condition, Step, Unavailable},
+    table::{
+        configuration::{FingerprintRow, KeyTextRow},
+        declare::{TableRow as _, read_each},
+    },
 };
 
 /// Why a key text that is there isn't given.
@@ -36,10 +39,9 @@ pub(crate) async fn read_text(
     organization: OrganizationId,
     check: &KeyCheckValue,
 ) -> Result<Option<(KeyText, Kek)>, ReadTextError> {
-    let condition =
-        of_organization(organization).and(Condition::equal("key_check_value", Datum::Bytes(check.as_bytes().to_vec())));
-    let found = rows(&*deployment.ports.configuration, KEY_TEXT, &["sealed"], condition).await?;
-    let Some([Datum::Bytes(sealed)]) = found.first().map(Vec::as_slice) else { return Ok(None) };
+    let configuration = &*deployment.ports.configuration;
+    let found = read_each(configuration, KeyTextRow::sealed(), is_text(organization, check)).await?;
+    let Some(Ok(sealed)) = found.first() else { return Ok(None) };
     match deployment.ports.root_key.open_key(sealed, organization, check) {
         Ok(opened) => Ok(Some(opened)),
         Err(RootKeyError::NewerFormat { format }) => {
@@ -59,23 +61,22 @@ pub(crate) fn write_text(
     text: &KeyText,
     kek: &Kek,
 ) -> Result<Vec<Step>, Unavailable> {
-    let now = Datum::Time(deployment.now());
+    let now = deployment.now();
     let ports = &deployment.ports;
     let sealed = ports.root_key.seal_key(text, kek, organization, check, &*ports.random).map_err(root_key_failed)?;
-    let check_bytes = Datum::Bytes(check.as_bytes().to_vec());
-    let fingerprint = Datum::Text(check.fingerprint().to_string());
-    let replace = |table: &'static str, key: (&'static str, Datum), rest: Option<(&'static str, Datum)>| {
-        let mut row = vec![("organization".into(), Datum::Uuid(organization.uuid())), (key.0.into(), key.1.clone())];
-        row.extend(rest.map(|(column, datum)| (column.into(), datum)));
-        row.push((if table == KEY_TEXT { "create_time".into() } else { "time".into() }, now.clone()));
-        let same = of_organization(organization).and(Condition::equal(key.0, key.1));
-        [
-            Step::Delete { table: table.into(), rows: same, expect: Expect::Any },
-            Step::Insert { table: table.into(), row },
-        ]
-    };
-    let mut steps =
-        Vec::from(replace(KEY_TEXT, ("key_check_value", check_bytes), Some(("sealed", Datum::Bytes(sealed)))));
-    steps.extend(replace(FINGERPRINT, ("fingerprint", fingerprint), None));
-    Ok(steps)
+    let text = KeyTextRow { organization, key_check_value: check.as_bytes().to_vec(), sealed, create_time: now };
+    let fingerprint = FingerprintRow { organization, fingerprint: check.fingerprint().to_string(), time: now };
+    let same_fingerprint = FingerprintRow::fingerprint().is(fingerprint.fingerprint.clone());
+    Ok(vec![
+        KeyTextRow::delete(is_text(organization, check)),
+        text.insert(),
+        FingerprintRow::delete(FingerprintRow::organization().is(organization).and(same_fingerprint)),
+        fingerprint.insert(),
+    ])
+}
+
+/// The condition that a row is this organization's text of the key with this key-check value.
+pub(crate) fn is_text(organization: OrganizationId, check: &KeyCheckValue) -> Condition {
+    let same_key = KeyTextRow::key_check_value().is(check.as_bytes().to_vec());
+    KeyTextRow::organization().is(organization).and(same_key)
 }

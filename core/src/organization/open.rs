@@ -13,11 +13,10 @@ use crate::{
     audit::entry::{AuditAction, AuditEntry},
     catalog::{CatalogError, MigrateError, migrate},
     census,
-    configuration::of_organization,
     deployment::{Deployment, NotServed},
     fail_point::FailPoint,
     id::{OrganizationId, Timestamp},
-    layout::{self, KEY_TEXT, ORGANIZATION, TOMBSTONE},
+    layout,
     organization::{
         create::is_organization_name,
         delete,
@@ -26,8 +25,11 @@ use crate::{
         seen,
     },
     port::OrganizationLock,
-    store::{
-        Commit, CommitError, Condition, Datum, Expect, OpenError, Pending, Reader, Step, Store, Unavailable, rows,
+    store::{Commit, CommitError, Condition, Expect, OpenError, Pending, Reader, Step, Store, Unavailable},
+    table::{
+        configuration::{KeyTextRow, TombstoneRow},
+        declare::{Damage, TableRow as _, read_each},
+        organization::OrganizationRow,
     },
 };
 
@@ -144,12 +146,10 @@ pub struct Inside {
 /// # Errors
 /// If it doesn't answer.
 pub async fn inside(store: &dyn Reader) -> Result<Option<Inside>, Unavailable> {
-    let found = rows(store, ORGANIZATION, &["id", "name", "create_time"], Condition::EVERYTHING).await?;
-    match <[Vec<Datum>; 1]>::try_from(found).map(|[row]| <[Datum; 3]>::try_from(row)) {
-        Ok(Ok([Datum::Uuid(id), Datum::Text(name), Datum::Time(create_time)])) => {
-            Ok(Some(Inside { id: OrganizationId::from_uuid(id), name, create_time }))
-        }
-        Ok(_) | Err(_) => Ok(None),
+    let found = read_each(store, OrganizationRow::whole(), Condition::EVERYTHING).await?;
+    match <[Result<OrganizationRow, Damage>; 1]>::try_from(found) {
+        Ok([Ok(OrganizationRow { id, name, create_time })]) => Ok(Some(Inside { id, name, create_time })),
+        Ok([Err(_)]) | Err(_) => Ok(None),
     }
 }
 
@@ -260,10 +260,7 @@ async fn open_listed(
     }
     if row.state == STATE_CREATING || row.state == STATE_IMPORTING {
         if !found {
-            let steps = vec![
-                Step::Delete { table: KEY_TEXT.into(), rows: of_organization(row.id), expect: Expect::Any },
-                row.unlist(Expect::One),
-            ];
+            let steps = vec![KeyTextRow::delete(KeyTextRow::organization().is(row.id)), row.unlist(Expect::One)];
             ports.configuration.commit(Commit::of(steps)).await?;
             lock.discard().await?;
             return Ok(None);
@@ -298,7 +295,7 @@ async fn register(
     if inner != id || !is_organization_name(&name) {
         return Err(OpenOrganizationError::OtherInside);
     }
-    if ports.configuration.count(TOMBSTONE.into(), of_organization(id)).await? > 0 {
+    if ports.configuration.count(TombstoneRow::TABLE.into(), TombstoneRow::organization().is(id)).await? > 0 {
         return Err(OpenOrganizationError::Deleted);
     }
     if names.contains(&name) || deployment.organization(&name).is_some() {
@@ -306,7 +303,7 @@ async fn register(
     }
     // A row and the first key text come in one commit, and go after the texts. Nobody proves the name inside a database; with the keys
     // that are here it would be served under that name at once.
-    if ports.configuration.count(KEY_TEXT.into(), of_organization(id)).await? > 0 {
+    if ports.configuration.count(KeyTextRow::TABLE.into(), KeyTextRow::organization().is(id)).await? > 0 {
         return Err(OpenOrganizationError::RowRemoved);
     }
     let row = Row { name, id, state: STATE_READY.to_owned(), create_time };

@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn the_pace_is_that_of_the_last_seconds() {
+    fn pace_covers_the_last_seconds() {
         let mut pace = Pace::default();
         assert_eq!(pace.cells_per_second(at(0), 0), None);
         pace.note(at(0), 0);
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn another_re_encryption_begins_anew() {
+    fn another_re_encryption_resets_the_pace() {
         let mut pace = Pace::default();
         pace.note(at(0), 5_000);
         pace.note(at(1_000), 10);
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_is_when_what_is_left_is_done() {
+    fn end_is_estimated_from_the_remaining_cells() {
         assert_eq!(end(at(1_000), 500, 250.0), at(3_000));
         assert_eq!(end(at(0), u64::MAX, 1e-300), Timestamp::from_unix_micros(i64::MAX));
     }

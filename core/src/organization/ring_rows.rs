@@ -6,24 +6,12 @@ use crate::{
         stored::{RingDamage, RingRow, RingUnread, StoredRing, check_format},
     },
     id::RingRevision,
-    layout::{DATA_KEY, KEY_CHANGE, KEY_RING},
-    store::{Assignment, Condition, Datum, Expect, Name, Reader, Row, Step, Unavailable, rows},
+    store::{Condition, Datum, Expect, Reader, Row, Step, Unavailable},
+    table::{
+        declare::{Columns as _, Damage, TableRow},
+        key::{DataKeyRow, KeyChangeRow, KeyRingRow},
+    },
 };
-
-const COLUMNS: [&str; 10] = [
-    "format",
-    "organization",
-    "revision",
-    "kdf_iterations",
-    "salt",
-    "key_check_value",
-    "reencryption_state",
-    "reencryption_target",
-    "key_change_time",
-    "mac",
-];
-
-const KEY_COLUMNS: [&str; 2] = ["version", "wrapped"];
 
 /// The rows of a ring at one moment, whether they make one or not.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,9 +25,9 @@ impl RingRows {
     pub(crate) async fn read(store: &dyn Reader) -> Result<Self, Unavailable> {
         // The ring row before the keys, and once more after them: a ring written in between is read again.
         loop {
-            let ring = rows(store, KEY_RING, &COLUMNS, Condition::EVERYTHING).await?;
-            let keys = rows(store, DATA_KEY, &KEY_COLUMNS, Condition::EVERYTHING).await?;
-            let after = rows(store, KEY_RING, &COLUMNS, Condition::EVERYTHING).await?;
+            let ring = store.select(KeyRingRow::whole().select(Condition::EVERYTHING)).await?;
+            let keys = store.select(DataKeyRow::whole().select(Condition::EVERYTHING)).await?;
+            let after = store.select(KeyRingRow::whole().select(Condition::EVERYTHING)).await?;
             if ring == after {
                 return Ok(RingRows { ring, keys });
             }
@@ -50,35 +38,32 @@ impl RingRows {
     pub(crate) fn parse(&self) -> Result<StoredRing, RingUnread> {
         let row = self.ring.first().ok_or(RingDamage::Column { name: "row" })?;
         // First of all: what else a newer format has is not known here.
-        if let Some(Datum::Integer(format)) = row.first() {
+        if let Some(Datum::Integer(format)) = KeyRingRow::format().datum_in(row) {
             check_format(*format)?;
         }
-        let row = parse(row.clone(), self.keys.clone()).ok_or(RingDamage::Column { name: "row" })?;
+        let row = parse(row, &self.keys).map_err(|damage| RingDamage::Column { name: damage.column })?;
         StoredRing::try_from(row)
     }
 
     /// The steps that hold a commit against these very rows being there still.
     pub(crate) fn require(&self) -> Vec<Step> {
-        let is_there = |columns: &[&'static str], row: &Row| {
-            let equal = |(column, datum): (&&'static str, &Datum)| {
-                if *datum == Datum::Null {
-                    Condition::IsNull(Name::from(*column))
-                } else {
-                    Condition::equal(*column, datum.clone())
-                }
-            };
-            Condition::All(columns.iter().zip(row).map(equal).collect())
-        };
-        let of_table = |table: &'static str, columns: &[&'static str], found: &[Row]| -> Vec<Step> {
-            if found.is_empty() {
-                return vec![Step::Forbid { table: table.into(), rows: Condition::EVERYTHING }];
-            }
-            found.iter().map(|row| Step::Require { table: table.into(), rows: is_there(columns, row) }).collect()
-        };
-        let mut steps = of_table(KEY_RING, &COLUMNS, &self.ring);
-        steps.extend(of_table(DATA_KEY, &KEY_COLUMNS, &self.keys));
+        let mut steps = are_there::<KeyRingRow>(&self.ring);
+        steps.extend(are_there::<DataKeyRow>(&self.keys));
         steps
     }
+}
+
+/// The steps that require each of these rows, or that the table is empty if there are none.
+fn are_there<R: TableRow>(rows: &[Row]) -> Vec<Step> {
+    if rows.is_empty() {
+        return vec![R::forbid(Condition::EVERYTHING)];
+    }
+    let equal = |(name, datum): (_, &Datum)| match datum {
+        Datum::Null => Condition::IsNull(name),
+        value => Condition::equal(name, value.clone()),
+    };
+    let is_there = |row: &Row| Condition::All(R::names().into_iter().zip(row).map(equal).collect());
+    rows.iter().map(|row| R::require(is_there(row))).collect()
 }
 
 /// Reads the ring: the outer error is the store's, the inner one says why there is none.
@@ -91,71 +76,56 @@ pub async fn read(store: &dyn Reader) -> Result<Result<StoredRing, RingUnread>, 
 
 /// Whether the ring that is stored has this revision.
 pub(crate) async fn has(store: &dyn Reader, revision: RingRevision) -> Result<bool, Unavailable> {
-    Ok(store.count(KEY_RING.into(), is(revision)).await? == 1)
+    Ok(store.count(KeyRingRow::TABLE.into(), is(revision)).await? == 1)
 }
 
-fn parse(row: Vec<Datum>, keys: Vec<Vec<Datum>>) -> Option<RingRow> {
-    let [
-        Datum::Integer(format),
-        Datum::Uuid(organization),
-        Datum::Bytes(revision),
-        Datum::Integer(kdf_iterations),
-        Datum::Bytes(kdf_salt),
-        Datum::Bytes(check),
-        Datum::Text(reencryption_state),
-        target,
-        Datum::Time(key_change_time),
-        Datum::Bytes(mac),
-    ] = <[Datum; 10]>::try_from(row).ok()?
-    else {
-        return None;
-    };
-    let reencryption_target = match target {
-        Datum::Null => None,
-        Datum::Integer(version) => Some(version),
-        Datum::Boolean(_) | Datum::Text(_) | Datum::Bytes(_) | Datum::Uuid(_) | Datum::Time(_) => return None,
-    };
-    let keys = keys
-        .into_iter()
-        .map(|row| match <[Datum; 2]>::try_from(row) {
-            Ok([Datum::Integer(version), Datum::Bytes(wrapped)]) => Some((version, wrapped)),
-            Ok(_) | Err(_) => None,
-        })
-        .collect::<Option<Vec<_>>>()?;
-    Some(RingRow {
-        format,
-        organization: organization.as_bytes().to_vec(),
-        revision,
-        kdf_iterations,
-        kdf_salt,
-        check,
-        key_change_time_us: key_change_time.unix_micros(),
-        keys,
-        reencryption_state,
-        reencryption_target,
-        mac,
+fn parse(row: &Row, keys: &[Row]) -> Result<RingRow, Damage> {
+    let row = KeyRingRow::whole().values(row.clone())?;
+    let keys = keys.iter().map(|row| DataKeyRow::whole().values(row.clone()));
+    let keys = keys.map(|row| row.map(|DataKeyRow { version, wrapped }| (version, wrapped)));
+    Ok(RingRow {
+        format: row.format,
+        organization: row.organization.as_bytes().to_vec(),
+        revision: row.revision,
+        kdf_iterations: row.kdf_iterations,
+        kdf_salt: row.salt,
+        check: row.key_check_value,
+        key_change_time_us: row.key_change_time.unix_micros(),
+        keys: keys.collect::<Result<_, _>>()?,
+        reencryption_state: row.reencryption_state,
+        reencryption_target: row.reencryption_target,
+        mac: row.mac,
     })
+}
+
+/// The row of a ring, without its data keys.
+fn row(ring: &StoredRing) -> KeyRingRow {
+    let row = RingRow::from(ring);
+    KeyRingRow {
+        slot: 1,
+        format: row.format,
+        organization: ring.organization,
+        revision: row.revision,
+        kdf_iterations: row.kdf_iterations,
+        salt: row.kdf_salt,
+        key_check_value: row.check,
+        reencryption_state: row.reencryption_state,
+        reencryption_target: row.reencryption_target,
+        key_change_time: ring.key_change_time,
+        mac: row.mac,
+    }
 }
 
 /// The steps that store the first ring of a database.
 pub(crate) fn insert(ring: &StoredRing) -> Vec<Step> {
-    let mut row = columns(ring);
-    row.push(("slot".into(), Datum::Integer(1)));
-    let mut steps = vec![Step::Insert { table: KEY_RING.into(), row }];
-    steps.extend(insert_keys(ring));
-    steps
+    std::iter::once(row(ring).insert()).chain(insert_keys(ring)).collect()
 }
 
 /// The steps that put `ring` in the place of the one of this revision. The first is refused if another stands there.
 pub(crate) fn replace(revision: RingRevision, ring: &StoredRing) -> Vec<Step> {
     let mut steps = vec![
-        Step::Update {
-            table: KEY_RING.into(),
-            rows: is(revision),
-            set: columns(ring).into_iter().map(|(name, datum)| Assignment::Set(name, datum)).collect(),
-            expect: Expect::One,
-        },
-        Step::Delete { table: DATA_KEY.into(), rows: Condition::EVERYTHING, expect: Expect::Any },
+        KeyRingRow::update(is(revision), row(ring).into_assignments(), Expect::One),
+        DataKeyRow::delete(Condition::EVERYTHING),
     ];
     steps.extend(insert_keys(ring));
     steps
@@ -163,50 +133,25 @@ pub(crate) fn replace(revision: RingRevision, ring: &StoredRing) -> Vec<Step> {
 
 /// The step that holds every write of a cell against the ring it was sealed under.
 pub(crate) fn require(revision: RingRevision) -> Step {
-    Step::Require { table: KEY_RING.into(), rows: is(revision) }
+    KeyRingRow::require(is(revision))
 }
 
 fn is(revision: RingRevision) -> Condition {
-    Condition::equal("revision", Datum::Bytes(revision.as_bytes().to_vec()))
-}
-
-fn columns(ring: &StoredRing) -> Vec<(Name, Datum)> {
-    let row = RingRow::from(ring);
-    let data = [
-        Datum::Integer(row.format),
-        Datum::Uuid(ring.organization.uuid()),
-        Datum::Bytes(row.revision),
-        Datum::Integer(row.kdf_iterations),
-        Datum::Bytes(row.kdf_salt),
-        Datum::Bytes(row.check),
-        Datum::Text(row.reencryption_state),
-        row.reencryption_target.map_or(Datum::Null, Datum::Integer),
-        Datum::Time(ring.key_change_time),
-        Datum::Bytes(row.mac),
-    ];
-    COLUMNS.into_iter().map(Name::from).zip(data).collect()
+    KeyRingRow::revision().is(revision.as_bytes().to_vec())
 }
 
 fn insert_keys(ring: &StoredRing) -> impl Iterator<Item = Step> {
-    ring.keys.iter().map(|key| Step::Insert {
-        table: DATA_KEY.into(),
-        row: vec![
-            ("version".into(), Datum::Integer(key.version.get().into())),
-            ("wrapped".into(), Datum::Bytes(key.wrapped.clone())),
-        ],
-    })
+    ring.keys.iter().map(|key| DataKeyRow { version: key.version.get().into(), wrapped: key.wrapped.clone() }.insert())
 }
 
 /// The row that remembers a change of the key; version 1 is the key an organization begins with.
 pub(crate) fn key_change_row(ring: &KeyRing) -> Step {
-    Step::Insert {
-        table: KEY_CHANGE.into(),
-        row: vec![
-            ("key_version".into(), Datum::Integer(ring.version().get().into())),
-            ("time".into(), Datum::Time(ring.stored().key_change_time)),
-            ("fingerprint".into(), Datum::Text(ring.fingerprint().to_string())),
-        ],
-    }
+    let change = KeyChangeRow {
+        key_version: ring.version().get().into(),
+        time: ring.stored().key_change_time,
+        fingerprint: ring.fingerprint().to_string(),
+    };
+    change.insert()
 }
 
 #[cfg(test)]
@@ -229,15 +174,19 @@ mod tests {
     }
 
     #[test]
-    fn rows_that_make_no_ring_are_required_one_by_one() {
+    fn rows_of_a_malformed_ring_are_required_one_by_one() {
         let key = |version| vec![Datum::Integer(version), Datum::Bytes(vec![7; 72])];
-        let ring = vec![Datum::Integer(1), Datum::Null];
+        let ring = vec![Datum::Integer(1), Datum::Integer(1), Datum::Null];
         let damaged = RingRows { ring: vec![ring], keys: vec![key(1), key(2)] };
         assert!(matches!(damaged.parse(), Err(RingUnread::Damaged(_))));
         let steps = damaged.require();
-        assert_eq!(requires(&steps), [(KEY_RING, true), (DATA_KEY, true), (DATA_KEY, true)]);
+        assert_eq!(requires(&steps), [(KeyRingRow::TABLE, true), (DataKeyRow::TABLE, true), (DataKeyRow::TABLE, true)]);
         let Some(Step::Require { rows: Condition::All(conditions), .. }) = steps.first() else { panic!("{steps:?}") };
-        let expected = [Condition::equal("format", Datum::Integer(1)), Condition::IsNull(Name::from("organization"))];
+        let expected = [
+            Condition::equal("slot", Datum::Integer(1)),
+            Condition::equal("format", Datum::Integer(1)),
+            Condition::IsNull("organization".into()),
+        ];
         assert_eq!(conditions[..], expected);
     }
 
@@ -245,13 +194,13 @@ mod tests {
     fn a_ring_that_is_missing_is_required_to_be_missing() {
         let missing = RingRows { ring: Vec::new(), keys: Vec::new() };
         assert!(matches!(missing.parse(), Err(RingUnread::Damaged(_))));
-        assert_eq!(requires(&missing.require()), [(KEY_RING, false), (DATA_KEY, false)]);
+        assert_eq!(requires(&missing.require()), [(KeyRingRow::TABLE, false), (DataKeyRow::TABLE, false)]);
     }
 
     #[test]
-    fn the_format_of_a_ring_is_read_before_all_else() {
-        let newer =
-            RingRows { ring: vec![vec![Datum::Integer(2), Datum::Text("another form".to_owned())]], keys: Vec::new() };
+    fn format_of_a_ring_is_read_first() {
+        let newer = vec![Datum::Integer(1), Datum::Integer(2), Datum::Text("another form".to_owned())];
+        let newer = RingRows { ring: vec![newer], keys: Vec::new() };
         assert_eq!(newer.parse(), Err(RingUnread::Newer { format: 2 }));
     }
 }

@@ -11,8 +11,11 @@ use crate::{
         root_key::{MacPurpose, RootKey},
     },
     id::{OrganizationId, Timestamp},
-    layout::ORGANIZATIONS,
-    store::{Assignment, Condition, Datum, Expect, Reader, Step, Unavailable, rows},
+    store::{Condition, Expect, Reader, Step, Unavailable},
+    table::{
+        configuration::ListedRow,
+        declare::{self, TableRow as _},
+    },
 };
 
 /// A row whose database may not exist yet.
@@ -59,48 +62,33 @@ impl Row {
             .into_bytes()
     }
 
-    fn mac(&self, root_key: &dyn RootKey) -> Result<Datum, Unavailable> {
+    fn mac(&self, root_key: &dyn RootKey) -> Result<Vec<u8>, Unavailable> {
         let mac = root_key.mac(MacPurpose::OrganizationRow, &self.message()).map_err(root_key_failed)?;
-        Ok(Datum::Bytes(mac.to_vec()))
+        Ok(mac.to_vec())
     }
 
     /// The step that lists it.
     pub(crate) fn insert(&self, root_key: &dyn RootKey) -> Result<Step, Unavailable> {
-        Ok(Step::Insert {
-            table: ORGANIZATIONS.into(),
-            row: vec![
-                ("name".into(), Datum::Text(self.name.clone())),
-                ("id".into(), Datum::Uuid(self.id.uuid())),
-                ("state".into(), Datum::Text(self.state.clone())),
-                ("create_time".into(), Datum::Time(self.create_time)),
-                ("mac".into(), self.mac(root_key)?),
-            ],
-        })
+        let Row { name, id, state, create_time } = self.clone();
+        Ok(ListedRow { name, id, state, create_time, mac: Some(self.mac(root_key)?) }.insert())
     }
 
     /// The step that moves it to another state.
     pub(crate) fn become_state(&self, state: &str, root_key: &dyn RootKey) -> Result<Step, Unavailable> {
         let moved = Row { state: state.to_owned(), ..self.clone() };
-        Ok(Step::Update {
-            table: ORGANIZATIONS.into(),
-            rows: self.is_listed(),
-            set: vec![
-                Assignment::Set("state".into(), Datum::Text(moved.state.clone())),
-                Assignment::Set("mac".into(), moved.mac(root_key)?),
-            ],
-            expect: Expect::One,
-        })
+        let mac = moved.mac(root_key)?;
+        let set = vec![ListedRow::state().set(moved.state), ListedRow::mac().set(Some(mac))];
+        Ok(ListedRow::update(self.is_listed(), set, Expect::One))
     }
 
     /// The step that takes it off the list.
     pub(crate) fn unlist(&self, expect: Expect) -> Step {
-        Step::Delete { table: ORGANIZATIONS.into(), rows: self.is_listed(), expect }
+        Step::Delete { table: ListedRow::TABLE.into(), rows: self.is_listed(), expect }
     }
 
     /// The condition that a row lists this organization under this name.
     fn is_listed(&self) -> Condition {
-        Condition::equal("name", Datum::Text(self.name.clone()))
-            .and(Condition::equal("id", Datum::Uuid(self.id.uuid())))
+        ListedRow::name().is(self.name.clone()).and(ListedRow::id().is(self.id))
     }
 }
 
@@ -116,15 +104,11 @@ impl Listed {
     /// The step that gives the row the MAC of the first root key; `None` if it has that one already, or one that isn't authentic.
     pub(crate) fn under_first_root_key(&self, root_key: &dyn RootKey) -> Result<Option<Step>, Unavailable> {
         let mac = self.row.mac(root_key)?;
-        if mac == Datum::Bytes(self.mac.clone()) || !self.is_authentic(root_key)? {
+        if mac == self.mac || !self.is_authentic(root_key)? {
             return Ok(None);
         }
-        Ok(Some(Step::Update {
-            table: ORGANIZATIONS.into(),
-            rows: self.row.is_listed().and(Condition::equal("mac", Datum::Bytes(self.mac.clone()))),
-            set: vec![Assignment::Set("mac".into(), mac)],
-            expect: Expect::One,
-        }))
+        let unmoved = self.row.is_listed().and(ListedRow::mac().is(Some(self.mac.clone())));
+        Ok(Some(ListedRow::update(unmoved, vec![ListedRow::mac().set(Some(mac))], Expect::One)))
     }
 }
 
@@ -141,8 +125,10 @@ pub async fn read_all(configuration: &dyn Reader) -> Result<Vec<Listed>, Unavail
 /// # Errors
 /// See [`read_all`].
 pub async fn read_without_macs(configuration: &dyn Reader) -> Result<Vec<Listed>, Unavailable> {
-    let found = rows(configuration, ORGANIZATIONS, &COLUMNS[..4], Condition::EVERYTHING).await?;
-    found.into_iter().map(|row| parse(row.into_iter().chain([Datum::Null]).collect())).collect()
+    let columns = (ListedRow::name(), ListedRow::id(), ListedRow::state(), ListedRow::create_time());
+    let found = declare::read(configuration, columns, Condition::EVERYTHING).await?.into_iter();
+    let rows = found.map(|(name, id, state, create_time)| Row { name, id, state, create_time });
+    Ok(rows.map(|row| Listed { row, mac: Vec::new() }).collect())
 }
 
 /// Reads the row of this organization, if there is one.
@@ -150,33 +136,26 @@ pub async fn read_without_macs(configuration: &dyn Reader) -> Result<Vec<Listed>
 /// # Errors
 /// See [`read_all`].
 pub(crate) async fn of_id(configuration: &dyn Reader, id: OrganizationId) -> Result<Option<Listed>, Unavailable> {
-    Ok(read(configuration, Condition::equal("id", Datum::Uuid(id.uuid()))).await?.into_iter().next())
+    Ok(read(configuration, ListedRow::id().is(id)).await?.into_iter().next())
 }
 
 async fn read(configuration: &dyn Reader, condition: Condition) -> Result<Vec<Listed>, Unavailable> {
-    rows(configuration, ORGANIZATIONS, &COLUMNS, condition).await?.into_iter().map(parse).collect()
-}
-
-const COLUMNS: [&str; 5] = ["name", "id", "state", "create_time", "mac"];
-
-fn parse(row: Vec<Datum>) -> Result<Listed, Unavailable> {
-    match <[Datum; 5]>::try_from(row) {
-        Ok([Datum::Text(name), Datum::Uuid(id), Datum::Text(state), Datum::Time(create_time), mac]) => {
-            let mac = if let Datum::Bytes(mac) = mac { mac } else { Vec::new() };
-            Ok(Listed { row: Row { name, id: OrganizationId::from_uuid(id), state, create_time }, mac })
-        }
-        Ok(_) | Err(_) => {
-            Err(Unavailable("the configuration database lists something that isn't an organization".into()))
-        }
-    }
+    let found = declare::read(configuration, ListedRow::whole(), condition).await?.into_iter();
+    let listed = found.map(|ListedRow { name, id, state, create_time, mac }| {
+        let row = Row { name, id, state, create_time };
+        Listed { row, mac: mac.unwrap_or_default() }
+    });
+    Ok(listed.collect())
 }
 
 #[cfg(test)]
 mod tests {
+    use data_encoding::HEXLOWER;
+
     use super::*;
     use crate::{
         crypto::{root_key::RootKeySet, secret::RootKeyBytes},
-        hex::hex,
+        store::{Assignment, Datum},
     };
 
     fn root_keys(first: u8, others: &[u8]) -> RootKeySet {
@@ -194,12 +173,11 @@ mod tests {
     }
 
     fn listed_by(root_key: &dyn RootKey) -> Listed {
-        let Datum::Bytes(mac) = row().mac(root_key).unwrap() else { panic!("no bytes") };
-        Listed { row: row(), mac }
+        Listed { row: row(), mac: row().mac(root_key).unwrap() }
     }
 
     #[test]
-    fn a_row_that_was_changed_anywhere_is_not_authentic() {
+    fn row_changed_in_any_place_is_not_authentic() {
         let root_key = root_keys(1, &[]);
         let listed = listed_by(&root_key);
         assert!(listed.is_authentic(&root_key).unwrap());
@@ -222,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_of_a_former_root_key_is_authentic_and_gets_the_mac_of_the_first() {
+    fn row_with_the_mac_of_a_former_root_key_gets_a_new_mac() {
         let listed = listed_by(&root_keys(1, &[]));
         let both = root_keys(2, &[1]);
         assert!(listed.is_authentic(&both).unwrap());
@@ -237,7 +215,7 @@ mod tests {
     #[test]
     fn the_mac_of_a_row_never_changes() {
         assert_eq!(
-            hex(&listed_by(&root_keys(1, &[])).mac),
+            HEXLOWER.encode(&listed_by(&root_keys(1, &[])).mac),
             "abe2ad32e9167879377470184e9b529c58d7d3d6095bf3b980cbfa1019d539f9"
         );
     }

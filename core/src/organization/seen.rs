@@ -7,14 +7,18 @@
 use uuid::Uuid;
 
 use crate::{
-    audit::record::{self, AUDIT_TABLE},
-    configuration::{deployment_id, of_organization},
+    audit::record,
+    configuration::deployment_id,
     crypto::ring::stored::RingUnread,
     deployment::Deployment,
     id::Timestamp,
-    layout::SEEN,
     organization::{handle::Organization, ring_rows},
-    store::{Commit, CommitError, Condition, Datum, Expect, Step, Unavailable, rows},
+    store::{Commit, CommitError, Unavailable},
+    table::{
+        audit::AuditRecord,
+        configuration::SeenRow,
+        declare::{TableRow as _, read_each},
+    },
 };
 
 /// A state of an organization's database.
@@ -99,7 +103,8 @@ async fn present(organization: &Organization, writer: Uuid, last: Option<&Rememb
         Err(RingUnread::Newer { .. }) => last.map_or(0, |last| last.seen.key_version),
         Err(RingUnread::Damaged(_)) => 0,
     };
-    let (audit_sequence, audit_hash) = record::head(store, writer).await?.unwrap_or_default();
+    let head = record::head(store, writer).await?.and_then(Result::ok);
+    let (audit_sequence, audit_hash) = head.map(|(sequence, hash)| (sequence, hash.to_vec())).unwrap_or_default();
     Ok(Seen { key_version: version, audit_sequence, audit_hash })
 }
 
@@ -108,36 +113,21 @@ async fn continues(organization: &Organization, writer: Uuid, seen: &Seen) -> Re
     if seen.audit_sequence == 0 {
         return Ok(true);
     }
-    let rows = Condition::equal("writer", Datum::Uuid(writer))
-        .and(Condition::equal("sequence", Datum::Integer(seen.audit_sequence)))
-        .and(Condition::equal("hash", Datum::Bytes(seen.audit_hash.clone())));
-    Ok(organization.store.count(AUDIT_TABLE.into(), rows).await? == 1)
+    let Ok(hash) = seen.audit_hash.clone().try_into() else { return Ok(false) };
+    let rows = AuditRecord::writer()
+        .is(writer)
+        .and(AuditRecord::sequence().is(seen.audit_sequence))
+        .and(AuditRecord::hash().is(hash));
+    Ok(organization.store.count(AuditRecord::TABLE.into(), rows).await? == 1)
 }
 
 async fn last(deployment: &Deployment, organization: &Organization) -> Result<Option<Remembered>, Unavailable> {
-    let columns =
-        ["key_version", "audit_sequence", "audit_hash", "rolled_back_time", "lost_audit_sequence", "lost_audit_hash"];
     let configuration = &*deployment.ports.configuration;
-    let found = rows(configuration, SEEN, &columns, of_organization(organization.id)).await?;
-    Ok(found.into_iter().next().and_then(|row| match <[Datum; 6]>::try_from(row) {
-        Ok(
-            [
-                Datum::Integer(key_version),
-                Datum::Integer(audit_sequence),
-                Datum::Bytes(audit_hash),
-                rolled_back,
-                lost_sequence,
-                lost_hash,
-            ],
-        ) => Some(Remembered {
-            seen: Seen { key_version, audit_sequence, audit_hash },
-            rolled_back: if let Datum::Time(since) = rolled_back { Some(since) } else { None },
-            lost: match (lost_sequence, lost_hash) {
-                (Datum::Integer(sequence), Datum::Bytes(hash)) => Some((sequence, hash)),
-                _ => None,
-            },
-        }),
-        Ok(_) | Err(_) => None,
+    let found = read_each(configuration, SeenRow::whole(), SeenRow::organization().is(organization.id)).await?;
+    Ok(found.into_iter().next().and_then(Result::ok).map(|row| Remembered {
+        seen: Seen { key_version: row.key_version, audit_sequence: row.audit_sequence, audit_hash: row.audit_hash },
+        rolled_back: row.rolled_back_time,
+        lost: row.lost_audit_sequence.zip(row.lost_audit_hash),
     }))
 }
 
@@ -147,23 +137,17 @@ async fn remember(
     remembered: Remembered,
 ) -> Result<(), Unavailable> {
     let Remembered { seen, rolled_back, lost } = remembered;
-    let (lost_sequence, lost_hash) = match lost {
-        Some((sequence, hash)) => (Datum::Integer(sequence), Datum::Bytes(hash)),
-        None => (Datum::Null, Datum::Null),
+    let (lost_audit_sequence, lost_audit_hash) = lost.unzip();
+    let row = SeenRow {
+        organization: organization.id,
+        key_version: seen.key_version,
+        audit_sequence: seen.audit_sequence,
+        audit_hash: seen.audit_hash,
+        rolled_back_time: rolled_back,
+        lost_audit_sequence,
+        lost_audit_hash,
     };
-    let row = vec![
-        ("organization".into(), Datum::Uuid(organization.id.uuid())),
-        ("key_version".into(), Datum::Integer(seen.key_version)),
-        ("audit_sequence".into(), Datum::Integer(seen.audit_sequence)),
-        ("audit_hash".into(), Datum::Bytes(seen.audit_hash)),
-        ("rolled_back_time".into(), rolled_back.map_or(Datum::Null, Datum::Time)),
-        ("lost_audit_sequence".into(), lost_sequence),
-        ("lost_audit_hash".into(), lost_hash),
-    ];
-    let steps = vec![
-        Step::Delete { table: SEEN.into(), rows: of_organization(organization.id), expect: Expect::Any },
-        Step::Insert { table: SEEN.into(), row },
-    ];
+    let steps = vec![SeenRow::delete(SeenRow::organization().is(organization.id)), row.insert()];
     match deployment.ports.configuration.commit(Commit::of(steps)).await {
         Ok(()) => Ok(()),
         Err(CommitError::Refused { .. }) => Err(Unavailable("what was seen of an organization was refused".into())),

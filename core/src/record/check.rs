@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn status_follows_a_state_that_changes_and_one_that_it_does_not_belong_to() {
+    fn status_follows_its_state() {
         let follows = |before: &Record, given: &[(usize, i64)], touched: &[usize]| {
             let draft = Draft { given: given.iter().map(|(index, value)| (*index, clear(*value))).collect() };
             let follow = statuses_that_follow(&entity(), before, &draft, &touched.iter().copied().collect());

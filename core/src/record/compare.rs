@@ -9,10 +9,7 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
 use crate::{
-    audit::{
-        entry::{AuditAction, AuditEntry, OUTCOME_DONE},
-        record::AUDIT_TABLE,
-    },
+    audit::entry::{AuditAction, AuditEntry, OUTCOME_DONE},
     crypto::secret::Plaintext,
     deployment::Deployment,
     id::Timestamp,
@@ -24,7 +21,8 @@ use crate::{
         place::RecordPlace,
         reveal::{check, read_and_open, record_access, refusal_word},
     },
-    store::{Condition, Datum, Unavailable, rows},
+    store::Unavailable,
+    table::{audit::AuditRecord, declare::read_each},
 };
 
 /// Whether the attribute has this value. One that is null has none.
@@ -98,15 +96,12 @@ async fn recorded(
     attribute: &str,
 ) -> Result<Vec<Timestamp>, Unavailable> {
     let begin = deployment.seconds_ago(INTERVAL_SECONDS.into());
-    let compared = Condition::greater("time", Datum::Time(begin))
-        .and(Condition::equal("action", Datum::Text(AuditAction::CompareAttribute.name().to_owned())))
-        .and(Condition::equal("subject", Datum::Text(place.resource_name())))
-        .and(Condition::equal("attributes", Datum::Text(attribute.to_owned())))
-        .and(Condition::equal("outcome", Datum::Text(OUTCOME_DONE.to_owned())));
-    let found = rows(&*place.organization.store, AUDIT_TABLE, &["time"], compared).await?;
-    let time = |row: Vec<Datum>| match row.first() {
-        Some(Datum::Time(time)) => Some(*time),
-        Some(_) | None => None,
-    };
-    Ok(found.into_iter().filter_map(time).collect())
+    let compared = AuditRecord::time()
+        .exceeds(begin)
+        .and(AuditRecord::action().is(AuditAction::CompareAttribute.name().to_owned()))
+        .and(AuditRecord::subject().is(place.resource_name()))
+        .and(AuditRecord::attributes().is(Some(attribute.to_owned())))
+        .and(AuditRecord::outcome().is(OUTCOME_DONE.to_owned()));
+    let found = read_each(&*place.organization.store, AuditRecord::time(), compared).await?;
+    Ok(found.into_iter().flatten().collect())
 }

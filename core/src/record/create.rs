@@ -22,7 +22,8 @@ use crate::{
         secret_writes::{Effect, SecretWrites},
     },
     schema::{entity::Entity, value::Value},
-    store::{Datum, Name, Step},
+    store::{Datum, Step},
+    table::{declare::TableRow as _, record::RecordColumns},
 };
 
 /// Creates the record at `place`, and answers with it. `id_origin` tells whose choice the place's id was.
@@ -116,14 +117,15 @@ async fn make(
             modified_by: Some(identity.clone()),
             values,
         };
-        let mut row: Vec<(Name, Datum)> = vec![
-            ("id".into(), Datum::Uuid(place.id.uuid())),
-            ("revision".into(), Datum::Integer(1)),
-            ("create_time".into(), Datum::Time(now)),
-            ("update_time".into(), Datum::Time(now)),
-            ("created_by".into(), Datum::Text(identity.clone())),
-            ("modified_by".into(), Datum::Text(identity)),
-        ];
+        let columns = RecordColumns {
+            id: place.id,
+            revision: 1,
+            create_time: now,
+            update_time: now,
+            created_by: Some(identity.clone()),
+            modified_by: Some(identity),
+        };
+        let mut row = columns.into_row();
         let mut cells = Vec::new();
         for (index, given) in &draft.given {
             if let Some(attribute) = place.entity.attributes.get(*index) {

@@ -20,6 +20,7 @@ use crate::{
         value::Value,
     },
     store::{Assignment, Comparison, Condition, Datum, Expect, Step},
+    table::record::RecordColumns,
 };
 
 /// Deletes the record. `etag_revision` is the revision the caller has seen.
@@ -76,7 +77,7 @@ async fn make(
         let deleted = Deleted { place: &place, time: deployment.now(), caller };
         let is_audited = place.entity.attributes.iter().any(|attribute| attribute.is_audited);
         if is_audited && let Some((record, _)) = &found {
-            unmoved = unmoved.and(Condition::equal("revision", Datum::Integer(record.revision)));
+            unmoved = unmoved.and(RecordColumns::revision().is(record.revision));
         }
         // Before the links are touched, so that what moved is found first.
         plan.step(Step::Delete { table: table_of(&place.entity), rows: unmoved, expect: Expect::One }, Refusal::Moved);
@@ -124,7 +125,7 @@ fn expect_record(plan: &mut Plan, place: &RecordPlace, etag_revision: Option<i64
     let require = |rows| Step::Require { table: table_of(&place.entity), rows };
     plan.step(require(is_record(place.id)), Refusal::Answer(RecordError::NotFound));
     if let Some(revision) = etag_revision {
-        let seen = is_record(place.id).and(Condition::equal("revision", Datum::Integer(revision)));
+        let seen = is_record(place.id).and(RecordColumns::revision().is(revision));
         plan.step(require(seen), Refusal::Answer(RecordError::EtagMismatch));
     }
 }
@@ -172,9 +173,9 @@ impl Deleted<'_> {
             rows,
             set: vec![
                 Assignment::Set(attribute.storage_name.clone().into(), Datum::Null),
-                Assignment::Add("revision".into(), 1),
-                Assignment::Set("update_time".into(), Datum::Time(self.time)),
-                Assignment::Set("modified_by".into(), Datum::Text(self.caller.identity.to_string())),
+                RecordColumns::revision().add(1),
+                RecordColumns::update_time().set(self.time),
+                RecordColumns::modified_by().set(Some(self.caller.identity.to_string())),
             ],
             expect: Expect::Any,
         }
@@ -182,6 +183,6 @@ impl Deleted<'_> {
 }
 
 fn is_another_record(id: RecordId) -> Condition {
-    let compare = |comparison| Condition::Compare { column: "id".into(), comparison, value: Datum::Uuid(id.uuid()) };
+    let compare = |comparison| RecordColumns::id().compares(comparison, id);
     Condition::Any(vec![compare(Comparison::Less), compare(Comparison::Greater)])
 }

@@ -19,7 +19,6 @@ use crate::{
     crypto::{encoding, root_key::MacPurpose},
     deployment::Deployment,
     id::{OrganizationId, RecordId, RequestId, Timestamp},
-    layout::{REQUEST, REQUEST_KEY},
     record::{
         content::{Given, Record},
         error::{RecordError, exhausted},
@@ -32,7 +31,11 @@ use crate::{
         entity::{Attribute, Entity},
         value::Value,
     },
-    store::{Comparison, Condition, Datum, Expect, Step, StoreFailure, Unavailable, rows},
+    store::{Comparison, Condition, Step, StoreFailure},
+    table::{
+        declare::{TableRow as _, read},
+        organization::RequestRow,
+    },
 };
 
 /// For how long a request is remembered, in microseconds: 24 hours.
@@ -86,25 +89,19 @@ impl Once {
     ///
     /// `cleared` are the attributes that the write clears without having been asked to: the answer to a repetition names them too.
     pub(super) fn remember(&self, plan: &mut Plan, record: RecordId, cleared: &[String]) {
-        let forgotten = Condition::Compare {
-            column: "time".into(),
-            comparison: Comparison::Less,
-            value: Datum::Time(self.forgotten_before()),
+        let forgotten = RequestRow::time().compares(Comparison::Less, self.forgotten_before());
+        plan.step(RequestRow::delete(self.rows().and(forgotten.clone())), Refusal::Moved);
+        let (table, key) = (RequestRow::TABLE.into(), RequestRow::key());
+        plan.step(Step::Prune { table, key, rows: forgotten, at_most: FORGOTTEN_MAX }, Refusal::Moved);
+        let row = RequestRow {
+            id: self.id,
+            identity: self.identity.clone(),
+            record_id: record,
+            mac: self.mac.to_vec(),
+            time: self.now,
+            cleared: (!cleared.is_empty()).then(|| cleared.join(",")),
         };
-        let own = self.rows().and(forgotten.clone());
-        plan.step(Step::Delete { table: REQUEST.into(), rows: own, expect: Expect::Any }, Refusal::Moved);
-        let key = REQUEST_KEY.map(Into::into).to_vec();
-        let prune = Step::Prune { table: REQUEST.into(), key, rows: forgotten, at_most: FORGOTTEN_MAX };
-        plan.step(prune, Refusal::Moved);
-        let row = vec![
-            ("id".into(), Datum::Uuid(self.id.uuid())),
-            ("identity".into(), Datum::Text(self.identity.clone())),
-            ("record_id".into(), Datum::Uuid(record.uuid())),
-            ("mac".into(), Datum::Bytes(self.mac.to_vec())),
-            ("time".into(), Datum::Time(self.now)),
-            ("cleared".into(), if cleared.is_empty() { Datum::Null } else { Datum::Text(cleared.join(",")) }),
-        ];
-        plan.step(Step::Insert { table: REQUEST.into(), row }, Refusal::Answer(RecordError::RequestIdReused));
+        plan.step(row.insert(), Refusal::Answer(RecordError::RequestIdReused));
     }
 
     /// The answer to a repetition: the record as it is now, and what the write cleared without having been asked to.
@@ -136,16 +133,15 @@ impl Once {
         ) {
             return Err(refusal);
         }
-        let found =
-            rows(&*place.organization.store, REQUEST, &["record_id", "mac", "time", "cleared"], self.rows()).await?;
-        match found.first().map(Vec::as_slice).filter(|row| !self.is_forgotten(row)) {
+        let found = read(&*place.organization.store, RequestRow::whole(), self.rows()).await?;
+        match found.into_iter().next().filter(|row| row.time >= self.forgotten_before()) {
             // It was remembered when this one was refused, and has been forgotten since.
             None if matches!(refusal, RecordError::RequestIdReused) => Err(exhausted()),
             None => Err(refusal),
-            Some([Datum::Uuid(record), Datum::Bytes(mac), _, cleared]) => {
+            Some(row) => {
                 let root_key = &deployment.ports.root_key;
-                if root_key.verify_mac(MacPurpose::RequestDigest, &self.message, mac)? {
-                    Ok(Earlier { record: RecordId::from_uuid(*record), cleared: names(cleared) })
+                if root_key.verify_mac(MacPurpose::RequestDigest, &self.message, &row.mac)? {
+                    Ok(Earlier { record: row.record_id, cleared: row.cleared.map(names).unwrap_or_default() })
                 } else if matches!(refusal, RecordError::Invalid(_)) {
                     // What is wrong with it says more than that it is another one.
                     Err(refusal)
@@ -153,17 +149,11 @@ impl Once {
                     Err(RecordError::RequestIdReused)
                 }
             }
-            Some(_) => Err(Unavailable("malformed row in the table of requests".into()).into()),
         }
     }
 
     fn rows(&self) -> Condition {
-        Condition::equal("id", Datum::Uuid(self.id.uuid()))
-            .and(Condition::equal("identity", Datum::Text(self.identity.clone())))
-    }
-
-    fn is_forgotten(&self, row: &[Datum]) -> bool {
-        matches!(row, [_, _, Datum::Time(time), _] if *time < self.forgotten_before())
+        RequestRow::id().is(self.id).and(RequestRow::identity().is(self.identity.clone()))
     }
 
     fn forgotten_before(&self) -> Timestamp {
@@ -178,9 +168,9 @@ pub(super) struct Earlier {
     cleared: Vec<String>,
 }
 
-/// The names in a column of names joined by commas.
-fn names(column: &Datum) -> Vec<String> {
-    if let Datum::Text(names) = column { names.split(',').map(str::to_owned).collect() } else { Vec::new() }
+/// The names in a text of names joined by commas.
+fn names(text: String) -> Vec<String> {
+    text.split(',').map(str::to_owned).collect()
 }
 
 /// What the MAC of a request is made of. Names are those of the storage, which never change, so that a request that was made before
@@ -255,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_that_ask_for_something_else_are_told_apart() {
+    fn different_requests_have_different_digests() {
         let (mailbox, queue) = (entity("Mailbox"), entity("Queue"));
         let values = || {
             [

@@ -23,8 +23,9 @@ use crate::{
         error::RecordError,
         row::{is_read, parse_row, record_columns, table_of},
     },
-    schema::entity::{Entity, Kind, SYSTEM_COLUMNS},
+    schema::entity::{Entity, Kind},
     store::{Condition, Datum, ScanError, StoreFailure, Unavailable},
+    table::{declare::TableRow as _, record::RecordColumns},
     violation::{Problem, Violation},
 };
 
@@ -151,11 +152,11 @@ pub fn record_bytes_max(entity: &Entity, mask: &ReadMask, row: &[Datum]) -> usiz
     let time = 20 + FIELD;
     // Two bytes more of a field's number than an attribute has.
     let identity = |datum: &Datum| if let Datum::Text(identity) = datum { identity.len() + FIELD + 2 } else { 0 };
-    let identities: usize = row.iter().take(SYSTEM_COLUMNS.len()).map(identity).sum();
+    let identities: usize = row.iter().take(RecordColumns::COLUMNS.len()).map(identity).sum();
     // The record itself in the page, its name, its etag, its two times, who wrote it, and what reports whether a secret is set.
     let fixed = FIELD + name(&entity.collection) + 20 + FIELD + 2 * time + identities + entity.attributes.len() * 3;
     let read = entity.attributes.iter().enumerate().filter(|(index, attribute)| is_read(*index, attribute, mask));
-    let values = row.get(SYSTEM_COLUMNS.len()..).unwrap_or_default();
+    let values = row.get(RecordColumns::COLUMNS.len()..).unwrap_or_default();
     read.zip(values).fold(fixed, |bytes, ((_, attribute), datum)| {
         let value = match (datum, &attribute.kind) {
             // A cell isn't shown.

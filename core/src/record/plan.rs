@@ -166,7 +166,7 @@ mod tests {
     use crate::store::{Assignment, Datum, Name};
 
     #[test]
-    fn a_plan_without_effects_expects_the_same_and_refuses_alike() {
+    fn dry_run_has_the_conditions_and_refusals_of_the_write() {
         let id = || Datum::Uuid(uuid::Uuid::from_u128(7));
         let table = || Name::from("Mailbox");
         let rows = || Condition::equal("id", id());

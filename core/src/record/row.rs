@@ -11,9 +11,13 @@ use crate::{
     },
     schema::{
         column::value_of,
-        entity::{Attribute, Entity, SYSTEM_COLUMNS},
+        entity::{Attribute, Entity},
     },
     store::{Condition, Datum, Name, Row, Select, Unavailable},
+    table::{
+        declare::{Declared, TableRow as _},
+        record::RecordColumns,
+    },
 };
 
 /// The column holds this cell, or none.
@@ -26,7 +30,7 @@ pub(crate) fn holds(column: &str, cell: Option<&Vec<u8>>) -> Condition {
 }
 
 pub(crate) fn is_record(id: RecordId) -> Condition {
-    Condition::equal("id", Datum::Uuid(id.uuid()))
+    RecordColumns::id().is(id)
 }
 
 pub(crate) fn table_of(entity: &Entity) -> Name {
@@ -35,8 +39,8 @@ pub(crate) fn table_of(entity: &Entity) -> Name {
 
 /// The columns of a record's wanted fields, in the order [`parse_row`] expects.
 pub(crate) fn record_columns(entity: &Entity, mask: &ReadMask) -> Vec<Name> {
-    let mut columns = Vec::with_capacity(SYSTEM_COLUMNS.len().saturating_add(entity.attributes.len()));
-    columns.extend(SYSTEM_COLUMNS.map(Name::from));
+    let mut columns = Vec::with_capacity(RecordColumns::COLUMNS.len().saturating_add(entity.attributes.len()));
+    columns.extend(RecordColumns::COLUMNS.iter().map(Declared::name));
     let read = entity.attributes.iter().enumerate().filter(|(index, attribute)| is_read(*index, attribute, mask));
     columns.extend(read.map(|(_, attribute)| Name::from(attribute.storage_name.clone())));
     columns
@@ -54,19 +58,8 @@ pub(crate) type Cells = BTreeMap<usize, Vec<u8>>;
 pub(crate) fn parse_row(entity: &Entity, mask: &ReadMask, row: Row) -> Result<(Record, Cells), Unavailable> {
     let wrong = || Unavailable("a row is not what the schema says".into());
     let mut data = row.into_iter();
-    let (
-        Some(Datum::Uuid(id)),
-        Some(Datum::Integer(revision)),
-        Some(Datum::Time(create_time)),
-        Some(Datum::Time(update_time)),
-        Some(created_by),
-        Some(modified_by),
-    ) = (data.next(), data.next(), data.next(), data.next(), data.next(), data.next())
-    else {
-        return Err(wrong());
-    };
-    let created_by = text_or_null(created_by).ok_or_else(wrong)?;
-    let modified_by = text_or_null(modified_by).ok_or_else(wrong)?;
+    let RecordColumns { id, revision, create_time, update_time, created_by, modified_by } =
+        RecordColumns::take(&mut data)?;
     let mut values = Vec::with_capacity(entity.attributes.len());
     let mut cells = Cells::new();
     for (index, attribute) in entity.attributes.iter().enumerate() {
@@ -84,19 +77,9 @@ pub(crate) fn parse_row(entity: &Entity, mask: &ReadMask, row: Row) -> Result<(R
         cells.keys().any(|index| entity.attributes.get(*index).is_some_and(|attribute| attribute.name == name))
     };
     report_set(entity, &mut values, has_cell);
-    let id = RecordId::from_uuid(id);
     let mut record = Record { id, revision, create_time, update_time, created_by, modified_by, values };
     mask.apply(&mut record);
     Ok((record, cells))
-}
-
-/// The text of a column, or none; the outer `None` if it holds something else.
-fn text_or_null(datum: Datum) -> Option<Option<String>> {
-    match datum {
-        Datum::Text(text) => Some(Some(text)),
-        Datum::Null => Some(None),
-        Datum::Boolean(_) | Datum::Integer(_) | Datum::Bytes(_) | Datum::Uuid(_) | Datum::Time(_) => None,
-    }
 }
 
 /// The whole record, with its cells.

@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_record_is_held_against_every_rule_with_its_defaults() {
+    fn new_record_with_defaults_is_checked_against_every_rule() {
         let limit = |number| (LIMIT, Given::Clear(Value::Integer(number)));
         let open_with_limit = || pair("door.open", "OPEN_WITH_LIMIT");
         let user_missing = || pair("door.user", "USER_MISSING");
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn an_update_is_held_against_the_rules_that_look_at_what_it_touches() {
+    fn update_is_checked_against_rules_of_the_changed_attributes() {
         let set = || Some(Value::Boolean(true));
         let both_broken = [Some(Value::Integer(11)), set(), None, set(), None];
         let open_with_limit = || pair("door.open", "OPEN_WITH_LIMIT");
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_violation_of_a_rule_says_what_the_rule_says() {
+    fn violation_has_the_description_of_the_rule() {
         let mut draft = Draft { given: [(LIMIT, Given::Clear(Value::Integer(11)))].into() };
         let violations = check_draft(&entity(), &mut draft);
         let problem = Problem::Rule {
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_that_makes_no_sense_is_refused() {
+    fn meaningless_rule_is_refused() {
         let entity = without_rules();
         let refused = |text: RuleText<'_>| Rule::read(&text, &entity).unwrap_err();
         let right = OPEN_WITH_LIMIT;
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entity_has_no_two_rules_of_one_reason() {
+    fn two_rules_with_one_reason_are_refused() {
         let mut entity = entity();
         let again = RuleText { refuse_when: "open = false", ..OPEN_WITH_LIMIT };
         entity.rules.push(Rule::read(&again, &entity).unwrap());

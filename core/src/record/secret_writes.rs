@@ -115,7 +115,7 @@ mod tests {
     use crate::schema::entity::Kind;
 
     #[test]
-    fn details_list_attributes_by_what_was_done_to_them() {
+    fn details_list_attributes_by_action() {
         let attributes = ["a", "b", "c", "d"].map(|name| Attribute::new(name, Kind::Text));
         let mut writes = SecretWrites::default();
         assert_eq!(writes.details(), None);

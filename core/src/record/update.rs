@@ -26,7 +26,8 @@ use crate::{
         secret_writes::{Effect, SecretWrites},
     },
     schema::value::Value,
-    store::{Assignment, Condition, Datum, Expect, Step},
+    store::{Assignment, Datum, Expect, Step},
+    table::record::RecordColumns,
 };
 
 /// A record as an update left it.
@@ -99,15 +100,15 @@ async fn make(
         if etag_revision.is_some_and(|revision| revision != before.revision) {
             return Err(RecordError::EtagMismatch);
         }
-        let mut unmoved = is_record(place.id).and(Condition::equal("revision", Datum::Integer(before.revision)));
+        let mut unmoved = is_record(place.id).and(RecordColumns::revision().is(before.revision));
         let mut record = before.clone();
         record.revision = record.revision.saturating_add(1);
         record.update_time = deployment.now().max(record.update_time);
         record.modified_by = Some(caller.identity.to_string());
         let mut set = vec![
-            Assignment::Set("revision".into(), Datum::Integer(record.revision)),
-            Assignment::Set("update_time".into(), Datum::Time(record.update_time)),
-            Assignment::Set("modified_by".into(), Datum::Text(caller.identity.to_string())),
+            RecordColumns::revision().set(record.revision),
+            RecordColumns::update_time().set(record.update_time),
+            RecordColumns::modified_by().set(record.modified_by.clone()),
         ];
         let mut replaced = Vec::new();
         let mut writes = SecretWrites::default();

@@ -7,9 +7,6 @@ use crate::{
     schema::{rule::Rule, value::Value},
 };
 
-/// The columns that every entity's table has in addition to those of its attributes.
-pub const SYSTEM_COLUMNS: [&str; 6] = ["id", "revision", "create_time", "update_time", "created_by", "modified_by"];
-
 /// A type of record.
 #[derive(Clone, Debug)]
 pub struct Entity {

@@ -1,57 +1,51 @@
-//! What a resolved mailbox comes to for a connector that speaks IMAP: an account to sign in with, or the reason why there is none.
-//!
-//! Decided from values alone. Nothing here knows how Sealward was asked, or any network.
+//! Converts a resolved mailbox to an IMAP account, or to the reason why there is none. A pure function, without network access.
 
 use sealward_client::{
     MailConnection, SecretString,
     mail_v1::mail_connection::{Credentials, Protocol},
 };
 
-/// Where to sign in, as whom, with what.
+/// An IMAP account: server and credentials.
 pub(crate) struct Account {
     pub(crate) host: String,
     pub(crate) port: u16,
-    /// TLS from the first byte; otherwise none at all.
+    /// Implicit TLS; `false` means no TLS at all.
     pub(crate) use_tls: bool,
     pub(crate) username: String,
     pub(crate) password: SecretString,
-    /// In words: of the mailbox, or of its profile.
-    whose: &'static str,
+    /// The source of the credentials, as text.
+    credentials_source: &'static str,
 }
 
-/// Why there is nothing to sign in with. Each has another remedy, so each has its own words.
+/// Why there is no account. Each reason needs another fix, so each has its own message.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum NoAccount {
-    #[error(
-        "the mailbox fetches no mail here: that takes server-side synchronisation for incoming mail, and that it is enabled"
-    )]
+    #[error("the mailbox doesn't fetch mail: enable it, and set server-side synchronization for incoming mail")]
     NoIncoming,
-    #[error("the mail server speaks {protocol}, and this connector speaks IMAP only")]
+    #[error("the mail server uses {protocol}; this connector supports only IMAP")]
     NotImap { protocol: &'static str },
-    #[error("the profile says that the mail server wants no credentials, and IMAP has no use for that")]
+    #[error("the profile uses anonymous access, which IMAP doesn't support")]
     Anonymous,
-    #[error("the profile says to use what Sealward doesn't keep: an account of the connector's own, or OAuth")]
+    #[error("the profile uses credentials that Sealward doesn't store: the connector's own account, or OAuth")]
     Elsewhere,
     #[error("the mailbox doesn't allow connectors to use its credentials (allow_email_connector_to_use_credentials)")]
     NotAllowed,
-    #[error("the user name or the password is missing, in the mailbox or the profile that should have it")]
+    #[error("the user name or the password is missing in the mailbox or its profile")]
     Missing,
-    #[error("the profile doesn't say whose credentials to use (incoming_credential_retrieval)")]
+    #[error("the profile's incoming_credential_retrieval isn't set")]
     RetrievalMissing,
-    #[error("the profile says neither where the mail server is nor to discover it")]
+    #[error("the profile has no mail server and doesn't use discovery")]
     ServerMissing,
-    #[error("the profile wants the mail server to be discovered, which this connector doesn't do")]
+    #[error("the profile uses discovery of the mail server, which this connector doesn't support")]
     Discovery,
-    #[error(
-        "the profile says that {host} has no TLS: --allow-cleartext sends the password all the same, for all on the way to read"
-    )]
+    #[error("the profile disables TLS for {host}: to send the password in clear text, use --allow-cleartext")]
     Cleartext { host: String },
-    #[error("the answer is of a newer Sealward than this connector knows")]
+    #[error("the answer is from a newer version of Sealward than this connector supports")]
     Unknown,
 }
 
 impl Account {
-    /// The account of the direction `incoming` of a mailbox.
+    /// The account for the incoming connection of a mailbox.
     ///
     /// # Errors
     /// [`NoAccount`]
@@ -64,7 +58,7 @@ impl Account {
             Protocol::Exchange => return Err(NoAccount::NotImap { protocol: "Exchange Web Services" }),
             Protocol::Unspecified => return Err(NoAccount::Unknown),
         }
-        let whose = match incoming.credentials {
+        let credentials_source = match incoming.credentials {
             Credentials::OfMailbox => "the credentials of the mailbox",
             Credentials::OfProfile => "the credentials of the profile",
             Credentials::Anonymous => return Err(NoAccount::Anonymous),
@@ -81,14 +75,14 @@ impl Account {
             return Err(NoAccount::Cleartext { host });
         }
         let (Some(username), Some(password)) = (username, password) else { return Err(NoAccount::Missing) };
-        Ok(Self { host, port, use_tls, username, password, whose })
+        Ok(Self { host, port, use_tls, username, password, credentials_source })
     }
 
-    /// All but the password, for people.
-    pub(crate) fn told(&self) -> String {
-        let Self { host, port, username, whose, .. } = self;
-        let tls = if self.use_tls { "with TLS" } else { "in the clear" };
-        format!("{host}:{port} {tls} as {username}, with {whose}.")
+    /// A description for the user, without the password.
+    pub(crate) fn describe(&self) -> String {
+        let Self { host, port, username, credentials_source, .. } = self;
+        let tls = if self.use_tls { "with TLS" } else { "without TLS" };
+        format!("{host}:{port} {tls} as {username}, with {credentials_source}.")
     }
 }
 
@@ -117,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_stands_in_the_way_has_words_of_its_own() {
+    fn every_obstacle_to_a_login_has_a_message() {
         let refusals = [
             Account::new(None, false).err().unwrap(),
             refusal(|found| found.protocol = Protocol::Pop3),
@@ -133,14 +127,14 @@ mod tests {
             refusal(|found| found.server = None),
             refusal(|found| found.use_tls = false),
         ];
-        let words: BTreeSet<String> = refusals.iter().map(ToString::to_string).collect();
-        assert_eq!(words.len(), refusals.len(), "{words:#?}");
+        let messages: BTreeSet<String> = refusals.iter().map(ToString::to_string).collect();
+        assert_eq!(messages.len(), refusals.len(), "{messages:#?}");
         assert_eq!(refusal(|found| found.credentials = Credentials::Unspecified), NoAccount::Unknown);
         assert_eq!(refusal(|found| found.password = None), NoAccount::Missing);
     }
 
     #[test]
-    fn a_password_goes_in_the_clear_only_where_that_is_allowed() {
+    fn password_is_sent_in_the_clear_only_if_allowed() {
         let clear = || Some(MailConnection { use_tls: false, ..connection() });
         assert!(matches!(Account::new(clear(), false), Err(NoAccount::Cleartext { .. })));
         assert!(Account::new(clear(), true).is_ok_and(|account| !account.use_tls));
@@ -148,9 +142,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_told_of_an_account_has_no_password_in_it() {
+    fn description_of_an_account_contains_no_password() {
         let account = Account::new(Some(connection()), false).ok().unwrap();
-        let told = "imap.example.org:993 with TLS as sales@example.org, with the credentials of the mailbox.";
-        assert_eq!(account.told(), told);
+        let expected = "imap.example.org:993 with TLS as sales@example.org, with the credentials of the mailbox.";
+        assert_eq!(account.describe(), expected);
     }
 }

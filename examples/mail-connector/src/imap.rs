@@ -1,8 +1,7 @@
-//! A visit to an IMAP server (RFC 9051): connect, log in, look at INBOX, log out.
+//! An IMAP session (RFC 9051): connect, log in, read INBOX, log out.
 //!
-//! imap-next has the grammar and the flows of the protocol; here are the bytes, the order of commands, and what can go wrong with them. TLS
-//! is from the first byte or not at all: there is no STARTTLS, which somebody on the way can take out. INBOX is examined, not selected, so
-//! that nothing in it changes. Nothing here knows Sealward.
+//! imap-next implements the grammar and the flows of the protocol. This file does the I/O, and sends the commands. TLS is implicit or not used:
+//! STARTTLS isn't supported, because an attacker on the network can remove it. INBOX is opened with EXAMINE, which changes nothing.
 
 use std::{
     collections::BTreeMap,
@@ -34,60 +33,60 @@ use tokio_rustls::TlsConnector;
 use tracing::{instrument::WithSubscriber as _, subscriber::NoSubscriber};
 use zeroize::Zeroizing;
 
-/// Why no certificate could be believed.
+/// Why there are no CAs to verify the mail server.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TrustError {
-    #[error("the CA file {path} can't be read")]
+    #[error("can't read the CA file {path}")]
     File { path: PathBuf, source: io::Error },
-    #[error("the CA file {path} can't be used")]
+    #[error("can't use the CA file {path}")]
     Pem { path: PathBuf, source: sealward_pem::PemError },
-    #[error("the CA file {path} has a certificate that can't be a CA's")]
+    #[error("the CA file {path} has a certificate that isn't a CA certificate")]
     NoCa { path: PathBuf, source: rustls::Error },
-    #[error("there are no CAs to verify it by: name a file that has some with --mail-ca")]
+    #[error("no CA certificates: use --mail-ca FILE")]
     Empty,
-    #[error("the cipher provider doesn't speak TLS 1.2 and 1.3")]
+    #[error("the cipher provider doesn't support TLS 1.2 and 1.3")]
     Versions(#[source] rustls::Error),
 }
 
-/// Why a visit failed.
+/// Why an IMAP session failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ImapError {
-    #[error("{host}:{port} can't be reached")]
+    #[error("can't connect to {host}:{port}")]
     Unreachable { host: String, port: u16, source: io::Error },
-    #[error("{host:?} is no name that a certificate could be for")]
+    #[error("invalid host name {host:?}")]
     HostInvalid { host: String },
-    #[error("the TLS handshake failed, so no password was sent")]
+    #[error("TLS handshake failed, no password was sent")]
     Tls(#[source] io::Error),
-    #[error("it turns us away: {said}")]
-    TurnedAway { said: String },
-    #[error("it takes us for somebody already, before we said who we are, so no password was sent")]
-    AlreadyIn,
-    #[error("it takes no passwords on this connection (LOGINDISABLED), so none was sent")]
+    #[error("the server closed the connection: {text}")]
+    Bye { text: String },
+    #[error("the server sent PREAUTH, no password was sent")]
+    Preauthenticated,
+    #[error("the server allows no login on this connection (LOGINDISABLED), no password was sent")]
     LoginDisabled,
-    #[error("the user name or the password has a character that IMAP can't send")]
-    Unsendable,
-    #[error("it refuses the login: {said}")]
-    LoginRefused { said: String },
-    #[error("it refuses {command}: {said}")]
-    CommandRefused { command: &'static str, said: String },
-    #[error("it says what no IMAP server does")]
+    #[error("the user name or the password has a character that IMAP doesn't allow")]
+    InvalidCredentials,
+    #[error("login refused: {text}")]
+    LoginRefused { text: String },
+    #[error("{command} refused: {text}")]
+    CommandRefused { command: &'static str, text: String },
+    #[error("invalid IMAP response")]
     NotImap(#[source] ProtocolError),
-    #[error("it closed the connection")]
+    #[error("the server closed the connection")]
     Closed,
-    #[error("the connection broke")]
+    #[error("connection lost")]
     Broken(#[from] io::Error),
-    #[error("it didn't answer in time")]
+    #[error("no answer within the time limit")]
     TimedOut,
 }
 
-/// What is in INBOX.
+/// The content of INBOX.
 pub(crate) struct Inbox {
     pub(crate) messages: u32,
-    /// The subjects of the newest messages, the newest first, as they were sent: encoded words (RFC 2047) stay encoded.
+    /// The subjects of the newest messages, newest first. Encoded words (RFC 2047) aren't decoded.
     pub(crate) newest: Vec<String>,
 }
 
-/// TLS that believes the CAs in a file, or else those that the system believes.
+/// A TLS connector that trusts the CAs in a file, or the system's CAs.
 ///
 /// # Errors
 /// [`TrustError`]
@@ -102,7 +101,7 @@ pub(crate) fn tls(ca: Option<impl AsRef<Path>>) -> Result<TlsConnector, TrustErr
             added.map_err(|source| TrustError::NoCa { path: path.to_owned(), source })?;
         }
     } else {
-        // One that can't be read is one that isn't believed.
+        // CAs that can't be read aren't trusted.
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     }
     if roots.is_empty() {
@@ -116,14 +115,14 @@ pub(crate) fn tls(ca: Option<impl AsRef<Path>>) -> Result<TlsConnector, TrustErr
     Ok(TlsConnector::from(Arc::new(config)))
 }
 
-/// A connection on which nobody has logged in.
+/// A connection before the login.
 pub(crate) struct Connection(Wire);
 
-/// A connection on which somebody has.
+/// A connection after the login.
 pub(crate) struct Session(Wire);
 
 impl Connection {
-    /// Connects, with TLS if given, and hears the server's greeting.
+    /// Connects, with TLS if `tls` is set, and reads the server's greeting.
     ///
     /// # Errors
     /// [`ImapError`]
@@ -144,35 +143,35 @@ impl Connection {
         Ok(Self(wire))
     }
 
-    /// Logs in, unless the server says that it takes no passwords here.
+    /// Logs in, unless the server announces LOGINDISABLED.
     ///
     /// # Errors
     /// [`ImapError`]
     pub(crate) async fn log_in(mut self, username: String, password: SecretString) -> Result<Session, ImapError> {
         let mut is_disabled = false;
-        let look = |data| {
+        let read_capability = |data| {
             if let Data::Capability(capabilities) = data {
                 is_disabled = capabilities.as_ref().contains(&Capability::LoginDisabled);
             }
         };
-        self.0.run(CommandBody::Capability, look).await?;
+        self.0.run(CommandBody::Capability, read_capability).await?;
         if is_disabled {
             return Err(ImapError::LoginDisabled);
         }
-        // Two copies that can't be wiped from here go with the command once it is sent: imap-next's, and that of TLS.
+        // imap-next and TLS make copies of the password that can't be wiped; they are freed after the command is sent.
         let login = CommandBody::login(username, password.expose_secret().to_owned());
-        let login = login.map_err(|_invalid| ImapError::Unsendable)?;
-        // imap-next traces all that it sends, also in release builds: of this, nobody gets to hear.
+        let login = login.map_err(|_invalid| ImapError::InvalidCredentials)?;
+        // imap-next traces all that it sends, also in release builds: this hides the login from every subscriber.
         match self.0.run(login, drop).with_subscriber(NoSubscriber::default()).await {
             Ok(()) => Ok(Session(self.0)),
-            Err(ImapError::CommandRefused { said, .. }) => Err(ImapError::LoginRefused { said }),
+            Err(ImapError::CommandRefused { text, .. }) => Err(ImapError::LoginRefused { text }),
             Err(error) => Err(error),
         }
     }
 }
 
 impl Session {
-    /// Looks at INBOX, and changes nothing in it.
+    /// Reads the number of messages and the newest subjects, without changes to INBOX.
     ///
     /// # Errors
     /// [`ImapError`]
@@ -185,7 +184,7 @@ impl Session {
         };
         self.0.run(CommandBody::Examine { mailbox: Mailbox::Inbox }, count).await?;
         let first = messages.saturating_sub(NEWEST_MAX - 1).max(1);
-        // An empty INBOX has no first message to ask for.
+        // An empty INBOX has no first message.
         let Ok(newest) = SequenceSet::try_from(first..=messages) else {
             return Ok(Inbox { messages, newest: Vec::new() });
         };
@@ -203,7 +202,7 @@ impl Session {
         Ok(Inbox { messages, newest: subjects.into_values().rev().collect() })
     }
 
-    /// Says goodbye.
+    /// Logs out.
     ///
     /// # Errors
     /// [`ImapError`]
@@ -212,12 +211,12 @@ impl Session {
     }
 }
 
-/// What bytes come and go on, with TLS or without.
+/// A connection with or without TLS.
 trait Stream: AsyncRead + AsyncWrite + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Stream for S {}
 
-/// The connection, and how far the conversation is.
+/// The connection and the state of the protocol.
 struct Wire {
     stream: Box<dyn Stream>,
     client: Client,
@@ -225,7 +224,7 @@ struct Wire {
 }
 
 impl Wire {
-    /// What happens next, with all the reading and writing that it takes. What is written is wiped: it may be the password.
+    /// Waits for the next event, and does the I/O. Written bytes are wiped, because they may have the password.
     async fn next(&mut self) -> Result<Event, ImapError> {
         loop {
             match self.client.next() {
@@ -245,19 +244,19 @@ impl Wire {
         }
     }
 
-    /// Waits until the server says that it listens.
+    /// Waits for the server's greeting.
     async fn greeting(&mut self) -> Result<(), ImapError> {
         loop {
             let Event::GreetingReceived { greeting } = self.next().await? else { continue };
             return match greeting.kind {
                 GreetingKind::Ok => Ok(()),
-                GreetingKind::PreAuth => Err(ImapError::AlreadyIn),
-                GreetingKind::Bye => Err(ImapError::TurnedAway { said: printable(greeting.text.inner()) }),
+                GreetingKind::PreAuth => Err(ImapError::Preauthenticated),
+                GreetingKind::Bye => Err(ImapError::Bye { text: printable(greeting.text.inner()) }),
             };
         }
     }
 
-    /// Sends a command and waits until the server has done it. `take` gets the data that it sends meanwhile.
+    /// Sends a command and waits for its completion. `take` gets the data that the server sends meanwhile.
     async fn run(&mut self, body: CommandBody<'static>, mut take: impl FnMut(Data<'static>)) -> Result<(), ImapError> {
         let command = body.name();
         let is_leaving = matches!(body, CommandBody::Logout);
@@ -273,12 +272,12 @@ impl Wire {
             let (Event::StatusReceived { status } | Event::CommandRejected { status, .. }) = event else { continue };
             match status {
                 Status::Tagged(Tagged { tag: of, body }) if of == tag => {
-                    let said = || printable(body.text.inner());
-                    let is_done = body.kind == StatusKind::Ok;
-                    return if is_done { Ok(()) } else { Err(ImapError::CommandRefused { command, said: said() }) };
+                    let text = || printable(body.text.inner());
+                    let is_ok = body.kind == StatusKind::Ok;
+                    return if is_ok { Ok(()) } else { Err(ImapError::CommandRefused { command, text: text() }) };
                 }
                 Status::Bye(bye) if !is_leaving => {
-                    return Err(ImapError::TurnedAway { said: printable(bye.text.inner()) });
+                    return Err(ImapError::Bye { text: printable(bye.text.inner()) });
                 }
                 Status::Tagged(_) | Status::Untagged(_) | Status::Bye(_) => {}
             }
@@ -293,14 +292,14 @@ fn subject_of(item: MessageDataItem<'static>) -> Option<String> {
     Some(text.map_or_else(|| "(no subject)".to_owned(), |text| printable(&text)))
 }
 
-/// What a stranger wrote, for a terminal: nothing in it moves the cursor or turns the writing around, and it is no longer than a line.
+/// Untrusted text for a terminal: replaces control and bidirectional characters, and truncates it.
 fn printable(text: &str) -> String {
     let shown = text.chars().take(SHOWN_MAX_CHARACTERS);
-    shown.map(|character| if is_harmful(character) { '\u{fffd}' } else { character }).collect()
+    shown.map(|character| if is_unsafe(character) { '\u{fffd}' } else { character }).collect()
 }
 
-/// Controls, and of Unicode's separators and format characters those that hide or reorder text.
-fn is_harmful(character: char) -> bool {
+/// Whether the character is a control character, or hides or reorders text.
+fn is_unsafe(character: char) -> bool {
     let is_format = matches!(
         character,
         '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
@@ -308,16 +307,16 @@ fn is_harmful(character: char) -> bool {
     character.is_control() || is_format
 }
 
-/// So many messages are shown.
+/// Number of messages to show.
 const NEWEST_MAX: u32 = 3;
 
-/// A subject, or what a server says, is cut after as many characters.
+/// Maximum length of a subject or a server's text.
 const SHOWN_MAX_CHARACTERS: usize = 100;
 
-/// Of one reading; most responses are smaller.
+/// Buffer size of a read; most responses are smaller.
 const READ_SIZE_BYTES: usize = 4 * 1024;
 
-/// Of one response. Envelopes have a few kilobytes; imap-next would take 100 MB.
+/// Maximum size of a response. Envelopes have a few kilobytes; imap-next's default is 100 MB.
 const RESPONSE_SIZE_MAX_BYTES: u32 = 1024 * 1024;
 
 #[cfg(test)]
@@ -332,38 +331,38 @@ mod tests {
 
     use super::*;
 
-    /// A server that says this, and then answers line after line; gives what it heard.
+    /// A server that sends a greeting, and an answer to each line. Returns the received lines.
     async fn serve(listener: TcpListener, greeting: &str, answers: &[&str]) -> Vec<String> {
         let mut stream = BufReader::new(listener.accept().await.unwrap().0);
         stream.write_all(greeting.as_bytes()).await.unwrap();
-        let mut heard = Vec::new();
+        let mut received = Vec::new();
         let mut answers = answers.iter();
         loop {
             let mut line = String::new();
             if stream.read_line(&mut line).await.unwrap() == 0 {
-                return heard;
+                return received;
             }
-            heard.push(line);
+            received.push(line);
             if let Some(answer) = answers.next() {
                 stream.write_all(answer.as_bytes()).await.unwrap();
             }
         }
     }
 
-    /// A visit to such a server, without TLS.
-    async fn visit(greeting: &str, answers: &[&str]) -> (Result<Inbox, ImapError>, Vec<String>) {
+    /// A session with such a server, without TLS.
+    async fn session(greeting: &str, answers: &[&str]) -> (Result<Inbox, ImapError>, Vec<String>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let visit = async {
+        let session = async {
             let connection = Connection::open("127.0.0.1", port, None).await?;
             let mut session = connection.log_in("sales".to_owned(), "hunter2".into()).await?;
             let inbox = session.inbox().await?;
             session.log_out().await.map(|()| inbox)
         };
-        tokio::join!(visit, serve(listener, greeting, answers))
+        tokio::join!(session, serve(listener, greeting, answers))
     }
 
-    /// Where a subscriber writes to, for all who hold it.
+    /// The output of a subscriber.
     #[derive(Clone, Default)]
     struct Trace(Arc<Mutex<Vec<u8>>>);
 
@@ -384,45 +383,48 @@ mod tests {
     const OUT: &str = "* BYE goodbye\r\na4 OK out\r\n";
 
     #[tokio::test]
-    async fn a_trace_of_everything_has_all_but_the_password() {
+    async fn full_trace_omits_only_the_password() {
         let trace = Trace::default();
         let written = trace.clone();
         let subscriber =
             tracing_subscriber::fmt().with_max_level(Level::TRACE).with_writer(move || written.clone()).finish();
         let empty = "* 0 EXISTS\r\na3 OK done\r\n";
-        let (inbox, heard) = visit(HELLO, &[CAPABLE, IN, empty, OUT]).with_subscriber(subscriber).await;
+        let (inbox, received) = session(HELLO, &[CAPABLE, IN, empty, OUT]).with_subscriber(subscriber).await;
         assert_eq!(inbox.unwrap().messages, 0);
-        assert_eq!(heard, ["a1 CAPABILITY\r\n", "a2 LOGIN sales hunter2\r\n", "a3 EXAMINE INBOX\r\n", "a4 LOGOUT\r\n"]);
+        assert_eq!(
+            received,
+            ["a1 CAPABILITY\r\n", "a2 LOGIN sales hunter2\r\n", "a3 EXAMINE INBOX\r\n", "a4 LOGOUT\r\n"]
+        );
         let trace = String::from_utf8(trace.0.lock().unwrap().clone()).unwrap();
         assert!(trace.contains("a3 EXAMINE") && !trace.contains("hunter2"), "{trace}");
     }
 
     #[tokio::test]
-    async fn a_server_that_takes_no_passwords_gets_none() {
+    async fn server_that_disables_passwords_gets_no_password() {
         let disabled = "* CAPABILITY IMAP4rev1 STARTTLS LOGINDISABLED\r\na1 OK done\r\n";
-        let (inbox, heard) = visit(HELLO, &[disabled]).await;
+        let (inbox, received) = session(HELLO, &[disabled]).await;
         assert!(matches!(inbox, Err(ImapError::LoginDisabled)));
-        assert_eq!(heard, ["a1 CAPABILITY\r\n"]);
-        let (inbox, heard) = visit("* PREAUTH you again\r\n", &[]).await;
-        assert!(matches!(inbox, Err(ImapError::AlreadyIn)) && heard.is_empty());
-        let (inbox, heard) = visit("* BYE too busy\r\n", &[]).await;
-        assert!(matches!(inbox, Err(ImapError::TurnedAway { said }) if said == "too busy") && heard.is_empty());
+        assert_eq!(received, ["a1 CAPABILITY\r\n"]);
+        let (inbox, received) = session("* PREAUTH you again\r\n", &[]).await;
+        assert!(matches!(inbox, Err(ImapError::Preauthenticated)) && received.is_empty());
+        let (inbox, received) = session("* BYE too busy\r\n", &[]).await;
+        assert!(matches!(inbox, Err(ImapError::Bye { text }) if text == "too busy") && received.is_empty());
     }
 
     #[tokio::test]
-    async fn what_a_server_refuses_or_breaks_off_is_an_error_of_its_own() {
-        let (inbox, _) = visit(HELLO, &[CAPABLE, "a2 NO not you\r\n"]).await;
-        assert!(matches!(inbox, Err(ImapError::LoginRefused { said }) if said == "not you"));
-        let (inbox, _) = visit(HELLO, &[CAPABLE, IN, "a3 NO no inbox\r\n"]).await;
+    async fn refusals_and_broken_connections_have_distinct_errors() {
+        let (inbox, _) = session(HELLO, &[CAPABLE, "a2 NO not you\r\n"]).await;
+        assert!(matches!(inbox, Err(ImapError::LoginRefused { text }) if text == "not you"));
+        let (inbox, _) = session(HELLO, &[CAPABLE, IN, "a3 NO no inbox\r\n"]).await;
         assert!(matches!(inbox, Err(ImapError::CommandRefused { command: "EXAMINE", .. })));
-        let (inbox, _) = visit(HELLO, &[CAPABLE, "* BYE shutting down\r\n"]).await;
-        assert!(matches!(inbox, Err(ImapError::TurnedAway { .. })));
-        let (inbox, _) = visit("220 a mail server, and not of IMAP\r\n", &[]).await;
+        let (inbox, _) = session(HELLO, &[CAPABLE, "* BYE shutting down\r\n"]).await;
+        assert!(matches!(inbox, Err(ImapError::Bye { .. })));
+        let (inbox, _) = session("220 a mail server, and not of IMAP\r\n", &[]).await;
         assert!(matches!(inbox, Err(ImapError::NotImap(_))));
     }
 
     #[test]
-    fn what_a_stranger_wrote_moves_no_cursor() {
+    fn control_characters_of_a_message_are_replaced() {
         assert_eq!(printable("Hello\u{1b}[2J\r\nW\u{9b}orld"), "Hello\u{fffd}[2J\u{fffd}\u{fffd}W\u{fffd}orld");
         assert_eq!(printable("a\u{202e}b\u{2028}c\u{200b}d"), "a\u{fffd}b\u{fffd}c\u{fffd}d");
         assert_eq!(printable(&"x".repeat(SHOWN_MAX_CHARACTERS + 1)).len(), SHOWN_MAX_CHARACTERS);

@@ -1,9 +1,8 @@
-//! A mail connector, as small as one can be: asks Sealward how to sign in for a mailbox, signs in to the IMAP server with it, says what
-//! is there, and leaves. Made to be copied from.
+//! A minimal mail connector, to copy from. It gets the credentials of a mailbox from Sealward, signs in to the IMAP server, prints the newest
+//! subjects, and logs out.
 //!
-//! This file has the command line, the order of things and the words for people. Whether there is anything to sign in with is decided in
-//! [`account`]; what goes over the wire to the mail server is in [`imap`]. The password comes as a secret, moves from one to the other, and
-//! is wiped once the server has answered to it.
+//! This file has the command line and the sequence of steps. [`account`] converts Sealward's answer to an account; [`imap`] implements the
+//! session. The password is a secret type that moves from one to the other, and is wiped after the login.
 
 mod account;
 mod imap;
@@ -22,49 +21,49 @@ use sealward_client::{Client, Error as SealwardError};
 use account::{Account, NoAccount};
 use imap::{Connection, ImapError, Inbox, TrustError};
 
-/// Signs in to the IMAP server of a mailbox with what Sealward has for it, and shows what is in INBOX.
+/// Sign in to the IMAP server of a mailbox with credentials from Sealward, and list the newest messages.
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
-    /// The mailbox: organizations/ORGANIZATION/mailboxes/ID.
+    /// Mailbox: organizations/ORGANIZATION/mailboxes/ID.
     mailbox: String,
 
-    /// What for, in words that an auditor understands: they stand in the audit trail.
+    /// Reason for the access, recorded in the audit trail; must not contain secrets.
     #[arg(long, value_name = "TEXT", default_value = "fetch mail")]
     purpose: String,
 
     #[command(flatten)]
     sealward: SealwardOptions,
 
-    /// The CAs that the mail server's certificate may come from, in PEM. Default: those that the system trusts.
+    /// CA certificates of the mail server, PEM [default: the system's].
     #[arg(long, value_name = "FILE")]
     mail_ca: Option<PathBuf>,
 
-    /// Send the password in the clear if the profile says that the mail server has no TLS.
+    /// Send the password in clear text if the profile disables TLS.
     #[arg(long)]
     allow_cleartext: bool,
 }
 
-/// Which Sealward server, and who asks it.
+/// The connection to Sealward.
 #[derive(Args)]
 struct SealwardOptions {
-    /// The Sealward server.
+    /// URL of the Sealward server.
     #[arg(long, env = "SEALWARD_ENDPOINT", value_name = "URL", default_value = "https://127.0.0.1:7443")]
     endpoint: String,
 
-    /// The folder of `sealward-server dev`, to take CA, certificate and key of the connector from that aren't given.
+    /// Directory of `sealward-server dev`; the default for --ca, --cert and --key.
     #[arg(long, env = "SEALWARD_DEV", value_name = "DIR")]
     dev: Option<PathBuf>,
 
-    /// The CA that the Sealward server's certificate comes from, in PEM.
+    /// CA certificate of the Sealward server, PEM.
     #[arg(long, env = "SEALWARD_CA", value_name = "FILE", required_unless_present = "dev")]
     ca: Option<PathBuf>,
 
-    /// This connector's certificate, in PEM. Its identity needs the role secret-reader.
+    /// Client certificate, PEM; its identity needs the role secret-reader.
     #[arg(long, env = "SEALWARD_CERT", value_name = "FILE", required_unless_present = "dev")]
     cert: Option<PathBuf>,
 
-    /// The private key of the certificate, in PEM.
+    /// Private key of the client certificate, PEM.
     #[arg(long, env = "SEALWARD_KEY", value_name = "FILE", required_unless_present = "dev")]
     key: Option<PathBuf>,
 }
@@ -83,23 +82,23 @@ impl SealwardOptions {
     }
 }
 
-/// Why a run ended without mail.
+/// Why a run failed.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
-    /// Sealward can't be asked, or doesn't answer with a connection.
-    #[error("Sealward doesn't resolve the mailbox")]
+    /// The call of Sealward failed.
+    #[error("can't resolve the mailbox")]
     Resolve(#[source] SealwardError),
-    #[error("there is nothing to sign in with")]
+    #[error("can't sign in")]
     NoAccount(#[from] NoAccount),
-    #[error("no certificate of a mail server can be verified")]
+    #[error("can't verify mail servers")]
     Trust(#[from] TrustError),
-    #[error("the mail server gives no mail")]
+    #[error("mail server")]
     Mail(#[from] ImapError),
-    #[error("what was found can't be shown")]
+    #[error("can't write to stdout")]
     Output(#[source] io::Error),
 }
 
-/// 0: signed in. 1: it came to nothing, and stderr says why. 2: the command line makes no sense.
+/// Exit codes: 0 for success, 1 for a failure, 2 for a wrong command line.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let matches = without_empty_variables(Arguments::command()).get_matches();
@@ -115,7 +114,7 @@ fn without_empty_variables(command: clap::Command) -> clap::Command {
     command.mut_args(|argument| if is_empty(&argument) { argument.env(None::<&'static str>) } else { argument })
 }
 
-/// What happened, from the outside in, and what Sealward says beside. None of it has a secret.
+/// Prints the failure with its causes, and Sealward's violations and call id. None of them has a secret.
 fn report(failure: &Failure) {
     eprint!("mail-connector: {failure}");
     let mut cause = failure.source();
@@ -132,20 +131,20 @@ fn report(failure: &Failure) {
 
 async fn run(arguments: &Arguments) -> Result<(), Failure> {
     let client = arguments.sealward.connect().await.map_err(Failure::Resolve)?;
-    // Each call leaves an audit record, so it is made when the password is needed, and what it gives isn't kept for the next time.
+    // Each login gets its own audit record: the answer isn't stored for the next run.
     let resolved = client.resolve_mailbox_connection(&arguments.mailbox, &arguments.purpose).await;
     // The password for sending, if there is one, is wiped here.
     let incoming = resolved.map_err(Failure::Resolve)?.incoming;
     let account = Account::new(incoming, arguments.allow_cleartext)?;
 
-    let told = format!("Logged in to {}", account.told());
-    let visit = visit(account, arguments.mail_ca.as_ref());
-    let inbox = tokio::time::timeout(VISIT_TIME_MAX, visit).await.map_err(|_elapsed| ImapError::TimedOut)??;
-    write!(io::stdout().lock(), "{told}\n{}\nLogged out.\n", shown(&inbox)).map_err(Failure::Output)
+    let login = format!("Logged in to {}", account.describe());
+    let session = read_inbox(account, arguments.mail_ca.as_ref());
+    let inbox = tokio::time::timeout(SESSION_TIME_MAX, session).await.map_err(|_elapsed| ImapError::TimedOut)??;
+    write!(io::stdout().lock(), "{login}\n{}\nLogged out.\n", describe(&inbox)).map_err(Failure::Output)
 }
 
-/// Connects, logs in, looks, and leaves.
-async fn visit(account: Account, mail_ca: Option<&PathBuf>) -> Result<Inbox, Failure> {
+/// Connects, logs in, reads INBOX, and logs out.
+async fn read_inbox(account: Account, mail_ca: Option<&PathBuf>) -> Result<Inbox, Failure> {
     let Account { host, port, use_tls, username, password, .. } = account;
     let tls = use_tls.then(|| imap::tls(mail_ca)).transpose()?;
     let connection = Connection::open(&host, port, tls.as_ref()).await?;
@@ -155,15 +154,15 @@ async fn visit(account: Account, mail_ca: Option<&PathBuf>) -> Result<Inbox, Fai
     Ok(inbox)
 }
 
-fn shown(inbox: &Inbox) -> String {
+fn describe(inbox: &Inbox) -> String {
     let heading = match inbox.messages {
         0 => "INBOX is empty.".to_owned(),
         1 => "INBOX has 1 message:".to_owned(),
-        messages => format!("INBOX has {messages} messages, the newest first:"),
+        messages => format!("INBOX has {messages} messages, newest first:"),
     };
     let subjects = inbox.newest.iter().map(|subject| format!("\n  {subject}"));
     heading + &subjects.collect::<String>()
 }
 
-/// From the first packet to the mail server to its last; far more than a visit takes.
-const VISIT_TIME_MAX: Duration = Duration::from_secs(30);
+/// Maximum time of the IMAP session, with a large margin.
+const SESSION_TIME_MAX: Duration = Duration::from_secs(30);

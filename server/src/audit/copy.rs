@@ -11,11 +11,12 @@
 mod checkpoint;
 mod copier;
 mod ledger;
+mod state;
 mod target;
 
 use std::{
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -32,23 +33,22 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
 pub(crate) use self::ledger::Trail;
-use self::{checkpoint::Checkpoint, copier::Copier, ledger::Ledger, target::Target};
+use self::{checkpoint::Checkpoint, copier::Copier, state::CopyState, target::Target};
 use crate::{
-    config::{AuditCopy, Config, CopyTo, OnFailure},
-    error_chain,
+    config::{AuditCopy, Config, OnFailure},
     telemetry::shed::Shed,
 };
 
 /// How long a deletion waits for the last records of what it deletes, and the end of the server for those of all.
 const CATCH_UP_MAX: Duration = Duration::from_secs(5);
 
-/// The copy, for those who have to do with it. Where none is configured, it is always as it should be.
+/// A handle on the copy. Without a configured copy, it never refuses a call and is never behind.
 #[derive(Clone)]
-pub(crate) struct Copying {
-    shared: Option<Arc<Shared>>,
+pub(crate) struct CopyHandle {
+    shared: Option<Arc<CopyState>>,
 }
 
-/// How a copy stands.
+/// The state of a copy, as metrics show it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct CopyFacts {
     /// Whether it can't be written.
@@ -57,9 +57,9 @@ pub(crate) struct CopyFacts {
     pub(crate) records_behind: u64,
 }
 
-/// Calls that have to be recorded are not wanted now, because of the copy.
+/// Why calls that have to be recorded are refused now.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum CopyFails {
+pub(crate) enum CopyUnavailable {
     /// It can't be written.
     #[error("the copy of the audit trails can't be written: {failure}")]
     Failing {
@@ -78,7 +78,7 @@ pub(crate) enum CopyFails {
     },
 }
 
-impl CopyFails {
+impl CopyUnavailable {
     /// The name of the limit in `[limits]` that is reached, if it is one.
     pub(crate) fn bound(&self) -> Option<&'static str> {
         match self {
@@ -88,30 +88,11 @@ impl CopyFails {
     }
 }
 
-/// What the task and the others share.
-struct Shared {
-    settings: AuditCopy,
-    /// How long a write may take before the copy counts as failing.
-    answer_max: Duration,
-    /// How many records may be missing where calls are refused without a copy.
-    behind_max_records: u64,
-    /// Whether the last write took too long and has not ended yet.
-    is_late: AtomicBool,
-    shed: Shed,
-    ledger: Mutex<Ledger>,
-    /// Why it can't be written.
-    failure: Mutex<Option<String>>,
-    /// Some trail goes further than it did.
-    grown: Notify,
-    /// Something was copied, or can't be.
-    moved: Notify,
-}
-
-impl Copying {
-    /// A copy as configured, which begins with [`Copying::begin`].
+impl CopyHandle {
+    /// A copy as configured, which begins with [`CopyHandle::start`].
     pub(crate) fn new(config: &Config, shed: Shed) -> Self {
         let shared = |settings: &AuditCopy| {
-            Arc::new(Shared {
+            Arc::new(CopyState {
                 settings: settings.clone(),
                 answer_max: config.limits.audit_copy_answer_max(),
                 behind_max_records: config.limits.audit_copy_behind_max_records.into(),
@@ -123,10 +104,10 @@ impl Copying {
                 moved: Notify::new(),
             })
         };
-        Copying { shared: config.audit.as_ref().map(shared) }
+        CopyHandle { shared: config.audit.as_ref().map(shared) }
     }
 
-    /// Who is to hear how far this trail goes.
+    /// What a committer reports the end of this trail to.
     pub(crate) fn witness(&self, trail: Trail) -> Witness {
         let Some(shared) = &self.shared else { return Witness::none() };
         let shared = Arc::clone(shared);
@@ -139,16 +120,16 @@ impl Copying {
     /// Refuses what has to be recorded, if the copy can't be written and that is not to be.
     ///
     /// # Errors
-    /// [`CopyFails`]
-    pub(crate) fn admit(&self) -> Result<(), CopyFails> {
+    /// [`CopyUnavailable`]
+    pub(crate) fn admit(&self) -> Result<(), CopyUnavailable> {
         let Some(shared) = self.shared.as_ref().filter(|shared| shared.settings.on_failure == OnFailure::Refuse) else {
             return Ok(());
         };
         let (records, limit) = (shared.ledger().records_behind(), shared.behind_max_records);
         let fails = if let Some(failure) = shared.failure().clone() {
-            CopyFails::Failing { failure, is_late: shared.is_late.load(Ordering::Acquire) }
+            CopyUnavailable::Failing { failure, is_late: shared.is_late.load(Ordering::Acquire) }
         } else if records > limit {
-            CopyFails::Behind { records, limit }
+            CopyUnavailable::Behind { records, limit }
         } else {
             return Ok(());
         };
@@ -186,7 +167,7 @@ impl Copying {
     }
 
     /// Begins to copy what the databases of this deployment have. The target was looked at, or hangs, when this returns.
-    pub(crate) async fn begin(&self, config: &Config, deployment: &Arc<Deployment>, writer: Uuid) -> Option<Begun> {
+    pub(crate) async fn start(&self, config: &Config, deployment: &Arc<Deployment>, writer: Uuid) -> Option<CopyTask> {
         let shared = self.shared.as_ref()?;
         let path = config.data_dir.join(checkpoint::NAME);
         let Checkpoint { mark, places } = Checkpoint::read(&path, writer).unwrap_or_else(|error| {
@@ -201,87 +182,28 @@ impl Copying {
         let task = tokio::spawn(copier.run(stop.clone(), looked));
         // A little more than the time in which it is found to hang.
         let _hangs = timeout(shared.answer_max + Duration::from_secs(1), first_look).await;
-        Some(Begun { stop: stop.drop_guard(), task })
+        Some(CopyTask { stop: stop.drop_guard(), task })
     }
 }
 
-impl AuditGate for Copying {
+impl AuditGate for CopyHandle {
     fn admit(&self) -> Result<(), Cause> {
-        Copying::admit(self).map_err(|fails| Cause(Box::new(fails)))
+        CopyHandle::admit(self).map_err(|fails| Cause(Box::new(fails)))
     }
 }
 
-/// A copy that goes on until this is dropped.
-pub(crate) struct Begun {
+/// The task that copies, until this is dropped.
+pub(crate) struct CopyTask {
     stop: DropGuard,
     task: JoinHandle<()>,
 }
 
-impl Begun {
+impl CopyTask {
     /// Copies what there is, for a bounded time, and remembers it. What is left is copied from the next start on.
     pub(crate) async fn finish(self) {
         drop(self.stop);
         if timeout(CATCH_UP_MAX, self.task).await.is_err() {
             tracing::warn!("audit records are not copied yet; the next start goes on with them");
-        }
-    }
-}
-
-impl Shared {
-    fn ledger(&self) -> MutexGuard<'_, Ledger> {
-        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn failure(&self) -> MutexGuard<'_, Option<String>> {
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The copy can't be written. Said once, until there is another reason.
-    fn fails(&self, failure: String) {
-        let mut known = self.failure();
-        if known.as_ref() != Some(&failure) {
-            let (to, error) = (self.target(), &failure);
-            match self.settings.on_failure {
-                OnFailure::Report => tracing::error!(
-                    to,
-                    error,
-                    "the audit trails can't be copied; calls go on, and the copy is caught up once it can be written"
-                ),
-                OnFailure::Refuse => tracing::error!(
-                    to,
-                    error,
-                    "the audit trails can't be copied; calls that have to be recorded are refused until they can be"
-                ),
-            }
-            *known = Some(failure);
-        }
-        drop(known);
-        self.moved.notify_waiters();
-    }
-
-    /// The copy can be written.
-    fn works(&self) {
-        if self.failure().take().is_some() {
-            tracing::info!(to = self.target(), "the audit trails are copied again, with all that was left out");
-            self.moved.notify_waiters();
-        }
-    }
-
-    fn target(&self) -> String {
-        match &self.settings.to {
-            CopyTo::Stdout => "stdout".to_owned(),
-            CopyTo::File(path) => path.display().to_string(),
-        }
-    }
-
-    /// Resolves once this holds.
-    async fn until(&self, holds: impl Fn() -> bool) {
-        loop {
-            let moved = self.moved.notified();
-            if holds() {
-                return;
-            }
-            moved.await;
         }
     }
 }

@@ -10,7 +10,7 @@ use prost::Message as _;
 use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor, SerializeOptions};
 use sealward::v1::{AuditRecord as Message, AuditSignature};
 use sealward_core::{
-    audit::{AuditRecord, follow::TrailPosition, sign::SignedHead},
+    audit::{AuditRecord, SignedHead, follow::TrailPosition},
     id::OrganizationId,
     organization::Organization,
 };
@@ -19,17 +19,17 @@ use uuid::Uuid;
 
 use crate::schema::timestamp_to_proto;
 
-/// Whose trail a record is in, as it is told.
+/// The owner of a trail, as records name it.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Whose {
+pub(crate) struct TrailOwner {
     organization: String,
     uid: String,
 }
 
-impl Whose {
+impl TrailOwner {
     /// An organization's, or without one the deployment's own.
     pub(crate) fn of(organization: Option<&Organization>) -> Self {
-        organization.map_or_else(Whose::default, |organization| Whose {
+        organization.map_or_else(TrailOwner::default, |organization| TrailOwner {
             organization: organization.resource_name(),
             uid: organization.id.to_string(),
         })
@@ -42,7 +42,7 @@ impl Whose {
 }
 
 /// A record, with the signature if it is a head that was signed.
-pub(crate) fn message(whose: &Whose, record: AuditRecord, head: Option<SignedHead>) -> Message {
+pub(crate) fn message(owner: &TrailOwner, record: AuditRecord, head: Option<SignedHead>) -> Message {
     Message {
         writer: record.writer.to_string(),
         sequence: record.sequence,
@@ -66,17 +66,17 @@ pub(crate) fn message(whose: &Whose, record: AuditRecord, head: Option<SignedHea
             public_key: head.public_key.to_vec(),
             signature: head.signature.to_vec(),
         }),
-        organization: whose.organization.clone(),
-        organization_uid: whose.uid.clone(),
+        organization: owner.organization.clone(),
+        organization_uid: owner.uid.clone(),
     }
 }
 
 /// Records as lines.
-pub(crate) fn lines(whose: &Whose, records: Vec<AuditRecord>) -> Vec<u8> {
+pub(crate) fn lines(owner: &TrailOwner, records: Vec<AuditRecord>) -> Vec<u8> {
     let options = SerializeOptions::new().use_proto_field_name(true).skip_default_fields(false);
     let mut lines = Vec::new();
     for record in records {
-        let encoded = message(whose, record, None).encode_to_vec();
+        let encoded = message(owner, record, None).encode_to_vec();
         let message = DynamicMessage::decode(KIND.clone(), encoded.as_slice()).expect("it was encoded a line above");
         let mut json = serde_json::Serializer::new(&mut lines);
         message.serialize_with_options(&mut json, &options).expect("every message has a JSON form");
@@ -138,10 +138,10 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_record_is_one_line_that_tells_its_place() {
+    fn record_is_one_line_with_its_position() {
         let id = OrganizationId::from_bytes([9; 16]);
-        let whose = Whose { organization: "organizations/a".to_owned(), uid: id.to_string() };
-        let lines = lines(&whose, vec![record(3), record(4)]);
+        let owner = TrailOwner { organization: "organizations/a".to_owned(), uid: id.to_string() };
+        let lines = lines(&owner, vec![record(3), record(4)]);
         let lines: Vec<_> = lines.strip_suffix(b"\n").unwrap().split(|byte| *byte == b'\n').collect();
         let places: Vec<_> = lines.iter().map(|line| place_in(line)).collect();
         let expected =
@@ -150,8 +150,8 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn what_is_no_record_has_no_place() {
-        let line = lines(&Whose::default(), vec![record(3)]);
+    fn line_that_is_not_a_record_has_no_position() {
+        let line = lines(&TrailOwner::default(), vec![record(3)]);
         assert!(place_in(&line).is_some());
         for other in [&line[..line.len() / 2], b"", b"{}", b"null", b"\xff", &b"{\"writer\":1}"[..]] {
             assert_eq!(place_in(other), None);

@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_call_past_the_limit_is_refused_and_counted_and_another_identity_is_let_in() {
+    async fn call_past_the_limit_is_refused_for_its_identity_only() {
         let shed = Shed::default();
         let lists = InFlight::new(BOUND, 2, 2, shed.clone());
         let held = [lists.enter(&identity("ada")).unwrap(), lists.enter(&identity("ada")).unwrap()];
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn calls_of_an_identity_wait_for_each_other_and_for_nobody_else() {
+    async fn calls_wait_only_for_calls_of_their_identity() {
         let lists = InFlight::new(BOUND, 10, 1, Shed::default());
         let ada = identity("ada");
         let first = lists.enter_in_turn(&ada).await.unwrap();
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_call_that_leaves_while_it_waits_counts_no_more() {
+    async fn cancelled_waiting_call_does_not_count() {
         let lists = InFlight::new(BOUND, 2, 1, Shed::default());
         let ada = identity("ada");
         let first = lists.enter_in_turn(&ada).await.unwrap();

@@ -183,7 +183,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn the_second_is_turned_away_while_the_first_runs_and_let_in_after_it() {
+    async fn second_call_is_refused_while_the_first_runs() {
         let gate = Arc::new(Barrier::new(2));
         let runs = Arc::new(AtomicUsize::new(0));
         let service = {

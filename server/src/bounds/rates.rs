@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn who_calls_too_often_waits_and_nobody_else() {
+    fn only_the_identity_over_its_rate_is_refused() {
         let (rates, shed) = rates(0, 3);
         for _ in 0..3 {
             rates.admit(&ada(), "contoso", Cost::Reveal).unwrap();
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_of_0_lets_everybody_in() {
+    fn limit_of_0_disables_the_rate() {
         let (rates, _) = rates(0, 0);
         for _ in 0..10_000 {
             rates.admit(&ada(), "contoso", Cost::Reveal).unwrap();

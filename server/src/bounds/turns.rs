@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_came_first_goes_first_and_other_things_do_not_wait() {
+    async fn turns_are_first_come_first_served_per_resource() {
         let turns = Turns::new(BOUND, 10, Shed::default());
         let first = turns.take(1).await.unwrap();
         let mut second = Box::pin(turns.take(1));
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_caller_past_the_limit_is_refused_and_one_that_left_counts_no_more() {
+    async fn caller_past_the_queue_limit_is_refused() {
         let shed = Shed::default();
         let turns = Turns::new(BOUND, 2, shed.clone());
         let _first = turns.take(1).await.unwrap();

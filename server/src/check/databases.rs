@@ -14,7 +14,7 @@ use sealward_core::{
         root_key::{RootKey, RootKeyError},
     },
     id::OrganizationId,
-    layout::{self, KEY_TEXT, Layout, ORGANIZATIONS, ROOT_KEY},
+    layout::{self, Layout},
     organization::{
         open::{Inside, inside},
         ring_rows,
@@ -23,11 +23,15 @@ use sealward_core::{
     policy::Scope,
     port::Clock,
     schema::Schema,
-    store::{Condition, Datum, Name, OpenError, Reader, Row, Select, Step, Unavailable},
+    store::{Condition, OpenError, Reader, Step, Unavailable},
+    table::{CatalogRow, KeyTextRow, ListedRow, RootKeyRow, TableRow as _, read, read_each},
 };
 use sealward_store::view;
 
-use super::{OrganizationFacts, Report, files};
+use super::{
+    files,
+    report::{OrganizationFacts, Report},
+};
 use crate::{config::Config, error_chain, ports::clock::SystemClock, schema};
 
 const DATA_DIR: &str = "data_dir";
@@ -125,7 +129,8 @@ impl Look<'_> {
     /// The organizations listed. The rows of a configuration database from before they had MACs have none.
     async fn listed(&self) -> Result<Vec<Listed>, Unavailable> {
         let catalog = catalog::read(&*self.configuration).await?.0;
-        if catalog.iter().any(|cataloged| cataloged.table == ORGANIZATIONS && cataloged.column == "mac") {
+        let mac = ListedRow::mac();
+        if catalog.iter().any(|row| row.table_name == ListedRow::TABLE && row.column_name == mac.as_str()) {
             row::read_all(&*self.configuration).await
         } else {
             row::read_without_macs(&*self.configuration).await
@@ -144,11 +149,8 @@ impl Look<'_> {
     /// Whether the root keys at hand are all that ever sealed here.
     async fn root_key(&self, report: &mut Report) -> Result<(), Unavailable> {
         let Some(root_key) = self.root_key else { return Ok(()) };
-        for row in rows(&*self.configuration, ROOT_KEY, &["check_value"], Condition::EVERYTHING).await? {
-            let [Datum::Bytes(check)] = &row[..] else {
-                return Err(Unavailable("a root key's check value is no bytes".into()));
-            };
-            if !matches!(root_key.recognizes(check), Ok(true)) {
+        for check in read(&*self.configuration, RootKeyRow::check_value(), Condition::EVERYTHING).await? {
+            if !matches!(root_key.recognizes(&check), Ok(true)) {
                 report.error(
                     ROOT_KEY_SOURCES,
                     "configuration.db was sealed under a root key that is not among these sources",
@@ -260,11 +262,11 @@ impl Look<'_> {
     /// doesn't open with it.
     async fn opens(&self, id: OrganizationId, ring: &StoredRing) -> Result<Result<bool, RootKeyError>, String> {
         let Some(root_key) = self.root_key else { return Ok(Ok(false)) };
-        let of_ring = Condition::equal("organization", Datum::Uuid(id.uuid()))
-            .and(Condition::equal("key_check_value", Datum::Bytes(ring.check.as_bytes().to_vec())));
-        let texts = rows(&*self.configuration, KEY_TEXT, &["sealed"], of_ring).await;
+        let of_ring =
+            KeyTextRow::organization().is(id).and(KeyTextRow::key_check_value().is(ring.check.as_bytes().to_vec()));
+        let texts = read_each(&*self.configuration, KeyTextRow::sealed(), of_ring).await;
         let texts = texts.map_err(|error| error_chain::text(&error))?;
-        let Some([Datum::Bytes(sealed)]) = texts.first().map(Vec::as_slice) else { return Ok(Ok(false)) };
+        let Some(Ok(sealed)) = texts.first() else { return Ok(Ok(false)) };
         let kek = match root_key.open_key(sealed, id, &ring.check) {
             Ok((_, kek)) => kek,
             Err(error @ (RootKeyError::NewerFormat { .. } | RootKeyError::UnknownRootKey { .. })) => {
@@ -296,8 +298,8 @@ impl Look<'_> {
                     report.warning(DATA_DIR, problem, "move it out of the folder");
                     return None;
                 }
-                let of_organization = Condition::equal("organization", Datum::Uuid(id.uuid()));
-                if self.configuration.count(KEY_TEXT.into(), of_organization).await.is_ok_and(|texts| texts > 0) {
+                let texts = KeyTextRow::organization().is(id);
+                if self.configuration.count(KeyTextRow::TABLE.into(), texts).await.is_ok_and(|texts| texts > 0) {
                     let problem =
                         format!("configuration.db has keys of {shown} but doesn't list it: its row was removed");
                     report.error(DATA_DIR, problem, "restore configuration.db from a backup");
@@ -316,7 +318,7 @@ impl Look<'_> {
 }
 
 fn is_catalog_row(step: &Step) -> bool {
-    matches!(step, Step::Insert { table, .. } if *table == layout::CATALOG)
+    matches!(step, Step::Insert { table, .. } if *table == CatalogRow::TABLE)
 }
 
 /// A binding to an organization that doesn't exist is a mistake, or comes too early.
@@ -332,15 +334,4 @@ fn bound_names(config: &Config, names: &HashSet<String>, report: &mut Report) {
             );
         }
     }
-}
-
-/// All rows of a small table that meet a condition.
-async fn rows(
-    store: &dyn Reader,
-    table: &'static str,
-    columns: &[&'static str],
-    rows: Condition,
-) -> Result<Vec<Row>, Unavailable> {
-    let columns = columns.iter().map(|&name| Name::from(name)).collect();
-    store.select(Select { table: table.into(), columns, rows, order: Vec::new(), limit: u32::MAX }).await
 }

@@ -6,7 +6,7 @@ use std::{
     fs::{self, Metadata},
     io,
     os::unix::fs::MetadataExt,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use rustix::{
@@ -14,7 +14,7 @@ use rustix::{
     process::geteuid,
 };
 
-use super::{Report, Severity};
+use super::report::{Report, Severity};
 use crate::{
     config::OnFailure,
     error_chain,
@@ -23,6 +23,11 @@ use crate::{
 
 /// Less free space than this gets a warning: an organization's database and its log take some MB each.
 const SPACE_MIN_BYTES: u64 = 256 << 20;
+
+/// Whether a setting that is a path is set. Otherwise it is among the faults.
+pub(super) fn is_given(path: &Path) -> bool {
+    *path != PathBuf::new()
+}
 
 /// A user who can change the configuration can become administrator.
 pub(super) fn configuration(path: &Path, report: &mut Report) {

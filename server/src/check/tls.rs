@@ -13,12 +13,15 @@ use rustls::{
 use sealward_core::id::Timestamp;
 use x509_parser::{certificate::X509Certificate, prelude::FromDer};
 
-use super::{Report, Severity, files, is_given};
+use super::{
+    files::{self, is_given},
+    report::{Report, Severity},
+};
 use crate::{
     config::Tls,
     error_chain,
     files::pem,
-    transport::tls::{SOON_DAYS, Shortcoming, Terms, TlsError, Trust, day, faults, names},
+    transport::tls::{SOON_DAYS, Shortcoming, TlsContext, TlsError, Trust, day, faults, names},
 };
 
 const CERTIFICATE: &str = "tls.certificate";
@@ -53,7 +56,7 @@ pub(super) fn check(settings: &Tls, now: Timestamp, report: &mut Report) {
     // Whatever else a start would find: last, and only if nothing above reports it.
     let is_reported =
         report.findings.iter().any(|finding| finding.severity == Severity::Error && finding.subject.starts_with("tls"));
-    if !is_reported && let Err(error) = Terms::load(settings) {
+    if !is_reported && let Err(error) = TlsContext::load(settings) {
         report.error("tls", error_chain::text(&error), "replace the file that is named");
     }
 }
@@ -300,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_right_is_told_as_facts() {
+    fn valid_settings_are_reported_as_facts() {
         let report = Made::new().report();
         assert_eq!(report.findings, []);
         let facts: Vec<_> = report.facts.iter().map(|fact| fact.text.as_str()).collect();
@@ -309,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_out_of_its_time_is_an_error_and_one_soon_out_of_it_a_warning() {
+    fn expired_certificate_is_an_error_and_expiring_one_a_warning() {
         let made = Made::new();
         let with = |begin, end| {
             let mut params = server_params();
@@ -339,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn the_order_of_a_chain_is_looked_at() {
+    fn order_of_a_chain_is_checked() {
         let made = Made::new();
         let (server, ca) = (made.server(server_params()).pem(), made.ca(ca_params()));
         made.write("server.pem", &format!("{server}{ca}"));
@@ -356,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_that_clients_will_not_believe_is_found() {
+    fn certificate_that_clients_refuse_is_reported() {
         let made = Made::new();
         let mut params = server_params();
         params.subject_alt_names.clear();
@@ -369,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_ca_has_to_be_one() {
+    fn client_ca_must_be_a_ca() {
         let made = Made::new();
         made.write("client-ca.pem", &made.server(server_params()).pem());
         assert_says(
@@ -380,7 +383,7 @@ mod tests {
     }
 
     #[test]
-    fn files_that_are_missing_or_something_else_are_all_named() {
+    fn all_missing_or_wrong_files_are_named() {
         let made = Made::new();
         fs::remove_file(made.path("server.pem")).unwrap();
         made.write("server.key", "no key");
@@ -390,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_everybody_may_read_is_a_warning() {
+    fn world_readable_key_is_a_warning() {
         use std::os::unix::fs::PermissionsExt;
         let made = Made::new();
         fs::set_permissions(made.path("server.key"), fs::Permissions::from_mode(0o644)).unwrap();
@@ -398,7 +401,7 @@ mod tests {
     }
 
     #[test]
-    fn revocation_lists_that_are_missing_late_or_none_are_told() {
+    fn missing_late_or_malformed_revocation_lists_are_reported() {
         let made = Made::new();
         made.write("client-crl.pem", &made.list(ca_params(), 2030));
         let report = made.report();

@@ -8,7 +8,11 @@ use sealward_server::{
     config::Config,
 };
 
-use super::{Failure, quoted_path};
+use super::{
+    failure::Failure,
+    print,
+    shell::{absolute, quoted_path},
+};
 
 /// What `backup` takes.
 #[derive(Debug, Args)]
@@ -35,8 +39,8 @@ pub(super) struct BackupArguments {
 }
 
 pub(super) async fn run(arguments: BackupArguments) -> Result<(), Failure> {
-    let config = Config::load(&super::absolute(arguments.config))?;
-    let folder = super::absolute(arguments.folder);
+    let config = Config::load(&absolute(arguments.config))?;
+    let folder = absolute(arguments.folder);
     let BackedUp { organizations, unfinished } = back_up(&config.data_dir, &folder).await?;
     let mut text = format!("backed up to {}: configuration.db", quoted_path(&folder));
     for name in organizations {
@@ -46,6 +50,6 @@ pub(super) async fn run(arguments: BackupArguments) -> Result<(), Failure> {
     for name in unfinished {
         text.push_str(&format!("not in it, since its creation, import or deletion isn't over: organizations/{name}\n"));
     }
-    super::say(&text);
+    print::to_stdout(&text);
     Ok(())
 }

@@ -10,7 +10,7 @@ use clap::Args;
 use sealward_server::check::{self, OrganizationFacts, Report, Severity};
 use serde_json::json;
 
-use super::Failure;
+use super::{failure::Failure, print, shell};
 
 /// What `check-config` takes.
 #[derive(Debug, Args)]
@@ -34,7 +34,7 @@ pub(super) struct CheckConfigArguments {
 }
 
 pub(super) async fn run(arguments: CheckConfigArguments) -> Result<ExitCode, Failure> {
-    let path = super::absolute(arguments.config);
+    let path = shell::absolute(arguments.config);
     let report = check::check(&path).await;
     let (errors, warnings) = (report.count(Severity::Error), report.count(Severity::Warning));
     if arguments.json {
@@ -47,10 +47,10 @@ pub(super) async fn run(arguments: CheckConfigArguments) -> Result<ExitCode, Fai
             "facts": facts,
             "organizations": organizations,
         });
-        super::say(&format!("{object:#}\n"));
+        print::to_stdout(&format!("{object:#}\n"));
     } else {
-        super::say(&text(&report, io::stdout().is_terminal()));
-        super::say(&format!("{}, {}\n", counted(errors, "error"), counted(warnings, "warning")));
+        print::to_stdout(&text(&report, io::stdout().is_terminal()));
+        print::to_stdout(&format!("{}, {}\n", counted(errors, "error"), counted(warnings, "warning")));
     }
     Ok(if errors == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -8,7 +8,11 @@ use std::{
 use clap::Args;
 use sealward_server::development::{Development, ORGANIZATION, Person};
 
-use super::{Failure, quoted, quoted_path};
+use super::{
+    failure::Failure,
+    foreground, print,
+    shell::{absolute, quoted, quoted_path},
+};
 
 /// What `dev` takes.
 #[derive(Debug, Args)]
@@ -31,19 +35,19 @@ pub(super) struct DevArguments {
 }
 
 pub(super) async fn run(arguments: &DevArguments) -> Result<(), Failure> {
-    let development = Development::prepare(&super::absolute(arguments.data_dir.clone()))?;
+    let development = Development::prepare(&absolute(arguments.data_dir.clone()))?;
     let mut config = development.config()?;
     if let Some(address) = arguments.listen {
         config.listen.address = address;
     }
     let is_audit_on_stdout = config.is_audit_on_stdout();
-    let (running, logging) = super::start(config).await?;
+    let (running, logging) = foreground::start(config).await?;
     running.ensure_organization(ORGANIZATION).await?;
     let endpoint = format!("https://{}", reachable(running.address()));
     development.write_endpoint(&endpoint)?;
     let message = message(&development, running.address(), running.plaintext_address(), &running.new_record_id());
-    super::greet(is_audit_on_stdout, &message);
-    let ended = super::wait((running, logging)).await;
+    print::greet(is_audit_on_stdout, &message);
+    let ended = foreground::wait((running, logging)).await;
     development.remove_endpoint();
     ended
 }
@@ -162,7 +166,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_address_printed_is_one_that_the_certificate_names() {
+    fn printed_address_is_in_the_certificate() {
         let reachable = |text: &str| reachable(text.parse().unwrap());
         assert_eq!(reachable("127.0.0.1:7443"), "127.0.0.1:7443");
         assert_eq!(reachable("0.0.0.0:7443"), "localhost:7443");
@@ -171,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn every_command_is_one_that_can_be_pasted() {
+    fn every_printed_command_can_be_pasted() {
         let folder = tempfile::tempdir().unwrap();
         let development = Development::prepare(folder.path()).unwrap();
         let text =

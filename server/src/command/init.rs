@@ -6,7 +6,7 @@ use clap::Args;
 use sealward_core::identity::Identity;
 use sealward_server::init::{Plan, Wishes};
 
-use super::Failure;
+use super::{failure::Failure, print, shell};
 
 /// What `init` takes.
 #[derive(Debug, Args)]
@@ -59,7 +59,7 @@ pub(super) struct InitArguments {
 
 pub(super) fn run(arguments: InitArguments) -> Result<(), Failure> {
     let InitArguments { folder, data_dir, listen, certificate, key, client_ca, admin, systemd, print } = arguments;
-    let absolute = |path: Option<PathBuf>| path.map(super::absolute);
+    let absolute = |path: Option<PathBuf>| path.map(shell::absolute);
     let wishes = Wishes {
         listen,
         data_dir: absolute(data_dir),
@@ -69,13 +69,13 @@ pub(super) fn run(arguments: InitArguments) -> Result<(), Failure> {
         admin,
         systemd,
     };
-    let plan = Plan::new(&super::absolute(folder), wishes.clone());
+    let plan = Plan::new(&shell::absolute(folder), wishes.clone());
     if print {
-        super::say(&plan.configuration());
+        print::to_stdout(&plan.configuration());
         return Ok(());
     }
     plan.carry_out()?;
-    super::say(&message(&plan, &wishes));
+    print::to_stdout(&message(&plan, &wishes));
     Ok(())
 }
 
@@ -106,7 +106,7 @@ Created:
 }
 
 fn steps(plan: &Plan, wishes: &Wishes) -> Vec<String> {
-    let config = super::quoted_path(&plan.config_file());
+    let config = shell::quoted_path(&plan.config_file());
     let provided = plan.provided().map(|provided| format!("\n     {}    {}", provided.path.display(), provided.what));
     let mut steps = vec![format!("Put your certificates there, in PEM:{}", provided.concat())];
     match &wishes.admin {
@@ -119,7 +119,7 @@ fn steps(plan: &Plan, wishes: &Wishes) -> Vec<String> {
         )),
     }
     if wishes.systemd {
-        let folder = plan.config_file().parent().map(super::quoted_path).unwrap_or_default();
+        let folder = plan.config_file().parent().map(shell::quoted_path).unwrap_or_default();
         steps.push(format!(
             "Check everything:\n     CREDENTIALS_DIRECTORY={folder} sealward-server check-config --config {config}"
         ));

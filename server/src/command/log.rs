@@ -24,6 +24,8 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
+use super::print::within;
+
 /// How long the end of the process waits for a reader of stderr.
 const FLUSH_MAX: Duration = Duration::from_millis(1_500);
 
@@ -72,7 +74,7 @@ impl Logging {
     /// Writes what is queued, as far as somebody reads it soon.
     pub(super) fn end(self) {
         // The guard has a bound of its own, but prints to stdout where it is reached, and that may not be read either.
-        super::within(FLUSH_MAX, move || drop(self.writer));
+        within(FLUSH_MAX, move || drop(self.writer));
     }
 }
 

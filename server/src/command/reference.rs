@@ -3,6 +3,8 @@
 use clap::Subcommand;
 use sealward_server::{reference, schema::DescriptorError};
 
+use super::print;
+
 /// The files.
 #[derive(Debug, Subcommand)]
 pub(super) enum Reference {
@@ -13,7 +15,7 @@ pub(super) enum Reference {
 }
 
 pub(super) fn run(which: &Reference) -> Result<(), DescriptorError> {
-    super::say(&match which {
+    print::to_stdout(&match which {
         Reference::Configuration => reference::configuration(),
         Reference::Permissions => reference::permissions()?,
     });

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use sealward_server::config::{Config, LogFormat};
 
-use super::Failure;
+use super::{failure::Failure, foreground, print};
 
 /// What `serve` takes.
 #[derive(Debug, Args)]
@@ -31,7 +31,7 @@ pub(super) async fn run(arguments: &ServeArguments) -> Result<(), Failure> {
     let is_audit_on_stdout = config.is_audit_on_stdout();
     // Where stdout and stderr are read as one, every line has to be JSON. The event `serving` has the same.
     let is_greeting = config.log.format != LogFormat::Json;
-    let (running, logging) = super::start(config).await?;
+    let (running, logging) = foreground::start(config).await?;
     let mut message = format!("sealward-server listens on {} (TLS)\n", running.address());
     if let Some(address) = running.plaintext_address() {
         message.push_str(&format!("and on {address} without TLS, for health checks\n"));
@@ -40,7 +40,7 @@ pub(super) async fn run(arguments: &ServeArguments) -> Result<(), Failure> {
         message.push_str(&format!("metrics are at http://{address}/metrics\n"));
     }
     if is_greeting {
-        super::greet(is_audit_on_stdout, &message);
+        print::greet(is_audit_on_stdout, &message);
     }
-    super::wait((running, logging)).await
+    foreground::wait((running, logging)).await
 }

@@ -1,22 +1,22 @@
-//! What systemd, or whoever speaks its protocol, is told of a server: that it is ready, and that it ends.
+//! Notifies systemd, or another supervisor with its protocol, that a server is ready and that it stops.
 //!
-//! Without `$NOTIFY_SOCKET` nobody is told.
+//! Without `$NOTIFY_SOCKET` it notifies no supervisor.
 
 use sd_notify::NotifyState;
 
 /// The server takes calls; `status` is what `systemctl status` shows.
 pub(super) fn ready(status: &str) {
-    tell(&[NotifyState::Ready, NotifyState::Status(status)]);
+    notify(&[NotifyState::Ready, NotifyState::Status(status)]);
 }
 
 /// The server takes no more calls, and ends those that run.
 pub(super) fn stopping() {
-    tell(&[NotifyState::Stopping]);
+    notify(&[NotifyState::Stopping]);
 }
 
-/// A supervisor that doesn't listen is no reason to end: it will say itself that it waited in vain.
-fn tell(states: &[NotifyState<'_>]) {
+/// A supervisor that doesn't listen is no reason to end: it reports itself that it waited in vain.
+fn notify(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
-        tracing::warn!(%error, "the supervisor can't be told");
+        tracing::warn!(%error, "the supervisor can't be notified");
     }
 }

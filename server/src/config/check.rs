@@ -19,12 +19,16 @@ use sealward_core::{
 use tracing::level_filters::LevelFilter;
 
 use super::{
-    AuditCopy, Config, CopyTo, DEFAULT_ADDRESS, Fault, Faults, Listen, Log, LogFormat, NotAnOrigin, OnFailure, Origin,
-    RootKeySource, Schema, Source, Tls, TlsVersion, TokenIssuer, TokenKeys,
+    faults::Faults,
     file::{
         AuditSection, BindingSection, ConfigFile, ListenSection, LogSection, RoleSection, RootKeySourceSection,
         TlsSection, TokenIssuerSection, TrustDomainSection,
     },
+    model::{
+        AuditCopy, Config, CopyTo, DEFAULT_ADDRESS, Listen, Log, LogFormat, OnFailure, RootKeySource, Schema, Source,
+        Tls, TlsVersion, TokenIssuer, TokenKeys,
+    },
+    origin::{NotAnOrigin, Origin},
 };
 
 /// The beginning of a path that names a systemd credential: the rest is the credential's name.
@@ -78,13 +82,6 @@ pub(super) fn check(
         log: check.log(file.log),
     };
     (config, check.faults)
-}
-
-impl Faults {
-    /// Adds a fault.
-    pub(super) fn add(&mut self, setting: impl Into<String>, problem: impl Into<String>) {
-        self.0.push(Fault { setting: setting.into(), problem: problem.into() });
-    }
 }
 
 /// Every method adds a fault for what is wrong, and returns a default or an empty path then.

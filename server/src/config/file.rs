@@ -273,7 +273,7 @@ section! {
 }
 
 /// Every section with every setting, in the order of the file.
-pub fn sections() -> Vec<Section> {
+pub(crate) fn sections() -> Vec<Section> {
     let section = |name, about, settings: &[Setting]| Section { name, about, settings: settings.to_vec(), example: "" };
     let repeated = |name, about, settings, example| Section { example, ..section(name, about, settings) };
     vec![

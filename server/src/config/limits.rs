@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::{
-    Faults,
+    faults::Faults,
     setting::{Kind, Otherwise, Setting, TakesEffect},
 };
 
@@ -350,11 +350,11 @@ limits! {
 
 /// Maximum violations that an error lists; of more, it has the number.
 /// A person corrects a few at a time, and a program reads the number. Not a setting: clients may rely on it.
-pub const ERROR_VIOLATIONS_MAX: usize = 16;
+pub(crate) const ERROR_VIOLATIONS_MAX: usize = 16;
 
 /// Maximum length of an error's details, in bytes before base64, without the id of its call.
 /// With that id, the message and what HTTP/2 counts for each header, they stay below 8,192 bytes, which gRPC clients accept by default.
-pub const ERROR_DETAILS_MAX_BYTES: usize = 4_608;
+pub(crate) const ERROR_DETAILS_MAX_BYTES: usize = 4_608;
 
 /// The description of a limit.
 #[derive(Clone, Copy, Debug)]
@@ -379,6 +379,14 @@ pub(crate) fn is_limit(name: &str) -> bool {
 }
 
 impl Limits {
+    /// What a message leaves for the records of a page.
+    #[must_use]
+    pub(crate) fn page_bytes_max(&self) -> usize {
+        // The token of the next page has 4,500 characters at most, and the total size some bytes.
+        const REST: u32 = 8_192;
+        usize::try_from(self.message_size_max_bytes.saturating_sub(REST)).unwrap_or(usize::MAX)
+    }
+
     /// See [`Limits::handshake_timeout_ms`].
     #[must_use]
     pub fn handshake_timeout(&self) -> Duration {
@@ -572,7 +580,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_re_encryption_rests_as_its_share_says() {
+    fn re_encryption_pauses_according_to_its_share() {
         let worked = Duration::from_millis(12);
         let rest = |share, pause_ms| {
             let limits =

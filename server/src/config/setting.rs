@@ -6,21 +6,21 @@ use std::borrow::Cow;
 
 /// A section of the file with its settings.
 #[derive(Clone, Debug)]
-pub struct Section {
+pub(crate) struct Section {
     /// The name in brackets, with dots between its parts; "" for the settings before all sections.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// What it is about: a sentence or two a line.
-    pub about: &'static [&'static str],
+    pub(crate) about: &'static [&'static str],
     /// Its settings, in the order of the file.
-    pub settings: Vec<Setting>,
+    pub(crate) settings: Vec<Setting>,
     /// An example of one table, for a section that can appear several times. Empty: it appears once.
-    pub example: &'static str,
+    pub(crate) example: &'static str,
 }
 
 impl Section {
     /// Whether it may appear several times, as `[[name]]`.
     #[must_use]
-    pub fn is_repeated(&self) -> bool {
+    pub(crate) fn is_repeated(&self) -> bool {
         !self.example.is_empty()
     }
 
@@ -45,26 +45,26 @@ impl Section {
 
 /// One setting.
 #[derive(Clone, Debug)]
-pub struct Setting {
+pub(crate) struct Setting {
     /// Its name in the section.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// The type of its value.
-    pub kind: Kind,
+    pub(crate) kind: Kind,
     /// Which values are valid.
-    pub range: Cow<'static, str>,
+    pub(crate) range: Cow<'static, str>,
     /// What a number counts; "" for other types.
-    pub unit: &'static str,
+    pub(crate) unit: &'static str,
     /// What applies if it isn't set.
-    pub otherwise: Otherwise,
+    pub(crate) otherwise: Otherwise,
     /// When a change takes effect.
-    pub takes_effect: TakesEffect,
+    pub(crate) takes_effect: TakesEffect,
     /// What it is, and the reason for its default: a sentence or two a line.
-    pub doc: &'static [&'static str],
+    pub(crate) doc: &'static [&'static str],
 }
 
 /// The type of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// A file or folder.
     Path,
     /// Text.
@@ -79,7 +79,7 @@ pub enum Kind {
 
 /// What applies if a setting isn't set. Values are spelled in TOML.
 #[derive(Clone, Debug)]
-pub enum Otherwise {
+pub(crate) enum Otherwise {
     /// It has to be set.
     Required,
     /// Nothing applies. An example of a value.
@@ -90,7 +90,7 @@ pub enum Otherwise {
 
 /// When a change of a setting takes effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TakesEffect {
+pub(crate) enum TakesEffect {
     /// When the server starts.
     AtStart,
     /// When the server starts or reloads its configuration: at SIGHUP, or automatically some seconds after a change.
@@ -100,7 +100,7 @@ pub enum TakesEffect {
 impl Kind {
     /// What users call it.
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Kind::Path => "path",
             Kind::Text => "text",

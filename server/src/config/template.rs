@@ -14,13 +14,13 @@ use super::{
 
 /// The content of a new configuration. Paths are relative to its folder.
 #[derive(Clone, Debug)]
-pub struct Template<'a> {
+pub(crate) struct Template<'a> {
     /// The first line: what this file is.
-    pub title: &'a str,
+    pub(crate) title: &'a str,
     /// Settings with their values, `tls.key` for example. All required ones are among them.
-    pub given: &'a [(&'a str, Value)],
+    pub(crate) given: &'a [(&'a str, Value)],
     /// The tables of sections that can appear several times, `bindings` for example.
-    pub tables: &'a [Table<'a>],
+    pub(crate) tables: &'a [Table<'a>],
 }
 
 /// A table of a section that can appear several times: the section's name, and the settings.
@@ -49,7 +49,7 @@ pub(crate) fn root_key_credential(name: &str) -> Table<'static> {
 impl Template<'_> {
     /// The text of the file.
     #[must_use]
-    pub fn render(&self) -> String {
+    pub(crate) fn render(&self) -> String {
         let mut text = format!(
             "# {}\n#\n\
              # The file has every setting; a setting that is commented out shows its default. Paths are relative to this file's folder.\n\
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn every_repeated_section_shown_in_a_comment_is_one() {
+    fn every_repeated_section_shown_in_a_comment_is_valid() {
         let without_tables = Template { title: "Test.", given: &[], tables: &[] }.render();
         for section in sections().into_iter().filter(|section| section.is_repeated()) {
             let header = section.header();

@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn a_private_file_is_private_and_leaves_nothing_beside_it() {
+    fn private_file_has_mode_600_and_leaves_no_temporary_file() {
         let folder = tempfile::tempdir().unwrap();
         let inner = folder.path().join("a/b");
         create_folder(&inner).unwrap();

@@ -490,7 +490,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_in_a_folder_that_others_can_change_is_refused_however_far_up() {
+    fn file_below_a_folder_that_others_can_change_is_refused() {
         let (temporary, folder, file) = folders();
         set_mode(&folder, 0o777);
         assert_eq!(exposure(&file), Some((folder.clone(), ExposedTo::Everybody)));
@@ -557,7 +557,7 @@ mod tests {
     }
 
     #[test]
-    fn a_group_may_write_only_if_it_is_roots_or_the_servers_own() {
+    fn group_may_write_only_if_it_is_the_group_of_root_or_the_server() {
         let (_temporary, folder, file) = folders();
         set_mode(&file, 0o664);
         chown(&file, None, Some(getegid().as_raw())).unwrap();
@@ -596,7 +596,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_read_up_to_the_limit_of_its_kind_and_not_one_byte_past_it() {
+    fn file_is_read_up_to_the_limit_of_its_kind() {
         let (_temporary, _, file) = folders();
         let limit = usize::try_from(Kind::KeySet.size_max_bytes()).unwrap();
         fs::write(&file, vec![b' '; limit]).unwrap();
@@ -606,7 +606,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_hangs_is_abandoned_and_its_path_is_tried_again_once_it_returns() {
+    fn hanging_read_is_abandoned_and_retried_after_it_returns() {
         const SHORT: Duration = Duration::from_millis(20);
         let (path, barrier) = (Path::new("/nowhere/hangs"), Arc::new(Barrier::new(2)));
         let hangs = {

@@ -24,16 +24,16 @@ use tokio::time::{Instant, Sleep};
 use tonic::{Status, body::Body};
 use tower::{Layer, Service};
 
-use super::permission::RpcTable;
+use super::{permission::RpcTable, probe::takes_small_messages};
 use crate::{
     config::limits::Limits,
     status::Refusal,
     telemetry::shed::Shed,
     transport::{
         budget::{Account, Bound, Bounds, Budget, ConnectionShare, Exhausted, Payer, Purpose, Reservation},
+        connection::Connection,
         connection_limit::Standing,
         http2::CallStage,
-        listener::Connection,
     },
 };
 
@@ -167,7 +167,7 @@ where
             Err(exhausted) => return ArrivalFuture::Refused { refusal: exhausted.into() },
         };
         let charge = Charge { call_bytes, reservation: Arc::new(Mutex::new(reservation)) };
-        let is_probe = super::takes_small_messages(path);
+        let is_probe = takes_small_messages(path);
         let takes_stream = rpcs.get(path).is_some_and(|rpc| rpc.takes_stream);
         let stage = request.extensions().get::<CallStage>().filter(|_| !is_probe).cloned();
         let request = request.map(|inner| {
@@ -454,7 +454,6 @@ mod tests {
 
     use super::*;
     use crate::gates::permission::Rpc;
-    use crate::status::DOMAIN;
 
     const UNARY: &str = "/sealward.mail.v1.MailboxService/GetMailbox";
     const STREAM: &str = "/sealward.v1.OrganizationService/ImportOrganization";
@@ -532,7 +531,7 @@ mod tests {
     fn is_refused(outcome: Result<usize, Status>, code: Code, reason: &str) {
         let status = outcome.unwrap_err();
         let info = status.get_details_error_info().unwrap();
-        assert_eq!((status.code(), info.reason.as_str(), info.domain.as_str()), (code, reason, DOMAIN));
+        assert_eq!((status.code(), info.reason.as_str(), info.domain.as_str()), (code, reason, "sealward"));
     }
 
     /// The limit that refused a call.
@@ -587,7 +586,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn between_the_messages_of_a_stream_no_time_runs() {
+    async fn time_between_messages_of_a_stream_does_not_count() {
         let bounds = bounds(1 << 30, Duration::from_millis(20));
         let connection = ConnectionShare::default();
         let (sender, answer) = call(&bounds, STREAM, &connection).await;
@@ -605,7 +604,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_message_larger_than_any_is_refused_with_its_limit_and_charged_for_nothing() {
+    async fn oversized_message_is_refused_with_its_limit_and_not_charged() {
         for (path, size, limit) in
             [(UNARY, 65_537, "message_size_max_bytes"), (HEALTH, 1_025, "probe_message_size_max_bytes")]
         {
@@ -620,7 +619,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_are_followed_wherever_they_are_cut() {
+    fn messages_are_followed_across_any_frame_boundary() {
         let bytes = [prefixed(3, b"abc"), prefixed(0, b""), prefixed(300, &[7; 300])].concat();
         for cut in 1..bytes.len() {
             let mut frames = Frames::default();

@@ -123,7 +123,7 @@ mod tests {
 
     #[tokio::test]
     #[expect(clippy::disallowed_methods, reason = "what the framework does")]
-    async fn an_error_in_the_trailers_is_completed_too() {
+    async fn error_in_the_trailers_is_completed() {
         let service = CompleteLayer.layer(service_fn(|_| async {
             let mut trailers = HeaderMap::new();
             Status::out_of_range("too large").add_header(&mut trailers).unwrap();

@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn a_unary_call_is_bounded_and_a_stream_only_by_its_caller() {
+    fn unary_call_has_a_deadline_and_a_stream_only_that_of_its_caller() {
         let time_for = |path, timeout| layer().time_for(&request(path, timeout)).map(|time| time.as_secs());
         assert_eq!(time_for(UNARY, None), Some(30));
         assert_eq!(time_for(UNARY, Some("5S")), Some(5));
@@ -253,14 +253,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_call_without_an_answer_gets_one_in_time() {
+    async fn call_without_an_answer_ends_at_its_deadline() {
         let service = layer().layer(service_fn(|_| pending::<Result<Response<Body>, Infallible>>()));
         let answer = service.oneshot(request(UNARY, Some("0m"))).await.unwrap();
         assert_eq!(Status::from_header_map(answer.headers()).unwrap().code(), Code::DeadlineExceeded);
     }
 
     #[tokio::test]
-    async fn a_stream_ends_in_time_with_trailers() {
+    async fn stream_ends_at_its_deadline_with_trailers() {
         let service = layer().layer(service_fn(|_| async {
             let silent = StreamBody::new(tokio_stream::pending::<Result<Frame<Bytes>, Infallible>>());
             Ok::<_, Infallible>(Response::new(Body::new(silent)))

@@ -32,7 +32,7 @@ use super::trace::logged_path;
 use crate::{
     config::Origin,
     telemetry::samples::{Kind, Samples, Who},
-    transport::listener::Connection,
+    transport::connection::Connection,
 };
 
 /// Every content type that is served. Parameters after it change nothing of how a call is framed, and are not looked at.
@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_of_unknown_pages_are_refused_and_those_of_no_page_are_not() {
+    fn requests_from_other_sites_are_refused() {
         for site in ["none", "same-origin"] {
             assert_eq!(sent_with(&[("sec-fetch-site", site)]), Ok(()), "{site}");
         }
@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_repeat_nothing_of_the_request() {
+    fn answers_contain_nothing_of_the_request() {
         for (no_call, status) in [(NoCall::Method, 405), (NoCall::ContentType, 415), (NoCall::Origin, 403)] {
             let answer = no_call.answer(false);
             assert_eq!(answer.status(), status);

@@ -18,7 +18,7 @@ use tokio::sync::watch;
 
 use super::{
     gate::{Gate, Wait},
-    is_health,
+    probe::is_health,
     trace::{CallFacts, CallId},
 };
 use crate::{
@@ -28,8 +28,8 @@ use crate::{
     },
     status::Refusal,
     transport::{
-        listener::{Connection, TlsFacts},
-        tls::Terms,
+        connection::{Connection, TlsFacts},
+        tls::TlsContext,
     },
 };
 
@@ -50,7 +50,7 @@ const FORWARDED_IDENTITY: [&str; 9] = [
 #[derive(Clone)]
 pub(crate) struct IdentityRequired {
     clock: Arc<dyn Clock>,
-    terms: watch::Receiver<Arc<Terms>>,
+    tls_context: watch::Receiver<Arc<TlsContext>>,
     issuers: watch::Receiver<Arc<Issuers>>,
 }
 
@@ -58,10 +58,10 @@ impl IdentityRequired {
     /// The clock tells whether a certificate has expired since the handshake, the watches whether it and tokens are believed at all now.
     pub(crate) fn new(
         clock: Arc<dyn Clock>,
-        terms: watch::Receiver<Arc<Terms>>,
+        tls_context: watch::Receiver<Arc<TlsContext>>,
         issuers: watch::Receiver<Arc<Issuers>>,
     ) -> Self {
-        Self { clock, terms, issuers }
+        Self { clock, tls_context, issuers }
     }
 
     /// The caller, and the token if one proved or accompanied the identity.
@@ -102,7 +102,7 @@ impl IdentityRequired {
     /// A connection older than the trust that counts now was told to leave, and may not have heard it yet. Whoever would be let in
     /// again is served meanwhile, all others are refused from the first call on.
     fn still_believed(&self, tls: &TlsFacts, identity: &Identity) -> Result<(), Refusal> {
-        let trust = Arc::clone(&self.terms.borrow().trust);
+        let trust = Arc::clone(&self.tls_context.borrow().trust);
         if Arc::ptr_eq(&trust, &tls.trust) {
             return Ok(());
         }
@@ -181,7 +181,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_proxies_say_is_removed_and_the_rest_stays() {
+    fn identity_headers_of_proxies_are_removed_and_others_kept() {
         let names =
             ["forwarded", "x-forwarded-client-cert", "x-forwarded-for", "ssl-client-verify", "client-cert-chain"];
         let kept = ["grpc-timeout", "authorization", "te", "x-request-id"];

@@ -241,7 +241,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn how_a_request_is_cut_into_frames_makes_no_difference(
+        fn framing_of_a_request_makes_no_difference(
             lengths in prop::collection::vec(0_usize..20, 0..5),
             cuts in prop::collection::vec(1_usize..8, 1..10),
         ) {
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn request_that_was_reset_is_cut_off_and_its_caller_cancelled() {
+    async fn reset_request_is_cut_off_and_counts_as_cancelled() {
         let facts = CallFacts::default();
         let whole = Body::new(Full::new(Bytes::from(message(b"whole"))));
         assert_eq!(read(whole, &facts).await.unwrap(), message(b"whole"));

@@ -13,7 +13,7 @@ use sealward_core::{
 };
 use tokio::sync::watch;
 
-use super::{gate::Gate, is_health};
+use super::{gate::Gate, probe::is_health};
 use crate::{
     audit::denials::Denials,
     schema::MethodNeeds,

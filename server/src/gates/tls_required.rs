@@ -4,8 +4,8 @@
 
 use http::request::Parts;
 
-use super::{gate::Gate, is_health};
-use crate::{status::Refusal, transport::listener::Connection};
+use super::{gate::Gate, probe::is_health};
+use crate::{status::Refusal, transport::connection::Connection};
 
 /// The gate.
 #[derive(Clone, Copy)]

@@ -36,12 +36,12 @@ use tonic_types::StatusExt;
 use tower::{Layer, Service};
 use tracing::{Span, field::Empty};
 
-use super::is_health;
+use super::probe::is_health;
 use crate::{
     error_chain,
     status::reason_name,
     telemetry::samples::{Kind, Samples, Who},
-    transport::listener::Connection,
+    transport::connection::Connection,
 };
 
 /// The message of a call's line.

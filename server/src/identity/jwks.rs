@@ -16,6 +16,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use data_encoding::HEXLOWER;
 use http::{Response, Uri, header::LOCATION};
 use http_body_util::{BodyExt as _, Empty, LengthLimitError, Limited};
 use hyper::body::Incoming;
@@ -35,7 +36,7 @@ use jsonwebtoken::{
     jwk::{AlgorithmParameters, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse},
 };
 use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs, pki_types::CertificateDer};
-use sealward_core::{hex::hex, id::Timestamp, port::Clock};
+use sealward_core::{id::Timestamp, port::Clock};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tokio::{
@@ -225,7 +226,9 @@ impl Cas {
     fn fingerprints(&self) -> Option<BTreeSet<String>> {
         match self {
             Self::OfSystem(_) => None,
-            Self::OfFile(certificates) => Some(certificates.iter().map(|ca| hex(&Sha256::digest(ca))).collect()),
+            Self::OfFile(certificates) => {
+                Some(certificates.iter().map(|ca| HEXLOWER.encode(&Sha256::digest(ca))).collect())
+            }
         }
     }
 }
@@ -283,7 +286,7 @@ impl Fetched {
     /// # Errors
     /// The CAs or the proxy can't be used.
     pub(crate) fn new(url: &Uri, cas: Cas, fetching: Fetching) -> Result<Arc<Self>, AnyError> {
-        let mut name = hex(&Sha256::digest(url.to_string()));
+        let mut name = HEXLOWER.encode(&Sha256::digest(url.to_string()));
         name.truncate(16);
         let kept = fetching.folder.join(format!("jwks-{name}.json"));
         let none = || Held { set: Arc::new(KeySet::empty()), at: None };
@@ -673,7 +676,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_key_set_is_read_up_to_its_limit_and_not_one_byte_past_it() {
+    async fn key_set_is_read_up_to_its_limit() {
         let address = Address::answering(ok(&set_of(SIZE_MAX_BYTES))).await;
         let fetched = address.directly();
         fetched.fetch().await;
@@ -735,7 +738,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn as_many_calls_wait_for_keys_as_may_and_the_last_places_are_for_certificates() {
+    async fn calls_waiting_for_keys_are_limited_and_leave_room_for_certificates() {
         let fetched = Address::answering(ok(&set_of(12))).await.directly();
         let strangers: Vec<_> = (0..3).map(|_| fetched.wait(false).unwrap()).collect();
         assert!(fetched.wait(false).is_none());
@@ -752,7 +755,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_call_waits_for_keys_as_long_as_it_may() {
+    async fn call_waits_for_keys_up_to_its_limit() {
         let mut fetched = Address::answering(ok(&set_of(12))).await.directly();
         Arc::get_mut(&mut fetched).unwrap().fetching.wait_max = Duration::from_millis(1);
         // Nothing fetches.
@@ -778,7 +781,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn largest_set_that_is_fetched_is_kept_and_not_believed_where_others_can_change_it() {
+    async fn largest_set_is_kept_and_refused_if_others_can_change_it() {
         // Each of these characters takes two in the file.
         let text = set_of(SIZE_MAX_BYTES).replace(' ', "\n");
         let address = Address::answering(ok(&text)).await;
@@ -799,7 +802,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_kept_set_is_used_while_every_ca_of_its_address_is_believed() {
+    async fn kept_set_is_used_while_every_ca_of_its_address_is_trusted() {
         let (address, other) = (Address::answering(ok(&set_of(12))).await, Address::answering(ok(&set_of(12))).await);
         let fetched = address.directly();
         fetched.fetch().await;

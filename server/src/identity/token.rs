@@ -642,7 +642,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_taken_within_its_time_and_the_skew_remembered_or_not() {
+    fn token_is_accepted_within_its_time_and_the_clock_skew() {
         let signer = signer("a", Algorithm::ES256);
         let issuers = issuers(&[&signer], &[Algorithm::ES256]);
         let token = signer.token(|claims| claims["nbf"] = json!(NOW - 60));
@@ -654,7 +654,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_as_pinned_is_refused() {
+    fn token_that_differs_from_the_configuration_is_refused() {
         let (ours, theirs) = (signer("a", Algorithm::ES256), signer("b", Algorithm::ES256));
         let issuers = issuers(&[&ours], &[Algorithm::ES256]);
         let refused = |token: &str| issuers.verify(token, at(NOW)).unwrap_err();
@@ -751,7 +751,7 @@ mod tests {
     }
 
     #[test]
-    fn the_type_of_a_token_is_that_of_a_jwt_or_missing() {
+    fn token_type_is_jwt_or_missing() {
         let signer = signer("a", Algorithm::ES256);
         let issuers = issuers(&[&signer], &[Algorithm::ES256]);
         let verified = |typ: Option<&str>, subject: &str| {

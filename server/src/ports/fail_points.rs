@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_point_is_due_once_and_at_its_count() {
+    fn fail_point_triggers_once_at_its_count() {
         let points = Asked::parse("sync-failed-lost:3");
         let failures: Vec<_> = (0..5).map(|_| points.sync_failure()).collect();
         assert_eq!(failures, [None, None, Some(SyncFailure::Lost), None, None]);

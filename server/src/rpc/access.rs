@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
+use data_encoding::HEXLOWER;
 use http::Extensions;
 use sealward::v1::{
     CallerCertificate, CallerToken, ExplainAccessRequest, ExplainAccessResponse, ExplainedBinding, HeldRole,
     WhoAmIRequest, WhoAmIResponse, access_service_server::AccessService,
 };
 use sealward_core::{
-    hex::hex,
     identity::Identity,
     policy::{Privilege, ReadAccess, Scope},
     violation::{Problem, Violation},
@@ -18,7 +18,7 @@ use tonic::{Request, Response, Status};
 use super::{dispatcher::Dispatcher, name};
 use crate::{
     config::lower_case_dns, gates::permission::RpcTable, identity::token::Proven, schema::timestamp_to_proto, status,
-    transport::listener::Connection,
+    transport::connection::Connection,
 };
 
 pub(crate) struct Access {
@@ -106,7 +106,7 @@ impl AccessService for Access {
 fn certificate(extensions: &Extensions) -> Option<CallerCertificate> {
     let certificate = extensions.get::<Connection>()?.tls.as_ref()?.certificate.as_deref()?;
     Some(CallerCertificate {
-        sha256: hex(&certificate.sha256),
+        sha256: HEXLOWER.encode(&certificate.sha256),
         expire_time: Some(timestamp_to_proto(certificate.not_after)),
     })
 }

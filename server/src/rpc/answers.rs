@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_caller_that_takes_nothing_finds_the_error_later() {
+    async fn caller_that_reads_late_finds_the_error() {
         let (sending, answered) = answers();
         sending.send(1).await.unwrap();
         timeout(Duration::ZERO, sending.send(2)).await.unwrap_err();
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_caller_that_left_is_noticed() {
+    async fn departed_caller_is_detected() {
         let (sending, answered) = answers::<u8>();
         drop(answered);
         sending.left().await;

@@ -24,7 +24,7 @@ use super::{
     name,
 };
 use crate::{
-    audit::record::{self, Whose},
+    audit::record::{self, TrailOwner},
     status,
 };
 
@@ -84,8 +84,8 @@ impl AuditService for Audit {
         let _held = self.dispatcher.bounded.lists.enter_in_turn(&trail.caller.identity).await?;
         let listed =
             list(deployment, trail.permit, store, &wanted).await.map_err(|error| self.dispatcher.list_log(error))?;
-        let whose = Whose::of(trail.organization.as_deref());
-        let message = |(record, head)| record::message(&whose, record, head);
+        let owner = TrailOwner::of(trail.organization.as_deref());
+        let message = |(record, head)| record::message(&owner, record, head);
         Ok(Response::new(ListAuditRecordsResponse {
             audit_records: listed.records.into_iter().map(message).collect(),
             next_page_token: listed.next_page_token,
@@ -101,25 +101,25 @@ impl AuditService for Audit {
         let (deployment, bounded) = (&self.dispatcher.deployment, &self.dispatcher.bounded);
         let _held = bounded.lists.enter(&caller.identity)?;
         let found = bounded.verifications.look(deployment, organization.as_ref()).await.map_err(status::unavailable)?;
-        let whose = Whose::of(organization.as_deref());
+        let owner = TrailOwner::of(organization.as_deref());
         let verified = match organization {
             Some(organization) => found.report(deployment, &organization, permit, &caller).await,
             None => found.report_on_deployment(deployment, permit, &caller).await,
         };
-        Ok(Response::new(response(&whose, verified.map_err(status::audit_unavailable)?)))
+        Ok(Response::new(response(&owner, verified.map_err(status::audit_unavailable)?)))
     }
 }
 
-fn response(whose: &Whose, verified: Verified) -> VerifyAuditTrailResponse {
+fn response(owner: &TrailOwner, verified: Verified) -> VerifyAuditTrailResponse {
     VerifyAuditTrailResponse {
         intact: verified.faults == 0,
-        chains: verified.chains.into_iter().map(|of| chain(whose, of)).collect(),
-        findings: verified.findings.into_iter().map(|found| finding(whose, &found)).collect(),
+        chains: verified.chains.into_iter().map(|of| chain(owner, of)).collect(),
+        findings: verified.findings.into_iter().map(|found| finding(owner, &found)).collect(),
         faults: i64::try_from(verified.faults).unwrap_or(i64::MAX),
     }
 }
 
-fn chain(whose: &Whose, chain: Chain) -> AuditChain {
+fn chain(owner: &TrailOwner, chain: Chain) -> AuditChain {
     AuditChain {
         writer: chain.writer.to_string(),
         records: i64::try_from(chain.records).unwrap_or(i64::MAX),
@@ -128,11 +128,11 @@ fn chain(whose: &Whose, chain: Chain) -> AuditChain {
         last_hash: chain.last_hash.to_vec(),
         signed_sequence: chain.signed,
         public_keys: chain.public_keys.into_iter().map(|key| key.to_vec()).collect(),
-        organization_uid: whose.uid().to_owned(),
+        organization_uid: owner.uid().to_owned(),
     }
 }
 
-fn finding(whose: &Whose, finding: &Finding) -> AuditFinding {
+fn finding(owner: &TrailOwner, finding: &Finding) -> AuditFinding {
     let fault = match finding.fault {
         Fault::Changed => Resources::Changed,
         Fault::Missing => Resources::Missing,
@@ -146,6 +146,6 @@ fn finding(whose: &Whose, finding: &Finding) -> AuditFinding {
         writer: finding.writer.to_string(),
         sequence: finding.sequence,
         fault: fault.into(),
-        organization_uid: whose.uid().to_owned(),
+        organization_uid: owner.uid().to_owned(),
     }
 }

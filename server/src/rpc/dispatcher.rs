@@ -20,7 +20,7 @@ use tonic::Status;
 
 use super::name;
 use crate::{
-    audit::{copy::Copying, denials::Denials},
+    audit::{copy::CopyHandle, denials::Denials},
     bounds::{
         Bounded,
         rates::{Cost, Rates},
@@ -64,7 +64,7 @@ pub(crate) struct Dispatcher {
     pub(crate) denials: Denials,
     pub(crate) rates: Rates,
     pub(crate) bounded: Bounded,
-    pub(crate) copying: Copying,
+    pub(crate) copying: CopyHandle,
     pub(crate) shed: Shed,
 }
 

@@ -433,7 +433,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_read_as_it_was_written_in_pieces_of_any_size() {
+    fn export_is_read_unchanged_in_pieces_of_any_size() {
         for piece in [1_000, 65_536, usize::MAX / 2] {
             assert_eq!(read(&file(), piece), Ok((Some(exported()), vec![table().table], rows(), true)));
         }
@@ -441,7 +441,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_cut_off_anywhere_is_told() {
+    fn export_cut_off_anywhere_is_refused() {
         let file = small_file();
         for length in 0..file.len() {
             assert_eq!(read(&file[..length], 64), Err(FormatError::CutOff), "{length}");
@@ -449,7 +449,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_with_any_bit_turned_around_is_refused() {
+    fn export_with_any_flipped_bit_is_refused() {
         let file = small_file();
         for index in 0..file.len() {
             for bit in 0..8 {
@@ -461,7 +461,7 @@ mod tests {
     }
 
     #[test]
-    fn what_follows_the_end_is_refused() {
+    fn bytes_after_the_end_are_refused() {
         let longer = [small_file(), vec![0]].concat();
         assert_eq!(read(&longer, 4_096), Err(FormatError::Trailing));
     }
@@ -478,7 +478,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_the_bytes_are_reading_ends(bytes in proptest::collection::vec(any::<u8>(), 0..512)) {
+        fn reading_of_any_bytes_ends(bytes in proptest::collection::vec(any::<u8>(), 0..512)) {
             let file = [MAGIC, &bytes].concat();
             prop_assert!(read(&file, 100).is_err());
         }

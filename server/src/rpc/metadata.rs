@@ -412,7 +412,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_field_of_an_attribute_is_changeable_or_known_not_to_be() {
+    fn every_field_of_an_attribute_is_listed_as_changeable_or_fixed() {
         let pool = prost_reflect::DescriptorPool::decode(sealward::FILE_DESCRIPTOR_SET).unwrap();
         let message = pool.get_message_by_name("sealward.v1.AttributeMetadata").unwrap();
         let fields: BTreeSet<_> = message.fields().map(|field| field.name().to_owned()).collect();

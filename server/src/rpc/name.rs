@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_well_formed_organization_is_one() {
+    fn malformed_organization_name_is_refused() {
         assert_eq!(organization_of("organizations/contoso/mailboxes/1"), Some("contoso"));
         for wrong in ["", "organizations/", "organizations/Contoso", "organizations/-a", "contoso"] {
             assert_eq!(organization_of(wrong), None, "{wrong}");

@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_page_has_what_fits_and_the_pages_together_have_all() {
+    fn pages_have_the_rows_that_fit_and_together_all_rows() {
         let root_key = RootKeySet::new(RootKeyBytes::from_slice(&[1; 32]).unwrap(), Vec::new());
         let identity = Identity::Dns("reader".to_owned());
         let items: Vec<String> = (0..10).map(|number| format!("{number}{}", "x".repeat(99))).collect();

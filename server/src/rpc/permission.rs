@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_is_recorded_as_the_action_of_the_privilege_that_the_request_needs() {
+    fn refusal_is_recorded_with_the_action_of_the_missing_privilege() {
         let table = table();
         let refused = |method: sealward::methods::Method, privilege| {
             let rpc = table.get(method.path).unwrap();

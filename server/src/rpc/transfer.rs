@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn a_transfer_at_the_least_rate_goes_on_and_a_slower_one_is_ended_and_counted() {
+    fn transfer_below_the_minimum_rate_is_ended_and_counted() {
         let (mut pace, shed) = pace(1_000);
         pace.note(0, RATE_GRACE).unwrap();
         pace.note(20_000, seconds(10)).unwrap();
@@ -335,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn a_step_has_the_time_that_the_least_rate_leaves() {
+    fn step_has_the_time_that_the_minimum_rate_allows() {
         let (mut pace, shed) = pace(1_000);
         assert_eq!(pace.patience(), RATE_GRACE);
         pace.note(100_000, seconds(20)).unwrap();
@@ -347,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_least_rate_only_the_longest_time_bounds_a_transfer() {
+    fn without_a_minimum_rate_only_the_maximum_time_limits_a_transfer() {
         let (mut pace, shed) = pace(0);
         for bytes in [0, 1] {
             pace.note(bytes, seconds(3_000)).unwrap();

@@ -7,7 +7,12 @@ use sealward::v1::ErrorReason;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use super::{DOMAIN, INTERNAL_WORDS, MESSAGE_MAX_BYTES, StatusBuilder, presentable, reason_name};
+use super::{
+    builder::StatusBuilder,
+    failure::INTERNAL_WORDS,
+    reason::{DOMAIN, reason_name},
+    text::{MESSAGE_MAX_BYTES, presentable},
+};
 
 /// The message can't be decoded. What is wrong with it isn't repeated: it may hold anything.
 pub(crate) fn message_invalid() -> Status {

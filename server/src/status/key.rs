@@ -14,7 +14,12 @@ use sealward_core::{
 };
 use tonic::{Code, Status};
 
-use super::{StatusBuilder, Wrong, and_more, invalid, store_failure};
+use super::{
+    builder::{StatusBuilder, Wrong},
+    failure::store_failure,
+    text::and_more,
+    violation::invalid,
+};
 
 /// Why a server can't use keys that are there.
 pub(super) fn inaccessible(organization: &str, obstacle: Obstacle) -> Status {
@@ -77,91 +82,79 @@ pub(crate) fn bound_of_key_error(error: &KeyError) -> Option<&'static str> {
 
 /// Why a key was not checked, retrieved, changed or restored. `progress` is how many cells of how many a re-encryption has done.
 pub(crate) fn key(error: KeyError, organization: &str, progress: Option<(u64, u64)>) -> Status {
-    use Code::{Aborted, FailedPrecondition, InvalidArgument, ResourceExhausted};
+    use Code::{Aborted, FailedPrecondition, InvalidArgument};
     let bound = bound_of_key_error(&error);
-    let with_organization = |code, reason, message: String| {
-        StatusBuilder::new(code, reason, message).with("organization", organization).bound_if_any(bound)
+    let refused = |code, reason, dynamics_code, message: String| {
+        StatusBuilder::new(code, reason, message).with("organization", organization).dynamics_code(dynamics_code)
     };
-    match error {
+    let quota = |reason, interval_seconds: u32, retry_after_seconds: u64, limit: u32, message: String| {
+        refused(Code::ResourceExhausted, reason, "80048529", format!("{message}; wait {retry_after_seconds} seconds"))
+            .bound_if_any(bound)
+            .with("limit", limit)
+            .with("interval_seconds", interval_seconds)
+            .retry_after(Duration::from_secs(retry_after_seconds))
+    };
+    let builder = match error {
         KeyError::AlreadyRunning => {
             let message = "a SetDataEncryptionKey, or the re-encryption after one, is running".to_owned();
             let (done, total) = progress.unwrap_or_default();
-            with_organization(Aborted, ErrorReason::SetKeyAlreadyRunning, message)
+            refused(Aborted, ErrorReason::SetKeyAlreadyRunning, "8004852A", message)
                 .with("cells_done", done)
                 .with("cells_total", total)
-                .dynamics_code("8004852A")
                 .retry_after(RETRY_SET_KEY)
-                .build()
         }
         KeyError::Inactive { wanted } => {
             let message = format!("the key is missing: restore the one with the fingerprint {wanted}, then change it");
-            with_organization(FailedPrecondition, ErrorReason::KeyInactive, message)
+            refused(FailedPrecondition, ErrorReason::KeyInactive, "80048527", message)
                 .with("wanted_fingerprint", wanted)
-                .dynamics_code("80048527")
-                .build()
         }
-        KeyError::NotPresent { wanted } => inactive(organization, wanted),
+        KeyError::NotPresent { wanted } => return inactive(organization, wanted),
         KeyError::AlreadyActive => {
             let message = "data encryption is active: the key is present and working".to_owned();
-            with_organization(FailedPrecondition, ErrorReason::KeyAlreadyActive, message)
-                .dynamics_code("80048525")
-                .build()
+            refused(FailedPrecondition, ErrorReason::KeyAlreadyActive, "80048525", message)
         }
-        KeyError::RingDamaged => ring_damaged(organization),
-        KeyError::Inaccessible(obstacle) => inaccessible(organization, obstacle),
+        KeyError::RingDamaged => return ring_damaged(organization),
+        KeyError::Inaccessible(obstacle) => return inaccessible(organization, obstacle),
         KeyError::Mismatch { wanted, given_length, hints } => {
-            let builder =
-                with_organization(FailedPrecondition, ErrorReason::KeyMismatch, mismatch_message(wanted, &hints))
-                    .with("wanted_fingerprint", wanted)
-                    .with("given_length", given_length)
-                    .dynamics_code("8004852B");
+            let message = mismatch_message(wanted, &hints);
+            let builder = refused(FailedPrecondition, ErrorReason::KeyMismatch, "8004852B", message)
+                .with("wanted_fingerprint", wanted)
+                .with("given_length", given_length);
             let names: Vec<_> = hints.iter().map(|hint| hint.name()).collect();
-            if names.is_empty() { builder.build() } else { builder.with("given_text", names.join(",")).build() }
+            if names.is_empty() { builder } else { builder.with("given_text", names.join(",")) }
         }
         KeyError::ChangeQuota { limit, retry_after_seconds } => {
-            let message =
-                format!("the key was changed {limit} times within an hour; wait {retry_after_seconds} seconds");
-            with_organization(ResourceExhausted, ErrorReason::KeyChangeQuota, message)
-                .with("limit", limit)
-                .with("interval_seconds", 3_600)
-                .dynamics_code("80048529")
-                .retry_after(Duration::from_secs(retry_after_seconds))
-                .build()
+            let message = format!("the key was changed {limit} times within an hour");
+            quota(ErrorReason::KeyChangeQuota, 3_600, retry_after_seconds, limit, message)
         }
         KeyError::RestoreQuota { limit, retry_after_seconds } => {
-            let message =
-                format!("a restore was attempted {limit} times within 15 minutes; wait {retry_after_seconds} seconds");
-            with_organization(ResourceExhausted, ErrorReason::KeyRestoreQuota, message)
-                .with("limit", limit)
-                .with("interval_seconds", 900)
-                .dynamics_code("80048529")
-                .retry_after(Duration::from_secs(retry_after_seconds))
-                .build()
+            let message = format!("a restore was attempted {limit} times within 15 minutes");
+            quota(ErrorReason::KeyRestoreQuota, 900, retry_after_seconds, limit, message)
         }
         KeyError::NotConfirmed { expected } => {
-            invalid(vec![Violation::new("confirm_fingerprint", Problem::NotConfirmed { expected })])
+            return invalid(vec![Violation::new("confirm_fingerprint", Problem::NotConfirmed { expected })]);
         }
         KeyError::TextRule { violations, given_length } => {
             let first = violations.first().map_or_else(String::new, ToString::to_string);
             let message = and_more(format!("{ENCRYPTION_KEY}: {first}"), violations.len());
-            let builder = with_organization(InvalidArgument, ErrorReason::KeyValidation, message)
-                .with("given_length", given_length)
-                .dynamics_code(KEY_VALIDATION_CODE);
-            let wrong = |violation: &KeyTextViolation| {
-                Wrong::new(ENCRYPTION_KEY, violation, violation.reason(), Some(KEY_VALIDATION_CODE))
-            };
-            violations.iter().map(wrong).fold(builder, StatusBuilder::wrong).build()
+            let builder = refused(InvalidArgument, ErrorReason::KeyValidation, KEY_VALIDATION_CODE, message)
+                .with("given_length", given_length);
+            let wrong = |violation: &KeyTextViolation| wrong_text(violation, violation.reason());
+            violations.iter().map(wrong).fold(builder, StatusBuilder::wrong)
         }
         KeyError::TextNotRestorable { violation, given_length } => {
             let message = format!("{ENCRYPTION_KEY}: {violation}");
-            with_organization(InvalidArgument, ErrorReason::KeyValidation, message)
+            refused(InvalidArgument, ErrorReason::KeyValidation, KEY_VALIDATION_CODE, message)
                 .with("given_length", given_length)
-                .dynamics_code(KEY_VALIDATION_CODE)
-                .wrong(Wrong::new(ENCRYPTION_KEY, violation, violation.reason(), Some(KEY_VALIDATION_CODE)))
-                .build()
+                .wrong(wrong_text(violation, violation.reason()))
         }
-        KeyError::Store(failure) => store_failure(failure).with("organization", organization).build(),
-    }
+        KeyError::Store(failure) => store_failure(failure).with("organization", organization),
+    };
+    builder.build()
+}
+
+fn wrong_text(description: impl Display, reason: &str) -> Wrong {
+    Wrong::new(ENCRYPTION_KEY, description, reason, Some(KEY_VALIDATION_CODE))
 }
 
 /// The field of a key's text.

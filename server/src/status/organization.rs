@@ -10,11 +10,15 @@ use sealward_core::{
 };
 use tonic::{Code, Status};
 
-use super::{StatusBuilder, already_exists, invalid, not_found, organization_mismatch, store_failure};
+use super::{
+    builder::StatusBuilder,
+    failure::{organization_mismatch, store_failure},
+    violation::invalid,
+};
 
 /// There is no organization of this name; said only to who may do what was asked there.
 pub(crate) fn organization_not_found(organization: &str) -> Status {
-    not_found("there is no such organization").with("organization", organization).build()
+    StatusBuilder::not_found("there is no such organization").with("organization", organization).build()
 }
 
 /// There is an organization of this name, and it isn't served; said only to who may do what was asked there.
@@ -44,9 +48,9 @@ const RETRY_ORGANIZATION: Duration = Duration::from_secs(10);
 pub(crate) fn create_organization(error: CreateOrganizationError, organization: &str) -> Status {
     match error {
         CreateOrganizationError::Invalid(violations) => invalid(violations),
-        CreateOrganizationError::AlreadyExists => {
-            already_exists("an organization of this name exists").with("organization", organization).build()
-        }
+        CreateOrganizationError::AlreadyExists => StatusBuilder::already_exists("an organization of this name exists")
+            .with("organization", organization)
+            .build(),
         CreateOrganizationError::NotServed(why) => organization_not_served(organization, why),
         CreateOrganizationError::Store(failure) => store_failure(failure).build(),
     }
@@ -63,7 +67,7 @@ pub(crate) fn import_organization(error: ImportError, organization: &str) -> Sta
         }
         ImportError::NotAName => invalid(vec![Violation::new("organization_id", Problem::NotAnOrganizationId)]),
         ImportError::AlreadyExists => {
-            let builder = already_exists("an organization of this name, or of this UUID, exists");
+            let builder = StatusBuilder::already_exists("an organization of this name, or of this UUID, exists");
             if organization.is_empty() { builder.build() } else { builder.with("organization", organization).build() }
         }
         ImportError::NotServed { name, why } => organization_not_served(&name, why),

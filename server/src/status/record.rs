@@ -14,9 +14,10 @@ use sealward_core::{
 use tonic::{Code, Status};
 
 use super::{
-    StatusBuilder, already_exists, invalid,
+    builder::StatusBuilder,
+    failure::{store_failure, unavailable},
     key::{inaccessible, inactive, ring_damaged},
-    not_found, store_failure, unavailable,
+    violation::invalid,
 };
 
 /// A page token that was not made for this list and this caller.
@@ -61,10 +62,11 @@ pub(crate) fn record(error: RecordError, place: &RecordPlace) -> Status {
         RecordError::Invalid(violations) => invalid(violations),
         RecordError::PageToken => page_token_invalid(),
         RecordError::ListTooLong { limit_ms } => list_too_long(limit_ms),
-        RecordError::NotFound => {
-            not_found("there is no such record").with("organization", organization).with("entity", entity).build()
-        }
-        RecordError::AlreadyExists => already_exists("a record with this id exists")
+        RecordError::NotFound => StatusBuilder::not_found("there is no such record")
+            .with("organization", organization)
+            .with("entity", entity)
+            .build(),
+        RecordError::AlreadyExists => StatusBuilder::already_exists("a record with this id exists")
             .with("organization", organization)
             .with("entity", entity)
             .build(),
@@ -122,7 +124,7 @@ pub(crate) fn record(error: RecordError, place: &RecordPlace) -> Status {
 
 /// There is no entity, or no attribute, of this name.
 pub(crate) fn metadata_not_found(message: &str) -> Status {
-    not_found(message).build()
+    StatusBuilder::not_found(message).build()
 }
 
 /// An encrypted attribute can't have this done to it.

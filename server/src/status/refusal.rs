@@ -1,12 +1,15 @@
 //! What the transport, the gates and the bounds refuse, before a message was read or after its time has passed.
 
-use std::time::Duration;
+use std::{fmt::Display, time::Duration};
 
 use sealward::v1::ErrorReason;
 use sealward_core::{identity::Identity, policy::Privilege};
-use tonic::{Code, Status, metadata::MetadataValue};
+use tonic::{Code, Status};
 
-use super::{BOUND, StatusBuilder};
+use super::{
+    builder::{BOUND, StatusBuilder},
+    reason::Reason,
+};
 use crate::{
     identity::{jwks::FETCH_PAUSE, token::TokenProblem},
     transport::connection_limit::NoPlace,
@@ -65,22 +68,8 @@ impl From<PrivilegeRefusal> for Refusal {
 }
 
 impl From<PrivilegeRefusal> for Status {
-    fn from(PrivilegeRefusal { identity, privilege, place }: PrivilegeRefusal) -> Self {
-        let lacks = format!("{identity} lacks the privilege {privilege}");
-        let (message, organization) = match place {
-            PrivilegePlace::Anywhere => (format!("{lacks} in every organization"), None),
-            PrivilegePlace::Organization(name) => (format!("{lacks} in organizations/{name}"), Some(name)),
-            PrivilegePlace::Deployment => {
-                (format!("{lacks} for the whole deployment: it takes a binding to \"*\""), Some("*".to_owned()))
-            }
-        };
-        let builder = StatusBuilder::new(Code::PermissionDenied, ErrorReason::PrivilegeMissing, message)
-            .with("privilege", privilege)
-            .with("identity", identity);
-        match organization {
-            Some(name) => builder.with("organization", name).build(),
-            None => builder.build(),
-        }
+    fn from(refusal: PrivilegeRefusal) -> Self {
+        privilege_missing(refusal).build()
     }
 }
 
@@ -235,204 +224,193 @@ pub(crate) enum BrokenMessage {
 
 impl From<Refusal> for Status {
     fn from(refusal: Refusal) -> Self {
-        match refusal {
-            Refusal::HttpsRequired => StatusBuilder::new(
-                Code::FailedPrecondition,
-                ErrorReason::HttpsRequired,
-                "connect with TLS: this service isn't given without",
-            )
-            .dynamics_code("8004852C")
-            .build(),
-            Refusal::IdentityRequired => StatusBuilder::new(
-                Code::Unauthenticated,
-                ErrorReason::IdentityRequired,
-                "show a client certificate that names you, or a bearer token",
-            )
-            .build(),
-            Refusal::CertificateExpired => StatusBuilder::new(
-                Code::Unauthenticated,
-                ErrorReason::IdentityRequired,
-                "your client certificate has expired",
-            )
-            .build(),
-            Refusal::CertificateNotBelieved => StatusBuilder::new(
-                Code::Unauthenticated,
-                ErrorReason::IdentityRequired,
-                "your client certificate is no longer accepted: it was revoked, or its CA was removed",
-            )
-            .build(),
-            Refusal::TokenRefused(TokenProblem::KeysUnavailable) => StatusBuilder::new(
+        builder_of(refusal).build()
+    }
+}
+
+fn builder_of(refusal: Refusal) -> StatusBuilder {
+    match refusal {
+        Refusal::HttpsRequired => StatusBuilder::new(
+            Code::FailedPrecondition,
+            ErrorReason::HttpsRequired,
+            "connect with TLS: this service isn't given without",
+        )
+        .dynamics_code("8004852C"),
+        Refusal::IdentityRequired => unauthenticated("show a client certificate that names you, or a bearer token"),
+        Refusal::CertificateExpired => unauthenticated("your client certificate has expired"),
+        Refusal::CertificateNotBelieved => {
+            unauthenticated("your client certificate is no longer accepted: it was revoked, or its CA was removed")
+        }
+        Refusal::TokenRefused(TokenProblem::KeysUnavailable) => StatusBuilder::new(
+            Code::Unavailable,
+            ErrorReason::TokenKeysUnavailable,
+            "your bearer token can't be verified: the keys of its issuer can't be fetched now",
+        )
+        .retry_after(FETCH_PAUSE),
+        Refusal::TokenRefused(problem) => {
+            unauthenticated(format!("your bearer token isn't accepted: {problem}")).bound_if_any(problem.bound())
+        }
+        Refusal::IdentitiesDisagree => unauthenticated(
+            "your bearer token and your client certificate don't belong together: show one of them, or a token that is bound to the certificate",
+        ),
+        Refusal::PrivilegeMissing(refusal) => privilege_missing(*refusal),
+        Refusal::TooOften { bound, limit, interval_seconds, retry_after } => exhausted(
+            ErrorReason::RateLimited,
+            bound,
+            limit,
+            format!("you called more often than {limit} times within {interval_seconds} seconds"),
+        )
+        .with("interval_seconds", interval_seconds)
+        .retry_after(retry_after),
+        Refusal::NoPlace(no_place) => {
+            let (limit, message) = match no_place {
+                NoPlace::OfIdentity { limit } => {
+                    (limit, format!("you have {limit} connections already: use those, or end some"))
+                }
+                NoPlace::OfAll { limit } => {
+                    (limit, format!("the server has {limit} connections already, its limit: try again later"))
+                }
+            };
+            exhausted(ErrorReason::ConnectionLimit, no_place.bound(), limit, message).retry_after(RETRY_ELSEWHERE)
+        }
+        Refusal::RequestMemory { bound, limit } => exhausted(
+            ErrorReason::RequestMemoryLimit,
+            bound,
+            limit,
+            format!("requests already use the {limit} bytes of memory that they may use: send fewer at once, or try again later"),
+        )
+        .retry_after(RETRY_ELSEWHERE),
+        Refusal::TooManyInFlight { bound, limit } => exhausted(
+            ErrorReason::InFlightLimit,
+            bound,
+            limit,
+            format!("{limit} calls of this kind are under way, as many as {bound} allows: wait until some are done"),
+        )
+        .retry_after(RETRY_IN_FLIGHT),
+        Refusal::TooManyIndexSwitches { limit, retry_after } => exhausted(
+            ErrorReason::IndexQuota,
+            "index_switches_per_hour",
+            limit,
+            format!("indexes were switched {limit} times within an hour; nothing changed"),
+        )
+        .with("interval_seconds", 3_600)
+        .retry_after(retry_after),
+        Refusal::MetadataTooLarge(MetadataTooLarge { limit }) => exhausted(
+            ErrorReason::MetadataTooLarge,
+            "header_list_size_max_bytes",
+            limit,
+            format!("the call's metadata is larger than {limit} bytes: send less of it"),
+        ),
+        Refusal::MessageTooLarge { bound, limit } => StatusBuilder::new(
+            Code::OutOfRange,
+            ErrorReason::MessageTooLarge,
+            format!("a message of the request is larger than {limit} bytes, the limit {bound}: send smaller messages"),
+        )
+        .bound(bound)
+        .with("limit", limit),
+        Refusal::MessageTooSlow { limit } => StatusBuilder::new(
+            Code::DeadlineExceeded,
+            ErrorReason::MessageTooSlow,
+            format!("the message took longer than {} ms to arrive: send it faster, or send less", limit.as_millis()),
+        )
+        .bound("message_time_max_ms")
+        .with("limit_ms", limit.as_millis()),
+        Refusal::ConnectionEnding => StatusBuilder::new(
+            Code::Unavailable,
+            ErrorReason::ConnectionEnding,
+            "the server ends this connection: make the call again",
+        )
+        .retry_after(RETRY_IN_FLIGHT),
+        Refusal::TransferLimit(limit) => {
+            StatusBuilder::new(Code::Aborted, ErrorReason::TransferLimit, limit.words())
+                .with(BOUND, limit.bound().unwrap_or("snapshot"))
+                .retry_after(RETRY_ELSEWHERE)
+        }
+        Refusal::NotPermitted => {
+            StatusBuilder::new(Code::PermissionDenied, ErrorReason::PrivilegeMissing, "nobody may call this method")
+        }
+        Refusal::MethodUnknown => {
+            StatusBuilder::new(Code::Unimplemented, ErrorReason::MethodUnknown, "there is no such method")
+        }
+        Refusal::TimeoutInvalid => StatusBuilder::new(
+            Code::InvalidArgument,
+            ErrorReason::TimeoutInvalid,
+            "grpc-timeout can't be read: send it once, as 1 to 8 digits and one of the units H, M, S, m, u, n",
+        ),
+        Refusal::CompressionNotServed => compression_not_served(),
+        Refusal::Cancelled => StatusBuilder::new(Code::Cancelled, ErrorReason::Cancelled, "the call was cancelled"),
+        Refusal::DeadlineExceeded => StatusBuilder::new(
+            Code::DeadlineExceeded,
+            ErrorReason::DeadlineExceeded,
+            "the time for this call has passed",
+        ),
+        Refusal::ClockOutOfRange => {
+            tracing::error!("clock out of range: it must show a time in the years 1970 to 9999");
+            StatusBuilder::new(
                 Code::Unavailable,
-                ErrorReason::TokenKeysUnavailable,
-                "your bearer token can't be verified: the keys of its issuer can't be fetched now",
+                ErrorReason::ClockOutOfRange,
+                "the server's clock is out of range; nothing was done: try another replica, or try again later",
             )
-            .retry_after(FETCH_PAUSE)
-            .build(),
-            Refusal::TokenRefused(problem) => {
-                let message = format!("your bearer token isn't accepted: {problem}");
-                StatusBuilder::new(Code::Unauthenticated, ErrorReason::IdentityRequired, message)
-                    .bound_if_any(problem.bound())
-                    .build()
-            }
-            Refusal::IdentitiesDisagree => StatusBuilder::new(
-                Code::Unauthenticated,
-                ErrorReason::IdentityRequired,
-                "your bearer token and your client certificate don't belong together: show one of them, or a token that is bound to the certificate",
-            )
-            .build(),
-            Refusal::PrivilegeMissing(refusal) => (*refusal).into(),
-            Refusal::TooOften { bound, limit, interval_seconds, retry_after } => StatusBuilder::new(
-                Code::ResourceExhausted,
-                ErrorReason::RateLimited,
-                format!("you called more often than {limit} times within {interval_seconds} seconds"),
-            )
-            .bound(bound)
-            .with("limit", limit)
-            .with("interval_seconds", interval_seconds)
-            .retry_after(retry_after)
-            .build(),
-            Refusal::NoPlace(no_place) => {
-                let (limit, message) = match no_place {
-                    NoPlace::OfIdentity { limit } => {
-                        (limit, format!("you have {limit} connections already: use those, or end some"))
-                    }
-                    NoPlace::OfAll { limit } => {
-                        (limit, format!("the server has {limit} connections already, its limit: try again later"))
-                    }
-                };
-                StatusBuilder::new(Code::ResourceExhausted, ErrorReason::ConnectionLimit, message)
-                    .bound(no_place.bound())
-                    .with("limit", limit)
-                    .retry_after(RETRY_ELSEWHERE)
-                    .build()
-            }
-            Refusal::RequestMemory { bound, limit } => StatusBuilder::new(
-                Code::ResourceExhausted,
-                ErrorReason::RequestMemoryLimit,
-                format!("requests already use the {limit} bytes of memory that they may use: send fewer at once, or try again later"),
-            )
-            .bound(bound)
-            .with("limit", limit)
-            .retry_after(RETRY_ELSEWHERE)
-            .build(),
-            Refusal::MessageTooLarge { bound, limit } => StatusBuilder::new(
-                Code::OutOfRange,
-                ErrorReason::MessageTooLarge,
-                format!("a message of the request is larger than {limit} bytes, the limit {bound}: send smaller messages"),
-            )
-            .bound(bound)
-            .with("limit", limit)
-            .build(),
-            Refusal::MessageTooSlow { limit } => StatusBuilder::new(
-                Code::DeadlineExceeded,
-                ErrorReason::MessageTooSlow,
-                format!("the message took longer than {} ms to arrive: send it faster, or send less", limit.as_millis()),
-            )
-            .bound("message_time_max_ms")
-            .with("limit_ms", limit.as_millis())
-            .build(),
-            Refusal::TooManyInFlight { bound, limit } => StatusBuilder::new(
-                Code::ResourceExhausted,
-                ErrorReason::InFlightLimit,
-                format!("{limit} calls of this kind are under way, as many as {bound} allows: wait until some are done"),
-            )
-            .bound(bound)
-            .with("limit", limit)
-            .retry_after(RETRY_IN_FLIGHT)
-            .build(),
-            Refusal::TooManyIndexSwitches { limit, retry_after } => StatusBuilder::new(
-                Code::ResourceExhausted,
-                ErrorReason::IndexQuota,
-                format!("indexes were switched {limit} times within an hour; nothing changed"),
-            )
-            .bound("index_switches_per_hour")
-            .with("limit", limit)
-            .with("interval_seconds", 3_600)
-            .retry_after(retry_after)
-            .build(),
-            Refusal::ConnectionEnding => StatusBuilder::new(
-                Code::Unavailable,
-                ErrorReason::ConnectionEnding,
-                "the server ends this connection: make the call again",
-            )
-            .retry_after(RETRY_IN_FLIGHT)
-            .build(),
-            Refusal::TransferLimit(limit) => {
-                StatusBuilder::new(Code::Aborted, ErrorReason::TransferLimit, limit.words())
-                    .with(BOUND, limit.bound().unwrap_or("snapshot"))
-                    .retry_after(RETRY_ELSEWHERE)
-                    .build()
-            }
-            Refusal::NotPermitted => {
-                StatusBuilder::new(Code::PermissionDenied, ErrorReason::PrivilegeMissing, "nobody may call this method")
-                    .build()
-            }
-            Refusal::MethodUnknown => {
-                StatusBuilder::new(Code::Unimplemented, ErrorReason::MethodUnknown, "there is no such method").build()
-            }
-            Refusal::MetadataTooLarge(MetadataTooLarge { limit }) => StatusBuilder::new(
-                Code::ResourceExhausted,
-                ErrorReason::MetadataTooLarge,
-                format!("the call's metadata is larger than {limit} bytes: send less of it"),
-            )
-            .bound("header_list_size_max_bytes")
-            .with("limit", limit)
-            .build(),
-            Refusal::TimeoutInvalid => StatusBuilder::new(
-                Code::InvalidArgument,
-                ErrorReason::TimeoutInvalid,
-                "grpc-timeout can't be read: send it once, as 1 to 8 digits and one of the units H, M, S, m, u, n",
-            )
-            .build(),
-            Refusal::CompressionNotServed => compression_not_served(),
-            Refusal::Cancelled => {
-                StatusBuilder::new(Code::Cancelled, ErrorReason::Cancelled, "the call was cancelled").build()
-            }
-            Refusal::DeadlineExceeded => StatusBuilder::new(
-                Code::DeadlineExceeded,
-                ErrorReason::DeadlineExceeded,
-                "the time for this call has passed",
-            )
-            .build(),
-            Refusal::ClockOutOfRange => {
-                tracing::error!("clock out of range: it must show a time in the years 1970 to 9999");
-                StatusBuilder::new(
-                    Code::Unavailable,
-                    ErrorReason::ClockOutOfRange,
-                    "the server's clock is out of range; nothing was done: try another replica, or try again later",
-                )
-                .retry_after(RETRY_CLOCK)
-                .build()
-            }
-            Refusal::ShuttingDown => {
-                StatusBuilder::new(Code::Unavailable, ErrorReason::ShuttingDown, "the server is shutting down")
-                    .retry_after(RETRY_ELSEWHERE)
-                    .build()
-            }
+            .retry_after(RETRY_CLOCK)
+        }
+        Refusal::ShuttingDown => {
+            StatusBuilder::new(Code::Unavailable, ErrorReason::ShuttingDown, "the server is shutting down")
+                .retry_after(RETRY_ELSEWHERE)
         }
     }
 }
 
+/// The caller has no identity that the server accepts.
+fn unauthenticated(message: impl Into<String>) -> StatusBuilder {
+    StatusBuilder::new(Code::Unauthenticated, ErrorReason::IdentityRequired, message)
+}
+
+/// A limit in `[limits]` is reached.
+fn exhausted(reason: ErrorReason, bound: &'static str, limit: impl Display, message: String) -> StatusBuilder {
+    StatusBuilder::new(Code::ResourceExhausted, reason, message).bound(bound).with("limit", limit)
+}
+
+fn privilege_missing(PrivilegeRefusal { identity, privilege, place }: PrivilegeRefusal) -> StatusBuilder {
+    let lacks = format!("{identity} lacks the privilege {privilege}");
+    let (message, organization) = match place {
+        PrivilegePlace::Anywhere => (format!("{lacks} in every organization"), None),
+        PrivilegePlace::Organization(name) => (format!("{lacks} in organizations/{name}"), Some(name)),
+        PrivilegePlace::Deployment => {
+            (format!("{lacks} for the whole deployment: it takes a binding to \"*\""), Some("*".to_owned()))
+        }
+    };
+    let builder = StatusBuilder::new(Code::PermissionDenied, ErrorReason::PrivilegeMissing, message)
+        .with("privilege", privilege)
+        .with("identity", identity);
+    match organization {
+        Some(name) => builder.with("organization", name),
+        None => builder,
+    }
+}
+
 /// Compressed messages aren't served: gRPC's answer to them, with the encodings that are.
-fn compression_not_served() -> Status {
-    let mut status = StatusBuilder::new(
+fn compression_not_served() -> StatusBuilder {
+    StatusBuilder::new(
         Code::Unimplemented,
         ErrorReason::CompressionNotServed,
         "compressed messages aren't served: send them without compression",
     )
-    .build();
-    status.metadata_mut().insert("grpc-accept-encoding", MetadataValue::from_static("identity"));
-    status
+    .header("grpc-accept-encoding", "identity")
 }
 
 /// The request isn't framed as gRPC frames it.
 pub(crate) fn broken_message(broken: BrokenMessage) -> Status {
     let words = match broken {
-        BrokenMessage::Compressed => return compression_not_served(),
+        BrokenMessage::Compressed => return compression_not_served().build(),
         BrokenMessage::Missing => "the request has no message",
         BrokenMessage::Second => "the request has a second message: this method takes one",
         BrokenMessage::CutOff => "the request ends inside a message",
         BrokenMessage::Flag => "a message of the request is marked neither as compressed nor as not",
     };
     StatusBuilder::new(Code::InvalidArgument, ErrorReason::MessageInvalid, words).build()
+}
+
+/// An application doesn't do what was asked in this organization, for a reason of its own.
+pub(crate) fn refused_by_application(reason: impl Reason, message: &'static str, organization: &str) -> Status {
+    StatusBuilder::new(Code::FailedPrecondition, reason, message).with("organization", organization).build()
 }

@@ -1,6 +1,9 @@
 //! What statuses carry, and how large they are.
 
+use std::time::Duration;
+
 use http::HeaderMap;
+use sealward::v1::ErrorReason;
 use sealward_core::{
     crypto::{
         kek::Fingerprint,
@@ -8,10 +11,18 @@ use sealward_core::{
     },
     key::KeyError,
     organization::import::ImportError,
+    text::is_invisible,
+    violation::{Problem, Violation},
 };
+use tonic::{Code, Status};
+use tonic_types::StatusExt;
 
-use super::{record::list_too_long, *};
-use crate::{identity::token::TokenProblem, transport::connection_limit::NoPlace};
+use super::{
+    builder::{BOUND, StatusBuilder},
+    record::list_too_long,
+    *,
+};
+use crate::{audit::copy::CopyUnavailable, identity::token::TokenProblem, transport::connection_limit::NoPlace};
 
 fn headers_of(status: &Status) -> HeaderMap {
     let mut headers = HeaderMap::new();
@@ -26,7 +37,7 @@ fn completed(status: &Status) -> Status {
 }
 
 #[test]
-fn a_refusal_carries_reason_domain_and_the_originals_number() {
+fn refusal_has_reason_domain_and_the_number_of_dynamics_365() {
     let status = Status::from(Refusal::HttpsRequired);
     assert_eq!(status.code(), Code::FailedPrecondition);
     let info = status.get_details_error_info().unwrap();
@@ -68,7 +79,7 @@ fn a_refusal_by_a_limit_names_the_limit() {
     let restore = KeyError::RestoreQuota { limit: 1, retry_after_seconds: 1 };
     assert_eq!(bound_in(&key(restore, "default", None)).as_deref(), Some("wrong_key_restores_per_15_minutes"));
     assert_eq!(bound_in(&key(KeyError::AlreadyActive, "default", None)), None);
-    let behind = audit_copy_unavailable(CopyFails::Behind { records: 2, limit: 1 });
+    let behind = audit_copy_unavailable(CopyUnavailable::Behind { records: 2, limit: 1 });
     assert_eq!(bound_in(&behind).as_deref(), Some("audit_copy_behind_max_records"));
     assert_eq!(bound_in(&list_too_long(1)).as_deref(), Some("list_time_max_ms"));
     // Of several violations, the first that a limit refused.
@@ -82,7 +93,7 @@ fn bound_in(status: &Status) -> Option<String> {
 }
 
 #[test]
-fn words_of_a_transfer_limit_are_true_of_every_call_that_it_can_end() {
+fn message_of_a_transfer_limit_fits_every_call_that_it_can_end() {
     // A verification of cells has a snapshot too, and transfers no file.
     for limit in [TransferLimit::Log, TransferLimit::KeyChange] {
         let words = limit.words();
@@ -109,7 +120,7 @@ fn completing_adds_the_call_and_keeps_the_rest() {
 
 #[test]
 #[expect(clippy::disallowed_methods, reason = "what the framework does")]
-fn the_frameworks_errors_get_a_reason() {
+fn framework_errors_get_a_reason() {
     for (status, reason) in [
         (Status::unimplemented(""), "METHOD_UNKNOWN"),
         (Status::out_of_range("too large"), "MESSAGE_TOO_LARGE"),
@@ -154,7 +165,7 @@ fn an_error_lists_16_violations_and_counts_the_others() {
 }
 
 #[test]
-fn no_error_is_larger_than_clients_take() {
+fn largest_error_fits_the_limit_of_clients() {
     let long = |character: char| character.to_string().repeat(100_000);
     let everything = (0..100).map(|_| {
         let description = long('é');
@@ -177,7 +188,7 @@ fn no_error_is_larger_than_clients_take() {
 }
 
 #[test]
-fn a_violation_that_decides_the_reason_is_shown_however_many_there_are() {
+fn violation_that_decides_the_reason_is_always_shown() {
     let mut violations: Vec<_> = (0..40).map(|_| wrong_field("mailbox.display_name")).collect();
     let (entity, attribute) = ("Mailbox".to_owned(), "password".to_owned());
     violations.push(Violation::new("filter", Problem::Encrypted { entity, attribute }));
@@ -231,7 +242,7 @@ fn a_key_mismatch_hints_at_the_given_text_without_repeating_it() {
 }
 
 #[test]
-fn no_control_or_invisible_character_leaves_in_an_error() {
+fn errors_contain_no_control_or_invisible_characters() {
     let text = "a\u{1b}[31m\r\n\u{202e}\u{200b}b";
     let status = import_organization(ImportError::Invalid(text.to_owned()), "default");
     let details = status.get_error_details();
@@ -241,7 +252,7 @@ fn no_control_or_invisible_character_leaves_in_an_error() {
 }
 
 #[test]
-fn an_answer_without_an_error_stays_as_it_is() {
+fn answer_without_an_error_is_unchanged() {
     let mut headers = HeaderMap::new();
     complete(&mut headers, "the-call");
     assert!(headers.is_empty());

@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn report_that_is_dropped_itself_is_repeated() {
+    fn dropped_report_of_dropped_lines_is_repeated() {
         let asked = std::cell::Cell::new(0);
         let full = || {
             asked.set(asked.get() + 1);

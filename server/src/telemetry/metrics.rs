@@ -35,8 +35,8 @@ use tower::ServiceExt as _;
 
 use self::format::Format;
 use crate::{
-    audit::copy::{CopyFacts, Copying},
-    background::due_keys::due_time,
+    audit::copy::{CopyFacts, CopyHandle},
+    background::key_change_reminder::due_time,
     config::limits::Limits,
     drain::Drain,
     identity::token::Issuers,
@@ -45,7 +45,7 @@ use crate::{
         connection_limit::{Bounds, Places},
         handshake,
         listener::{BindError, accept, bind},
-        tls::Terms,
+        tls::TlsContext,
     },
 };
 
@@ -64,7 +64,7 @@ const REQUEST_MAX_BYTES: usize = 16 * 1024;
 /// What certificates and keys are in use, as of now.
 #[derive(Clone)]
 pub(crate) struct Believed {
-    pub(crate) terms: watch::Receiver<Arc<Terms>>,
+    pub(crate) tls_context: watch::Receiver<Arc<TlsContext>>,
     pub(crate) issuers: watch::Receiver<Arc<Issuers>>,
 }
 
@@ -88,7 +88,7 @@ impl Metrics {
     /// Answers scrapes until the server drains. Nobody waits for a scrape then.
     pub(crate) async fn serve(
         self,
-        (deployment, copying, counted, believed): (Arc<Deployment>, Copying, Counted, Believed),
+        (deployment, copying, counted, believed): (Arc<Deployment>, CopyHandle, Counted, Believed),
         limits: Limits,
         drain: Drain,
     ) {
@@ -193,7 +193,7 @@ struct CopyGauges {
 }
 
 impl Scrape {
-    fn new(deployment: &Deployment, copying: &Copying, counted: &Counted, believed: &Believed) -> Self {
+    fn new(deployment: &Deployment, copying: &CopyHandle, counted: &Counted, believed: &Believed) -> Self {
         let scrape = Self {
             refused_by_bound: counted.shed.refused(),
             handshakes_refused: counted.refused_handshakes.clone(),
@@ -221,16 +221,17 @@ impl Scrape {
 
     /// When certificates end, when revocation lists are due, and which keys token issuers have.
     fn set_believed(&self, believed: &Believed, now: Timestamp) {
-        let terms = Arc::clone(&believed.terms.borrow());
-        if let Some(end) = terms.certificate.not_after() {
-            let labels = OfCertificate { setting: "tls.certificate".to_owned(), subject: terms.certificate.subject() };
+        let tls_context = Arc::clone(&believed.tls_context.borrow());
+        if let Some(end) = tls_context.certificate.not_after() {
+            let labels =
+                OfCertificate { setting: "tls.certificate".to_owned(), subject: tls_context.certificate.subject() };
             self.certificate_not_after.get_or_create(&labels).set(end.timestamp());
         }
-        for ca in terms.trust.client_cas() {
+        for ca in tls_context.trust.client_cas() {
             let labels = OfCertificate { setting: ca.setting.clone(), subject: ca.subject.clone() };
             self.certificate_not_after.get_or_create(&labels).set(ca.not_after.timestamp());
         }
-        for list in terms.trust.revocation_lists() {
+        for list in tls_context.trust.revocation_lists() {
             let labels = OfList { issuer: list.issuer.clone(), number: list.number.clone().unwrap_or_default() };
             let due = list.next_update.map_or(0, |due| due.timestamp());
             self.revocation_list_next_update.get_or_create(&labels).set(due);

@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn first_refusal_has_a_line_and_repeats_have_a_count() {
+    fn first_refusal_is_logged_and_repeats_are_counted() {
         let samples = Samples::new(10, Shed::default());
         assert!(samples.is_first(kind(connection(1))));
         for _ in 0..100_000 {
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn kinds_have_lines_up_to_the_limit_and_not_one_past_it() {
+    fn kinds_of_refusals_are_logged_up_to_the_limit() {
         let shed = Shed::default();
         let samples = Samples::new(2, shed.clone());
         assert!(samples.is_first(kind(connection(1))));
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn refusals_without_identity_hide_none_of_an_identity() {
+    fn refusals_without_identity_do_not_hide_those_with_one() {
         let samples = Samples::new(1, Shed::default());
         assert!(samples.is_first(kind(connection(1))));
         assert!(!samples.is_first(kind(connection(2))));

@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn each_bound_holds_at_its_limit_and_not_past_it() {
+    fn each_limit_admits_its_number_and_no_more() {
         for (process, identity, connection, limit, name) in
             [(400, 900, 900, 300, PROCESS), (4_000, 300, 900, 300, IDENTITY), (4_000, 900, 300, 300, CONNECTION)]
         {
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn administrators_get_in_where_others_do_not() {
+    fn administrators_are_admitted_when_others_are_refused() {
         let (budget, _) = budget(400, 400, 400);
         let ordinary = budget.account(named("ada"), ConnectionShare::default());
         let _all = ordinary.reserve(300).unwrap();
@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn callers_with_and_without_identity_do_not_keep_each_other_out() {
+    fn callers_with_and_without_identity_have_separate_memory() {
         let (budget, shed) = budget(3_200, 3_200, 3_200);
         let nobody = budget.account(Payer::Nobody, ConnectionShare::default());
         let _part = nobody.reserve(100).unwrap();
@@ -326,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn callers_over_tls_do_not_keep_probes_out_nor_one_connection_all_others() {
+    fn tls_callers_do_not_block_probes_and_one_connection_no_other() {
         let (budget, _) = budget(64 << 20, 64 << 20, 64 << 20);
         let part = (64 << 20) / NOBODYS_PART;
         let own = part / NOBODYS_CONNECTION_PART;
@@ -342,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn all_that_was_taken_is_given_back() {
+    fn all_reserved_memory_is_released() {
         let (budget, _) = budget(4_000, 4_000, 4_000);
         let share = ConnectionShare::default();
         for payer in [Payer::Nobody, Payer::Probe, named("ada"), administrator()] {

@@ -55,8 +55,8 @@ struct Held {
     identified: u32,
     by_identity: HashMap<Arc<Identity>, OfIdentity>,
     refused: BTreeMap<u64, CancellationToken>,
-    /// Whether the log has it that there are no identified places left, since there were some last.
-    told: bool,
+    /// Whether it is logged that no identified places are left, since there were some last.
+    is_logged: bool,
 }
 
 #[derive(Debug)]
@@ -68,8 +68,8 @@ struct Unidentified {
 #[derive(Debug, Default)]
 struct OfIdentity {
     places: u32,
-    /// Whether the log has it that one was refused, since there was none too many last.
-    told: bool,
+    /// Whether a refusal is logged, since the identity was below its limit last.
+    is_logged: bool,
 }
 
 /// A connection's place, given back when it is dropped.
@@ -236,7 +236,7 @@ impl Held {
 
     fn leave_identified(&mut self, identity: &Identity) {
         self.identified -= 1;
-        self.told = false;
+        self.is_logged = false;
         if let Some(own) = self.by_identity.get_mut(identity) {
             own.places -= 1;
             if own.places == 0 {
@@ -245,12 +245,12 @@ impl Held {
         }
     }
 
-    /// Whether the log has it already; from now on it has.
-    fn is_told(&mut self, identity: &Identity, no_place: NoPlace) -> bool {
+    /// Marks a refusal as logged. Returns whether it was before.
+    fn mark_logged(&mut self, identity: &Identity, no_place: NoPlace) -> bool {
         match (no_place, self.by_identity.get_mut(identity)) {
-            (NoPlace::OfIdentity { .. }, Some(own)) => std::mem::replace(&mut own.told, true),
+            (NoPlace::OfIdentity { .. }, Some(own)) => std::mem::replace(&mut own.is_logged, true),
             (NoPlace::OfIdentity { .. }, None) => true,
-            (NoPlace::OfAll { .. }, _) => std::mem::replace(&mut self.told, true),
+            (NoPlace::OfAll { .. }, _) => std::mem::replace(&mut self.is_logged, true),
         }
     }
 }
@@ -278,11 +278,11 @@ impl Place {
         }
         held.refused.insert(self.number, self.closing.clone());
         *kind = Kind::Refused;
-        let is_told = held.is_told(identity, no_place);
+        let was_logged = held.mark_logged(identity, no_place);
         drop(held);
         let bound = no_place.bound();
         self.places.shed.count(bound);
-        if !is_told {
+        if !was_logged {
             tracing::warn!(%identity, bound, ?no_place, "connection limit reached: further connections are refused");
         }
         Err(no_place)
@@ -300,13 +300,13 @@ impl Place {
             return;
         };
         *kind = Kind::Unidentified { is_over: true };
-        let is_told = was_over || held.is_told(identity, no_place);
+        let was_logged = was_over || held.mark_logged(identity, no_place);
         drop(held);
         let bound = no_place.bound();
         if !was_over {
             self.places.shed.count(bound);
         }
-        if !is_told {
+        if !was_logged {
             tracing::warn!(%identity, bound, ?no_place, "connection limit reached: further connections stay unidentified");
         }
     }
@@ -392,7 +392,7 @@ mod tests {
     }
 
     #[test]
-    fn an_identity_holds_so_many_places_and_gets_another_for_one_that_it_gives_back() {
+    fn identity_has_limited_connections_and_can_replace_a_closed_one() {
         let places = places(Bounds { per_identity_max: 2, ..WIDE });
         let first = identified(&places, "ada").unwrap();
         let _second = identified(&places, "ada").unwrap();
@@ -405,7 +405,7 @@ mod tests {
     }
 
     #[test]
-    fn identified_connections_have_places_of_their_own() {
+    fn identified_connections_have_reserved_places() {
         let places = places(Bounds { identified_max: 2, unidentified_max: 1, ..WIDE });
         let _held = [identified(&places, "ada").unwrap(), identified(&places, "bea").unwrap()];
         assert_eq!(identified(&places, "eve").unwrap_err(), NoPlace::OfAll { limit: 2 });
@@ -423,7 +423,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_connection_of_the_address_with_the_most_closes_for_a_new_one() {
+    fn oldest_connection_of_the_busiest_address_closes_for_a_new_one() {
         let places = places(Bounds { unidentified_max: 3, ..WIDE });
         let bea = arrive(&places, BEA);
         let many = [arrive(&places, ADA), arrive(&places, ADA)];
@@ -434,7 +434,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_closes_its_own_connections() {
+    fn full_address_closes_its_oldest_connection() {
         let places = places(Bounds { per_address_max: 2, ..WIDE });
         let held = [arrive(&places, "[2001:db8::1]:1"), arrive(&places, "[2001:db8::ffff]:2")];
         let other = arrive(&places, "[2001:db8:0:1::1]:1");
@@ -448,7 +448,7 @@ mod tests {
     }
 
     #[test]
-    fn identity_of_a_token_holds_as_many_places_as_that_of_a_certificate() {
+    fn token_and_certificate_identities_have_the_same_limit() {
         let places = places(Bounds { per_identity_max: 2, ..WIDE });
         let by_certificate = identified(&places, "ada").unwrap();
         let tokens: Vec<_> = (0..3).map(|_| arrive(&places, BEA)).collect();
@@ -471,7 +471,7 @@ mod tests {
     }
 
     #[test]
-    fn connections_without_a_place_are_few() {
+    fn connections_without_a_place_are_limited() {
         let places = places(Bounds { per_identity_max: 1, ..WIDE });
         let _held = identified(&places, "ada").unwrap();
         let refused: Vec<_> = (0..=REFUSED_MAX)
@@ -486,7 +486,7 @@ mod tests {
     }
 
     #[test]
-    fn all_places_are_given_back() {
+    fn all_places_are_released() {
         let places = places(Bounds { per_identity_max: 1, ..WIDE });
         let token = arrive(&places, BEA);
         token.vouch(&named("fay"));

@@ -46,12 +46,11 @@ pub(crate) fn needed(config: &Config) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{config::limits::Limits, development::Development};
+    use crate::{config::limits::Limits, transport::test_deployment::TestDeployment};
 
     #[test]
-    fn every_bound_counts() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut config = Development::prepare(folder.path()).unwrap().config().unwrap();
+    fn every_limit_adds_file_descriptors() {
+        let mut config = TestDeployment::new().config;
         config.listen.plaintext_address = None;
         config.listen.metrics_address = None;
         config.limits = Limits { connections_max: 100, databases_open_max: 10, ..Limits::default() };
@@ -65,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn the_soft_limit_is_raised_to_the_hard_one() {
+    fn soft_limit_is_raised_to_the_hard_limit() {
         assert_eq!(raise(), available());
         assert_eq!(getrlimit(Resource::Nofile).current, available());
     }

@@ -39,9 +39,10 @@ use crate::{
     telemetry::shed::Shed,
     transport::{
         budget::ConnectionShare,
+        connection::Connection,
         connection_limit::Place,
-        listener::{Connection, ConnectionStream, SignsOfLife},
-        tls::Terms,
+        listener::{ConnectionStream, SignsOfLife},
+        tls::TlsContext,
     },
 };
 
@@ -65,7 +66,7 @@ const REFUSED_REST: Duration = Duration::from_millis(500);
 pub(crate) struct Http2 {
     protocol: Builder,
     limits: Limits,
-    terms: watch::Receiver<Arc<Terms>>,
+    tls_context: watch::Receiver<Arc<TlsContext>>,
     random: Arc<dyn Random>,
     calls: CallBounds,
     drain: Drain,
@@ -75,7 +76,7 @@ impl Http2 {
     /// With the bounds of the configuration. The watch has what the server believes now, randomness spreads the ends of connections.
     pub(crate) fn new(
         limits: &Limits,
-        terms: watch::Receiver<Arc<Terms>>,
+        tls_context: watch::Receiver<Arc<TlsContext>>,
         random: Arc<dyn Random>,
         drain: Drain,
         shed: Shed,
@@ -99,7 +100,7 @@ impl Http2 {
             drain: drain.clone(),
             shed,
         };
-        Self { protocol, limits: *limits, terms, random, calls, drain }
+        Self { protocol, limits: *limits, tls_context, random, calls, drain }
     }
 
     /// Serves every connection until the server is told to end and the last one has ended. Each request carries the [`Connection`] it
@@ -280,9 +281,9 @@ impl Http2 {
     async fn distrusts(&self, connection: &Connection) {
         let changed = match &connection.tls {
             Some(tls) => {
-                let mut terms = self.terms.clone();
-                let other = |terms: &Arc<Terms>| !Arc::ptr_eq(&terms.trust, &tls.trust);
-                terms.wait_for(other).await.is_ok()
+                let mut tls_context = self.tls_context.clone();
+                let other = |tls_context: &Arc<TlsContext>| !Arc::ptr_eq(&tls_context.trust, &tls.trust);
+                tls_context.wait_for(other).await.is_ok()
             }
             None => false,
         };
@@ -356,29 +357,28 @@ mod tests {
         client::conn::http2::{self as client, SendRequest},
     };
     use hyper_util::rt::{TokioExecutor, TokioIo};
-    use rustls::pki_types::ServerName;
     use tokio::{net::TcpStream, sync::Semaphore, task::JoinHandle};
-    use tokio_rustls::{TlsConnector, client::TlsStream};
+    use tokio_rustls::client::TlsStream;
     use tower::service_fn;
 
     use super::*;
     use crate::{
-        config::{Config, Listen},
-        development::{Development, Person},
+        development::Person,
         ports::random::SystemRandom,
-        transport::test_client::client_config,
-        transport::{handshake::Handshakes, leaving::Leaving, listener::Listener},
+        transport::{
+            handshake::Handshakes,
+            leaving::Leaving,
+            test_deployment::{TestDeployment, connect},
+        },
     };
 
     const PATIENCE: Duration = Duration::from_secs(60);
 
     /// A server that answers calls of `/held` when a permit is there, those of `/stream` when their connection ends, and others at once.
     struct Fixture {
-        _folder: tempfile::TempDir,
-        config: Config,
-        development: Development,
+        deployment: TestDeployment,
         address: SocketAddr,
-        terms: watch::Sender<Arc<Terms>>,
+        tls_context: watch::Sender<Arc<TlsContext>>,
         drain: Drain,
         begun: Arc<AtomicUsize>,
         permits: Arc<Semaphore>,
@@ -411,17 +411,10 @@ mod tests {
 
     impl Fixture {
         async fn start(limits: Limits) -> Self {
-            let folder = tempfile::tempdir().unwrap();
-            let development = Development::prepare(folder.path()).unwrap();
-            let config = development.config().unwrap();
-            let any = Listen {
-                address: SocketAddr::from(([127, 0, 0, 1], 0)),
-                plaintext_address: None,
-                metrics_address: None,
-            };
-            let listener = Listener::bind(&any).await.unwrap();
+            let deployment = TestDeployment::new();
+            let listener = TestDeployment::listener().await;
             let address = listener.address();
-            let (terms, believed) = watch::channel(Arc::new(Terms::load(&config.tls).unwrap()));
+            let (tls_context, believed) = watch::channel(deployment.tls_context());
             let drain = Drain::new();
             let (begun, permits) = (Arc::new(AtomicUsize::new(0)), Arc::new(Semaphore::new(0)));
             let (counted, awaited) = (Arc::clone(&begun), Arc::clone(&permits));
@@ -451,7 +444,7 @@ mod tests {
             let shed = Shed::default();
             let http2 = Http2::new(&limits, believed, Arc::new(SystemRandom), drain.clone(), shed.clone());
             let serving = tokio::spawn(http2.serve(connections, service));
-            Self { _folder: folder, config, development, address, terms, drain, begun, permits, freed, shed, serving }
+            Self { deployment, address, tls_context, drain, begun, permits, freed, shed, serving }
         }
 
         async fn connect(&self) -> Client {
@@ -474,15 +467,12 @@ mod tests {
         }
 
         async fn tls(&self, person: Option<Person>) -> TlsStream<TcpStream> {
-            let config = client_config(&self.development, person);
-            let stream = TcpStream::connect(self.address).await.unwrap();
-            let name = ServerName::try_from("localhost").unwrap();
-            TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap()
+            connect(self.address, self.deployment.client(person)).await.unwrap()
         }
 
-        /// Other terms: the same server certificate, a trust of its own.
+        /// Another context: the same server certificate, a trust of its own.
         fn exchange_trust(&self) {
-            self.terms.send_replace(Arc::new(Terms::load(&self.config.tls).unwrap()));
+            self.tls_context.send_replace(self.deployment.tls_context());
         }
     }
 
@@ -514,7 +504,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn another_trust_tells_older_connections_to_leave_when_their_calls_are_done() {
+    async fn change_of_trust_closes_older_connections_after_their_calls() {
         let fixture = Fixture::start(Limits::default()).await;
         let mut client = fixture.connect().await;
         let call = client.begin(&fixture).await;
@@ -531,25 +521,25 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn another_server_certificate_leaves_connections_as_they_are() {
+    async fn change_of_server_certificate_keeps_connections() {
         let fixture = Fixture::start(Limits::default()).await;
         let mut client = fixture.connect().await;
         let other = {
-            let terms = fixture.terms.borrow();
-            Terms {
-                server_config: Arc::clone(&terms.server_config),
-                trust: Arc::clone(&terms.trust),
-                certificate: terms.certificate.clone(),
+            let tls_context = fixture.tls_context.borrow();
+            TlsContext {
+                server_config: Arc::clone(&tls_context.server_config),
+                trust: Arc::clone(&tls_context.trust),
+                certificate: tls_context.certificate.clone(),
             }
         };
-        fixture.terms.send_replace(Arc::new(other));
+        fixture.tls_context.send_replace(Arc::new(other));
         for _ in 0..100 {
             assert_eq!(client.call("/").await.unwrap().status(), 200);
         }
     }
 
     #[tokio::test]
-    async fn an_old_connection_is_told_to_leave() {
+    async fn old_connection_gets_goaway() {
         let fixture = Fixture::start(Limits { connection_age_max_seconds: 1, ..Limits::default() }).await;
         fixture.connect().await.ended().await;
     }
@@ -596,7 +586,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn as_many_calls_run_on_a_connection_as_may_and_one_more_waits() {
+    async fn calls_on_a_connection_past_the_limit_wait() {
         let fixture = Fixture::start(Limits { concurrent_streams_max: 2, ..Limits::default() }).await;
         let mut client = fixture.connect().await;
         // After an answer the client knows the limit.
@@ -619,7 +609,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn headers_are_passed_on_up_to_twice_the_limit_and_not_one_byte_past_it() {
+    async fn headers_reach_the_gates_up_to_twice_the_limit() {
         let fixture = Fixture::start(Limits { header_list_size_max_bytes: 4_096, ..Limits::default() }).await;
         let mut client = fixture.connect().await;
         // As RFC 9113 counts, section 6.5.2: names, values, and 32 bytes for each.
@@ -646,7 +636,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answer_that_nobody_takes_is_freed_however_small_the_window() {
+    async fn unread_answer_is_freed_at_any_window_size() {
         let fixture = Fixture::start(Limits { answer_stall_max_ms: 100, ..Limits::default() }).await;
         for window in [0, 1, 65_535] {
             let mut requests = fixture.frames(window).await;
@@ -661,7 +651,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_refused_request_is_read_on_up_to_the_limit_and_not_past_it() {
+    async fn body_of_a_refused_request_is_read_up_to_the_limit() {
         let fixture = Fixture::start(Limits { refused_request_read_max_bytes: 1_000, ..Limits::default() }).await;
         let mut requests = fixture.frames(65_535).await;
         for (size, is_reset) in [(1_000, false), (1_001, true)] {
@@ -679,7 +669,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_nobody_reads_is_taken_up_to_the_window_of_the_connection() {
+    async fn unread_body_is_accepted_up_to_the_connection_window() {
         let fixture = Fixture::start(Limits { connection_window_max_bytes: 131_072, ..Limits::default() }).await;
         let mut requests = fixture.frames(65_535).await;
         round_trip(&mut requests).await;
@@ -705,7 +695,7 @@ mod tests {
     }
 
     #[test]
-    fn connections_of_one_moment_end_within_the_last_tenth_of_their_age() {
+    fn simultaneous_connections_end_spread_over_a_tenth_of_their_age() {
         struct All(u8);
         impl Random for All {
             fn fill(&self, bytes: &mut [u8]) {

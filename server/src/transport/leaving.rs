@@ -4,13 +4,10 @@
 //! one that has a bound of its own may come to its end; but where the server trusts other client certificates than when the
 //! connection was made, every stream ends. Nothing here knows what a stream carries.
 
-use http::Extensions;
 use tokio_util::{
     sync::{CancellationToken, WaitForCancellationFuture},
     task::{TaskTracker, task_tracker::TaskTrackerToken},
 };
-
-use crate::transport::listener::Connection;
 
 /// How far the end of a connection is, shared by the connection and the streams on it.
 #[derive(Clone, Debug, Default)]
@@ -21,11 +18,6 @@ pub(crate) struct Leaving {
 }
 
 impl Leaving {
-    /// That of the connection which a call came over.
-    pub(crate) fn of(extensions: &Extensions) -> Self {
-        extensions.get::<Connection>().map(|connection| connection.leaving.clone()).unwrap_or_default()
-    }
-
     /// The grace of the connection is over.
     pub(crate) fn begin(&self) {
         self.begun.cancel();

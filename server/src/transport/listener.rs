@@ -32,10 +32,11 @@ use crate::{
     ports::clock::SystemClock,
     telemetry::shed::Shed,
     transport::{
-        connection_limit::{Bounds, NoPlace, Place, Places},
+        connection::{Connection, TlsFacts},
+        connection_limit::{Bounds, Place, Places},
         handshake::Handshakes,
         leaving::Leaving,
-        tls::{Terms, Trust},
+        tls::{TlsContext, Trust},
     },
 };
 
@@ -47,30 +48,6 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// The first bytes of HTTP/2 (RFC 9113, section 3.4): `PRI * HTTP/2.0`, and so on.
 const PREFACE_LENGTH: usize = 24;
-
-/// What is known of the connection that a request came over; in every request's extensions.
-#[derive(Clone, Debug)]
-pub(crate) struct Connection {
-    /// The other end.
-    pub(crate) peer: SocketAddr,
-    /// What TLS established; `None` on the plaintext listener.
-    pub(crate) tls: Option<TlsFacts>,
-    /// Whether there is no place for it.
-    pub(crate) no_place: Option<NoPlace>,
-    /// How far its end is.
-    pub(crate) leaving: Leaving,
-}
-
-/// What TLS established.
-#[derive(Clone, Debug)]
-pub(crate) struct TlsFacts {
-    /// The client's verified certificate, if it showed one that names somebody.
-    pub(crate) certificate: Option<Arc<ClientCertificate>>,
-    /// All that the client showed: its certificate, and those between it and its CA.
-    pub(crate) chain: Arc<[CertificateDer<'static>]>,
-    /// What that was verified by. Where another trust counts now, it has to be verified again.
-    pub(crate) trust: Arc<Trust>,
-}
 
 /// Sockets that are bound and not yet accepting.
 pub(crate) struct Listener {
@@ -112,11 +89,11 @@ impl Listener {
         self.plaintext.as_ref().map(|(_, address)| *address)
     }
 
-    /// Begins to accept. Dropping the receiver closes the sockets. Each connection is made on the terms that the watch holds then, so
+    /// Begins to accept. Dropping the receiver closes the sockets. Each connection is made with the TLS context that the watch holds then, so
     /// that certificates can be exchanged while everything runs, and has a place among those of its listener.
     pub(crate) fn accept(
         self,
-        terms: watch::Receiver<Arc<Terms>>,
+        tls_context: watch::Receiver<Arc<TlsContext>>,
         handshakes: Handshakes,
         limits: &Limits,
         shed: &Shed,
@@ -125,7 +102,7 @@ impl Listener {
         if let Some((listener, _)) = self.plaintext {
             tokio::spawn(AcceptLoop::new(limits, None, shed, finished.clone()).run(listener));
         }
-        let tls = Some((terms, handshakes));
+        let tls = Some((tls_context, handshakes));
         tokio::spawn(AcceptLoop::new(limits, tls, shed, finished).run(self.tls));
         connections
     }
@@ -170,7 +147,7 @@ pub(crate) async fn accept(listener: TcpListener, is_over: impl Fn() -> bool, ta
 /// Accepts on one socket until nobody takes connections any more.
 struct AcceptLoop {
     /// How to speak TLS; `None` to speak none.
-    tls: Option<(watch::Receiver<Arc<Terms>>, Handshakes)>,
+    tls: Option<(watch::Receiver<Arc<TlsContext>>, Handshakes)>,
     /// Each listener has its own, so that callers can't keep probes out.
     places: Arc<Places>,
     handshake_timeout: Duration,
@@ -181,7 +158,7 @@ struct AcceptLoop {
 impl AcceptLoop {
     fn new(
         limits: &Limits,
-        tls: Option<(watch::Receiver<Arc<Terms>>, Handshakes)>,
+        tls: Option<(watch::Receiver<Arc<TlsContext>>, Handshakes)>,
         shed: &Shed,
         finished: mpsc::Sender<ConnectionStream>,
     ) -> Self {
@@ -206,19 +183,20 @@ impl AcceptLoop {
     /// In a task of its own, so that a slow client holds up nobody.
     fn spawn_handshake(&self, stream: TcpStream, peer: SocketAddr) {
         let deadline = Instant::now() + self.handshake_timeout;
-        let tls = self.tls.as_ref().map(|(terms, handshakes)| (Arc::clone(&terms.borrow()), handshakes.clone()));
+        let tls =
+            self.tls.as_ref().map(|(tls_context, handshakes)| (Arc::clone(&tls_context.borrow()), handshakes.clone()));
         let (finished, place, stall_max) = (self.finished.clone(), self.places.arrive(peer), self.stall_max);
         tokio::spawn(async move {
             // Answers are small and written whole; waiting for more to send only adds to their time.
             let _slower_without = stream.set_nodelay(true);
             let transport = match tls {
-                Some((terms, handshakes)) => {
+                Some((tls_context, handshakes)) => {
                     let accepted = tokio::select! {
-                        accepted = handshakes.accept(stream, peer, &terms, deadline) => accepted,
+                        accepted = handshakes.accept(stream, peer, &tls_context, deadline) => accepted,
                         () = place.closing() => return tracing::debug!(%peer, "a handshake gave way to another connection"),
                     };
                     let Some(stream) = accepted else { return };
-                    Transport::Tls(stream, Arc::clone(&terms.trust))
+                    Transport::Tls(stream, Arc::clone(&tls_context.trust))
                 }
                 None => Transport::Plaintext(stream),
             };
@@ -432,14 +410,17 @@ impl AsyncWrite for ConnectionStream {
 mod tests {
     use std::pin::pin;
 
-    use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs, pki_types::ServerName, version::TLS12};
+    use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs, version::TLS12};
     use tokio::io::AsyncReadExt;
-    use tokio_rustls::{TlsConnector, client};
+    use tokio_rustls::client;
 
     use super::*;
     use crate::{
-        development::{Development, Person},
-        transport::test_client::client_config,
+        development::Person,
+        transport::{
+            connection_limit::NoPlace,
+            test_deployment::{TestDeployment, connect},
+        },
     };
 
     #[test]
@@ -455,38 +436,32 @@ mod tests {
 
     /// Listeners on free ports, with the development certificates.
     struct Fixture {
-        _folder: tempfile::TempDir,
-        development: Development,
+        deployment: TestDeployment,
         address: SocketAddr,
         plaintext_address: SocketAddr,
     }
 
     async fn listen(limits: Limits) -> (Fixture, mpsc::Receiver<ConnectionStream>) {
-        let folder = tempfile::tempdir().unwrap();
-        let development = Development::prepare(folder.path()).unwrap();
-        let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let listener = Listener::bind(&Listen { address: any, plaintext_address: Some(any), metrics_address: None })
-            .await
-            .unwrap();
+        let deployment = TestDeployment::new();
+        let listener = TestDeployment::listener().await;
         let (address, plaintext_address) = (listener.address(), listener.plaintext_address().unwrap());
-        let terms = watch::channel(Arc::new(Terms::load(&development.config().unwrap().tls).unwrap())).1;
-        let connections = listener.accept(terms, Handshakes::for_tests(), &limits, &Shed::default());
-        (Fixture { _folder: folder, development, address, plaintext_address }, connections)
+        let tls_context = watch::channel(deployment.tls_context()).1;
+        let connections = listener.accept(tls_context, Handshakes::for_tests(), &limits, &Shed::default());
+        (Fixture { deployment, address, plaintext_address }, connections)
     }
 
     impl Fixture {
         fn client(&self, person: Option<Person>) -> ClientConfig {
-            client_config(&self.development, person)
+            self.deployment.client(person)
         }
 
         async fn connect(&self, config: ClientConfig) -> io::Result<client::TlsStream<TcpStream>> {
-            let stream = TcpStream::connect(self.address).await.unwrap();
-            TlsConnector::from(Arc::new(config)).connect(ServerName::try_from("localhost").unwrap(), stream).await
+            connect(self.address, config).await
         }
     }
 
     #[tokio::test]
-    async fn a_connection_knows_its_peer_and_whom_its_certificate_names() {
+    async fn connection_has_its_peer_and_identity() {
         let (fixture, mut connections) = listen(Limits::default()).await;
 
         let client = fixture.connect(fixture.client(Some(Person::Admin))).await.unwrap();
@@ -525,7 +500,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_connection_too_many_of_its_identity_has_no_place() {
+    async fn connection_past_the_limit_of_its_identity_has_no_place() {
         let (fixture, mut connections) = listen(Limits { connections_per_identity_max: 1, ..Limits::default() }).await;
         let mut next = async |person| {
             let client = fixture.connect(fixture.client(person)).await.unwrap();
@@ -560,7 +535,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_silent_connection_is_given_up() {
+    async fn silent_connection_is_closed() {
         let (fixture, mut connections) = listen(Limits { handshake_timeout_ms: 100, ..Limits::default() }).await;
         let mut silent_in_tls = TcpStream::connect(fixture.address).await.unwrap();
         assert_eq!(silent_in_tls.read(&mut [0]).await.unwrap(), 0);
@@ -571,7 +546,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_stops_taking_connections_closes_the_sockets() {
+    async fn stopped_listener_closes_its_sockets() {
         let (fixture, connections) = listen(Limits::default()).await;
         drop(connections);
         for address in [fixture.address, fixture.plaintext_address] {
@@ -581,7 +556,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_address_that_is_taken_is_named() {
+    async fn address_in_use_is_named() {
         let (fixture, _connections) = listen(Limits::default()).await;
         let taken = Listen { address: fixture.address, plaintext_address: None, metrics_address: None };
         assert_eq!(

@@ -9,9 +9,10 @@ use std::{
 };
 
 use sealward_core::{
-    audit::{AUDIT_TABLE, AuditAction, AuditEntry},
+    audit::{AuditAction, AuditEntry, AuditRecord},
     id::Timestamp,
     store::Datum,
+    table::TableRow as _,
 };
 
 use super::*;
@@ -75,7 +76,7 @@ impl Backend for Double {
                 "fail" => Failure::Failed(broken()),
                 "lose" => Failure::Lost(broken()),
                 "panic" => panic!("on demand"),
-                AUDIT_TABLE => {
+                AuditRecord::TABLE => {
                     let [sequence, hash] =
                         ["sequence", "hash"].map(|name| row.iter().find(|(column, _)| column == name));
                     let (Some((_, Datum::Integer(sequence))), Some((_, Datum::Bytes(hash)))) = (sequence, hash) else {
@@ -208,7 +209,7 @@ fn sequences(disk: &Mutex<Disk>) -> Vec<i64> {
 }
 
 #[tokio::test]
-async fn nobody_is_answered_before_the_transaction_has_ended() {
+async fn answers_follow_the_end_of_the_transaction() {
     let gated = gated(Disk::default());
     let mut applied = gated.hand_over(&["a"]).await;
     gated.arrived.recv().unwrap();
@@ -223,7 +224,7 @@ async fn nobody_is_answered_before_the_transaction_has_ended() {
 }
 
 #[tokio::test]
-async fn what_waits_shares_a_transaction_and_one_that_fails_leaves_its_neighbours_alone() {
+async fn waiting_commits_share_a_transaction_and_fail_alone() {
     let gated = gated(Disk::default());
     let first = gated.hand_over(&["first"]).await;
     gated.arrived.recv().unwrap();
@@ -245,7 +246,7 @@ async fn what_waits_shares_a_transaction_and_one_that_fails_leaves_its_neighbour
 }
 
 #[tokio::test]
-async fn a_transaction_takes_no_more_than_a_batch() {
+async fn transaction_is_limited_to_a_batch() {
     let gated = gated(Disk::default());
     let first = gated.hand_over(&["row"]).await;
     gated.arrived.recv().unwrap();
@@ -262,7 +263,7 @@ async fn a_transaction_takes_no_more_than_a_batch() {
 }
 
 #[tokio::test]
-async fn a_full_queue_makes_callers_wait_and_loses_none() {
+async fn full_queue_makes_callers_wait_and_loses_no_commit() {
     let gated = gated(Disk::default());
     let first = gated.hand_over(&["row"]).await;
     gated.arrived.recv().unwrap();
@@ -280,7 +281,7 @@ async fn a_full_queue_makes_callers_wait_and_loses_none() {
 }
 
 #[tokio::test]
-async fn after_a_commit_that_failed_the_outcome_is_unknown_and_the_head_is_read_anew() {
+async fn failed_commit_is_unknown_and_the_head_is_read_again() {
     for (end, durable) in [(End::Undone, false), (End::Done, true)] {
         let gated = gated(Disk::default());
         let first = gated.hand_over(&["audit"]).await;
@@ -301,7 +302,7 @@ async fn after_a_commit_that_failed_the_outcome_is_unknown_and_the_head_is_read_
 }
 
 #[tokio::test]
-async fn what_was_refused_beside_a_commit_that_failed_is_unavailable() {
+async fn refusal_in_a_failed_transaction_is_unavailable() {
     let gated = gated(Disk::default());
     let first = gated.hand_over(&["row"]).await;
     gated.arrived.recv().unwrap();
@@ -319,7 +320,7 @@ async fn what_was_refused_beside_a_commit_that_failed_is_unavailable() {
 }
 
 #[tokio::test]
-async fn a_database_that_can_not_be_opened_anew_is_tried_again_with_the_next_write() {
+async fn failed_reopening_is_retried_with_the_next_write() {
     let (committer, disk) = started(Disk { ends: [End::Done].into(), reopening_fails: 2, ..Disk::default() });
     assert!(matches!(committer.commit(commit(&["audit"])).await, Err(CommitError::Unknown(_))));
     assert!(matches!(committer.commit(commit(&["audit"])).await, Err(CommitError::Unavailable(_))));
@@ -329,7 +330,7 @@ async fn a_database_that_can_not_be_opened_anew_is_tried_again_with_the_next_wri
 }
 
 #[tokio::test]
-async fn a_transaction_that_is_lost_changed_nothing_for_anybody() {
+async fn lost_transaction_changes_nothing() {
     let gated = gated(Disk::default());
     let first = gated.hand_over(&["first"]).await;
     gated.arrived.recv().unwrap();
@@ -357,7 +358,7 @@ async fn a_panic_leaves_the_outcome_unknown_and_the_next_commit_works() {
 }
 
 #[tokio::test]
-async fn a_chain_that_somebody_else_continued_is_no_refusal_and_is_read_anew() {
+async fn chain_continued_by_another_writer_is_read_again() {
     let (committer, disk) = started(Disk::default());
     committer.commit(commit(&["audit"])).await.unwrap();
     disk.lock().unwrap().trail.push((2, [7; 32]));

@@ -1,11 +1,11 @@
-//! What callers see of each other, of time passing, and of a database that was closed.
+//! Callers beside each other, and a database that was closed.
 
 use sealward_core::store::{Assignment, Expect};
 use tokio::task::JoinSet;
 
 use super::*;
 
-pub(crate) async fn what_was_committed_is_read_next(subject: &dyn Subject) {
+pub(crate) async fn committed_values_are_read_next(subject: &dyn Subject) {
     let store = opened(subject).await;
     for number in 1..=200 {
         apply(&*store, vec![insert(number, [])]).await;
@@ -13,7 +13,7 @@ pub(crate) async fn what_was_committed_is_read_next(subject: &dyn Subject) {
     }
 }
 
-pub(crate) async fn what_was_committed_is_there_after_reopening(subject: &dyn Subject) {
+pub(crate) async fn committed_values_survive_reopening(subject: &dyn Subject) {
     let store = opened(subject).await;
     apply(&*store, vec![insert(1, [("name", text("kept"))])]).await;
     let before = everything(&*store).await;
@@ -23,7 +23,7 @@ pub(crate) async fn what_was_committed_is_there_after_reopening(subject: &dyn Su
     apply(&*store, vec![insert(2, [])]).await;
 }
 
-pub(crate) async fn of_many_commits_that_compare_exactly_one_wins(subject: &dyn Subject) {
+pub(crate) async fn one_of_many_conflicting_commits_succeeds(subject: &dyn Subject) {
     let store = opened(subject).await;
     apply(&*store, vec![insert(1, [("number", Datum::Integer(0))])]).await;
     let mut callers = JoinSet::new();
@@ -43,7 +43,7 @@ pub(crate) async fn of_many_commits_that_compare_exactly_one_wins(subject: &dyn 
     assert!(outcomes.iter().all(|outcome| matches!(outcome, Ok(_) | Err(CommitError::Refused { step: 0 }))));
 }
 
-pub(crate) async fn a_refused_commit_leaves_its_neighbours_alone(subject: &dyn Subject) {
+pub(crate) async fn refused_commit_does_not_affect_others(subject: &dyn Subject) {
     let store = opened(subject).await;
     let mut callers = JoinSet::new();
     for number in 1..=300_u128 {
@@ -68,11 +68,11 @@ pub(crate) async fn a_refused_commit_leaves_its_neighbours_alone(subject: &dyn S
     assert_eq!(ids(&*store, Condition::EVERYTHING).await, expected);
 }
 
-pub(crate) async fn a_caller_that_leaves_does_not_stop_its_commit(subject: &dyn Subject) {
+pub(crate) async fn commit_continues_without_its_caller(subject: &dyn Subject) {
     let store = opened(subject).await;
     for number in 1..=50 {
         let mut pending = store.commit(Commit::of(vec![insert(number, [])]));
-        // Polled once, which hands it over.
+        // Polled once, which enqueues it.
         tokio::select! {
             biased;
             _ = &mut pending => {}
@@ -102,7 +102,7 @@ pub(crate) async fn an_audit_chain_has_no_gap_under_a_thousand_callers(subject: 
     assert_eq!(chain_length(&*store).await, 900);
 }
 
-pub(crate) async fn an_audit_chain_goes_on_after_reopening(subject: &dyn Subject) {
+pub(crate) async fn audit_chain_continues_after_reopening(subject: &dyn Subject) {
     let mut store = opened(subject).await;
     for round in 1..=3 {
         apply(&*store, vec![Step::Audit(entry("before"))]).await;
@@ -120,7 +120,7 @@ pub(crate) async fn a_commit_has_as_many_audit_records_as_it_names(subject: &dyn
     assert_eq!(chain_length(&*store).await, 3);
 }
 
-pub(crate) async fn a_scrub_changes_nothing_that_is_there(subject: &dyn Subject) {
+pub(crate) async fn scrub_keeps_all_rows(subject: &dyn Subject) {
     let store = opened(subject).await;
     store.scrub().await.unwrap();
     apply(&*store, (1..=20).map(|number| insert(number, [("data", Datum::Bytes(vec![1; 500]))])).collect()).await;
@@ -135,7 +135,7 @@ pub(crate) async fn a_scrub_changes_nothing_that_is_there(subject: &dyn Subject)
     apply(&*store, vec![insert(21, [])]).await;
 }
 
-pub(crate) async fn a_snapshot_stays_as_it_was(subject: &dyn Subject) {
+pub(crate) async fn snapshot_does_not_change(subject: &dyn Subject) {
     let store = opened(subject).await;
     apply(&*store, vec![insert(1, [("name", text("before"))])]).await;
     let snapshot = store.snapshot().await.unwrap();

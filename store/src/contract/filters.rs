@@ -1,4 +1,4 @@
-//! Filters: a store finds what they mean in memory.
+//! Filters: a store finds the same records as an evaluation in memory.
 
 use sealward_core::{
     filter::{Field, Filter},
@@ -34,7 +34,7 @@ fn entity() -> Entity {
     )
 }
 
-/// What each attribute can be, null first; in the order of the entity.
+/// The values of each attribute, null first, in the order of the entity.
 fn possible(attribute: &str) -> Vec<Option<Value>> {
     let texts = ["", "a", "A", "a*", "ab", "é", "\u{10FFFF}", "\u{10FFFF}\u{10FFFF}"];
     let values: Vec<Value> = match attribute {
@@ -68,7 +68,7 @@ fn records(entity: &Entity) -> Vec<Vec<Option<Value>>> {
                 // Whether a secret is set is always known.
                 possible.remove(0);
             }
-            // Prime steps, so that no two attributes go alike.
+            // Prime steps, so that no two attributes have the same pattern.
             let step = [1, 7, 5, 3, 11, 13, 17][index];
             possible.swap_remove(number * step / 3 % possible.len())
         });
@@ -122,7 +122,7 @@ fn filters() -> Vec<String> {
     filters
 }
 
-pub(crate) async fn a_filter_finds_what_it_means_in_memory(subject: &dyn Subject) {
+pub(crate) async fn filter_finds_the_same_rows_as_in_memory(subject: &dyn Subject) {
     let store = opened(subject).await;
     let entity = entity();
     let records = records(&entity);
@@ -142,6 +142,6 @@ pub(crate) async fn a_filter_finds_what_it_means_in_memory(subject: &dyn Subject
         found_some += usize::from(!wanted.is_empty());
         left_some += usize::from(wanted.len() < records.len());
     }
-    // The records tell filters apart.
+    // The records distinguish the filters.
     assert!(found_some > 200 && left_some > 200, "{found_some} {left_some}");
 }

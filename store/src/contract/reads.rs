@@ -1,4 +1,4 @@
-//! What a read answers, and in which order.
+//! The results of reads and their order.
 
 use Direction::{Ascending, Descending};
 use sealward_core::store::{Expect, Reader};
@@ -21,7 +21,7 @@ async fn ordered(store: &dyn Store, name: &'static str, direction: Direction) ->
     store.select(select).await.unwrap().into_iter().flatten().map(number).collect()
 }
 
-/// These values, which are in order, are stored in another and then read in order, and each is greater than those before it.
+/// Stores these sorted values in another order. A read returns them sorted, and each is greater than the previous ones.
 async fn is_order(store: &dyn Store, name: &'static str, values: Vec<Datum>) {
     fill(store, name, values.iter().rev().cloned()).await;
     let count = values.len() as u128;
@@ -37,7 +37,7 @@ async fn is_order(store: &dyn Store, name: &'static str, values: Vec<Datum>) {
     }
 }
 
-pub(crate) async fn columns_come_in_the_order_asked_for(subject: &dyn Subject) {
+pub(crate) async fn columns_are_returned_in_the_requested_order(subject: &dyn Subject) {
     let store = opened(subject).await;
     apply(&*store, vec![insert(1, [("name", text("a")), ("number", Datum::Integer(2))])]).await;
     let rows = store.select(things(&["name", "id", "number", "name"], Condition::EVERYTHING, &[])).await.unwrap();
@@ -46,7 +46,7 @@ pub(crate) async fn columns_come_in_the_order_asked_for(subject: &dyn Subject) {
 
 pub(crate) async fn text_is_ordered_by_code_point(subject: &dyn Subject) {
     let store = opened(subject).await;
-    // Not as a dictionary has it (a, A, ä, Z), nor by UTF-16 units, where U+1F600 comes before U+FF5E.
+    // Neither in the order of a dictionary (a, A, ä, Z) nor by UTF-16 units, where U+1F600 precedes U+FF5E.
     let texts =
         ["", " ", "A", "Z", "_", "a", "a ", "a b", "aB", "aa", "z", "\u{7f}", "ä", "\u{FF5E}", "\u{FFFD}", "\u{1F600}"];
     is_order(&*store, "name", texts.map(text).to_vec()).await;
@@ -135,7 +135,7 @@ pub(crate) async fn nulls_come_first_and_in_reverse_last(subject: &dyn Subject) 
     assert_eq!(ordered(&*store, "name", Descending).await, [1, 3, 2, 4]);
 }
 
-pub(crate) async fn a_null_compares_with_nothing(subject: &dyn Subject) {
+pub(crate) async fn null_meets_no_comparison(subject: &dyn Subject) {
     let store = opened(subject).await;
     fill(&*store, "number", [Datum::Null, Datum::Integer(0)]).await;
     for comparison in
@@ -174,7 +174,7 @@ pub(crate) async fn a_row_meets_a_condition_or_its_negation(subject: &dyn Subjec
     assert!(store.select(by_null).await.is_err());
 }
 
-pub(crate) async fn all_of_none_is_everything_and_any_of_none_is_nothing(subject: &dyn Subject) {
+pub(crate) async fn empty_all_meets_every_row_and_empty_any_meets_no_row(subject: &dyn Subject) {
     let store = opened(subject).await;
     apply(&*store, vec![insert(1, []), insert(2, [])]).await;
     assert_eq!(ids(&*store, Condition::EVERYTHING).await, [1, 2]);
@@ -183,7 +183,7 @@ pub(crate) async fn all_of_none_is_everything_and_any_of_none_is_nothing(subject
     assert_eq!(ids(&*store, Condition::All(vec![Condition::EVERYTHING, with_id(1)])).await, [1]);
 }
 
-pub(crate) async fn a_header_differs_from_shorter_values_and_not_from_null(subject: &dyn Subject) {
+pub(crate) async fn header_differs_from_shorter_values_but_not_from_null(subject: &dyn Subject) {
     let store = opened(subject).await;
     let bytes: [Option<&[u8]>; 7] =
         [None, Some(&[]), Some(&[1, 0]), Some(&[1, 0, 2]), Some(&[1, 0, 2, 9]), Some(&[1, 0, 3]), Some(&[0xFF; 20])];
@@ -223,7 +223,7 @@ pub(crate) async fn pages_follow_each_other_without_gap_or_repetition(subject: &
     assert!(seen.is_sorted_by(|a, b| a < b));
 }
 
-pub(crate) async fn a_limit_is_kept(subject: &dyn Subject) {
+pub(crate) async fn limit_is_applied(subject: &dyn Subject) {
     let store = opened(subject).await;
     apply(&*store, (1..=5).map(|number| insert(number, [])).collect()).await;
     for (limit, found) in [(0, 0), (1, 1), (5, 5), (u32::MAX, 5)] {
@@ -255,7 +255,7 @@ pub(crate) async fn a_scan_ends_with_the_row_that_exceeds_its_bytes(subject: &dy
     assert_eq!(store.scan_count(THING.into(), Condition::greater("id", id(2))).await.unwrap(), 3);
 }
 
-pub(crate) async fn what_is_not_there_is_unavailable(subject: &dyn Subject) {
+pub(crate) async fn missing_table_or_column_is_unavailable(subject: &dyn Subject) {
     let store = opened(subject).await;
     apply(&*store, vec![insert(1, [])]).await;
     let nowhere = |column: &'static str| Condition::IsNull(column.into());
@@ -265,6 +265,6 @@ pub(crate) async fn what_is_not_there_is_unavailable(subject: &dyn Subject) {
     assert!(store.count("Nothing".into(), Condition::EVERYTHING).await.is_err());
     impossible(&*store, vec![insert(2, [("nowhere", text("a"))])]).await;
     impossible(&*store, vec![Step::Require { table: "Nothing".into(), rows: Condition::EVERYTHING }]).await;
-    // And what is there is still read.
+    // Existing columns can still be read.
     assert_eq!(ids(&*store, Condition::EVERYTHING).await, [1]);
 }

@@ -1,4 +1,4 @@
-//! What each step does, and when it refuses.
+//! The effect and the refusals of each step.
 
 use sealward_core::store::{Assignment, Expect};
 
@@ -33,7 +33,7 @@ pub(crate) async fn a_commit_without_steps_is_applied(subject: &dyn Subject) {
     apply(&*store, Vec::new()).await;
 }
 
-pub(crate) async fn a_commit_is_applied_whole_or_not_at_all(subject: &dyn Subject) {
+pub(crate) async fn commit_is_atomic(subject: &dyn Subject) {
     let store = opened(subject).await;
     apply(&*store, vec![insert(1, [("number", Datum::Integer(1))])]).await;
     let before = everything(&*store).await;
@@ -55,7 +55,7 @@ pub(crate) async fn a_refusal_names_the_first_step_that_failed(subject: &dyn Sub
     assert_eq!(refused(&*store, vec![require(with_id(3))]).await, 0);
 }
 
-pub(crate) async fn a_step_sees_what_the_steps_before_it_did(subject: &dyn Subject) {
+pub(crate) async fn step_reads_the_changes_of_earlier_steps(subject: &dyn Subject) {
     let store = opened(subject).await;
     apply(
         &*store,
@@ -73,14 +73,14 @@ pub(crate) async fn a_step_sees_what_the_steps_before_it_did(subject: &dyn Subje
     assert_eq!(column(&*store, "number", with_id(1)).await, [Datum::Integer(3)]);
 }
 
-pub(crate) async fn a_key_that_exists_is_not_inserted_again(subject: &dyn Subject) {
+pub(crate) async fn existing_key_is_not_inserted_again(subject: &dyn Subject) {
     let store = opened(subject).await;
     apply(&*store, vec![insert(1, [("name", text("first"))])]).await;
     assert_eq!(refused(&*store, vec![insert(2, []), insert(1, [("name", text("second"))])]).await, 1);
     assert_eq!(column(&*store, "name", Condition::EVERYTHING).await, [text("first")]);
 }
 
-pub(crate) async fn a_column_that_is_left_out_is_null(subject: &dyn Subject) {
+pub(crate) async fn omitted_column_is_null(subject: &dyn Subject) {
     let store = opened(subject).await;
     apply(&*store, vec![insert(1, [])]).await;
     let [row] = &everything(&*store).await[..] else { panic!("one row") };
@@ -117,7 +117,7 @@ pub(crate) async fn an_update_touches_one_row_if_one_is_expected(subject: &dyn S
     apply(&*store, rename(with_id(9), Expect::Any)).await;
     apply(&*store, rename(flagged(), Expect::Any)).await;
     assert_eq!(ids(&*store, Condition::equal("name", text("new"))).await, [1, 2]);
-    // A row counts as touched even if it had these values already.
+    // A row counts as changed even if it had these values already.
     apply(&*store, rename(with_id(1), Expect::One)).await;
 }
 
@@ -174,7 +174,7 @@ pub(crate) async fn a_delete_takes_one_row_if_one_is_expected(subject: &dyn Subj
     assert_eq!(ids(&*store, Condition::EVERYTHING).await, []);
 }
 
-pub(crate) async fn a_prune_takes_no_more_than_it_may(subject: &dyn Subject) {
+pub(crate) async fn prune_removes_rows_up_to_its_limit(subject: &dyn Subject) {
     let store = opened(subject).await;
     apply(&*store, (1..=5).map(|number| insert(number, [("number", Datum::Integer(1))])).collect()).await;
     apply(&*store, vec![insert(6, [("number", Datum::Integer(2))]), insert(7, [])]).await;
@@ -198,7 +198,7 @@ pub(crate) async fn a_prune_takes_no_more_than_it_may(subject: &dyn Subject) {
     assert_eq!(store.count("Pair".into(), Condition::equal("number", Datum::Integer(2))).await.unwrap(), 1);
 }
 
-pub(crate) async fn a_required_row_must_be_there(subject: &dyn Subject) {
+pub(crate) async fn missing_required_row_refuses_the_commit(subject: &dyn Subject) {
     let store = opened(subject).await;
     assert_eq!(refused(&*store, vec![require(Condition::EVERYTHING)]).await, 0);
     apply(&*store, vec![insert(1, [("name", text("a"))]), insert(2, [("name", text("a"))])]).await;
@@ -206,14 +206,14 @@ pub(crate) async fn a_required_row_must_be_there(subject: &dyn Subject) {
     assert_eq!(refused(&*store, vec![require(Condition::equal("name", text("b")))]).await, 0);
 }
 
-pub(crate) async fn a_forbidden_row_must_not_be_there(subject: &dyn Subject) {
+pub(crate) async fn existing_forbidden_row_refuses_the_commit(subject: &dyn Subject) {
     let store = opened(subject).await;
     apply(&*store, vec![forbid(Condition::EVERYTHING), insert(1, [])]).await;
     apply(&*store, vec![forbid(with_id(2))]).await;
     assert_eq!(refused(&*store, vec![forbid(Condition::IsNull("name".into()))]).await, 0);
 }
 
-pub(crate) async fn a_commit_that_only_asks_changes_nothing(subject: &dyn Subject) {
+pub(crate) async fn commit_with_only_conditions_changes_nothing(subject: &dyn Subject) {
     let store = opened(subject).await;
     apply(&*store, vec![insert(1, [("number", Datum::Integer(1))])]).await;
     let before = everything(&*store).await;
@@ -222,19 +222,19 @@ pub(crate) async fn a_commit_that_only_asks_changes_nothing(subject: &dyn Subjec
     assert_eq!(everything(&*store).await, before);
 }
 
-pub(crate) async fn a_table_that_exists_is_not_made_again(subject: &dyn Subject) {
+pub(crate) async fn existing_table_is_not_created_again(subject: &dyn Subject) {
     let store = opened(subject).await;
     apply(&*store, vec![insert(1, [])]).await;
     assert_eq!(refused(&*store, vec![insert(2, []), Step::CreateTable(thing())]).await, 1);
     assert_eq!(ids(&*store, Condition::EVERYTHING).await, [1]);
 }
 
-pub(crate) async fn a_table_made_in_vain_can_be_made_again(subject: &dyn Subject) {
+pub(crate) async fn table_of_a_refused_commit_can_be_created_again(subject: &dyn Subject) {
     let store = subject.open().await;
     let in_vain = vec![Step::CreateTable(thing()), insert(1, []), require(with_id(2))];
     assert_eq!(refused(&*store, in_vain).await, 2);
     assert!(store.count(THING.into(), Condition::EVERYTHING).await.is_err());
-    // With other columns this time: nothing of the first is remembered.
+    // With other columns this time: the first attempt leaves no trace.
     let mut other = thing();
     other.columns.retain(|column| column.name != "time");
     other.columns.push(Column { name: "other".into(), kind: ColumnType::Text, nullable: true });
@@ -249,7 +249,7 @@ pub(crate) async fn a_table_may_have_a_key_of_several_columns(subject: &dyn Subj
     assert_eq!(refused(&*store, vec![pair("a", 2)]).await, 0);
 }
 
-pub(crate) async fn an_index_makes_nothing_unique_and_changes_no_answer(subject: &dyn Subject) {
+pub(crate) async fn index_is_not_unique_and_changes_no_result(subject: &dyn Subject) {
     let store = opened(subject).await;
     let same = || [("number", Datum::Integer(1)), ("name", text("a"))];
     apply(&*store, vec![insert(1, same()), insert(2, same()), insert(3, [])]).await;
@@ -259,7 +259,7 @@ pub(crate) async fn an_index_makes_nothing_unique_and_changes_no_answer(subject:
     assert_eq!(ids(&*store, numbered()).await, [2]);
     assert_eq!(ids(&*store, Condition::IsNull("number".into())).await, [1, 3]);
 
-    // Its name is taken, and what it is of must be there.
+    // Its name must be free, and its table and column must exist.
     let other = |index: &'static str, column: &'static str| {
         let indexes = vec![Index { name: index.into(), columns: vec![column.into()] }];
         vec![Step::CreateTable(Table { name: "Other".into(), indexes, ..thing() })]
@@ -269,7 +269,7 @@ pub(crate) async fn an_index_makes_nothing_unique_and_changes_no_answer(subject:
     apply(&*store, other("Other_by_number", "number")).await;
 }
 
-pub(crate) async fn rows_are_made_of_other_rows(subject: &dyn Subject) {
+pub(crate) async fn rows_are_inserted_from_other_rows(subject: &dyn Subject) {
     let store = opened(subject).await;
     let mut copies = thing();
     copies.name = "Copy".into();
@@ -293,7 +293,7 @@ pub(crate) async fn rows_are_made_of_other_rows(subject: &dyn Subject) {
     };
     let row = |number| vec![id(number), text("copied"), Datum::Integer(8)];
     assert_eq!(store.select(select).await.unwrap(), [row(1), row(2)]);
-    // Each key once, and each value of its column's type.
+    // Keys must be unique, and values must have the type of their column.
     assert_eq!(refused(&*store, vec![copy(Source::Column("number".into()))]).await, 0);
     impossible(&*store, vec![copy(Source::Value(text("seven")))]).await;
     let nothing = Step::InsertFrom {
@@ -305,7 +305,7 @@ pub(crate) async fn rows_are_made_of_other_rows(subject: &dyn Subject) {
     apply(&*store, vec![nothing]).await;
 }
 
-pub(crate) async fn an_index_comes_and_goes_and_changes_no_answer(subject: &dyn Subject) {
+pub(crate) async fn index_is_added_and_dropped_without_changing_results(subject: &dyn Subject) {
     let store = opened(subject).await;
     apply(&*store, vec![insert(1, [("name", text("b"))]), insert(2, [("name", text("a"))])]).await;
     let named = || Condition::equal("name", text("a"));
@@ -324,10 +324,10 @@ pub(crate) async fn an_index_comes_and_goes_and_changes_no_answer(subject: &dyn 
     impossible(&*store, vec![Step::CreateIndex { table: THING.into(), index: nowhere }]).await;
 }
 
-pub(crate) async fn a_column_is_added_to_the_rows_there_are(subject: &dyn Subject) {
+pub(crate) async fn column_is_added_to_existing_rows(subject: &dyn Subject) {
     let store = opened(subject).await;
     apply(&*store, vec![insert(1, [])]).await;
-    // A reader that has met the table without the column reads it with it.
+    // A reader that has read the table before sees the new column.
     assert_eq!(ids(&*store, Condition::EVERYTHING).await, [1]);
     let added = Column { name: "added".into(), kind: ColumnType::Time, nullable: true };
     let time = Datum::Time(Timestamp::from_unix_micros(3));
@@ -340,7 +340,7 @@ pub(crate) async fn a_column_is_added_to_the_rows_there_are(subject: &dyn Subjec
     assert_eq!(column(&*store, "added", Condition::EVERYTHING).await, [Datum::Null, time]);
 }
 
-pub(crate) async fn a_column_that_exists_or_has_no_table_is_not_added(subject: &dyn Subject) {
+pub(crate) async fn existing_column_or_missing_table_is_refused(subject: &dyn Subject) {
     let store = opened(subject).await;
     let add = |table: &'static str, name: &'static str, nullable| {
         vec![Step::AddColumn {
@@ -357,7 +357,7 @@ pub(crate) async fn a_column_that_exists_or_has_no_table_is_not_added(subject: &
     apply(&*store, add(THING, "added", true)).await;
 }
 
-pub(crate) async fn a_tally_moves_a_counter_for_each_row_that_was_touched(subject: &dyn Subject) {
+pub(crate) async fn tally_counts_each_changed_row(subject: &dyn Subject) {
     let store = opened(subject).await;
     apply(&*store, vec![Step::CreateTable(counters())]).await;
     apply(&*store, vec![insert(1, []), counted("a", 1), insert(2, []), counted("a", 1), counted("b", 1)]).await;
@@ -375,7 +375,7 @@ pub(crate) async fn a_tally_moves_a_counter_for_each_row_that_was_touched(subjec
     assert_eq!(counts(&*store).await, [("a".to_owned(), 0), ("b".to_owned(), 11), ("c".to_owned(), -1)]);
 }
 
-pub(crate) async fn a_refused_commit_moves_no_counter(subject: &dyn Subject) {
+pub(crate) async fn refused_commit_changes_no_counter(subject: &dyn Subject) {
     let store = opened(subject).await;
     apply(&*store, vec![Step::CreateTable(counters())]).await;
     assert_eq!(refused(&*store, vec![insert(1, []), counted("a", 1), require(with_id(2))]).await, 2);

@@ -1,10 +1,10 @@
-//! What goes in comes out, and what not every store could give back doesn't go in.
+//! Values are read as they were written, and values that some store couldn't return are refused.
 
 use sealward_core::store::{Assignment, Expect};
 
 use super::*;
 
-pub(crate) async fn every_value_is_read_as_it_was_written(subject: &dyn Subject) {
+pub(crate) async fn every_value_is_read_unchanged(subject: &dyn Subject) {
     let store = opened(subject).await;
     let time = |micros| Datum::Time(Timestamp::from_unix_micros(micros));
     let values = [
@@ -42,14 +42,14 @@ pub(crate) async fn every_value_is_read_as_it_was_written(subject: &dyn Subject)
             apply(&*store, vec![insert(number, [(name, value.clone())])]).await;
             assert_eq!(column(&*store, name, with_id(number)).await, std::slice::from_ref(&value));
             if value != Datum::Null {
-                // It is found by what it is, too.
+                // A condition on the value finds it, too.
                 assert_eq!(ids(&*store, Condition::equal(name, value)).await, [number]);
             }
         }
     }
 }
 
-pub(crate) async fn a_large_value_is_read_as_it_was_written(subject: &dyn Subject) {
+pub(crate) async fn large_value_is_read_unchanged(subject: &dyn Subject) {
     let store = opened(subject).await;
     let data: Vec<u8> = (0..5_000_000_u32).map(|index| (index % 251) as u8).collect();
     let long = "ä".repeat(1_000_000);
@@ -58,7 +58,7 @@ pub(crate) async fn a_large_value_is_read_as_it_was_written(subject: &dyn Subjec
     assert!(column(&*store, "name", with_id(1)).await == [text(&long)]);
 }
 
-pub(crate) async fn a_text_with_u_0000_is_stored_nowhere(subject: &dyn Subject) {
+pub(crate) async fn text_with_u_0000_is_refused(subject: &dyn Subject) {
     let store = opened(subject).await;
     apply(&*store, vec![insert(1, [("name", text("whole"))])]).await;
     for nul in ["\0", "a\0", "\0a", "a\0b"] {
@@ -70,7 +70,7 @@ pub(crate) async fn a_text_with_u_0000_is_stored_nowhere(subject: &dyn Subject) 
     }
 }
 
-pub(crate) async fn a_value_of_another_type_is_stored_nowhere(subject: &dyn Subject) {
+pub(crate) async fn value_of_another_type_is_refused(subject: &dyn Subject) {
     let store = opened(subject).await;
     apply(&*store, vec![insert(1, [("number", Datum::Integer(7)), ("name", text("7"))])]).await;
     let wrong = [
@@ -97,7 +97,7 @@ pub(crate) async fn a_value_of_another_type_is_stored_nowhere(subject: &dyn Subj
         .await;
 }
 
-pub(crate) async fn a_name_that_is_none_is_refused(subject: &dyn Subject) {
+pub(crate) async fn malformed_name_is_refused(subject: &dyn Subject) {
     let store = opened(subject).await;
     for name in ["", "a b", "name\"", "name\" = \"name\" OR \"name", "é", "1a"] {
         let rows = Condition::IsNull(name.to_owned().into());

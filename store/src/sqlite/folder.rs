@@ -156,7 +156,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_lock_is_given_back_even_if_a_child_still_has_the_file_open() {
+    fn lock_is_released_even_if_a_child_has_the_file_open() {
         let temporary = tempfile::TempDir::new().unwrap();
         let path = temporary.path().join("lock");
         let lock = LockedFile::try_lock(&path).unwrap().unwrap();

@@ -12,13 +12,14 @@ use std::{
 };
 
 use sealward_core::{
-    audit::{self, AUDIT_TABLE, AuditAction, AuditEntry, ChainHead, OUTCOME_DONE},
+    audit::{AuditAction, AuditEntry, AuditRecord, ChainHead, OUTCOME_DONE},
     id::{OrganizationId, Timestamp},
     port::OrganizationDatabases,
     store::{
         Assignment, Cause, Column, ColumnType, Commit, CommitError, Comparison, Condition, Datum, Direction, Expect,
         Index, OpenError, Pending, Reader, Row, Select, Step, Store, Table, Unavailable,
     },
+    table::TableRow as _,
 };
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -118,7 +119,7 @@ fn table() -> Table {
 }
 
 fn first() -> Commit {
-    Commit::of(vec![Step::CreateTable(table()), Step::CreateTable(audit::table())])
+    Commit::of(vec![Step::CreateTable(table()), Step::CreateTable(AuditRecord::table())])
 }
 
 fn insert(id: u128, data: &[u8]) -> Step {

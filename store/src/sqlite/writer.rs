@@ -10,8 +10,9 @@ use std::{
 };
 
 use sealward_core::{
-    audit::{AUDIT_TABLE, ChainHead},
-    store::{Cause, Condition, Datum, Direction, Expect, Name, Select, SnapshotEnded, Source, Step, Tally},
+    audit::{AuditRecord, ChainHead},
+    store::{Cause, Expect, Name, Select, SnapshotEnded, Source, Step, Tally},
+    table::{Columns as _, TableRow as _},
 };
 use uuid::Uuid;
 
@@ -166,23 +167,16 @@ impl Backend for SqliteWriter {
 
     fn chain_head(&mut self, writer: Uuid) -> Result<ChainHead, Cause> {
         let connection = self.connection()?;
-        if !connection.has_table(AUDIT_TABLE)? {
+        if !connection.has_table(AuditRecord::TABLE)? {
             return Ok(ChainHead::empty(writer));
         }
-        let last = connection.select(&Select {
-            table: AUDIT_TABLE.into(),
-            columns: vec!["sequence".into(), "hash".into()],
-            rows: Condition::equal("writer", Datum::Uuid(writer)),
-            order: vec![("sequence".into(), Direction::Descending)],
-            limit: 1,
-        })?;
-        match last.first().map(Vec::as_slice) {
+        let columns = (AuditRecord::sequence(), AuditRecord::hash());
+        let order = vec![AuditRecord::sequence().descending()];
+        let last = Select { order, limit: 1, ..columns.select(AuditRecord::writer().is(writer)) };
+        match connection.select(&last)?.into_iter().next().map(|row| columns.values(row)) {
             None => Ok(ChainHead::empty(writer)),
-            Some([Datum::Integer(sequence), Datum::Bytes(hash)]) => match <[u8; 32]>::try_from(hash.as_slice()) {
-                Ok(hash) => Ok(ChainHead::at(writer, *sequence, hash)),
-                Err(_) => Err("the last audit record has no hash".into()),
-            },
-            Some(_) => Err("the last audit record has no hash".into()),
+            Some(Ok((sequence, hash))) => Ok(ChainHead::at(writer, sequence, hash)),
+            Some(Err(damage)) => Err(Cause(Box::new(damage))),
         }
     }
 

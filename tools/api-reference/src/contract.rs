@@ -1,4 +1,4 @@
-//! What the descriptors say beyond names and types: the comments of the contract, and Sealward's own options.
+//! Reads comments and Sealward's own options from the descriptors of the contract.
 
 use std::{collections::BTreeSet, sync::LazyLock};
 
@@ -11,10 +11,10 @@ use sealward::{
     schema::v1,
 };
 
-/// The packages that the reference is about: the platform, the mail application, and the options that make a contract a schema.
+/// The packages in the reference: the platform, the mail application, and the options that make a contract a schema.
 const PACKAGES: [&str; 3] = [PLATFORM_PACKAGE, MAIL_PACKAGE, SCHEMA_PACKAGE];
 
-/// The full names of types outside the platform that are called like one of the platform's.
+/// The full names of types outside the platform that have the short name of a type of the platform.
 static AMBIGUOUS: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
     let pool = pool();
     let enums = pool.all_enums().map(|found| found.full_name().to_owned());
@@ -26,13 +26,13 @@ static AMBIGUOUS: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
     types.iter().filter(|name| is_taken(name)).cloned().collect()
 });
 
-/// The contract with its comments.
+/// Returns the contract with its comments.
 pub(crate) fn pool() -> DescriptorPool {
-    DescriptorPool::decode(sealward::FILE_DESCRIPTOR_SET).expect("the compiled-in descriptor set is whole")
+    DescriptorPool::decode(sealward::FILE_DESCRIPTOR_SET).expect("the compiled-in descriptor set is valid")
 }
 
-/// `Mailbox.StateCode`, for `sealward.mail.v1.Mailbox.StateCode`; the full name where the platform has another type of the short one.
-/// `None` for what the reference isn't about.
+/// Returns `Mailbox.StateCode` for `sealward.mail.v1.Mailbox.StateCode`, or the full name if the platform has another type with the short
+/// name. Returns `None` for a type that isn't in the reference.
 pub(crate) fn local_name(full_name: &str) -> Option<&str> {
     if AMBIGUOUS.contains(full_name) { Some(full_name) } else { short_name(full_name) }
 }
@@ -41,7 +41,7 @@ fn short_name(full_name: &str) -> Option<&str> {
     PACKAGES.iter().find_map(|package| full_name.strip_prefix(package)?.strip_prefix('.'))
 }
 
-/// The files of the packages: those with services first, each group by name.
+/// Returns the files of the packages: first those with services, then the others, each group in the order of names.
 pub(crate) fn files(pool: &DescriptorPool) -> Vec<FileDescriptor> {
     let ours = pool.files().filter(|file| PACKAGES.contains(&file.package_name()));
     let (mut with_services, without): (Vec<_>, Vec<_>) = ours.partition(|file| file.services().len() > 0);
@@ -49,7 +49,7 @@ pub(crate) fn files(pool: &DescriptorPool) -> Vec<FileDescriptor> {
     with_services
 }
 
-/// The paragraphs of the comment before a declaration, each as one line; so is each item of a list, which begins with `* `.
+/// Returns the paragraphs of the comment before a declaration, each as one line. Each item of a list (`* …`) is also one line.
 pub(crate) fn comment(file: &FileDescriptor, path: &[i32]) -> Vec<String> {
     let locations = file.file_descriptor_proto().source_code_info.iter().flat_map(|info| &info.location);
     let mut comments = locations.filter(|one| one.path == path).filter_map(|one| one.leading_comments.as_deref());
@@ -67,26 +67,26 @@ pub(crate) fn comment(file: &FileDescriptor, path: &[i32]) -> Vec<String> {
     paragraphs
 }
 
-/// What makes a message an entity, if it is one.
+/// Returns the option `entity` of a message.
 pub(crate) fn entity(message: &MessageDescriptor) -> Option<v1::Entity> {
     of_contract(options::entity(message))
 }
 
-/// What makes a field an attribute, if it is one.
+/// Returns the option `attribute` of a field.
 pub(crate) fn attribute(field: &FieldDescriptor) -> Option<v1::Attribute> {
     of_contract(options::attribute(field))
 }
 
-/// The number that Dynamics 365 gives to this value of an enum.
+/// Returns the number of an enum value in Dynamics 365.
 pub(crate) fn option_number(value: &EnumValueDescriptor) -> Option<i32> {
     of_contract(options::option_number(value))
 }
 
-/// What a call of a method needs.
+/// Returns the option `method` of a method.
 pub(crate) fn method(method: &MethodDescriptor) -> v1::Method {
     of_contract(options::method(method)).unwrap_or_default()
 }
 
 fn of_contract<T>(option: Result<T, OptionError>) -> T {
-    option.expect("the option is of the contract it is read with")
+    option.expect("the option belongs to the contract that it is read with")
 }

@@ -1,30 +1,30 @@
-//! The reasons of errors: what `errors.proto` says about each, taken apart into code, metadata and number.
+//! The reasons of errors: parses the comments in `errors.proto` into code, metadata and number.
 //!
-//! The comment of a reason begins with its code. Metadata and the number of the original, where they exist, end it: `Metadata: a, b.
-//! dynamics_code 8004852B.` A number that isn't always the same has a paragraph of its own, `dynamics_code: that of …`.
+//! The comment of a reason begins with its code. It ends with the metadata and the number of Dynamics 365, if there are any:
+//! `Metadata: a, b. dynamics_code 8004852B.` A number that depends on the error has a separate paragraph, `dynamics_code: that of …`.
 
 use prost_reflect::EnumDescriptor;
 
 use crate::contract::comment;
 
-/// One reason, as it stands in an error.
+/// The reason of an error.
 pub(crate) struct Reason {
     /// `KEY_MISMATCH`, as in `google.rpc.ErrorInfo`.
     pub(crate) name: String,
-    /// `ABORTED, with RetryInfo`. Empty: no error carries it.
+    /// `ABORTED, with RetryInfo`. Empty: no error has this reason.
     pub(crate) code: String,
-    /// What happened and what to do, by paragraphs.
+    /// What happened and what to do, as paragraphs.
     pub(crate) text: Vec<String>,
-    /// The keys, with what there is to say about them. Empty: none.
+    /// The keys of the metadata, separated by commas. Empty: there are none.
     pub(crate) metadata: String,
-    /// Eight hexadecimal digits, or [`DEPENDS`]. Empty: the original has none.
+    /// Eight hexadecimal digits, or [`DEPENDS`]. Empty: Dynamics 365 has no number.
     pub(crate) dynamics_code: String,
 }
 
-/// The prefix that enum values have to have and reasons don't show.
+/// The prefix that enum values need, and reasons omit.
 const PREFIX: &str = "ERROR_REASON_";
 
-/// Every reason of the enum `ErrorReason`.
+/// Returns every reason of an enum `ErrorReason`.
 pub(crate) fn reasons(reasons: &EnumDescriptor) -> Vec<Reason> {
     let values = reasons.values();
     values
@@ -35,7 +35,7 @@ pub(crate) fn reasons(reasons: &EnumDescriptor) -> Vec<Reason> {
         .collect()
 }
 
-/// What stands for a number that isn't always the same.
+/// Replaces a number that depends on the error.
 pub(crate) const DEPENDS: &str = "depends";
 
 impl Reason {

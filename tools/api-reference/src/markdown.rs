@@ -1,19 +1,19 @@
-//! Markdown as code hosts read it: headings with their anchors, tables, and prose in which the names of the contract are links.
+//! Markdown for code hosts: headings with anchors, tables, and prose in which names of the contract are links.
 
 use std::collections::BTreeMap;
 
-/// The anchor that code hosts give to a heading.
+/// Returns the anchor of a heading on code hosts.
 pub(crate) fn anchor(heading: &str) -> String {
     let kept = heading.chars().filter(|character| character.is_alphanumeric() || " -_".contains(*character));
     kept.flat_map(char::to_lowercase).map(|character| if character == ' ' { '-' } else { character }).collect()
 }
 
-/// A link to a heading of this document.
+/// Returns a link to a heading of this document.
 pub(crate) fn link(heading: &str) -> String {
     format!("[{heading}](#{})", anchor(heading))
 }
 
-/// A table; the cells are Markdown already.
+/// Returns a table. The cells must be Markdown.
 pub(crate) fn table(head: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
     let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
     let mut text = line(&head.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
@@ -22,21 +22,33 @@ pub(crate) fn table(head: &[&str], rows: impl IntoIterator<Item = Vec<String>>) 
     text
 }
 
-/// Turns words of the contract into prose with links.
+/// Returns paragraphs as Markdown, with a blank line after each one except between the items of a list.
+pub(crate) fn blocks(paragraphs: &[String]) -> String {
+    let is_item = |paragraph: &String| paragraph.starts_with(ITEM);
+    let mut text = String::new();
+    for (index, paragraph) in paragraphs.iter().enumerate() {
+        let is_within_list = is_item(paragraph) && paragraphs.get(index + 1).is_some_and(is_item);
+        text.push_str(paragraph);
+        text.push_str(if is_within_list { "\n" } else { "\n\n" });
+    }
+    text
+}
+
+/// Turns comments of the contract into prose with links.
 #[derive(Default)]
 pub(crate) struct Prose {
     headings: BTreeMap<String, String>,
 }
 
 impl Prose {
-    /// From now on `name` is a link to its heading wherever it stands as a word. A name that could be an ordinary word never is.
+    /// Makes each later occurrence of the word `name` a link to its heading. A name that could be an ordinary word is ignored.
     pub(crate) fn knows(&mut self, name: &str) {
         if name.chars().filter(char::is_ascii_uppercase).count() > 1 {
             self.headings.insert(name.to_owned(), anchor(name));
         }
     }
 
-    /// A paragraph, or an item of a list. What stands between backticks stays as it is.
+    /// Returns a paragraph, or an item of a list. Text between backticks stays unchanged.
     pub(crate) fn paragraph(&self, text: &str) -> String {
         if let Some(item) = text.strip_prefix(ITEM) {
             return format!("{ITEM}{}", self.paragraph(item));
@@ -46,7 +58,7 @@ impl Prose {
         shown.collect::<Vec<_>>().join("`")
     }
 
-    /// Paragraphs within one cell of a table.
+    /// Returns paragraphs in a cell of a table.
     pub(crate) fn cell(&self, paragraphs: &[String]) -> String {
         let shown = paragraphs.iter().map(|text| match text.strip_prefix(ITEM) {
             Some(item) => format!("• {}", self.paragraph(item)),
@@ -73,7 +85,7 @@ impl Prose {
     }
 }
 
-/// How an item of a list begins.
+/// The beginning of an item of a list.
 const ITEM: &str = "* ";
 
 #[cfg(test)]
@@ -81,14 +93,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_anchor_is_what_code_hosts_make_of_a_heading() {
+    fn anchor_is_the_one_of_code_hosts() {
         assert_eq!(anchor("Mailbox.StateCode"), "mailboxstatecode");
         assert_eq!(anchor("KEY_MISMATCH"), "key_mismatch");
         assert_eq!(anchor("How to read this"), "how-to-read-this");
     }
 
     #[test]
-    fn known_names_are_links_and_code_stays_code() {
+    fn known_names_become_links_and_code_stays_unchanged() {
         let mut prose = Prose::default();
         prose.knows("KEY_MISMATCH");
         prose.knows("Queue");
@@ -99,9 +111,15 @@ mod tests {
     }
 
     #[test]
-    fn an_item_of_a_list_stays_one_in_prose_and_gets_a_bullet_in_a_table() {
+    fn list_items_stay_items_in_prose_and_get_bullets_in_tables() {
         let prose = Prose::default();
         assert_eq!(prose.paragraph("* A*B: c."), r"* A\*B: c.");
         assert_eq!(prose.cell(&["One.".to_owned(), "* Two.".to_owned()]), "One.<br><br>• Two.");
+    }
+
+    #[test]
+    fn items_of_one_list_have_no_blank_line_between_them() {
+        let paragraphs = ["One:", "* two", "* three", "Four."].map(str::to_owned);
+        assert_eq!(blocks(&paragraphs), "One:\n\n* two\n* three\n\nFour.\n\n");
     }
 }

@@ -9,10 +9,8 @@ use std::{
     path::PathBuf,
 };
 
-use super::{
-    names::Target,
-    source::{Mention, ModuleId, Repository},
-};
+use super::names::Target;
+use crate::source::{Mention, ModuleId, Repository};
 
 /// For each file, the files that it imports, with the lines that do it.
 type Graph = BTreeMap<PathBuf, BTreeMap<PathBuf, BTreeMap<usize, String>>>;
@@ -174,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn what_names_no_item_of_another_file_is_no_import() {
+    fn path_within_a_file_is_not_an_import() {
         for way in [
             "",
             "use std::fmt;",
@@ -206,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn an_index_is_in_no_circle_and_leads_to_the_definition() {
+    fn index_is_in_no_circle_and_resolves_to_the_definition() {
         let one = ("a/one.rs", "pub struct One;");
         let index = "mod one; mod two; pub use one::One; pub use self::two::*;";
         assert!(circles_of(&[("lib.rs", "mod a;"), ("a.rs", index), one, ("a/two.rs", "use super::One;")]).is_empty());

@@ -1,6 +1,6 @@
 //! Which module defines the name that a path ends in, by the rules of `use`. Visibility doesn't matter: the code compiles.
 
-use super::source::{Binding, Import, Mention, ModuleId, Repository};
+use crate::source::{Binding, Import, Mention, ModuleId, Repository};
 
 /// What a path leads to.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

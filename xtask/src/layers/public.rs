@@ -5,10 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{
-    names::Target,
-    source::{Binding, Mention, ModuleId, Repository},
-};
+use super::names::Target;
+use crate::source::{Binding, Mention, ModuleId, Repository};
 
 /// The public names of a library that no other crate uses, as another crate would write them.
 ///
@@ -174,14 +172,14 @@ mod tests {
     }
 
     #[test]
-    fn what_a_name_in_use_shows_is_in_use() {
+    fn names_in_the_interface_of_a_used_name_are_used() {
         let library = "mod hidden; pub struct Error; pub struct Inner; pub struct Private; pub struct Shown { pub inner: Inner, p: Private }
             pub struct Given; impl Shown { pub fn give(&self) -> Result<Given, Error> {} fn keep(&self, _: Private) {} }";
         assert_eq!(unused_with(library, "use some_core::Shown;"), ["some_core::Private"]);
     }
 
     #[test]
-    fn what_an_item_of_a_macro_shows_is_in_use() {
+    fn names_in_the_interface_of_a_macro_item_are_used() {
         let library =
             "mod hidden; pub struct Error; macro_rules! kind { ($($name:ident),*) => { pub enum Kind { $($name),* } } }
             kind! { One, Two } impl std::str::FromStr for Kind { type Err = Error; }";

@@ -1,7 +1,7 @@
-//! The records of the demo: a firm with its mail servers, its people and the queues they work from.
+//! The sample records: a company with its mail servers, its people and their queues.
 //!
-//! All but the passwords follows from a seed. Each record satisfies the rules of the contract across fields: a password has a user name,
-//! basic authentication has TLS, a location is given where nothing discovers it, only Exchange impersonates.
+//! Everything except the passwords is derived from a seed. Each record satisfies the contract's rules across fields: a password has a user
+//! name, basic authentication has TLS, a server without discovery has a location, only Exchange uses impersonation.
 
 use sealward_client::{
     ExposeSecret as _, generate_key_text,
@@ -20,35 +20,35 @@ pub(super) enum DemoRecord {
     UserSettings(String, Box<UserSettings>),
 }
 
-/// Records in an order in which they can be stored: those of a stage refer to those of earlier ones only.
+/// Records in the order in which to store them: a record refers only to records of earlier stages.
 pub(super) struct Plan {
     pub(super) stages: [Vec<DemoRecord>; 3],
 }
 
 impl Plan {
-    /// So many records of one organization: a twentieth are profiles, eight at most, a tenth each queues and their mailboxes, and the rest
-    /// is people, each with a mailbox and settings.
+    /// Plans `records` records: 5 % are profiles (at most 8), 10 % queues, 10 % the queues' mailboxes; the rest are mailboxes and settings of
+    /// people.
     pub(super) fn new(organization: &str, seed: u64, records: u32) -> Self {
         let profiles = (records / 20).clamp(1, 8);
         let queues = records / 10;
-        let of_people = records - profiles - 2 * queues;
-        let firm = Firm { organization, seed, profiles };
+        let people_records = records - profiles - 2 * queues;
+        let company = Company { organization, seed, profiles };
 
-        let mailboxes_of_queues = (0..queues).map(|number| firm.queue_mailbox(number));
-        let mailboxes_of_people = (0..of_people.div_ceil(2)).map(|number| firm.person_mailbox(number));
+        let mailboxes_of_queues = (0..queues).map(|number| company.queue_mailbox(number));
+        let mailboxes_of_people = (0..people_records.div_ceil(2)).map(|number| company.person_mailbox(number));
         Plan {
             stages: [
-                (0..profiles).map(|number| firm.profile(number)).collect(),
+                (0..profiles).map(|number| company.profile(number)).collect(),
                 mailboxes_of_people.chain(mailboxes_of_queues).collect(),
                 (0..queues)
-                    .map(|number| firm.queue(number))
-                    .chain((0..of_people / 2).map(|number| firm.settings(number)))
+                    .map(|number| company.queue(number))
+                    .chain((0..people_records / 2).map(|number| company.settings(number)))
                     .collect(),
             ],
         }
     }
 
-    /// The id of a mailbox, if there is one.
+    /// The id of the first mailbox, if the plan has one.
     pub(super) fn first_mailbox(&self) -> Option<String> {
         self.stages.iter().flatten().find_map(|record| match record {
             DemoRecord::Mailbox(id, _) => Some(id.clone()),
@@ -57,14 +57,14 @@ impl Plan {
     }
 }
 
-/// What all records have in common.
-struct Firm<'a> {
+/// The parameters of all records.
+struct Company<'a> {
     organization: &'a str,
     seed: u64,
     profiles: u32,
 }
 
-/// What an id or a choice is drawn for.
+/// Separates the pseudorandom numbers of different kinds of records.
 #[derive(Clone, Copy)]
 enum Kind {
     BusinessUnit,
@@ -75,7 +75,7 @@ enum Kind {
     Person,
 }
 
-impl Firm<'_> {
+impl Company<'_> {
     fn profile(&self, number: u32) -> DemoRecord {
         let site = pick(SITES, number as usize);
         let domain = self.domain();
@@ -127,7 +127,7 @@ impl Firm<'_> {
         mailbox.set_incoming_email_delivery_method(mailbox::IncomingEmailDeliveryMethod::ServerSideSync);
         mailbox.set_outgoing_email_delivery_method(mailbox::OutgoingEmailDeliveryMethod::ServerSideSync);
         mailbox.set_email_router_access_approval(mailbox::EmailRouterAccessApproval::Approved);
-        // Only Exchange, the first two of four profiles, has appointments to synchronize.
+        // Two of the four kinds of profiles are Exchange; only they synchronize appointments.
         mailbox.set_act_delivery_method(match profile % 4 {
             0 | 1 => mailbox::ActDeliveryMethod::ServerSideSync,
             _ => mailbox::ActDeliveryMethod::None,
@@ -138,7 +138,7 @@ impl Firm<'_> {
     fn queue(&self, number: u32) -> DemoRecord {
         let (name, address) = self.queue_name(number);
         let mut queue = Queue {
-            description: Some(format!("What is sent to {address}.")),
+            description: Some(format!("Mail to {address}.")),
             display_name: Some(name),
             email_address: Some(address.clone()),
             default_mailbox: Some(self.name_of("mailboxes", &self.id(Kind::QueueMailbox, number))),
@@ -146,7 +146,7 @@ impl Firm<'_> {
         };
         queue.set_incoming_email_delivery_method(queue::IncomingEmailDeliveryMethod::ServerSideSync);
         queue.set_outgoing_email_delivery_method(queue::OutgoingEmailDeliveryMethod::ServerSideSync);
-        // Some are from before mailboxes had credentials.
+        // Some have credentials of their own, as before mailboxes had them.
         if self.draw(Kind::Queue, number).is_multiple_of(4) {
             queue.email_username = Some(address);
             queue.email_password = Some(password());
@@ -157,7 +157,7 @@ impl Firm<'_> {
 
     fn settings(&self, number: u32) -> DemoRecord {
         let drawn = self.draw(Kind::Person, number);
-        let &(time_zone_code, locale_id, date_format) = pick(PLACES, drawn as usize % PLACES.len());
+        let &(time_zone_code, locale_id, date_format) = pick(LOCALES, drawn as usize % LOCALES.len());
         let mut settings = UserSettings {
             business_unit_id: Some(self.id(Kind::BusinessUnit, 0)),
             time_zone_code: Some(time_zone_code),
@@ -181,10 +181,10 @@ impl Firm<'_> {
         DemoRecord::UserSettings(self.id(Kind::Person, number), Box::new(settings))
     }
 
-    /// Everybody has a name of their own; from the 1,025th on it has a number.
+    /// A person with a unique name. Names repeat after 1,024 people, and then have a number.
     fn person(&self, number: u32) -> Person {
         let pairs = FIRST_NAMES.len() * LAST_NAMES.len();
-        // A step that has no factor in common with the number of pairs comes to each of them once.
+        // The step is coprime to the number of pairs, so every pair comes up once.
         let pair = (number as usize * 401 + self.seed as usize % pairs) % pairs;
         let (first, last) = (pick(FIRST_NAMES, pair % FIRST_NAMES.len()), pick(LAST_NAMES, pair / FIRST_NAMES.len()));
         let (name, local) = match number as usize / pairs {
@@ -208,18 +208,18 @@ impl Firm<'_> {
     }
 
     fn name(&self) -> &'static str {
-        pick(FIRMS, self.seed as usize % FIRMS.len()).0
+        pick(COMPANIES, self.seed as usize % COMPANIES.len()).0
     }
 
     fn domain(&self) -> &'static str {
-        pick(FIRMS, self.seed as usize % FIRMS.len()).1
+        pick(COMPANIES, self.seed as usize % COMPANIES.len()).1
     }
 
     fn name_of(&self, collection: &str, id: &str) -> String {
         format!("{}/{collection}/{id}", self.organization)
     }
 
-    /// A UUID of version 8 (RFC 9562, made as its maker likes), the same for the same seed.
+    /// A UUID of version 8 (RFC 9562, custom), the same for the same seed.
     fn id(&self, kind: Kind, number: u32) -> String {
         let (high, low) = (self.draw(kind, number), self.draw(kind, !number));
         let (high, low) = (high & !0xf000 | 0x8000, low & !(0b11 << 62) | (0b10 << 62));
@@ -233,7 +233,7 @@ impl Firm<'_> {
         )
     }
 
-    /// A number that follows from seed, kind and number: SplitMix64, which spreads well and keeps no secret.
+    /// A pseudorandom number for a seed, a kind and a number (SplitMix64; not for secrets).
     fn draw(&self, kind: Kind, number: u32) -> u64 {
         let mixed = |value: u64| {
             let value = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -250,7 +250,7 @@ struct Person {
     address: String,
 }
 
-/// Exchange Online finds its own way and wants TLS; the profile's account acts for each mailbox.
+/// Exchange Online: with discovery and TLS; the profile's account impersonates each mailbox.
 fn exchange_online(account: String) -> EmailServerProfile {
     let mut profile = EmailServerProfile {
         display_name: Some("Exchange Online".to_owned()),
@@ -289,7 +289,7 @@ fn exchange_server(domain: &str, account: String) -> EmailServerProfile {
     profile
 }
 
-/// Two servers, so what serves for receiving doesn't serve for sending.
+/// IMAP and SMTP: separate settings and credentials for each direction.
 fn imap(domain: &str, account: String) -> EmailServerProfile {
     let mut profile = EmailServerProfile {
         display_name: Some("IMAP and SMTP".to_owned()),
@@ -302,11 +302,11 @@ fn imap(domain: &str, account: String) -> EmailServerProfile {
         ..smtp(domain)
     };
     profile.set_server_type(ServerType::ImapSmtp);
-    for_both(&mut profile, CredentialRetrieval::EmailServerProfile);
+    set_both_directions(&mut profile, CredentialRetrieval::EmailServerProfile);
     profile
 }
 
-/// Each mailbox has its own credentials.
+/// POP3 and SMTP: each mailbox has its own credentials.
 fn pop3(domain: &str) -> EmailServerProfile {
     let mut profile = EmailServerProfile {
         display_name: Some("POP3 and SMTP".to_owned()),
@@ -316,7 +316,7 @@ fn pop3(domain: &str) -> EmailServerProfile {
         ..smtp(domain)
     };
     profile.set_server_type(ServerType::Other);
-    for_both(&mut profile, CredentialRetrieval::UserOrQueue);
+    set_both_directions(&mut profile, CredentialRetrieval::UserOrQueue);
     profile
 }
 
@@ -332,14 +332,14 @@ fn smtp(domain: &str) -> EmailServerProfile {
     }
 }
 
-fn for_both(profile: &mut EmailServerProfile, credentials: CredentialRetrieval) {
+fn set_both_directions(profile: &mut EmailServerProfile, credentials: CredentialRetrieval) {
     profile.set_incoming_authentication_protocol(AuthenticationProtocol::Basic);
     profile.set_outgoing_authentication_protocol(AuthenticationProtocol::Basic);
     profile.set_incoming_credential_retrieval(credentials);
     profile.set_outgoing_credential_retrieval(credentials);
 }
 
-/// Four groups of a generated key: 100 random bits, and within every limit.
+/// Four groups of a generated key: 100 random bits, shorter than every limit.
 fn password() -> String {
     generate_key_text().expose_secret().chars().take(23).collect()
 }
@@ -357,11 +357,11 @@ fn pick<T>(list: &'static [T], index: usize) -> &'static T {
 /// English (United States), by its Windows language code.
 const ENGLISH: i32 = 1033;
 
-/// The original's code of a time zone, the Windows code of a locale, and how dates are written there.
-const PLACES: &[(i32, i32, &str)] =
+/// The time zone code of Dynamics 365, the Windows locale id, and the date format.
+const LOCALES: &[(i32, i32, &str)] =
     &[(85, 2057, "dd/MM/yyyy"), (35, 1033, "M/d/yyyy"), (110, 1031, "dd.MM.yyyy"), (105, 1036, "dd/MM/yyyy")];
 
-const FIRMS: &[(&str, &str)] = &[
+const COMPANIES: &[(&str, &str)] = &[
     ("Brightwater Instruments", "brightwater.test"),
     ("Alderstone Logistics", "alderstone.test"),
     ("Fairhaven Foods", "fairhaven.test"),
@@ -390,8 +390,8 @@ mod tests {
 
     use super::*;
 
-    /// What a record says, without its passwords; and its id.
-    fn clear(record: &DemoRecord) -> (String, String) {
+    /// The id of a record, and some of its attributes without passwords.
+    fn summary(record: &DemoRecord) -> (String, String) {
         match record {
             DemoRecord::EmailServerProfile(id, record) => {
                 let shown = (&record.display_name, record.server_type, &record.incoming_server_location);
@@ -411,27 +411,27 @@ mod tests {
     }
 
     fn plan(seed: u64, records: u32) -> Vec<(String, String)> {
-        Plan::new("organizations/o", seed, records).stages.iter().flatten().map(clear).collect()
+        Plan::new("organizations/o", seed, records).stages.iter().flatten().map(summary).collect()
     }
 
     #[test]
-    fn a_plan_has_as_many_records_as_were_asked_for_each_with_an_id_of_its_own() {
+    fn plan_has_the_requested_number_of_records_with_distinct_ids() {
         for records in [1, 2, 3, 9, 10, 19, 100, 101, 5_000] {
             let plan = plan(1, records);
             let ids: BTreeSet<&String> = plan.iter().map(|(id, _)| id).collect();
-            // A person and that person's settings are two things.
+            // A person's mailbox and settings have different ids.
             assert_eq!((plan.len(), ids.len()), (records as usize, records as usize));
         }
     }
 
     #[test]
-    fn the_same_seed_gives_the_same_records_and_another_seed_others() {
+    fn seed_determines_the_records() {
         assert_eq!(plan(7, 100), plan(7, 100));
         assert_ne!(plan(7, 100), plan(8, 100));
     }
 
     #[test]
-    fn nobody_shares_an_address() {
+    fn addresses_are_distinct() {
         let plan = Plan::new("organizations/o", 3, 10_000);
         let mailboxes = plan.stages.iter().flatten().filter_map(|record| match record {
             DemoRecord::Mailbox(_, mailbox) => mailbox.email_address.as_deref(),
@@ -443,7 +443,7 @@ mod tests {
     }
 
     #[test]
-    fn passwords_are_drawn_anew_each_time() {
+    fn each_run_draws_new_passwords() {
         assert_ne!(password(), password());
         assert_eq!(password().len(), 23);
     }

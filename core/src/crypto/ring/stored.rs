@@ -355,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ring_comes_back_from_its_row_whatever_the_order_of_its_keys() {
+    fn ring_is_read_from_its_row_in_any_order_of_keys() {
         let ring = ring();
         let mut row = RingRow::from(&ring);
         row.keys.reverse();
@@ -363,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn every_state_has_a_word() {
+    fn every_state_has_a_name() {
         for state in [
             ReencryptionState::Idle,
             ReencryptionState::Running,
@@ -376,7 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_row_says_what_is_damaged() {
+    fn damaged_row_is_reported_with_its_fault() {
         let damaged = |damage: fn(&mut RingRow)| {
             let mut row = RingRow::from(&ring());
             damage(&mut row);
@@ -412,7 +412,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ring_of_a_newer_format_is_not_damaged_whatever_else_it_holds() {
+    fn ring_of_a_newer_format_is_never_reported_as_damaged() {
         let mut row = RingRow::from(&ring());
         row.format = 2;
         row.reencryption_state = "resting".to_owned();

@@ -26,7 +26,8 @@ use crate::{
         entity::{Attribute, Entity, Kind},
         value::Value,
     },
-    store::{Condition, Datum, Direction, Reader, ScanError, Select, StoreFailure, Unavailable},
+    store::{Condition, Reader, ScanError, Select, StoreFailure, Unavailable},
+    table::{declare::Columns as _, record::RecordColumns},
     violation::{Problem, Violation, field_violation},
 };
 
@@ -131,8 +132,8 @@ async fn page(store: &dyn Reader, entity: &Entity, after: Option<Uuid>) -> Resul
     let select = Select {
         table: entity.storage_name.clone().into(),
         columns: record_columns(entity, &mask),
-        rows: after.map_or(Condition::EVERYTHING, |last| Condition::greater("id", Datum::Uuid(last))),
-        order: vec![("id".into(), Direction::Ascending)],
+        rows: after.map_or(Condition::EVERYTHING, |last| RecordColumns::id().exceeds(RecordId::from_uuid(last))),
+        order: vec![RecordColumns::id().ascending()],
         limit: PAGE_ROWS,
     };
     let found = store.scan(select, PAGE_BYTES).await.map_err(|error| match error {
@@ -185,13 +186,13 @@ async fn check_links(
 async fn existing(store: &dyn Reader, entity: &Arc<Entity>, ids: &[Uuid]) -> Result<BTreeSet<Uuid>, Unavailable> {
     let select = Select {
         table: entity.storage_name.clone().into(),
-        columns: vec!["id".into()],
-        rows: Condition::Any(ids.iter().map(|id| Condition::equal("id", Datum::Uuid(*id))).collect()),
+        columns: RecordColumns::id().names(),
+        rows: Condition::Any(ids.iter().map(|id| RecordColumns::id().is(RecordId::from_uuid(*id))).collect()),
         order: Vec::new(),
         limit: u32::MAX,
     };
     let rows = store.select(select).await?;
-    Ok(rows.into_iter().filter_map(|row| if let [Datum::Uuid(id)] = row[..] { Some(id) } else { None }).collect())
+    Ok(rows.into_iter().filter_map(|row| RecordColumns::id().values(row).ok()).map(|id| id.uuid()).collect())
 }
 
 /// Where the fault is, and what is wrong; never a value.
@@ -235,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn stored_values_are_checked_as_written_ones() {
+    fn stored_values_are_checked_like_written_ones() {
         let entity = thing();
         for (name, value, wrong) in [
             ("name_1", Value::Text("é".repeat(250)), None),
@@ -254,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stored_record_has_what_is_required_and_cells_no_longer_than_their_values_may_be() {
+    fn stored_record_needs_required_values_and_cells_within_limits() {
         let mut entity = thing();
         let name = entity.position("name_1").unwrap();
         let secret = entity.position("secret").unwrap();

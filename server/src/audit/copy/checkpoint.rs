@@ -5,10 +5,8 @@
 
 use std::{collections::BTreeMap, io, path::Path};
 
-use sealward_core::{
-    audit::follow::TrailPosition,
-    hex::{hex, unhex},
-};
+use data_encoding::HEXLOWER;
+use sealward_core::audit::follow::TrailPosition;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -56,7 +54,7 @@ impl Checkpoint {
         }
         let place = |(trail, (sequence, hash)): (String, (i64, String))| {
             let trail = if trail.is_empty() { None } else { Some(trail.parse().ok()?) };
-            Some((trail, TrailPosition { sequence, hash: unhex(&hash)?.try_into().ok()? }))
+            Some((trail, TrailPosition { sequence, hash: HEXLOWER.decode(hash.as_bytes()).ok()?.try_into().ok()? }))
         };
         let places = written.trails.into_iter().map(place).collect::<Option<_>>();
         Ok(Self { mark: written.file, places: places.ok_or(io::ErrorKind::InvalidData)? })
@@ -65,7 +63,7 @@ impl Checkpoint {
     /// Puts it in the place of what was remembered before. Blocks.
     pub(super) fn write(&self, path: &Path, writer: Uuid) -> io::Result<()> {
         let place = |(trail, place): (&Trail, &TrailPosition)| {
-            (trail.map(|id| id.to_string()).unwrap_or_default(), (place.sequence, hex(&place.hash)))
+            (trail.map(|id| id.to_string()).unwrap_or_default(), (place.sequence, HEXLOWER.encode(&place.hash)))
         };
         let trails = self.places.iter().map(place).collect();
         let written = Written { writer: writer.to_string(), file: self.mark, trails };
@@ -82,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_remembered_is_read_back_by_the_same_deployment() {
+    fn checkpoint_is_read_only_by_its_deployment() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(NAME);
         let writer = Uuid::from_bytes([1; 16]);

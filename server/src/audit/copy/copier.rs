@@ -26,13 +26,15 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{
-    Shared,
     checkpoint::Checkpoint,
-    error_chain,
     ledger::Trail,
+    state::CopyState,
     target::{Looked, Mark, Target},
 };
-use crate::audit::record::{self, Whose};
+use crate::{
+    audit::record::{self, TrailOwner},
+    error_chain,
+};
 
 /// How many records are read and written at a time: some 100 KB of lines.
 const PAGE: u32 = 200;
@@ -48,7 +50,7 @@ const REST: Duration = Duration::from_millis(10);
 const REMEMBER_INTERVAL: Duration = Duration::from_secs(5);
 
 pub(super) struct Copier {
-    shared: Arc<Shared>,
+    shared: Arc<CopyState>,
     deployment: Arc<Deployment>,
     writer: Uuid,
     target: TargetThread,
@@ -66,7 +68,7 @@ struct Failure(String);
 
 impl Copier {
     pub(super) fn new(
-        shared: Arc<Shared>,
+        shared: Arc<CopyState>,
         deployment: Arc<Deployment>,
         writer: Uuid,
         target: Target,
@@ -89,18 +91,18 @@ impl Copier {
         let mut ticks = interval(LOOK_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let first = self.look().await;
-        self.tell(first);
+        self.report(first);
         // Nobody may wait for it any more.
         let _left = looked.send(());
         while !stop.is_cancelled() {
             let copied = self.copy_all().await;
-            self.tell(copied);
+            self.report(copied);
             self.woken(&mut ticks, &stop).await;
         }
         let copied = self.copy_all().await;
-        self.tell(copied);
+        self.report(copied);
         if let Err(failure) = self.remember().await {
-            self.tell(Err(failure));
+            self.report(Err(failure));
         }
         let records = self.shared.ledger().records_behind();
         if records > 0 {
@@ -126,7 +128,7 @@ impl Copier {
         }
     }
 
-    fn tell(&self, outcome: Result<(), Failure>) {
+    fn report(&self, outcome: Result<(), Failure>) {
         match outcome {
             Ok(()) => self.shared.works(),
             Err(Failure(failure)) => self.shared.fails(failure),
@@ -155,10 +157,10 @@ impl Copier {
                 match trail.map(|id| organizations.get(&id)) {
                     None => {
                         let store = Arc::clone(&self.deployment.ports.configuration);
-                        self.copy(trail, &*store, &Whose::of(None)).await?;
+                        self.copy(trail, &*store, &TrailOwner::of(None)).await?;
                     }
                     Some(Some(organization)) => {
-                        self.copy(trail, &*organization.store, &Whose::of(Some(organization))).await?;
+                        self.copy(trail, &*organization.store, &TrailOwner::of(Some(organization))).await?;
                     }
                     // Not served yet, or not any more.
                     Some(None) => {}
@@ -178,7 +180,7 @@ impl Copier {
     }
 
     /// Copies what a trail has more than its copy, in its order.
-    async fn copy(&mut self, trail: Trail, store: &dyn Store, whose: &Whose) -> Result<(), Failure> {
+    async fn copy(&mut self, trail: Trail, store: &dyn Store, owner: &TrailOwner) -> Result<(), Failure> {
         let shared = Arc::clone(&self.shared);
         let mut is_anew = false;
         loop {
@@ -212,8 +214,8 @@ impl Copier {
                 Continuation::Next | Continuation::Replaced => {}
             }
             self.unread.remove(&trail);
-            let whose = whose.clone();
-            self.target.run(&shared, move |target| target.write(&record::lines(&whose, records))).await?;
+            let owner = owner.clone();
+            self.target.run(&shared, move |target| target.write(&record::lines(&owner, records))).await?;
             shared.ledger().copied(trail, last);
             shared.moved.notify_waiters();
             self.is_new = true;
@@ -278,7 +280,7 @@ impl TargetThread {
     /// Does this with the target. While it takes too long, the copy counts as failing.
     async fn run<T: Send + 'static>(
         &self,
-        shared: &Shared,
+        shared: &CopyState,
         work: impl FnOnce(&mut Target) -> io::Result<T> + Send + 'static,
     ) -> Result<T, Failure> {
         let (answer, mut answered) = oneshot::channel();

@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trail_is_behind_until_its_copy_ends_where_it_ends() {
+    fn trail_is_behind_until_its_copy_is_complete() {
         let mut ledger = Ledger::default();
         ledger.remember([(OWN, place(4))]);
         assert!(ledger.behind().is_empty());
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trail_that_ends_before_its_copy_does_is_behind_as_a_whole() {
+    fn trail_shorter_than_its_copy_is_behind_from_its_start() {
         let mut ledger = Ledger::default();
         ledger.remember([(OWN, place(9))]);
         ledger.goes_to(OWN, 4);

@@ -190,12 +190,12 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
-    use crate::audit::record::{self, Whose, tests::record};
+    use crate::audit::record::{self, TrailOwner, tests::record};
 
     const WRITER: Uuid = Uuid::from_bytes([1; 16]);
 
     fn lines(sequences: impl IntoIterator<Item = i64>) -> Vec<u8> {
-        record::lines(&Whose::default(), sequences.into_iter().map(record).collect())
+        record::lines(&TrailOwner::default(), sequences.into_iter().map(record).collect())
     }
 
     /// A target in a folder of its own, opened.
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_made_for_its_owner_alone_and_written_at_its_end() {
+    fn file_is_created_private_and_appended_to() {
         let (_folder, path, mut target) = opened();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         target.write(&lines([1])).unwrap();
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_beyond_the_mark_is_found_and_what_is_no_record_of_ours_is_not() {
+    fn only_own_records_after_the_mark_are_found() {
         let (_folder, path, mut target) = opened();
         target.write(&lines([1, 2])).unwrap();
         let mark = target.sync().unwrap();
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_was_cut_short_spoils_no_other_and_does_not_count() {
+    fn truncated_line_damages_no_other_line_and_does_not_count() {
         let (_folder, path, mut target) = opened();
         let whole = lines([1, 2]);
         target.write(&whole[..whole.len() - 7]).unwrap();
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_was_renamed_stays_as_it_is_and_another_one_is_begun() {
+    fn renamed_file_is_unchanged_and_a_new_one_is_started() {
         let (folder, path, mut target) = opened();
         target.write(&lines([1])).unwrap();
         let old = folder.path().join("audit.jsonl.1");
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_not_be_written_is_an_error_and_is_written_once_it_can() {
+    fn failed_write_is_an_error_and_succeeds_later() {
         let (folder, path, mut target) = opened();
         target.write(&lines([1])).unwrap();
         fs::remove_file(&path).unwrap();

@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn made_up_names_do_not_hide_a_refusal_of_the_same_or_another_caller() {
+    fn invented_names_do_not_hide_a_refusal() {
         let mut tallies = Tallies::new(20);
         let names = (0..30_000).map(|number| format!("organizations/made-up-{number}"));
         let recorded = names.filter(|name| matches!(tallies.take(refused("cn:a", name, None)), Taken::Record(_)));
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn organization_trails_get_counts_up_to_the_limit_and_the_deployment_trail_gets_all() {
+    fn organization_trail_gets_limited_counts_and_deployment_trail_all() {
         let mut tallies = Tallies::new(0);
         for number in 0..=ORGANIZATION_COUNTS_MAX {
             tallies.take(refused("cn:a", &format!("organizations/o{number}"), Some(&format!("o{number}"))));

@@ -20,11 +20,11 @@ use tokio::{
 use tonic::{Status, body::Body};
 use tower::{ServiceBuilder, ServiceExt, service_fn};
 
-use super::say_goodbye;
+use super::farewell::say_goodbye;
 use crate::{
     gates::{complete::CompleteLayer, trace::TraceLayer},
     status::Refusal,
-    transport::{leaving::Leaving, listener::Connection},
+    transport::{connection::Connection, leaving::Leaving},
 };
 
 /// The first bytes of HTTP/2 (RFC 9113, section 3.4).

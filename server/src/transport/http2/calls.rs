@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_is_at_work_from_its_message_to_its_end() {
+    fn call_counts_as_working_from_its_message_to_its_end() {
         let calls = Arc::new(Calls::default());
         let call = calls.open();
         assert!(!is_at_work(&calls));
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_pause_begins_with_the_end_of_the_last_call() {
+    async fn pause_starts_at_the_end_of_the_last_call() {
         const PATIENCE: Duration = Duration::from_secs(60);
         let calls = Arc::new(Calls::default());
         let (first, second) = (calls.open(), calls.open());

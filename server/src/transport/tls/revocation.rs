@@ -28,7 +28,7 @@ use x509_parser::{
     time::ASN1Time,
 };
 
-use super::{day, seconds};
+use super::validity::{day, seconds};
 
 /// How far the clock of a CA may be ahead of this one. A list that a CA has just signed counts at once.
 const CLOCK_SKEW_SECONDS: i64 = 300;

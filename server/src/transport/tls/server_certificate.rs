@@ -4,12 +4,17 @@
 
 use std::{fmt, sync::Arc};
 
+use data_encoding::HEXLOWER;
 use rustls::{crypto::aws_lc_rs, pki_types::CertificateDer, sign::CertifiedKey};
-use sealward_core::{hex::hex, id::Timestamp};
+use sealward_core::id::Timestamp;
 use sha2::{Digest, Sha256};
 use x509_parser::{certificate::X509Certificate, extensions::GeneralName, prelude::FromDer, time::ASN1Time};
 
-use super::{DAY_SECONDS, SOON_DAYS, Shortcoming, TlsError, day, seconds};
+use super::{
+    error::TlsError,
+    shortcoming::Shortcoming,
+    validity::{DAY_SECONDS, SOON_DAYS, day, seconds},
+};
 use crate::{config::Tls, files::pem};
 
 const SETTING: &str = "tls.certificate";
@@ -158,7 +163,7 @@ impl ServerCertificate {
 
     /// SHA-256 of the certificate, in hex, as `openssl x509 -fingerprint -sha256` prints it without colons.
     pub(crate) fn fingerprint(&self) -> String {
-        hex(&self.certified.cert.first().map(Sha256::digest).unwrap_or_default())
+        HEXLOWER.encode(&self.certified.cert.first().map(Sha256::digest).unwrap_or_default())
     }
 
     fn parsed(&self) -> Option<X509Certificate<'_>> {

@@ -1,26 +1,24 @@
+use std::sync::Arc;
+
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, CrlDistributionPoint,
     CrlIssuingDistributionPoint, CrlScope, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair,
     KeyUsagePurpose, RevokedCertParams, SerialNumber, date_time_ymd,
 };
 use rustls::{CertificateError, pki_types::CertificateDer};
+use sealward_core::{id::Timestamp, identity::Identity};
 use tempfile::TempDir;
 
-use super::*;
-use crate::{development::Development, files::pem};
-use sealward_core::identity::Identity;
-
-/// The terms of a development server, whose folder isn't needed any more.
-pub(crate) fn terms() -> Arc<Terms> {
-    let (_folder, tls) = settings();
-    Arc::new(Terms::load(&tls).unwrap())
-}
+use super::{revocation::ListProblem, *};
+use crate::{
+    config::Tls,
+    files::pem::{self, PemError},
+    transport::test_deployment::TestDeployment,
+};
 
 fn settings() -> (TempDir, Tls) {
-    let folder = tempfile::tempdir().unwrap();
-    let development = Development::prepare(folder.path()).unwrap();
-    let tls = development.config().unwrap().tls;
-    (folder, tls)
+    let TestDeployment { folder, config, .. } = TestDeployment::new();
+    (folder, config.tls)
 }
 
 fn ada() -> Identity {
@@ -140,21 +138,21 @@ const IN_2030: Timestamp = Timestamp::from_unix_micros(1_900_000_000 * SECOND);
 const IN_2033: Timestamp = Timestamp::from_unix_micros(2_000_000_000 * SECOND);
 
 #[test]
-fn h2_is_the_only_protocol_and_nothing_comes_early() {
-    let terms = terms();
-    assert_eq!(terms.server_config.alpn_protocols, [b"h2"]);
-    assert_eq!(terms.server_config.max_early_data_size, 0);
+fn h2_is_the_only_protocol_and_early_data_is_off() {
+    let tls_context = TestDeployment::new().tls_context();
+    assert_eq!(tls_context.server_config.alpn_protocols, [b"h2"]);
+    assert_eq!(tls_context.server_config.max_early_data_size, 0);
 }
 
 #[test]
 fn a_key_of_another_certificate_is_refused() {
     let (folder, mut tls) = settings();
     tls.key = folder.path().join("tls/admin.key");
-    assert!(matches!(Terms::load(&tls), Err(TlsError::Certificate(_))));
+    assert!(matches!(TlsContext::load(&tls), Err(TlsError::Certificate(_))));
 }
 
 #[test]
-fn a_certificate_on_a_list_is_refused_and_others_of_its_ca_are_not() {
+fn only_the_revoked_certificate_of_a_ca_is_refused() {
     let ca = Ca::new("one");
     let trust = trust(&[&ca], &[ca.list(&[7])]).unwrap();
     assert_eq!(verified(&trust, &[ca.certificate(7)]), Err(CertificateError::Revoked));
@@ -187,7 +185,7 @@ fn a_ca_renewed_with_a_new_key_has_its_own_list() {
 }
 
 #[test]
-fn a_list_with_a_foreign_signature_counts_for_no_ca() {
+fn list_with_a_foreign_signature_applies_to_no_ca() {
     let (ca, impostor) = (Ca::new("one"), Ca::new("one"));
     let (foreign, own) = (impostor.list(&[8]), ca.list(&[7]));
     let only_foreign = trust(&[&ca], std::slice::from_ref(&foreign)).unwrap();
@@ -203,7 +201,7 @@ fn a_list_with_a_foreign_signature_counts_for_no_ca() {
 }
 
 #[test]
-fn each_part_of_a_divided_list_counts_for_the_certificates_that_name_it() {
+fn each_part_of_a_divided_list_applies_to_its_certificates() {
     let ca = Ca::new("one");
     let part = |address: &str, serials: &[u64]| {
         let point =
@@ -237,7 +235,7 @@ fn each_part_of_a_divided_list_counts_for_the_certificates_that_name_it() {
 }
 
 #[test]
-fn a_list_for_cas_only_does_not_vouch_for_clients() {
+fn list_for_cas_only_does_not_cover_clients() {
     let ca = Ca::new("one");
     let point = CrlIssuingDistributionPoint { distribution_point: at("http://ca"), scope: Some(CrlScope::CaCertsOnly) };
     let list = CertificateRevocationListParams { issuing_distribution_point: Some(point), ..list_params(&[]) };
@@ -247,7 +245,7 @@ fn a_list_for_cas_only_does_not_vouch_for_clients() {
 }
 
 #[test]
-fn a_list_from_the_future_revokes_and_vouches_for_no_certificate() {
+fn list_from_the_future_revokes_but_does_not_cover_certificates() {
     let ca = Ca::new("one");
     let trust = trust(&[&ca], &[ca.list(&[7])]).unwrap();
     let before = |seconds| Timestamp::from_unix_micros(IN_2020.unix_micros() - seconds * SECOND);
@@ -303,7 +301,7 @@ fn intermediate_cas_need_lists_and_can_be_revoked() {
 }
 
 #[test]
-fn the_key_of_a_list_must_be_one_that_may_sign_lists() {
+fn key_that_signs_a_list_needs_crl_sign() {
     let mut params = ca_params("one");
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
     let ca = Ca::with(params);
@@ -319,7 +317,7 @@ fn the_key_of_a_list_must_be_one_that_may_sign_lists() {
 }
 
 #[test]
-fn with_lists_a_ca_without_one_is_named_and_nobody_of_it_gets_in() {
+fn ca_without_a_list_is_named_and_its_clients_are_refused() {
     let (listed, unlisted) = (Ca::new("listed"), Ca::new("unlisted"));
     let both = trust(&[&listed, &unlisted], &[listed.list(&[7])]).unwrap();
     let said = problems(&both, IN_2030);
@@ -358,7 +356,7 @@ fn a_certificate_of_a_namesake_of_a_client_ca_is_of_an_unknown_ca() {
 }
 
 #[test]
-fn a_client_ca_past_its_end_is_not_believed() {
+fn expired_client_ca_is_not_trusted() {
     let mut params = ca_params("one");
     params.not_after = date_time_ymd(2030, 1, 1);
     let ca = Ca::with(params);
@@ -407,7 +405,7 @@ fn the_path_length_of_a_client_ca_is_enforced() {
 }
 
 #[test]
-fn a_client_ca_that_is_no_ca_is_refused() {
+fn client_ca_that_is_not_a_ca_is_refused() {
     for change in [
         (|params| params.is_ca = IsCa::NoCa) as fn(&mut CertificateParams),
         |params| params.is_ca = IsCa::ExplicitNoCa,
@@ -424,10 +422,10 @@ fn a_client_ca_that_is_no_ca_is_refused() {
 }
 
 #[test]
-fn sessions_outlive_another_server_certificate_and_end_with_another_trust() {
+fn sessions_survive_a_new_server_certificate_but_not_new_trust() {
     let (_folder, tls) = settings();
     let (certificate, trust) = (ServerCertificate::load(&tls).unwrap(), Arc::new(Trust::load(&tls).unwrap()));
-    let made = |trust| Terms::new(tls.minimum_version, &certificate, trust).unwrap().server_config;
+    let made = |trust| TlsContext::new(tls.minimum_version, &certificate, trust).unwrap().server_config;
     let first = made(&trust);
     assert!(Arc::ptr_eq(&first.session_storage, &made(&trust).session_storage));
     let again = Arc::new(Trust::load(&tls).unwrap());
@@ -435,7 +433,7 @@ fn sessions_outlive_another_server_certificate_and_end_with_another_trust() {
 }
 
 #[test]
-fn a_trust_domain_is_spoken_for_by_its_own_cas_only() {
+fn spiffe_id_is_accepted_only_from_cas_of_its_trust_domain() {
     let (folder, mut tls) = settings();
     let [domain_ca, other_ca, names_ca] = ["domain", "other", "names"].map(|name| {
         let ca = Ca::new(name);
@@ -529,7 +527,7 @@ fn an_unusable_server_certificate_does_not_replace_a_good_one() {
 }
 
 #[test]
-fn the_certificate_in_use_stays_whatever_the_time() {
+fn certificate_in_use_is_kept_at_any_time() {
     let (_folder, tls) = server("sealward.example", |_| {});
     let current = ServerCertificate::load(&tls).unwrap();
     assert!(ServerCertificate::load_in_place_of(&current, &tls, IN_2033).is_ok());
@@ -539,7 +537,7 @@ fn the_certificate_in_use_stays_whatever_the_time() {
 }
 
 #[test]
-fn certificates_are_lost_by_no_file() {
+fn no_format_of_file_loses_certificates() {
     let (folder, mut tls) = settings();
     let (first, second) = (Ca::new("first"), Ca::new("second"));
     let path = folder.path().join("cas.pem");

@@ -42,7 +42,7 @@ impl Backend for Faulty {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn after_an_unknown_outcome_a_read_tells_it_and_the_chain_goes_on_from_there() {
+async fn read_after_an_unknown_outcome_shows_it_and_the_chain_continues() {
     for takes_effect in [false, true] {
         let fixture = Fixture::new();
         fixture.databases.create(ID, first()).await.unwrap();
@@ -63,14 +63,14 @@ async fn after_an_unknown_outcome_a_read_tells_it_and_the_chain_goes_on_from_the
         let outcome = store.commit(Commit::of(vec![insert(2, b""), reveal()])).await;
         assert!(matches!(outcome, Err(CommitError::Unknown(_))));
         let now = if takes_effect { 2 } else { 1 };
-        assert_eq!((count(&store, "Entry").await, count(&store, AUDIT_TABLE).await), (now, now));
+        assert_eq!((count(&store, "Entry").await, count(&store, AuditRecord::TABLE).await), (now, now));
         store.commit(Commit::of(vec![insert(3, b""), reveal()])).await.unwrap();
-        assert_eq!(count(&store, AUDIT_TABLE).await, now + 1);
+        assert_eq!(count(&store, AuditRecord::TABLE).await, now + 1);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_sync_failure_takes_effect_as_its_name_says() {
+async fn failed_sync_keeps_or_loses_the_commit_as_injected() {
     for (failure, rows) in [(SyncFailure::Kept, 1), (SyncFailure::Lost, 0)] {
         let sync_failure: fn() -> Option<SyncFailure> = match failure {
             SyncFailure::Kept => || Some(SyncFailure::Kept),
@@ -87,7 +87,7 @@ async fn a_sync_failure_takes_effect_as_its_name_says() {
 }
 
 #[tokio::test]
-async fn a_full_disk_makes_a_commit_unavailable_and_nothing_more() {
+async fn full_disk_makes_only_the_commit_unavailable() {
     let fixture = Fixture::new();
     fixture.databases.create(ID, first()).await.unwrap();
     let options = SqliteOptions::default();
@@ -98,13 +98,13 @@ async fn a_full_disk_makes_a_commit_unavailable_and_nothing_more() {
     store.commit(Commit::of(vec![insert(1, b"small"), reveal()])).await.unwrap();
     let outcome = store.commit(Commit::of(vec![reveal(), insert(2, &[7; 1_000_000])])).await;
     assert!(matches!(outcome, Err(CommitError::Unavailable(_))));
-    assert_eq!((count(&store, "Entry").await, count(&store, AUDIT_TABLE).await), (1, 1));
+    assert_eq!((count(&store, "Entry").await, count(&store, AuditRecord::TABLE).await), (1, 1));
     store.commit(Commit::of(vec![insert(2, b"small"), reveal()])).await.unwrap();
-    assert_eq!((count(&store, "Entry").await, count(&store, AUDIT_TABLE).await), (2, 2));
+    assert_eq!((count(&store, "Entry").await, count(&store, AuditRecord::TABLE).await), (2, 2));
 }
 
 #[tokio::test]
-async fn somebody_elses_lock_makes_a_commit_unavailable_and_nothing_more() {
+async fn lock_of_another_process_makes_only_the_commit_unavailable() {
     let fixture = Fixture::new();
     let options = SqliteOptions { busy_timeout: Duration::ZERO, ..SqliteOptions::default() };
     fixture.databases.create(ID, first()).await.unwrap();
@@ -120,7 +120,7 @@ async fn somebody_elses_lock_makes_a_commit_unavailable_and_nothing_more() {
 }
 
 #[tokio::test]
-async fn a_value_that_no_column_can_have_is_not_read() {
+async fn stored_value_of_the_wrong_type_is_not_read() {
     let fixture = Fixture::new();
     let store = fixture.created().await;
     let shell = rusqlite::Connection::open(fixture.database()).unwrap();

@@ -3,7 +3,7 @@
 use super::*;
 
 #[tokio::test]
-async fn a_database_appears_whole_and_for_its_owner_alone() {
+async fn database_appears_complete_and_private() {
     let fixture = Fixture::new();
     let store = fixture.created().await;
     store.commit(Commit::of(vec![insert(1, b"x")])).await.unwrap();
@@ -19,7 +19,7 @@ async fn a_database_appears_whole_and_for_its_owner_alone() {
 }
 
 #[tokio::test]
-async fn a_database_that_exists_is_not_made_again() {
+async fn existing_database_is_not_created_again() {
     let fixture = Fixture::new();
     let store = fixture.created().await;
     store.commit(Commit::of(vec![insert(1, b"x")])).await.unwrap();
@@ -37,7 +37,7 @@ async fn a_database_whose_content_is_refused_does_not_appear() {
 }
 
 #[tokio::test]
-async fn what_is_left_of_other_databases_does_not_get_into_a_new_one() {
+async fn leftover_files_do_not_enter_a_new_database() {
     let fixture = Fixture::new();
     let store = fixture.created().await;
     store.commit(Commit::of(vec![insert(1, b"x")])).await.unwrap();
@@ -52,7 +52,7 @@ async fn what_is_left_of_other_databases_does_not_get_into_a_new_one() {
 }
 
 #[tokio::test]
-async fn what_is_half_made_is_not_listed_and_goes_at_the_next_start() {
+async fn incomplete_database_is_not_listed_and_is_removed_at_start() {
     let fixture = Fixture::new();
     fixture.created().await;
     fixture.close().await;
@@ -70,7 +70,7 @@ async fn what_is_half_made_is_not_listed_and_goes_at_the_next_start() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_not_ours_is_not_opened() {
+async fn foreign_file_is_not_opened() {
     let fixture = Fixture::new();
     rusqlite::Connection::open(fixture.database()).unwrap().execute_batch("CREATE TABLE t (a)").unwrap();
     assert!(matches!(fixture.databases.open(ID).await, Err(OpenError::Unavailable(_))));
@@ -88,7 +88,7 @@ async fn a_database_of_a_later_format_is_not_opened() {
 }
 
 #[tokio::test]
-async fn a_configuration_is_made_once_and_then_opened() {
+async fn configuration_database_is_created_once_and_then_opened() {
     let fixture = Fixture::new();
     let open = |first: fn() -> Commit| {
         SqliteStore::open_or_create(
@@ -109,7 +109,7 @@ async fn a_configuration_is_made_once_and_then_opened() {
 }
 
 #[tokio::test]
-async fn what_was_deleted_is_gone_from_the_files_after_a_scrub() {
+async fn scrub_removes_deleted_values_from_the_files() {
     let fixture = Fixture::new();
     let store = fixture.created().await;
     let canary = b"a wrapped key that has to be destroyed".as_slice();
@@ -145,7 +145,7 @@ async fn what_was_deleted_is_gone_from_the_files_after_a_scrub() {
 
 /// Inserts move rows between pages. No old copies may remain.
 #[tokio::test]
-async fn what_was_deleted_is_gone_from_the_pages_it_was_moved_from() {
+async fn scrub_removes_deleted_values_from_former_pages() {
     let fixture = Fixture::new();
     let store = fixture.created().await;
     let mut wide = table();
@@ -182,7 +182,7 @@ async fn what_was_deleted_is_gone_from_the_pages_it_was_moved_from() {
 }
 
 #[tokio::test]
-async fn a_look_at_a_database_at_rest_leaves_no_trace() {
+async fn viewing_an_unopened_database_leaves_no_trace() {
     let fixture = Fixture::new();
     let store = fixture.created().await;
     store.commit(Commit::of(vec![insert(1, b"x")])).await.unwrap();
@@ -197,7 +197,7 @@ async fn a_look_at_a_database_at_rest_leaves_no_trace() {
 }
 
 #[tokio::test]
-async fn a_look_at_an_open_database_sees_what_is_committed_and_stops_nobody() {
+async fn viewing_an_open_database_shows_commits_and_blocks_no_writer() {
     let fixture = Fixture::new();
     let store = fixture.created().await;
     store.commit(Commit::of(vec![insert(1, b"x")])).await.unwrap();
@@ -211,7 +211,7 @@ async fn a_look_at_an_open_database_sees_what_is_committed_and_stops_nobody() {
 }
 
 #[tokio::test]
-async fn a_look_at_what_is_no_database_of_ours_is_an_error() {
+async fn viewing_a_foreign_file_is_an_error() {
     let fixture = Fixture::new();
     let path = fixture.path("a b%c?d#.db");
     assert!(matches!(SqliteView::open(&path, SqliteOptions::default()), Err(OpenError::Missing)));

@@ -52,7 +52,7 @@ async fn quick_reads_do_not_wait_for_scans() {
 }
 
 #[tokio::test]
-async fn a_scan_ends_at_its_time_and_leaves_its_place() {
+async fn scan_ends_at_its_deadline_and_frees_its_slot() {
     let (_fixture, store) =
         opened(SqliteOptions { scan_time_max: Duration::ZERO, scans_max: 1, ..SqliteOptions::default() }).await;
     fill(&store, 2_000).await;
@@ -66,7 +66,7 @@ async fn a_scan_ends_at_its_time_and_leaves_its_place() {
 }
 
 #[tokio::test]
-async fn a_statement_that_is_told_to_stop_stops_and_its_connection_reads_on() {
+async fn interrupted_statement_stops_and_its_connection_stays_usable() {
     let (fixture, store) = opened(SqliteOptions::default()).await;
     fill(&store, 2_000).await;
     let mut connection = Connection::open_reader(&fixture.database(), SqliteOptions::default()).unwrap();
@@ -80,7 +80,7 @@ async fn a_statement_that_is_told_to_stop_stops_and_its_connection_reads_on() {
 }
 
 #[tokio::test]
-async fn a_scrub_ends_the_snapshot_that_is_in_its_way() {
+async fn scrub_ends_a_blocking_snapshot() {
     let (_fixture, store) = opened(SqliteOptions { snapshot_grace: Duration::ZERO, ..SqliteOptions::default() }).await;
     fill(&store, 1).await;
     let snapshot = store.snapshot().await.unwrap();
@@ -107,7 +107,7 @@ async fn a_scrub_waits_for_a_snapshot_that_is_almost_done() {
 }
 
 #[tokio::test]
-async fn the_log_stays_bounded_behind_a_snapshot_which_is_ended() {
+async fn snapshot_that_blocks_the_log_is_ended() {
     const LOG_MAX: u64 = 1_000_000;
     let (fixture, store) = opened(SqliteOptions { log_max_bytes: LOG_MAX, ..SqliteOptions::default() }).await;
     let snapshot = store.snapshot().await.unwrap();

@@ -580,7 +580,7 @@ fn masks() -> impl Strategy<Value = BTreeSet<usize>> {
 }
 
 #[test]
-fn pages_of_a_filter_in_an_order_are_what_a_plain_evaluation_finds() {
+fn filtered_ordered_pages_match_a_plain_evaluation() {
     let cases = (things(), prop::option::weighted(0.8, trees()), orders(), masks(), 1..12_u32);
     run(cases, async |lists, (things, tree, order, mask, size)| {
         lists.store(&things).await;
@@ -613,7 +613,7 @@ fn pages_of_a_filter_in_an_order_are_what_a_plain_evaluation_finds() {
 }
 
 #[test]
-fn what_stays_is_on_one_page_whatever_comes_and_goes_between_them() {
+fn unchanged_rows_appear_once_despite_concurrent_changes() {
     let cases = (things(), things(), orders(), vec(any::<(Index, bool)>(), 40), 1..6_u32);
     run(cases, async |lists, (before, others, order, changes, size)| {
         lists.store(&before).await;

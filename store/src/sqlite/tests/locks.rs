@@ -3,7 +3,7 @@
 use super::*;
 
 #[tokio::test]
-async fn an_organization_is_open_once_whoever_asks() {
+async fn organization_is_opened_once() {
     let fixture = Fixture::new();
     let store = fixture.created().await;
     let again = fixture.databases.open(ID).await.unwrap();
@@ -11,7 +11,7 @@ async fn an_organization_is_open_once_whoever_asks() {
 }
 
 #[tokio::test]
-async fn a_lock_is_held_by_one_and_given_back() {
+async fn lock_has_one_owner_and_is_released() {
     let fixture = Fixture::new();
     let lock = fixture.databases.try_lock(ID).await.unwrap();
     assert!(lock.is_some());

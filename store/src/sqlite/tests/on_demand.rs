@@ -6,11 +6,7 @@ use std::{
     task::Poll,
 };
 
-use sealward_core::{
-    layout::{self, ORGANIZATION},
-    organization::open::inspect,
-    schema::Schema,
-};
+use sealward_core::{layout, organization::open::inspect, schema::Schema, table::OrganizationRow};
 use tokio::task::JoinSet;
 
 use super::*;
@@ -48,7 +44,7 @@ fn numbered(number: u8) -> OrganizationId {
 }
 
 #[tokio::test]
-async fn a_database_that_nobody_used_for_the_bound_is_closed_and_the_next_call_opens_it() {
+async fn idle_database_is_closed_and_the_next_call_opens_it() {
     let fixture = Fixture::new();
     let store = fixture.created().await;
     let before = Instant::now();
@@ -67,7 +63,7 @@ async fn a_database_that_nobody_used_for_the_bound_is_closed_and_the_next_call_o
 }
 
 #[tokio::test]
-async fn every_call_opens_a_database_that_is_closed() {
+async fn every_call_opens_a_closed_database() {
     let fixture = Fixture::new();
     let store = fixture.created().await;
     let select = || Select {
@@ -91,7 +87,7 @@ async fn every_call_opens_a_database_that_is_closed() {
 }
 
 #[tokio::test]
-async fn of_too_many_databases_those_not_used_for_the_longest_time_are_closed() {
+async fn least_recently_used_databases_past_the_limit_are_closed() {
     let fixture = Fixture::new();
     let stores = fixture.created_many(5).await;
     for store in &stores[..3] {
@@ -106,7 +102,7 @@ async fn of_too_many_databases_those_not_used_for_the_longest_time_are_closed() 
 }
 
 #[tokio::test]
-async fn a_database_in_use_is_not_closed_and_one_that_is_too_many_is_when_it_is_not_used_any_more() {
+async fn database_in_use_past_the_limit_is_closed_after_use() {
     let fixture = Fixture::new();
     let stores = fixture.created_many(4).await;
     let mut uses = Vec::new();
@@ -124,7 +120,7 @@ async fn a_database_in_use_is_not_closed_and_one_that_is_too_many_is_when_it_is_
 
 /// Calls to more databases than may be open, while unused ones are closed continually.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn nothing_acknowledged_is_lost_and_no_chain_breaks_while_databases_close_under_their_callers() {
+async fn databases_closing_under_load_lose_no_commit_and_break_no_chain() {
     const CALLERS: u128 = 20;
     const COMMITS: u128 = 20;
     let fixture = Arc::new(Fixture::new());
@@ -150,7 +146,7 @@ async fn nothing_acknowledged_is_lost_and_no_chain_breaks_while_databases_close_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_database_that_closes_and_opens_again_and_again_has_one_chain() {
+async fn reopened_database_keeps_one_audit_chain() {
     let fixture = Fixture::new();
     let store = fixture.created().await;
     for round in 0..50 {
@@ -162,7 +158,7 @@ async fn a_database_that_closes_and_opens_again_and_again_has_one_chain() {
 }
 
 #[tokio::test]
-async fn a_commit_whose_caller_left_is_done_before_its_database_closes() {
+async fn commit_without_its_caller_completes_before_the_database_closes() {
     let fixture = Fixture::new();
     let store = fixture.created().await;
     {
@@ -175,7 +171,7 @@ async fn a_commit_whose_caller_left_is_done_before_its_database_closes() {
 }
 
 #[tokio::test]
-async fn a_database_whose_opener_left_is_open_once() {
+async fn opening_continues_without_its_caller_and_happens_once() {
     let fixture = Fixture::new();
     let store = fixture.created().await;
     fixture.close().await;
@@ -190,7 +186,7 @@ async fn a_database_whose_opener_left_is_open_once() {
 }
 
 #[tokio::test]
-async fn a_database_that_is_gone_or_damaged_when_it_is_needed_again_is_unavailable_until_it_is_back() {
+async fn missing_or_damaged_database_is_unavailable_until_repaired() {
     let fixture = Fixture::new();
     let store = fixture.created().await;
     store.commit(Commit::of(vec![insert(1, b"x"), reveal()])).await.unwrap();
@@ -214,18 +210,13 @@ async fn a_database_that_is_gone_or_damaged_when_it_is_needed_again_is_unavailab
 /// Returns the first commit of an organization's database, with its id and name.
 fn organization(id: OrganizationId, name: &str) -> Commit {
     let layout = layout::organization(&Schema::new(Vec::new()).unwrap());
-    let laid_out = layout.tables.into_iter().find(|laid_out| laid_out.table.name == ORGANIZATION).unwrap();
-    let row = vec![
-        ("id".into(), Datum::Uuid(id.uuid())),
-        ("name".into(), Datum::Text(name.to_owned())),
-        ("create_time".into(), Datum::Time(Timestamp::from_unix_micros(1))),
-    ];
-    let insert = Step::Insert { table: ORGANIZATION.into(), row };
-    Commit::of(vec![Step::CreateTable(laid_out.table), Step::CreateTable(audit::table()), insert])
+    let laid_out = layout.tables.into_iter().find(|laid_out| laid_out.table.name == OrganizationRow::TABLE).unwrap();
+    let row = OrganizationRow { id, name: name.to_owned(), create_time: Timestamp::from_unix_micros(1) };
+    Commit::of(vec![Step::CreateTable(laid_out.table), Step::CreateTable(AuditRecord::table()), row.insert()])
 }
 
 #[tokio::test]
-async fn a_database_that_was_exchanged_while_it_was_closed_is_not_opened_again() {
+async fn database_replaced_while_closed_is_not_opened() {
     let fixture = Fixture::new();
     let limits = OpenLimits { open_max: OPEN_MAX, idle_max: IDLE_MAX };
     let databases = SqliteDatabases::new(
@@ -258,7 +249,7 @@ async fn a_database_that_was_exchanged_while_it_was_closed_is_not_opened_again()
     close().await;
     exchange();
     for store in &stores {
-        assert!(store.count(ORGANIZATION.into(), Condition::EVERYTHING).await.is_err());
+        assert!(store.count(OrganizationRow::TABLE.into(), Condition::EVERYTHING).await.is_err());
         let Err(CommitError::Unavailable(cause)) = store.commit(Commit::of(vec![reveal()])).await else {
             panic!("committed to another organization's database")
         };
@@ -266,7 +257,7 @@ async fn a_database_that_was_exchanged_while_it_was_closed_is_not_opened_again()
     }
     close().await;
     exchange();
-    assert_eq!(count(&*stores[0], ORGANIZATION).await, 1);
+    assert_eq!(count(&*stores[0], OrganizationRow::TABLE).await, 1);
 
     // Changes the name under the same id.
     close().await;
@@ -274,5 +265,5 @@ async fn a_database_that_was_exchanged_while_it_was_closed_is_not_opened_again()
         .unwrap()
         .execute("UPDATE sealward_organization SET name = 'other'", [])
         .unwrap();
-    assert!(stores[0].count(ORGANIZATION.into(), Condition::EVERYTHING).await.is_err());
+    assert!(stores[0].count(OrganizationRow::TABLE.into(), Condition::EVERYTHING).await.is_err());
 }

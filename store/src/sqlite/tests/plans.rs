@@ -20,11 +20,11 @@ fn read(table: &'static str, rows: Condition, order: &[&'static str]) -> Select 
 }
 
 fn table_key(table: &'static str) -> &'static str {
-    if table == AUDIT_TABLE { "hash" } else { "data" }
+    if table == AuditRecord::TABLE { "hash" } else { "data" }
 }
 
 #[tokio::test]
-async fn reads_by_key_and_pages_in_key_order_use_the_key_and_sort_nothing() {
+async fn reads_and_pages_by_key_use_the_key_without_sorting() {
     let fixture = Fixture::new();
     fixture.databases.create(ID, first()).await.unwrap();
     let id = || Datum::Uuid(Uuid::from_u128(1));
@@ -37,7 +37,7 @@ async fn reads_by_key_and_pages_in_key_order_use_the_key_and_sort_nothing() {
     let scan = read("Entry", Condition::greater("id", id()).and(differs), &["id"]);
     assert_eq!(plan(&fixture, &scan), after);
     let records = Condition::equal("writer", id()).and(Condition::greater("sequence", Datum::Integer(1)));
-    let trail = read(AUDIT_TABLE, records, &["writer", "sequence"]);
+    let trail = read(AuditRecord::TABLE, records, &["writer", "sequence"]);
     assert_eq!(plan(&fixture, &trail), "SEARCH sealward_audit USING PRIMARY KEY (writer=? AND sequence>?)");
 }
 

@@ -1,0 +1,5 @@
+//! What the user enters: attributes of a record, secrets, and the confirmation of what can't be undone.
+
+pub(crate) mod confirmation;
+pub(crate) mod record;
+pub(crate) mod secret;

@@ -1,0 +1,433 @@
+//! A record from the command line: `--json`, `--set`, `--secret` and `--clear`.
+//!
+//! No error contains a value of an encrypted attribute. A null in JSON is the same as a missing attribute, as in proto3: a record can be
+//! read, edited and sent back without clearing the encrypted attributes, which are null in the answer.
+
+use std::{collections::BTreeSet, path::PathBuf};
+
+use prost_reflect::{DynamicMessage, Kind, Value};
+use sealward_client::{AttributeType, EntityType, ExposeSecret as _};
+use serde_json::{Map, Value as Json};
+
+use crate::{
+    failure::Failure,
+    input::secret::{SecretReader, Source, byte_order_mark, check_not_empty, read_file, read_text},
+    naming::{command_name, enum_names, enum_value},
+};
+
+/// The options for a record, not yet parsed.
+#[derive(Default)]
+pub(crate) struct RecordArguments<'a> {
+    /// A JSON file, or `-` for stdin.
+    pub(crate) json: Option<&'a str>,
+    /// `attribute=value`.
+    pub(crate) set: Vec<&'a str>,
+    /// `attribute`, `attribute=@FILE` or `attribute=-`.
+    pub(crate) secret: Vec<&'a str>,
+    /// `attribute`.
+    pub(crate) clear: Vec<&'a str>,
+}
+
+/// A record to write.
+pub(crate) struct Record {
+    /// The record with its attributes.
+    pub(crate) message: DynamicMessage,
+    /// The update mask: the attributes to set or clear.
+    pub(crate) mask: BTreeSet<String>,
+    /// The field `name` of the JSON.
+    pub(crate) name: Option<String>,
+    /// The field `etag` of the JSON.
+    pub(crate) etag: Option<String>,
+    /// Attributes in the JSON that an update can't write.
+    pub(crate) skipped: Vec<String>,
+}
+
+/// The write that a record is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Operation {
+    Create,
+    Update,
+}
+
+impl RecordArguments<'_> {
+    /// Parses the options and reads the record's values. Options are validated before the user is prompted for a secret.
+    pub(crate) fn read(
+        &self,
+        entity: &EntityType,
+        operation: Operation,
+        secrets: &mut dyn SecretReader,
+    ) -> Result<Record, Failure> {
+        let set = self.set.iter().map(|option| assignment(entity, option)).collect::<Result<Vec<_>, _>>()?;
+        let sources = self.secret.iter().map(|option| secret_source(entity, option)).collect::<Result<Vec<_>, _>>()?;
+        let cleared = self.clear.iter().map(|name| attribute(entity, name)).collect::<Result<Vec<_>, _>>()?;
+
+        let mut document = match self.json {
+            Some(source) => Document::read(entity, operation, source, secrets)?,
+            None => Document::default(),
+        };
+        let mut mask: BTreeSet<String> = document.attributes.keys().cloned().collect();
+        mask.extend(document.encrypted.iter().map(|(attribute, _)| attribute.name().to_owned()));
+        for (attribute, value) in set {
+            mask.insert(attribute.name().to_owned());
+            document.attributes.insert(attribute.name().to_owned(), value);
+        }
+        mask.extend(sources.iter().map(|(attribute, _)| attribute.name().to_owned()));
+        for attribute in cleared {
+            if !mask.insert(attribute.name().to_owned()) {
+                let name = attribute.name();
+                return Err(Failure::usage(format!("{name} can't be both set and cleared")));
+            }
+        }
+
+        let mut message = from_json(entity, document.attributes)
+            .map_err(|error| Failure::usage(format!("invalid {}: {error}", entity.message.name())))?;
+        for (attribute, value) in document.encrypted {
+            message.set_field(&attribute.field, value);
+        }
+        for (attribute, source) in sources {
+            message.set_field(&attribute.field, secret_value(attribute, &source, secrets)?);
+        }
+        Ok(Record { message, mask, name: document.name, etag: document.etag, skipped: document.skipped })
+    }
+}
+
+/// A JSON document, with its encrypted attributes apart from the others.
+#[derive(Default)]
+struct Document<'a> {
+    attributes: Map<String, Json>,
+    encrypted: Vec<(&'a AttributeType, Value)>,
+    name: Option<String>,
+    etag: Option<String>,
+    skipped: Vec<String>,
+}
+
+impl<'a> Document<'a> {
+    fn read(
+        entity: &'a EntityType,
+        operation: Operation,
+        source: &str,
+        secrets: &mut dyn SecretReader,
+    ) -> Result<Self, Failure> {
+        let text = match source {
+            "-" => secrets.read_document("JSON")?,
+            file => read_file("JSON", &PathBuf::from(file))?,
+        };
+        if byte_order_mark(&text).is_some() {
+            return Err(Failure::usage("the JSON begins with a byte order mark: save it as UTF-8 without one"));
+        }
+        // serde_json reports line and column, never the content.
+        let parsed: Json =
+            serde_json::from_slice(&text).map_err(|error| Failure::usage(format!("invalid JSON: {error}")))?;
+        let Json::Object(fields) = parsed else {
+            return Err(Failure::usage("the JSON must be an object: {\"attribute\": value, …}"));
+        };
+        Self::from_fields(entity, operation, fields)
+    }
+
+    fn from_fields(entity: &'a EntityType, operation: Operation, fields: Map<String, Json>) -> Result<Self, Failure> {
+        let mut document = Self::default();
+        for (key, value) in fields {
+            let Some(attribute) = entity.attribute(&key) else {
+                document.take_standard_field(entity, &key, value)?;
+                continue;
+            };
+            let options = &attribute.options;
+            let name = attribute.name().to_owned();
+            if value.is_null() || options.output_only || !options.reports_set.is_empty() {
+                continue;
+            }
+            if operation == Operation::Update && (options.immutable || options.not_valid_for_update) {
+                document.skipped.push(name);
+            } else if options.encrypted {
+                document.encrypted.push((attribute, encrypted_from_json(entity, attribute, value)?));
+            } else {
+                document.attributes.insert(name, value);
+            }
+        }
+        Ok(document)
+    }
+
+    fn take_standard_field(&mut self, entity: &EntityType, key: &str, value: Json) -> Result<(), Failure> {
+        let text = value.as_str().map(str::to_owned);
+        match key {
+            "name" => self.name = text,
+            "etag" => self.etag = text,
+            // Set by the server; ignored, so that a record can be read and sent back.
+            "create_time" | "createTime" | "update_time" | "updateTime" | "created_by" | "createdBy"
+            | "modified_by" | "modifiedBy" | "cleared_attributes" | "clearedAttributes" => {}
+            _ => return Err(no_attribute(entity, key)),
+        }
+        Ok(())
+    }
+}
+
+fn from_json(entity: &EntityType, fields: Map<String, Json>) -> Result<DynamicMessage, serde_json::Error> {
+    DynamicMessage::deserialize(entity.message.clone(), Json::Object(fields))
+}
+
+/// Converts the value of an encrypted attribute on its own, so that no error shows it.
+fn encrypted_from_json(entity: &EntityType, attribute: &AttributeType, value: Json) -> Result<Value, Failure> {
+    let name = attribute.name();
+    let is_text = attribute.field.kind() == Kind::String;
+    let expected = if is_text { "a string" } else { "a string in base64" };
+    let invalid = || Failure::usage(format!("{name} must be {expected}"));
+    let Json::String(text) = value else { return Err(invalid()) };
+    if is_text {
+        return Ok(Value::String(text));
+    }
+    let field = Map::from_iter([(name.to_owned(), Json::String(text))]);
+    from_json(entity, field).ok().and_then(|mut message| message.take_field(&attribute.field)).ok_or_else(invalid)
+}
+
+/// Parses `--set attribute=value`. Errors contain the value only if the attribute isn't encrypted.
+fn assignment<'a>(entity: &'a EntityType, option: &str) -> Result<(&'a AttributeType, Json), Failure> {
+    let Some((name, value)) = option.split_once('=') else {
+        return Err(Failure::usage("--set needs ATTRIBUTE=VALUE; to set null in an update, use --clear ATTRIBUTE"));
+    };
+    let attribute = attribute(entity, name)?;
+    if attribute.options.encrypted {
+        return Err(Failure::usage(format!(
+            "{name} is encrypted: don't pass its value on the command line, which shell history and process lists expose\n  \
+             use --secret {name} (prompt), --secret {name}=@FILE or --secret {name}=- (stdin)"
+        )));
+    }
+    let invalid = |expected: &str| Failure::usage(format!("invalid value {value:?} for {name}: expected {expected}"));
+    let json = match attribute.field.kind() {
+        Kind::Bool => Json::Bool(value.parse().map_err(|_| invalid("true or false"))?),
+        Kind::Enum(kind) => enum_value(&kind, value)
+            .map(Json::String)
+            .ok_or_else(|| invalid(&format!("one of {}", enum_names(&kind).join(", "))))?,
+        Kind::Int32 | Kind::Int64 | Kind::Sint32 | Kind::Sint64 | Kind::Sfixed32 | Kind::Sfixed64 => {
+            Json::from(value.parse::<i64>().map_err(|_| invalid("an integer"))?)
+        }
+        // All other kinds are strings in the JSON mapping: text, base64, a time.
+        Kind::String
+        | Kind::Bytes
+        | Kind::Message(_)
+        | Kind::Double
+        | Kind::Float
+        | Kind::Uint32
+        | Kind::Uint64
+        | Kind::Fixed32
+        | Kind::Fixed64 => Json::String(value.to_owned()),
+    };
+    Ok((attribute, json))
+}
+
+/// Parses `--secret attribute`, `attribute=@FILE` or `attribute=-`. Errors don't contain other text after `=`: it may be the secret.
+fn secret_source<'a>(entity: &'a EntityType, option: &str) -> Result<(&'a AttributeType, Source), Failure> {
+    let (name, source) = option.split_once('=').map_or((option, None), |(name, source)| (name, Some(source)));
+    let attribute = attribute(entity, name)?;
+    if !attribute.options.encrypted {
+        return Err(Failure::usage(format!("{name} isn't encrypted: use --set {name}=VALUE")));
+    }
+    let source = match source.map(|source| (source, source.strip_prefix('@'))) {
+        None => Source::PromptTwice,
+        Some((_, Some(file))) if !file.is_empty() => Source::File(PathBuf::from(file)),
+        Some(("-", None)) => Source::Stdin,
+        Some(("prompt", None)) => Source::PromptTwice,
+        Some(_) => {
+            return Err(Failure::usage(format!(
+                "--secret takes no value: don't pass secrets on the command line\n  \
+                 use --secret {name} (prompt), --secret {name}=@FILE or --secret {name}=- (stdin)"
+            )));
+        }
+    };
+    Ok((attribute, source))
+}
+
+fn secret_value(attribute: &AttributeType, source: &Source, secrets: &mut dyn SecretReader) -> Result<Value, Failure> {
+    let name = attribute.name();
+    if attribute.field.kind() == Kind::String {
+        return Ok(Value::String(read_text(secrets, name, source)?.expose_secret().to_owned()));
+    }
+    let mut secret = secrets.read(name, source)?;
+    check_not_empty(name, source, &secret)?;
+    Ok(Value::Bytes(std::mem::take(&mut *secret).into()))
+}
+
+/// The attribute of this name, if callers can write it.
+fn attribute<'a>(entity: &'a EntityType, name: &str) -> Result<&'a AttributeType, Failure> {
+    let attribute = entity.attribute(name).ok_or_else(|| no_attribute(entity, name))?;
+    if attribute.options.output_only || !attribute.options.reports_set.is_empty() {
+        return Err(Failure::usage(format!("{name} is read-only: it is set by the server")));
+    }
+    Ok(attribute)
+}
+
+fn no_attribute(entity: &EntityType, name: &str) -> Failure {
+    let command = command_name(entity);
+    let closest = entity
+        .attributes
+        .iter()
+        .map(|attribute| (strsim::jaro_winkler(name, attribute.name()), attribute.name()))
+        .filter(|(similarity, _)| *similarity >= SIMILARITY_MIN)
+        .max_by(|(a, _), (b, _)| a.total_cmp(b));
+    let suggestion = closest.map(|(_, closest)| format!("; did you mean {closest}?")).unwrap_or_default();
+    let entity = entity.message.name();
+    Failure::usage(format!(
+        "{entity} has no attribute {name:?}{suggestion}; `sealward {command} create --help` lists them"
+    ))
+}
+
+/// Minimum Jaro-Winkler similarity (0 to 1) for a suggestion.
+const SIMILARITY_MIN: f64 = 0.85;
+
+#[cfg(test)]
+mod tests {
+    use sealward_client::built_in_pool;
+    use serde_json::json;
+    use zeroize::Zeroizing;
+
+    use super::*;
+
+    /// Returns a fixed text for each secret, and a fixed document.
+    struct Fixed(&'static str, Json);
+
+    impl SecretReader for Fixed {
+        fn read(&mut self, _what: &str, source: &Source) -> Result<Zeroizing<Vec<u8>>, Failure> {
+            Ok(Zeroizing::new(format!("{} from {source:?}", self.0).into_bytes()))
+        }
+
+        fn read_document(&mut self, _what: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
+            Ok(Zeroizing::new(self.1.to_string().into_bytes()))
+        }
+    }
+
+    fn mailbox() -> EntityType {
+        EntityType::all(&built_in_pool()).unwrap().swap_remove(1)
+    }
+
+    fn record(arguments: &RecordArguments<'_>, document: Json, operation: Operation) -> Result<Record, Failure> {
+        arguments.read(&mailbox(), operation, &mut Fixed("typed", document))
+    }
+
+    fn refusal(arguments: &RecordArguments<'_>, document: Json) -> String {
+        let refused = record(arguments, document, Operation::Create).err().unwrap();
+        let Failure::Usage(text) = refused else { panic!("{refused:?}") };
+        text
+    }
+
+    fn value(record: &Record, attribute: &str) -> Json {
+        let value = record.message.get_field_by_name(attribute).unwrap().into_owned();
+        value.as_str().map_or_else(|| format!("{value:?}").into(), Json::from)
+    }
+
+    #[test]
+    fn record_is_built_from_json_assignments_and_secrets() {
+        let arguments = RecordArguments {
+            json: Some("-"),
+            set: vec!["display_name=Sales=1", "state_code=inactive", "process_and_delete_emails=true"],
+            secret: vec!["password"],
+            clear: vec!["username"],
+        };
+        let document = json!({"displayName": "overridden", "email_address": "a@example.com", "etag": "7", "name": "n"});
+        let record = record(&arguments, document, Operation::Update).ok().unwrap();
+        assert_eq!(value(&record, "display_name"), "Sales=1");
+        assert_eq!(value(&record, "email_address"), "a@example.com");
+        assert_eq!(value(&record, "password"), "typed from PromptTwice");
+        assert_eq!(value(&record, "state_code"), "EnumNumber(2)");
+        assert_eq!(value(&record, "process_and_delete_emails"), "Bool(true)");
+        assert!(!record.message.has_field_by_name("username"));
+        assert_eq!(
+            record.mask.iter().map(String::as_str).collect::<Vec<_>>(),
+            ["display_name", "email_address", "password", "process_and_delete_emails", "state_code", "username"]
+        );
+        assert_eq!((record.name.as_deref(), record.etag.as_deref()), (Some("n"), Some("7")));
+    }
+
+    #[test]
+    fn record_that_was_read_can_be_sent_back_and_clears_no_secret() {
+        let read = json!({
+            "name": "n", "etag": "7", "create_time": "2026-01-31T12:00:00Z", "update_time": "2026-01-31T12:00:00Z",
+            "display_name": "Sales", "password": null, "is_password_set": true, "is_forward_mailbox": true,
+        });
+        let arguments = RecordArguments { json: Some("-"), ..RecordArguments::default() };
+        let record = record(&arguments, read, Operation::Update).ok().unwrap();
+        assert_eq!(record.mask.iter().map(String::as_str).collect::<Vec<_>>(), ["display_name"]);
+    }
+
+    #[test]
+    fn secret_is_never_read_from_an_argument_or_printed() {
+        let set =
+            refusal(&RecordArguments { set: vec!["password=canary-1"], ..RecordArguments::default() }, Json::Null);
+        assert!(set.contains("--secret password=@FILE"), "{set}");
+        let secret =
+            refusal(&RecordArguments { secret: vec!["password=canary-1"], ..RecordArguments::default() }, Json::Null);
+        assert!(secret.contains("--secret password=-"), "{secret}");
+        let bare = refusal(&RecordArguments { set: vec!["canary-1"], ..RecordArguments::default() }, Json::Null);
+        let from_json = RecordArguments { json: Some("-"), ..RecordArguments::default() };
+        let number = refusal(&from_json, json!({"password": 47_110_815}));
+        assert!(number.contains("password"), "{number}");
+        for text in [set, secret, bare, number] {
+            assert!(!text.contains("canary-1") && !text.contains("47110815"), "{text}");
+        }
+    }
+
+    #[test]
+    fn secrets_in_json_are_accepted_and_not_shown_in_errors() {
+        let from_json = RecordArguments { json: Some("-"), ..RecordArguments::default() };
+        let taken = record(&from_json, json!({"password": "canary-1"}), Operation::Create).ok().unwrap();
+        assert_eq!(value(&taken, "password"), "canary-1");
+        let refused = refusal(&from_json, json!({"password": "canary-1", "display_name": 5}));
+        assert!(!refused.contains("canary-1"), "{refused}");
+    }
+
+    #[test]
+    fn sources_of_secrets_are_distinguished() {
+        let entity = mailbox();
+        let source = |given| secret_source(&entity, given).map(|(_, source)| source);
+        assert_eq!(source("password").ok(), Some(Source::PromptTwice));
+        assert_eq!(source("password=prompt").ok(), Some(Source::PromptTwice));
+        assert_eq!(source("password=@p.txt").ok(), Some(Source::File("p.txt".into())));
+        assert_eq!(source("password=-").ok(), Some(Source::Stdin));
+        assert!(source("password=").is_err() && source("password=@").is_err());
+        assert!(source("display_name").is_err() && source("nothing").is_err());
+    }
+
+    #[test]
+    fn unknown_words_are_explained() {
+        for (given, explained) in [
+            ("nothing=1", "has no attribute"),
+            ("usernmae=u", "did you mean username?"),
+            ("is_password_set=true", "set by the server"),
+            ("process_and_delete_emails=yes", "true or false"),
+            ("state_code=asleep", "one of active, inactive"),
+            ("display_name", "ATTRIBUTE=VALUE"),
+        ] {
+            let text = refusal(&RecordArguments { set: vec![given], ..RecordArguments::default() }, Json::Null);
+            assert!(text.contains(explained), "{text}");
+        }
+        let both = RecordArguments { set: vec!["username=u"], clear: vec!["username"], ..RecordArguments::default() };
+        assert!(refusal(&both, Json::Null).contains("cleared"));
+        let unknown = RecordArguments { json: Some("-"), ..RecordArguments::default() };
+        assert!(refusal(&unknown, json!({"colour": "red"})).contains("colour"));
+    }
+
+    #[test]
+    fn choices_are_accepted_by_full_and_short_name() {
+        let entity = mailbox();
+        let Kind::Enum(kind) = entity.attribute("incoming_email_delivery_method").unwrap().field.kind() else {
+            panic!()
+        };
+        assert_eq!(enum_names(&kind), ["none", "outlook", "server_side_sync", "forward_mailbox"]);
+        for given in ["server-side-sync", "INCOMING_EMAIL_DELIVERY_METHOD_SERVER_SIDE_SYNC"] {
+            assert_eq!(enum_value(&kind, given).as_deref(), Some("INCOMING_EMAIL_DELIVERY_METHOD_SERVER_SIDE_SYNC"));
+        }
+    }
+
+    #[test]
+    fn dynamics_365_option_number_selects_its_choice() {
+        let entity = mailbox();
+        let Kind::Enum(kind) = entity.attribute("incoming_email_delivery_method").unwrap().field.kind() else {
+            panic!()
+        };
+        for (number, name) in [("0", "NONE"), ("1", "OUTLOOK"), ("2", "SERVER_SIDE_SYNC"), ("3", "FORWARD_MAILBOX")] {
+            let full = format!("INCOMING_EMAIL_DELIVERY_METHOD_{name}");
+            assert_eq!(enum_value(&kind, number), Some(full));
+        }
+        for wrong in ["4", "-1", ""] {
+            assert_eq!(enum_value(&kind, wrong), None, "{wrong}");
+        }
+    }
+}

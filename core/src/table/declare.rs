@@ -1,0 +1,558 @@
+//! How a table is declared: [`table!`] makes a type of its rows, from which everything else that knows its columns is derived.
+//!
+//! * [`TableRow::table`] is the table for the layout.
+//! * [`TableRow::into_row`] and [`TableRow::take`] convert a row, by position: no column is looked up by its name.
+//! * A function per column, such as `DataKeyRow::version()`, names the column in reads, conditions and assignments, with its type.
+
+use std::marker::PhantomData;
+
+use uuid::Uuid;
+
+use crate::{
+    id::{OrganizationId, RecordId, RequestId, Timestamp},
+    store::{
+        Assignment, Cause, Column, ColumnType, Comparison, Condition, Datum, Direction, Expect, Index, Name, Reader,
+        Row, Select, Step, Table, Unavailable,
+    },
+};
+
+/// Declares a table: the type of its rows, its name, its columns in the order of storage, its key and its indexes.
+///
+/// ```ignore
+/// table! {
+///     /// A door of a house.
+///     pub struct DoorRow = "sealward_door" {
+///         /// The house.
+///         house: Uuid,
+///         /// The door's number in the house.
+///         number: i64,
+///         /// When it was opened last; `None` if never.
+///         opened: Option<Timestamp> as "open_time",
+///     }
+///     key [house, number]
+///     index "sealward_door_by_time" [opened]
+/// }
+///
+/// let open = DoorRow { house, number: 1, opened: Some(now) }.insert();
+/// let numbers: Vec<i64> = read(store, DoorRow::number(), DoorRow::house().is(house)).await?;
+/// let doors: Vec<DoorRow> = read(store, DoorRow::whole(), Condition::EVERYTHING).await?;
+/// ```
+///
+/// A column has the name of its field, or the one after `as`. `Option` makes it nullable. Names and types are stored: they never change.
+macro_rules! table {
+    (@name $field:ident) => { stringify!($field) };
+    (@name $field:ident $column:literal) => { $column };
+    (
+        $(#[$doc:meta])*
+        $vis:vis struct $row:ident = $table:literal {
+            $($(#[$field_doc:meta])* $field:ident: $kind:ty $(as $column:literal)?,)+
+        }
+        key [$($key:ident),+]
+        $(index $index:literal [$($indexed:ident),+])*
+    ) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        $vis struct $row {
+            $($(#[$field_doc])* $vis $field: $kind,)+
+        }
+
+        impl $row {
+            $(
+                #[doc = concat!("The column of `", stringify!($field), "`.")]
+                #[must_use]
+                $vis const fn $field() -> $crate::table::declare::TableColumn<$row, $kind> {
+                    $crate::table::declare::TableColumn::named(
+                        $crate::table::declare::table!(@name $field $($column)?)
+                    )
+                }
+            )+
+        }
+
+        impl $crate::table::declare::TableRow for $row {
+            const TABLE: &'static str = $table;
+            const COLUMNS: &'static [$crate::table::declare::Declared] = &[$($row::$field().declared()),+];
+            const KEY: &'static [&'static str] = &[$($row::$key().as_str()),+];
+            const INDEXES: &'static [(&'static str, &'static [&'static str])] =
+                &[$(($index, &[$($row::$indexed().as_str()),+])),*];
+
+            fn take(
+                data: &mut impl Iterator<Item = $crate::store::Datum>,
+            ) -> Result<Self, $crate::table::declare::Damage> {
+                Ok($row { $($field: $row::$field().take(data)?),+ })
+            }
+
+            fn into_row(self) -> Vec<($crate::store::Name, $crate::store::Datum)> {
+                vec![$($row::$field().holding(self.$field)),+]
+            }
+        }
+    };
+}
+pub(crate) use table;
+
+/// A column as it is declared.
+#[derive(Clone, Copy, Debug)]
+pub struct Declared {
+    name: &'static str,
+    kind: ColumnType,
+    nullable: bool,
+}
+
+impl Declared {
+    /// Its name, for a step or a read.
+    #[must_use]
+    pub fn name(&self) -> Name {
+        Name::Borrowed(self.name)
+    }
+}
+
+/// A row of a declared table.
+pub trait TableRow: Sized {
+    /// The name of the table.
+    const TABLE: &'static str;
+    /// The columns, in order.
+    const COLUMNS: &'static [Declared];
+    /// The columns of the key.
+    const KEY: &'static [&'static str];
+    /// The indexes: the name and the columns of each.
+    const INDEXES: &'static [(&'static str, &'static [&'static str])];
+
+    /// Reads a row from the next values, which are those of [`whole`](Self::whole).
+    ///
+    /// # Errors
+    /// [`Damage`]: the first value that its column can't hold.
+    fn take(data: &mut impl Iterator<Item = Datum>) -> Result<Self, Damage>;
+
+    /// The values of the columns, in order.
+    fn into_row(self) -> Vec<(Name, Datum)>;
+
+    /// Every column, for a read of whole rows.
+    #[must_use]
+    fn whole() -> Whole<Self> {
+        Whole(PhantomData)
+    }
+
+    /// The names of every column, in order.
+    #[must_use]
+    fn names() -> Vec<Name> {
+        Self::COLUMNS.iter().map(Declared::name).collect()
+    }
+
+    /// The names of the key's columns.
+    #[must_use]
+    fn key() -> Vec<Name> {
+        names(Self::KEY.iter().copied())
+    }
+
+    /// The table, for a layout.
+    #[must_use]
+    fn table() -> Table {
+        let column = |column: &Declared| Column { name: column.name(), kind: column.kind, nullable: column.nullable };
+        let index = |(name, columns): &(&'static str, &'static [&'static str])| Index {
+            name: Name::Borrowed(name),
+            columns: names(columns.iter().copied()),
+        };
+        Table {
+            name: Self::TABLE.into(),
+            columns: Self::COLUMNS.iter().map(column).collect(),
+            key: Self::key(),
+            indexes: Self::INDEXES.iter().map(index).collect(),
+        }
+    }
+
+    /// The step that inserts the row.
+    fn insert(self) -> Step {
+        Step::Insert { table: Self::TABLE.into(), row: self.into_row() }
+    }
+
+    /// The assignments that change every column but those of the key.
+    fn into_assignments(self) -> Vec<Assignment> {
+        let row = self.into_row().into_iter();
+        let row = row.filter(|(name, _)| !Self::KEY.contains(&&**name));
+        row.map(|(name, datum)| Assignment::Set(name, datum)).collect()
+    }
+
+    /// The step that changes rows.
+    #[must_use]
+    fn update(rows: Condition, set: Vec<Assignment>, expect: Expect) -> Step {
+        Step::Update { table: Self::TABLE.into(), rows, set, expect }
+    }
+
+    /// The step that deletes all rows that meet the condition.
+    #[must_use]
+    fn delete(rows: Condition) -> Step {
+        Step::Delete { table: Self::TABLE.into(), rows, expect: Expect::Any }
+    }
+
+    /// The step that requires a row that meets the condition.
+    #[must_use]
+    fn require(rows: Condition) -> Step {
+        Step::Require { table: Self::TABLE.into(), rows }
+    }
+
+    /// The step that forbids a row that meets the condition.
+    #[must_use]
+    fn forbid(rows: Condition) -> Step {
+        Step::Forbid { table: Self::TABLE.into(), rows }
+    }
+}
+
+fn names(names: impl Iterator<Item = &'static str>) -> Vec<Name> {
+    names.map(Name::Borrowed).collect()
+}
+
+/// A stored row that isn't a row of its table: a value is missing, of another type or out of range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("malformed row in {table}: its {column} is not a value that the column can have")]
+pub struct Damage {
+    /// The table.
+    pub table: &'static str,
+    /// The first column with a wrong value.
+    pub column: &'static str,
+}
+
+impl From<Damage> for Unavailable {
+    fn from(damage: Damage) -> Self {
+        Unavailable(Cause(Box::new(damage)))
+    }
+}
+
+/// A column of the table of `R`, which holds a `T`.
+pub struct TableColumn<R, T> {
+    name: &'static str,
+    of: PhantomData<fn() -> (R, T)>,
+}
+
+impl<R: TableRow, T: ColumnValue> TableColumn<R, T> {
+    pub(crate) const fn named(name: &'static str) -> Self {
+        TableColumn { name, of: PhantomData }
+    }
+
+    pub(crate) const fn declared(&self) -> Declared {
+        Declared { name: self.name, kind: T::KIND, nullable: T::NULLABLE }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        self.name
+    }
+
+    /// Its name, for a step or a read.
+    #[must_use]
+    pub const fn name(&self) -> Name {
+        Name::Borrowed(self.name)
+    }
+
+    /// Its name and type, for an order.
+    pub(crate) const fn name_and_type(&self) -> (&'static str, ColumnType) {
+        (self.name, T::KIND)
+    }
+
+    /// Reads the next value.
+    pub(crate) fn take(&self, data: &mut impl Iterator<Item = Datum>) -> Result<T, Damage> {
+        data.next().and_then(T::from_datum).ok_or_else(|| self.damaged())
+    }
+
+    /// The stored value in a whole row, which may be damaged.
+    pub(crate) fn datum_in<'a>(&self, row: &'a [Datum]) -> Option<&'a Datum> {
+        row.get(R::COLUMNS.iter().position(|column| column.name == self.name)?)
+    }
+
+    /// The error for a value of this column that means nothing.
+    pub(crate) fn damaged(&self) -> Damage {
+        Damage { table: R::TABLE, column: self.name }
+    }
+
+    /// The column with a value.
+    pub(crate) fn holding(&self, value: T) -> (Name, Datum) {
+        (self.name(), value.into_datum())
+    }
+
+    /// The condition that it has this value, or is null where that is the value.
+    #[must_use]
+    pub fn is(&self, value: T) -> Condition {
+        match value.into_datum() {
+            Datum::Null => Condition::IsNull(self.name()),
+            value => Condition::equal(self.name, value),
+        }
+    }
+
+    /// The condition that its value compares so with this one, which is not null.
+    pub(crate) fn compares(&self, comparison: Comparison, value: T) -> Condition {
+        Condition::Compare { column: self.name(), comparison, value: value.into_datum() }
+    }
+
+    /// The condition that it is greater than this value, which is not null.
+    pub(crate) fn exceeds(&self, value: T) -> Condition {
+        self.compares(Comparison::Greater, value)
+    }
+
+    /// The assignment of a value.
+    pub(crate) fn set(&self, value: T) -> Assignment {
+        Assignment::Set(self.name(), value.into_datum())
+    }
+
+    /// The order by it, the smallest first.
+    pub(crate) fn ascending(&self) -> (Name, Direction) {
+        (self.name(), Direction::Ascending)
+    }
+
+    /// The order by it, the largest first.
+    #[must_use]
+    pub fn descending(&self) -> (Name, Direction) {
+        (self.name(), Direction::Descending)
+    }
+}
+
+impl<R: TableRow> TableColumn<R, i64> {
+    /// The assignment that adds to it.
+    pub(crate) fn add(&self, by: i64) -> Assignment {
+        Assignment::Add(self.name(), by)
+    }
+}
+
+/// Columns of one table, which a read asks for: one, up to four, or the [whole](TableRow::whole) row.
+pub trait Columns {
+    /// The table.
+    type Row: TableRow;
+    /// What a row of these columns holds.
+    type Values;
+
+    /// Their names, in order.
+    fn names(&self) -> Vec<Name>;
+
+    /// The values of a row of these columns.
+    ///
+    /// # Errors
+    /// [`Damage`]
+    fn values(&self, row: Row) -> Result<Self::Values, Damage>;
+
+    /// The read of every row that meets the condition, in no order.
+    fn select(&self, rows: Condition) -> Select {
+        Select { table: Self::Row::TABLE.into(), columns: self.names(), rows, order: Vec::new(), limit: u32::MAX }
+    }
+}
+
+/// Every column of a table.
+pub struct Whole<R>(PhantomData<fn() -> R>);
+
+impl<R: TableRow> Columns for Whole<R> {
+    type Row = R;
+    type Values = R;
+
+    fn names(&self) -> Vec<Name> {
+        R::names()
+    }
+
+    fn values(&self, row: Row) -> Result<R, Damage> {
+        R::take(&mut row.into_iter())
+    }
+}
+
+impl<R: TableRow, T: ColumnValue> Columns for TableColumn<R, T> {
+    type Row = R;
+    type Values = T;
+
+    fn names(&self) -> Vec<Name> {
+        vec![self.name()]
+    }
+
+    fn values(&self, row: Row) -> Result<T, Damage> {
+        self.take(&mut row.into_iter())
+    }
+}
+
+macro_rules! columns {
+    ($($column:ident: $kind:ident),+) => {
+        impl<R: TableRow, $($kind: ColumnValue),+> Columns for ($(TableColumn<R, $kind>,)+) {
+            type Row = R;
+            type Values = ($($kind,)+);
+
+            fn names(&self) -> Vec<Name> {
+                let ($($column,)+) = self;
+                vec![$($column.name()),+]
+            }
+
+            fn values(&self, row: Row) -> Result<Self::Values, Damage> {
+                let ($($column,)+) = self;
+                let mut data = row.into_iter();
+                Ok(($($column.take(&mut data)?,)+))
+            }
+        }
+    };
+}
+columns!(a: A, b: B);
+columns!(a: A, b: B, c: C);
+columns!(a: A, b: B, c: C, d: D);
+
+/// Reads all rows of a small table that meet a condition, in no order.
+///
+/// # Errors
+/// If the store doesn't answer, or a row is damaged.
+pub async fn read<C: Columns>(store: &dyn Reader, columns: C, rows: Condition) -> Result<Vec<C::Values>, Unavailable> {
+    let found = store.select(columns.select(rows)).await?.into_iter();
+    Ok(found.map(|row| columns.values(row)).collect::<Result<_, _>>()?)
+}
+
+/// As [`read`], for a caller that decides what a damaged row means.
+///
+/// # Errors
+/// If the store doesn't answer.
+pub async fn read_each<C: Columns>(
+    store: &dyn Reader,
+    columns: C,
+    rows: Condition,
+) -> Result<Vec<Result<C::Values, Damage>>, Unavailable> {
+    let found = store.select(columns.select(rows)).await?.into_iter();
+    Ok(found.map(|row| columns.values(row)).collect())
+}
+
+/// A type of values that a column can hold.
+pub trait ColumnValue: Sized {
+    /// The type of the column.
+    const KIND: ColumnType;
+    /// Whether the column may be null.
+    const NULLABLE: bool = false;
+
+    /// The value as it is stored.
+    fn into_datum(self) -> Datum;
+
+    /// The stored value; `None` if it isn't of this type.
+    fn from_datum(datum: Datum) -> Option<Self>;
+}
+
+impl<T: ColumnValue> ColumnValue for Option<T> {
+    const KIND: ColumnType = T::KIND;
+    const NULLABLE: bool = true;
+
+    fn into_datum(self) -> Datum {
+        self.map_or(Datum::Null, T::into_datum)
+    }
+
+    fn from_datum(datum: Datum) -> Option<Self> {
+        if datum == Datum::Null { Some(None) } else { T::from_datum(datum).map(Some) }
+    }
+}
+
+impl<const N: usize> ColumnValue for [u8; N] {
+    const KIND: ColumnType = ColumnType::Bytes;
+
+    fn into_datum(self) -> Datum {
+        Datum::Bytes(self.to_vec())
+    }
+
+    fn from_datum(datum: Datum) -> Option<Self> {
+        Vec::from_datum(datum)?.try_into().ok()
+    }
+}
+
+macro_rules! column_value {
+    ($($kind:ident: $value:ty),+) => {
+        $(impl ColumnValue for $value {
+            const KIND: ColumnType = ColumnType::$kind;
+
+            fn into_datum(self) -> Datum {
+                Datum::$kind(self)
+            }
+
+            fn from_datum(datum: Datum) -> Option<Self> {
+                if let Datum::$kind(value) = datum { Some(value) } else { None }
+            }
+        })+
+    };
+}
+column_value!(Boolean: bool, Integer: i64, Text: String, Bytes: Vec<u8>, Uuid: Uuid, Time: Timestamp);
+
+macro_rules! id_value {
+    ($($id:ty),+) => {
+        $(impl ColumnValue for $id {
+            const KIND: ColumnType = ColumnType::Uuid;
+
+            fn into_datum(self) -> Datum {
+                Datum::Uuid(self.uuid())
+            }
+
+            fn from_datum(datum: Datum) -> Option<Self> {
+                Uuid::from_datum(datum).map(Self::from_uuid)
+            }
+        })+
+    };
+}
+id_value!(OrganizationId, RecordId, RequestId);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    table! {
+        /// A door.
+        struct DoorRow = "door" {
+            /// The house.
+            house: Uuid,
+            /// Its number.
+            number: i64,
+            /// When it was opened.
+            opened: Option<Timestamp> as "open_time",
+        }
+        key [house, number]
+        index "door_by_time" [opened, number]
+    }
+
+    const HOUSE: Uuid = Uuid::from_bytes([1; 16]);
+
+    fn row(number: Datum, opened: Datum) -> Row {
+        vec![Datum::Uuid(HOUSE), number, opened]
+    }
+
+    #[test]
+    fn a_declaration_makes_the_table() {
+        let column = |name: &'static str, kind, nullable| Column { name: name.into(), kind, nullable };
+        let table = Table {
+            name: "door".into(),
+            columns: vec![
+                column("house", ColumnType::Uuid, false),
+                column("number", ColumnType::Integer, false),
+                column("open_time", ColumnType::Time, true),
+            ],
+            key: vec!["house".into(), "number".into()],
+            indexes: vec![Index { name: "door_by_time".into(), columns: vec!["open_time".into(), "number".into()] }],
+        };
+        assert_eq!(DoorRow::table(), table);
+    }
+
+    #[test]
+    fn a_row_reads_back_as_it_was_written() {
+        for opened in [None, Some(Timestamp::from_unix_micros(5))] {
+            let door = DoorRow { house: HOUSE, number: 7, opened };
+            let (written, data): (Vec<Name>, Row) = door.clone().into_row().into_iter().unzip();
+            assert_eq!(written, DoorRow::names());
+            assert_eq!(DoorRow::whole().values(data), Ok(door));
+        }
+    }
+
+    #[test]
+    fn a_damaged_row_is_reported_with_table_and_column() {
+        let damage = |column| Err(Damage { table: "door", column });
+        let read = |row: Row| DoorRow::whole().values(row);
+        assert_eq!(read(row(Datum::Null, Datum::Null)), damage("number"));
+        assert_eq!(read(row(Datum::Text("7".to_owned()), Datum::Null)), damage("number"));
+        assert_eq!(read(row(Datum::Integer(7), Datum::Integer(5))), damage("open_time"));
+        assert_eq!(read(vec![Datum::Uuid(HOUSE)]), damage("number"));
+        assert_eq!(<[u8; 2]>::from_datum(Datum::Bytes(vec![1])), None);
+    }
+
+    #[test]
+    fn a_read_of_some_columns_names_and_converts_only_those() {
+        let columns = (DoorRow::opened(), DoorRow::number());
+        assert_eq!(columns.names(), [Name::from("open_time"), Name::from("number")]);
+        assert_eq!(columns.values(vec![Datum::Null, Datum::Integer(7)]), Ok((None, 7)));
+    }
+
+    #[test]
+    fn conditions_and_assignments_name_the_column() {
+        assert_eq!(DoorRow::opened().is(None), Condition::IsNull("open_time".into()));
+        assert_eq!(DoorRow::number().is(7), Condition::equal("number", Datum::Integer(7)));
+        let door = DoorRow { house: HOUSE, number: 7, opened: None };
+        assert_eq!(door.into_assignments(), [DoorRow::opened().set(None)]);
+    }
+}

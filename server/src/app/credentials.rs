@@ -1,0 +1,42 @@
+//! The keys and certificates that a server starts with.
+
+use std::sync::Arc;
+
+use sealward_core::crypto::root_key::{RootKey, RootKeySet};
+
+use super::error::StartError;
+use crate::{
+    config::Config,
+    root_key,
+    transport::tls::{ServerCertificate, TlsContext, Trust},
+};
+
+/// The keys and certificates of a deployment, all of which fit.
+pub(super) struct Credentials {
+    pub(super) root_key: Arc<dyn RootKey>,
+    pub(super) certificate: Arc<ServerCertificate>,
+    pub(super) trust: Arc<Trust>,
+    /// Made of the certificate and the trust.
+    pub(super) tls_context: TlsContext,
+}
+
+impl Credentials {
+    /// Reads the root keys, then the files of `[tls]`.
+    pub(super) async fn load(config: &Config) -> Result<Self, StartError> {
+        let root_key = load_root_keys(config).await?;
+        let certificate = Arc::new(ServerCertificate::load(&config.tls)?);
+        let trust = Arc::new(Trust::load(&config.tls)?);
+        let tls_context = TlsContext::new(config.tls.minimum_version, &certificate, &trust)?;
+        Ok(Self { root_key, certificate, trust, tls_context })
+    }
+}
+
+async fn load_root_keys(config: &Config) -> Result<Arc<dyn RootKey>, StartError> {
+    let mut keys = Vec::new();
+    for (index, source) in config.root_key_sources.iter().enumerate() {
+        keys.push(root_key::load(source).await.map_err(|source| StartError::RootKey { index, source })?);
+    }
+    let mut keys = keys.into_iter();
+    let current = keys.next().ok_or(StartError::NoRootKey)?;
+    Ok(Arc::new(RootKeySet::new(current, keys.collect())))
+}

@@ -1,0 +1,63 @@
+//! Why a server doesn't start.
+
+use sealward_core::{
+    configuration::ConfigurationError,
+    store::{OpenError, Unavailable},
+};
+use sealward_store::sqlite::DataFolderError;
+
+use crate::{
+    identity::token::TokenKeysError,
+    root_key::RootKeySourceError,
+    schema,
+    transport::{listener::BindError, tls::TlsError},
+};
+
+/// Why a server doesn't start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A root key can't be loaded from its source.
+    #[error("can't load the root key of root_key.sources[{index}]")]
+    RootKey {
+        /// Which source, counted from 0.
+        index: usize,
+        /// Why.
+        source: RootKeySourceError,
+    },
+    /// The clock shows a time that can't be right.
+    #[error("the clock is out of range: set it to a time in the years 1970 to 9999")]
+    Clock,
+    /// No root key is configured.
+    #[error("root_key.sources is empty: add [[root_key.sources]]")]
+    NoRootKey,
+    /// The keys of a token issuer can't be used.
+    #[error(transparent)]
+    TokenKeys(#[from] TokenKeysError),
+    /// TLS can't be set up.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The data folder can't be used.
+    #[error(transparent)]
+    DataFolder(#[from] DataFolderError),
+    /// The folder of the organizations' databases can't be used.
+    #[error("the folder of the organizations' databases can't be used")]
+    Organizations(#[source] std::io::Error),
+    /// The configuration database can't be opened.
+    #[error("the configuration database can't be opened")]
+    Configuration(#[source] OpenError),
+    /// The configuration database can't be used.
+    #[error("the configuration database can't be used")]
+    Prepare(#[from] ConfigurationError),
+    /// A database doesn't answer.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+    /// The schema can't be served.
+    #[error("the schema can't be served")]
+    Schema(#[from] schema::DescriptorError),
+    /// An address can't be listened on.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The contract can't be reflected.
+    #[error("the contract can't be reflected")]
+    Reflection(#[source] Box<dyn std::error::Error + Send + Sync>),
+}

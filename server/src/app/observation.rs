@@ -1,0 +1,55 @@
+//! What the log and the metrics report of a server, apart from its calls.
+
+use std::sync::Arc;
+
+use sealward_core::deployment::Deployment;
+
+use super::reloadable::Reloadable;
+use crate::{
+    audit::copy::CopyHandle,
+    background::key_change_reminder,
+    config::limits::Limits,
+    drain::Drain,
+    gates::trace::TraceLayer,
+    ports::{clock::SystemClock, random::SystemRandom},
+    telemetry::{
+        metrics::{Believed, Counted, Metrics},
+        samples::Samples,
+        shed::Shed,
+    },
+    transport::handshake::{self, Handshakes},
+};
+
+/// How calls and handshakes are observed.
+pub(super) struct Observation {
+    /// Which refusals are logged.
+    pub(super) samples: Samples,
+    /// Logs calls.
+    pub(super) trace: TraceLayer,
+    /// Makes handshakes, and counts those that it refuses.
+    pub(super) handshakes: Handshakes,
+}
+
+/// Starts the reports in the log, and serves metrics.
+pub(super) fn observe(
+    deployment: &Arc<Deployment>,
+    metrics: Option<Metrics>,
+    audit_copy: &CopyHandle,
+    reloadable: &Reloadable,
+    limits: &Limits,
+    (drain, shed): (&Drain, &Shed),
+) -> Observation {
+    drain.tasks().spawn(key_change_reminder::keep_reporting(Arc::clone(deployment), drain.clone()));
+    let samples = Samples::new(limits.refusal_log_lines_per_minute, shed.clone());
+    drain.tasks().spawn(samples.clone().keep_reporting(drain.clone()));
+    let trace = TraceLayer::new(Arc::new(SystemClock), Arc::new(SystemRandom), samples.clone());
+    let refused_handshakes = handshake::Refused::default();
+    let handshakes = Handshakes::new(refused_handshakes.clone(), samples.clone(), trace.clone());
+    if let Some(metrics) = metrics {
+        let believed = Believed { tls_context: reloadable.tls_context.clone(), issuers: reloadable.issuers.clone() };
+        let counted = Counted { shed: shed.clone(), refused_handshakes };
+        let scraped = (Arc::clone(deployment), audit_copy.clone(), counted, believed);
+        drain.tasks().spawn(metrics.serve(scraped, *limits, drain.clone()));
+    }
+    Observation { samples, trace, handshakes }
+}

@@ -1,0 +1,81 @@
+//! The service that answers calls: the rpcs behind the gates.
+
+use std::{convert::Infallible, sync::Arc};
+
+use http::{Request, Response};
+use sealward_core::deployment::Deployment;
+use tonic::body::Body;
+use tower::{Layer, Service};
+
+use super::{error::StartError, observation::Observation, reloadable::Reloadable};
+use crate::{
+    audit::{copy::CopyHandle, denials::Denials},
+    bounds::{Bounded, rates::Rates},
+    config::Config,
+    drain::Drain,
+    gates::{
+        self, Layers, arrival::ArrivalBounds, deadline::Deadlines, http_gate::HttpGateLayer, metadata::MetadataGate,
+        permission::RpcTable,
+    },
+    ports::clock::SystemClock,
+    rpc::{self, Health, dispatcher::Dispatcher},
+    schema::ServedSchema,
+    telemetry::shed::Shed,
+};
+
+/// What the service is made of.
+pub(super) struct Parts<'a> {
+    pub(super) config: &'a Config,
+    pub(super) served: &'a ServedSchema,
+    pub(super) rpcs: Arc<RpcTable>,
+    pub(super) deployment: &'a Arc<Deployment>,
+    pub(super) audit_copy: CopyHandle,
+    pub(super) denials: &'a Denials,
+    pub(super) health: &'a Health,
+    pub(super) observation: &'a Observation,
+    pub(super) reloadable: &'a Reloadable,
+    pub(super) drain: &'a Drain,
+    pub(super) shed: &'a Shed,
+}
+
+/// Makes the service of these parts.
+pub(super) fn service(
+    parts: Parts<'_>,
+) -> Result<
+    impl Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send>
+    + Clone
+    + Send
+    + 'static
+    + use<>,
+    StartError,
+> {
+    let Parts { config, served, rpcs, deployment, audit_copy, denials, health, observation, reloadable, drain, shed } =
+        parts;
+    let limits = &config.limits;
+    let dispatcher = Arc::new(Dispatcher {
+        deployment: Arc::clone(deployment),
+        limits: *limits,
+        drain: drain.clone(),
+        denials: denials.clone(),
+        rates: Rates::new(limits, shed),
+        bounded: Bounded::new(limits, shed.clone()),
+        copying: audit_copy,
+        shed: shed.clone(),
+    });
+    let routes = rpc::routes(dispatcher, served, Arc::clone(&rpcs), health.clone())
+        .map_err(|error| StartError::Reflection(Box::new(error)))?;
+    let layers = Layers {
+        http_gate: HttpGateLayer::new(config.origins.clone(), observation.samples.clone()),
+        trace: observation.trace.clone(),
+        metadata: MetadataGate::new(limits.header_list_size_max_bytes, shed.clone()),
+        clock: Arc::new(SystemClock),
+        deadlines: Deadlines { default: limits.deadline_default(), max: limits.deadline_max() },
+        rpcs,
+        tls_context: reloadable.tls_context.clone(),
+        issuers: reloadable.issuers.clone(),
+        policy: reloadable.policy.clone(),
+        denials: denials.clone(),
+        arrival: ArrivalBounds::of(limits, shed),
+    };
+    Ok(gates::stack(layers).layer(routes.prepare()))
+}

@@ -1,0 +1,39 @@
+//! The sockets of a server, bound and not yet served.
+
+use std::net::SocketAddr;
+
+use super::error::StartError;
+use crate::{config::Listen, telemetry::metrics::Metrics, transport::listener::Listener};
+
+/// The sockets of `[listen]`. The system queues connections to them.
+pub(super) struct Sockets {
+    pub(super) listener: Listener,
+    pub(super) metrics: Option<Metrics>,
+}
+
+/// Where the sockets are: real ports in place of port 0.
+#[derive(Clone, Copy)]
+pub(super) struct Addresses {
+    pub(super) tls: SocketAddr,
+    pub(super) plaintext: Option<SocketAddr>,
+    pub(super) metrics: Option<SocketAddr>,
+}
+
+impl Sockets {
+    pub(super) async fn bind(listen: &Listen) -> Result<Self, StartError> {
+        let listener = Listener::bind(listen).await?;
+        let metrics = match listen.metrics_address {
+            Some(address) => Some(Metrics::bind(address).await?),
+            None => None,
+        };
+        Ok(Self { listener, metrics })
+    }
+
+    pub(super) fn addresses(&self) -> Addresses {
+        Addresses {
+            tls: self.listener.address(),
+            plaintext: self.listener.plaintext_address(),
+            metrics: self.metrics.as_ref().map(Metrics::address),
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! Maintenance of audit trails in the background: it signs their heads at intervals, and removes records and changes of audited attributes
+//! that are older than the retention.
+//!
+//! It doesn't open an idle database: what the database was when it was last used is signed by then.
+
+use std::{error::Error, sync::Arc, time::Duration};
+
+use sealward_core::{
+    audit::{
+        retention::{cut_deployment, cut_organization},
+        sign::{SignError, sign_deployment, sign_organization},
+    },
+    deployment::Deployment,
+    id::Timestamp,
+    metadata::changes::forget,
+    organization::{Organization, seen::look},
+};
+use sealward_store::OnDemand;
+use tokio::time::MissedTickBehavior;
+
+use crate::{audit::copy::CopyHandle, config::limits::Limits, drain::Drain, error_chain};
+
+const MICROS_A_DAY: i64 = 86_400_000_000;
+
+/// Signs and cuts, until the server drains.
+pub(crate) async fn keep_signing(
+    deployment: Arc<Deployment>,
+    databases: Arc<dyn OnDemand>,
+    limits: Limits,
+    copying: CopyHandle,
+    drain: Drain,
+) {
+    let mut ticks = tokio::time::interval(Duration::from_secs(limits.audit_signature_interval_seconds.into()));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = drain.begun() => return,
+        }
+        sign_all(&deployment, &*databases).await;
+        let days = i64::from(limits.audit_retention_days);
+        if days > 0 {
+            let before = deployment.now().unix_micros().saturating_sub(days.saturating_mul(MICROS_A_DAY));
+            cut_all(&deployment, &*databases, &copying, Timestamp::from_unix_micros(before)).await;
+        }
+    }
+}
+
+/// Signs the heads of the open trails that have grown, and remembers them in the configuration database.
+pub(crate) async fn sign_all(deployment: &Deployment, databases: &dyn OnDemand) {
+    for organization in deployment.organizations() {
+        if databases.is_open(organization.id) && organization.is_trail_unsigned() {
+            log_failure(&organization.name, sign_and_remember(deployment, &organization).await);
+        }
+    }
+    log_failure("", sign_deployment(deployment).await);
+}
+
+async fn sign_and_remember(deployment: &Deployment, organization: &Organization) -> Result<(), SignError> {
+    sign_organization(deployment, organization).await?;
+    look(deployment, organization).await?;
+    Ok(())
+}
+
+/// A trail that isn't copied whole stays as it is until a later round.
+async fn cut_all(deployment: &Deployment, databases: &dyn OnDemand, copying: &CopyHandle, before: Timestamp) {
+    for organization in deployment.organizations() {
+        if databases.is_open(organization.id) {
+            if !copying.is_behind(Some(organization.id)) {
+                let cut = cut_organization(deployment, &organization, before).await;
+                log_failure(&organization.name, cut.map(|records| log_cut(&organization.name, records)));
+            }
+            let forgotten = forget(&organization, before).await;
+            log_failure(&organization.name, forgotten.map(|changes| log_forgotten(&organization.name, changes)));
+        }
+    }
+    if !copying.is_behind(None) {
+        log_failure("", cut_deployment(deployment, before).await.map(|records| log_cut("", records)));
+    }
+}
+
+fn log_cut(organization: &str, records: u64) {
+    if records > 0 {
+        tracing::info!(organization, records, "audit records were removed that are older than audit_retention_days");
+    }
+}
+
+fn log_forgotten(organization: &str, changes: u64) {
+    if changes > 0 {
+        tracing::info!(
+            organization,
+            changes,
+            "changes of attributes were removed that are older than audit_retention_days"
+        );
+    }
+}
+
+fn log_failure<E: Error>(organization: &str, outcome: Result<(), E>) {
+    if let Err(error) = outcome {
+        let error = error_chain::text(&error);
+        tracing::warn!(organization, error, "an audit trail could not be signed or cut; the next round tries again");
+    }
+}

@@ -1,0 +1,19 @@
+//! The error of a command, and how it is printed.
+
+use std::error::Error;
+
+use super::print;
+
+/// What a command can fail with: the error says what, its sources say why.
+pub(super) type Failure = Box<dyn Error + Send + Sync>;
+
+/// Prints an error and its causes, one a line.
+pub(super) fn report(failure: &(dyn Error + 'static)) {
+    let mut text = format!("error: {failure}\n");
+    let mut next = failure.source();
+    while let Some(cause) = next {
+        text.push_str(&format!("  because: {cause}\n"));
+        next = cause.source();
+    }
+    print::to_stderr(text);
+}

@@ -1,0 +1,112 @@
+//! From the file to a [`Config`]: parse the TOML, remove what no setting has, check the rest.
+//!
+//! The parser refuses invalid TOML, with line and column. Unknown settings, values of the wrong type and invalid values are reported all at
+//! once. The code that reads a file which the configuration names, or [`crate::check`], finds out whether that file is usable.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+};
+
+use serde::Deserialize;
+use toml::de::DeTable;
+
+use super::{
+    check,
+    faults::Faults,
+    file::ConfigFile,
+    model::{Config, Source},
+    unknown_keys,
+};
+use crate::files::trusted_file::{self, TrustedFileError};
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file is missing or unreadable, or other users can change it.
+    #[error("can't read the configuration {path}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: TrustedFileError,
+    },
+    /// It isn't TOML.
+    #[error("invalid TOML in the configuration {path}")]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What, and where.
+        source: Box<toml::de::Error>,
+    },
+    /// Settings are unknown, missing or invalid.
+    #[error("{path} has {count}:{faults}", count = count(faults.0.len()))]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// All of them.
+        faults: Faults,
+    },
+}
+
+impl Config {
+    /// Reads and checks a configuration file. Relative paths in it are resolved against its folder, `"credential:NAME"` against
+    /// `$CREDENTIALS_DIRECTORY`.
+    ///
+    /// # Errors
+    /// [`ConfigError`]
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        Self::parse(&read(path)?, path)
+    }
+
+    /// Checks the text of a configuration file. `path` is what errors name, and relative paths are resolved against its folder.
+    ///
+    /// # Errors
+    /// [`ConfigError::Malformed`], [`ConfigError::Invalid`]
+    pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        match Self::parse_beside(text, path, credentials_folder().as_deref())? {
+            (config, Faults(faults)) if faults.is_empty() => Ok(config),
+            (_, faults) => Err(ConfigError::Invalid { path: path.to_owned(), faults }),
+        }
+    }
+
+    /// Reads a configuration file, and returns its faults together with the rest. A setting with a fault has its default, or an empty path.
+    /// The caller has to check whether other users can change the file.
+    ///
+    /// # Errors
+    /// [`ConfigError::Unreadable`], [`ConfigError::Malformed`]
+    pub(crate) fn load_with_faults(path: &Path) -> Result<(Self, Faults), ConfigError> {
+        let text = trusted_file::look_at_text(path, trusted_file::Kind::Configuration)
+            .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+        Self::parse_beside(&text, path, credentials_folder().as_deref())
+    }
+
+    pub(super) fn parse_beside(
+        text: &str,
+        path: &Path,
+        credentials: Option<&Path>,
+    ) -> Result<(Self, Faults), ConfigError> {
+        let malformed = |source| ConfigError::Malformed { path: path.to_owned(), source: Box::new(source) };
+        let mut faults = Faults::default();
+        let mut table = DeTable::parse(text).map_err(malformed)?;
+        unknown_keys::remove(text, table.get_mut(), &mut faults);
+        let file = ConfigFile::deserialize(toml::de::Deserializer::from(table)).map_err(malformed)?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let source = Source { path: path.to_owned(), text: text.to_owned() };
+        Ok(check::check(file, source, folder, credentials, faults))
+    }
+}
+
+/// Where systemd puts the credentials that a unit loads, if it runs this process.
+fn credentials_folder() -> Option<PathBuf> {
+    env::var_os("CREDENTIALS_DIRECTORY").filter(|folder| !folder.is_empty()).map(PathBuf::from)
+}
+
+fn read(path: &Path) -> Result<String, ConfigError> {
+    trusted_file::read_text(path, trusted_file::Kind::Configuration)
+        .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })
+}
+
+fn count(faults: usize) -> String {
+    if faults == 1 { "one invalid setting".to_owned() } else { format!("{faults} invalid settings") }
+}

@@ -1,0 +1,356 @@
+//! What a file becomes, and what is refused in one.
+
+use std::path::Path;
+
+use jsonwebtoken::Algorithm;
+use sealward_core::{
+    identity::Identity,
+    policy::{Binding, Grant, Privilege, Role, Scope},
+};
+use tracing::level_filters::LevelFilter;
+
+use super::{limits::Limits, model::DEFAULT_ADDRESS, *};
+
+const SMALLEST: &str = r#"
+    data_dir = "data"
+    [tls]
+    certificate = "tls/server.pem"
+    key = "tls/server.key"
+    client_ca = "/etc/ca.pem"
+    [[root_key.sources]]
+    type = "file"
+    path = "root.key"
+"#;
+
+fn parse(text: &str) -> Result<Config, ConfigError> {
+    Config::parse(text, Path::new("/srv/sealward.toml"))
+}
+
+fn faults(text: &str) -> Vec<String> {
+    match parse(text) {
+        Err(ConfigError::Invalid { faults, .. }) => faults.0.into_iter().map(|fault| fault.setting).collect(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn omitted_settings_have_their_defaults() {
+    let config = parse(SMALLEST).unwrap();
+    assert_eq!(config.listen, Listen { address: DEFAULT_ADDRESS, plaintext_address: None, metrics_address: None });
+    assert_eq!(config.tls.minimum_version, TlsVersion::V1_3);
+    assert_eq!(config.schema, Schema { mail: true });
+    assert_eq!(config.limits, Limits::default());
+    assert_eq!(config.limits.key_changes_per_hour, 5);
+    assert_eq!(config.audit, None);
+    assert!(config.bindings.is_empty());
+    assert_eq!(config.log, Log { level: LevelFilter::INFO, format: LogFormat::Text });
+}
+
+#[test]
+fn credentials_are_read_from_the_folder_of_systemd() {
+    let text = SMALLEST.replace("tls/server.key", "credential:server.key")
+        + "\n[[root_key.sources]]\ntype = \"credential\"\nname = \"old.key\"";
+    let parse = |text: &str, folder| Config::parse_beside(text, Path::new("/srv/sealward.toml"), folder);
+    let (config, faults) = parse(&text, Some(Path::new("/run/credentials/sealward.service"))).unwrap();
+    assert_eq!(faults, Faults::default());
+    assert_eq!(config.tls.key, Path::new("/run/credentials/sealward.service/server.key"));
+    let path = "/run/credentials/sealward.service/old.key".into();
+    assert_eq!(config.root_key_sources[1], RootKeySource::Credential { name: "old.key".to_owned(), path });
+    assert_eq!(config.tls.certificate, Path::new("/srv/tls/server.pem"));
+
+    let faults = |text: &str, folder| parse(text, folder).unwrap().1.to_string();
+    let without = faults(&text, None);
+    for setting in ["tls.key", "root_key.sources[1].name"] {
+        assert!(without.contains(&format!("{setting}: systemd loaded no credentials")), "{without}");
+    }
+    assert!(without.contains("LoadCredential=server.key:"), "{without}");
+    for name in ["", "..", "a/b", "/etc/passwd"] {
+        let text = SMALLEST.replace("tls/server.key", &format!("credential:{name}"));
+        let text = faults(&text, Some(Path::new("/run/credentials/x")));
+        assert!(text.contains(&format!("tls.key: `{name}` is not the name of a credential")), "{name}: {text}");
+    }
+}
+
+#[test]
+fn relative_paths_start_at_the_folder_of_the_file() {
+    let config = parse(SMALLEST).unwrap();
+    assert_eq!(config.data_dir, Path::new("/srv/data"));
+    assert_eq!(config.tls.key, Path::new("/srv/tls/server.key"));
+    assert_eq!(config.tls.client_ca, Path::new("/etc/ca.pem"));
+    assert_eq!(config.root_key_sources, [RootKeySource::File("/srv/root.key".into())]);
+}
+
+#[test]
+fn root_key_source_has_a_known_type_and_its_settings() {
+    let sources = |settings: &str| format!("{SMALLEST}[[root_key.sources]]\n{settings}");
+    let mounted = parse(&sources("type = \"mounted-secret\"\npath = \"/run/secrets/former.key\"")).unwrap();
+    let [file, secret] = &mounted.root_key_sources[..] else { panic!("{:?}", mounted.root_key_sources) };
+    assert_eq!(*file, RootKeySource::File("/srv/root.key".into()));
+    assert_eq!(*secret, RootKeySource::MountedSecret("/run/secrets/former.key".into()));
+
+    for (settings, setting) in [
+        ("path = \"a\"", "[1].type"),
+        ("type = \"kms\"", "[1].type"),
+        ("type = \"file\"", "[1].path"),
+        ("type = \"file\"\npath = \"\"", "[1].path"),
+        ("type = \"file\"\npath = \"credential:root.key\"", "[1].path"),
+        ("type = \"file\"\npath = \"a\"\nname = \"a\"", "[1].name"),
+        ("type = \"mounted-secret\"\nname = \"a\"", "[1].name"),
+        ("type = \"credential\"", "[1].name"),
+        ("type = \"file\"\npath = \"./root.key\"", "[1]"),
+    ] {
+        let found = faults(&sources(settings));
+        assert!(found.contains(&format!("root_key.sources{setting}")), "{settings}: {found:?}");
+    }
+    let (without, _) = SMALLEST.split_once("[[root_key.sources]]").unwrap();
+    assert_eq!(faults(without), ["root_key.sources"]);
+}
+
+#[test]
+fn audit_copy_is_a_file_or_stdout_and_refuse_needs_one() {
+    let audit = |text: &str| parse(&format!("{SMALLEST}[audit]\n{text}")).unwrap().audit;
+    let copy = |to, on_failure| Some(AuditCopy { to, on_failure });
+    let file = || CopyTo::File("/srv/log/audit.jsonl".into());
+    assert_eq!(audit(r#"file = "log/audit.jsonl""#), copy(file(), OnFailure::Report));
+    assert_eq!(audit("file = \"log/audit.jsonl\"\non_failure = \"refuse\""), copy(file(), OnFailure::Refuse));
+    assert_eq!(audit(r#"file = "-""#), copy(CopyTo::Stdout, OnFailure::Report));
+    assert_eq!(audit(r#"on_failure = "report""#), None);
+    assert_eq!(faults(&format!("{SMALLEST}[audit]\non_failure = \"refuse\"")), ["audit.on_failure"]);
+}
+
+#[test]
+fn bindings_become_a_policy() {
+    let text = format!(
+        "{SMALLEST}
+        [[bindings]]
+        identity = \"dns:Mail.Example\"
+        role = \"secret-reader\"
+        organizations = [\"contoso\", \"fabrikam\"]
+        [[bindings]]
+        identity = \"cn:admin\"
+        role = \"system-administrator\"
+        organizations = [\"*\"]"
+    );
+    let bindings = parse(&text).unwrap().bindings;
+    assert_eq!(
+        bindings,
+        [
+            Binding {
+                identity: Identity::Dns("mail.example".to_owned()),
+                role: Role::SecretReader.into(),
+                scope: Scope::Organizations(["contoso".to_owned(), "fabrikam".to_owned()].into()),
+            },
+            Binding {
+                identity: Identity::CommonName("admin".to_owned()),
+                role: Role::SystemAdministrator.into(),
+                scope: Scope::All
+            },
+        ]
+    );
+}
+
+#[test]
+fn a_binding_names_a_role_one_of_the_deployment_or_a_privilege() {
+    let binding = |role| format!("\n[[bindings]]\nidentity = \"cn:a\"\nrole = \"{role}\"\norganizations = [\"*\"]");
+    let roles = "\n[[roles]]\nname = \"operator\"\nprivileges = [\"prvReadOrganizations\", \"prvReadEncryptionState\"]";
+    let text = [SMALLEST, roles, &binding("operator"), &binding("prvWriteRecords"), &binding("auditor")].concat();
+    let granted: Vec<_> = parse(&text).unwrap().bindings.into_iter().map(|binding| binding.role).collect();
+    let operator = Grant::of_privileges("operator", [Privilege::ReadOrganizations, Privilege::ReadEncryptionState]);
+    assert_eq!(granted, [operator, Privilege::WriteRecords.into(), Role::Auditor.into()]);
+
+    let role = |name: &str, privileges: &str| {
+        faults(&format!("{SMALLEST}\n[[roles]]\nname = \"{name}\"\nprivileges = [{privileges}]"))
+    };
+    assert_eq!(role("auditor", "\"prvReadRecords\""), ["roles[0].name"]);
+    assert_eq!(role("Operator", "\"prvReadRecords\""), ["roles[0].name"]);
+    assert_eq!(role("operator", ""), ["roles[0].privileges"]);
+    assert_eq!(role("operator", "\"prvReadRecord\""), ["roles[0].privileges"]);
+    assert_eq!(faults(&[SMALLEST, roles, roles].concat()), ["roles[1].name"]);
+}
+
+#[test]
+fn issuer_needs_audience_algorithms_and_keys() {
+    let issuer = |change: fn(String) -> String| {
+        let text = "\n[[token_issuers]]\nissuer = \"https://idp/\"\naudience = \"sealward\"\nalgorithms = [\"ES256\"]\njwks = \"keys.json\"";
+        format!("{SMALLEST}{}", change(text.to_owned()))
+    };
+    let parsed = parse(&issuer(|text| text)).unwrap().token_issuers;
+    assert_eq!(parsed[0].keys, TokenKeys::File("/srv/keys.json".into()));
+    assert_eq!(parsed[0].algorithms, [Algorithm::ES256]);
+    let url = parse(&issuer(|text| text.replace("jwks = \"keys.json\"", "jwks_url = \"https://idp/keys\""))).unwrap();
+    assert!(matches!(url.token_issuers[0].keys, TokenKeys::Url { ca: None, .. }));
+    type Change = fn(String) -> String;
+    let wrong: [(Change, &str); 8] = [
+        (|text| text.replace("https://idp/", "a#b"), "issuer"),
+        (|text| text.replace("sealward", ""), "audience"),
+        (|text| text.replace("ES256", "HS256"), "algorithms"),
+        (|text| text.replace("\"ES256\"", ""), "algorithms"),
+        (|text| text.replace("jwks = \"keys.json\"", ""), "jwks"),
+        (|text| text + "\njwks_url = \"https://idp/keys\"", "jwks"),
+        (|text| text.replace("jwks = \"keys.json\"", "jwks_url = \"http://idp/keys\""), "jwks_url"),
+        (|text| text + "\njwks_ca = \"ca.pem\"", "jwks_ca"),
+    ];
+    for (change, setting) in wrong {
+        assert_eq!(faults(&issuer(change)), [format!("token_issuers[0].{setting}")]);
+    }
+    let twice = |text: String| text.clone() + &text;
+    assert_eq!(faults(&issuer(twice)), ["token_issuers[1].issuer"]);
+}
+
+#[test]
+fn a_trust_domain_has_a_name_and_a_bundle() {
+    let domain = |name: &str| format!("{SMALLEST}\n[[trust_domains]]\nname = \"{name}\"\nca = \"bundle.pem\"");
+    let parsed = parse(&domain("example.org")).unwrap().tls.trust_domains;
+    assert_eq!(parsed, [("example.org".to_owned(), "/srv/bundle.pem".into())].into());
+    assert_eq!(faults(&domain("spiffe://example.org")), ["trust_domains[0].name"]);
+    assert_eq!(
+        faults(&(domain("a") + "\n[[trust_domains]]\nname = \"a\"")),
+        ["trust_domains[1].name", "trust_domains[1].ca"]
+    );
+}
+
+#[test]
+fn all_faults_of_a_configuration_are_reported_together() {
+    let text = r#"
+        [listen]
+        address = "localhost"
+        plaintext_address = "127.0.0.1"
+        origins = ["https://console.example.org/"]
+        [tls]
+        key = "server.key"
+        client_ca = ""
+        minimum_version = "1.1"
+        [[root_key.sources]]
+        type = "vault"
+        [limits]
+        connections_max = 0
+        page_size_max = 1001
+        deadline_default_ms = 99999999999
+        [[bindings]]
+        identity = "admin"
+        role = "root"
+        organizations = []
+        [[bindings]]
+        identity = "cn:admin"
+        role = "auditor"
+        organizations = ["*", "contoso"]
+        [audit]
+        file = ""
+        on_failure = "wait"
+        [log]
+        level = "loud"
+        format = "xml"
+        colour = true
+    "#;
+    assert_eq!(
+        faults(text),
+        [
+            "log.colour",
+            "data_dir",
+            "listen.address",
+            "listen.plaintext_address",
+            "listen.origins[0]",
+            "tls.certificate",
+            "tls.client_ca",
+            "tls.minimum_version",
+            "root_key.sources[0].type",
+            "limits.connections_max",
+            "limits.deadline_default_ms",
+            "limits.page_size_max",
+            "audit.file",
+            "audit.on_failure",
+            "bindings[0].identity",
+            "bindings[0].role",
+            "bindings[0].organizations",
+            "bindings[1].organizations",
+            "log.level",
+            "log.format",
+        ]
+    );
+}
+
+#[test]
+fn fault_names_the_valid_values() {
+    let error = parse(&format!(
+        "{SMALLEST}[limits]\nconnections_max = 0\n[[bindings]]\nidentity = \"cn:a\"\nrole = \"root\"\norganizations = [\"*\"]"
+    ));
+    let text = error.unwrap_err().to_string();
+    assert!(text.starts_with("/srv/sealward.toml has 2 invalid settings:"), "{text}");
+    assert!(text.contains("limits.connections_max: 0 is not within 1 to 100000 connections"), "{text}");
+    assert!(text.contains("bindings[0].role: unknown role `root`: use system-administrator, "), "{text}");
+}
+
+#[test]
+fn unknown_setting_is_refused_with_its_line() {
+    for text in ["[limits]\nkey_changes = 3", "[tsl]", "[listen]\nspeed = 9"] {
+        let error = parse(&format!("{}{text}", SMALLEST.trim_start())).unwrap_err();
+        assert!(matches!(error, ConfigError::Invalid { .. }), "{error:?}");
+        assert!(error.to_string().contains(": line "), "{error}");
+    }
+    let error = parse("data_dir = ").unwrap_err();
+    let ConfigError::Malformed { source, .. } = &error else { panic!("{error:?}") };
+    assert!(source.to_string().contains("line 1"), "{source}");
+}
+
+#[test]
+fn settings_applied_at_start_and_at_reload_are_distinguished() {
+    let before = parse(SMALLEST).unwrap();
+    let exchanged = SMALLEST.replace("server.pem", "other.pem") + "[log]\nlevel = \"debug\"";
+    assert_eq!(parse(&exchanged).unwrap().differences_for_a_start(&before), [""; 0]);
+
+    let mut after = parse(SMALLEST).unwrap();
+    after.data_dir = "elsewhere".into();
+    after.listen = Listen {
+        address: ([127, 0, 0, 1], 1).into(),
+        plaintext_address: Some(DEFAULT_ADDRESS),
+        metrics_address: Some(([127, 0, 0, 1], 2).into()),
+    };
+    after.origins = vec!["https://console.example.org".parse().unwrap()];
+    after.root_key_sources = vec![RootKeySource::MountedSecret("root.key".into())];
+    after.schema = Schema { mail: false };
+    after.log.format = LogFormat::Json;
+    after.limits.page_size_max = 7;
+    after.audit = Some(AuditCopy { to: CopyTo::Stdout, on_failure: OnFailure::Refuse });
+    let told = after.differences_for_a_start(&before);
+    assert!(told.iter().any(|name| name == "limits.page_size_max"));
+    let is_at_start = |setting: &&setting::Setting| setting.takes_effect == setting::TakesEffect::AtStart;
+    for section in sections().into_iter().filter(|section| section.name != "limits") {
+        for setting in section.settings.iter().filter(is_at_start) {
+            let name =
+                if section.is_repeated() { section.name.to_owned() } else { [section.name, setting.name].join(".") };
+            assert!(told.iter().any(|told| told == name.trim_start_matches('.')), "{name}");
+        }
+    }
+}
+
+#[test]
+fn the_mail_application_can_be_left_out() {
+    let config = parse(&format!("{SMALLEST}[schema]\nmail = false")).unwrap();
+    assert_eq!(config.schema.descriptors(), sealward::PLATFORM_DESCRIPTOR_SET);
+    assert_eq!(parse(SMALLEST).unwrap().schema.descriptors(), sealward::FILE_DESCRIPTOR_SET);
+    assert_eq!(faults(&format!("{SMALLEST}[schema]\nmail = 0")), ["schema.mail"]);
+}
+
+#[test]
+fn both_ends_of_a_range_are_within_it() {
+    for limit in limits::LIMITS.iter().filter(|limit| !limit.name.starts_with("deadline")) {
+        // A set of keys is used for as long as until the next fetch at least.
+        let beside = match limit.name {
+            "jwks_age_max_seconds" => "jwks_fetch_interval_seconds = 10\n",
+            _ => "",
+        };
+        for value in [limit.minimum, limit.maximum] {
+            assert!(
+                parse(&format!("{SMALLEST}[limits]\n{beside}{} = {value}", limit.name)).is_ok(),
+                "{} = {value}",
+                limit.name
+            );
+        }
+        for value in [i64::from(limit.minimum) - 1, i64::from(limit.maximum) + 1] {
+            assert_eq!(
+                faults(&format!("{SMALLEST}[limits]\n{beside}{} = {value}", limit.name)),
+                [format!("limits.{}", limit.name)]
+            );
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! A client CA: what makes a certificate one, when it may vouch for a certificate, and what is wrong with it.
+//!
+//! webpki doesn't check the certificate of the CA itself. This file checks its time, and how many CAs may be below it (RFC 5280, section
+//! 4.2.1.9).
+
+use rustls::pki_types::{CertificateDer, SubjectPublicKeyInfoDer, TrustAnchor};
+use sealward_core::id::Timestamp;
+use x509_parser::{certificate::X509Certificate, prelude::FromDer, time::ASN1Time};
+
+use super::{
+    revocation::ListIssuer,
+    shortcoming::Shortcoming,
+    validity::{DAY_SECONDS, SOON_DAYS, day, seconds, unix_time},
+};
+
+/// A certificate whose holder is believed to issue client certificates.
+#[derive(Clone)]
+pub(crate) struct ClientCa {
+    /// The setting that names it.
+    pub(crate) setting: String,
+    /// Its subject.
+    pub(crate) subject: String,
+    pub(crate) not_before: ASN1Time,
+    pub(crate) not_after: ASN1Time,
+    pub(super) anchor: TrustAnchor<'static>,
+    key: SubjectPublicKeyInfoDer<'static>,
+    /// How many intermediate CAs may be between it and a client's certificate.
+    path_length_max: Option<u32>,
+    may_sign_lists: bool,
+}
+
+/// Why a certificate can't be a client CA.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientCaProblem {
+    /// It isn't an X.509 certificate.
+    #[error("can't be read")]
+    Malformed(#[source] Option<webpki::Error>),
+    /// It can't have issued any certificate, and a program that has its key could issue them for every name.
+    #[error("isn't a CA: use the certificate of the CA, not one that it issued")]
+    NotACa,
+    /// It is a CA that issues no certificates.
+    #[error("has a key usage without keyCertSign: use the certificate of the CA that issues the client certificates")]
+    KeyUsage,
+}
+
+impl ClientCa {
+    pub(super) fn read(setting: &str, der: &CertificateDer<'_>) -> Result<Self, ClientCaProblem> {
+        let anchor = webpki::anchor_from_trusted_cert(der).map_err(|error| ClientCaProblem::Malformed(Some(error)))?;
+        let (_, certificate) = X509Certificate::from_der(der).map_err(|_| ClientCaProblem::Malformed(None))?;
+        let unreadable = |_| ClientCaProblem::Malformed(None);
+        let constraints = certificate.basic_constraints().map_err(unreadable)?.ok_or(ClientCaProblem::NotACa)?;
+        if !constraints.value.ca {
+            return Err(ClientCaProblem::NotACa);
+        }
+        let usage = certificate.key_usage().map_err(unreadable)?;
+        if usage.as_ref().is_some_and(|usage| !usage.value.key_cert_sign()) {
+            return Err(ClientCaProblem::KeyUsage);
+        }
+        Ok(Self {
+            setting: setting.to_owned(),
+            subject: certificate.subject().to_string(),
+            not_before: certificate.validity().not_before,
+            not_after: certificate.validity().not_after,
+            key: webpki::spki_for_anchor(&anchor),
+            anchor: anchor.to_owned(),
+            path_length_max: constraints.value.path_len_constraint,
+            may_sign_lists: usage.is_none_or(|usage| usage.value.crl_sign()),
+        })
+    }
+
+    /// Whether it may vouch for a path at this time that has so many other CAs in it.
+    pub(super) fn check(&self, others: usize, now: Timestamp) -> Result<(), webpki::Error> {
+        let time = unix_time(seconds(now));
+        if seconds(now) > self.not_after.timestamp() {
+            return Err(webpki::Error::CertExpired { time, not_after: unix_time(self.not_after.timestamp()) });
+        }
+        if seconds(now) < self.not_before.timestamp() {
+            return Err(webpki::Error::CertNotValidYet { time, not_before: unix_time(self.not_before.timestamp()) });
+        }
+        let is_too_long = self.path_length_max.is_some_and(|max| usize::try_from(max).is_ok_and(|max| others > max));
+        if is_too_long { Err(webpki::Error::PathLenConstraintViolated) } else { Ok(()) }
+    }
+
+    pub(super) fn list_issuer(&self) -> ListIssuer<'_> {
+        ListIssuer { name: &self.anchor.subject, key: &self.key, may_sign_lists: self.may_sign_lists }
+    }
+
+    pub(super) fn shortcoming(&self, now: Timestamp) -> Option<Shortcoming> {
+        let (subject, left) = (&self.subject, self.not_after.timestamp() - seconds(now));
+        let (problem, is_error) = if left < 0 {
+            let ended = day(self.not_after);
+            (format!("the client CA {subject} expired on {ended}: every client with its certificates is refused"), true)
+        } else if seconds(now) < self.not_before.timestamp() {
+            let begins = day(self.not_before);
+            (
+                format!(
+                    "the client CA {subject} isn't valid before {begins}: every client with its certificates is refused"
+                ),
+                true,
+            )
+        } else if left < SOON_DAYS * DAY_SECONDS {
+            let (ends, days) = (day(self.not_after), left / DAY_SECONDS);
+            (format!("the client CA {subject} expires on {ends}, in {days} days"), false)
+        } else {
+            return None;
+        };
+        let remedy = "renew the CA's certificate, add it beside this one, and issue client certificates with it";
+        Some(Shortcoming { setting: self.setting.clone(), problem, remedy, is_error })
+    }
+}

@@ -1,0 +1,67 @@
+//! What rustls needs for a handshake, made of the configuration, the server's certificate and the trust.
+
+use std::sync::Arc;
+
+use rustls::{
+    ServerConfig, SupportedProtocolVersion,
+    crypto::aws_lc_rs,
+    sign::SingleCertAndKey,
+    version::{TLS12, TLS13},
+};
+
+use super::{
+    error::TlsError, recording_verifier::RecordingVerifier, server_certificate::ServerCertificate, trust::Trust,
+};
+use crate::config::{Tls, TlsVersion};
+
+/// What a handshake is made with: the server's certificate, and the CAs and lists that verify client certificates. A reload replaces the
+/// whole.
+#[derive(Debug)]
+pub(crate) struct TlsContext {
+    /// For handshakes.
+    pub(crate) server_config: Arc<ServerConfig>,
+    /// What client certificates are verified by in these handshakes.
+    pub(crate) trust: Arc<Trust>,
+    /// What the server shows in them.
+    pub(crate) certificate: ServerCertificate,
+}
+
+impl TlsContext {
+    /// Reads the files, and makes the context that a start would make.
+    ///
+    /// # Errors
+    /// [`TlsError`]
+    pub(crate) fn load(tls: &Tls) -> Result<Self, TlsError> {
+        Self::new(tls.minimum_version, &ServerCertificate::load(tls)?, &Arc::new(Trust::load(tls)?))
+    }
+
+    /// A context of these parts. Sessions belong to the trust: they outlive another server certificate and end with another trust.
+    ///
+    /// # Errors
+    /// [`TlsError::Versions`]
+    pub(crate) fn new(
+        minimum_version: TlsVersion,
+        certificate: &ServerCertificate,
+        trust: &Arc<Trust>,
+    ) -> Result<Self, TlsError> {
+        let resolver = SingleCertAndKey::from(Arc::clone(&certificate.certified));
+        let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_protocol_versions(&versions(minimum_version))
+            .map_err(TlsError::Versions)?
+            .with_client_cert_verifier(Arc::new(RecordingVerifier(trust.verifier())))
+            .with_cert_resolver(Arc::new(resolver));
+        // gRPC is HTTP/2; a client that offers only something else is refused in the handshake.
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        // No 0-RTT: what it carries can be replayed.
+        config.max_early_data_size = 0;
+        config.session_storage = trust.sessions();
+        Ok(Self { server_config: Arc::new(config), trust: Arc::clone(trust), certificate: certificate.clone() })
+    }
+}
+
+fn versions(minimum: TlsVersion) -> Vec<&'static SupportedProtocolVersion> {
+    match minimum {
+        TlsVersion::V1_2 => vec![&TLS13, &TLS12],
+        TlsVersion::V1_3 => vec![&TLS13],
+    }
+}

@@ -1,0 +1,25 @@
+//! When certificates and lists are valid: days as people read them, and seconds as X.509 has them.
+
+use std::time::Duration;
+
+use rustls::pki_types::UnixTime;
+use sealward_core::id::Timestamp;
+use x509_parser::time::ASN1Time;
+
+/// A certificate that ends sooner is worth a warning.
+pub(crate) const SOON_DAYS: i64 = 30;
+
+pub(super) const DAY_SECONDS: i64 = 86_400;
+
+/// As in `2027-11-23`.
+pub(crate) fn day(time: ASN1Time) -> String {
+    time.to_datetime().date().to_string()
+}
+
+pub(super) fn seconds(time: Timestamp) -> i64 {
+    time.unix_micros().div_euclid(1_000_000)
+}
+
+pub(super) fn unix_time(seconds: i64) -> UnixTime {
+    UnixTime::since_unix_epoch(Duration::from_secs(seconds.max(0).unsigned_abs()))
+}
