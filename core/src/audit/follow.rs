@@ -72,9 +72,9 @@ pub async fn read_after(
         .is(writer)
         .and(sequence().exceeds(after))
         .and(sequence().compares(Comparison::LessOrEqual, through));
-    let select = Select { order: vec![sequence().ascending()], limit, ..AuditRecord::whole().select(rows) };
+    let select = Select { order: vec![sequence().ascending()], limit, ..AuditRecord::all_columns().select(rows) };
     let rows = store.select(select).await?.into_iter();
-    Ok(rows.map(|row| AuditRecord::whole().values(row)).collect::<Result<_, _>>()?)
+    Ok(rows.map(|row| AuditRecord::all_columns().values(row)).collect::<Result<_, _>>()?)
 }
 
 #[cfg(test)]

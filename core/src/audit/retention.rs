@@ -58,11 +58,11 @@ async fn cut(deployment: &Deployment, store: &dyn Store, subject: String, before
     // The last head that is old enough. A head is signed after its record, so that record and all earlier ones are old
     // enough too.
     let heads = SignedHead::writer().is(writer).and(older);
-    let place = SignedHead::sequence();
-    let Some(through) = sequence(store, &place, heads, place.descending()).await? else { return Ok(0) };
-    let place = AuditRecord::sequence();
+    let position = SignedHead::sequence();
+    let Some(through) = sequence(store, &position, heads, position.descending()).await? else { return Ok(0) };
+    let position = AuditRecord::sequence();
     let records = AuditRecord::writer().is(writer);
-    let Some(first) = sequence(store, &place, records, place.ascending()).await? else { return Ok(0) };
+    let Some(first) = sequence(store, &position, records, position.ascending()).await? else { return Ok(0) };
     if first > through {
         return Ok(0);
     }
@@ -87,7 +87,7 @@ async fn cut(deployment: &Deployment, store: &dyn Store, subject: String, before
     Ok(u64::try_from(through - first + 1).unwrap_or_default())
 }
 
-/// The first number of this column, in this order, among these rows.
+/// Reads the first value of this column in this order, among these rows.
 async fn sequence<R: TableRow>(
     store: &dyn Reader,
     column: &TableColumn<R, i64>,

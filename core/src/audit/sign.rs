@@ -138,9 +138,9 @@ pub(super) fn named_key(details: &str) -> Option<[u8; 32]> {
 
 async fn last_signed(store: &dyn Reader, writer: Uuid) -> Result<Option<SignedHead>, Unavailable> {
     let order = vec![SignedHead::sequence().descending()];
-    let select = Select { order, limit: 1, ..SignedHead::whole().select(SignedHead::writer().is(writer)) };
+    let select = Select { order, limit: 1, ..SignedHead::all_columns().select(SignedHead::writer().is(writer)) };
     let last = store.select(select).await?.into_iter().next();
-    Ok(last.and_then(|row| SignedHead::whole().values(row).ok()))
+    Ok(last.and_then(|row| SignedHead::all_columns().values(row).ok()))
 }
 
 #[cfg(test)]

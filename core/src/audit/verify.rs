@@ -176,8 +176,8 @@ impl TrailVerifier {
         }
         chain.records += 1;
         chain.last = chain.last.max(sequence);
-        // The stored hash, so that a changed record is reported once and the record after it isn't reported as
-        // unlinked.
+        // The stored hash, so that a changed record doesn't make the next record unlinked. This hides nothing: the two
+        // hashes differ only in a record that is reported as changed.
         chain.last_hash = hash;
         if record.action == AuditAction::UseSigningKey.name()
             && let Some(key) = record.details.as_deref().and_then(named_key)
@@ -314,11 +314,12 @@ impl TrailWalk {
         let page = Select {
             order: vec![AuditRecord::writer().ascending(), AuditRecord::sequence().ascending()],
             limit: PAGE,
-            ..AuditRecord::whole().select(rows)
+            ..AuditRecord::all_columns().select(rows)
         };
         let rows = self.snapshot.select(page).await?;
         let is_last = rows.len() < usize::try_from(PAGE).unwrap_or(usize::MAX);
-        let records = rows.into_iter().map(|row| AuditRecord::whole().values(row)).collect::<Result<Vec<_>, _>>()?;
+        let records =
+            rows.into_iter().map(|row| AuditRecord::all_columns().values(row)).collect::<Result<Vec<_>, _>>()?;
         let mut spans: BTreeMap<Uuid, (i64, i64)> = BTreeMap::new();
         for record in &records {
             let span = spans.entry(record.writer).or_insert((record.sequence, record.sequence));
@@ -357,9 +358,9 @@ impl TrailWalk {
     }
 
     async fn heads(&self, rows: Condition) -> Result<Vec<SignedHead>, Unavailable> {
-        let heads = Select { limit: HEADS_MAX, ..SignedHead::whole().select(rows) };
+        let heads = Select { limit: HEADS_MAX, ..SignedHead::all_columns().select(rows) };
         let heads = self.snapshot.select(heads).await?.into_iter();
-        Ok(heads.map(|row| SignedHead::whole().values(row)).collect::<Result<_, _>>()?)
+        Ok(heads.map(|row| SignedHead::all_columns().values(row)).collect::<Result<_, _>>()?)
     }
 }
 
@@ -372,7 +373,7 @@ fn of_writer(writer: Uuid) -> Condition {
     SignedHead::writer().is(writer)
 }
 
-/// The condition that the place of a signed head compares so with this one.
+/// The condition that compares the position of a signed head with this one.
 fn sequence(comparison: Comparison, sequence: i64) -> Condition {
     SignedHead::sequence().compares(comparison, sequence)
 }

@@ -99,7 +99,7 @@ async fn attempt(
     steps.extend([KeyRingRow::delete(every()), DataKeyRow::delete(every()), RestoreAttemptRow::delete(every())]);
     steps.extend(ring_rows::insert(ring.stored()));
     // What is given up, as the record of it says.
-    let details = Some(census::told(&census::kept(&*organization.store).await?, &deployment.schema));
+    let details = Some(census::summary(&census::stored(&*organization.store).await?, &deployment.schema));
     let setting = Setting { action: AuditAction::AbandonEncryptedData, ring, text, kek, details };
     install(deployment, organization, caller, setting, steps).await
 }

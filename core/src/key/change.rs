@@ -50,7 +50,7 @@ async fn attempt(
 ) -> Result<CurrentKey, KeyError> {
     let keys = organization.load_keys(deployment).await?;
     let ring = match (step(&keys), keys) {
-        (NextStep::Rest, Keys::Active(ring)) => ring,
+        (NextStep::Idle, Keys::Active(ring)) => ring,
         (_, Keys::Inaccessible(obstacle, _)) => return Err(KeyError::Inaccessible(obstacle)),
         (NextStep::ReportDamage, _) | (_, Keys::Damaged) => return Err(KeyError::RingDamaged),
         (_, Keys::Inactive(stored)) => return Err(KeyError::Inactive { wanted: stored.fingerprint() }),

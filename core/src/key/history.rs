@@ -39,12 +39,12 @@ pub async fn history(
     organization: &Organization,
     _permit: &Permit<policy::ReadKeyStatus>,
 ) -> Result<Vec<KeyChange>, Unavailable> {
-    let own = read_each(&*organization.store, KeyChangeRow::whole(), Condition::EVERYTHING).await?;
+    let own = read_each(&*organization.store, KeyChangeRow::all_columns(), Condition::EVERYTHING).await?;
     let mut changes: Vec<KeyChange> = own.into_iter().flatten().map(change).collect();
     let known: BTreeSet<String> = changes.iter().map(|change| change.fingerprint.clone()).collect();
     let configuration = &*deployment.ports.configuration;
     let of_organization = FingerprintRow::organization().is(organization.id);
-    let seen = read_each(configuration, FingerprintRow::whole(), of_organization).await?.into_iter().flatten();
+    let seen = read_each(configuration, FingerprintRow::all_columns(), of_organization).await?.into_iter().flatten();
     let seen = seen.filter(|row| !known.contains(&row.fingerprint));
     changes.extend(seen.map(|row| KeyChange { fingerprint: row.fingerprint, key_version: None, time: row.time }));
     changes.sort_by(|one, other| (other.time, &other.fingerprint).cmp(&(one.time, &one.fingerprint)));

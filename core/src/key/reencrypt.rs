@@ -68,7 +68,7 @@ pub async fn advance(deployment: &Deployment, work: &KeyWork) -> Result<Advance,
             reseal(deployment, organization, &ring, target).await
         }
         (NextStep::ForgetTexts, Keys::Active(ring)) => forget_texts(deployment, organization, &ring).await,
-        (NextStep::Rest | NextStep::AwaitRestore { .. } | NextStep::AwaitOtherServer | NextStep::ReportDamage, _)
+        (NextStep::Idle | NextStep::AwaitRestore { .. } | NextStep::AwaitOtherServer | NextStep::ReportDamage, _)
         | (_, Keys::Inactive(_) | Keys::Inaccessible(..) | Keys::Damaged) => Ok(Advance::Rest),
     }
 }
@@ -185,13 +185,13 @@ impl Batch<'_> {
                 // The service itself clears it, hours after the caller who gave the data up has left.
                 RecordColumns::modified_by().set(None),
             ];
-            return vec![replace(set), former.counted(-1)];
+            return vec![replace(set), former.tally(-1)];
         }
         match self.ring.open_cell(&context, &cell) {
             Ok(plaintext) => {
                 let resealed = self.ring.seal(&context, &plaintext, &*self.deployment.ports.random);
                 let now = CellKind { version: Some(self.target), ..former.clone() };
-                vec![replace(vec![into(Datum::Bytes(resealed))]), now.counted(1), former.counted(-1)]
+                vec![replace(vec![into(Datum::Bytes(resealed))]), now.tally(1), former.tally(-1)]
             }
             Err(error) => UnreadableCell::new(table, column, id, &cell, &error).set_aside(&cell),
         }
@@ -300,7 +300,8 @@ impl Cursor {
     }
 
     pub(crate) async fn read(store: &dyn Reader) -> Result<Option<Cursor>, Unavailable> {
-        let Some(row) = read(store, ReencryptionRow::whole(), Condition::EVERYTHING).await?.into_iter().next() else {
+        let Some(row) = read(store, ReencryptionRow::all_columns(), Condition::EVERYTHING).await?.into_iter().next()
+        else {
             return Ok(None);
         };
         let target = u32::try_from(row.target_version).ok().and_then(KeyVersion::new);

@@ -133,7 +133,7 @@ pub async fn check(
 }
 
 async fn census(deployment: &Deployment, organization: &Organization) -> Result<Vec<CellCount>, Unavailable> {
-    let kinds = census::kept(&*organization.store).await?.into_iter();
+    let kinds = census::stored(&*organization.store).await?.into_iter();
     Ok(kinds
         .map(|(kind, cells)| {
             let (entity, attribute) = names(&deployment.schema, &kind.table, &kind.column);

@@ -20,7 +20,7 @@ pub enum RingFacts {
     /// It is there, and this server can't use it: a newer version wrote it, or its text is sealed under a root key that isn't given.
     Inaccessible,
     /// It reads.
-    Whole {
+    Intact {
         /// Where its re-encryption stands.
         reencryption: ReencryptionState,
         /// The version that seals: the highest.
@@ -47,7 +47,7 @@ pub enum NextStep {
     /// Forget the texts that the ring no longer carries; then the change is done.
     ForgetTexts,
     /// Nothing: no change is under way, and one may begin.
-    Rest,
+    Idle,
 }
 
 /// What to do next, given what the two databases say.
@@ -56,13 +56,13 @@ pub fn next_step(configuration: ConfigurationFacts, ring: RingFacts) -> NextStep
     let (reencryption, version) = match ring {
         RingFacts::Damaged => return NextStep::ReportDamage,
         RingFacts::Inaccessible => return NextStep::AwaitOtherServer,
-        RingFacts::Whole { reencryption, version } => (reencryption, version),
+        RingFacts::Intact { reencryption, version } => (reencryption, version),
     };
     if !configuration.has_current_text {
         return NextStep::AwaitRestore { waiting: reencryption != ReencryptionState::Idle };
     }
     match reencryption {
-        ReencryptionState::Idle => NextStep::Rest,
+        ReencryptionState::Idle => NextStep::Idle,
         ReencryptionState::Running => NextStep::Reseal(version),
         ReencryptionState::Clearing => NextStep::Clear(version),
         ReencryptionState::Finishing => NextStep::ForgetTexts,
@@ -72,16 +72,16 @@ pub fn next_step(configuration: ConfigurationFacts, ring: RingFacts) -> NextStep
 /// What to do next for an organization whose keys were just loaded.
 pub(crate) fn step(keys: &Keys) -> NextStep {
     let whole = |reencryption: ReencryptionState, version: Option<KeyVersion>| match version {
-        Some(version) => RingFacts::Whole { reencryption, version },
+        Some(version) => RingFacts::Intact { reencryption, version },
         None => RingFacts::Damaged,
     };
     match keys {
         Keys::Active(ring) => {
-            let facts = whole(ring.reencryption().state, Some(ring.version()));
+            let facts = intact(ring.reencryption().state, Some(ring.version()));
             next_step(ConfigurationFacts { has_current_text: true }, facts)
         }
         Keys::Inactive(stored) => {
-            let facts = whole(stored.reencryption.state, stored.version());
+            let facts = intact(stored.reencryption.state, stored.version());
             next_step(ConfigurationFacts { has_current_text: false }, facts)
         }
         Keys::Inaccessible(..) => next_step(ConfigurationFacts { has_current_text: false }, RingFacts::Inaccessible),
@@ -93,8 +93,8 @@ pub(crate) fn step(keys: &Keys) -> NextStep {
 mod tests {
     use super::*;
 
-    fn whole(reencryption: ReencryptionState) -> RingFacts {
-        RingFacts::Whole { reencryption, version: KeyVersion::FIRST }
+    fn intact(reencryption: ReencryptionState) -> RingFacts {
+        RingFacts::Intact { reencryption, version: KeyVersion::FIRST }
     }
 
     const PRESENT: ConfigurationFacts = ConfigurationFacts { has_current_text: true };
@@ -120,16 +120,16 @@ mod tests {
             (ReencryptionState::Finishing, true),
             (ReencryptionState::Clearing, true),
         ] {
-            assert_eq!(next_step(MISSING, whole(state)), NextStep::AwaitRestore { waiting });
+            assert_eq!(next_step(MISSING, intact(state)), NextStep::AwaitRestore { waiting });
         }
     }
 
     #[test]
     fn with_the_key_text_a_change_continues_at_the_state_of_the_ring() {
-        assert_eq!(next_step(PRESENT, whole(ReencryptionState::Idle)), NextStep::Rest);
-        assert_eq!(next_step(PRESENT, whole(ReencryptionState::Running)), NextStep::Reseal(KeyVersion::FIRST));
-        assert_eq!(next_step(PRESENT, whole(ReencryptionState::Clearing)), NextStep::Clear(KeyVersion::FIRST));
-        assert_eq!(next_step(PRESENT, whole(ReencryptionState::Finishing)), NextStep::ForgetTexts);
+        assert_eq!(next_step(PRESENT, intact(ReencryptionState::Idle)), NextStep::Idle);
+        assert_eq!(next_step(PRESENT, intact(ReencryptionState::Running)), NextStep::Reseal(KeyVersion::FIRST));
+        assert_eq!(next_step(PRESENT, intact(ReencryptionState::Clearing)), NextStep::Clear(KeyVersion::FIRST));
+        assert_eq!(next_step(PRESENT, intact(ReencryptionState::Finishing)), NextStep::ForgetTexts);
     }
 
     /// A model of one change with a crash before every step: whatever is lost between the two databases, the steps lead to rest with
@@ -140,15 +140,15 @@ mod tests {
         for crash_after in 0..4 {
             let mut state = [Idle, Running, Finishing, Idle][crash_after];
             let mut steps = 0;
-            while next_step(PRESENT, whole(state)) != NextStep::Rest {
-                state = match next_step(PRESENT, whole(state)) {
+            while next_step(PRESENT, intact(state)) != NextStep::Idle {
+                state = match next_step(PRESENT, intact(state)) {
                     NextStep::Reseal(_) => Finishing,
                     NextStep::ForgetTexts => Idle,
                     stuck @ (NextStep::ReportDamage
                     | NextStep::AwaitOtherServer
                     | NextStep::AwaitRestore { .. }
                     | NextStep::Clear(_)
-                    | NextStep::Rest) => {
+                    | NextStep::Idle) => {
                         panic!("{stuck:?}")
                     }
                 };

@@ -136,7 +136,7 @@ pub(crate) fn forget_all() -> Step {
 }
 
 fn parse(row: Row) -> Result<UnreadableCell, Damage> {
-    let row = UnreadableCellRow::whole().values(row)?;
+    let row = UnreadableCellRow::all_columns().values(row)?;
     let reason = Reason::ALL.into_iter().find(|known| known.code() == row.reason);
     let version = row.key_version.and_then(|version| u32::try_from(version).ok());
     Ok(UnreadableCell {
@@ -154,7 +154,7 @@ pub(crate) struct Aside(BTreeMap<(String, String, Uuid), UnreadableCell>);
 
 impl Aside {
     pub(crate) async fn read(store: &dyn Reader) -> Result<Aside, Unavailable> {
-        let found = store.select(UnreadableCellRow::whole().select(Condition::EVERYTHING)).await?;
+        let found = store.select(UnreadableCellRow::all_columns().select(Condition::EVERYTHING)).await?;
         let cells = found.into_iter().map(parse).collect::<Result<Vec<_>, _>>()?;
         Ok(Aside(cells.into_iter().map(|cell| (cell.place(), cell)).collect()))
     }
@@ -211,7 +211,7 @@ pub async fn list(
     };
     let order = UnreadableCellRow::key().into_iter().map(|name| (name, Direction::Ascending)).collect();
     let limit = size.saturating_add(1);
-    let select = Select { order, limit, ..UnreadableCellRow::whole().select(rows) };
+    let select = Select { order, limit, ..UnreadableCellRow::all_columns().select(rows) };
     let found = organization.store.select(select).await?;
     let cells = found.into_iter().map(parse).collect::<Result<Vec<_>, _>>();
     let mut cells = cells.map_err(Unavailable::from)?;

@@ -130,7 +130,7 @@ impl Verification {
     }
 
     async fn miscounts(&self) -> Result<Vec<Miscount>, KeyError> {
-        let kept = census::kept(&*self.snapshot).await?;
+        let kept = census::stored(&*self.snapshot).await?;
         let kinds: BTreeSet<&CellKind> = kept.keys().chain(self.taken.keys()).collect();
         let count = |census: &Census, kind: &CellKind| census.get(kind).copied().unwrap_or(0);
         let miscounts = kinds.into_iter().map(|kind| Miscount {

@@ -196,7 +196,7 @@ pub struct AttributeChange {
 
 impl AttributeChange {
     fn from_row(row: Row, schema: &Schema) -> Result<Self, Damage> {
-        let row = AttributeChangeRow::whole().values(row)?;
+        let row = AttributeChangeRow::all_columns().values(row)?;
         let entity = schema.by_storage_name(&row.table_name);
         let entity = entity.ok_or_else(|| AttributeChangeRow::table_name().damaged())?;
         let attribute = entity.stored_in(&row.column_name);

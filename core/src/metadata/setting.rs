@@ -49,7 +49,7 @@ impl OrganizationSchema {
     /// # Errors
     /// If the store doesn't answer.
     pub(crate) async fn read(store: &dyn Reader, schema: &Arc<Schema>) -> Result<Self, Unavailable> {
-        let columns = AttributeSettingRow::whole();
+        let columns = AttributeSettingRow::all_columns();
         let found = store.select(columns.select(Condition::EVERYTHING)).await?;
         if found.is_empty() {
             return Ok(OrganizationSchema::of(schema));
@@ -249,7 +249,7 @@ mod tests {
         for setting in [everything("stored_name_1"), Setting::default()] {
             let row = AttributeSettingRow::from(setting.clone()).into_row();
             let row = row.into_iter().map(|(_, datum)| datum).collect();
-            assert_eq!(AttributeSettingRow::whole().values(row).map(Setting::from), Ok(setting));
+            assert_eq!(AttributeSettingRow::all_columns().values(row).map(Setting::from), Ok(setting));
         }
     }
 

@@ -10,7 +10,7 @@ use crate::{
     deployment::Deployment,
     id::{OrganizationId, Timestamp},
     identity::Caller,
-    layout::{self, LaidOut},
+    layout::{self, TableLayout},
     organization::{handle::Organization, ring_rows},
     policy::{self, Permit},
     store::{Cause, Condition, Datum, Direction, Name, Reader, Row, ScanError, Select, StoreFailure},
@@ -47,7 +47,7 @@ pub struct Exported {
 pub struct Export {
     snapshot: Arc<dyn Reader>,
     /// The tables that are left, the present one last.
-    tables: Vec<LaidOut>,
+    tables: Vec<TableLayout>,
     /// Whether the present table was described, and the key of its last row.
     place: Position,
     rows_total: u64,
@@ -63,15 +63,15 @@ enum Position {
 #[derive(Debug)]
 pub enum Part {
     /// A table, whose rows follow.
-    Table(LaidOut),
+    Table(TableLayout),
     /// Rows of it, with the values of its columns in order.
     Rows(Vec<Row>),
 }
 
 /// The tables that an export of this schema has.
 #[must_use]
-pub(super) fn tables(layout: layout::Layout) -> Vec<LaidOut> {
-    layout.tables.into_iter().filter(|laid_out| !LEFT_OUT.contains(&&*laid_out.table.name)).collect()
+pub(super) fn tables(layout: layout::Layout) -> Vec<TableLayout> {
+    layout.tables.into_iter().filter(|table_layout| !LEFT_OUT.contains(&&*table_layout.table.name)).collect()
 }
 
 impl Export {
@@ -102,8 +102,8 @@ impl Export {
         };
         let mut tables = tables(layout::organization(&deployment.schema));
         let mut rows_total = 0;
-        for laid_out in &tables {
-            rows_total += snapshot.count(laid_out.table.name.clone(), Condition::EVERYTHING).await?;
+        for table_layout in &tables {
+            rows_total += snapshot.count(table_layout.table.name.clone(), Condition::EVERYTHING).await?;
         }
         tables.reverse();
         Ok((exported, Export { snapshot, tables, place: Position::Undescribed, rows_total }))
@@ -121,17 +121,19 @@ impl Export {
     /// If the store doesn't answer.
     pub async fn next(&mut self) -> Result<Option<Part>, StoreFailure> {
         loop {
-            let Some(laid_out) = self.tables.last() else { return Ok(None) };
+            let Some(table_layout) = self.tables.last() else { return Ok(None) };
             let rows = match &self.place {
                 Position::Undescribed => {
-                    let described = laid_out.clone();
+                    let described = table_layout.clone();
                     self.place = Position::Described;
                     return Ok(Some(Part::Table(described)));
                 }
                 Position::Described => Condition::EVERYTHING,
-                Position::After(key) => Condition::later(laid_out.table.key.iter().cloned().zip(key.iter().cloned())),
+                Position::After(key) => {
+                    Condition::later(table_layout.table.key.iter().cloned().zip(key.iter().cloned()))
+                }
             };
-            let table = &laid_out.table;
+            let table = &table_layout.table;
             let select = Select {
                 table: table.name.clone(),
                 columns: table.columns.iter().map(|column| column.name.clone()).collect(),

@@ -21,7 +21,7 @@ use crate::{
     deployment::Deployment,
     fail_point::FailPoint,
     identity::Caller,
-    layout::{self, LaidOut},
+    layout::{self, TableLayout},
     metadata::setting::OrganizationSchema,
     organization::{
         create::is_organization_name,
@@ -46,7 +46,7 @@ pub struct Import {
     row: Row,
     database: Box<dyn PreparedDatabase>,
     /// The tables there may be.
-    layout: HashMap<Name, LaidOut>,
+    layout: HashMap<Name, TableLayout>,
     seen: HashSet<Name>,
     /// The table whose rows come, with the columns that its rows have, in order.
     present: Option<(Name, Vec<Column>)>,
@@ -110,7 +110,7 @@ impl Import {
     ///
     /// # Errors
     /// [`ImportError::Invalid`] if it isn't one that the schema here has, with these columns.
-    pub fn table(&mut self, described: &LaidOut) -> Result<(), ImportError> {
+    pub fn table(&mut self, described: &TableLayout) -> Result<(), ImportError> {
         let name = &described.table.name;
         let known = self.layout.get(name);
         let known = known.ok_or_else(|| ImportError::Invalid(format!("the schema here has no table {name}")))?;
@@ -120,7 +120,7 @@ impl Import {
         let mut columns = Vec::new();
         for column in &described.table.columns {
             let same = known.table.columns.iter().find(|other| other.name == column.name && other.kind == column.kind);
-            let is_cell = |laid_out: &LaidOut| laid_out.cells.contains(&column.name);
+            let is_cell = |table_layout: &TableLayout| table_layout.cells.contains(&column.name);
             match same {
                 Some(same) if is_cell(known) == is_cell(described) && !columns.contains(same) => {
                     columns.push(same.clone());
@@ -143,7 +143,7 @@ impl Import {
         let Some((table, columns)) = &self.present else {
             return Err(ImportError::Invalid("rows come before their table".to_owned()));
         };
-        let cells = self.layout.get(table).map(|laid_out| &laid_out.cells);
+        let cells = self.layout.get(table).map(|table_layout| &table_layout.cells);
         let mut steps = Vec::with_capacity(given.len());
         for row in given {
             if row.len() != columns.len() {
@@ -191,7 +191,7 @@ impl Import {
         let ports = &deployment.ports;
         let entry = AuditEntry {
             caller: Some(caller.clone()),
-            details: Some(census::told(&census, &deployment.schema)),
+            details: Some(census::summary(&census, &deployment.schema)),
             ..AuditEntry::done(deployment.now(), AuditAction::ImportOrganization, format!("organizations/{}", row.name))
         };
         let ready = vec![
@@ -237,7 +237,7 @@ impl Import {
         let name = vec![OrganizationRow::name().set(self.row.name.clone())];
         let mut steps = vec![OrganizationRow::update(Condition::EVERYTHING, name, Expect::One)];
         steps.extend(customized.make_indexes());
-        steps.extend(self.census.iter().map(|(kind, cells)| kind.clone().first(*cells)));
+        steps.extend(self.census.iter().map(|(kind, cells)| kind.clone().insert(*cells)));
         let stored = store.commit(Commit::of(steps)).await;
         stored.map_err(|error| ImportError::of(error, invalid("it has no organization inside")))?;
         Ok(())

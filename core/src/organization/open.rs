@@ -146,7 +146,7 @@ pub struct Inside {
 /// # Errors
 /// If it doesn't answer.
 pub async fn inside(store: &dyn Reader) -> Result<Option<Inside>, Unavailable> {
-    let found = read_each(store, OrganizationRow::whole(), Condition::EVERYTHING).await?;
+    let found = read_each(store, OrganizationRow::all_columns(), Condition::EVERYTHING).await?;
     match <[Result<OrganizationRow, Damage>; 1]>::try_from(found) {
         Ok([Ok(OrganizationRow { id, name, create_time })]) => Ok(Some(Inside { id, name, create_time })),
         Ok([Err(_)]) | Err(_) => Ok(None),

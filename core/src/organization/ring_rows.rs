@@ -25,9 +25,9 @@ impl RingRows {
     pub(crate) async fn read(store: &dyn Reader) -> Result<Self, Unavailable> {
         // The ring row before the keys, and once more after them: a ring written in between is read again.
         loop {
-            let ring = store.select(KeyRingRow::whole().select(Condition::EVERYTHING)).await?;
-            let keys = store.select(DataKeyRow::whole().select(Condition::EVERYTHING)).await?;
-            let after = store.select(KeyRingRow::whole().select(Condition::EVERYTHING)).await?;
+            let ring = store.select(KeyRingRow::all_columns().select(Condition::EVERYTHING)).await?;
+            let keys = store.select(DataKeyRow::all_columns().select(Condition::EVERYTHING)).await?;
+            let after = store.select(KeyRingRow::all_columns().select(Condition::EVERYTHING)).await?;
             if ring == after {
                 return Ok(RingRows { ring, keys });
             }
@@ -80,8 +80,8 @@ pub(crate) async fn has(store: &dyn Reader, revision: RingRevision) -> Result<bo
 }
 
 fn parse(row: &Row, keys: &[Row]) -> Result<RingRow, Damage> {
-    let row = KeyRingRow::whole().values(row.clone())?;
-    let keys = keys.iter().map(|row| DataKeyRow::whole().values(row.clone()));
+    let row = KeyRingRow::all_columns().values(row.clone())?;
+    let keys = keys.iter().map(|row| DataKeyRow::all_columns().values(row.clone()));
     let keys = keys.map(|row| row.map(|DataKeyRow { version, wrapped }| (version, wrapped)));
     Ok(RingRow {
         format: row.format,

@@ -140,7 +140,7 @@ pub(crate) async fn of_id(configuration: &dyn Reader, id: OrganizationId) -> Res
 }
 
 async fn read(configuration: &dyn Reader, condition: Condition) -> Result<Vec<Listed>, Unavailable> {
-    let found = declare::read(configuration, ListedRow::whole(), condition).await?.into_iter();
+    let found = declare::read(configuration, ListedRow::all_columns(), condition).await?.into_iter();
     let listed = found.map(|ListedRow { name, id, state, create_time, mac }| {
         let row = Row { name, id, state, create_time };
         Listed { row, mac: mac.unwrap_or_default() }

@@ -123,7 +123,7 @@ async fn continues(organization: &Organization, writer: Uuid, seen: &Seen) -> Re
 
 async fn last(deployment: &Deployment, organization: &Organization) -> Result<Option<Remembered>, Unavailable> {
     let configuration = &*deployment.ports.configuration;
-    let found = read_each(configuration, SeenRow::whole(), SeenRow::organization().is(organization.id)).await?;
+    let found = read_each(configuration, SeenRow::all_columns(), SeenRow::organization().is(organization.id)).await?;
     Ok(found.into_iter().next().and_then(Result::ok).map(|row| Remembered {
         seen: Seen { key_version: row.key_version, audit_sequence: row.audit_sequence, audit_hash: row.audit_hash },
         rolled_back: row.rolled_back_time,

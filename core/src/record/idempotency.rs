@@ -133,7 +133,7 @@ impl Once {
         ) {
             return Err(refusal);
         }
-        let found = read(&*place.organization.store, RequestRow::whole(), self.rows()).await?;
+        let found = read(&*place.organization.store, RequestRow::all_columns(), self.rows()).await?;
         match found.into_iter().next().filter(|row| row.time >= self.forgotten_before()) {
             // It was remembered when this one was refused, and has been forgotten since.
             None if matches!(refusal, RecordError::RequestIdReused) => Err(exhausted()),

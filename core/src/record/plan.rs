@@ -149,7 +149,7 @@ pub(crate) fn count_cells(
     let table = &place.entity.storage_name;
     for (cell, by) in [(old.map(Vec::as_slice), -1), (new, 1)] {
         if let Some(cell) = cell {
-            plan.step(CellKind::of(table, column, cell).counted(by), Refusal::Moved);
+            plan.step(CellKind::of(table, column, cell).tally(by), Refusal::Moved);
         }
     }
 }
@@ -172,7 +172,7 @@ mod tests {
         let rows = || Condition::equal("id", id());
         let steps = vec![
             Step::Prune { table: table(), key: vec!["id".into()], rows: rows(), at_most: 1 },
-            CellKind::of("Mailbox", "password", &[]).counted(1),
+            CellKind::of("Mailbox", "password", &[]).tally(1),
             Step::Require { table: table(), rows: rows() },
             Step::Insert { table: table(), row: vec![("name".into(), Datum::Null), ("id".into(), id())] },
             Step::Update { table: table(), rows: rows(), set: Vec::new(), expect: Expect::One },

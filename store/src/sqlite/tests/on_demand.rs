@@ -210,9 +210,10 @@ async fn missing_or_damaged_database_is_unavailable_until_repaired() {
 /// Returns the first commit of an organization's database, with its id and name.
 fn organization(id: OrganizationId, name: &str) -> Commit {
     let layout = layout::organization(&Schema::new(Vec::new()).unwrap());
-    let laid_out = layout.tables.into_iter().find(|laid_out| laid_out.table.name == OrganizationRow::TABLE).unwrap();
+    let table_layout =
+        layout.tables.into_iter().find(|table_layout| table_layout.table.name == OrganizationRow::TABLE).unwrap();
     let row = OrganizationRow { id, name: name.to_owned(), create_time: Timestamp::from_unix_micros(1) };
-    Commit::of(vec![Step::CreateTable(laid_out.table), Step::CreateTable(AuditRecord::table()), row.insert()])
+    Commit::of(vec![Step::CreateTable(table_layout.table), Step::CreateTable(AuditRecord::table()), row.insert()])
 }
 
 #[tokio::test]
