@@ -33,7 +33,7 @@ fn calls(criterion: &mut Criterion) {
         let mut config = development.config().unwrap();
         config.listen.address = "127.0.0.1:0".parse().unwrap();
         let running = App::start(config).await.unwrap();
-        running.ensure_organization("default").await.unwrap();
+        running.ensure_organization(&"default".parse().unwrap()).await.unwrap();
         running
     });
     let connect = |person| {

@@ -29,10 +29,10 @@ fn commits(criterion: &mut Criterion) {
         let mut config = Development::prepare(&folder.path().join("dev")).unwrap().config().unwrap();
         config.listen.address = "127.0.0.1:0".parse().unwrap();
         let running = App::start(config).await.unwrap();
-        running.ensure_organization("default").await.unwrap();
+        running.ensure_organization(&"default".parse().unwrap()).await.unwrap();
         running
     });
-    let organization = running.deployment().organization("default").unwrap();
+    let organization = running.deployment().organization(&"default".parse().unwrap()).unwrap();
 
     let mut group = criterion.benchmark_group("commit");
     group.throughput(Throughput::Elements(1));

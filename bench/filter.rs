@@ -9,8 +9,6 @@ use sealward_core::{
     schema::Value,
 };
 
-const ORGANIZATION: &str = "default";
-
 /// One comparison, a typical filter, and the maximum number of comparisons.
 fn filters() -> [(&'static str, String); 3] {
     let longest: Vec<String> = (0..COMPARISONS_MAX).map(|number| format!("username = \"user-{number}*\"")).collect();
@@ -41,11 +39,12 @@ fn filter(criterion: &mut Criterion) {
         | Field::ModifiedBy => None,
     };
 
+    let organization = "default".parse().unwrap();
     let mut group = criterion.benchmark_group("filter");
     for (name, text) in filters() {
-        let filter = Filter::parse(&text, entity, ORGANIZATION).unwrap();
+        let filter = Filter::parse(&text, entity, Some(&organization)).unwrap();
         group.bench_function(BenchmarkId::new("parse", name), |bencher| {
-            bencher.iter(|| Filter::parse(black_box(&text), entity, ORGANIZATION).unwrap());
+            bencher.iter(|| Filter::parse(black_box(&text), entity, Some(&organization)).unwrap());
         });
         group.bench_function(BenchmarkId::new("compile", name), |bencher| {
             bencher.iter(|| black_box(&filter).condition());

@@ -35,7 +35,7 @@ async fn main() {
     let mut config = development.config().unwrap();
     config.listen.address = "127.0.0.1:0".parse().unwrap();
     let running = App::start(config).await.unwrap();
-    running.ensure_organization("default").await.unwrap();
+    running.ensure_organization(&"default".parse().unwrap()).await.unwrap();
     let echo = echo_server(&development).await;
 
     let sealward = connect(&development, &running.address().to_string());

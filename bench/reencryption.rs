@@ -142,7 +142,10 @@ async fn main() {
         config.limits.reencryption_batch_cells = cells;
     }
     let running = App::start(config).await.expect("the server starts");
-    running.ensure_organization("default").await.expect("the organization can be created");
+    running
+        .ensure_organization(&"default".parse().expect("it is a name"))
+        .await
+        .expect("the organization can be created");
     let client = Client::builder(format!("https://{}", running.address()))
         .ca_file(development.ca())
         .identity_files(development.certificate(Person::Admin), development.key(Person::Admin))

@@ -257,7 +257,7 @@ async fn registered_database_and_denial_are_in_the_trails() {
         config.bindings.push(Binding {
             identity: "cn:auditor".parse().unwrap(),
             role: Role::SystemAdministrator.into(),
-            scope: Scope::Organizations(["elsewhere".to_owned()].into()),
+            scope: Scope::Organizations(["elsewhere".parse().unwrap()].into()),
         });
     };
     let server = server.restart(lose_configuration, elsewhere).await;

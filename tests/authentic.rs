@@ -122,6 +122,19 @@ async fn organization_with_a_changed_row_is_not_served() {
     }
 }
 
+#[tokio::test]
+async fn row_with_an_invalid_name_leaves_the_others_served() {
+    let two = Two::new().await;
+    two.configuration("UPDATE sealward_organizations SET name = 'No Name' WHERE name = 'contoso'");
+    let found = problems(&two.folder, "No Name");
+    assert!(found.iter().any(|problem| problem.contains("is not authentic")), "{found:?}");
+    let server = Server::start_in(two.folder, |_| {}).await;
+    assert_eq!(reveal(&server.client(Person::Connector), &two.default).await.unwrap().as_deref(), Some("default's"));
+    health_becomes(&server, ServingStatus::NotServing).await;
+    server.stop().await;
+    assert!(two.contoso_database.exists());
+}
+
 /// Exchanges two databases that aren't open.
 fn exchange(one: &Path, other: &Path) {
     let aside = one.with_extension("aside");

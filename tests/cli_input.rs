@@ -180,7 +180,7 @@ async fn wrong_content_of_a_token_file_is_explained() {
 #[tokio::test(flavor = "multi_thread")]
 async fn whoami_shows_identity_proof_and_roles() {
     let server = Server::start_with(|config| {
-        let scope = Scope::Organizations(["contoso".to_owned()].into());
+        let scope = Scope::Organizations(["contoso".parse().unwrap()].into());
         config.bindings.push(Binding { identity: "cn:reader".parse().unwrap(), role: Role::Auditor.into(), scope });
         config.bindings.retain(|binding| binding.identity != "cn:writer".parse().unwrap());
     })

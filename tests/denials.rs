@@ -16,7 +16,7 @@ fn connectors_elsewhere(config: &mut Config) {
         config.bindings.push(Binding {
             identity: identity.parse().unwrap(),
             role: Role::SecretReader.into(),
-            scope: Scope::Organizations(["elsewhere".to_owned()].into()),
+            scope: Scope::Organizations(["elsewhere".parse().unwrap()].into()),
         });
     }
 }

@@ -14,7 +14,7 @@ fn section(heading: &str) -> &'static str {
 }
 
 fn parse(schema: &Schema, collection: &str, text: &str) -> Result<Filter, FilterError> {
-    Filter::parse(text, schema.by_collection(collection).unwrap(), "contoso")
+    Filter::parse(text, schema.by_collection(collection).unwrap(), Some(&"contoso".parse().unwrap()))
 }
 
 fn built_in() -> std::sync::Arc<Schema> {

@@ -114,7 +114,7 @@ impl Server {
         config.limits.wrong_key_restores_per_15_minutes = 0;
         change(&mut config);
         let running = App::start(config).await.unwrap();
-        running.ensure_organization("default").await.unwrap();
+        running.ensure_organization(&"default".parse().unwrap()).await.unwrap();
         let address = running.address().to_string();
         let plaintext_address = running.plaintext_address().map(|address| address.to_string());
         let metrics_address = running.metrics_address().map(|address| address.to_string());

@@ -476,7 +476,7 @@ async fn write_checked_with_older_metadata_is_checked_again() {
     let server = Server::start().await;
     let writer = server.client(Person::Writer);
     let stored = writer.mailboxes().create(DEFAULT, mailbox("hunter2"), None).await.unwrap();
-    let organization = server.deployment().organization("default").unwrap();
+    let organization = server.deployment().organization(&"default".parse().unwrap()).unwrap();
     let choose = async |column: &str, max_length: i64, revision: i64| {
         let row = AttributeSettingRow {
             table_name: "Mailbox".to_owned(),

@@ -73,7 +73,7 @@ fn bind(config: &mut Config, person: Person, role: impl Into<Grant>, scope: Scop
 }
 
 fn only_contoso() -> Scope {
-    Scope::Organizations(["contoso".to_owned()].into())
+    Scope::Organizations(["contoso".parse().unwrap()].into())
 }
 
 /// The content of a refusal that a caller can compare.

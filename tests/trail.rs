@@ -219,7 +219,7 @@ async fn expired_records_are_removed_up_to_a_signed_head() {
     // Moved three days into the past; the server signs again at its next start.
     let server = Server::start_in(folder, |_| {}).await;
     let deployment = std::sync::Arc::clone(server.deployment());
-    let organization = deployment.organization("default").unwrap();
+    let organization = deployment.organization(&"default".parse().unwrap()).unwrap();
     let before = sealward_core::id::Timestamp::from_unix_micros(i64::MAX);
     let cut = sealward_core::audit::retention::cut_organization(&deployment, &organization, before).await.unwrap();
     assert!(cut >= 6, "{cut}");

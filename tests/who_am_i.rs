@@ -33,7 +33,7 @@ async fn caller_with_a_certificate_gets_identity_and_roles() {
         config.bindings.push(Binding {
             identity: "cn:reader".parse().unwrap(),
             role: Role::RecordWriter.into(),
-            scope: Scope::Organizations(["contoso".to_owned(), "fabrikam".to_owned()].into()),
+            scope: Scope::Organizations(["contoso", "fabrikam"].map(|name| name.parse().unwrap()).into()),
         });
     })
     .await;

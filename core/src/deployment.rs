@@ -2,7 +2,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use crate::{
@@ -11,6 +14,7 @@ use crate::{
     fail_point::{FailPoint, FailPoints},
     filter::parser,
     id::Timestamp,
+    name::OrganizationName,
     organization::handle::Organization,
     port::{AuditGate, Clock, KeyDerivation, OrganizationDatabases},
     random::Random,
@@ -65,8 +69,10 @@ pub struct Deployment {
     pub filter_bounds: parser::Bounds,
     /// How many bytes the records of a page may have in an answer together, unless it is one.
     pub page_bytes_max: usize,
-    organizations: RwLock<BTreeMap<String, Arc<Organization>>>,
-    not_served: RwLock<BTreeMap<String, NotServed>>,
+    organizations: RwLock<BTreeMap<OrganizationName, Arc<Organization>>>,
+    not_served: RwLock<BTreeMap<OrganizationName, NotServed>>,
+    /// How many rows list an organization with a name that isn't one.
+    misnamed: AtomicUsize,
 }
 
 /// Why an organization that the configuration database lists isn't served now.
@@ -85,9 +91,9 @@ impl Deployment {
     #[must_use]
     pub fn new(ports: Ports, schema: Arc<Schema>, key_limits: KeyLimits) -> Self {
         let filter_bounds = parser::Bounds::default();
-        let (organizations, not_served) = Default::default();
+        let (organizations, not_served, misnamed) = Default::default();
         let page_bytes_max = PAGE_BYTES_MAX;
-        Deployment { ports, schema, key_limits, filter_bounds, page_bytes_max, organizations, not_served }
+        Deployment { ports, schema, key_limits, filter_bounds, page_bytes_max, organizations, not_served, misnamed }
     }
 
     /// The same with filters within other bounds.
@@ -115,7 +121,7 @@ impl Deployment {
 
     /// The open organization of this name.
     #[must_use]
-    pub fn organization(&self, name: &str) -> Option<Arc<Organization>> {
+    pub fn organization(&self, name: &OrganizationName) -> Option<Arc<Organization>> {
         self.organizations.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
     }
 
@@ -127,21 +133,26 @@ impl Deployment {
 
     /// Why the organization of this name isn't served; `None` if it is, or if there is none.
     #[must_use]
-    pub fn not_served(&self, name: &str) -> Option<NotServed> {
+    pub fn not_served(&self, name: &OrganizationName) -> Option<NotServed> {
         self.not_served.read().unwrap_or_else(PoisonError::into_inner).get(name).copied()
     }
 
     /// How many organizations are listed and not served.
     #[must_use]
     pub fn not_served_count(&self) -> usize {
-        self.not_served.read().unwrap_or_else(PoisonError::into_inner).len()
+        let named = self.not_served.read().unwrap_or_else(PoisonError::into_inner).len();
+        named.saturating_add(self.misnamed.load(Ordering::Relaxed))
     }
 
-    pub(crate) fn does_not_serve(&self, name: String, why: NotServed) {
+    pub(crate) fn set_misnamed_count(&self, count: usize) {
+        self.misnamed.store(count, Ordering::Relaxed);
+    }
+
+    pub(crate) fn does_not_serve(&self, name: OrganizationName, why: NotServed) {
         self.not_served.write().unwrap_or_else(PoisonError::into_inner).insert(name, why);
     }
 
-    pub(crate) fn forget_not_served(&self, name: &str) {
+    pub(crate) fn forget_not_served(&self, name: &OrganizationName) {
         self.not_served.write().unwrap_or_else(PoisonError::into_inner).remove(name);
     }
 
@@ -152,7 +163,7 @@ impl Deployment {
     }
 
     /// Serves an organization no more. Calls that have it go on with what is left of it.
-    pub(crate) fn dismiss(&self, name: &str) {
+    pub(crate) fn dismiss(&self, name: &OrganizationName) {
         self.organizations.write().unwrap_or_else(PoisonError::into_inner).remove(name);
     }
 

@@ -6,10 +6,16 @@
 use std::{
     collections::{BTreeSet, HashMap},
     marker::PhantomData,
+    sync::Arc,
 };
 
 pub use crate::privilege::Privilege;
-use crate::{identity::Identity, schema::entity::Entity};
+use crate::{
+    audit::entry::AuditAction,
+    identity::{Caller, Identity},
+    name::OrganizationName,
+    schema::entity::Entity,
+};
 
 /// The roles that every deployment has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -120,13 +126,13 @@ pub enum Scope {
     /// In every organization, those to come included, and for what belongs to none (creating one).
     All,
     /// In the organizations of these names.
-    Organizations(BTreeSet<String>),
+    Organizations(BTreeSet<OrganizationName>),
 }
 
 impl Scope {
     /// Whether it has the organization of this name.
     #[must_use]
-    pub fn has(&self, organization: &str) -> bool {
+    pub fn has(&self, organization: &OrganizationName) -> bool {
         match self {
             Scope::All => true,
             Scope::Organizations(names) => names.contains(organization),
@@ -184,12 +190,12 @@ impl Policy {
     ///
     /// # Errors
     /// [`PrivilegeMissing`] if no binding grants it there.
-    pub fn check<A: Action>(&self, identity: &Identity, organization: &str) -> Result<Permit<A>, PrivilegeMissing> {
-        if self.holds(identity, A::PRIVILEGE, organization) {
-            Ok(Permit { action: PhantomData })
-        } else {
-            Err(PrivilegeMissing { privilege: A::PRIVILEGE })
-        }
+    pub fn check<A: Action<Of = ()>>(
+        &self,
+        caller: &Caller,
+        organization: &OrganizationName,
+    ) -> Result<Allowed<A>, PrivilegeMissing> {
+        self.allow(caller, organization, A::PRIVILEGE, ())
     }
 
     /// Whether the caller may write records of this entity in the organization of this name.
@@ -198,13 +204,22 @@ impl Policy {
     /// [`PrivilegeMissing`] if no binding grants the entity's privilege there.
     pub fn check_write(
         &self,
-        identity: &Identity,
-        organization: &str,
-        entity: &Entity,
-    ) -> Result<Permit<WriteRecords>, PrivilegeMissing> {
-        let privilege = entity.write_privilege;
-        if self.holds(identity, privilege, organization) {
-            Ok(Permit { action: PhantomData })
+        caller: &Caller,
+        organization: &OrganizationName,
+        entity: &Arc<Entity>,
+    ) -> Result<Allowed<WriteRecords>, PrivilegeMissing> {
+        self.allow(caller, organization, entity.write_privilege, Arc::clone(entity))
+    }
+
+    fn allow<A: Action>(
+        &self,
+        caller: &Caller,
+        organization: &OrganizationName,
+        privilege: Privilege,
+        of: A::Of,
+    ) -> Result<Allowed<A>, PrivilegeMissing> {
+        if self.holds(&caller.identity, privilege, organization) {
+            Ok(Allowed { organization: organization.clone(), caller: caller.clone(), of })
         } else {
             Err(PrivilegeMissing { privilege })
         }
@@ -218,7 +233,7 @@ impl Policy {
 
     /// Every grant that names this organization: those for all organizations don't. Names outlive organizations, so that these count in
     /// the next one of that name too.
-    pub fn bindings_naming<'a>(&'a self, organization: &'a str) -> impl Iterator<Item = &'a Binding> {
+    pub fn bindings_naming<'a>(&'a self, organization: &'a OrganizationName) -> impl Iterator<Item = &'a Binding> {
         self.bindings.iter().filter(
             move |binding| matches!(&binding.scope, Scope::Organizations(names) if names.contains(organization)),
         )
@@ -228,16 +243,26 @@ impl Policy {
     ///
     /// # Errors
     /// [`PrivilegeMissing`] if no binding with the scope *all* grants it.
-    pub fn check_deployment<A: Action>(&self, identity: &Identity) -> Result<Permit<A>, PrivilegeMissing> {
-        match self.grants(identity, A::PRIVILEGE).find(|scope| **scope == Scope::All) {
-            Some(_) => Ok(Permit { action: PhantomData }),
-            None => Err(PrivilegeMissing { privilege: A::PRIVILEGE }),
+    pub fn check_deployment<A: Action<Of = ()>>(
+        &self,
+        caller: &Caller,
+    ) -> Result<DeploymentPermit<A>, PrivilegeMissing> {
+        if self.holds_everywhere(&caller.identity, A::PRIVILEGE) {
+            Ok(DeploymentPermit { caller: caller.clone(), action: PhantomData })
+        } else {
+            Err(PrivilegeMissing { privilege: A::PRIVILEGE })
         }
+    }
+
+    /// Whether the caller holds `privilege` for what belongs to no organization.
+    #[must_use]
+    pub fn holds_everywhere(&self, identity: &Identity, privilege: Privilege) -> bool {
+        self.grants(identity, privilege).any(|scope| *scope == Scope::All)
     }
 
     /// Whether the caller holds `privilege` in the organization of this name; for lists, which show what one may see.
     #[must_use]
-    pub fn holds(&self, identity: &Identity, privilege: Privilege, organization: &str) -> bool {
+    pub fn holds(&self, identity: &Identity, privilege: Privilege, organization: &OrganizationName) -> bool {
         self.grants(identity, privilege).any(|scope| scope.has(organization))
     }
 
@@ -248,25 +273,79 @@ impl Policy {
     }
 }
 
-/// Something that needs a privilege. Use cases ask for a [`Permit`] of their action.
+/// Something that needs a privilege. Use cases ask for a [`Permit`](crate::permit::Permit) of their action.
 pub trait Action {
     /// The privilege it needs.
     const PRIVILEGE: Privilege;
+
+    /// What else is allowed beside the organization: an entity for writes of records, nothing for any other action.
+    type Of: Send + Sync;
 }
 
-/// Proof that the policy allowed this caller to do `A`. Made only by [`Policy`], not cloneable, spent where it is used.
+/// An action of which the audit trail has one kind of record, of a success and of a refusal.
+pub trait Recorded: Action {
+    /// What it is recorded as.
+    const AUDIT: AuditAction;
+}
+
+/// Proof that the policy allows this caller to do `A` in the organization of this name, whether there is one or not. Made only by
+/// [`Policy`], not cloneable; [`enter`](Self::enter) makes a permit of it.
 #[must_use]
-pub struct Permit<A> {
+pub struct Allowed<A: Action> {
+    organization: OrganizationName,
+    caller: Caller,
+    of: A::Of,
+}
+
+impl<A: Action> Allowed<A> {
+    pub(crate) fn into_parts(self) -> (OrganizationName, Caller, A::Of) {
+        (self.organization, self.caller, self.of)
+    }
+}
+
+/// Proof that the policy allowed this caller to do `A`, which belongs to no organization. Made only by [`Policy`], not cloneable, spent where
+/// it is used.
+#[must_use]
+pub struct DeploymentPermit<A> {
+    caller: Caller,
     action: PhantomData<fn() -> A>,
 }
 
+impl<A> DeploymentPermit<A> {
+    /// The caller.
+    #[must_use]
+    pub fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    pub(crate) fn into_caller(self) -> Caller {
+        self.caller
+    }
+}
+
+/// Create, update or delete records of one entity; see [`Policy::check_write`].
+pub enum WriteRecords {}
+
+impl Action for WriteRecords {
+    const PRIVILEGE: Privilege = Privilege::WriteRecords;
+
+    type Of = Arc<Entity>;
+}
+
 macro_rules! actions {
-    ($($(#[$doc:meta])* $name:ident => $privilege:ident;)+) => {$(
+    ($($(#[$doc:meta])* $name:ident => $privilege:ident $(, recorded as $audit:ident)?;)+) => {$(
         $(#[$doc])*
         pub enum $name {}
         impl Action for $name {
             const PRIVILEGE: Privilege = Privilege::$privilege;
+
+            type Of = ();
         }
+        $(
+            impl Recorded for $name {
+                const AUDIT: AuditAction = AuditAction::$audit;
+            }
+        )?
     )+};
 }
 
@@ -274,25 +353,23 @@ actions! {
     /// Read the state of an organization's encryption: its status, its history, its unreadable cells.
     ReadKeyStatus => ReadEncryptionState;
     /// Retrieve the key text.
-    RetrieveKey => ReadEncryptionKey;
+    RetrieveKey => ReadEncryptionKey, recorded as RetrieveKey;
     /// Change the key.
-    ChangeKey => ChangeEncryptionKey;
+    ChangeKey => ChangeEncryptionKey, recorded as ChangeKey;
     /// Restore the key.
-    RestoreKey => RestoreEncryptionKey;
+    RestoreKey => RestoreEncryptionKey, recorded as RestoreKey;
     /// Give up what a lost key has sealed.
-    AbandonEncryptedData => AbandonEncryptedData;
+    AbandonEncryptedData => AbandonEncryptedData, recorded as AbandonEncryptedData;
     /// Get or list records.
     ReadRecords => ReadRecords;
-    /// Create, update or delete records; see [`Policy::check_write`].
-    WriteRecords => WriteRecords;
     /// Reveal encrypted attributes.
     Reveal => RevealAttributes;
     /// Compare encrypted attributes with a value.
-    Compare => CompareAttributes;
+    Compare => CompareAttributes, recorded as CompareAttribute;
     /// See entities and attributes as an organization has them.
     ReadMetadata => ReadContract;
     /// Change the metadata of attributes.
-    CustomizeAttributes => CustomizeAttributes;
+    CustomizeAttributes => CustomizeAttributes, recorded as UpdateAttributeMetadata;
     /// Read what changes of audited attributes recorded.
     ReadAttributeChanges => ReadAttributeChanges;
     /// See an organization.
@@ -300,9 +377,9 @@ actions! {
     /// Create an organization.
     CreateOrganization => CreateOrganizations;
     /// Export an organization.
-    ExportOrganization => ExportOrganizations;
+    ExportOrganization => ExportOrganizations, recorded as ExportOrganization;
     /// Delete an organization.
-    DeleteOrganization => DeleteOrganizations;
+    DeleteOrganization => DeleteOrganizations, recorded as DeleteOrganization;
     /// Read and verify the audit trail.
     ReadAuditTrail => ReadAuditTrail;
     /// See who may do what.
@@ -312,6 +389,11 @@ actions! {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::schema::testing::thing;
+
+    fn caller(identity: Identity) -> Caller {
+        Caller { identity: identity.into(), peer: None, call_id: String::new() }
+    }
 
     fn ada() -> Identity {
         Identity::CommonName("ada".to_owned())
@@ -322,15 +404,19 @@ mod tests {
     }
 
     fn only(name: &str) -> Scope {
-        Scope::Organizations(BTreeSet::from([name.to_owned()]))
+        Scope::Organizations(BTreeSet::from([named(name)]))
+    }
+
+    fn named(name: &str) -> OrganizationName {
+        name.parse().unwrap()
     }
 
     #[test]
     fn grant_applies_only_in_its_organization() {
         let policy = policy(Role::RecordReader, only("contoso"));
-        assert!(policy.check::<ReadRecords>(&ada(), "contoso").is_ok());
-        assert!(policy.check::<ReadRecords>(&ada(), "fabrikam").is_err());
-        assert!(policy.check::<WriteRecords>(&ada(), "contoso").is_err());
+        assert!(policy.check::<ReadRecords>(&caller(ada()), &named("contoso")).is_ok());
+        assert!(policy.check::<ReadRecords>(&caller(ada()), &named("fabrikam")).is_err());
+        assert!(policy.check_write(&caller(ada()), &named("contoso"), &thing().into()).is_err());
         assert!(policy.check_anywhere(&ada(), Privilege::ReadRecords).is_ok());
     }
 
@@ -338,15 +424,15 @@ mod tests {
     fn identities_of_different_kinds_never_match() {
         let policy = policy(Role::SystemAdministrator, Scope::All);
         let dns = Identity::Dns("ada".to_owned());
-        assert!(policy.check::<RetrieveKey>(&dns, "contoso").is_err());
+        assert!(policy.check::<RetrieveKey>(&caller(dns), &named("contoso")).is_err());
     }
 
     #[test]
     fn action_without_an_organization_needs_a_grant_for_all() {
         let everywhere = policy(Role::SystemAdministrator, Scope::All);
         let here = policy(Role::SystemAdministrator, only("contoso"));
-        assert!(everywhere.check_deployment::<CreateOrganization>(&ada()).is_ok());
-        assert!(here.check_deployment::<CreateOrganization>(&ada()).is_err());
+        assert!(everywhere.check_deployment::<CreateOrganization>(&caller(ada())).is_ok());
+        assert!(here.check_deployment::<CreateOrganization>(&caller(ada())).is_err());
     }
 
     #[test]

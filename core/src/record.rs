@@ -25,5 +25,5 @@ pub mod update;
 
 pub use content::{Draft, Given, Record, Touched, given_text};
 pub use error::RecordError;
-pub use mode::{Mode, Request};
+pub use mode::Mode;
 pub use place::RecordPlace;

@@ -16,10 +16,11 @@ use std::{
 use rustix::process::geteuid;
 use sealward_core::{
     id::OrganizationId,
+    name::OrganizationName,
     organization::{
         open::inspect,
         ring_rows,
-        row::{self, Row, STATE_READY},
+        row::{self, Listing, Misnamed, Row, STATE_READY},
     },
     random::{self, Random},
     store::{Cause, OpenError, Reader, Unavailable},
@@ -37,9 +38,9 @@ const ATTEMPTS: u32 = 5;
 #[derive(Debug)]
 pub struct BackedUp {
     /// The names of the organizations, in order.
-    pub organizations: Vec<String>,
+    pub organizations: Vec<OrganizationName>,
     /// Organizations that are listed and whose creation or import isn't over: they are not in the backup.
-    pub unfinished: Vec<String>,
+    pub unfinished: Vec<OrganizationName>,
 }
 
 /// Why there is no backup. Nothing of it is left.
@@ -91,6 +92,14 @@ pub enum BackupError {
     )]
     OtherInside {
         /// The name of the organization.
+        name: OrganizationName,
+    },
+    /// An organization is listed with a name that isn't one.
+    #[error(
+        "configuration.db lists an organization with an invalid name, {name:?}: `sealward-server check-config` has more"
+    )]
+    InvalidName {
+        /// The name in its row.
         name: String,
     },
     /// Keys were changed, or organizations deleted, each time.
@@ -187,8 +196,11 @@ impl Copies<'_> {
     }
 
     async fn listed(&self) -> Result<Vec<Row>, BackupError> {
-        let mut listed =
+        let Listing { organizations: mut listed, misnamed } =
             row::read_all(&*self.view(CONFIGURATION)?).await.map_err(|error| copy_error(CONFIGURATION, error))?;
+        if let Some(Misnamed { name, .. }) = misnamed.into_iter().next() {
+            return Err(BackupError::InvalidName { name });
+        }
         listed.sort_by(|one, other| one.row.name.cmp(&other.row.name));
         Ok(listed.into_iter().map(|listed| listed.row).collect())
     }
@@ -232,7 +244,7 @@ impl Copies<'_> {
         let failed = |source| BackupError::Database { path: path.clone(), source };
         let view = view(&path).map_err(|error| failed(Cause(error.into())))?;
         let listed = row::read_all(&*view).await.map_err(|Unavailable(cause)| failed(cause))?;
-        Ok(listed.iter().any(|listed| listed.row == *row))
+        Ok(listed.organizations.iter().any(|listed| listed.row == *row))
     }
 
     /// Removes the copies of organizations that were deleted between one attempt and the next.

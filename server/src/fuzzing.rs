@@ -5,7 +5,7 @@
 use std::sync::{Arc, LazyLock};
 
 use rustls::pki_types::CertificateRevocationListDer;
-use sealward_core::id::Timestamp;
+use sealward_core::{id::Timestamp, name::RecordName};
 
 use crate::{
     gates::message::Frames,
@@ -23,15 +23,15 @@ static SERVED: LazyLock<ServedSchema> =
 
 /// A name belongs to the organization that the dispatcher takes from it, whoever reads it.
 pub fn resource_name(text: &str) {
-    let organization = name::organization_of(text);
-    if let Ok(whole) = name::organization("name", text) {
-        assert_eq!(organization, Some(whole));
+    let whole = name::organization("name", text);
+    if let Ok(organization) = &whole.resource {
+        assert_eq!(whole.organization.as_ref(), Ok(organization));
     }
     for entity in SERVED.schema.entities() {
-        if let Some(organization) = organization
-            && name::record("name", text, organization, entity).is_ok()
-        {
-            assert!(text.starts_with(&format!("organizations/{organization}/{}/", entity.collection)));
+        let record = name::record("name", text, entity);
+        if let Ok(id) = record.resource {
+            let organization = record.organization.expect("the name of a record begins with an organization");
+            assert_eq!(text, RecordName { organization, collection: &entity.collection, id }.to_string());
         }
     }
 }

@@ -25,7 +25,7 @@ pub(crate) use self::{
     failure::{audit_copy_unavailable, audit_unavailable, broken, internal, unavailable},
     framework::{complete, is_complete, message_invalid},
     key::{bound_of_key_error, key},
-    organization::{create_organization, import_organization, organization_not_found, organization_not_served},
+    organization::{create_organization, import_organization, not_entered},
     reason::{Reason, reason_name},
     record::{
         COMPARISONS, encrypted_attribute, listing, metadata_not_found, page_token_invalid, record, update_metadata,

@@ -12,11 +12,12 @@ use crate::{
     deployment::Deployment,
     filter::error::FilterProblem,
     list::{
-        log::{self, ListLogError, Log, Page},
+        log::{self, ListLogError, Log, Page, Reading},
         page::ListingError,
     },
     order::Order,
-    policy::{self, Permit},
+    permit::Permit,
+    policy::{self, DeploymentPermit},
     schema::entity::{Attribute, Entity, Kind},
     store::{Comparison, Condition, Datum, Reader, Unavailable},
     table::{
@@ -90,16 +91,35 @@ pub struct Listed {
     pub next_page_token: String,
 }
 
-/// Lists one page of the trail in `store`.
+/// Lists one page of an organization's trail.
 ///
 /// # Errors
 /// See [`ListLogError`].
 pub async fn list(
     deployment: &Deployment,
-    _permit: Permit<policy::ReadAuditTrail>,
-    store: &dyn Reader,
+    permit: Permit<policy::ReadAuditTrail>,
     wanted: &Page<'_>,
 ) -> Result<Listed, ListLogError> {
+    let organization = permit.organization();
+    let (store, parent) = (&*organization.store, organization.resource_name());
+    page(deployment, Reading { store, parent: &parent, identity: &permit.caller().identity }, wanted).await
+}
+
+/// One page of the deployment's own trail.
+///
+/// # Errors
+/// See [`ListLogError`].
+pub async fn list_of_deployment(
+    deployment: &Deployment,
+    permit: DeploymentPermit<policy::ReadAuditTrail>,
+    wanted: &Page<'_>,
+) -> Result<Listed, ListLogError> {
+    let store = &*deployment.ports.configuration;
+    page(deployment, Reading { store, parent: "", identity: &permit.caller().identity }, wanted).await
+}
+
+async fn page(deployment: &Deployment, reading: Reading<'_>, wanted: &Page<'_>) -> Result<Listed, ListLogError> {
+    let store = reading.store;
     let trail = Log {
         table: AuditRecord::TABLE.into(),
         columns: AuditRecord::names(),
@@ -109,7 +129,7 @@ pub async fn list(
         // For the signature of a head, and for ids in text form.
         overhead_bytes: 512,
     };
-    let (rows, next_page_token) = log::page(deployment, store, trail, Condition::EVERYTHING, wanted).await?;
+    let (rows, next_page_token) = log::page(deployment, reading, trail, Condition::EVERYTHING, wanted).await?;
     let records = rows.into_iter().map(|row| AuditRecord::all_columns().values(row)).collect::<Result<Vec<_>, _>>();
     let records = records.map_err(|damage| ListingError::from(Unavailable::from(damage)))?;
     let mut heads = signed_among(store, &records).await.map_err(ListingError::from)?;
@@ -150,7 +170,7 @@ mod tests {
     use crate::filter::expression::Filter;
 
     fn translated(filter: &str) -> Result<Condition, FilterProblem> {
-        translate(Filter::parse(filter, &FIELDS, "").unwrap().condition())
+        translate(Filter::parse(filter, &FIELDS, None).unwrap().condition())
     }
 
     #[test]

@@ -19,7 +19,8 @@ use crate::{
     deployment::Deployment,
     identity::Caller,
     organization::{handle::Organization, seen},
-    policy::{self, Permit},
+    permit::Permit,
+    policy::{self, DeploymentPermit},
     store::{CommitError, Comparison, Condition, Reader, Select, Unavailable},
     table::{
         audit::{AuditRecord, SignedHead},
@@ -398,12 +399,11 @@ impl VerificationResult {
     pub async fn report(
         self,
         deployment: &Deployment,
-        organization: &Organization,
-        _permit: Permit<policy::ReadAuditTrail>,
-        caller: &Caller,
+        permit: Permit<policy::ReadAuditTrail>,
     ) -> Result<Verified, CommitError> {
         let VerificationResult(verified) = self;
-        organization.record(entry(deployment, caller, organization.resource_name(), &verified)).await?;
+        let organization = permit.organization();
+        organization.record(entry(deployment, permit.caller(), organization.resource_name(), &verified)).await?;
         Ok(verified)
     }
 
@@ -414,11 +414,10 @@ impl VerificationResult {
     pub async fn report_on_deployment(
         self,
         deployment: &Deployment,
-        _permit: Permit<policy::ReadAuditTrail>,
-        caller: &Caller,
+        permit: DeploymentPermit<policy::ReadAuditTrail>,
     ) -> Result<Verified, CommitError> {
         let VerificationResult(verified) = self;
-        deployment.record(entry(deployment, caller, "organizations".to_owned(), &verified)).await?;
+        deployment.record(entry(deployment, permit.caller(), "organizations".to_owned(), &verified)).await?;
         Ok(verified)
     }
 }

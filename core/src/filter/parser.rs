@@ -19,6 +19,7 @@ use crate::{
         term,
         token::{self, Located, Token, is_keyword},
     },
+    name::OrganizationName,
     schema::entity::Entity,
 };
 
@@ -27,7 +28,7 @@ pub(super) fn parse(
     bounds: Bounds,
     text: &str,
     entity: &Entity,
-    organization: &str,
+    organization: Option<&OrganizationName>,
 ) -> Result<Expression, FilterError> {
     let limit = bounds.length_max_bytes;
     if text.len() > limit {
@@ -53,7 +54,7 @@ struct Parser<'a, T: Iterator<Item = Located<'a>>> {
     tokens: Peekable<T>,
     end: usize,
     entity: &'a Entity,
-    organization: &'a str,
+    organization: Option<&'a OrganizationName>,
     comparisons: usize,
 }
 
@@ -196,12 +197,12 @@ impl Default for Bounds {
     }
 }
 impl Filter {
-    /// Parses a filter for records of `entity` in the named organization. A text that is empty or whitespace matches
-    /// every record.
+    /// Parses a filter for records of `entity` in the named organization. Without an organization, records can be named
+    /// only by id. A text that is empty or whitespace matches every record.
     ///
     /// # Errors
     /// The first [`FilterError`] from the left.
-    pub fn parse(text: &str, entity: &Entity, organization: &str) -> Result<Filter, FilterError> {
+    pub fn parse(text: &str, entity: &Entity, organization: Option<&OrganizationName>) -> Result<Filter, FilterError> {
         Self::parse_within(Bounds::default(), text, entity, organization)
     }
 
@@ -213,7 +214,7 @@ impl Filter {
         bounds: Bounds,
         text: &str,
         entity: &Entity,
-        organization: &str,
+        organization: Option<&OrganizationName>,
     ) -> Result<Filter, FilterError> {
         Ok(Filter { expression: parse(bounds, text, entity, organization)? })
     }

@@ -8,6 +8,7 @@ use crate::{
         token::{Located, Pattern, Token, is_keyword, word_pattern},
     },
     id::{RecordId, parse_uuid_in_any_case},
+    name::{OrganizationName, RecordName},
     schema::{
         entity::{Attribute, Choice, Entity, Kind},
         value::Value,
@@ -145,7 +146,7 @@ impl Subject<'_> {
         self,
         operator: Operator,
         value: Located<'_>,
-        organization: &str,
+        organization: Option<&OrganizationName>,
     ) -> Result<Term, FilterError> {
         let test = self.test(operator, value, organization)?;
         Ok(Term { field: self.field, stored: self.stored, test })
@@ -173,7 +174,7 @@ impl Subject<'_> {
         &self,
         operator: Operator,
         (position, value): Located<'_>,
-        organization: &str,
+        organization: Option<&OrganizationName>,
     ) -> Result<Test, FilterError> {
         let Some(literal) = Literal::of(value) else {
             return Err(FilterError { position, problem: FilterProblem::ValueExpected });
@@ -191,7 +192,7 @@ impl Subject<'_> {
     }
 
     /// Converts a literal to a value of the field, which isn't a text.
-    fn value(&self, literal: &Literal<'_>, organization: &str) -> Result<Value, FilterProblem> {
+    fn value(&self, literal: &Literal<'_>, organization: Option<&OrganizationName>) -> Result<Value, FilterProblem> {
         let name = || self.name.to_owned();
         let wrong_type = |expected| FilterProblem::WrongType { name: name(), expected };
         match self.shape {
@@ -267,13 +268,11 @@ fn is_number(word: &str) -> bool {
     !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-fn reference(text: &str, organization: &str, collection: &str) -> Option<RecordId> {
-    let id = match text.split_once('/') {
-        None => text,
-        Some(("organizations", rest)) => {
-            rest.strip_prefix(organization)?.strip_prefix('/')?.strip_prefix(collection)?.strip_prefix('/')?
-        }
-        Some(_) => return None,
-    };
-    RecordId::from_reference(id)
+/// The id that a text refers to: the id itself, or the name of a record of this collection in this organization.
+fn reference(text: &str, organization: Option<&OrganizationName>, collection: &str) -> Option<RecordId> {
+    if text.contains('/') {
+        RecordName::parse_reference(text)?.id_in(organization?, collection)
+    } else {
+        RecordId::from_reference(text)
+    }
 }

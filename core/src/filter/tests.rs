@@ -49,7 +49,7 @@ fn entity() -> Entity {
 }
 
 fn parse(text: &str) -> Result<Filter, FilterError> {
-    Filter::parse(text, &entity(), "contoso")
+    Filter::parse(text, &entity(), Some(&"contoso".parse().unwrap()))
 }
 
 fn problem(text: &str) -> (usize, FilterProblem) {
@@ -291,7 +291,7 @@ fn filter_is_limited_in_length_depth_and_comparisons() {
 
 #[test]
 fn limits_are_configurable_up_to_a_safe_depth() {
-    let parse = |bounds, text: &str| Filter::parse_within(bounds, text, &entity(), "contoso");
+    let parse = |bounds, text: &str| Filter::parse_within(bounds, text, &entity(), Some(&"contoso".parse().unwrap()));
     let problem = |bounds, text: &str| parse(bounds, text).unwrap_err().problem;
     let bounds = Bounds { length_max_bytes: 27, depth_max: 1, comparisons_max: 2 };
     let at = "(flag = true OR small = 12)";

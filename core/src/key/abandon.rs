@@ -4,12 +4,10 @@
 //! clears every cell instead of sealing it again. Everything that is not encrypted stays. Whoever asks says which key he gives up.
 
 use crate::{
-    audit::entry::AuditAction,
     census,
     crypto::{kek::KdfParameters, key_text, ring::KeyRing, secret::KeyText},
     deployment::Deployment,
     id::KeyVersion,
-    identity::Caller,
     key::{
         error::KeyError,
         install::{Setting, install},
@@ -22,7 +20,8 @@ use crate::{
         ring_rows,
         work::KeyWork,
     },
-    policy::{self, Permit},
+    permit::{Attempt, PermittedWork},
+    policy,
     store::{Condition, Direction, Name, Select, StoreFailure, Unavailable},
     table::{
         cell::{CensusRow, ReencryptionRow},
@@ -41,29 +40,27 @@ pub struct Abandonment {
     pub validate_only: bool,
 }
 
-/// Gives up what the lost key has sealed, and makes `text` the organization's key.
+/// Gives up what the lost key has sealed, and makes `text` the organization's key. The work is given back, for the walk that clears cells.
 ///
 /// # Errors
 /// See [`KeyError`]: [`KeyError::AlreadyActive`] while the key is there, [`KeyError::Inaccessible`] while another server can use it,
 /// [`KeyError::NotConfirmed`]; each refusal is in the trail.
 pub async fn abandon(
     deployment: &Deployment,
-    work: &KeyWork,
-    _permit: Permit<policy::AbandonEncryptedData>,
-    caller: &Caller,
+    work: PermittedWork<policy::AbandonEncryptedData>,
     abandonment: Abandonment,
-) -> Result<CurrentKey, KeyError> {
-    let organization = &**work.organization();
-    let outcome = attempt(deployment, organization, caller, abandonment).await;
-    audited(deployment, organization, caller, AuditAction::AbandonEncryptedData, outcome).await
+) -> (KeyWork, Result<CurrentKey, KeyError>) {
+    let (by, work) = work.spend();
+    let outcome = attempt(deployment, &by, abandonment).await;
+    (work, audited(deployment, &by, outcome).await)
 }
 
 async fn attempt(
     deployment: &Deployment,
-    organization: &Organization,
-    caller: &Caller,
+    by: &Attempt,
     Abandonment { confirm_fingerprint, text, validate_only }: Abandonment,
 ) -> Result<CurrentKey, KeyError> {
+    let organization = &*by.organization;
     let (keys, looked_at) = organization.look_at_keys(deployment).await?;
     let lost = match keys {
         Keys::Active(_) => return Err(KeyError::AlreadyActive),
@@ -92,16 +89,14 @@ async fn attempt(
         .map_err(StoreFailure::internal)?;
     if validate_only {
         let current = CurrentKey { fingerprint: ring.fingerprint(), key_version: version };
-        return unchanged(deployment, organization, caller, AuditAction::AbandonEncryptedData, current, VALIDATE_ONLY)
-            .await;
+        return unchanged(deployment, by, current, VALIDATE_ONLY).await;
     }
     let every = || Condition::EVERYTHING;
     steps.extend([KeyRingRow::delete(every()), DataKeyRow::delete(every()), RestoreAttemptRow::delete(every())]);
     steps.extend(ring_rows::insert(ring.stored()));
     // What is given up, as the record of it says.
     let details = Some(census::summary(&census::stored(&*organization.store).await?, &deployment.schema));
-    let setting = Setting { action: AuditAction::AbandonEncryptedData, ring, text, kek, details };
-    install(deployment, organization, caller, setting, steps).await
+    install(deployment, by, Setting { ring, text, kek, details }, steps).await
 }
 
 /// The fingerprint of the key that was set last, as the organization's history has it.

@@ -4,10 +4,8 @@
 //! ring in place, and that is the point of no return. Whatever breaks between the two leaves a text that nobody uses.
 
 use crate::{
-    audit::entry::AuditAction,
     crypto::{kek::KdfParameters, key_text, ring::KeyRing, secret::KeyText},
     deployment::Deployment,
-    identity::Caller,
     key::{
         error::KeyError,
         install::{Setting, install},
@@ -15,8 +13,9 @@ use crate::{
         quota::{quota, times},
         step::{NextStep, step},
     },
-    organization::{handle::Organization, key_text::read_text, keys::Keys, ring_rows, work::KeyWork},
-    policy::{self, Permit},
+    organization::{key_text::read_text, keys::Keys, ring_rows, work::KeyWork},
+    permit::{Attempt, PermittedWork},
+    policy,
     store::StoreFailure,
     table::key::KeyChangeRow,
 };
@@ -24,30 +23,28 @@ use crate::{
 const QUOTA_INTERVAL_SECONDS: u64 = 3_600;
 
 /// Makes `text` the organization's key. A text that is current already changes nothing, so that a repeat is safe. With `validate_only`
-/// everything is checked and nothing is done.
+/// everything is checked and nothing is done. The work is given back, for the re-encryption that may follow.
 ///
 /// # Errors
 /// See [`KeyError`]; each refusal is in the trail.
 pub async fn change(
     deployment: &Deployment,
-    work: &KeyWork,
-    _permit: Permit<policy::ChangeKey>,
-    caller: &Caller,
+    work: PermittedWork<policy::ChangeKey>,
     text: KeyText,
     validate_only: bool,
-) -> Result<CurrentKey, KeyError> {
-    let organization = &**work.organization();
-    let outcome = attempt(deployment, organization, caller, text, validate_only).await;
-    audited(deployment, organization, caller, AuditAction::ChangeKey, outcome).await
+) -> (KeyWork, Result<CurrentKey, KeyError>) {
+    let (by, work) = work.spend();
+    let outcome = attempt(deployment, &by, text, validate_only).await;
+    (work, audited(deployment, &by, outcome).await)
 }
 
 async fn attempt(
     deployment: &Deployment,
-    organization: &Organization,
-    caller: &Caller,
+    by: &Attempt,
     text: KeyText,
     validate_only: bool,
 ) -> Result<CurrentKey, KeyError> {
+    let organization = &by.organization;
     let keys = organization.load_keys(deployment).await?;
     let ring = match (step(&keys), keys) {
         (NextStep::Idle, Keys::Active(ring)) => ring,
@@ -60,7 +57,7 @@ async fn attempt(
     if let Some((now_current, _)) = read_text(deployment, organization.id, &ring.stored().check).await?
         && now_current.matches(&text)
     {
-        return unchanged(deployment, organization, caller, AuditAction::ChangeKey, current, "already current").await;
+        return unchanged(deployment, by, current, "already current").await;
     }
     let limit = deployment.key_limits.changes_per_hour;
     // The first key, which the service made, is no change.
@@ -69,30 +66,17 @@ async fn attempt(
         .map_err(|retry_after_seconds| KeyError::ChangeQuota { limit, retry_after_seconds })?;
     key_text::check_rule(&text).map_err(|violations| KeyError::TextRule { violations, given_length: text.length() })?;
     if validate_only {
-        return unchanged(deployment, organization, caller, AuditAction::ChangeKey, current, VALIDATE_ONLY).await;
+        return unchanged(deployment, by, current, VALIDATE_ONLY).await;
     }
-    commit(deployment, organization, caller, &ring, text).await
+    commit(deployment, by, &ring, text).await
 }
 
-async fn commit(
-    deployment: &Deployment,
-    organization: &Organization,
-    caller: &Caller,
-    ring: &KeyRing,
-    text: KeyText,
-) -> Result<CurrentKey, KeyError> {
+async fn commit(deployment: &Deployment, by: &Attempt, ring: &KeyRing, text: KeyText) -> Result<CurrentKey, KeyError> {
     let random = &*deployment.ports.random;
     let kdf = KdfParameters::draw(random);
     let (text, kek) = deployment.ports.key_derivation.derive(text, kdf).await;
     let kek = kek.map_err(StoreFailure::internal)?;
     let changed = ring.change(&kek, kdf, deployment.now(), random).map_err(StoreFailure::internal)?;
     let steps = ring_rows::replace(ring.revision(), changed.stored());
-    install(
-        deployment,
-        organization,
-        caller,
-        Setting { action: AuditAction::ChangeKey, ring: changed, text, kek, details: None },
-        steps,
-    )
-    .await
+    install(deployment, by, Setting { ring: changed, text, kek, details: None }, steps).await
 }

@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 use crate::{
     deployment::Deployment,
     id::{KeyVersion, Timestamp},
-    organization::handle::Organization,
-    policy::{self, Permit},
+    permit::Permit,
+    policy,
     store::{Condition, Unavailable},
     table::{
         configuration::FingerprintRow,
@@ -36,9 +36,9 @@ pub struct KeyChange {
 /// If a database doesn't answer.
 pub async fn history(
     deployment: &Deployment,
-    organization: &Organization,
-    _permit: &Permit<policy::ReadKeyStatus>,
+    permit: &Permit<policy::ReadKeyStatus>,
 ) -> Result<Vec<KeyChange>, Unavailable> {
+    let organization = permit.organization();
     let own = read_each(&*organization.store, KeyChangeRow::all_columns(), Condition::EVERYTHING).await?;
     let mut changes: Vec<KeyChange> = own.into_iter().flatten().map(change).collect();
     let known: BTreeSet<String> = changes.iter().map(|change| change.fingerprint.clone()).collect();

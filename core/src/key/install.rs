@@ -3,26 +3,25 @@
 use std::sync::Arc;
 
 use crate::{
-    audit::entry::{AuditAction, AuditEntry},
+    audit::entry::AuditEntry,
     crypto::{
         ring::KeyRing,
         secret::{Kek, KeyText},
     },
     deployment::Deployment,
     fail_point::FailPoint,
-    identity::Caller,
     key::{
         error::KeyError,
-        outcome::{CurrentKey, entry},
+        outcome::{CurrentKey, done},
         reencrypt, unreadable,
     },
-    organization::{handle::Organization, key_text::write_text, keys::Keys, ring_rows::key_change_row},
+    organization::{key_text::write_text, keys::Keys, ring_rows::key_change_row},
+    permit::Attempt,
     store::{Commit, CommitError, Step, StoreFailure},
 };
 
 /// A ring that is about to be put in place, with the key that it is locked with.
 pub(crate) struct Setting {
-    pub(crate) action: AuditAction,
     pub(crate) ring: KeyRing,
     pub(crate) text: KeyText,
     pub(crate) kek: Kek,
@@ -34,11 +33,11 @@ pub(crate) struct Setting {
 /// former ring and everything that belongs to the new one.
 pub(crate) async fn install(
     deployment: &Deployment,
-    organization: &Organization,
-    caller: &Caller,
-    Setting { action, ring, text, kek, details }: Setting,
+    by: &Attempt,
+    Setting { ring, text, kek, details }: Setting,
     mut steps: Vec<Step>,
 ) -> Result<CurrentKey, KeyError> {
+    let organization = &by.organization;
     let current = CurrentKey { fingerprint: ring.fingerprint(), key_version: ring.version() };
     deployment.reached(FailPoint::KeyWorkStarted);
     let text_steps = write_text(deployment, organization.id, &ring.stored().check, &text, &kek)?;
@@ -48,8 +47,7 @@ pub(crate) async fn install(
     steps.push(key_change_row(&ring));
     steps.extend(reencrypt::Cursor::first(ring.version(), deployment.now()).replace());
     steps.push(unreadable::forget_all());
-    let entry = entry(deployment, organization, Some(caller), action, Ok(current));
-    steps.push(Step::Audit(AuditEntry { details, ..entry }));
+    steps.push(Step::Audit(AuditEntry { details, ..done(deployment, by, current) }));
     match organization.commit(steps).await {
         Ok(()) => {
             deployment.reached(FailPoint::RingReplaced);

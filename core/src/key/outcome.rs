@@ -8,6 +8,7 @@ use crate::{
     identity::Caller,
     key::error::KeyError,
     organization::handle::Organization,
+    permit::Attempt,
     store::StoreFailure,
 };
 
@@ -28,46 +29,40 @@ pub struct CurrentKey {
 ///
 /// # Errors
 /// Always: the refusal, or that it could not be recorded.
-pub async fn refuse<T>(
-    deployment: &Deployment,
-    organization: &Organization,
-    caller: &Caller,
-    action: AuditAction,
-    error: KeyError,
-) -> Result<T, KeyError> {
-    let entry = entry(deployment, organization, Some(caller), action, Err(error.reason()));
-    organization.record(entry).await.map_err(StoreFailure::unaudited)?;
+pub async fn refuse<T>(deployment: &Deployment, by: &Attempt, error: KeyError) -> Result<T, KeyError> {
+    let entry = entry(deployment, &by.organization, Some(&by.caller), by.action, Err(error.reason()));
+    by.organization.record(entry).await.map_err(StoreFailure::unaudited)?;
     Err(error)
 }
 
 /// The outcome of a call, once a refusal of it is in the organization's trail.
 pub(crate) async fn audited<T>(
     deployment: &Deployment,
-    organization: &Organization,
-    caller: &Caller,
-    action: AuditAction,
+    by: &Attempt,
     outcome: Result<T, KeyError>,
 ) -> Result<T, KeyError> {
     match outcome {
         Ok(answer) => Ok(answer),
         // What failed for want of a record can't be recorded either; what may have happened is read from the ring.
         Err(error @ KeyError::Store(_)) => Err(error),
-        Err(error) => refuse(deployment, organization, caller, action, error).await,
+        Err(error) => refuse(deployment, by, error).await,
     }
+}
+
+/// The record of a call that succeeded, with the key that is current after it.
+pub(crate) fn done(deployment: &Deployment, by: &Attempt, current: CurrentKey) -> AuditEntry {
+    entry(deployment, &by.organization, Some(&by.caller), by.action, Ok(current))
 }
 
 /// Records a call that changed nothing, with why it didn't.
 pub(crate) async fn unchanged(
     deployment: &Deployment,
-    organization: &Organization,
-    caller: &Caller,
-    action: AuditAction,
+    by: &Attempt,
     current: CurrentKey,
     why: &str,
 ) -> Result<CurrentKey, KeyError> {
-    let mut entry = entry(deployment, organization, Some(caller), action, Ok(current));
-    entry.purpose = Some(why.to_owned());
-    organization.record(entry).await.map_err(StoreFailure::unaudited)?;
+    let entry = AuditEntry { purpose: Some(why.to_owned()), ..done(deployment, by, current) };
+    by.organization.record(entry).await.map_err(StoreFailure::unaudited)?;
     Ok(current)
 }
 

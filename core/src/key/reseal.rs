@@ -16,6 +16,7 @@ use crate::{
     deployment::Deployment,
     fail_point::FailPoint,
     id::OrganizationId,
+    name::OrganizationName,
     organization::{key_text::is_text, row},
     random::Random,
     store::{Cause, Commit, CommitError, Comparison, Condition, Expect, Reader, Step, Unavailable},
@@ -37,12 +38,22 @@ pub struct Resealed {
 /// What was done with the texts of one organization.
 #[derive(Debug)]
 pub struct ResealedOrganization {
-    /// Its name or, if none is known, its id.
-    pub name: String,
+    /// Its id.
+    pub id: OrganizationId,
+    /// Its name; `None` if none is known.
+    pub name: Option<OrganizationName>,
     /// How many texts were sealed again, or why none was.
     pub texts: Result<usize, ResealError>,
     /// The texts that no root key at hand opens. They count as missing.
     pub unopened: Vec<UnopenedText>,
+}
+
+impl ResealedOrganization {
+    /// Its name or, if none is known, its id.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        self.name.as_ref().map_or_else(|| self.id.to_string(), ToString::to_string)
+    }
 }
 
 /// A text that no root key at hand opens.
@@ -89,10 +100,10 @@ pub async fn reseal(deployment: &Deployment) -> Result<Resealed, Unavailable> {
         .collect();
     let mut organizations = Vec::new();
     for id in stale {
-        let name = names.get(&id).cloned().unwrap_or_else(|| id.to_string());
+        let name = names.get(&id).cloned();
         let mut unopened = Vec::new();
-        let texts = reseal_organization(deployment, id, &name, &mut unopened).await;
-        organizations.push(ResealedOrganization { name, texts, unopened });
+        let texts = reseal_organization(deployment, id, name.as_ref(), &mut unopened).await;
+        organizations.push(ResealedOrganization { id, name, texts, unopened });
     }
     // A text that doesn't open keeps no root key: none at hand is of use to it.
     let all_done = organizations.iter().all(|organization| organization.texts.is_ok());
@@ -104,7 +115,7 @@ pub async fn reseal(deployment: &Deployment) -> Result<Resealed, Unavailable> {
 async fn reseal_organization(
     deployment: &Deployment,
     id: OrganizationId,
-    name: &str,
+    name: Option<&OrganizationName>,
     unopened: &mut Vec<UnopenedText>,
 ) -> Result<usize, ResealError> {
     let ports = &deployment.ports;
@@ -121,7 +132,7 @@ async fn reseal_organization(
     }
     let count = steps.len();
     if count > 0 {
-        let subject = format!("organizations/{name}");
+        let subject = name.map_or_else(|| format!("organizations/{id}"), OrganizationName::resource_name);
         steps.push(Step::Audit(AuditEntry::done(deployment.now(), AuditAction::ResealKeyTexts, subject)));
         ports.configuration.commit(Commit::of(steps)).await?;
         deployment.reached(FailPoint::TextsResealed);
@@ -133,7 +144,7 @@ async fn reseal_organization(
 async fn remake_row_macs(deployment: &Deployment) -> Result<(), Unavailable> {
     let ports = &deployment.ports;
     let mut steps = Vec::new();
-    for listed in row::read_all(&*ports.configuration).await? {
+    for listed in row::read_all(&*ports.configuration).await?.organizations {
         steps.extend(listed.under_first_root_key(&*ports.root_key)?);
     }
     if steps.is_empty() {
@@ -189,9 +200,9 @@ async fn read_texts(configuration: &dyn Reader, condition: Condition) -> Result<
     Ok(found.into_iter().flatten().filter_map(text).collect())
 }
 
-async fn read_names(configuration: &dyn Reader) -> Result<BTreeMap<OrganizationId, String>, Unavailable> {
+async fn read_names(configuration: &dyn Reader) -> Result<BTreeMap<OrganizationId, OrganizationName>, Unavailable> {
     let found = read_each(configuration, (ListedRow::id(), ListedRow::name()), Condition::EVERYTHING).await?;
-    Ok(found.into_iter().flatten().collect())
+    Ok(found.into_iter().flatten().filter_map(|(id, name)| Some((id, name.parse().ok()?))).collect())
 }
 
 #[cfg(test)]

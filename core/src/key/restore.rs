@@ -8,7 +8,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use crate::{
-    audit::entry::AuditAction,
+    audit::entry::AuditEntry,
     crypto::{
         key_text,
         ring::{KeyRing, RingError, stored::StoredRing},
@@ -17,20 +17,18 @@ use crate::{
     deployment::Deployment,
     fail_point::FailPoint,
     id::Timestamp,
-    identity::Caller,
     key::{
         error::KeyError,
-        outcome::{CurrentKey, VALIDATE_ONLY, audited, entry},
+        outcome::{CurrentKey, VALIDATE_ONLY, audited, done},
         quota::{quota, times},
     },
     organization::{
-        handle::Organization,
         key_text::write_text,
         keys::{Keys, Obstacle},
         work::KeyWork,
     },
-    policy::{self, Permit},
-    random,
+    permit::{Attempt, PermittedWork},
+    policy, random,
     store::{Commit, Condition, Step, StoreFailure},
     table::{declare::TableRow as _, key::RestoreAttemptRow},
 };
@@ -38,30 +36,28 @@ use crate::{
 const QUOTA_INTERVAL_SECONDS: u64 = 900;
 
 /// Restores the key. With `validate_only` it is answered whether the text is the right one, and nothing is restored; that counts as an
-/// attempt too.
+/// attempt too. The work is given back, for the re-encryption that may continue.
 ///
 /// # Errors
 /// See [`KeyError`]; each refusal is in the trail.
 pub async fn restore(
     deployment: &Deployment,
-    work: &KeyWork,
-    _permit: Permit<policy::RestoreKey>,
-    caller: &Caller,
+    work: PermittedWork<policy::RestoreKey>,
     text: KeyText,
     validate_only: bool,
-) -> Result<CurrentKey, KeyError> {
-    let organization = &**work.organization();
-    let outcome = attempt(deployment, organization, caller, text, validate_only).await;
-    audited(deployment, organization, caller, AuditAction::RestoreKey, outcome).await
+) -> (KeyWork, Result<CurrentKey, KeyError>) {
+    let (by, work) = work.spend();
+    let outcome = attempt(deployment, &by, text, validate_only).await;
+    (work, audited(deployment, &by, outcome).await)
 }
 
 async fn attempt(
     deployment: &Deployment,
-    organization: &Organization,
-    caller: &Caller,
+    by: &Attempt,
     text: KeyText,
     validate_only: bool,
 ) -> Result<CurrentKey, KeyError> {
+    let organization = &by.organization;
     let stored: Arc<StoredRing> = match organization.load_keys(deployment).await? {
         Keys::Active(_) => return Err(KeyError::AlreadyActive),
         Keys::Damaged => return Err(KeyError::RingDamaged),
@@ -87,8 +83,8 @@ async fn attempt(
         RingError::Damaged(_) => KeyError::RingDamaged,
     })?;
     let current = CurrentKey { fingerprint: ring.fingerprint(), key_version: ring.version() };
-    let mut record = entry(deployment, organization, Some(caller), AuditAction::RestoreKey, Ok(current));
-    record.purpose = validate_only.then(|| VALIDATE_ONLY.to_owned());
+    let purpose = validate_only.then(|| VALIDATE_ONLY.to_owned());
+    let record = AuditEntry { purpose, ..done(deployment, by, current) };
     let mut steps = vec![Step::Audit(record)];
     if !validate_only {
         steps.push(RestoreAttemptRow::delete(Condition::EVERYTHING));

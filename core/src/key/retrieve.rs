@@ -1,16 +1,15 @@
 //! Retrieve the key text: recorded in the trail before it is given.
 
 use crate::{
-    audit::entry::AuditAction,
     crypto::secret::KeyText,
     deployment::Deployment,
-    identity::Caller,
     key::{
         error::KeyError,
-        outcome::{CurrentKey, audited, entry},
+        outcome::{CurrentKey, audited, done},
     },
-    organization::{handle::Organization, key_text::read_text, keys::Keys},
-    policy::{self, Permit},
+    organization::{key_text::read_text, keys::Keys},
+    permit::{Attempt, Permit},
+    policy,
     store::StoreFailure,
 };
 
@@ -20,19 +19,15 @@ use crate::{
 /// [`KeyError::NotPresent`], [`KeyError::RingDamaged`], [`KeyError::Inaccessible`], [`KeyError::Store`].
 pub async fn retrieve(
     deployment: &Deployment,
-    organization: &Organization,
-    _permit: Permit<policy::RetrieveKey>,
-    caller: &Caller,
+    permit: Permit<policy::RetrieveKey>,
 ) -> Result<(KeyText, CurrentKey), KeyError> {
-    let outcome = attempt(deployment, organization, caller).await;
-    audited(deployment, organization, caller, AuditAction::RetrieveKey, outcome).await
+    let by = permit.attempt();
+    let outcome = attempt(deployment, &by).await;
+    audited(deployment, &by, outcome).await
 }
 
-async fn attempt(
-    deployment: &Deployment,
-    organization: &Organization,
-    caller: &Caller,
-) -> Result<(KeyText, CurrentKey), KeyError> {
+async fn attempt(deployment: &Deployment, by: &Attempt) -> Result<(KeyText, CurrentKey), KeyError> {
+    let organization = &by.organization;
     let ring = match organization.load_keys(deployment).await? {
         Keys::Active(ring) => ring,
         Keys::Inactive(stored) => return Err(KeyError::NotPresent { wanted: stored.fingerprint() }),
@@ -43,7 +38,6 @@ async fn attempt(
         return Err(KeyError::NotPresent { wanted: ring.fingerprint() });
     };
     let current = CurrentKey { fingerprint: ring.fingerprint(), key_version: ring.version() };
-    let entry = entry(deployment, organization, Some(caller), AuditAction::RetrieveKey, Ok(current));
-    organization.record(entry).await.map_err(StoreFailure::unaudited)?;
+    organization.record(done(deployment, by, current)).await.map_err(StoreFailure::unaudited)?;
     Ok((text, current))
 }

@@ -10,7 +10,8 @@ use crate::{
     id::{KeyVersion, Timestamp},
     key::{error::KeyError, reencrypt::Cursor},
     organization::{handle::Organization, keys::Keys, pace, seen},
-    policy::{self, Permit},
+    permit::Permit,
+    policy,
     schema::Schema,
     store::{Condition, Unavailable},
     table::{cell::UnreadableCellRow, declare::TableRow as _},
@@ -111,11 +112,8 @@ impl ReencryptionStatus {
 ///
 /// # Errors
 /// [`KeyError::Store`] if a database doesn't answer, [`KeyError::Inaccessible`] if this server can't use the key that is there.
-pub async fn check(
-    deployment: &Deployment,
-    organization: &Organization,
-    _permit: &Permit<policy::ReadKeyStatus>,
-) -> Result<Status, KeyError> {
+pub async fn check(deployment: &Deployment, permit: &Permit<policy::ReadKeyStatus>) -> Result<Status, KeyError> {
+    let organization = permit.organization();
     let keys = organization.load_keys(deployment).await?;
     let (stored, is_active) = match &keys {
         Keys::Active(ring) => (Some(ring.stored()), true),

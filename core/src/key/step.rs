@@ -71,7 +71,7 @@ pub fn next_step(configuration: ConfigurationFacts, ring: RingFacts) -> NextStep
 
 /// What to do next for an organization whose keys were just loaded.
 pub(crate) fn step(keys: &Keys) -> NextStep {
-    let whole = |reencryption: ReencryptionState, version: Option<KeyVersion>| match version {
+    let intact = |reencryption: ReencryptionState, version: Option<KeyVersion>| match version {
         Some(version) => RingFacts::Intact { reencryption, version },
         None => RingFacts::Damaged,
     };

@@ -16,10 +16,9 @@ use crate::{
     },
     deployment::Deployment,
     id::{KeyVersion, RecordId},
-    identity::Identity,
     list::page_token::{self, PageContext},
-    organization::handle::Organization,
-    policy::{self, Permit},
+    permit::Permit,
+    policy,
     store::{Condition, Datum, Direction, Reader, Row, Select, Step, StoreFailure, Unavailable},
     table::{
         cell::UnreadableCellRow,
@@ -190,13 +189,12 @@ pub struct Listed {
 /// If a database doesn't answer.
 pub async fn list(
     deployment: &Deployment,
-    organization: &Organization,
-    _permit: Permit<policy::ReadKeyStatus>,
-    identity: &Identity,
+    permit: Permit<policy::ReadKeyStatus>,
     method: &str,
     size: u32,
     token: &str,
 ) -> Result<Option<Listed>, StoreFailure> {
+    let (organization, identity) = (permit.organization(), &*permit.caller().identity);
     let root_key = &*deployment.ports.root_key;
     let parent = organization.resource_name();
     let context = PageContext { method, parent: &parent, filter: "", order_by: "", identity };

@@ -15,14 +15,14 @@ use crate::{
     },
     deployment::Deployment,
     id::OrganizationId,
-    identity::Caller,
     key::{
         error::KeyError,
-        outcome::{CurrentKey, audited, entry},
+        outcome::{CurrentKey, audited, done},
         unreadable::UnreadableCell,
     },
-    organization::{handle::Organization, key_text::read_text, keys::Obstacle, ring_rows},
-    policy::{self, Permit},
+    organization::{key_text::read_text, keys::Obstacle, ring_rows},
+    permit::{Attempt, Permit},
+    policy,
     store::{Condition, Reader, StoreFailure},
 };
 
@@ -68,20 +68,19 @@ impl Verification {
     /// [`KeyError::NotPresent`] without the key, [`KeyError::RingDamaged`]; each refusal is in the trail.
     pub async fn begin(
         deployment: &Deployment,
-        organization: &Organization,
-        _permit: Permit<policy::ReadKeyStatus>,
-        caller: &Caller,
+        permit: Permit<policy::ReadKeyStatus>,
     ) -> Result<Verification, KeyError> {
-        let begun = Self::open(deployment, organization).await;
-        let verification = audited(deployment, organization, caller, AuditAction::VerifyCells, begun).await?;
+        let by = permit.attempt_as(AuditAction::VerifyCells);
+        let begun = Self::open(deployment, &by).await;
+        let verification = audited(deployment, &by, begun).await?;
         let ring = &verification.ring;
         let key = CurrentKey { fingerprint: ring.fingerprint(), key_version: ring.version() };
-        let record = entry(deployment, organization, Some(caller), AuditAction::VerifyCells, Ok(key));
-        organization.record(record).await.map_err(StoreFailure::unaudited)?;
+        by.organization.record(done(deployment, &by, key)).await.map_err(StoreFailure::unaudited)?;
         Ok(verification)
     }
 
-    async fn open(deployment: &Deployment, organization: &Organization) -> Result<Verification, KeyError> {
+    async fn open(deployment: &Deployment, by: &Attempt) -> Result<Verification, KeyError> {
+        let organization = &by.organization;
         let snapshot = organization.store.snapshot().await?;
         let stored = ring_rows::read(&*snapshot).await?.map_err(|unread| match unread {
             RingUnread::Newer { format } => KeyError::Inaccessible(Obstacle::NewerRing { format }),

@@ -27,12 +27,17 @@ pub struct Page<'a> {
     pub token: &'a str,
     /// The text of the filter; empty for all rows.
     pub filter: &'a str,
-    /// The parent resource, as the caller wrote it. The token is bound to it.
-    pub parent: &'a str,
     /// The rpc. The token is bound to it.
     pub method: &'a str,
+}
+
+/// The source of a page, and its caller.
+pub(crate) struct Reading<'a> {
+    pub(crate) store: &'a dyn Reader,
+    /// The resource name of the owner of the log; empty for the deployment. The token is bound to it.
+    pub(crate) parent: &'a str,
     /// The caller. The token is bound to it.
-    pub identity: &'a Identity,
+    pub(crate) identity: &'a Identity,
 }
 
 /// Why the page can't be returned.
@@ -66,25 +71,19 @@ pub(crate) struct Log<'a> {
 /// page.
 pub(crate) async fn page(
     deployment: &Deployment,
-    store: &dyn Reader,
+    Reading { store, parent, identity }: Reading<'_>,
     log: Log<'_>,
     rows: Condition,
     request: &Page<'_>,
 ) -> Result<(Vec<Row>, String), ListLogError> {
-    let filter = Filter::parse_within(deployment.filter_bounds, request.filter, log.fields, "")?;
+    let filter = Filter::parse_within(deployment.filter_bounds, request.filter, log.fields, None)?;
     if let Some(name) = filter.fields().into_iter().find_map(record_field_name) {
         let problem = FilterProblem::NotFilterable { name: name.to_owned() };
         return Err(FilterError { position: 0, problem }.into());
     }
     let translated = (log.translate)(filter.condition());
     let condition = translated.map_err(|problem| FilterError { position: 0, problem })?;
-    let context = PageContext {
-        method: request.method,
-        parent: request.parent,
-        filter: request.filter,
-        order_by: "",
-        identity: request.identity,
-    };
+    let context = PageContext { method: request.method, parent, filter: request.filter, order_by: "", identity };
     let overhead_bytes = log.overhead_bytes;
     let weight =
         |row: &[Datum]| row_bytes(row).saturating_add(row.len().saturating_mul(8)).saturating_add(overhead_bytes);

@@ -11,12 +11,15 @@
 //!
 //! A password and the place it goes to come from one read of the profile, so that never a new password goes to an old place.
 
+use std::sync::Arc;
+
 use crate::{
     audit::entry::{AuditAction, AuditEntry, OUTCOME_DONE},
     crypto::{ring::KeyRing, secret::Plaintext},
     deployment::Deployment,
-    identity::Caller,
-    policy::{self, Permit},
+    id::RecordId,
+    permit::Permit,
+    policy,
     record::{
         content::Record,
         error::RecordError,
@@ -24,7 +27,7 @@ use crate::{
         reveal::{Unopened, check_purpose, open_cell, open_with_ring, record_access, refusal_word},
         row::{Cells, read_record},
     },
-    schema::value::Value,
+    schema::{entity::Entity, value::Value},
 };
 
 /// The collection of e-mail server profiles.
@@ -138,20 +141,21 @@ impl ResolveError {
     }
 }
 
-/// Resolves the connections of the mailbox at `place`.
+/// Resolves the connections of the mailbox of this id. `mailboxes` is the entity.
 ///
 /// # Errors
 /// See [`ResolveError`]; the refusal of a call that is well formed is in the trail too.
 pub async fn resolve(
     deployment: &Deployment,
-    _permit: Permit<policy::Reveal>,
-    caller: &Caller,
-    place: &RecordPlace,
+    permit: Permit<policy::Reveal>,
+    mailboxes: &Arc<Entity>,
+    id: RecordId,
     purpose: &str,
 ) -> Result<Resolved, ResolveError> {
     if let Some(violation) = check_purpose(purpose) {
         return Err(RecordError::Invalid(vec![violation]).into());
     }
+    let place = &permit.record_of(mailboxes, id);
     let read = || Fields::read_both(deployment, place);
     let outcome: Result<_, ResolveError> =
         open_with_ring(deployment, &place.organization, read, |(mailbox, profile), ring| {
@@ -172,7 +176,7 @@ pub async fn resolve(
     attributes.dedup();
     let joined = |parts: Vec<String>, with| Some(parts.join(with)).filter(|joined| !joined.is_empty());
     let entry = AuditEntry {
-        caller: Some(caller.clone()),
+        caller: Some(permit.caller().clone()),
         outcome: outcome.as_ref().map_or_else(ResolveError::word, |_| OUTCOME_DONE),
         attributes: joined(attributes, ","),
         purpose: Some(purpose.to_owned()),
@@ -213,7 +217,7 @@ impl Fields {
         else {
             return Err(ResolveError::MailboxWithoutProfile);
         };
-        let profile = RecordPlace::new(&place.organization, entity, *id);
+        let profile = place.beside(entity, *id);
         // One that was deleted a moment ago took the reference with it.
         let profile = Self::read(profile).await?.ok_or(ResolveError::MailboxWithoutProfile)?;
         if profile.number("state_code") != Some(ACTIVE) {

@@ -12,12 +12,15 @@ use crate::{
     id::{RecordId, Timestamp},
     identity::Caller,
     list::{
-        log::{self, ListLogError, Log, Page},
+        log::{self, ListLogError, Log, Page, Reading},
         page::ListingError,
     },
+    metadata::setting::resource_name,
+    name::{OrganizationName, RecordName},
     order::Order,
     organization::handle::Organization,
-    policy::{self, Permit},
+    permit::Permit,
+    policy,
     record::content::Record,
     schema::{
         Schema,
@@ -248,6 +251,17 @@ pub enum Of<'a> {
 }
 
 impl Of<'_> {
+    /// The resource name of what they are changes of.
+    fn resource_name(self, organization: &OrganizationName) -> String {
+        match self {
+            Of::Organization => organization.resource_name(),
+            Of::Record(entity, id) => {
+                RecordName { organization: organization.clone(), collection: &entity.collection, id }.to_string()
+            }
+            Of::Attribute(entity, attribute) => resource_name(organization, entity, attribute),
+        }
+    }
+
     fn rows(self) -> Condition {
         let table = |entity: &Entity| AttributeChangeRow::table_name().is(entity.storage_name.clone());
         match self {
@@ -266,11 +280,13 @@ impl Of<'_> {
 /// See [`ListLogError`].
 pub async fn list(
     deployment: &Deployment,
-    _permit: Permit<policy::ReadAttributeChanges>,
-    organization: &Organization,
+    permit: Permit<policy::ReadAttributeChanges>,
     of: Of<'_>,
     wanted: &Page<'_>,
 ) -> Result<(Vec<AttributeChange>, String), ListLogError> {
+    let organization = permit.organization();
+    let parent = of.resource_name(&organization.name);
+    let reading = Reading { store: &*organization.store, parent: &parent, identity: &permit.caller().identity };
     let changes = Log {
         table: AttributeChangeRow::TABLE.into(),
         columns: AttributeChangeRow::names(),
@@ -280,7 +296,7 @@ pub async fn list(
         // The name of the record, and two values that may be names of records.
         overhead_bytes: 768,
     };
-    let (rows, token) = log::page(deployment, &*organization.store, changes, of.rows(), wanted).await?;
+    let (rows, token) = log::page(deployment, reading, changes, of.rows(), wanted).await?;
     let rows = rows.into_iter().map(|row| AttributeChange::from_row(row, &deployment.schema));
     let changes = rows.collect::<Result<_, _>>().map_err(|damage| ListingError::from(Unavailable::from(damage)))?;
     Ok((changes, token))

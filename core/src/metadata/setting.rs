@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     crypto::encoding::Encoding,
+    name::OrganizationName,
     schema::{
         Schema,
         check::line_problem,
@@ -199,6 +200,11 @@ pub(crate) fn length_within(attribute: &Attribute, asked: i64) -> Result<u32, Pr
         .ok()
         .filter(|length| (1..=maximum).contains(length))
         .ok_or(Problem::OutOfRange { minimum: 1, maximum: maximum.into() })
+}
+
+/// The resource name of an attribute's metadata in an organization.
+pub(crate) fn resource_name(organization: &OrganizationName, entity: &Entity, attribute: &Attribute) -> String {
+    format!("{}/entityMetadata/{}/attributes/{}", organization.resource_name(), entity.name, attribute.name)
 }
 
 /// The condition that a row of settings is that of this attribute.

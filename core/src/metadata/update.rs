@@ -1,14 +1,13 @@
 //! Change an attribute's metadata in one organization.
 
 use crate::{
-    audit::entry::{AuditAction, AuditEntry},
+    audit::entry::AuditEntry,
     deployment::Deployment,
-    identity::Caller,
     metadata::setting::{
-        OrganizationSchema, Setting, index_name, length_within, make_index, name_problem, of_attribute,
+        OrganizationSchema, Setting, index_name, length_within, make_index, name_problem, of_attribute, resource_name,
     },
-    organization::handle::Organization,
-    policy::{self, Permit},
+    permit::Permit,
+    policy::{self, Recorded as _},
     schema::{
         check::check_value,
         entity::{Attribute, Entity, INDEXED_CHARS_MAX},
@@ -85,13 +84,12 @@ impl From<Unavailable> for UpdateMetadataError {
 /// See [`UpdateMetadataError`].
 pub async fn update(
     deployment: &Deployment,
-    _permit: Permit<policy::CustomizeAttributes>,
-    organization: &Organization,
-    caller: &Caller,
+    permit: Permit<policy::CustomizeAttributes>,
     (entity, attribute): (&Entity, &Attribute),
     customization: &Customization,
     validate_only: bool,
 ) -> Result<Attribute, UpdateMetadataError> {
+    let organization = permit.organization();
     for _ in 0..ATTEMPTS {
         let present = organization.load_schema(deployment).await?;
         let before = present.schema.by_storage_name(&entity.storage_name);
@@ -103,18 +101,13 @@ pub async fn update(
             return Ok(after);
         }
         let entry = AuditEntry {
-            caller: Some(caller.clone()),
+            caller: Some(permit.caller().clone()),
             attributes: Some(format!("{}.{}", entity.name, attribute.name)),
             details: Some(changes.join("; ")),
             ..AuditEntry::done(
                 deployment.now(),
-                AuditAction::UpdateAttributeMetadata,
-                format!(
-                    "{}/entityMetadata/{}/attributes/{}",
-                    organization.resource_name(),
-                    entity.name,
-                    attribute.name
-                ),
+                policy::CustomizeAttributes::AUDIT,
+                resource_name(&organization.name, entity, attribute),
             )
         };
         let revision = present.revision.checked_add(1).ok_or(UpdateMetadataError::Store(StoreFailure::Unavailable(

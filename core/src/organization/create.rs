@@ -18,6 +18,7 @@ use crate::{
     id::OrganizationId,
     identity::Caller,
     layout,
+    name::OrganizationName,
     organization::{
         handle::Organization,
         key_text::write_text,
@@ -25,19 +26,15 @@ use crate::{
         ring_rows::{self, key_change_row},
         row::{Row, STATE_CREATING, STATE_READY},
     },
-    policy::{self, Permit},
+    policy::{self, DeploymentPermit},
     port::OrganizationLock,
     store::{Commit, CommitError, OpenError, Step, StoreFailure, Unavailable},
     table::{declare::TableRow as _, organization::OrganizationRow},
-    violation::{Problem, Violation},
 };
 
 /// Why an organization was not created.
 #[derive(Debug, thiserror::Error)]
 pub enum CreateOrganizationError {
-    /// The id isn't 1 to 63 lower-case letters, digits and hyphens.
-    #[error("the request is invalid")]
-    Invalid(Vec<Violation>),
     /// There is one of this name.
     #[error("the organization exists")]
     AlreadyExists,
@@ -72,32 +69,28 @@ impl From<CommitError> for CreateOrganizationError {
 /// See [`CreateOrganizationError`].
 pub async fn create(
     deployment: &Deployment,
-    _permit: Permit<policy::CreateOrganization>,
-    caller: Option<&Caller>,
-    name: &str,
+    permit: DeploymentPermit<policy::CreateOrganization>,
+    name: &OrganizationName,
 ) -> Result<Arc<Organization>, CreateOrganizationError> {
-    create_unasked(deployment, caller, name).await
+    create_unasked(deployment, Some(permit.caller()), name).await
 }
 
 /// Creates the organization that the deployment begins with, before anybody can call.
 ///
 /// # Errors
 /// See [`CreateOrganizationError`].
-pub async fn create_first(deployment: &Deployment, name: &str) -> Result<Arc<Organization>, CreateOrganizationError> {
+pub async fn create_first(
+    deployment: &Deployment,
+    name: &OrganizationName,
+) -> Result<Arc<Organization>, CreateOrganizationError> {
     create_unasked(deployment, None, name).await
 }
 
 async fn create_unasked(
     deployment: &Deployment,
     caller: Option<&Caller>,
-    name: &str,
+    name: &OrganizationName,
 ) -> Result<Arc<Organization>, CreateOrganizationError> {
-    if !is_organization_name(name) {
-        return Err(CreateOrganizationError::Invalid(vec![Violation::new(
-            "organization_id",
-            Problem::NotAnOrganizationId,
-        )]));
-    }
     if deployment.organization(name).is_some() {
         return Err(CreateOrganizationError::AlreadyExists);
     }
@@ -121,10 +114,10 @@ async fn create_unasked(
         caller: caller.cloned(),
         fingerprint: Some(ring.fingerprint().to_string()),
         key_version: Some(ring.version().get()),
-        ..AuditEntry::done(now, AuditAction::CreateOrganization, format!("organizations/{name}"))
+        ..AuditEntry::done(now, AuditAction::CreateOrganization, name.resource_name())
     };
 
-    let row = Row { name: name.to_owned(), id, state: STATE_CREATING.to_owned(), create_time: now };
+    let row = Row { name: name.clone(), id, state: STATE_CREATING.to_owned(), create_time: now };
     let mut steps = vec![row.insert(&*ports.root_key)?];
     steps.extend(write_text(deployment, id, &check, &text, &kek)?);
     steps.push(Step::Audit(entry.clone()));
@@ -138,7 +131,7 @@ async fn create_unasked(
     deployment.reached(FailPoint::CreateStarted);
 
     let mut first = catalog::first(&layout::organization(&deployment.schema), now);
-    first.steps.push(OrganizationRow { id, name: name.to_owned(), create_time: now }.insert());
+    first.steps.push(OrganizationRow { id, name: name.clone(), create_time: now }.insert());
     first.steps.extend(ring_rows::insert(ring.stored()));
     first.steps.push(key_change_row(&ring));
     first.steps.push(Step::Audit(entry));
@@ -155,18 +148,9 @@ async fn create_unasked(
         OpenError::Unavailable(cause) => CreateOrganizationError::Store(StoreFailure::Unavailable(cause)),
         error @ OpenError::OtherInside => CreateOrganizationError::Store(StoreFailure::internal(error)),
     })?;
-    let organization = Arc::new(Organization::new(id, name.to_owned(), now, store, &deployment.schema));
+    let organization = Arc::new(Organization::new(id, name.clone(), now, store, &deployment.schema));
     organization.set_keys(Keys::Active(Arc::new(ring)));
     deployment.admit(Arc::clone(&organization));
     drop(lock);
     Ok(organization)
-}
-
-/// Whether a text can name an organization: 1 to 63 lower-case letters, digits and hyphens, no hyphen first or last.
-#[must_use]
-pub fn is_organization_name(text: &str) -> bool {
-    (1..=63).contains(&text.len())
-        && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
-        && !text.starts_with('-')
-        && !text.ends_with('-')
 }

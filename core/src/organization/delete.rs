@@ -5,15 +5,12 @@
 //! coming back by itself.
 
 use crate::{
-    audit::entry::{AuditAction, AuditEntry},
+    audit::entry::AuditEntry,
     deployment::Deployment,
     fail_point::FailPoint,
-    identity::Caller,
-    organization::{
-        row::{Row, STATE_DELETING, STATE_READY},
-        work::KeyWork,
-    },
-    policy::{self, Permit},
+    organization::row::{Row, STATE_DELETING, STATE_READY},
+    permit::PermittedWork,
+    policy,
     port::OrganizationLock,
     store::{Commit, CommitError, Condition, Expect, OpenError, Step, StoreFailure, Unavailable},
     table::{
@@ -30,10 +27,9 @@ use crate::{
 /// finishes.
 pub async fn delete(
     deployment: &Deployment,
-    work: KeyWork,
-    _permit: Permit<policy::DeleteOrganization>,
-    caller: &Caller,
+    work: PermittedWork<policy::DeleteOrganization>,
 ) -> Result<(), StoreFailure> {
+    let (by, work) = work.spend();
     let organization = work.organization();
     let row = Row {
         name: organization.name.clone(),
@@ -42,8 +38,8 @@ pub async fn delete(
         create_time: organization.create_time,
     };
     let entry = AuditEntry {
-        caller: Some(caller.clone()),
-        ..AuditEntry::done(deployment.now(), AuditAction::DeleteOrganization, organization.resource_name())
+        caller: Some(by.caller),
+        ..AuditEntry::done(deployment.now(), by.action, organization.resource_name())
     };
     let begin = vec![row.become_state(STATE_DELETING, &*deployment.ports.root_key)?, Step::Audit(entry)];
     deployment.ports.configuration.commit(Commit::of(begin)).await?;

@@ -6,13 +6,14 @@
 use std::sync::Arc;
 
 use crate::{
-    audit::entry::{AuditAction, AuditEntry},
+    audit::entry::AuditEntry,
     deployment::Deployment,
     id::{OrganizationId, Timestamp},
-    identity::Caller,
     layout::{self, TableLayout},
-    organization::{handle::Organization, ring_rows},
-    policy::{self, Permit},
+    name::OrganizationName,
+    organization::ring_rows,
+    permit::Permit,
+    policy::{self, Recorded as _},
     store::{Cause, Condition, Datum, Direction, Name, Reader, Row, ScanError, Select, StoreFailure},
     table::{
         catalog::{CatalogRow, MigrationRow},
@@ -33,8 +34,8 @@ const LEFT_OUT: [&str; 5] =
 pub struct Exported {
     /// Its id.
     pub id: OrganizationId,
-    /// Its name.
-    pub name: String,
+    /// Its name; `None` in a file whose name isn't one, which can be imported under another name.
+    pub name: Option<OrganizationName>,
     /// When it was created.
     pub create_time: Timestamp,
     /// When the snapshot was taken.
@@ -81,21 +82,20 @@ impl Export {
     /// [`StoreFailure`].
     pub async fn begin(
         deployment: &Deployment,
-        organization: &Organization,
-        _permit: Permit<policy::ExportOrganization>,
-        caller: &Caller,
+        permit: Permit<policy::ExportOrganization>,
     ) -> Result<(Exported, Export), StoreFailure> {
+        let organization = permit.organization();
         let export_time = deployment.now();
         let entry = AuditEntry {
-            caller: Some(caller.clone()),
-            ..AuditEntry::done(export_time, AuditAction::ExportOrganization, organization.resource_name())
+            caller: Some(permit.caller().clone()),
+            ..AuditEntry::done(export_time, policy::ExportOrganization::AUDIT, organization.resource_name())
         };
         organization.record(entry).await.map_err(StoreFailure::unaudited)?;
         let snapshot = organization.store.snapshot().await?;
         let ring = ring_rows::read(&*snapshot).await?;
         let exported = Exported {
             id: organization.id,
-            name: organization.name.clone(),
+            name: Some(organization.name.clone()),
             create_time: organization.create_time,
             export_time,
             fingerprint: ring.map(|ring| ring.fingerprint().to_string()).unwrap_or_default(),

@@ -12,6 +12,7 @@ use crate::{
     audit::entry::AuditEntry,
     id::{OrganizationId, Timestamp},
     metadata::setting::OrganizationSchema,
+    name::OrganizationName,
     organization::{
         comparisons::Comparisons,
         keys::{KeyFacts, Keys},
@@ -26,7 +27,7 @@ pub struct Organization {
     /// Its id, which never changes and travels with its database.
     pub id: OrganizationId,
     /// Its name in this deployment.
-    pub name: String,
+    pub name: OrganizationName,
     /// When it was created.
     pub create_time: Timestamp,
     /// Its database.
@@ -49,7 +50,7 @@ impl Organization {
     /// An organization whose keys are not known yet.
     pub(crate) fn new(
         id: OrganizationId,
-        name: String,
+        name: OrganizationName,
         create_time: Timestamp,
         store: Arc<dyn Store>,
         schema: &Arc<Schema>,
@@ -72,7 +73,7 @@ impl Organization {
     /// Its resource name.
     #[must_use]
     pub fn resource_name(&self) -> String {
-        format!("organizations/{}", self.name)
+        self.name.resource_name()
     }
 
     /// Whether somebody in this process works on its keys, and would be in the way of whoever wants to.
@@ -207,7 +208,7 @@ mod tests {
         let time = Timestamp::from_unix_micros(1);
         let organization = Organization::new(
             id,
-            "test".to_owned(),
+            "test".parse().unwrap(),
             time,
             Arc::new(Unreachable),
             &Arc::new(Schema::new(Vec::new()).unwrap()),

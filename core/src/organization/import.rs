@@ -23,15 +23,15 @@ use crate::{
     identity::Caller,
     layout::{self, TableLayout},
     metadata::setting::OrganizationSchema,
+    name::OrganizationName,
     organization::{
-        create::is_organization_name,
         export::{Exported, tables},
         handle::Organization,
         open::admit,
         ring_rows,
         row::{Row, STATE_IMPORTING, STATE_READY},
     },
-    policy::{self, Permit},
+    policy::{self, DeploymentPermit},
     port::{OrganizationLock, PreparedDatabase},
     store::{Column, Commit, CommitError, Condition, Datum, Expect, Name, OpenError, Step, StoreFailure},
     table::{
@@ -43,6 +43,7 @@ use crate::{
 
 /// An import, under way. It is to be finished or aborted.
 pub struct Import {
+    caller: Caller,
     row: Row,
     database: Box<dyn PreparedDatabase>,
     /// The tables there may be.
@@ -55,31 +56,24 @@ pub struct Import {
 }
 
 impl Import {
-    /// Lists the organization as *importing*, and begins its database. `name` is what it is to be called, empty if as it was.
+    /// Lists the organization as *importing*, and begins its database. `name` is what it is to be called, `None` if as it was.
     ///
     /// # Errors
     /// [`ImportError`]; nothing is left then.
     pub async fn begin(
         deployment: &Deployment,
-        _permit: Permit<policy::CreateOrganization>,
+        permit: DeploymentPermit<policy::CreateOrganization>,
         exported: &Exported,
-        name: &str,
+        name: Option<&OrganizationName>,
     ) -> Result<Import, ImportError> {
-        let name = if name.is_empty() { exported.name.as_str() } else { name };
-        if !is_organization_name(name) {
-            return Err(ImportError::NotAName);
-        }
-        if let Some(why) = deployment.not_served(name) {
-            return Err(ImportError::NotServed { name: name.to_owned(), why });
+        let name = name.or(exported.name.as_ref()).ok_or(ImportError::NotAName)?.clone();
+        if let Some(why) = deployment.not_served(&name) {
+            return Err(ImportError::NotServed { name, why });
         }
         let ports = &deployment.ports;
         let lock = ports.databases.try_lock(exported.id).await?.ok_or(ImportError::AlreadyExists)?;
-        let row = Row {
-            name: name.to_owned(),
-            id: exported.id,
-            state: STATE_IMPORTING.to_owned(),
-            create_time: exported.create_time,
-        };
+        let state = STATE_IMPORTING.to_owned();
+        let row = Row { name, id: exported.id, state, create_time: exported.create_time };
         if ports.databases.list().await?.contains(&exported.id) {
             return Err(ImportError::AlreadyExists);
         }
@@ -91,6 +85,7 @@ impl Import {
         let first = catalog::first(&layout, deployment.now());
         match ports.databases.prepare(exported.id, first).await {
             Ok(database) => Ok(Import {
+                caller: permit.into_caller(),
                 row,
                 database,
                 layout: tables(layout).into_iter().map(|table| (table.table.name.clone(), table)).collect(),
@@ -174,13 +169,13 @@ impl Import {
     ///
     /// # Errors
     /// [`ImportError`]; nothing is left then, unless the outcome is unknown.
-    pub async fn finish(self, deployment: &Deployment, caller: &Caller) -> Result<Arc<Organization>, ImportError> {
+    pub async fn finish(self, deployment: &Deployment) -> Result<Arc<Organization>, ImportError> {
         if let Err(error) = self.verify(deployment).await {
             self.abort(deployment).await;
             return Err(error);
         }
         deployment.reached(FailPoint::ImportVerified);
-        let Import { row, database, census, lock: _lock, .. } = self;
+        let Import { caller, row, database, census, lock: _lock, .. } = self;
         if let Err(error) = database.publish().await {
             if matches!(error, CommitError::Refused { .. }) {
                 unlist(deployment, &row).await;
@@ -190,9 +185,9 @@ impl Import {
         deployment.reached(FailPoint::ImportPublished);
         let ports = &deployment.ports;
         let entry = AuditEntry {
-            caller: Some(caller.clone()),
+            caller: Some(caller),
             details: Some(census::summary(&census, &deployment.schema)),
-            ..AuditEntry::done(deployment.now(), AuditAction::ImportOrganization, format!("organizations/{}", row.name))
+            ..AuditEntry::done(deployment.now(), AuditAction::ImportOrganization, row.name.resource_name())
         };
         let ready = vec![
             row.become_state(STATE_READY, &*ports.root_key)?,

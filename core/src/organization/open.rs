@@ -17,11 +17,11 @@ use crate::{
     fail_point::FailPoint,
     id::{OrganizationId, Timestamp},
     layout,
+    name::OrganizationName,
     organization::{
-        create::is_organization_name,
         delete,
         handle::Organization,
-        row::{self, Listed, Row, STATE_CREATING, STATE_DELETING, STATE_IMPORTING, STATE_READY},
+        row::{self, Listed, Listing, Misnamed, Row, STATE_CREATING, STATE_DELETING, STATE_IMPORTING, STATE_READY},
         seen,
     },
     port::OrganizationLock,
@@ -45,14 +45,20 @@ pub struct Opened {
 /// An organization that could not be opened, and why. The others are served.
 #[derive(Debug)]
 pub struct NotOpened {
-    /// Its name or, if that isn't known, its database's id.
-    pub name: String,
+    /// Its name; `None` if the configuration database doesn't list it, or lists it with a name that isn't one.
+    pub name: Option<OrganizationName>,
     /// The id that its database is named after.
     pub id: OrganizationId,
-    /// Whether the configuration database lists it.
-    is_listed: bool,
     /// Why.
     pub error: OpenOrganizationError,
+}
+
+impl NotOpened {
+    /// Its name or, if that isn't known, its database's id.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        self.name.as_ref().map_or_else(|| self.id.to_string(), ToString::to_string)
+    }
 }
 
 /// Why an organization isn't served.
@@ -75,13 +81,21 @@ pub enum OpenOrganizationError {
         "its row in configuration.db isn't authentic: somebody changed it, or it is older than such rows have a MAC. Put a backup of configuration.db back; or move it away, start, and restore each key by its text"
     )]
     NotAuthentic,
+    /// Its row has a name that no organization has, and so was not written by this deployment.
+    #[error(
+        "its row in configuration.db isn't authentic: its name, {name:?}, isn't the name of an organization. Put a backup of configuration.db back"
+    )]
+    InvalidName {
+        /// The name in the row.
+        name: String,
+    },
     /// Its database names another organization inside than the one it is listed as.
     #[error(
         "its database is that of organizations/{name} inside: each database belongs under the name and id that it has inside"
     )]
     OtherName {
         /// The name inside.
-        name: String,
+        name: OrganizationName,
     },
     /// A database found in the folder names another organization than its file does.
     #[error("the database found there names another organization inside")]
@@ -109,6 +123,7 @@ impl OpenOrganizationError {
     fn not_served(&self) -> NotServed {
         match self {
             Self::NotAuthentic
+            | Self::InvalidName { .. }
             | Self::OtherName { .. }
             | Self::OtherInside
             | Self::NameTaken
@@ -136,7 +151,7 @@ pub struct Inside {
     /// Its organization's id.
     pub id: OrganizationId,
     /// Its organization's name, where it was written last.
-    pub name: String,
+    pub name: OrganizationName,
     /// When its organization was created.
     pub create_time: Timestamp,
 }
@@ -154,7 +169,7 @@ pub async fn inside(store: &dyn Reader) -> Result<Option<Inside>, Unavailable> {
 }
 
 /// The name inside a database that lies where this organization's belongs. What keeps databases asks at each opening.
-pub fn inspect(id: OrganizationId, store: &dyn Reader) -> Pending<'_, Result<String, OpenError>> {
+pub fn inspect(id: OrganizationId, store: &dyn Reader) -> Pending<'_, Result<OrganizationName, OpenError>> {
     Box::pin(async move {
         match inside(store).await {
             Ok(Some(inside)) if inside.id == id => Ok(inside.name),
@@ -170,19 +185,24 @@ pub fn inspect(id: OrganizationId, store: &dyn Reader) -> Pending<'_, Result<Str
 /// If the configuration database or the folder of databases doesn't answer.
 pub async fn open_all(deployment: &Deployment) -> Result<Opened, Unavailable> {
     let ports = &deployment.ports;
-    let listed = row::read_all(&*ports.configuration).await?;
+    let Listing { organizations: listed, misnamed } = row::read_all(&*ports.configuration).await?;
     let found: HashSet<OrganizationId> = ports.databases.list().await?.into_iter().collect();
-    let known: HashSet<OrganizationId> = listed.iter().map(|listed| listed.row.id).collect();
-    let names: HashSet<String> = listed.iter().map(|listed| listed.row.name.clone()).collect();
+    let ids = listed.iter().map(|listed| listed.row.id);
+    let known: HashSet<OrganizationId> = ids.chain(misnamed.iter().map(|row| row.id)).collect();
+    let names: HashSet<OrganizationName> = listed.iter().map(|listed| listed.row.name.clone()).collect();
     let mut opened = Opened::default();
     for listed in listed {
         let outcome = open_listed(deployment, &listed, found.contains(&listed.row.id)).await;
-        opened.note(deployment, listed.row.name, listed.row.id, true, outcome);
+        opened.note(deployment, Some(listed.row.name), listed.row.id, outcome);
+    }
+    for Misnamed { name, id, .. } in misnamed {
+        opened.note(deployment, None, id, Err(OpenOrganizationError::InvalidName { name }));
     }
     for id in found.difference(&known) {
         let outcome = register(deployment, *id, &names).await;
-        opened.note(deployment, id.to_string(), *id, false, outcome);
+        opened.note(deployment, None, *id, outcome);
     }
+    opened.count_misnamed(deployment);
     Ok(opened)
 }
 
@@ -192,46 +212,62 @@ pub async fn open_all(deployment: &Deployment) -> Result<Opened, Unavailable> {
 /// If the configuration database or the folder of databases doesn't answer.
 pub async fn open_again(deployment: &Deployment, not_opened: &[NotOpened]) -> Result<Opened, Unavailable> {
     let ports = &deployment.ports;
-    let listed = row::read_all(&*ports.configuration).await?;
-    let names: HashSet<String> = listed.iter().map(|listed| listed.row.name.clone()).collect();
-    let mut listed: HashMap<String, Listed> =
+    let Listing { organizations: listed, misnamed } = row::read_all(&*ports.configuration).await?;
+    let mut misnamed: HashMap<OrganizationId, String> = misnamed.into_iter().map(|row| (row.id, row.name)).collect();
+    let names: HashSet<OrganizationName> = listed.iter().map(|listed| listed.row.name.clone()).collect();
+    let mut listed: HashMap<OrganizationName, Listed> =
         listed.into_iter().map(|listed| (listed.row.name.clone(), listed)).collect();
     let found: HashSet<OrganizationId> = ports.databases.list().await?.into_iter().collect();
     let mut opened = Opened::default();
-    for NotOpened { name, id, is_listed, .. } in not_opened {
-        let outcome = match listed.remove(name) {
-            Some(listed) if *is_listed => open_listed(deployment, &listed, found.contains(&listed.row.id)).await,
-            None if !is_listed && found.contains(id) => register(deployment, *id, &names).await,
-            // It is gone, or an administrator has created another one meanwhile.
-            Some(_) | None => {
-                deployment.forget_not_served(name);
-                continue;
-            }
+    for NotOpened { name, id, .. } in not_opened {
+        let outcome = match name {
+            Some(name) => match listed.remove(name) {
+                Some(listed) => open_listed(deployment, &listed, found.contains(&listed.row.id)).await,
+                // It is gone.
+                None => {
+                    deployment.forget_not_served(name);
+                    continue;
+                }
+            },
+            None => match misnamed.remove(id) {
+                Some(name) => Err(OpenOrganizationError::InvalidName { name }),
+                None if found.contains(id) => register(deployment, *id, &names).await,
+                None => continue,
+            },
         };
-        opened.note(deployment, name.clone(), *id, *is_listed, outcome);
+        opened.note(deployment, name.clone(), *id, outcome);
     }
+    opened.count_misnamed(deployment);
     Ok(opened)
 }
 
 impl Opened {
+    /// Counts the rows with an invalid name as organizations that aren't served. There is no name to keep them under.
+    fn count_misnamed(&self, deployment: &Deployment) {
+        let is_misnamed =
+            |not_opened: &&NotOpened| matches!(not_opened.error, OpenOrganizationError::InvalidName { .. });
+        deployment.set_misnamed_count(self.not_opened.iter().filter(is_misnamed).count());
+    }
+
     fn note(
         &mut self,
         deployment: &Deployment,
-        name: String,
+        name: Option<OrganizationName>,
         id: OrganizationId,
-        is_listed: bool,
         outcome: Result<Option<Arc<Organization>>, OpenOrganizationError>,
     ) {
         match outcome {
             Ok(organization) => {
-                deployment.forget_not_served(&name);
+                if let Some(name) = &name {
+                    deployment.forget_not_served(name);
+                }
                 self.organizations.extend(organization);
             }
             Err(error) => {
-                if is_listed {
+                if let Some(name) = &name {
                     deployment.does_not_serve(name.clone(), error.not_served());
                 }
-                self.not_opened.push(NotOpened { name, id, is_listed, error });
+                self.not_opened.push(NotOpened { name, id, error });
             }
         }
     }
@@ -281,18 +317,18 @@ async fn open_listed(
 async fn register(
     deployment: &Deployment,
     id: OrganizationId,
-    names: &HashSet<String>,
+    names: &HashSet<OrganizationName>,
 ) -> Result<Option<Arc<Organization>>, OpenOrganizationError> {
     let ports = &deployment.ports;
     let lock = ports.databases.try_lock(id).await?.ok_or(OpenOrganizationError::Locked)?;
-    if row::of_id(&*ports.configuration, id).await?.is_some() {
+    if row::is_listed(&*ports.configuration, id).await? {
         return Ok(None);
     }
     let store = ports.databases.open(id).await?;
     let Some(Inside { id: inner, name, create_time }) = inside(&*store).await? else {
         return Err(OpenOrganizationError::OtherInside);
     };
-    if inner != id || !is_organization_name(&name) {
+    if inner != id {
         return Err(OpenOrganizationError::OtherInside);
     }
     if ports.configuration.count(TombstoneRow::TABLE.into(), TombstoneRow::organization().is(id)).await? > 0 {
@@ -307,7 +343,7 @@ async fn register(
         return Err(OpenOrganizationError::RowRemoved);
     }
     let row = Row { name, id, state: STATE_READY.to_owned(), create_time };
-    let subject = format!("organizations/{}", row.name);
+    let subject = row.name.resource_name();
     let entry = AuditEntry::done(deployment.now(), AuditAction::RegisterOrganization, subject);
     let steps = vec![row.insert(&*ports.root_key)?, Step::Audit(entry)];
     ports.configuration.commit(Commit::of(steps)).await?;

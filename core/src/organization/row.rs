@@ -11,6 +11,7 @@ use crate::{
         root_key::{MacPurpose, RootKey},
     },
     id::{OrganizationId, Timestamp},
+    name::{InvalidOrganizationName, OrganizationName},
     store::{Condition, Expect, Reader, Step, Unavailable},
     table::{
         configuration::ListedRow,
@@ -33,7 +34,7 @@ const LABEL: &str = "sealward organization row v1";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
     /// Its name in this deployment.
-    pub name: String,
+    pub name: OrganizationName,
     /// Its id.
     pub id: OrganizationId,
     /// How far its creation, import or deletion is.
@@ -51,11 +52,49 @@ pub struct Listed {
     mac: Vec<u8>,
 }
 
+/// The rows of the configuration database that list organizations.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// The organizations, authentic or not.
+    pub organizations: Vec<Listed>,
+    /// The rows whose name isn't the name of an organization. They are never authentic: the server lists no such name.
+    pub misnamed: Vec<Misnamed>,
+}
+
+/// A row whose name isn't the name of an organization.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Misnamed {
+    /// The name, as it is stored.
+    pub name: String,
+    /// The id.
+    pub id: OrganizationId,
+    /// Whether it is listed as ready.
+    pub is_ready: bool,
+}
+
+impl Listing {
+    fn of(rows: impl IntoIterator<Item = ListedRow>) -> Self {
+        let mut listing = Listing::default();
+        for ListedRow { name, id, state, create_time, mac } in rows {
+            match name.parse() {
+                Ok(name) => {
+                    let row = Row { name, id, state, create_time };
+                    listing.organizations.push(Listed { row, mac: mac.unwrap_or_default() });
+                }
+                Err(InvalidOrganizationName) => {
+                    listing.misnamed.push(Misnamed { name, id, is_ready: state == STATE_READY });
+                }
+            }
+        }
+        listing
+    }
+}
+
 impl Row {
     /// What the MAC is made over.
     fn message(&self) -> Vec<u8> {
         Encoding::new(LABEL)
-            .part(self.name.as_bytes())
+            .part(self.name.as_str().as_bytes())
             .part(self.id.as_bytes())
             .part(self.state.as_bytes())
             .part(&self.create_time.unix_micros().to_be_bytes())
@@ -70,7 +109,8 @@ impl Row {
     /// The step that lists it.
     pub(crate) fn insert(&self, root_key: &dyn RootKey) -> Result<Step, Unavailable> {
         let Row { name, id, state, create_time } = self.clone();
-        Ok(ListedRow { name, id, state, create_time, mac: Some(self.mac(root_key)?) }.insert())
+        let mac = Some(self.mac(root_key)?);
+        Ok(ListedRow { name: name.to_string(), id, state, create_time, mac }.insert())
     }
 
     /// The step that moves it to another state.
@@ -88,7 +128,7 @@ impl Row {
 
     /// The condition that a row lists this organization under this name.
     fn is_listed(&self) -> Condition {
-        ListedRow::name().is(self.name.clone()).and(ListedRow::id().is(self.id))
+        ListedRow::name().is(self.name.to_string()).and(ListedRow::id().is(self.id))
     }
 }
 
@@ -116,36 +156,26 @@ impl Listed {
 ///
 /// # Errors
 /// If the configuration database doesn't answer, or lists something that isn't an organization.
-pub async fn read_all(configuration: &dyn Reader) -> Result<Vec<Listed>, Unavailable> {
-    read(configuration, Condition::EVERYTHING).await
+pub async fn read_all(configuration: &dyn Reader) -> Result<Listing, Unavailable> {
+    Ok(Listing::of(declare::read(configuration, ListedRow::all_columns(), Condition::EVERYTHING).await?))
 }
 
 /// As [`read_all`], from a configuration database whose rows have no MACs yet: none of them is authentic.
 ///
 /// # Errors
 /// See [`read_all`].
-pub async fn read_without_macs(configuration: &dyn Reader) -> Result<Vec<Listed>, Unavailable> {
+pub async fn read_without_macs(configuration: &dyn Reader) -> Result<Listing, Unavailable> {
     let columns = (ListedRow::name(), ListedRow::id(), ListedRow::state(), ListedRow::create_time());
     let found = declare::read(configuration, columns, Condition::EVERYTHING).await?.into_iter();
-    let rows = found.map(|(name, id, state, create_time)| Row { name, id, state, create_time });
-    Ok(rows.map(|row| Listed { row, mac: Vec::new() }).collect())
+    Ok(Listing::of(found.map(|(name, id, state, create_time)| ListedRow { name, id, state, create_time, mac: None })))
 }
 
-/// Reads the row of this organization, if there is one.
+/// Whether a row lists this organization, under any name.
 ///
 /// # Errors
-/// See [`read_all`].
-pub(crate) async fn of_id(configuration: &dyn Reader, id: OrganizationId) -> Result<Option<Listed>, Unavailable> {
-    Ok(read(configuration, ListedRow::id().is(id)).await?.into_iter().next())
-}
-
-async fn read(configuration: &dyn Reader, condition: Condition) -> Result<Vec<Listed>, Unavailable> {
-    let found = declare::read(configuration, ListedRow::all_columns(), condition).await?.into_iter();
-    let listed = found.map(|ListedRow { name, id, state, create_time, mac }| {
-        let row = Row { name, id, state, create_time };
-        Listed { row, mac: mac.unwrap_or_default() }
-    });
-    Ok(listed.collect())
+/// If the configuration database doesn't answer.
+pub(crate) async fn is_listed(configuration: &dyn Reader, id: OrganizationId) -> Result<bool, Unavailable> {
+    Ok(configuration.count(ListedRow::TABLE.into(), ListedRow::id().is(id)).await? > 0)
 }
 
 #[cfg(test)]
@@ -165,7 +195,7 @@ mod tests {
 
     fn row() -> Row {
         Row {
-            name: "contoso".to_owned(),
+            name: "contoso".parse().unwrap(),
             id: OrganizationId::from_bytes([0xA1; 16]),
             state: STATE_READY.to_owned(),
             create_time: Timestamp::from_unix_micros(1_700_000_000_000_000),
@@ -182,7 +212,7 @@ mod tests {
         let listed = listed_by(&root_key);
         assert!(listed.is_authentic(&root_key).unwrap());
         let changes: [fn(&mut Listed); 7] = [
-            |listed| listed.row.name = "fabrikam".to_owned(),
+            |listed| listed.row.name = "fabrikam".parse().unwrap(),
             |listed| listed.row.id = OrganizationId::from_bytes([0xA2; 16]),
             |listed| listed.row.state = STATE_DELETING.to_owned(),
             |listed| listed.row.create_time = Timestamp::from_unix_micros(0),
@@ -209,6 +239,22 @@ mod tests {
         let remade = Listed { row: row(), mac: mac.clone() };
         assert!(remade.is_authentic(&root_keys(2, &[])).unwrap());
         assert!(remade.under_first_root_key(&both).unwrap().is_none());
+    }
+
+    #[test]
+    fn row_with_an_invalid_name_leaves_the_others_readable() {
+        let listed = |name: &str, id| ListedRow {
+            name: name.to_owned(),
+            id: OrganizationId::from_bytes([id; 16]),
+            state: STATE_READY.to_owned(),
+            create_time: Timestamp::from_unix_micros(0),
+            mac: None,
+        };
+        let listing = Listing::of([listed("contoso", 1), listed("No Name", 2), listed("fabrikam", 3)]);
+        let names: Vec<_> = listing.organizations.iter().map(|listed| listed.row.name.as_str()).collect();
+        assert_eq!(names, ["contoso", "fabrikam"]);
+        let misnamed = Misnamed { name: "No Name".to_owned(), id: OrganizationId::from_bytes([2; 16]), is_ready: true };
+        assert_eq!(listing.misnamed, [misnamed]);
     }
 
     /// Computed independently, with Python's hmac and hashlib.

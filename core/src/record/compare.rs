@@ -5,22 +5,25 @@
 //! opens nothing, and so records no outcome. The count comes from the audit trail: a restart forgets none. What is compared are hashes,
 //! in constant time, so that neither a time nor a length tells how near a guess is.
 
+use std::sync::Arc;
+
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
 use crate::{
-    audit::entry::{AuditAction, AuditEntry, OUTCOME_DONE},
+    audit::entry::{AuditEntry, OUTCOME_DONE},
     crypto::secret::Plaintext,
     deployment::Deployment,
-    id::Timestamp,
-    identity::Caller,
+    id::{RecordId, Timestamp},
     organization::comparisons::{INTERVAL_SECONDS, Reservation, Reserved},
-    policy::{self, Permit},
+    permit::Permit,
+    policy::{self, Recorded as _},
     record::{
         error::{RecordError, exhausted},
         place::RecordPlace,
         reveal::{check, read_and_open, record_access, refusal_word},
     },
+    schema::entity::Entity,
     store::Unavailable,
     table::{audit::AuditRecord, declare::read_each},
 };
@@ -31,13 +34,13 @@ use crate::{
 /// See [`RecordError`]; the refusal of a call that is well formed is in the trail too, except for [`RecordError::ComparisonQuota`].
 pub async fn compare(
     deployment: &Deployment,
-    _permit: Permit<policy::Compare>,
-    caller: &Caller,
-    place: &RecordPlace,
+    permit: Permit<policy::Compare>,
+    (entity, id): (&Arc<Entity>, RecordId),
     attribute: &str,
     given: &Plaintext,
     purpose: &str,
 ) -> Result<bool, RecordError> {
+    let place = &permit.record_of(entity, id);
     let name = [attribute.to_owned()];
     let wanted = check(place, &name, purpose)?;
     let limit = deployment.key_limits.comparisons_per_quarter_hour;
@@ -47,12 +50,12 @@ pub async fn compare(
         stored.is_some_and(|stored| stored.ct_eq(&Sha256::digest(given.expose())).into())
     });
     let entry = AuditEntry {
-        caller: Some(caller.clone()),
+        caller: Some(permit.caller().clone()),
         outcome: outcome.as_ref().map_or_else(refusal_word, |_| OUTCOME_DONE),
         attributes: Some(attribute.to_owned()),
         purpose: Some(purpose.to_owned()),
         details: outcome.as_ref().ok().map(|equal| if *equal { "equal" } else { "different" }.to_owned()),
-        ..AuditEntry::done(deployment.now(), AuditAction::CompareAttribute, place.resource_name())
+        ..AuditEntry::done(deployment.now(), policy::Compare::AUDIT, place.resource_name())
     };
     let time = entry.time;
     record_access(place, entry).await?;
@@ -98,7 +101,7 @@ async fn recorded(
     let begin = deployment.seconds_ago(INTERVAL_SECONDS.into());
     let compared = AuditRecord::time()
         .exceeds(begin)
-        .and(AuditRecord::action().is(AuditAction::CompareAttribute.name().to_owned()))
+        .and(AuditRecord::action().is(policy::Compare::AUDIT.name().to_owned()))
         .and(AuditRecord::subject().is(place.resource_name()))
         .and(AuditRecord::attributes().is(Some(attribute.to_owned())))
         .and(AuditRecord::outcome().is(OUTCOME_DONE.to_owned()));

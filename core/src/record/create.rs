@@ -4,9 +4,11 @@
 
 use crate::{
     deployment::Deployment,
+    id::RecordId,
     identity::Caller,
     metadata::changes::{Operation, Written},
-    policy::{self, Permit},
+    permit::Permit,
+    policy,
     record::{
         check::check_create,
         content::{self, Draft, Given, Record},
@@ -26,21 +28,21 @@ use crate::{
     table::{declare::TableRow as _, record::RecordColumns},
 };
 
-/// Creates the record at `place`, and answers with it. `id_origin` tells whose choice the place's id was.
+/// Creates the record of this id, and answers with it. `id_origin` tells whose choice the id was.
 ///
 /// # Errors
 /// See [`RecordError`].
 pub async fn create(
     deployment: &Deployment,
-    _permit: Permit<policy::WriteRecords>,
-    caller: &Caller,
-    place: &RecordPlace,
+    permit: Permit<policy::WriteRecords>,
+    id: RecordId,
     id_origin: IdOrigin,
     mut draft: Draft,
-    mode: Mode<'_>,
+    mode: Mode,
 ) -> Result<Record, RecordError> {
+    let (place, caller) = (&permit.record(id), permit.caller());
     let given: Vec<usize> = draft.given.keys().copied().collect();
-    let once = Once::of(deployment, mode, &asked(place, id_origin, &draft, &given))?;
+    let once = Once::of(deployment, mode, caller, &asked(place, id_origin, &draft, &given))?;
     let outcome = match invalid_unless_empty(check_create(&place.entity, &mut draft)) {
         Ok(()) => make(deployment, caller, place.clone(), Checked { draft, given }, mode, once.as_ref()).await,
         // What is wrong by now was right when it was made.
@@ -98,7 +100,7 @@ async fn make(
     caller: &Caller,
     mut place: RecordPlace,
     mut checked: Checked,
-    mode: Mode<'_>,
+    mode: Mode,
     once: Option<&Once>,
 ) -> Result<Record, RecordError> {
     let seals = checked.draft.given.values().any(|given| matches!(given, Given::Secret(_)));

@@ -5,7 +5,8 @@ use crate::{
     id::{RecordId, Timestamp},
     identity::Caller,
     metadata::changes::{Operation, Written, cleared},
-    policy::{self, Permit},
+    permit::Permit,
+    policy,
     record::{
         error::{RecordError, exhausted},
         idempotency::{Asked, Once, Verb},
@@ -29,12 +30,12 @@ use crate::{
 /// See [`RecordError`].
 pub async fn delete(
     deployment: &Deployment,
-    _permit: Permit<policy::WriteRecords>,
-    caller: &Caller,
-    place: &RecordPlace,
+    permit: Permit<policy::WriteRecords>,
+    id: RecordId,
     etag_revision: Option<i64>,
-    mode: Mode<'_>,
+    mode: Mode,
 ) -> Result<(), RecordError> {
+    let (place, caller) = (&permit.record(id), permit.caller());
     let asked = Asked {
         verb: Verb::Delete,
         organization: place.organization.id,
@@ -43,7 +44,7 @@ pub async fn delete(
         etag_revision,
         attributes: Vec::new(),
     };
-    let once = Once::of(deployment, mode, &asked)?;
+    let once = Once::of(deployment, mode, caller, &asked)?;
     match (make(deployment, caller, place.clone(), etag_revision, mode, once.as_ref()).await, once) {
         (Err(refusal), Some(once)) => once.earlier(deployment, place, refusal).await.map(drop),
         (outcome, _) => outcome,
@@ -55,7 +56,7 @@ async fn make(
     caller: &Caller,
     mut place: RecordPlace,
     etag_revision: Option<i64>,
-    mode: Mode<'_>,
+    mode: Mode,
     once: Option<&Once>,
 ) -> Result<(), RecordError> {
     for _ in 0..ATTEMPTS {

@@ -1,9 +1,14 @@
 //! Get a record.
 
+use std::sync::Arc;
+
 use crate::{
+    id::RecordId,
     mask::ReadMask,
-    policy::{self, Permit},
-    record::{content::Record, error::RecordError, place::RecordPlace, row::read_fields},
+    permit::Permit,
+    policy,
+    record::{content::Record, error::RecordError, row::read_fields},
+    schema::entity::Entity,
 };
 
 /// The record without its encrypted attributes, as far as the mask wants it.
@@ -11,10 +16,11 @@ use crate::{
 /// # Errors
 /// [`RecordError::NotFound`], [`RecordError::Store`].
 pub async fn get(
-    _permit: Permit<policy::ReadRecords>,
-    place: &RecordPlace,
+    permit: Permit<policy::ReadRecords>,
+    entity: &Arc<Entity>,
+    id: RecordId,
     mask: &ReadMask,
 ) -> Result<Record, RecordError> {
-    let (record, _) = read_fields(place, mask).await?.ok_or(RecordError::NotFound)?;
+    let (record, _) = read_fields(&permit.record_of(entity, id), mask).await?.ok_or(RecordError::NotFound)?;
     Ok(record)
 }

@@ -19,6 +19,7 @@ use crate::{
     crypto::{encoding, root_key::MacPurpose},
     deployment::Deployment,
     id::{OrganizationId, RecordId, RequestId, Timestamp},
+    identity::Caller,
     record::{
         content::{Given, Record},
         error::{RecordError, exhausted},
@@ -76,12 +77,17 @@ pub(super) struct Once {
 
 impl Once {
     /// The write of a request, if its mode wants it made once.
-    pub(super) fn of(deployment: &Deployment, mode: Mode<'_>, asked: &Asked<'_>) -> Result<Option<Once>, RecordError> {
-        let Mode::MakeOnce(request) = mode else { return Ok(None) };
-        let identity = request.caller.to_string();
-        let message = message(&identity, request.id, asked);
+    pub(super) fn of(
+        deployment: &Deployment,
+        mode: Mode,
+        caller: &Caller,
+        asked: &Asked<'_>,
+    ) -> Result<Option<Once>, RecordError> {
+        let Mode::MakeOnce(id) = mode else { return Ok(None) };
+        let identity = caller.identity.to_string();
+        let message = message(&identity, id, asked);
         let mac = deployment.ports.root_key.mac(MacPurpose::RequestDigest, &message)?;
-        Ok(Some(Once { id: request.id, identity, now: deployment.now(), message, mac }))
+        Ok(Some(Once { id, identity, now: deployment.now(), message, mac }))
     }
 
     /// The steps that remember it, before all others of a plan: a repetition is recognised as such before anything else is held

@@ -9,15 +9,14 @@ use crate::{
         expression::Filter,
         parser::Bounds,
     },
-    identity::Identity,
     list::{
         page::{self, Listing, ListingError},
         page_token::PageContext,
     },
     mask::ReadMask,
     order::Order,
-    organization::handle::Organization,
-    policy::{self, Permit},
+    permit::Permit,
+    policy,
     record::{
         content::Record,
         error::RecordError,
@@ -31,6 +30,8 @@ use crate::{
 
 /// Which records a list has, and in which order.
 pub struct Query<'a> {
+    /// As the organization has it.
+    entity: Arc<Entity>,
     rows: Condition,
     order: Order,
     /// As they were written, for the page token.
@@ -39,21 +40,24 @@ pub struct Query<'a> {
 }
 
 impl<'a> Query<'a> {
-    /// Reads a filter, within bounds, and an order of this entity; empty ones stand for every record, and for the order of ids.
+    /// Reads a filter, within bounds, and an order of this entity in the permit's organization; empty ones stand for every record, and for the
+    /// order of ids.
     ///
     /// # Errors
     /// Everything that is wrong with both.
     pub fn parse(
+        permit: &Permit<policy::ReadRecords>,
         bounds: Bounds,
         filter: &'a str,
         order_by: &'a str,
-        entity: &Entity,
-        organization: &str,
+        entity: &Arc<Entity>,
     ) -> Result<Query<'a>, Vec<Violation>> {
-        let rows = Filter::parse_within(bounds, filter, entity, organization);
-        let rows = rows.map_err(|error| filter_violation(entity, error));
-        match (rows, Order::parse(order_by, entity)) {
-            (Ok(rows), Ok(order)) => Ok(Query { rows: rows.condition(), order, filter, order_by }),
+        let organization = permit.organization();
+        let entity = organization.schema().entity(entity);
+        let rows = Filter::parse_within(bounds, filter, &entity, Some(&organization.name));
+        let rows = rows.map_err(|error| filter_violation(&entity, error));
+        match (rows, Order::parse(order_by, &entity)) {
+            (Ok(rows), Ok(order)) => Ok(Query { rows: rows.condition(), entity, order, filter, order_by }),
             (rows, order) => Err(rows.err().into_iter().chain(order.err().into_iter().flatten()).collect()),
         }
     }
@@ -80,8 +84,6 @@ pub struct Page<'a> {
     pub count: bool,
     /// The rpc, which the token is bound to.
     pub method: &'a str,
-    /// The caller, whom the token is bound to.
-    pub identity: &'a Identity,
 }
 
 /// Records, and the token of the next page if there is one.
@@ -94,21 +96,20 @@ pub struct Listed {
     pub total_size: Option<u64>,
 }
 
-/// One page of an entity's records.
+/// One page of an entity's records. Its token is bound to the caller.
 ///
 /// # Errors
 /// [`RecordError::PageToken`], [`RecordError::ListTooLong`], [`RecordError::Store`].
 pub async fn list(
     deployment: &Deployment,
-    _permit: Permit<policy::ReadRecords>,
-    organization: &Organization,
-    entity: &Arc<Entity>,
+    permit: Permit<policy::ReadRecords>,
     query: Query<'_>,
     wanted: Page<'_>,
 ) -> Result<Listed, RecordError> {
-    let Query { rows, order, filter, order_by } = query;
+    let Query { entity, rows, order, filter, order_by } = query;
+    let (organization, entity, identity) = (permit.organization(), &*entity, &*permit.caller().identity);
     let parent = format!("{}/{}", organization.resource_name(), entity.collection);
-    let context = PageContext { method: wanted.method, parent: &parent, filter, order_by, identity: wanted.identity };
+    let context = PageContext { method: wanted.method, parent: &parent, filter, order_by, identity };
     let weight = |row: &[Datum]| record_bytes_max(entity, wanted.mask, row);
     let listing = Listing {
         table: table_of(entity),

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use crate::{
-    id::RecordId, metadata::setting::OrganizationSchema, organization::handle::Organization, schema::entity::Entity,
+    id::RecordId, metadata::setting::OrganizationSchema, name::RecordName, organization::handle::Organization,
+    schema::entity::Entity,
 };
 
 /// Where a record is: its organization, its entity, its id.
@@ -20,11 +21,15 @@ pub struct RecordPlace {
 }
 
 impl RecordPlace {
-    /// The place of a record of this entity, by the schema as the organization has it now.
-    #[must_use]
-    pub fn new(organization: &Arc<Organization>, entity: &Arc<Entity>, id: RecordId) -> Self {
+    /// The place of a record of this entity, by the schema as the organization has it now. Callers get it from a permit.
+    pub(crate) fn new(organization: &Arc<Organization>, entity: &Arc<Entity>, id: RecordId) -> Self {
         let schema = organization.schema();
         RecordPlace { organization: Arc::clone(organization), entity: schema.entity(entity), id, schema }
+    }
+
+    /// The place of a record of this entity in the same organization.
+    pub(crate) fn beside(&self, entity: &Arc<Entity>, id: RecordId) -> Self {
+        RecordPlace::new(&self.organization, entity, id)
     }
 
     /// The same place, by the schema as the organization has it now.
@@ -32,9 +37,16 @@ impl RecordPlace {
         RecordPlace::new(&self.organization, &self.entity, self.id)
     }
 
+    /// The record's name.
+    #[must_use]
+    pub fn name(&self) -> RecordName<'_> {
+        let (organization, collection) = (self.organization.name.clone(), &self.entity.collection);
+        RecordName { organization, collection, id: self.id }
+    }
+
     /// The resource name.
     #[must_use]
     pub fn resource_name(&self) -> String {
-        format!("{}/{}/{}", self.organization.resource_name(), self.entity.collection, self.id)
+        self.name().to_string()
     }
 }

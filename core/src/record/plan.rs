@@ -45,11 +45,7 @@ impl Plan {
     }
 
     /// Commits; `Ok(None)` if it took effect, or would have, `Ok(Some(refusal))` if it did not.
-    pub(crate) async fn commit(
-        self,
-        organization: &Organization,
-        mode: Mode<'_>,
-    ) -> Result<Option<Refusal>, RecordError> {
+    pub(crate) async fn commit(self, organization: &Organization, mode: Mode) -> Result<Option<Refusal>, RecordError> {
         let Plan { steps, refusals } = match mode {
             Mode::Make | Mode::MakeOnce(_) => self,
             Mode::ValidateOnly => self.without_effects(),

@@ -2,18 +2,19 @@
 //!
 //! Who, what and why is in the organization's trail, durably, before a value leaves; if it can't be recorded, nothing is revealed.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
     audit::entry::{AuditAction, AuditEntry, OUTCOME_DONE},
     crypto::{cell, ring::KeyRing, secret::Plaintext},
     deployment::Deployment,
-    identity::Caller,
+    id::RecordId,
     organization::{
         handle::Organization,
         keys::{Keys, Obstacle},
     },
-    policy::{self, Permit},
+    permit::Permit,
+    policy,
     record::{
         error::{RecordError, exhausted},
         place::RecordPlace,
@@ -23,7 +24,7 @@ use crate::{
     },
     schema::{
         check::line_problem,
-        entity::{Attribute, Kind},
+        entity::{Attribute, Entity, Kind},
     },
     store::{Datum, StoreFailure},
     violation::{Problem, Violation},
@@ -46,12 +47,13 @@ pub struct Revealed {
 /// See [`RecordError`]; the refusal of a call that is well formed is in the trail too.
 pub async fn reveal(
     deployment: &Deployment,
-    _permit: Permit<policy::Reveal>,
-    caller: &Caller,
-    place: &RecordPlace,
+    permit: Permit<policy::Reveal>,
+    entity: &Arc<Entity>,
+    id: RecordId,
     attributes: &[String],
     purpose: &str,
 ) -> Result<BTreeMap<String, Revealed>, RecordError> {
+    let place = &permit.record_of(entity, id);
     let wanted = check(place, attributes, purpose)?;
     let outcome = read_and_open(deployment, place, &wanted).await;
     let reason = match &outcome {
@@ -59,7 +61,7 @@ pub async fn reveal(
         Err(error) => refusal_word(error),
     };
     let entry = AuditEntry {
-        caller: Some(caller.clone()),
+        caller: Some(permit.caller().clone()),
         outcome: reason,
         attributes: Some(attributes.join(",")),
         purpose: Some(purpose.to_owned()),
@@ -167,7 +169,7 @@ where
     Err(exhausted().into())
 }
 
-async fn reload(deployment: &Deployment, organization: &Organization) -> Result<std::sync::Arc<KeyRing>, RecordError> {
+async fn reload(deployment: &Deployment, organization: &Organization) -> Result<Arc<KeyRing>, RecordError> {
     match organization.load_keys(deployment).await? {
         Keys::Active(ring) => Ok(ring),
         Keys::Inactive(stored) => Err(RecordError::Inactive { wanted: stored.fingerprint() }),

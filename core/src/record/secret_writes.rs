@@ -70,7 +70,7 @@ impl<'a> SecretWrites<'a> {
         place: &RecordPlace,
         caller: &Caller,
         time: Timestamp,
-        mode: Mode<'_>,
+        mode: Mode,
     ) -> Result<(), RecordError> {
         let Some(details) = self.details() else { return Ok(()) };
         match mode {

@@ -6,9 +6,11 @@
 
 use crate::{
     deployment::Deployment,
+    id::RecordId,
     identity::Caller,
     metadata::changes::{Operation, Written},
-    policy::{self, Permit},
+    permit::Permit,
+    policy,
     record::{
         check::{check_update, statuses_that_follow},
         content::{Draft, Given, Record, Touched},
@@ -46,13 +48,13 @@ pub struct Updated {
 /// See [`RecordError`].
 pub async fn update(
     deployment: &Deployment,
-    _permit: Permit<policy::WriteRecords>,
-    caller: &Caller,
-    place: &RecordPlace,
+    permit: Permit<policy::WriteRecords>,
+    id: RecordId,
     (draft, touched): (&Draft, &Touched),
     etag_revision: Option<i64>,
-    mode: Mode<'_>,
+    mode: Mode,
 ) -> Result<Updated, RecordError> {
+    let (place, caller) = (&permit.record(id), permit.caller());
     let attribute = |index: &usize| Some((place.entity.attributes.get(*index)?, draft.given.get(index)));
     let asked = Asked {
         verb: Verb::Update,
@@ -62,7 +64,7 @@ pub async fn update(
         etag_revision,
         attributes: touched.iter().filter_map(attribute).collect(),
     };
-    let once = Once::of(deployment, mode, &asked)?;
+    let once = Once::of(deployment, mode, caller, &asked)?;
     let change = Change { draft, touched, etag_revision };
     let outcome = match invalid_unless_empty(check_update(&place.entity, draft, touched)) {
         Ok(()) => make(deployment, caller, place.clone(), &change, mode, once.as_ref()).await,
@@ -89,7 +91,7 @@ async fn make(
     caller: &Caller,
     mut place: RecordPlace,
     &Change { draft, touched, etag_revision }: &Change<'_>,
-    mode: Mode<'_>,
+    mode: Mode,
     once: Option<&Once>,
 ) -> Result<Updated, RecordError> {
     let secret = |index: &usize| matches!(draft.given.get(index), Some(Given::Secret(_)));

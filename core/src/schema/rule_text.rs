@@ -32,9 +32,9 @@ impl Rule {
             return Err(RuleError::Reason);
         }
         let attribute = entity.position(text.attribute).ok_or(RuleError::Attribute)?;
-        // No organization has an empty name, so a reference by name is refused: a schema doesn't know organizations.
+        // Without an organization, a reference by name is refused: a schema doesn't know organizations.
         let refuse_when =
-            Filter::parse(text.refuse_when, entity, "").map_err(|error| RuleError::RefuseWhen(Box::new(error)))?;
+            Filter::parse(text.refuse_when, entity, None).map_err(|error| RuleError::RefuseWhen(Box::new(error)))?;
         let mut looks_at = refuse_when.attributes();
         if looks_at.is_empty() || looks_at.len() != refuse_when.fields().len() {
             return Err(RuleError::NotOfAttributes);

@@ -12,9 +12,9 @@ table! {
         slot: i64,
         /// The key version to re-encrypt the cells with.
         target_version: i64,
-        /// The current table; `None` before the first.
+        /// The current table; empty before the first.
         table_name: Option<String>,
-        /// The current column; `None` before the first.
+        /// The current column; empty before the first.
         column_name: Option<String>,
         /// The last completed record of the current column.
         after_id: Option<RecordId>,

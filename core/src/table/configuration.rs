@@ -4,6 +4,7 @@ use uuid::Uuid;
 
 use crate::{
     id::{OrganizationId, Timestamp},
+    name::OrganizationName,
     table::declare::table,
 };
 
@@ -34,7 +35,8 @@ table! {
 table! {
     /// An organization of this deployment; see [`crate::organization::row`].
     pub struct ListedRow = "sealward_organizations" {
-        /// The name of the organization in this deployment.
+        /// The name of the organization in this deployment. It is a text, so that an invalid name in one row doesn't make
+        /// the other rows unreadable.
         name: String,
         /// The id of the organization.
         id: OrganizationId,
@@ -103,7 +105,7 @@ table! {
         /// The id of the organization.
         organization: OrganizationId,
         /// The last name of the organization.
-        name: String,
+        name: OrganizationName,
         /// The time of the deletion.
         time: Timestamp,
     }

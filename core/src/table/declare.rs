@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use crate::{
     id::{OrganizationId, RecordId, RequestId, Timestamp},
+    name::OrganizationName,
     store::{
         Assignment, Cause, Column, ColumnType, Comparison, Condition, Datum, Direction, Expect, Index, Name, Reader,
         Row, Select, Step, Table, Unavailable,
@@ -482,6 +483,18 @@ macro_rules! id_value {
     };
 }
 id_value!(OrganizationId, RecordId, RequestId);
+
+impl ColumnValue for OrganizationName {
+    const KIND: ColumnType = ColumnType::Text;
+
+    fn into_datum(self) -> Datum {
+        Datum::Text(self.to_string())
+    }
+
+    fn from_datum(datum: Datum) -> Option<Self> {
+        String::from_datum(datum)?.parse().ok()
+    }
+}
 
 #[cfg(test)]
 mod tests {

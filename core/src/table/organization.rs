@@ -2,6 +2,7 @@
 
 use crate::{
     id::{OrganizationId, RecordId, RequestId, Timestamp},
+    name::OrganizationName,
     table::declare::table,
 };
 
@@ -11,7 +12,7 @@ table! {
         /// The id of the organization.
         id: OrganizationId,
         /// The name of the organization in the deployment that serves the database.
-        name: String,
+        name: OrganizationName,
         /// The creation time.
         create_time: Timestamp,
     }

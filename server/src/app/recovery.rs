@@ -47,7 +47,7 @@ pub(super) async fn recover(
 
 fn log_resealed(resealed: Resealed) {
     for organization in resealed.organizations {
-        let name = organization.name;
+        let name = organization.shown();
         match organization.texts {
             Ok(0) => {}
             Ok(texts) => {

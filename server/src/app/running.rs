@@ -5,6 +5,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use sealward_core::{
     deployment::Deployment,
     id::RecordId,
+    name::OrganizationName,
     organization::{
         create::{CreateOrganizationError, create_first},
         seen::look,
@@ -110,7 +111,7 @@ impl Running {
     ///
     /// # Errors
     /// [`CreateOrganizationError`], but not that it exists.
-    pub async fn ensure_organization(&self, name: &str) -> Result<(), CreateOrganizationError> {
+    pub async fn ensure_organization(&self, name: &OrganizationName) -> Result<(), CreateOrganizationError> {
         if self.has_organizations {
             return Ok(());
         }

@@ -17,6 +17,7 @@ use sealward_core::{
     audit::{AuditAction, AuditEntry},
     deployment::Deployment,
     identity::Caller,
+    name::OrganizationName,
     policy::Privilege,
     store::CommitError,
 };
@@ -82,10 +83,15 @@ impl Denials {
         self.refuse(caller, AuditAction::Call, None, path.to_owned(), missing);
     }
 
-    /// Counts a call for which its caller lacks a privilege in the organization of this name, whether there is one or not. The name is one
-    /// that an organization could have, and so no longer than 63 characters.
-    pub(crate) fn in_organization(&self, caller: &Caller, action: AuditAction, name: &str, missing: Privilege) {
-        self.refuse(caller, action, Some(name), format!("organizations/{name}"), missing);
+    /// Counts a call for which its caller lacks a privilege in the organization of this name, whether there is one or not.
+    pub(crate) fn in_organization(
+        &self,
+        caller: &Caller,
+        action: AuditAction,
+        name: &OrganizationName,
+        missing: Privilege,
+    ) {
+        self.refuse(caller, action, Some(name), name.resource_name(), missing);
     }
 
     /// Counts a call for which its caller lacks a privilege in all organizations.
@@ -99,7 +105,7 @@ impl Denials {
         caller: &Caller,
         action: AuditAction,
         outcome: &'static str,
-        organization: &str,
+        organization: &OrganizationName,
         subject: String,
     ) {
         self.count(Refused {
@@ -107,7 +113,7 @@ impl Denials {
             action,
             outcome,
             subject,
-            organization: Some(organization.to_owned()),
+            organization: Some(organization.clone()),
             details: "over the quota".to_owned(),
         });
     }
@@ -116,18 +122,19 @@ impl Denials {
         &self,
         caller: &Caller,
         action: AuditAction,
-        organization: Option<&str>,
+        organization: Option<&OrganizationName>,
         subject: String,
         missing: Privilege,
     ) {
-        let exists =
-            |name: &&str| self.shared.deployment.as_ref().is_some_and(|known| known.organization(name).is_some());
+        let exists = |name: &&OrganizationName| {
+            self.shared.deployment.as_ref().is_some_and(|known| known.organization(name).is_some())
+        };
         self.count(Refused {
             caller: caller.clone(),
             action,
             outcome: "PRIVILEGE_MISSING",
             subject,
-            organization: organization.filter(exists).map(str::to_owned),
+            organization: organization.filter(exists).cloned(),
             details: format!("lacks {missing}"),
         });
     }
@@ -198,7 +205,7 @@ impl Denials {
         for repeated in counted {
             let Repeated { organization, last, is_of_one_identity, .. } = &repeated;
             let entry = self.shared.entry(last, *is_of_one_identity, &repeated.subject(), &repeated.details());
-            if let Err(error) = self.shared.record(organization.as_deref(), entry).await {
+            if let Err(error) = self.shared.record(organization.as_ref(), entry).await {
                 if not_recorded == 0 {
                     tracing::warn!(error = error_chain::text(&error), "refused calls not recorded yet");
                 }
@@ -225,7 +232,11 @@ impl Shared {
     }
 
     /// Records in the trail of the organization of this name, or in the deployment's own. One that was deleted meanwhile has no trail.
-    async fn record(&self, organization: Option<&str>, entry: Option<AuditEntry>) -> Result<(), CommitError> {
+    async fn record(
+        &self,
+        organization: Option<&OrganizationName>,
+        entry: Option<AuditEntry>,
+    ) -> Result<(), CommitError> {
         let (Some(deployment), Some(entry)) = (&self.deployment, entry) else { return Ok(()) };
         match organization {
             None => deployment.record(entry).await,
@@ -251,7 +262,12 @@ mod tests {
         let identity = Identity::CommonName("a".to_owned()).into();
         let caller = Caller { identity, peer: None, call_id: String::new() };
         for name in ["a", "b", "a", "c"] {
-            denials.in_organization(&caller, AuditAction::RetrieveKey, name, Privilege::ReadEncryptionKey);
+            denials.in_organization(
+                &caller,
+                AuditAction::RetrieveKey,
+                &name.parse().unwrap(),
+                Privilege::ReadEncryptionKey,
+            );
         }
         assert_eq!(shed.refused_by("refusals_recorded_per_minute_per_identity"), 1);
         assert_eq!(denials.shared.state().waiting.len(), 2);

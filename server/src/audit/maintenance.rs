@@ -13,6 +13,7 @@ use sealward_core::{
     deployment::Deployment,
     id::Timestamp,
     metadata::changes::forget,
+    name::OrganizationName,
     organization::{Organization, seen::look},
 };
 use sealward_store::OnDemand;
@@ -50,10 +51,10 @@ pub(crate) async fn keep_signing(
 pub(crate) async fn sign_all(deployment: &Deployment, databases: &dyn OnDemand) {
     for organization in deployment.organizations() {
         if databases.is_open(organization.id) && organization.is_trail_unsigned() {
-            log_failure(&organization.name, sign_and_remember(deployment, &organization).await);
+            log_failure(Some(&organization.name), sign_and_remember(deployment, &organization).await);
         }
     }
-    log_failure("", sign_deployment(deployment).await);
+    log_failure(None, sign_deployment(deployment).await);
 }
 
 async fn sign_and_remember(deployment: &Deployment, organization: &Organization) -> Result<(), SignError> {
@@ -68,36 +69,49 @@ async fn cut_all(deployment: &Deployment, databases: &dyn OnDemand, copying: &Co
         if databases.is_open(organization.id) {
             if !copying.is_behind(Some(organization.id)) {
                 let cut = cut_organization(deployment, &organization, before).await;
-                log_failure(&organization.name, cut.map(|records| log_cut(&organization.name, records)));
+                log_failure(Some(&organization.name), cut.map(|records| log_cut(Some(&organization.name), records)));
             }
             let forgotten = forget(&organization, before).await;
-            log_failure(&organization.name, forgotten.map(|changes| log_forgotten(&organization.name, changes)));
+            log_failure(
+                Some(&organization.name),
+                forgotten.map(|changes| log_forgotten(Some(&organization.name), changes)),
+            );
         }
     }
     if !copying.is_behind(None) {
-        log_failure("", cut_deployment(deployment, before).await.map(|records| log_cut("", records)));
+        log_failure(None, cut_deployment(deployment, before).await.map(|records| log_cut(None, records)));
     }
 }
 
-fn log_cut(organization: &str, records: u64) {
+fn log_cut(organization: Option<&OrganizationName>, records: u64) {
     if records > 0 {
-        tracing::info!(organization, records, "audit records were removed that are older than audit_retention_days");
+        tracing::info!(
+            organization = shown(organization),
+            records,
+            "audit records were removed that are older than audit_retention_days"
+        );
     }
 }
 
-fn log_forgotten(organization: &str, changes: u64) {
+fn log_forgotten(organization: Option<&OrganizationName>, changes: u64) {
     if changes > 0 {
         tracing::info!(
-            organization,
+            organization = shown(organization),
             changes,
             "changes of attributes were removed that are older than audit_retention_days"
         );
     }
 }
 
-fn log_failure<E: Error>(organization: &str, outcome: Result<(), E>) {
+fn log_failure<E: Error>(organization: Option<&OrganizationName>, outcome: Result<(), E>) {
     if let Err(error) = outcome {
         let error = error_chain::text(&error);
+        let organization = shown(organization);
         tracing::warn!(organization, error, "an audit trail could not be signed or cut; the next round tries again");
     }
+}
+
+/// How the log names an organization; the deployment's own trail has no name.
+fn shown(organization: Option<&OrganizationName>) -> &str {
+    organization.map_or("", OrganizationName::as_str)
 }

@@ -36,7 +36,7 @@ fn report(deployment: &Deployment) {
         if due > deployment.now() {
             continue;
         }
-        let organization = &organization.name;
+        let organization = organization.name.as_str();
         if version == KeyVersion::FIRST {
             tracing::warn!(
                 organization,

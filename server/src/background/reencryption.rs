@@ -25,7 +25,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Takes steps until there are none.
 pub(crate) async fn run(deployment: &Deployment, limits: &Limits, drain: &Drain, work: KeyWork) {
-    let organization = work.organization().name.clone();
+    let organization = work.organization().name.to_string();
     let mut steps = 0_u64;
     while !drain.has_begun() {
         let begun = Instant::now();
@@ -63,7 +63,7 @@ pub(crate) fn take_up(deployment: &Arc<Deployment>, limits: Limits, drain: &Drai
     let deployment = Arc::clone(deployment);
     let tracker = drain.tasks().clone();
     let drain = drain.clone();
-    let span = tracing::info_span!("take_up", organization = organization.name);
+    let span = tracing::info_span!("take_up", organization = organization.name.as_str());
     let work = async move {
         match KeyWork::begin(&deployment, organization).await {
             Ok(work) => run(&deployment, &limits, &drain, work).await,
@@ -81,7 +81,7 @@ pub(crate) fn retire_healed(deployment: &Arc<Deployment>, drain: &Drain, organiz
     let (deployment, organization) = (Arc::clone(deployment), Arc::clone(organization));
     let tracker = drain.tasks().clone();
     let drain = drain.clone();
-    let span = tracing::info_span!("retire_healed", organization = organization.name);
+    let span = tracing::info_span!("retire_healed", organization = organization.name.as_str());
     let work = async move {
         while !drain.has_begun() {
             let retired = match is_healed(&organization).await {

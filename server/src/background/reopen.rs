@@ -7,6 +7,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use sealward_core::{
     deployment::Deployment,
+    id::OrganizationId,
     organization::{
         Keys, Organization,
         open::{NotOpened, Opened, open_again},
@@ -31,9 +32,10 @@ pub(crate) fn take_up(
 }
 
 /// Logs why organizations aren't served.
-pub(crate) fn log_not_opened(not_opened: &[NotOpened]) {
-    for NotOpened { name, error, .. } in not_opened {
-        tracing::error!(organization = name, error = error_chain::text(error), "organization not served");
+pub(crate) fn log_not_opened<'a>(not_opened: impl IntoIterator<Item = &'a NotOpened>) {
+    for organization in not_opened {
+        let error = error_chain::text(&organization.error);
+        tracing::error!(organization = organization.shown(), error, "organization not served");
     }
 }
 
@@ -65,19 +67,15 @@ pub(crate) async fn keep_trying(
             }
         };
         for organization in &organizations {
-            tracing::info!(organization = organization.name, "organization served again");
+            tracing::info!(organization = organization.name.as_str(), "organization served again");
         }
         if !organizations.is_empty() && !drain.has_begun() {
             health.look(&deployment).await;
         }
         take_up(&deployment, limits, &drain, organizations);
-        let known: BTreeMap<String, String> =
-            not_opened.iter().map(|before| (before.name.clone(), error_chain::text(&before.error))).collect();
-        let (_, news): (Vec<_>, Vec<_>) =
-            still.iter().partition(|now| known.get(&now.name) == Some(&error_chain::text(&now.error)));
-        for NotOpened { name, error, .. } in news {
-            tracing::error!(organization = name, error = error_chain::text(error), "organization not served");
-        }
+        let known: BTreeMap<OrganizationId, String> =
+            not_opened.iter().map(|before| (before.id, error_chain::text(&before.error))).collect();
+        log_not_opened(still.iter().filter(|now| known.get(&now.id) != Some(&error_chain::text(&now.error))));
         not_opened = still;
     }
 }
@@ -85,16 +83,18 @@ pub(crate) async fn keep_trying(
 fn log_keys(organization: &Organization) {
     match organization.keys() {
         Some(Keys::Active(ring)) => {
-            tracing::info!(organization = organization.name, fingerprint = %ring.fingerprint(), "data encryption is active");
+            tracing::info!(organization = organization.name.as_str(), fingerprint = %ring.fingerprint(), "data encryption is active");
         }
         Some(Keys::Inactive(stored)) => tracing::warn!(
-            organization = organization.name,
+            organization = organization.name.as_str(),
             wanted_fingerprint = %stored.fingerprint(),
             "data encryption is inactive: restore the key with this fingerprint"
         ),
-        Some(Keys::Damaged) => tracing::error!(organization = organization.name, "the key ring is missing or damaged"),
+        Some(Keys::Damaged) => {
+            tracing::error!(organization = organization.name.as_str(), "the key ring is missing or damaged")
+        }
         Some(Keys::Inaccessible(obstacle, _)) => tracing::error!(
-            organization = organization.name,
+            organization = organization.name.as_str(),
             error = error_chain::text(&obstacle),
             "the encryption key can't be used by this server"
         ),

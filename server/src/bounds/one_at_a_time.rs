@@ -10,11 +10,9 @@ use std::{
 };
 
 use sealward_core::{
-    audit::AuditAction,
     crypto::secret::KeyText,
     deployment::Deployment,
     id::OrganizationId,
-    identity::Caller,
     key::{
         CurrentKey, KeyError,
         abandon::{Abandonment, abandon},
@@ -25,9 +23,10 @@ use sealward_core::{
     },
     organization::{
         Organization,
-        work::{AtWork, KeyWork},
+        work::{AtWork, KeyWork, WorkError},
     },
-    policy::{AbandonEncryptedData, ChangeKey, Permit, RestoreKey},
+    permit::{Attempt, Permit},
+    policy::{AbandonEncryptedData, ChangeKey, RestoreKey},
     store::StoreFailure,
 };
 use tokio::sync::oneshot;
@@ -41,8 +40,6 @@ pub(crate) type Outcome = Result<CurrentKey, KeyError>;
 
 /// A SetDataEncryptionKey that was let in.
 pub(crate) struct KeySetting {
-    pub(crate) organization: Arc<Organization>,
-    pub(crate) caller: Caller,
     pub(crate) text: KeyText,
     pub(crate) mode: Mode,
     pub(crate) validate_only: bool,
@@ -57,12 +54,21 @@ pub(crate) enum Mode {
 }
 
 impl Mode {
-    /// What the trail calls it.
-    pub(crate) fn action(&self) -> AuditAction {
+    /// The organization whose key it is.
+    pub(crate) fn organization(&self) -> &Arc<Organization> {
         match self {
-            Mode::Change(_) => AuditAction::ChangeKey,
-            Mode::Restore(_) => AuditAction::RestoreKey,
-            Mode::Abandon(..) => AuditAction::AbandonEncryptedData,
+            Mode::Change(permit) => permit.organization(),
+            Mode::Restore(permit) => permit.organization(),
+            Mode::Abandon(permit, _) => permit.organization(),
+        }
+    }
+
+    /// What is recorded of it.
+    pub(crate) fn attempt(&self) -> Attempt {
+        match self {
+            Mode::Change(permit) => permit.attempt(),
+            Mode::Restore(permit) => permit.attempt(),
+            Mode::Abandon(permit, _) => permit.attempt(),
         }
     }
 }
@@ -100,11 +106,11 @@ impl OneAtATime {
 
     /// Runs the setting to its end, whether or not anybody waits for the outcome.
     pub(crate) async fn run(&self, setting: KeySetting) -> Result<Outcome, NotRun> {
-        let stack = self.stack(setting.organization.id);
+        let stack = self.stack(setting.mode.organization().id);
         let (sender, receiver) = oneshot::channel();
         // A stack is cloned for each call and dropped with it: an instance that is readied and kept holds the permit for ever.
         // Said for as long as the permit is held: whoever sees that nobody is at work is let in.
-        let at_work = AtWork::begin(Arc::clone(&setting.organization));
+        let at_work = AtWork::begin(Arc::clone(setting.mode.organization()));
         let work = async move {
             let outcome = stack.oneshot(Command { setting, outcome: sender }).await;
             drop(at_work);
@@ -149,29 +155,32 @@ async fn run(
     command: Command,
 ) -> Result<Option<Outcome>, BoxError> {
     let Command { setting, outcome } = command;
-    let KeySetting { organization, caller, text, mode, validate_only } = setting;
-    let work = match KeyWork::begin(&deployment, Arc::clone(&organization)).await {
-        Ok(work) => work,
-        Err(error) => {
-            return Ok(Some(refuse(&deployment, &organization, &caller, mode.action(), error.into()).await));
-        }
-    };
-    let result = match mode {
-        Mode::Change(permit) => change(&deployment, &work, permit, &caller, text, validate_only).await,
-        Mode::Restore(permit) => restore(&deployment, &work, permit, &caller, text, validate_only).await,
-        Mode::Abandon(permit, confirm_fingerprint) => {
-            let abandonment = Abandonment { confirm_fingerprint, text, validate_only };
-            abandon(&deployment, &work, permit, &caller, abandonment).await
-        }
+    let by = setting.mode.attempt();
+    let (work, result) = match set(&deployment, setting).await {
+        Ok(done) => done,
+        Err(error) => return Ok(Some(refuse(&deployment, &by, error.into()).await)),
     };
     // After an unknown outcome the ring tells whether there is something to do.
-    if !matches!(result, Err(KeyError::Store(StoreFailure::Unknown(_)))) && !is_under_way(&organization) {
+    if !matches!(result, Err(KeyError::Store(StoreFailure::Unknown(_)))) && !is_under_way(work.organization()) {
         return Ok(Some(result));
     }
     // The caller may be gone.
     let _gone = outcome.send(result);
     reencryption::run(&deployment, &limits, &drain, work).await;
     Ok(None)
+}
+
+/// Takes the organization's lock and does what was let in. The lock stays taken for what may follow.
+async fn set(deployment: &Deployment, setting: KeySetting) -> Result<(KeyWork, Outcome), WorkError> {
+    let KeySetting { text, mode, validate_only } = setting;
+    Ok(match mode {
+        Mode::Change(permit) => change(deployment, permit.begin_work(deployment).await?, text, validate_only).await,
+        Mode::Restore(permit) => restore(deployment, permit.begin_work(deployment).await?, text, validate_only).await,
+        Mode::Abandon(permit, confirm_fingerprint) => {
+            let abandonment = Abandonment { confirm_fingerprint, text, validate_only };
+            abandon(deployment, permit.begin_work(deployment).await?, abandonment).await
+        }
+    })
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use governor::{
     DefaultKeyedRateLimiter, Quota, RateLimiter,
     clock::{Clock as _, DefaultClock},
 };
-use sealward_core::identity::Identity;
+use sealward_core::{identity::Identity, name::OrganizationName};
 
 use crate::{config::limits::Limits, status::Refusal, telemetry::shed::Shed};
 
@@ -32,7 +32,7 @@ pub(crate) struct Rates {
 }
 
 struct Rate {
-    limiter: DefaultKeyedRateLimiter<(Identity, String)>,
+    limiter: DefaultKeyedRateLimiter<(Identity, Option<OrganizationName>)>,
     /// The limit's name.
     bound: &'static str,
     limit: u32,
@@ -53,11 +53,16 @@ impl Rates {
         }
     }
 
-    /// Counts a call of this identity in the organization of this name.
+    /// Counts a call of this identity in the organization of this name; without one, of what belongs to no organization.
     ///
     /// # Errors
     /// [`Refusal::TooOften`]
-    pub(crate) fn admit(&self, identity: &Identity, organization: &str, cost: Cost) -> Result<(), Refusal> {
+    pub(crate) fn admit(
+        &self,
+        identity: &Identity,
+        organization: Option<&OrganizationName>,
+        cost: Cost,
+    ) -> Result<(), Refusal> {
         let reveals = self.reveals.as_ref().filter(|_| cost == Cost::Reveal);
         for rate in self.calls.iter().chain(reveals) {
             rate.admit(identity, organization)?;
@@ -67,11 +72,11 @@ impl Rates {
 }
 
 impl Rate {
-    fn admit(&self, identity: &Identity, organization: &str) -> Result<(), Refusal> {
+    fn admit(&self, identity: &Identity, organization: Option<&OrganizationName>) -> Result<(), Refusal> {
         if self.limiter.len() > KNOWN_MAX {
             self.limiter.retain_recent();
         }
-        let key = (identity.clone(), organization.to_owned());
+        let key = (identity.clone(), organization.cloned());
         self.limiter.check_key(&key).map_err(|not_until| {
             self.shed.count(self.bound);
             Refusal::TooOften {
@@ -105,27 +110,29 @@ mod tests {
     #[test]
     fn only_the_identity_over_its_rate_is_refused() {
         let (rates, shed) = rates(0, 3);
+        let (contoso, fabrikam) = ("contoso".parse().unwrap(), "fabrikam".parse().unwrap());
         for _ in 0..3 {
-            rates.admit(&ada(), "contoso", Cost::Reveal).unwrap();
+            rates.admit(&ada(), Some(&contoso), Cost::Reveal).unwrap();
         }
         let Err(Refusal::TooOften { bound, limit, interval_seconds, retry_after }) =
-            rates.admit(&ada(), "contoso", Cost::Reveal)
+            rates.admit(&ada(), Some(&contoso), Cost::Reveal)
         else {
             panic!("the fourth was let in")
         };
         assert_eq!((bound, limit, interval_seconds), ("reveals_per_minute_per_identity", 3, 60));
         assert_eq!(shed.refused_by(bound), 1);
         assert!(retry_after <= Duration::from_secs(20), "{retry_after:?}");
-        rates.admit(&ada(), "contoso", Cost::Call).unwrap();
-        rates.admit(&ada(), "fabrikam", Cost::Reveal).unwrap();
-        rates.admit(&Identity::Dns("ada".to_owned()), "contoso", Cost::Reveal).unwrap();
+        rates.admit(&ada(), Some(&contoso), Cost::Call).unwrap();
+        rates.admit(&ada(), Some(&fabrikam), Cost::Reveal).unwrap();
+        rates.admit(&Identity::Dns("ada".to_owned()), Some(&contoso), Cost::Reveal).unwrap();
     }
 
     #[test]
     fn limit_of_0_disables_the_rate() {
         let (rates, _) = rates(0, 0);
+        let contoso = "contoso".parse().unwrap();
         for _ in 0..10_000 {
-            rates.admit(&ada(), "contoso", Cost::Reveal).unwrap();
+            rates.admit(&ada(), Some(&contoso), Cost::Reveal).unwrap();
         }
     }
 }

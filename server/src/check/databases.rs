@@ -15,10 +15,11 @@ use sealward_core::{
     },
     id::OrganizationId,
     layout::{self, Layout},
+    name::OrganizationName,
     organization::{
         open::{Inside, inside},
         ring_rows,
-        row::{self, Listed, Row as OrganizationRow, STATE_READY},
+        row::{self, Listed, Listing, Misnamed, Row as OrganizationRow, STATE_READY},
     },
     policy::Scope,
     port::Clock,
@@ -100,11 +101,20 @@ impl Look<'_> {
         self.migration("configuration.db", &*self.configuration, &layout::configuration(), report).await;
         self.root_key(report).await?;
         let mut names = HashSet::new();
-        for listed in self.listed().await? {
+        let Listing { organizations, misnamed } = self.listed().await?;
+        for Misnamed { name, id, is_ready } in misnamed {
+            let subject = format!("organizations/{name}");
+            let problem = "its row in configuration.db is not authentic: its name is not the name of an organization";
+            report.error(&subject, problem, "restore configuration.db from a backup");
+            if !found.remove(&id) && is_ready {
+                report.error(&subject, self.missing(id), FROM_BACKUP);
+            }
+        }
+        for listed in organizations {
             let OrganizationRow { name, id, state, .. } = &listed.row;
             if !self.is_authentic(&listed)? {
                 report.error(
-                    format!("organizations/{name}"),
+                    name.resource_name(),
                     "its row in configuration.db is not authentic: it was changed, or it is from a build before rows had a MAC",
                     "restore configuration.db from a backup; or move it away, start, and restore each key: sealward key restore",
                 );
@@ -112,8 +122,7 @@ impl Look<'_> {
             if found.remove(id) {
                 self.organization(name, *id, report).await;
             } else if state == STATE_READY {
-                let problem = format!("its database, {}, is missing", self.path(*id).display());
-                report.error(format!("organizations/{name}"), problem, FROM_BACKUP);
+                report.error(name.resource_name(), self.missing(*id), FROM_BACKUP);
             }
             names.insert(name.clone());
         }
@@ -127,7 +136,7 @@ impl Look<'_> {
     }
 
     /// The organizations listed. The rows of a configuration database from before they had MACs have none.
-    async fn listed(&self) -> Result<Vec<Listed>, Unavailable> {
+    async fn listed(&self) -> Result<Listing, Unavailable> {
         let catalog = catalog::read(&*self.configuration).await?.0;
         let mac = ListedRow::mac();
         if catalog.iter().any(|row| row.table_name == ListedRow::TABLE && row.column_name == mac.as_str()) {
@@ -140,6 +149,10 @@ impl Look<'_> {
     /// Whether a row is the deployment's own; without a root key it can't be told.
     fn is_authentic(&self, listed: &Listed) -> Result<bool, Unavailable> {
         self.root_key.map_or(Ok(true), |root_key| listed.is_authentic(root_key))
+    }
+
+    fn missing(&self, id: OrganizationId) -> String {
+        format!("its database, {}, is missing", self.path(id).display())
     }
 
     fn path(&self, id: OrganizationId) -> std::path::PathBuf {
@@ -187,8 +200,8 @@ impl Look<'_> {
         }
     }
 
-    async fn organization(&self, name: &str, id: OrganizationId, report: &mut Report) {
-        let subject = format!("organizations/{name}");
+    async fn organization(&self, name: &OrganizationName, id: OrganizationId, report: &mut Report) {
+        let subject = name.resource_name();
         let path = self.path(id);
         files::database(&subject, &path, report);
         let store = match view(&path) {
@@ -196,7 +209,7 @@ impl Look<'_> {
             Err(error) => return unopened(&subject, &path, &error, report),
         };
         match inside(&*store).await {
-            Ok(Some(inside)) if inside.id == id && inside.name == name => {}
+            Ok(Some(inside)) if inside.id == id && inside.name == *name => {}
             Ok(Some(inside)) => {
                 let problem =
                     format!("{} contains the database of organizations/{}, {}", path.display(), inside.name, inside.id);
@@ -213,7 +226,7 @@ impl Look<'_> {
         }
         let columns_to_add = self.migration(&subject, &*store, &layout::organization(&self.schema), report).await;
         let (fingerprint, is_key_present) = self.key(&subject, id, &*store, report).await;
-        let (name, id) = (name.to_owned(), id.to_string());
+        let (name, id) = (name.to_string(), id.to_string());
         report.organizations.push(OrganizationFacts { name, id, columns_to_add, fingerprint, is_key_present });
     }
 
@@ -280,7 +293,12 @@ impl Look<'_> {
     }
 
     /// A database that the configuration database doesn't know: its name, if a start would register it.
-    async fn unknown(&self, id: OrganizationId, names: &HashSet<String>, report: &mut Report) -> Option<String> {
+    async fn unknown(
+        &self,
+        id: OrganizationId,
+        names: &HashSet<OrganizationName>,
+        report: &mut Report,
+    ) -> Option<OrganizationName> {
         let path = self.path(id);
         let store = match view(&path) {
             Ok(store) => store,
@@ -322,7 +340,7 @@ fn is_catalog_row(step: &Step) -> bool {
 }
 
 /// A binding to an organization that doesn't exist is a mistake, or comes too early.
-fn bound_names(config: &Config, names: &HashSet<String>, report: &mut Report) {
+fn bound_names(config: &Config, names: &HashSet<OrganizationName>, report: &mut Report) {
     for (index, binding) in config.bindings.iter().enumerate() {
         let Scope::Organizations(bound) = &binding.scope else { continue };
         for name in bound.iter().filter(|name| !names.contains(*name)) {

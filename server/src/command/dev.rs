@@ -42,7 +42,7 @@ pub(super) async fn run(arguments: &DevArguments) -> Result<(), Failure> {
     }
     let is_audit_on_stdout = config.is_audit_on_stdout();
     let (running, logging) = foreground::start(config).await?;
-    running.ensure_organization(ORGANIZATION).await?;
+    running.ensure_organization(&ORGANIZATION.parse().expect("it is a name")).await?;
     let endpoint = format!("https://{}", reachable(running.address()));
     development.write_endpoint(&endpoint)?;
     let message = message(&development, running.address(), running.plaintext_address(), &running.new_record_id());

@@ -403,10 +403,10 @@ impl Check<'_> {
             "missing or empty: name organizations, or [\"*\"] for all"
         } else if names.iter().any(|name| name == ALL_ORGANIZATIONS) {
             "contains \"*\" and names: use [\"*\"] alone, for all organizations"
-        } else if names.iter().any(|name| name.is_empty() || name.contains('/')) {
-            "contains an invalid organization name: write contoso, not organizations/contoso"
+        } else if let Ok(names) = names.iter().map(|name| name.parse()).collect() {
+            return Some(Scope::Organizations(names));
         } else {
-            return Some(Scope::Organizations(names.into_iter().collect()));
+            "contains an invalid organization name: write contoso, not organizations/contoso"
         };
         self.faults.add(setting, problem);
         None

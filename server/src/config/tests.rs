@@ -138,7 +138,7 @@ fn bindings_become_a_policy() {
             Binding {
                 identity: Identity::Dns("mail.example".to_owned()),
                 role: Role::SecretReader.into(),
-                scope: Scope::Organizations(["contoso".to_owned(), "fabrikam".to_owned()].into()),
+                scope: Scope::Organizations(["contoso", "fabrikam"].map(|name| name.parse().unwrap()).into()),
             },
             Binding {
                 identity: Identity::CommonName("admin".to_owned()),

@@ -18,7 +18,7 @@ use http_body::{Body as _, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use sealward_core::{
     identity::Caller,
-    policy::{CreateOrganization, Policy},
+    policy::{Policy, Privilege},
 };
 use tokio::time::{Instant, Sleep};
 use tonic::{Status, body::Body};
@@ -122,7 +122,7 @@ impl ArrivalLayer {
         };
         let identity = Arc::clone(&caller.identity);
         let policy = request.extensions().get::<Arc<Policy>>();
-        if policy.is_some_and(|policy| policy.check_deployment::<CreateOrganization>(&identity).is_ok()) {
+        if policy.is_some_and(|policy| policy.holds_everywhere(&identity, Privilege::CreateOrganizations)) {
             Payer::Administrator(identity)
         } else {
             Payer::Identity(identity)

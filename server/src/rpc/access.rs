@@ -55,10 +55,10 @@ impl AccessService for Access {
         request: Request<ExplainAccessRequest>,
     ) -> Result<Response<ExplainAccessResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
-        let _permit = self.dispatcher.enter_deployment::<ReadAccess>(&extensions)?;
-        let (caller, policy) = self.dispatcher.caller(&extensions)?;
+        let permit = self.dispatcher.enter_deployment::<ReadAccess>(&extensions)?;
+        let (_, policy) = self.dispatcher.caller(&extensions)?;
         let identity = match request.identity.as_str() {
-            "" => Ok(caller.identity),
+            "" => Ok(Arc::clone(&permit.caller().identity)),
             text => text
                 .parse::<Identity>()
                 .map(|identity| Arc::new(lower_case_dns(identity)))
@@ -70,7 +70,7 @@ impl AccessService for Access {
         });
         let organization = match request.organization.as_str() {
             "" => Ok(None),
-            given => name::organization("organization", given).map(Some),
+            given => name::organization("organization", given).resource.map(Some),
         };
         let (identity, rpc, organization) = match (identity, rpc, organization) {
             (Ok(identity), Ok(rpc), Ok(organization)) => (identity, rpc, organization),
@@ -86,7 +86,7 @@ impl AccessService for Access {
                 role: binding.role.name().to_owned(),
                 organizations: organizations(&binding.scope),
                 privileges: names(binding.role.privileges().iter().filter(needed)),
-                in_scope: match organization {
+                in_scope: match &organization {
                     Some(name) => binding.scope.has(name),
                     None => binding.scope == Scope::All,
                 },
@@ -124,7 +124,7 @@ fn token(extensions: &Extensions) -> Option<CallerToken> {
 fn organizations(scope: &Scope) -> Vec<String> {
     match scope {
         Scope::All => vec!["*".to_owned()],
-        Scope::Organizations(names) => names.iter().cloned().collect(),
+        Scope::Organizations(names) => names.iter().map(ToString::to_string).collect(),
     }
 }
 

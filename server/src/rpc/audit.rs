@@ -9,20 +9,18 @@ use sealward::v1::{
 };
 use sealward_core::{
     audit::{
-        list::list,
+        list::{list, list_of_deployment},
         verify::{Chain, Fault, Finding, Verified},
     },
     identity::Caller,
     list::log::Page,
     organization::Organization,
-    policy::{Permit, ReadAuditTrail},
+    permit::Permit,
+    policy::{DeploymentPermit, ReadAuditTrail},
 };
 use tonic::{Request, Response, Status};
 
-use super::{
-    dispatcher::{Dispatcher, Entered},
-    name,
-};
+use super::{dispatcher::Dispatcher, name};
 use crate::{
     audit::record::{self, TrailOwner},
     status,
@@ -34,11 +32,30 @@ pub(crate) struct Audit {
     dispatcher: Arc<Dispatcher>,
 }
 
-/// Whose trail: an organization's, or without one the deployment's own.
-struct OfTrail {
-    organization: Option<Arc<Organization>>,
-    permit: Permit<ReadAuditTrail>,
-    caller: Caller,
+/// Whose trail may be read: an organization's, or the deployment's own.
+enum Trail {
+    Organization(Permit<ReadAuditTrail>),
+    Deployment(DeploymentPermit<ReadAuditTrail>),
+}
+
+impl Trail {
+    fn organization(&self) -> Option<&Arc<Organization>> {
+        match self {
+            Trail::Organization(permit) => Some(permit.organization()),
+            Trail::Deployment(_) => None,
+        }
+    }
+
+    fn caller(&self) -> &Caller {
+        match self {
+            Trail::Organization(permit) => permit.caller(),
+            Trail::Deployment(permit) => permit.caller(),
+        }
+    }
+
+    fn owner(&self) -> TrailOwner {
+        TrailOwner::of(self.organization().map(|organization| &**organization))
+    }
 }
 
 impl Audit {
@@ -46,15 +63,14 @@ impl Audit {
         Audit { dispatcher }
     }
 
-    fn enter(&self, extensions: &Extensions, organization: &str) -> Result<OfTrail, Status> {
+    fn enter(&self, extensions: &Extensions, organization: &str) -> Result<Trail, Status> {
         if organization.is_empty() {
-            let (permit, caller) = self.dispatcher.enter_deployment(extensions)?;
-            return Ok(OfTrail { organization: None, permit, caller });
+            return self.dispatcher.enter_deployment(extensions).map(Trail::Deployment);
         }
-        let entered = self.dispatcher.enter(extensions, "organization", organization)?;
-        name::organization("organization", organization).map_err(|violation| status::invalid(vec![violation]))?;
-        let Entered { organization, permit, caller, .. } = entered;
-        Ok(OfTrail { organization: Some(organization), permit, caller })
+        let name = name::organization("organization", organization);
+        let permit = self.dispatcher.enter(extensions, &name)?;
+        name.resource.map_err(|violation| status::invalid(vec![violation]))?;
+        Ok(Trail::Organization(permit))
     }
 }
 
@@ -69,22 +85,14 @@ impl AuditService for Audit {
         let deployment = &self.dispatcher.deployment;
         let size =
             self.dispatcher.page_size(request.page_size).map_err(|violation| status::invalid(vec![violation]))?;
-        let wanted = Page {
-            size,
-            token: &request.page_token,
-            filter: &request.filter,
-            parent: &request.organization,
-            method: LIST,
-            identity: &trail.caller.identity,
+        let wanted = Page { size, token: &request.page_token, filter: &request.filter, method: LIST };
+        let _held = self.dispatcher.bounded.lists.enter_in_turn(&trail.caller().identity).await?;
+        let owner = trail.owner();
+        let listed = match trail {
+            Trail::Organization(permit) => list(deployment, permit, &wanted).await,
+            Trail::Deployment(permit) => list_of_deployment(deployment, permit, &wanted).await,
         };
-        let store = match &trail.organization {
-            Some(organization) => &*organization.store,
-            None => &*deployment.ports.configuration,
-        };
-        let _held = self.dispatcher.bounded.lists.enter_in_turn(&trail.caller.identity).await?;
-        let listed =
-            list(deployment, trail.permit, store, &wanted).await.map_err(|error| self.dispatcher.list_log(error))?;
-        let owner = TrailOwner::of(trail.organization.as_deref());
+        let listed = listed.map_err(|error| self.dispatcher.list_log(error))?;
         let message = |(record, head)| record::message(&owner, record, head);
         Ok(Response::new(ListAuditRecordsResponse {
             audit_records: listed.records.into_iter().map(message).collect(),
@@ -97,14 +105,14 @@ impl AuditService for Audit {
         request: Request<VerifyAuditTrailRequest>,
     ) -> Result<Response<VerifyAuditTrailResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
-        let OfTrail { organization, permit, caller } = self.enter(&extensions, &request.organization)?;
+        let trail = self.enter(&extensions, &request.organization)?;
         let (deployment, bounded) = (&self.dispatcher.deployment, &self.dispatcher.bounded);
-        let _held = bounded.lists.enter(&caller.identity)?;
-        let found = bounded.verifications.look(deployment, organization.as_ref()).await.map_err(status::unavailable)?;
-        let owner = TrailOwner::of(organization.as_deref());
-        let verified = match organization {
-            Some(organization) => found.report(deployment, &organization, permit, &caller).await,
-            None => found.report_on_deployment(deployment, permit, &caller).await,
+        let _held = bounded.lists.enter(&trail.caller().identity)?;
+        let found = bounded.verifications.look(deployment, trail.organization()).await.map_err(status::unavailable)?;
+        let owner = trail.owner();
+        let verified = match trail {
+            Trail::Organization(permit) => found.report(deployment, permit).await,
+            Trail::Deployment(permit) => found.report_on_deployment(deployment, permit).await,
         };
         Ok(Response::new(response(&owner, verified.map_err(status::audit_unavailable)?)))
     }

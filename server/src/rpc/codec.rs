@@ -10,7 +10,9 @@ use prost::Message as _;
 use prost_reflect::{DynamicMessage, FieldDescriptor, ReflectMessage as _, Value as ProtoValue};
 use sealward_core::{
     crypto::secret::Plaintext,
+    id::RecordId,
     mask::{ReadMask, not_settable},
+    name::{OrganizationName, RecordName},
     record::{Draft, Given, Record, Touched, given_text, list::Listed, update::Updated},
     schema::{Attribute, Entity, Kind, Value},
     violation::{Problem, Violation},
@@ -20,7 +22,7 @@ use tonic::{
     codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
 };
 
-use super::name;
+use super::name::{self, Named};
 use crate::{
     schema::{
         CLEARED_FIELD, EntityMethod, ResourceMessage, StandardMethod, list_field, timestamp_from_proto,
@@ -29,49 +31,97 @@ use crate::{
     status,
 };
 
-/// A request to any of the five standard methods; what a method doesn't have is empty.
-#[derive(Default)]
-pub(crate) struct EntityRequest {
-    /// The record's name, or the parent's.
-    pub(crate) name: String,
-    /// The id that a create gives.
+/// A request to one of the five standard methods, with what that method has.
+pub(crate) enum EntityRequest {
+    Create(CreateRequest),
+    Get(GetRequest),
+    List(ListRequest),
+    Update(UpdateRequest),
+    Delete(DeleteRequest),
+}
+
+/// A record to create.
+pub(crate) struct CreateRequest {
+    /// The organization.
+    pub(crate) parent: Named<OrganizationName>,
+    /// The record's id; empty if the service draws one.
     pub(crate) id: String,
-    /// The etag that an update or a delete gives.
+    /// The attributes given.
+    pub(crate) draft: Draft,
+    /// How to write.
+    pub(crate) write: WriteOptions,
+}
+
+/// A record to read.
+pub(crate) struct GetRequest {
+    /// The record.
+    pub(crate) name: Named<RecordId>,
+    /// Which fields to answer with, or what is wrong with the mask.
+    pub(crate) read_mask: Result<ReadMask, Vec<Violation>>,
+}
+
+/// A page of records to read.
+pub(crate) struct ListRequest {
+    /// The organization.
+    pub(crate) parent: Named<OrganizationName>,
+    /// How many records the page may have.
+    pub(crate) page_size: i32,
+    /// Where the page begins.
+    pub(crate) page_token: String,
+    /// Which records.
+    pub(crate) filter: String,
+    /// In which order.
+    pub(crate) order_by: String,
+    /// Which fields to answer with, or what is wrong with the mask.
+    pub(crate) read_mask: Result<ReadMask, Vec<Violation>>,
+    /// Whether to count the records of all pages.
+    pub(crate) return_total_size: bool,
+}
+
+/// A record to change.
+pub(crate) struct UpdateRequest {
+    /// The record.
+    pub(crate) name: Named<RecordId>,
+    /// The etag that the caller has seen; empty if none.
     pub(crate) etag: String,
     /// The attributes given.
     pub(crate) draft: Draft,
-    /// What an update touches, resolved: the mask's fields or, without a mask, those given.
+    /// What is touched: the mask's fields or, without a mask, those given.
     pub(crate) touched: Touched,
-    /// How many records a list should have.
-    pub(crate) page_size: i32,
-    /// Where a list should begin.
-    pub(crate) page_token: String,
-    /// Which records a list should have.
-    pub(crate) filter: String,
-    /// In which order a list should have them.
-    pub(crate) order_by: String,
-    /// Which fields a get or a list should answer with.
-    pub(crate) read_mask: ReadMask,
-    /// Whether a list should count the records of all pages.
-    pub(crate) return_total_size: bool,
-    /// Whether a write is only to be checked.
+    /// What is wrong with the mask.
+    pub(crate) mask_violations: Vec<Violation>,
+    /// How to write.
+    pub(crate) write: WriteOptions,
+}
+
+/// A record to delete.
+pub(crate) struct DeleteRequest {
+    /// The record.
+    pub(crate) name: Named<RecordId>,
+    /// The etag that the caller has seen; empty if none.
+    pub(crate) etag: String,
+    /// How to write.
+    pub(crate) write: WriteOptions,
+}
+
+/// What every write has.
+pub(crate) struct WriteOptions {
+    /// Whether only to check.
     pub(crate) validate_only: bool,
-    /// What tells a repetition of a write from another request; empty if nothing is to be remembered.
+    /// What tells a repetition from another request; empty if nothing is to be remembered.
     pub(crate) request_id: String,
-    /// What is wrong with the request so far.
-    pub(crate) violations: Vec<Violation>,
 }
 
 /// An answer.
 pub(crate) enum EntityReply {
     /// A record, in the organization of this name.
-    Record(String, Record),
+    Record(OrganizationName, Record),
     /// A record that was updated, in the organization of this name.
-    Updated(String, Updated),
+    Updated(OrganizationName, Updated),
     /// The fields of a record that a read wanted, in the organization of this name.
-    Read(String, Record, ReadMask),
+    Read(OrganizationName, Record, ReadMask),
     /// A page of records with the fields wanted, in the organization of this name.
-    List(String, Listed, ReadMask),
+    List(OrganizationName, Listed, ReadMask),
     /// Nothing.
     Empty,
 }
@@ -136,7 +186,11 @@ impl Encoder for EntityCodec {
 }
 
 /// An updated record. What the update cleared without having been asked to is in the answer to it and nowhere else.
-fn write_updated(method: &EntityMethod, organization: &str, Updated { record, cleared }: Updated) -> DynamicMessage {
+fn write_updated(
+    method: &EntityMethod,
+    organization: &OrganizationName,
+    Updated { record, cleared }: Updated,
+) -> DynamicMessage {
     let mut message = write_record(&method.entity, &method.resource, organization, record, &ReadMask::default());
     if !cleared.is_empty()
         && let Some(field) = method.resource.message.get_field_by_name(CLEARED_FIELD)
@@ -146,7 +200,12 @@ fn write_updated(method: &EntityMethod, organization: &str, Updated { record, cl
     message
 }
 
-fn write_list(method: &EntityMethod, organization: &str, listed: Listed, mask: &ReadMask) -> DynamicMessage {
+fn write_list(
+    method: &EntityMethod,
+    organization: &OrganizationName,
+    listed: Listed,
+    mask: &ReadMask,
+) -> DynamicMessage {
     let mut message = DynamicMessage::new(method.output.clone());
     let write = |record| write_record(&method.entity, &method.resource, organization, record, mask);
     let records = listed.records.into_iter().map(|record| ProtoValue::Message(write(record))).collect();
@@ -168,63 +227,92 @@ pub(crate) fn decode(method: &EntityMethod, mask_paths_max: usize, source: impl 
 }
 
 fn read_request(method: &EntityMethod, mask_paths_max: usize, mut message: DynamicMessage) -> EntityRequest {
-    let entity = &method.entity;
-    let name_field = if method.input.get_field_by_name("parent").is_some() { "parent" } else { "name" };
-    let mut request = EntityRequest {
-        page_size: match take(&mut message, "page_size") {
-            Some(ProtoValue::I32(size)) => size,
-            Some(_) | None => 0,
-        },
-        page_token: take_text(&mut message, "page_token"),
-        validate_only: matches!(take(&mut message, "validate_only"), Some(ProtoValue::Bool(true))),
-        request_id: take_text(&mut message, "request_id"),
-        id: take_text(&mut message, &format!("{}_id", entity.singular)),
-        etag: take_text(&mut message, "etag"),
-        name: take_text(&mut message, name_field),
-        ..EntityRequest::default()
-    };
-    let resource = take(&mut message, &entity.singular);
-    if let Some(ProtoValue::Message(mut resource)) = resource {
-        // An update names its record in the resource; a create names the parent beside it, and nothing else stands for that.
-        if method.standard == StandardMethod::Update {
-            request.name = take_text(&mut resource, "name");
-            request.etag = take_text(&mut resource, "etag");
-        }
-        let organization = name::organization_of(&request.name).unwrap_or_default().to_owned();
-        request.draft = read_draft(entity, &method.resource, resource, &organization);
-    }
+    let message = &mut message;
     match method.standard {
-        StandardMethod::Get => read_mask(&mut request, entity, mask_paths_max, &mut message),
-        StandardMethod::List => {
-            request.filter = take_text(&mut message, "filter");
-            request.order_by = take_text(&mut message, "order_by");
-            request.return_total_size = matches!(take(&mut message, "return_total_size"), Some(ProtoValue::Bool(true)));
-            read_mask(&mut request, entity, mask_paths_max, &mut message);
-        }
-        StandardMethod::Create | StandardMethod::Update | StandardMethod::Delete => {}
+        StandardMethod::Create => EntityRequest::Create(read_create(method, message)),
+        StandardMethod::Get => EntityRequest::Get(GetRequest {
+            name: name::record("name", &take_text(message, "name"), &method.entity),
+            read_mask: read_mask(&method.entity, mask_paths_max, message),
+        }),
+        StandardMethod::List => EntityRequest::List(ListRequest {
+            parent: name::organization("parent", &take_text(message, "parent")),
+            page_size: match take(message, "page_size") {
+                Some(ProtoValue::I32(size)) => size,
+                Some(_) | None => 0,
+            },
+            page_token: take_text(message, "page_token"),
+            filter: take_text(message, "filter"),
+            order_by: take_text(message, "order_by"),
+            read_mask: read_mask(&method.entity, mask_paths_max, message),
+            return_total_size: take_bool(message, "return_total_size"),
+        }),
+        StandardMethod::Update => EntityRequest::Update(read_update(method, mask_paths_max, message)),
+        StandardMethod::Delete => EntityRequest::Delete(DeleteRequest {
+            name: name::record("name", &take_text(message, "name"), &method.entity),
+            etag: take_text(message, "etag"),
+            write: write_options(message),
+        }),
     }
-    let paths = take_paths(&mut message, "update_mask");
+}
+
+fn read_create(method: &EntityMethod, message: &mut DynamicMessage) -> CreateRequest {
+    let entity = &method.entity;
+    let parent = name::organization("parent", &take_text(message, "parent"));
+    let resource = take(message, &entity.singular);
+    CreateRequest {
+        id: take_text(message, &format!("{}_id", entity.singular)),
+        draft: read_draft(entity, &method.resource, resource, parent.organization.as_ref().ok()),
+        write: write_options(message),
+        parent,
+    }
+}
+
+fn read_update(method: &EntityMethod, mask_paths_max: usize, message: &mut DynamicMessage) -> UpdateRequest {
+    let entity = &method.entity;
+    // The record is named in the resource.
+    let mut resource = take(message, &entity.singular);
+    let (name, etag) = match &mut resource {
+        Some(ProtoValue::Message(resource)) => (take_text(resource, "name"), take_text(resource, "etag")),
+        Some(_) | None => (String::new(), String::new()),
+    };
+    let name = name::record(&format!("{}.name", entity.singular), &name, entity);
+    let draft = read_draft(entity, &method.resource, resource, name.organization.as_ref().ok());
+    let (touched, mask_violations) = read_update_mask(entity, mask_paths_max, &draft, message);
+    UpdateRequest { name, etag, draft, touched, mask_violations, write: write_options(message) }
+}
+
+/// What an update touches, and what is wrong with its mask.
+fn read_update_mask(
+    entity: &Entity,
+    paths_max: usize,
+    draft: &Draft,
+    message: &mut DynamicMessage,
+) -> (Touched, Vec<Violation>) {
+    let paths = take_paths(message, "update_mask");
     if paths.is_empty() {
         // Without a mask, an update touches what it gives; what only the service sets comes back from a read and is let pass.
         let settable = |index: &&usize| {
             entity.attributes.get(**index).is_some_and(|attribute| !attribute.output_only && attribute.stored())
         };
-        request.touched = request.draft.given.keys().filter(settable).copied().collect();
+        return (draft.given.keys().filter(settable).copied().collect(), Vec::new());
     }
-    if paths.len() > mask_paths_max {
-        request.violations.push(Violation::new("update_mask", Problem::TooMany { limit: mask_paths_max }));
-        return request;
+    if paths.len() > paths_max {
+        return (Touched::new(), vec![Violation::new("update_mask", Problem::TooMany { limit: paths_max })]);
     }
-    for path in &paths {
-        let path = path.as_str().unwrap_or_default();
+    let (mut touched, mut violations) = (Touched::new(), Vec::new());
+    for path in paths.iter().map(|path| path.as_str().unwrap_or_default()) {
         match entity.position(path) {
             Some(index) => {
-                request.touched.insert(index);
+                touched.insert(index);
             }
-            None => request.violations.push(not_settable(path, entity)),
+            None => violations.push(not_settable(path, entity)),
         }
     }
-    request
+    (touched, violations)
+}
+
+fn write_options(message: &mut DynamicMessage) -> WriteOptions {
+    WriteOptions { validate_only: take_bool(message, "validate_only"), request_id: take_text(message, "request_id") }
 }
 
 fn take(message: &mut DynamicMessage, name: &str) -> Option<ProtoValue> {
@@ -239,6 +327,10 @@ fn take_text(message: &mut DynamicMessage, name: &str) -> String {
     }
 }
 
+fn take_bool(message: &mut DynamicMessage, name: &str) -> bool {
+    matches!(take(message, name), Some(ProtoValue::Bool(true)))
+}
+
 /// The paths of a field mask; none if it is absent.
 fn take_paths(message: &mut DynamicMessage, name: &str) -> Vec<ProtoValue> {
     let paths = match take(message, name) {
@@ -251,16 +343,20 @@ fn take_paths(message: &mut DynamicMessage, name: &str) -> Vec<ProtoValue> {
     }
 }
 
-fn read_mask(request: &mut EntityRequest, entity: &Entity, paths_max: usize, message: &mut DynamicMessage) {
+fn read_mask(entity: &Entity, paths_max: usize, message: &mut DynamicMessage) -> Result<ReadMask, Vec<Violation>> {
     let paths = take_paths(message, "read_mask");
-    match ReadMask::parse(paths.iter().map(|path| path.as_str().unwrap_or_default()), paths_max, entity) {
-        Ok(mask) => request.read_mask = mask,
-        Err(violations) => request.violations.extend(violations),
-    }
+    ReadMask::parse(paths.iter().map(|path| path.as_str().unwrap_or_default()), paths_max, entity)
 }
 
-fn read_draft(entity: &Entity, resource: &ResourceMessage, mut message: DynamicMessage, organization: &str) -> Draft {
+/// The attributes of a resource, which may refer to records of this organization; none if there is no resource.
+fn read_draft(
+    entity: &Entity,
+    resource: &ResourceMessage,
+    given: Option<ProtoValue>,
+    organization: Option<&OrganizationName>,
+) -> Draft {
     let mut draft = Draft::default();
+    let Some(ProtoValue::Message(mut message)) = given else { return draft };
     for (index, (attribute, field)) in entity.attributes.iter().zip(resource.fields.iter()).enumerate() {
         if let Some(value) = message.take_field(field) {
             draft.given.insert(index, read_value(attribute, value, organization));
@@ -269,12 +365,12 @@ fn read_draft(entity: &Entity, resource: &ResourceMessage, mut message: DynamicM
     draft
 }
 
-fn read_value(attribute: &Attribute, value: ProtoValue, organization: &str) -> Given {
+fn read_value(attribute: &Attribute, value: ProtoValue, organization: Option<&OrganizationName>) -> Given {
     match (&attribute.kind, value) {
         (_, ProtoValue::String(text)) if attribute.encrypted => Given::Secret(Plaintext::from(text)),
         (_, ProtoValue::Bytes(bytes)) if attribute.encrypted => Given::Secret(Plaintext::new(bytes.to_vec())),
         (Kind::Reference { collection, .. }, ProtoValue::String(text)) => {
-            match name::reference(&text, organization, collection) {
+            match organization.and_then(|organization| name::reference(&text, organization, collection)) {
                 Some(id) => Given::Clear(Value::Reference(id)),
                 None => Given::Wrong(Problem::NotAReference { collection: collection.clone() }),
             }
@@ -309,13 +405,13 @@ fn read_time(time: &DynamicMessage) -> Option<sealward_core::id::Timestamp> {
 fn write_record(
     entity: &Entity,
     resource: &ResourceMessage,
-    organization: &str,
+    organization: &OrganizationName,
     record: Record,
     mask: &ReadMask,
 ) -> DynamicMessage {
     let mut message = DynamicMessage::new(resource.message.clone());
-    let name = format!("organizations/{organization}/{}/{}", entity.collection, record.id);
-    message.set_field_by_name("name", ProtoValue::String(name));
+    let name = |collection, id| RecordName { organization: organization.clone(), collection, id }.to_string();
+    message.set_field_by_name("name", ProtoValue::String(name(&entity.collection, record.id)));
     if mask.has_etag() {
         message.set_field_by_name("etag", ProtoValue::String(record.revision.to_string()));
     }
@@ -347,8 +443,7 @@ fn write_record(
                 if let Some(Kind::Reference { collection, .. }) =
                     entity.attribute(field.name()).map(|attribute| &attribute.kind)
                 {
-                    let name = format!("organizations/{organization}/{collection}/{id}");
-                    message.set_field(field, ProtoValue::String(name));
+                    message.set_field(field, ProtoValue::String(name(collection, id)));
                 }
             }
         }

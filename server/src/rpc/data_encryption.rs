@@ -21,9 +21,12 @@ use sealward_core::{
         unreadable::{self, Reason, UnreadableCell},
         verify::{Miscount, Verification, Verified},
     },
+    name::{OrganizationName, RecordName},
     organization::Organization,
-    policy::{Action, Permit, ReadKeyStatus, RetrieveKey},
+    permit::Permit,
+    policy::{Action, ReadKeyStatus, RetrieveKey},
     schema::Schema,
+    violation::Violation,
 };
 use tokio::time::MissedTickBehavior;
 use tokio_stream::Stream;
@@ -31,8 +34,8 @@ use tonic::{Request, Response, Status};
 
 use super::{
     answers::{Answers, Left, answers},
-    dispatcher::{Dispatcher, Entered},
-    name,
+    dispatcher::Dispatcher,
+    name::{self, Named},
     paged_list::PagedList,
     transfer::{Ending, of_snapshot},
 };
@@ -64,10 +67,11 @@ impl DataEncryption {
         let SetDataEncryptionKeyRequest { organization: name, encryption_key, change_encryption_key, validate_only } =
             request;
         let text = KeyText::new(encryption_key);
+        let name = name::organization("organization", &name);
         let setting = if change_encryption_key {
-            self.setting(&extensions, &name, text, validate_only, Mode::Change)
+            self.setting(&extensions, name, text, validate_only, Mode::Change)
         } else {
-            self.setting(&extensions, &name, text, validate_only, Mode::Restore)
+            self.setting(&extensions, name, text, validate_only, Mode::Restore)
         };
         let current = self.run(setting?).await?;
         Ok(SetDataEncryptionKeyResponse {
@@ -76,30 +80,27 @@ impl DataEncryption {
         })
     }
 
-    fn setting<A: Action>(
+    fn setting<A: Action<Of = ()>>(
         &self,
         extensions: &Extensions,
-        name: &str,
+        name: Named<OrganizationName>,
         text: KeyText,
         validate_only: bool,
         mode: impl FnOnce(Permit<A>) -> Mode,
     ) -> Result<KeySetting, Status> {
-        let entered: Entered<A> = self.dispatcher.enter(extensions, "organization", name)?;
-        whole_name(name)?;
-        let Entered { organization, permit, caller, .. } = entered;
-        Ok(KeySetting { organization, caller, text, mode: mode(permit), validate_only })
+        let permit: Permit<A> = self.dispatcher.enter(extensions, &name)?;
+        name.resource.map_err(invalid)?;
+        Ok(KeySetting { text, mode: mode(permit), validate_only })
     }
 
     async fn run(&self, setting: KeySetting) -> Result<CurrentKey, Status> {
-        let (organization, caller) = (Arc::clone(&setting.organization), setting.caller.clone());
-        let action = setting.mode.action();
+        let (organization, by) = (Arc::clone(setting.mode.organization()), setting.mode.attempt());
         let outcome = match self.one_at_a_time.run(setting).await {
             Ok(outcome) => outcome,
             Err(NotRun::AnotherRuns) => {
                 // In a task of its own: the refusal is recorded even if the caller has left.
-                let (deployment, organization) = (Arc::clone(&self.dispatcher.deployment), Arc::clone(&organization));
-                let refusal =
-                    async move { refuse(&deployment, &organization, &caller, action, KeyError::AlreadyRunning).await };
+                let deployment = Arc::clone(&self.dispatcher.deployment);
+                let refusal = async move { refuse(&deployment, &by, KeyError::AlreadyRunning).await };
                 self.dispatcher.drain.tasks().spawn(refusal).await.map_err(|_| status::broken())?
             }
             Err(NotRun::Broken) => return Err(status::broken()),
@@ -119,11 +120,11 @@ impl DataEncryption {
         extensions: &Extensions,
         organization: &str,
         page_size: i32,
-    ) -> Result<(Entered<ReadKeyStatus>, u32), Status> {
-        let entered = self.dispatcher.enter(extensions, "organization", organization)?;
+    ) -> Result<(Permit<ReadKeyStatus>, u32), Status> {
         let name = name::organization("organization", organization);
-        match (name, self.dispatcher.page_size(page_size)) {
-            (Ok(_), Ok(size)) => Ok((entered, size)),
+        let permit = self.dispatcher.enter(extensions, &name)?;
+        match (name.resource, self.dispatcher.page_size(page_size)) {
+            (Ok(_), Ok(size)) => Ok((permit, size)),
             (name, size) => Err(status::invalid(name.err().into_iter().chain(size.err()).collect())),
         }
     }
@@ -139,11 +140,11 @@ impl DataEncryptionService for DataEncryption {
         request: Request<IsDataEncryptionActiveRequest>,
     ) -> Result<Response<IsDataEncryptionActiveResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
-        let entered: Entered<ReadKeyStatus> =
-            self.dispatcher.enter(&extensions, "organization", &request.organization)?;
-        whole_name(&request.organization)?;
-        let organization = entered.organization;
-        match check(&self.dispatcher.deployment, &organization, &entered.permit).await {
+        let name = name::organization("organization", &request.organization);
+        let permit: Permit<ReadKeyStatus> = self.dispatcher.enter(&extensions, &name)?;
+        name.resource.map_err(invalid)?;
+        let organization = Arc::clone(permit.organization());
+        match check(&self.dispatcher.deployment, &permit).await {
             Ok(status) => Ok(Response::new(IsDataEncryptionActiveResponse {
                 is_active: status.is_active,
                 fingerprint: status.key.map(|key| key.fingerprint.to_string()).unwrap_or_default(),
@@ -164,11 +165,11 @@ impl DataEncryptionService for DataEncryption {
         request: Request<RetrieveDataEncryptionKeyRequest>,
     ) -> Result<Response<RetrieveDataEncryptionKeyResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
-        let entered: Entered<RetrieveKey> =
-            self.dispatcher.enter(&extensions, "organization", &request.organization)?;
-        whole_name(&request.organization)?;
-        let organization = entered.organization;
-        match retrieve(&self.dispatcher.deployment, &organization, entered.permit, &entered.caller).await {
+        let name = name::organization("organization", &request.organization);
+        let permit: Permit<RetrieveKey> = self.dispatcher.enter(&extensions, &name)?;
+        name.resource.map_err(invalid)?;
+        let organization = Arc::clone(permit.organization());
+        match retrieve(&self.dispatcher.deployment, permit).await {
             Ok((text, current)) => Ok(Response::new(RetrieveDataEncryptionKeyResponse {
                 encryption_key: text.expose().to_owned(),
                 fingerprint: current.fingerprint.to_string(),
@@ -189,16 +190,16 @@ impl DataEncryptionService for DataEncryption {
         request: Request<WatchReencryptionRequest>,
     ) -> Result<Response<Self::WatchReencryptionStream>, Status> {
         let (_, extensions, request) = request.into_parts();
-        let entered: Entered<ReadKeyStatus> =
-            self.dispatcher.enter(&extensions, "organization", &request.organization)?;
-        whole_name(&request.organization)?;
-        let held = self.dispatcher.bounded.streams.enter(&entered.caller.identity)?;
+        let name = name::organization("organization", &request.organization);
+        let permit: Permit<ReadKeyStatus> = self.dispatcher.enter(&extensions, &name)?;
+        name.resource.map_err(invalid)?;
+        let held = self.dispatcher.bounded.streams.enter(&permit.caller().identity)?;
         let leaving = Leaving::of(&extensions);
         let (answers, answered) = answers();
         let dispatcher = Arc::clone(&self.dispatcher);
         tokio::spawn(async move {
             let _held = (held, leaving.hold());
-            watch(dispatcher, entered.organization, entered.permit, leaving, answers).await;
+            watch(dispatcher, permit, leaving, answers).await;
         });
         Ok(Response::new(Box::pin(answered)))
     }
@@ -208,11 +209,11 @@ impl DataEncryptionService for DataEncryption {
         request: Request<ListUnreadableCellsRequest>,
     ) -> Result<Response<ListUnreadableCellsResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
-        let (entered, size) = self.enter_list(&extensions, &request.organization, request.page_size)?;
-        let Entered { organization, permit, caller, .. } = entered;
+        let (permit, size) = self.enter_list(&extensions, &request.organization, request.page_size)?;
+        let organization = Arc::clone(permit.organization());
         let deployment = &self.dispatcher.deployment;
         let (method, token) = ("ListUnreadableCells", request.page_token.as_str());
-        match unreadable::list(deployment, &organization, permit, &caller.identity, method, size, token).await {
+        match unreadable::list(deployment, permit, method, size, token).await {
             Ok(Some(listed)) => Ok(Response::new(ListUnreadableCellsResponse {
                 unreadable_cells: listed
                     .cells
@@ -231,13 +232,13 @@ impl DataEncryptionService for DataEncryption {
         request: Request<VerifyCellsRequest>,
     ) -> Result<Response<Self::VerifyCellsStream>, Status> {
         let (_, extensions, request) = request.into_parts();
-        let entered: Entered<ReadKeyStatus> =
-            self.dispatcher.enter(&extensions, "organization", &request.organization)?;
-        whole_name(&request.organization)?;
-        let Entered { organization, permit, caller, .. } = entered;
-        let held = self.dispatcher.bounded.streams.enter(&caller.identity)?;
+        let name = name::organization("organization", &request.organization);
+        let permit: Permit<ReadKeyStatus> = self.dispatcher.enter(&extensions, &name)?;
+        name.resource.map_err(invalid)?;
+        let organization = Arc::clone(permit.organization());
+        let held = self.dispatcher.bounded.streams.enter(&permit.caller().identity)?;
         let ending = Ending { drain: self.dispatcher.drain.clone(), leaving: Leaving::of(&extensions) };
-        match Verification::begin(&self.dispatcher.deployment, &organization, permit, &caller).await {
+        match Verification::begin(&self.dispatcher.deployment, permit).await {
             Ok(verification) => {
                 let (answers, answered) = answers();
                 let dispatcher = Arc::clone(&self.dispatcher);
@@ -256,18 +257,18 @@ impl DataEncryptionService for DataEncryption {
         request: Request<ListKeyChangesRequest>,
     ) -> Result<Response<ListKeyChangesResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
-        let (entered, size) = self.enter_list(&extensions, &request.organization, request.page_size)?;
-        let Entered { organization, permit, caller, .. } = entered;
+        let (permit, size) = self.enter_list(&extensions, &request.organization, request.page_size)?;
+        let organization = permit.organization();
         let deployment = &self.dispatcher.deployment;
-        let changes = match history(deployment, &organization, &permit).await {
+        let changes = match history(deployment, &permit).await {
             Ok(changes) => changes,
-            Err(error) => return Err(key_status(error, &organization).await),
+            Err(error) => return Err(key_status(error, organization).await),
         };
         let list = PagedList {
             root_key: &*deployment.ports.root_key,
             method: "ListKeyChanges",
             parent: &organization.resource_name(),
-            identity: &caller.identity,
+            identity: &permit.caller().identity,
             bytes_max: deployment.page_bytes_max,
         };
         let (key_changes, next_page_token) =
@@ -284,7 +285,8 @@ impl DataEncryptionService for DataEncryption {
             request;
         let text = KeyText::new(encryption_key);
         let mode = |permit| Mode::Abandon(permit, confirm_fingerprint);
-        let current = self.run(self.setting(&extensions, &name, text, validate_only, mode)?).await?;
+        let name = name::organization("organization", &name);
+        let current = self.run(self.setting(&extensions, name, text, validate_only, mode)?).await?;
         let fingerprint = if validate_only { String::new() } else { current.fingerprint.to_string() };
         Ok(Response::new(AbandonEncryptedDataResponse { fingerprint, key_version: current.key_version.get() }))
     }
@@ -310,7 +312,7 @@ fn unreadable_cell(schema: &Schema, organization: &Organization, cell: &Unreadab
         Reason::NewerFormat => v1::unreadable_cell::Reason::NewerFormat,
     };
     v1::UnreadableCell {
-        name: format!("{}/{collection}/{}", organization.resource_name(), cell.record),
+        name: RecordName { organization: organization.name.clone(), collection, id: cell.record }.to_string(),
         attribute,
         reason: reason.into(),
         key_version: cell.key_version.map(|version| version.get()).unwrap_or_default(),
@@ -379,11 +381,11 @@ fn verify_response(schema: &Schema, organization: &Organization, verified: &Veri
 /// Reports a re-encryption until it ends, the caller leaves, the server drains, or the connection is to end: the caller can watch again.
 async fn watch(
     dispatcher: Arc<Dispatcher>,
-    organization: Arc<Organization>,
     permit: Permit<ReadKeyStatus>,
     leaving: Leaving,
     answers: Answers<Reencryption>,
 ) {
+    let organization = permit.organization();
     let mut ticks = tokio::time::interval(WATCH_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -392,9 +394,9 @@ async fn watch(
             () = answers.left() => return,
             refusal = watch_ends(&dispatcher, &leaving) => return answers.fail(refusal.into()),
         }
-        let status = match check(&dispatcher.deployment, &organization, &permit).await {
+        let status = match check(&dispatcher.deployment, &permit).await {
             Ok(status) => status.reencryption,
-            Err(error) => return answers.fail(key_status(error, &organization).await),
+            Err(error) => return answers.fail(key_status(error, organization).await),
         };
         // Whoever waits for the end wants to change the key after it: it has come when nobody is in the way any more.
         let more = status.is_running() || organization.is_at_work();
@@ -425,8 +427,8 @@ async fn key_status(error: impl Into<KeyError>, organization: &Organization) -> 
     status::key(error, &organization.name, progress)
 }
 
-fn whole_name(name: &str) -> Result<(), Status> {
-    name::organization("organization", name).map(|_| ()).map_err(|violation| status::invalid(vec![violation]))
+fn invalid(violation: Violation) -> Status {
+    status::invalid(vec![violation])
 }
 
 fn reencryption(status: &ReencryptionStatus) -> Reencryption {

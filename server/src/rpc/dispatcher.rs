@@ -1,24 +1,25 @@
 //! The dispatcher: what every call passes once its message is decoded, because only there the organization is known.
 //!
-//! Organization, by name → permission in it → rate → can it be recorded → existence → handler. Permission is decided before existence, so that who may not see an
-//! organization gets the same answer whether it is there or not. The permit that comes out is what a use case asks for.
+//! Organization, by name → permission in it → rate → can it be recorded → existence → handler. Permission is decided before existence, so
+//! that a caller who may not see an organization gets the same answer whether it is there or not. The permit that comes out has the
+//! organization, the caller and what else is allowed: a use case takes them from it.
 
 use std::sync::Arc;
 
 use http::Extensions;
 use sealward_core::{
-    audit::AuditAction,
     deployment::Deployment,
-    identity::{Caller, Identity},
+    identity::Caller,
     list::{log::ListLogError, page::ListingError},
-    organization::Organization,
-    policy::{Action, Permit, Policy, Privilege, PrivilegeMissing, WriteRecords},
+    name::OrganizationName,
+    permit::Permit,
+    policy::{Action, Allowed, DeploymentPermit, Policy, Privilege, PrivilegeMissing, WriteRecords},
     schema::Entity,
     violation::{Problem, Violation},
 };
 use tonic::Status;
 
-use super::name;
+use super::name::Named;
 use crate::{
     audit::{copy::CopyHandle, denials::Denials},
     bounds::{
@@ -66,15 +67,6 @@ pub(crate) struct Dispatcher {
     pub(crate) bounded: Bounded,
     pub(crate) copying: CopyHandle,
     pub(crate) shed: Shed,
-}
-
-/// A call that may go on.
-pub(crate) struct Entered<A> {
-    pub(crate) organization: Arc<Organization>,
-    pub(crate) permit: Permit<A>,
-    pub(crate) caller: Caller,
-    /// What a refusal of the call is recorded as.
-    pub(crate) refused_as: AuditAction,
 }
 
 impl Dispatcher {
@@ -127,80 +119,64 @@ impl Dispatcher {
         }
     }
 
-    /// Lets a call into the organization that `name` is in. `field` is where the request has the name. What the call needs, and what it is
-    /// recorded as, are in the options of its method. A refusal is recorded in any case; see [`Denials`].
-    pub(crate) fn enter<A: Action>(
+    /// Lets a call into the organization that `name` is in. What the call needs, and what it is recorded as, are in the options of its method. A refusal is recorded in any case; see [`Denials`].
+    pub(crate) fn enter<A: Action<Of = ()>, T>(
         &self,
         extensions: &Extensions,
-        field: &str,
-        name: &str,
-    ) -> Result<Entered<A>, Status> {
-        self.enter_by(extensions, field, name, A::PRIVILEGE, |policy, identity, organization| {
-            policy.check::<A>(identity, organization)
-        })
+        name: &Named<T>,
+    ) -> Result<Permit<A>, Status> {
+        self.enter_by(extensions, name, A::PRIVILEGE, |policy, caller, organization| policy.check(caller, organization))
     }
 
     /// As [`enter`](Self::enter), to write records of this entity.
-    pub(crate) fn enter_to_write(
+    pub(crate) fn enter_to_write<T>(
         &self,
         extensions: &Extensions,
-        field: &str,
-        name: &str,
-        entity: &Entity,
-    ) -> Result<Entered<WriteRecords>, Status> {
-        self.enter_by(extensions, field, name, entity.write_privilege, |policy, identity, organization| {
-            policy.check_write(identity, organization, entity)
+        name: &Named<T>,
+        entity: &Arc<Entity>,
+    ) -> Result<Permit<WriteRecords>, Status> {
+        self.enter_by(extensions, name, entity.write_privilege, |policy, caller, organization| {
+            policy.check_write(caller, organization, entity)
         })
     }
 
-    fn enter_by<A: Action>(
+    fn enter_by<A: Action, T>(
         &self,
         extensions: &Extensions,
-        field: &str,
-        name: &str,
+        name: &Named<T>,
         privilege: Privilege,
-        check: impl FnOnce(&Policy, &Identity, &str) -> Result<Permit<A>, PrivilegeMissing>,
-    ) -> Result<Entered<A>, Status> {
+        check: impl FnOnce(&Policy, &Caller, &OrganizationName) -> Result<Allowed<A>, PrivilegeMissing>,
+    ) -> Result<Permit<A>, Status> {
         let (caller, policy) = self.caller(extensions)?;
         let rpc = rpc(extensions, privilege)?;
-        let refused_as = rpc.refused_as(privilege);
-        let Some(organization) = name::organization_of(name) else {
-            let form = "organizations/{organization}…".to_owned();
-            return Err(status::invalid(vec![Violation::new(field, Problem::NotAName { form })]));
-        };
-        let permit = match check(&policy, &caller.identity, organization) {
-            Ok(permit) => permit,
+        let organization = name.organization.as_ref().map_err(|violation| status::invalid(vec![violation.clone()]))?;
+        let allowed = match check(&policy, &caller, organization) {
+            Ok(allowed) => allowed,
             Err(missing) => {
-                self.denials.in_organization(&caller, refused_as, organization, missing.privilege);
+                self.denials.in_organization(&caller, rpc.refused_as(privilege), organization, missing.privilege);
                 return Err(PrivilegeRefusal::within(&caller.identity, missing.privilege, organization).into());
             }
         };
         // Before it is looked up whether there is one: a name that is tried costs as much as one that is there.
-        self.rates.admit(&caller.identity, organization, cost(A::PRIVILEGE))?;
+        self.rates.admit(&caller.identity, Some(organization), cost(A::PRIVILEGE))?;
         self.admit_recorded(rpc)?;
-        let organization = self.find(organization)?;
-        tracing::Span::current().record("organization", organization.name.as_str());
-        Ok(Entered { organization, permit, caller, refused_as })
-    }
-
-    /// The organization of this name, for a caller whose permission in it was checked.
-    pub(crate) fn find(&self, name: &str) -> Result<Arc<Organization>, Status> {
-        let found = self.deployment.organization(name);
-        found.ok_or_else(|| match self.deployment.not_served(name) {
-            Some(why) => status::organization_not_served(name, why),
-            None => status::organization_not_found(name),
-        })
+        let permit = allowed.enter(&self.deployment).map_err(status::not_entered)?;
+        tracing::Span::current().record("organization", organization.as_str());
+        Ok(permit)
     }
 
     /// Lets in a call that belongs to no organization.
-    pub(crate) fn enter_deployment<A: Action>(&self, extensions: &Extensions) -> Result<(Permit<A>, Caller), Status> {
+    pub(crate) fn enter_deployment<A: Action<Of = ()>>(
+        &self,
+        extensions: &Extensions,
+    ) -> Result<DeploymentPermit<A>, Status> {
         let (caller, policy) = self.caller(extensions)?;
         let rpc = rpc(extensions, A::PRIVILEGE)?;
-        match policy.check_deployment::<A>(&caller.identity) {
+        match policy.check_deployment(&caller) {
             Ok(permit) => {
-                self.rates.admit(&caller.identity, "", cost(A::PRIVILEGE))?;
+                self.rates.admit(&caller.identity, None, cost(A::PRIVILEGE))?;
                 self.admit_recorded(rpc)?;
-                Ok((permit, caller))
+                Ok(permit)
             }
             Err(missing) => {
                 self.denials.in_deployment(&caller, rpc.refused_as(missing.privilege), missing.privilege);
@@ -212,7 +188,7 @@ impl Dispatcher {
     /// Lets in a call that needs only an identity, bound or not.
     pub(crate) fn enter_as_identity(&self, extensions: &Extensions) -> Result<(Caller, Arc<Policy>), Status> {
         let (caller, policy) = self.caller(extensions)?;
-        self.rates.admit(&caller.identity, "", Cost::Call)?;
+        self.rates.admit(&caller.identity, None, Cost::Call)?;
         Ok((caller, policy))
     }
 

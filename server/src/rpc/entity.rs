@@ -6,11 +6,12 @@ use axum::Router;
 use http::Extensions;
 use sealward_core::{
     id::{OrganizationId, RecordId},
-    identity::Caller,
-    organization::Organization,
-    policy::ReadRecords,
+    mask::ReadMask,
+    permit::Permit,
+    policy::{ReadRecords, WriteRecords},
     record::{
-        self, Mode, RecordError, RecordPlace,
+        Draft, Mode, RecordError, RecordPlace, Touched,
+        check::{check_create, check_update},
         create::{self, IdOrigin},
         delete, get, list, update,
     },
@@ -25,16 +26,13 @@ use tonic::{
 use tower::service_fn;
 
 use super::{
-    codec::{EntityCodec, EntityReply, EntityRequest},
-    dispatcher::{Dispatcher, Entered},
-    name,
+    codec::{
+        CreateRequest, DeleteRequest, EntityCodec, EntityReply, EntityRequest, GetRequest, ListRequest, UpdateRequest,
+        WriteOptions,
+    },
+    dispatcher::Dispatcher,
 };
-use crate::{
-    background::reencryption,
-    bounds::turns::Turn,
-    schema::{EntityMethod, StandardMethod},
-    status,
-};
+use crate::{background::reencryption, bounds::turns::Turn, schema::EntityMethod, status};
 
 /// Adds the route of one method.
 pub(crate) fn route(router: Router, dispatcher: Arc<Dispatcher>, method: EntityMethod) -> Router {
@@ -67,12 +65,12 @@ impl UnaryService<EntityRequest> for Handler {
         let handler = self.clone();
         Box::pin(async move {
             let (_, extensions, request) = request.into_parts();
-            let reply = match handler.method.standard {
-                StandardMethod::Create => handler.create(&extensions, request).await,
-                StandardMethod::Get => handler.get(&extensions, request).await,
-                StandardMethod::List => handler.list(&extensions, request).await,
-                StandardMethod::Update => handler.update(&extensions, request).await,
-                StandardMethod::Delete => handler.delete(&extensions, request).await,
+            let reply = match request {
+                EntityRequest::Create(request) => handler.create(&extensions, request).await,
+                EntityRequest::Get(request) => handler.get(&extensions, request).await,
+                EntityRequest::List(request) => handler.list(&extensions, request).await,
+                EntityRequest::Update(request) => handler.update(&extensions, request).await,
+                EntityRequest::Delete(request) => handler.delete(&extensions, request).await,
             };
             reply.map(Response::new)
         })
@@ -80,156 +78,146 @@ impl UnaryService<EntityRequest> for Handler {
 }
 
 impl Handler {
-    async fn create(&self, extensions: &Extensions, request: EntityRequest) -> Result<EntityReply, Status> {
-        let entered = self.dispatcher.enter_to_write(extensions, "parent", &request.name, self.entity())?;
-        let deployment = &self.dispatcher.deployment;
-        let mut violations = request.violations;
-        violations.extend(name::organization("parent", &request.name).err());
-        let id = self.new_id(&request.id).unwrap_or_else(|violation| {
-            violations.push(violation);
-            RecordId::from_bytes([0; 16])
-        });
-        let mode = mode(&entered.caller, request.validate_only, &request.request_id).unwrap_or_else(|violation| {
-            violations.push(violation);
-            Mode::ValidateOnly
-        });
-        let mut draft = request.draft;
-        let place = self.place(&entered, id);
-        if !violations.is_empty() {
-            // What is wrong with the record is told in the same answer.
-            violations.extend(sealward_core::record::check::check_create(&place.entity, &mut draft));
-            return Err(self.dispatcher.invalid(violations));
-        }
-        let id_origin = if request.id.is_empty() { IdOrigin::Service } else { IdOrigin::Caller };
-        let record = create::create(deployment, entered.permit, &entered.caller, &place, id_origin, draft, mode)
-            .await
-            .map_err(|error| status::record(error, &place))?;
+    async fn create(&self, extensions: &Extensions, request: CreateRequest) -> Result<EntityReply, Status> {
+        let permit = self.dispatcher.enter_to_write(extensions, &request.parent, self.entity())?;
+        let NewRecord { id, id_origin, draft, mode } = self.new_record(&permit, request)?;
+        let place = permit.record(id);
+        let created = create::create(&self.dispatcher.deployment, permit, id, id_origin, draft, mode).await;
+        let record = created.map_err(|error| status::record(error, &place))?;
         Ok(EntityReply::Record(place.organization.name.clone(), record))
     }
 
-    async fn get(&self, extensions: &Extensions, request: EntityRequest) -> Result<EntityReply, Status> {
-        let entered: Entered<ReadRecords> = self.dispatcher.enter(extensions, "name", &request.name)?;
-        let mut violations = request.violations;
-        let id = match name::record("name", &request.name, &entered.organization.name, self.entity()) {
-            Ok(id) if violations.is_empty() => id,
-            id => {
-                violations.extend(id.err());
-                return Err(self.dispatcher.invalid(violations));
-            }
-        };
-        let place = self.place(&entered, id);
-        let mask = request.read_mask;
-        let record = get::get(entered.permit, &place, &mask).await.map_err(|error| status::record(error, &place))?;
+    async fn get(&self, extensions: &Extensions, request: GetRequest) -> Result<EntityReply, Status> {
+        let permit: Permit<ReadRecords> = self.dispatcher.enter(extensions, &request.name)?;
+        let (mask, id) = self.both(request.read_mask, request.name.resource)?;
+        let place = permit.record_of(self.entity(), id);
+        let got = get::get(permit, self.entity(), id, &mask).await;
+        let record = got.map_err(|error| status::record(error, &place))?;
         Ok(EntityReply::Read(place.organization.name.clone(), record, mask))
     }
 
-    async fn list(&self, extensions: &Extensions, request: EntityRequest) -> Result<EntityReply, Status> {
-        let entered: Entered<ReadRecords> = self.dispatcher.enter(extensions, "parent", &request.name)?;
-        let organization = &entered.organization;
-        let mut violations = request.violations;
-        violations.extend(name::organization("parent", &request.name).err());
-        let size = self.dispatcher.page_size(request.page_size);
-        let entity = &organization.schema().entity(&self.method.entity);
-        let bounds = self.dispatcher.deployment.filter_bounds;
-        let query = list::Query::parse(bounds, &request.filter, &request.order_by, entity, &organization.name);
-        let (size, query) = match (size, query) {
-            (Ok(size), Ok(query)) if violations.is_empty() => (size, query),
-            (size, query) => {
-                violations.extend(size.err());
-                violations.extend(query.err().into_iter().flatten());
-                return Err(self.dispatcher.invalid(violations));
-            }
-        };
-        let wanted = list::Page {
-            size,
-            token: &request.page_token,
-            mask: &request.read_mask,
-            count: request.return_total_size,
-            method: &self.method.path,
-            identity: &entered.caller.identity,
-        };
-        let deployment = &self.dispatcher.deployment;
-        let _held = self.dispatcher.bounded.lists.enter_in_turn(&entered.caller.identity).await?;
-        let listed = list::list(deployment, entered.permit, organization, entity, query, wanted).await;
-        let listed = listed.map_err(|error| {
-            if let RecordError::ListTooLong { .. } = error {
-                self.dispatcher.shed.count("list_time_max_ms");
-            }
-            status::record(error, &self.place_of(organization, RecordId::from_bytes([0; 16])))
-        })?;
-        Ok(EntityReply::List(organization.name.clone(), listed, request.read_mask))
+    async fn list(&self, extensions: &Extensions, request: ListRequest) -> Result<EntityReply, Status> {
+        let permit: Permit<ReadRecords> = self.dispatcher.enter(extensions, &request.parent)?;
+        let (mask, size, query) = self.page_of(&permit, &request)?;
+        let (token, count, method) = (&*request.page_token, request.return_total_size, &*self.method.path);
+        let wanted = list::Page { size, token, mask, count, method };
+        let _held = self.dispatcher.bounded.lists.enter_in_turn(&permit.caller().identity).await?;
+        let nowhere = permit.record_of(self.entity(), RecordId::from_bytes([0; 16]));
+        let listed = list::list(&self.dispatcher.deployment, permit, query, wanted).await;
+        let listed = listed.map_err(|error| self.not_listed(error, &nowhere))?;
+        Ok(EntityReply::List(nowhere.organization.name.clone(), listed, mask.clone()))
     }
 
-    async fn update(&self, extensions: &Extensions, request: EntityRequest) -> Result<EntityReply, Status> {
-        let field = format!("{}.name", self.entity().singular);
-        let entered = self.dispatcher.enter_to_write(extensions, &field, &request.name, self.entity())?;
-        let mut violations = request.violations;
-        let id = name::record(&field, &request.name, &entered.organization.name, self.entity());
-        let etag = revision(&format!("{}.etag", self.entity().singular), &request.etag);
-        let mode = mode(&entered.caller, request.validate_only, &request.request_id);
-        let (id, etag, mode) = match (id, etag, mode) {
-            (Ok(id), Ok(etag), Ok(mode)) if violations.is_empty() => (id, etag, mode),
-            (id, etag, mode) => {
-                violations.extend(id.err());
-                violations.extend(etag.err());
-                violations.extend(mode.err());
-                let entity = entered.organization.schema().entity(&self.method.entity);
-                violations.extend(sealward_core::record::check::check_update(
-                    &entity,
-                    &request.draft,
-                    &request.touched,
-                ));
-                return Err(self.dispatcher.invalid(violations));
-            }
-        };
-        let _turn = self.turn(&entered.organization, id).await?;
-        let place = self.place(&entered, id);
-        let deployment = &self.dispatcher.deployment;
-        let given = (&request.draft, &request.touched);
-        let updated = update::update(deployment, entered.permit, &entered.caller, &place, given, etag, mode)
-            .await
-            .map_err(|error| status::record(error, &place))?;
+    async fn update(&self, extensions: &Extensions, request: UpdateRequest) -> Result<EntityReply, Status> {
+        let permit = self.dispatcher.enter_to_write(extensions, &request.name, self.entity())?;
+        let Change { id, draft, touched, etag, mode } = self.change(&permit, request)?;
+        let place = permit.record(id);
+        let _turn = self.turn(&place).await?;
+        let given = (&draft, &touched);
+        let updated = update::update(&self.dispatcher.deployment, permit, id, given, etag, mode).await;
+        let updated = updated.map_err(|error| status::record(error, &place))?;
         self.retire_healed(&place);
         Ok(EntityReply::Updated(place.organization.name.clone(), updated))
     }
 
-    async fn delete(&self, extensions: &Extensions, request: EntityRequest) -> Result<EntityReply, Status> {
-        let entered = self.dispatcher.enter_to_write(extensions, "name", &request.name, self.entity())?;
-        let id = name::record("name", &request.name, &entered.organization.name, self.entity()).map_err(invalid)?;
+    async fn delete(&self, extensions: &Extensions, request: DeleteRequest) -> Result<EntityReply, Status> {
+        let permit = self.dispatcher.enter_to_write(extensions, &request.name, self.entity())?;
+        let id = request.name.resource.map_err(invalid)?;
         let etag = revision("etag", &request.etag).map_err(invalid)?;
-        let mode = mode(&entered.caller, request.validate_only, &request.request_id).map_err(invalid)?;
-        let _turn = self.turn(&entered.organization, id).await?;
-        let place = self.place(&entered, id);
-        delete::delete(&self.dispatcher.deployment, entered.permit, &entered.caller, &place, etag, mode)
-            .await
-            .map_err(|error| status::record(error, &place))?;
+        let mode = mode(&request.write).map_err(invalid)?;
+        let place = permit.record(id);
+        let _turn = self.turn(&place).await?;
+        let deleted = delete::delete(&self.dispatcher.deployment, permit, id, etag, mode).await;
+        deleted.map_err(|error| status::record(error, &place))?;
         self.retire_healed(&place);
         Ok(EntityReply::Empty)
     }
 
-    /// Waits for those who write this record and came before.
-    async fn turn(
+    /// What a create asks for. What is wrong with the record is in the same answer as what is wrong with the rest.
+    fn new_record(
         &self,
-        organization: &Organization,
-        id: RecordId,
-    ) -> Result<Turn<(OrganizationId, RecordId)>, Status> {
-        Ok(self.dispatcher.bounded.records.take((organization.id, id)).await?)
+        permit: &Permit<WriteRecords>,
+        CreateRequest { parent, id, mut draft, write }: CreateRequest,
+    ) -> Result<NewRecord, Status> {
+        let id_origin = if id.is_empty() { IdOrigin::Service } else { IdOrigin::Caller };
+        match (parent.resource, self.new_id(&id), mode(&write)) {
+            (Ok(_), Ok(id), Ok(mode)) => Ok(NewRecord { id, id_origin, draft, mode }),
+            (parent, id, mode) => {
+                let mut violations: Vec<_> = [parent.err(), id.err(), mode.err()].into_iter().flatten().collect();
+                violations.extend(check_create(&permit.entity(), &mut draft));
+                Err(self.dispatcher.invalid(violations))
+            }
+        }
+    }
+
+    /// What an update asks for. What is wrong with the record is in the same answer as what is wrong with the rest.
+    fn change(
+        &self,
+        permit: &Permit<WriteRecords>,
+        UpdateRequest { name, etag, draft, touched, mask_violations, write }: UpdateRequest,
+    ) -> Result<Change, Status> {
+        let etag = revision(&format!("{}.etag", self.entity().singular), &etag);
+        match (name.resource, etag, mode(&write)) {
+            (Ok(id), Ok(etag), Ok(mode)) if mask_violations.is_empty() => Ok(Change { id, draft, touched, etag, mode }),
+            (id, etag, mode) => {
+                let mut violations = mask_violations;
+                violations.extend([id.err(), etag.err(), mode.err()].into_iter().flatten());
+                violations.extend(check_update(&permit.entity(), &draft, &touched));
+                Err(self.dispatcher.invalid(violations))
+            }
+        }
+    }
+
+    /// The fields, the size and the query of a list.
+    fn page_of<'a>(
+        &self,
+        permit: &Permit<ReadRecords>,
+        request: &'a ListRequest,
+    ) -> Result<(&'a ReadMask, u32, list::Query<'a>), Status> {
+        let size = self.dispatcher.page_size(request.page_size);
+        let bounds = self.dispatcher.deployment.filter_bounds;
+        let query = list::Query::parse(permit, bounds, &request.filter, &request.order_by, self.entity());
+        match (&request.read_mask, &request.parent.resource, size, query) {
+            (Ok(mask), Ok(_), Ok(size), Ok(query)) => Ok((mask, size, query)),
+            (mask, parent, size, query) => {
+                let mut violations = mask.as_ref().err().cloned().unwrap_or_default();
+                violations.extend(parent.as_ref().err().cloned().into_iter().chain(size.err()));
+                violations.extend(query.err().into_iter().flatten());
+                Err(self.dispatcher.invalid(violations))
+            }
+        }
+    }
+
+    /// Both, or everything that is wrong with them.
+    fn both<T, U>(&self, one: Result<T, Vec<Violation>>, other: Result<U, Violation>) -> Result<(T, U), Status> {
+        match (one, other) {
+            (Ok(one), Ok(other)) => Ok((one, other)),
+            (one, other) => {
+                let violations = one.err().unwrap_or_default().into_iter().chain(other.err());
+                Err(self.dispatcher.invalid(violations.collect()))
+            }
+        }
+    }
+
+    /// Why a list has no page. What a bound refused is counted.
+    fn not_listed(&self, error: RecordError, place: &RecordPlace) -> Status {
+        if let RecordError::ListTooLong { .. } = error {
+            self.dispatcher.shed.count("list_time_max_ms");
+        }
+        status::record(error, place)
+    }
+
+    /// Waits for those who write this record and came before.
+    async fn turn(&self, place: &RecordPlace) -> Result<Turn<(OrganizationId, RecordId)>, Status> {
+        Ok(self.dispatcher.bounded.records.take((place.organization.id, place.id)).await?)
     }
 
     fn retire_healed(&self, place: &RecordPlace) {
         reencryption::retire_healed(&self.dispatcher.deployment, &self.dispatcher.drain, &place.organization);
     }
 
-    fn entity(&self) -> &Entity {
+    fn entity(&self) -> &Arc<Entity> {
         &self.method.entity
-    }
-
-    fn place<A>(&self, entered: &Entered<A>, id: RecordId) -> RecordPlace {
-        self.place_of(&entered.organization, id)
-    }
-
-    fn place_of(&self, organization: &Arc<Organization>, id: RecordId) -> RecordPlace {
-        RecordPlace::new(organization, &self.method.entity, id)
     }
 
     /// The id given, or a new one where the entity allows none to be given.
@@ -246,20 +234,39 @@ impl Handler {
     }
 }
 
+/// A record to create.
+struct NewRecord {
+    id: RecordId,
+    id_origin: IdOrigin,
+    draft: Draft,
+    mode: Mode,
+}
+
+/// A change of a record.
+struct Change {
+    id: RecordId,
+    draft: Draft,
+    touched: Touched,
+    /// The revision that the caller has seen.
+    etag: Option<i64>,
+    mode: Mode,
+}
+
 fn invalid(violation: Violation) -> Status {
     status::invalid(vec![violation])
 }
 
 /// How a write is to be carried out. Where it is only checked, its request id is nobody's business.
-fn mode<'a>(caller: &'a Caller, validate_only: bool, request_id: &str) -> Result<Mode<'a>, Violation> {
-    if validate_only {
+fn mode(write: &WriteOptions) -> Result<Mode, Violation> {
+    let WriteOptions { validate_only, request_id } = write;
+    if *validate_only {
         return Ok(Mode::ValidateOnly);
     }
     if request_id.is_empty() {
         return Ok(Mode::Make);
     }
     let id = request_id.parse().map_err(|_| Violation::new("request_id", Problem::NotAUuid))?;
-    Ok(Mode::MakeOnce(record::Request { caller: &caller.identity, id }))
+    Ok(Mode::MakeOnce(id))
 }
 
 /// The revision that an etag names; none if there is no etag.

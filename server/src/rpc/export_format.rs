@@ -45,7 +45,7 @@ impl Writer {
         let header = ExportHeader {
             format_version: FORMAT_VERSION,
             organization_uid: exported.id.as_bytes().to_vec(),
-            organization_id: exported.name.clone(),
+            organization_id: exported.name.as_ref().map(ToString::to_string).unwrap_or_default(),
             create_time: Some(timestamp_to_proto(exported.create_time)),
             export_time: Some(timestamp_to_proto(exported.export_time)),
             fingerprint: exported.fingerprint.clone(),
@@ -291,7 +291,7 @@ fn header_from_proto(header: ExportHeader) -> Result<Exported, FormatError> {
     };
     Ok(Exported {
         id: OrganizationId::from_bytes(id),
-        name: header.organization_id,
+        name: header.organization_id.parse().ok(),
         create_time: time(header.create_time)?,
         export_time: time(header.export_time)?,
         fingerprint: header.fingerprint,
@@ -365,7 +365,7 @@ mod tests {
     fn exported() -> Exported {
         Exported {
             id: OrganizationId::from_bytes([7; 16]),
-            name: "contoso".to_owned(),
+            name: Some("contoso".parse().unwrap()),
             create_time: Timestamp::from_unix_micros(1_700_000_000_123_456),
             export_time: Timestamp::from_unix_micros(1_800_000_000_000_000),
             fingerprint: "7f3a-19c2-5d04-88be".to_owned(),

@@ -18,16 +18,13 @@ use sealward_core::{
         MAILBOXES,
         resolve::{self, ResolveError, resolve},
     },
+    permit::Permit,
     policy::Reveal,
     record::{RecordPlace, reveal::Revealed},
 };
 use tonic::{Request, Response, Status, service::RoutesBuilder};
 
-use super::{
-    dispatcher::{Dispatcher, Entered},
-    name,
-    secret_access::secret_value,
-};
+use super::{dispatcher::Dispatcher, name, secret_access::secret_value};
 use crate::{
     schema::ServedSchema,
     status::{self, Reason},
@@ -57,16 +54,14 @@ impl MailboxConnectionService for MailboxConnections {
         request: Request<ResolveMailboxConnectionRequest>,
     ) -> Result<Response<ResolveMailboxConnectionResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
-        let entered: Entered<Reveal> = self.dispatcher.enter(&extensions, "name", &request.name)?;
         let deployment = &self.dispatcher.deployment;
         let mailboxes = deployment.schema.by_collection(MAILBOXES).ok_or_else(status::broken)?;
-        let id = name::record("name", &request.name, &entered.organization.name, mailboxes)
-            .map_err(|violation| status::invalid(vec![violation]))?;
-        let place = RecordPlace::new(&entered.organization, mailboxes, id);
-        let resolved = resolve(deployment, entered.permit, &entered.caller, &place, &request.purpose)
-            .await
-            .map_err(|error| refusal(error, &place))?;
-        let resolve::Resolved { incoming, outgoing } = resolved;
+        let name = name::record("name", &request.name, mailboxes);
+        let permit: Permit<Reveal> = self.dispatcher.enter(&extensions, &name)?;
+        let id = name.resource.map_err(|violation| status::invalid(vec![violation]))?;
+        let place = permit.record_of(mailboxes, id);
+        let resolved = resolve(deployment, permit, mailboxes, id, &request.purpose).await;
+        let resolve::Resolved { incoming, outgoing } = resolved.map_err(|error| refusal(error, &place))?;
         Ok(Response::new(ResolveMailboxConnectionResponse {
             incoming: incoming.map(mail_connection),
             outgoing: outgoing.map(mail_connection),

@@ -11,19 +11,26 @@ use sealward::v1::{
     metadata_service_server::MetadataService,
 };
 use sealward_core::{
+    id::RecordId,
     list::log::Page,
     metadata::{
         changes::{self, AttributeChange, Of, Operation},
         update::{Customization, RequiredLevel, update},
     },
+    name::{OrganizationName, RecordName},
     organization::Organization,
+    permit::Permit,
     policy::{CustomizeAttributes, ReadAttributeChanges, ReadMetadata},
     schema::{Attribute, Entity, Kind, TextForm, Value},
     violation::{Problem, Violation},
 };
 use tonic::{Request, Response, Status};
 
-use super::{dispatcher::Dispatcher, name, paged_list::PagedList};
+use super::{
+    dispatcher::Dispatcher,
+    name::{self, Named},
+    paged_list::PagedList,
+};
 use crate::{schema::timestamp_to_proto, status};
 
 const LIST: &str = "/sealward.v1.MetadataService/ListEntityMetadata";
@@ -56,27 +63,38 @@ impl Metadata {
     }
 
     /// Whose changes a parent names.
-    fn changes_of<'a>(&'a self, parent: &str, organization: &Organization) -> Result<Of<'a>, Status> {
-        if parent == organization.resource_name() {
-            return Ok(Of::Organization);
-        }
-        if let Some((entity, attribute)) = attribute_name(parent) {
-            let (entity, attribute) = self.attribute(entity, attribute)?;
-            if attribute.encrypted {
-                return Err(status::encrypted_attribute(organization, entity, attribute));
+    fn parent<'a>(&'a self, text: &'a str) -> Named<Parent<'a>> {
+        // Three forms, each between backticks once they are shown.
+        let form = || {
+            "organizations/{organization}`, `organizations/{organization}/{collection}/{id}` or \
+             `organizations/{organization}/entityMetadata/{entity}/attributes/{attribute}"
+                .to_owned()
+        };
+        let record = || {
+            let RecordName { collection, id, .. } = RecordName::parse_reference(text)?;
+            Some(Parent::Record(self.schema().by_collection(collection)?, id))
+        };
+        let parent = match (OrganizationName::from_resource_name(text), attribute_name(text)) {
+            (Some(_), _) => Some(Parent::Organization),
+            (None, Some((entity, attribute))) => Some(Parent::Attribute(entity, attribute)),
+            (None, None) => record(),
+        };
+        Named::new("parent", text, form, parent)
+    }
+
+    /// Whose changes are listed.
+    fn changes_of<'a>(&'a self, parent: Parent<'a>, organization: &Organization) -> Result<Of<'a>, Status> {
+        match parent {
+            Parent::Organization => Ok(Of::Organization),
+            Parent::Record(entity, id) => Ok(Of::Record(entity, id)),
+            Parent::Attribute(entity, attribute) => {
+                let (entity, attribute) = self.attribute(entity, attribute)?;
+                if attribute.encrypted {
+                    return Err(status::encrypted_attribute(organization, entity, attribute));
+                }
+                Ok(Of::Attribute(entity, attribute))
             }
-            return Ok(Of::Attribute(entity, attribute));
         }
-        let entity = parent.split('/').nth(2).and_then(|collection| self.schema().by_collection(collection));
-        let record = entity.and_then(|entity| {
-            Some(Of::Record(entity, name::reference(parent, &organization.name, &entity.collection)?))
-        });
-        record.ok_or_else(|| {
-            // Three forms, each between backticks once they are shown.
-            let form = "organizations/{organization}`, `organizations/{organization}/{collection}/{id}` or \
-                        `organizations/{organization}/entityMetadata/{entity}/attributes/{attribute}";
-            invalid("parent", Problem::NotAName { form: form.to_owned() })
-        })
     }
 
     fn entity(&self, name: &str) -> Result<&Arc<Entity>, Status> {
@@ -99,9 +117,10 @@ impl MetadataService for Metadata {
         request: Request<ListEntityMetadataRequest>,
     ) -> Result<Response<ListEntityMetadataResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
-        let entered = self.dispatcher.enter::<ReadMetadata>(&extensions, "parent", &request.parent)?;
+        let parent = name::organization("parent", &request.parent);
+        let permit: Permit<ReadMetadata> = self.dispatcher.enter(&extensions, &parent)?;
         let size = self.dispatcher.page_size(request.page_size);
-        let size = match (size, name::organization("parent", &request.parent)) {
+        let size = match (size, parent.resource) {
             (Ok(size), Ok(_)) => size,
             (size, parent) => return Err(status::invalid(size.err().into_iter().chain(parent.err()).collect())),
         };
@@ -109,12 +128,12 @@ impl MetadataService for Metadata {
             root_key: &*self.dispatcher.deployment.ports.root_key,
             method: LIST,
             parent: &request.parent,
-            identity: &entered.caller.identity,
+            identity: &permit.caller().identity,
             bytes_max: self.dispatcher.deployment.page_bytes_max,
         };
         let mut entities: Vec<_> = self.schema().entities().iter().collect();
         entities.sort_by_key(|entity| &entity.name);
-        let message = |entity: &&Arc<Entity>| self.described(&entered.organization, entity);
+        let message = |entity: &&Arc<Entity>| self.described(permit.organization(), entity);
         let (entity_metadata, next_page_token) =
             list.page(&entities, size, &request.page_token, |entity| entity.name.as_bytes(), message)?;
         Ok(Response::new(ListEntityMetadataResponse { entity_metadata, next_page_token }))
@@ -125,12 +144,11 @@ impl MetadataService for Metadata {
         request: Request<GetEntityMetadataRequest>,
     ) -> Result<Response<EntityMetadata>, Status> {
         let (_, extensions, request) = request.into_parts();
-        let entered = self.dispatcher.enter::<ReadMetadata>(&extensions, "name", &request.name)?;
-        let entity = entity_name(&request.name).ok_or_else(|| {
-            let form = format!("organizations/{{organization}}/{COLLECTION}/{{entity}}");
-            invalid("name", Problem::NotAName { form })
-        })?;
-        Ok(Response::new(self.described(&entered.organization, self.entity(entity)?)))
+        let form = || format!("organizations/{{organization}}/{COLLECTION}/{{entity}}");
+        let name = Named::new("name", &request.name, form, entity_name(&request.name));
+        let permit: Permit<ReadMetadata> = self.dispatcher.enter(&extensions, &name)?;
+        let entity = self.entity(name.resource.map_err(invalid)?)?;
+        Ok(Response::new(self.described(permit.organization(), entity)))
     }
 
     async fn update_attribute_metadata(
@@ -139,34 +157,24 @@ impl MetadataService for Metadata {
     ) -> Result<Response<AttributeMetadata>, Status> {
         let (_, extensions, request) = request.into_parts();
         let given = request.attribute_metadata.unwrap_or_default();
-        let entered =
-            self.dispatcher.enter::<CustomizeAttributes>(&extensions, "attribute_metadata.name", &given.name)?;
-        let (entity, attribute) = attribute_name(&given.name).ok_or_else(|| {
-            let form = format!("organizations/{{organization}}/{COLLECTION}/{{entity}}/attributes/{{attribute}}");
-            invalid("attribute_metadata.name", Problem::NotAName { form })
-        })?;
+        let form = || format!("organizations/{{organization}}/{COLLECTION}/{{entity}}/attributes/{{attribute}}");
+        let name = Named::new("attribute_metadata.name", &given.name, form, attribute_name(&given.name));
+        let permit: Permit<CustomizeAttributes> = self.dispatcher.enter(&extensions, &name)?;
+        let (entity, attribute) = name.resource.map_err(invalid)?;
         let (entity, attribute) = self.attribute(entity, attribute)?;
         let mask = request.update_mask.map(|mask| mask.paths).unwrap_or_default();
         Dispatcher::within("update_mask", mask.len(), self.dispatcher.limits.mask_paths_max)
             .map_err(|violation| self.dispatcher.invalid(vec![violation]))?;
         let customization = customization(&given, &mask).map_err(status::invalid)?;
-        let bounded = &self.dispatcher.bounded;
-        let _turn = bounded.metadata.take(entered.organization.id).await?;
-        if !request.validate_only && switches_index(&entered.organization, entity, attribute, &customization) {
-            bounded.index_switches.admit(entered.organization.id)?;
+        let (bounded, organization) = (&self.dispatcher.bounded, Arc::clone(permit.organization()));
+        let _turn = bounded.metadata.take(organization.id).await?;
+        if !request.validate_only && switches_index(&organization, entity, attribute, &customization) {
+            bounded.index_switches.admit(organization.id)?;
         }
-        let after = update(
-            &self.dispatcher.deployment,
-            entered.permit,
-            &entered.organization,
-            &entered.caller,
-            (entity, attribute),
-            &customization,
-            request.validate_only,
-        )
-        .await
-        .map_err(|error| status::update_metadata(error, &entered.organization, entity, attribute))?;
-        let parent = format!("{}/{COLLECTION}/{}", entered.organization.resource_name(), entity.name);
+        let deployment = &self.dispatcher.deployment;
+        let updated = update(deployment, permit, (entity, attribute), &customization, request.validate_only).await;
+        let after = updated.map_err(|error| status::update_metadata(error, &organization, entity, attribute))?;
+        let parent = format!("{}/{COLLECTION}/{}", organization.resource_name(), entity.name);
         Ok(Response::new(described(&parent, entity, attribute, &after)))
     }
 
@@ -175,30 +183,32 @@ impl MetadataService for Metadata {
         request: Request<ListAttributeChangesRequest>,
     ) -> Result<Response<ListAttributeChangesResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
-        let entered = self.dispatcher.enter::<ReadAttributeChanges>(&extensions, "parent", &request.parent)?;
-        let of = self.changes_of(&request.parent, &entered.organization)?;
-        let size =
-            self.dispatcher.page_size(request.page_size).map_err(|violation| status::invalid(vec![violation]))?;
-        let wanted = Page {
-            size,
-            token: &request.page_token,
-            filter: &request.filter,
-            parent: &request.parent,
-            method: LIST_CHANGES,
-            identity: &entered.caller.identity,
-        };
+        let parent = self.parent(&request.parent);
+        let permit: Permit<ReadAttributeChanges> = self.dispatcher.enter(&extensions, &parent)?;
+        let organization = Arc::clone(permit.organization());
+        let of = self.changes_of(parent.resource.map_err(invalid)?, &organization)?;
+        let size = self.dispatcher.page_size(request.page_size).map_err(invalid)?;
+        let wanted = Page { size, token: &request.page_token, filter: &request.filter, method: LIST_CHANGES };
         let deployment = &self.dispatcher.deployment;
-        let _held = self.dispatcher.bounded.lists.enter_in_turn(&entered.caller.identity).await?;
-        let listed = changes::list(deployment, entered.permit, &entered.organization, of, &wanted).await;
+        let _held = self.dispatcher.bounded.lists.enter_in_turn(&permit.caller().identity).await?;
+        let listed = changes::list(deployment, permit, of, &wanted).await;
         let (found, next_page_token) = listed.map_err(|error| self.dispatcher.list_log(error))?;
-        let organization = entered.organization.resource_name();
-        let attribute_changes = found.into_iter().map(|change| change_resource(&organization, change)).collect();
+        let resource = |change| change_resource(&organization.name, change);
+        let attribute_changes = found.into_iter().map(resource).collect();
         Ok(Response::new(ListAttributeChangesResponse { attribute_changes, next_page_token }))
     }
 }
 
-fn invalid(field: &str, problem: Problem) -> Status {
-    status::invalid(vec![Violation::new(field, problem)])
+/// What the parent of a list of changes names.
+enum Parent<'a> {
+    Organization,
+    Record(&'a Entity, RecordId),
+    /// An entity and an attribute, by name.
+    Attribute(&'a str, &'a str),
+}
+
+fn invalid(violation: Violation) -> Status {
+    status::invalid(vec![violation])
 }
 
 /// The collection of descriptions of entities.
@@ -364,7 +374,7 @@ fn described(name: &str, entity: &Entity, schema: &Attribute, customized: &Attri
     }
 }
 
-fn change_resource(organization: &str, change: AttributeChange) -> ChangeResource {
+fn change_resource(organization: &OrganizationName, change: AttributeChange) -> ChangeResource {
     let AttributeChange { time, identity, call_id, entity, record, attribute, operation, revision, .. } = change;
     let attribute = entity.attributes.get(attribute);
     let value = |value| Some(attribute_value(organization, &attribute?.kind, value?));
@@ -372,7 +382,7 @@ fn change_resource(organization: &str, change: AttributeChange) -> ChangeResourc
         time: Some(timestamp_to_proto(time)),
         identity,
         call_id,
-        record: format!("{organization}/{}/{record}", entity.collection),
+        record: record_name(organization, &entity.collection, record),
         attribute: attribute.map(|attribute| attribute.name.clone()).unwrap_or_default(),
         operation: match operation {
             Operation::Create => attribute_change::Operation::Create,
@@ -386,14 +396,18 @@ fn change_resource(organization: &str, change: AttributeChange) -> ChangeResourc
     }
 }
 
-fn attribute_value(organization: &str, kind: &Kind, value: Value) -> AttributeValue {
+fn record_name(organization: &OrganizationName, collection: &str, id: RecordId) -> String {
+    RecordName { organization: organization.clone(), collection, id }.to_string()
+}
+
+fn attribute_value(organization: &OrganizationName, kind: &Kind, value: Value) -> AttributeValue {
     let value = match (kind, value) {
         (Kind::Choice(choices), Value::Integer(number)) => {
             let known = choices.iter().find(|choice| i64::from(choice.number) == number);
             ValueResource::Choice(known.map_or_else(|| number.to_string(), |choice| choice.name.clone()))
         }
         (Kind::Reference { collection, .. }, Value::Reference(id)) => {
-            ValueResource::Reference(format!("{organization}/{collection}/{id}"))
+            ValueResource::Reference(record_name(organization, collection, id))
         }
         (_, Value::Boolean(value)) => ValueResource::Boolean(value),
         (_, Value::Integer(value)) => ValueResource::Integer(value),

@@ -1,51 +1,63 @@
-//! Resource names: `organizations/{organization}`, `organizations/{organization}/{collection}/{id}`.
+//! Resource names of requests, each parsed once where it comes in.
 //!
-//! Reading one says nothing about whether the resource exists.
+//! Permission is decided by the organization in a name before the rest of it is judged: so what is wrong with the whole is kept until then.
+
+use std::sync::Arc;
 
 use sealward_core::{
     id::RecordId,
-    organization::create::is_organization_name,
-    schema::Entity,
+    name::{OrganizationName, RecordName},
+    schema::{Entity, Schema},
     violation::{Problem, Violation},
 };
 
-/// The organization of a name of any resource, as far as the text has one. For deciding permission before the rest is looked at.
-pub(crate) fn organization_of(name: &str) -> Option<&str> {
-    let organization = name.strip_prefix("organizations/")?.split('/').next()?;
-    is_organization_name(organization).then_some(organization)
+/// A resource name of a request.
+pub(crate) struct Named<T> {
+    /// The organization that the text begins with, whatever follows it; or that there is none.
+    pub(crate) organization: Result<OrganizationName, Violation>,
+    /// What the whole text names, or what is wrong with it.
+    pub(crate) resource: Result<T, Violation>,
 }
 
-/// Reads `organizations/{organization}`, from the request's field of this name.
-pub(crate) fn organization<'a>(field: &str, name: &'a str) -> Result<&'a str, Violation> {
-    organization_of(name)
-        .filter(|organization| name == format!("organizations/{organization}"))
-        .ok_or_else(|| Violation::new(field, Problem::NotAName { form: "organizations/{organization}".to_owned() }))
-}
-
-/// Reads the id out of `organizations/{organization}/{collection}/{id}`.
-pub(crate) fn record(field: &str, name: &str, organization: &str, entity: &Entity) -> Result<RecordId, Violation> {
-    id_in(name, organization, &entity.collection).and_then(|id| id.parse().ok()).ok_or_else(|| {
-        let form = format!("organizations/{{organization}}/{}/{{id}}", entity.collection);
-        Violation::new(field, Problem::NotAName { form })
-    })
-}
-
-/// The id in the name of a record of this collection in this organization, as an attribute refers to it: the letters of the id may be of
-/// either case.
-pub(crate) fn reference(name: &str, organization: &str, collection: &str) -> Option<RecordId> {
-    RecordId::from_reference(id_in(name, organization, collection)?)
-}
-
-fn id_in<'a>(name: &'a str, organization: &str, collection: &str) -> Option<&'a str> {
-    let mut parts = name.split('/');
-    match (parts.next(), parts.next(), parts.next(), parts.next(), parts.next()) {
-        (Some("organizations"), Some(in_organization), Some(in_collection), Some(id), None)
-            if in_organization == organization && in_collection == collection =>
-        {
-            Some(id)
+impl<T> Named<T> {
+    /// The name in the request's field `field`, whose form is `form`. `resource` is what the text names.
+    pub(crate) fn new(field: &str, text: &str, form: impl FnOnce() -> String, resource: Option<T>) -> Self {
+        let not_a_name = |form| Violation::new(field, Problem::NotAName { form });
+        Named {
+            organization: OrganizationName::in_resource_name(text)
+                .ok_or_else(|| not_a_name("organizations/{organization}…".to_owned())),
+            resource: resource.ok_or_else(|| not_a_name(form())),
         }
-        _ => None,
     }
+}
+
+/// Parses `organizations/{organization}`.
+pub(crate) fn organization(field: &str, text: &str) -> Named<OrganizationName> {
+    let form = || "organizations/{organization}".to_owned();
+    Named::new(field, text, form, OrganizationName::from_resource_name(text))
+}
+
+/// Parses `organizations/{organization}/{collection}/{id}`, the name of a record of this entity.
+pub(crate) fn record(field: &str, text: &str, entity: &Entity) -> Named<RecordId> {
+    let form = || format!("organizations/{{organization}}/{}/{{id}}", entity.collection);
+    let name = RecordName::parse(text).filter(|name| name.collection == entity.collection);
+    Named::new(field, text, form, name.map(|name| name.id))
+}
+
+/// Parses `organizations/{organization}/{collection}/{id}`, the name of a record of any entity of the schema.
+pub(crate) fn record_of_any<'a>(field: &str, text: &str, schema: &'a Schema) -> Named<(&'a Arc<Entity>, RecordId)> {
+    match text.split('/').nth(2).and_then(|collection| schema.by_collection(collection)) {
+        Some(entity) => {
+            let Named { organization, resource } = record(field, text, entity);
+            Named { organization, resource: resource.map(|id| (entity, id)) }
+        }
+        None => Named::new(field, text, || "organizations/{organization}/{collection}/{id}".to_owned(), None),
+    }
+}
+
+/// The id in the name of a record of this collection in this organization, as an attribute refers to it.
+pub(crate) fn reference(text: &str, organization: &OrganizationName, collection: &str) -> Option<RecordId> {
+    RecordName::parse_reference(text)?.id_in(organization, collection)
 }
 
 #[cfg(test)]
@@ -56,23 +68,25 @@ mod tests {
 
     #[test]
     fn a_reference_stays_in_its_organization_and_collection() {
+        let (contoso, fabrikam) = ("contoso".parse().unwrap(), "fabrikam".parse().unwrap());
         let name = format!("organizations/contoso/mailboxes/{ID}");
-        assert!(reference(&name, "contoso", "mailboxes").is_some());
-        assert!(reference(&name, "fabrikam", "mailboxes").is_none());
-        assert!(reference(&name, "contoso", "queues").is_none());
-        assert!(reference(&format!("{name}/x"), "contoso", "mailboxes").is_none());
-        assert!(reference(&name.to_uppercase(), "contoso", "mailboxes").is_none());
+        assert!(reference(&name, &contoso, "mailboxes").is_some());
+        assert!(reference(&name, &fabrikam, "mailboxes").is_none());
+        assert!(reference(&name, &contoso, "queues").is_none());
+        assert!(reference(&format!("{name}/x"), &contoso, "mailboxes").is_none());
+        assert!(reference(&name.to_uppercase(), &contoso, "mailboxes").is_none());
         let upper = format!("organizations/contoso/mailboxes/{}", ID.to_uppercase());
-        assert_eq!(reference(&upper, "contoso", "mailboxes"), reference(&name, "contoso", "mailboxes"));
+        assert_eq!(reference(&upper, &contoso, "mailboxes"), reference(&name, &contoso, "mailboxes"));
     }
 
     #[test]
     fn malformed_organization_name_is_refused() {
-        assert_eq!(organization_of("organizations/contoso/mailboxes/1"), Some("contoso"));
+        let begins_with = |text: &str| organization("name", text).organization.ok();
+        assert_eq!(begins_with("organizations/contoso/mailboxes/1"), Some("contoso".parse().unwrap()));
         for wrong in ["", "organizations/", "organizations/Contoso", "organizations/-a", "contoso"] {
-            assert_eq!(organization_of(wrong), None, "{wrong}");
+            assert_eq!(begins_with(wrong), None, "{wrong}");
         }
-        assert!(organization("name", "organizations/contoso").is_ok());
-        assert!(organization("name", "organizations/contoso/").is_err());
+        assert!(organization("name", "organizations/contoso").resource.is_ok());
+        assert!(organization("name", "organizations/contoso/").resource.is_err());
     }
 }

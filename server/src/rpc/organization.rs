@@ -9,7 +9,9 @@ use sealward::v1::{
     Organization as Resource, organization_service_server::OrganizationService,
 };
 use sealward_core::{
-    organization::{Organization, create::create, delete::delete, export::Export, work::KeyWork},
+    name::OrganizationName,
+    organization::{Organization, create::create, delete::delete, export::Export},
+    permit::Permit,
     policy::{CreateOrganization, DeleteOrganization, ExportOrganization, Policy, Privilege, ReadOrganization},
     violation::{Problem, Violation},
 };
@@ -18,7 +20,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::{
     answers::answers,
-    dispatcher::{Dispatcher, Entered},
+    dispatcher::Dispatcher,
     name,
     paged_list::PagedList,
     transfer::{self, Bounds, Ending},
@@ -53,16 +55,16 @@ impl OrganizationService for Organizations {
         request: Request<CreateOrganizationRequest>,
     ) -> Result<Response<Resource>, Status> {
         let (_, extensions, request) = request.into_parts();
-        let (permit, caller) = self.dispatcher.enter_deployment::<CreateOrganization>(&extensions)?;
+        let permit = self.dispatcher.enter_deployment::<CreateOrganization>(&extensions)?;
         let (_, policy) = self.dispatcher.caller(&extensions)?;
         let deployment = Arc::clone(&self.dispatcher.deployment);
-        let name = request.organization_id.clone();
+        let name: OrganizationName = request
+            .organization_id
+            .parse()
+            .map_err(|_| status::invalid(vec![Violation::new("organization_id", Problem::NotAnOrganizationId)]))?;
+        let new = name.clone();
         // In a task of its own: a caller that leaves must not stop it half-way.
-        let task = self
-            .dispatcher
-            .drain
-            .tasks()
-            .spawn(async move { create(&deployment, permit, Some(&caller), &request.organization_id).await });
+        let task = self.dispatcher.drain.tasks().spawn(async move { create(&deployment, permit, &new).await });
         match task.await {
             Ok(Ok(organization)) => {
                 warn_of_bindings(&policy, &organization.name, "organization created that bindings already name");
@@ -75,9 +77,10 @@ impl OrganizationService for Organizations {
 
     async fn get_organization(&self, request: Request<GetOrganizationRequest>) -> Result<Response<Resource>, Status> {
         let (_, extensions, request) = request.into_parts();
-        let entered: Entered<ReadOrganization> = self.dispatcher.enter(&extensions, "name", &request.name)?;
-        name::organization("name", &request.name).map_err(|violation| status::invalid(vec![violation]))?;
-        Ok(Response::new(resource(&entered.organization)))
+        let name = name::organization("name", &request.name);
+        let permit: Permit<ReadOrganization> = self.dispatcher.enter(&extensions, &name)?;
+        name.resource.map_err(|violation| status::invalid(vec![violation]))?;
+        Ok(Response::new(resource(permit.organization())))
     }
 
     async fn list_organizations(
@@ -117,17 +120,18 @@ impl OrganizationService for Organizations {
         request: Request<ExportOrganizationRequest>,
     ) -> Result<Response<Self::ExportOrganizationStream>, Status> {
         let (_, extensions, request) = request.into_parts();
-        let entered: Entered<ExportOrganization> = self.dispatcher.enter(&extensions, "name", &request.name)?;
-        name::organization("name", &request.name).map_err(|violation| status::invalid(vec![violation]))?;
-        let Entered { organization, permit, caller, .. } = entered;
-        let held = self.dispatcher.bounded.streams.enter(&caller.identity)?;
+        let name = name::organization("name", &request.name);
+        let permit: Permit<ExportOrganization> = self.dispatcher.enter(&extensions, &name)?;
+        name.resource.map_err(|violation| status::invalid(vec![violation]))?;
+        let organization = Arc::clone(permit.organization());
+        let held = self.dispatcher.bounded.streams.enter(&permit.caller().identity)?;
         let (ending, bounds) = self.transfer(&extensions);
-        match Export::begin(&self.dispatcher.deployment, &organization, permit, &caller).await {
+        match Export::begin(&self.dispatcher.deployment, permit).await {
             Ok((exported, export)) => {
                 let (answers, answered) = answers();
                 tokio::spawn(async move {
                     let _held = (held, ending.leaving.hold());
-                    transfer::export(exported, export, ending, bounds, answers).await;
+                    transfer::export(&organization.name, exported, export, ending, bounds, answers).await;
                 });
                 Ok(Response::new(Box::pin(answered)))
             }
@@ -140,15 +144,15 @@ impl OrganizationService for Organizations {
         request: Request<Streaming<ImportOrganizationRequest>>,
     ) -> Result<Response<Resource>, Status> {
         let (_, extensions, file) = request.into_parts();
-        let (permit, caller) = self.dispatcher.enter_deployment::<CreateOrganization>(&extensions)?;
-        let held = self.dispatcher.bounded.streams.enter(&caller.identity)?;
+        let permit = self.dispatcher.enter_deployment::<CreateOrganization>(&extensions)?;
+        let held = self.dispatcher.bounded.streams.enter(&permit.caller().identity)?;
         let (ending, bounds) = self.transfer(&extensions);
         let (_, policy) = self.dispatcher.caller(&extensions)?;
         let deployment = Arc::clone(&self.dispatcher.deployment);
         // In a task of its own: of an import whose caller leaves nothing is to stay behind.
         let task = self.dispatcher.drain.tasks().spawn(async move {
             let _held = (held, ending.leaving.hold());
-            transfer::import(&deployment, permit, &caller, &ending, &bounds, file).await
+            transfer::import(&deployment, permit, &ending, &bounds, file).await
         });
         let organization = task.await.map_err(|_| status::broken())??;
         warn_of_bindings(&policy, &organization.name, "organization imported that bindings already name");
@@ -157,22 +161,23 @@ impl OrganizationService for Organizations {
 
     async fn delete_organization(&self, request: Request<DeleteOrganizationRequest>) -> Result<Response<()>, Status> {
         let (_, extensions, request) = request.into_parts();
-        let (permit, caller) = self.dispatcher.enter_deployment::<DeleteOrganization>(&extensions)?;
-        let id = name::organization("name", &request.name).map_err(|violation| status::invalid(vec![violation]))?;
+        let permit = self.dispatcher.enter_deployment::<DeleteOrganization>(&extensions)?;
+        let name = name::organization("name", &request.name);
+        let name = name.resource.map_err(|violation| status::invalid(vec![violation]))?;
         if request.confirm_name != request.name {
             let problem = Problem::NotConfirmed { expected: request.name };
             return Err(status::invalid(vec![Violation::new("confirm_name", problem)]));
         }
         let (_, policy) = self.dispatcher.caller(&extensions)?;
         let deployment = Arc::clone(&self.dispatcher.deployment);
-        let organization = self.dispatcher.find(id)?;
-        let (name, id) = (organization.name.clone(), organization.id);
+        let permit = permit.enter(&deployment, &name).map_err(status::not_entered)?;
+        let id = permit.organization().id;
         let copying = self.dispatcher.copying.clone();
         // In a task of its own: a caller that leaves must not stop it half-way.
         let task = self.dispatcher.drain.tasks().spawn(async move {
-            let work = KeyWork::begin(&deployment, organization).await?;
+            let work = permit.begin_work(&deployment).await?;
             copying.catch_up(id).await;
-            delete(&deployment, work, permit, &caller).await?;
+            delete(&deployment, work).await?;
             copying.gone(id);
             Ok(())
         });
@@ -188,11 +193,11 @@ impl OrganizationService for Organizations {
 }
 
 /// Bindings go by names. One that names an organization before it is there, or when it is gone, counts in the next one of that name.
-fn warn_of_bindings(policy: &Policy, organization: &str, event: &str) {
+fn warn_of_bindings(policy: &Policy, organization: &OrganizationName, event: &str) {
     let identities: Vec<String> =
         policy.bindings_naming(organization).map(|binding| binding.identity.to_string()).collect();
     if !identities.is_empty() {
-        tracing::warn!(organization, identities = identities.join(", "), "{event}");
+        tracing::warn!(organization = organization.as_str(), identities = identities.join(", "), "{event}");
     }
 }
 

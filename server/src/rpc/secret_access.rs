@@ -8,10 +8,10 @@ use sealward::v1::{
 };
 use sealward_core::{
     crypto::secret::Plaintext,
-    organization::Organization,
-    policy::{Compare, Reveal},
+    permit::Permit,
+    policy::{Compare, Recorded as _, Reveal},
     record::{
-        RecordError, RecordPlace,
+        RecordError,
         compare::compare,
         reveal::{Revealed, reveal},
     },
@@ -19,10 +19,7 @@ use sealward_core::{
 };
 use tonic::{Request, Response, Status};
 
-use super::{
-    dispatcher::{Dispatcher, Entered},
-    name,
-};
+use super::{dispatcher::Dispatcher, name};
 use crate::status;
 
 pub(crate) struct SecretAccess {
@@ -42,16 +39,16 @@ impl SecretAccessService for SecretAccess {
         request: Request<RevealAttributesRequest>,
     ) -> Result<Response<RevealAttributesResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
-        let entered: Entered<Reveal> = self.dispatcher.enter(&extensions, "name", &request.name)?;
         let deployment = &self.dispatcher.deployment;
+        let name = name::record_of_any("name", &request.name, &deployment.schema);
+        let permit: Permit<Reveal> = self.dispatcher.enter(&extensions, &name)?;
         let limit = self.dispatcher.limits.reveal_attributes_max;
         Dispatcher::within("attributes", request.attributes.len(), limit)
             .map_err(|violation| self.dispatcher.invalid(vec![violation]))?;
-        let place = self.place(entered.organization, &request.name)?;
-        let revealed =
-            reveal(deployment, entered.permit, &entered.caller, &place, &request.attributes, &request.purpose)
-                .await
-                .map_err(|error| status::record(error, &place))?;
+        let (entity, id) = name.resource.map_err(invalid)?;
+        let place = permit.record_of(entity, id);
+        let revealed = reveal(deployment, permit, entity, id, &request.attributes, &request.purpose).await;
+        let revealed = revealed.map_err(|error| status::record(error, &place))?;
         let values = revealed.into_iter().map(|(name, value)| (name, secret_value(&value))).collect();
         Ok(Response::new(RevealAttributesResponse { values }))
     }
@@ -61,48 +58,33 @@ impl SecretAccessService for SecretAccess {
         request: Request<CompareAttributeRequest>,
     ) -> Result<Response<CompareAttributeResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
-        let entered: Entered<Compare> = self.dispatcher.enter(&extensions, "name", &request.name)?;
-        let CompareAttributeRequest { name, attribute, value, purpose } = request;
+        let deployment = &self.dispatcher.deployment;
+        let name = name::record_of_any("name", &request.name, &deployment.schema);
+        let permit: Permit<Compare> = self.dispatcher.enter(&extensions, &name)?;
+        let CompareAttributeRequest { attribute, value, purpose, .. } = request;
         let value = match value.and_then(|value| value.value) {
             Some(secret_value::Value::Text(text)) => Some(Plaintext::new(text.into_bytes())),
             Some(secret_value::Value::Data(data)) => Some(Plaintext::new(data)),
             None => None,
         };
-        let place = self.place(entered.organization, &name)?;
-        let value = value.ok_or_else(|| status::invalid(vec![Violation::new("value", Problem::Required)]))?;
-        let deployment = &self.dispatcher.deployment;
-        let outcome = compare(deployment, entered.permit, &entered.caller, &place, &attribute, &value, &purpose).await;
+        let (entity, id) = name.resource.map_err(invalid)?;
+        let value = value.ok_or_else(|| invalid(Violation::new("value", Problem::Required)))?;
+        let (caller, place) = (permit.caller().clone(), permit.record_of(entity, id));
+        let outcome = compare(deployment, permit, (entity, id), &attribute, &value, &purpose).await;
         if let Err(RecordError::ComparisonQuota { .. }) = &outcome {
             self.dispatcher.shed.count(status::COMPARISONS);
             // Not recorded one by one: a caller who guesses on would fill the trail.
-            let (caller, organization) = (&entered.caller, &place.organization.name);
             let outcome = status::reason_name(ErrorReason::ComparisonQuota);
-            self.dispatcher.denials.over_quota(
-                caller,
-                entered.refused_as,
-                outcome,
-                organization,
-                place.resource_name(),
-            );
+            let organization = &place.organization.name;
+            self.dispatcher.denials.over_quota(&caller, Compare::AUDIT, outcome, organization, place.resource_name());
         }
         let equal = outcome.map_err(|error| status::record(error, &place))?;
         Ok(Response::new(CompareAttributeResponse { equal }))
     }
 }
 
-impl SecretAccess {
-    /// The record of this name.
-    fn place(&self, organization: Arc<Organization>, name: &str) -> Result<RecordPlace, Status> {
-        let schema = &self.dispatcher.deployment.schema;
-        let entity = name.split('/').nth(2).and_then(|collection| schema.by_collection(collection));
-        let Some(entity) = entity else {
-            let form = "organizations/{organization}/{collection}/{id}".to_owned();
-            return Err(status::invalid(vec![Violation::new("name", Problem::NotAName { form })]));
-        };
-        let id = name::record("name", name, &organization.name, entity)
-            .map_err(|violation| status::invalid(vec![violation]))?;
-        Ok(RecordPlace::new(&organization, entity, id))
-    }
+fn invalid(violation: Violation) -> Status {
+    status::invalid(vec![violation])
 }
 
 /// A value as the contract has it.

@@ -12,14 +12,14 @@ use std::{
 use sealward::v1::{ExportOrganizationResponse, ImportOrganizationRequest};
 use sealward_core::{
     deployment::Deployment,
-    identity::Caller,
     key::KeyError,
+    name::OrganizationName,
     organization::{
         Organization,
         export::{Export, Exported, Part},
         import::{Import, ImportError},
     },
-    policy::{CreateOrganization, Permit},
+    policy::{CreateOrganization, DeploymentPermit},
     store::{SnapshotEnded, StoreFailure, snapshot_ended},
 };
 use tokio::time::timeout;
@@ -137,7 +137,7 @@ fn refuse(limit: TransferLimit, shed: &Shed) -> Status {
 }
 
 /// The status of an error that may come from a snapshot which the store has ended.
-pub(crate) fn of_snapshot(error: impl Into<KeyError>, organization: &str, shed: &Shed) -> Status {
+pub(crate) fn of_snapshot(error: impl Into<KeyError>, organization: &OrganizationName, shed: &Shed) -> Status {
     let error = error.into();
     let ended =
         if let KeyError::Store(StoreFailure::Unavailable(cause)) = &error { snapshot_ended(cause) } else { None };
@@ -150,6 +150,7 @@ pub(crate) fn of_snapshot(error: impl Into<KeyError>, organization: &str, shed: 
 
 /// Sends the file until it ends, the caller leaves or is too slow, or the stream has to end.
 pub(crate) async fn export(
+    organization: &OrganizationName,
     exported: Exported,
     export: Export,
     ending: Ending,
@@ -157,7 +158,7 @@ pub(crate) async fn export(
     answers: Answers<ExportOrganizationResponse>,
 ) {
     // The snapshot ends with this, before the caller has taken the last answer.
-    match send_file(&exported, export, &ending, &bounds, &answers).await {
+    match send_file(organization, &exported, export, &ending, &bounds, &answers).await {
         Ok(()) => answers.done(),
         Err(Some(status)) => answers.fail(status),
         Err(None) => {}
@@ -166,6 +167,7 @@ pub(crate) async fn export(
 
 /// The inner `None`: nobody takes it any more.
 async fn send_file(
+    organization: &OrganizationName,
     exported: &Exported,
     mut export: Export,
     ending: &Ending,
@@ -181,7 +183,7 @@ async fn send_file(
             refusal = ending.ends() => return Err(Some(refusal.into())),
             part = export.next() => part,
         };
-        match part.map_err(|error| Some(of_snapshot(error, &exported.name, &bounds.shed)))? {
+        match part.map_err(|error| Some(of_snapshot(error, organization, &bounds.shed)))? {
             None => return file.send(writer.finish()).await,
             Some(part) => {
                 if let Part::Rows(rows) = &part {
@@ -227,16 +229,12 @@ fn count(rows: u64) -> i64 {
 /// Takes a file and imports it.
 pub(crate) async fn import(
     deployment: &Deployment,
-    permit: Permit<CreateOrganization>,
-    caller: &Caller,
+    permit: DeploymentPermit<CreateOrganization>,
     ending: &Ending,
     bounds: &Bounds,
     mut file: Streaming<ImportOrganizationRequest>,
 ) -> Result<Arc<Organization>, Status> {
-    let mut reader = Reader::default();
-    let mut permit = Some(permit);
-    let mut import = None;
-    let mut name = String::new();
+    let mut intake = Intake::new(permit);
     let mut pace = Pace::begin(bounds);
     let outcome = loop {
         let begun = Instant::now();
@@ -246,7 +244,7 @@ pub(crate) async fn import(
         };
         let message = match next {
             Ok(Ok(Some(message))) => message,
-            Ok(Ok(None)) => break reader.end().map_err(|error| invalid(&error)),
+            Ok(Ok(None)) => break intake.reader.end().map_err(|error| invalid(&error)),
             // The message was refused on its way.
             Ok(Err(status)) if status::is_complete(&status) => break Err(status),
             // The caller has left.
@@ -256,17 +254,14 @@ pub(crate) async fn import(
         if let Err(status) = pace.note(message.chunk.len(), begun.elapsed()) {
             break Err(status);
         }
-        if import.is_none() && !message.organization_id.is_empty() {
-            name = message.organization_id;
-        }
-        reader.push(&message.chunk);
-        if let Err(status) = take(deployment, &mut permit, &mut reader, &mut import, &name).await {
+        if let Err(status) = intake.take(deployment, message).await {
             break Err(status);
         }
     };
+    let Intake { import, name, .. } = intake;
     match (outcome, import) {
         (Ok(()), Some(import)) => {
-            import.finish(deployment, caller).await.map_err(|error| status::import_organization(error, &name))
+            import.finish(deployment).await.map_err(|error| status::import_organization(error, name.as_ref()))
         }
         (Ok(()), None) => Err(invalid(&FormatError::CutOff)),
         (Err(status), Some(import)) => {
@@ -277,35 +272,59 @@ pub(crate) async fn import(
     }
 }
 
-/// Takes what has come of the file.
-async fn take(
-    deployment: &Deployment,
-    permit: &mut Option<Permit<CreateOrganization>>,
-    reader: &mut Reader,
-    import: &mut Option<Import>,
-    name: &str,
-) -> Result<(), Status> {
-    let refused = |error: ImportError| status::import_organization(error, name);
-    while let Some(read) = reader.next().map_err(|error| invalid(&error))? {
-        match (read, import.as_mut()) {
-            (Read::Header(exported), None) => {
-                // There is one header, or the reader says that the file is out of order.
-                let permit = permit.take().ok_or_else(|| invalid(&FormatError::Order))?;
-                *import = Some(Import::begin(deployment, permit, &exported, name).await.map_err(refused)?);
-            }
-            (Read::Table(described), Some(import)) => import.table(&described).map_err(refused)?,
-            (Read::Rows(rows), Some(import)) => import.rows(deployment, rows).await.map_err(refused)?,
-            (Read::End, Some(_)) => {}
-            (Read::Header(_), Some(_)) | (Read::Table(_) | Read::Rows(_) | Read::End, None) => {
-                return Err(invalid(&FormatError::Order));
+/// A file on its way in.
+struct Intake {
+    /// For the one import that a file is.
+    permit: Option<DeploymentPermit<CreateOrganization>>,
+    reader: Reader,
+    /// The `organization_id` of the requests so far; empty if none has one.
+    given: String,
+    /// The name given, once the import has begun.
+    name: Option<OrganizationName>,
+    import: Option<Import>,
+}
+
+impl Intake {
+    fn new(permit: DeploymentPermit<CreateOrganization>) -> Self {
+        Intake { permit: Some(permit), reader: Reader::default(), given: String::new(), name: None, import: None }
+    }
+
+    /// Takes what has come of the file.
+    async fn take(&mut self, deployment: &Deployment, message: ImportOrganizationRequest) -> Result<(), Status> {
+        if self.import.is_none() && !message.organization_id.is_empty() {
+            self.given = message.organization_id;
+        }
+        self.reader.push(&message.chunk);
+        while let Some(read) = self.reader.next().map_err(|error| invalid(&error))? {
+            let refused = |error: ImportError| status::import_organization(error, self.name.as_ref());
+            match (read, self.import.as_mut()) {
+                (Read::Header(exported), None) => self.begin(deployment, &exported).await?,
+                (Read::Table(described), Some(import)) => import.table(&described).map_err(refused)?,
+                (Read::Rows(rows), Some(import)) => import.rows(deployment, rows).await.map_err(refused)?,
+                (Read::End, Some(_)) => {}
+                (Read::Header(_), Some(_)) | (Read::Table(_) | Read::Rows(_) | Read::End, None) => {
+                    return Err(invalid(&FormatError::Order));
+                }
             }
         }
+        Ok(())
     }
-    Ok(())
+
+    /// Begins the import under the name given or, without one, that of the export.
+    async fn begin(&mut self, deployment: &Deployment, exported: &Exported) -> Result<(), Status> {
+        // There is one header, or the reader says that the file is out of order.
+        let permit = self.permit.take().ok_or_else(|| invalid(&FormatError::Order))?;
+        let given = self.given.as_str();
+        let name = if given.is_empty() { Ok(None) } else { given.parse().map(Some) };
+        self.name = name.map_err(|_| status::import_organization(ImportError::NotAName, None))?;
+        let begun = Import::begin(deployment, permit, exported, self.name.as_ref()).await;
+        self.import = Some(begun.map_err(|error| status::import_organization(error, self.name.as_ref()))?);
+        Ok(())
+    }
 }
 
 fn invalid(error: &FormatError) -> Status {
-    status::import_organization(ImportError::Invalid(error.to_string()), "")
+    status::import_organization(ImportError::Invalid(error.to_string()), None)
 }
 
 #[cfg(test)]

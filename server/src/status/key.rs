@@ -9,6 +9,7 @@ use sealward_core::{
         key_text::{GivenTextHint, KeyTextViolation},
     },
     key::KeyError,
+    name::OrganizationName,
     organization::Obstacle,
     violation::{Problem, Violation},
 };
@@ -22,7 +23,7 @@ use super::{
 };
 
 /// Why a server can't use keys that are there.
-pub(super) fn inaccessible(organization: &str, obstacle: Obstacle) -> Status {
+pub(super) fn inaccessible(organization: &OrganizationName, obstacle: Obstacle) -> Status {
     let builder = match obstacle {
         Obstacle::NewerRing { format } => written_by_newer_version("key-ring", format),
         Obstacle::NewerCell { format } => written_by_newer_version("cell", format),
@@ -50,14 +51,14 @@ fn written_by_newer_version(what: &'static str, format: impl Display) -> StatusB
 /// How soon a SetDataEncryptionKey that found another one running may be tried again.
 const RETRY_SET_KEY: Duration = Duration::from_secs(5);
 
-pub(super) fn ring_damaged(organization: &str) -> Status {
+pub(super) fn ring_damaged(organization: &OrganizationName) -> Status {
     StatusBuilder::new(Code::DataLoss, ErrorReason::KeyRingDamaged, "the organization's key ring is missing or damaged")
         .with("organization", organization)
         .dynamics_code("8004852F")
         .build()
 }
 
-pub(super) fn inactive(organization: &str, wanted: Fingerprint) -> Status {
+pub(super) fn inactive(organization: &OrganizationName, wanted: Fingerprint) -> Status {
     StatusBuilder::new(
         Code::FailedPrecondition,
         ErrorReason::DataEncryptionInactive,
@@ -81,7 +82,7 @@ pub(crate) fn bound_of_key_error(error: &KeyError) -> Option<&'static str> {
 }
 
 /// Why a key was not checked, retrieved, changed or restored. `progress` is how many cells of how many a re-encryption has done.
-pub(crate) fn key(error: KeyError, organization: &str, progress: Option<(u64, u64)>) -> Status {
+pub(crate) fn key(error: KeyError, organization: &OrganizationName, progress: Option<(u64, u64)>) -> Status {
     use Code::{Aborted, FailedPrecondition, InvalidArgument};
     let bound = bound_of_key_error(&error);
     let refused = |code, reason, dynamics_code, message: String| {

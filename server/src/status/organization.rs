@@ -5,7 +5,9 @@ use std::time::Duration;
 use sealward::v1::ErrorReason;
 use sealward_core::{
     deployment::NotServed,
+    name::OrganizationName,
     organization::{create::CreateOrganizationError, import::ImportError},
+    permit::NotEntered,
     violation::{Problem, Violation},
 };
 use tonic::{Code, Status};
@@ -16,13 +18,18 @@ use super::{
     violation::invalid,
 };
 
-/// There is no organization of this name; said only to who may do what was asked there.
-pub(crate) fn organization_not_found(organization: &str) -> Status {
-    StatusBuilder::not_found("there is no such organization").with("organization", organization).build()
+/// An organization isn't there, or isn't served; said only to a caller who may do what was asked there.
+pub(crate) fn not_entered(error: NotEntered) -> Status {
+    match error {
+        NotEntered::NotFound(name) => {
+            StatusBuilder::not_found("there is no such organization").with("organization", name).build()
+        }
+        NotEntered::NotServed(name, why) => organization_not_served(&name, why),
+    }
 }
 
-/// There is an organization of this name, and it isn't served; said only to who may do what was asked there.
-pub(crate) fn organization_not_served(organization: &str, why: NotServed) -> Status {
+/// There is an organization of this name, and it isn't served.
+fn organization_not_served(organization: &OrganizationName, why: NotServed) -> Status {
     let builder = match why {
         NotServed::Unavailable => StatusBuilder::new(
             Code::Unavailable,
@@ -45,9 +52,8 @@ pub(crate) fn organization_not_served(organization: &str, why: NotServed) -> Sta
 const RETRY_ORGANIZATION: Duration = Duration::from_secs(10);
 
 /// Why an organization was not created.
-pub(crate) fn create_organization(error: CreateOrganizationError, organization: &str) -> Status {
+pub(crate) fn create_organization(error: CreateOrganizationError, organization: &OrganizationName) -> Status {
     match error {
-        CreateOrganizationError::Invalid(violations) => invalid(violations),
         CreateOrganizationError::AlreadyExists => StatusBuilder::already_exists("an organization of this name exists")
             .with("organization", organization)
             .build(),
@@ -56,8 +62,8 @@ pub(crate) fn create_organization(error: CreateOrganizationError, organization: 
     }
 }
 
-/// Why an organization was not imported.
-pub(crate) fn import_organization(error: ImportError, organization: &str) -> Status {
+/// Why an organization was not imported under this name, or under that of its export.
+pub(crate) fn import_organization(error: ImportError, organization: Option<&OrganizationName>) -> Status {
     match error {
         ImportError::Invalid(problem) => {
             let message = format!("the export can't be imported: {problem}");
@@ -68,7 +74,10 @@ pub(crate) fn import_organization(error: ImportError, organization: &str) -> Sta
         ImportError::NotAName => invalid(vec![Violation::new("organization_id", Problem::NotAnOrganizationId)]),
         ImportError::AlreadyExists => {
             let builder = StatusBuilder::already_exists("an organization of this name, or of this UUID, exists");
-            if organization.is_empty() { builder.build() } else { builder.with("organization", organization).build() }
+            match organization {
+                Some(organization) => builder.with("organization", organization).build(),
+                None => builder.build(),
+            }
         }
         ImportError::NotServed { name, why } => organization_not_served(&name, why),
         ImportError::Store(failure) => store_failure(failure).build(),

@@ -3,7 +3,7 @@
 use std::{fmt::Display, time::Duration};
 
 use sealward::v1::ErrorReason;
-use sealward_core::{identity::Identity, policy::Privilege};
+use sealward_core::{identity::Identity, name::OrganizationName, policy::Privilege};
 use tonic::{Code, Status};
 
 use super::{
@@ -38,7 +38,7 @@ enum PrivilegePlace {
     /// In every organization: the message, which names one, was not read.
     Anywhere,
     /// In the organization of this name.
-    Organization(String),
+    Organization(OrganizationName),
     /// For what belongs to no organization, which only a binding to `*` allows.
     Deployment,
 }
@@ -50,8 +50,8 @@ impl PrivilegeRefusal {
     }
 
     /// No binding grants the privilege in the organization of this name.
-    pub(crate) fn within(identity: &Identity, privilege: Privilege, organization: &str) -> Self {
-        let place = PrivilegePlace::Organization(organization.to_owned());
+    pub(crate) fn within(identity: &Identity, privilege: Privilege, organization: &OrganizationName) -> Self {
+        let place = PrivilegePlace::Organization(organization.clone());
         Self { identity: identity.clone(), privilege, place }
     }
 
@@ -374,7 +374,7 @@ fn privilege_missing(PrivilegeRefusal { identity, privilege, place }: PrivilegeR
     let lacks = format!("{identity} lacks the privilege {privilege}");
     let (message, organization) = match place {
         PrivilegePlace::Anywhere => (format!("{lacks} in every organization"), None),
-        PrivilegePlace::Organization(name) => (format!("{lacks} in organizations/{name}"), Some(name)),
+        PrivilegePlace::Organization(name) => (format!("{lacks} in {}", name.resource_name()), Some(name.to_string())),
         PrivilegePlace::Deployment => {
             (format!("{lacks} for the whole deployment: it takes a binding to \"*\""), Some("*".to_owned()))
         }
@@ -411,6 +411,10 @@ pub(crate) fn broken_message(broken: BrokenMessage) -> Status {
 }
 
 /// An application doesn't do what was asked in this organization, for a reason of its own.
-pub(crate) fn refused_by_application(reason: impl Reason, message: &'static str, organization: &str) -> Status {
+pub(crate) fn refused_by_application(
+    reason: impl Reason,
+    message: &'static str,
+    organization: &OrganizationName,
+) -> Status {
     StatusBuilder::new(Code::FailedPrecondition, reason, message).with("organization", organization).build()
 }

@@ -10,6 +10,7 @@ use sealward_core::{
         key_text::{GivenTextHint, KeyTextViolation},
     },
     key::KeyError,
+    name::OrganizationName,
     organization::import::ImportError,
     text::is_invisible,
     violation::{Problem, Violation},
@@ -23,6 +24,10 @@ use super::{
     *,
 };
 use crate::{audit::copy::CopyUnavailable, identity::token::TokenProblem, transport::connection_limit::NoPlace};
+
+fn default() -> OrganizationName {
+    "default".parse().unwrap()
+}
 
 fn headers_of(status: &Status) -> HeaderMap {
     let mut headers = HeaderMap::new();
@@ -75,10 +80,10 @@ fn a_refusal_by_a_limit_names_the_limit() {
         assert_eq!(bound_in(&Status::from(refusal)).as_deref(), Some(bound));
     }
     let change = KeyError::ChangeQuota { limit: 1, retry_after_seconds: 1 };
-    assert_eq!(bound_in(&key(change, "default", None)).as_deref(), Some("key_changes_per_hour"));
+    assert_eq!(bound_in(&key(change, &default(), None)).as_deref(), Some("key_changes_per_hour"));
     let restore = KeyError::RestoreQuota { limit: 1, retry_after_seconds: 1 };
-    assert_eq!(bound_in(&key(restore, "default", None)).as_deref(), Some("wrong_key_restores_per_15_minutes"));
-    assert_eq!(bound_in(&key(KeyError::AlreadyActive, "default", None)), None);
+    assert_eq!(bound_in(&key(restore, &default(), None)).as_deref(), Some("wrong_key_restores_per_15_minutes"));
+    assert_eq!(bound_in(&key(KeyError::AlreadyActive, &default(), None)), None);
     let behind = audit_copy_unavailable(CopyUnavailable::Behind { records: 2, limit: 1 });
     assert_eq!(bound_in(&behind).as_deref(), Some("audit_copy_behind_max_records"));
     assert_eq!(bound_in(&list_too_long(1)).as_deref(), Some("list_time_max_ms"));
@@ -176,7 +181,7 @@ fn largest_error_fits_the_limit_of_clients() {
     });
     for status in [
         invalid(everything.collect()),
-        import_organization(ImportError::Invalid(long('\u{1f511}')), "default"),
+        import_organization(ImportError::Invalid(long('\u{1f511}')), Some(&default())),
         StatusBuilder::new(Code::Internal, ErrorReason::Internal, long('%'))
             .with("one", long('é'))
             .with("two", long('é'))
@@ -219,7 +224,7 @@ fn every_violation_has_a_reason() {
         given_length: 12,
     };
     for (status, reasons) in [
-        (key(rule, "default", None), &["NO_LETTER", "HAS_INVISIBLE"][..]),
+        (key(rule, &default(), None), &["NO_LETTER", "HAS_INVISIBLE"][..]),
         (page_token_invalid(), &["NOT_A_PAGE_TOKEN"]),
     ] {
         let details = status.get_error_details();
@@ -232,7 +237,7 @@ fn every_violation_has_a_reason() {
 #[test]
 fn a_key_mismatch_hints_at_the_given_text_without_repeating_it() {
     let wanted = Fingerprint::from_bytes([7; 8]);
-    let mismatch = |hints| key(KeyError::Mismatch { wanted, given_length: 12, hints }, "default", None);
+    let mismatch = |hints| key(KeyError::Mismatch { wanted, given_length: 12, hints }, &default(), None);
     let plain = mismatch(Vec::new());
     assert_eq!(plain.get_error_details().error_info().unwrap().metadata.get("given_text"), None);
     let hinted = mismatch(vec![GivenTextHint::BeginsWithByteOrderMark, GivenTextHint::EndsWithBlank]);
@@ -244,7 +249,7 @@ fn a_key_mismatch_hints_at_the_given_text_without_repeating_it() {
 #[test]
 fn errors_contain_no_control_or_invisible_characters() {
     let text = "a\u{1b}[31m\r\n\u{202e}\u{200b}b";
-    let status = import_organization(ImportError::Invalid(text.to_owned()), "default");
+    let status = import_organization(ImportError::Invalid(text.to_owned()), Some(&default()));
     let details = status.get_error_details();
     for shown in [status.message(), &*details.error_info().unwrap().metadata["problem"]] {
         assert!(!shown.chars().any(|character| character.is_control() || is_invisible(character)), "{shown:?}");

@@ -209,7 +209,7 @@ impl Scrape {
     fn set_organizations(&self, deployment: &Deployment) {
         let now = deployment.now();
         for organization in deployment.organizations() {
-            let labels = OfOrganization { organization: organization.name.clone() };
+            let labels = OfOrganization { organization: organization.name.to_string() };
             let Some(facts) = organization.key_facts() else { continue };
             self.encryption_active.get_or_create(&labels).set(facts.is_active.into());
             if let Some((_, time)) = due_time(deployment, &organization) {

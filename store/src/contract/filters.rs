@@ -130,7 +130,7 @@ pub(crate) async fn filter_finds_the_same_rows_as_in_memory(subject: &dyn Subjec
     apply(&*store, rows.collect()).await;
     let (mut found_some, mut left_some) = (0, 0);
     for text in filters() {
-        let filter = Filter::parse(&text, &entity, "contoso").expect(&text);
+        let filter = Filter::parse(&text, &entity, Some(&"contoso".parse().unwrap())).expect(&text);
         let holds = |record: &Vec<Option<Value>>| {
             filter.holds(&|field| match field {
                 Field::Attribute(index) => record[index].as_ref(),

@@ -19,6 +19,7 @@ use std::{
 
 use sealward_core::{
     id::OrganizationId,
+    name::OrganizationName,
     store::{
         Cause, Commit, CommitError, Condition, Name, OpenError, Pending, Reader, Row, ScanError, Scanned, Select,
         Store, Unavailable,
@@ -101,7 +102,7 @@ impl OpenDatabases {
 
 /// Reads the organization's name inside a database that is being opened, and checks that the database belongs to this
 /// organization. Called at each open.
-pub type Inspect = for<'a> fn(OrganizationId, &'a dyn Reader) -> Pending<'a, Result<String, OpenError>>;
+pub type Inspect = for<'a> fn(OrganizationId, &'a dyn Reader) -> Pending<'a, Result<OrganizationName, OpenError>>;
 
 /// The parameters for opening a database.
 #[derive(Clone)]
@@ -120,7 +121,7 @@ pub(super) struct OpenParameters {
 pub(super) struct OnDemandStore {
     opening: OpenParameters,
     /// The name inside the database when it was first opened. It must not change while the organization is served.
-    name: Arc<Mutex<Option<String>>>,
+    name: Arc<Mutex<Option<OrganizationName>>>,
     current: Arc<OpenStore>,
     open: Arc<OpenDatabases>,
     turn: Arc<tokio::sync::Mutex<Turn>>,
@@ -230,7 +231,7 @@ impl OnDemandStore {
 
 impl OpenParameters {
     /// Opens the database. Fails if it belongs to another organization or its name has changed. Blocks.
-    fn open(self, name: &Mutex<Option<String>>) -> Result<SqliteStore, OpenError> {
+    fn open(self, name: &Mutex<Option<OrganizationName>>) -> Result<SqliteStore, OpenError> {
         let view = SqliteView::open(&self.path, self.options)?;
         // A view reads synchronously on this thread.
         let inside = Handle::current().block_on((self.inspect)(self.id, &view))?;

@@ -14,6 +14,7 @@ use std::{
 use sealward_core::{
     audit::{AuditAction, AuditEntry, AuditRecord, ChainHead, OUTCOME_DONE},
     id::{OrganizationId, Timestamp},
+    name::OrganizationName,
     port::OrganizationDatabases,
     store::{
         Assignment, Cause, Column, ColumnType, Commit, CommitError, Comparison, Condition, Datum, Direction, Expect,
@@ -96,8 +97,8 @@ fn open_databases(folder: &Arc<DataFolder>) -> SqliteDatabases {
 }
 
 /// The databases of these tests contain no organization.
-fn not_inspected(_: OrganizationId, _: &dyn Reader) -> Pending<'_, Result<String, OpenError>> {
-    Box::pin(async { Ok("any".to_owned()) })
+fn not_inspected(_: OrganizationId, _: &dyn Reader) -> Pending<'_, Result<OrganizationName, OpenError>> {
+    Box::pin(async { Ok("any".parse().unwrap()) })
 }
 
 fn no_witnesses() -> databases::Witnesses {

@@ -2,6 +2,7 @@
 
 use crate::{
     deployment::NotServed,
+    name::OrganizationName,
     store::{CommitError, StoreFailure, Unavailable},
 };
 
@@ -21,7 +22,7 @@ pub enum ImportError {
     #[error("the organization {name} exists, and isn't served now")]
     NotServed {
         /// The name.
-        name: String,
+        name: OrganizationName,
         /// Why it isn't.
         why: NotServed,
     },

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use sealward_core::{
     audit::AuditAction,
     identity::{Caller, Identity},
+    name::OrganizationName,
 };
 
 /// How many identities are counted apart from each other within an interval. The refusals of all others share one place, and one budget.
@@ -33,7 +34,7 @@ pub(crate) struct Refused {
     /// What it was tried on: an organization, a record or a method.
     pub(crate) subject: String,
     /// The organization it was tried in, if there is one of that name.
-    pub(crate) organization: Option<String>,
+    pub(crate) organization: Option<OrganizationName>,
     /// What else the record says.
     pub(crate) details: String,
 }
@@ -42,7 +43,7 @@ pub(crate) struct Refused {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Repeated {
     /// The organization whose trail has to have it; `None` for the deployment's own.
-    pub(super) organization: Option<String>,
+    pub(super) organization: Option<OrganizationName>,
     /// The last one of them. Without a caller where several identities share the count.
     pub(super) last: Refused,
     /// Whether the count is that of one identity.
@@ -60,7 +61,7 @@ impl Repeated {
     pub(super) fn subject(&self) -> String {
         match (&self.organization, self.subjects.as_slice()) {
             (_, [subject]) if self.others == 0 => subject.clone(),
-            (Some(organization), _) => format!("organizations/{organization}"),
+            (Some(organization), _) => organization.resource_name(),
             (None, _) => "organizations".to_owned(),
         }
     }
@@ -112,7 +113,7 @@ struct OfIdentity {
 }
 
 /// In which trail, which action, why it was refused.
-type Kind = (Option<String>, &'static str, &'static str);
+type Kind = (Option<OrganizationName>, &'static str, &'static str);
 
 impl Tallies {
     /// None yet. Each identity may have `budget` records at once within an interval.
@@ -233,7 +234,7 @@ mod tests {
             action: AuditAction::RevealAttributes,
             outcome: "PRIVILEGE_MISSING",
             subject: subject.to_owned(),
-            organization: organization.map(str::to_owned),
+            organization: organization.map(|name| name.parse().unwrap()),
             details: "lacks prvRevealAttributes".to_owned(),
         }
     }
@@ -267,7 +268,9 @@ mod tests {
         assert_eq!(tallies.take(refused("cn:a", "organizations/real", Some("real"))), Taken::OverBudget);
         let all = tallies.take_all();
         let of = |organization: Option<&str>| {
-            all.iter().find(|repeated| repeated.organization.as_deref() == organization).unwrap()
+            all.iter()
+                .find(|repeated| repeated.organization.as_ref().map(OrganizationName::as_str) == organization)
+                .unwrap()
         };
         assert_eq!(all.len(), 2);
         assert_eq!((of(Some("real")).count, of(Some("real")).subject().as_str()), (1, "organizations/real"));

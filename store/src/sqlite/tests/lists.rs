@@ -29,14 +29,17 @@ use sealward_core::{
     fail_point::{FailPoint, FailPoints},
     filter::Bounds,
     id::RecordId,
-    identity::Identity,
+    identity::{Caller, Identity},
     mask::ReadMask,
+    name::OrganizationName,
     organization::{Organization, create::create_first, open::inspect},
+    permit::Permit,
     policy::{Binding, Policy, ReadRecords, Role, Scope},
     port::{AuditGate, Clock, KeyDerivation},
     random::Random,
     record::{
-        Record,
+        Record, RecordError,
+        get::get,
         list::{Listed, Page, Query, list},
     },
     schema::{Attribute, Choice, Entity, Kind, OnDelete, Schema, Value},
@@ -500,8 +503,7 @@ impl Lists {
         let schema = Arc::new(Schema::new(vec![entity()]).unwrap());
         let entity = Arc::clone(&schema.entities()[0]);
         let deployment = Deployment::new(ports, schema, limits);
-        create_first(&deployment, "default").await.unwrap();
-        let organization = deployment.organization("default").unwrap();
+        let organization = create_first(&deployment, &"default".parse().unwrap()).await.unwrap();
         let identity = Identity::CommonName("tester".to_owned());
         let binding = Binding { identity: identity.clone(), role: Role::RecordReader.into(), scope: Scope::All };
         Lists { deployment, organization, entity, policy: Policy::new(vec![binding]), identity, _fixture: fixture }
@@ -514,12 +516,17 @@ impl Lists {
         self.organization.store.commit(Commit::of(steps)).await.unwrap();
     }
 
+    fn permit(&self, organization: &OrganizationName) -> Permit<ReadRecords> {
+        let caller = Caller { identity: self.identity.clone().into(), peer: None, call_id: String::new() };
+        self.policy.check(&caller, organization).unwrap().enter(&self.deployment).unwrap()
+    }
+
     async fn list(&self, filter: &str, order: &str, mask: &ReadMask, size: u32, token: &str) -> Listed {
-        let query = Query::parse(Bounds::default(), filter, order, &self.entity, "default")
+        let permit = self.permit(&self.organization.name);
+        let query = Query::parse(&permit, Bounds::default(), filter, order, &self.entity)
             .unwrap_or_else(|violations| panic!("{filter} | {order}: {violations:?}"));
-        let page = Page { size, token, mask, count: true, method: "/List", identity: &self.identity };
-        let permit = self.policy.check::<ReadRecords>(&self.identity, "default").unwrap();
-        list(&self.deployment, permit, &self.organization, &self.entity, query, page).await.unwrap()
+        let page = Page { size, token, mask, count: true, method: "/List" };
+        list(&self.deployment, permit, query, page).await.unwrap()
     }
 }
 
@@ -659,4 +666,20 @@ fn unchanged_rows_appear_once_despite_concurrent_changes() {
         prop_assert!(found.is_superset(&staying), "{:?} doesn't contain all of {:?}", found, staying);
         Ok(())
     });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn permit_reaches_records_of_its_own_organization_only() {
+    let lists = Lists::new().await;
+    let other = create_first(&lists.deployment, &"other".parse().unwrap()).await.unwrap();
+    let thing = Thing { id: 7, create_time: 1, update_time: 1, created_by: None, values: vec![None; NAMES.len()] };
+    other.store.commit(Commit::of(vec![row(&thing)])).await.unwrap();
+    let id = RecordId::from_uuid(Uuid::from_u128(thing.id));
+    let read = async |organization: &Organization| {
+        let permit = lists.permit(&organization.name);
+        assert_eq!(permit.record_of(&lists.entity, id).organization.id, organization.id);
+        get(permit, &lists.entity, id, &ReadMask::default()).await
+    };
+    assert_eq!(read(&other).await.unwrap().id, id);
+    assert!(matches!(read(&lists.organization).await, Err(RecordError::NotFound)));
 }

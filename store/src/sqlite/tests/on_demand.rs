@@ -212,7 +212,7 @@ fn organization(id: OrganizationId, name: &str) -> Commit {
     let layout = layout::organization(&Schema::new(Vec::new()).unwrap());
     let table_layout =
         layout.tables.into_iter().find(|table_layout| table_layout.table.name == OrganizationRow::TABLE).unwrap();
-    let row = OrganizationRow { id, name: name.to_owned(), create_time: Timestamp::from_unix_micros(1) };
+    let row = OrganizationRow { id, name: name.parse().unwrap(), create_time: Timestamp::from_unix_micros(1) };
     Commit::of(vec![Step::CreateTable(table_layout.table), Step::CreateTable(AuditRecord::table()), row.insert()])
 }
 
