@@ -59,5 +59,5 @@ async fn due_key_is_logged_at_start() {
     folder.client(&server.address, Person::Admin).is_data_encryption_active(DEFAULT).await.unwrap();
     server.kill();
     let log = std::fs::read_to_string(log).unwrap();
-    assert!(log.contains("the encryption key is the one that was generated with the organization"), "{log}");
+    assert!(log.contains("generated encryption key in use"), "{log}");
 }

@@ -129,7 +129,7 @@ async fn bindings_of_an_organization_are_logged_at_its_creation_and_deletion() {
     server.terminate();
     assert!(tokio::task::spawn_blocking(move || server.wait()).await.unwrap().success());
     let logged = fs::read_to_string(log).unwrap();
-    for event in ["organization created that bindings already name", "organization deleted that bindings still name"] {
+    for event in ["role bindings already name created organization", "role bindings still name deleted organization"] {
         let line = logged.lines().find(|line| line.contains(event)).expect(event);
         assert!(line.contains("contoso") && line.contains("cn:reader"), "{line}");
     }

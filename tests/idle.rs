@@ -109,5 +109,5 @@ async fn missing_database_is_unavailable_and_logged_once() {
     process.terminate();
     assert!(process.wait().success());
     let log = fs::read_to_string(log).unwrap();
-    assert_eq!(log.matches("a database that was closed while idle can't be opened again").count(), 1, "{log}");
+    assert_eq!(log.matches("idle database not reopened").count(), 1, "{log}");
 }

@@ -152,7 +152,7 @@ async fn a_server_is_prepared_checked_and_served() {
     let before = fs::read(prepared.config()).unwrap();
     let (code, _, error) = run(&mut prepared.init());
     assert_eq!(code, 1);
-    assert!(error.contains("is not written over: edit it, or name another folder"), "{error}");
+    assert!(error.contains("is not overwritten: edit it, or select another folder"), "{error}");
     assert_eq!(fs::read(prepared.config()).unwrap(), before);
     let (code, printed, _) = run(prepared.init().arg("--print"));
     assert_eq!((code, printed.into_bytes()), (0, before));

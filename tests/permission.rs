@@ -170,14 +170,16 @@ async fn a_refusal_names_identity_privilege_and_organization() {
     for (organization, name) in [(DEFAULT, "default"), (NOWHERE, "nowhere")] {
         refused(
             writer.mailboxes().list(organization, ListOptions::default()).await.map(drop),
-            &format!("cn:writer lacks the privilege prvReadRecords in organizations/{name}"),
+            &format!(
+                "cn:writer lacks the privilege prvReadRecords in organizations/{name}: ask an administrator for a role with it"
+            ),
             &[("identity", "cn:writer"), ("organization", name), ("privilege", "prvReadRecords")],
         );
     }
     // Held nowhere, so that the layer refuses before the message is read.
     refused(
         writer.retrieve_data_encryption_key(CONTOSO).await.map(drop),
-        "cn:writer lacks the privilege prvReadSqlEncryptionKey in every organization",
+        "cn:writer lacks the privilege prvReadSqlEncryptionKey in every organization: ask an administrator for a role with it",
         &[("identity", "cn:writer"), ("privilege", "prvReadSqlEncryptionKey")],
     );
     // Held in some organizations, for a method that needs all of them.
@@ -185,7 +187,7 @@ async fn a_refusal_names_identity_privilege_and_organization() {
         Server::start_with(|config| bind(config, Person::Writer, Role::SystemAdministrator, only_contoso())).await;
     refused(
         server.client(Person::Writer).create_organization("fabrikam").await.map(drop),
-        "cn:writer lacks the privilege prvCreateOrganizations for the whole deployment: it takes a binding to \"*\"",
+        "cn:writer lacks the privilege prvCreateOrganizations for the whole deployment: ask an administrator for a role with it in \"*\"",
         &[("identity", "cn:writer"), ("organization", "*"), ("privilege", "prvCreateOrganizations")],
     );
 }

@@ -539,8 +539,8 @@ async fn sighup_reloads_files() {
     edit(&development, "# level = \"info\"", "level = \"debug\"");
     edit(&development, "# page_size_max = 1000", "page_size_max = 7");
     server.hang_up();
-    logged("other bindings count");
-    let waits = logged("only counts from the next start on");
+    logged("role bindings reloaded");
+    let waits = logged("changed setting needs a restart");
     assert!(waits.contains("limits.page_size_max"), "{waits}");
     refused(
         reader.list_organizations(0, "").await,
@@ -555,7 +555,7 @@ async fn sighup_reloads_files() {
     let admin = folder.client(&server.address, Person::Admin);
     fs::write(development.config_file(), "[[bindings]]\n").unwrap();
     server.hang_up();
-    let failed = logged("what was read before stays in force");
+    let failed = logged("the previous version stays in use");
     assert!(failed.contains("configuration") && failed.contains("data_dir: missing"), "{failed}");
     admin.list_organizations(0, "").await.unwrap();
     assert_eq!(reason(reader.list_organizations(0, "").await), ErrorReason::PrivilegeMissing);

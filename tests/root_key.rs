@@ -213,7 +213,7 @@ async fn text_that_no_root_key_opens_is_logged_and_retains_no_root_key() {
     process.terminate();
     assert!(process.wait().success());
     let log = fs::read_to_string(log).unwrap();
-    let line = log.lines().find(|line| line.contains("can't be opened by any root key given")).unwrap();
+    let line = log.lines().find(|line| line.contains("key text not opened by any root key")).unwrap();
     assert!(line.contains("default") && line.contains(&key.fingerprint), "{line}");
 
     remove_former(&folder.path());

@@ -155,9 +155,13 @@ pub(crate) async fn cells_after(
         limit,
     };
     let rows = store.select(select).await?.into_iter();
-    let cells = rows.map(|row| match <[Datum; 2]>::try_from(row) {
-        Ok([Datum::Uuid(id), Datum::Bytes(cell)]) => Ok((RecordId::from_uuid(id), cell)),
-        Ok(_) | Err(_) => Err(Unavailable("malformed value in a column of cells".into())),
+    let cells = rows.map(|row| {
+        let mut data = row.into_iter();
+        let id = RecordColumns::id().take(&mut data)?;
+        match data.next() {
+            Some(Datum::Bytes(cell)) => Ok((id, cell)),
+            Some(_) | None => Err(Unavailable("malformed value in a column of cells".into())),
+        }
     });
     cells.collect()
 }

@@ -23,6 +23,7 @@ use crate::{
         entity::{Attribute, Entity, Kind},
     },
     store::{ColumnType, Comparison, Condition, Datum, Direction, Name},
+    table::{declare::TableColumn, record::RecordColumns},
     violation::{Problem, Violation},
 };
 
@@ -259,18 +260,18 @@ fn read_term<'a>(term: &'a str, entity: &'a Entity) -> Result<(Key, u32), TermEr
         (Some(field), Some("desc"), None) => (field, Direction::Descending),
         _ => return Err(TermError::Fault(OrderFault::InvalidTerm)),
     };
-    let of_time = |column: &'static str| {
-        Ok((Key { column: column.into(), kind: ColumnType::Time, nullable: false, direction }, 0))
+    let of_time = |column: TableColumn<RecordColumns, Timestamp>| {
+        Ok((Key { column: column.name(), kind: ColumnType::Time, nullable: false, direction }, 0))
     };
-    let of_identity = |column: &'static str| {
-        Ok((Key { column: column.into(), kind: ColumnType::Text, nullable: true, direction }, IDENTITY_CHARS))
+    let of_identity = |column: TableColumn<RecordColumns, Option<String>>| {
+        Ok((Key { column: column.name(), kind: ColumnType::Text, nullable: true, direction }, IDENTITY_CHARS))
     };
     match field {
         "name" => return Ok((Key::of_id(direction), 0)),
-        "create_time" => return of_time("create_time"),
-        "update_time" => return of_time("update_time"),
-        "created_by" => return of_identity("created_by"),
-        "modified_by" => return of_identity("modified_by"),
+        "create_time" => return of_time(RecordColumns::create_time()),
+        "update_time" => return of_time(RecordColumns::update_time()),
+        "created_by" => return of_identity(RecordColumns::created_by()),
+        "modified_by" => return of_identity(RecordColumns::modified_by()),
         _ => {}
     }
     let attribute = entity.attribute(field).ok_or(TermError::Unknown(field))?;
@@ -301,7 +302,7 @@ fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
 }
 
 /// The name of the id column.
-const ID: &str = "id";
+const ID: &str = RecordColumns::id().as_str();
 
 const NULL: u8 = 0;
 const VALUE: u8 = 1;

@@ -1,6 +1,6 @@
-//! Audit trails: signed, cut, copied and verified; and refused calls on their way to them.
+//! Audit trails: signing, pruning, copying, verifying, and recording refused calls.
 //!
-//! Nothing here knows what a record is about.
+//! This module doesn't know the subject of a record.
 
 pub(crate) mod copy;
 pub(crate) mod denials;

@@ -1,6 +1,6 @@
-//! Background work: re-encryption, idle databases, keys that are due for a change, organizations that couldn't be opened.
+//! Background work: re-encryption, idle databases, keys that are due for a change, and organizations that couldn't be opened.
 //!
-//! Nothing here decides what the next step is.
+//! Core decides what the next step is.
 
 pub(crate) mod idle;
 pub(crate) mod key_change_reminder;

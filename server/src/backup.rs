@@ -1,11 +1,11 @@
-//! Backs up a deployment's databases while its server runs: `configuration.db` and the databases of the organizations that it lists, as
-//! copies that belong together.
+//! Backs up a deployment's databases consistently while its server runs: `configuration.db` and the databases of the organizations that it
+//! lists.
 //!
-//! Each copy is one moment of its database, taken by SQLite within one read transaction: writers go on beside it, and it never begins
-//! again because of them. An organization's copy needs the text of its key in the copy of `configuration.db`; where a change of the key
-//! came between the two, both are taken again. The folder appears under its name when everything in it is whole, checked and on disk.
+//! Each copy is a snapshot of its database, which SQLite takes within one read transaction. Writers continue meanwhile, and never cause it
+//! to restart. An organization's copy needs the text of its key in the copy of `configuration.db`. If the key changed between the two, both
+//! copies are taken again. The folder gets its name when all copies are complete, checked and on disk.
 //!
-//! The root key and the configuration file are not among it: together with the copies they open everything.
+//! The root key and the configuration file are not included: together with the copies they open everything.
 
 use std::{
     fs, io,
@@ -30,44 +30,44 @@ use sealward_store::{copy, rename_new, view};
 
 use crate::ports::random::SystemRandom;
 
-/// How often copies are taken again that don't belong together. Each time, somebody has changed a key or deleted an organization in
-/// between; key changes are limited to a few an hour.
+/// The number of attempts to get consistent copies. An attempt fails if a key was changed or an organization deleted in between; key
+/// changes are limited to a few per hour.
 const ATTEMPTS: u32 = 5;
 
-/// What was backed up.
+/// The content of a backup.
 #[derive(Debug)]
 pub struct BackedUp {
     /// The names of the organizations, in order.
     pub organizations: Vec<OrganizationName>,
-    /// Organizations that are listed and whose creation or import isn't over: they are not in the backup.
+    /// Listed organizations whose creation, import or deletion is unfinished. They are not in the backup.
     pub unfinished: Vec<OrganizationName>,
 }
 
-/// Why there is no backup. Nothing of it is left.
+/// Why a backup failed. No files of it are left.
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
-    /// There is something under the name of the backup.
-    #[error("{path} exists: name a folder that doesn't, nothing is overwritten")]
+    /// The destination exists.
+    #[error("{path} exists and is not overwritten: specify a new folder")]
     Exists {
-        /// The name.
+        /// Its path.
         path: PathBuf,
     },
-    /// Another user would leave files that the server can't open.
+    /// A backup as another user would leave files that the server can't open.
     #[error("the data folder {path} belongs to user {owner}, and this runs as user {us}: run it as the server's user")]
     OtherUser {
         /// The data folder.
         path: PathBuf,
-        /// Whose it is.
+        /// Its owner.
         owner: u32,
-        /// Who this is.
+        /// The user of this process.
         us: u32,
     },
-    /// A file or folder can't be read or made.
+    /// A file or folder can't be read or created.
     #[error("{path} can't be used")]
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// What the system reported.
+        /// The system's error.
         source: io::Error,
     },
     /// A database can't be copied.
@@ -75,7 +75,7 @@ pub enum BackupError {
     Database {
         /// The database.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: Cause,
     },
     /// A copy can't be read.
@@ -83,12 +83,12 @@ pub enum BackupError {
     Copy {
         /// Its name in the backup.
         name: String,
-        /// Why.
+        /// The cause.
         source: Cause,
     },
-    /// A database is another organization's than the one it is listed as.
+    /// A database belongs to another organization than its entry.
     #[error(
-        "the database of organizations/{name} is another organization's inside: `sealward-server check-config` has more"
+        "the database of organizations/{name} belongs to another organization: run `sealward-server check-config` for details"
     )]
     OtherInside {
         /// The name of the organization.
@@ -102,8 +102,8 @@ pub enum BackupError {
         /// The name in its row.
         name: String,
     },
-    /// Keys were changed, or organizations deleted, each time.
-    #[error("organizations or their keys have changed {ATTEMPTS} times while they were copied: try again later")]
+    /// Keys were changed or organizations deleted during every attempt.
+    #[error("organizations or their keys changed during each of {ATTEMPTS} attempts: try again later")]
     KeepsChanging,
 }
 
@@ -126,13 +126,13 @@ pub async fn back_up(data_dir: &Path, to: &Path) -> Result<BackedUp, BackupError
         if is_new { Ok(backed_up) } else { Err(BackupError::Exists { path: to.to_owned() }) }
     });
     if outcome.is_err() {
-        // It may not be there.
+        // It may not exist.
         let _removed = fs::remove_dir_all(&unfinished);
     }
     outcome
 }
 
-/// A name beside the backup's, so that both are on one file system.
+/// A name in the same folder, so that both are on one file system.
 fn unfinished_name(to: &Path) -> Result<PathBuf, BackupError> {
     let name = to.file_name().ok_or_else(|| io_error(to, io::ErrorKind::InvalidInput.into()))?;
     let suffix = u64::from_be_bytes(random::bytes(&SystemRandom as &dyn Random));
@@ -180,7 +180,7 @@ struct Copies<'a> {
 }
 
 impl Copies<'_> {
-    /// Copies a database, in the place of a copy that was taken before.
+    /// Copies a database, and replaces an earlier copy.
     fn copy(&self, name: &str) -> Result<(), BackupError> {
         let (from, to) = (self.data_dir.join(name), self.folder.join(name));
         match fs::remove_file(&to) {
@@ -205,11 +205,11 @@ impl Copies<'_> {
         Ok(listed.into_iter().map(|listed| listed.row).collect())
     }
 
-    /// Copies an organization's database: whether it belongs to the copy of the configuration database.
+    /// Copies an organization's database, and returns whether it is consistent with the copy of the configuration database.
     async fn organization(&self, row: &Row) -> Result<bool, BackupError> {
         let name = name_of(row.id);
         if !self.data_dir.join(&name).try_exists().map_err(|source| io_error(&self.data_dir.join(&name), source))? {
-            // Deleted since the configuration database was copied; or it is missing, and then it stays so.
+            // It was deleted after the configuration database was copied, or it is missing and stays so.
             return if self.is_listed_now(row).await? {
                 Err(io_error(&self.data_dir.join(&name), io::ErrorKind::NotFound.into()))
             } else {
@@ -226,19 +226,19 @@ impl Copies<'_> {
             }
         }
         let Ok(ring) = ring_rows::read(&*copy).await.map_err(|error| copy_error(&name, error))? else {
-            // A ring that doesn't read needs no text that could be known here.
+            // The key text for an unreadable ring can't be determined here.
             return Ok(true);
         };
         let of_organization = || KeyTextRow::organization().is(row.id);
         let of_ring = of_organization().and(KeyTextRow::key_check_value().is(ring.check.as_bytes().to_vec()));
         let texts = |rows| configuration.count(KeyTextRow::TABLE.into(), rows);
         let has_text = texts(of_ring).await.map_err(|error| copy_error(CONFIGURATION, error))? > 0;
-        // Without any text the organization is inactive, and so is its copy.
+        // Without a key text the organization is inactive, and so is its copy.
         let is_inactive = texts(of_organization()).await.map_err(|error| copy_error(CONFIGURATION, error))? == 0;
         Ok(has_text || is_inactive)
     }
 
-    /// Whether the organization is listed still, as ready, by the configuration database itself.
+    /// Whether the configuration database still lists the organization as ready.
     async fn is_listed_now(&self, row: &Row) -> Result<bool, BackupError> {
         let path = self.data_dir.join(CONFIGURATION);
         let failed = |source| BackupError::Database { path: path.clone(), source };

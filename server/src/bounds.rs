@@ -1,4 +1,4 @@
-//! What bounds the calls that take long, or that many callers make of the same thing: shared by all handlers.
+//! Limits on long calls, and on calls to the same resource. All handlers share them.
 
 pub(crate) mod in_flight;
 pub(crate) mod one_at_a_time;
@@ -24,7 +24,7 @@ use crate::{
 
 /// The bounds of a server.
 pub(crate) struct Bounded {
-    /// Lists, and whatever else reads as many rows as its caller likes.
+    /// Lists, and other calls whose caller decides how many rows they read.
     pub(crate) lists: Arc<InFlight>,
     /// Streams, in either direction.
     pub(crate) streams: Arc<InFlight>,
@@ -32,15 +32,15 @@ pub(crate) struct Bounded {
     pub(crate) records: Arc<Turns<(OrganizationId, RecordId)>>,
     /// Writes of an organization's metadata.
     pub(crate) metadata: Arc<Turns<OrganizationId>>,
-    /// Looks at audit trails.
+    /// Verifications of audit trails.
     pub(crate) verifications: Arc<Verifications>,
-    /// Switches of indexes.
+    /// Changes of indexes.
     pub(crate) index_switches: IndexSwitches,
 }
 
 impl Bounded {
     pub(crate) fn new(limits: &Limits, shed: Shed) -> Self {
-        // Half of a database's readers: the other half is left to other identities.
+        // Half of a database's readers: the other half remains for other identities.
         let lists_at_once = usize::try_from(SCANS_MAX.div_ceil(2)).unwrap_or(1);
         let streams_max = limits.streams_per_identity_max;
         Bounded {
@@ -54,7 +54,7 @@ impl Bounded {
     }
 }
 
-/// How often indexes of an organization may be made or dropped: its writes wait meanwhile.
+/// The rate at which indexes of an organization may be created or dropped, since its writes wait meanwhile.
 pub(crate) struct IndexSwitches {
     limiter: Option<DefaultKeyedRateLimiter<OrganizationId>>,
     limit: u32,
@@ -67,7 +67,7 @@ impl IndexSwitches {
         IndexSwitches { limiter, limit, shed }
     }
 
-    /// Counts a switch in this organization.
+    /// Counts a change of an index in this organization.
     ///
     /// # Errors
     /// [`Refusal::TooManyIndexSwitches`]
@@ -122,7 +122,7 @@ mod tests {
             let datum = |attribute: &Attribute| {
                 let length = attribute.max_length.map(|length| length.max(LENGTH_MAX));
                 match &attribute.kind {
-                    // Four bytes a character; an encrypted one is as long in a request as any other is in an answer.
+                    // Four bytes per character. An encrypted attribute in a request is as long as any other in a response.
                     Kind::Text => Datum::Text("x".repeat(usize::try_from(length.unwrap() * 4).unwrap())),
                     Kind::Bytes => Datum::Bytes(vec![0; usize::try_from(length.unwrap()).unwrap()]),
                     Kind::Reference { .. } => Datum::Uuid(uuid::Uuid::nil()),

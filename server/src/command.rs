@@ -27,7 +27,7 @@ use self::{
     init::InitArguments, reference::Reference, serve::ServeArguments,
 };
 
-/// Stores records whose sensitive fields are encrypted, one field at a time.
+/// Store records whose sensitive fields are encrypted one by one.
 #[derive(Debug, Parser)]
 #[command(
     name = "sealward-server",
@@ -36,21 +36,21 @@ use self::{
     arg_required_else_help = true,
     after_help = "\
 Examples:
-  sealward-server dev                                     a server to try things out
-  sealward-server init /etc/sealward --admin cn:ada       what a production server needs
+  sealward-server dev                                     run a server for trials
+  sealward-server init /etc/sealward --admin cn:ada       prepare a production server
   sealward-server check-config --config /etc/sealward/sealward.toml
   sealward-server serve --config /etc/sealward/sealward.toml
   sealward-server backup --config /etc/sealward/sealward.toml /srv/backup/2026-11-29
 
-The greeting and the results are on stdout, the log and errors are on stderr.
-Exit codes: 0 done, 1 failed, 2 the command line is wrong."
+Results go to stdout, the log and errors to stderr.
+Exit codes: 0 success, 1 failure, 2 invalid command line."
 )]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
 }
 
-/// An environment variable that is set and empty counts as unset, for every option that reads one.
+/// Treats an empty environment variable as unset, for every option that reads one.
 fn without_empty_variables(command: clap::Command) -> clap::Command {
     let is_empty = |argument: &Arg| argument.get_env().and_then(std::env::var_os).is_some_and(|value| value.is_empty());
     command
@@ -60,22 +60,22 @@ fn without_empty_variables(command: clap::Command) -> clap::Command {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run a server to try things out; needs no preparation.
+    /// Run a server for trials, without any preparation.
     Dev(DevArguments),
-    /// Create what a production server needs: a commented configuration, a root key, a data folder.
+    /// Create a configuration, a root key and a data folder for a production server.
     Init(InitArguments),
-    /// Report every problem with a configuration and with the files and databases that it names.
+    /// Check a configuration, its files and its databases.
     CheckConfig(CheckConfigArguments),
-    /// Run a server with your configuration.
+    /// Run a server.
     Serve(ServeArguments),
-    /// Back up the databases of a server, running or stopped.
+    /// Back up the databases of a running or stopped server.
     Backup(BackupArguments),
-    /// Print documentation that is made of the code.
+    /// Print documentation that is generated from the code.
     #[command(subcommand, hide = true)]
     Reference(Reference),
 }
 
-/// Does what the command line says.
+/// Runs the command of the command line.
 pub(crate) fn run() -> ExitCode {
     let matches = without_empty_variables(Arguments::command()).get_matches();
     let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
@@ -95,7 +95,7 @@ pub(crate) fn run() -> ExitCode {
             }
             Ok(ExitCode::SUCCESS)
         });
-        // What a drain didn't wait for isn't waited for here either.
+        // Tasks that the drain did not wait for are not waited for here either.
         runtime.shutdown_background();
         ended
     });
@@ -108,7 +108,7 @@ pub(crate) fn run() -> ExitCode {
     }
 }
 
-/// Keys are in this process's memory: no core dump has it, and no other process of this user may read it. What root may do, root may do.
+/// Keys are in this process's memory: core dumps are off, and other processes of this user can't read it. Root still can.
 fn keep_memory_to_ourselves() -> std::io::Result<()> {
     use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
     setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
@@ -146,7 +146,7 @@ mod tests {
         }
     }
 
-    /// The rows of a command's options in docs/operations.md, where each says what `--help` says.
+    /// The rows of a command's options in docs/operations.md, with the text of `--help`.
     fn rows(command: &clap::Command) -> Vec<String> {
         let row = |argument: &Arg| {
             let takes_value = argument.get_action().takes_values();
@@ -184,7 +184,7 @@ mod tests {
         assert_eq!(listed, declared);
     }
 
-    /// The unit is for people to copy, so it has to be right without being run here.
+    /// Users copy the unit, so it has to be correct, although no test runs it.
     #[test]
     fn systemd_unit_uses_existing_commands_and_the_credentials_of_init() {
         let unit = include_str!("../../deploy/sealward.service");

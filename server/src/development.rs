@@ -1,7 +1,7 @@
-//! A folder with all that a server on a developer's machine needs: a CA, certificates for each role, a root key, a configuration.
+//! The folder of a development server: a CA, certificates for each role, a root key and a configuration.
 //!
-//! Only what is absent is written, so that a second run keeps data, keys and edits. Nothing here starts anything, and nothing made
-//! here is for production: the CA's key lies beside the certificates.
+//! Only missing files are written, so a second run keeps data, keys and edits. This module starts no server. Its files are not for
+//! production: the CA's key is beside the certificates.
 
 use std::{
     fs, io,
@@ -33,16 +33,16 @@ use crate::{
     root_key::{self, RootKeySourceError},
 };
 
-/// The organization that a development server begins with.
+/// The organization that a development server creates at its first start.
 pub const ORGANIZATION: &str = "default";
 
-/// A name that no other CA has: OpenSSL confuses CAs of one name.
+/// A unique name: OpenSSL confuses CAs with the same name.
 const CA_NAME: &str = "Sealward development CA";
 const CA_DAYS: u64 = 3_650;
-/// As long as clients of all makers accept a server's certificate.
+/// The longest lifetime of a server certificate that clients of all vendors accept.
 const CERTIFICATE_DAYS: u64 = 825;
 
-/// Who works with a development server. Each has a certificate whose common name is its own, and a role in all organizations.
+/// A user of a development server. Each has a certificate with its name as common name, and a role in all organizations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Person {
     /// The system administrator.
@@ -51,14 +51,14 @@ pub enum Person {
     Writer,
     /// Reads records.
     Reader,
-    /// The mail connector, which encrypted attributes are revealed to.
+    /// The mail connector. Encrypted attributes are revealed to it.
     Connector,
     /// The auditor.
     Auditor,
 }
 
 impl Person {
-    /// Everybody.
+    /// All users.
     pub const ALL: [Person; 5] = [Person::Admin, Person::Writer, Person::Reader, Person::Connector, Person::Auditor];
 
     /// The common name, and the name of the files.
@@ -86,56 +86,56 @@ impl Person {
     }
 }
 
-/// A folder that is ready, and where things are in it.
+/// A prepared folder, and the paths in it.
 #[derive(Clone, Debug)]
 pub struct Development {
     folder: PathBuf,
 }
 
-/// Why the folder can't be made ready.
+/// Why the folder can't be prepared.
 #[derive(Debug, thiserror::Error)]
 pub enum DevelopmentError {
-    /// A file or folder can't be written or read.
-    #[error("{path} can't be written or read")]
+    /// A file or folder can't be read or written.
+    #[error("{path} can't be read or written")]
     File {
-        /// Which.
+        /// Its path.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// The root key is gone, and what it sealed is there.
+    /// The root key is missing, but a database that it sealed exists.
     #[error(
-        "{root_key} is missing, and {sealed} was sealed with it; put it back, or remove {sealed} and restore the keys"
+        "{root_key} is missing, and {sealed} was sealed with it: put the key back, or remove {sealed} and restore the encryption keys"
     )]
     RootKeyMissing {
         /// The root key.
         root_key: PathBuf,
-        /// What it sealed.
+        /// The database that it sealed.
         sealed: PathBuf,
     },
-    /// The root key can't be made.
+    /// The root key can't be created.
     #[error(transparent)]
     RootKey(#[from] RootKeySourceError),
-    /// A certificate can't be made.
-    #[error("{path} can't be made; if the CA's files were changed, remove the folder tls and start again")]
+    /// A certificate can't be created.
+    #[error("{path} can't be created: if the CA's files were changed, remove the folder tls and start again")]
     Certificate {
-        /// Which.
+        /// Its path.
         path: PathBuf,
-        /// What was wrong.
+        /// The cause.
         source: rcgen::Error,
     },
-    /// A certificate is there without its key.
-    #[error("{certificate} is there without {key}; remove it and start again")]
+    /// A certificate exists without its key.
+    #[error("{certificate} exists, but {key} is missing: remove the certificate and start again")]
     KeyMissing {
-        /// What is there.
+        /// The certificate.
         certificate: PathBuf,
-        /// What isn't.
+        /// The missing key.
         key: PathBuf,
     },
 }
 
 impl Development {
-    /// Makes a folder ready: writes what is absent, and leaves what is there.
+    /// Prepares a folder: writes missing files, and leaves existing ones.
     ///
     /// # Errors
     /// [`DevelopmentError`]
@@ -149,7 +149,7 @@ impl Development {
         for person in Person::ALL {
             ca.provide(&development.tls(), person.name(), client_params(person))?;
         }
-        // Another root key would open nothing of what the configuration database has.
+        // A new root key could not open the key texts in the configuration database.
         let sealed = development.folder.join("configuration.db");
         if sealed.exists() && !development.root_key().exists() {
             return Err(DevelopmentError::RootKeyMissing { root_key: development.root_key(), sealed });
@@ -159,7 +159,7 @@ impl Development {
         Ok(development)
     }
 
-    /// The configuration as it stands in the folder, edits included.
+    /// The configuration in the folder, edits included.
     ///
     /// # Errors
     /// [`ConfigError`]
@@ -179,7 +179,7 @@ impl Development {
         self.folder.join("sealward.toml")
     }
 
-    /// Writes where the server listens, for `sealward --dev`.
+    /// Writes the server's address to a file, for `sealward --dev`.
     ///
     /// # Errors
     /// [`DevelopmentError`]
@@ -189,7 +189,7 @@ impl Development {
         private_file::replace(&path, content.as_bytes(), PUBLIC).map_err(|source| file_error(&path, source))
     }
 
-    /// Removes what [`write_endpoint`](Self::write_endpoint) wrote: the server listens no longer.
+    /// Removes the file of [`write_endpoint`](Self::write_endpoint), since the server no longer listens.
     pub fn remove_endpoint(&self) {
         // The next server writes it again.
         let _removed = fs::remove_file(self.endpoint());
@@ -205,7 +205,7 @@ impl Development {
         self.folder.join("root.key")
     }
 
-    /// The CA's certificate, which clients believe the server by, and the server its clients.
+    /// The CA's certificate, with which server and clients verify each other.
     #[must_use]
     pub fn ca(&self) -> PathBuf {
         self.tls().join("ca.pem")
@@ -250,13 +250,13 @@ struct Authority {
 }
 
 impl Authority {
-    /// Reads the CA, or makes one.
+    /// Reads the CA, or creates one.
     fn prepare(certificate: &Path, key: &Path) -> Result<Self, DevelopmentError> {
         let key_pair = provide_pair(certificate, key, |key_pair| ca_params().self_signed(key_pair))?;
         Ok(Self { issuer: Issuer::new(ca_params(), key_pair) })
     }
 
-    /// Makes `NAME.pem` and `NAME.key`, unless they are there.
+    /// Creates `NAME.pem` and `NAME.key`, unless they exist.
     fn provide(&self, folder: &Path, name: &str, params: CertificateParams) -> Result<(), DevelopmentError> {
         let (certificate, key) = (folder.join(format!("{name}.pem")), folder.join(format!("{name}.key")));
         provide_pair(&certificate, &key, |key_pair| params.signed_by(key_pair, &self.issuer)).map(|_| ())
@@ -297,15 +297,15 @@ fn params(common_name: &str, days: u64) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, common_name);
-    // An hour ago: the clock of a container or another machine may be behind.
+    // One hour earlier, since the clock of a container or another machine may be behind.
     params.not_before = date_time_ymd(1970, 1, 1) + now.saturating_sub(HOUR);
     params.not_after = date_time_ymd(1970, 1, 1) + now + Duration::from_secs(days * DAY_SECONDS);
     params.serial_number = Some(SerialNumber::from_slice(&random::bytes::<16>(&SystemRandom as &dyn Random)));
     params
 }
 
-/// The key of the file, or a new one, and a certificate for it, or the one that is there. A key without a certificate is kept: it is a
-/// run that was cut short, or a certificate that somebody wants anew.
+/// Reads the key from the file, or creates one, and creates its certificate unless it exists. A key without a certificate is kept: a former
+/// run was interrupted, or a user removed the certificate to renew it.
 fn provide_pair(
     certificate: &Path,
     key: &Path,
@@ -319,7 +319,7 @@ fn provide_pair(
     if !exists(key)? {
         create(key, &KeyPair::generate().map_err(failed)?.serialize_pem(), PRIVATE)?;
     }
-    // Read back, since another process may have been faster.
+    // Read back, since another process may have created it first.
     let pem =
         trusted_file::read_text(key, Kind::PrivateKey).map_err(|error| file_error(key, io::Error::other(error)))?;
     let key_pair = KeyPair::from_pem(&pem).map_err(failed)?;

@@ -1,8 +1,8 @@
-//! How the server ends: told once it announces that, takes no more calls after a delay, and finishes those it has, within a bound; told
-//! twice it stops at once.
+//! The shutdown of the server. After the first signal it announces the shutdown, accepts no more calls after a delay, and finishes running
+//! calls within a time limit. After the second signal it stops at once.
 //!
-//! Nothing here knows what runs. Whatever has to be over before the process ends is spawned on [`Drain::tasks`]; whatever would never
-//! end by itself, a stream of ours for instance, ends when [`Drain::begun`] resolves.
+//! This module doesn't know the work. Work that must end before the process does is spawned on [`Drain::tasks`]. Work that would never end
+//! on its own, such as a stream, ends when [`Drain::begun`] resolves.
 
 use std::{future::Future, io, time::Duration};
 
@@ -15,7 +15,7 @@ use tokio_util::{
     task::TaskTracker,
 };
 
-/// The end of the server, shared by all that have to do with it.
+/// A handle to the shutdown, shared by all parts of the server.
 #[derive(Clone, Debug, Default)]
 pub struct Drain {
     announced: CancellationToken,
@@ -24,70 +24,70 @@ pub struct Drain {
     tasks: TaskTracker,
 }
 
-/// How a drain came out.
+/// The result of a drain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Drained {
-    /// Everything was finished.
+    /// All calls and tasks were finished.
     Whole,
-    /// Calls or tasks were still running when the time was up, or when a second signal came.
+    /// Calls or tasks were still running at the time limit, or at the second signal.
     CutShort,
 }
 
 impl Drain {
-    /// A server that isn't told to end yet.
+    /// A server that isn't shutting down.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Announces the end: everything is served as before, but health says NOT_SERVING, so that balancers send their calls elsewhere.
+    /// Announces the shutdown: calls are served as before, but health reports NOT_SERVING, so that balancers select other servers.
     pub fn announce(&self) {
         self.announced.cancel();
     }
 
-    /// Tells the server to end. Repeating it changes nothing.
+    /// Starts the shutdown. Repeating it has no effect.
     pub fn begin(&self) {
         self.announced.cancel();
         self.begun.cancel();
     }
 
-    /// Tells the server to stop at once: [`Drain::finish`] waits for nothing any more.
+    /// Stops the server at once: [`Drain::finish`] no longer waits.
     pub fn cut_short(&self) {
         self.begin();
         self.cut_short.cancel();
     }
 
-    /// Whether the server was told to end.
+    /// Whether the shutdown has started.
     #[must_use]
     pub fn has_begun(&self) -> bool {
         self.begun.is_cancelled()
     }
 
-    /// Whether the end is announced, or has begun.
+    /// Whether the shutdown was announced, or has started.
     pub(crate) fn is_announced(&self) -> bool {
         self.announced.is_cancelled()
     }
 
-    /// Resolves when the end is announced, or begins.
+    /// Resolves when the shutdown is announced or starts.
     pub fn announced(&self) -> WaitForCancellationFutureOwned {
         self.announced.clone().cancelled_owned()
     }
 
-    /// Resolves when the server is told to end.
+    /// Resolves when the shutdown starts.
     pub fn begun(&self) -> WaitForCancellationFutureOwned {
         self.begun.clone().cancelled_owned()
     }
 
-    /// Where to spawn what must be over before the process ends, key work above all.
+    /// Tracks tasks that must end before the process does, above all key operations.
     #[must_use]
     pub fn tasks(&self) -> &TaskTracker {
         &self.tasks
     }
 
-    /// Announces the end at the first SIGTERM or SIGINT, begins it after `delay`, and cuts short at the second.
+    /// Announces the shutdown at the first SIGTERM or SIGINT, starts it after `delay`, and stops at once at the second signal.
     ///
     /// # Errors
-    /// The system lets no signal handler be set.
+    /// The system doesn't allow a signal handler.
     pub fn on_signals(&self, delay: Duration) -> io::Result<()> {
         let mut signals = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let drain = self.clone();
@@ -95,13 +95,13 @@ impl Drain {
         tokio::spawn(async move {
             next(&mut signals).await;
             let delay_seconds = delay.as_secs();
-            tracing::info!(delay_seconds, "told to end; a second signal ends at once");
+            tracing::info!(delay_seconds, "shutdown requested; a second signal stops the server at once");
             drain.end(delay, next(&mut signals)).await;
         });
         Ok(())
     }
 
-    /// Announces the end, begins it after `delay`, and cuts short when `again` resolves, before or after that.
+    /// Announces the shutdown, starts it after `delay`, and stops at once when `again` resolves.
     async fn end(&self, delay: Duration, again: impl Future<Output = ()>) {
         let mut again = std::pin::pin!(again);
         self.announce();
@@ -112,8 +112,8 @@ impl Drain {
         self.cut_short();
     }
 
-    /// Waits for the beginning, then for `serving` (which stops taking connections by itself, see [`Drain::begun`]) and the tasks, at
-    /// most as long as `bound`. `not_serving` is called between, so that health says so before calls are turned away.
+    /// Waits for the start of the shutdown, then for `serving` and the tasks, at most `bound`. `serving` stops accepting connections on its
+    /// own, see [`Drain::begun`]. `not_serving` is called before, so that health reports NOT_SERVING before calls are refused.
     pub async fn finish(
         &self,
         not_serving: impl Future<Output = ()>,
@@ -122,7 +122,7 @@ impl Drain {
     ) -> Drained {
         let begun = self.begun();
         let mut serving = std::pin::pin!(serving);
-        // Serving has to be polled all along, and may end by itself.
+        // `serving` has to be polled all the time, and may end on its own.
         let served = tokio::select! {
             () = begun => false,
             () = &mut serving => true,
@@ -174,7 +174,7 @@ mod tests {
             seen.store(true, Ordering::SeqCst);
         });
         drain.begin();
-        // Health is told after the beginning and before the wait, so the task can be released there.
+        // Health is updated after the start of the shutdown and before the wait, so the task can be released there.
         let not_serving = async move { release.send(()).unwrap() };
         assert_eq!(drain.finish(not_serving, drain.begun(), LONG).await, Drained::Whole);
         assert!(done.load(Ordering::SeqCst));

@@ -1,4 +1,4 @@
-//! An error with all that lies under it, as one line of text for the log.
+//! Formats an error and its causes as one line for the log.
 
 use std::error::Error;
 

@@ -1,6 +1,6 @@
-//! Files that the server writes for itself, and files that it believes.
+//! Files that the server writes, and files that it trusts.
 //!
-//! Nothing here knows what a key or a certificate is for.
+//! This module doesn't know the purpose of a key or a certificate.
 
 pub(crate) mod pem;
 pub(crate) mod private_file;

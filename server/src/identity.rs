@@ -1,13 +1,13 @@
-//! Client certificates to identities: SPIFFE id, else DNS name, else common name.
+//! Derives identities from client certificates: the SPIFFE id, else the DNS name, else the common name.
 //!
-//! A certificate with a SPIFFE id must be an X.509-SVID as the standard [X509-SVID] has it, sections 2 to 4: one URI name and no other, of a
-//! workload; no CA; a critical key usage with digitalSignature and without keyCertSign and cRLSign. One that isn't names nobody, whatever
-//! other names it has.
+//! A certificate with a SPIFFE id must be an X.509-SVID by sections 2 to 4 of the standard [X509-SVID]: a single URI name, of a workload;
+//! not a CA; a critical key usage with digitalSignature and without keyCertSign and cRLSign. Otherwise it has no identity, whatever other
+//! names it contains.
 //!
 //! [X509-SVID]: https://github.com/spiffe/spiffe/blob/main/standards/X509-SVID.md
 //!
-//! The certificate's chain, signature and dates were verified in the handshake; here it is only read, once a connection. What an
-//! identity may do is the policy's matter.
+//! The certificate's chain, signature and dates were verified in the handshake; here it is only read, once per connection. The policy
+//! decides on the permissions of an identity.
 
 pub(crate) mod jwks;
 pub(crate) mod token;
@@ -27,43 +27,43 @@ use x509_parser::{
 
 const SPIFFE_SCHEME: &str = "spiffe:";
 
-/// What is kept of a verified client certificate for as long as its connection lives.
+/// The data of a verified client certificate that its connection keeps.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ClientCertificate {
-    /// Whom it names.
+    /// Its identity.
     pub(crate) identity: Arc<Identity>,
-    /// SHA-256 of the certificate: what tokens bound to it name.
+    /// The SHA-256 hash of the certificate, which tokens bound to it contain.
     pub(crate) sha256: [u8; 32],
-    /// The last moment at which it is valid. A connection may outlive it, a call may not.
+    /// The last moment of its validity. A connection may last longer, but calls are refused afterwards.
     pub(crate) not_after: Timestamp,
 }
 
-/// Why a certificate names nobody. Its text isn't repeated: a stranger's CA may have let anything into it.
+/// Why a certificate has no identity. Its text isn't repeated, since another CA may have signed any text.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CertificateError {
     /// It isn't X.509.
-    #[error("the client certificate can't be read")]
+    #[error("the client certificate can't be parsed")]
     Malformed(#[source] x509_parser::nom::Err<X509Error>),
-    /// Its alternative names can't be read, so they can't be ruled out either.
-    #[error("the client certificate's alternative names can't be read")]
+    /// Its alternative names can't be parsed, so there may be some.
+    #[error("the client certificate's alternative names can't be parsed")]
     AlternativeNames(#[source] X509Error),
-    /// One of its alternative names can't be read.
-    #[error("the client certificate has an alternative name that can't be read")]
+    /// One of its alternative names can't be parsed.
+    #[error("the client certificate has an alternative name that can't be parsed")]
     AlternativeName,
-    /// It has several names of the kind that counts, and nothing says which.
-    #[error("the client certificate has several {0}s")]
+    /// It has several names of the relevant type.
+    #[error("the client certificate has more than one {0}")]
     Ambiguous(&'static str),
-    /// It has a SPIFFE id and is no X.509-SVID.
-    #[error("the client certificate has a SPIFFE id and is no X.509-SVID: {0}")]
+    /// It has a SPIFFE id, but isn't an X.509-SVID.
+    #[error("the client certificate has a SPIFFE id, but isn't a valid X.509-SVID: {0}")]
     NoSvid(&'static str),
-    /// Its SPIFFE id isn't one.
-    #[error("the client certificate's SPIFFE id isn't one")]
+    /// Its SPIFFE id is malformed.
+    #[error("the client certificate's SPIFFE id is malformed")]
     SpiffeId(#[from] SpiffeIdError),
-    /// It has none of the three.
+    /// It has none of the three names.
     #[error("the client certificate has no SPIFFE id, DNS name or common name")]
     Nameless,
-    /// The name is empty or has a control character, which could forge a line of a log.
-    #[error("the client certificate's {0} is empty or has a control character")]
+    /// The name is empty or contains a control character, which could forge a line of a log.
+    #[error("the client certificate's {0} is empty or contains a control character")]
     Unprintable(&'static str),
 }
 
@@ -71,7 +71,7 @@ impl ClientCertificate {
     /// Reads a certificate in DER.
     ///
     /// # Errors
-    /// [`CertificateError`]: it names nobody, or not clearly.
+    /// [`CertificateError`]: it has no identity, or an ambiguous one.
     pub(crate) fn from_der(der: &[u8]) -> Result<Self, CertificateError> {
         let (_, certificate) = X509Certificate::from_der(der).map_err(CertificateError::Malformed)?;
         Ok(Self {
@@ -81,7 +81,7 @@ impl ClientCertificate {
         })
     }
 
-    /// Whether the certificate's time has passed.
+    /// Whether the certificate has expired.
     #[must_use]
     pub(crate) fn has_expired(&self, now: Timestamp) -> bool {
         now > self.not_after
@@ -95,7 +95,7 @@ fn identity(certificate: &X509Certificate<'_>) -> Result<Identity, CertificateEr
         return Ok(Identity::Spiffe(id.parse()?));
     }
     if let Some(name) = first_dns_name(&names) {
-        // DNS names are the same in any case; bindings are compared by text.
+        // DNS names are case-insensitive, but bindings are compared as text.
         return printable(name, "DNS name").map(|name| Identity::Dns(name.to_ascii_lowercase()));
     }
     match common_name(certificate)? {
@@ -113,11 +113,11 @@ fn alternative_names<'a>(certificate: &'a X509Certificate<'_>) -> Result<Vec<&'a
     Ok(names)
 }
 
-/// The URI name, if one of them is a SPIFFE id or would be one; it has to stand alone then.
+/// The URI name, if it is a SPIFFE id or resembles one. Then it must be the only URI name.
 fn spiffe_id<'a>(names: &[&'a GeneralName<'a>]) -> Result<Option<&'a str>, CertificateError> {
     let uris: Vec<&str> =
         names.iter().filter_map(|name| if let GeneralName::URI(uri) = name { Some(*uri) } else { None }).collect();
-    // The scheme is the same in any case (RFC 3986, section 3.1). One in capitals is no SPIFFE id, and must not pass for none at all.
+    // The scheme is case-insensitive (RFC 3986, section 3.1). A SPIFFE id with an upper-case scheme is invalid, and must not be ignored.
     let is_spiffe =
         |uri: &str| uri.get(..SPIFFE_SCHEME.len()).is_some_and(|scheme| scheme.eq_ignore_ascii_case(SPIFFE_SCHEME));
     match uris[..] {
@@ -128,9 +128,9 @@ fn spiffe_id<'a>(names: &[&'a GeneralName<'a>]) -> Result<Option<&'a str>, Certi
 }
 
 fn check_svid(certificate: &X509Certificate<'_>) -> Result<(), CertificateError> {
-    let unreadable = |_| CertificateError::NoSvid("its extensions can't be read");
+    let unreadable = |_| CertificateError::NoSvid("its extensions can't be parsed");
     if certificate.basic_constraints().map_err(unreadable)?.is_some_and(|constraints| constraints.value.ca) {
-        return Err(CertificateError::NoSvid("it is a CA's"));
+        return Err(CertificateError::NoSvid("it is a CA certificate"));
     }
     match certificate.key_usage().map_err(unreadable)? {
         None => Err(CertificateError::NoSvid("it has no key usage")),
@@ -165,7 +165,7 @@ fn printable(name: &str, kind: &'static str) -> Result<String, CertificateError>
     Ok(name.to_owned())
 }
 
-/// Valid to the end of the second it names (RFC 5280, section 4.1.2.5).
+/// It is valid to the end of this second (RFC 5280, section 4.1.2.5).
 fn not_after(certificate: &X509Certificate<'_>) -> Timestamp {
     const MICROS_A_SECOND: i64 = 1_000_000;
     let seconds = certificate.validity().not_after.timestamp();
@@ -244,10 +244,10 @@ mod tests {
             assert!(!error.to_string().contains("example.org"), "{error}");
             error.to_string()
         };
-        let no_svid = "the client certificate has a SPIFFE id and is no X.509-SVID: ";
+        let no_svid = "the client certificate has a SPIFFE id, but isn't a valid X.509-SVID: ";
         type Change = fn(&mut CertificateParams);
         let cases: [(Change, &str); 5] = [
-            (|params| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained), "it is a CA's"),
+            (|params| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained), "it is a CA certificate"),
             (|params| params.key_usages.clear(), "it has no key usage"),
             (|params| params.key_usages = vec![KeyUsagePurpose::KeyAgreement], "its key usage lacks digitalSignature"),
             (
@@ -270,7 +270,7 @@ mod tests {
         {
             assert_eq!(
                 refused(vec![uri(text), dns("a")], |_| {}),
-                "the client certificate's SPIFFE id isn't one",
+                "the client certificate's SPIFFE id is malformed",
                 "{text}"
             );
         }

@@ -1,7 +1,7 @@
-//! What a production server needs before its first start: a folder with a configuration and a root key, and a data folder.
+//! Creates the files that a production server needs before its first start: a configuration, a root key and a data folder.
 //!
-//! Nothing that exists is written over or changed: a root key made anew would open nothing of what the old one sealed. Certificates are
-//! the operator's; the configuration says where they are expected.
+//! Existing files are never overwritten or changed: a new root key could not open data that the old one sealed. The operator provides the
+//! certificates, at the paths in the configuration.
 
 use std::{
     fs::{self, DirBuilder},
@@ -21,10 +21,10 @@ use crate::{
     root_key::{self, RootKeySourceError},
 };
 
-/// What a new deployment is like. What isn't said has the place that [`Plan`] tells.
+/// The options of a new deployment. [`Plan`] has the defaults.
 #[derive(Clone, Debug, Default)]
 pub struct Wishes {
-    /// Where calls are taken.
+    /// The address to listen on.
     pub listen: Option<SocketAddr>,
     /// The data folder.
     pub data_dir: Option<PathBuf>,
@@ -32,15 +32,15 @@ pub struct Wishes {
     pub certificate: Option<PathBuf>,
     /// Its private key.
     pub key: Option<PathBuf>,
-    /// The CAs whose client certificates are believed.
+    /// The CAs whose client certificates are accepted.
     pub client_ca: Option<PathBuf>,
     /// The first administrator.
     pub admin: Option<Identity>,
-    /// Whether `deploy/sealward.service` is to run the server: files come as credentials, and systemd makes the data folder.
+    /// Whether `deploy/sealward.service` runs the server. Files are then credentials, and systemd creates the data folder.
     pub systemd: bool,
 }
 
-/// A deployment as it will be, before anything is written.
+/// The planned files of a deployment, before any is written.
 #[derive(Clone, Debug)]
 pub struct Plan {
     folder: PathBuf,
@@ -50,42 +50,42 @@ pub struct Plan {
 /// A file that the operator provides.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Provided {
-    /// What it is.
+    /// A description.
     pub what: &'static str,
-    /// Where it has to be.
+    /// The expected path.
     pub path: PathBuf,
 }
 
-/// Why nothing was made.
+/// Why no files were created.
 #[derive(Debug, thiserror::Error)]
 pub enum InitError {
-    /// There is a configuration already.
-    #[error("{path} exists and is not written over: edit it, or name another folder")]
+    /// A configuration exists already.
+    #[error("{path} exists and is not overwritten: edit it, or select another folder")]
     ConfigurationExists {
         /// The file.
         path: PathBuf,
     },
-    /// There is a root key already.
+    /// A root key exists already.
     #[error(
-        "{path} exists and is not written over, since whatever it sealed could be opened no more: keep it and take the \
-         configuration from `init --print`, or name another folder"
+        "{path} exists and is not overwritten, because data sealed under it would be lost: keep it and get the \
+         configuration from `init --print`, or select another folder"
     )]
     RootKeyExists {
         /// The file.
         path: PathBuf,
     },
-    /// The data folder holds what another root key sealed.
+    /// The data folder contains data that another root key sealed.
     #[error(
-        "{path} exists: a new root key would not open it; take the configuration from `init --print` and name the root key of that \
-         deployment in it, or name another data folder with --data-dir"
+        "{path} exists and a new root key can't open it: get the configuration from `init --print` and enter \
+         the root key of that deployment, or select another data folder with --data-dir"
     )]
     Sealed {
         /// The configuration database.
         path: PathBuf,
     },
-    /// The data folder is one that others can look into.
+    /// Other users can access the data folder.
     #[error(
-        "{path} is open to others (mode {mode:04o}): make it the server's alone with `chmod 700`, or name another data folder"
+        "{path} is accessible to other users (mode {mode:04o}): run `chmod 700` on it, or select another data folder"
     )]
     OpenToOthers {
         /// The data folder.
@@ -93,24 +93,24 @@ pub enum InitError {
         /// Its permission bits.
         mode: u32,
     },
-    /// The root key can't be made.
+    /// The root key can't be created.
     #[error(transparent)]
     RootKey(#[from] RootKeySourceError),
-    /// A file or folder can't be made.
-    #[error("{path} can't be made: let this user write to the folder, or name another")]
+    /// A file or folder can't be created.
+    #[error("{path} can't be created: allow this user to write to the folder, or select another one")]
     File {
-        /// Which.
+        /// Its path.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
 }
 
-/// What most balancers need to notice that a server is about to end.
+/// The time that most balancers need to notice that a server is about to stop.
 const DRAIN_DELAY_SECONDS: i64 = 5;
 
 impl Plan {
-    /// A deployment whose configuration and root key lie in `folder`.
+    /// A deployment with its configuration and root key in `folder`.
     #[must_use]
     pub fn new(folder: &Path, wishes: Wishes) -> Self {
         Self { folder: folder.to_owned(), wishes }
@@ -143,11 +143,11 @@ impl Plan {
         };
         [
             Provided {
-                what: "the server's certificate, with those between it and its CA",
+                what: "the server's certificate, with its intermediate certificates",
                 path: place(certificate, SERVER),
             },
             Provided { what: "its private key (chmod 600)", path: place(key, SERVER_KEY) },
-            Provided { what: "the CAs of your clients' certificates", path: place(client_ca, CLIENT_CA) },
+            Provided { what: "the CAs of the client certificates", path: place(client_ca, CLIENT_CA) },
         ]
     }
 
@@ -170,10 +170,10 @@ impl Plan {
         Template { title, given: &given, tables: &tables }.render()
     }
 
-    /// Makes what there is to make: folders, root key, configuration. Files appear whole, and the configuration last.
+    /// Creates the folders, the root key and the configuration. Files appear complete, and the configuration last.
     ///
     /// # Errors
-    /// [`InitError`]; no file was made then.
+    /// [`InitError`]; then no file was created.
     pub fn carry_out(&self) -> Result<(), InitError> {
         self.refuse_what_exists()?;
         let folder_mode = if self.wishes.systemd { OPEN_FOLDER } else { PRIVATE_FOLDER };
@@ -186,7 +186,7 @@ impl Plan {
             return Err(InitError::RootKeyExists { path: self.root_key() });
         }
         self.write_configuration().inspect_err(|_| {
-            // Made a moment ago, and nothing is sealed under it: the next attempt may begin anew.
+            // It is new and has sealed nothing, so the next attempt can start from scratch.
             let _stays = fs::remove_file(self.root_key());
         })
     }
@@ -223,7 +223,8 @@ impl Plan {
         self.wishes.data_dir.clone().unwrap_or_else(|| usual.into())
     }
 
-    /// Where the operator's files are expected, relative to the folder. With systemd beside the root key, as the unit loads them.
+    /// The folder of the operator's files, relative to the plan's folder. With systemd, they are beside the root key, from where the unit
+    /// loads them.
     fn tls_folder(&self) -> &'static Path {
         Path::new(if self.wishes.systemd { "" } else { "tls" })
     }
@@ -259,7 +260,7 @@ const ROOT_KEY: &str = "root.key";
 const STATE_DIRECTORY: &str = "/var/lib/sealward";
 
 const PRIVATE_FOLDER: u32 = 0o700;
-/// The service's user reads the configuration there; the files beside it keep themselves.
+/// The service's user reads the configuration there. The other files are protected by their own modes.
 const OPEN_FOLDER: u32 = 0o755;
 
 #[cfg(test)]

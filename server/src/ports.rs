@@ -1,4 +1,4 @@
-//! Core's ports beside the store, as the operating system and the runtime fill them.
+//! Core's ports other than the store, implemented with the operating system and the runtime.
 
 pub(crate) mod clock;
 pub(crate) mod fail_points;

@@ -24,7 +24,7 @@ pub fn configuration() -> String {
     text
 }
 
-/// `docs/reference/permissions.md`: which privileges each role holds, and which method needs which.
+/// `docs/reference/permissions.md`: the privileges of each role, and those that each method needs.
 ///
 /// # Errors
 /// The contract can't be served.

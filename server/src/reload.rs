@@ -1,14 +1,13 @@
-//! What is exchanged while the server runs: the server's certificate, client CAs and revocation lists, token issuers and their keys,
-//! roles and bindings, and the log level.
+//! Reloads files while the server runs: the server's certificate, client CAs and revocation lists, token issuers and their keys, roles and
+//! bindings, and the log level.
 //!
-//! The files are looked at in an interval and at SIGHUP. Each of four parts is taken whole or not at all, and what can't be used
-//! leaves in force what was read before: the configuration, the server's certificate with its key, the trust in clients, and the
-//! keys of token issuers. At a look
-//! of the interval a change counts once the look before found the same, so that a file that is just being written isn't taken half;
-//! whoever asks for a look says that the files are ready. They are read, not watched: a mount that swaps links shows its files only
-//! that way.
+//! The files are checked at intervals and at SIGHUP. There are four parts: the configuration, the server's certificate with its key, the
+//! trust in clients, and the keys of token issuers. Each part is reloaded as a whole, and if its files are invalid, its previous version
+//! stays in use. At an interval, a change is loaded once two checks in a row find it, so that a half-written file isn't loaded. SIGHUP
+//! means that the files are complete, and loads a change at once. The files are read, not watched: a mount that swaps links shows changes
+//! only this way.
 //!
-//! Nothing here knows connections or calls. They follow the watches that this module sends to.
+//! This module doesn't know connections or calls. They follow the watches that it sends to.
 
 use std::{error::Error, io, sync::Arc};
 
@@ -30,52 +29,52 @@ use crate::{
     transport::tls::{ServerCertificate, Shortcoming, TlsContext, Trust},
 };
 
-/// Looks that may be asked for before the first is done. One that finds the queue full waits its turn.
+/// The number of reload requests in the queue. A request that finds it full waits.
 const ASKED_MAX: usize = 8;
 
-/// Asks for looks at the files.
+/// A handle to request reloads.
 #[derive(Clone, Debug)]
 pub struct Reloader {
     asked: mpsc::Sender<oneshot::Sender<Reloaded>>,
 }
 
-/// What came out of a look at the files that was asked for.
+/// The result of a requested reload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reloaded {
-    /// The configuration file: bindings, log level, and where the files of `[tls]` are.
+    /// The configuration file: bindings, log level, and the paths of the files of `[tls]`.
     pub configuration: Outcome,
     /// The server's certificate and its key.
     pub certificate: Outcome,
     /// Client CAs and revocation lists.
     pub trust: Outcome,
-    /// Token issuers, and those of their keys that are in files.
+    /// Token issuers, and their keys in files.
     pub token_issuers: Outcome,
 }
 
-/// What came out for one part.
+/// The result for one part.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// The files say what they said before.
+    /// The files haven't changed.
     Unchanged,
-    /// What the files say now is in force.
+    /// The new files are in use.
     Taken,
-    /// The files can't be used, for this reason; what was read before stays in force.
+    /// The files can't be used, for this reason. The previous version stays in use.
     Refused(String),
 }
 
-/// What a reload exchanges.
+/// The parts that a reload replaces.
 pub(crate) struct InForce {
     /// What handshakes are made with.
     pub(crate) tls_context: watch::Sender<Arc<TlsContext>>,
-    /// Whose bearer tokens are believed.
+    /// The token issuers that are trusted.
     pub(crate) issuers: watch::Sender<Arc<Issuers>>,
-    /// Who may do what.
+    /// The permissions of identities.
     pub(crate) policy: watch::Sender<Arc<Policy>>,
-    /// What is logged.
+    /// The settings of the log.
     pub(crate) log: watch::Sender<Log>,
 }
 
-/// What was read at the start.
+/// The parts that were read at the start.
 pub(crate) struct Read {
     pub(crate) certificate: Arc<ServerCertificate>,
     pub(crate) trust: Arc<Trust>,
@@ -83,23 +82,23 @@ pub(crate) struct Read {
 }
 
 impl Reloader {
-    /// Looks at the files now, whatever the interval, and takes what has changed. `None` if the server ends meanwhile.
+    /// Reloads changed files now. `None` if the server stops meanwhile.
     pub async fn reload(&self) -> Option<Reloaded> {
         let (answer, answered) = oneshot::channel();
         self.asked.send(answer).await.ok()?;
         answered.await.ok()
     }
 
-    /// Looks at the files at each SIGHUP.
+    /// Reloads files at each SIGHUP.
     ///
     /// # Errors
-    /// The system lets no signal handler be set.
+    /// The system doesn't allow a signal handler.
     pub fn on_signals(&self) -> io::Result<()> {
         let mut signals = signal(SignalKind::hangup())?;
         let reloader = self.clone();
         tokio::spawn(async move {
             while signals.recv().await.is_some() {
-                tracing::info!("told to look at the files");
+                tracing::info!("SIGHUP received, reloading");
                 if reloader.reload().await.is_none() {
                     return;
                 }
@@ -108,7 +107,7 @@ impl Reloader {
         Ok(())
     }
 
-    /// Begins to look, until the server drains. `config` is what the server was started with, `read` what is in force.
+    /// Starts checking the files, until the server drains. `config` is the configuration of the start, `read` the parts in use.
     pub(crate) fn start(
         config: &Config,
         read: Read,
@@ -144,26 +143,26 @@ impl Reloader {
     }
 }
 
-/// What the file said that a configuration was made from. The one that runs may differ: `dev` listens where it is told.
+/// The configuration as its file has it. The running one may differ: an option of `dev` sets its address.
 fn as_written(config: &Config) -> Config {
     Config::parse(&config.source.text, &config.source.path).unwrap_or_else(|_| config.clone())
 }
 
-/// The files, and what of them is in force.
+/// The files, and the versions in use.
 struct Files {
     configuration: Part<Config>,
     certificate: Part<Arc<ServerCertificate>>,
     trust: Part<Arc<Trust>>,
     issuers: Part<Arc<Issuers>>,
-    /// Where the keys of token issuers are.
+    /// The token issuers, with the sources of their keys.
     token_issuers: Vec<TokenIssuer>,
     bounds: Bounds,
     fetching: Fetching,
-    /// Where the files of `[tls]` are.
+    /// The paths of the files of `[tls]`.
     tls: Tls,
     in_force: InForce,
     clock: Arc<dyn Clock>,
-    /// What was last warned about.
+    /// The shortcomings that were logged last.
     warned: Vec<Shortcoming>,
 }
 
@@ -180,14 +179,14 @@ impl Files {
                     self.look(Ask::Settled).await;
                 }
                 Some(answer) = orders.recv() => {
-                    // Whoever asked may have left.
+                    // The requester may have left.
                     let _left = answer.send(self.look(Ask::Now).await);
                 }
             }
         }
     }
 
-    /// The configuration comes first, since it says where the other files are.
+    /// The configuration comes first, since it has the paths of the other files.
     async fn look(&mut self, ask: Ask) -> Reloaded {
         let version_before = self.tls.minimum_version;
         let configuration = self.look_at_configuration(ask).await;
@@ -215,17 +214,17 @@ impl Files {
         let now = &self.configuration.in_force;
         if now.bindings != before.bindings {
             self.in_force.policy.send_replace(Arc::new(now.policy()));
-            tracing::info!(bindings = now.bindings.len(), "other bindings count from the next call on");
+            tracing::info!(bindings = now.bindings.len(), "role bindings reloaded");
             now.log_doubtful_bindings();
         }
         if now.log != before.log {
             self.in_force.log.send_replace(now.log);
-            tracing::info!(level = %now.log.level, "the log has another level");
+            tracing::info!(level = %now.log.level, "log level reloaded");
         }
         self.tls = now.tls.clone();
         self.token_issuers = now.token_issuers.clone();
         for setting in now.differences_for_a_start(before) {
-            tracing::warn!(setting, "a setting was changed that only counts from the next start on");
+            tracing::warn!(setting, "changed setting needs a restart");
         }
     }
 
@@ -241,7 +240,7 @@ impl Files {
                 names = certificate.names().join(", "),
                 not_after = certificate.not_after().map(|time| time.to_string()),
                 fingerprint = certificate.fingerprint(),
-                "new connections are shown another server certificate"
+                "server certificate reloaded"
             );
         }
         outcome
@@ -255,7 +254,7 @@ impl Files {
             tracing::info!(
                 client_cas = trust.client_cas().count(),
                 revocation_lists = trust.revocation_lists().count(),
-                "other client CAs or revocation lists count; older connections are told to leave"
+                "client CAs or revocation lists reloaded; older connections are asked to close"
             );
         }
         outcome
@@ -270,7 +269,7 @@ impl Files {
             let issuers = Arc::clone(&self.issuers.in_force);
             issuers.begin();
             self.in_force.issuers.send_replace(issuers);
-            tracing::info!("other token issuers, or other keys of them, count from the next call on");
+            tracing::info!("token issuers or their keys reloaded");
         }
         outcome
     }
@@ -278,11 +277,14 @@ impl Files {
     fn exchange_tls_context(&self) {
         match TlsContext::new(self.tls.minimum_version, &self.certificate.in_force, &self.trust.in_force) {
             Ok(tls_context) => drop(self.in_force.tls_context.send_replace(Arc::new(tls_context))),
-            Err(error) => tracing::error!(error = error_chain::text(&error), "connections are made as before"),
+            Err(error) => tracing::error!(
+                error = error_chain::text(&error),
+                "TLS reload failed; the previous certificates and CAs stay in use"
+            ),
         }
     }
 
-    /// Logs what the files lack, once until it changes. Time alone may change it.
+    /// Logs the shortcomings of the files, once until they change. They may change with time alone.
     fn warn(&mut self) {
         let now = self.clock.now();
         let of_certificate = self.certificate.in_force.shortcomings(now);
@@ -299,21 +301,21 @@ impl Files {
     }
 }
 
-/// When a change counts.
+/// When a change is loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ask {
-    /// Once two looks in a row found the same.
+    /// Once two checks in a row find it.
     Settled,
-    /// At once: somebody says that the files are ready.
+    /// At once: the administrator reports that the files are complete.
     Now,
 }
 
-/// One part: what of it is in force, and what the last look found.
+/// One part: the version in use, and the result of the last check.
 struct Part<T> {
     name: &'static str,
     in_force: T,
     last_seen: Option<Result<T, String>>,
-    /// The failure that the log has already.
+    /// The failure that is already logged.
     reported: Option<String>,
 }
 
@@ -322,7 +324,7 @@ impl<T: Clone + PartialEq> Part<T> {
         Self { name, in_force, last_seen: None, reported: None }
     }
 
-    /// Takes what a look found into force, if it is another thing and counts. A failure is logged once, until another one or a success.
+    /// Applies the result of a check, if it is a change and is settled. A failure is logged once, until it changes or a check succeeds.
     fn look(&mut self, seen: Result<T, String>, ask: Ask) -> Outcome {
         let settled = ask == Ask::Now || self.last_seen.as_ref() == Some(&seen);
         self.last_seen = Some(seen.clone());
@@ -340,7 +342,7 @@ impl<T: Clone + PartialEq> Part<T> {
             Err(failure) => {
                 if ask == Ask::Now || self.reported.as_ref() != Some(&failure) {
                     let part = self.name;
-                    tracing::error!(part, error = failure, "can't be exchanged; what was read before stays in force");
+                    tracing::error!(part, error = failure, "reload failed; the previous version stays in use");
                 }
                 self.reported = Some(failure.clone());
                 Outcome::Refused(failure)
@@ -349,7 +351,7 @@ impl<T: Clone + PartialEq> Part<T> {
     }
 }
 
-/// Reads files where that may take its time. Errors become text, to be compared and logged.
+/// Reads files on a blocking thread. Errors become text, to be compared and logged.
 async fn read<T, E>(load: impl FnOnce() -> Result<T, E> + Send + 'static) -> Result<T, String>
 where
     T: Send + 'static,
@@ -373,7 +375,7 @@ mod tests {
     fn change_is_applied_after_two_equal_readings() {
         let mut part = Part::new("test", 1);
         assert_eq!(part.look(Ok(1), Ask::Settled), Outcome::Unchanged);
-        // Half a file, then more of it, then all of it.
+        // Half of a file, then more, then all of it.
         assert_eq!(part.look(Err("half".to_owned()), Ask::Settled), Outcome::Unchanged);
         assert_eq!(part.look(Ok(2), Ask::Settled), Outcome::Unchanged);
         assert_eq!(part.look(Ok(3), Ask::Settled), Outcome::Unchanged);

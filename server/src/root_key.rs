@@ -81,12 +81,13 @@ pub enum RootKeySourceError {
 }
 
 impl RootKeySourceError {
-    /// What an operator does about it.
+    /// The remedy for an operator.
     #[must_use]
     pub(crate) fn remedy(&self) -> String {
         match self {
             Self::Untrusted(TrustedFileError::Unreadable { .. } | TrustedFileError::NotAFile { .. }) => {
-                "name the root key that `sealward-server init` created, and let the server's user read it".to_owned()
+                "specify the root key that `sealward-server init` created, and allow the server's user to read it"
+                    .to_owned()
             }
             Self::Untrusted(TrustedFileError::TooLarge { .. }) | Self::WrongLength { .. } | Self::NotRandom { .. } => {
                 format!(
@@ -95,7 +96,7 @@ impl RootKeySourceError {
                 )
             }
             Self::Untrusted(error) => error.remedy(),
-            Self::Unwritable { .. } => "let this user write to the folder".to_owned(),
+            Self::Unwritable { .. } => "allow this user to write to the folder".to_owned(),
             Self::Exposed { path, allowed: Readers::Owner, .. } => format!(
                 "chmod 600 {}; for a secret that a container platform mounts, set type = \"mounted-secret\"",
                 path.display()
@@ -169,17 +170,17 @@ pub(crate) fn create(path: &Path, random: &dyn Random) -> Result<bool, RootKeySo
 
 /// Reads a root key from a file. Blocks, for [`trusted_file::READ_TIMEOUT`] at most.
 ///
-/// The folder of the file may be writable if it is sticky, as Kubernetes mounts secrets: no other user can replace what root has put into such
-/// a folder.
+/// The folder of the file may be writable if it is sticky, as Kubernetes mounts secrets: no other user can replace root's files in such a
+/// folder.
 fn read(path: &Path, allowed: Readers) -> Result<RootKeyBytes, RootKeySourceError> {
     let wanted = path.to_owned();
-    // The file that was judged is the one that is read: no other user can change anything on the path that was walked.
+    // The checked file is the one that is read: no other user can change the resolved path.
     let (judged, folder_mode, bytes) = trusted_file::within_timeout(path, move || {
         let judged = trusted_file::judge(&wanted)?;
         let unreadable = |source| TrustedFileError::Unreadable { path: wanted.clone(), source };
         let folder = judged.resolved.parent().unwrap_or(Path::new("/"));
         let of_folder = fs::symlink_metadata(folder).map_err(unreadable)?;
-        // A sticky folder was judged with the entry that is in it.
+        // A sticky folder was checked together with its entry.
         let is_closed = trusted_file::is_sticky(&of_folder) || trusted_file::is_read_only(folder);
         let folder_mode = if is_closed { 0 } else { of_folder.mode() };
         let bytes = trusted_file::read_judged(&wanted, &judged, Kind::RootKey);
@@ -310,7 +311,7 @@ mod tests {
         }
     }
 
-    /// The folder that Kubernetes mounts: sticky and open to all, with links to what it has put there.
+    /// The folder that Kubernetes mounts: sticky and open to all, with links to its files.
     #[test]
     fn mounted_secret_may_be_readable_if_configured() {
         let folder = tempfile::tempdir().unwrap();

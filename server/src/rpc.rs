@@ -1,4 +1,4 @@
-//! The rpcs: from a decoded message, through the dispatcher, to one use case and back. No cryptography and no SQL here.
+//! The rpcs: from a decoded message, through the dispatcher, to one use case and back. This module contains no cryptography and no SQL.
 
 mod access;
 mod answers;
@@ -35,7 +35,7 @@ use self::{
 };
 use crate::{gates::permission::RpcTable, schema::ServedSchema};
 
-/// All services, as one router: those of the platform, a route for each method of the entity services, and what an application adds.
+/// All services as one router: those of the platform, a route for each method of the entity services, and the services of an application.
 pub(crate) fn routes(
     dispatcher: Arc<Dispatcher>,
     served: &ServedSchema,

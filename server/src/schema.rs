@@ -1,8 +1,8 @@
-//! From descriptors to the schema: reads Sealward's options off messages and services, once, at a start.
+//! Reads the schema from descriptors, by Sealward's options on messages and services, once at the start.
 //!
 //! Every message with the option `entity` becomes an entity; every service with the option `entity_service` serves one, by the five
-//! standard methods, recognised by name and shape. Every method says in its options what a call needs. A wrong schema is an error that
-//! names the place. This file and the codec are the only ones that know prost-reflect.
+//! standard methods, recognised by name and shape. The options of every method declare what a call needs. An invalid schema is an error
+//! that names the place. Only this file and the codec use prost-reflect.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -25,45 +25,45 @@ use sealward_core::{
     },
 };
 
-/// The fields that every entity has and that are no attributes.
+/// The fields of every entity that aren't attributes.
 const SYSTEM_FIELDS: [&str; 6] = ["name", "etag", "create_time", "update_time", "created_by", "modified_by"];
 
-/// The field in the answer to an update that names the encrypted attributes which the update cleared automatically. An entity that has such
+/// The field in the response to an update that lists the encrypted attributes which the update cleared automatically. An entity with such
 /// attributes needs it.
 pub(crate) const CLEARED_FIELD: &str = "cleared_attributes";
 
-/// A schema together with what the wire needs to serve it.
+/// A schema, with the descriptors and methods to serve it.
 pub struct ServedSchema {
     /// The schema.
     pub schema: Arc<Schema>,
     /// The methods of all entity services.
     pub methods: Vec<EntityMethod>,
-    /// What calls of each method of the contract need.
+    /// The requirements of each method of the contract.
     pub needs: Vec<MethodNeeds>,
-    /// The packages that its descriptors have.
+    /// The packages of its descriptors.
     pub packages: BTreeSet<String>,
     /// The descriptor set that it was read from, encoded.
     pub descriptors: Vec<u8>,
 }
 
-/// What calls of a method need, from its options.
+/// The requirements of a method, from its options.
 #[derive(Clone, Debug)]
 pub struct MethodNeeds {
     /// `/sealward.mail.v1.MailboxService/CreateMailbox`
     pub path: String,
-    /// The privileges of which a caller needs one.
+    /// The privileges, of which a caller needs one.
     pub privileges: Vec<Privilege>,
     /// Whether every caller with an identity may call it.
     pub any_identity: bool,
     /// Whether the privilege must be granted for all organizations.
     pub all_organizations: bool,
-    /// The actions that calls are recorded as, one for each privilege. Empty: successful calls aren't recorded.
+    /// The audit actions of calls, one for each privilege. If empty, successful calls aren't recorded.
     pub audit_actions: Vec<AuditAction>,
-    /// The action that refused calls are recorded as if `audit_actions` has none.
+    /// The audit action of refused calls, if `audit_actions` is empty.
     pub refused_as: AuditAction,
     /// Whether it takes a stream.
     pub takes_stream: bool,
-    /// Whether it answers with a stream.
+    /// Whether it returns a stream.
     pub answers_stream: bool,
 }
 
@@ -72,7 +72,7 @@ pub struct MethodNeeds {
 pub struct EntityMethod {
     /// `/sealward.mail.v1.MailboxService/CreateMailbox`
     pub path: String,
-    /// Which of the five it is.
+    /// Its standard method.
     pub standard: StandardMethod,
     /// The entity it serves.
     pub entity: Arc<Entity>,
@@ -99,7 +99,7 @@ pub enum StandardMethod {
     Delete,
 }
 
-/// An entity's message, with the field of each attribute by the attribute's index.
+/// An entity's message, with the field of each attribute, by the attribute's index.
 #[derive(Clone)]
 pub struct ResourceMessage {
     /// The message.
@@ -111,21 +111,21 @@ pub struct ResourceMessage {
 /// Why descriptors can't be served.
 #[derive(Debug, thiserror::Error)]
 pub enum DescriptorError {
-    /// The bytes are no descriptor set.
+    /// The bytes aren't a descriptor set.
     #[error("the descriptor set can't be read")]
     Unreadable(#[source] prost_reflect::DescriptorError),
     /// An option can't be read.
     #[error(transparent)]
     Option(#[from] OptionError),
-    /// Something is declared in a way that can't be served.
+    /// A declaration can't be served.
     #[error("{place}: {problem}")]
     Wrong {
         /// The full name of the message, field, service or method.
         place: String,
-        /// What is wrong.
+        /// The problem.
         problem: String,
     },
-    /// The schema as a whole is wrong.
+    /// The schema as a whole is invalid.
     #[error(transparent)]
     Schema(#[from] SchemaError),
 }
@@ -164,7 +164,7 @@ pub fn read(encoded: &[u8]) -> Result<ServedSchema, DescriptorError> {
     Ok(ServedSchema { schema, methods, needs, packages, descriptors: encoded.to_vec() })
 }
 
-/// What calls of a method need.
+/// The requirements of a method.
 fn method_needs(method: &MethodDescriptor) -> Result<MethodNeeds, DescriptorError> {
     let place = method.full_name();
     let option::Method { privileges, any_identity, all_organizations, audit_actions, refused_as } =
@@ -229,7 +229,7 @@ fn entity(
 }
 
 fn attribute(field: &FieldDescriptor) -> Result<Attribute, DescriptorError> {
-    // A field without the option is an attribute without rules: what isn't recognised by its name is one.
+    // Every field that isn't a system field is an attribute. A field without the option is an attribute without rules.
     let option = options::attribute(field)?.unwrap_or_default();
     if field.cardinality() != Cardinality::Optional
         || field.containing_oneof().is_some_and(|oneof| !oneof.is_synthetic())
@@ -303,7 +303,7 @@ fn kind(field: &FieldDescriptor, option: &option::Attribute) -> Result<Kind, Des
     }
 }
 
-/// The values that mean something: all but `_UNSPECIFIED`.
+/// The values of an enum, without `_UNSPECIFIED`.
 fn choices_of(
     field: &FieldDescriptor,
     choices: &EnumDescriptor,
@@ -339,7 +339,7 @@ fn served_entity(
     Err(wrong(service.full_name(), format!("it serves `{name}`, which isn't an entity")))
 }
 
-/// The privilege that writing records of an entity needs: that of the methods of its services that write. prvWriteRecords if none does.
+/// The privilege for writing records of an entity: that of the writing methods of its services. prvWriteRecords if none writes.
 fn write_privilege<'a>(services: impl Iterator<Item = &'a ServiceDescriptor>) -> Result<Privilege, DescriptorError> {
     let mut found = None;
     for method in services.flat_map(|service| service.methods().collect::<Vec<_>>()) {
@@ -388,7 +388,7 @@ fn text_form(field: &FieldDescriptor, option: &option::Attribute) -> Result<Text
     }
 }
 
-/// How long a UUID with hyphens is.
+/// The length of a UUID with hyphens.
 const UUID_LENGTH: u32 = 36;
 
 fn default(field: &FieldDescriptor, default: Option<option::DefaultValue>) -> Result<Option<Value>, DescriptorError> {
@@ -478,7 +478,7 @@ fn check_shape(
     Ok(())
 }
 
-/// The field of a list's answer that holds the records.
+/// The field of a list's response that contains the records.
 #[must_use]
 pub(crate) fn list_field(output: &MessageDescriptor, message: &MessageDescriptor) -> Option<FieldDescriptor> {
     output.fields().find(|field| field.is_list() && matches!(field.kind(), ProtoKind::Message(of) if of == *message))
@@ -489,10 +489,10 @@ fn upper_first(text: &str) -> String {
     characters.next().map(|first| first.to_ascii_uppercase()).into_iter().chain(characters).collect()
 }
 
-/// Microseconds of a protobuf timestamp; `None` outside the years 1 to 9999. What is finer than a microsecond is cut off.
+/// Microseconds of a protobuf timestamp. `None` outside the years 1 to 9999. Finer parts are truncated.
 #[must_use]
 pub(crate) fn timestamp_from_proto(seconds: i64, nanos: i32) -> Option<Timestamp> {
-    // 0001-01-01T00:00:00Z and 9999-12-31T23:59:59Z, the range that google/protobuf/timestamp.proto gives.
+    // 0001-01-01T00:00:00Z and 9999-12-31T23:59:59Z, the range in google/protobuf/timestamp.proto.
     let in_range = (-62_135_596_800..=253_402_300_799).contains(&seconds) && (0..1_000_000_000).contains(&nanos);
     in_range.then(|| Timestamp::from_unix_micros(seconds * 1_000_000 + i64::from(nanos / 1_000)))
 }
@@ -500,7 +500,7 @@ pub(crate) fn timestamp_from_proto(seconds: i64, nanos: i32) -> Option<Timestamp
 /// Seconds and nanoseconds of a protobuf timestamp.
 #[must_use]
 pub(crate) fn timestamp_to_proto(time: Timestamp) -> prost_types::Timestamp {
-    // A timestamp outside of protobuf's range has no JSON form.
+    // A timestamp outside protobuf's range has no JSON form.
     let micros = time.writable().unix_micros();
     prost_types::Timestamp {
         seconds: micros.div_euclid(1_000_000),
@@ -512,7 +512,7 @@ pub(crate) fn timestamp_to_proto(time: Timestamp) -> prost_types::Timestamp {
 mod tests {
     use super::*;
 
-    /// Tables and sealed values are bound to these names: another name for what is stored would leave it behind.
+    /// Tables and sealed values are bound to these names: a changed name would orphan stored data.
     #[test]
     fn storage_names_of_the_mail_entities_never_change() {
         let served = read(sealward::FILE_DESCRIPTOR_SET).unwrap();
@@ -571,7 +571,7 @@ mod tests {
         assert_eq!(encrypted.len(), 5);
     }
 
-    /// The built-in descriptors with one text in the place of another, which is as long and stands there.
+    /// The built-in descriptors, with one text replaced by another of the same length.
     fn read_with(text: &str, other: &str) -> Result<ServedSchema, DescriptorError> {
         assert_eq!(text.len(), other.len());
         let mut encoded = sealward::FILE_DESCRIPTOR_SET.to_vec();

@@ -1,4 +1,4 @@
-//! What the log and the metrics report of the server: samples of refusals, counts by bound, lines that were lost.
+//! Telemetry: metrics, samples of refusals for the log, refusals counted by bound, and lost log lines.
 
 pub(crate) mod log_queue;
 pub(crate) mod metrics;

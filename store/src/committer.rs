@@ -229,7 +229,7 @@ impl<B: Backend> Writer<B> {
     fn guarded<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> Option<T> {
         let outcome = catch_unwind(AssertUnwindSafe(|| work(self)));
         if outcome.is_err() {
-            tracing::error!("the writer of a database panicked; reopening the database");
+            tracing::error!("database writer panicked; it reopens the database");
             self.stale = true;
         }
         outcome.ok()
@@ -242,7 +242,7 @@ impl<B: Backend> Writer<B> {
         let verdicts = match self.apply_all(commits) {
             Ok(verdicts) => verdicts,
             Err(cause) => {
-                tracing::error!(error = &cause as &dyn std::error::Error, commits = count, "a transaction was lost");
+                tracing::error!(error = &cause as &dyn std::error::Error, commits = count, "transaction failed");
                 self.stale = true;
                 let cause = Shared::new(cause);
                 return (0..count).map(|_| Err(CommitError::Unavailable(cause.get()))).collect();
@@ -259,7 +259,7 @@ impl<B: Backend> Writer<B> {
                 tracing::error!(
                     error = &cause as &dyn std::error::Error,
                     commits = count,
-                    "the outcome of a transaction is unknown"
+                    "transaction outcome unknown"
                 );
                 // Before any caller gets an answer: a caller with an unknown outcome reads next, and must read the
                 // permanent state.
@@ -313,10 +313,7 @@ impl<B: Backend> Writer<B> {
     fn reopen(&mut self) {
         self.stale = true;
         if let Err(cause) = self.refresh() {
-            tracing::error!(
-                error = &cause as &dyn std::error::Error,
-                "a database can't be reopened; the next write tries again"
-            );
+            tracing::error!(error = &cause as &dyn std::error::Error, "database not reopened; the next write retries");
         }
     }
 

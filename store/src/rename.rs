@@ -21,7 +21,7 @@ use rustix::{
 /// or folder with the new name and replaces that. A crash between these two steps leaves the empty one.
 ///
 /// # Errors
-/// Any error of the file system.
+/// An error of the file system.
 pub fn rename_new(from: &Path, to: &Path) -> io::Result<bool> {
     by_first_supported(&[by_exclusive_rename, by_link, by_placeholder], from, to)
 }

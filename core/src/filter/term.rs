@@ -13,6 +13,7 @@ use crate::{
         entity::{Attribute, Choice, Entity, Kind},
         value::Value,
     },
+    table::record::RecordColumns,
     violation::similar_name,
 };
 
@@ -40,13 +41,13 @@ enum Shape<'a> {
 /// Resolves the field with this name at `position`.
 pub(super) fn subject<'a>(entity: &'a Entity, position: usize, name: &'a str) -> Result<Subject<'a>, FilterError> {
     let wrong = |problem| Err(FilterError { position, problem });
-    let column = |column: &'static str| Stored::Column(column.into());
+    let column = Stored::Column;
     let (field, stored, shape) = match name {
-        "name" => (Field::Name, column("id"), Shape::Reference(&entity.collection)),
-        "create_time" => (Field::CreateTime, column("create_time"), Shape::Time),
-        "update_time" => (Field::UpdateTime, column("update_time"), Shape::Time),
-        "created_by" => (Field::CreatedBy, column("created_by"), Shape::Text),
-        "modified_by" => (Field::ModifiedBy, column("modified_by"), Shape::Text),
+        "name" => (Field::Name, column(RecordColumns::id().name()), Shape::Reference(&entity.collection)),
+        "create_time" => (Field::CreateTime, column(RecordColumns::create_time().name()), Shape::Time),
+        "update_time" => (Field::UpdateTime, column(RecordColumns::update_time().name()), Shape::Time),
+        "created_by" => (Field::CreatedBy, column(RecordColumns::created_by().name()), Shape::Text),
+        "modified_by" => (Field::ModifiedBy, column(RecordColumns::modified_by().name()), Shape::Text),
         "etag" => return wrong(FilterProblem::NotFilterable { name: name.to_owned() }),
         _ if name.contains('.') => return wrong(FilterProblem::Traversal),
         _ => {

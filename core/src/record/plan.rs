@@ -13,6 +13,7 @@ use crate::{
     record::{content::Record, error::RecordError, mode::Mode, place::RecordPlace, row::is_record},
     schema::{entity::Kind, value::Value},
     store::{CommitError, Condition, Expect, Step, StoreFailure},
+    table::record::RecordColumns,
     violation::{Problem, field_violation},
 };
 
@@ -82,7 +83,7 @@ fn expectation(step: Step) -> Option<Step> {
     match step {
         Step::Require { .. } | Step::Forbid { .. } => Some(step),
         Step::Insert { table, row } => {
-            let id = row.into_iter().find(|(column, _)| column == "id");
+            let id = row.into_iter().find(|(column, _)| *column == RecordColumns::id().as_str());
             id.map(|(column, id)| Step::Forbid { table, rows: Condition::equal(column, id) })
         }
         Step::Update { table, rows, expect: Expect::One, .. } | Step::Delete { table, rows, expect: Expect::One } => {

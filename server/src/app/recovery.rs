@@ -51,12 +51,12 @@ fn log_resealed(resealed: Resealed) {
         match organization.texts {
             Ok(0) => {}
             Ok(texts) => {
-                tracing::info!(organization = name, texts, "key texts were sealed again under the first root key")
+                tracing::info!(organization = name, texts, "key texts re-sealed under the first root key")
             }
             Err(error) => tracing::warn!(
                 organization = name,
                 error = error_chain::text(&error),
-                "key texts are still sealed under a former root key, which is needed until a start seals them again"
+                "key texts not re-sealed: keep the former root key until a start has re-sealed them"
             ),
         }
         for text in organization.unopened {
@@ -64,7 +64,7 @@ fn log_resealed(resealed: Resealed) {
                 organization = name,
                 wanted_fingerprint = %text.wanted,
                 error = error_chain::text(&text.error),
-                "a key text can't be opened by any root key given"
+                "key text not opened by any root key"
             );
         }
     }
@@ -72,10 +72,13 @@ fn log_resealed(resealed: Resealed) {
         Ok(0) => {}
         Ok(root_keys) => tracing::info!(
             root_keys,
-            "former root keys seal nothing any more: remove them from root_key.sources after 24 hours, when no request id needs them"
+            "former root keys unused: after 24 hours no idempotency key needs them, remove them from root_key.sources"
         ),
         Err(error) => {
-            tracing::warn!(error = error_chain::text(&error), "former root keys are needed until the next start")
+            tracing::warn!(
+                error = error_chain::text(&error),
+                "former root keys still needed: keep them until the next start"
+            )
         }
     }
 }

@@ -90,7 +90,7 @@ impl Running {
     /// Ends the server at SIGTERM or SIGINT, after the configured delay, and at once at the second signal.
     ///
     /// # Errors
-    /// The system lets no signal handler be set.
+    /// The system doesn't allow a signal handler.
     pub fn end_on_signals(&self) -> std::io::Result<()> {
         self.drain.on_signals(self.limits.drain_delay())
     }
@@ -127,7 +127,7 @@ impl Running {
         let not_serving = async move { health.set(tonic_health::ServingStatus::NotServing).await };
         let serving = async move {
             if let Err(error) = self.serving.await {
-                tracing::error!(%error, "serving broke");
+                tracing::error!(%error, "serving failed");
             }
         };
         let drained = self.drain.finish(not_serving, serving, self.limits.drain_timeout()).await;
@@ -138,7 +138,7 @@ impl Running {
             // What was cut short is taken up at the next start, but what was recorded until here is signed all the same.
             Drained::CutShort => {
                 if timeout(LAST_SIGNING_MAX, maintenance::sign_all(&self.deployment, &*self.databases)).await.is_err() {
-                    tracing::warn!("audit trails not signed in time; the next start signs them");
+                    tracing::warn!("audit trails not signed at shutdown; the next start signs them");
                 }
             }
         }
@@ -163,14 +163,14 @@ async fn leave_whole_files(deployment: &Deployment, databases: &dyn OnDemand, au
             organization.store.scrub().await
         };
         if let Err(error) = left.await {
-            let (organization, error) = (&organization.name, error_chain::text(&error));
-            tracing::warn!(organization, error, "its log is left for the next start to take in");
+            let (organization, error) = (organization.name.as_str(), error_chain::text(&error));
+            tracing::warn!(organization, error, "database not checkpointed at shutdown; the next start does it");
         }
     }
     if let Err(error) = deployment.ports.configuration.scrub().await {
         tracing::warn!(
             error = error_chain::text(&error),
-            "the configuration's log is left for the next start to take in"
+            "configuration database not checkpointed at shutdown; the next start does it"
         );
     }
 }

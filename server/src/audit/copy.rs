@@ -1,12 +1,11 @@
 //! The audit copy: every record of every trail, as a line of JSON in a file or on stdout.
 //!
-//! The trails in the databases are the proof, and never wait for their copy. Committers say how far each trail goes, which costs them a
-//! look into a map; a task reads what is new from the databases and writes it, in a thread of its own, since a file may hang. What was
-//! copied is remembered, so that nothing is left out whatever fails for however long: a copy that can be written again goes on where it
-//! stopped. While it can't, that is in the log once, in the metrics, and calls that have to be recorded are refused where the
-//! deployment wants that.
+//! The trails in the databases are authoritative, and never wait for their copy. Committers report the end of each trail, at the cost of a
+//! map access. A task reads new records from the databases and writes them in its own thread, since a file may hang. The position of the
+//! copy is saved, so a copy that failed continues where it stopped, without gaps. A failure is logged once and shown in the metrics; calls
+//! that must be recorded are refused if the deployment requires it.
 //!
-//! Nothing here knows who called, or what for.
+//! This module doesn't know the callers or their purposes.
 
 mod checkpoint;
 mod copier;
@@ -39,7 +38,7 @@ use crate::{
     telemetry::shed::Shed,
 };
 
-/// How long a deletion waits for the last records of what it deletes, and the end of the server for those of all.
+/// The time limit for copying the last records: of an organization before its deletion, and of all trails at shutdown.
 const CATCH_UP_MAX: Duration = Duration::from_secs(5);
 
 /// A handle on the copy. Without a configured copy, it never refuses a call and is never behind.
@@ -53,7 +52,7 @@ pub(crate) struct CopyHandle {
 pub(crate) struct CopyFacts {
     /// Whether it can't be written.
     pub(crate) is_failing: bool,
-    /// How many records are not in it yet.
+    /// The number of records that are not in it yet.
     pub(crate) records_behind: u64,
 }
 
@@ -65,21 +64,21 @@ pub(crate) enum CopyUnavailable {
     Failing {
         /// Why.
         failure: String,
-        /// Whether a write of it takes longer than it may.
+        /// Whether a write exceeds its time limit.
         is_late: bool,
     },
     /// Too many records are missing from it.
-    #[error("the copy of the audit trails lacks {records} records; at most {limit} may be missing")]
+    #[error("{records} records are missing from the copy of the audit trails; at most {limit} may be missing")]
     Behind {
-        /// How many.
+        /// The number of missing records.
         records: u64,
-        /// How many may be.
+        /// The limit.
         limit: u64,
     },
 }
 
 impl CopyUnavailable {
-    /// The name of the limit in `[limits]` that is reached, if it is one.
+    /// The name of the limit in `[limits]` that is reached, if there is one.
     pub(crate) fn bound(&self) -> Option<&'static str> {
         match self {
             Self::Failing { is_late, .. } => is_late.then_some("audit_copy_answer_max_ms"),
@@ -117,7 +116,7 @@ impl CopyHandle {
         })
     }
 
-    /// Refuses what has to be recorded, if the copy can't be written and that is not to be.
+    /// Refuses calls that must be recorded, if the copy fails and the deployment requires it.
     ///
     /// # Errors
     /// [`CopyUnavailable`]
@@ -142,37 +141,38 @@ impl CopyHandle {
         self.shared.as_ref().is_some_and(|shared| shared.ledger().is_behind(trail))
     }
 
-    /// How the copy stands; `None` if there is none.
+    /// The state of the copy. `None` if none is configured.
     pub(crate) fn facts(&self) -> Option<CopyFacts> {
         let shared = self.shared.as_ref()?;
         let is_failing = shared.failure().is_some();
         Some(CopyFacts { is_failing, records_behind: shared.ledger().records_behind() })
     }
 
-    /// Waits until all of an organization's trail is copied that there is, for a bounded time: who deletes the trail deletes what is not.
+    /// Waits until the trail of an organization is copied, for a bounded time. Records that aren't copied are lost when the trail is
+    /// deleted.
     pub(crate) async fn catch_up(&self, organization: OrganizationId) {
         let Some(shared) = &self.shared else { return };
         let caught_up = shared.until(|| !shared.ledger().is_behind(Some(organization)) || shared.failure().is_some());
-        // What isn't copied by then is told when it is gone.
+        // Records that aren't copied by then are logged after the deletion.
         let _in_time = timeout(CATCH_UP_MAX, caught_up).await;
     }
 
-    /// An organization was deleted, and its trail with it.
+    /// Notes that an organization and its trail were deleted.
     pub(crate) fn gone(&self, organization: OrganizationId) {
         let Some(shared) = &self.shared else { return };
         let records = shared.ledger().gone(Some(organization));
         if records > 0 {
-            tracing::error!(%organization, records, "a trail was deleted with its organization before all of it was copied");
+            tracing::error!(%organization, records, "organization deleted before its audit trail was copied");
         }
     }
 
-    /// Begins to copy what the databases of this deployment have. The target was looked at, or hangs, when this returns.
+    /// Starts copying the trails of this deployment. When this returns, the target was checked, or hangs.
     pub(crate) async fn start(&self, config: &Config, deployment: &Arc<Deployment>, writer: Uuid) -> Option<CopyTask> {
         let shared = self.shared.as_ref()?;
         let path = config.data_dir.join(checkpoint::NAME);
         let Checkpoint { mark, places } = Checkpoint::read(&path, writer).unwrap_or_else(|error| {
             let file = path.display();
-            tracing::error!(%file, %error, "what was copied of the audit trails isn't known: what isn't in the file is copied again");
+            tracing::error!(%file, %error, "audit copy position unknown: records that aren't in the file are copied again");
             Checkpoint::default()
         });
         shared.ledger().remember(places);
@@ -180,7 +180,7 @@ impl CopyHandle {
         let (stop, (looked, first_look)) = (CancellationToken::new(), oneshot::channel());
         let copier = Copier::new(Arc::clone(shared), Arc::clone(deployment), writer, target, path);
         let task = tokio::spawn(copier.run(stop.clone(), looked));
-        // A little more than the time in which it is found to hang.
+        // A little longer than the time limit after which it counts as hanging.
         let _hangs = timeout(shared.answer_max + Duration::from_secs(1), first_look).await;
         Some(CopyTask { stop: stop.drop_guard(), task })
     }
@@ -199,11 +199,11 @@ pub(crate) struct CopyTask {
 }
 
 impl CopyTask {
-    /// Copies what there is, for a bounded time, and remembers it. What is left is copied from the next start on.
+    /// Copies the remaining records for a bounded time, and saves the position. The next start copies the rest.
     pub(crate) async fn finish(self) {
         drop(self.stop);
         if timeout(CATCH_UP_MAX, self.task).await.is_err() {
-            tracing::warn!("audit records are not copied yet; the next start goes on with them");
+            tracing::warn!("audit copy incomplete at shutdown; the next start continues it");
         }
     }
 }

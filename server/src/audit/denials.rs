@@ -1,9 +1,9 @@
-//! Denials: refused calls on their way to the audit trails.
+//! Records refused calls in the audit trails.
 //!
-//! The first of a kind is recorded at once, repeats as a count once a minute, with some of their subjects. Each identity has a budget of
-//! records ([`tally`]), and what goes beyond it is counted: no caller can grow a trail, or push the refusals of others out of it. A
-//! refusal goes to the deployment's own trail, and to that of the organization too where there is one of that name. The caller
-//! doesn't wait for any of this, so neither the answer nor its time depends on whether the organization exists.
+//! The first refusal of a kind is recorded at once, repeats as a count once a minute, with some of their subjects. Each identity has a
+//! budget of records ([`tally`]), and refusals beyond it are counted: no caller can flood a trail, or displace the refusals of others. A
+//! refusal goes to the deployment's own trail, and also to the organization's trail if the organization exists. The caller doesn't wait for
+//! this, so neither the response nor its time discloses whether the organization exists.
 
 mod tally;
 
@@ -29,16 +29,16 @@ use tokio::{
 use self::tally::{Refused, Repeated, Taken, Tallies};
 use crate::{config::limits::Limits, drain::Drain, error_chain, telemetry::shed::Shed};
 
-/// How many refusals may wait to be recorded at once; more are counted. One takes a commit, about a millisecond.
+/// The number of refusals that may wait to be recorded; more are counted. Each takes a commit of about a millisecond.
 const WAITING_MAX: usize = 1_024;
 
-/// How often counts are recorded, and budgets begin again.
+/// The interval between records of counts, after which budgets are renewed.
 const INTERVAL: Duration = Duration::from_secs(60);
 
-/// How long the end of the server waits until the last counts are recorded.
+/// The time limit for recording the last counts at shutdown.
 const LAST_COUNTS_MAX: Duration = Duration::from_secs(2);
 
-/// Where refused calls are handed over.
+/// Receives refused calls.
 #[derive(Clone)]
 pub(crate) struct Denials {
     shared: Arc<Shared>,
@@ -46,9 +46,9 @@ pub(crate) struct Denials {
 
 struct Shared {
     state: Mutex<State>,
-    /// Something waits to be recorded.
+    /// A refusal waits to be recorded.
     woken: Notify,
-    /// The trails; `None` in tests of what comes before.
+    /// The trails. `None` in tests of earlier stages.
     deployment: Option<Arc<Deployment>>,
     shed: Shed,
 }
@@ -59,7 +59,7 @@ struct State {
 }
 
 impl Denials {
-    /// Begins to record, until the server drains.
+    /// Starts recording, until the server drains.
     pub(crate) fn start(deployment: Arc<Deployment>, limits: &Limits, shed: Shed, drain: &Drain) -> Self {
         let denials = Self::new(Some(deployment), limits, shed);
         drain.tasks().spawn(denials.clone().run(drain.clone()));
@@ -72,13 +72,13 @@ impl Denials {
         Denials { shared: Arc::new(Shared { state, woken: Notify::new(), deployment, shed }) }
     }
 
-    /// Nowhere; for tests of what comes before.
+    /// Records nothing; for tests of earlier stages.
     #[cfg(test)]
     pub(crate) fn nowhere() -> Self {
         Self::new(None, &Limits::default(), Shed::default())
     }
 
-    /// Counts a call of a method that its caller may call in no organization.
+    /// Counts a call of a method for which its caller lacks the privilege in every organization.
     pub(crate) fn method(&self, caller: &Caller, path: &str, missing: Privilege) {
         self.refuse(caller, AuditAction::Call, None, path.to_owned(), missing);
     }
@@ -94,7 +94,7 @@ impl Denials {
         self.refuse(caller, action, Some(name), name.resource_name(), missing);
     }
 
-    /// Counts a call for which its caller lacks a privilege in all organizations.
+    /// Counts a call for which its caller lacks a privilege for the whole deployment.
     pub(crate) fn in_deployment(&self, caller: &Caller, action: AuditAction, missing: Privilege) {
         self.refuse(caller, action, None, "organizations".to_owned(), missing);
     }
@@ -166,14 +166,14 @@ impl Denials {
         self.record_waiting().await;
     }
 
-    /// Records what was refused and isn't recorded yet, when no call runs any more. For a bounded time; what is left by then is lost.
+    /// Records the remaining refusals when no call runs any more. It takes a bounded time; refusals that are left then are lost.
     pub(crate) async fn finish(&self) {
         let recorded = async {
             self.record_waiting().await;
             self.record_counts().await;
         };
         if timeout(LAST_COUNTS_MAX, recorded).await.is_err() {
-            tracing::warn!("refused calls are not recorded: the database did not answer in time");
+            tracing::warn!("refused calls lost: the database did not respond in time");
         }
     }
 
@@ -183,7 +183,7 @@ impl Denials {
             let next = self.shared.state().waiting.pop_front();
             let Some(mut refused) = next else { return };
             if let Err(error) = self.record_one(&mut refused).await {
-                tracing::warn!(error = error_chain::text(&error), "refused call not recorded yet");
+                tracing::warn!(error = error_chain::text(&error), "refused call not recorded; retrying");
                 self.shared.state().tallies.count(refused);
             }
         }
@@ -193,7 +193,7 @@ impl Denials {
         let entry = self.shared.entry(refused, true, &refused.subject, &refused.details);
         if let Some(name) = &refused.organization {
             self.shared.record(Some(name), entry.clone()).await?;
-            // Whatever becomes of the other record, this one is there.
+            // This record is written, even if the other one fails.
             refused.organization = None;
         }
         self.shared.record(None, entry).await
@@ -207,7 +207,7 @@ impl Denials {
             let entry = self.shared.entry(last, *is_of_one_identity, &repeated.subject(), &repeated.details());
             if let Err(error) = self.shared.record(organization.as_ref(), entry).await {
                 if not_recorded == 0 {
-                    tracing::warn!(error = error_chain::text(&error), "refused calls not recorded yet");
+                    tracing::warn!(error = error_chain::text(&error), "refused calls not recorded; retrying");
                 }
                 not_recorded += 1;
                 self.shared.state().tallies.put_back(repeated);
@@ -231,7 +231,7 @@ impl Shared {
         })
     }
 
-    /// Records in the trail of the organization of this name, or in the deployment's own. One that was deleted meanwhile has no trail.
+    /// Records in the trail of the organization with this name, or in the deployment's own. A deleted organization has no trail.
     async fn record(
         &self,
         organization: Option<&OrganizationName>,

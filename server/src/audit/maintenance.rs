@@ -23,7 +23,7 @@ use crate::{audit::copy::CopyHandle, config::limits::Limits, drain::Drain, error
 
 const MICROS_A_DAY: i64 = 86_400_000_000;
 
-/// Signs and cuts, until the server drains.
+/// Signs and prunes, until the server drains.
 pub(crate) async fn keep_signing(
     deployment: Arc<Deployment>,
     databases: Arc<dyn OnDemand>,
@@ -47,7 +47,7 @@ pub(crate) async fn keep_signing(
     }
 }
 
-/// Signs the heads of the open trails that have grown, and remembers them in the configuration database.
+/// Signs the heads of open trails that have grown, and saves them in the configuration database.
 pub(crate) async fn sign_all(deployment: &Deployment, databases: &dyn OnDemand) {
     for organization in deployment.organizations() {
         if databases.is_open(organization.id) && organization.is_trail_unsigned() {
@@ -63,7 +63,7 @@ async fn sign_and_remember(deployment: &Deployment, organization: &Organization)
     Ok(())
 }
 
-/// A trail that isn't copied whole stays as it is until a later round.
+/// A trail that isn't fully copied is left for a later round.
 async fn cut_all(deployment: &Deployment, databases: &dyn OnDemand, copying: &CopyHandle, before: Timestamp) {
     for organization in deployment.organizations() {
         if databases.is_open(organization.id) {
@@ -85,21 +85,13 @@ async fn cut_all(deployment: &Deployment, databases: &dyn OnDemand, copying: &Co
 
 fn log_cut(organization: Option<&OrganizationName>, records: u64) {
     if records > 0 {
-        tracing::info!(
-            organization = shown(organization),
-            records,
-            "audit records were removed that are older than audit_retention_days"
-        );
+        tracing::info!(organization = shown(organization), records, "expired audit records removed");
     }
 }
 
 fn log_forgotten(organization: Option<&OrganizationName>, changes: u64) {
     if changes > 0 {
-        tracing::info!(
-            organization = shown(organization),
-            changes,
-            "changes of attributes were removed that are older than audit_retention_days"
-        );
+        tracing::info!(organization = shown(organization), changes, "expired attribute changes removed");
     }
 }
 
@@ -107,7 +99,7 @@ fn log_failure<E: Error>(organization: Option<&OrganizationName>, outcome: Resul
     if let Err(error) = outcome {
         let error = error_chain::text(&error);
         let organization = shown(organization);
-        tracing::warn!(organization, error, "an audit trail could not be signed or cut; the next round tries again");
+        tracing::warn!(organization, error, "audit trail not signed or pruned; the next round retries");
     }
 }
 

@@ -1,7 +1,7 @@
-//! Audit records as the contract has them: as messages, and as lines of JSON.
+//! Encodes audit records as messages of the contract, and as lines of JSON.
 //!
-//! A line is the message in the JSON mapping of proto3, as `sealward audit export` writes it too: who verifies one file verifies the other.
-//! Nothing here knows where lines go.
+//! A line is the message in the JSON mapping of proto3, the format of `sealward audit export`, so the same tools verify both. This module
+//! doesn't know where lines are written.
 
 use std::sync::LazyLock;
 
@@ -27,7 +27,7 @@ pub(crate) struct TrailOwner {
 }
 
 impl TrailOwner {
-    /// An organization's, or without one the deployment's own.
+    /// The trail of an organization. `None` is the deployment's own trail.
     pub(crate) fn of(organization: Option<&Organization>) -> Self {
         organization.map_or_else(TrailOwner::default, |organization| TrailOwner {
             organization: organization.resource_name(),
@@ -35,13 +35,13 @@ impl TrailOwner {
         })
     }
 
-    /// The organization's UUID; empty for the deployment's own trail.
+    /// The organization's UUID, or an empty text for the deployment's own trail.
     pub(crate) fn uid(&self) -> &str {
         &self.uid
     }
 }
 
-/// A record, with the signature if it is a head that was signed.
+/// A record as a message, with the signature if it is a signed head.
 pub(crate) fn message(owner: &TrailOwner, record: AuditRecord, head: Option<SignedHead>) -> Message {
     Message {
         writer: record.writer.to_string(),
@@ -85,7 +85,7 @@ pub(crate) fn lines(owner: &TrailOwner, records: Vec<AuditRecord>) -> Vec<u8> {
     lines
 }
 
-/// Which record a line has: in whose trail, by which writer, at which place. `None` if it has none.
+/// The position of a line's record: the trail, the writer and the place. `None` if the line has no record.
 pub(crate) fn place_in(line: &[u8]) -> Option<(Option<OrganizationId>, Uuid, TrailPosition)> {
     #[derive(Deserialize)]
     struct Line<'a> {

@@ -1,7 +1,8 @@
-//! Verifications of audit trails: one at a time for a trail, shared by those who ask meanwhile, and paced.
+//! Verifications of audit trails: one at a time per trail, shared by concurrent callers, and throttled.
 //!
-//! Whoever asks is told of a look that began after the question: those who ask while one is under way share the next. So what was done to
-//! a trail before the question is always found. A look that nobody waits for any more ends. Nothing here knows what is found.
+//! A caller gets the result of a verification that started after its request: callers that arrive during a verification share the next one.
+//! So a change of a trail before the request is always found. A verification without waiting callers stops. This module doesn't know the
+//! findings.
 
 use std::{
     collections::HashMap,
@@ -18,13 +19,13 @@ use sealward_core::{
 };
 use tokio::sync::{Semaphore, watch};
 
-/// How many trails are looked at at a time: hashing them takes a processor each.
+/// The number of trails that are verified at a time: each occupies a processor with hashing.
 const AT_ONCE: usize = 2;
 
-/// How often a look is begun again whose snapshot the store has ended.
+/// The number of attempts if the store ends a verification's snapshot.
 const ATTEMPTS: usize = 3;
 
-/// The looks that are under way, by organization; without one it is the deployment's own trail.
+/// The running verifications, by organization. `None` is the deployment's own trail.
 #[derive(Debug)]
 pub(crate) struct Verifications {
     at_once: Semaphore,
@@ -34,7 +35,7 @@ pub(crate) struct Verifications {
 #[derive(Debug, Default)]
 struct Trail {
     turn: Arc<tokio::sync::Mutex<()>>,
-    /// The look that has not begun yet.
+    /// The verification that has not started yet.
     next: Option<Arc<watch::Sender<Option<Outcome>>>>,
 }
 
@@ -45,10 +46,10 @@ impl Verifications {
         Arc::new(Verifications { at_once: Semaphore::new(AT_ONCE), trails: Mutex::default() })
     }
 
-    /// What a look at the trail of this organization finds, or at the deployment's own.
+    /// Verifies the trail of this organization, or the deployment's own trail.
     ///
     /// # Errors
-    /// If a database doesn't answer.
+    /// If a database doesn't respond.
     pub(crate) async fn look(
         self: &Arc<Self>,
         deployment: &Arc<Deployment>,
@@ -63,7 +64,7 @@ impl Verifications {
         }
     }
 
-    /// Waits for the next look with whoever waits for it, or begins it.
+    /// Joins the callers of the next verification, or starts it.
     fn join(
         self: &Arc<Self>,
         deployment: &Arc<Deployment>,
@@ -85,7 +86,7 @@ impl Verifications {
             let permit = all.at_once.acquire().await;
             all.begin(key);
             tokio::select! {
-                // Nobody can join any more, so that this is the end of it.
+                // No caller can join any more, so the verification ends.
                 () = sender.closed() => {}
                 outcome = walk_again(&deployment, organization.as_deref()) => {
                     sender.send_replace(Some(outcome.map_err(|Unavailable(cause)| Arc::new(cause))));
@@ -98,14 +99,14 @@ impl Verifications {
         receiver
     }
 
-    /// Whoever asks from now on waits for another look.
+    /// From now on, callers wait for another verification.
     fn begin(&self, key: Option<OrganizationId>) {
         if let Some(trail) = self.trails().get_mut(&key) {
             trail.next = None;
         }
     }
 
-    /// Forgets a trail that nobody looks at.
+    /// Removes a trail without verifications.
     fn forget(&self, key: Option<OrganizationId>) {
         let mut trails = self.trails();
         if trails.get(&key).is_some_and(|trail| trail.next.is_none() && Arc::strong_count(&trail.turn) == 1) {
@@ -114,7 +115,7 @@ impl Verifications {
     }
 
     fn trails(&self) -> MutexGuard<'_, HashMap<Option<OrganizationId>, Trail>> {
-        // Nothing under this lock can leave the map half changed.
+        // No panic under this lock can leave the map inconsistent.
         self.trails.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -135,7 +136,7 @@ async fn walk_again(
     outcome
 }
 
-/// Half of the time is left to others.
+/// Leaves half of the time for other work.
 async fn walk(deployment: &Deployment, organization: Option<&Organization>) -> Result<VerificationResult, Unavailable> {
     let mut walk = match organization {
         Some(organization) => TrailWalk::of_organization(deployment, organization).await?,

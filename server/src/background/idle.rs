@@ -1,6 +1,6 @@
-//! Idle organizations: their databases are closed, and their keys leave memory. The next call opens and loads what it needs.
+//! Idle organizations: closes their databases, and removes their keys from memory. The next call reopens the database and reloads the keys.
 //!
-//! Nothing here decides what is idle; see [`OnDemand::close_idle`].
+//! [`OnDemand::close_idle`] decides which databases are idle.
 
 use std::{
     sync::Arc,
@@ -13,10 +13,10 @@ use tokio::time::MissedTickBehavior;
 
 use crate::{config::limits::Limits, drain::Drain};
 
-/// How often idle organizations are looked for, at the least often.
+/// The longest interval between searches for idle organizations.
 const INTERVAL_MAX: Duration = Duration::from_secs(30);
 
-/// Looks for idle organizations again and again, until the server drains.
+/// Closes idle organizations periodically, until the server drains.
 pub(crate) async fn keep_closing(
     deployment: Arc<Deployment>,
     databases: Arc<dyn OnDemand>,
@@ -33,15 +33,15 @@ pub(crate) async fn keep_closing(
     }
 }
 
-/// Closes what is idle at this time, and forgets the keys of every organization whose database is closed.
+/// Closes the idle databases, and removes the keys of every organization whose database is closed.
 async fn close_idle(deployment: &Deployment, databases: &Arc<dyn OnDemand>, now: Instant) {
     let closing = Arc::clone(databases);
     // Closing waits for the disk.
     if tokio::task::spawn_blocking(move || closing.close_idle(now)).await.is_err() {
-        tracing::error!("idle databases could not be closed");
+        tracing::error!("idle databases not closed");
     }
     for organization in deployment.organizations() {
-        // One that opens just now loads its keys again, at worst.
+        // At worst, an organization that is just being opened loads its keys again.
         if !databases.is_open(organization.id) {
             organization.forget_keys();
         }

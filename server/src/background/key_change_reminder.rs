@@ -1,4 +1,4 @@
-//! Keys that should be changed: reported in the log once a day, at the start first.
+//! Reports keys that are due for a change in the log, at the start and then once a day.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,7 +13,7 @@ use crate::drain::Drain;
 
 const INTERVAL: Duration = Duration::from_secs(86_400);
 
-/// By when an organization's key should be changed, as far as is known without looking; `None` if it has none that reads.
+/// When an organization's key is due for a change, as far as known in memory. `None` if it has no readable key.
 pub(crate) fn due_time(deployment: &Deployment, organization: &Organization) -> Option<(KeyVersion, Timestamp)> {
     let (version, change_time) = organization.key_facts()?.set?;
     Some((version, change_due_time(deployment, version, change_time)))
@@ -38,17 +38,10 @@ fn report(deployment: &Deployment) {
         }
         let organization = organization.name.as_str();
         if version == KeyVersion::FIRST {
-            tracing::warn!(
-                organization,
-                "the encryption key is the one that was generated with the organization: change it, and keep the new one safe"
-            );
+            tracing::warn!(organization, "generated encryption key in use: change it, and keep the new one safe");
         } else {
             let due_for_days = deployment.now().unix_micros().saturating_sub(due.unix_micros()) / 86_400_000_000;
-            tracing::warn!(
-                organization,
-                due_for_days,
-                "the encryption key is older than key_change_due_days: change it"
-            );
+            tracing::warn!(organization, due_for_days, "encryption key older than key_change_due_days: change it");
         }
     }
 }

@@ -1,6 +1,6 @@
-//! The worker: takes the steps of a re-encryption one after the other until there is none, the server drains or the key is gone.
+//! The re-encryption worker: runs one step after the other until none is left, the server drains or the key is missing.
 //!
-//! It decides nothing: see `sealward_core::key::reencrypt`. What a crash or a drain cuts short is taken up at the next start.
+//! `sealward_core::key::reencrypt` decides on the steps. After a crash or a drain, the next start resumes the re-encryption.
 
 use std::{
     sync::Arc,
@@ -20,10 +20,10 @@ use tracing::Instrument as _;
 
 use crate::{config::limits::Limits, drain::Drain};
 
-/// How long to wait before a step that failed is taken again.
+/// The pause before a failed step is retried.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// Takes steps until there are none.
+/// Runs steps until none is left.
 pub(crate) async fn run(deployment: &Deployment, limits: &Limits, drain: &Drain, work: KeyWork) {
     let organization = work.organization().name.to_string();
     let mut steps = 0_u64;
@@ -34,28 +34,28 @@ pub(crate) async fn run(deployment: &Deployment, limits: &Limits, drain: &Drain,
                 steps += 1;
                 rest(drain, limits.reencryption_rest(begun.elapsed())).await;
             }
-            // A step without cells takes nothing from anybody that a rest would give back.
+            // A step without cells costs other callers nothing, so it needs no rest.
             Ok(Advance::More) => steps += 1,
             Ok(Advance::Rest) => {
                 if steps > 0 {
                     tracing::info!(organization, "re-encryption done");
                 }
                 if let Err(error) = look(deployment, work.organization()).await {
-                    tracing::warn!(organization, %error, "what the database is now could not be remembered");
+                    tracing::warn!(organization, %error, "database state not saved");
                 }
                 return;
             }
             Err(error) => {
                 let cause = std::error::Error::source(&error).map(ToString::to_string);
-                tracing::warn!(organization, %error, cause, "a step of the re-encryption failed and will be taken again");
+                tracing::warn!(organization, %error, cause, "re-encryption step failed; retrying");
                 rest(drain, RETRY_AFTER).await;
             }
         }
     }
-    tracing::info!(organization, "re-encryption interrupted by the drain; the next start goes on with it");
+    tracing::info!(organization, "re-encryption interrupted by shutdown; the next start continues it");
 }
 
-/// Takes up what a former process left unfinished, if it did: the lock of an organization at rest is nobody's.
+/// Resumes a re-encryption that a former process left unfinished, if there is one. An organization without work isn't locked.
 pub(crate) fn take_up(deployment: &Arc<Deployment>, limits: Limits, drain: &Drain, organization: Arc<Organization>) {
     if !is_under_way(&organization) {
         return;
@@ -63,17 +63,17 @@ pub(crate) fn take_up(deployment: &Arc<Deployment>, limits: Limits, drain: &Drai
     let deployment = Arc::clone(deployment);
     let tracker = drain.tasks().clone();
     let drain = drain.clone();
-    let span = tracing::info_span!("take_up", organization = organization.name.as_str());
+    let span = tracing::info_span!("resume_reencryption", organization = organization.name.as_str());
     let work = async move {
         match KeyWork::begin(&deployment, organization).await {
             Ok(work) => run(&deployment, &limits, &drain, work).await,
-            Err(error) => tracing::warn!(%error, "what was left of a re-encryption was not taken up"),
+            Err(error) => tracing::warn!(%error, "re-encryption not resumed"),
         }
     };
     tracker.spawn(work.instrument(span));
 }
 
-/// After a write that may have healed the last unreadable cell of a data key: destroys what was kept for it.
+/// After a write that may have replaced the last unreadable cell of a data key: destroys the key material that was kept for it.
 pub(crate) fn retire_healed(deployment: &Arc<Deployment>, drain: &Drain, organization: &Arc<Organization>) {
     if !keeps_former_keys(organization) {
         return;
@@ -81,14 +81,14 @@ pub(crate) fn retire_healed(deployment: &Arc<Deployment>, drain: &Drain, organiz
     let (deployment, organization) = (Arc::clone(deployment), Arc::clone(organization));
     let tracker = drain.tasks().clone();
     let drain = drain.clone();
-    let span = tracing::info_span!("retire_healed", organization = organization.name.as_str());
+    let span = tracing::info_span!("destroy_unused_data_key", organization = organization.name.as_str());
     let work = async move {
         while !drain.has_begun() {
             let retired = match is_healed(&organization).await {
                 Ok(false) => return,
                 Ok(true) => match KeyWork::begin(&deployment, Arc::clone(&organization)).await {
                     Ok(work) => retire(&deployment, &work).await.map_err(KeyError::from),
-                    // Whoever works there may have looked before this write was made.
+                    // The other work may have checked before this write was made.
                     Err(error) => Err(error.into()),
                 },
                 Err(error) => Err(error.into()),
@@ -97,7 +97,7 @@ pub(crate) fn retire_healed(deployment: &Arc<Deployment>, drain: &Drain, organiz
                 Ok(()) => {}
                 Err(KeyError::AlreadyRunning) => rest(&drain, RETRY_AFTER).await,
                 Err(error) => {
-                    tracing::warn!(%error, "a data key that nothing needs any more could not be destroyed; the next start tries again");
+                    tracing::warn!(%error, "unused data key not destroyed; the next start retries");
                     return;
                 }
             }

@@ -1,7 +1,7 @@
-//! Organizations that are listed and couldn't be opened: tried again in an interval, until they are served or the server drains.
+//! Reopens listed organizations that couldn't be opened: retries at intervals, until they are served or the server drains.
 //!
-//! A database that was put back with the wrong owner, or a disk that is mounted late, needs no restart. Each reason is logged once, until
-//! another one or a success.
+//! So a database that was restored with the wrong owner, or a disk that is mounted late, needs no restart. Each error is logged once, until
+//! it changes or the retry succeeds.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -17,7 +17,7 @@ use tokio::time::MissedTickBehavior;
 
 use crate::{background::reencryption, config::limits::Limits, drain::Drain, error_chain, rpc::Health};
 
-/// Logs what couldn't be opened, and works on with what could.
+/// Resumes the background work of opened organizations, and logs the state of their keys.
 pub(crate) fn take_up(
     deployment: &Arc<Deployment>,
     limits: Limits,
@@ -39,7 +39,7 @@ pub(crate) fn log_not_opened<'a>(not_opened: impl IntoIterator<Item = &'a NotOpe
     }
 }
 
-/// Tries again what couldn't be opened.
+/// Retries the organizations that couldn't be opened.
 pub(crate) async fn keep_trying(
     deployment: Arc<Deployment>,
     limits: Limits,
@@ -49,7 +49,7 @@ pub(crate) async fn keep_trying(
 ) {
     let mut ticks = tokio::time::interval(limits.organization_retry_interval());
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    // The first tick comes at once, right after the start has tried.
+    // The first tick comes at once, just after the attempt at the start.
     ticks.tick().await;
     while !not_opened.is_empty() {
         tokio::select! {
@@ -59,10 +59,7 @@ pub(crate) async fn keep_trying(
         let Opened { organizations, not_opened: still } = match open_again(&deployment, &not_opened).await {
             Ok(opened) => opened,
             Err(error) => {
-                tracing::warn!(
-                    error = error_chain::text(&error),
-                    "organizations that aren't served can't be tried again"
-                );
+                tracing::warn!(error = error_chain::text(&error), "organizations not reopened; retrying");
                 continue;
             }
         };
@@ -83,20 +80,20 @@ pub(crate) async fn keep_trying(
 fn log_keys(organization: &Organization) {
     match organization.keys() {
         Some(Keys::Active(ring)) => {
-            tracing::info!(organization = organization.name.as_str(), fingerprint = %ring.fingerprint(), "data encryption is active");
+            tracing::info!(organization = organization.name.as_str(), fingerprint = %ring.fingerprint(), "data encryption active");
         }
         Some(Keys::Inactive(stored)) => tracing::warn!(
             organization = organization.name.as_str(),
             wanted_fingerprint = %stored.fingerprint(),
-            "data encryption is inactive: restore the key with this fingerprint"
+            "data encryption inactive: restore the key with this fingerprint"
         ),
         Some(Keys::Damaged) => {
-            tracing::error!(organization = organization.name.as_str(), "the key ring is missing or damaged")
+            tracing::error!(organization = organization.name.as_str(), "key ring missing or damaged")
         }
         Some(Keys::Inaccessible(obstacle, _)) => tracing::error!(
             organization = organization.name.as_str(),
             error = error_chain::text(&obstacle),
-            "the encryption key can't be used by this server"
+            "encryption key not usable by this server"
         ),
         None => {}
     }

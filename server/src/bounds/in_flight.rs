@@ -1,7 +1,7 @@
-//! How many calls of one kind an identity may have under way: some run, the others wait for their turn, one more is refused.
+//! Limits the calls of one kind that an identity has in flight: some run, others wait for their turn, and further ones are refused.
 //!
-//! The turns are an identity's own. So however many calls one identity has, those of another find the readers that it leaves free.
-//! Nothing here knows what the calls do.
+//! Each identity has its own turns. So however many calls one identity makes, the other readers remain free for other identities. This
+//! module doesn't know what the calls do.
 
 use std::{
     collections::HashMap,
@@ -30,7 +30,7 @@ struct OfIdentity {
     turns: Arc<Semaphore>,
 }
 
-/// A call that was let in. It counts until this is dropped.
+/// An admitted call. It counts until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Held {
     of: Arc<InFlight>,
@@ -39,12 +39,12 @@ pub(crate) struct Held {
 }
 
 impl InFlight {
-    /// At most `max` of an identity, as the limit `bound` says, of which `at_once` run if they wait for their turn.
+    /// At most `max` calls of an identity, by the limit `bound`. Of those that wait for a turn, `at_once` run at a time.
     pub(crate) fn new(bound: &'static str, max: u32, at_once: usize, shed: Shed) -> Arc<Self> {
         Arc::new(InFlight { bound, max, at_once, shed, identities: Mutex::default() })
     }
 
-    /// Lets a call of this identity in.
+    /// Admits a call of this identity.
     ///
     /// # Errors
     /// [`Refusal::TooManyInFlight`]
@@ -52,7 +52,7 @@ impl InFlight {
         self.count(identity).map(|(held, _)| held)
     }
 
-    /// Lets a call of this identity in, and waits for its turn.
+    /// Admits a call of this identity, and waits for its turn.
     ///
     /// # Errors
     /// [`Refusal::TooManyInFlight`], at once.
@@ -79,7 +79,7 @@ impl InFlight {
     }
 
     fn identities(&self) -> MutexGuard<'_, HashMap<Identity, OfIdentity>> {
-        // Nothing under this lock can leave the counts half changed.
+        // No panic under this lock can leave the counts inconsistent.
         self.identities.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

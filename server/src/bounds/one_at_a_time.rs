@@ -1,8 +1,8 @@
-//! One SetDataEncryptionKey at a time for an organization: load shedding over a concurrency limit of one, as a tower stack.
+//! One SetDataEncryptionKey at a time per organization: load shedding over a concurrency limit of one, as a tower stack.
 //!
-//! It stands around the decoded, authorized command, not around the HTTP call: the work runs in a task of its own that owns the permit and
-//! the organization's lock, so that a caller that hangs up frees nothing and one that sends no message holds nothing. The permit is held
-//! until the re-encryption that follows a change is over. A second caller is turned away at once, it never queues.
+//! It wraps the decoded, authorized command, not the HTTP call. The work runs in its own task, which owns the permit and the organization's
+//! lock: a caller that disconnects releases neither, and a caller that sends no message holds neither. The permit is held until the
+//! re-encryption after a change has ended. A second caller is refused at once, and never queued.
 
 use std::{
     collections::HashMap,
@@ -35,21 +35,21 @@ use tracing::Instrument as _;
 
 use crate::{background::reencryption, config::limits::Limits, drain::Drain};
 
-/// What the outcome of a setting is.
+/// The result of a SetDataEncryptionKey.
 pub(crate) type Outcome = Result<CurrentKey, KeyError>;
 
-/// A SetDataEncryptionKey that was let in.
+/// An authorized SetDataEncryptionKey.
 pub(crate) struct KeySetting {
     pub(crate) text: KeyText,
     pub(crate) mode: Mode,
     pub(crate) validate_only: bool,
 }
 
-/// What is to be done, with the permission for it.
+/// The operation, with its permit.
 pub(crate) enum Mode {
     Change(Permit<ChangeKey>),
     Restore(Permit<RestoreKey>),
-    /// Of the key with this fingerprint.
+    /// Abandons the data under the key with this fingerprint.
     Abandon(Permit<AbandonEncryptedData>, String),
 }
 
@@ -73,25 +73,25 @@ impl Mode {
     }
 }
 
-/// Why a setting was not run.
+/// Why a command did not run.
 #[derive(Debug)]
 pub(crate) enum NotRun {
-    /// Another one runs.
+    /// Another one is running.
     AnotherRuns,
-    /// The task ended without an outcome, which is a bug.
+    /// The task ended without a result, which is a bug.
     Broken,
 }
 
 struct Command {
     setting: KeySetting,
-    /// Where the outcome goes if a re-encryption follows, which nobody should wait for.
+    /// Receives the result before a re-encryption, so that the caller doesn't wait for it.
     outcome: oneshot::Sender<Outcome>,
 }
 
-/// Answers with the outcome unless it was sent before the end.
+/// Returns the result, unless it was sent before the end.
 type Stack = BoxCloneSyncService<Command, Option<Outcome>, BoxError>;
 
-/// The stacks, one for each organization that ever had a setting.
+/// The stacks, one for each organization in which a key was set.
 pub(crate) struct OneAtATime {
     deployment: Arc<Deployment>,
     limits: Limits,
@@ -104,12 +104,12 @@ impl OneAtATime {
         OneAtATime { deployment, limits, drain, stacks: Mutex::default() }
     }
 
-    /// Runs the setting to its end, whether or not anybody waits for the outcome.
+    /// Runs the command to its end, even if the caller leaves.
     pub(crate) async fn run(&self, setting: KeySetting) -> Result<Outcome, NotRun> {
         let stack = self.stack(setting.mode.organization().id);
         let (sender, receiver) = oneshot::channel();
-        // A stack is cloned for each call and dropped with it: an instance that is readied and kept holds the permit for ever.
-        // Said for as long as the permit is held: whoever sees that nobody is at work is let in.
+        // A stack is cloned for each call and dropped with it: an instance that is ready and kept would hold the permit forever. Lives as
+        // long as the permit is held: a caller that sees no work in progress is admitted.
         let at_work = AtWork::begin(Arc::clone(setting.mode.organization()));
         let work = async move {
             let outcome = stack.oneshot(Command { setting, outcome: sender }).await;
@@ -119,7 +119,7 @@ impl OneAtATime {
         let task = self.drain.tasks().spawn(work.in_current_span());
         match receiver.await {
             Ok(outcome) => Ok(outcome),
-            // The task is over, and with it permit and lock: whoever has this answer and calls again finds nobody in the way.
+            // The task has ended and released the permit and the lock, so the caller's next call isn't refused.
             Err(_) => match task.await {
                 Ok(Ok(Some(outcome))) => Ok(outcome),
                 Ok(Err(error)) if error.is::<Overloaded>() => Err(NotRun::AnotherRuns),
@@ -140,7 +140,7 @@ fn one_at_a_time(deployment: Arc<Deployment>, limits: Limits, drain: Drain) -> S
     BoxCloneSyncService::new(limited(tower::service_fn(run)))
 }
 
-/// The limit itself: outside the shedding, inside the one permit.
+/// The limit: load shedding outside, the single permit inside.
 fn limited<S, R>(service: S) -> impl Service<R, Response = S::Response, Error = BoxError, Future: Send> + Clone
 where
     S: Service<R, Future: Send, Error: Into<BoxError>> + Clone,
@@ -160,11 +160,11 @@ async fn run(
         Ok(done) => done,
         Err(error) => return Ok(Some(refuse(&deployment, &by, error.into()).await)),
     };
-    // After an unknown outcome the ring tells whether there is something to do.
+    // After an unknown outcome, the ring shows whether a re-encryption is needed.
     if !matches!(result, Err(KeyError::Store(StoreFailure::Unknown(_)))) && !is_under_way(work.organization()) {
         return Ok(Some(result));
     }
-    // The caller may be gone.
+    // The caller may have left.
     let _gone = outcome.send(result);
     reencryption::run(&deployment, &limits, &drain, work).await;
     Ok(None)

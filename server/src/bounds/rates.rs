@@ -1,7 +1,7 @@
-//! How often somebody may call: a rate for each identity in each organization, and a lower one for what takes secrets out.
+//! Rates of calls: one per identity and organization, and a lower one for calls that return secrets.
 //!
-//! Counted in this process, by the generic cell rate algorithm: a rate of 60 a minute lets 60 calls in at once, and one more each second. A
-//! limit of 0 counts nothing. Names that have not called for a while are forgotten.
+//! This process counts them with the generic cell rate algorithm: a rate of 60 a minute admits 60 calls at once, and one more each second.
+//! A limit of 0 disables a rate. Identities without recent calls are forgotten.
 
 use std::{num::NonZeroU32, time::Duration};
 
@@ -13,19 +13,19 @@ use sealward_core::{identity::Identity, name::OrganizationName};
 
 use crate::{config::limits::Limits, status::Refusal, telemetry::shed::Shed};
 
-/// When so many are known, those that have not called for a while are forgotten.
+/// Beyond this number, identities without recent calls are forgotten.
 const KNOWN_MAX: usize = 10_000;
 
-/// What a call takes.
+/// What a call costs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cost {
-    /// What every call takes.
+    /// The cost of every call.
     Call,
-    /// It takes a secret out, too.
+    /// The call also returns a secret.
     Reveal,
 }
 
-/// Who may call how often.
+/// The rates of all callers.
 pub(crate) struct Rates {
     calls: Option<Rate>,
     reveals: Option<Rate>,

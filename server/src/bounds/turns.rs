@@ -1,7 +1,7 @@
-//! Turns: those who would change the same thing wait for each other, in the order in which they came.
+//! Turns: callers that change the same resource wait for each other, in order of arrival.
 //!
-//! Without turns, writers that read, decide and write on the condition that nothing moved would refuse each other over and over. Nothing
-//! here knows what is changed, and a turn proves nothing: the condition stays in the write.
+//! Without turns, optimistic writers, which write on the condition that nothing has changed since they read, would fail each other again
+//! and again. This module doesn't know what is changed. A turn proves nothing: the write keeps its condition.
 
 use std::{
     collections::HashMap,
@@ -13,7 +13,7 @@ use tokio::sync::OwnedMutexGuard;
 
 use crate::{status::Refusal, telemetry::shed::Shed};
 
-/// The turns of many things, each known by its key while somebody waits for it or has it.
+/// The turns of many resources. Each key is known while a caller has or awaits its turn.
 #[derive(Debug)]
 pub(crate) struct Turns<K> {
     /// The limit's name.
@@ -29,7 +29,7 @@ struct Waiting {
     turn: Arc<tokio::sync::Mutex<()>>,
 }
 
-/// The turn, which ends when this is dropped.
+/// A turn. It ends when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Turn<K: Eq + Hash> {
     _turn: OwnedMutexGuard<()>,
@@ -43,12 +43,12 @@ struct Counted<K: Eq + Hash> {
 }
 
 impl<K: Clone + Eq + Hash> Turns<K> {
-    /// At most `max` callers at a time have the turn of one thing or wait for it, as the limit `bound` says.
+    /// At most `max` callers have or await the turn of one resource, by the limit `bound`.
     pub(crate) fn new(bound: &'static str, max: u32, shed: Shed) -> Arc<Self> {
         Arc::new(Turns { bound, max, shed, waiting: Mutex::default() })
     }
 
-    /// Waits for the turn of this thing.
+    /// Waits for the turn of this resource.
     ///
     /// # Errors
     /// [`Refusal::TooManyInFlight`], at once.
@@ -69,7 +69,7 @@ impl<K: Clone + Eq + Hash> Turns<K> {
 
 impl<K> Turns<K> {
     fn waiting(&self) -> MutexGuard<'_, HashMap<K, Waiting>> {
-        // Nothing under this lock can leave the counts half changed.
+        // No panic under this lock can leave the counts inconsistent.
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

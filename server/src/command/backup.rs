@@ -1,4 +1,4 @@
-//! `backup`: the databases of a deployment, as copies that belong together, while its server runs or not.
+//! `backup`: copies the databases of a deployment consistently, whether its server runs or not.
 
 use std::path::PathBuf;
 
@@ -14,20 +14,21 @@ use super::{
     shell::{absolute, quoted_path},
 };
 
-/// What `backup` takes.
+/// The arguments of `backup`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   sealward-server backup --config /etc/sealward/sealward.toml /srv/backup/2026-11-29
   runuser -u sealward -- sealward-server backup --config /etc/sealward/sealward.toml /srv/backup/2026-11-29
 
-Run it as the user that the server runs as. The server may keep running: each copy is one moment of its database. DIR must not exist; it
-appears when everything in it is complete, checked and on disk, with mode 0700, its files with mode 0600. The root key and the configuration
-aren't in it: keep copies of them elsewhere, since with the databases they open everything.
+Run it as the server's user. The server may keep running: each copy is a consistent snapshot of its database. DIR must not exist. It is
+created with mode 0700, its files with mode 0600, once all copies are complete, checked and on disk. The root key and the configuration
+aren't included. Keep copies of them elsewhere: with the databases they open everything.
 
-To restore: stop the server, replace the content of the data folder with that of DIR, owned by the server's user, and start.
+To restore: stop the server, replace the content of the data folder with that of DIR, make the server's user its owner, and start
+the server.
 
-Exit codes: 0 backed up, 1 failed, and nothing was left, 2 the command line is wrong.")]
+Exit codes: 0 success, 1 failure (no files are left), 2 invalid command line.")]
 pub(super) struct BackupArguments {
     /// The configuration of the server to back up, a TOML file.
     #[arg(long, value_name = "FILE", env = "SEALWARD_CONFIG")]
@@ -48,7 +49,9 @@ pub(super) async fn run(arguments: BackupArguments) -> Result<(), Failure> {
     }
     text.push('\n');
     for name in unfinished {
-        text.push_str(&format!("not in it, since its creation, import or deletion isn't over: organizations/{name}\n"));
+        text.push_str(&format!(
+            "skipped, because its creation, import or deletion is unfinished: organizations/{name}\n"
+        ));
     }
     print::to_stdout(&text);
     Ok(())

@@ -1,4 +1,4 @@
-//! `check-config`: all problems of a configuration and of what it names, at once.
+//! `check-config`: reports all problems of a configuration, its files and its databases at once.
 
 use std::{
     io::{self, IsTerminal},
@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::{failure::Failure, print, shell};
 
-/// What `check-config` takes.
+/// The arguments of `check-config`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -28,7 +28,7 @@ pub(super) struct CheckConfigArguments {
     #[arg(long, value_name = "FILE", env = "SEALWARD_CONFIG")]
     config: PathBuf,
 
-    /// Print one JSON object, for programs.
+    /// Print the report as one JSON object.
     #[arg(long)]
     json: bool,
 }
@@ -55,7 +55,7 @@ pub(super) async fn run(arguments: CheckConfigArguments) -> Result<ExitCode, Fai
     Ok(if errors == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The report for users; in colour on a terminal.
+/// The report as text, in colour on a terminal.
 fn text(report: &Report, in_colour: bool) -> String {
     let mut text = String::new();
     for fact in &report.facts {

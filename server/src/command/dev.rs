@@ -1,4 +1,4 @@
-//! `dev`: a server to try things out, and the commands to try it with.
+//! `dev`: runs a server for trials, and prints commands to try it.
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -14,7 +14,7 @@ use super::{
     shell::{absolute, quoted, quoted_path},
 };
 
-/// What `dev` takes.
+/// The arguments of `dev`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -22,14 +22,13 @@ Examples:
   sealward-server dev --data-dir /tmp/sealward --listen 127.0.0.1:0
 
 The first run writes a CA, a certificate for each role, a root key and a commented configuration,
-DIR/sealward.toml. Later runs use what is there: edit the configuration to try a setting,
-remove the folder to start over.")]
+DIR/sealward.toml. Later runs reuse these files. Edit the configuration to try a setting; remove the folder to start over.")]
 pub(super) struct DevArguments {
     /// The folder for data, keys and configuration.
     #[arg(long, value_name = "DIR", default_value = "./sealward-dev")]
     data_dir: PathBuf,
 
-    /// The address to listen on, in place of the configured one; port 0 selects a free port.
+    /// The address to listen on, instead of the configured one. Port 0 selects a free port.
     #[arg(long, value_name = "IP:PORT")]
     listen: Option<SocketAddr>,
 }
@@ -52,7 +51,7 @@ pub(super) async fn run(arguments: &DevArguments) -> Result<(), Failure> {
     ended
 }
 
-/// What the server says when it is ready. Each command works as it stands, from any folder.
+/// The greeting, printed when the server is ready. Each command can be pasted as it is, from any folder.
 fn message(
     development: &Development,
     address: SocketAddr,
@@ -93,15 +92,16 @@ fn message(
 
     format!(
         "\
-Sealward runs, for development.
+The Sealward development server is running.
 
   address        {address}
 {plaintext}  organization   {organization}
   configuration  {folder}/sealward.toml
   certificates   {folder}/tls: admin, writer, reader, connector, auditor
 
-In another terminal: store a mailbox with a password, read it without, reveal the password as the connector, see the state of the key.
-Where sealward isn't on the PATH, this replaces it in a clone of the source: cargo run --release -q -p sealward-cli --
+In another terminal, create a mailbox with a password, read the mailbox, reveal its password as the connector, and show the state of
+the key. If sealward isn't on the PATH, replace it with this command in a clone of the source:
+cargo run --release -q -p sealward-cli --
 
 {sealward_create}
 
@@ -111,11 +111,11 @@ Where sealward isn't on the PATH, this replaces it in a clone of the source: car
 
 {sealward_status}
 
-With this variable, --endpoint and --dev can be left out:
+Set this variable to leave out --endpoint and --dev:
 
 export SEALWARD_DEV={exported}
 
-With grpcurl: read the same mailbox, reveal its password, see the state of the key.
+With grpcurl, read the same mailbox, reveal its password, and show the state of the key:
 
 {get}
 
@@ -123,7 +123,7 @@ With grpcurl: read the same mailbox, reveal its password, see the state of the k
 
 {status}
 
-Ctrl-C stops the server; the folder keeps everything.
+Press Ctrl-C to stop the server. The folder keeps all data.
 "
     )
 }

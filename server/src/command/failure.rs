@@ -4,7 +4,7 @@ use std::error::Error;
 
 use super::print;
 
-/// What a command can fail with: the error says what, its sources say why.
+/// The error of a command. Its sources are the causes.
 pub(super) type Failure = Box<dyn Error + Send + Sync>;
 
 /// Prints an error and its causes, one a line.

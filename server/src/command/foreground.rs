@@ -12,7 +12,7 @@ use super::{
     supervisor,
 };
 
-/// Starts a server that ends at SIGTERM or SIGINT, and its log.
+/// Starts the log, and a server that stops at SIGTERM or SIGINT.
 pub(super) async fn start(config: Config) -> Result<(Running, Logging), Failure> {
     let logging = log::to_stderr(config.log, &config.limits);
     let running = match start_logged(config, &logging).await {
@@ -49,9 +49,11 @@ pub(super) async fn wait((running, logging): (Running, Logging)) -> Result<(), F
     };
     let (drained, ()) = tokio::join!(running.wait(), notified);
     match drained {
-        Drained::Whole => tracing::info!("ended"),
+        Drained::Whole => tracing::info!("shutdown complete"),
         Drained::CutShort => {
-            tracing::warn!("ended with calls or tasks unfinished; the next start takes up what has to be")
+            tracing::warn!(
+                "shutdown cut short, calls or tasks unfinished; the next start resumes tasks that must finish"
+            )
         }
     }
     logging.end();

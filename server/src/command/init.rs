@@ -1,4 +1,4 @@
-//! `init`: the folder of a production server, and what to do next.
+//! `init`: prepares the folder of a production server, and prints the next steps.
 
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -8,7 +8,7 @@ use sealward_server::init::{Plan, Wishes};
 
 use super::{failure::Failure, print, shell};
 
-/// What `init` takes.
+/// The arguments of `init`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -18,7 +18,7 @@ Examples:
   sealward-server init /etc/sealward --print
 
 Existing files are never overwritten. Paths given here are relative to the current folder; default paths are relative to DIR.
-Without --listen the server is reachable from this machine only.")]
+Without --listen, the server is reachable from this machine only.")]
 pub(super) struct InitArguments {
     /// The folder for the configuration and the root key.
     #[arg(value_name = "DIR")]
@@ -28,7 +28,7 @@ pub(super) struct InitArguments {
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
 
-    /// The address to listen on. Default: 127.0.0.1:7443, which only this machine reaches.
+    /// The address to listen on. Default: 127.0.0.1:7443, reachable from this machine only.
     #[arg(long, value_name = "IP:PORT")]
     listen: Option<SocketAddr>,
 
@@ -52,7 +52,7 @@ pub(super) struct InitArguments {
     #[arg(long)]
     systemd: bool,
 
-    /// Write only the configuration, and to stdout.
+    /// Print the configuration to stdout, and create no files.
     #[arg(long)]
     print: bool,
 }
@@ -79,22 +79,22 @@ pub(super) fn run(arguments: InitArguments) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What was made, and what is to be done next, in order.
+/// The list of created files, and the next steps.
 fn message(plan: &Plan, wishes: &Wishes) -> String {
     let config = plan.config_file();
     let mut text = format!(
         "\
 Created:
-  {config}    the configuration: every setting with what it means
+  {config}    the configuration, with an explanation of every setting
   {root_key}    the root key. Copy it to a safe place, apart from backups of the data:
-      without it every encryption key has to be restored by its text
+      if it is lost, every encryption key has to be restored from its text
 ",
         config = config.display(),
         root_key = plan.root_key().display(),
     );
     let data_dir = plan.data_dir();
     if wishes.systemd {
-        text.push_str(&format!("systemd makes the data folder, {}.\n", data_dir.display()));
+        text.push_str(&format!("systemd creates the data folder, {}.\n", data_dir.display()));
     } else {
         text.push_str(&format!("  {}    the data folder\n", data_dir.display()));
     }
@@ -108,29 +108,29 @@ Created:
 fn steps(plan: &Plan, wishes: &Wishes) -> Vec<String> {
     let config = shell::quoted_path(&plan.config_file());
     let provided = plan.provided().map(|provided| format!("\n     {}    {}", provided.path.display(), provided.what));
-    let mut steps = vec![format!("Put your certificates there, in PEM:{}", provided.concat())];
+    let mut steps = vec![format!("Copy your certificates to these files, in PEM:{}", provided.concat())];
     match &wishes.admin {
         Some(identity) => {
-            steps.push(format!("Give {identity} a certificate from one of these CAs: it is system administrator."))
+            steps.push(format!("Issue a certificate from one of these CAs to {identity}, the system administrator."))
         }
         None => steps.push(format!(
-            "Bind your first administrator, at the end of {config}. What a certificate names:\n     \
+            "Bind your first administrator to a role, at the end of {config}. Show the names in a certificate:\n     \
              openssl x509 -in admin.pem -noout -subject -ext subjectAltName"
         )),
     }
     if wishes.systemd {
         let folder = plan.config_file().parent().map(shell::quoted_path).unwrap_or_default();
         steps.push(format!(
-            "Check everything:\n     CREDENTIALS_DIRECTORY={folder} sealward-server check-config --config {config}"
+            "Check the configuration:\n     CREDENTIALS_DIRECTORY={folder} sealward-server check-config --config {config}"
         ));
         steps.push(format!(
-            "Copy deploy/sealward.service to /etc/systemd/system; where DIR isn't /etc/sealward, change its paths to {folder}. Then:\n     \
+            "Copy deploy/sealward.service to /etc/systemd/system; if DIR isn't /etc/sealward, change its paths to {folder}. Then run:\n     \
              systemctl daemon-reload && systemctl enable --now sealward"
         ));
     } else {
-        steps.push(format!("Check everything:\n     sealward-server check-config --config {config}"));
-        steps.push(format!("Serve:\n     sealward-server serve --config {config}"));
+        steps.push(format!("Check the configuration:\n     sealward-server check-config --config {config}"));
+        steps.push(format!("Start the server:\n     sealward-server serve --config {config}"));
     }
-    steps.push("Create an organization, as the administrator:\n     sealward org create NAME".to_owned());
+    steps.push("As the administrator, create an organization:\n     sealward org create NAME".to_owned());
     steps
 }

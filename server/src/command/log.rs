@@ -1,7 +1,7 @@
-//! The log on stderr: which events, and how they are written.
+//! The log on stderr: its filter and format.
 //!
-//! A thread of its own writes the lines, from a queue. Nothing waits for it: a reader of stderr that has stopped stops nobody, and a full
-//! queue drops lines and counts them.
+//! A separate thread writes the lines from a queue. No other thread waits for it, so a stalled reader of stderr doesn't stall the server. A
+//! full queue drops lines and counts them.
 
 use std::{
     env,
@@ -26,7 +26,7 @@ use tracing_subscriber::{
 
 use super::print::within;
 
-/// How long the end of the process waits for a reader of stderr.
+/// How long the process waits for a reader of stderr when it exits.
 const FLUSH_MAX: Duration = Duration::from_millis(1_500);
 
 /// The log of this process.
@@ -36,7 +36,7 @@ pub(super) struct Logging {
     writer: WorkerGuard,
 }
 
-/// Begins to log. A panic is an event too, so that it doesn't wait for a reader either.
+/// Starts the log. Panics are logged as events too, so that they don't wait for a reader either.
 pub(super) fn to_stderr(log: Log, limits: &Limits) -> Logging {
     let lines_max = usize::try_from(limits.log_queue_lines).unwrap_or(usize::MAX);
     let (queue, writer) = NonBlockingBuilder::default()
@@ -46,40 +46,40 @@ pub(super) fn to_stderr(log: Log, limits: &Limits) -> Logging {
         .finish(io::stderr());
     let dropped = queue.error_counter();
     let (targets, level) = reload::Layer::new(targets(log.level));
-    // Fails if there is one already, which then stays.
+    // Fails if a log exists already, which then remains.
     let _there_is_one = tracing_subscriber::registry().with(targets).with(written(log.format, queue)).try_init();
     panic::set_hook(Box::new(|panic| {
         let location = panic.location().map(tracing::field::display);
-        tracing::error!(location, cause = panic.payload_as_str(), "a task panicked");
+        tracing::error!(location, cause = panic.payload_as_str(), "task panicked");
     }));
     Logging { level, dropped, writer }
 }
 
 impl Logging {
-    /// Exchanges the level whenever it has changed.
+    /// A function that changes the level.
     pub(super) fn exchange_level(&self) -> impl Fn(LevelFilter) + use<> {
         let handle = self.level.clone();
         move |level| {
-            // Fails if there was a log already.
+            // Fails if a log existed already.
             let _another_logs = handle.reload(targets(level));
         }
     }
 
-    /// How many lines were dropped so far.
+    /// The number of lines dropped so far.
     pub(super) fn dropped(&self) -> impl Fn() -> u64 + Send + use<> {
         let dropped = self.dropped.clone();
         move || u64::try_from(dropped.dropped_lines()).unwrap_or(u64::MAX)
     }
 
-    /// Writes what is queued, as far as somebody reads it soon.
+    /// Writes the queued lines, for at most [`FLUSH_MAX`].
     pub(super) fn end(self) {
-        // The guard has a bound of its own, but prints to stdout where it is reached, and that may not be read either.
+        // The guard has its own time limit, but prints to stdout when it is reached, and stdout may stall too.
         within(FLUSH_MAX, move || drop(self.writer));
     }
 }
 
-/// Sealward's own events as configured; those of the libraries under it only from `warn` up, since in detail they may tell what a
-/// caller sent.
+/// Sealward's own events at the configured level. Events of libraries only at `warn` and above, since their details may contain a caller's
+/// data.
 fn targets(level: LevelFilter) -> Targets {
     Targets::new().with_default(level.min(LevelFilter::WARN)).with_target("sealward", level)
 }
@@ -90,10 +90,10 @@ fn written<S: Subscriber + for<'a> LookupSpan<'a>>(
 ) -> Box<dyn Layer<S> + Send + Sync> {
     let layer = fmt::layer().with_writer(queue);
     match format {
-        // An event's fields stand at the top; those of its call, call_id above all, under `span`.
+        // An event's fields are at the top level; those of its call, such as call_id, are under `span`.
         LogFormat::Json => layer.json().flatten_event(true).with_current_span(true).with_span_list(false).boxed(),
         LogFormat::Text => {
-            // The journal notes the time of each line itself.
+            // The journal records the time of each line itself.
             let timer = (!is_journal()).then_some(SystemTime);
             let layer = layer.with_ansi(io::stderr().is_terminal());
             match timer {
@@ -104,7 +104,7 @@ fn written<S: Subscriber + for<'a> LookupSpan<'a>>(
     }
 }
 
-/// Whether stderr goes to systemd's journal: `$JOURNAL_STREAM` has device and inode of the socket.
+/// Whether stderr goes to systemd's journal: `$JOURNAL_STREAM` contains the device and inode of the socket.
 fn is_journal() -> bool {
     let Ok(stream) = env::var("JOURNAL_STREAM") else { return false };
     fstat(io::stderr()).is_ok_and(|stderr| stream == format!("{}:{}", stderr.st_dev, stderr.st_ino))

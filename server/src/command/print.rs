@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-/// How long the server waits for a reader of what it prints.
+/// How long the server waits for a reader of its output.
 const PRINT_MAX: Duration = Duration::from_secs(1);
 
 /// Prints the greeting of a server: to stderr if stdout has audit records and nothing else. A server doesn't wait long for a reader.

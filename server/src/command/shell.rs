@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-/// A path that means the same from any folder.
+/// The absolute form of a path.
 pub(super) fn absolute(path: PathBuf) -> PathBuf {
     std::path::absolute(&path).unwrap_or(path)
 }
@@ -11,7 +11,7 @@ pub(super) fn quoted_path(path: &Path) -> String {
     quoted(&path.to_string_lossy())
 }
 
-/// One word of a POSIX shell, whatever is in it.
+/// Quotes a text as one word of a POSIX shell.
 pub(super) fn quoted(text: &str) -> String {
     let needs_no_quotes = |character: char| character.is_ascii_alphanumeric() || "/._-:@".contains(character);
     if !text.is_empty() && text.chars().all(needs_no_quotes) {

@@ -4,19 +4,19 @@
 
 use sd_notify::NotifyState;
 
-/// The server takes calls; `status` is what `systemctl status` shows.
+/// The server accepts calls. `systemctl status` shows `status`.
 pub(super) fn ready(status: &str) {
     notify(&[NotifyState::Ready, NotifyState::Status(status)]);
 }
 
-/// The server takes no more calls, and ends those that run.
+/// The server accepts no more calls, and finishes running ones.
 pub(super) fn stopping() {
     notify(&[NotifyState::Stopping]);
 }
 
-/// A supervisor that doesn't listen is no reason to end: it reports itself that it waited in vain.
+/// A failed notification doesn't stop the server: the supervisor reports its own timeout.
 fn notify(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
-        tracing::warn!(%error, "the supervisor can't be notified");
+        tracing::warn!(%error, "systemd notification failed");
     }
 }

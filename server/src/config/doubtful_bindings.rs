@@ -31,7 +31,7 @@ impl Config {
     /// Logs bindings that probably match no caller.
     pub(crate) fn log_doubtful_bindings(&self) {
         for DoubtfulBinding { setting, problem } in self.doubtful_bindings() {
-            tracing::warn!(setting, problem, "binding is probably wrong");
+            tracing::warn!(setting, problem, "role binding probably wrong");
         }
     }
 }

@@ -1,6 +1,6 @@
-//! PEM files to rustls types, by path.
+//! Reads PEM files into rustls types.
 //!
-//! What PEM is, [`sealward_pem`] knows; what certificates and keys are for, and whether they fit together, is `tls`'s matter.
+//! [`sealward_pem`] parses PEM. `tls` decides how certificates and keys are used, and whether they match.
 
 use std::{
     io,
@@ -14,12 +14,12 @@ use crate::files::trusted_file::{self, Kind};
 /// Why a PEM file can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum PemError {
-    /// The file is missing, or the system refuses it.
+    /// The file is missing, or the system denies access.
     #[error("{path} can't be read")]
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the system reported.
+        /// The system's error.
         source: io::Error,
     },
     /// The content can't be used.
@@ -32,7 +32,7 @@ pub enum PemError {
     },
 }
 
-/// Every certificate of a file, in its order: at least one.
+/// All certificates of a file, in order: at least one.
 ///
 /// # Errors
 /// [`PemError`]
@@ -48,7 +48,7 @@ pub(crate) fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, PemErro
     read(path, Kind::PrivateKey, sealward_pem::private_key)
 }
 
-/// Every certificate revocation list of a file, in its order: at least one.
+/// All certificate revocation lists of a file, in order: at least one.
 ///
 /// # Errors
 /// [`PemError`]

@@ -1,6 +1,6 @@
-//! Files that appear whole or not at all, replace one that exists only where that is asked for, and are nobody else's to read.
+//! Creates and replaces files atomically, with restricted permissions.
 //!
-//! Knows nothing of what is in them.
+//! This module doesn't know their content.
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
@@ -14,17 +14,17 @@ use sealward_store::rename_new;
 
 use crate::ports::random::SystemRandom;
 
-/// Owner reads and writes, nobody else: keys.
+/// Only the owner reads and writes: for keys.
 pub(crate) const PRIVATE: u32 = 0o600;
-/// Everybody may read: certificates, configuration.
+/// All users may read: for certificates and configuration.
 pub(crate) const PUBLIC: u32 = 0o644;
 
 const PRIVATE_FOLDER: u32 = 0o700;
 
-/// Writes a file unless it exists; answers whether it did. The file is on disk, and whole, when it has its name.
+/// Writes a file unless it exists, and returns whether it did. The file gets its name when it is complete and on disk.
 ///
 /// # Errors
-/// Whatever the file system says.
+/// An error of the file system.
 pub(crate) fn create(path: &Path, content: &[u8], mode: u32) -> io::Result<bool> {
     if path.try_exists()? {
         return Ok(false);
@@ -32,7 +32,7 @@ pub(crate) fn create(path: &Path, content: &[u8], mode: u32) -> io::Result<bool>
     let temporary = temporary_name(path);
     let created = write(&temporary, content, mode).and_then(|()| rename_new(&temporary, path));
     if !matches!(created, Ok(true)) {
-        // It may not be there.
+        // It may not exist.
         let _removed = fs::remove_file(&temporary);
     }
     let created = created?;
@@ -40,25 +40,25 @@ pub(crate) fn create(path: &Path, content: &[u8], mode: u32) -> io::Result<bool>
     Ok(created)
 }
 
-/// Writes a file, in the place of one that exists. It is on disk, and whole, when it has its name.
+/// Writes a file, and replaces an existing one. The file gets its name when it is complete and on disk.
 ///
 /// # Errors
-/// Whatever the file system says.
+/// An error of the file system.
 pub(crate) fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     let temporary = temporary_name(path);
     let renamed = write(&temporary, content, mode).and_then(|()| fs::rename(&temporary, path));
     if renamed.is_err() {
-        // It may not be there.
+        // It may not exist.
         let _removed = fs::remove_file(&temporary);
     }
     renamed?;
     sync_folder_of(path)
 }
 
-/// Makes a folder, and those above it that are missing, with mode 0700. One that exists stays as it is.
+/// Creates a folder and its missing parents, with mode 0700. An existing folder stays as it is.
 ///
 /// # Errors
-/// Whatever the file system says.
+/// An error of the file system.
 pub(crate) fn create_folder(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(PRIVATE_FOLDER).create(path)
 }
@@ -69,7 +69,7 @@ fn write(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     file.sync_all()
 }
 
-/// A name beside the file, so that both are on one file system; random, so that two processes never share it.
+/// A name in the same folder, so that both are on one file system. It is random, so that two processes never share it.
 fn temporary_name(path: &Path) -> PathBuf {
     let suffix = u64::from_be_bytes(random::bytes(&SystemRandom as &dyn Random));
     let mut name = path.as_os_str().to_owned();

@@ -1,10 +1,10 @@
-//! Reads the files that a server believes: its configuration, certificates, keys and revocation lists.
+//! Reads the files that a server trusts: its configuration, certificates, keys and revocation lists.
 //!
-//! A file is read only if nobody but root and the server's user can change it, or put another in its place. That is judged for the file,
-//! for every folder up to the root, and for every symbolic link on the way. Every read is bounded: only regular files, up to a size for
-//! each [`Kind`], within [`READ_TIMEOUT`], also where a file system has stopped answering.
+//! A file is read only if no user except root and the server's user can change or replace it. This is checked for the file, for every
+//! folder up to the root, and for every symbolic link on the path. Every read is bounded: only regular files, up to the size limit of their
+//! [`Kind`], within [`READ_TIMEOUT`], even if a file system doesn't respond.
 //!
-//! Nothing here knows what is in a file.
+//! This module doesn't know the content of a file.
 
 use std::{
     collections::BTreeSet,
@@ -24,13 +24,13 @@ use rustix::{
 };
 use zeroize::Zeroizing;
 
-/// How long a file may take to be read. A disk that is busy answers within a second or two; a mount whose server is gone never does.
+/// The time limit of a read. A busy disk responds within a second or two; a mount whose server is down never does.
 pub(crate) const READ_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The most symbolic links on the way to a file; Linux has the same limit.
+/// The maximum number of symbolic links on a path, as in Linux.
 const LINKS_MAX: u32 = 40;
 
-/// What a file is for, which bounds its size.
+/// The kind of a file, which determines its size limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// The configuration: ten thousand bindings take about 1 MiB.
@@ -39,24 +39,24 @@ pub(crate) enum Kind {
     Certificates,
     /// Revocation lists in PEM: the largest public ones take some 10 MiB.
     RevocationLists,
-    /// A private key in PEM, with certificates perhaps.
+    /// A private key in PEM, possibly with certificates.
     PrivateKey,
-    /// A JSON Web Key Set: no issuer has that many keys.
+    /// A JSON Web Key Set, far more than any issuer needs.
     KeySet,
-    /// A fetched set, as it is kept for the next start: as a string of JSON, which makes one character two at most. Beside it are its address and
-    /// the fingerprints of CAs.
+    /// A fetched key set that is saved for the next start, as a JSON string, which at most doubles its length. The file also has its
+    /// address and the fingerprints of CAs.
     KeptKeySet {
-        /// The largest set that is fetched.
+        /// The maximum size of a fetched set.
         set_max_bytes: usize,
     },
-    /// What was copied of the audit trails: the place in each organization's takes some 150 bytes.
+    /// The position of the audit copy: about 150 bytes per organization.
     AuditCheckpoint,
-    /// A root key. One byte more than it may have, so that a longer one is noticed.
+    /// A root key. The limit is one byte more than its length, so that a longer file is detected.
     RootKey,
 }
 
 impl Kind {
-    /// The largest file of this kind that is read, in bytes.
+    /// The size limit of this kind, in bytes.
     pub(crate) const fn size_max_bytes(self) -> u64 {
         match self {
             Self::Configuration | Self::Certificates => 4 << 20,
@@ -69,27 +69,27 @@ impl Kind {
     }
 }
 
-/// Why a file isn't read.
+/// Why a file wasn't read.
 #[derive(Debug, thiserror::Error)]
 pub enum TrustedFileError {
-    /// The file is missing, or the system refuses it.
+    /// The file is missing, or the system denies access.
     #[error("can't read {path}")]
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the system reported.
+        /// The system's error.
         source: io::Error,
     },
     /// It is a folder, a device, a pipe or a socket.
-    #[error("{path} is {found}: name a regular file")]
+    #[error("{path} is {found}: specify a regular file")]
     NotAFile {
         /// The file.
         path: PathBuf,
-        /// What it is.
+        /// Its type.
         found: &'static str,
     },
-    /// It is larger than any file of its kind.
-    #[error("{path} is larger than {limit_bytes} bytes, the limit for such a file")]
+    /// It exceeds the size limit of its kind.
+    #[error("{path} is larger than {limit_bytes} bytes, the limit for this kind of file")]
     TooLarge {
         /// The file.
         path: PathBuf,
@@ -102,23 +102,23 @@ pub enum TrustedFileError {
         /// The file.
         path: PathBuf,
     },
-    /// The file system doesn't answer.
+    /// The file system doesn't respond.
     #[error("can't read {path} within {} seconds: check its file system", READ_TIMEOUT.as_secs())]
     TimedOut {
         /// The file.
         path: PathBuf,
     },
-    /// Others can change the file, or put another in its place.
+    /// Other users can change or replace the file.
     #[error("{path} can be changed by other users: {exposure}")]
     Exposed {
         /// The file.
         path: PathBuf,
-        /// Where, and by whom.
+        /// The exposed place.
         exposure: Exposure,
     },
 }
 
-/// The place on the way to a file that others can change.
+/// A place on the path to a file that other users can change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exposure {
     /// The file or the folder.
@@ -131,18 +131,18 @@ pub struct Exposure {
     pub owner: u32,
     /// Its group.
     pub group: u32,
-    /// Who can change it.
+    /// The users who can change it.
     pub by: ExposedTo,
 }
 
-/// Who can change a file or folder that they must not change.
+/// The users who can change a file or folder, but must not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExposedTo {
-    /// Its owner, who is neither root nor the server's user.
+    /// Its owner, if that is neither root nor the server's user.
     Owner,
-    /// Its group, which is neither root's nor the server's own.
+    /// Its group, if that is neither root's nor the server's.
     Group,
-    /// Everybody.
+    /// All users.
     Everybody,
 }
 
@@ -168,17 +168,17 @@ impl TrustedFileError {
         Self::Unreadable { path: path.to_owned(), source }
     }
 
-    /// Whether there is no file of this name.
+    /// Whether the file doesn't exist.
     pub(crate) fn is_missing(&self) -> bool {
         matches!(self, Self::Unreadable { source, .. } if source.kind() == io::ErrorKind::NotFound)
     }
 
-    /// What an operator does about it.
+    /// The remedy for an operator.
     pub(crate) fn remedy(&self) -> String {
         match self {
-            Self::Unreadable { .. } => "name a file that exists, and let the server's user read it".to_owned(),
-            Self::NotAFile { .. } => "name a regular file".to_owned(),
-            Self::TooLarge { .. } => "name the right file".to_owned(),
+            Self::Unreadable { .. } => "specify an existing file that the server's user can read".to_owned(),
+            Self::NotAFile { .. } => "specify a regular file".to_owned(),
+            Self::TooLarge { .. } => "specify the correct file".to_owned(),
             Self::NotText { .. } => "save the file in UTF-8".to_owned(),
             Self::TimedOut { .. } => "check the file system of the file".to_owned(),
             Self::Exposed { exposure, .. } => match exposure.by {
@@ -204,7 +204,7 @@ pub(crate) fn read(path: &Path, kind: Kind) -> Result<Zeroizing<Vec<u8>>, Truste
     })
 }
 
-/// As [`read`], of a file that is text.
+/// Like [`read`], for a text file.
 ///
 /// # Errors
 /// [`TrustedFileError`]
@@ -213,7 +213,7 @@ pub(crate) fn read_text(path: &Path, kind: Kind) -> Result<String, TrustedFileEr
     String::from_utf8(std::mem::take(&mut *content)).map_err(|_| TrustedFileError::NotText { path: path.to_owned() })
 }
 
-/// Whether only root and the server's user can change a file, or what is in a folder. Blocks, for [`READ_TIMEOUT`] at most.
+/// Checks that only root and the server's user can change a file, or the content of a folder. Blocks, for [`READ_TIMEOUT`] at most.
 ///
 /// # Errors
 /// [`TrustedFileError`]
@@ -222,10 +222,10 @@ pub(crate) fn check(path: &Path) -> Result<(), TrustedFileError> {
     within_timeout(path, move || judge(&wanted).map(drop))
 }
 
-/// As [`read_text`], of a file that others may be able to change: for whoever believes nothing of it, and reports that.
+/// Like [`read_text`], but also for a file that other users can change. The caller must not trust the content, and should report it.
 ///
 /// # Errors
-/// [`TrustedFileError`], but not that it is exposed.
+/// [`TrustedFileError`], except that it is exposed.
 pub(crate) fn look_at_text(path: &Path, kind: Kind) -> Result<String, TrustedFileError> {
     let wanted = path.to_owned();
     let mut content = within_timeout(path, move || {
@@ -242,10 +242,10 @@ pub(crate) fn look_at_text(path: &Path, kind: Kind) -> Result<String, TrustedFil
     String::from_utf8(std::mem::take(&mut *content)).map_err(|_| TrustedFileError::NotText { path: path.to_owned() })
 }
 
-/// Does something with a file, but doesn't wait longer than [`READ_TIMEOUT`] for it.
+/// Runs work on a file, and waits for it at most [`READ_TIMEOUT`].
 ///
-/// A system call on a dead mount can't be interrupted. It is left on its thread, and the same path isn't tried again before it has
-/// returned, so that each path holds one thread at most.
+/// A system call on a dead mount can't be interrupted. Its thread is abandoned, and the path isn't tried again until the call returns, so
+/// each path blocks at most one thread.
 pub(crate) fn within_timeout<T: Send + 'static>(
     path: &Path,
     work: impl FnOnce() -> Result<T, TrustedFileError> + Send + 'static,
@@ -265,7 +265,7 @@ fn within<T: Send + 'static>(
     let (sender, receiver) = mpsc::sync_channel(1);
     let key = path.to_owned();
     let reader = thread::Builder::new().name("read-file".to_owned()).spawn(move || {
-        // The receiver may have given up.
+        // The receiver may have timed out.
         let _given_up = sender.send(work());
         abandoned().remove(&key);
     });
@@ -273,7 +273,7 @@ fn within<T: Send + 'static>(
     if let Ok(outcome) = receiver.recv_timeout(timeout) {
         return outcome;
     }
-    // Looked at once more under the lock: a reader that has answered by now removes nothing afterwards that is put in here.
+    // Checked again under the lock: a reader that has finished by now would not remove an entry that is added here.
     let mut abandoned = abandoned();
     if let Ok(outcome) = receiver.try_recv() {
         return outcome;
@@ -282,13 +282,13 @@ fn within<T: Send + 'static>(
     Err(timed_out())
 }
 
-/// The paths whose readers have not returned yet, although nobody waits for them any more.
+/// The paths whose abandoned readers have not returned yet.
 fn abandoned() -> std::sync::MutexGuard<'static, BTreeSet<PathBuf>> {
     static ABANDONED: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
     ABANDONED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Reads a file that was judged, whatever it is by now.
+/// Reads a file that was checked, even if it has changed its type since.
 pub(crate) fn read_judged(path: &Path, judged: &Judged, kind: Kind) -> Result<Zeroizing<Vec<u8>>, TrustedFileError> {
     let unreadable = |source| TrustedFileError::unreadable(path, source);
     must_be_regular(path, judged.metadata.file_type())?;
@@ -303,7 +303,7 @@ pub(crate) fn read_judged(path: &Path, judged: &Judged, kind: Kind) -> Result<Ze
     if opened.len() > limit {
         return Err(too_large());
     }
-    // With room for all of it at once, since what grows leaves copies behind; one byte more, to notice a file that grows meanwhile.
+    // The capacity is the whole size, since a growing buffer leaves copies in memory, plus one byte to detect a file that grows meanwhile.
     let expected = usize::try_from(opened.len()).unwrap_or(0);
     let mut content = Zeroizing::new(Vec::with_capacity(expected + 1));
     file.take(limit + 1).read_to_end(&mut content).map_err(unreadable)?;
@@ -321,16 +321,16 @@ fn must_be_regular(path: &Path, found: FileType) -> Result<(), TrustedFileError>
     Err(TrustedFileError::NotAFile { path: path.to_owned(), found })
 }
 
-/// A path that was walked, and on which nobody but root and the server's user can change anything.
+/// A checked path: only root and the server's user can change its entries.
 #[derive(Debug)]
 pub(crate) struct Judged {
     /// The path without symbolic links.
     pub(crate) resolved: PathBuf,
-    /// What is there.
+    /// The metadata of the file or folder.
     pub(crate) metadata: Metadata,
 }
 
-/// Walks a path from the root, as the system does, and judges everything on the way. Blocks.
+/// Resolves a path from the root, as the system does, and checks every entry on it. Blocks.
 ///
 /// # Errors
 /// [`TrustedFileError::Unreadable`], [`TrustedFileError::Exposed`]
@@ -380,10 +380,10 @@ fn names(path: &Path) -> Vec<OsString> {
     path.components().rev().filter_map(name).collect()
 }
 
-/// Whether others can put something else in the place of this entry of this folder.
+/// Fails if other users can replace this entry of this folder.
 fn judge_entry(folder: &Path, of_folder: &Metadata, of_entry: &Metadata) -> Result<(), Exposure> {
     match judge_itself(folder, of_folder) {
-        // In a sticky folder, an entry is its owner's and the folder's owner's to replace.
+        // In a sticky folder, only the owners of the entry and of the folder can replace the entry.
         Err(Exposure { by: ExposedTo::Group | ExposedTo::Everybody, .. })
             if is_sticky(of_folder) && is_trusted(of_entry.uid()) =>
         {
@@ -393,7 +393,7 @@ fn judge_entry(folder: &Path, of_folder: &Metadata, of_entry: &Metadata) -> Resu
     }
 }
 
-/// Whether others can write to this.
+/// Fails if other users can write to this file or folder.
 fn judge_itself(place: &Path, metadata: &Metadata) -> Result<(), Exposure> {
     let exposed = |by| Exposure {
         place: place.to_owned(),
@@ -413,16 +413,16 @@ fn judge_itself(place: &Path, metadata: &Metadata) -> Result<(), Exposure> {
     } else {
         return Ok(());
     };
-    // Where nothing can be written, modes let nobody write. Kubernetes mounts ConfigMaps so, in folders of mode 0777.
+    // On a read-only mount, modes grant no writes. Kubernetes mounts ConfigMaps this way, in folders with mode 0777.
     if is_read_only(place) { Ok(()) } else { Err(exposed(by)) }
 }
 
-/// Whether a user may change what the server believes: root, who can do anything, and the user that it runs as.
+/// Whether a user may change trusted files: root and the server's user.
 fn is_trusted(user: u32) -> bool {
     user == 0 || user == geteuid().as_raw()
 }
 
-/// Whether a group may: root's, and the server's own.
+/// Whether a group may change trusted files: root's group and the server's.
 fn is_trusted_group(group: u32) -> bool {
     group == 0 || group == getegid().as_raw()
 }
@@ -431,7 +431,7 @@ pub(crate) fn is_sticky(metadata: &Metadata) -> bool {
     metadata.is_dir() && metadata.mode() & STICKY != 0
 }
 
-/// Whether the mount that this is on takes no writes.
+/// Whether the mount of this place is read-only.
 pub(crate) fn is_read_only(place: &Path) -> bool {
     statvfs(place).is_ok_and(|mount| mount.f_flag.contains(StatVfsMountFlags::RDONLY))
 }
@@ -521,7 +521,7 @@ mod tests {
         let link = open.join("link");
         symlink(&file, &link).unwrap();
         assert_eq!(exposure(&link), Some((open.clone(), ExposedTo::Everybody)));
-        // A link that leads there, from a place that nobody can change.
+        // A link to it, from a place that no other user can change.
         let indirect = folder.join("indirect");
         symlink("open/link", &indirect).unwrap();
         assert_eq!(exposure(&indirect), Some((open, ExposedTo::Everybody)));
@@ -591,7 +591,7 @@ mod tests {
         };
         assert_eq!(found(&pipe), "a pipe");
         assert_eq!(found(&folder), "a folder");
-        // Everybody may write to the null device.
+        // All users may write to the null device.
         assert!(matches!(read(Path::new("/dev/null"), KIND), Err(TrustedFileError::Exposed { .. })));
     }
 
@@ -617,7 +617,7 @@ mod tests {
             }
         };
         assert!(matches!(within(SHORT, path, hangs), Err(TrustedFileError::TimedOut { .. })));
-        // The path isn't tried a second time meanwhile; others are.
+        // Meanwhile this path isn't tried again, but others are.
         assert!(matches!(within_timeout(path, || Ok(2)), Err(TrustedFileError::TimedOut { .. })));
         assert_eq!(within_timeout(Path::new("/nowhere/else"), || Ok(3)).unwrap(), 3);
         barrier.wait();

@@ -107,7 +107,7 @@ impl IdentityRequired {
             return Ok(());
         }
         trust.verify(&tls.chain, identity, self.clock.now()).map_err(|error| {
-            tracing::debug!(%error, "a certificate that was believed is refused");
+            tracing::debug!(%error, "client certificate refused: it is no longer trusted");
             Refusal::CertificateNotBelieved
         })
     }

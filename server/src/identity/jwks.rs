@@ -1,10 +1,10 @@
-//! JSON Web Key Sets (RFC 7517): the public keys of token issuers, from a file or fetched from an address.
+//! JSON Web Key Sets (RFC 7517): the public keys of token issuers, from a file or fetched from a URL.
 //!
-//! Keys at an address are fetched in an interval, and when a token names one that isn't among them, though not more often than every few
-//! seconds. An empty set is an answer like any other. While no set can be fetched, the last one is used, up to a maximum age. It is kept
-//! in the data folder with the time at which it was fetched, so that a start doesn't need the issuer, and doesn't renew the age either.
+//! Keys at a URL are fetched at intervals, and when a token names an unknown key, but at most every few seconds. An empty set is valid.
+//! While no set can be fetched, the last one is used, up to a maximum age. It is saved in the data folder with the time of its fetch, so
+//! that a start neither needs the issuer nor resets the age.
 //!
-//! Nothing here knows tokens.
+//! This module doesn't know tokens.
 
 use std::{
     collections::BTreeSet,
@@ -56,22 +56,22 @@ use crate::{
     telemetry::shed::Shed,
 };
 
-/// How long a fetch may take.
+/// The time limit of a fetch.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The least time between two fetches: tokens may name any key.
+/// The minimum time between two fetches, since tokens may name any key.
 pub(crate) const FETCH_PAUSE: Duration = Duration::from_secs(5);
 
-/// How far the clock may be set back before a set that was kept counts as one of unknown age.
+/// The clock may be set back by this much. Beyond it, the age of a saved set is unknown.
 const CLOCK_SKEW_MICROS: i64 = 300 * 1_000_000;
 
 type AnyError = Box<dyn Error + Send + Sync>;
 
-/// Keys that tokens can be verified with. Equal if made from the same text.
+/// Keys that verify tokens. Two sets are equal if their texts are.
 pub(crate) struct KeySet {
     text: String,
     keys: Vec<Key>,
-    /// How many keys the text has, those that can't be used included.
+    /// The number of keys in the text, unusable ones included.
     written: usize,
 }
 
@@ -87,19 +87,19 @@ impl PartialEq for KeySet {
     }
 }
 
-/// Why a text isn't a key set.
+/// Why a text isn't a valid key set.
 #[derive(Debug, thiserror::Error)]
 #[error("it isn't a JSON Web Key Set")]
 pub struct KeySetError(#[from] serde_json::Error);
 
 impl KeySet {
-    /// The set before one was fetched.
+    /// The set before the first fetch.
     fn empty() -> Self {
         Self { text: String::new(), keys: Vec::new(), written: 0 }
     }
 
-    /// Reads a set. Keys that aren't public keys for signatures, or aren't understood, are left out (RFC 7517, section 5). A set without
-    /// any key is one: its issuer has withdrawn them all.
+    /// Parses a set. Keys that aren't public keys for signatures, or aren't supported, are left out (RFC 7517, section 5). A set without
+    /// keys is valid: its issuer has withdrawn all of them.
     ///
     /// # Errors
     /// [`KeySetError`]
@@ -114,17 +114,17 @@ impl KeySet {
         Ok(Self { text, keys, written })
     }
 
-    /// How many keys verify tokens.
+    /// The number of keys that verify tokens.
     pub(crate) fn len(&self) -> usize {
         self.keys.len()
     }
 
-    /// How many keys were left out.
+    /// The number of keys that were left out.
     pub(crate) fn left_out(&self) -> usize {
         self.written - self.keys.len()
     }
 
-    /// The keys of this id that can verify this algorithm; without an id, all that can.
+    /// The keys with this id that support this algorithm. Without an id, all keys that support it.
     pub(crate) fn find(&self, id: Option<&str>, algorithm: Algorithm) -> impl Iterator<Item = &DecodingKey> {
         let fits = move |key: &&Key| {
             key.key.family() == algorithm.family() && key.algorithm.is_none_or(|of_key| of_key == algorithm.into())
@@ -146,30 +146,30 @@ impl Key {
     }
 }
 
-/// What fetching needs to know.
+/// The settings for fetching.
 #[derive(Clone)]
 pub(crate) struct Fetching {
     pub(crate) interval: Duration,
-    /// Up to which age the last set is used.
+    /// The maximum age of the last set.
     pub(crate) age_max: Duration,
-    /// How long a call waits for a key that its token names.
+    /// The time that a call waits for the key of its token.
     pub(crate) wait_max: Duration,
-    /// How many calls wait for the keys of an issuer.
+    /// The number of calls that may wait for the keys of an issuer.
     pub(crate) waiting_calls_max: usize,
-    /// The largest set.
+    /// The maximum size of a set.
     pub(crate) size_max_bytes: usize,
-    /// Where the last good set is kept.
+    /// The folder of the last valid set.
     pub(crate) folder: PathBuf,
-    /// Through which proxy an address is reached.
+    /// The proxies, by URL.
     pub(crate) proxies: Arc<Matcher>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) shed: Shed,
-    /// Until when.
+    /// The drain, which ends fetching.
     pub(crate) drain: Drain,
 }
 
 impl Fetching {
-    /// As the limits have it. Proxies are those of the environment: `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`.
+    /// Settings from the limits. The proxies come from the environment: `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`.
     pub(crate) fn new(limits: &Limits, folder: &Path, clock: Arc<dyn Clock>, shed: Shed, drain: Drain) -> Self {
         let count = |limit: u32| usize::try_from(limit).unwrap_or(usize::MAX);
         Self {
@@ -187,17 +187,17 @@ impl Fetching {
     }
 }
 
-/// The CAs that the certificate of an address may come from. Compared by their certificates: what is in a file may change.
+/// The CAs that verify the certificate of a URL. They are compared by their certificates, since a file may change.
 #[derive(PartialEq, Eq)]
 pub(crate) enum Cas {
-    /// Those of the system.
+    /// The system's CAs.
     OfSystem(Vec<CertificateDer<'static>>),
-    /// Those of a file.
+    /// The CAs in a file.
     OfFile(Vec<CertificateDer<'static>>),
 }
 
 impl Cas {
-    /// Reads the file, or what the system has. Blocks.
+    /// Reads the file, or the system's CAs. Blocks.
     ///
     /// # Errors
     /// The file can't be used, or the system has no CAs.
@@ -207,7 +207,7 @@ impl Cas {
         }
         let found = rustls_native_certs::load_native_certs();
         match found.certs.is_empty() {
-            true => Err(format!("the system has no CAs that can be read: {:?}", found.errors).into()),
+            true => Err(format!("the system has no readable CAs: {:?}", found.errors).into()),
             false => Ok(Self::OfSystem(found.certs)),
         }
     }
@@ -216,13 +216,13 @@ impl Cas {
         let mut roots = RootCertStore::empty();
         match self {
             Self::OfFile(certificates) => certificates.iter().try_for_each(|ca| roots.add(ca.clone()))?,
-            // Systems may have some that nobody can use.
+            // The system's CAs may contain unusable ones.
             Self::OfSystem(certificates) => drop(roots.add_parsable_certificates(certificates.iter().cloned())),
         }
-        if roots.is_empty() { Err("none of the system's CAs can be used".into()) } else { Ok(roots) }
+        if roots.is_empty() { Err("none of the system's CAs is usable".into()) } else { Ok(roots) }
     }
 
-    /// SHA-256 of each, in hex. `None` for the system's: whoever administers the system adds and removes some all the time.
+    /// The SHA-256 hash of each, in hex. `None` for the system's CAs, which change with updates of the system.
     fn fingerprints(&self) -> Option<BTreeSet<String>> {
         match self {
             Self::OfSystem(_) => None,
@@ -233,7 +233,7 @@ impl Cas {
     }
 }
 
-/// The keys at an address, as they were fetched last.
+/// The keys at a URL, as of the last fetch.
 pub(crate) struct Fetched {
     url: Uri,
     cas: Cas,
@@ -246,19 +246,19 @@ pub(crate) struct Fetched {
     waiting: Arc<Semaphore>,
     /// When the file was last written.
     kept_at: Mutex<Option<Timestamp>>,
-    /// The failure that the log has already.
+    /// The failure that is already logged.
     reported: Mutex<Option<String>>,
     begun: OnceLock<()>,
 }
 
-/// A set, and when it was asked for; never, for the one before the first.
+/// A set, and the time of its request. The initial set has no time.
 #[derive(Clone)]
 struct Held {
     set: Arc<KeySet>,
     at: Option<Timestamp>,
 }
 
-/// How many fetches were begun, how many ended, and whether the last one failed.
+/// The numbers of started and ended fetches, and whether the last one failed.
 #[derive(Clone, Copy, Default)]
 struct Fetches {
     begun: u64,
@@ -266,22 +266,22 @@ struct Fetches {
     has_failed: bool,
 }
 
-/// A set as it is kept for the next start.
+/// A set as it is saved for the next start.
 #[derive(Serialize, Deserialize)]
 struct Kept {
     url: String,
-    /// The fingerprints of the CAs that the address was known by; none if those were the system's.
+    /// The fingerprints of the CAs that verified the URL. `None` for the system's CAs.
     #[serde(default)]
     cas: Option<BTreeSet<String>>,
     fetched_at_unix_micros: i64,
     key_set: String,
 }
 
-/// Resolves when a set that was fetched after now is there, or none came in time.
+/// Resolves when a set that is fetched from now on has arrived, or at the time limit.
 pub(crate) type Wait = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl Fetched {
-    /// Begins with the set that is kept from an earlier run, if there is one. Blocks.
+    /// Starts with the set that an earlier run saved, if there is one. Blocks.
     ///
     /// # Errors
     /// The CAs or the proxy can't be used.
@@ -307,17 +307,17 @@ impl Fetched {
         }))
     }
 
-    /// Whether it is fetched from there, and the address is known by these CAs.
+    /// Whether it is fetched from this URL, verified by these CAs.
     pub(crate) fn is_of(&self, url: &Uri, cas: &Cas) -> bool {
         self.url == *url && self.cas == *cas
     }
 
-    /// Whether both are fetched from one address, which is known by the same CAs.
+    /// Whether both are fetched from the same URL, verified by the same CAs.
     pub(crate) fn is_like(&self, other: &Self) -> bool {
         self.is_of(&other.url, &other.cas)
     }
 
-    /// The last good set, unless none was fetched or it is too old.
+    /// The last valid set. `None` if none was fetched, or if it is too old.
     pub(crate) fn current(&self, now: Timestamp) -> Option<Arc<KeySet>> {
         let held = self.held();
         let age_micros = now.unix_micros().saturating_sub(held.at?.unix_micros());
@@ -325,7 +325,7 @@ impl Fetched {
         (-CLOCK_SKEW_MICROS..=age_max_micros).contains(&age_micros).then_some(held.set)
     }
 
-    /// When the last good set was fetched.
+    /// When the last valid set was fetched.
     pub(crate) fn fetched_at(&self) -> Option<Timestamp> {
         self.held().at
     }
@@ -335,8 +335,8 @@ impl Fetched {
         self.fetches.borrow().has_failed
     }
 
-    /// Asks for a fetch before its time, and waits for it. `None` if too many calls wait already: the last quarter of the places is for
-    /// calls that have a certificate.
+    /// Requests an early fetch, and waits for it. `None` if too many calls already wait. The last quarter of the places is reserved for
+    /// calls with a certificate.
     pub(crate) fn wait(self: &Arc<Self>, has_certificate: bool) -> Option<Wait> {
         let reserve = if has_certificate { 0 } else { self.fetching.waiting_calls_max / 4 };
         let place = (self.waiting.available_permits() > reserve)
@@ -348,7 +348,7 @@ impl Fetched {
             return None;
         };
         let (mut fetches, before) = (self.fetches.subscribe(), self.held().set);
-        // One that runs may have been answered already.
+        // A running fetch may already have its response.
         let wanted = fetches.borrow_and_update().begun + 1;
         self.asked.notify_one();
         let (this, wait_max) = (Arc::downgrade(self), self.fetching.wait_max);
@@ -361,13 +361,13 @@ impl Fetched {
                     }
                 }
             };
-            // Whether it came in time is found out by whoever asks for the keys again.
+            // The caller looks up the keys again, whether or not the set arrived in time.
             let _in_time = timeout(wait_max, fetched).await;
             drop(place);
         }))
     }
 
-    /// Begins to fetch, until this is dropped or the server drains.
+    /// Starts fetching, until this is dropped or the server drains.
     pub(crate) fn begin(self: &Arc<Self>) {
         if self.begun.set(()).is_ok() {
             let fetched = Arc::downgrade(self);
@@ -381,7 +381,7 @@ impl Fetched {
 
     async fn fetch(&self) {
         self.fetches.send_modify(|fetches| fetches.begun += 1);
-        // The age counts from the request: a key may be withdrawn while the answer is on its way.
+        // The age counts from the request, since a key may be withdrawn while the response is in transit.
         let at = self.fetching.clock.now();
         let failure = match timeout(FETCH_TIMEOUT, self.get()).await {
             Ok(Ok(set)) => {
@@ -389,7 +389,7 @@ impl Fetched {
                 None
             }
             Ok(Err(error)) => Some(error_chain::text(&*error)),
-            Err(_) => Some(format!("there was no answer within {} seconds", FETCH_TIMEOUT.as_secs())),
+            Err(_) => Some(format!("no response within {} seconds", FETCH_TIMEOUT.as_secs())),
         };
         let has_failed = failure.is_some();
         self.report(failure);
@@ -399,17 +399,17 @@ impl Fetched {
         });
     }
 
-    /// Logs a failure once, until it is another one or none.
+    /// Logs a failure once, until it changes or ends.
     fn report(&self, failure: Option<String>) {
         let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
         match &failure {
             Some(error) if reported.as_ref() != failure.as_ref() => tracing::warn!(
                 url = %self.url,
                 error,
-                "the keys of a token issuer can't be fetched; the last ones are used up to limits.jwks_age_max_seconds"
+                "token issuer keys not fetched; the last ones are used up to limits.jwks_age_max_seconds"
             ),
             None if reported.is_some() => {
-                tracing::info!(url = %self.url, "the keys of a token issuer can be fetched again");
+                tracing::info!(url = %self.url, "token issuer keys available again");
             }
             Some(_) | None => {}
         }
@@ -424,12 +424,12 @@ impl Fetched {
                 response.headers().get(LOCATION).map(|to| to.to_str().unwrap_or_default().escape_debug().to_string());
             let to: String = to.unwrap_or_default().chars().take(REDIRECT_SHOWN_CHARS).collect();
             return Err(format!(
-                "the answer is {status}, to {to}: set jwks_url to the final address, redirects aren't followed"
+                "the response is {status}, to {to}: set jwks_url to the final URL, since redirects aren't followed"
             )
             .into());
         }
         if status != http::StatusCode::OK {
-            return Err(format!("the answer is {status}").into());
+            return Err(format!("the response is {status}").into());
         }
         let size_max_bytes = self.fetching.size_max_bytes;
         let body = Limited::new(response.into_body(), size_max_bytes).collect().await.map_err(|error| {
@@ -437,7 +437,7 @@ impl Fetched {
                 return error;
             }
             self.fetching.shed.count("jwks_size_max_bytes");
-            format!("the answer has more than {size_max_bytes} bytes (limits.jwks_size_max_bytes)").into()
+            format!("the response is larger than {size_max_bytes} bytes (limits.jwks_size_max_bytes)").into()
         })?;
         Ok(KeySet::parse(String::from_utf8(body.to_bytes().to_vec())?)?)
     }
@@ -449,15 +449,15 @@ impl Fetched {
         if has_changed {
             let (url, keys, left_out) = (&self.url, set.len(), set.left_out());
             match keys {
-                0 => tracing::warn!(%url, left_out, "a token issuer has no keys now; all its tokens are refused"),
-                _ => tracing::info!(%url, keys, left_out, "keys of a token issuer fetched"),
+                0 => tracing::warn!(%url, left_out, "token issuer without keys; all its tokens are refused"),
+                _ => tracing::info!(%url, keys, left_out, "token issuer keys fetched"),
             }
         }
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Held { set: Arc::clone(&set), at: Some(at) };
         self.keep(&set, at, has_changed).await;
     }
 
-    /// Keeps the set for the next start: at once if it is another one, and once an interval, since its age counts.
+    /// Saves the set for the next start: at once if it has changed, and otherwise once per interval, to update its age.
     async fn keep(&self, set: &KeySet, at: Timestamp, has_changed: bool) {
         let interval_micros = i64::try_from(self.fetching.interval.as_micros()).unwrap_or(i64::MAX);
         let kept_at = *self.kept_at.lock().unwrap_or_else(PoisonError::into_inner);
@@ -476,22 +476,21 @@ impl Fetched {
         match written.map_err(std::io::Error::other).flatten() {
             Ok(()) => *self.kept_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(at),
             Err(error) => {
-                tracing::warn!(path = %self.kept.display(), %error, "the keys of a token issuer can't be kept for the next start");
+                tracing::warn!(path = %self.kept.display(), %error, "token issuer keys not saved for the next start");
             }
         }
     }
 }
 
-/// A redirect's address comes from the issuer's server; the log has no more of it.
+/// The URL of a redirect comes from the issuer's server, so the log truncates it.
 const REDIRECT_SHOWN_CHARS: usize = 200;
 
-/// A set of an earlier run. One whose time isn't known is as good as none, and so is one of an address that was known by a CA that isn't
-/// believed any more.
+/// Reads a set that an earlier run saved. It is ignored if its time is unknown, or if a CA that is no longer trusted verified its URL.
 fn read_kept(path: &Path, url: &Uri, cas: &Cas, set_max_bytes: usize) -> Option<Held> {
     let read = trusted_file::read_text(path, Kind::KeptKeySet { set_max_bytes });
     let text = read.inspect_err(|error| {
         if !error.is_missing() {
-            tracing::warn!(%url, error = error_chain::text(error), "kept keys of a token issuer not used");
+            tracing::warn!(%url, error = error_chain::text(error), "saved token issuer keys not used");
         }
     });
     let kept: Kept = serde_json::from_str(&text.ok()?).ok()?;
@@ -509,7 +508,7 @@ fn read_kept(path: &Path, url: &Uri, cas: &Cas, set_max_bytes: usize) -> Option<
 }
 
 async fn keep_fetching(fetched: Weak<Fetched>, drain: Drain) {
-    // Not held while this waits, so that it ends when another takes its place.
+    // It isn't held while this waits, so that this task ends when the keys are replaced.
     while let Some(this) = fetched.upgrade() {
         let begun = Instant::now();
         tokio::select! {
@@ -535,7 +534,7 @@ async fn until(time: Instant) {
     tokio::time::sleep_until(time).await;
 }
 
-/// HTTP over TLS, with or without a proxy on the way.
+/// HTTP over TLS, with or without a proxy.
 enum HttpClient {
     Direct(Client<HttpsConnector<HttpConnector>, Empty<Bytes>>),
     Proxied(Client<HttpsConnector<Tunnel<HttpConnector>>, Empty<Bytes>>),
@@ -547,13 +546,13 @@ impl HttpClient {
         let Some(proxy) = proxies.intercept(url) else {
             return Ok(Self::Direct(Client::builder(TokioExecutor::new()).build(builder.build())));
         };
-        // Its user name and password are nobody else's to read.
+        // The proxy's user name and password must not be logged.
         let shown =
             format!("{}:{}", proxy.uri().host().unwrap_or_default(), proxy.uri().port_u16().unwrap_or_default());
         if proxy.uri().scheme_str() != Some("http") {
-            return Err(format!("the proxy {shown} of HTTPS_PROXY isn't one with http://").into());
+            return Err(format!("the proxy {shown} of HTTPS_PROXY doesn't begin with http://").into());
         }
-        tracing::info!(%url, proxy = shown, "the keys of a token issuer are fetched through a proxy");
+        tracing::info!(%url, proxy = shown, "proxy used for token issuer keys");
         let mut tunnel = Tunnel::new(proxy.uri().clone(), HttpConnector::new());
         if let Some(credentials) = proxy.basic_auth() {
             tunnel = tunnel.with_auth(credentials.clone());
@@ -593,7 +592,7 @@ mod tests {
 
     const SIZE_MAX_BYTES: usize = 1_024;
 
-    /// An address that gives each connection this answer, and its CA in a file.
+    /// A URL that sends this response to each connection, and its CA in a file.
     struct Address {
         folder: TempDir,
         port: u16,
@@ -685,7 +684,7 @@ mod tests {
 
         let fetched = Address::answering(ok(&set_of(SIZE_MAX_BYTES + 1))).await.directly();
         fetched.fetch().await;
-        assert_eq!(reported(&fetched), "the answer has more than 1024 bytes (limits.jwks_size_max_bytes)");
+        assert_eq!(reported(&fetched), "the response is larger than 1024 bytes (limits.jwks_size_max_bytes)");
         assert_eq!(fetched.fetching.shed.refused_by("jwks_size_max_bytes"), 1);
         assert!(fetched.has_failed() && fetched.current(SystemClock.now()).is_none());
     }
@@ -696,7 +695,7 @@ mod tests {
         let fetched = Address::answering(answer.to_owned()).await.directly();
         fetched.fetch().await;
         let said = reported(&fetched);
-        assert!(said.starts_with("the answer is 302 Found, to https://elsewhere.invalid/: set jwks_url"), "{said}");
+        assert!(said.starts_with("the response is 302 Found, to https://elsewhere.invalid/: set jwks_url"), "{said}");
     }
 
     #[tokio::test]
@@ -713,7 +712,7 @@ mod tests {
             let _ended = copy_bidirectional(&mut stream, &mut to).await;
             head
         });
-        // Only the proxy knows where this name leads.
+        // Only the proxy can resolve this name.
         let fetched = address.fetched("https://idp.invalid/keys", Matcher::builder().https(proxy_url.clone()).build());
         fetched.fetch().await;
         assert_eq!(reported(&fetched), "");
@@ -745,7 +744,7 @@ mod tests {
         let known = fetched.wait(true).unwrap();
         assert!(fetched.wait(true).is_none());
         assert_eq!(fetched.fetching.shed.refused_by("jwks_waiting_calls_max"), 2);
-        // All of them wait for one fetch.
+        // All calls wait for a single fetch.
         fetched.begin();
         for wait in strangers.into_iter().chain([known]) {
             wait.await;

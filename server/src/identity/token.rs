@@ -1,9 +1,8 @@
-//! Bearer tokens: JSON Web Tokens (RFC 7519) of the issuers that the configuration names, to identities.
+//! Derives identities from bearer tokens: JSON Web Tokens (RFC 7519) of configured issuers.
 //!
-//! Issuer, audience and the ways of signing are pinned per issuer, and a token chooses among what is pinned only. Times are compared with
-//! this server's clock with a stated skew, and a token that is valid for very long is refused. What was verified is remembered until it
-//! ends or the issuer's keys change, so that a caller's token costs a signature once and a hash from then on. What an identity may do is
-//! the policy's matter.
+//! Audience and algorithms are pinned per issuer, and a token can only select among them. Times are compared with this server's clock, with
+//! a stated tolerance. A token with a very long lifetime is refused. A verified token is cached until it expires or the issuer's keys
+//! change, so that it costs a signature verification once, and a hash afterwards. The policy decides on the permissions of an identity.
 
 use std::{
     collections::HashMap,
@@ -30,52 +29,52 @@ use crate::{
     transport::tls::Shortcoming,
 };
 
-/// How many verified tokens are remembered for each issuer. When they are full, all are forgotten.
+/// The number of verified tokens that are cached for each issuer. A full cache is cleared.
 const REMEMBERED_MAX: usize = 4_096;
 
-/// A longer token isn't looked at. Headers are bounded too; this bounds what is decoded before anything is verified.
+/// A longer token is refused unread. Headers are bounded too; this bounds the data that is decoded before it is verified.
 const TOKEN_MAX_BYTES: usize = 16 * 1_024;
 
-/// Names are compared by text and printed, so that a subject is bounded and has no control characters.
+/// Names are compared as text and printed, so a subject is bounded and contains no control characters.
 const SUBJECT_MAX_BYTES: usize = 1_024;
 
-/// What a token proves.
+/// The verified content of a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Proven {
-    /// Whom it names.
+    /// Its identity.
     pub(crate) identity: Arc<Identity>,
-    /// Its subject, as it stands there.
+    /// Its subject, unchanged.
     pub(crate) subject: String,
-    /// SHA-256 of the certificate that it is bound to (RFC 8705, section 3.1), if it is.
+    /// The SHA-256 hash of the certificate that it is bound to, if any (RFC 8705, section 3.1).
     pub(crate) certificate_sha256: Option<[u8; 32]>,
     not_before: Option<Timestamp>,
-    /// When it ends, by its own `exp`.
+    /// When it expires, from its `exp`.
     pub(crate) not_after: Timestamp,
     issued_at: Option<Timestamp>,
 }
 
-/// Why a token isn't believed. The text is for its bearer, and repeats nothing of it.
+/// Why a token isn't accepted. The text is for its bearer, and doesn't repeat the token's content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum TokenProblem {
-    /// It can't be read.
+    /// It can't be parsed.
     #[error("it isn't a JSON Web Token")]
     Malformed,
-    /// Nobody configured its issuer.
-    #[error("its issuer isn't known")]
+    /// Its issuer isn't configured.
+    #[error("its issuer isn't configured on this server")]
     UnknownIssuer,
-    /// It is signed in a way that its issuer doesn't sign.
-    #[error("it is signed with an algorithm that isn't taken of its issuer")]
+    /// Its algorithm isn't the one configured for its issuer.
+    #[error("its algorithm isn't accepted for its issuer")]
     Algorithm,
-    /// It demands that its reader knows some extension.
+    /// It has critical extensions, which aren't supported.
     #[error("it has critical extensions")]
     Critical,
-    /// Its issuer has no such key.
-    #[error("its issuer has no such key")]
+    /// Its issuer doesn't have the key.
+    #[error("its issuer doesn't have the key that signed it")]
     UnknownKey,
-    /// It was changed, or signed by somebody else.
-    #[error("its signature is wrong")]
+    /// It was changed, or another party signed it.
+    #[error("its signature is invalid")]
     Signature,
-    /// It is for somebody else.
+    /// It is for another audience.
     #[error("it is for another audience")]
     Audience,
     /// It lacks a claim.
@@ -84,28 +83,28 @@ pub(crate) enum TokenProblem {
     /// A claim is of another type, empty, too long or out of range.
     #[error("its claim {0} can't be used")]
     Claim(&'static str),
-    /// It isn't meant for this.
-    #[error("its typ isn't that of a JSON Web Token: JWT or at+jwt")]
+    /// Its `typ` is for another purpose.
+    #[error("its typ isn't JWT or at+jwt")]
     Type,
-    /// It would be believed for too long, should it be stolen.
-    #[error("it is valid for longer than {max_seconds} seconds: have its issuer make it shorter")]
+    /// Its lifetime exceeds the limit, which bounds the use of a stolen token.
+    #[error("it is valid for longer than {max_seconds} seconds: configure its issuer to issue shorter ones")]
     Lifetime {
-        /// The longest time.
+        /// The maximum lifetime.
         max_seconds: u32,
     },
-    /// Which keys its issuer has now isn't known.
+    /// The current keys of its issuer are unknown.
     #[error("the keys of its issuer can't be fetched now")]
     KeysUnavailable,
-    /// Its time has passed.
+    /// It has expired.
     #[error("it has expired")]
     Expired,
-    /// Its time has yet to come.
+    /// It isn't valid yet.
     #[error("it isn't valid yet")]
     NotYet,
 }
 
 impl TokenProblem {
-    /// The name of the limit in `[limits]` that refuses the token, if one does.
+    /// The name of the limit in `[limits]` that refuses the token, if any.
     pub(crate) fn bound(&self) -> Option<&'static str> {
         matches!(self, Self::Lifetime { .. }).then_some("token_lifetime_max_seconds")
     }
@@ -121,23 +120,23 @@ pub enum TokenKeysError {
         issuer: String,
         /// The file.
         path: std::path::PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// What is there are no keys.
+    /// The content isn't a key set.
     #[error("the keys of the token issuer {issuer} can't be used")]
     Keys {
         /// The issuer.
         issuer: String,
-        /// Why.
+        /// The cause.
         source: KeySetError,
     },
-    /// What keys are fetched with can't be set up.
+    /// Fetching can't be set up.
     #[error("the keys of the token issuer {issuer} can't be fetched")]
     Fetching {
         /// The issuer.
         issuer: String,
-        /// Why.
+        /// The cause.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 }
@@ -165,7 +164,7 @@ impl Bounds {
         i64::try_from(self.skew.as_micros()).unwrap_or(i64::MAX)
     }
 
-    /// Whether a token is in its time, and for how long.
+    /// Checks the validity period of a token, and its length.
     fn check(&self, proven: &Proven, now: Timestamp) -> Result<(), TokenProblem> {
         let (now, end, skew) = (now.unix_micros(), proven.not_after.unix_micros(), self.skew_micros());
         if now >= end.saturating_add(skew) {
@@ -187,7 +186,7 @@ impl Bounds {
     }
 }
 
-/// The issuers whose tokens are believed. Exchanged as a whole.
+/// The trusted token issuers. They are replaced as a whole.
 #[derive(Default)]
 pub(crate) struct Issuers {
     issuers: HashMap<String, Issuer>,
@@ -200,7 +199,7 @@ struct Issuer {
     remembered: Mutex<Remembered>,
 }
 
-/// What was verified, by SHA-256 of the token, with the keys that verified it.
+/// Verified tokens by their SHA-256 hash, with the keys that verified them.
 type Remembered = HashMap<[u8; 32], (Proven, Arc<KeySet>)>;
 
 enum Keys {
@@ -208,7 +207,7 @@ enum Keys {
     Fetched(Arc<Fetched>),
 }
 
-/// Of the same settings, of the same keys where those are in files, and of the same CAs where they are fetched.
+/// Equal if the settings are, and the keys in files or the CAs of URLs.
 impl PartialEq for Issuers {
     fn eq(&self, other: &Self) -> bool {
         let same =
@@ -218,8 +217,8 @@ impl PartialEq for Issuers {
 }
 
 impl Issuers {
-    /// Reads the keys that are in files, and the CAs of addresses. Keys at an address are taken over from `before` where it has them by the same
-    /// CAs, and fetched from [`begin`](Self::begin) on. Blocks.
+    /// Reads the keys in files, and the CAs of URLs. Keys at a URL are reused from `before` if the CAs are the same, and fetched once
+    /// [`begin`](Self::begin) is called. Blocks.
     ///
     /// # Errors
     /// [`TokenKeysError`]
@@ -249,7 +248,7 @@ impl Issuers {
         Ok(Self { issuers: settings.iter().map(issuer).collect::<Result<_, _>>()?, bounds })
     }
 
-    /// One issuer with these keys.
+    /// A single issuer with these keys.
     #[cfg(fuzzing)]
     pub(crate) fn of_one(issuer: &str, keys: Arc<KeySet>) -> Self {
         use jsonwebtoken::Algorithm;
@@ -263,7 +262,7 @@ impl Issuers {
         Self { issuers: HashMap::from([(issuer.to_owned(), only)]), bounds: Bounds::default() }
     }
 
-    /// Begins to fetch what is at an address, for as long as this is in force.
+    /// Starts fetching keys at URLs, as long as this is in use.
     pub(crate) fn begin(&self) {
         for issuer in self.issuers.values() {
             if let Keys::Fetched(fetched) = &issuer.keys {
@@ -272,7 +271,7 @@ impl Issuers {
         }
     }
 
-    /// Whom the token names, now.
+    /// Verifies a token.
     ///
     /// # Errors
     /// [`TokenProblem`]
@@ -282,7 +281,7 @@ impl Issuers {
         Ok(proven)
     }
 
-    /// What may change a problem with a token: a fetch of its issuer's keys, for which the call may wait.
+    /// A fetch of the issuer's keys that may solve a problem with a token. The call may wait for it.
     pub(crate) fn wait(&self, token: &str, problem: TokenProblem, has_certificate: bool) -> Option<Wait> {
         if !matches!(problem, TokenProblem::UnknownKey | TokenProblem::KeysUnavailable) {
             return None;
@@ -301,7 +300,7 @@ impl Issuers {
         self.issuers.get(text(&claims, "iss")?).ok_or(TokenProblem::UnknownIssuer)
     }
 
-    /// What keeps tokens from being believed at this time.
+    /// The reasons why tokens are refused now.
     pub(crate) fn shortcomings(&self, now: Timestamp) -> Vec<Shortcoming> {
         let of_issuer = |(name, issuer): (&String, &Issuer)| {
             let (problem, remedy) = match (&issuer.keys, issuer.keys.current(now)) {
@@ -313,11 +312,11 @@ impl Issuers {
                     format!(
                         "the keys of the token issuer {name} are older than limits.jwks_age_max_seconds: every token of it is refused"
                     ),
-                    "let this server reach jwks_url",
+                    "make jwks_url reachable from this server",
                 ),
                 (Keys::Fetched(fetched), None) if fetched.has_failed() => (
                     format!("the keys of the token issuer {name} were never fetched: every token of it is refused"),
-                    "let this server reach jwks_url",
+                    "make jwks_url reachable from this server",
                 ),
                 (Keys::OfFile(_) | Keys::Fetched(_), _) => return None,
             };
@@ -328,7 +327,7 @@ impl Issuers {
         shortcomings
     }
 
-    /// For each issuer, how many keys verify its tokens, and when they were fetched if they are.
+    /// For each issuer: the number of keys that verify its tokens, and the time of their fetch, if they are fetched.
     pub(crate) fn keys(&self, now: Timestamp) -> impl Iterator<Item = (&str, usize, Option<Timestamp>)> {
         self.issuers.iter().map(move |(name, issuer)| {
             let fetched_at = match &issuer.keys {
@@ -341,7 +340,7 @@ impl Issuers {
 }
 
 impl Keys {
-    /// The keys that count now.
+    /// The current keys.
     fn current(&self, now: Timestamp) -> Option<Arc<KeySet>> {
         match self {
             Keys::OfFile(keys) => Some(Arc::clone(keys)),
@@ -354,14 +353,14 @@ impl Issuer {
     fn is_like(&self, other: &Self) -> bool {
         let same_keys = match (&self.keys, &other.keys) {
             (Keys::OfFile(ours), Keys::OfFile(theirs)) => ours == theirs,
-            // Which keys are there now is another question.
+            // The current keys aren't compared.
             (Keys::Fetched(ours), Keys::Fetched(theirs)) => ours.is_like(theirs),
             (Keys::OfFile(_), Keys::Fetched(_)) | (Keys::Fetched(_), Keys::OfFile(_)) => false,
         };
         self.settings == other.settings && same_keys
     }
 
-    /// What the token proves by the keys that count now, whatever its own time is.
+    /// Verifies a token with the current keys, without its validity period.
     fn prove(&self, token: &str, bounds: &Bounds, now: Timestamp) -> Result<Proven, TokenProblem> {
         let keys = self.keys.current(now).ok_or(TokenProblem::KeysUnavailable)?;
         let sha256: [u8; 32] = Sha256::digest(token).into();
@@ -394,7 +393,7 @@ impl Issuer {
         let mut validation = Validation::new(header.alg);
         validation.set_issuer(&[&self.settings.issuer]);
         validation.set_audience(&[&self.settings.audience]);
-        // By this server's clock and each time, and with the name of the claim: see below.
+        // Checked below on each call, with this server's clock and the name of the claim.
         validation.required_spec_claims.clear();
         validation.validate_exp = false;
         let claims = self.verify_signature(token, header.kid.as_deref(), keys, &validation, bounds)?;
@@ -403,7 +402,7 @@ impl Issuer {
         Ok(proven)
     }
 
-    /// A token that doesn't name its key is verified with each that fits.
+    /// A token without a key id is verified with each suitable key.
     fn verify_signature(
         &self,
         token: &str,
@@ -425,7 +424,7 @@ impl Issuer {
                 Err(error) => {
                     let problem = problem(&error);
                     if problem == TokenProblem::Malformed {
-                        // A claim of another type, of which jsonwebtoken doesn't tell the name.
+                        // A claim has the wrong type; jsonwebtoken doesn't report its name.
                         return Err(self.problem_of_claims(token));
                     }
                     if problem != TokenProblem::Signature {
@@ -437,7 +436,7 @@ impl Issuer {
         if is_known {
             return Err(TokenProblem::Signature);
         }
-        // Without the name of a key, it may have been signed with one that isn't known yet.
+        // Without a key id, it may have been signed with a key that isn't known yet.
         match &self.keys {
             Keys::Fetched(fetched) if fetched.has_failed() => Err(TokenProblem::KeysUnavailable),
             Keys::Fetched(_) | Keys::OfFile(_) => Err(TokenProblem::UnknownKey),
@@ -446,18 +445,18 @@ impl Issuer {
 }
 
 impl Issuer {
-    /// Why the claims of a token can't be used. They are only looked at to name the claim.
+    /// Why the claims of a token can't be used. The unverified claims only determine the name of the claim.
     fn problem_of_claims(&self, token: &str) -> TokenProblem {
         let claims = insecure_decode_claims::<Claims>(token).ok();
         claims.and_then(|claims| proven(&claims, &self.settings).err()).unwrap_or(TokenProblem::Malformed)
     }
 }
 
-/// The claims of a token, as they are written there.
+/// The claims of a token, as in its JSON.
 type Claims = serde_json::Map<String, Value>;
 
 /// `JWT` (RFC 7519, section 5.1) or `at+jwt` (RFC 9068), with or without `application/`. A JWT-SVID may also have `JOSE` (JWT-SVID, section
-/// 2.3). Other kinds of tokens that an issuer signs, for logouts for instance, have names of their own.
+/// 2.3). Other tokens of an issuer, such as logout tokens, have other types.
 fn check_type(of_token: Option<&str>, subject: &str) -> Result<(), TokenProblem> {
     let Some(of_token) = of_token else { return Ok(()) };
     let mut name = of_token.to_ascii_lowercase();
@@ -506,7 +505,7 @@ fn check_audience(claims: &Claims, audience: &str) -> Result<(), TokenProblem> {
 }
 
 /// SHA-256 of the certificate that a token is bound to (RFC 8705, section 3.1). A token that is bound to another kind of key (RFC 7800) is
-/// refused, since possession of that isn't proven here.
+/// refused, since its possession isn't verified here.
 fn certificate_sha256(claims: &Claims) -> Result<Option<[u8; 32]>, TokenProblem> {
     const CLAIM: &str = "cnf";
     let unusable = TokenProblem::Claim(CLAIM);
@@ -517,7 +516,7 @@ fn certificate_sha256(claims: &Claims) -> Result<Option<[u8; 32]>, TokenProblem>
     bytes.try_into().map(Some).map_err(|_| unusable)
 }
 
-/// A NumericDate (RFC 7519, section 2): seconds since 1970, in parts too.
+/// A NumericDate (RFC 7519, section 2): seconds since 1970, possibly with a fraction.
 fn date(claims: &Claims, name: &'static str) -> Result<Option<Timestamp>, TokenProblem> {
     const MICROS_A_SECOND: f64 = 1e6;
     const SECONDS_MAX: f64 = 1e12;
@@ -633,7 +632,7 @@ mod tests {
             let signer = signer("a", algorithm);
             let issuers = issuers(&[&signer], &[algorithm]);
             let token = signer.token(|claims| claims["aud"] = json!(["other", "sealward"]));
-            // The second time it is remembered.
+            // The second time it comes from the cache.
             for _ in 0..2 {
                 let proven = issuers.verify(&token, at(NOW)).unwrap();
                 assert_eq!(proven.identity.to_string(), "jwt:https://idp.example.org/#ada");
@@ -686,7 +685,7 @@ mod tests {
             refused(&ours.token_with(|_| {}, |header| header.crit = Some(vec!["x".to_owned()]))),
             TokenProblem::Critical
         );
-        // Another way to sign than the pinned one, also with a key of the issuer.
+        // Another algorithm than the pinned one, with a key of the issuer.
         let other = signer("e", Algorithm::EdDSA);
         let both = self::issuers(&[&ours, &other], &[Algorithm::ES256]);
         assert_eq!(both.verify(&other.token(|_| {}), at(NOW)).unwrap_err(), TokenProblem::Algorithm);
@@ -721,7 +720,7 @@ mod tests {
         for signer in all.iter().take(1 + KEYS_TRIED_MAX) {
             assert!(issuers.verify(&without_id(signer), at(NOW)).is_ok(), "{}", signer.kid);
         }
-        // One key more than are tried.
+        // One key more than the maximum that is tried.
         assert_eq!(issuers.verify(&without_id(&signers[3]), at(NOW)), Err(TokenProblem::UnknownKey));
         assert_eq!(issuers.bounds.shed.refused_by("token_keys_tried_max"), 1);
         assert!(issuers.verify(&signers[3].token(|_| {}), at(NOW)).is_ok());

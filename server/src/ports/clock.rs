@@ -1,4 +1,4 @@
-//! The one place that asks the operating system for the time of day. Everything else is handed a [`Clock`].
+//! The only code that reads the operating system's time of day. All other code receives a [`Clock`].
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

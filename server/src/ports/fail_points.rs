@@ -1,8 +1,8 @@
-//! Where a test ends this process, or makes a commit fail: `SEALWARD_FAIL_POINT=NAME`, or `NAME:3` for the third time that it is reached.
+//! Points at which a test ends this process or makes a commit fail: `SEALWARD_FAIL_POINT=NAME`, or `NAME:3` for the third time that it is
+//! reached.
 //!
-//! A debug build looks at that variable; a release build doesn't, and nothing ever happens at a fail point. Besides the names of
-//! [`FailPoint`] there are `sync-failed-kept` and `sync-failed-lost`: a commit that fails as one does whose fsync failed, and which took
-//! effect, or didn't.
+//! Only a debug build reads this variable; in a release build fail points do nothing. Besides the names of [`FailPoint`] there are
+//! `sync-failed-kept` and `sync-failed-lost`: a commit that fails as if its fsync had failed, and that took effect or did not.
 
 use std::sync::{
     LazyLock,
@@ -15,16 +15,16 @@ use sealward_store::SyncFailure;
 /// The variable.
 const VARIABLE: &str = "SEALWARD_FAIL_POINT";
 
-/// What the environment of this process asks for.
+/// The fail point in the environment of this process.
 static ASKED: LazyLock<Asked> = LazyLock::new(|| {
     let asked = if cfg!(debug_assertions) { std::env::var(VARIABLE).unwrap_or_default() } else { String::new() };
     Asked::parse(&asked)
 });
 
-/// A place and a time.
+/// A fail point, and the number of the visit.
 struct Asked {
     name: String,
-    /// How often it is still to be reached.
+    /// The number of visits that remain.
     left: AtomicU32,
 }
 
@@ -34,7 +34,7 @@ impl Asked {
         Asked { name: name.to_owned(), left: AtomicU32::new(count.parse().unwrap_or(1)) }
     }
 
-    /// Whether this is the place and the time.
+    /// Whether this visit triggers it.
     fn is_due(&self, name: &str) -> bool {
         self.name == name && self.left.fetch_sub(1, Ordering::Relaxed) == 1
     }
@@ -50,7 +50,7 @@ impl Asked {
     }
 }
 
-/// How the commit that comes now is to fail; `None`: it isn't.
+/// How the current commit has to fail. `None` if it doesn't.
 pub(crate) fn sync_failure() -> Option<SyncFailure> {
     ASKED.sync_failure()
 }
@@ -61,7 +61,7 @@ pub(crate) struct OfEnvironment;
 impl FailPoints for OfEnvironment {
     fn reached(&self, point: FailPoint) {
         if ASKED.is_due(point.name()) {
-            // As a power cut would be to the process: no destructor runs, nothing is flushed.
+            // Like a power failure: no destructor runs, and nothing is flushed.
             let _killed = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
             loop {
                 std::thread::park();

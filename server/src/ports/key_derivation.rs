@@ -1,4 +1,4 @@
-//! Key derivation off the runtime: a tenth of a second of processor time belongs on a thread made for that.
+//! Key derivation outside the async runtime, since it takes a tenth of a second of processor time.
 
 use sealward_core::{
     crypto::{
@@ -19,7 +19,7 @@ impl KeyDerivation for BlockingKeyDerivation {
                 let kek = kek::derive(&text, &parameters);
                 (text, kek)
             });
-            // The closure can't panic; a runtime that shuts down cancels whoever waits here as well.
+            // The closure can't panic, and a runtime that shuts down also cancels this waiting task.
             match derivation.await {
                 Ok(derived) => derived,
                 Err(_) => std::future::pending().await,

@@ -1,4 +1,4 @@
-//! The one place that asks the operating system for randomness. Everything else is handed a [`Random`].
+//! The only code that reads randomness from the operating system. All other code receives a [`Random`].
 
 use sealward_core::random::Random;
 
@@ -7,11 +7,11 @@ use sealward_core::random::Random;
 pub(crate) struct SystemRandom;
 
 impl Random for SystemRandom {
-    /// Ends the process if the operating system has no randomness to give: there is no safe way on, and no caller can cause it.
+    /// Aborts the process if the operating system returns no randomness: there is no safe way to continue, and no caller can cause it.
     #[expect(clippy::disallowed_methods, reason = "this is the generator that everything else is handed")]
     fn fill(&self, bytes: &mut [u8]) {
         if let Err(error) = getrandom::fill(bytes) {
-            tracing::error!(%error, "the operating system gives no randomness; the process ends here");
+            tracing::error!(%error, "operating system randomness failed; the process aborts");
             std::process::abort();
         }
     }

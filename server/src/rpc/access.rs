@@ -1,4 +1,4 @@
-//! AccessService: whom the server takes a caller for, who may do what, and why.
+//! AccessService: the caller's identity, and the permissions of identities with their reasons.
 
 use std::sync::Arc;
 
@@ -128,7 +128,7 @@ fn organizations(scope: &Scope) -> Vec<String> {
     }
 }
 
-/// How an identity is written.
+/// The forms of an identity.
 const IDENTITY_FORM: &str = "spiffe:ID, dns:NAME, cn:NAME or jwt:ISSUER#SUBJECT";
 
 fn names<'a>(privileges: impl Iterator<Item = &'a Privilege>) -> Vec<String> {

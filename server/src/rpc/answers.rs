@@ -1,8 +1,8 @@
-//! The answers of a stream: sent by a task of its own, and ended by a status that is never lost.
+//! The responses of a stream, which a separate task sends. Its final status is never lost.
 //!
-//! A stream that ends without an error means that all of it was sent. So the end is a status unless the task says that it is done:
-//! whatever becomes of the task, and however late the caller takes what it was sent. How long an answer may wait for its caller is the
-//! transport's matter: it drops an answer that waits too long, which is a caller that left. Nothing here knows what is sent.
+//! A stream that ends without an error was sent completely. So it ends with an error unless the task reports that it is done, even if the
+//! task panics or the caller reads slowly. The transport limits the time that a response may wait for its caller: it drops a response that
+//! waits too long, which counts as a caller that left. This module doesn't know the content.
 
 use std::{
     pin::Pin,
@@ -16,26 +16,26 @@ use tonic::Status;
 
 use crate::status;
 
-/// The end that sends.
+/// The sender.
 pub(crate) struct Answers<T> {
     sender: mpsc::Sender<T>,
     end: Arc<End>,
 }
 
-/// The end that the caller takes from.
+/// The stream that the caller receives.
 pub(crate) struct Answered<T> {
     receiver: mpsc::Receiver<T>,
     end: Arc<End>,
 }
 
-/// How the stream ends; `None` without an error.
+/// The final status of the stream. `None` without an error.
 struct End(Mutex<Option<Status>>);
 
-/// The caller has left, or the transport has dropped its answer.
+/// The caller has left, or the transport has dropped the response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Left;
 
-/// A stream of answers, one of which waits for the caller.
+/// A stream of responses, with a buffer of one.
 pub(crate) fn answers<T>() -> (Answers<T>, Answered<T>) {
     let (sender, receiver) = mpsc::channel(1);
     let end = Arc::new(End(Mutex::new(Some(status::broken()))));
@@ -43,7 +43,7 @@ pub(crate) fn answers<T>() -> (Answers<T>, Answered<T>) {
 }
 
 impl<T> Answers<T> {
-    /// Sends an answer, once the caller has taken the one before.
+    /// Sends a response, once the caller has received the one before.
     pub(crate) async fn send(&self, answer: T) -> Result<(), Left> {
         self.sender.send(answer).await.map_err(|_| Left)
     }
@@ -53,12 +53,12 @@ impl<T> Answers<T> {
         self.sender.closed().await;
     }
 
-    /// Ends the stream: all was sent.
+    /// Ends the stream successfully.
     pub(crate) fn done(self) {
         *self.end.status() = None;
     }
 
-    /// Ends the stream with an error. Nothing waits for the caller to take it.
+    /// Ends the stream with an error, without waiting for the caller.
     pub(crate) fn fail(self, status: Status) {
         *self.end.status() = Some(status);
     }
@@ -66,7 +66,7 @@ impl<T> Answers<T> {
 
 impl End {
     fn status(&self) -> MutexGuard<'_, Option<Status>> {
-        // Nothing under this lock can fail.
+        // No panic is possible under this lock.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

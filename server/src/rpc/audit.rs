@@ -1,4 +1,4 @@
-//! AuditService: trails, listed and verified.
+//! AuditService: lists and verifies audit trails.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! The codec of the entity services: wire bytes to drafts of records, and records to wire bytes, by descriptor.
+//! The codec of the entity services: decodes requests to drafts of records, and encodes records, by descriptor.
 //!
 //! What handlers see is a request type of our own, so that how bytes become one can change without touching a handler. The value of an
 //! encrypted attribute moves out of the message into a secret type and has one owner from then on.
@@ -331,7 +331,7 @@ fn take_bool(message: &mut DynamicMessage, name: &str) -> bool {
     matches!(take(message, name), Some(ProtoValue::Bool(true)))
 }
 
-/// The paths of a field mask; none if it is absent.
+/// The paths of a field mask. Empty if it is absent.
 fn take_paths(message: &mut DynamicMessage, name: &str) -> Vec<ProtoValue> {
     let paths = match take(message, name) {
         Some(ProtoValue::Message(mut mask)) => take(&mut mask, "paths"),
@@ -401,7 +401,7 @@ fn read_time(time: &DynamicMessage) -> Option<sealward_core::id::Timestamp> {
     timestamp_from_proto(seconds, nanos)
 }
 
-/// A record's wanted fields; what isn't wanted of its attributes has no value in it.
+/// Writes the selected fields of a record. Attributes that aren't selected have no value in it.
 fn write_record(
     entity: &Entity,
     resource: &ResourceMessage,

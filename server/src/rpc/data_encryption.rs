@@ -1,4 +1,4 @@
-//! DataEncryptionService: check, retrieve, change and restore the key, and watch what follows a change.
+//! DataEncryptionService: checks, retrieves, changes and restores the key, and watches the re-encryption.
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
@@ -46,7 +46,7 @@ use crate::{
     transport::leaving::Leaving,
 };
 
-/// How often a watcher hears of a re-encryption.
+/// The interval between reports of a re-encryption.
 const WATCH_INTERVAL: Duration = Duration::from_millis(500);
 
 pub(crate) struct DataEncryption {
@@ -61,7 +61,7 @@ impl DataEncryption {
         DataEncryption { one_at_a_time, dispatcher }
     }
 
-    /// Lets the call in under the privilege that what it asks for needs, and runs it if no other runs.
+    /// Admits the call under the privilege of its operation, and runs it unless another one is running.
     async fn set(&self, request: Request<SetDataEncryptionKeyRequest>) -> Result<SetDataEncryptionKeyResponse, Status> {
         let (_, extensions, request) = request.into_parts();
         let SetDataEncryptionKeyRequest { organization: name, encryption_key, change_encryption_key, validate_only } =
@@ -98,7 +98,7 @@ impl DataEncryption {
         let outcome = match self.one_at_a_time.run(setting).await {
             Ok(outcome) => outcome,
             Err(NotRun::AnotherRuns) => {
-                // In a task of its own: the refusal is recorded even if the caller has left.
+                // In a separate task, so that the refusal is recorded even if the caller has left.
                 let deployment = Arc::clone(&self.dispatcher.deployment);
                 let refusal = async move { refuse(&deployment, &by, KeyError::AlreadyRunning).await };
                 self.dispatcher.drain.tasks().spawn(refusal).await.map_err(|_| status::broken())?
@@ -114,7 +114,7 @@ impl DataEncryption {
         }
     }
 
-    /// Lets in a call that asks for a page of something, and with it the size of the page.
+    /// Admits a call for a page, and returns the page size.
     fn enter_list(
         &self,
         extensions: &Extensions,
@@ -328,8 +328,8 @@ fn key_change(change: &KeyChange) -> v1::KeyChange {
     }
 }
 
-/// Reports a verification until it ends, the caller leaves, or the stream has to end: it holds a snapshot, which keeps the database's log
-/// from being cut.
+/// Reports a verification until it ends, the caller leaves, or the stream has to end. It holds a snapshot, which keeps the database's
+/// write-ahead log from being truncated.
 async fn verify(
     dispatcher: Arc<Dispatcher>,
     organization: Arc<Organization>,
@@ -378,7 +378,7 @@ fn verify_response(schema: &Schema, organization: &Organization, verified: &Veri
     }
 }
 
-/// Reports a re-encryption until it ends, the caller leaves, the server drains, or the connection is to end: the caller can watch again.
+/// Reports a re-encryption until it ends, the caller leaves, the server drains, or the connection has to close. The caller can watch again.
 async fn watch(
     dispatcher: Arc<Dispatcher>,
     permit: Permit<ReadKeyStatus>,
@@ -398,7 +398,7 @@ async fn watch(
             Ok(status) => status.reencryption,
             Err(error) => return answers.fail(key_status(error, organization).await),
         };
-        // Whoever waits for the end wants to change the key after it: it has come when nobody is in the way any more.
+        // A caller that waits for the end may change the key next, so it is reported only when no other work is in progress.
         let more = status.is_running() || organization.is_at_work();
         let sent = tokio::select! {
             refusal = watch_ends(&dispatcher, &leaving) => return answers.fail(refusal.into()),
@@ -420,7 +420,7 @@ async fn watch_ends(dispatcher: &Dispatcher, leaving: &Leaving) -> Refusal {
     }
 }
 
-/// The status of an error, with how far a re-encryption is where that is what stands in the way.
+/// The status of an error. If a re-encryption is the cause, it includes its progress.
 async fn key_status(error: impl Into<KeyError>, organization: &Organization) -> Status {
     let error = error.into();
     let progress = if matches!(error, KeyError::AlreadyRunning) { progress(organization).await } else { None };

@@ -1,4 +1,4 @@
-//! The dispatcher: what every call passes once its message is decoded, because only there the organization is known.
+//! The dispatcher. Every call passes it once its message is decoded, since only then the organization is known.
 //!
 //! Organization, by name → permission in it → rate → can it be recorded → existence → handler. Permission is decided before existence, so
 //! that a caller who may not see an organization gets the same answer whether it is there or not. The permit that comes out has the
@@ -33,7 +33,7 @@ use crate::{
     telemetry::shed::Shed,
 };
 
-/// What a call that needs this privilege costs.
+/// The cost of a call that needs this privilege.
 fn cost(privilege: Privilege) -> Cost {
     match privilege {
         Privilege::RevealAttributes | Privilege::CompareAttributes => Cost::Reveal,
@@ -57,7 +57,7 @@ fn cost(privilege: Privilege) -> Cost {
     }
 }
 
-/// What handlers share.
+/// The state that handlers share.
 pub(crate) struct Dispatcher {
     pub(crate) deployment: Arc<Deployment>,
     pub(crate) limits: Limits,
@@ -70,29 +70,29 @@ pub(crate) struct Dispatcher {
 }
 
 impl Dispatcher {
-    /// How large a message may be, in either direction.
+    /// The maximum size of a message, in either direction.
     pub(crate) fn message_size_max_bytes(&self) -> usize {
         usize::try_from(self.limits.message_size_max_bytes).unwrap_or(usize::MAX)
     }
 
-    /// How many paths a mask may have.
+    /// The maximum number of paths in a mask.
     pub(crate) fn mask_paths_max(&self) -> usize {
         usize::try_from(self.limits.mask_paths_max).unwrap_or(usize::MAX)
     }
 
-    /// What is wrong with a list of so many elements in this field, of which there may be so many: they are counted before any is looked at.
+    /// Refuses a field with more than `limit` elements, before any of them is checked.
     pub(crate) fn within(field: &str, elements: usize, limit: u32) -> Result<(), Violation> {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         if elements > limit { Err(Violation::new(field, Problem::TooMany { limit })) } else { Ok(()) }
     }
 
-    /// The answer to a request whose fields are wrong. What a bound refused is counted.
+    /// The status of a request with invalid fields. Refusals by a bound are counted.
     pub(crate) fn invalid(&self, violations: Vec<Violation>) -> Status {
         violations.iter().filter_map(status::bound_of_violation).for_each(|bound| self.shed.count(bound));
         status::invalid(violations)
     }
 
-    /// Why a list of what was recorded has no page. What a bound refused is counted.
+    /// The status of an error of an audit list. Refusals by a bound are counted.
     pub(crate) fn list_log(&self, error: ListLogError) -> Status {
         match error {
             ListLogError::Filter(error) => self.invalid(vec![Violation::new("filter", Problem::Filter(error))]),
@@ -105,7 +105,7 @@ impl Dispatcher {
         }
     }
 
-    /// How many records a page gets for what the caller asked: 50 if it asked for none, no more than the limit.
+    /// The number of records of a page for the requested size: 50 by default, at most the limit.
     pub(crate) fn page_size(&self, asked: i32) -> Result<u32, Violation> {
         const DEFAULT: u32 = 50;
         let max = self.limits.page_size_max;
@@ -128,7 +128,7 @@ impl Dispatcher {
         self.enter_by(extensions, name, A::PRIVILEGE, |policy, caller, organization| policy.check(caller, organization))
     }
 
-    /// As [`enter`](Self::enter), to write records of this entity.
+    /// Like [`enter`](Self::enter), for writing records of this entity.
     pub(crate) fn enter_to_write<T>(
         &self,
         extensions: &Extensions,
@@ -157,7 +157,7 @@ impl Dispatcher {
                 return Err(PrivilegeRefusal::within(&caller.identity, missing.privilege, organization).into());
             }
         };
-        // Before it is looked up whether there is one: a name that is tried costs as much as one that is there.
+        // Before the lookup, so that a guessed name costs as much as an existing one.
         self.rates.admit(&caller.identity, Some(organization), cost(A::PRIVILEGE))?;
         self.admit_recorded(rpc)?;
         let permit = allowed.enter(&self.deployment).map_err(status::not_entered)?;
@@ -165,7 +165,7 @@ impl Dispatcher {
         Ok(permit)
     }
 
-    /// Lets in a call that belongs to no organization.
+    /// Admits a call that belongs to no organization.
     pub(crate) fn enter_deployment<A: Action<Of = ()>>(
         &self,
         extensions: &Extensions,
@@ -185,14 +185,14 @@ impl Dispatcher {
         }
     }
 
-    /// Lets in a call that needs only an identity, bound or not.
+    /// Admits a call that needs only an identity, bound or not.
     pub(crate) fn enter_as_identity(&self, extensions: &Extensions) -> Result<(Caller, Arc<Policy>), Status> {
         let (caller, policy) = self.caller(extensions)?;
         self.rates.admit(&caller.identity, None, Cost::Call)?;
         Ok((caller, policy))
     }
 
-    /// Whether what has to be recorded may be done now.
+    /// Whether calls that must be recorded are allowed now.
     fn admit_recorded(&self, rpc: &Rpc) -> Result<(), Status> {
         if rpc.records_calls() {
             self.copying.admit().map_err(status::audit_copy_unavailable)?;
@@ -200,7 +200,7 @@ impl Dispatcher {
         Ok(())
     }
 
-    /// Who calls, and the policy that the layers already asked.
+    /// The caller, and the policy that the layers already used.
     pub(crate) fn caller(&self, extensions: &Extensions) -> Result<(Caller, Arc<Policy>), Status> {
         let caller = extensions.get::<Caller>().cloned().ok_or(Refusal::IdentityRequired)?;
         let policy = extensions.get::<Arc<Policy>>().cloned().ok_or(Refusal::IdentityRequired)?;
@@ -208,8 +208,7 @@ impl Dispatcher {
     }
 }
 
-/// What is known of the rpc that is called, whose options must name the privilege that the call is checked for. A handler that checks
-/// another one lets no call in.
+/// The called rpc. Its options must name the privilege that is checked: a handler that checks another privilege admits no call.
 fn rpc(extensions: &Extensions, privilege: Privilege) -> Result<&Rpc, Refusal> {
     let rpc = extensions.get::<Arc<Rpc>>().filter(|rpc| rpc.privileges().contains(&privilege));
     rpc.map(|rpc| &**rpc).ok_or(Refusal::NotPermitted)

@@ -1,4 +1,4 @@
-//! The five standard methods, for every entity alike.
+//! The five standard methods, for all entities.
 
 use std::sync::Arc;
 
@@ -207,7 +207,7 @@ impl Handler {
         status::record(error, place)
     }
 
-    /// Waits for those who write this record and came before.
+    /// Waits for earlier writers of this record.
     async fn turn(&self, place: &RecordPlace) -> Result<Turn<(OrganizationId, RecordId)>, Status> {
         Ok(self.dispatcher.bounded.records.take((place.organization.id, place.id)).await?)
     }

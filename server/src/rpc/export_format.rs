@@ -1,7 +1,7 @@
-//! The file of an exported organization: parts to bytes and back. docs/export-format.md describes it.
+//! Encodes and decodes the file of an exported organization. docs/export-format.md describes it.
 //!
-//! Reading is total: whatever the bytes are, they give parts or a [`FormatError`], and no more than one part is ever held in memory. What
-//! a part means for a database is not decided here.
+//! Reading is total: any bytes result in parts or in a [`FormatError`], and memory contains at most one part at a time. This module doesn't
+//! know the meaning of a part for a database.
 
 use std::mem;
 
@@ -21,15 +21,15 @@ use uuid::Uuid;
 
 use crate::schema::{timestamp_from_proto, timestamp_to_proto};
 
-/// What every file begins with.
+/// The first bytes of every file.
 const MAGIC: &[u8] = b"sealward export 1\n";
 
 const FORMAT_VERSION: u32 = 1;
 
-/// How large a part of rows is meant to be, in bytes.
+/// The intended size of a part with rows, in bytes.
 const ROWS_BYTES: usize = 256 * 1024;
 
-/// How large a part may be, in bytes: a row is smaller than the largest message, and a manifest names half a million parts.
+/// The maximum size of a part, in bytes. A row is smaller than the largest message, and a manifest of this size lists half a million parts.
 const PART_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Writes a file.
@@ -39,7 +39,7 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    /// The writer, and how its file begins.
+    /// The writer, and the beginning of its file.
     pub(crate) fn begin(exported: &Exported) -> (Self, Vec<u8>) {
         let mut writer = Writer { hashes: Vec::new(), tables: Vec::new() };
         let header = ExportHeader {
@@ -93,7 +93,7 @@ impl Writer {
         bytes
     }
 
-    /// How the file ends.
+    /// The end of the file.
     pub(crate) fn finish(mut self) -> Vec<u8> {
         let manifest = ExportManifest { part_sha256: mem::take(&mut self.hashes), tables: mem::take(&mut self.tables) };
         let mut bytes = Vec::new();
@@ -110,39 +110,39 @@ impl Writer {
     }
 }
 
-/// Why bytes are no file that can be imported.
+/// Why a file can't be imported.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum FormatError {
-    /// It begins otherwise.
-    #[error("the file is no export")]
+    /// It doesn't begin with [`MAGIC`].
+    #[error("the file isn't an export")]
     NotAnExport,
-    /// A later service has made it.
-    #[error("the file has format {0}, and this server knows {FORMAT_VERSION} only")]
+    /// A newer version wrote it.
+    #[error("the file has format {0}, but this server reads only {FORMAT_VERSION}")]
     Version(u32),
     /// A part can't be read.
     #[error("a part of the file can't be read")]
     Malformed,
-    /// A part stands where it doesn't belong.
+    /// A part is out of place.
     #[error("the parts of the file are out of order")]
     Order,
-    /// What the manifest says isn't so.
-    #[error("the file isn't what its manifest says")]
+    /// The content doesn't match the manifest.
+    #[error("the file doesn't match its manifest")]
     Changed,
     /// It ends too early.
-    #[error("the file is cut off")]
+    #[error("the file is incomplete")]
     CutOff,
-    /// Something follows the end.
-    #[error("something follows the end of the file")]
+    /// Bytes follow the end.
+    #[error("bytes follow the end of the file")]
     Trailing,
 }
 
-/// Something that a file holds.
+/// An element of a file.
 #[derive(Debug)]
 pub(crate) enum Read {
     Header(Exported),
     Table(TableLayout),
     Rows(Vec<Row>),
-    /// Everything before has come as it was written.
+    /// The end. All elements before it match the manifest.
     End,
 }
 
@@ -150,12 +150,12 @@ pub(crate) enum Read {
 #[derive(Default)]
 pub(crate) struct Reader {
     buffer: Vec<u8>,
-    /// How much of the buffer is read.
+    /// The number of bytes of the buffer that were read.
     start: usize,
     stage: Stage,
     hashes: Vec<Vec<u8>>,
     tables: Vec<ExportedTable>,
-    /// The types of the present table's columns.
+    /// The types of the columns of the current table.
     types: Vec<ColumnType>,
 }
 
@@ -165,20 +165,20 @@ enum Stage {
     Magic,
     Header,
     Parts,
-    /// The hash of the manifest comes.
+    /// The hash of the manifest is next.
     Hash,
     End,
 }
 
 impl Reader {
-    /// Takes the bytes that come next.
+    /// Adds the next bytes.
     pub(crate) fn push(&mut self, bytes: &[u8]) {
         self.buffer.drain(..self.start);
         self.start = 0;
         self.buffer.extend_from_slice(bytes);
     }
 
-    /// What the file holds next; `None` until more bytes come.
+    /// The next element. `None` if more bytes are needed.
     pub(crate) fn next(&mut self) -> Result<Option<Read>, FormatError> {
         if self.stage == Stage::Magic {
             let Some(magic) = self.take(MAGIC.len()) else { return self.expect_magic() };
@@ -202,7 +202,7 @@ impl Reader {
         }
     }
 
-    /// That no more bytes come.
+    /// Reports the end of the bytes.
     pub(crate) fn end(&self) -> Result<(), FormatError> {
         match self.stage {
             Stage::End => Ok(()),
@@ -210,7 +210,7 @@ impl Reader {
         }
     }
 
-    /// A file that is none is told by its first bytes.
+    /// Another kind of file is recognized by its first bytes.
     fn expect_magic(&self) -> Result<Option<Read>, FormatError> {
         if MAGIC.starts_with(self.rest()) { Ok(None) } else { Err(FormatError::NotAnExport) }
     }
@@ -243,7 +243,7 @@ impl Reader {
         self.hashes.push(hash);
         match read {
             Some(read) => Ok(Some(read)),
-            // The manifest: what it is held against comes next.
+            // The manifest. Its hash is next.
             None => self.next(),
         }
     }
@@ -401,7 +401,7 @@ mod tests {
         file
     }
 
-    /// A file with little in it.
+    /// A small file.
     fn small_file() -> Vec<u8> {
         let (mut writer, mut file) = Writer::begin(&exported());
         file.extend(writer.part(Part::Table(table())));
@@ -410,10 +410,10 @@ mod tests {
         file
     }
 
-    /// What a file holds, and whether it came to its end.
+    /// The content of a file, and whether it ended.
     type Held = (Option<Exported>, Vec<Table>, Vec<Row>, bool);
 
-    /// Everything that a file holds, taken in pieces of this size.
+    /// Reads a file in pieces of this size.
     fn read(file: &[u8], piece: usize) -> Result<Held, FormatError> {
         let mut reader = Reader::default();
         let (mut header, mut tables, mut rows, mut ended) = (None, Vec::new(), Vec::new(), false);

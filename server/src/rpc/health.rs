@@ -1,10 +1,11 @@
-//! Health: SERVING means that the configuration database answers and the root key works; NOT_SERVING, that one doesn't or that the server
-//! is about to end.
+//! Health. SERVING means that the configuration database responds and the root key works. NOT_SERVING means that one of them doesn't, or
+//! that a shutdown was announced.
 //!
-//! The service `organizations` is NOT_SERVING while any organization that is listed can't be served. It is apart from the others, so that
-//! one unreadable database doesn't take the server out of a balancer.
+//! The service `organizations` is NOT_SERVING while a listed organization isn't served. It is separate, so that one unreadable database
+//! doesn't remove the server from a balancer.
 //!
-//! Open to everybody, on every listener: it tells nothing else. `List` isn't served: the service of tonic-health doesn't have it yet.
+//! It is available without an identity on every listener, since it discloses nothing else. `List` is UNIMPLEMENTED, since tonic-health
+//! doesn't have it yet.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -18,7 +19,7 @@ use tonic_health::{
 
 use crate::{drain::Drain, gates::permission::RpcTable};
 
-/// How often the parts are looked at.
+/// The interval between checks.
 const INTERVAL: Duration = Duration::from_secs(5);
 
 /// Whether every organization is served.
@@ -34,7 +35,7 @@ pub(crate) struct Health {
 }
 
 impl Health {
-    /// Health of the services that have these rpcs: NOT_SERVING until it is looked at, and once the end of the server is announced.
+    /// The health of the services with these rpcs: NOT_SERVING until the first check, and once a shutdown is announced.
     pub(crate) fn new(rpcs: &RpcTable, drain: Drain) -> Self {
         let reporter = HealthReporter::new();
         let service = HealthServer::new(HealthService::from_health_reporter(reporter.clone()));
@@ -45,7 +46,7 @@ impl Health {
         self.service
     }
 
-    /// Says the same of every service.
+    /// Sets the status of every service.
     pub(crate) async fn set(&self, status: ServingStatus) {
         for service in &*self.services {
             self.reporter.set_service_status(service, status).await;
@@ -55,14 +56,14 @@ impl Health {
         }
     }
 
-    /// Looks at the parts, now.
+    /// Checks the health now.
     pub(crate) async fn look(&self, deployment: &Deployment) {
         let works = works(deployment).await && !self.drain.is_announced();
         self.set(status(works)).await;
         self.reporter.set_service_status(ORGANIZATIONS, status(works && deployment.not_served_count() == 0)).await;
     }
 
-    /// Looks at the parts again and again, until the end of the server is announced.
+    /// Checks the health periodically, until a shutdown is announced.
     pub(crate) async fn keep_looking(self, deployment: Arc<Deployment>) {
         let mut ticks = tokio::time::interval(INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -75,7 +76,7 @@ impl Health {
     }
 }
 
-/// The names whose health is the server's: that of the whole, which is empty, and those of the contract's services.
+/// The names that have the health of the server: the empty name, and the services of the contract.
 fn services(rpcs: &RpcTable) -> BTreeSet<String> {
     let paths = rpcs.in_order();
     let names = paths.keys().filter_map(|path| path.split('/').nth(1));

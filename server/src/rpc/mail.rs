@@ -1,7 +1,7 @@
 //! MailboxConnectionService: how a mail connector signs in for a mailbox.
 //!
-//! The only part of the server that knows what a mailbox is. The mail entities are served by their schema like any others; what this adds
-//! is served where the schema has them.
+//! Only this part of the server knows mailboxes. The mail entities are served by their schema like any others. This service is added if the
+//! schema contains them.
 
 use std::sync::Arc;
 
@@ -35,7 +35,7 @@ pub(super) fn is_served(served: &ServedSchema) -> bool {
     served.packages.contains(MAIL_PACKAGE)
 }
 
-/// Adds the service, which takes messages of this size.
+/// Adds the service, with this maximum size of messages.
 pub(super) fn add(routes: &mut RoutesBuilder, dispatcher: Arc<Dispatcher>, message_size_max: usize) {
     let service = MailboxConnectionServiceServer::new(MailboxConnections { dispatcher })
         .max_decoding_message_size(message_size_max)
@@ -81,14 +81,14 @@ impl Reason for ErrorReason {
 fn refusal(error: ResolveError, place: &RecordPlace) -> Status {
     let (reason, message) = match error {
         ResolveError::Record(error) => return status::record(error, place),
-        ResolveError::MailboxInactive => (ErrorReason::MailboxInactive, "the mailbox is inactive"),
-        ResolveError::MailboxWithoutProfile => (
-            ErrorReason::MailboxWithoutProfile,
-            "the mailbox has no e-mail server profile, which would say where to sign in",
-        ),
-        ResolveError::ProfileInactive => {
-            (ErrorReason::ProfileInactive, "the mailbox's e-mail server profile is inactive")
+        ResolveError::MailboxInactive => (ErrorReason::MailboxInactive, "the mailbox is inactive: activate it"),
+        ResolveError::MailboxWithoutProfile => {
+            (ErrorReason::MailboxWithoutProfile, "the mailbox has no e-mail server profile: set email_server_profile")
         }
+        ResolveError::ProfileInactive => (
+            ErrorReason::ProfileInactive,
+            "the mailbox's e-mail server profile is inactive: activate it, or use another profile",
+        ),
     };
     status::refused_by_application(reason, message, &place.organization.name)
 }

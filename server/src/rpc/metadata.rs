@@ -1,4 +1,4 @@
-//! MetadataService: entities and attributes as an organization has them.
+//! MetadataService: the entities and attributes of an organization.
 
 use std::sync::Arc;
 
@@ -45,7 +45,7 @@ impl Metadata {
         Metadata { dispatcher }
     }
 
-    /// An entity of the schema, described as the organization has it.
+    /// Describes an entity of the schema with the organization's settings.
     fn described(&self, organization: &Organization, entity: &Arc<Entity>) -> EntityMetadata {
         let name = format!("{}/{COLLECTION}/{}", organization.resource_name(), entity.name);
         let customized = organization.schema().entity(entity);
@@ -62,9 +62,9 @@ impl Metadata {
         &self.dispatcher.deployment.schema
     }
 
-    /// Whose changes a parent names.
+    /// The resource that a parent names, whose changes are listed.
     fn parent<'a>(&'a self, text: &'a str) -> Named<Parent<'a>> {
-        // Three forms, each between backticks once they are shown.
+        // Three forms; the message shows each between backticks.
         let form = || {
             "organizations/{organization}`, `organizations/{organization}/{collection}/{id}` or \
              `organizations/{organization}/entityMetadata/{entity}/attributes/{attribute}"
@@ -98,14 +98,14 @@ impl Metadata {
     }
 
     fn entity(&self, name: &str) -> Result<&Arc<Entity>, Status> {
-        self.schema().by_name(name).ok_or_else(|| status::metadata_not_found("there is no such entity"))
+        self.schema().by_name(name).ok_or_else(|| status::metadata_not_found("the entity doesn't exist"))
     }
 
     fn attribute(&self, entity: &str, attribute: &str) -> Result<(&Arc<Entity>, &Attribute), Status> {
         let entity = self.entity(entity)?;
         match entity.attribute(attribute) {
             Some(attribute) => Ok((entity, attribute)),
-            None => Err(status::metadata_not_found("the entity has no such attribute")),
+            None => Err(status::metadata_not_found("the entity doesn't have this attribute")),
         }
     }
 }
@@ -214,7 +214,7 @@ fn invalid(violation: Violation) -> Status {
 /// The collection of descriptions of entities.
 const COLLECTION: &str = "entityMetadata";
 
-/// The entity in `organizations/{organization}/entityMetadata/{entity}`, whose organization was read before.
+/// The entity in `organizations/{organization}/entityMetadata/{entity}`, whose organization was parsed before.
 fn entity_name(name: &str) -> Option<&str> {
     let mut parts = name.split('/').skip(2);
     match (parts.next(), parts.next(), parts.next()) {
@@ -229,7 +229,7 @@ fn attribute_name(name: &str) -> Option<(&str, &str)> {
     Some((entity_name(entity)?, attribute))
 }
 
-/// What an update asks for.
+/// The changes that an update requests.
 fn customization(given: &AttributeMetadata, mask: &[String]) -> Result<Customization, Vec<Violation>> {
     let is_named = |field: &str| mask.iter().any(|path| path == field);
     let violations: Vec<_> = mask.iter().filter_map(|path| not_changeable(path)).collect();
@@ -256,7 +256,7 @@ fn customization(given: &AttributeMetadata, mask: &[String]) -> Result<Customiza
     })
 }
 
-/// Whether an update makes or drops an index, as far as is known without looking again.
+/// Whether an update creates or drops an index, as far as known in memory.
 fn switches_index(
     organization: &Organization,
     entity: &Arc<Entity>,
@@ -268,7 +268,7 @@ fn switches_index(
     customization.indexed.is_some_and(|wanted| wanted.unwrap_or(false) != is_indexed)
 }
 
-/// What is wrong with a path of an update mask, if anything is.
+/// The violation of a path of an update mask, if any.
 fn not_changeable(path: &str) -> Option<Violation> {
     let of_field = |problem| Some(Violation::new(format!("attribute_metadata.{path}"), problem));
     match path {
@@ -302,7 +302,7 @@ const OUTPUT_ONLY: [&str; 16] = [
     "state_attribute",
 ];
 
-/// A choice; of a status with the name of the state that it belongs to.
+/// A choice. A choice of a status has the name of its state.
 fn choice_resource(choice: &sealward_core::schema::Choice, states: Option<&Attribute>) -> Choice {
     let state = match states.map(|states| &states.kind) {
         Some(Kind::Choice(states)) => states.iter().find(|state| Some(state.number) == choice.state),
@@ -316,7 +316,7 @@ fn choice_resource(choice: &sealward_core::schema::Choice, states: Option<&Attri
     }
 }
 
-/// What a text looks like.
+/// The format of a text.
 fn format_of(attribute: &Attribute) -> Format {
     match (&attribute.kind, attribute.text_form) {
         (Kind::Text, TextForm::SingleLine) => Format::SingleLine,
@@ -326,7 +326,7 @@ fn format_of(attribute: &Attribute) -> Format {
     }
 }
 
-/// An attribute of the entity of this resource name: as the schema has it, and as the organization has it.
+/// Describes an attribute of the entity with this resource name, from the schema and from the organization's settings.
 fn described(name: &str, entity: &Entity, schema: &Attribute, customized: &Attribute) -> AttributeMetadata {
     let is_settable = schema.stored() && !schema.output_only;
     let number = |bound: Option<i64>| bound.filter(|_| matches!(schema.kind, Kind::Integer32 | Kind::Integer64));

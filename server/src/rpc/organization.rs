@@ -1,4 +1,4 @@
-//! OrganizationService: create, get, list, delete, export and import organizations.
+//! OrganizationService: creates, gets, lists, deletes, exports and imports organizations.
 
 use std::{pin::Pin, sync::Arc};
 
@@ -38,7 +38,7 @@ impl Organizations {
         Organizations { dispatcher }
     }
 
-    /// What may end a transfer.
+    /// The events and bounds that may end a transfer.
     fn transfer(&self, extensions: &Extensions) -> (Ending, Bounds) {
         let Dispatcher { drain, limits, shed, .. } = &*self.dispatcher;
         let ending = Ending { drain: drain.clone(), leaving: Leaving::of(extensions) };
@@ -63,11 +63,11 @@ impl OrganizationService for Organizations {
             .parse()
             .map_err(|_| status::invalid(vec![Violation::new("organization_id", Problem::NotAnOrganizationId)]))?;
         let new = name.clone();
-        // In a task of its own: a caller that leaves must not stop it half-way.
+        // In a separate task, so that a caller that leaves doesn't interrupt it.
         let task = self.dispatcher.drain.tasks().spawn(async move { create(&deployment, permit, &new).await });
         match task.await {
             Ok(Ok(organization)) => {
-                warn_of_bindings(&policy, &organization.name, "organization created that bindings already name");
+                warn_of_bindings(&policy, &organization.name, "role bindings already name created organization");
                 Ok(Response::new(resource(&organization)))
             }
             Ok(Err(error)) => Err(status::create_organization(error, &name)),
@@ -149,13 +149,13 @@ impl OrganizationService for Organizations {
         let (ending, bounds) = self.transfer(&extensions);
         let (_, policy) = self.dispatcher.caller(&extensions)?;
         let deployment = Arc::clone(&self.dispatcher.deployment);
-        // In a task of its own: of an import whose caller leaves nothing is to stay behind.
+        // In a separate task, so that an import whose caller leaves is cleaned up.
         let task = self.dispatcher.drain.tasks().spawn(async move {
             let _held = (held, ending.leaving.hold());
             transfer::import(&deployment, permit, &ending, &bounds, file).await
         });
         let organization = task.await.map_err(|_| status::broken())??;
-        warn_of_bindings(&policy, &organization.name, "organization imported that bindings already name");
+        warn_of_bindings(&policy, &organization.name, "role bindings already name imported organization");
         Ok(Response::new(resource(&organization)))
     }
 
@@ -173,7 +173,7 @@ impl OrganizationService for Organizations {
         let permit = permit.enter(&deployment, &name).map_err(status::not_entered)?;
         let id = permit.organization().id;
         let copying = self.dispatcher.copying.clone();
-        // In a task of its own: a caller that leaves must not stop it half-way.
+        // In a separate task, so that a caller that leaves doesn't interrupt it.
         let task = self.dispatcher.drain.tasks().spawn(async move {
             let work = permit.begin_work(&deployment).await?;
             copying.catch_up(id).await;
@@ -183,7 +183,7 @@ impl OrganizationService for Organizations {
         });
         match task.await {
             Ok(Ok(())) => {
-                warn_of_bindings(&policy, &name, "organization deleted that bindings still name");
+                warn_of_bindings(&policy, &name, "role bindings still name deleted organization");
                 Ok(Response::new(()))
             }
             Ok(Err(error)) => Err(status::key(error, &name, None)),
@@ -192,7 +192,8 @@ impl OrganizationService for Organizations {
     }
 }
 
-/// Bindings go by names. One that names an organization before it is there, or when it is gone, counts in the next one of that name.
+/// Bindings contain names. A binding that names an organization before its creation or after its deletion applies to the next one with this
+/// name.
 fn warn_of_bindings(policy: &Policy, organization: &OrganizationName, event: &str) {
     let identities: Vec<String> =
         policy.bindings_naming(organization).map(|binding| binding.identity.to_string()).collect();

@@ -1,4 +1,4 @@
-//! A page of a list that is in memory whole: as many items as were asked for and as fit into a message, one at least.
+//! A page of a list in memory: as many items as requested and as fit into a message, at least one.
 
 use prost::Message;
 use sealward_core::{
@@ -10,21 +10,21 @@ use tonic::Status;
 
 use crate::status;
 
-/// Which list, of whom.
+/// A list of a caller.
 pub(crate) struct PagedList<'a> {
     pub(crate) root_key: &'a dyn RootKey,
     /// The rpc.
     pub(crate) method: &'a str,
-    /// What the list belongs to.
+    /// The parent of the list.
     pub(crate) parent: &'a str,
     pub(crate) identity: &'a Identity,
-    /// How many bytes the items may have together, unless it is one.
+    /// The maximum size of the items together, except for a single item.
     pub(crate) bytes_max: usize,
 }
 
 impl PagedList<'_> {
-    /// The messages of at most `size` of these items, after the one that the token names, and the token of the page after them; empty if
-    /// there is none.
+    /// The messages of at most `size` of these items, after the one that the token names, and the token of the next page. The token is
+    /// empty on the last page.
     pub(crate) fn page<T, M: Message>(
         &self,
         items: &[T],
@@ -62,7 +62,7 @@ impl PagedList<'_> {
     }
 }
 
-/// How many bytes a message takes beside itself in another.
+/// The overhead of a message inside another, in bytes.
 const FIELD_BYTES: usize = 6;
 
 #[cfg(test)]

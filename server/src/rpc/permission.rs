@@ -1,7 +1,7 @@
-//! The permission table: every rpc that is served, with what calling it needs. A call of any other rpc is refused.
+//! The permission table: every served rpc with its requirements. Calls of other rpcs are refused.
 //!
-//! The needs of our methods are in the contract: each method has the option `sealward.schema.v1.method`. The two services that aren't ours
-//! have no such options. Reflection needs what is written here. Health needs no identity and isn't in the table: the layers let it pass.
+//! The contract declares the requirements of our methods in the option `sealward.schema.v1.method`. The two standard services don't have
+//! this option. The requirements of reflection are here. Health needs no identity and isn't in the table: the layers let it pass.
 
 use std::collections::HashMap;
 
@@ -12,13 +12,13 @@ use crate::{
     schema::ServedSchema,
 };
 
-/// The rpcs of reflection. Each takes and answers with a stream.
+/// The rpcs of reflection. Each takes and returns a stream.
 const REFLECTION: [&str; 2] = [
     "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
 ];
 
-/// The table of everything that is served.
+/// The table of all served rpcs.
 pub(crate) fn rpc_table(served: &ServedSchema) -> RpcTable {
     let ours = served.needs.iter().map(|needs| (needs.path.clone(), Rpc::of(needs)));
     let reflection =
@@ -44,7 +44,7 @@ mod tests {
         assert_eq!(table().in_order().len(), sealward::methods::ALL.len() + REFLECTION.len());
     }
 
-    /// The table has the rpcs of this contract, each as it is declared, and besides them only reflection.
+    /// Checks that the table has the rpcs of this contract as declared, and reflection, but no others.
     #[track_caller]
     fn every_rpc_is_named(contract: &[u8]) {
         let pool = prost_reflect::DescriptorPool::decode(contract).unwrap();

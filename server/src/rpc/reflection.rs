@@ -1,4 +1,4 @@
-//! Server reflection, v1 and v1alpha: the contract that is served, the health service, and the types of error details, so that a tool can show them.
+//! Server reflection, v1 and v1alpha: the served contract, the health service, and the types of error details, so that tools can show them.
 
 use tonic::service::RoutesBuilder;
 
@@ -7,7 +7,7 @@ use tonic::service::RoutesBuilder;
 #[error("the descriptor set can't be reflected")]
 pub(crate) struct ReflectionError(#[from] tonic_reflection::server::Error);
 
-/// Adds both versions of the service, which show these descriptors and take messages of this size.
+/// Adds both versions of the service, with these descriptors and this maximum size of messages.
 pub(super) fn add(
     routes: &mut RoutesBuilder,
     descriptors: &[u8],

@@ -73,7 +73,7 @@ impl SecretAccessService for SecretAccess {
         let outcome = compare(deployment, permit, (entity, id), &attribute, &value, &purpose).await;
         if let Err(RecordError::ComparisonQuota { .. }) = &outcome {
             self.dispatcher.shed.count(status::COMPARISONS);
-            // Not recorded one by one: a caller who guesses on would fill the trail.
+            // Refusals by the quota are counted, not recorded one by one: a caller who continues to guess would fill the trail.
             let outcome = status::reason_name(ErrorReason::ComparisonQuota);
             let organization = &place.organization.name;
             self.dispatcher.denials.over_quota(&caller, Compare::AUDIT, outcome, organization, place.resource_name());
@@ -87,7 +87,7 @@ fn invalid(violation: Violation) -> Status {
     status::invalid(vec![violation])
 }
 
-/// A value as the contract has it.
+/// A value as a message of the contract.
 pub(super) fn secret_value(revealed: &Revealed) -> SecretValue {
     let bytes = revealed.plaintext.expose();
     let value = match std::str::from_utf8(bytes) {

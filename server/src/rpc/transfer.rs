@@ -1,8 +1,8 @@
-//! Export and import: bytes of a file, as streams. What they mean is in [`crate::rpc::export_format`], what they do in core.
+//! Export and import: the bytes of a file as streams. [`crate::rpc::export_format`] has their format, core their effect.
 //!
-//! An export holds a snapshot, and an import an organization's name: so both have a least rate and a longest time. Only the time in which
-//! the server waits for the caller counts towards the rate. An answer of which the caller takes nothing at all is dropped by the transport.
-//! Nothing here knows what a file holds.
+//! An export holds a snapshot, and an import reserves an organization's name, so both have a minimum rate and a maximum time. Only the time
+//! in which the server waits for the caller counts towards the rate. The transport drops a response that the caller doesn't read at all.
+//! This module doesn't know the content of a file.
 
 use std::{
     sync::Arc,
@@ -35,13 +35,13 @@ use crate::{
     transport::leaving::Leaving,
 };
 
-/// The longest part of a file in a message.
+/// The maximum size of a chunk of a file in a message.
 const CHUNK_BYTES: usize = 64 * 1024;
 
-/// For how long the server waits for the other side before its rate counts: a connection begins slowly.
+/// The waiting time before the rate counts, since connections start slowly.
 const RATE_GRACE: Duration = Duration::from_secs(10);
 
-/// Why a stream ends before it is done, whatever it carries.
+/// The events that end any stream early.
 pub(crate) struct Ending {
     pub(crate) drain: Drain,
     pub(crate) leaving: Leaving,
@@ -57,14 +57,14 @@ impl Ending {
     }
 }
 
-/// What bounds a transfer.
+/// The bounds of a transfer.
 #[derive(Clone)]
 pub(crate) struct Bounds {
     rate_min: u64,
     time_max: Duration,
     chunk_bytes: usize,
     rate_grace: Duration,
-    /// How long a step may take in any case.
+    /// The time that a step may always take.
     step_time: Duration,
     pub(crate) shed: Shed,
 }
@@ -75,10 +75,10 @@ impl Bounds {
         Bounds {
             rate_min: limits.transfer_rate_min_bytes_per_second.into(),
             time_max: limits.transfer_time_max(),
-            // Half of a message is more than what a message has beside the chunk.
+            // The overhead of a message is less than half of its size.
             chunk_bytes: CHUNK_BYTES.min(message_bytes / 2),
             rate_grace: RATE_GRACE,
-            // A message may arrive for that long.
+            // A message may take this long to arrive.
             step_time: RATE_GRACE.max(limits.message_time_max()),
             shed,
         }
@@ -89,7 +89,7 @@ impl Bounds {
     }
 }
 
-/// How fast the other side is.
+/// The speed of the caller.
 struct Pace {
     bounds: Bounds,
     begun: Instant,
@@ -102,17 +102,18 @@ impl Pace {
         Pace { bounds: bounds.clone(), begun: Instant::now(), waited: Duration::ZERO, bytes: 0 }
     }
 
-    /// How long the other side may take for the next step: its usual time beyond what the least rate leaves, or until the time is over.
+    /// The time that the caller may take for the next step: the time of a step beyond what the minimum rate allows, but not beyond the time
+    /// limit.
     fn patience(&self) -> Duration {
         let time_left = self.bounds.time_max.saturating_sub(self.begun.elapsed());
         let at_least_rate = self.bytes as f64 / self.bounds.rate_min as f64;
-        // Without a least rate, this is no time that there is.
+        // Without a minimum rate, this isn't a valid duration.
         let Ok(at_least_rate) = Duration::try_from_secs_f64(at_least_rate) else { return time_left };
         let rate_left = at_least_rate.saturating_sub(self.waited).saturating_add(self.bounds.step_time);
         time_left.min(rate_left)
     }
 
-    /// Takes note of so many bytes, for which the server waited so long.
+    /// Counts transferred bytes, and the time that the server waited for them.
     fn note(&mut self, bytes: usize, waited: Duration) -> Result<(), Status> {
         self.bytes = self.bytes.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
         self.waited = self.waited.saturating_add(waited);
@@ -124,7 +125,7 @@ impl Pace {
         if is_slow { Err(self.bounds.refuse(TransferLimit::Rate)) } else { Ok(()) }
     }
 
-    /// The next step took longer than it may.
+    /// The status of a step that took too long.
     fn late(&self) -> Status {
         let is_over = self.begun.elapsed() >= self.bounds.time_max;
         self.bounds.refuse(if is_over { TransferLimit::Time } else { TransferLimit::Rate })
@@ -136,7 +137,7 @@ fn refuse(limit: TransferLimit, shed: &Shed) -> Status {
     Refusal::TransferLimit(limit).into()
 }
 
-/// The status of an error that may come from a snapshot which the store has ended.
+/// The status of an error that may have been caused by a snapshot that the store ended.
 pub(crate) fn of_snapshot(error: impl Into<KeyError>, organization: &OrganizationName, shed: &Shed) -> Status {
     let error = error.into();
     let ended =
@@ -157,7 +158,7 @@ pub(crate) async fn export(
     bounds: Bounds,
     answers: Answers<ExportOrganizationResponse>,
 ) {
-    // The snapshot ends with this, before the caller has taken the last answer.
+    // This releases the snapshot, before the caller has received the last response.
     match send_file(organization, &exported, export, &ending, &bounds, &answers).await {
         Ok(()) => answers.done(),
         Err(Some(status)) => answers.fail(status),
@@ -165,7 +166,7 @@ pub(crate) async fn export(
     }
 }
 
-/// The inner `None`: nobody takes it any more.
+/// The inner `None` means that the caller has left.
 async fn send_file(
     organization: &OrganizationName,
     exported: &Exported,
@@ -226,7 +227,7 @@ fn count(rows: u64) -> i64 {
     i64::try_from(rows).unwrap_or(i64::MAX)
 }
 
-/// Takes a file and imports it.
+/// Receives a file and imports it.
 pub(crate) async fn import(
     deployment: &Deployment,
     permit: DeploymentPermit<CreateOrganization>,
@@ -245,7 +246,7 @@ pub(crate) async fn import(
         let message = match next {
             Ok(Ok(Some(message))) => message,
             Ok(Ok(None)) => break intake.reader.end().map_err(|error| invalid(&error)),
-            // The message was refused on its way.
+            // A layer refused the message.
             Ok(Err(status)) if status::is_complete(&status) => break Err(status),
             // The caller has left.
             Ok(Err(_)) => break Err(invalid(&FormatError::CutOff)),
@@ -289,7 +290,7 @@ impl Intake {
         Intake { permit: Some(permit), reader: Reader::default(), given: String::new(), name: None, import: None }
     }
 
-    /// Takes what has come of the file.
+    /// Processes the received part of the file.
     async fn take(&mut self, deployment: &Deployment, message: ImportOrganizationRequest) -> Result<(), Status> {
         if self.import.is_none() && !message.organization_id.is_empty() {
             self.given = message.organization_id;
@@ -312,7 +313,7 @@ impl Intake {
 
     /// Begins the import under the name given or, without one, that of the export.
     async fn begin(&mut self, deployment: &Deployment, exported: &Exported) -> Result<(), Status> {
-        // There is one header, or the reader says that the file is out of order.
+        // There is only one header, or the reader reports that the parts are out of order.
         let permit = self.permit.take().ok_or_else(|| invalid(&FormatError::Order))?;
         let given = self.given.as_str();
         let name = if given.is_empty() { Ok(None) } else { given.parse().map(Some) };

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::config::limits::{ERROR_DETAILS_MAX_BYTES, ERROR_VIOLATIONS_MAX, is_limit};
 
-/// The key under which an error's metadata names what refused the call.
+/// The key of an error's metadata that names the limit that refused the call.
 pub(super) const BOUND: &str = "bound";
 
 /// A status in the making.
@@ -23,7 +23,7 @@ pub(crate) struct StatusBuilder {
     message: String,
     metadata: HashMap<String, String>,
     violations: Vec<Wrong>,
-    /// How many violations there are beside these.
+    /// The number of further violations.
     more_violations: usize,
     details: ErrorDetails,
     header: Option<(&'static str, &'static str)>,
@@ -31,7 +31,8 @@ pub(crate) struct StatusBuilder {
 }
 
 impl StatusBuilder {
-    /// Begins with what every error has. The message is for the caller's developer: nothing internal, no value of an attribute.
+    /// Starts with the parts that every error has. The message is for the caller's developer: it contains nothing internal and no value of
+    /// an attribute.
     pub(crate) fn new<R: Reason>(code: Code, reason: R, message: impl Into<String>) -> Self {
         Self {
             code,
@@ -57,13 +58,13 @@ impl StatusBuilder {
         Self::new(Code::AlreadyExists, ErrorReason::AlreadyExists, message).dynamics_code("80040237")
     }
 
-    /// Adds a value to the ErrorInfo's metadata. Keys are lower_snake, and part of the contract.
+    /// Adds a value to the ErrorInfo's metadata. Keys are in snake_case, and part of the contract.
     pub(crate) fn with(mut self, key: &'static str, value: impl Display) -> Self {
         self.metadata.insert(key.to_owned(), value.to_string());
         self
     }
 
-    /// Names the limit in `[limits]` that refused the call, as the metric of refusals does.
+    /// Names the limit in `[limits]` that refused the call, as the metric for refusals does.
     pub(crate) fn bound(self, name: &'static str) -> Self {
         debug_assert!(is_limit(name), "{name} is not a limit");
         self.with(BOUND, name)
@@ -76,12 +77,12 @@ impl StatusBuilder {
         }
     }
 
-    /// Adds the number that Dynamics 365 uses for the situation: eight hexadecimal digits.
+    /// Adds Dynamics 365's number for the error: eight hexadecimal digits.
     pub(crate) fn dynamics_code(self, code: &str) -> Self {
         self.with("dynamics_code", code)
     }
 
-    /// Adds a violation to the BadRequest: the field, what is wrong with it for people, and for programs.
+    /// Adds a violation to the BadRequest: the field, a description for people, and a reason for programs.
     pub(crate) fn violation(self, field: &str, description: impl Display, reason: &str) -> Self {
         self.wrong(Wrong::new(field, description, reason, None))
     }
@@ -91,7 +92,7 @@ impl StatusBuilder {
         self
     }
 
-    /// Adds a RetryInfo: waiting helps.
+    /// Adds a RetryInfo, for errors that pass with time.
     pub(crate) fn retry_after(mut self, delay: Duration) -> Self {
         self.details.set_retry_info(Some(delay));
         self
@@ -103,7 +104,7 @@ impl StatusBuilder {
         self
     }
 
-    /// Keeps the cause, for the log only.
+    /// Attaches the cause, for the log only.
     pub(crate) fn caused_by(mut self, source: impl Error + Send + Sync + 'static) -> Self {
         self.source = Some(Arc::new(source));
         self
@@ -115,7 +116,7 @@ impl StatusBuilder {
         self
     }
 
-    /// The status, with as many of its violations as fit.
+    /// Builds the status, with the violations that fit.
     pub(crate) fn build(mut self) -> Status {
         for value in self.metadata.values_mut() {
             *value = presentable(value, METADATA_VALUE_MAX_BYTES);
@@ -138,7 +139,7 @@ impl StatusBuilder {
         }
     }
 
-    /// The details, with the violations that are left of so many.
+    /// The details, with the remaining violations out of `total`.
     fn details_of(&self, total: usize) -> ErrorDetails {
         let mut details = self.details.clone();
         let mut metadata = self.metadata.clone();
@@ -157,12 +158,12 @@ impl StatusBuilder {
     }
 }
 
-/// A violation as it leaves.
+/// A violation as it is sent.
 pub(super) struct Wrong {
     field: String,
     description: String,
     reason: String,
-    /// The number that Dynamics 365 has for just this.
+    /// Dynamics 365's number for this violation.
     dynamics_code: Option<String>,
 }
 

@@ -9,34 +9,34 @@ use tonic::{Code, Status};
 use super::builder::StatusBuilder;
 use crate::audit::copy::CopyUnavailable;
 
-/// Something failed that no input explains.
+/// An error that no input explains.
 pub(crate) fn internal(error: impl Error + Send + Sync + 'static) -> Status {
     StatusBuilder::new(Code::Internal, ErrorReason::Internal, INTERNAL_WORDS).caused_by(error).build()
 }
 
-/// A task of the server ended without an outcome.
+/// A task of the server ended without a result.
 pub(crate) fn broken() -> Status {
     StatusBuilder::new(Code::Internal, ErrorReason::Internal, INTERNAL_WORDS).build()
 }
 
-pub(super) const INTERNAL_WORDS: &str = "the server failed; its log has the reason under the id of this call";
+pub(super) const INTERNAL_WORDS: &str = "internal error: find the cause in the server's log by the id of this call";
 
-/// A database didn't answer.
+/// A database did not respond.
 pub(crate) fn unavailable(cause: Cause) -> Status {
     store_unavailable(cause).build()
 }
 
-/// An audit record couldn't be written.
+/// An audit record can't be written.
 pub(crate) fn audit_unavailable(cause: impl Error + Send + Sync + 'static) -> Status {
     audit(cause).build()
 }
 
-/// Audit records can't be copied, and this deployment does nothing that has to be recorded without.
+/// Audit records can't be copied, and this deployment refuses calls that must be recorded without a copy.
 pub(crate) fn audit_copy_unavailable(cause: CopyUnavailable) -> Status {
     StatusBuilder::new(
         Code::Unavailable,
         ErrorReason::AuditUnavailable,
-        "audit records can't be copied as this deployment demands, so nothing was given or done",
+        "audit records can't be copied, as this deployment requires; nothing was done or disclosed: try again later",
     )
     .bound_if_any(cause.bound())
     .retry_after(RETRY_STORE)
@@ -57,7 +57,7 @@ fn audit(cause: impl Error + Send + Sync + 'static) -> StatusBuilder {
     StatusBuilder::new(
         Code::Unavailable,
         ErrorReason::AuditUnavailable,
-        "the audit record can't be written, so nothing was given or done",
+        "the audit record can't be written; nothing was done or disclosed: try again later",
     )
     .retry_after(RETRY_STORE)
     .caused_by(cause)
@@ -67,12 +67,16 @@ fn store_unavailable(cause: Cause) -> StatusBuilder {
     if is_other_inside(&cause) {
         return organization_mismatch().caused_by(cause);
     }
-    StatusBuilder::new(Code::Unavailable, ErrorReason::StoreUnavailable, "the store is unavailable; nothing changed")
-        .retry_after(RETRY_STORE)
-        .caused_by(cause)
+    StatusBuilder::new(
+        Code::Unavailable,
+        ErrorReason::StoreUnavailable,
+        "the database is unavailable; nothing changed: try again later",
+    )
+    .retry_after(RETRY_STORE)
+    .caused_by(cause)
 }
 
-/// Whether a database was found to be another organization's when it was opened again.
+/// Whether a reopened database belongs to another organization.
 fn is_other_inside(cause: &Cause) -> bool {
     let mut next: Option<&(dyn Error + 'static)> = Some(&*cause.0);
     while let Some(error) = next {
@@ -88,7 +92,7 @@ pub(super) fn organization_mismatch() -> StatusBuilder {
     StatusBuilder::new(
         Code::FailedPrecondition,
         ErrorReason::OrganizationMismatch,
-        "the organization isn't served: its row or its database is not what it should be; the server's log has the cause",
+        "the organization isn't served: its entry and its database don't match; the server's log has the cause",
     )
 }
 
@@ -96,10 +100,10 @@ fn outcome_unknown(cause: Cause) -> StatusBuilder {
     StatusBuilder::new(
         Code::Unavailable,
         ErrorReason::OutcomeUnknown,
-        "whether the change took effect is not known: read before you repeat it",
+        "it is unknown whether the change took effect: read the resource before you repeat the call",
     )
     .caused_by(cause)
 }
 
-/// How soon a store that did not answer may be asked again.
+/// The delay before a retry, if a database did not respond.
 const RETRY_STORE: Duration = Duration::from_secs(1);

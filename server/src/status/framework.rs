@@ -1,4 +1,4 @@
-//! Errors that the gRPC framework makes, and what every error gets on its way out.
+//! Errors of the gRPC framework, and the details that every error gets before it is sent.
 
 use std::collections::HashMap;
 
@@ -14,20 +14,20 @@ use super::{
     text::{MESSAGE_MAX_BYTES, presentable},
 };
 
-/// The message can't be decoded. What is wrong with it isn't repeated: it may hold anything.
+/// The message can't be decoded. The decoder's text isn't repeated: it may contain any data.
 pub(crate) fn message_invalid() -> Status {
     StatusBuilder::new(Code::InvalidArgument, ErrorReason::MessageInvalid, "the message can't be decoded").build()
 }
 
-/// Whether an error has a reason: the framework's have none until they leave.
+/// Whether an error has a reason. The framework's errors get theirs in [`complete`].
 pub(crate) fn is_complete(status: &Status) -> bool {
     status.get_details_error_info().is_some()
 }
 
-/// Completes the status in `headers` (of a response without a body, or trailers): the id of the call, and an ErrorInfo where there is
-/// none, which is where the framework made the error. Headers that say OK, or nothing, stay as they are.
+/// Completes the status in `headers` (of a response without a body, or trailers): adds the id of the call, and an ErrorInfo if the
+/// framework made the error. Headers with the status OK, or without a status, stay as they are.
 pub(crate) fn complete(headers: &mut HeaderMap, call_id: &str) {
-    // Status reads the details with an `expect`; what a header of the framework's holds is never anything but base64.
+    // Status reads the details with an `expect`. Details in the framework's headers are always base64.
     let Some(status) = Status::from_header_map(headers).filter(|status| status.code() != Code::Ok) else { return };
     let mut details = status.get_error_details();
     let (mut code, mut message) = (status.code(), status.message());
@@ -39,15 +39,15 @@ pub(crate) fn complete(headers: &mut HeaderMap, call_id: &str) {
     }
     let message = presentable(message, MESSAGE_MAX_BYTES);
     details.set_request_info(call_id, "");
-    // Adding fails for a text that no header can hold; the incomplete status stands then.
+    // This fails for a text that no header can contain. The incomplete status then remains.
     let _incomplete = Status::with_error_details(code, message, details).add_header(headers);
 }
 
-/// Code and reason for an error that the framework made, and words to put in place of its own where those may be internal.
+/// Code and reason for an error of the framework, and a message to replace its own if that may be internal.
 fn framework_error(code: Code) -> (Code, ErrorReason, Option<&'static str>) {
     match code {
         Code::Unimplemented => (code, ErrorReason::MethodUnknown, None),
-        // tonic answers a message that can't be decoded with INTERNAL, as if the server were to blame.
+        // tonic returns INTERNAL for a message that can't be decoded, as if it were the server's fault.
         Code::InvalidArgument | Code::Internal => {
             (Code::InvalidArgument, ErrorReason::MessageInvalid, Some("the message can't be decoded"))
         }

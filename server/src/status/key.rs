@@ -1,4 +1,4 @@
-//! Why a key was not checked, retrieved, changed or restored, and why what it opens can't be opened.
+//! Errors of key operations, and of access to data whose key can't be used.
 
 use std::{fmt::Display, time::Duration};
 
@@ -22,7 +22,7 @@ use super::{
     violation::invalid,
 };
 
-/// Why a server can't use keys that are there.
+/// The key is stored, but this server can't use it.
 pub(super) fn inaccessible(organization: &OrganizationName, obstacle: Obstacle) -> Status {
     let builder = match obstacle {
         Obstacle::NewerRing { format } => written_by_newer_version("key-ring", format),
@@ -31,7 +31,7 @@ pub(super) fn inaccessible(organization: &OrganizationName, obstacle: Obstacle) 
         Obstacle::UnknownRootKey { id } => StatusBuilder::new(
             Code::Unavailable,
             ErrorReason::RootKeyUnknown,
-            format!("the organization's key is sealed under the root key {id}, which this server doesn't have"),
+            format!("the organization's key is sealed under the root key {id}, which this server doesn't have: add it to root_key.sources"),
         )
         .with("root_key_id", id),
     };
@@ -42,20 +42,24 @@ fn written_by_newer_version(what: &'static str, format: impl Display) -> StatusB
     StatusBuilder::new(
         Code::Unavailable,
         ErrorReason::WrittenByNewerVersion,
-        format!("written by a newer version of the server ({what} of format {format}): nothing is lost, have that version serve it"),
+        format!("the {what} has format {format}, written by a newer version of the server: run that version; no data is lost"),
     )
     .with("what", what)
     .with("format", format)
 }
 
-/// How soon a SetDataEncryptionKey that found another one running may be tried again.
+/// The delay before a retry, if another SetDataEncryptionKey is running.
 const RETRY_SET_KEY: Duration = Duration::from_secs(5);
 
 pub(super) fn ring_damaged(organization: &OrganizationName) -> Status {
-    StatusBuilder::new(Code::DataLoss, ErrorReason::KeyRingDamaged, "the organization's key ring is missing or damaged")
-        .with("organization", organization)
-        .dynamics_code("8004852F")
-        .build()
+    StatusBuilder::new(
+        Code::DataLoss,
+        ErrorReason::KeyRingDamaged,
+        "the organization's key ring is missing or damaged: restore its database from a backup",
+    )
+    .with("organization", organization)
+    .dynamics_code("8004852F")
+    .build()
 }
 
 pub(super) fn inactive(organization: &OrganizationName, wanted: Fingerprint) -> Status {
@@ -70,7 +74,7 @@ pub(super) fn inactive(organization: &OrganizationName, wanted: Fingerprint) -> 
     .build()
 }
 
-/// The limit in `[limits]` that refused work on a key, if one did.
+/// The limit in `[limits]` that refused a key operation, if any.
 pub(crate) fn bound_of_key_error(error: &KeyError) -> Option<&'static str> {
     if matches!(error, KeyError::ChangeQuota { .. }) {
         Some("key_changes_per_hour")
@@ -81,7 +85,7 @@ pub(crate) fn bound_of_key_error(error: &KeyError) -> Option<&'static str> {
     }
 }
 
-/// Why a key was not checked, retrieved, changed or restored. `progress` is how many cells of how many a re-encryption has done.
+/// An error of a key operation. `progress` is the number of cells that a re-encryption has done, and the total.
 pub(crate) fn key(error: KeyError, organization: &OrganizationName, progress: Option<(u64, u64)>) -> Status {
     use Code::{Aborted, FailedPrecondition, InvalidArgument};
     let bound = bound_of_key_error(&error);
@@ -97,7 +101,8 @@ pub(crate) fn key(error: KeyError, organization: &OrganizationName, progress: Op
     };
     let builder = match error {
         KeyError::AlreadyRunning => {
-            let message = "a SetDataEncryptionKey, or the re-encryption after one, is running".to_owned();
+            let message = "another SetDataEncryptionKey, or its re-encryption, is running: try again when it has ended"
+                .to_owned();
             let (done, total) = progress.unwrap_or_default();
             refused(Aborted, ErrorReason::SetKeyAlreadyRunning, "8004852A", message)
                 .with("cells_done", done)
@@ -105,13 +110,13 @@ pub(crate) fn key(error: KeyError, organization: &OrganizationName, progress: Op
                 .retry_after(RETRY_SET_KEY)
         }
         KeyError::Inactive { wanted } => {
-            let message = format!("the key is missing: restore the one with the fingerprint {wanted}, then change it");
+            let message = format!("the key is missing: restore the key with the fingerprint {wanted}, then change it");
             refused(FailedPrecondition, ErrorReason::KeyInactive, "80048527", message)
                 .with("wanted_fingerprint", wanted)
         }
         KeyError::NotPresent { wanted } => return inactive(organization, wanted),
         KeyError::AlreadyActive => {
-            let message = "data encryption is active: the key is present and working".to_owned();
+            let message = "data encryption is already active: to set another key, change it".to_owned();
             refused(FailedPrecondition, ErrorReason::KeyAlreadyActive, "80048525", message)
         }
         KeyError::RingDamaged => return ring_damaged(organization),
@@ -161,15 +166,15 @@ fn wrong_text(description: impl Display, reason: &str) -> Wrong {
 /// The field of a key's text.
 const ENCRYPTION_KEY: &str = "encryption_key";
 
-/// The number that Dynamics 365 has for a text that breaks the rule.
+/// Dynamics 365's number for a key text that violates a rule.
 const KEY_VALIDATION_CODE: &str = "80048528";
 
-/// Says which key is wanted, and what can be said of the given text without repeating it.
+/// Names the key that opens the data, and describes the given text without repeating it.
 fn mismatch_message(wanted: Fingerprint, hints: &[GivenTextHint]) -> String {
-    let message = format!("this key does not open the data; the one with the fingerprint {wanted} does");
+    let message = format!("this key doesn't open the data: use the key with the fingerprint {wanted}");
     if hints.is_empty() {
         return message;
     }
     let words: Vec<_> = hints.iter().map(|hint| hint.words()).collect();
-    format!("{message}. The given text {}: check how it was entered", words.join(", "))
+    format!("{message}; the given text {}: check how it was entered", words.join(", "))
 }

@@ -1,4 +1,4 @@
-//! Why an organization was not found, served, created or imported.
+//! Errors of organizations: not found, not served, not created, not imported.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use super::{
 pub(crate) fn not_entered(error: NotEntered) -> Status {
     match error {
         NotEntered::NotFound(name) => {
-            StatusBuilder::not_found("there is no such organization").with("organization", name).build()
+            StatusBuilder::not_found("the organization doesn't exist").with("organization", name).build()
         }
         NotEntered::NotServed(name, why) => organization_not_served(&name, why),
     }
@@ -34,29 +34,31 @@ fn organization_not_served(organization: &OrganizationName, why: NotServed) -> S
         NotServed::Unavailable => StatusBuilder::new(
             Code::Unavailable,
             ErrorReason::OrganizationUnavailable,
-            "the organization's database can't be opened now; the server's log has the cause, and it tries again",
+            "the organization's database can't be opened, and the server retries; its log has the cause: try again later",
         )
         .retry_after(RETRY_ORGANIZATION),
         NotServed::Mismatch => organization_mismatch(),
         NotServed::NewerVersion => StatusBuilder::new(
             Code::Unavailable,
             ErrorReason::WrittenByNewerVersion,
-            "the organization's database was written by a newer version of the server, or with another schema",
+            "the organization's database was written by a newer version of the server, or with another schema: run that version, or that schema",
         )
         .with("what", "database"),
     };
     builder.with("organization", organization).build()
 }
 
-/// How soon an organization that couldn't be opened may be asked for again.
+/// The delay before a retry, if an organization can't be opened.
 const RETRY_ORGANIZATION: Duration = Duration::from_secs(10);
 
-/// Why an organization was not created.
+/// Errors of CreateOrganization.
 pub(crate) fn create_organization(error: CreateOrganizationError, organization: &OrganizationName) -> Status {
     match error {
-        CreateOrganizationError::AlreadyExists => StatusBuilder::already_exists("an organization of this name exists")
-            .with("organization", organization)
-            .build(),
+        CreateOrganizationError::AlreadyExists => {
+            StatusBuilder::already_exists("an organization with this name already exists: use another name")
+                .with("organization", organization)
+                .build()
+        }
         CreateOrganizationError::NotServed(why) => organization_not_served(organization, why),
         CreateOrganizationError::Store(failure) => store_failure(failure).build(),
     }
@@ -73,7 +75,7 @@ pub(crate) fn import_organization(error: ImportError, organization: Option<&Orga
         }
         ImportError::NotAName => invalid(vec![Violation::new("organization_id", Problem::NotAnOrganizationId)]),
         ImportError::AlreadyExists => {
-            let builder = StatusBuilder::already_exists("an organization of this name, or of this UUID, exists");
+            let builder = StatusBuilder::already_exists("an organization with this name or this UUID already exists");
             match organization {
                 Some(organization) => builder.with("organization", organization).build(),
                 None => builder.build(),

@@ -5,12 +5,12 @@ use sealward::v1::ErrorReason;
 /// The domain of the platform's reasons.
 pub(super) const DOMAIN: &str = "sealward";
 
-/// Reasons of errors, as a package of the contract lists them.
+/// The reasons of errors in a package of the contract.
 pub(crate) trait Reason: Copy {
-    /// The domain that errors with these reasons have.
+    /// The domain of errors with these reasons.
     const DOMAIN: &'static str;
 
-    /// The reason's name in the contract, with the prefix that buf asks for.
+    /// The reason's name in the contract, with the prefix that buf requires.
     fn full_name(self) -> &'static str;
 }
 
@@ -22,7 +22,7 @@ impl Reason for ErrorReason {
     }
 }
 
-/// A reason as the contract writes it: without the prefix that buf asks for.
+/// A reason as errors contain it: without the prefix that buf requires.
 pub(crate) fn reason_name(reason: impl Reason) -> &'static str {
     let name = reason.full_name();
     name.strip_prefix("ERROR_REASON_").unwrap_or(name)

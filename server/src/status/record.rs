@@ -1,4 +1,4 @@
-//! Why a record, a list or an attribute's metadata was not handled as asked.
+//! Errors of records, lists and metadata of attributes.
 
 use std::time::Duration;
 
@@ -20,22 +20,22 @@ use super::{
     violation::invalid,
 };
 
-/// A page token that was not made for this list and this caller.
+/// The page token wasn't issued for this list and this caller.
 pub(crate) fn page_token_invalid() -> Status {
     StatusBuilder::new(
         Code::InvalidArgument,
         ErrorReason::PageTokenInvalid,
-        "page_token: is not a token that this list returned to this caller for this filter and order",
+        "page_token: isn't a token that this list returned to this caller for this filter and order: list from the first page",
     )
     .violation(
         "page_token",
-        "is not a token that this list returned to this caller for this filter and order",
+        "isn't a token that this list returned to this caller for this filter and order: list from the first page",
         "NOT_A_PAGE_TOKEN",
     )
     .build()
 }
 
-/// Why a list has no page.
+/// Errors of lists.
 pub(crate) fn listing(error: ListingError) -> Status {
     match error {
         ListingError::PageToken => page_token_invalid(),
@@ -44,10 +44,10 @@ pub(crate) fn listing(error: ListingError) -> Status {
     }
 }
 
-/// The database looked for the records of a list for as long as it may.
+/// The database reached the time limit of a list.
 pub(super) fn list_too_long(limit_ms: u64) -> Status {
     let message = format!(
-        "finding the records took longer than {limit_ms} ms: narrow the filter, order by an indexed attribute, or leave out the total size"
+        "the list took longer than {limit_ms} ms: narrow the filter, order by an indexed attribute, or leave out the total size"
     );
     StatusBuilder::new(Code::ResourceExhausted, ErrorReason::ListTimeLimit, message)
         .bound("list_time_max_ms")
@@ -55,25 +55,25 @@ pub(super) fn list_too_long(limit_ms: u64) -> Status {
         .build()
 }
 
-/// Why a record was not handled as asked.
+/// Errors of records.
 pub(crate) fn record(error: RecordError, place: &RecordPlace) -> Status {
     let (organization, entity) = (&place.organization.name, &place.entity.name);
     match error {
         RecordError::Invalid(violations) => invalid(violations),
         RecordError::PageToken => page_token_invalid(),
         RecordError::ListTooLong { limit_ms } => list_too_long(limit_ms),
-        RecordError::NotFound => StatusBuilder::not_found("there is no such record")
+        RecordError::NotFound => StatusBuilder::not_found("the record doesn't exist")
             .with("organization", organization)
             .with("entity", entity)
             .build(),
-        RecordError::AlreadyExists => StatusBuilder::already_exists("a record with this id exists")
+        RecordError::AlreadyExists => StatusBuilder::already_exists("a record with this id already exists: use another id")
             .with("organization", organization)
             .with("entity", entity)
             .build(),
         RecordError::EtagMismatch => StatusBuilder::new(
             Code::Aborted,
             ErrorReason::EtagMismatch,
-            "the record has changed since the etag was given: read it again",
+            "the etag is stale, the record has changed: read it again",
         )
         .with("organization", organization)
         .with("entity", entity)
@@ -82,15 +82,15 @@ pub(crate) fn record(error: RecordError, place: &RecordPlace) -> Status {
         RecordError::RequestIdReused => StatusBuilder::new(
             Code::InvalidArgument,
             ErrorReason::RequestIdReused,
-            "this request id belongs to another request of yours; nothing was changed by this one",
+            "request_id was already used for a different request: use a new one; nothing changed",
         )
         .with("organization", organization)
-        .violation("request_id", "was given with another request in the last 24 hours", "REUSED")
+        .violation("request_id", "was used for a different request in the last 24 hours: use a new one", "REUSED")
         .build(),
         RecordError::ReferenceInUse { entity, attribute } => StatusBuilder::new(
             Code::FailedPrecondition,
             ErrorReason::ReferenceInUse,
-            format!("{entity}.{attribute} of another record refers to this one"),
+            format!("{entity}.{attribute} of another record refers to this record: remove the reference first"),
         )
         .with("organization", organization)
         .with("entity", entity)
@@ -100,7 +100,7 @@ pub(crate) fn record(error: RecordError, place: &RecordPlace) -> Status {
         RecordError::RingDamaged => ring_damaged(organization),
         RecordError::Inaccessible(obstacle) => inaccessible(organization, obstacle),
         RecordError::CellUnreadable { entity, attribute } => {
-            StatusBuilder::new(Code::DataLoss, ErrorReason::CellUnreadable, "the stored value can't be opened")
+            StatusBuilder::new(Code::DataLoss, ErrorReason::CellUnreadable, "the stored value can't be decrypted: set the attribute again")
                 .with("organization", organization)
                 .with("entity", entity)
                 .with("attribute", attribute)
@@ -110,7 +110,7 @@ pub(crate) fn record(error: RecordError, place: &RecordPlace) -> Status {
         RecordError::ComparisonQuota { limit, retry_after_seconds } => StatusBuilder::new(
             Code::ResourceExhausted,
             ErrorReason::ComparisonQuota,
-            format!("the attribute was compared {limit} times within 15 minutes; wait"),
+            format!("the attribute was compared {limit} times within 15 minutes, the limit: try again in {retry_after_seconds} seconds"),
         )
         .with("organization", organization)
         .bound(COMPARISONS)
@@ -122,17 +122,15 @@ pub(crate) fn record(error: RecordError, place: &RecordPlace) -> Status {
     }
 }
 
-/// There is no entity, or no attribute, of this name.
+/// The entity or the attribute doesn't exist.
 pub(crate) fn metadata_not_found(message: &str) -> Status {
     StatusBuilder::not_found(message).build()
 }
 
-/// An encrypted attribute can't have this done to it.
+/// The operation isn't available for encrypted attributes.
 pub(crate) fn encrypted_attribute(organization: &Organization, entity: &Entity, attribute: &Attribute) -> Status {
-    let message = format!(
-        "{}.{} is encrypted: it can't be audited, indexed or customized, since its values are sealed and nobody is to read them",
-        entity.name, attribute.name
-    );
+    let message =
+        format!("{}.{} is encrypted: it can't be audited, indexed or customized", entity.name, attribute.name);
     StatusBuilder::new(Code::FailedPrecondition, ErrorReason::EncryptedAttribute, message)
         .with("organization", &organization.name)
         .with("entity", &entity.name)
@@ -140,7 +138,7 @@ pub(crate) fn encrypted_attribute(organization: &Organization, entity: &Entity, 
         .build()
 }
 
-/// Why an attribute's metadata did not change.
+/// Errors of changes of an attribute's metadata.
 pub(crate) fn update_metadata(
     error: UpdateMetadataError,
     organization: &Organization,

@@ -1,4 +1,4 @@
-//! What the transport, the gates and the bounds refuse, before a message was read or after its time has passed.
+//! Refusals by the transport, the gates and the bounds, before a message was read or after its time limit.
 
 use std::{fmt::Display, time::Duration};
 
@@ -15,16 +15,16 @@ use crate::{
     transport::connection_limit::NoPlace,
 };
 
-/// How soon a call that a server refused because it ends, or because of its connection, may be tried again.
+/// The delay before a retry, if the server is shutting down or the connection is the cause.
 const RETRY_ELSEWHERE: Duration = Duration::from_secs(1);
 
-/// How soon a call may be made again that waits for others to end, or for another connection.
+/// The delay before a retry, if other calls must end first or the call needs another connection.
 const RETRY_IN_FLIGHT: Duration = Duration::from_millis(200);
 
-/// How soon a call may be made again that found the server's clock out of range: an operator or a time service has to set it.
+/// The delay before a retry, if the server's clock is out of range: an operator or a time service has to set it.
 const RETRY_CLOCK: Duration = Duration::from_secs(10);
 
-/// Which caller lacks which privilege, and where. Says nothing about whether the organization exists.
+/// The caller, the privilege that it lacks, and the place. It doesn't disclose whether the organization exists.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PrivilegeRefusal {
     identity: Identity,
@@ -35,11 +35,11 @@ pub(crate) struct PrivilegeRefusal {
 /// Where a privilege is missing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum PrivilegePlace {
-    /// In every organization: the message, which names one, was not read.
+    /// In every organization: the message, which names one, wasn't read.
     Anywhere,
-    /// In the organization of this name.
+    /// In the organization with this name.
     Organization(OrganizationName),
-    /// For what belongs to no organization, which only a binding to `*` allows.
+    /// For the deployment as a whole, which only a binding to `*` grants.
     Deployment,
 }
 
@@ -49,7 +49,7 @@ impl PrivilegeRefusal {
         Self { identity: identity.clone(), privilege, place: PrivilegePlace::Anywhere }
     }
 
-    /// No binding grants the privilege in the organization of this name.
+    /// No binding grants the privilege in the organization with this name.
     pub(crate) fn within(identity: &Identity, privilege: Privilege, organization: &OrganizationName) -> Self {
         let place = PrivilegePlace::Organization(organization.clone());
         Self { identity: identity.clone(), privilege, place }
@@ -73,97 +73,97 @@ impl From<PrivilegeRefusal> for Status {
     }
 }
 
-/// What the transport refuses by itself, before a message was read or after the time for it has passed.
+/// A refusal by the server itself, before a message was read or after its time limit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
     /// The call came over a connection without TLS.
     HttpsRequired,
-    /// The caller showed no certificate that names somebody.
+    /// The caller presented no certificate with a valid identity.
     IdentityRequired,
-    /// The certificate's time has passed since the connection was made.
+    /// The certificate has expired since the connection was made.
     CertificateExpired,
-    /// The certificate was believed when the connection was made and isn't any more: it was revoked, or its CA was removed.
+    /// The certificate was accepted when the connection was made, but no longer is: it was revoked, or its CA was removed.
     CertificateNotBelieved,
-    /// The bearer token isn't believed.
+    /// The bearer token isn't accepted.
     TokenRefused(TokenProblem),
     /// The bearer token and the client certificate don't belong together.
     IdentitiesDisagree,
     /// The caller lacks the privilege that this rpc needs.
     PrivilegeMissing(Box<PrivilegeRefusal>),
-    /// The caller called more often than it may.
+    /// The caller exceeded a rate.
     TooOften {
         /// The limit's name.
         bound: &'static str,
-        /// How often it may.
+        /// The maximum number of calls.
         limit: u32,
-        /// Within how long.
+        /// The interval.
         interval_seconds: u32,
-        /// When it may again.
+        /// The delay before a retry.
         retry_after: Duration,
     },
-    /// There is no place for the caller's connection.
+    /// A limit on connections is reached.
     NoPlace(NoPlace),
-    /// Requests take as much memory as they may.
+    /// The memory limit of requests is reached.
     RequestMemory {
         /// The limit's name.
         bound: &'static str,
-        /// How much that is, in bytes.
+        /// The limit, in bytes.
         limit: u64,
     },
-    /// A message is larger than it may be.
+    /// A message exceeds the size limit.
     MessageTooLarge {
         /// The limit's name.
         bound: &'static str,
-        /// How large it may be, in bytes.
+        /// The limit, in bytes.
         limit: u32,
     },
-    /// A message took longer to arrive than it may.
+    /// A message arrived too slowly.
     MessageTooSlow {
-        /// How long that is.
+        /// The maximum time.
         limit: Duration,
     },
-    /// The caller has as many calls of this kind under way as it may, or as many callers write the same thing.
+    /// Too many calls of this kind are in flight, of this caller or to the same resource.
     TooManyInFlight {
         /// The limit's name.
         bound: &'static str,
-        /// How many there may be.
+        /// The maximum number.
         limit: u32,
     },
-    /// Indexes of the organization were switched as often as they may be.
+    /// The limit on index changes in the organization is reached.
     TooManyIndexSwitches {
-        /// How often within an hour.
+        /// The maximum number within an hour.
         limit: u32,
-        /// When one may be switched again.
+        /// The delay before a retry.
         retry_after: Duration,
     },
-    /// The connection ends, and the stream on it.
+    /// The connection is closing, and the stream on it ends.
     ConnectionEnding,
     /// An export or import is too slow, or the snapshot of an export or a verification was ended.
     TransferLimit(TransferLimit),
-    /// The rpc is served and stands in no permission table: nobody may call it.
+    /// The rpc is served, but isn't in the permission table: no caller may call it.
     NotPermitted,
-    /// There is no such rpc.
+    /// The rpc doesn't exist.
     MethodUnknown,
-    /// The call has more metadata than is taken.
+    /// The call's metadata exceeds the limit.
     MetadataTooLarge(MetadataTooLarge),
-    /// The time that the caller gives the call can't be read.
+    /// The call's timeout can't be parsed.
     TimeoutInvalid,
     /// The call's messages are compressed.
     CompressionNotServed,
-    /// The caller cancelled the call, or its connection broke, before its messages were there.
+    /// The caller cancelled the call, or its connection failed, before its messages arrived.
     Cancelled,
-    /// The time of the call has passed.
+    /// The call's deadline has passed.
     DeadlineExceeded,
-    /// The server ends: the call was cut short, or not begun.
+    /// The server is shutting down: the call was interrupted, or not started.
     ShuttingDown,
-    /// The server's clock shows a time that can't be right.
+    /// The server's clock is out of range.
     ClockOutOfRange,
 }
 
-/// Why a stream was ended before it was done.
+/// Why a stream was ended early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TransferLimit {
-    /// The caller takes or sends the file too slowly.
+    /// The caller receives or sends the file too slowly.
     Rate,
     /// The file takes too long.
     Time,
@@ -174,7 +174,7 @@ pub(crate) enum TransferLimit {
 }
 
 impl TransferLimit {
-    /// The name of the limit in `[limits]`, if it is one.
+    /// The name of the limit in `[limits]`, if there is one.
     pub(crate) fn bound(self) -> Option<&'static str> {
         match self {
             Self::Rate => Some("transfer_rate_min_bytes_per_second"),
@@ -187,38 +187,36 @@ impl TransferLimit {
     pub(super) fn words(self) -> &'static str {
         match self {
             Self::Rate => {
-                "the transfer was slower than transfer_rate_min_bytes_per_second: make the call again over a faster connection"
+                "the transfer was slower than transfer_rate_min_bytes_per_second: retry over a faster connection"
             }
-            Self::Time => {
-                "the transfer took longer than transfer_time_max_seconds: make the call again over a faster connection"
-            }
+            Self::Time => "the transfer took longer than transfer_time_max_seconds: retry over a faster connection",
             Self::Log => {
-                "the database's write-ahead log reached write_ahead_log_max_bytes during the call: make the call again when less is written"
+                "the database's write-ahead log reached write_ahead_log_max_bytes during the call: retry when fewer writes are running"
             }
-            Self::KeyChange => "the call kept a key change from finishing: make the call again",
+            Self::KeyChange => "the call was ended so that a key change could finish: retry",
         }
     }
 }
 
-/// More metadata than is taken.
+/// The metadata exceeds the limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct MetadataTooLarge {
-    /// How many bytes are taken, as HTTP/2 counts.
+    /// The maximum size in bytes, as HTTP/2 counts it.
     pub(crate) limit: u32,
 }
 
-/// What is wrong with how a request is framed.
+/// What is wrong with the framing of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BrokenMessage {
-    /// The rpc takes one message, and there is none.
+    /// The rpc takes one message, but none arrived.
     Missing,
-    /// The rpc takes one message, and there is another.
+    /// The rpc takes one message, but a second one arrived.
     Second,
-    /// The last message ends before its end.
+    /// The last message is incomplete.
     CutOff,
     /// A message is marked as compressed.
     Compressed,
-    /// A message has a mark that doesn't exist.
+    /// A message has an invalid compression flag.
     Flag,
 }
 
@@ -233,42 +231,42 @@ fn builder_of(refusal: Refusal) -> StatusBuilder {
         Refusal::HttpsRequired => StatusBuilder::new(
             Code::FailedPrecondition,
             ErrorReason::HttpsRequired,
-            "connect with TLS: this service isn't given without",
+            "this service requires TLS: connect with TLS",
         )
         .dynamics_code("8004852C"),
-        Refusal::IdentityRequired => unauthenticated("show a client certificate that names you, or a bearer token"),
-        Refusal::CertificateExpired => unauthenticated("your client certificate has expired"),
+        Refusal::IdentityRequired => unauthenticated("the call has no identity: send a client certificate with a valid identity, or a bearer token"),
+        Refusal::CertificateExpired => unauthenticated("the client certificate has expired: renew it"),
         Refusal::CertificateNotBelieved => {
-            unauthenticated("your client certificate is no longer accepted: it was revoked, or its CA was removed")
+            unauthenticated("the client certificate is no longer accepted, because it was revoked or its CA was removed: use another one")
         }
         Refusal::TokenRefused(TokenProblem::KeysUnavailable) => StatusBuilder::new(
             Code::Unavailable,
             ErrorReason::TokenKeysUnavailable,
-            "your bearer token can't be verified: the keys of its issuer can't be fetched now",
+            "the bearer token can't be verified, because the keys of its issuer can't be fetched: try again later",
         )
         .retry_after(FETCH_PAUSE),
         Refusal::TokenRefused(problem) => {
-            unauthenticated(format!("your bearer token isn't accepted: {problem}")).bound_if_any(problem.bound())
+            unauthenticated(format!("the bearer token isn't accepted: {problem}")).bound_if_any(problem.bound())
         }
         Refusal::IdentitiesDisagree => unauthenticated(
-            "your bearer token and your client certificate don't belong together: show one of them, or a token that is bound to the certificate",
+            "the bearer token does not match the client certificate: send only one of them, or a token that is bound to the certificate",
         ),
         Refusal::PrivilegeMissing(refusal) => privilege_missing(*refusal),
         Refusal::TooOften { bound, limit, interval_seconds, retry_after } => exhausted(
             ErrorReason::RateLimited,
             bound,
             limit,
-            format!("you called more often than {limit} times within {interval_seconds} seconds"),
+            format!("more than {limit} calls within {interval_seconds} seconds, the limit {bound}: slow down, and try again later"),
         )
         .with("interval_seconds", interval_seconds)
         .retry_after(retry_after),
         Refusal::NoPlace(no_place) => {
             let (limit, message) = match no_place {
                 NoPlace::OfIdentity { limit } => {
-                    (limit, format!("you have {limit} connections already: use those, or end some"))
+                    (limit, format!("this identity already has {limit} connections, its limit: reuse them, or close some"))
                 }
                 NoPlace::OfAll { limit } => {
-                    (limit, format!("the server has {limit} connections already, its limit: try again later"))
+                    (limit, format!("the server already has {limit} connections, its limit: try again later"))
                 }
             };
             exhausted(ErrorReason::ConnectionLimit, no_place.bound(), limit, message).retry_after(RETRY_ELSEWHERE)
@@ -277,21 +275,21 @@ fn builder_of(refusal: Refusal) -> StatusBuilder {
             ErrorReason::RequestMemoryLimit,
             bound,
             limit,
-            format!("requests already use the {limit} bytes of memory that they may use: send fewer at once, or try again later"),
+            format!("requests already use {limit} bytes of memory, the limit {bound}: send fewer at once, or try again later"),
         )
         .retry_after(RETRY_ELSEWHERE),
         Refusal::TooManyInFlight { bound, limit } => exhausted(
             ErrorReason::InFlightLimit,
             bound,
             limit,
-            format!("{limit} calls of this kind are under way, as many as {bound} allows: wait until some are done"),
+            format!("{limit} calls of this kind are in flight, the limit {bound}: wait until some have ended"),
         )
         .retry_after(RETRY_IN_FLIGHT),
         Refusal::TooManyIndexSwitches { limit, retry_after } => exhausted(
             ErrorReason::IndexQuota,
             "index_switches_per_hour",
             limit,
-            format!("indexes were switched {limit} times within an hour; nothing changed"),
+            format!("indexes were changed {limit} times within an hour, the limit; nothing changed: try again later"),
         )
         .with("interval_seconds", 3_600)
         .retry_after(retry_after),
@@ -299,7 +297,7 @@ fn builder_of(refusal: Refusal) -> StatusBuilder {
             ErrorReason::MetadataTooLarge,
             "header_list_size_max_bytes",
             limit,
-            format!("the call's metadata is larger than {limit} bytes: send less of it"),
+            format!("the call's metadata is larger than {limit} bytes, the limit: send less metadata"),
         ),
         Refusal::MessageTooLarge { bound, limit } => StatusBuilder::new(
             Code::OutOfRange,
@@ -318,7 +316,7 @@ fn builder_of(refusal: Refusal) -> StatusBuilder {
         Refusal::ConnectionEnding => StatusBuilder::new(
             Code::Unavailable,
             ErrorReason::ConnectionEnding,
-            "the server ends this connection: make the call again",
+            "the server is closing this connection: retry on another one",
         )
         .retry_after(RETRY_IN_FLIGHT),
         Refusal::TransferLimit(limit) => {
@@ -327,34 +325,34 @@ fn builder_of(refusal: Refusal) -> StatusBuilder {
                 .retry_after(RETRY_ELSEWHERE)
         }
         Refusal::NotPermitted => {
-            StatusBuilder::new(Code::PermissionDenied, ErrorReason::PrivilegeMissing, "nobody may call this method")
+            StatusBuilder::new(Code::PermissionDenied, ErrorReason::PrivilegeMissing, "no caller may call this method")
         }
         Refusal::MethodUnknown => {
-            StatusBuilder::new(Code::Unimplemented, ErrorReason::MethodUnknown, "there is no such method")
+            StatusBuilder::new(Code::Unimplemented, ErrorReason::MethodUnknown, "the method doesn't exist")
         }
         Refusal::TimeoutInvalid => StatusBuilder::new(
             Code::InvalidArgument,
             ErrorReason::TimeoutInvalid,
-            "grpc-timeout can't be read: send it once, as 1 to 8 digits and one of the units H, M, S, m, u, n",
+            "grpc-timeout is malformed: send it once, as 1 to 8 digits and one of the units H, M, S, m, u, n",
         ),
         Refusal::CompressionNotServed => compression_not_served(),
         Refusal::Cancelled => StatusBuilder::new(Code::Cancelled, ErrorReason::Cancelled, "the call was cancelled"),
         Refusal::DeadlineExceeded => StatusBuilder::new(
             Code::DeadlineExceeded,
             ErrorReason::DeadlineExceeded,
-            "the time for this call has passed",
+            "the deadline of the call has passed: allow more time, or request less",
         ),
         Refusal::ClockOutOfRange => {
             tracing::error!("clock out of range: it must show a time in the years 1970 to 9999");
             StatusBuilder::new(
                 Code::Unavailable,
                 ErrorReason::ClockOutOfRange,
-                "the server's clock is out of range; nothing was done: try another replica, or try again later",
+                "the server's clock is out of range; nothing was done: try another server, or try again later",
             )
             .retry_after(RETRY_CLOCK)
         }
         Refusal::ShuttingDown => {
-            StatusBuilder::new(Code::Unavailable, ErrorReason::ShuttingDown, "the server is shutting down")
+            StatusBuilder::new(Code::Unavailable, ErrorReason::ShuttingDown, "the server is shutting down: retry on a new connection")
                 .retry_after(RETRY_ELSEWHERE)
         }
     }
@@ -373,11 +371,21 @@ fn exhausted(reason: ErrorReason, bound: &'static str, limit: impl Display, mess
 fn privilege_missing(PrivilegeRefusal { identity, privilege, place }: PrivilegeRefusal) -> StatusBuilder {
     let lacks = format!("{identity} lacks the privilege {privilege}");
     let (message, organization) = match place {
-        PrivilegePlace::Anywhere => (format!("{lacks} in every organization"), None),
-        PrivilegePlace::Organization(name) => (format!("{lacks} in {}", name.resource_name()), Some(name.to_string())),
-        PrivilegePlace::Deployment => {
-            (format!("{lacks} for the whole deployment: it takes a binding to \"*\""), Some("*".to_owned()))
+        PrivilegePlace::Anywhere => {
+            (format!("{lacks} in every organization: ask an administrator for a role with it"), None)
         }
+        PrivilegePlace::Organization(name) => (format!("{lacks} in {}", name.resource_name()), Some(name.to_string())),
+        PrivilegePlace::Deployment => (
+            format!("{lacks} for the whole deployment: ask an administrator for a role with it in \"*\""),
+            Some("*".to_owned()),
+        ),
+        PrivilegePlace::Organization(name) => {
+            (format!("{lacks} in organizations/{name}: ask an administrator for a role with it"), Some(name))
+        }
+        PrivilegePlace::Deployment => (
+            format!("{lacks} for the whole deployment: ask an administrator for a role with it in \"*\""),
+            Some("*".to_owned()),
+        ),
     };
     let builder = StatusBuilder::new(Code::PermissionDenied, ErrorReason::PrivilegeMissing, message)
         .with("privilege", privilege)
@@ -388,29 +396,29 @@ fn privilege_missing(PrivilegeRefusal { identity, privilege, place }: PrivilegeR
     }
 }
 
-/// Compressed messages aren't served: gRPC's answer to them, with the encodings that are.
+/// Compressed messages aren't accepted. The status lists the accepted encodings, as gRPC defines.
 fn compression_not_served() -> StatusBuilder {
     StatusBuilder::new(
         Code::Unimplemented,
         ErrorReason::CompressionNotServed,
-        "compressed messages aren't served: send them without compression",
+        "compressed messages aren't accepted: send them without compression",
     )
     .header("grpc-accept-encoding", "identity")
 }
 
-/// The request isn't framed as gRPC frames it.
+/// The request violates gRPC's framing.
 pub(crate) fn broken_message(broken: BrokenMessage) -> Status {
     let words = match broken {
         BrokenMessage::Compressed => return compression_not_served().build(),
-        BrokenMessage::Missing => "the request has no message",
-        BrokenMessage::Second => "the request has a second message: this method takes one",
-        BrokenMessage::CutOff => "the request ends inside a message",
-        BrokenMessage::Flag => "a message of the request is marked neither as compressed nor as not",
+        BrokenMessage::Missing => "the request has no message: send one",
+        BrokenMessage::Second => "the request has a second message: send only one",
+        BrokenMessage::CutOff => "the request ends inside a message: send complete messages",
+        BrokenMessage::Flag => "a message of the request has an invalid compression flag: send 0",
     };
     StatusBuilder::new(Code::InvalidArgument, ErrorReason::MessageInvalid, words).build()
 }
 
-/// An application doesn't do what was asked in this organization, for a reason of its own.
+/// An application refuses a call in this organization, with its own reason.
 pub(crate) fn refused_by_application(
     reason: impl Reason,
     message: &'static str,

@@ -2,14 +2,14 @@
 
 use sealward_core::text::is_invisible;
 
-/// How long the parts of a status may be, in bytes. What we write is shorter; what a schema, a caller or a file adds is cut off. Each byte
-/// of the message can take three in its header, and it stands in the details too.
+/// The maximum lengths of the parts of a status, in bytes. Our own text is shorter; text from a schema, a caller or a file is truncated.
+/// Each byte of the message can take three in its header, and the details contain it too.
 pub(super) const MESSAGE_MAX_BYTES: usize = 480;
 pub(super) const METADATA_VALUE_MAX_BYTES: usize = 300;
 pub(super) const FIELD_MAX_BYTES: usize = 150;
 pub(super) const DESCRIPTION_MAX_BYTES: usize = 400;
 
-/// A text as it may leave: no longer than this, and without characters that can't be seen or that control what shows it.
+/// A text as it may be sent: truncated, and without invisible or control characters.
 pub(super) fn presentable(text: &str, bytes_max: usize) -> String {
     let mut presentable = String::new();
     for character in text.chars() {
@@ -24,7 +24,7 @@ pub(super) fn presentable(text: &str, bytes_max: usize) -> String {
     presentable
 }
 
-/// The words for one of so many violations.
+/// The text for one of `total` violations.
 pub(super) fn and_more(words: String, total: usize) -> String {
     if total < 2 {
         return words;

@@ -13,14 +13,14 @@ use super::{
 };
 use crate::config::limits::ERROR_VIOLATIONS_MAX;
 
-/// Fields of a request are wrong. A problem with a reason of its own decides the reason of the whole; the message has the violation that
-/// decided, since most tools show nothing else.
+/// Fields of a request are invalid. A problem with its own reason determines the reason of the status. The message contains that violation,
+/// since most tools show nothing else.
 pub(crate) fn invalid(mut violations: Vec<Violation>) -> Status {
     let position = |is: fn(&Problem) -> bool| violations.iter().position(|violation| is(&violation.problem));
     let first = position(|problem| matches!(problem, Problem::Encrypted { .. }))
         .or_else(|| position(|problem| matches!(problem, Problem::Filter(_))))
         .unwrap_or_default();
-    // What decides is shown, however many there are.
+    // The determining violation is shown, however many there are.
     let first = if first < ERROR_VIOLATIONS_MAX {
         first
     } else {
@@ -44,7 +44,7 @@ pub(crate) fn invalid(mut violations: Vec<Violation>) -> Status {
         }
     };
     let builder = builder.bound_if_any(violations.iter().find_map(bound_of_violation));
-    // No more is made into text than is shown; the builder only needs to know that there are more.
+    // Only the violations that are shown become text. The builder needs only the number of the others.
     let total = violations.len();
     violations.truncate(ERROR_VIOLATIONS_MAX);
     let builder = violations.iter().map(wrong).fold(builder, StatusBuilder::wrong);
@@ -55,7 +55,7 @@ fn wrong(Violation { field, problem }: &Violation) -> Wrong {
     Wrong::new(field, problem, problem.reason(), own_dynamics_code(problem))
 }
 
-/// The limit in `[limits]` that a violation is about, if it is about one.
+/// The limit in `[limits]` that a violation exceeds, if any.
 pub(crate) fn bound_of_violation(violation: &Violation) -> Option<&'static str> {
     match (&*violation.field, &violation.problem) {
         ("read_mask" | "update_mask", Problem::TooMany { .. }) => Some("mask_paths_max"),
@@ -71,13 +71,13 @@ pub(crate) fn bound_of_violation(violation: &Violation) -> Option<&'static str> 
     }
 }
 
-/// A violation in words, and how many there are beside it.
+/// The text of a violation, and the number of the others.
 fn first_and_more(violations: &[Violation], first: usize) -> String {
     let Some(Violation { field, problem }) = violations.get(first) else { return "the request is invalid".to_owned() };
     and_more(format!("{field}: {problem}"), violations.len())
 }
 
-/// The number that Dynamics 365 has for just this problem, if it has one.
+/// Dynamics 365's number for this problem, if it has one.
 fn own_dynamics_code(problem: &Problem) -> Option<&str> {
     match problem {
         Problem::Rule { dynamics_code, .. } => dynamics_code.as_deref(),

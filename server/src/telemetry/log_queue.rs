@@ -1,6 +1,6 @@
-//! Lines that the log had no room for, since nobody reads it fast enough: counted, and reported once there is room.
+//! Counts log lines that were dropped because stderr was read too slowly, and reports them once the queue has room.
 //!
-//! The queue belongs to the log, and nothing here knows who writes or reads it.
+//! The queue belongs to the log. This module doesn't know its writers and readers.
 
 use std::time::Duration;
 
@@ -8,13 +8,13 @@ use tokio::time::MissedTickBehavior;
 
 use crate::{drain::Drain, telemetry::shed::Shed};
 
-/// How often the queue is looked at.
+/// The interval between checks of the queue.
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// The limit that bounds the queue.
 const BOUND: &str = "log_queue_lines";
 
-/// Reports until the server drains. `dropped` says how many lines were dropped so far.
+/// Reports until the server drains. `dropped` returns the number of lines dropped so far.
 pub(crate) async fn keep_reporting(dropped: impl Fn() -> u64, shed: Shed, drain: Drain) {
     let mut ticks = tokio::time::interval(INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -38,7 +38,7 @@ impl Reporter {
         let before = dropped();
         if before > self.logged {
             tracing::warn!(lines = before - self.logged, "log lines dropped");
-            // This line may have been dropped too: then it is said again when there is room.
+            // This line may have been dropped too. It is then logged again when there is room.
             if dropped() == before {
                 self.logged = before;
             }

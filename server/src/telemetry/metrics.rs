@@ -1,6 +1,6 @@
-//! Metrics for scrapers of `listen.metrics_address`, in the text format of OpenMetrics or in the older one of Prometheus, as they accept.
+//! Metrics for scrapers of `listen.metrics_address`, in OpenMetrics or in the older text format of Prometheus.
 //!
-//! They are made at each scrape of what is known in memory; no database is opened for them. They name organizations and nothing secret.
+//! Each scrape computes them from memory, without opening a database. They contain names of organizations, but nothing secret.
 
 mod format;
 
@@ -49,33 +49,33 @@ use crate::{
     },
 };
 
-/// What is counted while the server runs.
+/// The counters of a running server.
 #[derive(Clone)]
 pub(crate) struct Counted {
-    /// What bounds turned away.
+    /// Refusals by bounds.
     pub(crate) shed: Shed,
-    /// Handshakes that were refused, by cause.
+    /// Refused handshakes, by cause.
     pub(crate) refused_handshakes: handshake::Refused,
 }
 
 /// The largest request head: a line and some headers.
 const REQUEST_MAX_BYTES: usize = 16 * 1024;
 
-/// What certificates and keys are in use, as of now.
+/// The certificates and keys that are in use now.
 #[derive(Clone)]
 pub(crate) struct Believed {
     pub(crate) tls_context: watch::Receiver<Arc<TlsContext>>,
     pub(crate) issuers: watch::Receiver<Arc<Issuers>>,
 }
 
-/// Where metrics are scraped.
+/// The listener for scrapers.
 pub(crate) struct Metrics {
     listener: TcpListener,
     address: SocketAddr,
 }
 
 impl Metrics {
-    /// Takes the address; port 0 takes any that is free.
+    /// Binds the address. Port 0 selects a free port.
     pub(crate) async fn bind(address: SocketAddr) -> Result<Self, BindError> {
         let (listener, address) = bind(address).await?;
         Ok(Metrics { listener, address })
@@ -85,7 +85,7 @@ impl Metrics {
         self.address
     }
 
-    /// Answers scrapes until the server drains. Nobody waits for a scrape then.
+    /// Answers scrapes until the server drains. The drain doesn't wait for scrapes.
     pub(crate) async fn serve(
         self,
         (deployment, copying, counted, believed): (Arc<Deployment>, CopyHandle, Counted, Believed),
@@ -110,7 +110,7 @@ impl Metrics {
                 tokio::spawn(async move {
                     tokio::select! {
                         () = serve_one(stream, routes, &limits) => {}
-                        () = place.closing() => tracing::debug!(%peer, "connection for metrics gave way to another one"),
+                        () = place.closing() => tracing::debug!(%peer, "metrics connection closed to admit another one"),
                         () = drain.begun() => {}
                     }
                 });
@@ -123,7 +123,7 @@ impl Metrics {
     }
 }
 
-/// A connection of a scraper. It may be silent for as long as a handshake may take, before a request and between two.
+/// Serves the connection of a scraper. It may be silent for the time limit of a handshake, before a request and between two.
 async fn serve_one(stream: TcpStream, routes: Router, limits: &Limits) {
     let service = routes.map_request(|request: Request<Incoming>| request.map(axum::body::Body::new));
     let connection = http1::Builder::new()
@@ -133,12 +133,12 @@ async fn serve_one(stream: TcpStream, routes: Router, limits: &Limits) {
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
     match timeout(limits.connection_age_max(), connection).await {
         Ok(Ok(())) | Err(_) => {}
-        Ok(Err(error)) => tracing::debug!(error = &error as &dyn std::error::Error, "connection for metrics broke"),
+        Ok(Err(error)) => tracing::debug!(error = &error as &dyn std::error::Error, "metrics connection failed"),
     }
 }
 
-/// The answer to a scraper that accepts no format that there is.
-const NOT_ACCEPTABLE: &str = "metrics are given as application/openmetrics-text or text/plain; version=0.0.4\n";
+/// The response to a scraper that accepts neither format.
+const NOT_ACCEPTABLE: &str = "metrics are available as application/openmetrics-text or text/plain; version=0.0.4\n";
 
 fn answer(format: Format, text: Result<String, std::fmt::Error>) -> Response {
     match text {
@@ -169,7 +169,7 @@ struct OfIssuer {
     issuer: String,
 }
 
-/// Every metric, with the values of one scrape. docs/operations.md lists them.
+/// All metrics, with the values of one scrape. docs/operations.md lists them.
 #[derive(Default)]
 struct Scrape {
     organizations_not_served: Gauge,
@@ -219,7 +219,7 @@ impl Scrape {
         }
     }
 
-    /// When certificates end, when revocation lists are due, and which keys token issuers have.
+    /// Sets the expiry of certificates, the next update of revocation lists, and the keys of token issuers.
     fn set_believed(&self, believed: &Believed, now: Timestamp) {
         let tls_context = Arc::clone(&believed.tls_context.borrow());
         if let Some(end) = tls_context.certificate.not_after() {
@@ -245,12 +245,12 @@ impl Scrape {
         }
     }
 
-    /// In the format of OpenMetrics. A metric without values is left out.
+    /// The text in OpenMetrics, without metrics that have no values.
     fn text(self) -> Result<String, std::fmt::Error> {
         let mut registry = Registry::with_prefix("sealward");
         registry.register(
             "organizations_not_served",
-            "Organizations that are listed and can't be served now",
+            "Organizations that are listed but not served",
             self.organizations_not_served,
         );
         registry.register(
@@ -260,23 +260,23 @@ impl Scrape {
         );
         registry.register(
             "key_change_due",
-            "Whether the organization's encryption key should have been changed",
+            "Whether the organization's encryption key is due for a change",
             self.key_change_due,
         );
         registry.register_with_unit(
             "key_change_due_time",
-            "By when the organization's encryption key should be changed, in Unix time",
+            "When the organization's encryption key is due for a change, in Unix time",
             Unit::Seconds,
             self.key_change_due_time,
         );
         registry.register(
             "refused_by_bound",
-            "Connections, calls, messages and log lines turned away, by the bound in [limits] that turned them away",
+            "Connections, calls, messages and log lines refused, by the bound in [limits]",
             self.refused_by_bound,
         );
         registry.register(
             "handshakes_refused",
-            "Handshakes of the TLS listener that were refused, by cause",
+            "Refused handshakes of the TLS listener, by cause",
             self.handshakes_refused,
         );
         registry.register_with_unit(
@@ -287,14 +287,18 @@ impl Scrape {
         );
         registry.register_with_unit(
             "revocation_list_next_update",
-            "When the next revocation list of a CA is due, in Unix time; 0 if the list does not say",
+            "When the next revocation list of a CA is due, in Unix time; 0 if the list has no such time",
             Unit::Seconds,
             self.revocation_list_next_update,
         );
-        registry.register("token_issuer_keys", "Keys that verify the tokens of an issuer now", self.token_issuer_keys);
+        registry.register(
+            "token_issuer_keys",
+            "Keys in use that verify the tokens of an issuer",
+            self.token_issuer_keys,
+        );
         registry.register_with_unit(
             "token_issuer_keys_fetched",
-            "When the keys of a token issuer were fetched last, in Unix time",
+            "When the keys of a token issuer were last fetched, in Unix time",
             Unit::Seconds,
             self.token_issuer_keys_fetched,
         );

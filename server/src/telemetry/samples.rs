@@ -1,7 +1,7 @@
-//! Samples of what is refused, for the log: the first refusal of a kind at once, its repeats as a count once a minute.
+//! Samples of refusals for the log: the first refusal of a kind at once, its repeats as a count once a minute.
 //!
-//! A caller that is refused 100,000 times fills no disk then, and hides no other caller. Callers with an identity and callers without have
-//! a share of the lines each. Nothing here decides what is refused, or how its line reads.
+//! So a caller that is refused 100,000 times neither fills the disk nor hides other callers. Callers with and without an identity have
+//! separate shares of the lines. This module neither decides on refusals nor words their lines.
 
 use std::{
     borrow::Cow,
@@ -16,13 +16,13 @@ use tokio::time::MissedTickBehavior;
 
 use crate::{drain::Drain, telemetry::shed::Shed};
 
-/// How often repeats are reported.
+/// The interval between reports of repeats.
 const INTERVAL: Duration = Duration::from_secs(60);
 
-/// The limit whose name counts the lines that are not written.
+/// The limit under which dropped lines are counted.
 const BOUND: &str = "refusal_log_lines_per_minute";
 
-/// Which refusals have had their line; shared by everything that refuses.
+/// The refusals that were logged in this interval. All code that refuses calls shares it.
 #[derive(Clone, Debug)]
 pub(crate) struct Samples {
     state: Arc<Mutex<State>>,
@@ -30,27 +30,27 @@ pub(crate) struct Samples {
     shed: Shed,
 }
 
-/// What makes refusals repeats of each other.
+/// The kind of a refusal: refusals of the same kind are repeats.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Kind {
     /// The refused caller.
     pub(crate) who: Who,
-    /// The message of the refusal's line in the log.
+    /// The message of the refusal's log line.
     pub(crate) event: &'static str,
-    /// Why it was refused, in a word.
+    /// The reason, in one word.
     pub(crate) reason: Cow<'static, str>,
 }
 
-/// The caller, by the best that is known of it.
+/// The caller, as far as it is known.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Who {
-    /// An identity, as bindings write it.
+    /// An identity, as in bindings.
     Identity(String),
     /// A connection without an identity.
     Connection(SocketAddr),
-    /// An address, where each attempt is a connection of its own.
+    /// An address, for attempts that each open a new connection.
     Address(IpAddr),
-    /// Nothing is known.
+    /// Unknown.
     Unknown,
 }
 
@@ -63,13 +63,13 @@ struct State {
 /// The refusals of one interval.
 #[derive(Debug, Default)]
 struct Share {
-    /// How often each kind was repeated after its first time.
+    /// The number of repeats of each kind, without the first refusal.
     repeats: HashMap<Kind, u64>,
-    /// Refusals of kinds past the limit.
+    /// Refusals of kinds beyond the limit.
     others: u64,
 }
 
-/// What was not logged in an interval.
+/// The refusals that were not logged in an interval.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Summary {
     repeats: Vec<(Kind, u64)>,
@@ -77,13 +77,13 @@ struct Summary {
 }
 
 impl Samples {
-    /// Samples of at most this many kinds a minute, for callers with an identity and for callers without each.
+    /// Samples at most this many kinds per minute, separately for callers with and without an identity.
     pub(crate) fn new(lines_max: u32, shed: Shed) -> Self {
         let lines_max = usize::try_from(lines_max).unwrap_or(usize::MAX);
         Self { state: Arc::default(), lines_max, shed }
     }
 
-    /// Whether the refusal is the first of its kind in this interval, so that its line is to be written. Counts it otherwise.
+    /// Returns whether the refusal is the first of its kind in this interval and should be logged. Otherwise counts it.
     pub(crate) fn is_first(&self, kind: Kind) -> bool {
         let mut state = self.state();
         let share = match &kind.who {
@@ -116,14 +116,14 @@ impl Samples {
         }
     }
 
-    /// Reports the repeats since the last report, and begins a new interval.
+    /// Reports the repeats since the last report, and starts a new interval.
     pub(crate) fn report(&self) {
         let Summary { repeats, others } = self.take();
         for (Kind { who, event, reason }, repeats) in repeats {
             tracing::info!(caller = %who, event, reason = &*reason, repeats, "refusals repeated");
         }
         if others > 0 {
-            tracing::info!(refusals = others, "refusals of more callers");
+            tracing::info!(refusals = others, "refusals of further callers");
         }
     }
 

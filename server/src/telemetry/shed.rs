@@ -1,6 +1,6 @@
-//! Counts what bounds refuse, by the name that the bound has in `[limits]`, for the log's reader and for scrapers.
+//! Counts refusals by the name of the limit in `[limits]`, for the log and for scrapers.
 //!
-//! Nothing here refuses anything: whoever applies a bound counts what it turned away.
+//! This module refuses nothing: the code that applies a bound counts its refusals here.
 
 use prometheus_client::{
     encoding::EncodeLabelSet,
@@ -9,7 +9,7 @@ use prometheus_client::{
 
 use crate::config::limits::is_limit;
 
-/// The counters of a server, shared by all that apply a bound.
+/// The counters of a server, shared by all code that applies a bound.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Shed {
     refused: Family<OfBound, Counter>,
@@ -26,7 +26,7 @@ impl Shed {
         self.count_many(bound, 1);
     }
 
-    /// Counts as many as this bound turned away since it was counted last.
+    /// Counts several refusals by this bound.
     pub(crate) fn count_many(&self, bound: &'static str, refused: u64) {
         debug_assert!(is_limit(bound), "{bound} is not a limit");
         self.refused.get_or_create(&OfBound { bound }).inc_by(refused);
@@ -37,7 +37,7 @@ impl Shed {
         self.refused.clone()
     }
 
-    /// How often this bound turned something away.
+    /// The number of refusals by this bound.
     #[cfg(test)]
     pub(crate) fn refused_by(&self, bound: &'static str) -> u64 {
         self.refused.get_or_create(&OfBound { bound }).get()

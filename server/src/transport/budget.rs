@@ -193,7 +193,7 @@ impl Budget {
         if used.logged.is_none_or(|last| now.duration_since(last) >= LOG_INTERVAL) {
             used.logged = Some(now);
             let (bound, bytes, payer) = (bound.name, bound.bytes, &account.payer);
-            tracing::warn!(bound, bytes, ?payer, "memory limit of calls reached; metrics count further refusals");
+            tracing::warn!(bound, bytes, ?payer, "request memory limit reached; metrics count further refusals");
         }
     }
 

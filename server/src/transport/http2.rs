@@ -152,13 +152,13 @@ impl Http2 {
         // Bounded by the stream itself, which gives a connection so long until its first frame.
         let begun = tokio::select! {
             begun = self.protocol.handshake::<_, Bytes>(stream) => begun,
-            () = place.closing() => return tracing::debug!(%peer, "a silent connection gave way to another one"),
+            () = place.closing() => return tracing::debug!(%peer, "silent connection closed to admit another one"),
             () = self.drain.begun() => return tracing::debug!(%peer, "silent connection closed at shutdown"),
         };
         let mut connection = match begun {
             Ok(connection) => connection,
             Err(error) => {
-                return tracing::debug!(%peer, error = &error as &dyn std::error::Error, "connection broke");
+                return tracing::debug!(%peer, error = &error as &dyn std::error::Error, "connection failed");
             }
         };
         let mut cut = pin!({
@@ -190,9 +190,9 @@ impl Http2 {
         match left {
             Left::Ended(Ok(())) | Left::Told(_) => {}
             Left::Ended(Err(error)) => {
-                tracing::debug!(%peer, error = &error as &dyn std::error::Error, "connection broke");
+                tracing::debug!(%peer, error = &error as &dyn std::error::Error, "connection failed");
             }
-            Left::Cut(reason) => tracing::debug!(%peer, reason, "connection cut off"),
+            Left::Cut(reason) => tracing::debug!(%peer, reason, "connection closed by force"),
         }
     }
 

@@ -136,7 +136,7 @@ pub(crate) async fn accept(listener: TcpListener, is_over: impl Fn() -> bool, ta
             Err(error) if belongs_to_one_connection(&error) => {}
             Err(error) => {
                 if !std::mem::replace(&mut refused_before, true) {
-                    tracing::warn!(%error, "no connection can be accepted now; trying again every {ACCEPT_PAUSE:?}");
+                    tracing::warn!(%error, "accepting connections failed; retrying every {ACCEPT_PAUSE:?}");
                 }
                 let _always_passes = timeout(ACCEPT_PAUSE, std::future::pending::<()>()).await;
             }
@@ -193,7 +193,7 @@ impl AcceptLoop {
                 Some((tls_context, handshakes)) => {
                     let accepted = tokio::select! {
                         accepted = handshakes.accept(stream, peer, &tls_context, deadline) => accepted,
-                        () = place.closing() => return tracing::debug!(%peer, "a handshake gave way to another connection"),
+                        () = place.closing() => return tracing::debug!(%peer, "handshake ended to admit another connection"),
                     };
                     let Some(stream) = accepted else { return };
                     Transport::Tls(stream, Arc::clone(&tls_context.trust))
@@ -253,14 +253,14 @@ impl Transport {
 /// identity of it.
 fn read(chain: &[CertificateDer<'_>], trust: &Trust, is_resumed: bool, peer: SocketAddr) -> Option<ClientCertificate> {
     let certificate = ClientCertificate::from_der(chain.first()?)
-        .inspect_err(|error| tracing::warn!(%peer, error = error as &dyn std::error::Error, "a verified client certificate names nobody"))
+        .inspect_err(|error| tracing::warn!(%peer, error = error as &dyn std::error::Error, "client certificate without valid identity"))
         .ok()?;
     let identity = &certificate.identity;
     let now = SystemClock.now();
     let verified =
         if is_resumed { trust.verify(chain, identity, now) } else { trust.verify_name(chain, identity, now) };
     verified
-        .inspect_err(|error| tracing::warn!(%peer, %identity, %error, "client certificate not accepted: its CA has expired or doesn't vouch for this name"))
+        .inspect_err(|error| tracing::warn!(%peer, %identity, %error, "client certificate refused: its CA has expired or may not sign for this name"))
         .ok()?;
     Some(certificate)
 }

@@ -217,7 +217,7 @@ impl OnDemandStore {
                         tracing::error!(
                             database = %path.display(),
                             error = error as &dyn std::error::Error,
-                            "a database that was closed while idle can't be reopened; each call tries again"
+                            "idle database not reopened; each call retries"
                         );
                     }
                 }

@@ -78,11 +78,11 @@ impl SqliteWriter {
         let snapshots = self.snapshots.end(SnapshotEnded::LogFull);
         let cut = connection.checkpoint_within(TRUNCATE_PATIENCE, self.options.busy_timeout);
         match &cut {
-            Ok(()) => tracing::info!(snapshots_ended = snapshots, "write-ahead log truncated at its maximum size"),
+            Ok(()) => tracing::info!(snapshots_ended = snapshots, "write-ahead log truncated at maximum size"),
             Err(error) => tracing::warn!(
                 snapshots_ended = snapshots,
                 error = error as &dyn std::error::Error,
-                "write-ahead log above its maximum size"
+                "write-ahead log above maximum size"
             ),
         }
         self.truncated_at = Some(Instant::now());

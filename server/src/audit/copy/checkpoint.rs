@@ -1,7 +1,6 @@
-//! What is remembered of a copy from one process to the next: up to where each trail was copied, and how long the file was then.
+//! The checkpoint of a copy, which the next process continues from: the end of the copy of each trail, and the length of the file then.
 //!
-//! Whatever the file has beyond that length was written after it was remembered, and is found by reading it. So this need not be written
-//! often.
+//! Records beyond that length were written after the checkpoint, and are found by reading the file. So it needn't be written often.
 
 use std::{collections::BTreeMap, io, path::Path};
 
@@ -16,32 +15,32 @@ use crate::files::{
     trusted_file::{self, Kind},
 };
 
-/// Its name in the data folder.
+/// The name of the file in the data folder.
 pub(super) const NAME: &str = "audit-copy.json";
 
-/// What is remembered.
+/// A checkpoint.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Checkpoint {
-    /// How long which file was, with all that is named below in it and on disk. `None` for stdout.
+    /// The file and its length, with all records up to `places` on disk. `None` for stdout.
     pub(super) mark: Option<Mark>,
-    /// Up to where each trail was copied.
+    /// The end of the copy of each trail.
     pub(super) places: BTreeMap<Trail, TrailPosition>,
 }
 
 #[derive(Serialize, Deserialize)]
 struct Written {
-    /// Whose chains; those of another deployment are other chains.
+    /// The writer of the chains; another deployment has other chains.
     writer: String,
     file: Option<Mark>,
-    /// By the UUID of the organization, "" for the deployment's own: place and hash of the last record copied.
+    /// The place and hash of the last copied record, by the UUID of the organization; "" is the deployment's own trail.
     trails: BTreeMap<String, (i64, String)>,
 }
 
 impl Checkpoint {
-    /// Reads what was remembered; nothing if that was not, or was by another deployment. Blocks.
+    /// Reads the checkpoint. It is empty if there is none, or if another deployment wrote it. Blocks.
     ///
     /// # Errors
-    /// It can't be read, or is something else.
+    /// It can't be read, or isn't a checkpoint.
     pub(super) fn read(path: &Path, writer: Uuid) -> io::Result<Self> {
         let text = match trusted_file::read(path, Kind::AuditCheckpoint) {
             Ok(text) => text,
@@ -60,7 +59,7 @@ impl Checkpoint {
         Ok(Self { mark: written.file, places: places.ok_or(io::ErrorKind::InvalidData)? })
     }
 
-    /// Puts it in the place of what was remembered before. Blocks.
+    /// Replaces the former checkpoint. Blocks.
     pub(super) fn write(&self, path: &Path, writer: Uuid) -> io::Result<()> {
         let place = |(trail, place): (&Trail, &TrailPosition)| {
             (trail.map(|id| id.to_string()).unwrap_or_default(), (place.sequence, HEXLOWER.encode(&place.hash)))

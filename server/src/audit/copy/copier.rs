@@ -1,4 +1,4 @@
-//! The task that copies: woken when a trail has grown, and each second to look whether the target is still there.
+//! The copying task. It wakes when a trail has grown, and each second to check the target.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -36,17 +36,17 @@ use crate::{
     error_chain,
 };
 
-/// How many records are read and written at a time: some 100 KB of lines.
+/// The number of records that are read and written at a time: about 100 KB of lines.
 const PAGE: u32 = 200;
 
-/// How often a target is looked at when nothing is to be written, and tried again when it fails.
+/// The interval between checks of an idle target, and between retries of a failed one.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How long is waited from one copy to the next, so that what comes together is written together.
+/// The pause between copies, so that records that arrive together are written together.
 const REST: Duration = Duration::from_millis(10);
 
-/// How often is remembered what was copied, at the most often: each time waits for two disks. After a crash as much as that of the file is
-/// read again.
+/// The shortest interval between saved positions: saving waits for two disks. After a crash, the part of the file since the last saved
+/// position is read again.
 const REMEMBER_INTERVAL: Duration = Duration::from_secs(5);
 
 pub(super) struct Copier {
@@ -55,15 +55,15 @@ pub(super) struct Copier {
     writer: Uuid,
     target: TargetThread,
     checkpoint: PathBuf,
-    /// When it was remembered last what was copied.
+    /// When the position was last saved.
     remembered: Instant,
-    /// Whether anything was copied since.
+    /// Whether records were copied since.
     is_new: bool,
-    /// The trails that could not be read when that was tried last: the log has it.
+    /// The trails that could not be read at the last attempt. This is already logged.
     unread: BTreeSet<Trail>,
 }
 
-/// The target doesn't do what it has to, for this reason.
+/// The target failed, for this reason.
 struct Failure(String);
 
 impl Copier {
@@ -86,13 +86,13 @@ impl Copier {
         }
     }
 
-    /// Copies until it is told to stop, and once more then. Says when the target was first looked at.
+    /// Copies until it is stopped, and then once more. Signals `looked` when the target was first checked.
     pub(super) async fn run(mut self, stop: CancellationToken, looked: oneshot::Sender<()>) {
         let mut ticks = interval(LOOK_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let first = self.look().await;
         self.report(first);
-        // Nobody may wait for it any more.
+        // The receiver may have left.
         let _left = looked.send(());
         while !stop.is_cancelled() {
             let copied = self.copy_all().await;
@@ -106,11 +106,11 @@ impl Copier {
         }
         let records = self.shared.ledger().records_behind();
         if records > 0 {
-            tracing::warn!(records, "audit records are not copied yet; the next start goes on with them");
+            tracing::warn!(records, "audit copy incomplete at shutdown; the next start continues it");
         }
     }
 
-    /// Resolves when there may be something to do. A target that fails is left alone until the next tick.
+    /// Resolves when there may be work. A failed target waits for the next tick.
     async fn woken(&self, ticks: &mut Interval, stop: &CancellationToken) {
         let is_failing = self.shared.failure().is_some();
         let grown = async {
@@ -118,7 +118,7 @@ impl Copier {
                 pending::<()>().await;
             }
             self.shared.grown.notified().await;
-            // Nothing to wait for but the time itself.
+            // Waits for the time only.
             let _rested = timeout(REST, pending::<()>()).await;
         };
         tokio::select! {
@@ -135,14 +135,14 @@ impl Copier {
         }
     }
 
-    /// Sees to the target, and takes what is found in it for copied.
+    /// Checks the target, and marks the records found in it as copied.
     async fn look(&mut self) -> Result<(), Failure> {
         let Looked { is_another, found } = self.target.run(&self.shared, Target::look).await?;
         for (trail, place) in found {
             self.shared.ledger().found(trail, place);
         }
         if is_another {
-            // Records that the former file has are not looked for in this one.
+            // Records in the former file are not searched for in this one.
             self.remember().await?;
         }
         Ok(())
@@ -162,7 +162,7 @@ impl Copier {
                     Some(Some(organization)) => {
                         self.copy(trail, &*organization.store, &TrailOwner::of(Some(organization))).await?;
                     }
-                    // Not served yet, or not any more.
+                    // Not served yet, or no longer.
                     Some(None) => {}
                 }
             }
@@ -173,13 +173,13 @@ impl Copier {
         Ok(())
     }
 
-    /// Those of the trails that are an organization's.
+    /// The organizations of these trails.
     fn organizations(&self, trails: &BTreeSet<Trail>) -> BTreeMap<OrganizationId, Arc<Organization>> {
         let all = self.deployment.organizations().into_iter().map(|organization| (organization.id, organization));
         all.filter(|(id, _)| trails.contains(&Some(*id))).collect()
     }
 
-    /// Copies what a trail has more than its copy, in its order.
+    /// Copies the records of a trail that its copy lacks, in order.
     async fn copy(&mut self, trail: Trail, store: &dyn Store, owner: &TrailOwner) -> Result<(), Failure> {
         let shared = Arc::clone(&self.shared);
         let mut is_anew = false;
@@ -198,7 +198,7 @@ impl Copier {
                 }
             };
             let (Some(first), Some(last)) = (records.first(), records.last().map(TrailPosition::of)) else {
-                self.unread(trail, "its last records are not there");
+                self.unread(trail, "its last records are missing");
                 return Ok(());
             };
             match place.continuation(first) {
@@ -209,7 +209,7 @@ impl Copier {
                 }
                 Continuation::AfterGap(records) => {
                     let organization = trail.map(tracing::field::display);
-                    tracing::error!(organization, records, "audit records were gone before they were copied");
+                    tracing::error!(organization, records, "audit records removed before they were copied");
                 }
                 Continuation::Next | Continuation::Replaced => {}
             }
@@ -222,36 +222,29 @@ impl Copier {
         }
     }
 
-    /// A trail that was put back from a copy, or made anew, is another one.
+    /// Handles a replaced trail: restored from a backup, or created again.
     fn begin_anew(&self, trail: Trail) {
         let organization = trail.map(tracing::field::display);
-        tracing::error!(
-            organization,
-            "an audit trail isn't the one that was copied before: it is copied from its beginning"
-        );
+        tracing::error!(organization, "audit trail replaced: it is copied from its beginning");
         self.shared.ledger().copied(trail, TrailPosition::default());
     }
 
-    /// Said once, until it can be read again.
+    /// Logs a trail that can't be read, once until it can be read again.
     fn unread(&mut self, trail: Trail, error: &str) {
         if self.unread.insert(trail) {
             let organization = trail.map(tracing::field::display);
-            tracing::error!(
-                organization,
-                error,
-                "an audit trail can't be copied, because it can't be read; it is tried again"
-            );
+            tracing::error!(organization, error, "audit trail not copied: it can't be read; retrying");
         }
     }
 
-    /// Remembers what was copied, once it is on disk.
+    /// Saves the position of the copy, once the copy is on disk.
     async fn remember(&mut self) -> Result<(), Failure> {
         let mark: Option<Mark> = self.target.run(&self.shared, Target::sync).await?;
         let places = self.shared.ledger().places().collect();
         let (path, writer) = (self.checkpoint.clone(), self.writer);
         let written = spawn_blocking(move || Checkpoint { mark, places }.write(&path, writer)).await;
         if let Err(error) = written.map_err(io::Error::from).and_then(|written| written) {
-            tracing::warn!(%error, "what was copied of the audit trails is not remembered; after a crash it may be copied twice");
+            tracing::warn!(%error, "audit copy position not saved; after a crash, records may be copied twice");
         }
         self.remembered = Instant::now();
         self.is_new = false;
@@ -261,7 +254,7 @@ impl Copier {
 
 type Work = Box<dyn FnOnce(&mut Target) + Send>;
 
-/// A target in a thread of its own, so that one that hangs holds up nobody else, the end of the process included.
+/// A target in its own thread, so that a hanging target blocks no other work, nor the end of the process.
 struct TargetThread(mpsc::Sender<Work>);
 
 impl TargetThread {
@@ -272,12 +265,12 @@ impl TargetThread {
                 work(&mut target);
             }
         });
-        // Without a thread every order fails, as it does with a target that can't be written.
+        // Without a thread all work fails, as for a target that isn't writable.
         drop(started);
         TargetThread(orders)
     }
 
-    /// Does this with the target. While it takes too long, the copy counts as failing.
+    /// Runs work on the target. While it takes too long, the copy counts as failing.
     async fn run<T: Send + 'static>(
         &self,
         shared: &CopyState,
@@ -285,16 +278,16 @@ impl TargetThread {
     ) -> Result<T, Failure> {
         let (answer, mut answered) = oneshot::channel();
         let work = Box::new(move |target: &mut Target| {
-            // Whoever asked may have left.
+            // The caller may have left.
             let _left = answer.send(work(target));
         });
-        // If the thread is gone, so is the answer.
+        // If the thread has ended, the answer never comes.
         let _gone = self.0.send(work);
         let outcome = match timeout(shared.answer_max, &mut answered).await {
             Ok(outcome) => outcome,
             Err(_) => {
                 shared.is_late.store(true, Ordering::Release);
-                shared.fails(format!("a write has not ended within {} ms", shared.answer_max.as_millis()));
+                shared.fails(format!("a write took longer than {} ms", shared.answer_max.as_millis()));
                 let outcome = answered.await;
                 shared.is_late.store(false, Ordering::Release);
                 outcome

@@ -1,43 +1,43 @@
-//! Which records are copied: of each trail how far it goes, and how far its copy goes.
+//! The ledger of copied records: the end of each trail, and the end of its copy.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use sealward_core::{audit::follow::TrailPosition, id::OrganizationId};
 
-/// Whose trail: an organization's, or `None` for the deployment's own.
+/// The owner of a trail: an organization, or `None` for the deployment.
 pub(crate) type Trail = Option<OrganizationId>;
 
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     trails: BTreeMap<Trail, Known>,
-    /// The trails whose copy doesn't end where they end.
+    /// The trails whose copies are behind.
     behind: BTreeSet<Trail>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Known {
-    /// The place of the last record; `None` if the database was not open yet, or is gone.
+    /// The place of the last record. `None` if the database was not open yet, or was deleted.
     end: Option<i64>,
     copied: TrailPosition,
 }
 
 impl Ledger {
-    /// What was copied before this process began.
+    /// Loads the positions of a former process.
     pub(super) fn remember(&mut self, copied: impl IntoIterator<Item = (Trail, TrailPosition)>) {
         copied.into_iter().for_each(|(trail, place)| self.copied(trail, place));
     }
 
-    /// A trail goes up to this place.
+    /// Sets the end of a trail.
     pub(super) fn goes_to(&mut self, trail: Trail, end: i64) {
         self.change(trail, |known| known.end = Some(end));
     }
 
-    /// It is copied up to this place.
+    /// Sets the end of its copy.
     pub(super) fn copied(&mut self, trail: Trail, place: TrailPosition) {
         self.change(trail, |known| known.copied = place);
     }
 
-    /// The copy was found to have the record of this place.
+    /// Notes that the copy contains the record at this place.
     pub(super) fn found(&mut self, trail: Trail, place: TrailPosition) {
         self.change(trail, |known| {
             if place.sequence > known.copied.sequence {
@@ -46,14 +46,14 @@ impl Ledger {
         });
     }
 
-    /// The database is gone: how many of its records were not copied.
+    /// Removes a deleted trail, and returns the number of records that were not copied.
     pub(super) fn gone(&mut self, trail: Trail) -> u64 {
         let lost = self.records_behind_of(trail);
         self.change(trail, |known| known.end = None);
         lost
     }
 
-    /// The trails whose copy doesn't end where they end.
+    /// The trails whose copies are behind.
     pub(super) fn behind(&self) -> BTreeSet<Trail> {
         self.behind.clone()
     }
@@ -62,23 +62,23 @@ impl Ledger {
         self.behind.contains(&trail)
     }
 
-    /// Up to where a trail is copied, and where it ends; `None` if nothing is to be done.
+    /// The end of the copy and the end of the trail. `None` if there is nothing to copy.
     pub(super) fn to_copy(&self, trail: Trail) -> Option<(TrailPosition, i64)> {
         let known = self.trails.get(&trail).filter(|_| self.is_behind(trail))?;
         Some((known.copied, known.end?))
     }
 
-    /// How many records are not copied, as far as is known.
+    /// The known number of records that are not copied.
     pub(super) fn records_behind(&self) -> u64 {
         self.behind.iter().map(|trail| self.records_behind_of(*trail)).sum()
     }
 
-    /// Up to where each trail is copied.
+    /// The end of the copy of each trail.
     pub(super) fn places(&self) -> impl Iterator<Item = (Trail, TrailPosition)> {
         self.trails.iter().map(|(trail, known)| (*trail, known.copied)).filter(|(_, place)| place.sequence > 0)
     }
 
-    /// A trail that goes less far than its copy was replaced by another one: all of it counts.
+    /// A trail that is shorter than its copy was replaced: all its records count.
     fn records_behind_of(&self, trail: Trail) -> u64 {
         let Some((copied, end)) = self.to_copy(trail) else { return 0 };
         let records = if end < copied.sequence { end } else { end.saturating_sub(copied.sequence) };

@@ -16,19 +16,19 @@ use crate::{
 /// What the task that copies shares with the rest of the server.
 pub(super) struct CopyState {
     pub(super) settings: AuditCopy,
-    /// How long a write may take before the copy counts as failing.
+    /// The time limit of a write, after which the copy counts as failing.
     pub(super) answer_max: Duration,
-    /// How many records may be missing where calls are refused without a copy.
+    /// The number of records that may be missing, if calls are refused without a copy.
     pub(super) behind_max_records: u64,
-    /// Whether the last write took too long and has not ended yet.
+    /// Whether the last write exceeded its time limit and is still running.
     pub(super) is_late: AtomicBool,
     pub(super) shed: Shed,
     pub(super) ledger: Mutex<Ledger>,
     /// Why it can't be written.
     pub(super) failure: Mutex<Option<String>>,
-    /// Some trail goes further than it did.
+    /// A trail has grown.
     pub(super) grown: Notify,
-    /// Something was copied, or can't be.
+    /// Records were copied, or the copy failed.
     pub(super) moved: Notify,
 }
 
@@ -41,7 +41,7 @@ impl CopyState {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The copy can't be written. Said once, until there is another reason.
+    /// Notes that the copy can't be written. Logs it once, until the reason changes.
     pub(super) fn fails(&self, failure: String) {
         let mut known = self.failure();
         if known.as_ref() != Some(&failure) {
@@ -50,12 +50,12 @@ impl CopyState {
                 OnFailure::Report => tracing::error!(
                     to,
                     error,
-                    "the audit trails can't be copied; calls go on, and the copy is caught up once it can be written"
+                    "audit copy failed; calls continue, and missing records are copied once it is writable"
                 ),
                 OnFailure::Refuse => tracing::error!(
                     to,
                     error,
-                    "the audit trails can't be copied; calls that have to be recorded are refused until they can be"
+                    "audit copy failed; calls that must be recorded are refused until it is writable"
                 ),
             }
             *known = Some(failure);
@@ -64,10 +64,10 @@ impl CopyState {
         self.moved.notify_waiters();
     }
 
-    /// The copy can be written.
+    /// Notes that the copy is writable.
     pub(super) fn works(&self) {
         if self.failure().take().is_some() {
-            tracing::info!(to = self.target(), "the audit trails are copied again, with all that was left out");
+            tracing::info!(to = self.target(), "audit copy resumed, missing records included");
             self.moved.notify_waiters();
         }
     }
@@ -79,7 +79,7 @@ impl CopyState {
         }
     }
 
-    /// Resolves once this holds.
+    /// Resolves once the condition holds.
     pub(super) async fn until(&self, holds: impl Fn() -> bool) {
         loop {
             let moved = self.moved.notified();

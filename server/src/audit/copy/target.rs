@@ -1,7 +1,7 @@
-//! Where the copy goes: a file that may be renamed at any time, or stdout. All of it blocks.
+//! The target of the copy: a file, which may be renamed at any time, or stdout. All functions block.
 //!
-//! A file is written to at its end only. When it is opened, a last line that was cut short by a crash is closed, so that it spoils no other
-//! one, and what was written after the mark is read: those records are not written again. Nothing here knows trails or databases.
+//! A file is only appended to. When it is opened, an incomplete last line is terminated, so that it doesn't corrupt the next one. The
+//! records after the mark are read, so that they aren't written again. This module doesn't know trails or databases.
 
 use std::{
     collections::BTreeMap,
@@ -18,7 +18,7 @@ use uuid::Uuid;
 use super::ledger::Trail;
 use crate::{audit::record::place_in, config::CopyTo, files::private_file};
 
-/// How long a file was.
+/// The length of a file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Mark {
     pub(super) device: u64,
@@ -37,40 +37,40 @@ impl Mark {
     }
 }
 
-/// What a look at the target found.
+/// The result of a check of the target.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Looked {
-    /// Whether another file is written to from now on.
+    /// Whether the target is a new file now.
     pub(super) is_another: bool,
-    /// The last record of each trail that was found beyond the mark.
+    /// The last record of each trail beyond the mark.
     pub(super) found: BTreeMap<Trail, TrailPosition>,
 }
 
-/// Where the copy goes.
+/// The target of the copy.
 pub(super) struct Target {
     to: CopyTo,
-    /// Whose records are copied.
+    /// The writer whose records are copied.
     writer: Uuid,
-    /// The file, while it can be written.
+    /// The file, while it is writable.
     open: Option<File>,
-    /// Beyond this nobody knows what the file has, until it is read.
+    /// The content of the file beyond this mark is unknown until it is read.
     unread: Option<Mark>,
 }
 
 impl Target {
-    /// `mark` is where the file ended when its content was known last; `None` if that is not known.
+    /// `mark` is the end of the file when its content was last known. `None` if it was never known.
     pub(super) fn new(to: CopyTo, writer: Uuid, mark: Option<Mark>) -> Self {
         Target { to, writer, open: None, unread: Some(mark.unwrap_or_default()) }
     }
 
-    /// Sees to it that the file of this name is the one that is written to.
+    /// Ensures that the open file is the one at the configured path.
     pub(super) fn look(&mut self) -> io::Result<Looked> {
         let CopyTo::File(path) = &self.to else { return Ok(Looked::default()) };
         if let Some(file) = &self.open {
             if is_at(path, file)? {
                 return Ok(Looked::default());
             }
-            // It was renamed or removed. What it has is to stay.
+            // It was renamed or removed. Its content must be kept.
             let synced = sync(file);
             self.open = None;
             synced?;
@@ -89,7 +89,7 @@ impl Target {
         Ok(Looked { is_another: true, found })
     }
 
-    /// Writes lines at the end. After an error, the next look tells which of them are there.
+    /// Appends lines. After an error, the next check shows which of them were written.
     pub(super) fn write(&mut self, lines: &[u8]) -> io::Result<()> {
         if self.to == CopyTo::Stdout {
             let mut stdout = io::stdout().lock();
@@ -110,7 +110,7 @@ impl Target {
                     let written = lines.get(..lines.len().saturating_sub(rest.len())).unwrap_or_default();
                     let whole = written.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
                     if file.metadata()?.is_file() {
-                        // A line that stays cut short, where this fails, is closed by the next look.
+                        // If this fails, the next check terminates the incomplete line.
                         let _cut = file.set_len(before.length.saturating_add(whole.try_into().unwrap_or_default()));
                         self.unread = Some(before);
                     }
@@ -122,7 +122,7 @@ impl Target {
         Ok(())
     }
 
-    /// Puts on disk what was written. Tells where the file ends; `None` if it isn't one that is kept.
+    /// Syncs the file to disk, and returns its end. `None` if it isn't a regular file.
     pub(super) fn sync(&mut self) -> io::Result<Option<Mark>> {
         let Some(file) = &self.open else { return Ok(None) };
         if !file.metadata()?.is_file() {
@@ -136,7 +136,7 @@ impl Target {
     }
 }
 
-/// Whether what has this name is this file.
+/// Whether this path is this file.
 fn is_at(path: &Path, file: &File) -> io::Result<bool> {
     match fs::metadata(path) {
         Ok(found) => Ok(Mark::of(file)?.is_of(&found)),
@@ -146,11 +146,11 @@ fn is_at(path: &Path, file: &File) -> io::Result<bool> {
 }
 
 fn sync(file: &File) -> io::Result<()> {
-    // What is no file, a terminal for instance, has no disk.
+    // A target that isn't a file, such as a terminal, can't be synced.
     if file.metadata()?.is_file() { file.sync_data() } else { Ok(()) }
 }
 
-/// Ends a last line that was cut short.
+/// Terminates an incomplete last line.
 fn close_last_line(file: &mut File) -> io::Result<()> {
     if file.metadata()?.len() > 0 {
         file.seek(SeekFrom::End(-1))?;
@@ -163,7 +163,8 @@ fn close_last_line(file: &mut File) -> io::Result<()> {
     Ok(())
 }
 
-/// The last record of each trail of this writer beyond the mark; in all of a file that it isn't of, or that is shorter now.
+/// The last record of each trail of this writer beyond the mark. The whole file is read if the mark belongs to another file or is beyond
+/// its end.
 fn read_from(file: &mut File, mark: Mark, writer: Uuid) -> io::Result<BTreeMap<Trail, TrailPosition>> {
     let now = file.metadata()?;
     let begin = if mark.is_of(&now) && mark.length <= now.len() { mark.length } else { 0 };
@@ -198,7 +199,7 @@ mod tests {
         record::lines(&TrailOwner::default(), sequences.into_iter().map(record).collect())
     }
 
-    /// A target in a folder of its own, opened.
+    /// An opened target in its own folder.
     fn opened() -> (tempfile::TempDir, std::path::PathBuf, Target) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("audit.jsonl");
@@ -233,7 +234,7 @@ mod tests {
         target.write(&lines([3])).unwrap();
         target.write(b"something else\n").unwrap();
         assert_eq!(reopened(&path, mark).1, Some(3));
-        // A mark of another file, or beyond the end of this one, says nothing.
+        // A mark of another file, or beyond the end of this one, is ignored.
         let other = mark.map(|mark| Mark { inode: mark.inode + 1, ..mark });
         let later = mark.map(|mark| Mark { length: 1 << 40, ..mark });
         assert_eq!((reopened(&path, other).1, reopened(&path, later).1), (Some(3), Some(3)));
@@ -283,7 +284,7 @@ mod tests {
         let mut full = Target::new(CopyTo::File("/dev/full".into()), WRITER, None);
         full.look().unwrap();
         assert_eq!(full.write(&lines([1])).unwrap_err().kind(), io::ErrorKind::StorageFull);
-        // And again, as often as is tried.
+        // Each further attempt has the same result.
         full.look().unwrap();
         full.write(&lines([1])).unwrap_err();
     }

@@ -1,7 +1,7 @@
-//! What is known of refused calls until it is in a trail: which are recorded at once, and how many more there were.
+//! Counts refused calls until they are in a trail, and decides which are recorded at once.
 //!
-//! Pure: the time, the trails and their databases are elsewhere. Every refusal is counted. What bounds the volume is a budget for each
-//! identity, so that a caller can neither grow a trail nor push another caller's refusals out of it.
+//! It is pure: it has no clock, trail or database. Every refusal is counted. A budget per identity bounds the number of records, so a
+//! caller can neither flood a trail nor displace another caller's refusals.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -11,53 +11,53 @@ use sealward_core::{
     name::OrganizationName,
 };
 
-/// How many identities are counted apart from each other within an interval. The refusals of all others share one place, and one budget.
-/// As many identities as a deployment has, with a wide margin; each costs about a kilobyte.
+/// The number of identities that are counted separately within an interval. All further identities share one entry and one budget. The
+/// number is far above the identities of a deployment; each takes about a kilobyte.
 pub(super) const IDENTITIES_MAX: usize = 10_000;
 
-/// How many counts an identity has within an interval for trails of organizations: an action times an organization each. The refusals
-/// of one identity in still more of them are counted in the deployment's trail alone.
+/// The number of counts per identity and interval for trails of organizations, one for each action in each organization. Beyond it,
+/// refusals are counted in the deployment's trail only.
 pub(super) const ORGANIZATION_COUNTS_MAX: usize = 256;
 
-/// How many subjects a count names. Enough to see what a caller was after; a record stays below about a kilobyte.
+/// The number of subjects that a count names. It is enough to see what a caller attempted, and keeps a record below about a kilobyte.
 pub(super) const SUBJECTS_MAX: usize = 8;
 
-/// A call that was refused.
+/// A refused call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Refused {
     /// The caller.
     pub(crate) caller: Caller,
-    /// What the caller tried.
+    /// The attempted action.
     pub(crate) action: AuditAction,
-    /// The reason of the error that was answered.
+    /// The reason of the returned error.
     pub(crate) outcome: &'static str,
-    /// What it was tried on: an organization, a record or a method.
+    /// The target: an organization, a record or a method.
     pub(crate) subject: String,
-    /// The organization it was tried in, if there is one of that name.
+    /// The organization, if it exists.
     pub(crate) organization: Option<OrganizationName>,
-    /// What else the record says.
+    /// Further details for the record.
     pub(crate) details: String,
 }
 
-/// Refused calls that were counted and are not in a trail yet.
+/// Counted refusals that are not in a trail yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Repeated {
-    /// The organization whose trail has to have it; `None` for the deployment's own.
+    /// The organization whose trail gets the record. `None` for the deployment's own trail.
     pub(super) organization: Option<OrganizationName>,
-    /// The last one of them. Without a caller where several identities share the count.
+    /// The last of them. It has no caller if several identities share the count.
     pub(super) last: Refused,
-    /// Whether the count is that of one identity.
+    /// Whether the count belongs to one identity.
     pub(super) is_of_one_identity: bool,
-    /// How many there were.
+    /// The number of refusals.
     pub(super) count: u64,
     /// Some of their subjects.
     pub(super) subjects: Vec<String>,
-    /// How many of them had another subject than those.
+    /// The number of refusals with other subjects.
     pub(super) others: u64,
 }
 
 impl Repeated {
-    /// The subject of the record: the one that all have, or what all of them lie in.
+    /// The subject of the record: the common subject, or the resource that contains all subjects.
     pub(super) fn subject(&self) -> String {
         match (&self.organization, self.subjects.as_slice()) {
             (_, [subject]) if self.others == 0 => subject.clone(),
@@ -83,12 +83,12 @@ impl Repeated {
     }
 }
 
-/// What becomes of a refusal.
+/// How a refusal was handled.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Taken {
-    /// It is the first of its kind: it is to be recorded now.
+    /// It is the first of its kind: record it now.
     Record(Box<Refused>),
-    /// It was counted, because its kind is recorded already.
+    /// It was counted, because its kind is already recorded.
     Counted,
     /// It was counted, because its identity has used up its budget.
     OverBudget,
@@ -104,24 +104,24 @@ pub(super) struct Tallies {
 
 #[derive(Debug)]
 struct OfIdentity {
-    /// How many records it may still have at once.
+    /// The remaining budget of immediate records.
     left: u32,
-    /// What was recorded at once: no more than the budget.
+    /// The kinds that were recorded at once, limited by the budget.
     recorded: HashSet<(&'static str, &'static str, String)>,
     counts: BTreeMap<Kind, Repeated>,
     organization_counts: usize,
 }
 
-/// In which trail, which action, why it was refused.
+/// The trail, the action and the reason.
 type Kind = (Option<OrganizationName>, &'static str, &'static str);
 
 impl Tallies {
-    /// None yet. Each identity may have `budget` records at once within an interval.
+    /// An empty tally. Each identity has a budget of `budget` immediate records per interval.
     pub(super) fn new(budget: u32) -> Self {
         Tallies { budget, identities: HashMap::new() }
     }
 
-    /// Takes a refusal.
+    /// Adds a refusal.
     pub(super) fn take(&mut self, refused: Refused) -> Taken {
         let of = self.of(&refused.caller.identity);
         let kind = (refused.action.name(), refused.outcome, refused.subject.clone());
@@ -143,7 +143,7 @@ impl Tallies {
         self.of(&refused.caller.identity).count(refused);
     }
 
-    /// Takes back what could not be recorded.
+    /// Returns refusals that could not be recorded to the count.
     pub(super) fn put_back(&mut self, repeated: Repeated) {
         let of = self.of(&repeated.last.caller.identity);
         let kind = (repeated.organization.clone(), repeated.last.action.name(), repeated.last.outcome);
@@ -162,7 +162,7 @@ impl Tallies {
         }
     }
 
-    /// Everything that was counted, and begins again.
+    /// Takes all counts, and starts a new interval.
     pub(super) fn take_all(&mut self) -> Vec<Repeated> {
         std::mem::take(&mut self.identities).into_values().flat_map(|of| of.counts.into_values()).collect()
     }
@@ -178,7 +178,7 @@ impl Tallies {
 }
 
 impl OfIdentity {
-    /// Counts a refusal for the deployment's trail, and for that of the organization if there is one.
+    /// Counts a refusal for the deployment's trail, and for the organization's trail if it exists.
     fn count(&mut self, refused: Refused) {
         if let Some(organization) = refused.organization.clone() {
             let kind = (Some(organization), refused.action.name(), refused.outcome);
@@ -261,10 +261,10 @@ mod tests {
         let names = (0..30_000).map(|number| format!("organizations/made-up-{number}"));
         let recorded = names.filter(|name| matches!(tallies.take(refused("cn:a", name, None)), Taken::Record(_)));
         assert_eq!(recorded.count(), 20);
-        // Another caller has a budget of its own.
+        // Another caller has its own budget.
         let other = refused("cn:b", "organizations/real", Some("real"));
         assert_eq!(tallies.take(other.clone()), Taken::Record(Box::new(other)));
-        // The same caller has none left, and is counted in the organization's trail all the same.
+        // The same caller has no budget left, but is still counted in the organization's trail.
         assert_eq!(tallies.take(refused("cn:a", "organizations/real", Some("real"))), Taken::OverBudget);
         let all = tallies.take_all();
         let of = |organization: Option<&str>| {

@@ -1,13 +1,13 @@
-//! The formats of metrics, and which of them a scraper accepts (RFC 9110, section 12.5.1).
+//! The formats of metrics, and the choice of one by a scraper's `Accept` header (RFC 9110, section 12.5.1).
 
 use std::collections::HashSet;
 
 use axum::http::{HeaderMap, header::ACCEPT};
 
-/// A format in which metrics are given.
+/// A format of metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Format {
-    /// OpenMetrics, which a scraper gets that has no wish.
+    /// OpenMetrics, the default.
     OpenMetrics,
     /// The older text format of Prometheus.
     Plain,
@@ -17,7 +17,7 @@ pub(super) enum Format {
 const FORMATS: [Format; 2] = [Format::OpenMetrics, Format::Plain];
 
 impl Format {
-    /// The format that the headers ask for; `None` if they accept neither.
+    /// The format that the headers prefer. `None` if they accept neither.
     pub(super) fn accepted(headers: &HeaderMap) -> Option<Self> {
         let texts = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
         let ranges: Vec<Range<'_>> = texts.flat_map(|text| text.split(',')).filter_map(Range::parse).collect();
@@ -34,7 +34,7 @@ impl Format {
         best.map(|(format, _)| format)
     }
 
-    /// How much it is wanted, in thousandths: what the most specific range says that covers it.
+    /// The weight of this format in thousandths, from the most specific range that covers it.
     fn quality(self, ranges: &[Range<'_>]) -> u16 {
         let covering = ranges.iter().filter_map(|range| Some((range.specificity(self)?, range.quality)));
         covering.max().map_or(0, |(_, quality)| quality)
@@ -81,7 +81,7 @@ struct Range<'a> {
 }
 
 impl<'a> Range<'a> {
-    /// `None` for what isn't one.
+    /// `None` if the text isn't a media range.
     fn parse(text: &'a str) -> Option<Self> {
         let mut parts = text.split(';').map(str::trim);
         let (media_type, subtype) = parts.next()?.split_once('/')?;
@@ -97,7 +97,7 @@ impl<'a> Range<'a> {
         Some(range)
     }
 
-    /// How exactly it names the format; `None` if it doesn't cover it.
+    /// How specifically it names the format. `None` if it doesn't cover it.
     fn specificity(&self, format: Format) -> Option<u8> {
         let (media_type, subtype) = format.media_type();
         let is_type = self.media_type.eq_ignore_ascii_case(media_type);
@@ -128,7 +128,7 @@ fn thousandths(text: &str) -> Option<u16> {
     }
 }
 
-/// OpenMetrics names a counter without the suffix of its samples, has units, and marks its end; the older format does none of these.
+/// OpenMetrics names a counter without the suffix of its samples, has units, and has an end marker. The older format has none of these.
 fn plain(open_metrics: &str) -> String {
     let counters: HashSet<&str> =
         open_metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.strip_suffix(" counter")).collect();
