@@ -7,7 +7,7 @@ pub mod spiffe;
 use std::{fmt, net::SocketAddr, str::FromStr, sync::Arc};
 
 use self::spiffe::{SpiffeId, SpiffeIdError};
-use crate::text::{Hidden, hidden};
+use crate::text::{HiddenProperty, hidden_properties};
 
 /// A verified identity, as written in bindings: `spiffe:…`, `dns:…` or `cn:…` from a client certificate,
 /// `jwt:<issuer>#<subject>` from a bearer token.
@@ -43,13 +43,15 @@ impl Identity {
     /// Returns the invisible properties of its names, each once. A binding with any of them is probably a mistake that
     /// matches no caller.
     #[must_use]
-    pub fn hidden(&self) -> Vec<Hidden> {
+    pub fn hidden_properties(&self) -> Vec<HiddenProperty> {
         match self {
-            Identity::Spiffe(id) => hidden(id.without_scheme()),
-            Identity::Dns(name) | Identity::CommonName(name) => hidden(name),
+            Identity::Spiffe(id) => hidden_properties(id.without_scheme()),
+            Identity::Dns(name) | Identity::CommonName(name) => hidden_properties(name),
             Identity::Jwt { issuer, subject } => {
-                let mut found = hidden(issuer);
-                found.extend(hidden(subject).into_iter().filter(|one| !hidden(issuer).contains(one)));
+                let mut found = hidden_properties(issuer);
+                found.extend(
+                    hidden_properties(subject).into_iter().filter(|one| !hidden_properties(issuer).contains(one)),
+                );
                 found
             }
         }
@@ -124,12 +126,12 @@ mod tests {
 
     #[test]
     fn invisible_characters_in_a_name_are_found() {
-        let found = |text: &str| text.parse::<Identity>().unwrap().hidden();
+        let found = |text: &str| text.parse::<Identity>().unwrap().hidden_properties();
         assert_eq!(found("cn:J\u{f6}rg"), []);
-        assert_eq!(found("cn: J\u{f6}rg "), [Hidden::BlankAtStart, Hidden::BlankAtEnd]);
-        assert_eq!(found("cn:Jo\u{308}rg"), [Hidden::NotNfc]);
-        assert_eq!(found("dns:mail\u{200b}.internal"), [Hidden::Invisible('\u{200b}')]);
-        assert_eq!(found("jwt:https://idp/ #ada "), [Hidden::BlankAtEnd]);
+        assert_eq!(found("cn: J\u{f6}rg "), [HiddenProperty::BlankAtStart, HiddenProperty::BlankAtEnd]);
+        assert_eq!(found("cn:Jo\u{308}rg"), [HiddenProperty::NotNfc]);
+        assert_eq!(found("dns:mail\u{200b}.internal"), [HiddenProperty::Invisible('\u{200b}')]);
+        assert_eq!(found("jwt:https://idp/ #ada "), [HiddenProperty::BlankAtEnd]);
         assert_eq!(found("spiffe:example.org/ns/mail"), []);
     }
 

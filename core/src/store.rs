@@ -569,7 +569,7 @@ pub enum OpenError {
     Unavailable(#[source] Cause),
     /// The database contains another organization's id, or a name that differs from the earlier one.
     #[error("the database belongs to another organization")]
-    OtherInside,
+    WrongOrganization,
 }
 
 /// A readable database, or a snapshot of one.

@@ -36,7 +36,7 @@ pub fn is_nfc(text: &str) -> bool {
 
 /// An invisible property of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Hidden {
+pub enum HiddenProperty {
     /// The text begins with U+FEFF.
     ByteOrderMark,
     /// The text begins with whitespace.
@@ -52,7 +52,7 @@ pub enum Hidden {
     NotNfc,
 }
 
-impl fmt::Display for Hidden {
+impl fmt::Display for HiddenProperty {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ByteOrderMark => write!(f, "begins with a byte order mark (U+FEFF)"),
@@ -67,23 +67,23 @@ impl fmt::Display for Hidden {
 
 /// Returns all invisible properties of a text, each kind once.
 #[must_use]
-pub fn hidden(text: &str) -> Vec<Hidden> {
+pub fn hidden_properties(text: &str) -> Vec<HiddenProperty> {
     let rest = text.strip_prefix(BYTE_ORDER_MARK);
     let (begins_with_mark, text) = (rest.is_some(), rest.unwrap_or(text));
     let mut found = Vec::new();
     if begins_with_mark {
-        found.push(Hidden::ByteOrderMark);
+        found.push(HiddenProperty::ByteOrderMark);
     }
     if text.starts_with(char::is_whitespace) {
-        found.push(Hidden::BlankAtStart);
+        found.push(HiddenProperty::BlankAtStart);
     }
     if text.ends_with(char::is_whitespace) {
-        found.push(Hidden::BlankAtEnd);
+        found.push(HiddenProperty::BlankAtEnd);
     }
-    found.extend(text.chars().find(|character| character.is_control()).map(Hidden::Control));
-    found.extend(text.chars().find(|&character| is_invisible(character)).map(Hidden::Invisible));
+    found.extend(text.chars().find(|character| character.is_control()).map(HiddenProperty::Control));
+    found.extend(text.chars().find(|&character| is_invisible(character)).map(HiddenProperty::Invisible));
     if !is_nfc(text) {
-        found.push(Hidden::NotNfc);
+        found.push(HiddenProperty::NotNfc);
     }
     found
 }
@@ -134,19 +134,22 @@ mod tests {
 
     #[test]
     fn all_hidden_characters_of_a_text_are_reported() {
-        assert_eq!(hidden("cn:J\u{f6}rg"), []);
-        assert_eq!(hidden("two words"), []);
-        assert_eq!(hidden("cn:J\u{f6}rg "), [Hidden::BlankAtEnd]);
-        assert_eq!(hidden("\u{a0}cn:ada"), [Hidden::BlankAtStart]);
-        assert_eq!(hidden("cn:a\u{200b}da\u{200d}"), [Hidden::Invisible('\u{200b}')]);
-        assert_eq!(hidden("cn:Jo\u{308}rg"), [Hidden::NotNfc]);
-        assert_eq!(hidden("\u{feff}key\r\n"), [Hidden::ByteOrderMark, Hidden::BlankAtEnd, Hidden::Control('\r')]);
-        assert_eq!(hidden(""), []);
+        assert_eq!(hidden_properties("cn:J\u{f6}rg"), []);
+        assert_eq!(hidden_properties("two words"), []);
+        assert_eq!(hidden_properties("cn:J\u{f6}rg "), [HiddenProperty::BlankAtEnd]);
+        assert_eq!(hidden_properties("\u{a0}cn:ada"), [HiddenProperty::BlankAtStart]);
+        assert_eq!(hidden_properties("cn:a\u{200b}da\u{200d}"), [HiddenProperty::Invisible('\u{200b}')]);
+        assert_eq!(hidden_properties("cn:Jo\u{308}rg"), [HiddenProperty::NotNfc]);
+        assert_eq!(
+            hidden_properties("\u{feff}key\r\n"),
+            [HiddenProperty::ByteOrderMark, HiddenProperty::BlankAtEnd, HiddenProperty::Control('\r')]
+        );
+        assert_eq!(hidden_properties(""), []);
     }
 
     #[test]
     fn a_description_names_the_character() {
-        assert_eq!(Hidden::Invisible('\u{e0041}').to_string(), "contains the invisible character U+E0041");
-        assert_eq!(Hidden::Control('\t').to_string(), "contains the control character U+0009");
+        assert_eq!(HiddenProperty::Invisible('\u{e0041}').to_string(), "contains the invisible character U+E0041");
+        assert_eq!(HiddenProperty::Control('\t').to_string(), "contains the control character U+0009");
     }
 }

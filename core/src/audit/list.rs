@@ -105,7 +105,7 @@ pub async fn list(
     page(deployment, Reading { store, parent: &parent, identity: &permit.caller().identity }, wanted).await
 }
 
-/// One page of the deployment's own trail.
+/// Lists one page of the deployment's own trail.
 ///
 /// # Errors
 /// See [`ListLogError`].

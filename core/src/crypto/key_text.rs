@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use super::secret::KeyText;
 use crate::{
     random::Random,
-    text::{Hidden, hidden, is_invisible},
+    text::{HiddenProperty, hidden_properties, is_invisible},
 };
 
 /// The minimum length of a new text in characters (Unicode scalar values).
@@ -140,15 +140,15 @@ impl GivenTextHint {
 /// Returns the hints about a text, each at most once.
 #[must_use]
 pub fn hints(text: &KeyText) -> Vec<GivenTextHint> {
-    let hint = |hidden: &Hidden| match hidden {
-        Hidden::ByteOrderMark => GivenTextHint::BeginsWithByteOrderMark,
-        Hidden::BlankAtStart => GivenTextHint::BeginsWithBlank,
-        Hidden::BlankAtEnd => GivenTextHint::EndsWithBlank,
-        Hidden::Control(_) => GivenTextHint::HasControl,
-        Hidden::Invisible(_) => GivenTextHint::HasInvisible,
-        Hidden::NotNfc => GivenTextHint::NotNfc,
+    let hint = |hidden: &HiddenProperty| match hidden {
+        HiddenProperty::ByteOrderMark => GivenTextHint::BeginsWithByteOrderMark,
+        HiddenProperty::BlankAtStart => GivenTextHint::BeginsWithBlank,
+        HiddenProperty::BlankAtEnd => GivenTextHint::EndsWithBlank,
+        HiddenProperty::Control(_) => GivenTextHint::HasControl,
+        HiddenProperty::Invisible(_) => GivenTextHint::HasInvisible,
+        HiddenProperty::NotNfc => GivenTextHint::NotNfc,
     };
-    hidden(text.expose()).iter().map(hint).collect()
+    hidden_properties(text.expose()).iter().map(hint).collect()
 }
 
 /// Checks that a text could be the key of an existing database.

@@ -1,56 +1,58 @@
-//! The key change as one pure function: from what the two databases say to the one next step.
+//! The key change as a pure function, from the facts in the two databases to the next step.
 //!
-//! The rpc, the start of a server and a restore all ask [`next_step`]; none of them remembers where a change was. Which text is current
-//! is the ring's word alone.
+//! The rpc, the start of a server and a restore all call [`next_step`]. None of them stores the progress of a change
+//! elsewhere. Only the ring determines which text is current.
 
 use crate::{crypto::ring::stored::ReencryptionState, id::KeyVersion, organization::keys::Keys};
 
-/// What the configuration database says of an organization.
+/// The facts about an organization in the configuration database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConfigurationFacts {
-    /// It holds a sealed text for the ring's key-check value, and that text was proven to open the ring.
+    /// It contains a sealed text for the ring's key-check value, and the text was verified to open the ring.
     pub has_current_text: bool,
 }
 
-/// What the organization's key ring says.
+/// The facts about an organization's key ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RingFacts {
-    /// It is missing or damaged.
+    /// The ring is missing or damaged.
     Damaged,
-    /// It is there, and this server can't use it: a newer version wrote it, or its text is sealed under a root key that isn't given.
+    /// The ring exists, but this server can't use it. A newer version wrote it, or its text is sealed under a root key
+    /// that isn't configured.
     Inaccessible,
-    /// It reads.
+    /// The ring is readable.
     Intact {
-        /// Where its re-encryption stands.
+        /// The state of its re-encryption.
         reencryption: ReencryptionState,
-        /// The version that seals: the highest.
+        /// The highest key version, which seals new cells.
         version: KeyVersion,
     },
 }
 
-/// The one thing to do next.
+/// The next step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NextStep {
-    /// Nothing: the ring can't be opened by any key.
+    /// No step: no key opens the ring.
     ReportDamage,
-    /// Nothing: another server can open the ring, this one can't.
+    /// No step: another server can open the ring, but not this one.
     AwaitOtherServer,
-    /// Nothing until the key is restored.
+    /// No step until the key is restored.
     AwaitRestore {
-        /// A re-encryption waits for it too.
+        /// Whether a re-encryption waits for the restore too.
         waiting: bool,
     },
-    /// Seal again every cell of another version than this one; when a full scan finds none left, destroy the other data keys.
+    /// Seal all cells of other versions under this one. When a full scan finds no other cell, destroy the other data
+    /// keys.
     Reseal(KeyVersion),
-    /// Clear every cell of another version than this one, whose key is lost; then forget the texts that the ring no longer carries.
+    /// Clear all cells of other versions, whose key is lost. Then delete the texts that the ring no longer uses.
     Clear(KeyVersion),
-    /// Forget the texts that the ring no longer carries; then the change is done.
+    /// Delete the texts that the ring no longer uses. Then the change is complete.
     ForgetTexts,
-    /// Nothing: no change is under way, and one may begin.
+    /// No step: no change is in progress, and one can start.
     Idle,
 }
 
-/// What to do next, given what the two databases say.
+/// Returns the next step from the facts in the two databases.
 #[must_use]
 pub fn next_step(configuration: ConfigurationFacts, ring: RingFacts) -> NextStep {
     let (reencryption, version) = match ring {
@@ -69,7 +71,7 @@ pub fn next_step(configuration: ConfigurationFacts, ring: RingFacts) -> NextStep
     }
 }
 
-/// What to do next for an organization whose keys were just loaded.
+/// Returns the next step for an organization whose keys were just loaded.
 pub(crate) fn step(keys: &Keys) -> NextStep {
     let intact = |reencryption: ReencryptionState, version: Option<KeyVersion>| match version {
         Some(version) => RingFacts::Intact { reencryption, version },
@@ -132,8 +134,8 @@ mod tests {
         assert_eq!(next_step(PRESENT, intact(ReencryptionState::Finishing)), NextStep::ForgetTexts);
     }
 
-    /// A model of one change with a crash before every step: whatever is lost between the two databases, the steps lead to rest with
-    /// the text that the ring carries, and no step is taken twice once it is done.
+    /// Models one change with a crash before each step. Whatever is lost between the two databases, the steps lead to
+    /// the idle state with the text of the ring, and no completed step is repeated.
     #[test]
     fn change_that_crashes_anywhere_completes() {
         use ReencryptionState::{Finishing, Idle, Running};

@@ -23,7 +23,7 @@ pub struct Rule {
     pub description: String,
     /// The error number of Dynamics 365: eight hexadecimal digits.
     pub dynamics_code: Option<String>,
-    pub(super) looks_at: BTreeSet<usize>,
+    pub(super) inputs: BTreeSet<usize>,
 }
 
 /// Why a rule can't be parsed.
@@ -53,8 +53,8 @@ impl Rule {
     /// Returns the indexes of the attributes that the rule depends on. If the rule tests whether an encrypted attribute
     /// is set, they include the encrypted attribute.
     #[must_use]
-    pub fn looks_at(&self) -> &BTreeSet<usize> {
-        &self.looks_at
+    pub fn inputs(&self) -> &BTreeSet<usize> {
+        &self.inputs
     }
 
     pub(crate) fn is_broken_by(&self, values: &[Option<Value>]) -> bool {

@@ -35,12 +35,12 @@ impl Rule {
         // Without an organization, a reference by name is refused: a schema doesn't know organizations.
         let refuse_when =
             Filter::parse(text.refuse_when, entity, None).map_err(|error| RuleError::RefuseWhen(Box::new(error)))?;
-        let mut looks_at = refuse_when.attributes();
-        if looks_at.is_empty() || looks_at.len() != refuse_when.fields().len() {
+        let mut inputs = refuse_when.attributes();
+        if inputs.is_empty() || inputs.len() != refuse_when.fields().len() {
             return Err(RuleError::NotOfAttributes);
         }
-        let reported: Vec<usize> = looks_at.iter().filter_map(|index| reported_by(entity, *index)).collect();
-        looks_at.extend(reported);
+        let reported: Vec<usize> = inputs.iter().filter_map(|index| reported_by(entity, *index)).collect();
+        inputs.extend(reported);
         if text.description.is_empty() {
             return Err(RuleError::Description);
         }
@@ -53,7 +53,7 @@ impl Rule {
             refuse_when,
             description: text.description.to_owned(),
             dynamics_code: (!text.dynamics_code.is_empty()).then(|| text.dynamics_code.to_owned()),
-            looks_at,
+            inputs,
         })
     }
 }

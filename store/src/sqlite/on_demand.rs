@@ -239,7 +239,7 @@ impl OpenParameters {
         {
             let mut name = name.lock().unwrap_or_else(PoisonError::into_inner);
             if *name.get_or_insert_with(|| inside.clone()) != inside {
-                return Err(OpenError::OtherInside);
+                return Err(OpenError::WrongOrganization);
             }
         }
         SqliteStore::open(&self.path, self.writer, self.options, self.witness)

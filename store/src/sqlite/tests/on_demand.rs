@@ -254,7 +254,7 @@ async fn database_replaced_while_closed_is_not_opened() {
         let Err(CommitError::Unavailable(cause)) = store.commit(Commit::of(vec![reveal()])).await else {
             panic!("committed to another organization's database")
         };
-        assert!(matches!(cause.0.downcast_ref(), Some(OpenError::OtherInside)), "{cause}");
+        assert!(matches!(cause.0.downcast_ref(), Some(OpenError::WrongOrganization)), "{cause}");
     }
     close().await;
     exchange();
