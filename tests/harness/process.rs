@@ -57,7 +57,7 @@ impl Process {
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut message = String::new();
         // The last line of its greeting.
-        while !message.contains("\nCtrl-C ") {
+        while !message.contains("\nPress Ctrl-C ") {
             let Some(line) = lines.next() else {
                 child.wait().unwrap();
                 return None;

@@ -374,13 +374,8 @@ fn privilege_missing(PrivilegeRefusal { identity, privilege, place }: PrivilegeR
         PrivilegePlace::Anywhere => {
             (format!("{lacks} in every organization: ask an administrator for a role with it"), None)
         }
-        PrivilegePlace::Organization(name) => (format!("{lacks} in {}", name.resource_name()), Some(name.to_string())),
-        PrivilegePlace::Deployment => (
-            format!("{lacks} for the whole deployment: ask an administrator for a role with it in \"*\""),
-            Some("*".to_owned()),
-        ),
         PrivilegePlace::Organization(name) => {
-            (format!("{lacks} in organizations/{name}: ask an administrator for a role with it"), Some(name))
+            (format!("{lacks} in organizations/{name}: ask an administrator for a role with it"), Some(name.to_string()))
         }
         PrivilegePlace::Deployment => (
             format!("{lacks} for the whole deployment: ask an administrator for a role with it in \"*\""),
